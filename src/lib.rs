@@ -223,6 +223,8 @@ pub mod ledger;
 pub mod store;
 
 #[cfg(feature = "daemon")]
+pub mod api;
+#[cfg(feature = "daemon")]
 pub mod collect;
 #[cfg(feature = "daemon")]
 pub mod feeds;

@@ -17,8 +17,9 @@ macro_rules! counters {
             $(#[doc = $doc] pub $name: AtomicU64,)*
         }
 
-        /// The same as plain numbers.
+        /// Counters of queries and answers.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
         pub struct Totals {
             $(#[doc = $doc] pub $name: u64,)*
         }

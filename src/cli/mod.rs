@@ -3,7 +3,6 @@
 #[macro_use]
 mod output;
 
-mod back;
 mod backup;
 mod change;
 mod check;
@@ -28,6 +27,7 @@ mod status;
 mod text;
 mod transfer;
 mod umask;
+mod undo;
 mod webhook;
 mod zone;
 

@@ -14,11 +14,9 @@ use clap::Args;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::{
-    Common, Failure,
-    client::{Client, bytes},
-};
+use super::{Common, Failure, client::Client};
 use crate::{
+    api::{ReloadResponse, StatusResponse},
     config::Config,
     model::{
         Time, Zone,
@@ -157,7 +155,7 @@ fn edit(
     let wrong = |e: std::io::Error| Failure::No(format!("{}: {e}", file.display()));
     // First, so that nothing is written where nobody can be told.
     let mut client = Client::open(common)?;
-    let running = client.json(Method::GET, "/v1/status", bytes(""))?["running"] == true;
+    let running = client.get::<StatusResponse>("/v1/status")?.running;
     let old = fs::read_to_string(file).map_err(wrong)?;
     let new = change(&old)?;
     let put = |from: &str, to: &str| {
@@ -175,7 +173,9 @@ fn edit(
         .map_err(wrong)
         .and_then(|()| common.load())
         .and_then(|_| match running {
-            true => client.json(Method::POST, "/v1/reload", bytes("")).map(drop),
+            true => client
+                .call::<ReloadResponse>(Method::POST, "/v1/reload")
+                .map(drop),
             false => Ok(()),
         });
     if taken.is_err() {

@@ -14,7 +14,13 @@ use super::{
     look::{Look, Seen},
     run,
 };
-use crate::{imports::Failed, index::records::wire_name, ledger::Ledger, store::schema::Audit};
+use crate::{
+    api::{FeedDecisionResponse, FeedResponse},
+    imports::Failed,
+    index::records::wire_name,
+    ledger::Ledger,
+    store::schema::Audit,
+};
 
 /// All feeds that run. Clones share them.
 #[derive(Clone)]
@@ -142,7 +148,7 @@ impl Feeds {
         name: &str,
         accept: bool,
         audit: Audit,
-    ) -> Result<serde_json::Value, Failed> {
+    ) -> Result<FeedDecisionResponse, Failed> {
         let running = lock(&self.running).clone();
         let Some(feed) = running.iter().find(|f| f.settings.name == name) else {
             let known: Vec<&str> = running.iter().map(|f| f.settings.name.as_str()).collect();
@@ -167,11 +173,11 @@ impl Feeds {
         }
     }
 
-    /// How they are.
-    pub fn states(&self) -> Vec<State> {
+    /// The state of each feed.
+    pub fn states(&self) -> Vec<FeedResponse> {
         lock(&self.running)
             .iter()
-            .map(|f| lock(&f.state).clone())
+            .map(|f| lock(&f.state).response())
             .collect()
     }
 

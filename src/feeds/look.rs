@@ -7,10 +7,11 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Feed, FileList, Kind, file,
-    held::{self, HeldState, Step},
+    held::{self, Step},
     lock,
 };
 use crate::{
+    api::{FeedDecision, FeedDecisionResponse, HeldListResponse},
     imports::{self, Asked, Failed},
     ledger::{
         Keep, Ledger,
@@ -154,7 +155,7 @@ impl<'a> Look<'a> {
     pub fn show_held(&self) {
         lock(&self.feed.state).held = self
             .held()
-            .map(|h| HeldState::new(&h, self.list.shrink_wait));
+            .map(|h| HeldListResponse::new(&h, self.list.shrink_wait));
     }
 
     fn keep(&self, keep: Keep, audit: Option<Audit>) -> Result<(), String> {
@@ -198,8 +199,8 @@ impl<'a> Look<'a> {
             held.trip.reason,
             held.feed
         );
-        let fields =
-            serde_json::to_value(HeldState::new(&held, self.list.shrink_wait)).unwrap_or_default();
+        let fields = serde_json::to_value(HeldListResponse::new(&held, self.list.shrink_wait))
+            .unwrap_or_default();
         self.announce(HELD, fields, Some(held))
     }
 
@@ -251,7 +252,7 @@ impl<'a> Look<'a> {
     ///
     /// Returns why nothing was imported: nothing is held, the file has changed, or the list cannot
     /// be read.
-    pub fn accept(&self, audit: Audit) -> Result<Value, Failed> {
+    pub fn accept(&self, audit: Audit) -> Result<FeedDecisionResponse, Failed> {
         let mut seen = lock(&self.feed.seen);
         let name = &self.feed.settings.name;
         let held = self
@@ -272,9 +273,12 @@ impl<'a> Look<'a> {
         let done = self.import_allowed(mark, audit)?;
         *seen = Some((mark, self.way().map_err(Failed::Busy)?));
         self.show_held();
-        Ok(
-            json!({"feed": name, "decision": "accepted", "receipt": done.result.receipt, "difference": done.result.difference}),
-        )
+        Ok(FeedDecisionResponse {
+            feed: name.clone(),
+            decision: FeedDecision::Accepted,
+            receipt: done.result.receipt.map(Into::into),
+            difference: Some(done.result.difference.into()),
+        })
     }
 
     /// A person refuses the held list: the old one stays until the file changes.
@@ -282,7 +286,7 @@ impl<'a> Look<'a> {
     /// # Errors
     ///
     /// Returns why nothing changed: no list is held, or it was refused before.
-    pub fn refuse(&self, audit: Audit) -> Result<Value, Failed> {
+    pub fn refuse(&self, audit: Audit) -> Result<FeedDecisionResponse, Failed> {
         let _seen = lock(&self.feed.seen);
         let name = &self.feed.settings.name;
         let held = self.held().filter(|h| !h.refused);
@@ -299,6 +303,11 @@ impl<'a> Look<'a> {
             .keep_blocking(Keep::HeldList(Box::new(refused)), Some(audit))
             .map_err(Failed::Refused)?;
         self.show_held();
-        Ok(json!({"feed": name, "decision": "refused"}))
+        Ok(FeedDecisionResponse {
+            feed: name.clone(),
+            decision: FeedDecision::Refused,
+            receipt: None,
+            difference: None,
+        })
     }
 }

@@ -1,175 +1,127 @@
-//! The way out of a relay test's listing, and what proves it: claims, opt-outs, evidence.
+//! Claims that a host no longer relays, reviews, opt-outs, and the evidence of relay tests.
 
 use std::net::IpAddr;
 
 use axum::{Extension, Json, extract::State, http::StatusCode};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App,
-    access::{CLAIMS, Caller, Peer},
-    error::Problem,
-    input::{Body, Params, Part},
-    jobs::{JobShape, ask, asker, host, number},
-    shapes::{Page, ReceiptShape},
+    access::CLAIMS,
+    caller::{Caller, Peer},
+    input::{JsonBody, Part, QueryParams},
+    jobs::{ask, asker, host, number, public_job},
 };
 use crate::{
-    ledger::desk::{Asker, Desk, OptOut, Proof, SourceReplies},
-    model::{Role, Subject, subject::HostBits, time::Seconds},
+    api::{
+        BlockedClaimResponse, BlockedReplyResponse, ClaimRequest, ClaimResponse, EvidenceQuery,
+        OptOutQuery, OptOutRequest, OptOutResponse, OptOutSubjectResponse, Page, ProblemDetails,
+        ProofResponse, PublicProofResponse, RelayFindingsResponse, ReviewRequest, ReviewResponse,
+    },
+    ledger::desk::{Asker, Denied, Desk, NOTEST, OptOut, Proof, SourceReplies},
+    model::{Role, Subject, retest::State as JobState, subject::HostBits, time::Seconds},
     smtp::message::redact,
 };
 
-/// Proofs that are shown of a host.
-const SHOWN: usize = 100;
-
-/// A claim.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ClaimOrder {
-    /// The address that is closed.
-    pub target: String,
-    /// An editor says that the claimant speaks for it.
-    #[serde(default)]
-    pub proved: bool,
-}
-
-/// What became of a claim.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ClaimShape {
-    /// Its test.
-    job: JobShape,
-    /// Whether it was proved that the claimant speaks for the host.
-    proved: bool,
-    /// Something was accepted, or put off each time: released then, if nothing comes.
-    release: Option<String>,
-    /// In words.
-    what_happens: String,
-    /// The claims of this listing whose tests were blocked; shown where this claim is proved.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    blocked: Vec<BlockedShape>,
-}
-
-/// What one of our addresses was answered when the host refused the tester and not the messages.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct BlockedShape {
-    /// The address of ours.
-    source: Option<String>,
-    /// When the test ended.
-    at: Option<String>,
-    /// The row of the table in docs/relay.md that the test came to.
-    row: Option<String>,
-    /// What was sent, and what was answered.
-    replies: Vec<BlockedReply>,
-}
-
-/// A command of the tester and its reply.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct BlockedReply {
-    /// The test and its step, or the control's recipient.
-    sent: String,
-    /// The code and the text of the reply, or why there was none.
-    answered: String,
-}
+/// The most proofs of a host that a response has.
+const MAX_PROOFS: usize = 100;
+/// The most proofs of a host that the public look-up has.
+const MAX_PUBLIC_PROOFS: usize = 20;
 
 /// The blocked claims of a host, for its owner.
-fn blocked(desk: &Desk, target: IpAddr) -> Result<Vec<BlockedShape>, crate::ledger::desk::Denied> {
-    let reply = |(sent, answered)| BlockedReply { sent, answered };
-    let one = |s: SourceReplies| BlockedShape {
+fn blocked(desk: &Desk, target: IpAddr) -> Result<Vec<BlockedClaimResponse>, Denied> {
+    let reply = |(sent, answered)| BlockedReplyResponse { sent, answered };
+    let one = |s: SourceReplies| BlockedClaimResponse {
         source: s.source.map(|a| a.to_string()),
-        at: s.at.map(|t| t.to_string()),
+        at: s.at.map(Into::into),
         row: s.row.map(|r| r.name().into()),
         replies: s.replies.into_iter().map(reply).collect(),
     };
     Ok(desk.blocked(target)?.into_iter().map(one).collect())
 }
 
-/// What a claimant has to know of the control.
-const REFUSES: &str =
-    " Its own postmaster has to be accepted: a host that refuses the tester alone stays listed.";
+/// What a claimant has to know about the control.
+const CONTROL_NOTE: &str = " The host must accept mail to its own postmaster: one that refuses the tester alone stays listed.";
 
-async fn claimed(
+async fn claim(
     app: &App,
     who: Asker,
     target: IpAddr,
     proved: bool,
-) -> Result<(StatusCode, Json<ClaimShape>), Problem> {
+) -> Result<(StatusCode, Json<ClaimResponse>), ProblemDetails> {
     let (done, blocked) = ask(app, move |desk| {
         let done = desk.claim(&who, target, proved, desk.now())?;
-        Ok((
-            done,
-            if proved {
-                blocked(desk, target)?
-            } else {
-                Vec::new()
-            },
-        ))
+        let blocked = if proved {
+            blocked(desk, target)?
+        } else {
+            Vec::new()
+        };
+        Ok((done, blocked))
     })
     .await?;
     let what_happens = match (&done.release, done.job.state) {
         (Some(t), _) => format!(
-            "Not every test was refused for good (5xx). If no test message is delivered, it is released at {t}."
+            "Not every test was refused permanently (5xx). If no test message is delivered, the host is released at {t}."
         ),
-        (None, crate::model::retest::State::Deferred) => {
-            format!(
-                "It is tested at {}, and released when every test is refused.{REFUSES}",
-                done.job.not_before
-            )
-        }
-        (None, crate::model::retest::State::Held) => {
-            "It can not be tested now. If that stays so for two days, it is released on request."
+        (None, JobState::Deferred) => format!(
+            "The host is tested at {}, and released when every test is refused.{CONTROL_NOTE}",
+            done.job.not_before
+        ),
+        (None, JobState::Held) => {
+            "The host cannot be tested now. If it cannot be tested for two days, it is released on request."
                 .into()
         }
-        (None, _) => format!("It is tested now, and released when every test is refused.{REFUSES}"),
+        (None, _) => {
+            format!("The host is tested now, and released when every test is refused.{CONTROL_NOTE}")
+        }
     };
-    let release = done.release.map(|t| t.to_string());
-    Ok((
-        StatusCode::ACCEPTED,
-        Json(ClaimShape {
-            job: JobShape::public(&done.job),
-            proved,
-            release,
-            what_happens,
-            blocked,
-        }),
-    ))
+    let response = ClaimResponse {
+        job: public_job(&done.job),
+        proved,
+        release: done.release.map(Into::into),
+        what_happens,
+        blocked,
+    };
+    Ok((StatusCode::ACCEPTED, Json(response)))
 }
 
-/// "File your server closed": the host is tested again, and released when it is.
-#[utoipa::path(post, path = "/v1/claims", tag = "tests", request_body = ClaimOrder, responses((status = 202, body = ClaimShape), Problem))]
-pub(super) async fn claim(
+/// Claims that a host no longer relays: it is tested again, and released when that is true.
+#[utoipa::path(post, path = "/v1/claims", tag = "relay", request_body = ClaimRequest,
+    responses((status = 202, body = ClaimResponse, description = "The claim and its test")))]
+pub(super) async fn claim_closed(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Body(asked): Body<ClaimOrder>,
-) -> Result<(StatusCode, Json<ClaimShape>), Problem> {
-    let target = host("target", &asked.target)?;
+    JsonBody(request): JsonBody<ClaimRequest>,
+) -> Result<(StatusCode, Json<ClaimResponse>), ProblemDetails> {
+    let target = host("target", &request.target)?;
     caller.allow(Some(&Subject::host(target)), None, None)?;
-    if asked.proved && caller.role < Role::Editor {
-        return Err(Problem::forbidden("proved: that takes the role editor"));
+    if request.proved {
+        caller.require(Role::Editor)?;
     }
     let own = caller.from.parse::<IpAddr>().is_ok_and(|a| a == target);
-    claimed(&app, asker(&caller), target, asked.proved || own).await
+    claim(&app, asker(&caller), target, request.proved || own).await
 }
 
-/// The same for everybody: proved where it comes from the address itself.
-#[utoipa::path(post, path = "/claims", security(()), tag = "public", request_body = ClaimOrder, responses((status = 202, body = ClaimShape), Problem))]
-pub(super) async fn claim_public(
+/// Claims that a host no longer relays, without a token. A claim from the host's own address is
+/// proved.
+#[utoipa::path(post, path = "/claims", tag = "public", request_body = ClaimRequest,
+    responses((status = 202, body = ClaimResponse, description = "The claim and its test")))]
+pub(super) async fn claim_closed_publicly(
     State(app): State<App>,
     peer: Option<Extension<Peer>>,
-    Body(asked): Body<ClaimOrder>,
-) -> Result<(StatusCode, Json<ClaimShape>), Problem> {
-    let target = host("target", &asked.target)?;
-    if asked.proved {
-        return Err(Problem::invalid(
-            "proved: nobody can say that here; claim it from the address itself",
+    JsonBody(request): JsonBody<ClaimRequest>,
+) -> Result<(StatusCode, Json<ClaimResponse>), ProblemDetails> {
+    let target = host("target", &request.target)?;
+    if request.proved {
+        return Err(ProblemDetails::invalid(
+            "proved: not accepted here; send the claim from the address itself",
         ));
     }
     let (from, own) = match peer {
         Some(Extension(Peer::Net(a))) => {
             app.access.claim(a).map_err(|wait| {
                 let most = CLAIMS.times;
-                Problem::too_many(
-                    format!("{most} claims a minute are taken from one address"),
+                ProblemDetails::too_many(
+                    format!("an address may make {most} claims a minute"),
                     Seconds(wait.as_secs() + 1),
                 )
             })?;
@@ -177,202 +129,122 @@ pub(super) async fn claim_public(
         }
         _ => ("socket".into(), false),
     };
-    claimed(
-        &app,
-        Asker {
-            name: "claimant".into(),
-            from,
-            once: None,
-        },
-        target,
-        own,
-    )
-    .await
+    let who = Asker {
+        name: "claimant".into(),
+        from,
+        once: None,
+    };
+    claim(&app, who, target, own).await
 }
 
-/// A release after a person has looked.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ReviewOrder {
-    /// The address.
-    pub target: String,
-    /// Why.
-    pub note: String,
-}
-
-/// What a review did.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ReviewShape {
-    receipt: Option<ReceiptShape>,
-}
-
-/// Releases a host that relay tests have listed, an output too, without a test.
-#[utoipa::path(post, path = "/v1/reviews", tag = "tests", request_body = ReviewOrder, responses((status = 200, body = ReviewShape), Problem))]
-pub(super) async fn review(
+/// Releases a host that relay tests have listed, without a test, after a person has reviewed it.
+#[utoipa::path(post, path = "/v1/reviews", tag = "relay", request_body = ReviewRequest,
+    responses((status = 200, body = ReviewResponse, description = "The host is released")))]
+pub(super) async fn release_host(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Body(asked): Body<ReviewOrder>,
-) -> Result<Json<ReviewShape>, Problem> {
-    let target = host("target", &asked.target)?;
-    if asked.note.trim().is_empty() {
-        return Err(Problem::invalid("note: say why"));
+    JsonBody(request): JsonBody<ReviewRequest>,
+) -> Result<Json<ReviewResponse>, ProblemDetails> {
+    let target = host("target", &request.target)?;
+    if request.note.trim().is_empty() {
+        return Err(ProblemDetails::invalid("note: required"));
     }
-    super::input::note(Some(&asked.note))?;
+    super::input::note(Some(&request.note))?;
     let receipt = ask(&app, move |desk| {
-        desk.review(&asker(&caller), target, &asked.note, desk.now())
+        desk.review(&asker(&caller), target, &request.note, desk.now())
     })
     .await?;
-    Ok(Json(ReviewShape {
+    Ok(Json(ReviewResponse {
         receipt: receipt.map(Into::into),
     }))
 }
 
-/// Somebody who asked not to be tested.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct OptOutShape {
-    subject: String,
-    since: String,
-    by: String,
-    /// How control was proved.
-    proof: String,
-}
-
-impl From<OptOut> for OptOutShape {
-    fn from(o: OptOut) -> OptOutShape {
-        OptOutShape {
-            subject: o.subject,
-            since: o.at.to_string(),
-            by: o.by,
-            proof: o.proof,
-        }
+fn opt_out(o: OptOut) -> OptOutResponse {
+    OptOutResponse {
+        subject: o.subject,
+        since: o.at.into(),
+        author: o.by,
+        proof: o.proof,
     }
 }
 
-/// An opt-out.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct OptOutOrder {
-    /// An address or a prefix.
-    pub subject: String,
-    /// How control of it was proved.
-    pub proof: String,
+fn subject(text: &str) -> Result<Subject, ProblemDetails> {
+    Subject::parse(text, HostBits::Refuse)
+        .map_err(|e| ProblemDetails::invalid(format!("subject: {e}")))
 }
 
-fn subject(text: &str) -> Result<Subject, Problem> {
-    Subject::parse(text, HostBits::Refuse).map_err(|e| Problem::invalid(format!("subject: {e}")))
-}
-
-/// All opt-outs.
-#[utoipa::path(get, path = "/v1/optouts", tag = "tests", responses((status = 200, body = Page<OptOutShape>), Problem))]
-pub(super) async fn opt_outs(
+/// Lists the subjects that are not tested.
+#[utoipa::path(get, path = "/v1/opt-outs", tag = "relay",
+    responses((status = 200, body = Page<OptOutResponse>, description = "All opt-outs")))]
+pub(super) async fn list_opt_outs(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-) -> Result<Json<Page<OptOutShape>>, Problem> {
+) -> Result<Json<Page<OptOutResponse>>, ProblemDetails> {
     let all = ask(&app, Desk::opt_outs).await?;
-    let seen = |o: OptOut| OptOutShape {
-        proof: if caller.role >= Role::Editor {
-            o.proof.clone()
-        } else {
-            String::new()
-        },
-        ..OptOutShape::from(o.clone())
+    let redacted = |mut o: OptOut| {
+        if caller.role < Role::Editor {
+            o.proof.clear();
+        }
+        opt_out(o)
     };
-    Ok(Json(Page::all(all.into_iter().map(seen).collect())))
+    Ok(Json(Page::all(all.into_iter().map(redacted).collect())))
 }
 
-/// Tests nobody in a subject from now on; what waits ends, and what was proved stays until it ends.
-#[utoipa::path(post, path = "/v1/optouts", tag = "tests", request_body = OptOutOrder, responses((status = 201, body = OptOutShape), Problem))]
-pub(super) async fn opt_out(
+/// Opts a subject out: it is not tested any more. Jobs that wait end, and what was proved stays
+/// until it expires.
+#[utoipa::path(post, path = "/v1/opt-outs", tag = "relay", request_body = OptOutRequest,
+    responses((status = 201, body = OptOutResponse, description = "The opt-out")))]
+pub(super) async fn add_opt_out(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Body(asked): Body<OptOutOrder>,
-) -> Result<(StatusCode, Json<OptOutShape>), Problem> {
-    let subject = subject(&asked.subject)?;
-    caller.allow(Some(&subject), Some(crate::ledger::desk::NOTEST), None)?;
-    if asked.proof.trim().is_empty() {
-        return Err(Problem::invalid("proof: say how control of it was proved"));
+    JsonBody(request): JsonBody<OptOutRequest>,
+) -> Result<(StatusCode, Json<OptOutResponse>), ProblemDetails> {
+    let subject = subject(&request.subject)?;
+    caller.allow(Some(&subject), Some(NOTEST), None)?;
+    if request.proof.trim().is_empty() {
+        return Err(ProblemDetails::invalid(
+            "proof: required; how control of the subject was proved",
+        ));
     }
-    super::input::line("proof", &asked.proof)?;
+    super::input::line("proof", &request.proof)?;
     let done = ask(&app, move |desk| {
-        desk.opt_out(&asker(&caller), &subject, &asked.proof, desk.now())
+        desk.opt_out(&asker(&caller), &subject, &request.proof, desk.now())
     })
     .await?;
-    Ok((StatusCode::CREATED, Json(done.into())))
-}
-
-/// Which opt-out.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct WhichSubject {
-    /// As it opted out.
-    subject: String,
-}
-
-/// What an opt-out's end was about.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct OptInShape {
-    subject: String,
+    Ok((StatusCode::CREATED, Json(opt_out(done))))
 }
 
 /// Ends an opt-out.
-#[utoipa::path(delete, path = "/v1/optouts", tag = "tests", params(WhichSubject), responses((status = 200, body = OptInShape), Problem))]
-pub(super) async fn opt_in(
+#[utoipa::path(delete, path = "/v1/opt-outs", tag = "relay", params(OptOutQuery),
+    responses((status = 200, body = OptOutSubjectResponse, description = "The subject may be tested")))]
+pub(super) async fn end_opt_out(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Params(which): Params<WhichSubject>,
-) -> Result<Json<OptInShape>, Problem> {
-    let subject = subject(&which.subject)?;
-    caller.allow(Some(&subject), Some(crate::ledger::desk::NOTEST), None)?;
-    let shown = subject.to_string();
+    QueryParams(query): QueryParams<OptOutQuery>,
+) -> Result<Json<OptOutSubjectResponse>, ProblemDetails> {
+    let subject = subject(&query.subject)?;
+    caller.allow(Some(&subject), Some(NOTEST), None)?;
+    let text = subject.to_string();
     ask(&app, move |desk| {
         desk.opt_in(&asker(&caller), &subject, desk.now())
     })
     .await?;
-    Ok(Json(OptInShape { subject: shown }))
-}
-
-/// A message that came through: what everybody may see of it, and more for its owner and for
-/// operators.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ProofShape {
-    id: u64,
-    test: String,
-    /// The host that was given the message.
-    input: String,
-    /// The host that delivered it.
-    output: String,
-    sent: String,
-    came: String,
-    /// What the input answered when it was given the message, as codes of SMTP; none where a
-    /// reporter sent it.
-    codes: Vec<u16>,
-    /// The reason that it was listed for, or why it was not.
-    outcome: String,
-    /// For the owner and operators: the envelope at the collector.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    envelope: Option<String>,
-    /// For the owner and operators: the message; other people's addresses are hashed for the owner.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
-    /// For the owner and operators: what was said when it was sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    transcript: Option<String>,
+    Ok(Json(OptOutSubjectResponse { subject: text }))
 }
 
 /// Who looks at evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Audience {
     Public,
-    /// Who delivered it: he has the message, and nothing else of the input's is his.
+    /// The host that delivered the message: it has the message, and nothing else of the input's.
     Output,
     Owner,
     Operator,
 }
 
-fn redacted_for(desk: &Desk, p: Proof, audience: Audience) -> ProofShape {
+fn redacted_for(desk: &Desk, p: Proof, audience: Audience) -> ProofResponse {
     let settings = desk.settings();
-    // Our own addresses stay readable: the contact is there to be written to.
+    // Our own addresses stay readable: the contact is meant to be written to.
     let (own, contact) = (
         [settings.domain.as_str()],
         [settings.operator.contact.as_str()],
@@ -384,9 +256,9 @@ fn redacted_for(desk: &Desk, p: Proof, audience: Audience) -> ProofShape {
         }
         Audience::Operator => Some(text),
     };
-    // Only what was said about this test: others are not part of this proof.
+    // Other tests are not part of this proof.
     let said = section(&desk.transcript(p.job).unwrap_or_default(), &p.test);
-    // What a reporter says of it is his word, and no answer that we had.
+    // The transcript of a reporter is a claim, and not a reply that this server got.
     let own = desk.job(p.job).is_ok_and(|j| !j.remote);
     let codes = if own { codes(&said) } else { Vec::new() };
     let transcript = if matches!(audience, Audience::Public | Audience::Output) {
@@ -394,9 +266,9 @@ fn redacted_for(desk: &Desk, p: Proof, audience: Audience) -> ProofShape {
     } else {
         said
     };
-    ProofShape {
+    ProofResponse {
         id: p.id,
-        codes,
+        reply_codes: codes,
         envelope: view(format!(
             "EHLO {} MAIL FROM:<{}> RCPT TO:<{}>",
             p.hello,
@@ -408,8 +280,8 @@ fn redacted_for(desk: &Desk, p: Proof, audience: Audience) -> ProofShape {
         test: p.test,
         input: p.input.to_string(),
         output: p.output.to_string(),
-        sent: p.issued.to_string(),
-        came: p.at.to_string(),
+        sent: p.issued.into(),
+        arrived: p.at.into(),
         outcome: p.outcome,
     }
 }
@@ -443,31 +315,22 @@ fn codes(said: &str) -> Vec<u16> {
     said.lines().filter_map(reply).collect()
 }
 
-/// Of whom.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct OfWhom {
-    /// An address.
-    target: String,
-}
-
-/// The messages that came through a host or from it, the newest first, with all that is known of
-/// them.
-#[utoipa::path(get, path = "/v1/evidence", tag = "tests", params(OfWhom), responses((status = 200, body = Page<ProofShape>), Problem))]
-pub(super) async fn evidence(
+/// Lists the messages that came through a host or from it, the newest first.
+#[utoipa::path(get, path = "/v1/evidence", tag = "relay", params(EvidenceQuery),
+    responses((status = 200, body = Page<ProofResponse>, description = "The newest 100 proofs")))]
+pub(super) async fn list_evidence(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Params(of): Params<OfWhom>,
-) -> Result<Json<Page<ProofShape>>, Problem> {
-    let target = host("target", &of.target)?;
+    QueryParams(query): QueryParams<EvidenceQuery>,
+) -> Result<Json<Page<ProofResponse>>, ProblemDetails> {
+    let target = host("target", &query.target)?;
     let audience = if caller.role >= Role::Operator {
         Audience::Operator
     } else {
         Audience::Public
     };
     let all = ask(&app, move |desk| {
-        Ok(of_host(desk, target, SHOWN)?
+        Ok(of_host(desk, target, MAX_PROOFS)?
             .into_iter()
             .map(|p| redacted_for(desk, p, audience))
             .collect())
@@ -476,12 +339,8 @@ pub(super) async fn evidence(
     Ok(Json(Page::all(all)))
 }
 
-/// What came through a host and from it.
-pub(super) fn of_host(
-    desk: &Desk,
-    target: IpAddr,
-    most: usize,
-) -> Result<Vec<Proof>, crate::ledger::desk::Denied> {
+/// The proofs of a host as input and as output.
+fn of_host(desk: &Desk, target: IpAddr, most: usize) -> Result<Vec<Proof>, Denied> {
     let mut all = desk.proofs(target, true, most)?;
     all.extend(
         desk.proofs(target, false, most)?
@@ -493,14 +352,16 @@ pub(super) fn of_host(
     Ok(all)
 }
 
-/// One message that came through. Who asks from the address of its input or its output sees the
-/// message and what was said, others' addresses hashed.
-#[utoipa::path(get, path = "/evidence/{id}", security(()), tag = "public", params(("id" = u64, Path)), responses((status = 200, body = ProofShape), Problem))]
-pub(super) async fn proof(
+/// Returns a message that came through a host. A client at the address of its input or its output
+/// sees the message too; the addresses of others are hashed.
+#[utoipa::path(get, path = "/evidence/{id}", tag = "public",
+    params(("id" = u64, Path, description = "The number of the proof")),
+    responses((status = 200, body = ProofResponse, description = "The proof")))]
+pub(super) async fn get_proof(
     State(app): State<App>,
     peer: Option<Extension<Peer>>,
     Part(id): Part,
-) -> Result<Json<ProofShape>, Problem> {
+) -> Result<Json<ProofResponse>, ProblemDetails> {
     let id = number(&id, "proof")?;
     let from = match peer {
         Some(Extension(Peer::Net(a))) => Some(a.to_canonical()),
@@ -513,53 +374,34 @@ pub(super) async fn proof(
             Some(a) if a == proof.output => Audience::Output,
             _ => Audience::Public,
         };
-        // That a host was tested, and did not prove open or does no more, is nobody's business.
+        // That a host was tested, and is not listed for it, is not public.
         if audience == Audience::Public && !desk.is_shown(&proof)? {
-            return Err(crate::ledger::desk::Denied::Unknown(format!(
-                "there is no proof {id} (any more)"
-            )));
+            return Err(Denied::Unknown(format!("there is no proof {id}")));
         }
         Ok(redacted_for(desk, proof, audience))
     });
     Ok(Json(found.await?))
 }
 
-/// What everybody is told of a host's tests.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Tested {
-    /// The proofs: `/evidence/ID` has more.
-    pub proofs: Vec<PublicProof>,
-    /// For the address itself: the claims of this listing whose tests were blocked.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub blocked: Vec<BlockedShape>,
-    /// The hosts that it delivers for; only where it is listed for that.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub inputs: Vec<String>,
-}
-
-/// A message that came through, for everybody.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct PublicProof {
-    id: u64,
-    test: String,
-    input: String,
-    output: String,
-    came: String,
-}
-
-/// The tests that a public look-up shows to a client.
-pub(super) fn tested(desk: &Desk, target: IpAddr, client: IpAddr) -> Option<Tested> {
+/// What the public look-up of a client shows about the relay tests of a host.
+pub(super) fn relay_findings(
+    desk: &Desk,
+    target: IpAddr,
+    client: IpAddr,
+) -> Option<RelayFindingsResponse> {
     let proofs = desk
-        .listing(target, 20, |p| desk.is_shown(p).unwrap_or(false))
+        .listing(target, MAX_PUBLIC_PROOFS, |p| {
+            desk.is_shown(p).unwrap_or(false)
+        })
         .ok()?;
-    let one = |p: Proof| PublicProof {
+    let one = |p: Proof| PublicProofResponse {
         id: p.id,
         test: p.test,
         input: p.input.to_string(),
         output: p.output.to_string(),
-        came: p.at.to_string(),
+        arrived: p.at.into(),
     };
-    let of = proofs.into_iter().map(one).collect::<Vec<_>>();
+    let proofs = proofs.into_iter().map(one).collect::<Vec<_>>();
     let output = desk.output(target).ok()?;
     let inputs = output
         .inputs
@@ -572,8 +414,8 @@ pub(super) fn tested(desk: &Desk, target: IpAddr, client: IpAddr) -> Option<Test
     } else {
         Vec::new()
     };
-    (!of.is_empty() || !inputs.is_empty()).then_some(Tested {
-        proofs: of,
+    (!proofs.is_empty() || !inputs.is_empty()).then_some(RelayFindingsResponse {
+        proofs,
         blocked,
         inputs,
     })

@@ -136,6 +136,8 @@ pub enum Refused {
     Unknown(String),
     /// The configuration does not fit.
     Settings(String),
+    /// The request contradicts what is there now; another one may be accepted.
+    Conflict(String),
     /// A serial is not newer for a zone, or for mirrors of it.
     Serial(String),
     /// A limit is reached; with how long to wait where time alone helps.
@@ -181,7 +183,7 @@ impl Refused {
             Refused::OtherBody => "another request came with the same Idempotency-Key before; take a new key".into(),
             Refused::Again => "a request with this Idempotency-Key was just done; send it again to see what it was told".into(),
             Refused::Unlistable(u) => u.to_string(),
-            Refused::Settings(why) | Refused::Serial(why) | Refused::Unknown(why) | Refused::Limit { why, .. } => why.clone(),
+            Refused::Settings(why) | Refused::Conflict(why) | Refused::Serial(why) | Refused::Unknown(why) | Refused::Limit { why, .. } => why.clone(),
             Refused::InDoubt(why) => format!("in doubt: the store failed while this was written ({why}); look it up before you repeat it"),
             Refused::Poisoned(why) => format!("no writes are taken: {why}"),
             Refused::Stopped => "the daemon is stopping".into(),

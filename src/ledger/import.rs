@@ -112,7 +112,7 @@ impl ImportError {
             }
             ImportError::NotAFeed(name) => {
                 format!(
-                    "`{name}` is no feed: list its subjects one by one (`orbsd list` reads them from standard input), or import under another name"
+                    "`{name}` is not a feed source; use `orbsd list`, or import under another source name"
                 )
             }
             ImportError::Refused(r) => r.text(vocabulary),
@@ -274,7 +274,11 @@ impl Ledger {
         if let (
             Some(g),
             Err(ImportError::Refused(
-                Refused::Settings(_) | Refused::Poisoned(_) | Refused::Stopped,
+                Refused::Settings(_)
+                | Refused::Conflict(_)
+                | Refused::Unknown(_)
+                | Refused::Poisoned(_)
+                | Refused::Stopped,
             )),
         ) = (generation, &receipt)
         {
@@ -413,7 +417,7 @@ impl Writer {
     pub(super) fn generation(&mut self, source: SourceId) -> Result<u32, Refused> {
         let mut v = Vocabulary::clone(&self.store.vocabulary());
         let Some(r) = v.records.get_mut(usize::from(source.0)) else {
-            return Err(Refused::Settings("there is no such source".into()));
+            return Err(Refused::Unknown("there is no such source".into()));
         };
         let n = fresh(r);
         self.save(v)?;
@@ -446,10 +450,10 @@ impl Writer {
         let source = ready.staged.source;
         let mut v = Vocabulary::clone(&self.store.vocabulary());
         let Some(record) = v.records.get_mut(usize::from(source.0)) else {
-            return Err(Refused::Settings("there is no such source".into()));
+            return Err(Refused::Unknown("there is no such source".into()));
         };
         if record.generation != ready.staged.base {
-            return Err(Refused::Settings(
+            return Err(Refused::Conflict(
                 "the source changed while the import was staged; import it again".into(),
             ));
         }
@@ -458,7 +462,7 @@ impl Writer {
             .as_ref()
             .is_some_and(|f| f.was != record.followed)
         {
-            return Err(Refused::Settings(
+            return Err(Refused::Conflict(
                 "the source was imported, or ended, while its zone was read; it is read again"
                     .into(),
             ));

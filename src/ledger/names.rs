@@ -61,7 +61,7 @@ pub(super) fn check_free(
 ) -> Result<(), Refused> {
     match owners_of(name, book, v).into_iter().find(|o| *o != owner) {
         None => Ok(()),
-        Some(other) => Err(Refused::Settings(format!(
+        Some(other) => Err(Refused::Conflict(format!(
             "`{name}` is the name of a {}; users, programs, sources and built-in authors share one name space, so choose another name for the {}",
             other.as_str(),
             owner.as_str()

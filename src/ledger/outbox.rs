@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Job, Ledger, Refused, group::Work, writer::Writer};
 use crate::{
-    model::{Serial, Subject, Time, time::Seconds},
+    model::{Serial, SourceId, Subject, Time, history::EventName, time::Seconds},
     store::{Batch, Store, StoreError, schema},
 };
 
@@ -55,6 +55,44 @@ pub struct Message {
     pub problem: Option<String>,
     /// It was given up; somebody may have it tried again.
     pub dead: bool,
+}
+
+/// One change of a subject, as a webhook gets it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ChangeNotice {
+    /// The subject.
+    pub subject: String,
+    /// What happened to it.
+    pub event: EventName,
+    /// The reason; null for an exemption.
+    pub reason: Option<String>,
+    /// The source; null: every source.
+    pub source: Option<String>,
+    /// When the effect of the change ends.
+    #[schema(format = DateTime)]
+    pub until: Option<String>,
+}
+
+/// What a webhook gets about a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CommitNotice {
+    /// Always `commit`; other events are about feeds.
+    pub event: String,
+    /// The number of the commit.
+    pub commit: u64,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// The new serials, by zone.
+    pub serials: BTreeMap<String, u32>,
+    /// What changed, in the order of the subjects; at most 1000 subjects.
+    pub changes: Vec<ChangeNotice>,
+    /// The number of subjects that changed.
+    pub count: usize,
+    /// True for a large import, whose subjects are too many to list.
+    pub bulk: bool,
+    /// True if commits before this one were not sent because too many waited.
+    pub gap: bool,
 }
 
 /// What came of a try.
@@ -120,18 +158,18 @@ impl Writer {
             if waiting >= WAITING {
                 continue;
             }
-            let mut subjects: Vec<&Subject> = work
-                .touched
-                .iter()
-                .filter(|(_, (a, b))| a != b)
-                .map(|(s, _)| s)
-                .collect();
-            subjects.sort();
-            let named: Vec<&&Subject> = subjects.iter().take(NAMED).collect();
-            let mut body = serde_json::json!({
-                "event": "commit", "commit": seq, "at": self.clock.now().to_string(), "serials": serials, "subjects": named,
-                "count": subjects.len(), "bulk": work.bulk, "gap": gap,
-            });
+            let (changes, count) = self.change_notices(work);
+            let notice = CommitNotice {
+                event: "commit".into(),
+                commit: seq,
+                at: self.clock.now().to_string(),
+                serials: serials.iter().map(|(z, s)| (z.clone(), s.0)).collect(),
+                changes,
+                count,
+                bulk: work.bulk.is_some(),
+                gap,
+            };
+            let mut body = serde_json::to_value(&notice).unwrap_or_default();
             if let Some((event, fields)) = &work.notice {
                 body = serde_json::json!({"event": event, "commit": seq, "at": self.clock.now().to_string(), "gap": gap});
                 fields
@@ -150,6 +188,38 @@ impl Writer {
             batch.put(schema::OUTBOX, key(&hook.id, seq), schema::encode(&message));
         }
         out
+    }
+
+    /// What changes about the first subjects of a commit, and how many subjects change.
+    fn change_notices(&self, work: &Work) -> (Vec<ChangeNotice>, usize) {
+        let mut subjects: Vec<&Subject> = work
+            .touched
+            .iter()
+            .filter(|(_, (before, after))| before != after)
+            .map(|(s, _)| s)
+            .collect();
+        let count = subjects.len();
+        subjects.sort();
+        subjects.truncate(NAMED);
+        let current = self.store.vocabulary();
+        let v = work.vocabulary.as_ref().unwrap_or(&current);
+        let mut changes: Vec<_> = work
+            .events()
+            .filter(|(s, _)| subjects.binary_search(s).is_ok())
+            .collect();
+        changes.sort_by_key(|(s, _)| *s);
+        let changes = changes.into_iter().map(|(subject, event)| {
+            let about = event.what.about();
+            let source = about.filter(|(_, s)| *s != SourceId::ALL);
+            ChangeNotice {
+                subject: subject.to_string(),
+                event: event.what.name(),
+                reason: about.map(|(r, _)| v.reasons.name(r).into()),
+                source: source.map(|(_, s)| v.sources.name(s).into()),
+                until: event.what.until().map(|t| t.to_string()),
+            }
+        });
+        (changes.collect(), count)
     }
 
     /// Counts them, after the batch is true.

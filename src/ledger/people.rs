@@ -275,8 +275,8 @@ impl Writer {
         match keep {
             Keep::Person(was, p) => {
                 if book.people.get(&p.name) != was.as_deref() {
-                    return Err(Refused::Settings(format!(
-                        "`{}` was changed meanwhile; look again",
+                    return Err(Refused::Conflict(format!(
+                        "`{}` was changed meanwhile; read it again",
                         p.name
                     )));
                 }
@@ -291,8 +291,8 @@ impl Writer {
                 let owners = book.owners();
                 book.people.insert_mut(p.name.clone(), p);
                 if owners > 0 && book.owners() == 0 {
-                    return Err(Refused::Settings(
-                        "this is the last owner; make another one first".into(),
+                    return Err(Refused::Conflict(
+                        "this is the last owner; make another user an owner first".into(),
                     ));
                 }
             }

@@ -339,7 +339,7 @@ pub(super) fn left_behind(
 /// Refuses a rename that would mix two names or leave a fixed one.
 fn check(store: &Store, v: &Vocabulary, rename: &Rename) -> Result<(), Refused> {
     let Rename { kind, from, to } = rename;
-    let no = |why: String| Err(Refused::Settings(why));
+    let no = |why: String| Err(Refused::Conflict(why));
     if from == to {
         return no(format!("`{from}` and `{to}` are the same name"));
     }
@@ -514,7 +514,7 @@ impl Ledger {
                 .unwrap_or_else(|e| e.into_inner())
                 .contains(&s)
         }) {
-            return Err(Refused::Settings(format!(
+            return Err(Refused::Conflict(format!(
                 "a list of `{}` is being imported; run this again when it is done",
                 rename.from
             )));

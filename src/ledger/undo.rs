@@ -551,7 +551,7 @@ impl Ledger {
     fn imported(&self, result: Result<ImportResult, ImportError>) -> Result<ImportResult, Refused> {
         result.map_err(|e| match e {
             ImportError::Refused(r) => r,
-            e => Refused::Settings(e.text(&self.store.vocabulary())),
+            e => Refused::Conflict(e.text(&self.store.vocabulary())),
         })
     }
 }

@@ -15,6 +15,7 @@ const MAX_COLUMNS: usize = 8;
 
 /// The first problem of a class, with its place, and how many there are of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// The file.
     pub file: String,
@@ -69,6 +70,7 @@ impl std::fmt::Display for Problem {
 /// allowance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum Omission {
     /// A special-purpose address range or name.
     SpecialRange,
@@ -124,6 +126,7 @@ impl Omission {
 /// What was taken, although it may not be what its author meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum Remark {
     /// The port behind an address was not read.
     Port,
@@ -156,6 +159,7 @@ impl Remark {
 
 /// How often something was seen, and where first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub struct Tally<K> {
     /// What.
     pub kind: K,
@@ -167,6 +171,7 @@ pub struct Tally<K> {
 
 /// A column that was not read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub struct UnreadColumn {
     /// Its number, from 1.
     pub column: usize,
@@ -196,6 +201,7 @@ impl std::fmt::Display for UnreadColumn {
 /// What one list consisted of, to hold the next list of the same source against it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub struct Shape {
     /// Entries that list IPv4 addresses.
     pub ipv4: u64,
@@ -214,6 +220,7 @@ pub struct Shape {
 /// Entries of a list that no zone publishes for their reasons.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub struct Unpublished {
     /// Addresses and prefixes.
     pub addresses: u64,
@@ -226,6 +233,7 @@ pub struct Unpublished {
 /// What reading files has shown.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub struct Report {
     /// Lines read.
     pub lines: u64,
@@ -250,6 +258,8 @@ pub struct Report {
     /// How many warnings more there were.
     pub more_warnings: u64,
     /// When the file says that it ends.
+    #[serde(with = "crate::model::time::rfc3339")]
+    #[cfg_attr(feature = "daemon", schema(value_type = Option<String>, format = DateTime))]
     pub expires: Option<Time>,
     /// What the list consisted of.
     pub shape: Shape,

@@ -7,6 +7,7 @@ use super::{subject::Subject, time::Time};
 /// What somebody may do. Each role may all that the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum Role {
     /// Reads: listings, history, zones, changes, state.
     Reader,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The kind of thing that was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum EvidenceKind {
     /// Somebody's word: an operator's note, an owner's claim.
     Word,

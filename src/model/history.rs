@@ -27,6 +27,48 @@ pub struct Event {
     pub evidence: Option<Evidence>,
 }
 
+/// The kind of an event, as the API and webhooks name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+pub enum EventName {
+    /// A source lists the subject, or renews the listing.
+    Listed,
+    /// A source excludes the subject from a wider listing.
+    Excluded,
+    /// A person or a program ended the listing.
+    Delisted,
+    /// The listing reached its end.
+    Expired,
+    /// The feed no longer has the entry.
+    Dropped,
+    /// A hold suppresses the reason.
+    Held,
+    /// The hold ended.
+    HoldEnded,
+    /// The subject is never published.
+    Exempted,
+    /// The exemption ended.
+    ExemptEnded,
+}
+
+impl EventName {
+    /// The name as it is sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EventName::Listed => "listed",
+            EventName::Excluded => "excluded",
+            EventName::Delisted => "delisted",
+            EventName::Expired => "expired",
+            EventName::Dropped => "dropped",
+            EventName::Held => "held",
+            EventName::HoldEnded => "hold_ended",
+            EventName::Exempted => "exempted",
+            EventName::ExemptEnded => "exempt_ended",
+        }
+    }
+}
+
 /// What was decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
@@ -88,6 +130,32 @@ pub enum What {
     },
     /// That is over.
     ExemptEnded,
+}
+
+impl What {
+    /// The kind of event.
+    pub fn name(&self) -> EventName {
+        match self {
+            What::Listed { hole: true, .. } => EventName::Excluded,
+            What::Listed { .. } => EventName::Listed,
+            What::Delisted { .. } => EventName::Delisted,
+            What::Expired { .. } => EventName::Expired,
+            What::Dropped { .. } => EventName::Dropped,
+            What::Held { .. } => EventName::Held,
+            What::HoldEnded { .. } => EventName::HoldEnded,
+            What::Exempted { .. } => EventName::Exempted,
+            What::ExemptEnded => EventName::ExemptEnded,
+        }
+    }
+
+    /// When its effect ends; none where it does not, or ends with a wider listing.
+    pub fn until(&self) -> Option<Time> {
+        match self {
+            What::Listed { until, .. } | What::Exempted { until } => *until,
+            What::Held { until, .. } => Some(*until).filter(|t| *t != Hold::WITH_COVER),
+            _ => None,
+        }
+    }
 }
 
 impl What {

@@ -34,6 +34,7 @@ pub struct Damage {
 /// How damage is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum FoundBy {
     /// By reading or writing a row.
     Use,

@@ -490,7 +490,7 @@ fn a_zone_is_transferred_once_shown_first_or_written() {
     ]);
     assert!(said.contains("2 added"), "{said}");
     assert_eq!(
-        f.json(&["lookup", "45.1.1.1", "--json"])["zones"][0]["txt"][0],
+        f.json(&["lookup", "45.1.1.1", "--json"])["zones"][0]["texts"][0],
         "say \"hi\""
     );
     assert_eq!(f.json(&["lookup", "45.2.9.9", "--json"])["listed"], true);

@@ -108,11 +108,11 @@ fn a_log_that_was_cut_begins_anew_and_a_restore_says_what_is_missing() {
         api.list(&format!("45.1.1.{i}"), "relay");
     }
     api.f.ok(&["backup", "copy"]);
-    let known = status(&api)["removals"]["line"].as_u64().unwrap();
+    let known = status(&api)["removal_log"]["line"].as_u64().unwrap();
     // A file that is deleted while it is open loses nothing.
     fs::remove_file(log(&api)).unwrap();
     api.f.ok(&["delist", "45.1.1.1"]);
-    assert_eq!(status(&api)["removals"]["gap"], Value::Null);
+    assert_eq!(status(&api)["removal_log"]["gap"], Value::Null);
     assert!(fs::read_to_string(log(&api)).unwrap().contains("45.1.1.1"));
     api.f.ok(&["delist", "45.1.1.2"]);
     assert!(api.daemon.take().unwrap().stop().success());
@@ -122,10 +122,10 @@ fn a_log_that_was_cut_begins_anew_and_a_restore_says_what_is_missing() {
     fs::write(log(&api), lines[..lost].concat()).unwrap();
     api.start();
     let s = status(&api);
-    let missing = s["removals"]["gap"]["missing"].clone();
+    let missing = s["removal_log"]["gap"]["missing"].clone();
     assert_eq!(missing, json!([[known + 2, known + 3]]), "{s}");
     assert!(
-        s["writes"] == "taken" && s["problem"].as_str().unwrap().contains("make a backup"),
+        s["writes"] == "accepted" && s["problem"].as_str().unwrap().contains("make a backup"),
         "{s}"
     );
     assert!(api.get("/health/ready").text().starts_with("degraded: "));
@@ -143,7 +143,10 @@ fn a_log_that_was_cut_begins_anew_and_a_restore_says_what_is_missing() {
     );
     api.f.ok(&["backup", "copy2"]);
     assert_eq!(
-        (&status(&api)["removals"]["gap"], &status(&api)["problem"]),
+        (
+            &status(&api)["removal_log"]["gap"],
+            &status(&api)["problem"]
+        ),
         (&Value::Null, &Value::Null)
     );
     drop(api.daemon.take());
@@ -372,7 +375,8 @@ fn damage_shows_until_it_is_mended_and_survives_a_restart() {
         }
         let s = status(&api);
         assert!(
-            s["problem"].as_str().is_some_and(|p| p.contains("damaged")) && s["writes"] == "taken",
+            s["problem"].as_str().is_some_and(|p| p.contains("damaged"))
+                && s["writes"] == "accepted",
             "{s}"
         );
         assert!(

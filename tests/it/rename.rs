@@ -73,7 +73,7 @@ impl Lab {
         )
     }
     fn status(&self) -> Value {
-        self.f.json(&["status", "--json"])["left_behind"].clone()
+        self.f.json(&["status", "--json"])["unconfigured"].clone()
     }
     fn restart(&mut self) {
         self.daemon = None;

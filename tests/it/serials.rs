@@ -64,11 +64,7 @@ fn restores_in_a_row_without_the_log_move_forward_for_a_mirror_that_followed() {
         }
     }
     let shown = api.f.json(&["status", "mirrors", "--json"]);
-    assert_eq!(
-        shown["mirrors"][0]["needs_transfer"],
-        Value::Null,
-        "{shown}"
-    );
+    assert_eq!(shown["items"][0]["needs_transfer"], Value::Null, "{shown}");
 }
 
 /// Two mirrors that are so far apart that no serial is newer for both.
@@ -217,7 +213,7 @@ fn a_serial_that_is_not_newer_for_a_mirror_takes_force_and_names_it() {
     let second = first.wrapping_add(HALF - 1);
     let refused = set(second, false);
     assert!(
-        refused.problem() == "refused" && refused.text().contains("127.0.0.1 has"),
+        refused.problem() == "conflict" && refused.text().contains("127.0.0.1 has"),
         "{}",
         refused.text()
     );
@@ -232,7 +228,7 @@ fn a_serial_that_is_not_newer_for_a_mirror_takes_force_and_names_it() {
         "knotc zone-retransfer bl.orbs.example"
     );
     let needs =
-        || api.f.json(&["status", "mirrors", "--json"])["mirrors"][0]["needs_transfer"].clone();
+        || api.f.json(&["status", "mirrors", "--json"])["items"][0]["needs_transfer"].clone();
     assert!(needs()["BIND"].is_string(), "{}", needs());
     // Also when we have come to the very serial that it has, its zone is not ours.
     api.list("45.1.1.2", "relay");

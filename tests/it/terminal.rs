@@ -328,7 +328,7 @@ fn control_characters_are_refused_in_notes_proofs_and_evidence() {
             "evidence: character 2",
         ),
         (
-            "/v1/optouts",
+            "/v1/opt-outs",
             json!({"subject": "45.1.1.1", "proof": "a\u{2028}"}),
             "proof: character 2",
         ),
