@@ -1,4 +1,4 @@
-# orbsd. `make help` says what there is.
+# Build, test and measure orbsd. `make help` lists the targets.
 TARGET ?= $(HOME)/.cache/orbsd/target
 export CARGO_TARGET_DIR := $(TARGET)
 # RocksDB is compiled once for all profiles and targets, through ccache. The compilers are looked up when a recipe runs, after
@@ -7,36 +7,39 @@ export CC = $(if $(shell command -v ccache 2>/dev/null),ccache cc,cc)
 export CXX = $(if $(shell command -v ccache 2>/dev/null),ccache c++,c++)
 CARGO ?= cargo
 
-.PHONY: help need run test check deny bench fuzz drill peers mirrors lab
+.PHONY: help need run test check deny bench fuzz drill peers mirrors lab docs
 
-help: ## this list
+help: ## list the targets
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## /{ printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-need: ## installs what is missing to build (by apt, saying so)
+need: ## install missing packages by apt, and name them
 	@sh tests/need.sh
 
-run: need ## builds and starts the daemon with this folder's configuration and a small sample list
+run: need ## build, and start the daemon with this folder's configuration and a sample list
 	$(CARGO) build --release
 	@sh tests/run.sh $(TARGET)/release/orbsd
 
-check: need ## format, lints, pure layers, house rules: minutes
+check: need ## format, lints, tests without I/O, architecture: minutes
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 	$(CARGO) check --lib --no-default-features --locked
 	$(CARGO) test --lib --no-default-features --locked -q
-	$(CARGO) test --test tidy --locked -q
+	$(CARGO) test --test tidy --test architecture --locked -q
 
-peers: ## fetches the servers that tests and benches run, without installing them
+peers: ## fetch the servers that tests and benches run, without installing them
 	@sh tests/peers.sh $(TARGET)/peers
 
-deny: ## licences and sources of all dependencies
+deny: ## check licences and sources of all dependencies
 	@sh tests/deny.sh $(TARGET)
 
-test: check peers deny ## everything: units, properties, scenarios on every front, faults, real peers
+docs: ## build the book of docs/ into TARGET/book; installs mdbook if it is missing
+	@sh tests/docs.sh $(TARGET)
+
+test: check peers deny ## run all tests: units, properties, scenarios on every transport, faults, real peers
 	ORBSD_PEERS=$(TARGET)/peers $(CARGO) test --locked
 	@cat $(TARGET)/tmp/relay-matrix.txt
 
-bench: need peers ## measures against rbldnsd, an echo and NSD in one run; writes benches/RESULTS.md, TRANSFERS.md, API.md, RELAY.md
+bench: need peers ## measure against rbldnsd, an echo and NSD in one run; writes RESULTS.md, TRANSFERS.md, API.md and RELAY.md of benches/
 	$(CARGO) build --release --bins --examples --locked
 	$(CARGO) bench --bench pure --locked -- --noplot
 	ORBSD_PEERS=$(TARGET)/peers python3 benches/compare.py $(TARGET)
@@ -44,19 +47,19 @@ bench: need peers ## measures against rbldnsd, an echo and NSD in one run; write
 	python3 benches/api.py $(TARGET)
 	python3 benches/relay.py $(TARGET)
 
-fuzz: need ## ten million executions of every decoder
+fuzz: need ## fuzz every decoder, ten million executions each
 	@sh tests/fuzz/run.sh
 
-drill: need peers ## the long ones: ten million entries, hours of faults, OpenSMTPD and sendmail
+drill: need peers ## run the long tests: ten million entries, hours of faults, OpenSMTPD and sendmail
 	$(CARGO) build --release
 	ORBSD_PEERS=$(TARGET)/peers ORBSD_DRILL=1 $(CARGO) test --release --test it --locked -- --ignored --test-threads=1
 
-lab: need peers ## a closed network of mail servers, a collector and a mirror: relay tests from nomination to release
+lab: need peers ## show relay tests in a closed network, from nomination to release
 	$(CARGO) build --release --bins --locked
 	@python3 tests/demo/lab.py $(TARGET)/release/orbsd $(TARGET)/peers
 
-# The size of the zone that `make mirrors` shows: make mirrors N=1000000
+# The size of the zone of `make mirrors`; for example: make mirrors N=1000000
 N ?= 10000000
-mirrors: need peers ## a zone of N addresses (10000000), NSD and Knot as its mirrors, and how far they lag
+mirrors: need peers ## show the lag of NSD and Knot as mirrors of a zone of N addresses (10000000)
 	$(CARGO) build --release --bins --locked
 	ORBSD_PEERS=$(TARGET)/peers python3 tests/demo/mirrors.py $(TARGET) $(N)

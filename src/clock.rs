@@ -1,16 +1,17 @@
 //! Trusted time: the time of everything that lists, ends, retires, trims, forgets or expires.
 //!
-//! A wall clock can be wrong for a moment, and what ended by it would have ended for good. So
-//! trusted time runs by the time since the machine started (CLOCK_BOOTTIME, which counts suspend),
-//! from an anchor: `anchor.wall + (boottime - anchor.boottime)`. A wall clock that differs by at
-//! most [`MAX_SLEW`] pulls it along slowly. One that differs by more is adopted when it has proved
-//! itself (see [`Clock::check`]) or when an operator accepts it ([`Clock::accept`]).
+//! A wall clock can be wrong for a moment, and a listing that ended by it would have ended for
+//! good. So trusted time runs by the time since the machine started (CLOCK_BOOTTIME, which counts
+//! suspend), from an anchor: `anchor.wall + (boottime - anchor.boottime)`. If the wall clock
+//! differs by at most [`MAX_SLEW`], trusted time is slewed towards it. If it differs by more, it is
+//! adopted after it has run steadily (see [`Clock::check`]) or when an operator accepts it
+//! ([`Clock::accept`]).
 //!
-//! Once a minute a [record](record) is written beside the store, so that the next start knows how
-//! late it was.
+//! Once a minute a [record](record) is written beside the store, so that the next start knows the
+//! trusted time.
 //!
-//! What other machines compare with their own wall clocks (TSIG, signatures of webhooks, mail)
-//! takes [`wall`] instead.
+//! Code whose time another machine compares with its own clock (TSIG, signatures of webhooks, mail)
+//! uses [`wall`] instead.
 
 mod record;
 mod system;
@@ -34,12 +35,12 @@ const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 /// The largest difference that trusted time is slewed over.
 const MAX_SLEW: i64 = 5 * SECOND;
-/// Trusted time is slewed by one part in so many of the time that passes.
+/// Trusted time is slewed by one part in this many of the elapsed time.
 const SLEW_DIVISOR: i64 = 100;
 /// By how much a wall clock that runs steadily may drift against the time since the machine
 /// started.
 const STEADY_DRIFT: i64 = 2 * SECOND;
-/// How much of the time between two checks counts as steady: nobody looked meanwhile.
+/// How much of the time between two checks counts as steady at most.
 const MAX_STEADY_STEP: i64 = MINUTE;
 /// How long a synchronised wall clock has to run steadily before it is adopted.
 const STEADY_SYNCHRONISED: i64 = 10 * MINUTE;
@@ -47,16 +48,16 @@ const STEADY_SYNCHRONISED: i64 = 10 * MINUTE;
 const STEADY_NEAR: i64 = 60 * MINUTE;
 /// How far such a clock may be from trusted time: more than any error of a time zone.
 const MAX_NEAR: i64 = 25 * HOUR;
-/// Where the wall clock may stand after a restart of the machine, from the last record on.
+/// Which wall clocks are plausible after a restart of the machine, relative to the last record.
 const START_WINDOW: std::ops::RangeInclusive<i64> = -5 * MINUTE..=7 * 24 * HOUR;
 /// How often the record is written.
 const SAVE_EVERY: i64 = MINUTE;
 
-/// The boot id in a record where the machine has none to show: every start counts as one with
-/// another boot id.
+/// The boot id in a record of a machine that has none: every start then counts as one with another
+/// boot id.
 const UNKNOWN_BOOT: &str = "unknown";
 
-/// What a clock is made of; tests have their own.
+/// The sources of a clock; tests have their own.
 pub trait TimeSource: Send + Sync {
     /// Milliseconds since 1970 by the wall clock.
     fn wall_ms(&self) -> i64;
@@ -64,19 +65,20 @@ pub trait TimeSource: Send + Sync {
     fn boottime_ms(&self) -> i64;
     /// The identity of this run of the machine; `None` where it is not known.
     fn boot_id(&self) -> Option<String>;
-    /// Whether the kernel says that the wall clock is synchronised, to less than a second.
+    /// Whether the kernel reports that the wall clock is synchronised, to less than a second.
     fn is_synchronised(&self) -> bool;
 }
 
-/// `[clock] trust_at_start`: which wall clock is taken at the first start after the machine was
-/// started.
+/// `[clock] trust_at_start`: which wall clock is accepted at the first start after a restart of the
+/// machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TrustAtStart {
-    /// One that the kernel calls synchronised, or that is at most seven days after the last record.
+    /// One that the kernel reports as synchronised, or that is at most seven days after the last
+    /// record.
     #[default]
     Plausible,
-    /// Any.
+    /// Any wall clock.
     Always,
 }
 
@@ -84,7 +86,7 @@ pub enum TrustAtStart {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClockState {
-    /// They do.
+    /// They agree.
     Agrees,
     /// The wall clock has jumped; trusted time goes on by itself.
     Differs,
@@ -95,17 +97,17 @@ pub enum ClockState {
 /// What a clock reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ClockReport {
-    /// Whether it agrees with the wall clock.
+    /// Whether it agrees with the wall clock, and if not, why.
     pub state: ClockState,
     /// Trusted time.
     pub trusted: Time,
-    /// What the wall clock says.
+    /// The wall clock.
     pub wall: Time,
     /// By how many seconds the wall clock is ahead of trusted time.
     pub offset_seconds: i64,
     /// When the state began, in trusted time; `None` while they agree.
     pub since: Option<Time>,
-    /// Whether the kernel calls the wall clock synchronised.
+    /// Whether the kernel reports the wall clock as synchronised.
     pub synchronised: bool,
     /// For how many seconds the wall clock has been seen to run steadily.
     pub steady_seconds: i64,
@@ -116,7 +118,7 @@ pub struct ClockReport {
 }
 
 impl ClockReport {
-    /// What is wrong, in a sentence for people; `None` while the clocks agree.
+    /// The problem, as a sentence; `None` while the clocks agree.
     pub fn problem(&self) -> Option<String> {
         let (size, side) = (
             self.offset_seconds.unsigned_abs(),
@@ -163,7 +165,7 @@ struct Reading {
 struct Steadiness {
     /// Where it began.
     began: Reading,
-    /// How much of the time since then was looked at.
+    /// How much of the time since then was observed.
     observed: i64,
 }
 
@@ -171,7 +173,7 @@ struct Steadiness {
 struct Inner {
     /// Trusted time is this plus the time since the machine started.
     base: i64,
-    /// Trusted time never goes back below this but by an adoption.
+    /// Trusted time never goes back below this, except by an adoption.
     floor: i64,
     state: ClockState,
     since: Option<Time>,
@@ -182,7 +184,7 @@ struct Inner {
     adopted_from: Option<Time>,
 }
 
-/// What a check has changed.
+/// The effect of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Change {
     Began,
@@ -218,7 +220,7 @@ impl Inner {
         }
     }
 
-    /// Takes a reading.
+    /// Reads all sources.
     fn observe(&mut self, r: Reading) -> Option<Change> {
         let elapsed = (r.boottime - self.last.boottime).max(0);
         self.last = r;
@@ -261,10 +263,10 @@ pub struct Clock(Arc<Shared>);
 struct Shared {
     source: Box<dyn TimeSource>,
     boot_id: Option<String>,
-    /// Where the record is kept; nowhere in tests and tools.
+    /// Where the record is kept; `None` in tests and tools.
     path: Option<PathBuf>,
     inner: Mutex<Inner>,
-    /// Held while the record is written; whether that failed the last time.
+    /// Held while the record is written; true if the last write failed.
     saving: Mutex<bool>,
 }
 
@@ -338,10 +340,10 @@ impl Clock {
         time(inner.trusted(self.0.source.boottime_ms()))
     }
 
-    /// Compares the clocks. A wall clock that differs is adopted when the kernel says that it is
-    /// synchronised and it has run steadily for ten minutes, or when it is within 25 hours of
-    /// trusted time and has run steadily for an hour; after an unconfirmed start only the first
-    /// counts.
+    /// Compares the clocks. A wall clock that differs is adopted if the kernel reports it as
+    /// synchronised and it has run steadily for ten minutes, or if it is within 25 hours of trusted
+    /// time and has run steadily for an hour; after an unconfirmed start only the first rule
+    /// applies.
     pub fn check(&self) {
         let changed = {
             let mut inner = self.lock();
@@ -356,8 +358,7 @@ impl Clock {
         }
     }
 
-    /// To be called each second: checks, and writes the record where a minute has passed. May
-    /// block.
+    /// Checks, and writes the record if a minute has passed. Call it each second. May block.
     pub fn tick(&self) {
         self.check();
         let due = {
@@ -371,8 +372,8 @@ impl Clock {
         }
     }
 
-    /// Adopts the wall clock as it is: an operator says that it is right. Returns trusted time
-    /// before and after. May block.
+    /// Adopts the wall clock on an operator's word. Returns trusted time before and after. May
+    /// block.
     pub fn accept(&self) -> (Time, Time) {
         let (from, to) = {
             let mut inner = self.lock();
@@ -392,7 +393,7 @@ impl Clock {
         self.save();
     }
 
-    /// How it is.
+    /// The clock's report.
     pub fn report(&self) -> ClockReport {
         let inner = self.lock();
         let r = read(&*self.0.source);

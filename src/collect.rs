@@ -374,7 +374,7 @@ pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, collector: Coll
         if Instant::now() >= next {
             match outside().await {
                 Ok(wrong) => (elsewhere, answered) = (wrong, Some(Instant::now())),
-                // Others can not find it either, for long; or nobody has ever known.
+                // Others cannot find it either, for long; or nobody has ever known.
                 Err(e) if answered.is_none_or(|t| t.elapsed() > UNANSWERED) => {
                     elsewhere = Some(format!("nobody can say where its mail goes: {e}"));
                 }

@@ -460,7 +460,7 @@ impl Limiters {
 /// the configuration with what the store gets, and what the listeners get.
 fn divide_files(mut config: Config) -> (Config, Connections) {
     let limit = sys::raise_file_limit().unwrap_or_else(|e| {
-        tracing::warn!(error = %e, "the limit of open files can not be read");
+        tracing::warn!(error = %e, "the limit of open files cannot be read");
         ASSUMED_FILES
     });
     let per_address = workers(&config.serve) + 1;
@@ -695,7 +695,7 @@ fn reloader(
             .extend(later.map(|section| {
                 format!("{section} has changed and is taken with the next restart")
             }));
-        // A certificate that can not be used is no reason to refuse the rest.
+        // A certificate that cannot be used is no reason to refuse the rest.
         let taken = certificates
             .as_ref()
             .filter(|_| config.secure.wanted())

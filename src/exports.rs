@@ -1,10 +1,10 @@
-//! Scheduled exports: files of zones that are kept current, for those who fetch files.
+//! Scheduled exports: files of zones that are kept current, for others to fetch.
 //!
-//! A file says in its first line what it is (zone, serial, format). Now and then that line is held
-//! against the one that the zone would be written with; where they differ, the file is written
-//! again, from one snapshot. So it does not matter who restarted what, or whether somebody took the
-//! file away. It is replaced by rename when it is whole and synced: whoever reads it has the old
-//! one or the new one, and on any error the old one stays.
+//! The first line of a file names zone, serial and format. At intervals that line is compared with
+//! the one that the zone would be written with now; if they differ, the file is written again from
+//! one snapshot. So a restart, or a file that somebody removed, needs no further state. The file is
+//! replaced by rename when it is complete and synced: a reader has the old file or the new one, and
+//! on any error the old one stays.
 
 use std::{
     fs::{self, File},
@@ -30,14 +30,14 @@ use crate::{
     model::time::Seconds,
 };
 
-/// The longest first line that is read of a file.
+/// The longest first line that is read from a file.
 const MAX_FIRST_LINE: u64 = 4096;
-/// Bytes that are written together.
+/// Bytes that are written at a time.
 const BUFFER: usize = 256 * 1024;
-/// Mode of an exported file, and of a directory that is made for one: others fetch it.
+/// Modes of an exported file and of a directory that is made for one: others fetch it.
 const MODE: u32 = 0o644;
 const FOLDER_MODE: u32 = 0o755;
-/// Links of a path that are followed at most.
+/// Symbolic links of a path that are followed at most.
 const MAX_LINKS: usize = 40;
 
 /// One file, from an `[[export]]` table.
@@ -49,13 +49,13 @@ pub struct Settings {
     pub format: String,
     /// What a policy does; empty for its default.
     pub action: String,
-    /// The file; packed where its name ends in `.gz`.
+    /// The file; compressed if its name ends in `.gz`.
     pub path: PathBuf,
-    /// How often it is looked at.
+    /// How often the zone's serial is checked.
     pub every: Seconds,
 }
 
-/// A file and how it is.
+/// A file and its state.
 #[derive(Debug, Clone)]
 struct One {
     settings: Settings,
@@ -64,17 +64,17 @@ struct One {
     serial: Option<u32>,
     /// Why it could not be written.
     problem: Option<String>,
-    /// What the file leaves out or changes; unknown until the daemon has looked at the file.
+    /// What the file leaves out or changes; unknown until the daemon has checked the file.
     report: Option<ExportReport>,
 }
 
-/// A file after it was looked at.
+/// The result of one check of a file.
 #[derive(Debug, PartialEq, Eq)]
 struct Refreshed {
     serial: u32,
     /// Whether it was written.
     written: bool,
-    /// What it leaves out or changes; `None` where that is already known.
+    /// What it leaves out or changes; `None` if that is already known.
     report: Option<ExportReport>,
 }
 
@@ -87,7 +87,7 @@ pub struct Exports {
 }
 
 impl Exports {
-    /// Takes a new set: each file is looked at at once.
+    /// Applies a new set of files: each is checked at once.
     pub fn set(&self, settings: Vec<Settings>) {
         let mut all = self.lock();
         let old = std::mem::take(&mut *all);
@@ -126,7 +126,7 @@ impl Exports {
         self.lock().iter().map(one).collect()
     }
 
-    /// Lets a file that is being written go; no other is begun.
+    /// Stops: a file that is being written is abandoned, and no other is begun.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
         self.changed.notify_one();
@@ -136,8 +136,8 @@ impl Exports {
         self.all.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Keeps the files current, one after the other, until it is stopped. Files are written on
-    /// threads that may block.
+    /// Keeps the files current, one after the other, until stopped. Files are written on threads
+    /// that may block.
     pub async fn run(self, published: Arc<Published>) {
         while !self.stop.load(Ordering::Relaxed) {
             let next = self.lock().iter().map(|o| o.due).min();
@@ -149,7 +149,7 @@ impl Exports {
         }
     }
 
-    /// Looks at the file that is due first.
+    /// Checks the file that is due first.
     async fn one(&self, published: &Arc<Published>) {
         let (settings, reported) = {
             let mut all = self.lock();
@@ -173,7 +173,7 @@ impl Exports {
 }
 
 impl One {
-    /// Notes how it went; the log is told when that changes.
+    /// Records the result of a check, and logs it when it changes.
     fn took(&mut self, result: Result<Refreshed, String>) {
         let path = self.settings.path.display();
         match result {
@@ -208,8 +208,8 @@ impl One {
     }
 }
 
-/// Writes a file where it is not current. Where it is current, but it is not known (`reported`)
-/// what it leaves out, that is counted without writing.
+/// Writes a file if it is not current. If it is current and its report is unknown (`reported`),
+/// counts what it leaves out without writing.
 fn refresh(
     s: &Settings,
     snapshot: &Snapshot,
@@ -221,7 +221,7 @@ fn refresh(
         .by_name(&s.zone)
         .ok_or_else(|| format!("the zone {} is not served", s.zone))?;
     if !snapshot.sound {
-        return Err("the store can not be trusted; nothing is written from it".into());
+        return Err("the store cannot be trusted; nothing is written from it".into());
     }
     let export = Export::new(&s.format, &s.action, snapshot, zone)?;
     if first_line(&s.path).is_some_and(|l| l == export.first_line()) {
@@ -259,9 +259,9 @@ fn refresh(
         .map_err(wrong)
 }
 
-/// The first line of a file, packed or not.
+/// The first line of a file, compressed or not.
 fn first_line(path: &Path) -> Option<String> {
-    // A pipe in its place would be waited for.
+    // Opening a pipe in its place would block.
     fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     let file = plain(Box::new(File::open(path).ok()?)).ok()?;
     let mut line = String::new();
@@ -271,7 +271,7 @@ fn first_line(path: &Path) -> Option<String> {
     Some(line.strip_suffix('\n')?.to_string())
 }
 
-/// Ends a write when the daemon stops.
+/// Aborts a write when the daemon stops.
 struct Stoppable<'s, W> {
     out: W,
     stop: &'s AtomicBool,
@@ -289,10 +289,10 @@ impl<W: Write> Write for Stoppable<'_, W> {
     }
 }
 
-/// Replaces a file as a whole: what `fill` writes stands beside it under a name of its own, is
-/// synced, gets its mode, and takes the file's place. On any error the old file stays and nothing
-/// is left. A link is followed only where root or this process's own user has made it: others could
-/// otherwise have any file of ours replaced. The error names the file.
+/// Replaces a file as a whole: `fill` writes to a new file beside it, which is synced, gets its
+/// mode, and takes the file's place. On any error the old file stays and the new one is removed. A
+/// symbolic link is followed only if root or this process's own user has made it: otherwise others
+/// could have any file of ours replaced. The error names the file.
 pub fn replace<E: From<io::Error>>(
     path: &Path,
     mode: u32,
@@ -313,7 +313,7 @@ pub fn replace<E: From<io::Error>>(
             file.sync_all()
                 .and_then(|()| fs::rename(&beside, path))
                 .map_err(|e| wrong(path, e))?;
-            // The new name has to be on the disk too.
+            // The rename has to be on disk too.
             let folder = path
                 .parent()
                 .filter(|p| !p.as_os_str().is_empty())
@@ -328,7 +328,7 @@ pub fn replace<E: From<io::Error>>(
     result
 }
 
-/// A new file, in place of what has its name; never what a link of that name leads to.
+/// Creates a file, in place of a file of that name; never writes through a symbolic link.
 fn create(path: &Path) -> io::Result<File> {
     let new = || {
         fs::OpenOptions::new()
@@ -345,7 +345,8 @@ fn create(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Where a path leads, by links of root and of the user `own` alone; the file need not be there.
+/// Resolves a path by symbolic links of root and of the user `own` alone; the file itself may be
+/// missing.
 fn follow(path: &Path, own: u32) -> io::Result<PathBuf> {
     let (mut out, mut links) = (PathBuf::new(), 0);
     let mut rest: Vec<PathBuf> = parts(path);
@@ -387,7 +388,7 @@ fn parts(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Creates the missing directories of a path so that others can fetch what is in them.
+/// Creates the missing directories of a path, readable by others.
 fn create_public_dirs(path: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = path
         .ancestors()
@@ -400,7 +401,7 @@ fn create_public_dirs(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes away what a process that was killed has left beside a file.
+/// Removes what a killed process has left beside a file.
 fn sweep(path: &Path, folder: &Path) {
     let Some(name) = path
         .file_name()
@@ -604,7 +605,7 @@ mod tests {
             );
             assert_eq!(fs::read_dir(&real).unwrap().count(), 0);
         } else {
-            // Whoever is not the owner of the links.
+            // A user who does not own the links.
             assert!(
                 follow(&link, own + 1).is_err() && follow(&folder.join("new"), own + 1).is_err()
             );

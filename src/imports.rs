@@ -1,5 +1,4 @@
-//! Lists on their way into the ledger, whoever brings them: the HTTP API and the feeds read files
-//! by this one function.
+//! Imports: the one function by which the HTTP API and the feeds read list files into the ledger.
 
 mod allowance;
 mod bounds;
@@ -23,92 +22,91 @@ use crate::{
     },
 };
 
-/// The number that no source has: whose name is only tried out.
+/// A number that no source has, for a dry run under an unknown name.
 const UNKNOWN: SourceId = SourceId(u16::MAX);
 
-/// What a list is and what becomes of it; texts as people write them, empty for what they did not
-/// say.
+/// A list and how it is imported; texts as people write them, empty if not given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asked {
-    /// Whose it is.
+    /// The source's name.
     pub source: String,
-    /// Its format; guessed where it is not said.
+    /// The format; if empty, it is recognised.
     pub format: String,
-    /// Why its subjects are listed: a reason, or a zone whose codes give the reasons.
+    /// The reason of its subjects, or a zone whose codes give the reasons.
     pub reasons: Reasons,
-    /// How what is there is treated; replaced where it is not said.
+    /// How present entries of the source are treated; by default they are replaced.
     pub mode: Option<Mode>,
-    /// Only tell what would change.
+    /// Only report what would change.
     pub dry_run: bool,
-    /// An empty list is meant to be empty.
+    /// Accept an empty list.
     pub allow_empty: bool,
-    /// How many lines with errors the list may have; the others are taken.
+    /// How many lines with errors the list may have; the others are imported.
     pub skip_errors: ErrorAllowance,
     /// How far the list may differ from the last one of its source.
     pub limits: ListLimits,
     /// Clear host bits.
     pub host_bits: bool,
-    /// Take special ranges.
+    /// Accept special-purpose ranges.
     pub special: bool,
-    /// Take a list of which no zone publishes anything.
+    /// Accept a list of which no zone publishes anything.
     pub unpublished: bool,
     /// See [`Options::allow_suffixes`].
     pub allow_suffixes: Vec<String>,
     /// The column of the subject in a table.
     pub column: Option<String>,
-    /// The origin of a master file that does not say it.
+    /// The origin of a master file that does not name it.
     pub origin: Option<String>,
     /// See [`Options::dataset`].
     pub dataset: Option<String>,
     /// See [`Options::subzone`].
     pub subzone: Option<String>,
-    /// When the source's life ends unless it comes again.
+    /// When the source's lifetime ends unless it is imported again.
     pub max_age: Option<Seconds>,
-    /// Who asks for it, where it is not the source itself: a line for the audit log.
+    /// The audit record of a request; `None` for an import by the source itself.
     pub asked: Option<Audit>,
 }
 
 /// Where the reasons of a list come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Reasons {
-    /// One for all lines.
+    /// One reason for all lines.
     pub reason: Option<String>,
-    /// The zone, by origin or file, whose codes tell them.
+    /// The zone, by origin or file, whose codes give the reasons.
     pub codes: Option<String>,
 }
 
-/// What an import did.
+/// The result of an import.
 #[derive(Debug)]
 pub struct Done {
     /// The format that the last file had.
     pub format: String,
-    /// How it was treated.
+    /// How present entries were treated.
     pub mode: Mode,
     /// What changed.
     pub result: ImportResult,
-    /// What reading has shown.
+    /// The report of the reader.
     pub report: Report,
 }
 
 /// Why nothing was changed.
 #[derive(Debug)]
 pub enum Failed {
-    /// What was asked for makes no sense.
+    /// The request is invalid.
     Invalid(String),
     /// There is no such zone or feed.
     NotFound(String),
-    /// The ledger said no.
+    /// The ledger refused it.
     Refused(Refused),
-    /// The import could not be: another one is under way, or the source is no feed.
+    /// The import is not possible: another one is running, or the source is not a feed.
     Busy(String),
     /// The list cannot be read, or must not replace the last one whatever is allowed.
     List(String),
-    /// A guard stopped the list; it may be allowed.
+    /// A guard stopped the list; an option may allow it.
     Guard(Box<GuardTrip>),
 }
 
 impl Failed {
-    /// An import's error by what the caller can do; `source` is the source's name.
+    /// Classifies an import's error by what the caller can do; `source` is the source's name.
     pub fn of(e: ImportError, ledger: &Ledger, source: &str) -> Failed {
         let text = |e: &ImportError| e.text(&ledger.store.vocabulary());
         match e {
@@ -120,7 +118,7 @@ impl Failed {
         }
     }
 
-    /// In words for people.
+    /// The error as text for people.
     pub fn text(&self, ledger: &Ledger) -> String {
         match self {
             Failed::Invalid(why)
@@ -144,12 +142,12 @@ impl Failed {
 
 /// Files one after the other, each read to its end.
 pub trait Files: Read {
-    /// The next file's name; `None` when there is none any more. What was not read of the one
-    /// before is passed over.
+    /// The next file's name; `None` after the last. The unread rest of the previous file is
+    /// skipped.
     fn next_file(&mut self) -> io::Result<Option<String>>;
 }
 
-/// Whether a format is one that is read; empty for one that is guessed.
+/// Checks that a format is one that is read; empty for one that is recognised.
 pub fn known_format(format: &str) -> Result<(), String> {
     match format.is_empty() || lists::is_read(format) {
         true => Ok(()),
@@ -177,7 +175,7 @@ pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done
     }
     let mut report = Report::default();
     let families = families(ledger, &options);
-    // Only values that are several reasons, and names as a master file has them, make exceptions.
+    // Only values that become several reasons, and the names of a master file, make exclusions.
     let exceptions =
         asked.reasons.codes.is_some() || matches!(asked.format.as_str(), "" | "master");
     let mut what = Import {
@@ -297,7 +295,7 @@ impl FileNames {
         }
     }
 
-    /// An error about the whole list with the names before it; others name their file already.
+    /// Adds the file names to an error about the whole list; other errors name their file already.
     fn before(&self, e: Failed) -> Failed {
         match e {
             Failed::List(why) if !why.contains(&self.first) => {
@@ -322,7 +320,7 @@ impl std::fmt::Display for FileNames {
     }
 }
 
-/// What reading has found, a line each.
+/// The findings of the reader, one a line.
 fn findings(report: &Report) -> String {
     let problems = report.problems.iter().map(ToString::to_string);
     problems
@@ -332,8 +330,8 @@ fn findings(report: &Report) -> String {
         .collect()
 }
 
-/// Whether a list that was read to its end may be taken, whatever the source's last one was; else
-/// what is wrong with it.
+/// Checks a list that was read to its end by itself, without comparing it with the source's last
+/// one.
 fn acceptable(
     asked: &Asked,
     mode: Mode,
@@ -351,7 +349,7 @@ fn acceptable(
             report.errors
         ));
     }
-    // A download that failed must not take a whole list away.
+    // A failed download must not remove a whole list.
     let listed = report.shape.ipv4 + report.shape.ipv6 + report.shape.names + report.shape.digests;
     if listed == 0 && (report.errors > 0 || (!report.left_out.is_empty() && !asked.allow_empty)) {
         return Err("nothing in the list can be taken; nothing was changed".into());
@@ -372,7 +370,7 @@ fn acceptable(
     Ok(())
 }
 
-/// An entry as a feed's row has it.
+/// An entry as a row of a feed.
 pub fn row(e: lists::Entry) -> (Subject, FeedEntry) {
     let text = EntryText {
         text: e.text,
@@ -454,7 +452,7 @@ pub fn options(ledger: &Ledger, asked: &Asked) -> Result<Options, Failed> {
     })
 }
 
-/// A zone by its origin or its file's stem; the error names those that there are.
+/// A zone by its origin or short name; the error names those that exist.
 pub fn find_zone<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s ZoneView, String> {
     let all = snapshot.zones.all();
     let by_name = snapshot.zones.by_name(name).map(|i| &all[i]);

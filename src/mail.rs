@@ -1,4 +1,4 @@
-//! The way out by mail: to the configured smart host, which does all else that mail needs.
+//! Mail through the configured smart host, which does everything else that mail needs.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Settings {
     /// The smart host, `NAME` or `NAME:PORT`; empty: no mail is sent.
     pub smarthost: String,
-    /// Whose mail it is.
+    /// The sender of the mail.
     pub from: String,
-    /// Whether TLS is demanded (STARTTLS).
+    /// Whether STARTTLS is required.
     pub tls: bool,
 }
 
@@ -27,7 +27,7 @@ pub struct Mail {
     transport: AsyncSmtpTransport<Tokio1Executor>,
 }
 
-/// Whether a text is an address that mail can be sent to.
+/// Whether a text is a mail address.
 pub fn check(address: &str) -> Result<(), String> {
     address
         .parse::<Mailbox>()
@@ -36,7 +36,7 @@ pub fn check(address: &str) -> Result<(), String> {
 }
 
 impl Mail {
-    /// To a smart host; none where none is configured.
+    /// Creates a sender for a smart host; `None` if none is configured.
     pub fn new(settings: &Settings) -> Result<Option<Mail>, String> {
         if settings.smarthost.is_empty() {
             return Ok(None);
@@ -67,7 +67,7 @@ impl Mail {
         }))
     }
 
-    /// Sends a text to somebody; done when the smart host has taken it.
+    /// Sends a text to a recipient; returns when the smart host has accepted it.
     pub async fn send(&self, to: &str, subject: &str, text: String) -> Result<(), String> {
         let to: Mailbox = to.parse().map_err(|e| format!("`{to}`: {e}"))?;
         let builder = Message::builder()
@@ -75,7 +75,7 @@ impl Mail {
             .to(to)
             .subject(subject)
             .header(ContentType::TEXT_PLAIN);
-        // Nobody answers a machine, and no machine should (RFC 3834 section 5).
+        // An automatic message gets no automatic reply (RFC 3834 section 5).
         let message = builder
             .header(AutoSubmitted)
             .body(text)

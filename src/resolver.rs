@@ -1,4 +1,5 @@
-//! Names of other machines, by the servers of `[outgoing] resolvers`, or those of this machine.
+//! DNS look-ups of other machines, by the servers of `[outgoing] resolvers` or those of this
+//! machine.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,15 +10,15 @@ use hickory_resolver::{
     proto::rr::RData,
 };
 
-/// The names that are taken of one answer.
+/// Names of one response that are used at most.
 const MAX_NAMES: usize = 8;
 
-/// Looks names up.
+/// Resolves names.
 pub struct Names(TokioResolver);
 
 impl Names {
-    /// By some servers; with none, as `/etc/resolv.conf` says. What the world sees is not what
-    /// `hosts` says: that file is read where names of this machine's own surroundings are meant.
+    /// Creates a resolver for some servers; without any, for those of `/etc/resolv.conf`. The file
+    /// `hosts` is read only if names of the machine's own surroundings are meant.
     pub fn new(servers: &[SocketAddr], hosts: bool) -> Result<Names, String> {
         let mut builder = match servers {
             [] => TokioResolver::builder(TokioRuntimeProvider::default())
@@ -41,8 +42,7 @@ impl Names {
         builder.build().map(Names).map_err(|e| e.to_string())
     }
 
-    /// The names that an address says it has (PTR); nobody has checked them. None where there are
-    /// none, or nobody answers.
+    /// The PTR names of an address, unverified. Empty if there are none or no server answers.
     pub async fn pointers(&self, addr: IpAddr) -> Vec<String> {
         let Ok(found) = self.0.reverse_lookup(addr).await else {
             return Vec::new();
@@ -62,7 +62,7 @@ impl Names {
             .collect()
     }
 
-    /// The hosts that take a domain's mail (MX). The error is one line, and says that nobody has
+    /// The mail exchanges (MX) of a domain. The error is one line and reports that no server has
     /// answered.
     pub async fn exchanges(&self, domain: &str) -> Result<Vec<String>, String> {
         let found = match self.0.mx_lookup(domain).await {
@@ -90,8 +90,8 @@ impl Names {
             .collect())
     }
 
-    /// The addresses of a name, or none; of an address, itself. The error is one line, and says
-    /// that nobody has answered.
+    /// The addresses of a name, possibly none; of an address, itself. The error is one line and
+    /// reports that no server has answered.
     pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, String> {
         if let Ok(addr) = host.parse() {
             return Ok(vec![addr]);

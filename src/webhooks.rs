@@ -1,9 +1,9 @@
-//! The way out to webhooks: takes messages from the outbox in order, signs them, and sends each
-//! until it is taken.
+//! Delivery of webhooks: takes messages from the outbox in order, signs them, and sends each until
+//! it is accepted.
 //!
-//! An address is looked up, checked and connected to in one go, so that a name can not mean another
-//! address afterwards. Special ranges are refused but for those of `[outgoing] allow`, this machine
-//! too; no redirect is followed; time and size are limited.
+//! A host name is resolved, checked and connected to in one step, so that it cannot mean another
+//! address afterwards. Special-purpose ranges and this machine are refused unless `[outgoing]
+//! allow` names them; no redirect is followed; time and size are limited.
 
 use std::{
     future::Future,
@@ -37,42 +37,42 @@ use crate::{
     model::{Subject, special},
 };
 
-/// How long one message may take, from the look-up of the name to the answer.
+/// How long one message may take, from the resolution of the name to the response.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest answer that is read.
+/// The longest response body that is read.
 const MAX_ANSWER: usize = 64 * 1024;
-/// How often the outbox is looked at when nothing is told.
+/// How often the outbox is read if no commit wakes the sender.
 const LOOK: Duration = Duration::from_secs(1);
 /// Messages of a webhook that are read at a time.
 const READ: usize = 64;
 
-/// What an address of mail begins with.
+/// The prefix of a mail URL.
 pub const MAILTO: &str = "mailto:";
 
 /// Settings: `[outgoing]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Special ranges that may be connected to all the same.
+    /// Special-purpose ranges that may be connected to.
     pub allow: Vec<Subject>,
-    /// Who is asked for names; none: whom this machine asks.
+    /// DNS resolvers to use; empty: those of this machine.
     pub resolvers: Vec<SocketAddr>,
 }
 
-/// What comes of something that takes a while.
+/// The future of a function that is passed in.
 pub type Soon<T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send>>;
 
-/// The ways that other doors open.
+/// What this module needs from others.
 #[derive(Clone)]
 pub struct Ways {
-    /// Special ranges that may be connected to all the same.
+    /// Special-purpose ranges that may be connected to.
     pub allow: Vec<Subject>,
-    /// Looks a name up.
+    /// Resolves a host name.
     pub names: Arc<dyn Fn(String) -> Soon<Vec<IpAddr>> + Send + Sync>,
-    /// Sends mail: to whom, about what, the text.
+    /// Sends mail: recipient, subject, text.
     pub mail: Arc<dyn Fn(String, String, String) -> Soon<()> + Send + Sync>,
 }
 
-/// Sends what waits until `stop` says true: all webhooks side by side, each in order.
+/// Sends what is queued until `stop` is true: all webhooks in parallel, each in order.
 pub async fn run(ledger: Ledger, ways: Ways, mut stop: watch::Receiver<bool>) {
     let (ways, mut commits) = (Arc::new(ways), ledger.commits.clone());
     let mut busy: Vec<(String, tokio::task::JoinHandle<()>)> = Vec::new();
@@ -98,7 +98,7 @@ pub async fn run(ledger: Ledger, ways: Ways, mut stop: watch::Receiver<bool>) {
     busy.iter().for_each(|(_, task)| task.abort());
 }
 
-/// Sends what is due for a webhook, until something fails or nothing is left.
+/// Sends what is due for a webhook, until a delivery fails or the queue is empty.
 async fn send_all(ledger: Ledger, hook: Webhook, ways: Arc<Ways>) {
     loop {
         let (store, id) = (ledger.store.clone(), hook.id.clone());
@@ -107,8 +107,8 @@ async fn send_all(ledger: Ledger, hook: Webhook, ways: Arc<Ways>) {
         else {
             return;
         };
-        // In order: one that waits for its next try keeps back those behind it. Dead letters do
-        // not.
+        // In order: a message that waits for its next attempt holds back those after it. Dead
+        // letters do not.
         let Some(message) = waiting.into_iter().find(|m| !m.dead) else {
             return;
         };
@@ -137,7 +137,7 @@ async fn send_all(ledger: Ledger, hook: Webhook, ways: Arc<Ways>) {
     }
 }
 
-/// Where a message goes: scheme, host, port and path. The error says what is wrong with an address.
+/// Splits a URL into scheme, host, port and path. The error says what is wrong with it.
 pub fn target(url: &str) -> Result<(bool, String, u16, String), String> {
     let uri: Uri = url
         .parse()
@@ -197,7 +197,8 @@ async fn send(hook: &Webhook, message: &Message, ways: &Ways) -> Result<(), Stri
         .first()
         .copied()
         .ok_or_else(|| format!("{host} has no address"))?;
-    // All of them: a name that has one of ours among others is up to no good.
+    // Every address has to be allowed: a name that has an internal address among others is an
+    // attack.
     addrs
         .iter()
         .try_for_each(|a| checked(a.ip(), &ways.allow))?;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Licences, bans and sources of all dependencies. Brings cargo-deny where it is missing.
+# Checks licences, bans and sources of all dependencies. Installs cargo-deny if it is missing.
 set -eu
 tools=$1/tools
 export PATH="$tools/bin:$PATH"

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs what is missing to build orbsd, by apt, and says so.
+# Installs the packages that are missing to build orbsd, by apt, and names them.
 set -eu
 want=""
 command -v cc >/dev/null 2>&1 && command -v c++ >/dev/null 2>&1 || want="$want build-essential"
-# libclang-cpp alone does not do: bindgen loads the C library.
+# libclang-cpp alone is not enough: bindgen loads the C library.
 found=""
 for f in /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-[0-9]*.so* /usr/lib/*/libclang-[0-9]*.so* /usr/lib*/libclang.so*; do
     [ -e "$f" ] && found=yes
@@ -19,7 +19,7 @@ command -v ip >/dev/null 2>&1 || want="$want iproute2"
 command -v systemd-analyze >/dev/null 2>&1 || want="$want systemd"
 if [ -n "$want" ]; then
     if ! command -v apt-get >/dev/null 2>&1; then
-        echo "orbsd needs these Debian packages or their like, and there is no apt here:$want" >&2
+        echo "orbsd needs these Debian packages or their equivalents, and there is no apt here:$want" >&2
         exit 1
     fi
     sudo=""
@@ -30,12 +30,12 @@ if [ -n "$want" ]; then
             exit 1
         fi
     fi
-    echo "installing what is missing:$want"
+    echo "installing missing packages:$want"
     $sudo apt-get update -qq
     # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $want >/dev/null
 fi
 if ! command -v cargo >/dev/null 2>&1; then
-    echo "orbsd needs Rust 1.91 or newer, and there is no cargo here; Debian's is too old, rustup brings one" >&2
+    echo "orbsd needs Rust 1.91 or newer, and there is no cargo here; install it by rustup (Debian's is too old)" >&2
     exit 1
 fi

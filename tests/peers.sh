@@ -1,6 +1,6 @@
 #!/bin/sh
 # Fetches servers that only tests and benches run, with their libraries, and unpacks them without installing:
-# they conflict with each other, start themselves, and a user's machine is not ours.
+# they conflict with each other and start themselves, and a test should not change the machine.
 set -eu
 to=$1
 updated() {
@@ -8,17 +8,17 @@ updated() {
         if [ "$(id -u)" = 0 ]; then apt-get update -qq; else sudo apt-get update -qq; fi
     }
 }
-# What packages depend on, with themselves.
+# Packages and their dependencies.
 needs() {
     apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances "$@" \
         | grep -E '^[a-z0-9]' | sort -u
 }
-# Resolvers and mail hosts that ask us and are tested by us; name servers that mirror us; readers of transfers; what loads
-# exported files; a clock that can be set.
+# Resolvers and mail servers that query orbsd and are tested by it; name servers that mirror it; readers of transfers; programs
+# that load exported files; a clock that can be set.
 packages="rbldnsd unbound postfix exim4-daemon-light rspamd spamassassin \
     nsd knot knot-dnsutils bind9 bind9-utils bind9-libs pdns-server pdns-backend-lmdb \
     pdns-recursor ldnsutils python3-dnspython nftables ipset postgrey libfaketime"
-# The client that tries out the description of the API, and the reader of metrics.
+# The client that tests the description of the API, and the reader of metrics.
 if [ ! -e "$to/venv/.done-1" ]; then
     mkdir -p "$to"
     echo "fetching for tests, into $to/venv: schemathesis, prometheus-client"
@@ -30,11 +30,11 @@ if [ ! -e "$to/venv/.done-1" ]; then
     "$to/venv/bin/pip" -q --disable-pip-version-check install schemathesis==4.32.5 prometheus-client==0.22.1
     touch "$to/venv/.done-1"
 fi
-# One package, into this folder.
+# Downloads one package into this folder.
 get() {
     apt-get download -qq "$1" 2>/dev/null || echo "(no $1)"
 }
-# Mail servers that know their paths at build time run in a root of their own, with all that they need.
+# Mail servers with paths that are fixed at build time run in a root of their own, with everything that they need.
 if [ ! -e "$to/mtas/.done-1" ]; then
     mtas="opensmtpd sendmail-bin sendmail-base sendmail-cf m4 dash coreutils sed"
     echo "fetching for tests, into $to/mtas: $mtas"
@@ -50,7 +50,7 @@ if [ ! -e "$to/mtas/.done-1" ]; then
     done
     touch "$to/mtas/.done-1"
 fi
-# Proxies in front of the HTTP listeners, and the checker of Prometheus' files: programs that know their paths at run time.
+# Proxies for the HTTP listeners, and the checker of Prometheus' files: programs whose paths can be set at run time.
 if [ ! -e "$to/web/.done-1" ]; then
     web="haproxy nginx prometheus"
     echo "fetching for tests, into $to/web: $web"
@@ -61,7 +61,7 @@ if [ ! -e "$to/web/.done-1" ]; then
         dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || get "$p"
     done )
     for deb in "$to"/web-debs/*.deb; do dpkg -x "$deb" "$to/web"; done
-    # Of Prometheus only its checker is run.
+    # Only the checker of Prometheus is run.
     rm -rf "$to/web-debs" "$to/web/usr/bin/prometheus"
     for p in sbin/haproxy sbin/nginx bin/promtool; do
         [ -x "$to/web/usr/$p" ] || { echo "$p was not fetched: see apt's messages above" >&2; exit 1; }
@@ -74,7 +74,7 @@ mkdir -p "$to/debs"
 cd "$to/debs"
 echo "fetching for tests, into $to: $packages"
 updated
-# What they depend on and this machine lacks comes along.
+# Dependencies that this machine lacks are fetched too.
 all=$(needs $packages)
 for p in $all; do
     case " $packages " in

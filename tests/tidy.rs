@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod documents;
+
 use std::{
     collections::BTreeMap,
     fs,

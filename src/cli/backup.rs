@@ -84,7 +84,7 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
         ));
     }
     let config = common.load()?;
-    // Read first: nothing is put anywhere for a log that can not be read.
+    // Read first: nothing is put anywhere for a log that cannot be read.
     let log = c
         .removals
         .as_ref()

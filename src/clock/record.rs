@@ -8,15 +8,15 @@ use std::{
     path::Path,
 };
 
-/// The first words: the form and its version.
+/// The first words of a record: its form and version.
 const HEAD: &str = "orbsd-clock 1";
 /// The longest file that is read, in bytes.
 const MAX_BYTES: u64 = 4096;
 
-/// What the clock showed at one moment, in milliseconds.
+/// The clocks at one moment, in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
-    /// The identity of the machine's run.
+    /// The boot id.
     pub boot_id: String,
     /// The time since the machine started.
     pub boottime: i64,
@@ -40,9 +40,10 @@ fn text(r: &Record) -> String {
     )
 }
 
-/// Reads a record; `None` where there is none.
+/// Reads a record; `None` if there is no file.
 ///
 /// # Errors
+///
 /// The file cannot be read, or does not hold a record of this version.
 pub(super) fn read(path: &Path) -> Result<Option<Record>, String> {
     let bytes = match fs::metadata(path) {
@@ -87,7 +88,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Record>, String> {
     }))
 }
 
-/// Writes a record: a reader sees the old one or the new one, whole.
+/// Writes a record atomically: a reader sees the old one or the new one.
 pub(super) fn write(path: &Path, record: &Record) -> io::Result<()> {
     let body = text(record);
     let new = path.with_extension("new");

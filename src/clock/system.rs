@@ -7,7 +7,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::TimeSource;
 use crate::model::Time;
 
-/// What Linux says about a run of the machine.
+/// The kernel's boot id.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 fn wall_ms() -> i64 {
@@ -17,8 +17,8 @@ fn wall_ms() -> i64 {
     }
 }
 
-/// What the wall clock says: for what other machines compare with their own (TSIG, signatures of
-/// webhooks, mail), and for nothing that lists or ends.
+/// The wall clock: for times that another machine compares with its own clock (TSIG, signatures of
+/// webhooks, mail), and not for anything that lists or ends.
 pub fn wall() -> Time {
     super::time(wall_ms())
 }
@@ -31,7 +31,7 @@ pub struct SystemTimeSource {
 }
 
 impl Default for SystemTimeSource {
-    /// One whose wall clock is not known to be synchronised.
+    /// A clock whose wall clock is not known to be synchronised.
     fn default() -> SystemTimeSource {
         SystemTimeSource {
             synchronised: || false,
@@ -45,7 +45,7 @@ impl TimeSource for SystemTimeSource {
     }
 
     fn boottime_ms(&self) -> i64 {
-        // Every Linux since 2.6.39 has it; CLOCK_MONOTONIC is the same but for suspend.
+        // Every Linux since 2.6.39 has it; CLOCK_MONOTONIC is the same without suspend.
         let read = clock_gettime(ClockId::CLOCK_BOOTTIME)
             .or_else(|_| clock_gettime(ClockId::CLOCK_MONOTONIC));
         read.map_or(0, |t| t.tv_sec() * 1000 + t.tv_nsec() / 1_000_000)

@@ -53,7 +53,7 @@ impl ManualTime {
                 (m.wall_ms + (off + error) * 1000, 20_000, m.boot + 1);
         });
     }
-    /// Time passes, and the clock is checked each second of the first minute and each minute after
+    /// Lets time pass; the clock is checked each second of the first minute and each minute after
     /// it.
     pub(crate) fn run(&self, clock: &Clock, seconds: i64) {
         let mut left = seconds;
@@ -158,7 +158,7 @@ fn a_synchronised_wall_clock_is_adopted_after_ten_steady_minutes() {
         b.time.set_synchronised(true);
         b.run(540);
         assert_eq!((b.state(), b.passed()), (ClockState::Differs, 545));
-        // What is steady begins anew with each step.
+        // Steadiness is measured anew after each step.
         b.time.step(7);
         b.run(540);
         assert_eq!(b.state(), ClockState::Differs);
@@ -229,7 +229,7 @@ fn suspend_is_time_that_passes() {
     b.time.pass(3 * DAY);
     b.run(1);
     assert_eq!((b.state(), b.passed()), (ClockState::Agrees, 3 * DAY + 101));
-    // Nobody looked meanwhile: suspend does not make a wrong clock a steady one.
+    // No check was made meanwhile: suspend does not make a wrong clock a steady one.
     b.time.step(3600);
     b.run(1);
     b.time.pass(3 * DAY);
@@ -400,7 +400,7 @@ fn the_record_is_written_each_minute_and_a_damaged_one_counts_as_none() {
 #[test]
 fn a_record_of_a_run_that_is_longer_than_this_one_is_of_another_run() {
     let mut b = Bench::new();
-    // Another machine, or another time namespace, that shows the same identity.
+    // Another machine, or another time namespace, with the same boot id.
     b.time
         .change(|m| (m.boottime_ms, m.wall_ms) = (1000, m.wall_ms + 400 * DAY * 1000));
     b.restart(TrustAtStart::Plausible);
@@ -419,7 +419,7 @@ fn the_clocks_of_this_machine_can_be_read() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// While the kernel calls nothing synchronised, no sequence of wall clocks moves trusted time
+    /// While the kernel reports no synchronisation, no sequence of wall clocks moves trusted time
     /// by more than 25 hours at a time, and never before an hour has passed; below that it keeps
     /// the pace of the time since the machine started.
     #[test]

@@ -140,7 +140,7 @@ fn unnamed_clients(table: &str, listen: &str) -> String {
     )
 }
 
-/// Whether a machine can not give both.
+/// Whether a machine cannot give both.
 fn same(a: SocketAddr, b: SocketAddr) -> bool {
     let covers = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
     a.port() != 0 && a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && covers

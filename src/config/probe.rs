@@ -267,7 +267,7 @@ fn schedule(p: &ProbeTable) -> schedule::Settings {
     }
 }
 
-/// Says what can not be used, and what is to be thought over.
+/// Says what cannot be used, and what is to be thought over.
 fn check(
     p: &Table<ProbeTable>,
     c: &Table<CollectTable>,
@@ -388,7 +388,7 @@ fn check(
             report.warning(
                 &p.place,
                 "",
-                "hosts on the Internet are tested: read \"Testing relays\" in the README first",
+                "hosts on the Internet are tested: read docs/relay.md first",
             );
         }
     }

@@ -145,7 +145,7 @@ pub fn answer<'a>(
         return plain(
             Rcode::ServFail,
             Some(number),
-            Some((14, "the store can not be trusted; see the server's log")),
+            Some((14, "the store cannot be trusted; see the server's log")),
         );
     }
     let below = labels

@@ -140,7 +140,7 @@ pub fn encode(
                     o.rr(owner + at as u16, *rtype, *ttl, data);
                     ns += 1;
                 }
-                // A resolver that lacks them can not go on: they all fit, or TC says so (RFC 9471
+                // A resolver that lacks them cannot go on: they all fit, or TC says so (RFC 9471
                 // section 3).
                 glue = additional(&mut o, zone, fixed, origin, true);
             }

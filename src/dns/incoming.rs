@@ -263,7 +263,7 @@ impl<'z> Incoming<'z> {
     ) -> Result<(), String> {
         let apex = owner.bytes() == self.zone;
         if kind == rtype::SOA && apex {
-            let soa = soa(message, at, end).ok_or("the SOA can not be read")?;
+            let soa = soa(message, at, end).ok_or("the SOA cannot be read")?;
             let first = self.apex && matches!(self.state, State::Start);
             self.turn(soa)?;
             return if first {
@@ -328,7 +328,7 @@ impl<'z> Incoming<'z> {
             return Ok(());
         }
         self.row.extend(kind.to_be_bytes());
-        data(message, kind, (at, end), &mut self.row).ok_or("a record's data can not be read")?;
+        data(message, kind, (at, end), &mut self.row).ok_or("a record's data cannot be read")?;
         sink(Change {
             row: &self.row,
             ..change

@@ -5,7 +5,7 @@ use crate::index::zones::rtype;
 
 /// The seconds that a reply may be kept: the least TTL of its answers; of a negative one that of
 /// its SOA record, which is ours and never above its MINIMUM. None for a reply without either, and
-/// for what can not be read.
+/// for what cannot be read.
 pub fn seconds(reply: &[u8]) -> Option<u32> {
     let counts: [usize; 3] = [4, 6, 8].map(|at| {
         reply

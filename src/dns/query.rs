@@ -20,7 +20,7 @@ pub enum Malformed {
     Reply {
         /// Why.
         rcode: Rcode,
-        /// Where the question ends; 0 where it can not be read.
+        /// Where the question ends; 0 where it cannot be read.
         question_end: usize,
         /// Whether it has an OPT record: the reply has one then (RFC 6891 section 6.1.1).
         edns: bool,
@@ -187,7 +187,7 @@ impl Malformed {
     }
 }
 
-/// Whether there is an OPT record, whatever else is wrong. `None`: the message can not be read so
+/// Whether there is an OPT record, whatever else is wrong. `None`: the message cannot be read so
 /// far.
 fn find_opt(header: &[u8; 12], message: &[u8]) -> Option<bool> {
     let [questions, records @ ..] =

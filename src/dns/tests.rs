@@ -123,7 +123,7 @@ fn a1_a2_a3_a_listed_address_has_a_and_txt() {
         shown(&ask(&s, "7.100.51.198.bl.orbs.example", rtype::TXT)),
         ["r0 says 198.51.100.7"]
     );
-    // A6: every address of a range; the text names the range, for a mirror's wildcard can not know
+    // A6: every address of a range; the text names the range, for a mirror's wildcard cannot know
     // the address.
     assert_eq!(
         shown(&ask(&s, "99.113.0.203.bl.orbs.example", rtype::TXT)),

@@ -43,7 +43,7 @@ const MIN_MAC: usize = 10;
 /// error.
 const FIXED: usize = 10 + 16;
 
-/// A message that can not be read as far as its TSIG, or that has one where none may be: FORMERR.
+/// A message that cannot be read as far as its TSIG, or that has one where none may be: FORMERR.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unreadable;
 
@@ -131,7 +131,7 @@ fn append(message: &mut [u8], len: usize, record: &[u8]) -> Option<usize> {
 /// Why a request is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It can not be read, or its TSIG is none (RFC 8945 sections 5.1, 5.2, 5.2.2.1).
+    /// It cannot be read, or its TSIG is none (RFC 8945 sections 5.1, 5.2, 5.2.2.1).
     Format,
     /// There is no such key with this algorithm (section 5.2.1).
     BadKey,
@@ -270,7 +270,7 @@ pub fn verify(keys: &Keys, message: &[u8], now: Time) -> Result<Option<Session>,
 /// What is wrong with a reply's TSIG, or what the server says is wrong with ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wrong {
-    /// It can not be read.
+    /// It cannot be read.
     Format,
     /// It is not signed and has to be.
     Unsigned,
@@ -288,7 +288,7 @@ pub enum Wrong {
 impl std::fmt::Display for Wrong {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Wrong::Format => "the reply's TSIG can not be read",
+            Wrong::Format => "the reply's TSIG cannot be read",
             Wrong::Unsigned => "the reply is not signed",
             Wrong::Key => "the reply is signed with another key",
             Wrong::Mac => {
@@ -369,7 +369,7 @@ impl Session {
         Some(end)
     }
 
-    /// Signs a message that can grow, as [`Session::sign`] does. False where that can not be.
+    /// Signs a message that can grow, as [`Session::sign`] does. False where that cannot be.
     pub fn seal_message(&mut self, message: &mut Vec<u8>, now: Time) -> bool {
         let len = message.len();
         message.resize(len + self.size(), 0);

@@ -1,4 +1,4 @@
-//! A source that is a local file, read again when it has changed.
+//! A feed that reads a local file again when it changes.
 
 use std::{
     fs::{File, Metadata},
@@ -14,7 +14,7 @@ use crate::{
     model::{Time, time::Seconds},
 };
 
-/// A file's mark.
+/// The identity of a version of a file.
 pub fn mark(path: &Path) -> Result<FileMark, String> {
     let meta = std::fs::metadata(path).map_err(|e| format!("{}: {e}", path.display()))?;
     if meta.is_dir() {
@@ -30,8 +30,8 @@ fn of(m: &Metadata) -> FileMark {
     (m.dev(), m.ino(), m.size(), m.mtime(), m.mtime_nsec())
 }
 
-/// Imports a file as `orbsd import` does. Its life is counted from when it was written, so that a
-/// file that nobody writes any more ends, whoever starts the daemon again.
+/// Imports a file as `orbsd import` does. Its lifetime counts from the file's modification, so that
+/// the list of a file that is no longer written ends, however often the daemon is restarted.
 pub fn import(ledger: &Ledger, path: &Path, asked: &Asked, seen: FileMark) -> Result<Done, Failed> {
     let shown = path.display().to_string();
     let written = Time(u64::try_from(seen.3).unwrap_or(0));
@@ -64,13 +64,14 @@ pub fn import(ledger: &Ledger, path: &Path, asked: &Asked, seen: FileMark) -> Re
     )
 }
 
-/// How old a file is. Its time is of the wall clock, which may have been wrong when it was written
-/// or may be so now: of its ages by both clocks the lower counts, so that no list ends for it.
+/// The age of a file. Its time comes from the wall clock, which may have been wrong when the file
+/// was written or may be wrong now: of the ages by both clocks the lower counts, so that no list
+/// ends because of it.
 fn age(written: Time, trusted: Time, wall: Time) -> Seconds {
     Seconds(trusted.min(wall).0.saturating_sub(written.0))
 }
 
-/// The one file.
+/// This file.
 struct One {
     name: Option<String>,
     file: File,

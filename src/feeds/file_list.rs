@@ -15,13 +15,13 @@ pub struct FileList {
     pub subzone: Option<String>,
     /// Clear host bits.
     pub host_bits: bool,
-    /// How many lines with errors it may have.
+    /// How many lines with errors are allowed.
     pub skip_errors: ErrorAllowance,
-    /// Take special ranges.
+    /// Accept special-purpose ranges.
     pub special: bool,
-    /// A well-formed empty list is a list like any other.
+    /// Accept a well-formed empty list.
     pub allow_empty: bool,
-    /// Names at or above a public suffix that are taken all the same.
+    /// Public suffixes at or above which names are accepted.
     pub allow_suffixes: Vec<String>,
     /// How far it may differ from the last one.
     pub limits: ListLimits,

@@ -1,9 +1,9 @@
-//! A source that follows another server's zone: by IXFR from the version that it has, by AXFR where
-//! that can not be.
+//! A feed that follows another server's zone: by IXFR from the version that it has, otherwise by
+//! AXFR.
 //!
-//! What the zone had is kept as a copy of its records beside the rows that were made from them, and
-//! both are named by the commit that makes them true. A difference is held against the copy first:
-//! where it does not fit, the zone is fetched whole (RFC 1995 section 4).
+//! A copy of the zone's records is kept beside the rows that were made from them, and the commit
+//! that makes both visible names both. A difference is compared with the copy first: if it does not
+//! fit, the whole zone is fetched (RFC 1995 section 4).
 
 use std::{
     collections::BTreeMap,
@@ -32,63 +32,63 @@ use crate::{
     },
 };
 
-/// The most records of a difference; where there are more, the whole zone is no more work.
+/// The most records of a difference; above this, a whole zone is no more work.
 const MAX_CHANGES: usize = 1 << 20;
-/// The rules by which records become rows. Whoever changes them counts it up, and all followed
-/// zones are read again.
+/// The version of the rules by which records become rows. Increase it with each change of the
+/// rules, so that all followed zones are read again.
 const RULES: u32 = 2;
 
 const _: () = assert!(2 * MAX_NODES <= SMALL, "a patch is committed row by row");
 
-/// What is followed, and what becomes of it.
+/// A followed zone and its destination.
 pub struct Following<'a> {
-    /// Where to.
+    /// The ledger that gets the listings.
     pub ledger: &'a Ledger,
     /// The source's name.
     pub name: &'a str,
-    /// From where.
+    /// The server and the zone.
     pub server: &'a Server,
     /// How records become entries.
     pub mapping: Mapping,
-    /// Whether what a zone transfer without paths brings is sent on in rows.
+    /// Whether entries of a zone transfer, which have no path, are sent on in rows.
     pub transit: bool,
-    /// Why they are listed.
+    /// The reasons of the entries.
     pub reasons: &'a imports::Reasons,
-    /// A bound on the source's life besides the zone's own.
+    /// A limit of the source's lifetime besides the zone's own expire.
     pub max_age: Option<Seconds>,
     /// Set when it is time to stop.
     pub stop: &'a AtomicBool,
 }
 
-/// What a refresh did.
+/// The result of a refresh.
 #[derive(Debug)]
 pub struct Refreshed {
     /// The zone's SOA.
     pub soa: Soa,
-    /// How the change came.
+    /// How the change was transferred.
     pub how: How,
     /// What changed in the source.
     pub difference: Difference,
-    /// Items of rows that were left out, since they came through this server or through too many.
+    /// Rows that were left out because they came through this server or through too many.
     pub looped: u64,
-    /// Something to look at, although all went well.
+    /// A warning, although the refresh succeeded.
     pub note: Option<String>,
 }
 
-/// How a change came.
+/// How a change was transferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
-    /// It did not.
+    /// Nothing changed.
     Same,
     /// By IXFR.
     Changes,
     /// By AXFR, or as a whole zone where a difference was asked for.
     Whole,
-    /// The records are the same, and are read by other rules.
+    /// The records are the same, and are read by new rules.
     Remade,
 }
 
-/// What is known while a refresh goes on.
+/// The state of a refresh.
 struct Step<'a> {
     f: &'a Following<'a>,
     source: SourceId,
@@ -99,7 +99,7 @@ struct Step<'a> {
 }
 
 impl Following<'_> {
-    /// Looks whether the zone has changed, and brings the source to where it stands. Blocks.
+    /// Checks whether the zone has changed, and updates the source. Blocks.
     pub fn refresh(&self) -> Result<Refreshed, Failed> {
         let refused = |e: imports::Failed| Failed::Answer(e.text(self.ledger));
         let asked = imports::Asked {
@@ -142,17 +142,17 @@ impl Following<'_> {
         let soa = self.server.soa()?;
         match step.was.clone().filter(|f| f.zone == self.server.zone) {
             None => step.whole(Asked::Axfr),
-            // What was kept may be in a form that is not read any more.
+            // The copy may be in a form that is not read any more.
             Some(f) if older(f.serial, soa.serial) && f.mapping != step.mapping => {
                 step.whole(Asked::Axfr)
             }
             Some(f) if older(f.serial, soa.serial) => match step.whole(Asked::Ixfr(f.serial)) {
-                // The difference is no good, or there is none to be had: the whole zone may be.
+                // The difference is unusable or unavailable: the whole zone may be available.
                 Err(Failed::Answer(_)) if !self.stop.load(Relaxed) => step.whole(Asked::Axfr),
                 result => result,
             },
             Some(f) => {
-                // A server behind us is no reason to forget what it said before.
+                // A server with an older serial is not a reason to forget what it sent before.
                 let note = (f.serial != soa.serial).then(|| {
                     format!("the server has the serial {}, which is older than {}, the one that is followed", soa.serial, f.serial)
                 });
@@ -182,7 +182,7 @@ fn broken(e: impl Into<StoreError>) -> Failed {
 }
 
 impl Step<'_> {
-    /// Transfers the zone, or a difference; the reply says which it is.
+    /// Transfers the zone or a difference; the reply says which it is.
     fn whole(&self, asked: Asked) -> Result<Refreshed, Failed> {
         let store = &self.f.ledger.store;
         let number = self.was.as_ref().map_or(1, |f| f.copy.wrapping_add(1));
@@ -249,8 +249,8 @@ impl Step<'_> {
         }
     }
 
-    /// What a difference comes to, held against the copy: a record that goes is there, and one that
-    /// comes is not.
+    /// The net effect of a difference on the copy: each removed record has to exist, and each added
+    /// one must not.
     fn net(&self, f: &Followed, changes: Vec<(Vec<u8>, bool)>) -> Result<Net, Failed> {
         let mut all: BTreeMap<Vec<u8>, (bool, bool)> = BTreeMap::new();
         for (row, there) in changes {
@@ -280,7 +280,7 @@ impl Step<'_> {
             .collect())
     }
 
-    /// The copy stays and changes by `net`: only what that touches is looked at, where that can be.
+    /// The copy stays and changes by `net`: if possible, only what the change touches is read.
     fn changed(&self, f: &Followed, net: &Net, soa: Soa, how: How) -> Result<Refreshed, Failed> {
         let is = self.followed(soa, f.copy);
         let records = net
@@ -334,7 +334,7 @@ impl Step<'_> {
         }
     }
 
-    /// Makes the source's rows anew from the copy that `is` names, with `net` on top of it.
+    /// Makes the source's rows anew from the copy that `is` names, changed by `net`.
     fn import(
         &self,
         is: Followed,
@@ -377,7 +377,8 @@ impl Step<'_> {
             });
             read.map_err(|e| e.to_string())??;
             match (report.taken, report.problems.first()) {
-                // Most likely the codes are another list's: what is there must not go for that.
+                // Most likely the codes are those of another list: the present rows must not be
+                // removed for that.
                 (0, Some(p)) => Err(format!(
                     "nothing in the zone can be taken; the first of {} problems: {}",
                     report.errors, p.what
@@ -388,7 +389,7 @@ impl Step<'_> {
         self.done(done.map(|d| d.difference), &report, soa, how)
     }
 
-    /// The terms of an import: the zone's life is the source's.
+    /// The settings of an import: the zone's lifetime is the source's.
     fn what(&self, follow: Follow, soa: Soa) -> Import {
         let life = u64::from(soa.expire).max(u64::from(soa.refresh) + u64::from(soa.retry));
         let expires = Some(self.f.ledger.now().plus(Seconds(life.max(1))));
@@ -426,7 +427,7 @@ impl Step<'_> {
     }
 }
 
-/// A transfer's records on their way: a whole zone into a new copy, a difference into memory.
+/// Where a transfer's records go: a whole zone into a new copy, a difference into memory.
 struct Taking<'a> {
     step: &'a Step<'a>,
     /// The new copy's number.

@@ -1,4 +1,4 @@
-//! The way to the feeds: configure them, wake them, see how they are.
+//! The handle of all feeds: configures them, wakes them, and reports their state.
 
 use std::{
     collections::HashMap,
@@ -27,20 +27,20 @@ use crate::{
 pub struct Feeds {
     ledger: Ledger,
     running: Arc<Mutex<Vec<Arc<Feed>>>>,
-    /// One for each source: a feed that is configured anew waits until the one before has let go of
-    /// it.
+    /// One lock for each source: a feed that is configured anew waits until the one before has
+    /// released it.
     gates: Arc<Mutex<HashMap<String, Arc<Mutex<()>>>>>,
 }
 
-/// A feed that runs.
+/// A running feed.
 pub(super) struct Feed {
     pub(super) settings: Settings,
     pub(super) stop: AtomicBool,
-    /// Somebody wants it to look now.
+    /// Wakes it to refresh now.
     pub(super) woken: Mutex<bool>,
     pub(super) bell: Condvar,
     pub(super) state: Mutex<State>,
-    /// Of a file, what was seen last; who holds it looks or decides.
+    /// The last check of a file; its lock is held by a check or a decision.
     pub(super) seen: Mutex<Seen>,
 }
 
@@ -65,8 +65,8 @@ impl Feeds {
         }
     }
 
-    /// Takes a configuration: what has changed starts anew, what stays looks again, since reasons
-    /// may have changed.
+    /// Applies a configuration: changed feeds are started anew, unchanged ones refresh, since
+    /// reasons may have changed.
     pub fn configure(&self, settings: &[Settings]) {
         let mut running = lock(&self.running);
         running.retain(|f| {
@@ -104,7 +104,7 @@ impl Feeds {
         }
     }
 
-    /// The feeds that run.
+    /// The running feeds.
     pub fn settings(&self) -> Vec<Settings> {
         lock(&self.running)
             .iter()
@@ -112,9 +112,9 @@ impl Feeds {
             .collect()
     }
 
-    /// A NOTIFY has come (RFC 1996) for a zone in wire form, from an address, signed with a key or
-    /// not. True where a feed follows that zone and this may speak for its server: the reply is
-    /// NOERROR then, and the feed looks at once.
+    /// Handles a NOTIFY (RFC 1996) for a zone in wire form, from an address, signed with a key or
+    /// not. Returns true if a feed follows that zone and the sender may speak for its server: the
+    /// reply is then NOERROR, and the feed refreshes at once.
     pub fn notified(&self, zone: &[u8], from: IpAddr, key: Option<&str>) -> bool {
         let mut any = false;
         for f in lock(&self.running).iter() {
@@ -141,8 +141,7 @@ impl Feeds {
     ///
     /// # Errors
     ///
-    /// Returns why nothing changed: there is no such feed, no list of it is held, or the file has
-    /// changed since.
+    /// There is no such feed, no list of it is held, or the file has changed since.
     pub fn decide(
         &self,
         name: &str,
@@ -181,7 +180,7 @@ impl Feeds {
             .collect()
     }
 
-    /// Lets all of them end; does not wait for it.
+    /// Tells all feeds to stop; does not wait for them.
     pub fn stop(&self) {
         self.configure(&[]);
     }

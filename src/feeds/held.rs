@@ -1,4 +1,4 @@
-//! When a list that a guard stopped is held, held on, or accepted without a person. Pure.
+//! Whether a list that a guard stopped is held, stays held, or is accepted without a person. Pure.
 
 use crate::{
     ledger::{
@@ -8,14 +8,13 @@ use crate::{
     model::{Time, time::Seconds},
 };
 
-/// How many lists have to come that are like the first one held before it is accepted without a
-/// person.
+/// How many lists like the first held one have to come before it is accepted without a person.
 const MIN_REFRESHES: u32 = 3;
 
-/// What a list that a guard stopped leads to.
+/// The decision about a list that a guard stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// It is held, and that is news.
+    /// It is held; this is new.
     Hold(HeldList),
     /// It is held like the one before it.
     HoldOn(HeldList),
@@ -34,7 +33,7 @@ pub fn next(
 ) -> Step {
     let entries = trip.extents.after.entries;
     let held = match last {
-        // The same file is read again after a restart, or by other settings.
+        // The same file was read again after a restart, or with other settings.
         Some(last) if last.mark == mark => HeldList {
             trip,
             ..last.clone()

@@ -1,5 +1,5 @@
-//! One look at a feed's file: it is imported, held, or refused; and what people decide about a held
-//! list.
+//! One check of a feed's file: the file is imported, held or refused; and decisions about held
+//! lists.
 
 use std::path::Path;
 
@@ -26,10 +26,10 @@ const HELD: &str = "feed-held";
 /// The event of a list that is refused.
 const REFUSED: &str = "feed-refused";
 
-/// What a file and the way it is read were when it was last imported or held.
+/// The file, and the way it is read, at the last import or hold.
 pub(super) type Seen = Option<(FileMark, String)>;
 
-/// A look at a file.
+/// A check of a file.
 pub(super) struct Look<'a> {
     pub ledger: &'a Ledger,
     pub feed: &'a Feed,
@@ -39,7 +39,7 @@ pub(super) struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
-    /// A look at the file of a feed; `None` for a feed of another kind.
+    /// The check of a feed's file; `None` for a feed of another kind.
     pub fn new(ledger: &'a Ledger, feed: &'a Feed) -> Option<Look<'a>> {
         match &feed.settings.kind {
             Kind::File { path, format, list } => Some(Look {
@@ -53,10 +53,10 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Imports the file if it, or the way it is read, has changed; the error is what the status
-    /// shows.
+    /// Imports the file if it, or the way it is read, has changed; the error is shown in the
+    /// status.
     pub fn run(&self) -> Result<Option<Difference>, String> {
-        // One look or decision at a time.
+        // One check or decision at a time.
         let mut seen = lock(&self.feed.seen);
         let looked = self.look(&mut seen);
         self.show_held();
@@ -115,7 +115,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// How the file is read, for the comparison with the last look.
+    /// A hash of the way the file is read, for the comparison with the last check.
     fn way(&self) -> Result<String, String> {
         let options =
             imports::options(self.ledger, &self.asked()).map_err(|e| e.text(self.ledger))?;
@@ -151,7 +151,7 @@ impl<'a> Look<'a> {
             .cloned()
     }
 
-    /// Shows in the status what is held.
+    /// Shows the held list in the status.
     pub fn show_held(&self) {
         lock(&self.feed.state).held = self
             .held()
@@ -204,7 +204,7 @@ impl<'a> Look<'a> {
         self.announce(HELD, fields, Some(held))
     }
 
-    /// Imports the file whatever the guards find.
+    /// Imports the file in spite of the guards.
     fn import_allowed(&self, mark: FileMark, audit: Audit) -> Result<imports::Done, Failed> {
         let limits = ListLimits {
             allow_shrink: true,

@@ -1,5 +1,4 @@
-//! Feeds: sources that are refreshed by themselves, each on a thread of its own that waits, looks
-//! and imports.
+//! Feeds: sources that are refreshed automatically, each on a thread of its own.
 
 pub mod file;
 mod file_list;
@@ -19,7 +18,7 @@ use handle::{Feed, lock};
 pub use run::State;
 use wire::Server;
 
-/// How many feeds there can be: each has a thread.
+/// How many feeds there can be; each has a thread.
 pub const MAX_FEEDS: usize = 64;
 
 /// A `[[feed]]`.
@@ -27,22 +26,22 @@ pub const MAX_FEEDS: usize = 64;
 pub struct Settings {
     /// The source's name.
     pub name: String,
-    /// What it is made from.
+    /// Where its list comes from.
     pub kind: Kind,
-    /// Why its subjects are listed.
+    /// The reason or reasons of its subjects.
     pub reasons: Reasons,
-    /// How often a file is looked at, and a server that has never answered is asked.
+    /// How often a file is checked, and how often a server that has never answered is asked.
     pub every: Seconds,
-    /// When all of it ends unless it was refreshed.
+    /// After which time without a refresh all of its listings end.
     pub max_age: Option<Seconds>,
 }
 
-/// What a feed is made from.
+/// Where the list of a feed comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
-    /// A local file; the format is guessed where it is empty.
+    /// A local file; if the format is empty, it is recognised.
     File {
-        /// Where it lies.
+        /// Its path.
         path: PathBuf,
         /// Its format.
         format: String,
@@ -51,18 +50,18 @@ pub enum Kind {
     },
     /// Another server's zone.
     Zone {
-        /// Whom to ask for what.
+        /// The server and the zone.
         server: Server,
-        /// How its records become entries. Another way to write rows into a zone is another variant
-        /// there.
+        /// How its records become entries. Another way to write rows into a zone would be another
+        /// variant.
         mapping: Mapping,
-        /// Whether what a transfer without paths brings is sent on in rows.
+        /// Whether entries of a transfer without paths are sent on in rows.
         transit: bool,
     },
 }
 
 impl Kind {
-    /// A local file that is read as usual.
+    /// A local file that is read with the defaults.
     pub fn file(path: PathBuf, format: &str) -> Kind {
         Kind::File {
             path,
@@ -70,7 +69,7 @@ impl Kind {
             list: Box::default(),
         }
     }
-    /// Another server's zone, a DNSBL's.
+    /// The zone of another server, a DNSBL.
     pub fn zone(server: Server) -> Kind {
         Kind::Zone {
             server,
@@ -78,7 +77,8 @@ impl Kind {
             transit: false,
         }
     }
-    /// Another orbsd's zone, by its rows; the server's zone is the name under which it has them.
+    /// The zone of another orbsd, by its rows; the zone's name is the one under which that server
+    /// has them.
     pub fn rows(server: Server) -> Kind {
         Kind::Zone {
             server,

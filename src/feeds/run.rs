@@ -1,4 +1,4 @@
-//! One feed's thread: when it looks, and what is told of it.
+//! The thread of one feed: when it refreshes, and what it reports.
 
 use std::{
     net::IpAddr,
@@ -21,7 +21,7 @@ use crate::{
     store::stage::Difference,
 };
 
-/// The shortest and the longest time between two looks, whatever an SOA says, in seconds.
+/// The shortest and the longest time between two refreshes, whatever an SOA says, in seconds.
 const WAITS: (u64, u64) = (1, 7 * 86_400);
 
 /// The state of a feed.
@@ -99,7 +99,7 @@ impl State {
     }
 }
 
-/// Looks, waits, and looks again, until it is told to stop.
+/// Refreshes, waits, and repeats, until it is told to stop.
 pub(super) fn run(ledger: &Ledger, feed: &Feed) {
     while !feed.stop.load(Relaxed) {
         let wait = match (&feed.settings.kind, Look::new(ledger, feed)) {
@@ -125,7 +125,7 @@ pub(super) fn run(ledger: &Ledger, feed: &Feed) {
     }
 }
 
-/// Refreshes a zone; how long to wait.
+/// Refreshes a zone; returns how long to wait.
 fn follow(
     ledger: &Ledger,
     feed: &Feed,
@@ -154,7 +154,7 @@ fn follow(
         .and_then(|id| v.records.get(usize::from(id.0)))
         .and_then(|r| r.followed.as_ref());
     lock(&feed.state).serial = followed.map(|f| f.serial);
-    // By what the zone itself says, or, before it has said anything, by what is configured.
+    // By the zone's own timers, or, before the first answer, by the configuration.
     let retry = followed.map_or(s.every.0, |f| u64::from(f.timers[1]));
     match result {
         Ok(Refreshed {
@@ -183,7 +183,7 @@ fn follow(
 }
 
 impl Feed {
-    /// Notes how a look went, and tells it where that is news; gives the time to wait back.
+    /// Records the result of a check and logs it if it is new; returns the time to wait.
     fn settle(
         &self,
         at: Time,
@@ -241,8 +241,8 @@ impl Feed {
         wait
     }
 
-    /// Waits, or until it is woken; never less than the shortest time, so that nobody can make it
-    /// look all the time.
+    /// Waits for a time or until it is woken; never less than the shortest time, so that a stream
+    /// of NOTIFY cannot make it refresh all the time.
     fn wait(&self, time: Duration) {
         let start = Instant::now();
         let mut woken = lock(&self.woken);

@@ -1,4 +1,4 @@
-//! Asking a zone's server: its SOA, and its records by AXFR or IXFR.
+//! Requests to a zone's server: its SOA, and its records by AXFR or IXFR.
 
 use std::{
     io::{Read, Write},
@@ -18,49 +18,49 @@ use crate::{
     model::TsigKey,
 };
 
-/// How long a connection may take to come about.
+/// How long a connection may take to be established.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long the next bytes of a transfer may take.
 const STALL: Duration = Duration::from_secs(30);
 /// How long one transfer may take, from its first byte to its last.
 const WHOLE: Duration = Duration::from_secs(4 * 3600);
-/// How long an answer over UDP may take, and how often it is asked for.
+/// How long a response over UDP may take, and how many attempts are made.
 const UDP_WAIT: Duration = Duration::from_secs(2);
 const UDP_TRIES: usize = 2;
-/// Addresses of one name that are tried.
+/// Addresses of one server name that are tried.
 const MAX_ADDRESSES: usize = 8;
 /// The port of a server that is named without one.
 const PORT: u16 = 53;
 
-/// Whom to ask for a zone.
+/// A zone and its server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Server {
-    /// An address or a name, with a port or without.
+    /// The server: an address or a name, with a port or without.
     pub address: String,
     /// The zone, in text.
     pub zone: String,
-    /// Signs what is asked (TSIG, RFC 8945); the replies have to be signed with it too.
+    /// The TSIG key (RFC 8945) that signs requests; replies have to be signed with it too.
     pub key: Option<Arc<TsigKey>>,
 }
 
-/// What the caller of a transfer is told, and may say no to.
+/// Receives a transfer, and may abort it.
 pub trait Watch {
-    /// Whether it wants the zone's own records too.
+    /// Whether it wants the zone's own records (SOA, NS and others) too.
     fn apex(&self) -> bool {
         false
     }
-    /// Another message has come, with so many bytes. An error ends the transfer.
+    /// A message of this many bytes was received. An error ends the transfer.
     fn bytes(&mut self, n: usize) -> Result<(), String>;
     /// A record.
     fn change(&mut self, change: Change) -> Result<(), String>;
 }
 
-/// Why a server could not be asked.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failed {
-    /// It could not be reached, or the talk broke off: try again later.
+    /// The server could not be reached, or the connection broke: try again later.
     Network(String),
-    /// It said something that ends this way of asking.
+    /// The server's answer rules this kind of request out.
     Answer(String),
 }
 
@@ -74,7 +74,7 @@ impl Failed {
 }
 
 impl Server {
-    /// A server by its address or name, and a zone of it; the error says what is wrong with them.
+    /// Checks a server's address or name and its zone; the error says what is wrong with them.
     pub fn new(address: &str, zone: &str, key: Option<Arc<TsigKey>>) -> Result<Server, String> {
         wire_name(zone).map_err(|why| format!("zone: {why}"))?;
         let host = address.trim();
@@ -107,7 +107,7 @@ impl Server {
         Ok(found.take(MAX_ADDRESSES).collect())
     }
 
-    /// The address, where it is written as one and not as a name.
+    /// The address, if the server is given as an address and not as a name.
     pub fn literal(&self) -> Option<SocketAddr> {
         let text = self.address.trim();
         let bare = text.trim_start_matches('[').trim_end_matches(']');
@@ -117,12 +117,12 @@ impl Server {
             .ok()
     }
 
-    /// Whether what is signed with this key speaks for the server.
+    /// Whether a message that is signed with this key speaks for the server.
     pub fn speaks_with(&self, key: Option<&str>) -> bool {
         self.key.as_ref().is_some_and(|k| Some(k.name()) == key)
     }
 
-    /// The query, signed where there is a key, and the talk that checks its replies.
+    /// The query, signed if there is a key, and the session that verifies its replies.
     fn query(
         &self,
         id: u16,
@@ -148,7 +148,7 @@ impl Server {
         wire_name(&self.zone).map_err(Failed::Answer)
     }
 
-    /// The zone's SOA: over UDP, and where that gives none, over TCP.
+    /// The zone's SOA: over UDP, or over TCP if UDP gives none.
     pub fn soa(&self) -> Result<Soa, Failed> {
         let zone = self.wire()?;
         let mut last = None;
@@ -174,8 +174,8 @@ impl Server {
         }))
     }
 
-    /// Transfers the zone, or what changed of it, over TCP. Where a record was handed on, no other
-    /// address is tried.
+    /// Transfers the zone, or its changes, over TCP. After the first record no other address is
+    /// tried.
     pub fn transfer(&self, asked: Asked, watch: &mut dyn Watch) -> Result<End, Failed> {
         let zone = self.wire()?;
         let mut last = Failed::Network(format!("the server `{}` has no address", self.address));
@@ -193,7 +193,7 @@ impl Server {
         Err(last)
     }
 
-    /// Asks for the SOA over UDP; `None` where TCP has to be asked: cut short, or without the SOA.
+    /// Asks for the SOA over UDP; `None` if TCP has to be used: truncated, or without the SOA.
     fn udp(&self, addr: SocketAddr, zone: &[u8]) -> Result<Option<Soa>, Failed> {
         let network = |e: std::io::Error| Failed::Network(format!("{addr}: {e}"));
         let socket = UdpSocket::bind(if addr.is_ipv4() {
@@ -224,7 +224,7 @@ impl Server {
                 if buf[2] & 2 != 0 {
                     return Ok(None);
                 }
-                // Anybody can send a datagram: what is not signed as it has to be is not believed.
+                // Anybody can send a datagram: one without the required signature is ignored.
                 if session
                     .clone()
                     .is_some_and(|mut s| s.check(&buf[..n], wall()).is_err())
@@ -260,7 +260,7 @@ impl Server {
         let until = Instant::now() + WHOLE;
         let mut stream = TcpStream::connect_timeout(&addr, CONNECT).map_err(|e| {
             Failed::Network(format!(
-                "{addr} can not be reached over TCP: {e}; is the server there?"
+                "{addr} cannot be reached over TCP: {e}; is the server there?"
             ))
         })?;
         stream
@@ -314,14 +314,14 @@ impl Server {
     }
 }
 
-/// A number that nobody can guess: who answers has seen the question.
+/// An unpredictable number: a sender that knows it has seen the query.
 fn id() -> std::io::Result<u16> {
     let mut id = [0; 2];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut id)?;
     Ok(u16::from_be_bytes(id))
 }
 
-/// Nobody wants to know more.
+/// Nobody reads the transfer any more.
 struct Nothing;
 
 impl Watch for Nothing {
@@ -333,7 +333,7 @@ impl Watch for Nothing {
     }
 }
 
-/// Counts what is handed on.
+/// Counts the records that are passed on.
 struct Counted<'w> {
     watch: &'w mut dyn Watch,
     records: u64,

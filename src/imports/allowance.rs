@@ -4,13 +4,13 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, de};
 
-/// The part of the entries that may be errors where the number is not given, in percent.
+/// The share of entries that may be errors by default, in percent.
 const DEFAULT_PERCENT: u64 = 5;
-/// That many errors are allowed at least where the number is not given, however short the list is.
+/// The least number of errors that are allowed by default, however short the list is.
 const DEFAULT_LINES: u64 = 3;
 
-/// How many lines with errors a list may have. What a rule leaves out, such as a special range, is
-/// not an error.
+/// How many lines with errors a list may have. What a rule leaves out, such as a special-purpose
+/// range, is not an error.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum ErrorAllowance {
     /// None.
@@ -20,7 +20,7 @@ pub enum ErrorAllowance {
     Default,
     /// This many lines.
     Lines(u64),
-    /// This part of the lines that hold entries, in percent.
+    /// This share of the lines that hold entries, in percent.
     Percent(u8),
 }
 

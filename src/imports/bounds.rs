@@ -12,10 +12,11 @@ const MAX_LINES: u64 = 200_000_000;
 /// The most lines without an entry, 10 million: a megabyte of gzip can hold a thousand million
 /// empty lines, and lists have headers of some hundred.
 const MAX_BARREN_LINES: u64 = 10_000_000;
-/// As many lines without an entry for each entry: what an object of indented JSON takes.
+/// This many lines without an entry are allowed for each entry: an object of indented JSON needs
+/// them.
 const BARREN_LINES_PER_ENTRY: u64 = 16;
-/// The longest time of reading, without the time that the sender lets this machine wait: a list of
-/// [`MAX_LINES`] takes half of it.
+/// The longest time of reading, without the time that the sender keeps this machine waiting: a list
+/// of [`MAX_LINES`] takes half of it.
 const MAX_READING: Duration = Duration::from_secs(600);
 
 /// The limits of one import.
@@ -98,7 +99,7 @@ impl Meter {
     }
 }
 
-/// Measures how long the sender of a file lets this machine wait.
+/// Measures how long the sender of a file keeps this machine waiting.
 pub(super) struct Waiting<'a, R> {
     pub inner: R,
     pub meter: &'a Meter,

@@ -1,4 +1,4 @@
-//! Building the tables: one way for a full build and for a single change.
+//! Builds the tables: one way for a full build and for a single change.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::model::{Domain, EntryText, Prefix4, Prefix6, Scope, Subject};
 
-/// The tables that answers come from. A copy shares everything.
+/// The tables from which queries are answered. A copy shares everything.
 #[derive(Debug, Clone, Default)]
 pub struct Tables {
     /// IPv4.
@@ -24,8 +24,8 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// How many subjects have facts: IPv4 hosts, IPv4 prefixes (and hosts that carve), IPv6 keys,
-    /// domains.
+    /// How many subjects have facts: IPv4 hosts, IPv4 prefixes (and hosts with exclusions), IPv6
+    /// keys, domains.
     pub fn counts(&self) -> [usize; 4] {
         let nets = self
             .ip4
@@ -37,7 +37,7 @@ impl Tables {
         [self.ip4.hosts(), nets, self.ip6.len(), self.names.len()]
     }
 
-    /// Calls `each` for every domain that is listed or exempt itself, in order; held and excepted
+    /// Calls `each` for every domain that is itself listed or exempt, in order; held and excluded
     /// ones are left out.
     pub fn domains(&self, each: &mut dyn FnMut(Domain)) {
         self.names_with_facts(&mut |domain, facts| {
@@ -64,10 +64,10 @@ impl Tables {
     }
 }
 
-/// After how many changes the writer looks for interned things that nothing names any more.
+/// After how many changes the writer looks for interned values that are no longer used.
 const SWEEP_EVERY: usize = 1 << 17;
 
-/// Makes the next tables from changes. There is one, with the writer.
+/// Makes the next tables from changes. The writer has the only one.
 #[derive(Debug, Clone)]
 pub struct Builder {
     tables: Tables,
@@ -87,15 +87,15 @@ impl Default for Builder {
     }
 }
 
-/// Changes gathered for one [`Builder::apply`].
+/// Changes collected for one [`Builder::apply`].
 #[derive(Debug, Default)]
 pub struct Changes {
     hosts: Vec<(u32, FactsId)>,
     nets: Vec<(Prefix4, FactsId)>,
     ip6: Vec<(Prefix6, FactsId)>,
     names: Vec<(Domain, FactsId)>,
-    /// Hosts of this batch that carve, so that a later change in the same batch takes them out
-    /// again.
+    /// Hosts of this batch that override a wider listing, so that a later change in the same batch
+    /// can remove them again.
     carved: BTreeSet<Prefix4>,
 }
 
@@ -111,12 +111,12 @@ impl Changes {
 }
 
 impl Builder {
-    /// The tables as they stand; cheap.
+    /// The present tables; cheap.
     pub fn tables(&self) -> &Tables {
         &self.tables
     }
 
-    /// The number of what is said of a subject.
+    /// Interns the facts of a subject and returns their number.
     pub fn intern(&mut self, raw: &RawFacts) -> FactsId {
         self.interner.raw(&mut self.tables.interned, raw)
     }
@@ -147,7 +147,7 @@ impl Builder {
             .is_some_and(|r| r.has_net(p))
     }
 
-    /// Applies changes. Of two of the same subject the later counts.
+    /// Applies changes. If a subject appears twice, the last change wins.
     pub fn apply(&mut self, changes: Changes) {
         self.changed += changes.len();
         self.put(changes);
@@ -156,8 +156,8 @@ impl Builder {
         }
     }
 
-    /// The tables as they would be if other things were said of some subjects; its own stay as they
-    /// are. What is equal has the same number in both.
+    /// The tables as they would be with other facts for some subjects; the builder's own stay as
+    /// they are. Equal values have the same number in both.
     pub fn with<'s>(&mut self, facts: impl Iterator<Item = (&'s Subject, RawFacts)>) -> Tables {
         let kept = self.tables.clone();
         let mut changes = Changes::default();
@@ -166,7 +166,7 @@ impl Builder {
             self.add(&mut changes, subject, id);
         }
         self.changed += changes.len();
-        // Not swept: what only the kept tables name would go.
+        // Not swept: values that only the kept tables use would be freed.
         self.put(changes);
         let interned = self.tables.interned.clone();
         std::mem::replace(&mut self.tables, Tables { interned, ..kept })
@@ -204,8 +204,8 @@ impl Builder {
         }
     }
 
-    /// Frees interned things that nothing names any more, where there are enough of them to be
-    /// worth a walk.
+    /// Frees interned values that are no longer used, if there are enough of them to be worth the
+    /// walk.
     pub fn sweep(&mut self) {
         let [_, facts, values] = self.tables.interned.counts();
         self.changed = 0;
@@ -231,7 +231,7 @@ impl Builder {
             .sweep(&mut self.tables.interned, facts, values);
     }
 
-    /// Interns what an image holds, in its order; for [`super::image`].
+    /// Interns the values of an image, in its order; for [`super::image`].
     pub(super) fn intern_facts(
         &mut self,
         exempt: bool,
@@ -246,7 +246,7 @@ impl Builder {
         self.interner.text(&mut self.tables.interned, text)
     }
 
-    /// Puts a block of an image in place.
+    /// Puts a block of an image into place.
     pub(super) fn put_block(&mut self, ab: u16, block: Block) {
         let mut pool = Pool {
             interned: &mut self.tables.interned,
@@ -255,7 +255,7 @@ impl Builder {
         self.tables.ip4.put_block(ab, block, &mut pool);
     }
 
-    /// Puts the facts of everything but plain hosts in place, from an image.
+    /// Puts the facts of everything but plain hosts into place, from an image.
     pub(super) fn put_others(&mut self, others: Vec<(Subject, FactsId)>) {
         let mut changes = Changes::default();
         for (s, f) in others {
@@ -269,7 +269,7 @@ impl Builder {
     }
 }
 
-/// The keys of an IPv6 prefix: one, or up to eight where its length is no whole number of nibbles.
+/// The keys of an IPv6 prefix: one, or up to eight if its length is not a whole number of nibbles.
 fn keys6(p: Prefix6) -> impl Iterator<Item = Vec<u8>> {
     let depth = usize::from(p.len().div_ceil(4));
     let keys = 1u128 << (depth * 4 - usize::from(p.len()));
@@ -301,7 +301,7 @@ fn scope_place(scope: Scope) -> u8 {
     }
 }
 
-/// Every subject that is no plain IPv4 host, with its facts; for an image.
+/// Every subject that is not a plain IPv4 host, with its facts; for an image.
 pub(super) fn others(tables: &Tables) -> Vec<(Subject, FactsId)> {
     let mut out: Vec<(Subject, FactsId)> = Vec::new();
     for row in tables.ip4.rows.iter().flatten() {

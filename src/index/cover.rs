@@ -1,22 +1,22 @@
-//! The longest match of each source, joined: what a point answers, given the facts of all that
-//! covers it.
+//! Joins the longest match of each source: what a point answers, given the facts of all subjects
+//! that cover it.
 
 use std::cmp::Reverse;
 
 use super::values::{Facts, FactsId, Interned, Interner, Item, TextId, Value, ValueId};
 use crate::model::{ReasonId, SourceId};
 
-/// What one source says at a point for one reason: the longest match so far.
+/// The longest match of one source for one reason so far.
 #[derive(Debug, Clone, Copy)]
 struct Part {
     reason: ReasonId,
     source: SourceId,
-    /// `None` for a hole.
+    /// `None` for an exclusion.
     listed: Option<TextId>,
     len: u8,
 }
 
-/// What is known on the way from a wide range to a narrow one. Cloned where the way branches.
+/// The matches on the way from a wide range to a narrow one. Cloned where the way branches.
 #[derive(Debug, Clone, Default)]
 pub struct State {
     parts: Vec<Part>,
@@ -24,7 +24,7 @@ pub struct State {
 }
 
 impl State {
-    /// Goes on into a subject of length `len` of which `facts` are said.
+    /// Goes on into a subject of length `len` with these facts.
     pub fn enter(&mut self, facts: &Facts, len: u8) {
         self.exempt |= facts.exempt;
         self.hold(facts);
@@ -46,14 +46,15 @@ impl State {
         }
     }
 
-    /// What is held down for every source is a hole in all of them.
+    /// A hold for every source is an exclusion in all of them.
     fn hold(&mut self, facts: &Facts) {
         for f in facts.facts.iter().filter(|f| f.source == SourceId::ALL) {
             self.parts.retain(|p| p.reason != f.reason);
         }
     }
 
-    /// Only the holes and the exemption of a host: its listings are own entries and no cover.
+    /// Enters only the exclusions and the exemption of a host: its listings are entries of its own
+    /// and cover nothing.
     pub fn enter_holes(&mut self, facts: &Facts) {
         self.exempt |= facts.exempt;
         self.hold(facts);
@@ -63,8 +64,8 @@ impl State {
         }
     }
 
-    /// What a point here answers. A reason is said by the most specific listing; among equals by
-    /// one that has a text, then by the first source.
+    /// What a point here answers. The text of a reason comes from the most specific listing; among
+    /// equals from one that has a text, then from the first source.
     pub fn resolve(&self, interned: &mut Interned, interner: &mut Interner) -> ValueId {
         if self.exempt {
             return ValueId::EXEMPT;
@@ -98,10 +99,10 @@ impl State {
     }
 }
 
-/// One reason's item, the source that answers show, and the source of the own word that rows send.
+/// One reason's item, the source that answers show, and the source of the listing that rows send.
 type Candidate = (Item, SourceId, SourceId);
 
-/// Joins what two sources list for one reason.
+/// Joins the listings of two sources for one reason.
 fn joined(interned: &Interned, a: Candidate, b: Candidate) -> Candidate {
     let has_text = |id: TextId| interned.own_text(id).is_some();
     let shown = |(i, s, _): &Candidate| (i.len, has_text(i.text), Reverse(*s));
@@ -137,7 +138,7 @@ fn joined(interned: &Interned, a: Candidate, b: Candidate) -> Candidate {
     )
 }
 
-/// The writer's tables of interned things, handed down together.
+/// The writer's tables of interned values, passed together.
 pub struct Pool<'a> {
     /// The snapshot's side.
     pub interned: &'a mut Interned,
@@ -151,14 +152,13 @@ impl Pool<'_> {
         state.resolve(self.interned, self.interner)
     }
 
-    /// Goes on into a subject of which `facts` are said.
+    /// Goes on into a subject with these facts.
     pub fn enter(&self, state: &mut State, facts: FactsId, len: u8) {
         state.enter(self.interned.facts(facts), len);
     }
 
     /// The parts of some values that a node of length `len` can give to everything below it: at
-    /// most one for each reason, since what is listed by something that short covers the whole
-    /// node.
+    /// most one for each reason, because a listing as short as that covers the whole node.
     pub fn common(&mut self, values: impl IntoIterator<Item = ValueId>, len: u8) -> ValueId {
         let mut items: Vec<Item> = Vec::new();
         let mut last = None;

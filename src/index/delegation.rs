@@ -8,11 +8,11 @@ use super::{
 };
 use crate::model::ZoneKind;
 
-/// A name server inside one of our zones that has no address there, so that nobody can reach it by
-/// its name.
+/// A name server inside one of our zones that has no address there, so that no client can reach it
+/// by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingAddress {
-    /// The number of the zone that the name lies in: its file needs the address.
+    /// The number of the zone in which the name is: its file needs the address.
     pub zone: usize,
     /// The name server.
     pub name: String,
@@ -23,35 +23,35 @@ pub struct MissingAddress {
 }
 
 impl ZoneView {
-    /// A name's labels below the origin; `None` for a name outside of the zone. Both in wire form,
+    /// A name's labels below the origin; `None` for a name outside the zone. Both in wire form,
     /// lower case.
     pub fn relative_to_origin<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
         let at = name.len().checked_sub(self.origin.len())?;
         (name[at..] == *self.origin && starts_label(name, at)).then_some(&name[..at])
     }
 
-    /// A name server's place in the zone and its records there; `None` for one outside, or without
+    /// A name server's offset in the zone and its records there; `None` for one outside, or without
     /// records.
     pub fn name_server<'z>(&'z self, data: &'z [u8]) -> Option<(&'z [u8], &'z Fixed)> {
         let place = self.relative_to_origin(data)?;
         self.fixed.get(place).map(|fixed| (place, fixed))
     }
 
-    /// Where in a name below the origin the part starts that is delegated by an NS record of the
-    /// zone file, and its records. `starts` are the places of its labels.
+    /// The offset in a name below the origin at which the part starts that an NS record of the zone
+    /// file delegates, and its records. `starts` are the offsets of its labels.
     #[inline]
     pub fn delegation(&self, labels: &[u8], starts: &[u8]) -> Option<(usize, &Fixed)> {
         if self.cuts.is_empty() {
             return None;
         }
-        // The highest one counts: what is below it is not ours.
+        // The highest delegation counts: names below it are not ours.
         starts.iter().rev().map(|s| usize::from(*s)).find_map(|at| {
             let cut = self.cuts.iter().find(|c| ***c == labels[at..])?;
             Some((at, self.fixed.get(cut)?))
         })
     }
 
-    /// Whether a place can be delegated, and notes it.
+    /// Checks whether a name can be delegated, and records it.
     pub(super) fn check_cut(&mut self, place: &[u8]) -> Result<(), String> {
         match self.spec.kind {
             _ if place.is_empty() => {
@@ -70,8 +70,8 @@ impl ZoneView {
         }
     }
 
-    /// Refuses records at and below delegated names other than the delegation and the addresses of
-    /// its name servers: nobody would be answered with them.
+    /// Refuses records at and below delegated names, except for the delegation and the addresses of
+    /// its name servers: no query would be answered with them.
     pub(super) fn check_below_cuts(&self) -> Result<(), String> {
         for cut in &self.cuts {
             let servers: Vec<&[u8]> = self.name_servers(cut).collect();
@@ -101,7 +101,7 @@ impl ZoneView {
         Ok(())
     }
 
-    /// The name servers of a fixed name that lie in the zone, as places.
+    /// The name servers of a static name that are inside the zone, as offsets.
     fn name_servers<'z>(&'z self, place: &[u8]) -> impl Iterator<Item = &'z [u8]> {
         let rrs = self.fixed.get(place).into_iter().flat_map(|f| &f.rrs);
         rrs.filter(|r| r.rtype == rtype::NS)
@@ -115,8 +115,8 @@ pub fn is_address(r: &Rr) -> bool {
 }
 
 impl ZoneSet {
-    /// All name servers inside zones of ours: the zone that names them, the name, and the zone that
-    /// the name lies in.
+    /// All name servers inside zones of ours: the zone that names them, the name, and the zone in
+    /// which the name is.
     fn inner_name_servers(&self) -> Vec<(usize, Box<[u8]>, usize)> {
         let mut out = Vec::new();
         for (i, zone) in self.all().iter().enumerate() {
@@ -136,8 +136,8 @@ impl ZoneSet {
         out
     }
 
-    /// Gives each zone the addresses of name servers that it names and that lie below it in other
-    /// zones of ours: mirrors of the upper zone may not have the lower one.
+    /// Gives each zone the addresses of name servers that it names and that are below it in other
+    /// zones of ours, because mirrors of the upper zone may not have the lower one.
     pub(super) fn add_glue(&mut self) {
         for (i, name, owner) in self
             .inner_name_servers()

@@ -1,10 +1,10 @@
-//! What differs between the renderings of one zone from two tables, looked for only where subjects
+//! The difference between the renderings of one zone from two tables, computed only where subjects
 //! changed.
 //!
-//! Values below a node depend on the subjects that cover them or lie below it, so a subject that
-//! changed can change the owners inside it, and, on the way to it, whether nodes are open and have
-//! wildcards. A node's owners depend on its own value and on its parent's wildcard: where that is
-//! another one, all its children are looked at.
+//! Values below a node depend on the subjects that cover them or are below it, so a subject that
+//! changed can change the owners inside it, and, on the way to it, whether nodes branch and have
+//! wildcards. A node's owners depend on its own value and on its parent's wildcard: if that
+//! differs, all children of the node are compared.
 
 use std::collections::HashSet;
 
@@ -21,7 +21,7 @@ use crate::{
     model::{Mask, Scope, Subject, ZoneKind},
 };
 
-/// What a zone is rendered as.
+/// A view of a zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Face {
     /// Owner names, as name servers have them.
@@ -30,13 +30,13 @@ pub enum Face {
     Rows,
 }
 
-/// Sees an owner (labels relative to the origin in wire form, without a root label) of the old
+/// Gets an owner (labels relative to the origin in wire form, without a root label) of the old
 /// (false) or the new (true) rendering; false ends the search.
 pub type Found<'f> = &'f mut dyn FnMut(bool, &[u8], Rendered) -> bool;
 
-/// Tells owners of the old and of the new rendering: all those that differ, and some that do not.
-/// An owner that both have is told for both. `subjects` are all that changed; the zone is the same
-/// for both. False where `found` ended it.
+/// Reports owners of the old and of the new rendering: all those that differ, and some that do not.
+/// An owner that both have is reported for both. `subjects` are all that changed; the zone is the
+/// same for both. Returns false if `found` ended the search.
 pub fn difference(
     old: &Tables,
     new: &Tables,
@@ -108,7 +108,7 @@ pub fn difference(
 /// A run of addresses, left-aligned in 128 bits: first and last.
 type Span = (u128, u128);
 
-/// Sorted and disjoint: what lies in another one goes.
+/// Sorted and disjoint: a run inside another one is dropped.
 fn spans(all: impl Iterator<Item = Span>) -> Vec<Span> {
     let mut all: Vec<Span> = all.collect();
     all.sort_unstable_by_key(|(first, last)| (*first, !*last));
@@ -170,7 +170,7 @@ impl<S: Space> Walk<'_, '_, S> {
             let inside = within::<S>(key, spans);
             let open = self.sides.map(|s| s.open(key, self.zone));
             if open == [true, true] {
-                // Nothing below it depends on what is above.
+                // Nothing below depends on what is above.
                 if !inside.is_empty() {
                     self.both(key, inside);
                 }
@@ -182,7 +182,7 @@ impl<S: Space> Walk<'_, '_, S> {
         }
     }
 
-    /// All that one side has at and below a node.
+    /// All owners that one side has at and below a node.
     fn one(&mut self, side: usize, open: bool, key: &mut Vec<u8>, wildcard: &Items) {
         let s = self.sides[side];
         let Walk {
@@ -240,7 +240,7 @@ fn span<S: Space>(key: &[u8]) -> Span {
     )
 }
 
-/// Those of the spans that meet a node.
+/// The spans that overlap a node.
 fn within<'s, S: Space>(key: &[u8], spans: &'s [Span]) -> &'s [Span] {
     let (first, last) = span::<S>(key);
     let from = spans.partition_point(|s| s.1 < first);
@@ -248,7 +248,7 @@ fn within<'s, S: Space>(key: &[u8], spans: &'s [Span]) -> &'s [Span] {
     &spans[from..to]
 }
 
-/// The children of a node that meet one of the spans, which meet the node.
+/// The children of a node that overlap one of the spans, which overlap the node.
 fn touched<S: Space>(key: &[u8], spans: &[Span]) -> Parts {
     let (first, last) = span::<S>(key);
     let shift = 128 - bits::<S>() * (key.len() as u32 + 1);
@@ -260,7 +260,7 @@ fn touched<S: Space>(key: &[u8], spans: &[Span]) -> Parts {
     out
 }
 
-/// Domains: every name on the way to a subject, and, where what is below it changed, all that is
+/// Domains: every name on the way to a subject, and, where something below changed, all names
 /// there.
 fn names(sides: [&Tables; 2], (zone, face): (&ZoneView, Face), subjects: &[Subject], found: Found) {
     let mut go = true;
@@ -300,7 +300,7 @@ fn names(sides: [&Tables; 2], (zone, face): (&ZoneView, Face), subjects: &[Subje
     }
 }
 
-/// Digests: each that changed, and nothing around it.
+/// Digests: each one that changed, and nothing around it.
 fn digests(
     sides: [&Tables; 2],
     (zone, face): (&ZoneView, Face),
@@ -387,14 +387,14 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
-        /// The old rendering with the difference applied is the new one; and little else than what
-        /// differs is told.
+        /// The old rendering with the difference applied is the new one, and little else than what
+        /// differs is reported.
         #[test]
         fn a_rendering_and_the_difference_give_the_next_rendering(before in any_world(), after in any_world(), publish in 0..3usize) {
             let mut builder = Builder::default();
             apply(&mut builder, &before);
             let old = builder.tables().clone();
-            // Some of what stood goes, some stays, some is said again.
+            // Some entries go, some stay, some are added again.
             let gone = before.iter().step_by(2).map(|(s, _)| (s.clone(), RawFacts::default()));
             let changes: Vec<_> = gone.chain(after).collect();
             for part in changes.chunks(3) {
@@ -427,7 +427,7 @@ mod tests {
         }
     }
 
-    /// One host among many: what is told is that host, and the way to it is all that is looked at.
+    /// One host among many: only that host is reported, and only the way to it is read.
     #[test]
     fn one_host_is_one_owner() {
         let listed = RawFacts {

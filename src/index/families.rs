@@ -48,8 +48,8 @@ impl fmt::Display for Families {
 }
 
 impl ZoneSet {
-    /// What is published for a reason by all zones together. A zone that is retired counts: its
-    /// file still publishes the reason.
+    /// What all zones together publish for a reason. A zone that is retired counts: its file still
+    /// publishes the reason.
     pub fn published(&self, reason: ReasonId) -> Families {
         self.families(|z| z.publish.iter().any(|p| p.reason == reason))
     }
@@ -81,7 +81,7 @@ impl ZoneSet {
     }
 
     /// Why a subject that is listed for a reason would not be published, and which zones publish
-    /// what; `None` where one publishes it.
+    /// what; `None` if one publishes it.
     pub fn unpublished(
         &self,
         subject: &Subject,

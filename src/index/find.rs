@@ -1,4 +1,4 @@
-//! A name of a zone to what stands there, as RFC 4592 would find it in the zone's rendering.
+//! Finds what a zone has at a name, as RFC 4592 would find it in the zone's rendering.
 
 use super::{
     build::Tables,
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::model::{Mask, Prefix4, Prefix6, ReasonId, ZoneKind, domain::MAX_LABEL};
 
-/// A name below a zone's origin, decoded once: which address or branch its labels spell from the
+/// A name below a zone's origin, decoded once: the address or branch that its labels spell from the
 /// right.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
@@ -63,9 +63,9 @@ impl<'a> Asked<'a> {
         out
     }
 
-    /// Whether the name lies below the wildcard at its last `n` labels. That is a name as any
-    /// other, and nothing stands below it: no wildcard speaks for what is asked then (RFC 4592
-    /// sections 2.1.1 and 4.2).
+    /// Whether the name is below the wildcard at its last `n` labels. The wildcard itself is an
+    /// ordinary name and has nothing below it, so no wildcard matches there (RFC 4592 sections
+    /// 2.1.1 and 4.2).
     fn below_wildcard(&self, n: usize) -> bool {
         n + 1 < self.count && self.suffix(n + 1).starts_with(&[1, b'*'])
     }
@@ -91,7 +91,7 @@ fn octet(label: &[u8]) -> Option<u8> {
     })
 }
 
-/// The listed subject, as far as the tables know it: what stands for `$`.
+/// The listed subject, as far as the tables know it: `$` stands for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Where<'a> {
     /// An IPv4 address, or the first of a branch.
@@ -102,8 +102,8 @@ pub enum Where<'a> {
     Name(&'a [u8]),
 }
 
-/// A listing: items of the subject's own, then of what covers it. A reason that both have is said
-/// by the first.
+/// A listing: items of the subject's own, then of what covers it. If both have a reason, the first
+/// counts.
 #[derive(Debug, Clone, Copy)]
 pub struct Listing<'a> {
     /// Its own.
@@ -115,7 +115,7 @@ pub struct Listing<'a> {
 }
 
 impl Listing<'_> {
-    /// What is said for a reason.
+    /// The item of a reason.
     #[inline]
     pub fn item(&self, reason: ReasonId) -> Option<Item> {
         self.own
@@ -143,7 +143,7 @@ impl Listing<'_> {
     }
 }
 
-/// Writes an IPv4 address or prefix; a transfer does it for each of millions.
+/// Writes an IPv4 address or prefix; a transfer calls it for each of millions.
 fn dotted(p: Prefix4, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
     let (mut text, mut len) = ([0u8; 24], 0);
     let mut number = |n: u8, after: u8| {
@@ -175,30 +175,29 @@ pub fn labels_in(mut wire: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// What stands at a name.
+/// What a zone has at a name.
 #[derive(Debug)]
 pub enum Found<'a> {
-    /// Records of its own: the apex, a configured record, a test point.
+    /// Static records: the apex, a configured record, a test point.
     Fixed(&'a Fixed),
     /// It is listed.
     Listed(Listing<'a>),
-    /// An exception below a listed tree: it has one HINFO record, so that no wildcard speaks for
-    /// it.
+    /// An exclusion below a listed tree: it has one HINFO record, so that no wildcard matches it.
     Blank,
-    /// It exists because other names stand below it.
+    /// It exists because other names are below it.
     Empty,
     /// There is no such name.
     Missing,
 }
 
-/// Finds what stands at a name. `scratch` holds what has to be put together; nothing is allocated.
+/// Finds what the zone has at a name. `scratch` holds what has to be joined; nothing is allocated.
 pub fn find<'a>(
     tables: &'a Tables,
     zone: &'a ZoneView,
     asked: &'a Asked,
     scratch: &'a mut Option<Items>,
 ) -> Found<'a> {
-    // The quick way, for nearly every query: a whole IPv4 address.
+    // The fast path, for nearly every query: a whole IPv4 address.
     let whole4 = asked.count == 4 && asked.octets_len == 4 && zone.spec.kind == ZoneKind::Address;
     if whole4 && asked.octets[0] != 127 {
         let addr = u32::from_be_bytes(asked.octets);
@@ -234,7 +233,7 @@ pub fn find<'a>(
     }
 }
 
-/// The longest end of the name that is a fixed name or lies above one.
+/// The longest end of the name that is a static name or is above one.
 fn deepest_fixed<'a>(zone: &'a ZoneView, asked: &Asked) -> Option<(usize, &'a Fixed)> {
     if asked.count > 0 && !zone.may_fix(asked.suffix(1)) {
         return zone.fixed.get(&[][..]).map(|f| (0, f));
@@ -327,8 +326,8 @@ fn find_address<'a>(
         return Found::Empty;
     }
     if asked.below_wildcard(deep) {
-        // A fixed name has no such label next to it, and a node without a wildcard speaks for
-        // nobody.
+        // A static name has no such label next to it, and a node without a wildcard matches
+        // nothing.
         return Found::Missing;
     }
     if deep == deep4 && deep4 > 0 {
@@ -354,7 +353,7 @@ fn find_address<'a>(
     Found::Missing
 }
 
-/// The same under `::ffff:0:0/96`, where IPv4 alone stands: `key` spells the labels below it.
+/// The same under `::ffff:0:0/96`, where only IPv4 is: `key` spells the labels below it.
 fn mapped_tree<'a>(
     space: &Mapped,
     key: &[u8],
@@ -398,7 +397,7 @@ fn mapped_tree<'a>(
     Found::Missing
 }
 
-/// Finds a digest: a name of one label that has the zone's form. Below it there is nothing, and
+/// Finds a digest: a name of one label that has the zone's form. There is nothing below it, and
 /// there are no wildcards.
 fn find_digest<'a>(
     tables: &'a Tables,
@@ -423,8 +422,8 @@ fn find_digest<'a>(
     }
 }
 
-/// What a hash zone answers for a label in lower case; `None` where it is not listed or not a
-/// digest of the zone's form.
+/// What a hash zone answers for a label in lower case; `None` if it is not listed or not a digest
+/// of the zone's form.
 pub(super) fn digest_value(tables: &Tables, zone: &ZoneView, label: &[u8]) -> Option<ValueId> {
     if !zone.spec.digest.is_some_and(|d| d.matches(label)) {
         return None;

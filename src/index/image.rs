@@ -2,8 +2,8 @@
 //! codes.
 //!
 //! Layout, all numbers little-endian: texts, facts, IPv4 blocks, then everything that is not a
-//! plain IPv4 host as subject keys. Covers are compiled again when it is read. What stands around
-//! it (version, store, sequence, checksum) is the store's business.
+//! plain IPv4 host as subject keys. Covers are compiled again when it is read. Version, store,
+//! sequence and checksum around it belong to the store.
 
 use super::{
     build::{Builder, Tables, others},
@@ -110,7 +110,7 @@ fn put32(out: &mut Vec<u8>, n: u32) {
     out.extend(n.to_le_bytes());
 }
 
-/// Reads tables into a new builder. The error says that the image is damaged; nothing of it is used
+/// Reads tables into a new builder. An error says that the image is damaged; nothing of it is used
 /// then.
 pub fn read(bytes: &[u8]) -> Result<Builder, &'static str> {
     let mut r = Reader(bytes);
@@ -179,7 +179,7 @@ pub fn read(bytes: &[u8]) -> Result<Builder, &'static str> {
     let mut others = Vec::new();
     while !r.0.is_empty() {
         let len = usize::from(r.u16()?);
-        let subject = Subject::from_key(r.take(len)?).ok_or("a subject's key can not be read")?;
+        let subject = Subject::from_key(r.take(len)?).ok_or("a subject's key cannot be read")?;
         others.push((subject, fact(r.u32()?)?));
     }
     builder.put_others(others);

@@ -1,17 +1,17 @@
 //! The IPv4 table: 256 × 256 blocks by /16; in a block the listed hosts as sorted 16-bit suffixes
 //! or as a bitmap.
 //!
-//! Hosts' own entries stand apart from the covering table. A block's `ranges` are the disjoint runs
-//! in which the cover differs from the /16's; what a host's exception carves out of a wider listing
-//! is such a run too. Copies share what did not change: a one-address commit copies the root, one
-//! row of 256 blocks and one block.
+//! Entries of hosts are apart from the covering table. A block's `ranges` are the disjoint runs in
+//! which the cover differs from the /16's; an exclusion of a host from a wider listing is such a
+//! run too. Copies share what did not change: a commit of one address copies the root, one row of
+//! 256 blocks and one block.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::values::{FactsId, Interned, ValueId};
 use crate::model::{Mask, Prefix4};
 
-/// More hosts than this in a block, and a bitmap (8 kB) is smaller than the sorted suffixes.
+/// With more hosts than this in a block, a bitmap (8 kB) is smaller than the sorted suffixes.
 pub(super) const SORTED_MAX: usize = 4096;
 
 /// The listed hosts of a /16.
@@ -36,7 +36,7 @@ impl Hosts {
         let mut ranks = Box::new([0u16; 128]);
         let mut n = 0u32;
         for (i, chunk) in bits.chunks(8).enumerate() {
-            // 65,536 bits before a word can not be: the last rank is at most 65,024.
+            // There cannot be 65,536 bits before a word: the last rank is at most 65,024.
             ranks[i] = n as u16;
             n += chunk.iter().map(|w| w.count_ones()).sum::<u32>();
         }
@@ -52,7 +52,7 @@ impl Hosts {
         }
     }
 
-    /// The place of a suffix among them.
+    /// The position of a suffix among them.
     pub(super) fn find(&self, suffix: u16) -> Option<usize> {
         match self {
             Hosts::Sorted(s) => s.binary_search(&suffix).ok(),
@@ -74,7 +74,7 @@ impl Hosts {
         }
     }
 
-    /// Tells the places and suffixes of those from `first` to `last`, in order.
+    /// Reports the positions and suffixes from `first` to `last`, in order.
     pub(super) fn each(&self, first: u16, last: u16, mut tell: impl FnMut(usize, u16)) {
         let mut place = self.rank(first);
         match self {
@@ -120,7 +120,7 @@ impl Hosts {
     }
 }
 
-/// Different facts, and for each host its place among them.
+/// The different facts, and for each host its index among them.
 pub type Table = (Box<[FactsId]>, Box<[u8]>);
 
 /// The facts of a block's hosts, in the order of their suffixes, in the smallest of four forms.
@@ -155,7 +155,7 @@ impl HostFacts {
         }
     }
 
-    /// The facts of the host at a place.
+    /// The facts of the host at a position.
     pub fn get(&self, place: usize) -> FactsId {
         let known = match self {
             HostFacts::One(f) => Some(*f),
@@ -170,7 +170,7 @@ impl HostFacts {
         known.unwrap_or(FactsId::NONE)
     }
 
-    /// Every one that some host has, some of them more than once.
+    /// Every value that some host has, some of them more than once.
     pub fn kinds(&self, tell: &mut dyn FnMut(FactsId)) {
         match self {
             HostFacts::One(f) => tell(*f),
@@ -188,8 +188,7 @@ struct Few {
 }
 
 impl Few {
-    /// `None` where there are more than `limit` or 256 different ones: another form is smaller
-    /// then.
+    /// `None` if there are more than `limit` or 256 different ones: another form is smaller then.
     fn new(all: &[FactsId], limit: usize) -> Option<Few> {
         let mut out = Few {
             kinds: Vec::new(),
@@ -225,7 +224,7 @@ pub struct Range {
     pub value: ValueId,
 }
 
-/// A /16: one cache line with all that most look-ups need of it.
+/// A /16: one cache line with all that most look-ups need.
 #[derive(Debug, Clone)]
 #[repr(align(64))]
 pub struct Block {
@@ -233,7 +232,7 @@ pub struct Block {
     pub hosts: Hosts,
     /// Runs with another cover than the /16's, sorted and disjoint, neighbours joined where equal.
     pub ranges: Box<[Range]>,
-    /// What is said of the hosts.
+    /// The facts of the hosts.
     pub facts: HostFacts,
     /// The /16's cover: [`Row::cover`] of it, kept here too.
     pub outer: ValueId,
@@ -252,7 +251,7 @@ impl Block {
         }
     }
 
-    /// Whether it says nothing that its row does not.
+    /// Whether it holds nothing that its row does not.
     pub fn is_empty(&self) -> bool {
         self.hosts.len() == 0 && self.ranges.is_empty()
     }
@@ -349,7 +348,7 @@ impl Block {
     }
 
     /// Whether one of the parts of `size` addresses between `first` and `last` has nothing in it
-    /// that a zone lists. Most parts are told by their first run or two, however many there are.
+    /// that a zone lists. For most parts the first run or two decide, however many runs there are.
     fn hollow(
         &self,
         (first, last): (u16, u16),
@@ -357,7 +356,7 @@ impl Block {
         zone: Mask,
         interned: &Interned,
     ) -> bool {
-        // What was found of the last cover and the one before, since two alternate as a rule.
+        // The results for the last cover and the one before, because two usually alternate.
         let mut known = [(ValueId::EMPTY, false), (ValueId::EXEMPT, false)];
         let mut listed = |cover: ValueId| {
             if known[0].0 != cover {
@@ -377,7 +376,7 @@ impl Block {
             })
     }
 
-    /// The reasons that are not the same all over `first..=last`, a node of length `len`.
+    /// The reasons that vary within `first..=last`, a node of length `len`.
     pub fn touched(&self, first: u16, last: u16, len: u8, interned: &Interned) -> Mask {
         varied(self.runs(first, last), len, interned) | self.host_reasons(first, last, interned)
     }
@@ -403,14 +402,14 @@ pub fn varied(values: impl Iterator<Item = ValueId>, len: u8, interned: &Interne
     out
 }
 
-/// A /8: 256 blocks, and what existence needs to know of each without opening it.
+/// A /8: 256 blocks, and what existence needs to know of each without reading it.
 #[derive(Debug, Clone)]
 pub struct Row {
-    /// What /8 prefixes say, and with them everything below that nothing longer speaks of.
+    /// The value of /8 prefixes, and so of everything below that has nothing longer.
     pub at: ValueId,
     /// Reasons that vary inside the /8 because of prefixes.
     pub varied: Mask,
-    /// The same for each /16; `None` where all are `at`.
+    /// The same for each /16; `None` if all are equal to `at`.
     pub covers: Option<Box<[ValueId; 256]>>,
     /// Reasons that vary inside each /16.
     pub touched: [Mask; 256],
@@ -418,7 +417,8 @@ pub struct Row {
     pub blocks: [Option<Arc<Block>>; 256],
     /// Facts of prefixes up to /16.
     pub(super) wide: Arc<Nets>,
-    /// By /16, facts of longer prefixes and of hosts that carve; none where there are none at all.
+    /// By /16, facts of longer prefixes and of hosts that override a cover; empty if there are none
+    /// at all.
     pub(super) narrow: Option<Arc<[Option<Arc<Nets>>; 256]>>,
 }
 
@@ -446,12 +446,12 @@ impl Row {
         self.covers.as_ref().map_or(self.at, |c| c[usize::from(b)])
     }
 
-    /// What is said of prefixes longer than /16, and of hosts that carve, in a /16.
+    /// The facts of prefixes longer than /16, and of hosts that override a cover, in a /16.
     pub(super) fn narrow(&self, b: u8) -> Option<&Nets> {
         self.narrow.as_ref()?[usize::from(b)].as_deref()
     }
 
-    /// What is said of everything but plain hosts: prefixes up to /16, then the rest.
+    /// The facts of everything but plain hosts: prefixes up to /16, then the rest.
     pub fn nets(&self) -> impl Iterator<Item = (Prefix4, FactsId)> {
         let narrow = self.narrow.iter().flat_map(|all| all.iter()).flatten();
         self.wide
@@ -460,7 +460,7 @@ impl Row {
             .map(|(p, f)| (*p, *f))
     }
 
-    /// Whether something is said of a prefix, or of a host that carves.
+    /// Whether a prefix, or a host that overrides a cover, has facts.
     pub fn has_net(&self, p: Prefix4) -> bool {
         let nets = if p.len() > 16 {
             self.narrow((p.first() >> 16) as u8)
@@ -471,7 +471,7 @@ impl Row {
     }
 }
 
-/// The table: a row for each /8 that has something.
+/// The table: a row for each /8 that is not empty.
 #[derive(Debug, Clone)]
 pub struct Ip4 {
     /// By the first octet.
@@ -504,8 +504,8 @@ impl Ip4 {
         }
     }
 
-    /// Reads what look-ups of some addresses will read, each step for all of them before the next:
-    /// so the waits for memory overlap instead of adding up. Changes nothing and answers nothing.
+    /// Prefetches what look-ups of some addresses will read, each step for all of them before the
+    /// next, so that the waits for memory overlap. Changes nothing and answers nothing.
     #[inline]
     pub fn warm(&self, addrs: &[u32]) {
         let block = |a: u32| self.row(a)?.blocks[(a >> 16) as usize & 255].as_deref();
@@ -516,8 +516,7 @@ impl Ip4 {
         std::hint::black_box(rows.fold(false, |x, y| x ^ y));
         let blocks = || addrs.iter().filter_map(|a| Some((block(*a)?, *a as u16)));
         std::hint::black_box(blocks().fold(0, |x, (b, _)| x ^ b.outer.0));
-        // Hosts and runs are spread evenly enough that an address stands near its share of the
-        // list.
+        // Hosts and runs are spread evenly enough that an address is near its share of the list.
         let place = |len: usize, a: u16| (len * usize::from(a)) >> 16;
         let host = |b: &Block, a| match &b.hosts {
             Hosts::Sorted(s) => s.get(place(s.len(), a)).copied().unwrap_or(0),
@@ -527,11 +526,10 @@ impl Ip4 {
         std::hint::black_box(blocks().fold(0, |x, (b, a)| x ^ host(b, a) ^ run(b, a)));
     }
 
-    /// The reasons that are not the same all over a prefix of less than 32 bits: those that make
-    /// names exist below it.
+    /// The reasons that vary within a prefix of less than 32 bits: they make names exist below it.
     pub fn touched(&self, p: Prefix4, interned: &Interned) -> Mask {
         if p.len() < 8 {
-            // Nothing is listed that wide, so whatever is there makes names exist.
+            // Nothing as wide as this is listed, so anything below makes names exist.
             let rows = self.rows[(p.first() >> 24) as usize..=(p.last() >> 24) as usize]
                 .iter()
                 .flatten();
@@ -561,8 +559,8 @@ impl Ip4 {
         below | varied((from..=to).map(|b| row.cover(b as u8)), p.len(), interned)
     }
 
-    /// Tells every cover found in a prefix of 8 to 31 bits. Of their parts, those no longer than
-    /// the prefix are what it gives to everything below it that nothing longer speaks of.
+    /// Reports every cover found in a prefix of 8 to 31 bits. Those parts that are no longer than
+    /// the prefix are what it gives to everything below it that has nothing longer.
     pub fn cover(&self, p: Prefix4, take: &mut dyn FnMut(ValueId)) {
         let Some(row) = self.row(p.first()) else {
             return;

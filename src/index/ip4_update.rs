@@ -1,5 +1,5 @@
-//! Changing the IPv4 table: hosts are merged block by block, covers are compiled anew where a
-//! prefix changed.
+//! Changes the IPv4 table: hosts are merged block by block, covers are compiled anew where a prefix
+//! changed.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -11,8 +11,8 @@ use super::{
 use crate::model::Prefix4;
 
 impl Ip4 {
-    /// Sets what is said of some subjects: `hosts` (sorted by address, each once) and `nets` (any
-    /// order; hosts that carve are among them too). [`FactsId::NONE`] forgets.
+    /// Sets the facts of some subjects: `hosts` (sorted by address, each once) and `nets` (in any
+    /// order; hosts that override a cover are among them too). [`FactsId::NONE`] removes them.
     pub(super) fn apply(
         &mut self,
         hosts: &[(u32, FactsId)],
@@ -70,7 +70,7 @@ impl Ip4 {
         Arc::make_mut(slot.get_or_insert_default())
     }
 
-    /// Puts a block that was read from an image in place; covers are compiled later.
+    /// Puts a block of an image into place; covers are compiled later.
     pub(super) fn put_block(&mut self, ab: u16, block: Block, pool: &mut Pool) {
         let row = self.row_mut((ab >> 8) as u8);
         let b = (ab & 255) as u8;
@@ -91,8 +91,8 @@ impl Row {
             && self.blocks.iter().all(Option::is_none)
     }
 
-    /// Sets what is said of a prefix or of a host that carves; of the narrow ones only the /16's
-    /// own are copied.
+    /// Sets the facts of a prefix or of a host that overrides a cover; of the narrow ones only
+    /// those of the /16 are copied.
     fn set_net(&mut self, p: Prefix4, facts: FactsId) {
         let set = |nets: &mut Nets| match facts {
             FactsId::NONE => drop(nets.remove(&p)),
@@ -140,7 +140,7 @@ impl Row {
             block.map_or(0, |block| block.touched(0, u16::MAX, 16, pool.interned));
     }
 
-    /// What prefixes of at most 16 bits say of a /16.
+    /// The facts of prefixes of at most 16 bits for a /16.
     fn state(&self, a: u8, b: u8, pool: &Pool) -> State {
         let mut state = State::default();
         for len in 8..=16 {
@@ -191,7 +191,7 @@ impl Row {
         let mut stack = vec![(Prefix4::new(base, 16), state.clone(), outer)];
         let mut out: Vec<Range> = Vec::new();
         let mut at = base;
-        // Adds the run up to `last` to what was found so far.
+        // Adds the run up to `last` to the runs so far.
         let mut emit = |at: &mut u32, end: u64, value: ValueId| {
             if end <= u64::from(*at) {
                 return;
@@ -239,14 +239,14 @@ impl Row {
             }
         }
         if !out.iter().any(|r| r.value == outer) {
-            // Nothing is left of the /16's own: what all of it shares takes its place.
+            // The /16 has no entry of its own left: the value of the /8 takes its place.
             outer = pool.common(out.iter().map(|r| r.value), 16);
         }
         out.retain(|r| r.value != outer);
         (outer, out)
     }
 
-    /// What holds for the whole /8, after its covers changed.
+    /// The summary of the whole /8, after its covers changed.
     fn summarise(&mut self, pool: &mut Pool) {
         let covers: Vec<ValueId> = (0..=255).map(|b| self.cover(b)).collect();
         self.at = pool.common(covers.iter().copied(), 8);
@@ -261,8 +261,8 @@ impl Row {
 }
 
 impl Block {
-    /// The quick way for one host: its place is made, taken out or overwritten where it is. False
-    /// where the block has to take another form; nothing has changed then.
+    /// The fast path for one host: inserts, removes or overwrites it in place. Returns false, with
+    /// nothing changed, if the block needs another form.
     fn set_one(&mut self, suffix: u16, facts: FactsId) -> bool {
         let there = self.hosts.find(suffix);
         let place = there.unwrap_or_else(|| self.hosts.rank(suffix));
@@ -314,7 +314,7 @@ impl Block {
 }
 
 impl Hosts {
-    /// Whether one more fits the form.
+    /// Whether one more host fits the form.
     fn has_room(&self) -> bool {
         match self {
             Hosts::Sorted(s) => s.len() < SORTED_MAX,
@@ -322,7 +322,7 @@ impl Hosts {
         }
     }
 
-    /// Adds a suffix that is not there, where there is room.
+    /// Adds a suffix that is not in the set, if there is room.
     fn insert(&mut self, suffix: u16) -> bool {
         match self {
             Hosts::Sorted(s) => {
@@ -339,7 +339,7 @@ impl Hosts {
         true
     }
 
-    /// Takes out a suffix that is there; false where too few are left for the form.
+    /// Removes a suffix that is in the set; returns false if too few are left for the form.
     fn remove(&mut self, suffix: u16) -> bool {
         match self {
             Hosts::Sorted(s) => {
@@ -359,8 +359,8 @@ impl Hosts {
 }
 
 impl HostFacts {
-    /// Puts `new` in the place of `old` (none or one) facts at `place`. False where it does not fit
-    /// the form.
+    /// Replaces `old` (none or one) by `new` facts at `place`. Returns false if they do not fit the
+    /// form.
     fn splice(&mut self, place: usize, old: usize, new: Option<FactsId>) -> bool {
         fn put<T: Copy>(all: &[T], place: usize, old: usize, new: Option<T>) -> Box<[T]> {
             [&all[..place], new.as_slice(), &all[place + old..]]
@@ -378,7 +378,8 @@ impl HostFacts {
                 };
                 let gone = (old > 0).then(|| places[place]);
                 *places = put(places, place, old, kind);
-                // What no host has any more must not be told: names would exist because of it.
+                // Facts that no host has any more must not be reported: names would exist because
+                // of them.
                 if let Some(g) = gone.filter(|g| !places.contains(g)) {
                     let last = (kinds.len() - 1) as u8;
                     places
@@ -451,8 +452,8 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
-        /// A block in every form (sorted and bits; one, few, short and any facts) after changes one
-        /// by one and many at a time says what a map says.
+        /// A block in every form (sorted and bits; one, few, short and any facts) equals a map
+        /// after changes one by one and many at a time.
         #[test]
         fn a_block_is_a_map(
             size in prop_oneof![Just(0usize), Just(5), Just(300), 4090usize..4100, Just(30_000)],
@@ -468,7 +469,7 @@ mod tests {
             }
             check(&block, &model)?;
             for (suffix, what, near) in one_by_one {
-                // Half of the time one that is there.
+                // Half of the time one that is in the block.
                 let suffix = if near { model.range(suffix..).next().map_or(suffix, |(s, _)| *s) } else { suffix };
                 let facts = if what == 0 { FactsId::NONE } else { fact(u32::from(suffix) * what) };
                 if !block.set_one(suffix, facts) {

@@ -1,5 +1,5 @@
-//! What answers come from: compiled tables, ready zones, and the pointer that is swapped when they
-//! change.
+//! The tables from which queries are answered, prepared zones, and the pointer that is swapped when
+//! they change.
 
 use std::sync::{Arc, Mutex};
 
@@ -40,7 +40,7 @@ pub use values::{Interned, RawFact, RawFacts};
 pub use zone_set::ZoneSet;
 pub use zones::ZoneView;
 
-/// Everything an answer is made from, at one moment. Never changes once it is published.
+/// The state from which an answer is made. It does not change after it is published.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// The tables.
@@ -51,23 +51,23 @@ pub struct Snapshot {
     pub serials: Arc<[Serial]>,
     /// The number of the last commit in it.
     pub seq: u64,
-    /// False where the store can not be trusted: every query gets SERVFAIL.
+    /// False if the store cannot be trusted: every query gets SERVFAIL.
     pub sound: bool,
-    /// The name this server gives itself for NSID (RFC 5001); empty for none.
+    /// The name of this server in answers to NSID (RFC 5001); empty for none.
     pub nsid: Arc<str>,
-    /// The keys that requests may be signed with.
+    /// The TSIG keys of requests.
     pub keys: Arc<Keys>,
 }
 
 /// The current snapshot. Readers load it without a lock; the writer replaces it.
 ///
-/// Replaced snapshots are kept until no reader has them and freed by the writer: to free a large
-/// one takes its time, which no query should have to spend.
+/// Replaced snapshots, kept until no reader has them and then freed by the writer: freeing a large
+/// one takes time that no query should spend.
 #[derive(Debug, Default)]
 pub struct Published {
     current: arc_swap::ArcSwap<Snapshot>,
-    /// The writer's alone; readers never touch it. Its length is at most one more than the readers
-    /// that hold on.
+    /// Only the writer uses it. Its length is at most one more than the number of readers that hold
+    /// one.
     old: Mutex<Vec<Arc<Snapshot>>>,
 }
 
@@ -90,16 +90,16 @@ impl Published {
         self.current.load_full()
     }
 
-    /// Every query from now on is answered from `next`.
+    /// Publishes `next`: every later query is answered from it.
     pub fn replace(&self, next: Snapshot) {
         let old = self.current.swap(Arc::new(next));
         self.old.lock().unwrap_or_else(|e| e.into_inner()).push(old);
         self.sweep();
     }
 
-    /// Frees replaced snapshots that nobody reads any more. The writer calls it now and then.
+    /// Frees replaced snapshots that no reader has any more. The writer calls it at intervals.
     pub fn sweep(&self) {
-        // Nobody can get hold of a replaced one anew, so a count of one stays one.
+        // No reader can get a replaced snapshot anew, so a count of one stays one.
         let mut old = self.old.lock().unwrap_or_else(|e| e.into_inner());
         old.retain(|s| Arc::strong_count(s) > 1);
     }

@@ -1,5 +1,5 @@
-//! The children of a node that can answer otherwise than the node: so that a rendering looks at
-//! what is there and not at all that could be.
+//! The children of a node that can answer otherwise than the node, so that a rendering visits the
+//! children that exist and not all that could.
 
 use super::{
     ip4::{Block, Ip4},
@@ -27,17 +27,17 @@ impl Parts {
     pub fn span(&mut self, first: u8, last: u8) {
         (first..=last).for_each(|i| self.add(i));
     }
-    /// What is in either.
+    /// The union of two sets.
     #[must_use]
     pub fn or(self, other: Parts) -> Parts {
         Parts(std::array::from_fn(|i| self.0[i] | other.0[i]))
     }
-    /// What is in both.
+    /// The intersection of two sets.
     #[must_use]
     pub fn and(self, other: Parts) -> Parts {
         Parts(std::array::from_fn(|i| self.0[i] & other.0[i]))
     }
-    /// In order.
+    /// The labels in order.
     pub fn iter(self) -> impl Iterator<Item = u8> {
         self.0.into_iter().enumerate().flat_map(|(w, mut bits)| {
             std::iter::from_fn(move || {
@@ -55,7 +55,7 @@ impl From<u16> for Parts {
     }
 }
 
-/// Tells whether covers give a zone what a node gives; neighbours are the same as a rule.
+/// Compares the value of covers with that of a node; neighbours usually have the same cover.
 struct Same<'a> {
     interned: &'a Interned,
     zone: Mask,

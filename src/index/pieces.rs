@@ -1,4 +1,4 @@
-//! What a zone lists, cut into pieces that say the same all over: for exports that take prefixes.
+//! The listings of a zone, cut into pieces of uniform value, for exports of prefixes.
 
 mod reshaped;
 
@@ -15,19 +15,19 @@ use super::{
 };
 use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject, ZoneKind};
 
-/// How what is listed is cut into pieces.
+/// How the listings are cut into pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    /// Each piece answers the same all over.
+    /// Each piece has one value.
     Values,
-    /// Single addresses that are listed themselves stand alone, except where a prefix lists them
-    /// too.
+    /// Single addresses that are themselves listed are pieces of their own, unless a prefix lists
+    /// them too.
     Subjects,
-    /// The fewest prefixes, whatever they answer.
+    /// The fewest prefixes, whatever their values.
     Fewest,
 }
 
-/// A run of IPv4 addresses in the making.
+/// A run of IPv4 addresses that is being built.
 struct Run<'a, 'r> {
     open: Option<(u32, u32, Items)>,
     cut: Cut,
@@ -36,7 +36,7 @@ struct Run<'a, 'r> {
 }
 
 impl Run<'_, '_> {
-    /// Adds addresses. `alone`: a host with nothing that covers it.
+    /// Adds addresses. `alone`: a host that nothing covers.
     fn add(&mut self, first: u32, last: u32, items: &Items, alone: bool) {
         if alone && self.cut == Cut::Subjects {
             self.flush();
@@ -71,13 +71,13 @@ impl Run<'_, '_> {
     }
 }
 
-/// Tells every listed piece of a zone, in order: disjoint prefixes, or domains. A domain that is
-/// excepted comes with no items.
+/// Reports every listed piece of a zone, in order: disjoint prefixes, or domains. An excluded
+/// domain has no items.
 pub fn pieces(tables: &Tables, zone: &ZoneView, cut: Cut, tell: &mut dyn FnMut(Subject, &Items)) {
     pieces_reshaped(tables, zone, cut, None, tell);
 }
 
-/// The same; also reports each listed prefix that the pieces do not have as it is listed.
+/// The same; also reports each listed prefix that is not a piece as it is listed.
 pub fn pieces_reshaped(
     tables: &Tables,
     zone: &ZoneView,
@@ -153,8 +153,7 @@ fn ip4(tables: &Tables, zone: &ZoneView, run: &mut Run) {
     }
 }
 
-/// A block: the bounds of its cover's runs and its hosts cut it into stretches that answer the
-/// same.
+/// A block: its runs and its hosts bound stretches of one value.
 fn block_runs(octets: &Octets, zone: &ZoneView, base: u32, block: &Block, run: &mut Run) {
     let hosts = block.hosts.to_vec();
     let mut cuts: Vec<u32> = vec![0, 0x1_0000];

@@ -1,5 +1,4 @@
-//! A vector whose copies share what did not change: a write copies a path of three small nodes,
-//! never the whole.
+//! A vector whose copies share what did not change: a write copies a path of three small nodes.
 
 use std::sync::Arc;
 
@@ -38,7 +37,7 @@ impl<T: Clone> PVec<T> {
             .get(i % LEAF)
     }
 
-    /// Appends an item and tells its place.
+    /// Appends an item and returns its index.
     pub fn push(&mut self, item: T) -> usize {
         let i = self.len;
         if i.is_multiple_of(LEAF * MID) {
@@ -57,7 +56,7 @@ impl<T: Clone> PVec<T> {
         i
     }
 
-    /// Replaces the item at `i`; does nothing past the end.
+    /// Replaces the item at `i`; does nothing beyond the end.
     pub fn set(&mut self, i: usize, item: T) {
         let slot = self
             .top

@@ -1,4 +1,4 @@
-//! Names, texts and records in wire form, from the words of a zone file.
+//! Names, texts and records in wire form, from the values of a zone file.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -26,7 +26,7 @@ pub mod rtype {
     pub const ROW: u16 = 65_399;
 }
 
-/// A fixed record: type, TTL in seconds, and data in wire form without compression.
+/// A static record: type, TTL in seconds, and data in wire form without compression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rr {
     /// Its type.
@@ -44,11 +44,10 @@ const MAX_TTL: u64 = i32::MAX as u64;
 /// The longest tag of a CAA record that is in use (RFC 8659 section 4.1 sets no shorter limit than
 /// its length byte).
 const MAX_TAG: usize = 15;
-/// The data of the HINFO record that an excepted name has: CPU `exempt`, no OS.
+/// The data of the HINFO record of an excluded name: CPU `exempt`, no OS.
 pub const BLANK_HINFO: &[u8] = b"\x06exempt\0";
 
-/// Splits two names that stand one after the other into what has to be written and what the origin
-/// already holds.
+/// Splits two consecutive names into what has to be written and what the origin already holds.
 pub(super) fn compress(names: &[u8], origin: &[u8]) -> Vec<(std::ops::Range<usize>, Option<u16>)> {
     let mut out = Vec::new();
     let mut start = 0;
@@ -58,8 +57,8 @@ pub(super) fn compress(names: &[u8], origin: &[u8]) -> Vec<(std::ops::Range<usiz
             end += usize::from(names[end]) + 1;
         }
         let whole = &names[start..=end];
-        // The first label from which the rest ends the origin too; the root alone is not worth a
-        // pointer.
+        // The first label from which the rest is also the end of the origin; the root alone is not
+        // worth a pointer.
         let mut at = 0;
         while whole.len() - at > 1
             && !(origin.ends_with(&whole[at..])
@@ -80,7 +79,7 @@ pub(super) fn compress(names: &[u8], origin: &[u8]) -> Vec<(std::ops::Range<usiz
     out
 }
 
-/// Whether a label starts at a place of a name.
+/// Whether a label starts at an offset of a name.
 pub(super) fn starts_label(name: &[u8], place: usize) -> bool {
     let mut at = 0;
     while at < place {
@@ -118,7 +117,7 @@ pub(super) fn relative(text: &str) -> Result<Vec<u8>, String> {
     }
 }
 
-/// A mail address as a name in wire form: what stands before the `@` is one label (RFC 1035 section
+/// A mail address as a name in wire form: the part before the `@` is one label (RFC 1035 section
 /// 8).
 pub(super) fn wire_mail(address: &str) -> Result<Vec<u8>, String> {
     match address.split_once('@') {
@@ -129,7 +128,7 @@ pub(super) fn wire_mail(address: &str) -> Result<Vec<u8>, String> {
     }
 }
 
-/// TXT data in the making: one string of at most 255 printable bytes.
+/// TXT data that is being built: one string of at most 255 printable bytes.
 pub struct Text {
     buf: [u8; 256],
     len: usize,
@@ -145,11 +144,11 @@ impl Default for Text {
 }
 
 impl Text {
-    /// Adds bytes; those that are not printable become `?`, what is too long is cut.
+    /// Adds bytes; those that are not printable become `?`, and what is too long is cut.
     fn push(&mut self, bytes: &[u8]) {
         let to = &mut self.buf[self.len..];
         let n = bytes.len().min(to.len());
-        // Without a branch, so that many bytes go at a time.
+        // Without a branch, so that many bytes are handled at a time.
         to.iter_mut()
             .zip(bytes)
             .for_each(|(to, b)| *to = if (32..127).contains(b) { *b } else { b'?' });
@@ -199,9 +198,9 @@ pub fn txt_data(template: &str, subject: &str) -> Box<[u8]> {
     text.done().into()
 }
 
-/// The strings of a text as in a master file: quoted ones apart, with `\\` before what is meant as
-/// it stands and `\\DDD` for any byte; a text that does not begin with a quote is one string,
-/// blanks included.
+/// The strings of a text as in a master file: quoted strings are separate, with `\\` before a
+/// literal character and `\\DDD` for any byte; a text that does not begin with a quote is one
+/// string, blanks included.
 fn strings(text: &str) -> Result<Vec<Vec<u8>>, String> {
     let text = text.trim();
     if !text.starts_with('"') {

@@ -11,18 +11,18 @@ use super::{
 };
 use crate::model::{Mask, StoreId, ZoneKind, zone::TxtPolicy};
 
-/// What stands at an owner name.
+/// What an owner name has.
 #[derive(Debug, Clone, Copy)]
 pub enum Rendered<'a> {
-    /// Fixed records.
+    /// Static records.
     Fixed(&'a Fixed),
     /// A listing.
     Listed(Listing<'a>),
-    /// A name's row; [`super::rows`] alone has them.
+    /// A name's row; only in [`super::rows`].
     Row(super::rows::Name<'a>),
-    /// The store that sends rows; [`super::rows`] alone has it.
+    /// The store that sends rows; only in [`super::rows`].
     Identity(StoreId),
-    /// One HINFO record, so that the name exists and a wildcard above it does not speak for it.
+    /// One HINFO record, so that the name exists and a wildcard above does not match it.
     Blank,
 }
 
@@ -30,8 +30,8 @@ pub enum Rendered<'a> {
 /// ends the rendering.
 pub type Emit<'e> = &'e mut dyn FnMut(&[u8], Rendered) -> bool;
 
-/// Renders a zone: the apex first, then fixed names, then what is listed, IPv4 before IPv6. The SOA
-/// is not among them.
+/// Renders a zone: the apex first, then static names, then listings, IPv4 before IPv6. The SOA is
+/// not among them.
 pub fn render(tables: &Tables, zone: &ZoneView, emit: &mut dyn FnMut(&[u8], Rendered)) {
     render_while(tables, zone, &mut |owner, at| {
         emit(owner, at);
@@ -39,7 +39,7 @@ pub fn render(tables: &Tables, zone: &ZoneView, emit: &mut dyn FnMut(&[u8], Rend
     });
 }
 
-/// The same for as long as `emit` says true.
+/// The same, until `emit` returns false.
 pub fn render_while(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
     let mut fixed: Vec<_> = zone
         .fixed
@@ -86,7 +86,7 @@ pub fn render_while(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
 }
 
 /// Renders one name of a hash zone: a digest, which has nothing below it. `label` may be several
-/// labels, which are none.
+/// labels, which are not a digest.
 pub(super) fn digest(tables: &Tables, zone: &ZoneView, label: &[u8], emit: Emit) -> bool {
     let Some(v) = digest_value(tables, zone, label) else {
         return true;
@@ -123,10 +123,10 @@ fn family<S: Space>(s: &S, zone: Mask, emit: Emit) -> bool {
     )
 }
 
-/// Sees a key, whether the owner is the wildcard below it, and the items; false ends it.
+/// Gets a key, whether the owner is the wildcard below it, and the items; false ends the rendering.
 pub(super) type Tell<'t> = &'t mut dyn FnMut(&[u8], bool, &Items) -> bool;
 
-/// What an open node has: the wildcard's value, and the children to look at.
+/// The wildcard value of an open node, and its children to visit.
 pub(super) fn opened<S: Space>(s: &S, key: &[u8], zone: Mask) -> (Items, super::parts::Parts) {
     let value = if key.is_empty() {
         Items::default()
@@ -134,7 +134,7 @@ pub(super) fn opened<S: Space>(s: &S, key: &[u8], zone: Mask) -> (Items, super::
         s.value(key, zone)
     };
     let wildcard = s.wildcard_of(key, zone, || value.clone());
-    // Where the wildcard speaks for them, children that are like the node need no name.
+    // Children that are like the node need no name if the wildcard matches them.
     let parts = if value.same(&wildcard) {
         s.parts(key, zone, &value)
     } else {
@@ -143,7 +143,7 @@ pub(super) fn opened<S: Space>(s: &S, key: &[u8], zone: Mask) -> (Items, super::
     (wildcard, parts)
 }
 
-/// Renders what is below an open node.
+/// Renders everything below an open node.
 pub(super) fn below<S: Space>(s: &S, key: &mut Vec<u8>, zone: Mask, tell: Tell) -> bool {
     let depth = key.len();
     s.along(key, zone);
@@ -163,7 +163,7 @@ pub(super) fn below<S: Space>(s: &S, key: &mut Vec<u8>, zone: Mask, tell: Tell) 
     go
 }
 
-/// Renders a node that is the same all over, under its parent's wildcard.
+/// Renders a node of uniform value, under its parent's wildcard.
 pub(super) fn closed<S: Space>(
     s: &S,
     key: &[u8],
@@ -176,7 +176,7 @@ pub(super) fn closed<S: Space>(
 }
 
 /// Renders one name of a domain zone, and the wildcard below it. `key` ends with a label; `at` is
-/// what is known there.
+/// its value.
 pub(super) fn name(interned: &Interned, zone: &ZoneView, key: &[u8], at: At, emit: Emit) -> bool {
     if at.touch & zone.mask == 0 {
         return true;
@@ -184,7 +184,7 @@ pub(super) fn name(interned: &Interned, zone: &ZoneView, key: &[u8], at: At, emi
     let listed = |v| interned.value(v).mask & zone.mask != 0;
     let ValueId2 { own, below } = at.value;
     let name = owner(key);
-    // What is longer than a name can be under this origin is asked for by nobody.
+    // A name that is too long under this origin is never asked for.
     let room = MAX_NAME.saturating_sub(zone.origin.len());
     if name.len() - 2 > room {
         return true;
@@ -205,8 +205,8 @@ pub(super) fn name(interned: &Interned, zone: &ZoneView, key: &[u8], at: At, emi
     go && (!listed(below) || name.len() > room || emit(&name, Rendered::Listed(listing(below))))
 }
 
-/// A name of a zone of domains that no client can ask for, because name and origin together are
-/// longer than a name can be (RFC 1035 section 2.3.4). The zone's rendering does not have it.
+/// A name of a domain zone that no client can ask for, because name and origin together are longer
+/// than a name can be (RFC 1035 section 2.3.4). It is not in the zone's rendering.
 #[derive(Debug, Clone, Copy)]
 pub struct TooLong<'a> {
     /// Its labels in wire form, relative to the origin, without a root label.
@@ -221,7 +221,7 @@ pub struct TooLong<'a> {
     pub excluded: bool,
 }
 
-/// Reports the names that a zone of domains lists or excludes and that are too long for its origin.
+/// Reports the names that a domain zone lists or excludes and that are too long for its origin.
 pub fn too_long(tables: &Tables, zone: &ZoneView, emit: &mut dyn FnMut(TooLong)) {
     let room = MAX_NAME.saturating_sub(zone.origin.len());
     if zone.spec.kind != ZoneKind::Domain {
@@ -268,8 +268,8 @@ fn owner(key: &[u8]) -> Vec<u8> {
     name
 }
 
-/// The texts of a listing in the order of the zone, each with the item it belongs to: of the first
-/// reason that has one, or of all, as the zone says.
+/// The texts of a listing in the order of the zone, each with its item: of the first reason that
+/// has one, or of all, by the zone's settings.
 pub fn texts<'a>(
     interned: &'a Interned,
     zone: &'a ZoneView,
@@ -287,8 +287,8 @@ pub fn texts<'a>(
     texts.filter(|(t, _)| !t.is_empty()).take(limit)
 }
 
-/// The records of an owner in the order of an answer: type, TTL in seconds, data in wire form. A
-/// set has each record once.
+/// The records of an owner in the order of an answer: type, TTL in seconds, data in wire form. Each
+/// record appears once.
 pub fn records(
     interned: &Interned,
     zone: &ZoneView,

@@ -1,20 +1,19 @@
-//! A zone as *rows*: what somebody who keeps a list of his own needs of it. A prefix is one row and
-//! not its owner names.
+//! A zone as *rows*, for a server that keeps a list of its own: a prefix is one row and not its
+//! owner names.
 //!
-//! Addresses are cut into the largest prefixes that say the same all over, domains into the names
-//! that differ from what is above them. The owner is the subject: the prefix length, the address's
-//! parts from the right, and `4` or `6`; a name and `d`. The data (type [`rtype::ROW`]) is the
-//! version of this form, then what the subject answers; of a name, what it answers itself and what
-//! it gives to everything below it. An answer is a count (with 128 added where something that is
-//! said above is not said here), and for each reason the code, the path, the length of the text and
-//! the text, in which `$` stands for the subject and `$$` for a dollar.
+//! Addresses are cut into the largest prefixes of uniform value, domains into the names that differ
+//! from what is above them. The owner is the subject: the prefix length, the address's parts from
+//! the right, and `4` or `6`; a name and `d`. The data (type [`rtype::ROW`]) is the version of this
+//! form, then the subject's answer; for a name, its own answer and what it gives to everything
+//! below it. An answer is a count (with 128 added if something that is listed above is not listed
+//! here), and for each reason the code, the path, the length of the text and the text, in which `$`
+//! stands for the subject and `$$` for a dollar.
 //!
-//! The *path* keeps what servers that follow each other have listed long ago from coming back for
-//! ever. It names the stores that the listing came through, this one first and the one that lists
-//! it by its own word last: their number in one byte, then eight bytes each. Of several listings
-//! the one with the shortest path is sent. A follower leaves out what came through itself and what
-//! came through [`MAX_HOPS`] stores. One row at [`IDENTITY`] has the form and this store's identity
-//! alone.
+//! The *path* keeps servers that follow each other from returning entries that have ended. It names
+//! the stores that the listing came through, this one first and the one that lists it itself last:
+//! their number in one byte, then eight bytes each. Of several listings the one with the shortest
+//! path is sent. A follower leaves out what came through itself and what came through [`MAX_HOPS`]
+//! stores. One row at [`IDENTITY`] has the form and this store's identity alone.
 
 use super::{
     build::Tables,
@@ -105,8 +104,7 @@ impl Space for Bits4<'_> {
 }
 
 impl Bits6<'_> {
-    /// The nibbles of which a key's addresses have one at the end of the key, whole nibbles above
-    /// them.
+    /// The nibbles of a key's addresses at the end of the key, with whole nibbles above them.
     fn nibbles(key: &[u8]) -> impl Iterator<Item = Vec<u8>> {
         let depth = key.len().div_ceil(4);
         let free = (depth * 4 - key.len()) as u32;
@@ -174,7 +172,7 @@ impl Space for Bits6<'_> {
     }
 }
 
-/// Renders a zone as rows, for as long as `emit` says true.
+/// Renders a zone as rows, until `emit` returns false.
 pub fn render_rows(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
     emit(IDENTITY, Rendered::Identity(zone.store)) && render_subjects(tables, zone, emit)
 }
@@ -221,7 +219,7 @@ fn render_subjects(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
     }
 }
 
-/// The row of a digest: as that of a name with nothing above and below it.
+/// The row of a digest, like that of a name with nothing above and below it.
 pub(super) fn digest_row(tables: &Tables, zone: &ZoneView, label: &[u8], emit: Emit) -> bool {
     let Some(v) = digest_value(tables, zone, label) else {
         return true;
@@ -289,8 +287,7 @@ pub(super) fn name_row(
     )
 }
 
-/// What a name answers itself, what it gives to everything below it, and what it was given from
-/// above.
+/// A name's own answer, what it gives to everything below it, and what it got from above.
 #[derive(Debug, Clone, Copy)]
 pub struct Name<'a> {
     own: &'a Items,
@@ -299,10 +296,10 @@ pub struct Name<'a> {
     labels: &'a [u8],
 }
 
-/// Something of what is said above is not said here.
+/// Something that is listed above is not listed here.
 const EXCEPTION: u8 = 0x80;
 
-/// The data of a row; none where nothing of it is a row's.
+/// The data of a row; `None` if nothing of it belongs into a row.
 pub fn data(interned: &Interned, zone: &ZoneView, owner: &[u8], at: &Rendered) -> Option<Vec<u8>> {
     let mut out = vec![FORM];
     match at {
@@ -341,7 +338,7 @@ pub fn data(interned: &Interned, zone: &ZoneView, owner: &[u8], at: &Rendered) -
         }
         _ => return None,
     }
-    // A row without a word has only what may not be sent.
+    // A row without an answer has only what must not be sent on.
     out[1..].iter().any(|b| *b != 0).then_some(out)
 }
 
@@ -388,7 +385,7 @@ fn answer(
     }
 }
 
-/// Whether rows have an item: its path is known, and has room for one store more.
+/// Whether rows have an item: its path is known, and has room for one more store.
 fn is_sent(item: &Item) -> bool {
     usize::from(item.hops) < MAX_HOPS
 }
@@ -404,17 +401,18 @@ pub struct Listed<'a> {
     pub text: &'a [u8],
 }
 
-/// One answer of a row: whether something said above is not said here, and each reason.
+/// One answer of a row: whether something listed above is not listed here, and each reason.
 pub type Said<'a> = (bool, Vec<Listed<'a>>);
 
-/// Reads the row at [`IDENTITY`]: the identity of the store that sends the rows. `None` for another
-/// form, or none.
+/// Reads the row at [`IDENTITY`]: the identity of the sending store. `None` for another form, or no
+/// form.
 pub fn read_identity(data: &[u8]) -> Option<StoreId> {
     let (form, id) = data.split_first()?;
     (*form == FORM).then(|| id.try_into().map(|id| StoreId(u64::from_be_bytes(id))).ok())?
 }
 
-/// Reads a row's data: one answer of an address, two of a name. `None` for another form, or none.
+/// Reads a row's data: one answer for an address, two for a name. `None` for another form, or no
+/// form.
 pub fn read(data: &[u8]) -> Option<Vec<Said<'_>>> {
     let (form, mut rest) = data.split_first()?;
     let mut out = Vec::new();

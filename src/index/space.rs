@@ -1,11 +1,11 @@
 //! How a zone's addresses become owner names, for one family at a time.
 //!
 //! A *node* is a whole number of labels from the top: octets of IPv4, nibbles of IPv6. A node is
-//! *open* in a zone if something below it differs from the rest of it; then it exists, and what is
-//! below it is named piece by piece. A node that is not open is the same all over: it is said by a
-//! wildcard at itself or above it. A wildcard stands at an open node if that has a value and no
-//! whole child without one. This is the rendering of a zone; the answers in [`super::find`] follow
-//! the same rules without making it, and mirrors answer from it by RFC 4592.
+//! *open* in a zone if something below it differs from the rest of it; then it exists, and its
+//! children are named one by one. A node that is not open is uniform: a wildcard at the node or
+//! above it answers for it. An open node has a wildcard if it has a value and no whole child is
+//! without one. This is the rendering of a zone; the answers in [`super::find`] follow the same
+//! rules without making it, and mirrors answer from it by RFC 4592.
 
 use std::cell::RefCell;
 
@@ -19,8 +19,8 @@ use super::{
 };
 use crate::model::{MAX_REASONS, Mask, Prefix4, ReasonId, SourceId};
 
-/// How many items have room without an allocation: a subject with more reasons is as rare as a zone
-/// with as many codes.
+/// How many items fit without an allocation: a subject with more reasons is as rare as a zone with
+/// as many codes.
 const INLINE: usize = 6;
 
 /// The items of an answer, at most one for each reason.
@@ -28,7 +28,7 @@ const INLINE: usize = 6;
 pub struct Items {
     len: usize,
     items: [Item; INLINE],
-    /// All of them, where they are more than that.
+    /// All of them, if there are more than that.
     more: Vec<Item>,
 }
 
@@ -49,8 +49,8 @@ impl Default for Items {
 }
 
 impl Items {
-    /// Adds those of a zone whose reasons are not there yet; of the others, what rows send where
-    /// that has a shorter path.
+    /// Adds the items of a zone whose reasons are not there yet; for the others, takes the shorter
+    /// path for rows.
     #[inline]
     pub fn extend(&mut self, from: &[Item], zone: Mask) {
         for i in from {
@@ -91,7 +91,7 @@ impl Items {
         self.len += 1;
     }
 
-    /// The items.
+    /// The items as a slice.
     pub fn as_slice(&self) -> &[Item] {
         self.items.get(..self.len).unwrap_or(&self.more)
     }
@@ -101,7 +101,7 @@ impl Items {
         self.len == 0
     }
 
-    /// What answers show, without what rows send: so that a zone's owner names do not depend on
+    /// The items for answers, without those for rows, so that a zone's owner names do not depend on
     /// paths.
     #[must_use]
     pub fn shown(mut self) -> Items {
@@ -111,7 +111,7 @@ impl Items {
         self
     }
 
-    /// Whether both say the same, in whatever order.
+    /// Whether both have the same items, in any order.
     pub fn same(&self, other: &Items) -> bool {
         self.len == other.len && self.as_slice().iter().all(|i| other.as_slice().contains(i))
     }
@@ -123,26 +123,24 @@ pub trait Space {
     const ARITY: u16;
     /// How many labels an address has.
     const LEVELS: usize;
-    /// The reasons that are not the same all over a node.
+    /// The reasons that vary within a node.
     fn touched(&self, key: &[u8]) -> Mask;
-    /// What a node gives to everything below it that nothing longer speaks of; for a whole address,
-    /// what it answers.
+    /// What a node gives to everything below it that has nothing longer; for a whole address, its
+    /// answer.
     fn value(&self, key: &[u8], zone: Mask) -> Items;
     /// Whether a wildcard at this node could match a name of the other family.
     fn ambiguous(key: &[u8]) -> bool;
-    /// True only if no child of an open node is without a value where the node has one.
+    /// True only if no child of an open node is without a value while the node has one.
     fn plain(&self, key: &[u8]) -> bool;
-    /// Whether a child of a node has nothing in it that a zone lists: no value, and nothing below
-    /// it.
+    /// Whether a child of a node has nothing that a zone lists: no value, and nothing below it.
     fn hollow(&self, key: &[u8], zone: Mask) -> bool;
-    /// The children of a node that can answer otherwise than `value`, the node's own, or hold
+    /// The children of a node that can answer otherwise than `value`, the node's own, or contain
     /// something that does.
     fn parts(&self, key: &[u8], zone: Mask, value: &Items) -> Parts;
-    /// Extends the key of an open node by what alone stands below it, as long as nothing else is
-    /// said there.
+    /// Extends the key of an open node by its only child, as long as nothing else is below it.
     fn along(&self, _key: &mut Vec<u8>, _zone: Mask) {}
-    /// Renders a node in which hosts stand and which nothing covers, by a short way: most nodes are
-    /// such ones. `None` where there is more to it.
+    /// Renders a node that has hosts and that nothing covers, by a fast path, since most nodes are
+    /// like this. `None` if there is more to it.
     fn bare(&self, _key: &mut Vec<u8>, _zone: Mask, _tell: Tell) -> Option<bool> {
         None
     }
@@ -150,7 +148,7 @@ pub trait Space {
     fn label(label: u8, out: &mut Vec<u8>);
     /// The labels above all keys, in wire form.
     const ABOVE: &'static [u8] = &[];
-    /// What a key spells; the first of it where it is a branch.
+    /// The address of a key; the first one of a branch.
     fn at(key: &[u8]) -> Where<'static>;
 
     /// Puts an owner's labels, relative to the origin, into `out` in wire form without a root
@@ -164,7 +162,7 @@ pub trait Space {
         out.extend(Self::ABOVE);
     }
 
-    /// Whether something below a node differs from the rest, or it has to be spelt out.
+    /// Whether something below a node differs from the rest, or it has to be named in full.
     fn open(&self, key: &[u8], zone: Mask) -> bool {
         key.is_empty()
             || (key.len() < Self::LEVELS
@@ -172,12 +170,12 @@ pub trait Space {
                     || (Self::ambiguous(key) && !self.value(key, zone).is_empty())))
     }
 
-    /// The value of the wildcard at an open node; empty where there is none.
+    /// The value of the wildcard at an open node; empty if there is none.
     fn wildcard(&self, key: &[u8], zone: Mask) -> Items {
         self.wildcard_of(key, zone, || self.value(key, zone))
     }
 
-    /// The same, where the node's value is to be had.
+    /// The same, with the node's value given.
     fn wildcard_of(&self, key: &[u8], zone: Mask, value: impl FnOnce() -> Items) -> Items {
         if key.is_empty() || key.len() >= Self::LEVELS || Self::ambiguous(key) {
             return Items::default();
@@ -190,15 +188,14 @@ pub trait Space {
         }
     }
 
-    /// Whether a name exists: records stand at it or below it.
+    /// Whether a name exists: it has records, or a name below it has.
     fn exists(&self, key: &[u8], zone: Mask) -> bool {
         if self.open(key, zone) {
             return true;
         }
         let value = self.value(key, zone);
         let parent = &key[..key.len() - 1];
-        // Inside a node that is the same all over, only that node's or a higher one's wildcard
-        // speaks.
+        // Inside a uniform node, only the wildcard of that node or a higher one matches.
         !value.is_empty() && self.open(parent, zone) && !self.wildcard(parent, zone).same(&value)
     }
 }
@@ -220,7 +217,7 @@ fn prefix4(key: &[u8]) -> Prefix4 {
     Prefix4::new(addr, key.len() as u8 * 8)
 }
 
-/// What an address answers in a zone.
+/// The answer of an address in a zone.
 fn host(ip4: &Ip4, interned: &Interned, addr: u32, zone: Mask) -> Items {
     let (own, cover) = ip4.get(addr);
     let mut out = Items::default();
@@ -333,7 +330,7 @@ const MAPPED_ABOVE: [u8; 48] = {
     out
 };
 
-/// IPv4 by nibbles, as it stands under `::ffff:0:0/96` in a zone with `mapped = true`.
+/// IPv4 by nibbles, as it appears under `::ffff:0:0/96` in a zone with `mapped = true`.
 pub struct Mapped<'a>(pub Octets<'a>);
 
 fn prefix4_nibbles(key: &[u8]) -> Prefix4 {
@@ -392,7 +389,8 @@ pub struct Hextets<'a> {
     pub ip6: &'a Trie,
     /// Its interned things.
     pub interned: &'a Interned,
-    /// Where the last look-up ended; none for a query, which makes few and allocates nothing.
+    /// Where the last look-up ended; `None` for a query, which makes few look-ups and allocates
+    /// nothing.
     pub finger: Option<RefCell<Finger<'a>>>,
 }
 
@@ -413,7 +411,7 @@ impl<'a> Hextets<'a> {
             finger: Some(RefCell::default()),
         }
     }
-    /// What is known at the end of a key.
+    /// The result at the end of a key.
     pub fn known(&self, key: &[u8]) -> At {
         match &self.finger {
             Some(finger) => self.ip6.at_from(key, &mut finger.borrow_mut()),
@@ -450,7 +448,7 @@ impl Space for Hextets<'_> {
         })
     }
     fn parts(&self, key: &[u8], zone: Mask, _: &Items) -> Parts {
-        // Where nothing is said, what is below a node is what the node gives.
+        // Without facts, everything below has what the node gives.
         match &self.finger {
             Some(finger) => self.ip6.next(key, zone, &mut finger.borrow_mut()),
             None => self.ip6.next(key, zone, &mut Finger::default()),

@@ -1,9 +1,9 @@
 //! A trie over bytes whose copies share what did not change: IPv6 by nibbles, domains by their
 //! reversed labels.
 //!
-//! A node keeps the facts said at its key and, compiled, what the key and everything below it
-//! answers. It also keeps the reasons that vary below it, so that existence is one look. Edges hold
-//! as many bytes as have no branch.
+//! A node keeps the facts of its key and, compiled, what the key and everything below it answers.
+//! It also keeps the reasons that vary below it, so that existence is one read. Edges hold as many
+//! bytes as have no branch.
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ use super::{
 };
 use crate::model::Mask;
 
-/// What tells the two kinds of key apart: how a node's facts join what is said above.
+/// The difference between the two kinds of key: how a node's facts join those above.
 pub trait Kind {
-    /// Enters a node: `below` is the state for everything below it (in: the parent's), the return
-    /// is the state of the key itself where that is another.
+    /// Enters a node: `below` is the state for everything below it (on entry the parent's); returns
+    /// the state of the key itself if that differs.
     fn enter(facts: &[(u8, FactsId)], key: &[u8], below: &mut State, pool: &Pool) -> Option<State>;
-    /// How many children make a node full, so that nothing of its own is left; `None` where there
-    /// is no end of them.
+    /// How many children make a node full, so that its own value is no longer visible; `None` if
+    /// the number is unlimited.
     const FULL: Option<usize>;
-    /// The length, in the words of an item, of a key.
+    /// The length of a key, as an item counts it.
     fn len(key: &[u8]) -> u8;
 }
 
@@ -30,13 +30,13 @@ pub trait Kind {
 pub struct Node {
     /// The bytes from the parent to here.
     frag: Box<[u8]>,
-    /// What is said here: (scope or prefix length, facts), sorted.
+    /// The facts of this key: (scope or prefix length, facts), sorted.
     facts: Box<[(u8, FactsId)]>,
     /// What the key answers.
     pub value: ValueId2,
     /// Reasons that vary strictly below.
     pub below: Mask,
-    /// Reasons by which this node and what is below it differ from what the parent gives.
+    /// Reasons by which this node and those below it differ from what the parent gives.
     pub touch: Mask,
     kids: Box<[Arc<Node>]>,
 }
@@ -46,7 +46,7 @@ pub struct Node {
 pub struct ValueId2 {
     /// The key itself.
     pub own: ValueId,
-    /// Everything below that nothing longer speaks of.
+    /// Everything below that has nothing longer.
     pub below: ValueId,
 }
 
@@ -59,14 +59,14 @@ impl Default for ValueId2 {
     }
 }
 
-/// What is known at a position of a key.
+/// The result at a position of a key.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct At {
     /// What it answers and gives.
     pub value: ValueId2,
     /// Reasons that vary strictly below.
     pub below: Mask,
-    /// Reasons by which it or something below differs from what is above: what makes a name exist.
+    /// Reasons by which it or something below differs from what is above: they make a name exist.
     pub touch: Mask,
 }
 
@@ -84,7 +84,7 @@ impl Trie {
         self.len
     }
 
-    /// What is known at the end of `key`.
+    /// The result at the end of `key`.
     pub fn at(&self, key: &[u8]) -> At {
         let mut out = At::default();
         self.walk(key, |depth, at| {
@@ -95,7 +95,7 @@ impl Trie {
         out
     }
 
-    /// Tells what is known after every byte of `key`, from none to all, in order.
+    /// Reports the result after every byte of `key`, from none to all, in order.
     pub fn walk(&self, key: &[u8], mut tell: impl FnMut(usize, At)) {
         let (mut node, mut depth) = (&*self.root, 0);
         tell(0, node.at());
@@ -119,7 +119,7 @@ impl Trie {
                 .zip(rest)
                 .take_while(|(a, b)| a == b)
                 .count();
-            // On the edge nothing is said yet, but something below is.
+            // The edge itself has no facts, but something below has.
             let edge = At {
                 below: kid.touch,
                 touch: kid.touch,
@@ -136,7 +136,7 @@ impl Trie {
         }
     }
 
-    /// The nibbles that go on from `key` to something that differs from it by one of the reasons in
+    /// The nibbles that go on from `key` to something that differs from it in one of the reasons in
     /// `mask`; one bit each.
     pub fn next<'a>(&'a self, key: &[u8], mask: Mask, finger: &mut Finger<'a>) -> u16 {
         match self.place(key, finger) {
@@ -150,7 +150,7 @@ impl Trie {
         }
     }
 
-    /// What is known at the end of `key`, looked for from where the finger was.
+    /// The result at the end of `key`, searched from where the last look-up ended.
     pub fn at_from<'a>(&'a self, key: &[u8], finger: &mut Finger<'a>) -> At {
         let gap = |above: &Node| At {
             value: ValueId2 {
@@ -171,8 +171,8 @@ impl Trie {
         }
     }
 
-    /// What follows `key` on an edge, but for the last byte, and what the node above it gives;
-    /// nothing where it ends at none.
+    /// What follows `key` on an edge, except for the last byte, and what the node above it gives;
+    /// empty if the key does not end on an edge.
     pub fn edge_from<'a>(&'a self, key: &[u8], finger: &mut Finger<'a>) -> (ValueId, &'a [u8]) {
         match self.place(key, finger) {
             Place::Edge(above, kid, at) => (above.value.below, &kid.frag[at..kid.frag.len() - 1]),
@@ -217,7 +217,7 @@ impl Trie {
         Place::Node(node)
     }
 
-    /// Visits in order what is strictly below `key`, as [`Trie::render`] does.
+    /// Visits in order everything strictly below `key`, as [`Trie::render`] does.
     pub fn render_below(&self, key: &[u8], mask: Mask, visit: Visit) {
         let (mut node, mut depth) = (&*self.root, 0);
         while depth < key.len() {
@@ -233,7 +233,7 @@ impl Trie {
                 .count();
             if same < kid.frag.len() {
                 if same == rest.len() && kid.touch & mask != 0 {
-                    // In the middle of an edge: what follows on it, then the node.
+                    // In the middle of an edge: the rest of the edge, then the node.
                     kid.render_edge(same, mask, node.value.below, &mut key.to_vec(), visit);
                 }
                 return;
@@ -244,7 +244,7 @@ impl Trie {
         node.render(mask, &mut key.to_vec(), visit);
     }
 
-    /// Sets the facts at a key under a scope; [`FactsId::NONE`] forgets.
+    /// Sets the facts at a key under a scope; [`FactsId::NONE`] removes them.
     pub(super) fn set<K: Kind>(&mut self, key: &[u8], scope: u8, facts: FactsId, pool: &mut Pool) {
         let change = Change { key, scope, facts };
         let had = self.root.facts_at(key, scope);
@@ -258,14 +258,14 @@ impl Trie {
         self.root.visit(&mut key, facts, values);
     }
 
-    /// Visits in order every key and edge that may have something to render, until `visit` says
+    /// Visits in order every key and edge that may have something to render, until `visit` returns
     /// false.
     pub fn render(&self, mask: Mask, visit: Visit) -> bool {
         self.root.render(mask, &mut Vec::new(), visit)
     }
 }
 
-/// Where a look-up ended, and the way to it: the next one for a key nearby goes on from there.
+/// The end of a look-up and the way to it: the next look-up of a key nearby goes on from there.
 #[derive(Debug, Default)]
 pub struct Finger<'a> {
     key: Vec<u8>,
@@ -273,27 +273,27 @@ pub struct Finger<'a> {
     path: Vec<(usize, &'a Node)>,
 }
 
-/// Where a key ends: at a node, on the edge from one to another, or where nothing is.
+/// Where a key ends: at a node, on the edge between two, or outside the trie.
 enum Place<'a> {
     Node(&'a Node),
     Edge(&'a Node, &'a Node, usize),
     Gap(&'a Node),
 }
 
-/// Sees a key and the facts at it.
+/// Gets a key and its facts.
 pub(super) type FactsFn<'f> = &'f mut dyn FnMut(&[u8], &[(u8, FactsId)]);
-/// Sees a value in use.
+/// Gets a value in use.
 pub(super) type ValueFn<'f> = &'f mut dyn FnMut(ValueId);
 
-/// Sees a key and what is there; false ends the visit.
+/// Gets a key and what is there; false ends the visit.
 pub type Visit<'v> = &'v mut dyn FnMut(&[u8], Seen) -> bool;
 
-/// What [`Trie::render`] comes by.
+/// What [`Trie::render`] visits.
 #[derive(Debug, Clone, Copy)]
 pub enum Seen {
-    /// A node with something to say.
+    /// A node with a value of its own.
     Node(At),
-    /// A byte of an edge that leads to one; what lies there is what the node above gives.
+    /// A byte of an edge that leads to one; its value is what the node above gives.
     Edge(ValueId),
 }
 
@@ -325,7 +325,7 @@ impl Node {
         })
     }
 
-    /// Sets the value from the state, after the children are right; then the summaries, also the
+    /// Sets the value from the state, after the children are final; then the summaries, also the
     /// children's.
     fn summarise<K: Kind>(&mut self, key: &[u8], own: ValueId, below: ValueId, pool: &mut Pool) {
         let full = K::FULL == Some(self.kids.len()) && self.kids.iter().all(|k| k.frag.len() == 1);
@@ -490,7 +490,7 @@ fn split<K: Kind>(
     Arc::new(upper)
 }
 
-/// Takes out a child that says nothing, or joins it with its only child.
+/// Removes a child without facts, or joins it with its only child.
 fn tidy(node: &mut Node, i: usize) {
     let kid = &node.kids[i];
     if !kid.facts.is_empty() || kid.kids.len() > 1 {
@@ -510,7 +510,7 @@ fn tidy(node: &mut Node, i: usize) {
     }
 }
 
-/// Computes a node and all below it anew, from the state above it. `key` ends at the node.
+/// Computes a node and everything below it anew, from the state above it. `key` ends at the node.
 fn recompile<K: Kind>(node: &mut Node, key: &mut Vec<u8>, above: &State, pool: &mut Pool) {
     let mut state = above.clone();
     let own = K::enter(&node.facts, key, &mut state, pool);

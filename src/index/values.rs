@@ -1,8 +1,8 @@
-//! What the tables hold for a subject, kept once however many subjects share it.
+//! The values of the tables for a subject, each kept once however many subjects share it.
 //!
-//! *Facts* are what the sources say of one subject, as stored. A *Value* is what a whole range
-//! answers after the longest match of each source was taken. Texts, facts and values are interned
-//! and named by 32-bit numbers; a sweep frees what nothing names any more.
+//! *Facts* are the entries of all sources for one subject, as stored. A *Value* is what a whole
+//! range answers after the longest match of each source was taken. Texts, facts and values are
+//! interned and named by 32-bit numbers; a sweep frees those that are no longer used.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -26,7 +26,7 @@ impl TextId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FactsId(pub u32);
 impl FactsId {
-    /// Nothing is said of the subject.
+    /// The subject has no entries.
     pub const NONE: FactsId = FactsId(0);
 }
 
@@ -40,16 +40,16 @@ impl ValueId {
     pub const EXEMPT: ValueId = ValueId(1);
 }
 
-/// What one source says of a subject for one reason.
+/// The entry of one source for a subject and a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fact {
-    /// Why.
+    /// The reason.
     pub reason: ReasonId,
-    /// Who says so.
+    /// The source.
     pub source: SourceId,
-    /// An exception from that source's wider listing.
+    /// An exclusion from that source's wider listing.
     pub hole: bool,
-    /// Its own text, and how it came here.
+    /// Its own text, and its path.
     pub text: TextId,
 }
 
@@ -57,13 +57,13 @@ pub struct Fact {
 /// is listed.
 ///
 /// Answers show the most specific listing. Rows ([`super::rows`]) send the listing with the
-/// shortest path, of several the one of the first source, with its own length and text. If anything
-/// that another server's rows can change decided between paths, such as the length, servers that
-/// follow each other could change their minds for ever; and if text and path were of different
-/// listings, a text could outlive its listing.
+/// shortest path, and of several such the one of the first source, with its own length and text. If
+/// anything that another server's rows can change decided between paths, such as the length,
+/// servers that follow each other could change their minds for ever; and if text and path were of
+/// different listings, a text could outlive its listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Item {
-    /// Why.
+    /// The reason.
     pub reason: ReasonId,
     /// The listed subject's length: bits of a prefix, labels of a name, or [`OWN`].
     pub len: u8,
@@ -94,7 +94,7 @@ impl Item {
         }
     }
 
-    /// Sends the listing of `other` in rows, where its path is shorter.
+    /// Sends the listing of `other` in rows, if its path is shorter.
     pub fn with_shortest_path(self, other: &Item) -> Item {
         if (self.hops, self.row_source) <= (other.hops, other.row_source) {
             return self;
@@ -109,12 +109,12 @@ impl Item {
     }
 }
 
-/// What is said of one subject.
+/// The facts of one subject.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Never to be published.
+    /// Exempt: never published.
     pub exempt: bool,
-    /// What each source says.
+    /// The entries of each source.
     pub facts: Box<[Fact]>,
     /// The reasons that list it.
     pub mask: Mask,
@@ -130,7 +130,7 @@ impl Facts {
             match items.iter_mut().find(|i| i.reason == f.reason) {
                 Some(i) => {
                     *i = i.with_shortest_path(&own);
-                    // The first source speaks, unless only a later one has a text.
+                    // The first source counts, unless only a later one has a text.
                     if interned.own_text(i.text).is_none() {
                         i.text = f.text;
                     }
@@ -150,7 +150,7 @@ impl Facts {
         }
     }
 
-    /// Whether it changes what a wider listing says: then it belongs to the covering table too.
+    /// Whether it changes a wider listing: then it belongs to the covering table too.
     pub fn carves(&self) -> bool {
         self.exempt || self.facts.iter().any(|f| f.hole)
     }
@@ -174,7 +174,8 @@ impl Value {
         }
     }
 
-    /// The reasons whose part differs between two values: one has it, or text or length differ.
+    /// The reasons whose part differs between two values: only one has it, or text or length
+    /// differ.
     pub fn differs(&self, other: &Value) -> Mask {
         let lone = self.mask ^ other.mask;
         let both = self
@@ -210,7 +211,7 @@ impl Interned {
     pub fn own_text(&self, id: TextId) -> Option<&str> {
         self.texts.get(id.0 as usize).and_then(|t| t.as_deref())
     }
-    /// How an entry came here; [`FeedPath::Own`] for [`TextId::NONE`].
+    /// The path of an entry; [`FeedPath::Own`] for [`TextId::NONE`].
     pub fn path(&self, id: TextId) -> &FeedPath {
         self.texts
             .get(id.0 as usize)
@@ -219,11 +220,11 @@ impl Interned {
     fn hops(&self, id: TextId) -> u8 {
         self.path(id).hops()
     }
-    /// Facts; nothing for a number never given.
+    /// The facts of a number; empty for an unknown number.
     pub fn facts(&self, id: FactsId) -> &Facts {
         self.facts.get(id.0 as usize).unwrap_or_else(|| &NO_FACTS)
     }
-    /// A value; the empty one for a number never given.
+    /// The value of a number; empty for an unknown number.
     pub fn value(&self, id: ValueId) -> &Value {
         self.values.get(id.0 as usize).unwrap_or_else(|| &NO_VALUE)
     }
@@ -244,28 +245,28 @@ impl Interned {
 /// A fact whose text is not interned yet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RawFact {
-    /// Why.
+    /// The reason.
     pub reason: ReasonId,
-    /// Who says so.
+    /// The source.
     pub source: SourceId,
-    /// An exception from that source's wider listing.
+    /// An exclusion from that source's wider listing.
     pub hole: bool,
-    /// Its own text, and how it came here.
+    /// Its own text, and its path.
     pub text: EntryText,
 }
 
-/// What is said of one subject, as the ledger hands it over. Empty: forget the subject.
+/// The facts of one subject, as the ledger passes them. Empty: remove the subject.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct RawFacts {
-    /// Never to be published.
+    /// Exempt: never published.
     pub exempt: bool,
-    /// What each source says, sorted by reason and source.
+    /// The entries of each source, sorted by reason and source.
     pub facts: Vec<RawFact>,
 }
 
 impl RawFacts {
-    /// What a verdict says now. What is held down counts as a hole, so that it also stays out of a
-    /// wider listing.
+    /// The facts of a verdict. A hold counts as an exclusion, so that the subject also stays out of
+    /// a wider listing.
     pub fn of(v: &crate::model::Verdict) -> RawFacts {
         let facts = v.entries.iter().map(|e| RawFact {
             reason: e.reason,
@@ -315,7 +316,7 @@ fn place<T: Clone>(vec: &mut PVec<T>, free: &mut Vec<u32>, item: T) -> u32 {
 }
 
 impl Interner {
-    /// An interner for an empty table; it gives the fixed numbers their meaning.
+    /// An interner for an empty table; it assigns the fixed numbers.
     pub fn new(to: &mut Interned) -> Interner {
         to.facts.push(Facts::default());
         to.values.push(Value::default());
@@ -339,7 +340,7 @@ impl Interner {
         TextId(i)
     }
 
-    /// The number of what is said of a subject.
+    /// The number of a subject's facts.
     pub fn raw(&mut self, to: &mut Interned, raw: &RawFacts) -> FactsId {
         let facts = raw.facts.iter();
         let facts = facts
@@ -375,8 +376,8 @@ impl Interner {
         ValueId(i)
     }
 
-    /// Frees every number that is not in use. `facts` and `values` tell what the tables name; texts
-    /// follow from them.
+    /// Frees every number that is not in use. `facts` and `values` report the numbers that the
+    /// tables use; texts follow from them.
     pub fn sweep(&mut self, to: &mut Interned, mut facts: Vec<bool>, mut values: Vec<bool>) {
         facts.resize(to.facts.len().max(1), false);
         values.resize(to.values.len().max(2), false);

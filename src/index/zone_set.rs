@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 use super::zones::ZoneView;
 use crate::model::{ZoneKind, domain::name_to_ascii};
 
-/// How many zones are told apart by the counters; later ones share the last slot.
+/// How many zones the counters tell apart; later ones share the last slot.
 const MAX_SLOTS: usize = 64;
 
 /// All zones, found by the longest origin that ends a name.
@@ -19,13 +19,13 @@ pub struct ZoneSet {
 }
 
 impl ZoneSet {
-    /// From ready zones; the error names an origin that two of them have, or that can not lie below
-    /// another one's.
+    /// Creates a set of ready zones; the error names an origin that two of them have, or that
+    /// cannot be below another one's.
     pub fn new(zones: Vec<ZoneView>) -> Result<ZoneSet, String> {
         ZoneSet::default().next(zones)
     }
 
-    /// The zones that come after these: an origin that was there keeps its slot.
+    /// Creates the next set: an origin that was in this one keeps its slot.
     pub fn next(&self, zones: Vec<ZoneView>) -> Result<ZoneSet, String> {
         let mut set = ZoneSet {
             zones,
@@ -70,7 +70,7 @@ impl ZoneSet {
         Ok(set)
     }
 
-    /// Gives each zone that lies below others as a delegation to the nearest of them.
+    /// Gives each zone that is below others as a delegation to the nearest of them.
     fn delegate(&mut self) -> Result<(), String> {
         let mut children: Vec<usize> = (0..self.zones.len()).collect();
         children.sort_by(|a, b| self.zones[*a].name.cmp(&self.zones[*b].name));
@@ -84,18 +84,18 @@ impl ZoneSet {
         Ok(())
     }
 
-    /// A zone that is being made ready.
+    /// A zone that is being prepared.
     pub(super) fn zone_mut(&mut self, number: usize) -> &mut ZoneView {
         &mut self.zones[number]
     }
 
-    /// All zones; their places are their numbers.
+    /// All zones; their positions are their numbers.
     pub fn all(&self) -> &[ZoneView] {
         &self.zones
     }
 
-    /// The zone of a name (wire form, lower case, with the root label) and where its origin starts.
-    /// `starts` tells whether a label starts at a place.
+    /// The zone of a name (wire form, lower case, with the root label) and the offset of its
+    /// origin. `starts` returns whether a label starts at an offset.
     #[inline]
     pub fn find(&self, name: &[u8], starts: impl Fn(usize) -> bool) -> Option<(usize, usize)> {
         for len in &self.lengths {

@@ -1,5 +1,4 @@
-//! Zones made ready to answer: names in wire form, codes in order, the fixed names with their
-//! records.
+//! Zones prepared for answers: names in wire form, codes in order, static names with their records.
 
 use std::{
     collections::HashMap,
@@ -17,14 +16,14 @@ use crate::model::{
     Mask, ReasonId, Reasons, StoreId, Time, Zone, ZoneKind, domain::name_to_ascii, zone::TxtPolicy,
 };
 
-/// Moves when this program renders the same data differently; part of every zone's hash, so that
-/// the serial moves too.
+/// Increase it when this program renders the same data differently; it is part of every zone's
+/// hash, so that the serial moves too.
 pub const RENDER_VERSION: u32 = 3;
 
 /// The version of a catalog's schema as TXT data: 2 (RFC 9432 section 4.2.1).
 const CATALOG_VERSION: &[u8] = b"\x012";
 
-/// The records of a fixed name; none for a name that only has others below it.
+/// The records of a static name; empty for a name that only has others below it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fixed {
     /// Sorted by type.
@@ -38,11 +37,11 @@ pub struct Published {
     pub reason: ReasonId,
     /// The A record's data.
     pub code: [u8; 4],
-    /// The text where an entry has none of its own, with `$`.
+    /// The text for entries without one of their own, with `$`.
     pub text: Box<str>,
 }
 
-/// A zone ready to answer.
+/// A zone prepared for answers.
 #[derive(Debug, Clone)]
 pub struct ZoneView {
     /// The file it came from.
@@ -58,14 +57,14 @@ pub struct ZoneView {
     /// Names with records of their own, by their labels relative to the origin in wire form without
     /// a root label; and the names above them.
     pub fixed: FxHashMap<Box<[u8]>, Fixed>,
-    /// The labels next to the origin under which fixed names stand.
+    /// The labels next to the origin under which static names are.
     tops: Vec<Box<[u8]>>,
     /// The names that NS records of the zone file delegate.
     pub(super) cuts: Vec<Box<[u8]>>,
     /// MNAME and RNAME in wire form.
     pub soa_names: Box<[u8]>,
-    /// The same in pieces: bytes as they stand, then a place in the origin where the rest is found
-    /// (RFC 1035 section 4.1.4).
+    /// The same in pieces: literal bytes, then an offset in the origin where the rest is found (RFC
+    /// 1035 section 4.1.4).
     pub soa_parts: Vec<(std::ops::Range<usize>, Option<u16>)>,
     /// TTLs: of listings, of NXDOMAIN, of an existing branch; in seconds.
     pub ttls: [u32; 3],
@@ -73,14 +72,14 @@ pub struct ZoneView {
     pub hash: u64,
     /// The store whose rows these are ([`super::rows`]).
     pub store: StoreId,
-    /// Where it is counted: stays the same while other zones come and go.
+    /// The index of its counters: it stays the same while other zones come and go.
     pub slot: usize,
     allow: Vec<ipnet::IpNet>,
     open: bool,
     transfer: TransferRights,
 }
 
-/// Who may transfer a zone: [`crate::model::zone::TransferRules`], ready.
+/// Who may transfer a zone: [`crate::model::zone::TransferRules`], prepared.
 #[derive(Debug, Clone, Default)]
 struct TransferRights {
     nets: Vec<ipnet::IpNet>,
@@ -104,7 +103,7 @@ impl TransferRights {
 }
 
 impl ZoneView {
-    /// Prepares a zone. `texts` are the reasons' own texts. The error names what is wrong.
+    /// Prepares a zone. `texts` are the texts of the reasons. The error names what is wrong.
     pub fn new(
         zone: &Zone,
         reasons: &Reasons,
@@ -171,7 +170,7 @@ impl ZoneView {
         Ok(view)
     }
 
-    /// The zone of a store. The identity is part of the hash, since every row has it.
+    /// The zone as part of a store, whose identity is part of the hash because every row has it.
     #[must_use]
     pub fn of_store(mut self, store: StoreId) -> ZoneView {
         self.store = store;
@@ -179,8 +178,8 @@ impl ZoneView {
         self
     }
 
-    /// The zone as it is at a time: one that is retired lists nobody from a day on. What is
-    /// published there is shown at the test points all the same.
+    /// The zone at a time: one that is retired lists nobody from a day on. The test points still
+    /// show what it published.
     #[must_use]
     pub fn at(mut self, now: Time) -> ZoneView {
         if self.spec.retire.as_ref().is_some_and(|r| r.is_empty(now)) {
@@ -190,12 +189,12 @@ impl ZoneView {
         self
     }
 
-    /// Whether [`ZoneView::at`] would say something else now.
+    /// Whether [`ZoneView::at`] would now return something else.
     pub fn falls_empty(&self, now: Time) -> bool {
         self.mask != 0 && self.spec.retire.as_ref().is_some_and(|r| r.is_empty(now))
     }
 
-    /// Fills in the fixed names: the apex, the configured records, the test points.
+    /// Fills in the static names: the apex, the configured records, the test points.
     fn fix(&mut self) -> Result<(), String> {
         let wrong =
             |r: &crate::model::zone::Record, e: &str| format!("record {} {}: {e}", r.name, r.kind);
@@ -302,7 +301,7 @@ impl ZoneView {
         Ok(())
     }
 
-    /// Adds the names above fixed names, and the labels next to the origin; puts records in order.
+    /// Adds the names above static names, and the labels next to the origin; sorts records.
     fn link(&mut self) {
         let places: Vec<Box<[u8]>> = self.fixed.keys().cloned().collect();
         for place in places {
@@ -321,8 +320,8 @@ impl ZoneView {
             .for_each(|f| f.rrs.sort_by_key(|r| r.rtype));
     }
 
-    /// Whether a fixed name may stand at a place: never where a listing could be looked for, so
-    /// that the two never meet.
+    /// Whether a static name is allowed at a name: never where a listing can be, so that the two
+    /// cannot collide.
     pub(super) fn check_place(&self, place: &[u8]) -> Result<(), String> {
         if place.len() + self.origin.len() > MAX_NAME {
             return Err(format!(
@@ -330,7 +329,7 @@ impl ZoneView {
             ));
         }
         if labels_in(place).any(|l| l == b"*") {
-            return Err("`*` can not be a label of it: what is listed makes the wildcards".into());
+            return Err("`*` cannot be a label of it: what is listed makes the wildcards".into());
         }
         match (self.spec.kind, labels_in(place).last()) {
             (ZoneKind::Address, Some(top))
@@ -360,14 +359,14 @@ impl ZoneView {
         }
     }
 
-    /// Whether another zone's origin lies below this one's.
+    /// Whether another zone's origin is below this one's.
     pub(super) fn holds(&self, child: &ZoneView) -> bool {
         let at = child.origin.len().saturating_sub(self.origin.len());
         at > 0 && child.origin[at..] == *self.origin && starts_label(&child.origin, at)
     }
 
-    /// Leaves the names below a child's origin to it: its name servers stand here as a delegation,
-    /// so that mirrors know.
+    /// Leaves the names below a child's origin to it: its name servers appear here as a delegation,
+    /// so that mirrors know them.
     pub(super) fn delegate(&mut self, child: &ZoneView) -> Result<(), String> {
         let place = child.origin[..child.origin.len() - self.origin.len()].to_vec();
         self.check_place(&place)
@@ -390,7 +389,7 @@ impl ZoneView {
         Ok(())
     }
 
-    /// Adds the addresses of a name server that lies below, in another zone.
+    /// Adds the addresses of a name server that is below, in another zone.
     pub(super) fn add_addresses(&mut self, place: &[u8], addresses: Vec<Rr>) {
         let mut hashed = [&self.hash.to_le_bytes()[..], place].concat();
         for rr in addresses {
@@ -451,7 +450,7 @@ impl ZoneView {
         }
     }
 
-    /// The test points of RFC 5782 section 5: name, codes, and what stands for `$`.
+    /// The test points of RFC 5782 section 5: name, codes, and the subject for `$`.
     fn test_points(&self) -> Vec<(String, Vec<[u8; 4]>, String)> {
         let mut all: Vec<[u8; 4]> = Vec::new();
         for p in &self.publish {
@@ -486,14 +485,14 @@ impl ZoneView {
         out
     }
 
-    /// Whether a fixed name can stand under the label (with its length byte) next to the origin.
+    /// Whether a static name can be under the label (with its length byte) next to the origin.
     #[inline]
     pub fn may_fix(&self, top: &[u8]) -> bool {
         self.tops.iter().any(|t| **t == *top)
     }
 
-    /// The TTL of the SOA at the apex: a mirror answers NXDOMAIN for as long as the smaller of this
-    /// and MINIMUM.
+    /// The TTL of the SOA at the apex: a mirror caches NXDOMAIN for the smaller of this and
+    /// MINIMUM.
     pub fn soa_ttl(&self) -> u32 {
         self.ttls[0].min(self.ttls[1])
     }
@@ -532,7 +531,7 @@ fn allowed(text: &str) -> Result<ipnet::IpNet, String> {
     }
 }
 
-/// A zone without what does not show in its records.
+/// Clears what does not show in a zone's records.
 fn without_rules(zone: &Zone) -> Zone {
     Zone {
         query: Default::default(),

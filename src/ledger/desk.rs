@@ -302,7 +302,7 @@ impl Desk {
             health.wrong = next;
             let since = *health.since.get_or_insert(since);
             if !health.open {
-                // Where it can not be written down, the next word tries again.
+                // Where it cannot be written down, the next word tries again.
                 self.outage(&mut sheet, Some((since, None)))?;
                 self.write(sheet, None)?;
                 health.open = true;
@@ -431,7 +431,7 @@ impl Settings {
         own.unwrap_or_else(|| self.hello.clone())
     }
 
-    /// An address of ours that a host can not know for the same tester as another: in another net
+    /// An address of ours that a host cannot know for the same tester as another: in another net
     /// (/24, IPv6 /48), with another name in the greeting.
     pub fn second_source(&self, target: IpAddr, first: Option<IpAddr>) -> Option<IpAddr> {
         let all = self.sources(target);
@@ -456,12 +456,12 @@ impl Settings {
         self.public && self.collects()
     }
 
-    /// Why a host can not be tested by us now.
+    /// Why a host cannot be tested by us now.
     pub fn ready(&self, target: IpAddr) -> Result<(), String> {
         self.barred(target, self.enabled)
     }
 
-    /// Why a host can not be tested by anybody, us or a reporter who sends our messages.
+    /// Why a host cannot be tested by anybody, us or a reporter who sends our messages.
     pub fn may(&self, target: IpAddr) -> Result<(), String> {
         self.barred(target, true)
     }

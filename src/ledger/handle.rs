@@ -124,7 +124,7 @@ mod hex {
 pub enum Refused {
     /// The rules say no; nothing was written.
     Rule(Refusal),
-    /// It can not be listed as it stands.
+    /// It cannot be listed as it stands.
     Unlistable(Unlistable),
     /// The subject is no longer as the author has seen it; its revision now.
     Changed(u64),

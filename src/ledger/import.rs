@@ -640,7 +640,7 @@ impl Writer {
         Ok(work)
     }
 
-    /// Drops what large imports have replaced, when the journal no longer has them: they can not be
+    /// Drops what large imports have replaced, when the journal no longer has them: they cannot be
     /// undone any more.
     pub(super) fn drop_kept(&mut self) -> Result<(), Refused> {
         let mut v = Vocabulary::clone(&self.store.vocabulary());

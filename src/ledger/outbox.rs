@@ -113,7 +113,7 @@ fn key(webhook: &str, commit: u64) -> Vec<u8> {
 /// The messages of a webhook, in order, at most `limit`.
 pub fn messages(store: &Store, webhook: &str, limit: usize) -> Result<Vec<Message>, StoreError> {
     let prefix = [webhook.as_bytes(), &[0]].concat();
-    let damaged = || StoreError::Damaged("a message of the outbox can not be read".into());
+    let damaged = || StoreError::Damaged("a message of the outbox cannot be read".into());
     let mut out = Vec::new();
     store.outbox(&prefix, &mut |key, value| {
         if !key.starts_with(&prefix) || out.len() >= limit {

@@ -129,7 +129,7 @@ impl Book {
         for (key, value) in store.people()? {
             let damaged = || {
                 StoreError::Damaged(format!(
-                    "what is kept of {} can not be read",
+                    "what is kept of {} cannot be read",
                     String::from_utf8_lossy(&key)
                 ))
             };

@@ -353,7 +353,7 @@ impl RemovalLog {
         bytes.push(b'\n');
         let unwritable = |path: &Path, e: &dyn std::fmt::Display| {
             format!(
-                "the log of removals {} can not be written: {e}",
+                "the log of removals {} cannot be written: {e}",
                 path.display()
             )
         };
@@ -390,7 +390,7 @@ impl RemovalLog {
         }
         let named = |e: std::io::Error| {
             format!(
-                "the log of removals {} can not begin anew: {e}",
+                "the log of removals {} cannot begin anew: {e}",
                 path.display()
             )
         };

@@ -343,7 +343,7 @@ impl Writer {
         self.publish_as(true);
     }
 
-    /// The same; `sound` is false where the store can not be trusted: every query gets SERVFAIL.
+    /// The same; `sound` is false where the store cannot be trusted: every query gets SERVFAIL.
     fn publish_as(&self, sound: bool) {
         self.published.replace(Snapshot {
             tables: self.builder.tables().clone(),
@@ -390,7 +390,7 @@ impl Writer {
                 Err(e) => tracing::warn!(error = %e, "the journal could not be trimmed"),
             }
             if let Err(e) = self.drop_kept() {
-                tracing::warn!(error = ?e, "rows that can not come back any more could not be dropped");
+                tracing::warn!(error = ?e, "rows that cannot come back any more could not be dropped");
             }
         }
     }

@@ -2,9 +2,9 @@
 
 use super::{Input, hosts::Words, report::Omission, word};
 
-/// Reads a configuration: the sources that `deny` entries name, denied prefixes, routes to Null0
-/// and members of network objects are listed. What permits, and what is not about sources, is left
-/// out.
+/// Reads a configuration: the sources of `deny` entries, denied prefixes, routes to Null0 and
+/// members of network objects are listed. Entries that permit, or that are not about sources, are
+/// left out.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.trim();
@@ -30,7 +30,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     Ok(())
 }
 
-/// Which words of a line are what it lists.
+/// The words of a line that it lists.
 fn found(words: &[String]) -> Result<std::ops::Range<usize>, Omission> {
     let w: Vec<&str> = words.iter().map(String::as_str).collect();
     let other = Err(Omission::OtherLine);
@@ -75,7 +75,7 @@ fn rule(w: &[&str]) -> Result<std::ops::Range<usize>, Omission> {
         return Err(Omission::ExceptionRule);
     }
     let mut at = action + 1;
-    // A protocol by its name or number stands before the source.
+    // A protocol, by name or number, precedes the source.
     let source = |x: &str| {
         is_address(x)
             || matches!(
@@ -93,7 +93,7 @@ fn rule(w: &[&str]) -> Result<std::ops::Range<usize>, Omission> {
     }
 }
 
-/// An address, with the mask behind it where there is one.
+/// An address, with the mask after it if there is one.
 fn address(w: &[&str], at: usize) -> Result<std::ops::Range<usize>, Omission> {
     if w.get(at).is_none_or(|x| !is_address(x)) {
         return Err(Omission::OtherLine);
@@ -104,7 +104,7 @@ fn address(w: &[&str], at: usize) -> Result<std::ops::Range<usize>, Omission> {
     Ok(at..at + 1 + usize::from(mask && w[at.saturating_sub(1)] != "host"))
 }
 
-/// Whether a word has the form of an address, and is no number of a protocol or of a line.
+/// Whether a word has the form of an address, and is not the number of a protocol or a line.
 fn is_address(word: &str) -> bool {
     word.contains(['.', ':']) && word::is_address_form(word)
 }

@@ -1,5 +1,5 @@
 //! Filter lists of browsers (Adblock Plus, uBlock Origin, AdGuard). Of their rules only `||name^`
-//! is about a whole name.
+//! applies to a whole name.
 
 use super::{Input, report::Omission};
 

@@ -2,7 +2,7 @@
 
 use super::{Input, hosts::Words, report::Omission, word};
 
-/// Reads rules: `Deny from` and `Require not ip|host` list; what allows is left out.
+/// Reads rules: `Deny from` and `Require not ip|host` list; rules that allow are left out.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.split('#').next().unwrap_or("");
@@ -37,7 +37,8 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     Ok(())
 }
 
-/// What a host means there: the first octets are a network, and a name is meant with all below it.
+/// The meaning of a host in these rules: the first octets are a network, and a name includes
+/// everything below it.
 fn meant(what: &str) -> String {
     if word::is_address_form(what) {
         let octets = what.trim_end_matches('.');

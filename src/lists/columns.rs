@@ -19,7 +19,7 @@ pub(super) const SUBJECTS: [&str; 13] = [
     "first",
 ];
 
-/// What a column says of the subject beside it.
+/// What a column adds to the subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Column {
     /// The last address of a range.
@@ -42,19 +42,19 @@ const PARTS: [(&str, Column); 8] = [
     ("count", Column::Count),
 ];
 
-/// The column with a usual name, the best first. A `prefix` beside an address is a length.
+/// The column with a usual name, the best first. Beside an address, a column `prefix` is a length.
 pub(super) fn subject(names: &[impl AsRef<str>]) -> Option<usize> {
     SUBJECTS
         .iter()
         .find_map(|s| names.iter().position(|n| n.as_ref() == *s))
 }
 
-/// What a column belongs to the subject for, where it does.
+/// What a column adds to the subject, if anything.
 pub(super) fn part(name: &str) -> Option<Column> {
     PARTS.iter().find(|p| p.0 == name).map(|p| p.1)
 }
 
-/// The columns that belong to the subject's.
+/// The columns that belong to the subject.
 pub(super) fn parts(names: &[impl AsRef<str>], subject: usize) -> Vec<(usize, Column)> {
     let others = names.iter().enumerate().filter(|(at, _)| *at != subject);
     others
@@ -62,12 +62,12 @@ pub(super) fn parts(names: &[impl AsRef<str>], subject: usize) -> Vec<(usize, Co
         .collect()
 }
 
-/// A subject with what its other columns say, as one entry in words. `chosen`: the caller named the
-/// subject's column, so a count that fits nothing is a number of reports.
+/// A subject with its other columns, as one entry in text form. `chosen`: the caller named the
+/// subject's column, so a count that does not fit is a number of reports.
 ///
 /// # Errors
 ///
-/// Which columns disagree, or what a count could mean.
+/// Columns contradict each other, or a count is ambiguous.
 pub(super) fn join(
     subject: &str,
     parts: &[(Column, &str)],
@@ -95,7 +95,7 @@ pub(super) fn join(
     if wholes.is_empty() && given().all(|(c, _)| *c != Column::Count) {
         return Ok(whole);
     }
-    // What cannot be read is named when it is taken.
+    // An unreadable entry is reported when it is taken.
     let Ok(read) = word::parse(&whole, &rules) else {
         return Ok(whole);
     };
@@ -130,7 +130,7 @@ pub(super) fn several(what: &str, all: &[String]) -> String {
 }
 
 /// Whether a value of another column is an address, or a name below a suffix that exists or is
-/// reserved (RFC 2606): such a column may be the one that is meant.
+/// reserved (RFC 2606): then that column may be the intended one.
 pub(super) fn holds_subject(value: &str) -> bool {
     if value
         .split('/')

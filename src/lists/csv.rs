@@ -11,18 +11,18 @@ use super::{
 
 /// How many lines one record may take.
 const MAX_JOINED: usize = 64;
-/// How many records are looked at for further columns with addresses or names.
+/// How many records are searched for further columns with addresses or names.
 const LOOKED_AT: u32 = 20;
 
-/// A field of a record, and where it stands.
+/// A field of a record, and its position.
 struct Field {
     line: u64,
     column: usize,
     text: String,
 }
 
-/// Reads a table. The subject's column is the one that was named or numbered, or the first with a
-/// usual name. A table without header and without a chosen column is read like a plain list.
+/// Reads a table. The subject's column is the one that was named or numbered, otherwise the first
+/// with a usual name. A table without header and without a chosen column is read like a plain list.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     let mut records = Records {
         reader: csv_core::Reader::new(),
@@ -47,7 +47,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         };
         records.taken += 1;
         let Some(plan) = plan else {
-            // Without quotes the columns of errors are those of the line.
+            // Without quotes, the columns of errors are those of the line.
             let text = match raw.contains('"') {
                 true => fields
                     .iter()
@@ -77,7 +77,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
 /// Which columns are read.
 struct Plan {
     subject: usize,
-    /// Columns that belong to the subject, with what they say of it.
+    /// Columns that belong to the subject, and what they add to it.
     parts: Vec<(usize, Column)>,
     header: Vec<String>,
     /// The column was named by the caller.
@@ -85,8 +85,8 @@ struct Plan {
 }
 
 impl Plan {
-    /// Whether no other column can be meant: the caller chose, or there are the two ends of a
-    /// range.
+    /// Whether no other column can be the intended one: the caller chose, or there are the two ends
+    /// of a range.
     fn certain(&self) -> bool {
         self.chosen || self.parts.iter().any(|p| p.1 == Column::Last)
     }
@@ -123,8 +123,8 @@ fn take(input: &mut Input, plan: &Plan, fields: &[Field]) -> Result<(), String> 
     result
 }
 
-/// Works out which columns are read, from the first record; and whether that record is a header.
-/// Nothing where the table is read like a plain list.
+/// Determines, from the first record, which columns are read and whether that record is a header.
+/// `None` if the table is read like a plain list.
 fn make_plan(
     input: &Input,
     records: &Records,
@@ -231,7 +231,8 @@ fn looks_like_header(row: &[String]) -> bool {
             .all(|f| word(f) && !data(f) && !list::is_number(f))
 }
 
-/// Whether a line is a header with a column that holds subjects; what separates its columns.
+/// Whether a line is a header with a column that holds subjects; returns what separates its
+/// columns.
 pub(super) fn is_header(line: &str) -> Option<u8> {
     b",;\t".iter().copied().find(|d| {
         let names: Vec<String> = line
@@ -246,16 +247,16 @@ pub(super) fn is_header(line: &str) -> Option<u8> {
 struct Records {
     reader: csv_core::Reader,
     delimiter: u8,
-    /// The delimiter was told from the first record.
+    /// The delimiter was recognised from the first record.
     chosen: bool,
     /// The names in the last comment before the first record.
     comment: Option<Vec<String>>,
-    /// How many records came.
+    /// How many records were read.
     taken: u64,
 }
 
 impl Records {
-    /// The next record: its text, and its fields. Comments are passed over.
+    /// The next record: its text, and its fields. Comments are skipped.
     fn next(&mut self, input: &mut Input) -> Result<Option<(String, Vec<Field>)>, String> {
         loop {
             let Some(line) = input.next()? else {
@@ -333,17 +334,17 @@ impl Records {
     }
 }
 
-/// What separates the columns of a line: what there is most of.
+/// What separates the columns of a line: the most frequent candidate.
 fn delimiter(line: &str) -> u8 {
     let count = |d: &u8| line.bytes().filter(|b| b == d).count();
-    // Of equals the comma.
+    // If two are equally frequent, the comma.
     [b';', b'\t', b',']
         .into_iter()
         .max_by_key(count)
         .unwrap_or(b',')
 }
 
-/// The fields of a record with their places; false where a quote is still open at its end.
+/// The fields of a record with their positions; false if a quote is still open at its end.
 fn parse(
     reader: &mut csv_core::Reader,
     delimiter: u8,
@@ -355,7 +356,7 @@ fn parse(
     let mut at = 0;
     let mut buffer = vec![0; bytes.len() + 1];
     loop {
-        // Blanks before a quote are not part of the field, as some writers have it.
+        // Blanks before a quote are not part of the field; some writers add them.
         let blanks = bytes[at..]
             .iter()
             .take_while(|b| matches!(b, b' ' | b'\t') && **b != delimiter)

@@ -2,18 +2,18 @@
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
-/// The mark that some editors put before UTF-8.
+/// The byte order mark that some editors put before UTF-8.
 pub(super) const BOM: &str = "\u{feff}";
-/// How much of a file is looked at to recognise what it is.
+/// How much of a file is read to recognise its format.
 pub const MAX_HEAD: usize = 64 * 1024;
-/// How many bytes one file may have after it was unpacked: ten times the largest list of the field.
+/// How many bytes one file may have when it is unpacked: ten times the largest list of the field.
 pub const MAX_UNPACKED: u64 = 16 << 30;
-/// How much memory unpacking may take: the largest that xz and zstd ask for at their usual levels.
+/// How much memory unpacking may use: the most that xz and zstd ask for at their usual levels.
 const MAX_DICTIONARY: usize = 96 << 20;
 /// Bytes read at a time.
 const BUFFER: usize = 1 << 17;
 
-/// How a file is packed, by its first bytes.
+/// How a file is compressed, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Packing {
     Gzip,
@@ -36,8 +36,8 @@ const PACKINGS: [(&[u8], Packing); 4] = [
 ///
 /// # Errors
 ///
-/// Those of the reader. What is cut off, damaged or larger than [`MAX_UNPACKED`] is an error of a
-/// later read.
+/// Those of the reader. A file that is cut, damaged or larger than [`MAX_UNPACKED`] is an
+/// error of a later read.
 pub fn plain<'a>(input: Box<dyn Read + 'a>) -> io::Result<Box<dyn BufRead + 'a>> {
     let (head, rest) = head(input)?;
     let packing = PACKINGS.iter().find(|p| head.starts_with(p.0)).map(|p| p.1);
@@ -76,7 +76,7 @@ fn unpack<'a>(packed: impl BufRead + 'a, packing: Packing) -> io::Result<Opened<
     }))
 }
 
-/// The first bytes of an input, as many as are looked at, and the input behind them.
+/// The first bytes of an input, up to the limit, and the rest of the input.
 type Opened<'a> = (Vec<u8>, BufReader<Box<dyn Read + 'a>>);
 
 fn head<'a>(mut input: Box<dyn Read + 'a>) -> io::Result<Opened<'a>> {
@@ -142,8 +142,7 @@ fn utf16(start: &[u8]) -> Option<&'static encoding_rs::Encoding> {
     }
 }
 
-/// Ends a reader that unpacks to more than a file may have, and says of errors how the file is
-/// packed.
+/// Ends a reader that unpacks to more than a file may have, and adds the compression to its errors.
 struct Limited<R> {
     inner: R,
     left: u64,
@@ -266,8 +265,8 @@ impl<R: BufRead> Read for Decoded<R> {
     }
 }
 
-/// Carriage returns as line feeds: lines that end in both have an empty line more, which lists
-/// nothing.
+/// Carriage returns as line feeds: a line that ends in both is followed by an empty line, which
+/// lists nothing.
 struct Returns<R> {
     inner: R,
 }

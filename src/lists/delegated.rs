@@ -1,4 +1,4 @@
-//! `delegated` files of the regional Internet registries: which addresses they gave out, to which
+//! `delegated` files of the regional Internet registries: which addresses they assigned, to which
 //! country.
 
 use std::net::Ipv4Addr;
@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use super::{Input, report::Omission};
 
 /// Reads records: `registry|cc|ipv4|start|count|date|status` and `…|ipv6|start|length|…`. The
-/// version and summary lines say nothing; AS numbers are left out.
+/// version and summary lines are skipped; AS numbers are left out.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.trim();
@@ -42,7 +42,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     Ok(())
 }
 
-/// The range of so many addresses from one on.
+/// The range with a first address and a count.
 fn range(start: &str, count: &str) -> Option<String> {
     let first: Ipv4Addr = start.parse().ok()?;
     let last = first

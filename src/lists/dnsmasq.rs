@@ -3,8 +3,8 @@
 
 use super::{Input, report::Omission};
 
-/// Reads a configuration. Each name stands for itself and all below it. Other lines, and `server=`
-/// lines that only send queries elsewhere, are left out.
+/// Reads a configuration. Each name includes everything below it. Other lines, and `server=` lines
+/// that only send queries elsewhere, are left out.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.trim();

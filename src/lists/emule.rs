@@ -3,11 +3,12 @@
 
 use super::{Input, report::Omission};
 
-/// From this access level on a range is let through.
+/// Ranges with this access level or a higher one are allowed.
 const ALLOWED: u32 = 128;
 
-/// Reads a filter: ranges with an access level below 128 are listed. Three digits an octet are this
-/// format's form, so zeros before them say nothing; other leading zeros are errors as everywhere.
+/// Reads a filter: ranges with an access level below 128 are listed. Octets of three digits are
+/// this format's form, so their leading zeros mean nothing; other leading zeros are errors as
+/// everywhere.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.trim();

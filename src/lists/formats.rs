@@ -1,4 +1,4 @@
-//! The formats of lists: what a file is, and how it is read or refused.
+//! The formats of lists: how a file is recognised, and how it is read or refused.
 
 use std::io::Read;
 
@@ -10,7 +10,7 @@ use super::{
     rpz, unbound,
 };
 
-/// What is done with a file of a format.
+/// Whether files of a format are read.
 enum Reading {
     /// It is read.
     Read(fn(&mut Input) -> Result<(), String>),
@@ -22,13 +22,13 @@ enum Reading {
 pub struct Format {
     /// Its name on the command line.
     pub name: &'static str,
-    /// What is done with it.
+    /// Whether it is read.
     reading: Reading,
-    /// Whether the first bytes of a file look so.
+    /// Whether the first bytes of a file have this format.
     recognise: fn(&Head) -> bool,
-    /// Whether its lines can have A values, which a zone's codes turn into reasons.
+    /// Whether its entries can have A values, from which a zone's codes give reasons.
     pub codes: bool,
-    /// What it is, in a few words.
+    /// A description in a few words.
     pub what: &'static str,
 }
 
@@ -69,8 +69,8 @@ const fn refused(
     }
 }
 
-/// All formats that are known. The first that recognises a file is its format, so the narrower ones
-/// come first.
+/// All known formats. The first that recognises a file is its format, so the narrower ones come
+/// first.
 pub const FORMATS: [Format; 29] = [
     refused(
         "archive",
@@ -267,7 +267,7 @@ pub fn known() -> String {
 ///
 /// # Errors
 ///
-/// The name of a format that is refused, and what to do instead.
+/// The format is one that is refused; the message says what to do instead.
 pub fn guess(head: &[u8]) -> Result<&'static str, String> {
     let text = Head::text(head);
     let head = Head::new(head, &text);
@@ -282,7 +282,7 @@ pub fn guess(head: &[u8]) -> Result<&'static str, String> {
 /// How much of a file a refusal shows.
 const MAX_SHOWN: usize = 60;
 
-/// Why a file of a format is refused.
+/// The message for a file of a refused format.
 fn refusal(name: &str, head: &Head) -> String {
     let format = FORMATS.iter().find(|f| f.name == name);
     let advice = format.map_or("", |f| {
@@ -307,8 +307,8 @@ fn refusal(name: &str, head: &Head) -> String {
     format!("the file is {what} ({name}){shown}; {advice}; nothing was changed")
 }
 
-/// Reads one file in a format; gzip is unpacked on the way. Problems are in the report; the error
-/// is one that ends everything.
+/// Reads one file in a format; compressed files are unpacked. Problems of lines are in the report;
+/// an error ends the reading.
 pub fn read<'a>(
     format: &str,
     input: Box<dyn Read + 'a>,
@@ -347,7 +347,7 @@ pub fn read<'a>(
     }
     let lines = plain(input).map_err(|e| format!("{file}: {e}"))?;
     let mut input = Input::new(lines, file, options, report, sink);
-    // Whatever format was named: what is never a list is refused.
+    // Whatever format was chosen: a file that cannot be a list is refused.
     let head = input.head()?.to_vec();
     let text = Head::text(&head);
     let head = Head::new(&head, &text);
@@ -355,7 +355,7 @@ pub fn read<'a>(
         .iter()
         .take_while(|f| matches!(f.reading, Reading::Refuse(_)))
         .find(|f| (f.recognise)(&head));
-    // A chosen column may be another one than that of the AS numbers.
+    // The chosen column may be another one than that of the AS numbers.
     if let Some(refused) = never.filter(|f| f.name != "asn-list" || options.column.is_none()) {
         return Err(format!("{file}: {}", refusal(refused.name, &head)));
     }

@@ -1,5 +1,5 @@
-//! Hosts files: an address, and the names that it is given. The names are listed; the address is
-//! where they are sent to.
+//! Hosts files: an address, and its names. The names are listed; the address is only where clients
+//! are redirected to.
 
 use super::{Input, report::Omission};
 

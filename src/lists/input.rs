@@ -1,4 +1,4 @@
-//! A list being read: its lines, what they list, and what is told of them.
+//! A list that is being read: its lines, their entries, and the report.
 
 use std::{
     io::{BufRead, Read, empty},
@@ -23,28 +23,26 @@ const MAX_LINE: usize = 64 * 1024;
 /// A line's entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What it is about.
+    /// The subject.
     pub subject: Subject,
-    /// Why.
+    /// The reason.
     pub reason: ReasonId,
-    /// An exception from a wider listing of the same source.
+    /// An exclusion from a wider listing of the same source.
     pub hole: bool,
-    /// The exception follows from another line's value and yields to a listing of the very same
-    /// subject.
+    /// The exclusion follows from another line's value and yields to a listing of the same subject.
     pub weak: bool,
     /// Its own text, `$` standing for the subject.
     pub text: Option<Box<str>>,
-    /// How it came here.
+    /// Its path.
     pub path: FeedPath,
-    /// A remark for operators, such as the number of the case at the list's publisher; never
-    /// published.
+    /// A remark for operators, such as the case number of the list's publisher; never published.
     pub note: Option<Box<str>>,
 }
 
-/// Where entries go. An error ends the reading.
+/// Receives entries. An error ends the reading.
 pub type Sink<'a> = &'a mut dyn FnMut(Entry) -> Result<(), String>;
 
-/// A file being read: its lines, and where its entries and problems go.
+/// A file that is being read: its lines, and the receivers of its entries and problems.
 pub struct Input<'a> {
     lines: Box<dyn BufRead + 'a>,
     pub(super) file: &'a str,
@@ -53,19 +51,19 @@ pub struct Input<'a> {
     sink: Sink<'a>,
     buffer: Vec<u8>,
     pub(super) line: u64,
-    /// Bytes of the line to come that were already read.
+    /// Bytes of the next line that were already read.
     column: usize,
-    /// The last line had no end.
+    /// The last line had no line end.
     pub(super) unended: bool,
-    /// The owner before, in a master file.
+    /// The previous owner, in a master file.
     pub(super) seen: Option<String>,
-    /// Each entry stands for itself: no exceptions follow from values.
+    /// Each entry is independent: no exclusions follow from values.
     pub(super) alone: bool,
-    /// Whose records are read, where there are no lines to name.
+    /// The zone whose records are read, if there are no lines to name.
     pub(super) owner: String,
-    /// The note of the entries that are taken next.
+    /// The note of the next entries.
     pub(super) note: Option<Box<str>>,
-    /// How the entries that are taken next came here.
+    /// The path of the next entries.
     pub(super) path: FeedPath,
 }
 
@@ -100,14 +98,14 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The first bytes of what is left, which stay to be read: at the start of a file its head.
+    /// The first bytes of the rest, without consuming them: at the start of a file its head.
     pub(super) fn head(&mut self) -> Result<&[u8], String> {
         self.lines
             .fill_buf()
             .map_err(|e| format!("{}:{}: {e}", self.file, self.line + 1))
     }
 
-    /// How words are read in this list.
+    /// The rules for words of this list.
     pub(super) fn rules(&self) -> Rules {
         Rules {
             host_bits: self.options.host_bits,
@@ -115,8 +113,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The first byte that is no white space, which stays to be read; `None` at the end of the
-    /// file.
+    /// The first byte that is not white space, without consuming it; `None` at the end of the file.
     pub(super) fn peek(&mut self) -> Result<Option<u8>, String> {
         loop {
             let first = self
@@ -130,8 +127,8 @@ impl<'a> Input<'a> {
                     (self.line, self.column) = (self.line + 1, 0);
                     self.report.lines += 1;
                 }
-                // Byte order marks stand at the start of files that were put together, and ^Z at
-                // the end of old ones.
+                // Byte order marks can be at the start of each file that was concatenated, and ^Z
+                // at the end of old ones.
                 Some(b' ' | b'\t' | b'\r' | 0xef | 0xbb | 0xbf | 0x1a) => self.column += 1,
                 other => return Ok(other),
             }
@@ -139,17 +136,17 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// How many bytes of the line to come were already read.
+    /// How many bytes of the next line were already read.
     pub(super) fn column(&self) -> usize {
         self.column
     }
 
-    /// Hands out the rest of the file, for a reader that does not go by lines.
+    /// Lends the rest of the file to a reader that does not go by lines.
     pub(super) fn lend(&mut self) -> Box<dyn BufRead + 'a> {
         std::mem::replace(&mut self.lines, Box::new(empty()))
     }
 
-    /// Takes back what that reader left; it stands behind `column` of a line.
+    /// Takes back what that reader left, which begins after `column` of a line.
     pub(super) fn give_back(&mut self, rest: Box<dyn BufRead + 'a>, column: usize) {
         (self.lines, self.column) = (rest, column);
     }
@@ -204,18 +201,18 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Notes a problem in the current line; problems whose texts differ only in numbers and in what
-    /// stands in backticks are one class.
+    /// Records a problem in the current line; problems whose texts differ only in numbers and in
+    /// what is in backticks are one class.
     pub(super) fn problem(&mut self, column: usize, what: &str) {
         self.problem_of("", column, what);
     }
 
-    /// Notes that a word in the current line names nothing.
+    /// Records that a word in the current line names nothing.
     pub(super) fn word_problem(&mut self, column: usize, e: &WordError) {
         self.problem_of(e.class, column, &e.text);
     }
 
-    /// Notes a problem of a class.
+    /// Records a problem of a class.
     pub(super) fn problem_of(&mut self, class: &str, column: usize, what: &str) {
         let what = if self.owner.is_empty() {
             what
@@ -251,20 +248,20 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Counts something in the current line that is taken and may surprise.
+    /// Counts something in the current line that is accepted and may surprise.
     pub(super) fn remark(&mut self, kind: Remark, column: usize, found: &str) {
         let (file, line) = (self.file, self.line);
         self.report
             .remark(kind, || place(file, line, column, found));
     }
 
-    /// Tells something that was read over, or that may surprise, in the current line.
+    /// Records a warning about the current line.
     pub(super) fn warn(&mut self, what: &str) {
         self.report
             .warn(format!("{}:{}: {what}", self.file, self.line));
     }
 
-    /// Takes a subject with what the line says of it: its code, or none, and its text.
+    /// Takes a subject with its code (or none) and its text.
     pub(super) fn take(
         &mut self,
         subject: Subject,
@@ -319,7 +316,8 @@ impl<'a> Input<'a> {
                     return Ok(());
                 }
                 self.count(&subject, hole);
-                // The longest match decides with its whole value: here nothing else is listed.
+                // The longest match decides with its whole value: other reasons are not listed
+                // here.
                 let others = if self.alone { &[][..] } else { &codes[..] };
                 for (_, other) in others
                     .iter()
@@ -351,7 +349,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// An exception for every reason, which yields to a listing of the very same subject.
+    /// Takes an exclusion for every reason, which yields to a listing of the same subject.
     pub(super) fn take_weak(&mut self, subject: &Subject) -> Result<(), String> {
         let reasons: Vec<ReasonId> = match &self.options.reasoning {
             Reasoning::One(r) => vec![*r],
@@ -370,12 +368,12 @@ impl<'a> Input<'a> {
         })
     }
 
-    /// Hands an entry on as it is.
+    /// Passes an entry on unchanged.
     pub(super) fn hand(&mut self, entry: Entry) -> Result<(), String> {
         (self.sink)(entry)
     }
 
-    /// Counts what is taken.
+    /// Counts an accepted entry.
     fn count(&mut self, subject: &Subject, hole: bool) {
         let shape = &mut self.report.shape;
         let counter = match subject {
@@ -395,8 +393,8 @@ impl<'a> Input<'a> {
         *counter += 1;
     }
 
-    /// Why a subject is left out by a rule, where it is. Zones that are followed publish what they
-    /// publish: the public suffix list does not hold for them.
+    /// Why a rule leaves a subject out; `None` if none does. The public suffix list does not apply
+    /// to zones that are followed.
     fn omission(&mut self, subject: &Subject, hole: bool) -> Option<Omission> {
         match unlistable(subject, &self.options.allowed) {
             None => {}
@@ -418,7 +416,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Takes what a text lists that is one entry, such as a field of a table.
+    /// Takes the subjects of a text that is one entry, such as a field of a table.
     pub(super) fn take_word(
         &mut self,
         word: &str,
@@ -472,7 +470,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Where something was found, and what.
+/// The position of something that was found, and its text.
 fn place(file: &str, line: u64, column: usize, found: &str) -> String {
     format!("{file}:{line}:{column}: {found}")
 }

@@ -2,7 +2,7 @@
 
 use super::{Input, hosts::Words};
 
-/// Reads routes: what goes to a blackhole, or is unreachable, prohibited or rejected, is listed.
+/// Reads routes: those to a blackhole, and unreachable, prohibited or rejected ones, are listed.
 /// Other routes are left out.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {

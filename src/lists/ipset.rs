@@ -1,4 +1,4 @@
-//! Sets of ipset: what `ipset save` writes and `ipset restore` takes, and what `ipset list` shows.
+//! Sets of ipset, in the form of `ipset save` and `ipset restore`, and of `ipset list`.
 
 use std::collections::HashSet;
 

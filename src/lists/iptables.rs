@@ -2,8 +2,8 @@
 
 use super::{Input, hosts::Words, report::Omission};
 
-/// Reads rules: sources that are dropped or rejected are listed. What accepts, and what is not
-/// about sources, is left out.
+/// Reads rules: sources that are dropped or rejected are listed. Rules that accept, or that are not
+/// about sources, are left out.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.trim();
@@ -40,7 +40,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a target drops or rejects, by its own name or by that of a chain.
+/// Whether a target drops or rejects, by its own name or as a chain.
 fn drops(target: &str) -> bool {
     let target = target.to_ascii_uppercase();
     ["DROP", "REJECT", "TARPIT", "BLOCK", "DENY", "BAN"]

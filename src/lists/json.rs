@@ -17,8 +17,8 @@ mod walk;
 use place::{Counted, Place};
 use walk::Walk;
 
-/// Reads JSON values. A line that is one is read by itself, so that an error costs that line only;
-/// what starts an array, or an object that goes on in the next line, is read as a stream.
+/// Reads JSON values. A line that is one value is read by itself, so that an error costs that line
+/// only; an array, or an object that goes on in the next line, is read as a stream.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     let seen = walk::Seen::default();
     loop {
@@ -56,11 +56,11 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     }
 }
 
-/// Reads one value from the stream; `head` is what was already taken of it, a whole line.
+/// Reads one value from the stream; `head` is what was already read of it, a whole line.
 ///
 /// # Errors
 ///
-/// After an error in a value the rest of the file cannot be told from it, so the file is refused.
+/// After an error in a value the rest of the file cannot be parsed, so the file is refused.
 fn stream(input: &mut Input, head: String, seen: &walk::Seen) -> Result<(), String> {
     let began = if head.is_empty() {
         input.line + 1
@@ -103,7 +103,7 @@ fn stream(input: &mut Input, head: String, seen: &walk::Seen) -> Result<(), Stri
             ),
         });
     }
-    // The rest of the line, up to its end, is read as a line of its own and counted then.
+    // The rest of the line, up to its end, is read and counted as a line of its own.
     (input.report.lines, input.line) = (
         input.report.lines + (line - 1).saturating_sub(input.line),
         line - 1,
@@ -112,7 +112,7 @@ fn stream(input: &mut Input, head: String, seen: &walk::Seen) -> Result<(), Stri
     Ok(())
 }
 
-/// An error's text without its place, which is shown apart.
+/// The text of an error without its position, which is shown separately.
 fn bare(e: &serde_json::Error) -> String {
     let text = e.to_string();
     text.split(" at line ").next().unwrap_or(&text).to_string()

@@ -8,9 +8,9 @@ use crate::model::Subject;
 
 /// Reads a plain list. `#` and `;` start comments; blanks, commas and `|` separate columns.
 ///
-/// The second column changes the entry only as a length, a mask, or the end of a range; behind a
-/// range a number has to be its length or its count. Behind a name only numbers and dates are read
-/// over: anything else is most likely a sentence.
+/// The second column changes the entry only as a length, a mask, or the end of a range; after a
+/// range a number has to be its length or its count. After a name only numbers and dates are
+/// skipped: anything else is most likely a sentence.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let (text, comment) = line.split_at(line.find(['#', ';']).unwrap_or(line.len()));
@@ -21,7 +21,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     Ok(())
 }
 
-/// The number of a case in a comment, as Spamhaus DROP has it: `SBL256894`.
+/// A case number in a comment, as Spamhaus DROP has it: `SBL256894`.
 pub(super) fn case_number(comment: &str) -> Option<&str> {
     let word = comment
         .trim_start_matches([';', '#', ' ', '\t'])
@@ -35,7 +35,7 @@ pub(super) fn case_number(comment: &str) -> Option<&str> {
 /// How much of a line an error shows.
 const MAX_SHOWN: usize = 80;
 
-/// What separates columns.
+/// Column separators.
 const SEPARATORS: [char; 5] = [' ', '\t', ',', '|', '\u{a0}'];
 
 /// Takes the entry of a line, without its comment.
@@ -47,7 +47,7 @@ pub(super) fn entry_line(input: &mut Input, line: &str) -> Result<(), String> {
     let column = line.len() - text.len() + 1;
     match word::first(text, &input.rules()) {
         Err(mut e) => {
-            // A sentence is told best by the whole of it.
+            // A sentence is best shown as a whole.
             if text.trim_end().contains(char::is_whitespace) {
                 let shown: String = text.trim_end().chars().take(MAX_SHOWN).collect();
                 e.text = format!("{} (the line is `{shown}`)", e.text);
@@ -65,7 +65,7 @@ pub(super) fn entry_line(input: &mut Input, line: &str) -> Result<(), String> {
     }
 }
 
-/// Looks at the columns behind an entry; false where they make it an error.
+/// Checks the columns after an entry; returns false if they make it an error.
 fn columns(input: &mut Input, text: &str, entry: &Entry, start: usize) -> bool {
     let is_name = matches!(entry.subjects.first(), Some(Subject::Domain(_)));
     let mut number = if entry.last_column { 3 } else { 2 };
@@ -97,7 +97,7 @@ fn columns(input: &mut Input, text: &str, entry: &Entry, start: usize) -> bool {
     true
 }
 
-/// Why a further column makes a line an error, where it does.
+/// Why a further column makes a line an error; `None` if it does not.
 fn column_error(
     entry: &Entry,
     word: &str,
@@ -106,9 +106,9 @@ fn column_error(
 ) -> Option<(&'static str, String)> {
     if is_name && !is_number(word) && !is_date(word) {
         return Some((
-            "words behind a name",
+            "words after a name",
             format!(
-                "`{word}` stands behind a name; a name is alone on its line, or numbers and dates follow it"
+                "`{word}` follows a name; only numbers and dates may follow a name on its line"
             ),
         ));
     }

@@ -1,8 +1,8 @@
 //! Master files (RFC 1035 section 5) of block lists: owner names with A and TXT records become
 //! subjects again.
 //!
-//! A name that has other records only, or only others below it, lists nothing, but it stops a
-//! wildcard above it (RFC 4592 section 2.2.1), so it is an exception from that.
+//! A name that has other records only, or only has others below it, lists nothing, but it stops a
+//! wildcard above it (RFC 4592 section 2.2.1), so it is an exclusion from that.
 
 use std::net::Ipv4Addr;
 
@@ -21,7 +21,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     // The zone's own name: as given, that of the SOA, or the first origin.
     let mut zone = given;
     let mut owner = String::new();
-    // The records of one owner stand together: they are taken when the next one comes.
+    // The records of one owner are adjacent: they are taken when the next owner comes.
     let mut open: Option<Open> = None;
     while let Some((words, starts_blank)) = record(input)? {
         let Some(first) = words.first() else { continue };
@@ -77,8 +77,8 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     finish(input, open, zone.as_deref())
 }
 
-/// A line that starts with `$`: the origin that holds from here on, where it says one. What would
-/// make records that we do not see is an error: a list without them is another list.
+/// Reads a line that starts with `$`: a new origin, if it sets one. A directive that would make
+/// further records is an error: without them the list is another one.
 fn directive(input: &mut Input, words: &[Word], origin: &str) -> Option<String> {
     let name = words[0].text.to_ascii_uppercase();
     match name.as_str() {
@@ -125,7 +125,7 @@ fn finish(input: &mut Input, open: Option<Open>, zone: Option<&str>) -> Result<(
     Ok(())
 }
 
-/// What an owner's own records say: A records list; one without any is an exception.
+/// Takes an owner's own records: A records list; an owner without any is an exclusion.
 pub(super) fn own(
     input: &mut Input,
     name: &str,
@@ -133,7 +133,7 @@ pub(super) fn own(
     texts: &[String],
     column: usize,
 ) -> Result<(), String> {
-    // An address outside 127/8 is that of a host of the list's own, such as a name server.
+    // An address outside 127/8 belongs to a host of the list itself, such as a name server.
     let lists = !codes.is_empty() && codes.iter().all(|c| c.octets()[0] == 127);
     let digest = input
         .options
@@ -143,7 +143,7 @@ pub(super) fn own(
     let checked = digest
         .map_or_else(|| subject(name), Ok)
         .and_then(|s| match &s {
-            // A zone that is followed publishes what it publishes; a file is a list like others.
+            // A followed zone is taken as it is published; a file is a list like others.
             Subject::Domain(d)
                 if lists && !input.options.followed && !matches!(d.name(), "test" | "invalid") =>
             {
@@ -155,7 +155,7 @@ pub(super) fn own(
         });
     match checked {
         Ok(s) if lists => {
-            // In these files `$` is no more than a dollar.
+            // In these files `$` is an ordinary character.
             let texts: Vec<String> = texts.iter().map(|t| literal(t)).collect();
             let paired = texts.len() == codes.len();
             for (i, code) in codes.iter().enumerate() {
@@ -167,7 +167,7 @@ pub(super) fn own(
         Err(why) if lists => input.problem(column, &why),
         Err(_) => {}
     }
-    // The name is there, so a wildcard above it does not speak for what is below it either.
+    // The name exists, so a wildcard above it does not match below it either.
     let below = if name.starts_with("*.") {
         None
     } else {
@@ -179,8 +179,8 @@ pub(super) fn own(
     }
 }
 
-/// The names above an owner exist, so a wildcard higher up does not speak for what is below them
-/// (RFC 4592 section 2.2.1): they are exceptions, unless they have a wildcard of their own.
+/// The names above an owner exist, so a wildcard higher up does not match below them (RFC 4592
+/// section 2.2.1): they are exclusions, unless they have a wildcard of their own.
 pub(super) fn enclosers(input: &mut Input, name: &str) -> Result<(), String> {
     let mut above = name
         .strip_prefix("*.")
@@ -206,7 +206,7 @@ pub(super) fn enclosers(input: &mut Input, name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A name that exists because something stands below it.
+/// A name that exists because another one is below it.
 pub(super) fn encloser(input: &mut Input, name: &str) -> Result<(), String> {
     subject(&format!("*.{name}")).map_or(Ok(()), |s| input.take_weak(&s))
 }
@@ -272,7 +272,7 @@ fn absolute(owner: &str, origin: &str) -> String {
 /// How many lines one record may take.
 const MAX_JOINED: usize = 64;
 
-/// A word of a record and where it stands.
+/// A word of a record and its position.
 pub(super) struct Word {
     pub(super) text: String,
     pub(super) line: u64,

@@ -1,4 +1,4 @@
-//! Lists in and out, streaming. One file for each format, and one line in the table of
+//! Lists in and out, as streams. Each format has one file, and one line in the table of
 //! [`formats`](FORMATS).
 
 mod access_list;

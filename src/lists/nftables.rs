@@ -25,14 +25,14 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
 /// longest.
 const MAX_WORDS: usize = 100_000;
 
-/// Where the reader stands.
+/// The state of the reader.
 #[derive(Default)]
 struct State {
     /// The words of the statement so far.
     statement: Vec<String>,
-    /// Inside the braces of elements: the words of the element so far, and where it started.
+    /// Inside the braces of elements: the words of the element so far, and its position.
     element: Option<(Vec<String>, u64, usize)>,
-    /// The elements' set is not of addresses.
+    /// The set of these elements is not one of addresses.
     skips: bool,
     /// The type of the set that is being described.
     kind: String,
@@ -200,7 +200,7 @@ impl State {
     }
 }
 
-/// Whether a word in a rule is an address behind `saddr`.
+/// Whether a word in a rule is an address after `saddr`.
 fn is_source(word: &str) -> bool {
     super::word::is_address_form(word)
 }

@@ -4,12 +4,12 @@ use std::net::Ipv4Addr;
 
 use crate::model::{Digest, ReasonId, StoreId, Subject, Time, subject::HostBits};
 
-/// How a file's values become reasons.
+/// Where the reasons of entries come from.
 #[derive(Debug, Clone)]
 pub enum Reasoning {
-    /// Every line has this one.
+    /// Every entry has this reason.
     One(ReasonId),
-    /// By the A record's value; the codes of a zone.
+    /// From the entry's A value, by the codes of a zone.
     Codes(Vec<(Ipv4Addr, ReasonId)>),
 }
 
@@ -18,41 +18,41 @@ pub enum Reasoning {
 pub struct Options {
     /// The reasons.
     pub reasoning: Reasoning,
-    /// What to do with host bits in a prefix.
+    /// How host bits in a prefix are treated.
     pub host_bits: HostBits,
-    /// Take special ranges.
+    /// Accept special-purpose ranges.
     pub special: bool,
-    /// Special ranges that are taken anyway.
+    /// Special-purpose ranges that are accepted anyway.
     pub allowed: Vec<Subject>,
     /// Public suffixes that may be listed, such as `tk`.
     pub allow_suffixes: Vec<String>,
-    /// The list is the zone of another server, which publishes what it publishes: only the rules
-    /// hold that keep test points and too wide prefixes out.
+    /// The list is the zone of another server and is taken as it is published: only the rules about
+    /// test points and too wide prefixes apply.
     pub followed: bool,
-    /// Whether the list is a zone transfer that is not sent on in rows, since nobody can tell where
-    /// its entries come from.
+    /// Whether the list is a zone transfer that is not sent on in rows, because the origin of its
+    /// entries is unknown.
     pub untraced: bool,
-    /// This store: what came through it is left out of another server's rows.
+    /// This store: another server's rows that came through it are left out.
     pub store: StoreId,
-    /// The form of the digests that the reasons' zones publish, where they do.
+    /// The form of the digests that the reasons' zones publish, if they do.
     pub digest: Option<Digest>,
     /// The column of the subject in a table: its name, or its number from 1.
     pub column: Option<String>,
-    /// The origin of a master file, where it has no `$ORIGIN`.
+    /// The origin of a master file without `$ORIGIN`.
     pub origin: Option<String>,
-    /// The type of an rbldnsd file, as rbldnsd is told it on its command line; without it each key
-    /// says what it is.
+    /// The type of an rbldnsd file, as on rbldnsd's command line; without it each key is recognised
+    /// by its form.
     pub dataset: Option<String>,
-    /// Which sub-zone's data sets of a combined rbldnsd file are taken; `@`, the zone itself, where
-    /// it is not said.
+    /// The sub-zone of a combined rbldnsd file whose data sets are read; by default `@`, the zone
+    /// itself.
     pub subzone: Option<String>,
-    /// The time of the import, to see that a file has not expired and does not come from the
-    /// future; 0 for unknown.
+    /// The time of the import, to see whether a file has expired or comes from the future; 0 for
+    /// unknown.
     pub now: Time,
 }
 
 impl Default for Options {
-    /// No codes, so that nothing is listed until somebody says a reason.
+    /// No codes, so that nothing is listed until a reason is chosen.
     fn default() -> Options {
         Options {
             reasoning: Reasoning::Codes(Vec::new()),

@@ -1,10 +1,10 @@
-//! What changes in a list when records of the zone that it came from do: the subjects that are
-//! touched, and all that the list says of them afterwards. It says the same as reading the whole
-//! zone anew, and a property test holds it to that.
+//! The changes of a list when records of its zone change: the touched subjects, and all their
+//! entries afterwards. The result equals reading the whole zone anew; a property test compares
+//! them.
 //!
-//! A record touches its own owner. Where an owner comes or goes, the names above it begin or end to
-//! exist, and with them exceptions from wildcards (RFC 4592 section 2.2.1). Where a wildcard begins
-//! or ends to list, everything below it is looked at, since exceptions are kept only where
+//! A record touches its own owner. If an owner is added or removed, the names above it begin or
+//! cease to exist, and with them exclusions from wildcards (RFC 4592 section 2.2.1). If a wildcard
+//! begins or ceases to list, everything below it is read, because exclusions are kept only where
 //! something wider is listed.
 
 use std::{
@@ -22,21 +22,20 @@ use crate::{
     model::Subject,
 };
 
-/// The most nodes that are looked at one by one; where more are touched the list is read as a
-/// whole.
+/// The most nodes that are read one by one; with more, the list is read as a whole.
 pub const MAX_NODES: usize = 10_000;
 
 /// The rows of a zone in order.
 pub trait Rows {
-    /// Goes to the first row at or behind `from`.
+    /// Goes to the first row at or after `from`.
     fn seek(&mut self, from: &[u8]) -> Result<(), String>;
-    /// The row; `None` behind the last.
+    /// The row; `None` after the last.
     fn row(&self) -> Option<&[u8]>;
     /// Goes to the next.
     fn next(&mut self) -> Result<(), String>;
 }
 
-/// Rows that come (true) and go (false).
+/// Rows that are added (true) or removed (false).
 pub type Net = BTreeMap<Vec<u8>, bool>;
 
 /// Rows with changes on top of them.
@@ -48,7 +47,7 @@ pub struct Merged<'a, R> {
 }
 
 impl<'a, R: Rows> Merged<'a, R> {
-    /// Starts before the first row: `seek` comes first.
+    /// Starts before the first row: call `seek` first.
     pub fn new(base: R, net: &'a Net) -> Merged<'a, R> {
         Merged {
             base,
@@ -57,7 +56,7 @@ impl<'a, R: Rows> Merged<'a, R> {
         }
     }
 
-    /// Steps over rows that are gone.
+    /// Skips removed rows.
     fn settle(&mut self) -> Result<(), String> {
         while let Some((row, false)) = self.next {
             match self.base.row() {
@@ -116,12 +115,12 @@ impl<R: Rows> Rows for Merged<'_, R> {
     }
 }
 
-/// What changes, and what the list says afterwards of each subject in it.
+/// The touched subjects and their entries afterwards.
 #[derive(Debug, Default)]
 pub struct Patch {
     /// The subjects that may have changed.
     pub touched: BTreeSet<Subject>,
-    /// Everything that the list says of them from now on.
+    /// All of their entries from now on.
     pub entries: Vec<Entry>,
 }
 
@@ -135,8 +134,8 @@ pub struct Zone<'a> {
     pub options: &'a Options,
 }
 
-/// Works the patch of `net` out; `old` and `new` are the rows before and after. `None` where that
-/// would take longer than to read the whole zone.
+/// Computes the patch of `net`; `old` and `new` are the rows before and after. `None` if reading
+/// the whole zone is quicker.
 pub fn patch(
     zone: &Zone,
     net: &Net,
@@ -147,15 +146,15 @@ pub fn patch(
     if zone.mapping == Mapping::Rows {
         return rows(zone, net, new, report);
     }
-    // IPv4 addresses in the spelling of IPv6 share their subjects with other nodes. Only test
-    // points are usual there.
+    // IPv4 addresses in the spelling of IPv6 share their subjects with other nodes. Usually only
+    // test points are written so.
     if mapped(old)? || mapped(new)? {
         return Ok(None);
     }
     let mut nodes = BTreeSet::new();
     let mut last: &[u8] = &[];
     for row in net.keys() {
-        let (owner, ..) = parts(row).ok_or("a changed row can not be read")?;
+        let (owner, ..) = parts(row).ok_or("a changed row cannot be read")?;
         if owner != last {
             touch(zone, owner, old, new, &mut nodes)?;
             last = owner;
@@ -172,7 +171,7 @@ pub fn patch(
     Ok(Some(out))
 }
 
-/// Rows stand each for itself.
+/// Rows are independent of each other.
 fn rows(
     zone: &Zone,
     net: &Net,
@@ -182,7 +181,7 @@ fn rows(
     let mut out = Patch::default();
     let mut last: &[u8] = &[];
     for row in net.keys() {
-        let (owner, ..) = parts(row).ok_or("a changed row can not be read")?;
+        let (owner, ..) = parts(row).ok_or("a changed row cannot be read")?;
         if owner == last {
             continue;
         }
@@ -223,7 +222,7 @@ fn mapped(rows: &mut dyn Rows) -> Result<bool, String> {
     Ok(rows.row().is_some_and(|r| r.starts_with(&under)))
 }
 
-/// The first row behind all that start with `prefix`, which does not end with the largest byte: it
+/// The first row after all that start with `prefix`, which does not end with the largest byte: it
 /// is that of a label.
 fn after(prefix: &[u8]) -> Vec<u8> {
     let mut out = prefix.to_vec();
@@ -322,7 +321,7 @@ fn listed(zone: &Zone, name: &str, owner: &Owner) -> Result<Option<Subject>, Str
     Ok(out)
 }
 
-/// Adds what the list says of a node and of what is below it.
+/// Adds the entries of a node and of everything below it.
 fn one(
     zone: &Zone,
     n: &[u8],

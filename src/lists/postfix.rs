@@ -24,11 +24,11 @@ pub(super) fn is_reply_code(word: &str) -> bool {
     word.len() == 3 && word.starts_with(['4', '5']) && word.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// Reads a table: what is rejected, discarded, deferred or held is listed; patterns with other
-/// actions are left out.
+/// Reads a table: patterns that are rejected, discarded, deferred or held are listed; patterns with
+/// other actions are left out.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
-        // A line that starts with a blank goes on with the one before it.
+        // A line that starts with a blank continues the one before it.
         if line.trim().is_empty() || line.starts_with(['#', ' ', '\t']) {
             continue;
         }

@@ -1,30 +1,30 @@
-//! rbldnsd data files (rbldnsd(8)): the lingua franca of the field.
+//! rbldnsd data files (rbldnsd(8)), the common format of the field.
 //!
 //! `ip4set`, `ip4trie`, `ip4tset`, `ip6trie`, `ip6tset`, `dnset` and `combined` by their keys;
-//! `generic` where its names are those of listed subjects. Where no type is said, a key is told by
-//! its form: what starts like an IPv4 address is one, hexadecimal groups with colons are IPv6,
+//! `generic` if its names are those of listed subjects. Without a type, a key is recognised by its
+//! form: one that starts like an IPv4 address is one, hexadecimal groups with colons are IPv6,
 //! anything else is a name. After `$DATASET` the data set's type decides.
 //!
-//! A source of ours has one longest match, and a file is read once, from its start. So these are
-//! known differences:
+//! A source has one longest match, and a file is read once, from its start. This leads to known
+//! differences:
 //!
 //! * rbldnsd's `ip4set` answers with all entries of the narrowest of /32, /24, /16 and /8 that has
 //!   any, after cutting others into these: 1.2.3.4 under 1.2.3.0/25 answers with both values there,
 //!   with the host's alone here.
 //! * rbldnsd answers the union of a combined file's data sets, each with a longest match of its
-//!   own. Here the sets that count are one list; a warning says where two have keys of the same
-//!   family.
-//! * `.a.b` is one entry: where the file has `a.b` or `*.a.b` too, that decides for its names,
-//!   listing or exception; in rbldnsd's `dnset` all of them count, and an exception before the
+//!   own. Here the data sets that count are one list; a warning names those that have keys of the
+//!   same family.
+//! * `.a.b` is one entry: if the file has `a.b` or `*.a.b` too, that one decides for its names,
+//!   listing or exclusion; in rbldnsd's `dnset` all of them count, and an exclusion before the
 //!   others.
-//! * Of several lines with the same key and the same A value the first says the text; rbldnsd's
+//! * Of several lines with the same key and the same A value the first gives the text; rbldnsd's
 //!   sets answer with each text.
-//! * `$=` and `$0` to `$9` hold from where they stand; rbldnsd applies them to entries before them
-//!   too. A warning tells.
+//! * `$=` and `$0` to `$9` apply to later lines; rbldnsd applies them to earlier entries too. A
+//!   warning reports it.
 //! * `$` in a text is the listed prefix here, and the address that is asked there.
-//! * In a trie the first of two lines with the same key counts; this is looked after for the first
-//!   2²⁰ keys of a data set.
-//! * An `ip6tset` takes its entries as `/64` too, and data sets without any sub-zone count.
+//! * In a trie the first of two lines with the same key counts; this is checked for the first 2²⁰
+//!   keys of a data set.
+//! * An `ip6tset` takes entries of the form `/64` too, and data sets without any sub-zone count.
 
 mod keys;
 mod parameters;
@@ -45,27 +45,27 @@ use self::{
 use super::{Input, report::Omission, word::WordError};
 use crate::model::{Prefix4, Subject, Time};
 
-/// How many keys of a trie are remembered, to see which come twice.
+/// How many keys of a trie are remembered, to find duplicates.
 const MAX_SEEN: usize = 1 << 20;
 
-/// What stands until the next line says otherwise.
+/// The values that apply until a line changes them.
 struct State {
     kind: Kind,
     code: Ipv4Addr,
     text: String,
     template: Template,
-    /// The largest range taken, in addresses.
+    /// The largest accepted range, in addresses.
     max_range: u64,
-    /// A default line was there.
+    /// A default line was read.
     defaulted: bool,
-    /// Entries were there.
+    /// Entries were read.
     filled: bool,
     /// Keys of a trie.
     seen: FxHashSet<([u8; 16], u8)>,
 }
 
 impl State {
-    /// The start of a file or data set, with what the head of the file says.
+    /// The start of a file or data set, with the values of the file's head.
     fn new(kind: Kind, template: Template, max_range: u64) -> State {
         let (code, text) = (Ipv4Addr::new(127, 0, 0, 2), String::new());
         State {
@@ -168,14 +168,14 @@ impl State {
                     &format!("$DATASET stands in a combined file, and this is read as {kind}"),
                 ),
             },
-            // Others belong to rbldnsd's own way of serving.
+            // Other lines belong to rbldnsd's own way of serving.
             _ => input.warn(&format!("`${name}` is read over")),
         }
         Ok(())
     }
 
-    /// When the list was made, and when it ends. An end that has passed is the end of the import:
-    /// rbldnsd serves no such file.
+    /// When the list was made, and when it ends. An end that has passed ends the import: rbldnsd
+    /// serves no such file.
     fn timestamp(&self, input: &mut Input, text: &str, column: usize) -> Result<(), String> {
         let now = input.options.now;
         let (made, ends) = match timestamp(text) {
@@ -203,7 +203,7 @@ impl State {
         Ok(())
     }
 
-    /// `:A:TXT`: the value of the entries below that have none of their own.
+    /// `:A:TXT`: the value of later entries that have none of their own.
     fn default(&mut self, input: &mut Input, text: &str, column: usize) {
         let kind = self.kind;
         if kind.one_value() && self.defaulted {
@@ -231,7 +231,7 @@ impl State {
         let kind = match self.kind {
             Kind::Generic => return generic(input, body, column),
             Kind::Any => keys::guess(body),
-            // The trie of rspamd's rbldnsd holds both families.
+            // The trie of rspamd's rbldnsd has both families.
             Kind::Ip4Trie if keys::guess(body) == Kind::Ip6Trie => Kind::Ip6Trie,
             kind => kind,
         };
@@ -242,7 +242,7 @@ impl State {
             _ => body.find(|c: char| c.is_whitespace() || ":#;".contains(c)),
         };
         let (key, value) = body.split_at(end.unwrap_or(body.len()));
-        // A tset has no values of entries, and that of an exclusion says nothing.
+        // A tset has no values of entries, and the value of an exclusion means nothing.
         let value = if kind.one_value() || hole { "" } else { value };
         let (value, active) = match parameters::split(value, input.options.now) {
             Ok(split) => split,
@@ -279,7 +279,7 @@ impl State {
             .try_for_each(|s| input.take(s, hole, Some(value.0), Some(&text), column))
     }
 
-    /// What a key stands for: nothing where it is a larger range than the file allows.
+    /// The subjects of a key; none if it is a larger range than the file allows.
     fn subjects(
         &self,
         input: &mut Input,
@@ -294,7 +294,7 @@ impl State {
                 .map_err(WordError::from),
             Kind::Ip6Tset => keys::ip6tset(key, hole).map(one).map_err(WordError::from),
             Kind::Combined => Err(WordError::from(
-                "entries of a combined file stand behind a $DATASET line".to_string(),
+                "entries of a combined file have to follow a $DATASET line".to_string(),
             )),
             Kind::Ip4Set | Kind::Ip4Trie | Kind::Ip4Tset => {
                 if kind != Kind::Ip4Set && key.contains('-') {
@@ -316,12 +316,12 @@ impl State {
                     _ => Ok(found),
                 }
             }
-            // Where the type is not known, what looks like an address was to be one.
+            // If the type is unknown, a key that looks like an address was meant as one.
             _ => keys::name(key, self.kind == Kind::Any, input.options.digest).map(one),
         }
     }
 
-    /// Whether a trie's key is there for the first time, as far as is remembered.
+    /// Whether a trie's key is new, as far as keys are remembered.
     fn first(&mut self, subjects: &[Subject]) -> bool {
         let key = match subjects {
             [Subject::V4(p)] => (u128::from(p.first()).to_be_bytes(), p.len()),
@@ -336,8 +336,8 @@ impl State {
     }
 }
 
-/// A line of a generic data set: `name [ttl] [IN] A value` lists what its name spells. Others are
-/// counted and told; they would be records of the zone's own.
+/// Reads a line of a generic data set: `name [ttl] [IN] A value` lists the subject of its name.
+/// Other lines, which are records of the zone itself, are counted and reported.
 fn generic(input: &mut Input, body: &str, column: usize) -> Result<(), String> {
     let mut words = body.split_whitespace().peekable();
     let name = words.next().unwrap_or("").to_ascii_lowercase();

@@ -1,22 +1,20 @@
-//! What a file is, from its first bytes. Each function says whether a head has one form; the order
-//! of the table of formats decides between them.
+//! Recognises a file by its first bytes. Each function returns whether a head has one format; the
+//! order of the table of formats decides between them.
 
 use std::{borrow::Cow, net::IpAddr};
 
 use super::decode::{BOM, MAX_HEAD};
 
-/// How many lines with data are looked at.
+/// How many lines with data are read.
 const MAX_LINES: usize = 200;
 
 /// The start of a file.
 pub(super) struct Head<'h> {
     /// Its bytes.
     pub(super) bytes: &'h [u8],
-    /// Its lines that are not empty, without blanks around them; a last line that is cut off is
-    /// left out.
+    /// Its lines that are not empty, trimmed; a last line that is cut is left out.
     pub(super) lines: Vec<&'h str>,
-    /// Those of them that are not comments. Lines of rbldnsd that start like comments count as
-    /// data.
+    /// Those of them that are not comments. rbldnsd's lines that start like comments count as data.
     pub(super) data: Vec<&'h str>,
 }
 
@@ -31,7 +29,7 @@ impl<'h> Head<'h> {
         }
     }
 
-    /// Looks at the lines of a head.
+    /// Splits a head into lines.
     pub(super) fn new(bytes: &'h [u8], text: &'h str) -> Head<'h> {
         let whole = bytes.len() < MAX_HEAD;
         let text = if whole {
@@ -54,19 +52,19 @@ impl<'h> Head<'h> {
         Head { bytes, lines, data }
     }
 
-    /// Whether at least half of the data lines look so, and one does.
+    /// Whether at least half of the data lines match, and at least one.
     pub(super) fn most(&self, like: impl Fn(&str) -> bool) -> bool {
         let n = self.data.iter().filter(|l| like(l)).count();
         n > 0 && n * 2 >= self.data.len()
     }
 
-    /// Whether a data line looks so.
+    /// Whether a data line matches.
     pub(super) fn any(&self, like: impl Fn(&str) -> bool) -> bool {
         self.data.iter().any(|l| like(l))
     }
 }
 
-/// The words of a line in lower case, as many as are looked at.
+/// The first words of a line in lower case.
 fn words(line: &str) -> Vec<String> {
     line.split_whitespace()
         .take(8)
@@ -97,7 +95,7 @@ const MAGIC: [(&[u8], &str); 12] = [
     (b"SQLite format 3", "an SQLite database"),
 ];
 
-/// What a file of another program is.
+/// The program that a file belongs to.
 pub(super) fn archive_kind(bytes: &[u8]) -> Option<&'static str> {
     let tar = || (bytes.get(257..262) == Some(b"ustar")).then_some("a tar archive");
     MAGIC
@@ -126,7 +124,7 @@ pub(super) fn git_lfs(h: &Head) -> bool {
         .is_some_and(|l| l.starts_with("version https://git-lfs"))
 }
 
-/// Containers of an Apache configuration, which look like tags.
+/// Containers of an Apache configuration, which resemble tags.
 const CONTAINERS: [&str; 9] = [
     "<require",
     "<limit",
@@ -209,7 +207,7 @@ pub(super) fn adblock(h: &Head) -> bool {
     title || ((h.any(rule) || h.any(page)) && plain * 2 < h.data.len())
 }
 
-/// Where a policy sends a name.
+/// Targets of a policy.
 pub(super) const POLICY_TARGETS: [&str; 5] =
     [".", "*.", "rpz-passthru.", "rpz-drop.", "rpz-tcp-only."];
 
@@ -239,8 +237,8 @@ pub(super) fn master(h: &Head) -> bool {
     h.any(|l| l.starts_with("$ORIGIN") || has_soa(l))
 }
 
-/// `owner [ttl] [class] SOA mname rname …`: nothing but a time and a class stands between the owner
-/// and the type.
+/// `owner [ttl] [class] SOA mname rname …`: only a time and a class may be between the owner and
+/// the type.
 fn has_soa(line: &str) -> bool {
     let words: Vec<&str> = line.split_whitespace().collect();
     let Some(at) = words.iter().take(4).position(|w| *w == "SOA") else {
@@ -376,7 +374,7 @@ pub(super) fn apache(h: &Head) -> bool {
     h.any(rule)
 }
 
-/// Addresses that a hosts file sends names to so that they are not reached.
+/// Addresses to which a hosts file redirects names so that they are not reached.
 pub(super) fn is_sinkhole(word: &str) -> bool {
     match word.split('%').next().unwrap_or("").parse::<IpAddr>() {
         Ok(IpAddr::V4(a)) => matches!(a.octets()[0], 0 | 127 | 255),
@@ -456,7 +454,7 @@ pub(super) fn emule(h: &Head) -> bool {
     })
 }
 
-/// Four numbers with dots between them, with zeros in front or without.
+/// Four numbers with dots between them, with or without leading zeros.
 fn is_padded(word: &str) -> bool {
     word.split('.').count() == 4 && word.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }
@@ -468,7 +466,7 @@ pub(super) fn p2p(h: &Head) -> bool {
     })
 }
 
-/// One of rbldnsd's own lines, also behind `#`, `;` or `:`, as it allows it.
+/// One of rbldnsd's own lines, also after `#`, `;` or `:`, as it allows.
 fn is_rbldnsd_special(line: &str) -> bool {
     let line = line.strip_prefix(['#', ';', ':']).unwrap_or(line);
     [
@@ -530,7 +528,7 @@ pub(super) fn json(h: &Head) -> bool {
 }
 
 pub(super) fn csv(h: &Head) -> bool {
-    // In the other forms a comment can stand behind a line.
+    // In the other forms a comment can follow on a line.
     let Some(first) = h.data.first() else {
         return false;
     };

@@ -1,6 +1,6 @@
-//! A followed zone's rows ([`crate::dns::incoming`]) as a list: the rules are those of master
-//! files, with one difference. Records of a zone have no order, so several texts of one owner can
-//! not be told apart: they are one text, joined.
+//! The records of a followed zone ([`crate::dns::incoming`]) as a list: the rules are those of
+//! master files, with one difference. Records of a zone have no order, so several texts of one
+//! owner cannot be told apart: they are joined to one text.
 
 use std::{io::empty, net::Ipv4Addr};
 
@@ -19,7 +19,7 @@ pub enum Mapping {
     Rows,
 }
 
-/// What stands between the texts of one owner.
+/// The separator of an owner's texts.
 const BETWEEN: &str = "; ";
 
 /// An owner's records.
@@ -68,7 +68,7 @@ pub struct Records<'a> {
     /// The node, with its zero byte, whose rows are being read.
     node: Vec<u8>,
     owner: Owner,
-    /// The row with the identity of the rows' server was read.
+    /// Whether the row with the identity of the rows' server was read.
     identified: bool,
 }
 
@@ -92,7 +92,7 @@ impl<'a> Records<'a> {
 
     /// Takes the next row.
     pub fn row(&mut self, row: &[u8]) -> Result<(), String> {
-        let (node, kind, data) = parts(row).ok_or("a row of the zone's copy can not be read")?;
+        let (node, kind, data) = parts(row).ok_or("a row of the zone's copy cannot be read")?;
         if node != self.node {
             self.owned()?;
             node.clone_into(&mut self.node);
@@ -102,7 +102,7 @@ impl<'a> Records<'a> {
         Ok(())
     }
 
-    /// Takes what is left.
+    /// Takes what is left at the end.
     pub fn finish(mut self) -> Result<(), String> {
         self.owned()?;
         match self.mapping {
@@ -143,15 +143,15 @@ pub(super) fn input<'a>(
     Input::new(Box::new(empty()), zone, options, report, sink)
 }
 
-/// What an owner's own records say.
+/// Takes an owner's own records.
 pub(super) fn own(input: &mut Input, name: &str, owner: &Owner) -> Result<(), String> {
     input.owner.clear();
     input.owner.push_str(name);
     master::own(input, name, &owner.codes, &owner.texts, 0)
 }
 
-/// A row as a line of a master file under the zone's `$ORIGIN`. Types whose data is not written out
-/// in words here are written as RFC 3597 section 5 has it, which every server reads.
+/// A row as a line of a master file under the zone's `$ORIGIN`. Types without a text form here are
+/// written as in RFC 3597 section 5, which every server reads.
 pub fn master_line(row: &[u8], out: &mut String) {
     let Some((node, kind, data)) = parts(row) else {
         return;
@@ -173,7 +173,7 @@ pub fn master_line(row: &[u8], out: &mut String) {
     *out += &format!("{}\t{word}\t{text}\n", labels.join("."));
 }
 
-/// Type and data in words; `None` for what is not known, or does not read as it has to.
+/// Type and data as text; `None` for an unknown type, or malformed data.
 fn words(kind: u16, data: &[u8]) -> Option<(String, String)> {
     Some(match kind {
         rtype::A => (
@@ -272,7 +272,7 @@ mod tests {
         );
     }
 
-    /// The order of records in a zone says nothing: several texts of an owner are one.
+    /// The order of records in a zone means nothing: several texts of an owner are one.
     #[test]
     fn texts_of_one_owner_are_joined() {
         let mut o = Owner::default();

@@ -1,4 +1,4 @@
-//! What reading files has shown: problems, what was left out, and what may surprise.
+//! The result of reading files: problems, what was left out, and warnings.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ pub struct Problem {
     /// How many problems of this class there are.
     #[serde(default = "one")]
     pub count: u64,
-    /// The lines of the next ones.
+    /// The lines of further problems of the class.
     #[serde(default)]
     pub lines: Vec<u64>,
     /// What problems are grouped by.
@@ -86,7 +86,7 @@ pub enum Omission {
     OtherRecord,
     /// An exception rule, or a rule that allows.
     ExceptionRule,
-    /// A rule with options, which holds for some requests alone.
+    /// A rule with options, which applies to some requests alone.
     RuleWithOptions,
     /// A rule about parts of pages, paths or patterns.
     PageRule,
@@ -101,7 +101,7 @@ pub enum Omission {
 }
 
 impl Omission {
-    /// What was left out, for people; the count stands before it.
+    /// A description for people, which follows the count.
     pub fn describe(self) -> &'static str {
         match self {
             Omission::SpecialRange => "in special-purpose ranges (--special takes them)",
@@ -123,12 +123,12 @@ impl Omission {
     }
 }
 
-/// What was taken, although it may not be what its author meant.
+/// What was accepted, although it may not be what its author meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum Remark {
-    /// The port behind an address was not read.
+    /// The port after an address was not read.
     Port,
     /// The whole of a private suffix such as `*.github.io` is listed.
     PrivateSuffix,
@@ -141,7 +141,7 @@ pub enum Remark {
 }
 
 impl Remark {
-    /// What it says, for people; the count stands before it.
+    /// A description for people, which follows the count.
     pub fn describe(self) -> &'static str {
         match self {
             Remark::Port => "addresses had a port, which was not read",
@@ -157,7 +157,7 @@ impl Remark {
     }
 }
 
-/// How often something was seen, and where first.
+/// How often something was seen, and its first place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub struct Tally<K> {
@@ -198,7 +198,7 @@ impl std::fmt::Display for UnreadColumn {
     }
 }
 
-/// What one list consisted of, to hold the next list of the same source against it.
+/// The shape of one list, which the next list of the same source is compared with.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
@@ -211,7 +211,7 @@ pub struct Shape {
     pub names: u64,
     /// Entries that list digests.
     pub digests: u64,
-    /// Entries that except something from a wider listing, as the file writes them.
+    /// Entries that exclude something from a wider listing, as the file writes them.
     pub exclusions: u64,
     /// Whether the list ended with a record about itself, such as the last line of Spamhaus DROP.
     pub final_record: bool,
@@ -230,7 +230,7 @@ pub struct Unpublished {
     pub digests: u64,
 }
 
-/// What reading files has shown.
+/// The result of reading files.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
@@ -239,15 +239,15 @@ pub struct Report {
     pub lines: u64,
     /// Entries taken.
     pub taken: u64,
-    /// Items of another server's rows that came through this server, or through too many.
+    /// Rows of another server that came through this server, or through too many.
     pub looped: u64,
     /// What rules left out.
     pub left_out: Vec<Tally<Omission>>,
-    /// What was taken and may surprise.
+    /// What was accepted and may surprise.
     pub remarks: Vec<Tally<Remark>>,
     /// Columns of plain lists that were not read.
     pub unread_columns: Vec<UnreadColumn>,
-    /// The first ranges as they are written, with the prefixes that they are.
+    /// The first ranges as they are written, with their prefixes.
     pub ranges: Vec<String>,
     /// Errors.
     pub errors: u64,
@@ -257,11 +257,11 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// How many warnings more there were.
     pub more_warnings: u64,
-    /// When the file says that it ends.
+    /// When the list ends, if the file has an end.
     #[serde(with = "crate::model::time::rfc3339")]
     #[cfg_attr(feature = "daemon", schema(value_type = Option<String>, format = DateTime))]
     pub expires: Option<Time>,
-    /// What the list consisted of.
+    /// The shape of the list.
     pub shape: Shape,
     /// Entries that no zone publishes.
     pub unpublished: Unpublished,
@@ -277,8 +277,8 @@ impl Report {
         }
     }
 
-    /// Notes a problem. Those of one class are shown as one; where `class` is empty it is the text
-    /// without what stands in backticks and without numbers.
+    /// Records a problem. Those of one class are shown as one; if `class` is empty, the class is
+    /// the text without what is in backticks and without numbers.
     pub fn problem(&mut self, file: &str, line: u64, column: usize, class: &str, what: &str) {
         self.errors += 1;
         let class = if class.is_empty() {
@@ -313,7 +313,7 @@ impl Report {
         tally(&mut self.left_out, kind, first);
     }
 
-    /// Counts something that was taken and may surprise.
+    /// Counts something that was accepted and may surprise.
     pub fn remark(&mut self, kind: Remark, first: impl FnOnce() -> String) {
         tally(&mut self.remarks, kind, first);
     }
@@ -344,7 +344,7 @@ impl Report {
         }
     }
 
-    /// Notes that a column of a plain list was not read.
+    /// Records that a column of a plain list was not read.
     pub fn unread_column(&mut self, column: usize, value: &str) {
         let number = value.parse::<i64>().ok();
         if let Some(c) = self.unread_columns.iter_mut().find(|c| c.column == column) {
@@ -362,7 +362,7 @@ impl Report {
         }
     }
 
-    /// What was left out and what may surprise, a line each, for people.
+    /// What was left out and what may surprise, one line each, for people.
     pub fn notes(&self) -> Vec<String> {
         let left = self.left_out.iter().map(|t| {
             format!(

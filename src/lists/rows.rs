@@ -11,10 +11,10 @@ use crate::{
 pub(super) const IDENTITY: &str = "_id";
 
 /// Checks the identity of the server whose rows are read: `data` is the row at [`IDENTITY`], empty
-/// where there is none.
+/// if there is none.
 ///
 /// # Errors
-/// The rows have no identity, or ours: the list must not be accepted then.
+/// The rows have no identity, or that of this store: the list must not be accepted.
 pub(super) fn check_identity(own: StoreId, data: &[u8]) -> Result<(), String> {
     match read_identity(data) {
         None => Err("the server sends rows of a form that this version does not read; bring both servers to the same version".into()),
@@ -25,14 +25,14 @@ pub(super) fn check_identity(own: StoreId, data: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Whether a follower leaves an item out: it has come through the follower itself, or through as
-/// many servers as may be.
+/// Whether a follower leaves a row out: it has come through the follower itself, or through as many
+/// servers as allowed.
 fn is_looped(own: StoreId, path: &[StoreId]) -> bool {
     path.contains(&own) || path.len() >= MAX_HOPS
 }
 
-/// What a row's owner is about, relative to where the rows are: a prefix; or a name, and all below
-/// it.
+/// The subject of a row's owner, relative to the name of the rows: a prefix; or a name, and all
+/// below it.
 pub(super) fn subjects(owner: &str) -> Result<Vec<Subject>, String> {
     let wrong = || format!("`{owner}` is no owner of a row");
     let (rest, kind) = owner.rsplit_once('.').ok_or_else(wrong)?;
@@ -69,7 +69,7 @@ pub(super) fn subjects(owner: &str) -> Result<Vec<Subject>, String> {
     Ok(vec![subject])
 }
 
-/// Takes what a row says.
+/// Takes the answers of a row.
 pub(super) fn take(input: &mut Input, owner: &str, data: &[u8]) -> Result<(), String> {
     input.alone = true;
     input.owner.clear();

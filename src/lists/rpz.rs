@@ -18,7 +18,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     let mut owner = String::new();
     // Addresses of the zone's own name servers are not triggers.
     let mut servers: Vec<String> = Vec::new();
-    // An owner's records stand together and list it once.
+    // The records of an owner are adjacent and list it once.
     let mut listed = String::new();
     while let Some((words, starts_blank)) = master::record(input)? {
         let Some(first) = words.first() else { continue };

@@ -1,13 +1,11 @@
-//! Texts on their way in and out: what may stand in a TXT record, and nothing that could end a
-//! line.
+//! Texts in and out: what a TXT record may contain, without anything that could end a line.
 
 use std::borrow::Cow;
 
 use crate::model::{domain::name_to_ascii, verdict::MAX_TEXT};
 
-/// A text with `?` for every byte that is not printable ASCII, as answers show it. Both doors use
-/// it: what is kept can not break out of its line in an export, and what came in by another way can
-/// not either.
+/// A text with `?` for every byte that is not printable ASCII, as answers show it. Imports and
+/// exports both use it, so that a stored text cannot break out of its line in an export.
 pub(super) fn harmless(text: &str) -> Cow<'_, str> {
     let plain = |b: u8| (0x20..0x7f).contains(&b);
     if text.bytes().all(plain) {
@@ -25,8 +23,8 @@ pub(super) fn literal(text: &str) -> String {
     text.replace('$', "$$")
 }
 
-/// The first bytes of a harmless text, as many as a TXT string holds; `$$` is not torn apart, half
-/// of it would be the subject.
+/// The first bytes of a text, as many as a TXT string holds; `$$` is not split, because half of it
+/// would be the subject.
 pub(super) fn cut(text: &str) -> &str {
     let Some(head) = text.get(..MAX_TEXT).filter(|_| text.len() > MAX_TEXT) else {
         return text;
@@ -39,7 +37,7 @@ pub(super) fn cut(text: &str) -> &str {
     }
 }
 
-/// A label in the form of a master file: what could mean something else, or is not printable, is
+/// A label in the form of a master file: characters that have a meaning or are not printable are
 /// escaped (RFC 1035 section 5.1).
 pub(super) fn label(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());

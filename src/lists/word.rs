@@ -1,6 +1,6 @@
-//! What one entry of a list names. This is the intake rule for imports, feeds, single listings and
-//! exemptions; look-up, delisting, holds and exports do not use it, so that a store with older
-//! names still finds and removes them.
+//! What one entry of a list names. Imports, feeds, single listings and exemptions use this rule;
+//! look-up, delisting, holds and exports do not, so that a store with older names still finds and
+//! removes them.
 //!
 //! A word that has the form of an address is an address or an error, never a name: a mistyped
 //! address must not become a domain name that is never asked for. The forms and their reasons are
@@ -27,23 +27,23 @@ pub use suffix::{PublicSuffix, public_suffix};
 /// How words are read.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rules {
-    /// What to do with host bits in a prefix.
+    /// How host bits in a prefix are treated.
     pub host_bits: HostBits,
-    /// The form of digests that are entries too, of lists for a hash zone.
+    /// The form of digests that are entries, for lists of a hash zone.
     pub digest: Option<Digest>,
 }
 
 /// One entry at the start of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What it lists: one subject, or the fewest prefixes of a range.
+    /// Its subjects: one, or the fewest prefixes of a range.
     pub subjects: Vec<Subject>,
-    /// How many bytes of the text it takes.
+    /// How many bytes of the text it uses.
     pub used: usize,
     /// A port that followed the address and was not read.
     pub port: Option<u16>,
     /// The last address of a range that was written as two addresses with a blank between, such as
-    /// a further column.
+    /// in a further column.
     pub last_column: bool,
 }
 
@@ -51,11 +51,11 @@ pub struct Entry {
 ///
 /// Accepted are an address, a prefix, `a-b`, `a - b`, `a – b`, `a to b`, `a.b.c.0-255`, `a.b.c.*`,
 /// `a.b.c.`, `a/255.255.255.0`, `a 255.255.255.0`, `a /24`, `[::1]`, and a name of two or more
-/// labels (`a.b`, `*.a.b`, `.a.b`). A range gives the fewest prefixes that cover it.
+/// labels (`a.b`, `*.a.b`, `.a.b`). A range becomes the fewest prefixes that cover it.
 ///
 /// # Errors
 ///
-/// The class of the fault, and a text that says what was found and what to write instead.
+/// The class of the error, and a message that says what was found and what to write instead.
 pub fn parse(text: &str, rules: &Rules) -> Result<Vec<Subject>, WordError> {
     let text = without_marks(text.trim());
     let entry = first(&text, rules)?;
@@ -78,8 +78,7 @@ pub fn parse(text: &str, rules: &Rules) -> Result<Vec<Subject>, WordError> {
     Ok(entry.subjects)
 }
 
-/// Reads a word that looks like an address or a range of addresses; `None` where it does not look
-/// like one.
+/// Reads a word that looks like an address or a range of addresses; `None` if it does not.
 pub fn parse_address(text: &str, rules: &Rules) -> Option<Result<Vec<Subject>, WordError>> {
     let word = text.split_whitespace().next().unwrap_or("");
     is_address_form(word).then(|| parse(text, rules))
@@ -92,7 +91,7 @@ pub fn parse_address(text: &str, rules: &Rules) -> Option<Result<Vec<Subject>, W
 /// As [`parse`].
 pub fn first(text: &str, rules: &Rules) -> Result<Entry, WordError> {
     let word = word_of(text);
-    // A digest may be all digits, so it is looked for before addresses.
+    // A digest may be all digits, so digests are tried before addresses.
     if let Some(digest) = rules.digest.filter(|_| !word.contains(['.', ':', '/'])) {
         let domain = digest
             .read(word)
@@ -104,7 +103,7 @@ pub fn first(text: &str, rules: &Rules) -> Result<Entry, WordError> {
             last_column: false,
         });
     }
-    // The plain cases first: most lines of most lists are one of them.
+    // The plain cases first: most lines of most lists have one of them.
     if let Ok(a) = word.parse::<Ipv4Addr>() {
         return follow(text, word.len(), Address::V4(a), rules);
     }
@@ -130,9 +129,9 @@ pub fn without_marks(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether a word has the form of an address: its last label is a number as URLs know it (WHATWG
-/// URL, "ends in a number"), or `x` or `*` behind a number; or it has only what addresses, ranges
-/// and dates are written with, and a digit; or it contains `:` or `/`.
+/// Whether a word has the form of an address: its last label is a number as in URLs (WHATWG URL,
+/// "ends in a number"), or `x` or `*` after a number; or it has only characters of addresses,
+/// ranges and dates, and a digit; or it contains `:` or `/`.
 pub fn is_address_form(word: &str) -> bool {
     if word.contains([':', '/']) {
         return true;
@@ -159,7 +158,7 @@ pub fn is_address_form(word: &str) -> bool {
     word.chars().all(written) && word.contains(|c: char| c.is_ascii_digit())
 }
 
-/// Dashes that stand between the ends of a range.
+/// Dashes between the ends of a range.
 const DASHES: [char; 8] = [
     '-', '\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}', '\u{2015}', '\u{2212}',
 ];
@@ -171,8 +170,8 @@ fn word_of(text: &str) -> &str {
         .unwrap_or(text.len())]
 }
 
-/// The word after the first `from` bytes, and where it starts; empty at the end of the line or
-/// behind another separator.
+/// The word after the first `from` bytes, and its offset; empty at the end of the line or after
+/// another separator.
 fn next_word(text: &str, from: usize) -> (usize, &str) {
     let rest = &text[from..];
     let start = rest.len() - rest.trim_start_matches([' ', '\t', '\u{a0}']).len();
@@ -190,7 +189,7 @@ enum Address {
     V6(Ipv6Addr),
 }
 
-/// Reads a word that has the form of an address, and what belongs to it behind it.
+/// Reads a word that has the form of an address, and the words after it that belong to it.
 fn address(text: &str, word: &str, rules: &Rules) -> Result<Entry, WordError> {
     let whole = |subjects| Entry {
         subjects,
@@ -238,7 +237,7 @@ fn address(text: &str, word: &str, rules: &Rules) -> Result<Entry, WordError> {
     follow(text, word.len(), addr, rules)
 }
 
-/// `[::1]`, `[::1]/64`, `[::1]:25`; `rest` is the word behind the bracket.
+/// `[::1]`, `[::1]/64`, `[::1]:25`; `rest` is the word after the bracket.
 fn bracketed(text: &str, word: &str, rest: &str, rules: &Rules) -> Result<Entry, WordError> {
     let bad = |why: &str| {
         error(
@@ -262,11 +261,11 @@ fn bracketed(text: &str, word: &str, rest: &str, rules: &Rules) -> Result<Entry,
         Some((":", port)) if port.parse::<u16>().is_ok() => {
             Ok(entry(vec![host(addr)], port.parse().ok()))
         }
-        _ => Err(bad("behind the bracket stands nothing, a length or a port")),
+        _ => Err(bad("only a length or a port may follow the bracket")),
     }
 }
 
-/// What can follow an address in words of its own: a length, a mask, or the end of a range.
+/// What can follow an address as words of its own: a length, a mask, or the end of a range.
 fn follow(text: &str, used: usize, addr: Address, rules: &Rules) -> Result<Entry, WordError> {
     let (at, word) = next_word(text, used);
     let entry = |subjects, used| Entry {
@@ -300,7 +299,7 @@ fn follow(text: &str, used: usize, addr: Address, rules: &Rules) -> Result<Entry
     if let Some(last) = word.strip_prefix(DASHES).filter(|l| looks_like_address(l)) {
         return range(&text[..end], addr, literal(last)?).map(|s| entry(s, end));
     }
-    // `a- b` is read with its first word; here stands a second column.
+    // `a- b` is read with its first word; this is a second column.
     let Ok(second) = literal(word) else {
         if looks_like_address(word) {
             return Err(error(
@@ -327,7 +326,7 @@ fn follow(text: &str, used: usize, addr: Address, rules: &Rules) -> Result<Entry
     }
 }
 
-/// Whether a word was to be one address: digits and dots, or groups with colons.
+/// Whether a word was meant as one address: digits and dots, or groups with colons.
 fn looks_like_address(word: &str) -> bool {
     let four = word.contains('.') && word.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let six = word.matches(':').count() > 1
@@ -364,7 +363,7 @@ fn six(word: &str) -> Result<Address, WordError> {
             format!("`{word}`: `%{zone}` names an interface of one machine; list the address {a}"),
         ));
     }
-    // The dotted end of ::ffff:192.0.2.1.
+    // The dotted part of ::ffff:192.0.2.1.
     if let Some((_, four)) = word.rsplit_once(':').filter(|(_, four)| four.contains('.')) {
         let e = octets_error(four);
         return Err(error(e.class, format!("`{word}`: {}", e.text)));
@@ -457,8 +456,7 @@ fn octets_error(word: &str) -> WordError {
     )
 }
 
-/// The length that a dotted mask says: contiguous from the left a netmask, from the right a
-/// wildcard mask.
+/// The length of a dotted mask: contiguous from the left a netmask, from the right a wildcard mask.
 fn mask_length(mask: Ipv4Addr) -> Option<u8> {
     let m = mask.to_bits();
     if m == 0 {
@@ -470,7 +468,7 @@ fn mask_length(mask: Ipv4Addr) -> Option<u8> {
     (m.leading_zeros() + m.trailing_ones() == 32).then(|| m.leading_zeros() as u8)
 }
 
-/// A prefix from an address and its length or mask; `word` is the whole of it, for messages.
+/// A prefix from an address and its length or mask; `word` is the whole text, for messages.
 fn prefix(word: &str, addr: Address, len: &str, rules: &Rules) -> Result<Subject, WordError> {
     let bits = if matches!(addr, Address::V4(_)) {
         32
@@ -536,7 +534,7 @@ fn prefix(word: &str, addr: Address, len: &str, rules: &Rules) -> Result<Subject
     Ok(subject)
 }
 
-/// What a word with `/` is that is not a prefix.
+/// The error for a word with `/` that is not a prefix.
 fn not_a_prefix(word: &str, before: &str) -> WordError {
     if before.starts_with(|c: char| c.is_ascii_digit())
         && before.bytes().all(|b| b.is_ascii_digit() || b == b'.')
@@ -550,7 +548,7 @@ fn not_a_prefix(word: &str, before: &str) -> WordError {
     url(word)
 }
 
-/// The address or name that a URL is about, for messages.
+/// The address or name in a URL, for messages.
 fn url(word: &str) -> WordError {
     let rest = word
         .split_once("://")
@@ -580,7 +578,7 @@ fn url(word: &str) -> WordError {
     }
 }
 
-/// What a host in a URL or a mail address would be listed as.
+/// The subject to list for a host in a URL or a mail address.
 fn subject_kind(host: &str) -> Option<&'static str> {
     match literal(host) {
         Ok(_) => Some("address"),
@@ -589,7 +587,7 @@ fn subject_kind(host: &str) -> Option<&'static str> {
     }
 }
 
-/// What `a:b` is that is not an address with a port.
+/// The error for an `a:b` that is not an address with a port.
 fn not_an_address_with_port(word: &str, before: &str) -> WordError {
     if before.contains('.') && before.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         let e = octets_error(before);
@@ -607,7 +605,7 @@ fn not_an_address_with_port(word: &str, before: &str) -> WordError {
     }
 }
 
-/// `a.b.c.*`, `a.b.*`, `a.b.c.x`, `a.b.c.`: the octets that are there, from the left.
+/// `a.b.c.*`, `a.b.*`, `a.b.c.x`, `a.b.c.`: the octets that are given, from the left.
 fn wildcard(word: &str) -> Result<Subject, WordError> {
     let mut rest = word;
     while let Some(shorter) = rest.strip_suffix(['*', 'x', 'X']) {
@@ -616,8 +614,8 @@ fn wildcard(word: &str) -> Result<Subject, WordError> {
     let rest = rest.strip_suffix('.').unwrap_or(rest);
     let labels: Vec<&str> = rest.split('.').collect();
     let given = word.strip_suffix('.').unwrap_or(word).split('.').count();
-    // `1.` is the number of a line, `4.x` a version and `1*` a slip: only what cannot be anything
-    // else is a network.
+    // `1.` is the number of a line, `4.x` a version and `1*` a typing error: only what cannot be
+    // anything else is a network.
     let last = word.rsplit('.').next().unwrap_or("");
     let whole = match last {
         "" => matches!(labels.len(), 3 | 4),
@@ -756,7 +754,7 @@ fn name(word: &str) -> Result<Subject, WordError> {
     }
     let domain = Domain::parse(word).map_err(|why| error("not a name", why))?;
     let ascii = domain.name();
-    // Full-width digits and their like become digits in A-labels.
+    // Full-width digits and similar characters become digits in A-labels.
     if is_address_form(ascii) {
         return Err(error(
             "an address in other digits",
@@ -784,14 +782,14 @@ pub(super) fn check_name(
     if TRIGGERS.contains(&last) || last == "arpa" {
         return Err(reverse_name(word, ascii));
     }
-    // A top-level domain is left out, or taken, like every other public suffix.
+    // A top-level domain is left out, or accepted, like every other public suffix.
     if !ascii.contains('.') && !is_top_level(ascii) {
         return Err(one_label(word, ascii));
     }
     Ok(())
 }
 
-/// What a name of one label is.
+/// The error for a name of one label.
 fn one_label(word: &str, ascii: &str) -> WordError {
     if ascii
         .strip_prefix("as")

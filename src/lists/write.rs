@@ -1,14 +1,14 @@
-//! Zones out: as a master file, as rbldnsd data, as lists, and as what firewalls, resolvers and
-//! mail servers load.
+//! Exports of zones: as a master file, as rbldnsd data, as lists, and in the formats of firewalls,
+//! resolvers and mail servers.
 //!
-//! Every file starts with a line that names the zone, its serial and the format: whoever has that
-//! line knows whether the file is the current one. What a firewall or a policy takes holds what is
-//! listed and nothing else: test points (RFC 5782 section 5) are names for clients of a list, and
-//! 127.0.0.2 must not end up in anybody's packet filter.
+//! Every file starts with a line that names the zone, its serial and the format, by which a reader
+//! can tell whether the file is current. Files for firewalls and policies have listings and nothing
+//! else: test points (RFC 5782 section 5) are names for clients of a list, and 127.0.0.2 does not
+//! belong in a packet filter.
 //!
-//! Not every format can hold all that a zone lists. What an export leaves out or changes is counted
-//! by kind in an [`ExportReport`]. A file never lists more than the zone, except for the exclusions
-//! that are too long for a policy zone, which the report counts.
+//! Not every format can express everything that a zone lists. What an export leaves out or changes
+//! is counted by kind in an [`ExportReport`]. A file never lists more than the zone, except for the
+//! exclusions that are too long for a policy zone, which the report counts.
 
 mod ipset;
 mod jsonl;
@@ -47,7 +47,7 @@ use report::ReportBuilder;
 pub struct Writer {
     /// Its name on the command line.
     pub name: &'static str,
-    /// What it is, in a few words.
+    /// A description in a few words.
     pub what: &'static str,
     /// What starts a comment; empty where the first line is a value of the format itself.
     comment: &'static str,
@@ -131,7 +131,7 @@ pub const WRITERS: [Writer; 10] = [
     },
 ];
 
-/// For NSD before 4.9, which knows no catalogs: what to write for each zone stands in its pattern
+/// For NSD before 4.9, which has no catalog zones: the settings of each zone are in the pattern
 /// `orbsd`.
 fn nsd(export: &Export, _: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
     let mut zones = export
@@ -154,7 +154,7 @@ pub fn known() -> String {
     WRITERS.each_ref().map(|w| w.name).join(", ")
 }
 
-/// A zone on its way out.
+/// An export of a zone.
 pub struct Export<'a> {
     snapshot: &'a Snapshot,
     view: &'a ZoneView,
@@ -187,7 +187,7 @@ impl<'a> Export<'a> {
     }
 
     /// The first line of the file, without its end. A file that starts with it is this export,
-    /// whole and current.
+    /// complete and current.
     pub fn first_line(&self) -> String {
         let (name, format, serial) = (&self.view.name, self.writer.name, self.serial);
         if self.writer.comment.is_empty() {
@@ -204,8 +204,8 @@ impl<'a> Export<'a> {
         )
     }
 
-    /// Writes it, streaming, and returns what the file leaves out or changes. The error is the
-    /// writer's.
+    /// Writes the export as a stream, and returns what the file leaves out or changes. An error is
+    /// the writer's.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<ExportReport> {
         let report = ReportBuilder::default();
         writeln!(out, "{}", self.first_line())?;
@@ -216,7 +216,7 @@ impl<'a> Export<'a> {
 
     /// The report alone, without a file.
     pub fn report(&self) -> ExportReport {
-        // A sink takes everything.
+        // A sink accepts everything.
         self.write(&mut io::sink()).unwrap_or_default()
     }
 
@@ -236,8 +236,8 @@ impl<'a> Export<'a> {
         });
     }
 
-    /// The names that are excluded from a wildcard above them and that are too long for the zone,
-    /// so that the rendering does not have them. They are few, or none.
+    /// The names that are excluded from a wildcard above them and are too long for the zone, so
+    /// that the rendering does not have them. They are few, or none.
     fn long_exclusions(&self) -> Vec<String> {
         let mut out = Vec::new();
         too_long(&self.snapshot.tables, self.view, &mut |name| {
@@ -248,7 +248,7 @@ impl<'a> Export<'a> {
         out
     }
 
-    /// An item of a listing whose code another of its reasons has too.
+    /// An item of a listing whose code another of its reasons also has.
     fn one_code(&self, listing: &Listing) -> Option<Item> {
         let publish = &self.view.publish;
         let shared = |(i, p): (usize, &Published)| {
@@ -262,7 +262,8 @@ impl<'a> Export<'a> {
             .find_map(|(i, p)| listing.item(p.reason).filter(|_| shared((i, p))))
     }
 
-    /// Tells the fewest disjoint prefixes that hold exactly what is listed: IPv4, then IPv6.
+    /// Reports the fewest disjoint prefixes that cover exactly the listed addresses: IPv4, then
+    /// IPv6.
     fn prefixes(
         &self,
         report: &ReportBuilder,
@@ -275,7 +276,7 @@ impl<'a> Export<'a> {
         })
     }
 
-    /// Tells pieces until one fails. Listed prefixes that are not written as they are listed are
+    /// Reports pieces until one fails. Listed prefixes that are not written as they are listed are
     /// counted in the report.
     fn pieces(
         &self,
@@ -337,7 +338,8 @@ impl std::fmt::Display for Net {
     }
 }
 
-/// Whether a zone of a kind can be written in a format, with an action. The error names what can.
+/// Checks whether a zone of a kind can be written in a format, with an action. The error names what
+/// can.
 pub fn check(format: &str, action: &str, kind: ZoneKind) -> Result<&'static Writer, String> {
     let Some(writer) = WRITERS.iter().find(|w| w.name == format) else {
         return Err(format!(

@@ -124,7 +124,7 @@ pub fn any_name_to_ascii(text: &str) -> Result<Box<str>, String> {
     } else {
         match idna::domain_to_ascii(text) {
             Ok(name) => name,
-            Err(_) => return bad("it can not be written in A-labels (IDNA)"),
+            Err(_) => return bad("it cannot be written in A-labels (IDNA)"),
         }
     };
     if name.is_empty() || name.len() > MAX_NAME {

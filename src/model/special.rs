@@ -51,7 +51,7 @@ const SPECIAL6: [(u64, u8); 13] = [
     (0xfe00_0000_0000_0000, 7), // link-local, site-local and multicast
 ];
 
-/// Why a subject can not be listed as it stands.
+/// Why a subject cannot be listed as it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unlistable {
     /// It is 127.0.0.1, or the name `invalid`, which no list may ever have (RFC 5782 section 5).
@@ -84,7 +84,7 @@ impl std::fmt::Display for Unlistable {
     }
 }
 
-/// Says why `subject` can not be listed without a further word; `allowed` are the configured
+/// Says why `subject` cannot be listed without a further word; `allowed` are the configured
 /// `[limits] special` ranges.
 pub fn unlistable(subject: &Subject, allowed: &[Subject]) -> Option<Unlistable> {
     match subject {

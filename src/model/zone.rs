@@ -268,7 +268,7 @@ impl Default for Zone {
 /// Something `check` says about a zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lint {
-    /// It can not be served like this.
+    /// It cannot be served like this.
     Error(String),
     /// It can, but should be thought over.
     Warning(String),
@@ -425,7 +425,7 @@ impl Zone {
             let mut error =
                 |text: String| out.push(Lint::Error(format!("publish {}: {text}", i + 1)));
             if p.code == Ipv4Addr::LOCALHOST {
-                error("127.0.0.1 is the test point that is never listed and can not be a code (RFC 5782 section 5)".into());
+                error("127.0.0.1 is the test point that is never listed and cannot be a code (RFC 5782 section 5)".into());
             }
             if !reasons.contains(&p.reason) {
                 error(format!(
@@ -439,7 +439,7 @@ impl Zone {
             }
             if let Some(q) = self.publish[..i].iter().find(|q| q.code == p.code) {
                 out.push(Lint::Warning(format!(
-                    "reasons `{}` and `{}` share the code {}; clients can not tell them apart",
+                    "reasons `{}` and `{}` share the code {}; clients cannot tell them apart",
                     q.reason, p.reason, p.code
                 )));
             }

@@ -1,5 +1,5 @@
 //! The certificate, its key and the authorities of clients: read from files, given to every
-//! encrypted front, and read again when the files change. What can not be used changes nothing: the
+//! encrypted front, and read again when the files change. What cannot be used changes nothing: the
 //! fronts keep what they have, and it is said.
 //!
 //! TLS 1.3 alone is spoken: RFC 9103 section 7.2 demands it of transfers, DoQ has nothing else, and
@@ -171,7 +171,7 @@ impl Files {
         let not_after = chain
             .first()
             .and_then(|c| end_of(c))
-            .ok_or_else(|| format!("{shown}: the first certificate can not be read"))?;
+            .ok_or_else(|| format!("{shown}: the first certificate cannot be read"))?;
         let metadata = fs::metadata(&self.key).map_err(|e| unread(&self.key, &e))?;
         if metadata.mode() & 0o007 != 0 {
             return Err(format!(
@@ -192,7 +192,7 @@ impl Files {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
                 format!("{}: this is not the key of the certificate in {shown}; name the two that were made together", self.key.display())
             }
-            rustls::Error::InvalidCertificate(e) => format!("{shown}: the first certificate can not be read: {e:?}"),
+            rustls::Error::InvalidCertificate(e) => format!("{shown}: the first certificate cannot be read: {e:?}"),
             e => format!("{}: {e}", self.key.display()),
         })?;
         let clients = self
@@ -246,7 +246,7 @@ impl Files {
     }
 }
 
-/// What a file that can not be read is called.
+/// What a file that cannot be read is called.
 fn unread(path: &Path, e: &std::io::Error) -> String {
     let hint = match e.kind() {
         std::io::ErrorKind::NotFound => "; [tls] of config.toml names it",
@@ -304,7 +304,7 @@ fn authorities(
     for (i, cert) in certificates(path)?.into_iter().enumerate() {
         roots.add(cert).map_err(|e| {
             format!(
-                "{}: certificate {} can not be read: {e}",
+                "{}: certificate {} cannot be read: {e}",
                 path.display(),
                 i + 1
             )
@@ -402,7 +402,7 @@ pub(super) mod tests {
                     certificate: at("broken.pem", broken),
                     ..good.clone()
                 },
-                &["broken.pem", "can not be read"],
+                &["broken.pem", "cannot be read"],
             ),
             (
                 Files {
@@ -444,7 +444,7 @@ pub(super) mod tests {
                     clients: Some(at("badca.pem", broken)),
                     ..good.clone()
                 },
-                &["badca.pem: certificate 1 can not be read"],
+                &["badca.pem: certificate 1 cannot be read"],
             ),
         ];
         for (files, parts) in cases {

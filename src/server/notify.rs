@@ -252,7 +252,7 @@ fn configure(snapshot: &Snapshot, mirrors: &Arc<Mirrors>, tasks: &mut HashMap<Ta
     }
 }
 
-/// The target of a line of `transfer.notify`, and its key's name; `None` where it can not be read,
+/// The target of a line of `transfer.notify`, and its key's name; `None` where it cannot be read,
 /// which `check` says.
 fn target(zone: &ZoneView, n: &Notify) -> Option<(Target, Option<String>)> {
     let (address, source, key) = match n {

@@ -71,7 +71,7 @@ pub async fn run(
     )?;
     while let Some(incoming) = endpoint.accept().await {
         let addr = incoming.remote_address().ip().to_canonical();
-        // A forged address can not take the places of others: where they get few, the client first
+        // A forged address cannot take the places of others: where they get few, the client first
         // shows that it is there.
         if limiter.is_pressed(addr) && incoming.may_retry() {
             let _ = incoming.retry();

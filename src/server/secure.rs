@@ -108,7 +108,7 @@ impl Sockets {
                 (shared.clone(), limiter.clone(), certificates.clone());
             tasks.push(tokio::spawn(async move {
                 if let Err(e) = quic::run(socket, shared, limiter, certificates).await {
-                    tracing::error!(error = %e, "QUIC can not be served");
+                    tracing::error!(error = %e, "QUIC cannot be served");
                 }
             }));
         }

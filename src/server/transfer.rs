@@ -295,7 +295,7 @@ impl Transfers {
         let both = match self.ledger.past(&zone.name, from) {
             Ok(both) => both?,
             Err(e) => {
-                tracing::warn!(error = ?e, zone = %zone.name, "the journal can not be read; the zone is transferred as a whole");
+                tracing::warn!(error = ?e, zone = %zone.name, "the journal cannot be read; the zone is transferred as a whole");
                 return None;
             }
         };
@@ -337,7 +337,7 @@ impl Seal {
         self.0.as_ref().map(tsig::Session::key)
     }
 
-    /// Signs a message. False where that can not be.
+    /// Signs a message. False where that cannot be.
     fn put(&mut self, message: &mut Vec<u8>) -> bool {
         self.0
             .as_mut()

@@ -121,7 +121,7 @@ fn to_storage(addr: SocketAddr) -> (sockaddr_storage, socklen_t) {
     }
 }
 
-/// The client's address; `None` for a family that can not be.
+/// The client's address; `None` for a family that cannot be.
 fn peer_of(from: &sockaddr_storage) -> Option<IpAddr> {
     match libc::c_int::from(from.ss_family) {
         libc::AF_INET => {
@@ -434,7 +434,7 @@ impl ReceiveErrors {
     }
 }
 
-/// Sends a batch. A datagram that can not be sent is left out, as the network would do.
+/// Sends a batch. A datagram that cannot be sent is left out, as the network would do.
 fn send(fd: libc::c_int, mut messages: &mut [mmsghdr]) {
     while !messages.is_empty() {
         // SAFETY: every header points into the worker's buffers, which live longer than the call.

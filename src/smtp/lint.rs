@@ -80,7 +80,7 @@ pub fn check(test: &Test) -> Result<(), String> {
         }
         if !places.contains(&Place::Collector) {
             return Err(format!(
-                "`{form}` can not reach the collector in any reading"
+                "`{form}` cannot reach the collector in any reading"
             ));
         }
     }

@@ -1,4 +1,4 @@
-//! A copy of a store while it is used, and the way back.
+//! A copy of a store that is in use, and its restoration.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::{Result, Store, StoreError, cf, damaged, private::restrict_dir, schem
 
 /// The folder of the copy's database, beside its description.
 const FOLDER: &str = "store";
-/// What a copy holds, for people and for the way back.
+/// What a copy holds, for people and for the restore.
 const DESCRIPTION: &str = "backup.json";
 
 /// What a copy holds.
@@ -21,7 +21,7 @@ pub struct Backup {
     pub id: String,
     /// The last commit in it.
     pub commit: u64,
-    /// The last line of the log of removals that it knows.
+    /// The last line of the removal log that it knows.
     pub removals: u64,
     /// Rows, by family.
     pub rows: std::collections::BTreeMap<String, u64>,
@@ -33,7 +33,7 @@ fn io(path: &Path) -> impl Fn(std::io::Error) -> StoreError + '_ {
     move |e| StoreError::Io(format!("{}: {e}", path.display()))
 }
 
-/// Whether a folder can be written to as a new one: it is not there, or has nothing in it.
+/// Whether a folder can be written to as a new one: it does not exist, or is empty.
 fn empty(path: &Path) -> Result<bool> {
     match std::fs::read_dir(path) {
         Ok(mut entries) => Ok(entries.next().is_none()),
@@ -42,8 +42,8 @@ fn empty(path: &Path) -> Result<bool> {
     }
 }
 
-/// Reads every block of a copy, which checks their sums, and tells what it holds. It is opened for
-/// reading alone.
+/// Reads every block of a copy, which verifies their checksums, and returns what it holds. Opens
+/// the copy read-only.
 fn read(path: &Path, at: String) -> Result<Backup> {
     let db =
         DB::open_cf_for_read_only(&super::scrub::copy_options(), path, schema::FAMILIES, false)?;
@@ -84,8 +84,8 @@ fn read(path: &Path, at: String) -> Result<Backup> {
 }
 
 impl Store {
-    /// Copies the store, as it stands between two commits, into a new folder, and reads the copy
-    /// back. Files that do not change any more are linked where the folder lies on the same disk.
+    /// Copies the store, as it is between two commits, into a new folder, and reads the copy back.
+    /// Files that do not change any more are hard links if the folder is on the same file system.
     pub fn backup(&self, to: &Path, at: String) -> Result<Backup> {
         if !empty(to)? {
             return Err(StoreError::Io(format!(
@@ -96,8 +96,8 @@ impl Store {
         restrict_dir(to).map_err(io(to))?;
         self.with(|db| Ok(Checkpoint::new(db)?.create_checkpoint(to.join(FOLDER))?))?;
         restrict_dir(&to.join(FOLDER)).map_err(io(to))?;
-        // The copy is made of links to the store's own files, where both are on one disk: what is
-        // damaged there is damaged here.
+        // Files of the copy are links to the store's own files, so damage in one is damage in the
+        // other.
         let found = read(&to.join(FOLDER), at).inspect_err(|e| {
             if let StoreError::Damaged(why) = e {
                 self.record_damage(super::FoundBy::Backup, why);
@@ -117,14 +117,13 @@ impl Store {
     }
 }
 
-/// The folder, inside that of the store, where a copy is put and brought up to date before it
-/// counts.
+/// The folder, inside that of the store, in which a copy is prepared before it becomes the store.
 const RESTORING: &str = "restoring";
-/// The file that makes a folder a store: it comes last.
+/// The file that makes a folder a store: it is moved last.
 const CURRENT: &str = "CURRENT";
 
-/// A copy on its way to the place of a store. Nothing of it can be opened there before
-/// [`Restoration::finish`]; dropped before, it leaves nothing.
+/// A copy that becomes a store. Nothing of it can be opened before [`Restoration::finish`]; if it
+/// is dropped before, it leaves nothing.
 #[derive(Debug)]
 pub struct Restoration {
     to: PathBuf,
@@ -134,12 +133,12 @@ pub struct Restoration {
 }
 
 impl Restoration {
-    /// Copies a backup into a folder of its own, inside the folder where the store has to lie, and
-    /// checks it before and after. What a restore that was cut has left there goes first. The
-    /// backup itself is not touched.
+    /// Copies a backup into a folder of its own, inside the folder of the store, and verifies it
+    /// before and after. Removes first what an interrupted restore has left there. Does not touch
+    /// the backup.
     ///
     /// # Errors
-    /// There is a store, or the copy cannot be read or written.
+    /// There is a store already, or the copy cannot be read or written.
     pub fn begin(from: &Path, to: &Path) -> Result<Restoration> {
         let description = from.join(DESCRIPTION);
         let text = std::fs::read(&description).map_err(io(&description))?;
@@ -148,7 +147,7 @@ impl Restoration {
         if said.version > schema::VERSION {
             return Err(StoreError::Newer(said.version));
         }
-        // The socket and such may be there already; a database may not.
+        // The socket and similar files may be there already; a database may not.
         if to.join(CURRENT).exists() {
             return Err(StoreError::Io(format!(
                 "there is a store in {}; move it away first",
@@ -190,7 +189,7 @@ impl Restoration {
         Ok(out)
     }
 
-    /// Where the copy is, to be brought up to date.
+    /// The copy's folder, for changes before it becomes the store.
     pub fn path(&self) -> PathBuf {
         self.to.join(RESTORING)
     }
@@ -198,7 +197,7 @@ impl Restoration {
     /// Makes the copy the store. Nothing can be opened before the last step.
     pub fn finish(mut self) -> Result<()> {
         let path = self.path();
-        // What was kept beside another store is not this one's.
+        // What was kept beside another store does not belong to this one.
         for name in [
             "image",
             super::integrity::LAST_COMMIT,
@@ -242,12 +241,12 @@ fn sync_folder(path: &Path) -> Result<()> {
         .map_err(io(path))
 }
 
-/// Whether a restore into a folder was cut before its end.
+/// Whether a restore into a folder was interrupted.
 pub(super) fn is_unfinished(path: &Path) -> bool {
     path.join(RESTORING).exists()
 }
 
-/// The names of a database's files in a folder.
+/// The names of the database files in a folder.
 pub(super) fn database_files(path: &Path) -> Result<Vec<String>> {
     let mut out = Vec::new();
     let entries = match std::fs::read_dir(path) {
@@ -270,9 +269,9 @@ pub(super) fn database_files(path: &Path) -> Result<Vec<String>> {
     Ok(out)
 }
 
-/// Removes what a restore that was cut has left: its folder, and files that it has moved to their
-/// place already. Without `CURRENT` they are none of a store's, and before it began there were
-/// none.
+/// Removes what an interrupted restore has left: its folder, and files that it has moved to their
+/// place already. Without `CURRENT` they do not belong to a store, and before the restore began
+/// there were none.
 fn remove_leftovers(to: &Path) -> Result<()> {
     if !is_unfinished(to) || to.join(CURRENT).exists() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What the last accepted configuration named: so that a name that is gone from the files is
+//! The names of the last accepted configuration, by which a name that is gone from the files is
 //! noticed while it has listings.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use crate::model::ReasonId;
 /// The key of the row in the family `meta`.
 const KEY: &[u8] = b"configured";
 
-/// The names that have been in use, by the numbers of the store where they have one.
+/// The names that have been in use, by the store's numbers if they have one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configured {
     /// The reasons.
@@ -25,14 +25,14 @@ pub struct Configured {
 /// What a zone published.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfiguredZone {
-    /// Whether it has names, not addresses.
+    /// Whether it lists names, not addresses.
     pub names: bool,
     /// Its reasons.
     pub reasons: BTreeSet<ReasonId>,
 }
 
 impl Configured {
-    /// Both together: a name that has left the files stays until a configuration without it is
+    /// The union of both: a name that has left the files stays until a configuration without it is
     /// accepted.
     pub fn merge(&mut self, other: Configured) {
         self.reasons.extend(other.reasons);
@@ -49,14 +49,14 @@ impl Configured {
         }
     }
 
-    /// Writes it with a batch.
+    /// Adds the row to a batch.
     pub fn row(&self, batch: &mut Batch) {
         batch.put(schema::META, KEY.to_vec(), schema::encode(self));
     }
 }
 
 impl Store {
-    /// What the last configuration named; `None` in a store of a version that did not keep it.
+    /// The names of the last configuration; `None` in a store of a version that did not keep them.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
-//! Copies of followed zones: their records in order, so that a difference can be held against them,
-//! and lists be made from them. A new copy is written beside the one that counts; nothing sees it
-//! before a commit names it.
+//! Copies of followed zones: their records in order, so that a difference can be compared with
+//! them, and lists be made from them. A new copy is written beside the current one and is invisible
+//! until a commit names it.
 
 use std::path::PathBuf;
 
@@ -9,8 +9,8 @@ use rocksdb::{IngestExternalFileOptions, SstFileWriter};
 use super::{Result, Store, StoreError, feeds::Cursor, schema};
 use crate::model::SourceId;
 
-/// Bytes of records that are sorted in memory at a time; then they become a file that RocksDB takes
-/// in.
+/// Bytes of records that are sorted in memory at a time; then they are written to a file that
+/// RocksDB ingests.
 const RUN: usize = 64 << 20;
 
 /// Writes a copy.
@@ -24,7 +24,7 @@ pub struct CopyWriter<'s> {
 }
 
 impl Store {
-    /// Starts a copy; what lies under its number goes first.
+    /// Starts a copy; removes first what has its number.
     pub fn write_copy(&self, source: SourceId, copy: u32) -> Result<CopyWriter<'_>> {
         let prefix = schema::feed_prefix(source, copy);
         self.drop_rows(schema::RECORDS, &prefix)?;
@@ -41,7 +41,7 @@ impl Store {
         })
     }
 
-    /// Removes a copy that never counted.
+    /// Removes a copy that no commit has named.
     pub fn drop_copy(&self, source: SourceId, copy: u32) -> Result<()> {
         self.drop_rows(schema::RECORDS, &schema::feed_prefix(source, copy))
     }
@@ -77,17 +77,17 @@ impl Store {
     }
 }
 
-/// A place in a copy's records.
+/// A cursor over a copy's records.
 pub struct CopyReader<'a>(Cursor<'a>);
 
 impl CopyReader<'_> {
-    /// Goes to the first record at or behind `row`.
+    /// Goes to the first record at or after `row`.
     pub fn seek(&mut self, row: &[u8]) -> Result<()> {
         self.0.seek(row);
         self.0.check()
     }
 
-    /// The record; `None` behind the last.
+    /// The record; `None` after the last.
     pub fn row(&self) -> Option<&[u8]> {
         self.0.key()
     }
@@ -100,7 +100,7 @@ impl CopyReader<'_> {
 }
 
 impl CopyWriter<'_> {
-    /// Adds a record; one that is there already is no second one.
+    /// Adds a record; a duplicate is ignored.
     pub fn push(&mut self, row: &[u8]) -> Result<()> {
         let key = [&self.prefix, row].concat();
         self.bytes += key.len();
@@ -150,7 +150,7 @@ impl CopyWriter<'_> {
         })
     }
 
-    /// Ends it. It is on disk then, but does not count before a commit names it.
+    /// Finishes the copy: it is on disk, and invisible until a commit names it.
     pub fn finish(mut self) -> Result<u64> {
         self.spill()?;
         Ok(self.records)

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::schema::FeedEntry;
 use crate::model::{Mask, Prefix4, Prefix6, Subject};
 
-/// The networks by which IPv6 is counted; a longer prefix counts as one of them.
+/// The prefix length by which IPv6 is counted; a longer prefix counts as one such network.
 const NETWORK6: u8 = 64;
 
 /// How much a source lists.
@@ -18,7 +18,7 @@ pub struct Extent {
     pub names: u64,
     /// Covered IPv4 addresses, without those that an exclusion takes out.
     pub ipv4: u64,
-    /// Covered IPv6 networks of 64 bits.
+    /// Covered IPv6 networks of 64 bits, without those that an exclusion takes out.
     pub ipv6: u64,
     /// The length of the widest listed IPv4 prefix; `None` without any.
     pub widest4: Option<u8>,
@@ -27,7 +27,7 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// The larger of both, count by count.
+    /// The larger value of each count.
     pub fn max(self, other: Extent) -> Extent {
         let wider = |a: Option<u8>, b: Option<u8>| a.into_iter().chain(b).min();
         Extent {
@@ -114,7 +114,7 @@ struct Side {
 }
 
 impl Side {
-    /// Counts a subject; whether it is listed.
+    /// Counts a subject; returns whether it is listed.
     fn add(&mut self, subject: &Subject, entries: &[FeedEntry]) -> bool {
         if entries.is_empty() {
             return false;
@@ -145,8 +145,8 @@ impl Side {
     }
 }
 
-/// The reasons that remain where an entry lies in something wider, and how the count of covered
-/// units changes.
+/// The reasons that remain for an entry that is inside something wider, and how the count of
+/// covered units changes.
 fn nested(outer: Mask, listed: Mask, excluded: Mask, units: u64, covered: &mut u64) -> Mask {
     let inner = (outer & !excluded) | listed;
     match (outer != 0, inner != 0) {
@@ -158,7 +158,7 @@ fn nested(outer: Mask, listed: Mask, excluded: Mask, units: u64, covered: &mut u
 }
 
 /// Covered IPv4 addresses. In key order every prefix comes before the first host: the prefixes
-/// become segments of equal reasons, beside which the hosts are walked.
+/// become segments of equal reasons, and the hosts are compared with them in one pass.
 #[derive(Debug, Default)]
 struct Cover4 {
     covered: u64,
@@ -188,7 +188,7 @@ impl Cover4 {
         self.open.push((p.last(), inner));
     }
 
-    /// Ends the prefixes that lie before an address.
+    /// Ends the prefixes that end before an address.
     fn close(&mut self, address: u32) {
         while let Some((last, _)) = self.open.pop_if(|o| o.0 < address) {
             let outer = self.open.last().map_or(0, |o| o.1);
@@ -198,7 +198,7 @@ impl Cover4 {
         }
     }
 
-    /// From an address on these reasons are listed.
+    /// Records that these reasons are listed from an address on.
     fn segment(&mut self, start: u32, reasons: Mask) {
         if self.starts.last() == Some(&start) {
             self.reasons.pop();
@@ -225,7 +225,7 @@ impl Cover4 {
     }
 }
 
-/// Covered IPv6 networks. In key order a prefix comes right before what lies in it.
+/// Covered IPv6 networks. In key order a prefix comes directly before what is inside it.
 #[derive(Debug, Default)]
 struct Cover6 {
     covered: u64,

@@ -1,5 +1,5 @@
-//! Feeds' rows read in order, all sources side by side: for a full build, and for many subjects at
-//! once.
+//! Reads the rows of feeds in order, all sources side by side: for a full build, and for many
+//! subjects at once.
 
 use rocksdb::{DB, DBRawIterator, ReadOptions};
 
@@ -7,15 +7,15 @@ use super::{Result, Store, StoreError, Vocabulary, cf, damaged, schema};
 use crate::model::{SourceId, Subject, Verdict};
 use schema::FeedEntry;
 
-/// A place in one family's rows under a prefix.
+/// A cursor over one family's rows under a prefix.
 pub(super) struct Cursor<'a> {
     rows: DBRawIterator<'a>,
     prefix: Vec<u8>,
-    /// Whose rows these are; `None` for verdicts decided one by one.
+    /// The source of these rows; `None` for verdicts that are decided one by one.
     source: Option<SourceId>,
 }
 
-/// Past this many steps a jump is cheaper.
+/// After this many steps a seek is cheaper.
 const STEPS: usize = 16;
 
 impl<'a> Cursor<'a> {
@@ -40,7 +40,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Goes to the first row at or behind `key`, in whatever direction.
+    /// Goes to the first row at or after `key`, in either direction.
     pub(super) fn seek(&mut self, key: &[u8]) {
         self.rows.seek([&self.prefix, key].concat());
     }
@@ -58,7 +58,7 @@ impl<'a> Cursor<'a> {
         self.rows.next();
     }
 
-    /// Goes on to the first row at or behind `key`.
+    /// Goes forward to the first row at or after `key`.
     fn advance(&mut self, key: &[u8]) {
         for _ in 0..STEPS {
             match self.key() {
@@ -69,12 +69,12 @@ impl<'a> Cursor<'a> {
         self.rows.seek([&self.prefix, key].concat());
     }
 
-    /// Reading stops at the end and at an error alike; this tells which.
+    /// Reading stops at the end and at an error alike; this returns the error.
     pub(super) fn check(&self) -> Result<()> {
         self.rows.status().map_err(Into::into)
     }
 
-    /// Joins the current row to a verdict.
+    /// Adds the current row to a verdict.
     fn join(&self, verdict: &mut Verdict) -> Result<()> {
         match self.source {
             Some(source) => {
@@ -123,7 +123,7 @@ impl Store {
     }
 
     /// Visits, in order, the verdicts of the subjects whose keys are `from` or later and before
-    /// `to`, until `f` says false. Tells whether it came to the end.
+    /// `to`, until `f` returns false. Returns whether it reached the end.
     pub fn scan_range(
         &self,
         vocabulary: &Vocabulary,
@@ -167,9 +167,9 @@ impl Store {
         Ok(whole)
     }
 
-    /// Visits what is decided one by one of each subject behind `after`, in order, until `f` says
-    /// false: its entries of sources that are no feeds, its exemption and its holds. Tells whether
-    /// it came to the end.
+    /// Visits, in order, what is decided one by one of each subject after `after`, until `f`
+    /// returns false: its entries of sources that are not feeds, its exemption and its holds.
+    /// Returns whether it reached the end.
     pub fn decided(
         &self,
         after: Option<&Subject>,
@@ -224,7 +224,7 @@ impl Store {
 }
 
 impl Store {
-    /// What a generation of a source says of a subject.
+    /// The entries of a generation of a source for a subject.
     pub fn feed_row(
         &self,
         source: SourceId,

@@ -1,4 +1,4 @@
-//! The store's handle: reading for everybody, one synced batch for the ledger.
+//! The store's handle: reading for all modules, and one synced batch for the ledger.
 
 use std::{
     collections::HashMap,
@@ -25,26 +25,26 @@ pub struct Settings {
     pub journal_age: crate::model::time::Seconds,
     /// How large the journal may grow, in bytes.
     pub journal_size: u64,
-    /// How long a feed's coming and going is remembered.
+    /// How long the history of feeds is kept.
     pub churn_age: crate::model::time::Seconds,
     /// How often everything is read for damage; 0 for never.
     pub scrub_every: crate::model::time::Seconds,
-    /// Bytes of rows a second that this takes at most.
+    /// Bytes of rows a second that a scrub reads at most.
     pub scrub_rate: u64,
     /// How many of its tables may be open files at the same time.
     pub open_tables: u16,
 }
 
-/// Why the store can not do what it was asked; named by what the reader can do.
+/// Why an operation of the store failed; named by what the caller can do.
 #[derive(Debug)]
 pub enum StoreError {
     /// Another process has it open.
     Locked(PathBuf),
     /// It was written by a newer version.
     Newer(u32),
-    /// What it holds can not be read: restore it from a copy.
+    /// Its data cannot be decoded: restore it from a backup.
     Damaged(String),
-    /// The disk or the file system said no; try again when the cause is gone.
+    /// The disk or the file system failed; try again when the cause is gone.
     Io(String),
 }
 
@@ -64,7 +64,7 @@ impl std::fmt::Display for StoreError {
             StoreError::Damaged(why) => {
                 write!(f, "the store is damaged: {why}; restore it from a backup")
             }
-            StoreError::Io(why) => write!(f, "the store can not be read or written: {why}"),
+            StoreError::Io(why) => write!(f, "the store cannot be read or written: {why}"),
         }
     }
 }
@@ -80,14 +80,14 @@ impl From<rocksdb::Error> for StoreError {
     }
 }
 
-/// What reading and writing give.
+/// The result of reading and writing.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 pub(super) fn damaged(what: &str) -> StoreError {
-    StoreError::Damaged(format!("{what} can not be read"))
+    StoreError::Damaged(format!("{what} cannot be read"))
 }
 
-/// The names this store gave numbers to, and what it knows of its sources.
+/// The names that this store has given numbers, and what it knows of its sources.
 #[derive(Debug, Clone, Default)]
 pub struct Vocabulary {
     /// Reasons.
@@ -116,23 +116,24 @@ impl Vocabulary {
     }
 }
 
-/// An open store. Reading is open to everybody; only the ledger writes.
+/// An open store. All modules may read it; only the ledger writes.
 pub struct Store {
     pub(super) db: RwLock<Option<DB>>,
     pub(super) settings: Settings,
     pub(super) id: [u8; 16],
     pub(super) vocabulary: RwLock<Arc<Vocabulary>>,
     pub(super) integrity: Integrity,
-    /// The last commit that it had acknowledged before it was opened, 0 where that is not known;
-    /// and whether rows that it had acknowledged are missing.
+    /// The last commit that it had acknowledged before it was opened, 0 if unknown; and whether
+    /// acknowledged rows are missing.
     pub(super) acknowledged: (u64, bool),
-    /// Why the end of the write-ahead log was cut when it was opened, where it was.
+    /// Why the end of the write-ahead log was cut when the store was opened; `None` if it was
+    /// whole.
     pub(super) cut: std::sync::Mutex<Option<String>>,
-    /// What becomes of commits: how tests see a disk that says no. One of [`Fault`].
+    /// Which failure of commits a test has asked for. One of [`Fault`].
     pub fault: std::sync::atomic::AtomicU8,
 }
 
-/// A failure of commits that tests ask for.
+/// A failure of commits that a test asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Fault {
@@ -144,19 +145,19 @@ pub enum Fault {
     After = 2,
 }
 
-/// What is written together.
+/// Rows that are written together.
 #[derive(Default)]
 pub struct Batch(Vec<Put>, Vec<Cut>);
 
-/// Family, key, and the value; `None` to remove the row.
+/// Family, key and value; `None` removes the row.
 type Put = (&'static str, Vec<u8>, Option<Vec<u8>>);
-/// Family, first key, and the key behind the last.
+/// Family, first key, and the first key after the range.
 type Cut = (&'static str, Vec<u8>, Vec<u8>);
-/// Sees a row's key and value; false ends the visit.
+/// Gets a row's key and value; false ends the visit.
 pub type RowFn<'f> = &'f mut dyn FnMut(&[u8], &[u8]) -> Result<bool>;
 
 impl Batch {
-    /// Sets a row.
+    /// Puts a row.
     pub fn put(&mut self, family: &'static str, key: Vec<u8>, value: Vec<u8>) {
         self.0.push((family, key, Some(value)));
     }
@@ -164,14 +165,14 @@ impl Batch {
     pub fn delete(&mut self, family: &'static str, key: Vec<u8>) {
         self.0.push((family, key, None));
     }
-    /// Removes the rows from `from` up to, but not with, `to`.
+    /// Removes the rows from `from` up to, but without, `to`.
     pub fn delete_range(&mut self, family: &'static str, from: Vec<u8>, to: Vec<u8>) {
         self.1.push((family, from, to));
     }
 }
 
 impl Store {
-    /// The names and sources, as they stand.
+    /// The present names and sources.
     pub fn vocabulary(&self) -> Arc<Vocabulary> {
         self.vocabulary
             .read()
@@ -184,7 +185,7 @@ impl Store {
         &self.settings
     }
 
-    /// What tells it from every other store.
+    /// The identity of this store.
     pub fn id(&self) -> [u8; 16] {
         self.id
     }
@@ -196,13 +197,12 @@ impl Store {
         })
     }
 
-    /// Where it lies.
+    /// The folder of the store.
     pub fn path(&self) -> &Path {
         &self.settings.path
     }
 
-    /// The last commit that was acknowledged before the store was opened; 0 where that is not
-    /// known.
+    /// The last commit that was acknowledged before the store was opened; 0 if unknown.
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged.0
     }
@@ -212,13 +212,13 @@ impl Store {
         self.acknowledged.1
     }
 
-    /// Why the end of the write-ahead log was cut when the store was opened; none where it was
+    /// Why the end of the write-ahead log was cut when the store was opened; `None` if it was
     /// whole.
     pub fn cut(&self) -> Option<String> {
         self.cut.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
 
-    /// Runs `f` on the open database. Damage that it finds is remembered.
+    /// Runs `f` on the open database. Damage that it finds is recorded.
     pub(super) fn with<T>(&self, f: impl FnOnce(&DB) -> Result<T>) -> Result<T> {
         let result = match self.db.read().unwrap_or_else(|e| e.into_inner()).as_ref() {
             Some(db) => f(db),
@@ -232,7 +232,7 @@ impl Store {
         result
     }
 
-    /// A row that was read and says nothing: damage, which is remembered.
+    /// The error for a row that cannot be decoded: damage, which is recorded.
     pub(super) fn damaged(&self, what: &str) -> StoreError {
         let error = damaged(what);
         if let StoreError::Damaged(why) = &error {
@@ -245,7 +245,7 @@ impl Store {
         self.with(|db| Ok(db.get_cf(&cf(db, family)?, key)?))
     }
 
-    /// Visits the rows of a family from `from` on, until `f` says false.
+    /// Visits the rows of a family from `from` on, until `f` returns false.
     pub(super) fn rows(&self, family: &'static str, from: &[u8], f: RowFn) -> Result<()> {
         self.with(|db| {
             for row in db.iterator_cf(
@@ -272,12 +272,12 @@ impl Store {
         }
     }
 
-    /// Where a subject stands, feeds included.
+    /// The verdict of a subject, with the entries of feeds.
     pub fn verdict(&self, subject: &Subject) -> Result<Verdict> {
         self.verdict_in(&self.vocabulary(), subject)
     }
 
-    /// Where a subject would stand if the feeds' generations were those of `vocabulary`.
+    /// The verdict that a subject would have if the feeds' generations were those of `vocabulary`.
     pub fn verdict_in(&self, vocabulary: &Vocabulary, subject: &Subject) -> Result<Verdict> {
         let key = subject.key();
         let own = self.own(subject)?;
@@ -323,7 +323,7 @@ impl Store {
         };
         let mut buckets = Vec::new();
         let mut from = Vec::new();
-        // One look for each bucket that there is.
+        // One read for each bucket.
         loop {
             let mut found = None;
             self.rows(schema::CHURN, &from, &mut |k, _| {
@@ -344,8 +344,8 @@ impl Store {
         Ok(with_ends(in_order(out).into_iter(), &vocabulary))
     }
 
-    /// The subjects of which something ends by itself at `now` or before, with their due dates, in
-    /// that order: those after `last`, at most `limit`.
+    /// The subjects of which something ends at `now` or before, with their due dates, in that
+    /// order: those after `last`, at most `limit`.
     pub fn due(
         &self,
         last: Option<&(Time, Subject)>,
@@ -384,7 +384,7 @@ impl Store {
         Ok(out)
     }
 
-    /// The subjects of a source that are held down.
+    /// The subjects that have a hold of a source.
     pub fn held(&self, source: SourceId) -> Result<Vec<Subject>> {
         let prefix = source.0.to_be_bytes();
         let mut out = Vec::new();
@@ -398,7 +398,7 @@ impl Store {
         Ok(out)
     }
 
-    /// The subjects of which something of a source is held down, with all their holds.
+    /// The subjects that have a hold of a source, with all their holds.
     pub fn holds_on(&self, source: SourceId) -> Result<HashMap<Subject, Vec<Hold>>> {
         let mut out = HashMap::new();
         for subject in self
@@ -421,7 +421,7 @@ impl Store {
         }
     }
 
-    /// What became of a request that must not be done twice, where it came before.
+    /// The outcome of an idempotent request, if it came before.
     pub fn made(&self, now: Time, key: &[u8; 16]) -> Result<Option<schema::Made>> {
         for at in [now, Time(now.0.saturating_sub(schema::DAY))] {
             if let Some(row) = self.get(schema::ONCE, &schema::once_key(at, key))? {
@@ -433,8 +433,8 @@ impl Store {
         Ok(None)
     }
 
-    /// The answer to a request that must not be done twice, where it came before and the answer is
-    /// kept: a hash of what was asked for, the status, and the body.
+    /// The stored answer to an idempotent request, if it came before: a hash of the request, the
+    /// status, and the body.
     pub fn answer(&self, now: Time, key: &[u8; 16]) -> Result<Option<(u64, u16, String)>> {
         for at in [now, Time(now.0.saturating_sub(schema::DAY))] {
             if let Some(row) = self.get(schema::ONCE, &schema::answer_key(at, key))? {
@@ -451,8 +451,8 @@ impl Store {
         self.get(schema::PROBES, key)
     }
 
-    /// The rows of relay tests whose keys begin with something, from `from` on, until `f` says
-    /// false.
+    /// Visits the rows of relay tests whose keys begin with a prefix, from `from` on, until `f`
+    /// returns false.
     pub fn probes(&self, prefix: &[u8], from: &[u8], f: RowFn) -> Result<()> {
         let from = if from < prefix { prefix } else { from };
         self.rows(schema::PROBES, from, &mut |k, v| {
@@ -464,8 +464,8 @@ impl Store {
         })
     }
 
-    /// The rows of relay tests whose keys begin with something, from before `before` backwards,
-    /// until `f` says false.
+    /// Visits the rows of relay tests whose keys begin with a prefix, from before `before`
+    /// backwards, until `f` returns false.
     pub fn probes_back(&self, prefix: &[u8], before: &[u8], f: RowFn) -> Result<()> {
         self.with(|db| {
             for row in db.iterator_cf(
@@ -481,7 +481,7 @@ impl Store {
         })
     }
 
-    /// What is kept of people and tokens: keys and values.
+    /// The rows of users and tokens: keys and values.
     pub fn people(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let mut out = Vec::new();
         self.rows(schema::PEOPLE, &[], &mut |k, v| {
@@ -491,7 +491,7 @@ impl Store {
         Ok(out)
     }
 
-    /// Visits the audit log from line `from` backwards, until `f` says false.
+    /// Visits the audit records from line `from` backwards, until `f` returns false.
     pub fn audit(&self, from: u64, f: &mut dyn FnMut(u64, schema::Audit) -> bool) -> Result<()> {
         self.with(|db| {
             let from = from.to_be_bytes();
@@ -516,7 +516,7 @@ impl Store {
         })
     }
 
-    /// The lines of the audit log for a commit.
+    /// The audit records of a commit.
     pub fn audit_of(&self, seq: u64) -> Result<Vec<schema::Audit>> {
         let mut out = Vec::new();
         self.audit(u64::MAX, &mut |_, line| {
@@ -527,7 +527,7 @@ impl Store {
         Ok(out)
     }
 
-    /// The number of the last line of the audit log; 0 where there is none.
+    /// The number of the last audit record; 0 if there is none.
     pub fn audited(&self) -> Result<u64> {
         let last = self.with(|db| {
             let mut rows = db.raw_iterator_cf(&cf(db, schema::AUDIT)?);
@@ -542,7 +542,7 @@ impl Store {
         })
     }
 
-    /// The last list of a source that was accepted; `None` where no list was compared yet.
+    /// The last accepted list of a source; `None` if no list was compared yet.
     pub fn accepted_list(&self, source: SourceId) -> Result<Option<schema::AcceptedList>> {
         let row = self.get(schema::META, &schema::accepted_key(source))?;
         row.map(|r| {
@@ -551,7 +551,7 @@ impl Store {
         .transpose()
     }
 
-    /// Visits the messages of the outbox from `from` on, in order, until `f` says false.
+    /// Visits the messages of the outbox from `from` on, in order, until `f` returns false.
     pub fn outbox(&self, from: &[u8], f: RowFn) -> Result<()> {
         self.rows(schema::OUTBOX, from, f)
     }
@@ -561,7 +561,7 @@ impl Store {
         self.get(schema::OUTBOX, key)
     }
 
-    /// The origins of all zones that were ever served, with what is known of them.
+    /// The origins of all zones that were ever served, with their records.
     pub fn zones(&self) -> Result<Vec<(String, ZoneRecord)>> {
         let mut out = Vec::new();
         self.rows(schema::META, b"zone/", &mut |k, v| {
@@ -577,7 +577,7 @@ impl Store {
         Ok(out)
     }
 
-    /// What is known of a zone.
+    /// The record of a zone.
     pub fn zone(&self, origin: &str) -> Result<Option<ZoneRecord>> {
         let row = self.get(schema::META, format!("zone/{origin}").as_bytes())?;
         row.map(|r| {
@@ -586,8 +586,8 @@ impl Store {
         .transpose()
     }
 
-    /// Writes a batch, synced. After an error nobody knows whether it is there until the tail was
-    /// read.
+    /// Writes a batch, synced. After an error it is unknown whether the batch was written until the
+    /// end of the store was read.
     pub fn commit(&self, batch: Batch) -> Result<()> {
         let fault = self.fault.load(std::sync::atomic::Ordering::Relaxed);
         let asked = || StoreError::Io("a failure was asked for".into());
@@ -625,8 +625,7 @@ impl Store {
         })
     }
 
-    /// Puts what is only in the log and in memory into files, so that the next start has nothing to
-    /// replay.
+    /// Flushes memory and log into files, so that the next start has nothing to replay.
     pub fn flush(&self) -> Result<()> {
         self.with(|db| {
             for family in schema::FAMILIES {
@@ -636,15 +635,15 @@ impl Store {
         })
     }
 
-    /// Takes over a vocabulary after its rows were committed; only the ledger does.
+    /// Replaces the vocabulary after its rows were committed; only the ledger calls it.
     pub fn set_vocabulary(&self, v: Vocabulary) {
         *self.vocabulary.write().unwrap_or_else(|e| e.into_inner()) = Arc::new(v);
     }
 }
 
-/// Events in the order in which they were decided: that of their commits, whatever the clock did
-/// meanwhile. What was staged before its commit had a number stands by its time; of the same
-/// second, before what was decided on it.
+/// Sorts events in the order in which they were decided: that of their commits, however the clock
+/// moved. An event that was staged before its commit had a number goes by its time, and within a
+/// second before what was decided on it.
 fn in_order(mut all: Vec<(u64, u32, Event)>) -> Vec<Event> {
     all.sort_by_key(|(seq, place, _)| (*seq, *place));
     let split = all.partition_point(|(seq, ..)| seq >> 63 == 0);
@@ -662,7 +661,7 @@ fn in_order(mut all: Vec<(u64, u32, Event)>) -> Vec<Event> {
     out
 }
 
-/// A subject's events with those that the ends of whole feeds stand for.
+/// The events of a subject, with those that the ends of whole feeds imply.
 fn with_ends(events: impl Iterator<Item = Event>, vocabulary: &Vocabulary) -> Vec<Event> {
     let mut ends: Vec<(Time, SourceId)> = Vec::new();
     for (i, r) in vocabulary.records.iter().enumerate() {
@@ -714,7 +713,7 @@ pub fn vocabulary_rows(v: &Vocabulary, batch: &mut Batch) {
     );
 }
 
-/// A column family. It is there: `open` made it.
+/// A column family, which `open` has created.
 pub(super) fn cf<'a>(db: &'a DB, family: &str) -> Result<&'a rocksdb::ColumnFamily> {
     db.cf_handle(family)
         .ok_or_else(|| StoreError::Damaged(format!("it has no column family `{family}`")))
@@ -725,7 +724,7 @@ mod tests {
     use super::*;
     use crate::model::ReasonId;
 
-    /// Events stood in the order of the clock, so that one that stepped back turned a story round.
+    /// Events were once ordered by the clock, so a clock that stepped back reversed a history.
     #[test]
     fn history_follows_the_commits_when_the_clock_steps_back() {
         let event = |at: u64, what| Event {

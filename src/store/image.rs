@@ -1,5 +1,5 @@
-//! The image: the compiled tables in a file, with the store's identity and the commit they stand
-//! at.
+//! The image: the compiled tables in a file, with the store's identity and the number of their
+//! commit.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use std::{
 use super::Store;
 use crate::index::{Builder, Tables, image};
 
-/// First bytes of the file; the last one is the version.
+/// The first bytes of the file; the last of them is the version.
 const MAGIC: &[u8; 8] = b"ORBSIMG\x03";
 const HEAD: usize = 8 + 16 + 8 + 4;
 
@@ -18,8 +18,7 @@ impl Store {
         self.path().join("image")
     }
 
-    /// Writes the tables as they stood at commit `seq`. A reader sees the old image or the new one,
-    /// whole.
+    /// Writes the tables as of commit `seq`. A reader sees the old image or the new one.
     pub fn write_image(&self, tables: &Tables, seq: u64) -> std::io::Result<()> {
         let body = image::write(tables);
         let tmp = self.path().join("image.new");
@@ -42,8 +41,8 @@ impl Store {
         file.sync_all()
     }
 
-    /// Reads the image: the tables and the commit they stand at. An error says why there is none to
-    /// use; the store is scanned then.
+    /// Reads the image: the tables and their commit. An error says why it cannot be used; the store
+    /// is then scanned.
     pub fn read_image(&self) -> Result<(Builder, u64), String> {
         let mut bytes = Vec::new();
         let read = fs::File::open(self.image_path()).and_then(|mut f| f.read_to_end(&mut bytes));
@@ -63,7 +62,7 @@ impl Store {
     }
 }
 
-/// The checksum of an image: of whose it is and where it stands too.
+/// The checksum of an image, which also covers the store's identity and the commit.
 fn sum(id: &[u8; 16], seq: u64, body: &[u8]) -> u32 {
     let mut sum = crc32fast::Hasher::new();
     sum.update(id);

@@ -1,5 +1,5 @@
-//! What is known of the store's integrity: damage that was found, until it is mended; the last
-//! scrub; and the last commit that was acknowledged, so that a start notices that it is missing.
+//! The record of the store's integrity: damage that was found, until it is repaired; the last
+//! scrub; and the last acknowledged commit, so that a start notices if it is missing.
 
 use std::{
     fs::{File, OpenOptions},
@@ -23,7 +23,7 @@ const MAX_DAMAGE: usize = 32;
 /// Damage of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damage {
-    /// When the writer noticed it; none before that.
+    /// When the writer noticed it; `None` before that.
     pub at: Option<Time>,
     /// How it was found.
     pub found_by: FoundBy,
@@ -36,18 +36,18 @@ pub struct Damage {
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum FoundBy {
-    /// By reading or writing a row.
+    /// By a read or write of a row.
     Use,
     /// By reading a backup back.
     Backup,
     /// By a scrub.
     Scrub,
-    /// By a start: acknowledged commits are missing. No scrub can mend that.
+    /// By a start: acknowledged commits are missing. No scrub can repair that.
     Start,
 }
 
 impl FoundBy {
-    /// As a word.
+    /// The origin as a word.
     pub fn as_str(self) -> &'static str {
         match self {
             FoundBy::Use => "use",
@@ -58,7 +58,7 @@ impl FoundBy {
     }
 }
 
-/// A scrub that came to its end.
+/// A complete scrub.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScrubReport {
     /// When it began.
@@ -73,18 +73,18 @@ pub struct ScrubReport {
     pub damaged: u64,
 }
 
-/// A scrub that is under way.
+/// A running scrub.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ScrubProgress {
     /// When it began.
     pub started: Time,
-    /// Column families that were read, of all.
+    /// Column families that were read, and how many there are.
     pub families: (usize, usize),
     /// Bytes of rows that were read.
     pub bytes: u64,
 }
 
-/// What is kept in the file.
+/// The content of the file.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Report {
@@ -96,21 +96,21 @@ struct Report {
 struct State {
     report: Report,
     progress: Option<ScrubProgress>,
-    /// A scrub is wanted now: by a person, or since damage was found.
+    /// A scrub is wanted now: it was requested, or damage was found.
     wanted: bool,
 }
 
-/// See the module.
+/// See the documentation of the module.
 #[derive(Debug)]
 pub(super) struct Integrity {
     folder: PathBuf,
     state: Mutex<State>,
     last_commit: OnceLock<(File, [u8; 16])>,
-    /// What it holds.
+    /// The content.
     acknowledged: Mutex<Acknowledged>,
 }
 
-/// What was acknowledged last. Rows that belong to no numbered commit, such as those of people,
+/// The last acknowledged write. Rows that belong to no numbered commit, such as those of users,
 /// have only the second number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Acknowledged {
@@ -121,13 +121,13 @@ pub(super) struct Acknowledged {
 }
 
 impl Integrity {
-    /// Reads what was kept beside a store.
+    /// Reads the record of a store.
     pub(super) fn open(folder: &Path) -> Integrity {
         let read = std::fs::read(folder.join(REPORT))
             .ok()
             .and_then(|text| serde_json::from_slice(&text).ok());
         let report: Report = read.unwrap_or_default();
-        // What was damaged before is looked at again at once.
+        // Known damage is checked again at once.
         let state = State {
             wanted: !report.damage.is_empty(),
             report,
@@ -145,7 +145,7 @@ impl Integrity {
         self.state.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Keeps the report beside the store. A disk that takes no file is no reason to serve nobody.
+    /// Writes the record. If the disk takes no file, the server goes on.
     fn save(&self, state: &State) {
         let (path, new) = (
             self.folder.join(REPORT),
@@ -160,7 +160,7 @@ impl Integrity {
         }
     }
 
-    /// Remembers damage; the same is remembered once.
+    /// Records damage; the same damage is recorded once.
     pub(super) fn record(&self, found_by: FoundBy, what: &str) {
         let mut state = self.state();
         if state.report.damage.iter().any(|d| d.what == what)
@@ -181,7 +181,7 @@ impl Integrity {
         self.state().report.damage.clone()
     }
 
-    /// Gives damage that is new its time, and returns it.
+    /// Sets the time of new damage, and returns all damage.
     pub(super) fn date(&self, now: Time) -> Vec<Damage> {
         let mut state = self.state();
         if state.report.damage.iter().all(|d| d.at.is_some()) {
@@ -198,14 +198,14 @@ impl Integrity {
         new
     }
 
-    /// Forgets that commits are missing: a person has seen it.
+    /// Forgets that commits are missing, after a person has accepted it.
     pub(super) fn accept(&self) {
         let mut state = self.state();
         state.report.damage.retain(|d| d.found_by != FoundBy::Start);
         self.save(&state);
     }
 
-    /// Forgets everything: the store is new, and what is there is of another one.
+    /// Forgets everything: the store is new, and the file is of another one.
     pub(super) fn forget(&self) {
         *self.state() = State::default();
         let _ = std::fs::remove_file(self.folder.join(REPORT));
@@ -229,7 +229,7 @@ impl Integrity {
         (state.progress, state.report.scrub)
     }
 
-    /// A scrub begins; returns the damage that it may show to be mended.
+    /// Begins a scrub; returns the damage that it may show to be repaired.
     pub(super) fn scrub_began(&self, progress: ScrubProgress) -> Vec<Damage> {
         let mut state = self.state();
         (state.progress, state.wanted) = (Some(progress), false);
@@ -246,8 +246,8 @@ impl Integrity {
         self.state().progress = Some(progress);
     }
 
-    /// A scrub ends: with a report where it read everything. Damage from before it is mended where
-    /// it found none.
+    /// Ends a scrub, with a report if it read everything. Damage from before it counts as repaired
+    /// if it found none.
     pub(super) fn scrub_ended(&self, report: Option<ScrubReport>, before: &[Damage]) {
         let mut state = self.state();
         state.progress = None;
@@ -262,8 +262,8 @@ impl Integrity {
         self.save(&state);
     }
 
-    /// What a store with this identity has acknowledged last; noughts where it is not known. From
-    /// now on [`Integrity::acknowledge`] keeps it.
+    /// What a store with this identity has acknowledged last; zeros if unknown. From now on
+    /// [`Integrity::acknowledge`] records it.
     pub(super) fn acknowledged(&self, id: [u8; 16]) -> Acknowledged {
         let path = self.folder.join(LAST_COMMIT);
         let Ok(file) = OpenOptions::new()
@@ -294,14 +294,14 @@ impl Integrity {
         found
     }
 
-    /// What was acknowledged and is missing is on record: from now on what is there counts.
+    /// The missing commits are recorded: from now on the present state counts.
     pub(super) fn start_from(&self, commit: u64, sequence: u64) {
         *self.acknowledged.lock().unwrap_or_else(|e| e.into_inner()) = Acknowledged::default();
         self.acknowledge(Some(commit), sequence);
     }
 
-    /// Keeps the numbers of what is on disk. They are not synced: they are of use after damage, not
-    /// after a power loss, and never ahead of what was written.
+    /// Records the numbers of what is on disk. The file is not synced: it serves after damage and
+    /// not after a power loss, and it is never ahead of what was written.
     pub(super) fn acknowledge(&self, commit: Option<u64>, sequence: u64) {
         if let Some((file, id)) = self.last_commit.get() {
             let mut last = self.acknowledged.lock().unwrap_or_else(|e| e.into_inner());

@@ -1,4 +1,4 @@
-//! The journal: commits by number, and how it is kept from growing.
+//! The journal: commits by number, and how old ones are removed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -6,7 +6,7 @@ use super::{Batch, Result, Store, schema};
 use crate::model::{Entry, Event, Serial, SourceId, Subject, Time, Verdict};
 use schema::{Commit, FeedNote};
 
-/// What a start has to do after an image: the subjects to look at again, or everything.
+/// What a start has to read after an image: some subjects, or everything.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Since {
     /// These subjects changed.
@@ -15,26 +15,26 @@ pub enum Since {
     Everything,
 }
 
-/// Subjects that changed, and where they stood before.
+/// Subjects that changed, and their verdicts before.
 pub type Past = HashMap<Subject, Verdict>;
 
-/// Where a commit left a subject, and the commits that changed it since.
+/// The verdict of a subject after a commit, and the commits that changed it since.
 pub type Later = (Verdict, Vec<u64>);
 
 /// The same by the subjects' keys.
 pub type LaterByKey = HashMap<Vec<u8>, Later>;
 
-/// A large import: its commit, and its source where that is known.
+/// A large import: its commit, and its source if known.
 pub type Bulk = (u64, Option<SourceId>);
 
-/// How many rows of the journal go at one time.
+/// How many rows of the journal are removed at a time.
 const TRIM_ROWS: usize = 100_000;
 
 impl Store {
-    /// Where the subjects stood, when a zone had serial `from`, that changed up to commit `last`;
-    /// `None` where the journal does not know: it does not reach back so far, no commit gave the
-    /// zone exactly that serial, there is a barrier for the zone on the way, or more than `limit`
-    /// subjects changed.
+    /// The subjects that changed between the zone's serial `from` and commit `last`, with their
+    /// verdicts at that serial. `None` if the journal cannot tell: it does not reach back so far,
+    /// no commit gave the zone exactly that serial, there is a barrier for the zone in between, or
+    /// more than `limit` subjects changed.
     pub fn past(
         &self,
         origin: &str,
@@ -63,7 +63,7 @@ impl Store {
     }
 
     /// Adds to `past` the subjects that changed after commit `seq` up to `last`, unless they are in
-    /// it. False where there is a barrier for the zone.
+    /// it. Returns false if there is a barrier for the zone.
     pub fn before(&self, origin: &str, seq: u64, last: u64, past: &mut Past) -> Result<bool> {
         let (mut next, mut barred) = (seq + 1, false);
         self.rows(schema::JOURNAL, &next.to_be_bytes(), &mut |k, v| {
@@ -88,9 +88,9 @@ impl Store {
         Ok(!barred && next > last)
     }
 
-    /// Of the subjects of a commit that changed after it: where it left each, and the commits that
-    /// changed it, in order. And the large imports after it, whose subjects are too many to list,
-    /// with their sources where they are known.
+    /// For the subjects of a commit that changed after it: the verdict after the commit, and the
+    /// commits that changed it, in order. Also the large imports after it, whose subjects are too
+    /// many to list, with their sources if known.
     pub fn later(&self, seq: u64, commit: &Commit) -> Result<(LaterByKey, Vec<Bulk>)> {
         let asked: HashSet<&[u8]> = commit.before.iter().map(|(key, _)| &key[..]).collect();
         let (mut out, mut bulks) = (HashMap::<Vec<u8>, Later>::new(), Vec::new());
@@ -115,7 +115,7 @@ impl Store {
         Ok((out, bulks?))
     }
 
-    /// The source of a large import, by its commit; none where an older version made it.
+    /// The source of a large import, by its commit; `None` if an older version made it.
     pub fn bulk_source(&self, seq: u64) -> Result<Option<SourceId>> {
         let row = self.get(schema::META, &schema::bulk_key(seq))?;
         row.map(|v| {
@@ -126,7 +126,7 @@ impl Store {
         .transpose()
     }
 
-    /// The notes of a commit's rows as they stood before it.
+    /// The notes of a commit's rows before it.
     pub fn notes_before(&self, seq: u64) -> Result<Vec<FeedNote>> {
         let row = self.get(schema::META, &schema::notes_key(seq))?;
         row.map_or(Ok(Vec::new()), |r| {
@@ -134,7 +134,7 @@ impl Store {
         })
     }
 
-    /// What a commit did to a subject, in order.
+    /// The events of a commit for a subject, in order.
     pub fn events_at(&self, seq: u64, at: Time, subject: &Subject) -> Result<Vec<Event>> {
         let mut out = Vec::new();
         let whole = [
@@ -159,7 +159,7 @@ impl Store {
     }
 
     /// The subjects of which a source's entries have changed after commit `seq`, and the commits
-    /// that changed them. Between it and now there must be no large import of the source.
+    /// that changed them. Between `seq` and now there must be no large import of the source.
     pub fn rows_changed_since(
         &self,
         seq: u64,
@@ -202,7 +202,7 @@ impl Store {
         Ok(out)
     }
 
-    /// Visits the commits that the journal has, from `seq` on, until `f` says false.
+    /// Visits the commits of the journal from `seq` on, until `f` returns false.
     pub fn commits(&self, seq: u64, f: &mut dyn FnMut(u64, Commit) -> Result<bool>) -> Result<()> {
         self.rows(schema::JOURNAL, &seq.to_be_bytes(), &mut |k, v| {
             let at = k
@@ -279,14 +279,14 @@ impl Store {
         Ok(Since::Subjects(out))
     }
 
-    /// Bytes ever written to the journal: what the next row counts on from.
+    /// Bytes ever written to the journal; the next row counts on from here.
     pub fn journal_bytes(&self) -> Result<u64> {
         let seq = self.seq()?;
         Ok(self.commit_row(seq)?.map_or(0, |c| c.bytes))
     }
 
-    /// The rows of old commits and of old feeds' events that may go now, as a batch; `None` where
-    /// there are none. Commits behind `imaged` stay: a start needs them.
+    /// The rows of old commits and of old feed events that can be removed now, as a batch; `None`
+    /// if there are none. Commits after `imaged` stay, because a start needs them.
     pub fn trim(&self, now: Time, imaged: u64) -> Result<Option<Batch>> {
         let (age, size) = (self.settings.journal_age.0, self.settings.journal_size);
         let total = self.journal_bytes()?;

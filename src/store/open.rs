@@ -13,8 +13,8 @@ use super::{
 };
 use crate::model::{Reasons, SourceId, Sources, reason::Names};
 
-/// The log is cut by a flush when it grows past this many bytes: what a start after a crash has to
-/// replay.
+/// The write-ahead log is flushed when it grows past this many bytes: a start after a crash has to
+/// replay it.
 const MAX_LOG: u64 = 16 << 20;
 /// Memory for blocks read from files, in bytes; index and filter blocks are in it too.
 const BLOCK_CACHE: usize = 24 << 20;
@@ -24,8 +24,8 @@ const WRITE_BUFFER: usize = 4 << 20;
 pub(super) fn family_options(cache: &Cache) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_bloom_filter(10.0, false);
-    // A feed of millions has a filter of megabytes: in pieces, so that a look-up reads a page of it
-    // and not the whole.
+    // A feed of millions has a filter of megabytes: it is partitioned, so that a look-up reads one
+    // page of it.
     table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
     table.set_partition_filters(true);
     table.set_metadata_block_size(4096);
@@ -40,14 +40,14 @@ pub(super) fn family_options(cache: &Cache) -> Options {
     o
 }
 
-/// Opens the database, and tells why the end of its write-ahead log was cut, where it was. First
-/// the log has to be whole to its last byte. If it is not, everything before the first damaged
-/// record is taken: after a power loss that is a record that was being written, and was never
-/// acknowledged. Whether an acknowledged one is missing, the ledger finds out.
+/// Opens the database, and returns why the end of its write-ahead log was cut, if it was. First the
+/// log has to be whole to its last byte. If it is not, everything before the first damaged record
+/// is used: after a power loss that record was being written, and was never acknowledged. The
+/// ledger finds out whether an acknowledged one is missing.
 fn open_db(settings: &Settings) -> Result<(DB, Option<String>)> {
     match open_with(settings, DBRecoveryMode::AbsoluteConsistency) {
         Err(StoreError::Damaged(why)) if settings.path.join("CURRENT").exists() => {
-            // What else is damaged, such as a table, is so in either mode.
+            // Other damage, such as a damaged table, is an error in either mode.
             open_with(settings, DBRecoveryMode::PointInTime).map(|db| (db, Some(why)))
         }
         opened => opened.map(|db| (db, None)),
@@ -63,7 +63,7 @@ fn open_with(settings: &Settings, recovery: DBRecoveryMode) -> Result<DB> {
     let mut o = family_options(&cache);
     let fresh = is_fresh(&settings.path)?;
     o.create_if_missing(fresh);
-    // Families that came with a later version: an upgrade fills them.
+    // Families of a later version: an upgrade fills them.
     o.create_missing_column_families(true);
     o.set_max_total_wal_size(MAX_LOG);
     o.set_wal_recovery_mode(recovery);
@@ -73,15 +73,14 @@ fn open_with(settings: &Settings, recovery: DBRecoveryMode) -> Result<DB> {
     o.set_max_background_jobs(2);
     o.set_avoid_unnecessary_blocking_io(true);
     if let Ok(mut env) = Env::new() {
-        // Answering comes first: flushes and compactions take what is left.
+        // Answering comes first: flushes and compactions use the remaining time.
         env.lower_thread_pool_cpu_priority();
         env.lower_high_priority_thread_pool_cpu_priority();
         o.set_env(&env);
     }
     let families = schema::FAMILIES.map(|f| ColumnFamilyDescriptor::new(f, family_options(&cache)));
     DB::open_cf_descriptors(&o, &settings.path, families).map_err(|e| match e.to_string() {
-        // What RocksDB says of its lock file; "block", a path or a damaged file must not be taken
-        // for it.
+        // RocksDB's message about its lock file; "block", a path or a damaged file must not match.
         text if text.contains("While lock file")
             || text.contains("lock hold by current process") =>
         {
@@ -94,8 +93,8 @@ fn open_with(settings: &Settings, recovery: DBRecoveryMode) -> Result<DB> {
     })
 }
 
-/// Whether a folder has no database yet. One that has lost its first file is damaged, and never a
-/// new one.
+/// Whether a folder has no database yet. One that has lost its first file is damaged, and not a new
+/// one.
 fn is_fresh(path: &std::path::Path) -> Result<bool> {
     if path.join("CURRENT").exists() {
         return Ok(false);
@@ -113,10 +112,10 @@ fn is_fresh(path: &std::path::Path) -> Result<bool> {
     Ok(true)
 }
 
-/// The most tables that a store keeps open, where the system gives so many files.
+/// The most tables that a store keeps open, if the system allows so many files.
 pub const MAX_OPEN_TABLES: u16 = 256;
 
-/// 16 bytes that no other store has.
+/// 16 random bytes, the identity of a store.
 fn new_id() -> Result<[u8; 16]> {
     use std::io::Read;
     let mut id = [0; 16];
@@ -126,7 +125,7 @@ fn new_id() -> Result<[u8; 16]> {
 }
 
 impl Store {
-    /// Opens a store, and makes it where there is none. An older version is upgraded, a newer one
+    /// Opens a store, and creates it if there is none. An older version is upgraded, a newer one
     /// refused.
     pub fn open(settings: Settings) -> Result<Store> {
         super::private::restrict_dir(&settings.path)
@@ -166,9 +165,9 @@ impl Store {
         Ok(store)
     }
 
-    /// Gives a store that was copied an identity of its own, so that servers which follow each
-    /// other tell the two apart. Zones get new serials at the next start, since every row of them
-    /// has the identity.
+    /// Gives a copied store an identity of its own, so that servers which follow each other can
+    /// tell the two apart. Zones get new serials at the next start, because every row of them has
+    /// the identity.
     pub fn renew_identity(&mut self) -> Result<()> {
         let id = new_id()?;
         let mut batch = Batch::default();
@@ -230,7 +229,7 @@ impl Store {
         Ok(())
     }
 
-    /// Drops what an import staged and nothing made true, and generations and copies that were
+    /// Removes what an import staged and no commit named, and generations and copies that were
     /// replaced.
     fn drop_stages(&self) -> Result<()> {
         self.drop_stale(schema::FEEDS, |r, n| {
@@ -243,7 +242,7 @@ impl Store {
         Ok(())
     }
 
-    /// Drops all rows under a source and a number, but those whose number counts.
+    /// Removes all rows under a source and a number, except those whose number counts.
     fn drop_stale(
         &self,
         family: &'static str,
@@ -270,7 +269,7 @@ impl Store {
             .try_for_each(|prefix| self.drop_rows(family, prefix))
     }
 
-    /// Removes the rows of a generation that never became true, or is no longer true.
+    /// Removes the rows of a generation that no commit names.
     pub fn drop_generation(&self, source: SourceId, generation: u32) -> Result<()> {
         self.drop_rows(schema::FEEDS, &schema::feed_prefix(source, generation))
     }
@@ -284,7 +283,7 @@ impl Store {
         self.commit(batch)
     }
 
-    /// Closes and opens the database again: the way out of an error that RocksDB holds on to.
+    /// Closes and opens the database again: the only way out of an error that RocksDB keeps.
     pub fn reopen(&self) -> Result<()> {
         let mut slot = self.db.write().unwrap_or_else(|e| e.into_inner());
         *slot = None;

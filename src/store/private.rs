@@ -1,5 +1,5 @@
-//! Directories and files that nobody but their owner may read: the store, the journal and the
-//! removal log in it, keys, backups.
+//! Directories and files that only their owner may read: the store, the journal and the removal log
+//! in it, keys, backups.
 
 use std::{
     fs::{self, DirBuilder, Permissions},
@@ -11,15 +11,13 @@ use std::{
 /// The mode bits of a group and of others.
 const NOT_OWNER: u32 = 0o077;
 
-/// Creates a directory, and those above it that are missing, for their owner alone (0700), whatever
-/// the umask.
+/// Creates a directory, and its missing parents, for their owner alone (0700), whatever the umask.
 pub fn create_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Creates a directory or takes one that is there, and takes group and others every right to it
-/// (0700) and to the files in it (0600). What belongs to another user is left as it is: `check`
-/// warns of it.
+/// Creates a directory or uses an existing one, and makes it (0700) and the files in it (0600)
+/// private. Files of another user stay as they are: `check` warns of them.
 pub fn restrict_dir(path: &Path) -> io::Result<()> {
     create_dir(path)?;
     restrict(path, 0o700);
@@ -31,7 +29,7 @@ pub fn restrict_dir(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes group and others every right to a file (0600), where it is ours.
+/// Makes a file private (0600) if it belongs to this user.
 pub fn restrict_file(path: &Path) {
     restrict(path, 0o600);
 }
@@ -42,8 +40,8 @@ fn restrict(path: &Path, mode: u32) {
     }
 }
 
-/// Why others than its owner can read a file or directory, and what to do; `None` where nobody can,
-/// or nothing is there.
+/// Why users other than its owner can read a file or directory, and what to do; `None` if none can,
+/// or if it does not exist.
 pub fn readable_by_others(path: &Path) -> Option<String> {
     let meta = fs::metadata(path).ok()?;
     let mode = meta.mode() & 0o7777;

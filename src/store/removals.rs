@@ -1,9 +1,9 @@
-//! What the store knows of the log of removals.
+//! What the store knows of the removal log.
 
 use super::{Result, Store, schema};
 
 impl Store {
-    /// The number of the last line of the log of removals that this store knows; 0 for none.
+    /// The number of the last line of the removal log that this store knows; 0 for none.
     pub fn removals(&self) -> Result<u64> {
         match self.get(schema::META, b"removals")? {
             None => Ok(0),
@@ -14,7 +14,7 @@ impl Store {
         }
     }
 
-    /// The checksum of that line; none where an older version wrote it.
+    /// The checksum of that line; `None` if an older version wrote it.
     pub fn removals_sum(&self) -> Result<Option<u32>> {
         let row = self.get(schema::META, schema::REMOVALS_SUM)?;
         row.map(|v| {
@@ -25,7 +25,7 @@ impl Store {
         .transpose()
     }
 
-    /// What the log of removals has lost, until a backup knows it.
+    /// What the removal log has lost, until a backup knows about it.
     pub fn removals_gap(&self) -> Result<Option<schema::RemovalGap>> {
         let row = self.get(schema::META, schema::REMOVALS_GAP)?;
         row.map(|r| {

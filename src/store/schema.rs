@@ -1,20 +1,20 @@
-//! What lies where on disk: column families, keys, and values that carry a version.
+//! What is where on disk: column families, keys, and values that carry a version.
 //!
 //! | family | key | value |
 //! | --- | --- | --- |
-//! | `verdicts` | subject | the entries, holds and exemption that are decided one by one |
+//! | `verdicts` | subject | entries, holds and exemption that are decided one by one |
 //! | `feeds` | source, generation, subject | a feed's entries; only the generation that the source's record names counts |
-//! | `events` | subject, sequence, place | an event, kept for good |
+//! | `events` | subject, sequence, place | an event, kept for ever |
 //! | `churn` | ten days, subject, sequence, place | an event of a feed, kept for a configured time |
 //! | `records` | source, copy, a record of a followed zone | nothing; only the copy that the source's record names counts |
-//! | `due` | time, subject | nothing: when something of the subject next ends by itself |
-//! | `holds` | source, subject | nothing: which of a source's subjects are held down |
-//! | `people` | kind, name | people and tokens, and what else is kept by name |
-//! | `audit` | a number | who wrote what, from where and why; kept for good |
-//! | `outbox` | webhook, commit | a message on its way |
+//! | `due` | time, subject | nothing: the next time at which something of the subject ends |
+//! | `holds` | source, subject | nothing: the subjects that have a hold of the source |
+//! | `people` | kind, name | users and tokens, and other values that have a name |
+//! | `audit` | a number | an audit record, kept for ever |
+//! | `outbox` | webhook, commit | a message that waits for delivery |
 //! | `probes` | letter, host or number | relay tests: jobs, hosts, tokens, proofs, in JSON (`ledger::desk`) |
-//! | `once` | day, key | the receipt of a request that must not be done twice; kept for a day or two |
-//! | `journal` | sequence | a commit: what it touched, as that stood before |
+//! | `once` | day, key | the receipt of an idempotent request, kept for a day or two |
+//! | `journal` | sequence | a commit: its subjects and their verdicts before |
 //! | `meta` | a name | version, identity, vocabulary, serials, the last accepted list of each source |
 //!
 //! Numbers in keys are big-endian, so that they sort.
@@ -63,7 +63,7 @@ pub const OUTBOX: &str = "outbox";
 /// See the table above.
 pub const PROBES: &str = "probes";
 
-/// The span of one bucket of churn: dropping what is old drops whole buckets.
+/// The span of one bucket of feed events: old ones are removed by whole buckets.
 pub const BUCKET: u64 = 10 * 86_400;
 
 /// The form of every value below: this byte, then postcard.
@@ -71,11 +71,11 @@ const FORM: u8 = 1;
 
 /// Writes a value with its version.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    // Postcard into a growing vector has no way to fail for the plain types of this file.
+    // Postcard cannot fail for the plain types of this file when it writes into a vector.
     postcard::to_extend(value, vec![FORM]).unwrap_or_default()
 }
 
-/// Reads a value back; `None` for what this version can not read.
+/// Reads a value; `None` if this version cannot read it.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let (form, rest) = bytes.split_first()?;
     if *form != FORM {
@@ -87,11 +87,11 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     }
 }
 
-/// The stored part of a verdict: what is decided subject by subject. Feeds' entries live in their
+/// The stored part of a verdict: what is decided subject by subject. Entries of feeds are in their
 /// own family.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Own {
-    /// Entries of sources that are no feeds.
+    /// Entries of sources that are not feeds.
     pub entries: Vec<Entry>,
     /// The exemption.
     pub exempt: Option<Exempt>,
@@ -100,7 +100,7 @@ pub struct Own {
 }
 
 impl Own {
-    /// The stored part of a verdict, if there is any.
+    /// The stored part of a verdict; `None` if it is empty.
     pub fn of(v: &Verdict) -> Option<Own> {
         let entries = v
             .entries
@@ -120,23 +120,23 @@ impl Own {
 /// One entry of a feed's row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FeedEntry {
-    /// Why.
+    /// The reason.
     pub reason: ReasonId,
-    /// An exception from the feed's wider listing.
+    /// An exclusion from the feed's wider listing.
     pub hole: bool,
-    /// Only while it is staged: an exception that yields to a listing of the very same subject, and
-    /// that goes where nothing wider is listed.
+    /// Only while it is staged: an exclusion that yields to a listing of the same subject, and that
+    /// is dropped where nothing wider is listed.
     pub weak: bool,
     /// Since when the feed has it.
     pub since: Time,
-    /// Its own text, and how it came here.
+    /// Its own text, and its path.
     pub text: EntryText,
-    /// What the list says about the entry, for operators; never published.
+    /// The list's note about the entry, for operators; never published.
     pub note: Option<Box<str>>,
 }
 
 impl FeedEntry {
-    /// Whether both say the same to the public: all but the note and the time.
+    /// Whether both publish the same: all but the note and the time.
     pub fn publishes_as(&self, other: &FeedEntry) -> bool {
         (self.reason, self.hole, &self.text) == (other.reason, other.hole, &other.text)
     }
@@ -152,7 +152,7 @@ const HAS_PATH: u8 = 1 << 4;
 /// The longest note of an entry, in bytes; the rest is cut off.
 pub const MAX_NOTE_BYTES: usize = 255;
 
-/// Writes a feed's row: this version's byte, then for each entry reason, flags, since, path, text,
+/// Writes a feed's row: the version byte, then for each entry reason, flags, since, path, text,
 /// note.
 pub fn write_feed(entries: &[FeedEntry], out: &mut Vec<u8>) {
     out.push(FORM);
@@ -180,7 +180,7 @@ pub(super) fn write_single(
     write_entry(head, text, path, note, out);
 }
 
-/// Reason, whether it is an exception, whether it is a weak one, since when.
+/// Reason, whether it is an exclusion, whether it is a weak one, since when.
 pub(super) type EntryHead = (ReasonId, bool, bool, Time);
 
 fn write_entry(
@@ -269,7 +269,7 @@ pub fn read_feed(bytes: &[u8]) -> Option<Vec<FeedEntry>> {
 }
 
 impl FeedEntry {
-    /// As an entry of a verdict.
+    /// The row as an entry of a verdict.
     pub fn entry(self, source: SourceId) -> Entry {
         Entry {
             reason: self.reason,
@@ -282,61 +282,61 @@ impl FeedEntry {
     }
 }
 
-/// What a store knows of a source.
+/// The record of a source.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRecord {
     /// Its name.
     pub name: String,
-    /// Whether a feed replaces it as a whole.
+    /// Whether it is a feed, which imports replace as a whole.
     pub feed: bool,
-    /// The generation of its rows that counts; 0 for none.
+    /// The current generation of its rows; 0 for none.
     pub generation: u32,
     /// The next generation to stage.
     pub next: u32,
-    /// Generations that were staged and never became true; their events do not count.
+    /// Generations that were staged and never named by a commit; their events do not count.
     pub dead: Vec<u32>,
     /// When it was last imported.
     pub refreshed: Time,
-    /// When its whole life ends unless it is imported again.
+    /// When its lifetime ends unless it is imported again.
     pub expires: Option<Time>,
-    /// The reasons it has listed anything for: of addresses, of domains.
+    /// The reasons that it has ever listed: of addresses, and of domains.
     pub masks: [Mask; 2],
-    /// When its whole life ended without an event for each subject, since there were too many.
+    /// When its lifetime ended without an event for each subject, because there were too many.
     pub ends: Vec<Time>,
-    /// The zone that its rows were made from, where they were.
+    /// The zone from which its rows were made, if any.
     pub followed: Option<Followed>,
-    /// What a large import replaced, so that it can be undone until the next import.
+    /// The rows that a large import replaced, so that it can be undone until the next import.
     pub kept: Option<Kept>,
 }
 
 /// Rows that a large import has replaced.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
-    /// The commit that did.
+    /// The commit of that import.
     pub commit: u64,
-    /// The generation of the rows; 0 where there were none.
+    /// The generation of the rows; 0 if there were none.
     pub generation: u32,
-    /// When the source's life would have ended.
+    /// When the source's lifetime would have ended.
     pub expires: Option<Time>,
 }
 
-/// A zone that a source follows: which version of it the source's rows say, and where its records
-/// are kept.
+/// A zone that a source follows: the version from which the source's rows were made, and where its
+/// records are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Followed {
     /// The zone's name.
     pub zone: String,
     /// Its version.
     pub serial: Serial,
-    /// What its SOA says, in seconds: refresh, retry, expire.
+    /// The timers of its SOA, in seconds: refresh, retry, expire.
     pub timers: [u32; 3],
-    /// Which copy of its records counts.
+    /// The current copy of its records.
     pub copy: u32,
-    /// A hash of how records become rows: with another one the rows are made anew.
+    /// A hash of the rules by which records become rows: with other rules the rows are made anew.
     pub mapping: u64,
 }
 
-/// What one list consisted of.
+/// The shape of one list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListShape {
     /// Entries that list IPv4 addresses.
@@ -347,7 +347,7 @@ pub struct ListShape {
     pub names: u64,
     /// Entries that list digests.
     pub digests: u64,
-    /// Entries that except something from a wider listing.
+    /// Entries that exclude something from a wider listing.
     pub exclusions: u64,
     /// Whether the list ended with a record about itself.
     pub final_record: bool,
@@ -365,10 +365,10 @@ impl ListShape {
     }
 }
 
-/// The last list of a source that was accepted: what the next one is compared with.
+/// The last accepted list of a source, with which the next one is compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptedList {
-    /// What it consisted of.
+    /// Its shape.
     pub shape: ListShape,
     /// For each hour of the last day with an accepted list: the hour since 1970 and the largest
     /// extent in it.
@@ -385,12 +385,12 @@ pub fn bulk_key(seq: u64) -> Vec<u8> {
     [b"bulk/", &seq.to_be_bytes()[..]].concat()
 }
 
-/// The key, in the family `meta`, of the notes of a commit's rows as they stood before it.
+/// The key, in the family `meta`, of the notes of a commit's rows before it.
 pub fn notes_key(seq: u64) -> Vec<u8> {
     [b"notes/", &seq.to_be_bytes()[..]].concat()
 }
 
-/// The note of an entry of a feed, as it stood before a commit: verdicts have none.
+/// The note of a feed's entry before a commit; before-images of verdicts have none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedNote {
     /// The subject's key.
@@ -403,18 +403,18 @@ pub struct FeedNote {
     pub note: Box<str>,
 }
 
-/// The key, in the family `meta`, of the checksum of the last line of the log of removals that the
+/// The key, in the family `meta`, of the checksum of the last line of the removal log that the
 /// store knows.
 pub const REMOVALS_SUM: &[u8] = b"removals-sum";
-/// The key, in the family `meta`, of what the log of removals has lost.
+/// The key, in the family `meta`, of what the removal log has lost.
 pub const REMOVALS_GAP: &[u8] = b"removals-gap";
 
-/// Lines that the log of removals has lost: a restore of an older copy cannot replay them.
+/// Lines that the removal log has lost: a restore of an older copy cannot replay them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemovalGap {
     /// The line with which the log began anew.
     pub line: u64,
-    /// When it did.
+    /// When the log began anew.
     pub at: Time,
     /// The first and last number of each run of missing lines.
     pub missing: Vec<(u64, u64)>,
@@ -422,66 +422,67 @@ pub struct RemovalGap {
     pub why: String,
 }
 
-/// How many ends of a source's life are remembered.
+/// How many ends of a source's lifetime are remembered.
 pub const MAX_ENDS: usize = 32;
 
-/// A zone's place in the store.
+/// The record of a zone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZoneRecord {
     /// The serial that was last handed out.
     pub serial: Serial,
-    /// The hash of what is rendered from configuration.
+    /// The hash of the configuration that is rendered.
     pub hash: u64,
 }
 
 /// A commit in the journal.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Commit {
-    /// When.
+    /// Its time.
     pub at: Time,
     /// Bytes of the journal up to and with this row, since the store was made.
     pub bytes: u64,
-    /// True: what happened is too much to list (a large import, a configuration): a transfer across
+    /// True if the change is too large to list (a large import, a configuration): a transfer across
     /// it is a full one.
     pub barrier: bool,
-    /// True: the tables can not be brought past it from the rows; a start behind it scans.
+    /// True if the tables cannot be brought past it from the rows; a start from before it scans the
+    /// store.
     pub bulk: bool,
-    /// The serials that moved: origin, from, to.
+    /// The serials that moved: origin, before, after.
     pub serials: Vec<(String, Serial, Serial)>,
-    /// Subjects' keys, and their verdicts before.
+    /// The subjects' keys, and their verdicts before.
     pub before: Vec<(Vec<u8>, Verdict)>,
 }
 
-/// A line of the audit log: one write.
+/// An audit record: one write.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
-    /// When.
+    /// The time.
     pub at: Time,
-    /// Who.
+    /// The author.
     pub who: String,
-    /// From where: an address, or the socket.
+    /// Where the request came from: an address, or the socket.
     pub from: String,
-    /// What was done, in one word.
+    /// The action, in one word.
     pub what: String,
-    /// To what: a subject, a name.
+    /// The object: a subject, a name.
     pub about: String,
-    /// More about it, such as a reason and source, or counts.
+    /// Details, such as reason and source, or counts.
     pub detail: String,
-    /// Why, in the author's words.
+    /// The author's note.
     pub why: Option<String>,
-    /// The commit that it was.
+    /// The commit.
     pub commit: Option<u64>,
-    /// The request that must not be done twice, of which this is the line; it has a row of its own.
+    /// The idempotent request that this record belongs to; it has a row of its own.
     #[serde(skip)]
     pub once: Option<crate::model::history::Once>,
 }
 
-/// What became of a request that must not be done twice.
+/// The outcome of an idempotent request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Made {
-    /// A hash of what was asked for.
+    /// A hash of the request.
     pub body: u64,
-    /// The commit that it was.
+    /// The commit that it made.
     pub commit: u64,
     /// The serials that moved: origin, serial.
     pub serials: Vec<(String, Serial)>,
@@ -489,13 +490,13 @@ pub struct Made {
     pub revision: u64,
 }
 
-/// The key of a request that must not be done twice, in the family of those.
+/// The key of an idempotent request, in the family of those.
 pub fn once_key(at: Time, key: &[u8; 16]) -> Vec<u8> {
     let day = (at.0 / DAY) as u32;
     [&day.to_be_bytes()[..], key].concat()
 }
 
-/// The key of the answer that such a request got.
+/// The key of the stored answer to such a request.
 pub fn answer_key(at: Time, key: &[u8; 16]) -> Vec<u8> {
     [&once_key(at, key)[..], &[1]].concat()
 }
@@ -503,7 +504,7 @@ pub fn answer_key(at: Time, key: &[u8; 16]) -> Vec<u8> {
 /// The span of one bucket of such requests.
 pub const DAY: u64 = 86_400;
 
-/// What tells a subject's verdict from what it was before and after.
+/// A revision distinguishes a subject's verdict from those before and after.
 pub fn revision(v: &Verdict) -> u64 {
     let digest = ring::digest::digest(&ring::digest::SHA256, &encode(v));
     digest
@@ -512,8 +513,7 @@ pub fn revision(v: &Verdict) -> u64 {
         .map_or(0, |b| u64::from_be_bytes(*b))
 }
 
-/// `source, generation` in front of a feed's rows, and `source, copy` in front of a followed zone's
-/// records.
+/// `source, generation` before a feed's rows, and `source, copy` before a followed zone's records.
 pub fn feed_prefix(source: SourceId, generation: u32) -> Vec<u8> {
     let mut key = Vec::with_capacity(26);
     key.extend(source.0.to_be_bytes());
@@ -521,7 +521,7 @@ pub fn feed_prefix(source: SourceId, generation: u32) -> Vec<u8> {
     key
 }
 
-/// The key in the family of singles of the commit that gave a zone a serial.
+/// The key, in the family `meta`, of the commit that gave a zone a serial.
 pub fn serial_key(origin: &str, serial: Serial) -> Vec<u8> {
     [
         b"serial/",
@@ -540,13 +540,13 @@ pub fn event_key(subject: &Subject, seq: u64, place: u32) -> Vec<u8> {
     key
 }
 
-/// The place of a sequence number in the keys of a large import's events: they are staged before
-/// their commit has a number, and count if their generation became true.
+/// Takes the place of a sequence number in the keys of a large import's events: they are staged
+/// before their commit has a number, and count if a commit named their generation.
 pub fn staged_seq(source: SourceId, generation: u32) -> u64 {
     1 << 63 | u64::from(source.0) << 32 | u64::from(generation)
 }
 
-/// How many bytes an event's key has behind the subject.
+/// How many bytes an event's key has after the subject.
 pub const EVENT_TAIL: usize = 12;
 
 /// The key of a feed's event.
@@ -570,7 +570,7 @@ pub fn hold_key(source: SourceId, subject: &Subject) -> Vec<u8> {
     key
 }
 
-/// The first key behind all that start with `prefix`.
+/// The first key after all keys that start with `prefix`.
 pub fn after(prefix: &[u8]) -> Vec<u8> {
     let mut out = prefix.to_vec();
     while let Some(last) = out.last_mut() {
@@ -583,12 +583,12 @@ pub fn after(prefix: &[u8]) -> Vec<u8> {
     vec![u8::MAX; 32]
 }
 
-/// An event as a stored value.
+/// An event in its stored form.
 pub fn event_value(event: &Event) -> Vec<u8> {
     encode(event)
 }
 
-/// Appends a feed's event, as [`event_value`] writes it, without making one.
+/// Appends a feed's event in the form of [`event_value`], without making an `Event`.
 pub fn write_event(at: Time, author: &str, what: &What, out: &mut Vec<u8>) {
     #[derive(Serialize)]
     struct Borrowed<'a> {

@@ -1,4 +1,4 @@
-//! The scrub: everything that is on disk is read once a day, at a bounded rate, with its checksums.
+//! The scrub: reads everything on disk at intervals, at a bounded rate, and verifies checksums.
 //!
 //! It reads a checkpoint, which is made of links to the store's files: blocks that a cache holds
 //! are read from disk too, no lock is held, and the store's own cache stays as it is.
@@ -15,13 +15,13 @@ use crate::model::Time;
 
 /// The folder of the checkpoint, inside the store's.
 const FOLDER: &str = "scrub";
-/// Bytes of rows that are read before it waits.
+/// Bytes of rows that are read between two waits.
 const SLICE: u64 = 256 << 10;
 
-/// Waits for a time; false where the scrub has to end.
+/// Waits for a time; returns false if the scrub has to end.
 pub type Wait<'a> = &'a mut dyn FnMut(Duration) -> bool;
 
-/// Read options that check every block, and leave the cache alone.
+/// Read options that verify every block and leave the cache alone.
 pub(super) fn checked() -> ReadOptions {
     let mut o = ReadOptions::default();
     o.set_verify_checksums(true);
@@ -30,8 +30,8 @@ pub(super) fn checked() -> ReadOptions {
     o
 }
 
-/// How a copy is opened to be read: with few open files, since the store's own and the listeners'
-/// have the rest.
+/// Options of a read-only copy: few open files, because the store's own and the listeners' use the
+/// rest.
 pub(super) fn copy_options() -> Options {
     let mut options = Options::default();
     options.set_max_open_files(20); // the least that RocksDB takes
@@ -39,17 +39,17 @@ pub(super) fn copy_options() -> Options {
 }
 
 impl Store {
-    /// Damage that was found and is not mended.
+    /// Damage that was found and is not repaired.
     pub fn damage(&self) -> Vec<Damage> {
         self.integrity.damage()
     }
 
-    /// Remembers damage that was found otherwise than by reading.
+    /// Records damage that was not found by reading.
     pub fn record_damage(&self, found_by: FoundBy, what: &str) {
         self.integrity.record(found_by, what);
     }
 
-    /// What was acknowledged and is missing is on record: from now on what is there counts.
+    /// The missing commits are recorded: from now on the present state counts.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -59,27 +59,27 @@ impl Store {
         Ok(())
     }
 
-    /// Gives damage that is new its time, and returns it.
+    /// Sets the time of new damage, and returns all damage.
     pub fn date_damage(&self, now: Time) -> Vec<Damage> {
         self.integrity.date(now)
     }
 
-    /// Forgets that commits are missing, after a person has seen it.
+    /// Forgets that commits are missing, after a person has accepted it.
     pub fn accept_missing_commits(&self) {
         self.integrity.accept();
     }
 
-    /// The scrub that is under way, and the last one that came to its end.
+    /// The running scrub, and the last complete one.
     pub fn scrubs(&self) -> (Option<ScrubProgress>, Option<ScrubReport>) {
         self.integrity.scrubs()
     }
 
-    /// Lets the next scrub begin at once.
+    /// Makes the next scrub begin at once.
     pub fn want_scrub(&self) {
         self.integrity.want_scrub();
     }
 
-    /// Whether a scrub is wanted at once: somebody asked for it, or damage was found.
+    /// Whether a scrub is wanted at once: it was requested, or damage was found.
     pub fn scrub_wanted(&self) -> bool {
         self.integrity.scrub_wanted()
     }
@@ -89,11 +89,11 @@ impl Store {
         self.integrity.scrub_due(now, self.settings.scrub_every)
     }
 
-    /// Reads every row of every family. Damage that was found before is mended where nothing is
-    /// found now. Returns the report; none where `wait` ended it.
+    /// Reads every row of every family. Damage that was found before and is not found now counts as
+    /// repaired. Returns the report; `None` if `wait` ended it.
     ///
     /// # Errors
-    /// It could not be done. Damage is not an error here: it is remembered.
+    /// It could not be done. Damage is not an error here: it is recorded.
     pub fn scrub(&self, now: &dyn Fn() -> Time, wait: Wait) -> Result<Option<ScrubReport>> {
         let progress = ScrubProgress {
             started: now(),
@@ -211,7 +211,7 @@ mod tests {
         let mut batch = Batch::default();
         batch.put(schema::META, b"seq".to_vec(), seq.to_be_bytes().to_vec());
         for i in 0..rows {
-            // What does not compress: the rate is that of rows.
+            // Data that does not compress: the rate is that of rows.
             let value: Vec<u8> = (0..100u32)
                 .map(|k| (i.wrapping_mul(2_654_435_761).rotate_left(k) >> 7) as u8)
                 .collect();
@@ -326,7 +326,7 @@ mod tests {
                 .is_err()
         );
         assert!(store.damage().iter().any(|d| d.found_by == FoundBy::Backup));
-        // A row that is whole and says nothing is damage too.
+        // A row that is whole and cannot be decoded is damage too.
         let mut batch = Batch::default();
         batch.put(schema::META, b"removals".to_vec(), vec![1, 2, 3]);
         store.commit(batch).unwrap();
@@ -429,7 +429,7 @@ mod tests {
         }
     }
 
-    /// People, tokens and the audit log are rows without a commit's number.
+    /// Users, tokens and audit records are rows without a commit's number.
     #[test]
     fn an_acknowledged_row_without_a_commit_that_is_missing_is_known() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
-//! An import before it is true: its lines sorted, compared with what the source has, and, if the
-//! difference is large, written as a new generation in files that RocksDB takes in whole. Nothing
-//! of it is seen until one small batch names it.
+//! An import before its commit: its lines sorted, compared with what the source has, and, if the
+//! difference is large, written as a new generation in files that RocksDB ingests. It is invisible
+//! until one small batch names it.
 
 use std::{
     cell::RefCell,
@@ -29,7 +29,7 @@ mod line;
 pub use difference::Difference;
 use line::{Line, read_line};
 
-/// Lines that are sorted in memory at a time; more are put aside in sorted files.
+/// Lines that are sorted in memory at a time; more are written to sorted files (runs).
 const RUN: usize = 1 << 20;
 /// A difference of at most this many subjects is committed row by row, with every before-image in
 /// the journal.
@@ -37,40 +37,40 @@ pub const SMALL: usize = 20_000;
 /// How many subjects of each kind a report shows.
 const SAMPLES: usize = 10;
 
-/// What a stage has to know beforehand.
+/// The settings of a stage.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
-    /// Whose lines come.
+    /// The source of the lines.
     pub source: SourceId,
-    /// How what is there is treated.
+    /// How present entries are treated.
     pub mode: Mode,
-    /// Exceptions may follow from values or from the order of names, so that prefixes have to be
-    /// remembered.
+    /// Whether exclusions may follow from values or from the order of names, so that prefixes have
+    /// to be remembered.
     pub exceptions: bool,
-    /// When.
+    /// The time of the import.
     pub now: Time,
-    /// How many subjects the store has: whether it is quicker to build the tables anew than to
-    /// change them.
+    /// How many subjects the store has: this decides whether building the tables anew is quicker
+    /// than changing them.
     pub known: usize,
 }
 
-/// How an import treats what the source already has.
+/// How an import treats the present entries of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Afterwards the source has what the file has.
+    /// Afterwards the source has what the list has.
     Replace,
-    /// What the file has is added.
+    /// The entries of the list are added.
     Add,
-    /// What the file has is taken away.
+    /// The entries of the list are removed.
     Remove,
-    /// Of some subjects the file has all that there is; the others stay. Only for those who know
-    /// which they are.
+    /// For some subjects the list is complete; the others stay. Only for callers who know which
+    /// subjects these are.
     #[serde(skip_deserializing)]
     Patch,
 }
 
-/// A changed row: what the source said of a subject, and what it says from now on.
+/// A changed row: the entries of the source for a subject before and after.
 #[derive(Debug, Clone)]
 pub struct Row {
     /// The subject.
@@ -84,7 +84,7 @@ pub struct Row {
 /// A staged import.
 #[derive(Debug)]
 pub struct Staged {
-    /// Whose.
+    /// The source.
     pub source: SourceId,
     /// The generation that it was compared with.
     pub base: u32,
@@ -93,11 +93,11 @@ pub struct Staged {
     /// What the source lists before and after; not counted for a patch, which does not see all
     /// rows.
     pub extents: Extents,
-    /// The reasons that change: of addresses, of domains.
+    /// The reasons that change: of addresses, and of domains.
     pub masks: [Mask; 2],
-    /// The rows that change, or the new generation in their place.
+    /// The rows that change, or the new generation that replaces them.
     pub rows: Rows,
-    /// The subjects of which something of the source is held down.
+    /// The subjects that have a hold of the source.
     pub holds: HashMap<Subject, Vec<Hold>>,
 }
 
@@ -106,8 +106,8 @@ pub struct Staged {
 pub enum Rows {
     /// Few enough to commit one by one.
     Small(Vec<Row>),
-    /// A whole generation in files; and the subjects that change, unless everything has to be built
-    /// anew anyway.
+    /// A whole generation in files; and the subjects that change, unless the tables have to be
+    /// built anew anyway.
     Large(u32, Option<Vec<Subject>>),
 }
 
@@ -116,13 +116,13 @@ pub struct Compared {
     staged: Staged,
     counter: ExtentCounter,
     changed: Changed,
-    /// The source has no rows, and the list is so long that it is compared while it is written.
+    /// The source has no rows and the list is long: it is compared while it is written.
     fresh: bool,
     dry: bool,
 }
 
 impl Compared {
-    /// What would change; nothing where the source has no rows and the list is long.
+    /// What would change; empty if the source has no rows and the list is long.
     pub fn difference(&self) -> &Difference {
         &self.staged.difference
     }
@@ -132,7 +132,7 @@ impl Compared {
         self.counter.extents()
     }
 
-    /// Counts a row; false where nothing changes.
+    /// Counts a row; returns false if nothing changes.
     fn note(&mut self, row: &Row) -> bool {
         self.counter.add(&row.subject, &row.old, &row.new);
         self.staged.note(row)
@@ -142,19 +142,19 @@ impl Compared {
 /// Lines in order, from memory or from a run.
 type Lines<'a> = Peekable<Box<dyn Iterator<Item = (Subject, FeedEntry)> + 'a>>;
 
-/// Gathers the lines of an import.
+/// Collects the lines of an import.
 pub struct Stage<'s> {
     store: &'s Store,
     terms: Terms,
     base: u32,
     lines: Vec<Line>,
     runs: Vec<PathBuf>,
-    /// Files that RocksDB has not taken in.
+    /// Files that RocksDB has not ingested.
     files: Vec<PathBuf>,
     total: usize,
-    /// What can cover something else: prefixes and domains with what is below them.
+    /// Subjects that can cover others: prefixes, and domains with what is below them.
     wide: HashSet<Subject>,
-    /// Of a patch: its subjects, in order.
+    /// The subjects of a patch, in order.
     touched: Vec<Subject>,
 }
 
@@ -163,12 +163,12 @@ fn io(e: impl std::fmt::Display) -> StoreError {
 }
 
 impl Store {
-    /// Where imports put sorted files aside.
+    /// The folder in which imports write runs.
     pub(super) fn stage_path(&self) -> PathBuf {
         self.path().join("stage")
     }
 
-    /// Starts an import for a source.
+    /// Starts a stage for an import.
     pub fn stage(&self, terms: Terms) -> Stage<'_> {
         let base = self
             .vocabulary()
@@ -219,8 +219,8 @@ impl Stage<'_> {
         self.total == 0
     }
 
-    /// Puts the lines in memory aside, sorted. Lines of the same subject stay in the order of the
-    /// file.
+    /// Writes the lines in memory to a run, sorted. Lines of the same subject stay in the order of
+    /// the file.
     fn spill(&mut self) -> Result<()> {
         std::fs::create_dir_all(self.store.stage_path()).map_err(io)?;
         let path = self.store.stage_path().join(format!(
@@ -229,7 +229,7 @@ impl Stage<'_> {
             self.runs.len()
         ));
         self.lines.sort_by(|a, b| a.subject.cmp(&b.subject));
-        self.runs.push(path.clone()); // first, so that it goes even if it can not be written whole
+        self.runs.push(path.clone()); // first, so that it goes even if it cannot be written whole
         let mut file = BufWriter::new(File::create(&path).map_err(io)?);
         let mut buf = Vec::new();
         for line in self.lines.drain(..) {
@@ -270,7 +270,7 @@ impl Stage<'_> {
         })
     }
 
-    /// Compares with what the source has; `dry` keeps no rows.
+    /// Compares the lines with what the source has; `dry` keeps no rows.
     pub fn compared(&mut self, dry: bool) -> Result<Compared> {
         self.lines.sort_by(|a, b| a.subject.cmp(&b.subject));
         let staged = Staged {
@@ -310,8 +310,8 @@ impl Stage<'_> {
         Ok(out)
     }
 
-    /// Makes what was compared ready to be committed. A large difference is written as a new
-    /// generation, numbered by `generation`; a dry run writes nothing.
+    /// Prepares the result for the commit. A large difference is written as a new generation,
+    /// numbered by `generation`; a dry run writes nothing.
     pub fn finish(
         mut self,
         mut compared: Compared,
@@ -415,11 +415,12 @@ impl Stage<'_> {
         }
     }
 
-    /// What the source says of a subject afterwards. What stays keeps its first day.
+    /// The entries of the source for a subject after the import. An entry that stays keeps its
+    /// first day.
     fn merge(&self, old: &[FeedEntry], file: Vec<FeedEntry>) -> Vec<FeedEntry> {
         let in_file = |e: &FeedEntry| file.iter().any(|f| f.reason == e.reason);
-        // Of what is taken away, a listing ends a listing and an exception an exception: nothing
-        // gets listed by it.
+        // Removing a listing ends a listing, and removing an exclusion ends an exclusion: this
+        // lists nothing.
         let the_same = |e: &FeedEntry| {
             file.iter()
                 .any(|f| (f.reason, f.hole) == (e.reason, e.hole))
@@ -446,8 +447,8 @@ impl Stage<'_> {
         new
     }
 
-    /// Writes the whole of what the source has afterwards, and the events of the difference, and
-    /// takes both files in.
+    /// Writes all that the source has afterwards, and the events of the difference, and ingests
+    /// both files.
     fn write_generation(&mut self, generation: u32, note: &mut dyn FnMut(&Row)) -> Result<()> {
         std::fs::create_dir_all(self.store.stage_path()).map_err(io)?;
         let Terms { source, now, .. } = self.terms;
@@ -520,7 +521,7 @@ impl Drop for Stage<'_> {
 }
 
 impl Row {
-    /// What happens to the subject.
+    /// The events of a subject.
     pub fn events(&self, source: SourceId) -> Vec<What> {
         let gone = self
             .old
@@ -551,7 +552,7 @@ impl Row {
 }
 
 impl Staged {
-    /// Counts a row; false where nothing changes.
+    /// Counts a row; returns false if nothing changes.
     fn note(&mut self, row: &Row) -> bool {
         let d = &mut self.difference;
         if let Some(holds) = self.holds.get(&row.subject)
@@ -594,7 +595,7 @@ impl Staged {
                 row.subject.to_string()
             });
         }
-        // A note that changes is not published.
+        // A note is not published, so its change moves no serial.
         let published =
             |e: &FeedEntry, others: &[FeedEntry]| !others.iter().any(|o| o.publishes_as(e));
         let changes = row
@@ -615,16 +616,16 @@ impl Staged {
     }
 }
 
-/// Whether a row only excepts its subject from wider listings.
+/// Whether a row only excludes its subject from wider listings.
 fn is_exclusion(row: &[FeedEntry]) -> bool {
     !row.is_empty() && row.iter().all(|e| e.hole)
 }
 
-/// The changes of an import, as far as they are wanted: both lists end where they get too long.
+/// The changes of an import, as far as they are needed: both lists end when they get too long.
 struct Changed {
     small: Option<Vec<Row>>,
     subjects: Option<Vec<Subject>>,
-    /// More subjects than this, and building the tables anew from the rows is as quick as changing
+    /// With more subjects than this, building the tables anew from the rows is as quick as changing
     /// them.
     limit: usize,
 }
@@ -642,15 +643,15 @@ impl Changed {
     }
 }
 
-/// Lines joined by subject: at most one entry for each reason, a hole before a listing, else the
-/// first.
+/// Joins lines by subject: at most one entry for each reason, an exclusion before a listing,
+/// otherwise the first.
 struct Groups<'a> {
     wide: &'a HashSet<Subject>,
-    /// Exceptions stay although the file itself has nothing wider: they are to be taken away, or of
-    /// a patch.
+    /// Exclusions stay even if the list has nothing wider: they are to be removed, or belong to a
+    /// patch.
     all: bool,
     sources: Vec<Lines<'a>>,
-    /// A run that could not be read to its end: what follows from it must not be believed.
+    /// A run that could not be read to its end: results that follow from it must not be used.
     broken: Rc<RefCell<Option<StoreError>>>,
 }
 
@@ -685,8 +686,8 @@ impl Groups<'_> {
     }
 }
 
-/// Of entries of the same subject and reason: an exception in the file, then a listing, then an
-/// exception that only follows from another value.
+/// Rank of entries of the same subject and reason: an exclusion in the list, then a listing, then
+/// an exclusion that only follows from another value.
 fn rank(e: &FeedEntry) -> u8 {
     match (e.hole, e.weak) {
         (true, false) => 2,

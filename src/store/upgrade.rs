@@ -1,12 +1,12 @@
-//! From every older version on disk to this one. A step for each version; stores of the older ones
-//! are kept as test fixtures.
+//! Upgrades from every older version on disk to the present one, one step for each version. Stores
+//! of the older versions are kept as test fixtures.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Batch, Result, Store, StoreError, damaged, schema};
 use crate::model::{Mask, Time};
 
-/// Brings a store of version `from` up to date, or says why it can not be used.
+/// Upgrades a store of version `from`, or returns why it cannot be used.
 pub fn run(store: &Store, from: u32) -> Result<()> {
     match from {
         schema::VERSION => Ok(()),
@@ -63,9 +63,9 @@ struct Source3 {
     followed: Option<schema::Followed>,
 }
 
-/// 1 to 2: sources know their reasons and the ends of their lives; commits in the journal know the
-/// serials before them. The journal is not carried over: a transfer across the upgrade is a full
-/// one.
+/// 1 to 2: sources know their reasons and the ends of their lifetimes; commits in the journal know
+/// the serials before them. The journal is not carried over, so a transfer across the upgrade is a
+/// full one.
 fn sources_with_masks(store: &Store) -> Result<()> {
     let old = store
         .get(schema::META, b"sources")?
@@ -79,7 +79,7 @@ fn sources_with_masks(store: &Store) -> Result<()> {
         dead: s.dead,
         refreshed: s.refreshed,
         expires: s.expires,
-        // What it has listed for is not known: its end will move the serials of all zones.
+        // Its reasons are not known, so its end will move the serials of all zones.
         masks: if s.generation > 0 {
             [Mask::MAX; 2]
         } else {
@@ -102,7 +102,7 @@ fn sources_with_masks(store: &Store) -> Result<()> {
     store.commit(batch)
 }
 
-/// 2 to 3: sources know the zone that they follow. None does yet.
+/// 2 to 3: sources know the zone that they follow. None follows one yet.
 fn sources_that_follow(store: &Store) -> Result<()> {
     let old = store
         .get(schema::META, b"sources")?
@@ -134,8 +134,8 @@ fn sources_that_follow(store: &Store) -> Result<()> {
     store.commit(batch)
 }
 
-/// 3 to 4: sources know the rows that their last import replaced. None does yet; all else that is
-/// new has families of its own.
+/// 3 to 4: sources know the rows that their last import replaced. None has any yet; other new data
+/// has families of its own.
 fn sources_that_keep(store: &Store) -> Result<()> {
     let old = store
         .get(schema::META, b"sources")?
@@ -179,7 +179,8 @@ fn relay_tests(store: &Store) -> Result<()> {
     store.commit(batch)
 }
 
-/// 5 to 6: rows of feeds may carry notes, and sources the shape of their last list. None does yet.
+/// 5 to 6: rows of feeds may have notes, and sources the shape of their last list. None has any
+/// yet.
 fn notes_of_entries(store: &Store) -> Result<()> {
     let mut batch = Batch::default();
     batch.put(

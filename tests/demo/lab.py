@@ -207,7 +207,7 @@ def rcpt(name):
 
 
 def own_exim():
-    """Exim runs itself again as its own user, who can not read everybody's folders: it gets a copy, with its libraries."""
+    """Exim runs itself again as its own user, who cannot read everybody's folders: it gets a copy, with its libraries."""
     if not os.path.exists(f"{tmp}/exim/exim4"):
         os.makedirs(f"{tmp}/exim")
         shutil.copy(f"{root}/usr/sbin/exim4", f"{tmp}/exim/exim4")

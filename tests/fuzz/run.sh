@@ -1,5 +1,5 @@
 #!/bin/sh
-# Every decoder under libFuzzer: RUNS executions each (ten million by default), without a finding. TARGETS names some of them.
+# Runs every decoder under libFuzzer, RUNS executions each (ten million by default). TARGETS names some of them.
 set -eu
 cd "$(dirname "$0")"
 runs=${RUNS:-10000000}

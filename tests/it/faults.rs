@@ -1,4 +1,4 @@
-//! Stores that can not be trusted or written, and commits of which nobody knows: never a wrong
+//! Stores that cannot be trusted or written, and commits of which nobody knows: never a wrong
 //! answer, never a loss.
 
 use std::{fs, process::Command, sync::atomic::Ordering, time::Duration};
@@ -171,7 +171,7 @@ fn a_store_that_lost_its_first_file_is_damaged_and_not_empty() {
 }
 
 /// A copy from an older day under a newer image: the listings are those of the copy, and the
-/// serials can not be mistaken for those that mirrors have seen.
+/// serials cannot be mistaken for those that mirrors have seen.
 #[test]
 fn an_older_copy_of_the_store_makes_the_serials_jump() {
     let f = Folder::new();

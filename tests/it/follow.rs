@@ -449,7 +449,7 @@ fn a_daemon_follows_goes_on_after_a_kill_and_ends_what_is_too_old() {
             .contains("allow this host")
     );
     assert_eq!(
-        f.log().matches("the feed can not be refreshed").count(),
+        f.log().matches("the feed cannot be refreshed").count(),
         1,
         "{}",
         f.log()

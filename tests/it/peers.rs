@@ -24,7 +24,7 @@ pub fn peers() -> PathBuf {
 }
 
 /// Strict resolvers and real mail servers see what is listed and what is not, by the recipes of
-/// README.md as they stand there.
+/// docs/mail-servers.md as they are printed.
 #[test]
 fn c_unbound_postfix_exim_spamassassin_and_rspamd_know_the_listed_from_the_clean() {
     let dir = tempfile::tempdir().unwrap();
@@ -45,7 +45,12 @@ fn c_unbound_postfix_exim_spamassassin_and_rspamd_know_the_listed_from_the_clean
         .arg(&script)
         .env("ORBSD", env!("CARGO_BIN_EXE_orbsd"))
         .env("PEERS", peers())
-        .env("README", std::env::current_dir().unwrap().join("README.md"))
+        .env(
+            "PAGE",
+            std::env::current_dir()
+                .unwrap()
+                .join("docs/mail-servers.md"),
+        )
         .current_dir(dir.path())
         .output()
         .unwrap();

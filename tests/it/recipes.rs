@@ -1,4 +1,4 @@
-//! The code blocks of README.md and docs/, as they are printed there.
+//! The code blocks of README.md, CONTRIBUTING.md and docs/ are run as they are printed.
 
 use std::{
     fs,
@@ -44,21 +44,28 @@ pub fn blocks(document: &str) -> Vec<Block> {
     out
 }
 
-/// The pages whose blocks are recipes.
-const PAGES: [&str; 8] = [
-    "README.md",
-    "docs/metrics.md",
-    "docs/proxies.md",
-    "docs/mirrors/README.md",
-    "docs/mirrors/bind.md",
-    "docs/mirrors/knot.md",
-    "docs/mirrors/nsd.md",
-    "docs/mirrors/powerdns.md",
-];
+/// The pages whose blocks are tested: all that people read but the changelog.
+fn pages() -> Vec<String> {
+    let mut out = vec!["README.md".to_string(), "CONTRIBUTING.md".to_string()];
+    let mut folders = vec!["docs".to_string()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let entry = entry.unwrap();
+            let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
+            match entry.file_type().unwrap().is_dir() {
+                true => folders.push(path),
+                false if path.ends_with(".md") => out.push(path),
+                false => {}
+            }
+        }
+    }
+    out.sort();
+    out
+}
 
-/// The blocks that no test here runs, by a text in them, and why. Other tests run those of the
-/// first group.
-const ELSEWHERE: [(&str, &str); 17] = [
+/// The blocks that no test in this file runs, by a text in them, and the reason. Other tests run
+/// those of the first group.
+const ELSEWHERE: [(&str, &str); 20] = [
     ("reject_rbl_client", "tests/mail.sh"),
     ("postscreen_dnsbl_sites", "tests/mail.sh"),
     ("deny dnslists", "tests/mail.sh"),
@@ -70,6 +77,9 @@ const ELSEWHERE: [(&str, &str); 17] = [
     ("scrape_configs", "tests/it/metrics.rs"),
     ("alert: OrbsdDown", "tests/it/metrics.rs"),
     ("unix socket (HTTP)", "a picture"),
+    ("nomination (evidence)", "a picture"),
+    ("composition ", "a picture"),
+    ("cargo test ", "commands that build"),
     ("tls: on", "Knot 3.4, which Debian 12 does not have"),
     (
         "catalog: consumer",
@@ -82,7 +92,7 @@ const ELSEWHERE: [(&str, &str); 17] = [
 ];
 
 fn all() -> Vec<Block> {
-    PAGES.iter().flat_map(|page| blocks(page)).collect()
+    pages().iter().flat_map(|page| blocks(page)).collect()
 }
 
 /// What this file does with a block.
@@ -90,6 +100,7 @@ fn all() -> Vec<Block> {
 enum Check {
     Configuration,
     Commands,
+    Session,
     NameServer,
     Elsewhere,
 }
@@ -99,6 +110,7 @@ fn check_of(b: &Block) -> Option<Check> {
         _ if ELSEWHERE.iter().any(|(part, _)| b.text.contains(part)) => Some(Check::Elsewhere),
         "toml" => Some(Check::Configuration),
         "sh" => Some(Check::Commands),
+        "console" => Some(Check::Session),
         _ if b.text.contains("tls-auth")
             || b.text.contains("include: ")
             || b.text.contains("tls orbsd {") =>
@@ -228,7 +240,7 @@ fn documented_configuration_is_accepted() {
         );
         checked += 1;
     }
-    assert!(checked >= 11, "{checked}");
+    assert!(checked >= 9, "{checked}");
 }
 
 /// Blocks for name servers, by the servers' own checkers, with the key that the page takes for
@@ -275,6 +287,95 @@ fn documented_name_server_configuration_is_accepted() {
         checked += 1;
     }
     assert!(checked >= 3, "{checked}");
+}
+
+/// The code spans of all pages and of the comments of the shipped configuration, with their pages.
+fn spans() -> Vec<(String, String)> {
+    let mut files = pages();
+    files.push("config.toml".into());
+    for zone in fs::read_dir("zones").unwrap() {
+        files.push(zone.unwrap().path().display().to_string());
+    }
+    let mut out = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let mut fenced = false;
+        for line in text.lines() {
+            if line.starts_with("```") {
+                fenced = !fenced;
+            } else if !fenced {
+                let odd = line.split('`').skip(1).step_by(2);
+                out.extend(odd.map(|span| (file.clone(), span.to_string())));
+            }
+        }
+    }
+    out
+}
+
+/// A command that a page names outside of a block exists: its words up to the first option or
+/// placeholder are accepted.
+#[test]
+fn commands_that_documents_mention_exist() {
+    let word =
+        |w: &&str| w.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') && !w.starts_with('-');
+    let mut commands: Vec<(Vec<String>, String)> = spans()
+        .into_iter()
+        .filter_map(|(page, span)| {
+            let rest = span.strip_prefix("orbsd ")?;
+            let words: Vec<String> = rest.split(' ').take_while(word).map(String::from).collect();
+            (!words.is_empty()).then_some((words, page))
+        })
+        .collect();
+    commands.sort();
+    commands.dedup_by(|a, b| a.0 == b.0);
+    assert!(commands.len() >= 30, "{commands:?}");
+    for (words, page) in commands {
+        let out = Command::new(env!("CARGO_BIN_EXE_orbsd"))
+            .args(&words)
+            .arg("--help")
+            .output()
+            .unwrap();
+        assert!(
+            out.status.success(),
+            "{page}: there is no `orbsd {}`: {}",
+            words.join(" "),
+            String::from_utf8_lossy(&out.stderr)
+        );
+    }
+}
+
+/// A key that a page names as `[table] key` is in the shipped configuration.
+#[test]
+fn keys_that_documents_mention_exist() {
+    let shipped = ["config.toml", "zones/relays.toml"].map(|f| fs::read_to_string(f).unwrap());
+    let mut checked = 0;
+    for (page, span) in spans() {
+        let Some((table, key)) = span.split_once("] ") else {
+            continue;
+        };
+        let key: String = key
+            .chars()
+            .take_while(|c| c.is_ascii_lowercase() || *c == '_')
+            .collect();
+        if !table.starts_with('[') || key.is_empty() {
+            continue;
+        }
+        let header = format!("{table}]");
+        let known = shipped.iter().any(|text| {
+            text.lines()
+                .map(|l| l.trim_start_matches("# "))
+                .skip_while(|l| !l.starts_with(&header))
+                .skip(1)
+                .take_while(|l| !l.starts_with('['))
+                .any(|l| l.split(" = ").next() == Some(key.as_str()))
+        });
+        assert!(
+            known,
+            "{page}: `{span}` is not in the shipped configuration"
+        );
+        checked += 1;
+    }
+    assert!(checked >= 20, "{checked}");
 }
 
 /// A folder with the shipped configuration on free ports, and its daemon.
@@ -329,8 +430,91 @@ case "$*" in *192.0.2.*) exit ;; esac
 echo "dig $("$DIG" +time=2 +tries=1 +short "$@" | tr '\n' ' ') $*" >> "$RAN"
 "#;
 
-/// The commands of README.md and docs/, on the shipped configuration: all are understood, and all
-/// that can succeed do.
+/// Whether lines are as a page shows them: `…` stands for any text in a line, and alone on a line
+/// for any number of lines.
+fn is_shown(page: &[&str], lines: &[&str]) -> bool {
+    let fits = |shown: &str, line: &str| {
+        let mut parts = shown.split('…');
+        let Some(mut rest) = line.strip_prefix(parts.next().unwrap_or("")) else {
+            return false;
+        };
+        let mut open = false;
+        for part in parts {
+            match rest.find(part) {
+                Some(at) => rest = &rest[at + part.len()..],
+                None => return false,
+            }
+            open = part.is_empty();
+        }
+        open || rest.is_empty()
+    };
+    match page.split_first() {
+        None => lines.is_empty(),
+        Some((&"…", more)) => (0..=lines.len()).any(|n| is_shown(more, &lines[n..])),
+        Some((first, more)) => lines
+            .split_first()
+            .is_some_and(|(line, rest)| fits(first, line) && is_shown(more, rest)),
+    }
+}
+
+/// Sessions print what the pages show below each command, on the shipped configuration and the
+/// sample list. The sessions of a page share an installation.
+#[test]
+fn documented_sessions_print_what_is_shown() {
+    let mut commands = 0;
+    for page in pages() {
+        let sessions: Vec<Block> = blocks(&page)
+            .into_iter()
+            .filter(|b| check_of(b) == Some(Check::Session))
+            .collect();
+        if sessions.is_empty() {
+            continue;
+        }
+        let (f, _daemon, dns, admin) = shipped();
+        fs::create_dir(f.path().join("bin")).unwrap();
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_orbsd"), f.path().join("bin/orbsd"))
+            .unwrap();
+        let path = format!(
+            "{}:{}",
+            f.path().join("bin").display(),
+            std::env::var("PATH").unwrap()
+        );
+        for b in &sessions {
+            let mut lines = b.text.lines().peekable();
+            while let Some(line) = lines.next() {
+                let command = line
+                    .strip_prefix("$ ")
+                    .unwrap_or_else(|| panic!("{page}:{}: no command: {line}", b.line))
+                    .replace("5300", &dns.to_string())
+                    .replace("8053", &admin.to_string());
+                let mut shown = Vec::new();
+                while let Some(line) = lines.next_if(|l| !l.starts_with("$ ")) {
+                    shown.push(line);
+                }
+                let out = Command::new("sh")
+                    .args(["-c", &format!("{command} 2>&1")])
+                    .current_dir(f.path())
+                    .env("PATH", &path)
+                    .stdin(Stdio::null())
+                    .output()
+                    .unwrap();
+                let printed = String::from_utf8_lossy(&out.stdout).into_owned();
+                let printed_lines: Vec<&str> = printed.lines().collect();
+                assert!(
+                    is_shown(&shown, &printed_lines),
+                    "{page}:{}: {command} prints\n{printed}\nand not\n{}",
+                    b.line,
+                    shown.join("\n")
+                );
+                commands += 1;
+            }
+        }
+    }
+    assert!(commands >= 7, "{commands}");
+}
+
+/// The commands of all pages, on the shipped configuration: all are understood, and all that can
+/// succeed do.
 #[test]
 fn documented_commands_run() {
     let ran: String = all()

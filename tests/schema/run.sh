@@ -1,11 +1,11 @@
 #!/bin/sh
-# The whole description of the API against a running daemon: run.sh SCHEMATHESIS URL TOKEN EXAMPLES. No 5xx, nothing outside
-# the schema, nothing taken that the schema forbids. Not asked: that whatever fits the schema is taken (which reasons there
-# are stands in config.toml), and wrong tokens, which are counted and shut out (tests/it/api/access.rs has them).
+# The whole description of the API against a running daemon: run.sh SCHEMATHESIS URL TOKEN EXAMPLES. Fails on a 5xx, on
+# an answer outside the schema, and on an accepted request that the schema forbids. Not tested: that every request which fits
+# the schema is accepted (reasons are defined in config.toml), and wrong tokens, which are limited (tests/it/api/access.rs).
 set -eu
 export SCHEMATHESIS_HOOKS=hooks
 export PYTHONPATH="$(cd "$(dirname "$0")" && pwd)" PYTHONDONTWRITEBYTECODE=1
-# What it keeps between runs is not wanted.
+# Do not use what it keeps between runs.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
@@ -14,7 +14,7 @@ look() {
         --request-timeout 30 --generation-database none "$@"
 }
 schemathesis=$1 url=$2 token=$3 examples=$4
-# A token is not revoked: it would find its own.
+# Tokens are not revoked: it would revoke its own.
 look --exclude-checks positive_data_acceptance,ignored_auth --exclude-path-regex '^/v1/(changes|bulk|tokens/.*)$'
-# A stream is taken whatever is in it: each line has an answer of its own.
+# A stream is accepted whatever it contains: each line has an answer of its own.
 look --exclude-checks positive_data_acceptance,ignored_auth,negative_data_rejection --include-path /v1/bulk

@@ -1,11 +1,11 @@
-//! Which listed prefixes a cut does not write as they are listed.
+//! Which listed prefixes an export does not write as they are listed.
 
 use crate::{
     index::Items,
     model::{Prefix4, Prefix6, Subject},
 };
 
-/// How a listed prefix is written by a cut.
+/// How a listed prefix is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// As a part of a wider prefix, with its neighbours or with the prefix that holds it.
@@ -20,7 +20,7 @@ pub type OnReshaped<'a> = &'a mut dyn FnMut(Shape, Subject);
 /// A prefix of either family: its first address and its length.
 type Prefix = (u128, u8);
 
-/// Compares the listed prefixes of one family with the runs that a cut writes as the fewest
+/// Compares the listed prefixes of one family with the runs that are written as the fewest
 /// prefixes. Memory is bounded by the depth to which prefixes nest, not by their number.
 pub(super) struct Reshaped<'a> {
     bits: u8,
@@ -85,7 +85,7 @@ impl<'a> Reshaped<'a> {
         }
     }
 
-    /// Reports the pending prefixes whose shape is known: all of them where the run has ended.
+    /// Reports the pending prefixes whose shape is known: all of them if the run has ended.
     fn settle(&mut self, ended: bool) {
         let (Some((start, end)), Some(emit)) = (self.run, &mut self.emit) else {
             return;

@@ -103,7 +103,7 @@ impl Desk {
         let health = self.turn();
         if self.why(&health).is_some() {
             return Err(Denied::No(
-                "the collector can not judge now; try again later".into(),
+                "the collector cannot judge now; try again later".into(),
             ));
         }
         let (Seen::Probe(id) | Seen::Back(id)) = seen;
@@ -145,7 +145,7 @@ impl Desk {
             found = Err("too many hosts have handed in the same message");
         }
         if found.is_ok() && refused(&sheet, &issued, &id)? {
-            found = Err("the host refused this very message: it can not have carried it");
+            found = Err("the host refused this very message: it cannot have carried it");
         }
         if found.is_ok() && opted_out(&sheet, issued.target)?.is_some() {
             found = Err("its owner asked not to be tested");

@@ -67,7 +67,7 @@ impl Desk {
             )));
         }
         if let Some(out) = opted_out(&sheet, target)? {
-            // Who lets nobody look can not say that it is closed: else an open host was let out for
+            // Who lets nobody look cannot say that it is closed: else an open host was let out for
             // good that way.
             return Err(Denied::No(format!(
                 "{out} asked not to be tested: what was proved before stays until it ends. Take the opt-out back, and claim it then"

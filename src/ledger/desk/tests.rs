@@ -630,7 +630,7 @@ fn a_test_that_can_not_be_made_again_is_no_refusal() {
                 .release
                 .unwrap();
             assert_eq!(waits, b.now.plus(WAITING));
-            // What was refused can not have come through: whoever brings it.
+            // What was refused cannot have come through: whoever brings it.
             let again = ready.iter().find(|r| r.test == "plain").unwrap().clone();
             b.deliver(&again, host);
             assert!(b.desk.host(ip(host)).unwrap().claim.is_some());
@@ -1062,7 +1062,7 @@ fn a_stop_in_the_middle_runs_the_rest_later_and_old_rows_are_forgotten() {
     assert_eq!(rows, 0);
 }
 
-/// What can not be written down while it is so is written down when it can: nothing of an outage is
+/// What cannot be written down while it is so is written down when it can: nothing of an outage is
 /// lost.
 #[test]
 fn an_outage_that_could_not_be_written_down_is_written_later() {
@@ -1474,7 +1474,7 @@ fn what_a_second_review_has_found() {
 }
 
 /// A job that waits takes what others bring: nobody shields a host by bringing it first, or with a
-/// test that can not be made.
+/// test that cannot be made.
 #[test]
 fn a_job_that_waits_takes_in_what_others_bring() {
     let mut b = Bench::new();

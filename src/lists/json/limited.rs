@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 /// The longest string that is kept.
 const MAX_STRING: usize = 4096;
 
-/// Reads a value and keeps so many of its parts; the others are read over.
+/// Reads a value and keeps a number of its parts; the others are skipped.
 #[derive(Clone, Copy)]
 pub(super) struct Limited<'b> {
     left: &'b Cell<usize>,

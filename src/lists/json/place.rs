@@ -1,4 +1,4 @@
-//! Where a reader of JSON stands in its file.
+//! The position of a JSON reader in its file.
 
 use std::{
     cell::{Cell, RefCell},
@@ -7,8 +7,8 @@ use std::{
 
 use crate::lists::Input;
 
-/// Where the reader stands: line and column of the last byte read; or, where only one line is read,
-/// that and what of it was taken before.
+/// The position of the reader: line and column of the last byte read; or, if only one line is read,
+/// that line and how much of it was read before.
 pub(super) struct Place<'l> {
     pub(super) at: Cell<(u64, usize)>,
     pub(super) line: Option<&'l str>,
@@ -48,5 +48,5 @@ impl<R: Read> Read for Counted<'_, R> {
     }
 }
 
-/// What an input is borrowed as while a value is walked through.
+/// What an input is borrowed as while a value is walked.
 pub(super) type Shared<'w, 'i> = RefCell<&'w mut Input<'i>>;

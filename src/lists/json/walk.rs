@@ -1,5 +1,5 @@
-//! Walks through a JSON value and takes what it lists: strings, and objects with the subject under
-//! a key.
+//! Walks through a JSON value and takes its entries: strings, and objects with the subject under a
+//! key.
 
 use std::{
     cell::{Cell, RefCell},
@@ -16,11 +16,11 @@ use super::{
 };
 use crate::lists::{Input, Omission, Reasoning, columns};
 
-/// How many objects are looked at for further keys with addresses or names.
+/// How many objects are searched for further keys with addresses or names.
 const LOOKED_AT: u32 = 20;
 /// How many keys an error shows.
 const MAX_KEYS: usize = 20;
-/// How many values are kept of what stands under one key.
+/// How many values are kept of those under one key.
 const MAX_VALUES: usize = 512;
 /// Keys of a server's error.
 const ERRORS: [&str; 7] = [
@@ -32,7 +32,7 @@ const ERRORS: [&str; 7] = [
 pub(super) struct Seen {
     /// Objects with a subject.
     objects: Cell<u64>,
-    /// Objects that were looked at for further keys.
+    /// Objects that were searched for further keys.
     looked_at: Cell<u32>,
     /// Anything was taken or left out.
     any: Cell<bool>,
@@ -43,13 +43,13 @@ pub(super) struct Walk<'w, 'i> {
     input: Shared<'w, 'i>,
     place: &'w Place<'w>,
     seen: &'w Seen,
-    /// The keys that lead to where the walk stands.
+    /// The keys that lead to the current position.
     path: RefCell<Vec<String>>,
-    /// Why everything ends.
+    /// The error that ends the reading.
     fatal: RefCell<Option<String>>,
 }
 
-/// What a value that lists nothing is told.
+/// The problem of a value that lists nothing.
 const NEITHER: &str = "a value is a string, or an object with the subject in it";
 
 impl<'w, 'i> Walk<'w, 'i> {
@@ -67,7 +67,7 @@ impl<'w, 'i> Walk<'w, 'i> {
         }
     }
 
-    /// Why everything ends, where it does.
+    /// The error that ends the reading, if any.
     pub(super) fn into_fatal(self) -> Option<String> {
         self.fatal.into_inner()
     }
@@ -107,8 +107,8 @@ impl<'w, 'i> Walk<'w, 'i> {
             .map(|c| c.split('.').map(String::from).collect())
     }
 
-    /// The rank of a key as the subject's: 0 for the chosen one. Nothing else counts where one was
-    /// chosen.
+    /// The rank of a key as the subject's: 0 for the chosen one. If one was chosen, no other
+    /// counts.
     fn rank(&self, wanted: Option<&[String]>, key: &str) -> Option<usize> {
         match wanted {
             Some([above @ .., last]) => {
@@ -121,7 +121,7 @@ impl<'w, 'i> Walk<'w, 'i> {
         }
     }
 
-    /// Whether the walk stands below these keys; a chosen key without dots counts in every object.
+    /// Whether the position is below these keys; a chosen key without dots counts in every object.
     fn is_at(&self, above: &[String]) -> bool {
         above.is_empty() || *self.path.borrow() == above
     }
@@ -233,7 +233,7 @@ struct Found {
 struct Object {
     subject: Option<Found>,
     others: Vec<(String, Value)>,
-    /// A key led to where the chosen one is.
+    /// A key led to the object of the chosen one.
     led_on: bool,
 }
 
@@ -259,7 +259,7 @@ impl Walk<'_, '_> {
             && wanted[path.len()] == key
     }
 
-    /// Takes what an object lists.
+    /// Takes the entry of an object.
     fn object<E: Error>(&self, object: &Object, chosen: bool) -> Result<(), E> {
         if object.led_on {
             return Ok(());
@@ -311,8 +311,8 @@ impl Walk<'_, '_> {
         taken.map_err(|why| self.end(why))
     }
 
-    /// An object that has no subject: the record about the list, a server's error, or a form that
-    /// is not known.
+    /// An object that has no subject: the record about the list, a server's error, or an unknown
+    /// form.
     fn without_subject<E: Error>(&self, object: &Object) -> Result<(), E> {
         if object.get("asn").is_some() {
             self.at(self.place.of(""), |input, column| {
@@ -371,7 +371,7 @@ impl Walk<'_, '_> {
         Err(self.end(format!("{file}:{}: {what}", place.0)))
     }
 
-    /// The record about the list at its end: its count has to be right.
+    /// The record about the list at its end: its count has to be correct.
     fn final_record<E: Error>(&self, object: &Object) -> Result<(), E> {
         let count = self.seen.objects.get();
         let said = object
@@ -418,8 +418,8 @@ impl Walk<'_, '_> {
     }
 }
 
-/// Takes the subject of an object with what it says of it. Our own export has reasons with codes;
-/// none is an exception.
+/// Takes the subject of an object with its other keys. orbsd's own export has reasons with codes;
+/// without any it is an exclusion.
 fn take(input: &mut Input, word: &str, object: &Object, column: usize) -> Result<(), String> {
     let Some(Value::Array(reasons)) = object.get("reasons") else {
         return input.take_word(word, false, None, object.text("text"), column);

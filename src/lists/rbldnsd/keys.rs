@@ -1,4 +1,4 @@
-//! Keys of data sets: what a line is about.
+//! Keys of data sets: the subject of a line.
 
 use std::net::Ipv6Addr;
 
@@ -6,7 +6,7 @@ use super::Kind;
 use crate::lists::word::{self, WordError};
 use crate::model::{Digest, Domain, Prefix4, Prefix6, Subject, subject::HostBits};
 
-/// What a key is by its form.
+/// The form of a key.
 pub(super) fn guess(body: &str) -> Kind {
     let word = body.split(|c: char| c.is_whitespace()).next().unwrap_or("");
     let key = word.split([':', '#', ';']).next().unwrap_or("");
@@ -98,7 +98,7 @@ fn has_leading_zero(key: &[u8]) -> bool {
     (0..key.len()).any(|i| key[i] == b'0' && digit(i + 1) && (i == 0 || !digit(i - 1)))
 }
 
-/// One to four octets, from the left, and how many.
+/// One to four octets, from the left, and their number.
 fn octets(text: &str) -> Option<(u32, usize)> {
     let parts: Vec<u8> = text
         .split('.')
@@ -118,8 +118,8 @@ fn octets(text: &str) -> Option<(u32, usize)> {
         .then_some((addr, parts.len()))
 }
 
-/// The address that an IPv6 key spells, groups left out at the end being zero; how many groups it
-/// has where they are not all there; and its length, where it says one.
+/// The address of an IPv6 key, with zeros for groups that are left out at the end; the number of
+/// groups if they are not all there; and the length, if it has one.
 fn address6(key: &str) -> Result<(Ipv6Addr, Option<usize>, Option<u8>), String> {
     let (addr, len) = match key.split_once('/') {
         Some((a, l)) => (a, Some(l)),
@@ -178,8 +178,8 @@ pub(super) fn ip6tset(key: &str, hole: bool) -> Result<Subject, String> {
     }
 }
 
-/// A key of a `dnset`: a name, `*.name` for what is below it, `.name` for both. A name of numbers
-/// is a name there; where the type of the data set is `unknown`, it was to be an address.
+/// A key of a `dnset`: a name, `*.name` for what is below it, `.name` for both. A name of digits is
+/// a name in rbldnsd; if the type of the data set is `unknown`, it was meant as an address.
 pub(super) fn name(key: &str, unknown: bool, digest: Option<Digest>) -> Result<Subject, WordError> {
     if unknown && word::is_address_form(key) {
         return word::parse(key, &word::Rules::default()).and_then(|_| other_form(key));

@@ -1,27 +1,26 @@
-//! Parameters of entries, which rspamd's rbldnsd knows: `1.2.3.4 :2:text @
+//! Parameters of entries, which rspamd's rbldnsd has: `1.2.3.4 :2:text @
 //! ts=1790000000;delay=60s;key=require`.
 
 use crate::model::{Time, time::Seconds};
 
-/// What the parameters of an entry say.
+/// The effect of an entry's parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Active {
-    /// It answers everybody.
+    /// It answers all clients.
     Yes,
-    /// Its delay is not over, or it answers clients with a key alone.
+    /// Its delay is not over, or it answers only clients with a key.
     No,
 }
 
 /// Keys that are known.
 const KEYS: [&str; 3] = ["ts", "delay", "key"];
 
-/// The value of an entry without its parameters, and what they say. They start with an `@` after a
-/// blank; a text with an `@` and none of the known keys is a text.
+/// The value of an entry without its parameters, and their effect. Parameters start with an `@`
+/// after a blank; a text with an `@` and none of the known keys is a text.
 ///
 /// # Errors
 ///
-/// Names a parameter that cannot be read: an entry whose parameters are not understood is not
-/// published.
+/// A parameter cannot be read: an entry with unknown parameters is not published.
 pub(super) fn split(value: &str, now: Time) -> Result<(&str, Active), String> {
     if !value.contains('@') {
         return Ok((value, Active::Yes));

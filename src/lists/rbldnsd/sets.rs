@@ -1,15 +1,15 @@
-//! Types of data sets, and the data sets of a combined file: which of them count, and what its head
-//! says for all.
+//! Types of data sets, and the data sets of a combined file: which of them count, and the values of
+//! its head.
 
 use std::collections::BTreeSet;
 
 use super::{State, values::Template};
 use crate::lists::Input;
 
-/// How many sub-zones are remembered, to be named.
+/// How many sub-zones are remembered for messages.
 const MAX_SUBZONES: usize = 20;
 
-/// What a line's key is read as.
+/// How the key of a line is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// By its form.
@@ -76,7 +76,7 @@ impl Kind {
 /// The data sets of a combined file.
 #[derive(Default)]
 pub(super) struct Sets {
-    /// What was said before the first.
+    /// The values before the first data set.
     head: Option<(Template, u64)>,
     counted: bool,
     families: BTreeSet<&'static str>,
@@ -84,8 +84,8 @@ pub(super) struct Sets {
 }
 
 impl Sets {
-    /// A file whose data sets are all for other sub-zones would empty its source: somebody has to
-    /// say which one is meant.
+    /// A file whose data sets are all for other sub-zones would empty its source: the caller has to
+    /// choose one.
     pub(super) fn check(&self, input: &Input) -> Result<(), String> {
         let wanted = input.options.subzone.as_deref();
         match &self.head {
@@ -124,7 +124,7 @@ impl Sets {
         *state = State::new(Kind::Skip, template, max_range);
         let kind = match Kind::of(name) {
             Ok(Kind::Combined) => {
-                return input.problem(column, "a combined data set can not stand in another");
+                return input.problem(column, "a combined data set cannot stand in another");
             }
             Ok(kind) => kind,
             Err(why) => return input.problem(column, &why),

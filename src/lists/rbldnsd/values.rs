@@ -1,11 +1,11 @@
-//! Values behind keys: `:A:TXT`, and how a text is put together.
+//! Values after keys: `:A:TXT`, and how a text is put together.
 
 use std::net::Ipv4Addr;
 
 use crate::lists::text::literal;
 
-/// What stands around every text of a data set: `$=`, and the words `$0` to `$9`. Of each the first
-/// counts.
+/// The frame of every text of a data set: `$=`, and the substitutions `$0` to `$9`. The first
+/// definition of each counts.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Template {
     frame: Option<String>,
@@ -21,15 +21,15 @@ impl Template {
         self.words[usize::from(digit % 10)].get_or_insert_with(|| text.into());
     }
 
-    /// A text in its frame, in our form: `$` for the subject, `$$` for a dollar. What is put in is
-    /// not read again. A text that starts with `=` is a frame for itself.
+    /// A text in its frame, in orbsd's form: `$` for the subject, `$$` for a dollar. Substituted
+    /// text is not read again. A text that starts with `=` is its own frame.
     pub(super) fn text(&self, own: &str) -> String {
         let (frame, own) = match (own.strip_prefix('='), &self.frame) {
             (Some(own), _) => (own, own),
             (None, Some(frame)) => (frame.as_str(), own),
             (None, None) => (own, own),
         };
-        // Nearly all texts have no word to put in: a `$` alone and `$$` stay as they are.
+        // Nearly all texts have no substitution: a `$` alone and `$$` stay as they are.
         let puts_in = |(at, _): (usize, &str)| {
             frame
                 .as_bytes()
@@ -63,8 +63,8 @@ impl Template {
     }
 }
 
-/// The code and text behind a key, given those that stand without: nothing, `:A`, `:A:TXT`, or a
-/// text alone. A comment is nothing.
+/// The code and text after a key, given the defaults: nothing, `:A`, `:A:TXT`, or a text alone. A
+/// comment counts as nothing.
 pub(super) fn value_of(
     value: &str,
     standing: (Ipv4Addr, &str),

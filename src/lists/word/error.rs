@@ -9,7 +9,7 @@ pub struct WordError {
     pub text: String,
 }
 
-/// A fault whose text tells its class.
+/// An error whose text is its class.
 impl From<String> for WordError {
     fn from(text: String) -> WordError {
         WordError { class: "", text }
@@ -22,7 +22,7 @@ impl std::fmt::Display for WordError {
     }
 }
 
-/// A fault of a class.
+/// An error of a class.
 pub(super) fn error(class: &'static str, text: String) -> WordError {
     WordError { class, text }
 }

@@ -8,8 +8,8 @@ use crate::model::{Prefix4, Prefix6, Subject};
 /// Owners of a response policy zone that are not names.
 pub(super) const TRIGGERS: [&str; 4] = ["rpz-ip", "rpz-client-ip", "rpz-nsip", "rpz-nsdname"];
 
-/// A name below `in-addr.arpa` or a trigger of a response policy zone, with the address that is
-/// meant.
+/// A name below `in-addr.arpa` or a trigger of a response policy zone, with the address that it
+/// means.
 pub(super) fn reverse_name(word: &str, ascii: &str) -> WordError {
     let meant = reverse_subject(ascii).map_or_else(
         || "list the address or prefix that is meant".to_string(),
@@ -23,7 +23,7 @@ pub(super) fn reverse_name(word: &str, ascii: &str) -> WordError {
     error("a reverse name", format!("`{word}` is {what}; {meant}"))
 }
 
-/// The subject that a name below `in-addr.arpa` or `ip6.arpa`, or an `rpz-ip` owner, stands for.
+/// The subject of a name below `in-addr.arpa` or `ip6.arpa`, or of an `rpz-ip` owner.
 fn reverse_subject(ascii: &str) -> Option<Subject> {
     if let Some(reversed) = ascii.strip_suffix(".in-addr.arpa") {
         let reversed = reversed.strip_prefix("*.").unwrap_or(reversed);

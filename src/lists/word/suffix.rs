@@ -5,14 +5,14 @@ use crate::model::{Scope, Subject};
 /// A suffix under which names are registered, by the ICANN section of the public suffix list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PublicSuffix {
-    /// The name is such a suffix, or stands above one: it is not a name of one owner.
+    /// The name is such a suffix, or is above one: it has no single owner.
     Icann,
     /// The name is a suffix of the list's private section, such as `github.io`, and what is below
     /// it is listed too.
     PrivateTree,
 }
 
-/// Whether a subject is a public suffix. `allowed` are suffixes that may be listed all the same.
+/// Whether a subject is a public suffix. `allowed` are suffixes that may be listed.
 pub fn public_suffix(subject: &Subject, allowed: &[String]) -> Option<PublicSuffix> {
     let Subject::Domain(d) = subject else {
         return None;
@@ -46,7 +46,7 @@ fn is_allowed(name: &str, allowed: &[String]) -> bool {
     })
 }
 
-/// Whether every name right below this one is a suffix: a wildcard rule of the list, such as
+/// Whether every name directly below this one is a suffix: a wildcard rule of the list, such as
 /// `*.kawasaki.jp`.
 fn is_above_suffix(name: &str) -> bool {
     let below = format!("a.{name}");

@@ -1,6 +1,6 @@
-//! Two sets for `ipset restore`: filled beside the ones in use and swapped in, so that a packet
-//! sees the old set or the new one. A restore stops at the first line that fails, and then the old
-//! one stays.
+//! Two sets for `ipset restore`: they are filled beside those in use and swapped with them, so that
+//! a packet sees the old set or the new one. A restore stops at the first line that fails, and then
+//! the old set stays.
 
 use std::io::{self, Write};
 
@@ -8,10 +8,10 @@ use super::{Export, Net, report::ReportBuilder, set_name};
 
 /// The longest name of a set, in bytes (IPSET_MAXNAMELEN without its end).
 const MAX_NAME: usize = 31;
-/// What is added to a zone's name at most.
+/// The longest suffix that is added to a zone's name.
 const SUFFIX: usize = "_v4_new".len();
-/// How many prefixes a set can hold. It is only a limit; but it has to be the same in every file,
-/// or the set that is there counts as another one.
+/// How many prefixes a set can hold. It is only a limit, but it has to be the same in every file;
+/// otherwise ipset takes the existing set for another one.
 const MAX_ELEMENTS: u32 = 1 << 30;
 
 pub(super) fn ipset(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
@@ -48,8 +48,8 @@ pub(super) fn ipset(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> 
     swap(out, "v6")
 }
 
-/// A name that fits: the rest of a long one is told by a number (FNV-1a), so that two do not become
-/// one.
+/// A name that fits: the rest of a long one is replaced by a hash (FNV-1a), so that two do not
+/// become one.
 fn short(name: String) -> String {
     if name.len() + SUFFIX <= MAX_NAME {
         return name;

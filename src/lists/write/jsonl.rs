@@ -1,8 +1,8 @@
 //! JSON lines: first an object about the file, then one for each subject with its reasons as they
 //! are answered.
 //!
-//! In a zone of domains the most specific subject decides, as everywhere here: one without reasons
-//! is an exception below a listed tree.
+//! In a domain zone the most specific subject decides: one without reasons is an exclusion below a
+//! listed tree.
 
 use std::io::{self, Write};
 
@@ -30,7 +30,7 @@ pub(super) fn jsonl(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> 
     e.pieces(Cut::Values, Some(&reshaped), &mut |piece, items| {
         parts(piece, items, &mut |part| line(e, report, part, items, out))
     })?;
-    // What was merged in a piece is a line of its own again.
+    // A subject that was merged into a piece is a line of its own again.
     report.take(&reshaped, ExportChangeKind::Split);
     Ok(())
 }
@@ -54,8 +54,8 @@ fn line(
     )
 }
 
-/// Cuts a piece into what is listed, where several that say the same have become one: each has a
-/// text of its own. There are never more than what is listed.
+/// Cuts a piece into its listed subjects if several were merged: each has a text of its own. There
+/// are never more lines than listings.
 fn parts(
     piece: &Subject,
     items: &Items,

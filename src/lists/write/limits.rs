@@ -1,4 +1,4 @@
-//! Which names a zone or a format cannot have, for the look-up.
+//! Which names a zone or a format cannot have, for look-ups.
 
 use super::{
     WRITERS, check,
@@ -21,10 +21,10 @@ pub struct FormatLimit {
     pub why: String,
 }
 
-/// Why no client can ask for a name in a zone of domains; `None` where it can.
+/// Why no client can ask for a name in a domain zone; `None` if it can.
 pub fn never_asked(zone: &ZoneView, domain: &Domain) -> Option<String> {
     let whole = domain.name().len() + 1 + zone.name.len();
-    // What is below the name has one more label, of one character or more.
+    // A name below has one more label, of one character or more.
     let (what, count) = match domain.scope() {
         Scope::Below => (
             "a name below it and the zone together have at least",

@@ -1,4 +1,4 @@
-//! A transfer as master-file lines: from SOA to SOA, every name whole, every TTL said.
+//! A transfer as master-file lines: from SOA to SOA, with every name and TTL in full.
 
 use std::io::{self, Write};
 
@@ -80,7 +80,7 @@ pub fn axfr(
     lines.result
 }
 
-/// Writes what changed in a zone as the lines of an IXFR: one sequence, condensed (RFC 1995 section
+/// Writes the changes of a zone as the lines of an IXFR: one sequence, condensed (RFC 1995 section
 /// 4).
 pub fn ixfr(view: &ZoneView, difference: &Difference, out: &mut dyn Write) -> io::Result<()> {
     let mut lines = Lines {

@@ -35,8 +35,8 @@ pub(super) fn list(
     lines.close(None)
 }
 
-/// Writes the names; a wildcard after what is below it, when it is known whether that has
-/// exclusions.
+/// Writes the names; a wildcard is written after what is below it, when it is known whether that
+/// has exclusions.
 struct Lines<'l> {
     report: &'l ReportBuilder,
     out: &'l mut dyn Write,
@@ -61,7 +61,8 @@ impl Lines<'_> {
         Ok(())
     }
 
-    /// Writes the wildcards that a name is not below; all of them where there is no further name.
+    /// Writes the wildcards that the next name is not below; all of them if there is no further
+    /// name.
     fn close(&mut self, name: Option<&str>) -> io::Result<()> {
         while let Some((wildcard, excluded)) = self
             .open

@@ -1,5 +1,5 @@
-//! A zone as a master file: what a mirror would get by a transfer, with the one SOA that servers
-//! take in a file.
+//! A zone as a master file: the records that a mirror gets by a transfer, with one SOA, as servers
+//! expect in a file.
 
 use std::{
     fmt::Write as _,
@@ -16,8 +16,8 @@ use crate::{
     lists::text::{label, name, rname},
 };
 
-/// The SOA. A mirror takes the lesser of its TTL and MINIMUM for names that do not exist (RFC 2308
-/// section 3), and these have a TTL of their own here.
+/// The SOA. For names that do not exist, a mirror takes the lesser of its TTL and MINIMUM (RFC 2308
+/// section 3); here they have a TTL of their own.
 fn soa(view: &ZoneView, serial: u32) -> String {
     let [ttl, negative, _] = view.ttls;
     format!(
@@ -27,7 +27,7 @@ fn soa(view: &ZoneView, serial: u32) -> String {
     )
 }
 
-/// What a SOA says.
+/// The data of the SOA.
 pub(super) fn soa_data(view: &ZoneView, serial: u32) -> String {
     let s = &view.spec;
     format!(
@@ -87,7 +87,7 @@ pub(super) fn master(e: &Export, report: &ReportBuilder, out: &mut dyn Write) ->
     result
 }
 
-/// Counts what the records of a listing do not say as it is listed.
+/// Counts what the records of a listing change.
 fn changes(e: &Export, report: &ReportBuilder, listing: &Listing) {
     let subject = |item| {
         let mut out = String::new();
@@ -119,7 +119,7 @@ pub(super) fn quoted(bytes: &[u8]) -> String {
     out + "\""
 }
 
-/// A record's line; the TTL is left out where it is the usual one.
+/// A record's line; the TTL is left out if it is the default one.
 pub(super) fn record(text: &mut String, name: &str, ttl: u32, usual: u32, kind: u16, data: &[u8]) {
     let wire = |mut d: &[u8]| {
         let mut out = String::new();

@@ -1,9 +1,9 @@
-//! A zone of domains as names that a reader can look up either way: by the rules of DNS (RFC 4592:
-//! the closest name that exists speaks), or by taking labels off until a wildcard fits. Resolvers
-//! do the one or the other with policies.
+//! A domain zone as names that give the same result to both kinds of readers: by the rules of DNS
+//! (RFC 4592: the closest existing name decides), or by removing labels until a wildcard fits.
+//! Resolvers use the one or the other with policies.
 //!
-//! For that, whatever is not listed below a listed wildcard is said: names with others below them,
-//! and what is below those.
+//! So every name that is not listed below a listed wildcard is written: names with others below
+//! them, and what is below those.
 
 use std::io;
 
@@ -17,27 +17,27 @@ use crate::{
     model::{Domain, Scope},
 };
 
-/// Tells a name, or what is below one, with what lists it; nothing for an exception.
+/// Reports a name, or what is below one, with what lists it; no listing for an exclusion.
 pub(super) type Tell<'t> = &'t mut dyn FnMut(&Domain, &Items) -> io::Result<()>;
 
-/// A name on the way to the one that is told: what is below it, as far as it is known.
+/// A name on the way to the current one, and the value of what is below it so far.
 struct Above {
     name: String,
     own: Items,
     below: Items,
-    /// Whether what is below it has been told.
+    /// Whether what is below it was reported.
     told: bool,
 }
 
 struct Walk<'t> {
     tell: Tell<'t>,
-    /// The name in work and those above it: at most as many as a name has labels.
+    /// The current name and those above it: at most as many as a name has labels.
     way: Vec<Above>,
     result: io::Result<()>,
 }
 
 impl Walk<'_> {
-    /// Takes what stands at a name or below it. A name comes before all that is below it.
+    /// Takes what is at a name or below it. A name comes before everything below it.
     fn take(&mut self, name: &str, scope: Scope, items: Items) {
         if self.way.last().is_none_or(|a| a.name != name) {
             self.finish();
@@ -51,7 +51,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Tells the name in work.
+    /// Reports the current name.
     fn finish(&mut self) {
         let Some((at, above)) = self.way.split_last_mut() else {
             return;
@@ -60,7 +60,7 @@ impl Walk<'_> {
             return;
         }
         at.told = true;
-        // Without a listed wildcard above there is nothing that has to be excepted.
+        // Without a listed wildcard above, nothing has to be excluded.
         let wild = above.last().is_some_and(|a| !a.below.is_empty());
         for (scope, items) in [(Scope::Name, &at.own), (Scope::Below, &at.below)] {
             if self.result.is_ok() && (wild || !items.is_empty()) {
@@ -69,8 +69,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Goes to a name: back from what it is not below of, and through the names between, which only
-    /// have others below.
+    /// Goes to a name: leaves the names that it is not below of, and enters those in between, which
+    /// only have others below them.
     fn enter(&mut self, name: &str) {
         let within = |a: &Above| {
             name.strip_suffix(&a.name)
@@ -96,7 +96,7 @@ impl Walk<'_> {
     }
 }
 
-/// Tells all names of a zone of domains, those above before those below them.
+/// Reports all names of a domain zone, those above before those below them.
 pub(super) fn names(e: &Export, tell: Tell) -> io::Result<()> {
     let mut walk = Walk {
         tell,

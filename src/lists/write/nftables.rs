@@ -1,11 +1,11 @@
-//! Two sets for `nft -f`: one transaction that makes them where they are missing, empties and fills
+//! Two sets for `nft -f`: one transaction that creates them if they are missing, empties and fills
 //! them, so that a packet sees the old set or the new one.
 
 use std::io::{self, Write};
 
 use super::{Export, Net, report::ReportBuilder, set_name};
 
-/// The table that the sets stand in.
+/// The table of the sets.
 const TABLE: &str = "inet orbsd";
 
 pub(super) fn nftables(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
@@ -21,8 +21,8 @@ pub(super) fn nftables(e: &Export, report: &ReportBuilder, out: &mut dyn Write) 
         out,
         "}}\nflush set {TABLE} {name}_v4\nflush set {TABLE} {name}_v6"
     )?;
-    // One command for each set: nft puts the intervals of a set in order again with every command
-    // for it. An empty one is wrong, so it is opened by its first element.
+    // One command for each set: nft sorts the intervals of a set again with every command for it.
+    // An empty command is an error, so it is opened with its first element.
     let mut open = "";
     e.prefixes(report, &mut |net| {
         let family = if matches!(net, Net::V4(_)) {

@@ -1,8 +1,8 @@
 //! A Postfix cidr table (cidr_table(5)), for `check_client_access cidr:FILE`.
 //!
-//! The first pattern that matches decides there; our prefixes are disjoint, so their order does not
-//! matter and a hole needs no line. Names have no place in it, and access(5) tables are no way out:
-//! by default Postfix takes a name in one for everything below it too.
+//! The first pattern that matches decides in Postfix; the prefixes are disjoint, so their order
+//! does not matter and an exclusion needs no line. The format has no names, and access(5) tables
+//! are no alternative: by default Postfix applies a name in one to everything below it too.
 
 use std::io::{self, Write};
 

@@ -1,5 +1,5 @@
-//! A zone as rbldnsd data: a combined file for addresses, a dnset for names. It answers as we do,
-//! test points included.
+//! A zone as rbldnsd data: a combined file for addresses, a dnset for names. It gives the same
+//! answers, test points included.
 
 use std::io::{self, Write};
 
@@ -15,8 +15,8 @@ use crate::{
     model::{Prefix6, Subject, ZoneKind, zone::TxtPolicy},
 };
 
-/// Writes the data. In a trie one key has one value, so what has several stands in several data
-/// sets: rbldnsd answers with what all of them say.
+/// Writes the data. In a trie one key has one value, so a subject with several is in several data
+/// sets: rbldnsd answers with the values of all.
 pub(super) fn rbldnsd(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
     let Export { view, serial, .. } = *e;
     let s = &view.spec;
@@ -78,7 +78,7 @@ pub(super) fn rbldnsd(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -
 #[derive(Clone, PartialEq, Eq)]
 struct Value {
     line: String,
-    /// The line holds the subject itself, so it serves no other entry.
+    /// The line contains the subject itself, so it serves no other entry.
     own: bool,
 }
 
@@ -89,7 +89,7 @@ struct TestPoint {
     values: Vec<Value>,
 }
 
-/// The zone's test points: they are fixed names with codes for addresses.
+/// The zone's test points: static names with codes for addresses.
 fn test_points(view: &ZoneView) -> Vec<TestPoint> {
     let mut out = Vec::new();
     for (place, fixed) in &view.fixed {
@@ -140,7 +140,7 @@ fn shown(data: &[u8]) -> String {
     escaped(literal(&String::from_utf8_lossy(data)))
 }
 
-/// A text whose first `=` would be taken for a mark.
+/// A text whose first `=` would be read as a mark.
 fn escaped(text: String) -> String {
     if text.starts_with('=') {
         format!("={text}")
@@ -170,7 +170,7 @@ struct Writer<'w> {
     out: &'w mut dyn Write,
     e: &'w Export<'w>,
     report: &'w ReportBuilder,
-    /// The default line that stands.
+    /// The current default line.
     last: String,
 }
 
@@ -191,7 +191,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Writes the pieces of a family: all their values, or the one at a place. Tells how many
+    /// Writes the pieces of a family: all their values, or the one at an index. Returns how many
     /// values a piece had at most.
     fn pieces(
         &mut self,
@@ -214,7 +214,7 @@ impl Writer<'_> {
         Ok(most)
     }
 
-    /// Writes names, with each name that a listed wildcard above it does not speak for.
+    /// Writes names, with each name to which a listed wildcard above it does not apply.
     fn names(&mut self) -> io::Result<()> {
         let e = self.e;
         names(e, &mut |domain, items| {
@@ -227,8 +227,7 @@ impl Writer<'_> {
         })
     }
 
-    /// Writes an entry. Where it has one value, that stands in a default line for the entries below
-    /// it.
+    /// Writes an entry. If it has one value, that is in a default line for the entries that follow.
     fn entry(&mut self, key: &str, values: &[Value], place: Option<usize>) -> io::Result<()> {
         let values = match place {
             Some(i) => values.get(i..values.len().min(i + 1)).unwrap_or(&[]),
@@ -322,8 +321,8 @@ fn values(
                 line: value_line(p.code, &escaped(template.into_owned())),
                 own: false,
             },
-            // rbldnsd puts the address asked in the place of `$`; we say what is listed, so here
-            // that stands itself.
+            // rbldnsd substitutes the address that is asked for `$`; here `$` is the listed
+            // subject, so it is written out.
             _ => Value {
                 line: value_line(p.code, &shown(&data[1..])),
                 own: listed == piece && template.replace("$$", "").contains('$'),
@@ -337,8 +336,8 @@ fn values(
     out
 }
 
-/// Whether rbldnsd reads a text's `$` as we do: digits and `=` behind it would make it another
-/// thing.
+/// Whether rbldnsd reads a text's `$` in the same way: digits and `=` after it would give it
+/// another meaning.
 fn plain(template: &str) -> bool {
     let mut bytes = template.bytes().peekable();
     while let Some(b) = bytes.next() {

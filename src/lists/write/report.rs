@@ -1,5 +1,5 @@
-//! What an export leaves out of a zone, or writes otherwise than it is listed: counts by kind, each
-//! with its first subjects.
+//! What an export leaves out of a zone, or writes in another form: counts by kind, each with its
+//! first subjects.
 
 use std::{cell::RefCell, collections::BTreeMap, fmt};
 
@@ -42,7 +42,7 @@ pub enum ExportChangeKind {
 }
 
 impl ExportChangeKind {
-    /// What happened to the subjects of this kind, in one line.
+    /// A description of the kind, in one line.
     pub fn description(self) -> &'static str {
         match self {
             ExportChangeKind::NameTooLong => {
@@ -83,7 +83,7 @@ impl ExportChangeKind {
         }
     }
 
-    /// Whether subjects, or what is listed of them, are missing from the file.
+    /// Whether subjects, or some of their listings, are missing from the file.
     pub fn leaves_out(self) -> bool {
         self < ExportChangeKind::ReasonsWithOneCode
     }
@@ -117,12 +117,11 @@ impl fmt::Display for ExportChange {
     }
 }
 
-/// What an export left out or changed. Empty if the file has all that the zone lists, as it is
-/// listed.
+/// What an export left out or changed. Empty if the file has everything as the zone lists it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ExportReport {
-    /// By kind, what is left out first.
+    /// By kind; kinds that leave something out come first.
     pub changes: Vec<ExportChange>,
 }
 
@@ -135,7 +134,7 @@ impl ExportReport {
             .map_or(0, |c| c.count)
     }
 
-    /// Whether the file has all that the zone lists, as it is listed.
+    /// Whether the file has everything as the zone lists it.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }

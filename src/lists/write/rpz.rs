@@ -1,8 +1,8 @@
-//! A response policy zone (draft-vixie-dnsop-dns-rpz): what is listed as triggers, with one action
+//! A response policy zone (draft-vixie-dnsop-dns-rpz): the listings as triggers, with one action
 //! for all.
 //!
-//! An address zone becomes `rpz-client-ip` triggers: its hosts are the clients that the policy is
-//! for. A zone of domains becomes names, with `rpz-passthru.` for exceptions below a listed tree.
+//! An address zone becomes `rpz-client-ip` triggers: its hosts are the clients to which the policy
+//! applies. A domain zone becomes names, with `rpz-passthru.` for exclusions below a listed tree.
 //! Owner names are relative, so that the file can be loaded under any name.
 
 use std::{
@@ -21,17 +21,17 @@ use crate::{
     model::{Domain, Prefix6, Scope, Subject, ZoneKind},
 };
 
-/// Bytes of an owner name that are kept for the resolver's name of the policy zone, its root label
-/// included: the file is loaded under a name that is not known here.
+/// Bytes of an owner name that are reserved for the resolver's name of the policy zone, its root
+/// label included: that name is not known here.
 pub(super) const POLICY_ZONE_RESERVE: usize = 60;
 
 /// What a resolver does (section 3 of the draft).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Action {
-    /// A CNAME with a meaning, or to a host of ours.
+    /// A CNAME with a meaning, or to a host of the operator.
     Cname(String),
-    /// Answer with an address; the reason is there as TXT. Beside a CNAME there can be none (RFC
-    /// 1034 section 3.6.2).
+    /// Answer with an address; TXT gives the reason. Beside a CNAME there can be no TXT (RFC 1034
+    /// section 3.6.2).
     Address(std::net::IpAddr),
 }
 
@@ -56,7 +56,7 @@ impl Action {
         }
     }
 
-    /// Whether the records say why.
+    /// Whether the records give the reason.
     fn tells(&self) -> bool {
         matches!(self, Action::Address(_))
     }
@@ -110,7 +110,7 @@ pub(super) fn rpz(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io
     }
 }
 
-/// Whether resolvers read something else than a host name at a name: an address, or a name server.
+/// Whether resolvers read a name as an address or a name server instead of a host name.
 pub(super) fn reserved(name: &str) -> bool {
     name.rsplit('.')
         .next()

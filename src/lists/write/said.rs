@@ -1,4 +1,4 @@
-//! What is said of a piece: its reasons as a zone publishes them.
+//! The reasons of a piece as a zone publishes them.
 
 use super::{Export, ExportChangeKind, report::ReportBuilder};
 use crate::{
@@ -36,7 +36,7 @@ impl TextChange {
     /// Of a text with `$` for a subject whose text has `subject` bytes.
     pub(super) fn of(template: &str, subject: impl FnOnce() -> usize) -> TextChange {
         let replaced = template.bytes().any(|b| !(32..127).contains(&b));
-        // Nothing that is put in is longer than a name.
+        // No substituted text is longer than a name.
         let dollars = template.bytes().filter(|b| *b == b'$').count();
         let cut = template.len() + dollars * MAX_NAME > MAX_TEXT && {
             let literal = template.matches("$$").count();
@@ -51,8 +51,8 @@ impl TextChange {
     }
 }
 
-/// What is said of a piece, in the order of the answer. `$` is what is listed, as in an answer; or
-/// the piece, where several that are listed have become one.
+/// The reasons of a piece, in the order of the answer. `$` is the listed subject, as in an answer;
+/// or the piece, if several were merged.
 pub(super) fn said<'e>(e: &Export<'e>, piece: &Subject, items: &Items) -> Vec<Said<'e>> {
     let mut wire = Vec::new();
     let (at, len) = match piece {
@@ -101,7 +101,8 @@ pub(super) fn said<'e>(e: &Export<'e>, piece: &Subject, items: &Items) -> Vec<Sa
     published.filter_map(one).collect()
 }
 
-/// The text that a client is shown for a piece where a format has one: the first that is not empty.
+/// The text that a client is shown for a piece in formats with one text: the first that is not
+/// empty.
 pub(super) fn text(e: &Export, report: &ReportBuilder, piece: &Subject, items: &Items) -> String {
     let mut texts = said(e, piece, items)
         .into_iter()

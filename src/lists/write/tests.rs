@@ -203,7 +203,7 @@ proptest! {
         prop_assert_eq!(rules.len(), text.matches(" CNAME ").count(), "an owner has one rule");
         let exists = |name: &str| rules.keys().any(|k| *k == name || k.ends_with(&format!(".{name}")));
         for name in names(&world.into_iter().collect(), &noise) {
-            // What the zone of the list has at fixed names, and what can not be a name, is no
+            // What the zone of the list has at fixed names, and what cannot be a name, is no
             // matter of a policy.
             if name.is_empty() || name.split('.').next_back().is_some_and(|t| ["*", "test", "127"].contains(&t)) {
                 continue;

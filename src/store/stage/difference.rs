@@ -1,6 +1,6 @@
 //! What an import changes, counted.
 
-/// What an import did, or would do.
+/// The result of an import or of a dry run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Difference {
     /// Subjects the source did not have.
@@ -20,7 +20,7 @@ pub struct Difference {
     /// Of those that stay, how many are exclusions alone.
     #[serde(default)]
     pub excluded_same: u64,
-    /// Subjects that it lists, and that a granted removal keeps unlisted.
+    /// Subjects that it lists, and that a hold keeps unlisted.
     #[serde(default)]
     pub held: u64,
     /// A few of those that were added.
@@ -33,7 +33,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// In words: how many of each.
+    /// The counts as text.
     pub fn words(&self) -> String {
         let Difference {
             added,

@@ -1,4 +1,4 @@
-//! A line of an import as it waits to be sorted: in as few bytes as can be, since a million of them
+//! A line of an import before it is sorted, in as few bytes as possible, because a million of them
 //! are in memory.
 
 use std::io::BufRead;
@@ -11,9 +11,9 @@ pub(super) struct Line {
     pub(super) subject: Subject,
     /// The text, and the note after it.
     words: Box<str>,
-    /// How many bytes of them are the text.
+    /// How many of these bytes are the text.
     text_bytes: u16,
-    /// How the entry came here; `None` for [`FeedPath::Own`], which most lines are.
+    /// The path of the entry; `None` for [`FeedPath::Own`], which most lines have.
     path: Option<Box<FeedPath>>,
     reason: ReasonId,
     flags: u8,
@@ -98,8 +98,8 @@ impl Line {
         }
     }
 
-    /// Writes the line as a run has it: the lengths of the key and of the row in two bytes each,
-    /// the key, and the row.
+    /// Writes the line in the form of a run: the lengths of the key and of the row in two bytes
+    /// each, the key, and the row.
     pub(super) fn write(&self, since: Time, out: &mut Vec<u8>) {
         out.clear();
         out.extend([0; 4]);

@@ -155,7 +155,7 @@ fn a_copy_that_was_damaged_is_not_restored() {
     );
 }
 
-/// What can not be logged is not done, and is told so; what needs no log goes on.
+/// What cannot be logged is not done, and is told so; what needs no log goes on.
 #[test]
 fn a_removal_that_can_not_be_logged_is_refused_and_nothing_is_lost() {
     let config = crate::lab::CONFIG.replace(

@@ -327,7 +327,7 @@ fn expected(kind: &str, test: &str) -> &'static str {
     let through = |yes: bool| if yes { "delivered" } else { "refused" };
     let taken = |yes: bool| if yes { "accepted" } else { "refused" };
     match kind {
-        // Without its fields it can not be told from a report.
+        // Without its fields it cannot be told from a report.
         "strips-headers" if test == "same-address" => "bounced",
         "offers-utf8" => through(plain.contains(&test) || test == "utf8-local-part"),
         "wide-open"

@@ -1,0 +1,208 @@
+//! Checks the documents: the flow tables of docs/design.md name files and functions that exist and
+//! lead to each other, links lead somewhere, and the book has every page.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The flows that docs/design.md has a table for.
+const FLOWS: [&str; 6] = [
+    "Query",
+    "Listing",
+    "Import",
+    "Transfer",
+    "Relay test",
+    "Reload",
+];
+
+/// A row of a flow table.
+struct Step {
+    line: usize,
+    file: String,
+    function: String,
+    /// How control or data reach the next row.
+    next: String,
+}
+
+/// The table below a heading of docs/design.md.
+fn steps(design: &str, flow: &str) -> Vec<Step> {
+    let heading = format!("### {flow}");
+    design
+        .lines()
+        .enumerate()
+        .skip_while(|(_, l)| *l != heading)
+        .skip(1)
+        .take_while(|(_, l)| !l.starts_with('#'))
+        .filter(|(_, l)| l.starts_with("| `src/"))
+        .map(|(i, l)| {
+            let cells: Vec<&str> = l.split('|').map(str::trim).collect();
+            assert_eq!(cells.len(), 6, "docs/design.md:{}: four columns", i + 1);
+            Step {
+                line: i + 1,
+                file: cells[1].trim_matches('`').into(),
+                function: cells[2]
+                    .trim_matches('`')
+                    .rsplit("::")
+                    .next()
+                    .unwrap()
+                    .into(),
+                next: cells[4].into(),
+            }
+        })
+        .collect()
+}
+
+fn is_word(text: &str, word: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(word)
+        .any(|(at, _)| !text[..at].ends_with(part) && !text[at + word.len()..].starts_with(part))
+}
+
+/// Whether code names a word outside of comments and, for a function, outside of its definition.
+fn names(code: &str, word: &str) -> bool {
+    let definition = format!("fn {word}");
+    code.lines()
+        .filter(|l| !l.trim_start().starts_with("//"))
+        .any(|l| is_word(&l.replace(&definition, ""), word))
+}
+
+#[test]
+fn flow_tables_name_functions_that_lead_to_each_other() {
+    let design = fs::read_to_string("docs/design.md").unwrap();
+    let mut wrong = Vec::new();
+    for flow in FLOWS {
+        let steps = steps(&design, flow);
+        if steps.len() < 5 {
+            wrong.push(format!("docs/design.md: no table below \"### {flow}\""));
+        }
+        let read = |s: &Step| fs::read_to_string(&s.file).unwrap_or_default();
+        for (step, next) in steps
+            .iter()
+            .zip(steps.iter().skip(1).map(Some).chain([None]))
+        {
+            let at = format!("docs/design.md:{}: {}", step.line, step.file);
+            let code = read(step);
+            if code.is_empty() {
+                wrong.push(format!("{at} does not exist"));
+            } else if !is_word(&code, &format!("fn {}", step.function)) {
+                wrong.push(format!("{at} has no function `{}`", step.function));
+            }
+            let Some(next) = next else {
+                continue;
+            };
+            let mut parts = step.next.split('`');
+            let (how, value) = (parts.next().unwrap().trim(), parts.next());
+            match (how, value) {
+                ("calls", None) if names(&code, &next.function) => {}
+                ("calls", None) => wrong.push(format!("{at} does not call `{}`", next.function)),
+                ("returns" | "value" | "channel", Some(value)) => {
+                    // A path such as `Job::Import` is looked for as it stands.
+                    for file in [step, next] {
+                        if !names(&read(file), value) {
+                            wrong.push(format!(
+                                "docs/design.md:{}: {} does not name `{value}`",
+                                step.line, file.file
+                            ));
+                        }
+                    }
+                }
+                _ => wrong.push(format!(
+                    "docs/design.md:{}: write calls, or returns, value or channel with a type",
+                    step.line
+                )),
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "mend the flow tables of docs/design.md: {wrong:#?}"
+    );
+}
+
+fn documents(folder: &Path, out: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => documents(&path, out),
+            false if path.extension().is_some_and(|e| e == "md") => out.push(path),
+            false => {}
+        }
+    }
+}
+
+/// The anchor of a heading, as mdBook and code hosts make it.
+fn anchor(heading: &str) -> String {
+    heading
+        .to_lowercase()
+        .chars()
+        .filter(|c| c.is_alphanumeric() || "-_ ".contains(*c))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
+#[test]
+fn links_of_documents_lead_to_files_and_headings() {
+    let mut pages: Vec<PathBuf> = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+    ]
+    .map(PathBuf::from)
+    .into();
+    documents(Path::new("docs"), &mut pages);
+    let mut wrong = Vec::new();
+    for page in &pages {
+        let text = fs::read_to_string(page).unwrap();
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+            .filter(|l| !l.contains("://"))
+        {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => page.clone(),
+                file => page.parent().unwrap().join(file),
+            };
+            let Ok(content) = fs::read_to_string(&target) else {
+                wrong.push(format!("{}: no file {file}", page.display()));
+                continue;
+            };
+            let known = content
+                .lines()
+                .filter(|l| l.starts_with('#'))
+                .any(|l| anchor(l.trim_start_matches('#').trim()) == heading);
+            if !heading.is_empty() && !known {
+                wrong.push(format!("{}: no heading {link}", page.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_book_has_every_page() {
+    let summary = fs::read_to_string("docs/SUMMARY.md").unwrap();
+    let mut pages = Vec::new();
+    documents(Path::new("docs"), &mut pages);
+    for page in pages {
+        let name = page.strip_prefix("docs").unwrap().display().to_string();
+        assert!(
+            name == "SUMMARY.md" || summary.contains(&format!("({name})")),
+            "docs/SUMMARY.md does not have {name}"
+        );
+    }
+}
+
+#[test]
+fn safety_rules_that_code_cites_are_defined() {
+    let page = fs::read_to_string("docs/safety-rules.md").unwrap();
+    let numbers: BTreeSet<u32> = page
+        .lines()
+        .filter_map(|l| l.strip_prefix("**S")?.split('.').next()?.parse().ok())
+        .collect();
+    assert_eq!(numbers, (1..=20).collect());
+}
