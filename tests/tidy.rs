@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Who may import whom, beside itself. Everything else is refused.
-const MAY_IMPORT: [(&str, &[&str]); 24] = [
+const MAY_IMPORT: [(&str, &[&str]); 25] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -26,16 +26,22 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
     ),
     ("imports", &["model", "index", "lists", "store", "ledger"]),
     (
+        "api",
+        &[
+            "model", "clock", "lists", "metrics", "net", "store", "ledger",
+        ],
+    ),
+    (
         "feeds",
         &[
-            "model", "clock", "index", "dns", "lists", "store", "ledger", "imports",
+            "api", "model", "clock", "index", "dns", "lists", "store", "ledger", "imports",
         ],
     ),
     ("net", &["model"]),
     (
         "server",
         &[
-            "model", "clock", "index", "dns", "ledger", "store", "metrics", "net",
+            "api", "model", "clock", "index", "dns", "ledger", "store", "metrics", "net",
         ],
     ),
     ("probe", &["model", "smtp", "ledger"]),
@@ -45,11 +51,11 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
     (
         "http",
         &[
-            "model", "clock", "index", "dns", "lists", "smtp", "store", "ledger", "imports",
+            "api", "model", "clock", "index", "dns", "lists", "smtp", "store", "ledger", "imports",
             "metrics", "net",
         ],
     ),
-    ("exports", &["model", "index", "lists"]),
+    ("exports", &["api", "model", "index", "lists"]),
     ("webhooks", &["model", "clock", "ledger"]),
     ("mail", &[]),
     ("resolver", &[]),
@@ -64,7 +70,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
     (
         "daemon",
         &[
-            "model", "clock", "index", "dns", "lists", "smtp", "store", "ledger", "feeds",
+            "api", "model", "clock", "index", "dns", "lists", "smtp", "store", "ledger", "feeds",
             "server", "http", "metrics", "exports", "webhooks", "mail", "resolver", "probe",
             "collect", "schedule", "config", "net",
         ],
@@ -72,7 +78,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
     (
         "cli",
         &[
-            "model", "clock", "index", "dns", "lists", "smtp", "store", "ledger", "feeds",
+            "api", "model", "clock", "index", "dns", "lists", "smtp", "store", "ledger", "feeds",
             "server", "http", "metrics", "exports", "webhooks", "mail", "resolver", "probe",
             "collect", "schedule", "config", "daemon", "net", "imports",
         ],

@@ -107,6 +107,7 @@ pub struct RemovalGapResponse {
     /// When the loss was found.
     pub at: Timestamp,
     /// The first and the last number of each run of missing lines.
+    #[schema(value_type = Vec<Vec<u64>>)]
     pub missing: Vec<(u64, u64)>,
     /// What happened to the log.
     pub cause: String,

@@ -176,6 +176,7 @@ pub struct UnreadColumn {
     /// Its number, from 1.
     pub column: usize,
     /// The smallest and the largest number in it, where all are numbers.
+    #[cfg_attr(feature = "daemon", schema(value_type = Option<Vec<i64>>))]
     pub numbers: Option<(i64, i64)>,
     /// The first value in it.
     pub first: String,

@@ -390,7 +390,7 @@ fn a_notify_from_the_server_makes_a_feed_look_at_once() {
     until("the change", || {
         names(&ledger) == set(&["45.1.1.1", "45.1.1.2"])
     });
-    assert_eq!(feeds.states()[0].how, Some("changes"));
+    assert_eq!(feeds.states()[0].how.as_deref(), Some("changes"));
     feeds.stop();
     ledger.stop().unwrap();
 }

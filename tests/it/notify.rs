@@ -165,7 +165,7 @@ impl Teller {
         self.ledger.published.snapshot().serials[0].0
     }
     fn report(&self) -> Value {
-        json!(self.mirrors.report(&self.ledger.published.snapshot()))[0].clone()
+        serde_json::json!(self.mirrors.report(&self.ledger.published.snapshot()))[0].clone()
     }
     /// Waits until the report says something.
     fn until(&self, what: impl Fn(&Value) -> bool) -> Value {
@@ -343,7 +343,7 @@ fn two_mirrors_at_one_address_are_notified_each_with_its_key() {
         .collect();
     signed_by.sort();
     assert_eq!(signed_by, ["one", "two"]);
-    let report = json!(t.mirrors.report(&t.ledger.published.snapshot()));
+    let report = serde_json::json!(t.mirrors.report(&t.ledger.published.snapshot()));
     assert_eq!(
         report
             .as_array()

@@ -547,7 +547,10 @@ fn rows_that_a_later_large_import_has_changed_are_left_alone_with_its_commit() {
         (&later["receipt"]["commit"], &json!(5)),
         "{told}"
     );
-    assert!(by["what"].as_str().unwrap().contains("xbl"), "{told}");
+    assert!(
+        by["description"].as_str().unwrap().contains("xbl"),
+        "{told}"
+    );
 }
 
 /// A purge of a part ended the way back of a large import, and the message blamed an import that
@@ -574,7 +577,7 @@ fn a_purge_of_a_part_leaves_the_way_back_of_a_large_import() {
     assert_eq!(
         (
             &told["changed_by"][0]["commit"],
-            told["changed_by"][0]["what"]
+            told["changed_by"][0]["description"]
                 .as_str()
                 .unwrap()
                 .starts_with("purge")

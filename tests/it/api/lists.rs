@@ -173,7 +173,7 @@ fn purges_undo_imports_people_and_tokens_are_done_once_too() {
         &api,
         "POST",
         "/v1/tokens",
-        "{\"for\":\"p\",\"role\":\"reader\"}",
+        "{\"owner\":\"p\",\"role\":\"reader\"}",
     )
     .ok();
     let person = send(
@@ -208,7 +208,7 @@ fn purges_undo_imports_people_and_tokens_are_done_once_too() {
     assert_eq!(send(&api, "POST", &undo, "{}").ok(), back);
     // What shows a secret is shown once, and done once.
     for (path, body) in [
-        ("/v1/tokens", "{\"for\":\"p\",\"role\":\"reader\"}"),
+        ("/v1/tokens", "{\"owner\":\"p\",\"role\":\"reader\"}"),
         ("/v1/users", "{\"name\":\"anna\",\"role\":\"editor\"}"),
     ] {
         let again = send(&api, "POST", path, body);

@@ -2,6 +2,7 @@
 
 mod access;
 mod back;
+mod client;
 mod faults;
 pub mod hooks;
 mod hostile;
