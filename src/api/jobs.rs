@@ -4,10 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Timestamp;
-use crate::{
-    ledger::desk::{Ran, Ready},
-    model::control::ControlSession,
-};
+use crate::relay::{MessageResult, PreparedMessage, control::ControlSession};
 
 /// What kind of evidence leads to a test.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -341,7 +338,7 @@ pub struct PreparedProbesResponse {
     pub job: u64,
     /// What to send: place, test, envelope and message.
     #[schema(value_type = Vec<Object>)]
-    pub messages: Vec<Ready>,
+    pub messages: Vec<PreparedMessage>,
 }
 
 /// What a reporter saw when they sent the messages of a job.
@@ -351,7 +348,7 @@ pub struct ProbeResultsRequest {
     /// What became of each message, as the server replied.
     #[schema(value_type = Vec<Object>)]
     #[serde(default)]
-    pub results: Vec<Ran>,
+    pub results: Vec<MessageResult>,
     /// The sessions that carried controls, as the server answered them.
     #[schema(value_type = Vec<Object>)]
     #[serde(default)]

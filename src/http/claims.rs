@@ -9,7 +9,7 @@ use super::{
     access::CLAIMS,
     caller::{Caller, Peer},
     input::{JsonBody, Part, QueryParams},
-    jobs::{ask, asker, host, number, public_job},
+    jobs::{actor, ask, host, number, public_job},
 };
 use crate::{
     api::{
@@ -17,9 +17,11 @@ use crate::{
         OptOutQuery, OptOutRequest, OptOutResponse, OptOutSubjectResponse, Page, ProblemDetails,
         ProofResponse, PublicProofResponse, RelayFindingsResponse, ReviewRequest, ReviewResponse,
     },
-    ledger::desk::{Asker, Denied, Desk, NOTEST, OptOut, Proof, SourceReplies},
-    model::{Role, Subject, retest::State as JobState, subject::HostBits, time::Seconds},
-    smtp::message::redact,
+    model::{Role, Subject, subject::HostBits, time::Seconds},
+    relay::{
+        Actor, NOTEST, OptOut, Proof, RelayError, RelayService, SourceReplies, message::redact,
+        policy::JobState,
+    },
 };
 
 /// The most proofs of a host that a response has.
@@ -28,7 +30,7 @@ const MAX_PROOFS: usize = 100;
 const MAX_PUBLIC_PROOFS: usize = 20;
 
 /// The blocked claims of a host, for its owner.
-fn blocked(desk: &Desk, target: IpAddr) -> Result<Vec<BlockedClaimResponse>, Denied> {
+fn blocked(relay: &RelayService, target: IpAddr) -> Result<Vec<BlockedClaimResponse>, RelayError> {
     let reply = |(sent, answered)| BlockedReplyResponse { sent, answered };
     let one = |s: SourceReplies| BlockedClaimResponse {
         source: s.source.map(|a| a.to_string()),
@@ -36,7 +38,7 @@ fn blocked(desk: &Desk, target: IpAddr) -> Result<Vec<BlockedClaimResponse>, Den
         row: s.row.map(|r| r.name().into()),
         replies: s.replies.into_iter().map(reply).collect(),
     };
-    Ok(desk.blocked(target)?.into_iter().map(one).collect())
+    Ok(relay.blocked(target)?.into_iter().map(one).collect())
 }
 
 /// What a claimant has to know about the control.
@@ -44,14 +46,14 @@ const CONTROL_NOTE: &str = " The host must accept mail to its own postmaster: on
 
 async fn claim(
     app: &App,
-    who: Asker,
+    who: Actor,
     target: IpAddr,
     proved: bool,
 ) -> Result<(StatusCode, Json<ClaimResponse>), ProblemDetails> {
-    let (done, blocked) = ask(app, move |desk| {
-        let done = desk.claim(&who, target, proved, desk.now())?;
+    let (done, blocked) = ask(app, move |relay| {
+        let done = relay.claim(&who, target, proved, relay.now())?;
         let blocked = if proved {
-            blocked(desk, target)?
+            blocked(relay, target)?
         } else {
             Vec::new()
         };
@@ -98,7 +100,7 @@ pub(super) async fn claim_closed(
         caller.require(Role::Editor)?;
     }
     let own = caller.from.parse::<IpAddr>().is_ok_and(|a| a == target);
-    claim(&app, asker(&caller), target, request.proved || own).await
+    claim(&app, actor(&caller), target, request.proved || own).await
 }
 
 /// Claims that a host no longer relays, without a token. A claim from the host's own address is
@@ -129,7 +131,7 @@ pub(super) async fn claim_closed_publicly(
         }
         _ => ("socket".into(), false),
     };
-    let who = Asker {
+    let who = Actor {
         name: "claimant".into(),
         from,
         once: None,
@@ -150,8 +152,8 @@ pub(super) async fn release_host(
         return Err(ProblemDetails::invalid("note: required"));
     }
     super::input::note(Some(&request.note))?;
-    let receipt = ask(&app, move |desk| {
-        desk.review(&asker(&caller), target, &request.note, desk.now())
+    let receipt = ask(&app, move |relay| {
+        relay.review(&actor(&caller), target, &request.note, relay.now())
     })
     .await?;
     Ok(Json(ReviewResponse {
@@ -180,7 +182,7 @@ pub(super) async fn list_opt_outs(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<Page<OptOutResponse>>, ProblemDetails> {
-    let all = ask(&app, Desk::opt_outs).await?;
+    let all = ask(&app, RelayService::opt_outs).await?;
     let redacted = |mut o: OptOut| {
         if caller.role < Role::Editor {
             o.proof.clear();
@@ -207,8 +209,8 @@ pub(super) async fn add_opt_out(
         ));
     }
     super::input::line("proof", &request.proof)?;
-    let done = ask(&app, move |desk| {
-        desk.opt_out(&asker(&caller), &subject, &request.proof, desk.now())
+    let done = ask(&app, move |relay| {
+        relay.opt_out(&actor(&caller), &subject, &request.proof, relay.now())
     })
     .await?;
     Ok((StatusCode::CREATED, Json(opt_out(done))))
@@ -225,8 +227,8 @@ pub(super) async fn end_opt_out(
     let subject = subject(&query.subject)?;
     caller.allow(Some(&subject), Some(NOTEST), None)?;
     let text = subject.to_string();
-    ask(&app, move |desk| {
-        desk.opt_in(&asker(&caller), &subject, desk.now())
+    ask(&app, move |relay| {
+        relay.opt_in(&actor(&caller), &subject, relay.now())
     })
     .await?;
     Ok(Json(OptOutSubjectResponse { subject: text }))
@@ -242,8 +244,8 @@ enum Audience {
     Operator,
 }
 
-fn redacted_for(desk: &Desk, p: Proof, audience: Audience) -> ProofResponse {
-    let settings = desk.settings();
+fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofResponse {
+    let settings = relay.settings();
     // Our own addresses stay readable: the contact is meant to be written to.
     let (own, contact) = (
         [settings.domain.as_str()],
@@ -257,9 +259,9 @@ fn redacted_for(desk: &Desk, p: Proof, audience: Audience) -> ProofResponse {
         Audience::Operator => Some(text),
     };
     // Other tests are not part of this proof.
-    let said = section(&desk.transcript(p.job).unwrap_or_default(), &p.test);
+    let said = section(&relay.transcript(p.job).unwrap_or_default(), &p.test);
     // The transcript of a reporter is a claim, and not a reply that this server got.
-    let own = desk.job(p.job).is_ok_and(|j| !j.remote);
+    let own = relay.job(p.job).is_ok_and(|j| !j.remote);
     let codes = if own { codes(&said) } else { Vec::new() };
     let transcript = if matches!(audience, Audience::Public | Audience::Output) {
         String::new()
@@ -329,10 +331,10 @@ pub(super) async fn list_evidence(
     } else {
         Audience::Public
     };
-    let all = ask(&app, move |desk| {
-        Ok(of_host(desk, target, MAX_PROOFS)?
+    let all = ask(&app, move |relay| {
+        Ok(of_host(relay, target, MAX_PROOFS)?
             .into_iter()
-            .map(|p| redacted_for(desk, p, audience))
+            .map(|p| redacted_for(relay, p, audience))
             .collect())
     })
     .await?;
@@ -340,10 +342,11 @@ pub(super) async fn list_evidence(
 }
 
 /// The proofs of a host as input and as output.
-fn of_host(desk: &Desk, target: IpAddr, most: usize) -> Result<Vec<Proof>, Denied> {
-    let mut all = desk.proofs(target, true, most)?;
+fn of_host(relay: &RelayService, target: IpAddr, most: usize) -> Result<Vec<Proof>, RelayError> {
+    let mut all = relay.proofs(target, true, most)?;
     all.extend(
-        desk.proofs(target, false, most)?
+        relay
+            .proofs(target, false, most)?
             .into_iter()
             .filter(|p| p.input != target),
     );
@@ -367,31 +370,31 @@ pub(super) async fn get_proof(
         Some(Extension(Peer::Net(a))) => Some(a.to_canonical()),
         _ => None,
     };
-    let found = ask(&app, move |desk| {
-        let proof = desk.proof(id)?;
+    let found = ask(&app, move |relay| {
+        let proof = relay.proof(id)?;
         let audience = match from {
             Some(a) if a == proof.input => Audience::Owner,
             Some(a) if a == proof.output => Audience::Output,
             _ => Audience::Public,
         };
         // That a host was tested, and is not listed for it, is not public.
-        if audience == Audience::Public && !desk.is_shown(&proof)? {
-            return Err(Denied::Unknown(format!("there is no proof {id}")));
+        if audience == Audience::Public && !relay.is_shown(&proof)? {
+            return Err(RelayError::Unknown(format!("there is no proof {id}")));
         }
-        Ok(redacted_for(desk, proof, audience))
+        Ok(redacted_for(relay, proof, audience))
     });
     Ok(Json(found.await?))
 }
 
 /// What the public look-up of a client shows about the relay tests of a host.
 pub(super) fn relay_findings(
-    desk: &Desk,
+    relay: &RelayService,
     target: IpAddr,
     client: IpAddr,
 ) -> Option<RelayFindingsResponse> {
-    let proofs = desk
+    let proofs = relay
         .listing(target, MAX_PUBLIC_PROOFS, |p| {
-            desk.is_shown(p).unwrap_or(false)
+            relay.is_shown(p).unwrap_or(false)
         })
         .ok()?;
     let one = |p: Proof| PublicProofResponse {
@@ -402,7 +405,7 @@ pub(super) fn relay_findings(
         arrived: p.at.into(),
     };
     let proofs = proofs.into_iter().map(one).collect::<Vec<_>>();
-    let output = desk.output(target).ok()?;
+    let output = relay.output(target).ok()?;
     let inputs = output
         .inputs
         .iter()
@@ -410,7 +413,7 @@ pub(super) fn relay_findings(
         .map(|f| f.input.to_string())
         .collect::<Vec<_>>();
     let blocked = if client.to_canonical() == target {
-        blocked(desk, target).ok()?
+        blocked(relay, target).ok()?
     } else {
         Vec::new()
     };

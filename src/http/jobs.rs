@@ -17,15 +17,16 @@ use crate::{
         PreparedProbesResponse, ProbeResultsRequest, ProblemDetails, RelayTestResponse,
         TestResultResponse,
     },
-    ledger::desk::{Asker, Denied, Desk, Nomination, Ran},
-    model::{
-        Role, Subject, Time,
+    model::{Role, Subject, Time, text::cleaned},
+    relay::{
+        Actor, MessageResult, Nomination, RelayError, RelayService, RelayTest,
+        catalogue::MAX_MESSAGES,
         control::{ControlCheck, ControlSession},
-        probing::{Assessment, Outcome, Tried},
-        retest::{EvidenceSummary, Job, State as JobState, Trigger},
-        text::cleaned,
+        forms::TestScope,
+        outcome::{Assessment, TestResult},
+        policy::{EvidenceSummary, Job, JobState, Trigger},
     },
-    smtp::catalogue::{MAX_MESSAGES, Run, Test},
+    smtp::Outcome,
     store::Vocabulary,
 };
 
@@ -40,13 +41,13 @@ const MAX_REPLY_CHARS: usize = 200;
 
 impl ProblemDetails {
     /// Why the relay service refused a request.
-    pub(super) fn denied(e: Denied, vocabulary: &Vocabulary) -> ProblemDetails {
+    pub(super) fn denied(e: RelayError, vocabulary: &Vocabulary) -> ProblemDetails {
         match e {
-            Denied::Invalid(why) => ProblemDetails::invalid(why),
-            Denied::TooMany(why, wait) => ProblemDetails::too_many(why, wait),
-            Denied::No(why) => ProblemDetails::conflict(why),
-            Denied::Unknown(why) => ProblemDetails::not_found(why),
-            Denied::Ledger(e) => ProblemDetails::of(&e, vocabulary),
+            RelayError::Invalid(why) => ProblemDetails::invalid(why),
+            RelayError::TooMany(why, wait) => ProblemDetails::too_many(why, wait),
+            RelayError::No(why) => ProblemDetails::conflict(why),
+            RelayError::Unknown(why) => ProblemDetails::not_found(why),
+            RelayError::Ledger(e) => ProblemDetails::of(&e, vocabulary),
         }
     }
 }
@@ -54,18 +55,18 @@ impl ProblemDetails {
 /// Runs a request to the relay service, which waits for the writer.
 pub(super) async fn ask<T: Send + 'static>(
     app: &App,
-    f: impl FnOnce(&Desk) -> Result<T, Denied> + Send + 'static,
+    f: impl FnOnce(&RelayService) -> Result<T, RelayError> + Send + 'static,
 ) -> Result<T, ProblemDetails> {
-    let desk = app.desk.clone();
-    let done = tokio::task::spawn_blocking(move || f(&desk))
+    let relay = app.relay.clone();
+    let done = tokio::task::spawn_blocking(move || f(&relay))
         .await
         .map_err(ProblemDetails::failed)?;
     done.map_err(|e| ProblemDetails::denied(e, &app.ledger.store.vocabulary()))
 }
 
 /// The caller as the relay service knows it.
-pub(super) fn asker(caller: &Caller) -> Asker {
-    Asker {
+pub(super) fn actor(caller: &Caller) -> Actor {
+    Actor {
         name: caller.name.clone(),
         from: caller.from.to_string(),
         once: caller.once,
@@ -258,7 +259,7 @@ fn outcome(o: &Outcome, full: bool) -> (OutcomeKind, OutcomeDetail) {
 }
 
 /// A result. Its envelope contains a token, which proves relaying, so that only operators see it.
-fn result(t: &Tried, full: bool) -> TestResultResponse {
+fn result(t: &TestResult, full: bool) -> TestResultResponse {
     let (kind, detail) = outcome(&t.outcome, full);
     let (from, to) = t.envelope.clone();
     TestResultResponse {
@@ -355,9 +356,9 @@ pub(super) async fn nominate_host(
     Extension(caller): Extension<Caller>,
     JsonBody(request): JsonBody<NominationRequest>,
 ) -> Result<(StatusCode, Json<JobResponse>), ProblemDetails> {
-    let (nomination, who) = (read_nomination(request, &caller, false)?, asker(&caller));
-    let job = ask(&app, move |desk| {
-        desk.nominate(&who, nomination, desk.now())
+    let (nomination, who) = (read_nomination(request, &caller, false)?, actor(&caller));
+    let job = ask(&app, move |relay| {
+        relay.nominate(&who, nomination, relay.now())
     })
     .await?;
     Ok((StatusCode::ACCEPTED, Json(job_for(&job, &caller))))
@@ -381,7 +382,7 @@ pub(super) async fn list_jobs(
             })
         })
         .transpose()?;
-    let found = ask(&app, move |desk| desk.jobs(before, query.open, most)).await?;
+    let found = ask(&app, move |relay| relay.jobs(before, query.open, most)).await?;
     let next = found
         .last()
         .filter(|_| found.len() == most)
@@ -402,7 +403,7 @@ pub(super) async fn get_job(
     Part(id): Part,
 ) -> Result<Json<JobResponse>, ProblemDetails> {
     let id = number(&id, "job")?;
-    let job = ask(&app, move |desk| desk.job(id)).await?;
+    let job = ask(&app, move |relay| relay.job(id)).await?;
     Ok(Json(job_for(&job, &caller)))
 }
 
@@ -415,8 +416,8 @@ pub(super) async fn get_transcript(
     Part(id): Part,
 ) -> Result<String, ProblemDetails> {
     let id = number(&id, "job")?;
-    ask(&app, move |desk| {
-        desk.job(id).and_then(|_| desk.transcript(id))
+    ask(&app, move |relay| {
+        relay.job(id).and_then(|_| relay.transcript(id))
     })
     .await
 }
@@ -427,8 +428,11 @@ async fn decide(
     id: &str,
     approve: bool,
 ) -> Result<Json<JobResponse>, ProblemDetails> {
-    let (id, who) = (number(id, "job")?, asker(caller));
-    let job = ask(app, move |desk| desk.decide(&who, id, approve, desk.now())).await?;
+    let (id, who) = (number(id, "job")?, actor(caller));
+    let job = ask(app, move |relay| {
+        relay.decide(&who, id, approve, relay.now())
+    })
+    .await?;
     Ok(Json(job_for(&job, caller)))
 }
 
@@ -456,7 +460,7 @@ pub(super) async fn refuse_job(
     decide(&app, &caller, &id, false).await
 }
 
-fn relay_test(t: &Test, chosen: &[String]) -> RelayTestResponse {
+fn relay_test(t: &RelayTest, chosen: &[String]) -> RelayTestResponse {
     RelayTestResponse {
         id: t.id.clone(),
         name: t.name.clone(),
@@ -465,7 +469,7 @@ fn relay_test(t: &Test, chosen: &[String]) -> RelayTestResponse {
         since: t.since,
         seen_in_abuse: t.seen,
         run: name(&t.run),
-        chosen: t.run == Run::Live || chosen.contains(&t.name),
+        chosen: t.run == TestScope::Live || chosen.contains(&t.name),
         description: t.what.clone(),
         from: t.from.clone(),
         to: t.to.clone(),
@@ -480,7 +484,7 @@ fn relay_test(t: &Test, chosen: &[String]) -> RelayTestResponse {
 #[utoipa::path(get, path = "/v1/catalogue", tag = "relay",
     responses((status = 200, body = Page<RelayTestResponse>, description = "All relay tests")))]
 pub(super) async fn list_relay_tests(State(app): State<App>) -> Json<Page<RelayTestResponse>> {
-    let settings = app.desk.settings();
+    let settings = app.relay.settings();
     let all = settings.catalogue.0.iter();
     Json(Page::all(
         all.map(|t| relay_test(t, &settings.chosen)).collect(),
@@ -504,20 +508,20 @@ pub(super) async fn prepare_probes(
     for _ in 0..2 * MAX_MESSAGES {
         ids.push(super::secrets::random::<8>().map_err(ProblemDetails::failed)?);
     }
-    let (job, messages) = ask(&app, move |desk| {
-        let job = desk.nominate(
-            &Asker {
+    let (job, messages) = ask(&app, move |relay| {
+        let job = relay.nominate(
+            &Actor {
                 once: None,
-                ..asker(&caller)
+                ..actor(&caller)
             },
             nomination,
-            desk.now(),
+            relay.now(),
         )?;
-        desk.begin(
+        relay.begin(
             job.id,
             &names,
             &mut || ids.pop().unwrap_or_default(),
-            desk.now(),
+            relay.now(),
         )
     })
     .await?;
@@ -540,14 +544,14 @@ pub(super) async fn report_results(
     JsonBody(request): JsonBody<ProbeResultsRequest>,
 ) -> Result<Json<JobResponse>, ProblemDetails> {
     let id = number(&id, "job")?;
-    let job = ask(&app, move |desk| desk.job(id)).await?;
+    let job = ask(&app, move |relay| relay.job(id)).await?;
     if job.by != caller.name || !job.remote {
         return Err(ProblemDetails::forbidden(
             "only the reporter who got the messages may report their results",
         ));
     }
     // Only the collector decides that a message was delivered or came back.
-    let own = |r: &Ran| {
+    let own = |r: &MessageResult| {
         !matches!(
             r.outcome,
             Outcome::Delivered { .. } | Outcome::Bounced { .. }
@@ -556,7 +560,7 @@ pub(super) async fn report_results(
     let cut = |text: &mut String| {
         *text = cleaned(&text.chars().take(MAX_REPLY_CHARS).collect::<String>());
     };
-    let mut results: Vec<Ran> = request.results.into_iter().filter(own).collect();
+    let mut results: Vec<MessageResult> = request.results.into_iter().filter(own).collect();
     for r in &mut results {
         match &mut r.outcome {
             Outcome::Refused { text, .. }
@@ -573,8 +577,8 @@ pub(super) async fn report_results(
         )));
     }
     controls.iter_mut().for_each(ControlSession::shorten);
-    let job = ask(&app, move |desk| {
-        desk.finish(id, results, controls, &request.transcript, desk.now())
+    let job = ask(&app, move |relay| {
+        relay.finish(id, results, controls, &request.transcript, relay.now())
     })
     .await?;
     Ok(Json(job_for(&job, &caller)))

@@ -253,7 +253,7 @@ fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<LookupRes
     }
     let relay_tests = single(subject)
         .filter(|_| !zones.is_empty())
-        .and_then(|a| super::claims::relay_findings(&app.desk, a, client));
+        .and_then(|a| super::claims::relay_findings(&app.relay, a, client));
     let what_to_do = match zones.is_empty() {
         true => "Nothing: it is not listed here.".to_string(),
         false if relay_tests.as_ref().is_some_and(|t| t.inputs.is_empty()) => {

@@ -103,9 +103,9 @@ pub struct App {
     /// Checks the address of a webhook.
     pub check_url: Check,
     /// Relay tests.
-    pub desk: crate::ledger::desk::Desk,
+    pub relay: crate::relay::RelayService,
     /// Finds the names of a host.
-    pub known: crate::ledger::desk::Known,
+    pub known: crate::relay::HostNameResolver,
     /// Checks the configuration as `orbsd check` does, for users who cannot read all of it.
     pub check_configuration: Report<ConfigurationCheckResponse>,
     /// The user that this process runs as, who is an owner at the socket.

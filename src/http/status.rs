@@ -29,8 +29,8 @@ use crate::{
     responses((status = 200, body = StatusResponse, description = "The state")))]
 pub(super) async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
     // The relay service waits for a decision that is being written.
-    let desk = app.desk.clone();
-    let tester_problem = tokio::task::spawn_blocking(move || desk.wrong())
+    let relay = app.relay.clone();
+    let tester_problem = tokio::task::spawn_blocking(move || relay.wrong())
         .await
         .unwrap_or_else(|e| Some(e.to_string()));
     let ledger = app.ledger.clone();
@@ -110,7 +110,7 @@ pub(super) async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
         unconfigured,
         unconfigured_problem,
         tester: TesterResponse {
-            enabled: app.desk.settings().enabled,
+            enabled: app.relay.settings().enabled,
             problem: tester_problem,
         },
         connections: connections
