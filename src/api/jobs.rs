@@ -225,6 +225,8 @@ pub enum AssessmentKind {
     Accepted,
     /// Every test was refused permanently.
     Closed,
+    /// Every test was refused, and no control shows that the host does not refuse the tester alone.
+    Refused,
     /// The tester was refused before it could name a recipient.
     Blocked,
     /// Some tests have no result.
@@ -240,6 +242,7 @@ impl AssessmentKind {
             AssessmentKind::Open => "open",
             AssessmentKind::Accepted => "accepted",
             AssessmentKind::Closed => "closed",
+            AssessmentKind::Refused => "refused",
             AssessmentKind::Blocked => "blocked",
             AssessmentKind::Inconclusive => "inconclusive",
             AssessmentKind::Untestable => "untestable",

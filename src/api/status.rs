@@ -223,6 +223,17 @@ pub enum RetirementStage {
     Over,
 }
 
+impl RetirementStage {
+    /// The stage as it is sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RetirementStage::Announced => "announced",
+            RetirementStage::Empty => "empty",
+            RetirementStage::Over => "over",
+        }
+    }
+}
+
 /// The retirement of a zone (RFC 6471 section 3.4).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RetirementResponse {
@@ -260,6 +271,8 @@ impl From<retire::Plan> for RetirementResponse {
 pub struct ZoneStatusResponse {
     /// The zone.
     pub zone: String,
+    /// The name of its zone file, without `.toml`.
+    pub file: String,
     /// What its names stand for.
     pub kind: ZoneKind,
     /// Its serial.
@@ -575,8 +588,8 @@ pub struct BackupResponse {
 }
 
 /// How a scrub is run.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ScrubRequest {
     /// Forget that acknowledged commits are missing, after their changes were made again.
     pub accept_missing_commits: bool,

@@ -162,6 +162,7 @@ fn send(common: &Common, s: Subjects, request: ListingRequest, done: &str) -> Re
     let mut client = Client::open(common)?;
     let (tx, rx) = mpsc::channel(64);
     let (names, names_rx) = std::sync::mpsc::sync_channel::<String>(8192);
+    let until = request.until.clone();
     let request = ListingRequest {
         host_bits: s.host_bits,
         note: s.note,
@@ -231,6 +232,7 @@ fn send(common: &Common, s: Subjects, request: ListingRequest, done: &str) -> Re
             }
         }
     }
+    client.warn_of_clock(until.as_deref().filter(|_| count > failed));
     match (count, failed) {
         (0, _) => Err(Failure::Usage("there was no subject".into())),
         (_, 0) => Ok(()),

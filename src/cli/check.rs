@@ -14,6 +14,7 @@ use crate::{
         RejectedNamesResponse, UnconfiguredResponse,
     },
     config::Config,
+    ledger::left_behind_while_stopped,
 };
 
 /// What `orbsd check --json` prints.
@@ -35,8 +36,8 @@ pub(super) struct Check {
 }
 
 /// Reads everything and says what is wrong (exit code 2) or doubtful (exit code 0). A daemon that
-/// runs is asked for names in its store that would not be accepted today; the store itself is not
-/// opened.
+/// runs is asked for names in its store that would not be accepted today. Where none runs the store
+/// is read for names that the configuration has lost.
 pub(super) fn run(common: &Common, c: &Check) -> Result<(), Failure> {
     let mut left = Vec::new();
     let (mut errors, mut warnings, zones, names) = match Config::load(&common.config) {
@@ -52,13 +53,16 @@ pub(super) fn run(common: &Common, c: &Check) -> Result<(), Failure> {
                 left.extend(found.items.into_iter().map(|l| l.message));
                 client.get(&path)
             });
-            let readable = c.readable_files();
-            (
-                errors,
-                [c.warnings, readable].concat(),
-                c.ledger.zones.len(),
-                names,
-            )
+            let mut doubtful = [c.readable_files(), c.warnings.clone()].concat();
+            if names.is_none() {
+                match left_behind_while_stopped(c.store.clone(), &c.ledger) {
+                    Ok(found) => left.extend(found.iter().map(ToString::to_string)),
+                    Err(e) => doubtful.push(format!(
+                        "the configuration was not compared with the names in the store: {e}"
+                    )),
+                }
+            }
+            (errors, doubtful, c.ledger.zones.len(), names)
         }
         Err(e) => match e
             .0

@@ -159,9 +159,10 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
         Assessment::Closed => Ok(()),
         Assessment::Open => Err(Failure::Code(2, String::new())),
         Assessment::Accepted => Err(Failure::Code(3, String::new())),
-        Assessment::Blocked | Assessment::Inconclusive | Assessment::Untestable => {
-            Err(Failure::Code(4, String::new()))
-        }
+        Assessment::Refused
+        | Assessment::Blocked
+        | Assessment::Inconclusive
+        | Assessment::Untestable => Err(Failure::Code(4, String::new())),
     }
 }
 
@@ -227,6 +228,7 @@ fn shown(
     }
     let words = match assessment {
         Assessment::Closed => "every kind of test was refused",
+        Assessment::Refused => "every kind of test was refused, and perhaps because of who tested",
         Assessment::Open => "it relays: a message came through",
         Assessment::Accepted => "something was accepted; nothing came (yet), which proves nothing",
         Assessment::Blocked => {
@@ -531,7 +533,7 @@ fn for_server(
         let job: JobResponse = Client::open(common)?.get(&path)?;
         let decided = matches!(
             job.assessment,
-            Some(AssessmentKind::Open | AssessmentKind::Closed)
+            Some(AssessmentKind::Open | AssessmentKind::Closed | AssessmentKind::Refused)
         );
         if decided || std::time::Instant::now() >= until {
             output::print(common.json, &job, super::relay::job);

@@ -50,8 +50,11 @@ pub(super) struct Retire {
 
 /// Shows the plan; begins it or takes it back where that is said.
 pub(super) fn run(common: &Common, c: &Retire) -> Result<(), Failure> {
+    if let Some(server) = &common.server {
+        return run_remote(common, c, server);
+    }
     let config = common.load()?;
-    let now = crate::daemon::clock(&config).now();
+    let now = crate::daemon::clock(&config, None).now();
     let zone = find(&config, &c.zone)?;
     let file = config.zones.join(format!("{}.toml", zone.stem));
     match &c.empty {
@@ -62,6 +65,52 @@ pub(super) fn run(common: &Common, c: &Retire) -> Result<(), Failure> {
     // What is in the files now, whoever wrote it.
     let config = common.load()?;
     tell(common, now, find(&config, &c.zone)?, &file);
+    Ok(())
+}
+
+/// Shows the plan of a zone of another server, which alone knows it.
+fn run_remote(common: &Common, c: &Retire, server: &str) -> Result<(), Failure> {
+    if c.empty.is_some() || c.undo {
+        return Err(Failure::Usage(format!(
+            "--server: the plan is in a zone file of {server}; run this on that machine"
+        )));
+    }
+    let status: StatusResponse = Client::open(common)?.get("/v1/status")?;
+    let ascii = |n: &str| name_to_ascii(n.trim_end_matches('.')).unwrap_or_default();
+    let Some(zone) = status
+        .zones
+        .iter()
+        .find(|z| z.file == c.zone || ascii(&z.zone) == ascii(&c.zone))
+    else {
+        let known: Vec<&str> = status.zones.iter().map(|z| z.zone.as_str()).collect();
+        return Err(Failure::No(format!(
+            "{server} has no zone `{}`; it has {}",
+            c.zone,
+            known.join(", ")
+        )));
+    };
+    let (name, plan) = (&zone.zone, &zone.retire);
+    if common.json {
+        println!(
+            "{}",
+            json!({"zone": name, "retiring": plan.is_some(), "plan": plan})
+        );
+    } else if let Some(plan) = plan {
+        println!("{name}: {}", plan.stage.as_str());
+        for (at, what) in [
+            (plan.announced, "announced"),
+            (plan.empty, "lists nobody"),
+            (
+                plan.unseen,
+                "no resolver and no mirror knows a listing any more",
+            ),
+            (plan.delegation, "the NS records in the parent zone may go"),
+        ] {
+            println!("  {at}  {what}");
+        }
+    } else {
+        println!("{name} is not being retired");
+    }
     Ok(())
 }
 

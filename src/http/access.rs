@@ -17,8 +17,8 @@ use super::{
 use crate::{
     api::{ProblemCode, ProblemDetails},
     ledger::Keep,
-    model::{Time, Token, time::Seconds},
-    net::{ConnectionPermit, RateLimit, RateLimiter},
+    model::{Time, Token},
+    net::{ConnectionPermit, RateLimit, RateLimited, RateLimiter},
 };
 
 /// Requests with a wrong token that an address may make in a minute.
@@ -27,7 +27,7 @@ const FAILURES: RateLimit = RateLimit {
     period: Duration::from_secs(60),
 };
 /// Claims without a token that an address may make in a minute.
-pub(super) const CLAIMS: RateLimit = RateLimit {
+const CLAIMS: RateLimit = RateLimit {
     times: 10,
     period: Duration::from_secs(60),
 };
@@ -85,16 +85,16 @@ impl Access {
             .map(|u| u.at)
     }
 
-    /// Counts a request with a wrong token. The error is how long the next one has to wait.
-    fn failed(&self, peer: Peer, now: Duration) -> Result<(), Duration> {
+    /// Counts a request with a wrong token. The error is the limit that it exceeds.
+    fn failed(&self, peer: Peer, now: Duration) -> Result<(), RateLimited> {
         match peer {
             Peer::Net(addr) => self.failures.charge(addr, now),
             Peer::Socket(_) => Ok(()),
         }
     }
 
-    /// Counts a claim that an address makes. The error is how long it has to wait.
-    pub(super) fn claim(&self, addr: IpAddr) -> Result<(), Duration> {
+    /// Counts a claim that an address makes. The error is the limit that it has to wait for.
+    pub(super) fn claim(&self, addr: IpAddr) -> Result<(), RateLimited> {
         self.claims.charge(addr, self.started.elapsed())
     }
 
@@ -137,10 +137,7 @@ pub(super) fn authenticate(
             tracing::warn!(from, why, "rejected request with invalid token");
             ProblemDetails::new(ProblemCode::Unauthorized, why)
         }
-        Err(wait) => ProblemDetails::too_many(
-            "too many requests with wrong tokens came from your network",
-            Seconds(wait.as_secs() + 1),
-        ),
+        Err(limited) => ProblemDetails::rate_limited("wrong tokens", &limited),
     };
     let Some(header) = request.headers().get(AUTHORIZATION) else {
         return Err(ProblemDetails::new(
@@ -218,7 +215,7 @@ mod tests {
         };
         assert_eq!(tries("2001:db8::1", at(0)), 20);
         assert_eq!(
-            access.failed(net("2001:db8::3"), at(1)),
+            access.failed(net("2001:db8::3"), at(1)).map_err(|e| e.wait),
             Err(at(2)),
             "the same /64"
         );

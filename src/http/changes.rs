@@ -23,7 +23,7 @@ use crate::{
         DeletionQuery, ListingRequest, ListingResponse, ListingSubmissionResponse, Operation,
         ProblemDetails, ReceiptResponse, RenewalRequest,
     },
-    ledger::{Keep, Pending, Proposal},
+    ledger::{Keep, PROPOSE, Pending, Proposal},
     model::{
         Change, Evidence, ReasonId, Role, SourceId, Subject, Terms,
         history::{Ask, HoldFor, OpenEnd},
@@ -257,13 +257,21 @@ pub(super) async fn submit(
             pending.map_err(of_ledger(&app.ledger))?,
         ));
     }
-    // A repeated request is the same proposal.
-    let id = match &change.terms.once {
-        Some(once) => super::secrets::text(&once.key),
-        None => super::secrets::token().map_err(ProblemDetails::failed)?.0,
+    // A repeated request is the same proposal, and so is another one of the same author for the
+    // same listing.
+    let waiting = app
+        .ledger
+        .book()
+        .proposals
+        .same(&change)
+        .map(|p| p.id.clone());
+    let id = match (waiting, &change.terms.once) {
+        (Some(id), _) => id,
+        (None, Some(once)) => super::secrets::text(&once.key),
+        (None, None) => super::secrets::token().map_err(ProblemDetails::failed)?.0,
     };
     let record = caller.audit_record(
-        "propose",
+        PROPOSE,
         &change.subject,
         &id,
         change.evidence.as_ref().map(|e| e.text.clone()),

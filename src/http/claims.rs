@@ -6,7 +6,6 @@ use axum::{Extension, Json, extract::State, http::StatusCode};
 
 use super::{
     App,
-    access::CLAIMS,
     caller::{Caller, Peer},
     input::{JsonBody, Part, QueryParams},
     jobs::{actor, ask, host, number, public_job},
@@ -17,10 +16,10 @@ use crate::{
         OptOutQuery, OptOutRequest, OptOutResponse, OptOutSubjectResponse, Page, ProblemDetails,
         ProofResponse, PublicProofResponse, RelayFindingsResponse, ReviewRequest, ReviewResponse,
     },
-    model::{Role, Subject, subject::HostBits, time::Seconds},
+    model::{Role, Subject, subject::HostBits},
     relay::{
-        Actor, NOTEST, OptOut, Proof, RelayError, RelayService, SourceReplies, message::redact,
-        policy::JobState,
+        Actor, ClaimReceipt, NOTEST, OptOut, Proof, RelayError, RelayService, SourceReplies,
+        control::DecisionRow, message::redact, policy::JobState,
     },
 };
 
@@ -44,6 +43,49 @@ fn blocked(relay: &RelayService, target: IpAddr) -> Result<Vec<BlockedClaimRespo
 /// What a claimant has to know about the control.
 const CONTROL_NOTE: &str = " The host must accept mail to its own postmaster: one that refuses the tester alone stays listed.";
 
+/// What follows from a claim, in words. What its test came to is for who has proved to speak for
+/// the host.
+fn what_happens(done: &ClaimReceipt, proved: bool) -> String {
+    let Some(end) = done.release else {
+        return match done.job.state {
+            JobState::Deferred => {
+                format!(
+                    "It is tested at {}, and released when every test is refused.{CONTROL_NOTE}",
+                    done.job.not_before
+                )
+            }
+            JobState::Held => {
+                "It cannot be tested now. If that stays so for two days, it is released on request."
+                    .into()
+            }
+            _ => {
+                format!("It is tested now, and released when every test is refused.{CONTROL_NOTE}")
+            }
+        };
+    };
+    let row = done.row.filter(|_| proved);
+    let found = match row {
+        Some(DecisionRow::Accepted) => "A test message was accepted.",
+        Some(DecisionRow::RefusedControlDiffers) => {
+            "Every test was refused, but not by a reply that its own postmaster shows to be meant for everybody."
+        }
+        Some(DecisionRow::DeferredControlAccepted) => {
+            "Some tests were deferred (4xx) in each of three tries."
+        }
+        Some(DecisionRow::LoginRequired) => "Every test was refused for want of a login.",
+        Some(DecisionRow::IncompleteControlAccepted) => {
+            "Some tests could not be made, or have no result."
+        }
+        _ => "Its tests do not show yet that it is closed.",
+    };
+    let still = if done.paused {
+        " The waiting period stands still now, so that it ends later by as long as that lasts."
+    } else {
+        ""
+    };
+    format!("{found} If no test message is delivered, it is released at {end}.{still}")
+}
+
 async fn claim(
     app: &App,
     who: Actor,
@@ -60,27 +102,11 @@ async fn claim(
         Ok((done, blocked))
     })
     .await?;
-    let what_happens = match (&done.release, done.job.state) {
-        (Some(t), _) => format!(
-            "Not every test was refused permanently (5xx). If no test message is delivered, the host is released at {t}."
-        ),
-        (None, JobState::Deferred) => format!(
-            "The host is tested at {}, and released when every test is refused.{CONTROL_NOTE}",
-            done.job.not_before
-        ),
-        (None, JobState::Held) => {
-            "The host cannot be tested now. If it cannot be tested for two days, it is released on request."
-                .into()
-        }
-        (None, _) => {
-            format!("The host is tested now, and released when every test is refused.{CONTROL_NOTE}")
-        }
-    };
     let response = ClaimResponse {
         job: public_job(&done.job),
         proved,
+        what_happens: what_happens(&done, proved),
         release: done.release.map(Into::into),
-        what_happens,
         blocked,
     };
     Ok((StatusCode::ACCEPTED, Json(response)))
@@ -120,13 +146,9 @@ pub(super) async fn claim_closed_publicly(
     }
     let (from, own) = match peer {
         Some(Extension(Peer::Net(a))) => {
-            app.access.claim(a).map_err(|wait| {
-                let most = CLAIMS.times;
-                ProblemDetails::too_many(
-                    format!("an address may make {most} claims a minute"),
-                    Seconds(wait.as_secs() + 1),
-                )
-            })?;
+            app.access
+                .claim(a)
+                .map_err(|limited| ProblemDetails::rate_limited("claims", &limited))?;
             (a.to_canonical().to_string(), a.to_canonical() == target)
         }
         _ => ("socket".into(), false),
@@ -422,4 +444,57 @@ pub(super) fn relay_findings(
         blocked,
         inputs,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::Time,
+        relay::policy::{EvidenceSummary, Job, Trigger},
+    };
+
+    fn done(row: Option<DecisionRow>, paused: bool) -> ClaimReceipt {
+        let grounds = EvidenceSummary {
+            kind: "claim".into(),
+            text: String::new(),
+            at: Time(0),
+        };
+        let job = serde_json::json!({
+            "id": 1, "target": "192.0.2.1", "port": null, "cause": Trigger::Claim { proved: true }, "by": "owner", "grounds": grounds,
+            "at": 0, "state": "done", "waiting_for": null, "not_before": 0, "agreed": false, "remote": false, "only": [], "tries": 1,
+            "begun": null, "ended": 0, "results": []
+        });
+        let job: Job = serde_json::from_value(job).unwrap();
+        ClaimReceipt {
+            job,
+            release: Some(Time(86_400)),
+            row,
+            paused,
+        }
+    }
+
+    #[test]
+    fn a_waiting_period_is_explained_by_what_the_test_came_to() {
+        let differs = what_happens(&done(Some(DecisionRow::RefusedControlDiffers), false), true);
+        assert!(
+            differs.starts_with("Every test was refused, but")
+                && differs.ends_with("it is released at 1970-01-02T00:00:00Z."),
+            "{differs}"
+        );
+        let deferred = what_happens(
+            &done(Some(DecisionRow::DeferredControlAccepted), true),
+            true,
+        );
+        assert!(
+            deferred.starts_with("Some tests were deferred (4xx)")
+                && deferred.contains("stands still now"),
+            "{deferred}"
+        );
+        // Whoever has not proved to speak for the host does not hear what it answered.
+        for row in DecisionRow::ALL {
+            let text = what_happens(&done(Some(row), false), false);
+            assert!(text.starts_with("Its tests do not show yet"), "{text}");
+        }
+    }
 }

@@ -10,6 +10,7 @@ use crate::{
     api::{ProblemCode, ProblemDetails},
     ledger::{Ledger, Refused},
     model::{Time, history::Refusal, time::Seconds},
+    net::RateLimited,
     store::{StoreError, Vocabulary},
 };
 
@@ -17,6 +18,19 @@ impl ProblemDetails {
     /// A limit of this minute is reached.
     pub(super) fn this_minute(detail: impl Into<String>, now: Time) -> ProblemDetails {
         ProblemDetails::too_many(detail, Seconds(60 - now.0 % 60))
+    }
+
+    /// An address, or a network around it, does `what` too often; the limits are per minute.
+    pub(super) fn rate_limited(what: &str, limited: &RateLimited) -> ProblemDetails {
+        let RateLimited {
+            prefix,
+            times,
+            wait,
+        } = limited;
+        ProblemDetails::too_many(
+            format!("at most {times} {what} a minute are accepted from {prefix}"),
+            Seconds(wait.as_secs() + 1),
+        )
     }
 
     /// A worker of this process failed.

@@ -51,18 +51,42 @@ pub(super) fn removal_log(app: &App) -> RemovalLogResponse {
 }
 
 /// What is wrong although everything is served and writes are accepted: one line for each problem.
-pub(super) fn degraded(app: &App) -> Vec<String> {
+/// It may wait for the disk.
+pub(super) async fn degraded(app: &App) -> Vec<String> {
     let gap = app.ledger.health.removals().gap;
     let gap = gap.map(|g| format!("the removal log has lost lines ({}); make a backup", g.why));
+    let damage = app
+        .ledger
+        .store
+        .damage()
+        .into_iter()
+        .map(|d| format!("the store is damaged: {}", d.what));
     gap.into_iter()
-        .chain(
-            app.ledger
-                .store
-                .damage()
-                .into_iter()
-                .map(|d| format!("the store is damaged: {}", d.what)),
-        )
+        .chain(damage)
+        .chain(lost_names(app).await)
         .collect()
+}
+
+/// Names that the configuration has lost while they have listings.
+async fn lost_names(app: &App) -> Vec<String> {
+    let ledger = app.ledger.clone();
+    let found = tokio::task::spawn_blocking(move || {
+        ledger
+            .left_behind_now()
+            .map_err(|e| e.text(&ledger.store.vocabulary()))
+    })
+    .await;
+    match found.map_err(|e| e.to_string()).and_then(|found| found) {
+        Ok(left) => left
+            .iter()
+            .map(|l| {
+                format!("the configuration has lost a name: {l}; `orbsd reload --force` accepts it")
+            })
+            .collect(),
+        Err(e) => vec![format!(
+            "the store could not be compared with the configuration: {e}"
+        )],
+    }
 }
 
 /// Samples of metrics: name, help, value.

@@ -297,6 +297,7 @@ fn assessment(a: Assessment) -> AssessmentKind {
         Assessment::Open => AssessmentKind::Open,
         Assessment::Accepted => AssessmentKind::Accepted,
         Assessment::Closed => AssessmentKind::Closed,
+        Assessment::Refused => AssessmentKind::Refused,
         Assessment::Blocked => AssessmentKind::Blocked,
         Assessment::Inconclusive => AssessmentKind::Inconclusive,
         Assessment::Untestable => AssessmentKind::Untestable,

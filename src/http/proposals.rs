@@ -16,7 +16,7 @@ use crate::{
         Page, ProblemDetails, ProposalDeletionQuery, ProposalDeletionResponse, ProposalResponse,
         ProposalsQuery, ReceiptResponse,
     },
-    ledger::{Keep, Proposal},
+    ledger::{Keep, PROPOSE, Proposal},
     model::{
         Evidence,
         history::{Ask, Once},
@@ -166,7 +166,7 @@ pub(super) async fn approve_proposal(
         Ok(receipt) => receipt,
         Err(e) => {
             let mut record = caller.audit_record(
-                "propose",
+                PROPOSE,
                 &proposal.change.subject,
                 &proposal.id,
                 Some("the approval failed".into()),

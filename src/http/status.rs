@@ -28,6 +28,7 @@ use crate::{
 #[utoipa::path(get, path = "/v1/status", tag = "state",
     responses((status = 200, body = StatusResponse, description = "The state")))]
 pub(super) async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
+    let degraded = integrity::degraded(&app).await;
     // The relay service waits for a decision that is being written.
     let relay = app.relay.clone();
     let tester_problem = tokio::task::spawn_blocking(move || relay.wrong())
@@ -48,6 +49,7 @@ pub(super) async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
     let zones = snapshot.zones.all().iter().enumerate();
     let zones = zones.map(|(i, z)| ZoneStatusResponse {
         zone: z.name.to_string(),
+        file: z.spec.stem.clone(),
         kind: z.spec.kind,
         serial: snapshot.serials.get(i).map_or(0, |s| s.0),
         counters: app.metrics.zone(Some(z.slot)),
@@ -92,7 +94,7 @@ pub(super) async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
             Some(_) => WriteState::Refused,
             None => WriteState::Accepted,
         },
-        problem: refused.or_else(|| integrity::degraded(&app).into_iter().next()),
+        problem: refused.or_else(|| degraded.into_iter().next()),
         removal_log: integrity::removal_log(&app),
         integrity: integrity::report(&app),
         commits: app.ledger.health.commits.load(Relaxed),
@@ -145,7 +147,7 @@ pub(super) async fn get_readiness(State(app): State<App>) -> (StatusCode, String
                 .report()
                 .problem()
                 .into_iter()
-                .chain(integrity::degraded(&app));
+                .chain(integrity::degraded(&app).await);
             let lines: String = wrong.map(|why| format!("degraded: {why}\n")).collect();
             (
                 StatusCode::OK,

@@ -73,6 +73,16 @@ pub struct Transfers {
 /// own; and a difference.
 type Kept = (Box<str>, u64, Face, Arc<Difference>);
 
+/// A transfer that was written as a whole.
+struct Completed {
+    sent: Sent,
+    zone: Box<str>,
+    /// The key that signed the request.
+    key: Option<String>,
+    /// The client may transfer by its key or its certificate, not only by its address.
+    is_identified: bool,
+}
+
 /// What is going to be written.
 enum Plan {
     All(Arc<Snapshot>, usize, Face),
@@ -129,10 +139,16 @@ impl Transfers {
         }
         stream.flush().await?;
         // The channel is closed, so the thread is at its end.
-        let Ok(Some((sent, zone, key))) = work.join() else {
+        let Ok(Some(Completed {
+            sent,
+            zone,
+            key,
+            is_identified,
+        })) = work.join()
+        else {
             return Err(io::Error::other("the transfer was not finished"));
         };
-        if let Some(mirrors) = &self.mirrors {
+        if let Some(mirrors) = self.mirrors.as_ref().filter(|_| is_identified) {
             mirrors.completed(addr);
         }
         if let Some(mirrors) = self.mirrors.as_ref().filter(|_| sent.records > 1) {
@@ -176,7 +192,7 @@ impl Transfers {
         query: &[u8],
         peer: Peer<'_>,
         give: &mut dyn FnMut(Vec<u8>) -> bool,
-    ) -> Option<(Sent, Box<str>, Option<String>)> {
+    ) -> Option<Completed> {
         let mut room = Room::default();
         let parsed = Query::parse(query, &mut room).ok()?;
         let mut seal = Seal::new(self, &parsed)?;
@@ -222,10 +238,17 @@ impl Transfers {
         };
         let zone = match &plan {
             Plan::All(s, zone, _) | Plan::Part(s, zone, _) | Plan::Current(s, zone) => {
-                s.zones.all()[*zone].name.clone()
+                &s.zones.all()[*zone]
             }
         };
-        (done && (chunk.is_empty() || give(chunk))).then_some((sent, zone, key))
+        let is_identified = zone.allows_transfer_to(key.as_deref(), peer.names);
+        let zone = zone.name.clone();
+        (done && (chunk.is_empty() || give(chunk))).then_some(Completed {
+            sent,
+            zone,
+            key,
+            is_identified,
+        })
     }
 
     /// What a request gets, from what is published now: it may have changed since the request was
