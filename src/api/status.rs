@@ -173,7 +173,7 @@ impl From<ScrubReport> for ScrubReportResponse {
             ended: r.ended.into(),
             rows: r.rows,
             bytes: r.bytes,
-            damaged_families: u64::from(r.damaged),
+            damaged_families: r.damaged,
         }
     }
 }
