@@ -5,9 +5,10 @@ A script that imports it was called with the cargo target directory, with a rele
 import json, os, platform, random, re, shutil, signal, socket, statistics, struct, subprocess, sys, tempfile, threading, time
 
 target = sys.argv[1]
-orbsd, load, echo = f"{target}/release/orbsd", f"{target}/release/examples/load", f"{target}/release/examples/echo"
+built = f"{target}/{os.environ.get('PROFILE', 'release')}"
+orbsd, load, echo, hickory = f"{built}/orbsd", f"{built}/examples/load", f"{built}/examples/echo", f"{built}/examples/hickory"
 root = f"{os.environ.get('ORBSD_PEERS', target + '/peers')}/root"
-rounds, seconds = max(3, int(os.environ.get("ROUNDS", 9))), float(os.environ.get("SECONDS", 2))
+rounds, seconds = int(os.environ.get("ROUNDS", 9)), float(os.environ.get("SECONDS", 2))
 tmp = tempfile.mkdtemp(prefix="orbsd-bench-", dir=os.environ.get("BENCH_DIR", target))
 os.chmod(tmp, 0o755)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started ends too

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures orbsd against rbldnsd and an echo without look-up, in turn, in one run; writes benches/RESULTS.md.
+"""Measures orbsd against rbldnsd, hickory-server and an echo without look-up, in turn, in one run; writes benches/RESULTS.md.
 
 compare.py TARGET: the cargo target directory, with a release build, the examples, and TARGET/peers (make peers).
 Servers are pinned to one core and the load to another; figures are medians of interleaved pairs, with their spread.
@@ -20,18 +20,23 @@ def processor():
     kernel = start([echo, str(eport)], "0"); answers(rport); answers(eport)
     settle(ours)
     subprocess.run(["taskset", "-apc", "0", str(ours.pid)], check=True, stdout=subprocess.DEVNULL)
-    turns = [("orbsd", port, ours, True), ("rbldnsd", rport, theirs, True), ("echo", eport, kernel, False)]
+    hd, _ = folder("hickory", 1); hport = free()
+    importer = start([orbsd, "serve"], "0,1", cwd=hd); settle(importer); imported(hd, f"{tmp}/ip4", f"{tmp}/ip6"); end(importer)
+    library = start([hickory, hd, str(hport)], "0"); answers(hport); settle(library)
+    turns = [("orbsd", port, ours, True), ("rbldnsd", rport, theirs, True), ("echo", eport, kernel, False), ("hickory-server", hport, library, True)]
     figures = {name: [] for name, *_ in turns}
     for i in range(rounds):
-        for name, p, process, check in turns[i % 3:] + turns[:i % 3]: figures[name].append(run(p, f"{tmp}/q", check=check, pid=process.pid))
+        for name, p, process, check in turns[i % 4:] + turns[:i % 4]: figures[name].append(run(p, f"{tmp}/q", check=check, pid=process.pid))
     cpu = {k: [x["cpu"] for x in v] for k, v in figures.items()}
     to_peer = [a / b for a, b in zip(cpu["orbsd"], cpu["rbldnsd"])]
     to_echo = [a / b for a, b in zip(cpu["orbsd"], cpu["echo"])]
     row("CPU per UDP query against rbldnsd ip4trie", "≤ 0.82 × (aim 0.75)", spread(to_peer) + " ×", m(to_peer) <= 0.82)
     row("CPU per UDP query against the echo without look-up", "≤ 1.10 × (aim 1.03)", spread(to_echo) + " ×", m(to_echo) <= 1.10)
+    to_library = [a / b for a, b in zip(cpu["orbsd"], cpu["hickory-server"])]
+    row("CPU per UDP query against hickory-server's UDP listener with the same answers", "≤ 0.9 × (above: use it)", spread(to_library) + " ×", m(to_library) <= 0.9)
     for k, v in figures.items():
         row(f"  {k}: CPU µs a query; answers a second on one core; lost", "–", f"{m(cpu[k]):.2f}; {m([x['qps'] for x in v]):,.0f}; {sum(x['lost'] for x in v)}", None)
-    end(theirs); end(kernel)
+    end(theirs); end(kernel); end(library); shutil.rmtree(hd)
     return d, port, ours, m([x["qps"] for x in figures["orbsd"]])
 
 class Writer(threading.Thread):

@@ -112,8 +112,9 @@ impl Config {
         section("[dns] listen or workers", self.serve != running.serve);
         let (a, b) = (&self.secure, &running.secure);
         section(
-            "[tls] listen, https, quic or path",
-            (&a.listen, &a.https, &a.quic, &a.path) != (&b.listen, &b.https, &b.quic, &b.path),
+            "[tls] listen, https, quic, h3 or path",
+            (&a.listen, &a.https, &a.quic, &a.h3, &a.path)
+                != (&b.listen, &b.https, &b.quic, &b.h3, &b.path),
         );
         let admin = |c: &Config| (c.socket.clone(), c.socket_group.clone(), c.admin);
         section(
@@ -368,7 +369,8 @@ impl TlsTable {
     /// What can be said without reading the certificate, which only the daemon and `check` have to
     /// be able to.
     fn check(&self, place: &Place, web: bool, report: &mut Report) {
-        if !web && self.listen.is_empty() && self.https.is_empty() && self.quic.is_empty() {
+        let all = [&self.listen, &self.https, &self.quic, &self.h3];
+        if !web && all.iter().all(|addrs| addrs.is_empty()) {
             return;
         }
         for (key, path, what) in [
@@ -404,6 +406,7 @@ impl TlsTable {
             listen: self.listen.clone(),
             https: self.https.clone(),
             quic: self.quic.clone(),
+            h3: self.h3.clone(),
             path: self.path.clone(),
             web,
             files,

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use sd_notify::NotifyState;
 use tokio::{
     runtime::Builder,
     signal::unix::{Signal, SignalKind, signal},
@@ -143,9 +144,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     web.push(back.spawn(crate::webhooks::run(ledger.clone(), ways, web_stopped)));
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, &shared.stop)?;
-    notify("READY=1");
+    notify(NotifyState::Ready);
     signals.wait(&reload).await;
-    notify("STOPPING=1");
+    notify(NotifyState::Stopping);
     tracing::info!("stopping");
     tickers.iter().for_each(|t| t.abort());
     feeds.stop();
@@ -482,6 +483,7 @@ fn divide_files(mut config: Config) -> (Config, Connections) {
         + config.secure.listen.len()
         + config.secure.https.len()
         + config.secure.quic.len()
+        + config.secure.h3.len() * server::http3::SOCKETS
         + config.probe.listen.len();
     let notified: usize = config
         .ledger
@@ -819,38 +821,25 @@ impl Signals {
                 _ = self.term.recv() => return,
                 _ = self.int.recv() => return,
                 _ = self.hup.recv() => {
-                    notify("RELOADING=1");
+                    notify(NotifyState::Reloading);
                     let reload = reload.clone();
                     if let Ok(Err(e)) = tokio::task::spawn_blocking(move || reload(http::ReloadRequest::default())).await {
                         tracing::error!("the new configuration is refused, the old one stays:\n{e}");
                     }
-                    notify("READY=1");
+                    notify(NotifyState::Ready);
                 }
             }
         }
     }
 }
 
-/// Tells systemd how we are (`sd_notify`), where it wants to know.
-fn notify(state: &str) {
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
-        return;
-    };
-    let mut state = state.to_string();
-    if state == "RELOADING=1" {
-        state += &format!("\nMONOTONIC_USEC={}", sys::monotonic_micros());
+/// Reports a state to systemd, where systemd waits for it.
+fn notify(state: NotifyState<'_>) {
+    let mut states = vec![state];
+    if matches!(states[..], [NotifyState::Reloading]) {
+        states.extend(NotifyState::monotonic_usec_now());
     }
-    let sent = std::os::unix::net::UnixDatagram::unbound().and_then(|s| {
-        use std::os::{
-            linux::net::SocketAddrExt,
-            unix::{ffi::OsStrExt, net::SocketAddr},
-        };
-        match path.as_bytes().strip_prefix(b"@") {
-            Some(name) => s.send_to_addr(state.as_bytes(), &SocketAddr::from_abstract_name(name)?),
-            None => s.send_to(state.as_bytes(), &path),
-        }
-    });
-    if let Err(e) = sent {
-        tracing::warn!(error = %e, "systemd could not be told");
+    if let Err(e) = sd_notify::notify(&states) {
+        tracing::warn!(error = %e, "the state could not be reported to systemd");
     }
 }

@@ -4,10 +4,14 @@ use std::io::IsTerminal;
 
 use super::{Common, Failure};
 
+/// hickory-server logs a line for each query, and one for each connection that fails: clients must
+/// not be able to fill the log.
+const DEFAULT_LOG: &str = "info,hickory_server=error,hickory_net=error";
+
 /// Runs the daemon; the log goes to standard error.
 pub(super) fn run(common: &Common) -> Result<(), Failure> {
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_env("ORBSD_LOG").unwrap_or_else(|_| "info".into());
+    let filter = tracing_subscriber::EnvFilter::try_from_env("ORBSD_LOG")
+        .unwrap_or_else(|_| DEFAULT_LOG.into());
     let config = common.load()?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -62,17 +62,31 @@ pub(super) fn check(file: &File, report: &mut Report) {
             );
         }
     }
-    // Of UDP a fault of `dns.listen` was reported above.
-    for addr in &file.tls.quic {
-        if let Some(other) = tcp
-            .iter()
-            .find(|w| w.name == "dns.listen" && same(w.addr, *addr))
-        {
-            report.error(
-                &file.tls.place,
-                "quic",
-                format_args!("{addr} is taken by {}", other.name),
-            );
+    check_udp(file, &tcp, report);
+}
+
+/// Reports the addresses of QUIC and HTTP/3 that another UDP listener has. A fault of `dns.listen`
+/// itself was reported for TCP.
+fn check_udp(file: &File, tcp: &[Wanted<'_>], report: &mut Report) {
+    let mut used: Vec<(&str, SocketAddr)> = tcp
+        .iter()
+        .filter(|w| w.name == "dns.listen")
+        .map(|w| (w.name, w.addr))
+        .collect();
+    let wanted = [
+        ("tls.quic", "quic", &file.tls.quic),
+        ("tls.h3", "h3", &file.tls.h3),
+    ];
+    for (name, key, addrs) in wanted {
+        for addr in addrs {
+            if let Some((other, _)) = used.iter().find(|(_, a)| same(*a, *addr)) {
+                report.error(
+                    &file.tls.place,
+                    key,
+                    format_args!("{addr} is taken by {other}"),
+                );
+            }
+            used.push((name, *addr));
         }
     }
 }

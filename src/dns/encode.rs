@@ -1,17 +1,20 @@
 //! An answer to its bytes. The question is copied as it was asked, so that its letter case comes
 //! back.
 
-use super::{Answer, MAX_NSID, Rcode, UDP_SIZE, answer::Body, query::Query};
+use super::{
+    Answer, MAX_NSID, Rcode, UDP_SIZE,
+    answer::Body,
+    query::Query,
+    wire::{HEADER, rtype},
+};
 use crate::index::{
     Snapshot, ZoneView,
     delegation::is_address,
     records::{BLANK_HINFO, Text},
     render::texts,
-    zones::{Fixed, Rr, rtype},
+    zones::{Fixed, Rr},
 };
 
-/// The length of a header.
-const HEADER: usize = 12;
 /// The most an OPT record of ours takes beside NSID and an extended error's text.
 const OPT: usize = 11;
 /// How long a TCP connection may idle, in units of 100 ms, as told by the keepalive option (RFC

@@ -6,15 +6,16 @@
 //! names written out. In their order a node's own records come first, then all that is below it;
 //! and equal records are equal rows.
 
-use super::{Rcode, query::MAX_LABELS};
-use crate::{index::records::rtype, model::Serial};
+use super::{
+    Rcode,
+    wire::{MAX_LABELS, MAX_NAME, rtype},
+};
+use crate::model::Serial;
 
 /// The most records of one transfer.
 pub const MAX_RECORDS: u64 = 1 << 27;
 /// The most bytes of one transfer, all messages together.
 pub const MAX_BYTES: u64 = 1 << 34;
-/// The longest name in wire form (RFC 1035 section 2.3.4).
-const MAX_NAME: usize = 255;
 /// The DNSSEC types that say nothing of what a list has: RRSIG, NSEC, NSEC3 and NSEC3PARAM.
 const SIGNING: [u16; 4] = [46, 47, 50, 51];
 

@@ -1,27 +1,23 @@
 //! How long an answer may be kept by whoever does not read DNS: the caches of DoH (RFC 8484 section
 //! 5.1).
 
-use crate::index::zones::rtype;
+use super::wire::{HEADER, counts, rtype, skip_name};
 
 /// The seconds that a reply may be kept: the least TTL of its answers; of a negative one that of
 /// its SOA record, which is ours and never above its MINIMUM. None for a reply without either, and
 /// for what cannot be read.
 pub fn seconds(reply: &[u8]) -> Option<u32> {
-    let counts: [usize; 3] = [4, 6, 8].map(|at| {
-        reply
-            .get(at..at + 2)
-            .map_or(0, |n| usize::from(u16::from_be_bytes([n[0], n[1]])))
-    });
-    let mut at = 12;
-    for _ in 0..counts[0] {
-        at = after_name(reply, at)? + 4;
+    let [questions, answers, authorities, _] = counts(reply.first_chunk()?);
+    let mut at = HEADER;
+    for _ in 0..questions {
+        at = skip_name(reply, at)? + 4;
     }
     let mut least: Option<u32> = None;
-    for i in 0..counts[1] + counts[2] {
-        let start = after_name(reply, at)?;
+    for i in 0..answers + authorities {
+        let start = skip_name(reply, at)?;
         let head: &[u8; 10] = reply.get(start..)?.first_chunk()?;
         let [t0, t1, _, _, ttl @ .., l0, l1] = *head;
-        let authority = i >= counts[1];
+        let authority = i >= answers;
         if !authority || least.is_none() && u16::from_be_bytes([t0, t1]) == rtype::SOA {
             let ttl = u32::from_be_bytes(ttl);
             least = Some(least.map_or(ttl, |l| l.min(ttl)));
@@ -29,17 +25,6 @@ pub fn seconds(reply: &[u8]) -> Option<u32> {
         at = start + head.len() + usize::from(u16::from_be_bytes([l0, l1]));
     }
     least
-}
-
-/// Where what follows a name begins. A pointer ends it (RFC 1035 section 4.1.4).
-fn after_name(message: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        match *message.get(at)? {
-            0 => return Some(at + 1),
-            n if n >= 0xc0 => return Some(at + 2),
-            n => at += 1 + usize::from(n),
-        }
-    }
 }
 
 #[cfg(test)]

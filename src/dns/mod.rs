@@ -16,6 +16,7 @@ mod respond;
 mod tests;
 pub mod transfer;
 pub mod tsig;
+pub mod wire;
 
 pub use answer::{Answer, Rcode};
 use query::{Malformed, Query, Room};

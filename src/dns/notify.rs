@@ -1,22 +1,28 @@
 //! NOTIFY (RFC 1996), our side: the message that tells a mirror of a new serial, and what its reply
 //! says.
 
-use crate::{
-    index::{ZoneView, zones::rtype},
-    model::Serial,
-};
-
-/// The opcode (RFC 1996 section 3.1), as it stands in the header's third byte.
-const OPCODE: u8 = 4 << 3;
-/// The bytes of a header.
-const HEADER: usize = 12;
+use super::wire::{HEADER, OPCODE_NOTIFY, rtype, skip_name};
+use crate::{index::ZoneView, model::Serial};
 
 /// A NOTIFY for a zone that has come to a serial: the SOA asked for, and in the answer section (RFC
 /// 1996 section 3.7).
 pub fn request(zone: &ZoneView, serial: Serial, id: u16) -> Vec<u8> {
     let id = id.to_be_bytes();
     // QR 0, AA 1; one question, one answer.
-    let mut out = vec![id[0], id[1], OPCODE | 0x04, 0, 0, 1, 0, 1, 0, 0, 0, 0];
+    let mut out = vec![
+        id[0],
+        id[1],
+        OPCODE_NOTIFY | 0x04,
+        0,
+        0,
+        1,
+        0,
+        1,
+        0,
+        0,
+        0,
+        0,
+    ];
     out.extend(&zone.origin);
     out.extend([0, rtype::SOA as u8, 0, 1]);
     out.extend([0xc0, HEADER as u8, 0, rtype::SOA as u8, 0, 1]);
@@ -29,7 +35,9 @@ pub fn request(zone: &ZoneView, serial: Serial, id: u16) -> Vec<u8> {
 
 /// Whether a message says that it is a NOTIFY.
 pub fn is_one(message: &[u8]) -> bool {
-    message.get(2).is_some_and(|flags| flags & 0xf8 == OPCODE)
+    message
+        .get(2)
+        .is_some_and(|flags| flags & 0xf8 == OPCODE_NOTIFY)
 }
 
 /// The reply to a NOTIFY that was taken (RFC 1996 section 4.7): its question, AA and no error.
@@ -38,7 +46,7 @@ pub fn taken(message: &[u8]) -> Option<Vec<u8>> {
     let mut out = vec![
         message[0],
         message[1],
-        0x84 | OPCODE,
+        0x84 | OPCODE_NOTIFY,
         0,
         0,
         1,
@@ -61,19 +69,17 @@ pub fn reply(request: &[u8], reply: &[u8]) -> Option<u8> {
         reply.first_chunk::<HEADER>()?,
     );
     let question = question(request)?;
-    let same =
-        ours[..2] == theirs[..2] && theirs[2] & 0xf8 == 0x80 | OPCODE && theirs[4..6] == [0, 1];
+    let same = ours[..2] == theirs[..2]
+        && theirs[2] & 0xf8 == 0x80 | OPCODE_NOTIFY
+        && theirs[4..6] == [0, 1];
     let asked = reply.get(HEADER..HEADER + question.len())?;
     (same && asked.eq_ignore_ascii_case(question)).then_some(theirs[3] & 15)
 }
 
 /// The question of a message of ours.
 fn question(message: &[u8]) -> Option<&[u8]> {
-    let mut at = HEADER;
-    while *message.get(at)? != 0 {
-        at += 1 + usize::from(message[at]);
-    }
-    message.get(HEADER..at + 5)
+    let end = skip_name(message, HEADER)? + 4;
+    message.get(HEADER..end)
 }
 
 /// An RCODE in words (RFC 1035 section 4.1.1, RFC 2136 section 2.2).

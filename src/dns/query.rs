@@ -1,13 +1,11 @@
 //! A query, decoded once: header, question, EDNS. Everything behind it works with what it says
 //! here.
 
-use super::{PLAIN_SIZE, UDP_SIZE};
-use crate::{dns::Rcode, index::zones::rtype};
+use super::{
+    PLAIN_SIZE, Rcode, UDP_SIZE,
+    wire::{HEADER, MAX_LABELS, MAX_NAME, counts, rtype, skip_name, u16_at},
+};
 
-/// The longest name in wire form (RFC 1035 section 2.3.4).
-const MAX_NAME: usize = 255;
-/// The most labels a name can have.
-pub const MAX_LABELS: usize = 127;
 /// The most records of a query that are looked at; one with more is malformed.
 const MAX_RECORDS: usize = 16;
 
@@ -84,16 +82,12 @@ pub struct Labels<'a> {
     pub starts: &'a [u8],
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
 impl<'a> Query<'a> {
     /// Reads a message. One question is asked for (RFC 9619), uncompressed; an OPT record may stand
     /// anywhere behind it. The name is put into `room` in lower case.
     #[inline]
     pub fn parse(message: &'a [u8], room: &'a mut Room) -> Result<Query<'a>, Malformed> {
-        let header: &[u8; 12] = message.first_chunk().ok_or(Malformed::Drop)?;
+        let header: &[u8; HEADER] = message.first_chunk().ok_or(Malformed::Drop)?;
         if header[2] & 0x80 != 0 {
             return Err(Malformed::Drop); // a reply: answering it could start an endless talk
         }
@@ -110,7 +104,7 @@ impl<'a> Query<'a> {
             question_end: 0,
             edns: false,
         };
-        let (labels, at) = read_name(message, 12, room).ok_or(formerr)?;
+        let (labels, at) = read_name(message, HEADER, room).ok_or(formerr)?;
         let mut q = Query {
             message,
             question_end: 0,
@@ -133,9 +127,9 @@ impl<'a> Query<'a> {
     }
 
     /// Goes through what stands behind the question for the OPT record. `None`: malformed.
-    fn read_records(&mut self, header: &[u8; 12]) -> Option<()> {
-        let counts = [u16_at(header, 6)?, u16_at(header, 8)?, u16_at(header, 10)?].map(usize::from);
-        let total: usize = counts.iter().sum();
+    fn read_records(&mut self, header: &[u8; HEADER]) -> Option<()> {
+        let [_, answers, authorities, additionals] = counts(header);
+        let total = answers + authorities + additionals;
         if total > MAX_RECORDS {
             return None;
         }
@@ -149,7 +143,7 @@ impl<'a> Query<'a> {
             self.signed |= u16_at(fixed, 0)? == rtype::TSIG;
             if u16_at(fixed, 0)? == rtype::OPT {
                 // One, at the root, among the additional records (RFC 6891 section 6.1.1).
-                if self.edns.is_some() || !root || i < counts[0] + counts[1] {
+                if self.edns.is_some() || !root || i < answers + authorities {
                     return None;
                 }
                 let mut edns = Edns {
@@ -177,7 +171,12 @@ impl<'a> Query<'a> {
 impl Malformed {
     /// A reply without records, with an OPT record where the message has one that can be found.
     #[cold]
-    fn reply(rcode: Rcode, header: &[u8; 12], message: &[u8], question_end: usize) -> Malformed {
+    fn reply(
+        rcode: Rcode,
+        header: &[u8; HEADER],
+        message: &[u8],
+        question_end: usize,
+    ) -> Malformed {
         let edns = find_opt(header, message).unwrap_or(false);
         Malformed::Reply {
             rcode,
@@ -189,14 +188,13 @@ impl Malformed {
 
 /// Whether there is an OPT record, whatever else is wrong. `None`: the message cannot be read so
 /// far.
-fn find_opt(header: &[u8; 12], message: &[u8]) -> Option<bool> {
-    let [questions, records @ ..] =
-        [4, 6, 8, 10].map(|at| u16::from_be_bytes([header[at], header[at + 1]]));
-    let mut at = 12;
-    for _ in 0..usize::from(questions).min(MAX_RECORDS) {
+fn find_opt(header: &[u8; HEADER], message: &[u8]) -> Option<bool> {
+    let [questions, records @ ..] = counts(header);
+    let mut at = HEADER;
+    for _ in 0..questions.min(MAX_RECORDS) {
         at = skip_name(message, at)? + 4;
     }
-    let total: usize = records.iter().map(|n| usize::from(*n)).sum();
+    let total: usize = records.iter().sum();
     for _ in 0..total.min(MAX_RECORDS) {
         let root = message.get(at) == Some(&0);
         at = skip_name(message, at)?;
@@ -243,7 +241,7 @@ fn read_name<'a>(message: &[u8], start: usize, room: &'a mut Room) -> Option<(La
 /// [`crate::index::ip4::Ip4::warm`]. A guess: whatever it says, the answer does not depend on it.
 #[inline]
 pub fn peek(message: &[u8]) -> Option<u32> {
-    let mut at = 12;
+    let mut at = HEADER;
     let mut addr = 0u32;
     for shift in [0, 8, 16, 24] {
         let len = usize::from(*message.get(at)?);
@@ -259,18 +257,6 @@ pub fn peek(message: &[u8]) -> Option<u32> {
         at += 1 + len;
     }
     Some(addr)
-}
-
-pub(super) fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
-    for _ in 0..=MAX_LABELS {
-        match *message.get(at)? {
-            0 => return Some(at + 1),
-            n if n & 0xc0 == 0xc0 => return Some(at + 2),
-            n if n < 64 => at += 1 + usize::from(n),
-            _ => return None,
-        }
-    }
-    None
 }
 
 fn read_options(mut data: &[u8], edns: &mut Edns) -> Option<()> {

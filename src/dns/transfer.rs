@@ -8,14 +8,17 @@ mod difference;
 mod tests;
 mod writer;
 
-use super::{Peer, Rcode, query::Query};
+use super::{
+    Peer, Rcode,
+    query::Query,
+    wire::{rtype, skip_name, u16_at},
+};
 use crate::{
     index::{
         Interned, Snapshot, Tables, ZoneView,
         difference::Face,
         render::{Emit, Rendered, records, render_while},
         rows,
-        zones::rtype,
     },
     model::Serial,
 };
@@ -137,16 +140,15 @@ pub fn serial(snapshot: &Snapshot, number: usize) -> Serial {
 /// The serial of the SOA in the authority section of an IXFR query (RFC 1995 section 3).
 pub fn client_serial(query: &Query) -> Option<Serial> {
     let (message, mut at) = (query.message, query.question_end);
-    let u16_at = |at: usize| Some(u16::from_be_bytes(*message.get(at..)?.first_chunk()?));
-    if u16_at(6)? != 0 || u16_at(8)? == 0 {
+    if u16_at(message, 6)? != 0 || u16_at(message, 8)? == 0 {
         return None;
     }
-    at = super::query::skip_name(message, at)?;
-    if u16_at(at)? != rtype::SOA {
+    at = skip_name(message, at)?;
+    if u16_at(message, at)? != rtype::SOA {
         return None;
     }
-    let end = at + 10 + usize::from(u16_at(at + 8)?);
-    let names = super::query::skip_name(message, super::query::skip_name(message, at + 10)?)?;
+    let end = at + 10 + usize::from(u16_at(message, at + 8)?);
+    let names = skip_name(message, skip_name(message, at + 10)?)?;
     // Two names and five numbers, of which the serial is the first.
     (names + 20 == end).then_some(())?;
     Some(Serial(u32::from_be_bytes(

@@ -23,6 +23,7 @@ use hickory_proto::{
 };
 use ring::hmac;
 
+use super::wire::{HEADER, counts, rtype, skip_name};
 use crate::model::{Algorithm, Keys, Time, TsigKey};
 
 #[cfg(test)]
@@ -32,10 +33,6 @@ mod tests;
 pub const FUDGE: u16 = 300;
 /// How many messages of a stream may stand unsigned between signed ones (RFC 8945 section 5.3.1).
 pub const MAX_UNSIGNED: usize = 99;
-/// The record's type.
-const TSIG_TYPE: [u8; 2] = [0, 250];
-/// The bytes of a header.
-const HEADER: usize = 12;
 /// The shortest MAC that is looked at, where half of the whole one is shorter (RFC 8945 section
 /// 5.2.2.1).
 const MIN_MAC: usize = 10;
@@ -60,38 +57,26 @@ pub fn find(message: &[u8]) -> Result<Option<usize>, Unreadable> {
 }
 
 fn walk(message: &[u8], header: &[u8; HEADER]) -> Option<Option<usize>> {
-    let [questions, answers, authorities, additionals] =
-        [4, 6, 8, 10].map(|i| usize::from(u16::from_be_bytes([header[i], header[i + 1]])));
+    let [questions, answers, authorities, additionals] = counts(header);
     let mut at = HEADER;
     for _ in 0..questions {
-        at = after_name(message, at)? + 4;
+        at = skip_name(message, at)? + 4;
     }
     let total = answers + authorities + additionals;
     for i in 0..total {
         let start = at;
-        at = after_name(message, at)?;
+        at = skip_name(message, at)?;
         let fixed = message.get(at..at + 10)?;
         at += 10 + usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
         if at > message.len() {
             return None;
         }
-        if fixed[..2] == TSIG_TYPE {
+        if fixed[..2] == rtype::TSIG.to_be_bytes() {
             return (i + 1 == total && additionals > 0 && at == message.len())
                 .then_some(Some(start));
         }
     }
     Some(None)
-}
-
-fn after_name(message: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        match usize::from(*message.get(at)?) {
-            0 => return Some(at + 1),
-            n if n >= 0xc0 => return Some(at + 2),
-            n if n < 64 => at += 1 + n,
-            _ => return None,
-        }
-    }
 }
 
 /// Reads the record at a place: its owner and its data.

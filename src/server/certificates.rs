@@ -9,7 +9,7 @@
 //! whoever saw it, and a query that is one datagram over UDP has no use for it.
 
 use std::{
-    fs,
+    fmt, fs,
     io::Read,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -23,7 +23,7 @@ use tokio_rustls::rustls::{
     self, InconsistentKeys, RootCertStore, ServerConfig,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
-    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::{CertifiedKey, SingleCertAndKey},
     version::TLS13,
 };
@@ -69,6 +69,8 @@ pub struct Ready {
     pub web: Arc<ServerConfig>,
     /// DoQ.
     pub(super) quic: Arc<QuicServerConfig>,
+    /// The certificate and its key alone, for HTTP/3.
+    pair: Arc<SingleCertAndKey>,
     /// When the certificate ends.
     pub not_after: Time,
 }
@@ -162,6 +164,18 @@ impl Certificates {
     }
 }
 
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.ready().pair.resolve(hello)
+    }
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificates").finish_non_exhaustive()
+    }
+}
+
 impl Files {
     /// Reads them and makes them ready; or says what is wrong with which file.
     pub fn read(&self) -> Result<Ready, String> {
@@ -220,6 +234,7 @@ impl Files {
             https: https?,
             quic: Arc::new(quic),
             web: web?,
+            pair,
             not_after,
         })
     }

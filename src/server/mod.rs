@@ -1,6 +1,6 @@
-//! The doors for DNS: UDP workers and the TCP front, and the encrypted ones: TLS on the TCP front,
-//! HTTPS and QUIC. All of them call [`crate::dns::respond`] and send its bytes as they are.
-//! Transfers and NOTIFY to the mirrors are here too.
+//! The transports of DNS: UDP, TCP, TLS, HTTPS, QUIC and HTTP/3. All of them call
+//! [`crate::dns::respond`], and all but HTTP/3 send its bytes as they are. Transfers and NOTIFY to
+//! the mirrors are here too.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -12,6 +12,7 @@ use crate::{
 };
 
 mod certificates;
+pub mod http3;
 mod https;
 pub mod mirrors;
 pub mod notify;

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use super::{Certificates, Files, Shared, https, quic, sys, tcp, tls, udp};
+use super::{Certificates, Files, Shared, http3, https, quic, sys, tcp, tls, udp};
 use crate::net::ConnectionLimiter;
 
 /// Settings of the encrypted fronts: `[tls]`.
@@ -16,6 +16,8 @@ pub struct Settings {
     pub https: Vec<SocketAddr>,
     /// Where DoQ is served.
     pub quic: Vec<SocketAddr>,
+    /// Where DNS over HTTP/3 is served.
+    pub h3: Vec<SocketAddr>,
     /// The path of DoH's address.
     pub path: String,
     /// Whether the HTTP API or the public look-up is encrypted too.
@@ -27,7 +29,8 @@ pub struct Settings {
 impl Settings {
     /// Whether anything is encrypted.
     pub fn wanted(&self) -> bool {
-        self.web || !(self.listen.is_empty() && self.https.is_empty() && self.quic.is_empty())
+        let all = [&self.listen, &self.https, &self.quic, &self.h3];
+        self.web || all.iter().any(|addrs| !addrs.is_empty())
     }
 
     /// Reads the certificate and all that belongs to it, where it is wanted.
@@ -47,6 +50,8 @@ pub struct Sockets {
     tls: Vec<TcpListener>,
     https: Vec<TcpListener>,
     quic: Vec<std::net::UdpSocket>,
+    /// Those of each address.
+    h3: Vec<Vec<std::net::UdpSocket>>,
 }
 
 /// Opens all sockets. The error names the key and the address.
@@ -55,6 +60,7 @@ pub fn bind(settings: &Settings) -> Result<Sockets, String> {
         tls: each("tls.listen", &settings.listen, tcp::bind)?,
         https: each("tls.https", &settings.https, tcp::bind)?,
         quic: each("tls.quic", &settings.quic, udp::bind)?,
+        h3: each("tls.h3", &settings.h3, http3::bind)?,
     })
 }
 
@@ -109,6 +115,14 @@ impl Sockets {
             tasks.push(tokio::spawn(async move {
                 if let Err(e) = quic::run(socket, shared, limiter, certificates).await {
                     tracing::error!(error = %e, "QUIC cannot be served");
+                }
+            }));
+        }
+        for sockets in self.h3 {
+            let (shared, certificates) = (shared.clone(), certificates.clone());
+            tasks.push(tokio::spawn(async move {
+                if let Err(e) = http3::run(sockets, shared, certificates).await {
+                    tracing::error!(error = %e, "HTTP/3 cannot be served");
                 }
             }));
         }

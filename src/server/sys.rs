@@ -1,9 +1,14 @@
-//! System calls about the process, its threads and its sockets. The `unsafe` code that is not about
-//! UDP is here.
+//! System calls about the process, its threads and its sockets. `unsafe` code that is not about UDP is
+//! here.
 
-use std::{io, os::fd::AsRawFd};
+use std::{ffi::CString, io, os::fd::AsRawFd};
 
-/// Sets a socket's option whose value is a number.
+use nix::{
+    sys::resource::{Resource, getrlimit, setrlimit},
+    unistd::{self, User},
+};
+
+/// Sets a socket option whose value is a number, where socket2 does not know the option.
 pub fn set_option(
     socket: &impl AsRawFd,
     level: libc::c_int,
@@ -28,36 +33,23 @@ pub fn set_option(
     }
 }
 
-/// Whether an error of opening a socket says that the machine does not have the address or its
-/// family.
+/// Whether a socket could not be opened because the machine does not have the address or its family.
 pub fn is_missing(e: &io::Error) -> bool {
     e.kind() == io::ErrorKind::AddrNotAvailable || e.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
-/// Raises the limit of open files to what the system allows this process, and tells it: every TCP
+/// Raises the limit of open files to what the system allows this process, and returns it: every TCP
 /// connection is one.
 pub fn raise_file_limit() -> io::Result<u64> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: `limit` is a valid place for the result, and valid to read from.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        limit.rlim_cur = limit.rlim_max;
-        if libc::setrlimit(libc::RLIMIT_NOFILE, &limit) < 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(limit.rlim_cur)
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(hard)
 }
 
-/// Runs the calling thread after everybody else: nice value 10, which Linux counts for threads
-/// apart, and as a batch task, which does not interrupt others when it wakes.
+/// Lowers the priority of the calling thread: nice value 10, which Linux counts for each thread, and
+/// as a batch task, which does not interrupt other threads when it wakes.
 pub fn lower_priority() {
-    // SAFETY: plain system calls on the calling thread. They are wishes; nothing depends on them.
+    // SAFETY: plain system calls on the calling thread. Nothing depends on their result.
     unsafe {
         libc::setpriority(libc::PRIO_PROCESS, libc::gettid() as libc::id_t, 10);
         libc::sched_setscheduler(
@@ -95,62 +87,44 @@ pub fn short_slices() {
         deadline: 0,
         period: 0,
     };
-    // SAFETY: `a` is a valid structure of the size it says. An older kernel refuses or ignores it.
+    // SAFETY: `a` is a valid structure of the size that it names. An older kernel refuses or ignores it.
     unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const a, 0) };
 }
 
 /// Whether the process runs as root.
 pub fn is_root() -> bool {
-    // SAFETY: a plain system call.
-    unsafe { libc::geteuid() == 0 }
+    unistd::geteuid().is_root()
 }
 
 /// The user id of the process.
 pub fn uid() -> u32 {
-    // SAFETY: a plain system call.
-    unsafe { libc::geteuid() }
+    unistd::geteuid().as_raw()
 }
 
-/// A user's name for the C library, and the numbers of the user and its group.
-fn ids_of(user: &str) -> io::Result<(std::ffi::CString, u32, u32)> {
-    let name = std::ffi::CString::new(user)
-        .map_err(|_| io::Error::other("the user's name has a zero byte"))?;
-    // SAFETY: `getpwnam` returns a pointer to static memory or null; no other thread calls it this
-    // early.
-    let ids = unsafe {
-        libc::getpwnam(name.as_ptr())
-            .as_ref()
-            .map(|entry| (entry.pw_uid, entry.pw_gid))
-    };
-    let (uid, gid) = ids.ok_or_else(|| {
+/// A user of this machine.
+fn find_user(name: &str) -> io::Result<User> {
+    User::from_name(name)?.ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::NotFound,
-            format!("there is no user `{user}`"),
+            format!("there is no user `{name}`"),
         )
-    })?;
-    Ok((name, uid, gid))
+    })
 }
 
-/// Becomes another user for good, with that user's groups. The error names what was refused.
+/// Switches to another user for good, with that user's groups.
 pub fn drop_privileges(user: &str) -> io::Result<()> {
-    let (name, uid, gid) = ids_of(user)?;
-    // SAFETY: plain system calls, groups first, since they need the privilege that the last one
-    // gives up.
-    unsafe {
-        if libc::initgroups(name.as_ptr(), gid) < 0
-            || libc::setgid(gid) < 0
-            || libc::setuid(uid) < 0
-        {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(())
+    let user = find_user(user)?;
+    let name = CString::new(user.name)?;
+    // Groups first: the last call gives up the privilege that they need.
+    unistd::initgroups(&name, user.gid)?;
+    unistd::setgid(user.gid)?;
+    Ok(unistd::setuid(user.uid)?)
 }
 
 /// Gives a folder and what is in it to a user, before privileges are dropped.
 pub fn give(path: &std::path::Path, user: &str) -> io::Result<()> {
-    let (_, uid, gid) = ids_of(user)?;
-    std::os::unix::fs::lchown(path, Some(uid), Some(gid))?;
+    let owner = find_user(user)?;
+    std::os::unix::fs::lchown(path, Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))?;
     if path.is_dir() && !path.is_symlink() {
         for entry in std::fs::read_dir(path)? {
             give(&entry?.path(), user)?;
@@ -159,19 +133,8 @@ pub fn give(path: &std::path::Path, user: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Microseconds of the monotonic clock, as systemd counts them.
-pub fn monotonic_micros() -> u64 {
-    let mut t = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `t` is a valid place for the result.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut t) };
-    t.tv_sec as u64 * 1_000_000 + t.tv_nsec as u64 / 1000
-}
-
-/// Whether the kernel says that the wall clock is synchronised (by NTP, PTP or a host), to less
-/// than a second. Needs no privilege; where the call is filtered the answer is no.
+/// Whether the kernel reports that the wall clock is synchronised (by NTP, PTP or a host) to less than
+/// a second. Needs no privilege; false where the call is filtered.
 pub fn is_clock_synchronised() -> bool {
     const MAX_ERROR_MICROS: libc::c_long = 1_000_000;
     // SAFETY: `timex` is plain numbers, for which zeros are valid.
@@ -184,11 +147,11 @@ pub fn is_clock_synchronised() -> bool {
         && t.maxerror < MAX_ERROR_MICROS
 }
 
-/// Gives memory that is free inside the process back to the system: an import takes more than what
-/// is left after it.
+/// Returns memory that is free inside the process to the system. An import needs much more than what
+/// remains in use after it.
 pub fn trim_memory() {
-    // SAFETY: a plain call of the C library, safe from any thread. Where the library is not glibc
-    // there is nothing to do.
+    // SAFETY: a plain call of the C library, safe from any thread. Other libraries than
+    // glibc do not have it.
     #[cfg(target_env = "gnu")]
     unsafe {
         libc::malloc_trim(0)

@@ -11,13 +11,14 @@ use std::{
     time::Duration,
 };
 
+use socket2::{Domain, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{Shared, count, sys::set_option};
+use super::{Shared, count};
 use crate::{
     clock::wall,
     dns::{Kind, Peer, TCP_SIZE, encode::IDLE_DECISECONDS, notify, respond},
@@ -36,7 +37,7 @@ pub(super) const PIPELINE: usize = 64;
 /// Bytes read at a time; a query longer than this is malformed.
 pub(super) const READ: usize = 8 * 1024;
 /// Connections that wait to be accepted.
-const BACKLOG: u32 = 1024;
+const BACKLOG: i32 = 1024;
 
 /// How long a transfer waits for a place.
 const TRANSFER_WAIT: Duration = Duration::from_secs(120);
@@ -51,17 +52,14 @@ thread_local! {
 /// Opens a listener. An IPv6 one is for IPv6 alone, as the UDP sockets are, so that `0.0.0.0` and
 /// `[::]` can stand side by side.
 pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if addr.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
-    socket.set_reuseaddr(true)?;
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), None)?;
+    socket.set_reuse_address(true)?;
     if addr.is_ipv6() {
-        set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+        socket.set_only_v6(true)?;
     }
-    socket.bind(addr)?;
-    socket.listen(BACKLOG)
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }
 
 /// Takes connections until the task is dropped.

@@ -7,12 +7,13 @@ use std::{
     io,
     mem::{size_of, zeroed},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    os::fd::{AsRawFd, FromRawFd},
+    os::fd::AsRawFd,
     ptr::{addr_of, addr_of_mut, null_mut},
     sync::atomic::Ordering,
 };
 
 use libc::{cmsghdr, iovec, mmsghdr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t};
+use socket2::{Domain, Socket, Type};
 
 use super::{Shared, count, sys::set_option as set};
 use crate::{
@@ -22,106 +23,62 @@ use crate::{
 
 /// Datagrams of one system call.
 const BATCH: usize = 64;
-/// Room for a query; a longer datagram is cut and answered FORMERR. An odd number of cache lines,
-/// so that the buffers do not crowd into the same few sets of the cache.
-const QUERY: usize = 21 * 64;
-/// Room for the packet information that comes with a datagram: an IPv6 one and its header.
-const CONTROL: usize = 64;
+/// The most bytes of a query. A longer datagram is cut and answered with FORMERR. An odd number of
+/// cache lines, so that the buffers are spread over the sets of the cache.
+const MAX_QUERY_BYTES: usize = 21 * 64;
+/// Bytes of the packet information that comes with a datagram: that of IPv6 and its header.
+const CONTROL_BYTES: usize = 64;
 /// Kernel buffers, in bytes: what arrives while a batch is answered.
-const BUFFER: libc::c_int = 4 << 20;
-/// Requests for differences that wait; those that find no place get the current SOA.
-const LATER: usize = 64;
-/// How long a worker waits for a datagram before it looks whether to stop.
-const PATIENCE: std::time::Duration = std::time::Duration::from_millis(250);
+const SOCKET_BUFFER_BYTES: libc::c_int = 4 << 20;
+/// Deferred replies that wait. A request beyond them gets the current SOA.
+const MAX_DEFERRED: usize = 64;
+/// How long a worker waits for a datagram before it checks whether to stop.
+const READ_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(250);
 /// How long a worker pauses after an error of its socket; twice as long after each further one, up
-/// to [`PATIENCE`].
-const FIRST_PAUSE: std::time::Duration = std::time::Duration::from_micros(100);
-/// Errors in a row after which the log says so.
-const LASTING_ERRORS: u32 = 16;
+/// to [`READ_TIMEOUT`].
+const MIN_ERROR_PAUSE: std::time::Duration = std::time::Duration::from_micros(100);
+/// Errors in a row after which they are logged.
+const ERRORS_BEFORE_LOG: u32 = 16;
 
-/// Opens a worker's socket.
+/// Opens a worker's socket. Several sockets can have one address (SO_REUSEPORT).
 pub fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
-    let family = if addr.is_ipv4() {
-        libc::AF_INET
-    } else {
-        libc::AF_INET6
-    };
-    // SAFETY: plain system calls; the descriptor is owned by the socket at once and so closed on
-    // every way out.
-    let socket = unsafe {
-        let fd = libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        UdpSocket::from_raw_fd(fd)
-    };
-    set(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, None)?;
+    socket.set_reuse_port(true)?;
+    socket.set_read_timeout(Some(READ_TIMEOUT))?;
     // With the privilege (CAP_NET_ADMIN) past the system's limit, else up to it.
     for (force, plain) in [
         (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF),
         (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF),
     ] {
-        let _ = set(&socket, libc::SOL_SOCKET, force, BUFFER)
-            .or_else(|_| set(&socket, libc::SOL_SOCKET, plain, BUFFER));
+        let _ = set(&socket, libc::SOL_SOCKET, force, SOCKET_BUFFER_BYTES)
+            .or_else(|_| set(&socket, libc::SOL_SOCKET, plain, SOCKET_BUFFER_BYTES));
     }
-    if addr.is_ipv4() {
-        // Replies may be fragmented rather than shrink to what a forged ICMP message says.
-        set(
-            &socket,
+    // Replies may be fragmented rather than shrink to what a forged ICMP message claims.
+    let (level, discover, omit, packet_info) = if addr.is_ipv4() {
+        (
             libc::IPPROTO_IP,
             libc::IP_MTU_DISCOVER,
             libc::IP_PMTUDISC_OMIT,
-        )?;
-        if addr.ip().is_unspecified() {
-            set(&socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
-        }
+            libc::IP_PKTINFO,
+        )
     } else {
-        set(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
-        set(
-            &socket,
+        socket.set_only_v6(true)?;
+        (
             libc::IPPROTO_IPV6,
             libc::IPV6_MTU_DISCOVER,
             libc::IPV6_PMTUDISC_OMIT,
-        )?;
-        if addr.ip().is_unspecified() {
-            set(&socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
-        }
+            libc::IPV6_RECVPKTINFO,
+        )
+    };
+    set(&socket, level, discover, omit)?;
+    if addr.ip().is_unspecified() {
+        set(&socket, level, packet_info, 1)?;
     }
-    let (storage, len) = to_storage(addr);
-    // SAFETY: `storage` is a valid address of `len` bytes.
-    if unsafe { libc::bind(socket.as_raw_fd(), addr_of!(storage).cast(), len) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(socket)
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
 }
 
-fn to_storage(addr: SocketAddr) -> (sockaddr_storage, socklen_t) {
-    // SAFETY: all zeros is a valid value of this plain C structure.
-    let mut storage: sockaddr_storage = unsafe { zeroed() };
-    match addr {
-        SocketAddr::V4(a) => {
-            // SAFETY: the storage is large and aligned enough for every address family, by its
-            // definition.
-            let to = unsafe { &mut *addr_of_mut!(storage).cast::<sockaddr_in>() };
-            to.sin_family = libc::AF_INET as libc::sa_family_t;
-            to.sin_port = a.port().to_be();
-            to.sin_addr.s_addr = u32::from_ne_bytes(a.ip().octets());
-            (storage, size_of::<sockaddr_in>() as socklen_t)
-        }
-        SocketAddr::V6(a) => {
-            // SAFETY: as above.
-            let to = unsafe { &mut *addr_of_mut!(storage).cast::<sockaddr_in6>() };
-            to.sin6_family = libc::AF_INET6 as libc::sa_family_t;
-            to.sin6_port = a.port().to_be();
-            to.sin6_addr.s6_addr = a.ip().octets();
-            to.sin6_scope_id = a.scope_id();
-            (storage, size_of::<sockaddr_in6>() as socklen_t)
-        }
-    }
-}
-
-/// The client's address; `None` for a family that cannot be.
+/// The client's address. `None` for an unknown family.
 fn peer_of(from: &sockaddr_storage) -> Option<IpAddr> {
     match libc::c_int::from(from.ss_family) {
         libc::AF_INET => {
@@ -138,16 +95,16 @@ fn peer_of(from: &sockaddr_storage) -> Option<IpAddr> {
     }
 }
 
-/// Room for control messages, aligned as the kernel wants it.
+/// A buffer for control messages, aligned as the kernel requires.
 #[repr(align(8))]
 #[derive(Clone, Copy)]
-struct Control([u8; CONTROL]);
+struct Control([u8; CONTROL_BYTES]);
 
-/// A worker's buffers, one of a kind for each message of a batch. The message headers point into
-/// the other fields, which never grow, so that their places on the heap never move (a `Box` would
-/// claim that nobody else points into it).
+/// A worker's buffers, one of each kind for each message of a batch. The message headers point into
+/// the other fields, which never grow, so that they never move on the heap (a `Box` would claim that
+/// it has the only pointer to its value).
 struct Buffers {
-    queries: Vec<[u8; QUERY]>,
+    queries: Vec<[u8; MAX_QUERY_BYTES]>,
     answers: Vec<[u8; UDP_SIZE]>,
     from: Vec<sockaddr_storage>,
     control: Vec<Control>,
@@ -164,10 +121,10 @@ impl Buffers {
         let (storage, vector, header) =
             unsafe { (zeroed(), zeroed::<iovec>(), zeroed::<mmsghdr>()) };
         let mut b = Buffers {
-            queries: vec![[0; QUERY]; BATCH],
+            queries: vec![[0; MAX_QUERY_BYTES]; BATCH],
             answers: vec![[0; UDP_SIZE]; BATCH],
             from: vec![storage; BATCH],
-            control: vec![Control([0; CONTROL]); BATCH],
+            control: vec![Control([0; CONTROL_BYTES]); BATCH],
             vectors: vec![vector; 2 * BATCH],
             incoming: vec![header; BATCH],
             outgoing: vec![header; BATCH],
@@ -176,7 +133,7 @@ impl Buffers {
         for i in 0..BATCH {
             b.vectors[i] = iovec {
                 iov_base: b.queries[i].as_mut_ptr().cast(),
-                iov_len: QUERY,
+                iov_len: MAX_QUERY_BYTES,
             };
             let h = &mut b.incoming[i].msg_hdr;
             h.msg_name = addr_of_mut!(b.from[i]).cast();
@@ -194,7 +151,7 @@ impl Buffers {
         h.msg_namelen = size_of::<sockaddr_storage>() as socklen_t;
         if self.info {
             h.msg_control = self.control[i].0.as_mut_ptr().cast();
-            h.msg_controllen = CONTROL as _;
+            h.msg_controllen = CONTROL_BYTES as _;
         }
     }
 
@@ -218,8 +175,8 @@ impl Buffers {
     }
 }
 
-/// Leaves the packet information as it came, so that the answer leaves from the address that was
-/// asked; but not the interface, which routing decides.
+/// Keeps the packet information, so that the answer leaves from the address that was asked, but not
+/// the interface, which routing decides.
 fn keep_source(h: &mut libc::msghdr) {
     // SAFETY: the kernel wrote well-formed control messages of `msg_controllen` bytes, and the
     // macros stay inside them.
@@ -247,9 +204,9 @@ fn keep_source(h: &mut libc::msghdr) {
     }
 }
 
-/// A request for a difference, to be answered from the store, or a NOTIFY; and its reply where that
-/// is not to be had: the current SOA alone, or NOTIMP.
-struct Later {
+/// A request for a difference, which is answered from the store, or a NOTIFY; and the reply that is
+/// sent where there is none from there: the current SOA alone, or NOTIMP.
+struct DeferredReply {
     query: Vec<u8>,
     plain: Vec<u8>,
     addr: IpAddr,
@@ -259,15 +216,15 @@ struct Later {
     control_len: usize,
 }
 
-impl Later {
-    fn new(b: &Buffers, i: usize, query: &[u8], plain: &[u8], addr: IpAddr) -> Later {
+impl DeferredReply {
+    fn new(b: &Buffers, i: usize, query: &[u8], plain: &[u8], addr: IpAddr) -> DeferredReply {
         let h = &b.incoming[i].msg_hdr;
         let control_len = if b.info {
-            h.msg_controllen.min(CONTROL)
+            h.msg_controllen.min(CONTROL_BYTES)
         } else {
             0
         };
-        Later {
+        DeferredReply {
             query: query.into(),
             plain: plain.into(),
             addr,
@@ -308,17 +265,17 @@ impl Later {
     }
 }
 
-/// Answers what comes in on a socket until it is time to stop.
+/// Answers the queries of a socket until the server stops.
 pub fn run(socket: &UdpSocket, shared: &Shared, name: &str) -> io::Result<()> {
     let fd = socket.as_raw_fd();
     std::thread::scope(|s| {
-        // Differences come from the store: nobody who asks for a listing waits for them.
-        let (later, waiting) = std::sync::mpsc::sync_channel::<Later>(LATER);
+        // Differences come from the store: queries for listings do not wait for them.
+        let (deferred, waiting) = std::sync::mpsc::sync_channel::<DeferredReply>(MAX_DEFERRED);
         s.spawn(move || {
             super::sys::lower_priority();
             waiting.into_iter().for_each(|l| l.answer(fd, shared));
         });
-        work(socket, shared, name, &later)
+        work(socket, shared, name, &deferred)
     })
 }
 
@@ -326,7 +283,7 @@ fn work(
     socket: &UdpSocket,
     shared: &Shared,
     name: &str,
-    later: &std::sync::mpsc::SyncSender<Later>,
+    deferred: &std::sync::mpsc::SyncSender<DeferredReply>,
 ) -> io::Result<()> {
     let counters = shared.metrics.worker(name);
     let info = socket.local_addr()?.ip().is_unspecified();
@@ -357,7 +314,9 @@ fn work(
         let mut addrs = [0; BATCH];
         let mut known = 0;
         for i in 0..got {
-            if let Some(a) = peek(&b.queries[i][..(b.incoming[i].msg_len as usize).min(QUERY)]) {
+            if let Some(a) =
+                peek(&b.queries[i][..(b.incoming[i].msg_len as usize).min(MAX_QUERY_BYTES)])
+            {
                 addrs[known] = a;
                 known += 1;
             }
@@ -371,7 +330,7 @@ fn work(
             };
             let outcome = respond(
                 &snapshot,
-                &b.queries[i][..len.min(QUERY)],
+                &b.queries[i][..len.min(MAX_QUERY_BYTES)],
                 Peer::udp(addr),
                 now,
                 &mut b.answers[n][..],
@@ -381,11 +340,17 @@ fn work(
             used[place] = true;
             if outcome.kind == Kind::Transfer
                 || outcome.kind == Kind::Malformed
-                    && notify::is_one(&b.queries[i][..len.min(QUERY)])
+                    && notify::is_one(&b.queries[i][..len.min(MAX_QUERY_BYTES)])
             {
-                let query = &b.queries[i][..len.min(QUERY)];
-                if later
-                    .try_send(Later::new(&b, i, query, &b.answers[n][..outcome.len], addr))
+                let query = &b.queries[i][..len.min(MAX_QUERY_BYTES)];
+                if deferred
+                    .try_send(DeferredReply::new(
+                        &b,
+                        i,
+                        query,
+                        &b.answers[n][..outcome.len],
+                        addr,
+                    ))
                     .is_ok()
                 {
                     continue;
@@ -408,8 +373,8 @@ fn work(
     Ok(())
 }
 
-/// Errors of `recvmmsg` in a row. One may be that of an earlier answer; a socket that has them all
-/// the time must not keep a core busy, and is tried again all the same: the fault may pass.
+/// Errors of `recvmmsg` in a row. One may belong to an earlier answer. A socket that always fails must
+/// not keep a core busy, and is tried again, since the fault may pass.
 #[derive(Default)]
 struct ReceiveErrors {
     count: u32,
@@ -418,7 +383,7 @@ struct ReceiveErrors {
 impl ReceiveErrors {
     #[cold]
     fn wait(&mut self, e: &io::Error, name: &str) {
-        // Nothing came in time, or a signal did.
+        // A timeout or a signal is not an error.
         if matches!(
             e.kind(),
             io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
@@ -426,15 +391,15 @@ impl ReceiveErrors {
             return;
         }
         self.count = self.count.saturating_add(1);
-        if self.count == LASTING_ERRORS {
+        if self.count == ERRORS_BEFORE_LOG {
             tracing::error!(error = %e, worker = name, "a UDP socket cannot be read; it is tried again four times a second");
         }
-        let pause = FIRST_PAUSE.saturating_mul(1 << self.count.saturating_sub(1).min(16));
-        std::thread::sleep(pause.min(PATIENCE));
+        let pause = MIN_ERROR_PAUSE.saturating_mul(1 << self.count.saturating_sub(1).min(16));
+        std::thread::sleep(pause.min(READ_TIMEOUT));
     }
 }
 
-/// Sends a batch. A datagram that cannot be sent is left out, as the network would do.
+/// Sends a batch. A datagram that cannot be sent is dropped, as the network would do.
 fn send(fd: libc::c_int, mut messages: &mut [mmsghdr]) {
     while !messages.is_empty() {
         // SAFETY: every header points into the worker's buffers, which live longer than the call.
@@ -451,10 +416,9 @@ mod tests {
     use super::*;
     use crate::{index::Published, metrics::Metrics};
 
-    /// More than one batch, on a plain and on a wildcard address: every query gets the answer that
-    /// belongs to it.
+    /// More than one batch, on a plain and on a wildcard address.
     #[test]
-    fn answers_go_back_to_who_asked() {
+    fn answer_goes_to_the_client_that_asked() {
         for addr in ["127.0.0.1:0", "0.0.0.0:0"] {
             let shared = Shared {
                 published: Arc::new(Published::default()),
@@ -505,9 +469,8 @@ mod tests {
         }
     }
 
-    /// A persistent error of the socket kept a core busy.
     #[test]
-    fn a_socket_that_cannot_be_read_does_not_keep_a_core_busy() {
+    fn unreadable_socket_does_not_keep_a_core_busy() {
         let shared = Shared {
             published: Arc::new(Published::default()),
             metrics: Arc::new(Metrics::default()),

@@ -449,6 +449,11 @@ fn check_tells_what_the_listeners_and_the_tester_lack() {
             2,
             "tls.quic: 127.0.0.1:5300 is taken by dns.listen",
         ),
+        (
+            "[tls]\nquic = [\"127.0.0.1:853\"]\nh3 = [\"0.0.0.0:853\"]\ncertificate = \"a\"\nkey = \"b\"".into(),
+            2,
+            "tls.h3: 0.0.0.0:853 is taken by tls.quic",
+        ),
         (format!("{probe}\"probe.bl.orbs.example\""), 2, "bl.orbs.example answers for it, and has no MX there"),
         (format!("{probe}\"bl.orbs.example\""), 2, "add a [[record]] with the name @ and the type MX"),
         (format!("{probe}\"mail.bl.orbs.example\""), 0, "sound"),

@@ -20,13 +20,13 @@ use tokio::{
 
 use crate::{
     api::Api,
-    fronts::Secure,
     lab::{CONFIG, DOMAINS, Daemon, Folder, ZONE, free_port, query, read_tcp, shown},
     relay::{
         Field,
         mta::{Habits, connect},
         v4,
     },
+    transports::Secure,
 };
 
 /// How soon others have to be served.

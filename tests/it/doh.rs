@@ -18,8 +18,8 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use crate::{
-    fronts::Secure,
     lab::{query, udp},
+    transports::Secure,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(10);

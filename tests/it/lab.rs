@@ -1,12 +1,16 @@
-//! Where tests work: a ledger with its fronts in this process, or the real daemon as a child.
+//! Where tests work: a ledger with its transports in this process, or the real daemon as a child.
 
 use std::{
     fs,
     io::{Read, Write},
     net::{SocketAddr, TcpStream, UdpSocket},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,6 +23,9 @@ use orbsd::{
     server::{self, Shared},
     store::Store,
 };
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring, version::TLS13};
+
+use crate::hickory::{Client, Transport};
 
 pub const CONFIG: &str = r#"
 [admin]
@@ -319,6 +326,7 @@ pub struct Lab {
     pub ledger: Ledger,
     pub shared: Shared,
     pub addr: SocketAddr,
+    http3: Option<(SocketAddr, ClientConfig)>,
     _folder: Folder,
     runtime: Option<tokio::runtime::Runtime>,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -358,12 +366,53 @@ impl Lab {
             ledger,
             shared,
             addr,
+            http3: None,
             runtime: Some(runtime),
             threads,
         }
     }
 
-    /// The same question on every front; they have to agree.
+    /// Serves HTTP/3 too.
+    pub fn with_http3(folder: Folder) -> Lab {
+        let issued = rcgen::generate_simple_self_signed(["ns.orbs.example".into()]).unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.write(name, text);
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            path
+        };
+        let certificates = server::Certificates::open(server::Files {
+            certificate: write("c.pem", &issued.cert.pem()),
+            key: write("k.pem", &issued.signing_key.serialize_pem()),
+            clients: None,
+        })
+        .unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(issued.cert.der().clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[&TLS13])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut lab = Lab::new(folder);
+        let addr = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let sockets = server::http3::bind(addr).unwrap();
+        let served = server::http3::run(sockets, lab.shared.clone(), Arc::new(certificates));
+        lab.runtime.as_ref().unwrap().spawn(served);
+        lab.http3 = Some((addr, config));
+        lab
+    }
+
+    /// The reply over HTTP/3, on a connection of its own.
+    fn ask_http3(&self, addr: SocketAddr, config: &ClientConfig, query: &[u8]) -> String {
+        let message = Message::from_vec(query).unwrap();
+        let reply = self.runtime.as_ref().unwrap().block_on(async {
+            let client = Client::connect(Transport::Http3, addr, config).await?;
+            client.ask(&message).await
+        });
+        shown(&reply.unwrap().to_vec().unwrap())
+    }
+
+    /// The same question over every transport; they have to agree.
     pub fn ask(&self, name: &str, qtype: u16) -> String {
         let q = query(name, qtype, true);
         let mut out = vec![0; orbsd::dns::TCP_SIZE];
@@ -377,6 +426,9 @@ impl Lab {
             "UDP"
         );
         assert_eq!(shown(&tcp(self.addr, &q).unwrap()), pure, "TCP");
+        if let Some((addr, config)) = &self.http3 {
+            assert_eq!(self.ask_http3(*addr, config, &q), pure, "HTTP/3");
+        }
         pure
     }
 }

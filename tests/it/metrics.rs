@@ -11,9 +11,9 @@ use std::{
 
 use crate::{
     api::{Api, hooks::Sink},
-    fronts::Secure,
     lab::{CONFIG, Daemon, free_port},
     recipes,
+    transports::Secure,
 };
 
 const PAGE: &str = "docs/metrics.md";

@@ -1,4 +1,4 @@
-//! Text scenarios: what is done, what is asked, what is answered; each on `respond()`, UDP and TCP.
+//! Text scenarios: what is done, what is asked, what is answered; each over `respond()`, UDP, TCP and HTTP/3.
 //!
 //! A line is `list SUBJECT REASON [key=value…]`, `delist`, `exempt`, `unexempt`, `import SOURCE
 //! REASON` with indented lines after it, `wait SECONDS`, or `NAME TYPE => ANSWER`. Names without a
@@ -17,7 +17,7 @@ use orbsd::{
 use crate::lab::{CONFIG, DIGESTS, DOMAINS, Folder, Lab, ZONE};
 
 #[test]
-fn every_scenario_holds_on_every_front() {
+fn every_scenario_holds_on_every_transport() {
     let mut files: Vec<_> = fs::read_dir("tests/scenarios")
         .unwrap()
         .map(|e| e.unwrap().path())
@@ -34,7 +34,7 @@ fn every_scenario_holds_on_every_front() {
 
 fn run(file: &str, text: &str) {
     let config = format!("{CONFIG}[[reason]]\nname = \"drop-box\"\ntext = \"Drop box $\"\n");
-    let lab = Lab::new(Folder::with(
+    let lab = Lab::with_http3(Folder::with(
         &config,
         &[("bl", ZONE), ("dbl", DOMAINS), ("ebl", DIGESTS)],
     ));

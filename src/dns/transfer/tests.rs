@@ -212,7 +212,7 @@ fn no_name_is_read_by_a_long_chain_of_pointers() {
                 };
             }
             most = most.max(hops);
-            at = crate::dns::query::skip_name(m, at).unwrap();
+            at = crate::dns::wire::skip_name(m, at).unwrap();
             at += 10 + usize::from(u16::from_be_bytes([m[at + 8], m[at + 9]]));
         }
     }

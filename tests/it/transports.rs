@@ -1,5 +1,5 @@
-//! The encrypted fronts: each says what UDP says, to clients of ours and to real ones; certificates
-//! come and go; nobody takes more than his places.
+//! The encrypted transports: each answers as UDP does, to clients of ours, to those of hickory and
+//! to real ones; certificates are renewed; no client takes more than its share.
 
 use std::{
     fs,
@@ -12,7 +12,10 @@ use std::{
 };
 
 use data_encoding::BASE64URL_NOPAD;
-use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::{
+    op::{Message, ResponseCode},
+    rr::{TSigner, rdata::tsig::TsigAlgorithm},
+};
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, StatusCode, body::Bytes, client::conn::http2, header};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -29,7 +32,10 @@ use tokio_rustls::{
     rustls::{ClientConfig, RootCertStore, crypto::ring, version::TLS13},
 };
 
-use crate::lab::{CONFIG, DOMAINS, Daemon, Folder, ZONE, query, tcp, udp};
+use crate::{
+    hickory::{Client, Transport},
+    lab::{CONFIG, DOMAINS, Daemon, Folder, ZONE, free_port, query, tcp, udp},
+};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A zone that this client may not ask.
@@ -43,13 +49,14 @@ publish = [{ reason = "relay", code = "127.0.0.2" }]
 allow = ["192.0.2.0/24"]
 "#;
 
-/// A folder with a certificate, and where its fronts are.
+/// A folder with a certificate, and the addresses of its encrypted transports.
 pub struct Secure {
     pub folder: Folder,
     ca: CertifiedIssuer<'static, KeyPair>,
     dot: SocketAddr,
     pub doh: SocketAddr,
     doq: SocketAddr,
+    h3: SocketAddr,
     pub runtime: Runtime,
 }
 
@@ -67,9 +74,10 @@ impl Secure {
             .unwrap()
             .local_addr()
             .unwrap();
+        let h3 = SocketAddr::from(([127, 0, 0, 1], free_port()));
         drop(listeners);
         let tls = format!(
-            "[tls]\nlisten = ['{dot}']\nhttps = ['{doh}']\nquic = ['{doq}']\ncertificate = 'c.pem'\nkey = 'k.pem'\nclients = 'ca.pem'\n"
+            "[tls]\nlisten = ['{dot}']\nhttps = ['{doh}']\nquic = ['{doq}']\nh3 = ['{h3}']\ncertificate = 'c.pem'\nkey = 'k.pem'\nclients = 'ca.pem'\n"
         );
         let folder = Folder::with(
             &format!("{tls}{CONFIG}{more}"),
@@ -93,6 +101,7 @@ impl Secure {
             dot,
             doh,
             doq,
+            h3,
             runtime,
         };
         this.renew();
@@ -175,6 +184,16 @@ impl Secure {
             .unwrap()
             .await?;
         Ok((endpoint, connection))
+    }
+
+    async fn hickory(&self, transport: Transport) -> Result<Client, String> {
+        let to = match transport {
+            Transport::Tls => self.dot,
+            Transport::Https => self.doh,
+            Transport::Quic => self.doq,
+            Transport::Http3 => self.h3,
+        };
+        Client::connect(transport, to, &self.client("")).await
     }
 
     pub fn listed(&self) -> Daemon {
@@ -351,8 +370,142 @@ fn queries() -> Vec<Vec<u8>> {
     out
 }
 
+/// hickory-server decodes the query before our code gets it, so only well-formed ones are asked.
 #[test]
-fn every_front_says_what_udp_says() {
+fn hickory_clients_get_the_answers_of_udp_on_every_encrypted_transport() {
+    let s = Secure::new();
+    let daemon = s.listed();
+    let all: Vec<_> = queries()
+        .into_iter()
+        .step_by(3)
+        .filter_map(|q| {
+            let message = Message::from_vec(&q).ok()?;
+            (message.to_vec().ok()? == q).then_some((q, message))
+        })
+        .collect();
+    assert!(all.len() > 150, "{}", all.len());
+    for transport in Transport::ALL {
+        s.runtime.block_on(async {
+            // hickory-server ends a connection of HTTP/3 after 100 queries.
+            for part in all.chunks(90) {
+                let client = s.hickory(transport).await.unwrap();
+                for (query, message) in part {
+                    let wanted = udp(s.folder.addr(), query, PATIENCE).unwrap();
+                    let wanted = Message::from_vec(&wanted).unwrap();
+                    let got = client
+                        .ask(message)
+                        .await
+                        .unwrap_or_else(|e| panic!("{transport:?}: {e}: {message}"));
+                    assert_eq!(got, wanted, "{transport:?}");
+                }
+            }
+        });
+    }
+    assert!(daemon.stop().success());
+    let log = s.folder.log();
+    assert!(!log.contains("orbs.example:"), "a line for a query: {log}");
+}
+
+#[test]
+fn http3_refuses_transfers_and_signed_queries() {
+    let s = Secure::new();
+    let _daemon = s.listed();
+    let axfr = Message::from_vec(&query("bl.orbs.example", 252, true)).unwrap();
+    let mut signed = Message::from_vec(&query("7.100.51.45.bl.orbs.example", 1, true)).unwrap();
+    let signer = TSigner::new(
+        vec![7; 32],
+        TsigAlgorithm::HmacSha256,
+        "mirror".parse().unwrap(),
+        300,
+    )
+    .unwrap();
+    signed.finalize(&signer, 0).unwrap();
+    s.runtime.block_on(async {
+        let client = s.hickory(Transport::Http3).await.unwrap();
+        for message in [axfr, signed] {
+            let reply = client.ask(&message).await.unwrap();
+            assert_eq!(reply.metadata.response_code, ResponseCode::Refused);
+            assert!(reply.answers.is_empty() && reply.edns.is_some(), "{reply}");
+        }
+    });
+}
+
+/// A client that begins a handshake and does not go on blocks one socket of its address, for five
+/// seconds at most; the kernel gives other clients other sockets.
+#[test]
+fn a_stalled_handshake_of_http3_does_not_stop_other_clients() {
+    let s = Secure::new();
+    let _daemon = s.listed();
+    let message = Message::from_vec(&query("7.100.51.45.bl.orbs.example", 1, true)).unwrap();
+    s.runtime.block_on(async {
+        // The server gets the first datagram of this client, and no other.
+        let relay = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        let config = quinn::ClientConfig::new(Arc::new(self::h3(&s)));
+        let to = relay.local_addr().unwrap();
+        let stalled = endpoint
+            .connect_with(config, to, "ns.orbs.example")
+            .unwrap();
+        let mut datagram = [0; 2048];
+        let length = relay.recv(&mut datagram).await.unwrap();
+        relay.send_to(&datagram[..length], s.h3).await.unwrap();
+        timeout(PATIENCE, relay.peek(&mut [0; 2048]))
+            .await
+            .unwrap()
+            .unwrap();
+        let mut quick = 0;
+        for _ in 0..8 {
+            let begun = Instant::now();
+            // One client may get the socket of the stalled one, and gives up.
+            let Ok(client) = s.hickory(Transport::Http3).await else {
+                continue;
+            };
+            assert_eq!(client.ask(&message).await.unwrap().answers.len(), 1);
+            quick += usize::from(begun.elapsed() < Duration::from_secs(2));
+        }
+        drop(stalled);
+        assert!(quick >= 6, "{quick} of 8");
+    });
+}
+
+#[test]
+fn http3_has_the_renewed_certificate_after_a_reload() {
+    let s = Secure::new();
+    let _daemon = s.listed();
+    let shown = || {
+        s.runtime.block_on(async {
+            let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+            let config = quinn::ClientConfig::new(Arc::new(self::h3(&s)));
+            let connection = endpoint
+                .connect_with(config, s.h3, "ns.orbs.example")
+                .unwrap()
+                .await
+                .unwrap();
+            quic_certificate(&connection)
+        })
+    };
+    let first = shown();
+    s.renew();
+    s.folder.ok(&["reload"]);
+    assert_ne!(shown(), first);
+}
+
+fn h3(s: &Secure) -> quinn::crypto::rustls::QuicClientConfig {
+    s.client("h3").try_into().unwrap()
+}
+
+/// The certificate that the server of a connection has shown.
+fn quic_certificate(c: &quinn::Connection) -> Vec<u8> {
+    let chain = c
+        .peer_identity()
+        .unwrap()
+        .downcast::<Vec<tokio_rustls::rustls::pki_types::CertificateDer>>()
+        .unwrap();
+    chain[0].to_vec()
+}
+
+#[test]
+fn every_transport_answers_as_udp_does() {
     let s = Secure::new();
     let daemon = s.listed();
     let all = queries();
@@ -377,7 +530,7 @@ fn every_front_says_what_udp_says() {
                 ("DoH GET", got.2.to_vec()),
                 ("DoQ", over_quic(&doq, q).await.unwrap()),
             ];
-            for (front, bytes) in others {
+            for (transport, bytes) in others {
                 let other = Message::from_vec(&bytes).unwrap();
                 let records = |m: &Message| {
                     [
@@ -389,10 +542,10 @@ fn every_front_says_what_udp_says() {
                 assert_eq!(
                     (&other.metadata, &other.queries, &other.edns),
                     (&read.metadata, &read.queries, &read.edns),
-                    "{front}: {q:?}"
+                    "{transport}: {q:?}"
                 );
-                assert_eq!(records(&other), records(&read), "{front}: {q:?}");
-                assert_eq!(bytes, wanted, "{front}: {q:?}");
+                assert_eq!(records(&other), records(&read), "{transport}: {q:?}");
+                assert_eq!(bytes, wanted, "{transport}: {q:?}");
             }
             for (status, headers, _) in [&posted, &got] {
                 assert_eq!(
@@ -413,7 +566,7 @@ fn every_front_says_what_udp_says() {
                 );
             }
         }
-        // Transfers are not for fronts whose answer is one message.
+        // There are no transfers over a transport whose answer is one message.
         for qtype in [251, 252] {
             let mut q = query("bl.orbs.example", qtype, true);
             q[..2].copy_from_slice(&[0, 0]);
@@ -436,7 +589,7 @@ fn every_front_says_what_udp_says() {
     ] {
         assert!(rcodes.contains_key(rcode), "{rcodes:?} has no {rcode}");
     }
-    // Each front counts for itself.
+    // Each transport has its own counters.
     let workers = s.folder.json(&["status", "--json"])["workers"].clone();
     let count = |name: String| {
         workers[&name]["total"]["queries"]
@@ -523,7 +676,7 @@ fn a_zone_is_transferred_over_tls_to_a_client_with_the_certificate() {
 }
 
 #[test]
-fn requests_that_hold_no_query_are_told_so() {
+fn request_without_a_query_gets_an_error_that_says_why() {
     let s = Secure::new();
     let _daemon = s.listed();
     let good = [
@@ -588,7 +741,7 @@ fn requests_that_hold_no_query_are_told_so() {
 }
 
 #[test]
-fn real_clients_are_answered_on_every_front() {
+fn openssl_and_kdig_are_answered_on_every_transport() {
     let s = Secure::new();
     let _daemon = s.listed();
     let openssl = |args: &[&str]| {
@@ -680,25 +833,17 @@ fn real_clients_are_answered_on_every_front() {
 }
 
 #[test]
-fn a_certificate_is_renewed_under_open_connections_and_a_bad_one_is_not_taken() {
+fn renewed_certificate_is_used_without_closing_connections_and_a_bad_one_is_not() {
     let s = Secure::new();
     let _daemon = s.listed();
     let q = query("7.100.51.45.bl.orbs.example", 1, true);
     let shown =
         |stream: &TlsStream<TcpStream>| stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
-    let quic_shown = |c: &quinn::Connection| {
-        let chain = c
-            .peer_identity()
-            .unwrap()
-            .downcast::<Vec<tokio_rustls::rustls::pki_types::CertificateDer>>()
-            .unwrap();
-        chain[0].to_vec()
-    };
     let (mut old, old_doq) = s
         .runtime
         .block_on(async { (s.dot().await, s.doq().await.unwrap()) });
     let first = shown(&old);
-    assert_eq!(quic_shown(&old_doq.1), first);
+    assert_eq!(quic_certificate(&old_doq.1), first);
     // One whose key is another's.
     let other = CertificateParams::new(["ns.orbs.example".into()]).unwrap();
     s.put(
@@ -729,7 +874,7 @@ fn a_certificate_is_renewed_under_open_connections_and_a_bad_one_is_not_taken() 
         let doh = s.tls(s.doh, "h2", Ipv4Addr::LOCALHOST).await.unwrap();
         let doq = s.doq().await.unwrap();
         assert_eq!(
-            (shown(&doh), quic_shown(&doq.1)),
+            (shown(&doh), quic_certificate(&doq.1)),
             (new.clone(), new.clone())
         );
         let id0 = [&[0, 0][..], &q[2..]].concat();
@@ -749,7 +894,7 @@ fn a_certificate_is_renewed_under_open_connections_and_a_bad_one_is_not_taken() 
 }
 
 #[test]
-fn a_front_does_not_start_without_what_it_needs_and_check_says_what() {
+fn missing_or_unsafe_key_file_prevents_the_start_and_check_reports_it() {
     let s = Secure::new();
     let check = |part: &str| {
         let out = s.folder.orbsd(&["check"]);
@@ -792,7 +937,7 @@ fn a_front_does_not_start_without_what_it_needs_and_check_says_what() {
 }
 
 #[test]
-fn stalled_and_greedy_clients_are_cut_and_others_served() {
+fn stalled_clients_and_those_above_their_share_are_closed_and_others_served() {
     let s = Secure::new();
     let _daemon = s.listed();
     let q = query("7.100.51.45.bl.orbs.example", 1, true);
@@ -827,7 +972,7 @@ fn stalled_and_greedy_clients_are_cut_and_others_served() {
             took > Duration::from_secs(4) && took < Duration::from_secs(9),
             "{took:?}"
         );
-        // All fronts share the places of a client.
+        // All transports share the connections of a client.
         let mut held = Vec::new();
         for i in 0..80 {
             let (to, alpn) = if i % 2 == 0 {
@@ -873,17 +1018,17 @@ fn stalled_and_greedy_clients_are_cut_and_others_served() {
     });
 }
 
-/// The API over TLS with the certificate of the other fronts, from the command line.
+/// With the certificate of the other transports, from the command line.
 #[test]
 fn the_api_is_served_over_tls() {
     use std::io::{Read, Write};
     let s = Secure::new();
     let admin = crate::lab::free_port();
     let config = fs::read_to_string(s.folder.path().join("config.toml")).unwrap();
-    let doors = format!("[admin]\nlisten = '127.0.0.1:{admin}'\ntls = true");
+    let listeners = format!("[admin]\nlisten = '127.0.0.1:{admin}'\ntls = true");
     s.folder.write(
         "config.toml",
-        &config.replace("[admin]\nlisten = \"\"", &doors),
+        &config.replace("[admin]\nlisten = \"\"", &listeners),
     );
     let daemon = Daemon::start(&s.folder);
     let token = s

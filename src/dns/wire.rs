@@ -1,0 +1,40 @@
+//! The wire format of messages (RFC 1035 section 4): constants, and the one walker of names.
+
+pub use crate::index::records::{MAX_NAME, rtype};
+
+/// The bytes of a header.
+pub const HEADER: usize = 12;
+/// The most labels of a name.
+pub const MAX_LABELS: usize = 127;
+/// Opcode NOTIFY (RFC 1996 section 3.1), as it stands in the third byte of a header.
+pub const OPCODE_NOTIFY: u8 = 4 << 3;
+
+/// Where what follows a name begins. A compression pointer ends a name (RFC 1035 section 4.1.4).
+/// `None`: the
+/// message ends in the name, or the name has too many labels or one that is too long.
+#[inline]
+pub fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
+    for _ in 0..=MAX_LABELS {
+        match *message.get(at)? {
+            0 => return Some(at + 1),
+            n if n < 64 => at += 1 + usize::from(n),
+            n if n >= 0xc0 => return Some(at + 2),
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// The number of two bytes at a place.
+#[inline]
+pub fn u16_at(message: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(
+        message.get(at..at + 2)?.try_into().ok()?,
+    ))
+}
+
+/// The four counts of a header: questions, answers, authorities, additional records.
+#[inline]
+pub fn counts(header: &[u8; HEADER]) -> [usize; 4] {
+    [4, 6, 8, 10].map(|at| usize::from(u16::from_be_bytes([header[at], header[at + 1]])))
+}
