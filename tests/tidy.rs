@@ -11,15 +11,16 @@ use std::{
 };
 
 /// Who may import whom, beside itself. Everything else is refused.
-const MAY_IMPORT: [(&str, &[&str]); 23] = [
+const MAY_IMPORT: [(&str, &[&str]); 24] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
     ("dns", &["model", "index"]),
     ("lists", &["model", "index", "dns"]),
     ("smtp", &["model"]),
+    ("random", &[]),
     ("clock", &["model"]),
-    ("store", &["model", "index"]),
+    ("store", &["model", "random", "index"]),
     ("ledger", &["model", "clock", "index", "store", "metrics"]),
     ("imports", &["model", "index", "lists", "store", "ledger"]),
     (
@@ -31,27 +32,28 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
     (
         "feeds",
         &[
-            "api", "model", "clock", "index", "dns", "lists", "store", "ledger", "imports",
+            "api", "model", "random", "clock", "index", "dns", "lists", "store", "ledger",
+            "imports",
         ],
     ),
     ("net", &["model"]),
     (
         "server",
         &[
-            "api", "model", "clock", "index", "dns", "ledger", "store", "metrics", "net",
+            "api", "model", "random", "clock", "index", "dns", "ledger", "store", "metrics", "net",
         ],
     ),
     (
         "relay",
         &[
-            "model", "clock", "smtp", "store", "ledger", "net", "resolver",
+            "model", "random", "clock", "smtp", "store", "ledger", "net", "resolver",
         ],
     ),
     (
         "http",
         &[
-            "api", "model", "clock", "index", "dns", "lists", "smtp", "store", "ledger", "imports",
-            "metrics", "net", "relay",
+            "api", "model", "random", "clock", "index", "dns", "lists", "smtp", "store", "ledger",
+            "imports", "metrics", "net", "relay",
         ],
     ),
     ("exports", &["api", "model", "index", "lists"]),
@@ -61,24 +63,25 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
     (
         "config",
         &[
-            "model", "clock", "index", "dns", "lists", "smtp", "store", "ledger", "imports",
-            "feeds", "server", "http", "exports", "webhooks", "mail", "resolver", "net", "relay",
+            "model", "random", "clock", "index", "dns", "lists", "smtp", "store", "ledger",
+            "imports", "feeds", "server", "http", "exports", "webhooks", "mail", "resolver", "net",
+            "relay",
         ],
     ),
     (
         "daemon",
         &[
-            "api", "model", "clock", "index", "dns", "lists", "smtp", "store", "ledger", "feeds",
-            "server", "http", "metrics", "exports", "webhooks", "mail", "resolver", "relay",
-            "config", "net",
+            "api", "model", "random", "clock", "index", "dns", "lists", "smtp", "store", "ledger",
+            "feeds", "server", "http", "metrics", "exports", "webhooks", "mail", "resolver",
+            "relay", "config", "net",
         ],
     ),
     (
         "cli",
         &[
-            "api", "model", "clock", "index", "dns", "lists", "smtp", "store", "ledger", "feeds",
-            "server", "http", "metrics", "exports", "webhooks", "mail", "resolver", "relay",
-            "config", "daemon", "net", "imports",
+            "api", "model", "random", "clock", "index", "dns", "lists", "smtp", "store", "ledger",
+            "feeds", "server", "http", "metrics", "exports", "webhooks", "mail", "resolver",
+            "relay", "config", "daemon", "net", "imports",
         ],
     ),
 ];

@@ -14,7 +14,7 @@ use utoipa::{
 use crate::{
     ledger::{Receipt, Renewal},
     model::Time,
-    store::stage::Difference,
+    store::stage::ImportDifference,
 };
 
 /// A point in time, written as RFC 3339 in UTC to the second.
@@ -147,8 +147,8 @@ pub struct DifferenceResponse {
     pub sample_held: Vec<String>,
 }
 
-impl From<Difference> for DifferenceResponse {
-    fn from(d: Difference) -> DifferenceResponse {
+impl From<ImportDifference> for DifferenceResponse {
+    fn from(d: ImportDifference) -> DifferenceResponse {
         DifferenceResponse {
             added: d.added,
             changed: d.changed,

@@ -5,7 +5,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{ProblemDetails, ReceiptResponse, RenewalResponse, Timestamp, ZoneCodes};
 use crate::model::EvidenceKind;
-pub use crate::model::history::EventName;
+pub use crate::model::event::EventName;
 
 /// Query parameters of `GET /v1/listings`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{ExportChangeResponse, FeedResponse, Timestamp};
+pub use crate::model::retirement::RetirementStage;
 use crate::{
     clock::{ClockReport, ClockState},
     ledger::LeftBehind,
     metrics::Totals,
-    model::{ZoneKind, retire},
+    model::{ZoneKind, retirement::RetirementPlan},
     net::Stats,
     store::{FoundBy, ScrubReport},
 };
@@ -211,29 +212,6 @@ pub struct ListedCounts {
     pub domains: u64,
 }
 
-/// How far a zone is on its way out of service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum RetirementStage {
-    /// The zone lists as before, and announces its end.
-    Announced,
-    /// The zone lists nothing.
-    Empty,
-    /// The zone lists nothing, and its delegation may be removed.
-    Over,
-}
-
-impl RetirementStage {
-    /// The stage as it is sent.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            RetirementStage::Announced => "announced",
-            RetirementStage::Empty => "empty",
-            RetirementStage::Over => "over",
-        }
-    }
-}
-
 /// The retirement of a zone (RFC 6471 section 3.4).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RetirementResponse {
@@ -249,15 +227,10 @@ pub struct RetirementResponse {
     pub delegation: Timestamp,
 }
 
-impl From<retire::Plan> for RetirementResponse {
-    fn from(p: retire::Plan) -> RetirementResponse {
-        let stage = match p.stage {
-            retire::Stage::Announced => RetirementStage::Announced,
-            retire::Stage::Empty => RetirementStage::Empty,
-            retire::Stage::Over => RetirementStage::Over,
-        };
+impl From<RetirementPlan> for RetirementResponse {
+    fn from(p: RetirementPlan) -> RetirementResponse {
         RetirementResponse {
-            stage,
+            stage: p.stage,
             announced: p.announced.into(),
             empty: p.empty.into(),
             unseen: p.unseen.into(),

@@ -25,7 +25,7 @@ pub(crate) fn snapshot(listed: &[(&str, u8, Option<&str>)]) -> Snapshot {
         let fact = RawFact {
             reason: ReasonId(*r),
             source: SourceId(0),
-            hole: false,
+            exclusion: false,
             text: (*text).into(),
         };
         let id = b.intern(&RawFacts {
@@ -539,7 +539,7 @@ fn an_exempt_name_in_a_tree_is_a_node_with_hinfo() {
     let fact = RawFact {
         reason: ReasonId(0),
         source: SourceId(0),
-        hole: false,
+        exclusion: false,
         text: Default::default(),
     };
     for (s, facts) in [
@@ -599,7 +599,7 @@ fn equal_texts_are_one_record_and_the_first_reason_with_a_text_speaks() {
     let facts = |r, text: &str| RawFact {
         reason: ReasonId(r),
         source: SourceId(0),
-        hole: false,
+        exclusion: false,
         text: text.into(),
     };
     let mut b = Builder::default();

@@ -19,7 +19,7 @@ use crate::{
     imports::Failed,
     index::records::wire_name,
     ledger::Ledger,
-    store::schema::Audit,
+    store::schema::AuditRecord,
 };
 
 /// All feeds that run. Clones share them.
@@ -146,7 +146,7 @@ impl Feeds {
         &self,
         name: &str,
         accept: bool,
-        audit: Audit,
+        audit: AuditRecord,
     ) -> Result<FeedDecisionResponse, Failed> {
         let running = lock(&self.running).clone();
         let Some(feed) = running.iter().find(|f| f.settings.name == name) else {

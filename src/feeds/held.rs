@@ -87,7 +87,7 @@ mod tests {
         ledger::guard::Guard,
         store::{
             extent::{Extent, Extents},
-            stage::Difference,
+            stage::ImportDifference,
         },
     };
 
@@ -112,7 +112,7 @@ mod tests {
             guard: Guard::Shrink,
             reason: "fewer".into(),
             extents,
-            difference: Difference::default(),
+            difference: ImportDifference::default(),
         }
     }
 

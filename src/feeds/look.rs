@@ -14,11 +14,11 @@ use crate::{
     api::{FeedDecision, FeedDecisionResponse, HeldListResponse},
     imports::{self, Asked, Failed},
     ledger::{
-        Keep, Ledger,
+        AccountChange, Ledger,
         guard::ListLimits,
         held::{FeedEvent, FileMark, HeldList},
     },
-    store::{schema::Audit, stage::Difference},
+    store::{schema::AuditRecord, stage::ImportDifference},
 };
 
 /// The event of a list that is held.
@@ -55,7 +55,7 @@ impl<'a> Look<'a> {
 
     /// Imports the file if it, or the way it is read, has changed; the error is shown in the
     /// status.
-    pub fn run(&self) -> Result<Option<Difference>, String> {
+    pub fn run(&self) -> Result<Option<ImportDifference>, String> {
         // One check or decision at a time.
         let mut seen = lock(&self.feed.seen);
         let looked = self.look(&mut seen);
@@ -63,7 +63,7 @@ impl<'a> Look<'a> {
         looked
     }
 
-    fn look(&self, seen: &mut Seen) -> Result<Option<Difference>, String> {
+    fn look(&self, seen: &mut Seen) -> Result<Option<ImportDifference>, String> {
         let mark = file::mark(self.path)?;
         let is = Some((mark, self.way()?));
         let last = self.held();
@@ -97,7 +97,7 @@ impl<'a> Look<'a> {
                     Step::Accept => self.accept_by_itself(mark).map(Some)?,
                     Step::Hold(held) => self.hold(held).map(|()| None)?,
                     Step::HoldOn(held) => self
-                        .keep(Keep::HeldList(Box::new(held)), None)
+                        .keep(AccountChange::HeldList(Box::new(held)), None)
                         .map(|()| None)?,
                 };
                 *seen = is;
@@ -145,7 +145,7 @@ impl<'a> Look<'a> {
 
     fn held(&self) -> Option<HeldList> {
         self.ledger
-            .book()
+            .accounts()
             .held
             .get(&self.feed.settings.name)
             .cloned()
@@ -158,14 +158,17 @@ impl<'a> Look<'a> {
             .map(|h| HeldListResponse::new(&h, self.list.shrink_wait));
     }
 
-    fn keep(&self, keep: Keep, audit: Option<Audit>) -> Result<(), String> {
+    fn keep(&self, keep: AccountChange, audit: Option<AuditRecord>) -> Result<(), String> {
         self.ledger
-            .keep_blocking(keep, audit)
-            .map_err(|e| e.text(&self.ledger.store.vocabulary()))
+            .change_accounts_blocking(keep, audit)
+            .map_err(|e| e.text(&self.ledger.store.dictionary()))
     }
 
-    fn forget(&self, audit: Option<Audit>) -> Result<(), String> {
-        self.keep(Keep::NoHeldList(self.feed.settings.name.clone()), audit)
+    fn forget(&self, audit: Option<AuditRecord>) -> Result<(), String> {
+        self.keep(
+            AccountChange::DeleteHeldList(self.feed.settings.name.clone()),
+            audit,
+        )
     }
 
     fn announce(
@@ -186,7 +189,7 @@ impl<'a> Look<'a> {
         };
         self.ledger
             .announce_feed(event)
-            .map_err(|e| e.text(&self.ledger.store.vocabulary()))
+            .map_err(|e| e.text(&self.ledger.store.dictionary()))
     }
 
     fn hold(&self, held: HeldList) -> Result<(), String> {
@@ -205,7 +208,7 @@ impl<'a> Look<'a> {
     }
 
     /// Imports the file in spite of the guards.
-    fn import_allowed(&self, mark: FileMark, audit: Audit) -> Result<imports::Done, Failed> {
+    fn import_allowed(&self, mark: FileMark, audit: AuditRecord) -> Result<imports::Done, Failed> {
         let limits = ListLimits {
             allow_shrink: true,
             allow_growth: true,
@@ -225,21 +228,21 @@ impl<'a> Look<'a> {
         Ok(done)
     }
 
-    fn accept_by_itself(&self, mark: FileMark) -> Result<Difference, String> {
+    fn accept_by_itself(&self, mark: FileMark) -> Result<ImportDifference, String> {
         let name = &self.feed.settings.name;
         tracing::warn!(
             feed = name,
             "held list accepted: the feed has brought lists like it for {}",
             self.list.shrink_wait
         );
-        let audit = Audit {
+        let audit = AuditRecord {
             at: self.ledger.now(),
             who: name.clone(),
             from: "feed".into(),
             what: "feed.accept".into(),
             about: name.clone(),
             why: Some("the feed has brought lists like it for long enough".into()),
-            ..Audit::default()
+            ..AuditRecord::default()
         };
         self.import_allowed(mark, audit)
             .map(|d| d.result.difference)
@@ -252,7 +255,7 @@ impl<'a> Look<'a> {
     ///
     /// Returns why nothing was imported: nothing is held, the file has changed, or the list cannot
     /// be read.
-    pub fn accept(&self, audit: Audit) -> Result<FeedDecisionResponse, Failed> {
+    pub fn accept(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, Failed> {
         let mut seen = lock(&self.feed.seen);
         let name = &self.feed.settings.name;
         let held = self
@@ -286,7 +289,7 @@ impl<'a> Look<'a> {
     /// # Errors
     ///
     /// Returns why nothing changed: no list is held, or it was refused before.
-    pub fn refuse(&self, audit: Audit) -> Result<FeedDecisionResponse, Failed> {
+    pub fn refuse(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, Failed> {
         let _seen = lock(&self.feed.seen);
         let name = &self.feed.settings.name;
         let held = self.held().filter(|h| !h.refused);
@@ -300,8 +303,8 @@ impl<'a> Look<'a> {
             ..held
         };
         self.ledger
-            .keep_blocking(Keep::HeldList(Box::new(refused)), Some(audit))
-            .map_err(Failed::Refused)?;
+            .change_accounts_blocking(AccountChange::HeldList(Box::new(refused)), Some(audit))
+            .map_err(Failed::Ledger)?;
         self.show_held();
         Ok(FeedDecisionResponse {
             feed: name.clone(),

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     api::{ProblemCode, ProblemDetails},
-    ledger::Keep,
+    ledger::AccountChange,
     model::{Time, Token},
     net::{ConnectionPermit, RateLimit, RateLimited, RateLimiter},
 };
@@ -155,18 +155,24 @@ pub(super) fn authenticate(
             "the Authorization header has no token of the form `Bearer orbsd_…`",
         ));
     };
-    let book = app.ledger.book();
+    let accounts = app.ledger.accounts();
     // The same message for an unknown number and for a wrong secret.
-    let token = book
+    let token = accounts
         .tokens
         .get(id)
         .filter(|t| secrets::is(t, secret))
         .ok_or_else(|| wrong("the token is unknown"))?;
-    let role = book.role(token, at).map_err(|why| wrong(&why))?;
+    let role = accounts.role(token, at).map_err(|why| wrong(&why))?;
     let (count, write) = app.access.count(token, at);
     if write {
         let (ledger, id) = (app.ledger.clone(), token.id.clone());
-        tokio::spawn(async move { drop(ledger.keep(Keep::Used(id, at), None).await) });
+        tokio::spawn(async move {
+            drop(
+                ledger
+                    .change_accounts(AccountChange::TokenUsed(id, at), None)
+                    .await,
+            )
+        });
     }
     *rate = token.per_minute.map(|limit| RateState {
         limit,
@@ -194,7 +200,7 @@ pub(super) fn authenticate(
         bounds: token.bounds.clone(),
         from: from.into(),
         token: Some(token.id.clone()),
-        once: None,
+        idempotency: None,
         clock: app.ledger.clock.clone(),
     })
 }

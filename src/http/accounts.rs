@@ -21,13 +21,13 @@ use crate::{
         ProblemDetails, TokenRequest, TokenResponse, TokenSecretResponse, UserChangeRequest,
         UserRequest, UserResponse, UserSecretsResponse,
     },
-    ledger::Keep,
+    ledger::AccountChange,
     model::{
-        Bounds, Person, Role, Subject, Token,
+        Role, Subject, Token, TokenRestrictions, User,
         access::check_name,
         time::{since, until},
     },
-    store::schema::Audit,
+    store::schema::AuditRecord,
 };
 
 /// The most records of the audit log that one request reads.
@@ -57,7 +57,7 @@ async fn new_secrets(password: Option<String>) -> Result<NewSecrets, ProblemDeta
     Ok(NewSecrets { secrets, chosen })
 }
 
-fn user(p: &Person) -> UserResponse {
+fn user(p: &User) -> UserResponse {
     UserResponse {
         name: p.name.clone(),
         role: p.role,
@@ -67,7 +67,7 @@ fn user(p: &Person) -> UserResponse {
     }
 }
 
-fn user_with_secrets(p: &Person, new: Option<NewSecrets>) -> UserSecretsResponse {
+fn user_with_secrets(p: &User, new: Option<NewSecrets>) -> UserSecretsResponse {
     let (password, totp_uri, recovery_codes) = match new {
         None => (None, None, Vec::new()),
         Some(NewSecrets { secrets, chosen }) => (
@@ -89,9 +89,9 @@ fn hashes(secrets: &secrets::Fresh) -> Vec<[u8; 32]> {
     secrets.codes.iter().map(hash).collect()
 }
 
-async fn keep(app: &App, keep: Keep, record: Audit) -> Result<(), ProblemDetails> {
+async fn keep(app: &App, keep: AccountChange, record: AuditRecord) -> Result<(), ProblemDetails> {
     app.ledger
-        .keep(keep, Some(record))
+        .change_accounts(keep, Some(record))
         .await
         .map_err(of_ledger(&app.ledger))
 }
@@ -101,7 +101,7 @@ async fn keep(app: &App, keep: Keep, record: Audit) -> Result<(), ProblemDetails
     responses((status = 200, body = Page<UserResponse>, description = "All users")))]
 pub(super) async fn list_users(State(app): State<App>) -> Json<Page<UserResponse>> {
     Json(Page::all(
-        app.ledger.book().people.values().map(user).collect(),
+        app.ledger.accounts().users.values().map(user).collect(),
     ))
 }
 
@@ -114,14 +114,14 @@ pub(super) async fn add_user(
     JsonBody(request): JsonBody<UserRequest>,
 ) -> Result<(StatusCode, Json<UserSecretsResponse>), ProblemDetails> {
     check_name(&request.name).map_err(|e| ProblemDetails::invalid(format!("name: {e}")))?;
-    if app.ledger.book().people.contains_key(&request.name) {
+    if app.ledger.accounts().users.contains_key(&request.name) {
         return Err(ProblemDetails::conflict(format!(
             "there is a user `{name}`; PATCH /v1/users/{name} changes them",
             name = request.name
         )));
     }
     let new = new_secrets(request.password).await?;
-    let person = Person {
+    let person = User {
         name: request.name,
         role: request.role,
         password: new.secrets.hashed.clone(),
@@ -131,7 +131,7 @@ pub(super) async fn add_user(
         disabled: None,
     };
     let record = caller.audit_record("person.add", &person.name, person.role.name(), None);
-    keep(&app, Keep::Person(None, person.clone()), record).await?;
+    keep(&app, AccountChange::User(None, person.clone()), record).await?;
     Ok((
         StatusCode::CREATED,
         Json(user_with_secrets(&person, Some(new))),
@@ -148,8 +148,8 @@ pub(super) async fn change_user(
     Part(name): Part,
     JsonBody(request): JsonBody<UserChangeRequest>,
 ) -> Result<Json<UserSecretsResponse>, ProblemDetails> {
-    let book = app.ledger.book();
-    let Some(old) = book.people.get(&name) else {
+    let accounts = app.ledger.accounts();
+    let Some(old) = accounts.users.get(&name) else {
         return Err(ProblemDetails::not_found(format!(
             "there is no user `{name}`"
         )));
@@ -168,7 +168,7 @@ pub(super) async fn change_user(
             "enabled".to_string()
         });
     }
-    let last = old.role == Role::Owner && old.disabled.is_none() && book.owners() == 1;
+    let last = old.role == Role::Owner && old.disabled.is_none() && accounts.owners() == 1;
     if last && (person.role != Role::Owner || person.disabled.is_some()) {
         return Err(ProblemDetails::conflict(
             "this is the last owner; make another user an owner first",
@@ -188,12 +188,12 @@ pub(super) async fn change_user(
         ));
     }
     let record = caller.audit_record("person.change", &name, what.join(", "), None);
-    let change = Keep::Person(Some(Box::new(old.clone())), person.clone());
+    let change = AccountChange::User(Some(Box::new(old.clone())), person.clone());
     keep(&app, change, record).await?;
     Ok(Json(user_with_secrets(&person, new)))
 }
 
-fn bounds_body(bounds: &Bounds) -> BoundsBody {
+fn bounds_body(bounds: &TokenRestrictions) -> BoundsBody {
     BoundsBody {
         reasons: bounds.reasons.clone(),
         sources: bounds.sources.clone(),
@@ -205,7 +205,7 @@ fn token_response(app: &App, t: &Token) -> TokenResponse {
     let used = app
         .access
         .last(&t.id)
-        .max(app.ledger.book().used.get(&t.id).copied());
+        .max(app.ledger.accounts().used.get(&t.id).copied());
     TokenResponse {
         id: t.id.clone(),
         owner: t.owner.clone(),
@@ -228,8 +228,8 @@ pub(super) async fn get_me(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
 ) -> Json<MeResponse> {
-    let book = app.ledger.book();
-    let token = caller.token.as_ref().and_then(|id| book.tokens.get(id));
+    let accounts = app.ledger.accounts();
+    let token = caller.token.as_ref().and_then(|id| accounts.tokens.get(id));
     Json(MeResponse {
         token: token.map(|t| MeTokenResponse {
             id: t.id.clone(),
@@ -248,14 +248,14 @@ pub(super) async fn get_me(
 #[utoipa::path(get, path = "/v1/tokens", tag = "users",
     responses((status = 200, body = Page<TokenResponse>, description = "All tokens")))]
 pub(super) async fn list_tokens(State(app): State<App>) -> Json<Page<TokenResponse>> {
-    let book = app.ledger.book();
-    let all = book.tokens.values().map(|t| token_response(&app, t));
+    let accounts = app.ledger.accounts();
+    let all = accounts.tokens.values().map(|t| token_response(&app, t));
     Json(Page::all(all.collect()))
 }
 
 /// Reads the bounds of a token to create.
-fn read_bounds(app: &App, body: BoundsBody) -> Result<Bounds, ProblemDetails> {
-    let v = app.ledger.store.vocabulary();
+fn read_bounds(app: &App, body: BoundsBody) -> Result<TokenRestrictions, ProblemDetails> {
+    let v = app.ledger.store.dictionary();
     if let Some(r) = body.reasons.iter().find(|r| v.reasons.get(r).is_none()) {
         return Err(ProblemDetails::invalid(format!(
             "bounds.reasons: unknown reason `{r}`; the reasons are {}",
@@ -267,7 +267,7 @@ fn read_bounds(app: &App, body: BoundsBody) -> Result<Bounds, ProblemDetails> {
             .map_err(|e| ProblemDetails::invalid(format!("bounds.prefixes: {e}")))
     };
     let prefixes = body.prefixes.iter().map(parse).collect::<Result<_, _>>()?;
-    Ok(Bounds {
+    Ok(TokenRestrictions {
         reasons: body.reasons,
         sources: body.sources,
         prefixes,
@@ -283,8 +283,8 @@ pub(super) async fn create_token(
     JsonBody(request): JsonBody<TokenRequest>,
 ) -> Result<(StatusCode, Json<TokenSecretResponse>), ProblemDetails> {
     check_name(&request.owner).map_err(|e| ProblemDetails::invalid(format!("owner: {e}")))?;
-    let book = app.ledger.book();
-    let person = book.people.get(&request.owner);
+    let accounts = app.ledger.accounts();
+    let person = accounts.users.get(&request.owner);
     if let Some(p) = person.filter(|p| p.role < request.role || p.disabled.is_some()) {
         return Err(ProblemDetails::conflict(format!(
             "{} has the role {}{}; a token of theirs cannot have more",
@@ -328,7 +328,7 @@ pub(super) async fn create_token(
     };
     let detail = format!("{} for {}", token.role.name(), token.owner);
     let record = caller.audit_record("token.create", &token.id, detail, None);
-    keep(&app, Keep::Token(token.clone()), record).await?;
+    keep(&app, AccountChange::Token(token.clone()), record).await?;
     Ok((
         StatusCode::CREATED,
         Json(TokenSecretResponse {
@@ -347,8 +347,8 @@ pub(super) async fn revoke_token(
     Extension(caller): Extension<Caller>,
     Part(id): Part,
 ) -> Result<Json<TokenResponse>, ProblemDetails> {
-    let book = app.ledger.book();
-    let Some(old) = book.tokens.get(&id) else {
+    let accounts = app.ledger.accounts();
+    let Some(old) = accounts.tokens.get(&id) else {
         return Err(ProblemDetails::not_found(format!(
             "there is no token `{id}`"
         )));
@@ -358,7 +358,7 @@ pub(super) async fn revoke_token(
         ..old.clone()
     };
     let record = caller.audit_record("token.revoke", &id, &token.owner, None);
-    keep(&app, Keep::Token(token.clone()), record).await?;
+    keep(&app, AccountChange::Token(token.clone()), record).await?;
     Ok(Json(token_response(&app, &token)))
 }
 

@@ -17,14 +17,14 @@ use super::{
     App,
     caller::Caller,
     changes::{Submission, change, submit},
+    conditions::RequestConditions,
     input::{QueryParams, json},
-    preconditions::Preconditions,
 };
 use crate::{
     api::{BulkQuery, BulkResponse, ListingRequest, ProblemCode, ProblemDetails},
     model::{
         Subject,
-        history::{Ask, HoldFor},
+        history::{Command, HoldFor},
     },
 };
 
@@ -68,7 +68,7 @@ async fn outcome(
     let receipt = match pending.receipt().await {
         Ok(receipt) => receipt,
         Err(e) => {
-            let problem = ProblemDetails::of(&e, &app.ledger.store.vocabulary());
+            let problem = ProblemDetails::of(&e, &app.ledger.store.dictionary());
             return refused(line, problem);
         }
     };
@@ -109,16 +109,16 @@ pub(super) async fn apply_changes(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ProblemDetails> {
-    let preconditions = Preconditions {
+    let conditions = RequestConditions {
         expect: None,
-        ..Preconditions::read(&headers)?
+        ..RequestConditions::read(&headers)?
     };
     let (waiting, mut submitted) = mpsc::channel::<(u64, _)>(MAX_IN_FLIGHT);
     let (out, lines) = mpsc::channel::<Result<Bytes, std::io::Error>>(16);
     let reader = Reader {
         app: app.clone(),
         caller,
-        preconditions,
+        conditions,
         line: 0,
         published: query.published,
     };
@@ -158,7 +158,7 @@ fn too_long() -> ProblemDetails {
 struct Reader {
     app: App,
     caller: Caller,
-    preconditions: Preconditions,
+    conditions: RequestConditions,
     line: u64,
     /// Whether the zones that publish a listing are wanted.
     published: bool,
@@ -233,11 +233,11 @@ impl Reader {
             &self.app,
             &request,
             &self.caller,
-            self.preconditions.terms(&self.caller, &what, text),
+            self.conditions.preconditions(&self.caller, &what, text),
         )?;
-        let report = match &change.ask {
-            Ask::List { .. } => Some(Report::Published(change.subject.clone())),
-            Ask::Delist {
+        let report = match &change.command {
+            Command::List { .. } => Some(Report::Published(change.subject.clone())),
+            Command::Delist {
                 hold: HoldFor::Nothing,
                 ..
             } => Some(Report::Remaining(change.subject.clone())),

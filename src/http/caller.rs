@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use crate::{
     api::ProblemDetails,
     clock::Clock,
-    model::{Bounds, Role, Subject, history::Once},
-    store::schema::Audit,
+    model::{Role, Subject, TokenRestrictions, history::IdempotencyKey},
+    store::schema::AuditRecord,
 };
 
 /// The other end of a connection.
@@ -28,13 +28,13 @@ pub struct Caller {
     /// What they may do.
     pub role: Role,
     /// What their writes are limited to.
-    pub bounds: Bounds,
+    pub bounds: TokenRestrictions,
     /// Where they are: an address, or `socket`.
     pub from: Box<str>,
     /// The number of the token; none at the socket.
     pub token: Option<String>,
     /// From `Idempotency-Key`, where the whole request is idempotent.
-    pub once: Option<Once>,
+    pub idempotency: Option<IdempotencyKey>,
     /// Trusted time.
     pub clock: Clock,
 }
@@ -71,9 +71,9 @@ impl Caller {
         target: impl ToString,
         detail: impl ToString,
         note: Option<String>,
-    ) -> Audit {
+    ) -> AuditRecord {
         let (about, detail) = (target.to_string(), detail.to_string());
-        Audit {
+        AuditRecord {
             at: self.clock.now(),
             who: self.name.clone(),
             from: self.from.to_string(),
@@ -82,7 +82,7 @@ impl Caller {
             detail,
             why: note,
             commit: None,
-            once: self.once,
+            idempotency: self.idempotency,
         }
     }
 }

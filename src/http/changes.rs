@@ -12,10 +12,10 @@ use axum::{
 use super::{
     App,
     caller::Caller,
+    conditions::RequestConditions,
     convert::{listing, listing_id, listing_of},
     error::of_ledger,
     input::{Part, QueryParams, json},
-    preconditions::Preconditions,
     subject,
 };
 use crate::{
@@ -23,10 +23,10 @@ use crate::{
         DeletionQuery, ListingRequest, ListingResponse, ListingSubmissionResponse, Operation,
         ProblemDetails, ReceiptResponse, RenewalRequest,
     },
-    ledger::{Keep, PROPOSE, Pending, Proposal},
+    ledger::{AccountChange, PROPOSE, Pending, Proposal},
     model::{
-        Change, Evidence, ReasonId, Role, SourceId, Subject, Terms,
-        history::{Ask, HoldFor, OpenEnd},
+        Change, Evidence, Preconditions, ReasonId, Role, SourceId, Subject,
+        history::{Command, HoldFor, OpenEnd},
         subject::HostBits,
         time::until,
     },
@@ -40,7 +40,7 @@ pub(super) fn change(
     app: &App,
     request: &ListingRequest,
     caller: &Caller,
-    terms: Terms,
+    preconditions: Preconditions,
 ) -> Result<Change, ProblemDetails> {
     let bits = if request.host_bits {
         HostBits::Clear
@@ -53,7 +53,7 @@ pub(super) fn change(
                 .reason
                 .as_deref()
                 .filter(|_| request.op == Operation::List);
-            let reason = reason.and_then(|r| app.ledger.store.vocabulary().reasons.get(r));
+            let reason = reason.and_then(|r| app.ledger.store.dictionary().reasons.get(r));
             let snapshot = app.ledger.published.snapshot();
             subject::intake(
                 &snapshot.zones,
@@ -65,12 +65,12 @@ pub(super) fn change(
         }
         _ => subject::stored(app, &request.subject, bits)?,
     };
-    let mut change = change_of(app, subject, request, caller, terms)?;
-    if change.terms.open_end == OpenEnd::Lifetime {
+    let mut change = change_of(app, subject, request, caller, preconditions)?;
+    if change.preconditions.open_end == OpenEnd::Lifetime {
         // An existing listing keeps its end; a new one gets the lifetime.
-        change.terms.open_end = OpenEnd::Keep;
+        change.preconditions.open_end = OpenEnd::Keep;
     }
-    if let Ask::List { reason, source, .. } = &change.ask
+    if let Command::List { reason, source, .. } = &change.command
         && !request.unpublished
     {
         check_published(app, &change.subject, *reason, *source)?;
@@ -84,12 +84,12 @@ fn change_of(
     subject: Subject,
     request: &ListingRequest,
     caller: &Caller,
-    mut terms: Terms,
+    mut preconditions: Preconditions,
 ) -> Result<Change, ProblemDetails> {
-    let vocabulary = app.ledger.store.vocabulary();
-    let known = || vocabulary.reasons.0.all().join(", ");
+    let dictionary = app.ledger.store.dictionary();
+    let known = || dictionary.reasons.0.all().join(", ");
     let reason = |name: &String| {
-        let found = vocabulary.reasons.get(name);
+        let found = dictionary.reasons.get(name);
         found.ok_or_else(|| {
             ProblemDetails::invalid(format!(
                 "reason: `{name}` is not in config.toml; the reasons are {}",
@@ -98,18 +98,18 @@ fn change_of(
         })
     };
     let source = |name: &String| {
-        vocabulary
+        dictionary
             .sources
             .get(name)
             .ok_or_else(|| ProblemDetails::invalid(format!("source: unknown source `{name}`")))
     };
     if request.until.as_deref() == Some(NEVER) && request.op == Operation::List {
-        terms.open_end = OpenEnd::Never;
+        preconditions.open_end = OpenEnd::Never;
     }
     let until = request
         .until
         .as_ref()
-        .filter(|_| terms.open_end != OpenEnd::Never)
+        .filter(|_| preconditions.open_end != OpenEnd::Never)
         .map(|u| {
             until(u, app.ledger.now()).map_err(|e| ProblemDetails::invalid(format!("until: {e}")))
         })
@@ -131,14 +131,14 @@ fn change_of(
         })
     };
     let some_source = request.source.as_ref().map(source).transpose()?;
-    let ask = match request.op {
-        Operation::List => Ask::List {
+    let command = match request.op {
+        Operation::List => Command::List {
             reason: one_reason()?,
             source: some_source.unwrap_or(SourceId::OPERATOR),
             until,
             text: request.text.clone().map(Into::into),
         },
-        Operation::Delist => Ask::Delist {
+        Operation::Delist => Command::Delist {
             reason: some_reason,
             source: some_source,
             hold: match (until, request.no_hold) {
@@ -147,24 +147,24 @@ fn change_of(
                 (None, _) => HoldFor::Usual,
             },
         },
-        Operation::Exempt => Ask::Exempt { until },
-        Operation::Unexempt => Ask::Unexempt,
-        Operation::Hold => Ask::Hold {
+        Operation::Exempt => Command::Exempt { until },
+        Operation::Unexempt => Command::Unexempt,
+        Operation::Hold => Command::Hold {
             reason: one_reason()?,
             until,
         },
-        Operation::Unhold => Ask::Unhold {
+        Operation::Unhold => Command::Unhold {
             reason: some_reason,
         },
     };
     check_permission(caller, request, &subject)?;
-    (terms.special, terms.breaks_hold) = (request.special, request.break_hold);
+    (preconditions.special, preconditions.breaks_hold) = (request.special, request.break_hold);
     Ok(Change {
         subject,
         author: caller.name.clone(),
         evidence: request.note.clone().map(Evidence::word),
-        ask,
-        terms,
+        command,
+        preconditions,
     })
 }
 
@@ -207,7 +207,7 @@ fn check_published(
     let snapshot = app.ledger.published.snapshot();
     match snapshot
         .zones
-        .unpublished(subject, reason, &app.ledger.store.vocabulary().reasons)
+        .unpublished(subject, reason, &app.ledger.store.dictionary().reasons)
     {
         Some(why)
             if app
@@ -237,9 +237,9 @@ pub(super) async fn submit(
     caller: &Caller,
     change: Change,
 ) -> Result<Submission, ProblemDetails> {
-    let needs_approval = match &change.ask {
-        Ask::List { reason, .. } => {
-            let v = app.ledger.store.vocabulary();
+    let needs_approval = match &change.command {
+        Command::List { reason, .. } => {
+            let v = app.ledger.store.dictionary();
             let name = v.reasons.name(*reason);
             caller.role < Role::Editor
                 || app
@@ -261,11 +261,11 @@ pub(super) async fn submit(
     // same listing.
     let waiting = app
         .ledger
-        .book()
+        .accounts()
         .proposals
         .same(&change)
         .map(|p| p.id.clone());
-    let id = match (waiting, &change.terms.once) {
+    let id = match (waiting, &change.preconditions.idempotency) {
         (Some(id), _) => id,
         (None, Some(once)) => super::secrets::text(&once.key),
         (None, None) => super::secrets::token().map_err(ProblemDetails::failed)?.0,
@@ -283,7 +283,7 @@ pub(super) async fn submit(
         person: caller.person.clone(),
     };
     app.ledger
-        .keep(Keep::Proposal(proposal), Some(record))
+        .change_accounts(AccountChange::Proposal(proposal), Some(record))
         .await
         .map_err(of_ledger(&app.ledger))?;
     Ok(Submission::Proposed(id))
@@ -307,17 +307,17 @@ pub(super) async fn create_listing(
     request: axum::extract::Request,
 ) -> Result<Response, ProblemDetails> {
     let body: Bytes = super::input::bytes(request, &app).await?;
-    let preconditions = Preconditions::read(&headers)?;
+    let conditions = RequestConditions::read(&headers)?;
     let request: ListingRequest = json(&body)?;
     if request.op != Operation::List {
         return Err(ProblemDetails::invalid(
             "op: only `list` is accepted here; POST /v1/bulk takes the others",
         ));
     }
-    let terms = preconditions.terms(&caller, "listings", &body);
-    let change = change(&app, &request, &caller, terms)?;
-    let id = match &change.ask {
-        Ask::List { reason, source, .. } => listing_id(&change.subject, *reason, *source),
+    let preconditions = conditions.preconditions(&caller, "listings", &body);
+    let change = change(&app, &request, &caller, preconditions)?;
+    let id = match &change.command {
+        Command::List { reason, source, .. } => listing_id(&change.subject, *reason, *source),
         _ => String::new(),
     };
     let place = [(header::LOCATION, format!("/v1/listings/{id}"))];
@@ -358,7 +358,7 @@ pub(super) async fn get_listing(
     let work = move || {
         let (subject, verdict, entry) = find(&app, &id)?;
         let history = app.ledger.store.history(&subject)?;
-        let v = app.ledger.store.vocabulary();
+        let v = app.ledger.store.dictionary();
         Ok::<_, ProblemDetails>(listing(&v, &subject, &verdict, &entry, &history))
     };
     let out = tokio::task::spawn_blocking(work)
@@ -381,16 +381,19 @@ pub(super) async fn renew_listing(
 ) -> Result<Response, ProblemDetails> {
     let body = super::input::bytes(request, &app).await?;
     let renewal: RenewalRequest = json(&body)?;
-    let terms = Preconditions::read(&headers)?.terms(&caller, &id, &body);
+    let preconditions = RequestConditions::read(&headers)?.preconditions(&caller, &id, &body);
     // A repeated request gets the same receipt, also when the listing has ended since.
-    if let Some(once) = terms.once
-        && let Some(made) = app.ledger.store.made(app.ledger.now(), &once.key)?
+    if let Some(once) = preconditions.idempotency
+        && let Some(made) = app
+            .ledger
+            .store
+            .stored_receipt(app.ledger.now(), &once.key)?
         && once.body == made.body
     {
         return Ok(Json(ReceiptResponse::from(crate::ledger::Receipt::from(made))).into_response());
     }
     let (subject, _, entry) = find(&app, &id)?;
-    let v = app.ledger.store.vocabulary();
+    let v = app.ledger.store.dictionary();
     let request = ListingRequest {
         reason: Some(v.reasons.name(entry.reason).into()),
         source: Some(v.sources.name(entry.source).into()),
@@ -399,8 +402,8 @@ pub(super) async fn renew_listing(
         note: renewal.note,
         ..ListingRequest::default()
     };
-    let mut change = change_of(&app, subject, &request, &caller, terms)?;
-    change.terms.special = true; // it is listed already
+    let mut change = change_of(&app, subject, &request, &caller, preconditions)?;
+    change.preconditions.special = true; // it is listed already
     match submit(&app, &caller, change).await? {
         Submission::Proposed(proposal) => Ok((
             StatusCode::ACCEPTED,
@@ -426,24 +429,24 @@ pub(super) async fn delete_listing(
     QueryParams(query): QueryParams<DeletionQuery>,
     headers: HeaderMap,
 ) -> Result<Json<ReceiptResponse>, ProblemDetails> {
-    let preconditions = Preconditions::read(&headers)?;
+    let conditions = RequestConditions::read(&headers)?;
     let body = serde_json::to_vec(&query).map_err(ProblemDetails::failed)?;
-    let terms = preconditions.terms(&caller, &id, &body);
+    let preconditions = conditions.preconditions(&caller, &id, &body);
     let Some((subject, reason, source)) = listing_of(&id) else {
         return Err(ProblemDetails::not_found(format!(
             "there is no listing `{id}`"
         )));
     };
     // A repeated request gets the same receipt, also when nothing is left to delist.
-    let earlier = terms
-        .once
-        .map(|o| app.ledger.store.made(app.ledger.now(), &o.key))
+    let earlier = preconditions
+        .idempotency
+        .map(|o| app.ledger.store.stored_receipt(app.ledger.now(), &o.key))
         .transpose()?
         .flatten();
     if earlier.is_none() {
         find(&app, &id)?;
     }
-    let v = app.ledger.store.vocabulary();
+    let v = app.ledger.store.dictionary();
     let no_hold = query.hold.as_deref() == Some("none");
     let request = ListingRequest {
         op: Operation::Delist,
@@ -454,6 +457,6 @@ pub(super) async fn delete_listing(
         no_hold,
         ..ListingRequest::default()
     };
-    let change = change_of(&app, subject, &request, &caller, terms)?;
+    let change = change_of(&app, subject, &request, &caller, preconditions)?;
     commit(&app, change).await.map(Json)
 }

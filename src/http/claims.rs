@@ -8,7 +8,7 @@ use super::{
     App,
     caller::{Caller, Peer},
     input::{JsonBody, Part, QueryParams},
-    jobs::{actor, ask, host, number, public_job},
+    jobs::{actor, call_relay, host, number, public_job},
 };
 use crate::{
     api::{
@@ -19,7 +19,7 @@ use crate::{
     model::{Role, Subject, subject::HostBits},
     relay::{
         Actor, ClaimReceipt, NOTEST, OptOut, Proof, RelayError, RelayService, SourceReplies,
-        control::DecisionRow, message::redact, policy::JobState,
+        control::DecisionRow, message::redact, policy::JobState, transcript::section,
     },
 };
 
@@ -92,7 +92,7 @@ async fn claim(
     target: IpAddr,
     proved: bool,
 ) -> Result<(StatusCode, Json<ClaimResponse>), ProblemDetails> {
-    let (done, blocked) = ask(app, move |relay| {
+    let (done, blocked) = call_relay(app, move |relay| {
         let done = relay.claim(&who, target, proved, relay.now())?;
         let blocked = if proved {
             blocked(relay, target)?
@@ -174,7 +174,7 @@ pub(super) async fn release_host(
         return Err(ProblemDetails::invalid("note: required"));
     }
     super::input::note(Some(&request.note))?;
-    let receipt = ask(&app, move |relay| {
+    let receipt = call_relay(&app, move |relay| {
         relay.review(&actor(&caller), target, &request.note, relay.now())
     })
     .await?;
@@ -204,7 +204,7 @@ pub(super) async fn list_opt_outs(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<Page<OptOutResponse>>, ProblemDetails> {
-    let all = ask(&app, RelayService::opt_outs).await?;
+    let all = call_relay(&app, RelayService::opt_outs).await?;
     let redacted = |mut o: OptOut| {
         if caller.role < Role::Editor {
             o.proof.clear();
@@ -231,7 +231,7 @@ pub(super) async fn add_opt_out(
         ));
     }
     super::input::line("proof", &request.proof)?;
-    let done = ask(&app, move |relay| {
+    let done = call_relay(&app, move |relay| {
         relay.opt_out(&actor(&caller), &subject, &request.proof, relay.now())
     })
     .await?;
@@ -249,7 +249,7 @@ pub(super) async fn end_opt_out(
     let subject = subject(&query.subject)?;
     caller.allow(Some(&subject), Some(NOTEST), None)?;
     let text = subject.to_string();
-    ask(&app, move |relay| {
+    call_relay(&app, move |relay| {
         relay.opt_in(&actor(&caller), &subject, relay.now())
     })
     .await?;
@@ -271,7 +271,7 @@ fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofResp
     // Our own addresses stay readable: the contact is meant to be written to.
     let (own, contact) = (
         [settings.domain.as_str()],
-        [settings.operator.contact.as_str()],
+        [settings.tester.contact.as_str()],
     );
     let view = |text: String| match audience {
         Audience::Public => None,
@@ -281,14 +281,19 @@ fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofResp
         Audience::Operator => Some(text),
     };
     // Other tests are not part of this proof.
-    let said = section(&relay.transcript(p.job).unwrap_or_default(), &p.test);
+    let lines = relay.transcript(p.job).unwrap_or_default();
+    let section = section(&lines, &p.test);
     // The transcript of a reporter is a claim, and not a reply that this server got.
     let own = relay.job(p.job).is_ok_and(|j| !j.remote);
-    let codes = if own { codes(&said) } else { Vec::new() };
+    let codes = if own {
+        section.iter().filter_map(|l| l.reply_code()).collect()
+    } else {
+        Vec::new()
+    };
     let transcript = if matches!(audience, Audience::Public | Audience::Output) {
         String::new()
     } else {
-        said
+        section.iter().map(|l| format!("{l}\n")).collect()
     };
     ProofResponse {
         id: p.id,
@@ -306,37 +311,8 @@ fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofResp
         output: p.output.to_string(),
         sent: p.issued.into(),
         arrived: p.at.into(),
-        outcome: p.outcome,
+        outcome: p.outcome.into(),
     }
-}
-
-/// The part of a transcript that is about one test.
-fn section(all: &str, test: &str) -> String {
-    let begin = format!("- test {test}: MAIL");
-    let other =
-        |l: &str| l.contains(" - test ") && l.contains(": MAIL FROM:") && !l.contains(&begin);
-    let (mut out, mut inside) = (String::new(), false);
-    for line in all.lines() {
-        inside = if line.contains(&begin) {
-            true
-        } else {
-            inside && !other(line)
-        };
-        if inside {
-            out.push_str(line);
-            out.push('\n');
-        }
-    }
-    out
-}
-
-/// The codes of the replies in a transcript.
-fn codes(said: &str) -> Vec<u16> {
-    let reply = |l: &str| {
-        l.split_once(" S ")
-            .and_then(|(_, text)| text.get(..3)?.parse().ok())
-    };
-    said.lines().filter_map(reply).collect()
 }
 
 /// Lists the messages that came through a host or from it, the newest first.
@@ -353,7 +329,7 @@ pub(super) async fn list_evidence(
     } else {
         Audience::Public
     };
-    let all = ask(&app, move |relay| {
+    let all = call_relay(&app, move |relay| {
         Ok(of_host(relay, target, MAX_PROOFS)?
             .into_iter()
             .map(|p| redacted_for(relay, p, audience))
@@ -392,7 +368,7 @@ pub(super) async fn get_proof(
         Some(Extension(Peer::Net(a))) => Some(a.to_canonical()),
         _ => None,
     };
-    let found = ask(&app, move |relay| {
+    let found = call_relay(&app, move |relay| {
         let proof = relay.proof(id)?;
         let audience = match from {
             Some(a) if a == proof.input => Audience::Owner,
@@ -401,7 +377,7 @@ pub(super) async fn get_proof(
         };
         // That a host was tested, and is not listed for it, is not public.
         if audience == Audience::Public && !relay.is_shown(&proof)? {
-            return Err(RelayError::Unknown(format!("there is no proof {id}")));
+            return Err(RelayError::NotFound(format!("there is no proof {id}")));
         }
         Ok(redacted_for(relay, proof, audience))
     });
@@ -451,12 +427,12 @@ mod tests {
     use super::*;
     use crate::{
         model::Time,
-        relay::policy::{EvidenceSummary, Job, Trigger},
+        relay::policy::{EvidenceOrigin, EvidenceSummary, Job, Trigger},
     };
 
     fn done(row: Option<DecisionRow>, paused: bool) -> ClaimReceipt {
         let grounds = EvidenceSummary {
-            kind: "claim".into(),
+            origin: EvidenceOrigin::Claim,
             text: String::new(),
             at: Time(0),
         };

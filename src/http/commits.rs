@@ -27,7 +27,7 @@ use crate::{
         CommitResponse, LaterCommitResponse, ProblemDetails, UndoQuery, UndoRequest, UndoResponse,
     },
     ledger::{ChangedBy, Undo},
-    model::{Role, Subject, Terms},
+    model::{Preconditions, Role, Subject},
     store::{Store, StoreError, schema::Commit},
 };
 
@@ -40,7 +40,7 @@ const READ_BATCH: usize = 256;
 
 /// A commit as it is sent.
 fn commit_response(store: &Store, seq: u64, c: &Commit) -> Result<CommitResponse, StoreError> {
-    let v = store.vocabulary();
+    let v = store.dictionary();
     let mut subjects: Vec<Subject> = c
         .before
         .iter()
@@ -138,17 +138,17 @@ pub(super) async fn undo_commit(
         caller.require(Role::Operator)?;
     }
     super::input::note(request.note.as_ref())?;
-    let terms = Terms {
+    let preconditions = Preconditions {
         from: caller.from.clone(),
-        once: caller.once,
+        idempotency: caller.idempotency,
         breaks_hold: request.break_hold,
-        ..Terms::default()
+        ..Preconditions::default()
     };
     let undo = Undo {
         seq: number(&seq)?,
         author: caller.name.clone(),
         why: request.note,
-        terms,
+        preconditions,
         of: request.author,
         dry_run: query.dry_run,
     };

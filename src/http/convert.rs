@@ -4,8 +4,8 @@ use data_encoding::BASE32_NOPAD;
 
 use crate::{
     api::{EventResponse, EvidenceResponse, HoldResponse, ListingResponse},
-    model::{Entry, Event, Hold, ReasonId, SourceId, Subject, Verdict, history::What},
-    store::{Vocabulary, schema::revision},
+    model::{Entry, Event, Hold, ReasonId, SourceId, Subject, Verdict, history::EventKind},
+    store::{Dictionary, schema::revision},
 };
 
 /// A revision as text.
@@ -36,13 +36,13 @@ pub fn listing_of(id: &str) -> Option<(Subject, ReasonId, SourceId)> {
 
 /// A listing with what its history says about it.
 pub fn listing(
-    v: &Vocabulary,
+    v: &Dictionary,
     subject: &Subject,
     verdict: &Verdict,
     e: &Entry,
     history: &[Event],
 ) -> ListingResponse {
-    let of = |w: &What| matches!(w, What::Listed { reason, source, .. } if (*reason, *source) == (e.reason, e.source));
+    let of = |w: &EventKind| matches!(w, EventKind::Listed { reason, source, .. } if (*reason, *source) == (e.reason, e.source));
     let last = history.iter().rev().find(|h| of(&h.what));
     let evidence = history
         .iter()
@@ -58,7 +58,7 @@ pub fn listing(
         since: e.since.into(),
         until: e.until.map(Into::into),
         text: e.text.as_ref().map(|t| t.to_string()),
-        exclusion: e.hole,
+        exclusion: e.exclusion,
         held: verdict.held(e.reason, e.source),
         author: last.map(|h| h.author.clone()),
         note: last
@@ -78,7 +78,7 @@ pub fn evidence(e: &crate::model::Evidence) -> EvidenceResponse {
 }
 
 /// A hold as it is sent.
-pub fn hold(v: &Vocabulary, subject: &Subject, h: &Hold) -> HoldResponse {
+pub fn hold(v: &Dictionary, subject: &Subject, h: &Hold) -> HoldResponse {
     HoldResponse {
         subject: subject.to_string(),
         reason: v.reasons.name(h.reason).into(),
@@ -90,7 +90,7 @@ pub fn hold(v: &Vocabulary, subject: &Subject, h: &Hold) -> HoldResponse {
 
 /// The names of a reason and of a source; none for every source.
 pub fn names(
-    v: &Vocabulary,
+    v: &Dictionary,
     about: Option<(ReasonId, SourceId)>,
 ) -> (Option<String>, Option<String>) {
     (
@@ -102,7 +102,7 @@ pub fn names(
 }
 
 /// An event as it is sent.
-pub fn event(e: &Event, v: &Vocabulary) -> EventResponse {
+pub fn event(e: &Event, v: &Dictionary) -> EventResponse {
     let (reason, source) = names(v, e.what.about());
     EventResponse {
         at: e.at.into(),

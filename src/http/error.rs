@@ -8,10 +8,10 @@ use axum::{
 
 use crate::{
     api::{ProblemCode, ProblemDetails},
-    ledger::{Ledger, Refused},
-    model::{Time, history::Refusal, time::Seconds},
+    ledger::{Ledger, LedgerError},
+    model::{Time, history::RuleViolation, time::Seconds},
     net::RateLimited,
-    store::{StoreError, Vocabulary},
+    store::{Dictionary, StoreError},
 };
 
 impl ProblemDetails {
@@ -43,27 +43,29 @@ impl ProblemDetails {
     }
 
     /// Why the ledger refused a write.
-    pub(super) fn of(refused: &Refused, vocabulary: &Vocabulary) -> ProblemDetails {
+    pub(super) fn of(refused: &LedgerError, dictionary: &Dictionary) -> ProblemDetails {
         let code = match refused {
-            Refused::Rule(Refusal::NotListed | Refusal::NotExempt | Refusal::NotHeld)
-            | Refused::Unknown(_) => ProblemCode::NotFound,
-            Refused::Rule(Refusal::Held(_)) => ProblemCode::Held,
-            Refused::Settings(_) => ProblemCode::Invalid,
-            Refused::Limit {
+            LedgerError::Rule(
+                RuleViolation::NotListed | RuleViolation::NotExempt | RuleViolation::NotHeld,
+            )
+            | LedgerError::NotFound(_) => ProblemCode::NotFound,
+            LedgerError::Rule(RuleViolation::Held(_)) => ProblemCode::Held,
+            LedgerError::Invalid(_) => ProblemCode::Invalid,
+            LedgerError::LimitReached {
                 wait: Some(wait), ..
-            } => return ProblemDetails::too_many(refused.text(vocabulary), *wait),
-            Refused::Rule(_)
-            | Refused::Unlistable(_)
-            | Refused::Serial(_)
-            | Refused::Conflict(_)
-            | Refused::Limit { wait: None, .. } => ProblemCode::Conflict,
-            Refused::Changed(_) => ProblemCode::PreconditionFailed,
-            Refused::OtherBody => ProblemCode::IdempotencyKeyReused,
-            Refused::Again => ProblemCode::AlreadyProcessed,
-            Refused::InDoubt(_) => ProblemCode::OutcomeUnknown,
-            Refused::Poisoned(_) | Refused::Stopped => ProblemCode::Unavailable,
+            } => return ProblemDetails::too_many(refused.text(dictionary), *wait),
+            LedgerError::Rule(_)
+            | LedgerError::Unlistable(_)
+            | LedgerError::SerialNotNewer(_)
+            | LedgerError::Conflict(_)
+            | LedgerError::LimitReached { wait: None, .. } => ProblemCode::Conflict,
+            LedgerError::PreconditionFailed(_) => ProblemCode::PreconditionFailed,
+            LedgerError::IdempotencyKeyReused => ProblemCode::IdempotencyKeyReused,
+            LedgerError::Duplicate => ProblemCode::AlreadyProcessed,
+            LedgerError::OutcomeUnknown(_) => ProblemCode::OutcomeUnknown,
+            LedgerError::Unavailable(_) | LedgerError::Stopped => ProblemCode::Unavailable,
         };
-        ProblemDetails::new(code, refused.text(vocabulary))
+        ProblemDetails::new(code, refused.text(dictionary))
     }
 
     /// The same problem with the address of the server before its type, where that is known.
@@ -76,8 +78,8 @@ impl ProblemDetails {
 }
 
 /// The problem of a ledger's refusal, with the names that it knows.
-pub(super) fn of_ledger(ledger: &Ledger) -> impl Fn(Refused) -> ProblemDetails + '_ {
-    |refused| ProblemDetails::of(&refused, &ledger.store.vocabulary())
+pub(super) fn of_ledger(ledger: &Ledger) -> impl Fn(LedgerError) -> ProblemDetails + '_ {
+    |refused| ProblemDetails::of(&refused, &ledger.store.dictionary())
 }
 
 impl From<StoreError> for ProblemDetails {

@@ -46,7 +46,7 @@ pub const REPORT_TRAILER: &str = "export-report";
 const TRANSFERS: [&str; 2] = ["axfr", "dns"];
 
 fn response(app: &App, snapshot: &Snapshot, z: &ZoneView) -> ZoneResponse {
-    let v = app.ledger.store.vocabulary();
+    let v = app.ledger.store.dictionary();
     let number = snapshot.zones.by_name(&z.name).unwrap_or_default();
     let publish = z.publish.iter().map(|p| PublishedReasonResponse {
         reason: v.reasons.name(p.reason).into(),
@@ -305,7 +305,7 @@ fn changed(
         ))
     };
     let both = ledger
-        .past(origin, from)
+        .diff_since(origin, from)
         .map_err(problem)?
         .ok_or_else(whole)?;
     let number = both.new.zones.by_name(origin).ok_or_else(whole)?;

@@ -9,13 +9,14 @@ use super::{App, caller::Caller, error::of_ledger, import::problem, input::Part}
 use crate::{
     api::{FeedDecisionResponse, FeedResponse, Page, ProblemDetails, SourceResetResponse},
     imports,
-    ledger::Keep,
-    store::schema::Audit,
+    ledger::AccountChange,
+    store::schema::AuditRecord,
 };
 
 /// Accepts or refuses the held list of a feed; the audit record is written with it.
-pub type DecideFeed =
-    Arc<dyn Fn(&str, bool, Audit) -> Result<FeedDecisionResponse, imports::Failed> + Send + Sync>;
+pub type DecideFeed = Arc<
+    dyn Fn(&str, bool, AuditRecord) -> Result<FeedDecisionResponse, imports::Failed> + Send + Sync,
+>;
 
 /// The decision where no daemon runs.
 pub fn no_feeds() -> DecideFeed {
@@ -115,14 +116,14 @@ pub(super) async fn reset_source(
     Part(name): Part,
 ) -> Result<Json<SourceResetResponse>, ProblemDetails> {
     allow(&caller, &name)?;
-    let v = app.ledger.store.vocabulary();
+    let v = app.ledger.store.dictionary();
     let source = v.sources.get(&name).filter(|s| s.is_feed());
     let source = source.ok_or_else(|| {
         ProblemDetails::not_found(format!("no list was imported for a source `{name}`"))
     })?;
     let record = caller.audit_record("source.reset", &name, "", None);
     app.ledger
-        .keep(Keep::ShapeReset(source), Some(record))
+        .change_accounts(AccountChange::ResetListShape(source), Some(record))
         .await
         .map_err(of_ledger(&app.ledger))?;
     Ok(Json(SourceResetResponse {

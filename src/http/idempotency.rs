@@ -13,13 +13,13 @@ use http_body_util::BodyExt;
 use super::{
     App,
     caller::Caller,
+    conditions::RequestConditions,
     policy::{Idempotency, REQUEST_TIMEOUT},
-    preconditions::Preconditions,
 };
 use crate::{
     api::{ProblemCode, ProblemDetails},
-    ledger::Keep,
-    model::history::Once,
+    ledger::AccountChange,
+    model::history::IdempotencyKey,
 };
 
 /// The longest response that is kept, in bytes. Of a longer one it is kept that it was sent.
@@ -33,18 +33,20 @@ pub(super) async fn run<F: Future<Output = Result<Response, ProblemDetails>>>(
     request: Request,
     next: impl FnOnce(Request) -> F,
 ) -> Result<Response, ProblemDetails> {
-    let preconditions = Preconditions::read(request.headers())?;
+    let conditions = RequestConditions::read(request.headers())?;
     let path = request
         .extensions()
         .get::<axum::extract::MatchedPath>()
         .map_or(String::new(), |p| p.as_str().into());
     let whole = !matches!(policy, Idempotency::None | Idempotency::PerChange);
-    if !whole || preconditions.key.is_none() {
+    if !whole || conditions.key.is_none() {
         return next(with(request, caller)).await;
     }
     let what = format!("{} {}", request.method(), request.uri());
     let request = if policy == Idempotency::File {
-        caller.once = preconditions.terms(&caller, &path, what.as_bytes()).once;
+        caller.idempotency = conditions
+            .preconditions(&caller, &path, what.as_bytes())
+            .idempotency;
         request
     } else {
         let (parts, body) = request.into_parts();
@@ -53,17 +55,17 @@ pub(super) async fn run<F: Future<Output = Result<Response, ProblemDetails>>>(
         let body = body.map_err(|_| {
             ProblemDetails::new(ProblemCode::Timeout, "the body did not arrive in time")
         })??;
-        caller.once = preconditions
-            .terms(&caller, &path, &[what.as_bytes(), b"\n", &body].concat())
-            .once;
-        if let Some(once) = caller.once
+        caller.idempotency = conditions
+            .preconditions(&caller, &path, &[what.as_bytes(), b"\n", &body].concat())
+            .idempotency;
+        if let Some(once) = caller.idempotency
             && let Some(response) = earlier_response(app, once)?
         {
             return Ok(response);
         }
         Request::from_parts(parts, Body::from(body))
     };
-    let once = caller.once;
+    let once = caller.idempotency;
     let response = next(with(request, caller)).await?;
     match once {
         Some(once) if policy != Idempotency::Secret && response.status().is_success() => {
@@ -80,8 +82,14 @@ fn with(mut request: Request, caller: Caller) -> Request {
 
 /// The response to an earlier request with the same key. A problem where that was another request,
 /// or its response is not kept.
-pub(super) fn earlier_response(app: &App, once: Once) -> Result<Option<Response>, ProblemDetails> {
-    let made = app.ledger.store.made(app.ledger.now(), &once.key)?;
+pub(super) fn earlier_response(
+    app: &App,
+    once: IdempotencyKey,
+) -> Result<Option<Response>, ProblemDetails> {
+    let made = app
+        .ledger
+        .store
+        .stored_receipt(app.ledger.now(), &once.key)?;
     let answer = app.ledger.store.answer(app.ledger.now(), &once.key)?;
     let earlier = answer
         .as_ref()
@@ -118,7 +126,11 @@ pub(super) fn earlier_response(app: &App, once: Once) -> Result<Option<Response>
 }
 
 /// Keeps a response. One that cannot be kept is sent all the same.
-async fn keep(app: &App, once: Once, response: Response) -> Result<Response, ProblemDetails> {
+async fn keep(
+    app: &App,
+    once: IdempotencyKey,
+    response: Response,
+) -> Result<Response, ProblemDetails> {
     let (parts, body) = response.into_parts();
     let body: Bytes = body
         .collect()
@@ -128,8 +140,8 @@ async fn keep(app: &App, once: Once, response: Response) -> Result<Response, Pro
     if let Ok(text) = std::str::from_utf8(&body)
         && text.len() <= MAX_KEPT_BYTES
     {
-        let answer = Keep::Answer(once, parts.status.as_u16(), text.to_string());
-        if let Err(e) = app.ledger.keep(answer, None).await {
+        let answer = AccountChange::Answer(once, parts.status.as_u16(), text.to_string());
+        if let Err(e) = app.ledger.change_accounts(answer, None).await {
             tracing::warn!(error = ?e, "response to an idempotent request could not be kept");
         }
     }

@@ -4,7 +4,7 @@
 use super::{App, caller::Caller};
 use crate::{
     api::{ProblemCode, ProblemDetails},
-    model::{Bounds, Role},
+    model::{Role, TokenRestrictions},
 };
 
 /// The person that root and the daemon's own user are.
@@ -26,10 +26,10 @@ pub(super) fn at_socket(app: &App, uid: Option<u32>) -> Result<Caller, ProblemDe
         name: name.into(),
         person: person(app, name),
         role,
-        bounds: Bounds::default(),
+        bounds: TokenRestrictions::default(),
         from: "socket".into(),
         token: None,
-        once: None,
+        idempotency: None,
         clock: app.ledger.clock.clone(),
     };
     let own = format!("uid:{uid}");
@@ -40,7 +40,7 @@ pub(super) fn at_socket(app: &App, uid: Option<u32>) -> Result<Caller, ProblemDe
     let Some(name) = settings.socket_users.get(&uid) else {
         return Ok(caller(&own, Role::Reader));
     };
-    match app.ledger.book().people.get(name) {
+    match app.ledger.accounts().users.get(name) {
         Some(p) if p.disabled.is_none() => Ok(caller(name, p.role)),
         Some(_) => Err(ProblemDetails::forbidden(format!(
             "the user {name} (uid {uid}) is disabled"
@@ -54,7 +54,7 @@ pub(super) fn at_socket(app: &App, uid: Option<u32>) -> Result<Caller, ProblemDe
 /// The person that an author acts for: the user itself, or for a program the person who created its
 /// token. Root and the daemon's own user are one person.
 pub(super) fn person(app: &App, author: &str) -> String {
-    let (book, settings) = (app.ledger.book(), app.ledger.settings());
+    let (accounts, settings) = (app.ledger.accounts(), app.ledger.settings());
     let mut name = author.to_string();
     for _ in 0..MAX_STEPS {
         if let Some(uid) = name
@@ -68,8 +68,13 @@ pub(super) fn person(app: &App, author: &str) -> String {
                 settings.socket_users.get(&uid).cloned().unwrap_or(name)
             };
         }
-        let token = || book.tokens.values().find(|t| !t.person && t.owner == name);
-        match token().filter(|_| !book.people.contains_key(&name)) {
+        let token = || {
+            accounts
+                .tokens
+                .values()
+                .find(|t| !t.person && t.owner == name)
+        };
+        match token().filter(|_| !accounts.users.contains_key(&name)) {
             Some(token) => name = token.by.clone(),
             None => return name,
         }

@@ -15,8 +15,8 @@ use super::{
 use crate::{
     api::{ImportQuery, ImportResponse, ImportState, ProblemCode, ProblemDetails},
     imports::{self, ErrorAllowance, Failed},
-    ledger::{Keep, Refused, guard::ListLimits},
-    model::{Time, history::Once, time::Seconds},
+    ledger::{AccountChange, LedgerError, guard::ListLimits},
+    model::{Time, history::IdempotencyKey, time::Seconds},
 };
 
 /// Imports a list: the body is the file, compressed or not, or several files as
@@ -42,7 +42,7 @@ pub(super) async fn import_list(
         query.file.clone()
     };
     let mut pieces = receive(request, name).await?;
-    if let Some(once) = caller.once
+    if let Some(once) = caller.idempotency
         && let Some(earlier) = earlier_import(&app, once)?
     {
         let read = tokio::task::spawn_blocking(move || pieces.rest())
@@ -53,8 +53,8 @@ pub(super) async fn import_list(
             Ok(Json(earlier))
         } else {
             Err(ProblemDetails::of(
-                &Refused::OtherBody,
-                &app.ledger.store.vocabulary(),
+                &LedgerError::IdempotencyKeyReused,
+                &app.ledger.store.dictionary(),
             ))
         };
     }
@@ -77,7 +77,10 @@ pub(super) async fn import_list(
 }
 
 /// The response to an earlier import with the same key.
-fn earlier_import(app: &App, once: Once) -> Result<Option<ImportResponse>, ProblemDetails> {
+fn earlier_import(
+    app: &App,
+    once: IdempotencyKey,
+) -> Result<Option<ImportResponse>, ProblemDetails> {
     match app.ledger.store.answer(app.ledger.now(), &once.key)? {
         Some((body, _, text)) if body == once.body => Ok(Some(
             serde_json::from_str(&text).map_err(ProblemDetails::failed)?,
@@ -90,8 +93,8 @@ fn earlier_import(app: &App, once: Once) -> Result<Option<ImportResponse>, Probl
 /// Records how far an import is, for requests by its number, also after a restart.
 async fn record(app: &App, since: Time, import: &ImportResponse) {
     let text = serde_json::to_string(import).unwrap_or_default();
-    let keep = Keep::Import(import.id.clone(), since, text.into());
-    if let Err(e) = app.ledger.keep(keep, None).await {
+    let keep = AccountChange::Import(import.id.clone(), since, text.into());
+    if let Err(e) = app.ledger.change_accounts(keep, None).await {
         tracing::warn!(error = ?e, id = import.id, "state of an import could not be recorded");
     }
 }
@@ -104,8 +107,8 @@ pub(super) async fn get_import(
     State(app): State<App>,
     Part(id): Part,
 ) -> Result<Json<ImportResponse>, ProblemDetails> {
-    let book = app.ledger.book();
-    let (since, text) = book.imports.get(&id).ok_or_else(|| {
+    let accounts = app.ledger.accounts();
+    let (since, text) = accounts.imports.get(&id).ok_or_else(|| {
         ProblemDetails::not_found(format!(
             "there is no import `{id}`, or it is no longer kept"
         ))
@@ -188,7 +191,7 @@ fn run(
 /// Why an import changed nothing, as a problem document.
 pub(super) fn problem(ledger: &crate::ledger::Ledger, e: &Failed) -> ProblemDetails {
     match e {
-        Failed::Refused(r) => ProblemDetails::of(r, &ledger.store.vocabulary()),
+        Failed::Ledger(r) => ProblemDetails::of(r, &ledger.store.dictionary()),
         Failed::Invalid(why) => ProblemDetails::invalid(why),
         Failed::NotFound(why) => ProblemDetails::not_found(why),
         Failed::Busy(why) => ProblemDetails::conflict(why),

@@ -73,7 +73,7 @@ async fn lost_names(app: &App) -> Vec<String> {
     let found = tokio::task::spawn_blocking(move || {
         ledger
             .left_behind_now()
-            .map_err(|e| e.text(&ledger.store.vocabulary()))
+            .map_err(|e| e.text(&ledger.store.dictionary()))
     })
     .await;
     match found.map_err(|e| e.to_string()).and_then(|found| found) {

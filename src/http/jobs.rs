@@ -24,10 +24,11 @@ use crate::{
         control::{ControlCheck, ControlSession},
         forms::TestScope,
         outcome::{Assessment, TestResult},
-        policy::{EvidenceSummary, Job, JobState, Trigger},
+        policy::{EvidenceOrigin, EvidenceSummary, Job, JobState, Trigger},
+        transcript::{parse_transcript, render_transcript},
     },
-    smtp::Outcome,
-    store::Vocabulary,
+    smtp::MessageOutcome,
+    store::Dictionary,
 };
 
 /// The longest evidence of a nomination, in bytes.
@@ -41,19 +42,19 @@ const MAX_REPLY_CHARS: usize = 200;
 
 impl ProblemDetails {
     /// Why the relay service refused a request.
-    pub(super) fn denied(e: RelayError, vocabulary: &Vocabulary) -> ProblemDetails {
+    pub(super) fn denied(e: RelayError, dictionary: &Dictionary) -> ProblemDetails {
         match e {
             RelayError::Invalid(why) => ProblemDetails::invalid(why),
-            RelayError::TooMany(why, wait) => ProblemDetails::too_many(why, wait),
-            RelayError::No(why) => ProblemDetails::conflict(why),
-            RelayError::Unknown(why) => ProblemDetails::not_found(why),
-            RelayError::Ledger(e) => ProblemDetails::of(&e, vocabulary),
+            RelayError::LimitReached(why, wait) => ProblemDetails::too_many(why, wait),
+            RelayError::Refused(why) => ProblemDetails::conflict(why),
+            RelayError::NotFound(why) => ProblemDetails::not_found(why),
+            RelayError::Ledger(e) => ProblemDetails::of(&e, dictionary),
         }
     }
 }
 
 /// Runs a request to the relay service, which waits for the writer.
-pub(super) async fn ask<T: Send + 'static>(
+pub(super) async fn call_relay<T: Send + 'static>(
     app: &App,
     f: impl FnOnce(&RelayService) -> Result<T, RelayError> + Send + 'static,
 ) -> Result<T, ProblemDetails> {
@@ -61,7 +62,7 @@ pub(super) async fn ask<T: Send + 'static>(
     let done = tokio::task::spawn_blocking(move || f(&relay))
         .await
         .map_err(ProblemDetails::failed)?;
-    done.map_err(|e| ProblemDetails::denied(e, &app.ledger.store.vocabulary()))
+    done.map_err(|e| ProblemDetails::denied(e, &app.ledger.store.dictionary()))
 }
 
 /// The caller as the relay service knows it.
@@ -69,7 +70,7 @@ pub(super) fn actor(caller: &Caller) -> Actor {
     Actor {
         name: caller.name.clone(),
         from: caller.from.to_string(),
-        once: caller.once,
+        once: caller.idempotency,
     }
 }
 
@@ -139,11 +140,16 @@ fn read_nomination(
         })
         .transpose()?
         .unwrap_or_else(|| caller.clock.now());
+    let origin = match request.kind {
+        NominationKind::Message => EvidenceOrigin::Message,
+        NominationKind::Log => EvidenceOrigin::Log,
+        NominationKind::Owner => EvidenceOrigin::Owner,
+    };
     Ok(Nomination {
         target,
         port: request.port,
         grounds: EvidenceSummary {
-            kind: request.kind.as_str().into(),
+            origin,
             text: request.evidence,
             at,
         },
@@ -187,11 +193,11 @@ fn name(v: &impl Serialize) -> String {
 
 /// An outcome with its details. The texts of servers are for operators, since servers repeat what
 /// they are sent.
-fn outcome(o: &Outcome, full: bool) -> (OutcomeKind, OutcomeDetail) {
+fn outcome(o: &MessageOutcome, full: bool) -> (OutcomeKind, OutcomeDetail) {
     let text = |t: &String| Some(t.clone()).filter(|_| full);
     let none = OutcomeDetail::default();
     match o {
-        Outcome::Delivered { output, at } => (
+        MessageOutcome::Delivered { output, at } => (
             OutcomeKind::Delivered,
             OutcomeDetail {
                 output: Some(output.to_string()),
@@ -199,32 +205,32 @@ fn outcome(o: &Outcome, full: bool) -> (OutcomeKind, OutcomeDetail) {
                 ..none
             },
         ),
-        Outcome::Bounced { at } => (
+        MessageOutcome::Bounced { at } => (
             OutcomeKind::Bounced,
             OutcomeDetail {
                 at: Some((*at).into()),
                 ..none
             },
         ),
-        Outcome::Accepted { text: t } => (
+        MessageOutcome::Accepted { text: t } => (
             OutcomeKind::Accepted,
             OutcomeDetail {
                 text: text(t),
                 ..none
             },
         ),
-        Outcome::Refused {
+        MessageOutcome::Refused {
             stage,
             code,
             text: t,
         }
-        | Outcome::TempFail {
+        | MessageOutcome::TempFail {
             stage,
             code,
             text: t,
         } => {
             let kind = match o {
-                Outcome::Refused { .. } => OutcomeKind::Refused,
+                MessageOutcome::Refused { .. } => OutcomeKind::Refused,
                 _ => OutcomeKind::Deferred,
             };
             let detail = OutcomeDetail {
@@ -235,7 +241,21 @@ fn outcome(o: &Outcome, full: bool) -> (OutcomeKind, OutcomeDetail) {
             };
             (kind, detail)
         }
-        Outcome::Inconclusive {
+        MessageOutcome::NotSent => (
+            OutcomeKind::Inconclusive,
+            OutcomeDetail {
+                cause: Some("not sent yet".into()),
+                ..none
+            },
+        ),
+        MessageOutcome::Interrupted { why } => (
+            OutcomeKind::Deferred,
+            OutcomeDetail {
+                cause: Some(why.as_str().into()),
+                ..none
+            },
+        ),
+        MessageOutcome::Inconclusive {
             why,
             deferred_at,
             blocklist,
@@ -248,7 +268,7 @@ fn outcome(o: &Outcome, full: bool) -> (OutcomeKind, OutcomeDetail) {
                 ..none
             },
         ),
-        Outcome::Skipped { why } => (
+        MessageOutcome::Skipped { why } => (
             OutcomeKind::Skipped,
             OutcomeDetail {
                 cause: Some(why.clone()),
@@ -323,7 +343,7 @@ fn job(j: &Job, full: bool) -> JobResponse {
         not_before: not_before.into(),
         begun: j.begun.map(Into::into),
         ended: j.ended.map(Into::into),
-        assessment: (!j.open()).then(|| assessment(j.assessment())),
+        assessment: (!j.is_open()).then(|| assessment(j.assessment())),
         row: j.row.map(|r| r.name().into()),
         source: j.source.map(|a| a.to_string()),
         controls: j.controls.iter().map(|s| control(s, full)).collect(),
@@ -358,7 +378,7 @@ pub(super) async fn nominate_host(
     JsonBody(request): JsonBody<NominationRequest>,
 ) -> Result<(StatusCode, Json<JobResponse>), ProblemDetails> {
     let (nomination, who) = (read_nomination(request, &caller, false)?, actor(&caller));
-    let job = ask(&app, move |relay| {
+    let job = call_relay(&app, move |relay| {
         relay.nominate(&who, nomination, relay.now())
     })
     .await?;
@@ -383,7 +403,7 @@ pub(super) async fn list_jobs(
             })
         })
         .transpose()?;
-    let found = ask(&app, move |relay| relay.jobs(before, query.open, most)).await?;
+    let found = call_relay(&app, move |relay| relay.jobs(before, query.open, most)).await?;
     let next = found
         .last()
         .filter(|_| found.len() == most)
@@ -404,7 +424,7 @@ pub(super) async fn get_job(
     Part(id): Part,
 ) -> Result<Json<JobResponse>, ProblemDetails> {
     let id = number(&id, "job")?;
-    let job = ask(&app, move |relay| relay.job(id)).await?;
+    let job = call_relay(&app, move |relay| relay.job(id)).await?;
     Ok(Json(job_for(&job, &caller)))
 }
 
@@ -417,8 +437,9 @@ pub(super) async fn get_transcript(
     Part(id): Part,
 ) -> Result<String, ProblemDetails> {
     let id = number(&id, "job")?;
-    ask(&app, move |relay| {
-        relay.job(id).and_then(|_| relay.transcript(id))
+    call_relay(&app, move |relay| {
+        relay.job(id)?;
+        Ok(render_transcript(&relay.transcript(id)?))
     })
     .await
 }
@@ -430,7 +451,7 @@ async fn decide(
     approve: bool,
 ) -> Result<Json<JobResponse>, ProblemDetails> {
     let (id, who) = (number(id, "job")?, actor(caller));
-    let job = ask(app, move |relay| {
+    let job = call_relay(app, move |relay| {
         relay.decide(&who, id, approve, relay.now())
     })
     .await?;
@@ -488,7 +509,8 @@ pub(super) async fn list_relay_tests(State(app): State<App>) -> Json<Page<RelayT
     let settings = app.relay.settings();
     let all = settings.catalogue.0.iter();
     Json(Page::all(
-        all.map(|t| relay_test(t, &settings.chosen)).collect(),
+        all.map(|t| relay_test(t, &settings.enabled_tests))
+            .collect(),
     ))
 }
 
@@ -509,7 +531,7 @@ pub(super) async fn prepare_probes(
     for _ in 0..2 * MAX_MESSAGES {
         ids.push(super::secrets::random::<8>().map_err(ProblemDetails::failed)?);
     }
-    let (job, messages) = ask(&app, move |relay| {
+    let (job, messages) = call_relay(&app, move |relay| {
         let job = relay.nominate(
             &Actor {
                 once: None,
@@ -545,7 +567,7 @@ pub(super) async fn report_results(
     JsonBody(request): JsonBody<ProbeResultsRequest>,
 ) -> Result<Json<JobResponse>, ProblemDetails> {
     let id = number(&id, "job")?;
-    let job = ask(&app, move |relay| relay.job(id)).await?;
+    let job = call_relay(&app, move |relay| relay.job(id)).await?;
     if job.by != caller.name || !job.remote {
         return Err(ProblemDetails::forbidden(
             "only the reporter who got the messages may report their results",
@@ -555,7 +577,7 @@ pub(super) async fn report_results(
     let own = |r: &MessageResult| {
         !matches!(
             r.outcome,
-            Outcome::Delivered { .. } | Outcome::Bounced { .. }
+            MessageOutcome::Delivered { .. } | MessageOutcome::Bounced { .. }
         )
     };
     let cut = |text: &mut String| {
@@ -564,11 +586,14 @@ pub(super) async fn report_results(
     let mut results: Vec<MessageResult> = request.results.into_iter().filter(own).collect();
     for r in &mut results {
         match &mut r.outcome {
-            Outcome::Refused { text, .. }
-            | Outcome::TempFail { text, .. }
-            | Outcome::Accepted { text } => cut(text),
-            Outcome::Inconclusive { why, .. } | Outcome::Skipped { why } => cut(why),
-            Outcome::Delivered { .. } | Outcome::Bounced { .. } => {}
+            MessageOutcome::Refused { text, .. }
+            | MessageOutcome::TempFail { text, .. }
+            | MessageOutcome::Accepted { text } => cut(text),
+            MessageOutcome::Inconclusive { why, .. } | MessageOutcome::Skipped { why } => cut(why),
+            MessageOutcome::NotSent
+            | MessageOutcome::Interrupted { .. }
+            | MessageOutcome::Delivered { .. }
+            | MessageOutcome::Bounced { .. } => {}
         }
     }
     let mut controls = request.controls;
@@ -578,8 +603,9 @@ pub(super) async fn report_results(
         )));
     }
     controls.iter_mut().for_each(ControlSession::shorten);
-    let job = ask(&app, move |relay| {
-        relay.finish(id, results, controls, &request.transcript, relay.now())
+    let job = call_relay(&app, move |relay| {
+        let transcript = parse_transcript(&request.transcript);
+        relay.finish(id, results, controls, &transcript, relay.now())
     })
     .await?;
     Ok(Json(job_for(&job, &caller)))

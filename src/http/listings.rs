@@ -6,9 +6,9 @@ use super::{
     App,
     caller::Caller,
     changes::{change, commit},
+    conditions::RequestConditions,
     convert::{hex, hold, listing, listing_id, listing_of},
     input::{QueryParams, json, limit},
-    preconditions::Preconditions,
 };
 use crate::{
     api::{
@@ -20,7 +20,7 @@ use crate::{
         Domain, Entry, Event, Scope, SourceId, Subject, Time, Verdict, subject::HostBits,
         time::since,
     },
-    store::{StoreError, Vocabulary, schema::revision},
+    store::{Dictionary, StoreError, schema::revision},
 };
 
 /// The most subjects that one request reads; a page that ends there is short and has a `next`.
@@ -41,7 +41,7 @@ pub(super) struct ListingFilter {
 impl ListingFilter {
     /// Reads the parameters of a search.
     pub(super) fn read(
-        v: &Vocabulary,
+        v: &Dictionary,
         now: Time,
         within: (Option<&String>, Option<&String>),
         (reason, source): (Option<&String>, Option<&String>),
@@ -110,8 +110,8 @@ impl ListingFilter {
 
     /// Whether an entry matches by its history.
     pub(super) fn fits_history(&self, e: &Entry, history: &[Event]) -> bool {
-        use crate::model::history::What;
-        let of = |w: &What| matches!(w, What::Listed { reason, source, .. } if (*reason, *source) == (e.reason, e.source));
+        use crate::model::history::EventKind;
+        let of = |w: &EventKind| matches!(w, EventKind::Listed { reason, source, .. } if (*reason, *source) == (e.reason, e.source));
         let last = history.iter().rev().find(|h| of(&h.what));
         let note = last
             .and_then(|h| h.evidence.as_ref())
@@ -170,7 +170,7 @@ pub(super) async fn search_listings(
     State(app): State<App>,
     QueryParams(s): QueryParams<ListingsQuery>,
 ) -> Result<Json<Page<ListingResponse>>, ProblemDetails> {
-    let v = app.ledger.store.vocabulary();
+    let v = app.ledger.store.dictionary();
     let most = limit(s.limit)?;
     let filter = ListingFilter {
         author: s.author,
@@ -253,7 +253,7 @@ pub(super) async fn search_listings(
 async fn decided<T: Send + 'static>(
     app: App,
     paging: PageQuery,
-    take: impl Fn(&Vocabulary, &Subject, &Verdict) -> Vec<T> + Send + 'static,
+    take: impl Fn(&Dictionary, &Subject, &Verdict) -> Vec<T> + Send + 'static,
 ) -> Result<Json<Page<T>>, ProblemDetails> {
     let most = limit(paging.limit)?;
     let bad = || ProblemDetails::invalid("after: it takes the `next` of the page before");
@@ -262,7 +262,7 @@ async fn decided<T: Send + 'static>(
         .map(|a| a.parse::<Subject>().map_err(|_| bad()))
         .transpose()?;
     let work = move || {
-        let (store, v) = (&app.ledger.store, app.ledger.store.vocabulary());
+        let (store, v) = (&app.ledger.store, app.ledger.store.dictionary());
         let (mut items, mut next) = (Vec::new(), None);
         store
             .decided(after.as_ref(), &mut |subject, verdict| {
@@ -330,8 +330,8 @@ async fn submit(
     body: &[u8],
 ) -> Result<Json<ReceiptResponse>, ProblemDetails> {
     let what = serde_json::to_string(&request.op).map_err(ProblemDetails::failed)?;
-    let terms = Preconditions::read(headers)?.terms(caller, &what, body);
-    commit(app, change(app, request, caller, terms)?)
+    let preconditions = RequestConditions::read(headers)?.preconditions(caller, &what, body);
+    commit(app, change(app, request, caller, preconditions)?)
         .await
         .map(Json)
 }
@@ -442,7 +442,7 @@ mod tests {
 
     #[test]
     fn range_of_a_domain_contains_the_names_below_it_alone() {
-        let v = Vocabulary::default();
+        let v = Dictionary::default();
         let d = "spam.example".to_string();
         let wanted =
             ListingFilter::read(&v, Time(0), (None, Some(&d)), (None, None), (None, None)).unwrap();

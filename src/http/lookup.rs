@@ -28,7 +28,7 @@ use crate::{
     },
     lists::write::limits,
     model::{Entry, Subject, Verdict, ZoneKind, subject::HostBits},
-    store::{Store, StoreError, Vocabulary, schema::revision},
+    store::{Dictionary, Store, StoreError, schema::revision},
 };
 
 /// The listings of a subject, and of those that cover it, that no hold suppresses.
@@ -36,11 +36,11 @@ pub(super) fn remaining(
     store: &Store,
     subject: &Subject,
 ) -> Result<Vec<RemainingListing>, StoreError> {
-    let v = store.vocabulary();
+    let v = store.dictionary();
     let mut out = Vec::new();
     for s in std::iter::once(subject.clone()).chain(subject.wider()) {
         let verdict = store.verdict(&s)?;
-        let listed = |e: &&Entry| !e.hole && !verdict.held(e.reason, e.source);
+        let listed = |e: &&Entry| !e.exclusion && !verdict.held(e.reason, e.source);
         out.extend(
             verdict
                 .entries
@@ -71,7 +71,7 @@ pub(super) async fn get_subject(
         let (verdict, history, v) = (
             store.verdict(&subject)?,
             store.history(&subject)?,
-            store.vocabulary(),
+            store.dictionary(),
         );
         let zones: Vec<SubjectZoneResponse> = snapshot
             .zones
@@ -132,7 +132,7 @@ pub(super) async fn get_subject(
 /// What a feed's list says about an entry, for operators.
 fn list_note(
     store: &Store,
-    v: &Vocabulary,
+    v: &Dictionary,
     subject: &Subject,
     e: &Entry,
 ) -> Result<Option<String>, StoreError> {
@@ -211,7 +211,7 @@ pub(super) async fn lookup_by_old_path(
 
 fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<LookupResponse, StoreError> {
     let (store, snapshot) = (&app.ledger.store, app.ledger.published.snapshot());
-    let v = store.vocabulary();
+    let v = store.dictionary();
     // The verdicts of the subject and of all that covers it, read once for all zones, and only if
     // a zone lists it.
     let mut verdicts: Option<Vec<(Subject, Verdict)>> = None;
@@ -283,7 +283,7 @@ fn single(subject: &Subject) -> Option<IpAddr> {
 /// The published reasons of a zone that apply, each once: the nearest listing, and the oldest of
 /// several sources.
 fn reasons(
-    v: &Vocabulary,
+    v: &Dictionary,
     z: &ZoneView,
     verdicts: &[(Subject, Verdict)],
 ) -> Vec<LookupReasonResponse> {

@@ -30,7 +30,11 @@ pub(super) async fn list_rejected_names(
         .filter(|f| !f.is_empty())
         .map(String::from)
         .collect();
-    let collisions = collisions(&app.ledger.book(), &app.ledger.store.vocabulary(), &feeds);
+    let collisions = collisions(
+        &app.ledger.accounts(),
+        &app.ledger.store.dictionary(),
+        &feeds,
+    );
     let found = tokio::task::spawn_blocking(move || find(&snapshot))
         .await
         .map_err(ProblemDetails::failed)?;
@@ -104,7 +108,7 @@ mod tests {
             facts: vec![RawFact {
                 reason: ReasonId(0),
                 source: SourceId(0),
-                hole: false,
+                exclusion: false,
                 text: Default::default(),
             }],
         };

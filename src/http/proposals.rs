@@ -16,17 +16,17 @@ use crate::{
         Page, ProblemDetails, ProposalDeletionQuery, ProposalDeletionResponse, ProposalResponse,
         ProposalsQuery, ReceiptResponse,
     },
-    ledger::{Keep, PROPOSE, Proposal},
+    ledger::{AccountChange, PROPOSE, Proposal},
     model::{
         Evidence,
-        history::{Ask, Once},
+        history::{Command, IdempotencyKey},
     },
 };
 
 fn response(app: &App, p: &Proposal) -> ProposalResponse {
-    let v = app.ledger.store.vocabulary();
-    let (reason, source, until, text) = match &p.change.ask {
-        Ask::List {
+    let v = app.ledger.store.dictionary();
+    let (reason, source, until, text) = match &p.change.command {
+        Command::List {
             reason,
             source,
             until,
@@ -59,7 +59,7 @@ pub(super) async fn list_proposals(
     State(app): State<App>,
     QueryParams(query): QueryParams<ProposalsQuery>,
 ) -> Json<Page<ProposalResponse>> {
-    let all = app.ledger.book().proposals.all();
+    let all = app.ledger.accounts().proposals.all();
     let of_author = all
         .iter()
         .filter(|p| query.author.as_ref().is_none_or(|a| *a == p.change.author));
@@ -79,7 +79,7 @@ pub(super) async fn get_proposal(
 
 fn find(app: &App, id: &str) -> Result<Arc<Proposal>, ProblemDetails> {
     app.ledger
-        .book()
+        .accounts()
         .proposals
         .get(id)
         .cloned()
@@ -91,13 +91,16 @@ async fn forget(
     caller: &Caller,
     what: &str,
     p: &Proposal,
-    once: Option<Once>,
+    once: Option<IdempotencyKey>,
 ) -> Result<(), ProblemDetails> {
     let mut record = caller.audit_record(what, &p.change.subject, &p.id, None);
-    record.once = once;
+    record.idempotency = once;
     let problem = of_ledger(&app.ledger);
     app.ledger
-        .keep(Keep::NoProposals(vec![p.id.clone()]), Some(record))
+        .change_accounts(
+            AccountChange::DeleteProposals(vec![p.id.clone()]),
+            Some(record),
+        )
         .await
         .map_err(problem)
 }
@@ -158,8 +161,11 @@ pub(super) async fn approve_proposal(
         "{note}(approved by {})",
         caller.name
     )));
-    (change.terms.expect, change.terms.once, change.terms.from) =
-        (None, caller.once, caller.from.clone());
+    (
+        change.preconditions.expect,
+        change.preconditions.idempotency,
+        change.preconditions.from,
+    ) = (None, caller.idempotency, caller.from.clone());
     // It is deleted first, so that it cannot be refused or approved again meanwhile.
     forget(&app, &caller, "approve", &proposal, None).await?;
     let receipt = match commit(&app, change).await {
@@ -171,11 +177,11 @@ pub(super) async fn approve_proposal(
                 &proposal.id,
                 Some("the approval failed".into()),
             );
-            record.once = None;
+            record.idempotency = None;
             let _ = app
                 .ledger
-                .keep(
-                    Keep::ReturnedProposal(Proposal::clone(&proposal)),
+                .change_accounts(
+                    AccountChange::ReturnedProposal(Proposal::clone(&proposal)),
                     Some(record),
                 )
                 .await;
@@ -201,7 +207,7 @@ pub(super) async fn refuse_proposal(
         Some(&known.reason),
         Some(&known.source),
     )?;
-    forget(&app, &caller, "turn down", &proposal, caller.once).await?;
+    forget(&app, &caller, "turn down", &proposal, caller.idempotency).await?;
     Ok(Json(response(&app, &proposal)))
 }
 
@@ -223,7 +229,7 @@ pub(super) async fn delete_proposals(
             )
             .is_ok()
     };
-    let all = app.ledger.book().proposals.all();
+    let all = app.ledger.accounts().proposals.all();
     let ids: Vec<String> = all
         .iter()
         .filter(|p| p.change.author == author && allowed(p))
@@ -236,10 +242,10 @@ pub(super) async fn delete_proposals(
         format!("{deleted} proposals"),
         None,
     );
-    record.once = caller.once;
+    record.idempotency = caller.idempotency;
     let problem = of_ledger(&app.ledger);
     app.ledger
-        .keep(Keep::NoProposals(ids), Some(record))
+        .change_accounts(AccountChange::DeleteProposals(ids), Some(record))
         .await
         .map_err(problem)?;
     Ok(Json(ProposalDeletionResponse { author, deleted }))

@@ -5,21 +5,21 @@ use axum::{Extension, Json, extract::State};
 use super::{
     App,
     caller::Caller,
+    conditions::RequestConditions,
     error::of_ledger,
     input::{JsonBody, QueryParams},
     listings::ListingFilter,
-    preconditions::Preconditions,
 };
 use crate::{
     api::{ProblemDetails, PurgeQuery, PurgeRequest, PurgeResponse},
-    ledger::{Import, MANY},
+    ledger::{Import, MAX_CHANGES},
     model::{
         Change, EntryText, Evidence, ReasonId, SourceId, Subject,
-        history::{Ask, HoldFor},
+        history::{Command, HoldFor},
     },
     store::{
         StoreError,
-        schema::{Audit, FeedEntry},
+        schema::{AuditRecord, FeedEntry},
         stage::Mode,
     },
 };
@@ -49,7 +49,7 @@ pub(super) async fn purge_listings(
         ));
     }
     super::input::note(request.note.as_ref())?;
-    let v = app.ledger.store.vocabulary();
+    let v = app.ledger.store.dictionary();
     let filter = ListingFilter {
         author: request.author.clone(),
         ..ListingFilter::read(
@@ -77,14 +77,14 @@ fn matching(
     app: &App,
     filter: &ListingFilter,
 ) -> Result<Vec<(Subject, ReasonId, SourceId)>, StoreError> {
-    let (store, v) = (&app.ledger.store, app.ledger.store.vocabulary());
+    let (store, v) = (&app.ledger.store, app.ledger.store.dictionary());
     let mut out = Vec::new();
     for (from, to) in filter.ranges() {
         store.scan_range(&v, &from, &to, &mut |subject, verdict| {
             for e in verdict
                 .entries
                 .iter()
-                .filter(|e| !e.hole && filter.fits(&subject, e))
+                .filter(|e| !e.exclusion && filter.fits(&subject, e))
             {
                 if !filter.needs_history() || filter.fits_history(e, &store.history(&subject)?) {
                     out.push((subject.clone(), e.reason, e.source));
@@ -127,12 +127,12 @@ fn run(
             detail,
             request.note.clone(),
         );
-        Audit {
-            once: line.once.filter(|_| last),
+        AuditRecord {
+            idempotency: line.idempotency.filter(|_| last),
             ..line
         }
     };
-    let mut asks: Vec<(&Subject, Ask)> = Vec::new();
+    let mut commands: Vec<(&Subject, Command)> = Vec::new();
     for (subject, reason, source) in all.iter().filter(|(.., s)| request.hold || !s.is_feed()) {
         let hold = if request.hold {
             HoldFor::Usual
@@ -140,13 +140,16 @@ fn run(
             HoldFor::Nothing
         };
         // A hold suppresses the reason for every source, so that one change for each is enough.
-        let ask = Ask::Delist {
+        let command = Command::Delist {
             reason: Some(*reason),
             source: (!request.hold).then_some(*source),
             hold,
         };
-        if asks.last().is_none_or(|(s, a)| (*s, a) != (subject, &ask)) {
-            asks.push((subject, ask));
+        if commands
+            .last()
+            .is_none_or(|(s, a)| (*s, a) != (subject, &command))
+        {
+            commands.push((subject, command));
         }
     }
     let mut feeds: Vec<SourceId> = match request.hold {
@@ -159,12 +162,12 @@ fn run(
     };
     feeds.sort_unstable();
     feeds.dedup();
-    let parts = asks.len().div_ceil(MANY);
-    for (n, part) in (1..).zip(asks.chunks(MANY)) {
-        let change = |(subject, ask): &(&Subject, Ask)| {
-            let mut change = Change::new((*subject).clone(), caller.name.clone(), ask.clone());
+    let parts = commands.len().div_ceil(MAX_CHANGES);
+    for (n, part) in (1..).zip(commands.chunks(MAX_CHANGES)) {
+        let change = |(subject, command): &(&Subject, Command)| {
+            let mut change = Change::new((*subject).clone(), caller.name.clone(), command.clone());
             change.evidence = request.note.clone().map(Evidence::word);
-            change.terms = Preconditions::default().terms(caller, "purge", &[]);
+            change.preconditions = RequestConditions::default().preconditions(caller, "purge", &[]);
             change
         };
         let line = line(
@@ -192,8 +195,8 @@ fn run(
                     subject.clone(),
                     FeedEntry {
                         reason: *reason,
-                        hole: false,
-                        weak: false,
+                        exclusion: false,
+                        implied: false,
                         since: app.ledger.now(),
                         text: EntryText::default(),
                         note: None,
@@ -203,7 +206,7 @@ fn run(
             Ok(())
         });
         let result =
-            result.map_err(|e| ProblemDetails::conflict(e.text(&app.ledger.store.vocabulary())))?;
+            result.map_err(|e| ProblemDetails::conflict(e.text(&app.ledger.store.dictionary())))?;
         out.commits.extend(result.receipt.map(Into::into));
     }
     Ok(out)

@@ -21,7 +21,7 @@ use crate::{
         WorkerResponse, WriteState, ZoneStatusResponse,
     },
     metrics::{MAX_ZONES, Totals},
-    model::retire::Plan,
+    model::retirement::RetirementPlan,
 };
 
 /// Returns the state of the daemon: version, store, zones with their counters, sources.
@@ -31,12 +31,12 @@ pub(super) async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
     let degraded = integrity::degraded(&app).await;
     // The relay service waits for a decision that is being written.
     let relay = app.relay.clone();
-    let tester_problem = tokio::task::spawn_blocking(move || relay.wrong())
+    let tester_problem = tokio::task::spawn_blocking(move || relay.problem())
         .await
         .unwrap_or_else(|e| Some(e.to_string()));
     let ledger = app.ledger.clone();
     let left = tokio::task::spawn_blocking(move || ledger.left_behind_now()).await;
-    let v = app.ledger.store.vocabulary();
+    let v = app.ledger.store.dictionary();
     let left = left
         .map_err(|e| e.to_string())
         .and_then(|l| l.map_err(|e| e.text(&v)));
@@ -57,7 +57,7 @@ pub(super) async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
             .spec
             .retire
             .as_ref()
-            .map(|r| Plan::new(&z.spec, r, app.ledger.now()).into()),
+            .map(|r| RetirementPlan::new(&z.spec, r, app.ledger.now()).into()),
     });
     let sources = v.records.iter().map(|r| SourceStatusResponse {
         source: r.name.clone(),
@@ -308,7 +308,7 @@ pub(super) async fn get_metrics(State(app): State<App>) -> Response {
         one(app.started.0 as f64),
     );
     clock::metrics(&mut out, &app.ledger.clock.report());
-    let v = app.ledger.store.vocabulary();
+    let v = app.ledger.store.dictionary();
     let fed = || v.records.iter().filter(|r| r.feed);
     let of = |r: &crate::store::schema::SourceRecord| format!("{{{}}}", label("source", &r.name));
     family(

@@ -15,8 +15,8 @@ use crate::{
         WebhookResponse, WebhookSecretResponse,
     },
     ledger::{
-        Keep,
-        outbox::{Tried, Webhook, messages},
+        AccountChange,
+        outbox::{DeliveryResult, Webhook, messages},
     },
 };
 
@@ -37,7 +37,7 @@ fn response(h: &Webhook) -> WebhookResponse {
 
 fn find(app: &App, id: &str) -> Result<Webhook, ProblemDetails> {
     app.ledger
-        .book()
+        .accounts()
         .webhooks
         .get(id)
         .cloned()
@@ -46,11 +46,11 @@ fn find(app: &App, id: &str) -> Result<Webhook, ProblemDetails> {
 
 async fn keep(
     app: &App,
-    keep: Keep,
-    record: crate::store::schema::Audit,
+    keep: AccountChange,
+    record: crate::store::schema::AuditRecord,
 ) -> Result<(), ProblemDetails> {
     app.ledger
-        .keep(keep, Some(record))
+        .change_accounts(keep, Some(record))
         .await
         .map_err(of_ledger(&app.ledger))
 }
@@ -60,7 +60,12 @@ async fn keep(
     responses((status = 200, body = Page<WebhookResponse>, description = "All webhooks")))]
 pub(super) async fn list_webhooks(State(app): State<App>) -> Json<Page<WebhookResponse>> {
     Json(Page::all(
-        app.ledger.book().webhooks.values().map(response).collect(),
+        app.ledger
+            .accounts()
+            .webhooks
+            .values()
+            .map(response)
+            .collect(),
     ))
 }
 
@@ -85,7 +90,7 @@ pub(super) async fn add_webhook(
     JsonBody(request): JsonBody<WebhookRequest>,
 ) -> Result<(StatusCode, Json<WebhookSecretResponse>), ProblemDetails> {
     (app.check_url)(&request.url).map_err(|e| ProblemDetails::invalid(format!("url: {e}")))?;
-    if app.ledger.book().webhooks.size() >= MAX_WEBHOOKS {
+    if app.ledger.accounts().webhooks.size() >= MAX_WEBHOOKS {
         return Err(ProblemDetails::conflict(format!(
             "there are {MAX_WEBHOOKS} webhooks already, which is the limit"
         )));
@@ -102,7 +107,7 @@ pub(super) async fn add_webhook(
     };
     keep(
         &app,
-        Keep::Webhook(hook.clone()),
+        AccountChange::Webhook(hook.clone()),
         caller.audit_record("webhook.add", &hook.id, &hook.url, None),
     )
     .await?;
@@ -136,7 +141,7 @@ pub(super) async fn change_webhook(
     };
     keep(
         &app,
-        Keep::Webhook(hook.clone()),
+        AccountChange::Webhook(hook.clone()),
         caller.audit_record(what, &id, &hook.url, None),
     )
     .await?;
@@ -155,7 +160,7 @@ pub(super) async fn remove_webhook(
     let hook = find(&app, &id)?;
     keep(
         &app,
-        Keep::NoWebhook(id.clone()),
+        AccountChange::DeleteWebhook(id.clone()),
         caller.audit_record("webhook.remove", &id, &hook.url, None),
     )
     .await?;
@@ -196,7 +201,10 @@ pub(super) async fn retry_messages(
     let all = messages(&app.ledger.store, &id, MAX_MESSAGES)?;
     for m in all.iter().filter(|m| m.tries > 0) {
         // A message that was accepted meanwhile is gone.
-        let _ = app.ledger.tried(&id, m.commit, Tried::Again).await;
+        let _ = app
+            .ledger
+            .record_delivery(&id, m.commit, DeliveryResult::Retry)
+            .await;
     }
     let record = caller.audit_record(
         "webhook.retry",

@@ -376,7 +376,7 @@ proptest! {
                     // A removal that was granted: whoever says it.
                     said.iter_mut().filter(|((r, _), _)| *r == f.reason.0).for_each(|(_, listed)| *listed = false);
                 } else {
-                    said.insert((f.reason.0, f.source.0), !f.hole);
+                    said.insert((f.reason.0, f.source.0), !f.exclusion);
                 }
             }
             let exempt = way.iter().any(|w| w.2.exempt);
@@ -397,7 +397,7 @@ fn a_full_block_answers_as_its_rendering() {
         facts: vec![RawFact {
             reason: ReasonId(r),
             source: SourceId(0),
-            hole: false,
+            exclusion: false,
             text: Default::default(),
         }],
     };
@@ -486,7 +486,7 @@ fn every_kind_of_reply_is_well_formed() {
         facts: vec![RawFact {
             reason: ReasonId(0),
             source: SourceId(0),
-            hole: false,
+            exclusion: false,
             text: Default::default(),
         }],
     };

@@ -159,7 +159,7 @@ fn listed(n: u32) -> Builder {
     let fact = RawFact {
         reason: ReasonId(0),
         source: SourceId(0),
-        hole: false,
+        exclusion: false,
         text: Default::default(),
     };
     let facts = RawFacts {
@@ -180,7 +180,7 @@ fn no_name_is_read_by_a_long_chain_of_pointers() {
     let fact = RawFact {
         reason: ReasonId(0),
         source: SourceId(0),
-        hole: false,
+        exclusion: false,
         text: Default::default(),
     };
     let facts = RawFacts {

@@ -6,7 +6,7 @@ use ring::digest;
 use super::caller::Caller;
 use crate::{
     api::ProblemDetails,
-    model::{Terms, history::Once},
+    model::{Preconditions, history::IdempotencyKey},
 };
 
 /// The longest `Idempotency-Key`, in bytes.
@@ -14,16 +14,16 @@ const MAX_KEY_BYTES: usize = 255;
 
 /// What the headers of a write require.
 #[derive(Debug, Clone, Default)]
-pub struct Preconditions {
+pub struct RequestConditions {
     /// The revision of `If-Match`.
     pub expect: Option<u64>,
     /// The key of `Idempotency-Key`.
     pub key: Option<String>,
 }
 
-impl Preconditions {
+impl RequestConditions {
     /// Reads the headers.
-    pub fn read(headers: &HeaderMap) -> Result<Preconditions, ProblemDetails> {
+    pub fn read(headers: &HeaderMap) -> Result<RequestConditions, ProblemDetails> {
         let text = |name: &str| {
             headers
                 .get(name)
@@ -55,12 +55,12 @@ impl Preconditions {
                 )));
             }
         };
-        Ok(Preconditions { expect, key })
+        Ok(RequestConditions { expect, key })
     }
 
-    /// The terms of a change. `what` tells requests with one key apart, such as lines; `body` is
+    /// The preconditions of a change. `what` tells requests with one key apart, such as lines; `body` is
     /// what is requested.
-    pub fn terms(&self, caller: &Caller, what: &str, body: &[u8]) -> Terms {
+    pub fn preconditions(&self, caller: &Caller, what: &str, body: &[u8]) -> Preconditions {
         let hash = |parts: &[&[u8]]| {
             let mut all = digest::Context::new(&digest::SHA256);
             for p in parts {
@@ -69,7 +69,7 @@ impl Preconditions {
             }
             all.finish()
         };
-        let once = self.key.as_ref().map(|key| {
+        let idempotency = self.key.as_ref().map(|key| {
             let who = caller.token.as_ref().unwrap_or(&caller.name);
             let (k, b) = (
                 hash(&[who.as_bytes(), key.as_bytes(), what.as_bytes()]),
@@ -81,16 +81,16 @@ impl Preconditions {
             let (mut key, mut body) = ([0; 16], [0; 8]);
             copy(&k, &mut key);
             copy(&b, &mut body);
-            Once {
+            IdempotencyKey {
                 key,
                 body: u64::from_be_bytes(body),
             }
         });
-        Terms {
+        Preconditions {
             from: caller.from.clone(),
             expect: self.expect,
-            once,
-            ..Terms::default()
+            idempotency,
+            ..Preconditions::default()
         }
     }
 }
