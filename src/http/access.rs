@@ -171,7 +171,7 @@ pub(super) fn authenticate(
                 ledger
                     .change_accounts(AccountChange::TokenUsed(id, at), None)
                     .await,
-            )
+            );
         });
     }
     *rate = token.per_minute.map(|limit| RateState {
