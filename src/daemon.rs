@@ -20,16 +20,16 @@ use crate::{
     feeds::Feeds,
     http,
     ledger::{self, Ledger},
-    mail::Mail,
+    mail::Mailer,
     model::Time,
-    net::{ConnectionLimiter, Connections, FileBudget},
-    relay::RelayService,
-    resolver::Names,
+    net::{ConnectionLimiter, ConnectionLimits, FileBudget},
+    resolver::Resolver,
     server::{self, Certificates, ReservedClients, Shared, sys},
     store::Store,
 };
 
 pub mod relay;
+mod reload;
 mod scrub;
 
 /// How often free memory is given back, in seconds.
@@ -90,9 +90,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &limiters.dns,
     );
     let notifier = tokio::spawn(server::notify::run(ledger.clone(), mirrors.clone()));
-    let (socket_path, ways, listener_configs) = (
+    let (socket_path, outbound, listener_configs) = (
         config.socket.clone(),
-        ways(&config)?,
+        outbound(&config)?,
         listener_configs(&config, certificates.as_ref(), &limiters),
     );
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
@@ -106,13 +106,16 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         certificates.as_ref(),
         limiters.collect.clone(),
     )?;
-    let reload = reloader(
-        config_path.clone(),
-        config,
-        ledger.clone(),
-        (exports.clone(), feeds.clone(), tests.service.clone()),
+    let reload = reload::Reloader {
+        path: config_path.clone(),
+        running: config,
+        ledger: ledger.clone(),
+        exports: exports.clone(),
+        feeds: feeds.clone(),
+        relay: tests.service.clone(),
         certificates,
-    );
+    };
+    let reload: http::Reload = Arc::new(move |request| reload.run(request));
     let (both, check) = ((exports.clone(), feeds.clone()), checker(config_path));
     let about = (around, limiters.stats(), url_check);
     let app = app(
@@ -141,7 +144,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &web_stopped,
     )?;
     let tester = tests.start(&back, collectors, &web_stopped)?;
-    web.push(back.spawn(crate::webhooks::run(ledger.clone(), ways, web_stopped)));
+    web.push(back.spawn(crate::webhooks::run(ledger.clone(), outbound, web_stopped)));
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, &shared.stop)?;
     notify(NotifyState::Ready);
@@ -252,14 +255,14 @@ fn start_web(
 }
 
 /// The ways out that webhooks take.
-fn ways(config: &Config) -> Result<crate::webhooks::Ways, String> {
+fn outbound(config: &Config) -> Result<crate::webhooks::Outbound, String> {
     let names = Arc::new(
-        Names::new(&config.outgoing.resolvers, true)
-            .map_err(|e| format!("outgoing.resolvers: {e}")),
+        Resolver::new(&config.http_client.resolvers, true)
+            .map_err(|e| format!("http_client.resolvers: {e}")),
     );
-    let mail = Arc::new(Mail::new(&config.mail)?);
-    Ok(crate::webhooks::Ways {
-        allow: config.outgoing.allow.clone(),
+    let mail = Arc::new(Mailer::new(&config.mail)?);
+    Ok(crate::webhooks::Outbound {
+        allow: config.http_client.allow.clone(),
         // A machine without /etc/resolv.conf may still send to addresses.
         names: Arc::new(move |host| {
             let names = names.clone();
@@ -293,8 +296,8 @@ pub fn url_check(config: &Config) -> http::Check {
     Arc::new(move |url| {
         match url.strip_prefix(crate::webhooks::MAILTO) {
         Some(_) if !sends_mail => Err("no smart host takes mail; set `smarthost` and `from` of [mail], and restart the daemon".into()),
-        Some(to) => crate::mail::check(to),
-        None => crate::webhooks::target(url).map(drop),
+        Some(to) => crate::mail::check_address(to),
+        None => crate::webhooks::parse_url(url).map(drop),
     }
     })
 }
@@ -438,7 +441,7 @@ struct Limiters {
 }
 
 impl Limiters {
-    fn new(c: &Connections, reserved: ReservedClients) -> Limiters {
+    fn new(c: &ConnectionLimits, reserved: ReservedClients) -> Limiters {
         let of = |total| ConnectionLimiter::new(total, &c.shares);
         let is_reserved = Arc::new(move |addr| reserved.contains(addr));
         let dns = ConnectionLimiter::with_transfers(c.dns, c.transfers, &c.shares, is_reserved);
@@ -473,7 +476,7 @@ impl Limiters {
 
 /// Raises the limit of open files, and divides them among the store, the listeners and the rest:
 /// the configuration with what the store gets, and what the listeners get.
-fn divide_files(mut config: Config) -> (Config, Connections) {
+fn divide_files(mut config: Config) -> (Config, ConnectionLimits) {
     let limit = sys::raise_file_limit().unwrap_or_else(|e| {
         tracing::warn!(error = %e, "the limit of open files cannot be read");
         ASSUMED_FILES
@@ -676,89 +679,6 @@ fn start_udp(
         out.push(thread.spawn(run).map_err(|e| e.to_string())?);
     }
     Ok(out)
-}
-
-/// Reads the configuration again. What listens where, and the store's settings, need a restart, and
-/// that is said.
-fn reloader(
-    path: PathBuf,
-    running: Config,
-    ledger: Ledger,
-    (exports, feeds, relay): (Exports, Feeds, RelayService),
-    certificates: Option<Arc<Certificates>>,
-) -> http::Reload {
-    Arc::new(move |request| {
-        let config = Config::load(&path).map_err(|e| e.to_string())?;
-        // Certificates that are not in use yet have to let the next start succeed.
-        if certificates.is_none() {
-            config.secure.open()?;
-        }
-        let text = |e: ledger::LedgerError| e.text(&ledger.store.dictionary());
-        let mut left_behind = Vec::new();
-        if request.rename.is_none() {
-            left_behind = ledger.left_behind(&config.ledger).map_err(text)?;
-            if request.dry_run {
-                return Ok(http::Reloaded {
-                    left_behind,
-                    ..http::Reloaded::default()
-                });
-            }
-            if !left_behind.is_empty() && !request.force {
-                let all: Vec<String> = left_behind.iter().map(ToString::to_string).collect();
-                return Err(format!(
-                    "{}\nnothing was changed; `orbsd reload --force` accepts it",
-                    all.join("\n")
-                ));
-            }
-        }
-        let mut warnings = config.warnings.clone();
-        let later = config.needs_restart(&running).into_iter();
-        warnings
-            .extend(later.map(|section| {
-                format!("{section} has changed and is taken with the next restart")
-            }));
-        // A certificate that cannot be used is no reason to refuse the rest.
-        let taken = certificates
-            .as_ref()
-            .filter(|_| config.secure.wanted())
-            .map(|c| c.reload(&config.secure.files));
-        warnings.extend(taken.and_then(Result::err).map(|e| format!("[tls]: {e}")));
-        warnings.iter().for_each(|w| tracing::warn!("{w}"));
-        let receipt = match request.rename {
-            None => ledger.configure(config.ledger).map_err(text)?,
-            Some((rename, line)) => {
-                // The feed of the old name ends first, and that of the new one begins after:
-                // neither makes a source of its own.
-                let before = feeds.settings();
-                feeds.configure(
-                    &before
-                        .iter()
-                        .filter(|f| f.name != rename.from)
-                        .cloned()
-                        .collect::<Vec<_>>(),
-                );
-                let done = ledger.rename(rename, config.ledger, line).map_err(text);
-                done.inspect_err(|_| feeds.configure(&before))?
-            }
-        };
-        left_behind.extend(
-            ledger
-                .left_behind_now()
-                .map_err(text)?
-                .into_iter()
-                .filter(|_| !request.force),
-        );
-        feeds.configure(&config.feeds);
-        exports.set(config.exports);
-        // Tokens that are on their way stay good.
-        let now = relay.settings();
-        relay.configure(now.reloaded(config.probe.relay));
-        tracing::info!(moved = ?receipt.serials, "configuration read again");
-        Ok(http::Reloaded {
-            warnings,
-            left_behind,
-        })
-    })
 }
 
 /// Starts what is done by time: the ticks of the ledger and of the clock, which the returned tasks

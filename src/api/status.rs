@@ -12,7 +12,7 @@ use crate::{
     ledger::LeftBehind,
     metrics::Totals,
     model::{ZoneKind, retirement::RetirementPlan},
-    net::Stats,
+    net::LimiterStats,
     store::{FoundBy, ScrubReport},
 };
 
@@ -362,8 +362,8 @@ pub struct ConnectionCounts {
     pub refused_of_share: u64,
 }
 
-impl From<Stats> for ConnectionCounts {
-    fn from(s: Stats) -> ConnectionCounts {
+impl From<LimiterStats> for ConnectionCounts {
+    fn from(s: LimiterStats) -> ConnectionCounts {
         ConnectionCounts {
             open: s.open,
             transfers: s.transfers,

@@ -27,7 +27,7 @@ use super::{
     proxy::{self, HeaderError, TrustedProxies},
 };
 use crate::api::{ProblemCode, ProblemDetails};
-use crate::net::{Client, ConnectionLimiter, ConnectionPermit, LingeringStream, RequestBody};
+use crate::net::{ClientKind, ConnectionLimiter, ConnectionPermit, LingeringStream, RequestBody};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -179,7 +179,7 @@ pub async fn run_socket(
 ) {
     let tasks = TaskTracker::new();
     loop {
-        limiter.settled().await;
+        limiter.wait_for_closing().await;
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = super::stopped(&mut stop) => break,
@@ -190,7 +190,7 @@ pub async fn run_socket(
         };
         // All clients are on this machine and have no address to count them by.
         let Some(permit) =
-            limiter.admit_as(std::net::Ipv4Addr::LOCALHOST.into(), Client::Uncounted)
+            limiter.admit_as(std::net::Ipv4Addr::LOCALHOST.into(), ClientKind::Uncounted)
         else {
             continue;
         };
@@ -224,7 +224,7 @@ pub async fn run_tcp(
     let tasks = TaskTracker::new();
     let warned: Arc<Mutex<Option<Instant>>> = Arc::default();
     loop {
-        config.limiter.settled().await;
+        config.limiter.wait_for_closing().await;
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = super::stopped(&mut stop) => break,
@@ -236,9 +236,9 @@ pub async fn run_tcp(
         // A proxy brings the connections of many clients.
         let trusted = config.trusted_proxies.contain(addr.ip());
         let client = if trusted {
-            Client::Uncounted
+            ClientKind::Uncounted
         } else {
-            Client::Ordinary
+            ClientKind::Ordinary
         };
         let Some(permit) = config.limiter.admit_as(addr.ip(), client) else {
             continue;
@@ -286,7 +286,7 @@ impl Proxy {
             match error {
                 HeaderError::Missing(error) => {
                     tracing::warn!(%proxy, %error, "connection of a trusted proxy closed: it does not start with a PROXY v2 header; \
-                        let the proxy send one, or set `forwarded = true` beside `trust`");
+                        let the proxy send one, or set `forwarded_header = true` beside `trusted_proxies`");
                 }
                 HeaderError::Unsupported(why) => {
                     tracing::warn!(%proxy, "connection of a trusted proxy closed: {why}");

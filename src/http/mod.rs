@@ -70,7 +70,7 @@ pub const EXPORTS: usize = 16;
 /// What another part of the daemon reports about itself.
 pub type Report<T> = Arc<dyn Fn() -> T + Send + Sync>;
 /// The connections of each listener.
-pub type ConnectionStats = Report<Vec<(&'static str, crate::net::Stats)>>;
+pub type ConnectionStats = Report<Vec<(&'static str, crate::net::LimiterStats)>>;
 
 /// Checks a text; the error says what is wrong with it.
 pub type Check = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
