@@ -7,10 +7,11 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Feed, FileList, Kind, file,
-    held::{self, HeldState, Step},
+    held::{self, Step},
     lock,
 };
 use crate::{
+    api::{FeedDecision, FeedDecisionResponse, HeldListResponse},
     imports::{self, ImportFailure, ImportRequest},
     ledger::{
         AccountChange, Ledger,
@@ -154,7 +155,7 @@ impl<'a> Look<'a> {
     pub fn show_held(&self) {
         lock(&self.feed.state).held = self
             .held()
-            .map(|h| HeldState::new(&h, self.list.shrink_wait));
+            .map(|h| HeldListResponse::new(&h, self.list.shrink_wait));
     }
 
     fn keep(&self, keep: AccountChange, audit: Option<AuditRecord>) -> Result<(), String> {
@@ -201,8 +202,8 @@ impl<'a> Look<'a> {
             held.trip.reason,
             held.feed
         );
-        let fields =
-            serde_json::to_value(HeldState::new(&held, self.list.shrink_wait)).unwrap_or_default();
+        let fields = serde_json::to_value(HeldListResponse::new(&held, self.list.shrink_wait))
+            .unwrap_or_default();
         self.announce(HELD, fields, Some(held))
     }
 
@@ -256,8 +257,9 @@ impl<'a> Look<'a> {
     ///
     /// # Errors
     ///
-    /// No list is held, the file has changed, or the list cannot be read.
-    pub fn accept(&self, audit: AuditRecord) -> Result<Value, ImportFailure> {
+    /// Returns why nothing was imported: nothing is held, the file has changed, or the list cannot
+    /// be read.
+    pub fn accept(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, ImportFailure> {
         let mut seen = lock(&self.feed.seen);
         let name = &self.feed.settings.name;
         let held = self
@@ -278,17 +280,20 @@ impl<'a> Look<'a> {
         let done = self.import_allowed(mark, audit)?;
         *seen = Some((mark, self.way().map_err(ImportFailure::Busy)?));
         self.show_held();
-        Ok(
-            json!({"feed": name, "decision": "accepted", "receipt": done.result.receipt, "difference": done.result.difference}),
-        )
+        Ok(FeedDecisionResponse {
+            feed: name.clone(),
+            decision: FeedDecision::Accepted,
+            receipt: done.result.receipt.map(Into::into),
+            difference: Some(done.result.difference.into()),
+        })
     }
 
     /// A person refuses the held list: the old one stays until the file changes.
     ///
     /// # Errors
     ///
-    /// No list is held, or it was refused before.
-    pub fn refuse(&self, audit: AuditRecord) -> Result<Value, ImportFailure> {
+    /// Returns why nothing changed: no list is held, or it was refused before.
+    pub fn refuse(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, ImportFailure> {
         let _seen = lock(&self.feed.seen);
         let name = &self.feed.settings.name;
         let held = self.held().filter(|h| !h.refused);
@@ -305,6 +310,11 @@ impl<'a> Look<'a> {
             .change_accounts_blocking(AccountChange::HeldList(Box::new(refused)), Some(audit))
             .map_err(ImportFailure::Ledger)?;
         self.show_held();
-        Ok(json!({"feed": name, "decision": "refused"}))
+        Ok(FeedDecisionResponse {
+            feed: name.clone(),
+            decision: FeedDecision::Refused,
+            receipt: None,
+            difference: None,
+        })
     }
 }

@@ -757,7 +757,12 @@ impl Transaction {
         }
     }
 
-    /// The revision of a subject after the transaction; `None` if it is not part of it.
+    /// The events of subjects.
+    pub(super) fn events(&self) -> impl Iterator<Item = (&Subject, &Event)> {
+        self.events.iter().map(|(s, e, _)| (s, e))
+    }
+
+    /// The revision of a subject after it.
     pub(super) fn revision(&self, subject: &Subject) -> Option<u64> {
         self.touched
             .get(subject)

@@ -1,6 +1,6 @@
 //! The stages of a zone's shutdown, with their times.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     retire::{MONTH, Retire},
@@ -8,19 +8,31 @@ use super::{
     zone::Zone,
 };
 
-/// A stage of a zone's shutdown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// How far a zone is on its way out of service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum RetirementStage {
-    /// The shutdown is announced; the zone still lists.
+    /// The zone lists as before, and announces its end.
     Announced,
-    /// The zone is empty.
+    /// The zone lists nothing.
     Empty,
-    /// The zone is empty, and its delegation can be removed.
+    /// The zone lists nothing, and its delegation may be removed.
     Over,
 }
 
-/// The stage of a shutdown, and the times of all stages.
+impl RetirementStage {
+    /// The stage as it is sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RetirementStage::Announced => "announced",
+            RetirementStage::Empty => "empty",
+            RetirementStage::Over => "over",
+        }
+    }
+}
+
+/// The stages with their times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct RetirementPlan {
     /// The present stage.

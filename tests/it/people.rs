@@ -638,7 +638,8 @@ fn one_reporter_cannot_fill_the_queue_and_others_stay_fast() {
     assert_eq!((waiting("eve"), waiting("carl")), (40, 0));
     let refused = propose(&eve, 60_000);
     assert!(
-        refused.problem() == "refused" && refused.text().contains("eve has 40 proposals that wait"),
+        refused.problem() == "conflict"
+            && refused.text().contains("eve has 40 proposals that wait"),
         "{}",
         refused.text()
     );

@@ -63,11 +63,7 @@ fn repeated_restores_without_the_log_give_newer_serials_for_a_mirror() {
         }
     }
     let shown = api.f.json(&["status", "mirrors", "--json"]);
-    assert_eq!(
-        shown["mirrors"][0]["needs_transfer"],
-        Value::Null,
-        "{shown}"
-    );
+    assert_eq!(shown["items"][0]["needs_transfer"], Value::Null, "{shown}");
 }
 
 /// The file of two mirrors that are so far apart that no serial is newer for both.
@@ -212,18 +208,18 @@ fn serial_that_is_not_newer_for_a_mirror_is_refused_unless_forced() {
             &json!({"serial": n, "force": force}).to_string(),
         )
     };
-    assert_eq!(set(first, false).ok()["left_behind"], json!([]));
+    assert_eq!(set(first, false).ok()["unconfigured"], json!([]));
     let second = first.wrapping_add(HALF - 1);
     let refused = set(second, false);
     assert!(
-        refused.problem() == "refused" && refused.text().contains("127.0.0.1 has"),
+        refused.problem() == "conflict" && refused.text().contains("127.0.0.1 has"),
         "{}",
         refused.text()
     );
     assert_eq!(serial(&api), first);
     let done = set(second, true).ok();
     assert_eq!(
-        (&done["serial"], &done["left_behind"][0]["address"]),
+        (&done["serial"], &done["unconfigured"][0]["address"]),
         (&json!(second), &json!("127.0.0.1"))
     );
     assert_eq!(
@@ -231,7 +227,7 @@ fn serial_that_is_not_newer_for_a_mirror_is_refused_unless_forced() {
         "knotc zone-retransfer bl.orbs.example"
     );
     let needs =
-        || api.f.json(&["status", "mirrors", "--json"])["mirrors"][0]["needs_transfer"].clone();
+        || api.f.json(&["status", "mirrors", "--json"])["items"][0]["needs_transfer"].clone();
     assert!(needs()["BIND"].is_string(), "{}", needs());
     // The mirror gets the whole zone even when the zone has reached its serial.
     api.list("45.1.1.2", "relay");
@@ -314,7 +310,7 @@ fn restore_with_the_log_continues_after_its_serials_and_those_of_mirrors() {
         "--json",
     ]);
     assert_eq!(
-        (&output["serials"][NAME], &output["left_behind"]),
+        (&output["serials"][NAME], &output["unconfigured"]),
         (&json!(70_001), &json!([])),
         "{output}"
     );

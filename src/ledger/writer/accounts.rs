@@ -69,7 +69,7 @@ impl Writer {
             AccountChange::User(was, p) => {
                 if accounts.users.get(&p.name) != was.as_deref() {
                     return Err(LedgerError::Conflict(format!(
-                        "the user `{}` was changed meanwhile; read it again and repeat the change",
+                        "`{}` was changed meanwhile; read it again",
                         p.name
                     )));
                 }
@@ -90,7 +90,7 @@ impl Writer {
                 accounts.users.insert_mut(p.name.clone(), p);
                 if owners > 0 && accounts.owners() == 0 {
                     return Err(LedgerError::Conflict(
-                        "this is the last owner; create another owner first".into(),
+                        "this is the last owner; make another user an owner first".into(),
                     ));
                 }
             }

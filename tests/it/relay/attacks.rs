@@ -214,7 +214,7 @@ fn hostile_hosts_are_inconclusive_and_delay_no_other_test() {
         let r = &job["results"][0];
         assert_eq!(r["outcome"], *outcome, "{what}: {job:#}");
         assert!(
-            r["detail"]["why"].as_str().unwrap_or("").contains(why),
+            r["detail"]["cause"].as_str().unwrap_or("").contains(why),
             "{what}: {job:#}"
         );
         assert_eq!(f.dns(v4(n, 1)), "NXDOMAIN soa 60", "{what}");
@@ -224,8 +224,12 @@ fn hostile_hosts_are_inconclusive_and_delay_no_other_test() {
         "{:?}",
         begun.elapsed()
     );
-    assert_eq!(f.job(jobs[6])["says"], "blocked", "deferred before RCPT");
-    assert_eq!(f.job(jobs[7])["says"], "inconclusive");
+    assert_eq!(
+        f.job(jobs[6])["assessment"],
+        "blocked",
+        "deferred before RCPT"
+    );
+    assert_eq!(f.job(jobs[7])["assessment"], "inconclusive");
 }
 
 /// Messages that are hard to parse, with a valid token, and the expected reply to each.
@@ -399,7 +403,7 @@ fn flood_of_claims_does_not_keep_owners_out() {
         .map(|a| f.nominate(*a, &json!({"tests": ["plain"]})))
         .collect();
     jobs.iter()
-        .for_each(|id| assert_eq!(f.done(*id)["says"], "open"));
+        .for_each(|id| assert_eq!(f.done(*id)["assessment"], "open"));
     mtas.iter().for_each(|m| m.close());
     // Forty addresses claim for hosts that are not listed, and for one listed host of another
     // owner.
@@ -457,6 +461,6 @@ fn flood_of_claims_does_not_keep_owners_out() {
         .as_array()
         .unwrap()
         .iter()
-        .filter(|j| j["target"] == "127.64.6.1" && j["cause"] == "claim");
+        .filter(|j| j["target"] == "127.64.6.1" && j["trigger"] == "claim");
     assert_eq!(of.count(), 1);
 }

@@ -107,7 +107,7 @@ fn host_is_listed_tested_released_and_listed_again_by_a_feed() {
     };
     // The nominated host is tested, delivers, and is listed.
     let job = f.done(f.nominate(addr, &only));
-    assert_eq!((&job["says"], listed(&f)), (&json!("open"), true));
+    assert_eq!((&job["assessment"], listed(&f)), (&json!("open"), true));
     // The same evidence does not lead to a second test, and newer evidence not before the next day.
     let again = f.job(f.nominate(addr, &only));
     assert_eq!(again["state"], "deferred");
@@ -139,7 +139,7 @@ fn host_is_listed_tested_released_and_listed_again_by_a_feed() {
             );
             clock.forward(61);
         }
-        assert_eq!(f.done(id)["says"], "open");
+        assert_eq!(f.done(id)["assessment"], "open");
         assert!(listed(&f));
     }
     // The owner closes the host and claims: sixteen hours later it is tested, refuses, and is
@@ -147,7 +147,7 @@ fn host_is_listed_tested_released_and_listed_again_by_a_feed() {
     mta.close();
     let id = claim(&f)["job"]["id"].as_u64().unwrap();
     clock.forward(16 * HOUR + 1);
-    assert_eq!(f.done(id)["says"], "closed");
+    assert_eq!(f.done(id)["assessment"], "closed");
     wait(&f, "released", || !listed(&f));
     // A feed cannot list the host during the hold, and lists it afterwards.
     f.api.f.write("feed.txt", &format!("{addr}\n"));
@@ -206,7 +206,7 @@ fn listings_expire_and_accepting_hosts_are_released_after_the_waiting_period() {
         )
         .ok();
     let job = f.done(c["job"]["id"].as_u64().unwrap());
-    assert_eq!(job["says"], "accepted");
+    assert_eq!(job["assessment"], "accepted");
     clock.forward(5 * 24 * HOUR - 600);
     std::thread::sleep(Duration::from_secs(7));
     assert_eq!(f.dns(two), "NOERROR 127.0.0.2");

@@ -474,7 +474,7 @@ fn drawn(kinds: &[(&str, Value)], matrix: &BTreeMap<String, Vec<String>>) -> Str
             "{}{:<24} {}",
             "  ".repeat(n),
             kind,
-            job["says"].as_str().unwrap_or("")
+            job["assessment"].as_str().unwrap_or("")
         );
     }
     let letter = |o: &str| match o {
@@ -579,7 +579,7 @@ fn every_test_has_the_expected_outcome_at_every_kind_of_server() {
     assert!(wrong.is_empty(), "{wrong}\n{table}");
     let [four, six_job] = dual.map(|id| f.done(id));
     assert_eq!(
-        (&four["says"], &six_job["says"]),
+        (&four["assessment"], &six_job["assessment"]),
         (&json!("closed"), &json!("open"))
     );
     assert_eq!(
@@ -626,7 +626,7 @@ fn check_assessments(
         ("delivers-late", "accepted"),
         ("multi-stage", "open"),
     ] {
-        assert_eq!(by[kind].1["says"], says, "{kind}");
+        assert_eq!(by[kind].1["assessment"], says, "{kind}");
     }
     // A blocked host is not listed, and the second word of the greeting is not taken for a name.
     for kind in ["no-host-name", "530-on-everything"] {
@@ -646,10 +646,10 @@ fn check_assessments(
         assert!(std::time::Instant::now() < until, "{}", f.dns(all[i].1));
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(f.job(jobs[i])["says"], "open");
+    assert_eq!(f.job(jobs[i])["assessment"], "open");
     // The public answer has the number of the proof and no private data.
     let public = f.api.get(&format!("/lookup?ip={}", all[i].1)).ok();
-    let proof = &public["tested"]["proofs"][0];
+    let proof = &public["relay_tests"]["proofs"][0];
     assert_eq!(
         (&proof["input"], &proof["output"]),
         (&json!(all[i].1), &json!(all[i].1))

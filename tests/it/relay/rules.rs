@@ -32,7 +32,7 @@ fn host_is_listed_by_a_test_and_released_by_a_review() {
     assert_eq!(f.dns(addr), "NXDOMAIN soa 60");
     let job = f.done(f.nominate(addr, &only));
     assert_eq!(
-        (&job["says"], f.dns(addr).as_str()),
+        (&job["assessment"], f.dns(addr).as_str()),
         (&json!("open"), "NOERROR 127.0.0.2")
     );
     // The host is still open, so the claim is tested and fails.
@@ -50,7 +50,7 @@ fn host_is_listed_by_a_test_and_released_by_a_review() {
     );
     let tested = f.done(first["job"]["id"].as_u64().unwrap());
     assert_eq!(
-        (&tested["cause"], &tested["says"]),
+        (&tested["trigger"], &tested["assessment"]),
         (&json!("claim"), &json!("open"))
     );
     assert_eq!(f.dns(addr), "NOERROR 127.0.0.2");
@@ -154,7 +154,7 @@ fn closed_host_is_released_at_once_by_a_claim() {
         .ok();
     let job = f.done(claim["job"]["id"].as_u64().unwrap());
     assert_eq!(
-        (&job["says"], f.dns(addr).as_str()),
+        (&job["assessment"], f.dns(addr).as_str()),
         (&json!("closed"), "NXDOMAIN soa 60")
     );
     let subject = f.api.get(&format!("/v1/subjects/{addr}")).ok();
@@ -213,11 +213,11 @@ fn hosts_that_may_not_be_tested_are_held_or_refused() {
     }
     // An opt-out is published, and refuses nominations of the hosts that it covers.
     f.api.post(
-        "/v1/optouts",
+        "/v1/opt-outs",
         &json!({"subject": "198.51.100.0/24", "proof": "mail from the RIR contact"}).to_string(),
     );
     let reply = f.api.post(
-        "/v1/optouts",
+        "/v1/opt-outs",
         &json!({"subject": "127.64.9.0/24", "proof": "a phone call"}).to_string(),
     );
     assert_eq!(reply.status, 201, "{}", reply.text());
@@ -254,7 +254,7 @@ fn hosts_that_may_not_be_tested_are_held_or_refused() {
         .call(
             &f.api.owner,
             "DELETE",
-            "/v1/optouts?subject=127.64.9.0/24",
+            "/v1/opt-outs?subject=127.64.9.0/24",
             &[],
             "",
         )
@@ -336,7 +336,7 @@ fn tester_is_off_by_default() {
         4
     );
     let status = api.get("/v1/status").ok();
-    assert_eq!(status["tester"], json!({"enabled": false, "wrong": null}));
+    assert_eq!(status["tester"], json!({"enabled": false, "problem": null}));
 }
 
 /// S4: one session at a time, with pauses and a minimum duration. S8, S9: one command at a time,
@@ -496,7 +496,7 @@ fn probe_command_reports_by_exit_code_and_lists_no_host() {
     ]);
     let all: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
     assert!(
-        all["results"].as_array().unwrap().len() > 40 && all["says"] == "closed",
+        all["results"].as_array().unwrap().len() > 40 && all["assessment"] == "closed",
         "{all:#}"
     );
 }
@@ -557,7 +557,7 @@ fn no_host_is_tested_while_the_mail_route_is_wrong() {
     let says = |f: &RelayLab, part: &str| {
         let until = Instant::now() + Duration::from_secs(20);
         loop {
-            let wrong = f.api.get("/v1/status").ok()["tester"]["wrong"].clone();
+            let wrong = f.api.get("/v1/status").ok()["tester"]["problem"].clone();
             match wrong.as_str() {
                 Some(w) if !part.is_empty() && w.contains(part) => return,
                 None if part.is_empty() => return,
@@ -596,7 +596,7 @@ fn no_host_is_tested_while_the_mail_route_is_wrong() {
     again(&mut f);
     says(&f, "");
     assert_eq!(
-        (f.done(id)["says"].clone(), f.dns(addr).as_str()),
+        (f.done(id)["assessment"].clone(), f.dns(addr).as_str()),
         (json!("open"), "NOERROR 127.0.0.2")
     );
     // After a reload that allows hosts on the Internet, the mail route is checked before the first
@@ -694,7 +694,7 @@ fn reporters_own_test_lists_as_unconfirmed_unless_trusted() {
     assert_eq!(f.api.post(&path, &lie).problem(), "forbidden");
     let job = f.api.call(&other, "POST", &path, &[], &lie).ok();
     assert_eq!(
-        (&job["says"], f.dns(v4(3, 1)).as_str()),
+        (&job["assessment"], f.dns(v4(3, 1)).as_str()),
         (&json!("inconclusive"), "NXDOMAIN soa 60")
     );
 }
@@ -954,7 +954,7 @@ fn evidence_is_redacted_for_each_audience() {
         .api
         .call("", "GET", &format!("/lookup?ip={addr}"), &[], "")
         .ok();
-    let id = public["tested"]["proofs"][0]["id"].clone();
+    let id = public["relay_tests"]["proofs"][0]["id"].clone();
     let shown = f.api.call("", "GET", &format!("/evidence/{id}"), &[], "");
     for private in ["victim.example", "relay test <", "EHLO", "transcript"] {
         assert!(
@@ -965,7 +965,7 @@ fn evidence_is_redacted_for_each_audience() {
     }
     // The reply codes are public, the transcript is not.
     assert_eq!(
-        shown.ok()["codes"].as_array().unwrap()[..6],
+        shown.ok()["reply_codes"].as_array().unwrap()[..6],
         json!([220, 250, 250, 250, 354, 250]).as_array().unwrap()[..]
     );
     // The owner asks from the address itself.
