@@ -29,9 +29,9 @@ pub struct Config {
     /// Reasons, zones, limits.
     pub ledger: ledger::Settings,
     /// `[dns]`.
-    pub serve: server::Settings,
+    pub serve: server::DnsSettings,
     /// `[tls]`.
-    pub secure: server::secure::Settings,
+    pub secure: server::TlsSettings,
     /// `[zones] path`: the folder of the zone files.
     pub zones: PathBuf,
     /// `[[feed]]`.
@@ -221,7 +221,7 @@ impl Config {
                 },
                 socket_users: people::socket_users(&file),
             },
-            serve: server::Settings {
+            serve: server::DnsSettings {
                 listen: file.dns.listen.clone(),
                 workers: file.dns.workers,
             },
@@ -387,16 +387,16 @@ impl TlsTable {
         }
     }
 
-    fn settings(&self, folder: &Path, web: bool) -> server::secure::Settings {
+    fn settings(&self, folder: &Path, web: bool) -> server::TlsSettings {
         let clients = Some(&self.clients)
             .filter(|c| !c.as_os_str().is_empty())
             .map(|c| folder.join(c));
-        let files = server::Files {
+        let files = server::CertificateFiles {
             certificate: folder.join(&self.certificate),
             key: folder.join(&self.key),
             clients,
         };
-        server::secure::Settings {
+        server::TlsSettings {
             listen: self.listen.clone(),
             https: self.https.clone(),
             quic: self.quic.clone(),

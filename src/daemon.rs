@@ -22,7 +22,7 @@ use crate::{
     mail::Mail,
     net::{ConnectionLimiter, Connections, FileBudget},
     resolver::Names,
-    server::{self, Certificates, ReservedClients, Shared, sys},
+    server::{self, Certificates, ReservedClients, ServerContext, sys},
     store::Store,
 };
 
@@ -55,7 +55,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (config, connections) = divide_files(config);
     // Ports below 1024 and the raised buffers need the privileges that are given up next.
     let (udp, tcp) = bind(&config.serve)?;
-    let encrypted = server::secure::bind(&config.secure)?;
+    let encrypted = server::encrypted::bind(&config.secure)?;
     let socket = http::bind(&config.socket, socket_owner(&config)?)
         .await
         .map_err(|e| format!("admin.socket: {e}"))?;
@@ -68,14 +68,14 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     // As the user that has to read it again when it is renewed.
     let certificates = config.secure.open()?;
     let (ledger, mirrors) = open(&config).await?;
-    let mut shared = Shared::new(&ledger, Some(mirrors.clone()));
+    let mut shared = ServerContext::new(&ledger, Some(mirrors.clone()));
     let limiters = Limiters::new(
         &connections,
         ReservedClients::new(ledger.published.clone(), Some(mirrors.clone())),
     );
     let (exports, feeds) = by_themselves(&ledger, &config);
     let told = feeds.clone();
-    shared.notified = Some(Arc::new(move |zone, from, key| {
+    shared.on_notify = Some(Arc::new(move |zone, from, key| {
         told.notified(zone, from, key)
     }));
     let workers = start_udp(udp, &shared)?;
@@ -182,10 +182,13 @@ async fn open(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), String>
 
 /// Serves DNS over streams.
 fn serve_streams(
-    (tcp, encrypted): (Vec<tokio::net::TcpListener>, server::secure::Sockets),
+    (tcp, encrypted): (
+        Vec<tokio::net::TcpListener>,
+        server::encrypted::EncryptedSockets,
+    ),
     path: &str,
     certificates: Option<&Arc<Certificates>>,
-    shared: &Shared,
+    shared: &ServerContext,
     limiter: &ConnectionLimiter,
 ) -> Vec<tokio::task::JoinHandle<()>> {
     let mut out: Vec<_> = tcp
@@ -325,7 +328,7 @@ async fn all(tasks: Vec<tokio::task::JoinHandle<()>>) {
 /// What the API's handlers may use.
 fn app(
     ledger: &Ledger,
-    shared: &Shared,
+    shared: &ServerContext,
     (reload, check): (&http::Reload, &http::Report),
     (exports, feeds): (Exports, Feeds),
     (mirrors, tests): (&Arc<server::Mirrors>, &collector::Tests),
@@ -540,7 +543,7 @@ pub fn report(ledger: &Ledger, mirrors: &Arc<server::Mirrors>) -> http::Report {
 
 type Sockets = (Vec<std::net::UdpSocket>, Vec<tokio::net::TcpListener>);
 
-fn bind(settings: &server::Settings) -> Result<Sockets, String> {
+fn bind(settings: &server::DnsSettings) -> Result<Sockets, String> {
     let workers = workers(settings);
     let (mut udp, mut tcp) = (Vec::new(), Vec::new());
     for addr in &settings.listen {
@@ -608,7 +611,7 @@ fn checker(path: PathBuf) -> http::Report {
 }
 
 /// UDP workers of each address.
-fn workers(settings: &server::Settings) -> usize {
+fn workers(settings: &server::DnsSettings) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if settings.workers == 0 {
         cores
@@ -635,7 +638,7 @@ fn drop_privileges(config: &Config) -> Result<(), String> {
 
 fn start_udp(
     sockets: Vec<std::net::UdpSocket>,
-    shared: &Shared,
+    shared: &ServerContext,
 ) -> Result<Vec<std::thread::JoinHandle<()>>, String> {
     let mut out = Vec::new();
     for (i, socket) in sockets.into_iter().enumerate() {
@@ -692,7 +695,7 @@ fn reloader(
         // A certificate that cannot be used is no reason to refuse the rest.
         let taken = certificates
             .as_ref()
-            .filter(|_| config.secure.wanted())
+            .filter(|_| config.secure.is_used())
             .map(|c| c.reload(&config.secure.files));
         warnings.extend(taken.and_then(Result::err).map(|e| format!("[tls]: {e}")));
         warnings.iter().for_each(|w| tracing::warn!("{w}"));

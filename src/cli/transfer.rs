@@ -17,7 +17,7 @@ use super::{
     output,
 };
 use crate::{
-    dns::incoming::{Asked, Change},
+    dns::incoming::{RecordChange, TransferQuery},
     exports::replace,
     feeds::wire::{Server, Watch},
     lists::records::master_line,
@@ -195,7 +195,7 @@ fn fetch(server: &Server, tx: SyncSender<Vec<u8>>, bar: ProgressBar) -> Result<(
     };
     let _ = write!(lines.text, "$ORIGIN {}.\n$TTL 3600\n", server.zone);
     server
-        .transfer(Asked::Axfr, &mut lines)
+        .transfer(TransferQuery::Axfr, &mut lines)
         .map_err(|e| e.text())?;
     lines.send()?;
     lines.send() // nothing is left: the end
@@ -225,7 +225,7 @@ impl Watch for Lines {
         self.bar.inc(n as u64);
         Ok(())
     }
-    fn change(&mut self, change: Change) -> Result<(), String> {
+    fn change(&mut self, change: RecordChange) -> Result<(), String> {
         master_line(change.row, &mut self.text);
         if self.text.len() >= PIECE {
             self.send()

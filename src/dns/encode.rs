@@ -3,7 +3,7 @@
 
 use super::{
     Answer, MAX_NSID, Rcode, UDP_SIZE,
-    answer::Body,
+    answer::AnswerSection,
     query::Query,
     wire::{HEADER, rtype},
 };
@@ -137,8 +137,10 @@ pub fn encode(
             ns = 1;
         }
         match answer.body {
-            Body::Fixed(fixed, rtype::NS) => glue = additional(&mut o, zone, fixed, origin, false),
-            Body::Referral(fixed, at) => {
+            AnswerSection::Fixed(fixed, rtype::NS) => {
+                glue = additional(&mut o, zone, fixed, origin, false)
+            }
+            AnswerSection::Referral(fixed, at) => {
                 for Rr { rtype, ttl, data } in fixed.rrs.iter().filter(|r| r.rtype == rtype::NS) {
                     o.rr(owner + at as u16, *rtype, *ttl, data);
                     ns += 1;
@@ -194,8 +196,8 @@ fn body(
     let ttl = zone.ttls[0];
     let mut n = 0;
     match &answer.body {
-        Body::None | Body::Referral(..) => {}
-        Body::Codes(listing) => {
+        AnswerSection::None | AnswerSection::Referral(..) => {}
+        AnswerSection::Codes(listing) => {
             let mut given = [[0u8; 4]; 64];
             for p in &zone.publish {
                 if listing.item(p.reason).is_some() && !given[..usize::from(n)].contains(&p.code) {
@@ -205,11 +207,11 @@ fn body(
                 }
             }
         }
-        Body::Blank => {
+        AnswerSection::Blank => {
             o.rr(owner, rtype::HINFO, ttl, BLANK_HINFO);
             n = 1;
         }
-        Body::Texts(listing) => {
+        AnswerSection::Texts(listing) => {
             let start = o.len;
             for (template, item) in texts(&snapshot.tables.interned, zone, listing) {
                 let mut data = Text::default();
@@ -221,18 +223,18 @@ fn body(
                 }
             }
         }
-        Body::Fixed(fixed, wanted) => {
+        AnswerSection::Fixed(fixed, wanted) => {
             for Rr { rtype, ttl, data } in fixed.rrs.iter().filter(|r| r.rtype == *wanted) {
                 o.rr(owner, *rtype, *ttl, data);
                 n += 1;
             }
         }
-        Body::Soa | Body::Transfer => {
+        AnswerSection::Soa | AnswerSection::Transfer => {
             // Its TTL is that of a mirror's negative answers too (RFC 2308 section 5).
             soa(o, snapshot, zone, answer, (owner, origin), zone.soa_ttl());
             n = 1;
         }
-        Body::RefusedCode(code) => {
+        AnswerSection::RefusedCode(code) => {
             o.rr(owner, rtype::A, zone.ttls[1], code);
             n = 1;
         }

@@ -15,7 +15,7 @@ use rustc_hash::FxHasher;
 
 use super::wire::{Failed, Server, Watch};
 use crate::{
-    dns::incoming::{Asked, Change, End, Soa},
+    dns::incoming::{RecordChange, Soa, TransferEnd, TransferQuery},
     imports,
     ledger::{Follow, Import, Ledger},
     lists::{
@@ -141,16 +141,20 @@ impl Following<'_> {
         };
         let soa = self.server.soa()?;
         match step.was.clone().filter(|f| f.zone == self.server.zone) {
-            None => step.whole(Asked::Axfr),
+            None => step.whole(TransferQuery::Axfr),
             // The copy may be in a form that is not read any more.
             Some(f) if older(f.serial, soa.serial) && f.mapping != step.mapping => {
-                step.whole(Asked::Axfr)
+                step.whole(TransferQuery::Axfr)
             }
-            Some(f) if older(f.serial, soa.serial) => match step.whole(Asked::Ixfr(f.serial)) {
-                // The difference is unusable or unavailable: the whole zone may be available.
-                Err(Failed::Answer(_)) if !self.stop.load(Relaxed) => step.whole(Asked::Axfr),
-                result => result,
-            },
+            Some(f) if older(f.serial, soa.serial) => {
+                match step.whole(TransferQuery::Ixfr(f.serial)) {
+                    // The difference is unusable or unavailable: the whole zone may be available.
+                    Err(Failed::Answer(_)) if !self.stop.load(Relaxed) => {
+                        step.whole(TransferQuery::Axfr)
+                    }
+                    result => result,
+                }
+            }
             Some(f) => {
                 // A server with an older serial is not a reason to forget what it sent before.
                 let note = (f.serial != soa.serial).then(|| {
@@ -183,7 +187,7 @@ fn broken(e: impl Into<StoreError>) -> Failed {
 
 impl Step<'_> {
     /// Transfers the zone or a difference; the reply says which it is.
-    fn whole(&self, asked: Asked) -> Result<Refreshed, Failed> {
+    fn whole(&self, asked: TransferQuery) -> Result<Refreshed, Failed> {
         let store = &self.f.ledger.store;
         let number = self.was.as_ref().map_or(1, |f| f.copy.wrapping_add(1));
         let mut taking = Taking {
@@ -196,7 +200,7 @@ impl Step<'_> {
         let Taking { copy, changes, .. } = taking;
         let result = match (end, copy, &self.was) {
             (Err(e), ..) => Err(e),
-            (Ok(End::Same(soa)), _, Some(f)) => self.changed(
+            (Ok(TransferEnd::UpToDate(soa)), _, Some(f)) => self.changed(
                 f,
                 &Net::new(),
                 Soa {
@@ -205,16 +209,16 @@ impl Step<'_> {
                 },
                 How::Same,
             ),
-            (Ok(End::Same(_)), _, None) => Err(Failed::Answer(
+            (Ok(TransferEnd::UpToDate(_)), _, None) => Err(Failed::Answer(
                 "the server sends an SOA where a zone was asked for".into(),
             )),
-            (Ok(End::Changes(soa)), _, Some(f)) => self
+            (Ok(TransferEnd::Ixfr(soa)), _, Some(f)) => self
                 .net(f, changes)
                 .and_then(|net| self.changed(f, &net, soa, How::Changes)),
-            (Ok(End::Changes(_)), _, None) => Err(Failed::Answer(
+            (Ok(TransferEnd::Ixfr(_)), _, None) => Err(Failed::Answer(
                 "the server sends a difference where a zone was asked for".into(),
             )),
-            (Ok(End::Whole(soa)), copy, _) => {
+            (Ok(TransferEnd::Axfr(soa)), copy, _) => {
                 let copy = copy.map_or_else(|| store.write_copy(self.source, number), Ok);
                 let written = copy.and_then(CopyWriter::finish).map_err(broken);
                 let done = written.and_then(|_| {
@@ -445,7 +449,7 @@ impl Watch for Taking<'_> {
         }
     }
 
-    fn change(&mut self, change: Change) -> Result<(), String> {
+    fn change(&mut self, change: RecordChange) -> Result<(), String> {
         if !change.whole {
             if self.changes.len() >= MAX_CHANGES {
                 return Err(format!(

@@ -11,8 +11,8 @@ use crate::{
     clock::wall,
     dns::{
         PLAIN_SIZE, UDP_SIZE,
-        incoming::{Asked, Change, End, Incoming, Soa, ask},
-        tsig::Session,
+        incoming::{RecordChange, Soa, TransferEnd, TransferQuery, TransferReader, transfer_query},
+        tsig::TsigSession,
     },
     index::records::wire_name,
     model::TsigKey,
@@ -52,7 +52,7 @@ pub trait Watch {
     /// A message of this many bytes was received. An error ends the transfer.
     fn bytes(&mut self, n: usize) -> Result<(), String>;
     /// A record.
-    fn change(&mut self, change: Change) -> Result<(), String>;
+    fn change(&mut self, change: RecordChange) -> Result<(), String>;
 }
 
 /// Why a request failed.
@@ -127,15 +127,15 @@ impl Server {
         &self,
         id: u16,
         zone: &[u8],
-        asked: Asked,
-    ) -> Result<(Vec<u8>, Option<Session>), Failed> {
-        let mut query = ask(id, zone, asked);
+        asked: TransferQuery,
+    ) -> Result<(Vec<u8>, Option<TsigSession>), Failed> {
+        let mut query = transfer_query(id, zone, asked);
         let Some(key) = &self.key else {
             return Ok((query, None));
         };
         let len = query.len();
         query.resize(PLAIN_SIZE + len, 0); // more than any key's name and MAC take
-        let signed = Session::request(key.clone(), &mut query, len, wall());
+        let signed = TsigSession::request(key.clone(), &mut query, len, wall());
         let (session, len) = signed.ok_or_else(|| {
             Failed::Answer(format!("the key `{}` is too long to sign with", key.name()))
         })?;
@@ -160,8 +160,8 @@ impl Server {
                 Err(e) => last = last.or(Some(e)),
             }
             let mut soa = None;
-            match self.talk(addr, &zone, Asked::Soa, &mut Nothing) {
-                Ok(End::Same(s)) => soa = Some(s),
+            match self.talk(addr, &zone, TransferQuery::Soa, &mut Nothing) {
+                Ok(TransferEnd::UpToDate(s)) => soa = Some(s),
                 Ok(_) => {}
                 Err(e) => last = Some(e),
             }
@@ -176,7 +176,11 @@ impl Server {
 
     /// Transfers the zone, or its changes, over TCP. After the first record no other address is
     /// tried.
-    pub fn transfer(&self, asked: Asked, watch: &mut dyn Watch) -> Result<End, Failed> {
+    pub fn transfer(
+        &self,
+        asked: TransferQuery,
+        watch: &mut dyn Watch,
+    ) -> Result<TransferEnd, Failed> {
         let zone = self.wire()?;
         let mut last = Failed::Network(format!("the server `{}` has no address", self.address));
         for addr in self.addresses().map_err(Failed::Network)? {
@@ -206,7 +210,7 @@ impl Server {
         let mut buf = [0; UDP_SIZE];
         for _ in 0..UDP_TRIES {
             let id = id().map_err(network)?;
-            let (query, session) = self.query(id, zone, Asked::Soa)?;
+            let (query, session) = self.query(id, zone, TransferQuery::Soa)?;
             if socket.send(&query).is_err() {
                 continue; // what an earlier packet met; TCP tells it better
             }
@@ -231,7 +235,7 @@ impl Server {
                 {
                     return Ok(None);
                 }
-                let mut incoming = Incoming::new(zone, id, Asked::Soa);
+                let mut incoming = TransferReader::new(zone, id, TransferQuery::Soa);
                 return match incoming.message(&buf[..n], &mut |_| Ok(())) {
                     Ok(()) => Ok(incoming.soa()),
                     Err(why) => Err(Failed::Answer(format!("{addr}: {why}"))),
@@ -245,9 +249,9 @@ impl Server {
         &self,
         addr: SocketAddr,
         zone: &[u8],
-        asked: Asked,
+        asked: TransferQuery,
         watch: &mut dyn Watch,
-    ) -> Result<End, Failed> {
+    ) -> Result<TransferEnd, Failed> {
         let network = |e: std::io::Error| match e.kind() {
             std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
                 Failed::Network(format!("{addr} has sent nothing for {} s", STALL.as_secs()))
@@ -273,7 +277,7 @@ impl Server {
             .write_all(&[&(query.len() as u16).to_be_bytes()[..], &query].concat())
             .map_err(network)?;
         let mut stream = std::io::BufReader::with_capacity(1 << 16, stream);
-        let mut incoming = Incoming::new(zone, id, asked);
+        let mut incoming = TransferReader::new(zone, id, asked);
         incoming.apex = watch.apex();
         let mut message = Vec::new();
         loop {
@@ -302,7 +306,7 @@ impl Server {
                     )));
                 }
                 Some(end) => return Ok(end),
-                None if asked == Asked::Soa => {
+                None if asked == TransferQuery::Soa => {
                     return Err(Failed::Answer(format!(
                         "{addr} answers without the SOA of {}",
                         self.zone
@@ -328,7 +332,7 @@ impl Watch for Nothing {
     fn bytes(&mut self, _: usize) -> Result<(), String> {
         Ok(())
     }
-    fn change(&mut self, _: Change) -> Result<(), String> {
+    fn change(&mut self, _: RecordChange) -> Result<(), String> {
         Ok(())
     }
 }
@@ -346,7 +350,7 @@ impl Watch for Counted<'_> {
     fn bytes(&mut self, n: usize) -> Result<(), String> {
         self.watch.bytes(n)
     }
-    fn change(&mut self, change: Change) -> Result<(), String> {
+    fn change(&mut self, change: RecordChange) -> Result<(), String> {
         self.records += 1;
         self.watch.change(change)
     }

@@ -30,8 +30,8 @@ use super::{
     shapes::Page,
 };
 use crate::{
-    dns::transfer::{self, Difference},
-    index::{Snapshot, ZoneView, difference::Face, zones::rtype},
+    dns::transfer::{self, ZoneDifference},
+    index::{Snapshot, ZoneView, difference::View, zones::rtype},
     lists::write::{self, Export, ExportReport, lines},
     metrics::Totals,
     model::Serial,
@@ -146,7 +146,7 @@ pub(super) struct Asked {
 enum Plan {
     File(String, String),
     Whole(bool),
-    Part(bool, Arc<Difference>),
+    Part(bool, Arc<ZoneDifference>),
 }
 
 /// A zone, streamed from one snapshot, whatever is written meanwhile; gzip where the client takes
@@ -383,7 +383,7 @@ fn changed(
     ledger: &crate::ledger::Ledger,
     origin: &str,
     from: Serial,
-) -> Result<(Arc<Snapshot>, Arc<Difference>), Problem> {
+) -> Result<(Arc<Snapshot>, Arc<ZoneDifference>), Problem> {
     let problem = |e| Problem::of(&e, &ledger.store.vocabulary());
     let whole = || {
         Problem::refused(format!(
@@ -396,12 +396,12 @@ fn changed(
         .map_err(problem)?
         .ok_or_else(whole)?;
     let number = both.new.zones.by_name(origin).ok_or_else(whole)?;
-    let difference = Difference::new(
+    let difference = ZoneDifference::new(
         &both.old,
         from,
         &both.new,
         number,
-        Face::Names,
+        View::Names,
         &both.subjects,
     )
     .ok_or_else(whole)?;
@@ -451,10 +451,10 @@ fn run<W: Write>(
                     .and_then(|()| out.write_all(m));
                 result.is_ok()
             };
-            let mut writer = transfer::Writer::new(&query, query.len(), false, &mut take);
+            let mut writer = transfer::MessageWriter::new(&query, query.len(), false, &mut take);
             match plan {
                 Plan::Part(_, d) => transfer::ixfr(view, d, &mut writer),
-                _ => transfer::axfr(snapshot, number, Face::Names, &mut writer),
+                _ => transfer::axfr(snapshot, number, View::Names, &mut writer),
             };
             drop(writer);
             result?;

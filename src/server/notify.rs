@@ -27,8 +27,8 @@ use crate::{
     clock::wall,
     dns::{
         UDP_SIZE,
-        notify::{reply, request},
-        tsig::Session,
+        notify::{reply_rcode, request},
+        tsig::TsigSession,
     },
     index::{Snapshot, ZoneSet, ZoneView},
     ledger::Ledger,
@@ -395,7 +395,7 @@ async fn exchange(target: &Target, want: &Wanted, failed: &impl Fn(&str)) -> io:
         .map_err(|_| io::Error::other("the system has no random numbers to give"))?;
     let mut session = None;
     if let Some(key) = &want.key {
-        let signed = Session::request(key.clone(), &mut message, len, wall());
+        let signed = TsigSession::request(key.clone(), &mut message, len, wall());
         let (s, end) =
             signed.ok_or_else(|| io::Error::other("the NOTIFY has no room for its signature"))?;
         (session, len) = (Some(s), end);
@@ -413,7 +413,7 @@ async fn exchange(target: &Target, want: &Wanted, failed: &impl Fn(&str)) -> io:
                 continue;
             }
         };
-        let Some(rcode) = reply(message, got) else {
+        let Some(rcode) = reply_rcode(message, got) else {
             continue;
         };
         match &session {

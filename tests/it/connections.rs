@@ -161,7 +161,7 @@ fn ip(text: &str) -> IpAddr {
 const BUSY: Option<Duration> = Some(Duration::from_millis(400));
 
 #[test]
-fn forty_addresses_of_a_network_keep_nobody_out() {
+fn forty_addresses_of_one_network_do_not_block_other_clients() {
     let f = folder("", "'127.0.0.0/8'");
     let _daemon = Daemon::start(&f);
     let strangers: Vec<IpAddr> = (1..=40).map(|n| [127, 9, 1, n].into()).collect();
@@ -175,7 +175,7 @@ fn forty_addresses_of_a_network_keep_nobody_out() {
 }
 
 #[test]
-fn many_networks_that_take_all_places_keep_nobody_out() {
+fn many_networks_at_the_limit_do_not_block_other_clients() {
     for (payload, pause, allow) in [
         (
             framed(&query("1.2.3.4.bl.orbs.example", 1, true)),
@@ -219,7 +219,7 @@ fn in_namespace(test: &str) {
 }
 
 #[test]
-fn thirty_three_subnets_of_an_ipv6_network_keep_nobody_out() {
+fn thirty_three_subnets_of_an_ipv6_network_do_not_block_other_clients() {
     in_namespace("connections::inside_a_namespace_with_ipv6_networks");
 }
 
@@ -316,7 +316,7 @@ fn http(to: SocketAddr, from: IpAddr, request: &str) -> (String, Duration) {
 }
 
 #[test]
-fn twenty_addresses_do_not_shut_the_web_listeners() {
+fn twenty_addresses_do_not_block_the_http_listeners() {
     let web: SocketAddr = ([127, 0, 0, 1], free_port()).into();
     let api = Api::with(&format!("{CONFIG}[web]\nlisten = \"{web}\"\n"));
     let strangers: Vec<IpAddr> = (0..20)
@@ -408,7 +408,7 @@ fn idle_smtp_sessions_of_168_addresses_do_not_stop_the_tester() {
 }
 
 #[test]
-fn strangers_do_not_take_the_files_of_the_store() {
+fn client_connections_leave_file_descriptors_to_the_store() {
     let collector: SocketAddr = ([127, 0, 0, 1], free_port()).into();
     let admin: SocketAddr = ([127, 0, 0, 1], free_port()).into();
     let reasons: String = ["input", "output", "unconfirmed", "notest"]
@@ -476,7 +476,7 @@ fn strangers_do_not_take_the_files_of_the_store() {
 }
 
 #[test]
-fn places_are_given_back_when_strangers_go() {
+fn permits_are_returned_when_connections_close() {
     let f = folder("[connections]\ndns = 64\n", "'127.0.0.0/8'");
     let daemon = Daemon::start(&f);
     let files = || {

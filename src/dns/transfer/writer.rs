@@ -1,6 +1,6 @@
 //! Records into messages: filled, with names compressed against each other.
 
-use crate::index::zones::rtype;
+use crate::dns::wire::rtype;
 
 /// A message is handed on when it has this many bytes: everything that a compression pointer can
 /// reach (RFC 1035 section 4.1.4) has been used then.
@@ -19,7 +19,7 @@ const LABELS: usize = 128;
 pub type Take<'t> = &'t mut dyn FnMut(&mut Vec<u8>) -> bool;
 
 /// Puts records into messages and hands these on.
-pub struct Writer<'t> {
+pub struct MessageWriter<'t> {
     /// Header and question, as every message begins.
     head: Vec<u8>,
     /// Our OPT record, where the query had one (RFC 6891 section 6.1.1).
@@ -48,10 +48,10 @@ struct Name {
     chains: [u8; LABELS],
 }
 
-impl<'t> Writer<'t> {
+impl<'t> MessageWriter<'t> {
     /// For the answer to a query, whose question ends at `question_end`; with an OPT record of ours
     /// where it had one.
-    pub fn new(query: &[u8], question_end: usize, edns: bool, take: Take<'t>) -> Writer<'t> {
+    pub fn new(query: &[u8], question_end: usize, edns: bool, take: Take<'t>) -> MessageWriter<'t> {
         let mut head = query[..question_end.min(query.len())].to_vec();
         // QR and AA; opcode and RD come back. One question, which every message repeats: it holds
         // the origin's name.
@@ -68,7 +68,7 @@ impl<'t> Writer<'t> {
             chains: [0; LABELS],
         };
         let message = Vec::with_capacity(FULL + 1024);
-        let mut out = Writer {
+        let mut out = MessageWriter {
             head,
             opt,
             message,

@@ -144,7 +144,7 @@ impl Bench {
             self.ledger().now(),
             &mut out,
         );
-        done.kind == crate::dns::Kind::Listed
+        done.kind == crate::dns::AnswerKind::Listed
     }
 }
 
