@@ -6,6 +6,7 @@
 mod difference;
 #[cfg(test)]
 mod tests;
+mod view;
 mod writer;
 
 use super::{
@@ -14,16 +15,14 @@ use super::{
     wire::{Rcode, rtype, skip_name, u16_at},
 };
 use crate::{
-    index::{
-        Interned, Snapshot, Tables, ZoneView,
-        difference::View,
-        render::{Emit, Rendered, records, render_while},
-        rows,
-    },
+    index::{Snapshot, ZoneView, difference::View},
     model::Serial,
 };
 
+use view::{records_of, render_view};
+
 pub use difference::ZoneDifference;
+pub use view::{serial, view_of};
 pub use writer::{FULL, MessageWriter};
 
 /// A transfer that a client may have.
@@ -51,39 +50,6 @@ pub enum TransferDecision {
     CurrentSoa,
     /// A transfer.
     Granted(Grant),
-}
-
-/// What a name asks to transfer, if anything: a zone's own name for its records, `_rows` below it
-/// for its rows.
-pub fn view_of(below: &[u8]) -> Option<View> {
-    match below {
-        [] => Some(View::Names),
-        rows::ROWS => Some(View::Rows),
-        _ => None,
-    }
-}
-
-/// Renders one view of a zone, for as long as `emit` says true.
-fn render_view(view: View, tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
-    match view {
-        View::Names => render_while(tables, zone, emit),
-        View::Rows => rows::render_rows(tables, zone, emit),
-    }
-}
-
-/// The records of an owner of one view.
-fn records_of(
-    view: View,
-    interned: &Interned,
-    zone: &ZoneView,
-    owner: &[u8],
-    at: &Rendered,
-    tell: &mut dyn FnMut(u16, u32, &[u8]),
-) {
-    match view {
-        View::Names => records(interned, zone, at, tell),
-        View::Rows => rows::records(interned, zone, owner, at, tell),
-    }
 }
 
 fn refuse(rcode: Rcode, extended: u16, text: &'static str) -> TransferDecision {
@@ -150,15 +116,6 @@ pub fn decide(
         Some(std::cmp::Ordering::Less) | None => TransferDecision::Granted(Grant::Ixfr(theirs)),
         Some(_) => TransferDecision::CurrentSoa,
     }
-}
-
-/// A zone's serial in a snapshot.
-pub fn serial(snapshot: &Snapshot, number: usize) -> Serial {
-    snapshot
-        .serials
-        .get(number)
-        .copied()
-        .unwrap_or(Serial(snapshot.zones.all()[number].spec.serial))
 }
 
 /// The serial of the SOA in the authority section of an IXFR query (RFC 1995 section 3).

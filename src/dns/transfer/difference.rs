@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::view::{records_of, render_view, serial};
 use crate::{
     index::{
         Snapshot, Tables, ZoneView,
@@ -50,7 +51,7 @@ impl ZoneDifference {
                 let sets = owners.entry(owner.into()).or_default();
                 let set = &mut sets[usize::from(side)];
                 let tables = if side { new } else { old };
-                super::records_of(
+                records_of(
                     view,
                     &tables.interned,
                     zone,
@@ -65,7 +66,7 @@ impl ZoneDifference {
         if !small {
             return None;
         }
-        let to = super::serial(snapshot, number);
+        let to = serial(snapshot, number);
         let mut out = ZoneDifference {
             from,
             to,
@@ -104,8 +105,8 @@ impl ZoneDifference {
 fn larger(tables: &Tables, zone: &ZoneView, view: View, than: usize) -> bool {
     let mut left = than;
     left == 0
-        || !super::render_view(view, tables, zone, &mut |owner, at: Rendered| {
-            super::records_of(view, &tables.interned, zone, owner, &at, &mut |_, _, _| {
+        || !render_view(view, tables, zone, &mut |owner, at: Rendered| {
+            records_of(view, &tables.interned, zone, owner, &at, &mut |_, _, _| {
                 left = left.saturating_sub(1);
             });
             left > 0
