@@ -130,7 +130,7 @@ impl Config {
         );
         let probe = |c: &Config| {
             (
-                c.probe.schedule.clone(),
+                c.probe.scheduler.clone(),
                 c.probe.listen.clone(),
                 c.probe.receiver.clone(),
                 c.probe.key.clone(),

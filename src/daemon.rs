@@ -18,15 +18,16 @@ use crate::{
     exports::Exports,
     feeds::Feeds,
     http,
-    ledger::{self, Ledger, desk::Desk},
+    ledger::{self, Ledger},
     mail::Mail,
     net::{ConnectionLimiter, Connections, FileBudget},
+    relay::RelayService,
     resolver::Names,
     server::{self, Certificates, ReservedClients, ServerContext, sys},
     store::Store,
 };
 
-pub mod collector;
+pub mod relay;
 mod scrub;
 
 /// How often free memory is given back, in seconds.
@@ -59,7 +60,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let socket = http::bind(&config.socket, socket_owner(&config)?)
         .await
         .map_err(|e| format!("admin.socket: {e}"))?;
-    let collectors = collector::bind(&config.probe.listen)?;
+    let collectors = relay::bind(&config.probe.listen)?;
     let (admin, public) = (
         listen("admin.listen", config.admin)?,
         listen("web.listen", config.web)?,
@@ -94,7 +95,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     );
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
     let around = surroundings(&config, certificates.clone());
-    let tests = collector::Tests::new(
+    let tests = relay::RelayTests::new(
         &config,
         &ledger,
         certificates.as_ref(),
@@ -104,7 +105,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         config_path.clone(),
         config,
         ledger.clone(),
-        (exports.clone(), feeds.clone(), tests.desk.clone()),
+        (exports.clone(), feeds.clone(), tests.service.clone()),
         certificates,
     );
     let (both, check) = ((exports.clone(), feeds.clone()), checker(config_path));
@@ -331,7 +332,7 @@ fn app(
     shared: &ServerContext,
     (reload, check): (&http::Reload, &http::Report),
     (exports, feeds): (Exports, Feeds),
-    (mirrors, tests): (&Arc<server::Mirrors>, &collector::Tests),
+    (mirrors, tests): (&Arc<server::Mirrors>, &relay::RelayTests),
     (surroundings, connections): (
         Arc<dyn Fn() -> http::Surroundings + Send + Sync>,
         http::ConnectionStats,
@@ -349,7 +350,7 @@ fn app(
         mirrors: report(ledger, mirrors),
         surroundings,
         check_url: Arc::new(check_url),
-        desk: tests.desk.clone(),
+        relay: tests.service.clone(),
         known: tests.known.clone(),
         connections,
         access: Arc::default(),
@@ -482,7 +483,7 @@ fn divide_files(mut config: Config) -> (Config, Connections) {
         .iter()
         .map(|z| z.transfer.notify.len())
         .sum();
-    let outgoing = notified + 2 * config.feeds.len() + 2 * config.probe.schedule.concurrency;
+    let outgoing = notified + 2 * config.feeds.len() + 2 * config.probe.scheduler.concurrency;
     let used = [
         config.admin.is_some(),
         config.web.is_some(),
@@ -663,7 +664,7 @@ fn reloader(
     path: PathBuf,
     running: Config,
     ledger: Ledger,
-    (exports, feeds, desk): (Exports, Feeds, Desk),
+    (exports, feeds, relay): (Exports, Feeds, RelayService),
     certificates: Option<Arc<Certificates>>,
 ) -> http::Reload {
     Arc::new(move |request| {
@@ -726,8 +727,8 @@ fn reloader(
         feeds.configure(&config.feeds);
         exports.set(config.exports);
         // Tokens that are on their way stay good.
-        let now = desk.settings();
-        desk.configure(now.reloaded(config.probe.desk));
+        let now = relay.settings();
+        relay.configure(now.reloaded(config.probe.relay));
         tracing::info!(moved = ?receipt.serials, "configuration read again");
         Ok(http::Reloaded {
             warnings,

@@ -13,7 +13,7 @@
 //! | protocol | [`index`] | the tables that answer, their rendering, and the differences of two states |
 //! | | [`dns`] | queries to replies, transfers, TSIG |
 //! | | [`lists`] | file formats: recognised, read and written |
-//! | | [`smtp`] | relay test messages, and both sides of SMTP as state machines |
+//! | | [`smtp`] | both sides of SMTP as state machines |
 //! | storage | [`clock`] | trusted time |
 //! | | [`store`] | the database; the only module that knows RocksDB |
 //! | | [`ledger`] | the only writer: decides, commits, publishes |
@@ -24,7 +24,7 @@
 //! | | [`feeds`] | sources that are refreshed from files and other servers |
 //! | | [`exports`] | files that are kept current |
 //! | | [`webhooks`], [`mail`], [`resolver`] | messages about commits, and how they are sent |
-//! | | [`schedule`], [`probe`], [`collect`] | relay tests: when, how, and what arrives |
+//! | | [`relay`] | open-relay tests: who is tested, what is sent, what arrives and what follows |
 //! | composition | [`config`], [`daemon`], [`cli`] | the configuration, the daemon, the command line |
 //!
 //! The domain and protocol layers do no I/O and read no clock. Storage and the layers below it in
@@ -37,6 +37,7 @@ pub mod model;
 pub mod dns;
 pub mod index;
 pub mod lists;
+pub mod relay;
 pub mod smtp;
 
 #[cfg(feature = "daemon")]
@@ -50,8 +51,6 @@ pub mod ledger;
 pub mod store;
 
 #[cfg(feature = "daemon")]
-pub mod collect;
-#[cfg(feature = "daemon")]
 pub mod feeds;
 #[cfg(feature = "daemon")]
 pub mod http;
@@ -60,11 +59,7 @@ pub mod mail;
 #[cfg(feature = "daemon")]
 pub mod net;
 #[cfg(feature = "daemon")]
-pub mod probe;
-#[cfg(feature = "daemon")]
 pub mod resolver;
-#[cfg(feature = "daemon")]
-pub mod schedule;
 #[cfg(feature = "daemon")]
 pub mod server;
 #[cfg(feature = "daemon")]

@@ -30,9 +30,9 @@ use crate::{
     config::Config,
     http,
     ledger::Ledger,
-    ledger::desk::Desk,
     metrics::Metrics,
     net::ConnectionLimiter,
+    relay::{RelayService, RelaySettings, name_lookup},
     server::{Mirrors, sys},
 };
 
@@ -428,11 +428,11 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
     let listener = runtime.block_on(http::bind(&config.socket, owner))?;
     let reload = offline_reload(ledger.clone(), config.ledger.clone());
     // Nothing is tested by a command, and no token is made or read.
-    let desk = Desk::new(
+    let relay = RelayService::new(
         ledger.clone(),
-        crate::ledger::desk::Settings {
+        RelaySettings {
             enabled: false,
-            ..config.probe.desk.clone()
+            ..config.probe.relay.clone()
         },
     );
     let app = http::App {
@@ -445,8 +445,8 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         mirrors: crate::daemon::report(&ledger, &mirrors),
         surroundings: Arc::new(http::Surroundings::default),
         check_url: Arc::new(crate::daemon::check_url),
-        known: crate::daemon::collector::known(desk.clone(), None.into(), Vec::new()),
-        desk,
+        known: name_lookup::known(relay.clone(), None.into(), Vec::new()),
+        relay,
         connections: Arc::new(Vec::new),
         access: Arc::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(http::EXPORTS)),

@@ -18,26 +18,22 @@ use super::{
     text::{plain_line, text},
 };
 use crate::{
-    collect::{self, Collector},
     config::{Config, probe as settings},
-    daemon::collector::find_names,
     http::secrets,
-    ledger::desk::{Phase, Ran, Ready},
-    model::{
-        Subject, Time,
-        probing::{Assessment, Outcome, assess},
-        special,
-        time::Seconds,
-    },
+    model::{Subject, Time, special, time::Seconds},
     net::{ConnectionLimiter, Connections, Shares},
-    probe, resolver,
-    smtp::{
-        Catalogue, Envelope, Names, Tokens, Way,
-        catalogue::Port,
-        message::{self, Operator, Seen, recorded},
-        session::Receiver,
-        token::Id,
+    relay::{
+        Catalogue, HostNames, MessageResult, Phase, PreparedMessage, RelayTest, TokenCodec,
+        TokenKind,
+        collector::{self, Collector},
+        message::{self, MessageMatch, TesterIdentity, recorded},
+        name_lookup::find_names,
+        outcome::{Assessment, assess},
+        tester::{self, TesterSettings},
+        token::TokenId,
     },
+    resolver,
+    smtp::{Envelope, Outcome, SmtpPort, session::ReceiverSettings},
 };
 
 /// Test a host of your own from here; nobody is listed. Exit codes: 0 refused, 1 the server was not
@@ -116,7 +112,7 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
     }
     let config = common.load().ok();
     let own = special::unlistable(&Subject::host(target), &[]).is_some();
-    if !own && !config.as_ref().is_some_and(|c| c.probe.desk.public) {
+    if !own && !config.as_ref().is_some_and(|c| c.probe.relay.public) {
         return Err(usage(
             "that address is on the Internet: test your own hosts, and set allow_public, hello, contact and about of [probe] first",
         ));
@@ -124,11 +120,11 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
     let mut here = Here::new(c, config.as_ref(), target)?;
     runtime.block_on(here.find_names(config.as_ref()));
     let messages = here.messages(c)?;
-    let came: Arc<Mutex<Vec<(Seen, IpAddr)>>> = Arc::default();
+    let came: Arc<Mutex<Vec<(MessageMatch, IpAddr)>>> = Arc::default();
     runtime.block_on(here.collect(c, &came))?;
     let listens = c.collect.is_some();
     let mut ran = runtime
-        .block_on(probe::run(
+        .block_on(tester::run(
             target,
             c.port,
             &messages,
@@ -137,13 +133,13 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
             &mut || true,
         ))
         .ran;
-    let ids: Vec<Id> = here
+    let ids: Vec<TokenId> = here
         .ids
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .clone();
     let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(LONGEST_WAIT));
-    let accepted = |ran: &[Ran]| {
+    let accepted = |ran: &[MessageResult]| {
         ran.iter()
             .any(|r| matches!(r.outcome, Outcome::Accepted { .. }))
     };
@@ -171,18 +167,18 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
 }
 
 /// What came goes into the results.
-fn arrived(came: &Mutex<Vec<(Seen, IpAddr)>>, ids: &[Id], ran: &mut [Ran]) {
+fn arrived(came: &Mutex<Vec<(MessageMatch, IpAddr)>>, ids: &[TokenId], ran: &mut [MessageResult]) {
     let at = crate::clock::wall();
     for (seen, output) in came.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         let (id, outcome) = match seen {
-            Seen::Probe(id) => (
+            MessageMatch::Probe(id) => (
                 id,
                 Outcome::Delivered {
                     output: *output,
                     at,
                 },
             ),
-            Seen::Back(id) => (id, Outcome::Bounced { at }),
+            MessageMatch::Bounce(id) => (id, Outcome::Bounced { at }),
         };
         let place = ids.iter().position(|i| i == id);
         if let Some(r) = ran
@@ -211,7 +207,13 @@ fn told(json: bool) -> impl FnMut(char, &str) + Send {
     }
 }
 
-fn shown(common: &Common, target: IpAddr, messages: &[Ready], ran: &[Ran], assessment: Assessment) {
+fn shown(
+    common: &Common,
+    target: IpAddr,
+    messages: &[PreparedMessage],
+    ran: &[MessageResult],
+    assessment: Assessment,
+) {
     let results = messages.iter().zip(ran).map(
         |(m, r)| json!({"test": m.test, "from": m.envelope.from, "to": m.envelope.to, "outcome": r.outcome.word(), "detail": r.outcome}),
     );
@@ -240,50 +242,50 @@ fn shown(common: &Common, target: IpAddr, messages: &[Ready], ran: &[Ran], asses
 
 /// Tests from this machine.
 struct Here {
-    names: Names,
-    tokens: Tokens,
-    who: Operator,
-    how: probe::Settings,
+    names: HostNames,
+    tokens: TokenCodec,
+    who: TesterIdentity,
+    how: TesterSettings,
     catalogue: Arc<Catalogue>,
-    ids: Mutex<Vec<Id>>,
+    ids: Mutex<Vec<TokenId>>,
 }
 
 impl Here {
     fn new(c: &Probe, config: Option<&Config>, target: IpAddr) -> Result<Here, Failure> {
-        let desk = config.map(|c| &c.probe.desk);
+        let relay = config.map(|c| &c.probe.relay);
         let filled = |t: &String| Some(t.clone()).filter(|t| !t.is_empty());
         let domain = c
             .domain
             .clone()
-            .or_else(|| desk.and_then(|d| filled(&d.domain)));
+            .or_else(|| relay.and_then(|d| filled(&d.domain)));
         let domain = domain.ok_or_else(|| {
             usage("no probe domain: say --domain, or set [probe] domain in config.toml")
         })?;
         let secret = secrets::random::<32>().map_err(Failure::No)?;
-        let mut how = config.map_or_else(default_ways, |c| c.probe.schedule.probe.clone());
+        let mut how = config.map_or_else(default_ways, |c| c.probe.scheduler.probe.clone());
         (how.pause, how.spread) = (
             Duration::from_secs(c.pause.0.min(LONGEST_WAIT)),
             Duration::ZERO,
         );
-        let names = Names {
+        let names = HostNames {
             target,
             relay: c.relay.clone(),
             hosted: c.hosted.clone(),
             user: c.user.clone(),
             domain: domain.clone(),
-            foreign: desk.and_then(|d| d.foreign.clone()),
+            foreign: relay.and_then(|d| d.foreign.clone()),
             collector: c
                 .collect
                 .map(|a| a.ip())
                 .filter(|a| a.is_ipv4() == target.is_ipv4()),
-            hello: desk.map_or_else(|| domain.clone(), |d| d.hello.clone()),
+            hello: relay.map_or_else(|| domain.clone(), |d| d.hello.clone()),
         };
         Ok(Here {
             names,
-            tokens: Tokens::new(&secret),
-            who: desk.map(|d| d.operator.clone()).unwrap_or_default(),
+            tokens: TokenCodec::new(&secret),
+            who: relay.map(|d| d.operator.clone()).unwrap_or_default(),
             how,
-            catalogue: desk
+            catalogue: relay
                 .map_or_else(|| Arc::new(Catalogue::standard()), |d| d.catalogue.clone()),
             ids: Mutex::default(),
         })
@@ -317,13 +319,13 @@ impl Here {
             .unwrap_or_else(PoisonError::into_inner)
             .push(id);
         (
-            self.tokens.text(Way::Probe, &id),
-            self.tokens.text(Way::Return, &id),
+            self.tokens.text(TokenKind::Probe, &id),
+            self.tokens.text(TokenKind::Return, &id),
         )
     }
 
-    fn messages(&self, c: &Probe) -> Result<Vec<Ready>, Failure> {
-        let mut out: Vec<Ready> = Vec::new();
+    fn messages(&self, c: &Probe) -> Result<Vec<PreparedMessage>, Failure> {
+        let mut out: Vec<PreparedMessage> = Vec::new();
         let mut add = |test: &str, token: &str, envelope: Envelope| {
             let at: Time = crate::clock::wall();
             let message =
@@ -334,7 +336,7 @@ impl Here {
                 .unwrap_or_else(PoisonError::into_inner)
                 .len()
                 - 1;
-            out.push(Ready {
+            out.push(PreparedMessage {
                 place,
                 test: test.into(),
                 envelope,
@@ -366,7 +368,7 @@ impl Here {
                     to: vec![to],
                     probe: 0,
                     utf8: false,
-                    port: Port::Smtp,
+                    port: SmtpPort::Smtp,
                 },
             );
             return Ok(out);
@@ -385,7 +387,7 @@ impl Here {
         {
             // One message at a time, so that numbers and places agree.
             for form in &test.to {
-                let one = crate::smtp::Test {
+                let one = RelayTest {
                     to: vec![form.clone()],
                     ..test.clone()
                 };
@@ -424,7 +426,7 @@ impl Here {
     async fn collect(
         &self,
         c: &Probe,
-        came: &Arc<Mutex<Vec<(Seen, IpAddr)>>>,
+        came: &Arc<Mutex<Vec<(MessageMatch, IpAddr)>>>,
     ) -> Result<(), Failure> {
         let Some(addr) = c.collect else { return Ok(()) };
         let listener = tokio::net::TcpListener::bind(addr)
@@ -432,15 +434,15 @@ impl Here {
             .map_err(|e| usage(format!("--collect: {addr}: {e}")))?;
         let (tokens, came) = (self.tokens.clone(), came.clone());
         let domain = self.names.domain.clone();
-        let receiver = Receiver {
+        let receiver = ReceiverSettings {
             hello: domain.clone(),
             domain,
             addresses: vec![addr.ip()],
             tls: false,
         };
-        let judge: collect::Judge = Arc::new(move |incoming, from| {
-            match message::seen(&tokens, &incoming.to, &incoming.data) {
-                None => collect::STRANGER.into(),
+        let judge: collector::MessageHandler = Arc::new(move |incoming, from| {
+            match message::match_tokens(&tokens, &incoming.to, &incoming.data) {
+                None => collector::STRANGER.into(),
                 Some(seen) => {
                     came.lock()
                         .unwrap_or_else(PoisonError::into_inner)
@@ -450,7 +452,7 @@ impl Here {
             }
         });
         let limiter = ConnectionLimiter::new(Connections::default().collect, &Shares::default());
-        tokio::spawn(collect::run(
+        tokio::spawn(collector::run(
             listener,
             Collector::new(receiver, judge, limiter),
         ));
@@ -458,15 +460,15 @@ impl Here {
     }
 }
 
-fn default_ways() -> probe::Settings {
+fn default_ways() -> TesterSettings {
     let step = Duration::from_secs(60);
-    probe::Settings {
+    TesterSettings {
         ports: settings::PORTS,
         pause: Duration::ZERO,
         spread: Duration::ZERO,
         step,
         source: Vec::new(),
-        limit: probe::LONGEST,
+        limit: tester::LONGEST,
     }
 }
 
@@ -489,7 +491,7 @@ fn for_server(
     };
     let asked = json!({"target": target, "evidence": evidence, "kind": "log", "port": c.port, "tests": c.tests});
     let made = Client::open(common)?.json(Method::POST, "/v1/probes", bytes(asked.to_string()))?;
-    let messages: Vec<Ready> =
+    let messages: Vec<PreparedMessage> =
         serde_json::from_value(made["messages"].clone()).map_err(|e| Failure::No(e.to_string()))?;
     let mut how = default_ways();
     how.pause = Duration::from_secs(c.pause.0.min(LONGEST_WAIT));
@@ -501,7 +503,7 @@ fn for_server(
             Duration::from_secs(settings::SPREAD.0),
         );
     }
-    let report = runtime.block_on(probe::run(
+    let report = runtime.block_on(tester::run(
         target,
         c.port,
         &messages,

@@ -19,10 +19,15 @@ use super::{
     tables::{CollectTable, File, ProbeTable},
 };
 use crate::{
-    ledger::desk,
-    model::{Subject, Zone, networks::Networks, time::Seconds},
-    probe, schedule,
-    smtp::{Catalogue, Tokens, message::Operator, session::Receiver},
+    model::{Subject, Zone, history::PROBER_REASONS, time::Seconds},
+    relay::{
+        Catalogue, NOTEST, RelaySettings, TesterSource, TokenCodec,
+        message::TesterIdentity,
+        networks::Networks,
+        scheduler::SchedulerSettings,
+        tester::{self, TesterSettings},
+    },
+    smtp::session::ReceiverSettings,
 };
 
 /// SMTP, submission, submission under TLS.
@@ -86,20 +91,20 @@ const SECRET: usize = 32;
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// For the desk; its tokens are made by [`tokens`], when the daemon starts.
-    pub desk: desk::Settings,
+    pub relay: RelaySettings,
     /// For the tester.
-    pub schedule: schedule::Settings,
+    pub scheduler: SchedulerSettings,
     /// Where the collector listens.
     pub listen: Vec<SocketAddr>,
     /// What it takes.
-    pub receiver: Receiver,
+    pub receiver: ReceiverSettings,
     /// The file of the secret.
     pub key: PathBuf,
 }
 
 /// The least pause between two messages to somebody's host, and how long the whole set takes
 /// (safety rule S4). A test that the host's owner asked for has a shorter pause and no minimum
-/// duration ([`probe::OWNER_PAUSE`]).
+/// duration ([`tester::OWNER_PAUSE`]).
 pub const PAUSE: Seconds = Seconds(5);
 /// See [`PAUSE`].
 pub const SPREAD: Seconds = Seconds(600);
@@ -202,13 +207,13 @@ pub(super) fn read(
         .chain(p.source.iter().map(|s| s.address))
         .collect();
     Settings {
-        desk: desk::Settings {
+        relay: RelaySettings {
             enabled: p.enabled,
             public: p.allow_public,
             domain: domain.clone(),
             foreign: filled(&p.foreign),
             hello: hello.clone(),
-            operator: Operator {
+            operator: TesterIdentity {
                 contact: p.contact.clone(),
                 about: p.about.clone(),
             },
@@ -227,20 +232,20 @@ pub(super) fn read(
             notice: p.notice,
             retry: p.retry,
             catalogue: Arc::new(catalogue),
-            tokens: Tokens::new(&[]),
+            tokens: TokenCodec::new(&[]),
             sources: p
                 .source
                 .iter()
-                .map(|s| desk::TesterSource {
+                .map(|s| TesterSource {
                     address: s.address,
                     ehlo_name: s.ehlo_name.clone(),
                 })
                 .collect(),
             random: random_below,
         },
-        schedule: schedule(p),
+        scheduler: schedule(p),
         listen: c.listen.clone(),
-        receiver: Receiver {
+        receiver: ReceiverSettings {
             hello,
             domain,
             addresses,
@@ -251,18 +256,18 @@ pub(super) fn read(
 }
 
 /// How tests are run.
-fn schedule(p: &ProbeTable) -> schedule::Settings {
+fn schedule(p: &ProbeTable) -> SchedulerSettings {
     let step = |s: Seconds| Duration::from_secs(s.0);
-    schedule::Settings {
+    SchedulerSettings {
         concurrency: p.concurrency,
         settle: step(p.settle),
-        probe: probe::Settings {
+        probe: TesterSettings {
             ports: p.ports,
             pause: step(p.pause),
             spread: step(p.spread),
             step: step(p.step),
             source: p.source.iter().map(|s| s.address).collect(),
-            limit: probe::LONGEST,
+            limit: tester::LONGEST,
         },
     }
 }
@@ -294,9 +299,9 @@ fn check(
                 format_args!("`{domain}` is no domain with a dot, of at most 100 bytes"),
             );
         }
-        for name in desk::REASONS
+        for name in PROBER_REASONS
             .iter()
-            .chain([&desk::NOTEST])
+            .chain([&NOTEST])
             .filter(|r| reasons.unknown(r).is_some())
         {
             report.error(
@@ -517,17 +522,17 @@ fn networks(path: &Path, folder: &Path) -> Result<Networks, String> {
 /// How many claims without a proof are surely tested in a day: a fourth of all turns is theirs, and
 /// a test has an end.
 fn unproved(p: &ProbeTable) -> usize {
-    let longest = p.spread.0 + probe::LONGEST.as_secs() + p.settle.0;
+    let longest = p.spread.0 + tester::LONGEST.as_secs() + p.settle.0;
     let turns = (p.concurrency as u64).div_ceil(4) * 86_400 / longest.max(1);
     usize::try_from(turns).unwrap_or(usize::MAX).max(1)
 }
 
 /// The tokens of a secret, which is made where there is none yet. The error names the file.
-pub fn tokens(path: &Path) -> Result<Tokens, String> {
+pub fn tokens(path: &Path) -> Result<TokenCodec, String> {
     use std::{io::Write, os::unix::fs::OpenOptionsExt};
     let said = |e: io::Error| format!("probe.key: {}: {e}", path.display());
     match fs::read(path) {
-        Ok(secret) if secret.len() >= SECRET => Ok(Tokens::new(&secret)),
+        Ok(secret) if secret.len() >= SECRET => Ok(TokenCodec::new(&secret)),
         Ok(_) => Err(format!("probe.key: {}", short(path))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let secret = crate::http::secrets::random::<SECRET>()?;
@@ -543,7 +548,7 @@ pub fn tokens(path: &Path) -> Result<Tokens, String> {
             file.write_all(&secret)
                 .and_then(|()| file.sync_all())
                 .map_err(said)?;
-            Ok(Tokens::new(&secret))
+            Ok(TokenCodec::new(&secret))
         }
         Err(e) => Err(said(e)),
     }

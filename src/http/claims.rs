@@ -11,13 +11,13 @@ use super::{
     access::{CLAIMS, Caller, Peer},
     error::Problem,
     input::{Body, Params, Part},
-    jobs::{JobShape, ask, asker, host, number},
+    jobs::{JobShape, actor, ask, host, number},
     shapes::{Page, ReceiptShape},
 };
 use crate::{
-    ledger::desk::{Asker, Desk, OptOut, Proof, SourceReplies},
     model::{Role, Subject, subject::HostBits, time::Seconds},
-    smtp::message::redact,
+    relay::message::redact,
+    relay::{Actor, OptOut, Proof, RelayService, SourceReplies},
 };
 
 /// Proofs that are shown of a host.
@@ -73,7 +73,10 @@ pub struct BlockedReply {
 }
 
 /// The blocked claims of a host, for its owner.
-fn blocked(desk: &Desk, target: IpAddr) -> Result<Vec<BlockedShape>, crate::ledger::desk::Denied> {
+fn blocked(
+    relay: &RelayService,
+    target: IpAddr,
+) -> Result<Vec<BlockedShape>, crate::relay::RelayError> {
     let reply = |(sent, answered)| BlockedReply { sent, answered };
     let one = |s: SourceReplies| BlockedShape {
         source: s.source.map(|a| a.to_string()),
@@ -81,7 +84,7 @@ fn blocked(desk: &Desk, target: IpAddr) -> Result<Vec<BlockedShape>, crate::ledg
         row: s.row.map(|r| r.name().into()),
         replies: s.replies.into_iter().map(reply).collect(),
     };
-    Ok(desk.blocked(target)?.into_iter().map(one).collect())
+    Ok(relay.blocked(target)?.into_iter().map(one).collect())
 }
 
 /// What a claimant has to know of the control.
@@ -90,16 +93,16 @@ const REFUSES: &str =
 
 async fn claimed(
     app: &App,
-    who: Asker,
+    who: Actor,
     target: IpAddr,
     proved: bool,
 ) -> Result<(StatusCode, Json<ClaimShape>), Problem> {
-    let (done, blocked) = ask(app, move |desk| {
-        let done = desk.claim(&who, target, proved, desk.now())?;
+    let (done, blocked) = ask(app, move |relay| {
+        let done = relay.claim(&who, target, proved, relay.now())?;
         Ok((
             done,
             if proved {
-                blocked(desk, target)?
+                blocked(relay, target)?
             } else {
                 Vec::new()
             },
@@ -110,13 +113,13 @@ async fn claimed(
         (Some(t), _) => format!(
             "Not every test was refused for good (5xx). If no test message is delivered, it is released at {t}."
         ),
-        (None, crate::model::retest::State::Deferred) => {
+        (None, crate::relay::policy::JobState::Deferred) => {
             format!(
                 "It is tested at {}, and released when every test is refused.{REFUSES}",
                 done.job.not_before
             )
         }
-        (None, crate::model::retest::State::Held) => {
+        (None, crate::relay::policy::JobState::Held) => {
             "It cannot be tested now. If that stays so for two days, it is released on request."
                 .into()
         }
@@ -148,7 +151,7 @@ pub(super) async fn claim(
         return Err(Problem::forbidden("proved: that takes the role editor"));
     }
     let own = caller.from.parse::<IpAddr>().is_ok_and(|a| a == target);
-    claimed(&app, asker(&caller), target, asked.proved || own).await
+    claimed(&app, actor(&caller), target, asked.proved || own).await
 }
 
 /// The same for everybody: proved where it comes from the address itself.
@@ -179,7 +182,7 @@ pub(super) async fn claim_public(
     };
     claimed(
         &app,
-        Asker {
+        Actor {
             name: "claimant".into(),
             from,
             once: None,
@@ -218,8 +221,8 @@ pub(super) async fn review(
         return Err(Problem::invalid("note: say why"));
     }
     super::input::note(Some(&asked.note))?;
-    let receipt = ask(&app, move |desk| {
-        desk.review(&asker(&caller), target, &asked.note, desk.now())
+    let receipt = ask(&app, move |relay| {
+        relay.review(&actor(&caller), target, &asked.note, relay.now())
     })
     .await?;
     Ok(Json(ReviewShape {
@@ -268,7 +271,7 @@ pub(super) async fn opt_outs(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<Page<OptOutShape>>, Problem> {
-    let all = ask(&app, Desk::opt_outs).await?;
+    let all = ask(&app, RelayService::opt_outs).await?;
     let seen = |o: OptOut| OptOutShape {
         proof: if caller.role >= Role::Editor {
             o.proof.clone()
@@ -288,13 +291,13 @@ pub(super) async fn opt_out(
     Body(asked): Body<OptOutOrder>,
 ) -> Result<(StatusCode, Json<OptOutShape>), Problem> {
     let subject = subject(&asked.subject)?;
-    caller.allow(Some(&subject), Some(crate::ledger::desk::NOTEST), None)?;
+    caller.allow(Some(&subject), Some(crate::relay::NOTEST), None)?;
     if asked.proof.trim().is_empty() {
         return Err(Problem::invalid("proof: say how control of it was proved"));
     }
     super::input::line("proof", &asked.proof)?;
-    let done = ask(&app, move |desk| {
-        desk.opt_out(&asker(&caller), &subject, &asked.proof, desk.now())
+    let done = ask(&app, move |relay| {
+        relay.opt_out(&actor(&caller), &subject, &asked.proof, relay.now())
     })
     .await?;
     Ok((StatusCode::CREATED, Json(done.into())))
@@ -323,10 +326,10 @@ pub(super) async fn opt_in(
     Params(which): Params<WhichSubject>,
 ) -> Result<Json<OptInShape>, Problem> {
     let subject = subject(&which.subject)?;
-    caller.allow(Some(&subject), Some(crate::ledger::desk::NOTEST), None)?;
+    caller.allow(Some(&subject), Some(crate::relay::NOTEST), None)?;
     let shown = subject.to_string();
-    ask(&app, move |desk| {
-        desk.opt_in(&asker(&caller), &subject, desk.now())
+    ask(&app, move |relay| {
+        relay.opt_in(&actor(&caller), &subject, relay.now())
     })
     .await?;
     Ok(Json(OptInShape { subject: shown }))
@@ -370,8 +373,8 @@ enum Audience {
     Operator,
 }
 
-fn redacted_for(desk: &Desk, p: Proof, audience: Audience) -> ProofShape {
-    let settings = desk.settings();
+fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofShape {
+    let settings = relay.settings();
     // Our own addresses stay readable: the contact is there to be written to.
     let (own, contact) = (
         [settings.domain.as_str()],
@@ -385,9 +388,9 @@ fn redacted_for(desk: &Desk, p: Proof, audience: Audience) -> ProofShape {
         Audience::Operator => Some(text),
     };
     // Only what was said about this test: others are not part of this proof.
-    let said = section(&desk.transcript(p.job).unwrap_or_default(), &p.test);
+    let said = section(&relay.transcript(p.job).unwrap_or_default(), &p.test);
     // What a reporter says of it is his word, and no answer that we had.
-    let own = desk.job(p.job).is_ok_and(|j| !j.remote);
+    let own = relay.job(p.job).is_ok_and(|j| !j.remote);
     let codes = if own { codes(&said) } else { Vec::new() };
     let transcript = if matches!(audience, Audience::Public | Audience::Output) {
         String::new()
@@ -466,10 +469,10 @@ pub(super) async fn evidence(
     } else {
         Audience::Public
     };
-    let all = ask(&app, move |desk| {
-        Ok(of_host(desk, target, SHOWN)?
+    let all = ask(&app, move |relay| {
+        Ok(of_host(relay, target, SHOWN)?
             .into_iter()
-            .map(|p| redacted_for(desk, p, audience))
+            .map(|p| redacted_for(relay, p, audience))
             .collect())
     })
     .await?;
@@ -478,13 +481,14 @@ pub(super) async fn evidence(
 
 /// What came through a host and from it.
 pub(super) fn of_host(
-    desk: &Desk,
+    relay: &RelayService,
     target: IpAddr,
     most: usize,
-) -> Result<Vec<Proof>, crate::ledger::desk::Denied> {
-    let mut all = desk.proofs(target, true, most)?;
+) -> Result<Vec<Proof>, crate::relay::RelayError> {
+    let mut all = relay.proofs(target, true, most)?;
     all.extend(
-        desk.proofs(target, false, most)?
+        relay
+            .proofs(target, false, most)?
             .into_iter()
             .filter(|p| p.input != target),
     );
@@ -506,20 +510,20 @@ pub(super) async fn proof(
         Some(Extension(Peer::Net(a))) => Some(a.to_canonical()),
         _ => None,
     };
-    let found = ask(&app, move |desk| {
-        let proof = desk.proof(id)?;
+    let found = ask(&app, move |relay| {
+        let proof = relay.proof(id)?;
         let audience = match from {
             Some(a) if a == proof.input => Audience::Owner,
             Some(a) if a == proof.output => Audience::Output,
             _ => Audience::Public,
         };
         // That a host was tested, and did not prove open or does no more, is nobody's business.
-        if audience == Audience::Public && !desk.is_shown(&proof)? {
-            return Err(crate::ledger::desk::Denied::Unknown(format!(
+        if audience == Audience::Public && !relay.is_shown(&proof)? {
+            return Err(crate::relay::RelayError::Unknown(format!(
                 "there is no proof {id} (any more)"
             )));
         }
-        Ok(redacted_for(desk, proof, audience))
+        Ok(redacted_for(relay, proof, audience))
     });
     Ok(Json(found.await?))
 }
@@ -548,9 +552,9 @@ pub struct PublicProof {
 }
 
 /// The tests that a public look-up shows to a client.
-pub(super) fn tested(desk: &Desk, target: IpAddr, client: IpAddr) -> Option<Tested> {
-    let proofs = desk
-        .listing(target, 20, |p| desk.is_shown(p).unwrap_or(false))
+pub(super) fn tested(relay: &RelayService, target: IpAddr, client: IpAddr) -> Option<Tested> {
+    let proofs = relay
+        .listing(target, 20, |p| relay.is_shown(p).unwrap_or(false))
         .ok()?;
     let one = |p: Proof| PublicProof {
         id: p.id,
@@ -560,7 +564,7 @@ pub(super) fn tested(desk: &Desk, target: IpAddr, client: IpAddr) -> Option<Test
         came: p.at.to_string(),
     };
     let of = proofs.into_iter().map(one).collect::<Vec<_>>();
-    let output = desk.output(target).ok()?;
+    let output = relay.output(target).ok()?;
     let inputs = output
         .inputs
         .iter()
@@ -568,7 +572,7 @@ pub(super) fn tested(desk: &Desk, target: IpAddr, client: IpAddr) -> Option<Test
         .map(|f| f.input.to_string())
         .collect::<Vec<_>>();
     let blocked = if client.to_canonical() == target {
-        blocked(desk, target).ok()?
+        blocked(relay, target).ok()?
     } else {
         Vec::new()
     };

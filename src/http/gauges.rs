@@ -52,7 +52,7 @@ pub(super) fn write(out: &mut String, app: &App) {
         end,
     );
     webhooks(out, app);
-    let enabled = app.desk.settings().enabled;
+    let enabled = app.relay.settings().enabled;
     family(
         out,
         "tester_enabled",
@@ -60,7 +60,7 @@ pub(super) fn write(out: &mut String, app: &App) {
         "1 if relay tests are switched on",
         one(flag(enabled)),
     );
-    let ready = enabled && app.desk.wrong().is_none();
+    let ready = enabled && app.relay.wrong().is_none();
     family(
         out,
         "tester_ready",

@@ -14,27 +14,27 @@ use super::{
     shapes::Page,
 };
 use crate::{
-    ledger::desk::{Asker, Denied, Nomination, Ran, Ready},
-    model::{
-        Role, Subject, Time,
+    model::{Role, Subject, Time, text::cleaned},
+    relay::{
+        Actor, MessageResult, Nomination, PreparedMessage, RelayError, RelayTest,
+        catalogue::MAX_MESSAGES,
         control::{ControlCheck, ControlSession},
-        probing::{Outcome, Tried},
-        retest::{EvidenceSummary, Job, Trigger},
-        text::cleaned,
+        outcome::TestResult,
+        policy::{EvidenceSummary, Job, Trigger},
     },
-    smtp::catalogue::{MAX_MESSAGES, Test},
+    smtp::Outcome,
     store::Vocabulary,
 };
 
 impl Problem {
     /// The desk's word.
-    pub fn denied(e: Denied, vocabulary: &Vocabulary) -> Problem {
+    pub fn denied(e: RelayError, vocabulary: &Vocabulary) -> Problem {
         match e {
-            Denied::Invalid(why) => Problem::invalid(why),
-            Denied::TooMany(why, wait) => Problem::too_many(why, wait),
-            Denied::No(why) => Problem::refused(why),
-            Denied::Unknown(why) => Problem::not_found(why),
-            Denied::Ledger(e) => Problem::of(&e, vocabulary),
+            RelayError::Invalid(why) => Problem::invalid(why),
+            RelayError::TooMany(why, wait) => Problem::too_many(why, wait),
+            RelayError::No(why) => Problem::refused(why),
+            RelayError::Unknown(why) => Problem::not_found(why),
+            RelayError::Ledger(e) => Problem::of(&e, vocabulary),
         }
     }
 }
@@ -42,17 +42,17 @@ impl Problem {
 /// Runs something of the desk's, which waits for the writer.
 pub(super) async fn ask<T: Send + 'static>(
     app: &App,
-    f: impl FnOnce(&crate::ledger::desk::Desk) -> Result<T, Denied> + Send + 'static,
+    f: impl FnOnce(&crate::relay::RelayService) -> Result<T, RelayError> + Send + 'static,
 ) -> Result<T, Problem> {
-    let desk = app.desk.clone();
-    let done = tokio::task::spawn_blocking(move || f(&desk))
+    let relay = app.relay.clone();
+    let done = tokio::task::spawn_blocking(move || f(&relay))
         .await
         .map_err(Problem::failed)?;
     done.map_err(|e| Problem::denied(e, &app.ledger.store.vocabulary()))
 }
 
-pub(super) fn asker(caller: &Caller) -> Asker {
-    Asker {
+pub(super) fn actor(caller: &Caller) -> Actor {
+    Actor {
         name: caller.name.clone(),
         from: caller.from.to_string(),
         once: caller.once,
@@ -264,7 +264,7 @@ fn word(v: &impl Serialize) -> String {
 
 impl ResultShape {
     /// A token is as good as a proof to whoever has it: only operators see one.
-    fn of(t: &Tried, full: bool) -> ResultShape {
+    fn of(t: &TestResult, full: bool) -> ResultShape {
         let mut detail = serde_json::to_value(&t.outcome).unwrap_or_default();
         if let Some(at) = detail["at"].as_u64() {
             detail["at"] = Time(at).to_string().into();
@@ -343,9 +343,9 @@ pub(super) async fn nominate(
     Extension(caller): Extension<Caller>,
     Body(asked): Body<Nominated>,
 ) -> Result<(StatusCode, Json<JobShape>), Problem> {
-    let (nomination, who) = (asked.read(&caller, false)?, asker(&caller));
-    let job = ask(&app, move |desk| {
-        desk.nominate(&who, nomination, desk.now())
+    let (nomination, who) = (asked.read(&caller, false)?, actor(&caller));
+    let job = ask(&app, move |relay| {
+        relay.nominate(&who, nomination, relay.now())
     })
     .await?;
     Ok((StatusCode::ACCEPTED, Json(JobShape::of(&job, &caller))))
@@ -381,7 +381,7 @@ pub(super) async fn jobs(
                 .map_err(|_| Problem::invalid("after: take the `next` of a page"))
         })
         .transpose()?;
-    let found = ask(&app, move |desk| desk.jobs(before, which.open, most)).await?;
+    let found = ask(&app, move |relay| relay.jobs(before, which.open, most)).await?;
     let next = found
         .last()
         .filter(|_| found.len() == most)
@@ -401,7 +401,7 @@ pub(super) async fn job(
 ) -> Result<Json<JobShape>, Problem> {
     let id = number(&id, "job")?;
     Ok(Json(JobShape::of(
-        &ask(&app, move |desk| desk.job(id)).await?,
+        &ask(&app, move |relay| relay.job(id)).await?,
         &caller,
     )))
 }
@@ -410,8 +410,8 @@ pub(super) async fn job(
 #[utoipa::path(get, path = "/v1/jobs/{id}/transcript", tag = "tests", params(("id" = u64, Path)), responses((status = 200, body = String, content_type = "text/plain"), Problem))]
 pub(super) async fn transcript(State(app): State<App>, Part(id): Part) -> Result<String, Problem> {
     let id = number(&id, "job")?;
-    ask(&app, move |desk| {
-        desk.job(id).and_then(|_| desk.transcript(id))
+    ask(&app, move |relay| {
+        relay.job(id).and_then(|_| relay.transcript(id))
     })
     .await
 }
@@ -424,9 +424,9 @@ pub(super) async fn approve(
     Part(id): Part,
 ) -> Result<Json<JobShape>, Problem> {
     let id = number(&id, "job")?;
-    let who = asker(&caller);
+    let who = actor(&caller);
     Ok(Json(JobShape::of(
-        &ask(&app, move |desk| desk.decide(&who, id, true, desk.now())).await?,
+        &ask(&app, move |relay| relay.decide(&who, id, true, relay.now())).await?,
         &caller,
     )))
 }
@@ -439,9 +439,12 @@ pub(super) async fn refuse(
     Part(id): Part,
 ) -> Result<Json<JobShape>, Problem> {
     let id = number(&id, "job")?;
-    let who = asker(&caller);
+    let who = actor(&caller);
     Ok(Json(JobShape::of(
-        &ask(&app, move |desk| desk.decide(&who, id, false, desk.now())).await?,
+        &ask(&app, move |relay| {
+            relay.decide(&who, id, false, relay.now())
+        })
+        .await?,
         &caller,
     )))
 }
@@ -477,7 +480,7 @@ pub struct TestShape {
     port: String,
 }
 
-fn test(t: &Test, chosen: &[String]) -> TestShape {
+fn test(t: &RelayTest, chosen: &[String]) -> TestShape {
     TestShape {
         id: t.id.clone(),
         name: t.name.clone(),
@@ -486,7 +489,7 @@ fn test(t: &Test, chosen: &[String]) -> TestShape {
         since: t.since,
         seen_in_abuse: t.seen,
         run: word(&t.run),
-        chosen: t.run == crate::smtp::catalogue::Run::Live || chosen.contains(&t.name),
+        chosen: t.run == crate::relay::forms::TestScope::Live || chosen.contains(&t.name),
         what: t.what.clone(),
         from: t.from.clone(),
         to: t.to.clone(),
@@ -500,7 +503,7 @@ fn test(t: &Test, chosen: &[String]) -> TestShape {
 /// Every relay test, from the table that the tester runs.
 #[utoipa::path(get, path = "/v1/tests", security(()), tag = "tests", responses((status = 200, body = Page<TestShape>), Problem))]
 pub(super) async fn tests(State(app): State<App>) -> Json<Page<TestShape>> {
-    let settings = app.desk.settings();
+    let settings = app.relay.settings();
     Json(Page::all(
         settings
             .catalogue
@@ -518,7 +521,7 @@ pub struct ProbesShape {
     job: u64,
     /// What is to be sent: place, test, envelope and message.
     #[schema(value_type = Vec<Object>)]
-    messages: Vec<Ready>,
+    messages: Vec<PreparedMessage>,
 }
 
 /// Asks for test messages with tokens of ours, which the caller sends from where he is. What comes
@@ -535,21 +538,21 @@ pub(super) async fn probes(
     for _ in 0..2 * MAX_MESSAGES {
         ids.push(super::secrets::random::<8>().map_err(Problem::failed)?);
     }
-    let (job, messages) = ask(&app, move |desk| {
+    let (job, messages) = ask(&app, move |relay| {
         // Its key would be spent where the messages are not given yet.
-        let job = desk.nominate(
-            &Asker {
+        let job = relay.nominate(
+            &Actor {
                 once: None,
-                ..asker(&caller)
+                ..actor(&caller)
             },
             nomination,
-            desk.now(),
+            relay.now(),
         )?;
-        desk.begin(
+        relay.begin(
             job.id,
             &names,
             &mut || ids.pop().unwrap_or_default(),
-            desk.now(),
+            relay.now(),
         )
     })
     .await?;
@@ -569,7 +572,7 @@ pub struct Told {
     /// What became of each message, as the server said.
     #[schema(value_type = Vec<Object>)]
     #[serde(default)]
-    pub results: Vec<Ran>,
+    pub results: Vec<MessageResult>,
     /// The sessions that carried controls, as the server answered them.
     #[schema(value_type = Vec<Object>)]
     #[serde(default)]
@@ -588,21 +591,21 @@ pub(super) async fn results(
     Body(told): Body<Told>,
 ) -> Result<Json<JobShape>, Problem> {
     let id = number(&id, "job")?;
-    let job = ask(&app, move |desk| desk.job(id)).await?;
+    let job = ask(&app, move |relay| relay.job(id)).await?;
     if job.by != caller.name || !job.remote {
         return Err(Problem::forbidden(
             "these results are for whoever was given the messages",
         ));
     }
     // Nobody but the collector says that something was delivered or came back.
-    let own = |r: &Ran| {
+    let own = |r: &MessageResult| {
         !matches!(
             r.outcome,
             Outcome::Delivered { .. } | Outcome::Bounced { .. }
         )
     };
     let cut = |text: &mut String| *text = cleaned(&text.chars().take(200).collect::<String>());
-    let mut results: Vec<Ran> = told.results.into_iter().filter(own).collect();
+    let mut results: Vec<MessageResult> = told.results.into_iter().filter(own).collect();
     for r in &mut results {
         match &mut r.outcome {
             Outcome::Refused { text, .. }
@@ -619,8 +622,8 @@ pub(super) async fn results(
         )));
     }
     controls.iter_mut().for_each(ControlSession::shorten);
-    let job = ask(&app, move |desk| {
-        desk.finish(id, results, controls, &told.transcript, desk.now())
+    let job = ask(&app, move |relay| {
+        relay.finish(id, results, controls, &told.transcript, relay.now())
     })
     .await?;
     Ok(Json(JobShape::of(&job, &caller)))

@@ -371,7 +371,7 @@ fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<Public, S
     }
     let tested = single(subject)
         .filter(|_| !zones.is_empty())
-        .and_then(|a| super::claims::tested(&app.desk, a, client));
+        .and_then(|a| super::claims::tested(&app.relay, a, client));
     let what_to_do = match zones.is_empty() {
         true => "Nothing: it is not listed here.".to_string(),
         false if tested.as_ref().is_some_and(|t| t.inputs.is_empty()) => {

@@ -94,9 +94,9 @@ pub struct App {
     /// Whether a webhook's address can be one.
     pub check_url: Check,
     /// Relay tests.
-    pub desk: crate::ledger::desk::Desk,
+    pub relay: crate::relay::RelayService,
     /// Finds out what is known of a host's names.
-    pub known: crate::ledger::desk::Known,
+    pub known: crate::relay::HostNameResolver,
     /// Checks the configuration as `orbsd check` does, for whoever cannot read all of it.
     pub check_configuration: Report,
     /// The user that this process runs as; whoever connects to the socket as this user is an owner.

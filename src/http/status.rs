@@ -58,8 +58,8 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         .collect();
     let refused = app.ledger.health.writes_refused();
     // It waits for whoever decides something now, who may wait for the disk.
-    let desk = app.desk.clone();
-    let wrong = tokio::task::spawn_blocking(move || desk.wrong())
+    let relay = app.relay.clone();
+    let wrong = tokio::task::spawn_blocking(move || relay.wrong())
         .await
         .unwrap_or_else(|e| Some(e.to_string()));
     let ledger = app.ledger.clone();
@@ -86,7 +86,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         "feeds": (app.feeds)(),
         "exports": (app.files)(),
         "left_behind": left.map_or_else(|e| json!({"problem": e}), |l| json!(l.iter().map(super::rename::left_behind).collect::<Vec<_>>())),
-        "tester": {"enabled": app.desk.settings().enabled, "wrong": wrong},
+        "tester": {"enabled": app.relay.settings().enabled, "wrong": wrong},
         "connections": (app.connections)().into_iter().map(|(name, s)| (name.to_string(), json!(s))).collect::<Map<_, _>>(),
         "other": app.metrics.zone(None),
         "workers": workers,

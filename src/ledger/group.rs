@@ -643,7 +643,7 @@ impl Work {
                 false => batch.delete(schema::RECORDS, key.clone()),
             }
         }
-        super::desk::put(&self.probes, batch);
+        put_relay_rows(&self.probes, batch);
         for (key, row) in &self.people {
             batch.put(schema::PEOPLE, key.clone(), row.clone());
         }
@@ -775,5 +775,14 @@ impl Work {
         }
         batch.put(schema::META, b"seq".to_vec(), seq.to_be_bytes().to_vec());
         row.bytes
+    }
+}
+/// Puts rows of relay tests into a batch.
+pub(super) fn put_relay_rows(rows: &[(Vec<u8>, Option<Vec<u8>>)], batch: &mut Batch) {
+    for (key, value) in rows {
+        match value {
+            Some(v) => batch.put(schema::PROBES, key.clone(), v.clone()),
+            None => batch.delete(schema::PROBES, key.clone()),
+        }
     }
 }

@@ -211,8 +211,8 @@ pub(super) enum Job {
     Past(Box<super::past::Asked>, Reply<Option<super::past::Both>>),
     /// Many changes as one commit, and their line in the audit log.
     Many(Box<(Vec<Change>, Audit)>, Reply<Receipt>),
-    /// Rows of relay tests, with the changes and the line that belong to them.
-    Record(Box<super::desk::Entry>, Reply<Option<Receipt>>),
+    /// Rows of relay tests, with the changes and the audit record that belong to them.
+    Record(Box<RelayRows>, Reply<Option<Receipt>>),
     /// What webhooks are told about a feed.
     FeedEvent(Box<super::held::FeedEvent>, Reply<()>),
     /// What came of sending a message: the webhook, the message's commit.
@@ -285,7 +285,7 @@ impl Health {
             .lock()
             .unwrap_or_else(|e| e.into_inner()) = waiting.collect();
     }
-    pub(super) fn set(&self, why: Option<String>) {
+    pub(crate) fn set(&self, why: Option<String>) {
         *self.poisoned.lock().unwrap_or_else(|e| e.into_inner()) = why;
     }
 }
@@ -330,7 +330,32 @@ impl Pending {
     }
 }
 
+/// Rows of relay tests, which the ledger stores as they are, with the changes and the audit record
+/// that are committed with them.
+#[derive(Debug, Default)]
+pub struct RelayRows {
+    /// Keys and values; none removes a row.
+    pub rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Changes of listings.
+    pub changes: Vec<Change>,
+    /// The audit record.
+    pub audit: Option<Audit>,
+}
+
+impl RelayRows {
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.changes.is_empty() && self.audit.is_none()
+    }
+}
+
 impl Ledger {
+    /// Commits rows of relay tests with the changes that belong to them, all or none. Returns the
+    /// receipt where a listing was changed.
+    pub fn commit_relay_rows(&self, rows: RelayRows) -> Result<Option<Receipt>, Refused> {
+        self.call(|r| Job::Record(Box::new(rows), r))
+    }
+
     /// Hands a change in; waits only while the queue is full.
     pub async fn submit(&self, change: Change) -> Result<Pending, Refused> {
         let (tx, rx) = oneshot::channel();

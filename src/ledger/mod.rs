@@ -1,7 +1,6 @@
 //! The ledger: the one writer, and the one order of commit: check, decide, commit, apply, publish,
 //! receipt.
 
-pub mod desk;
 mod expiry;
 mod group;
 pub mod guard;
@@ -13,6 +12,7 @@ pub mod outbox;
 mod past;
 mod people;
 mod proposals;
+mod relay_rows;
 pub mod removal_log;
 mod removal_watch;
 pub mod removals;
@@ -25,8 +25,8 @@ mod writer;
 
 use handle::{GROUP, Job, QUEUE, Reply};
 pub use handle::{
-    Health, ImportResult, Ledger, Pending, ReasonSettings, Receipt, Refused, RemovalsHealth,
-    Renewal, Settings,
+    Health, ImportResult, Ledger, Pending, ReasonSettings, Receipt, Refused, RelayRows,
+    RemovalsHealth, Renewal, Settings,
 };
 pub use import::{Follow, Import, ImportError};
 pub use past::Both;

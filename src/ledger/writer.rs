@@ -21,7 +21,7 @@ use crate::{
     index::{Builder, Published, Snapshot, ZoneSet, ZoneView},
     model::{
         Change, Serial, SourceId, Subject, Time,
-        history::{Ask, OpenEnd},
+        history::{Ask, OpenEnd, PROBER_LIFETIME, PROBER_REASONS},
         verdict::own_text,
     },
     store::{Batch, Store, StoreError, Vocabulary, journal::Since, schema, vocabulary_rows},
@@ -225,13 +225,12 @@ impl Writer {
                 change.terms.open_end = OpenEnd::Lifetime; // it is not open
             } else {
                 // What tests have found always ends (safety rule S14).
-                let tested =
-                    *source == SourceId::PROBER && super::desk::REASONS.contains(&name.as_str());
+                let tested = *source == SourceId::PROBER && PROBER_REASONS.contains(&name.as_str());
                 let lifetime = known
                     .lifetime
                     .filter(|_| change.terms.open_end != OpenEnd::Never || tested);
                 *until = lifetime
-                    .or(tested.then_some(super::desk::LIFETIME))
+                    .or(tested.then_some(PROBER_LIFETIME))
                     .map(|l| self.clock.now().plus(l));
             }
             if let Some(t) = text {

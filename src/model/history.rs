@@ -11,6 +11,11 @@ use super::{
     verdict::{Entry, Exempt, Hold, Verdict},
 };
 
+/// The reasons that source `prober` lists under.
+pub const PROBER_REASONS: [&str; 4] = ["relay", "input", "unconfirmed", "output"];
+/// How long a listing of source `prober` lasts where its reason has no lifetime (safety rule S14).
+pub const PROBER_LIFETIME: Seconds = Seconds(90 * 86_400);
+
 /// How long a removal holds a feed's entry down where nobody says otherwise.
 pub const HOLD: Seconds = Seconds(30 * 86_400);
 

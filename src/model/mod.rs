@@ -1,7 +1,6 @@
 //! Words: the values and rules everything else speaks in. No I/O, no clock, no runtime.
 
 pub mod access;
-pub mod control;
 pub mod digest;
 pub mod domain;
 pub mod entry_text;
@@ -9,11 +8,8 @@ pub mod evidence;
 pub mod history;
 pub mod key;
 pub mod names;
-pub mod networks;
 pub mod prefix;
-pub mod probing;
 pub mod reason;
-pub mod retest;
 pub mod retire;
 pub mod serial;
 pub mod special;

@@ -1,14 +1,12 @@
-//! Both sides of the SMTP talk without sockets: what the tester sends and how it reads the answers,
-//! and what the collector answers. Bytes in, values out.
+//! SMTP without sockets: the client that relay tests use and the server that the collector uses.
+//! Bytes in, values out.
 
-pub mod catalogue;
-pub mod control;
-pub mod lint;
-pub mod message;
-pub mod relay_test;
+pub mod client;
+pub mod envelope;
+pub mod mail;
+pub mod outcome;
 pub mod reply;
 pub mod session;
-pub mod token;
 
-pub use catalogue::{Catalogue, Envelope, Names, Test};
-pub use token::{Tokens, Way};
+pub use envelope::{Envelope, SmtpPort};
+pub use outcome::{Outcome, Stage};

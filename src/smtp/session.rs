@@ -20,7 +20,7 @@ pub const MAX_HOPS: usize = 25;
 
 /// What a collector is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receiver {
+pub struct ReceiverSettings {
     /// Its name in the greeting.
     pub hello: String,
     /// The domain whose mail it takes.
@@ -33,7 +33,7 @@ pub struct Receiver {
 
 /// A message, as it was handed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Incoming {
+pub struct ReceivedMessage {
     /// The name in the client's greeting.
     pub hello: String,
     /// The sender, without brackets.
@@ -46,18 +46,18 @@ pub struct Incoming {
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Act {
+pub enum ServerAction {
     /// More bytes are needed.
     More,
     /// Send this line.
     Reply(String),
     /// A message begins: send this line, or say that there is no room for it and tell
-    /// [`Session::judged`].
+    /// [`ServerSession::judged`].
     Data(String),
-    /// Send this line, then begin TLS and tell [`Session::secured`].
+    /// Send this line, then begin TLS and tell [`ServerSession::secured`].
     Tls(String),
-    /// Judge this message, send the verdict, and tell [`Session::judged`].
-    Message(Incoming),
+    /// Judge this message, send the verdict, and tell [`ServerSession::judged`].
+    Message(ReceivedMessage),
     /// Send this line and close.
     Close(String),
 }
@@ -70,8 +70,8 @@ enum State {
 
 /// A session.
 #[derive(Debug)]
-pub struct Session<'a> {
-    receiver: &'a Receiver,
+pub struct ServerSession<'a> {
+    receiver: &'a ReceiverSettings,
     state: State,
     tls: bool,
     hello: Option<String>,
@@ -84,10 +84,10 @@ pub struct Session<'a> {
     errors: usize,
 }
 
-impl<'a> Session<'a> {
-    /// Begins; the greeting is [`Session::greeting`].
-    pub fn new(receiver: &'a Receiver) -> Session<'a> {
-        Session {
+impl<'a> ServerSession<'a> {
+    /// Begins; the greeting is [`ServerSession::greeting`].
+    pub fn new(receiver: &'a ReceiverSettings) -> ServerSession<'a> {
+        ServerSession {
             receiver,
             state: State::Commands,
             tls: false,
@@ -111,11 +111,11 @@ impl<'a> Session<'a> {
 
     /// TLS is there: everything before it is forgotten (RFC 3207 section 4.2).
     pub fn secured(&mut self) {
-        *self = Session {
+        *self = ServerSession {
             tls: true,
             commands: self.commands,
             errors: self.errors,
-            ..Session::new(self.receiver)
+            ..ServerSession::new(self.receiver)
         };
     }
 
@@ -137,23 +137,23 @@ impl<'a> Session<'a> {
     }
 
     /// Takes bytes: how many it has read, and what is to be done before it gets the rest.
-    pub fn take(&mut self, bytes: &[u8]) -> (usize, Act) {
+    pub fn take(&mut self, bytes: &[u8]) -> (usize, ServerAction) {
         match self.state {
             State::Commands => self.take_line(bytes),
             State::Data => self.take_data(bytes),
         }
     }
 
-    fn take_line(&mut self, bytes: &[u8]) -> (usize, Act) {
+    fn take_line(&mut self, bytes: &[u8]) -> (usize, ServerAction) {
         let Some(end) = bytes.iter().position(|b| *b == b'\n') else {
             self.buffer.extend(bytes.iter().take(MAX_LINE + 1));
             let long = self.buffer.len() > MAX_LINE;
             return (
                 bytes.len(),
                 if long {
-                    Act::Close("500 5.5.2 that line is too long".into())
+                    ServerAction::Close("500 5.5.2 that line is too long".into())
                 } else {
-                    Act::More
+                    ServerAction::More
                 },
             );
         };
@@ -166,42 +166,48 @@ impl<'a> Session<'a> {
         else {
             return (
                 end + 1,
-                Act::Close(
+                ServerAction::Close(
                     "500 5.5.2 a line ends with CRLF, has no NUL, and at most 1024 bytes".into(),
                 ),
             );
         };
         self.commands += 1;
         if self.commands > MAX_COMMANDS {
-            return (end + 1, Act::Close("421 4.7.0 too many commands".into()));
+            return (
+                end + 1,
+                ServerAction::Close("421 4.7.0 too many commands".into()),
+            );
         }
         let text = String::from_utf8_lossy(line).into_owned();
         let act = self.command(&text);
         // What comes before its turn was never meant for us to read as a command.
         let early = more
             && (self.state == State::Data
-                || matches!(act, Act::Tls(_))
+                || matches!(act, ServerAction::Tls(_))
                 || is(&text, "EHLO")
                 || is(&text, "HELO"));
         if early {
             return (
                 bytes.len(),
-                Act::Close("554 5.5.1 wait for the reply before you go on".into()),
+                ServerAction::Close("554 5.5.1 wait for the reply before you go on".into()),
             );
         }
-        if let Act::Reply(r) = &act
+        if let ServerAction::Reply(r) = &act
             && r.starts_with('5')
         {
             self.errors += 1;
             if self.errors > MAX_ERRORS {
-                return (end + 1, Act::Close("421 4.7.0 too many errors".into()));
+                return (
+                    end + 1,
+                    ServerAction::Close("421 4.7.0 too many errors".into()),
+                );
             }
         }
         (end + 1, act)
     }
 
-    fn command(&mut self, line: &str) -> Act {
-        let reply = |text: &str| Act::Reply(text.into());
+    fn command(&mut self, line: &str) -> ServerAction {
+        let reply = |text: &str| ServerAction::Reply(text.into());
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         match verb.to_ascii_uppercase().as_str() {
             "EHLO" | "HELO" if rest.trim().is_empty() => reply("501 5.5.4 say who you are"),
@@ -213,7 +219,7 @@ impl<'a> Session<'a> {
                 } else {
                     ""
                 };
-                Act::Reply(format!(
+                ServerAction::Reply(format!(
                     "250-{}\r\n250-SIZE {MAX_MESSAGE}\r\n{tls}250-SMTPUTF8\r\n250 8BITMIME",
                     self.receiver.hello
                 ))
@@ -221,10 +227,10 @@ impl<'a> Session<'a> {
             "HELO" => {
                 self.forget();
                 self.hello = Some(rest.trim().chars().take(255).collect());
-                Act::Reply(format!("250 {}", self.receiver.hello))
+                ServerAction::Reply(format!("250 {}", self.receiver.hello))
             }
             "STARTTLS" if self.receiver.tls && !self.tls && rest.is_empty() => {
-                Act::Tls("220 2.0.0 go ahead".into())
+                ServerAction::Tls("220 2.0.0 go ahead".into())
             }
             "MAIL" if self.hello.is_none() => reply("503 5.5.1 EHLO first"),
             "MAIL" if self.from.is_some() => reply("503 5.5.1 there is a sender already"),
@@ -249,14 +255,14 @@ impl<'a> Session<'a> {
             "DATA" if self.to.is_empty() => reply("503 5.5.1 RCPT first"),
             "DATA" => {
                 self.state = State::Data;
-                Act::Data("354 end with CRLF.CRLF".into())
+                ServerAction::Data("354 end with CRLF.CRLF".into())
             }
             "RSET" => {
                 self.forget();
                 reply("250 2.0.0 ok")
             }
             "NOOP" => reply("250 2.0.0 ok"),
-            "QUIT" => Act::Close("221 2.0.0 bye".into()),
+            "QUIT" => ServerAction::Close("221 2.0.0 bye".into()),
             "VRFY" | "EXPN" => reply("252 2.5.0 we tell nothing about addresses"),
             _ => reply("500 5.5.1 there is no such command here"),
         }
@@ -283,7 +289,7 @@ impl<'a> Session<'a> {
             .eq_ignore_ascii_case(&self.receiver.domain)
     }
 
-    fn take_data(&mut self, bytes: &[u8]) -> (usize, Act) {
+    fn take_data(&mut self, bytes: &[u8]) -> (usize, ServerAction) {
         for (i, b) in bytes.iter().enumerate() {
             let before = self.buffer.last().copied();
             let bare = match (before, *b) {
@@ -308,12 +314,12 @@ impl<'a> Session<'a> {
                 self.buffer.drain(..self.buffer.len() - 8);
             }
         }
-        (bytes.len(), Act::More)
+        (bytes.len(), ServerAction::More)
     }
 
-    fn ended(&mut self, more: bool) -> Act {
+    fn ended(&mut self, more: bool) -> ServerAction {
         if more {
-            return Act::Close("554 5.5.1 wait for the reply before you go on".into());
+            return ServerAction::Close("554 5.5.1 wait for the reply before you go on".into());
         }
         let data = std::mem::take(&mut self.buffer);
         let bad = self
@@ -321,15 +327,15 @@ impl<'a> Session<'a> {
             .or((data.len() > MAX_MESSAGE).then_some("552 5.3.4 the message is too large"));
         if let Some(bad) = bad {
             self.forget();
-            return Act::Reply(bad.into());
+            return ServerAction::Reply(bad.into());
         }
         let data = unstuffed(&data[..data.len() - 3]);
-        if super::message::parse(&data).hops() > MAX_HOPS {
+        if super::mail::parse_mail(&data).hops() > MAX_HOPS {
             self.forget();
-            return Act::Reply("554 5.4.6 this message goes in circles".into());
+            return ServerAction::Reply("554 5.4.6 this message goes in circles".into());
         }
         self.state = State::Commands;
-        Act::Message(Incoming {
+        ServerAction::Message(ReceivedMessage {
             hello: self.hello.clone().unwrap_or_default(),
             from: self.from.clone().unwrap_or_default(),
             to: self.to.clone(),
@@ -389,8 +395,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn receiver() -> Receiver {
-        Receiver {
+    fn receiver() -> ReceiverSettings {
+        ReceiverSettings {
             hello: "collector.example".into(),
             domain: "probe.example".into(),
             addresses: vec![
@@ -402,27 +408,27 @@ mod tests {
     }
 
     /// Hands bytes in, in pieces; the first lines of the replies, and the messages.
-    fn talk(pieces: &[&[u8]]) -> (Vec<String>, Vec<Incoming>) {
+    fn talk(pieces: &[&[u8]]) -> (Vec<String>, Vec<ReceivedMessage>) {
         let r = receiver();
-        let (mut s, mut replies, mut messages) = (Session::new(&r), Vec::new(), Vec::new());
+        let (mut s, mut replies, mut messages) = (ServerSession::new(&r), Vec::new(), Vec::new());
         for piece in pieces {
             let mut rest = *piece;
             while !rest.is_empty() {
                 let (n, act) = s.take(rest);
                 rest = &rest[n..];
                 match act {
-                    Act::More => {}
-                    Act::Reply(t) | Act::Data(t) => replies.push(t),
-                    Act::Tls(t) => {
+                    ServerAction::More => {}
+                    ServerAction::Reply(t) | ServerAction::Data(t) => replies.push(t),
+                    ServerAction::Tls(t) => {
                         replies.push(t);
                         s.secured();
                     }
-                    Act::Message(m) => {
+                    ServerAction::Message(m) => {
                         messages.push(m);
                         s.judged();
                         replies.push("(judged)".into());
                     }
-                    Act::Close(t) => {
+                    ServerAction::Close(t) => {
                         replies.push(format!("CLOSE {t}"));
                         return (replies, messages);
                     }
@@ -439,7 +445,7 @@ mod tests {
         b"DATA\r\n",
     ];
 
-    fn with(data: &[&[u8]]) -> (Vec<String>, Vec<Incoming>) {
+    fn with(data: &[&[u8]]) -> (Vec<String>, Vec<ReceivedMessage>) {
         let (mut r, m) = talk(&[&START[..], data].concat());
         r.drain(..4);
         (r, m)
@@ -461,10 +467,10 @@ mod tests {
     fn mail_for_us_alone_in_any_spelling() {
         let r = receiver();
         let to = |a: &str| {
-            let mut s = Session::new(&r);
+            let mut s = ServerSession::new(&r);
             s.take(b"HELO x\r\n");
             s.take(b"MAIL FROM:<>\r\n");
-            matches!(s.take(format!("RCPT TO:{a}\r\n").as_bytes()).1, Act::Reply(t) if t.starts_with("250"))
+            matches!(s.take(format!("RCPT TO:{a}\r\n").as_bytes()).1, ServerAction::Reply(t) if t.starts_with("250"))
         };
         for yes in [
             "<x%y.example@probe.example>",
@@ -579,18 +585,18 @@ mod tests {
             "EHLO x\r\n", "MAIL FROM:<>\r\n", "RCPT TO:<a@probe.example>\r\n", "DATA\r\n", ".", "\r\n", "\r", "\n", "\r\n.\r\n", "RSET\r\n", "\0", "abc", "<\">",
         ]), 0..60), cut in 1usize..20) {
             let r = receiver();
-            let mut s = Session::new(&r);
+            let mut s = ServerSession::new(&r);
             for piece in words.concat().as_bytes().chunks(cut) {
                 let mut rest = piece;
                 while !rest.is_empty() {
                     let (n, act) = s.take(rest);
                     prop_assert!(n > 0 && n <= rest.len() && s.buffer.len() <= MAX_MESSAGE + 2048);
                     rest = &rest[n..];
-                    if let Act::Message(m) = act {
+                    if let ServerAction::Message(m) = act {
                         let naked = m.data.iter().enumerate().any(|(i, b)| *b == b'\n' && (i == 0 || m.data[i - 1] != b'\r') || *b == b'\r' && m.data.get(i + 1) != Some(&b'\n') || *b == 0);
                         prop_assert!(!naked && m.to.iter().all(|t| t == "a@probe.example"));
                         s.judged();
-                    } else if let Act::Close(_) = act {
+                    } else if let ServerAction::Close(_) = act {
                         return Ok(());
                     }
                 }

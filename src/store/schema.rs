@@ -12,7 +12,7 @@
 //! | `people` | kind, name | users and tokens, and other values that have a name |
 //! | `audit` | a number | an audit record, kept for ever |
 //! | `outbox` | webhook, commit | a message that waits for delivery |
-//! | `probes` | letter, host or number | relay tests: jobs, hosts, tokens, proofs, in JSON (`ledger::desk`) |
+//! | `probes` | letter, host or number | relay tests: jobs, hosts, tokens, proofs, in JSON (`relay`) |
 //! | `once` | day, key | the receipt of an idempotent request, kept for a day or two |
 //! | `journal` | sequence | a commit: its subjects and their verdicts before |
 //! | `meta` | a name | version, identity, vocabulary, serials, the last accepted list of each source |

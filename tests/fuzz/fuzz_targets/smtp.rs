@@ -5,18 +5,21 @@
 
 use libfuzzer_sys::fuzz_target;
 use orbsd::{
-    model::probing::Outcome,
+    relay::{
+        Catalogue, HostNames, TokenCodec,
+        message::{match_tokens, redact},
+    },
     smtp::{
-        Catalogue, Names, Tokens,
-        message::{parse, redact, seen},
-        relay_test::{Link, Next, Talk},
+        Outcome,
+        client::{ClientAction, ClientSession, ConnectionState},
+        mail::parse_mail,
         reply::Reader,
-        session::{Act, MAX_MESSAGE, Receiver, Session},
+        session::{MAX_MESSAGE, ReceiverSettings, ServerAction, ServerSession},
     },
 };
 
-fn names() -> Names {
-    Names {
+fn names() -> HostNames {
+    HostNames {
         target: [192, 0, 2, 1].into(),
         relay: Some("relay.example".into()),
         hosted: Some("relay.example".into()),
@@ -34,21 +37,21 @@ fn host(data: &[u8]) {
     let Some((first, mut rest)) = data.split_first() else { return };
     let test = &catalogue.0[usize::from(*first) % catalogue.0.len()];
     let Ok(made) = names().envelopes(test, 0, false, || ("t".repeat(27), "b".repeat(27))) else { return };
-    let (mut link, mut reader) = (Link::default(), Reader::default());
-    let (mut talk, mut next) = Talk::new(&made[0].1, b"Subject: x\r\n\r\nx\r\n", &mut link);
+    let (mut link, mut reader) = (ConnectionState::default(), Reader::default());
+    let (mut talk, mut next) = ClientSession::new(&made[0].1, b"Subject: x\r\n\r\nx\r\n", &mut link);
     let mut steps = 0;
     loop {
         match &next {
-            Next::Done(o) => {
+            ClientAction::Done(o) => {
                 assert!(!matches!(o, Outcome::Delivered { .. } | Outcome::Bounced { .. }), "a host's word proves nothing");
                 return;
             }
-            Next::StartTls => {
+            ClientAction::StartTls => {
                 next = talk.secured();
                 continue;
             }
-            Next::Send(bytes) => assert!(bytes.len() <= 2048 && bytes.ends_with(b"\r\n")),
-            Next::Read => {}
+            ClientAction::Send(bytes) => assert!(bytes.len() <= 2048 && bytes.ends_with(b"\r\n")),
+            ClientAction::Read => {}
         }
         let (n, reply) = reader.take(rest);
         rest = &rest[n..];
@@ -61,9 +64,9 @@ fn host(data: &[u8]) {
 
 /// A client that says this to the collector.
 fn client(data: &[u8]) {
-    let receiver = Receiver { hello: "c".into(), domain: "probe.example".into(), addresses: vec![], tls: true };
-    let tokens = Tokens::new(b"secret");
-    let mut session = Session::new(&receiver);
+    let receiver = ReceiverSettings { hello: "c".into(), domain: "probe.example".into(), addresses: vec![], tls: true };
+    let tokens = TokenCodec::new(b"secret");
+    let mut session = ServerSession::new(&receiver);
     let cut = usize::from(data.first().copied().unwrap_or(1)).max(1);
     for piece in data.chunks(cut) {
         let mut rest = piece;
@@ -72,14 +75,14 @@ fn client(data: &[u8]) {
             assert!(n > 0 && n <= rest.len());
             rest = &rest[n..];
             match act {
-                Act::Message(m) => {
+                ServerAction::Message(m) => {
                     assert!(m.data.len() <= MAX_MESSAGE && !m.data.contains(&0));
-                    assert_eq!(seen(&tokens, &m.to, &m.data), None, "nobody guesses a token");
+                    assert_eq!(match_tokens(&tokens, &m.to, &m.data), None, "nobody guesses a token");
                     session.judged();
                 }
-                Act::Tls(_) => session.secured(),
-                Act::Close(_) => return,
-                Act::More | Act::Reply(_) | Act::Data(_) => {}
+                ServerAction::Tls(_) => session.secured(),
+                ServerAction::Close(_) => return,
+                ServerAction::More | ServerAction::Reply(_) | ServerAction::Data(_) => {}
             }
         }
     }
@@ -91,10 +94,10 @@ fuzz_target!(|data: &[u8]| {
         0 => host(data),
         1 => client(data),
         2 => {
-            let parsed = parse(data);
+            let parsed = parse_mail(data);
             let _ = (parsed.hops(), parsed.is_report());
             let _ = redact(&String::from_utf8_lossy(data), &["probe.example"], b"salt");
-            assert_eq!(Tokens::new(b"secret").find(data), []);
+            assert_eq!(TokenCodec::new(b"secret").find(data), []);
         }
         _ => {
             let Ok(text) = std::str::from_utf8(data) else { return };

@@ -1,0 +1,125 @@
+//! Relay tests, put together: the desk, the collector, the tester.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::{net::TcpListener, runtime::Runtime, sync::watch, task::JoinHandle};
+
+use crate::{
+    config::{Config, probe},
+    http::secrets,
+    ledger::Ledger,
+    net::ConnectionLimiter,
+    relay::{
+        HostNameResolver, RelayService,
+        collector::{self, Collector},
+        health::{self, MailRouteCheck},
+        name_lookup, scheduler,
+    },
+    resolver,
+    server::{Certificates, tcp},
+};
+
+/// Opens the collector's addresses.
+pub fn bind(listen: &[SocketAddr]) -> Result<Vec<TcpListener>, String> {
+    listen
+        .iter()
+        .map(|a| tcp::bind(*a).map_err(|e| format!("collect.listen: {a}: {e}")))
+        .collect()
+}
+
+/// Relay tests, before they start.
+pub struct RelayTests {
+    /// Where they are asked for and judged.
+    pub service: RelayService,
+    settings: probe::Settings,
+    collector: Collector,
+    /// Finds out what is known of a host's names.
+    pub known: HostNameResolver,
+    outside: MailRouteCheck,
+}
+
+impl RelayTests {
+    /// Makes the desk, and what runs on it.
+    pub fn new(
+        config: &Config,
+        ledger: &Ledger,
+        certificates: Option<&Arc<Certificates>>,
+        limiter: ConnectionLimiter,
+    ) -> Result<RelayTests, String> {
+        let settings = config.probe.clone();
+        let mut own = settings.relay.clone();
+        if !own.domain.is_empty() {
+            own.tokens = probe::tokens(&settings.key)?;
+        }
+        let service = RelayService::new(ledger.clone(), own);
+        let tls = certificates
+            .cloned()
+            .filter(|_| settings.receiver.tls)
+            .map(|c| Arc::new(move || c.ready().web.clone()) as collector::TlsSource);
+        let judge = collector::by_service(service.clone());
+        let asked = service.clone();
+        let token = Arc::new(move |to: &str| {
+            asked
+                .settings()
+                .tokens
+                .find(to.as_bytes())
+                .first()
+                .map(|(_, id)| *id)
+        });
+        let collector = Collector {
+            tls,
+            known: token,
+            ..Collector::new(settings.receiver.clone(), judge, limiter)
+        };
+        let names = Arc::new(resolver::Names::new(&config.outgoing.resolvers, false).ok());
+        let known = name_lookup::known(
+            service.clone(),
+            names.clone(),
+            settings.receiver.addresses.clone(),
+        );
+        let outside = health::outside(service.clone(), names, settings.receiver.addresses.clone());
+        Ok(RelayTests {
+            service,
+            settings,
+            collector,
+            known,
+            outside,
+        })
+    }
+
+    /// Starts collector and tester.
+    pub fn start(
+        self,
+        back: &Runtime,
+        listeners: Vec<TcpListener>,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<Vec<JoinHandle<()>>, String> {
+        let _in = back.enter();
+        let mut out = Vec::new();
+        let mut addresses = Vec::new();
+        for l in listeners {
+            addresses.extend(l.local_addr());
+            out.push(back.spawn(collector::run(l, self.collector.clone())));
+        }
+        if !addresses.is_empty() {
+            self.service.unseen();
+            out.push(back.spawn(health::watch(
+                addresses,
+                self.outside,
+                self.collector.clone(),
+                self.service.clone(),
+            )));
+        }
+        // Without a probe domain nothing is tested, and claims and what is old still have their
+        // times.
+        let fresh = Arc::new(secrets::random::<8>);
+        out.push(back.spawn(scheduler::run(
+            self.service,
+            self.settings.scheduler,
+            self.known,
+            fresh,
+            stop.clone(),
+        )));
+        Ok(out)
+    }
+}

@@ -1,0 +1,521 @@
+//! The collector's socket: takes test messages that came through, and has the desk judge each
+//! before it says so. What is said stands in [`crate::smtp::session`].
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, timeout},
+};
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
+
+use super::{
+    arrivals::ArrivalOutcome,
+    message::recorded,
+    service::{RelayError, RelayService},
+    token::TokenId,
+};
+use crate::{
+    net::{Client, ConnectionLimiter, ConnectionPermit},
+    smtp::session::{ReceivedMessage, ReceiverSettings, ServerAction, ServerSession},
+};
+
+/// Messages to a token of ours that come in at the same time. Each is read whole before it is
+/// judged: this bounds what they hold together.
+const MESSAGES: usize = 1024;
+/// The same of those to other addresses of the domain: a host may have changed the address, and the
+/// token stands inside. Whoever fills these places keeps nobody out who has a token.
+const OTHERS: usize = 128;
+/// Messages of one token that come in at the same time: whoever was given some does not take all
+/// places with them. As many sessions that have named it are closed after all others.
+const SAME: usize = 4;
+/// How long a client may be silent.
+const IDLE: Duration = Duration::from_secs(120);
+/// How long a message may take to come in.
+const MESSAGE: Duration = Duration::from_secs(120);
+/// How long a session may last.
+const TOTAL: Duration = Duration::from_secs(900);
+/// Bytes read at a time.
+const READ: usize = 4096;
+/// Gives the certificate that is in use.
+pub type TlsSource = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
+
+/// Judges a message that a host handed in; what it says is the reply. May block.
+pub type MessageHandler = Arc<dyn Fn(&ReceivedMessage, IpAddr) -> String + Send + Sync>;
+
+/// The number of the token that a recipient has.
+pub type TokenLookup = Arc<dyn Fn(&str) -> Option<TokenId> + Send + Sync>;
+
+/// What a collector works with.
+#[derive(Clone)]
+pub struct Collector {
+    /// Its name and its domain.
+    pub receiver: Arc<ReceiverSettings>,
+    /// What TLS is spoken with; none: it is not.
+    pub tls: Option<TlsSource>,
+    /// Who judges.
+    pub judge: MessageHandler,
+    /// How many sessions there may be.
+    pub limiter: ConnectionLimiter,
+    /// Places of messages that come in.
+    pub room: Arc<Semaphore>,
+    /// Places of those that name no token.
+    pub others: Arc<Semaphore>,
+    /// Tells which recipients have a token.
+    pub known: TokenLookup,
+    /// How many messages of each token come in.
+    pub named: TokenUses,
+    /// How many sessions that have named each token are closed after all others.
+    pub preferred: TokenUses,
+    /// Whence the collector looks whether it answers: these sessions have a place of their own.
+    pub health_checks: HealthChecks,
+    /// Whether a message was put off because too many came in, since somebody looked last.
+    pub put_off: Arc<AtomicBool>,
+}
+
+/// The addresses and ports of health checks that are under way.
+pub type HealthChecks = Arc<Mutex<HashSet<SocketAddr>>>;
+
+/// Messages that name a token, by its number.
+pub type TokenUses = Arc<Mutex<HashMap<TokenId, usize>>>;
+
+/// One of the few uses of a token at the same time.
+struct TokenUse(TokenUses, TokenId);
+
+impl TokenUse {
+    fn begin(all: &TokenUses, id: TokenId) -> Option<TokenUse> {
+        let mut uses = all.lock().unwrap_or_else(PoisonError::into_inner);
+        let n = uses.entry(id).or_default();
+        if *n >= SAME {
+            return None;
+        }
+        *n += 1;
+        Some(TokenUse(all.clone(), id))
+    }
+}
+
+impl Drop for TokenUse {
+    fn drop(&mut self) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(n) = all.get_mut(&self.1) {
+            *n -= 1;
+            if *n == 0 {
+                all.remove(&self.1);
+            }
+        }
+    }
+}
+
+/// The room that a message has while it comes in.
+struct MessagePermit {
+    _permit: OwnedSemaphorePermit,
+    _named: Option<TokenUse>,
+}
+
+impl Collector {
+    /// Without TLS, and no recipient is known to have a token.
+    pub fn new(
+        receiver: ReceiverSettings,
+        judge: MessageHandler,
+        limiter: ConnectionLimiter,
+    ) -> Collector {
+        Collector {
+            receiver: Arc::new(receiver),
+            tls: None,
+            judge,
+            limiter,
+            room: Arc::new(Semaphore::new(MESSAGES)),
+            others: Arc::new(Semaphore::new(OTHERS)),
+            known: Arc::new(|_| None),
+            named: Arc::default(),
+            preferred: Arc::default(),
+            health_checks: Arc::default(),
+            put_off: Arc::default(),
+        }
+    }
+
+    /// Room for a message; none where too many come in.
+    fn room(&self, to: &[String]) -> Option<MessagePermit> {
+        let (all, named) = match to.iter().find_map(|to| (self.known)(to)) {
+            None => (&self.others, None),
+            Some(id) => (&self.room, Some(TokenUse::begin(&self.named, id)?)),
+        };
+        let permit = all
+            .clone()
+            .try_acquire_owned()
+            .inspect_err(|_| self.put_off.store(true, Relaxed));
+        Some(MessagePermit {
+            _permit: permit.ok()?,
+            _named: named,
+        })
+    }
+
+    /// Whether sessions were closed or refused for want of places, or messages put off, since
+    /// `before`; `before` is set to now.
+    pub(super) fn was_loaded(&self, before: &mut u64) -> bool {
+        let stats = self.limiter.stats();
+        let turned_away = stats.shed + stats.refused;
+        let more = turned_away > std::mem::replace(before, turned_away);
+        self.put_off.swap(false, Relaxed) || more
+    }
+
+    fn client(&self, from: SocketAddr) -> Client {
+        let checks = self
+            .health_checks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match checks
+            .iter()
+            .any(|c| (c.ip().to_canonical(), c.port()) == (from.ip().to_canonical(), from.port()))
+        {
+            true => Client::HealthCheck,
+            false => Client::Ordinary,
+        }
+    }
+}
+
+/// Takes connections until the task is dropped.
+pub async fn run(listener: TcpListener, collector: Collector) {
+    loop {
+        collector.limiter.settled().await;
+        let (stream, from) = match listener.accept().await {
+            Ok(c) => c,
+            Err(e) => {
+                tracing::warn!(error = %e, "the collector could not take a connection");
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let addr = from.ip().to_canonical();
+        let Some(permit) = collector.limiter.admit_as(addr, collector.client(from)) else {
+            continue;
+        };
+        let collector = collector.clone();
+        tokio::spawn(async move {
+            let served =
+                async { drop(timeout(TOTAL, session(stream, addr, &collector, &permit)).await) };
+            permit.run(served).await;
+        });
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+async fn session(
+    stream: TcpStream,
+    addr: IpAddr,
+    collector: &Collector,
+    permit: &Arc<ConnectionPermit>,
+) -> io::Result<()> {
+    let _ = stream.set_nodelay(true);
+    let mut stream: Box<dyn Stream> = Box::new(stream);
+    let mut session = ServerSession::new(&collector.receiver);
+    say(&mut stream, &session.greeting()).await?;
+    let mut buffer = vec![0; READ];
+    let (mut room, mut until) = (None, Instant::now());
+    let mut preferred = None;
+    loop {
+        let patience = if room.is_some() {
+            IDLE.min(until.saturating_duration_since(Instant::now()))
+        } else {
+            IDLE
+        };
+        let n = timeout(patience, stream.read(&mut buffer)).await??;
+        if n == 0 {
+            return Ok(());
+        }
+        let mut rest = &buffer[..n];
+        while !rest.is_empty() {
+            let (taken, act) = session.take(rest);
+            rest = &rest[taken..];
+            match act {
+                ServerAction::More => {}
+                ServerAction::Reply(text) => {
+                    drop(room.take());
+                    if preferred.is_none() {
+                        preferred = prefer(session.recipients(), collector, permit);
+                    }
+                    say(&mut stream, &text).await?;
+                }
+                ServerAction::Data(text) => {
+                    // Whoever sends a message has said what he wants; until then he waits with a
+                    // place that others may need.
+                    drop(permit.begin_answer());
+                    (room, until) = (
+                        collector.room(session.recipients()),
+                        Instant::now() + MESSAGE,
+                    );
+                    if room.is_none() {
+                        session.judged();
+                    }
+                    say(&mut stream, if room.is_some() { &text } else { FULL }).await?;
+                }
+                ServerAction::Close(text) => {
+                    say(&mut stream, &text).await?;
+                    return stream.shutdown().await;
+                }
+                ServerAction::Message(incoming) => {
+                    let answering = permit.begin_answer();
+                    let verdict = judge(incoming, addr, collector).await;
+                    session.judged();
+                    drop(room.take());
+                    say(&mut stream, &verdict).await?;
+                    drop(answering);
+                }
+                ServerAction::Tls(text) => {
+                    let Some(tls) = &collector.tls else {
+                        return Ok(());
+                    };
+                    say(&mut stream, &text).await?;
+                    let accepted = timeout(IDLE, TlsAcceptor::from(tls()).accept(stream)).await??;
+                    stream = Box::new(accepted);
+                    session.secured();
+                }
+            }
+        }
+    }
+}
+
+/// A session that has named a valid token is closed after all others.
+fn prefer(
+    recipients: &[String],
+    collector: &Collector,
+    permit: &ConnectionPermit,
+) -> Option<TokenUse> {
+    let id = recipients.last().and_then(|to| (collector.known)(to))?;
+    let token_use = TokenUse::begin(&collector.preferred, id)?;
+    permit.prefer();
+    Some(token_use)
+}
+
+async fn say(stream: &mut Box<dyn Stream>, text: &str) -> io::Result<()> {
+    let line = format!("{text}\r\n");
+    let sent = async {
+        stream.write_all(line.as_bytes()).await?;
+        stream.flush().await
+    };
+    timeout(IDLE, sent).await?
+}
+
+/// The last word about a message: 250 when what follows from it is true.
+async fn judge(incoming: ReceivedMessage, from: IpAddr, collector: &Collector) -> String {
+    let judge = collector.judge.clone();
+    let judged = tokio::task::spawn_blocking(move || judge(&incoming, from)).await;
+    judged.unwrap_or_else(|_| "451 4.3.0 it could not be judged now; try again later".into())
+}
+
+/// Has the service handle each message.
+pub fn by_service(service: RelayService) -> MessageHandler {
+    Arc::new(
+        move |incoming, from| match service.arrived(incoming, from, service.now()) {
+            Ok(ArrivalOutcome::Recorded(id)) => {
+                tracing::info!(%from, proof = id, "a test message came");
+                recorded(&id.to_string(), from)
+            }
+            Ok(ArrivalOutcome::Duplicate(id)) => {
+                tracing::debug!(%from, proof = id, "a test message came again");
+                recorded(&id.to_string(), from)
+            }
+            Ok(ArrivalOutcome::NoToken) => STRANGER.into(),
+            Err(RelayError::No(why)) => format!("451 4.3.0 {why}"),
+            Err(e) => {
+                tracing::error!(error = ?e, %from, "a test message could not be recorded");
+                "451 4.3.0 it could not be recorded now; try again later".into()
+            }
+        },
+    )
+}
+
+/// What is said where too many messages come in.
+const FULL: &str = "452 4.3.1 too many messages come in now; try again later";
+
+/// What is said to a message without a token of ours.
+pub const STRANGER: &str = "550 5.7.1 this is no test message of ours; we take no other mail";
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpSocket;
+
+    use super::{super::health::answers, *};
+
+    /// Talks until a reply begins with something.
+    async fn talk(stream: &mut TcpStream, say: &str, until: &str) {
+        stream.write_all(say.as_bytes()).await.unwrap();
+        let (mut all, mut buffer) = (String::new(), [0; 512]);
+        while !all.lines().any(|l| l.starts_with(until)) {
+            let n = stream.read(&mut buffer).await.unwrap();
+            assert!(n > 0, "{say}: {all}");
+            all += &String::from_utf8_lossy(&buffer[..n]);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_messages_hold_together_has_an_end() {
+        let receiver = ReceiverSettings {
+            hello: "c.example".into(),
+            domain: "probe.example".into(),
+            addresses: vec![],
+            tls: false,
+        };
+        let others = Arc::new(Semaphore::new(1));
+        let known: TokenLookup = Arc::new(|to| to.strip_prefix("token").map(|_| [1; 8]));
+        let collector = Collector {
+            others,
+            known,
+            ..Collector::new(
+                receiver,
+                Arc::new(|_, _| "250 ok".into()),
+                ConnectionLimiter::new(8192, &crate::net::Shares::default()),
+            )
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(run(listener, collector));
+        let begin_to = async |to: &str| {
+            let mut s = TcpStream::connect(addr).await.unwrap();
+            talk(&mut s, "", "220").await;
+            talk(&mut s, "EHLO x\r\n", "250 8BITMIME").await;
+            talk(&mut s, "MAIL FROM:<>\r\n", "250").await;
+            talk(&mut s, &format!("RCPT TO:<{to}@probe.example>\r\n"), "250").await;
+            s
+        };
+        let begin = async || begin_to("a").await;
+        let (mut first, mut second) = (begin().await, begin().await);
+        talk(&mut first, "DATA\r\n", "354").await;
+        talk(&mut second, "DATA\r\n", "452 4.3.1").await;
+        talk(&mut second, "NOOP\r\n", "250").await;
+        // Whoever is done, has said nothing of use, or is gone gives his place back.
+        talk(&mut first, "x\r\n.\r\n", "250 ok").await;
+        for end in ["x\n.\r\n\r\n.\r\n", ""] {
+            let mut other = begin().await;
+            talk(&mut other, "DATA\r\n", "354").await;
+            if !end.is_empty() {
+                talk(&mut other, end, "550 5.6.0").await;
+            }
+            drop(other);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        // Strangers who hold all places keep nobody out who has a token, and one token does not
+        // take all of those.
+        let mut stranger = begin().await;
+        talk(&mut stranger, "DATA\r\n", "354").await;
+        let mut named = Vec::new();
+        for n in 0..=SAME {
+            let mut s = begin_to("token").await;
+            talk(
+                &mut s,
+                "DATA\r\n",
+                if n < SAME { "354" } else { "452 4.3.1" },
+            )
+            .await;
+            named.push(s);
+        }
+        talk(&mut begin().await, "DATA\r\n", "452 4.3.1").await;
+        talk(&mut named[0], "x\r\n.\r\n", "250 ok").await;
+        talk(
+            &mut named[SAME],
+            "MAIL FROM:<>\r\nRCPT TO:<token@probe.example>\r\nDATA\r\n",
+            "354",
+        )
+        .await;
+    }
+
+    fn collector(limiter: ConnectionLimiter) -> Collector {
+        let receiver = ReceiverSettings {
+            hello: "c.example".into(),
+            domain: "probe.example".into(),
+            addresses: vec![],
+            tls: false,
+        };
+        let known: TokenLookup = Arc::new(|to| to.strip_prefix("token").map(|_| [1; 8]));
+        Collector {
+            known,
+            ..Collector::new(receiver, Arc::new(|_, _| "250 ok".into()), limiter)
+        }
+    }
+
+    /// Idle sessions of strangers held all places, the health check found none, and the tester
+    /// stopped.
+    #[tokio::test]
+    async fn under_load_the_health_check_is_answered_and_sessions_with_a_token_go_on() {
+        let shares = crate::net::Shares {
+            address: 1,
+            network: 1,
+            wide_network: 1,
+            reserved: 16,
+        };
+        let collector = collector(ConnectionLimiter::new(16, &shares));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(run(listener, collector.clone()));
+        let from = async |n: u8| {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(([127, n, 0, 1], 0).into()).unwrap();
+            socket.connect(addr).await.unwrap()
+        };
+        let mut turned_away = 0;
+        let mut mine = from(9).await;
+        talk(&mut mine, "", "220").await;
+        let name_token = async |s: &mut TcpStream| {
+            talk(s, "EHLO x\r\n", "250 8BITMIME").await;
+            talk(
+                s,
+                "MAIL FROM:<>\r\nRCPT TO:<token@probe.example>\r\n",
+                "250 2.1.5",
+            )
+            .await;
+        };
+        name_token(&mut mine).await;
+        assert!(!collector.was_loaded(&mut turned_away));
+        let mut strangers = Vec::new();
+        for n in 10..60 {
+            let mut s = from(n).await;
+            talk(&mut s, "", "220").await;
+            strangers.push(s);
+        }
+        assert!(
+            collector.was_loaded(&mut turned_away),
+            "so it counts for claims"
+        );
+        for _ in 0..3 {
+            answers(addr, &collector.health_checks).await.unwrap();
+        }
+        talk(&mut mine, "DATA\r\n", "354").await;
+        talk(&mut mine, "x\r\n.\r\n", "250 ok").await;
+        assert!(
+            !collector.was_loaded(&mut turned_away),
+            "the health check is no load"
+        );
+        assert!(collector.health_checks.lock().unwrap().is_empty());
+        // One token does not make all sessions such that go last.
+        let mut same = Vec::new();
+        for n in 100..130 {
+            let mut s = from(n).await;
+            talk(&mut s, "", "220").await;
+            name_token(&mut s).await;
+            same.push(s);
+        }
+        assert_eq!(
+            collector
+                .preferred
+                .lock()
+                .unwrap()
+                .values()
+                .copied()
+                .collect::<Vec<_>>(),
+            [SAME]
+        );
+    }
+}

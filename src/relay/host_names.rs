@@ -1,0 +1,131 @@
+//! The names that a test's forms take, and the envelopes that come of them.
+
+use std::net::IpAddr;
+
+use super::forms::{RelayTest, TestGroup};
+use crate::smtp::{Envelope, envelope::literal};
+
+/// What stands for the names in a form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostNames {
+    /// The host that is tested.
+    pub target: IpAddr,
+    /// A name whose address is the target's.
+    pub relay: Option<String>,
+    /// A domain whose MX is the target.
+    pub hosted: Option<String>,
+    /// A user of the target, from evidence.
+    pub user: Option<String>,
+    /// The probe domain.
+    pub domain: String,
+    /// A second domain of ours.
+    pub foreign: Option<String>,
+    /// The collector's address.
+    pub collector: Option<IpAddr>,
+    /// Our own name in the greeting.
+    pub hello: String,
+}
+
+impl HostNames {
+    /// Fills a form; `{{` stands for a brace. The error says which name is missing.
+    pub fn fill(&self, form: &str, token: &str, back: &str) -> Result<String, &'static str> {
+        let mut out = String::with_capacity(form.len() + 64);
+        let mut rest = form;
+        while let Some((before, after)) = rest.split_once('{') {
+            out.push_str(before);
+            // Two stand for one.
+            if let Some(after) = after.strip_prefix('{') {
+                out.push('{');
+                rest = after;
+                continue;
+            }
+            let Some((key, after)) = after.split_once('}') else {
+                return Err("a brace that is never closed");
+            };
+            match key {
+                "u" => out.push_str(token),
+                "s" => out.push_str(back),
+                "d" => out.push_str(&self.domain),
+                "D" => out.push_str(&format!("{}.", self.domain.to_ascii_uppercase())),
+                "X" => out.push_str(&self.domain.replace('.', "+2E")),
+                "e" => out.push_str(
+                    self.foreign
+                        .as_deref()
+                        .ok_or("no second domain is configured ([probe] foreign)")?,
+                ),
+                "r" => out.push_str(&format!("x{}", token.get(1..12).unwrap_or("none"))),
+                "R" => out.push_str(
+                    self.relay
+                        .as_deref()
+                        .ok_or("no name of the relay points at its address")?,
+                ),
+                "L" => out.push_str(
+                    self.hosted
+                        .as_deref()
+                        .ok_or("no domain is known whose MX is the relay")?,
+                ),
+                "I" => out.push_str(&literal(self.target)),
+                "i" => out.push_str(&self.target.to_string()),
+                "C" => out.push_str(&literal(
+                    self.collector
+                        .ok_or("the collector has no address to be named by")?,
+                )),
+                "v" => out.push_str(
+                    self.user
+                        .as_deref()
+                        .ok_or("no user of the relay is known from evidence")?,
+                ),
+                _ => return Err("a brace with a name that is none"),
+            }
+            rest = after;
+        }
+        out.push_str(rest);
+        Ok(out)
+    }
+
+    /// The messages of a test. `turn` alternates the sender of the group "recipient"; `plain` sends
+    /// from our own domain instead, to tell the recipient's form from the sender's. The error says
+    /// why the test is skipped.
+    pub fn envelopes(
+        &self,
+        test: &RelayTest,
+        turn: usize,
+        plain: bool,
+        mut token: impl FnMut() -> (String, String),
+    ) -> Result<Vec<(String, Envelope)>, &'static str> {
+        let from = match &test.from {
+            Some(f) => f.as_str(),
+            None if test.group != TestGroup::Recipient || plain => "<{s}@{d}>",
+            None if turn.is_multiple_of(2) && self.relay.is_some() => "<{s}@{R}>",
+            None => "<{s}@[{I}]>",
+        };
+        let hello = match test.helo.as_deref() {
+            None => Some(format!("EHLO {}", self.hello)),
+            Some("") => None,
+            Some(h) => Some(self.fill(h, "", "")?),
+        };
+        let mut out = Vec::new();
+        for form in &test.to {
+            let (u, s) = token();
+            let fill = |form: &str| self.fill(form, &u, &s);
+            let first = test.first.as_deref().map(fill).transpose()?;
+            let probe = usize::from(first.is_some());
+            let to = first
+                .into_iter()
+                .chain([fill(form)?])
+                .chain(test.last.as_deref().map(fill).transpose()?)
+                .collect();
+            let envelope = Envelope {
+                test: test.name.clone(),
+                hello: hello.clone(),
+                from: fill(from)?,
+                to,
+                probe,
+                utf8: !form.is_ascii(),
+                port: test.port,
+            };
+            out.push((u, envelope));
+        }
+        Ok(out)
+    }
+}

@@ -1,0 +1,459 @@
+//! The test message, and what can be read from one that comes back.
+
+use std::{fmt::Write as _, net::IpAddr};
+
+use jiff::fmt::rfc2822::DateTimePrinter;
+use ring::digest;
+
+use super::{
+    host_names::HostNames,
+    token::{TokenCodec, TokenId, TokenKind},
+};
+use crate::{
+    model::Time,
+    smtp::{
+        Envelope,
+        envelope::literal,
+        mail::{ParsedMail, parse_mail},
+    },
+};
+
+/// The longest test message, in bytes (safety rule S8).
+pub const MAX_PROBE: usize = 2048;
+/// Who tests, as every message says (safety rule S9).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TesterIdentity {
+    /// Whom to write to.
+    pub contact: String,
+    /// Where it stands who tests and why, and how to ask for none.
+    pub about: String,
+}
+
+/// The message of a test: headers and body with CRLF, no line that begins with a dot, no more than
+/// [`MAX_PROBE`] bytes.
+pub fn probe(
+    names: &HostNames,
+    envelope: &Envelope,
+    token: &str,
+    who: &TesterIdentity,
+    evidence: &str,
+    at: Time,
+) -> Vec<u8> {
+    let date = jiff::Timestamp::from_second(at.0 as i64)
+        .ok()
+        .and_then(|t| DateTimePrinter::new().timestamp_to_string(&t).ok());
+    let (target, domain) = (literal(names.target), &names.domain);
+    // In bytes: the longest of everything stays below MAX_PROBE.
+    let cut = |text: &str, most: usize| {
+        let mut out: String = text.chars().filter(|c| !c.is_control()).collect();
+        out.truncate(out.floor_char_boundary(most));
+        out
+    };
+    let (sender, recipient) = (
+        cut(&envelope.from, 150),
+        cut(&envelope.to[envelope.probe], 150),
+    );
+    let (contact, about, evidence, test) = (
+        cut(&who.contact, 100),
+        cut(&who.about, 140),
+        cut(evidence, 60),
+        cut(&envelope.test, 60),
+    );
+    let mut out = String::with_capacity(1500);
+    let mut line = |text: std::fmt::Arguments<'_>| {
+        let _ = out.write_fmt(text);
+        out.push_str("\r\n");
+    };
+    line(format_args!("From: relay test <{contact}>"));
+    line(format_args!("To: <{token}@{domain}>"));
+    line(format_args!("Subject: relay test of [{target}]"));
+    line(format_args!("Date: {}", date.unwrap_or_default()));
+    line(format_args!("Message-ID: <{token}@{domain}>"));
+    line(format_args!("Auto-Submitted: auto-generated"));
+    line(format_args!("Precedence: bulk"));
+    line(format_args!("X-Envelope-Sender: {sender}"));
+    line(format_args!("X-Envelope-Recipient: {recipient}"));
+    line(format_args!("X-Orbs-Token: {token}"));
+    line(format_args!(""));
+    line(format_args!(
+        "This is a test whether [{target}] carries mail of strangers to strangers."
+    ));
+    line(format_args!(
+        "It is one message to ourselves; nobody else gets it. If it arrives, the"
+    ));
+    line(format_args!(
+        "host is an open relay, and spammers can use it."
+    ));
+    line(format_args!(""));
+    line(format_args!(
+        "Who tests, why, and how to ask for no tests: {about}"
+    ));
+    line(format_args!("Write to: {contact}"));
+    line(format_args!("What led to it: {evidence}"));
+    line(format_args!("The test: {test}"));
+    line(format_args!("X-Envelope-Sender: {sender}"));
+    line(format_args!("X-Envelope-Recipient: {recipient}"));
+    line(format_args!("{token}"));
+    out.into_bytes()
+}
+
+/// Whether a message has a token in a header field of its own. A report has one only in what it
+/// quotes.
+pub fn is_itself(tokens: &TokenCodec, message: &ParsedMail<'_>) -> bool {
+    ["x-orbs-token", "message-id"]
+        .into_iter()
+        .filter_map(|n| message.field(n))
+        .any(|text| !tokens.find(text.as_bytes()).is_empty())
+}
+
+/// What a message that reached the collector shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MessageMatch {
+    /// The probe came through: the token's number.
+    Probe(TokenId),
+    /// It, or word of it, came back to the sender.
+    Bounce(TokenId),
+}
+
+/// Which probe a message is: by the address that it came to, else by its header, else by its body.
+/// What came to the return path, and what is a report, has come back; what says nothing else than
+/// the address of a person is nobody's probe.
+pub fn match_tokens(
+    tokens: &TokenCodec,
+    recipients: &[String],
+    message: &[u8],
+) -> Option<MessageMatch> {
+    let parsed = parse_mail(message);
+    let by_address: Vec<(TokenKind, TokenId)> = recipients
+        .iter()
+        .flat_map(|r| tokens.find(r.as_bytes()))
+        .collect();
+    if let Some((_, id)) = by_address.iter().find(|(w, _)| *w == TokenKind::Return) {
+        // Messages of one session share a sender: what is quoted tells them apart.
+        let quoted = parsed
+            .fields
+            .iter()
+            .map(|(_, v)| v.as_bytes())
+            .chain([parsed.body])
+            .flat_map(|text| tokens.find(text));
+        return Some(MessageMatch::Bounce(
+            quoted
+                .into_iter()
+                .find(|(w, _)| *w == TokenKind::Probe)
+                .map_or(*id, |(_, id)| id),
+        ));
+    }
+    if let Some((_, id)) = by_address.first() {
+        return Some(if parsed.is_report() {
+            MessageMatch::Bounce(*id)
+        } else {
+            MessageMatch::Probe(*id)
+        });
+    }
+    if recipients.iter().all(|r| is_role(r)) {
+        return None;
+    }
+    let header = ["x-orbs-token", "message-id", "x-envelope-recipient", "to"]
+        .into_iter()
+        .filter_map(|n| parsed.field(n));
+    let inside = header
+        .map(str::as_bytes)
+        .chain([parsed.body])
+        .flat_map(|text| tokens.find(text))
+        .find(|(w, _)| *w == TokenKind::Probe)?;
+    Some(if parsed.is_report() {
+        MessageMatch::Bounce(inside.1)
+    } else {
+        MessageMatch::Probe(inside.1)
+    })
+}
+
+/// Whether an address is one that people write to (RFC 2142): a message that somebody passes on to
+/// it proves nothing.
+pub fn is_role(recipient: &str) -> bool {
+    let local = recipient
+        .trim_start_matches('<')
+        .split('@')
+        .next()
+        .unwrap_or("")
+        .trim_matches('"');
+    [
+        "postmaster",
+        "abuse",
+        "hostmaster",
+        "webmaster",
+        "security",
+        "noc",
+    ]
+    .iter()
+    .any(|r| r.eq_ignore_ascii_case(local))
+}
+
+/// A text in which the local parts of other people's addresses are a short hash (safety rule S12).
+/// Addresses in `own` domains stay as they are, and so do the addresses in `keep`.
+pub fn redact(text: &str, own: &[&str], keep: &[&str], salt: &[u8]) -> String {
+    let local = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
+    let name = |c: char| c.is_ascii_alphanumeric() || "-.[]:".contains(c);
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('@') {
+        let (before, after) = (&rest[..at], &rest[at + 1..]);
+        let quoted = before.strip_suffix('"').and_then(|b| b.rfind('"'));
+        let begin = quoted.unwrap_or_else(|| {
+            before
+                .char_indices()
+                .rev()
+                .take_while(|(_, c)| local(*c))
+                .last()
+                .map_or(at, |(i, _)| i)
+        });
+        let domain: &str = &after[..after.find(|c| !name(c)).unwrap_or(after.len())];
+        let ours = own
+            .iter()
+            .any(|o| o.eq_ignore_ascii_case(domain.trim_end_matches('.')));
+        let user = &before[begin..];
+        let kept = keep.iter().any(|k| {
+            k.rsplit_once('@').is_some_and(|(u, d)| {
+                u.eq_ignore_ascii_case(user) && d.eq_ignore_ascii_case(domain.trim_end_matches('.'))
+            })
+        });
+        if user.is_empty() || domain.is_empty() || ours || kept {
+            out.push_str(before);
+        } else {
+            let mut all = digest::Context::new(&digest::SHA256);
+            all.update(salt);
+            all.update(user.as_bytes());
+            out.push_str(&before[..begin]);
+            let _ = all
+                .finish()
+                .as_ref()
+                .iter()
+                .take(4)
+                .try_for_each(|b| write!(out, "{b:02x}"));
+        }
+        out.push('@');
+        out.push_str(domain);
+        rest = &after[domain.len()..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// What the collector says when a message is kept.
+pub fn recorded(id: &str, output: IpAddr) -> String {
+    format!("250 2.0.0 recorded {id} from [{}]", literal(output))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::catalogue::{Catalogue, tests::names};
+    use super::*;
+    use crate::smtp::{SmtpPort, envelope::MAX_COMMAND};
+    use proptest::prelude::*;
+
+    fn who() -> TesterIdentity {
+        TesterIdentity {
+            contact: "relaytest@orbs.example".into(),
+            about: "https://orbs.example/tests".into(),
+        }
+    }
+
+    #[test]
+    fn the_golden_message() {
+        let c = Catalogue::standard();
+        let made = names()
+            .envelopes(c.get("plain").unwrap(), 0, false, || {
+                ("ttoken".into(), "breturn".into())
+            })
+            .unwrap();
+        let text = String::from_utf8(probe(
+            &names(),
+            &made[0].1,
+            "ttoken",
+            &who(),
+            "job 7",
+            Time(1_700_000_000),
+        ))
+        .unwrap();
+        let expected = "From: relay test <relaytest@orbs.example>
+To: <ttoken@probe.example>
+Subject: relay test of [192.0.2.1]
+Date: Tue, 14 Nov 2023 22:13:20 +0000
+Message-ID: <ttoken@probe.example>
+Auto-Submitted: auto-generated
+Precedence: bulk
+X-Envelope-Sender: <breturn@probe.example>
+X-Envelope-Recipient: <ttoken@probe.example>
+X-Orbs-Token: ttoken
+
+This is a test whether [192.0.2.1] carries mail of strangers to strangers.
+It is one message to ourselves; nobody else gets it. If it arrives, the
+host is an open relay, and spammers can use it.
+
+Who tests, why, and how to ask for no tests: https://orbs.example/tests
+Write to: relaytest@orbs.example
+What led to it: job 7
+The test: plain
+X-Envelope-Sender: <breturn@probe.example>
+X-Envelope-Recipient: <ttoken@probe.example>
+ttoken
+";
+        assert_eq!(
+            text.replace("\r\n", "\n").replace("-0000", "+0000"),
+            expected
+        );
+        for t in &c.0 {
+            for (token, e) in names()
+                .envelopes(t, 0, false, || ("t".repeat(27), "b".repeat(27)))
+                .unwrap()
+            {
+                let m = probe(&names(), &e, &token, &who(), &"x".repeat(500), Time(1));
+                assert!(
+                    m.len() < MAX_PROBE && !m.windows(3).any(|w| w == b"\n.\r"),
+                    "{}: {}",
+                    t.name,
+                    m.len()
+                );
+                assert!(m.split(|b| *b == b'\n').all(|l| l.len() <= MAX_COMMAND));
+            }
+        }
+    }
+
+    /// Names and addresses of the longest kind made a message longer than it may be.
+    #[test]
+    fn the_longest_message_is_within_its_bound() {
+        let long = "\u{10348}".repeat(500);
+        let names = HostNames {
+            target: "fd00:1111:2222:3333:4444:5555:6666:7777".parse().unwrap(),
+            domain: "d".repeat(100),
+            ..names()
+        };
+        let who = TesterIdentity {
+            contact: long.clone(),
+            about: long.clone(),
+        };
+        let (from, to, test) = (long.clone(), vec![long.clone()], long.clone());
+        let envelope = Envelope {
+            test,
+            hello: None,
+            from,
+            to,
+            probe: 0,
+            utf8: true,
+            port: SmtpPort::default(),
+        };
+        let m = probe(
+            &names,
+            &envelope,
+            &"t".repeat(27),
+            &who,
+            &long,
+            Time(1_700_000_000),
+        );
+        assert!((1500..MAX_PROBE).contains(&m.len()), "{}", m.len());
+    }
+
+    #[test]
+    fn what_came_is_told_from_what_came_back() {
+        let t = TokenCodec::new(b"s");
+        let (p, b) = (
+            t.text(TokenKind::Probe, &[1; 8]),
+            t.text(TokenKind::Return, &[1; 8]),
+        );
+        let look = |to: &str, m: &str| match_tokens(&t, &[to.to_string()], m.as_bytes());
+        assert_eq!(
+            look(&format!("<{p}@d>"), "Subject: x\r\n\r\n"),
+            Some(MessageMatch::Probe([1; 8]))
+        );
+        assert_eq!(
+            look(&format!("<{b}@d>"), &format!("Subject: x\r\n\r\n{p}")),
+            Some(MessageMatch::Bounce([1; 8]))
+        );
+        assert_eq!(
+            look("<whoever@d>", &format!("X-Orbs-Token: {p}\r\n\r\n")),
+            Some(MessageMatch::Probe([1; 8])),
+            "the address was rewritten"
+        );
+        assert_eq!(
+            look("<whoever@d>", &format!("Subject: x\r\n\r\n{p}")),
+            Some(MessageMatch::Probe([1; 8])),
+            "headers were stripped"
+        );
+        let report = format!("Content-Type: multipart/report; x\r\n\r\n{p}");
+        assert_eq!(
+            look(&format!("<{p}@d>"), &report),
+            Some(MessageMatch::Bounce([1; 8]))
+        );
+        assert_eq!(
+            look("<postmaster@d>", &format!("Subject: why?\r\n\r\n{p}")),
+            None,
+            "a person passes it on"
+        );
+        assert_eq!(
+            look("<whoever@d>", &format!("From: MAILER-DAEMON\r\n\r\n{p}")),
+            Some(MessageMatch::Bounce([1; 8]))
+        );
+        assert_eq!(look("<whoever@d>", "Subject: x\r\n\r\nbuy"), None);
+    }
+
+    #[test]
+    fn other_peoples_local_parts_are_hashed() {
+        let own = ["probe.example"];
+        let text = "Received: from x (anna.b@victim.example) for <tok@probe.example>; \"q q\"@v.example @ <>";
+        let out = redact(text, &own, &[], b"salt");
+        assert!(
+            !out.contains("anna.b")
+                && !out.contains("q q")
+                && out.contains("@victim.example")
+                && out.contains("<tok@probe.example>"),
+            "{out}"
+        );
+        assert_eq!(redact(text, &own, &[], b"salt"), out);
+        assert_ne!(redact(text, &own, &[], b"other"), out);
+        // Our own contact is there to be written to; a stranger at the same domain is not.
+        let contact = "From: relay test <relaytest@orbs.example>, Write to: RelayTest@orbs.example. anna@orbs.example xrelaytest@orbs.example";
+        let out = redact(contact, &own, &["relaytest@orbs.example"], b"salt");
+        assert!(
+            out.starts_with(
+                "From: relay test <relaytest@orbs.example>, Write to: RelayTest@orbs.example. "
+            ),
+            "{out}"
+        );
+        assert!(
+            !out.contains("anna") && !out.contains("xrelaytest"),
+            "{out}"
+        );
+    }
+
+    /// The forms of a session share one sender.
+    #[test]
+    fn a_bounce_is_told_by_the_message_that_it_quotes() {
+        let tokens = TokenCodec::new(b"s");
+        let (first, second) = ([1; 8], [2; 8]);
+        let to = vec![format!("<{}@d>", tokens.text(TokenKind::Return, &first))];
+        let report = format!(
+            "From: MAILER-DAEMON\r\n\r\nIt did not go.\r\nX-Orbs-Token: {}\r\n",
+            tokens.text(TokenKind::Probe, &second)
+        );
+        assert_eq!(
+            match_tokens(&tokens, &to, report.as_bytes()),
+            Some(MessageMatch::Bounce(second))
+        );
+        assert_eq!(
+            match_tokens(&tokens, &to, b"From: x\r\n\r\nno"),
+            Some(MessageMatch::Bounce(first))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_does_harm(bytes in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b':'), Just(b'@'), Just(b' '), any::<u8>()], 0..400)) {
+            let parsed = parse_mail(&bytes);
+            prop_assert!(parsed.body.len() <= bytes.len());
+            prop_assert_eq!(match_tokens(&TokenCodec::new(b"s"), &["<x@d>".into()], &bytes), None);
+            let text = String::from_utf8_lossy(&bytes);
+            let once = redact(&text, &[], &[], b"s");
+            prop_assert_eq!(once.matches('@').count(), text.matches('@').count());
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Open-relay testing: who is tested and when, what a test sends, what its outcome means, and who
+//! is listed and released for it.
+//!
+//! Files without the feature `daemon` are pure: values and rules, no I/O, no clock.
+
+pub mod catalogue;
+pub mod control;
+pub mod control_plan;
+pub mod forms;
+pub mod host_names;
+pub mod lint;
+pub mod message;
+pub mod networks;
+pub mod outcome;
+pub mod policy;
+pub mod proof;
+pub mod token;
+
+#[cfg(feature = "daemon")]
+mod arrivals;
+#[cfg(feature = "daemon")]
+mod claims;
+#[cfg(feature = "daemon")]
+pub mod collector;
+#[cfg(feature = "daemon")]
+mod expiry;
+#[cfg(feature = "daemon")]
+pub mod health;
+#[cfg(feature = "daemon")]
+mod jobs;
+#[cfg(feature = "daemon")]
+mod load;
+#[cfg(feature = "daemon")]
+mod messages;
+#[cfg(feature = "daemon")]
+pub mod name_lookup;
+#[cfg(feature = "daemon")]
+mod opt_outs;
+#[cfg(feature = "daemon")]
+mod plan;
+#[cfg(feature = "daemon")]
+mod proofs;
+#[cfg(feature = "daemon")]
+mod queue;
+#[cfg(feature = "daemon")]
+mod rows;
+#[cfg(feature = "daemon")]
+mod runs;
+#[cfg(feature = "daemon")]
+pub mod scheduler;
+#[cfg(feature = "daemon")]
+mod service;
+#[cfg(feature = "daemon")]
+mod settings;
+#[cfg(feature = "daemon")]
+pub mod tester;
+
+#[cfg(all(test, feature = "daemon"))]
+mod tests;
+
+pub use catalogue::Catalogue;
+pub use forms::RelayTest;
+pub use host_names::HostNames;
+pub use token::{TokenCodec, TokenKind};
+
+#[cfg(feature = "daemon")]
+pub use {
+    arrivals::ArrivalOutcome,
+    claims::{ClaimReceipt, SourceReplies},
+    jobs::Nomination,
+    messages::{MessageResult, Phase, PreparedMessage},
+    name_lookup::HostNameResolver,
+    policy::OptOut,
+    proofs::Proof,
+    service::{Actor, COLLECTOR, NOTEST, REASONS, RelayError, RelayService},
+    settings::{RelaySettings, TesterSource},
+};

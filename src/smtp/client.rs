@@ -1,0 +1,758 @@
+//! One relay test as a talk: replies in, commands out. The tester's socket runs it; so do its
+//! tests, without one.
+//!
+//! Nothing here sends two commands at a time, guesses a password, asks for a user (VRFY, EXPN), or
+//! a line of more than [`MAX_COMMAND`] bytes (safety rule S8). The one exception is
+//! a control (`relay::control`): it names the server's postmaster by RCPT, and then sends RSET,
+//! never DATA. Acceptance is no verdict: it is an outcome that waits for the collector.
+
+use super::{
+    envelope::{Envelope, MAX_COMMAND, SmtpPort},
+    outcome::{Outcome, RecipientReply, Stage},
+    reply::Reply,
+};
+
+/// What is known of a connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConnectionState {
+    /// The server's greeting, once it came.
+    pub greeting: Option<String>,
+    /// The greeting line of ours that it took.
+    pub hello: Option<String>,
+    /// It offers STARTTLS.
+    pub starttls: bool,
+    /// It offers SMTPUTF8.
+    pub utf8: bool,
+    /// It offers AUTH.
+    pub auth: bool,
+    /// It is under TLS.
+    pub tls: bool,
+    /// It takes no more.
+    pub over: bool,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientAction {
+    /// Send a command and read its reply.
+    Send(Vec<u8>),
+    /// Read a reply: the greeting.
+    Read,
+    /// Begin TLS, then go on with [`ClientSession::secured`].
+    StartTls,
+    /// The test is over; the connection can be used again unless [`ConnectionState::over`].
+    Done(Outcome),
+}
+
+/// What a greeting says about what must not be sent there (safety rule S7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GreetingPolicy {
+    /// Everything.
+    Open,
+    /// No literal and no loopback name as a sender or in the greeting: it would loop
+    /// (CVE-2000-1203).
+    NoLiterals,
+    /// Nothing at all: it bombs itself.
+    Shut,
+}
+
+/// Reads a greeting for the products that tests have harmed.
+pub fn greeting_policy(greeting: &str) -> GreetingPolicy {
+    let text = greeting.to_ascii_lowercase();
+    if text.contains("cc:mail") {
+        return GreetingPolicy::Shut;
+    }
+    let domino = text
+        .split_once("lotus domino release ")
+        .map(|(_, v)| v.trim_start());
+    let version = |v: &str| -> Vec<u32> {
+        let digits: String = v
+            .chars()
+            .take_while(|c| c.is_ascii_digit() || *c == '.')
+            .collect();
+        digits.split('.').filter_map(|n| n.parse().ok()).collect()
+    };
+    match domino.map(version) {
+        Some(v) if v < vec![5, 0, 9] => GreetingPolicy::NoLiterals,
+        _ if text.contains("lotus smtp mta") => GreetingPolicy::NoLiterals,
+        _ => GreetingPolicy::Open,
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Greeting,
+    Hello,
+    OldHello,
+    StartTls,
+    Mail,
+    Rcpt(usize),
+    Data,
+    Body,
+    Reset,
+}
+
+/// A test under way.
+#[derive(Debug)]
+pub struct ClientSession<'a> {
+    envelope: &'a Envelope,
+    message: &'a [u8],
+    link: &'a mut ConnectionState,
+    state: State,
+    outcome: Option<Outcome>,
+    /// The replies to the recipients of a control; none where this is a test.
+    control: Option<Vec<RecipientReply>>,
+}
+
+/// The longest text of a reply that is kept, in characters.
+const MAX_TEXT: usize = 200;
+
+impl<'a> ClientSession<'a> {
+    /// Begins a test on a connection, new or used before; tells what to do first.
+    pub fn new(
+        envelope: &'a Envelope,
+        message: &'a [u8],
+        link: &'a mut ConnectionState,
+    ) -> (ClientSession<'a>, ClientAction) {
+        ClientSession::begin(ClientSession {
+            envelope,
+            message,
+            link,
+            state: State::Greeting,
+            outcome: None,
+            control: None,
+        })
+    }
+
+    /// Begins a control on a connection: greeting, sender and recipients of the envelope, then
+    /// RSET.
+    pub fn control(
+        envelope: &'a Envelope,
+        link: &'a mut ConnectionState,
+    ) -> (ClientSession<'a>, ClientAction) {
+        ClientSession::begin(ClientSession {
+            envelope,
+            message: &[],
+            link,
+            state: State::Greeting,
+            outcome: None,
+            control: Some(Vec::new()),
+        })
+    }
+
+    fn begin(mut talk: ClientSession<'a>) -> (ClientSession<'a>, ClientAction) {
+        let next = match talk.link.greeting {
+            None => ClientAction::Read,
+            Some(_) => talk.greeted(),
+        };
+        (talk, next)
+    }
+
+    /// What the recipients of a control were answered.
+    pub fn recipient_replies(&self) -> &[RecipientReply] {
+        self.control.as_deref().unwrap_or_default()
+    }
+
+    /// The step that a reply was awaited in.
+    pub fn stage(&self) -> Stage {
+        match self.state {
+            State::Greeting => Stage::Connect,
+            State::Hello | State::OldHello | State::StartTls => Stage::Hello,
+            State::Mail => Stage::Mail,
+            State::Rcpt(_) => Stage::Rcpt,
+            State::Data => Stage::Data,
+            State::Body | State::Reset => Stage::Body,
+        }
+    }
+
+    /// What was known when the connection broke or a deadline passed: a test whose outcome had come
+    /// keeps it.
+    pub fn broken(&mut self, why: &str) -> Outcome {
+        self.link.over = true;
+        let stage = self.stage();
+        self.outcome
+            .take()
+            .unwrap_or_else(|| Outcome::inconclusive(format!("{why} ({})", stage.name())))
+    }
+
+    /// TLS is there.
+    pub fn secured(&mut self) -> ClientAction {
+        (self.link.tls, self.link.hello) = (true, None);
+        self.greeted()
+    }
+
+    fn command(line: &str) -> ClientAction {
+        ClientAction::Send([line.as_bytes(), b"\r\n"].concat())
+    }
+
+    fn greeted(&mut self) -> ClientAction {
+        let e = self.envelope;
+        // The target's own address in any spelling, and every other address too.
+        let is_address = |name: &str| {
+            name.trim_matches(['[', ']', '>', ' '])
+                .trim_start_matches("IPv6:")
+                .parse::<std::net::IpAddr>()
+                .is_ok()
+        };
+        let loopback = |t: &str| {
+            t.contains("@[")
+                || t.contains("localhost")
+                || t.rsplit_once('@').is_some_and(|(_, n)| is_address(n))
+        };
+        match greeting_policy(self.link.greeting.as_deref().unwrap_or("")) {
+            GreetingPolicy::Shut => {
+                return self.skip("the greeting names a product that tests have harmed");
+            }
+            GreetingPolicy::NoLiterals
+                if loopback(&e.from)
+                    || e.hello
+                        .as_deref()
+                        .is_some_and(|h| h.contains('[') || h.contains("localhost")) =>
+            {
+                return self.skip("the greeting names a product that loops on such a sender");
+            }
+            _ => {}
+        }
+        match &e.hello {
+            Some(hello) if self.link.hello.is_none() => {
+                self.state = State::Hello;
+                ClientSession::command(hello)
+            }
+            _ => self.mail(),
+        }
+    }
+
+    fn skip(&mut self, why: &str) -> ClientAction {
+        ClientAction::Done(Outcome::Skipped { why: why.into() })
+    }
+
+    fn mail(&mut self) -> ClientAction {
+        let e = self.envelope;
+        if e.utf8 && !self.link.utf8 {
+            return self.skip("the server does not offer SMTPUTF8");
+        }
+        let line = format!("MAIL FROM:{}", e.from);
+        if e.to
+            .iter()
+            .map(|t| t.len() + 10)
+            .chain([line.len() + 2])
+            .any(|n| n > MAX_COMMAND)
+        {
+            return self.skip("a line would be longer than 512 bytes");
+        }
+        self.state = State::Mail;
+        ClientSession::command(&line)
+    }
+
+    fn rcpt(&mut self, n: usize) -> ClientAction {
+        match self.envelope.to.get(n) {
+            Some(to) => {
+                self.state = State::Rcpt(n);
+                ClientSession::command(&format!("RCPT TO:{to}"))
+            }
+            // A control ends here: it never sends a message.
+            None if self.control.is_some() => self.end(Outcome::Accepted {
+                text: String::new(),
+            }),
+            None => {
+                self.state = State::Data;
+                ClientSession::command("DATA")
+            }
+        }
+    }
+
+    /// Notes what a recipient of a control was answered.
+    fn named(&mut self, n: usize, reply: &Reply) -> ClientAction {
+        let recipient = self.envelope.to.get(n).cloned().unwrap_or_default();
+        let text = reply.lines.join(" ").chars().take(MAX_TEXT).collect();
+        self.control.get_or_insert_default().push(RecipientReply {
+            recipient,
+            code: reply.code,
+            text,
+        });
+        match reply.code == 421 || !matches!(reply.code / 100, 2 | 4 | 5) {
+            true => self.refused(reply),
+            false => self.rcpt(n + 1),
+        }
+    }
+
+    /// Ends the test; the server forgets it (RSET), so that the next one begins anew.
+    fn end(&mut self, outcome: Outcome) -> ClientAction {
+        self.outcome = Some(outcome);
+        self.state = State::Reset;
+        ClientSession::command("RSET")
+    }
+
+    fn refused(&mut self, reply: &Reply) -> ClientAction {
+        let (stage, code, text) = (
+            self.stage(),
+            reply.code,
+            reply.lines.join(" ").chars().take(MAX_TEXT).collect(),
+        );
+        let outcome = match code / 100 {
+            4 => Outcome::TempFail { stage, code, text },
+            5 => Outcome::Refused { stage, code, text },
+            // It means nothing at this place: it is no refusal, and who knows what it is an answer
+            // to.
+            _ => {
+                self.link.over = true;
+                return ClientAction::Done(Outcome::inconclusive(format!(
+                    "a reply out of place: {code}"
+                )));
+            }
+        };
+        if code == 421 || stage == Stage::Connect {
+            self.link.over = true;
+            return ClientAction::Done(outcome);
+        }
+        self.end(outcome)
+    }
+
+    /// Takes a reply; tells what to do next.
+    pub fn reply(&mut self, reply: &Reply) -> ClientAction {
+        match self.state {
+            State::Greeting if reply.done() => {
+                self.link.greeting = Some(reply.lines.join(" "));
+                self.greeted()
+            }
+            State::Hello | State::OldHello if reply.done() => {
+                self.link.hello.clone_from(&self.envelope.hello);
+                (self.link.starttls, self.link.utf8) =
+                    (reply.offers("STARTTLS"), reply.offers("SMTPUTF8"));
+                self.link.auth |= reply.offers("AUTH");
+                if self.envelope.port == SmtpPort::Submission
+                    && self.link.starttls
+                    && !self.link.tls
+                {
+                    self.state = State::StartTls;
+                    return ClientSession::command("STARTTLS");
+                }
+                self.mail()
+            }
+            // A server from before EHLO.
+            State::Hello
+                if reply.code / 100 == 5
+                    && self
+                        .envelope
+                        .hello
+                        .as_deref()
+                        .is_some_and(|h| h.starts_with("EHLO ")) =>
+            {
+                self.state = State::OldHello;
+                let name = self
+                    .envelope
+                    .hello
+                    .as_deref()
+                    .unwrap_or("")
+                    .trim_start_matches("EHLO ")
+                    .to_string();
+                ClientSession::command(&format!("HELO {name}"))
+            }
+            State::StartTls if reply.done() => ClientAction::StartTls,
+            State::StartTls => self.mail(),
+            State::Mail if reply.done() => self.rcpt(0),
+            State::Rcpt(n) if self.control.is_some() => self.named(n, reply),
+            State::Rcpt(n) if reply.done() => self.rcpt(n + 1),
+            State::Data if reply.more() => {
+                self.state = State::Body;
+                ClientAction::Send([self.message, b".\r\n"].concat())
+            }
+            State::Body if reply.done() => {
+                let text = reply.lines.join(" ").chars().take(MAX_TEXT).collect();
+                self.end(Outcome::Accepted { text })
+            }
+            State::Reset => {
+                self.link.over |= !reply.done();
+                ClientAction::Done(
+                    self.outcome
+                        .take()
+                        .unwrap_or_else(|| Outcome::inconclusive("no outcome")),
+                )
+            }
+            _ => self.refused(reply),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::{
+        catalogue::{Catalogue, tests::names},
+        control_plan, message,
+    };
+    use proptest::prelude::*;
+
+    fn reply(text: &str) -> Reply {
+        let (mut r, bytes) = (
+            super::super::reply::Reader::default(),
+            format!("{}\r\n", text.replace('\n', "\r\n")),
+        );
+        r.take(bytes.as_bytes()).1.unwrap().unwrap()
+    }
+
+    /// Runs a test against fixed replies; the commands that were sent, and the outcome.
+    fn run(test: &str, replies: &[&str]) -> (Vec<String>, Outcome, ConnectionState) {
+        let made = names()
+            .envelopes(Catalogue::standard().get(test).unwrap(), 0, false, || {
+                ("tok".into(), "ret".into())
+            })
+            .unwrap();
+        let (mut link, mut sent) = (ConnectionState::default(), Vec::new());
+        let (mut talk, mut next) =
+            ClientSession::new(&made[0].1, b"Subject: x\r\n\r\nx\r\n", &mut link);
+        let mut replies = replies.iter();
+        let outcome = loop {
+            match next {
+                ClientAction::Done(o) => break o,
+                ClientAction::StartTls => {
+                    sent.push("(TLS)".into());
+                    next = talk.secured();
+                    continue;
+                }
+                ClientAction::Send(bytes) => {
+                    sent.push(String::from_utf8(bytes).unwrap().trim_end().to_string());
+                }
+                ClientAction::Read => {}
+            }
+            match replies.next() {
+                Some(r) => next = talk.reply(&reply(r)),
+                None => break talk.broken("cut"),
+            }
+        };
+        (sent, outcome, link)
+    }
+
+    #[test]
+    fn the_whole_way_and_acceptance_is_no_verdict() {
+        let (sent, outcome, link) = run(
+            "plain",
+            &[
+                "220 x ESMTP",
+                "250-x\n250 SIZE",
+                "250 ok",
+                "250 ok",
+                "354 go",
+                "250 queued as 1",
+                "250 reset",
+            ],
+        );
+        assert_eq!(
+            sent[..4],
+            [
+                "EHLO tester.example",
+                "MAIL FROM:<ret@probe.example>",
+                "RCPT TO:<tok@probe.example>",
+                "DATA"
+            ]
+        );
+        assert_eq!(
+            (sent[4].as_str(), sent[5].as_str()),
+            ("Subject: x\r\n\r\nx\r\n.", "RSET")
+        );
+        assert_eq!(
+            (outcome, link.over),
+            (
+                Outcome::Accepted {
+                    text: "queued as 1".into()
+                },
+                false
+            )
+        );
+    }
+
+    /// S7: a Domino that loops gets no address for a sender's domain, however it is written.
+    #[test]
+    fn what_loops_gets_no_literal_in_any_spelling() {
+        let domino = "220 x ESMTP Service (Lotus Domino Release 5.0.8) ready";
+        for test in [
+            "relay-literal-sender",
+            "relay-ip-sender-unbracketed",
+            "localhost-sender",
+            "helo-local",
+            "helo-target-literal",
+        ] {
+            assert!(
+                matches!(
+                    run(test, &[domino, "250 x", "250 x"]).1,
+                    Outcome::Skipped { .. }
+                ),
+                "{test}"
+            );
+        }
+        assert_eq!(run("plain", &[domino, "250 x", "250 x"]).0.len(), 3);
+    }
+
+    #[test]
+    fn a_refusal_says_where_and_the_session_goes_on() {
+        let at = |replies: &[&str]| {
+            let (sent, outcome, link) = run("plain", replies);
+            match outcome {
+                Outcome::Refused { stage, code, .. } | Outcome::TempFail { stage, code, .. } => (
+                    stage,
+                    code,
+                    sent.last().cloned().unwrap_or_default(),
+                    link.over,
+                ),
+                o => panic!("{o:?}"),
+            }
+        };
+        assert_eq!(at(&["554 no"]), (Stage::Connect, 554, String::new(), true));
+        assert_eq!(
+            at(&["220 x", "550 no", "550 no", "250 r"]),
+            (Stage::Hello, 550, "RSET".into(), false)
+        );
+        assert_eq!(
+            at(&["220 x", "250 x", "450 later", "250 r"]),
+            (Stage::Mail, 450, "RSET".into(), false)
+        );
+        assert_eq!(
+            at(&["220 x", "250 x", "250 x", "550 no relay", "250 r"]),
+            (Stage::Rcpt, 550, "RSET".into(), false)
+        );
+        assert_eq!(
+            at(&["220 x", "250 x", "250 x", "250 x", "503 no", "250 r"]),
+            (Stage::Data, 503, "RSET".into(), false)
+        );
+        assert_eq!(
+            at(&[
+                "220 x", "250 x", "250 x", "250 x", "354 x", "550 spam", "500 r"
+            ]),
+            (Stage::Body, 550, "RSET".into(), true)
+        );
+        assert_eq!(
+            at(&["220 x", "250 x", "250 x", "421 bye"]),
+            (Stage::Rcpt, 421, "RCPT TO:<tok@probe.example>".into(), true)
+        );
+    }
+
+    /// A tool went on counting after the peer had cut the connection, and said that all was well.
+    #[test]
+    fn a_cut_is_inconclusive_unless_the_outcome_had_come() {
+        assert!(
+            matches!(run("plain", &["220 x", "250 x", "250 x"]).1, Outcome::Inconclusive { why, .. } if why == "cut (RCPT)")
+        );
+        assert!(matches!(
+            run(
+                "plain",
+                &["220 x", "250 x", "250 x", "250 x", "354 x", "250 queued"]
+            )
+            .1,
+            Outcome::Accepted { .. }
+        ));
+        assert!(matches!(
+            run("plain", &["220 x", "250 x", "250 x", "550 no"]).1,
+            Outcome::Refused { .. }
+        ));
+    }
+
+    #[test]
+    fn old_servers_submission_and_several_recipients() {
+        let (sent, ..) = run("plain", &["220 x", "502 what?", "250 x", "550 no", "250 r"]);
+        assert_eq!(sent[..2], ["EHLO tester.example", "HELO tester.example"]);
+        let (sent, ..) = run(
+            "submission-no-auth",
+            &[
+                "220 x",
+                "250-x\n250 STARTTLS",
+                "220 go",
+                "250 x",
+                "530 log in",
+                "250 r",
+            ],
+        );
+        assert_eq!(
+            sent[..4],
+            [
+                "EHLO tester.example",
+                "STARTTLS",
+                "(TLS)",
+                "EHLO tester.example"
+            ]
+        );
+        let (sent, outcome, _) = run(
+            "local-then-foreign",
+            &["220 x", "250 x", "250 x", "250 x", "550 no", "250 r"],
+        );
+        assert_eq!(
+            sent[2..],
+            [
+                "RCPT TO:<postmaster@relay.example>",
+                "RCPT TO:<tok@probe.example>",
+                "RSET"
+            ]
+        );
+        assert!(
+            matches!(
+                outcome,
+                Outcome::Refused {
+                    stage: Stage::Rcpt,
+                    ..
+                }
+            ),
+            "nothing is sent unless both are accepted"
+        );
+        assert!(matches!(
+            run("utf8-local-part", &["220 x", "250 x"]).1,
+            Outcome::Skipped { .. }
+        ));
+        assert_eq!(
+            run("no-helo", &["220 x", "503 greet", "250 r"]).0[0],
+            "MAIL FROM:<ret@probe.example>"
+        );
+    }
+
+    /// Runs a control against fixed replies: the commands that were sent, what the recipients were
+    /// answered, and the link.
+    fn run_control(replies: &[&str]) -> (Vec<String>, Vec<u16>, Outcome, ConnectionState) {
+        let (_, plain) = names()
+            .envelopes(
+                Catalogue::standard().get("plain").unwrap(),
+                0,
+                false,
+                || ("t".into(), "b".into()),
+            )
+            .unwrap()
+            .remove(0);
+        let envelope = Envelope {
+            to: control_plan::recipients(&names()),
+            ..plain
+        };
+        let (mut link, mut sent) = (ConnectionState::default(), Vec::new());
+        let (mut talk, mut next) = ClientSession::control(&envelope, &mut link);
+        let mut replies = replies.iter();
+        let outcome = loop {
+            match next {
+                ClientAction::Done(o) => break o,
+                ClientAction::Send(bytes) => {
+                    sent.push(String::from_utf8(bytes).unwrap().trim_end().to_string());
+                }
+                ClientAction::StartTls | ClientAction::Read => {}
+            }
+            match replies.next() {
+                Some(r) => next = talk.reply(&reply(r)),
+                None => break talk.broken("cut"),
+            }
+        };
+        let codes = talk.recipient_replies().iter().map(|r| r.code).collect();
+        (sent, codes, outcome, link)
+    }
+
+    #[test]
+    fn a_control_names_its_recipients_and_sends_no_message() {
+        let (sent, codes, _, link) = run_control(&[
+            "220 x",
+            "250-x\n250 AUTH PLAIN",
+            "250 ok",
+            "550 no",
+            "250 ok",
+            "250 reset",
+        ]);
+        assert_eq!(
+            sent[1..],
+            [
+                "MAIL FROM:<b@probe.example>",
+                "RCPT TO:<postmaster>",
+                "RCPT TO:<postmaster@relay.example>",
+                "RSET"
+            ]
+        );
+        assert_eq!((codes, link.over, link.auth), (vec![550, 250], false, true));
+        let (sent, codes, outcome, link) = run_control(&["220 x", "250 x", "250 ok", "421 bye"]);
+        assert_eq!(
+            (codes, link.over, sent.last().unwrap().as_str()),
+            (vec![421], true, "RCPT TO:<postmaster>")
+        );
+        assert!(matches!(outcome, Outcome::TempFail { code: 421, .. }));
+        let (_, codes, outcome, _) = run_control(&["220 x", "250 x", "550 go away", "250 reset"]);
+        assert!(
+            codes.is_empty()
+                && matches!(
+                    outcome,
+                    Outcome::Refused {
+                        stage: Stage::Mail,
+                        ..
+                    }
+                ),
+            "never reached"
+        );
+        let (_, codes, outcome, _) = run_control(&["220 x", "250 x", "250 ok"]);
+        assert!(codes.is_empty() && matches!(outcome, Outcome::Inconclusive { .. }));
+    }
+
+    #[test]
+    fn the_danger_gate_reads_the_greeting() {
+        assert_eq!(
+            greeting_policy("x ESMTP Service (Lotus Domino Release 5.0.8) ready"),
+            GreetingPolicy::NoLiterals
+        );
+        assert_eq!(
+            greeting_policy("x ESMTP Service (Lotus Domino Release 5.0.9a) ready"),
+            GreetingPolicy::Open
+        );
+        assert_eq!(
+            greeting_policy("x ESMTP Service (Lotus Domino Release 6.5) ready"),
+            GreetingPolicy::Open
+        );
+        assert_eq!(
+            greeting_policy("Lotus SMTP MTA Service Ready"),
+            GreetingPolicy::NoLiterals
+        );
+        assert_eq!(
+            greeting_policy("cc:Mail Link to SMTP"),
+            GreetingPolicy::Shut
+        );
+        assert_eq!(greeting_policy("mx ESMTP Postfix"), GreetingPolicy::Open);
+        let (sent, outcome, _) = run(
+            "relay-literal-sender",
+            &["220 x (Lotus Domino Release 5.0.8)"],
+        );
+        assert!(sent.is_empty() && matches!(outcome, Outcome::Skipped { .. }));
+        assert!(run("plain", &["220 cc:Mail"]).0.is_empty());
+    }
+
+    proptest! {
+        /// S8, S10: whatever a server answers, a control names nobody but postmaster, and sends no
+        /// message.
+        #[test]
+        fn no_server_gets_a_message_from_a_control(codes in proptest::collection::vec(200u16..600, 0..20)) {
+            let replies: Vec<String> = codes.iter().map(|c| format!("{c} x")).collect();
+            let (sent, ..) = run_control(&replies.iter().map(String::as_str).collect::<Vec<_>>());
+            for line in sent {
+                let known = ["EHLO tester.example", "HELO tester.example", "MAIL FROM:<b@probe.example>", "RSET"].contains(&line.as_str());
+                prop_assert!(known || line.starts_with("RCPT TO:<postmaster"), "{}", line);
+            }
+        }
+
+        /// Whatever a server answers: a talk ends, sends one line at a time, and nothing that S8
+        /// forbids.
+        #[test]
+        fn no_server_makes_it_do_harm(test in 0usize..56, codes in proptest::collection::vec((200u16..600, any::<bool>()), 0..30)) {
+            let all = Catalogue::standard();
+            let t = &all.0[test];
+            let made = names().envelopes(t, test, false, || ("t".repeat(27), "b".repeat(27))).unwrap();
+            let message = message::probe(&names(), &made[0].1, "tok", &Default::default(), "", crate::model::Time(0));
+            let mut link = ConnectionState::default();
+            let (mut talk, mut next) = ClientSession::new(&made[0].1, &message, &mut link);
+            let mut steps = 0;
+            for (code, tls) in codes {
+                steps += 1;
+                prop_assert!(steps < 30);
+                match &next {
+                    ClientAction::Done(_) => break,
+                    ClientAction::StartTls => { next = talk.secured(); continue; }
+                    ClientAction::Send(bytes) if bytes.ends_with(b"\r\n.\r\n") => prop_assert!(bytes.len() < message::MAX_PROBE),
+                    ClientAction::Send(bytes) => {
+                        prop_assert!(bytes.len() <= MAX_COMMAND && bytes.ends_with(b"\r\n"));
+                        prop_assert_eq!(bytes.iter().filter(|b| **b == b'\n').count(), 1, "one command at a time");
+                        let text = String::from_utf8_lossy(bytes).to_ascii_uppercase();
+                        prop_assert!(!["AUTH", "VRFY", "EXPN", "HELP", "TURN"].iter().any(|c| text.starts_with(c)), "{}", text);
+                    }
+                    ClientAction::Read => {}
+                }
+                let lines = if tls { vec!["x".into(), "STARTTLS".into(), "SMTPUTF8".into()] } else { vec!["x".into()] };
+                next = talk.reply(&Reply { code, lines });
+            }
+        }
+    }
+}
