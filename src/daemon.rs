@@ -306,7 +306,7 @@ fn doors(
         let tls = certificates
             .cloned()
             .filter(|_| *tls)
-            .map(|c| Arc::new(move || c.ready().web.clone()) as http::Tls);
+            .map(|c| Arc::new(move || c.current().web.clone()) as http::Tls);
         http::Door {
             tls,
             proxies: proxies.clone(),
@@ -402,7 +402,7 @@ fn surroundings(
                 .sum()
         });
         http::Surroundings {
-            certificate_end: certificates.as_ref().map(|c| c.ready().not_after),
+            certificate_end: certificates.as_ref().map(|c| c.current().not_after),
             store_bytes: bytes,
             disks: disks.into_iter().flatten().collect(),
         }

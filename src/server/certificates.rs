@@ -164,7 +164,7 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.ready().pair.resolve(hello)
+        self.current().pair.resolve(hello)
     }
 }
 
@@ -474,10 +474,10 @@ pub(super) mod tests {
         let ca = authority();
         let files = files(dir.path(), &ca);
         let certificates = Certificates::open(files.clone()).unwrap();
-        let first = certificates.ready();
+        let first = certificates.current();
         assert_eq!(certificates.reload(&files), Ok(false));
         assert!(
-            Arc::ptr_eq(&first, &certificates.ready()),
+            Arc::ptr_eq(&first, &certificates.current()),
             "nothing changed"
         );
         let (certificate, key) = issue(&ca, &["ns.example"]);
@@ -492,7 +492,7 @@ pub(super) mod tests {
         }
         certificates.check();
         assert!(
-            Arc::ptr_eq(&first, &certificates.ready()),
+            Arc::ptr_eq(&first, &certificates.current()),
             "the key does not belong to it"
         );
         assert!(
@@ -508,7 +508,7 @@ pub(super) mod tests {
         put(&files.key, &key);
         certificates.check();
         assert!(
-            !Arc::ptr_eq(&first, &certificates.ready()),
+            !Arc::ptr_eq(&first, &certificates.current()),
             "taken by the check"
         );
         assert_eq!(certificates.state.lock().unwrap().reported, None);

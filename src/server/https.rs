@@ -88,7 +88,7 @@ pub async fn run(
         .worker(&tcp::worker_name("https", listener.local_addr()));
     let serve = move |stream, addr, permit: Arc<ConnectionPermit>| {
         let (shared, counters, path) = (shared.clone(), counters.clone(), path.clone());
-        let config = certificates.ready().https.clone();
+        let config = certificates.current().https.clone();
         async move {
             let Ok(Ok(stream)) =
                 timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await

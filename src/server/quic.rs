@@ -68,7 +68,7 @@ pub async fn run(
     let counters = shared
         .metrics
         .worker(&tcp::worker_name("quic", socket.local_addr()));
-    let base = settings(ServerConfig::with_crypto(certificates.ready().quic.clone()));
+    let base = settings(ServerConfig::with_crypto(certificates.current().quic.clone()));
     let endpoint = Endpoint::new(
         EndpointConfig::default(),
         Some(base.clone()),
@@ -88,7 +88,7 @@ pub async fn run(
             continue;
         };
         let mut config = base.clone();
-        config.crypto = certificates.ready().quic.clone();
+        config.crypto = certificates.current().quic.clone();
         let client = Arc::new(Client {
             addr,
             shared: shared.clone(),

@@ -37,9 +37,9 @@ pub async fn run(
         .metrics
         .worker(&tcp::worker_name("tls", listener.local_addr()));
     let serve = move |stream, addr, permit: Arc<ConnectionPermit>| {
-        let (shared, counters, ready) = (shared.clone(), counters.clone(), certificates.ready());
+        let (shared, counters, configs) = (shared.clone(), counters.clone(), certificates.current());
         async move {
-            let Ok((mut stream, names)) = handshake(stream, &ready).await else {
+            let Ok((mut stream, names)) = handshake(stream, &configs).await else {
                 return;
             };
             let peer = Peer {
@@ -57,11 +57,11 @@ pub async fn run(
 /// The handshake, and the names that the client has proved to have.
 async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
-    ready: &TlsConfigs,
+    configs: &TlsConfigs,
 ) -> io::Result<(TlsStream<S>, Vec<String>)> {
     let stream = timeout(
         HANDSHAKE_TIMEOUT,
-        TlsAcceptor::from(ready.tls.clone()).accept(stream),
+        TlsAcceptor::from(configs.tls.clone()).accept(stream),
     )
     .await??;
     let certificate = stream
@@ -133,13 +133,13 @@ mod tests {
     /// The handshake of both sides: the names we see and the protocol name the client got, or our
     /// error.
     async fn talk(
-        ready: &TlsConfigs,
+        configs: &TlsConfigs,
         config: ClientConfig,
     ) -> Result<(Vec<String>, Option<Vec<u8>>), String> {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let connector = TlsConnector::from(Arc::new(config));
         let (ours, theirs) = tokio::join!(
-            handshake(ours, ready),
+            handshake(ours, configs),
             connector.connect("ns.example".try_into().unwrap(), theirs)
         );
         let names = ours.map_err(|e| e.to_string())?.1;
@@ -158,11 +158,11 @@ mod tests {
     async fn client_names_come_from_a_certificate_of_our_authority() {
         let dir = tempfile::tempdir().unwrap();
         let (ca, stranger) = (authority(), authority());
-        let ready = files(dir.path(), &ca).read().unwrap();
+        let configs = files(dir.path(), &ca).read().unwrap();
         let names = |certificate: Option<(String, String)>| {
             let config = client(&ca, certificate.as_ref(), &["dot"]);
-            let ready = &ready;
-            async move { talk(ready, config).await.map(|t| t.0) }
+            let configs = &configs;
+            async move { talk(configs, config).await.map(|t| t.0) }
         };
         assert_eq!(
             names(Some(issue(
@@ -188,11 +188,11 @@ mod tests {
     async fn protocol_name_is_dot_or_none() {
         let dir = tempfile::tempdir().unwrap();
         let ca = authority();
-        let ready = files(dir.path(), &ca).read().unwrap();
+        let configs = files(dir.path(), &ca).read().unwrap();
         let alpn = |offers: &'static [&'static str]| {
             let config = client(&ca, None, offers);
-            let ready = &ready;
-            async move { talk(ready, config).await.map(|t| t.1) }
+            let configs = &configs;
+            async move { talk(configs, config).await.map(|t| t.1) }
         };
         assert_eq!(alpn(&["dot"]).await, Ok(Some(b"dot".to_vec())));
         assert_eq!(alpn(&["h2", "dot"]).await, Ok(Some(b"dot".to_vec())));
