@@ -55,7 +55,7 @@ pub async fn run(
 }
 
 /// The handshake, and the names that the client has proved to have.
-async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
+async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     configs: &TlsConfigs,
 ) -> io::Result<(TlsStream<S>, Vec<String>)> {
