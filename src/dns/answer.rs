@@ -212,7 +212,7 @@ pub fn answer<'a>(
         (Found::Blank, _) => out.negative = Some(negative_ttl),
         (Found::Listed(l), rtype::A | rtype::ANY) => out.body = AnswerSection::Codes(l),
         (Found::Listed(l), rtype::TXT) if has_text(snapshot, zone, &l) => {
-            out.body = AnswerSection::Texts(l)
+            out.body = AnswerSection::Texts(l);
         }
         (Found::Listed(_), _) => out.negative = Some(negative_ttl),
         (Found::Fixed(_), rtype::SOA) if below == 0 => out.body = AnswerSection::Soa,

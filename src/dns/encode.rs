@@ -138,7 +138,7 @@ pub fn encode(
         }
         match answer.body {
             AnswerSection::Fixed(fixed, rtype::NS) => {
-                glue = additional(&mut o, zone, fixed, origin, false)
+                glue = additional(&mut o, zone, fixed, origin, false);
             }
             AnswerSection::Referral(fixed, at) => {
                 for Rr { rtype, ttl, data } in fixed.rrs.iter().filter(|r| r.rtype == rtype::NS) {

@@ -68,7 +68,9 @@ pub async fn run(
     let counters = shared
         .metrics
         .worker(&tcp::worker_name("quic", socket.local_addr()));
-    let base = settings(ServerConfig::with_crypto(certificates.current().quic.clone()));
+    let base = settings(ServerConfig::with_crypto(
+        certificates.current().quic.clone(),
+    ));
     let endpoint = Endpoint::new(
         EndpointConfig::default(),
         Some(base.clone()),
@@ -97,7 +99,7 @@ pub async fn run(
         });
         tokio::spawn(async move {
             let served = async {
-                drop(timeout(tcp::MAX_CONNECTION_AGE, client.connection(incoming, config)).await)
+                drop(timeout(tcp::MAX_CONNECTION_AGE, client.connection(incoming, config)).await);
             };
             permit.run(served).await;
         });

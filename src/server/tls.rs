@@ -37,7 +37,8 @@ pub async fn run(
         .metrics
         .worker(&tcp::worker_name("tls", listener.local_addr()));
     let serve = move |stream, addr, permit: Arc<ConnectionPermit>| {
-        let (shared, counters, configs) = (shared.clone(), counters.clone(), certificates.current());
+        let (shared, counters, configs) =
+            (shared.clone(), counters.clone(), certificates.current());
         async move {
             let Ok((mut stream, names)) = handshake(stream, &configs).await else {
                 return;
