@@ -277,18 +277,33 @@ impl std::fmt::Debug for Clock {
 }
 
 impl Clock {
-    /// Starts a clock from the record at `path`; without one it takes the wall clock. Nothing is
-    /// written yet.
+    /// Starts a clock from the record at `path`. Where that is missing or damaged, the time of the
+    /// store's last commit counts as a record of another run of the machine; without either, the
+    /// clock takes the wall clock. Nothing is written yet.
     pub fn start(
         source: impl TimeSource + 'static,
         path: Option<PathBuf>,
         trust: TrustAtStart,
+        last_commit: Option<Time>,
     ) -> Clock {
         let last = path.as_deref().and_then(|p| {
-            record::read(p).unwrap_or_else(|e| {
-                tracing::warn!("{}: {e}; the wall clock is taken as it is", p.display());
-                None
-            })
+            let (found, problem) = match record::read(p) {
+                Ok(None) => (None, "there is no record of the clock".to_string()),
+                Ok(found) => return found,
+                Err(e) => (None, e),
+            };
+            match last_commit {
+                Some(at) => tracing::warn!(
+                    "{}: {problem}; the last commit of the store, at {at}, is taken for it",
+                    p.display()
+                ),
+                None if p.exists() => tracing::warn!(
+                    "{}: {problem}; the wall clock is taken as it is",
+                    p.display()
+                ),
+                None => {}
+            }
+            found.or_else(|| Record::of_last_commit(last_commit?))
         });
         let boot_id = source.boot_id();
         let r = read(&source);
@@ -323,7 +338,7 @@ impl Clock {
 
     /// A clock without a record: it starts with the wall clock.
     pub fn without_record(source: impl TimeSource + 'static) -> Clock {
-        Clock::start(source, None, TrustAtStart::Always)
+        Clock::start(source, None, TrustAtStart::Always, None)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -83,9 +83,11 @@ mod feeds;
 mod files;
 pub mod keys;
 mod listen;
+mod outputs;
 mod people;
 pub mod probe;
 mod rings;
+mod start;
 mod tables;
 mod zones;
 
@@ -204,7 +206,9 @@ impl Config {
             &store,
             ("removals.log", "data/removals.log"),
         );
-        Some(Config {
+        let socket = files::socket_path(file.admin.socket.as_deref(), folder, &store);
+        start::check(&file, (&store, &removals, &socket), report);
+        let config = Config {
             ledger: ledger::Settings {
                 reasons: file.reason.iter().map(reason_settings).collect(),
                 zones,
@@ -231,7 +235,7 @@ impl Config {
                 .settings(folder, file.admin.tls || file.web.tls || file.collect.tls),
             exports,
             zones: zones_folder,
-            socket: files::socket_path(file.admin.socket.as_deref(), folder, &store),
+            socket,
             socket_group: file.admin.socket_group.clone(),
             // What is no address was refused above.
             admin: file.admin.listen.parse().ok(),
@@ -275,7 +279,9 @@ impl Config {
             },
             trust_at_start: file.clock.trust_at_start,
             warnings: Vec::new(),
-        })
+        };
+        outputs::check(&file, path, &config, report);
+        Some(config)
     }
 }
 
@@ -424,15 +430,6 @@ impl File {
                 }
                 Err(e) => report.error(&self.limits.place, "special", e),
             }
-        }
-        if !self.mail.smarthost.is_empty()
-            && let Err(e) = mail::check(&self.mail.from)
-        {
-            report.error(
-                &self.mail.place,
-                "from",
-                format_args!("{e}; it is the sender of what goes to the smart host"),
-            );
         }
         for a in &self.outgoing.allow {
             match a.parse::<Subject>() {

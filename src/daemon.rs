@@ -20,6 +20,7 @@ use crate::{
     http,
     ledger::{self, Ledger},
     mail::Mail,
+    model::Time,
     net::{ConnectionLimiter, Connections, FileBudget},
     relay::RelayService,
     resolver::Names,
@@ -57,7 +58,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     // Ports below 1024 and the raised buffers need the privileges that are given up next.
     let (udp, tcp) = bind(&config.serve)?;
     let encrypted = server::encrypted::bind(&config.secure)?;
-    let socket = http::bind(&config.socket, socket_owner(&config)?)
+    let socket = http::bind(&config.socket, &socket_owner(&config)?)
         .await
         .map_err(|e| format!("admin.socket: {e}"))?;
     let collectors = relay::bind(&config.probe.listen)?;
@@ -94,7 +95,10 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         doors(&config, certificates.as_ref(), &limiters),
     );
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
-    let around = surroundings(&config, certificates.clone());
+    let (around, url_check) = (
+        surroundings(&config, certificates.clone()),
+        url_check(&config),
+    );
     let tests = relay::RelayTests::new(
         &config,
         &ledger,
@@ -109,7 +113,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         certificates,
     );
     let (both, check) = ((exports.clone(), feeds.clone()), checker(config_path));
-    let about = (around, limiters.stats());
+    let about = (around, limiters.stats(), url_check);
     let app = app(
         &ledger,
         &shared,
@@ -169,10 +173,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
 
 /// Opens the store, and what is kept beside it.
 async fn open(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), String> {
-    let (started, config, clock) = (std::time::Instant::now(), config.clone(), clock(config));
-    let mirrors = Arc::new(server::Mirrors::open(config.mirrors(), clock.clone()));
-    let seen = mirrors.clone();
-    let ledger = tokio::task::spawn_blocking(move || open_ledger(&config, clock, &seen))
+    let (started, config) = (std::time::Instant::now(), config.clone());
+    let (ledger, mirrors) = tokio::task::spawn_blocking(move || open_ledger(&config))
         .await
         .map_err(|e| e.to_string())??;
     report_left_behind(&ledger);
@@ -287,12 +289,16 @@ fn ways(config: &Config) -> Result<crate::webhooks::Ways, String> {
     })
 }
 
-/// Whether a webhook's address can be one: HTTP, or mail.
-pub fn check_url(url: &str) -> Result<(), String> {
-    match url.strip_prefix(crate::webhooks::MAILTO) {
+/// Whether a webhook's address can be one: HTTP, or mail where a smart host takes it.
+pub fn url_check(config: &Config) -> http::Check {
+    let sends_mail = !config.mail.smarthost.is_empty();
+    Arc::new(move |url| {
+        match url.strip_prefix(crate::webhooks::MAILTO) {
+        Some(_) if !sends_mail => Err("no smart host takes mail; set `smarthost` and `from` of [mail], and restart the daemon".into()),
         Some(to) => crate::mail::check(to),
         None => crate::webhooks::target(url).map(drop),
     }
+    })
 }
 
 /// How `[admin]` and `[web]` are served: a certificate that is read again is taken with the next
@@ -333,9 +339,10 @@ fn app(
     (reload, check): (&http::Reload, &http::Report),
     (exports, feeds): (Exports, Feeds),
     (mirrors, tests): (&Arc<server::Mirrors>, &relay::RelayTests),
-    (surroundings, connections): (
+    (surroundings, connections, check_url): (
         Arc<dyn Fn() -> http::Surroundings + Send + Sync>,
         http::ConnectionStats,
+        http::Check,
     ),
     stop: tokio::sync::watch::Receiver<bool>,
 ) -> http::App {
@@ -349,7 +356,7 @@ fn app(
         files: Arc::new(move || exports.shown()),
         mirrors: report(ledger, mirrors),
         surroundings,
-        check_url: Arc::new(check_url),
+        check_url,
         relay: tests.service.clone(),
         known: tests.known.clone(),
         connections,
@@ -409,14 +416,17 @@ fn surroundings(
     })
 }
 
-/// Trusted time on this machine. Nothing is written by it before its first tick.
-pub fn clock(config: &Config) -> Clock {
+/// Trusted time on this machine. Nothing is written by it before its first tick. `last_commit` is
+/// the time of the store's last commit, where the store is open.
+pub fn clock(config: &Config, last_commit: Option<Time>) -> Clock {
+    let source = SystemTimeSource {
+        synchronised: sys::is_clock_synchronised,
+    };
     Clock::start(
-        SystemTimeSource {
-            synchronised: sys::is_clock_synchronised,
-        },
+        source,
         Some(config.clock()),
         config.trust_at_start,
+        last_commit,
     )
 }
 
@@ -497,19 +507,19 @@ fn divide_files(mut config: Config) -> (Config, Connections) {
     (config, budget.connections)
 }
 
-/// Opens store and ledger.
-pub fn open_ledger(
-    config: &Config,
-    clock: Clock,
-    mirrors: &Arc<server::Mirrors>,
-) -> Result<Ledger, String> {
+/// Opens the store and the ledger, and reads what is known of the mirrors.
+pub fn open_ledger(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), String> {
     let store = Store::open(config.store.clone()).map_err(|e| e.to_string())?;
+    let clock = clock(config, store.last_commit_time().map_err(|e| e.to_string())?);
+    let mirrors = Arc::new(server::Mirrors::open(config.mirrors(), clock.clone()));
     let shown = store.vocabulary();
     let settings = ledger::Settings {
         mirrors: mirrors.seen_serials(),
         ..config.ledger.clone()
     };
-    ledger::open(store, settings, clock, sys::lower_priority).map_err(|e| e.text(&shown))
+    let ledger =
+        ledger::open(store, settings, clock, sys::lower_priority).map_err(|e| e.text(&shown))?;
+    Ok((ledger, mirrors))
 }
 
 /// Logs the names that have left the configuration while the daemon was stopped. It serves what is
@@ -580,6 +590,7 @@ pub fn socket_owner(config: &Config) -> Result<http::SocketOwner, String> {
         owner = http::SocketOwner {
             user: Some(user.uid.as_raw()),
             group: Some(user.gid.as_raw()),
+            group_name: None,
         };
     }
     if !config.socket_group.is_empty() {
@@ -591,7 +602,8 @@ pub fn socket_owner(config: &Config) -> Result<http::SocketOwner, String> {
                 config.socket_group
             )
         })?;
-        owner.group = Some(group.gid.as_raw());
+        (owner.group, owner.group_name) =
+            (Some(group.gid.as_raw()), Some(config.socket_group.clone()));
     }
     Ok(owner)
 }
@@ -669,6 +681,10 @@ fn reloader(
 ) -> http::Reload {
     Arc::new(move |request| {
         let config = Config::load(&path).map_err(|e| e.to_string())?;
+        // Certificates that are not in use yet have to let the next start succeed.
+        if certificates.is_none() {
+            config.secure.open()?;
+        }
         let text = |e: ledger::Refused| e.text(&ledger.store.vocabulary());
         let mut left_behind = Vec::new();
         if request.rename.is_none() {

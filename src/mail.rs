@@ -1,6 +1,9 @@
 //! Mail through the configured smart host, which does everything else that mail needs.
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
 
 use lettre::{
     AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
@@ -35,6 +38,51 @@ pub fn check(address: &str) -> Result<(), String> {
         .map_err(|e| format!("`{address}` is no address of mail: {e}"))
 }
 
+/// Divides a smart host, `NAME`, `NAME:PORT`, `ADDRESS` or `[ADDRESS]:PORT`, into its host and
+/// port. The default port is 587 with TLS, and 25 without.
+///
+/// # Errors
+///
+/// The text names no host, or no port.
+pub fn parse_smarthost(text: &str, tls: bool) -> Result<(String, u16), String> {
+    let bad = || {
+        format!(
+            "`{text}` is not a host, such as mx.example.org, mx.example.org:587 or [2001:db8::1]:587"
+        )
+    };
+    let default = if tls { 587 } else { 25 };
+    if let Ok(address) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
+        return Ok((address.to_string(), default));
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().ok().filter(|p| *p != 0).ok_or_else(bad)?),
+        None => (text, default),
+    };
+    if let Some(address) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        return address
+            .parse::<Ipv6Addr>()
+            .map(|a| (a.to_string(), port))
+            .map_err(|_| bad());
+    }
+    let is_label = |l: &str| {
+        !l.is_empty()
+            && l.len() <= 63
+            && l.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    let is_host = host.len() <= 253
+        && host
+            .strip_suffix('.')
+            .unwrap_or(host)
+            .split('.')
+            .all(is_label);
+    if is_host {
+        Ok((host.into(), port))
+    } else {
+        Err(bad())
+    }
+}
+
 impl Mail {
     /// Creates a sender for a smart host; `None` if none is configured.
     pub fn new(settings: &Settings) -> Result<Option<Mail>, String> {
@@ -45,21 +93,12 @@ impl Mail {
             .from
             .parse()
             .map_err(|e| format!("mail.from: `{}`: {e}", settings.from))?;
-        let (host, port) = match settings.smarthost.rsplit_once(':') {
-            Some((h, p)) => (
-                h,
-                p.parse()
-                    .map_err(|_| format!("mail.smarthost: `{p}` is no port"))?,
-            ),
-            None => (
-                settings.smarthost.as_str(),
-                if settings.tls { 587 } else { 25 },
-            ),
-        };
+        let (host, port) = parse_smarthost(&settings.smarthost, settings.tls)
+            .map_err(|e| format!("mail.smarthost: {e}"))?;
         let builder = match settings.tls {
-            true => AsyncSmtpTransport::<Tokio1Executor>::starttls_relay(host)
+            true => AsyncSmtpTransport::<Tokio1Executor>::starttls_relay(&host)
                 .map_err(|e| format!("mail.smarthost: {e}"))?,
-            false => AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host),
+            false => AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&host),
         };
         Ok(Some(Mail {
             from,

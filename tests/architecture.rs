@@ -20,8 +20,8 @@ use syn::{
 const EXCEPTIONS: [&str; 1] = ["src/index/"];
 
 /// Cycles and shared names that are left; a change may lower these numbers and not raise them.
-const CYCLES_LEFT: usize = 13;
-const SHARED_NAMES_LEFT: usize = 37;
+const CYCLES_LEFT: usize = 11;
+const SHARED_NAMES_LEFT: usize = 27;
 
 /// A path of modules from the crate's root.
 type ModulePath = Vec<String>;
@@ -347,7 +347,7 @@ fn files_do_not_import_each_other_in_cycles() {
             }
         }
     }
-    assert_eq!(count, CYCLES_LEFT, "{report}");
+    assert!(count <= CYCLES_LEFT, "{count} cycles: {report}");
 }
 
 #[test]
@@ -362,5 +362,9 @@ fn no_two_public_types_share_a_name() {
         }
     }
     found.retain(|_, files| files.len() > 1);
-    assert_eq!(found.len(), SHARED_NAMES_LEFT, "{found:#?}");
+    assert!(
+        found.len() <= SHARED_NAMES_LEFT,
+        "{} names: {found:#?}",
+        found.len()
+    );
 }

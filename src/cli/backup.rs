@@ -9,10 +9,9 @@ use serde_json::json;
 use super::{
     Common, Failure,
     client::{Client, bytes},
-    output,
+    output, owner,
 };
 use crate::{
-    clock::Clock,
     config::Config,
     ledger::{self, removals},
     model::{
@@ -87,13 +86,42 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
         ));
     }
     let config = common.load()?;
-    // Read first: nothing is put anywhere for a log that cannot be read.
+    let owner = owner::of_daemon(&config)?;
+    let given = owner.map(|_| files_of_daemon(&config)).unwrap_or_default();
+    let give = || {
+        given
+            .iter()
+            .try_for_each(|path| owner.map_or(Ok(()), |owner| owner.give(path)))
+    };
+    // What is left of one that was refused, such as the store's folder, has to be the daemon's too.
+    restore_with(common, c, &config, &give).inspect_err(|_| drop(give()))
+}
+
+/// Does the restore; `give` gives to the daemon's user what was written.
+fn restore_with(
+    common: &Common,
+    c: &Restore,
+    config: &Config,
+    give: &dyn Fn() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    // Read first: nothing is put anywhere for a log that can not be read.
     let log = c
         .removals
         .as_ref()
         .map(|p| removals::read(p))
         .transpose()
         .map_err(Failure::No)?;
+    let place = config
+        .ledger
+        .removals
+        .as_deref()
+        .filter(|_| !c.new_identity);
+    let placement = match (&c.removals, &log, place) {
+        (Some(path), Some(log), Some(place)) => {
+            removals::placement(path, log, place).map_err(Failure::No)?
+        }
+        _ => removals::Placement::Keep,
+    };
     let no = |e: store::StoreError| Failure::No(e.to_string());
     // Dropped before its end, it leaves nothing that could start.
     let restoration = Restoration::begin(&c.folder, &config.store.path).map_err(no)?;
@@ -103,12 +131,25 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
         ..config.store.clone()
     })
     .map_err(no)?;
-    let clock = crate::daemon::clock(&config);
-    let serials = serials(&config, &clock, &found.at, c.force);
-    let (missing, done) =
-        bring_up_to_date(&mut store, c, log.as_ref(), &serials, &config, clock.now())
-            .map_err(|e| Failure::No(e.text(&store.vocabulary())))?;
+    let clock = crate::daemon::clock(config, None);
+    let mirrors = Arc::new(Mirrors::open(config.mirrors(), clock.clone()));
+    warn_of_mirrors(&mirrors, log.is_some());
+    let serials = serials(&mirrors, clock.now(), &found.at, c.force);
+    let (missing, done) = bring_up_to_date(
+        &mut store,
+        c,
+        (log.as_ref(), placement),
+        &serials,
+        config,
+        clock.now(),
+    )
+    .map_err(|e| Failure::No(e.text(&store.vocabulary())))?;
     store.close().map_err(no)?;
+    if let Err(e) = mirrors.keep_restored(&done.serials) {
+        eprintln!("orbsd: warning: {e}; another restore of this copy may give the same serials");
+    }
+    // Before the last step, so that nothing can start that the daemon cannot open.
+    give()?;
     restoration.finish().map_err(no)?;
     if common.json {
         let serials: std::collections::BTreeMap<_, _> =
@@ -136,13 +177,26 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What a restore writes: the store, the file of the mirrors and the log of removals, with the
+/// folders that it makes for them.
+fn files_of_daemon(config: &Config) -> Vec<PathBuf> {
+    let removals = config.ledger.removals.clone();
+    let all = config
+        .mirrors()
+        .into_iter()
+        .chain([config.store.path.clone()])
+        .chain(removals);
+    all.map(|path| owner::missing_folder(&path).map_or(path.clone(), Into::into))
+        .collect()
+}
+
 /// Replays the log into a copy that is not at its place yet, gives it its serials and, where that
 /// is wanted, an identity of its own, and puts the log where the daemon looks for it. Returns the
 /// runs of missing lines too.
 fn bring_up_to_date(
     store: &mut Store,
     c: &Restore,
-    log: Option<&removals::Contents>,
+    (log, placement): (Option<&removals::Contents>, removals::Placement),
     serials: &ledger::RestoreSerials,
     config: &Config,
     now: Time,
@@ -159,7 +213,15 @@ fn bring_up_to_date(
     if let Some(place) = &config.ledger.removals {
         match (&c.removals, c.new_identity) {
             (Some(log), false) => {
-                removals::install(log, place).map_err(ledger::Refused::Settings)?;
+                if let Some(aside) =
+                    removals::install(log, place, placement).map_err(ledger::Refused::Settings)?
+                {
+                    eprintln!(
+                        "orbsd: the log of removals that was at {} is kept as {}",
+                        place.display(),
+                        aside.display()
+                    );
+                }
                 // What cannot be read in it was accepted with --allow-gap; a scrub would report it
                 // as damage for ever.
                 ledger::begin_log(
@@ -185,15 +247,31 @@ fn bring_up_to_date(
 
 /// What serials are decided by: the copy's age, and what mirrors were seen to have, which is no
 /// part of the copy.
-fn serials(config: &Config, clock: &Clock, copied: &str, force: bool) -> ledger::RestoreSerials {
-    let age = copied
-        .parse::<Time>()
-        .map_or(u64::MAX, |at| clock.now().0.saturating_sub(at.0));
-    let mirrors = Arc::new(Mirrors::open(config.mirrors(), clock.clone())).seen_serials();
+fn serials(mirrors: &Arc<Mirrors>, now: Time, copied: &str, force: bool) -> ledger::RestoreSerials {
+    let copied = copied.parse::<Time>().unwrap_or_default();
+    let age = now.0.saturating_sub(copied.0);
     ledger::RestoreSerials {
         age,
-        mirrors,
+        mirrors: mirrors.seen_serials(),
+        given_out: mirrors.given_out(),
+        copied,
         force,
+    }
+}
+
+/// Says what is not known of the serials that mirrors have, and how to make it known.
+fn warn_of_mirrors(mirrors: &Mirrors, has_log: bool) {
+    mirrors
+        .problems()
+        .iter()
+        .for_each(|p| eprintln!("orbsd: warning: {p}"));
+    if !has_log && !mirrors.knows_serials() {
+        eprintln!(
+            "orbsd: warning: no serial is known that a mirror has or that a zone gave out after the copy: {place} is missing; a \
+             mirror that is ahead of this restore keeps its old zone. If the folder of the old store has mirrors.json, copy it to \
+             {place} and run this restore again before the daemon starts",
+            place = mirrors.place().display()
+        );
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Common, Failure,
-    client::{Client, failure, pieces},
+    client::{Client, pieces},
     text::{list, plain_line, text},
 };
 use crate::lists::word;
@@ -148,6 +148,7 @@ fn send(common: &Common, s: Subjects, more: Value, done: &str) -> Result<(), Fai
     let mut client = Client::open(common)?;
     let (tx, rx) = mpsc::channel(64);
     let (names, names_rx) = std::sync::mpsc::sync_channel::<String>(8192);
+    let until = more["until"].as_str().map(String::from);
     let mut fixed: Map<String, Value> = match more {
         Value::Object(m) => m.into_iter().filter(|(_, v)| !v.is_null()).collect(),
         _ => Map::new(),
@@ -200,10 +201,7 @@ fn send(common: &Common, s: Subjects, more: Value, done: &str) -> Result<(), Fai
         let _ = tx.blocking_send(Ok(buffer.into()));
     });
     let response = client.send(Method::POST, "/v1/bulk?published=true", pieces(rx))?;
-    if !response.status().is_success() {
-        return Err(failure(response.status(), &Value::Null));
-    }
-    let mut body = response.into_body();
+    let mut body = client.accepted(response)?.into_body();
     let (mut rest, mut count, mut failed, mut usage) = (Vec::new(), 0u64, 0u64, false);
     while let Some(piece) = client.piece(&mut body)? {
         rest.extend(piece);
@@ -220,6 +218,7 @@ fn send(common: &Common, s: Subjects, more: Value, done: &str) -> Result<(), Fai
             }
         }
     }
+    client.warn_of_clock(until.as_deref().filter(|_| count > failed));
     match (count, failed) {
         (0, _) => Err(Failure::Usage("there was no subject".into())),
         (_, 0) => Ok(()),

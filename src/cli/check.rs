@@ -9,7 +9,7 @@ use super::{
     failure::print_error,
     text::{list, text},
 };
-use crate::config::Config;
+use crate::{config::Config, ledger::left_behind_while_stopped};
 
 /// Read the configuration and all zones, and report what is wrong or doubtful
 #[derive(Debug, clap::Args)]
@@ -20,8 +20,8 @@ pub(super) struct Check {
 }
 
 /// Reads everything and says what is wrong (exit code 2) or doubtful (exit code 0). A daemon that
-/// runs is asked for names in its store that would not be accepted today; the store itself is not
-/// opened.
+/// runs is asked for names in its store that would not be accepted today. Where none runs the store
+/// is read for names that the configuration has lost.
 pub(super) fn run(common: &Common, c: &Check) -> Result<(), Failure> {
     let mut left = Vec::new();
     let (mut errors, mut warnings, zones, names) = match Config::load(&common.config) {
@@ -34,13 +34,16 @@ pub(super) fn run(common: &Common, c: &Check) -> Result<(), Failure> {
                 left.extend(list(&found["items"]).map(|l| text(&l["message"]).to_string()));
                 client.json(Method::GET, &path, bytes(""))
             });
-            let readable = c.readable_files();
-            (
-                errors,
-                [c.warnings, readable].concat(),
-                c.ledger.zones.len() as u64,
-                names,
-            )
+            let mut doubtful = [c.readable_files(), c.warnings.clone()].concat();
+            if names.is_none() {
+                match left_behind_while_stopped(c.store.clone(), &c.ledger) {
+                    Ok(found) => left.extend(found.iter().map(ToString::to_string)),
+                    Err(e) => doubtful.push(format!(
+                        "the configuration was not compared with the names in the store: {e}"
+                    )),
+                }
+            }
+            (errors, doubtful, c.ledger.zones.len() as u64, names)
         }
         Err(e) => match e
             .0

@@ -25,15 +25,16 @@ use tokio_rustls::{
 };
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
-use super::{Common, Failure};
+use super::{Common, Failure, request_stream::RequestStream};
 use crate::{
     config::Config,
     http,
     ledger::Ledger,
     metrics::Metrics,
+    model::time::is_relative,
     net::ConnectionLimiter,
     relay::{RelayService, RelaySettings, name_lookup},
-    server::{Mirrors, sys},
+    server::sys,
 };
 
 /// A body of either kind: bytes, or pieces that come with time.
@@ -85,7 +86,7 @@ impl Client {
             }
         };
         let (sender, connection) = runtime
-            .block_on(handshake(TokioIo::new(stream)))
+            .block_on(handshake(TokioIo::new(RequestStream(stream))))
             .map_err(text)?;
         runtime.spawn(connection);
         Ok(Client {
@@ -107,7 +108,9 @@ impl Client {
             .build()
             .ok()?;
         let stream = runtime.block_on(UnixStream::connect(socket)).ok()?;
-        let (sender, connection) = runtime.block_on(handshake(TokioIo::new(stream))).ok()?;
+        let (sender, connection) = runtime
+            .block_on(handshake(TokioIo::new(RequestStream(stream))))
+            .ok()?;
         runtime.spawn(connection);
         Some(Client {
             runtime,
@@ -175,7 +178,7 @@ impl Client {
             match tls {
                 false => {
                     let (sender, connection) = runtime
-                        .block_on(handshake(TokioIo::new(stream)))
+                        .block_on(handshake(TokioIo::new(RequestStream(stream))))
                         .map_err(text)?;
                     runtime.spawn(connection);
                     sender
@@ -207,7 +210,7 @@ impl Client {
                         .block_on(TlsConnector::from(Arc::new(config)).connect(name, stream));
                     let secured = secured.map_err(|e| Failure::No(format!("{addr}: TLS: {e}")))?;
                     let (sender, connection) = runtime
-                        .block_on(handshake(TokioIo::new(secured)))
+                        .block_on(handshake(TokioIo::new(RequestStream(secured))))
                         .map_err(text)?;
                     runtime.spawn(connection);
                     sender
@@ -239,10 +242,25 @@ impl Client {
             .runtime
             .block_on(self.sender.send_request(request))
             .map_err(text)?;
-        if !response.status().is_success() {
-            return Err(failure(response.status(), &Value::Null));
+        Ok(self.accepted(response)?.into_body())
+    }
+
+    /// An answer that is not a problem; a problem becomes a failure with its reason.
+    pub(super) fn accepted(
+        &self,
+        response: Response<Incoming>,
+    ) -> Result<Response<Incoming>, Failure> {
+        if response.status().is_success() {
+            return Ok(response);
         }
-        Ok(response.into_body())
+        let (status, mut body, mut all) = (response.status(), response.into_body(), Vec::new());
+        while let Some(piece) = self.piece(&mut body)? {
+            all.extend(piece);
+        }
+        Err(failure(
+            status,
+            &serde_json::from_slice(&all).unwrap_or_default(),
+        ))
     }
 
     fn request(&self, method: Method, path: &str) -> hyper::http::request::Builder {
@@ -315,6 +333,24 @@ impl Client {
         }
     }
 
+    /// Warns on the terminal where a time was given relative to now, and the daemon's clock does
+    /// not agree with the wall clock: such a time counts by trusted time.
+    pub(super) fn warn_of_clock(&mut self, time: Option<&str>) {
+        if !time.is_some_and(is_relative) {
+            return;
+        }
+        // Only a help: the change itself is done.
+        let status = self
+            .json(Method::GET, "/v1/status", bytes(""))
+            .unwrap_or_default();
+        if let Some(problem) = status["clock"]["problem"].as_str() {
+            eprintln!(
+                "orbsd: warning: the time `{}` was counted from trusted time; {problem}",
+                time.unwrap_or_default()
+            );
+        }
+    }
+
     /// The next piece of an answer's body; `None` at its end.
     pub(super) fn piece(&self, body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
         Ok(self.frame(body)?.map(|f| f.into_data().unwrap_or_default()))
@@ -366,22 +402,40 @@ impl Client {
 /// Why a socket cannot be opened, and who may.
 fn no_access(socket: &std::path::Path) -> String {
     use std::os::unix::fs::MetadataExt;
-    let folder = socket.parent().and_then(|f| std::fs::metadata(f).ok());
-    let group = folder.and_then(|f| nix::unistd::Group::from_gid(f.gid().into()).ok().flatten());
-    let group = group.map_or("the daemon's group".to_string(), |g| {
-        format!("the group {}", g.name)
-    });
+    // The socket's group, or that of a folder which this user may not enter.
+    let found = std::fs::metadata(socket)
+        .ok()
+        .or_else(|| std::fs::metadata(socket.parent()?).ok());
+    let group = found
+        .filter(|m| m.gid() != 0)
+        .and_then(|m| nix::unistd::Group::from_gid(m.gid().into()).ok().flatten());
+    let how = match group {
+        Some(g) => format!("join the group {}", g.name),
+        // Its members could read whatever root's group can.
+        None => "let `socket_group` of [admin] name a group that you are in".into(),
+    };
     format!(
-        "no access to {}: join {group}, or run this as root or as the daemon's user",
+        "no access to {}: {how}, or run this as root or as the daemon's user",
         socket.display()
     )
 }
 
-/// Reads the token of a file, and warns if other users can read or replace it.
+/// The longest file of a token, in bytes.
+const MAX_TOKEN_FILE_BYTES: u64 = 64 << 10;
+
+/// Reads the token of a file or a pipe, and warns if other users can read or replace it.
 fn read_token(path: &Path) -> std::io::Result<String> {
-    use std::{io::Read, os::unix::fs::MetadataExt};
-    let mut file = std::fs::File::open(path)?;
+    use std::{
+        io::{Error, Read},
+        os::unix::fs::{FileTypeExt, MetadataExt},
+    };
+    let file = std::fs::File::open(path)?;
     let metadata = file.metadata()?;
+    if !metadata.is_file() && !metadata.file_type().is_fifo() {
+        return Err(Error::other(
+            "it is neither a regular file nor a pipe; name the file that holds the token",
+        ));
+    }
     let mode = metadata.mode() & 0o777;
     if metadata.is_file() && mode & 0o027 != 0 {
         let shown = path.display();
@@ -390,8 +444,14 @@ fn read_token(path: &Path) -> std::io::Result<String> {
         );
     }
     let mut token = String::new();
-    file.read_to_string(&mut token)?;
-    Ok(token.trim().to_string())
+    file.take(MAX_TOKEN_FILE_BYTES + 1)
+        .read_to_string(&mut token)?;
+    match token.len() as u64 > MAX_TOKEN_FILE_BYTES {
+        true => Err(Error::other(format!(
+            "it is longer than {MAX_TOKEN_FILE_BYTES} bytes, and no token is; name the file that holds it"
+        ))),
+        false => Ok(token.trim().to_string()),
+    }
 }
 
 /// A problem document as a failure: what was ordered wrongly is usage.
@@ -410,22 +470,22 @@ pub(super) fn failure(status: StatusCode, problem: &Value) -> Failure {
 /// Opens the store in this process and serves the API on the socket.
 fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
     use std::os::unix::fs::MetadataExt;
-    if let Ok(meta) = std::fs::metadata(&config.store.path)
-        && meta.uid() != sys::uid()
-    {
+    let owner = match std::fs::metadata(&config.store.path) {
+        Ok(meta) => Some(meta.uid()).filter(|uid| *uid != sys::uid()),
+        // A store that root makes is of no use to a daemon that is not root.
+        Err(_) => super::owner::of_daemon(config)?.map(|owner| owner.user),
+    };
+    if let Some(uid) = owner {
         return Err(Failure::No(format!(
-            "no daemon runs, and the store {} belongs to uid {}: run this as that user, or start the daemon",
+            "no daemon runs, and the store {} belongs to uid {uid}: run this as that user, or start the daemon",
             config.store.path.display(),
-            meta.uid()
         )));
     }
-    let clock = crate::daemon::clock(config);
-    let mirrors = Arc::new(Mirrors::open(config.mirrors(), clock.clone()));
-    let ledger = crate::daemon::open_ledger(config, clock, &mirrors).map_err(Failure::No)?;
+    let (ledger, mirrors) = crate::daemon::open_ledger(config).map_err(Failure::No)?;
     // Nobody says stop: the command ends, and its runtime with it.
     let stop = tokio::sync::watch::channel(false).1;
-    let owner = crate::daemon::socket_owner(config).map_err(Failure::No)?;
-    let listener = runtime.block_on(http::bind(&config.socket, owner))?;
+    // Of this command alone, so nobody else has to reach it.
+    let listener = runtime.block_on(http::bind(&config.socket, &http::SocketOwner::default()))?;
     let reload = offline_reload(ledger.clone(), config.ledger.clone());
     // Nothing is tested by a command, and no token is made or read.
     let relay = RelayService::new(
@@ -444,7 +504,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         files: Arc::new(|| Value::Array(Vec::new())),
         mirrors: crate::daemon::report(&ledger, &mirrors),
         surroundings: Arc::new(http::Surroundings::default),
-        check_url: Arc::new(crate::daemon::check_url),
+        check_url: crate::daemon::url_check(config),
         known: name_lookup::known(relay.clone(), None.into(), Vec::new()),
         relay,
         connections: Arc::new(Vec::new),

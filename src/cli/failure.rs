@@ -31,10 +31,11 @@ impl Failure {
             Failure::List(why) => (3, why),
             Failure::Code(code, why) => (*code, why),
         };
+        // First, since standard output may be full.
+        print_error(why);
         if json && !why.is_empty() {
             println!("{}", serde_json::json!({"error": why, "code": code}));
         }
-        print_error(why);
         ExitCode::from(code)
     }
 }

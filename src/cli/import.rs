@@ -109,14 +109,25 @@ fn boundary() -> Result<String, Failure> {
     Ok(bits.iter().map(|b| format!("{b:02x}")).collect())
 }
 
-/// The longest name of a file that is sent, in bytes.
+/// The longest name of a file that is sent, in bytes after encoding.
 const MAX_NAME_BYTES: usize = 255;
 
-/// A file's name as the header of a part holds it: the end of it where it is long.
-fn shown_name(path: &str) -> String {
-    let name = path.replace(['"', '\r', '\n', '\\'], "_");
-    let from = name.ceil_char_boundary(name.len().saturating_sub(MAX_NAME_BYTES));
-    name[from..].into()
+/// A file's name as the header of a part holds it, percent-encoded (RFC 7578 section 2); only the
+/// end of a long one is sent.
+fn encoded_name(path: &str) -> String {
+    let encode = |c: char| match c {
+        '"' | '%' | '\\' => format!("%{:02X}", u32::from(c)),
+        c if c.is_ascii_control() => format!("%{:02X}", u32::from(c)),
+        c => c.to_string(),
+    };
+    let mut length = 0;
+    let fits = |part: &String| {
+        length += part.len();
+        length <= MAX_NAME_BYTES
+    };
+    let mut parts: Vec<String> = path.chars().rev().map(encode).take_while(fits).collect();
+    parts.reverse();
+    parts.concat()
 }
 
 /// Checks an allowance of errors before anything is sent: the daemon reads it.
@@ -146,7 +157,13 @@ pub(super) fn run(common: &Common, c: &Import) -> Result<(), Failure> {
         total += meta.len();
         readers.push((name, Box::new(file)));
     }
-    let done = send(common, &address(c), readers, &bar(total))?;
+    let done = send(
+        common,
+        &address(c),
+        readers,
+        c.max_age.as_deref(),
+        &bar(total),
+    )?;
     tell(common, &done, c.dry_run);
     Ok(())
 }
@@ -163,11 +180,13 @@ pub(super) fn tell(common: &Common, done: &Value, dry_run: bool) {
 /// What is sent as one list: names, and where the bytes come from.
 pub(super) type Readers = Vec<(String, Box<dyn Read + Send>)>;
 
-/// Sends files as parts of one body (RFC 7578); what the import did.
+/// Sends files as parts of one body (RFC 7578); what the import did. `max_age` is the option of
+/// that name.
 pub(super) fn send(
     common: &Common,
     path: &str,
     readers: Readers,
+    max_age: Option<&str>,
     bar: &ProgressBar,
 ) -> Result<Value, Failure> {
     let boundary = boundary()?;
@@ -179,7 +198,7 @@ pub(super) fn send(
     let broken = unread.clone();
     std::thread::spawn(move || {
         for (path, mut reader) in readers {
-            let name = shown_name(&path);
+            let name = encoded_name(&path);
             let head = format!(
                 "--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n"
             );
@@ -216,6 +235,9 @@ pub(super) fn send(
     bar.finish_and_clear();
     if let Some(why) = unread.lock().unwrap_or_else(|e| e.into_inner()).take() {
         return Err(Failure::Usage(why));
+    }
+    if result.is_ok() {
+        client.warn_of_clock(max_age);
     }
     result
 }
@@ -351,4 +373,23 @@ fn print(done: &Value, dry_run: bool) {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_file_is_percent_encoded() {
+        assert_eq!(encoded_name("lists/é.txt"), "lists/é.txt");
+        assert_eq!(
+            encoded_name("fi\u{1b}[31m\nle\"100%\\.txt"),
+            "fi%1B[31m%0Ale%22100%25%5C.txt"
+        );
+        let long = encoded_name(&("\n".repeat(200) + "end"));
+        assert!(
+            long.len() <= MAX_NAME_BYTES && long.starts_with("%0A") && long.ends_with("%0Aend"),
+            "{long}"
+        );
+    }
 }

@@ -12,10 +12,9 @@ use data_encoding::BASE64;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 
-use super::{Common, Failure, output};
+use super::{Common, Failure, output, owner};
 use crate::{
     model::{Algorithm, TsigKey, key::key_name},
-    server::sys,
     store::private,
 };
 
@@ -69,18 +68,11 @@ pub(super) fn run(common: &Common, args: &Key) -> Result<(), Failure> {
         .map_err(|_| Failure::No("the system has no random numbers to give".into()))?;
     let key = TsigKey::new(&name, algorithm, &secret).map_err(Failure::Usage)?;
     let clause = bind_clause(&key);
-    let new_folder = path
-        .parent()
-        .filter(|f| !f.as_os_str().is_empty() && !f.exists())
-        .map(Path::to_path_buf);
+    let new_folder = owner::missing_folder(&path).map(Path::to_path_buf);
     write(&path, &clause)?;
-    if let Some(c) = config
-        .as_ref()
-        .filter(|c| sys::is_root() && !c.user.is_empty())
-    {
-        // The daemon reads it again on a reload, when it is root no longer.
-        let given = new_folder.unwrap_or_else(|| path.clone());
-        sys::give(&given, &c.user).map_err(|e| Failure::No(format!("{}: {e}", given.display())))?;
+    // The daemon reads it again on a reload, when it is not root.
+    if let Some(owner) = config.as_ref().map(owner::of_daemon).transpose()?.flatten() {
+        owner.give(&new_folder.unwrap_or_else(|| path.clone()))?;
     }
     let zone = config
         .and_then(|c| c.ledger.zones.first().map(|z| z.origin.clone()))

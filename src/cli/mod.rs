@@ -2,6 +2,7 @@
 
 #[macro_use]
 mod output;
+mod owner;
 
 mod back;
 mod backup;
@@ -10,6 +11,7 @@ mod check;
 mod client;
 mod clock;
 mod command;
+mod common;
 mod export;
 mod failure;
 mod feed;
@@ -21,6 +23,7 @@ mod probe;
 mod proposal;
 mod relay;
 mod rename;
+mod request_stream;
 mod retire;
 mod scrub;
 mod serve;
@@ -31,12 +34,13 @@ mod umask;
 mod webhook;
 mod zone;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{Args, Parser};
+use clap::Parser;
 
-use crate::config::Config;
+use crate::model::text::escape;
 use command::Command;
+pub use common::Common;
 pub use failure::Failure;
 
 /// An authoritative DNS blocklist server with evidence, history and a way out.
@@ -49,63 +53,25 @@ struct Cli {
     command: Command,
 }
 
-/// Options of every command.
-#[derive(Debug, Clone, Args)]
-pub struct Common {
-    /// The configuration file
-    #[arg(long, global = true, default_value = "config.toml")]
-    config: PathBuf,
-    /// The socket of the daemon, instead of `[admin] socket` of the configuration
-    #[arg(long, global = true, conflicts_with = "server")]
-    socket: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long, global = true)]
-    json: bool,
-    /// Talk to this daemon instead of the one of the configuration: https://HOST:PORT, or http://
-    /// on this machine
-    #[arg(long, global = true, requires = "token")]
-    server: Option<String>,
-    /// The file with the token for it
-    #[arg(long, global = true, requires = "server")]
-    token: Option<PathBuf>,
-    /// The PEM file of the authority that vouches for it, where this machine does not know it
-    #[arg(long, global = true, requires = "server")]
-    ca: Option<PathBuf>,
-    /// Send the token unencrypted to an http:// server beyond this machine
-    #[arg(long, global = true, requires = "server")]
-    insecure: bool,
-}
-
-impl Common {
-    /// The daemon's socket. Of the configuration only its place is read: keys and zones may be
-    /// unreadable to whoever asks.
-    fn socket(&self) -> Result<PathBuf, Failure> {
-        match &self.socket {
-            Some(socket) => Ok(socket.clone()),
-            None => crate::config::socket(&self.config).map_err(Failure::Usage),
-        }
-    }
-
-    /// Reads the configuration.
-    fn load(&self) -> Result<Config, Failure> {
-        Config::load(&self.config).map_err(|e| Failure::Usage(e.to_string()))
-    }
-}
-
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     umask::restrict_new_files();
     let Cli { common, command } = match Cli::try_parse() {
         Ok(cli) => cli,
+        // Help and the version are our own words.
+        Err(e) if !e.use_stderr() => {
+            output::written(e.print());
+            return ExitCode::SUCCESS;
+        }
         Err(e) => {
-            let _ = e.print();
+            print_usage_error(&e);
             // 2 says "delivered" there.
-            let usage = if std::env::args().any(|a| a == "probe") {
+            let usage = if std::env::args_os().any(|a| a == "probe") {
                 probe::USAGE
             } else {
                 2
             };
-            return ExitCode::from(if e.use_stderr() { usage } else { 0 });
+            return ExitCode::from(usage);
         }
     };
     let json = common.json;
@@ -114,4 +80,29 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.tell(json),
     }
+}
+
+/// Prints an error of the command line. It repeats arguments, which are escaped first: none begins
+/// a line of its own.
+fn print_usage_error(error: &clap::Error) {
+    use clap::error::{ContextKind, ContextValue};
+    let arguments = std::env::args_os().map(|a| escape(&a.to_string_lossy()).into_owned());
+    let text = match Cli::try_parse_from(arguments) {
+        Err(same) => same.render().to_string(),
+        // What is wrong is a character that was escaped.
+        Ok(_) => {
+            let of = |kind| match error.get(kind) {
+                Some(ContextValue::String(text)) => escape(text).into_owned(),
+                _ => String::new(),
+            };
+            let why =
+                std::error::Error::source(error).map_or_else(String::new, |e| format!(": {e}"));
+            format!(
+                "error: invalid value '{}' for '{}'{why}",
+                of(ContextKind::InvalidValue),
+                of(ContextKind::InvalidArg)
+            )
+        }
+    };
+    text.lines().for_each(|line| eprintln!("{line}"));
 }

@@ -65,9 +65,9 @@ pub(super) fn content() -> Box<dyn Write> {
     match io::stdout().is_terminal() {
         true => Box::new(Escaped {
             line: Vec::new(),
-            out: io::stdout(),
+            out: Reported(io::stdout()),
         }),
-        false => Box::new(io::stdout()),
+        false => Box::new(Reported(io::stdout())),
     }
 }
 
@@ -75,15 +75,41 @@ fn escape_all_but_tabs(line: &str) -> String {
     line.split('\t').map(escape).collect::<Vec<_>>().join("\t")
 }
 
-/// Writes a line. A reader that has had enough (`orbsd … | head`) ends the command quietly. The
-/// signal for it stays ignored: it would also end a command whose daemon went away.
+/// The exit code where standard output cannot be written (EX_IOERR of sysexits.h): nobody has the
+/// whole output.
+pub(super) const UNWRITABLE: u8 = 74;
+
+/// Ends the process where standard output could not be written: quietly if its reader has had
+/// enough (`orbsd … | head`), else with a message and a code of its own. The signal for the first
+/// stays ignored: it would also end a command whose daemon went away.
+pub(super) fn written<T>(result: io::Result<T>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(e) => {
+            error_line(format_args!(
+                "orbsd: standard output: {e}; the output is not complete"
+            ));
+            std::process::exit(UNWRITABLE.into())
+        }
+    }
+}
+
 fn write_line(out: &mut impl Write, line: &str) {
-    if let Err(e) = writeln!(out, "{line}") {
-        std::process::exit(if e.kind() == ErrorKind::BrokenPipe {
-            0
-        } else {
-            1
-        });
+    written(writeln!(out, "{line}"));
+}
+
+/// Standard output, whose errors end the process.
+struct Reported(io::Stdout);
+
+impl Write for Reported {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(written(self.0.write(bytes)))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        written(self.0.flush());
+        Ok(())
     }
 }
 

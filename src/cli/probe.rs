@@ -160,9 +160,10 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
         Assessment::Closed => Ok(()),
         Assessment::Open => Err(Failure::Code(2, String::new())),
         Assessment::Accepted => Err(Failure::Code(3, String::new())),
-        Assessment::Blocked | Assessment::Inconclusive | Assessment::Untestable => {
-            Err(Failure::Code(4, String::new()))
-        }
+        Assessment::Refused
+        | Assessment::Blocked
+        | Assessment::Inconclusive
+        | Assessment::Untestable => Err(Failure::Code(4, String::new())),
     }
 }
 
@@ -228,6 +229,7 @@ fn shown(
         .for_each(|r| println!("{:<28} {}", text(&r["test"]), text(&r["outcome"])));
     let words = match assessment {
         Assessment::Closed => "every kind of test was refused",
+        Assessment::Refused => "every kind of test was refused, and perhaps because of who tested",
         Assessment::Open => "it relays: a message came through",
         Assessment::Accepted => "something was accepted; nothing came (yet), which proves nothing",
         Assessment::Blocked => {
@@ -526,7 +528,9 @@ fn for_server(
             bytes(""),
         )?;
         let says = text(&job["says"]).to_string();
-        if says == "open" || says == "closed" || std::time::Instant::now() >= until {
+        if ["open", "closed", "refused"].contains(&says.as_str())
+            || std::time::Instant::now() >= until
+        {
             if common.json {
                 output::json(&job);
             } else {

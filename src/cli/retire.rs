@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::{
     Common, Failure,
     client::{Client, bytes},
+    text::{list, text},
 };
 use crate::{
     config::Config,
@@ -52,8 +53,11 @@ pub(super) struct Retire {
 
 /// Shows the plan; begins it or takes it back where that is said.
 pub(super) fn run(common: &Common, c: &Retire) -> Result<(), Failure> {
+    if let Some(server) = &common.server {
+        return run_remote(common, c, server);
+    }
     let config = common.load()?;
-    let now = crate::daemon::clock(&config).now();
+    let now = crate::daemon::clock(&config, None).now();
     let zone = find(&config, &c.zone)?;
     let file = config.zones.join(format!("{}.toml", zone.stem));
     match &c.empty {
@@ -64,6 +68,50 @@ pub(super) fn run(common: &Common, c: &Retire) -> Result<(), Failure> {
     // What is in the files now, whoever wrote it.
     let config = common.load()?;
     tell(common, now, find(&config, &c.zone)?, &file);
+    Ok(())
+}
+
+/// Shows the plan of a zone of another server, which alone knows it.
+fn run_remote(common: &Common, c: &Retire, server: &str) -> Result<(), Failure> {
+    if c.empty.is_some() || c.undo {
+        return Err(Failure::Usage(format!(
+            "--server: the plan is in a zone file of {server}; run this on that machine"
+        )));
+    }
+    let status = Client::open(common)?.json(Method::GET, "/v1/status", bytes(""))?;
+    let ascii = |n: &str| name_to_ascii(n.trim_end_matches('.')).unwrap_or_default();
+    let Some(zone) = list(&status["zones"])
+        .find(|z| text(&z["file"]) == c.zone || ascii(text(&z["zone"])) == ascii(&c.zone))
+    else {
+        let known: Vec<&str> = list(&status["zones"]).map(|z| text(&z["zone"])).collect();
+        return Err(Failure::No(format!(
+            "{server} has no zone `{}`; it has {}",
+            c.zone,
+            known.join(", ")
+        )));
+    };
+    let (name, plan) = (text(&zone["zone"]), &zone["retire"]);
+    if common.json {
+        println!(
+            "{}",
+            json!({"zone": name, "retiring": !plan.is_null(), "plan": plan})
+        );
+    } else if plan.is_null() {
+        println!("{name} is not being retired");
+    } else {
+        println!("{name}: {}", text(&plan["stage"]));
+        for (key, what) in [
+            ("announced", "announced"),
+            ("empty", "lists nobody"),
+            (
+                "unseen",
+                "no resolver and no mirror knows a listing any more",
+            ),
+            ("delegation", "the NS records in the parent zone may go"),
+        ] {
+            println!("  {}  {what}", text(&plan[key]));
+        }
+    }
     Ok(())
 }
 

@@ -97,6 +97,7 @@ pub(super) fn run(common: &Common, c: &Transfer) -> Result<(), Failure> {
                 common,
                 &address(c, &zone),
                 vec![(zone, Box::new(text))],
+                None,
                 &ProgressBar::hidden(),
             );
             done.map(|done| tell(common, &done, c.dry_run))

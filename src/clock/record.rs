@@ -8,8 +8,13 @@ use std::{
     path::Path,
 };
 
+use super::UNKNOWN_BOOT;
+use crate::model::Time;
+
 /// The first words of a record: its form and version.
 const HEAD: &str = "orbsd-clock 1";
+/// The last millisecond of the year 9999.
+const MAX_MS: i64 = 253_402_300_799_999;
 /// The longest file that is read, in bytes.
 const MAX_BYTES: u64 = 4096;
 
@@ -26,6 +31,30 @@ pub(super) struct Record {
     pub wall: i64,
     /// Whether trusted time was confirmed since the machine started.
     pub confirmed: bool,
+}
+
+impl Record {
+    /// Stands for a record that is lost: trusted time was not before that of the last commit.
+    /// `None` where that is no time.
+    pub(super) fn of_last_commit(at: Time) -> Option<Record> {
+        let trusted = i64::try_from(at.0).ok()?.checked_mul(1000)?;
+        let record = Record {
+            boot_id: UNKNOWN_BOOT.into(),
+            boottime: MAX_MS,
+            trusted,
+            wall: trusted,
+            confirmed: true,
+        };
+        record.is_plausible().then_some(record)
+    }
+
+    /// Whether these can be times of a machine. A sum or a difference of such times does not
+    /// overflow.
+    fn is_plausible(&self) -> bool {
+        [self.boottime, self.trusted, self.wall]
+            .iter()
+            .all(|ms| (0..=MAX_MS).contains(ms))
+    }
 }
 
 fn text(r: &Record) -> String {
@@ -79,13 +108,18 @@ pub(super) fn read(path: &Path) -> Result<Option<Record>, String> {
     let mut number = |name: &str| field(name)?.parse::<i64>().map_err(|_| damaged());
     let (boottime, trusted, wall) = (number("boottime=")?, number("trusted=")?, number("wall=")?);
     let confirmed = field("")? == "confirmed";
-    Ok(Some(Record {
+    let record = Record {
         boot_id,
         boottime,
         trusted,
         wall,
         confirmed,
-    }))
+    };
+    if record.is_plausible() {
+        Ok(Some(record))
+    } else {
+        Err(damaged())
+    }
 }
 
 /// Writes a record atomically: a reader sees the old one or the new one.

@@ -97,16 +97,23 @@ impl Bench {
             time.clone(),
             Some(dir.path().join("clock")),
             TrustAtStart::Plausible,
+            None,
         );
         clock.save();
         Bench { time, dir, clock }
     }
     /// The daemon is started again.
     fn restart(&mut self, trust: TrustAtStart) {
+        self.restart_with_store(trust, None);
+    }
+    /// The daemon is started again with a store whose last commit was at this second.
+    fn restart_with_store(&mut self, trust: TrustAtStart, last_commit: Option<i64>) {
+        let last_commit = last_commit.map(|s| Time(s as u64));
         self.clock = Clock::start(
             self.time.clone(),
             Some(self.dir.path().join("clock")),
             trust,
+            last_commit,
         );
         self.clock.save();
     }
@@ -354,6 +361,116 @@ fn a_store_without_a_record_takes_the_wall_clock() {
     std::fs::remove_file(b.dir.path().join("clock")).unwrap();
     b.restart(TrustAtStart::Plausible);
     assert_eq!((b.state(), b.passed()), (ClockState::Agrees, 400 * DAY));
+}
+
+/// The record was lost, the wall clock was wrong, and the whole list ended.
+#[test]
+fn without_a_record_the_last_commit_of_the_store_bounds_the_wall_clock() {
+    for (content, hours, synchronised, trust, expected) in [
+        (
+            None,
+            400 * 24,
+            false,
+            TrustAtStart::Plausible,
+            ClockState::Unconfirmed,
+        ),
+        (
+            None,
+            -1,
+            false,
+            TrustAtStart::Plausible,
+            ClockState::Unconfirmed,
+        ),
+        (
+            Some("damaged"),
+            8 * 24,
+            false,
+            TrustAtStart::Plausible,
+            ClockState::Unconfirmed,
+        ),
+        (
+            Some("damaged"),
+            6 * 24,
+            false,
+            TrustAtStart::Plausible,
+            ClockState::Agrees,
+        ),
+        (
+            None,
+            400 * 24,
+            true,
+            TrustAtStart::Plausible,
+            ClockState::Agrees,
+        ),
+        (
+            None,
+            400 * 24,
+            false,
+            TrustAtStart::Always,
+            ClockState::Agrees,
+        ),
+    ] {
+        let mut b = Bench::new();
+        b.time.step(hours * 3600);
+        b.time.set_synchronised(synchronised);
+        let path = b.dir.path().join("clock");
+        match content {
+            Some(text) => std::fs::write(&path, text).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+        b.restart_with_store(trust, Some(BEGIN));
+        let passed = if expected == ClockState::Agrees {
+            hours * 3600
+        } else {
+            0
+        };
+        assert_eq!(
+            (b.state(), b.passed()),
+            (expected, passed),
+            "{content:?}, {hours} hours"
+        );
+    }
+}
+
+#[test]
+fn a_record_with_a_number_that_is_no_time_is_damaged() {
+    let mut b = Bench::new();
+    let path = b.dir.path().join("clock");
+    let good = record::read(&path).unwrap().unwrap();
+    for n in [i64::MIN, -1, i64::MAX / 2, i64::MAX] {
+        for record in [
+            Record {
+                boottime: n,
+                ..good.clone()
+            },
+            Record {
+                trusted: n,
+                ..good.clone()
+            },
+            Record {
+                wall: n,
+                ..good.clone()
+            },
+            Record {
+                boottime: n,
+                boot_id: "another".into(),
+                ..good.clone()
+            },
+            Record {
+                trusted: n,
+                boot_id: "another".into(),
+                ..good.clone()
+            },
+        ] {
+            record::write(&path, &record).unwrap();
+            assert!(
+                record::read(&path).unwrap_err().contains("damaged"),
+                "{record:?}"
+            );
+            b.restart(TrustAtStart::Plausible);
+            assert_eq!((b.state(), b.passed()), (ClockState::Agrees, 0));
+        }
+    }
 }
 
 #[test]

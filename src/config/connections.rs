@@ -1,6 +1,11 @@
 //! `[connections]`: how many there may be at the same time.
 
-use serde::{Deserialize, Deserializer, de::Error};
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, Visitor},
+};
 
 use super::{
     document::{Place, Report},
@@ -17,16 +22,28 @@ const MAX: usize = 1_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::config) struct Share(pub usize);
 
+/// How a share is written.
+const SHARE_FORM: &str = "a share in quotes, such as \"1/32\"";
+
 impl<'de> Deserialize<'de> for Share {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Share, D::Error> {
-        let text = String::deserialize(from)?;
-        let parts = text
-            .strip_prefix("1/")
-            .and_then(|n| n.trim().parse().ok())
-            .filter(|n| (1..=1_000_000).contains(n));
-        parts
-            .map(Share)
-            .ok_or_else(|| D::Error::custom(format!("`{text}` is not a share, such as \"1/32\"")))
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Share;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(SHARE_FORM)
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Share, E> {
+                let parts = text
+                    .strip_prefix("1/")
+                    .and_then(|n| n.trim().parse().ok())
+                    .filter(|n| (1..=1_000_000).contains(n));
+                parts
+                    .map(Share)
+                    .ok_or_else(|| E::custom(format!("`{text}` is not {SHARE_FORM}")))
+            }
+        }
+        from.deserialize_str(Text)
     }
 }
 
@@ -129,6 +146,14 @@ mod tests {
             ("dns=3", "connections.dns: 3 is not a number from 16"),
             ("per_address='5%'", "`5%` is not a share"),
             ("reserved='1/0'", "is not a share"),
+            (
+                "reserved=0.5",
+                "connections.reserved: 0.5 is not a share in quotes, such as \"1/32\"",
+            ),
+            (
+                "per_address=32",
+                "connections.per_address: 32 is not a share in quotes, such as \"1/32\"",
+            ),
             ("per_network='1/2'", "per_network"),
         ] {
             let e = with(text).unwrap_err();

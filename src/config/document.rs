@@ -3,7 +3,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt, fs, io,
+    fmt, fs,
+    io::{self, Read},
     ops::{Deref, Range},
     path::Path,
     sync::Arc,
@@ -20,6 +21,8 @@ use crate::model::names::{closest, suggest};
 
 /// The most errors that are reported for one table.
 const MAX_TABLE_ERRORS: usize = 100;
+/// The longest configuration file, in bytes.
+const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// Collects the errors and warnings of all configuration files.
 #[derive(Debug, Default)]
@@ -235,9 +238,23 @@ impl<T> Deref for Table<T> {
     }
 }
 
+/// The bytes of a file, which may be a device that never ends.
+pub(super) fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?
+        .take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > MAX_FILE_BYTES {
+        true => Err(io::Error::other(format!(
+            "it is longer than {MAX_FILE_BYTES} bytes, and no configuration is"
+        ))),
+        false => Ok(bytes),
+    }
+}
+
 /// The text of a file; an error is reported.
 pub(super) fn read_text(path: &Path, report: &mut Report) -> Option<String> {
-    match fs::read(path).and_then(|bytes| {
+    match read_bytes(path).and_then(|bytes| {
         String::from_utf8(bytes).map_err(|e| {
             let text = format!(
                 "byte {} is not UTF-8; save the file as UTF-8",

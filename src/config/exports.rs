@@ -9,7 +9,7 @@ use super::{
 use crate::{
     exports::Settings,
     lists,
-    model::{Zone, names::suggest},
+    model::{Zone, ZoneKind, names::suggest},
 };
 
 /// Reads the tables. Paths start at `folder`.
@@ -23,48 +23,58 @@ pub(super) fn read(
     let mut out: Vec<Settings> = Vec::new();
     for e in tables {
         let place = &e.place;
-        let Some(zone) = zones
+        let zone = zones
             .iter()
-            .find(|z| bare(&z.origin) == bare(&e.zone) || z.stem == e.zone)
-        else {
+            .find(|z| bare(&z.origin) == bare(&e.zone) || z.stem == e.zone);
+        if zone.is_none() {
             let known: Vec<&str> = zones.iter().map(|z| z.stem.as_str()).collect();
             report.error(
                 place,
                 "zone",
                 format_args!("unknown zone `{}`{}", e.zone, suggest(&e.zone, &known)),
             );
-            continue;
-        };
-        if let Err(why) = lists::write::check(&e.format, &e.action, zone.kind) {
-            let key = if lists::write::check(&e.format, "", zone.kind).is_ok() {
-                "action"
-            } else {
-                "format"
-            };
+        }
+        // Of an unknown zone that is wrong which suits no kind of zone.
+        let kinds = zone.map_or(
+            vec![
+                ZoneKind::Address,
+                ZoneKind::Domain,
+                ZoneKind::Hash,
+                ZoneKind::Catalog,
+            ],
+            |z| vec![z.kind],
+        );
+        if let Err((key, why)) = check_format(e, &kinds) {
             report.error(place, key, why);
         }
         let path = folder.join(&e.path);
         if e.path.file_name().is_none() {
             report.error(place, "path", "it has to name a file");
         }
-        if out.iter().any(|o| o.path == path) {
-            report.error(
-                place,
-                "path",
-                format_args!("another [[export]] writes {} too", e.path.display()),
-            );
-        }
         if e.every.0 == 0 {
             report.error(place, "every", "0s would never end; write 1s or more");
         }
         let (format, action) = (e.format.clone(), e.action.clone());
-        out.push(Settings {
+        out.extend(zone.map(|zone| Settings {
             zone: bare(&zone.origin),
             format,
             action,
             path,
             every: e.every,
-        });
+        }));
     }
     out
+}
+
+/// Whether a format and an action suit one of some kinds of zones; else the key that is wrong, and
+/// why for the first kind that takes the format, or for the first of all.
+fn check_format(e: &ExportTable, kinds: &[ZoneKind]) -> Result<(), (&'static str, String)> {
+    let takes = |kind: &&ZoneKind| lists::write::check(&e.format, "", **kind).is_ok();
+    let (key, kind) = match kinds.iter().find(takes) {
+        Some(kind) => ("action", kind),
+        None => ("format", kinds.first().unwrap_or(&ZoneKind::Address)),
+    };
+    lists::write::check(&e.format, &e.action, *kind)
+        .map(drop)
+        .map_err(|why| (key, why))
 }

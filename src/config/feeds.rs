@@ -55,6 +55,9 @@ pub(super) fn read(
         if f.reason.is_empty() == f.codes.is_empty() && !f.place.is_rejected("codes") {
             wrong("reason", "say either `reason`, for all that it lists, or `codes`, a zone whose codes give the reasons".into());
         }
+        if f.every.0 == 0 {
+            wrong("every", "0s would never end; write 1s or more".into());
+        }
         if f.max_age.is_some_and(|a| a.0 == 0) {
             wrong(
                 "max_age",

@@ -15,12 +15,14 @@ use crate::store::private::readable_by_others;
 /// Says why the file cannot be read, or is no TOML.
 pub fn socket(path: &Path) -> Result<PathBuf, String> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
-        ErrorKind::PermissionDenied => {
-            format!("{shown}: {e}; name the daemon's socket with --socket")
-        }
-        _ => format!("{shown}: {e}"),
-    })?;
+    let text = super::document::read_bytes(path)
+        .and_then(|b| String::from_utf8(b).map_err(std::io::Error::other))
+        .map_err(|e| match e.kind() {
+            ErrorKind::PermissionDenied => {
+                format!("{shown}: {e}; name the daemon's socket with --socket")
+            }
+            _ => format!("{shown}: {e}"),
+        })?;
     let file: toml::Table = text
         .parse()
         .map_err(|e: toml::de::Error| format!("{shown}: {}", e.message()))?;

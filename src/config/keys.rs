@@ -11,7 +11,10 @@ use super::{
     document::{Report, Table},
     tables::KeyTable,
 };
-use crate::model::{Algorithm, Keys, TsigKey, key::MAX_KEY_FILE};
+use crate::model::{
+    Algorithm, Keys, TsigKey,
+    key::{MAX_KEY_FILE, key_name},
+};
 
 /// Permissions that a key file must not give: the group may read it, so that a daemon that gives up
 /// root can, and nobody else anything.
@@ -20,56 +23,44 @@ const TOO_OPEN: u32 = 0o037;
 /// Reads the keys. Paths start at `folder`.
 pub(super) fn read(tables: &[Table<KeyTable>], folder: &Path, report: &mut Report) -> Keys {
     let mut keys: Vec<TsigKey> = Vec::new();
+    let mut names: Vec<String> = Vec::new();
     for k in tables {
         let place = &k.place;
-        if k.name.is_empty() {
-            report.error(
-                place,
-                "name",
-                "it is missing; write name = \"mirror\", for example",
-            );
-            continue;
-        }
-        let algorithm = match k.algorithm.parse::<Algorithm>() {
-            Ok(a) => a,
-            Err(e) => {
-                report.error(place, "algorithm", e);
-                continue;
+        // Each part is checked by itself, whatever else is wrong.
+        let name = match key_name(&k.name) {
+            _ if k.name.is_empty() => {
+                Err("it is missing; write name = \"mirror\", for example".into())
             }
+            Ok(name) if names.contains(&name) => Err(format!(
+                "the key `{name}` is there twice; rename or remove one"
+            )),
+            name => name,
         };
-        match key(
-            &k.name,
-            algorithm,
-            &folder.join(&k.file),
-            k.file.as_os_str().is_empty(),
-        ) {
-            // Two keys of one name: each is tried with those before it.
-            Ok(key) => match Keys::new(keys.iter().cloned().chain([key.clone()]).collect()) {
-                Ok(_) => keys.push(key),
-                Err(e) => report.error(place, "name", e),
-            },
-            Err((field, e)) => report.error(place, field, e),
+        names.extend(name.iter().cloned());
+        let algorithm = k.algorithm.parse::<Algorithm>();
+        let path = folder.join(&k.file);
+        let text = match k.file.as_os_str().is_empty() {
+            true => Err("it is missing: the file with the secret; `orbsd key` makes one".into()),
+            false => secret_file(&path).map_err(|e| format!("{}: {e}", path.display())),
+        };
+        let errors = [
+            ("name", name.as_ref().err()),
+            ("algorithm", algorithm.as_ref().err()),
+            ("file", text.as_ref().err()),
+        ];
+        errors
+            .into_iter()
+            .for_each(|(key, e)| e.into_iter().for_each(|e| report.error(place, key, e)));
+        if let (Ok(_), Ok(algorithm), Ok(text)) = (name, algorithm, text) {
+            match TsigKey::read(&k.name, algorithm, &text) {
+                Ok(key) => keys.push(key),
+                Err((line, e)) => {
+                    report.error(place, "", format_args!("{}:{line}: {e}", path.display()));
+                }
+            }
         }
     }
     Keys::new(keys).unwrap_or_default()
-}
-
-/// One key, or the field that is wrong and why.
-fn key(
-    name: &str,
-    algorithm: Algorithm,
-    path: &Path,
-    unset: bool,
-) -> Result<TsigKey, (&'static str, String)> {
-    if unset {
-        return Err((
-            "file",
-            "it is missing: the file with the secret; `orbsd key` makes one".into(),
-        ));
-    }
-    let shown = path.display();
-    let text = secret_file(path).map_err(|e| ("file", format!("{shown}: {e}")))?;
-    TsigKey::read(name, algorithm, &text).map_err(|(line, e)| ("", format!("{shown}:{line}: {e}")))
 }
 
 /// A key of a file in BIND's form, which says what it is called.

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use super::probe::at_home;
 use crate::{
     feeds::{Kind, Settings},
     lists::records::Mapping,
@@ -29,8 +30,11 @@ pub(super) fn find(feed: &Settings, zones: &[Zone], listen: &[SocketAddr]) -> Op
         return None;
     };
     // A name is not looked up here: a check does not depend on the network.
-    let address = server.literal()?;
-    if listen.iter().any(|l| is_same_listener(*l, address)) {
+    let addresses = server.known_addresses();
+    if let Some(address) = addresses
+        .iter()
+        .find(|a| listen.iter().any(|l| is_same_listener(*l, **a)))
+    {
         return Some(format!(
             "{address} is this server itself; its own entries would come back to it"
         ));
@@ -43,10 +47,9 @@ pub(super) fn find(feed: &Settings, zones: &[Zone], listen: &[SocketAddr]) -> Op
             .iter()
             .any(|p| feed.reasons.reason.as_ref().is_none_or(|r| *r == p.reason))
     };
-    let zone = zones
-        .iter()
-        .filter(published)
-        .find(|z| is_peer(z, address.ip()))?;
+    let is_known = |z: &&Zone| addresses.iter().any(|a| is_peer(z, a.ip()));
+    let zone = zones.iter().filter(published).find(is_known)?;
+    let address = addresses.first()?;
     let further = if *transit {
         "; transit = true sends them on as well"
     } else {
@@ -60,11 +63,9 @@ pub(super) fn find(feed: &Settings, zones: &[Zone], listen: &[SocketAddr]) -> Op
 
 /// Whether an address is that of one of our listeners.
 fn is_same_listener(listen: SocketAddr, address: SocketAddr) -> bool {
-    let same_ip = if listen.ip().is_unspecified() {
-        address.ip().is_loopback()
-    } else {
-        listen.ip() == address.ip()
-    };
+    let (own, ip) = (listen.ip().to_canonical(), address.ip());
+    // To connect to 0.0.0.0 is to connect to this machine.
+    let same_ip = own == ip || ip.is_unspecified() || at_home(&[listen], ip);
     same_ip && listen.port() == address.port()
 }
 
@@ -82,11 +83,63 @@ fn is_peer(zone: &Zone, address: IpAddr) -> bool {
     };
     notified
         .filter_map(|a| a.parse::<SocketAddr>().ok())
-        .any(|a| a.ip() == address)
+        .any(|a| a.ip().to_canonical() == address)
         || zone
             .transfer
             .allow
             .iter()
             .filter_map(net)
             .any(|n| n.prefix_len() >= NARROW && n.contains(&address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ZONE, load};
+
+    #[test]
+    fn a_feed_from_this_server_is_named_whatever_the_spelling() {
+        let warnings = |listen: &str, server: &str| {
+            let feed = format!(
+                "[[feed]]\nname='x'\nkind='axfr'\nreason='relay'\nzone='z.example'\nserver='{server}'\n"
+            );
+            load(
+                &format!("[[reason]]\nname='relay'\n[dns]\nlisten=[{listen}]\n{feed}"),
+                ZONE,
+            )
+            .unwrap()
+            .warnings
+        };
+        let own = |listen: &str, server: &str| {
+            warnings(listen, server)
+                .iter()
+                .any(|w| w.contains("is this server itself"))
+        };
+        for server in [
+            "127.0.0.1:5300",
+            "[::ffff:127.0.0.1]:5300",
+            "localhost:5300",
+            "LocalHost.:5300",
+            "a.localhost:5300",
+            "127.1:5300",
+            "0x7f000001:5300",
+            "2130706433:5300",
+            "0.0.0.0:5300",
+        ] {
+            assert!(own("'127.0.0.1:5300'", server), "{server}");
+            assert!(own("'0.0.0.0:5300'", server), "{server}");
+            assert!(!own("'127.0.0.1:5301'", server), "{server}");
+        }
+        assert!(
+            own("'[::1]:5300'", "localhost:5300")
+                && own("'[::1]:5300'", "[::1]:5300")
+                && own("'127.0.0.1:53'", "localhost")
+        );
+        for server in [
+            "192.0.2.1:5300",
+            "localhost.example:5300",
+            "ns1.example.org",
+        ] {
+            assert!(!own("'127.0.0.1:5300'", server), "{server}");
+        }
+    }
 }

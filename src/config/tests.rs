@@ -264,6 +264,36 @@ fn all_errors_of_all_files_are_reported_at_once_in_order() {
 }
 
 #[test]
+fn an_error_hides_no_error_of_another_rule() {
+    let zone = "origin='bl.orbs.example'\nkind='adress'\nns=['a.b.example','c.d.example']\ncontact='h@orbs.example'\nttl=7\n\
+                publish=[{reason='relay',code='127.0.0.2'}]\n[query]\nallow=['192.0.2.0/33']\n\
+                [[record]]\nname='www'\ntype='A'\ndata='not-an-address'\n[[record]]\nname='x'\ntype='A'\n";
+    let config = "[[reason]]\nname='relay'\n\
+                  [[export]]\nzone='nowhere'\nformat='rpz'\naction='explode'\npath='a'\n\
+                  [[export]]\nzone='nowhere'\nformat='xls'\npath='config.toml'\n\
+                  [[key]]\nname='mir ror'\nalgorithm='md5'\nfile='nowhere'\n";
+    let e = load(config, zone).unwrap_err();
+    for part in [
+        "config.toml:4: export \"nowhere\": zone: unknown zone `nowhere`",
+        "config.toml:6: export \"nowhere\": action: ",
+        "config.toml:9: export \"nowhere\": zone: unknown zone `nowhere`",
+        "config.toml:10: export \"nowhere\": format: `xls`",
+        "config.toml:11: export \"nowhere\": path: config.toml would be written over the configuration",
+        "config.toml:13: key \"mir ror\": name: `mir ror` is not a key's name",
+        "config.toml:14: key \"mir ror\": algorithm: ",
+        "config.toml:15: key \"mir ror\": file: nowhere: ",
+        "zones/bl.toml:2: kind: 'adress' is not accepted",
+        "zones/bl.toml:5: ttl: 7 is not a duration",
+        "zones/bl.toml:8: query.allow: ",
+        "zones/bl.toml:9: record \"www\": ",
+        "zones/bl.toml:13: record \"x\": data: it is missing",
+    ] {
+        assert!(e.0.iter().any(|l| l.starts_with(part)), "{part}\n{e}");
+    }
+    assert_eq!(e.0.len(), 13, "{e}");
+}
+
+#[test]
 fn what_follows_from_an_error_is_no_error_of_its_own() {
     for (config, zone, count) in [
         // No reason that a zone or feed names is unknown where a reason could not be read.
@@ -354,6 +384,22 @@ fn a_syntax_error_of_a_file_is_reported_alone() {
         let e = load(config, ZONE).unwrap_err();
         assert!(e.0.iter().any(|l| l.starts_with(part)), "{part}: {e}");
     }
+}
+
+#[test]
+fn a_configuration_that_never_ends_is_refused() {
+    let e = Config::load(Path::new("/dev/zero"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        e.contains("/dev/zero: it is longer than 16777216 bytes"),
+        "{e}"
+    );
+    assert!(
+        socket(Path::new("/dev/zero"))
+            .unwrap_err()
+            .contains("longer than")
+    );
 }
 
 #[test]

@@ -181,25 +181,26 @@ pub(super) fn check(
             );
         }
     }
-    // What the daemon would say when it makes the zones ready is said now, of every zone that could
-    // be read.
+    // What the daemon would say when it makes the zones ready is said now. Of a zone with another
+    // error its rules are checked alone.
     let mut views = Vec::new();
-    for zone in zones
-        .iter()
-        .filter(|z| reasons.complete && !report.has_error(&z.place))
-        .collect::<Vec<_>>()
-    {
-        match ZoneView::new(zone, &reasons.known, &texts) {
-            Ok(view) => views.push(view),
-            Err(e) => explain(
+    for zone in zones.iter().filter(|_| reasons.complete) {
+        let new = |zone: &Zone| ZoneView::new(zone, &reasons.known, &texts);
+        if report.has_error(&zone.place) {
+            explain_rules(
                 zone,
-                &e,
-                |zone| ZoneView::new(zone, &reasons.known, &texts).err(),
+                &without_errors(zone, |z| new(z).is_ok()),
+                |z| new(z).err(),
                 report,
-            ),
+            );
+            continue;
+        }
+        match new(zone) {
+            Ok(view) => views.push(view),
+            Err(e) => explain(zone, &e, |zone| new(zone).err(), report),
         }
     }
-    if report.is_valid() {
+    if reasons.complete && views.len() == zones.len() {
         match ZoneSet::new(views) {
             // All zones are ready, so they have the same numbers here and there.
             Ok(set) => set
@@ -207,6 +208,30 @@ pub(super) fn check(
                 .iter()
                 .for_each(|m| warn_of_missing_address(&zones[m.zone], m, report)),
             Err(e) => report.file_error(folder, e),
+        }
+    }
+}
+
+/// A zone with the origin and the kind of another one, where they can be used, and without its
+/// rules.
+fn without_errors(zone: &Zone, is_valid: impl Fn(&Zone) -> bool) -> Zone {
+    let name = |n: &str| format!("{n}.invalid");
+    let base = Zone {
+        ns: vec![name("a"), name("b")],
+        contact: format!("hostmaster@{}", name("zone")),
+        kind: zone.kind,
+        ..Zone::default()
+    };
+    let named = Zone {
+        origin: zone.origin.clone(),
+        ..base.clone()
+    };
+    if is_valid(&named) {
+        named
+    } else {
+        Zone {
+            origin: name("zone"),
+            ..base
         }
     }
 }
@@ -240,6 +265,19 @@ fn explain(
         query: Default::default(),
         ..(**zone).clone()
     };
+    if !explain_rules(zone, &bare, check, report) {
+        with_key(error, |key, text| report.error(&zone.place, key, text));
+    }
+}
+
+/// Reports each fixed record and each rule of a zone that is wrong in `bare`, which has none
+/// itself. Returns whether there was one.
+fn explain_rules(
+    zone: &Table<Zone>,
+    bare: &Zone,
+    check: impl Fn(&Zone) -> Option<String>,
+    report: &mut Report,
+) -> bool {
     let mut found = false;
     let mut wrong = |key: &str, e: String| {
         found = true;
@@ -264,7 +302,5 @@ fn explain(
             .into_iter()
             .for_each(|e| wrong("query.allow", e));
     }
-    if !found {
-        with_key(error, |key, text| report.error(&zone.place, key, text));
-    }
+    found
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -117,7 +117,48 @@ impl Server {
             .ok()
     }
 
-    /// Whether a message that is signed with this key speaks for the server.
+    /// The addresses that are known without a question to DNS: those of a literal in any spelling
+    /// that the system takes (`127.1`, `[::ffff:127.0.0.1]`), and those of this machine for the
+    /// names of RFC 6761 section 6.3 (`localhost`).
+    pub fn known_addresses(&self) -> Vec<SocketAddr> {
+        let canonical = |a: SocketAddr| SocketAddr::new(a.ip().to_canonical(), a.port());
+        if let Some(address) = self.literal() {
+            return vec![canonical(address)];
+        }
+        let text = self.address.trim();
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) => (host, port.parse().ok()),
+            None => (text, Some(PORT)),
+        };
+        let Some(port) = port else { return Vec::new() };
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let is_number = |l: &str| match l.strip_prefix("0x") {
+            Some(hex) => hex.bytes().all(|b| b.is_ascii_hexdigit()),
+            None => !l.is_empty() && l.bytes().all(|b| b.is_ascii_digit()),
+        };
+        match host.as_str() {
+            "localhost" | "localhost.localdomain" | "ip6-localhost" | "ip6-loopback" => {}
+            name if name.ends_with(".localhost") => {}
+            // Numbers alone are read as an address, and never looked up.
+            numbers if numbers.split('.').all(is_number) => {
+                return (numbers, port)
+                    .to_socket_addrs()
+                    .into_iter()
+                    .flatten()
+                    .map(canonical)
+                    .collect();
+            }
+            _ => return Vec::new(),
+        }
+        [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            Ipv6Addr::LOCALHOST.into(),
+        ]
+        .map(|ip| SocketAddr::new(ip, port))
+        .into()
+    }
+
+    /// Whether what is signed with this key speaks for the server.
     pub fn speaks_with(&self, key: Option<&str>) -> bool {
         self.key.as_ref().is_some_and(|k| Some(k.name()) == key)
     }

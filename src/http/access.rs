@@ -18,8 +18,8 @@ use super::{App, error::Problem, once, secrets};
 use crate::{
     clock::Clock,
     ledger::Keep,
-    model::{Bounds, Role, Subject, Time, Token, history::Once, time::Seconds},
-    net::{ConnectionPermit, RateLimit, RateLimiter},
+    model::{Bounds, Role, Subject, Time, Token, history::Once},
+    net::{ConnectionPermit, RateLimit, RateLimited, RateLimiter},
     store::schema::Audit,
 };
 
@@ -247,7 +247,7 @@ const FAILURES: RateLimit = RateLimit {
     period: Duration::from_secs(60),
 };
 /// Claims of everybody that are taken from an address in a minute.
-pub(super) const CLAIMS: RateLimit = RateLimit {
+const CLAIMS: RateLimit = RateLimit {
     times: 10,
     period: Duration::from_secs(60),
 };
@@ -361,17 +361,17 @@ impl Access {
             .map(|u| u.at)
     }
 
-    /// Counts a request with a wrong token. The error is how long its neighbours have to wait with
-    /// the next wrong one.
-    fn failed(&self, peer: Peer, now: Duration) -> Result<(), Duration> {
+    /// Counts a request with a wrong token. The error is what limit its neighbours have to wait for
+    /// with the next wrong one.
+    fn failed(&self, peer: Peer, now: Duration) -> Result<(), RateLimited> {
         match peer {
             Peer::Net(addr) => self.failures.charge(addr, now),
             Peer::Socket(_) => Ok(()),
         }
     }
 
-    /// Counts a claim that an address makes. The error is how long it has to wait.
-    pub(super) fn claim(&self, addr: IpAddr) -> Result<(), Duration> {
+    /// Counts a claim that an address makes. The error is the limit that it has to wait for.
+    pub(super) fn claim(&self, addr: IpAddr) -> Result<(), RateLimited> {
         self.claims.charge(addr, self.started.elapsed())
     }
 
@@ -409,10 +409,7 @@ fn identify(app: &App, peer: Peer, request: &Request) -> Result<Caller, Problem>
             tracing::warn!(from, why, "a request with a token that is none");
             Problem::new("unauthorized", why)
         }
-        Err(wait) => Problem::too_many(
-            "too many wrong tokens came from your address",
-            Seconds(wait.as_secs() + 1),
-        ),
+        Err(limited) => Problem::rate_limited("wrong tokens", &limited),
     };
     let Some(header) = request.headers().get(AUTHORIZATION) else {
         return Err(Problem::new(
@@ -569,7 +566,7 @@ mod tests {
         };
         assert_eq!(tries("2001:db8::1", at(0)), 20);
         assert_eq!(
-            access.failed(net("2001:db8::3"), at(1)),
+            access.failed(net("2001:db8::3"), at(1)).map_err(|e| e.wait),
             Err(at(2)),
             "the same /64"
         );

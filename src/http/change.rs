@@ -21,7 +21,7 @@ use super::{
     subject,
 };
 use crate::{
-    ledger::{Keep, Pending, Proposal},
+    ledger::{Keep, PROPOSE, Pending, Proposal},
     model::{
         Change, Evidence, ReasonId, Role, SourceId, Subject, Terms,
         history::{Ask, HoldFor, Once, OpenEnd},
@@ -377,13 +377,21 @@ pub(super) async fn place(app: &App, caller: &Caller, change: Change) -> Result<
             app.ledger.submit(change).await.map_err(problem)?,
         ));
     }
-    // A repeated request is the same proposal.
-    let id = match &change.terms.once {
-        Some(once) => super::secrets::text(&once.key),
-        None => super::secrets::token().map_err(Problem::failed)?.0,
+    // A repeated request is the same proposal, and so is another one of the same author for the
+    // same listing.
+    let waiting = app
+        .ledger
+        .book()
+        .proposals
+        .same(&change)
+        .map(|p| p.id.clone());
+    let id = match (waiting, &change.terms.once) {
+        (Some(id), _) => id,
+        (None, Some(once)) => super::secrets::text(&once.key),
+        (None, None) => super::secrets::token().map_err(Problem::failed)?.0,
     };
     let line = caller.line(
-        "propose",
+        PROPOSE,
         &change.subject,
         &id,
         change.evidence.as_ref().map(|e| e.text.clone()),

@@ -8,16 +8,18 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App,
-    access::{CLAIMS, Caller, Peer},
+    access::{Caller, Peer},
     error::Problem,
     input::{Body, Params, Part},
     jobs::{JobShape, actor, ask, host, number},
     shapes::{Page, ReceiptShape},
 };
 use crate::{
-    model::{Role, Subject, subject::HostBits, time::Seconds},
+    model::{Role, Subject, subject::HostBits},
+    relay::control::DecisionRow,
     relay::message::redact,
-    relay::{Actor, OptOut, Proof, RelayService, SourceReplies},
+    relay::policy::JobState,
+    relay::{Actor, ClaimReceipt, OptOut, Proof, RelayService, SourceReplies},
 };
 
 /// Proofs that are shown of a host.
@@ -91,6 +93,47 @@ fn blocked(
 const REFUSES: &str =
     " Its own postmaster has to be accepted: a host that refuses the tester alone stays listed.";
 
+/// What follows from a claim, in words. What its test came to is for who has proved to speak for
+/// the host.
+fn what_happens(done: &ClaimReceipt, proved: bool) -> String {
+    let Some(end) = done.release else {
+        return match done.job.state {
+            JobState::Deferred => {
+                format!(
+                    "It is tested at {}, and released when every test is refused.{REFUSES}",
+                    done.job.not_before
+                )
+            }
+            JobState::Held => {
+                "It cannot be tested now. If that stays so for two days, it is released on request."
+                    .into()
+            }
+            _ => format!("It is tested now, and released when every test is refused.{REFUSES}"),
+        };
+    };
+    let row = done.row.filter(|_| proved);
+    let found = match row {
+        Some(DecisionRow::Accepted) => "A test message was accepted.",
+        Some(DecisionRow::RefusedControlDiffers) => {
+            "Every test was refused, but not by a reply that its own postmaster shows to be meant for everybody."
+        }
+        Some(DecisionRow::DeferredControlAccepted) => {
+            "Some tests were deferred (4xx) in each of three tries."
+        }
+        Some(DecisionRow::LoginRequired) => "Every test was refused for want of a login.",
+        Some(DecisionRow::IncompleteControlAccepted) => {
+            "Some tests could not be made, or have no result."
+        }
+        _ => "Its tests do not show yet that it is closed.",
+    };
+    let still = if done.paused {
+        " The waiting period stands still now, so that it ends later by as long as that lasts."
+    } else {
+        ""
+    };
+    format!("{found} If no test message is delivered, it is released at {end}.{still}")
+}
+
 async fn claimed(
     app: &App,
     who: Actor,
@@ -109,22 +152,7 @@ async fn claimed(
         ))
     })
     .await?;
-    let what_happens = match (&done.release, done.job.state) {
-        (Some(t), _) => format!(
-            "Not every test was refused for good (5xx). If no test message is delivered, it is released at {t}."
-        ),
-        (None, crate::relay::policy::JobState::Deferred) => {
-            format!(
-                "It is tested at {}, and released when every test is refused.{REFUSES}",
-                done.job.not_before
-            )
-        }
-        (None, crate::relay::policy::JobState::Held) => {
-            "It cannot be tested now. If that stays so for two days, it is released on request."
-                .into()
-        }
-        (None, _) => format!("It is tested now, and released when every test is refused.{REFUSES}"),
-    };
+    let what_happens = what_happens(&done, proved);
     let release = done.release.map(|t| t.to_string());
     Ok((
         StatusCode::ACCEPTED,
@@ -169,13 +197,9 @@ pub(super) async fn claim_public(
     }
     let (from, own) = match peer {
         Some(Extension(Peer::Net(a))) => {
-            app.access.claim(a).map_err(|wait| {
-                let most = CLAIMS.times;
-                Problem::too_many(
-                    format!("{most} claims a minute are taken from one address"),
-                    Seconds(wait.as_secs() + 1),
-                )
-            })?;
+            app.access
+                .claim(a)
+                .map_err(|limited| Problem::rate_limited("claims", &limited))?;
             (a.to_canonical().to_string(), a.to_canonical() == target)
         }
         _ => ("socket".into(), false),
@@ -581,4 +605,57 @@ pub(super) fn tested(relay: &RelayService, target: IpAddr, client: IpAddr) -> Op
         blocked,
         inputs,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::Time,
+        relay::policy::{EvidenceSummary, Job, Trigger},
+    };
+
+    fn done(row: Option<DecisionRow>, paused: bool) -> ClaimReceipt {
+        let grounds = EvidenceSummary {
+            kind: "claim".into(),
+            text: String::new(),
+            at: Time(0),
+        };
+        let job = serde_json::json!({
+            "id": 1, "target": "192.0.2.1", "port": null, "cause": Trigger::Claim { proved: true }, "by": "owner", "grounds": grounds,
+            "at": 0, "state": "done", "waiting_for": null, "not_before": 0, "agreed": false, "remote": false, "only": [], "tries": 1,
+            "begun": null, "ended": 0, "results": []
+        });
+        let job: Job = serde_json::from_value(job).unwrap();
+        ClaimReceipt {
+            job,
+            release: Some(Time(86_400)),
+            row,
+            paused,
+        }
+    }
+
+    #[test]
+    fn a_waiting_period_is_explained_by_what_the_test_came_to() {
+        let differs = what_happens(&done(Some(DecisionRow::RefusedControlDiffers), false), true);
+        assert!(
+            differs.starts_with("Every test was refused, but")
+                && differs.ends_with("it is released at 1970-01-02T00:00:00Z."),
+            "{differs}"
+        );
+        let deferred = what_happens(
+            &done(Some(DecisionRow::DeferredControlAccepted), true),
+            true,
+        );
+        assert!(
+            deferred.starts_with("Some tests were deferred (4xx)")
+                && deferred.contains("stands still now"),
+            "{deferred}"
+        );
+        // Whoever has not proved to speak for the host does not hear what it answered.
+        for row in DecisionRow::ALL {
+            let text = what_happens(&done(Some(row), false), false);
+            assert!(text.starts_with("Its tests do not show yet"), "{text}");
+        }
+    }
 }

@@ -16,6 +16,7 @@ use utoipa::{
 use crate::{
     ledger::Refused,
     model::{Time, history::Refusal, time::Seconds},
+    net::RateLimited,
     store::{StoreError, Vocabulary},
 };
 
@@ -195,6 +196,18 @@ impl Problem {
             retry_after: Some(wait.0.max(1)),
             ..Problem::new("too-many", detail)
         }
+    }
+    /// An address, or a network around it, does `what` too often. Both limits are per minute.
+    pub fn rate_limited(what: &str, limited: &RateLimited) -> Problem {
+        let RateLimited {
+            prefix,
+            times,
+            wait,
+        } = limited;
+        Problem::too_many(
+            format!("at most {times} {what} a minute are accepted from {prefix}"),
+            Seconds(wait.as_secs() + 1),
+        )
     }
     /// It was asked too often in this minute.
     pub fn this_minute(detail: impl Into<String>, now: Time) -> Problem {

@@ -52,8 +52,9 @@ pub(super) fn removals(app: &App) -> Value {
     })
 }
 
-/// What is wrong although everything is served and writes are taken: one line for each.
-pub(super) fn degraded(app: &App) -> Vec<String> {
+/// What is wrong although everything is served and writes are taken: one line for each. It may wait
+/// for the disk.
+pub(super) async fn degraded(app: &App) -> Vec<String> {
     let gap = app.ledger.health.removals().gap;
     let gap = gap.map(|g| {
         format!(
@@ -61,15 +62,38 @@ pub(super) fn degraded(app: &App) -> Vec<String> {
             g.why
         )
     });
+    let damage = app
+        .ledger
+        .store
+        .damage()
+        .into_iter()
+        .map(|d| format!("the store is damaged: {}", d.what));
     gap.into_iter()
-        .chain(
-            app.ledger
-                .store
-                .damage()
-                .into_iter()
-                .map(|d| format!("the store is damaged: {}", d.what)),
-        )
+        .chain(damage)
+        .chain(lost_names(app).await)
         .collect()
+}
+
+/// Names that the configuration has lost while they have listings.
+async fn lost_names(app: &App) -> Vec<String> {
+    let ledger = app.ledger.clone();
+    let found = tokio::task::spawn_blocking(move || {
+        ledger
+            .left_behind_now()
+            .map_err(|e| e.text(&ledger.store.vocabulary()))
+    })
+    .await;
+    match found.map_err(|e| e.to_string()).and_then(|found| found) {
+        Ok(left) => left
+            .iter()
+            .map(|l| {
+                format!("the configuration has lost a name: {l}; `orbsd reload --force` accepts it")
+            })
+            .collect(),
+        Err(e) => vec![format!(
+            "the store could not be compared with the configuration: {e}"
+        )],
+    }
 }
 
 /// Samples of metrics: name, help, value.

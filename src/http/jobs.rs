@@ -202,7 +202,9 @@ pub struct JobShape {
     not_before: String,
     begun: Option<String>,
     ended: Option<String>,
-    /// open, accepted, closed, blocked, inconclusive or untestable; where it has ended.
+    /// open, accepted, closed, refused, blocked, inconclusive or untestable; where it has ended.
+    /// refused: every test was refused, and no control shows that the host does not refuse the
+    /// tester alone.
     says: Option<String>,
     /// The row of the table in docs/relay.md that a claim's test came to.
     row: Option<String>,

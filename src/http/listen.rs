@@ -25,7 +25,7 @@ use tower::ServiceExt;
 use super::{
     Problem,
     access::Peer,
-    proxy::{self, TrustedProxies},
+    proxy::{self, HeaderError, TrustedProxies},
 };
 use crate::net::{Client, ConnectionLimiter, ConnectionPermit, LingeringStream, RequestBody};
 
@@ -58,19 +58,73 @@ pub type Tls = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
 
 /// The user and the group that the socket, and a directory that is made for it, belong to; none:
 /// those of this process.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct SocketOwner {
     /// The user id.
     pub user: Option<u32>,
     /// The group id.
     pub group: Option<u32>,
+    /// The name of that group, where the configuration has it.
+    pub group_name: Option<String>,
+}
+
+impl SocketOwner {
+    /// Gives a path to the owner.
+    fn give(&self, path: &Path) -> std::io::Result<()> {
+        std::os::unix::fs::chown(path, self.user, self.group).map_err(|e| match &self.group_name {
+            Some(group) => std::io::Error::new(
+                e.kind(),
+                format!(
+                    "{} cannot be given to `{group}`, the `socket_group` of [admin]: {e}; the daemon has to be root or a member of \
+                     that group: set SupplementaryGroups={group} in the systemd unit, or add the daemon's user to it",
+                    path.display()
+                ),
+            ),
+            None => e,
+        })
+    }
+
+    /// Gives a directory that was there before to the configured group, where nobody but its owner
+    /// and group may enter it: its members have to reach the socket. One that is for its owner
+    /// alone stays so.
+    fn give_directory(&self, path: &Path) -> std::io::Result<()> {
+        use std::os::unix::fs::MetadataExt;
+        let found = std::fs::metadata(path)?;
+        let Some(group) = &self.group_name else {
+            return Ok(());
+        };
+        if found.mode() & 0o011 == 0 {
+            let directory = path.display();
+            tracing::warn!(
+                "members of `{group}` cannot reach the socket: nobody but its owner may enter {directory}; run `chmod 750 {directory}`"
+            );
+        }
+        if found.mode() & 0o011 != 0o010 || self.group == Some(found.gid()) {
+            return Ok(());
+        }
+        SocketOwner {
+            user: None,
+            ..self.clone()
+        }
+        .give(path)
+    }
 }
 
 /// Opens the socket. A file that nobody listens on any more is replaced; one that somebody does is
 /// an error. The socket gets the mode 0660, and a directory that is made for it 0750; one that is
-/// there stays as it is.
-pub async fn bind(path: &Path, owner: SocketOwner) -> std::io::Result<UnixListener> {
-    use std::os::unix::fs::{PermissionsExt, chown};
+/// there gets the group alone.
+///
+/// # Errors
+/// Says what could not be done, and leaves nothing behind.
+pub async fn bind(path: &Path, owner: &SocketOwner) -> std::io::Result<UnixListener> {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    // What is not a socket is never removed.
+    if std::fs::symlink_metadata(path).is_ok_and(|m| !m.file_type().is_socket()) {
+        return Err(std::io::Error::other(format!(
+            "{} is not a socket; name another path",
+            path.display()
+        )));
+    }
     match UnixStream::connect(path).await.map_err(|e| e.kind()) {
         Err(std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {}
         Ok(_) => {
@@ -88,19 +142,20 @@ pub async fn bind(path: &Path, owner: SocketOwner) -> std::io::Result<UnixListen
         }
     }
     let open = |path: &Path, mode: u32| {
-        chown(path, owner.user, owner.group)?;
+        owner.give(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
     };
-    if let Some(folder) = path
-        .parent()
-        .filter(|f| !f.as_os_str().is_empty() && !f.exists())
-    {
-        std::fs::create_dir_all(folder)?;
-        open(folder, 0o750)?;
+    match path.parent().filter(|f| !f.as_os_str().is_empty()) {
+        Some(folder) if folder.exists() => owner.give_directory(folder)?,
+        Some(folder) => {
+            std::fs::create_dir_all(folder)?;
+            open(folder, 0o750).inspect_err(|_| drop(std::fs::remove_dir(folder)))?;
+        }
+        None => {}
     }
     let _ = std::fs::remove_file(path);
     let listener = UnixListener::bind(path)?;
-    open(path, 0o660)?;
+    open(path, 0o660).inspect_err(|_| drop(std::fs::remove_file(path)))?;
     Ok(listener)
 }
 
@@ -224,12 +279,20 @@ struct Proxy {
 
 impl Proxy {
     /// Logs why a proxy's connection is closed, at most once a minute: proxies open many.
-    fn warn(&self, addr: IpAddr, error: &std::io::Error) {
+    fn warn(&self, addr: IpAddr, error: &HeaderError) {
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_none_or(|at| at.elapsed() >= WARN_INTERVAL) {
             *warned = Some(Instant::now());
-            tracing::warn!(proxy = %addr, %error, "connection of a trusted proxy closed: it does not start with a PROXY v2 header; \
-                let the proxy send one, or set `forwarded = true` beside `trust`");
+            let proxy = addr.to_canonical();
+            match error {
+                HeaderError::Missing(error) => {
+                    tracing::warn!(%proxy, %error, "connection of a trusted proxy closed: it does not start with a PROXY v2 header; \
+                        let the proxy send one, or set `forwarded = true` beside `trust`");
+                }
+                HeaderError::Unsupported(why) => {
+                    tracing::warn!(%proxy, "connection of a trusted proxy closed: {why}");
+                }
+            }
         }
     }
 }
@@ -255,7 +318,7 @@ async fn knock(
             Ok(Ok(Some(client))) if permit.reassign(client) => Caller::Itself(Peer::Net(client)),
             Ok(Ok(Some(_))) => return,
             Ok(Err(e)) => return proxy.warn(addr, &e),
-            Err(_) => return proxy.warn(addr, &std::io::ErrorKind::TimedOut.into()),
+            Err(_) => return proxy.warn(addr, &HeaderError::Missing("timed out".into())),
         },
     };
     let stream = LingeringStream::new(stream);

@@ -256,7 +256,7 @@ pub struct Public {
 /// The subject of a public look-up: `subject=`, `ip=`, or the bare address of the old form.
 fn asked(query: Option<&str>, peer: Option<Peer>) -> Result<Subject, Problem> {
     let query = query.unwrap_or_default();
-    let decode = |t: &str| percent(&t.replace('+', " "));
+    let decode = |t: &str| percent_decoded(&t.replace('+', " "));
     let of = |name: &str| {
         query.split('&').find_map(|p| {
             p.split_once('=')
@@ -278,7 +278,7 @@ fn asked(query: Option<&str>, peer: Option<Peer>) -> Result<Subject, Problem> {
 }
 
 /// Decodes percent signs; what is no UTF-8 afterwards is no subject either.
-fn percent(text: &str) -> String {
+pub(super) fn percent_decoded(text: &str) -> String {
     let (mut out, mut bytes) = (Vec::new(), text.as_bytes().iter().copied());
     while let Some(b) = bytes.next() {
         let rest: Vec<u8> = bytes.clone().take(2).collect();

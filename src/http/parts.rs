@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 use tokio_stream::Stream;
 
 use super::error::Problem;
-use crate::imports;
+use crate::{imports, model::text::escape};
 
 /// Blocks of a file that wait to be read.
 const WAITING: usize = 16;
@@ -191,11 +191,29 @@ async fn send_body(mut body: Body, name: String, tx: Sender) {
     let _ = tx.send(Ok(Piece::End)).await;
 }
 
+/// The name of a file as people see it: decoded (RFC 7578 section 2), and on one line.
+fn file_name(encoded: &str) -> String {
+    escape(&super::lookup::percent_decoded(encoded)).into_owned()
+}
+
+/// Says of an error which file of the body it follows, or that it is in the first one.
+fn after_file(files: usize, e: &io::Error) -> io::Error {
+    let place = if files == 0 {
+        "in the header of the first file".to_string()
+    } else {
+        format!("after file {files}")
+    };
+    io::Error::new(e.kind(), format!("{place}: {e}"))
+}
+
 async fn send_parts(mut parts: Multipart, pending: Arc<AtomicUsize>, tx: Sender) {
     let result: io::Result<()> = async {
         let gone = || io::Error::other("the import has ended");
         let mut files = 0;
-        while let Some(mut part) = in_time(parts.next_field()).await? {
+        while let Some(mut part) = in_time(parts.next_field())
+            .await
+            .map_err(|e| after_file(files, &e))?
+        {
             pending.store(0, Relaxed);
             files += 1;
             if files > MAX_FILES {
@@ -207,7 +225,9 @@ async fn send_parts(mut parts: Multipart, pending: Arc<AtomicUsize>, tx: Sender)
                     "the name of a file is longer than {MAX_NAME_BYTES} bytes"
                 )));
             }
-            tx.send(Ok(Piece::File(name))).await.map_err(|_| gone())?;
+            tx.send(Ok(Piece::File(file_name(&name))))
+                .await
+                .map_err(|_| gone())?;
             while let Some(data) = in_time(part.chunk()).await? {
                 pending.store(0, Relaxed);
                 tx.send(Ok(Piece::Data(data))).await.map_err(|_| gone())?;

@@ -15,7 +15,7 @@ use super::{
     shapes::{Page, ReceiptShape},
 };
 use crate::{
-    ledger::{Keep, Proposal},
+    ledger::{Keep, PROPOSE, Proposal},
     model::{
         Evidence,
         history::{Ask, Once},
@@ -185,7 +185,7 @@ pub(super) async fn approve(
         Ok(receipt) => receipt,
         Err(e) => {
             let mut line = caller.line(
-                "propose",
+                PROPOSE,
                 &proposal.change.subject,
                 &proposal.id,
                 Some("the approval failed".into()),

@@ -34,6 +34,15 @@ const PREFIX_BYTES: usize = 16;
 /// The longest part after [`PREFIX_BYTES`].
 const MAX_REST_BYTES: usize = 4096;
 
+/// Why a trusted proxy's connection is closed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum HeaderError {
+    /// It does not start with a PROXY v2 header, or ended before the end of one.
+    Missing(String),
+    /// It starts with a header that is not accepted.
+    Unsupported(String),
+}
+
 /// Reads the PROXY v2 header that a trusted proxy's connection has to start with: the client's
 /// address, or `None` where the proxy speaks for itself (LOCAL, as health checks do).
 ///
@@ -41,39 +50,60 @@ const MAX_REST_BYTES: usize = 4096;
 ///
 /// The connection ended, or started with anything else: the client is not known, and the connection
 /// has to be closed.
-pub(super) async fn read_header(stream: &mut TcpStream) -> io::Result<Option<IpAddr>> {
+pub(super) async fn read_header(stream: &mut TcpStream) -> Result<Option<IpAddr>, HeaderError> {
     let mut header = vec![0; PREFIX_BYTES];
-    stream.read_exact(&mut header).await?;
+    let missing = |e: io::Error| HeaderError::Missing(e.to_string());
+    stream.read_exact(&mut header).await.map_err(missing)?;
     // A connection that starts with anything else is not waited for.
     if let Err(e) = Header::try_from(&header[..])
         && !matches!(e, ParseError::Partial(..))
     {
-        return Err(io::Error::other(e));
+        return Err(HeaderError::Missing(e.to_string()));
     }
     let rest = usize::from(u16::from_be_bytes([
         header[PREFIX_BYTES - 2],
         header[PREFIX_BYTES - 1],
     ]));
     if rest > MAX_REST_BYTES {
-        return Err(io::Error::other(format!(
-            "the header is longer than {MAX_REST_BYTES} bytes"
-        )));
+        let why = format!(
+            "its PROXY v2 header has {rest} bytes after the first {PREFIX_BYTES}; at most {MAX_REST_BYTES} are accepted"
+        );
+        return Err(HeaderError::Unsupported(why));
     }
     header.resize(PREFIX_BYTES + rest, 0);
-    stream.read_exact(&mut header[PREFIX_BYTES..]).await?;
-    client_of(&header).map_err(io::Error::other)
+    stream
+        .read_exact(&mut header[PREFIX_BYTES..])
+        .await
+        .map_err(missing)?;
+    client_of(&header)
 }
 
 /// The client's address of a whole header; none of a proxy that speaks for itself.
-fn client_of(header: &[u8]) -> Result<Option<IpAddr>, String> {
-    let header = Header::try_from(header).map_err(|e| e.to_string())?;
+fn client_of(header: &[u8]) -> Result<Option<IpAddr>, HeaderError> {
+    let header = Header::try_from(header).map_err(|e| HeaderError::Missing(e.to_string()))?;
     match (header.command, header.protocol, header.addresses) {
         (Command::Local, ..) => Ok(None),
         (Command::Proxy, Protocol::Stream, Addresses::IPv4(a)) => Ok(Some(a.source_address.into())),
         (Command::Proxy, Protocol::Stream, Addresses::IPv6(a)) => {
             Ok(Some(IpAddr::from(a.source_address).to_canonical()))
         }
-        _ => Err("the header names no client that speaks TCP over IPv4 or IPv6".into()),
+        (_, protocol, addresses) => {
+            let family = match addresses {
+                Addresses::Unspecified => "UNSPEC",
+                Addresses::IPv4(_) => "IPv4",
+                Addresses::IPv6(_) => "IPv6",
+                Addresses::Unix(_) => "UNIX",
+            };
+            let protocol = match protocol {
+                Protocol::Unspecified => "UNSPEC",
+                Protocol::Stream => "STREAM",
+                Protocol::Datagram => "DGRAM",
+            };
+            let why = format!(
+                "its PROXY v2 header names a client of {family} and {protocol}; only IPv4 or IPv6 with STREAM is accepted"
+            );
+            Err(HeaderError::Unsupported(why))
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
     let [hosts, nets, ip6, names] = snapshot.tables.counts();
     let zones = snapshot.zones.all().iter().enumerate().map(|(i, z)| {
         json!({
-            "zone": z.name, "kind": z.spec.kind, "serial": snapshot.serials.get(i),
+            "zone": z.name, "file": z.spec.stem, "kind": z.spec.kind, "serial": snapshot.serials.get(i),
             "counters": app.metrics.zone(Some(z.slot)),
             "retire": z.spec.retire.as_ref().map(|r| Plan::new(&z.spec, r, app.ledger.now())),
         })
@@ -57,6 +57,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         .map(|(n, total, zones)| (n, json!({"total": total, "zones": by_zone(&zones)})))
         .collect();
     let refused = app.ledger.health.writes_refused();
+    let degraded = integrity::degraded(&app).await;
     // It waits for whoever decides something now, who may wait for the disk.
     let relay = app.relay.clone();
     let wrong = tokio::task::spawn_blocking(move || relay.wrong())
@@ -75,7 +76,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         "clock": clock::shown(&app.ledger.clock.report()),
         "commit": snapshot.seq,
         "writes": if refused.is_some() { "refused" } else { "taken" },
-        "problem": refused.or_else(|| integrity::degraded(&app).into_iter().next()),
+        "problem": refused.or_else(|| degraded.into_iter().next()),
         "removals": integrity::removals(&app),
         "integrity": integrity::report(&app),
         "commits": app.ledger.health.commits.load(Relaxed),
@@ -112,7 +113,7 @@ pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
                 .report()
                 .problem()
                 .into_iter()
-                .chain(integrity::degraded(&app));
+                .chain(integrity::degraded(&app).await);
             let lines: String = wrong.map(|why| format!("degraded: {why}\n")).collect();
             (
                 StatusCode::OK,

@@ -509,14 +509,17 @@ impl ZoneView {
     /// signed the request, or a name in its certificate.
     pub fn may_transfer(&self, client: IpAddr, key: Option<&str>, names: &[String]) -> bool {
         let rights = &self.transfer;
-        rights.nets.iter().any(|net| net.contains(&client))
-            || key.is_some_and(|key| {
-                rights
-                    .keys
-                    .iter()
-                    .any(|k| k.eq_ignore_ascii_case(key.trim_end_matches('.')))
-            })
-            || self.spec.transfer.allows_names(names)
+        rights.nets.iter().any(|net| net.contains(&client)) || self.allows_transfer_to(key, names)
+    }
+
+    /// Whether a client may transfer the zone from any address: by the key that signed the request,
+    /// or a name in its certificate.
+    pub fn allows_transfer_to(&self, key: Option<&str>, names: &[String]) -> bool {
+        let keys = &self.transfer.keys;
+        key.is_some_and(|key| {
+            keys.iter()
+                .any(|k| k.eq_ignore_ascii_case(key.trim_end_matches('.')))
+        }) || self.spec.transfer.allows_names(names)
     }
 }
 

@@ -31,9 +31,9 @@ pub use handle::{
 pub use import::{Follow, Import, ImportError};
 pub use past::Both;
 pub use people::{Book, Keep, Map};
-pub use proposals::{Proposal, ProposalLimits, Proposals};
+pub use proposals::{PROPOSE, Proposal, ProposalLimits, Proposals};
 pub use removal_log::OnLoss;
-pub use rename::{LeftBehind, NameKind, Rename};
+pub use rename::{LeftBehind, NameKind, Rename, left_behind_while_stopped};
 pub use restore::{Replayed, RestoreSerials, begin_log, check_log, restore};
 pub use serials::{SeenSerials, SerialChange, SerialRequest};
 pub use start::open;

@@ -1,13 +1,16 @@
 //! People and tokens: kept in the store, changed by the writer, and read from one shared book.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use super::{
     Job, Ledger, Proposal, Proposals, Refused,
     held::{HELD, HeldList, read_held},
     names::{NameOwner, check_free},
     outbox::Webhook,
-    proposals::read_row,
+    proposals::{DAY, PROPOSE, read_row},
     writer::Writer,
 };
 use crate::{
@@ -159,10 +162,39 @@ impl Book {
                 out.held.insert_mut(held.feed.clone(), held);
             }
         }
+        let (day, made) = proposed_on_last_day(store)?;
+        out.proposals.count_made(day, made);
         Ok(out)
     }
 }
 
+/// Who proposed how much on the day of the last record of the audit log, and that day. At most
+/// [`MAX_AUDIT_SCAN`] records are read: one that is older counts no more.
+fn proposed_on_last_day(store: &Store) -> Result<(u64, BTreeMap<String, u32>), StoreError> {
+    let (mut last_day, mut scanned) = (None, 0);
+    let mut authors = HashMap::new();
+    store.audit(u64::MAX, &mut |_, record| {
+        let day = record.at.0 / DAY;
+        scanned += 1;
+        if day < *last_day.get_or_insert(day) || scanned > MAX_AUDIT_SCAN {
+            return false;
+        }
+        // A proposal whose approval failed has another record. The first one, which is read last,
+        // names its author.
+        if record.what == PROPOSE {
+            authors.insert(record.detail, record.who);
+        }
+        true
+    })?;
+    let mut made = BTreeMap::new();
+    authors
+        .into_values()
+        .for_each(|author| *made.entry(author).or_default() += 1);
+    Ok((last_day.unwrap_or_default(), made))
+}
+
+/// How many records of the audit log are read at a start.
+const MAX_AUDIT_SCAN: usize = 50_000;
 const WEBHOOK: &str = "webhook/";
 const PROPOSAL: &str = "proposal/";
 const PERSON: &str = "person/";
@@ -245,6 +277,16 @@ impl Writer {
         let key = |id: &str| format!("{PROPOSAL}{id}").into_bytes();
         match keep {
             Keep::Proposal(p) => {
+                // Two requests at the same time: the later takes the place of the earlier.
+                if let Some(earlier) = book
+                    .proposals
+                    .same(&p.change)
+                    .map(|e| e.id.clone())
+                    .filter(|id| *id != p.id)
+                {
+                    batch.delete(schema::PEOPLE, key(&earlier));
+                    book.proposals.remove(&earlier);
+                }
                 book.proposals.check(&p, self.settings.proposals)?;
                 batch.put(schema::PEOPLE, key(&p.id), schema::encode(&p));
                 book.proposals.add(p, true);

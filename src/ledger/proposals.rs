@@ -1,6 +1,6 @@
 //! Proposals: listings that wait for another person, limited per author and day.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,9 @@ use crate::{
 /// Proposals of all authors that wait at most.
 const MAX_WAITING: usize = 10_000;
 /// A day in seconds.
-const DAY: u64 = 86_400;
+pub(super) const DAY: u64 = 86_400;
+/// The audit log's name for a proposal that is made.
+pub const PROPOSE: &str = "propose";
 
 /// A listing that waits for another person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +123,20 @@ impl Proposals {
         all
     }
 
+    /// The proposal of an author that waits for the same listing: the same subject, reason and
+    /// source.
+    pub fn same(&self, change: &Change) -> Option<&Arc<Proposal>> {
+        let asked = |c: &Change| match &c.ask {
+            Ask::List { reason, source, .. } => Some((*reason, *source)),
+            _ => None,
+        };
+        let listing = asked(change)?;
+        let is_same = |c: &Change| {
+            c.subject == change.subject && c.author == change.author && asked(c) == Some(listing)
+        };
+        self.by_id.values().find(|p| is_same(&p.change))
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.by_id.size()
@@ -184,6 +200,21 @@ impl Proposals {
         count.waiting += 1;
         self.by_author.insert_mut(author, count);
         self.by_id.insert_mut(p.id.clone(), Arc::new(p));
+    }
+
+    /// Counts what authors proposed on a day, as the audit log has it: a restart does not forget
+    /// proposals that were decided.
+    pub(super) fn count_made(&mut self, day: u64, made: BTreeMap<String, u32>) {
+        for (author, made) in made {
+            let mut count = self.by_author.get(&author).copied().unwrap_or_default();
+            if count.day < day {
+                (count.day, count.made) = (day, 0);
+            }
+            if count.day == day {
+                count.made = count.made.max(made);
+                self.by_author.insert_mut(author, count);
+            }
+        }
     }
 
     /// Removes a proposal; whether it was there.
@@ -275,6 +306,33 @@ mod tests {
         );
         add(&mut all, proposal(2, "bert", DAY - 10), limits).unwrap();
         add(&mut all, proposal(3, "anna", DAY), limits).unwrap();
+    }
+
+    #[test]
+    fn an_author_has_one_proposal_of_a_listing() {
+        let mut all = Proposals::default();
+        all.add(proposal(1, "anna", 0), true);
+        let same = |all: &Proposals, p: &Proposal| all.same(&p.change).map(|p| p.id.clone());
+        assert_eq!(same(&all, &proposal(2, "anna", 5)), Some("1".into()));
+        assert_eq!(
+            same(&all, &proposal(2, "bert", 5)),
+            None,
+            "of another author"
+        );
+        let mut other = proposal(2, "anna", 5);
+        other.change.subject = "45.1.1.2".parse().unwrap();
+        assert_eq!(same(&all, &other), None);
+        let ask = Ask::List {
+            reason: ReasonId(1),
+            source: SourceId::OPERATOR,
+            until: None,
+            text: None,
+        };
+        other = Proposal {
+            change: Change::new("45.1.1.1".parse().unwrap(), "anna", ask),
+            ..proposal(2, "anna", 5)
+        };
+        assert_eq!(same(&all, &other), None);
     }
 
     #[test]

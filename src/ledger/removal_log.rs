@@ -15,7 +15,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::removals::{Gap, Holes, Line, Ranges, Removal, decode, encode, tail, visit};
+use super::removals::{Gap, Holes, Line, Ranges, Removal, encode, tail, visit, with_suffix};
 use crate::model::{Serial, Time};
 
 /// How far ahead serials are written down, so that not every commit has to.
@@ -51,7 +51,7 @@ pub(super) struct Loss {
     /// What is wrong with it, for people; begins with its path.
     pub(super) why: String,
     /// The file is not ours: it is never moved, and writes stop whatever the setting says.
-    foreign: bool,
+    pub(super) foreign: bool,
 }
 
 /// What the file system says of a file that nobody has touched.
@@ -500,12 +500,6 @@ fn ahead_of<'a>(
         .collect()
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
 fn open_file(path: &Path, new: bool) -> std::io::Result<File> {
     OpenOptions::new()
         .create_new(new)
@@ -524,16 +518,22 @@ fn from_start(mut file: &File) -> std::io::Result<BufReader<&File>> {
 pub fn verify(path: &Path) -> Result<(), String> {
     let shown = path.display();
     let named = |e: std::io::Error| format!("{shown}: {e}");
-    let mut wrong = None;
+    let (mut wrong, mut holes) = (None, Holes::default());
     let file = File::open(path).map_err(named)?;
-    visit(&mut BufReader::new(file), &mut |(place, _), bytes, _| {
-        if wrong.is_none() {
-            wrong = decode(bytes).err().map(|e| format!("{shown}:{place}: {e}"));
+    visit(&mut BufReader::new(file), &mut |(place, _), _, line| {
+        match line {
+            Ok(line) => holes.add(&line),
+            Err(e) => wrong = wrong.take().or(Some(format!("{shown}:{place}: {e}"))),
         }
         Ok(())
     })
     .map_err(named)?;
-    wrong.map_or(Ok(()), Err)
+    let missing = holes.unrecorded();
+    match wrong {
+        Some(why) => Err(why),
+        None if missing.is_empty() => Ok(()),
+        None => Err(format!("{shown}: {} missing", Ranges(&missing))),
+    }
 }
 
 #[cfg(test)]
@@ -763,6 +763,34 @@ mod tests {
                 );
                 assert_eq!(found.missing_after(0), missing.to_vec(), "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_missing_in_the_log_is_found_by_a_thorough_check() {
+        for (gone, missing) in [(0, "line 1 is"), (1, "line 2 is"), (3, "line 4 is")] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("removals.log");
+            let sum = five(&path).sum();
+            verify(&path).unwrap();
+            rewrite(&path, |lines| {
+                lines
+                    .into_iter()
+                    .enumerate()
+                    .filter(|(i, _)| *i != gone)
+                    .map(|(_, l)| l)
+                    .collect()
+            });
+            assert!(verify(&path).unwrap_err().contains(missing), "line {gone}");
+            let mut log = RemovalLog::open(&path, Known { sum, ..known(5) }).unwrap();
+            assert!(
+                log.check(true).unwrap_err().why.contains(missing),
+                "line {gone}"
+            );
+            // On record it is known.
+            log.restart(&path, Time(9), "lost", &serials(7)).unwrap();
+            verify(&path).unwrap();
+            log.check(true).unwrap();
         }
     }
 

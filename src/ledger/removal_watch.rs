@@ -133,6 +133,8 @@ impl Writer {
         };
         let path = log.path().to_path_buf();
         let restarted = match self.settings.on_loss {
+            // What to do about a file that is not ours is said with it; no setting touches it.
+            _ if loss.foreign => Err(loss.why),
             OnLoss::Restart => self
                 .restart_removals(&path, &loss.why)
                 .map_err(|e| format!("{}; {e}", loss.why)),

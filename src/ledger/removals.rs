@@ -11,7 +11,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{BufRead, BufReader, Read, Seek, SeekFrom},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
@@ -238,7 +238,12 @@ pub(super) struct Holes {
 
 impl Holes {
     pub(super) fn add(&mut self, line: &Line) {
-        if let Some(last) = self.last.replace(line.n).filter(|last| line.n != last + 1) {
+        // A log begins with line 1, or with one that names the store.
+        let before = self
+            .last
+            .replace(line.n)
+            .or(line.store.is_empty().then_some(0));
+        if let Some(last) = before.filter(|last| line.n != last + 1) {
             self.found
                 .push((last + 1, line.n.saturating_sub(1).max(last + 1)));
         }
@@ -324,31 +329,118 @@ pub fn read(path: &Path) -> Result<Contents, String> {
     }
 }
 
-/// Puts a log that was replayed where the daemon looks for it, unless a file is there.
-pub fn install(log: &Path, place: &Path) -> Result<(), String> {
+/// What a restore does at the place where the daemon looks for its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// The log is there.
+    Keep,
+    /// Nothing is there.
+    New,
+    /// An empty or older log of the same store is there, which is moved aside.
+    Replace,
+}
+
+/// What has to be done so that the log of a file, with what it holds, is at a place.
+///
+/// # Errors
+/// What is there is not an older log of the same store.
+pub fn placement(log: &Path, contents: &Contents, place: &Path) -> Result<Placement, String> {
+    let shown = place.display();
+    let found = match std::fs::metadata(place) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Placement::New),
+        found => found.map_err(|e| format!("{shown}: {e}"))?,
+    };
+    if std::fs::canonicalize(log).is_ok_and(|a| std::fs::canonicalize(place).is_ok_and(|b| a == b))
+    {
+        return Ok(Placement::Keep);
+    }
+    if found.is_file() && found.len() == 0 {
+        return Ok(Placement::Replace);
+    }
+    let foreign = |what: &str| {
+        Err(format!(
+            "{shown} {what}; move it away, or name another file in `path` of [removals]"
+        ))
+    };
+    if !found.is_file() {
+        return foreign("is not a plain file");
+    }
+    let Ok(there) = read(place) else {
+        return foreign("is not a log of removals");
+    };
+    let stores = |c: &Contents| {
+        c.lines
+            .iter()
+            .map(|l| l.store.clone())
+            .filter(|s| !s.is_empty())
+            .collect::<Vec<_>>()
+    };
+    let (ours, theirs) = (stores(contents), stores(&there));
+    // Lines of older versions name no store.
+    let other_line = |l: &Line| contents.lines.iter().any(|o| o.n == l.n && o.sum != l.sum);
+    let is_other = if ours.is_empty() || theirs.is_empty() {
+        there.lines.iter().any(other_line)
+    } else {
+        theirs.iter().any(|s| !ours.contains(s))
+    };
+    if is_other {
+        return foreign("is the log of another store");
+    }
+    match (there.lines.last(), contents.lines.last()) {
+        (None, _) => foreign("is not a log of removals"),
+        (Some(there), last) if there.n > last.map_or(0, |l| l.n) => Err(format!(
+            "{shown} is newer than {}: it goes up to line {}; name it with --removals, or move it away",
+            log.display(),
+            there.n
+        )),
+        _ => Ok(Placement::Replace),
+    }
+}
+
+/// Puts a log that was replayed where the daemon looks for it. Returns where a file that was there
+/// is kept.
+pub fn install(log: &Path, place: &Path, placement: Placement) -> Result<Option<PathBuf>, String> {
     let named = |e: std::io::Error| format!("{}: {e}", place.display());
-    if place.exists() {
-        return Ok(());
+    let mut aside = None;
+    match placement {
+        Placement::Keep => return Ok(None),
+        Placement::New => {}
+        Placement::Replace => {
+            let free = (1..)
+                .map(|n| with_suffix(place, &format!(".replaced-{n}")))
+                .find(|p| !p.exists());
+            aside = free.filter(|_| std::fs::metadata(place).is_ok_and(|m| m.len() > 0));
+        }
     }
     place
         .parent()
         .map_or(Ok(()), crate::store::private::create_dir)
         .map_err(named)?;
     // A copy that is cut is not taken for the log.
-    let mut new = place.as_os_str().to_owned();
-    new.push(".new");
-    let new = Path::new(&new);
-    std::fs::copy(log, new).map_err(named)?;
-    crate::store::private::restrict_file(new);
-    File::open(new)
-        .and_then(|f| f.sync_all())
-        .and_then(|()| std::fs::rename(new, place))
+    let new = with_suffix(place, ".new");
+    std::fs::copy(log, &new).map_err(named)?;
+    crate::store::private::restrict_file(&new);
+    File::open(&new).and_then(|f| f.sync_all()).map_err(named)?;
+    aside
+        .as_ref()
+        .map_or(Ok(()), |aside| std::fs::rename(place, aside))
         .map_err(named)?;
+    std::fs::rename(&new, place).map_err(named)?;
     let folder = place
         .parent()
         .filter(|p| !p.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    File::open(folder).and_then(|f| f.sync_all()).map_err(named)
+    File::open(folder)
+        .and_then(|f| f.sync_all())
+        .map_err(named)?;
+    Ok(aside)
+}
+
+/// A path with something after its last name.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// The last whole lines of a log with their checksums, at least one where there is one, and the
@@ -444,6 +536,73 @@ mod tests {
         );
         std::fs::write(&path, "nonsense\n{}\n").unwrap();
         assert!(read(&path).unwrap_err().contains("removals.log:1: "));
+    }
+
+    #[test]
+    fn a_restore_replaces_an_older_log_of_the_same_store_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = |name: &str, store: &str, lines: std::ops::RangeInclusive<u64>| {
+            let path = dir.path().join(name);
+            let mut text = Vec::new();
+            for n in lines {
+                let store = if n == 1 {
+                    store.to_string()
+                } else {
+                    String::new()
+                };
+                text.extend(
+                    encode(&Line {
+                        n,
+                        store,
+                        ..Line::default()
+                    })
+                    .unwrap()
+                    .0,
+                );
+                text.push(b'\n');
+            }
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let given = log("given", "ab", 1..=3);
+        let contents = read(&given).unwrap();
+        let empty = dir.path().join("empty");
+        std::fs::write(&empty, "").unwrap();
+        let garbage = dir.path().join("garbage");
+        std::fs::write(&garbage, "root:x:0:0").unwrap();
+        let at = |place: &Path| placement(&given, &contents, place);
+        assert_eq!(at(&dir.path().join("nothing")), Ok(Placement::New));
+        assert_eq!(at(&given), Ok(Placement::Keep));
+        assert_eq!(at(&empty), Ok(Placement::Replace));
+        assert_eq!(at(&log("older", "ab", 1..=2)), Ok(Placement::Replace));
+        assert!(
+            at(&log("newer", "ab", 1..=4))
+                .unwrap_err()
+                .contains("goes up to line 4")
+        );
+        assert!(
+            at(&log("foreign", "cd", 1..=2))
+                .unwrap_err()
+                .contains("another store")
+        );
+        assert!(
+            at(&garbage)
+                .unwrap_err()
+                .contains("is not a log of removals")
+        );
+        assert!(at(dir.path()).unwrap_err().contains("is not a plain file"));
+        let older = dir.path().join("older");
+        let before = std::fs::read(&older).unwrap();
+        let aside = install(&given, &older, Placement::Replace)
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (
+                std::fs::read(&older).unwrap(),
+                std::fs::read(aside).unwrap()
+            ),
+            (std::fs::read(&given).unwrap(), before)
+        );
     }
 
     #[test]

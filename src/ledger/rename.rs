@@ -336,6 +336,20 @@ pub(super) fn left_behind(
     Ok(out)
 }
 
+/// The same of a store that no daemon has open, which is read and not changed. None where there is
+/// no store yet.
+///
+/// # Errors
+///
+/// The store cannot be read.
+pub fn left_behind_while_stopped(
+    store: crate::store::Settings,
+    settings: &Settings,
+) -> Result<Vec<LeftBehind>, StoreError> {
+    Store::open_read_only(store)?
+        .map_or_else(|| Ok(Vec::new()), |store| left_behind(&store, settings))
+}
+
 /// Refuses a rename that would mix two names or leave a fixed one.
 fn check(store: &Store, v: &Vocabulary, rename: &Rename) -> Result<(), Refused> {
     let Rename { kind, from, to } = rename;

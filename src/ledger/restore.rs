@@ -42,11 +42,62 @@ pub struct RestoreSerials {
     pub age: u64,
     /// What mirrors were seen to have.
     pub mirrors: SeenSerials,
+    /// The last serial that each zone is known to have given out, and when, by origin.
+    pub given_out: BTreeMap<String, (Serial, Time)>,
+    /// When the copy was made.
+    pub copied: Time,
     /// Whether serials are taken that are not newer for every mirror.
     pub force: bool,
 }
 
+/// Adds a serial that a zone had after all others. By RFC 1982 an allowed jump can make it look
+/// older than one of them, which does not count then.
+fn add_later(own: &mut Vec<Serial>, later: Serial) {
+    if !own.iter().all(|o| *o <= later) {
+        own.clear();
+    }
+    own.push(later);
+}
+
+/// What the log of removals says of a zone's serial.
+#[derive(Debug, Clone, Copy)]
+struct Logged {
+    serial: Serial,
+    at: Time,
+    /// Whether the line was written after the copy was made.
+    after_copy: bool,
+}
+
 impl RestoreSerials {
+    /// The serials that a zone has had, by the copy, the log of removals, and the file of the
+    /// mirrors.
+    fn own_serials(
+        &self,
+        origin: &str,
+        copied: Option<Serial>,
+        logged: Option<Logged>,
+    ) -> Vec<Serial> {
+        let mut own: Vec<Serial> = copied.into_iter().collect();
+        match logged {
+            Some(l) if l.after_copy => add_later(&mut own, l.serial),
+            l => own.extend(l.map(|l| l.serial)),
+        }
+        let Some(&(serial, at)) = self.given_out.get(origin) else {
+            return own;
+        };
+        // The log goes ahead of what is given out.
+        if at < self.copied
+            || logged.is_some_and(|l| l.after_copy && (at <= l.at || serial <= l.serial))
+        {
+            return own;
+        }
+        match at > self.copied {
+            true => add_later(&mut own, serial),
+            false => own.push(serial),
+        }
+        own
+    }
+
     /// The serial that each zone of a copy goes on from: after those of the log, or without one as
     /// far on as the zone may have come since; and after those that mirrors were seen to have.
     ///
@@ -59,9 +110,20 @@ impl RestoreSerials {
         lines: Option<&[Line]>,
         out: &mut Replayed,
     ) -> Result<(), Refused> {
-        let mut logged: BTreeMap<&String, Serial> = BTreeMap::new();
+        let known = store.removals()?;
+        let mut logged: BTreeMap<&String, Logged> = BTreeMap::new();
         for l in lines.unwrap_or_default() {
-            logged.extend(l.serials.iter().map(|(o, n)| (o, Serial(*n))));
+            let (at, after_copy) = (l.at.parse().unwrap_or_default(), l.n > known);
+            logged.extend(l.serials.iter().map(|(o, n)| {
+                (
+                    o,
+                    Logged {
+                        serial: Serial(*n),
+                        at,
+                        after_copy,
+                    },
+                )
+            }));
         }
         let mut zones: BTreeMap<String, Option<Serial>> = store
             .zones()?
@@ -79,7 +141,7 @@ impl RestoreSerials {
             } else {
                 restore_step(self.age)
             };
-            let own: Vec<Serial> = had.into_iter().chain(logged).collect();
+            let own = self.own_serials(&origin, had, logged);
             let (serial, left) = self.mirrors.jump(&origin, &own, Jump::Past(step));
             out.serials.push((origin.clone(), serial));
             if !left.is_empty() {
@@ -276,7 +338,7 @@ pub fn check_log(
         why += &format!(" ({})", known.join("; "));
     }
     no(format!(
-        "{why}. Hosts that were taken off there would be listed again. Take another copy of the log or a newer copy of the store;          `orbsd restore --allow-gap` replays what can be read"
+        "{why}. Hosts that were taken off there would be listed again. Take another copy of the log or a newer copy of the store; `orbsd restore --allow-gap` replays what can be read"
     ))
 }
 
@@ -354,4 +416,67 @@ pub(super) fn catch_up(
         "the store lacked decisions of the log of removals; they were replayed"
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logged(serial: u32, at: u64, after_copy: bool) -> Option<Logged> {
+        Some(Logged {
+            serial: Serial(serial),
+            at: Time(at),
+            after_copy,
+        })
+    }
+
+    /// The serials that count of a zone that the copy, made at 100, has at 10.
+    fn own(logged: Option<Logged>, given_out: Option<(u32, u64)>) -> Vec<u32> {
+        let given_out = given_out
+            .map(|(s, at)| ("bl".to_string(), (Serial(s), Time(at))))
+            .into_iter()
+            .collect();
+        let serials = RestoreSerials {
+            given_out,
+            copied: Time(100),
+            ..RestoreSerials::default()
+        };
+        serials
+            .own_serials("bl", Some(Serial(10)), logged)
+            .into_iter()
+            .map(|s| s.0)
+            .collect()
+    }
+
+    #[test]
+    fn a_serial_that_was_logged_after_the_copy_wins_however_far_it_has_jumped() {
+        let far = 10 + Serial::HALF - 1 + 4096;
+        assert_eq!(own(logged(far, 200, true), None), [far]);
+        assert_eq!(own(logged(5000, 200, true), None), [10, 5000]);
+        assert_eq!(own(logged(4100, 50, false), None), [10, 4100]);
+        assert_eq!(
+            own(logged(far, 200, true), Some((12, 150))),
+            [far],
+            "what was given out before the jump does not count"
+        );
+    }
+
+    #[test]
+    fn what_was_given_out_after_the_copy_counts_where_the_log_does_not_say_more() {
+        let far = 10 + Serial::HALF - 1 + 4096;
+        assert_eq!(own(None, Some((70, 200))), [10, 70]);
+        assert_eq!(own(None, Some((far, 200))), [far]);
+        assert_eq!(
+            own(None, Some((70, 100))),
+            [10, 70],
+            "in the second of the copy"
+        );
+        assert_eq!(own(None, Some((9, 99))), [10], "the copy knows more");
+        assert_eq!(own(logged(5000, 200, true), Some((900, 300))), [10, 5000]);
+        assert_eq!(
+            own(logged(5000, 200, true), Some((9000, 300))),
+            [10, 5000, 9000],
+            "an old log"
+        );
+    }
 }

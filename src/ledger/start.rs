@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::Clock,
     index::{Builder, Changes, Published, RawFacts},
-    store::{FoundBy, Store, StoreError, Vocabulary, journal::Since},
+    store::{FoundBy, Store, StoreError, UnknownCommit, Vocabulary, journal::Since},
 };
 
 /// How many subjects a scan gathers before it builds.
@@ -73,17 +73,29 @@ fn report_start(store: &Store, newest: u64, seq: u64) -> Result<(), StoreError> 
                 why(cut)
             )
         }
-        (false, false) => {
-            if let Some(why) = cut {
+        (false, false) => match (cut, store.unknown_commit()) {
+            (Some(why), None) => {
                 tracing::warn!(
                     why,
                     "the last unsynchronised record of the write-ahead log was cut; no acknowledged commit is missing"
                 );
+                return Ok(());
             }
-            return Ok(());
-        }
+            (Some(cut), Some(why)) => {
+                format!(
+                    "the end of the write-ahead log was cut after commit {seq} ({cut}), and {why}: acknowledged changes may be missing"
+                )
+            }
+            (None, Some(UnknownCommit::Damaged)) => {
+                format!(
+                    "{}: whether commits after {seq} were acknowledged and are missing is not known",
+                    UnknownCommit::Damaged
+                )
+            }
+            (None, _) => return Ok(()),
+        },
     };
-    tracing::error!(what, "acknowledged changes are lost");
+    tracing::error!(what, "acknowledged changes are lost, or may be");
     store.record_damage(FoundBy::Start, &what);
     store.start_from_here()
 }
@@ -151,6 +163,9 @@ pub fn open(
     };
     writer.count_queues()?;
     writer.take_over(settings.clone(), lost)?;
+    // All of the log: a line that somebody took out while the store was stopped is missed by a
+    // restore alone.
+    writer.watch_removals(true);
     writer.expire()?;
     if imaged == 0 || lost {
         writer.write_image(false, None);

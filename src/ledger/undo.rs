@@ -150,6 +150,13 @@ impl Ledger {
         if commit.bulk {
             return self.undo_bulk(undo, &commit);
         }
+        if commit.before.is_empty() {
+            return Err(Refused::Unknown(format!(
+                "commit {} cannot be undone: it changed no listing, hold or exemption ({}), and serials only move forward",
+                undo.seq,
+                self.what_was(undo.seq, None)?
+            )));
+        }
         let touched = self.touched(undo, &commit)?;
         let mut out = Undone::default();
         let (mut changes, mut feeds): (Vec<Change>, Vec<SourceId>) = (Vec::new(), Vec::new());
@@ -539,7 +546,7 @@ impl Ledger {
             Some(at) => {
                 let what = self.what_was(at, None)?;
                 no(format!(
-                    "commit {at} has replaced the source `{name}` as a whole since ({what}), and only the rows before the newest such commit are kept; undo that one first"
+                    "commit {at} has replaced the source `{name}` as a whole since ({what}), and only the rows before the newest such commit are kept; import the list that is wanted again"
                 ))
             }
             None => no(format!(

@@ -86,9 +86,9 @@ impl Writer {
 
     /// One turn: what waits, in order; changes in a row are one commit.
     fn turn(&mut self, waiting: &mut Vec<Job>) -> Option<Reply<()>> {
-        // A log of removals that is back, or that a setting lets begin anew, ends the stop before
-        // the next change is refused.
-        if self.health.removals().problem.is_some() {
+        // Before a change is accepted or refused: the log of removals may be lost or back, or begin
+        // anew by a new setting.
+        if waiting.iter().any(|job| !matches!(job, Job::Tick)) {
             self.watch_removals(false);
         }
         let mut group: Vec<(Change, Reply<Receipt>)> = Vec::new();

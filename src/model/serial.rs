@@ -58,12 +58,27 @@ impl std::fmt::Display for Serial {
     }
 }
 
-/// How far a zone may have come in so many seconds: 10,000 serials a second, at least
-/// [`Serial::MIN_STEP`] and at most [`Serial::MAX_STEP`].
+/// How far a zone may have come in so many seconds: [`Serial::MIN_STEP`] and 10,000 serials a
+/// second, at most [`Serial::MAX_STEP`].
+///
+/// The step grows with the age of a copy, so that two restores of one copy do not give the same
+/// serials: above three quarters of the most it still grows, by 100 serials a second at first and
+/// by one after ten months.
 pub fn restore_step(seconds: u64) -> u32 {
-    seconds
-        .saturating_mul(10_000)
-        .clamp(Serial::MIN_STEP.into(), Serial::MAX_STEP.into()) as u32
+    const RATE: u64 = 10_000;
+    /// Where the step grows slower, in serials.
+    const KNEE: u64 = Serial::MAX_STEP as u64 / 4 * 3;
+    /// When half of what is left above the knee is used, in seconds after it.
+    const HALF_LIFE: u64 = 30 * 86_400;
+    /// An age above this one counts as this one, in seconds.
+    const MAX_AGE: u64 = 1 << 34;
+    let seconds = seconds.min(MAX_AGE);
+    let linear = u64::from(Serial::MIN_STEP) + seconds * RATE;
+    if linear <= KNEE {
+        return linear as u32;
+    }
+    let later = seconds - (KNEE - u64::from(Serial::MIN_STEP)) / RATE;
+    (KNEE + (u64::from(Serial::MAX_STEP) - KNEE) * later / (later + HALF_LIFE)) as u32
 }
 
 /// A mirror, and the serial that it was last seen to have.
@@ -210,21 +225,45 @@ mod tests {
 
     #[test]
     fn a_restore_counts_ten_thousand_serials_a_second_within_its_limits() {
+        let least = Serial::MIN_STEP;
         assert_eq!(
-            [0, 104, 105, 3600, 107_374, 107_375, u64::MAX].map(restore_step),
-            {
-                let (least, most) = (Serial::MIN_STEP, Serial::MAX_STEP);
-                [
-                    least,
-                    least,
-                    1_050_000,
-                    36_000_000,
-                    1_073_740_000,
-                    most,
-                    most,
-                ]
-            }
+            [0, 104, 3600, 80_000].map(restore_step),
+            [
+                least,
+                least + 1_040_000,
+                least + 36_000_000,
+                least + 800_000_000
+            ]
         );
+        for age in [0, 105, 80_400, 86_400, 1 << 20, 1 << 30, u64::MAX] {
+            let bound = age
+                .saturating_mul(10_000)
+                .clamp(Serial::MIN_STEP.into(), (Serial::MAX_STEP / 4 * 3).into());
+            assert!(
+                (bound..=Serial::MAX_STEP.into()).contains(&restore_step(age).into()),
+                "{age}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_later_restore_of_the_same_copy_gives_a_newer_serial() {
+        const DAY: u64 = 86_400;
+        for age in [
+            0,
+            50,
+            104,
+            3600,
+            80_421,
+            80_422,
+            107_374,
+            2 * DAY,
+            30 * DAY,
+            300 * DAY,
+        ] {
+            assert!(restore_step(age + 1) > restore_step(age), "{age} seconds");
+        }
+        assert!(restore_step(31 * DAY) - restore_step(30 * DAY) > 1_000_000);
     }
 
     #[test]

@@ -124,9 +124,27 @@ fn span(s: &str) -> Option<Span> {
     (!span.is_negative() && fraction == (0, 0, 0)).then_some(span)
 }
 
+/// Refuses the unit `M`, which is minutes to some and months to others. In ISO 8601 (`P1M`, `PT1M`)
+/// its place tells them apart.
+fn check_unit(s: &str) -> Result<(), String> {
+    let iso = s.trim_start().starts_with(['P', 'p']);
+    let unit = s
+        .split(|c: char| !c.is_alphabetic())
+        .any(|word| word == "M");
+    match unit && !iso && s.contains(|c: char| c.is_ascii_digit()) {
+        true => Err(format!(
+            "`{s}` may mean minutes or months; write {} or {}",
+            s.replace('M', "m"),
+            s.replace('M', "mo")
+        )),
+        false => Ok(()),
+    }
+}
+
 impl FromStr for Seconds {
     type Err = String;
     fn from_str(s: &str) -> Result<Seconds, String> {
+        check_unit(s)?;
         let bad = || format!("`{s}` is not a duration; write it as 30s, 5m, 12h, 90d, 2w or 1y");
         let span = span(s).ok_or_else(bad)?;
         let parts = [
@@ -189,6 +207,7 @@ impl serde::Serialize for Seconds {
 ///
 /// A text in none of these forms, or a time before 1970 or after the year 9999.
 pub fn until(s: &str, now: Time) -> Result<Time, String> {
+    check_unit(s)?;
     match span(s) {
         Some(span) => {
             let end = civil(now).and_then(|now| now.checked_add(span).ok());
@@ -203,6 +222,11 @@ pub fn until(s: &str, now: Time) -> Result<Time, String> {
     }
 }
 
+/// Whether a text is a duration that counts from now on, as [`until`] reads it.
+pub fn is_relative(s: &str) -> bool {
+    span(s).is_some()
+}
+
 /// A start, such as `--since`: a duration back from `now` by the calendar in UTC, a date, or an RFC
 /// 3339 time.
 ///
@@ -210,6 +234,7 @@ pub fn until(s: &str, now: Time) -> Result<Time, String> {
 ///
 /// As [`until`].
 pub fn since(s: &str, now: Time) -> Result<Time, String> {
+    check_unit(s)?;
     match span(s) {
         Some(span) => {
             let start = civil(now).and_then(|now| now.checked_sub(span).ok());
@@ -277,6 +302,31 @@ mod tests {
                 e.contains(&format!("`{bad}` is not a duration; write it as 30s, 5m")),
                 "{e}"
             );
+        }
+    }
+
+    #[test]
+    fn a_unit_that_may_be_minutes_or_months_is_refused() {
+        let wrong = "`5M` may mean minutes or months; write 5m or 5mo";
+        assert_eq!("5M".parse::<Seconds>().unwrap_err(), wrong);
+        assert_eq!(until("5M", Time(0)).unwrap_err(), wrong);
+        assert_eq!(since("5M", Time(10_000_000)).unwrap_err(), wrong);
+        for text in ["1h5M", "5 M", "1M"] {
+            assert!(
+                text.parse::<Seconds>()
+                    .unwrap_err()
+                    .contains("minutes or months"),
+                "{text}"
+            );
+        }
+        for (text, seconds) in [
+            ("PT5M", 300),
+            ("P1M", 2_592_000),
+            ("5MIN", 300),
+            ("1MO", 2_592_000),
+            ("5m", 300),
+        ] {
+            assert_eq!(text.parse::<Seconds>().unwrap().0, seconds, "{text}");
         }
     }
 

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub mod table;
 
-use table::{Client, ConnectionId, ConnectionTable, Shares, Stats};
+use table::{AnswerId, Client, ConnectionId, ConnectionTable, Shares, Stats};
 
 /// Connections that were shed and are not closed yet, beyond which no more are accepted: each holds
 /// a file descriptor still.
@@ -185,10 +185,11 @@ impl ConnectionPermit {
 
     /// A full request has come. `None` where the connection was shed.
     pub fn begin_answer(self: &Arc<Self>) -> Option<AnswerGuard> {
-        self.limiter
+        let answer = self
+            .limiter
             .table()
-            .begin_answer(self.id, self.limiter.now())
-            .then(|| AnswerGuard(self.clone()))
+            .begin_answer(self.id, self.limiter.now())?;
+        Some(AnswerGuard(self.clone(), answer))
     }
 
     /// The connection has shown a valid token: it is shed after all others.
@@ -240,7 +241,7 @@ impl Drop for ConnectionPermit {
 }
 
 /// An answer that is under way: the connection is not shed while the client takes it.
-pub struct AnswerGuard(Arc<ConnectionPermit>);
+pub struct AnswerGuard(Arc<ConnectionPermit>, AnswerId);
 
 impl AnswerGuard {
     /// The client has taken a part of the answer.
@@ -248,7 +249,7 @@ impl AnswerGuard {
         self.0
             .limiter
             .table()
-            .progress(self.0.id, self.0.limiter.now());
+            .progress(self.0.id, self.1, self.0.limiter.now());
     }
 }
 
@@ -257,7 +258,7 @@ impl Drop for AnswerGuard {
         self.0
             .limiter
             .table()
-            .end_answer(self.0.id, self.0.limiter.now());
+            .end_answer(self.0.id, self.1, self.0.limiter.now());
     }
 }
 

@@ -17,4 +17,4 @@ pub use connection_limiter::{
 pub use file_budget::{Connections, FileBudget};
 pub use lingering_stream::LingeringStream;
 pub use prefix::ClientPrefix;
-pub use rate_limit::{RateLimit, RateLimiter};
+pub use rate_limit::{RateLimit, RateLimited, RateLimiter};

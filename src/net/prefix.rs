@@ -1,6 +1,8 @@
 //! The prefixes by which the clients of a listener are counted.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
+
+use ipnet::IpNet;
 
 /// A prefix that clients are counted by: an address, its network, or its wide network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,6 +33,23 @@ impl ClientPrefix {
     }
 }
 
+/// An address alone, or a network in CIDR notation.
+impl fmt::Display for ClientPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (addr, length) = match self.is_ipv6() {
+            true => (IpAddr::V6((u128::from(self.bits) << 64).into()), self.kind),
+            false => (
+                IpAddr::V4(((self.bits >> 32) as u32).into()),
+                self.kind - 100,
+            ),
+        };
+        match IpNet::new(addr, length) {
+            Ok(net) if net.prefix_len() < net.max_prefix_len() => net.fmt(f),
+            _ => addr.fmt(f),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +76,14 @@ mod tests {
             [false, false, true]
         );
         assert_eq!(equal("2001:db8:1:2::1", "2001:db9:1:2::1"), [false; 3]);
+        assert_eq!(
+            of("192.0.2.1").map(|p| p.to_string()),
+            ["192.0.2.1", "192.0.2.0/24", "192.0.0.0/16"]
+        );
+        assert_eq!(
+            of("2001:db8:1:2::1").map(|p| p.to_string()),
+            ["2001:db8:1:2::/64", "2001:db8:1::/48", "2001:db8::/32"]
+        );
         // An IPv4 address is never an IPv6 prefix.
         assert!(
             of("192.0.2.1")

@@ -35,6 +35,17 @@ pub struct RateLimit {
     pub period: Duration,
 }
 
+/// A refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimited {
+    /// What is at its limit: the address, or a network around it.
+    pub prefix: ClientPrefix,
+    /// How often all clients of it may in a period.
+    pub times: u64,
+    /// How long the client has to wait.
+    pub wait: Duration,
+}
+
 /// A key's hash, and its theoretical arrival time in nanoseconds: when all that was charged is paid
 /// off. 0 is a free cell.
 #[derive(Debug, Clone, Copy, Default)]
@@ -65,8 +76,8 @@ impl RateLimiter {
     ///
     /// # Errors
     ///
-    /// How long it has to wait where it, or its network, is at its limit; nothing is charged then.
-    pub fn charge(&self, addr: IpAddr, now: Duration) -> Result<(), Duration> {
+    /// It, or its network, is at its limit; nothing is charged then.
+    pub fn charge(&self, addr: IpAddr, now: Duration) -> Result<(), RateLimited> {
         let now = now.as_nanos() as u64;
         let period = self.limit.period.as_nanos() as u64;
         let prefixes = ClientPrefix::of(addr);
@@ -75,7 +86,8 @@ impl RateLimiter {
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         let mut charged = [(0, Cell::default()); 3];
         for (i, place) in charged.iter_mut().enumerate().take(levels) {
-            let interval = period / (u64::from(self.limit.times.max(1)) * NETWORK_FACTORS[i]);
+            let times = u64::from(self.limit.times.max(1)) * NETWORK_FACTORS[i];
+            let interval = period / times;
             let key = self.hasher.hash_one(prefixes[i]);
             let at = cell(&cells, key);
             let known = Some(cells[at])
@@ -83,7 +95,12 @@ impl RateLimiter {
                 .map_or(0, |c| c.paid_off);
             let paid_off = known.max(now) + interval;
             if paid_off - now > period {
-                return Err(Duration::from_nanos(paid_off - now - period));
+                let wait = Duration::from_nanos(paid_off - now - period);
+                return Err(RateLimited {
+                    prefix: prefixes[i],
+                    times,
+                    wait,
+                });
             }
             *place = (at, Cell { key, paid_off });
         }
@@ -136,12 +153,9 @@ mod tests {
         let limiter = RateLimiter::new(LIMIT);
         let addr: IpAddr = "192.0.2.1".parse().unwrap();
         assert_eq!(allowed(&limiter, addr, secs(5)), 10);
-        assert_eq!(limiter.charge(addr, secs(5)), Err(secs(6)));
-        assert_eq!(
-            limiter.charge(addr, secs(10)),
-            Err(secs(1)),
-            "a refusal costs nothing"
-        );
+        let wait = |now| limiter.charge(addr, now).map_err(|e| e.wait);
+        assert_eq!(wait(secs(5)), Err(secs(6)));
+        assert_eq!(wait(secs(10)), Err(secs(1)), "a refusal costs nothing");
         assert_eq!(allowed(&limiter, addr, secs(11)), 1);
         assert_eq!(allowed(&limiter, addr, secs(71)), 10);
         assert_eq!(
@@ -163,6 +177,13 @@ mod tests {
             .map(|n| allowed(&limiter, IpAddr::from([198, 51, 100, n]), secs(1)))
             .sum::<usize>();
         assert_eq!(v4, 80, "a /24");
+        let refused = limiter
+            .charge([198, 51, 100, 200].into(), secs(1))
+            .unwrap_err();
+        assert_eq!(
+            (refused.prefix.to_string().as_str(), refused.times),
+            ("198.51.100.0/24", 80)
+        );
         assert_eq!(
             allowed(&limiter, IpAddr::from([198, 51, 101, 1]), secs(1)),
             10,

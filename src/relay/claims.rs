@@ -34,8 +34,12 @@ const MOST_PROOFS: usize = 1000;
 pub struct ClaimReceipt {
     /// Its test.
     pub job: Job,
-    /// When the host is released if nothing comes until then.
+    /// When the host is released if nothing comes until then: the end of its waiting period.
     pub release: Option<Time>,
+    /// The row that the test which began the waiting period came to, where it is known.
+    pub row: Option<DecisionRow>,
+    /// The waiting period stands still now, so that it ends later than `release`.
+    pub paused: bool,
 }
 
 impl RelayService {
@@ -81,10 +85,7 @@ impl RelayService {
         if let Some(claim) = &host.claim {
             let job: Option<Job> = sheet.get(&key::number(b'J', claim.job))?;
             if let Some(job) = job.filter(|_| claim.proved || !proved) {
-                return Ok(ClaimReceipt {
-                    job,
-                    release: claim.release,
-                });
+                return self.claimed(&sheet, claim, job);
             }
         }
         if !proved && self.unproved(&sheet)? >= settings.unproved {
@@ -140,7 +141,7 @@ impl RelayService {
             runs.and_then(|c| c.release),
             runs.map(|c| c.since.unwrap_or(c.at)),
         );
-        host.claim = Some(Claim {
+        let claim = Claim {
             at: now,
             by: who.name.clone(),
             proved,
@@ -149,7 +150,9 @@ impl RelayService {
             release,
             since,
             second_job: None,
-        });
+        };
+        let claimed = self.claimed(&sheet, &claim, job.clone())?;
+        host.claim = Some(claim);
         sheet.put(slot, &host);
         sheet.put(key::host(b'C', target), &!proved);
         let how = if proved { "proved" } else { "not proved" };
@@ -164,7 +167,40 @@ impl RelayService {
                 now,
             )),
         )?;
-        Ok(ClaimReceipt { job, release })
+        Ok(claimed)
+    }
+
+    /// What a claimant is told. A waiting period that stood still ends later by as much, and never
+    /// in the past.
+    fn claimed(
+        &self,
+        sheet: &RelayBatch<'_>,
+        claim: &Claim,
+        job: Job,
+    ) -> Result<ClaimReceipt, RelayError> {
+        let Some(release) = claim.release else {
+            return Ok(ClaimReceipt {
+                job,
+                release: None,
+                row: None,
+                paused: false,
+            });
+        };
+        let stood_still =
+            |to: Time| Self::waiting_paused(sheet, claim.at, waiting_since(release), to);
+        let (until_now, until_next) = (
+            stood_still(sheet.now)?,
+            stood_still(sheet.now.plus(Seconds(1)))?,
+        );
+        let paused = until_next > until_now;
+        let end = release.plus(until_now).max(sheet.now);
+        let row = job.row;
+        Ok(ClaimReceipt {
+            job,
+            release: Some(end),
+            row,
+            paused,
+        })
     }
 
     /// Claims without a proof that wait for their test.
@@ -473,6 +509,11 @@ impl RelayService {
 /// The waiting period begins, where none runs.
 fn wait(claim: &mut Claim, now: Time) {
     claim.release.get_or_insert(now.plus(WAITING));
+}
+
+/// When a waiting period began that ends at `release`.
+pub(super) fn waiting_since(release: Time) -> Time {
+    Time(release.0.saturating_sub(WAITING.0))
 }
 
 /// The moment before a claim: what was sent with the claim or after it still lists the host after

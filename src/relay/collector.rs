@@ -120,7 +120,7 @@ impl Drop for TokenUse {
 /// The room that a message has while it comes in.
 struct MessagePermit {
     _permit: OwnedSemaphorePermit,
-    _named: Option<TokenUse>,
+    named: Option<TokenUse>,
 }
 
 impl Collector {
@@ -157,7 +157,7 @@ impl Collector {
             .inspect_err(|_| self.put_off.store(true, Relaxed));
         Some(MessagePermit {
             _permit: permit.ok()?,
-            _named: named,
+            named,
         })
     }
 
@@ -250,15 +250,16 @@ async fn session(
                     say(&mut stream, &text).await?;
                 }
                 ServerAction::Data(text) => {
-                    // Whoever sends a message has said what he wants; until then he waits with a
-                    // place that others may need.
-                    drop(permit.begin_answer());
                     (room, until) = (
                         collector.room(session.recipients()),
                         Instant::now() + MESSAGE,
                     );
                     if room.is_none() {
                         session.judged();
+                    } else if has_token(&room) {
+                        // It has said what it wants. Other sessions still wait with places that
+                        // this one may need.
+                        drop(permit.begin_answer());
                     }
                     say(&mut stream, if room.is_some() { &text } else { FULL }).await?;
                 }
@@ -267,12 +268,15 @@ async fn session(
                     return stream.shutdown().await;
                 }
                 ServerAction::Message(incoming) => {
-                    let answering = permit.begin_answer();
+                    let (answering, has_token) = (permit.begin_answer(), has_token(&room));
                     let verdict = judge(incoming, addr, collector).await;
                     session.judged();
                     drop(room.take());
                     say(&mut stream, &verdict).await?;
                     drop(answering);
+                    if !has_token {
+                        permit.await_request();
+                    }
                 }
                 ServerAction::Tls(text) => {
                     let Some(tls) = &collector.tls else {
@@ -286,6 +290,11 @@ async fn session(
             }
         }
     }
+}
+
+/// Whether the message that comes in is for a valid token.
+fn has_token(room: &Option<MessagePermit>) -> bool {
+    room.as_ref().is_some_and(|r| r.named.is_some())
 }
 
 /// A session that has named a valid token is closed after all others.
@@ -516,6 +525,48 @@ mod tests {
                 .copied()
                 .collect::<Vec<_>>(),
             [SAME]
+        );
+    }
+
+    /// Every session that said DATA counted as idle, and was closed after those that had not named
+    /// their recipient yet.
+    #[tokio::test]
+    async fn a_message_without_a_token_does_not_protect_its_session() {
+        let shares = crate::net::Shares {
+            address: 1,
+            network: 1,
+            wide_network: 1,
+            reserved: 16,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(run(listener, collector(ConnectionLimiter::new(2, &shares))));
+        let from = async |n: u8| {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(([127, n, 0, 1], 0).into()).unwrap();
+            let mut s = socket.connect(addr).await.unwrap();
+            talk(&mut s, "", "220").await;
+            s
+        };
+        let mut stranger = from(1).await;
+        talk(&mut stranger, "EHLO x\r\n", "250 8BITMIME").await;
+        talk(
+            &mut stranger,
+            "MAIL FROM:<>\r\nRCPT TO:<a@probe.example>\r\n",
+            "250 2.1.5",
+        )
+        .await;
+        let mut slow = from(2).await;
+        talk(&mut stranger, "DATA\r\n", "354").await;
+        sleep(Duration::from_millis(1200)).await;
+        let _newcomer = from(3).await;
+        talk(&mut slow, "EHLO x\r\n", "250 8BITMIME").await;
+        assert_eq!(
+            timeout(Duration::from_secs(10), stranger.read(&mut [0; 64]))
+                .await
+                .unwrap()
+                .unwrap_or(0),
+            0
         );
     }
 }

@@ -43,6 +43,10 @@ pub struct ControlSession {
     /// The greeting line of ours; empty where none was sent.
     #[serde(default)]
     pub greeting: String,
+    /// Whether EHLO was accepted. A session that greets with HELO, or not at all, cannot show what
+    /// the server offers.
+    #[serde(default)]
+    pub ehlo: bool,
     /// Whether the reply to EHLO offered AUTH.
     #[serde(default)]
     pub auth: bool,
@@ -88,7 +92,8 @@ impl ControlSession {
 pub enum ControlResult {
     /// Postmaster was refused by the same 5xx reply as a form.
     Same,
-    /// 4xx, a cut connection, or never reached.
+    /// 4xx, a cut connection, or never reached. Or a form was refused after its recipient was
+    /// accepted, where a control never goes.
     None,
     /// Postmaster was refused by another 5xx reply than the forms.
     Other,
@@ -326,11 +331,7 @@ fn forms_result(
                 }
             )
     }) {
-        let offers_login =
-            |place: usize| sessions.iter().any(|s| s.auth && s.places.contains(&place));
-        let login = forms
-            .iter()
-            .all(|(place, r)| r.outcome.requires_login() && offers_login(*place));
+        let login = offers_login(sessions) && forms.iter().all(|(_, r)| r.outcome.requires_login());
         return if login {
             FormsResult::LoginRequired
         } else {
@@ -351,7 +352,16 @@ fn forms_result(
     }
 }
 
-/// The worst of all sessions' controls; a form without a session was never controlled.
+/// Whether the server offers a login: in each session whose EHLO it accepted, and in one at least.
+/// Forms that greet with HELO, or not at all, have sessions that cannot show it.
+fn offers_login(sessions: &[ControlSession]) -> bool {
+    let mut greeted = sessions.iter().filter(|s| s.ehlo || s.auth).peekable();
+    greeted.peek().is_some() && greeted.all(|s| s.auth)
+}
+
+/// The worst of all sessions' controls; a form without a session was never controlled. A control
+/// ends at RCPT: it cannot say whether a refusal at DATA or after the message is of the form or of
+/// the tester.
 fn control(
     forms: &[(usize, &TestResult)],
     results: &[TestResult],
@@ -365,11 +375,29 @@ fn control(
         .map(|s| session_control(s, results))
         .min()
         .unwrap_or(ControlResult::None);
-    if uncovered {
+    let after_recipient = forms.iter().any(|(_, r)| {
+        r.outcome
+            .refused_at()
+            .is_some_and(|stage| stage > Stage::Rcpt)
+    });
+    if uncovered || after_recipient {
         worst.min(ControlResult::None)
     } else {
         worst
     }
+}
+
+/// Whether the controls of a job support what its forms came to: postmaster was accepted before and
+/// after the forms of each session.
+pub fn is_supported(results: &[TestResult], sessions: &[ControlSession]) -> bool {
+    let is_controlled = |place: &usize| sessions.iter().any(|s| s.places.contains(place));
+    let forms: Vec<(usize, &TestResult)> = results
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| is_controlled(place))
+        .collect();
+    control(&forms, results, sessions) == ControlResult::Yes
+        && !forms.iter().any(|(_, r)| r.outcome.names_blocklist())
 }
 
 fn session_control(session: &ControlSession, results: &[TestResult]) -> ControlResult {

@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 
 use super::{
-    claims::before,
-    policy::{Budget, HostRecord, Job, JobState, OutputRecord, ReporterRecord, WAITING},
+    claims::{before, waiting_since},
+    policy::{Budget, HostRecord, Job, JobState, OutputRecord, ReporterRecord},
     proof::{IssuedToken, TOKEN_LIFE},
     proofs::Proof,
     queue::{end, opted_out, save},
@@ -84,8 +84,14 @@ impl RelayService {
         }
         if let Some(release) = claim.release {
             // The waiting period stands still while nothing could have come.
-            let began = Time(release.0.saturating_sub(WAITING.0));
-            if now < release.plus(Self::waiting_paused(&sheet, claim.at, began)?) {
+            if now
+                < release.plus(Self::waiting_paused(
+                    &sheet,
+                    claim.at,
+                    waiting_since(release),
+                    now,
+                )?)
+            {
                 return Ok(());
             }
             // What the claim's own test has sent still counts.

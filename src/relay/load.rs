@@ -46,15 +46,16 @@ impl RelayService {
         Ok(())
     }
 
-    /// How long a claim's waiting period, which began at `from`, has stood still.
+    /// How long a claim's waiting period, which began at `from`, has stood still until `to`.
     pub(super) fn waiting_paused(
         sheet: &RelayBatch<'_>,
         claimed: Time,
         from: Time,
+        to: Time,
     ) -> Result<Seconds, RelayError> {
         let outages: Vec<Outage> = sheet.get(key::OUTAGES)?.unwrap_or_default();
         let loads: Vec<Outage> = sheet.get(key::LOADS)?.unwrap_or_default();
-        Ok(paused(&outages, &loads, claimed, from, sheet.now))
+        Ok(paused(&outages, &loads, claimed, from, to))
     }
 
     /// How long the time has stood still after which a claim is granted untested: for load alone.

@@ -35,6 +35,8 @@ pub enum Assessment {
     Accepted,
     /// Every test was refused for good, and not all before a recipient was named.
     Closed,
+    /// The same, and no control shows that the host does not refuse the tester alone.
+    Refused,
     /// We were refused before a recipient was named, in every test: that says nothing about
     /// relaying.
     Blocked,

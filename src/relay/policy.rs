@@ -6,7 +6,7 @@ use std::{collections::VecDeque, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    control::{ControlSession, DecisionRow},
+    control::{self, ControlSession, DecisionRow},
     networks::net,
     outcome::{Assessment, TestResult, assess},
 };
@@ -137,9 +137,19 @@ pub struct Job {
 }
 
 impl Job {
-    /// What its results say.
+    /// What its results and its controls say. A nominated host that never relayed has no control;
+    /// it counts as closed without one.
     pub fn assessment(&self) -> Assessment {
-        assess(self.results.iter().map(|r| (r.class.as_str(), &r.outcome)))
+        let assessment = assess(self.results.iter().map(|r| (r.class.as_str(), &r.outcome)));
+        let is_supported = match self.controls.is_empty() {
+            true => !self.is_claim() && self.cause != Trigger::Recheck,
+            false => control::is_supported(&self.results, &self.controls),
+        };
+        if assessment == Assessment::Closed && !is_supported {
+            Assessment::Refused
+        } else {
+            assessment
+        }
     }
     /// Whether a claim led to it.
     pub fn is_claim(&self) -> bool {

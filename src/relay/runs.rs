@@ -140,7 +140,9 @@ impl RelayService {
         // First what has proved it: a host that takes its time is left after a while, and a claim
         // rests on these.
         let came = self.came_through(&sheet, job.target, job.port)?;
-        let came = if job.is_claim() {
+        // After a release nothing counts as come through, and a recheck has the forms alone that
+        // had.
+        let came = if job.is_claim() || job.cause == Trigger::Recheck {
             Some(came.unwrap_or_default())
         } else {
             came

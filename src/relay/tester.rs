@@ -305,6 +305,7 @@ impl TestRun<'_> {
         let outcome = self.talk(&mut talk, next, &mut c).await;
         c.link = link;
         if let Some(session) = self.controls.last_mut().filter(|_| c.control.is_some()) {
+            session.ehlo |= c.link.ehlo;
             session.auth |= c.link.auth;
             if !session.places.contains(&m.place) {
                 session.places.push(m.place);
@@ -399,6 +400,11 @@ impl TestRun<'_> {
             Outcome::Delivered { .. } | Outcome::Bounced { .. } => None,
         };
         c.link = link;
+        // Here too: a server that ends the session at the control has no other chance to show it.
+        if let Some(session) = self.controls.last_mut() {
+            session.ehlo |= c.link.ehlo;
+            session.auth |= c.link.auth;
+        }
         if !c.link.over {
             self.connection = Some(c);
         }

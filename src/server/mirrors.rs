@@ -36,6 +36,8 @@ const MAX_LOG: usize = 4096;
 const REMEMBERED: Seconds = Seconds(30 * 86_400);
 /// How long a completed transfer reserves places for its address.
 const RESERVED_FOR: Seconds = Seconds(7 * 86_400);
+/// From which step on a serial has jumped: the file is written at once then.
+const JUMP: u32 = 4096;
 /// How many addresses with completed transfers are kept; the one whose transfer is oldest goes
 /// first.
 const MAX_TRANSFERRED: usize = 1024;
@@ -124,6 +126,9 @@ struct Row {
     counts: Counts,
 }
 
+/// The last serial that each zone has given out, and when, by origin.
+pub type GivenOut = BTreeMap<String, (Serial, Time)>;
+
 /// When a zone came to which serials.
 #[derive(Debug, Default)]
 struct Log {
@@ -180,7 +185,11 @@ struct Inner {
     logs: HashMap<String, Log>,
     /// When an address completed its last transfer.
     transferred: BTreeMap<IpAddr, Time>,
+    given_out: GivenOut,
     changed: bool,
+    /// Whether a serial has jumped since the file was written: a restore that does not know it
+    /// would go back.
+    jumped: bool,
 }
 
 /// What a mirror asks for.
@@ -205,6 +214,8 @@ pub struct TransferRequest<'a> {
 pub struct Mirrors {
     /// Where the file may lie: at the first place that can be written to.
     places: Vec<PathBuf>,
+    /// What is wrong with files that could not be read at the start.
+    problems: Vec<String>,
     clock: Clock,
     inner: Mutex<Inner>,
 }
@@ -215,13 +226,17 @@ impl Mirrors {
     pub fn open(places: Vec<PathBuf>, clock: Clock) -> Mirrors {
         let mut rows: BTreeMap<(String, Who), Row> = BTreeMap::new();
         let mut transferred: BTreeMap<IpAddr, Time> = BTreeMap::new();
+        let (mut given_out, mut problems) = (GivenOut::new(), Vec::new());
         for path in &places {
             let found = file::read(path).unwrap_or_else(|e| {
-                tracing::warn!(
-                    "{}: {e}; what was known of the mirrors is lost",
+                problems.push(format!(
+                    "{}: {e}; what it had of the mirrors and of serials is not used",
                     path.display()
-                );
+                ));
                 file::Saved::default()
+            });
+            found.given_out.iter().for_each(|(zone, (serial, at))| {
+                note_given_out(&mut given_out, zone, *serial, *at);
             });
             for (addr, at) in found.transferred {
                 let last = transferred.entry(addr).or_insert(at);
@@ -234,15 +249,54 @@ impl Mirrors {
                 }
             }
         }
+        problems.iter().for_each(|p| tracing::warn!("{p}"));
         Mirrors {
             places,
+            problems,
             clock,
             inner: Mutex::new(Inner {
                 rows,
                 transferred,
+                given_out,
                 ..Inner::default()
             }),
         }
+    }
+
+    /// What is wrong with files that could not be read at the start.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+
+    /// The last serial of each zone.
+    pub fn given_out(&self) -> GivenOut {
+        self.lock().given_out.clone()
+    }
+
+    /// Whether any serial is known, of a mirror or of a zone.
+    pub fn knows_serials(&self) -> bool {
+        let inner = self.lock();
+        !inner.given_out.is_empty() || inner.rows.values().any(|row| row.has.is_some())
+    }
+
+    /// Keeps the serials that a restore gives out, so that the next restore of the same copy does
+    /// not give them again.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn keep_restored(&self, serials: &[(String, Serial)]) -> Result<(), String> {
+        let mut inner = self.lock();
+        serials.iter().for_each(|(zone, serial)| {
+            note_given_out(&mut inner.given_out, zone, *serial, self.clock.now());
+        });
+        let saved = inner.saved();
+        drop(inner);
+        file::write(&self.places, &saved)
+    }
+
+    /// Where the file is written first.
+    pub fn place(&self) -> &std::path::Path {
+        self.places.first().map_or(std::path::Path::new(""), |p| p)
     }
 
     /// What the ledger asks before a serial jumps.
@@ -344,12 +398,14 @@ impl Mirrors {
             .map_or(0, |r| r.counts.asked)
     }
 
-    /// An address has completed an authorised transfer, or was told that it is up to date.
+    /// An address has completed a transfer that its key or certificate allows, or was told that it
+    /// is up to date. A transfer that anybody of a wide prefix may make does not count: strangers
+    /// would fill the reserved places.
     pub(super) fn completed(&self, addr: IpAddr) {
         self.lock().completed(addr.to_canonical(), self.clock.now());
     }
 
-    /// Whether an address completed an authorised transfer in the last days.
+    /// Whether an address completed such a transfer in the last days.
     pub(super) fn has_transferred(&self, addr: IpAddr) -> bool {
         self.lock()
             .transferred
@@ -449,6 +505,11 @@ impl Mirrors {
         json!({"now": at.to_string(), "mirrors": mirrors.collect::<Vec<_>>()})
     }
 
+    /// Whether the file has to be written now: it lacks a jump of a serial.
+    pub(super) fn has_jumped(&self) -> bool {
+        self.lock().jumped
+    }
+
     /// Writes the file if there is something new to say.
     pub fn save(&self) {
         let saved = {
@@ -456,12 +517,22 @@ impl Mirrors {
             if !std::mem::take(&mut inner.changed) {
                 return;
             }
+            inner.jumped = false;
             inner.saved()
         };
         if let Err(e) = file::write(&self.places, &saved) {
             tracing::warn!("{e}; what is known of the mirrors is not kept");
             self.lock().changed = true;
         }
+    }
+}
+
+/// Takes a serial as a zone's last one, unless a newer one is known.
+fn note_given_out(all: &mut GivenOut, zone: &str, serial: Serial, at: Time) {
+    let last = all.entry(zone.into()).or_insert((serial, at));
+    // A step of a zone is newer by RFC 1982; that of another store at the same place may not be.
+    if last.0 < serial || (last.1 < at && last.0 == serial) {
+        *last = (serial, at);
     }
 }
 
@@ -501,6 +572,12 @@ impl Inner {
         let log = self.logs.entry(zone.into()).or_default();
         log.push(serial, at);
         let newest = log.note(serial);
+        let last = self
+            .given_out
+            .get(zone)
+            .map_or(Serial::default(), |(serial, _)| *serial);
+        self.jumped |= serial.0.wrapping_sub(last.0) >= JUMP;
+        note_given_out(&mut self.given_out, zone, serial, at);
         self.rows
             .iter_mut()
             .filter(|((z, _), _)| z == zone)
@@ -665,6 +742,7 @@ impl Inner {
         file::Saved::new(
             self.rows.iter().map(one).collect(),
             self.transferred.clone(),
+            self.given_out.clone(),
         )
     }
 }

@@ -121,15 +121,22 @@ pub async fn run(ledger: Ledger, mirrors: Arc<Mirrors>) {
     loop {
         commits.borrow_and_update();
         seen = look(&ledger.published.snapshot(), &seen, &mirrors, &mut tasks);
+        if mirrors.has_jumped() {
+            save_now(&mirrors).await;
+        }
         tokio::select! {
             changed = commits.changed() => if changed.is_err() { return },
             _ = save.tick() => {
                 named.log(&ledger.published.snapshot(), &mirrors);
-                let mirrors = mirrors.clone();
-                let _ = tokio::task::spawn_blocking(move || mirrors.save()).await;
+                save_now(&mirrors).await;
             }
         }
     }
+}
+
+async fn save_now(mirrors: &Arc<Mirrors>) {
+    let mirrors = mirrors.clone();
+    let _ = tokio::task::spawn_blocking(move || mirrors.save()).await;
 }
 
 /// Which mirrors the log has named as those that need a forced transfer.

@@ -17,8 +17,8 @@ use crate::{
 const MIN_PREFIX: (u8, u8) = (16, 32);
 
 /// The clients for which places are reserved: prefixes of `transfer.allow` that are not too wide,
-/// the addresses of `transfer.notify`, and whoever completed an authorised transfer in the last
-/// days.
+/// the addresses of `transfer.notify`, and those that completed a transfer by a key or a
+/// certificate in the last days.
 pub struct ReservedClients {
     published: Arc<Published>,
     mirrors: Option<Arc<Mirrors>>,

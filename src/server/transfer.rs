@@ -78,6 +78,16 @@ struct CachedDiff {
     difference: Arc<ZoneDifference>,
 }
 
+/// A transfer that was written as a whole.
+struct Completed {
+    sent: Sent,
+    zone: Box<str>,
+    /// The key that signed the request.
+    key: Option<String>,
+    /// The client may transfer by its key or its certificate, not only by its address.
+    is_identified: bool,
+}
+
 /// What is written.
 enum TransferPlan {
     Axfr(Arc<Snapshot>, usize, View),
@@ -138,10 +148,16 @@ impl Transfers {
         }
         stream.flush().await?;
         // The channel is closed, so the thread is at its end.
-        let Ok(Some((sent, zone, key))) = work.join() else {
+        let Ok(Some(Completed {
+            sent,
+            zone,
+            key,
+            is_identified,
+        })) = work.join()
+        else {
             return Err(io::Error::other("the transfer was not finished"));
         };
-        if let Some(mirrors) = &self.mirrors {
+        if let Some(mirrors) = self.mirrors.as_ref().filter(|_| is_identified) {
             mirrors.completed(addr);
         }
         if let Some(mirrors) = self.mirrors.as_ref().filter(|_| sent.records > 1) {
@@ -186,7 +202,7 @@ impl Transfers {
         query: &[u8],
         peer: Peer<'_>,
         give: &mut dyn FnMut(Vec<u8>) -> bool,
-    ) -> Option<(Sent, Box<str>, Option<String>)> {
+    ) -> Option<Completed> {
         let mut name_buf = NameBuf::default();
         let parsed = Query::parse(query, &mut name_buf).ok()?;
         let mut signer = MessageSigner::new(self, &parsed)?;
@@ -234,9 +250,16 @@ impl Transfers {
         let zone = match &plan {
             TransferPlan::Axfr(s, zone, _)
             | TransferPlan::Ixfr(s, zone, _)
-            | TransferPlan::CurrentSoa(s, zone) => s.zones.all()[*zone].name.clone(),
+            | TransferPlan::CurrentSoa(s, zone) => &s.zones.all()[*zone],
         };
-        (done && (chunk.is_empty() || give(chunk))).then_some((sent, zone, key))
+        let is_identified = zone.allows_transfer_to(key.as_deref(), peer.certificate_names);
+        let zone = zone.name.clone();
+        (done && (chunk.is_empty() || give(chunk))).then_some(Completed {
+            sent,
+            zone,
+            key,
+            is_identified,
+        })
     }
 
     /// The plan for a request, from the current snapshot, which may differ from the one that granted it.

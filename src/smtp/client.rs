@@ -23,6 +23,8 @@ pub struct ConnectionState {
     pub starttls: bool,
     /// It offers SMTPUTF8.
     pub utf8: bool,
+    /// It accepted EHLO.
+    pub ehlo: bool,
     /// It offers AUTH.
     pub auth: bool,
     /// It is under TLS.
@@ -319,6 +321,12 @@ impl<'a> ClientSession<'a> {
                 self.link.hello.clone_from(&self.envelope.hello);
                 (self.link.starttls, self.link.utf8) =
                     (reply.offers("STARTTLS"), reply.offers("SMTPUTF8"));
+                self.link.ehlo |= self.state == State::Hello
+                    && self
+                        .envelope
+                        .hello
+                        .as_deref()
+                        .is_some_and(|h| h.starts_with("EHLO "));
                 self.link.auth |= reply.offers("AUTH");
                 if self.envelope.port == SmtpPort::Submission
                     && self.link.starttls

@@ -93,6 +93,13 @@ impl Store {
                 to.display()
             )));
         }
+        if let Some(own) = self.own_folder(to) {
+            return Err(StoreError::Io(format!(
+                "{} is in {}, which the store empties; name a folder elsewhere",
+                to.display(),
+                own.display()
+            )));
+        }
         restrict_dir(to).map_err(io(to))?;
         self.with(|db| Ok(Checkpoint::new(db)?.create_checkpoint(to.join(FOLDER))?))?;
         restrict_dir(&to.join(FOLDER)).map_err(io(to))?;
@@ -114,6 +121,25 @@ impl Store {
             .and_then(|f| f.sync_all())
             .map_err(io(to))?;
         Ok(found)
+    }
+
+    /// The folder of the store's own work that a path is in, if it is.
+    fn own_folder(&self, path: &Path) -> Option<PathBuf> {
+        let path = std::path::absolute(path).ok()?;
+        // By what is there already: the rest of the path has no links.
+        let there = path.ancestors().find(|p| p.exists())?;
+        let path = std::fs::canonicalize(there)
+            .ok()?
+            .join(path.strip_prefix(there).ok()?);
+        let store = std::fs::canonicalize(self.path()).ok()?;
+        let own = [
+            self.stage_path().file_name()?.into(),
+            super::scrub::FOLDER.into(),
+            std::ffi::OsString::from(RESTORING),
+        ];
+        own.into_iter()
+            .map(|name| store.join(name))
+            .find(|folder| path.starts_with(folder))
     }
 }
 

@@ -126,6 +126,8 @@ pub struct Store {
     /// The last commit that it had acknowledged before it was opened, 0 if unknown; and whether
     /// acknowledged rows are missing.
     pub(super) acknowledged: (u64, bool),
+    /// Why that is not known.
+    pub(super) unknown_commit: Option<super::UnknownCommit>,
     /// Why the end of the write-ahead log was cut when the store was opened; `None` if it was
     /// whole.
     pub(super) cut: std::sync::Mutex<Option<String>>,
@@ -200,16 +202,6 @@ impl Store {
     /// The folder of the store.
     pub fn path(&self) -> &Path {
         &self.settings.path
-    }
-
-    /// The last commit that was acknowledged before the store was opened; 0 if unknown.
-    pub fn acknowledged(&self) -> u64 {
-        self.acknowledged.0
-    }
-
-    /// Whether rows that were acknowledged before the store was opened are missing.
-    pub fn lacks_rows(&self) -> bool {
-        self.acknowledged.1
     }
 
     /// Why the end of the write-ahead log was cut when the store was opened; `None` if it was

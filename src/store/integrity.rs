@@ -119,6 +119,28 @@ pub(super) struct Acknowledged {
     pub(super) sequence: u64,
 }
 
+/// Why it is not known what was acknowledged last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownCommit {
+    /// The file is not there or empty, as in a store of an older version or one that was just
+    /// restored.
+    Missing,
+    /// The file is another store's.
+    OfAnotherStore,
+    /// The file cannot be read, or its checksum does not fit.
+    Damaged,
+}
+
+impl std::fmt::Display for UnknownCommit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            UnknownCommit::Missing => "the file last-commit is missing",
+            UnknownCommit::OfAnotherStore => "the file last-commit is that of another store",
+            UnknownCommit::Damaged => "the file last-commit is damaged",
+        })
+    }
+}
+
 impl Integrity {
     /// Reads the record of a store.
     pub(super) fn open(folder: &Path) -> Integrity {
@@ -261,36 +283,46 @@ impl Integrity {
         self.save(&state);
     }
 
-    /// What a store with this identity has acknowledged last; zeros if unknown. From now on
-    /// [`Integrity::acknowledge`] records it.
-    pub(super) fn acknowledged(&self, id: [u8; 16]) -> Acknowledged {
+    /// What a store with this identity has acknowledged last. From now on
+    /// [`Integrity::acknowledge`] keeps it.
+    ///
+    /// # Errors
+    /// It is not known.
+    pub(super) fn acknowledged(&self, id: [u8; 16]) -> Result<Acknowledged, UnknownCommit> {
         let path = self.folder.join(LAST_COMMIT);
-        let Ok(file) = OpenOptions::new()
+        let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .read(true)
             .write(true)
-            .open(path)
-        else {
-            return Acknowledged::default();
-        };
+            .open(path);
+        let file = file.map_err(|_| UnknownCommit::Damaged)?;
         let mut bytes = [0; RECORD];
         let number = |bytes: &[u8; RECORD], at: usize| {
             bytes[at..]
                 .first_chunk()
                 .map_or(0, |b| u64::from_le_bytes(*b))
         };
-        let read = file.read_exact_at(&mut bytes, 0).is_ok();
+        let read = file.read_exact_at(&mut bytes, 0);
+        let is_empty = file.metadata().is_ok_and(|m| m.len() == 0);
+        let _ = self.last_commit.set((file, id));
         let found = Acknowledged {
             commit: number(&bytes, 16),
             sequence: number(&bytes, 24),
         };
-        let _ = self.last_commit.set((file, id));
-        if !read || bytes != record(id, found) {
-            return Acknowledged::default();
+        // A file that was new when the power went can be empty, or have noughts.
+        if is_empty || (read.is_ok() && bytes == [0; RECORD]) {
+            return Err(UnknownCommit::Missing);
+        }
+        let written_by = bytes.first_chunk().copied().unwrap_or_default();
+        if read.is_err() || bytes != record(written_by, found) {
+            return Err(UnknownCommit::Damaged);
+        }
+        if written_by != id {
+            return Err(UnknownCommit::OfAnotherStore);
         }
         *self.acknowledged.lock().unwrap_or_else(|e| e.into_inner()) = found;
-        found
+        Ok(found)
     }
 
     /// The missing commits are recorded: from now on the present state counts.

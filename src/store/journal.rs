@@ -223,6 +223,12 @@ impl Store {
             .transpose()
     }
 
+    /// When the last commit was made; `None` where there is none, or the journal does not have it
+    /// any more.
+    pub fn last_commit_time(&self) -> Result<Option<Time>> {
+        Ok(self.commit_row(self.seq()?)?.map(|c| c.at))
+    }
+
     /// The changes after commit `seq`, up to the last one.
     pub fn changed_since(&self, seq: u64) -> Result<Since> {
         let last = self.seq()?;

@@ -39,6 +39,6 @@ pub use handle::{Batch, Fault, Settings, Store, StoreError, Vocabulary, vocabula
 #[cfg(feature = "daemon")]
 use handle::{Result, cf, damaged};
 #[cfg(feature = "daemon")]
-pub use integrity::{Damage, FoundBy, ScrubProgress, ScrubReport};
+pub use integrity::{Damage, FoundBy, ScrubProgress, ScrubReport, UnknownCommit};
 #[cfg(feature = "daemon")]
 pub use open::MAX_OPEN_TABLES;

@@ -140,6 +140,7 @@ impl Store {
             vocabulary: RwLock::default(),
             integrity,
             acknowledged: (0, false),
+            unknown_commit: None,
             cut: Mutex::new(cut),
             fault: AtomicU8::new(0),
         };
@@ -159,15 +160,67 @@ impl Store {
             .and_then(|v| v.try_into().ok())
             .ok_or_else(|| damaged("the store's identity"))?;
         let last = store.integrity.acknowledged(store.id);
+        store.unknown_commit = last.err();
+        let last = last.unwrap_or_default();
         store.acknowledged = (last.commit, sequence < last.sequence);
         store.load_vocabulary()?;
         store.drop_stages()?;
         Ok(store)
     }
 
-    /// Gives a copied store an identity of its own, so that servers which follow each other can
-    /// tell the two apart. Zones get new serials at the next start, because every row of them has
-    /// the identity.
+    /// Opens a store for reading alone, whoever has it open; nothing in its folder changes. `None`
+    /// where there is none.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or another version wrote it.
+    pub fn open_read_only(settings: Settings) -> Result<Option<Store>> {
+        let current = settings.path.join("CURRENT");
+        if !current
+            .try_exists()
+            .map_err(|e| StoreError::Io(format!("{}: {e}", current.display())))?
+        {
+            return Ok(None);
+        }
+        let db = DB::open_cf_for_read_only(
+            &super::scrub::copy_options(),
+            &settings.path,
+            schema::FAMILIES,
+            false,
+        )?;
+        let integrity = Integrity::open(&settings.path);
+        let store = Store {
+            db: RwLock::new(Some(db)),
+            settings,
+            id: [0; 16],
+            vocabulary: RwLock::default(),
+            integrity,
+            acknowledged: (0, false),
+            unknown_commit: None,
+            cut: Mutex::new(None),
+            fault: AtomicU8::new(0),
+        };
+        match store
+            .get(schema::META, b"version")?
+            .and_then(|v| v.try_into().ok())
+            .map(u32::from_be_bytes)
+        {
+            Some(schema::VERSION) => {}
+            Some(newer) if newer > schema::VERSION => return Err(StoreError::Newer(newer)),
+            Some(_) => {
+                return Err(StoreError::Io(
+                    "an earlier version wrote it; the next start upgrades it".into(),
+                ));
+            }
+            None => return Err(damaged("the version")),
+        }
+        store.load_vocabulary()?;
+        Ok(Some(store))
+    }
+
+    /// Gives a store that was copied an identity of its own, so that servers which follow each
+    /// other tell the two apart. Zones get new serials at the next start, since every row of them
+    /// has the identity.
     pub fn renew_identity(&mut self) -> Result<()> {
         let id = new_id()?;
         let mut batch = Batch::default();

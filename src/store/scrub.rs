@@ -14,7 +14,7 @@ use super::{
 use crate::model::Time;
 
 /// The folder of the checkpoint, inside the store's.
-const FOLDER: &str = "scrub";
+pub(super) const FOLDER: &str = "scrub";
 /// Bytes of rows that are read between two waits.
 const SLICE: u64 = 256 << 10;
 
@@ -44,7 +44,24 @@ impl Store {
         self.integrity.damage()
     }
 
-    /// Records damage that was not found by reading.
+    /// The last commit that was acknowledged before the store was opened; 0 where that is not
+    /// known.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.0
+    }
+
+    /// Why it is not known which commit was acknowledged last before the store was opened; `None`
+    /// where it is.
+    pub fn unknown_commit(&self) -> Option<super::UnknownCommit> {
+        self.unknown_commit
+    }
+
+    /// Whether rows that were acknowledged before the store was opened are missing.
+    pub fn lacks_rows(&self) -> bool {
+        self.acknowledged.1
+    }
+
+    /// Remembers damage that was found otherwise than by reading.
     pub fn record_damage(&self, found_by: FoundBy, what: &str) {
         self.integrity.record(found_by, what);
     }
@@ -382,6 +399,35 @@ mod tests {
         assert_eq!((store.seq().unwrap(), store.acknowledged()), (3, 3));
         drop(store);
         assert!(open(dir.path()).cut().is_none());
+    }
+
+    #[test]
+    fn a_damaged_or_missing_record_of_the_last_commit_is_told_from_a_sound_one() {
+        use super::super::{UnknownCommit, integrity::LAST_COMMIT};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(LAST_COMMIT);
+        let store = open(dir.path());
+        commit(&store, 1, 1);
+        drop(store);
+        let sound = fs::read(&path).unwrap();
+        let flipped = sound
+            .iter()
+            .enumerate()
+            .map(|(i, b)| if i == 17 { b ^ 1 } else { *b })
+            .collect();
+        let cases: [(Vec<u8>, Option<UnknownCommit>); 5] = [
+            (sound.clone(), None),
+            (flipped, Some(UnknownCommit::Damaged)),
+            (sound[..20].to_vec(), Some(UnknownCommit::Damaged)),
+            (Vec::new(), Some(UnknownCommit::Missing)),
+            (vec![0; sound.len()], Some(UnknownCommit::Missing)),
+        ];
+        for (bytes, unknown) in cases {
+            fs::write(&path, &bytes).unwrap();
+            let store = open(dir.path());
+            assert_eq!(store.unknown_commit(), unknown);
+            assert_eq!(store.acknowledged(), if unknown.is_none() { 1 } else { 0 });
+        }
     }
 
     #[test]

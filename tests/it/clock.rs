@@ -165,6 +165,73 @@ fn a_daemon_whose_wall_clock_jumps_ends_nothing_and_reports_it() {
 }
 
 #[test]
+fn a_time_from_now_on_is_warned_of_while_the_clocks_differ() {
+    let m = Machine::new();
+    m.api.f.write("list", "45.51.9.1\n");
+    let warned = |args: &[&str]| {
+        let out = m.api.f.orbsd(args);
+        let text = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(out.status.success(), "{args:?}: {text}");
+        text.contains("was counted from trusted time; clock differs: ")
+    };
+    let relative = ["list", LISTED, "--reason", "relay", "--until", "90d"];
+    let import = [
+        "import",
+        "--source",
+        "x",
+        "--reason",
+        "relay",
+        "--max-age",
+        "30d",
+        "list",
+    ];
+    assert!(!warned(&relative) && !warned(&import));
+    m.set(60 * DAY);
+    m.until("the difference is seen", |m| m.state() == "differs");
+    assert!(warned(&relative) && warned(&import) && warned(&["exempt", EXEMPT, "--until", "20d"]));
+    assert!(!warned(&[
+        "list",
+        LISTED,
+        "--reason",
+        "relay",
+        "--until",
+        "2090-01-01"
+    ]));
+    assert!(!warned(&["list", LISTED, "--reason", "relay"]));
+}
+
+/// The record was lost and the wall clock was wrong, and the whole list ended.
+#[test]
+fn a_start_without_a_record_of_the_clock_goes_by_the_last_commit() {
+    let mut m = Machine::new();
+    m.api.f.ok(&[
+        "list", LISTED, "--reason", "relay", "--until", "90d", "--note", "x",
+    ]);
+    m.api.f.ok(&[
+        "list", EXEMPT, "--reason", "relay", "--until", "400d", "--note", "x",
+    ]);
+    m.api
+        .f
+        .ok(&["exempt", EXEMPT, "--until", "20d", "--note", "x"]);
+    let record = m.api.f.config().clock();
+    for damaged in [false, true] {
+        m.api.daemon.take().unwrap().stop();
+        match damaged {
+            true => fs::write(&record, "damaged").unwrap(),
+            false => fs::remove_file(&record).unwrap(),
+        }
+        m.restart(400 * DAY);
+        m.until("it is seen at the start", |m| m.state() == "unconfirmed");
+        m.is_as_it_was();
+        assert!(
+            m.api.f.log().contains("the last commit of the store"),
+            "{}",
+            m.api.f.log()
+        );
+    }
+}
+
+#[test]
 fn an_owner_accepts_the_wall_clock_and_what_is_due_by_it_ends() {
     let m = Machine::new();
     m.api.f.ok(&[

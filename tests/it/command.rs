@@ -514,6 +514,21 @@ fn a_token_is_not_sent_unencrypted_beyond_this_machine() {
     );
     let (code, said) = remote("https://127.0.0.1", &["--insecure"]);
     assert!(code == Some(2) && said.contains("--ca"), "{said}");
+    // A device that never ends, and a file that holds no token.
+    f.write("long", &"x".repeat(70_000));
+    for (token, part) in [
+        ("/dev/zero", "neither a regular file nor a pipe"),
+        ("long", "longer than 65536 bytes"),
+        ("zones", "neither"),
+    ] {
+        let server = format!("http://127.0.0.1:{port}");
+        let out = f.orbsd(&["status", "--server", &server, "--token", token]);
+        let text = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(
+            out.status.code() == Some(2) && text.contains(token) && text.contains(part),
+            "{text}"
+        );
+    }
     for (bits, warned) in [
         (0o644, true),
         (0o604, true),

@@ -3,11 +3,14 @@
 
 use std::{
     io::{Read, Write},
-    net::{IpAddr, SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     process::{Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use hyper::{Request, body::Bytes};
+use orbsd::dns::tsig::Session;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -23,6 +26,7 @@ use crate::{
         mta::{Habits, connect},
         v4,
     },
+    transports::Secure,
 };
 
 /// How soon others have to be served.
@@ -277,29 +281,63 @@ fn inside_a_namespace_with_ipv6_networks() {
     assert!((200..=258).contains(&open), "{open}");
 }
 
+/// A request for a whole zone, signed with a key.
+fn signed_axfr(key: Arc<orbsd::model::TsigKey>) -> Vec<u8> {
+    let mut request = query("bl.orbs.example", 252, false);
+    let len = request.len();
+    request.resize(512, 0);
+    let (_, end) = Session::request(key, &mut request, len, orbsd::clock::wall()).unwrap();
+    request.truncate(end);
+    request
+}
+
+/// Whether an address keeps a connection while its neighbours take all that their network may have,
+/// and more.
+fn keeps_connection(f: &Folder, addr: IpAddr) -> bool {
+    let soa = framed(&query("bl.orbs.example", 6, true));
+    let mut kept = connect(addr, f.addr()).unwrap();
+    let mut exchange = || kept.write_all(&soa).is_ok() && read_tcp(&mut kept).is_some();
+    assert!(exchange());
+    let strangers: Vec<IpAddr> = (1..=20).map(|n| [127, 9, 1, n].into()).collect();
+    let _attack = Attack::start(f.addr(), &strangers, 4, &soa, BUSY);
+    std::thread::sleep(Duration::from_millis(2500));
+    exchange()
+}
+
+/// Anybody may transfer this zone, and one client has a key: the others do not get reserved places
+/// by that.
 #[test]
-fn an_address_that_completed_a_transfer_has_reserved_places_also_after_a_restart() {
-    let f = folder("[connections]\ndns = 64\n", "'127.0.0.0/8'");
+fn a_transfer_by_a_key_reserves_places_also_after_a_restart_and_one_by_a_wide_prefix_does_not() {
+    let f = folder("[connections]\ndns = 64\n", "");
+    let made = f.json(&["key", "mirror.example", "--json"]);
+    let config = format!(
+        "{CONFIG}[connections]\ndns = 64\n{}",
+        made["lines"]["orbsd_config"].as_str().unwrap()
+    );
+    f.write("config.toml", &config.replace("PORT", &f.port.to_string()));
+    f.write(
+        "zones/bl.toml",
+        &format!("{ZONE}[transfer]\nallow = ['0.0.0.0/0', 'key:mirror.example']\n"),
+    );
+    let key = f
+        .config()
+        .ledger
+        .keys
+        .get("mirror.example")
+        .unwrap()
+        .clone();
     let daemon = Daemon::start(&f);
-    let (mirror, soa) = (ip("127.9.1.250"), query("bl.orbs.example", 6, true));
+    let (mirror, stranger) = (ip("127.9.1.250"), ip("127.9.1.251"));
+    assert!(ask(f.addr(), mirror, &signed_axfr(key)).0.is_some());
     assert!(
-        ask(f.addr(), mirror, &query("bl.orbs.example", 252, false))
+        ask(f.addr(), stranger, &query("bl.orbs.example", 252, false))
             .0
             .is_some()
     );
     assert!(daemon.stop().success());
     let _daemon = Daemon::start(&f);
-    // It keeps a connection, with neighbours that have all that their network may, and more.
-    let mut kept = connect(mirror, f.addr()).unwrap();
-    let exchange = |s: &mut TcpStream| {
-        s.write_all(&framed(&soa)).unwrap();
-        assert!(read_tcp(s).is_some());
-    };
-    exchange(&mut kept);
-    let strangers: Vec<IpAddr> = (1..=20).map(|n| [127, 9, 1, n].into()).collect();
-    let _attack = Attack::start(f.addr(), &strangers, 4, &framed(&soa), BUSY);
-    std::thread::sleep(Duration::from_millis(2500));
-    exchange(&mut kept);
+    assert!(keeps_connection(&f, mirror));
+    assert!(!keeps_connection(&f, stranger));
 }
 
 /// A request of HTTP from an address: the first line of what came, and how long it took.
@@ -354,6 +392,134 @@ fn twenty_addresses_do_not_block_the_http_listeners() {
                 }
             }
         }
+    }
+}
+
+/// Sends requests without waiting for answers, and takes 8 KiB of those every 0.4 s, until the
+/// connection is closed.
+async fn read_slowly(to: SocketAddr, source: IpAddr, requests: Vec<u8>) -> std::io::Result<()> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(4096)?;
+    socket.bind(SocketAddr::new(source, 0))?;
+    let (mut reader, mut writer) = socket.connect(to).await?.into_split();
+    tokio::spawn(async move { while writer.write_all(&requests).await.is_ok() {} });
+    let mut buffer = [0; 8192];
+    while reader.read(&mut buffer).await? > 0 {
+        sleep(Duration::from_millis(400)).await;
+    }
+    Ok(())
+}
+
+/// All places were answering within the last second, so that none could be given to others.
+#[test]
+fn pipelined_requests_that_are_read_slowly_keep_nobody_out() {
+    let web: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+    let api = Api::with(&format!(
+        "{CONFIG}[web]\nlisten = \"{web}\"\n[connections]\nweb = 64\nadmin = 64\n"
+    ));
+    let request = |path: &str, from: &str| {
+        format!(
+            "GET {path} HTTP/1.1\r\nhost: {from}\r\nauthorization: Bearer {}\r\n",
+            api.owner
+        )
+    };
+    for (to, path) in [
+        (web, "/lookup?subject=45.51.1.1"),
+        (api.addr, "/v1/reasons"),
+    ] {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let payload = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").repeat(200);
+        for n in 0..16u8 {
+            for _ in 0..5 {
+                let (payload, source) = (
+                    payload.clone().into_bytes(),
+                    [127, 20 + n % 4, n % 2, n + 1].into(),
+                );
+                runtime.spawn(async move {
+                    loop {
+                        let _ = read_slowly(to, source, payload.clone()).await;
+                        sleep(Duration::from_millis(500)).await;
+                    }
+                });
+            }
+        }
+        std::thread::sleep(Duration::from_millis(2500));
+        for n in 0..10 {
+            let from = format!("127.{}.0.1", 99 + n);
+            let (status, took) = http(
+                to,
+                ip(&from),
+                &(request(path, &from) + "connection: close\r\n\r\n"),
+            );
+            assert!(
+                status.contains("200 OK") && took < SOON,
+                "{to}, {n}: {status:?} after {took:?}"
+            );
+        }
+        runtime.shutdown_background();
+    }
+}
+
+/// One answer that is never taken, and a short one on the same connection each 0.6 s.
+async fn hold_stuck_stream(s: &Secure, source: Ipv4Addr) -> Option<()> {
+    let stream = s.tls(s.doh, "h2", source).await?;
+    let (mut send, connection) = h2::client::Builder::new()
+        .initial_window_size(0)
+        .handshake::<_, Bytes>(stream)
+        .await
+        .ok()?;
+    tokio::spawn(connection);
+    let path = data_encoding::BASE64URL_NOPAD.encode(&query("1.2.3.4.bl.orbs.example", 1, true));
+    let uri = format!("https://ns.orbs.example/dns-query?dns={path}");
+    let request = |method: &str| {
+        Request::builder()
+            .method(method)
+            .uri(&uri)
+            .body(())
+            .unwrap()
+    };
+    let _stuck = send.send_request(request("GET"), true).ok()?.0.await.ok()?;
+    loop {
+        send = send.ready().await.ok()?;
+        send.send_request(request("HEAD"), true)
+            .ok()?
+            .0
+            .await
+            .ok()?;
+        sleep(Duration::from_millis(600)).await;
+    }
+}
+
+/// Each answer that was taken renewed the protection of one that was not.
+#[test]
+fn stuck_streams_of_http_2_keep_nobody_out() {
+    let s = Secure::with("[connections]\ndns = 64\n");
+    let _daemon = s.listed();
+    let s = Arc::new(s);
+    for n in 0..32u8 {
+        for _ in 0..3 {
+            let (secure, source) = (s.clone(), Ipv4Addr::new(127, 20 + n % 16, n, 1));
+            s.runtime.spawn(async move {
+                loop {
+                    hold_stuck_stream(&secure, source).await;
+                    sleep(Duration::from_millis(500)).await;
+                }
+            });
+        }
+    }
+    std::thread::sleep(Duration::from_millis(4000));
+    assert!(open_connections(&s.folder, "dns") > 50);
+    for n in 0..10 {
+        let (answer, took) = ask(
+            s.folder.addr(),
+            [127, 99 + n, 0, 1].into(),
+            &query("2.0.0.127.bl.orbs.example", 1, true),
+        );
+        assert!(answer.is_some() && took < SOON, "{n}: {took:?}");
     }
 }
 

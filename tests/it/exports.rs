@@ -145,7 +145,7 @@ fn wrong_tables_are_named() {
         "unknown zone `nope`; there are bl, dbl",
         "takes addresses",
         "`pdf`",
-        "writes c too",
+        "c would be written over the file of another [[export]]",
         "1s or more",
         "name a file",
         "`bang`",

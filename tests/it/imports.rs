@@ -96,6 +96,24 @@ fn modes_dry_run_and_errors() {
 }
 
 #[test]
+fn a_file_of_any_name_is_imported_and_named_in_errors() {
+    let f = Folder::new();
+    let _daemon = Daemon::start(&f);
+    for name in ["fi\u{1b}[31m\nle.txt", "a\"b\\c%41.txt", "é\u{85}.txt"] {
+        f.write(name, "45.1.1.1\n");
+        assert_eq!(report(&f, &[name])["report"]["lines"], 1, "{name:?}");
+        f.write(name, "nope_!\n");
+        let out = f.orbsd(&["import", "--source", "xbl", "--reason", "relay", name]);
+        let text = String::from_utf8_lossy(&out.stderr).into_owned();
+        let shown = orbsd::model::text::escape(name).into_owned();
+        assert!(
+            out.status.code() == Some(3) && text.contains(&format!("{shown}:1:1")),
+            "{name:?}: {text}"
+        );
+    }
+}
+
+#[test]
 fn a_large_import_is_one_commit_and_comes_and_goes_whole() {
     let f = Folder::new();
     let daemon = Daemon::start(&f);

@@ -137,6 +137,36 @@ fn a_proxys_connection_starts_with_a_proxy_v2_header_or_is_closed() {
 }
 
 #[test]
+fn the_log_says_what_is_wrong_with_a_proxy_v2_header() {
+    for (bad, text) in [
+        (
+            header(0x21, 0x12, &CLIENT),
+            "names a client of IPv4 and DGRAM",
+        ),
+        (
+            header(0x21, 0x00, &[]),
+            "names a client of UNSPEC and UNSPEC",
+        ),
+        (
+            header(0x21, 0x31, &[0; 216]),
+            "names a client of UNIX and STREAM",
+        ),
+        (
+            header(0x21, 0x11, &[0; 5000]),
+            "has 5000 bytes after the first 16; at most 4096 are accepted",
+        ),
+    ] {
+        let web = Web::new("trust = ['127.0.0.1']\nforwarded = false");
+        assert_eq!(web.ask(&bad, ""), "");
+        let log = web.folder.log();
+        assert!(
+            log.contains(text) && !log.contains("does not start with"),
+            "{text}: {log}"
+        );
+    }
+}
+
+#[test]
 fn a_client_behind_a_proxy_is_counted_as_itself() {
     let web = Web::new("trust = ['127.0.0.1']\nforwarded = false\n[connections]\nweb = 64");
     let open = |client: [u8; 4]| {

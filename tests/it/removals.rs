@@ -100,6 +100,82 @@ fn a_deleted_log_of_removals_stops_writes_until_it_is_back() {
     assert!(fs::read_to_string(log(&api)).unwrap().contains("45.1.1.2"));
 }
 
+/// A whole line, with its end, was taken out: what is left is sound, line by line.
+#[test]
+fn a_line_that_was_taken_out_of_the_log_is_found_by_a_scrub_and_at_a_start() {
+    let mut api = Api::new();
+    for i in 1..=4 {
+        api.list(&format!("45.1.1.{i}"), "relay");
+        api.f.ok(&["delist", &format!("45.1.1.{i}")]);
+    }
+    let whole = fs::read_to_string(log(&api)).unwrap();
+    let cut: String = whole
+        .split_inclusive('\n')
+        .filter(|l| !l.contains("45.1.1.2"))
+        .collect();
+    assert!(cut.len() < whole.len());
+    assert!(api.daemon.take().unwrap().stop().success());
+    fs::write(log(&api), &cut).unwrap();
+    api.start();
+    assert!(
+        status(&api)["problem"]
+            .as_str()
+            .unwrap()
+            .contains("line 3 is missing"),
+        "{}",
+        status(&api)
+    );
+    assert!(failed(&api.f, &["delist", "45.1.1.9"]).contains("line 3 is missing"));
+    fs::write(log(&api), &whole).unwrap();
+    api.f.ok(&["exempt", "45.1.1.9"]);
+    let whole = fs::read_to_string(log(&api)).unwrap();
+    // In place, so that the next scrub is what finds it, or the next write.
+    fs::write(
+        log(&api),
+        whole
+            .split_inclusive('\n')
+            .filter(|l| !l.contains("45.1.1.2"))
+            .collect::<String>(),
+    )
+    .unwrap();
+    assert!(scrub(&api)["problem"].is_string());
+}
+
+#[test]
+fn the_first_write_after_the_log_was_lost_is_refused_also_where_it_has_no_removals() {
+    let write: [&[&str]; 2] = [
+        &["list", "45.1.1.2", "--reason", "relay"],
+        &["zone", "serial", "bl", "90000"],
+    ];
+    for args in write {
+        let api = Api::new();
+        api.list("45.1.1.1", "relay");
+        fs::remove_file(log(&api)).unwrap();
+        let said = failed(&api.f, args);
+        assert!(
+            said.contains("was deleted while it was open"),
+            "{args:?}: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_log_of_another_store_is_not_mended_by_a_setting() {
+    let api = Api::new();
+    api.list("45.1.1.1", "relay");
+    let other = Folder::new();
+    other.ok(&["list", "45.1.1.1", "--reason", "relay"]);
+    other.ok(&["delist", "45.1.1.1"]);
+    fs::copy(other.path().join("data/removals.log"), log(&api)).unwrap();
+    let said = failed(&api.f, &["delist", "45.1.1.1"]);
+    assert!(
+        said.contains("is the log of another store")
+            && said.contains("move this one away")
+            && !said.contains("on_loss"),
+        "{said}"
+    );
+}
+
 /// The log went on behind a gap of which nobody knew before the day of the restore.
 #[test]
 fn a_log_that_was_cut_begins_anew_and_a_restore_says_what_is_missing() {
@@ -231,6 +307,129 @@ fn a_failed_restore_leaves_nothing_that_can_start() {
     assert!(!data.join("000007.sst").exists() && !data.join("restoring").exists());
     api.start();
     assert_eq!(api.dns("1.1.1.45"), "NXDOMAIN soa 60");
+}
+
+/// The log that was named was not put in place of an older one, and what it had was reported as
+/// lost.
+#[test]
+fn a_restore_puts_its_log_in_place_of_an_older_one_and_refuses_another_stores() {
+    let mut api = Api::new();
+    api.list("45.1.1.1", "relay");
+    api.f.ok(&["delist", "45.1.1.1"]);
+    api.f.ok(&["backup", "copy"]);
+    let older = fs::read(log(&api)).unwrap();
+    api.f.ok(&["exempt", "45.1.1.2"]);
+    assert!(api.daemon.take().unwrap().stop().success());
+    let whole = fs::read(log(&api)).unwrap();
+    fs::write(api.f.path().join("saved.log"), &whole).unwrap();
+    let other = Folder::new();
+    other.ok(&["list", "45.1.1.1", "--reason", "relay"]);
+    other.ok(&["delist", "45.1.1.1"]);
+    let foreign = fs::read(other.path().join("data/removals.log")).unwrap();
+    let data = api.f.path().join("data");
+    let prepare = |there: &[u8]| {
+        fs::remove_dir_all(&data).unwrap();
+        fs::create_dir(&data).unwrap();
+        fs::write(log(&api), there).unwrap();
+    };
+    for there in [&b""[..], &older] {
+        prepare(there);
+        api.f.ok(&["restore", "copy", "--removals", "saved.log"]);
+        let is = fs::read(log(&api)).unwrap();
+        assert!(
+            is == whole,
+            "no gap is recorded: {}",
+            String::from_utf8_lossy(&is)
+        );
+        assert_eq!(
+            data.join("removals.log.replaced-1").exists(),
+            !there.is_empty()
+        );
+    }
+    for (there, why) in [
+        (&foreign[..], "is the log of another store"),
+        (b"root:x:0:0\n", "is not a log of removals"),
+    ] {
+        prepare(there);
+        assert!(failed(&api.f, &["restore", "copy", "--removals", "saved.log"]).contains(why));
+        assert!(
+            fs::read(log(&api)).unwrap() == there && fs::read_dir(&data).unwrap().count() == 1,
+            "nothing was done"
+        );
+    }
+}
+
+/// With a damaged record of the last commit a start said that no acknowledged commit is missing.
+#[test]
+fn a_damaged_record_of_the_last_commit_is_reported_until_it_is_accepted() {
+    let mut api = Api::new();
+    api.list("45.1.1.1", "relay");
+    drop(api.daemon.take());
+    let path = api.f.path().join("data/last-commit");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[17] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    api.start();
+    let s = status(&api);
+    assert!(
+        s["problem"]
+            .as_str()
+            .unwrap()
+            .contains("last-commit is damaged")
+            && s["writes"] == "taken",
+        "{s}"
+    );
+    api.f.ok(&["scrub", "--accept-missing-commits"]);
+    assert_eq!(status(&api)["problem"], Value::Null);
+    drop(api.daemon.take());
+    api.start();
+    assert_eq!(status(&api)["problem"], Value::Null);
+}
+
+#[test]
+fn a_start_that_cannot_know_whether_a_commit_is_missing_does_not_deny_it() {
+    let mut api = Api::with(&CONFIG.replace("[admin]", "[store]\nscrub_every = \"0s\"\n[admin]"));
+    api.list("45.1.1.1", "relay");
+    std::thread::sleep(Duration::from_millis(500));
+    api.f.ok(&["list", "45.1.1.2", "--reason", "relay"]);
+    drop(api.daemon.take()); // kill -9
+    let logs = fs::read_dir(api.f.path().join("data"))
+        .unwrap()
+        .map(|e| e.unwrap().path());
+    let wal = logs.filter(|p| {
+        p.file_name()
+            .unwrap()
+            .to_string_lossy()
+            .strip_suffix(".log")
+            .is_some_and(|n| n.parse::<u64>().is_ok())
+    });
+    let wal = wal.max().unwrap();
+    let bytes = fs::read(&wal).unwrap();
+    fs::write(&wal, &bytes[..bytes.len() - 5]).unwrap();
+    for file in ["last-commit", "image"] {
+        let _ = fs::remove_file(api.f.path().join("data").join(file));
+    }
+    api.start();
+    let s = status(&api);
+    let problem = s["problem"].as_str().unwrap();
+    assert!(
+        problem.contains("last-commit is missing") && problem.contains("may be missing"),
+        "{s}"
+    );
+    assert!(!api.f.log().contains("no acknowledged commit is missing"));
+}
+
+#[test]
+fn a_backup_into_a_folder_that_the_store_empties_is_refused() {
+    let f = Folder::new();
+    f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
+    for folder in ["data/stage/x", "data/scrub/a/b", "data/restoring"] {
+        assert!(
+            failed(&f, &["backup", folder]).contains("which the store empties"),
+            "{folder}"
+        );
+        assert!(!f.path().join(folder).exists());
+    }
 }
 
 /// The log names the store, so that a copy with a new identity cannot go on with the old one.

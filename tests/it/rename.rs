@@ -73,12 +73,64 @@ impl Lab {
         )
     }
     fn status(&self) -> Value {
-        self.f.json(&["status", "--json"])["left_behind"].clone()
+        let out = self.f.orbsd(&["status", "--json"]);
+        serde_json::from_slice::<Value>(&out.stdout).unwrap()["left_behind"].clone()
     }
     fn restart(&mut self) {
         self.daemon = None;
         self.daemon = Some(Daemon::start(&self.f));
     }
+}
+
+#[test]
+fn check_names_what_a_configuration_has_lost_while_the_daemon_is_stopped() {
+    let mut lab = Lab::new();
+    lab.daemon = None;
+    assert_eq!(lab.run(&["check"]).0, 0);
+    for (from, to, part) in [
+        (
+            "\"relay\"",
+            "\"openrelay\"",
+            "reason `relay` has 3 listings and is not configured any more",
+        ),
+        (
+            FEED,
+            "",
+            "source `xbl` has 2 listings and is no [[feed]] any more",
+        ),
+        (
+            "\"bl.orbs.example\"",
+            "\"other.orbs.example\"",
+            "zone bl.orbs.example publishes 5 listings and is not configured",
+        ),
+    ] {
+        lab.edit(from, to);
+        let (code, printed) = lab.run(&["check"]);
+        assert!(
+            code == 2 && printed.contains(part) && printed.contains("`--force` accepts it"),
+            "{printed}"
+        );
+        assert_eq!(lab.run(&["check", "--force"]).0, 0);
+        match to.is_empty() {
+            true => drop(lab.f.write(
+                "config.toml",
+                &(fs::read_to_string(lab.f.path().join("config.toml")).unwrap() + from),
+            )),
+            false => lab.edit(to, from),
+        }
+    }
+    // A store that cannot be read is named, and a folder without a store is a new one.
+    let current = lab.f.path().join("data/CURRENT");
+    fs::write(&current, "MANIFEST-999999\n").unwrap();
+    let (code, printed) = lab.run(&["check"]);
+    assert!(
+        code == 0
+            && printed.contains("the configuration was not compared with the names in the store"),
+        "{printed}"
+    );
+    fs::remove_dir_all(lab.f.path().join("data")).unwrap();
+    let (code, printed) = lab.run(&["check"]);
+    assert!(code == 0 && !printed.contains("compared"), "{printed}");
 }
 
 #[test]
@@ -171,10 +223,15 @@ fn a_start_serves_what_is_left_and_reports_the_lost_name_until_it_is_mended() {
         lab.f.log()
     );
     assert_eq!(lab.status()[0]["listings"], 3);
+    let (code, said) = lab.run(&["status"]);
     assert!(
-        lab.f
-            .ok(&["status"])
-            .contains("LEFT BEHIND: reason `relay` has 3 listings")
+        code == 1 && said.contains("LEFT BEHIND: reason `relay` has 3 listings"),
+        "{said}"
+    );
+    let s: Value = serde_json::from_slice(&lab.f.orbsd(&["status", "--json"]).stdout).unwrap();
+    assert!(
+        s["writes"] == "taken" && s["problem"].as_str().unwrap().contains("has lost a name"),
+        "{s}"
     );
     let (code, said) = lab.run(&["reload"]);
     assert!(
@@ -185,6 +242,7 @@ fn a_start_serves_what_is_left_and_reports_the_lost_name_until_it_is_mended() {
     lab.f.ok(&["reason", "rename", "relay", "openrelay"]);
     assert_eq!(lab.a("1.1.1.45"), "NOERROR 127.0.0.2");
     assert!(lab.status().as_array().unwrap().is_empty());
+    lab.f.ok(&["status"]);
     lab.f.ok(&["reload"]);
     lab.restart();
     assert_eq!(lab.a("1.1.1.45"), "NOERROR 127.0.0.2");

@@ -55,6 +55,61 @@ fn sound(f: &Folder) {
 }
 
 #[test]
+fn the_plan_of_another_server_is_asked_of_it() {
+    let port = crate::lab::free_port();
+    let config =
+        crate::lab::CONFIG.replace("listen = \"\"", &format!("listen = \"127.0.0.1:{port}\""));
+    let far = Folder::with(&config, &[("bl", crate::lab::ZONE)]);
+    let _daemon = Daemon::start(&far);
+    let token = far.write(
+        "token",
+        &far.ok(&["token", "create", "--for", "anna", "--role", "reader"]),
+    );
+    fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    // Nothing of this machine's is read.
+    let near = Folder::with(crate::lab::CONFIG, &[]);
+    let server = format!("http://127.0.0.1:{port}");
+    let run = |args: &[&str]| {
+        let out = near.orbsd(
+            &[
+                &["retire"],
+                args,
+                &["--server", &server, "--token", token.to_str().unwrap()],
+            ]
+            .concat(),
+        );
+        (
+            out.status.code(),
+            String::from_utf8(out.stdout).unwrap() + &String::from_utf8_lossy(&out.stderr),
+        )
+    };
+    assert_eq!(
+        run(&["bl"]),
+        (Some(0), "bl.orbs.example is not being retired\n".into())
+    );
+    far.ok(&["retire", "bl", "--empty", "60d"]);
+    for name in ["bl", "bl.orbs.example."] {
+        let (code, text) = run(&[name]);
+        assert!(
+            code == Some(0) && text.contains("lists nobody") && text.contains("announced"),
+            "{text}"
+        );
+    }
+    let (code, text) = run(&["nowhere"]);
+    assert!(
+        code == Some(1) && text.contains("has no zone `nowhere`; it has bl.orbs.example"),
+        "{text}"
+    );
+    for args in [&["bl", "--undo"][..], &["bl", "--empty", "60d"]] {
+        let (code, text) = run(args);
+        assert!(
+            code == Some(2) && text.contains("run this on that machine"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn b24_a28_a_list_ends_in_order_and_never_lists_the_world() {
     let f = Folder::new();
     let daemon = Daemon::start(&f);

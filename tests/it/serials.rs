@@ -331,3 +331,107 @@ fn a_restore_with_the_log_goes_on_after_it_and_after_the_mirrors() {
     let after = said["serials"][NAME].as_u64().unwrap();
     assert!((4096..9000).contains(&after), "{said}");
 }
+
+/// The copy is ten days old, for which the step had come to its most.
+#[test]
+fn restores_of_one_old_copy_never_give_the_same_serial() {
+    let f = Folder::with(CONFIG, &[("bl", &zone(""))]);
+    f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
+    f.ok(&["backup", "copy"]);
+    let text = fs::read_to_string(f.path().join("copy/backup.json")).unwrap();
+    let mut copy: Value = serde_json::from_str(&text).unwrap();
+    let at: jiff::Timestamp = copy["at"].as_str().unwrap().parse().unwrap();
+    copy["at"] = json!((at - jiff::SignedDuration::from_hours(240)).to_string());
+    f.write("copy/backup.json", &copy.to_string());
+    let restore = || {
+        let _ = fs::remove_dir_all(f.path().join("data"));
+        let out = f.orbsd(&["restore", "copy", "--without-removals", "--json"]);
+        assert!(out.status.success(), "{}", stderr(&out));
+        let said: Value = serde_json::from_slice(&out.stdout).unwrap();
+        (said["serials"][NAME].as_u64().unwrap() as u32, stderr(&out))
+    };
+    fs::remove_dir_all(f.path().join("data")).unwrap();
+    let (first, warned) = restore();
+    assert!(
+        warned.contains("data.mirrors.json is missing") && warned.contains("copy it to"),
+        "{warned}"
+    );
+    let (second, warned) = restore();
+    assert!(
+        newer(second, first) && !warned.contains("missing"),
+        "{second} after {first}: {warned}"
+    );
+    // The file went away with the store; what is left is that the copy is older now.
+    fs::remove_file(f.path().join("data.mirrors.json")).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let (third, _) = restore();
+    assert!(newer(third, first), "{third} after {first}");
+    f.write("data.mirrors.json", "{");
+    let (_, warned) = restore();
+    assert!(
+        warned.contains("data.mirrors.json: ") && warned.contains("is not used"),
+        "{warned}"
+    );
+}
+
+/// The log names serials ahead, so one after a jump by almost half of the number space looked older
+/// than the copy's.
+#[test]
+fn a_restore_with_the_log_goes_on_after_a_serial_that_jumped_by_almost_half() {
+    let mut api = api();
+    api.list("45.1.1.1", "relay");
+    api.f.ok(&["backup", "copy"]);
+    let to = serial(&api) + HALF - 2;
+    api.f.ok(&["zone", "serial", NAME, &to.to_string()]);
+    take(api.f.addr(), NAME, None).unwrap();
+    assert!(api.daemon.take().unwrap().stop().success());
+    fs::copy(
+        api.f.path().join("data/removals.log"),
+        api.f.path().join("saved.log"),
+    )
+    .unwrap();
+    for known in [true, false] {
+        fs::remove_dir_all(api.f.path().join("data")).unwrap();
+        if !known {
+            fs::remove_file(api.f.path().join("data.mirrors.json")).unwrap();
+        }
+        let said = api
+            .f
+            .json(&["restore", "copy", "--removals", "saved.log", "--json"]);
+        let is = said["serials"][NAME].as_u64().unwrap() as u32;
+        assert!(
+            newer(is, to) && is.wrapping_sub(to) < 10_000,
+            "{is} after {to}, mirrors known: {known}"
+        );
+    }
+}
+
+#[test]
+fn a_serial_that_jumps_is_kept_for_a_restore_at_once() {
+    let mut api = api();
+    api.list("45.1.1.1", "relay");
+    api.f.ok(&["backup", "copy"]);
+    api.f.ok(&["zone", "serial", NAME, "2000000000"]);
+    let kept = || {
+        fs::read_to_string(api.f.path().join("data.mirrors.json"))
+            .unwrap_or_default()
+            .contains("2000000000")
+    };
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while !kept() {
+        assert!(std::time::Instant::now() < until);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    drop(api.daemon.take()); // kill -9
+    fs::remove_dir_all(api.f.path().join("data")).unwrap();
+    let said = api
+        .f
+        .json(&["restore", "copy", "--without-removals", "--json"]);
+    assert!(
+        newer(
+            said["serials"][NAME].as_u64().unwrap() as u32,
+            2_000_000_000
+        ),
+        "{said}"
+    );
+}

@@ -364,3 +364,91 @@ pub fn request(f: &Folder, method: &str, path: &str, body: &str) -> String {
     stream.read_to_string(&mut answer).unwrap();
     answer
 }
+
+/// An argument in an error of the command line begins no line, and no control of it reaches the
+/// terminal.
+#[test]
+fn errors_of_the_command_line_are_escaped() {
+    let f = Folder::new();
+    for args in [
+        vec![HOSTILE.trim_start_matches('x').trim_start()],
+        vec!["lookup", "45.1.1.1", HOSTILE],
+        vec!["--config"],
+        vec![
+            "import",
+            &*Box::leak(format!("--mode={HOSTILE}").into_boxed_str()),
+            "x",
+        ],
+        vec!["list", "45.1.1.1", "--reason", "relay", "--note", HOSTILE],
+    ] {
+        let out = f.orbsd(&args);
+        let text = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(2), "{text}");
+        assert!(
+            !text
+                .chars()
+                .any(|c| orbsd::model::text::needs_escape(c) && c != '\n'),
+            "{text:?}"
+        );
+        assert!(!text.lines().any(|l| l.starts_with("FORGED")), "{text:?}");
+    }
+}
+
+/// A command whose output nobody has got has not succeeded, and says so; a reader that has had
+/// enough is no error.
+#[test]
+fn an_output_that_cannot_be_written_is_reported_with_its_own_code() {
+    let f = Folder::new();
+    let _daemon = Daemon::start(&f);
+    f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
+    let run = |args: &[&str], out: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_orbsd"));
+        let child = command
+            .args(args)
+            .current_dir(f.path())
+            .stdout(out)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = child.wait_with_output().unwrap();
+        (out.status.code(), String::from_utf8(out.stderr).unwrap())
+    };
+    let commands: [&[&str]; 8] = [
+        &["lookup", "45.1.1.1"],
+        &["lookup", "45.1.1.1", "--json"],
+        &["list", "45.1.1.2", "--reason", "relay"],
+        &["status"],
+        &["check"],
+        &["export", "bl", "--format", "list"],
+        &["--help"],
+        &["--version"],
+    ];
+    for args in commands {
+        let full = std::fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let (code, text) = run(args, full.into());
+        assert!(
+            code == Some(74) && text.contains("orbsd: standard output: No space left on device"),
+            "{args:?}: {code:?} {text}"
+        );
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(
+            run(args, writer.into()),
+            (Some(0), String::new()),
+            "{args:?}"
+        );
+    }
+    // What went wrong is reported all the same.
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let (code, text) = run(&["retire", "nowhere", "--json"], full.into());
+    assert!(
+        code == Some(74) && text.contains("there is no zone `nowhere`"),
+        "{code:?} {text}"
+    );
+}

@@ -62,6 +62,11 @@ pub struct Secure {
 
 impl Secure {
     pub fn new() -> Secure {
+        Secure::with("")
+    }
+
+    /// With more lines of configuration.
+    pub fn with(more: &str) -> Secure {
         let free = || TcpListener::bind("127.0.0.1:0").unwrap();
         let listeners = [free(), free()];
         let [dot, doh] = listeners.each_ref().map(|l| l.local_addr().unwrap());
@@ -75,7 +80,7 @@ impl Secure {
             "[tls]\nlisten = ['{dot}']\nhttps = ['{doh}']\nquic = ['{doq}']\nh3 = ['{h3}']\ncertificate = 'c.pem'\nkey = 'k.pem'\nclients = 'ca.pem'\n"
         );
         let folder = Folder::with(
-            &format!("{tls}{CONFIG}"),
+            &format!("{tls}{CONFIG}{more}"),
             &[("bl", ZONE), ("dbl", DOMAINS), ("closed", CLOSED)],
         );
         let mut params = CertificateParams::new([]).unwrap();

@@ -223,7 +223,7 @@ fn the_daemon_runs_under_the_restrictions_of_its_unit_and_a_refused_reload_fails
     run("list 45.51.100.7 --reason relay");
     assert_eq!(shown(&ask("7.100.51.45").unwrap()), "NOERROR 127.0.0.2");
     run("delist 45.51.100.7");
-    for file in ["removals.log", "probe.key"] {
+    for file in ["data/removals.log", "data/probe.key", "data.mirrors.json"] {
         assert!(
             machine.path("state").join(file).is_file(),
             "{file}: {:?}",

@@ -72,6 +72,7 @@ impl Bench {
             self.time.clone(),
             Some(path.join("clock")),
             TrustAtStart::Plausible,
+            None,
         );
         self.ledger =
             Some(ledger::open(Store::open(store).unwrap(), settings, clock, || ()).unwrap());

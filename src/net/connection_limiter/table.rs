@@ -1,16 +1,11 @@
 //! The table of a listener's connections: who may have one more, and which one is closed for it. A
 //! data structure without sockets and without a clock: times come in as durations since any moment.
 
-use std::{cmp::Reverse, collections::HashMap, net::IpAddr, time::Duration};
+use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use crate::net::ClientPrefix;
 
-/// How long a new connection is not the first to be closed although it has not sent a request: a
-/// handshake takes a while.
-const GRACE: Duration = Duration::from_secs(1);
-/// How long an answer may take to be written while places are needed. Without load the listener's
-/// own timeout counts.
-const WRITE_TIMEOUT_UNDER_LOAD: Duration = Duration::from_secs(1);
+mod shedding;
 
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +14,8 @@ pub enum ConnectionState {
     BeforeRequest(Duration),
     /// Its requests are answered, and the next one has not come, since this time.
     Idle(Duration),
-    /// An answer is being made or written; since then nothing of it was finished.
+    /// Answers are being made or written. Since this time the client has taken nothing of one of
+    /// them.
     Answering(Duration),
     /// It carries a zone transfer.
     Transfer,
@@ -154,8 +150,9 @@ struct Connection<T> {
     client: Client,
     pool: Pool,
     state: ConnectionState,
-    /// Answers that are under way.
-    answers: usize,
+    /// Answers that are under way, each with the time when the client last took a part of it.
+    answers: Vec<(AnswerId, Duration)>,
+    last_answer: AnswerId,
     /// It has shown a token: it is closed after all others.
     preferred: bool,
     handle: T,
@@ -163,6 +160,38 @@ struct Connection<T> {
 
 /// A connection's number.
 pub type ConnectionId = u64;
+
+/// The number of an answer on its connection.
+pub type AnswerId = u32;
+
+impl<T> Connection<T> {
+    fn new(
+        prefixes: [ClientPrefix; 3],
+        client: Client,
+        pool: Pool,
+        state: ConnectionState,
+        handle: T,
+    ) -> Connection<T> {
+        Connection {
+            prefixes,
+            client,
+            pool,
+            state,
+            answers: Vec::new(),
+            last_answer: 0,
+            preferred: false,
+            handle,
+        }
+    }
+
+    /// The state while answers are under way: that of the one which waits longest. Another one that
+    /// is taken, or that ends, does not make it any younger.
+    fn set_answering(&mut self) {
+        if let Some(oldest) = self.answers.iter().map(|(_, at)| *at).min() {
+            self.state = ConnectionState::Answering(oldest);
+        }
+    }
+}
 
 /// What is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,15 +286,7 @@ impl<T> ConnectionTable<T> {
         let state = ConnectionState::BeforeRequest(now);
         self.insert(
             self.last,
-            Connection {
-                prefixes,
-                client,
-                pool,
-                state,
-                answers: 0,
-                preferred: false,
-                handle,
-            },
+            Connection::new(prefixes, client, pool, state, handle),
         );
         Some((self.last, shed))
     }
@@ -306,13 +327,8 @@ impl<T> ConnectionTable<T> {
         self.insert(
             id,
             Connection {
-                prefixes,
-                client: Client::Ordinary,
-                pool,
-                state,
-                answers: 0,
                 preferred,
-                handle,
+                ..Connection::new(prefixes, Client::Ordinary, pool, state, handle)
             },
         );
         (true, shed)
@@ -328,34 +344,37 @@ impl<T> ConnectionTable<T> {
         });
     }
 
-    /// A full request has come. False where the connection was closed.
-    pub fn begin_answer(&mut self, id: ConnectionId, now: Duration) -> bool {
-        self.change(id, |c| {
-            c.answers += 1;
-            if c.answers == 1 {
-                c.state = ConnectionState::Answering(now);
-            }
-        })
+    /// A full request has come: the number of its answer. `None` where the connection was closed.
+    pub fn begin_answer(&mut self, id: ConnectionId, now: Duration) -> Option<AnswerId> {
+        let c = self.connections.get_mut(&id)?;
+        c.last_answer = c.last_answer.wrapping_add(1);
+        let answer = c.last_answer;
+        if c.state != ConnectionState::Transfer {
+            c.answers.push((answer, now));
+            c.set_answering();
+        }
+        Some(answer)
     }
 
-    /// A part of an answer was taken by the client.
-    pub fn progress(&mut self, id: ConnectionId, now: Duration) {
+    /// The client has taken a part of an answer.
+    pub fn progress(&mut self, id: ConnectionId, answer: AnswerId, now: Duration) {
         self.change(id, |c| {
-            if c.answers > 0 {
-                c.state = ConnectionState::Answering(now);
+            if let Some((_, at)) = c.answers.iter_mut().find(|(a, _)| *a == answer) {
+                *at = now;
+                c.set_answering();
             }
         });
     }
 
     /// An answer is written, or given up.
-    pub fn end_answer(&mut self, id: ConnectionId, now: Duration) {
+    pub fn end_answer(&mut self, id: ConnectionId, answer: AnswerId, now: Duration) {
         self.change(id, |c| {
-            c.answers = c.answers.saturating_sub(1);
-            c.state = if c.answers == 0 {
-                ConnectionState::Idle(now)
-            } else {
-                ConnectionState::Answering(now)
-            };
+            let before = c.answers.len();
+            c.answers.retain(|(a, _)| *a != answer);
+            match c.answers.is_empty() {
+                true if before > 0 => c.state = ConnectionState::Idle(now),
+                _ => c.set_answering(),
+            }
         });
     }
 
@@ -437,13 +456,8 @@ impl<T> ConnectionTable<T> {
             self.insert(
                 id,
                 Connection {
-                    prefixes,
-                    client,
-                    pool,
-                    state,
-                    answers: 0,
                     preferred,
-                    handle,
+                    ..Connection::new(prefixes, client, pool, state, handle)
                 },
             );
         }
@@ -469,7 +483,7 @@ impl<T> ConnectionTable<T> {
             let Some(full) = full(self, *pool) else {
                 continue;
             };
-            if let Some(victim) = self.victim(*pool, full, now) {
+            if let Some(victim) = self.victim(*pool, full, prefixes, client, now) {
                 match full {
                     // The last check has not closed its connection yet.
                     _ if *pool == Pool::HealthCheck => {}
@@ -498,48 +512,6 @@ impl<T> ConnectionTable<T> {
             .map(|(p, _)| Full::Share(*p));
         let share = share.filter(|_| client.is_counted());
         share.or_else(|| (self.len(pool) >= limits.total).then_some(Full::Total))
-    }
-
-    /// The connection of a pool that is closed first. One look at each: a few thousand at most, and
-    /// only under load.
-    fn victim(&self, pool: Pool, full: Full, now: Duration) -> Option<ConnectionId> {
-        let of_share = |c: &Connection<T>| match full {
-            Full::Share(prefix) => c.client.is_counted() && c.prefixes.contains(&prefix),
-            Full::Total => true,
-        };
-        let all = self
-            .connections
-            .iter()
-            .filter(|(_, c)| c.pool == pool && of_share(c));
-        all.filter_map(|(id, c)| Some((self.rank(c, now)?, *id)))
-            .min()
-            .map(|(_, id)| id)
-    }
-
-    /// The order in which connections are closed under load; `None` for one that is not: its answer
-    /// is being written, or it carries a transfer. Those that have shown a token come last.
-    /// Otherwise: those that wait for a request, the longest first; then those that are idle, the
-    /// longest first; then new ones and those that do not take their answers, of the address, then
-    /// the network, with most.
-    fn rank(&self, c: &Connection<T>, now: Duration) -> Option<impl Ord + use<T>> {
-        let count = |i: usize| {
-            self.counts
-                .get(&(c.pool, c.prefixes[i]))
-                .copied()
-                .unwrap_or(0)
-        };
-        let age = |since: Duration| now.saturating_sub(since);
-        let (class, crowd, since) = match c.state {
-            _ if c.pool == Pool::HealthCheck => (0, (0, 0), now),
-            ConnectionState::BeforeRequest(since) if age(since) >= GRACE => (0, (0, 0), since),
-            ConnectionState::Idle(since) => (1, (0, 0), since),
-            ConnectionState::BeforeRequest(since) => (2, (count(0), count(1)), since),
-            ConnectionState::Answering(since) if age(since) >= WRITE_TIMEOUT_UNDER_LOAD => {
-                (2, (count(0), count(1)), since)
-            }
-            ConnectionState::Answering(_) | ConnectionState::Transfer => return None,
-        };
-        Some((c.preferred, class, Reverse(crowd), since))
     }
 }
 

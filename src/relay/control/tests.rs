@@ -50,6 +50,7 @@ fn never() -> ControlCheck {
 }
 fn session(places: &[usize], before: ControlCheck, after: ControlCheck) -> ControlSession {
     ControlSession {
+        ehlo: true,
         auth: true,
         places: places.to_vec(),
         before,
@@ -129,6 +130,18 @@ fn every_row_of_the_table_has_its_outcome() {
             [Waiting, Waiting, WaitingForSecondSource],
         ),
         (
+            refused(Stage::Data, 554, DENIED),
+            vec![&yes, &other, &none],
+            DecisionRow::RefusedControlDiffers,
+            [Waiting, Waiting, WaitingForSecondSource],
+        ),
+        (
+            refused(Stage::Body, 550, DENIED),
+            vec![&yes, &other, &none],
+            DecisionRow::RefusedControlDiffers,
+            [Waiting, Waiting, WaitingForSecondSource],
+        ),
+        (
             closed(),
             vec![&same],
             DecisionRow::RefusedControlSame,
@@ -143,6 +156,12 @@ fn every_row_of_the_table_has_its_outcome() {
         (
             deferred(Stage::Rcpt),
             vec![&other, &same, &none],
+            DecisionRow::DeferredControlFailed,
+            [Blocked; 3],
+        ),
+        (
+            deferred(Stage::Data),
+            vec![&yes, &other, &none],
             DecisionRow::DeferredControlFailed,
             [Blocked; 3],
         ),
@@ -220,6 +239,81 @@ fn every_row_of_the_table_has_its_outcome() {
             .count()
             == 2
     );
+}
+
+/// An open relay that accepts each recipient, and refuses our tester at DATA or after the message,
+/// accepts postmaster like all others.
+#[test]
+fn a_refusal_after_rcpt_is_not_controlled_by_an_accepted_postmaster() {
+    let yes = || check(250, "ok");
+    let at = |stages: &[Stage]| -> DecisionRow {
+        let forms: Vec<TestResult> = stages
+            .iter()
+            .enumerate()
+            .map(|(i, s)| tried(&format!("form-{i}"), refused(*s, 554, DENIED)))
+            .collect();
+        let places: Vec<usize> = (0..forms.len()).collect();
+        decision_row(
+            &forms,
+            &CameThrough::default(),
+            &[session(&places, yes(), yes())],
+        )
+    };
+    assert_eq!(
+        at(&[Stage::Rcpt, Stage::Rcpt]),
+        DecisionRow::RefusedControlAccepted
+    );
+    for stage in [Stage::Data, Stage::Body] {
+        assert_eq!(at(&[stage]), DecisionRow::RefusedControlDiffers);
+        assert_eq!(
+            at(&[Stage::Rcpt, stage]),
+            DecisionRow::RefusedControlDiffers,
+            "one form is enough"
+        );
+        assert_eq!(
+            row_of(deferred(stage), &yes()),
+            DecisionRow::DeferredControlFailed
+        );
+    }
+    // A form that had not come through says nothing about those that had.
+    let forms = [
+        tried("plain", refused(Stage::Rcpt, 550, DENIED)),
+        tried("bang", refused(Stage::Data, 554, DENIED)),
+    ];
+    assert_eq!(
+        decision_row(&forms, &came(&["plain"]), &[session(&[0], yes(), yes())]),
+        DecisionRow::RefusedControlAccepted
+    );
+}
+
+/// A session that greets with HELO, or not at all, shows no AUTH; those with EHLO speak for the
+/// server.
+#[test]
+fn a_login_is_offered_by_every_session_that_said_ehlo() {
+    let forms = [
+        tried("plain", refused(Stage::Mail, 530, "5.7.0 log in")),
+        tried("no-helo", refused(Stage::Mail, 530, "5.7.0 log in")),
+    ];
+    let of = |offers: [(bool, bool); 2]| {
+        let one = |(i, (ehlo, auth)): (usize, (bool, bool))| ControlSession {
+            ehlo,
+            auth,
+            ..session(&[i], never(), never())
+        };
+        decision_row(
+            &forms,
+            &came(&["plain", "no-helo"]),
+            &offers.into_iter().enumerate().map(one).collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(
+        of([(true, true), (false, false)]),
+        DecisionRow::LoginRequired
+    );
+    assert_eq!(of([(true, true), (true, true)]), DecisionRow::LoginRequired);
+    assert_eq!(of([(true, true), (true, false)]), DecisionRow::ShutOut);
+    assert_eq!(of([(true, false), (false, false)]), DecisionRow::ShutOut);
+    assert_eq!(of([(false, false), (false, false)]), DecisionRow::ShutOut);
 }
 
 /// The documentation has each row once, by its name, with what follows.
@@ -467,12 +561,13 @@ fn refusal(step: Stage, code: u16, template: usize, recipient: &str, n: u32) -> 
 
 proptest! {
     /// A host that refuses us alone says so to every recipient: no step, code or text of it
-    /// releases the host, now or later.
+    /// releases the host, now or later. One that does so at DATA or after the message is not
+    /// released now.
     #[test]
     fn no_host_that_refuses_us_alone_is_released(
-        step in 0usize..4, code in 400u16..600, template in 0usize..4, forms in 1usize..9, all: bool, proved: bool, second: bool, auth: bool,
+        step in 0usize..6, code in 400u16..600, template in 0usize..4, forms in 1usize..9, all: bool, proved: bool, second: bool, auth: bool,
     ) {
-        let step = [Stage::Connect, Stage::Hello, Stage::Mail, Stage::Rcpt][step];
+        let step = [Stage::Connect, Stage::Hello, Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Body][step];
         let mut results = Vec::new();
         for i in 0..forms {
             let mut r = tried(&format!("form-{i}"), Outcome::inconclusive(""));
@@ -482,6 +577,7 @@ proptest! {
         }
         let control = |n| match step {
             Stage::Rcpt => { let (code, text) = refusal(step, code, template, "<postmaster>", n); check(code, &text) }
+            Stage::Data | Stage::Body => check(250, "ok"),
             _ => never(),
         };
         let places: Vec<usize> = (0..forms).collect();
@@ -494,7 +590,11 @@ proptest! {
         // The one exception is a server that asks for a login, which an owner has to prove; he
         // waits.
         let login = auth && step <= Stage::Mail && proved;
-        prop_assert!(outcome == ClaimOutcome::Blocked || login && outcome == ClaimOutcome::Waiting, "{row:?}: {outcome:?}");
+        // Nor can a host that accepts each recipient be told from one that changed its mind: it
+        // waits, or a second address looks.
+        let past_rcpt = step > Stage::Rcpt && code >= 500;
+        let waits = matches!(outcome, ClaimOutcome::Waiting | ClaimOutcome::WaitingForSecondSource);
+        prop_assert!(outcome == ClaimOutcome::Blocked || past_rcpt && waits || login && outcome == ClaimOutcome::Waiting, "{row:?}: {outcome:?}");
     }
 
     /// Whatever a host answers: one that has not accepted postmaster both times, in every session,
@@ -528,8 +628,10 @@ proptest! {
         let row = decision_row(&results, &which, &sessions);
         let yes = |c: &ControlCheck| c.replies.iter().any(|r| r.code / 100 == 2);
         let let_in = sessions.iter().all(|s| yes(&s.before) && yes(&s.after));
+        let counts = |r: &&TestResult| which.tests.is_empty() || which.tests.contains(&r.test);
+        let past_rcpt = results.iter().filter(counts).any(|r| r.outcome.refused_at().is_some_and(|s| s > Stage::Rcpt));
         if row.outcome(proved, SecondSource::Unavailable) == ClaimOutcome::Released {
-            prop_assert!(let_in, "{row:?}");
+            prop_assert!(let_in && !past_rcpt, "{row:?}");
             let taken = results.iter().any(|r| matches!(r.outcome, Outcome::Accepted { .. }));
             prop_assert!(!taken);
         }

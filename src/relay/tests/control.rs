@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::relay::{
-    control::{DecisionRow, MAX_FORMS_PER_SESSION},
-    policy::{BLOCKED_PAUSE, RECHECK_WITHIN},
+    control::{ControlSession, DecisionRow, MAX_FORMS_PER_SESSION},
+    policy::{BLOCKED_PAUSE, RECHECK_WITHIN, WAITING},
 };
 
 const HOST: &str = "127.64.0.1";
@@ -346,6 +346,90 @@ fn a_released_host_is_tested_once_more_and_a_delivery_lists_it_again() {
     assert_eq!(recheck.source, Some(ip("192.0.2.1")));
     b.run_with(&recheck, &refused(), &accepted_control());
     assert!(b.listed(HOST).is_empty() && b.open_jobs().is_empty());
+}
+
+#[test]
+fn a_host_counts_as_closed_where_a_control_shows_that_it_does_not_refuse_the_tester_alone() {
+    for (check, expected) in [
+        (accepted_control(), Assessment::Closed),
+        (same_control(), Assessment::Refused),
+        (other_control(), Assessment::Refused),
+        (ControlCheck::default(), Assessment::Refused),
+    ] {
+        let mut b = proved(&[]);
+        let job = b.claim(true);
+        let (job, _) = b.run_with(&job, &refused(), &check);
+        assert_eq!(job.assessment(), expected, "{check:?}");
+        // The recheck of a released host has controls, though nothing counts as come through any
+        // more.
+        let mut b = proved(&[]);
+        let job = b.claim(true);
+        b.run_with(&job, &refused(), &accepted_control());
+        let recheck = b.open_jobs()[0].clone();
+        let (job, ready) = b.run_with(&recheck, &refused(), &check);
+        assert!(
+            !ready.is_empty() && ready.iter().all(|r| r.control.is_some()),
+            "{ready:?}"
+        );
+        assert_eq!(
+            (job.cause, job.assessment()),
+            (Trigger::Recheck, expected),
+            "{check:?}"
+        );
+    }
+    // An earlier version made rechecks without controls.
+    let job = Job {
+        controls: Vec::new(),
+        ..recheck_without_controls()
+    };
+    assert_eq!(job.assessment(), Assessment::Refused);
+}
+
+fn recheck_without_controls() -> Job {
+    let mut b = proved(&[]);
+    let job = b.claim(true);
+    b.run_with(&job, &refused(), &accepted_control());
+    let recheck = b.open_jobs()[0].clone();
+    b.run_with(&recheck, &refused(), &accepted_control()).0
+}
+
+/// The answer to a claim named the end of a period that stood still, which was in the past.
+#[test]
+fn a_claim_names_the_end_of_a_waiting_period_that_stood_still() {
+    let mut b = proved(&[]);
+    let job = b.claim(true);
+    b.run_with(&job, &refused(), &other_control());
+    let claimed = |b: &mut Bench| b.desk.claim(&who("owner"), ip(HOST), true, b.now).unwrap();
+    let first = claimed(&mut b);
+    let end = first.release.unwrap();
+    assert_eq!(
+        (end, first.row, first.paused),
+        (
+            b.now.plus(WAITING),
+            Some(DecisionRow::RefusedControlDiffers),
+            false
+        )
+    );
+    b.desk
+        .well("collector", Some(("down".into(), b.now)), b.now)
+        .unwrap();
+    b.later(6 * 86_400);
+    b.desk.tick(b.now).unwrap();
+    let during = claimed(&mut b);
+    assert_eq!(
+        (during.release, during.paused),
+        (Some(b.now.plus(WAITING)), true),
+        "not a time in the past"
+    );
+    b.desk.well("collector", None, b.now).unwrap();
+    let after = claimed(&mut b);
+    assert_eq!(
+        (after.release, after.paused),
+        (Some(b.now.plus(WAITING)), false)
+    );
+    b.later(WAITING.0);
+    b.desk.tick(b.now).unwrap();
+    assert!(b.listed(HOST).is_empty());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Row, Who};
+use super::{GivenOut, Row, Who};
 use crate::model::Time;
 
 /// The longest file that is read, in bytes.
@@ -31,22 +31,30 @@ pub(super) struct Saved {
     /// When each address completed its last transfer.
     #[serde(default)]
     pub(super) transferred: BTreeMap<IpAddr, Time>,
+    /// The last serial of each zone.
+    #[serde(default)]
+    pub(super) given_out: GivenOut,
 }
 
 impl Saved {
     /// In the newest form.
-    pub(super) fn new(mirrors: Vec<SavedRow>, transferred: BTreeMap<IpAddr, Time>) -> Saved {
+    pub(super) fn new(
+        mirrors: Vec<SavedRow>,
+        transferred: BTreeMap<IpAddr, Time>,
+        given_out: GivenOut,
+    ) -> Saved {
         Saved {
             version: VERSION,
             mirrors,
             transferred,
+            given_out,
         }
     }
 }
 
 impl Default for Saved {
     fn default() -> Saved {
-        Saved::new(Vec::new(), BTreeMap::new())
+        Saved::new(Vec::new(), BTreeMap::new(), GivenOut::new())
     }
 }
 
@@ -87,7 +95,7 @@ pub(super) fn read(path: &Path) -> Result<Saved, String> {
                 .into_iter()
                 .map(one)
                 .collect::<Result<_, String>>()?;
-            Ok(Saved::new(mirrors, BTreeMap::new()))
+            Ok(Saved::new(mirrors, BTreeMap::new(), GivenOut::new()))
         }
         Some(v) if v == u64::from(VERSION) => serde_json::from_value(value).map_err(wrong),
         other => Err(format!(

@@ -654,3 +654,44 @@ fn undo_brings_rows_back_with_their_notes() {
     assert_eq!(row[0].note.as_deref(), Some("seen by a trap"));
     ledger.stop().unwrap();
 }
+
+/// Each said that the other has to be undone first.
+#[test]
+fn a_large_import_that_can_no_longer_be_undone_says_so_and_why() {
+    let api = Api::new();
+    let first = import(&api, "a.txt", 0..30_000, &[])["receipt"]["commit"].to_string();
+    let second = import(&api, "b.txt", 30_000..60_000, &[])["receipt"]["commit"].to_string();
+    let refused = |commit: &str| {
+        let out = api.f.orbsd(&["undo", commit]);
+        assert_eq!(out.status.code(), Some(1));
+        String::from_utf8_lossy(&out.stderr).into_owned()
+    };
+    let said = refused(&first);
+    assert!(
+        said.contains(&format!("commit {second} has replaced the source"))
+            && said.contains("import the list"),
+        "{said}"
+    );
+    assert!(!said.contains("first"), "{said}");
+    api.f.ok(&["undo", &second]);
+    let said = refused(&first);
+    assert!(
+        said.contains("cannot be undone") && !said.contains("first"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_undo_of_a_commit_without_listings_is_refused_with_the_reason() {
+    let api = Api::new();
+    api.f.ok(&["zone", "serial", "bl", "90000"]);
+    let commit = api.get("/v1/status").ok()["commit"].to_string();
+    let out = api.f.orbsd(&["undo", &commit]);
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(
+        out.status.code() == Some(1)
+            && said.contains("changed no listing")
+            && said.contains("zone.serial"),
+        "{said}"
+    );
+}

@@ -297,6 +297,17 @@ fn a_name_is_looked_up_by_the_configured_servers_and_its_address_checked() {
     }
 }
 
+#[test]
+fn a_webhook_by_mail_takes_a_smart_host() {
+    let api = Api::new();
+    let refused = api.post("/v1/webhooks", "{\"url\":\"mailto:ops@orbs.example\"}");
+    assert!(
+        refused.problem() == "invalid" && refused.text().contains("set `smarthost`"),
+        "{}",
+        refused.text()
+    );
+}
+
 /// A `mailto:` webhook goes by the smart host; a smart host that says no has it tried again.
 #[test]
 fn a_commit_is_told_by_mail_through_the_smart_host() {

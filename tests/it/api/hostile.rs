@@ -1,8 +1,10 @@
 //! What hostile and careless clients did to the API, by name.
 
 use std::{
+    fs,
     io::{Read, Write},
     net::TcpStream,
+    os::unix::fs::PermissionsExt,
     time::{Duration, Instant},
 };
 
@@ -438,4 +440,50 @@ fn thousands_of_silent_connections_pass() {
         assert!(Instant::now() < until, "nobody is served");
     }
     drop(held);
+}
+
+/// 40 MB that are refused before their end: a client that writes all of it before it reads, and the
+/// command line.
+#[test]
+fn an_upload_that_is_refused_early_gets_its_answer() {
+    let api = Api::new();
+    let big = "45.51.1.1 # a list that is refused\n".repeat(1_200_000);
+    api.f.write("big", &big);
+    api.f.write("token", &api.owner);
+    fs::set_permissions(
+        api.f.path().join("token"),
+        fs::Permissions::from_mode(0o600),
+    )
+    .unwrap();
+    let server = format!("http://{}", api.addr);
+    for run in 0..10 {
+        let mut stream = TcpStream::connect(api.addr).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        let head = format!(
+            "POST /v1/imports?source=x HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+            big.len()
+        );
+        let _ = stream
+            .write_all(head.as_bytes())
+            .and_then(|()| stream.write_all(big.as_bytes()));
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        assert!(
+            answer.starts_with(b"HTTP/1.1 401 "),
+            "{run}: {}",
+            String::from_utf8_lossy(&answer)
+        );
+        let import = ["import", "--source", "x", "--reason", "nonsense", "big"];
+        let remote = ["--server", &server, "--token", "token"];
+        for args in [&import[..], &[&remote[..], &import[..]].concat()] {
+            let out = api.f.orbsd(args);
+            let text = String::from_utf8_lossy(&out.stderr).into_owned();
+            assert!(
+                !out.status.success() && text.contains("nonsense"),
+                "{run}, {args:?}: {text}"
+            );
+        }
+    }
 }

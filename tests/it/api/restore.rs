@@ -123,7 +123,7 @@ fn without_the_log_serials_jump_as_far_as_the_zone_may_have_come() {
     assert_eq!(api.dns("1.1.1.45"), "NOERROR 127.0.0.2");
     let jumped = serial(&api) - seen;
     assert!(
-        (1 << 20..=(1 << 20) + 2).contains(&jumped),
+        (1 << 20..=(1 << 20) + 600_000).contains(&jumped),
         "{} after {seen}",
         serial(&api)
     );

@@ -83,6 +83,10 @@ pub struct Change {
     pub auth: bool,
     /// Accepts everything, and drops it.
     pub drops: bool,
+    /// Accepts every recipient, and answers this to DATA.
+    pub data: Option<&'static str>,
+    /// Accepts every recipient, and answers this to the message, which it drops.
+    pub message: Option<&'static str>,
 }
 
 /// A message on its way out.
@@ -260,7 +264,11 @@ impl Mta {
             let changed = change.as_ref().and_then(|c| self.changed(c, &upper));
             let reply: String = match upper.split(' ').next().unwrap_or("") {
                 _ if changed.is_some() => changed.unwrap_or_default(),
-                "DATA" if change.as_ref().is_some_and(|c| c.drops) => {
+                "DATA"
+                    if change
+                        .as_ref()
+                        .is_some_and(|c| c.drops || c.message.is_some()) =>
+                {
                     say(&mut wire, "354 go on")?;
                     let mut l = Vec::new();
                     while l != b".\r\n" {
@@ -269,7 +277,11 @@ impl Mta {
                             return Ok(());
                         }
                     }
-                    "250 dropped".into()
+                    change
+                        .as_ref()
+                        .and_then(|c| c.message)
+                        .unwrap_or("250 dropped")
+                        .into()
                 }
                 "EHLO" => {
                     let utf8 = if self.habits.utf8 {
@@ -359,7 +371,8 @@ impl Mta {
         if let Some(raw) = line.strip_prefix("RCPT TO:") {
             let own = raw.trim().trim_matches(['<', '>']).to_ascii_lowercase();
             let is_postmaster = own == "postmaster" || own == format!("postmaster@{}", self.name);
-            let other = c.foreign.unwrap_or(if c.drops {
+            let accepts = c.drops || c.data.is_some() || c.message.is_some();
+            let other = c.foreign.unwrap_or(if accepts {
                 "250 ok"
             } else {
                 "550 5.7.1 relaying denied"
@@ -375,6 +388,9 @@ impl Mta {
         }
         if line.starts_with("MAIL FROM:") {
             return c.mail.map(String::from);
+        }
+        if line.starts_with("DATA") {
+            return c.data.map(String::from);
         }
         (c.auth && line.starts_with("EHLO")).then(|| format!("250-{}\r\n250 AUTH PLAIN", self.name))
     }

@@ -20,7 +20,8 @@ fn field(sources: &str) -> Field {
     Field::new(&format!("source = {sources}\n"))
 }
 
-/// A server that a test has proved open, and that its owner changes then.
+/// A server that a test has proved open, and that its owner changes then. An empty `test` is the
+/// whole catalogue.
 fn proved(f: &Field, n: u8, test: &str) -> (IpAddr, Arc<Mta>) {
     let addr = v4(n, 1);
     let mta = f.mta(
@@ -32,7 +33,8 @@ fn proved(f: &Field, n: u8, test: &str) -> (IpAddr, Arc<Mta>) {
             ..Habits::default()
         },
     );
-    let job = f.done(f.nominate(addr, &json!({"tests": [test]})));
+    let tests: Vec<&str> = Some(test).into_iter().filter(|t| !t.is_empty()).collect();
+    let job = f.done(f.nominate(addr, &json!({"tests": tests})));
     assert_eq!(
         (&job["says"], f.dns(addr).as_str()),
         (&json!("open"), "NOERROR 127.0.0.2"),
@@ -110,6 +112,34 @@ fn every_row_of_the_table_has_a_server() {
             }),
             "waits",
         ),
+        // A control ends at RCPT, and says nothing about a refusal after it.
+        (
+            "refused-control-differs",
+            "plain",
+            Some(Change {
+                data: Some("554 5.7.1 no"),
+                ..Change::default()
+            }),
+            "waits",
+        ),
+        (
+            "refused-control-differs",
+            "plain",
+            Some(Change {
+                message: Some("550 5.7.1 no"),
+                ..Change::default()
+            }),
+            "waits",
+        ),
+        (
+            "deferred-control-failed",
+            "plain",
+            Some(Change {
+                message: Some("451 4.7.1 later"),
+                ..Change::default()
+            }),
+            "blocked",
+        ),
         (
             "refused-control-same",
             "plain",
@@ -150,9 +180,29 @@ fn every_row_of_the_table_has_a_server() {
             }),
             "waits",
         ),
+        // Some of its forms greet with HELO, or not at all.
+        (
+            "login-required",
+            "",
+            Some(Change {
+                mail: Some("530 5.7.0 log in"),
+                auth: true,
+                ..Change::default()
+            }),
+            "waits",
+        ),
         (
             "shut-out",
             "plain",
+            Some(Change {
+                mail: Some("530 5.7.0 log in"),
+                ..Change::default()
+            }),
+            "blocked",
+        ),
+        (
+            "shut-out",
+            "",
             Some(Change {
                 mail: Some("530 5.7.0 log in"),
                 ..Change::default()

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{shedding::WRITE_TIMEOUT_UNDER_LOAD, *};
 
 type Table = ConnectionTable<()>;
 
@@ -26,8 +26,8 @@ fn table() -> Table {
 /// Opens a connection that has sent a query and got its answer.
 fn idle(t: &mut Table, addr: IpAddr, now: Duration) -> Option<ConnectionId> {
     let (id, _) = t.admit(addr, Client::Ordinary, now, ())?;
-    assert!(t.begin_answer(id, now));
-    t.end_answer(id, now);
+    let answer = t.begin_answer(id, now)?;
+    t.end_answer(id, answer, now);
     Some(id)
 }
 
@@ -99,8 +99,8 @@ fn a_full_share_closes_a_connection_of_that_share_alone() {
     assert!(t.state(other).is_some() && t.state(next).is_some() && t.state(own[1]).is_some());
 }
 
-/// The order of decisions: before a full request, then idle longest, then of the address and
-/// network with most.
+/// The order of decisions: before a full request, then idle longest, then the answers that are not
+/// taken; but what has many connections comes before all others.
 #[test]
 fn connections_are_shed_in_order_of_their_worth() {
     let mut t = Table::new(
@@ -125,11 +125,12 @@ fn connections_are_shed_in_order_of_their_worth() {
     let idle_long = idle(&mut t, v4(10, 3, 0, 1), ms(0)).unwrap();
     let idle_short = idle(&mut t, v4(10, 4, 0, 1), ms(900)).unwrap();
     let answers = open(&mut t, 5, 0);
-    t.begin_answer(answers, ms(2500));
+    t.begin_answer(answers, ms(5500));
     let stalled = [open(&mut t, 6, 0), open(&mut t, 6, 0)];
     stalled
         .iter()
-        .for_each(|id| _ = t.begin_answer(*id, ms(1000)));
+        .zip([1000, 1100])
+        .for_each(|(id, at)| _ = t.begin_answer(*id, ms(at)));
     let preferred = open(&mut t, 7, 0);
     t.prefer(preferred);
     // From here on each new one closes another; they answer at once, and stay.
@@ -148,34 +149,135 @@ fn connections_are_shed_in_order_of_their_worth() {
         .into_iter()
         .filter(|c| t.state(*c).is_some())
         .collect();
-        let id = open(&mut t, 100 + n, 2600);
-        t.begin_answer(id, ms(2600));
+        let id = open(&mut t, 100 + n, 5600);
+        t.begin_answer(id, ms(5600));
         order.extend(before.into_iter().filter(|c| t.state(*c).is_none()));
     }
-    assert_eq!(order[..4], [waits_longer, waits, idle_long, idle_short]);
     assert_eq!(
-        order[4..6]
-            .iter()
-            .collect::<std::collections::BTreeSet<_>>(),
-        stalled.iter().collect()
+        order,
+        [
+            stalled[0],
+            waits_longer,
+            waits,
+            idle_long,
+            idle_short,
+            stalled[1]
+        ]
     );
     // Of those that are left one has shown a token, and the others are being answered.
-    let id = open(&mut t, 200, 2600);
+    let id = open(&mut t, 200, 5600);
     assert_eq!(
         (t.state(preferred), t.state(answers).is_some()),
         (None, true)
     );
-    t.begin_answer(id, ms(2600));
+    t.begin_answer(id, ms(5600));
     assert!(
-        t.admit(v4(10, 201, 0, 1), Client::Ordinary, ms(2600), ())
+        t.admit(v4(10, 201, 0, 1), Client::Ordinary, ms(5600), ())
             .is_none(),
         "answers are not cut off"
     );
     assert_eq!(t.stats().refused, 1);
     assert!(
-        t.admit(v4(10, 201, 0, 1), Client::Ordinary, ms(3700), ())
+        t.admit(v4(10, 201, 0, 1), Client::Ordinary, ms(6700), ())
             .is_some(),
         "but those that are not taken are"
+    );
+}
+
+/// 16 addresses pipelined requests and read slowly: all 1,024 places were answering within the last
+/// second, for ever.
+#[test]
+fn addresses_with_many_answers_give_way_to_a_newcomer_with_few_connections() {
+    let mut t = Table::new(1024, 0, &Shares::default());
+    let hostile = |i: u64| v4(10, (i % 4) as u8, (i / 4 % 4) as u8, 1);
+    while let Some((id, None)) = t.admit(
+        hostile(t.len(Pool::General) as u64),
+        Client::Ordinary,
+        ms(0),
+        (),
+    ) {
+        t.begin_answer(id, ms(0));
+    }
+    assert_eq!(t.len(Pool::General), 1024);
+    let (own, shed) = t
+        .admit(v4(203, 0, 113, 1), Client::Ordinary, ms(1), ())
+        .unwrap();
+    assert!(shed.is_some());
+    // They connect again at once, and do not get its place: not while it sends a request, nor while
+    // it is idle.
+    for state in ["new", "answering", "idle"] {
+        for i in 0..64 {
+            assert!(
+                t.admit(hostile(i), Client::Ordinary, ms(900), ()).is_none(),
+                "{state}"
+            );
+        }
+        if state == "new" {
+            t.begin_answer(own, ms(900)).unwrap();
+        } else {
+            t.end_answer(own, 1, ms(900));
+        }
+        assert!(t.state(own).is_some());
+    }
+}
+
+/// Eight /48 with one connection of each /64 took all places.
+#[test]
+fn a_full_network_gives_way_to_a_newcomer_of_another() {
+    let mut t = Table::new(1024, 0, &Shares::default());
+    for i in 0..1024u128 {
+        let addr = IpAddr::V6(
+            (((0x2001_0db8 + i % 4) << 96) | ((i % 8) << 80) | ((i + 1) << 64) | 1).into(),
+        );
+        let (id, _) = t.admit(addr, Client::Ordinary, ms(0), ()).unwrap();
+        t.begin_answer(id, ms(0));
+    }
+    assert!(
+        t.admit(v4(203, 0, 113, 1), Client::Ordinary, ms(1), ())
+            .is_some()
+    );
+}
+
+#[test]
+fn an_answer_is_not_protected_by_another_one() {
+    let mut t = table();
+    let (id, _) = t
+        .admit(v4(10, 0, 0, 1), Client::Ordinary, ms(0), ())
+        .unwrap();
+    let stuck = t.begin_answer(id, ms(100)).unwrap();
+    for at in [600, 1200, 1800] {
+        let other = t.begin_answer(id, ms(at)).unwrap();
+        t.progress(id, other, ms(at));
+        t.end_answer(id, other, ms(at));
+        t.end_answer(id, other, ms(at));
+        assert_eq!(t.state(id), Some(ConnectionState::Answering(ms(100))));
+    }
+    let other = t.begin_answer(id, ms(1900)).unwrap();
+    t.progress(id, stuck, ms(2000));
+    assert_eq!(t.state(id), Some(ConnectionState::Answering(ms(1900))));
+    t.end_answer(id, other, ms(2100));
+    assert_eq!(t.state(id), Some(ConnectionState::Answering(ms(2000))));
+    t.end_answer(id, stuck, ms(2200));
+    assert_eq!(t.state(id), Some(ConnectionState::Idle(ms(2200))));
+}
+
+/// 16 addresses held 1,024 idle connections, and ten newcomers per second closed every request that
+/// took over a second.
+#[test]
+fn a_slow_client_is_not_shed_before_addresses_with_many_idle_connections() {
+    let mut t = Table::new(1024, 0, &Shares::default());
+    for i in 0..1024u64 {
+        idle(&mut t, v4(10, (i % 4) as u8, (i / 4 % 4) as u8, 1), ms(i)).unwrap();
+    }
+    let (slow, _) = t
+        .admit(v4(203, 0, 113, 1), Client::Ordinary, ms(2000), ())
+        .unwrap();
+    for i in 0..200u64 {
+        idle(&mut t, v4(192, 0, i as u8, 1), ms(2000 + i * 100)).unwrap();
+    }
+    assert_eq!(
+        t.state(slow),
+        Some(ConnectionState::BeforeRequest(ms(2000)))
     );
 }
 
@@ -229,13 +331,18 @@ fn reserved_clients_find_a_place_whatever_others_hold() {
                 .0
         })
         .collect();
-    mirrors.iter().for_each(|id| _ = t.begin_answer(*id, ms(1)));
+    let answers: Vec<_> = mirrors
+        .iter()
+        .map(|id| (*id, t.begin_answer(*id, ms(1)).unwrap()))
+        .collect();
     assert!(
         t.admit(v4(192, 0, 200, 1), Client::Reserved, ms(1), ())
             .is_none(),
         "their own answers are not cut off either"
     );
-    mirrors.iter().for_each(|id| t.end_answer(*id, ms(2)));
+    answers
+        .iter()
+        .for_each(|(id, answer)| t.end_answer(*id, *answer, ms(2)));
     assert!(
         t.admit(v4(192, 0, 200, 1), Client::Reserved, ms(3), ())
             .is_some()
@@ -244,7 +351,7 @@ fn reserved_clients_find_a_place_whatever_others_hold() {
     let taken = (0..2000)
         .filter(|_| {
             one.admit(v4(192, 0, 2, 1), Client::Reserved, ms(0), ())
-                .is_some_and(|(id, _)| one.begin_answer(id, ms(0)))
+                .is_some_and(|(id, _)| one.begin_answer(id, ms(0)).is_some())
         })
         .count();
     assert_eq!(
@@ -340,7 +447,7 @@ fn who_is_behind_a_proxy_counts_as_who_he_is() {
     };
     for n in 0..200 {
         let (kept, id) = behind(&mut t, v4(192, 0, 2, 1));
-        assert_eq!(kept && t.begin_answer(id, ms(0)), n < 64, "{n}");
+        assert_eq!(kept && t.begin_answer(id, ms(0)).is_some(), n < 64, "{n}");
     }
     assert!(behind(&mut t, v4(203, 0, 113, 1)).0, "others have theirs");
     assert_eq!(t.len(Pool::General), 65);
@@ -377,49 +484,68 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever clients do: no limit is exceeded, nothing that is being answered or transferred is
-    /// closed, no place is lost, and a client without a connection is refused only while all places
-    /// that it could have are in use for answers.
+    /// Whatever clients do: no limit is exceeded, no transfer is closed, no place is lost, an
+    /// answer that is taken in time is cut off only for an address with fewer connections, and a
+    /// client without a connection is refused only while answers of clients with few are under way.
     #[test]
-    fn limits_hold_and_answers_are_never_cut_off(steps in proptest::collection::vec(step(), 1..300)) {
+    fn limits_hold_and_answers_of_clients_with_few_connections_are_never_cut_off(
+        steps in proptest::collection::vec(step(), 1..300)
+    ) {
         let mut t: ConnectionTable<ConnectionId> = ConnectionTable::new(32, 8, &Shares { address: 8, network: 4, wide_network: 2, reserved: 8 });
         let (mut now, mut all): (u64, Vec<(ConnectionId, IpAddr)>) = (0, Vec::new());
         let pools = [Pool::General, Pool::Reserved, Pool::Transfers, Pool::ReservedTransfers, Pool::HealthCheck];
         for step in steps {
-            let before: BTreeMap<ConnectionId, ConnectionState> = all.iter().filter_map(|(id, _)| Some((*id, t.state(*id)?))).collect();
+            let before: BTreeMap<ConnectionId, (ConnectionState, usize)> = t
+                .connections
+                .iter()
+                .map(|(id, c)| (*id, (c.state, t.counts[&(c.pool, c.prefixes[0])])))
+                .collect();
+            let counts = |t: &ConnectionTable<ConnectionId>, addr| {
+                [Pool::General, Pool::Reserved].map(|p| t.counts.get(&(p, ClientPrefix::of(addr)[0])).copied().unwrap_or(0))
+            };
             let pick = |i: usize| all.get(i % all.len().max(1)).map_or(0, |c| c.0);
             let mut closed = None;
             match step {
                 Step::Open(addr, reserved) => {
                     let client = if reserved { Client::Reserved } else { Client::Ordinary };
                     let id = all.last().map_or(1, |c| c.0 + 1);
+                    let own = counts(&t, addr);
                     let admitted = t.admit(addr, client, ms(now), id);
-                    let others: Vec<_> = before.iter().filter(|(_, s)| !matches!(s, ConnectionState::Transfer)).collect();
-                    if admitted.is_none() {
-                        let busy = others.iter().filter(|(_, s)| matches!(s, ConnectionState::Answering(at) if ms(now) - *at < WRITE_TIMEOUT_UNDER_LOAD));
+                    if admitted.is_none() && own == [0, 0] {
+                        let busy = before.values().filter(|(s, _)| matches!(s, ConnectionState::Answering(at) if ms(now) - *at < WRITE_TIMEOUT_UNDER_LOAD));
                         // The narrowest share is two connections of an address.
                         prop_assert!(busy.count() >= 2, "{before:?}");
                     }
                     // Numbers are given in order, also to those that were refused.
                     if let Some((given, shed)) = admitted {
                         all.push((given, addr));
-                        closed = shed;
+                        closed = shed.map(|s| (s, own));
                     }
                 }
                 Step::Begin(i) => _ = t.begin_answer(pick(i), ms(now)),
-                Step::End(i) => t.end_answer(pick(i), ms(now)),
+                Step::End(i) => {
+                    let id = pick(i);
+                    let answer = t.connections.get(&id).and_then(|c| c.answers.first().copied());
+                    t.end_answer(id, answer.map_or(0, |a| a.0), ms(now));
+                }
                 Step::Transfer(i) => _ = t.begin_transfer(pick(i)),
-                Step::EndTransfer(i) => closed = t.end_transfer(pick(i), ms(now)).1,
+                Step::EndTransfer(i) => {
+                    let own = all.get(i % all.len().max(1)).map_or([0, 0], |c| counts(&t, c.1));
+                    closed = t.end_transfer(pick(i), ms(now)).1.map(|s| (s, own));
+                }
                 Step::Prefer(i) => t.prefer(pick(i)),
                 Step::Close(i) => _ = t.remove(pick(i)),
                 Step::Wait(n) => now += n,
             }
-            if let Some(victim) = closed {
+            if let Some((victim, own)) = closed {
                 prop_assert!(t.state(victim).is_none());
-                match before[&victim] {
+                let (state, of_address) = before[&victim];
+                match state {
                     ConnectionState::Transfer => prop_assert!(false, "a transfer was closed"),
-                    ConnectionState::Answering(at) => prop_assert!(ms(now) - at >= WRITE_TIMEOUT_UNDER_LOAD),
-                    ConnectionState::Idle(_) | ConnectionState::BeforeRequest(_) => {}
+                    ConnectionState::Answering(at) if ms(now) - at < WRITE_TIMEOUT_UNDER_LOAD => {
+                        prop_assert!(own.iter().any(|n| of_address > *n), "{of_address} of {own:?}");
+                    }
+                    _ => {}
                 }
             }
             for pool in pools {
@@ -441,4 +567,46 @@ proptest! {
         }
         prop_assert!(t.connections.is_empty() && t.counts.is_empty() && t.totals == [0; 5]);
     }
+    /// Whatever addresses do with their connections, and however they share them: where the total
+    /// allows one place for each, and one more, a client of an unused network gets a place.
+    #[test]
+    fn a_newcomer_of_an_unused_network_is_always_admitted(
+        addrs in proptest::collection::vec(hostile_address(), 1..28),
+        transfers in 0usize..2,
+        steps in proptest::collection::vec((step(), 0usize..200), 1..150),
+    ) {
+        let mut t = Table::new(32, transfers * 8, &Shares { address: 8, network: 4, wide_network: 2, reserved: 8 });
+        let (mut now, mut ids) = (0, Vec::<ConnectionId>::new());
+        for (step, i) in steps {
+            let pick = |i: usize| ids.get(i % ids.len().max(1)).copied().unwrap_or_default();
+            match step {
+                // As many as it gets, in the same state.
+                Step::Open(..) => while let Some((id, None)) = t.admit(addrs[i % addrs.len()], Client::Ordinary, ms(now), ()) {
+                    ids.push(id);
+                    if i % 3 > 0 {
+                        t.begin_answer(id, ms(now));
+                    }
+                },
+                Step::Begin(i) => _ = t.begin_answer(pick(i), ms(now)),
+                Step::End(i) => t.end_answer(pick(i), 1, ms(now)),
+                Step::Transfer(i) => _ = t.begin_transfer(pick(i)),
+                Step::EndTransfer(i) => _ = t.end_transfer(pick(i), ms(now)),
+                Step::Prefer(i) => t.prefer(pick(i)),
+                Step::Close(i) => _ = t.remove(pick(i)),
+                Step::Wait(n) => now += n,
+            }
+            let newcomer = t.admit(v4(203, 0, 113, 1), Client::Ordinary, ms(now), ());
+            prop_assert!(newcomer.is_some(), "{:?}", t.connections);
+            t.remove(newcomer.unwrap().0);
+        }
+    }
+}
+
+/// An address in one of few networks, or of a network of its own.
+fn hostile_address() -> impl Strategy<Value = IpAddr> {
+    prop_oneof![
+        (0u8..30, 0u8..2, 0u8..2).prop_map(|(b, c, d)| v4(10, b, c, d)),
+        (0u8..3, 0u8..3, 0u8..6).prop_map(|(b, c, d)| v4(11, b, c, d)),
+        (0u128..3, 0u128..60).prop_map(|(net, subnet)| v6(net, subnet)),
+    ]
 }

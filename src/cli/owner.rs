@@ -1,0 +1,141 @@
+//! Who owns what a command run by root writes for the daemon: its user, who has to read and replace
+//! it.
+
+use std::{
+    fs, io,
+    os::unix::fs::{MetadataExt, lchown},
+    path::Path,
+};
+
+use super::Failure;
+use crate::{config::Config, server::sys};
+
+/// A user and a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Owner {
+    /// The user id.
+    pub(super) user: u32,
+    group: u32,
+}
+
+/// Whom the daemon's files belong to, where a command is run by root and the daemon is not: the
+/// user of `[process] user`, or else the owner of the store's folder, or of the nearest folder
+/// above it that is there.
+pub(super) fn of_daemon(config: &Config) -> Result<Option<Owner>, Failure> {
+    if !sys::is_root() {
+        return Ok(None);
+    }
+    if !config.user.is_empty() {
+        let found = nix::unistd::User::from_name(&config.user)
+            .map_err(|e| Failure::No(format!("process.user: {e}")))?;
+        let user = found.ok_or_else(|| {
+            Failure::No(format!("process.user: there is no user `{}`", config.user))
+        })?;
+        return Ok(Some(Owner {
+            user: user.uid.as_raw(),
+            group: user.gid.as_raw(),
+        }));
+    }
+    Ok(of_folder(&config.store.path))
+}
+
+/// The owner of a folder, or of the nearest one above it that is there; none where that is root.
+fn of_folder(path: &Path) -> Option<Owner> {
+    let path = std::path::absolute(path).ok()?;
+    let found = path.ancestors().find_map(|p| fs::metadata(p).ok())?;
+    (found.uid() != 0).then_some(Owner {
+        user: found.uid(),
+        group: found.gid(),
+    })
+}
+
+impl Owner {
+    /// Gives a file, or a folder with all that is in it, to the owner: what root has made there,
+    /// and no link to what lies elsewhere. What is not there is left out.
+    pub(super) fn give(self, path: &Path) -> Result<(), Failure> {
+        self.give_all(path).map_err(|e| {
+            Failure::No(format!(
+                "{}: it cannot be given to uid {}: {e}",
+                path.display(),
+                self.user
+            ))
+        })
+    }
+
+    fn give_all(self, path: &Path) -> io::Result<()> {
+        let found = match fs::symlink_metadata(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            found => found?,
+        };
+        if found.is_dir() {
+            for entry in fs::read_dir(path)? {
+                self.give_all(&entry?.path())?;
+            }
+        }
+        let own = found.is_dir() || (found.is_file() && found.nlink() == 1);
+        if own && found.uid() == 0 {
+            lchown(path, Some(self.user), Some(self.group))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The topmost of the folders above a path that are not there yet.
+pub(super) fn missing_folder(path: &Path) -> Option<&Path> {
+    path.ancestors()
+        .skip(1)
+        .take_while(|p| !p.as_os_str().is_empty() && !p.exists())
+        .last()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_root_are_given_to_the_owner_of_the_folder_and_links_are_not_followed() {
+        if !sys::is_root() {
+            eprintln!("skipped: only root gives files away");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (state, store, outside) = (
+            dir.path().join("state"),
+            dir.path().join("state/data"),
+            dir.path().join("outside"),
+        );
+        fs::create_dir_all(store.join("sub")).unwrap();
+        for file in [&outside, &store.join("a"), &store.join("sub/b")] {
+            fs::write(file, "x").unwrap();
+        }
+        fs::hard_link(&outside, store.join("hard")).unwrap();
+        std::os::unix::fs::symlink(&outside, store.join("soft")).unwrap();
+        assert_eq!(of_folder(&state.join("not/yet")), None, "of root");
+        lchown(&state, Some(4711), Some(4712)).unwrap();
+        let owner = of_folder(&state.join("not/yet")).unwrap();
+        assert_eq!(
+            owner,
+            Owner {
+                user: 4711,
+                group: 4712
+            }
+        );
+        assert!(owner.give(&state.join("nothing")).is_ok() && owner.give(&store).is_ok());
+        let uid = |p: &Path| fs::metadata(p).map(|m| (m.uid(), m.gid())).unwrap();
+        for given in [
+            &store,
+            &store.join("a"),
+            &store.join("sub"),
+            &store.join("sub/b"),
+        ] {
+            assert_eq!(uid(given), (4711, 4712), "{}", given.display());
+        }
+        assert_eq!(uid(&outside), (0, 0));
+        assert_eq!(
+            missing_folder(&state.join("new/keys/k")),
+            Some(&*state.join("new"))
+        );
+        assert_eq!(missing_folder(&state.join("k")), None);
+    }
+}
