@@ -3,13 +3,13 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use hickory_server::Server;
 use orbsd::{
     config::Config,
     daemon,
-    server::{Mirrors, ServerContext, http3::QueryHandler},
+    server::{ServerContext, http3::QueryHandler},
 };
 
 fn main() {
@@ -18,9 +18,7 @@ fn main() {
     let port: u16 = args.next().unwrap().parse().unwrap();
     std::env::set_current_dir(&folder).unwrap();
     let config = Config::load(Path::new("config.toml")).unwrap();
-    let clock = daemon::clock(&config);
-    let mirrors = Arc::new(Mirrors::open(config.mirrors(), clock.clone()));
-    let ledger = daemon::open_ledger(&config, clock, &mirrors).unwrap();
+    let (ledger, _) = daemon::open_ledger(&config).unwrap();
     // One thread, as the server of the comparison has one worker.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
