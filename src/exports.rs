@@ -459,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_written_when_its_first_line_is_not_the_zones() {
+    fn file_is_written_when_its_first_line_differs() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["a.txt", "deep/er/a.txt.gz"] {
             let s = settings(dir.path().join(name));
@@ -608,7 +608,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_beside_is_never_what_a_link_leads_to() {
+    fn new_file_is_never_written_through_a_link() {
         let dir = tempfile::tempdir().unwrap();
         let (path, victim) = (dir.path().join("f"), dir.path().join("victim"));
         fs::write(&victim, "secret").unwrap();
@@ -632,7 +632,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_told_once_for_each_change() {
+    fn errors_are_logged_once_for_each_change() {
         let mut one = One {
             settings: settings("x".into()),
             due: Instant::now(),

@@ -282,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_taken_apart_and_strange_ones_refused() {
+    fn webhook_urls_are_split_and_invalid_ones_refused() {
         assert_eq!(
             target("https://hooks.example/a?b=c"),
             Ok((true, "hooks.example".into(), 443, "/a?b=c".into()))
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn special_ranges_are_refused_but_for_those_that_are_allowed() {
+    fn special_ranges_are_refused_unless_allowed() {
         let allow: Vec<Subject> = vec!["127.0.0.0/8".parse().unwrap()];
         for bad in [
             "127.0.0.1",

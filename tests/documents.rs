@@ -183,6 +183,68 @@ fn links_of_documents_lead_to_files_and_headings() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// The code spans of a page.
+fn code_spans(page: &str) -> Vec<String> {
+    let text = fs::read_to_string(page).unwrap();
+    text.lines()
+        .flat_map(|l| l.split('`').skip(1).step_by(2))
+        .map(String::from)
+        .collect()
+}
+
+/// All sources of a module, or of all if it is not a module, as one text.
+fn code_of(module: &str) -> String {
+    fn read(path: &Path, out: &mut String) {
+        match path.is_dir() {
+            true => fs::read_dir(path)
+                .unwrap()
+                .for_each(|entry| read(&entry.unwrap().path(), out)),
+            false => *out += &fs::read_to_string(path).unwrap_or_default(),
+        }
+    }
+    let (folder, file) = (format!("src/{module}"), format!("src/{module}.rs"));
+    let mut out = String::new();
+    match Path::new(&folder).exists() || Path::new(&file).exists() {
+        true => [folder, file]
+            .iter()
+            .for_each(|p| read(Path::new(p), &mut out)),
+        false => read(Path::new("src"), &mut out),
+    }
+    out
+}
+
+#[test]
+fn paths_that_the_design_names_exist() {
+    let part = |p: &str| p.chars().all(|c| c.is_alphanumeric() || c == '_') && !p.is_empty();
+    let mut wrong = Vec::new();
+    for span in code_spans("docs/design.md") {
+        let parts: Vec<&str> = span.split("::").collect();
+        if parts.len() > 1 && parts.iter().all(|p| part(p)) {
+            let code = code_of(parts[0]);
+            let known = |p: &&str| {
+                is_word(&code, p) || Path::new(&format!("src/{}/{p}.rs", parts[0])).exists()
+            };
+            if !parts[1..].iter().all(known) {
+                wrong.push(format!("docs/design.md: no {span} in src"));
+            }
+        }
+    }
+    let mut pages: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md"].map(PathBuf::from).into();
+    documents(Path::new("docs"), &mut pages);
+    for page in pages.iter().map(|p| p.display().to_string()) {
+        for span in code_spans(&page) {
+            let is_path = ["src/", "tests/", "benches/", "zones/", "docs/"]
+                .iter()
+                .any(|folder| span.starts_with(folder));
+            let made = span.contains('*') || span == "zones/ebl.toml";
+            if is_path && !made && !Path::new(&span).exists() {
+                wrong.push(format!("{page}: no {span}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 #[test]
 fn the_book_has_every_page() {
     let summary = fs::read_to_string("docs/SUMMARY.md").unwrap();

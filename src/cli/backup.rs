@@ -104,7 +104,7 @@ fn restore_with(
     config: &Config,
     give: &dyn Fn() -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    // Read first: nothing is put anywhere for a log that can not be read.
+    // Read first: nothing is put anywhere for a log that cannot be read.
     let log = c
         .removals
         .as_ref()

@@ -324,7 +324,7 @@ fn a_wall_clock_is_taken_at_a_start_within_seven_days_or_when_synchronised_or_al
 }
 
 #[test]
-fn forty_days_off_are_taken_with_ntp_and_wait_for_it_without() {
+fn forty_days_off_are_accepted_with_ntp_and_wait_without() {
     let mut b = Bench::new();
     b.time.reboot(40 * DAY, 0);
     b.time.set_synchronised(true);

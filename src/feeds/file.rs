@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_no_older_than_either_clock_says() {
+    fn file_age_is_the_lower_of_both_clocks() {
         let day = |n: u64| Time(n * 86_400);
         let ages = |written, trusted, wall| age(day(written), day(trusted), day(wall)).0 / 86_400;
         assert_eq!(ages(10, 12, 12), 2);

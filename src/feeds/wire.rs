@@ -366,7 +366,7 @@ fn id() -> std::io::Result<u16> {
     Ok(u16::from_be_bytes(id))
 }
 
-/// Nobody reads the transfer any more.
+/// The receiver has ended the transfer.
 struct Nothing;
 
 impl Watch for Nothing {

@@ -274,7 +274,7 @@ pub(super) fn name_row(
     let place = owner.clone();
     owner.extend(b"\x01d");
     if owner.len() + ROWS.len() + zone.origin.len() > super::zones::MAX_NAME {
-        return true; // nobody can ask for it either
+        return true; // no client can ask for it either
     }
     emit(
         &owner,

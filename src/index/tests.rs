@@ -1,4 +1,5 @@
-//! The index against a naive model: random subjects, holes, exemptions, both families and domains.
+//! The index compared with a naive model: random subjects, exclusions, exemptions, both families
+//! and domains.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -38,7 +39,7 @@ pub(crate) fn test_zone(kind: &str, publish: &[usize], extra: &str) -> ZoneView 
 pub(crate) type Facts = BTreeMap<Subject, RawFacts>;
 
 pub(crate) fn any_facts() -> impl Strategy<Value = RawFacts> {
-    // The third source stands for a hold on every one.
+    // The third source stands for a hold for every source.
     let fact = (
         0u8..3,
         prop_oneof![8 => 0u16..2, 1 => Just(2)],
@@ -74,7 +75,7 @@ pub(crate) fn any_facts() -> impl Strategy<Value = RawFacts> {
                     out.facts.push(f);
                 }
             }
-            // What is held down for every source is held down for each of them.
+            // A hold for every source is a hold for each of them.
             let held: Vec<ReasonId> = out
                 .facts
                 .iter()
@@ -90,7 +91,7 @@ pub(crate) fn any_facts() -> impl Strategy<Value = RawFacts> {
         })
 }
 
-/// Subjects in a small world, so that they meet: 2.3.x.y, 12.34.x.y, and a few IPv6 and domain
+/// Subjects in a small world, so that they overlap: 2.3.x.y, 12.34.x.y, and a few IPv6 and domain
 /// neighbourhoods.
 fn any_subject() -> impl Strategy<Value = Subject> {
     let spot = prop_oneof![Just(0x0203_0000u32), Just(0x0c22_0000), Just(0x0c00_0000)];
@@ -131,7 +132,7 @@ const DIGESTS: [&str; 4] = [
     "da39a3ee5e6b4b0d3255bfef95601890afd80709",
 ];
 
-/// What makes a zone of kind `hash` whole.
+/// The required keys of a zone of kind `hash`.
 pub(crate) const HASH: &str = "digest = 'md5-hex'";
 
 pub(crate) fn any_world() -> impl Strategy<Value = Vec<(Subject, RawFacts)>> {
@@ -150,7 +151,7 @@ pub(crate) fn apply(builder: &mut Builder, world: &[(Subject, RawFacts)]) {
 /// Length of the listed subject, and its text.
 type Part = (u8, Option<String>);
 
-/// (reason, text, length of the listed subject), sorted: what an address answers by the words of
+/// (reason, text, length of the listed subject), sorted: what an address answers by the rules of
 /// the design.
 fn naive(facts: &Facts, covers: impl Fn(&Subject) -> Option<u8>) -> Vec<(u8, Option<String>, u8)> {
     // The widest first; then every deeper fact of the same reason and source takes its place.
@@ -382,7 +383,7 @@ pub(crate) fn names(facts: &Facts, noise: &[u32]) -> Vec<String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
-    /// Every address answers what the longest match of each source says.
+    /// Every address answers the longest match of each source.
     #[test]
     fn addresses_answer_as_the_naive_model(world in any_world(), noise in prop::collection::vec(any::<u32>(), 8)) {
         let mut builder = Builder::default();
@@ -418,7 +419,7 @@ proptest! {
         }
     }
 
-    /// Law 8: a name is answered as RFC 4592 answers it in the rendered zone.
+    /// A name is answered as RFC 4592 answers it in the rendered zone.
     #[test]
     fn answers_are_those_of_the_rendering(world in any_world(), noise in prop::collection::vec(any::<u32>(), 8), zone in 0..4usize) {
         let mut builder = Builder::default();
@@ -546,7 +547,7 @@ fn listing(subjects: &[&str]) -> Builder {
     builder
 }
 
-/// RFC 4592 sections 2.1.1 and 4.2: a wildcard is a name as any other, and nothing stands below it.
+/// RFC 4592 sections 2.1.1 and 4.2: a wildcard is an ordinary name, and nothing is below it.
 #[test]
 fn nothing_stands_below_a_wildcard_itself() {
     let builder = listing(&["*.bad.test", "203.0.0.0/16", "2a00:1234::/32"]);
@@ -735,7 +736,7 @@ fn the_writer_frees_what_readers_have_left() {
     );
 }
 
-/// A4: whether a /16 with many runs has a wildcard is decided in few steps.
+/// Whether a /16 with many runs has a wildcard is decided in few steps.
 #[test]
 fn a_block_of_many_runs_is_answered_quickly() {
     let listed = RawFacts {

@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn unread_columns_tell_the_numbers_in_them() {
+    fn unread_columns_report_their_numbers() {
         let mut r = Report::default();
         for n in ["5", "1", "11"] {
             r.unread_column(2, n);

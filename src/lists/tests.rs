@@ -1,4 +1,4 @@
-//! Every format from text to entries, and back again.
+//! Tests of every format: text to entries, and back.
 
 use proptest::prelude::*;
 
@@ -63,7 +63,7 @@ fn parse(format: &str, text: &str) -> (Vec<String>, Report) {
 }
 
 #[test]
-fn rbldnsd_ipv4_keys() {
+fn rbldnsd_ipv4_keys_are_read() {
     let text = "1.2.3.4\n1.2.3\n5.6/16\n8.1.0.0-8.1.0.255\n9.1.0.1-3\n11.16-17\n12.1-12.1\n!1.2.3.9 # gone\n14/8\n";
     let (out, report) = parse("rbldnsd", text);
     let want = "1.2.3.4 0,1.2.3.0/24 0,5.6.0.0/16 0,8.1.0.0/24 0,9.1.0.1 0,9.1.0.2/31 0,11.16.0.0/15 0,12.1.0.0/16 0,!1.2.3.9 0,14.0.0.0/8 0";
@@ -81,7 +81,7 @@ fn rbldnsd_ipv4_keys() {
 }
 
 #[test]
-fn rbldnsd_values_defaults_and_frames() {
+fn rbldnsd_values_take_defaults_and_frames() {
     let text = "$0 see\n1.1.1.0 own text\n:127.0.0.2:Open $, $0 there\n1.1.1.1\n1.1.1.2 :2:Other $$ 1.1.1.2\n1.1.1.3 :3:\n1.1.1.4 ; note\n";
     let (out, _) = parse("rbldnsd", text);
     let want = [
@@ -100,7 +100,7 @@ fn rbldnsd_values_defaults_and_frames() {
 }
 
 #[test]
-fn rbldnsd_ipv6_names_combined_and_generic() {
+fn rbldnsd_reads_ipv6_names_combined_and_generic_sets() {
     let text = "2606:4700::/32\n2606:4700:1:2\n2606:4700::1/128 text\n!2606:4700:1::/48\nbad.test\n*.worse.test :2:w\n.both.test\n";
     let (out, _) = parse("rbldnsd", text);
     let want = "2606:4700::/32 0,2606:4700:1:2::/64 0,2606:4700::1 0 text,!2606:4700:1::/48 0,bad.test 0,*.worse.test 0 w,.both.test 0";
@@ -127,7 +127,7 @@ fn rbldnsd_ipv6_names_combined_and_generic() {
 }
 
 #[test]
-fn rbldnsd_codes_become_reasons_and_the_longest_match_is_whole() {
+fn rbldnsd_codes_become_reasons_of_the_whole_longest_match() {
     let (out, report, _) = parse_with(
         "rbldnsd",
         b"1.2.0.0/16 :2:\n1.2.3.0/24 :3:\n!1.2.3.4\n1.2.3.5 :9:\n",
@@ -148,7 +148,7 @@ fn rbldnsd_codes_become_reasons_and_the_longest_match_is_whole() {
 }
 
 #[test]
-fn rbldnsd_specials_tell_when_a_list_ends() {
+fn rbldnsd_special_lines_set_the_end_of_a_list() {
     let (_, report) = parse(
         "rbldnsd",
         "$SOA 1 a b 0 1 1 1 1\n#$TIMESTAMP 2026:01:02:03:04:05 +1d\n$MAXRANGE4 /16\n1.0.0.0/8\n2.2.0.0/16\n",
@@ -230,7 +230,7 @@ fn csv_json_and_master_files() {
 }
 
 #[test]
-fn gzip_is_unpacked_and_long_lines_are_told() {
+fn gzip_is_unpacked_and_long_lines_are_reported() {
     use std::io::Write;
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), Default::default());
     gz.write_all(b"1.1.1.1\n2.2.2.2").unwrap();
@@ -249,7 +249,7 @@ fn gzip_is_unpacked_and_long_lines_are_told() {
 }
 
 #[test]
-fn formats_are_guessed() {
+fn formats_are_recognised() {
     for (text, want) in [
         ("# x\n1.2.3.4\t5\n", "list"),
         ("$SOA 1 2\n1.2.3.4\n", "rbldnsd"),
@@ -284,7 +284,7 @@ fn typed(kind: &str, text: &str) -> (Vec<String>, Report) {
 }
 
 #[test]
-fn texts_can_not_break_out_of_their_line() {
+fn texts_cannot_break_out_of_their_line() {
     let (out, _) = parse("rbldnsd", "1.1.1.1 a\tb\u{1b}[0m\u{e9}\n1.1.1.2 x\ry\n");
     assert_eq!(out, ["1.1.1.1 0 a?b?[0m??", "1.1.1.2 0 x?y"]);
     assert_eq!(
@@ -424,7 +424,7 @@ fn data_sets_count_by_their_sub_zone() {
 }
 
 #[test]
-fn a_file_has_the_type_that_is_said() {
+fn rbldnsd_file_is_read_as_the_chosen_type() {
     let (out, report) = typed(
         "ip4tset",
         ":2:one\n1.2.3.4 :7:own\n:3:two\n1.2.3.5\n!1.2.3.6\n1.2.4.0/24\n",
@@ -520,7 +520,7 @@ fn ipv6_keys_of_tries_and_sets() {
 }
 
 #[test]
-fn the_head_of_a_combined_file_holds_in_every_set() {
+fn head_of_a_combined_file_applies_to_every_set() {
     let text = "$1 head\n$MAXRANGE4 /24\n$DATASET ip4set:a @\n$1 one\n$2 two\n1.1.1.1 t$1 $2\n1.2.0.0/16 r\n$DATASET dnset:b @\n$2 zwei\na.test u$1 $2\n$DATASET generic @\n";
     let (out, report) = parse("rbldnsd", text);
     assert_eq!(out, ["1.1.1.1 0 thead two", "a.test 0 uhead zwei"]);
@@ -553,7 +553,7 @@ fn generic_sets_list_their_a_records_only() {
 }
 
 #[test]
-fn a_last_line_without_an_end_is_told() {
+fn last_line_without_line_end_is_reported() {
     let (out, report) = parse("rbldnsd", "1.1.1.1\n1.1.1.2");
     assert_eq!(
         (out.len(), report.warnings.len()),
@@ -580,7 +580,7 @@ fn an_unknown_data_set_is_an_error_with_its_place() {
 }
 
 #[test]
-fn stamps_are_read_and_held_against_the_clock() {
+fn timestamps_are_compared_with_the_clock() {
     let at = |text: &str, now: &str| {
         let now = now.parse().unwrap();
         let (_, report, result) = parse_with(
@@ -828,7 +828,7 @@ fn lists_take_ranges_with_spaces() {
     assert_eq!(report.errors, 0);
 }
 
-/// A zone with what one source lists. Reasons: r0 under 127.0.0.2, r1 under 127.0.0.3.
+/// A zone with the listings of one source. Reasons: r0 under 127.0.0.2, r1 under 127.0.0.3.
 fn published(kind: &str, txt: &str, facts: &[Entry]) -> Snapshot {
     let text = format!(
         "origin = 'bl.orbs.example'\nkind = '{kind}'\nns = ['ns1.orbs.example']\ncontact = 'host.master@orbs.example'\ntxt = '{txt}'\n\
@@ -934,8 +934,8 @@ fn rbldnsd_exports_read_back_to_the_same_answers() {
                     && report.warnings.iter().all(|w| w.contains("IPv6")),
                 "{report:?}"
             );
-            // The pieces are the same with the same texts, although a prefix with a hole has become
-            // several.
+            // The pieces and their texts are the same, although a prefix with an exclusion has
+            // become several.
             let next = published(kind, txt, &again);
             for (was, is) in data.lines().zip(exported("rbldnsd", &next).lines()) {
                 assert_eq!(was, is, "{txt}");
@@ -1003,10 +1003,9 @@ fn master_exports_say_what_a_mirror_needs() {
 }
 
 proptest! {
-    /// Whatever a file holds: entries and told problems, never a crash, and every entry can be
-    /// listed.
+    /// Any file gives entries and reported problems, never a panic, and every entry can be listed.
     #[test]
-    fn any_bytes_are_read_or_told(
+    fn any_bytes_are_read_or_reported(
         format in 0..FORMATS.len(),
         bytes in prop::collection::vec(any::<u8>(), 0..200),
         text in "[0-9a-f:./!$#; \n-]{0,120}",

@@ -631,7 +631,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_a_value_or_nothing(bytes: Vec<u8>) {
+        fn any_bytes_decode_to_a_value_or_none(bytes: Vec<u8>) {
             let _ = (read_feed(&bytes), decode::<Own>(&bytes), decode::<Event>(&bytes), decode::<Commit>(&bytes), decode::<SourceRecord>(&bytes));
         }
     }
@@ -718,7 +718,7 @@ mod tests {
     }
 
     #[test]
-    fn after_is_behind_every_key_with_the_prefix() {
+    fn after_is_greater_than_every_key_with_the_prefix() {
         assert_eq!(after(&[1, 2]), [1, 3]);
         assert_eq!(after(&[1, 255]), [2]);
     }

@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_record_that_was_not_acknowledged_is_no_damage() {
+    fn cut_unacknowledged_record_is_not_damage() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path());
         (1..=3).for_each(|n| commit(&store, n, 1));
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_that_was_acknowledged_and_is_missing_is_known() {
+    fn missing_acknowledged_commit_is_detected() {
         for (what, damage) in [
             (
                 "the last record cut",
@@ -477,7 +477,7 @@ mod tests {
 
     /// Users, tokens and audit records are rows without a commit's number.
     #[test]
-    fn an_acknowledged_row_without_a_commit_that_is_missing_is_known() {
+    fn missing_acknowledged_row_is_detected() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path());
         commit(&store, 1, 1);

@@ -32,7 +32,7 @@ impl Rows for Set<'_> {
 
 type List = BTreeMap<Subject, BTreeMap<ReasonId, (bool, Option<Box<str>>)>>;
 
-/// What an import makes of entries, told naively.
+/// What an import makes of entries, computed naively.
 fn list(entries: Vec<Entry>, wide: &dyn Fn(&Subject) -> bool) -> List {
     let mut out: BTreeMap<Subject, BTreeMap<ReasonId, Entry>> = BTreeMap::new();
     let rank = |e: &Entry| if !e.hole { 1 } else { 2 * u8::from(!e.weak) };
@@ -136,7 +136,7 @@ fn rows() -> impl Strategy<Value = BTreeSet<Vec<u8>>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
     #[test]
-    fn a_patch_says_what_the_whole_zone_says(old in rows(), come in rows(), keep: u64) {
+    fn patch_equals_reading_the_whole_zone(old in rows(), come in rows(), keep: u64) {
         let kept: BTreeSet<Vec<u8>> = old.iter().enumerate().filter(|(i, _)| keep >> (i % 64) & 1 == 1).map(|(_, r)| r.clone()).collect();
         let new: BTreeSet<Vec<u8>> = kept.union(&come).cloned().collect();
         let gone = old.difference(&new).map(|r| (r.clone(), false));
@@ -156,7 +156,7 @@ proptest! {
     }
 
     #[test]
-    fn names_and_nodes_are_one_another(name in names()) {
+    fn names_and_nodes_convert_both_ways(name in names()) {
         let n = node(&name);
         prop_assert_eq!(crate::dns::incoming::name(&n), name.clone());
         let mut owner = n.clone();

@@ -1,4 +1,4 @@
-//! Texts that are not lists: nothing in them is listed but what stands on a line of its own.
+//! Texts that are not lists: only a name that is alone on its line is listed.
 
 use proptest::prelude::*;
 
@@ -82,7 +82,7 @@ proptest! {
     ) {
         let text = lines.join("\n");
         let Ok(format) = guess(text.as_bytes()) else { return Ok(()) };
-        // What is recognised as another format is read as that.
+        // A text that is recognised as another format is read as that.
         prop_assume!(matches!(format, "list" | "csv"));
         let options = Options { reasoning: Reasoning::One(ReasonId(0)), ..Options::default() };
         let (mut found, mut report) = (Vec::new(), Report::default());

@@ -1,6 +1,6 @@
 //! Servers that follow each other by rows, in memory: whatever they list and delist, and whichever
-//! of them cannot reach each other for a while, each ends with what the servers that it follows
-//! list by their own word, and then nothing moves.
+//! of them cannot reach each other for a while, each ends with the listings of the servers that it
+//! follows, and then nothing changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,8 @@ use crate::{
     model::{Domain, EntryText, ReasonId, Reasons, Scope, SourceId, StoreId, Subject},
 };
 
-/// What one feed lists: for each subject whether it is an exception, and the text with its path.
+/// The entries of one feed: for each subject whether it is an exclusion, and the text with its
+/// path.
 type List = BTreeMap<Subject, (bool, EntryText)>;
 
 struct Server {
@@ -88,7 +89,7 @@ impl Server {
         out
     }
 
-    /// Takes the rows of another server over what it had from there.
+    /// Replaces what it had from another server by that server's rows.
     fn receive(&mut self, from: usize, rows: &BTreeSet<Vec<u8>>) -> Result<u64, String> {
         let reasoning = Reasoning::One(ReasonId(0));
         let options = Options {
@@ -166,7 +167,7 @@ fn covers(s: &Subject, point: &Subject) -> Option<u32> {
     }
 }
 
-/// What can be listed, and the points that are looked at.
+/// What can be listed, and the points that are compared.
 fn universe(kind: &str) -> (Vec<Subject>, Vec<Subject>) {
     let parse = |all: &[&str]| {
         all.iter()
@@ -214,10 +215,10 @@ fn universe(kind: &str) -> (Vec<Subject>, Vec<Subject>) {
     (listed, points)
 }
 
-/// One thing that happens. Numbers are taken modulo what there is.
+/// One event. Numbers are taken modulo what exists.
 #[derive(Debug, Clone)]
 enum Step {
-    /// A server lists a subject by its own word, or no longer.
+    /// A server lists a subject itself, or ends that listing.
     Word(usize, usize, Option<usize>),
     /// A server refreshes the feed of one edge.
     Refresh(usize),
@@ -277,7 +278,7 @@ impl World {
         }
     }
 
-    /// Refreshes all feeds until nothing moves; the rounds that it took.
+    /// Refreshes all feeds until nothing changes; returns the number of rounds.
     fn settle(&mut self) -> usize {
         self.edges.iter_mut().for_each(|e| e.2 = true);
         let state = |w: &World| {
@@ -296,8 +297,8 @@ impl World {
             .expect("the servers' serials never stand still")
     }
 
-    /// The servers whose own words a server has: itself and those that it follows, by way of others
-    /// too.
+    /// The servers whose own listings a server has: itself and those that it follows, also by way
+    /// of others.
     fn sources(&self, server: usize) -> BTreeSet<usize> {
         let mut out = BTreeSet::from([server]);
         loop {
@@ -381,7 +382,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn rings_end_with_the_union_of_own_words(
+    fn rings_converge_to_the_union_of_own_listings(
         count in 2..=6usize,
         domains: bool,
         edges in prop::collection::vec((0..6usize, 0..6usize), 1..14),
@@ -408,7 +409,7 @@ fn ended_entry_does_not_come_back_through_a_follower() {
 /// If each server preferred the more specific listing of the other, both would change their minds
 /// at every refresh.
 #[test]
-fn followers_of_each_other_come_to_rest() {
+fn followers_of_each_other_converge() {
     let words =
         [(0, 0), (1, 0), (2, 4)].map(|(server, subject)| Step::Word(server, subject, Some(0)));
     check("address", 3, &[(0, 1), (1, 0), (0, 2), (1, 2)], &words).unwrap();

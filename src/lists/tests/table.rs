@@ -1,12 +1,11 @@
-//! `tests/lists/table.txt`: list files, how they are read, and what they list. A line more is a
-//! case more.
+//! `tests/lists/table.txt`: list files, options and outcomes, one test case a line.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
 use super::super::*;
 use crate::model::{ReasonId, subject::HostBits};
 
-/// What reading one list has given.
+/// The result of reading one list.
 struct Outcome {
     subjects: BTreeSet<String>,
     report: Report,
@@ -162,7 +161,7 @@ fn listed(details: &str) -> BTreeSet<String> {
     )
 }
 
-/// What is wrong with an outcome, where anything is.
+/// What is wrong with an outcome; `None` if it is as expected.
 fn fault(kind: &str, details: &str, is: &Outcome) -> Option<String> {
     let got = joined(&is.subjects);
     let takes = |want: &BTreeSet<String>| match &is.refusal {
@@ -210,7 +209,7 @@ fn fault(kind: &str, details: &str, is: &Outcome) -> Option<String> {
 }
 
 #[test]
-fn every_file_of_the_table_lists_what_it_says() {
+fn every_listed_file_has_the_expected_outcome() {
     let table = fs::read_to_string(folder().join("table.txt")).unwrap();
     let mut wrong = Vec::new();
     for (i, line) in table
@@ -222,7 +221,7 @@ fn every_file_of_the_table_lists_what_it_says() {
             wrong.push(format!("table.txt:{}: a row has four fields", i + 1));
             continue;
         };
-        // What comes over another list is tried on a daemon.
+        // A list that replaces another one is tested on a daemon.
         if files.starts_with("over:") {
             continue;
         }

@@ -1,5 +1,5 @@
-//! What is exported against what is listed: in any small world, by the rules of whoever loads the
-//! file.
+//! Exports compared with the listings, in any small world, by the rules of the program that loads
+//! the file.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -33,7 +33,7 @@ fn snapshot(kind: &str, world: &[(Subject, RawFacts)]) -> Snapshot {
     }
 }
 
-/// Subjects that are listed for r0; with `!` before them holes, with a text after them.
+/// Subjects that are listed for r0; exclusions have `!` before them, and a text can follow.
 fn world(text: &str) -> World {
     let mut rows: BTreeMap<Subject, RawFacts> = BTreeMap::new();
     for word in text.split(' ') {
@@ -67,7 +67,7 @@ fn exported(format: &str, action: &str, snapshot: &Snapshot) -> String {
     text
 }
 
-/// What DNS says of a name below the zone: listed or not.
+/// Whether a name below the zone is listed by DNS.
 fn listed(snapshot: &Snapshot, name: &str) -> bool {
     let (mut wire, mut starts, mut scratch) = (Vec::new(), Vec::new(), None);
     for l in name.split('.') {
@@ -160,10 +160,9 @@ const FORMATS: [&str; 6] = ["cidr", "postfix", "nftables", "ipset", "rpz", "json
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
 
-    /// X1, X2, X3: every listed address is inside, no other is, whatever lies in what; nothing is
-    /// there twice.
+    /// Every listed address is inside, no other is, however subjects nest; nothing is there twice.
     #[test]
-    fn x1_x2_x3_exactly_what_is_listed_is_inside(world in any_world(), noise in prop::collection::vec(any::<u32>(), 4)) {
+    fn exports_cover_exactly_what_is_listed(world in any_world(), noise in prop::collection::vec(any::<u32>(), 4)) {
         let snapshot = snapshot("address", &world);
         let mut fewest = None;
         for format in FORMATS {
@@ -190,10 +189,9 @@ proptest! {
         }
     }
 
-    /// X1, X2: names are listed or not as in DNS, both by the closest name that exists and by
-    /// taking labels off.
+    /// Names are listed or not as in DNS, both by the closest existing name and by removing labels.
     #[test]
-    fn x1_x2_names_of_a_policy_say_what_dns_says(world in any_world(), noise in prop::collection::vec(any::<u32>(), 4)) {
+    fn policy_names_agree_with_dns_answers(world in any_world(), noise in prop::collection::vec(any::<u32>(), 4)) {
         let snapshot = snapshot("domain", &world);
         let text = exported("rpz", "", &snapshot);
         let rules: BTreeMap<&str, bool> = text.lines().filter_map(|l| {
@@ -203,8 +201,7 @@ proptest! {
         prop_assert_eq!(rules.len(), text.matches(" CNAME ").count(), "an owner has one rule");
         let exists = |name: &str| rules.keys().any(|k| *k == name || k.ends_with(&format!(".{name}")));
         for name in names(&world.into_iter().collect(), &noise) {
-            // What the zone of the list has at fixed names, and what cannot be a name, is no
-            // matter of a policy.
+            // Static names of the zone, and what cannot be a name, do not belong to a policy.
             if name.is_empty() || name.split('.').next_back().is_some_and(|t| ["*", "test", "127"].contains(&t)) {
                 continue;
             }
@@ -225,7 +222,7 @@ proptest! {
 }
 
 #[test]
-fn x4_families_never_stand_in_one_set() {
+fn sets_hold_one_address_family() {
     let snapshot = snapshot("address", &world("2.0.0.0/8 2a00:1::/32"));
     let nft = exported("nftables", "", &snapshot);
     let (four, six) = nft
@@ -254,7 +251,7 @@ fn x4_families_never_stand_in_one_set() {
 }
 
 #[test]
-fn x5_texts_name_what_is_listed_and_not_every_address() {
+fn texts_name_the_listed_prefix_and_not_every_address() {
     let snapshot = snapshot(
         "address",
         &world("45.1.0.0/16=in_$ 45.2.0.4=host_$ 45.2.0.5=host_$ 46.1.1.1=alone_$ !45.1.0.0/24"),
@@ -275,7 +272,7 @@ fn x5_texts_name_what_is_listed_and_not_every_address() {
 }
 
 #[test]
-fn x7_test_points_are_for_clients_of_the_list_alone() {
+fn test_points_are_only_in_formats_for_clients() {
     for kind in ["address", "domain"] {
         let snapshot = snapshot(kind, &world("45.1.1.1 .a.test"));
         assert!(
@@ -307,7 +304,7 @@ fn held_has_loopback(format: &str, text: &str) -> bool {
 }
 
 #[test]
-fn x8_the_serial_is_in_every_file() {
+fn every_file_names_the_serial() {
     let snapshot = snapshot("address", &world("45.1.1.1"));
     for w in WRITERS.iter().filter(|w| w.name != "nsd") {
         let first = exported(w.name, "", &snapshot)
@@ -361,7 +358,7 @@ fn exceptions_pass_below_listed_trees() {
 }
 
 #[test]
-fn ipv6_triggers_are_spelt_the_one_way() {
+fn ipv6_triggers_are_spelt_canonically() {
     for (text, want) in [
         ("2a00::/19", "19.zz.2a00"),
         ("2a00:0:0:1::/64", "64.zz.1.0.0.2a00"),
@@ -377,7 +374,7 @@ fn ipv6_triggers_are_spelt_the_one_way() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_with_what_does() {
+fn unsupported_format_is_refused_with_the_supported_ones() {
     for format in ["postfix", "nftables", "ipset"] {
         let why = check(format, "", ZoneKind::Domain).err().unwrap();
         assert!(
@@ -429,7 +426,7 @@ fn what_does_not_fit_is_refused_with_what_does() {
 }
 
 #[test]
-fn names_of_sets_fit() {
+fn set_names_fit_the_length_limit() {
     let mut view = test_zone("address", &[0], "");
     for (stem, want) in [
         ("relays", "relays"),
@@ -464,7 +461,7 @@ fn names_of_sets_fit() {
     assert!(a != b && a.len() == 31 && b.len() == 31, "{a} {b}");
 }
 
-/// Texts that are hard to carry: quotes, semicolons, backslashes, dollars, a comment sign, a tab,
+/// Texts that are hard to express: quotes, semicolons, backslashes, dollars, a comment sign, a tab,
 /// other letters, too long.
 const TEXTS: [&str; 8] = [
     "he said \"no\"; see C:\\list\\ and 50% off",
@@ -517,7 +514,7 @@ struct ReadBack {
     action: &'static str,
     /// Reads the file.
     read: fn(&str) -> Vec<Entry>,
-    /// Whether the file says the reasons and the texts.
+    /// Whether the file has the reasons and the texts.
     reasons: bool,
 }
 
@@ -687,8 +684,8 @@ fn answer(snapshot: &Snapshot, name: &str) -> Option<(Vec<Vec<u8>>, Vec<String>)
     Some((a, txt))
 }
 
-/// Names that are asked of both: whole addresses in and around the listed prefixes, or names in and
-/// around the listed ones.
+/// Names that both are asked for: whole addresses in and around the listed prefixes, or names in
+/// and around the listed ones.
 fn asked_of_both(kind: &str, world: &World, noise: &[u32]) -> Vec<String> {
     let facts = world.iter().cloned().collect();
     let whole = |n: &String| {
@@ -714,8 +711,8 @@ fn asked_of_both(kind: &str, world: &World, noise: &[u32]) -> Vec<String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
 
-    /// Every export, read back, publishes the same addresses and names, less what its report says
-    /// was left out. What carries reasons gives the same answers.
+    /// Every export, read back, publishes the same addresses and names, except for what its report
+    /// says was left out. Formats with reasons give the same answers.
     #[test]
     fn exports_read_back_publish_the_same(
         world in any_world(), noise in prop::collection::vec(any::<u32>(), 4), domains in any::<bool>(), mapped in any::<bool>(),
