@@ -18,7 +18,7 @@ fn listed() -> RawFacts {
         facts: vec![RawFact {
             reason: ReasonId(0),
             source: SourceId(0),
-            hole: false,
+            exclusion: false,
             text: Default::default(),
         }],
     }

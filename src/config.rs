@@ -9,7 +9,7 @@ use crate::{
     clock::TrustAtStart,
     dns::MAX_NSID,
     http, ledger, mail,
-    model::{MAX_REASONS, Reasons, Subject, Zone, names::suggest, reason::Names},
+    model::{MAX_REASONS, Reasons, Subject, Zone, names::suggest, reason::NameTable},
     net::Connections,
     server, store, webhooks,
 };
@@ -23,11 +23,11 @@ const MIN_SCRUB_RATE_BYTES: u64 = 64 << 10;
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `[store]`, `[journal]`, `[history]`.
-    pub store: store::Settings,
+    pub store: store::StoreSettings,
     /// `[clock] trust_at_start`.
     pub trust_at_start: TrustAtStart,
     /// Reasons, zones, limits.
-    pub ledger: ledger::Settings,
+    pub ledger: ledger::LedgerSettings,
     /// `[dns]`.
     pub serve: server::DnsSettings,
     /// `[tls]`.
@@ -108,7 +108,7 @@ impl Config {
             "[journal]",
             (a.journal_age, a.journal_size) != (b.journal_age, b.journal_size),
         );
-        section("[history]", a.churn_age != b.churn_age);
+        section("[history]", a.feed_event_age != b.feed_event_age);
         section("[dns] listen or workers", self.serve != running.serve);
         let (a, b) = (&self.secure, &running.secure);
         section(
@@ -209,7 +209,7 @@ impl Config {
         let socket = files::socket_path(file.admin.socket.as_deref(), folder, &store);
         start::check(&file, (&store, &removals, &socket), report);
         let config = Config {
-            ledger: ledger::Settings {
+            ledger: ledger::LedgerSettings {
                 reasons: file.reason.iter().map(reason_settings).collect(),
                 zones,
                 feeds: file.feed.iter().map(|f| f.name.clone()).collect(),
@@ -268,11 +268,11 @@ impl Config {
             probe,
             connections: file.connections.settings(),
             user: file.process.user.clone(),
-            store: store::Settings {
+            store: store::StoreSettings {
                 path: store,
                 journal_age: file.journal.age,
                 journal_size: file.journal.size.0,
-                churn_age: file.history.feeds,
+                feed_event_age: file.history.feeds,
                 scrub_every: file.store.scrub_every,
                 scrub_rate: file.store.scrub_rate.0,
                 open_tables: store::MAX_OPEN_TABLES,
@@ -331,7 +331,7 @@ impl ReasonNames {
 fn reasons(tables: &[Table<ReasonTable>], path: &Path, report: &mut Report) -> ReasonNames {
     let mut out = ReasonNames {
         names: Vec::new(),
-        known: Reasons(Names::default()),
+        known: Reasons(NameTable::default()),
         complete: !tables.is_empty(),
     };
     for table in tables {

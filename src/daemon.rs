@@ -512,8 +512,8 @@ pub fn open_ledger(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), St
     let store = Store::open(config.store.clone()).map_err(|e| e.to_string())?;
     let clock = clock(config, store.last_commit_time().map_err(|e| e.to_string())?);
     let mirrors = Arc::new(server::Mirrors::open(config.mirrors(), clock.clone()));
-    let shown = store.vocabulary();
-    let settings = ledger::Settings {
+    let shown = store.dictionary();
+    let settings = ledger::LedgerSettings {
         mirrors: mirrors.seen_serials(),
         ..config.ledger.clone()
     };
@@ -532,7 +532,7 @@ fn report_left_behind(ledger: &Ledger) {
             );
         }),
         Err(e) => tracing::error!(
-            error = e.text(&ledger.store.vocabulary()),
+            error = e.text(&ledger.store.dictionary()),
             "the store could not be compared with the configuration"
         ),
     }
@@ -685,7 +685,7 @@ fn reloader(
         if certificates.is_none() {
             config.secure.open()?;
         }
-        let text = |e: ledger::Refused| e.text(&ledger.store.vocabulary());
+        let text = |e: ledger::LedgerError| e.text(&ledger.store.dictionary());
         let mut left_behind = Vec::new();
         if request.rename.is_none() {
             left_behind = ledger.left_behind(&config.ledger).map_err(text)?;

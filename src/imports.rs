@@ -11,19 +11,16 @@ use bounds::{Bounds, Counted, Meter, Waiting};
 use crate::{
     index::{Families, Snapshot, ZoneView},
     ledger::{
-        Import, ImportError, ImportResult, Ledger, Refused,
+        Import, ImportError, ImportResult, Ledger, LedgerError,
         guard::{Guard, GuardTrip, ListLimits, ListRefusal},
     },
     lists::{self, Options, Reasoning, Report},
-    model::{EntryText, ReasonId, SourceId, Subject, Time, subject::HostBits, time::Seconds},
+    model::{EntryText, ReasonId, Subject, Time, subject::HostBits, time::Seconds},
     store::{
-        schema::{Audit, FeedEntry, ListShape},
+        schema::{AuditRecord, FeedEntry, ListShape},
         stage::Mode,
     },
 };
-
-/// A number that no source has, for a dry run under an unknown name.
-const UNKNOWN: SourceId = SourceId(u16::MAX);
 
 /// A list and how it is imported; texts as people write them, empty if not given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,7 +60,7 @@ pub struct Asked {
     /// When the source's lifetime ends unless it is imported again.
     pub max_age: Option<Seconds>,
     /// The audit record of a request; `None` for an import by the source itself.
-    pub asked: Option<Audit>,
+    pub asked: Option<AuditRecord>,
 }
 
 /// Where the reasons of a list come from.
@@ -96,7 +93,7 @@ pub enum Failed {
     /// There is no such zone or feed.
     NotFound(String),
     /// The ledger refused it.
-    Refused(Refused),
+    Ledger(LedgerError),
     /// The import is not possible: another one is running, or the source is not a feed.
     Busy(String),
     /// The list cannot be read, or must not replace the last one whatever is allowed.
@@ -108,9 +105,9 @@ pub enum Failed {
 impl Failed {
     /// Classifies an import's error by what the caller can do; `source` is the source's name.
     pub fn of(e: ImportError, ledger: &Ledger, source: &str) -> Failed {
-        let text = |e: &ImportError| e.text(&ledger.store.vocabulary());
+        let text = |e: &ImportError| e.text(&ledger.store.dictionary());
         match e {
-            ImportError::Refused(r) => Failed::Refused(r),
+            ImportError::Ledger(r) => Failed::Ledger(r),
             ImportError::List(ListRefusal::Guard(trip)) => Failed::Guard(trip),
             ImportError::List(refusal) => Failed::List(refusal.describe(source)),
             ImportError::Input(_) | ImportError::Over(_) => Failed::List(text(&e)),
@@ -125,7 +122,7 @@ impl Failed {
             | Failed::NotFound(why)
             | Failed::Busy(why)
             | Failed::List(why) => why.clone(),
-            Failed::Refused(r) => r.text(&ledger.store.vocabulary()),
+            Failed::Ledger(r) => r.text(&ledger.store.dictionary()),
             Failed::Guard(trip) => {
                 let option = match trip.guard {
                     Guard::Shrink => "--allow-shrink",
@@ -162,11 +159,11 @@ pub fn known_format(format: &str) -> Result<(), String> {
 pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done, Failed> {
     known_format(&asked.format).map_err(Failed::Invalid)?;
     let options = options(ledger, asked)?;
-    let known = ledger.store.vocabulary().sources.get(&asked.source);
+    let known = ledger.store.dictionary().sources.get(&asked.source);
     let source = match known {
         // A dry run leaves nothing behind, not even a name.
-        None if asked.dry_run => UNKNOWN,
-        _ => ledger.source(&asked.source).map_err(Failed::Refused)?,
+        None if asked.dry_run => None,
+        _ => Some(ledger.source(&asked.source).map_err(Failed::Ledger)?),
     };
     if asked.max_age == Some(Seconds(0)) {
         return Err(Failed::Invalid(
@@ -380,8 +377,8 @@ pub fn row(e: lists::Entry) -> (Subject, FeedEntry) {
         e.subject,
         FeedEntry {
             reason: e.reason,
-            hole: e.hole,
-            weak: e.weak,
+            exclusion: e.exclusion,
+            implied: e.implied,
             since: Time(0),
             text,
             note: e.note,
@@ -391,7 +388,7 @@ pub fn row(e: lists::Entry) -> (Subject, FeedEntry) {
 
 /// How the list is read.
 pub fn options(ledger: &Ledger, asked: &Asked) -> Result<Options, Failed> {
-    let v = ledger.store.vocabulary();
+    let v = ledger.store.dictionary();
     let snapshot = ledger.published.snapshot();
     let reasoning = match (&asked.reasons.reason, &asked.reasons.codes) {
         (Some(r), None) => {

@@ -33,6 +33,7 @@
 
 pub mod metrics;
 pub mod model;
+pub mod random;
 
 pub mod dns;
 pub mod index;

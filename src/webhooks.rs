@@ -32,7 +32,7 @@ use crate::{
     clock::wall,
     ledger::{
         Ledger,
-        outbox::{Message, Tried, Webhook, messages},
+        outbox::{DeliveryResult, Message, Webhook, messages},
     },
     model::{Subject, special},
 };
@@ -79,7 +79,7 @@ pub async fn run(ledger: Ledger, ways: Ways, mut stop: watch::Receiver<bool>) {
     loop {
         busy.retain(|(_, task)| !task.is_finished());
         for hook in ledger
-            .book()
+            .accounts()
             .webhooks
             .values()
             .filter(|h| h.paused.is_none())
@@ -120,7 +120,7 @@ async fn send_all(ledger: Ledger, hook: Webhook, ways: Arc<Ways>) {
             Err(_) => Err(format!("it was not taken within {} s", PATIENCE.as_secs())),
         };
         let (tried, go) = match sent {
-            Ok(()) => (Tried::Taken, true),
+            Ok(()) => (DeliveryResult::Delivered, true),
             Err(why) => {
                 tracing::warn!(
                     webhook = hook.id,
@@ -128,10 +128,15 @@ async fn send_all(ledger: Ledger, hook: Webhook, ways: Arc<Ways>) {
                     why,
                     "a message was not taken; it is tried again"
                 );
-                (Tried::Failed(why), false)
+                (DeliveryResult::Failed(why), false)
             }
         };
-        if ledger.tried(&hook.id, message.commit, tried).await.is_err() || !go {
+        if ledger
+            .record_delivery(&hook.id, message.commit, tried)
+            .await
+            .is_err()
+            || !go
+        {
             return;
         }
     }

@@ -11,41 +11,42 @@ use std::{
 };
 
 /// Who may import whom, beside itself. Everything else is refused.
-const MAY_IMPORT: [(&str, &[&str]); 22] = [
+const MAY_IMPORT: [(&str, &[&str]); 23] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
     ("dns", &["model", "index"]),
     ("lists", &["model", "index", "dns"]),
     ("smtp", &["model"]),
+    ("random", &[]),
     ("clock", &["model"]),
-    ("store", &["model", "index"]),
+    ("store", &["model", "random", "index"]),
     ("ledger", &["model", "clock", "index", "store", "metrics"]),
     ("imports", &["model", "index", "lists", "store", "ledger"]),
     (
         "feeds",
         &[
-            "model", "clock", "index", "dns", "lists", "store", "ledger", "imports",
+            "model", "random", "clock", "index", "dns", "lists", "store", "ledger", "imports",
         ],
     ),
     ("net", &["model"]),
     (
         "server",
         &[
-            "model", "clock", "index", "dns", "ledger", "store", "metrics", "net",
+            "model", "random", "clock", "index", "dns", "ledger", "store", "metrics", "net",
         ],
     ),
     (
         "relay",
         &[
-            "model", "clock", "smtp", "store", "ledger", "net", "resolver",
+            "model", "random", "clock", "smtp", "store", "ledger", "net", "resolver",
         ],
     ),
     (
         "http",
         &[
-            "model", "clock", "index", "dns", "lists", "smtp", "store", "ledger", "imports",
-            "metrics", "net", "relay",
+            "model", "random", "clock", "index", "dns", "lists", "smtp", "store", "ledger",
+            "imports", "metrics", "net", "relay",
         ],
     ),
     ("exports", &["model", "index", "lists"]),
@@ -55,24 +56,25 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
     (
         "config",
         &[
-            "model", "clock", "index", "dns", "lists", "smtp", "store", "ledger", "imports",
-            "feeds", "server", "http", "exports", "webhooks", "mail", "resolver", "net", "relay",
+            "model", "random", "clock", "index", "dns", "lists", "smtp", "store", "ledger",
+            "imports", "feeds", "server", "http", "exports", "webhooks", "mail", "resolver", "net",
+            "relay",
         ],
     ),
     (
         "daemon",
         &[
-            "model", "clock", "index", "dns", "lists", "smtp", "store", "ledger", "feeds",
-            "server", "http", "metrics", "exports", "webhooks", "mail", "resolver", "relay",
-            "config", "net",
+            "model", "random", "clock", "index", "dns", "lists", "smtp", "store", "ledger",
+            "feeds", "server", "http", "metrics", "exports", "webhooks", "mail", "resolver",
+            "relay", "config", "net",
         ],
     ),
     (
         "cli",
         &[
-            "model", "clock", "index", "dns", "lists", "smtp", "store", "ledger", "feeds",
-            "server", "http", "metrics", "exports", "webhooks", "mail", "resolver", "relay",
-            "config", "daemon", "net", "imports",
+            "model", "random", "clock", "index", "dns", "lists", "smtp", "store", "ledger",
+            "feeds", "server", "http", "metrics", "exports", "webhooks", "mail", "resolver",
+            "relay", "config", "daemon", "net", "imports",
         ],
     ),
 ];

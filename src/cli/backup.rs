@@ -126,7 +126,7 @@ fn restore_with(
     // Dropped before its end, it leaves nothing that could start.
     let restoration = Restoration::begin(&c.folder, &config.store.path).map_err(no)?;
     let found = restoration.found.clone();
-    let mut store = Store::open(store::Settings {
+    let mut store = Store::open(store::StoreSettings {
         path: restoration.path(),
         ..config.store.clone()
     })
@@ -143,7 +143,7 @@ fn restore_with(
         config,
         clock.now(),
     )
-    .map_err(|e| Failure::No(e.text(&store.vocabulary())))?;
+    .map_err(|e| Failure::No(e.text(&store.dictionary())))?;
     store.close().map_err(no)?;
     if let Err(e) = mirrors.keep_restored(&done.serials) {
         eprintln!("orbsd: warning: {e}; another restore of this copy may give the same serials");
@@ -200,7 +200,7 @@ fn bring_up_to_date(
     serials: &ledger::RestoreSerials,
     config: &Config,
     now: Time,
-) -> Result<(Vec<(u64, u64)>, ledger::Replayed), ledger::Refused> {
+) -> Result<(Vec<(u64, u64)>, ledger::Replayed), ledger::LedgerError> {
     let missing = log
         .map(|l| ledger::check_log(store, l, c.allow_gap))
         .transpose()?
@@ -213,8 +213,8 @@ fn bring_up_to_date(
     if let Some(place) = &config.ledger.removals {
         match (&c.removals, c.new_identity) {
             (Some(log), false) => {
-                if let Some(aside) =
-                    removals::install(log, place, placement).map_err(ledger::Refused::Settings)?
+                if let Some(aside) = removals::install(log, place, placement)
+                    .map_err(ledger::LedgerError::Invalid)?
                 {
                     eprintln!(
                         "orbsd: the log of removals that was at {} is kept as {}",

@@ -238,10 +238,7 @@ impl Client {
             .header("accept", accept)
             .body(bytes(""))
             .map_err(text)?;
-        let response = self
-            .runtime
-            .block_on(self.sender.send_request(request))
-            .map_err(text)?;
+        let response = self.exchange(request)?;
         Ok(self.accepted(response)?.into_body())
     }
 
@@ -274,6 +271,17 @@ impl Client {
         }
     }
 
+    /// Sends a request, after the one before it on this connection is done with, and waits for the
+    /// head of the answer.
+    fn exchange(&mut self, request: Request<AnyBody>) -> Result<Response<Incoming>, Failure> {
+        let (runtime, sender) = (&self.runtime, &mut self.sender);
+        let response = runtime.block_on(async {
+            sender.ready().await?;
+            sender.send_request(request).await
+        });
+        response.map_err(|e| Failure::No(format!("the daemon did not answer: {e}")))
+    }
+
     /// Sends a request and waits for the head of the answer.
     pub(super) fn send(
         &mut self,
@@ -293,9 +301,7 @@ impl Client {
     ) -> Result<Response<Incoming>, Failure> {
         let request = self.request(method, path).header("content-type", kind);
         let request = request.body(body).map_err(text)?;
-        self.runtime
-            .block_on(self.sender.send_request(request))
-            .map_err(|e| Failure::No(format!("the daemon did not answer: {e}")))
+        self.exchange(request)
     }
 
     /// Sends a request without a body whose answer may end with trailers.
@@ -309,9 +315,7 @@ impl Client {
             .header("te", "trailers")
             .body(bytes(""))
             .map_err(text)?;
-        self.runtime
-            .block_on(self.sender.send_request(request))
-            .map_err(|e| Failure::No(format!("the daemon did not answer: {e}")))
+        self.exchange(request)
     }
 
     /// Sends a request and reads the answer as text.
@@ -523,9 +527,9 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
 
 /// What a command may do with the configuration where no daemon runs: the store was opened with the
 /// files as they are.
-fn offline_reload(ledger: Ledger, settings: crate::ledger::Settings) -> http::Reload {
+fn offline_reload(ledger: Ledger, settings: crate::ledger::LedgerSettings) -> http::Reload {
     Arc::new(move |request| {
-        let text = |e: crate::ledger::Refused| e.text(&ledger.store.vocabulary());
+        let text = |e: crate::ledger::LedgerError| e.text(&ledger.store.dictionary());
         if let Some((rename, line)) = request.rename {
             ledger
                 .rename(rename, settings.clone(), line)

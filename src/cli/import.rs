@@ -104,8 +104,9 @@ pub(super) struct Import {
 
 /// What stands between files; 128 random bits, so that no list holds it.
 fn boundary() -> Result<String, Failure> {
-    let mut bits = [0u8; 16];
-    File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut bits))?;
+    let bits: [u8; 16] = crate::random::Random::system()
+        .bytes()
+        .map_err(std::io::Error::from)?;
     Ok(bits.iter().map(|b| format!("{b:02x}")).collect())
 }
 

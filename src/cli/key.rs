@@ -9,7 +9,6 @@ use std::{
 };
 
 use data_encoding::BASE64;
-use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 
 use super::{Common, Failure, output, owner};
@@ -63,9 +62,9 @@ pub(super) fn run(common: &Common, args: &Key) -> Result<(), Failure> {
         .unwrap_or_else(|| Path::new("keys").join(&name));
     let path = common.config.parent().unwrap_or(Path::new("")).join(&file);
     let mut secret = vec![0; algorithm.mac_len()];
-    SystemRandom::new()
+    crate::random::Random::system()
         .fill(&mut secret)
-        .map_err(|_| Failure::No("the system has no random numbers to give".into()))?;
+        .map_err(|e| Failure::No(e.to_string()))?;
     let key = TsigKey::new(&name, algorithm, &secret).map_err(Failure::Usage)?;
     let clause = bind_clause(&key);
     let new_folder = owner::missing_folder(&path).map(Path::to_path_buf);

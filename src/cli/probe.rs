@@ -31,9 +31,10 @@ use crate::{
         outcome::{Assessment, assess},
         tester::{self, TesterSettings},
         token::TokenId,
+        transcript::{Speaker, TranscriptLine, render_transcript},
     },
     resolver,
-    smtp::{Envelope, Outcome, SmtpPort, session::ReceiverSettings},
+    smtp::{Envelope, MessageOutcome, SmtpPort, session::ReceiverSettings},
 };
 
 /// Test a host of your own from here; nobody is listed. Exit codes: 0 refused, 1 the server was not
@@ -141,7 +142,7 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
     let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(LONGEST_WAIT));
     let accepted = |ran: &[MessageResult]| {
         ran.iter()
-            .any(|r| matches!(r.outcome, Outcome::Accepted { .. }))
+            .any(|r| matches!(r.outcome, MessageOutcome::Accepted { .. }))
     };
     while listens && accepted(&ran) && std::time::Instant::now() < until {
         arrived(&came, &ids, &mut ran);
@@ -174,12 +175,12 @@ fn arrived(came: &Mutex<Vec<(MessageMatch, IpAddr)>>, ids: &[TokenId], ran: &mut
         let (id, outcome) = match seen {
             MessageMatch::Probe(id) => (
                 id,
-                Outcome::Delivered {
+                MessageOutcome::Delivered {
                     output: *output,
                     at,
                 },
             ),
-            MessageMatch::Bounce(id) => (id, Outcome::Bounced { at }),
+            MessageMatch::Bounce(id) => (id, MessageOutcome::Bounced { at }),
         };
         let place = ids.iter().position(|i| i == id);
         if let Some(r) = ran
@@ -193,18 +194,19 @@ fn arrived(came: &Mutex<Vec<(MessageMatch, IpAddr)>>, ids: &[TokenId], ran: &mut
 }
 
 /// Prints what is said, in colour on a terminal.
-fn told(json: bool) -> impl FnMut(char, &str) + Send {
-    move |who, line| {
+fn told(json: bool) -> impl FnMut(&TranscriptLine) + Send {
+    move |line| {
         if json {
             return;
         }
-        let code = match who {
-            'C' => "36",
-            'S' if line.starts_with('2') || line.starts_with('3') => "32",
-            'S' => "31",
-            _ => "2",
+        let code = match line.who {
+            Some(Speaker::Client) => "36",
+            Some(Speaker::Server) if line.text.starts_with(['2', '3']) => "32",
+            Some(Speaker::Server) => "31",
+            Some(Speaker::Tester) | None => "2",
         };
-        output::coloured_line(code, format_args!("{who} {line}"));
+        let sign = line.who.map_or(' ', Speaker::sign);
+        output::coloured_line(code, format_args!("{sign} {}", line.text));
     }
 }
 
@@ -216,7 +218,7 @@ fn shown(
     assessment: Assessment,
 ) {
     let results = messages.iter().zip(ran).map(
-        |(m, r)| json!({"test": m.test, "from": m.envelope.from, "to": m.envelope.to, "outcome": r.outcome.word(), "detail": r.outcome}),
+        |(m, r)| json!({"test": m.test, "from": m.envelope.from, "to": m.envelope.to, "outcome": r.outcome.as_str(), "detail": r.outcome}),
     );
     let all: Vec<Value> = results.collect();
     let says = serde_json::to_value(assessment).unwrap_or_default();
@@ -264,8 +266,8 @@ impl Here {
             usage("no probe domain: say --domain, or set [probe] domain in config.toml")
         })?;
         let secret = secrets::random::<32>().map_err(Failure::No)?;
-        let mut how = config.map_or_else(default_ways, |c| c.probe.scheduler.probe.clone());
-        (how.pause, how.spread) = (
+        let mut how = config.map_or_else(default_ways, |c| c.probe.scheduler.tester.clone());
+        (how.pause, how.min_duration) = (
             Duration::from_secs(c.pause.0.min(LONGEST_WAIT)),
             Duration::ZERO,
         );
@@ -275,17 +277,17 @@ impl Here {
             hosted: c.hosted.clone(),
             user: c.user.clone(),
             domain: domain.clone(),
-            foreign: relay.and_then(|d| d.foreign.clone()),
+            foreign: relay.and_then(|d| d.second_domain.clone()),
             collector: c
                 .collect
                 .map(|a| a.ip())
                 .filter(|a| a.is_ipv4() == target.is_ipv4()),
-            hello: relay.map_or_else(|| domain.clone(), |d| d.hello.clone()),
+            hello: relay.map_or_else(|| domain.clone(), |d| d.ehlo_name.clone()),
         };
         Ok(Here {
             names,
             tokens: TokenCodec::new(&secret),
-            who: relay.map(|d| d.operator.clone()).unwrap_or_default(),
+            who: relay.map(|d| d.tester.clone()).unwrap_or_default(),
             how,
             catalogue: relay
                 .map_or_else(|| Arc::new(Catalogue::standard()), |d| d.catalogue.clone()),
@@ -444,7 +446,7 @@ impl Here {
         };
         let judge: collector::MessageHandler = Arc::new(move |incoming, from| {
             match message::match_tokens(&tokens, &incoming.to, &incoming.data) {
-                None => collector::STRANGER.into(),
+                None => collector::NO_TOKEN.into(),
                 Some(seen) => {
                     came.lock()
                         .unwrap_or_else(PoisonError::into_inner)
@@ -463,14 +465,14 @@ impl Here {
 }
 
 fn default_ways() -> TesterSettings {
-    let step = Duration::from_secs(60);
+    let timeout = Duration::from_secs(60);
     TesterSettings {
         ports: settings::PORTS,
         pause: Duration::ZERO,
-        spread: Duration::ZERO,
-        step,
+        min_duration: Duration::ZERO,
+        timeout,
         source: Vec::new(),
-        limit: tester::LONGEST,
+        max_extra: tester::MAX_EXTRA,
     }
 }
 
@@ -500,7 +502,7 @@ fn for_server(
     if special::unlistable(&Subject::host(target), &[]).is_none() {
         // Other people's hosts are tested as slowly as the server's own tester does (safety rule
         // S4).
-        (how.pause, how.spread) = (
+        (how.pause, how.min_duration) = (
             how.pause.max(Duration::from_secs(settings::PAUSE.0)),
             Duration::from_secs(settings::SPREAD.0),
         );
@@ -514,7 +516,7 @@ fn for_server(
         &mut || true,
     ));
     // A server may have ended the connection meanwhile.
-    let told = json!({"results": report.ran, "controls": report.controls, "transcript": report.transcript});
+    let told = json!({"results": report.ran, "controls": report.controls, "transcript": render_transcript(&report.transcript)});
     Client::open(common)?.json(
         Method::POST,
         &format!("/v1/jobs/{}/results", made["job"]),

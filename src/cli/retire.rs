@@ -24,7 +24,8 @@ use crate::{
     model::{
         Time, Zone,
         domain::name_to_ascii,
-        retire::{self, MONTH, Plan, Stage},
+        retire::{self, MONTH},
+        retirement::{RetirementPlan, RetirementStage},
         time::until,
     },
 };
@@ -241,7 +242,7 @@ fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
         text: None,
     };
     let retire = zone.retire.as_ref().unwrap_or(&planned);
-    let plan = Plan::new(zone, retire, now);
+    let plan = RetirementPlan::new(zone, retire, now);
     let name = zone.origin.trim_end_matches('.');
     let words = crate::index::zones::txt_data(&retire.words(name), name);
     let words = String::from_utf8_lossy(words.get(1..).unwrap_or_default()).into_owned();
@@ -305,7 +306,7 @@ fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
             zone.stem,
             &plan.empty.to_string()[..10]
         ),
-        (_, Stage::Over) => println!(
+        (_, RetirementStage::Over) => println!(
             "All that is done here is done. Until the NS records go: orbsd retire {} --undo",
             zone.stem
         ),

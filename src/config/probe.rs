@@ -77,9 +77,10 @@ impl<'de> Deserialize<'de> for SourceEntry {
 
 /// A random number below another.
 fn random_below(most: u64) -> u64 {
-    let random = crate::http::secrets::random::<8>().map(u64::from_be_bytes);
     // Without random numbers it is the latest: nothing is gained by making them fail.
-    random.map_or(most.saturating_sub(1), |n| n % most.max(1))
+    crate::random::Random::system()
+        .below(most)
+        .unwrap_or(most.saturating_sub(1))
 }
 
 /// The most hosts that are tested at the same time.
@@ -90,7 +91,7 @@ const SECRET: usize = 32;
 /// How relay tests are made.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// For the desk; its tokens are made by [`tokens`], when the daemon starts.
+    /// For the service of relay tests; [`tokens`] makes its tokens when the daemon starts.
     pub relay: RelaySettings,
     /// For the tester.
     pub scheduler: SchedulerSettings,
@@ -211,26 +212,26 @@ pub(super) fn read(
             enabled: p.enabled,
             public: p.allow_public,
             domain: domain.clone(),
-            foreign: filled(&p.foreign),
-            hello: hello.clone(),
-            operator: TesterIdentity {
+            second_domain: filled(&p.foreign),
+            ehlo_name: hello.clone(),
+            tester: TesterIdentity {
                 contact: p.contact.clone(),
-                about: p.about.clone(),
+                info_url: p.about.clone(),
             },
             addresses: ours,
-            at_home,
+            is_local: at_home,
             listen: c.listen.clone(),
             port: p.ports[0],
-            special: special.to_vec(),
-            per_net: p.per_net,
-            per_network: p.per_as,
-            networks: Arc::new(networks),
-            unproved: unproved(p),
-            quota: p.quota,
-            trusted: p.trusted.clone(),
-            chosen: p.choose.clone(),
-            notice: p.notice,
-            retry: p.retry,
+            special_ranges: special.to_vec(),
+            max_hosts_per_prefix: p.per_net,
+            max_hosts_per_asn: p.per_as,
+            asn_table: Arc::new(networks),
+            max_unproved_claims: unproved(p),
+            nominations_per_day: p.quota,
+            trusted_reporters: p.trusted.clone(),
+            enabled_tests: p.choose.clone(),
+            grace_period: p.notice,
+            retry_delays: p.retry,
             catalogue: Arc::new(catalogue),
             tokens: TokenCodec::new(&[]),
             sources: p
@@ -260,14 +261,14 @@ fn schedule(p: &ProbeTable) -> SchedulerSettings {
     let step = |s: Seconds| Duration::from_secs(s.0);
     SchedulerSettings {
         concurrency: p.concurrency,
-        settle: step(p.settle),
-        probe: TesterSettings {
+        collect_wait: step(p.settle),
+        tester: TesterSettings {
             ports: p.ports,
             pause: step(p.pause),
-            spread: step(p.spread),
-            step: step(p.step),
+            min_duration: step(p.spread),
+            timeout: step(p.step),
             source: p.source.iter().map(|s| s.address).collect(),
-            limit: tester::LONGEST,
+            max_extra: tester::MAX_EXTRA,
         },
     }
 }
@@ -522,7 +523,7 @@ fn networks(path: &Path, folder: &Path) -> Result<Networks, String> {
 /// How many claims without a proof are surely tested in a day: a fourth of all turns is theirs, and
 /// a test has an end.
 fn unproved(p: &ProbeTable) -> usize {
-    let longest = p.spread.0 + tester::LONGEST.as_secs() + p.settle.0;
+    let longest = p.spread.0 + tester::MAX_EXTRA.as_secs() + p.settle.0;
     let turns = (p.concurrency as u64).div_ceil(4) * 86_400 / longest.max(1);
     usize::try_from(turns).unwrap_or(usize::MAX).max(1)
 }

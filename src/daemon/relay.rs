@@ -1,4 +1,4 @@
-//! Relay tests, put together: the desk, the collector, the tester.
+//! Composes relay testing: the service, the collector, the scheduler.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -29,17 +29,17 @@ pub fn bind(listen: &[SocketAddr]) -> Result<Vec<TcpListener>, String> {
 
 /// Relay tests, before they start.
 pub struct RelayTests {
-    /// Where they are asked for and judged.
+    /// The service.
     pub service: RelayService,
     settings: probe::Settings,
     collector: Collector,
-    /// Finds out what is known of a host's names.
+    /// Finds the names of a host.
     pub known: HostNameResolver,
     outside: MailRouteCheck,
 }
 
 impl RelayTests {
-    /// Makes the desk, and what runs on it.
+    /// Makes the service, and what runs on it.
     pub fn new(
         config: &Config,
         ledger: &Ledger,
@@ -68,7 +68,7 @@ impl RelayTests {
         });
         let collector = Collector {
             tls,
-            known: token,
+            token_of: token,
             ..Collector::new(settings.receiver.clone(), judge, limiter)
         };
         let names = Arc::new(resolver::Names::new(&config.outgoing.resolvers, false).ok());
@@ -77,7 +77,8 @@ impl RelayTests {
             names.clone(),
             settings.receiver.addresses.clone(),
         );
-        let outside = health::outside(service.clone(), names, settings.receiver.addresses.clone());
+        let outside =
+            health::mail_route_check(service.clone(), names, settings.receiver.addresses.clone());
         Ok(RelayTests {
             service,
             settings,
@@ -102,7 +103,7 @@ impl RelayTests {
             out.push(back.spawn(collector::run(l, self.collector.clone())));
         }
         if !addresses.is_empty() {
-            self.service.unseen();
+            self.service.request_check();
             out.push(back.spawn(health::watch(
                 addresses,
                 self.outside,

@@ -29,7 +29,7 @@ pub(crate) fn snapshot(listed: &[(&str, u8, Option<&str>)]) -> Snapshot {
         let fact = RawFact {
             reason: ReasonId(*r),
             source: SourceId(0),
-            hole: false,
+            exclusion: false,
             text: (*text).into(),
         };
         let id = b.intern(&RawFacts {
@@ -543,7 +543,7 @@ fn exempt_name_in_a_listed_tree_is_a_node_with_hinfo() {
     let fact = RawFact {
         reason: ReasonId(0),
         source: SourceId(0),
-        hole: false,
+        exclusion: false,
         text: Default::default(),
     };
     for (s, facts) in [
@@ -603,7 +603,7 @@ fn equal_texts_are_one_record_and_the_first_reason_with_a_text_is_used() {
     let facts = |r, text: &str| RawFact {
         reason: ReasonId(r),
         source: SourceId(0),
-        hole: false,
+        exclusion: false,
         text: text.into(),
     };
     let mut b = Builder::default();

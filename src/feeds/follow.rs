@@ -28,7 +28,7 @@ use crate::{
         StoreError,
         copy::{CopyReader, CopyWriter},
         schema::Followed,
-        stage::{Difference, Mode, SMALL},
+        stage::{ImportDifference, Mode, ROW_COMMIT_MAX},
     },
 };
 
@@ -38,7 +38,10 @@ const MAX_CHANGES: usize = 1 << 20;
 /// rules, so that all followed zones are read again.
 const RULES: u32 = 2;
 
-const _: () = assert!(2 * MAX_NODES <= SMALL, "a patch is committed row by row");
+const _: () = assert!(
+    2 * MAX_NODES <= ROW_COMMIT_MAX,
+    "a patch is committed row by row"
+);
 
 /// A followed zone and its destination.
 pub struct Following<'a> {
@@ -68,7 +71,7 @@ pub struct Refreshed {
     /// How the change was transferred.
     pub how: How,
     /// What changed in the source.
-    pub difference: Difference,
+    pub difference: ImportDifference,
     /// Rows that were left out because they came through this server or through too many.
     pub looped: u64,
     /// A warning, although the refresh succeeded.
@@ -115,11 +118,11 @@ impl Following<'_> {
         let source = self
             .ledger
             .source(self.name)
-            .map_err(|e| refused(imports::Failed::Refused(e)))?;
+            .map_err(|e| refused(imports::Failed::Ledger(e)))?;
         let known = self
             .ledger
             .store
-            .vocabulary()
+            .dictionary()
             .records
             .get(usize::from(source.0))
             .and_then(|r| r.followed.clone());
@@ -407,7 +410,7 @@ impl Step<'_> {
 
     fn done(
         &self,
-        done: Result<Difference, crate::ledger::ImportError>,
+        done: Result<ImportDifference, crate::ledger::ImportError>,
         report: &Report,
         soa: Soa,
         how: How,

@@ -14,7 +14,9 @@ use super::{
     look::{Look, Seen},
     run,
 };
-use crate::{imports::Failed, index::records::wire_name, ledger::Ledger, store::schema::Audit};
+use crate::{
+    imports::Failed, index::records::wire_name, ledger::Ledger, store::schema::AuditRecord,
+};
 
 /// All feeds that run. Clones share them.
 #[derive(Clone)]
@@ -140,7 +142,7 @@ impl Feeds {
         &self,
         name: &str,
         accept: bool,
-        audit: Audit,
+        audit: AuditRecord,
     ) -> Result<serde_json::Value, Failed> {
         let running = lock(&self.running).clone();
         let Some(feed) = running.iter().find(|f| f.settings.name == name) else {

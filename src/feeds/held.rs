@@ -8,7 +8,7 @@ use crate::{
         held::{FileMark, HeldList},
     },
     model::{Time, time::Seconds},
-    store::{extent::Extents, stage::Difference},
+    store::{extent::Extents, stage::ImportDifference},
 };
 
 /// How many lists like the first held one have to come before it is accepted without a person.
@@ -102,7 +102,7 @@ pub struct HeldState {
     /// What the source lists now, and what it would list.
     pub extents: Extents,
     /// What would change, with samples.
-    pub difference: Difference,
+    pub difference: ImportDifference,
 }
 
 impl HeldState {
@@ -147,7 +147,7 @@ mod tests {
             guard: Guard::Shrink,
             reason: "fewer".into(),
             extents,
-            difference: Difference::default(),
+            difference: ImportDifference::default(),
         }
     }
 

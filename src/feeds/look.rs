@@ -13,11 +13,11 @@ use super::{
 use crate::{
     imports::{self, Asked, Failed},
     ledger::{
-        Keep, Ledger,
+        AccountChange, Ledger,
         guard::ListLimits,
         held::{FeedEvent, FileMark, HeldList},
     },
-    store::{schema::Audit, stage::Difference},
+    store::{schema::AuditRecord, stage::ImportDifference},
 };
 
 /// The event of a list that is held.
@@ -54,7 +54,7 @@ impl<'a> Look<'a> {
 
     /// Imports the file if it, or the way it is read, has changed; the error is shown in the
     /// status.
-    pub fn run(&self) -> Result<Option<Difference>, String> {
+    pub fn run(&self) -> Result<Option<ImportDifference>, String> {
         // One check or decision at a time.
         let mut seen = lock(&self.feed.seen);
         let looked = self.look(&mut seen);
@@ -62,7 +62,7 @@ impl<'a> Look<'a> {
         looked
     }
 
-    fn look(&self, seen: &mut Seen) -> Result<Option<Difference>, String> {
+    fn look(&self, seen: &mut Seen) -> Result<Option<ImportDifference>, String> {
         let mark = file::mark(self.path)?;
         let is = Some((mark, self.way()?));
         let last = self.held();
@@ -96,7 +96,7 @@ impl<'a> Look<'a> {
                     Step::Accept => self.accept_by_itself(mark).map(Some)?,
                     Step::Hold(held) => self.hold(held).map(|()| None)?,
                     Step::HoldOn(held) => self
-                        .keep(Keep::HeldList(Box::new(held)), None)
+                        .keep(AccountChange::HeldList(Box::new(held)), None)
                         .map(|()| None)?,
                 };
                 *seen = is;
@@ -144,7 +144,7 @@ impl<'a> Look<'a> {
 
     fn held(&self) -> Option<HeldList> {
         self.ledger
-            .book()
+            .accounts()
             .held
             .get(&self.feed.settings.name)
             .cloned()
@@ -157,14 +157,17 @@ impl<'a> Look<'a> {
             .map(|h| HeldState::new(&h, self.list.shrink_wait));
     }
 
-    fn keep(&self, keep: Keep, audit: Option<Audit>) -> Result<(), String> {
+    fn keep(&self, keep: AccountChange, audit: Option<AuditRecord>) -> Result<(), String> {
         self.ledger
-            .keep_blocking(keep, audit)
-            .map_err(|e| e.text(&self.ledger.store.vocabulary()))
+            .change_accounts_blocking(keep, audit)
+            .map_err(|e| e.text(&self.ledger.store.dictionary()))
     }
 
-    fn forget(&self, audit: Option<Audit>) -> Result<(), String> {
-        self.keep(Keep::NoHeldList(self.feed.settings.name.clone()), audit)
+    fn forget(&self, audit: Option<AuditRecord>) -> Result<(), String> {
+        self.keep(
+            AccountChange::DeleteHeldList(self.feed.settings.name.clone()),
+            audit,
+        )
     }
 
     fn announce(
@@ -185,7 +188,7 @@ impl<'a> Look<'a> {
         };
         self.ledger
             .announce_feed(event)
-            .map_err(|e| e.text(&self.ledger.store.vocabulary()))
+            .map_err(|e| e.text(&self.ledger.store.dictionary()))
     }
 
     fn hold(&self, held: HeldList) -> Result<(), String> {
@@ -204,7 +207,7 @@ impl<'a> Look<'a> {
     }
 
     /// Imports the file in spite of the guards.
-    fn import_allowed(&self, mark: FileMark, audit: Audit) -> Result<imports::Done, Failed> {
+    fn import_allowed(&self, mark: FileMark, audit: AuditRecord) -> Result<imports::Done, Failed> {
         let limits = ListLimits {
             allow_shrink: true,
             allow_growth: true,
@@ -224,21 +227,21 @@ impl<'a> Look<'a> {
         Ok(done)
     }
 
-    fn accept_by_itself(&self, mark: FileMark) -> Result<Difference, String> {
+    fn accept_by_itself(&self, mark: FileMark) -> Result<ImportDifference, String> {
         let name = &self.feed.settings.name;
         tracing::warn!(
             feed = name,
             "held list accepted: the feed has brought lists like it for {}",
             self.list.shrink_wait
         );
-        let audit = Audit {
+        let audit = AuditRecord {
             at: self.ledger.now(),
             who: name.clone(),
             from: "feed".into(),
             what: "feed.accept".into(),
             about: name.clone(),
             why: Some("the feed has brought lists like it for long enough".into()),
-            ..Audit::default()
+            ..AuditRecord::default()
         };
         self.import_allowed(mark, audit)
             .map(|d| d.result.difference)
@@ -250,7 +253,7 @@ impl<'a> Look<'a> {
     /// # Errors
     ///
     /// No list is held, the file has changed, or the list cannot be read.
-    pub fn accept(&self, audit: Audit) -> Result<Value, Failed> {
+    pub fn accept(&self, audit: AuditRecord) -> Result<Value, Failed> {
         let mut seen = lock(&self.feed.seen);
         let name = &self.feed.settings.name;
         let held = self
@@ -281,7 +284,7 @@ impl<'a> Look<'a> {
     /// # Errors
     ///
     /// No list is held, or it was refused before.
-    pub fn refuse(&self, audit: Audit) -> Result<Value, Failed> {
+    pub fn refuse(&self, audit: AuditRecord) -> Result<Value, Failed> {
         let _seen = lock(&self.feed.seen);
         let name = &self.feed.settings.name;
         let held = self.held().filter(|h| !h.refused);
@@ -295,8 +298,8 @@ impl<'a> Look<'a> {
             ..held
         };
         self.ledger
-            .keep_blocking(Keep::HeldList(Box::new(refused)), Some(audit))
-            .map_err(Failed::Refused)?;
+            .change_accounts_blocking(AccountChange::HeldList(Box::new(refused)), Some(audit))
+            .map_err(Failed::Ledger)?;
         self.show_held();
         Ok(json!({"feed": name, "decision": "refused"}))
     }

@@ -20,7 +20,7 @@ use crate::{
     ledger::Ledger,
     lists::records::Mapping,
     model::{Serial, Time},
-    store::stage::Difference,
+    store::stage::ImportDifference,
 };
 
 /// The shortest and the longest time between two refreshes, whatever an SOA says, in seconds.
@@ -137,7 +137,7 @@ fn follow(
         stop: &feed.stop,
     };
     let result = following.refresh();
-    let v = ledger.store.vocabulary();
+    let v = ledger.store.dictionary();
     let followed = v
         .sources
         .get(&s.name)
@@ -177,7 +177,7 @@ impl Feed {
     fn settle(
         &self,
         at: Time,
-        looked: Result<Option<(&'static str, Difference)>, String>,
+        looked: Result<Option<(&'static str, ImportDifference)>, String>,
         note: Option<String>,
         wait: u64,
     ) -> u64 {

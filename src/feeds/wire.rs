@@ -361,9 +361,7 @@ impl Server {
 
 /// An unpredictable number: a sender that knows it has seen the query.
 fn id() -> std::io::Result<u16> {
-    let mut id = [0; 2];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut id)?;
-    Ok(u16::from_be_bytes(id))
+    Ok(u16::from_be_bytes(crate::random::Random::system().bytes()?))
 }
 
 /// The receiver has ended the transfer.

@@ -17,10 +17,10 @@ use axum::{
 use super::{App, error::Problem, once, secrets};
 use crate::{
     clock::Clock,
-    ledger::Keep,
-    model::{Bounds, Role, Subject, Time, Token, history::Once},
+    ledger::AccountChange,
+    model::{Role, Subject, Time, Token, TokenRestrictions, history::IdempotencyKey},
     net::{ConnectionPermit, RateLimit, RateLimited, RateLimiter},
-    store::schema::Audit,
+    store::schema::AuditRecord,
 };
 
 /// How a route is served beside who may call it.
@@ -273,13 +273,13 @@ pub struct Caller {
     /// What he may do.
     pub role: Role,
     /// What his writes are bound to.
-    pub bounds: Bounds,
+    pub bounds: TokenRestrictions,
     /// Where he calls from.
     pub from: Box<str>,
     /// The token's number; none at the socket.
     pub token: Option<String>,
     /// From `Idempotency-Key`, where the whole request is one that must not be done twice.
-    pub once: Option<Once>,
+    pub once: Option<IdempotencyKey>,
     /// Trusted time.
     pub clock: Clock,
 }
@@ -305,9 +305,9 @@ impl Caller {
         about: impl ToString,
         detail: impl ToString,
         why: Option<String>,
-    ) -> Audit {
+    ) -> AuditRecord {
         let (about, detail) = (about.to_string(), detail.to_string());
-        Audit {
+        AuditRecord {
             at: self.clock.now(),
             who: self.name.clone(),
             from: self.from.to_string(),
@@ -316,7 +316,7 @@ impl Caller {
             detail,
             why,
             commit: None,
-            once: self.once,
+            idempotency: self.once,
         }
     }
 }
@@ -425,18 +425,24 @@ fn identify(app: &App, peer: Peer, request: &Request) -> Result<Caller, Problem>
     let Some((id, secret)) = shown.and_then(|(_, token)| secrets::parts(token)) else {
         return Err(wrong("the Authorization header holds no token of ours"));
     };
-    let book = app.ledger.book();
+    let accounts = app.ledger.accounts();
     // One word for a number that is not there and a secret that is wrong.
-    let token = book
+    let token = accounts
         .tokens
         .get(id)
         .filter(|t| secrets::is(t, secret))
         .ok_or_else(|| wrong("there is no such token"))?;
-    let role = book.role(token, at).map_err(|why| wrong(&why))?;
+    let role = accounts.role(token, at).map_err(|why| wrong(&why))?;
     let (may, write) = app.access.used(token, at);
     if write {
         let (ledger, id) = (app.ledger.clone(), token.id.clone());
-        tokio::spawn(async move { drop(ledger.keep(Keep::Used(id, at), None).await) });
+        tokio::spawn(async move {
+            drop(
+                ledger
+                    .change_accounts(AccountChange::TokenUsed(id, at), None)
+                    .await,
+            );
+        });
     }
     if !may {
         let most = token.per_minute.unwrap_or_default();

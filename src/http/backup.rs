@@ -49,7 +49,7 @@ pub(super) async fn create(
         let made = ledger.store.backup(&path, ledger.now().to_string())?;
         ledger
             .backed_up(made.removals)
-            .map_err(|e| Problem::of(&e, &ledger.store.vocabulary()))?;
+            .map_err(|e| Problem::of(&e, &ledger.store.dictionary()))?;
         Ok::<_, Problem>(made)
     };
     let made = tokio::task::spawn_blocking(copy)
@@ -64,7 +64,7 @@ pub(super) async fn create(
     app.ledger
         .note(line)
         .await
-        .map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
+        .map_err(|e| Problem::of(&e, &app.ledger.store.dictionary()))?;
     let shape = BackupShape {
         path: asked.path,
         commit: made.commit,

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::model::{
     Subject,
-    history::{Ask, HoldFor},
+    history::{Command, HoldFor},
 };
 
 /// Changes of a stream that are on their way at the same time.
@@ -164,7 +164,7 @@ pub(super) async fn bulk(
                         }
                         answer
                     }
-                    Err(e) => Answer::no(line, Problem::of(&e, &app.ledger.store.vocabulary())),
+                    Err(e) => Answer::no(line, Problem::of(&e, &app.ledger.store.dictionary())),
                 },
             };
             buffer.extend(serde_json::to_vec(&answer).unwrap_or_default());
@@ -270,11 +270,11 @@ impl Reader {
             &self.app,
             &ordered,
             &self.caller,
-            self.conditions.terms(&self.caller, &what, text),
+            self.conditions.preconditions(&self.caller, &what, text),
         )?;
-        let report = match &change.ask {
-            Ask::List { .. } => Some(Report::Published(change.subject.clone())),
-            Ask::Delist {
+        let report = match &change.command {
+            Command::List { .. } => Some(Report::Published(change.subject.clone())),
+            Command::Delist {
                 hold: HoldFor::Nothing,
                 ..
             } => Some(Report::StillListed(change.subject.clone())),

@@ -21,10 +21,10 @@ use super::{
     subject,
 };
 use crate::{
-    ledger::{Keep, PROPOSE, Pending, Proposal},
+    ledger::{AccountChange, PROPOSE, Pending, Proposal},
     model::{
-        Change, Evidence, ReasonId, Role, SourceId, Subject, Terms,
-        history::{Ask, HoldFor, Once, OpenEnd},
+        Change, Evidence, Preconditions, ReasonId, Role, SourceId, Subject,
+        history::{Command, HoldFor, IdempotencyKey, OpenEnd},
         subject::HostBits,
         time::until,
     },
@@ -121,7 +121,7 @@ impl Conditions {
 
     /// What a change depends on. `what` tells requests of one key apart, such as lines; `body` is
     /// what is asked for.
-    pub fn terms(&self, caller: &Caller, what: &str, body: &[u8]) -> Terms {
+    pub fn preconditions(&self, caller: &Caller, what: &str, body: &[u8]) -> Preconditions {
         let short = |parts: &[&[u8]]| {
             let mut all = digest::Context::new(&digest::SHA256);
             for p in parts {
@@ -142,16 +142,16 @@ impl Conditions {
             let (mut key, mut body) = ([0; 16], [0; 8]);
             of(&k, &mut key);
             of(&b, &mut body);
-            Once {
+            IdempotencyKey {
                 key,
                 body: u64::from_be_bytes(body),
             }
         });
-        Terms {
+        Preconditions {
             from: caller.from.clone(),
             expect: self.expect,
-            once,
-            ..Terms::default()
+            idempotency: once,
+            ..Preconditions::default()
         }
     }
 }
@@ -161,7 +161,7 @@ pub(super) fn change(
     app: &App,
     ordered: &Ordered,
     caller: &Caller,
-    terms: Terms,
+    preconditions: Preconditions,
 ) -> Result<Change, Problem> {
     let bits = if ordered.host_bits {
         HostBits::Clear
@@ -171,7 +171,7 @@ pub(super) fn change(
     let subject = match ordered.op.as_deref().unwrap_or("list") {
         op @ ("list" | "exempt") => {
             let reason = ordered.reason.as_deref().filter(|_| op == "list");
-            let reason = reason.and_then(|r| app.ledger.store.vocabulary().reasons.get(r));
+            let reason = reason.and_then(|r| app.ledger.store.dictionary().reasons.get(r));
             let snapshot = app.ledger.published.snapshot();
             subject::intake(
                 &snapshot.zones,
@@ -183,11 +183,11 @@ pub(super) fn change(
         }
         _ => subject::stored(app, &ordered.subject, bits)?,
     };
-    let mut change = change_of(app, subject, ordered, caller, terms)?;
-    if change.terms.open_end == OpenEnd::Lifetime {
-        change.terms.open_end = OpenEnd::Keep; // of a listing that is there; a new one gets the lifetime
+    let mut change = change_of(app, subject, ordered, caller, preconditions)?;
+    if change.preconditions.open_end == OpenEnd::Lifetime {
+        change.preconditions.open_end = OpenEnd::Keep; // of a listing that is there; a new one gets the lifetime
     }
-    if let Ask::List { reason, source, .. } = &change.ask
+    if let Command::List { reason, source, .. } = &change.command
         && !ordered.unpublished
     {
         check_published(app, &change.subject, *reason, *source)?;
@@ -201,12 +201,12 @@ fn change_of(
     subject: Subject,
     ordered: &Ordered,
     caller: &Caller,
-    mut terms: Terms,
+    mut preconditions: Preconditions,
 ) -> Result<Change, Problem> {
-    let vocabulary = app.ledger.store.vocabulary();
-    let known = || vocabulary.reasons.0.all().join(", ");
+    let dictionary = app.ledger.store.dictionary();
+    let known = || dictionary.reasons.0.all().join(", ");
     let reason = |name: &String| {
-        let found = vocabulary.reasons.get(name);
+        let found = dictionary.reasons.get(name);
         found.ok_or_else(|| {
             Problem::invalid(format!(
                 "reason: `{name}` is not in config.toml; there are {}",
@@ -215,19 +215,19 @@ fn change_of(
         })
     };
     let source = |name: &String| {
-        vocabulary
+        dictionary
             .sources
             .get(name)
             .ok_or_else(|| Problem::invalid(format!("source: there is no `{name}`")))
     };
     if ordered.until.as_deref() == Some(NEVER) && ordered.op.as_deref().unwrap_or("list") == "list"
     {
-        terms.open_end = OpenEnd::Never;
+        preconditions.open_end = OpenEnd::Never;
     }
     let until = ordered
         .until
         .as_ref()
-        .filter(|_| terms.open_end != OpenEnd::Never)
+        .filter(|_| preconditions.open_end != OpenEnd::Never)
         .map(|u| until(u, app.ledger.now()).map_err(|e| Problem::invalid(format!("until: {e}"))))
         .transpose()?;
     for (field, text) in [("text", &ordered.text), ("note", &ordered.note)] {
@@ -245,14 +245,14 @@ fn change_of(
         || some_reason.ok_or_else(|| Problem::invalid(format!("reason: say one of {}", known())));
     let some_source = ordered.source.as_ref().map(source).transpose()?;
     let op = ordered.op.as_deref().unwrap_or("list");
-    let ask = match op {
-        "list" => Ask::List {
+    let command = match op {
+        "list" => Command::List {
             reason: one_reason()?,
             source: some_source.unwrap_or(SourceId::OPERATOR),
             until,
             text: ordered.text.clone().map(Into::into),
         },
-        "delist" => Ask::Delist {
+        "delist" => Command::Delist {
             reason: some_reason,
             source: some_source,
             hold: match (until, ordered.no_hold) {
@@ -261,13 +261,13 @@ fn change_of(
                 (None, _) => HoldFor::Usual,
             },
         },
-        "exempt" => Ask::Exempt { until },
-        "unexempt" => Ask::Unexempt,
-        "hold" => Ask::Hold {
+        "exempt" => Command::Exempt { until },
+        "unexempt" => Command::Unexempt,
+        "hold" => Command::Hold {
             reason: one_reason()?,
             until,
         },
-        "unhold" => Ask::Unhold {
+        "unhold" => Command::Unhold {
             reason: some_reason,
         },
         op => {
@@ -302,13 +302,13 @@ fn change_of(
         _ => (ordered.reason.as_deref(), said),
     };
     caller.allow(Some(&subject), of, said)?;
-    (terms.special, terms.breaks_hold) = (ordered.special, ordered.break_hold);
+    (preconditions.special, preconditions.breaks_hold) = (ordered.special, ordered.break_hold);
     Ok(Change {
         subject,
         author: caller.name.clone(),
         evidence: ordered.note.clone().map(Evidence::word),
-        ask,
-        terms,
+        command,
+        preconditions,
     })
 }
 
@@ -326,7 +326,7 @@ fn check_published(
     let snapshot = app.ledger.published.snapshot();
     match snapshot
         .zones
-        .unpublished(subject, reason, &app.ledger.store.vocabulary().reasons)
+        .unpublished(subject, reason, &app.ledger.store.dictionary().reasons)
     {
         Some(why)
             if app
@@ -352,13 +352,13 @@ pub(super) enum Placed {
 
 /// Hands a change in, or puts it aside for a second person where it takes one.
 pub(super) async fn place(app: &App, caller: &Caller, change: Change) -> Result<Placed, Problem> {
-    let problem = |e| Problem::of(&e, &app.ledger.store.vocabulary());
-    let two = match &change.ask {
-        Ask::List { reason, .. } => {
+    let problem = |e| Problem::of(&e, &app.ledger.store.dictionary());
+    let two = match &change.command {
+        Command::List { reason, .. } => {
             let name = app
                 .ledger
                 .store
-                .vocabulary()
+                .dictionary()
                 .reasons
                 .name(*reason)
                 .to_string();
@@ -381,11 +381,11 @@ pub(super) async fn place(app: &App, caller: &Caller, change: Change) -> Result<
     // same listing.
     let waiting = app
         .ledger
-        .book()
+        .accounts()
         .proposals
         .same(&change)
         .map(|p| p.id.clone());
-    let id = match (waiting, &change.terms.once) {
+    let id = match (waiting, &change.preconditions.idempotency) {
         (Some(id), _) => id,
         (None, Some(once)) => super::secrets::text(&once.key),
         (None, None) => super::secrets::token().map_err(Problem::failed)?.0,
@@ -403,7 +403,7 @@ pub(super) async fn place(app: &App, caller: &Caller, change: Change) -> Result<
         person: caller.person.clone(),
     };
     app.ledger
-        .keep(Keep::Proposal(proposal), Some(line))
+        .change_accounts(AccountChange::Proposal(proposal), Some(line))
         .await
         .map_err(problem)?;
     Ok(Placed::Proposed(id))
@@ -444,10 +444,10 @@ pub(super) async fn create(
         &app,
         &ordered,
         &caller,
-        conditions.terms(&caller, "listings", &body),
+        conditions.preconditions(&caller, "listings", &body),
     )?;
-    let id = match &change.ask {
-        Ask::List { reason, source, .. } => listing_id(&change.subject, *reason, *source),
+    let id = match &change.command {
+        Command::List { reason, source, .. } => listing_id(&change.subject, *reason, *source),
         _ => String::new(),
     };
     Ok(match place(&app, &caller, change).await? {
@@ -464,7 +464,7 @@ pub(super) async fn create(
             let receipt = pending
                 .receipt()
                 .await
-                .map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
+                .map_err(|e| Problem::of(&e, &app.ledger.store.dictionary()))?;
             let place = [(header::LOCATION, format!("/v1/listings/{id}"))];
             (
                 StatusCode::CREATED,
@@ -499,7 +499,7 @@ pub(super) async fn get(State(app): State<App>, Part(id): Part) -> Result<Respon
         let (subject, verdict, entry) = found(&app, &id)?;
         let history = app.ledger.store.history(&subject)?;
         Ok::<_, Problem>(listing(
-            &app.ledger.store.vocabulary(),
+            &app.ledger.store.dictionary(),
             &subject,
             &verdict,
             &entry,
@@ -537,11 +537,16 @@ pub(super) async fn renew(
 ) -> Result<Response, Problem> {
     let body = super::input::bytes(request, &app).await?;
     let renewal: Renewal = json(&body)?;
-    let terms = Conditions::of(&headers)?.terms(&caller, &id, &body);
+    let preconditions = Conditions::of(&headers)?.preconditions(&caller, &id, &body);
     // What was done under the same key is told again, also when the listing is gone.
-    if let Some(made) = terms
-        .once
-        .map(|o| Ok::<_, Problem>((o, app.ledger.store.made(app.ledger.now(), &o.key)?)))
+    if let Some(made) = preconditions
+        .idempotency
+        .map(|o| {
+            Ok::<_, Problem>((
+                o,
+                app.ledger.store.stored_receipt(app.ledger.now(), &o.key)?,
+            ))
+        })
         .transpose()?
         && let (once, Some(made)) = made
         && once.body == made.body
@@ -549,7 +554,7 @@ pub(super) async fn renew(
         return Ok(Json(ReceiptShape::from(crate::ledger::Receipt::from(made))).into_response());
     }
     let (subject, _, entry) = found(&app, &id)?;
-    let v = app.ledger.store.vocabulary();
+    let v = app.ledger.store.dictionary();
     let ordered = Ordered {
         reason: Some(v.reasons.name(entry.reason).into()),
         source: Some(v.sources.name(entry.source).into()),
@@ -558,8 +563,8 @@ pub(super) async fn renew(
         note: renewal.note,
         ..Ordered::default()
     };
-    let mut change = change_of(&app, subject, &ordered, &caller, terms)?;
-    change.terms.special = true; // it is listed already
+    let mut change = change_of(&app, subject, &ordered, &caller, preconditions)?;
+    change.preconditions.special = true; // it is listed already
     match place(&app, &caller, change).await? {
         Placed::Proposed(proposal) => Ok((
             StatusCode::ACCEPTED,
@@ -574,7 +579,7 @@ pub(super) async fn renew(
             let receipt = pending
                 .receipt()
                 .await
-                .map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
+                .map_err(|e| Problem::of(&e, &app.ledger.store.dictionary()))?;
             Ok(Json(ReceiptShape::from(receipt)).into_response())
         }
     }
@@ -582,7 +587,7 @@ pub(super) async fn renew(
 
 /// Hands a change in and waits for its receipt.
 pub(super) async fn done(app: &App, change: Change) -> Result<ReceiptShape, Problem> {
-    let problem = |e| Problem::of(&e, &app.ledger.store.vocabulary());
+    let problem = |e| Problem::of(&e, &app.ledger.store.dictionary());
     let pending = app.ledger.submit(change).await.map_err(problem)?;
     pending.receipt().await.map(Into::into).map_err(problem)
 }
@@ -615,20 +620,20 @@ pub(super) async fn remove(
 ) -> Result<Json<ReceiptShape>, Problem> {
     let conditions = Conditions::of(&headers)?;
     let body = format!("{removal:?}");
-    let terms = conditions.terms(&caller, &id, body.as_bytes());
+    let preconditions = conditions.preconditions(&caller, &id, body.as_bytes());
     let Some((subject, reason, source)) = listing_of(&id) else {
         return Err(Problem::not_found(format!("there is no listing `{id}`")));
     };
     // What was done under the same key is told again, also when nothing is left to take off.
-    let again = terms
-        .once
-        .map(|o| app.ledger.store.made(app.ledger.now(), &o.key))
+    let again = preconditions
+        .idempotency
+        .map(|o| app.ledger.store.stored_receipt(app.ledger.now(), &o.key))
         .transpose()?
         .flatten();
     if again.is_none() {
         found(&app, &id)?;
     }
-    let v = app.ledger.store.vocabulary();
+    let v = app.ledger.store.dictionary();
     let no_hold = removal.hold.as_deref() == Some("none");
     let ordered = Ordered {
         op: Some("delist".into()),
@@ -639,6 +644,6 @@ pub(super) async fn remove(
         no_hold,
         ..Ordered::default()
     };
-    let change = change_of(&app, subject, &ordered, &caller, terms)?;
+    let change = change_of(&app, subject, &ordered, &caller, preconditions)?;
     done(&app, change).await.map(Json)
 }

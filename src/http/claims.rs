@@ -16,10 +16,10 @@ use super::{
 };
 use crate::{
     model::{Role, Subject, subject::HostBits},
-    relay::control::DecisionRow,
-    relay::message::redact,
-    relay::policy::JobState,
-    relay::{Actor, ClaimReceipt, OptOut, Proof, RelayService, SourceReplies},
+    relay::{
+        Actor, ClaimReceipt, OptOut, Proof, RelayService, SourceReplies, control::DecisionRow,
+        message::redact, policy::JobState, transcript::section,
+    },
 };
 
 /// Proofs that are shown of a host.
@@ -402,7 +402,7 @@ fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofShap
     // Our own addresses stay readable: the contact is there to be written to.
     let (own, contact) = (
         [settings.domain.as_str()],
-        [settings.operator.contact.as_str()],
+        [settings.tester.contact.as_str()],
     );
     let view = |text: String| match audience {
         Audience::Public => None,
@@ -412,14 +412,19 @@ fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofShap
         Audience::Operator => Some(text),
     };
     // Only what was said about this test: others are not part of this proof.
-    let said = section(&relay.transcript(p.job).unwrap_or_default(), &p.test);
+    let lines = relay.transcript(p.job).unwrap_or_default();
+    let section = section(&lines, &p.test);
     // What a reporter says of it is his word, and no answer that we had.
     let own = relay.job(p.job).is_ok_and(|j| !j.remote);
-    let codes = if own { codes(&said) } else { Vec::new() };
+    let codes = if own {
+        section.iter().filter_map(|l| l.reply_code()).collect()
+    } else {
+        Vec::new()
+    };
     let transcript = if matches!(audience, Audience::Public | Audience::Output) {
         String::new()
     } else {
-        said
+        section.iter().map(|l| format!("{l}\n")).collect()
     };
     ProofShape {
         id: p.id,
@@ -437,37 +442,8 @@ fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofShap
         output: p.output.to_string(),
         sent: p.issued.to_string(),
         came: p.at.to_string(),
-        outcome: p.outcome,
+        outcome: p.outcome.into(),
     }
-}
-
-/// The part of a transcript that is about one test.
-fn section(all: &str, test: &str) -> String {
-    let begin = format!("- test {test}: MAIL");
-    let other =
-        |l: &str| l.contains(" - test ") && l.contains(": MAIL FROM:") && !l.contains(&begin);
-    let (mut out, mut inside) = (String::new(), false);
-    for line in all.lines() {
-        inside = if line.contains(&begin) {
-            true
-        } else {
-            inside && !other(line)
-        };
-        if inside {
-            out.push_str(line);
-            out.push('\n');
-        }
-    }
-    out
-}
-
-/// The codes of the replies in a transcript.
-fn codes(said: &str) -> Vec<u16> {
-    let reply = |l: &str| {
-        l.split_once(" S ")
-            .and_then(|(_, text)| text.get(..3)?.parse().ok())
-    };
-    said.lines().filter_map(reply).collect()
 }
 
 /// Of whom.
@@ -543,7 +519,7 @@ pub(super) async fn proof(
         };
         // That a host was tested, and did not prove open or does no more, is nobody's business.
         if audience == Audience::Public && !relay.is_shown(&proof)? {
-            return Err(crate::relay::RelayError::Unknown(format!(
+            return Err(crate::relay::RelayError::NotFound(format!(
                 "there is no proof {id} (any more)"
             )));
         }
@@ -612,12 +588,12 @@ mod tests {
     use super::*;
     use crate::{
         model::Time,
-        relay::policy::{EvidenceSummary, Job, Trigger},
+        relay::policy::{EvidenceOrigin, EvidenceSummary, Job, Trigger},
     };
 
     fn done(row: Option<DecisionRow>, paused: bool) -> ClaimReceipt {
         let grounds = EvidenceSummary {
-            kind: "claim".into(),
+            origin: EvidenceOrigin::Claim,
             text: String::new(),
             at: Time(0),
         };

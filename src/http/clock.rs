@@ -34,7 +34,7 @@ pub(super) async fn accept(
     app.ledger
         .note(line)
         .await
-        .map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
+        .map_err(|e| Problem::of(&e, &app.ledger.store.dictionary()))?;
     let clock = app.ledger.clock.clone();
     let (before, now) = tokio::task::spawn_blocking(move || clock.accept())
         .await

@@ -25,8 +25,8 @@ use super::{
 };
 use crate::{
     ledger::{ChangedBy, Undo},
-    model::{Role, Subject, Terms},
-    store::{StoreError, schema::Commit, stage::Difference},
+    model::{Preconditions, Role, Subject},
+    store::{StoreError, schema::Commit, stage::ImportDifference},
 };
 
 /// Subjects of a commit that are shown.
@@ -167,9 +167,9 @@ pub struct DifferenceShape {
     sample_held: Vec<String>,
 }
 
-impl From<Difference> for DifferenceShape {
-    fn from(d: Difference) -> DifferenceShape {
-        let Difference {
+impl From<ImportDifference> for DifferenceShape {
+    fn from(d: ImportDifference) -> DifferenceShape {
+        let ImportDifference {
             added,
             changed,
             removed,
@@ -213,17 +213,17 @@ pub(super) async fn undo(
         ));
     }
     super::input::note(asked.note.as_ref())?;
-    let terms = Terms {
+    let preconditions = Preconditions {
         from: caller.from.clone(),
-        once: caller.once,
+        idempotency: caller.once,
         breaks_hold: asked.break_hold,
-        ..Terms::default()
+        ..Preconditions::default()
     };
     let undo = Undo {
         seq: number(&seq)?,
         author: caller.name.clone(),
         why: asked.note,
-        terms,
+        preconditions,
         of: asked.author,
         dry_run: asked.dry_run,
     };
@@ -231,7 +231,7 @@ pub(super) async fn undo(
     let done = tokio::task::spawn_blocking(move || ledger.undo(&undo))
         .await
         .map_err(Problem::failed)?;
-    let done = done.map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
+    let done = done.map_err(|e| Problem::of(&e, &app.ledger.store.dictionary()))?;
     let names = |s: Vec<Subject>| s.iter().map(Subject::to_string).collect();
     let changed = |c: ChangedBy| ChangedByShape {
         commit: c.commit,

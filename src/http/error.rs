@@ -14,10 +14,10 @@ use utoipa::{
 };
 
 use crate::{
-    ledger::Refused,
-    model::{Time, history::Refusal, time::Seconds},
+    ledger::LedgerError,
+    model::{Time, history::RuleViolation, time::Seconds},
     net::RateLimited,
-    store::{StoreError, Vocabulary},
+    store::{Dictionary, StoreError},
 };
 
 /// A kind of problem: the last part of its type, its status, its title, and what to do.
@@ -234,24 +234,29 @@ impl Problem {
         )
     }
     /// The ledger's word.
-    pub fn of(refused: &Refused, vocabulary: &Vocabulary) -> Problem {
+    pub fn of(refused: &LedgerError, dictionary: &Dictionary) -> Problem {
         let name = match refused {
-            Refused::Rule(Refusal::NotListed | Refusal::NotExempt | Refusal::NotHeld)
-            | Refused::Unknown(_) => "not-found",
-            Refused::Rule(Refusal::Held(_)) => "held",
-            Refused::Rule(_) | Refused::Unlistable(_) | Refused::Serial(_) => "refused",
-            Refused::Settings(_) => "invalid",
-            Refused::Limit {
+            LedgerError::Rule(
+                RuleViolation::NotListed | RuleViolation::NotExempt | RuleViolation::NotHeld,
+            )
+            | LedgerError::NotFound(_) => "not-found",
+            LedgerError::Rule(RuleViolation::Held(_)) => "held",
+            LedgerError::Rule(_)
+            | LedgerError::Unlistable(_)
+            | LedgerError::SerialNotNewer(_)
+            | LedgerError::Conflict(_) => "refused",
+            LedgerError::Invalid(_) => "invalid",
+            LedgerError::LimitReached {
                 wait: Some(wait), ..
-            } => return Problem::too_many(refused.text(vocabulary), *wait),
-            Refused::Limit { wait: None, .. } => "refused",
-            Refused::Changed(_) => "changed",
-            Refused::OtherBody => "other-body",
-            Refused::Again => "done-before",
-            Refused::InDoubt(_) => "in-doubt",
-            Refused::Poisoned(_) | Refused::Stopped => "unavailable",
+            } => return Problem::too_many(refused.text(dictionary), *wait),
+            LedgerError::LimitReached { wait: None, .. } => "refused",
+            LedgerError::PreconditionFailed(_) => "changed",
+            LedgerError::IdempotencyKeyReused => "other-body",
+            LedgerError::Duplicate => "done-before",
+            LedgerError::OutcomeUnknown(_) => "in-doubt",
+            LedgerError::Unavailable(_) | LedgerError::Stopped => "unavailable",
         };
-        Problem::new(name, refused.text(vocabulary))
+        Problem::new(name, refused.text(dictionary))
     }
 }
 
@@ -327,4 +332,33 @@ pub(super) async fn explain(Path(name): Path<String>) -> Result<String, Problem>
         .find(|k| k.0 == name)
         .ok_or_else(|| Problem::not_found(format!("there is no kind of problem `{name}`")))?;
     Ok(format!("{name} ({status}): {title}\n\n{what}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::SourceId;
+
+    #[test]
+    fn conflicts_answer_409_and_failed_preconditions_412() {
+        let dictionary = Dictionary::default();
+        let why = || "why".to_string();
+        for (error, status) in [
+            (LedgerError::Conflict(why()), 409),
+            (LedgerError::SerialNotNewer(why()), 409),
+            (LedgerError::Rule(RuleViolation::Held(Time(1))), 409),
+            (
+                LedgerError::Rule(RuleViolation::FeedOwned(SourceId(7))),
+                409,
+            ),
+            (LedgerError::Duplicate, 409),
+            (LedgerError::PreconditionFailed(1), 412),
+            (LedgerError::NotFound(why()), 404),
+            (LedgerError::Invalid(why()), 422),
+            (LedgerError::Unavailable(why()), 503),
+        ] {
+            let problem = Problem::of(&error, &dictionary);
+            assert_eq!(problem.status, status, "{error:?}");
+        }
+    }
 }

@@ -75,7 +75,7 @@ pub struct Published {
 }
 
 fn shape(app: &App, snapshot: &Snapshot, z: &ZoneView) -> ZoneShape {
-    let v = app.ledger.store.vocabulary();
+    let v = app.ledger.store.dictionary();
     let number = snapshot.zones.by_name(&z.name).unwrap_or_default();
     let publish = z.publish.iter().map(|p| Published {
         reason: v.reasons.name(p.reason).into(),
@@ -384,7 +384,7 @@ fn changed(
     origin: &str,
     from: Serial,
 ) -> Result<(Arc<Snapshot>, Arc<ZoneDifference>), Problem> {
-    let problem = |e| Problem::of(&e, &ledger.store.vocabulary());
+    let problem = |e| Problem::of(&e, &ledger.store.dictionary());
     let whole = || {
         Problem::refused(format!(
             "since: what changed in {origin} after {} is not known (any more); take the whole zone",
@@ -392,7 +392,7 @@ fn changed(
         ))
     };
     let both = ledger
-        .past(origin, from)
+        .diff_since(origin, from)
         .map_err(problem)?
         .ok_or_else(whole)?;
     let number = both.new.zones.by_name(origin).ok_or_else(whole)?;

@@ -7,11 +7,11 @@ use axum::{Extension, Json, extract::State};
 use serde_json::{Value, json};
 
 use super::{App, access::Caller, error::Problem, import::problem, input::Part};
-use crate::{imports, ledger::Keep, store::schema::Audit};
+use crate::{imports, ledger::AccountChange, store::schema::AuditRecord};
 
 /// Accepts or refuses the held list of a feed; the audit record is written with it.
 pub type DecideFeed =
-    Arc<dyn Fn(&str, bool, Audit) -> Result<Value, imports::Failed> + Send + Sync>;
+    Arc<dyn Fn(&str, bool, AuditRecord) -> Result<Value, imports::Failed> + Send + Sync>;
 
 /// The answer where no daemon runs.
 pub fn no_feeds() -> DecideFeed {
@@ -108,13 +108,13 @@ pub(super) async fn reset(
     Part(name): Part,
 ) -> Result<Json<Value>, Problem> {
     allow(&caller, &name)?;
-    let v = app.ledger.store.vocabulary();
+    let v = app.ledger.store.dictionary();
     let source = v.sources.get(&name).filter(|s| s.is_feed());
     let source = source
         .ok_or_else(|| Problem::not_found(format!("no list was imported for a source `{name}`")))?;
     let audit = caller.line("source.reset", &name, "", None);
     app.ledger
-        .keep(Keep::ShapeReset(source), Some(audit))
+        .change_accounts(AccountChange::ResetListShape(source), Some(audit))
         .await
         .map_err(|e| Problem::of(&e, &v))?;
     Ok(Json(json!({"source": name, "reset": true})))

@@ -60,7 +60,7 @@ pub(super) fn write(out: &mut String, app: &App) {
         "1 if relay tests are switched on",
         one(flag(enabled)),
     );
-    let ready = enabled && app.relay.wrong().is_none();
+    let ready = enabled && app.relay.problem().is_none();
     family(
         out,
         "tester_ready",
@@ -101,9 +101,9 @@ pub(super) fn write(out: &mut String, app: &App) {
 
 /// What waits for each webhook.
 fn webhooks(out: &mut String, app: &App) {
-    let (book, backlog) = (app.ledger.book(), app.ledger.health.webhook_backlog());
+    let (accounts, backlog) = (app.ledger.accounts(), app.ledger.health.webhook_backlog());
     let labels = |id: &str| format!("{{{}}}", label("webhook", id));
-    let waiting = book
+    let waiting = accounts
         .webhooks
         .keys()
         .map(|id| (labels(id), backlog.get(id).copied().unwrap_or(0) as f64));
@@ -126,7 +126,7 @@ fn webhooks(out: &mut String, app: &App) {
                 .0 as f64,
         ))
     };
-    let oldest: Vec<_> = book.webhooks.keys().filter_map(oldest).collect();
+    let oldest: Vec<_> = accounts.webhooks.keys().filter_map(oldest).collect();
     family(
         out,
         "webhook_oldest_seconds",

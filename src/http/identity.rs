@@ -2,7 +2,7 @@
 //! author.
 
 use super::{App, access::Caller, error::Problem};
-use crate::model::{Bounds, Role};
+use crate::model::{Role, TokenRestrictions};
 
 /// The one person that root and the daemon's own user are.
 const ROOT: &str = "uid:0";
@@ -23,7 +23,7 @@ pub(super) fn at_socket(app: &App, uid: Option<u32>) -> Result<Caller, Problem> 
         name: name.into(),
         person: person(app, name),
         role,
-        bounds: Bounds::default(),
+        bounds: TokenRestrictions::default(),
         from: "socket".into(),
         token: None,
         once: None,
@@ -37,7 +37,7 @@ pub(super) fn at_socket(app: &App, uid: Option<u32>) -> Result<Caller, Problem> 
     let Some(name) = settings.socket_users.get(&uid) else {
         return Ok(caller(&own, Role::Reader));
     };
-    match app.ledger.book().people.get(name) {
+    match app.ledger.accounts().users.get(name) {
         Some(p) if p.disabled.is_none() => Ok(caller(name, p.role)),
         Some(_) => Err(Problem::forbidden(format!(
             "the user {name} (uid {uid}) is disabled"
@@ -51,7 +51,7 @@ pub(super) fn at_socket(app: &App, uid: Option<u32>) -> Result<Caller, Problem> 
 /// The person behind an author: a user, or of a program the person who made its token. Root and the
 /// daemon's own user are one person.
 pub(super) fn person(app: &App, author: &str) -> String {
-    let (book, settings) = (app.ledger.book(), app.ledger.settings());
+    let (accounts, settings) = (app.ledger.accounts(), app.ledger.settings());
     let mut name = author.to_string();
     for _ in 0..MAX_STEPS {
         if let Some(uid) = name
@@ -65,8 +65,13 @@ pub(super) fn person(app: &App, author: &str) -> String {
                 settings.socket_users.get(&uid).cloned().unwrap_or(name)
             };
         }
-        let token = || book.tokens.values().find(|t| !t.person && t.owner == name);
-        match token().filter(|_| !book.people.contains_key(&name)) {
+        let token = || {
+            accounts
+                .tokens
+                .values()
+                .find(|t| !t.person && t.owner == name)
+        };
+        match token().filter(|_| !accounts.users.contains_key(&name)) {
             Some(token) => name = token.by.clone(),
             None => return name,
         }

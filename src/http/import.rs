@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     imports::{self, ErrorAllowance, Failed},
-    ledger::{Keep, Refused, guard::ListLimits},
-    model::{Time, history::Once, time::Seconds},
+    ledger::{AccountChange, LedgerError, guard::ListLimits},
+    model::{Time, history::IdempotencyKey, time::Seconds},
     store::stage::Mode,
 };
 
@@ -110,8 +110,8 @@ pub(super) async fn create(
             Ok(Json(before))
         } else {
             Err(Problem::of(
-                &Refused::OtherBody,
-                &app.ledger.store.vocabulary(),
+                &LedgerError::IdempotencyKeyReused,
+                &app.ledger.store.dictionary(),
             ))
         };
     }
@@ -136,7 +136,7 @@ pub(super) async fn create(
 }
 
 /// What an import under the same key was told before.
-fn before(app: &App, once: Once) -> Result<Option<Value>, Problem> {
+fn before(app: &App, once: IdempotencyKey) -> Result<Option<Value>, Problem> {
     match app.ledger.store.answer(app.ledger.now(), &once.key)? {
         Some((body, _, text)) if body == once.body => {
             Ok(Some(serde_json::from_str(&text).map_err(Problem::failed)?))
@@ -151,8 +151,8 @@ fn before(app: &App, once: Once) -> Result<Option<Value>, Problem> {
 async fn told(app: &App, id: &str, since: Time, told: &Value) {
     if let Err(e) = app
         .ledger
-        .keep(
-            Keep::Import(id.into(), since, told.to_string().into()),
+        .change_accounts(
+            AccountChange::Import(id.into(), since, told.to_string().into()),
             None,
         )
         .await
@@ -165,8 +165,8 @@ async fn told(app: &App, id: &str, since: Time, told: &Value) {
 /// where the daemon ended before it did. The last 200 are remembered.
 #[utoipa::path(get, path = "/v1/imports/{id}", tag = "imports", params(("id" = String, Path)), responses((status = 200, body = Value), Problem))]
 pub(super) async fn get(State(app): State<App>, Part(id): Part) -> Result<Json<Value>, Problem> {
-    let book = app.ledger.book();
-    let (since, text) = book
+    let accounts = app.ledger.accounts();
+    let (since, text) = accounts
         .imports
         .get(&id)
         .ok_or_else(|| Problem::not_found(format!("no import `{id}` is remembered")))?;
@@ -233,7 +233,7 @@ fn run(
 /// Why an import changed nothing, as a problem document.
 pub(super) fn problem(ledger: &crate::ledger::Ledger, e: &Failed) -> Problem {
     match e {
-        Failed::Refused(r) => Problem::of(r, &ledger.store.vocabulary()),
+        Failed::Ledger(r) => Problem::of(r, &ledger.store.dictionary()),
         Failed::Invalid(why) => Problem::invalid(why),
         Failed::NotFound(why) => Problem::not_found(why),
         Failed::Busy(why) => Problem::refused(why),

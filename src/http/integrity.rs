@@ -80,7 +80,7 @@ async fn lost_names(app: &App) -> Vec<String> {
     let found = tokio::task::spawn_blocking(move || {
         ledger
             .left_behind_now()
-            .map_err(|e| e.text(&ledger.store.vocabulary()))
+            .map_err(|e| e.text(&ledger.store.dictionary()))
     })
     .await;
     match found.map_err(|e| e.to_string()).and_then(|found| found) {
@@ -164,7 +164,7 @@ pub(super) async fn scrub(
     app.ledger
         .note(caller.line("scrub", "the store", detail, None))
         .await
-        .map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
+        .map_err(|e| Problem::of(&e, &app.ledger.store.dictionary()))?;
     if asked.accept_missing_commits {
         app.ledger.store.accept_missing_commits();
     }

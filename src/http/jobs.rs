@@ -20,26 +20,27 @@ use crate::{
         catalogue::MAX_MESSAGES,
         control::{ControlCheck, ControlSession},
         outcome::TestResult,
-        policy::{EvidenceSummary, Job, Trigger},
+        policy::{EvidenceOrigin, EvidenceSummary, Job, Trigger},
+        transcript::{parse_transcript, render_transcript},
     },
-    smtp::Outcome,
-    store::Vocabulary,
+    smtp::MessageOutcome,
+    store::Dictionary,
 };
 
 impl Problem {
-    /// The desk's word.
-    pub fn denied(e: RelayError, vocabulary: &Vocabulary) -> Problem {
+    /// The problem that a refusal of the relay service is.
+    pub fn denied(e: RelayError, dictionary: &Dictionary) -> Problem {
         match e {
             RelayError::Invalid(why) => Problem::invalid(why),
-            RelayError::TooMany(why, wait) => Problem::too_many(why, wait),
-            RelayError::No(why) => Problem::refused(why),
-            RelayError::Unknown(why) => Problem::not_found(why),
-            RelayError::Ledger(e) => Problem::of(&e, vocabulary),
+            RelayError::LimitReached(why, wait) => Problem::too_many(why, wait),
+            RelayError::Refused(why) => Problem::refused(why),
+            RelayError::NotFound(why) => Problem::not_found(why),
+            RelayError::Ledger(e) => Problem::of(&e, dictionary),
         }
     }
 }
 
-/// Runs something of the desk's, which waits for the writer.
+/// Calls the relay service, which waits for the writer.
 pub(super) async fn ask<T: Send + 'static>(
     app: &App,
     f: impl FnOnce(&crate::relay::RelayService) -> Result<T, RelayError> + Send + 'static,
@@ -48,7 +49,7 @@ pub(super) async fn ask<T: Send + 'static>(
     let done = tokio::task::spawn_blocking(move || f(&relay))
         .await
         .map_err(Problem::failed)?;
-    done.map_err(|e| Problem::denied(e, &app.ledger.store.vocabulary()))
+    done.map_err(|e| Problem::denied(e, &app.ledger.store.dictionary()))
 }
 
 pub(super) fn actor(caller: &Caller) -> Actor {
@@ -106,12 +107,16 @@ impl Nominated {
     fn read(self, caller: &Caller, remote: bool) -> Result<Nomination, Problem> {
         let target = host("target", &self.target)?;
         caller.allow(Some(&Subject::host(target)), None, None)?;
-        if !["message", "log", "owner"].contains(&self.kind.as_str()) {
-            return Err(Problem::invalid(format!(
-                "kind: `{}` is not message, log or owner",
-                self.kind
-            )));
-        }
+        let origin = match self.kind.as_str() {
+            "message" => EvidenceOrigin::Message,
+            "log" => EvidenceOrigin::Log,
+            "owner" => EvidenceOrigin::Owner,
+            other => {
+                return Err(Problem::invalid(format!(
+                    "kind: `{other}` is not message, log or owner"
+                )));
+            }
+        };
         if self.evidence.len() > 4096 {
             return Err(Problem::invalid("evidence: at most 4096 bytes"));
         }
@@ -122,7 +127,7 @@ impl Nominated {
             ));
         }
         let decides = caller.role >= Role::Editor;
-        let owner = self.kind == "owner";
+        let owner = origin == EvidenceOrigin::Owner;
         // A name of his own at a shared host lets a reporter's own mail look like relaying; a
         // choice of tests hides the others.
         if !decides && !(self.names.is_empty() && (remote || self.tests.is_empty())) {
@@ -149,7 +154,7 @@ impl Nominated {
             .transpose()?
             .unwrap_or_else(|| caller.clock.now());
         let grounds = EvidenceSummary {
-            kind: self.kind,
+            origin,
             text: self.evidence,
             at,
         };
@@ -279,7 +284,7 @@ impl ResultShape {
         ResultShape {
             test: t.test.clone(),
             class: t.class.clone(),
-            outcome: t.outcome.word().into(),
+            outcome: t.outcome.as_str().into(),
             from: seen(from),
             to: seen(to),
             detail,
@@ -325,7 +330,7 @@ impl JobShape {
             .to_string(),
             begun: time(j.begun),
             ended: time(j.ended),
-            says: (!j.open()).then(|| word(&j.assessment())),
+            says: (!j.is_open()).then(|| word(&j.assessment())),
             row: j.row.map(|r| r.name().into()),
             source: j.source.map(|a| a.to_string()),
             controls: j
@@ -413,7 +418,8 @@ pub(super) async fn job(
 pub(super) async fn transcript(State(app): State<App>, Part(id): Part) -> Result<String, Problem> {
     let id = number(&id, "job")?;
     ask(&app, move |relay| {
-        relay.job(id).and_then(|_| relay.transcript(id))
+        relay.job(id)?;
+        Ok(render_transcript(&relay.transcript(id)?))
     })
     .await
 }
@@ -511,7 +517,7 @@ pub(super) async fn tests(State(app): State<App>) -> Json<Page<TestShape>> {
             .catalogue
             .0
             .iter()
-            .map(|t| test(t, &settings.chosen))
+            .map(|t| test(t, &settings.enabled_tests))
             .collect(),
     ))
 }
@@ -603,18 +609,21 @@ pub(super) async fn results(
     let own = |r: &MessageResult| {
         !matches!(
             r.outcome,
-            Outcome::Delivered { .. } | Outcome::Bounced { .. }
+            MessageOutcome::Delivered { .. } | MessageOutcome::Bounced { .. }
         )
     };
     let cut = |text: &mut String| *text = cleaned(&text.chars().take(200).collect::<String>());
     let mut results: Vec<MessageResult> = told.results.into_iter().filter(own).collect();
     for r in &mut results {
         match &mut r.outcome {
-            Outcome::Refused { text, .. }
-            | Outcome::TempFail { text, .. }
-            | Outcome::Accepted { text } => cut(text),
-            Outcome::Inconclusive { why, .. } | Outcome::Skipped { why } => cut(why),
-            Outcome::Delivered { .. } | Outcome::Bounced { .. } => {}
+            MessageOutcome::Refused { text, .. }
+            | MessageOutcome::TempFail { text, .. }
+            | MessageOutcome::Accepted { text } => cut(text),
+            MessageOutcome::Inconclusive { why, .. } | MessageOutcome::Skipped { why } => cut(why),
+            MessageOutcome::NotSent
+            | MessageOutcome::Interrupted { .. }
+            | MessageOutcome::Delivered { .. }
+            | MessageOutcome::Bounced { .. } => {}
         }
     }
     let mut controls = told.controls;
@@ -625,7 +634,13 @@ pub(super) async fn results(
     }
     controls.iter_mut().for_each(ControlSession::shorten);
     let job = ask(&app, move |relay| {
-        relay.finish(id, results, controls, &told.transcript, relay.now())
+        relay.finish(
+            id,
+            results,
+            controls,
+            &parse_transcript(&told.transcript),
+            relay.now(),
+        )
     })
     .await?;
     Ok(Json(JobShape::of(&job, &caller)))

@@ -20,7 +20,7 @@ use crate::{
         Domain, Entry, Event, Scope, SourceId, Subject, Time, Verdict, subject::HostBits,
         time::since,
     },
-    store::{StoreError, Vocabulary, schema::revision},
+    store::{Dictionary, StoreError, schema::revision},
 };
 
 /// Subjects that one request looks at, at most; a page that ends there is short and has a `next`.
@@ -70,7 +70,7 @@ pub(super) struct Wanted {
 impl Wanted {
     /// Reads the words of a search.
     pub(super) fn read(
-        v: &Vocabulary,
+        v: &Dictionary,
         now: Time,
         within: (Option<&String>, Option<&String>),
         (reason, source): (Option<&String>, Option<&String>),
@@ -136,8 +136,8 @@ impl Wanted {
 
     /// The same with its history.
     pub(super) fn fits_history(&self, e: &Entry, history: &[Event]) -> bool {
-        use crate::model::history::What;
-        let of = |w: &What| matches!(w, What::Listed { reason, source, .. } if (*reason, *source) == (e.reason, e.source));
+        use crate::model::history::EventKind;
+        let of = |w: &EventKind| matches!(w, EventKind::Listed { reason, source, .. } if (*reason, *source) == (e.reason, e.source));
         let last = history.iter().rev().find(|h| of(&h.what));
         let note = last
             .and_then(|h| h.evidence.as_ref())
@@ -195,7 +195,7 @@ pub(super) async fn search(
     State(app): State<App>,
     Params(s): Params<Search>,
 ) -> Result<Json<Page<Listing>>, Problem> {
-    let v = app.ledger.store.vocabulary();
+    let v = app.ledger.store.dictionary();
     let most = limit(s.limit)?;
     let words = (
         (s.prefix.as_ref(), s.domain.as_ref()),
@@ -290,7 +290,7 @@ pub(super) struct Paging {
 async fn decided<T: Send + 'static>(
     app: App,
     paging: Paging,
-    take: impl Fn(&Vocabulary, &Subject, &Verdict) -> Vec<T> + Send + 'static,
+    take: impl Fn(&Dictionary, &Subject, &Verdict) -> Vec<T> + Send + 'static,
 ) -> Result<Json<Page<T>>, Problem> {
     let most = limit(paging.limit)?;
     let bad = || Problem::invalid("after: take the `next` of the page before");
@@ -299,7 +299,7 @@ async fn decided<T: Send + 'static>(
         .map(|a| a.parse::<Subject>().map_err(|_| bad()))
         .transpose()?;
     let work = move || {
-        let (store, v) = (&app.ledger.store, app.ledger.store.vocabulary());
+        let (store, v) = (&app.ledger.store, app.ledger.store.dictionary());
         let (mut items, mut next) = (Vec::new(), None);
         store
             .decided(after.as_ref(), &mut |subject, verdict| {
@@ -331,7 +331,7 @@ pub(super) async fn exemptions(
     State(app): State<App>,
     Params(paging): Params<Paging>,
 ) -> Result<Json<Page<ExemptShape>>, Problem> {
-    let one = |_: &Vocabulary, s: &Subject, v: &Verdict| {
+    let one = |_: &Dictionary, s: &Subject, v: &Verdict| {
         let shape = v.exempt.as_ref().map(|e| ExemptShape {
             subject: s.to_string(),
             since: e.since.to_string(),
@@ -399,7 +399,7 @@ async fn decide(
         app,
         &ordered,
         caller,
-        Conditions::of(headers)?.terms(caller, op, body),
+        Conditions::of(headers)?.preconditions(caller, op, body),
     )?;
     done(app, change).await.map(Json)
 }
@@ -424,7 +424,8 @@ async fn end(
     op: &str,
     e: Ending,
 ) -> Result<Json<ReceiptShape>, Problem> {
-    let terms = Conditions::of(headers)?.terms(caller, op, format!("{e:?}").as_bytes());
+    let preconditions =
+        Conditions::of(headers)?.preconditions(caller, op, format!("{e:?}").as_bytes());
     let ordered = Ordered {
         op: Some(op.into()),
         subject: e.subject,
@@ -432,7 +433,7 @@ async fn end(
         note: e.note,
         ..Ordered::default()
     };
-    done(app, change(app, &ordered, caller, terms)?)
+    done(app, change(app, &ordered, caller, preconditions)?)
         .await
         .map(Json)
 }
@@ -518,7 +519,7 @@ mod tests {
 
     #[test]
     fn a_domains_range_has_what_is_below_it_and_no_neighbour() {
-        let v = Vocabulary::default();
+        let v = Dictionary::default();
         let d = "spam.example".to_string();
         let wanted =
             Wanted::read(&v, Time(0), (None, Some(&d)), (None, None), (None, None)).unwrap();

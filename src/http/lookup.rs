@@ -25,7 +25,7 @@ use crate::{
     },
     lists::write::limits,
     model::{Entry, Subject, Verdict, ZoneKind, subject::HostBits},
-    store::{Store, StoreError, Vocabulary, schema::revision},
+    store::{Dictionary, Store, StoreError, schema::revision},
 };
 
 /// What a zone answers for the subject.
@@ -82,14 +82,14 @@ pub struct SubjectShape {
 /// What lists a subject, itself or by something wider, and is not held down: by whom, and for which
 /// reason.
 pub(super) fn listed_by(store: &Store, subject: &Subject) -> Result<Vec<String>, StoreError> {
-    let v = store.vocabulary();
+    let v = store.dictionary();
     let mut out = Vec::new();
     for s in std::iter::once(subject.clone()).chain(subject.wider()) {
         let verdict = store.verdict(&s)?;
         for e in verdict
             .entries
             .iter()
-            .filter(|e| !e.hole && !verdict.held(e.reason, e.source))
+            .filter(|e| !e.exclusion && !verdict.held(e.reason, e.source))
         {
             let kind = if e.source.is_feed() { "feed " } else { "" };
             let place = if s == *subject {
@@ -117,7 +117,7 @@ pub(super) async fn subject(State(app): State<App>, Part(text): Part) -> Result<
         let (verdict, history, v) = (
             store.verdict(&subject)?,
             store.history(&subject)?,
-            store.vocabulary(),
+            store.dictionary(),
         );
         let zones: Vec<ZoneAnswer> = snapshot
             .zones
@@ -184,7 +184,7 @@ pub(super) async fn subject(State(app): State<App>, Part(text): Part) -> Result<
 /// What a feed's list says about an entry, for operators.
 fn list_note(
     store: &Store,
-    v: &Vocabulary,
+    v: &Dictionary,
     subject: &Subject,
     e: &Entry,
 ) -> Result<Option<String>, StoreError> {
@@ -329,7 +329,7 @@ pub(super) async fn public_old(
 
 fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<Public, StoreError> {
     let (store, snapshot) = (&app.ledger.store, app.ledger.published.snapshot());
-    let v = store.vocabulary();
+    let v = store.dictionary();
     // What is said of it and of all that covers it, read once for all zones, and only where some
     // zone lists it.
     let mut said: Option<Vec<(Subject, Verdict)>> = None;
@@ -400,7 +400,7 @@ fn single(subject: &Subject) -> Option<IpAddr> {
 
 /// The reasons of a zone that are in force, each once: the nearest word, the longest standing of
 /// several sources.
-fn why(v: &Vocabulary, z: &ZoneView, said: &[(Subject, Verdict)]) -> Vec<PublicReason> {
+fn why(v: &Dictionary, z: &ZoneView, said: &[(Subject, Verdict)]) -> Vec<PublicReason> {
     let mut out = Vec::new();
     for p in &z.publish {
         let mut of = said.iter().map(|(s, verdict)| {
@@ -414,7 +414,7 @@ fn why(v: &Vocabulary, z: &ZoneView, said: &[(Subject, Verdict)]) -> Vec<PublicR
     out
 }
 
-fn public_reason(v: &Vocabulary, subject: &Subject, e: &Entry) -> PublicReason {
+fn public_reason(v: &Dictionary, subject: &Subject, e: &Entry) -> PublicReason {
     PublicReason {
         reason: v.reasons.name(e.reason).into(),
         listed: subject.to_string(),

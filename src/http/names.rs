@@ -62,7 +62,11 @@ pub(super) async fn rejected(
         .filter(|f| !f.is_empty())
         .map(String::from)
         .collect();
-    let collisions = collisions(&app.ledger.book(), &app.ledger.store.vocabulary(), &feeds);
+    let collisions = collisions(
+        &app.ledger.accounts(),
+        &app.ledger.store.dictionary(),
+        &feeds,
+    );
     let found = tokio::task::spawn_blocking(move || find(&snapshot))
         .await
         .map_err(Problem::failed)?;
@@ -136,7 +140,7 @@ mod tests {
             facts: vec![RawFact {
                 reason: ReasonId(0),
                 source: SourceId(0),
-                hole: false,
+                exclusion: false,
                 text: Default::default(),
             }],
         };

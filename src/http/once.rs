@@ -16,7 +16,7 @@ use super::{
     change::Conditions,
     error::Problem,
 };
-use crate::{ledger::Keep, model::history::Once};
+use crate::{ledger::AccountChange, model::history::IdempotencyKey};
 
 /// What is kept of a request that must not be done twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +88,9 @@ pub(super) async fn run<F: Future<Output = Result<Response, Problem>>>(
     let what = format!("{method} {}", request.uri());
     let request = match kept {
         File => {
-            caller.once = conditions.terms(&caller, path, what.as_bytes()).once;
+            caller.once = conditions
+                .preconditions(&caller, path, what.as_bytes())
+                .idempotency;
             request
         }
         Answer | Secret => {
@@ -98,8 +100,8 @@ pub(super) async fn run<F: Future<Output = Result<Response, Problem>>>(
             let body =
                 body.map_err(|_| Problem::new("too-slow", "the body did not come in time"))??;
             caller.once = conditions
-                .terms(&caller, path, &[what.as_bytes(), b"\n", &body].concat())
-                .once;
+                .preconditions(&caller, path, &[what.as_bytes(), b"\n", &body].concat())
+                .idempotency;
             if let Some(before) = caller
                 .once
                 .map(|once| before(app, once))
@@ -128,8 +130,11 @@ fn with(mut request: Request, caller: Caller) -> Request {
 
 /// What a request under the same key was told before; a problem where it was another one, or the
 /// answer is not kept.
-pub(super) fn before(app: &App, once: Once) -> Result<Option<Response>, Problem> {
-    let made = app.ledger.store.made(app.ledger.now(), &once.key)?;
+pub(super) fn before(app: &App, once: IdempotencyKey) -> Result<Option<Response>, Problem> {
+    let made = app
+        .ledger
+        .store
+        .stored_receipt(app.ledger.now(), &once.key)?;
     let answer = app.ledger.store.answer(app.ledger.now(), &once.key)?;
     let asked = answer
         .as_ref()
@@ -166,7 +171,7 @@ pub(super) fn before(app: &App, once: Once) -> Result<Option<Response>, Problem>
 }
 
 /// Keeps an answer. It was given to be sent: where it cannot be kept, it is sent all the same.
-async fn keep(app: &App, once: Once, response: Response) -> Result<Response, Problem> {
+async fn keep(app: &App, once: IdempotencyKey, response: Response) -> Result<Response, Problem> {
     let (parts, body) = response.into_parts();
     let body: Bytes = body.collect().await.map_err(Problem::failed)?.to_bytes();
     if let Ok(text) = std::str::from_utf8(&body)
@@ -174,8 +179,8 @@ async fn keep(app: &App, once: Once, response: Response) -> Result<Response, Pro
     {
         let kept = app
             .ledger
-            .keep(
-                Keep::Answer(once, parts.status.as_u16(), text.to_string()),
+            .change_accounts(
+                AccountChange::Answer(once, parts.status.as_u16(), text.to_string()),
                 None,
             )
             .await;

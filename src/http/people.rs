@@ -19,9 +19,9 @@ use super::{
     shapes::Page,
 };
 use crate::{
-    ledger::Keep,
+    ledger::AccountChange,
     model::{
-        Bounds, Person, Role, Subject, Token,
+        Role, Subject, Token, TokenRestrictions, User,
         access::check_name,
         time::{since, until},
     },
@@ -79,7 +79,7 @@ pub struct PersonChange {
     disabled: Option<bool>,
 }
 
-fn shape(p: &Person) -> PersonShape {
+fn shape(p: &User) -> PersonShape {
     PersonShape {
         name: p.name.clone(),
         role: p.role.name().into(),
@@ -111,7 +111,7 @@ async fn fresh(password: Option<String>) -> Result<(secrets::Fresh, bool), Probl
     Ok((made.map_err(Problem::failed)?, given))
 }
 
-fn shown(p: &Person, fresh: Option<(secrets::Fresh, bool)>) -> Shown {
+fn shown(p: &User, fresh: Option<(secrets::Fresh, bool)>) -> Shown {
     let (password, totp_uri, recovery) = match fresh {
         None => (None, None, Vec::new()),
         Some((f, given)) => (
@@ -132,7 +132,7 @@ fn shown(p: &Person, fresh: Option<(secrets::Fresh, bool)>) -> Shown {
 #[utoipa::path(get, path = "/v1/people", tag = "people", responses((status = 200, body = Page<PersonShape>), Problem))]
 pub(super) async fn people(State(app): State<App>) -> Json<Page<PersonShape>> {
     Json(Page::all(
-        app.ledger.book().people.values().map(shape).collect(),
+        app.ledger.accounts().users.values().map(shape).collect(),
     ))
 }
 
@@ -145,14 +145,14 @@ pub(super) async fn add(
 ) -> Result<(StatusCode, Json<Shown>), Problem> {
     check_name(&new.name).map_err(|e| Problem::invalid(format!("name: {e}")))?;
     let role = role(&new.role)?;
-    if app.ledger.book().people.contains_key(&new.name) {
+    if app.ledger.accounts().users.contains_key(&new.name) {
         return Err(Problem::refused(format!(
             "there is a person `{}`; PATCH /v1/people/{} changes it",
             new.name, new.name
         )));
     }
     let (fresh, given) = fresh(new.password).await?;
-    let person = Person {
+    let person = User {
         name: new.name,
         role,
         password: fresh.hashed.clone(),
@@ -166,18 +166,22 @@ pub(super) async fn add(
         disabled: None,
     };
     let line = caller.line("person.add", &person.name, role.name(), None);
-    keep(&app, Keep::Person(None, person.clone()), line).await?;
+    keep(&app, AccountChange::User(None, person.clone()), line).await?;
     Ok((
         StatusCode::CREATED,
         Json(shown(&person, Some((fresh, given)))),
     ))
 }
 
-async fn keep(app: &App, keep: Keep, line: crate::store::schema::Audit) -> Result<(), Problem> {
+async fn keep(
+    app: &App,
+    keep: AccountChange,
+    line: crate::store::schema::AuditRecord,
+) -> Result<(), Problem> {
     app.ledger
-        .keep(keep, Some(line))
+        .change_accounts(keep, Some(line))
         .await
-        .map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))
+        .map_err(|e| Problem::of(&e, &app.ledger.store.dictionary()))
 }
 
 /// Changes a person's role or secrets, or disables the person with all their tokens.
@@ -188,8 +192,8 @@ pub(super) async fn change(
     Part(name): Part,
     Asked(asked): Asked<PersonChange>,
 ) -> Result<Json<Shown>, Problem> {
-    let book = app.ledger.book();
-    let Some(old) = book.people.get(&name) else {
+    let accounts = app.ledger.accounts();
+    let Some(old) = accounts.users.get(&name) else {
         return Err(Problem::not_found(format!("there is no person `{name}`")));
     };
     let mut person = old.clone();
@@ -206,7 +210,7 @@ pub(super) async fn change(
             "enabled".to_string()
         });
     }
-    let last = old.role == Role::Owner && old.disabled.is_none() && book.owners() == 1;
+    let last = old.role == Role::Owner && old.disabled.is_none() && accounts.owners() == 1;
     if last && (person.role != Role::Owner || person.disabled.is_some()) {
         return Err(Problem::refused(
             "this is the last owner; make another one first",
@@ -232,7 +236,7 @@ pub(super) async fn change(
     let line = caller.line("person.change", &name, what.join(", "), None);
     keep(
         &app,
-        Keep::Person(Some(Box::new(old.clone())), person.clone()),
+        AccountChange::User(Some(Box::new(old.clone())), person.clone()),
         line,
     )
     .await?;
@@ -297,7 +301,7 @@ fn token_shape(app: &App, t: &Token) -> TokenShape {
     let used = app
         .access
         .last(&t.id)
-        .max(app.ledger.book().used.get(&t.id).copied());
+        .max(app.ledger.accounts().used.get(&t.id).copied());
     TokenShape {
         id: t.id.clone(),
         owner: t.owner.clone(),
@@ -322,7 +326,7 @@ fn token_shape(app: &App, t: &Token) -> TokenShape {
 pub(super) async fn tokens(State(app): State<App>) -> Json<Page<TokenShape>> {
     Json(Page::all(
         app.ledger
-            .book()
+            .accounts()
             .tokens
             .values()
             .map(|t| token_shape(&app, t))
@@ -330,8 +334,8 @@ pub(super) async fn tokens(State(app): State<App>) -> Json<Page<TokenShape>> {
     ))
 }
 
-fn bounds(app: &App, asked: BoundsShape) -> Result<Bounds, Problem> {
-    let v = app.ledger.store.vocabulary();
+fn bounds(app: &App, asked: BoundsShape) -> Result<TokenRestrictions, Problem> {
+    let v = app.ledger.store.dictionary();
     if let Some(r) = asked.reasons.iter().find(|r| v.reasons.get(r).is_none()) {
         return Err(Problem::invalid(format!(
             "bounds: there is no reason `{r}`; there are {}",
@@ -343,7 +347,7 @@ fn bounds(app: &App, asked: BoundsShape) -> Result<Bounds, Problem> {
             .map_err(|e| Problem::invalid(format!("bounds: {e}")))
     };
     let prefixes = asked.prefixes.iter().map(parse).collect::<Result<_, _>>()?;
-    Ok(Bounds {
+    Ok(TokenRestrictions {
         reasons: asked.reasons,
         sources: asked.sources,
         prefixes,
@@ -359,8 +363,8 @@ pub(super) async fn make(
 ) -> Result<(StatusCode, Json<ShownToken>), Problem> {
     check_name(&new.owner).map_err(|e| Problem::invalid(format!("for: {e}")))?;
     let role = role(&new.role)?;
-    let book = app.ledger.book();
-    let person = book.people.get(&new.owner);
+    let accounts = app.ledger.accounts();
+    let person = accounts.users.get(&new.owner);
     if let Some(p) = person.filter(|p| p.role < role || p.disabled.is_some()) {
         return Err(Problem::refused(format!(
             "{} has the role {}{}; a token of theirs cannot have more",
@@ -404,7 +408,7 @@ pub(super) async fn make(
         format!("{} for {}", role.name(), token.owner),
         None,
     );
-    keep(&app, Keep::Token(token.clone()), line).await?;
+    keep(&app, AccountChange::Token(token.clone()), line).await?;
     Ok((
         StatusCode::CREATED,
         Json(ShownToken {
@@ -421,8 +425,8 @@ pub(super) async fn revoke(
     Extension(caller): Extension<Caller>,
     Part(id): Part,
 ) -> Result<Json<TokenShape>, Problem> {
-    let book = app.ledger.book();
-    let Some(old) = book.tokens.get(&id) else {
+    let accounts = app.ledger.accounts();
+    let Some(old) = accounts.tokens.get(&id) else {
         return Err(Problem::not_found(format!("there is no token `{id}`")));
     };
     let token = Token {
@@ -431,7 +435,7 @@ pub(super) async fn revoke(
     };
     keep(
         &app,
-        Keep::Token(token.clone()),
+        AccountChange::Token(token.clone()),
         caller.line("token.revoke", &id, &token.owner, None),
     )
     .await?;

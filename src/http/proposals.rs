@@ -15,10 +15,10 @@ use super::{
     shapes::{Page, ReceiptShape},
 };
 use crate::{
-    ledger::{Keep, PROPOSE, Proposal},
+    ledger::{AccountChange, PROPOSE, Proposal},
     model::{
         Evidence,
-        history::{Ask, Once},
+        history::{Command, IdempotencyKey},
     },
 };
 
@@ -39,9 +39,9 @@ pub struct ProposalShape {
 }
 
 fn shape(app: &App, p: &Proposal) -> ProposalShape {
-    let v = app.ledger.store.vocabulary();
-    let (reason, source, until, text) = match &p.change.ask {
-        Ask::List {
+    let v = app.ledger.store.dictionary();
+    let (reason, source, until, text) = match &p.change.command {
+        Command::List {
             reason,
             source,
             until,
@@ -82,7 +82,7 @@ pub(super) async fn all(
     State(app): State<App>,
     Params(query): Params<ProposalsQuery>,
 ) -> Json<Page<ProposalShape>> {
-    let all = app.ledger.book().proposals.all();
+    let all = app.ledger.accounts().proposals.all();
     let of_author = all
         .iter()
         .filter(|p| query.author.as_ref().is_none_or(|a| *a == p.change.author));
@@ -100,7 +100,7 @@ pub(super) async fn one(
 
 fn find(app: &App, id: &str) -> Result<Arc<Proposal>, Problem> {
     app.ledger
-        .book()
+        .accounts()
         .proposals
         .get(id)
         .cloned()
@@ -112,13 +112,16 @@ async fn forget(
     caller: &Caller,
     what: &str,
     p: &Proposal,
-    once: Option<Once>,
+    once: Option<IdempotencyKey>,
 ) -> Result<(), Problem> {
     let mut line = caller.line(what, &p.change.subject, &p.id, None);
-    line.once = once;
-    let problem = |e| Problem::of(&e, &app.ledger.store.vocabulary());
+    line.idempotency = once;
+    let problem = |e| Problem::of(&e, &app.ledger.store.dictionary());
     app.ledger
-        .keep(Keep::NoProposals(vec![p.id.clone()]), Some(line))
+        .change_accounts(
+            AccountChange::DeleteProposals(vec![p.id.clone()]),
+            Some(line),
+        )
         .await
         .map_err(problem)
 }
@@ -177,8 +180,11 @@ pub(super) async fn approve(
         "{note}(approved by {})",
         caller.name
     )));
-    (change.terms.expect, change.terms.once, change.terms.from) =
-        (None, caller.once, caller.from.clone());
+    (
+        change.preconditions.expect,
+        change.preconditions.idempotency,
+        change.preconditions.from,
+    ) = (None, caller.once, caller.from.clone());
     // Taken away first: nobody turns down what is listed meanwhile, and nobody approves it twice.
     forget(&app, &caller, "approve", &proposal, None).await?;
     let receipt = match done(&app, change).await {
@@ -190,11 +196,11 @@ pub(super) async fn approve(
                 &proposal.id,
                 Some("the approval failed".into()),
             );
-            line.once = None;
+            line.idempotency = None;
             let _ = app
                 .ledger
-                .keep(
-                    Keep::ReturnedProposal(Proposal::clone(&proposal)),
+                .change_accounts(
+                    AccountChange::ReturnedProposal(Proposal::clone(&proposal)),
                     Some(line),
                 )
                 .await;
@@ -258,7 +264,7 @@ pub(super) async fn delete(
             )
             .is_ok()
     };
-    let all = app.ledger.book().proposals.all();
+    let all = app.ledger.accounts().proposals.all();
     let ids: Vec<String> = all
         .iter()
         .filter(|p| p.change.author == author && allowed(p))
@@ -271,10 +277,10 @@ pub(super) async fn delete(
         format!("{deleted} proposals"),
         None,
     );
-    line.once = caller.once;
-    let problem = |e| Problem::of(&e, &app.ledger.store.vocabulary());
+    line.idempotency = caller.once;
+    let problem = |e| Problem::of(&e, &app.ledger.store.dictionary());
     app.ledger
-        .keep(Keep::NoProposals(ids), Some(line))
+        .change_accounts(AccountChange::DeleteProposals(ids), Some(line))
         .await
         .map_err(problem)?;
     Ok(Json(DeletedProposals { author, deleted }))

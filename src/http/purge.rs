@@ -15,14 +15,14 @@ use super::{
     shapes::ReceiptShape,
 };
 use crate::{
-    ledger::{Import, MANY},
+    ledger::{Import, MAX_CHANGES},
     model::{
         Change, EntryText, Evidence, ReasonId, SourceId, Subject,
-        history::{Ask, HoldFor},
+        history::{Command, HoldFor},
     },
     store::{
         StoreError,
-        schema::{Audit, FeedEntry},
+        schema::{AuditRecord, FeedEntry},
         stage::Mode,
     },
 };
@@ -97,7 +97,7 @@ pub(super) async fn purge(
         ));
     }
     super::input::note(asked.note.as_ref())?;
-    let v = app.ledger.store.vocabulary();
+    let v = app.ledger.store.dictionary();
     let words = (
         (asked.prefix.as_ref(), asked.domain.as_ref()),
         (asked.reason.as_ref(), asked.source.as_ref()),
@@ -121,14 +121,14 @@ pub(super) async fn purge(
 
 /// The listings that are meant: subject, reason, source.
 fn meant(app: &App, wanted: &Wanted) -> Result<Vec<(Subject, ReasonId, SourceId)>, StoreError> {
-    let (store, v) = (&app.ledger.store, app.ledger.store.vocabulary());
+    let (store, v) = (&app.ledger.store, app.ledger.store.dictionary());
     let mut out = Vec::new();
     for (from, to) in wanted.ranges() {
         store.scan_range(&v, &from, &to, &mut |subject, verdict| {
             for e in verdict
                 .entries
                 .iter()
-                .filter(|e| !e.hole && wanted.fits(&subject, e))
+                .filter(|e| !e.exclusion && wanted.fits(&subject, e))
             {
                 if !wanted.asks_history() || wanted.fits_history(e, &store.history(&subject)?) {
                     out.push((subject.clone(), e.reason, e.source));
@@ -147,7 +147,7 @@ fn run(
     wanted: &Wanted,
     dry_run: bool,
 ) -> Result<Purged, Problem> {
-    let problem = |e| Problem::of(&e, &app.ledger.store.vocabulary());
+    let problem = |e| Problem::of(&e, &app.ledger.store.dictionary());
     let all = meant(app, wanted)?;
     let sample = all
         .iter()
@@ -171,12 +171,12 @@ fn run(
             detail,
             asked.note.clone(),
         );
-        Audit {
-            once: line.once.filter(|_| last),
+        AuditRecord {
+            idempotency: line.idempotency.filter(|_| last),
             ..line
         }
     };
-    let mut asks: Vec<(&Subject, Ask)> = Vec::new();
+    let mut asks: Vec<(&Subject, Command)> = Vec::new();
     for (subject, reason, source) in all.iter().filter(|(.., s)| asked.hold || !s.is_feed()) {
         let hold = if asked.hold {
             HoldFor::Usual
@@ -184,13 +184,16 @@ fn run(
             HoldFor::Nothing
         };
         // With a hold it is the reason that is granted, whoever says it: once for each.
-        let ask = Ask::Delist {
+        let command = Command::Delist {
             reason: Some(*reason),
             source: (!asked.hold).then_some(*source),
             hold,
         };
-        if asks.last().is_none_or(|(s, a)| (*s, a) != (subject, &ask)) {
-            asks.push((subject, ask));
+        if asks
+            .last()
+            .is_none_or(|(s, a)| (*s, a) != (subject, &command))
+        {
+            asks.push((subject, command));
         }
     }
     let mut feeds: Vec<SourceId> = match asked.hold {
@@ -203,12 +206,12 @@ fn run(
     };
     feeds.sort_unstable();
     feeds.dedup();
-    let parts = asks.len().div_ceil(MANY);
-    for (n, part) in (1..).zip(asks.chunks(MANY)) {
-        let change = |(subject, ask): &(&Subject, Ask)| {
-            let mut change = Change::new((*subject).clone(), caller.name.clone(), ask.clone());
+    let parts = asks.len().div_ceil(MAX_CHANGES);
+    for (n, part) in (1..).zip(asks.chunks(MAX_CHANGES)) {
+        let change = |(subject, command): &(&Subject, Command)| {
+            let mut change = Change::new((*subject).clone(), caller.name.clone(), command.clone());
             change.evidence = asked.note.clone().map(Evidence::word);
-            change.terms = Conditions::default().terms(caller, "purge", &[]);
+            change.preconditions = Conditions::default().preconditions(caller, "purge", &[]);
             change
         };
         let line = line(
@@ -236,8 +239,8 @@ fn run(
                     subject.clone(),
                     FeedEntry {
                         reason: *reason,
-                        hole: false,
-                        weak: false,
+                        exclusion: false,
+                        implied: false,
                         since: app.ledger.now(),
                         text: EntryText::default(),
                         note: None,
@@ -247,7 +250,7 @@ fn run(
             Ok(())
         });
         let result =
-            result.map_err(|e| Problem::refused(e.text(&app.ledger.store.vocabulary())))?;
+            result.map_err(|e| Problem::refused(e.text(&app.ledger.store.dictionary())))?;
         out.commits.extend(result.receipt.map(Into::into));
     }
     Ok(out)

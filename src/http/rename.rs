@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     ledger::{LeftBehind, NameKind, Rename},
-    store::schema::Audit,
+    store::schema::AuditRecord,
 };
 
 /// Reads the configuration again, and renames before it where that is asked for. The error is for
@@ -31,7 +31,7 @@ pub struct ReloadRequest {
     /// Only report what would be left behind.
     pub dry_run: bool,
     /// Rename a reason or source with it, with the audit record.
-    pub rename: Option<(Rename, Audit)>,
+    pub rename: Option<(Rename, AuditRecord)>,
 }
 
 /// What reading the configuration again did.

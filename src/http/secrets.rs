@@ -5,13 +5,13 @@ use argon2::{
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
 use data_encoding::BASE32_NOPAD;
-use ring::{
-    digest, hmac,
-    rand::{SecureRandom, SystemRandom},
-};
+use ring::{digest, hmac};
 use subtle::ConstantTimeEq;
 
-use crate::model::{Time, Token};
+use crate::{
+    model::{Time, Token},
+    random::Random,
+};
 
 /// What every token begins with, so that a leaked one is known for what it is.
 const PREFIX: &str = "orbsd_";
@@ -22,11 +22,7 @@ const CODES: usize = 10;
 
 /// Random bytes of the system.
 pub fn random<const N: usize>() -> Result<[u8; N], String> {
-    let mut out = [0; N];
-    SystemRandom::new()
-        .fill(&mut out)
-        .map_err(|_| "the system has no randomness".to_string())?;
-    Ok(out)
+    Ok(Random::system().bytes()?)
 }
 
 /// Bytes as lower-case base32: safe to read out, to type and to put in a header.

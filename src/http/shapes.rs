@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use crate::{
     ledger::Receipt,
-    model::{Entry, Event, Hold, ReasonId, SourceId, Subject, Time, Verdict, history::What},
-    store::{Vocabulary, schema::revision},
+    model::{Entry, Event, Hold, ReasonId, SourceId, Subject, Time, Verdict, history::EventKind},
+    store::{Dictionary, schema::revision},
 };
 
 /// One page of many things.
@@ -141,13 +141,13 @@ pub fn listing_of(id: &str) -> Option<(Subject, ReasonId, SourceId)> {
 
 /// A listing with what its history says of it.
 pub fn listing(
-    v: &Vocabulary,
+    v: &Dictionary,
     subject: &Subject,
     verdict: &Verdict,
     e: &Entry,
     history: &[Event],
 ) -> Listing {
-    let of = |w: &What| matches!(w, What::Listed { reason, source, .. } if (*reason, *source) == (e.reason, e.source));
+    let of = |w: &EventKind| matches!(w, EventKind::Listed { reason, source, .. } if (*reason, *source) == (e.reason, e.source));
     let last = history.iter().rev().find(|h| of(&h.what));
     let said = history
         .iter()
@@ -162,7 +162,7 @@ pub fn listing(
         since: e.since.to_string(),
         until: e.until.map(|t| t.to_string()),
         text: e.text.as_ref().map(|t| t.to_string()),
-        hole: e.hole,
+        hole: e.exclusion,
         held: verdict.held(e.reason, e.source),
         author: last.map(|h| h.author.clone()),
         note: last
@@ -201,7 +201,7 @@ pub struct HoldShape {
 }
 
 /// A hold, as it is shown.
-pub fn hold(v: &Vocabulary, subject: &Subject, h: &Hold) -> HoldShape {
+pub fn hold(v: &Dictionary, subject: &Subject, h: &Hold) -> HoldShape {
     HoldShape {
         subject: subject.to_string(),
         reason: v.reasons.name(h.reason).into(),
@@ -244,23 +244,23 @@ pub struct EventShape {
 }
 
 /// An event, as it is shown.
-pub fn event(e: &Event, v: &Vocabulary) -> EventShape {
+pub fn event(e: &Event, v: &Dictionary) -> EventShape {
     let (name, about, until) = match &e.what {
-        What::Listed {
+        EventKind::Listed {
             reason,
             source,
             until,
-            hole,
+            exclusion: hole,
             ..
         } => (
             if *hole { "excepted" } else { "listed" },
             Some((reason, source)),
             *until,
         ),
-        What::Delisted { reason, source } => ("delisted", Some((reason, source)), None),
-        What::Expired { reason, source } => ("expired", Some((reason, source)), None),
-        What::Dropped { reason, source } => ("dropped", Some((reason, source)), None),
-        What::Held {
+        EventKind::Delisted { reason, source } => ("delisted", Some((reason, source)), None),
+        EventKind::Expired { reason, source } => ("expired", Some((reason, source)), None),
+        EventKind::Dropped { reason, source } => ("dropped", Some((reason, source)), None),
+        EventKind::Held {
             reason,
             source,
             until,
@@ -269,9 +269,9 @@ pub fn event(e: &Event, v: &Vocabulary) -> EventShape {
             Some((reason, source)),
             Some(*until).filter(|t| *t != Hold::WITH_COVER),
         ),
-        What::HoldEnded { reason, source } => ("hold_ended", Some((reason, source)), None),
-        What::Exempted { until } => ("exempted", None, *until),
-        What::ExemptEnded => ("exempt_ended", None, None),
+        EventKind::HoldEnded { reason, source } => ("hold_ended", Some((reason, source)), None),
+        EventKind::Exempted { until } => ("exempted", None, *until),
+        EventKind::ExemptEnded => ("exempt_ended", None, None),
     };
     EventShape {
         at: e.at.to_string(),

@@ -17,20 +17,20 @@ use utoipa::ToSchema;
 use super::{App, clock, error::Problem, export::counters, integrity, shapes::Page};
 use crate::{
     metrics::{MAX_ZONES, Totals},
-    model::retire::Plan,
+    model::retirement::RetirementPlan,
 };
 
 /// `GET /v1/status`: version, store, zones with their counters, sources.
 #[utoipa::path(get, path = "/v1/status", tag = "state", responses((status = 200, body = Value), Problem))]
 pub(super) async fn status(State(app): State<App>) -> Json<Value> {
     let snapshot = app.ledger.published.snapshot();
-    let v = app.ledger.store.vocabulary();
+    let v = app.ledger.store.dictionary();
     let [hosts, nets, ip6, names] = snapshot.tables.counts();
     let zones = snapshot.zones.all().iter().enumerate().map(|(i, z)| {
         json!({
             "zone": z.name, "file": z.spec.stem, "kind": z.spec.kind, "serial": snapshot.serials.get(i),
             "counters": app.metrics.zone(Some(z.slot)),
-            "retire": z.spec.retire.as_ref().map(|r| Plan::new(&z.spec, r, app.ledger.now())),
+            "retire": z.spec.retire.as_ref().map(|r| RetirementPlan::new(&z.spec, r, app.ledger.now())),
         })
     });
     let sources = v.records.iter().map(|r| {
@@ -60,7 +60,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
     let degraded = integrity::degraded(&app).await;
     // It waits for whoever decides something now, who may wait for the disk.
     let relay = app.relay.clone();
-    let wrong = tokio::task::spawn_blocking(move || relay.wrong())
+    let wrong = tokio::task::spawn_blocking(move || relay.problem())
         .await
         .unwrap_or_else(|e| Some(e.to_string()));
     let ledger = app.ledger.clone();
@@ -301,7 +301,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
         one(app.started.0 as f64),
     );
     clock::metrics(&mut out, &app.ledger.clock.report());
-    let v = app.ledger.store.vocabulary();
+    let v = app.ledger.store.dictionary();
     let fed = || v.records.iter().filter(|r| r.feed);
     let of = |r: &crate::store::schema::SourceRecord| format!("{{{}}}", label("source", &r.name));
     family(

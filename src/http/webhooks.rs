@@ -13,8 +13,8 @@ use super::{
     shapes::Page,
 };
 use crate::ledger::{
-    Keep,
-    outbox::{Tried, Webhook, messages},
+    AccountChange,
+    outbox::{DeliveryResult, Webhook, messages},
 };
 
 /// Messages that are shown of a webhook.
@@ -84,25 +84,29 @@ fn shape(h: &Webhook) -> WebhookShape {
 
 fn find(app: &App, id: &str) -> Result<Webhook, Problem> {
     app.ledger
-        .book()
+        .accounts()
         .webhooks
         .get(id)
         .cloned()
         .ok_or_else(|| Problem::not_found(format!("there is no webhook `{id}`")))
 }
 
-async fn keep(app: &App, keep: Keep, line: crate::store::schema::Audit) -> Result<(), Problem> {
+async fn keep(
+    app: &App,
+    keep: AccountChange,
+    line: crate::store::schema::AuditRecord,
+) -> Result<(), Problem> {
     app.ledger
-        .keep(keep, Some(line))
+        .change_accounts(keep, Some(line))
         .await
-        .map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))
+        .map_err(|e| Problem::of(&e, &app.ledger.store.dictionary()))
 }
 
 /// All webhooks.
 #[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks", responses((status = 200, body = Page<WebhookShape>), Problem))]
 pub(super) async fn all(State(app): State<App>) -> Json<Page<WebhookShape>> {
     Json(Page::all(
-        app.ledger.book().webhooks.values().map(shape).collect(),
+        app.ledger.accounts().webhooks.values().map(shape).collect(),
     ))
 }
 
@@ -124,7 +128,7 @@ pub(super) async fn make(
     Body(new): Body<NewWebhook>,
 ) -> Result<(StatusCode, Json<ShownWebhook>), Problem> {
     (app.check_url)(&new.url).map_err(|e| Problem::invalid(format!("url: {e}")))?;
-    if app.ledger.book().webhooks.size() >= MOST {
+    if app.ledger.accounts().webhooks.size() >= MOST {
         return Err(Problem::refused(format!(
             "there are {MOST} webhooks already"
         )));
@@ -141,7 +145,7 @@ pub(super) async fn make(
     };
     keep(
         &app,
-        Keep::Webhook(hook.clone()),
+        AccountChange::Webhook(hook.clone()),
         caller.line("webhook.add", &hook.id, &hook.url, None),
     )
     .await?;
@@ -173,7 +177,7 @@ pub(super) async fn change(
     };
     keep(
         &app,
-        Keep::Webhook(hook.clone()),
+        AccountChange::Webhook(hook.clone()),
         caller.line(what, &id, &hook.url, None),
     )
     .await?;
@@ -190,7 +194,7 @@ pub(super) async fn remove(
     let hook = find(&app, &id)?;
     keep(
         &app,
-        Keep::NoWebhook(id.clone()),
+        AccountChange::DeleteWebhook(id.clone()),
         caller.line("webhook.remove", &id, &hook.url, None),
     )
     .await?;
@@ -227,7 +231,10 @@ pub(super) async fn retry(
     let all = messages(&app.ledger.store, &id, SHOWN)?;
     for m in all.iter().filter(|m| m.tries > 0) {
         // What was taken meanwhile is there no more.
-        let _ = app.ledger.tried(&id, m.commit, Tried::Again).await;
+        let _ = app
+            .ledger
+            .record_delivery(&id, m.commit, DeliveryResult::Retry)
+            .await;
     }
     let line = caller.line(
         "webhook.retry",
@@ -238,6 +245,6 @@ pub(super) async fn retry(
     app.ledger
         .note(line)
         .await
-        .map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
+        .map_err(|e| Problem::of(&e, &app.ledger.store.dictionary()))?;
     Ok(Json(shape(&hook)))
 }

@@ -103,7 +103,7 @@ pub(super) async fn set_serial(
     let done = tokio::task::spawn_blocking(move || ledger.set_serial(request))
         .await
         .map_err(Problem::failed)?;
-    let done = done.map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
+    let done = done.map_err(|e| Problem::of(&e, &app.ledger.store.dictionary()))?;
     Ok(Json(SerialResponse {
         serial: asked.serial,
         commit: done.receipt.commit,

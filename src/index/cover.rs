@@ -32,7 +32,7 @@ impl State {
             let part = Part {
                 reason: f.reason,
                 source: f.source,
-                listed: (!f.hole).then_some(f.text),
+                listed: (!f.exclusion).then_some(f.text),
                 len,
             };
             match self
@@ -58,7 +58,7 @@ impl State {
     pub fn enter_holes(&mut self, facts: &Facts) {
         self.exempt |= facts.exempt;
         self.hold(facts);
-        for f in facts.facts.iter().filter(|f| f.hole) {
+        for f in facts.facts.iter().filter(|f| f.exclusion) {
             self.parts
                 .retain(|p| (p.reason, p.source) != (f.reason, f.source));
         }

@@ -359,10 +359,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::index::{
-        Builder, RawFacts,
-        render::{records, render},
-        tests::{HASH, any_world, apply, test_zone},
+    use crate::{
+        index::{
+            Builder, RawFacts,
+            render::{records, render},
+            rows,
+            tests::{HASH, any_world, apply, test_zone},
+        },
+        model::{FeedPath, StoreId},
     };
 
     type Owners = BTreeMap<Vec<u8>, Vec<(u16, u32, Vec<u8>)>>;
@@ -427,7 +431,78 @@ mod tests {
         }
     }
 
-    /// One host among many: only that host is reported, and only the way to it is read.
+    /// Gives the facts paths: none for 0, unknown for 9, else that many stores.
+    fn with_paths(mut world: Vec<(Subject, RawFacts)>, hops: &[u8]) -> Vec<(Subject, RawFacts)> {
+        for (f, hops) in world
+            .iter_mut()
+            .flat_map(|(_, f)| &mut f.facts)
+            .zip(hops.iter().cycle())
+        {
+            f.text.path = match hops {
+                0 => FeedPath::Own,
+                9 => FeedPath::Untraced,
+                n => FeedPath::via((0..u64::from(*n)).map(StoreId).collect::<Vec<_>>()),
+            };
+        }
+        world
+    }
+
+    fn sent(t: &Tables, zone: &ZoneView) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut out = BTreeMap::new();
+        rows::render_rows(t, zone, &mut |owner, at| {
+            if let Some(data) = rows::data(&t.interned, zone, owner, &at) {
+                assert_eq!(
+                    out.insert(owner.to_vec(), data),
+                    None,
+                    "{} is rendered twice",
+                    owner.escape_ascii()
+                );
+            }
+            true
+        });
+        out
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+        /// The same for rows, whatever paths the listings have.
+        #[test]
+        fn rows_and_their_difference_give_the_next_rows(
+            before in any_world(),
+            after in any_world(),
+            hops in prop::collection::vec(0..10u8, 16),
+        ) {
+            let (before, after) = (with_paths(before, &hops), with_paths(after, &hops[3..]));
+            let mut builder = Builder::default();
+            apply(&mut builder, &before);
+            let old = builder.tables().clone();
+            let gone = before.iter().step_by(2).map(|(s, _)| (s.clone(), RawFacts::default()));
+            let changes: Vec<_> = gone.chain(after).collect();
+            apply(&mut builder, &changes);
+            let new = builder.tables().clone();
+            let subjects: Vec<Subject> = changes.iter().map(|(s, _)| s.clone()).collect();
+            for zone in [test_zone("address", &[0, 1], ""), test_zone("domain", &[0, 1], ""), test_zone("hash", &[0, 1], HASH)] {
+                let mut next = sent(&old, &zone);
+                let mut come = BTreeMap::new();
+                difference(&old, &new, &zone, View::Rows, &subjects, &mut |side, owner, at| {
+                    let Some(data) = rows::data(&if side { &new } else { &old }.interned, &zone, owner, &at) else { return true };
+                    if side {
+                        come.insert(owner.to_vec(), data);
+                    } else {
+                        assert_eq!(next.remove(owner), Some(data), "{}", owner.escape_ascii());
+                    }
+                    true
+                });
+                for (owner, data) in come {
+                    prop_assert_eq!(next.insert(owner.clone(), data), None, "{} was there before", owner.escape_ascii());
+                }
+                prop_assert_eq!(next, sent(&new, &zone));
+            }
+        }
+    }
+
+    /// One host among many: what is told is that host, and the way to it is all that is looked at.
     #[test]
     fn one_host_is_one_owner() {
         let listed = RawFacts {
@@ -435,7 +510,7 @@ mod tests {
             facts: vec![crate::index::RawFact {
                 reason: crate::model::ReasonId(0),
                 source: crate::model::SourceId(0),
-                hole: false,
+                exclusion: false,
                 text: Default::default(),
             }],
         };

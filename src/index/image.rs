@@ -26,7 +26,7 @@ pub fn write(tables: &Tables) -> Vec<u8> {
         out.push(u8::from(f.exempt));
         put32(&mut out, f.facts.len() as u32);
         for fact in &f.facts {
-            out.extend([fact.reason.0, u8::from(fact.hole)]);
+            out.extend([fact.reason.0, u8::from(fact.exclusion)]);
             out.extend(fact.source.0.to_le_bytes());
             put32(&mut out, fact.text.0);
         }
@@ -131,12 +131,12 @@ pub fn read(bytes: &[u8]) -> Result<Builder, &'static str> {
         let n = r.u32()?;
         let mut list = Vec::new();
         for _ in 0..n {
-            let (reason, hole) = (ReasonId(r.u8()?), r.u8()? != 0);
+            let (reason, exclusion) = (ReasonId(r.u8()?), r.u8()? != 0);
             let source = SourceId(r.u16()?);
             list.push(Fact {
                 reason,
                 source,
-                hole,
+                exclusion,
                 text: text(r.u32()?)?,
             });
         }

@@ -76,13 +76,26 @@ impl Hosts {
 
     /// Reports the positions and suffixes from `first` to `last`, in order.
     pub(super) fn each(&self, first: u16, last: u16, mut tell: impl FnMut(usize, u16)) {
+        self.each_while(first, last, |place, suffix| {
+            tell(place, suffix);
+            true
+        });
+    }
+
+    /// The same for as long as `tell` returns true; whether it always did.
+    pub(super) fn each_while(
+        &self,
+        first: u16,
+        last: u16,
+        mut tell: impl FnMut(usize, u16) -> bool,
+    ) -> bool {
         let mut place = self.rank(first);
         match self {
             Hosts::Sorted(s) => s[place..]
                 .iter()
                 .take_while(|s| **s <= last)
                 .enumerate()
-                .for_each(|(i, s)| tell(place + i, *s)),
+                .all(|(i, s)| tell(place + i, *s)),
             Hosts::Bits(b, _) => {
                 for word in usize::from(first) / 64..=usize::from(last) / 64 {
                     let start = (word * 64) as u16;
@@ -90,13 +103,16 @@ impl Hosts {
                     while w != 0 {
                         let suffix = start | w.trailing_zeros() as u16;
                         if suffix > last {
-                            return;
+                            return true;
                         }
-                        tell(place, suffix);
+                        if !tell(place, suffix) {
+                            return false;
+                        }
                         place += 1;
                         w &= w - 1;
                     }
                 }
+                true
             }
         }
     }
@@ -376,11 +392,24 @@ impl Block {
             })
     }
 
-    /// The reasons that vary within `first..=last`, a node of length `len`.
+    /// Reports what the addresses from `first` to `last` answer by: their covers, then each host's
+    /// facts with its cover.
+    fn points(&self, first: u16, last: u16, emit: PointFn) -> bool {
+        self.runs(first, last)
+            .all(|cover| emit(FactsId::NONE, cover))
+            && self.hosts.each_while(first, last, |place, suffix| {
+                emit(self.facts.get(place), self.cover(suffix))
+            })
+    }
+
+    /// The reasons that are not the same all over `first..=last`, a node of length `len`.
     pub fn touched(&self, first: u16, last: u16, len: u8, interned: &Interned) -> Mask {
         varied(self.runs(first, last), len, interned) | self.host_reasons(first, last, interned)
     }
 }
+
+/// Sees a host's own facts, if it has any, and the cover; false ends the search.
+pub type PointFn<'f> = &'f mut dyn FnMut(FactsId, ValueId) -> bool;
 
 /// The reasons that differ between some values, or are listed by something longer than `len`.
 pub fn varied(values: impl Iterator<Item = ValueId>, len: u8, interned: &Interned) -> Mask {
@@ -559,8 +588,30 @@ impl Ip4 {
         below | varied((from..=to).map(|b| row.cover(b as u8)), p.len(), interned)
     }
 
-    /// Reports every cover found in a prefix of 8 to 31 bits. Those parts that are no longer than
-    /// the prefix are what it gives to everything below it that has nothing longer.
+    /// Reports what the addresses of a prefix of 8 bits or more answer by, as long as `emit`
+    /// returns true; whether it always did. A /16 in which no reason of `zone` varies is reported
+    /// by its cover alone.
+    pub fn points(&self, p: Prefix4, zone: Mask, emit: PointFn) -> bool {
+        let Some(row) = self.row(p.first()) else {
+            return emit(FactsId::NONE, ValueId::EMPTY);
+        };
+        (p.first() >> 16..=p.last() >> 16).all(|b| {
+            let b = b as u8;
+            match row.blocks[usize::from(b)]
+                .as_deref()
+                .filter(|_| row.touched[usize::from(b)] & zone != 0)
+            {
+                None => emit(FactsId::NONE, row.cover(b)),
+                Some(block) if p.len() > 16 => {
+                    block.points(p.first() as u16, p.last() as u16, emit)
+                }
+                Some(block) => block.points(0, u16::MAX, emit),
+            }
+        })
+    }
+
+    /// Tells every cover found in a prefix of 8 to 31 bits. Of their parts, those no longer than
+    /// the prefix are what it gives to everything below it that nothing longer speaks of.
     pub fn cover(&self, p: Prefix4, take: &mut dyn FnMut(ValueId)) {
         let Some(row) = self.row(p.first()) else {
             return;

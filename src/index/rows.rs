@@ -1,19 +1,25 @@
 //! A zone as *rows*, for a server that keeps a list of its own: a prefix is one row and not its
 //! owner names.
 //!
-//! Addresses are cut into the largest prefixes of uniform value, domains into the names that differ
-//! from what is above them. The owner is the subject: the prefix length, the address's parts from
-//! the right, and `4` or `6`; a name and `d`. The data (type [`rtype::ROW`]) is the version of this
-//! form, then the subject's answer; for a name, its own answer and what it gives to everything
-//! below it. An answer is a count (with 128 added if something that is listed above is not listed
-//! here), and for each reason the code, the path, the length of the text and the text, in which `$`
-//! stands for the subject and `$$` for a dollar.
+//! Addresses are cut into the largest prefixes that say the same all over, domains into the names
+//! that differ from what is above them. Both are compared by the listing that is sent
+//! ([`Items::sent`]), not by the one that answers show: rows are the canonical form of what they
+//! say, and a boundary between two rows exists only where the listing that is sent changes. A
+//! follower stores each row as a listing, so that a row which repeats the one above it, at a name
+//! that was listed once, would be sent round a ring of servers for ever. The owner is the subject:
+//! the prefix length, the address's parts from the right, and `4` or `6`; a name and `d`. The data
+//! (type [`rtype::ROW`]) is the version of this form, then what the subject answers; of a name,
+//! what it answers itself and what it gives to everything below it. An answer is a count (with 128
+//! added where something that is said above is not said here), and for each reason the code, the
+//! path, the length of the text and the text, in which `$` stands for the subject and `$$` for a
+//! dollar.
 //!
-//! The *path* keeps servers that follow each other from returning entries that have ended. It names
-//! the stores that the listing came through, this one first and the one that lists it itself last:
-//! their number in one byte, then eight bytes each. Of several listings the one with the shortest
-//! path is sent. A follower leaves out what came through itself and what came through [`MAX_HOPS`]
-//! stores. One row at [`IDENTITY`] has the form and this store's identity alone.
+//! The *path* keeps what servers that follow each other have listed long ago from coming back for
+//! ever. It names the stores that the listing came through, this one first and the one that lists
+//! it by its own word last: their number in one byte, then eight bytes each. Of several listings
+//! the one with the shortest path is sent. A follower leaves out what came through itself and what
+//! came through [`MAX_HOPS`](crate::model::MAX_HOPS) stores. One row at [`IDENTITY`] has the form
+//! and this store's identity alone.
 
 use super::{
     build::Tables,
@@ -21,11 +27,11 @@ use super::{
     parts::Parts,
     render::{Emit, Rendered, Tell, below},
     space::{Hextets, Items, Octets, Space},
-    trie::{At, Trie},
+    trie::{At, Finger, PointFn, Trie},
     values::{Interned, Item, OWN, ValueId},
     zones::{Text, ZoneView, rtype},
 };
-use crate::model::{MAX_HOPS, Mask, Prefix4, Prefix6, StoreId, ZoneKind};
+use crate::model::{Mask, Prefix4, Prefix6, StoreId, ZoneKind};
 
 /// The label under a zone's origin where its rows are transferred, in wire form.
 pub const ROWS: &[u8] = b"\x05_rows";
@@ -62,14 +68,42 @@ fn decimal(n: impl Into<u32>, out: &mut Vec<u8>) {
     out.extend(text.as_bytes());
 }
 
+/// Compares what rows send of the addresses of a node.
+struct Uniform {
+    /// The node's length in bits.
+    len: u8,
+    first: Option<Items>,
+}
+
+impl Uniform {
+    /// Whether an address with these items can be in one row with those before it. A listing longer
+    /// than the node does not cover all of it.
+    fn admits(&mut self, items: &Items) -> bool {
+        let sent = items.sent();
+        if sent.as_slice().iter().any(|i| i.len > self.len) {
+            return false;
+        }
+        match &self.first {
+            Some(first) => first.same(&sent),
+            None => {
+                self.first = Some(sent);
+                true
+            }
+        }
+    }
+}
+
 impl Space for Bits4<'_> {
     const ARITY: u16 = 2;
     const LEVELS: usize = 32;
     fn touched(&self, key: &[u8]) -> Mask {
+        // More than what is sent: `open` looks closer.
         self.0.ip4.touched(prefix4(key), self.0.interned)
     }
     fn value(&self, key: &[u8], zone: Mask) -> Items {
-        super::space::value4(self.0.ip4, self.0.interned, prefix4(key), zone)
+        // Only nodes that are not open have a row, and all their addresses send the same.
+        let (own, cover) = self.0.ip4.get(prefix4(key).first());
+        super::space::address(self.0.interned, own, cover, zone).sent()
     }
     fn ambiguous(_: &[u8]) -> bool {
         true // rows have no wildcards
@@ -81,7 +115,22 @@ impl Space for Bits4<'_> {
         true
     }
     fn open(&self, key: &[u8], zone: Mask) -> bool {
-        key.len() < Self::LEVELS && self.touched(key) & zone != 0
+        if key.len() < 8 {
+            return self.touched(key) & zone != 0; // nothing is listed that wide
+        }
+        let mut uniform = Uniform {
+            len: key.len() as u8,
+            first: None,
+        };
+        let mut last = None;
+        key.len() < Self::LEVELS
+            && !self.0.ip4.points(prefix4(key), zone, &mut |own, cover| {
+                // Neighbours are most often the same.
+                last == Some((own, cover)) || {
+                    last = Some((own, cover));
+                    uniform.admits(&super::space::address(self.0.interned, own, cover, zone))
+                }
+            })
     }
     fn parts(&self, _: &[u8], _: Mask, _: &Items) -> Parts {
         Parts::all(2)
@@ -103,8 +152,9 @@ impl Space for Bits4<'_> {
     }
 }
 
-impl Bits6<'_> {
-    /// The nibbles of a key's addresses at the end of the key, with whole nibbles above them.
+impl<'a> Bits6<'a> {
+    /// The nibbles of which a key's addresses have one at the end of the key, whole nibbles above
+    /// them.
     fn nibbles(key: &[u8]) -> impl Iterator<Item = Vec<u8>> {
         let depth = key.len().div_ceil(4);
         let free = (depth * 4 - key.len()) as u32;
@@ -117,12 +167,25 @@ impl Bits6<'_> {
             out
         })
     }
+
+    /// Reports what the addresses of a key answer, as long as `emit` returns true; whether it
+    /// always did.
+    fn points(&self, key: &[u8], zone: Mask, emit: PointFn) -> bool {
+        let mut all = |finger: &mut Finger<'a>| {
+            Bits6::nibbles(key).all(|n| self.0.ip6.points(&n, zone, finger, emit))
+        };
+        match &self.0.finger {
+            Some(finger) => all(&mut finger.borrow_mut()),
+            None => all(&mut Finger::default()),
+        }
+    }
 }
 
 impl Space for Bits6<'_> {
     const ARITY: u16 = 2;
     const LEVELS: usize = 128;
     fn touched(&self, key: &[u8]) -> Mask {
+        // More than what is sent: `open` looks closer.
         let all: Vec<At> = Bits6::nibbles(key).map(|n| self.0.known(&n)).collect();
         let below = all.iter().fold(0, |m, at| m | at.below);
         below
@@ -133,14 +196,13 @@ impl Space for Bits6<'_> {
             )
     }
     fn value(&self, key: &[u8], zone: Mask) -> Items {
+        // Only nodes that are not open have a row, and all their addresses send the same.
         let mut out = Items::default();
-        if let Some(n) = Bits6::nibbles(key).next() {
-            out.extend(
-                &self.0.interned.value(self.0.known(&n).value.below).items,
-                zone,
-            );
-        }
-        out
+        self.points(key, zone, &mut |v| {
+            out.extend(&self.0.interned.value(v).items, zone);
+            false
+        });
+        out.sent()
     }
     fn ambiguous(_: &[u8]) -> bool {
         true
@@ -152,7 +214,20 @@ impl Space for Bits6<'_> {
         true
     }
     fn open(&self, key: &[u8], zone: Mask) -> bool {
-        key.len() < Self::LEVELS && self.touched(key) & zone != 0
+        let mut uniform = Uniform {
+            len: key.len() as u8,
+            first: None,
+        };
+        let mut last = None;
+        key.len() < Self::LEVELS
+            && !self.points(key, zone, &mut |v| {
+                last == Some(v) || {
+                    last = Some(v);
+                    let mut items = Items::default();
+                    items.extend(&self.0.interned.value(v).items, zone);
+                    uniform.admits(&items)
+                }
+            })
     }
     fn parts(&self, _: &[u8], _: Mask, _: &Items) -> Parts {
         Parts::all(2)
@@ -226,6 +301,7 @@ pub(super) fn digest_row(tables: &Tables, zone: &ZoneView, label: &[u8], emit: E
     };
     let (mut own, none) = (Items::default(), Items::default());
     own.extend(&tables.interned.value(v).items, zone.mask);
+    let own = own.sent();
     let mut place = vec![label.len() as u8];
     place.extend(label);
     let owner = [&place, &b"\x01d"[..]].concat();
@@ -243,7 +319,8 @@ pub(super) fn digest_row(tables: &Tables, zone: &ZoneView, label: &[u8], emit: E
     )
 }
 
-/// The row of a name, where it differs from what is above it. `key` ends with a label.
+/// The row of a name, where what is sent of it differs from what is above it. `key` ends with a
+/// label.
 pub(super) fn name_row(
     names: &Trie,
     interned: &Interned,
@@ -258,7 +335,7 @@ pub(super) fn name_row(
     let items = |v: ValueId| {
         let mut out = Items::default();
         out.extend(&interned.value(v).items, zone.mask);
-        out
+        out.sent()
     };
     let given = items(names.at(&key[..parent]).value.below);
     let at = names.at(key);
@@ -287,7 +364,8 @@ pub(super) fn name_row(
     )
 }
 
-/// A name's own answer, what it gives to everything below it, and what it got from above.
+/// What is sent ([`Items::sent`]) of a name itself, of everything below it, and of what is above
+/// it.
 #[derive(Debug, Clone, Copy)]
 pub struct Name<'a> {
     own: &'a Items,
@@ -328,9 +406,7 @@ pub fn data(interned: &Interned, zone: &ZoneView, owner: &[u8], at: &Rendered) -
                     items,
                     &mut out,
                 );
-                let excepted = |g: &Item| {
-                    is_sent(g) && !items.iter().any(|i| is_sent(i) && i.reason == g.reason)
-                };
+                let excepted = |g: &Item| !items.iter().any(|i| i.reason == g.reason);
                 if row.given.as_slice().iter().any(excepted) {
                     out[place] |= EXCEPTION;
                 }
@@ -353,13 +429,8 @@ fn answer(
     let place = out.len();
     out.push(0);
     for p in &zone.publish {
-        let Some(item) = items.iter().find(|i| i.reason == p.reason && is_sent(i)) else {
+        let Some(item) = items.iter().find(|i| i.reason == p.reason) else {
             continue;
-        };
-        let item = &Item {
-            len: item.row_len,
-            text: item.row,
-            ..*item
         };
         let template = interned.own_text(item.text).unwrap_or(&p.text);
         let mut text = Text::default();
@@ -374,7 +445,7 @@ fn answer(
             text.fill(&literal.replace('$', "$$"), |_| Ok(()));
         }
         out.extend(p.code);
-        let path = interned.path(item.row).stores();
+        let path = interned.path(item.text).stores();
         out.push(path.len() as u8 + 1);
         [zone.store]
             .iter()
@@ -383,11 +454,6 @@ fn answer(
         out.extend(text.done());
         out[place] += 1;
     }
-}
-
-/// Whether rows have an item: its path is known, and has room for one more store.
-fn is_sent(item: &Item) -> bool {
-    usize::from(item.hops) < MAX_HOPS
 }
 
 /// One reason of a row.

@@ -111,6 +111,18 @@ impl Items {
         self
     }
 
+    /// What rows send, without what answers show: so that a zone's rows do not depend on listings
+    /// that are not sent.
+    #[must_use]
+    pub fn sent(&self) -> Items {
+        let mut out = Items::default();
+        self.as_slice()
+            .iter()
+            .filter_map(Item::sent)
+            .for_each(|i| out.add(i));
+        out
+    }
+
     /// Whether both have the same items, in any order.
     pub fn same(&self, other: &Items) -> bool {
         self.len == other.len && self.as_slice().iter().all(|i| other.as_slice().contains(i))
@@ -220,6 +232,11 @@ fn prefix4(key: &[u8]) -> Prefix4 {
 /// The answer of an address in a zone.
 fn host(ip4: &Ip4, interned: &Interned, addr: u32, zone: Mask) -> Items {
     let (own, cover) = ip4.get(addr);
+    address(interned, own, cover, zone)
+}
+
+/// What an address answers in a zone by its own facts and what covers it.
+pub(super) fn address(interned: &Interned, own: FactsId, cover: ValueId, zone: Mask) -> Items {
     let mut out = Items::default();
     if cover == ValueId::EXEMPT {
         return out;

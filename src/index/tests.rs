@@ -55,16 +55,16 @@ pub(crate) fn any_facts() -> impl Strategy<Value = RawFacts> {
                 exempt,
                 facts: vec![],
             };
-            for (r, s, hole, text) in facts {
-                let (source, hole) = if s == 2 {
+            for (r, s, exclusion, text) in facts {
+                let (source, exclusion) = if s == 2 {
                     (SourceId::ALL, true)
                 } else {
-                    (SourceId(s), hole)
+                    (SourceId(s), exclusion)
                 };
                 let f = RawFact {
                     reason: ReasonId(r),
                     source,
-                    hole,
+                    exclusion,
                     text: text.as_deref().into(),
                 };
                 if !out
@@ -85,7 +85,7 @@ pub(crate) fn any_facts() -> impl Strategy<Value = RawFacts> {
             out.facts
                 .iter_mut()
                 .filter(|f| held.contains(&f.reason))
-                .for_each(|f| f.hole = true);
+                .for_each(|f| f.exclusion = true);
             out.facts.sort_by_key(|f| (f.reason, f.source));
             out
         })
@@ -174,7 +174,10 @@ fn naive(facts: &Facts, covers: impl Fn(&Subject) -> Option<u8>) -> Vec<(u8, Opt
                 continue;
             }
             let text = f.text.as_ref().map(ToString::to_string);
-            parts.insert((f.reason.0, f.source.0), (!f.hole).then_some((n, text)));
+            parts.insert(
+                (f.reason.0, f.source.0),
+                (!f.exclusion).then_some((n, text)),
+            );
         }
     }
     let mut best: BTreeMap<u8, (u8, Option<String>)> = BTreeMap::new();
@@ -491,7 +494,7 @@ fn no_apex_wildcard_and_no_family_is_taken_for_the_other() {
         facts: vec![RawFact {
             reason: ReasonId(0),
             source: SourceId(0),
-            hole: false,
+            exclusion: false,
             text: Default::default(),
         }],
     };
@@ -530,7 +533,7 @@ fn listing(subjects: &[&str]) -> Builder {
         facts: vec![RawFact {
             reason: ReasonId(0),
             source: SourceId(0),
-            hole: false,
+            exclusion: false,
             text: Default::default(),
         }],
     };
@@ -744,7 +747,7 @@ fn a_block_of_many_runs_is_answered_quickly() {
         facts: vec![RawFact {
             reason: ReasonId(0),
             source: SourceId(0),
-            hole: false,
+            exclusion: false,
             text: Default::default(),
         }],
     };

@@ -180,6 +180,25 @@ impl Trie {
         }
     }
 
+    /// Reports the values that the addresses at and below `key` answer, in a trie of nibbles, as
+    /// long as `emit` returns true; whether it always did. Where no reason of `mask` varies, what
+    /// the node above gives is reported.
+    pub fn points<'a>(
+        &'a self,
+        key: &[u8],
+        mask: Mask,
+        finger: &mut Finger<'a>,
+        emit: PointFn,
+    ) -> bool {
+        match self.place(key, finger) {
+            Place::Node(node) => node.points(mask, emit),
+            Place::Gap(above) => emit(above.value.below),
+            Place::Edge(above, kid, _) => {
+                emit(above.value.below) && (kid.touch & mask == 0 || kid.points(mask, emit))
+            }
+        }
+    }
+
     fn place<'a>(&'a self, key: &[u8], finger: &mut Finger<'a>) -> Place<'a> {
         let common = finger
             .key
@@ -280,6 +299,8 @@ enum Place<'a> {
     Gap(&'a Node),
 }
 
+/// Gets what some address answers; false ends the search.
+pub type PointFn<'f> = &'f mut dyn FnMut(ValueId) -> bool;
 /// Gets a key and its facts.
 pub(super) type FactsFn<'f> = &'f mut dyn FnMut(&[u8], &[(u8, FactsId)]);
 /// Gets a value in use.
@@ -328,7 +349,7 @@ impl Node {
     /// Sets the value from the state, after the children are final; then the summaries, also the
     /// children's.
     fn summarise<K: Kind>(&mut self, key: &[u8], own: ValueId, below: ValueId, pool: &mut Pool) {
-        let full = K::FULL == Some(self.kids.len()) && self.kids.iter().all(|k| k.frag.len() == 1);
+        let full = K::FULL.is_some_and(|n| self.is_full(n));
         self.value = if full {
             let shared = pool.common(self.kids.iter().map(|k| k.value.below), K::len(key));
             ValueId2 {
@@ -354,6 +375,19 @@ impl Node {
             }
             self.below |= touch;
         }
+    }
+
+    /// Whether its children, `n` for a whole node, leave nothing of its own.
+    fn is_full(&self, n: usize) -> bool {
+        self.kids.len() == n && self.kids.iter().all(|k| k.frag.len() == 1)
+    }
+
+    fn points(&self, mask: Mask, emit: PointFn) -> bool {
+        // What a full node gives is what its children share, and no address answers by it.
+        let varying = self.kids.iter().filter(|k| k.touch & mask != 0);
+        let full = Nibbles::FULL.is_some_and(|n| self.is_full(n))
+            && varying.clone().count() == self.kids.len();
+        (full || emit(self.value.below)) && varying.into_iter().all(|k| k.points(mask, emit))
     }
 
     fn visit(&self, key: &mut Vec<u8>, facts: FactsFn, values: ValueFn) {

@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::LazyLock};
 use rustc_hash::FxBuildHasher;
 
 use super::pvec::PVec;
-use crate::model::{EntryText, FeedPath, Mask, ReasonId, SourceId};
+use crate::model::{EntryText, FeedPath, MAX_HOPS, Mask, ReasonId, SourceId};
 
 /// The length that stands for "the very subject that was asked for": an IPv4 host's own entry.
 pub const OWN: u8 = u8::MAX;
@@ -48,7 +48,7 @@ pub struct Fact {
     /// The source.
     pub source: SourceId,
     /// An exclusion from that source's wider listing.
-    pub hole: bool,
+    pub exclusion: bool,
     /// Its own text, and its path.
     pub text: TextId,
 }
@@ -107,6 +107,20 @@ impl Item {
             ..self
         }
     }
+
+    /// The listing that rows send, without the one that answers show. `None` where rows do not have
+    /// it: its path is not known, or has no room for one more store.
+    pub fn sent(&self) -> Option<Item> {
+        // The path is part of what `row` names, so `row_source` adds nothing.
+        (usize::from(self.hops) < MAX_HOPS).then(|| {
+            Item::new(
+                self.reason,
+                self.row_len,
+                self.row,
+                (self.hops, SourceId(0)),
+            )
+        })
+    }
 }
 
 /// The facts of one subject.
@@ -125,7 +139,7 @@ pub struct Facts {
 impl Facts {
     fn new(exempt: bool, facts: Box<[Fact]>, interned: &Interned) -> Facts {
         let mut items: Vec<Item> = Vec::new();
-        for f in facts.iter().filter(|f| !f.hole) {
+        for f in facts.iter().filter(|f| !f.exclusion) {
             let own = Item::new(f.reason, OWN, f.text, (interned.hops(f.text), f.source));
             match items.iter_mut().find(|i| i.reason == f.reason) {
                 Some(i) => {
@@ -152,7 +166,7 @@ impl Facts {
 
     /// Whether it changes a wider listing: then it belongs to the covering table too.
     pub fn carves(&self) -> bool {
-        self.exempt || self.facts.iter().any(|f| f.hole)
+        self.exempt || self.facts.iter().any(|f| f.exclusion)
     }
 }
 
@@ -250,7 +264,7 @@ pub struct RawFact {
     /// The source.
     pub source: SourceId,
     /// An exclusion from that source's wider listing.
-    pub hole: bool,
+    pub exclusion: bool,
     /// Its own text, and its path.
     pub text: EntryText,
 }
@@ -271,7 +285,7 @@ impl RawFacts {
         let facts = v.entries.iter().map(|e| RawFact {
             reason: e.reason,
             source: e.source,
-            hole: e.hole || v.held(e.reason, e.source),
+            exclusion: e.exclusion || v.held(e.reason, e.source),
             text: e.text.clone(),
         });
         // A hold without an entry keeps the subject out of what is wider.
@@ -282,7 +296,7 @@ impl RawFacts {
         let lone = lone.map(|h| RawFact {
             reason: h.reason,
             source: h.source,
-            hole: true,
+            exclusion: true,
             text: EntryText::default(),
         });
         let mut facts: Vec<RawFact> = facts.chain(lone).collect();
@@ -347,7 +361,7 @@ impl Interner {
             .map(|f| Fact {
                 reason: f.reason,
                 source: f.source,
-                hole: f.hole,
+                exclusion: f.exclusion,
                 text: self.text(to, &f.text),
             })
             .collect();

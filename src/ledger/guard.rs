@@ -8,7 +8,7 @@ use crate::{
     store::{
         extent::{Extent, Extents},
         schema::{AcceptedList, ListShape},
-        stage::{Difference, Mode},
+        stage::{ImportDifference, Mode},
     },
 };
 
@@ -82,7 +82,7 @@ pub struct GuardTrip {
     /// What the source lists, and what it would list.
     pub extents: Extents,
     /// What would change, with samples.
-    pub difference: Difference,
+    pub difference: ImportDifference,
 }
 
 impl GuardTrip {
@@ -181,7 +181,7 @@ pub fn check(
             guard,
             reason,
             extents: *list.extents,
-            difference: Difference::default(),
+            difference: ImportDifference::default(),
         }))
     };
     let mut passed = Passed::Within;
@@ -777,10 +777,10 @@ mod tests {
         else {
             panic!()
         };
-        trip.difference = Difference {
+        trip.difference = ImportDifference {
             removed: 90,
             sample_removed: vec!["45.1.1.1".into(), "45.1.1.2".into()],
-            ..Difference::default()
+            ..ImportDifference::default()
         };
         let text = trip.describe();
         for part in [

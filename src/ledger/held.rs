@@ -4,13 +4,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Book, Job, Keep, Ledger, Refused, group::Work, guard::GuardTrip, writer::Writer};
+use super::{error::LedgerError, guard::GuardTrip};
 use crate::{
     model::Time,
-    store::{
-        Batch, StoreError,
-        schema::{self, AcceptedList, ListShape},
-    },
+    store::{Encoded, StoreError, schema},
 };
 
 /// The keys of held lists in the family `people`, before the feed's name.
@@ -55,9 +52,9 @@ pub(super) fn held_key(feed: &str) -> Vec<u8> {
 }
 
 /// A held list as a row: JSON, so that fields can be added.
-pub(super) fn held_row(held: &HeldList) -> Result<Vec<u8>, Refused> {
+pub(super) fn held_row(held: &HeldList) -> Result<Encoded, LedgerError> {
     let text = serde_json::to_string(held)
-        .map_err(|e| Refused::Settings(format!("the held list cannot be stored: {e}")))?;
+        .map_err(|e| LedgerError::Invalid(format!("the held list cannot be stored: {e}")))?;
     Ok(schema::encode(&text))
 }
 
@@ -66,73 +63,4 @@ pub(super) fn read_held(row: &[u8]) -> Result<HeldList, StoreError> {
     let text = schema::decode::<String>(row).unwrap_or_default();
     serde_json::from_str(&text)
         .map_err(|e| StoreError::Damaged(format!("the list of a held feed: {e}")))
-}
-
-impl Ledger {
-    /// Tells webhooks about a feed, and keeps its held list. Blocks.
-    pub fn announce_feed(&self, event: FeedEvent) -> Result<(), Refused> {
-        self.call(|r| Job::FeedEvent(Box::new(event), r))
-    }
-}
-
-impl Writer {
-    /// The event is a commit of its own, so that each webhook gets it in order; without a webhook
-    /// there is no commit.
-    pub(super) fn announce_feed(&mut self, event: FeedEvent) -> Result<(), Refused> {
-        if let Some(why) = self.health.poisoned() {
-            return Err(Refused::Poisoned(why));
-        }
-        let mut book = Book::clone(&self.book.load());
-        let mut rows = Vec::new();
-        if let Some(held) = event.held {
-            rows.push((held_key(&held.feed), held_row(&held)?));
-            book.held.insert_mut(held.feed.clone(), held);
-        }
-        if book.webhooks.values().any(|h| h.paused.is_none()) {
-            let mut work = Work::new(self.clock.now());
-            work.people = rows;
-            work.notice = Some((event.event, event.fields));
-            self.commit(&work, None)?;
-        } else if !rows.is_empty() {
-            let mut batch = Batch::default();
-            rows.into_iter()
-                .for_each(|(key, row)| batch.put(schema::PEOPLE, key, row));
-            self.commit_batch(batch)?;
-        }
-        self.book.store(std::sync::Arc::new(book));
-        Ok(())
-    }
-
-    /// The part of [`Writer::keep`] that is about held lists and the shapes of lists.
-    pub(super) fn keep_of_feed(
-        &self,
-        keep: Keep,
-        book: &mut Book,
-        batch: &mut Batch,
-    ) -> Result<(), Refused> {
-        match keep {
-            Keep::HeldList(held) => {
-                batch.put(schema::PEOPLE, held_key(&held.feed), held_row(&held)?);
-                book.held.insert_mut(held.feed.clone(), *held);
-            }
-            Keep::NoHeldList(feed) => {
-                batch.delete(schema::PEOPLE, held_key(&feed));
-                book.held.remove_mut(&feed);
-            }
-            Keep::ShapeReset(source) => {
-                let last = self.store.accepted_list(source)?.unwrap_or_default();
-                let forgotten = AcceptedList {
-                    shape: ListShape::default(),
-                    ..last
-                };
-                batch.put(
-                    schema::META,
-                    schema::accepted_key(source),
-                    schema::encode(&forgotten),
-                );
-            }
-            _ => {}
-        }
-        Ok(())
-    }
 }

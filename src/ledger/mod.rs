@@ -1,17 +1,24 @@
-//! The ledger: the one writer, and the one order of commit: check, decide, commit, apply, publish,
-//! receipt.
+//! The ledger: the only writer of the store. It handles one command at a time: check, decide, write
+//! one synced batch, apply, publish, acknowledge, notify.
+//!
+//! A feature has up to three files: its types here, the caller's side in `handle/`, and the writer's
+//! side in `writer/`. Types name neither side.
 
-mod expiry;
-mod group;
+mod accounts;
+mod command;
+mod diff;
+mod error;
 pub mod guard;
 mod handle;
+mod health;
 pub mod held;
 mod import;
+mod left_behind;
+mod map;
 pub mod names;
 pub mod outbox;
-mod past;
-mod people;
 mod proposals;
+mod receipt;
 mod relay_rows;
 pub mod removal_log;
 mod removal_watch;
@@ -19,22 +26,29 @@ pub mod removals;
 mod rename;
 mod restore;
 mod serials;
+mod settings;
 mod start;
+mod tables;
+mod transaction;
 mod undo;
 mod writer;
 
-use handle::{GROUP, Job, QUEUE, Reply};
-pub use handle::{
-    Health, ImportResult, Ledger, Pending, ReasonSettings, Receipt, Refused, RelayRows,
-    RemovalsHealth, Renewal, Settings,
-};
+pub use accounts::{AccountChange, Accounts};
+use command::{QUEUE_LENGTH, WriterCommand};
+pub use diff::OldAndNew;
+pub use error::LedgerError;
+pub use handle::{Ledger, Pending};
+pub use health::{Health, RemovalLogHealth};
 pub use import::{Follow, Import, ImportError};
-pub use past::Both;
-pub use people::{Book, Keep, Map};
+pub use left_behind::{LeftBehind, left_behind_while_stopped};
+pub use map::Map;
 pub use proposals::{PROPOSE, Proposal, ProposalLimits, Proposals};
+pub use receipt::{ImportResult, Receipt, Renewal};
+pub use relay_rows::RelayRows;
 pub use removal_log::OnLoss;
-pub use rename::{LeftBehind, NameKind, Rename, left_behind_while_stopped};
+pub use rename::{NameKind, Rename};
 pub use restore::{Replayed, RestoreSerials, begin_log, check_log, restore};
 pub use serials::{SeenSerials, SerialChange, SerialRequest};
+pub use settings::{LedgerSettings, ReasonSettings};
 pub use start::open;
-pub use undo::{ChangedBy, MANY, Undo, Undone};
+pub use undo::{ChangedBy, MAX_CHANGES, Undo, Undone};

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Book, Refused};
+use super::{accounts::Accounts, error::LedgerError};
 use crate::{
     model::{SourceId, access::is_built_in},
-    store::Vocabulary,
+    store::Dictionary,
 };
 
 /// What a name belongs to.
@@ -34,15 +34,18 @@ impl NameOwner {
 }
 
 /// What has a name already, whatever the case of its letters.
-fn owners_of(name: &str, book: &Book, v: &Vocabulary) -> Vec<NameOwner> {
+fn owners_of(name: &str, accounts: &Accounts, v: &Dictionary) -> Vec<NameOwner> {
     let same = |other: &str| other.eq_ignore_ascii_case(name);
     let sources = v.sources.0.all().iter().skip(SourceId::DECIDING.len());
     let all = [
         (NameOwner::BuiltIn, is_built_in(name)),
-        (NameOwner::User, book.people.keys().any(|n| same(n))),
+        (NameOwner::User, accounts.users.keys().any(|n| same(n))),
         (
             NameOwner::Program,
-            book.tokens.values().any(|t| !t.person && same(&t.owner)),
+            accounts
+                .tokens
+                .values()
+                .any(|t| !t.person && same(&t.owner)),
         ),
         (NameOwner::Source, sources.into_iter().any(|n| same(n))),
     ];
@@ -56,12 +59,15 @@ fn owners_of(name: &str, book: &Book, v: &Vocabulary) -> Vec<NameOwner> {
 pub(super) fn check_free(
     name: &str,
     owner: NameOwner,
-    book: &Book,
-    v: &Vocabulary,
-) -> Result<(), Refused> {
-    match owners_of(name, book, v).into_iter().find(|o| *o != owner) {
+    accounts: &Accounts,
+    v: &Dictionary,
+) -> Result<(), LedgerError> {
+    match owners_of(name, accounts, v)
+        .into_iter()
+        .find(|o| *o != owner)
+    {
         None => Ok(()),
-        Some(other) => Err(Refused::Settings(format!(
+        Some(other) => Err(LedgerError::Conflict(format!(
             "`{name}` is the name of a {}; users, programs, sources and built-in authors share one name space, so choose another name for the {}",
             other.as_str(),
             owner.as_str()
@@ -70,17 +76,20 @@ pub(super) fn check_free(
 }
 
 /// The names that have more than one owner, with those; `feeds` are sources that are about to be.
-pub fn collisions(book: &Book, v: &Vocabulary, feeds: &[String]) -> Vec<String> {
-    let users = book
-        .people
-        .keys()
-        .chain(book.tokens.values().filter(|t| !t.person).map(|t| &t.owner));
+pub fn collisions(accounts: &Accounts, v: &Dictionary, feeds: &[String]) -> Vec<String> {
+    let users = accounts.users.keys().chain(
+        accounts
+            .tokens
+            .values()
+            .filter(|t| !t.person)
+            .map(|t| &t.owner),
+    );
     let mut found = BTreeMap::new();
     for name in users
         .chain(v.sources.0.all().iter().skip(SourceId::DECIDING.len()))
         .chain(feeds)
     {
-        let mut owners = owners_of(name, book, v);
+        let mut owners = owners_of(name, accounts, v);
         if feeds.contains(name) && !owners.contains(&NameOwner::Source) {
             owners.push(NameOwner::Source);
         }
@@ -98,16 +107,16 @@ pub fn collisions(book: &Book, v: &Vocabulary, feeds: &[String]) -> Vec<String> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Bounds, Role, Time, Token, access::BUILT_IN_AUTHORS};
+    use crate::model::{Role, Time, Token, TokenRestrictions, access::BUILT_IN_AUTHORS};
 
-    fn book() -> Book {
-        let mut book = Book::default();
+    fn accounts() -> Accounts {
+        let mut accounts = Accounts::default();
         let token = |owner: &str, person: bool| Token {
             id: owner.into(),
             owner: owner.into(),
             person,
             role: Role::Reader,
-            bounds: Bounds::default(),
+            bounds: TokenRestrictions::default(),
             hash: [0; 32],
             since: Time(0),
             by: "uid:0".into(),
@@ -115,15 +124,18 @@ mod tests {
             per_minute: None,
             revoked: None,
         };
-        book.people
+        accounts
+            .users
             .insert_mut("anna".into(), crate::model::access::tests::person("anna"));
-        book.tokens.insert_mut("a".into(), token("anna", true));
-        book.tokens.insert_mut("b".into(), token("grafana", false));
-        book
+        accounts.tokens.insert_mut("a".into(), token("anna", true));
+        accounts
+            .tokens
+            .insert_mut("b".into(), token("grafana", false));
+        accounts
     }
 
-    fn vocabulary(sources: &[&str]) -> Vocabulary {
-        let mut v = Vocabulary::default();
+    fn dictionary(sources: &[&str]) -> Dictionary {
+        let mut v = Dictionary::default();
         SourceId::DECIDING
             .iter()
             .chain(sources)
@@ -134,7 +146,7 @@ mod tests {
     #[test]
     fn a_name_has_one_owner() {
         use NameOwner::{Program, Source, User};
-        let (book, v) = (book(), vocabulary(&["ipsum"]));
+        let (accounts, v) = (accounts(), dictionary(&["ipsum"]));
         for (name, owner, free) in [
             ("bert", User, true),
             ("anna", User, true), // the user itself; that there is one already is told elsewhere
@@ -148,7 +160,7 @@ mod tests {
             ("IPSUM", Program, false),
         ] {
             assert_eq!(
-                check_free(name, owner, &book, &v).is_ok(),
+                check_free(name, owner, &accounts, &v).is_ok(),
                 free,
                 "{name} {owner:?}"
             );
@@ -156,12 +168,15 @@ mod tests {
         for name in BUILT_IN_AUTHORS {
             for owner in [User, Program, Source] {
                 assert!(
-                    check_free(name, owner, &book, &v).is_err(),
+                    check_free(name, owner, &accounts, &v).is_err(),
                     "{name} {owner:?}"
                 );
             }
         }
-        let e = format!("{:?}", check_free("ipsum", User, &book, &v).unwrap_err());
+        let e = format!(
+            "{:?}",
+            check_free("ipsum", User, &accounts, &v).unwrap_err()
+        );
         assert!(
             e.contains("`ipsum` is the name of a source")
                 && e.contains("another name for the user"),
@@ -172,12 +187,12 @@ mod tests {
     #[test]
     fn names_that_collide_in_an_earlier_store_are_found() {
         assert_eq!(
-            collisions(&book(), &vocabulary(&["ipsum"]), &["drop".into()]),
+            collisions(&accounts(), &dictionary(&["ipsum"]), &["drop".into()]),
             Vec::<String>::new()
         );
         let found = collisions(
-            &book(),
-            &vocabulary(&["anna", "tester"]),
+            &accounts(),
+            &dictionary(&["anna", "tester"]),
             &["grafana".into()],
         );
         assert_eq!(

@@ -1,74 +1,63 @@
 //! The outbox: what has to be sent out, kept in the same batch as what it tells of, until it was
 //! taken or given up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Job, Ledger, Refused, group::Work, writer::Writer};
 use crate::{
-    model::{Serial, Subject, Time, time::Seconds},
-    store::{Batch, Store, StoreError, schema},
+    model::Time,
+    store::{Store, StoreError, schema},
 };
 
-/// Messages that wait for one webhook at most; while there are more, commits are left out, and the
-/// next message says so.
-const WAITING: u64 = 10_000;
-/// Subjects that a message names at most.
-const NAMED: usize = 1000;
-/// After so many tries a message is a dead letter.
-const TRIES: u32 = 16;
-/// The longest time between two tries.
-const PATIENCE: u64 = 3600;
-
-/// Somebody who is told what happens.
+/// A receiver of events over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Webhook {
-    /// Its number.
+    /// Its id.
     pub id: String,
-    /// Where messages go.
+    /// The URL to which messages are sent.
     pub url: String,
-    /// What messages are signed with; both sides need it.
+    /// The secret that signs messages; the receiver has it too.
     pub secret: Vec<u8>,
     /// Since when.
     pub since: Time,
     /// Who made it.
     pub by: String,
-    /// Since when nothing is sent.
+    /// The time since which it is paused.
     pub paused: Option<Time>,
 }
 
-/// A message on its way.
+/// A message that waits for delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// The commit that it tells of: its number for its webhook.
+    /// The commit that it reports; identifies it among the messages of its webhook.
     pub commit: u64,
-    /// What is sent.
+    /// The body, in JSON.
     pub body: String,
-    /// Since when it waits.
+    /// The time since which it waits.
     pub since: Time,
-    /// How often it was tried.
+    /// How many deliveries were tried.
     pub tries: u32,
-    /// When it is tried next.
+    /// The time of the next delivery.
     pub next: Time,
-    /// What came of the last try.
+    /// Why the last delivery failed.
     pub problem: Option<String>,
-    /// It was given up; somebody may have it tried again.
+    /// Whether it is a dead letter, which is only sent again on request.
     pub dead: bool,
 }
 
-/// What came of a try.
+/// The result of a delivery.
 #[derive(Debug, Clone)]
-pub enum Tried {
-    /// It was taken.
-    Taken,
-    /// It was not.
+pub enum DeliveryResult {
+    /// The receiver accepted the message.
+    Delivered,
+    /// The delivery failed, with the reason.
     Failed(String),
-    /// A dead letter is tried again.
-    Again,
+    /// A dead letter shall be sent again.
+    Retry,
 }
 
-fn key(webhook: &str, commit: u64) -> Vec<u8> {
+pub(super) fn key(webhook: &str, commit: u64) -> Vec<u8> {
     [webhook.as_bytes(), &[0], &commit.to_be_bytes()].concat()
 }
 
@@ -89,156 +78,3 @@ pub fn messages(store: &Store, webhook: &str, limit: usize) -> Result<Vec<Messag
 
 /// What waits for each webhook, and whether something was left out.
 pub(super) type Queues = HashMap<String, (u64, bool)>;
-
-impl Ledger {
-    /// Tells what came of sending a message.
-    pub async fn tried(&self, webhook: &str, commit: u64, tried: Tried) -> Result<(), Refused> {
-        let (tx, rx) = tokio::sync::oneshot::channel();
-        self.jobs
-            .send(Job::Tried(Box::new((webhook.into(), commit, tried)), tx))
-            .await
-            .map_err(|_| Refused::Stopped)?;
-        rx.await.unwrap_or(Err(Refused::Stopped))
-    }
-}
-
-impl Writer {
-    /// Adds the messages about a commit to its batch; the webhooks that get one, and those whose
-    /// queue is full.
-    pub(super) fn announce(
-        &self,
-        seq: u64,
-        work: &Work,
-        serials: &BTreeMap<String, Serial>,
-        batch: &mut Batch,
-    ) -> Vec<(String, bool)> {
-        let book = self.book.load_full();
-        let mut out = Vec::new();
-        for hook in book.webhooks.values().filter(|h| h.paused.is_none()) {
-            let (waiting, gap) = self.queues.get(&hook.id).copied().unwrap_or_default();
-            out.push((hook.id.clone(), waiting < WAITING));
-            if waiting >= WAITING {
-                continue;
-            }
-            let mut subjects: Vec<&Subject> = work
-                .touched
-                .iter()
-                .filter(|(_, (a, b))| a != b)
-                .map(|(s, _)| s)
-                .collect();
-            subjects.sort();
-            let named: Vec<&&Subject> = subjects.iter().take(NAMED).collect();
-            let mut body = serde_json::json!({
-                "event": "commit", "commit": seq, "at": self.clock.now().to_string(), "serials": serials, "subjects": named,
-                "count": subjects.len(), "bulk": work.bulk, "gap": gap,
-            });
-            if let Some((event, fields)) = &work.notice {
-                body = serde_json::json!({"event": event, "commit": seq, "at": self.clock.now().to_string(), "gap": gap});
-                fields
-                    .iter()
-                    .for_each(|(key, value)| body[key] = value.clone());
-            }
-            let message = Message {
-                commit: seq,
-                body: body.to_string(),
-                since: self.clock.now(),
-                tries: 0,
-                next: Time(0),
-                problem: None,
-                dead: false,
-            };
-            batch.put(schema::OUTBOX, key(&hook.id, seq), schema::encode(&message));
-        }
-        out
-    }
-
-    /// Counts them, after the batch is true.
-    pub(super) fn announced(&mut self, told: Vec<(String, bool)>) {
-        if told.is_empty() {
-            return;
-        }
-        for (hook, taken) in told {
-            let (waiting, gap) = self.queues.entry(hook).or_default();
-            (*waiting, *gap) = (*waiting + u64::from(taken), !taken);
-        }
-        self.report_queues();
-    }
-
-    /// Lets readers see how long the queues are.
-    pub(super) fn report_queues(&self) {
-        self.health.set_webhook_backlog(
-            self.queues
-                .iter()
-                .map(|(hook, (waiting, _))| (hook.clone(), *waiting)),
-        );
-    }
-
-    pub(super) fn tried(
-        &mut self,
-        webhook: &str,
-        commit: u64,
-        tried: Tried,
-    ) -> Result<(), Refused> {
-        let key = key(webhook, commit);
-        let Some(row) = self.store.outbox_row(&key)? else {
-            return Err(Refused::Unknown(
-                "there is no such message (any more)".into(),
-            ));
-        };
-        let (mut batch, mut gone) = (Batch::default(), false);
-        match (schema::decode::<Message>(&row), tried) {
-            (None, _) | (_, Tried::Taken) => {
-                batch.delete(schema::OUTBOX, key);
-                gone = true;
-            }
-            (Some(mut m), Tried::Failed(why)) => {
-                m.tries += 1;
-                m.next = self
-                    .clock
-                    .now()
-                    .plus(Seconds((1 << m.tries.min(20)).min(PATIENCE)));
-                m.problem = Some(why);
-                m.dead = m.tries >= TRIES;
-                batch.put(schema::OUTBOX, key, schema::encode(&m));
-            }
-            (Some(m), Tried::Again) => {
-                batch.put(
-                    schema::OUTBOX,
-                    key,
-                    schema::encode(&Message {
-                        tries: 0,
-                        next: Time(0),
-                        dead: false,
-                        ..m
-                    }),
-                );
-            }
-        }
-        self.commit_batch(batch)?;
-        if let Some((waiting, _)) = self.queues.get_mut(webhook).filter(|_| gone) {
-            *waiting = waiting.saturating_sub(1);
-            self.report_queues();
-        }
-        Ok(())
-    }
-
-    /// How many messages wait for each webhook.
-    pub(super) fn count_queues(&mut self) -> Result<(), StoreError> {
-        let mut queues = Queues::new();
-        self.store.outbox(&[], &mut |key, _| {
-            let hook = key.split(|b| *b == 0).next().unwrap_or_default();
-            queues
-                .entry(String::from_utf8_lossy(hook).into_owned())
-                .or_default()
-                .0 += 1;
-            Ok(true)
-        })?;
-        for (hook, (waiting, gap)) in &mut queues {
-            // A full queue has left something out, as far as anybody knows.
-            *gap = *waiting >= WAITING || self.queues.get(hook).is_some_and(|q| q.1);
-        }
-        self.queues = queues;
-        self.report_queues();
-        Ok(())
-    }
-}

@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Map, Refused};
+use super::{error::LedgerError, map::Map};
 use crate::{
     model::{
-        Change, Evidence, Subject, Terms, Time,
-        history::{Ask, Once, OpenEnd},
+        Change, Evidence, Preconditions, Subject, Time,
+        history::{Command, IdempotencyKey, OpenEnd},
         time::Seconds,
     },
     store::{StoreError, schema},
@@ -39,22 +39,29 @@ pub struct Proposal {
 type EarlierRow = (
     String,
     Time,
-    (Subject, String, Option<Evidence>, Ask, EarlierTerms),
+    (
+        Subject,
+        String,
+        Option<Evidence>,
+        Command,
+        EarlierPreconditions,
+    ),
 );
 /// Special, breaks a hold, from, the revision, and what tells a repeated request.
-type EarlierTerms = (bool, bool, Box<str>, Option<u64>, Option<Once>);
+type EarlierPreconditions = (bool, bool, Box<str>, Option<u64>, Option<IdempotencyKey>);
 
 /// Reads a proposal's row.
 pub(super) fn read_row(row: &[u8]) -> Result<Proposal, StoreError> {
     let earlier = || {
-        let (id, at, (subject, author, evidence, ask, terms)): EarlierRow = schema::decode(row)?;
-        let (special, breaks_hold, from, expect, once) = terms;
-        let terms = Terms {
+        let (id, at, (subject, author, evidence, command, preconditions)): EarlierRow =
+            schema::decode(row)?;
+        let (special, breaks_hold, from, expect, once) = preconditions;
+        let preconditions = Preconditions {
             special,
             breaks_hold,
             from,
             expect,
-            once,
+            idempotency: once,
             open_end: OpenEnd::default(),
         };
         Some(Proposal {
@@ -65,8 +72,8 @@ pub(super) fn read_row(row: &[u8]) -> Result<Proposal, StoreError> {
                 subject,
                 author,
                 evidence,
-                ask,
-                terms,
+                command,
+                preconditions,
             },
         })
     };
@@ -126,8 +133,8 @@ impl Proposals {
     /// The proposal of an author that waits for the same listing: the same subject, reason and
     /// source.
     pub fn same(&self, change: &Change) -> Option<&Arc<Proposal>> {
-        let asked = |c: &Change| match &c.ask {
-            Ask::List { reason, source, .. } => Some((*reason, *source)),
+        let asked = |c: &Change| match &c.command {
+            Command::List { reason, source, .. } => Some((*reason, *source)),
             _ => None,
         };
         let listing = asked(change)?;
@@ -149,13 +156,13 @@ impl Proposals {
 
     /// Refuses a proposal that is one too many for its author, or for the store. One that comes
     /// again under its number takes the place of the earlier one.
-    pub(super) fn check(&self, p: &Proposal, limits: ProposalLimits) -> Result<(), Refused> {
+    pub(super) fn check(&self, p: &Proposal, limits: ProposalLimits) -> Result<(), LedgerError> {
         if self.by_id.contains_key(&p.id) {
             return Ok(());
         }
         let author = &p.change.author;
         let count = self.by_author.get(author).copied().unwrap_or_default();
-        let limit = |why: String, wait| Err(Refused::Limit { why, wait });
+        let limit = |why: String, wait| Err(LedgerError::LimitReached { why, wait });
         if count.waiting >= limits.waiting {
             let waiting = count.waiting;
             return limit(
@@ -239,13 +246,13 @@ mod tests {
     use crate::model::{ReasonId, SourceId};
 
     fn proposal(id: usize, author: &str, at: u64) -> Proposal {
-        let ask = Ask::List {
+        let command = Command::List {
             reason: ReasonId(0),
             source: SourceId::OPERATOR,
             until: None,
             text: None,
         };
-        let change = Change::new("45.1.1.1".parse().unwrap(), author, ask);
+        let change = Change::new("45.1.1.1".parse().unwrap(), author, command);
         Proposal {
             id: id.to_string(),
             at: Time(at),
@@ -254,7 +261,7 @@ mod tests {
         }
     }
 
-    fn add(all: &mut Proposals, p: Proposal, limits: ProposalLimits) -> Result<(), Refused> {
+    fn add(all: &mut Proposals, p: Proposal, limits: ProposalLimits) -> Result<(), LedgerError> {
         all.check(&p, limits)?;
         all.add(p, true);
         Ok(())
@@ -270,7 +277,7 @@ mod tests {
         (0..3).for_each(|n| add(&mut all, proposal(n, "anna", 0), limits).unwrap());
         let e = add(&mut all, proposal(3, "anna", 0), limits).unwrap_err();
         assert!(
-            matches!(&e, Refused::Limit { wait: None, why } if why.contains("3 proposals of anna")),
+            matches!(&e, LedgerError::LimitReached { wait: None, why } if why.contains("3 proposals of anna")),
             "{e:?}"
         );
         add(&mut all, proposal(4, "bert", 0), limits).unwrap();
@@ -297,7 +304,7 @@ mod tests {
         assert!(
             matches!(
                 &e,
-                Refused::Limit {
+                LedgerError::LimitReached {
                     wait: Some(Seconds(10)),
                     ..
                 }
@@ -322,14 +329,14 @@ mod tests {
         let mut other = proposal(2, "anna", 5);
         other.change.subject = "45.1.1.2".parse().unwrap();
         assert_eq!(same(&all, &other), None);
-        let ask = Ask::List {
+        let command = Command::List {
             reason: ReasonId(1),
             source: SourceId::OPERATOR,
             until: None,
             text: None,
         };
         other = Proposal {
-            change: Change::new("45.1.1.1".parse().unwrap(), "anna", ask),
+            change: Change::new("45.1.1.1".parse().unwrap(), "anna", command),
             ..proposal(2, "anna", 5)
         };
         assert_eq!(same(&all, &other), None);
@@ -338,23 +345,33 @@ mod tests {
     #[test]
     fn a_row_of_an_earlier_store_is_read() {
         let p = proposal(1, "anna", 7);
-        assert_eq!(read_row(&schema::encode(&p)).unwrap(), p);
+        assert_eq!(
+            read_row(&schema::encode(&p).into_bytes().unwrap()).unwrap(),
+            p
+        );
         let Change {
             subject,
             author,
             evidence,
-            ask,
-            terms,
+            command,
+            preconditions,
         } = p.change.clone();
-        let terms: EarlierTerms = (
-            terms.special,
-            terms.breaks_hold,
-            terms.from,
-            terms.expect,
-            terms.once,
+        let preconditions: EarlierPreconditions = (
+            preconditions.special,
+            preconditions.breaks_hold,
+            preconditions.from,
+            preconditions.expect,
+            preconditions.idempotency,
         );
-        let row: EarlierRow = (p.id.clone(), p.at, (subject, author, evidence, ask, terms));
-        assert_eq!(read_row(&schema::encode(&row)).unwrap(), p);
+        let row: EarlierRow = (
+            p.id.clone(),
+            p.at,
+            (subject, author, evidence, command, preconditions),
+        );
+        assert_eq!(
+            read_row(&schema::encode(&row).into_bytes().unwrap()).unwrap(),
+            p
+        );
         assert!(read_row(b"x").is_err());
     }
 

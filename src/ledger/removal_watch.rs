@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    Refused, RemovalsHealth,
-    group::Work,
+    LedgerError, RemovalLogHealth,
     removal_log::{Known, OnLoss, RemovalLog},
+    transaction::Transaction,
     writer::Writer,
 };
 use crate::{
@@ -18,7 +18,7 @@ const ADVICE: &str = "put the file back, or set `on_loss = \"restart\"` in [remo
 
 impl Writer {
     /// Opens the log at a path.
-    pub(super) fn open_removals(&self, path: &Path) -> Result<RemovalLog, Refused> {
+    pub(super) fn open_removals(&self, path: &Path) -> Result<RemovalLog, LedgerError> {
         let store = self.store.id().iter().map(|b| format!("{b:02x}")).collect();
         let known = Known {
             n: self.store.removals()?,
@@ -34,12 +34,12 @@ impl Writer {
             },
             _ => known,
         };
-        RemovalLog::open(path, known).map_err(Refused::Settings)
+        RemovalLog::open(path, known).map_err(LedgerError::Invalid)
     }
 
     /// Takes another log, or none, in place of the one that is open. A log that is still whole
     /// moves to the new place.
-    pub(super) fn take_removals(&mut self, other: Option<RemovalLog>) {
+    pub(super) fn switch_removal_log(&mut self, other: Option<RemovalLog>) {
         if let (Some(old), Some(new)) = (&mut self.removals, &other)
             && !new.path().exists()
             && old.check(false).is_ok()
@@ -62,27 +62,27 @@ impl Writer {
     /// Writes down, before it is true, what a store that is restored one day has to know.
     pub(super) fn log_removals(
         &mut self,
-        work: &Work,
+        transaction: &Transaction,
         serials: &BTreeMap<String, Serial>,
         batch: &mut Batch,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), LedgerError> {
         self.watch_removals(false);
         let Some(log) = &mut self.removals else {
             return Ok(());
         };
-        let events = work.removals(&self.store.vocabulary());
+        let events = transaction.removals(&self.store.dictionary());
         if let Some(why) = self.health.removals().problem {
             // What ends by its own time has nothing to say there but serials, which are written
             // when the log is back.
             return if events.is_empty() {
                 Ok(())
             } else {
-                Err(Refused::Poisoned(why))
+                Err(LedgerError::Unavailable(why))
             };
         }
         let known = log.n();
         log.write(self.clock.now(), events, serials)
-            .map_err(Refused::Poisoned)?;
+            .map_err(LedgerError::Unavailable)?;
         if log.n() > known {
             known_line(log, batch);
         }
@@ -94,16 +94,16 @@ impl Writer {
         &mut self,
         rename: &super::Rename,
         batch: &mut Batch,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), LedgerError> {
         self.watch_removals(false);
         let Some(log) = &mut self.removals else {
             return Ok(());
         };
         if let Some(why) = self.health.removals().problem {
-            return Err(Refused::Poisoned(why));
+            return Err(LedgerError::Unavailable(why));
         }
         log.rename(self.clock.now(), rename)
-            .map_err(Refused::Poisoned)?;
+            .map_err(LedgerError::Unavailable)?;
         known_line(log, batch);
         Ok(())
     }
@@ -113,7 +113,7 @@ impl Writer {
     pub(super) fn watch_removals(&mut self, thorough: bool) {
         let before = self.health.removals();
         let Some(log) = &mut self.removals else {
-            return self.health.set_removals(RemovalsHealth {
+            return self.health.set_removals(RemovalLogHealth {
                 problem: None,
                 ..before
             });
@@ -122,7 +122,7 @@ impl Writer {
             Ok(()) => {
                 if before.problem.is_some() {
                     tracing::info!(path = %log.path().display(), "the log of removals is whole again; writes are taken");
-                    self.health.set_removals(RemovalsHealth {
+                    self.health.set_removals(RemovalLogHealth {
                         problem: None,
                         ..before
                     });
@@ -147,7 +147,7 @@ impl Writer {
                     "no writes are taken: the log of removals is lost or damaged"
                 );
             }
-            self.health.set_removals(RemovalsHealth {
+            self.health.set_removals(RemovalLogHealth {
                 problem: Some(why),
                 gap: self.health.removals().gap,
             });
@@ -174,7 +174,7 @@ impl Writer {
         };
         let mut batch = Batch::default();
         known_line(log, &mut batch);
-        let mut health = RemovalsHealth {
+        let mut health = RemovalLogHealth {
             problem: None,
             gap: self.health.removals().gap,
         };
@@ -194,19 +194,19 @@ impl Writer {
     }
 
     /// Reads the whole log.
-    pub(super) fn verify_removals(&mut self) -> Result<(), Refused> {
+    pub(super) fn verify_removals(&mut self) -> Result<(), LedgerError> {
         self.watch_removals(true);
         Ok(())
     }
 
     /// A copy of the store knows the log up to a line: what was lost before it is needed no more.
-    pub(super) fn backed_up(&mut self, line: u64) -> Result<(), Refused> {
+    pub(super) fn backed_up(&mut self, line: u64) -> Result<(), LedgerError> {
         let health = self.health.removals();
         if health.gap.as_ref().is_some_and(|gap| gap.line <= line) {
             let mut batch = Batch::default();
             batch.delete(schema::META, schema::REMOVALS_GAP.to_vec());
             self.commit_batch(batch)?;
-            self.health.set_removals(RemovalsHealth {
+            self.health.set_removals(RemovalLogHealth {
                 gap: None,
                 ..health
             });

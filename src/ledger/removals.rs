@@ -17,8 +17,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{Event, SourceId, Subject, Time, history::What},
-    store::Vocabulary,
+    model::{Event, SourceId, Subject, Time, history::EventKind},
+    store::Dictionary,
 };
 
 /// Bytes of a log's end that a start reads first; more where its last line is longer.
@@ -132,23 +132,27 @@ impl Removal {
     /// What has to be logged of an event, if anything. The end of a hold or an exemption that is a
     /// `consequence` of a time or of what a source lists is not: it follows again in the restored
     /// store, when that stands where it stood.
-    pub fn of(subject: &Subject, e: &Event, consequence: bool, v: &Vocabulary) -> Option<Removal> {
-        if consequence && matches!(e.what, What::HoldEnded { .. } | What::ExemptEnded) {
+    pub fn of(subject: &Subject, e: &Event, consequence: bool, v: &Dictionary) -> Option<Removal> {
+        if consequence && matches!(e.what, EventKind::HoldEnded { .. } | EventKind::ExemptEnded) {
             return None;
         }
         let (what, about, until) = match &e.what {
-            What::Delisted { reason, source } => (Decision::Delisted, Some((reason, source)), None),
-            What::Held {
+            EventKind::Delisted { reason, source } => {
+                (Decision::Delisted, Some((reason, source)), None)
+            }
+            EventKind::Held {
                 reason,
                 source,
                 until,
             } => (Decision::Held, Some((reason, source)), Some(*until)),
-            What::HoldEnded { reason, source } => {
+            EventKind::HoldEnded { reason, source } => {
                 (Decision::HoldEnded, Some((reason, source)), None)
             }
-            What::Exempted { until } => (Decision::Exempted, None, *until),
-            What::ExemptEnded => (Decision::ExemptEnded, None, None),
-            What::Listed { .. } | What::Expired { .. } | What::Dropped { .. } => return None,
+            EventKind::Exempted { until } => (Decision::Exempted, None, *until),
+            EventKind::ExemptEnded => (Decision::ExemptEnded, None, None),
+            EventKind::Listed { .. } | EventKind::Expired { .. } | EventKind::Dropped { .. } => {
+                return None;
+            }
         };
         let reason = about.map(|(r, _)| v.reasons.name(*r).to_string());
         let source = about
@@ -165,7 +169,7 @@ impl Removal {
     }
 
     /// The event again, in a store's words; none where the store does not know the names.
-    pub fn what(&self, v: &Vocabulary) -> Option<What> {
+    pub fn what(&self, v: &Dictionary) -> Option<EventKind> {
         let reason = || self.reason.as_ref().and_then(|r| v.reasons.get(r));
         let source = || {
             self.source
@@ -173,21 +177,21 @@ impl Removal {
                 .map_or(Some(SourceId::ALL), |s| v.sources.get(s))
         };
         Some(match self.what {
-            Decision::Delisted => What::Delisted {
+            Decision::Delisted => EventKind::Delisted {
                 reason: reason()?,
                 source: source()?,
             },
-            Decision::Held => What::Held {
+            Decision::Held => EventKind::Held {
                 reason: reason()?,
                 source: source()?,
                 until: self.until?,
             },
-            Decision::HoldEnded => What::HoldEnded {
+            Decision::HoldEnded => EventKind::HoldEnded {
                 reason: reason()?,
                 source: source()?,
             },
-            Decision::Exempted => What::Exempted { until: self.until },
-            Decision::ExemptEnded => What::ExemptEnded,
+            Decision::Exempted => EventKind::Exempted { until: self.until },
+            Decision::ExemptEnded => EventKind::ExemptEnded,
         })
     }
 }
@@ -257,7 +261,7 @@ impl Holes {
             |(a, b): &(u64, u64)| self.recorded.iter().any(|(from, to)| from <= a && b <= to);
         self.found
             .into_iter()
-            .filter(|hole| !covered(hole))
+            .filter(|exclusion| !covered(exclusion))
             .collect()
     }
 }

@@ -3,17 +3,17 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    NameKind, Refused, SeenSerials,
-    group::Work,
+    LedgerError, NameKind, SeenSerials,
     removal_log::{Known, OnLoss, RemovalLog},
     removals::{Contents, Line, Ranges, Removal},
+    transaction::Transaction,
 };
 use crate::{
     model::{
         Serial, Time,
         serial::{Jump, SeenMirror, left_behind, restore_step},
     },
-    store::{Batch, Store, Vocabulary, schema, vocabulary_rows},
+    store::{Batch, Dictionary, Store, dictionary_rows, schema},
 };
 
 /// How many places of damage and gaps an error names.
@@ -103,13 +103,13 @@ impl RestoreSerials {
     ///
     /// # Errors
     ///
-    /// [`Refused::Serial`] names the mirrors that could not follow, unless it is forced.
+    /// [`LedgerError::SerialNotNewer`] names the mirrors that could not follow, unless it is forced.
     fn decide(
         &self,
         store: &Store,
         lines: Option<&[Line]>,
         out: &mut Replayed,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), LedgerError> {
         let known = store.removals()?;
         let mut logged: BTreeMap<&String, Logged> = BTreeMap::new();
         for l in lines.unwrap_or_default() {
@@ -154,7 +154,7 @@ impl RestoreSerials {
                 .iter()
                 .map(|(zone, serial, left)| left_behind(zone, *serial, left))
                 .collect();
-            return Err(Refused::Serial(format!(
+            return Err(LedgerError::SerialNotNewer(format!(
                 "{}; nothing was restored; --force restores all the same",
                 named.join("\n")
             )));
@@ -170,7 +170,7 @@ pub fn restore(
     lines: Option<&[Line]>,
     serials: &RestoreSerials,
     now: Time,
-) -> Result<Replayed, Refused> {
+) -> Result<Replayed, LedgerError> {
     let known = store.removals()?;
     let mut out = Replayed::default();
     serials.decide(store, lines, &mut out)?;
@@ -181,7 +181,7 @@ pub fn restore(
         .collect();
     out.lines = new.len();
     let mut events: Vec<(Time, Removal)> = Vec::new();
-    let mut v = Vocabulary::clone(&store.vocabulary());
+    let mut v = Dictionary::clone(&store.dictionary());
     for l in &new {
         events.extend(
             l.events
@@ -207,9 +207,9 @@ pub fn restore(
         e.reason
             .iter()
             .try_for_each(|r| v.reasons.add(r).map(drop))
-            .map_err(Refused::Settings)?;
+            .map_err(LedgerError::Invalid)?;
         if let Some(name) = &e.source {
-            let id = v.sources.add(name).map_err(Refused::Settings)?;
+            let id = v.sources.add(name).map_err(LedgerError::Invalid)?;
             if usize::from(id.0) == v.records.len() {
                 v.records.push(schema::SourceRecord {
                     name: name.clone(),
@@ -219,21 +219,21 @@ pub fn restore(
         }
     }
     let mut batch = Batch::default();
-    vocabulary_rows(&v, &mut batch);
+    dictionary_rows(&v, &mut batch);
     store.commit(batch)?;
-    store.set_vocabulary(v.clone());
+    store.set_dictionary(v.clone());
     for part in events.chunks(GROUP) {
-        let mut work = Work::new(now);
+        let mut transaction = Transaction::new(now);
         for (at, e) in part {
             // What ended meanwhile by its own time is ended by the next start.
             if let Some(what) = e.what(&v) {
-                work.folded(store, &e.subject, &e.author, what, *at)?;
+                transaction.folded(store, &e.subject, &e.author, what, *at)?;
             }
         }
         let seq = store.seq()? + 1;
         let mut batch = Batch::default();
-        work.rows(seq, &mut batch);
-        work.journal(seq, Vec::new(), store.journal_bytes()?, &mut batch);
+        transaction.rows(seq, &mut batch);
+        transaction.journal(seq, Vec::new(), store.journal_bytes()?, &mut batch);
         store.commit(batch)?;
     }
     let mut batch = Batch::default();
@@ -278,8 +278,8 @@ pub fn check_log(
     store: &Store,
     log: &Contents,
     allow_gap: bool,
-) -> Result<Vec<(u64, u64)>, Refused> {
-    let no = |why: String| Err(Refused::Settings(why));
+) -> Result<Vec<(u64, u64)>, LedgerError> {
+    let no = |why: String| Err(LedgerError::Invalid(why));
     let (known, id) = (store.removals()?, hex(&store.id()));
     if log
         .lines
@@ -348,13 +348,13 @@ pub fn check_log(
 ///
 /// # Errors
 /// The file there is the log of another store, or the log cannot be written.
-pub fn begin_log(store: &Store, path: &Path, why: &str, now: Time) -> Result<(), Refused> {
+pub fn begin_log(store: &Store, path: &Path, why: &str, now: Time) -> Result<(), LedgerError> {
     let known = Known {
         n: store.removals()?,
         sum: store.removals_sum()?,
         store: hex(&store.id()),
     };
-    let mut log = RemovalLog::open(path, known).map_err(Refused::Settings)?;
+    let mut log = RemovalLog::open(path, known).map_err(LedgerError::Invalid)?;
     if log.check(true).is_ok() {
         return Ok(()); // the next start replays it
     }
@@ -364,7 +364,7 @@ pub fn begin_log(store: &Store, path: &Path, why: &str, now: Time) -> Result<(),
         .map(|(origin, record)| (origin, record.serial))
         .collect();
     log.restart(path, now, why, &serials)
-        .map_err(Refused::Settings)?;
+        .map_err(LedgerError::Invalid)?;
     let mut batch = Batch::default();
     super::removal_watch::known_line(&log, &mut batch);
     Ok(store.commit(batch)?)
@@ -383,7 +383,7 @@ pub(super) fn catch_up(
     on_loss: OnLoss,
     mirrors: &SeenSerials,
     now: Time,
-) -> Result<(), Refused> {
+) -> Result<(), LedgerError> {
     if !path.is_file() {
         return Ok(());
     }
@@ -397,7 +397,7 @@ pub(super) fn catch_up(
     if end.iter().flatten().last().is_none_or(|l| l.n <= known) {
         return Ok(());
     }
-    let log = super::removals::read(path).map_err(Refused::Settings)?;
+    let log = super::removals::read(path).map_err(LedgerError::Invalid)?;
     let missing = check_log(store, &log, on_loss == OnLoss::Restart)?;
     // A start has to come to an end: mirrors that cannot follow are named, and not waited for.
     let serials = RestoreSerials {

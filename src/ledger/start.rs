@@ -1,43 +1,26 @@
 //! Starting: from an image and the journal after it, or from the rows.
 
-use std::sync::{Arc, Mutex, atomic::AtomicU64};
+use std::sync::{Arc, atomic::AtomicU64};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Health, Ledger, QUEUE, Refused, Settings,
-    writer::{Writer, load},
+    Health, Ledger, LedgerError, LedgerSettings, QUEUE_LENGTH,
+    tables::{build, load},
+    writer::Writer,
 };
 use crate::{
     clock::Clock,
-    index::{Builder, Changes, Published, RawFacts},
-    store::{FoundBy, Store, StoreError, UnknownCommit, Vocabulary, journal::Since},
+    index::{Builder, Published},
+    store::{FoundBy, Store, StoreError, UnknownCommit, journal::ChangedSince},
 };
-
-/// How many subjects a scan gathers before it builds.
-const CHUNK: usize = 1 << 18;
-
-/// Builds the tables from the rows.
-pub(super) fn build(store: &Store, vocabulary: &Vocabulary) -> Result<Builder, StoreError> {
-    let mut builder = Builder::default();
-    let mut changes = Changes::default();
-    store.scan(vocabulary, &mut |subject, verdict| {
-        let id = builder.intern(&RawFacts::of(&verdict));
-        builder.add(&mut changes, &subject, id);
-        if changes.len() >= CHUNK {
-            builder.apply(std::mem::take(&mut changes));
-        }
-        Ok(())
-    })?;
-    builder.apply(changes);
-    Ok(builder)
-}
 
 /// The tables at the last commit, and the commit of the image they came from; 0 where the rows were
 /// read instead.
 fn tables(store: &Store) -> Result<(Builder, u64), StoreError> {
-    let v = store.vocabulary();
+    let v = store.dictionary();
     let (mut builder, seq) = match store.read_image() {
         Ok(found) => found,
         Err(why) => {
@@ -46,8 +29,10 @@ fn tables(store: &Store) -> Result<(Builder, u64), StoreError> {
         }
     };
     match store.changed_since(seq)? {
-        Since::Everything => Ok((build(store, &v)?, if seq > store.seq()? { seq } else { 0 })),
-        Since::Subjects(subjects) => {
+        ChangedSince::Everything => {
+            Ok((build(store, &v)?, if seq > store.seq()? { seq } else { 0 }))
+        }
+        ChangedSince::Subjects(subjects) => {
             load(store, &v, &mut builder, &subjects)?;
             Ok((builder, seq))
         }
@@ -105,10 +90,10 @@ fn report_start(store: &Store, newest: u64, seq: u64) -> Result<(), StoreError> 
 /// where that is wanted.
 pub fn open(
     store: Store,
-    settings: Settings,
+    settings: LedgerSettings,
     clock: Clock,
     on_start: impl FnOnce() + Send + 'static,
-) -> Result<Ledger, Refused> {
+) -> Result<Ledger, LedgerError> {
     if let Some(path) = &settings.removals {
         super::restore::catch_up(
             &store,
@@ -128,12 +113,12 @@ pub fn open(
     report_start(&store, newest, seq)?;
     let published = Arc::new(Published::default());
     let health = Arc::new(Health::default());
-    health.set_removals(super::RemovalsHealth {
+    health.set_removals(super::RemovalLogHealth {
         problem: None,
         gap: store.removals_gap()?,
     });
-    let (told, commits) = watch::channel(seq);
-    let book = Arc::new(ArcSwap::from_pointee(super::Book::read(&store)?));
+    let (committed, commits) = watch::channel(seq);
+    let accounts = Arc::new(ArcSwap::from_pointee(super::Accounts::read(&store)?));
     let mut writer = Writer {
         seq,
         queues: Default::default(),
@@ -141,17 +126,17 @@ pub fn open(
         clock: clock.clone(),
         expiring: false,
         audited: store.audited()?,
-        book: book.clone(),
+        accounts: accounts.clone(),
         journal_bytes: store.journal_bytes()?,
         next_due: store.next_due()?,
         store: store.clone(),
         builder,
         published: published.clone(),
         health: health.clone(),
-        told,
-        settings: Settings {
+        committed,
+        settings: LedgerSettings {
             mirrors: settings.mirrors.clone(),
-            ..Settings::default()
+            ..LedgerSettings::default()
         },
         zones: Arc::default(),
         serials: Vec::new(),
@@ -162,7 +147,7 @@ pub fn open(
         image: None,
     };
     writer.count_queues()?;
-    writer.take_over(settings.clone(), lost)?;
+    writer.apply_settings(settings.clone(), lost)?;
     // All of the log: a line that somebody took out while the store was stopped is missed by a
     // restore alone.
     writer.watch_removals(true);
@@ -171,15 +156,16 @@ pub fn open(
         writer.write_image(false, None);
     }
     clock.save();
-    let (jobs, rx) = mpsc::channel(QUEUE);
+    let (jobs, rx) = mpsc::channel(QUEUE_LENGTH);
     let thread = std::thread::Builder::new()
         .name("ledger".into())
         .spawn(move || {
             on_start();
             writer.run(rx);
         });
-    thread
-        .map_err(|e| Refused::Settings(format!("the writer's thread could not be started: {e}")))?;
+    thread.map_err(|e| {
+        LedgerError::Unavailable(format!("the writer's thread could not be started: {e}"))
+    })?;
     Ok(Ledger {
         jobs,
         published,
@@ -187,7 +173,7 @@ pub fn open(
         health,
         clock,
         commits,
-        book,
+        accounts,
         busy: Arc::default(),
         settings: Arc::new(Mutex::new(Arc::new(settings))),
         left: Arc::default(),

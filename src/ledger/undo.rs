@@ -3,21 +3,23 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
-    Import, ImportError, ImportResult, Job, Ledger, Receipt, Refused,
-    group::{Decided, Work},
+    Import, ImportError, ImportResult, Ledger, LedgerError, Receipt, WriterCommand,
+    transaction::{ChangeOutcome, Transaction},
     writer::Writer,
 };
 use crate::{
-    model::{Change, Entry, SourceId, Subject, Terms, Verdict, history::Ask, time::Seconds},
+    model::{
+        Change, Entry, Preconditions, SourceId, Subject, Verdict, history::Command, time::Seconds,
+    },
     store::{
         StoreError,
-        schema::{Audit, Commit, FeedEntry, revision},
-        stage::{Difference, Mode},
+        schema::{AuditRecord, Commit, FeedEntry, revision},
+        stage::{ImportDifference, Mode},
     },
 };
 
 /// How many subjects one commit of many changes has at most.
-pub const MANY: usize = 50_000;
+pub const MAX_CHANGES: usize = 50_000;
 
 /// Who wants a commit undone, and how much of it.
 #[derive(Debug, Clone)]
@@ -28,8 +30,8 @@ pub struct Undo {
     pub author: String,
     /// Why, in his words.
     pub why: Option<String>,
-    /// See [`Terms`].
-    pub terms: Terms,
+    /// See [`Preconditions`].
+    pub preconditions: Preconditions,
     /// Only what this one did; a commit can hold the changes of many.
     pub of: Option<String>,
     /// Only tell what would be done.
@@ -46,7 +48,7 @@ pub struct Undone {
     /// Subjects that have changed since, and were left alone.
     pub changed_since: Vec<Subject>,
     /// Of a large import: what changed, row by row.
-    pub rows: Option<Difference>,
+    pub rows: Option<ImportDifference>,
     /// Subjects whose listing did not come back, since a removal was granted.
     pub held: Vec<Subject>,
     /// By which commits the subjects that were left alone have changed.
@@ -104,17 +106,17 @@ fn changed_feeds(before: &Verdict, after: &Verdict) -> Vec<SourceId> {
 }
 
 /// Which commit each commit that is a way back took back.
-type Backs = HashMap<u64, u64>;
+type Reverts = HashMap<u64, u64>;
 
 /// Whether of the commits that changed a subject after `seq` every one has been taken back. What
 /// comes back has a later day, so verdicts do not tell: of two commits only the last could be taken
 /// back. And a row that somebody listed again since, or a hold that was granted again, looks alike
 /// and is another's word.
-fn all_taken_back(seq: u64, later: &[u64], backs: &Backs) -> bool {
+fn is_fully_reverted(seq: u64, later: &[u64], reverts: &Reverts) -> bool {
     let mut standing = HashSet::new();
     let mut last = None;
     for &commit in later {
-        let back = backs.get(&commit).copied();
+        let back = reverts.get(&commit).copied();
         // What was decided one by one and what feeds said come back by a commit each.
         let same = back.is_some() && back == last;
         last = back;
@@ -123,7 +125,7 @@ fn all_taken_back(seq: u64, later: &[u64], backs: &Backs) -> bool {
         }
         // To take back a way back is to do again.
         let mut of = commit;
-        while let Some(was) = backs.get(&of).filter(|was| **was > seq) {
+        while let Some(was) = reverts.get(&of).filter(|was| **was > seq) {
             of = *was;
         }
         if !standing.remove(&of) {
@@ -135,14 +137,18 @@ fn all_taken_back(seq: u64, later: &[u64], backs: &Backs) -> bool {
 
 impl Ledger {
     /// Makes many changes one commit, all or none. May block.
-    pub fn submit_many(&self, changes: Vec<Change>, line: Audit) -> Result<Receipt, Refused> {
-        self.call(|r| Job::Many(Box::new((changes, line)), r))
+    pub fn submit_many(
+        &self,
+        changes: Vec<Change>,
+        line: AuditRecord,
+    ) -> Result<Receipt, LedgerError> {
+        self.call(|r| WriterCommand::ChangeMany(Box::new((changes, line)), r))
     }
 
     /// Takes a commit back as far as its subjects still stand as it left them. May block.
-    pub fn undo(&self, undo: &Undo) -> Result<Undone, Refused> {
+    pub fn undo(&self, undo: &Undo) -> Result<Undone, LedgerError> {
         let Some(commit) = self.store.commit_row(undo.seq)? else {
-            return Err(Refused::Unknown(format!(
+            return Err(LedgerError::NotFound(format!(
                 "the journal has no commit {} (any more)",
                 undo.seq
             )));
@@ -151,7 +157,7 @@ impl Ledger {
             return self.undo_bulk(undo, &commit);
         }
         if commit.before.is_empty() {
-            return Err(Refused::Unknown(format!(
+            return Err(LedgerError::NotFound(format!(
                 "commit {} cannot be undone: it changed no listing, hold or exemption ({}), and serials only move forward",
                 undo.seq,
                 self.what_was(undo.seq, None)?
@@ -173,14 +179,14 @@ impl Ledger {
                     .iter()
                     .any(|o| (o.reason, o.source) == (h.reason, h.source))
             });
-            if granted && !undo.terms.breaks_hold {
+            if granted && !undo.preconditions.breaks_hold {
                 out.held.push(t.subject.clone());
                 continue;
             }
             let rows = |v: &Verdict, s| {
                 of_source(v, s)
                     .into_iter()
-                    .map(|e| (e.reason, e.hole, e.text.clone()))
+                    .map(|e| (e.reason, e.exclusion, e.text.clone()))
                     .collect::<Vec<_>>()
             };
             for s in t
@@ -207,7 +213,7 @@ impl Ledger {
         // Holds come back before what they hold down does.
         if !changes.is_empty() {
             let mut line = undo.line(self.now(), out.undone.len());
-            line.once = line.once.filter(|_| feeds.is_empty());
+            line.idempotency = line.idempotency.filter(|_| feeds.is_empty());
             out.receipt = Some(self.submit_many(changes, line)?);
         }
         let undone: HashSet<&Subject> = out.undone.iter().collect();
@@ -218,14 +224,14 @@ impl Ledger {
         let last = feeds.len();
         for (n, source) in (1..).zip(feeds) {
             let mut line = undo.line(self.now(), same.len());
-            line.once = line.once.filter(|_| n == last);
+            line.idempotency = line.idempotency.filter(|_| n == last);
             out.receipt = self.undo_feed(line, source, undo.seq, &same)?.receipt;
         }
         Ok(out)
     }
 
     /// The subjects of a commit that are asked about.
-    fn touched(&self, undo: &Undo, commit: &Commit) -> Result<Vec<Touched>, Refused> {
+    fn touched(&self, undo: &Undo, commit: &Commit) -> Result<Vec<Touched>, LedgerError> {
         let theirs: Option<HashSet<String>> = match &undo.of {
             None => None,
             Some(who) => Some(
@@ -249,7 +255,7 @@ impl Ledger {
                 .collect(),
         };
         let (later, bulks) = self.store.later(undo.seq, commit)?;
-        let backs = self.backs(undo.seq)?;
+        let reverts = self.reverts(undo.seq)?;
         // The last large import that may have changed a source's rows, and was not taken back.
         let bulk_of = |source: SourceId| {
             let all: Vec<u64> = bulks
@@ -259,7 +265,7 @@ impl Ledger {
                 .collect();
             all.last()
                 .copied()
-                .filter(|_| !all_taken_back(undo.seq, &all, &backs))
+                .filter(|_| !is_fully_reverted(undo.seq, &all, &reverts))
         };
         let mut out = Vec::new();
         for (key, before) in &commit.before {
@@ -299,8 +305,8 @@ impl Ledger {
                 };
                 of(left) == of(&now)
             };
-            let by_later =
-                later.filter(|(left, by)| !stands(left) && !all_taken_back(undo.seq, by, &backs));
+            let by_later = later
+                .filter(|(left, by)| !stands(left) && !is_fully_reverted(undo.seq, by, &reverts));
             let by_others = others.contains(&subject.to_string()).then_some(undo.seq);
             let changed_by = by_later
                 .and_then(|(_, by)| by.last().copied())
@@ -323,7 +329,7 @@ impl Ledger {
         &self,
         all: impl Iterator<Item = (u64, &'s Subject)>,
         seq: u64,
-    ) -> Result<Vec<ChangedBy>, Refused> {
+    ) -> Result<Vec<ChangedBy>, LedgerError> {
         let mut by: BTreeMap<u64, ChangedBy> = BTreeMap::new();
         for (commit, subject) in all {
             let entry = by.entry(commit).or_insert_with(|| ChangedBy {
@@ -346,8 +352,8 @@ impl Ledger {
     }
 
     /// What a commit was, for people.
-    fn what_was(&self, commit: u64, subject: Option<&Subject>) -> Result<String, Refused> {
-        let v = self.store.vocabulary();
+    fn what_was(&self, commit: u64, subject: Option<&Subject>) -> Result<String, LedgerError> {
+        let v = self.store.dictionary();
         if let Some(line) = self.store.audit_of(commit)?.into_iter().next() {
             return Ok(format!("{} {} by {}", line.what, line.about, line.who));
         }
@@ -369,24 +375,24 @@ impl Ledger {
     }
 
     /// The ways back among the commits after one.
-    fn backs(&self, seq: u64) -> Result<Backs, Refused> {
-        let mut backs = Backs::new();
+    fn reverts(&self, seq: u64) -> Result<Reverts, LedgerError> {
+        let mut reverts = Reverts::new();
         self.store.audit(u64::MAX, &mut |_, line| {
             let past = line.commit.is_some_and(|c| c <= seq);
-            backs.extend(line.commit.zip(taken_back(&line)));
+            reverts.extend(line.commit.zip(reverted_commit(&line)));
             !past
         })?;
-        Ok(backs)
+        Ok(reverts)
     }
 
     /// Brings a feed's rows back, for the subjects that still stand as the commit left them.
     fn undo_feed(
         &self,
-        line: Audit,
+        line: AuditRecord,
         source: SourceId,
         seq: u64,
         same: &[&Touched],
-    ) -> Result<ImportResult, Refused> {
+    ) -> Result<ImportResult, LedgerError> {
         let same: Vec<&&Touched> = same.iter().filter(|t| t.feeds.contains(&source)).collect();
         let subjects = same.iter().map(|t| t.subject.clone()).collect();
         let notes = self
@@ -407,8 +413,8 @@ impl Ledger {
                     let note = notes.remove(&(t.subject.key(), e.reason));
                     let entry = FeedEntry {
                         reason: e.reason,
-                        hole: e.hole,
-                        weak: false,
+                        exclusion: e.exclusion,
+                        implied: false,
                         since: e.since,
                         text: e.text.clone(),
                         note,
@@ -422,22 +428,22 @@ impl Ledger {
     }
 
     /// Takes a large import back: what it replaced is imported again, while it is kept.
-    fn undo_bulk(&self, undo: &Undo, commit: &Commit) -> Result<Undone, Refused> {
-        let v = self.store.vocabulary();
+    fn undo_bulk(&self, undo: &Undo, commit: &Commit) -> Result<Undone, LedgerError> {
+        let v = self.store.dictionary();
         let kept = v.records.iter().enumerate().find_map(|(i, r)| {
             Some((SourceId(i as u16), r.kept.filter(|k| k.commit == undo.seq)?))
         });
         let Some((source, kept)) = kept else {
-            return Err(Refused::Unknown(self.why_irreversible(undo.seq)?));
+            return Err(LedgerError::NotFound(self.why_irreversible(undo.seq)?));
         };
         let generation = v
             .records
             .get(usize::from(source.0))
             .map_or(0, |r| r.generation);
         // Rows that were changed since stay as they are now.
-        let backs = self.backs(undo.seq)?;
+        let reverts = self.reverts(undo.seq)?;
         let mut changed = self.store.rows_changed_since(undo.seq, source)?;
-        changed.retain(|_, by| !all_taken_back(undo.seq, by, &backs));
+        changed.retain(|_, by| !is_fully_reverted(undo.seq, by, &reverts));
         let changed_by = self.changed_by(
             changed
                 .iter()
@@ -462,8 +468,8 @@ impl Ledger {
         if !undo.dry_run && !changes.is_empty() {
             self.submit_many(
                 changes,
-                Audit {
-                    once: None,
+                AuditRecord {
+                    idempotency: None,
                     ..undo.line(self.now(), 0)
                 },
             )?;
@@ -481,7 +487,7 @@ impl Ledger {
         let result = self.import_with(&mut import, |_, sink| {
             let record = self
                 .store
-                .vocabulary()
+                .dictionary()
                 .records
                 .get(usize::from(source.0))
                 .cloned()
@@ -529,12 +535,12 @@ impl Ledger {
     }
 
     /// Why a large import cannot be undone.
-    fn why_irreversible(&self, seq: u64) -> Result<String, Refused> {
+    fn why_irreversible(&self, seq: u64) -> Result<String, LedgerError> {
         let no = |why: String| Ok(format!("commit {seq} cannot be undone: {why}"));
         let Some(source) = self.store.bulk_source(seq)? else {
             return no("its source and the rows that it replaced are not known (any more)".into());
         };
-        let name = self.store.vocabulary().sources.name(source).to_string();
+        let name = self.store.dictionary().sources.name(source).to_string();
         let mut newer = None;
         self.store.commits(seq + 1, &mut |at, commit| {
             if commit.bulk && self.store.bulk_source(at)? == Some(source) {
@@ -555,10 +561,13 @@ impl Ledger {
         }
     }
 
-    fn imported(&self, result: Result<ImportResult, ImportError>) -> Result<ImportResult, Refused> {
+    fn imported(
+        &self,
+        result: Result<ImportResult, ImportError>,
+    ) -> Result<ImportResult, LedgerError> {
         result.map_err(|e| match e {
-            ImportError::Refused(r) => r,
-            e => Refused::Settings(e.text(&self.store.vocabulary())),
+            ImportError::Ledger(r) => r,
+            e => LedgerError::Conflict(e.text(&self.store.dictionary())),
         })
     }
 }
@@ -568,7 +577,7 @@ const UNDO: &str = "undo";
 const ABOUT: &str = "commit ";
 
 /// The commit that a line of the audit log says was taken back.
-fn taken_back(line: &Audit) -> Option<u64> {
+fn reverted_commit(line: &AuditRecord) -> Option<u64> {
     (line.what == UNDO).then(|| line.about.strip_prefix(ABOUT)?.parse().ok())?
 }
 
@@ -596,63 +605,72 @@ impl Undo {
             return None;
         }
         let (entries, exempt) = decided(own);
-        let ask = Ask::Restore {
+        let command = Command::Restore {
             entries,
             exempt,
             holds: holds.holds.clone(),
         };
-        let mut change = Change::new(subject.clone(), self.author.clone(), ask);
+        let mut change = Change::new(subject.clone(), self.author.clone(), command);
         change.evidence = self.why.clone().map(crate::model::Evidence::word);
-        change.terms = Terms {
+        change.preconditions = Preconditions {
             expect: Some(revision(now)),
-            once: None,
-            ..self.terms.clone()
+            idempotency: None,
+            ..self.preconditions.clone()
         };
         Some(change)
     }
 
-    fn line(&self, at: crate::model::Time, subjects: usize) -> Audit {
-        Audit {
+    fn line(&self, at: crate::model::Time, subjects: usize) -> AuditRecord {
+        AuditRecord {
             at,
             who: self.author.clone(),
-            from: self.terms.from.to_string(),
+            from: self.preconditions.from.to_string(),
             what: UNDO.into(),
             about: format!("{ABOUT}{}", self.seq),
             detail: format!("{subjects} subjects"),
             why: self.why.clone(),
             commit: None,
-            once: self.terms.once,
+            idempotency: self.preconditions.idempotency,
         }
     }
 }
 
 impl Writer {
     /// Refuses what came with the same key before.
-    pub(super) fn first(&self, line: &Audit) -> Result<(), Refused> {
-        match &line.once {
-            Some(once) if self.store.made(self.clock.now(), &once.key)?.is_some() => {
-                Err(Refused::Again)
+    pub(super) fn check_idempotency(&self, line: &AuditRecord) -> Result<(), LedgerError> {
+        match &line.idempotency {
+            Some(once)
+                if self
+                    .store
+                    .stored_receipt(self.clock.now(), &once.key)?
+                    .is_some() =>
+            {
+                Err(LedgerError::Duplicate)
             }
             _ => Ok(()),
         }
     }
 
     /// Many changes as one commit: all, or none where one is refused.
-    pub(super) fn many(&mut self, changes: Vec<Change>, line: Audit) -> Result<Receipt, Refused> {
-        self.first(&line)?;
-        let mut work = Work::new(self.clock.now());
+    pub(super) fn change_many(
+        &mut self,
+        changes: Vec<Change>,
+        line: AuditRecord,
+    ) -> Result<Receipt, LedgerError> {
+        self.check_idempotency(&line)?;
+        let mut transaction = Transaction::new(self.clock.now());
         for change in changes {
             match self
                 .check(change)
-                .and_then(|c| work.decide(&self.store, &c, |s| self.covered(s)))?
+                .and_then(|c| transaction.decide(&self.store, &c, |s| self.covered(s)))?
             {
-                Decided::Now(_) => {}
-                Decided::Before(made) => return Ok(made.into()),
+                ChangeOutcome::Applied(_) => {}
+                ChangeOutcome::Duplicate(made) => return Ok(made.into()),
             }
         }
-        work.audit = vec![line];
-        work.uncover(&self.store)?;
-        self.commit(&work, None)
+        transaction.audit = vec![line];
+        transaction.release_orphaned_holds(&self.store)?;
+        self.commit(&transaction, None)
     }
 }
 
@@ -664,7 +682,7 @@ mod tests {
     /// with it.
     #[test]
     fn commits_count_until_they_are_taken_back() {
-        let backs: Backs = [
+        let reverts: Reverts = [
             (12, 11),
             (13, 12),
             (14, 11),
@@ -692,7 +710,7 @@ mod tests {
             // Before the subject came into it.
             (&[12], false),
         ] {
-            assert_eq!(all_taken_back(10, later, &backs), all, "{later:?}");
+            assert_eq!(is_fully_reverted(10, later, &reverts), all, "{later:?}");
         }
     }
 }

@@ -28,9 +28,9 @@ pub struct Entry {
     /// The reason.
     pub reason: ReasonId,
     /// An exclusion from a wider listing of the same source.
-    pub hole: bool,
+    pub exclusion: bool,
     /// The exclusion follows from another line's value and yields to a listing of the same subject.
-    pub weak: bool,
+    pub implied: bool,
     /// Its own text, `$` standing for the subject.
     pub text: Option<Box<str>>,
     /// Its path.
@@ -265,16 +265,16 @@ impl<'a> Input<'a> {
     pub(super) fn take(
         &mut self,
         subject: Subject,
-        hole: bool,
+        exclusion: bool,
         code: Option<Ipv4Addr>,
         text: Option<&str>,
         column: usize,
     ) -> Result<(), String> {
-        if let Some(kind) = self.omission(&subject, hole) {
+        if let Some(kind) = self.omission(&subject, exclusion) {
             self.leave_out(kind, column, &subject.to_string());
             return Ok(());
         }
-        let text = text.filter(|t| !hole && !t.is_empty()).map(|t| {
+        let text = text.filter(|t| !exclusion && !t.is_empty()).map(|t| {
             let whole = text::harmless(t);
             let kept = text::cut(&whole);
             if kept.len() < whole.len() {
@@ -289,12 +289,12 @@ impl<'a> Input<'a> {
         self.report.taken += 1;
         match &self.options.reasoning {
             Reasoning::One(reason) => {
-                self.count(&subject, hole);
+                self.count(&subject, exclusion);
                 (self.sink)(Entry {
                     subject,
                     reason: *reason,
-                    hole,
-                    weak: false,
+                    exclusion,
+                    implied: false,
                     text,
                     path,
                     note,
@@ -302,8 +302,11 @@ impl<'a> Input<'a> {
             }
             Reasoning::Codes(codes) => {
                 let code = code.unwrap_or(Ipv4Addr::new(127, 0, 0, 2));
-                let listed = codes.iter().find(|(c, _)| *c == code).filter(|_| !hole);
-                if listed.is_none() && !hole {
+                let listed = codes
+                    .iter()
+                    .find(|(c, _)| *c == code)
+                    .filter(|_| !exclusion);
+                if listed.is_none() && !exclusion {
                     self.report.taken -= 1;
                     let known: Vec<String> = codes.iter().map(|(c, _)| c.to_string()).collect();
                     self.problem(
@@ -315,7 +318,7 @@ impl<'a> Input<'a> {
                     );
                     return Ok(());
                 }
-                self.count(&subject, hole);
+                self.count(&subject, exclusion);
                 // The longest match decides with its whole value: other reasons are not listed
                 // here.
                 let others = if self.alone { &[][..] } else { &codes[..] };
@@ -326,8 +329,8 @@ impl<'a> Input<'a> {
                     (self.sink)(Entry {
                         subject: subject.clone(),
                         reason: *other,
-                        hole: true,
-                        weak: !hole,
+                        exclusion: true,
+                        implied: !exclusion,
                         text: None,
                         path: FeedPath::Own,
                         note: None,
@@ -337,8 +340,8 @@ impl<'a> Input<'a> {
                     Some((_, reason)) => (self.sink)(Entry {
                         subject,
                         reason: *reason,
-                        hole: false,
-                        weak: false,
+                        exclusion: false,
+                        implied: false,
                         text,
                         path,
                         note,
@@ -359,8 +362,8 @@ impl<'a> Input<'a> {
             (self.sink)(Entry {
                 subject: subject.clone(),
                 reason,
-                hole: true,
-                weak: true,
+                exclusion: true,
+                implied: true,
                 text: None,
                 path: FeedPath::Own,
                 note: None,
@@ -374,10 +377,10 @@ impl<'a> Input<'a> {
     }
 
     /// Counts an accepted entry.
-    fn count(&mut self, subject: &Subject, hole: bool) {
+    fn count(&mut self, subject: &Subject, exclusion: bool) {
         let shape = &mut self.report.shape;
         let counter = match subject {
-            _ if hole => &mut shape.exclusions,
+            _ if exclusion => &mut shape.exclusions,
             Subject::V4(_) => &mut shape.ipv4,
             Subject::V6(_) => &mut shape.ipv6,
             Subject::Domain(d)
@@ -395,7 +398,7 @@ impl<'a> Input<'a> {
 
     /// Why a rule leaves a subject out; `None` if none does. The public suffix list does not apply
     /// to zones that are followed.
-    fn omission(&mut self, subject: &Subject, hole: bool) -> Option<Omission> {
+    fn omission(&mut self, subject: &Subject, exclusion: bool) -> Option<Omission> {
         match unlistable(subject, &self.options.allowed) {
             None => {}
             Some(Unlistable::Special) if self.options.special => {}
@@ -404,7 +407,7 @@ impl<'a> Input<'a> {
             Some(Unlistable::HoldsNever) => return Some(Omission::Loopback),
             Some(Unlistable::TooWide) => return Some(Omission::TooWide),
         }
-        if hole || self.options.followed {
+        if exclusion || self.options.followed {
             return None;
         }
         match word::public_suffix(subject, &self.options.allow_suffixes)? {
@@ -420,7 +423,7 @@ impl<'a> Input<'a> {
     pub(super) fn take_word(
         &mut self,
         word: &str,
-        hole: bool,
+        exclusion: bool,
         code: Option<Ipv4Addr>,
         text: Option<&str>,
         column: usize,
@@ -430,7 +433,7 @@ impl<'a> Input<'a> {
                 if e.subjects.len() > 1 {
                     self.report.range(word, &e.subjects);
                 }
-                self.take_entry(e, hole, code, text, column)
+                self.take_entry(e, exclusion, code, text, column)
             }
             Ok(e) => {
                 let more = word[e.used..].trim();
@@ -451,7 +454,7 @@ impl<'a> Input<'a> {
     pub(super) fn take_entry(
         &mut self,
         entry: word::Entry,
-        hole: bool,
+        exclusion: bool,
         code: Option<Ipv4Addr>,
         text: Option<&str>,
         column: usize,
@@ -466,7 +469,7 @@ impl<'a> Input<'a> {
         entry
             .subjects
             .into_iter()
-            .try_for_each(|s| self.take(s, hole, code, text, column))
+            .try_for_each(|s| self.take(s, exclusion, code, text, column))
     }
 }
 

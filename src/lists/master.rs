@@ -167,11 +167,14 @@ pub(super) fn own(
         Err(why) if lists => input.problem(column, &why),
         Err(_) => {}
     }
-    // The name exists, so a wildcard above it does not match below it either.
-    let below = if name.starts_with("*.") {
-        None
-    } else {
-        subject(&format!("*.{name}")).ok()
+    // The name exists, so a wildcard above it does not match below it either. The name of a wildcard
+    // exists by it (RFC 4592 section 2.2.2), and a wildcard above does not match the name itself.
+    let below = match name.strip_prefix("*.") {
+        Some(inner) => match subject(name) {
+            Ok(Subject::Domain(_)) => subject(inner).ok(),
+            _ => None,
+        },
+        None => subject(&format!("*.{name}")).ok(),
     };
     match below {
         Some(s @ (Subject::Domain(_) | Subject::V4(_))) => input.take_weak(&s),

@@ -310,7 +310,7 @@ fn touch(
 fn listed(zone: &Zone, name: &str, owner: &Owner) -> Result<Option<Subject>, String> {
     let (mut report, mut out) = (Report::default(), None);
     let mut sink = |e: Entry| {
-        out = Some(e.subject).filter(|_| !e.hole).or(out.take());
+        out = Some(e.subject).filter(|_| !e.exclusion).or(out.take());
         Ok(())
     };
     own(
@@ -362,7 +362,7 @@ fn one(
     out.touched.extend(master::subject(&text));
     out.touched.extend(master::subject(&format!("*.{text}")));
     let mut above = Vec::new();
-    if found.iter().any(|e| e.weak) {
+    if found.iter().any(|e| e.implied) {
         for at in starts(n).into_iter().skip(1) {
             if !lists.contains_key(&n[..at]) {
                 let owner = [&n[..at], b"\x01*\0"].concat();
@@ -373,8 +373,11 @@ fn one(
         }
     }
     let covered = |s: &Subject| above.iter().any(|a| discriminant(a) == discriminant(s));
-    out.entries
-        .extend(found.into_iter().filter(|e| !e.weak || covered(&e.subject)));
+    out.entries.extend(
+        found
+            .into_iter()
+            .filter(|e| !e.implied || covered(&e.subject)),
+    );
     Ok(())
 }
 

@@ -223,7 +223,7 @@ impl State {
 
     fn entry(&mut self, input: &mut Input, text: &str, column: usize) -> Result<(), String> {
         self.filled = true;
-        let (hole, body) = match text.strip_prefix('!') {
+        let (exclusion, body) = match text.strip_prefix('!') {
             Some(rest) => (true, rest.trim_start()),
             None => (false, text),
         };
@@ -243,7 +243,11 @@ impl State {
         };
         let (key, value) = body.split_at(end.unwrap_or(body.len()));
         // A tset has no values of entries, and the value of an exclusion means nothing.
-        let value = if kind.one_value() || hole { "" } else { value };
+        let value = if kind.one_value() || exclusion {
+            ""
+        } else {
+            value
+        };
         let (value, active) = match parameters::split(value, input.options.now) {
             Ok(split) => split,
             Err(why) => {
@@ -256,7 +260,7 @@ impl State {
             return Ok(());
         }
         let (subjects, value) = match (
-            self.subjects(input, kind, key, hole),
+            self.subjects(input, kind, key, exclusion),
             value_of(value, (self.code, &self.text)),
         ) {
             (Ok(s), Ok(v)) => (s, v),
@@ -276,7 +280,7 @@ impl State {
         let text = self.template.text(&value.1);
         subjects
             .into_iter()
-            .try_for_each(|s| input.take(s, hole, Some(value.0), Some(&text), column))
+            .try_for_each(|s| input.take(s, exclusion, Some(value.0), Some(&text), column))
     }
 
     /// The subjects of a key; none if it is a larger range than the file allows.
@@ -285,14 +289,16 @@ impl State {
         input: &mut Input,
         kind: Kind,
         key: &str,
-        hole: bool,
+        exclusion: bool,
     ) -> Result<Vec<Subject>, WordError> {
         let one = |s: Subject| vec![s];
         match kind {
             Kind::Ip6Trie => keys::ip6(key, input.options.host_bits)
                 .map(one)
                 .map_err(WordError::from),
-            Kind::Ip6Tset => keys::ip6tset(key, hole).map(one).map_err(WordError::from),
+            Kind::Ip6Tset => keys::ip6tset(key, exclusion)
+                .map(one)
+                .map_err(WordError::from),
             Kind::Combined => Err(WordError::from(
                 "entries of a combined file have to follow a $DATASET line".to_string(),
             )),
@@ -309,7 +315,9 @@ impl State {
                     input.warn(&format!("`{key}` is larger than $MAXRANGE4 and is skipped"));
                 }
                 match kind {
-                    Kind::Ip4Tset if hole => Err("an ip4tset has no exclusions".to_string().into()),
+                    Kind::Ip4Tset if exclusion => {
+                        Err("an ip4tset has no exclusions".to_string().into())
+                    }
                     Kind::Ip4Tset if first != last => {
                         Err(format!("`{key}`: an ip4tset has single addresses only").into())
                     }

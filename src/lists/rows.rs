@@ -102,8 +102,8 @@ pub(super) fn take(input: &mut Input, owner: &str, data: &[u8]) -> Result<(), St
                 input.hand(Entry {
                     subject: subject.clone(),
                     reason,
-                    hole: true,
-                    weak: false,
+                    exclusion: true,
+                    implied: false,
                     text: None,
                     path: FeedPath::Own,
                     note: None,

@@ -39,8 +39,8 @@ fn parse_with(
         options,
         &mut report,
         &mut |e| {
-            let mark = if e.hole {
-                if e.weak { "~" } else { "!" }
+            let mark = if e.exclusion {
+                if e.implied { "~" } else { "!" }
             } else {
                 ""
             };
@@ -845,7 +845,7 @@ fn published(kind: &str, txt: &str, facts: &[Entry]) -> Snapshot {
         .into();
     let view = ZoneView::new(&toml::from_str(&text).unwrap(), &reasons, &texts).unwrap();
     let mut rows: BTreeMap<Subject, BTreeMap<ReasonId, &Entry>> = BTreeMap::new();
-    let rank = |e: &Entry| (e.hole && !e.weak, !e.hole);
+    let rank = |e: &Entry| (e.exclusion && !e.implied, !e.exclusion);
     for e in facts {
         let row = rows
             .entry(e.subject.clone())
@@ -861,7 +861,7 @@ fn published(kind: &str, txt: &str, facts: &[Entry]) -> Snapshot {
         let fact = |e: &Entry| RawFact {
             reason: e.reason,
             source: SourceId(0),
-            hole: e.hole,
+            exclusion: e.exclusion,
             text: e.text.as_deref().into(),
         };
         let id = b.intern(&RawFacts {
@@ -987,8 +987,8 @@ fn master_exports_say_what_a_mirror_needs() {
     let bad = Entry {
         subject: "45.1.1.1".parse().unwrap(),
         reason: ReasonId(0),
-        hole: false,
-        weak: false,
+        exclusion: false,
+        implied: false,
         text: Some("a\n9.9.9.9\nb".into()),
         path: Default::default(),
         note: None,

@@ -1,27 +1,27 @@
-//! Who may do what: roles, the bounds of a token, and people and tokens as they are kept.
+//! Permissions: roles, the restrictions of a token, and users and tokens as they are stored.
 
 use serde::{Deserialize, Serialize};
 
 use super::{subject::Subject, time::Time};
 
-/// What somebody may do. Each role may all that the ones before it may.
+/// A role. Each one has the permissions of those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Reads: listings, history, zones, changes, state.
     Reader,
-    /// Proposes listings, which somebody else approves.
+    /// Proposes listings, which another user approves.
     Reporter,
     /// Lists, renews and delists.
     Editor,
     /// Exempts, imports, purges, undoes, breaks holds; sets webhooks; reads the audit log.
     Operator,
-    /// Makes people and tokens.
+    /// Manages users and tokens.
     Owner,
 }
 
 impl Role {
-    /// All of them, the least first.
+    /// All roles, the one with the fewest permissions first.
     pub const ALL: [Role; 5] = [
         Role::Reader,
         Role::Reporter,
@@ -57,10 +57,10 @@ impl std::str::FromStr for Role {
     }
 }
 
-/// What a token's writes are bound to; an empty list binds to nothing.
+/// The restrictions of a token's writes; an empty list does not restrict.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Bounds {
+pub struct TokenRestrictions {
     /// Only these reasons.
     pub reasons: Vec<String>,
     /// Only these sources.
@@ -69,14 +69,17 @@ pub struct Bounds {
     pub prefixes: Vec<Subject>,
 }
 
-impl Bounds {
-    /// Whether it binds to nothing.
+impl TokenRestrictions {
+    /// Whether it restricts nothing.
     pub fn is_empty(&self) -> bool {
-        *self == Bounds::default()
+        *self == TokenRestrictions::default()
     }
 
-    /// Whether a write is within them. `None` for a reason or source stands for all there are,
-    /// which only what is not bound in that may touch. The error says what is out of them.
+    /// Checks that a write is permitted. `None` is every subject, reason or source.
+    ///
+    /// # Errors
+    ///
+    /// The write is not permitted; the text names the restriction.
     pub fn allow(
         &self,
         subject: Option<&Subject>,
@@ -119,60 +122,60 @@ impl Bounds {
     }
 }
 
-/// A person who may log in; its secrets are kept as hashes, but for the one that both sides need.
+/// A user who can log in. Secrets are stored as hashes, except for the one that both sides need.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Person {
-    /// The name, which is also the author of what the person does.
+pub struct User {
+    /// The name, which is also the author of the user's changes.
     pub name: String,
-    /// What the person may do.
+    /// The role.
     pub role: Role,
     /// The password as an argon2 string (PHC format).
     pub password: String,
     /// The secret of one-time passwords (RFC 6238): SHA-1, six digits, thirty seconds.
     pub totp: Vec<u8>,
-    /// SHA-256 of recovery codes that were not used yet.
+    /// SHA-256 of the recovery codes that are not used yet.
     pub recovery: Vec<[u8; 32]>,
-    /// Since when.
+    /// The time since which it exists.
     pub since: Time,
-    /// Since when the person, and every token of theirs, may do nothing.
+    /// The time since which the user and all of their tokens are disabled.
     pub disabled: Option<Time>,
 }
 
-/// A key to the API, for a person or a program.
+/// An API token of a user or a program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
-    /// Its number, the first part of what is shown once.
+    /// Its id, the first part of the displayed token.
     pub id: String,
-    /// Whose it is: a person's name, or a program's.
+    /// The name of its user or program.
     pub owner: String,
-    /// Whether that is a person: then it may no more than the person may, and ends with them.
+    /// Whether the owner is a user: then the user's role limits it, and it is disabled with the user.
     pub person: bool,
-    /// What it may do.
+    /// Its role.
     pub role: Role,
-    /// What its writes are bound to.
-    pub bounds: Bounds,
+    /// The restrictions of its writes.
+    pub bounds: TokenRestrictions,
     /// SHA-256 of the secret, its second part.
     pub hash: [u8; 32],
-    /// Since when.
+    /// The time since which it exists.
     pub since: Time,
-    /// Who made it.
+    /// The user who created it.
     pub by: String,
-    /// When it ends.
+    /// Its end.
     pub expires: Option<Time>,
-    /// How many requests it may make in a minute.
+    /// Its limit of requests per minute.
     pub per_minute: Option<u32>,
-    /// Since when it may do nothing.
+    /// The time since which it is revoked.
     pub revoked: Option<Time>,
 }
 
 impl Token {
-    /// Whether it may still be used.
+    /// Whether it is neither revoked nor expired.
     pub fn alive(&self, now: Time) -> bool {
         self.revoked.is_none() && self.expires.is_none_or(|t| t > now)
     }
 }
 
-/// Names that orbsd itself writes as an author, or decides under as a source; nobody else has one.
+/// Names that orbsd itself uses as author or source. No user, program or source can have one.
 pub const BUILT_IN_AUTHORS: [&str; 7] = [
     "operator", "prober", "trap", "expiry", "tester", "claimant", "socket",
 ];
@@ -202,9 +205,9 @@ pub(crate) mod tests {
     use super::*;
 
     /// A person with a name, for tests of others.
-    pub(crate) fn person(name: &str) -> Person {
+    pub(crate) fn person(name: &str) -> User {
         let name = name.to_string();
-        Person {
+        User {
             name,
             role: Role::Editor,
             password: String::new(),
@@ -218,7 +221,7 @@ pub(crate) mod tests {
     #[test]
     fn bounds_hold_what_they_name_and_all_of_it() {
         let s = |t: &str| t.parse::<Subject>().unwrap();
-        let b = Bounds {
+        let b = TokenRestrictions {
             reasons: vec!["relay".into()],
             sources: vec![],
             prefixes: vec![s("45.0.0.0/8"), s(".spam.example")],
@@ -238,7 +241,7 @@ pub(crate) mod tests {
             let e = b.allow(subject.as_ref(), reason, None).unwrap_err();
             assert!(e.contains(part), "{part}: {e}");
         }
-        assert_eq!(Bounds::default().allow(None, None, None), Ok(()));
+        assert_eq!(TokenRestrictions::default().allow(None, None, None), Ok(()));
     }
 
     #[test]

@@ -1,37 +1,37 @@
-//! Evidence: what was seen.
+//! Evidence for a change.
 
 use serde::{Deserialize, Serialize};
 
-/// The kind of thing that was seen.
+/// The kind of evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EvidenceKind {
-    /// Somebody's word: an operator's note, an owner's claim.
+    /// A statement: an operator's note, an owner's claim.
     Word,
     /// A line of an imported list.
     Import,
     /// A transcript of a relay test.
     Probe,
-    /// A test message that came out of the host.
+    /// A test message that the host relayed.
     Delivery,
     /// A message caught by a trap.
     Trap,
 }
 
-/// What was seen, in words a person can read.
+/// Evidence, as text for people.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Evidence {
-    /// What kind of thing it is.
+    /// Its kind.
     pub kind: EvidenceKind,
-    /// The note, the transcript or where it stands.
+    /// The note or the transcript, or where to find it.
     pub text: String,
 }
 
 impl Evidence {
-    /// The longest text that is kept, in bytes; a longer one is refused at the door.
+    /// The longest text, in bytes; a longer one is refused.
     pub const MAX_TEXT: usize = 64 * 1024;
 
-    /// Somebody's word.
+    /// A statement as evidence.
     pub fn word(text: impl Into<String>) -> Evidence {
         Evidence {
             kind: EvidenceKind::Word,

@@ -1,9 +1,9 @@
-//! History: what somebody asks for (a Change), what is decided (Events), and the rule between them.
+//! Changes that are asked for, and the rule that decides which events they make.
 
 use serde::{Deserialize, Serialize};
 
+pub use super::event::{Event, EventKind};
 use super::{
-    entry_text::EntryText,
     evidence::{Evidence, EvidenceKind},
     reason::{ReasonId, SourceId},
     subject::Subject,
@@ -16,168 +16,76 @@ pub const PROBER_REASONS: [&str; 4] = ["relay", "input", "unconfirmed", "output"
 /// How long a listing of source `prober` lasts where its reason has no lifetime (safety rule S14).
 pub const PROBER_LIFETIME: Seconds = Seconds(90 * 86_400);
 
-/// How long a removal holds a feed's entry down where nobody says otherwise.
+/// How long a removal suppresses a feed's entry if the request does not name an end.
 pub const HOLD: Seconds = Seconds(30 * 86_400);
 
-/// One decided change in a subject's history.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
-    /// When it was decided.
-    pub at: Time,
-    /// Who asked for it.
-    pub author: String,
-    /// What was decided.
-    pub what: What,
-    /// What was seen.
-    pub evidence: Option<Evidence>,
-}
-
-/// What was decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum What {
-    /// A source says a reason (or a hole in it); again for a renewal, which keeps the first
-    /// `since`.
-    Listed {
-        /// Why.
-        reason: ReasonId,
-        /// Who says so.
-        source: SourceId,
-        /// When it ends by itself.
-        until: Option<Time>,
-        /// An exception from a wider listing, and not a listing.
-        hole: bool,
-        /// Its own text, and how it came here.
-        text: EntryText,
-    },
-    /// Somebody took it off.
-    Delisted {
-        /// Why it was listed.
-        reason: ReasonId,
-        /// Who had said so.
-        source: SourceId,
-    },
-    /// It ran out.
-    Expired {
-        /// Why it was listed.
-        reason: ReasonId,
-        /// Who had said so.
-        source: SourceId,
-    },
-    /// Its feed no longer has it.
-    Dropped {
-        /// Why it was listed.
-        reason: ReasonId,
-        /// Who had said so.
-        source: SourceId,
-    },
-    /// A feed's entry is held down.
-    Held {
-        /// The reason held.
-        reason: ReasonId,
-        /// The source held.
-        source: SourceId,
-        /// Until when at the latest.
-        until: Time,
-    },
-    /// A hold ran out, or its feed has dropped the entry.
-    HoldEnded {
-        /// The reason held.
-        reason: ReasonId,
-        /// The source held.
-        source: SourceId,
-    },
-    /// It must never be published.
-    Exempted {
-        /// When that ends by itself.
-        until: Option<Time>,
-    },
-    /// That is over.
-    ExemptEnded,
-}
-
-impl What {
-    /// The reason and the source that it is about; an exemption is about all.
-    pub fn about(&self) -> Option<(ReasonId, SourceId)> {
-        match self {
-            What::Listed { reason, source, .. }
-            | What::Delisted { reason, source }
-            | What::Expired { reason, source }
-            | What::Dropped { reason, source }
-            | What::Held { reason, source, .. }
-            | What::HoldEnded { reason, source } => Some((*reason, *source)),
-            What::Exempted { .. } | What::ExemptEnded => None,
-        }
-    }
-}
-
-/// A change somebody asks for; it names its author, and can be stored, sent and applied again.
+/// A requested change of a subject. It names its author, and can be stored, sent and applied again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// What it is about.
+    /// The subject.
     pub subject: Subject,
-    /// Who asks.
+    /// The author of the request.
     pub author: String,
-    /// What was seen.
+    /// The evidence for it.
     pub evidence: Option<Evidence>,
-    /// What is asked for.
-    pub ask: Ask,
-    /// What else it depends on.
-    pub terms: Terms,
+    /// What to do.
+    pub command: Command,
+    /// The conditions under which to do it.
+    pub preconditions: Preconditions,
 }
 
-/// What a change depends on beside its subject.
+/// The conditions of a change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Terms {
-    /// The author knows that the subject lies in a special range and means it.
+pub struct Preconditions {
+    /// Whether a subject in a special-purpose range may be listed.
     pub special: bool,
-    /// The author may break a hold, and means it.
+    /// Whether the change may end holds.
     pub breaks_hold: bool,
-    /// Where the author is: an address, or the socket. For the audit log.
+    /// The address of the author, or `socket`; for the audit log.
     pub from: Box<str>,
-    /// The subject's revision that the author has seen; another one refuses the change.
+    /// The revision that the subject must have; the change is refused at any other.
     pub expect: Option<u64>,
-    /// The change is made once, however often it comes.
-    pub once: Option<Once>,
-    /// When a listing ends for which the change names no time.
+    /// Identifies repetitions of the request, which change nothing.
+    pub idempotency: Option<IdempotencyKey>,
+    /// When a listing ends if the change names no time.
     pub open_end: OpenEnd,
 }
 
-/// When a listing ends for which nobody names a time.
+/// When a listing ends if its request names no time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OpenEnd {
     /// After the lifetime of its reason.
     #[default]
     Lifetime,
-    /// When it ended before, where it is listed already; otherwise after the lifetime of its
-    /// reason.
+    /// At its present end if it is listed already, else after the lifetime of its reason.
     Keep,
     /// Never.
     Never,
 }
 
-/// What tells a repeated request from a new one.
+/// Identifies an idempotent request, so that a repetition changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Once {
-    /// Who asks, and the key he gave it.
+pub struct IdempotencyKey {
+    /// A hash of the caller and of the key that the caller chose.
     pub key: [u8; 16],
-    /// A hash of what he asks for: another one under the same key is refused.
+    /// A hash of the request; another request with the same key is refused.
     pub body: u64,
 }
 
 impl Change {
-    /// What an author asks for of a subject.
-    pub fn new(subject: Subject, author: impl Into<String>, ask: Ask) -> Change {
+    /// A change without evidence and conditions.
+    pub fn new(subject: Subject, author: impl Into<String>, command: Command) -> Change {
         Change {
             subject,
             author: author.into(),
             evidence: None,
-            ask,
-            terms: Terms::default(),
+            command,
+            preconditions: Preconditions::default(),
         }
     }
 }
 
-/// How long what is taken off must not come back.
+/// How long a delisted subject is suppressed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HoldFor {
     /// [`HOLD`] from now.
@@ -185,13 +93,13 @@ pub enum HoldFor {
     Usual,
     /// Until a time.
     Until(Time),
-    /// It may come back at once: the listing was a mistake, and no removal was granted.
+    /// Not at all: the listing was a mistake.
     Nothing,
 }
 
-/// What is asked for.
+/// What a change does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Ask {
+pub enum Command {
     /// List it, or renew its listing.
     List {
         /// Why.
@@ -244,48 +152,51 @@ pub enum Ask {
     Expire,
 }
 
-impl Ask {
-    /// What it is, in one word.
-    pub fn word(&self) -> &'static str {
+impl Command {
+    /// Its name, as in the audit log.
+    pub fn as_str(&self) -> &'static str {
         match self {
-            Ask::List { .. } => "list",
-            Ask::Delist { .. } => "delist",
-            Ask::Hold { .. } => "hold",
-            Ask::Unhold { .. } => "unhold",
-            Ask::Restore { .. } => "restore",
-            Ask::Exempt { .. } => "exempt",
-            Ask::Unexempt => "unexempt",
-            Ask::Expire => "expire",
+            Command::List { .. } => "list",
+            Command::Delist { .. } => "delist",
+            Command::Hold { .. } => "hold",
+            Command::Unhold { .. } => "unhold",
+            Command::Restore { .. } => "restore",
+            Command::Exempt { .. } => "exempt",
+            Command::Unexempt => "unexempt",
+            Command::Expire => "expire",
         }
     }
 }
 
-/// Why a change was refused; nothing was written.
+/// The rule by which a change is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
-    /// There is nothing to take off.
+pub enum RuleViolation {
+    /// The subject has no such listing.
     NotListed,
-    /// It is not exempt itself.
+    /// The subject is not exempt itself.
     NotExempt,
-    /// The source's listings come from its feed alone.
+    /// The source is a feed: only imports change its listings.
     FeedOwned(SourceId),
-    /// The reason is held down, until then.
+    /// A removal suppresses the reason until this time.
     Held(Time),
-    /// Nothing of it is held down.
+    /// The subject has no hold.
     NotHeld,
-    /// The time it should last to is over already.
+    /// The requested end is in the past.
     AlreadyOver(Time),
-    /// The tester's source lists on a delivery alone.
+    /// The source `prober` lists only with evidence of a delivery.
     NoDelivery,
 }
 
-/// For the source `prober` only a delivery lists: a test message that came out of the host.
-pub fn proven(ask: &Ask, evidence: Option<&Evidence>) -> Result<(), Refusal> {
-    match ask {
-        Ask::List {
+/// Checks that a listing of source `prober` has evidence of a delivery: a test message that the host
+/// relayed (safety rule S1).
+pub fn proven(command: &Command, evidence: Option<&Evidence>) -> Result<(), RuleViolation> {
+    match command {
+        Command::List {
             source: SourceId::PROBER,
             ..
-        } if evidence.is_none_or(|e| e.kind != EvidenceKind::Delivery) => Err(Refusal::NoDelivery),
+        } if evidence.is_none_or(|e| e.kind != EvidenceKind::Delivery) => {
+            Err(RuleViolation::NoDelivery)
+        }
         _ => Ok(()),
     }
 }
@@ -298,42 +209,42 @@ pub fn proven(ask: &Ask, evidence: Option<&Evidence>) -> Result<(), Refusal> {
 /// next import.
 pub fn decide(
     verdict: &Verdict,
-    ask: &Ask,
+    command: &Command,
     covers: &[(ReasonId, SourceId)],
     breaks_hold: bool,
     now: Time,
     is_feed: impl Fn(SourceId) -> bool,
-) -> Result<Vec<What>, Refusal> {
-    match ask {
-        Ask::List { source, .. } if is_feed(*source) => Err(Refusal::FeedOwned(*source)),
-        Ask::List { until: Some(t), .. }
-        | Ask::Exempt { until: Some(t) }
-        | Ask::Hold { until: Some(t), .. }
+) -> Result<Vec<EventKind>, RuleViolation> {
+    match command {
+        Command::List { source, .. } if is_feed(*source) => Err(RuleViolation::FeedOwned(*source)),
+        Command::List { until: Some(t), .. }
+        | Command::Exempt { until: Some(t) }
+        | Command::Hold { until: Some(t), .. }
             if *t <= now =>
         {
-            Err(Refusal::AlreadyOver(*t))
+            Err(RuleViolation::AlreadyOver(*t))
         }
-        Ask::Delist {
+        Command::Delist {
             hold: HoldFor::Until(t),
             ..
-        } if *t <= now => Err(Refusal::AlreadyOver(*t)),
-        Ask::List {
+        } if *t <= now => Err(RuleViolation::AlreadyOver(*t)),
+        Command::List {
             reason,
             source,
             until,
             text,
         } => {
             let mut out = broken(verdict, *reason, *source, breaks_hold)?;
-            out.push(What::Listed {
+            out.push(EventKind::Listed {
                 reason: *reason,
                 source: *source,
                 until: *until,
-                hole: false,
+                exclusion: false,
                 text: text.clone().into(),
             });
             Ok(out)
         }
-        Ask::Delist {
+        Command::Delist {
             reason,
             source,
             hold,
@@ -345,29 +256,29 @@ pub fn decide(
             };
             delist(verdict, (*reason, *source), covers, until, is_feed)
         }
-        Ask::Hold { reason, until } => Ok(vec![What::Held {
+        Command::Hold { reason, until } => Ok(vec![EventKind::Held {
             reason: *reason,
             source: SourceId::ALL,
             until: until.unwrap_or_else(|| now.plus(HOLD)),
         }]),
-        Ask::Unhold { reason } => {
+        Command::Unhold { reason } => {
             let ends = verdict
                 .holds
                 .iter()
                 .filter(|h| reason.is_none_or(|r| r == h.reason));
-            let ends: Vec<What> = ends
-                .map(|h| What::HoldEnded {
+            let ends: Vec<EventKind> = ends
+                .map(|h| EventKind::HoldEnded {
                     reason: h.reason,
                     source: h.source,
                 })
                 .collect();
             if ends.is_empty() {
-                Err(Refusal::NotHeld)
+                Err(RuleViolation::NotHeld)
             } else {
                 Ok(ends)
             }
         }
-        Ask::Restore {
+        Command::Restore {
             entries,
             exempt,
             holds,
@@ -378,10 +289,10 @@ pub fn decide(
             now,
             is_feed,
         )),
-        Ask::Exempt { until } => Ok(vec![What::Exempted { until: *until }]),
-        Ask::Unexempt if verdict.exempt.is_none() => Err(Refusal::NotExempt),
-        Ask::Unexempt => Ok(vec![What::ExemptEnded]),
-        Ask::Expire => Ok(expire(verdict, now)),
+        Command::Exempt { until } => Ok(vec![EventKind::Exempted { until: *until }]),
+        Command::Unexempt if verdict.exempt.is_none() => Err(RuleViolation::NotExempt),
+        Command::Unexempt => Ok(vec![EventKind::ExemptEnded]),
+        Command::Expire => Ok(expire(verdict, now)),
     }
 }
 
@@ -391,17 +302,17 @@ fn broken(
     reason: ReasonId,
     source: SourceId,
     may: bool,
-) -> Result<Vec<What>, Refusal> {
+) -> Result<Vec<EventKind>, RuleViolation> {
     let holds: Vec<&Hold> = verdict
         .holds
         .iter()
         .filter(|h| h.on(reason, source))
         .collect();
     match holds.iter().map(|h| h.until).max() {
-        Some(until) if !may => Err(Refusal::Held(until)),
+        Some(until) if !may => Err(RuleViolation::Held(until)),
         _ => Ok(holds
             .iter()
-            .map(|h| What::HoldEnded {
+            .map(|h| EventKind::HoldEnded {
                 reason: h.reason,
                 source: h.source,
             })
@@ -415,7 +326,7 @@ fn delist(
     covers: &[(ReasonId, SourceId)],
     until: Option<Time>,
     is_feed: impl Fn(SourceId) -> bool,
-) -> Result<Vec<What>, Refusal> {
+) -> Result<Vec<EventKind>, RuleViolation> {
     let meant =
         |r: ReasonId, s: SourceId| reason.is_none_or(|x| x == r) && source.is_none_or(|x| x == s);
     let Some(until) = until else {
@@ -427,17 +338,17 @@ fn delist(
     for e in verdict
         .entries
         .iter()
-        .filter(|e| !e.hole && meant(e.reason, e.source))
+        .filter(|e| !e.exclusion && meant(e.reason, e.source))
     {
         if !is_feed(e.source) {
-            out.push(What::Delisted {
+            out.push(EventKind::Delisted {
                 reason: e.reason,
                 source: e.source,
             });
         } else if verdict.held(e.reason, e.source) {
             continue;
         } else if source.is_some() {
-            out.push(What::Held {
+            out.push(EventKind::Held {
                 reason: e.reason,
                 source: e.source,
                 until,
@@ -449,7 +360,7 @@ fn delist(
         .iter()
         .filter(|(r, s)| meant(*r, *s) && !verdict.held(*r, *s))
     {
-        out.push(What::Held {
+        out.push(EventKind::Held {
             reason: *r,
             source: *s,
             until: Hold::WITH_COVER,
@@ -459,7 +370,7 @@ fn delist(
     granted.sort_unstable();
     granted.dedup();
     if granted.is_empty() {
-        return Err(Refusal::NotListed);
+        return Err(RuleViolation::NotListed);
     }
     if source.is_none() {
         // One that lasts longer stays.
@@ -473,7 +384,7 @@ fn delist(
             granted
                 .into_iter()
                 .filter(|r| !held(r))
-                .map(|reason| What::Held {
+                .map(|reason| EventKind::Held {
                     reason,
                     source: SourceId::ALL,
                     until,
@@ -488,24 +399,24 @@ fn mistaken(
     verdict: &Verdict,
     meant: impl Fn(ReasonId, SourceId) -> bool,
     is_feed: impl Fn(SourceId) -> bool,
-) -> Result<Vec<What>, Refusal> {
+) -> Result<Vec<EventKind>, RuleViolation> {
     let listed = || {
         verdict
             .entries
             .iter()
-            .filter(|e| !e.hole && meant(e.reason, e.source))
+            .filter(|e| !e.exclusion && meant(e.reason, e.source))
     };
-    let own: Vec<What> = listed()
+    let own: Vec<EventKind> = listed()
         .filter(|e| !is_feed(e.source))
-        .map(|e| What::Delisted {
+        .map(|e| EventKind::Delisted {
             reason: e.reason,
             source: e.source,
         })
         .collect();
     match listed().next() {
         _ if !own.is_empty() => Ok(own),
-        Some(e) => Err(Refusal::FeedOwned(e.source)),
-        None => Err(Refusal::NotListed),
+        Some(e) => Err(RuleViolation::FeedOwned(e.source)),
+        None => Err(RuleViolation::NotListed),
     }
 }
 
@@ -515,7 +426,7 @@ fn restore(
     breaks_hold: bool,
     now: Time,
     is_feed: impl Fn(SourceId) -> bool,
-) -> Vec<What> {
+) -> Vec<EventKind> {
     let mut out = Vec::new();
     for h in verdict.holds.iter().filter(|h| {
         breaks_hold
@@ -523,7 +434,7 @@ fn restore(
                 .iter()
                 .any(|o| (o.reason, o.source) == (h.reason, h.source))
     }) {
-        out.push(What::HoldEnded {
+        out.push(EventKind::HoldEnded {
             reason: h.reason,
             source: h.source,
         });
@@ -531,15 +442,15 @@ fn restore(
     let over = |t: Option<Time>| t.is_some_and(|t| t <= now);
     let own = |e: &&Entry| !is_feed(e.source);
     let like = |a: &Entry, b: &Entry| {
-        (a.reason, a.source, a.hole, &a.text, a.until)
-            == (b.reason, b.source, b.hole, &b.text, b.until)
+        (a.reason, a.source, a.exclusion, &a.text, a.until)
+            == (b.reason, b.source, b.exclusion, &b.text, b.until)
     };
     for e in verdict.entries.iter().filter(own) {
         if !entries
             .iter()
             .any(|o| (o.reason, o.source) == (e.reason, e.source) && !over(o.until))
         {
-            out.push(What::Delisted {
+            out.push(EventKind::Delisted {
                 reason: e.reason,
                 source: e.source,
             });
@@ -555,11 +466,11 @@ fn restore(
         if verdict.held(e.reason, e.source) && !breaks_hold {
             continue;
         }
-        out.push(What::Listed {
+        out.push(EventKind::Listed {
             reason: e.reason,
             source: e.source,
             until: e.until,
-            hole: e.hole,
+            exclusion: e.exclusion,
             text: e.text.clone(),
         });
     }
@@ -567,7 +478,7 @@ fn restore(
         .iter()
         .filter(|h| h.until > now && !verdict.holds.contains(h))
     {
-        out.push(What::Held {
+        out.push(EventKind::Held {
             reason: h.reason,
             source: h.source,
             until: h.until,
@@ -575,39 +486,39 @@ fn restore(
     }
     match (exempt.filter(|e| !over(e.until)), &verdict.exempt) {
         (Some(e), is) if is.as_ref().map(|i| i.until) != Some(e.until) => {
-            out.push(What::Exempted { until: e.until });
+            out.push(EventKind::Exempted { until: e.until });
         }
-        (None, Some(_)) => out.push(What::ExemptEnded),
+        (None, Some(_)) => out.push(EventKind::ExemptEnded),
         _ => {}
     }
     out
 }
 
 /// The ends of the listings of a subject whose time is over at `now`.
-pub fn ended_listings(verdict: &Verdict, now: Time) -> Vec<What> {
+pub fn ended_listings(verdict: &Verdict, now: Time) -> Vec<EventKind> {
     let over = |e: &&Entry| e.until.is_some_and(|t| t <= now);
     verdict
         .entries
         .iter()
         .filter(over)
-        .map(|e| What::Expired {
+        .map(|e| EventKind::Expired {
             reason: e.reason,
             source: e.source,
         })
         .collect()
 }
 
-fn expire(verdict: &Verdict, now: Time) -> Vec<What> {
+fn expire(verdict: &Verdict, now: Time) -> Vec<EventKind> {
     let mut out = ended_listings(verdict, now);
     let over = |t: Option<Time>| t.is_some_and(|t| t <= now);
     for h in verdict.holds.iter().filter(|h| h.until <= now) {
-        out.push(What::HoldEnded {
+        out.push(EventKind::HoldEnded {
             reason: h.reason,
             source: h.source,
         });
     }
     if verdict.exempt.as_ref().is_some_and(|e| over(e.until)) {
-        out.push(What::ExemptEnded);
+        out.push(EventKind::ExemptEnded);
     }
     out
 }
@@ -615,6 +526,7 @@ fn expire(verdict: &Verdict, now: Time) -> Vec<What> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::EntryText;
     use proptest::prelude::*;
 
     const FEED: SourceId = SourceId(7);
@@ -622,12 +534,12 @@ mod tests {
         s == FEED
     }
 
-    fn any_ask() -> impl Strategy<Value = Ask> {
+    fn any_ask() -> impl Strategy<Value = Command> {
         let r = (0u8..3).prop_map(ReasonId);
         let s = (0u16..3).prop_map(SourceId);
         prop_oneof![
             (r.clone(), s.clone(), proptest::option::of(1u64..200)).prop_map(
-                |(reason, source, until)| Ask::List {
+                |(reason, source, until)| Command::List {
                     reason,
                     source,
                     until: until.map(Time),
@@ -635,20 +547,20 @@ mod tests {
                 }
             ),
             (proptest::option::of(r.clone()), proptest::option::of(s)).prop_map(
-                |(reason, source)| Ask::Delist {
+                |(reason, source)| Command::Delist {
                     reason,
                     source,
                     hold: HoldFor::Usual
                 }
             ),
-            (r, proptest::option::of(1u64..200)).prop_map(|(reason, until)| Ask::Hold {
+            (r, proptest::option::of(1u64..200)).prop_map(|(reason, until)| Command::Hold {
                 reason,
                 until: until.map(Time)
             }),
-            Just(Ask::Unhold { reason: None }),
-            proptest::option::of(1u64..200).prop_map(|u| Ask::Exempt { until: u.map(Time) }),
-            Just(Ask::Unexempt),
-            Just(Ask::Expire),
+            Just(Command::Unhold { reason: None }),
+            proptest::option::of(1u64..200).prop_map(|u| Command::Exempt { until: u.map(Time) }),
+            Just(Command::Unexempt),
+            Just(Command::Expire),
         ]
     }
 
@@ -659,20 +571,20 @@ mod tests {
         fn laws_of_the_fold(asks in proptest::collection::vec(any_ask(), 0..40)) {
             let mut v = Verdict::default();
             let mut events = Vec::new();
-            for (i, ask) in asks.iter().enumerate() {
+            for (i, command) in asks.iter().enumerate() {
                 let now = Time(i as u64 * 5);
-                for w in decide(&v, &Ask::Expire, &[], false, now, is_feed).unwrap() {
+                for w in decide(&v, &Command::Expire, &[], false, now, is_feed).unwrap() {
                     v.fold(now, &w);
                     events.push((now, w));
                 }
-                for w in decide(&v, ask, &[], i % 3 == 0, now, is_feed).unwrap_or_default() {
+                for w in decide(&v, command, &[], i % 3 == 0, now, is_feed).unwrap_or_default() {
                     v.fold(now, &w);
                     events.push((now, w));
                 }
                 prop_assert!(v.entries.is_sorted_by_key(|e| (e.reason, e.source)));
                 prop_assert!(v.entries.windows(2).all(|w| (w[0].reason, w[0].source) != (w[1].reason, w[1].source)));
                 prop_assert!(v.next_due().is_none_or(|t| t > now));
-                if let Ask::Delist { reason: None, source: None, .. } = ask {
+                if let Command::Delist { reason: None, source: None, .. } = command {
                     prop_assert_eq!(v.reasons(), 0);
                 }
             }
@@ -684,17 +596,17 @@ mod tests {
         }
     }
 
-    fn listed(source: SourceId) -> What {
-        What::Listed {
+    fn listed(source: SourceId) -> EventKind {
+        EventKind::Listed {
             reason: ReasonId(0),
             source,
             until: None,
-            hole: false,
+            exclusion: false,
             text: EntryText::default(),
         }
     }
-    fn delisted(source: Option<SourceId>) -> Ask {
-        Ask::Delist {
+    fn delisted(source: Option<SourceId>) -> Command {
+        Command::Delist {
             reason: None,
             source,
             hold: HoldFor::Usual,
@@ -708,7 +620,7 @@ mod tests {
         let events = decide(&v, &delisted(Some(FEED)), &[], false, Time(2), is_feed).unwrap();
         assert_eq!(
             events,
-            [What::Held {
+            [EventKind::Held {
                 reason: ReasonId(0),
                 source: FEED,
                 until: Time(2).plus(HOLD)
@@ -716,17 +628,26 @@ mod tests {
         );
         v.fold(Time(2), &events[0]);
         assert_eq!((v.reasons(), v.entries.len()), (0, 1));
-        let ask = Ask::List {
+        let command = Command::List {
             reason: ReasonId(0),
             source: FEED,
             until: None,
             text: None,
         };
         assert_eq!(
-            decide(&v, &ask, &[], false, Time(3), is_feed),
-            Err(Refusal::FeedOwned(FEED))
+            decide(&v, &command, &[], false, Time(3), is_feed),
+            Err(RuleViolation::FeedOwned(FEED))
         );
-        for w in decide(&v, &Ask::Expire, &[], false, Time(2).plus(HOLD), is_feed).unwrap() {
+        for w in decide(
+            &v,
+            &Command::Expire,
+            &[],
+            false,
+            Time(2).plus(HOLD),
+            is_feed,
+        )
+        .unwrap()
+        {
             v.fold(Time(9), &w);
         }
         assert_eq!(v.reasons(), 1, "the hold ran out");
@@ -743,17 +664,17 @@ mod tests {
         }
         v.fold(Time(3), &listed(SourceId(9)));
         assert_eq!(v.reasons(), 0, "whoever says it");
-        let ask = Ask::List {
+        let command = Command::List {
             reason: ReasonId(0),
             source: SourceId(0),
             until: None,
             text: None,
         };
         assert_eq!(
-            decide(&v, &ask, &[], false, Time(4), is_feed),
-            Err(Refusal::Held(Time(2).plus(HOLD)))
+            decide(&v, &command, &[], false, Time(4), is_feed),
+            Err(RuleViolation::Held(Time(2).plus(HOLD)))
         );
-        for w in decide(&v, &ask, &[], true, Time(4), is_feed).unwrap() {
+        for w in decide(&v, &command, &[], true, Time(4), is_feed).unwrap() {
             v.fold(Time(4), &w);
         }
         assert_eq!((v.reasons(), v.holds.len()), (1, 0));
@@ -764,9 +685,9 @@ mod tests {
         let v = Verdict::default();
         assert_eq!(
             decide(&v, &delisted(None), &[], false, Time(2), is_feed),
-            Err(Refusal::NotListed)
+            Err(RuleViolation::NotListed)
         );
-        let held = |source, until| What::Held {
+        let held = |source, until| EventKind::Held {
             reason: ReasonId(0),
             source,
             until,
@@ -803,11 +724,11 @@ mod tests {
         let mut v = Verdict::default();
         v.fold(
             Time(1),
-            &What::Listed {
+            &EventKind::Listed {
                 reason: ReasonId(1),
                 source: SourceId(0),
                 until: Some(Time(90)),
-                hole: false,
+                exclusion: false,
                 text: EntryText::default(),
             },
         );
@@ -816,16 +737,17 @@ mod tests {
             v.fold(Time(2), &w);
         }
         v.fold(Time(3), &listed(SourceId(0)));
-        let ask = Ask::Restore {
+        let command = Command::Restore {
             entries: before.entries.clone(),
             exempt: None,
             holds: vec![],
         };
-        let back =
-            |v: &Verdict, breaks, now| decide(v, &ask, &[], breaks, Time(now), is_feed).unwrap();
+        let back = |v: &Verdict, breaks, now| {
+            decide(v, &command, &[], breaks, Time(now), is_feed).unwrap()
+        };
         assert_eq!(
             back(&v, false, 4),
-            [What::Delisted {
+            [EventKind::Delisted {
                 reason: ReasonId(0),
                 source: SourceId(0)
             }],
@@ -840,7 +762,7 @@ mod tests {
         );
         assert_eq!(
             back(&before, false, 95),
-            [What::Delisted {
+            [EventKind::Delisted {
                 reason: ReasonId(1),
                 source: SourceId(0)
             }],
@@ -854,11 +776,11 @@ mod tests {
         for (at, until) in [(10, 100), (50, 150)] {
             v.fold(
                 Time(at),
-                &What::Listed {
+                &EventKind::Listed {
                     reason: ReasonId(1),
                     source: SourceId(0),
                     until: Some(Time(until)),
-                    hole: false,
+                    exclusion: false,
                     text: EntryText::default(),
                 },
             );

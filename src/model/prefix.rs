@@ -5,6 +5,12 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
+/// The shortest IPv4 prefix that can be listed without an explicit permission.
+pub const MIN_LISTED_LEN4: u8 = 8;
+/// The shortest IPv6 prefix that can be listed without an explicit permission. It also keeps an IPv6
+/// wildcard from matching an IPv4 name, because it has at least four labels below it.
+pub const MIN_LISTED_LEN6: u8 = 19;
+
 macro_rules! prefix {
     ($name:ident, $int:ty, $addr:ty, $bits:literal, $doc:literal) => {
         #[doc = $doc]

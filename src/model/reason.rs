@@ -1,11 +1,10 @@
-//! Reason and Source: the configured vocabulary of why, and the names of who says so, as small
-//! numbers.
+//! Reasons and sources as small numbers, and their names.
 
 use std::collections::HashMap;
 
-/// How many reasons a store can know: one bit each in the masks of the index.
+/// How many reasons a store can have: each is one bit in the masks of the index.
 pub const MAX_REASONS: usize = 64;
-/// How many sources a store can know.
+/// How many sources a store can have.
 pub const MAX_SOURCES: usize = 4096;
 
 /// A set of reasons, one bit each.
@@ -35,40 +34,40 @@ pub struct SourceId(pub u16);
 impl SourceId {
     /// The operator: number 0 in every store.
     pub const OPERATOR: SourceId = SourceId(0);
-    /// What relay tests have proved.
+    /// The results of relay tests.
     pub const PROBER: SourceId = SourceId(1);
-    /// What spam traps have received.
+    /// Spam traps.
     pub const TRAP: SourceId = SourceId(2);
-    /// Every source there is or will be: what a hold on a whole reason names.
+    /// All present and future sources; only in holds.
     pub const ALL: SourceId = SourceId(u16::MAX);
-    /// The sources that decide one by one, in order of number. Every other source is a feed,
-    /// replaced by its imports.
+    /// The sources whose listings are decided one by one, in order of number. All other sources are
+    /// feeds, whose listings come from imports.
     pub const DECIDING: [&str; 3] = ["operator", "prober", "trap"];
 
-    /// Whether a feed replaces this source's listings.
+    /// Whether the source's listings come from imports.
     pub fn is_feed(self) -> bool {
         usize::from(self.0) >= SourceId::DECIDING.len()
     }
 }
 
-/// Names by number and numbers by name: the store's memory of a vocabulary.
+/// A table of names: names by number, and numbers by name.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
-pub struct Names {
+pub struct NameTable {
     names: Vec<String>,
     #[serde(skip)]
     numbers: HashMap<String, usize>,
 }
 
-impl Names {
+impl NameTable {
     /// From the names in order of number.
-    pub fn new(names: Vec<String>) -> Names {
+    pub fn new(names: Vec<String>) -> NameTable {
         let numbers = names
             .iter()
             .cloned()
             .enumerate()
             .map(|(i, n)| (n, i))
             .collect();
-        Names { names, numbers }
+        NameTable { names, numbers }
     }
     /// All names in order of number.
     pub fn all(&self) -> &[String] {
@@ -99,7 +98,7 @@ impl Names {
         check_name(name, what)?;
         if self.names.len() >= limit {
             return Err(format!(
-                "no room for the {what} `{name}`: a store knows at most {limit}"
+                "cannot add the {what} `{name}`: a store has at most {limit}"
             ));
         }
         self.names.push(name.into());
@@ -119,27 +118,30 @@ fn check_name(name: &str, what: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "`{name}` is no name for a {what}: 1 to 64 of a-z, 0-9, `-`, `_` and `.`, a letter or digit first"
+        "`{name}` is not a valid name for a {what}: use 1 to 64 of a-z, 0-9, `-`, `_` and `.`, a letter or digit first"
     ))
 }
 
-macro_rules! vocabulary {
+macro_rules! dictionary {
     ($name:ident, $id:ident, $int:ty, $limit:ident, $what:literal, $doc:literal) => {
         #[doc = $doc]
         #[derive(Debug, Clone, Default)]
-        pub struct $name(pub Names);
+        pub struct $name(pub NameTable);
 
         impl $name {
             /// The number of a name.
             pub fn get(&self, name: &str) -> Option<$id> {
                 self.0.get(name).map(|i| $id(i as $int))
             }
-            /// The number of a name, given now if it has none; an error where there is no room or
-            /// the name is bad.
+            /// The number of a name; a new name gets one.
+            ///
+            /// # Errors
+            ///
+            /// There are too many names, or the name is not valid.
             pub fn add(&mut self, name: &str) -> Result<$id, String> {
                 self.0.add(name, $limit, $what).map(|i| $id(i as $int))
             }
-            /// Gives a number another name. Where that exists the two change their numbers.
+            /// Gives a number another name. If that name exists, the two swap their numbers.
             ///
             /// # Errors
             ///
@@ -155,7 +157,7 @@ macro_rules! vocabulary {
     };
 }
 
-vocabulary!(
+dictionary!(
     Reasons,
     ReasonId,
     u8,
@@ -163,7 +165,7 @@ vocabulary!(
     "reason",
     "The reasons a store has ever known."
 );
-vocabulary!(
+dictionary!(
     Sources,
     SourceId,
     u16,

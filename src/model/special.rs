@@ -1,16 +1,10 @@
-//! Ranges that must not be listed unless somebody says so: special-purpose addresses, and prefixes
-//! that are too wide.
+//! Subjects that cannot be listed without permission: special-purpose ranges, and prefixes that are
+//! too wide.
 
 use super::{
-    prefix::{Prefix4, Prefix6},
+    prefix::{MIN_LISTED_LEN4, MIN_LISTED_LEN6, Prefix4, Prefix6},
     subject::Subject,
 };
-
-/// The widest IPv4 prefix that can be listed without an explicit word.
-pub const WIDEST4: u8 = 8;
-/// The widest IPv6 prefix that can be listed without an explicit word. Also what keeps an IPv6
-/// wildcard from matching an IPv4 name: it has at least four labels under it.
-pub const WIDEST6: u8 = 19;
 
 /// IANA's IPv4 special-purpose address registry (RFC 6890 and its updates), multicast and 240/4.
 const SPECIAL4: [([u8; 4], u8); 18] = [
@@ -51,16 +45,16 @@ const SPECIAL6: [(u64, u8); 13] = [
     (0xfe00_0000_0000_0000, 7), // link-local, site-local and multicast
 ];
 
-/// Why a subject cannot be listed as it stands.
+/// Why a subject cannot be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unlistable {
     /// It is 127.0.0.1, or the name `invalid`, which no list may ever have (RFC 5782 section 5).
     Never,
-    /// It is a test point, which every zone has by itself.
+    /// It is a test point, which every zone has already.
     TestPoint,
     /// It is a prefix that holds 127.0.0.1 or its IPv6 spelling.
     HoldsNever,
-    /// It touches a special range; `--special` lists it all the same.
+    /// It overlaps a special-purpose range; `--special` permits it.
     Special,
     /// It is wider than /8 (IPv6 /19).
     TooWide,
@@ -84,12 +78,12 @@ impl std::fmt::Display for Unlistable {
     }
 }
 
-/// Says why `subject` cannot be listed without a further word; `allowed` are the configured
-/// `[limits] special` ranges.
+/// Why `subject` cannot be listed without a permission; `allowed` are the special-purpose ranges
+/// that the configuration permits.
 pub fn unlistable(subject: &Subject, allowed: &[Subject]) -> Option<Unlistable> {
     match subject {
         Subject::V4(p) => match p {
-            _ if p.len() < WIDEST4 => Some(Unlistable::TooWide),
+            _ if p.len() < MIN_LISTED_LEN4 => Some(Unlistable::TooWide),
             _ if p.first() == 0x7f00_0001 && p.is_host() => Some(Unlistable::Never),
             _ if p.is_host() && p.first() >> 8 == 0x007f_0000 => Some(Unlistable::TestPoint),
             _ if TESTS4.contains(*p) || p.contains(TESTS4) => Some(Unlistable::HoldsNever),
@@ -98,7 +92,7 @@ pub fn unlistable(subject: &Subject, allowed: &[Subject]) -> Option<Unlistable> 
             _ => None,
         },
         Subject::V6(p) => match p {
-            _ if p.len() < WIDEST6 => Some(Unlistable::TooWide),
+            _ if p.len() < MIN_LISTED_LEN6 => Some(Unlistable::TooWide),
             _ if p.contains(Prefix6::host(0xffff << 32)) => Some(Unlistable::HoldsNever),
             _ if allowed.iter().any(|a| a.covers(subject)) => None,
             _ if special6().any(|s| s.contains(*p) || p.contains(s)) => Some(Unlistable::Special),

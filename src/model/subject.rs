@@ -9,8 +9,7 @@ use std::{
 
 use super::{
     domain::{Domain, Scope},
-    prefix::{Prefix4, Prefix6},
-    special,
+    prefix::{MIN_LISTED_LEN4, MIN_LISTED_LEN6, Prefix4, Prefix6},
 };
 
 /// Whether a subject can cover others: it is no single address and no single name.
@@ -153,11 +152,11 @@ impl Subject {
     /// The subjects that could cover this one, the nearest first.
     pub fn wider(&self) -> Vec<Subject> {
         match self {
-            Subject::V4(p) => (special::WIDEST4..p.len())
+            Subject::V4(p) => (MIN_LISTED_LEN4..p.len())
                 .rev()
                 .map(|l| Subject::V4(p.widen(l)))
                 .collect(),
-            Subject::V6(p) => (special::WIDEST6..p.len())
+            Subject::V6(p) => (MIN_LISTED_LEN6..p.len())
                 .rev()
                 .map(|l| Subject::V6(p.widen(l)))
                 .collect(),

@@ -1,10 +1,10 @@
-//! Verdict: where a subject stands now. A fold over its events.
+//! The verdict on a subject: its present entries, holds and exemption. A fold over its events.
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     entry_text::EntryText,
-    history::What,
+    event::EventKind,
     reason::{Mask, ReasonId, SourceId},
     subject::Subject,
     time::Time,
@@ -13,9 +13,9 @@ use super::{
 /// The longest text of an entry, in bytes: what one TXT string holds (RFC 1035 section 3.3.14).
 pub const MAX_TEXT: usize = 255;
 
-/// A text as it is kept: cut to what can be shown, and where it names its own subject, with `$` for
-/// that, so that one text serves many subjects. A `$` stands for the subject without the mark of a
-/// domain's scope, as answers show it.
+/// The stored form of a text: cut to [`MAX_TEXT`], and with `$` in place of its own subject, so that
+/// many subjects share one text. A `$` is the subject as answers show it, without the mark of a
+/// domain's scope.
 pub fn own_text(text: &str, subject: &Subject) -> String {
     let mut cut = MAX_TEXT.min(text.len());
     while !text.is_char_boundary(cut) {
@@ -51,42 +51,42 @@ pub fn own_text(text: &str, subject: &Subject) -> String {
     out + rest
 }
 
-/// One reason said by one source: a listing, or a hole in that source's wider listing.
+/// An entry of one reason and source: a listing, or an exclusion from that source's wider listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Why.
+    /// The reason.
     pub reason: ReasonId,
-    /// Who says so.
+    /// The source.
     pub source: SourceId,
-    /// Since when it stands.
+    /// The time since which it exists.
     pub since: Time,
-    /// When it ends by itself; `None` for a feed's entries, whose life is their source's.
+    /// The end; `None` for entries of feeds, which end with their source.
     pub until: Option<Time>,
-    /// True: not a listing but an exception from this source's listing of a wider prefix.
-    pub hole: bool,
-    /// Its own text, `$` standing for the listed subject, and how it came here.
+    /// Whether it is an exclusion from this source's listing of a wider prefix, not a listing.
+    pub exclusion: bool,
+    /// Its own text, with `$` for the subject, and the stores through which it came.
     pub text: EntryText,
 }
 
-/// The operator's word that a subject must never be published.
+/// An exemption: the subject is not published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exempt {
-    /// Since when.
+    /// The time since which it exists.
     pub since: Time,
-    /// When it ends by itself.
+    /// The end; none: it does not end by itself.
     pub until: Option<Time>,
 }
 
-/// A removal that was granted and must not come back yet.
+/// A hold: suppresses a reason after a removal, so that it does not come back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
-    /// The reason that is held down.
+    /// The suppressed reason.
     pub reason: ReasonId,
-    /// The source that is held down, or [`SourceId::ALL`].
+    /// The suppressed source, or [`SourceId::ALL`].
     pub source: SourceId,
-    /// Since when.
+    /// The time since which it exists.
     pub since: Time,
-    /// When it runs out. One of a single source also ends when its feed has dropped the entry.
+    /// The end. A hold on a single source also ends when its feed drops the entry.
     pub until: Time,
 }
 
@@ -95,25 +95,25 @@ impl Hold {
     /// address out of a prefix.
     pub const WITH_COVER: Time = Time(u64::MAX);
 
-    /// Whether it speaks of a reason of a source.
+    /// Whether it suppresses a reason of a source.
     pub fn on(&self, reason: ReasonId, source: SourceId) -> bool {
         self.reason == reason && (self.source == source || self.source == SourceId::ALL)
     }
 }
 
-/// Where a subject stands.
+/// The present entries, holds and exemption of a subject.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// At most one for each reason and source, sorted by (reason, source).
     pub entries: Vec<Entry>,
-    /// Whether it must never be published.
+    /// The exemption.
     pub exempt: Option<Exempt>,
-    /// What is held down, sorted by (reason, source).
+    /// The holds, sorted by (reason, source).
     pub holds: Vec<Hold>,
 }
 
 impl Verdict {
-    /// Whether nothing is said of the subject.
+    /// Whether it has no entry, hold or exemption.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.exempt.is_none() && self.holds.is_empty()
     }
@@ -125,18 +125,18 @@ impl Verdict {
             .find(|e| (e.reason, e.source) == (reason, source))
     }
 
-    /// Whether a reason of a source is held down.
+    /// Whether a hold suppresses a reason of a source.
     pub fn held(&self, reason: ReasonId, source: SourceId) -> bool {
         self.holds.iter().any(|h| h.on(reason, source))
     }
 
-    /// The entries that list the subject now: no holes, nothing held, and nothing at all where it
-    /// is exempt.
+    /// The entries that list the subject now: without exclusions and suppressed entries; none if the
+    /// subject is exempt.
     pub fn in_force(&self) -> impl Iterator<Item = &Entry> {
         let exempt = self.exempt.is_some();
         self.entries
             .iter()
-            .filter(move |e| !exempt && !e.hole && !self.held(e.reason, e.source))
+            .filter(move |e| !exempt && !e.exclusion && !self.held(e.reason, e.source))
     }
 
     /// The reasons in force.
@@ -144,7 +144,7 @@ impl Verdict {
         self.in_force().fold(0, |m, e| m | e.reason.bit())
     }
 
-    /// The next moment at which something of it ends by itself.
+    /// The next time at which an entry, a hold or the exemption ends.
     pub fn next_due(&self) -> Option<Time> {
         let entries = self.entries.iter().filter_map(|e| e.until);
         let holds = self.holds.iter().map(|h| h.until);
@@ -165,36 +165,36 @@ impl Verdict {
         }
     }
 
-    /// The next verdict: one event folded in. Never fails; an event about nothing changes nothing.
-    pub fn fold(&mut self, at: Time, what: &What) {
+    /// Applies an event. An event that does not fit changes nothing.
+    pub fn fold(&mut self, at: Time, what: &EventKind) {
         match what {
-            What::Listed {
+            EventKind::Listed {
                 reason,
                 source,
                 until,
-                hole,
+                exclusion,
                 text,
             } => {
                 let since = self
                     .entry(*reason, *source)
-                    .filter(|e| e.hole == *hole)
+                    .filter(|e| e.exclusion == *exclusion)
                     .map_or(at, |e| e.since);
                 self.put(Entry {
                     reason: *reason,
                     source: *source,
                     since,
                     until: *until,
-                    hole: *hole,
+                    exclusion: *exclusion,
                     text: text.clone(),
                 });
             }
-            What::Delisted { reason, source }
-            | What::Expired { reason, source }
-            | What::Dropped { reason, source } => {
+            EventKind::Delisted { reason, source }
+            | EventKind::Expired { reason, source }
+            | EventKind::Dropped { reason, source } => {
                 self.entries
                     .retain(|e| (e.reason, e.source) != (*reason, *source));
             }
-            What::Held {
+            EventKind::Held {
                 reason,
                 source,
                 until,
@@ -209,16 +209,16 @@ impl Verdict {
                 });
                 self.holds.sort_by_key(|h| (h.reason, h.source));
             }
-            What::HoldEnded { reason, source } => self
+            EventKind::HoldEnded { reason, source } => self
                 .holds
                 .retain(|h| (h.reason, h.source) != (*reason, *source)),
-            What::Exempted { until } => {
+            EventKind::Exempted { until } => {
                 self.exempt = Some(Exempt {
                     since: at,
                     until: *until,
                 });
             }
-            What::ExemptEnded => self.exempt = None,
+            EventKind::ExemptEnded => self.exempt = None,
         }
     }
 }

@@ -5,7 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{digest::Digest, domain::name_to_ascii, names::suggest, retire::Retire, time::Seconds};
+use super::{
+    digest::Digest,
+    domain::name_to_ascii,
+    names::suggest,
+    retire::{MONTH, Retire},
+    time::Seconds,
+};
 
 /// What a zone's names are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -328,9 +334,27 @@ impl Zone {
         self.lint_digest(&mut out);
         self.lint_advice(&mut out);
         if let Some(r) = &self.retire {
-            r.lint(self, &mut out);
+            self.lint_retire(r, &mut out);
         }
         out
+    }
+
+    fn lint_retire(&self, retire: &Retire, out: &mut Vec<Lint>) {
+        if self.kind == ZoneKind::Catalog {
+            out.push(Lint::Error(
+                "retire: a catalog zone has no listings; remove its file instead".into(),
+            ));
+        }
+        if retire.empty < retire.announced.plus(MONTH) {
+            out.push(Lint::Warning(format!(
+                "retire: {} is less than {MONTH} after {}; announce the end a month or more before it (RFC 6471 section 3.4)",
+                retire.empty, retire.announced
+            )));
+        }
+        out.push(Lint::Warning(format!(
+            "retire: this zone lists nothing from {} on",
+            retire.empty
+        )));
     }
 
     fn lint_transfer(&self, out: &mut Vec<Lint>) {

@@ -3,29 +3,30 @@
 use std::net::IpAddr;
 
 use super::{
+    batch::RelayBatch,
     claims,
+    keys::RelayKey,
     message::{self, MessageMatch},
     outcome::TestResult,
     policy::{
-        EvidenceSummary, HostRecord, Job, JobState, OutputRecord, RelayPath, ReporterRecord,
-        Trigger,
+        EvidenceOrigin, EvidenceSummary, HostRecord, Job, JobState, OutputRecord, RelayPath,
+        ReporterRecord, Trigger,
     },
     proof::{Arrival, IssuedToken, ProofKind, RejectedProof, evaluate_arrival},
-    proofs::Proof,
-    queue::{new_job, open_job, opted_out, place, save},
-    rows::{RelayBatch, key},
-    service::{REASONS, RelayError, RelayService},
+    proofs::{Proof, ProofOutcome},
+    queue::{new_job, open_job, opted_out, save, schedule},
+    service::{INPUT_REASONS, RelayError, RelayService},
     settings::RelaySettings,
     token::{TokenId, TokenKind, hex},
 };
 use crate::{
-    ledger::Refused,
+    ledger::LedgerError,
     model::{
-        EvidenceKind, SourceId, Subject, Time, What,
-        history::Ask,
+        EventKind, EvidenceKind, SourceId, Subject, Time,
+        history::Command,
         text::{cleaned, needs_escape},
     },
-    smtp::{Outcome, mail::parse_mail, session::ReceivedMessage},
+    smtp::{MessageOutcome, mail::parse_mail, session::ReceivedMessage},
 };
 
 /// The most of a message that is kept, in bytes.
@@ -41,21 +42,21 @@ const MAX_OUTPUTS_OF_HOST: usize = 200;
 /// The longest address that is kept, in bytes.
 const MAX_ADDRESS: usize = 256;
 
-/// What the collector says.
+/// What became of a message at the collector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ArrivalOutcome {
-    /// It is kept, under this number.
+    /// It is kept under this number.
     Recorded(u64),
-    /// It came before, by the same way, and is kept under this number.
+    /// It was delivered before by the same host, and is kept under this number.
     Duplicate(u64),
     /// It has no token of ours.
     NoToken,
 }
 
 impl RelayService {
-    /// Takes a message that was handed to the collector by `output`. When this returns, what
-    /// follows from it is true. Nobody is listed for a message without a token of ours, with one
-    /// that came before the last release, or twice for the same way.
+    /// Handles a message that `output` delivered to the collector. When this returns, what follows
+    /// from the message is durable. A message lists no host where it has no token of ours, where it
+    /// was sent before the last release, or where the same output has delivered it before.
     pub fn arrived(
         &self,
         incoming: &ReceivedMessage,
@@ -63,28 +64,28 @@ impl RelayService {
         now: Time,
     ) -> Result<ArrivalOutcome, RelayError> {
         let settings = self.settings();
-        // Read before it is anybody's turn: a message can hold thousands of words that look like a
+        // Read before the lock is taken: a message can have thousands of words that look like a
         // token.
         let Some(seen) = message::match_tokens(&settings.tokens, &incoming.to, &incoming.data)
         else {
             return Ok(ArrivalOutcome::NoToken);
         };
-        let health = self.turn();
-        if self.why(&health).is_some() {
-            return Err(RelayError::No(
+        let health = self.lock();
+        if self.problem_in(&health).is_some() {
+            return Err(RelayError::Refused(
                 "the collector cannot judge now; try again later".into(),
             ));
         }
         let (MessageMatch::Probe(id) | MessageMatch::Bounce(id)) = seen;
-        let mut sheet = self.sheet(now);
-        let Some(mut issued) = sheet.get::<IssuedToken>(&key::token(&id))? else {
+        let mut batch = self.batch(now);
+        let Some(mut issued) = batch.get::<IssuedToken>(&RelayKey::Token(id))? else {
             return Ok(ArrivalOutcome::NoToken);
         };
-        // Whoever lost our trust has lost it for what he was given before, too.
+        // A reporter who is not trusted any more is not trusted with older tokens either.
         issued.trusted &= issued
             .tester
             .as_ref()
-            .is_some_and(|t| settings.trusted.contains(t));
+            .is_some_and(|t| settings.trusted_reporters.contains(t));
         let direct = incoming.to.iter().any(|t| {
             settings
                 .tokens
@@ -94,7 +95,7 @@ impl RelayService {
         // A report has the null sender, and no probe but one that began with it.
         let back =
             matches!(seen, MessageMatch::Bounce(_)) || incoming.from.is_empty() && !issued.null;
-        // So does one that went to the address that it came from, and is not the message itself.
+        // So is one that went to its own sender's address and is not the message itself.
         let back = back
             || issued.same && !message::is_itself(&settings.tokens, &parse_mail(&incoming.data));
         let arrival = Arrival {
@@ -106,104 +107,104 @@ impl RelayService {
         if let Some(known) = known(&issued, &arrival) {
             return Ok(ArrivalOutcome::Duplicate(known));
         }
-        let host: HostRecord = sheet
-            .get(&key::host(b'H', issued.target))?
+        let host: HostRecord = batch
+            .get(&RelayKey::Host(issued.target))?
             .unwrap_or_default();
         let released = host.released.max(self.removed(issued.target)?);
-        let mut found =
-            evaluate_arrival(&issued, &arrival, released, settings.is_ours(output)).map_err(said);
+        let mut found = evaluate_arrival(&issued, &arrival, released, settings.is_ours(output));
         if issued.outputs.len() >= MAX_OUTPUTS {
-            found = Err("too many hosts have handed in the same message");
+            found = Err(RejectedProof::TooManyOutputs);
         }
-        if found.is_ok() && refused(&sheet, &issued, &id)? {
-            found = Err("the host refused this very message: it cannot have carried it");
+        if found.is_ok() && refused(&batch, &issued, &id)? {
+            found = Err(RejectedProof::RefusedByHost);
         }
-        if found.is_ok() && opted_out(&sheet, issued.target)?.is_some() {
-            found = Err("its owner asked not to be tested");
+        if found.is_ok() && opted_out(&batch, issued.target)?.is_some() {
+            found = Err(RejectedProof::OptedOut);
         }
-        let number = sheet.number()?;
-        result(&mut sheet, &issued, &id, &arrival, found.is_ok())?;
+        let number = batch.next_id()?;
+        result(&mut batch, &issued, &id, &arrival, found.is_ok())?;
         issued.seen.push((arrival, number));
         let outcome = match found {
             Ok(finding) => {
-                let reason = self.list(&mut sheet, &issued, (finding, output), number)?;
+                self.list(&mut batch, &issued, (finding, output), number)?;
                 issued.outputs.push(output);
-                sheet.put(key::both(b'G', issued.target, number), &());
+                batch.put(&RelayKey::ListingProof(issued.target, number), &());
                 if output != issued.target {
-                    sheet.put(key::both(b'G', output, number), &());
+                    batch.put(&RelayKey::ListingProof(output, number), &());
                 }
-                // An untrusted reporter's word fails nobody's claim.
+                // A message of an untrusted reporter fails no claim.
                 if finding != ProofKind::Unconfirmed {
-                    claims::failed(&mut sheet, &issued)?;
+                    claims::failed(&mut batch, &issued)?;
                 }
-                reason.to_string()
+                ProofOutcome::Listed(finding)
             }
             Err(why) => {
-                // The word of others leads to no test.
-                if why == said(RejectedProof::BeforeRelease)
+                // A message of an untrusted reporter leads to no test.
+                if why == RejectedProof::BeforeRelease
                     && (issued.tester.is_none() || issued.trusted)
                 {
-                    review(&mut sheet, &settings, &issued)?;
+                    review(&mut batch, &settings, &issued)?;
                 }
-                why.to_string()
+                ProofOutcome::NotListed(why.to_string())
             }
         };
         let proof = proof(number, &issued, &id, incoming, &arrival, outcome);
-        sheet.put(key::token(&id), &issued);
-        sheet.put(key::number(b'P', number), &proof);
-        sheet.put(key::both(b'I', issued.target, number), &());
-        sheet.put(key::both(b'Y', output, number), &());
-        match self.write_or_keep(sheet, (number, &proof), &id, issued) {
+        batch.put(&RelayKey::Token(id), &issued);
+        batch.put(&RelayKey::Proof(number), &proof);
+        batch.put(&RelayKey::InputProof(issued.target, number), &());
+        batch.put(&RelayKey::OutputProof(output, number), &());
+        match self.write_or_keep(batch, (number, &proof), &id, issued) {
             Ok(()) => Ok(ArrivalOutcome::Recorded(number)),
             Err(e) => Err(e),
         }
     }
 
-    /// Writes what was decided; where a rule of the list says no, the proof is kept and says so.
+    /// Commits the decision. Where a rule refuses the listing, the proof is kept with that reason.
     fn write_or_keep(
         &self,
-        sheet: RelayBatch<'_>,
+        batch: RelayBatch<'_>,
         (number, proof): (u64, &Proof),
         id: &TokenId,
         mut issued: IssuedToken,
     ) -> Result<(), RelayError> {
-        let now = sheet.now;
-        match self.write(sheet, None) {
+        let now = batch.now;
+        match self.write(batch, None) {
             Ok(_) => Ok(()),
             Err(RelayError::Ledger(
-                e @ (Refused::Rule(_) | Refused::Unlistable(_) | Refused::Settings(_)),
+                e @ (LedgerError::Rule(_) | LedgerError::Unlistable(_) | LedgerError::Invalid(_)),
             )) => {
-                let mut kept = self.sheet(now);
-                let outcome = format!("not listed: {}", e.text(&self.ledger.store.vocabulary()));
-                kept.put(key::NUMBER, &number);
+                let mut kept = self.batch(now);
+                let why = format!("not listed: {}", e.text(&self.ledger.store.dictionary()));
+                let outcome = ProofOutcome::NotListed(why);
+                kept.put(&RelayKey::LastId, &number);
                 issued.outputs.retain(|o| *o != proof.output);
-                kept.put(key::token(id), &issued);
+                kept.put(&RelayKey::Token(*id), &issued);
                 kept.put(
-                    key::number(b'P', number),
+                    &RelayKey::Proof(number),
                     &Proof {
                         outcome,
                         ..proof.clone()
                     },
                 );
-                kept.put(key::both(b'I', proof.input, number), &());
-                kept.put(key::both(b'Y', proof.output, number), &());
+                kept.put(&RelayKey::InputProof(proof.input, number), &());
+                kept.put(&RelayKey::OutputProof(proof.output, number), &());
                 self.write(kept, None).map(drop)
             }
             Err(e) => Err(e),
         }
     }
 
-    /// When a person last took off what tests had listed, or held it down. The desk's own releases
-    /// are known by the host's row.
+    /// When a person last removed or suppressed a listing of a relay test. The service's own releases
+    /// are in the host's row.
     fn removed(&self, target: IpAddr) -> Result<Option<Time>, RelayError> {
         let history = self.ledger.store.history(&Subject::host(target))?;
-        let v = self.ledger.store.vocabulary();
-        let ours: Vec<_> = REASONS[..3]
+        let v = self.ledger.store.dictionary();
+        let ours: Vec<_> = INPUT_REASONS
             .iter()
             .filter_map(|r| v.reasons.get(r))
             .collect();
         let one = |e: &crate::model::Event| match e.what {
-            What::Held { reason, .. } | What::Delisted { reason, .. } => {
+            EventKind::Held { reason, .. } | EventKind::Delisted { reason, .. } => {
                 ours.contains(&reason)
                     && e.evidence
                         .as_ref()
@@ -214,35 +215,32 @@ impl RelayService {
         Ok(history.iter().filter(|e| one(e)).map(|e| e.at).max())
     }
 
-    /// Lists the host that was tested, and takes note of who delivered for it.
+    /// Lists the host that was tested, and notes the host that delivered for it.
     fn list(
         &self,
-        sheet: &mut RelayBatch<'_>,
+        batch: &mut RelayBatch<'_>,
         issued: &IssuedToken,
         (finding, output): (ProofKind, IpAddr),
         proof: u64,
-    ) -> Result<&'static str, RelayError> {
-        let name = match finding {
-            ProofKind::Relay => REASONS[0],
-            ProofKind::Input => REASONS[1],
-            ProofKind::Unconfirmed => REASONS[2],
-        };
+    ) -> Result<(), RelayError> {
+        let name = finding.reason();
         let subject = Subject::host(issued.target);
-        let before = sheet.verdict(&subject)?;
-        let place = key::host(b'H', issued.target);
-        let mut host: HostRecord = sheet.get(&place)?.unwrap_or_default();
-        let job: Option<Job> = sheet.get(&key::number(b'J', issued.job))?;
-        let new = !before.entries.iter().any(|e| e.source == SourceId::PROBER);
-        // A claim is tested where it was proved; the word of others does not change that.
-        if finding != ProofKind::Unconfirmed || new {
+        let before = batch.verdict(&subject)?;
+        let place = RelayKey::Host(issued.target);
+        let mut host: HostRecord = batch.get(&place)?.unwrap_or_default();
+        let job: Option<Job> = batch.get(&RelayKey::Job(issued.job))?;
+        let is_new = !before.entries.iter().any(|e| e.source == SourceId::PROBER);
+        // A claim is tested at the port that was proved; a message of an untrusted reporter does
+        // not change it.
+        if finding != ProofKind::Unconfirmed || is_new {
             host.port = job.as_ref().and_then(|j| j.port);
         }
-        if new {
-            // A new listing: claims against the last one count no more.
+        if is_new {
+            // A new listing: claims of the last one do not count any more.
             (host.failed, host.blocked) = Default::default();
         }
-        // So many that it makes no difference: a host that has its messages handed in from
-        // everywhere fills no store.
+        // A limit that makes no difference to the listing: a host whose messages are delivered from
+        // everywhere cannot fill the store.
         if finding == ProofKind::Input
             && (host.outputs.contains(&output) || host.outputs.len() < MAX_OUTPUTS_OF_HOST)
         {
@@ -250,19 +248,19 @@ impl RelayService {
                 input: issued.target,
                 by: job.map_or(String::new(), |j| j.by),
                 owner: issued.owner,
-                at: sheet.now,
+                at: batch.now,
             };
-            let key = key::host(b'X', output);
-            let mut row: OutputRecord = sheet.get(&key)?.unwrap_or_default();
+            let key = RelayKey::Output(output);
+            let mut row: OutputRecord = batch.get(&key)?.unwrap_or_default();
             row.add(fed);
-            sheet.put(key, &row);
+            batch.put(&key, &row);
             if !host.outputs.contains(&output) {
                 host.outputs.push(output);
             }
         }
-        sheet.put(place, &host);
+        batch.put(&place, &host);
         let reason = self.reason(name)?;
-        let ask = Ask::List {
+        let ask = Command::List {
             reason,
             source: SourceId::PROBER,
             until: None,
@@ -272,20 +270,21 @@ impl RelayService {
             "relay test `{}`: given to [{}], came from [{output}]; proof {proof}",
             issued.test, issued.target
         );
-        // A hold gives way to what our own tester has proved, and not to the word of others.
-        sheet.change(
+        // A delivery of our own tester's message breaks a hold, and one of an untrusted reporter's
+        // does not.
+        batch.change(
             subject,
             issued.tester.as_deref().unwrap_or("tester"),
             ask,
             text,
             finding != ProofKind::Unconfirmed,
         );
-        Ok(name)
+        Ok(())
     }
 }
 
-/// The proof of the same message by the same way, which was told before; where there are too many
-/// ways, the last.
+/// The earlier proof of the same message from the same output; where there are too many, the last
+/// one.
 fn known(issued: &IssuedToken, arrival: &Arrival) -> Option<u64> {
     let way = |a: &Arrival| (a.output, a.direct, a.back);
     let same = issued.seen.iter().find(|(a, _)| way(a) == way(arrival));
@@ -293,54 +292,39 @@ fn known(issued: &IssuedToken, arrival: &Arrival) -> Option<u64> {
         .map(|(_, proof)| *proof)
 }
 
-/// Why there is no listing, for people.
-fn said(why: RejectedProof) -> &'static str {
-    match why {
-        RejectedProof::Late => "too late: the token was older than 14 days",
-        RejectedProof::BeforeRelease => "sent before the host was released: it is tested again",
-        RejectedProof::Duplicate => "known already",
-        RejectedProof::Bounced => "bounced: it came back to the sender",
-        RejectedProof::Forwarded => "a user of the host may have passed it on",
-        RejectedProof::OwnAddress => "it came from ourselves",
-        RejectedProof::ThirdParty => {
-            "a reporter sent it, and another host than the tested one handed it in"
-        }
-    }
-}
-
-/// Whether our own tester was told no to a message.
-fn refused(sheet: &RelayBatch<'_>, issued: &IssuedToken, id: &TokenId) -> Result<bool, RelayError> {
-    let job = sheet
-        .get::<Job>(&key::number(b'J', issued.job))?
+/// Whether the host refused a message of our own tester.
+fn refused(batch: &RelayBatch<'_>, issued: &IssuedToken, id: &TokenId) -> Result<bool, RelayError> {
+    let job = batch
+        .get::<Job>(&RelayKey::Job(issued.job))?
         .filter(|j| !j.remote);
     let token = hex(id);
     let result = job
         .as_ref()
         .and_then(|j| j.results.iter().find(|r| r.token == token));
-    Ok(result.is_some_and(|r| matches!(r.outcome, Outcome::Refused { .. })))
+    Ok(result.is_some_and(|r| matches!(r.outcome, MessageOutcome::Refused { .. })))
 }
 
-/// Writes an arrival into its job's results; where it `lists`, whoever brought the host was right.
+/// Puts an arrival into its job's results. Where it `lists`, the reporter of the host was right.
 fn result(
-    sheet: &mut RelayBatch<'_>,
+    batch: &mut RelayBatch<'_>,
     issued: &IssuedToken,
     id: &TokenId,
     arrival: &Arrival,
     lists: bool,
 ) -> Result<(), RelayError> {
-    let Some(mut job) = sheet.get::<Job>(&key::number(b'J', issued.job))? else {
+    let Some(mut job) = batch.get::<Job>(&RelayKey::Job(issued.job))? else {
         return Ok(());
     };
     let outcome = match arrival.back {
-        true => Outcome::Bounced { at: arrival.at },
-        false => Outcome::Delivered {
+        true => MessageOutcome::Bounced { at: arrival.at },
+        false => MessageOutcome::Delivered {
             output: arrival.output,
             at: arrival.at,
         },
     };
     let token = hex(id);
     let remote = job.remote;
-    let refused = |o: &Outcome| !remote && matches!(o, Outcome::Refused { .. });
+    let refused = |o: &MessageOutcome| !remote && matches!(o, MessageOutcome::Refused { .. });
     let open = |r: &&mut TestResult| r.outcome.superseded_by(&outcome) && !refused(&r.outcome);
     if let Some(r) = job
         .results
@@ -349,47 +333,47 @@ fn result(
         .filter(open)
     {
         r.outcome = outcome.clone();
-        save(sheet, &job)?;
+        save(batch, &job)?;
     }
-    // Who sends himself may send himself what he likes: it makes nobody's name.
+    // A reporter who sends the messages can deliver them too, so that is no credit.
     if lists && job.cause == Trigger::Nomination && !job.remote && job.state == JobState::Done {
-        let name = key::reporter(&job.by);
-        let mut reporter: ReporterRecord = sheet.get(&name)?.unwrap_or_default();
+        let name = RelayKey::Reporter(job.by.clone());
+        let mut reporter: ReporterRecord = batch.get(&name)?.unwrap_or_default();
         reporter.note(job.id, true);
-        sheet.put(name, &reporter);
+        batch.put(&name, &reporter);
     }
     Ok(())
 }
 
-/// The host is tested again, for a message from before its release.
+/// Tests the host again, because of a message from before its release.
 fn review(
-    sheet: &mut RelayBatch<'_>,
+    batch: &mut RelayBatch<'_>,
     settings: &RelaySettings,
     issued: &IssuedToken,
 ) -> Result<(), RelayError> {
-    let host: HostRecord = sheet
-        .get(&key::host(b'H', issued.target))?
+    let host: HostRecord = batch
+        .get(&RelayKey::Host(issued.target))?
         .unwrap_or_default();
-    // One that waits for a person, or knocks at another door, is none in its place.
+    // A held job, or one on a different port, does not count.
     let same = |j: &Job| {
         !j.remote
             && j.state != JobState::Held
             && j.cause != Trigger::Recheck
             && settings.other_port(j.port) == settings.other_port(host.port)
     };
-    if open_job(sheet, issued.target, same)?.is_some() || opted_out(sheet, issued.target)?.is_some()
+    if open_job(batch, issued.target, same)?.is_some() || opted_out(batch, issued.target)?.is_some()
     {
         return Ok(());
     }
     let grounds = EvidenceSummary {
-        kind: "review".into(),
+        origin: EvidenceOrigin::Review,
         text: format!("a message of test `{}` came after the release", issued.test),
-        at: sheet.now,
+        at: batch.now,
     };
-    let mut job = new_job(sheet, issued.target, Trigger::Review, "tester", grounds)?;
+    let mut job = new_job(batch, issued.target, Trigger::Review, "tester", grounds)?;
     (job.names, job.port) = (host.names, host.port);
-    place(sheet, settings, &mut job)?;
-    save(sheet, &job)?;
+    schedule(batch, settings, &mut job)?;
+    save(batch, &job)?;
     Ok(())
 }
 
@@ -399,7 +383,7 @@ fn proof(
     id: &TokenId,
     incoming: &ReceivedMessage,
     arrival: &Arrival,
-    outcome: String,
+    outcome: ProofOutcome,
 ) -> Proof {
     let short = |text: &str| cleaned(&text[..text.floor_char_boundary(MAX_ADDRESS)]);
     // What a host sends may be anything: it fills no store, and no terminal.
@@ -410,7 +394,7 @@ fn proof(
             c
         }
     };
-    let lists = REASONS.contains(&outcome.as_str()) && issued.outputs.len() <= 1;
+    let lists = matches!(outcome, ProofOutcome::Listed(_)) && issued.outputs.len() <= 1;
     let message = match lists || issued.seen.len() <= MAX_MESSAGES {
         true => String::from_utf8_lossy(&incoming.data[..incoming.data.len().min(MAX_KEPT)])
             .chars()

@@ -45,7 +45,7 @@ impl Catalogue {
         Ok(Catalogue(file.test))
     }
 
-    /// With an operator's own tests; each name stands once, and every test passes the linter.
+    /// Adds an operator's own tests. Each name is used once, and every test passes the linter.
     pub fn with(mut self, more: Catalogue) -> Result<Catalogue, String> {
         self.0.extend(more.0);
         let messages: usize = self.0.iter().map(|t| t.to.len()).sum();
@@ -78,8 +78,8 @@ impl Catalogue {
         own: bool,
     ) -> Vec<&'a RelayTest> {
         let wanted = |t: &&RelayTest| match t.run {
-            // Naming a test does not make it harmless: what is opt-in stays the operator's word,
-            // but on hosts of one's own.
+            // Naming a test does not make it harmless: an opt-in test needs the operator's choice,
+            // except on own hosts.
             _ if !only.is_empty() && !only.contains(&t.name) => false,
             _ if !only.is_empty() && own => true,
             TestScope::Live => true,

@@ -3,40 +3,45 @@
 use std::net::IpAddr;
 
 use super::{
+    batch::RelayBatch,
     control::{self, CameThrough, ClaimOutcome, DecisionRow, SecondSource},
-    messages::PLAIN,
+    keys::{RelayKey, RelayTable},
+    messages::PLAIN_SUFFIX,
     policy::{
-        BETWEEN, Claim, EvidenceSummary, HostRecord, Job, JobState, OutputRecord, RECHECK_WITHIN,
-        Trigger, WAITING,
+        BETWEEN, Claim, ClaimEvent, ClaimState, EvidenceOrigin, EvidenceSummary, HostRecord, Job,
+        JobState, OutputRecord, RECHECK_WITHIN, Trigger, WAITING,
     },
-    proof::IssuedToken,
-    proofs::Proof,
-    queue::{charge, end, new_job, open_job, opted_out, place, save},
-    rows::{RelayBatch, key},
-    service::{AHEAD, Actor, REASONS, RelayError, RelayService, audit_record, is_listed},
+    proof::{IssuedToken, ProofKind},
+    proofs::{Proof, ProofOutcome},
+    queue::{cancel, charge, defer, new_job, open_job, opted_out, save, schedule},
+    service::{
+        Actor, INPUT_REASONS, LOOKAHEAD, OUTPUT_REASON, REASONS, RelayError, RelayService,
+        audit_record,
+    },
     settings::RelaySettings,
 };
 use crate::{
     ledger::Receipt,
     model::{
         SourceId, Subject, Time,
-        history::{Ask, HoldFor},
+        history::{Command, HoldFor},
         time::Seconds,
     },
-    smtp::{Outcome, Stage, outcome::RecipientReply},
+    smtp::{MessageOutcome, SmtpStage, outcome::RecipientReply},
 };
 
-/// Proofs of a listing that are held against a claim's test.
+/// The most proofs of a listing that are compared with a claim's test.
 const MOST_PROOFS: usize = 1000;
 
-/// What became of a claim.
+/// A claim that was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimReceipt {
     /// Its test.
     pub job: Job,
-    /// When the host is released if nothing comes until then: the end of its waiting period.
+    /// When the host is released if no message is delivered until then: the end of its waiting
+    /// period.
     pub release: Option<Time>,
-    /// The row that the test which began the waiting period came to, where it is known.
+    /// The row of the test that began the waiting period, where it is known.
     pub row: Option<DecisionRow>,
     /// The waiting period stands still now, so that it ends later than `release`.
     pub paused: bool,
@@ -53,60 +58,60 @@ impl RelayService {
         now: Time,
     ) -> Result<ClaimReceipt, RelayError> {
         let settings = self.settings();
-        let _turn = self.turn();
-        let mut sheet = self.sheet(now);
-        let verdict = sheet.verdict(&Subject::host(target))?;
+        let _guard = self.lock();
+        let mut batch = self.batch(now);
+        let verdict = batch.verdict(&Subject::host(target))?;
         let listed: Vec<&str> = REASONS
             .into_iter()
-            .filter(|r| is_listed(self, &verdict, r))
+            .filter(|r| self.is_listed(&verdict, r))
             .collect();
         if listed.is_empty() {
-            return Err(RelayError::Unknown(format!(
+            return Err(RelayError::NotFound(format!(
                 "{target} is not listed for a relay test; other listings end in other ways"
             )));
         }
-        if listed == [REASONS[3]] {
-            let row: OutputRecord = sheet.get(&key::host(b'X', target))?.unwrap_or_default();
+        if listed == [OUTPUT_REASON] {
+            let row: OutputRecord = batch.get(&RelayKey::Output(target))?.unwrap_or_default();
             let inputs: Vec<String> = row.inputs.iter().map(|f| f.input.to_string()).collect();
-            return Err(RelayError::No(format!(
+            return Err(RelayError::Refused(format!(
                 "{target} is listed for delivering what open hosts took: {}. It is released when they are closed, or by an operator",
                 inputs.join(", ")
             )));
         }
-        if let Some(out) = opted_out(&sheet, target)? {
-            // Who lets nobody look cannot say that it is closed: else an open host was let out for
-            // good that way.
-            return Err(RelayError::No(format!(
+        if let Some(out) = opted_out(&batch, target)? {
+            // A host that refuses testing cannot claim to be closed, or an open host would be
+            // released that way.
+            return Err(RelayError::Refused(format!(
                 "{out} asked not to be tested: what was proved before stays until it ends. Take the opt-out back, and claim it then"
             )));
         }
-        let slot = key::host(b'H', target);
-        let mut host: HostRecord = sheet.get(&slot)?.unwrap_or_default();
+        let slot = RelayKey::Host(target);
+        let mut host: HostRecord = batch.get(&slot)?.unwrap_or_default();
         if let Some(claim) = &host.claim {
-            let job: Option<Job> = sheet.get(&key::number(b'J', claim.job))?;
+            let job: Option<Job> = batch.get(&RelayKey::Job(claim.job))?;
             if let Some(job) = job.filter(|_| claim.proved || !proved) {
-                return self.claimed(&sheet, claim, job);
+                return Self::receipt(&batch, claim, job);
             }
         }
-        if !proved && self.unproved(&sheet)? >= settings.unproved {
+        if !proved && self.unproved(&batch)? >= settings.max_unproved_claims {
             let why =
                 "too many claims wait; claim it from the address itself, or try again tomorrow";
-            return Err(RelayError::TooMany(why.into(), BETWEEN));
+            return Err(RelayError::LimitReached(why.into(), BETWEEN));
         }
-        // A proved claim takes the place of an unproved one. What others have brought waits on.
+        // A proved claim replaces an unproved one. Nominations by others stay.
         let meant =
             |j: &Job| j.state != JobState::Running && matches!(j.cause, Trigger::Claim { .. });
-        if let Some(mut old) = open_job(&sheet, target, meant)? {
-            end(&mut old, "a claim took its place", now);
-            save(&mut sheet, &old)?;
+        if let Some(mut old) = open_job(&batch, target, meant)? {
+            cancel(&mut old, "a claim took its place", now)?;
+            save(&mut batch, &old)?;
         }
         let grounds = EvidenceSummary {
-            kind: "claim".into(),
+            origin: EvidenceOrigin::Claim,
             text: format!("{} says that it is closed", who.name),
             at: now,
         };
         let mut job = new_job(
-            &mut sheet,
+            &mut batch,
             target,
             Trigger::Claim { proved },
             &who.name,
@@ -116,26 +121,26 @@ impl RelayService {
         let due = host.claim_time(proved, &sources, now);
         (job.not_before, job.names, job.port) = (due, host.names.clone(), host.port);
         job.source = host.blocked[usize::from(proved)].next_source(&sources);
-        place(&sheet, &settings, &mut job)?;
+        schedule(&batch, &settings, &mut job)?;
         if !proved && matches!(job.state, JobState::Queued | JobState::Deferred) {
-            // What nobody tests is granted: a claim is taken only where there is a place for its
-            // test.
+            // A claim that is not tested is granted, so one is accepted only where its test has a
+            // place.
             let at = job.not_before.max(now);
-            if at > due.plus(AHEAD) {
-                let again = Time(at.0.saturating_sub(AHEAD.0));
+            if at > due.plus(LOOKAHEAD) {
+                let again = Time(at.0.saturating_sub(LOOKAHEAD.0));
                 let why = format!(
                     "too many claims of its network wait; claim it from the address itself, or after {again}"
                 );
-                return Err(RelayError::TooMany(
+                return Err(RelayError::LimitReached(
                     why,
                     Seconds(again.0.saturating_sub(now.0)),
                 ));
             }
-            charge(&mut sheet, &settings, &job, at)?;
+            charge(&mut batch, &settings, &job, at)?;
         }
-        save(&mut sheet, &job)?;
-        // A waiting period that runs already runs on: whoever proves that he speaks for the host is
-        // no worse off.
+        save(&mut batch, &job)?;
+        // A waiting period that runs already runs on: a proved claim is not worse off than an
+        // unproved one.
         let runs = host.claim.as_ref().filter(|c| c.release.is_some());
         let (release, since) = (
             runs.and_then(|c| c.release),
@@ -151,13 +156,13 @@ impl RelayService {
             since,
             second_job: None,
         };
-        let claimed = self.claimed(&sheet, &claim, job.clone())?;
+        let receipt = Self::receipt(&batch, &claim, job.clone())?;
         host.claim = Some(claim);
-        sheet.put(slot, &host);
-        sheet.put(key::host(b'C', target), &!proved);
+        batch.put(&slot, &host);
+        batch.put(&RelayKey::Claim(target), &!proved);
         let how = if proved { "proved" } else { "not proved" };
         self.write(
-            sheet,
+            batch,
             Some(audit_record(
                 who,
                 "claim",
@@ -167,14 +172,13 @@ impl RelayService {
                 now,
             )),
         )?;
-        Ok(claimed)
+        Ok(receipt)
     }
 
-    /// What a claimant is told. A waiting period that stood still ends later by as much, and never
-    /// in the past.
-    fn claimed(
-        &self,
-        sheet: &RelayBatch<'_>,
+    /// The answer to a claim. A waiting period that stood still ends later by as much, and never in
+    /// the past.
+    fn receipt(
+        batch: &RelayBatch<'_>,
         claim: &Claim,
         job: Job,
     ) -> Result<ClaimReceipt, RelayError> {
@@ -186,46 +190,43 @@ impl RelayService {
                 paused: false,
             });
         };
-        let stood_still =
-            |to: Time| Self::waiting_paused(sheet, claim.at, waiting_since(release), to);
-        let (until_now, until_next) = (
-            stood_still(sheet.now)?,
-            stood_still(sheet.now.plus(Seconds(1)))?,
-        );
-        let paused = until_next > until_now;
-        let end = release.plus(until_now).max(sheet.now);
+        let paused_until =
+            |to: Time| Self::waiting_paused(batch, claim.at, waiting_since(release), to);
+        let until_now = paused_until(batch.now)?;
+        let until_next = paused_until(batch.now.plus(Seconds(1)))?;
         let row = job.row;
         Ok(ClaimReceipt {
             job,
-            release: Some(end),
+            release: Some(release.plus(until_now).max(batch.now)),
             row,
-            paused,
+            paused: until_next > until_now,
         })
     }
 
     /// Claims without a proof that wait for their test.
-    pub(super) fn unproved(&self, sheet: &RelayBatch<'_>) -> Result<usize, RelayError> {
+    pub(super) fn unproved(&self, batch: &RelayBatch<'_>) -> Result<usize, RelayError> {
         let mut n = 0;
-        sheet.each(b"C", &mut |waits: Option<bool>| {
+        batch.each(RelayTable::Claims, &mut |waits: Option<bool>| {
             n += usize::from(waits == Some(true));
         })?;
         Ok(n)
     }
 
-    /// A claim's test has ended: the table of [`control::DecisionRow`] says what follows.
+    /// A claim's test has ended: the table of [`control::DecisionRow`] decides what follows.
     pub(super) fn claim_tested(
         &self,
-        sheet: &mut RelayBatch<'_>,
+        batch: &mut RelayBatch<'_>,
         job: &mut Job,
     ) -> Result<(), RelayError> {
         let settings = self.settings();
-        let slot = key::host(b'H', job.target);
-        let mut host: HostRecord = sheet.get(&slot)?.unwrap_or_default();
+        let slot = RelayKey::Host(job.target);
+        let mut host: HostRecord = batch.get(&slot)?.unwrap_or_default();
         let came = self
-            .came_through(sheet, job.target, job.port)?
+            .came_through(batch, job.target, job.port)?
             .unwrap_or_default();
         let row = control::decision_row(&job.results, &came, &job.controls);
-        // One whose message came has failed already; and one that was released early is over.
+        // A claim whose message was delivered has failed already, and one that was released early
+        // is over.
         let Some(claim) = host.claim.as_mut().filter(|c| c.is_tested_by(job.id)) else {
             job.row = job
                 .row
@@ -240,30 +241,34 @@ impl RelayService {
             _ => SecondSource::Unavailable,
         };
         let kind = usize::from(claim.proved);
-        match row.outcome(claim.proved, second) {
-            ClaimOutcome::Released => return self.release_tested(sheet, job, &came),
-            ClaimOutcome::WaitingForSecondSource => {
-                wait(claim, sheet.now);
-                claim.second_job = self.ask_second_source(sheet, &settings, job, &came)?;
+        let outcome = row.outcome(claim.proved, second);
+        match claim.state().after(ClaimEvent::Tested(outcome)) {
+            Some(ClaimState::Released) => return self.release_tested(batch, job, &came),
+            Some(ClaimState::WaitingForSecondSource)
+                if outcome == ClaimOutcome::WaitingForSecondSource =>
+            {
+                claim.begin_waiting(batch.now);
+                claim.second_job = self.ask_second_source(batch, &settings, job, &came)?;
             }
-            ClaimOutcome::Waiting => wait(claim, sheet.now),
-            // It says nothing new: what was accepted before, and does not come, counts.
-            ClaimOutcome::Blocked if claim.release.is_some() => {}
-            ClaimOutcome::Blocked => {
-                host.blocked[kind].note(job.id, job.source_used(), sheet.now);
+            Some(ClaimState::Waiting | ClaimState::WaitingForSecondSource) => {
+                claim.begin_waiting(batch.now);
+            }
+            Some(ClaimState::Blocked) => {
+                host.blocked[kind].note(job.id, job.source_used(), batch.now);
                 host.claim = None;
-                sheet.drop_row(key::host(b'C', job.target));
+                batch.delete(&RelayKey::Claim(job.target));
             }
-            ClaimOutcome::Failed => {
-                host.failed[kind] = (host.failed[kind].0 + 1, Some(sheet.now));
+            Some(ClaimState::Failed) => {
+                host.failed[kind] = (host.failed[kind].0 + 1, Some(batch.now));
                 host.claim = None;
-                sheet.drop_row(key::host(b'C', job.target));
+                batch.delete(&RelayKey::Claim(job.target));
             }
+            Some(ClaimState::Testing | ClaimState::Withdrawn) | None => {}
         }
         if host.claim.is_some() {
-            sheet.put(key::host(b'C', job.target), &false);
+            batch.put(&RelayKey::Claim(job.target), &false);
         }
-        sheet.put(slot, &host);
+        batch.put(&slot, &host);
         Ok(())
     }
 
@@ -271,49 +276,48 @@ impl RelayService {
     /// host is released now. The rest runs on, and lists the host again by a delivery alone.
     pub(super) fn release_early(
         &self,
-        sheet: &mut RelayBatch<'_>,
+        batch: &mut RelayBatch<'_>,
         job: &mut Job,
     ) -> Result<(), RelayError> {
-        let host: HostRecord = sheet.get(&key::host(b'H', job.target))?.unwrap_or_default();
+        let host: HostRecord = batch.get(&RelayKey::Host(job.target))?.unwrap_or_default();
         let Some(claim) = host.claim.as_ref().filter(|c| c.job == job.id) else {
             return Ok(());
         };
         let came = self
-            .came_through(sheet, job.target, job.port)?
+            .came_through(batch, job.target, job.port)?
             .unwrap_or_default();
         let row = control::decision_row(&job.results, &came, &job.controls);
         if row.outcome(claim.proved, SecondSource::Unavailable) != ClaimOutcome::Released {
             return Ok(());
         }
         job.row = Some(row);
-        self.release_tested(sheet, job, &came)
+        self.release_tested(batch, job, &came)
     }
 
-    /// Releases a host whose test says that it is closed. What that test has sent still counts; and
-    /// the same forms are sent once more at a time that nobody can know, from another address of
-    /// ours where there is one.
+    /// Releases a host that its test found closed. The messages of that test still count. The same
+    /// forms are sent once more at a random time, from another address of ours where there is one.
     fn release_tested(
         &self,
-        sheet: &mut RelayBatch<'_>,
+        batch: &mut RelayBatch<'_>,
         job: &Job,
         came: &CameThrough,
     ) -> Result<(), RelayError> {
         let settings = self.settings();
-        let host: HostRecord = sheet.get(&key::host(b'H', job.target))?.unwrap_or_default();
+        let host: HostRecord = batch.get(&RelayKey::Host(job.target))?.unwrap_or_default();
         let claimed = host.claim.as_ref().map_or(job.at, |c| c.at);
         self.release(
-            sheet,
+            batch,
             job.target,
             ("every test was refused", false),
             before(claimed),
         )?;
         let text = format!("released after job {}", job.id);
         let grounds = EvidenceSummary {
-            kind: "recheck".into(),
+            origin: EvidenceOrigin::Recheck,
             text,
-            at: sheet.now,
+            at: batch.now,
         };
-        let mut recheck = new_job(sheet, job.target, Trigger::Recheck, "tester", grounds)?;
+        let mut recheck = new_job(batch, job.target, Trigger::Recheck, "tester", grounds)?;
         (recheck.names, recheck.port, recheck.only) =
             (host.names, job.port, came.tests.iter().cloned().collect());
         let used = job.source_used();
@@ -324,21 +328,20 @@ impl RelayService {
             .find(|s| Some(*s) != used)
             .or(used)
             .filter(|s| sources.contains(s));
-        let at = sheet
+        let at = batch
             .now
             .plus(Seconds(1 + (settings.random)(RECHECK_WITHIN.0)));
-        (recheck.state, recheck.not_before) = (JobState::Deferred, at);
-        // When it comes is nobody's to know.
-        recheck.waiting_for = Some("a random time within 72 hours after the release".into());
-        save(sheet, &recheck)?;
+        let why = "a random time within 72 hours after the release";
+        defer(&mut recheck, at, why.into())?;
+        save(batch, &recheck)?;
         Ok(())
     }
 
-    /// Has a second source address send the forms that had come through, while the waiting period
-    /// runs.
+    /// Makes a job that sends the forms that had come through from a second source address, while
+    /// the waiting period runs.
     fn ask_second_source(
         &self,
-        sheet: &mut RelayBatch<'_>,
+        batch: &mut RelayBatch<'_>,
         settings: &RelaySettings,
         job: &Job,
         came: &CameThrough,
@@ -346,60 +349,69 @@ impl RelayService {
         let source = settings.second_source(job.target, job.source_used());
         let text = format!("what job {} has seen, from a second address", job.id);
         let grounds = EvidenceSummary {
-            kind: "claim".into(),
+            origin: EvidenceOrigin::Claim,
             text,
-            at: sheet.now,
+            at: batch.now,
         };
-        let mut second = new_job(sheet, job.target, job.cause, &job.by, grounds)?;
+        let mut second = new_job(batch, job.target, job.cause, &job.by, grounds)?;
         (second.names, second.port, second.only) = (
             job.names.clone(),
             job.port,
             came.tests.iter().cloned().collect(),
         );
         (second.source, second.second) = (source, true);
-        place(sheet, settings, &mut second)?;
-        save(sheet, &second)?;
+        schedule(batch, settings, &mut second)?;
+        save(batch, &second)?;
         Ok(Some(second.id))
     }
 
-    /// The forms that have proved a host open since its last release: whoever takes a name away
-    /// takes the tests with it that use the name. None where there is no proof. `port` is where
-    /// they are tried now.
+    /// The forms that have proved a host open since its last release; none where there is no proof.
+    /// An owner who removes a name of the host removes the tests that use it, so these forms are
+    /// remembered by test. `port` is the one that is tested now.
     pub(super) fn came_through(
         &self,
-        sheet: &RelayBatch<'_>,
+        batch: &RelayBatch<'_>,
         target: IpAddr,
         port: Option<u16>,
     ) -> Result<Option<CameThrough>, RelayError> {
         let settings = self.settings();
-        let host: HostRecord = sheet.get(&key::host(b'H', target))?.unwrap_or_default();
+        let host: HostRecord = batch.get(&RelayKey::Host(target))?.unwrap_or_default();
         let since = |p: &Proof| p.input == target && host.released.is_none_or(|r| p.issued > r);
         let ours = self.listing(target, MOST_PROOFS, |p| {
-            since(p) && REASONS[..2].contains(&p.outcome.as_str())
+            since(p)
+                && matches!(
+                    p.outcome,
+                    ProofOutcome::Listed(ProofKind::Relay | ProofKind::Input)
+                )
         })?;
         if ours.is_empty() {
-            // The word of others names no form: all of them count.
+            // Messages of untrusted reporters name no form, so all forms count.
             let is_any = !self.listing(target, 1, since)?.is_empty();
             return Ok(is_any.then(CameThrough::default));
         }
-        // What came through at one port is not tried at another.
+        // A form that came through at one port is not tested at another.
         let mut other_port = false;
         for p in &ours {
-            let proved: Option<Job> = sheet.get(&key::number(b'J', p.job))?;
+            let proved: Option<Job> = batch.get(&RelayKey::Job(p.job))?;
             other_port |=
                 proved.is_some_and(|j| settings.other_port(j.port) != settings.other_port(port));
         }
         let tests = ours
             .iter()
-            .map(|p| p.test.strip_suffix(PLAIN).unwrap_or(&p.test).to_string())
+            .map(|p| {
+                p.test
+                    .strip_suffix(PLAIN_SUFFIX)
+                    .unwrap_or(&p.test)
+                    .to_string()
+            })
             .collect();
         Ok(Some(CameThrough { tests, other_port }))
     }
 
     /// What our addresses were answered in the blocked claims of a host, the last one first.
     pub fn blocked(&self, target: IpAddr) -> Result<Vec<SourceReplies>, RelayError> {
-        let sheet = self.sheet(Time(0));
-        let host: HostRecord = sheet.get(&key::host(b'H', target))?.unwrap_or_default();
+        let batch = self.batch(Time(0));
+        let host: HostRecord = batch.get(&RelayKey::Host(target))?.unwrap_or_default();
         let mut jobs: Vec<u64> = host
             .blocked
             .iter()
@@ -409,8 +421,8 @@ impl RelayService {
         let mut out = Vec::new();
         for id in jobs {
             out.extend(
-                sheet
-                    .get::<Job>(&key::number(b'J', id))?
+                batch
+                    .get::<Job>(&RelayKey::Job(id))?
                     .as_ref()
                     .map(SourceReplies::of),
             );
@@ -418,53 +430,53 @@ impl RelayService {
         Ok(out)
     }
 
-    /// Takes a host off for good: what was sent before `since` lists it no more. On request: nobody
-    /// has tested it.
+    /// Releases a host: messages that were sent before `since` do not list it any more.
+    /// `on_request` marks a release without a test.
     pub(super) fn release(
         &self,
-        sheet: &mut RelayBatch<'_>,
+        batch: &mut RelayBatch<'_>,
         target: IpAddr,
         (why, on_request): (&str, bool),
         since: Time,
     ) -> Result<(), RelayError> {
-        let slot = key::host(b'H', target);
-        let mut host: HostRecord = sheet.get(&slot)?.unwrap_or_default();
+        let slot = RelayKey::Host(target);
+        let mut host: HostRecord = batch.get(&slot)?.unwrap_or_default();
         let by = host
             .claim
             .as_ref()
             .map_or_else(|| "tester".to_string(), |c| c.by.clone());
-        let verdict = sheet.verdict(&Subject::host(target))?;
+        let verdict = batch.verdict(&Subject::host(target))?;
         let text = if on_request {
             format!("on-request: {why}")
         } else {
             why.to_string()
         };
-        for name in &REASONS[..3] {
-            if is_listed(self, &verdict, name) {
-                // What nobody has tested says nothing against the word of others.
+        for name in INPUT_REASONS {
+            if self.is_listed(&verdict, name) {
+                // Without a test nothing speaks against the listings of other sources.
                 let source = on_request.then_some(SourceId::PROBER);
-                let ask = Ask::Delist {
+                let ask = Command::Delist {
                     reason: Some(self.reason(name)?),
                     source,
                     hold: HoldFor::Usual,
                 };
-                sheet.change(Subject::host(target), &by, ask, text.clone(), false);
+                batch.change(Subject::host(target), &by, ask, text.clone(), false);
             }
         }
         for output in std::mem::take(&mut host.outputs) {
-            let key = key::host(b'X', output);
-            let mut row: OutputRecord = sheet.get(&key)?.unwrap_or_default();
+            let key = RelayKey::Output(output);
+            let mut row: OutputRecord = batch.get(&key)?.unwrap_or_default();
             row.inputs.retain(|f| f.input != target);
-            sheet.put(key, &row);
+            batch.put(&key, &row);
         }
         (host.released, host.claim) = (Some(since), None);
         (host.failed, host.blocked) = Default::default();
-        sheet.put(slot, &host);
-        sheet.drop_row(key::host(b'C', target));
+        batch.put(&slot, &host);
+        batch.delete(&RelayKey::Claim(target));
         Ok(())
     }
 
-    /// An operator releases a host after he has looked.
+    /// Releases a host after an operator's review.
     pub fn review(
         &self,
         who: &Actor,
@@ -472,28 +484,28 @@ impl RelayService {
         why: &str,
         now: Time,
     ) -> Result<Option<Receipt>, RelayError> {
-        let _turn = self.turn();
-        let mut sheet = self.sheet(now);
-        let verdict = sheet.verdict(&Subject::host(target))?;
-        if !REASONS.iter().any(|r| is_listed(self, &verdict, r)) {
-            return Err(RelayError::Unknown(format!(
+        let _guard = self.lock();
+        let mut batch = self.batch(now);
+        let verdict = batch.verdict(&Subject::host(target))?;
+        if !REASONS.iter().any(|r| self.is_listed(&verdict, r)) {
+            return Err(RelayError::NotFound(format!(
                 "{target} is not listed for a relay test"
             )));
         }
-        // Whoever has looked has looked at what was sent before, too.
-        self.release(&mut sheet, target, (why, false), now)?;
-        if is_listed(self, &verdict, REASONS[3]) {
-            // Whoever has looked is not asked again by the next message.
-            let ask = Ask::Delist {
-                reason: Some(self.reason(REASONS[3])?),
+        // The review covers all messages that were sent before it.
+        self.release(&mut batch, target, (why, false), now)?;
+        if self.is_listed(&verdict, OUTPUT_REASON) {
+            // The next message does not list the host again at once.
+            let ask = Command::Delist {
+                reason: Some(self.reason(OUTPUT_REASON)?),
                 source: None,
                 hold: HoldFor::Usual,
             };
-            sheet.change(Subject::host(target), &who.name, ask, why.into(), false);
-            sheet.drop_row(key::host(b'X', target));
+            batch.change(Subject::host(target), &who.name, ask, why.into(), false);
+            batch.delete(&RelayKey::Output(target));
         }
         self.write(
-            sheet,
+            batch,
             Some(audit_record(
                 who,
                 "review",
@@ -506,36 +518,31 @@ impl RelayService {
     }
 }
 
-/// The waiting period begins, where none runs.
-fn wait(claim: &mut Claim, now: Time) {
-    claim.release.get_or_insert(now.plus(WAITING));
-}
-
 /// When a waiting period began that ends at `release`.
 pub(super) fn waiting_since(release: Time) -> Time {
     Time(release.0.saturating_sub(WAITING.0))
 }
 
-/// The moment before a claim: what was sent with the claim or after it still lists the host after
-/// its release.
+/// The second before a claim: messages that were sent with the claim or after it still list the
+/// host after its release.
 pub(super) fn before(claimed: Time) -> Time {
     Time(claimed.0.saturating_sub(1))
 }
 
-/// What an address of ours was answered when it tested a host.
+/// The replies that one of our addresses got when it tested a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceReplies {
     /// The address; none where the system chose it and no connection was made.
     pub source: Option<IpAddr>,
     /// When the test ended.
     pub at: Option<Time>,
-    /// The row of the table that the test came to.
+    /// The row of the table that the test led to.
     pub row: Option<DecisionRow>,
-    /// What was sent, and what was answered.
+    /// What was sent, and the reply.
     pub replies: Vec<(String, String)>,
 }
 
-/// The most replies of one test that are shown.
+/// The most replies of one test that are displayed.
 const MAX_REPLIES: usize = 40;
 
 impl SourceReplies {
@@ -554,7 +561,7 @@ impl SourceReplies {
                 .chain(c.failure.iter().map(|f| ("control".into(), f.clone())))
         });
         let forms = job.results.iter().filter_map(|r| {
-            let sent = |stage: Option<Stage>| {
+            let sent = |stage: Option<SmtpStage>| {
                 format!(
                     "test {}{}",
                     r.test,
@@ -562,17 +569,17 @@ impl SourceReplies {
                 )
             };
             match &r.outcome {
-                Outcome::Refused { stage, code, text }
-                | Outcome::TempFail { stage, code, text } => {
+                MessageOutcome::Refused { stage, code, text }
+                | MessageOutcome::TempFail { stage, code, text } => {
                     Some((sent(Some(*stage)), format!("{code} {text}")))
                 }
-                Outcome::Inconclusive {
+                MessageOutcome::Inconclusive {
                     why, deferred_at, ..
                 } => Some((sent(*deferred_at), why.clone())),
                 _ => None,
             }
         });
-        // What a server says may be anything: it reaches terminals.
+        // The text of a reply can be anything, and it is shown on terminals.
         let printable = |text: String| {
             text.chars()
                 .map(|c| {
@@ -598,27 +605,27 @@ impl SourceReplies {
     }
 }
 
-/// A claim whose job has ended without a test is none any more.
-pub(super) fn forget(sheet: &mut RelayBatch<'_>, job: &Job) -> Result<(), RelayError> {
-    let slot = key::host(b'H', job.target);
-    let mut host: HostRecord = sheet.get(&slot)?.unwrap_or_default();
+/// Withdraws a claim whose job has ended without a test.
+pub(super) fn forget(batch: &mut RelayBatch<'_>, job: &Job) -> Result<(), RelayError> {
+    let slot = RelayKey::Host(job.target);
+    let mut host: HostRecord = batch.get(&slot)?.unwrap_or_default();
     if host.claim.take_if(|c| c.job == job.id).is_some() {
-        sheet.put(slot, &host);
-        sheet.drop_row(key::host(b'C', job.target));
+        batch.put(&slot, &host);
+        batch.delete(&RelayKey::Claim(job.target));
     }
     Ok(())
 }
 
-/// A message came that was sent after the claim: it was wrong.
-pub(super) fn failed(sheet: &mut RelayBatch<'_>, issued: &IssuedToken) -> Result<(), RelayError> {
-    let slot = key::host(b'H', issued.target);
-    let mut host: HostRecord = sheet.get(&slot)?.unwrap_or_default();
+/// Fails a claim, because a message that was sent after it was delivered.
+pub(super) fn failed(batch: &mut RelayBatch<'_>, issued: &IssuedToken) -> Result<(), RelayError> {
+    let slot = RelayKey::Host(issued.target);
+    let mut host: HostRecord = batch.get(&slot)?.unwrap_or_default();
     let Some(claim) = host.claim.take_if(|c| c.is_refuted(issued.at)) else {
         return Ok(());
     };
     let kind = usize::from(claim.proved);
-    host.failed[kind] = (host.failed[kind].0 + 1, Some(sheet.now));
-    sheet.put(slot, &host);
-    sheet.drop_row(key::host(b'C', issued.target));
+    host.failed[kind] = (host.failed[kind].0 + 1, Some(batch.now));
+    batch.put(&slot, &host);
+    batch.delete(&RelayKey::Claim(issued.target));
     Ok(())
 }

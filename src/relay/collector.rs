@@ -1,5 +1,5 @@
-//! The collector's socket: takes test messages that came through, and has the desk judge each
-//! before it says so. What is said stands in [`crate::smtp::session`].
+//! The collector's socket: receives test messages that were relayed, and has the service handle
+//! each before it replies. The protocol is [`crate::smtp::session`].
 
 use std::{
     collections::{HashMap, HashSet},
@@ -31,73 +31,76 @@ use crate::{
     smtp::session::{ReceivedMessage, ReceiverSettings, ServerAction, ServerSession},
 };
 
-/// Messages to a token of ours that come in at the same time. Each is read whole before it is
-/// judged: this bounds what they hold together.
-const MESSAGES: usize = 1024;
-/// The same of those to other addresses of the domain: a host may have changed the address, and the
-/// token stands inside. Whoever fills these places keeps nobody out who has a token.
-const OTHERS: usize = 128;
-/// Messages of one token that come in at the same time: whoever was given some does not take all
-/// places with them. As many sessions that have named it are closed after all others.
-const SAME: usize = 4;
+/// Messages to addresses with a token of ours that are received at the same time. Each is held whole
+/// until it is handled, so this bounds their memory.
+const MAX_MESSAGES_WITH_TOKEN: usize = 1024;
+/// Messages to other addresses of the domain that are received at the same time: a host may have
+/// changed the address, and the token is in the message. They take no place of one with a token.
+const MAX_OTHER_MESSAGES: usize = 128;
+/// Messages with one token that are received at the same time, so that one token does not take all
+/// places. As many sessions that have named it are closed after all others.
+const MAX_USES_PER_TOKEN: usize = 4;
 /// How long a client may be silent.
-const IDLE: Duration = Duration::from_secs(120);
-/// How long a message may take to come in.
-const MESSAGE: Duration = Duration::from_secs(120);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long the transfer of a message may take.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a session may last.
-const TOTAL: Duration = Duration::from_secs(900);
+const MAX_CONNECTION_AGE: Duration = Duration::from_secs(900);
+/// The pause after a connection that could not be accepted.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// Bytes read at a time.
-const READ: usize = 4096;
-/// Gives the certificate that is in use.
+const READ_BYTES: usize = 4096;
+
+/// Returns the TLS configuration that is in use.
 pub type TlsSource = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
 
-/// Judges a message that a host handed in; what it says is the reply. May block.
+/// Handles a message that a host delivered, and returns the reply. It may block.
 pub type MessageHandler = Arc<dyn Fn(&ReceivedMessage, IpAddr) -> String + Send + Sync>;
 
-/// The number of the token that a recipient has.
+/// Returns the number of the token that a recipient has.
 pub type TokenLookup = Arc<dyn Fn(&str) -> Option<TokenId> + Send + Sync>;
 
-/// What a collector works with.
+/// A collector: the SMTP server for test messages.
 #[derive(Clone)]
 pub struct Collector {
-    /// Its name and its domain.
+    /// Its name, its domain and its addresses.
     pub receiver: Arc<ReceiverSettings>,
-    /// What TLS is spoken with; none: it is not.
+    /// The source of the TLS configuration; none: no STARTTLS.
     pub tls: Option<TlsSource>,
-    /// Who judges.
-    pub judge: MessageHandler,
-    /// How many sessions there may be.
+    /// What handles the messages.
+    pub handler: MessageHandler,
+    /// The limit of sessions.
     pub limiter: ConnectionLimiter,
-    /// Places of messages that come in.
-    pub room: Arc<Semaphore>,
-    /// Places of those that name no token.
+    /// Places of messages that name a token.
+    pub with_token: Arc<Semaphore>,
+    /// Places of messages that name none.
     pub others: Arc<Semaphore>,
-    /// Tells which recipients have a token.
-    pub known: TokenLookup,
-    /// How many messages of each token come in.
-    pub named: TokenUses,
+    /// Finds the token of a recipient.
+    pub token_of: TokenLookup,
+    /// How many messages of each token are being received.
+    pub receiving: TokenUses,
     /// How many sessions that have named each token are closed after all others.
     pub preferred: TokenUses,
-    /// Whence the collector looks whether it answers: these sessions have a place of their own.
+    /// Where health checks come from: their sessions have a place of their own.
     pub health_checks: HealthChecks,
-    /// Whether a message was put off because too many came in, since somebody looked last.
-    pub put_off: Arc<AtomicBool>,
+    /// Whether a message was deferred since the last check, because too many were being received.
+    pub has_deferred: Arc<AtomicBool>,
 }
 
 /// The addresses and ports of health checks that are under way.
 pub type HealthChecks = Arc<Mutex<HashSet<SocketAddr>>>;
 
-/// Messages that name a token, by its number.
+/// How often each token is used at the moment.
 pub type TokenUses = Arc<Mutex<HashMap<TokenId, usize>>>;
 
-/// One of the few uses of a token at the same time.
+/// One use of a token; it ends with this value.
 struct TokenUse(TokenUses, TokenId);
 
 impl TokenUse {
     fn begin(all: &TokenUses, id: TokenId) -> Option<TokenUse> {
         let mut uses = all.lock().unwrap_or_else(PoisonError::into_inner);
         let n = uses.entry(id).or_default();
-        if *n >= SAME {
+        if *n >= MAX_USES_PER_TOKEN {
             return None;
         }
         *n += 1;
@@ -117,57 +120,60 @@ impl Drop for TokenUse {
     }
 }
 
-/// The room that a message has while it comes in.
+/// The place of a message while it is received.
 struct MessagePermit {
     _permit: OwnedSemaphorePermit,
     named: Option<TokenUse>,
 }
 
 impl Collector {
-    /// Without TLS, and no recipient is known to have a token.
+    /// A collector without TLS, which knows no token.
     pub fn new(
         receiver: ReceiverSettings,
-        judge: MessageHandler,
+        handler: MessageHandler,
         limiter: ConnectionLimiter,
     ) -> Collector {
         Collector {
             receiver: Arc::new(receiver),
             tls: None,
-            judge,
+            handler,
             limiter,
-            room: Arc::new(Semaphore::new(MESSAGES)),
-            others: Arc::new(Semaphore::new(OTHERS)),
-            known: Arc::new(|_| None),
-            named: Arc::default(),
+            with_token: Arc::new(Semaphore::new(MAX_MESSAGES_WITH_TOKEN)),
+            others: Arc::new(Semaphore::new(MAX_OTHER_MESSAGES)),
+            token_of: Arc::new(|_| None),
+            receiving: Arc::default(),
             preferred: Arc::default(),
             health_checks: Arc::default(),
-            put_off: Arc::default(),
+            has_deferred: Arc::default(),
         }
     }
 
-    /// Room for a message; none where too many come in.
-    fn room(&self, to: &[String]) -> Option<MessagePermit> {
-        let (all, named) = match to.iter().find_map(|to| (self.known)(to)) {
+    /// A place for a message; none where too many are being received.
+    fn begin_message(&self, to: &[String]) -> Option<MessagePermit> {
+        let (all, named) = match to.iter().find_map(|to| (self.token_of)(to)) {
             None => (&self.others, None),
-            Some(id) => (&self.room, Some(TokenUse::begin(&self.named, id)?)),
+            Some(id) => (
+                &self.with_token,
+                Some(TokenUse::begin(&self.receiving, id)?),
+            ),
         };
         let permit = all
             .clone()
             .try_acquire_owned()
-            .inspect_err(|_| self.put_off.store(true, Relaxed));
+            .inspect_err(|_| self.has_deferred.store(true, Relaxed));
         Some(MessagePermit {
             _permit: permit.ok()?,
             named,
         })
     }
 
-    /// Whether sessions were closed or refused for want of places, or messages put off, since
-    /// `before`; `before` is set to now.
+    /// Whether sessions were closed or refused, or messages deferred, for lack of places since the
+    /// count `before`, which is updated.
     pub(super) fn was_loaded(&self, before: &mut u64) -> bool {
         let stats = self.limiter.stats();
         let turned_away = stats.shed + stats.refused;
         let more = turned_away > std::mem::replace(before, turned_away);
-        self.put_off.swap(false, Relaxed) || more
+        self.has_deferred.swap(false, Relaxed) || more
     }
 
     fn client(&self, from: SocketAddr) -> Client {
@@ -185,15 +191,15 @@ impl Collector {
     }
 }
 
-/// Takes connections until the task is dropped.
+/// Accepts connections until the task is dropped.
 pub async fn run(listener: TcpListener, collector: Collector) {
     loop {
         collector.limiter.settled().await;
         let (stream, from) = match listener.accept().await {
             Ok(c) => c,
             Err(e) => {
-                tracing::warn!(error = %e, "the collector could not take a connection");
-                sleep(Duration::from_millis(100)).await;
+                tracing::warn!(error = %e, "collector connection not accepted");
+                sleep(ACCEPT_BACKOFF).await;
                 continue;
             }
         };
@@ -203,8 +209,10 @@ pub async fn run(listener: TcpListener, collector: Collector) {
         };
         let collector = collector.clone();
         tokio::spawn(async move {
-            let served =
-                async { drop(timeout(TOTAL, session(stream, addr, &collector, &permit)).await) };
+            let served = async {
+                let session = session(stream, addr, &collector, &permit);
+                let _ = timeout(MAX_CONNECTION_AGE, session).await;
+            };
             permit.run(served).await;
         });
     }
@@ -223,16 +231,16 @@ async fn session(
     let mut stream: Box<dyn Stream> = Box::new(stream);
     let mut session = ServerSession::new(&collector.receiver);
     say(&mut stream, &session.greeting()).await?;
-    let mut buffer = vec![0; READ];
-    let (mut room, mut until) = (None, Instant::now());
+    let mut buffer = vec![0; READ_BYTES];
+    let (mut place, mut until) = (None, Instant::now());
     let mut preferred = None;
     loop {
-        let patience = if room.is_some() {
-            IDLE.min(until.saturating_duration_since(Instant::now()))
+        let read_timeout = if place.is_some() {
+            IDLE_TIMEOUT.min(until.saturating_duration_since(Instant::now()))
         } else {
-            IDLE
+            IDLE_TIMEOUT
         };
-        let n = timeout(patience, stream.read(&mut buffer)).await??;
+        let n = timeout(read_timeout, stream.read(&mut buffer)).await??;
         if n == 0 {
             return Ok(());
         }
@@ -243,36 +251,42 @@ async fn session(
             match act {
                 ServerAction::More => {}
                 ServerAction::Reply(text) => {
-                    drop(room.take());
+                    drop(place.take());
                     if preferred.is_none() {
                         preferred = prefer(session.recipients(), collector, permit);
                     }
                     say(&mut stream, &text).await?;
                 }
                 ServerAction::Data(text) => {
-                    (room, until) = (
-                        collector.room(session.recipients()),
-                        Instant::now() + MESSAGE,
+                    (place, until) = (
+                        collector.begin_message(session.recipients()),
+                        Instant::now() + MESSAGE_TIMEOUT,
                     );
-                    if room.is_none() {
-                        session.judged();
-                    } else if has_token(&room) {
-                        // It has said what it wants. Other sessions still wait with places that
-                        // this one may need.
+                    if place.is_none() {
+                        session.end_message();
+                    } else if has_token(place.as_ref()) {
+                        // This client has named a token; until then other sessions may need the
+                        // place.
                         drop(permit.begin_answer());
                     }
-                    say(&mut stream, if room.is_some() { &text } else { FULL }).await?;
+                    let reply = if place.is_some() {
+                        &text
+                    } else {
+                        TOO_MANY_MESSAGES
+                    };
+                    say(&mut stream, reply).await?;
                 }
                 ServerAction::Close(text) => {
                     say(&mut stream, &text).await?;
                     return stream.shutdown().await;
                 }
                 ServerAction::Message(incoming) => {
-                    let (answering, has_token) = (permit.begin_answer(), has_token(&room));
-                    let verdict = judge(incoming, addr, collector).await;
-                    session.judged();
-                    drop(room.take());
-                    say(&mut stream, &verdict).await?;
+                    let has_token = has_token(place.as_ref());
+                    let answering = permit.begin_answer();
+                    let reply = handle(incoming, addr, collector).await;
+                    session.end_message();
+                    drop(place.take());
+                    say(&mut stream, &reply).await?;
                     drop(answering);
                     if !has_token {
                         permit.await_request();
@@ -283,7 +297,8 @@ async fn session(
                         return Ok(());
                     };
                     say(&mut stream, &text).await?;
-                    let accepted = timeout(IDLE, TlsAcceptor::from(tls()).accept(stream)).await??;
+                    let accepted =
+                        timeout(IDLE_TIMEOUT, TlsAcceptor::from(tls()).accept(stream)).await??;
                     stream = Box::new(accepted);
                     session.secured();
                 }
@@ -292,9 +307,9 @@ async fn session(
     }
 }
 
-/// Whether the message that comes in is for a valid token.
-fn has_token(room: &Option<MessagePermit>) -> bool {
-    room.as_ref().is_some_and(|r| r.named.is_some())
+/// Whether the message that is received is for a valid token.
+fn has_token(place: Option<&MessagePermit>) -> bool {
+    place.is_some_and(|p| p.named.is_some())
 }
 
 /// A session that has named a valid token is closed after all others.
@@ -303,7 +318,7 @@ fn prefer(
     collector: &Collector,
     permit: &ConnectionPermit,
 ) -> Option<TokenUse> {
-    let id = recipients.last().and_then(|to| (collector.known)(to))?;
+    let id = recipients.last().and_then(|to| (collector.token_of)(to))?;
     let token_use = TokenUse::begin(&collector.preferred, id)?;
     permit.prefer();
     Some(token_use)
@@ -315,14 +330,14 @@ async fn say(stream: &mut Box<dyn Stream>, text: &str) -> io::Result<()> {
         stream.write_all(line.as_bytes()).await?;
         stream.flush().await
     };
-    timeout(IDLE, sent).await?
+    timeout(IDLE_TIMEOUT, sent).await?
 }
 
-/// The last word about a message: 250 when what follows from it is true.
-async fn judge(incoming: ReceivedMessage, from: IpAddr, collector: &Collector) -> String {
-    let judge = collector.judge.clone();
-    let judged = tokio::task::spawn_blocking(move || judge(&incoming, from)).await;
-    judged.unwrap_or_else(|_| "451 4.3.0 it could not be judged now; try again later".into())
+/// The reply to a message: 250 once what follows from it is durable.
+async fn handle(incoming: ReceivedMessage, from: IpAddr, collector: &Collector) -> String {
+    let handler = collector.handler.clone();
+    let reply = tokio::task::spawn_blocking(move || handler(&incoming, from)).await;
+    reply.unwrap_or_else(|_| "451 4.3.0 it could not be judged now; try again later".into())
 }
 
 /// Has the service handle each message.
@@ -330,28 +345,28 @@ pub fn by_service(service: RelayService) -> MessageHandler {
     Arc::new(
         move |incoming, from| match service.arrived(incoming, from, service.now()) {
             Ok(ArrivalOutcome::Recorded(id)) => {
-                tracing::info!(%from, proof = id, "a test message came");
+                tracing::info!(%from, proof = id, "test message received");
                 recorded(&id.to_string(), from)
             }
             Ok(ArrivalOutcome::Duplicate(id)) => {
-                tracing::debug!(%from, proof = id, "a test message came again");
+                tracing::debug!(%from, proof = id, "test message received again");
                 recorded(&id.to_string(), from)
             }
-            Ok(ArrivalOutcome::NoToken) => STRANGER.into(),
-            Err(RelayError::No(why)) => format!("451 4.3.0 {why}"),
+            Ok(ArrivalOutcome::NoToken) => NO_TOKEN.into(),
+            Err(RelayError::Refused(why)) => format!("451 4.3.0 {why}"),
             Err(e) => {
-                tracing::error!(error = ?e, %from, "a test message could not be recorded");
+                tracing::error!(error = ?e, %from, "test message not recorded");
                 "451 4.3.0 it could not be recorded now; try again later".into()
             }
         },
     )
 }
 
-/// What is said where too many messages come in.
-const FULL: &str = "452 4.3.1 too many messages come in now; try again later";
+/// The reply where too many messages are being received.
+const TOO_MANY_MESSAGES: &str = "452 4.3.1 too many messages come in now; try again later";
 
-/// What is said to a message without a token of ours.
-pub const STRANGER: &str = "550 5.7.1 this is no test message of ours; we take no other mail";
+/// The reply to a message without a token of ours.
+pub const NO_TOKEN: &str = "550 5.7.1 this is no test message of ours; we take no other mail";
 
 #[cfg(test)]
 mod tests {
@@ -371,7 +386,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_messages_hold_together_has_an_end() {
+    async fn messages_being_received_are_limited_by_token_and_in_all() {
         let receiver = ReceiverSettings {
             hello: "c.example".into(),
             domain: "probe.example".into(),
@@ -379,10 +394,10 @@ mod tests {
             tls: false,
         };
         let others = Arc::new(Semaphore::new(1));
-        let known: TokenLookup = Arc::new(|to| to.strip_prefix("token").map(|_| [1; 8]));
+        let token_of: TokenLookup = Arc::new(|to| to.strip_prefix("token").map(|_| [1; 8]));
         let collector = Collector {
             others,
-            known,
+            token_of,
             ..Collector::new(
                 receiver,
                 Arc::new(|_, _| "250 ok".into()),
@@ -421,12 +436,16 @@ mod tests {
         let mut stranger = begin().await;
         talk(&mut stranger, "DATA\r\n", "354").await;
         let mut named = Vec::new();
-        for n in 0..=SAME {
+        for n in 0..=MAX_USES_PER_TOKEN {
             let mut s = begin_to("token").await;
             talk(
                 &mut s,
                 "DATA\r\n",
-                if n < SAME { "354" } else { "452 4.3.1" },
+                if n < MAX_USES_PER_TOKEN {
+                    "354"
+                } else {
+                    "452 4.3.1"
+                },
             )
             .await;
             named.push(s);
@@ -434,7 +453,7 @@ mod tests {
         talk(&mut begin().await, "DATA\r\n", "452 4.3.1").await;
         talk(&mut named[0], "x\r\n.\r\n", "250 ok").await;
         talk(
-            &mut named[SAME],
+            &mut named[MAX_USES_PER_TOKEN],
             "MAIL FROM:<>\r\nRCPT TO:<token@probe.example>\r\nDATA\r\n",
             "354",
         )
@@ -448,9 +467,9 @@ mod tests {
             addresses: vec![],
             tls: false,
         };
-        let known: TokenLookup = Arc::new(|to| to.strip_prefix("token").map(|_| [1; 8]));
+        let token_of: TokenLookup = Arc::new(|to| to.strip_prefix("token").map(|_| [1; 8]));
         Collector {
-            known,
+            token_of,
             ..Collector::new(receiver, Arc::new(|_, _| "250 ok".into()), limiter)
         }
     }
@@ -458,7 +477,7 @@ mod tests {
     /// Idle sessions of strangers held all places, the health check found none, and the tester
     /// stopped.
     #[tokio::test]
-    async fn under_load_the_health_check_is_answered_and_sessions_with_a_token_go_on() {
+    async fn health_check_and_sessions_with_a_token_survive_load() {
         let shares = crate::net::Shares {
             address: 1,
             network: 1,
@@ -524,7 +543,7 @@ mod tests {
                 .values()
                 .copied()
                 .collect::<Vec<_>>(),
-            [SAME]
+            [MAX_USES_PER_TOKEN]
         );
     }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::outcome::{Assessment, TestResult, assess};
 use crate::smtp::{
-    Outcome, Stage,
+    MessageOutcome, SmtpStage,
     outcome::{RecipientReply, enhanced, is_enhanced},
 };
 
@@ -61,15 +61,15 @@ pub struct ControlSession {
     pub after: ControlCheck,
 }
 
-/// The most recipients of a control, and the most characters of a text, that are taken from
-/// somebody else's tester.
+/// The most recipients of a control, and the most characters of a text, that are accepted from a
+/// reporter's tester.
 const MAX_REPLIES: usize = 4;
 const MAX_TEXT: usize = 200;
-/// The most places of a session that are taken from somebody else's tester.
+/// The most places of a session that are accepted from a reporter's tester.
 const MAX_PLACES: usize = 50;
 
 impl ControlSession {
-    /// Cuts what somebody else's tester reports to what ours would.
+    /// Cuts the report of a reporter's tester to what ours would send.
     pub fn shorten(&mut self) {
         let cut = |text: &mut String| *text = text.chars().take(MAX_TEXT).collect();
         self.places.truncate(MAX_PLACES);
@@ -85,8 +85,8 @@ impl ControlSession {
     }
 }
 
-/// What a control says; ordered from what speaks most against a release to what speaks least
-/// against it.
+/// The result of a control, from the one that speaks most against a release to the one that speaks
+/// least against it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ControlResult {
@@ -111,7 +111,7 @@ pub struct CameThrough {
     pub other_port: bool,
 }
 
-/// What became of the forms that had come through.
+/// The outcomes of the forms that had come through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FormsResult {
     /// One was delivered since the claim.
@@ -144,9 +144,9 @@ pub enum DecisionRow {
     RefusedControlDiffers,
     /// All refused, and postmaster too, by the same reply.
     RefusedControlSame,
-    /// All put off, and postmaster accepted.
+    /// All deferred, and postmaster accepted.
     DeferredControlAccepted,
-    /// All put off, and postmaster not accepted.
+    /// All deferred, and postmaster not accepted.
     DeferredControlFailed,
     /// A login is required.
     LoginRequired,
@@ -170,7 +170,7 @@ pub enum SecondSource {
 }
 
 /// What follows for the claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClaimOutcome {
     /// The host stays listed, and the claim has failed.
     Failed,
@@ -236,7 +236,7 @@ impl DecisionRow {
         }
     }
 
-    /// What follows for a claim, by whether it is proved and what a second source address says.
+    /// What follows for a claim, by whether it is proved and what a second source address found.
     pub fn outcome(self, proved: bool, second: SecondSource) -> ClaimOutcome {
         match self {
             DecisionRow::Delivered => ClaimOutcome::Failed,
@@ -258,8 +258,8 @@ impl DecisionRow {
         }
     }
 
-    /// Whether a second source address that came to this row sees what the first one saw: refusals
-    /// of the forms, and not of us.
+    /// Whether a second source address with this row confirms the first one: the forms are refused,
+    /// and not our address.
     pub fn confirms_refusal(self) -> bool {
         matches!(
             self,
@@ -296,7 +296,7 @@ impl CameThrough {
     fn counts(&self, result: &TestResult) -> bool {
         match self.tests.is_empty() {
             // A form that needs a name which the host does not have never came through.
-            true => !matches!(result.outcome, Outcome::Skipped { .. }),
+            true => !matches!(result.outcome, MessageOutcome::Skipped { .. }),
             false => self.tests.contains(&result.test),
         }
     }
@@ -309,26 +309,32 @@ fn forms_result(
     came: &CameThrough,
     sessions: &[ControlSession],
 ) -> FormsResult {
-    let any = |f: fn(&Outcome) -> bool| results.iter().any(|r| f(&r.outcome));
-    if any(|o| matches!(o, Outcome::Delivered { .. })) {
+    let any = |f: fn(&MessageOutcome) -> bool| results.iter().any(|r| f(&r.outcome));
+    if any(|o| matches!(o, MessageOutcome::Delivered { .. })) {
         return FormsResult::Delivered;
     }
-    if any(|o| matches!(o, Outcome::Accepted { .. } | Outcome::Bounced { .. })) {
+    if any(|o| {
+        matches!(
+            o,
+            MessageOutcome::Accepted { .. } | MessageOutcome::Bounced { .. }
+        )
+    }) {
         return FormsResult::Accepted;
     }
     let is_missing = |test: &String| !forms.iter().any(|(_, r)| r.test == *test);
     if forms.is_empty() || came.other_port || came.tests.iter().any(is_missing) {
         return FormsResult::Incomplete;
     }
-    let all = |f: &dyn Fn(&Outcome) -> bool| forms.iter().all(|(_, r)| f(&r.outcome));
+    let all = |f: &dyn Fn(&MessageOutcome) -> bool| forms.iter().all(|(_, r)| f(&r.outcome));
     if all(&|o| {
-        o.refused_at().is_some_and(|s| s <= Stage::Mail)
+        o.refused_at().is_some_and(|s| s <= SmtpStage::Mail)
             || matches!(
                 o,
-                Outcome::Inconclusive {
+                MessageOutcome::Inconclusive {
                     deferred_at: None,
                     ..
-                }
+                } | MessageOutcome::NotSent
+                    | MessageOutcome::Interrupted { .. }
             )
     }) {
         let login = offers_login(sessions) && forms.iter().all(|(_, r)| r.outcome.requires_login());
@@ -338,7 +344,7 @@ fn forms_result(
             FormsResult::ShutOut
         };
     }
-    if all(&|o| matches!(o, Outcome::Refused { .. })) {
+    if all(&|o| matches!(o, MessageOutcome::Refused { .. })) {
         let assessment = assess(results.iter().map(|r| (r.class.as_str(), &r.outcome)));
         return if assessment == Assessment::Closed {
             FormsResult::Refused
@@ -368,7 +374,7 @@ fn control(
     sessions: &[ControlSession],
 ) -> ControlResult {
     let is_covered = |place: &usize| sessions.iter().any(|s| s.places.contains(place));
-    let sent = |r: &TestResult| !matches!(r.outcome, Outcome::Skipped { .. });
+    let sent = |r: &TestResult| !matches!(r.outcome, MessageOutcome::Skipped { .. });
     let uncovered = forms.iter().any(|(place, r)| sent(r) && !is_covered(place));
     let worst = sessions
         .iter()
@@ -378,7 +384,7 @@ fn control(
     let after_recipient = forms.iter().any(|(_, r)| {
         r.outcome
             .refused_at()
-            .is_some_and(|stage| stage > Stage::Rcpt)
+            .is_some_and(|stage| stage > SmtpStage::Rcpt)
     });
     if uncovered || after_recipient {
         worst.min(ControlResult::None)
@@ -471,7 +477,7 @@ impl Comparable {
 
     fn of_form(tried: &TestResult) -> Option<Comparable> {
         match &tried.outcome {
-            Outcome::Refused { code, text, .. } => {
+            MessageOutcome::Refused { code, text, .. } => {
                 Some(Comparable::new(*code, text, &tried.envelope.1))
             }
             _ => None,

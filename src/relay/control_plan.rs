@@ -1,5 +1,4 @@
-//! The control of a relay test: which recipients it names. What it says is
-//! [`super::control`].
+//! The recipients of a relay test's control. [`super::control`] evaluates the replies.
 
 use serde::{Deserialize, Serialize};
 

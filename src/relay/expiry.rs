@@ -1,197 +1,195 @@
-//! What time does: waiting periods end, claims that nobody tested are granted, outputs are listed
-//! after their notice, and what is old is forgotten.
+//! What happens by time: waiting periods end, untested claims are granted, outputs are listed after
+//! the grace period, and old rows are removed.
 
 use std::net::IpAddr;
 
 use super::{
+    batch::RelayBatch,
     claims::{before, waiting_since},
-    policy::{Budget, HostRecord, Job, JobState, OutputRecord, ReporterRecord},
-    proof::{IssuedToken, TOKEN_LIFE},
+    keys::{RelayKey, RelayRange, RelayTable},
+    policy::{
+        Budget, Claim, ClaimEvent, ClaimState, HostRecord, Job, JobState, OutputRecord,
+        ReporterRecord,
+    },
+    proof::{IssuedToken, ProofKind, TOKEN_LIFE},
     proofs::Proof,
-    queue::{end, opted_out, save},
-    rows::{RelayBatch, key},
-    service::{REASONS, RelayError, RelayService, is_listed},
+    queue::{cancel, opted_out, save},
+    service::{Component, OUTPUT_REASON, REASONS, RelayError, RelayService},
     settings::RelaySettings,
 };
 use crate::model::{
-    SourceId, Subject, Time, What,
-    history::{Ask, HoldFor},
+    EventKind, SourceId, Subject, Time,
+    history::{Command, HoldFor},
     time::Seconds,
 };
 
 /// How long evidence is kept after a listing has ended (safety rule S12).
-const KEPT: Seconds = Seconds(90 * 86_400);
+const EVIDENCE_KEPT: Seconds = Seconds(90 * 86_400);
 /// How long jobs are remembered.
-const JOBS: Seconds = Seconds(365 * 86_400);
-/// How often it is written down that somebody is at work.
-const ALIVE_EVERY: Seconds = Seconds(60);
-/// How long a host is remembered that is listed no more, and a reporter who brings nothing.
-const KNOWN: Seconds = Seconds(400 * 86_400);
+const JOBS_KEPT: Seconds = Seconds(365 * 86_400);
+/// How often the heartbeat is stored.
+const HEARTBEAT_INTERVAL: Seconds = Seconds(60);
+/// How long a host is remembered that is not listed, and a reporter without nominations.
+const HOSTS_KEPT: Seconds = Seconds(400 * 86_400);
 /// The most rows that one round of forgetting looks at.
-const ROUND: usize = 10_000;
-/// Claims, and outputs, that are looked at in one go.
-const SOME: usize = 1000;
+const FORGET_BATCH: usize = 10_000;
+/// Claims, and outputs, that are looked at in one round.
+const DUE_BATCH: usize = 1000;
 
 impl RelayService {
-    /// Does what is due. Each host is a batch of its own: one that is refused holds nobody else up.
+    /// Does what is due. Each host is a batch of its own, so that one that is refused does not delay
+    /// the others.
     pub fn tick(&self, now: Time) -> Result<(), RelayError> {
         let settings = self.settings();
-        let clock = self.turn().wrong.iter().any(|(door, _)| *door == "clock");
-        let alive: Option<Time> = self.sheet(now).get(key::ALIVE)?;
-        if alive.is_none_or(|t| t.plus(ALIVE_EVERY) <= now || t > now) {
-            let mut sheet = self.sheet(now);
-            sheet.put(key::ALIVE, &now);
-            self.write(sheet, None)?;
+        let is_clock_wrong = self.lock().has_problem(Component::Clock);
+        let alive: Option<Time> = self.batch(now).get(&RelayKey::Heartbeat)?;
+        if alive.is_none_or(|t| t.plus(HEARTBEAT_INTERVAL) <= now || t > now) {
+            let mut batch = self.batch(now);
+            batch.put(&RelayKey::Heartbeat, &now);
+            self.write(batch, None)?;
         }
         let one = |what: &str, addr: IpAddr, done: Result<(), RelayError>| {
             if let Err(e) = done {
-                tracing::warn!(%addr, error = ?e, "what is due could not be done: {what}");
+                tracing::warn!(%addr, what, error = ?e, "due work failed");
             }
         };
-        // By a clock that has jumped everything would be over.
-        let sheet = self.sheet(now);
-        let claims = if clock {
+        // After a clock jump every deadline would appear to have passed.
+        let batch = self.batch(now);
+        let claims = if is_clock_wrong {
             Vec::new()
         } else {
-            self.round(&sheet, b"C", SOME)?
+            self.next_round(&batch, RelayRange::All(RelayTable::Claims), DUE_BATCH)?
         };
-        let outputs = self.round(&sheet, b"X", SOME)?;
-        for target in claims.iter().filter_map(|k| key::addr(k)) {
+        let outputs = self.next_round(&batch, RelayRange::All(RelayTable::Outputs), DUE_BATCH)?;
+        for target in claims.iter().filter_map(RelayKey::host) {
             one("a claim", target, self.claim_due(target, now));
         }
-        for addr in outputs.iter().filter_map(|k| key::addr(k)) {
+        for addr in outputs.iter().filter_map(RelayKey::host) {
             one("an output", addr, self.output_due(&settings, addr, now));
         }
         Ok(())
     }
 
     fn claim_due(&self, target: IpAddr, now: Time) -> Result<(), RelayError> {
-        let _turn = self.turn();
-        let mut sheet = self.sheet(now);
-        let host: HostRecord = sheet.get(&key::host(b'H', target))?.unwrap_or_default();
-        let Some(claim) = &host.claim else {
-            sheet.drop_row(key::host(b'C', target));
-            return self.write(sheet, None).map(drop);
+        let _guard = self.lock();
+        let mut batch = self.batch(now);
+        let host: HostRecord = batch.get(&RelayKey::Host(target))?.unwrap_or_default();
+        let Some(claim) = host.claim.clone() else {
+            batch.delete(&RelayKey::Claim(target));
+            return self.write(batch, None).map(drop);
         };
-        let verdict = sheet.verdict(&Subject::host(target))?;
-        if !REASONS[..3].iter().any(|r| is_listed(self, &verdict, r)) {
-            // It ended in another way.
-            return self.forget_claim(sheet, target, host);
+        let Some(event) = self.due_claim_event(&batch, target, &claim)? else {
+            return Ok(());
+        };
+        match claim.state().after(event) {
+            Some(ClaimState::Withdrawn) => return self.forget_claim(batch, target, host),
+            Some(ClaimState::Released) if event == ClaimEvent::NotTested => {
+                let job = batch.get::<Job>(&RelayKey::Job(claim.job))?;
+                if let Some(mut job) = job.filter(|j| j.state.is_waiting()) {
+                    let why = "granted on request: it was not tested within two days";
+                    cancel(&mut job, why, now)?;
+                    save(&mut batch, &job)?;
+                }
+                let why = ("it was not tested within two days", true);
+                self.release(&mut batch, target, why, claim.at)?;
+            }
+            Some(ClaimState::Released) => {
+                // What the claim's own test has sent still counts.
+                let why = "not every test was refused, and nothing was delivered in five days";
+                self.release(&mut batch, target, (why, false), before(claim.at))?;
+            }
+            _ => return Ok(()),
         }
-        if opted_out(&sheet, target)?.is_some() {
-            // Nothing that comes counts any more, so that nothing would speak against it.
-            return self.forget_claim(sheet, target, host);
+        self.write(batch, None).map(drop)
+    }
+
+    /// What the time of the batch brings to a claim.
+    fn due_claim_event(
+        &self,
+        batch: &RelayBatch<'_>,
+        target: IpAddr,
+        claim: &Claim,
+    ) -> Result<Option<ClaimEvent>, RelayError> {
+        let verdict = batch.verdict(&Subject::host(target))?;
+        // After an opt-out no delivery counts any more, so nothing would speak against the claim.
+        if !self.is_listed_as_input(&verdict) || opted_out(batch, target)?.is_some() {
+            return Ok(Some(ClaimEvent::Withdraw));
         }
         if let Some(release) = claim.release {
-            // The waiting period stands still while nothing could have come.
-            if now
-                < release.plus(Self::waiting_paused(
-                    &sheet,
-                    claim.at,
-                    waiting_since(release),
-                    now,
-                )?)
-            {
-                return Ok(());
-            }
-            // What the claim's own test has sent still counts.
-            self.release(
-                &mut sheet,
-                target,
-                (
-                    "not every test was refused, and nothing was delivered in five days",
-                    false,
-                ),
-                before(claim.at),
-            )?;
-            return self.write(sheet, None).map(drop);
+            // The waiting period stands still while nothing could be delivered.
+            let began = waiting_since(release);
+            let paused = Self::waiting_paused(batch, claim.at, began, batch.now)?;
+            let end = release.plus(paused);
+            return Ok((batch.now >= end).then_some(ClaimEvent::WaitingPeriodOver));
         }
-        let job: Option<Job> = sheet.get(&key::number(b'J', claim.job))?;
-        let state = job.as_ref().map_or(JobState::Done, |j| j.state);
-        if state == JobState::Done {
-            return self.forget_claim(sheet, target, host);
-        }
-        let at = claim.at;
-        let paused = Self::grant_paused(&sheet, at, claim.due)?;
-        if now
-            < claim
-                .granted(job.as_ref().and_then(|j| j.begun))
-                .plus(paused)
-            || state == JobState::Running
-        {
-            return Ok(());
-        }
-        if let Some(mut job) = job.filter(|j| j.open() && j.state != JobState::Running) {
-            end(
-                &mut job,
-                "granted on request: it was not tested within two days",
-                now,
-            );
-            save(&mut sheet, &job)?;
-        }
-        self.release(
-            &mut sheet,
-            target,
-            ("it was not tested within two days", true),
-            at,
-        )?;
-        self.write(sheet, None).map(drop)
+        let job = batch.get::<Job>(&RelayKey::Job(claim.job))?;
+        let Some(job) = job.filter(Job::is_open) else {
+            return Ok(Some(ClaimEvent::Withdraw));
+        };
+        let paused = Self::grant_paused(batch, claim.at, claim.due)?;
+        let is_late = batch.now >= claim.granted(job.begun).plus(paused);
+        Ok((is_late && job.state != JobState::Running).then_some(ClaimEvent::NotTested))
     }
 
     fn forget_claim(
         &self,
-        mut sheet: RelayBatch<'_>,
+        mut batch: RelayBatch<'_>,
         target: IpAddr,
         host: HostRecord,
     ) -> Result<(), RelayError> {
-        sheet.put(
-            key::host(b'H', target),
+        batch.put(
+            &RelayKey::Host(target),
             &HostRecord {
                 claim: None,
                 ..host
             },
         );
-        sheet.drop_row(key::host(b'C', target));
-        self.write(sheet, None).map(drop)
+        batch.delete(&RelayKey::Claim(target));
+        self.write(batch, None).map(drop)
     }
 
-    /// Inputs that are closed feed nobody; an output is listed after its notice, and goes with its
-    /// last input.
+    /// Removes closed inputs from an output. An output is listed after the grace period, and
+    /// delisted with its last input.
     fn output_due(
         &self,
         settings: &RelaySettings,
         addr: IpAddr,
         now: Time,
     ) -> Result<(), RelayError> {
-        let health = self.turn();
-        let mut sheet = self.sheet(now);
-        let slot = key::host(b'X', addr);
-        let Some(before) = sheet.get::<OutputRecord>(&slot)? else {
+        let health = self.lock();
+        let mut batch = self.batch(now);
+        let slot = RelayKey::Output(addr);
+        let Some(before) = batch.get::<OutputRecord>(&slot)? else {
             return Ok(());
         };
         let mut row = before.clone();
         let mut open = Vec::new();
         for f in row.inputs.drain(..) {
-            if is_listed(self, &sheet.verdict(&Subject::host(f.input))?, REASONS[1]) {
+            if self.is_listed(
+                &batch.verdict(&Subject::host(f.input))?,
+                ProofKind::Input.reason(),
+            ) {
                 open.push(f);
             }
         }
         row.inputs = open;
-        let verdict = sheet.verdict(&Subject::host(addr))?;
-        let listed = is_listed(self, &verdict, REASONS[3]);
+        let verdict = batch.verdict(&Subject::host(addr))?;
+        let listed = self.is_listed(&verdict, OUTPUT_REASON);
         if row.listed && !listed {
-            // It has ended, or somebody has taken it off: only what comes from now on counts.
+            // The listing has ended or was removed: only deliveries from now on count.
             row = OutputRecord::default();
         }
-        let ripe = row.proved().is_some_and(|t| t.plus(settings.notice) <= now)
-            && self.why(&health).is_none();
+        let ripe = row
+            .proved()
+            .is_some_and(|t| t.plus(settings.grace_period) <= now)
+            && self.problem_in(&health).is_none();
         if listed && row.inputs.is_empty() {
-            let ask = Ask::Delist {
-                reason: Some(self.reason(REASONS[3])?),
+            let ask = Command::Delist {
+                reason: Some(self.reason(OUTPUT_REASON)?),
                 source: Some(SourceId::PROBER),
                 hold: HoldFor::Nothing,
             };
-            sheet.change(
+            batch.change(
                 Subject::host(addr),
                 "tester",
                 ask,
@@ -200,22 +198,22 @@ impl RelayService {
             );
             row.listed = false;
         } else if ripe
-            && opted_out(&sheet, addr)?.is_none()
+            && opted_out(&batch, addr)?.is_none()
             && !row.listed
-            && !verdict.held(self.reason(REASONS[3])?, SourceId::PROBER)
+            && !verdict.held(self.reason(OUTPUT_REASON)?, SourceId::PROBER)
         {
             let inputs: Vec<String> = row
                 .inputs
                 .iter()
                 .map(|f| format!("[{}]", f.input))
                 .collect();
-            let ask = Ask::List {
-                reason: self.reason(REASONS[3])?,
+            let ask = Command::List {
+                reason: self.reason(OUTPUT_REASON)?,
                 source: SourceId::PROBER,
                 until: None,
                 text: None,
             };
-            sheet.change(
+            batch.change(
                 Subject::host(addr),
                 "tester",
                 ask,
@@ -225,28 +223,28 @@ impl RelayService {
             row.listed = true;
         }
         match row.inputs.is_empty() {
-            true => sheet.drop_row(slot),
-            false if row != before => sheet.put(slot, &row),
-            false if sheet.changes.is_empty() => return Ok(()),
+            true => batch.delete(&slot),
+            false if row != before => batch.put(&slot, &row),
+            false if batch.changes.is_empty() => return Ok(()),
             false => {}
         }
-        self.write(sheet, None).map(drop)
+        self.write(batch, None).map(drop)
     }
 
-    /// Forgets what is old: tokens, jobs with their transcripts, and evidence of listings that
-    /// ended 90 days ago.
+    /// Removes old rows: tokens, jobs with their transcripts, and evidence of listings that ended
+    /// 90 days ago.
     pub fn forget(&self, now: Time) -> Result<(), RelayError> {
-        let _turn = self.turn();
-        let mut sheet = self.sheet(now);
-        for k in self.round(&sheet, b"T", ROUND)? {
-            if sheet
+        let _guard = self.lock();
+        let mut batch = self.batch(now);
+        for k in self.next_round(&batch, RelayRange::All(RelayTable::Tokens), FORGET_BATCH)? {
+            if batch
                 .get::<IssuedToken>(&k)?
                 .is_some_and(|i| i.at.plus(TOKEN_LIFE).plus(Seconds(86_400)) < now)
             {
-                sheet.drop_row(k);
+                batch.delete(&k);
             }
         }
-        let before = Time(now.0.saturating_sub(KEPT.0));
+        let before = Time(now.0.saturating_sub(EVIDENCE_KEPT.0));
         let listed = |a: IpAddr| -> Result<bool, RelayError> {
             Ok(self
                 .ledger
@@ -256,55 +254,57 @@ impl RelayService {
                 .iter()
                 .any(|e| e.source == SourceId::PROBER))
         };
-        for k in self.round(&sheet, b"P", ROUND)? {
-            let Some(proof) = sheet.get::<Proof>(&k)? else {
+        for k in self.next_round(&batch, RelayRange::All(RelayTable::Proofs), FORGET_BATCH)? {
+            let Some(proof) = batch.get::<Proof>(&k)? else {
                 continue;
             };
-            let gone = proof.at.plus(KEPT) < now && !listed(proof.input)? && !listed(proof.output)?;
+            let gone = proof.at.plus(EVIDENCE_KEPT) < now
+                && !listed(proof.input)?
+                && !listed(proof.output)?;
             if gone
                 && self.ended_before(proof.input, before)?
                 && self.ended_before(proof.output, before)?
             {
-                sheet.drop_row(key::both(b'I', proof.input, proof.id));
-                sheet.drop_row(key::both(b'Y', proof.output, proof.id));
-                sheet.drop_row(key::both(b'G', proof.input, proof.id));
-                sheet.drop_row(key::both(b'G', proof.output, proof.id));
-                sheet.drop_row(key::number(b'S', proof.job));
-                sheet.drop_row(k);
+                batch.delete(&RelayKey::InputProof(proof.input, proof.id));
+                batch.delete(&RelayKey::OutputProof(proof.output, proof.id));
+                batch.delete(&RelayKey::ListingProof(proof.input, proof.id));
+                batch.delete(&RelayKey::ListingProof(proof.output, proof.id));
+                batch.delete(&RelayKey::Transcript(proof.job));
+                batch.delete(&k);
             }
         }
-        for k in self.round(&sheet, b"J", ROUND)? {
-            let Some(job) = sheet
+        for k in self.next_round(&batch, RelayRange::All(RelayTable::Jobs), FORGET_BATCH)? {
+            let Some(job) = batch
                 .get::<Job>(&k)?
-                .filter(|j| j.ended.is_some_and(|t| t.plus(KEPT) < now))
+                .filter(|j| j.ended.is_some_and(|t| t.plus(EVIDENCE_KEPT) < now))
             else {
                 continue;
             };
-            // What was said goes before the job does; that of a proof goes with the proof.
-            let script = key::number(b'S', job.id);
+            // A transcript is removed before its job; that of a proof is removed with the proof.
+            let script = RelayKey::Transcript(job.id);
             if !listed(job.target)?
-                && !sheet.keys(&script, 1)?.is_empty()
+                && batch.contains(&script)?
                 && self.ended_before(job.target, before)?
             {
-                sheet.drop_row(script);
+                batch.delete(&script);
             }
-            if job.ended.is_none_or(|t| t.plus(JOBS) >= now) {
+            if job.ended.is_none_or(|t| t.plus(JOBS_KEPT) >= now) {
                 continue;
             }
-            sheet.drop_row(key::both(b'L', job.target, job.id));
-            sheet.drop_row(key::number(b'S', job.id));
-            sheet.drop_row(k);
+            batch.delete(&RelayKey::HostJob(job.target, job.id));
+            batch.delete(&RelayKey::Transcript(job.id));
+            batch.delete(&k);
         }
-        self.forget_who(&mut sheet)?;
-        self.write(sheet, None).map(drop)
+        self.forget_who(&mut batch)?;
+        self.write(batch, None).map(drop)
     }
 
-    /// Forgets hosts, nets and reporters that nothing was heard of for long.
-    fn forget_who(&self, sheet: &mut RelayBatch<'_>) -> Result<(), RelayError> {
-        let now = sheet.now;
-        let is_old = |t: Option<Time>| t.is_none_or(|t| t.plus(KNOWN) < now);
-        for k in self.round(sheet, b"H", ROUND)? {
-            let (Some(host), Some(addr)) = (sheet.get::<HostRecord>(&k)?, key::addr(&k)) else {
+    /// Removes hosts, prefixes and reporters without news for a long time.
+    fn forget_who(&self, batch: &mut RelayBatch<'_>) -> Result<(), RelayError> {
+        let now = batch.now;
+        let is_old = |t: Option<Time>| t.is_none_or(|t| t.plus(HOSTS_KEPT) < now);
+        for k in self.next_round(batch, RelayRange::All(RelayTable::Hosts), FORGET_BATCH)? {
+            let (Some(host), Some(addr)) = (batch.get::<HostRecord>(&k)?, k.host()) else {
                 continue;
             };
             let times = [
@@ -315,40 +315,40 @@ impl RelayService {
             ];
             let quiet = host.claim.is_none() && times.into_iter().all(is_old);
             if quiet
-                && sheet
+                && batch
                     .verdict(&Subject::host(addr))?
                     .entries
                     .iter()
                     .all(|e| e.source != SourceId::PROBER)
             {
-                sheet.drop_row(k);
+                batch.delete(&k);
             }
         }
-        for letter in [b"N", b"A"] {
-            for k in self.round(sheet, letter, ROUND)? {
-                if sheet.get::<Budget>(&k)?.is_some_and(|b| b.is_over(now)) {
-                    sheet.drop_row(k);
+        for table in [RelayTable::PrefixBudgets, RelayTable::NetworkBudgets] {
+            for k in self.next_round(batch, RelayRange::All(table), FORGET_BATCH)? {
+                if batch.get::<Budget>(&k)?.is_some_and(|b| b.is_over(now)) {
+                    batch.delete(&k);
                 }
             }
         }
-        for k in self.round(sheet, b"R", ROUND)? {
-            if sheet
+        for k in self.next_round(batch, RelayRange::All(RelayTable::Reporters), FORGET_BATCH)? {
+            if batch
                 .get::<ReporterRecord>(&k)?
                 .is_some_and(|r| is_old(Some(r.last())))
             {
-                sheet.drop_row(k);
+                batch.delete(&k);
             }
         }
         Ok(())
     }
 
-    /// Whether a host's last listing by a relay test ended before a time. What feeds say of it
-    /// keeps no evidence.
+    /// Whether a host's last listing by a relay test ended before a time. Listings by feeds keep no
+    /// evidence.
     fn ended_before(&self, target: IpAddr, time: Time) -> Result<bool, RelayError> {
         let history = self.ledger.store.history(&Subject::host(target))?;
-        let v = self.ledger.store.vocabulary();
+        let v = self.ledger.store.dictionary();
         let ours: Vec<_> = REASONS.iter().filter_map(|r| v.reasons.get(r)).collect();
-        let is_ours = |what: &What| {
+        let is_ours = |what: &EventKind| {
             what.about().is_some_and(|(reason, source)| {
                 ours.contains(&reason) && [SourceId::PROBER, SourceId::ALL].contains(&source)
             })

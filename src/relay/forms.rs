@@ -27,12 +27,12 @@ pub enum TestScope {
     /// Against every target.
     #[default]
     Live,
-    /// Only where the operator has named it: somebody beside us may get a copy.
+    /// Only where the operator has enabled it: a third party may get a copy.
     OptIn,
     /// Only against hosts of one's own.
     Lab,
-    /// It has stopped old servers: only where the operator has named it, and never past a greeting
-    /// of those.
+    /// It has stopped old servers: only where the operator has enabled it, and never after a
+    /// greeting of such a server.
     Danger,
 }
 
@@ -71,10 +71,10 @@ pub struct RelayTest {
     /// A recipient before it in the same message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first: Option<String>,
-    /// A recipient behind it in the same message.
+    /// A recipient after it in the same message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
-    /// The greeting instead of EHLO and our name; empty for none.
+    /// The greeting in place of EHLO and our name; empty for no greeting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub helo: Option<String>,
 }

@@ -17,44 +17,45 @@ use tokio::{
 
 use super::{
     collector::{Collector, HealthChecks},
-    service::{COLLECTOR, RelayService},
+    service::{Component, RelayService},
 };
 use crate::{model::Time, resolver};
 
-/// How often the collector looks whether it can be reached.
-const LOOK: Duration = Duration::from_secs(30);
-/// How often it looks whether DNS sends the probe domain's mail to it.
-const LOOK_OUTSIDE: Duration = Duration::from_secs(600);
-/// How long nobody may answer that question.
-const UNANSWERED: Duration = Duration::from_secs(3600);
-/// How long after the last sign of load the collector still counts as under load.
-const LOAD_LASTS: Duration = Duration::from_secs(300);
-/// How long it may take to answer itself.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How often the collector is checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(30);
+/// How often the route of the probe domain's mail is looked up.
+const ROUTE_CHECK_INTERVAL: Duration = Duration::from_secs(600);
+/// How long that look-up may fail before it counts as a problem.
+const MAX_UNANSWERED: Duration = Duration::from_secs(3600);
+/// How long after the last sign of load the collector counts as under load.
+const LOAD_DURATION: Duration = Duration::from_secs(300);
+/// How long the collector may take to greet a health check.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Looks whether DNS sends the probe domain's mail here: what is wrong with it, or an error where
-/// nobody answers.
+/// Looks up whether DNS sends the probe domain's mail here. It returns the problem, or an error where
+/// no resolver answers.
 pub type MailRouteCheck = Arc<
     dyn Fn() -> Pin<Box<dyn Future<Output = Result<Option<String>, String>> + Send>> + Send + Sync,
 >;
 
-/// Looks where the probe domain's mail goes, while hosts on the Internet may be tested, by us or by
-/// reporters: what comes elsewhere proves nothing, and somebody else gets it (safety rule S10).
-pub fn outside(
-    desk: RelayService,
+/// The check of the probe domain's mail route, while hosts on the Internet may be tested by us or by
+/// reporters: a message that is delivered elsewhere proves nothing, and a third party gets it (safety
+/// rule S10).
+pub fn mail_route_check(
+    service: RelayService,
     names: Arc<Option<resolver::Names>>,
     addresses: Vec<IpAddr>,
 ) -> MailRouteCheck {
     Arc::new(move || {
-        let (names, settings, addresses) = (names.clone(), desk.settings(), addresses.clone());
+        let (names, settings, addresses) = (names.clone(), service.settings(), addresses.clone());
         Box::pin(async move {
-            // Who listens everywhere is reached under each address of the machine. The tester's are
-            // no collector's.
+            // A collector that listens on every address is reached at each address of the machine. An
+            // address of the tester alone is not one of the collector's.
             let ours =
-                |a: IpAddr| addresses.contains(&a) || (settings.at_home)(&settings.listen, a);
+                |a: IpAddr| addresses.contains(&a) || (settings.is_local)(&settings.listen, a);
             match &*names {
                 Some(names) if settings.is_outside() => {
-                    goes_elsewhere(names, &settings.domain, &ours).await
+                    route_problem(names, &settings.domain, &ours).await
                 }
                 _ => Ok(None),
             }
@@ -62,9 +63,9 @@ pub fn outside(
     })
 }
 
-/// What is wrong with a domain's MX: each of its addresses has to be ours. The error is that of a
+/// The problem of a domain's MX, each of whose addresses has to be ours. The error is that of a
 /// resolver that does not answer.
-async fn goes_elsewhere(
+async fn route_problem(
     names: &resolver::Names,
     domain: &str,
     ours: &(dyn Fn(IpAddr) -> bool + Send + Sync),
@@ -81,7 +82,7 @@ async fn goes_elsewhere(
         if let Some(addr) = addresses.iter().find(|a| !ours(**a)) {
             let how = "[collect] addresses names those under which the collector is reached";
             return Ok(Some(format!(
-                "mail for {domain} goes to {host}, {addr}, which is no address of the collector; {how}"
+                "mail for {domain} goes to {host}, {addr}, which is not an address of the collector; {how}"
             )));
         }
     }
@@ -91,82 +92,83 @@ async fn goes_elsewhere(
     )
 }
 
-/// Looks, as long as it runs, whether each address of the collector answers, and whether mail is
-/// sent there, and tells the desk.
+/// Checks again and again whether each address of the collector answers and whether the probe
+/// domain's mail is sent there, and reports to the service.
 pub async fn watch(
     addresses: Vec<SocketAddr>,
-    outside: MailRouteCheck,
+    route_check: MailRouteCheck,
     collector: Collector,
-    desk: RelayService,
+    service: RelayService,
 ) {
     let (mut elsewhere, mut next, mut answered, mut asked) =
         (None, Instant::now(), None::<Instant>, false);
     let (mut load, mut turned_away) = (Load::default(), 0);
     loop {
-        // From a reload on it counts, or does not: what was known before does not hold.
-        let number = desk.look();
-        let asks = desk.settings().is_outside();
-        if asks != asked || desk.is_unseen() {
+        // After a reload that changes whether the route counts, an earlier result does not hold.
+        let number = service.begin_check();
+        let asks = service.settings().is_outside();
+        if asks != asked || service.is_check_pending() {
             (asked, answered, next) = (asks, None, Instant::now());
         }
         if Instant::now() >= next {
-            match outside().await {
+            match route_check().await {
                 Ok(wrong) => (elsewhere, answered) = (wrong, Some(Instant::now())),
-                // Others cannot find it either, for long; or nobody has ever known.
-                Err(e) if answered.is_none_or(|t| t.elapsed() > UNANSWERED) => {
-                    elsewhere = Some(format!("nobody can say where its mail goes: {e}"));
+                // Other mail servers cannot find the route either by now, or it was never known.
+                Err(e) if answered.is_none_or(|t| t.elapsed() > MAX_UNANSWERED) => {
+                    elsewhere = Some(format!("the route of its mail cannot be looked up: {e}"));
                 }
-                // What was known last holds.
+                // The last result holds.
                 Err(e) => {
-                    tracing::warn!(error = %e, "where the mail of the probe domain goes could not be looked up");
+                    tracing::warn!(error = %e, "mail route of the probe domain not looked up");
                 }
             }
-            // Whoever mends it does not wait for long.
+            // A problem that is mended is noticed soon.
             next = Instant::now()
                 + if elsewhere.is_some() {
-                    LOOK
+                    CHECK_INTERVAL
                 } else {
-                    LOOK_OUTSIDE
+                    ROUTE_CHECK_INTERVAL
                 };
         }
-        let mut wrong = elsewhere.clone();
+        let mut problem = elsewhere.clone();
         for addr in &addresses {
             if let Err(e) = answers(*addr, &collector.health_checks).await {
-                wrong = Some(format!("{addr} does not answer: {e}"));
+                problem = Some(format!("{addr} does not answer: {e}"));
             }
         }
-        if let Some(why) = desk.ledger_wrong() {
-            wrong = Some(why);
+        if let Some(why) = service.ledger_problem() {
+            problem = Some(why);
         }
-        let told = desk.clone();
+        let reporter = service.clone();
         let loaded = load.look(
             collector.was_loaded(&mut turned_away),
             Instant::now(),
-            told.now(),
+            reporter.now(),
         );
-        let said = tokio::task::spawn_blocking(move || {
+        let reported = tokio::task::spawn_blocking(move || {
+            let problem = problem.map(|p| (p, reporter.now()));
             // Whether the store fails is noted in any case.
-            let noted = told.loaded(loaded, told.now());
-            told.well(COLLECTOR, wrong.map(|w| (w, told.now())), told.now())
+            let noted = reporter.report_load(loaded, reporter.now());
+            reporter
+                .report_health(Component::Collector, problem, reporter.now())
                 .and(noted)
         });
-        let said = said.await;
-        match said {
-            Ok(Ok(())) => desk.looked(number),
+        match reported.await {
+            Ok(Ok(())) => service.end_check(number),
             Ok(Err(e)) => {
-                tracing::warn!(error = ?e, "the state of the collector could not be written down");
+                tracing::warn!(error = ?e, "state of the collector not stored");
             }
             Err(_) => {}
         }
         tokio::select! {
-            () = sleep(LOOK) => {}
-            () = desk.asked() => {}
+            () = sleep(CHECK_INTERVAL) => {}
+            () = service.check_requested() => {}
         }
     }
 }
 
-/// Whether, and since when, the collector is under load: it closes or refuses sessions for want of
-/// places, or puts messages off. What was sent to it then may not have come.
+/// Whether, and since when, the collector is under load: it closes or refuses sessions for lack of
+/// places, or defers messages. Messages that were sent to it then may not have arrived.
 #[derive(Debug, Default)]
 struct Load {
     since: Option<Time>,
@@ -180,7 +182,7 @@ impl Load {
         if is_loaded {
             self.last_sign = Some(instant);
             self.since = self.since.or(self.last_look).or(Some(time));
-        } else if self.last_sign.is_none_or(|l| instant - l >= LOAD_LASTS) {
+        } else if self.last_sign.is_none_or(|l| instant - l >= LOAD_DURATION) {
             self.since = None;
         }
         self.last_look = Some(time);
@@ -210,7 +212,7 @@ pub(super) async fn answers(addr: SocketAddr, checks: &HealthChecks) -> io::Resu
                 Ipv6Addr::LOCALHOST.into()
             });
         }
-        // The port is known before anybody can see the connection, so that nobody else has its
+        // The port is known before the connection is visible, so that no other client gets its
         // place.
         let socket = if addr.is_ipv4() {
             TcpSocket::new_v4()?
@@ -236,7 +238,7 @@ pub(super) async fn answers(addr: SocketAddr, checks: &HealthChecks) -> io::Resu
             Err(io::Error::other("it does not greet"))
         }
     };
-    timeout(PATIENCE, greeted).await?
+    timeout(ANSWER_TIMEOUT, greeted).await?
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! The names that a test's forms take, and the envelopes that come of them.
+//! The names that the forms of a test need, and the envelopes that result.
 
 use std::net::IpAddr;
 
 use super::forms::{RelayTest, TestGroup};
 use crate::smtp::{Envelope, envelope::literal};
 
-/// What stands for the names in a form.
+/// The names that replace the braces of a form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostNames {
     /// The host that is tested.
@@ -27,13 +27,13 @@ pub struct HostNames {
 }
 
 impl HostNames {
-    /// Fills a form; `{{` stands for a brace. The error says which name is missing.
+    /// Replaces the braces of a form by names; `{{` is one brace. The error names what is missing.
     pub fn fill(&self, form: &str, token: &str, back: &str) -> Result<String, &'static str> {
         let mut out = String::with_capacity(form.len() + 64);
         let mut rest = form;
         while let Some((before, after)) = rest.split_once('{') {
             out.push_str(before);
-            // Two stand for one.
+            // Two braces are one.
             if let Some(after) = after.strip_prefix('{') {
                 out.push('{');
                 rest = after;
@@ -84,8 +84,8 @@ impl HostNames {
     }
 
     /// The messages of a test. `turn` alternates the sender of the group "recipient"; `plain` sends
-    /// from our own domain instead, to tell the recipient's form from the sender's. The error says
-    /// why the test is skipped.
+    /// from our own domain instead, to tell the recipient's form from the sender's. The error is
+    /// the reason for skipping the test.
     pub fn envelopes(
         &self,
         test: &RelayTest,

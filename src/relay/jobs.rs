@@ -3,15 +3,17 @@
 use std::net::IpAddr;
 
 use super::{
+    batch::RelayBatch,
     claims::forget,
+    keys::{RelayKey, RelayRange, RelayTable},
     policy::{EVIDENCE_LIFE, EvidenceSummary, HostRecord, Job, JobState, ReporterRecord, Trigger},
-    queue::{end, hash, new_job, open_job, opted_out, place, save},
-    rows::{RelayBatch, key},
-    service::{Actor, MAX_OPEN, RelayError, RelayService, audit_record},
+    queue::{cancel, new_job, open_job, opted_out, save, schedule},
+    service::{Actor, MAX_OPEN_JOBS, RelayError, RelayService, audit_record},
+    transcript::{TranscriptLine, parse_transcript},
 };
 use crate::model::{Time, time::Seconds};
 
-/// What is asked to be tested, and why.
+/// A request to test a host, and the reason.
 #[derive(Debug, Clone)]
 pub struct Nomination {
     /// One host.
@@ -20,11 +22,11 @@ pub struct Nomination {
     pub port: Option<u16>,
     /// What was seen.
     pub grounds: EvidenceSummary,
-    /// He decides for himself: an editor or more.
+    /// The caller is an editor or more, whose nominations need no approval.
     pub decides: bool,
-    /// He has proved that the host is his.
+    /// The caller has proved to own the host.
     pub owner: bool,
-    /// He sends the tests himself.
+    /// The caller sends the messages.
     pub remote: bool,
     /// Names that the host may have, from the evidence.
     pub names: Vec<String>,
@@ -32,22 +34,22 @@ pub struct Nomination {
     pub only: Vec<String>,
 }
 
-/// Names that are taken along for a job.
+/// The most names of a job.
 const MAX_NAMES: usize = 10;
-/// When it is worth trying again where too many jobs wait.
-const FULL: Seconds = Seconds(3600);
+/// When to try again where too many jobs wait.
+const FULL_RETRY_AFTER: Seconds = Seconds(3600);
 /// How far in the future a time may lie, for clocks that differ.
-const SKEW: Seconds = Seconds(300);
+const MAX_CLOCK_SKEW: Seconds = Seconds(300);
 
 impl RelayService {
-    /// Takes a nomination: the job that it became, or that there was already.
+    /// Accepts a nomination. Returns its job, or the open job of the host that it joins.
     pub fn nominate(&self, who: &Actor, n: Nomination, now: Time) -> Result<Job, RelayError> {
         let settings = self.settings();
         let n = Nomination {
             port: settings.other_port(n.port),
             ..n
         };
-        let _turn = self.turn();
+        let _guard = self.lock();
         if n.grounds.text.trim().is_empty() {
             return Err(RelayError::Invalid(
                 "evidence: a message's id, a line of a log, or the owner's request is what leads to a test".into(),
@@ -58,7 +60,7 @@ impl RelayService {
                 "at: evidence older than 14 days leads to no test".into(),
             ));
         }
-        if n.grounds.at > now.plus(SKEW) {
+        if n.grounds.at > now.plus(MAX_CLOCK_SKEW) {
             return Err(RelayError::Invalid("at: that has not happened yet".into()));
         }
         if let Some(name) = n.only.iter().find(|o| settings.catalogue.get(o).is_none()) {
@@ -66,23 +68,23 @@ impl RelayService {
                 "tests: there is no test `{name}`; /v1/tests shows all"
             )));
         }
-        let mut sheet = self.sheet(now);
-        if let Some(out) = opted_out(&sheet, n.target)? {
-            return Err(RelayError::No(format!("{out} asked not to be tested")));
+        let mut batch = self.batch(now);
+        if let Some(out) = opted_out(&batch, n.target)? {
+            return Err(RelayError::Refused(format!("{out} asked not to be tested")));
         }
         let mut agrees = n.decides || n.owner;
         if !agrees {
-            let name = key::reporter(&who.name);
-            let mut reporter: ReporterRecord = sheet.get(&name)?.unwrap_or_default();
-            if !reporter.count(settings.quota, now) {
-                let most = settings.quota;
-                return Err(RelayError::TooMany(
+            let name = RelayKey::Reporter(who.name.clone());
+            let mut reporter: ReporterRecord = batch.get(&name)?.unwrap_or_default();
+            if !reporter.count(settings.nominations_per_day, now) {
+                let most = settings.nominations_per_day;
+                return Err(RelayError::LimitReached(
                     format!("{most} nominations a day are taken from one reporter"),
                     reporter.next_day(now),
                 ));
             }
             agrees = !reporter.is_watched();
-            sheet.put(name, &reporter);
+            batch.put(&name, &reporter);
         }
         let claim = |j: &Job| !matches!(j.cause, Trigger::Nomination | Trigger::Owner);
         // A test of another port is another test; and a recheck is made of a few forms alone.
@@ -91,10 +93,10 @@ impl RelayService {
                 && j.cause != Trigger::Recheck
                 && settings.other_port(j.port) == n.port
         };
-        if let Some(job) = open_job(&sheet, n.target, same)? {
+        if let Some(job) = open_job(&batch, n.target, same)? {
             if n.remote && job.by != who.name {
                 // Tokens are for one reporter alone.
-                return Err(RelayError::No(
+                return Err(RelayError::Refused(
                     "another reporter tests this host now; try again later".into(),
                 ));
             }
@@ -102,13 +104,17 @@ impl RelayService {
             return if claim(&job) {
                 Ok(job)
             } else {
-                self.join(sheet, who, &job, (n, agrees))
+                self.join(batch, who, &job, (n, agrees))
             };
         }
-        if sheet.keys(b"Q", MAX_OPEN)?.len() >= MAX_OPEN {
-            return Err(RelayError::TooMany(
-                format!("{MAX_OPEN} jobs wait already"),
-                FULL,
+        if batch
+            .scan(RelayRange::All(RelayTable::OpenJobs), MAX_OPEN_JOBS)?
+            .len()
+            >= MAX_OPEN_JOBS
+        {
+            return Err(RelayError::LimitReached(
+                format!("{MAX_OPEN_JOBS} jobs wait already"),
+                FULL_RETRY_AFTER,
             ));
         }
         let cause = if n.owner {
@@ -116,21 +122,24 @@ impl RelayService {
         } else {
             Trigger::Nomination
         };
-        let mut job = new_job(&mut sheet, n.target, cause, &who.name, n.grounds)?;
+        let mut job = new_job(&mut batch, n.target, cause, &who.name, n.grounds)?;
         (job.port, job.approved, job.remote) = (n.port, n.decides || n.owner, n.remote);
         (job.names, job.only) = (n.names, n.only);
-        place(&sheet, &settings, &mut job)?;
+        schedule(&batch, &settings, &mut job)?;
         if job.remote {
-            // Nobody's job that waits keeps others out: he comes again.
-            settings.may(job.target).map_err(RelayError::No)?;
+            // A deferred remote job is not stored, so that it cannot block others; the reporter
+            // retries.
+            settings
+                .allows_any_test(job.target)
+                .map_err(RelayError::Refused)?;
             if let (JobState::Deferred, Some(why)) = (job.state, &job.waiting_for) {
-                return Err(RelayError::TooMany(
+                return Err(RelayError::LimitReached(
                     why.clone(),
                     Seconds(job.not_before.0.saturating_sub(now.0)),
                 ));
             }
         }
-        save(&mut sheet, &job)?;
+        save(&mut batch, &job)?;
         let record = audit_record(
             who,
             "nominate",
@@ -139,47 +148,43 @@ impl RelayService {
             Some(job.grounds.text.chars().take(500).collect()),
             now,
         );
-        self.write(sheet, Some(record))?;
+        self.write(batch, Some(record))?;
         Ok(job)
     }
 
-    /// A nomination of a host whose job still waits: nobody's job keeps the evidence of another
-    /// out, nor fewer tests more. `agrees` says that no person has to be asked for whoever brings
-    /// it.
+    /// Joins a nomination with a job of the same host that waits: a waiting job cannot keep out
+    /// another's evidence, or more tests. `agrees` means that the new reporter needs no approval.
     fn join(
         &self,
-        mut sheet: RelayBatch<'_>,
+        mut batch: RelayBatch<'_>,
         who: &Actor,
         job: &Job,
         (n, agrees): (Nomination, bool),
     ) -> Result<Job, RelayError> {
         let mut joined = job.clone();
-        if !n.remote
-            && job.begun.is_none()
-            && matches!(
-                job.state,
-                JobState::Held | JobState::Deferred | JobState::Queued
-            )
-        {
-            let host: HostRecord = sheet.get(&key::host(b'H', n.target))?.unwrap_or_default();
-            // Whichever evidence leads to a test sooner, and of two the newer.
+        if !n.remote && job.begun.is_none() && job.state.is_waiting() {
+            let host: HostRecord = batch.get(&RelayKey::Host(n.target))?.unwrap_or_default();
+            // The evidence that leads to a test sooner, and of two the newer one.
             let time = |g: &EvidenceSummary| {
                 (
-                    host.nomination_time(hash(g), false, sheet.now),
+                    host.nomination_time(g.fingerprint(), false, batch.now),
                     std::cmp::Reverse(g.at),
                 )
             };
             if time(&n.grounds) < time(&job.grounds) {
                 joined.grounds = n.grounds;
             }
-            // It is his who brought it, unless it would wait for a person without the other.
-            let reporter: ReporterRecord = sheet.get(&key::reporter(&job.by))?.unwrap_or_default();
+            // The job stays with its first reporter, unless it would need approval without the new
+            // one.
+            let reporter: ReporterRecord = batch
+                .get(&RelayKey::Reporter(job.by.clone()))?
+                .unwrap_or_default();
             if agrees && !job.approved && reporter.is_watched() {
                 joined.by.clone_from(&who.name);
             }
             joined.approved |= agrees;
             if job.cause == Trigger::Owner && !n.owner && agrees {
-                // A stranger's word counts against outputs too.
+                // A nomination by a third party counts against outputs too.
                 (joined.cause, joined.by) = (Trigger::Nomination, who.name.clone());
             }
             joined
@@ -192,10 +197,10 @@ impl RelayService {
                     .only
                     .extend(n.only.into_iter().filter(|t| !job.only.contains(t))),
             }
-            place(&sheet, &self.settings(), &mut joined)?;
+            schedule(&batch, &self.settings(), &mut joined)?;
         }
         if joined != *job {
-            save(&mut sheet, &joined)?;
+            save(&mut batch, &joined)?;
             let text = joined.grounds.text.chars().take(500).collect();
             let record = audit_record(
                 who,
@@ -203,35 +208,32 @@ impl RelayService {
                 &job.target,
                 format!("job {}, which waited", job.id),
                 Some(text),
-                sheet.now,
+                batch.now,
             );
-            self.write(sheet, Some(record))?;
+            self.write(batch, Some(record))?;
         }
         Ok(joined)
     }
 
-    /// A person decides about a held job: it is run, or ends here.
+    /// Approves a job that waits, or ends it.
     pub fn decide(&self, who: &Actor, id: u64, run: bool, now: Time) -> Result<Job, RelayError> {
         let settings = self.settings();
-        let _turn = self.turn();
-        let mut sheet = self.sheet(now);
-        let mut job = self.need(&sheet, id)?;
-        if !matches!(
-            job.state,
-            JobState::Held | JobState::Deferred | JobState::Queued
-        ) {
-            return Err(RelayError::No("it runs already, or has ended".into()));
+        let _guard = self.lock();
+        let mut batch = self.batch(now);
+        let mut job = self.find_job(&batch, id)?;
+        if !job.state.is_waiting() {
+            return Err(RelayError::Refused("it runs already, or has ended".into()));
         }
         if run {
             job.approved = true;
-            place(&sheet, &settings, &mut job)?;
+            schedule(&batch, &settings, &mut job)?;
         } else {
-            end(&mut job, "turned down", now);
-            forget(&mut sheet, &job)?;
+            cancel(&mut job, "turned down", now)?;
+            forget(&mut batch, &job)?;
         }
-        save(&mut sheet, &job)?;
+        save(&mut batch, &job)?;
         self.write(
-            sheet,
+            batch,
             Some(audit_record(
                 who,
                 if run { "job.approve" } else { "job.refuse" },
@@ -246,7 +248,7 @@ impl RelayService {
 
     /// A job.
     pub fn job(&self, id: u64) -> Result<Job, RelayError> {
-        self.need(&self.sheet(self.now()), id)
+        self.find_job(&self.batch(self.now()), id)
     }
 
     /// The newest jobs first, from before `before` on.
@@ -256,20 +258,25 @@ impl RelayService {
         open: bool,
         most: usize,
     ) -> Result<Vec<Job>, RelayError> {
-        let sheet = self.sheet(self.now());
-        let numbers = sheet.numbers_below(
-            if open { b"Q" } else { b"J" },
+        let batch = self.batch(self.now());
+        let numbers = batch.scan_ids_desc(
+            RelayRange::All(if open {
+                RelayTable::OpenJobs
+            } else {
+                RelayTable::Jobs
+            }),
             before.unwrap_or(u64::MAX),
             most,
         )?;
-        numbers.into_iter().map(|n| self.need(&sheet, n)).collect()
+        numbers
+            .into_iter()
+            .map(|n| self.find_job(&batch, n))
+            .collect()
     }
 
     /// A job's transcript.
-    pub fn transcript(&self, id: u64) -> Result<String, RelayError> {
-        Ok(self
-            .sheet(self.now())
-            .get(&key::number(b'S', id))?
-            .unwrap_or_default())
+    pub fn transcript(&self, id: u64) -> Result<Vec<TranscriptLine>, RelayError> {
+        let text: Option<String> = self.batch(self.now()).get(&RelayKey::Transcript(id))?;
+        Ok(parse_transcript(&text.unwrap_or_default()))
     }
 }

@@ -17,20 +17,20 @@ use super::{
 pub enum Place {
     /// To us.
     Collector,
-    /// To the host that is tested: a user of it, or nobody.
+    /// To the host that is tested: one of its users, or none.
     Target,
-    /// To somebody else.
+    /// To a third party.
     Foreign(String),
 }
 
-/// How often a form is taken apart; deeper ones are refused.
+/// How deep a form is parsed; a deeper one is refused.
 const DEPTH: usize = 12;
 
 /// What the names in a form are, for the linter: labels that nothing else has.
 const OURS: [&str; 4] = ["probe.lint", "PROBE.LINT.", "second.lint", "[198.18.0.9]"];
 const THEIRS: [&str; 3] = ["relay.lint", "hosted.lint", "[198.18.0.1]"];
 
-/// Checks a test; the error says what is wrong with it.
+/// Checks a test. The error names the fault.
 pub fn check(test: &RelayTest) -> Result<(), String> {
     if test.name.is_empty()
         || !test
@@ -116,7 +116,7 @@ pub fn check(test: &RelayTest) -> Result<(), String> {
 }
 
 /// Checks a recipient of a control: the server's postmaster, at no domain or at one of the server's
-/// own. The error says what is wrong.
+/// own. The error names the fault.
 pub fn check_control(form: &str) -> Result<(), String> {
     let local = form
         .strip_prefix('<')
@@ -202,7 +202,7 @@ fn host(name: &str) -> Place {
 }
 
 fn go(name: &str, local: &str, depth: usize, out: &mut BTreeSet<Place>) {
-    // What is no name is read as the names in it: `d%r` is r's, who hands it to d.
+    // A name with `%` is read as the names in it: `d%r` belongs to r, which passes it on to d.
     if let Some((inner, outer)) = name.split_once('%') {
         go(outer, &format!("{local}@{inner}"), depth, out);
         return go(inner, local, depth, out);

@@ -20,13 +20,13 @@ use crate::{
 
 /// The longest test message, in bytes (safety rule S8).
 pub const MAX_PROBE: usize = 2048;
-/// Who tests, as every message says (safety rule S9).
+/// The tester's identity, which every message contains (safety rule S9).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TesterIdentity {
-    /// Whom to write to.
+    /// The address to write to.
     pub contact: String,
-    /// Where it stands who tests and why, and how to ask for none.
-    pub about: String,
+    /// The page that explains who tests, why, and how to opt out.
+    pub info_url: String,
 }
 
 /// The message of a test: headers and body with CRLF, no line that begins with a dot, no more than
@@ -55,7 +55,7 @@ pub fn probe(
     );
     let (contact, about, evidence, test) = (
         cut(&who.contact, 100),
-        cut(&who.about, 140),
+        cut(&who.info_url, 140),
         cut(evidence, 60),
         cut(&envelope.test, 60),
     );
@@ -109,15 +109,15 @@ pub fn is_itself(tokens: &TokenCodec, message: &ParsedMail<'_>) -> bool {
 /// What a message that reached the collector shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MessageMatch {
-    /// The probe came through: the token's number.
+    /// The message was relayed; the number of its token.
     Probe(TokenId),
-    /// It, or word of it, came back to the sender.
+    /// The message, or a report about it, came back to its sender; the number of its token.
     Bounce(TokenId),
 }
 
-/// Which probe a message is: by the address that it came to, else by its header, else by its body.
-/// What came to the return path, and what is a report, has come back; what says nothing else than
-/// the address of a person is nobody's probe.
+/// Finds the test message that a message is: by its recipients, else by its header, else by its
+/// body. A message to the return path, and a report, is a bounce. A message to the address of a
+/// person alone is no test message.
 pub fn match_tokens(
     tokens: &TokenCodec,
     recipients: &[String],
@@ -129,7 +129,7 @@ pub fn match_tokens(
         .flat_map(|r| tokens.find(r.as_bytes()))
         .collect();
     if let Some((_, id)) = by_address.iter().find(|(w, _)| *w == TokenKind::Return) {
-        // Messages of one session share a sender: what is quoted tells them apart.
+        // Messages of one session share a sender: the quoted message tells them apart.
         let quoted = parsed
             .fields
             .iter()
@@ -168,8 +168,8 @@ pub fn match_tokens(
     })
 }
 
-/// Whether an address is one that people write to (RFC 2142): a message that somebody passes on to
-/// it proves nothing.
+/// Whether an address is a role that people write to (RFC 2142): a message that is forwarded to it
+/// proves nothing.
 pub fn is_role(recipient: &str) -> bool {
     let local = recipient
         .trim_start_matches('<')
@@ -239,7 +239,7 @@ pub fn redact(text: &str, own: &[&str], keep: &[&str], salt: &[u8]) -> String {
     out
 }
 
-/// What the collector says when a message is kept.
+/// The collector's reply to a message that is kept.
 pub fn recorded(id: &str, output: IpAddr) -> String {
     format!("250 2.0.0 recorded {id} from [{}]", literal(output))
 }
@@ -254,7 +254,7 @@ mod tests {
     fn who() -> TesterIdentity {
         TesterIdentity {
             contact: "relaytest@orbs.example".into(),
-            about: "https://orbs.example/tests".into(),
+            info_url: "https://orbs.example/tests".into(),
         }
     }
 
@@ -330,7 +330,7 @@ ttoken
         };
         let who = TesterIdentity {
             contact: long.clone(),
-            about: long.clone(),
+            info_url: long.clone(),
         };
         let (from, to, test) = (long.clone(), vec![long.clone()], long.clone());
         let envelope = Envelope {

@@ -3,23 +3,22 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    batch::RelayBatch,
     control_plan::ControlPlan,
     forms::{RelayTest, TestGroup, TestScope},
     host_names::HostNames,
+    keys::RelayKey,
     message,
     outcome::TestResult,
     policy::{Job, Trigger},
     proof::IssuedToken,
-    rows::{RelayBatch, key},
     settings::RelaySettings,
     token::{TokenId, TokenKind, hex, token_id},
 };
-use crate::smtp::{Envelope, Outcome};
+use crate::smtp::{Envelope, MessageOutcome};
 
-/// What a result says while its message was not sent.
-const UNSENT: &str = "not sent yet";
-/// What a form is called that is sent again from our own domain.
-pub(super) const PLAIN: &str = "+plain-sender";
+/// What follows the name of a test whose form is sent once more with a sender of our own domain.
+pub(super) const PLAIN_SUFFIX: &str = "+plain-sender";
 
 /// The groups of messages of a test that the host's owner asked for, in the order in which they are
 /// sent.
@@ -60,36 +59,37 @@ pub struct MessageResult {
     /// Its place among the job's results.
     pub place: usize,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: MessageOutcome,
 }
 
-/// The messages of a job's turn: all of them at first, later those that were put off or are new.
-pub(super) fn messages(
-    sheet: &mut RelayBatch<'_>,
+/// The messages of a job's next session: all of them at first, later those that were deferred or
+/// added.
+pub(super) fn prepare_messages(
+    batch: &mut RelayBatch<'_>,
     settings: &RelaySettings,
     job: &mut Job,
     names: &HostNames,
-    fresh: &mut dyn FnMut() -> TokenId,
+    new_token: &mut dyn FnMut() -> TokenId,
 ) -> Vec<PreparedMessage> {
     let mut out = Vec::new();
     if job.results.is_empty() {
         let own = settings
-            .special
+            .special_ranges
             .iter()
             .any(|s| s.covers(&crate::model::Subject::host(job.target)));
         let tests: Vec<RelayTest> = settings
             .catalogue
-            .chosen(job.target, &settings.chosen, &job.only, own)
+            .chosen(job.target, &settings.enabled_tests, &job.only, own)
             .into_iter()
             .cloned()
             .collect();
         for (turn, test) in tests.iter().enumerate() {
-            make(
-                sheet,
+            make_messages(
+                batch,
                 settings,
                 job,
                 (names, test, turn, false),
-                fresh,
+                new_token,
                 &mut out,
             );
         }
@@ -99,33 +99,33 @@ pub(super) fn messages(
     let plain: Vec<String> = job
         .results
         .iter()
-        .filter(|r| is_unsent(r))
-        .filter_map(|r| r.test.strip_suffix(PLAIN).map(String::from))
+        .filter(|r| r.outcome.is_not_sent())
+        .filter_map(|r| r.test.strip_suffix(PLAIN_SUFFIX).map(String::from))
         .collect();
     job.results
-        .retain(|r| !(is_unsent(r) && r.test.ends_with(PLAIN)));
+        .retain(|r| !(r.outcome.is_not_sent() && r.test.ends_with(PLAIN_SUFFIX)));
     for name in plain {
         if let Some(test) = settings.catalogue.get(&name) {
-            make(
-                sheet,
+            make_messages(
+                batch,
                 settings,
                 job,
                 (names, test, 0, true),
-                fresh,
+                new_token,
                 &mut out,
             );
         }
     }
-    // What was put off goes with the same token.
-    let said = said(job);
+    // A deferred message keeps its token.
+    let evidence = evidence_line(job);
     for (place, r) in job
         .results
         .iter_mut()
         .enumerate()
-        .filter(|(_, r)| matches!(r.outcome, Outcome::TempFail { .. }))
+        .filter(|(_, r)| r.outcome.is_deferred())
     {
-        let Some((token, envelope)) = again(settings, names, r) else {
-            r.outcome = Outcome::inconclusive(
+        let Some((token, envelope)) = repeat_message(settings, names, r) else {
+            r.outcome = MessageOutcome::inconclusive(
                 "put off, and the names that it takes are no longer the host's",
             );
             continue;
@@ -134,9 +134,9 @@ pub(super) fn messages(
             names,
             &envelope,
             &token,
-            &settings.operator,
-            &said,
-            sheet.now,
+            &settings.tester,
+            &evidence,
+            batch.now,
         );
         out.push(PreparedMessage {
             place,
@@ -150,15 +150,15 @@ pub(super) fn messages(
     out
 }
 
-/// A message that was put off, as it was.
-fn again(
+/// The token and the envelope of a message that is sent again.
+fn repeat_message(
     settings: &RelaySettings,
     names: &HostNames,
     r: &TestResult,
 ) -> Option<(String, Envelope)> {
     let test = settings
         .catalogue
-        .get(r.test.strip_suffix(PLAIN).unwrap_or(&r.test))?;
+        .get(r.test.strip_suffix(PLAIN_SUFFIX).unwrap_or(&r.test))?;
     let id = token_id(&r.token)?;
     let tokens = (
         settings.tokens.text(TokenKind::Probe, &id),
@@ -173,31 +173,27 @@ fn again(
     Some((token, envelope))
 }
 
-pub(super) fn is_unsent(r: &TestResult) -> bool {
-    matches!(&r.outcome, Outcome::Inconclusive { why, .. } if why == UNSENT)
-}
-
-pub(super) fn said(job: &Job) -> String {
-    format!("job {} ({})", job.id, job.grounds.kind)
+pub(super) fn evidence_line(job: &Job) -> String {
+    format!("job {} ({})", job.id, job.grounds.origin)
 }
 
 /// Makes the messages of one test, and the rows of their tokens.
-fn make(
-    sheet: &mut RelayBatch<'_>,
+fn make_messages(
+    batch: &mut RelayBatch<'_>,
     settings: &RelaySettings,
     job: &mut Job,
     (names, test, turn, plain): (&HostNames, &RelayTest, usize, bool),
-    fresh: &mut dyn FnMut() -> TokenId,
+    new_token: &mut dyn FnMut() -> TokenId,
     out: &mut Vec<PreparedMessage>,
 ) {
     let mut ids = Vec::new();
     let name = if plain {
-        format!("{}{PLAIN}", test.name)
+        format!("{}{PLAIN_SUFFIX}", test.name)
     } else {
         test.name.clone()
     };
     let mut tokens = || {
-        let id = fresh();
+        let id = new_token();
         ids.push(id);
         (
             settings.tokens.text(TokenKind::Probe, &id),
@@ -207,7 +203,7 @@ fn make(
     let made = match names.envelopes(test, turn, plain, &mut tokens) {
         Ok(made) => made,
         Err(why) => {
-            let outcome = Outcome::Skipped { why: why.into() };
+            let outcome = MessageOutcome::Skipped { why: why.into() };
             job.results.push(TestResult {
                 test: name,
                 class: test.class.clone(),
@@ -223,32 +219,33 @@ fn make(
             target: job.target,
             test: name.clone(),
             job: job.id,
-            at: sheet.now,
+            at: batch.now,
             tester: job.remote.then(|| job.by.clone()),
-            trusted: settings.trusted.contains(&job.by),
+            trusted: settings.trusted_reporters.contains(&job.by),
             strict: test.run == TestScope::OptIn,
             null: envelope.from.starts_with("<>"),
-            // A claim's or a review's test is no stranger's word against who delivers.
+            // A claim's or a review's test is no nomination by a third party, so it counts against
+            // no output.
             owner: job.cause != Trigger::Nomination,
             same: envelope.from.contains(&token),
             outputs: Vec::new(),
             seen: Vec::new(),
         };
-        sheet.put(key::token(&id), &issued);
+        batch.put(&RelayKey::Token(id), &issued);
         let message = message::probe(
             names,
             &envelope,
             &token,
-            &settings.operator,
-            &said(job),
-            sheet.now,
+            &settings.tester,
+            &evidence_line(job),
+            batch.now,
         );
         job.results.push(TestResult {
             test: name.clone(),
             class: test.class.clone(),
             token: hex(&id),
             envelope: (envelope.from.clone(), envelope.to[envelope.probe].clone()),
-            outcome: Outcome::inconclusive(UNSENT),
+            outcome: MessageOutcome::NotSent,
         });
         let place = job.results.len() - 1;
         out.push(PreparedMessage {
@@ -262,27 +259,27 @@ fn make(
     }
 }
 
-/// Adds forms that came through with a sender of the host's own, to be sent once more from our
-/// domain; whether there are any.
-pub(super) fn again_plain(settings: &RelaySettings, job: &mut Job) -> bool {
+/// Adds the forms that came through with a sender of the host's own, which are sent once more from
+/// our domain. Returns whether there are any.
+pub(super) fn add_plain_forms(settings: &RelaySettings, job: &mut Job) -> bool {
     let is_new = |job: &Job, name: &str| !job.results.iter().any(|r| r.test == name);
     let came: Vec<(String, String)> = job
         .results
         .iter()
-        .filter(|r| matches!(r.outcome, Outcome::Delivered { .. }))
+        .filter(|r| matches!(r.outcome, MessageOutcome::Delivered { .. }))
         .filter(|r| {
             settings
                 .catalogue
                 .get(&r.test)
                 .is_some_and(|t| t.group == TestGroup::Recipient && t.from.is_none())
         })
-        .map(|r| (format!("{}{PLAIN}", r.test), r.class.clone()))
+        .map(|r| (format!("{}{PLAIN_SUFFIX}", r.test), r.class.clone()))
         .filter(|(name, _)| is_new(job, name))
         .collect();
     let any = !came.is_empty();
     for (test, class) in came {
         if is_new(job, &test) {
-            let outcome = Outcome::inconclusive(UNSENT);
+            let outcome = MessageOutcome::NotSent;
             job.results.push(TestResult {
                 test,
                 class,

@@ -15,9 +15,12 @@ pub mod outcome;
 pub mod policy;
 pub mod proof;
 pub mod token;
+pub mod transcript;
 
 #[cfg(feature = "daemon")]
 mod arrivals;
+#[cfg(feature = "daemon")]
+mod batch;
 #[cfg(feature = "daemon")]
 mod claims;
 #[cfg(feature = "daemon")]
@@ -28,6 +31,8 @@ mod expiry;
 pub mod health;
 #[cfg(feature = "daemon")]
 mod jobs;
+#[cfg(feature = "daemon")]
+mod keys;
 #[cfg(feature = "daemon")]
 mod load;
 #[cfg(feature = "daemon")]
@@ -42,8 +47,6 @@ mod plan;
 mod proofs;
 #[cfg(feature = "daemon")]
 mod queue;
-#[cfg(feature = "daemon")]
-mod rows;
 #[cfg(feature = "daemon")]
 mod runs;
 #[cfg(feature = "daemon")]
@@ -71,7 +74,7 @@ pub use {
     messages::{MessageResult, Phase, PreparedMessage},
     name_lookup::HostNameResolver,
     policy::OptOut,
-    proofs::Proof,
-    service::{Actor, COLLECTOR, NOTEST, REASONS, RelayError, RelayService},
+    proofs::{Proof, ProofOutcome},
+    service::{Actor, Component, NOTEST, REASONS, RelayError, RelayService},
     settings::{RelaySettings, TesterSource},
 };

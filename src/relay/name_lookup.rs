@@ -12,12 +12,12 @@ pub type HostNameResolver = Arc<
 
 /// Finds a host's names: only those whose address, or whose MX, points at it.
 pub fn known(
-    desk: RelayService,
+    service: RelayService,
     names: Arc<Option<resolver::Names>>,
     collectors: Vec<IpAddr>,
 ) -> HostNameResolver {
     Arc::new(move |target, said| {
-        let (names, settings, collectors) = (names.clone(), desk.settings(), collectors.clone());
+        let (names, settings, collectors) = (names.clone(), service.settings(), collectors.clone());
         Box::pin(async move {
             let collector = collectors
                 .into_iter()
@@ -33,7 +33,7 @@ pub fn known(
     })
 }
 
-/// Fills the names of a host that are missing, from its reverse DNS and from what was said of it.
+/// Fills in the missing names of a host, from its reverse DNS and from the names in the evidence.
 pub async fn find_names(names: &resolver::Names, said: Vec<String>, out: &mut HostNames) {
     let target = out.target;
     let said = said
@@ -61,8 +61,8 @@ pub async fn find_names(names: &resolver::Names, said: Vec<String>, out: &mut Ho
     }
 }
 
-/// Whether a host takes a domain's mail, and nobody else does: a test that it hands on to another
-/// exchange would reach that.
+/// Whether a host, and no other, is the mail exchange of a domain: a test that it passes on to
+/// another exchange would reach a third party.
 async fn takes_mail(names: &resolver::Names, domain: &str, target: IpAddr) -> bool {
     let Ok(hosts) = names.exchanges(domain).await else {
         return false;
@@ -84,7 +84,7 @@ async fn is_own(names: &resolver::Names, name: &str, target: IpAddr) -> bool {
     only(names, name, target).await && (hosts.is_empty() || takes_mail(names, name, target).await)
 }
 
-/// Whether a name is a host's, and of its family nobody else's.
+/// Whether all addresses of a name, of the host's family, are the host's.
 async fn only(names: &resolver::Names, name: &str, target: IpAddr) -> bool {
     let Ok(all) = names.addresses(name).await else {
         return false;
@@ -96,7 +96,7 @@ async fn only(names: &resolver::Names, name: &str, target: IpAddr) -> bool {
     family.peek().is_some() && family.all(|a| *a == target)
 }
 
-/// A name that can stand in an address: what a stranger wrote into his zone is not taken as it is.
+/// Whether a name can be part of a mail address: DNS data of third parties is checked.
 fn plain(name: &str) -> bool {
     name.len() <= 100
         && name.contains('.')

@@ -1,5 +1,5 @@
-//! Which network a host belongs to: that of an operator (an AS), as a routing table says, or else a
-//! wide prefix. Nobody's network is swept (safety rule S3).
+//! The network of a host: its autonomous system by a routing table, else a wide prefix. Networks
+//! are never scanned (safety rule S3).
 
 use std::net::IpAddr;
 
@@ -33,7 +33,8 @@ impl std::fmt::Display for Network {
     }
 }
 
-/// The net whose hosts share a budget, and in which two inputs count as one: /24, of IPv6 /48.
+/// The prefix whose hosts share a budget, and in which two inputs count as one: a /24, or an IPv6
+/// /48.
 pub fn net(addr: IpAddr) -> IpAddr {
     match addr.to_canonical() {
         IpAddr::V4(a) => IpAddr::V4((u32::from(a) & 0xffff_ff00).into()),

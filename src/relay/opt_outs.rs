@@ -1,14 +1,14 @@
 //! Opt-outs: what their owners asked not to have tested.
 
 use super::{
+    keys::{RelayKey, RelayRange, RelayTable},
     policy::OptOut,
-    queue::{ASKED, end, save},
-    rows::key,
+    queue::{OPTED_OUT, cancel, save},
     service::{Actor, NOTEST, RelayError, RelayService, audit_record},
 };
 use crate::model::{
     Change, Evidence, SourceId, Subject, Time,
-    history::{Ask, HoldFor},
+    history::{Command, HoldFor},
 };
 
 impl RelayService {
@@ -25,40 +25,44 @@ impl RelayService {
                 "subject: an address or a prefix is what can be tested".into(),
             ));
         }
-        let _turn = self.turn();
-        let mut sheet = self.sheet(now);
+        let _guard = self.lock();
+        let mut batch = self.batch(now);
         let out = OptOut {
             subject: subject.to_string(),
             at: now,
             by: who.name.clone(),
             proof: proof.chars().take(500).collect(),
         };
-        sheet.put(key::opt_out(subject), &out);
-        for k in sheet.keys(b"Q", usize::MAX)? {
-            let mut job = self.need(&sheet, key::tail(&k))?;
+        batch.put(&RelayKey::OptOut(subject.clone()), &out);
+        for k in batch.scan(RelayRange::All(RelayTable::OpenJobs), usize::MAX)? {
+            let mut job = self.find_job(&batch, k.id())?;
             if subject.covers(&Subject::host(job.target)) || *subject == Subject::host(job.target) {
-                end(&mut job, ASKED, now);
-                super::claims::forget(&mut sheet, &job)?;
-                save(&mut sheet, &job)?;
+                cancel(&mut job, OPTED_OUT, now)?;
+                super::claims::forget(&mut batch, &job)?;
+                save(&mut batch, &job)?;
             }
         }
-        if let Some(reason) = self.ledger.store.vocabulary().reasons.get(NOTEST) {
-            let ask = Ask::List {
+        if let Some(reason) = self.ledger.store.dictionary().reasons.get(NOTEST) {
+            let ask = Command::List {
                 reason,
                 source: SourceId::OPERATOR,
                 until: None,
                 text: None,
             };
             let mut change = Change::new(subject.clone(), who.name.clone(), ask);
-            (change.evidence, change.terms.from, change.terms.breaks_hold) = (
+            (
+                change.evidence,
+                change.preconditions.from,
+                change.preconditions.breaks_hold,
+            ) = (
                 Some(Evidence::word(out.proof.clone())),
                 who.from.clone().into(),
                 true,
             );
-            sheet.changes.push(change);
+            batch.changes.push(change);
         }
         self.write(
-            sheet,
+            batch,
             Some(audit_record(
                 who,
                 "optout",
@@ -73,29 +77,32 @@ impl RelayService {
 
     /// Takes an opt-out back.
     pub fn opt_in(&self, who: &Actor, subject: &Subject, now: Time) -> Result<(), RelayError> {
-        let _turn = self.turn();
-        let mut sheet = self.sheet(now);
-        if sheet.get::<OptOut>(&key::opt_out(subject))?.is_none() {
-            return Err(RelayError::Unknown(format!(
+        let _guard = self.lock();
+        let mut batch = self.batch(now);
+        if batch
+            .get::<OptOut>(&RelayKey::OptOut(subject.clone()))?
+            .is_none()
+        {
+            return Err(RelayError::NotFound(format!(
                 "{subject} did not opt out itself"
             )));
         }
-        sheet.drop_row(key::opt_out(subject));
-        let listed = self.ledger.store.vocabulary().reasons.get(NOTEST);
+        batch.delete(&RelayKey::OptOut(subject.clone()));
+        let listed = self.ledger.store.dictionary().reasons.get(NOTEST);
         if let Some(reason) = listed.filter(|r| {
-            sheet
+            batch
                 .verdict(subject)
                 .is_ok_and(|v| v.entry(*r, SourceId::OPERATOR).is_some())
         }) {
-            let ask = Ask::Delist {
+            let ask = Command::Delist {
                 reason: Some(reason),
                 source: Some(SourceId::OPERATOR),
                 hold: HoldFor::Nothing,
             };
-            sheet.change(subject.clone(), &who.name, ask, "opted in".into(), false);
+            batch.change(subject.clone(), &who.name, ask, "opted in".into(), false);
         }
         self.write(
-            sheet,
+            batch,
             Some(audit_record(
                 who,
                 "optin",
@@ -111,8 +118,8 @@ impl RelayService {
     /// All opt-outs.
     pub fn opt_outs(&self) -> Result<Vec<OptOut>, RelayError> {
         let mut out = Vec::new();
-        self.sheet(self.now())
-            .each(b"O", &mut |o: OptOut| out.push(o))?;
+        self.batch(self.now())
+            .each(RelayTable::OptOuts, &mut |o: OptOut| out.push(o))?;
         Ok(out)
     }
 }

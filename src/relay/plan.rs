@@ -7,18 +7,15 @@ use super::{
     control_plan::{self, ControlPlan},
     host_names::HostNames,
     message,
-    messages::{Phase, PreparedMessage, said},
+    messages::{Phase, PreparedMessage, evidence_line},
     policy::Job,
     settings::RelaySettings,
     token::{TokenKind, token_id},
 };
-use crate::{
-    model::Time,
-    smtp::{Outcome, SmtpPort},
-};
+use crate::{model::Time, smtp::SmtpPort};
 
 /// Puts messages in order and into sessions. `came` are the forms that had come through, where the
-/// host is listed for such.
+/// host is listed for forms.
 pub(super) fn arrange(
     settings: &RelaySettings,
     job: &mut Job,
@@ -28,7 +25,8 @@ pub(super) fn arrange(
     let mut messages = messages;
     assign_phases(job, came, &mut messages);
     let has_come_through = messages.iter().any(|m| m.phase == Phase::CameThrough);
-    // Where none of them can be made, other forms show whether the tester is let in.
+    // Where none of them can be made, other forms show whether the host accepts the tester's
+    // sessions.
     let controlled = match came {
         Some(_) if has_come_through => Some(Phase::CameThrough),
         Some(_) => Some(Phase::ClassSample),
@@ -45,7 +43,7 @@ pub(super) fn arrange(
     out
 }
 
-/// Says for each message to which group it belongs.
+/// Assigns each message to its group.
 fn assign_phases(job: &Job, came: Option<&CameThrough>, messages: &mut [PreparedMessage]) {
     let mut known: HashSet<(String, SmtpPort)> = HashSet::new();
     let key = |m: &PreparedMessage| {
@@ -63,8 +61,8 @@ fn assign_phases(job: &Job, came: Option<&CameThrough>, messages: &mut [Prepared
         m.phase = Phase::CameThrough;
         known.insert(key(m));
     }
-    // A form that takes an extension may be skipped: it stands for its class only where nothing
-    // else does.
+    // A form that needs an extension may be skipped: it represents its class only where no other
+    // form does.
     for utf8 in [false, true] {
         for m in messages
             .iter_mut()
@@ -96,7 +94,7 @@ fn into_sessions(
         let new = job
             .results
             .get(m.place)
-            .filter(|r| !matches!(r.outcome, Outcome::TempFail { .. }));
+            .filter(|r| !r.outcome.is_deferred());
         let token = new
             .and_then(|r| token_id(&r.token))
             .map(|id| settings.tokens.text(TokenKind::Return, &id));
@@ -117,7 +115,7 @@ fn into_sessions(
     for (_, mut group) in groups {
         while !group.is_empty() {
             let rest = group.split_off(group.len().min(MAX_FORMS_PER_SESSION));
-            // Controls and messages have the sender of the first one; a bounce is told by the
+            // Controls and messages have the sender of the first one; a bounce is identified by the
             // message that it quotes.
             let from = group
                 .first()
@@ -139,7 +137,7 @@ fn into_sessions(
     out
 }
 
-/// Makes a message again whose sender is another now.
+/// Makes a message again after its sender has changed.
 fn readdress(
     settings: &RelaySettings,
     job: &mut Job,
@@ -157,8 +155,8 @@ fn readdress(
         names,
         &m.envelope,
         &token,
-        &settings.operator,
-        &said(job),
+        &settings.tester,
+        &evidence_line(job),
         now,
     );
 }

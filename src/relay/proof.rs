@@ -1,12 +1,12 @@
 //! What a message that reached the collector proves.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Time, time::Seconds};
 
-/// How long a token counts, from the moment it was made.
+/// How long a token is valid.
 pub const TOKEN_LIFE: Seconds = Seconds(14 * 86_400);
 /// What a token was made for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,9 +19,9 @@ pub struct IssuedToken {
     pub job: u64,
     /// When it was made.
     pub at: Time,
-    /// Who sends it: none for our own tester, else the reporter.
+    /// The reporter who sends it; none for our own tester.
     pub tester: Option<String>,
-    /// Whether that reporter's word lists.
+    /// Whether that reporter is trusted.
     pub trusted: bool,
     /// Its sender is the null sender: else one that has it is a report.
     #[serde(default)]
@@ -31,63 +31,104 @@ pub struct IssuedToken {
     pub strict: bool,
     /// Asked for by the host's owner: it proves nothing against outputs.
     pub owner: bool,
-    /// Sender and recipient are the same address: a report that calls itself none looks like the
-    /// message.
+    /// Sender and recipient are the same address, so a report that is not marked as one looks like
+    /// the message.
     #[serde(default)]
     pub same: bool,
-    /// Whom it came from already.
+    /// The hosts that have delivered it.
     pub outputs: Vec<IpAddr>,
-    /// Each way that it came, and the number of its proof: it is written down once.
+    /// Each arrival and the number of its proof; an arrival is stored once.
     #[serde(default)]
     pub seen: Vec<(Arrival, u64)>,
 }
 
-/// What a delivery says.
+/// What a delivery proves, which is also the reason that it lists the host under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProofKind {
     /// The host itself delivers.
     Relay,
-    /// The host takes it, another one delivers.
+    /// The host accepts, another one delivers.
     Input,
-    /// A tester whose word does not list says so.
+    /// The message was sent by a reporter who is not trusted.
     Unconfirmed,
 }
 
-/// Why a message that reached the collector lists nobody.
+impl ProofKind {
+    /// All kinds.
+    pub const ALL: [ProofKind; 3] = [ProofKind::Relay, ProofKind::Input, ProofKind::Unconfirmed];
+
+    /// The name of the reason.
+    pub fn reason(self) -> &'static str {
+        match self {
+            ProofKind::Relay => "relay",
+            ProofKind::Input => "input",
+            ProofKind::Unconfirmed => "unconfirmed",
+        }
+    }
+}
+
+/// Why a message that reached the collector lists no host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RejectedProof {
     /// Its token is too old.
     Late,
-    /// It was made before the host was released: the host is tested again.
+    /// It was sent before the host was released: the host is tested again.
     BeforeRelease,
-    /// This (input, output) is known already.
+    /// The same output has delivered the message of this token before.
     Duplicate,
     /// It came back to its sender.
     Bounced,
-    /// A user of the host may have passed it on.
+    /// A user of the host may have forwarded it.
     Forwarded,
-    /// It comes from ourselves.
+    /// It comes from an address of ours.
     OwnAddress,
-    /// An untrusted reporter sent it, and another host than the tested one handed it in: he may
-    /// have done that himself.
+    /// An untrusted reporter sent it, and another host than the tested one delivered it: the
+    /// reporter may have done that.
     ThirdParty,
+    /// Too many hosts have delivered the message of this token.
+    TooManyOutputs,
+    /// The host refused the message when our tester sent it.
+    RefusedByHost,
+    /// The owner of the host asked not to have it tested.
+    OptedOut,
 }
 
-/// What is seen of a message at the collector.
+impl fmt::Display for RejectedProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RejectedProof::Late => "too late: the token was older than 14 days",
+            RejectedProof::BeforeRelease => "sent before the host was released: it is tested again",
+            RejectedProof::Duplicate => "known already",
+            RejectedProof::Bounced => "bounced: it came back to the sender",
+            RejectedProof::Forwarded => "a user of the host may have passed it on",
+            RejectedProof::OwnAddress => "it came from ourselves",
+            RejectedProof::ThirdParty => {
+                "a reporter sent it, and another host than the tested one handed it in"
+            }
+            RejectedProof::TooManyOutputs => "too many hosts have handed in the same message",
+            RejectedProof::RefusedByHost => {
+                "the host refused this very message: it cannot have carried it"
+            }
+            RejectedProof::OptedOut => "its owner asked not to be tested",
+        })
+    }
+}
+
+/// The arrival of a message at the collector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrival {
-    /// Who handed it in.
+    /// The host that delivered it.
     pub output: IpAddr,
     /// When.
     pub at: Time,
-    /// It came to the probe's own address.
+    /// Its recipient is the probe's own address.
     pub direct: bool,
-    /// It came back.
+    /// It is a bounce.
     pub back: bool,
 }
 
-/// Decides what an arrival proves. `released` is when the host was taken off last.
-/// `ours` tells whether whoever handed it in is ourselves.
+/// Decides what an arrival proves. `released` is when the host was released last; `ours` is whether
+/// the output is an address of ours.
 pub fn evaluate_arrival(
     issued: &IssuedToken,
     arrival: &Arrival,

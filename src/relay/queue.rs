@@ -3,12 +3,14 @@
 use std::net::IpAddr;
 
 use super::{
+    batch::RelayBatch,
+    keys::{Due, Queue, RelayKey, RelayRange, RelayTable},
     networks::net,
     policy::{
-        BETWEEN, Budget, BudgetKind, EVIDENCE_LIFE, EvidenceSummary, HostRecord, Job, JobState,
-        OptOut, ReporterRecord, Trigger,
+        BETWEEN, Budget, BudgetKind, EVIDENCE_LIFE, EvidenceSummary, HostRecord, InvalidTransition,
+        Job, JobEvent, JobState, OptOut, ReporterRecord, Trigger,
     },
-    rows::{RelayBatch, key},
+    service::RelayError,
     settings::RelaySettings,
 };
 use crate::{
@@ -17,272 +19,250 @@ use crate::{
 };
 
 /// A job that runs for longer has lost its tester.
-pub(super) const LONGEST: Seconds = Seconds(86_400);
-/// Hosts of a net whose proved claims are tested in a day.
-const PROVED: usize = 256;
-/// Why those who opted out are not tested.
-pub(super) const ASKED: &str = "its owner asked not to be tested";
-
-/// A hash of what was seen, to know it again.
-pub(super) fn hash(g: &EvidenceSummary) -> u64 {
-    let mut h = rustc_hash::FxHasher::default();
-    std::hash::Hash::hash(&(&g.kind, &g.text), &mut h);
-    std::hash::Hasher::finish(&h)
-}
+pub(super) const MAX_RUN: Seconds = Seconds(86_400);
+/// How many hosts of a prefix are tested in a day on a proved claim: a whole /24. A claim that is
+/// not tested in time is granted, and many claims are no reason for that.
+const MAX_PROVED_CLAIMS_PER_PREFIX: usize = 256;
+/// How long a job waits while another test of its host runs.
+const BUSY_HOST_DELAY: Seconds = Seconds(60);
+/// Why hosts of an opt-out are not tested.
+pub(super) const OPTED_OUT: &str = "its owner asked not to be tested";
 
 /// The opt-out that covers a host.
 pub(super) fn opted_out(
-    sheet: &RelayBatch<'_>,
+    batch: &RelayBatch<'_>,
     target: IpAddr,
 ) -> Result<Option<String>, StoreError> {
     let host = Subject::host(target);
     for subject in std::iter::once(host.clone()).chain(host.wider()) {
-        if sheet.get::<OptOut>(&key::opt_out(&subject))?.is_some() {
+        if batch
+            .get::<OptOut>(&RelayKey::OptOut(subject.clone()))?
+            .is_some()
+        {
             return Ok(Some(subject.to_string()));
         }
     }
     Ok(None)
 }
 
-/// The job of a host that runs.
-pub(super) fn running_job(
-    sheet: &RelayBatch<'_>,
+/// The newest job of a host that `wanted` selects.
+fn find_host_job(
+    batch: &RelayBatch<'_>,
     target: IpAddr,
-    but: u64,
-) -> Result<bool, StoreError> {
-    for k in sheet
-        .keys(&key::host(b'L', target), usize::MAX)?
-        .iter()
-        .rev()
-        .filter(|k| key::tail(k) != but)
-    {
-        if sheet
-            .get::<Job>(&key::number(b'J', key::tail(k)))?
-            .is_some_and(|j| j.state == JobState::Running && !j.remote)
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// The job of a host that is open, of those that are meant.
-pub(super) fn open_job(
-    sheet: &RelayBatch<'_>,
-    target: IpAddr,
-    meant: impl Fn(&Job) -> bool,
+    wanted: impl Fn(&Job) -> bool,
 ) -> Result<Option<Job>, StoreError> {
-    for k in sheet
-        .keys(&key::host(b'L', target), usize::MAX)?
-        .iter()
-        .rev()
-    {
-        if let Some(job) = sheet
-            .get::<Job>(&key::number(b'J', key::tail(k)))?
-            .filter(|j| j.open() && meant(j))
-        {
+    let jobs = RelayRange::OfHost(RelayTable::HostJobs, target);
+    for key in batch.scan(jobs, usize::MAX)?.iter().rev() {
+        let job = batch.get::<Job>(&RelayKey::Job(key.id()))?;
+        if let Some(job) = job.filter(&wanted) {
             return Ok(Some(job));
         }
     }
     Ok(None)
 }
 
+/// The newest open job of a host that `wanted` selects.
+pub(super) fn open_job(
+    batch: &RelayBatch<'_>,
+    target: IpAddr,
+    wanted: impl Fn(&Job) -> bool,
+) -> Result<Option<Job>, StoreError> {
+    find_host_job(batch, target, |j| j.is_open() && wanted(j))
+}
+
+/// A new job, with its number.
 pub(super) fn new_job(
-    sheet: &mut RelayBatch<'_>,
+    batch: &mut RelayBatch<'_>,
     target: IpAddr,
     cause: Trigger,
     by: &str,
     grounds: EvidenceSummary,
 ) -> Result<Job, StoreError> {
-    let id = sheet.number()?;
-    sheet.put(key::both(b'L', target, id), &());
-    Ok(Job {
-        id,
-        target,
-        port: None,
-        cause,
-        by: by.into(),
-        grounds,
-        at: sheet.now,
-        state: JobState::Queued,
-        waiting_for: None,
-        not_before: sheet.now,
-        approved: true,
-        remote: false,
-        names: Vec::new(),
-        only: Vec::new(),
-        tries: 0,
-        interruptions: 0,
-        begun: None,
-        ended: None,
-        results: Vec::new(),
-        source: None,
-        second: false,
-        controls: Vec::new(),
-        row: None,
-    })
+    let id = batch.next_id()?;
+    batch.put(&RelayKey::HostJob(target, id), &());
+    Ok(Job::new(id, target, cause, by, grounds, batch.now))
 }
 
-pub(super) fn end(job: &mut Job, why: &str, now: Time) {
-    (job.state, job.waiting_for, job.ended) = (JobState::Done, Some(why.into()), Some(now));
+/// Ends a job before its result.
+pub(super) fn cancel(job: &mut Job, why: &str, now: Time) -> Result<(), InvalidTransition> {
+    job.apply(JobEvent::Cancel)?;
+    (job.waiting_for, job.ended) = (Some(why.into()), Some(now));
+    Ok(())
 }
 
-/// Where jobs stand in line that wait for nothing but a turn: whoever has proved that he speaks for
-/// a host is not kept waiting by those who have not. These lie before all times.
-pub(super) const LINES: [u64; 3] = [0, 1, 2];
-/// Behind all times: they wait for somebody's word.
-pub(super) const HELD: u64 = 1 << 63;
-
-/// When an open job is looked at next.
-fn look(job: &Job) -> u64 {
-    let line = match job.budget_kind() {
-        BudgetKind::Claims => LINES[0],
-        BudgetKind::Unproved => LINES[1],
-        BudgetKind::Tests | BudgetKind::Remote => LINES[2],
+/// When an open job is looked at next. A claim whose owner is proved waits for no one else.
+fn next_due(job: &Job) -> Due {
+    let queue = match job.budget_kind() {
+        BudgetKind::Claims => Queue::ProvedClaims,
+        BudgetKind::Unproved => Queue::UnprovedClaims,
+        BudgetKind::Tests | BudgetKind::Remote => Queue::Others,
     };
+    let after = |time: Time, period: Seconds| Due::At(time.plus(period).plus(Seconds(1)));
     match job.state {
-        JobState::Queued if job.remote => job.grounds.at.plus(EVIDENCE_LIFE).0 + 1,
-        JobState::Queued => line,
-        JobState::Deferred => job.not_before.0.clamp(LINES[2] + 1, HELD - 1),
-        JobState::Running => job.begun.unwrap_or(job.at).plus(LONGEST).0 + 1,
-        JobState::Held | JobState::Done => HELD,
+        JobState::Queued if job.remote => after(job.grounds.at, EVIDENCE_LIFE),
+        JobState::Queued => Due::Queued(queue),
+        JobState::Deferred => Due::At(job.not_before),
+        JobState::Running => after(job.begun.unwrap_or(job.at), MAX_RUN),
+        JobState::Held | JobState::Done => Due::Held,
     }
 }
 
 /// Writes a job, whether it is open, and when it is looked at next.
-pub(super) fn save(sheet: &mut RelayBatch<'_>, job: &Job) -> Result<(), StoreError> {
-    let slot = key::number(b'J', job.id);
-    if let Some(old) = sheet.get::<Job>(&slot)?.filter(Job::open) {
-        sheet.drop_row(key::when(look(&old), job.id));
+pub(super) fn save(batch: &mut RelayBatch<'_>, job: &Job) -> Result<(), StoreError> {
+    let slot = RelayKey::Job(job.id);
+    if let Some(old) = batch.get::<Job>(&slot)?.filter(Job::is_open) {
+        batch.delete(&RelayKey::DueJob(next_due(&old), job.id));
     }
-    sheet.put(slot, job);
-    if job.open() {
-        sheet.put(key::number(b'Q', job.id), &());
-        sheet.put(key::when(look(job), job.id), &());
+    batch.put(&slot, job);
+    if job.is_open() {
+        batch.put(&RelayKey::OpenJob(job.id), &());
+        batch.put(&RelayKey::DueJob(next_due(job), job.id), &());
     } else {
-        sheet.drop_row(key::number(b'Q', job.id));
+        batch.delete(&RelayKey::OpenJob(job.id));
     }
     Ok(())
 }
 
-/// The budgets that a host's tests count in: its net's, and its network's, with how many hosts of
-/// each are tested in a day.
-fn budgets(
-    settings: &RelaySettings,
-    target: IpAddr,
-    kind: BudgetKind,
-) -> Vec<(Vec<u8>, usize, String)> {
-    let net = key::host(b'N', net(target));
-    // Of proved claims a whole /24's: what is not tested in time is granted, and a crowd is no
-    // reason for that.
+/// A budget that a host's tests count in.
+struct BudgetLimit {
+    key: RelayKey,
+    /// How many hosts are tested in a day.
+    most: usize,
+    /// The name of the budget, for people.
+    name: String,
+}
+
+/// The budgets that a host's tests count in: that of its prefix and that of its network.
+fn budgets(settings: &RelaySettings, target: IpAddr, kind: BudgetKind) -> Vec<BudgetLimit> {
     let most = if kind == BudgetKind::Claims {
-        settings.per_net.max(PROVED)
+        settings
+            .max_hosts_per_prefix
+            .max(MAX_PROVED_CLAIMS_PER_PREFIX)
     } else {
-        settings.per_net
+        settings.max_hosts_per_prefix
     };
-    let mut out = vec![(net, most, "its net".to_string())];
-    // Who has proved that he speaks for a host asked for it.
+    let mut out = vec![BudgetLimit {
+        key: RelayKey::PrefixBudget(net(target)),
+        most,
+        name: "its net".into(),
+    }];
+    // The owner of the host asked for a proved claim's test.
     if kind != BudgetKind::Claims {
-        let network = settings.networks.of(target).to_string();
-        out.push((
-            [b"A", network.as_bytes()].concat(),
-            settings.per_network,
-            network,
-        ));
+        let name = settings.asn_table.of(target).to_string();
+        out.push(BudgetLimit {
+            key: RelayKey::NetworkBudget(name.clone()),
+            most: settings.max_hosts_per_asn,
+            name,
+        });
     }
     out
 }
 
 /// Counts a test of a host at a time, which may lie ahead.
 pub(super) fn charge(
-    sheet: &mut RelayBatch<'_>,
+    batch: &mut RelayBatch<'_>,
     settings: &RelaySettings,
     job: &Job,
     at: Time,
 ) -> Result<(), StoreError> {
     let kind = job.budget_kind();
-    for (slot, ..) in budgets(settings, job.target, kind) {
-        let mut budget: Budget = sheet.get(&slot)?.unwrap_or_default();
-        budget.count(job.target, kind, at, sheet.now);
-        sheet.put(slot, &budget);
+    for limit in budgets(settings, job.target, kind) {
+        let mut budget: Budget = batch.get(&limit.key)?.unwrap_or_default();
+        budget.count(job.target, kind, at, batch.now);
+        batch.put(&limit.key, &budget);
     }
     Ok(())
 }
 
-/// Says where a job that does not run stands: whether it may, and when.
-pub(super) fn place(
-    sheet: &RelayBatch<'_>,
+/// Decides about a job that waits: whether it may run, and when.
+pub(super) fn schedule(
+    batch: &RelayBatch<'_>,
     settings: &RelaySettings,
     job: &mut Job,
-) -> Result<(), StoreError> {
-    let now = sheet.now;
+) -> Result<(), RelayError> {
+    let now = batch.now;
     if matches!(job.cause, Trigger::Nomination | Trigger::Owner)
         && job.begun.is_none()
         && job.grounds.at.plus(EVIDENCE_LIFE) < now
     {
-        end(job, "its evidence is older than 14 days", now);
-        return Ok(());
+        return Ok(cancel(job, "its evidence is older than 14 days", now)?);
     }
-    if opted_out(sheet, job.target)?.is_some() {
-        (job.state, job.waiting_for) = (JobState::Held, Some(ASKED.into()));
-        return Ok(());
+    if opted_out(batch, job.target)?.is_some() {
+        return hold(job, OPTED_OUT.into());
     }
-    if !job.remote && running_job(sheet, job.target, job.id)? {
-        (job.state, job.not_before) = (JobState::Deferred, now.plus(Seconds(60)));
-        job.waiting_for = Some("another test of the same host".into());
-        return Ok(());
+    let runs = |j: &Job| j.id != job.id && j.state == JobState::Running && !j.remote;
+    if !job.remote && find_host_job(batch, job.target, runs)?.is_some() {
+        let why = "another test of the same host";
+        return defer(job, now.plus(BUSY_HOST_DELAY), why.into());
     }
-    let mut held = |why: String| (job.state, job.waiting_for) = (JobState::Held, Some(why));
     if let Err(why) = if job.remote {
-        settings.may(job.target)
+        settings.allows_any_test(job.target)
     } else {
-        settings.ready(job.target)
+        settings.allows_our_test(job.target)
     } {
-        held(why);
-        return Ok(());
+        return hold(job, why);
     }
     if !job.approved {
-        let reporter: ReporterRecord = sheet.get(&key::reporter(&job.by))?.unwrap_or_default();
+        let reporter: ReporterRecord = batch
+            .get(&RelayKey::Reporter(job.by.clone()))?
+            .unwrap_or_default();
         if reporter.is_watched() {
-            held(format!(
-                "a person: too few of what {} has brought were open",
-                job.by
-            ));
-            return Ok(());
+            return hold(
+                job,
+                format!("a person: too few of what {} has brought were open", job.by),
+            );
         }
     }
-    // What is run again has its time already.
-    let (mut at, mut why) = (
-        job.not_before.max(now),
-        "the pause between tries".to_string(),
-    );
-    if job.begun.is_none() {
-        let host: HostRecord = sheet.get(&key::host(b'H', job.target))?.unwrap_or_default();
-        let own = match job.cause {
-            Trigger::Claim { .. } | Trigger::Recheck => job.not_before.max(now),
-            Trigger::Nomination => host.nomination_time(hash(&job.grounds), job.remote, now),
-            Trigger::Owner | Trigger::Review => {
-                host.tested.map_or(now, |t| t.plus(BETWEEN)).max(now)
-            }
-        };
-        (at, why) = (own, "the pause since its last test".into());
-        for (slot, most, name) in budgets(settings, job.target, job.budget_kind()) {
-            let budget: Budget = sheet.get(&slot)?.unwrap_or_default();
-            let free = budget.time(job.target, job.budget_kind(), most, now);
-            if free > at {
-                (at, why) = (
-                    free,
-                    format!("{name}: a few hosts of one are tested in a day"),
-                );
-            }
-        }
+    let (at, why) = earliest_time(batch, settings, job)?;
+    if at > now {
+        return defer(job, at, format!("{why}, until {at}"));
     }
-    match at > now {
-        true => {
-            (job.not_before, job.state, job.waiting_for) =
-                (at, JobState::Deferred, Some(format!("{why}, until {at}")));
-        }
-        false => (job.state, job.waiting_for) = (JobState::Queued, None),
-    }
+    job.apply(JobEvent::Enqueue)?;
+    job.waiting_for = None;
     Ok(())
+}
+
+fn hold(job: &mut Job, why: String) -> Result<(), RelayError> {
+    job.apply(JobEvent::Hold)?;
+    job.waiting_for = Some(why);
+    Ok(())
+}
+
+/// Makes a job wait until a time.
+pub(super) fn defer(job: &mut Job, until: Time, why: String) -> Result<(), RelayError> {
+    job.apply(JobEvent::Defer)?;
+    (job.not_before, job.waiting_for) = (until, Some(why));
+    Ok(())
+}
+
+/// When a job may run, and what it waits for until then.
+fn earliest_time(
+    batch: &RelayBatch<'_>,
+    settings: &RelaySettings,
+    job: &Job,
+) -> Result<(Time, String), StoreError> {
+    let now = batch.now;
+    let not_before = job.not_before.max(now);
+    // A job that is run again has its time already.
+    if job.begun.is_some() {
+        return Ok((not_before, "the pause between tries".into()));
+    }
+    let host: HostRecord = batch.get(&RelayKey::Host(job.target))?.unwrap_or_default();
+    let mut at = match job.cause {
+        Trigger::Claim { .. } | Trigger::Recheck => not_before,
+        Trigger::Nomination => host.nomination_time(job.grounds.fingerprint(), job.remote, now),
+        Trigger::Owner | Trigger::Review => host.tested.map_or(now, |t| t.plus(BETWEEN)).max(now),
+    };
+    let mut why = "the pause since its last test".to_string();
+    for limit in budgets(settings, job.target, job.budget_kind()) {
+        let budget: Budget = batch.get(&limit.key)?.unwrap_or_default();
+        let free = budget.time(job.target, job.budget_kind(), limit.most, now);
+        if free > at {
+            (at, why) = (
+                free,
+                format!("{}: a few hosts of one are tested in a day", limit.name),
+            );
+        }
+    }
+    Ok((at, why))
 }

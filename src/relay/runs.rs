@@ -1,127 +1,150 @@
-//! A job is run: its messages are made, sent by a door, and what came of them is written down.
+//! Runs jobs: which is next, its messages, and what follows from their outcomes.
 
 use std::collections::{HashSet, VecDeque};
 
 use super::{
+    batch::RelayBatch,
     control::ControlSession,
     host_names::HostNames,
-    messages::{MessageResult, PreparedMessage, again_plain, is_unsent, messages},
-    outcome::{Assessment, TRIES, TestResult},
+    keys::{Due, Queue, RelayKey, RelayRange, RelayTable},
+    messages::{MessageResult, PreparedMessage, add_plain_forms, prepare_messages},
+    outcome::{Assessment, MAX_TRIES, TestResult},
     plan,
-    policy::{HostRecord, Job, JobState, ReporterRecord, Trigger},
-    proofs::Proof,
-    queue::{HELD, LINES, charge, end, hash, place, save},
-    rows::{RelayBatch, key},
-    service::{Actor, REASONS, RelayError, RelayService, audit_record},
+    policy::{HostRecord, InvalidTransition, Job, JobEvent, JobState, ReporterRecord, Trigger},
+    proofs::{Proof, ProofOutcome},
+    queue::{cancel, charge, save, schedule},
+    service::{Actor, RelayError, RelayService, audit_record},
     settings::RelaySettings,
     token::TokenId,
+    transcript::TranscriptLine,
 };
 use crate::{
     model::{Time, text::cleaned, time::Seconds},
-    smtp::{Outcome, Stage, outcome::names_blocklist},
+    smtp::{Interruption, MessageOutcome, outcome::names_blocklist},
 };
 
 /// The longest transcript of a job that is kept, in bytes.
-const MAX_TRANSCRIPT: usize = 256 * 1024;
+const MAX_TRANSCRIPT_BYTES: usize = 256 * 1024;
+/// The order in which the queues are served, of four jobs: every second is a proved claim's, the
+/// others share the rest. Where a queue is empty the next one of the row is served.
+const SCHEDULE: [[Queue; 3]; 4] = {
+    use Queue::{Others, ProvedClaims, UnprovedClaims};
+    [
+        [ProvedClaims, UnprovedClaims, Others],
+        [UnprovedClaims, Others, ProvedClaims],
+        [ProvedClaims, Others, UnprovedClaims],
+        [Others, UnprovedClaims, ProvedClaims],
+    ]
+};
+/// Jobs whose time has come that are looked at in one round.
+const DUE_BATCH: usize = 1000;
+/// Held jobs that are looked at in one round.
+const HELD_BATCH: usize = 64;
+/// A heartbeat that is older means that the daemon was down.
+const MAX_HEARTBEAT_AGE: Seconds = Seconds(180);
+/// How often a job may be interrupted until it ends.
+const MAX_INTERRUPTIONS: u8 = 20;
+/// The names that are remembered of a host.
+const MAX_NAMES: usize = 5;
+
 impl RelayService {
-    /// Jobs that may run now, the oldest first; at most `most`. Those that waited for a time or a
-    /// switch are looked at again.
+    /// Jobs that may run now, the oldest first; at most `most`. Jobs whose time has come and some
+    /// of those that are held are decided about again.
     pub fn due(&self, most: usize, now: Time) -> Result<Vec<Job>, RelayError> {
         let settings = self.settings();
-        let health = self.turn();
-        if self.why(&health).is_some() {
+        let health = self.lock();
+        if self.problem_in(&health).is_some() {
             return Ok(Vec::new());
         }
-        let mut sheet = self.sheet(now);
-        // What is ripe, and some of those that are held: their turn comes.
-        let ripe = sheet.whens(LINES[2] + 1, now.0, RIPE)?;
-        let held = self.round(&sheet, &key::number(b'W', HELD), SOME)?;
-        for k in ripe.iter().chain(&held) {
-            let Some(mut job) = sheet.get::<Job>(&key::number(b'J', key::tail(k)))? else {
+        let mut batch = self.batch(now);
+        let mut due = batch.scan_due(Due::At(Time(0)), Due::At(now), DUE_BATCH)?;
+        let held = self.next_round(&batch, RelayRange::DueAt(Due::Held), HELD_BATCH)?;
+        due.extend(held.iter().map(RelayKey::id));
+        for id in due {
+            let Some(mut job) = batch.get::<Job>(&RelayKey::Job(id))? else {
                 continue;
             };
             let before = job.clone();
             if job.state == JobState::Running {
-                self.cut_off(
-                    &mut sheet,
-                    &mut job,
-                    &settings,
-                    "it ran for a day without a result",
-                )?;
+                self.interrupt(&mut batch, &mut job, &settings, Interruption::NoResult)?;
             } else {
-                place(&sheet, &settings, &mut job)?;
+                schedule(&batch, &settings, &mut job)?;
             }
             if job != before {
-                save(&mut sheet, &job)?;
+                save(&mut batch, &job)?;
             }
         }
-        // Those that are ready now stand in line from here on.
-        self.write(sheet, None)?;
-        let mut sheet = self.sheet(now);
-        let mut lines: Vec<VecDeque<Job>> = Vec::new();
-        for line in LINES {
-            let mut waiting = VecDeque::new();
-            for k in sheet.whens(line, line, most + SOME)? {
-                let Some(mut job) = sheet.get::<Job>(&key::number(b'J', key::tail(&k)))? else {
+        // Jobs that are ready now are in their queues from here on.
+        self.write(batch, None)?;
+        let mut batch = self.batch(now);
+        let mut queues: Vec<(Queue, VecDeque<Job>)> = Vec::new();
+        for queue in Queue::ALL {
+            let (mut waiting, at) = (VecDeque::new(), Due::Queued(queue));
+            for id in batch.scan_due(at, at, most + HELD_BATCH)? {
+                let Some(mut job) = batch.get::<Job>(&RelayKey::Job(id))? else {
                     continue;
                 };
-                if settings.ready(job.target).is_err() {
-                    place(&sheet, &settings, &mut job)?;
-                    save(&mut sheet, &job)?;
+                if settings.allows_our_test(job.target).is_err() {
+                    schedule(&batch, &settings, &mut job)?;
+                    save(&mut batch, &job)?;
                 } else if waiting.len() < most {
                     waiting.push_back(job);
                 }
             }
-            lines.push(waiting);
+            queues.push((queue, waiting));
         }
-        self.write(sheet, None)?;
-        // Every second turn is a proved claim's; those without a proof and all others share the
-        // rest, so that nobody starves another.
+        self.write(batch, None)?;
+        let mut next = |queue: Queue| {
+            let (_, waiting) = queues.iter_mut().find(|(q, _)| *q == queue)?;
+            waiting.pop_front()
+        };
         let mut out: Vec<Job> = Vec::new();
-        // One place comes free at a time as a rule: whose turn it is changes with the second.
-        for turn in now.0.. {
-            out.extend(
-                TURNS[(turn % 4) as usize]
-                    .iter()
-                    .find_map(|line| lines[*line].pop_front()),
-            );
-            if out.len() >= most || lines.iter().all(VecDeque::is_empty) {
+        // As a rule one place becomes free at a time: the second decides whose it is.
+        for second in now.0.. {
+            let row = SCHEDULE[(second % SCHEDULE.len() as u64) as usize];
+            let Some(job) = row.into_iter().find_map(&mut next) else {
+                break;
+            };
+            out.push(job);
+            if out.len() >= most {
                 break;
             }
         }
+        out.truncate(most);
         Ok(out)
     }
 
-    /// Begins a job: its messages, with their tokens. `names` are what is known of the host; `id`
-    /// makes numbers of tokens.
+    /// Begins a job: its messages, with their tokens. `names` are what is known of the host;
+    /// `new_token` makes numbers of tokens.
     pub fn begin(
         &self,
         id: u64,
         names: &HostNames,
-        fresh: &mut dyn FnMut() -> TokenId,
+        new_token: &mut dyn FnMut() -> TokenId,
         now: Time,
     ) -> Result<(Job, Vec<PreparedMessage>), RelayError> {
         let settings = self.settings();
-        let health = self.turn();
-        if let Some(why) = self.why(&health) {
-            return Err(RelayError::No(format!(
+        let health = self.lock();
+        if let Some(why) = self.problem_in(&health) {
+            return Err(RelayError::Refused(format!(
                 "no tests are made now: {why}; try again later"
             )));
         }
-        let mut sheet = self.sheet(now);
-        let mut job: Job = sheet
-            .get(&key::number(b'J', id))?
-            .ok_or_else(|| RelayError::Unknown(format!("there is no job {id}")))?;
+        let mut batch = self.batch(now);
+        let mut job = self.find_job(&batch, id)?;
         if job.state == JobState::Queued || job.state == JobState::Deferred && job.not_before <= now
         {
-            place(&sheet, &settings, &mut job)?;
+            schedule(&batch, &settings, &mut job)?;
         }
         if job.state != JobState::Queued {
-            save(&mut sheet, &job)?;
-            self.write(sheet, None)?;
-            return Err(RelayError::No(format!(
-                "job {id} does not wait for a turn: {}",
-                job.waiting_for.as_deref().unwrap_or("it runs or has ended")
+            save(&mut batch, &job)?;
+            self.write(batch, None)?;
+            return Err(RelayError::Refused(format!(
+                "job {id} is {}: {}",
+                job.state.as_str(),
+                job.waiting_for
+                    .as_deref()
+                    .unwrap_or("only a queued job can begin")
             )));
         }
         let first = job.begun.is_none();
@@ -131,16 +154,16 @@ impl RelayService {
         job.source = job
             .source
             .filter(|s| settings.sources(job.target).contains(s));
-        let hello = settings.hello_from(job.target, job.source);
+        let hello = settings.ehlo_name_from(job.target, job.source);
         let names = &HostNames {
             hello,
             ..names.clone()
         };
-        let out = messages(&mut sheet, &settings, &mut job, names, fresh);
-        // First what has proved it: a host that takes its time is left after a while, and a claim
-        // rests on these.
-        let came = self.came_through(&sheet, job.target, job.port)?;
-        // After a release nothing counts as come through, and a recheck has the forms alone that
+        let out = prepare_messages(&mut batch, &settings, &mut job, names, new_token);
+        // First the forms that have proved the host open: a slow host is left after a while, and a
+        // claim is decided by these.
+        let came = self.came_through(&batch, job.target, job.port)?;
+        // After a release no form counts as having come through, and a recheck has only forms that
         // had.
         let came = if job.is_claim() || job.cause == Trigger::Recheck {
             Some(came.unwrap_or_default())
@@ -148,27 +171,30 @@ impl RelayService {
             came
         };
         let out = plan::arrange(&settings, &mut job, (names, came.as_ref(), now), out);
-        // What a reporter sends himself, and what sends nothing, delays no test of ours.
+        // What a reporter sends, and a job that sends nothing, delays no test of ours.
         match job.remote {
             true if first => {
-                let place = key::host(b'H', job.target);
-                let mut host: HostRecord = sheet.get(&place)?.unwrap_or_default();
-                HostRecord::note(&mut host.remote, hash(&job.grounds), now);
-                sheet.put(place, &host);
-                charge(&mut sheet, &settings, &job, now)?;
+                let slot = RelayKey::Host(job.target);
+                let mut host: HostRecord = batch.get(&slot)?.unwrap_or_default();
+                HostRecord::note(&mut host.remote, job.grounds.fingerprint(), now);
+                batch.put(&slot, &host);
+                charge(&mut batch, &settings, &job, now)?;
             }
-            false if first && !out.is_empty() => count(&mut sheet, &settings, &job, names)?,
+            false if first && !out.is_empty() => {
+                count_test(&mut batch, &settings, &job, names)?;
+            }
             _ => {}
         }
-        (job.state, job.begun, job.waiting_for) = (JobState::Running, Some(now), None);
+        job.apply(JobEvent::Start)?;
+        (job.begun, job.waiting_for) = (Some(now), None);
         job.tries += 1;
-        save(&mut sheet, &job)?;
-        self.write(sheet, None)?;
+        save(&mut batch, &job)?;
+        self.write(batch, None)?;
         Ok((job, out))
     }
 
-    /// Takes what the first groups of a claim's messages came to; the host is released now where
-    /// that suffices.
+    /// Stores the outcomes of the first groups of a claim's messages; the host is released now
+    /// where they suffice.
     pub fn progress(
         &self,
         id: u64,
@@ -176,285 +202,259 @@ impl RelayService {
         controls: Vec<ControlSession>,
         now: Time,
     ) -> Result<(), RelayError> {
-        let _turn = self.turn();
-        let mut sheet = self.sheet(now);
-        let Some(mut job) = sheet
-            .get::<Job>(&key::number(b'J', id))?
+        let _guard = self.lock();
+        let mut batch = self.batch(now);
+        let Some(mut job) = batch
+            .get::<Job>(&RelayKey::Job(id))?
             .filter(|j| j.state == JobState::Running)
         else {
             return Ok(());
         };
-        note_results(&mut job, ran);
+        add_results(&mut job, ran);
         job.add_controls(controls);
-        save(&mut sheet, &job)?;
-        self.release_early(&mut sheet, &mut job)?;
-        save(&mut sheet, &job)?;
-        self.write(sheet, None).map(drop)
+        save(&mut batch, &job)?;
+        self.release_early(&mut batch, &mut job)?;
+        save(&mut batch, &job)?;
+        self.write(batch, None).map(drop)
     }
 
-    /// Writes down what became of a job's messages. What was put off is tried again later; else the
-    /// job ends.
+    /// Stores the outcomes of a job's messages. Messages that were deferred are sent again later;
+    /// otherwise the job ends.
     pub fn finish(
         &self,
         id: u64,
         ran: Vec<MessageResult>,
         controls: Vec<ControlSession>,
-        transcript: &str,
+        transcript: &[TranscriptLine],
         now: Time,
     ) -> Result<Job, RelayError> {
         let settings = self.settings();
-        let _turn = self.turn();
-        let mut sheet = self.sheet(now);
-        let mut job: Job = sheet
-            .get(&key::number(b'J', id))?
-            .ok_or_else(|| RelayError::Unknown(format!("there is no job {id}")))?;
+        let _guard = self.lock();
+        let mut batch = self.batch(now);
+        let mut job = self.find_job(&batch, id)?;
         if job.state != JobState::Running {
-            return Err(RelayError::No(format!("job {id} does not run")));
+            return Err(RelayError::Refused(format!("job {id} does not run")));
         }
-        // What was to be sent and has no word about it was cut off.
-        let told: HashSet<usize> = ran.iter().map(|r| r.place).collect();
-        let to_send =
-            |r: &TestResult| is_unsent(r) || matches!(r.outcome, Outcome::TempFail { .. });
-        let is_cut = !job.remote
+        // A message that was to be sent and has no outcome was not sent.
+        let reported: HashSet<usize> = ran.iter().map(|r| r.place).collect();
+        let is_to_send = |r: &TestResult| r.outcome.is_not_sent() || r.outcome.is_deferred();
+        let is_interrupted = !job.remote
             && job
                 .results
                 .iter()
                 .enumerate()
-                .any(|(place, r)| to_send(r) && !told.contains(&place));
-        note_results(&mut job, ran);
+                .any(|(place, r)| is_to_send(r) && !reported.contains(&place));
+        add_results(&mut job, ran);
         job.add_controls(controls);
-        append(&mut sheet, id, transcript)?;
-        let put_off = job
-            .results
-            .iter()
-            .any(|r| matches!(r.outcome, Outcome::TempFail { .. }));
-        if is_cut {
-            // It was switched off meanwhile: what was not sent says nothing about the host.
-            self.cut_off(
-                &mut sheet,
-                &mut job,
-                &settings,
-                "the tester was switched off while it ran",
-            )?;
+        append_transcript(&mut batch, id, transcript)?;
+        let is_deferred = job.results.iter().any(|r| r.outcome.is_deferred());
+        if is_interrupted {
+            // The tester was switched off: what was not sent says nothing about the host.
+            self.interrupt(&mut batch, &mut job, &settings, Interruption::SwitchedOff)?;
         } else if job.remote {
-            // The reporter's own words are no outcome of ours: only what arrives counts.
-            end(&mut job, "sent by the reporter", now);
-            job.waiting_for = None;
-        } else if put_off && job.tries < TRIES {
-            let pause = settings.retry
-                [usize::from(job.tries.saturating_sub(1)).min(settings.retry.len() - 1)];
-            (job.state, job.not_before) = (JobState::Deferred, now.plus(pause));
+            // A reporter's outcomes are no outcomes of ours: only what arrives counts.
+            job.apply(JobEvent::Finish)?;
+            (job.ended, job.waiting_for) = (Some(now), None);
+        } else if is_deferred && job.tries < MAX_TRIES {
+            let retry = usize::from(job.tries.saturating_sub(1));
+            let pause = settings.retry_delays[retry.min(settings.retry_delays.len() - 1)];
+            job.apply(JobEvent::Retry)?;
+            job.not_before = now.plus(pause);
             job.waiting_for = Some(format!(
                 "some tests were put off; tried again at {}",
                 job.not_before
             ));
         } else {
-            put_off_for_good(&mut job);
-            if again_plain(&settings, &mut job) {
-                (job.state, job.not_before, job.tries) =
-                    (JobState::Deferred, now.plus(Seconds(1)), 0);
+            give_up_deferred(&mut job);
+            if add_plain_forms(&settings, &mut job) {
+                job.apply(JobEvent::Retry)?;
+                (job.not_before, job.tries) = (now.plus(Seconds(1)), 0);
                 job.waiting_for = Some(
                     "the forms that came through are sent once more, from our own domain".into(),
                 );
             } else {
-                (job.state, job.ended, job.waiting_for) = (JobState::Done, Some(now), None);
-                save(&mut sheet, &job)?;
-                self.over(&mut sheet, &mut job)?;
+                job.apply(JobEvent::Finish)?;
+                (job.ended, job.waiting_for) = (Some(now), None);
+                save(&mut batch, &job)?;
+                self.apply_result(&mut batch, &mut job)?;
             }
         }
-        save(&mut sheet, &job)?;
+        save(&mut batch, &job)?;
         let record = (job.state == JobState::Done).then(|| {
-            let who = Actor {
+            let tester = Actor {
                 name: "tester".into(),
                 from: job.by.clone(),
                 once: None,
             };
-            let said = serde_json::to_value(job.assessment()).ok();
             let row = job
                 .row
                 .map_or_else(String::new, |r| format!(" ({})", r.name()));
-            let detail = format!(
-                "job {id}: {}{row}",
-                said.as_ref().and_then(|v| v.as_str()).unwrap_or("")
-            );
-            audit_record(&who, "test", &job.target, detail, None, now)
+            let detail = format!("job {id}: {}{row}", job.assessment().as_str());
+            audit_record(&tester, "test", &job.target, detail, None, now)
         });
-        self.write(sheet, record)?;
+        self.write(batch, record)?;
         Ok(job)
     }
 
-    /// Proofs of a store of an earlier version do not say which of them list.
-    fn mark(&self, sheet: &mut RelayBatch<'_>) -> Result<(), RelayError> {
-        if sheet.get::<bool>(key::MARKED)?.is_some() {
+    /// Adds the rows of [`RelayTable::ListingProofs`] to a store of an earlier version.
+    fn complete_listing_proofs(&self, batch: &mut RelayBatch<'_>) -> Result<(), RelayError> {
+        if batch
+            .get::<bool>(&RelayKey::ListingProofsComplete)?
+            .is_some()
+        {
             return Ok(());
         }
-        for k in sheet.keys(b"P", usize::MAX)? {
-            let Some(p) = sheet
-                .get::<Proof>(&k)?
-                .filter(|p| REASONS.contains(&p.outcome.as_str()))
-            else {
+        for key in batch.scan(RelayRange::All(RelayTable::Proofs), usize::MAX)? {
+            let listed = |p: &Proof| matches!(p.outcome, ProofOutcome::Listed(_));
+            let Some(p) = batch.get::<Proof>(&key)?.filter(listed) else {
                 continue;
             };
-            sheet.put(key::both(b'G', p.input, p.id), &());
-            sheet.put(key::both(b'G', p.output, p.id), &());
+            batch.put(&RelayKey::ListingProof(p.input, p.id), &());
+            batch.put(&RelayKey::ListingProof(p.output, p.id), &());
         }
-        sheet.put(key::MARKED, &true);
+        batch.put(&RelayKey::ListingProofsComplete, &true);
         Ok(())
     }
 
-    /// A job lost its tester by our doing. Where it ends by that, what has come counts for whoever
-    /// brought the host, and what has not does not count against him.
-    fn cut_off(
+    /// Interrupts a job. Where the job ends by that, a delivery counts for the reporter of the
+    /// host, and no delivery does not count against the reporter.
+    fn interrupt(
         &self,
-        sheet: &mut RelayBatch<'_>,
+        batch: &mut RelayBatch<'_>,
         job: &mut Job,
         settings: &RelaySettings,
-        why: &str,
+        why: Interruption,
     ) -> Result<(), RelayError> {
-        cut(job, settings, why, sheet.now);
+        interrupt_job(job, settings, why, batch.now)?;
         if job.assessment() == Assessment::Open {
-            self.over(sheet, job)
+            self.apply_result(batch, job)
         } else {
             Ok(())
         }
     }
 
-    /// What follows from a job that has ended.
-    fn over(&self, sheet: &mut RelayBatch<'_>, job: &mut Job) -> Result<(), RelayError> {
-        if job.open() || job.remote {
+    /// Applies the result of a job that has ended: to the reporter's reputation and to the claim.
+    fn apply_result(&self, batch: &mut RelayBatch<'_>, job: &mut Job) -> Result<(), RelayError> {
+        if job.is_open() || job.remote {
             return Ok(());
         }
         if job.cause == Trigger::Nomination {
-            let name = key::reporter(&job.by);
-            let mut reporter: ReporterRecord = sheet.get(&name)?.unwrap_or_default();
-            // What could not be tested says nothing about him.
+            let slot = RelayKey::Reporter(job.by.clone());
+            let mut reporter: ReporterRecord = batch.get(&slot)?.unwrap_or_default();
+            // A host that could not be tested says nothing about the reporter.
             if job.assessment() != Assessment::Untestable {
                 reporter.note(job.id, job.assessment() == Assessment::Open);
-                sheet.put(name, &reporter);
+                batch.put(&slot, &reporter);
             }
         }
         if job.is_claim() {
-            self.claim_tested(sheet, job)?;
+            self.claim_tested(batch, job)?;
         }
         Ok(())
     }
 
-    /// Jobs that ran when the daemon was stopped wait for another turn.
+    /// Interrupts the jobs that ran when the daemon was stopped, and ends what the stop has cut.
     pub fn resume(&self, now: Time) -> Result<(), RelayError> {
         let settings = self.settings();
-        let _turn = self.turn();
-        let mut sheet = self.sheet(now);
-        // A store of an earlier version does not say when its jobs are looked at.
-        let known: HashSet<u64> = sheet
-            .keys(b"W", usize::MAX)?
+        let _guard = self.lock();
+        let mut batch = self.batch(now);
+        // A store of an earlier version does not say when its jobs are due.
+        let known: HashSet<u64> = batch
+            .scan(RelayRange::All(RelayTable::DueJobs), usize::MAX)?
             .iter()
-            .map(|k| key::tail(k))
+            .map(RelayKey::id)
             .collect();
-        for k in sheet.keys(b"Q", usize::MAX)? {
-            let Some(mut job) = sheet.get::<Job>(&key::number(b'J', key::tail(&k)))? else {
+        for key in batch.scan(RelayRange::All(RelayTable::OpenJobs), usize::MAX)? {
+            let Some(mut job) = batch.get::<Job>(&RelayKey::Job(key.id()))? else {
                 continue;
             };
-            let cut_off = job.state == JobState::Running && !job.remote;
-            if cut_off {
-                self.cut_off(
-                    &mut sheet,
-                    &mut job,
-                    &settings,
-                    "the daemon was stopped while it ran",
-                )?;
+            let is_cut = job.state == JobState::Running && !job.remote;
+            if is_cut {
+                self.interrupt(&mut batch, &mut job, &settings, Interruption::Stopped)?;
             }
-            if cut_off || !known.contains(&job.id) {
-                save(&mut sheet, &job)?;
+            if is_cut || !known.contains(&job.id) {
+                save(&mut batch, &job)?;
             }
         }
-        self.mark(&mut sheet)?;
-        // Nothing could arrive while nobody was here, and an outage that a stop has cut is over.
-        let alive: Option<Time> = sheet.get(key::ALIVE)?;
-        let away = alive.filter(|t| t.plus(AWAY) < now).map(|t| (t, Some(now)));
-        self.outage(&mut sheet, away)?;
-        RelayService::end_load(&mut sheet, alive)?;
-        self.write(sheet, None).map(drop)
+        self.complete_listing_proofs(&mut batch)?;
+        // Nothing could arrive while the daemon was down, and an outage that the stop has cut is
+        // over.
+        let alive: Option<Time> = batch.get(&RelayKey::Heartbeat)?;
+        let down = alive
+            .filter(|t| t.plus(MAX_HEARTBEAT_AGE) < now)
+            .map(|t| (t, Some(now)));
+        self.add_outage(&mut batch, down)?;
+        RelayService::end_load(&mut batch, alive)?;
+        self.write(batch, None).map(drop)
     }
 }
 
-/// Whose turn it is, of [`LINES`], and who follows where nobody of those waits.
-const TURNS: [[usize; 3]; 4] = [[0, 1, 2], [1, 2, 0], [0, 2, 1], [2, 1, 0]];
-/// Jobs whose time has come that are looked at in one go.
-const RIPE: usize = 1000;
-/// Jobs that wait for something else that are looked at in one go.
-const SOME: usize = 64;
-/// Whoever was not at work for longer was away.
-const AWAY: Seconds = Seconds(180);
-/// How often a job may be cut off until it ends.
-const CUTS: u8 = 20;
-
-/// A job that lost its tester by our doing: that is none of its tries, and says nothing about the
-/// host, the owner's claim or the reporter. What was not sent is sent later; a job that is cut off
-/// again and again ends, but for a claim, which is granted in time.
-fn cut(job: &mut Job, settings: &RelaySettings, why: &str, now: Time) {
+/// Interrupts a job: that is not one of its tries, and says nothing about the host, the claim or
+/// the reporter. What was not sent is sent later. A job that is interrupted again and again ends,
+/// but not a claim's, which is granted in time.
+fn interrupt_job(
+    job: &mut Job,
+    settings: &RelaySettings,
+    why: Interruption,
+    now: Time,
+) -> Result<(), InvalidTransition> {
     if job.remote {
-        end(job, "its reporter told nothing", now);
-        return;
+        return cancel(job, "its reporter sent no results", now);
     }
     (job.interruptions, job.tries) = (
         job.interruptions.saturating_add(1),
         job.tries.saturating_sub(1),
     );
-    let again = job.interruptions < CUTS || matches!(job.cause, Trigger::Claim { .. });
-    for r in job
-        .results
-        .iter_mut()
-        .filter(|r| is_unsent(r) || !again && matches!(r.outcome, Outcome::TempFail { .. }))
-    {
-        let (stage, text) = (Stage::Connect, why.to_string());
+    let again = job.interruptions < MAX_INTERRUPTIONS || job.is_claim();
+    let is_cut = |o: &MessageOutcome| o.is_not_sent() || !again && o.is_deferred();
+    for r in job.results.iter_mut().filter(|r| is_cut(&r.outcome)) {
         r.outcome = if again {
-            Outcome::TempFail {
-                stage,
-                code: 421,
-                text,
-            }
+            MessageOutcome::Interrupted { why }
         } else {
-            Outcome::inconclusive(text)
+            MessageOutcome::inconclusive(why.as_str())
         };
     }
-    if again {
-        let pause = settings.retry[usize::from(job.interruptions > TRIES)];
-        (job.state, job.not_before) = (JobState::Deferred, now.plus(pause));
-        job.waiting_for = Some(why.into());
-    } else {
-        end(job, why, now);
+    if !again {
+        return cancel(job, why.as_str(), now);
     }
+    let pause = settings.retry_delays[usize::from(job.interruptions > MAX_TRIES)];
+    job.apply(JobEvent::Retry)?;
+    (job.not_before, job.waiting_for) = (now.plus(pause), Some(why.as_str().into()));
+    Ok(())
 }
 
-/// What was put off in every try is put off for good.
-fn put_off_for_good(job: &mut Job) {
+/// What was deferred in every try has no outcome.
+fn give_up_deferred(job: &mut Job) {
     for r in &mut job.results {
-        if let Outcome::TempFail { stage, code, text } = &r.outcome {
-            // Without its words: servers repeat tokens, and this is shown to readers.
-            let why = format!("put off {} times, last with {code}", TRIES);
-            let blocklist = names_blocklist(text);
-            r.outcome = Outcome::Inconclusive {
-                why,
-                deferred_at: Some(*stage),
-                blocklist,
-            };
+        match &r.outcome {
+            MessageOutcome::TempFail { stage, code, text } => {
+                // Without the reply's text: servers repeat tokens, and readers see this.
+                let why = format!("put off {MAX_TRIES} times, last with {code}");
+                let blocklist = names_blocklist(text);
+                r.outcome = MessageOutcome::Inconclusive {
+                    why,
+                    deferred_at: Some(*stage),
+                    blocklist,
+                };
+            }
+            MessageOutcome::Interrupted { why } => {
+                r.outcome = MessageOutcome::inconclusive(why.as_str());
+            }
+            _ => {}
         }
     }
 }
 
-/// The names that are remembered of a host.
-const MAX_NAMES: usize = 5;
-
-/// Counts a test that begins, for the host and its net.
-fn count(
-    sheet: &mut RelayBatch<'_>,
+/// Counts a test that begins, for the host and its budgets.
+fn count_test(
+    batch: &mut RelayBatch<'_>,
     settings: &RelaySettings,
     job: &Job,
     names: &HostNames,
 ) -> Result<(), RelayError> {
-    let now = sheet.now;
-    let place = key::host(b'H', job.target);
-    let mut host: HostRecord = sheet.get(&place)?.unwrap_or_default();
+    let now = batch.now;
+    let slot = RelayKey::Host(job.target);
+    let mut host: HostRecord = batch.get(&slot)?.unwrap_or_default();
     host.tested = Some(now);
     for name in names.relay.iter().chain(&names.hosted) {
         if !host.names.contains(name) && host.names.len() < MAX_NAMES {
@@ -462,17 +462,17 @@ fn count(
         }
     }
     if job.cause == Trigger::Nomination {
-        HostRecord::note(&mut host.grounds, hash(&job.grounds), now);
+        HostRecord::note(&mut host.grounds, job.grounds.fingerprint(), now);
     }
     if job.cause == (Trigger::Claim { proved: false }) {
         host.unproved = Some(now);
     }
-    sheet.put(place, &host);
-    Ok(charge(sheet, settings, job, now)?)
+    batch.put(&slot, &host);
+    Ok(charge(batch, settings, job, now)?)
 }
 
-/// Writes what messages came to into a job's results.
-fn note_results(job: &mut Job, ran: Vec<MessageResult>) {
+/// Puts outcomes into a job's results.
+fn add_results(job: &mut Job, ran: Vec<MessageResult>) {
     for r in ran {
         if let Some(t) = job
             .results
@@ -484,25 +484,25 @@ fn note_results(job: &mut Job, ran: Vec<MessageResult>) {
     }
 }
 
-fn append(sheet: &mut RelayBatch<'_>, id: u64, transcript: &str) -> Result<(), RelayError> {
-    if transcript.is_empty() {
+/// Appends lines to a job's transcript, up to [`MAX_TRANSCRIPT_BYTES`].
+fn append_transcript(
+    batch: &mut RelayBatch<'_>,
+    id: u64,
+    lines: &[TranscriptLine],
+) -> Result<(), RelayError> {
+    if lines.is_empty() {
         return Ok(());
     }
-    let place = key::number(b'S', id);
-    let mut all: String = sheet.get(&place)?.unwrap_or_default();
-    let room = MAX_TRANSCRIPT.saturating_sub(all.len());
-    // Its lines are typed, one for each thing said; what a host says in one is no other.
-    let transcript = transcript
-        .lines()
-        .map(|l| cleaned(l) + "\n")
-        .collect::<String>();
-    let cut = transcript
-        .char_indices()
-        .map(|(i, c)| i + c.len_utf8())
-        .take_while(|i| *i <= room)
-        .last()
-        .unwrap_or(0);
-    all.push_str(&transcript[..cut]);
-    sheet.put(place, &all);
+    let slot = RelayKey::Transcript(id);
+    let mut all: String = batch.get(&slot)?.unwrap_or_default();
+    for line in lines {
+        let free = MAX_TRANSCRIPT_BYTES.saturating_sub(all.len());
+        let text = cleaned(&line.to_string()) + "\n";
+        all.push_str(&text[..text.floor_char_boundary(free)]);
+        if text.len() > free {
+            break;
+        }
+    }
+    batch.put(&slot, &all);
     Ok(())
 }

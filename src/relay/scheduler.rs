@@ -1,5 +1,5 @@
-//! The tester's clock: starts jobs when there is a turn, has what is due done, and watches that
-//! time goes as it should.
+//! The scheduler: starts jobs when a place is free, does what is due, and reports the state of the
+//! clock.
 
 use std::{
     collections::HashSet,
@@ -17,81 +17,91 @@ use super::{
     messages::Phase,
     name_lookup::HostNameResolver,
     policy::{Job, JobState},
-    service::{RelayError, RelayService},
+    service::{Component, RelayError, RelayService},
     tester::{self, RunReport, TesterSettings},
     token::TokenId,
 };
 use crate::{clock::ClockReport, model::Time};
 
-/// How often jobs are looked for.
-const LOOK: Duration = Duration::from_secs(1);
-/// How often what is due is done, in looks.
+/// How often jobs are looked up.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How often due work is done, in polls.
 const DUE_EVERY: u64 = 5;
-/// How often what is old is forgotten, in looks.
+/// How often old rows are removed, in polls.
 const FORGET_EVERY: u64 = 3600;
-/// How long the names of a host may take to be found.
-const NAMES: Duration = Duration::from_secs(30);
-/// Jobs that are started at one look.
-const STARTS: usize = 256;
+/// How long the look-up of a host's names may take.
+const NAME_TIMEOUT: Duration = Duration::from_secs(30);
+/// The most jobs that are started at once.
+const MAX_STARTS: usize = 256;
 
 /// Settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchedulerSettings {
     /// Hosts that are tested at the same time.
     pub concurrency: usize,
-    /// How long after the last message to wait for what comes, before a job is judged.
-    pub settle: Duration,
-    /// How a host is talked to.
-    pub probe: TesterSettings,
+    /// How long to wait for deliveries after the last message.
+    pub collect_wait: Duration,
+    /// How messages are sent to a host.
+    pub tester: TesterSettings,
 }
 
-/// Makes numbers of tokens that nobody can guess.
+/// Makes unguessable numbers of tokens.
 pub type TokenSource = Arc<dyn Fn() -> Result<TokenId, String> + Send + Sync>;
 
-/// Runs until it is told to stop. A test that is under way then is run again after the next start.
+/// Runs until `stop` is set. A test that runs then goes on after the next start.
 pub async fn run(
-    desk: RelayService,
+    service: RelayService,
     settings: SchedulerSettings,
     known: HostNameResolver,
     fresh: TokenSource,
     mut stop: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(settings.concurrency));
-    let mut adoptions = desk.clock().adoptions;
-    let resumed = blocking(&desk, |d| d.resume(d.now())).await;
+    let permits = Arc::new(Semaphore::new(settings.concurrency));
+    let mut adoptions = service.clock().adoptions;
+    let resumed = blocking(&service, |d| d.resume(d.now())).await;
     complain("jobs that a stop had cut", resumed);
     let starting: InFlightJobs = Arc::default();
     for look in 0u64.. {
-        let wrong = clock_problem(&desk.clock(), &mut adoptions);
-        let told = blocking(&desk, move |d| d.well("clock", wrong, d.now())).await;
-        complain("the state of the clock", told);
+        let problem = clock_problem(&service.clock(), &mut adoptions);
+        let reported = blocking(&service, move |d| {
+            d.report_health(Component::Clock, problem, d.now())
+        })
+        .await;
+        complain("the state of the clock", reported);
         if look % DUE_EVERY == 0 {
-            complain("what is due", blocking(&desk, |d| d.tick(d.now())).await);
+            complain("what is due", blocking(&service, |d| d.tick(d.now())).await);
         }
         if look % FORGET_EVERY == FORGET_EVERY - 1 {
-            complain("what is old", blocking(&desk, |d| d.forget(d.now())).await);
+            complain(
+                "what is old",
+                blocking(&service, |d| d.forget(d.now())).await,
+            );
         }
-        // Those that are being started stand in line still.
+        // Jobs that are being started are still in their queues.
         let begun = starting
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .len();
-        let free = places.available_permits().min(STARTS);
+        let free = permits.available_permits().min(MAX_STARTS);
         let most = if free == 0 { 0 } else { free + begun };
-        match blocking(&desk, move |d| d.due(most, d.now())).await {
+        match blocking(&service, move |d| d.due(most, d.now())).await {
             Ok(jobs) => {
                 for job in jobs {
-                    let Some(turn) = InFlight::take(&starting, job.id) else {
+                    let Some(in_flight) = InFlight::begin(&starting, job.id) else {
                         continue;
                     };
-                    let Ok(place) = places.clone().try_acquire_owned() else {
+                    let Ok(permit) = permits.clone().try_acquire_owned() else {
                         break;
                     };
-                    let (desk, settings, known, fresh) =
-                        (desk.clone(), settings.clone(), known.clone(), fresh.clone());
+                    let (service, settings, known, fresh) = (
+                        service.clone(),
+                        settings.clone(),
+                        known.clone(),
+                        fresh.clone(),
+                    );
                     tokio::spawn(async move {
-                        let _held = (place, turn);
-                        if let Err(e) = test(&desk, &settings, &job, known, fresh).await {
+                        let _held = (permit, in_flight);
+                        if let Err(e) = test(&service, &settings, &job, known, fresh).await {
                             tracing::warn!(job = job.id, target = %job.target, error = ?e, "a relay test did not begin, or its results were lost");
                         }
                     });
@@ -100,19 +110,19 @@ pub async fn run(
             e => complain("jobs", e.map(drop)),
         }
         tokio::select! {
-            () = sleep(LOOK) => {}
+            () = sleep(POLL_INTERVAL) => {}
             _ = stop.wait_for(|s| *s) => return,
         }
     }
 }
 
-/// Jobs that a task has in hand.
+/// The jobs that tasks are running.
 type InFlightJobs = Arc<Mutex<HashSet<u64>>>;
 
 struct InFlight(InFlightJobs, u64);
 
 impl InFlight {
-    fn take(all: &InFlightJobs, id: u64) -> Option<InFlight> {
+    fn begin(all: &InFlightJobs, id: u64) -> Option<InFlight> {
         all.lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(id)
@@ -131,38 +141,37 @@ impl Drop for InFlight {
 
 /// Runs a job from its names to its results.
 async fn test(
-    desk: &RelayService,
+    service: &RelayService,
     settings: &SchedulerSettings,
     job: &Job,
     known: HostNameResolver,
     fresh: TokenSource,
 ) -> Result<(), RelayError> {
     let id = job.id;
-    // A name server that does not answer holds up its own host alone.
-    let names = timeout(NAMES, known(job.target, job.names.clone())).await;
+    // A name server that does not answer delays only its own host.
+    let names = timeout(NAME_TIMEOUT, known(job.target, job.names.clone())).await;
     let names = match names {
         Ok(names) => names,
-        Err(_) => desk.settings().names(job.target),
+        Err(_) => service.settings().names(job.target),
     };
     // Forms that came through are sent once more: twice as many at most.
     let mut ids = (0..2 * MAX_MESSAGES)
         .map(|_| fresh())
         .collect::<Result<Vec<TokenId>, _>>()
-        .map_err(RelayError::No)?;
-    let (job, messages) = blocking(desk, move |d| {
+        .map_err(RelayError::Refused)?;
+    let (job, messages) = blocking(service, move |d| {
         d.begin(id, &names, &mut || ids.pop().unwrap_or_default(), d.now())
     })
     .await?;
     tracing::info!(job = id, target = %job.target, messages = messages.len(), "a relay test begins");
-    let asked = desk.clone();
-    // Whoever opts out meanwhile hears no more of it, and nobody does where the operator has
-    // switched it off (S18).
+    let watched = service.clone();
+    // No message is sent after an opt-out, or after the operator has switched the tester off (S18).
     let target = job.target;
     let mut go = move || {
-        asked.job(id).is_ok_and(|j| j.state == JobState::Running)
-            && asked.settings().ready(target).is_ok()
+        watched.job(id).is_ok_and(|j| j.state == JobState::Running)
+            && watched.settings().allows_our_test(target).is_ok()
     };
-    let how = settings.probe.for_job(job.cause.is_by_owner(), job.source);
+    let how = settings.tester.for_job(job.cause.is_by_owner(), job.source);
     // A claim's first groups may suffice for a release.
     let split = messages
         .iter()
@@ -177,40 +186,30 @@ async fn test(
             job.port,
             first,
             &how.share(first.len(), messages.len()),
-            &mut |_, _| {},
+            &mut |_| {},
             &mut go,
         )
         .await;
         let (ran, controls) = (report.ran.clone(), report.controls.clone());
         complain(
             "a release",
-            blocking(desk, move |d| d.progress(id, ran, controls, d.now())).await,
+            blocking(service, move |d| d.progress(id, ran, controls, d.now())).await,
         );
         sleep(how.pause).await;
     }
     let remaining = TesterSettings {
-        limit: how.limit.saturating_sub(begun.elapsed()),
+        max_extra: how.max_extra.saturating_sub(begun.elapsed()),
         ..how.share(rest.len(), messages.len())
     };
-    report.append(
-        tester::run(
-            job.target,
-            job.port,
-            rest,
-            &remaining,
-            &mut |_, _| {},
-            &mut go,
-        )
-        .await,
-    );
-    sleep(settings.settle).await;
+    report.append(tester::run(job.target, job.port, rest, &remaining, &mut |_| {}, &mut go).await);
+    sleep(settings.collect_wait).await;
     for pause in [1, 10, 60, 600, 3600] {
         let RunReport {
             ran,
             controls,
             transcript,
         } = report.clone();
-        match blocking(desk, move |d| {
+        match blocking(service, move |d| {
             d.finish(id, ran, controls, &transcript, d.now())
         })
         .await
@@ -219,7 +218,7 @@ async fn test(
                 tracing::info!(job = id, target = %job.target, state = ?job.state, said = ?job.assessment(), "a relay test has run");
                 return Ok(());
             }
-            // The store may work again.
+            // The store may recover.
             Err(RelayError::Ledger(e)) => {
                 tracing::warn!(job = id, error = ?e, "the results of a test could not be written down yet");
             }
@@ -227,29 +226,29 @@ async fn test(
         }
         sleep(Duration::from_secs(pause)).await;
     }
-    Err(RelayError::No(
+    Err(RelayError::Refused(
         "the results could not be written down".into(),
     ))
 }
 
 async fn blocking<T: Send + 'static>(
-    desk: &RelayService,
+    service: &RelayService,
     f: impl FnOnce(&RelayService) -> Result<T, RelayError> + Send + 'static,
 ) -> Result<T, RelayError> {
-    let desk = desk.clone();
-    tokio::task::spawn_blocking(move || f(&desk))
+    let service = service.clone();
+    tokio::task::spawn_blocking(move || f(&service))
         .await
-        .unwrap_or_else(|e| Err(RelayError::No(e.to_string())))
+        .unwrap_or_else(|e| Err(RelayError::Refused(e.to_string())))
 }
 
 fn complain(what: &str, result: Result<(), RelayError>) {
     if let Err(e) = result {
-        tracing::warn!(error = ?e, "the desk of relay tests could not do its work: {what}");
+        tracing::warn!(what, error = ?e, "relay scheduler task failed");
     }
 }
 
-/// Why no tests are made by this clock, and since when. Time that an adoption has skipped is an
-/// outage: nothing could have come in it.
+/// The problem of the clock, and since when there is one. Time that an adoption has skipped is an
+/// outage: nothing could be delivered in it.
 fn clock_problem(clock: &ClockReport, adoptions: &mut u64) -> Option<(String, Time)> {
     let adopted = std::mem::replace(adoptions, clock.adoptions) != clock.adoptions;
     match clock.problem() {

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -14,51 +15,57 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    policy::{Job, Outage},
-    rows::{RelayBatch, key},
+    batch::RelayBatch,
+    keys::{RelayKey, RelayRange},
+    policy::{InvalidTransition, Job, Outage},
     settings::RelaySettings,
 };
 use crate::{
     clock::ClockReport,
-    ledger::{Ledger, Receipt, Refused},
+    ledger::{Ledger, LedgerError, Receipt},
     model::{
         ReasonId, SourceId, Time, Verdict,
-        history::{Once, PROBER_REASONS},
+        history::{IdempotencyKey, PROBER_REASONS},
         time::Seconds,
     },
-    store::schema::Audit,
+    store::schema::AuditRecord,
 };
 
-/// The reasons that the tester's findings are listed under.
+/// The reasons that the results of tests are listed under: `relay`, `input`, `unconfirmed` and
+/// `output`.
 pub const REASONS: [&str; 4] = PROBER_REASONS;
-
-/// The reason of those who asked not to be tested.
+/// Those of the host that was tested; the last of [`REASONS`] is that of a host that delivers for
+/// others.
+pub(super) const INPUT_REASONS: [&str; 3] = [REASONS[0], REASONS[1], REASONS[2]];
+/// The reason of a host that delivers what other hosts took.
+pub(super) const OUTPUT_REASON: &str = REASONS[3];
+/// The reason of hosts whose owners asked not to have them tested.
 pub const NOTEST: &str = "notest";
-/// How far ahead a claim that is not proved is given a place in the budget of its net; a day later
-/// it would be granted untested.
-pub(super) const AHEAD: Seconds = Seconds(86_400);
-/// The door that says how the collector is.
-pub const COLLECTOR: &str = "collector";
+/// How far ahead an unproved claim is given a place in the budget of its prefix; a day later it
+/// would be granted untested.
+pub(super) const LOOKAHEAD: Seconds = Seconds(86_400);
 /// The most jobs that wait or run.
-pub const MAX_OPEN: usize = 10_000;
+pub const MAX_OPEN_JOBS: usize = 10_000;
+/// The most outages that are remembered.
+const MAX_OUTAGES: usize = 100;
 
-/// Why the desk says no.
+/// Why the service refuses a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RelayError {
-    /// It makes no sense; says which field and why.
+    /// The request is invalid; the text names the field and the cause.
     Invalid(String),
-    /// A quota is used up; how long to wait.
-    TooMany(String, Seconds),
-    /// A rule says no.
-    No(String),
-    /// There is nothing of that name.
-    Unknown(String),
-    /// The ledger says no.
-    Ledger(Refused),
+    /// A limit is reached; how long to wait.
+    LimitReached(String, Seconds),
+    /// A rule forbids it.
+    Refused(String),
+    /// There is no such thing.
+    NotFound(String),
+    /// The ledger refuses it.
+    Ledger(LedgerError),
 }
 
-impl From<Refused> for RelayError {
-    fn from(e: Refused) -> RelayError {
+impl From<LedgerError> for RelayError {
+    fn from(e: LedgerError) -> RelayError {
         RelayError::Ledger(e)
     }
 }
@@ -67,116 +74,143 @@ impl From<crate::store::StoreError> for RelayError {
         RelayError::Ledger(e.into())
     }
 }
-
-/// Who asks, for the audit log.
-#[derive(Debug, Clone)]
-pub struct Actor {
-    /// His name.
-    pub name: String,
-    /// Where he is.
-    pub from: String,
-    /// His request is not done twice.
-    pub once: Option<Once>,
+impl From<InvalidTransition> for RelayError {
+    fn from(e: InvalidTransition) -> RelayError {
+        RelayError::Refused(e.to_string())
+    }
 }
 
-/// The desk. Clones share it.
+/// Who makes a request, for the audit log.
+#[derive(Debug, Clone)]
+pub struct Actor {
+    /// The name.
+    pub name: String,
+    /// Where the request comes from.
+    pub from: String,
+    /// The key of an idempotent request.
+    pub once: Option<IdempotencyKey>,
+}
+
+/// What has to work so that tests are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Component {
+    /// The wall clock.
+    Clock,
+    /// The collector.
+    Collector,
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Component::Clock => "clock",
+            Component::Collector => "collector",
+        })
+    }
+}
+
+/// The service of relay tests. Clones share it.
 #[derive(Clone)]
 pub struct RelayService {
     pub(super) ledger: Ledger,
     settings: Arc<arc_swap::ArcSwap<RelaySettings>>,
     /// Held through each decision.
-    turn: Arc<Mutex<Health>>,
-    looks: Arc<Looks>,
-    /// How far the last round came of what is looked at in turn, by prefix.
-    rounds: Arc<Mutex<HashMap<Vec<u8>, Vec<u8>>>>,
+    health: Arc<Mutex<Health>>,
+    checks: Arc<Checks>,
+    /// The last row of each range that was visited, for ranges that are visited in rounds.
+    rounds: Arc<Mutex<HashMap<RelayRange, RelayKey>>>,
 }
 
-/// What the doors have said about themselves.
+/// The state of the components.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    /// What is wrong, by door.
-    pub(super) wrong: Vec<(&'static str, String)>,
-    /// Since when something is.
+    problems: Vec<(Component, String)>,
+    /// Since when there is a problem.
     since: Option<Time>,
-    /// Whether that is written down.
-    open: bool,
+    /// Whether the outage is stored.
+    is_stored: bool,
 }
 
-/// Looks at the collector: how many were asked for, and which was the last that was done. Until
-/// then nothing is tested; it is no outage.
+impl Health {
+    /// Whether a component does not work.
+    pub(super) fn has_problem(&self, component: Component) -> bool {
+        self.problems.iter().any(|(c, _)| *c == component)
+    }
+}
+
+/// Checks of the collector: how many were requested, and which was the last that ended. Until a
+/// requested check has ended nothing is tested; that is not an outage.
 #[derive(Debug, Default)]
-struct Looks {
-    asked: AtomicU64,
-    done: AtomicU64,
+struct Checks {
+    requested: AtomicU64,
+    ended: AtomicU64,
     wake: Notify,
 }
 
 impl RelayService {
-    /// Nothing is tested until somebody has looked how the collector is.
-    pub fn unseen(&self) {
-        self.looks.asked.fetch_add(1, Ordering::AcqRel);
-        self.looks.wake.notify_one();
+    /// Requests a check of the collector; nothing is tested until it has ended.
+    pub fn request_check(&self) {
+        self.checks.requested.fetch_add(1, Ordering::AcqRel);
+        self.checks.wake.notify_one();
     }
 
-    /// Waits until somebody asks for a look.
-    pub async fn asked(&self) {
-        self.looks.wake.notified().await;
+    /// Waits until a check is requested.
+    pub async fn check_requested(&self) {
+        self.checks.wake.notified().await;
     }
 
-    /// Whether somebody has to look.
-    pub fn is_unseen(&self) -> bool {
-        self.looks.done.load(Ordering::Acquire) < self.looks.asked.load(Ordering::Acquire)
+    /// Whether a requested check has not ended.
+    pub fn is_check_pending(&self) -> bool {
+        self.checks.ended.load(Ordering::Acquire) < self.checks.requested.load(Ordering::Acquire)
     }
 
-    /// A look begins: its number.
-    pub fn look(&self) -> u64 {
-        self.looks.asked.load(Ordering::Acquire)
+    /// Begins a check: its number.
+    pub fn begin_check(&self) -> u64 {
+        self.checks.requested.load(Ordering::Acquire)
     }
 
-    /// A look is done, and what it found is told. One that was asked for meanwhile is another.
-    pub fn looked(&self, number: u64) {
-        self.looks.done.fetch_max(number, Ordering::AcqRel);
+    /// Ends a check whose result is reported. A check that was requested meanwhile is another one.
+    pub fn end_check(&self, number: u64) {
+        self.checks.ended.fetch_max(number, Ordering::AcqRel);
     }
 
-    /// Why no tests are made, and no messages judged.
-    pub(super) fn why(&self, health: &Health) -> Option<String> {
+    /// Why no tests are made, and no messages accepted.
+    pub(super) fn problem_in(&self, health: &Health) -> Option<String> {
         let mut all: Vec<String> = health
-            .wrong
+            .problems
             .iter()
-            .map(|(door, why)| format!("{door}: {why}"))
+            .map(|(component, why)| format!("{component}: {why}"))
             .collect();
-        all.extend(
-            self.is_unseen()
-                .then(|| format!("{COLLECTOR}: nobody has looked yet whether it is well")),
-        );
+        if self.is_check_pending() {
+            all.push(format!("{}: not checked yet", Component::Collector));
+        }
         (!all.is_empty()).then(|| all.join("; "))
     }
 }
 
 impl RelayService {
-    /// A desk on a ledger.
+    /// A service on a ledger.
     pub fn new(ledger: Ledger, settings: RelaySettings) -> RelayService {
         RelayService {
             ledger,
             settings: Arc::new(arc_swap::ArcSwap::from_pointee(settings)),
-            turn: Arc::default(),
-            looks: Arc::default(),
+            health: Arc::default(),
+            checks: Arc::default(),
             rounds: Arc::default(),
         }
     }
 
-    /// Takes a new configuration.
+    /// Applies new settings.
     pub fn configure(&self, settings: RelaySettings) {
-        // Nobody has looked yet where the mail goes of a domain that is used on the Internet from
-        // now on.
+        // Where the mail of a domain goes that is used on the Internet from now on is not known.
         let begins = settings.is_outside() && !self.settings().is_outside();
         if begins {
-            self.unseen();
+            self.request_check();
         }
         self.settings.store(Arc::new(settings));
         if begins {
-            // A look that began in between has seen the old ones.
-            self.unseen();
+            // A check that began in between has used the old settings.
+            self.request_check();
         }
     }
 
@@ -185,155 +219,166 @@ impl RelayService {
         self.ledger.now()
     }
 
-    /// How the clock is.
+    /// The state of the clock.
     pub fn clock(&self) -> ClockReport {
         self.ledger.clock.report()
     }
 
-    /// How tests are made now.
+    /// The settings.
     pub fn settings(&self) -> Arc<RelaySettings> {
         self.settings.load_full()
     }
 
-    pub(super) fn turn(&self) -> MutexGuard<'_, Health> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Begins a decision: no other one is made until the guard is dropped.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A door says how it is: `None` for well, else what is wrong and since when. While one is not,
-    /// nothing is tested or listed, and waiting periods stand still.
-    pub fn well(
+    /// Reports the state of a component: none where it works, else the problem and since when there
+    /// is one. While a component does not work nothing is tested or listed, and waiting periods
+    /// stand still.
+    pub fn report_health(
         &self,
-        door: &'static str,
-        wrong: Option<(String, Time)>,
+        component: Component,
+        problem: Option<(String, Time)>,
         now: Time,
     ) -> Result<(), RelayError> {
-        let mut health = self.turn();
-        let mut next = health.wrong.clone();
-        next.retain(|(d, _)| *d != door);
-        let since = wrong.as_ref().map_or(now, |w| w.1.min(now));
-        next.extend(wrong.map(|w| (door, w.0)));
-        let mut sheet = self.sheet(now);
-        if !next.is_empty() {
-            health.wrong = next;
+        let mut health = self.lock();
+        let mut problems = health.problems.clone();
+        problems.retain(|(c, _)| *c != component);
+        let since = problem.as_ref().map_or(now, |p| p.1.min(now));
+        problems.extend(problem.map(|p| (component, p.0)));
+        let mut batch = self.batch(now);
+        if !problems.is_empty() {
+            health.problems = problems;
             let since = *health.since.get_or_insert(since);
-            if !health.open {
-                // Where it cannot be written down, the next word tries again.
-                self.outage(&mut sheet, Some((since, None)))?;
-                self.write(sheet, None)?;
-                health.open = true;
+            if !health.is_stored {
+                // Where it cannot be stored, the next report tries again.
+                self.add_outage(&mut batch, Some((since, None)))?;
+                self.write(batch, None)?;
+                health.is_stored = true;
             }
         } else if let Some(since) = health.since {
-            self.outage(&mut sheet, (!health.open).then_some((since, Some(now))))?;
-            self.write(sheet, None)?;
+            self.add_outage(
+                &mut batch,
+                (!health.is_stored).then_some((since, Some(now))),
+            )?;
+            self.write(batch, None)?;
             *health = Health::default();
         }
         Ok(())
     }
 
-    /// Ends the outages that are open, and notes one more.
-    pub(super) fn outage(
+    /// Ends the outages that are open, and adds one more.
+    pub(super) fn add_outage(
         &self,
-        sheet: &mut RelayBatch<'_>,
+        batch: &mut RelayBatch<'_>,
         more: Option<Outage>,
     ) -> Result<(), RelayError> {
-        let now = sheet.now;
-        let mut all: Vec<Outage> = sheet.get(key::OUTAGES)?.unwrap_or_default();
+        let now = batch.now;
+        let mut all: Vec<Outage> = batch.get(&RelayKey::Outages)?.unwrap_or_default();
         all.iter_mut()
             .filter(|o| o.1.is_none())
             .for_each(|o| o.1 = Some(now));
         all.extend(more);
-        all.drain(..all.len().saturating_sub(100));
-        sheet.put(key::OUTAGES, &all);
+        all.drain(..all.len().saturating_sub(MAX_OUTAGES));
+        batch.put(&RelayKey::Outages, &all);
         Ok(())
     }
 
-    /// What is wrong with collector or clock.
-    pub fn wrong(&self) -> Option<String> {
-        self.why(&self.turn())
+    /// Why no tests are made: the problem of clock or collector.
+    pub fn problem(&self) -> Option<String> {
+        self.problem_in(&self.lock())
     }
 
-    /// Why the ledger takes no writes.
-    pub fn ledger_wrong(&self) -> Option<String> {
+    /// Why the ledger accepts no writes.
+    pub fn ledger_problem(&self) -> Option<String> {
         self.ledger.health.writes_refused()
     }
 
-    pub(super) fn sheet(&self, now: Time) -> RelayBatch<'_> {
+    pub(super) fn batch(&self, now: Time) -> RelayBatch<'_> {
         RelayBatch::new(&self.ledger, now)
     }
 
-    /// Hands what was decided to the writer and waits until it is true.
+    /// Commits a decision, and waits until it is durable and visible.
     pub(super) fn write(
         &self,
-        sheet: RelayBatch<'_>,
-        line: Option<Audit>,
+        batch: RelayBatch<'_>,
+        audit: Option<AuditRecord>,
     ) -> Result<Option<Receipt>, RelayError> {
-        let rows = sheet.rows(line);
+        let rows = batch.into_rows(audit)?;
         if rows.is_empty() {
             return Ok(None);
         }
         Ok(self.ledger.commit_relay_rows(rows)?)
     }
 
-    /// The rows under a prefix that are looked at now; the next round goes on behind them.
-    pub(super) fn round(
+    /// The next rows of a range, at most `most`; the round after it goes on where this one ends.
+    pub(super) fn next_round(
         &self,
-        sheet: &RelayBatch<'_>,
-        prefix: &[u8],
+        batch: &RelayBatch<'_>,
+        range: RelayRange,
         most: usize,
-    ) -> Result<Vec<Vec<u8>>, RelayError> {
-        let mut all = self.rounds.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = sheet.keys_behind(prefix, all.get(prefix).map_or(&[], Vec::as_slice), most)?;
-        let behind = if keys.len() < most {
-            Vec::new()
-        } else {
-            keys.last().cloned().unwrap_or_default()
-        };
-        all.insert(prefix.to_vec(), behind);
+    ) -> Result<Vec<RelayKey>, RelayError> {
+        let mut rounds = self.rounds.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = batch.scan_after(range, rounds.get(&range), most)?;
+        match keys.last().filter(|_| keys.len() >= most) {
+            Some(last) => drop(rounds.insert(range, last.clone())),
+            None => drop(rounds.remove(&range)),
+        }
         Ok(keys)
     }
 
     pub(super) fn reason(&self, name: &str) -> Result<ReasonId, RelayError> {
-        let found = self.ledger.store.vocabulary().reasons.get(name);
+        let found = self.ledger.store.dictionary().reasons.get(name);
         found.ok_or_else(|| {
-            RelayError::Ledger(Refused::Settings(format!(
+            RelayError::Ledger(LedgerError::Invalid(format!(
                 "the reason `{name}` is not in config.toml"
             )))
         })
     }
 
-    pub(super) fn need(&self, sheet: &RelayBatch<'_>, id: u64) -> Result<Job, RelayError> {
-        sheet
-            .get(&key::number(b'J', id))?
-            .ok_or_else(|| RelayError::Unknown(format!("there is no job {id}")))
+    /// Whether source `prober` lists a host for a reason.
+    pub(super) fn is_listed(&self, verdict: &Verdict, reason: &str) -> bool {
+        let reason = self.ledger.store.dictionary().reasons.get(reason);
+        reason.is_some_and(|r| {
+            verdict
+                .entry(r, SourceId::PROBER)
+                .is_some_and(|e| !e.exclusion)
+                && !verdict.held(r, SourceId::PROBER)
+        })
+    }
+
+    /// Whether source `prober` lists a host because a message went through it.
+    pub(super) fn is_listed_as_input(&self, verdict: &Verdict) -> bool {
+        INPUT_REASONS.iter().any(|r| self.is_listed(verdict, r))
+    }
+
+    pub(super) fn find_job(&self, batch: &RelayBatch<'_>, id: u64) -> Result<Job, RelayError> {
+        batch
+            .get(&RelayKey::Job(id))?
+            .ok_or_else(|| RelayError::NotFound(format!("there is no job {id}")))
     }
 }
 
-/// Whether the tester's findings list a host for a reason.
-pub(super) fn is_listed(desk: &RelayService, verdict: &Verdict, reason: &str) -> bool {
-    let reason = desk.ledger.store.vocabulary().reasons.get(reason);
-    reason.is_some_and(|r| {
-        verdict.entry(r, SourceId::PROBER).is_some_and(|e| !e.hole)
-            && !verdict.held(r, SourceId::PROBER)
-    })
-}
-
+/// The audit record of a request.
 pub(super) fn audit_record(
-    who: &Actor,
+    actor: &Actor,
     what: &str,
     about: &dyn ToString,
     detail: String,
     why: Option<String>,
     now: Time,
-) -> Audit {
-    Audit {
+) -> AuditRecord {
+    AuditRecord {
         at: now,
-        who: who.name.clone(),
-        from: who.from.clone(),
+        who: actor.name.clone(),
+        from: actor.from.clone(),
         what: what.into(),
         about: about.to_string(),
         detail,
         why,
-        once: who.once,
-        ..Audit::default()
+        idempotency: actor.once,
+        ..AuditRecord::default()
     }
 }

@@ -2,7 +2,6 @@
 //! keeps the transcript. What is said stands in [`crate::smtp::client`].
 
 use std::{
-    fmt::Write as _,
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -27,50 +26,53 @@ use tokio_rustls::{
 use super::{
     control::{ControlCheck, ControlSession},
     messages::{MessageResult, PreparedMessage},
+    transcript::{Speaker, TranscriptLine},
 };
 use crate::smtp::{
-    Envelope, Outcome, SmtpPort, Stage,
-    client::{ClientAction, ClientSession, ConnectionState},
-    reply::{Reader, Reply},
+    Envelope, MessageOutcome, SmtpPort, SmtpStage,
+    client::{ClientAction, ClientSession, ConnectionInfo},
+    reply::{Reply, ReplyReader},
 };
 
-/// Closed doors, or silences, in a row, after which a port is left alone.
+/// How many attempts in a row without a session end the tests of a port.
 const GIVE_UP: usize = 3;
-/// How much longer than its spread a whole test may take.
-pub const LONGEST: Duration = Duration::from_secs(3600);
-/// A message that takes longer is slow, and after so many of them the rest is left: nobody holds a
-/// place of ours for hours.
+/// How much longer than its minimum duration a test may take.
+pub const MAX_EXTRA: Duration = Duration::from_secs(3600);
+/// A message that takes longer is slow, and after so many of them the rest is not sent, so that a
+/// host cannot occupy a place for hours.
 const SLOW: (Duration, usize) = (Duration::from_secs(120), 5);
-/// The longest transcript, in bytes; what comes after it is not written down.
-const MAX_TRANSCRIPT: usize = 128 * 1024;
+/// The longest transcript, in bytes; later lines are dropped.
+const MAX_TRANSCRIPT_BYTES: usize = 128 * 1024;
+/// The longest line of a transcript, in characters.
+const MAX_LINE_CHARS: usize = 1000;
 /// Bytes read at a time.
-const READ: usize = 4096;
+const READ_BYTES: usize = 4096;
 
-/// How a host is talked to.
+/// How messages are sent to a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TesterSettings {
     /// The ports of SMTP, submission, and submission under TLS.
     pub ports: [u16; 3],
     /// The least pause between two messages.
     pub pause: Duration,
-    /// How long the whole set takes at least.
-    pub spread: Duration,
-    /// How long to wait for a connection, and for each reply.
-    pub step: Duration,
-    /// The addresses that connections come from: of those of the target's family the first.
+    /// The minimum duration of all messages.
+    pub min_duration: Duration,
+    /// The timeout of a connection and of each reply.
+    pub timeout: Duration,
+    /// The addresses that connections come from; the first of the target's family is used.
     pub source: Vec<IpAddr>,
-    /// How much longer than its spread a whole test may take.
-    pub limit: Duration,
+    /// How much longer than its minimum duration a test may take.
+    pub max_extra: Duration,
 }
 
 impl TesterSettings {
-    /// The settings of a test that its owner asked for (safety rule S4): a short pause, and no
-    /// minimum duration. It comes from one address, where that is said.
+    /// The settings of one job. A test that its owner asked for has a short pause and no minimum
+    /// duration (safety rule S4). Where `source` is given, connections come from it alone.
     #[must_use]
     pub fn for_job(&self, by_owner: bool, source: Option<IpAddr>) -> TesterSettings {
         let mut out = self.clone();
         if by_owner {
-            (out.pause, out.spread) = (out.pause.min(OWNER_PAUSE), Duration::ZERO);
+            (out.pause, out.min_duration) = (out.pause.min(OWNER_PAUSE), Duration::ZERO);
         }
         if let Some(source) = source {
             out.source = vec![source];
@@ -83,7 +85,7 @@ impl TesterSettings {
     pub fn share(&self, part: usize, all: usize) -> TesterSettings {
         let of = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         TesterSettings {
-            spread: self.spread * of(part) / of(all).max(1),
+            min_duration: self.min_duration * of(part) / of(all).max(1),
             ..self.clone()
         }
     }
@@ -92,30 +94,30 @@ impl TesterSettings {
 /// The pause between two messages of a test that the host's owner asked for.
 pub const OWNER_PAUSE: Duration = Duration::from_secs(2);
 
-/// What a run of messages came to.
+/// The report of a run of messages.
 #[derive(Debug, Clone, Default)]
 pub struct RunReport {
-    /// What became of each message.
+    /// The outcome of each message.
     pub ran: Vec<MessageResult>,
     /// The sessions that carried controls.
     pub controls: Vec<ControlSession>,
-    /// All that was said.
-    pub transcript: String,
+    /// The transcript.
+    pub transcript: Vec<TranscriptLine>,
 }
 
 impl RunReport {
-    /// Adds what a later run came to.
+    /// Appends the report of a later run.
     pub fn append(&mut self, next: RunReport) {
         self.ran.extend(next.ran);
         self.controls.extend(next.controls);
-        self.transcript.push_str(&next.transcript);
+        self.transcript.extend(next.transcript);
     }
 }
 
-/// What is told while it runs: who says it (`S`, `C` or `-`), and the line.
-pub type ProgressSink<'a> = &'a mut (dyn FnMut(char, &str) + Send);
+/// Gets each line of the transcript as it is written.
+pub type ProgressSink<'a> = &'a mut (dyn FnMut(&TranscriptLine) + Send);
 
-/// Whether to go on, asked before each message.
+/// Whether to go on; called before each message.
 pub type ContinueCheck<'a> = &'a mut (dyn FnMut() -> bool + Send);
 
 /// Runs messages against a host. `port` takes the place of 25. Messages with a control share a
@@ -125,71 +127,72 @@ pub async fn run(
     port: Option<u16>,
     messages: &[PreparedMessage],
     settings: &TesterSettings,
-    told: ProgressSink<'_>,
+    sink: ProgressSink<'_>,
     go: ContinueCheck<'_>,
 ) -> RunReport {
-    let until = Instant::now() + settings.spread + settings.limit;
-    // As many pauses as there are messages, but for one.
+    let until = Instant::now() + settings.min_duration + settings.max_extra;
+    // One pause fewer than there are messages.
     let spread =
-        settings.spread / u32::try_from(messages.len().saturating_sub(1).max(1)).unwrap_or(1);
+        settings.min_duration / u32::try_from(messages.len().saturating_sub(1).max(1)).unwrap_or(1);
     let pause = settings.pause.max(spread);
     let mut run = TestRun {
         target,
         port,
         settings,
         connection: None,
-        script: String::new(),
-        told,
+        transcript: Vec::new(),
+        transcript_bytes: 0,
+        sink,
         last: None,
         controls: Vec::new(),
     };
     let mut out: Vec<MessageResult> = Vec::with_capacity(messages.len());
-    let mut before: Vec<(SmtpPort, Outcome)> = Vec::new();
+    let mut attempts: Vec<(SmtpPort, Attempt)> = Vec::new();
     let mut slow = 0;
     for (n, m) in messages.iter().enumerate() {
         let port = m.envelope.port;
-        // A port that refuses everybody at its door is not knocked at fifty times.
-        let lately: Vec<&Outcome> = before
+        // A port that lets nobody in is not tried again for every message.
+        let last: Vec<&Attempt> = attempts
             .iter()
             .rev()
             .filter(|(p, _)| *p == port)
             .take(GIVE_UP)
-            .map(|(_, o)| o)
+            .map(|(_, a)| a)
             .collect();
         if !go() {
             run.close().await;
             break;
         }
         run.leave(m.control.as_ref().map(|c| c.session)).await;
-        let outcome = match &lately[..] {
+        let attempt = match &last[..] {
             _ if Instant::now() > until || slow >= SLOW.1 => {
-                Outcome::inconclusive("the whole test took too long")
+                MessageOutcome::inconclusive("the whole test took too long").into()
             }
-            [last, ..] if lately.len() == GIVE_UP && lately.iter().all(|o| is_shut(o)) => {
-                (*last).clone()
+            [newest, ..] if last.len() == GIVE_UP && last.iter().all(|a| a.is_shut_out()) => {
+                (*newest).clone()
             }
             _ => {
                 if n > 0 {
                     sleep(pause).await;
                 }
                 let begun = Instant::now();
-                let outcome = run.message(m).await;
+                let attempt = run.message(m).await;
                 slow += usize::from(begun.elapsed() > SLOW.0);
-                outcome
+                attempt
             }
         };
-        before.push((port, outcome.clone()));
         out.push(MessageResult {
             place: m.place,
-            outcome,
+            outcome: attempt.outcome.clone(),
         });
+        attempts.push((port, attempt));
     }
     run.leave(None).await;
     run.close().await;
     RunReport {
         ran: out,
         controls: run.controls,
-        transcript: run.script,
+        transcript: run.transcript,
     }
 }
 
@@ -202,21 +205,61 @@ fn header(test: &str, envelope: &Envelope) -> String {
     )
 }
 
-/// Whether an outcome says that nobody is let in.
-fn is_shut(o: &Outcome) -> bool {
-    match o {
-        Outcome::Refused { stage, .. } | Outcome::TempFail { stage, .. } => {
-            *stage == Stage::Connect
+/// Why a message has no outcome: the connection and not the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ConnectionFailure {
+    /// No connection was made.
+    NotConnected,
+    /// No reply came in time.
+    NoReply,
+    /// The connection was cut, or the session went wrong.
+    Broken,
+}
+
+/// One try to send a message.
+#[derive(Debug, Clone)]
+struct Attempt {
+    outcome: MessageOutcome,
+    failure: Option<ConnectionFailure>,
+}
+
+impl Attempt {
+    /// Whether the host accepts no sessions.
+    fn is_shut_out(&self) -> bool {
+        match &self.outcome {
+            MessageOutcome::Refused { stage, .. } | MessageOutcome::TempFail { stage, .. } => {
+                *stage == SmtpStage::Connect
+            }
+            _ => matches!(
+                self.failure,
+                Some(ConnectionFailure::NotConnected | ConnectionFailure::NoReply)
+            ),
         }
-        Outcome::Inconclusive { why, .. } => {
-            why.starts_with(NO_CONNECTION) || why.starts_with(SILENCE)
+    }
+
+    /// Whether another session may give the message an outcome: this one was cut, or the server
+    /// closed it after so many errors.
+    fn is_worth_repeating(&self) -> bool {
+        match &self.outcome {
+            MessageOutcome::Inconclusive { .. } => {
+                self.failure != Some(ConnectionFailure::NotConnected)
+            }
+            MessageOutcome::TempFail {
+                stage, code: 421, ..
+            } => *stage > SmtpStage::Connect,
+            _ => false,
         }
-        _ => false,
     }
 }
 
-const NO_CONNECTION: &str = "no connection";
-const SILENCE: &str = "no reply came in time";
+impl From<MessageOutcome> for Attempt {
+    fn from(outcome: MessageOutcome) -> Attempt {
+        Attempt {
+            outcome,
+            failure: None,
+        }
+    }
+}
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
@@ -224,9 +267,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 /// A connection that can take another test.
 struct Connection {
     stream: Box<dyn Stream>,
-    reader: Reader,
+    reader: ReplyReader,
     waiting: Vec<u8>,
-    link: ConnectionState,
+    link: ConnectionInfo,
     port: SmtpPort,
     hello: Option<String>,
     /// The address of ours that it comes from.
@@ -240,8 +283,9 @@ struct TestRun<'a> {
     port: Option<u16>,
     settings: &'a TesterSettings,
     connection: Option<Connection>,
-    script: String,
-    told: ProgressSink<'a>,
+    transcript: Vec<TranscriptLine>,
+    transcript_bytes: usize,
+    sink: ProgressSink<'a>,
     last: Option<Instant>,
     controls: Vec<ControlSession>,
 }
@@ -250,28 +294,23 @@ struct TestRun<'a> {
 const CONTROL: &str = "(control)";
 
 impl TestRun<'_> {
-    /// One message. A session that was cut gets one more; then nothing can be said.
-    async fn message(&mut self, m: &PreparedMessage) -> Outcome {
-        self.note('-', &header(&m.test, &m.envelope));
-        let mut outcome = self.once(m).await;
-        let cut = match &outcome {
-            Outcome::Inconclusive { why, .. } => !why.starts_with(NO_CONNECTION),
-            // It closes after so many errors, whatever this one was.
-            Outcome::TempFail {
-                stage, code: 421, ..
-            } => *stage > Stage::Connect,
-            _ => false,
-        };
-        if cut {
-            self.note('-', "once more, in a new session");
+    /// Sends one message. Where the session is cut there is one more try, in a new one.
+    async fn message(&mut self, m: &PreparedMessage) -> Attempt {
+        self.note(Speaker::Tester, &header(&m.test, &m.envelope));
+        let mut attempt = self.once(m).await;
+        if attempt.is_worth_repeating() {
+            self.note(Speaker::Tester, "once more, in a new session");
             sleep(self.settings.pause).await;
-            outcome = self.once(m).await;
+            attempt = self.once(m).await;
         }
-        self.note('-', &format!("test {}: {}", m.test, outcome.word()));
-        outcome
+        self.note(
+            Speaker::Tester,
+            &format!("test {}: {}", m.test, attempt.outcome.as_str()),
+        );
+        attempt
     }
 
-    async fn once(&mut self, m: &PreparedMessage) -> Outcome {
+    async fn once(&mut self, m: &PreparedMessage) -> Attempt {
         let session = m.control.as_ref().map(|c| c.session);
         let fits = |c: &Connection| {
             c.port == m.envelope.port
@@ -284,25 +323,33 @@ impl TestRun<'_> {
             match self.connect(m).await {
                 Ok(c) => self.connection = Some(c),
                 Err(e) => {
-                    let why = format!("{NO_CONNECTION}: {e}");
-                    self.note('-', &why);
+                    let why = format!("no connection: {e}");
+                    self.note(Speaker::Tester, &why);
                     // Most hosts have no submission port, and need none.
                     return match m.envelope.port {
-                        SmtpPort::Smtp => Outcome::inconclusive(why),
-                        SmtpPort::Submission | SmtpPort::Submissions => Outcome::Skipped { why },
+                        SmtpPort::Smtp => Attempt {
+                            outcome: MessageOutcome::inconclusive(why),
+                            failure: Some(ConnectionFailure::NotConnected),
+                        },
+                        SmtpPort::Submission | SmtpPort::Submissions => {
+                            MessageOutcome::Skipped { why }.into()
+                        }
                     };
                 }
             }
-            if let Some(outcome) = self.begin_session(m).await {
-                return outcome;
+            if let Some(attempt) = self.begin_session(m).await {
+                return attempt;
             }
         }
         let Some(mut c) = self.connection.take() else {
-            return Outcome::inconclusive(NO_CONNECTION);
+            return Attempt {
+                outcome: MessageOutcome::inconclusive("no connection"),
+                failure: Some(ConnectionFailure::NotConnected),
+            };
         };
         let mut link = std::mem::take(&mut c.link);
         let (mut talk, next) = ClientSession::new(&m.envelope, &m.message, &mut link);
-        let outcome = self.talk(&mut talk, next, &mut c).await;
+        let attempt = self.talk(&mut talk, next, &mut c).await;
         c.link = link;
         if let Some(session) = self.controls.last_mut().filter(|_| c.control.is_some()) {
             session.ehlo |= c.link.ehlo;
@@ -314,13 +361,12 @@ impl TestRun<'_> {
         if !c.link.over {
             self.connection = Some(c);
         }
-        outcome
+        attempt
     }
 
-    /// Makes the first control of a session, where the message has one. Returns the message's
-    /// outcome where the server ended the session at the control: the message would have come to
-    /// the same, as far as the sender.
-    async fn begin_session(&mut self, m: &PreparedMessage) -> Option<Outcome> {
+    /// Makes the first control of a session, where the message has one. Where the server ends the
+    /// session at the control, the message has the same result, as far as the sender.
+    async fn begin_session(&mut self, m: &PreparedMessage) -> Option<Attempt> {
         let plan = m.control.as_ref()?;
         let (greeting, to) = (
             m.envelope.hello.clone().unwrap_or_default(),
@@ -341,27 +387,29 @@ impl TestRun<'_> {
             greeting,
             ..ControlSession::default()
         });
-        let (check, outcome) = self.control().await?;
+        let (check, attempt) = self.control().await?;
         let session = self.controls.last_mut()?;
         session.before = check;
         if self.connection.is_some() {
-            self.note('-', &header(&m.test, &m.envelope));
+            self.note(Speaker::Tester, &header(&m.test, &m.envelope));
             return None;
         }
         session.places.push(m.place);
-        Some(match outcome {
-            Outcome::Refused { stage, .. } | Outcome::TempFail { stage, .. }
-                if stage > Stage::Mail =>
-            {
-                Outcome::inconclusive("the session was cut at its control")
+        let is_cut = match &attempt.outcome {
+            MessageOutcome::Refused { stage, .. } | MessageOutcome::TempFail { stage, .. } => {
+                *stage > SmtpStage::Mail
             }
-            Outcome::Accepted { .. } => Outcome::inconclusive("the session was cut at its control"),
-            outcome => outcome,
+            outcome => matches!(outcome, MessageOutcome::Accepted { .. }),
+        };
+        Some(if is_cut {
+            MessageOutcome::inconclusive("the session was cut at its control").into()
+        } else {
+            attempt
         })
     }
 
-    /// Makes the last control of the session that the connection carries, unless what comes next is
-    /// of that session.
+    /// Makes the last control of the session that the connection carries, unless the next message
+    /// is in the same session.
     async fn leave(&mut self, next: Option<u32>) {
         let Some(own) = self
             .connection
@@ -383,21 +431,27 @@ impl TestRun<'_> {
     }
 
     /// A control on the connection; the connection is gone afterwards where the server ended it.
-    async fn control(&mut self) -> Option<(ControlCheck, Outcome)> {
+    async fn control(&mut self) -> Option<(ControlCheck, Attempt)> {
         let mut c = self.connection.take()?;
         let (_, envelope) = c.control.clone()?;
-        self.note('-', &header(CONTROL, &envelope));
+        self.note(Speaker::Tester, &header(CONTROL, &envelope));
         let mut link = std::mem::take(&mut c.link);
         let (mut talk, next) = ClientSession::control(&envelope, &mut link);
-        let outcome = self.talk(&mut talk, next, &mut c).await;
+        let attempt = self.talk(&mut talk, next, &mut c).await;
         let replies = talk.recipient_replies().to_vec();
-        let failure = match &outcome {
-            Outcome::Accepted { .. } => None,
-            Outcome::Refused { stage, code, text } | Outcome::TempFail { stage, code, text } => {
+        let failure = match &attempt.outcome {
+            MessageOutcome::Accepted { .. } => None,
+            MessageOutcome::Refused { stage, code, text }
+            | MessageOutcome::TempFail { stage, code, text } => {
                 Some(format!("{code} {text} ({})", stage.name()))
             }
-            Outcome::Inconclusive { why, .. } | Outcome::Skipped { why } => Some(why.clone()),
-            Outcome::Delivered { .. } | Outcome::Bounced { .. } => None,
+            MessageOutcome::Inconclusive { why, .. } | MessageOutcome::Skipped { why } => {
+                Some(why.clone())
+            }
+            MessageOutcome::NotSent
+            | MessageOutcome::Interrupted { .. }
+            | MessageOutcome::Delivered { .. }
+            | MessageOutcome::Bounced { .. } => None,
         };
         c.link = link;
         // Here too: a server that ends the session at the control has no other chance to show it.
@@ -408,7 +462,7 @@ impl TestRun<'_> {
         if !c.link.over {
             self.connection = Some(c);
         }
-        Some((ControlCheck { replies, failure }, outcome))
+        Some((ControlCheck { replies, failure }, attempt))
     }
 
     async fn talk(
@@ -416,46 +470,57 @@ impl TestRun<'_> {
         talk: &mut ClientSession<'_>,
         mut next: ClientAction,
         c: &mut Connection,
-    ) -> Outcome {
+    ) -> Attempt {
+        let broken = |talk: &mut ClientSession<'_>, why: &str, failure| {
+            let outcome = talk.broken(why);
+            let failure = matches!(outcome, MessageOutcome::Inconclusive { .. }).then_some(failure);
+            Attempt { outcome, failure }
+        };
+        let cut = ConnectionFailure::Broken;
         loop {
             match next {
-                ClientAction::Done(outcome) => return outcome,
+                ClientAction::Done(outcome) => return outcome.into(),
                 ClientAction::Read => {}
                 ClientAction::Send(bytes) => {
                     match bytes.ends_with(b"\r\n.\r\n") {
-                        true => self.note('C', &format!("({} bytes of message)", bytes.len())),
-                        false => self.note('C', &String::from_utf8_lossy(&bytes)),
+                        true => self.note(
+                            Speaker::Client,
+                            &format!("({} bytes of message)", bytes.len()),
+                        ),
+                        false => self.note(Speaker::Client, &String::from_utf8_lossy(&bytes)),
                     }
-                    match timeout(self.settings.step, send(&mut c.stream, &bytes)).await {
+                    match timeout(self.settings.timeout, send(&mut c.stream, &bytes)).await {
                         Ok(Ok(())) => {}
-                        Ok(Err(e)) => return talk.broken(&format!("the connection was cut: {e}")),
-                        Err(_) => return talk.broken("it took nothing any more"),
+                        Ok(Err(e)) => {
+                            return broken(talk, &format!("the connection was cut: {e}"), cut);
+                        }
+                        Err(_) => return broken(talk, "it took nothing any more", cut),
                     }
                 }
                 ClientAction::StartTls => {
                     if !c.waiting.is_empty() {
-                        return talk.broken("it went on before TLS");
+                        return broken(talk, "it went on before TLS", cut);
                     }
                     let stream = std::mem::replace(&mut c.stream, Box::new(tokio::io::empty()));
-                    match timeout(self.settings.step, secure(stream, self.target)).await {
+                    match timeout(self.settings.timeout, secure(stream, self.target)).await {
                         Ok(Ok(s)) => {
-                            (c.stream, c.reader) = (s, Reader::default());
-                            self.note('-', "TLS");
+                            (c.stream, c.reader) = (s, ReplyReader::default());
+                            self.note(Speaker::Tester, "TLS");
                             next = talk.secured();
                             continue;
                         }
-                        Ok(Err(e)) => return talk.broken(&format!("TLS failed: {e}")),
-                        Err(_) => return talk.broken("TLS took too long"),
+                        Ok(Err(e)) => return broken(talk, &format!("TLS failed: {e}"), cut),
+                        Err(_) => return broken(talk, "TLS took too long", cut),
                     }
                 }
             }
-            match timeout(self.settings.step, read(c)).await {
+            match timeout(self.settings.timeout, read(c)).await {
                 Ok(Ok(reply)) => {
-                    self.note('S', &reply.text());
+                    self.note(Speaker::Server, &reply.text());
                     next = talk.reply(&reply);
                 }
-                Ok(Err(e)) => return talk.broken(&e),
-                Err(_) => return talk.broken(SILENCE),
+                Ok(Err(e)) => return broken(talk, &e, cut),
+                Err(_) => return broken(talk, "no reply came in time", ConnectionFailure::NoReply),
             }
         }
     }
@@ -468,19 +533,19 @@ impl TestRun<'_> {
             (SmtpPort::Submissions, _) => self.settings.ports[2],
         };
         let addr = SocketAddr::new(self.target, port);
-        self.note('-', &format!("connecting to {addr}"));
+        self.note(Speaker::Tester, &format!("connecting to {addr}"));
         let connecting = connect(addr, &self.settings.source);
-        let stream = timeout(self.settings.step, connecting)
+        let stream = timeout(self.settings.timeout, connecting)
             .await
             .map_err(|_| "it took too long".to_string())?
             .map_err(|e| e.to_string())?;
         let _ = stream.set_nodelay(true);
         let source = stream.local_addr().ok().map(|a| a.ip().to_canonical());
-        let mut link = ConnectionState::default();
+        let mut link = ConnectionInfo::default();
         let stream: Box<dyn Stream> = match m.envelope.port {
             SmtpPort::Submissions => {
                 let secured =
-                    timeout(self.settings.step, secure(Box::new(stream), self.target)).await;
+                    timeout(self.settings.timeout, secure(Box::new(stream), self.target)).await;
                 link.tls = true;
                 secured
                     .map_err(|_| "TLS took too long".to_string())?
@@ -488,7 +553,8 @@ impl TestRun<'_> {
             }
             _ => Box::new(stream),
         };
-        let (reader, waiting, hello) = (Reader::default(), Vec::new(), m.envelope.hello.clone());
+        let (reader, waiting, hello) =
+            (ReplyReader::default(), Vec::new(), m.envelope.hello.clone());
         Ok(Connection {
             stream,
             reader,
@@ -501,35 +567,42 @@ impl TestRun<'_> {
         })
     }
 
-    /// Says goodbye, and does not wait for long.
+    /// Sends QUIT, and waits a short time for the reply.
     async fn close(&mut self) {
         let Some(mut c) = self.connection.take() else {
             return;
         };
-        self.note('C', "QUIT");
+        self.note(Speaker::Client, "QUIT");
         let bye = async {
             send(&mut c.stream, b"QUIT\r\n").await.ok()?;
             read(&mut c).await.ok()
         };
-        if let Ok(Some(reply)) = timeout(self.settings.step.min(Duration::from_secs(5)), bye).await
+        if let Ok(Some(reply)) =
+            timeout(self.settings.timeout.min(Duration::from_secs(5)), bye).await
         {
-            self.note('S', &reply.text());
+            self.note(Speaker::Server, &reply.text());
         }
         let _ = c.stream.shutdown().await;
     }
 
-    fn note(&mut self, who: char, text: &str) {
+    fn note(&mut self, who: Speaker, text: &str) {
         let text: String = text
             .trim_end()
             .chars()
             .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-            .take(1000)
+            .take(MAX_LINE_CHARS)
             .collect();
-        (self.told)(who, &text);
         let now = Instant::now();
         let waited = self.last.replace(now).map_or(Duration::ZERO, |l| now - l);
-        if self.script.len() < MAX_TRANSCRIPT {
-            let _ = writeln!(self.script, "{:>7.3} {who} {text}", waited.as_secs_f32());
+        let line = TranscriptLine {
+            waited: Some(waited),
+            who: Some(who),
+            text,
+        };
+        (self.sink)(&line);
+        if self.transcript_bytes < MAX_TRANSCRIPT_BYTES {
+            self.transcript_bytes += line.to_string().len() + 1;
+            self.transcript.push(line);
         }
     }
 }
@@ -551,7 +624,7 @@ async fn send(stream: &mut (impl AsyncWrite + Unpin + ?Sized), bytes: &[u8]) -> 
     stream.flush().await
 }
 
-/// The next reply; what came behind it waits.
+/// The next reply; bytes after it are kept.
 async fn read(c: &mut Connection) -> Result<Reply, String> {
     loop {
         let (n, reply) = c.reader.take(&c.waiting);
@@ -561,7 +634,7 @@ async fn read(c: &mut Connection) -> Result<Reply, String> {
             Ok(None) => {}
             Err(e) => return Err(e.to_string()),
         }
-        let mut buffer = [0; READ];
+        let mut buffer = [0; READ_BYTES];
         match c.stream.read(&mut buffer).await {
             Ok(0) => return Err("the connection was cut".into()),
             Ok(n) => c.waiting.extend(&buffer[..n]),
@@ -570,7 +643,7 @@ async fn read(c: &mut Connection) -> Result<Reply, String> {
     }
 }
 
-/// TLS with whoever is there: relaying is what is tested, and not names.
+/// TLS without a check of the certificate: the test is about relaying, not about names.
 async fn secure(stream: Box<dyn Stream>, target: IpAddr) -> io::Result<Box<dyn Stream>> {
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider.clone())
@@ -643,14 +716,14 @@ mod tests {
         let usual = TesterSettings {
             ports: [25, 587, 465],
             pause,
-            spread,
-            step,
+            min_duration: spread,
+            timeout: step,
             source: source.clone(),
-            limit: LONGEST,
+            max_extra: MAX_EXTRA,
         };
         let own = usual.for_job(true, Some(source[1]));
         assert_eq!(
-            (own.pause, own.spread, own.source),
+            (own.pause, own.min_duration, own.source),
             (Duration::from_secs(2), Duration::ZERO, vec![source[1]])
         );
         assert_eq!(
@@ -668,7 +741,7 @@ mod tests {
             "the operator's own hosts"
         );
         assert_eq!(
-            usual.share(20, 80).spread + usual.share(60, 80).spread,
+            usual.share(20, 80).min_duration + usual.share(60, 80).min_duration,
             spread,
             "two parts take as long as the whole"
         );

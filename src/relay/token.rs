@@ -10,7 +10,7 @@ use data_encoding::{Encoding, Specification};
 use ring::hmac;
 use std::sync::LazyLock;
 
-/// The characters of a token behind its letter.
+/// The characters of a token after its letter.
 const LEN: usize = 26;
 
 static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
@@ -22,7 +22,7 @@ static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
     s.encoding().unwrap_or(data_encoding::BASE32_NOPAD)
 });
 
-/// Which address of a probe a message came to.
+/// The address of a test message that a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TokenKind {
     /// The recipient: the host has relayed.
@@ -72,7 +72,7 @@ impl TokenCodec {
         format!("{}{}", char::from(way.letter()), BASE32.encode(&bytes))
     }
 
-    /// Reads one token; `None` where it is none of ours.
+    /// Reads one token; none where it is not ours.
     pub fn read(&self, text: &[u8]) -> Option<(TokenKind, TokenId)> {
         let text = text.to_ascii_lowercase();
         let (letter, rest) = text.split_first()?;
@@ -85,7 +85,7 @@ impl TokenCodec {
         bool::from(fits).then_some((way, *id))
     }
 
-    /// All tokens of ours that stand in a text as words of their own, in order, each once.
+    /// All tokens of ours that are words of a text, in order, each once.
     pub fn find(&self, text: &[u8]) -> Vec<(TokenKind, TokenId)> {
         let mut out = Vec::new();
         for word in text

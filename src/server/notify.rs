@@ -14,7 +14,6 @@ use std::{
     time::Duration,
 };
 
-use ring::rand::{SecureRandom, SystemRandom};
 use tokio::{
     net::UdpSocket,
     sync::watch,
@@ -397,9 +396,7 @@ async fn exchange(target: &Target, want: &Wanted, failed: &impl Fn(&str)) -> io:
     let mut message = vec![0; UDP_SIZE];
     let mut len = want.message.len();
     message[..len].copy_from_slice(&want.message);
-    SystemRandom::new()
-        .fill(&mut message[..2])
-        .map_err(|_| io::Error::other("the system has no random numbers to give"))?;
+    crate::random::Random::system().fill(&mut message[..2])?;
     let mut session = None;
     if let Some(key) = &want.key {
         let signed = TsigSession::request(key.clone(), &mut message, len, wall());

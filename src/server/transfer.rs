@@ -331,7 +331,7 @@ impl Transfers {
         if let Some(c) = cached().iter().find(is_this) {
             return Some((snapshot.clone(), number, c.difference.clone()));
         }
-        let both = match self.ledger.past(&zone.name, from) {
+        let both = match self.ledger.diff_since(&zone.name, from) {
             Ok(both) => both?,
             Err(e) => {
                 tracing::warn!(error = ?e, zone = %zone.name, "the journal cannot be read; the zone is transferred as a whole");

@@ -8,13 +8,13 @@
 
 use super::{
     envelope::{Envelope, MAX_COMMAND, SmtpPort},
-    outcome::{Outcome, RecipientReply, Stage},
+    outcome::{MessageOutcome, RecipientReply, SmtpStage},
     reply::Reply,
 };
 
 /// What is known of a connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ConnectionState {
+pub struct ConnectionInfo {
     /// The server's greeting, once it came.
     pub greeting: Option<String>,
     /// The greeting line of ours that it took.
@@ -29,11 +29,11 @@ pub struct ConnectionState {
     pub auth: bool,
     /// It is under TLS.
     pub tls: bool,
-    /// It takes no more.
+    /// The server accepts nothing more.
     pub over: bool,
 }
 
-/// What comes next.
+/// What the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientAction {
     /// Send a command and read its reply.
@@ -42,11 +42,11 @@ pub enum ClientAction {
     Read,
     /// Begin TLS, then go on with [`ClientSession::secured`].
     StartTls,
-    /// The test is over; the connection can be used again unless [`ConnectionState::over`].
-    Done(Outcome),
+    /// The test is over; the connection can be used again unless [`ConnectionInfo::over`].
+    Done(MessageOutcome),
 }
 
-/// What a greeting says about what must not be sent there (safety rule S7).
+/// What must not be sent to a server, by its greeting (safety rule S7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GreetingPolicy {
     /// Everything.
@@ -99,9 +99,9 @@ enum State {
 pub struct ClientSession<'a> {
     envelope: &'a Envelope,
     message: &'a [u8],
-    link: &'a mut ConnectionState,
+    link: &'a mut ConnectionInfo,
     state: State,
-    outcome: Option<Outcome>,
+    outcome: Option<MessageOutcome>,
     /// The replies to the recipients of a control; none where this is a test.
     control: Option<Vec<RecipientReply>>,
 }
@@ -110,11 +110,11 @@ pub struct ClientSession<'a> {
 const MAX_TEXT: usize = 200;
 
 impl<'a> ClientSession<'a> {
-    /// Begins a test on a connection, new or used before; tells what to do first.
+    /// Begins a test on a connection, new or used before. Returns the first action.
     pub fn new(
         envelope: &'a Envelope,
         message: &'a [u8],
-        link: &'a mut ConnectionState,
+        link: &'a mut ConnectionInfo,
     ) -> (ClientSession<'a>, ClientAction) {
         ClientSession::begin(ClientSession {
             envelope,
@@ -130,7 +130,7 @@ impl<'a> ClientSession<'a> {
     /// RSET.
     pub fn control(
         envelope: &'a Envelope,
-        link: &'a mut ConnectionState,
+        link: &'a mut ConnectionInfo,
     ) -> (ClientSession<'a>, ClientAction) {
         ClientSession::begin(ClientSession {
             envelope,
@@ -156,25 +156,25 @@ impl<'a> ClientSession<'a> {
     }
 
     /// The step that a reply was awaited in.
-    pub fn stage(&self) -> Stage {
+    pub fn stage(&self) -> SmtpStage {
         match self.state {
-            State::Greeting => Stage::Connect,
-            State::Hello | State::OldHello | State::StartTls => Stage::Hello,
-            State::Mail => Stage::Mail,
-            State::Rcpt(_) => Stage::Rcpt,
-            State::Data => Stage::Data,
-            State::Body | State::Reset => Stage::Body,
+            State::Greeting => SmtpStage::Connect,
+            State::Hello | State::OldHello | State::StartTls => SmtpStage::Hello,
+            State::Mail => SmtpStage::Mail,
+            State::Rcpt(_) => SmtpStage::Rcpt,
+            State::Data => SmtpStage::Data,
+            State::Body | State::Reset => SmtpStage::Body,
         }
     }
 
-    /// What was known when the connection broke or a deadline passed: a test whose outcome had come
-    /// keeps it.
-    pub fn broken(&mut self, why: &str) -> Outcome {
+    /// The outcome where the connection broke or a timeout passed: a test that has an outcome keeps
+    /// it.
+    pub fn broken(&mut self, why: &str) -> MessageOutcome {
         self.link.over = true;
         let stage = self.stage();
         self.outcome
             .take()
-            .unwrap_or_else(|| Outcome::inconclusive(format!("{why} ({})", stage.name())))
+            .unwrap_or_else(|| MessageOutcome::inconclusive(format!("{why} ({})", stage.name())))
     }
 
     /// TLS is there.
@@ -225,7 +225,7 @@ impl<'a> ClientSession<'a> {
     }
 
     fn skip(&mut self, why: &str) -> ClientAction {
-        ClientAction::Done(Outcome::Skipped { why: why.into() })
+        ClientAction::Done(MessageOutcome::Skipped { why: why.into() })
     }
 
     fn mail(&mut self) -> ClientAction {
@@ -253,7 +253,7 @@ impl<'a> ClientSession<'a> {
                 ClientSession::command(&format!("RCPT TO:{to}"))
             }
             // A control ends here: it never sends a message.
-            None if self.control.is_some() => self.end(Outcome::Accepted {
+            None if self.control.is_some() => self.end(MessageOutcome::Accepted {
                 text: String::new(),
             }),
             None => {
@@ -279,7 +279,7 @@ impl<'a> ClientSession<'a> {
     }
 
     /// Ends the test; the server forgets it (RSET), so that the next one begins anew.
-    fn end(&mut self, outcome: Outcome) -> ClientAction {
+    fn end(&mut self, outcome: MessageOutcome) -> ClientAction {
         self.outcome = Some(outcome);
         self.state = State::Reset;
         ClientSession::command("RSET")
@@ -292,25 +292,25 @@ impl<'a> ClientSession<'a> {
             reply.lines.join(" ").chars().take(MAX_TEXT).collect(),
         );
         let outcome = match code / 100 {
-            4 => Outcome::TempFail { stage, code, text },
-            5 => Outcome::Refused { stage, code, text },
-            // It means nothing at this place: it is no refusal, and who knows what it is an answer
-            // to.
+            4 => MessageOutcome::TempFail { stage, code, text },
+            5 => MessageOutcome::Refused { stage, code, text },
+            // It has no meaning at this point: it is not a refusal, and may be the reply to another
+            // command.
             _ => {
                 self.link.over = true;
-                return ClientAction::Done(Outcome::inconclusive(format!(
+                return ClientAction::Done(MessageOutcome::inconclusive(format!(
                     "a reply out of place: {code}"
                 )));
             }
         };
-        if code == 421 || stage == Stage::Connect {
+        if code == 421 || stage == SmtpStage::Connect {
             self.link.over = true;
             return ClientAction::Done(outcome);
         }
         self.end(outcome)
     }
 
-    /// Takes a reply; tells what to do next.
+    /// Handles a reply. Returns the next action.
     pub fn reply(&mut self, reply: &Reply) -> ClientAction {
         match self.state {
             State::Greeting if reply.done() => {
@@ -367,14 +367,14 @@ impl<'a> ClientSession<'a> {
             }
             State::Body if reply.done() => {
                 let text = reply.lines.join(" ").chars().take(MAX_TEXT).collect();
-                self.end(Outcome::Accepted { text })
+                self.end(MessageOutcome::Accepted { text })
             }
             State::Reset => {
                 self.link.over |= !reply.done();
                 ClientAction::Done(
                     self.outcome
                         .take()
-                        .unwrap_or_else(|| Outcome::inconclusive("no outcome")),
+                        .unwrap_or_else(|| MessageOutcome::inconclusive("no outcome")),
                 )
             }
             _ => self.refused(reply),
@@ -393,20 +393,20 @@ mod tests {
 
     fn reply(text: &str) -> Reply {
         let (mut r, bytes) = (
-            super::super::reply::Reader::default(),
+            super::super::reply::ReplyReader::default(),
             format!("{}\r\n", text.replace('\n', "\r\n")),
         );
         r.take(bytes.as_bytes()).1.unwrap().unwrap()
     }
 
     /// Runs a test against fixed replies; the commands that were sent, and the outcome.
-    fn run(test: &str, replies: &[&str]) -> (Vec<String>, Outcome, ConnectionState) {
+    fn run(test: &str, replies: &[&str]) -> (Vec<String>, MessageOutcome, ConnectionInfo) {
         let made = names()
             .envelopes(Catalogue::standard().get(test).unwrap(), 0, false, || {
                 ("tok".into(), "ret".into())
             })
             .unwrap();
-        let (mut link, mut sent) = (ConnectionState::default(), Vec::new());
+        let (mut link, mut sent) = (ConnectionInfo::default(), Vec::new());
         let (mut talk, mut next) =
             ClientSession::new(&made[0].1, b"Subject: x\r\n\r\nx\r\n", &mut link);
         let mut replies = replies.iter();
@@ -461,7 +461,7 @@ mod tests {
         assert_eq!(
             (outcome, link.over),
             (
-                Outcome::Accepted {
+                MessageOutcome::Accepted {
                     text: "queued as 1".into()
                 },
                 false
@@ -483,7 +483,7 @@ mod tests {
             assert!(
                 matches!(
                     run(test, &[domino, "250 x", "250 x"]).1,
-                    Outcome::Skipped { .. }
+                    MessageOutcome::Skipped { .. }
                 ),
                 "{test}"
             );
@@ -496,7 +496,8 @@ mod tests {
         let at = |replies: &[&str]| {
             let (sent, outcome, link) = run("plain", replies);
             match outcome {
-                Outcome::Refused { stage, code, .. } | Outcome::TempFail { stage, code, .. } => (
+                MessageOutcome::Refused { stage, code, .. }
+                | MessageOutcome::TempFail { stage, code, .. } => (
                     stage,
                     code,
                     sent.last().cloned().unwrap_or_default(),
@@ -505,32 +506,40 @@ mod tests {
                 o => panic!("{o:?}"),
             }
         };
-        assert_eq!(at(&["554 no"]), (Stage::Connect, 554, String::new(), true));
+        assert_eq!(
+            at(&["554 no"]),
+            (SmtpStage::Connect, 554, String::new(), true)
+        );
         assert_eq!(
             at(&["220 x", "550 no", "550 no", "250 r"]),
-            (Stage::Hello, 550, "RSET".into(), false)
+            (SmtpStage::Hello, 550, "RSET".into(), false)
         );
         assert_eq!(
             at(&["220 x", "250 x", "450 later", "250 r"]),
-            (Stage::Mail, 450, "RSET".into(), false)
+            (SmtpStage::Mail, 450, "RSET".into(), false)
         );
         assert_eq!(
             at(&["220 x", "250 x", "250 x", "550 no relay", "250 r"]),
-            (Stage::Rcpt, 550, "RSET".into(), false)
+            (SmtpStage::Rcpt, 550, "RSET".into(), false)
         );
         assert_eq!(
             at(&["220 x", "250 x", "250 x", "250 x", "503 no", "250 r"]),
-            (Stage::Data, 503, "RSET".into(), false)
+            (SmtpStage::Data, 503, "RSET".into(), false)
         );
         assert_eq!(
             at(&[
                 "220 x", "250 x", "250 x", "250 x", "354 x", "550 spam", "500 r"
             ]),
-            (Stage::Body, 550, "RSET".into(), true)
+            (SmtpStage::Body, 550, "RSET".into(), true)
         );
         assert_eq!(
             at(&["220 x", "250 x", "250 x", "421 bye"]),
-            (Stage::Rcpt, 421, "RCPT TO:<tok@probe.example>".into(), true)
+            (
+                SmtpStage::Rcpt,
+                421,
+                "RCPT TO:<tok@probe.example>".into(),
+                true
+            )
         );
     }
 
@@ -538,7 +547,7 @@ mod tests {
     #[test]
     fn a_cut_is_inconclusive_unless_the_outcome_had_come() {
         assert!(
-            matches!(run("plain", &["220 x", "250 x", "250 x"]).1, Outcome::Inconclusive { why, .. } if why == "cut (RCPT)")
+            matches!(run("plain", &["220 x", "250 x", "250 x"]).1, MessageOutcome::Inconclusive { why, .. } if why == "cut (RCPT)")
         );
         assert!(matches!(
             run(
@@ -546,11 +555,11 @@ mod tests {
                 &["220 x", "250 x", "250 x", "250 x", "354 x", "250 queued"]
             )
             .1,
-            Outcome::Accepted { .. }
+            MessageOutcome::Accepted { .. }
         ));
         assert!(matches!(
             run("plain", &["220 x", "250 x", "250 x", "550 no"]).1,
-            Outcome::Refused { .. }
+            MessageOutcome::Refused { .. }
         ));
     }
 
@@ -593,8 +602,8 @@ mod tests {
         assert!(
             matches!(
                 outcome,
-                Outcome::Refused {
-                    stage: Stage::Rcpt,
+                MessageOutcome::Refused {
+                    stage: SmtpStage::Rcpt,
                     ..
                 }
             ),
@@ -602,7 +611,7 @@ mod tests {
         );
         assert!(matches!(
             run("utf8-local-part", &["220 x", "250 x"]).1,
-            Outcome::Skipped { .. }
+            MessageOutcome::Skipped { .. }
         ));
         assert_eq!(
             run("no-helo", &["220 x", "503 greet", "250 r"]).0[0],
@@ -612,7 +621,7 @@ mod tests {
 
     /// Runs a control against fixed replies: the commands that were sent, what the recipients were
     /// answered, and the link.
-    fn run_control(replies: &[&str]) -> (Vec<String>, Vec<u16>, Outcome, ConnectionState) {
+    fn run_control(replies: &[&str]) -> (Vec<String>, Vec<u16>, MessageOutcome, ConnectionInfo) {
         let (_, plain) = names()
             .envelopes(
                 Catalogue::standard().get("plain").unwrap(),
@@ -626,7 +635,7 @@ mod tests {
             to: control_plan::recipients(&names()),
             ..plain
         };
-        let (mut link, mut sent) = (ConnectionState::default(), Vec::new());
+        let (mut link, mut sent) = (ConnectionInfo::default(), Vec::new());
         let (mut talk, mut next) = ClientSession::control(&envelope, &mut link);
         let mut replies = replies.iter();
         let outcome = loop {
@@ -671,21 +680,24 @@ mod tests {
             (codes, link.over, sent.last().unwrap().as_str()),
             (vec![421], true, "RCPT TO:<postmaster>")
         );
-        assert!(matches!(outcome, Outcome::TempFail { code: 421, .. }));
+        assert!(matches!(
+            outcome,
+            MessageOutcome::TempFail { code: 421, .. }
+        ));
         let (_, codes, outcome, _) = run_control(&["220 x", "250 x", "550 go away", "250 reset"]);
         assert!(
             codes.is_empty()
                 && matches!(
                     outcome,
-                    Outcome::Refused {
-                        stage: Stage::Mail,
+                    MessageOutcome::Refused {
+                        stage: SmtpStage::Mail,
                         ..
                     }
                 ),
             "never reached"
         );
         let (_, codes, outcome, _) = run_control(&["220 x", "250 x", "250 ok"]);
-        assert!(codes.is_empty() && matches!(outcome, Outcome::Inconclusive { .. }));
+        assert!(codes.is_empty() && matches!(outcome, MessageOutcome::Inconclusive { .. }));
     }
 
     #[test]
@@ -715,7 +727,7 @@ mod tests {
             "relay-literal-sender",
             &["220 x (Lotus Domino Release 5.0.8)"],
         );
-        assert!(sent.is_empty() && matches!(outcome, Outcome::Skipped { .. }));
+        assert!(sent.is_empty() && matches!(outcome, MessageOutcome::Skipped { .. }));
         assert!(run("plain", &["220 cc:Mail"]).0.is_empty());
     }
 
@@ -740,7 +752,7 @@ mod tests {
             let t = &all.0[test];
             let made = names().envelopes(t, test, false, || ("t".repeat(27), "b".repeat(27))).unwrap();
             let message = message::probe(&names(), &made[0].1, "tok", &Default::default(), "", crate::model::Time(0));
-            let mut link = ConnectionState::default();
+            let mut link = ConnectionInfo::default();
             let (mut talk, mut next) = ClientSession::new(&made[0].1, &message, &mut link);
             let mut steps = 0;
             for (code, tls) in codes {

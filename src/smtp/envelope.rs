@@ -35,7 +35,7 @@ pub struct Envelope {
     pub to: Vec<String>,
     /// Which of them is the probe's.
     pub probe: usize,
-    /// It takes an extension.
+    /// It needs the extension SMTPUTF8.
     pub utf8: bool,
     /// The port.
     pub port: SmtpPort,

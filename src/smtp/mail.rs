@@ -12,7 +12,7 @@ pub struct ParsedMail<'a> {
 /// The most header fields that are looked at.
 const MAX_FIELDS: usize = 500;
 
-/// Takes a message apart; nothing in it can be wrong, lines that are no field are passed over.
+/// Parses a message. Lines that are not header fields are skipped, so there is no error.
 pub fn parse_mail(message: &[u8]) -> ParsedMail<'_> {
     let mut fields: Vec<(String, String)> = Vec::new();
     let mut rest = message;
@@ -52,7 +52,7 @@ impl ParsedMail<'_> {
             .map(|(_, v)| v.as_str())
     }
 
-    /// How many hosts it says that it came through.
+    /// How many hosts have received it, by its header.
     pub fn hops(&self) -> usize {
         self.fields.iter().filter(|(n, _)| n == "received").count()
     }
@@ -68,7 +68,7 @@ impl ParsedMail<'_> {
             .unwrap_or("")
             .to_ascii_lowercase();
         let from = self.field("from").unwrap_or("").to_ascii_lowercase();
-        // Whoever answers the message has it already.
+        // A reply to the message comes from a person who has it.
         let answer = self.field("in-reply-to").is_some() || self.field("references").is_some();
         answer
             || kind.starts_with("multipart/report")

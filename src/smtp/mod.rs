@@ -9,4 +9,4 @@ pub mod reply;
 pub mod session;
 
 pub use envelope::{Envelope, SmtpPort};
-pub use outcome::{Outcome, Stage};
+pub use outcome::{Interruption, MessageOutcome, SmtpStage};

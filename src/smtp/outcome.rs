@@ -1,4 +1,4 @@
-//! What became of a message that was offered to a host, and what a host's replies say.
+//! The outcome of a message that is sent through a host, and the meaning of reply texts.
 
 use std::net::IpAddr;
 
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Time;
 
-/// The step of a talk.
+/// A step of an SMTP session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Stage {
+pub enum SmtpStage {
     /// The connection and its greeting.
     Connect,
     /// EHLO, HELO, STARTTLS.
@@ -20,110 +20,272 @@ pub enum Stage {
     Rcpt,
     /// DATA.
     Data,
-    /// The message and the dot behind it.
+    /// The message and the dot after it.
     Body,
 }
 
-impl Stage {
-    /// As people know it.
+impl SmtpStage {
+    /// The name for people.
     pub fn name(self) -> &'static str {
         match self {
-            Stage::Connect => "connection",
-            Stage::Hello => "EHLO",
-            Stage::Mail => "MAIL",
-            Stage::Rcpt => "RCPT",
-            Stage::Data => "DATA",
-            Stage::Body => "message",
+            SmtpStage::Connect => "connection",
+            SmtpStage::Hello => "EHLO",
+            SmtpStage::Mail => "MAIL",
+            SmtpStage::Rcpt => "RCPT",
+            SmtpStage::Data => "DATA",
+            SmtpStage::Body => "message",
         }
     }
 }
 
-/// What became of one test.
+/// Why the tester stopped before a message was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// The daemon was stopped.
+    Stopped,
+    /// The tester was switched off.
+    SwitchedOff,
+    /// The test ran for a day without a result.
+    NoResult,
+}
+
+impl Interruption {
+    const ALL: [Interruption; 3] = [
+        Interruption::Stopped,
+        Interruption::SwitchedOff,
+        Interruption::NoResult,
+    ];
+
+    /// The text for people. It is stored, so it never changes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Interruption::Stopped => "the daemon was stopped while it ran",
+            Interruption::SwitchedOff => "the tester was switched off while it ran",
+            Interruption::NoResult => "it ran for a day without a result",
+        }
+    }
+}
+
+/// What became of a message that was to be passed through a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "lowercase")]
-pub enum Outcome {
-    /// The message came out of a host: the input relays.
+#[serde(from = "StoredOutcome", into = "StoredOutcome")]
+pub enum MessageOutcome {
+    /// It has not been sent yet.
+    NotSent,
+    /// The tester stopped before it was sent; it is sent later.
+    Interrupted {
+        /// Why.
+        why: Interruption,
+    },
+    /// It was delivered to the collector: the host relays.
     Delivered {
-        /// Who handed it to the collector.
+        /// The host that delivered it.
         output: IpAddr,
         /// When.
         at: Time,
     },
-    /// It, or word of it, came back to the sender.
+    /// It, or a report about it, came back to its sender.
     Bounced {
         /// When.
         at: Time,
     },
-    /// It was taken. That proves nothing.
+    /// The host accepted it, which proves nothing.
     Accepted {
-        /// What the server said.
+        /// The text of the reply.
         text: String,
     },
-    /// It was refused for good (5xx).
+    /// The host refused it permanently (5xx).
     Refused {
-        /// Where.
-        stage: Stage,
-        /// The reply's code.
+        /// The step of the session.
+        stage: SmtpStage,
+        /// The code of the reply.
         code: u16,
-        /// What the server said.
+        /// The text of the reply.
         text: String,
     },
-    /// It was refused for now (4xx).
-    #[serde(rename = "later")]
+    /// The host refused it temporarily (4xx).
     TempFail {
-        /// Where.
-        stage: Stage,
-        /// The reply's code.
+        /// The step of the session.
+        stage: SmtpStage,
+        /// The code of the reply.
         code: u16,
-        /// What the server said.
+        /// The text of the reply.
         text: String,
     },
-    /// Nothing can be said.
+    /// There is no result.
     Inconclusive {
         /// Why.
         why: String,
-        /// It was refused for now (4xx) each time that it was tried, last here.
-        #[serde(rename = "put_off", default, skip_serializing_if = "Option::is_none")]
-        deferred_at: Option<Stage>,
-        /// The text of such a refusal spoke of a blocklist.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        /// The host refused it temporarily in every try, last at this step.
+        deferred_at: Option<SmtpStage>,
+        /// The text of such a reply names a blocklist.
         blocklist: bool,
     },
-    /// It was not run.
+    /// It was not sent, and will not be.
     Skipped {
         /// Why.
         why: String,
     },
 }
 
-impl Outcome {
-    /// Nothing can be said, and why.
-    pub fn inconclusive(why: impl Into<String>) -> Outcome {
-        Outcome::Inconclusive {
+/// An outcome as it is stored and sent to reporters. A message that was not sent yet, and one whose
+/// test was interrupted, have the forms that earlier versions gave them.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+enum StoredOutcome {
+    Delivered {
+        output: IpAddr,
+        at: Time,
+    },
+    Bounced {
+        at: Time,
+    },
+    Accepted {
+        text: String,
+    },
+    Refused {
+        stage: SmtpStage,
+        code: u16,
+        text: String,
+    },
+    Later {
+        stage: SmtpStage,
+        code: u16,
+        text: String,
+    },
+    Inconclusive {
+        why: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        put_off: Option<SmtpStage>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        blocklist: bool,
+    },
+    Skipped {
+        why: String,
+    },
+}
+
+/// The stored text of a message that has not been sent yet.
+const NOT_SENT: &str = "not sent yet";
+/// The stored step and code of a test that was interrupted.
+const INTERRUPTED: (SmtpStage, u16) = (SmtpStage::Connect, 421);
+
+impl From<MessageOutcome> for StoredOutcome {
+    fn from(outcome: MessageOutcome) -> StoredOutcome {
+        match outcome {
+            MessageOutcome::NotSent => StoredOutcome::Inconclusive {
+                why: NOT_SENT.into(),
+                put_off: None,
+                blocklist: false,
+            },
+            MessageOutcome::Interrupted { why } => StoredOutcome::Later {
+                stage: INTERRUPTED.0,
+                code: INTERRUPTED.1,
+                text: why.as_str().into(),
+            },
+            MessageOutcome::Delivered { output, at } => StoredOutcome::Delivered { output, at },
+            MessageOutcome::Bounced { at } => StoredOutcome::Bounced { at },
+            MessageOutcome::Accepted { text } => StoredOutcome::Accepted { text },
+            MessageOutcome::Refused { stage, code, text } => {
+                StoredOutcome::Refused { stage, code, text }
+            }
+            MessageOutcome::TempFail { stage, code, text } => {
+                StoredOutcome::Later { stage, code, text }
+            }
+            MessageOutcome::Inconclusive {
+                why,
+                deferred_at,
+                blocklist,
+            } => StoredOutcome::Inconclusive {
+                why,
+                put_off: deferred_at,
+                blocklist,
+            },
+            MessageOutcome::Skipped { why } => StoredOutcome::Skipped { why },
+        }
+    }
+}
+
+impl From<StoredOutcome> for MessageOutcome {
+    fn from(stored: StoredOutcome) -> MessageOutcome {
+        match stored {
+            StoredOutcome::Delivered { output, at } => MessageOutcome::Delivered { output, at },
+            StoredOutcome::Bounced { at } => MessageOutcome::Bounced { at },
+            StoredOutcome::Accepted { text } => MessageOutcome::Accepted { text },
+            StoredOutcome::Refused { stage, code, text } => {
+                MessageOutcome::Refused { stage, code, text }
+            }
+            StoredOutcome::Later { stage, code, text } => {
+                let interruption = Interruption::ALL
+                    .into_iter()
+                    .find(|i| (stage, code) == INTERRUPTED && i.as_str() == text);
+                match interruption {
+                    Some(why) => MessageOutcome::Interrupted { why },
+                    None => MessageOutcome::TempFail { stage, code, text },
+                }
+            }
+            StoredOutcome::Inconclusive {
+                why,
+                put_off: None,
+                blocklist: false,
+            } if why == NOT_SENT => MessageOutcome::NotSent,
+            StoredOutcome::Inconclusive {
+                why,
+                put_off,
+                blocklist,
+            } => MessageOutcome::Inconclusive {
+                why,
+                deferred_at: put_off,
+                blocklist,
+            },
+            StoredOutcome::Skipped { why } => MessageOutcome::Skipped { why },
+        }
+    }
+}
+
+impl MessageOutcome {
+    /// No result, and why.
+    pub fn inconclusive(why: impl Into<String>) -> MessageOutcome {
+        MessageOutcome::Inconclusive {
             why: why.into(),
             deferred_at: None,
             blocklist: false,
         }
     }
 
-    /// In one word.
-    pub fn word(&self) -> &'static str {
+    /// The name of the outcome, in the API and on disk.
+    pub fn as_str(&self) -> &'static str {
         match self {
-            Outcome::Delivered { .. } => "delivered",
-            Outcome::Bounced { .. } => "bounced",
-            Outcome::Accepted { .. } => "accepted",
-            Outcome::Refused { .. } => "refused",
-            Outcome::TempFail { .. } => "later",
-            Outcome::Inconclusive { .. } => "inconclusive",
-            Outcome::Skipped { .. } => "skipped",
+            MessageOutcome::Delivered { .. } => "delivered",
+            MessageOutcome::Bounced { .. } => "bounced",
+            MessageOutcome::Accepted { .. } => "accepted",
+            MessageOutcome::Refused { .. } => "refused",
+            MessageOutcome::TempFail { .. } | MessageOutcome::Interrupted { .. } => "later",
+            MessageOutcome::Inconclusive { .. } | MessageOutcome::NotSent => "inconclusive",
+            MessageOutcome::Skipped { .. } => "skipped",
         }
     }
 
+    /// Whether it has not been sent yet.
+    pub fn is_not_sent(&self) -> bool {
+        matches!(self, MessageOutcome::NotSent)
+    }
+
+    /// Whether it is sent again later: the host deferred it, or the tester stopped.
+    pub fn is_deferred(&self) -> bool {
+        matches!(
+            self,
+            MessageOutcome::TempFail { .. } | MessageOutcome::Interrupted { .. }
+        )
+    }
+
     /// The step at which the message was refused, for good (5xx) or in each try (4xx).
-    pub fn refused_at(&self) -> Option<Stage> {
+    pub fn refused_at(&self) -> Option<SmtpStage> {
         match self {
-            Outcome::Refused { stage, .. } | Outcome::TempFail { stage, .. } => Some(*stage),
-            Outcome::Inconclusive { deferred_at, .. } => *deferred_at,
+            MessageOutcome::Refused { stage, .. } | MessageOutcome::TempFail { stage, .. } => {
+                Some(*stage)
+            }
+            MessageOutcome::Inconclusive { deferred_at, .. } => *deferred_at,
             _ => None,
         }
     }
@@ -132,7 +294,7 @@ impl Outcome {
     /// 5.7.1.
     pub fn requires_login(&self) -> bool {
         match self {
-            Outcome::Refused { code, text, .. } => {
+            MessageOutcome::Refused { code, text, .. } => {
                 *code == 530 || matches!(enhanced(text), Some("5.7.0" | "5.7.1"))
             }
             _ => false,
@@ -143,16 +305,18 @@ impl Outcome {
     /// message.
     pub fn names_blocklist(&self) -> bool {
         match self {
-            Outcome::Refused { text, .. } | Outcome::TempFail { text, .. } => names_blocklist(text),
-            Outcome::Inconclusive { blocklist, .. } => *blocklist,
+            MessageOutcome::Refused { text, .. } | MessageOutcome::TempFail { text, .. } => {
+                names_blocklist(text)
+            }
+            MessageOutcome::Inconclusive { blocklist, .. } => *blocklist,
             _ => false,
         }
     }
 
-    /// Whether what came to the collector takes its place: proof stays, a delivery beats a bounce.
-    pub fn superseded_by(&self, other: &Outcome) -> bool {
-        let proof = matches!(self, Outcome::Delivered { .. });
-        let back = matches!((self, other), (Outcome::Bounced { .. }, o) if !matches!(o, Outcome::Delivered { .. }));
+    /// Whether another outcome replaces it: a delivery stays, and replaces a bounce.
+    pub fn superseded_by(&self, other: &MessageOutcome) -> bool {
+        let proof = matches!(self, MessageOutcome::Delivered { .. });
+        let back = matches!((self, other), (MessageOutcome::Bounced { .. }, o) if !matches!(o, MessageOutcome::Delivered { .. }));
         !proof && !back
     }
 }

@@ -37,9 +37,9 @@ impl Reply {
     }
 }
 
-/// Why what came is no reply.
+/// Why bytes are not a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unreadable {
+pub enum InvalidReply {
     /// A line is longer than [`MAX_LINE`].
     LongLine,
     /// More than [`MAX_LINES`] lines.
@@ -50,36 +50,36 @@ pub enum Unreadable {
     Mixed,
 }
 
-impl std::fmt::Display for Unreadable {
+impl std::fmt::Display for InvalidReply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Unreadable::LongLine => {
+            InvalidReply::LongLine => {
                 write!(f, "a line of the reply is longer than {MAX_LINE} bytes")
             }
-            Unreadable::ManyLines => write!(f, "the reply has more than {MAX_LINES} lines"),
-            Unreadable::NoCode => f.write_str("that is no SMTP reply"),
-            Unreadable::Mixed => f.write_str("the lines of the reply have different codes"),
+            InvalidReply::ManyLines => write!(f, "the reply has more than {MAX_LINES} lines"),
+            InvalidReply::NoCode => f.write_str("that is no SMTP reply"),
+            InvalidReply::Mixed => f.write_str("the lines of the reply have different codes"),
         }
     }
 }
 
 /// Reads replies out of a stream. A bare LF ends a line too: old servers send it.
 #[derive(Debug, Default)]
-pub struct Reader {
+pub struct ReplyReader {
     line: Vec<u8>,
     code: Option<u16>,
     lines: Vec<String>,
 }
 
-impl Reader {
-    /// Takes bytes; tells how many of them it has read, and the reply when it is whole. After an
-    /// error the connection is of no more use.
-    pub fn take(&mut self, bytes: &[u8]) -> (usize, Result<Option<Reply>, Unreadable>) {
+impl ReplyReader {
+    /// Reads bytes. Returns how many it has consumed, and the reply when it is complete. After an
+    /// error the connection is of no use.
+    pub fn take(&mut self, bytes: &[u8]) -> (usize, Result<Option<Reply>, InvalidReply>) {
         for (i, b) in bytes.iter().enumerate() {
             if *b != b'\n' {
                 self.line.push(*b);
                 if self.line.len() > MAX_LINE {
-                    return (i + 1, Err(Unreadable::LongLine));
+                    return (i + 1, Err(InvalidReply::LongLine));
                 }
                 continue;
             }
@@ -96,17 +96,17 @@ impl Reader {
         !self.line.is_empty() || self.code.is_some()
     }
 
-    fn line_done(&mut self) -> Result<Option<Reply>, Unreadable> {
+    fn line_done(&mut self) -> Result<Option<Reply>, InvalidReply> {
         let line = std::mem::take(&mut self.line);
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
-        let (code, last, text) = parts(line).ok_or(Unreadable::NoCode)?;
+        let (code, last, text) = parts(line).ok_or(InvalidReply::NoCode)?;
         if self.code.is_some_and(|c| c != code) {
-            return Err(Unreadable::Mixed);
+            return Err(InvalidReply::Mixed);
         }
         self.code = Some(code);
         self.lines.push(String::from_utf8_lossy(text).into_owned());
         if self.lines.len() > MAX_LINES {
-            return Err(Unreadable::ManyLines);
+            return Err(InvalidReply::ManyLines);
         }
         Ok(last.then(|| {
             self.code = None;
@@ -138,8 +138,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(bytes: &[u8]) -> Result<Vec<Reply>, Unreadable> {
-        let (mut r, mut at, mut out) = (Reader::default(), 0, Vec::new());
+    fn read(bytes: &[u8]) -> Result<Vec<Reply>, InvalidReply> {
+        let (mut r, mut at, mut out) = (ReplyReader::default(), 0, Vec::new());
         while at < bytes.len() {
             let (n, reply) = r.take(&bytes[at..]);
             at += n;
@@ -160,14 +160,14 @@ mod tests {
             [one(250, &["a", "SIZE 1", "STARTTLS"]), one(354, &[""])]
         );
         assert!(read(b"250-a\r\n250-SIZE 1\r\n250 starttls\r\n").unwrap()[0].offers("STARTTLS"));
-        assert_eq!(read(b"250-a\r\n550 b\r\n"), Err(Unreadable::Mixed));
-        assert_eq!(read(b"HTTP/1.1 400\r\n"), Err(Unreadable::NoCode));
-        assert_eq!(read(b"199 x\r\n"), Err(Unreadable::NoCode));
-        assert_eq!(read(b"25\r\n"), Err(Unreadable::NoCode));
-        assert_eq!(read(&[b'2'; MAX_LINE + 1]), Err(Unreadable::LongLine));
+        assert_eq!(read(b"250-a\r\n550 b\r\n"), Err(InvalidReply::Mixed));
+        assert_eq!(read(b"HTTP/1.1 400\r\n"), Err(InvalidReply::NoCode));
+        assert_eq!(read(b"199 x\r\n"), Err(InvalidReply::NoCode));
+        assert_eq!(read(b"25\r\n"), Err(InvalidReply::NoCode));
+        assert_eq!(read(&[b'2'; MAX_LINE + 1]), Err(InvalidReply::LongLine));
         assert_eq!(
             read(&b"250-x\r\n".repeat(MAX_LINES + 1)),
-            Err(Unreadable::ManyLines)
+            Err(InvalidReply::ManyLines)
         );
     }
 
@@ -176,7 +176,7 @@ mod tests {
         #[test]
         fn cuts_do_not_matter(bytes in proptest::collection::vec(prop_oneof![Just(b'2'), Just(b'5'), Just(b'0'), Just(b' '), Just(b'-'), Just(b'\r'), Just(b'\n'), any::<u8>()], 0..200), cuts in proptest::collection::vec(1usize..9, 1..40)) {
             let whole = read(&bytes);
-            let (mut r, mut out, mut rest, mut cut) = (Reader::default(), Ok(Vec::new()), &bytes[..], cuts.iter().cycle());
+            let (mut r, mut out, mut rest, mut cut) = (ReplyReader::default(), Ok(Vec::new()), &bytes[..], cuts.iter().cycle());
             while !rest.is_empty() && out.is_ok() {
                 let part = &rest[..(*cut.next().unwrap()).min(rest.len())];
                 let (n, reply) = r.take(part);

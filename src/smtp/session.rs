@@ -15,23 +15,23 @@ pub const MAX_RECIPIENTS: usize = 10;
 pub const MAX_COMMANDS: usize = 200;
 /// The most commands of a session that were refused.
 pub const MAX_ERRORS: usize = 10;
-/// A message that came through more hosts is going in circles.
+/// A message that went through more hosts is in a loop.
 pub const MAX_HOPS: usize = 25;
 
-/// What a collector is.
+/// The settings of the collector's sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiverSettings {
     /// Its name in the greeting.
     pub hello: String,
-    /// The domain whose mail it takes.
+    /// The domain whose mail it accepts.
     pub domain: String,
-    /// Its addresses: mail for their literals is taken too.
+    /// Its addresses: mail for their literals is accepted too.
     pub addresses: Vec<IpAddr>,
     /// Whether it offers STARTTLS.
     pub tls: bool,
 }
 
-/// A message, as it was handed in.
+/// A message as it was received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedMessage {
     /// The name in the client's greeting.
@@ -44,19 +44,19 @@ pub struct ReceivedMessage {
     pub data: Vec<u8>,
 }
 
-/// What is to be done.
+/// What the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerAction {
     /// More bytes are needed.
     More,
     /// Send this line.
     Reply(String),
-    /// A message begins: send this line, or say that there is no room for it and tell
-    /// [`ServerSession::judged`].
+    /// A message begins: send this line, or refuse the message and call
+    /// [`ServerSession::end_message`].
     Data(String),
-    /// Send this line, then begin TLS and tell [`ServerSession::secured`].
+    /// Send this line, then begin TLS and call [`ServerSession::secured`].
     Tls(String),
-    /// Judge this message, send the verdict, and tell [`ServerSession::judged`].
+    /// Handle this message, send the reply, and call [`ServerSession::end_message`].
     Message(ReceivedMessage),
     /// Send this line and close.
     Close(String),
@@ -78,14 +78,14 @@ pub struct ServerSession<'a> {
     from: Option<String>,
     to: Vec<String>,
     buffer: Vec<u8>,
-    /// Why the message that comes in will be refused.
+    /// Why the message that is received will be refused.
     bad: Option<&'static str>,
     commands: usize,
     errors: usize,
 }
 
 impl<'a> ServerSession<'a> {
-    /// Begins; the greeting is [`ServerSession::greeting`].
+    /// Begins a session; [`ServerSession::greeting`] is sent first.
     pub fn new(receiver: &'a ReceiverSettings) -> ServerSession<'a> {
         ServerSession {
             receiver,
@@ -119,13 +119,13 @@ impl<'a> ServerSession<'a> {
         };
     }
 
-    /// Whom the message that comes in is for.
+    /// The recipients of the message that is received.
     pub fn recipients(&self) -> &[String] {
         &self.to
     }
 
-    /// The message was judged, or there is no room for it.
-    pub fn judged(&mut self) {
+    /// Ends the message: it was handled or refused.
+    pub fn end_message(&mut self) {
         self.forget();
     }
 
@@ -136,7 +136,7 @@ impl<'a> ServerSession<'a> {
         self.state = State::Commands;
     }
 
-    /// Takes bytes: how many it has read, and what is to be done before it gets the rest.
+    /// Reads bytes. Returns how many it has consumed, and the next action, before it gets the rest.
     pub fn take(&mut self, bytes: &[u8]) -> (usize, ServerAction) {
         match self.state {
             State::Commands => self.take_line(bytes),
@@ -180,7 +180,7 @@ impl<'a> ServerSession<'a> {
         }
         let text = String::from_utf8_lossy(line).into_owned();
         let act = self.command(&text);
-        // What comes before its turn was never meant for us to read as a command.
+        // Bytes that arrive before our reply were not meant as a command for us.
         let early = more
             && (self.state == State::Data
                 || matches!(act, ServerAction::Tls(_))
@@ -273,8 +273,8 @@ impl<'a> ServerSession<'a> {
         let Some((local, domain)) = address.rsplit_once('@') else {
             return false;
         };
-        // Whatever a relay has made of the local part: it is carried no further. A route is
-        // somebody else's.
+        // Any local part is accepted, because the message is passed on no further. A source route
+        // leads to a third party.
         if local.is_empty() || address.starts_with('@') {
             return false;
         }
@@ -349,7 +349,7 @@ fn is(line: &str, verb: &str) -> bool {
         .is_some_and(|v| v.eq_ignore_ascii_case(verb))
 }
 
-/// A message without the dots that stand in front of dots (RFC 5321 section 4.5.2).
+/// A message without the dots that were added before dots (RFC 5321 section 4.5.2).
 fn unstuffed(data: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(data.len());
     for line in data.split_inclusive(|b| *b == b'\n') {
@@ -425,7 +425,7 @@ mod tests {
                     }
                     ServerAction::Message(m) => {
                         messages.push(m);
-                        s.judged();
+                        s.end_message();
                         replies.push("(judged)".into());
                     }
                     ServerAction::Close(t) => {
@@ -595,7 +595,7 @@ mod tests {
                     if let ServerAction::Message(m) = act {
                         let naked = m.data.iter().enumerate().any(|(i, b)| *b == b'\n' && (i == 0 || m.data[i - 1] != b'\r') || *b == b'\r' && m.data.get(i + 1) != Some(&b'\n') || *b == 0);
                         prop_assert!(!naked && m.to.iter().all(|t| t == "a@probe.example"));
-                        s.judged();
+                        s.end_message();
                     } else if let ServerAction::Close(_) = act {
                         return Ok(());
                     }

@@ -3,7 +3,7 @@
 
 use rocksdb::{DB, DBRawIterator, ReadOptions};
 
-use super::{Result, Store, StoreError, Vocabulary, cf, damaged, schema};
+use super::{Dictionary, Result, Store, StoreError, cf, damaged, schema};
 use crate::model::{SourceId, Subject, Verdict};
 use schema::FeedEntry;
 
@@ -96,9 +96,9 @@ impl<'a> Cursor<'a> {
 }
 
 impl Store {
-    fn cursors<'a>(&self, db: &'a DB, vocabulary: &Vocabulary) -> Result<Vec<Cursor<'a>>> {
+    fn cursors<'a>(&self, db: &'a DB, dictionary: &Dictionary) -> Result<Vec<Cursor<'a>>> {
         let mut out = vec![Cursor::new(db, schema::VERDICTS, vec![], None)?];
-        for (source, generation) in vocabulary.feeds() {
+        for (source, generation) in dictionary.feeds() {
             out.push(Cursor::new(
                 db,
                 schema::FEEDS,
@@ -110,13 +110,13 @@ impl Store {
     }
 
     /// Visits the verdict of every subject that has one, in order, with the feeds' generations of
-    /// `vocabulary`.
+    /// `dictionary`.
     pub fn scan(
         &self,
-        vocabulary: &Vocabulary,
+        dictionary: &Dictionary,
         f: &mut dyn FnMut(Subject, Verdict) -> Result<()>,
     ) -> Result<()> {
-        self.scan_range(vocabulary, &[], &[u8::MAX; 32], &mut |s, v| {
+        self.scan_range(dictionary, &[], &[u8::MAX; 32], &mut |s, v| {
             f(s, v).map(|()| true)
         })
         .map(drop)
@@ -126,14 +126,14 @@ impl Store {
     /// `to`, until `f` returns false. Returns whether it reached the end.
     pub fn scan_range(
         &self,
-        vocabulary: &Vocabulary,
+        dictionary: &Dictionary,
         from: &[u8],
         to: &[u8],
         f: &mut dyn FnMut(Subject, Verdict) -> Result<bool>,
     ) -> Result<bool> {
         let mut whole = true;
         self.with(|db| {
-            let mut cursors = self.cursors(db, vocabulary)?;
+            let mut cursors = self.cursors(db, dictionary)?;
             if !from.is_empty() {
                 cursors.iter_mut().for_each(|c| c.seek(from));
             }
@@ -198,15 +198,15 @@ impl Store {
     }
 
     /// Visits the verdicts of some subjects, which are in order, with the feeds' generations of
-    /// `vocabulary`.
+    /// `dictionary`.
     pub fn verdicts<'s>(
         &self,
-        vocabulary: &Vocabulary,
+        dictionary: &Dictionary,
         subjects: impl IntoIterator<Item = &'s Subject>,
         f: &mut dyn FnMut(&Subject, Verdict) -> Result<()>,
     ) -> Result<()> {
         self.with(|db| {
-            let mut cursors = self.cursors(db, vocabulary)?;
+            let mut cursors = self.cursors(db, dictionary)?;
             for subject in subjects {
                 let key = subject.key();
                 let mut verdict = Verdict::default();

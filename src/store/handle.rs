@@ -3,22 +3,24 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, RwLock},
+    sync::Arc,
 };
 
+use parking_lot::{Mutex, RwLock};
 use rocksdb::{DB, Direction, IteratorMode, WriteBatch, WriteOptions};
 
 use super::{
+    encoded::Encoded,
     integrity::{FoundBy, Integrity},
     schema::{self, Own, SourceRecord, ZoneRecord},
 };
 use crate::model::{
-    Event, Hold, Reasons, SourceId, Sources, StoreId, Subject, Time, Verdict, history::What,
+    Event, Hold, Reasons, SourceId, Sources, StoreId, Subject, Time, Verdict, history::EventKind,
 };
 
 /// Settings of the store: `[store]` and `[journal]`.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct StoreSettings {
     /// The folder.
     pub path: PathBuf,
     /// How long commits stay in the journal.
@@ -26,7 +28,7 @@ pub struct Settings {
     /// How large the journal may grow, in bytes.
     pub journal_size: u64,
     /// How long the history of feeds is kept.
-    pub churn_age: crate::model::time::Seconds,
+    pub feed_event_age: crate::model::time::Seconds,
     /// How often everything is read for damage; 0 for never.
     pub scrub_every: crate::model::time::Seconds,
     /// Bytes of rows a second that a scrub reads at most.
@@ -46,6 +48,8 @@ pub enum StoreError {
     Damaged(String),
     /// The disk or the file system failed; try again when the cause is gone.
     Io(String),
+    /// A value could not be encoded. Nothing was written.
+    Encode(String),
 }
 
 impl std::fmt::Display for StoreError {
@@ -65,6 +69,10 @@ impl std::fmt::Display for StoreError {
                 write!(f, "the store is damaged: {why}; restore it from a backup")
             }
             StoreError::Io(why) => write!(f, "the store cannot be read or written: {why}"),
+            StoreError::Encode(why) => write!(
+                f,
+                "a row could not be encoded ({why}); nothing was written; please report this as a bug"
+            ),
         }
     }
 }
@@ -89,7 +97,7 @@ pub(super) fn damaged(what: &str) -> StoreError {
 
 /// The names that this store has given numbers, and what it knows of its sources.
 #[derive(Debug, Clone, Default)]
-pub struct Vocabulary {
+pub struct Dictionary {
     /// Reasons.
     pub reasons: Reasons,
     /// Sources.
@@ -98,7 +106,7 @@ pub struct Vocabulary {
     pub records: Vec<SourceRecord>,
 }
 
-impl Vocabulary {
+impl Dictionary {
     /// Whether an event with this number in its key counts.
     fn counts(&self, seq: u64, last: u64) -> bool {
         if seq >> 63 == 0 {
@@ -119,9 +127,9 @@ impl Vocabulary {
 /// An open store. All modules may read it; only the ledger writes.
 pub struct Store {
     pub(super) db: RwLock<Option<DB>>,
-    pub(super) settings: Settings,
+    pub(super) settings: StoreSettings,
     pub(super) id: [u8; 16],
-    pub(super) vocabulary: RwLock<Arc<Vocabulary>>,
+    pub(super) dictionary: RwLock<Arc<Dictionary>>,
     pub(super) integrity: Integrity,
     /// The last commit that it had acknowledged before it was opened, 0 if unknown; and whether
     /// acknowledged rows are missing.
@@ -130,15 +138,15 @@ pub struct Store {
     pub(super) unknown_commit: Option<super::UnknownCommit>,
     /// Why the end of the write-ahead log was cut when the store was opened; `None` if it was
     /// whole.
-    pub(super) cut: std::sync::Mutex<Option<String>>,
-    /// Which failure of commits a test has asked for. One of [`Fault`].
+    pub(super) cut: Mutex<Option<String>>,
+    /// Which failure of commits a test has asked for. One of [`InjectedFault`].
     pub fault: std::sync::atomic::AtomicU8,
 }
 
 /// A failure of commits that a test asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Fault {
+pub enum InjectedFault {
     /// None.
     None = 0,
     /// Nothing is written, and an error is returned.
@@ -152,7 +160,7 @@ pub enum Fault {
 pub struct Batch(Vec<Put>, Vec<Cut>);
 
 /// Family, key and value; `None` removes the row.
-type Put = (&'static str, Vec<u8>, Option<Vec<u8>>);
+type Put = (&'static str, Vec<u8>, Option<Encoded>);
 /// Family, first key, and the first key after the range.
 type Cut = (&'static str, Vec<u8>, Vec<u8>);
 /// Gets a row's key and value; false ends the visit.
@@ -160,8 +168,8 @@ pub type RowFn<'f> = &'f mut dyn FnMut(&[u8], &[u8]) -> Result<bool>;
 
 impl Batch {
     /// Puts a row.
-    pub fn put(&mut self, family: &'static str, key: Vec<u8>, value: Vec<u8>) {
-        self.0.push((family, key, Some(value)));
+    pub fn put(&mut self, family: &'static str, key: Vec<u8>, value: impl Into<Encoded>) {
+        self.0.push((family, key, Some(value.into())));
     }
     /// Removes a row.
     pub fn delete(&mut self, family: &'static str, key: Vec<u8>) {
@@ -175,15 +183,12 @@ impl Batch {
 
 impl Store {
     /// The present names and sources.
-    pub fn vocabulary(&self) -> Arc<Vocabulary> {
-        self.vocabulary
-            .read()
-            .unwrap_or_else(|e| e.into_inner())
-            .clone()
+    pub fn dictionary(&self) -> Arc<Dictionary> {
+        self.dictionary.read().clone()
     }
 
     /// Its settings.
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &StoreSettings {
         &self.settings
     }
 
@@ -207,12 +212,12 @@ impl Store {
     /// Why the end of the write-ahead log was cut when the store was opened; `None` if it was
     /// whole.
     pub fn cut(&self) -> Option<String> {
-        self.cut.lock().unwrap_or_else(|e| e.into_inner()).clone()
+        self.cut.lock().clone()
     }
 
     /// Runs `f` on the open database. Damage that it finds is recorded.
     pub(super) fn with<T>(&self, f: impl FnOnce(&DB) -> Result<T>) -> Result<T> {
-        let result = match self.db.read().unwrap_or_else(|e| e.into_inner()).as_ref() {
+        let result = match self.db.read().as_ref() {
             Some(db) => f(db),
             None => Err(StoreError::Io(
                 "it is closed after an error, and opened again when the cause is gone".into(),
@@ -266,11 +271,11 @@ impl Store {
 
     /// The verdict of a subject, with the entries of feeds.
     pub fn verdict(&self, subject: &Subject) -> Result<Verdict> {
-        self.verdict_in(&self.vocabulary(), subject)
+        self.verdict_in(&self.dictionary(), subject)
     }
 
-    /// The verdict that a subject would have if the feeds' generations were those of `vocabulary`.
-    pub fn verdict_in(&self, vocabulary: &Vocabulary, subject: &Subject) -> Result<Verdict> {
+    /// The verdict that a subject would have if the feeds' generations were those of `dictionary`.
+    pub fn verdict_in(&self, dictionary: &Dictionary, subject: &Subject) -> Result<Verdict> {
         let key = subject.key();
         let own = self.own(subject)?;
         let mut out = Verdict {
@@ -278,7 +283,7 @@ impl Store {
             exempt: own.exempt,
             holds: own.holds,
         };
-        for (source, generation) in vocabulary.feeds() {
+        for (source, generation) in dictionary.feeds() {
             let mut row_key = schema::feed_prefix(source, generation);
             row_key.extend(&key);
             if let Some(row) = self.get(schema::FEEDS, &row_key)? {
@@ -318,7 +323,7 @@ impl Store {
         // One read for each bucket.
         loop {
             let mut found = None;
-            self.rows(schema::CHURN, &from, &mut |k, _| {
+            self.rows(schema::FEED_EVENTS, &from, &mut |k, _| {
                 found = k.first_chunk::<4>().copied();
                 Ok(false)
             })?;
@@ -327,13 +332,13 @@ impl Store {
             from = schema::after(&bucket);
         }
         for bucket in buckets {
-            take(&[&bucket[..], &key].concat(), schema::CHURN)?;
+            take(&[&bucket[..], &key].concat(), schema::FEED_EVENTS)?;
         }
         take(&key, schema::EVENTS)?;
         let seq = self.seq()?;
-        let vocabulary = self.vocabulary();
-        out.retain(|(s, ..)| vocabulary.counts(*s, seq));
-        Ok(with_ends(in_order(out).into_iter(), &vocabulary))
+        let dictionary = self.dictionary();
+        out.retain(|(s, ..)| dictionary.counts(*s, seq));
+        Ok(with_ends(in_order(out).into_iter(), &dictionary))
     }
 
     /// The subjects of which something ends at `now` or before, with their due dates, in that
@@ -390,16 +395,14 @@ impl Store {
         Ok(out)
     }
 
-    /// The subjects that have a hold of a source, with all their holds.
-    pub fn holds_on(&self, source: SourceId) -> Result<HashMap<Subject, Vec<Hold>>> {
+    /// The subjects that have a hold of a source or of all sources, with all their holds.
+    pub fn holds_on(&self, source: Option<SourceId>) -> Result<HashMap<Subject, Vec<Hold>>> {
         let mut out = HashMap::new();
-        for subject in self
-            .held(source)?
-            .into_iter()
-            .chain(self.held(SourceId::ALL)?)
-        {
-            let own = self.own(&subject)?;
-            out.insert(subject, own.holds);
+        for source in source.into_iter().chain([SourceId::ALL]) {
+            for subject in self.held(source)? {
+                let own = self.own(&subject)?;
+                out.insert(subject, own.holds);
+            }
         }
         Ok(out)
     }
@@ -414,9 +417,13 @@ impl Store {
     }
 
     /// The outcome of an idempotent request, if it came before.
-    pub fn made(&self, now: Time, key: &[u8; 16]) -> Result<Option<schema::Made>> {
+    pub fn stored_receipt(
+        &self,
+        now: Time,
+        key: &[u8; 16],
+    ) -> Result<Option<schema::StoredReceipt>> {
         for at in [now, Time(now.0.saturating_sub(schema::DAY))] {
-            if let Some(row) = self.get(schema::ONCE, &schema::once_key(at, key))? {
+            if let Some(row) = self.get(schema::IDEMPOTENCY, &schema::idempotency_key(at, key))? {
                 return Ok(Some(
                     schema::decode(&row).ok_or_else(|| self.damaged("what became of a request"))?,
                 ));
@@ -429,7 +436,7 @@ impl Store {
     /// status, and the body.
     pub fn answer(&self, now: Time, key: &[u8; 16]) -> Result<Option<(u64, u16, String)>> {
         for at in [now, Time(now.0.saturating_sub(schema::DAY))] {
-            if let Some(row) = self.get(schema::ONCE, &schema::answer_key(at, key))? {
+            if let Some(row) = self.get(schema::IDEMPOTENCY, &schema::answer_key(at, key))? {
                 return Ok(Some(
                     schema::decode(&row).ok_or_else(|| self.damaged("the answer to a request"))?,
                 ));
@@ -439,15 +446,15 @@ impl Store {
     }
 
     /// A row of relay tests.
-    pub fn probe(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.get(schema::PROBES, key)
+    pub fn relay_row(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.get(schema::RELAY, key)
     }
 
     /// Visits the rows of relay tests whose keys begin with a prefix, from `from` on, until `f`
     /// returns false.
-    pub fn probes(&self, prefix: &[u8], from: &[u8], f: RowFn) -> Result<()> {
+    pub fn relay_rows(&self, prefix: &[u8], from: &[u8], f: RowFn) -> Result<()> {
         let from = if from < prefix { prefix } else { from };
-        self.rows(schema::PROBES, from, &mut |k, v| {
+        self.rows(schema::RELAY, from, &mut |k, v| {
             if k.starts_with(prefix) {
                 f(k, v)
             } else {
@@ -458,10 +465,10 @@ impl Store {
 
     /// Visits the rows of relay tests whose keys begin with a prefix, from before `before`
     /// backwards, until `f` returns false.
-    pub fn probes_back(&self, prefix: &[u8], before: &[u8], f: RowFn) -> Result<()> {
+    pub fn relay_rows_desc(&self, prefix: &[u8], before: &[u8], f: RowFn) -> Result<()> {
         self.with(|db| {
             for row in db.iterator_cf(
-                &cf(db, schema::PROBES)?,
+                &cf(db, schema::RELAY)?,
                 IteratorMode::From(before, Direction::Reverse),
             ) {
                 let (key, value) = row?;
@@ -474,9 +481,9 @@ impl Store {
     }
 
     /// The rows of users and tokens: keys and values.
-    pub fn people(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    pub fn account_rows(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let mut out = Vec::new();
-        self.rows(schema::PEOPLE, &[], &mut |k, v| {
+        self.rows(schema::ACCOUNTS, &[], &mut |k, v| {
             out.push((k.to_vec(), v.to_vec()));
             Ok(true)
         })?;
@@ -484,7 +491,11 @@ impl Store {
     }
 
     /// Visits the audit records from line `from` backwards, until `f` returns false.
-    pub fn audit(&self, from: u64, f: &mut dyn FnMut(u64, schema::Audit) -> bool) -> Result<()> {
+    pub fn audit(
+        &self,
+        from: u64,
+        f: &mut dyn FnMut(u64, schema::AuditRecord) -> bool,
+    ) -> Result<()> {
         self.with(|db| {
             let from = from.to_be_bytes();
             for row in db.iterator_cf(
@@ -509,7 +520,7 @@ impl Store {
     }
 
     /// The audit records of a commit.
-    pub fn audit_of(&self, seq: u64) -> Result<Vec<schema::Audit>> {
+    pub fn audit_of(&self, seq: u64) -> Result<Vec<schema::AuditRecord>> {
         let mut out = Vec::new();
         self.audit(u64::MAX, &mut |_, line| {
             let past = line.commit.is_some_and(|c| c < seq);
@@ -583,13 +594,14 @@ impl Store {
     pub fn commit(&self, batch: Batch) -> Result<()> {
         let fault = self.fault.load(std::sync::atomic::Ordering::Relaxed);
         let asked = || StoreError::Io("a failure was asked for".into());
-        if fault == Fault::Before as u8 {
+        if fault == InjectedFault::Before as u8 {
             return Err(asked());
         }
         let number = |(family, key, value): &Put| {
             let value = value
                 .as_ref()
                 .filter(|_| *family == schema::META && key == b"seq")?;
+            let value = value.clone().into_bytes().ok()?;
             value.first_chunk().map(|n| u64::from_be_bytes(*n))
         };
         let commit = batch.0.iter().find_map(number);
@@ -599,9 +611,10 @@ impl Store {
                 out.delete_range_cf(&cf(db, family)?, from, to);
             }
             for (family, key, value) in batch.0 {
-                match value {
-                    Some(v) => out.put_cf(&cf(db, family)?, key, v),
-                    None => out.delete_cf(&cf(db, family)?, key),
+                match value.map(Encoded::into_bytes).transpose() {
+                    Err(e) => return Err(StoreError::Encode(format!("family {family}: {e}"))),
+                    Ok(Some(v)) => out.put_cf(&cf(db, family)?, key, v),
+                    Ok(None) => out.delete_cf(&cf(db, family)?, key),
                 }
             }
             let mut synced = WriteOptions::default();
@@ -609,7 +622,7 @@ impl Store {
             db.write_opt(out, &synced)?;
             self.integrity
                 .acknowledge(commit, db.latest_sequence_number());
-            if fault == Fault::After as u8 {
+            if fault == InjectedFault::After as u8 {
                 Err(asked())
             } else {
                 Ok(())
@@ -628,8 +641,8 @@ impl Store {
     }
 
     /// Replaces the vocabulary after its rows were committed; only the ledger calls it.
-    pub fn set_vocabulary(&self, v: Vocabulary) {
-        *self.vocabulary.write().unwrap_or_else(|e| e.into_inner()) = Arc::new(v);
+    pub fn set_dictionary(&self, v: Dictionary) {
+        *self.dictionary.write() = Arc::new(v);
     }
 }
 
@@ -654,9 +667,9 @@ fn in_order(mut all: Vec<(u64, u32, Event)>) -> Vec<Event> {
 }
 
 /// The events of a subject, with those that the ends of whole feeds imply.
-fn with_ends(events: impl Iterator<Item = Event>, vocabulary: &Vocabulary) -> Vec<Event> {
+fn with_ends(events: impl Iterator<Item = Event>, dictionary: &Dictionary) -> Vec<Event> {
     let mut ends: Vec<(Time, SourceId)> = Vec::new();
-    for (i, r) in vocabulary.records.iter().enumerate() {
+    for (i, r) in dictionary.records.iter().enumerate() {
         ends.extend(r.ends.iter().map(|t| (*t, SourceId(i as u16))));
     }
     ends.sort_unstable();
@@ -671,11 +684,11 @@ fn with_ends(events: impl Iterator<Item = Event>, vocabulary: &Vocabulary) -> Ve
                 .map(|e| e.reason)
                 .collect();
             for reason in reasons {
-                let what = What::Expired { reason, source };
+                let what = EventKind::Expired { reason, source };
                 verdict.fold(at, &what);
                 out.push(Event {
                     at,
-                    author: vocabulary.sources.name(source).into(),
+                    author: dictionary.sources.name(source).into(),
                     what,
                     evidence: None,
                 });
@@ -692,7 +705,7 @@ fn with_ends(events: impl Iterator<Item = Event>, vocabulary: &Vocabulary) -> Ve
 }
 
 /// The rows of a vocabulary.
-pub fn vocabulary_rows(v: &Vocabulary, batch: &mut Batch) {
+pub fn dictionary_rows(v: &Dictionary, batch: &mut Batch) {
     batch.put(
         schema::META,
         b"reasons".to_vec(),
@@ -730,16 +743,16 @@ mod tests {
             (
                 1u64 << 63 | 7,
                 0,
-                event(14, What::Dropped { reason, source }),
+                event(14, EventKind::Dropped { reason, source }),
             ),
             (
                 1 << 63 | 5,
                 0,
-                event(10, What::HoldEnded { reason, source }),
+                event(10, EventKind::HoldEnded { reason, source }),
             ),
-            (2, 0, event(7, What::ExemptEnded)),
-            (1, 1, event(10, What::Exempted { until: None })),
-            (1, 0, event(10, What::Delisted { reason, source })),
+            (2, 0, event(7, EventKind::ExemptEnded)),
+            (1, 1, event(10, EventKind::Exempted { until: None })),
+            (1, 0, event(10, EventKind::Delisted { reason, source })),
         ];
         let at: Vec<u64> = in_order(all.clone()).iter().map(|e| e.at.0).collect();
         assert_eq!(at, [10, 10, 10, 7, 14]);
@@ -747,7 +760,7 @@ mod tests {
         let ordered = in_order(all);
         assert_eq!(
             ordered[0].what,
-            What::HoldEnded { reason, source },
+            EventKind::HoldEnded { reason, source },
             "of the same second, what was staged comes first"
         );
         ordered.iter().for_each(|e| verdict.fold(e.at, &e.what));

@@ -5,9 +5,10 @@ use std::{
     fs::{File, OpenOptions},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, OnceLock},
+    sync::OnceLock,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Time, time::Seconds};
@@ -163,7 +164,7 @@ impl Integrity {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|e| e.into_inner())
+        self.state.lock()
     }
 
     /// Writes the record. If the disk takes no file, the server goes on.
@@ -321,13 +322,13 @@ impl Integrity {
         if written_by != id {
             return Err(UnknownCommit::OfAnotherStore);
         }
-        *self.acknowledged.lock().unwrap_or_else(|e| e.into_inner()) = found;
+        *self.acknowledged.lock() = found;
         Ok(found)
     }
 
     /// The missing commits are recorded: from now on the present state counts.
     pub(super) fn start_from(&self, commit: u64, sequence: u64) {
-        *self.acknowledged.lock().unwrap_or_else(|e| e.into_inner()) = Acknowledged::default();
+        *self.acknowledged.lock() = Acknowledged::default();
         self.acknowledge(Some(commit), sequence);
     }
 
@@ -335,7 +336,7 @@ impl Integrity {
     /// not after a power loss, and it is never ahead of what was written.
     pub(super) fn acknowledge(&self, commit: Option<u64>, sequence: u64) {
         if let Some((file, id)) = self.last_commit.get() {
-            let mut last = self.acknowledged.lock().unwrap_or_else(|e| e.into_inner());
+            let mut last = self.acknowledged.lock();
             *last = Acknowledged {
                 commit: commit.unwrap_or(last.commit),
                 sequence: last.sequence.max(sequence),

@@ -8,7 +8,7 @@ use schema::{Commit, FeedNote};
 
 /// What a start has to read after an image: some subjects, or everything.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Since {
+pub enum ChangedSince {
     /// These subjects changed.
     Subjects(Vec<Subject>),
     /// Too much to list, or the journal no longer reaches back that far.
@@ -139,7 +139,10 @@ impl Store {
         let mut out = Vec::new();
         let whole = [
             (schema::EVENTS, schema::event_key(subject, seq, 0)),
-            (schema::CHURN, schema::churn_key(at, subject, seq, 0)),
+            (
+                schema::FEED_EVENTS,
+                schema::feed_event_key(at, subject, seq, 0),
+            ),
         ];
         for (family, key) in whole {
             let prefix = &key[..key.len() - 4];
@@ -230,7 +233,7 @@ impl Store {
     }
 
     /// The changes after commit `seq`, up to the last one.
-    pub fn changed_since(&self, seq: u64) -> Result<Since> {
+    pub fn changed_since(&self, seq: u64) -> Result<ChangedSince> {
         let last = self.seq()?;
         let mut next = seq + 1;
         let mut out = Vec::new();
@@ -253,11 +256,11 @@ impl Store {
             Ok(!bulk)
         })?;
         if bulk || next != last + 1 || seq > last {
-            return Ok(Since::Everything);
+            return Ok(ChangedSince::Everything);
         }
         out.sort();
         out.dedup();
-        Ok(Since::Subjects(out))
+        Ok(ChangedSince::Subjects(out))
     }
 
     /// Bytes ever written to the journal; the next row counts on from here.
@@ -294,22 +297,26 @@ impl Store {
             }
             Ok(goes)
         })?;
-        let oldest = (now.0.saturating_sub(self.settings.churn_age.0) / schema::BUCKET) as u32;
+        let oldest = (now.0.saturating_sub(self.settings.feed_event_age.0) / schema::BUCKET) as u32;
         let mut first = None;
-        self.rows(schema::CHURN, &[], &mut |k, _| {
+        self.rows(schema::FEED_EVENTS, &[], &mut |k, _| {
             first = k.first_chunk::<4>().map(|b| u32::from_be_bytes(*b));
             Ok(false)
         })?;
         let today = (now.0 / schema::DAY) as u32;
         let mut stale = false;
-        self.rows(schema::ONCE, &[], &mut |k, _| {
+        self.rows(schema::IDEMPOTENCY, &[], &mut |k, _| {
             stale = k
                 .first_chunk::<4>()
                 .is_some_and(|b| u32::from_be_bytes(*b) + 1 < today);
             Ok(false)
         })?;
         if stale {
-            batch.delete_range(schema::ONCE, vec![], (today - 1).to_be_bytes().to_vec());
+            batch.delete_range(
+                schema::IDEMPOTENCY,
+                vec![],
+                (today - 1).to_be_bytes().to_vec(),
+            );
         }
         if let Some(seq) = keep_from {
             batch.delete_range(schema::JOURNAL, vec![0], seq.to_be_bytes().to_vec());
@@ -317,7 +324,7 @@ impl Store {
             batch.delete_range(schema::META, schema::notes_key(0), schema::notes_key(seq));
         }
         if first.is_some_and(|f| f < oldest) {
-            batch.delete_range(schema::CHURN, vec![0], oldest.to_be_bytes().to_vec());
+            batch.delete_range(schema::FEED_EVENTS, vec![0], oldest.to_be_bytes().to_vec());
         }
         Ok((stale || keep_from.is_some() || first.is_some_and(|f| f < oldest)).then_some(batch))
     }

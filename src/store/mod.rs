@@ -6,7 +6,9 @@ pub mod backup;
 pub mod configured;
 #[cfg(feature = "daemon")]
 pub mod copy;
+mod encoded;
 pub mod extent;
+pub mod extent_counter;
 #[cfg(feature = "daemon")]
 pub mod feeds;
 #[cfg(feature = "daemon")]
@@ -31,11 +33,17 @@ mod handle;
 mod open;
 #[cfg(feature = "daemon")]
 mod removals;
+#[cfg(feature = "daemon")]
+#[cfg(test)]
+mod tests;
 
 #[cfg(feature = "daemon")]
 pub use backup::{Backup, Restoration};
+pub use encoded::Encoded;
 #[cfg(feature = "daemon")]
-pub use handle::{Batch, Fault, Settings, Store, StoreError, Vocabulary, vocabulary_rows};
+pub use handle::{
+    Batch, Dictionary, InjectedFault, Store, StoreError, StoreSettings, dictionary_rows,
+};
 #[cfg(feature = "daemon")]
 use handle::{Result, cf, damaged};
 #[cfg(feature = "daemon")]

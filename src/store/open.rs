@@ -1,17 +1,21 @@
 //! Opening a store: options, version, identity.
 
-use std::sync::{Mutex, RwLock, atomic::AtomicU8};
+use std::sync::atomic::AtomicU8;
 
+use parking_lot::{Mutex, RwLock};
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType,
     DBRecoveryMode, Env, LruCacheOptions, Options,
 };
 
 use super::{
-    Batch, Result, Settings, Store, StoreError, Vocabulary, damaged, integrity::Integrity, schema,
-    upgrade,
+    Batch, Dictionary, Result, Store, StoreError, StoreSettings, damaged, integrity::Integrity,
+    schema, upgrade,
 };
-use crate::model::{Reasons, SourceId, Sources, reason::Names};
+use crate::{
+    model::{Reasons, SourceId, Sources, reason::NameTable},
+    random::Random,
+};
 
 /// The write-ahead log is flushed when it grows past this many bytes: a start after a crash has to
 /// replay it.
@@ -44,7 +48,7 @@ pub(super) fn family_options(cache: &Cache) -> Options {
 /// log has to be whole to its last byte. If it is not, everything before the first damaged record
 /// is used: after a power loss that record was being written, and was never acknowledged. The
 /// ledger finds out whether an acknowledged one is missing.
-fn open_db(settings: &Settings) -> Result<(DB, Option<String>)> {
+fn open_db(settings: &StoreSettings) -> Result<(DB, Option<String>)> {
     match open_with(settings, DBRecoveryMode::AbsoluteConsistency) {
         Err(StoreError::Damaged(why)) if settings.path.join("CURRENT").exists() => {
             // Other damage, such as a damaged table, is an error in either mode.
@@ -54,7 +58,7 @@ fn open_db(settings: &Settings) -> Result<(DB, Option<String>)> {
     }
 }
 
-fn open_with(settings: &Settings, recovery: DBRecoveryMode) -> Result<DB> {
+fn open_with(settings: &StoreSettings, recovery: DBRecoveryMode) -> Result<DB> {
     // Few shards: each has to hold the largest block with room to spare.
     let mut lru = LruCacheOptions::default();
     lru.set_capacity(BLOCK_CACHE);
@@ -117,17 +121,15 @@ pub const MAX_OPEN_TABLES: u16 = 256;
 
 /// 16 random bytes, the identity of a store.
 fn new_id() -> Result<[u8; 16]> {
-    use std::io::Read;
-    let mut id = [0; 16];
-    let read = std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut id));
-    read.map(|()| id)
-        .map_err(|e| StoreError::Io(format!("/dev/urandom: {e}")))
+    Random::system()
+        .bytes()
+        .map_err(|e| StoreError::Io(format!("the identity of a new store: {e}")))
 }
 
 impl Store {
     /// Opens a store, and creates it if there is none. An older version is upgraded, a newer one
     /// refused.
-    pub fn open(settings: Settings) -> Result<Store> {
+    pub fn open(settings: StoreSettings) -> Result<Store> {
         super::private::restrict_dir(&settings.path)
             .map_err(|e| StoreError::Io(format!("{}: {e}", settings.path.display())))?;
         let (db, cut) = open_db(&settings)?;
@@ -137,7 +139,7 @@ impl Store {
             db: RwLock::new(Some(db)),
             settings,
             id: [0; 16],
-            vocabulary: RwLock::default(),
+            dictionary: RwLock::default(),
             integrity,
             acknowledged: (0, false),
             unknown_commit: None,
@@ -163,7 +165,7 @@ impl Store {
         store.unknown_commit = last.err();
         let last = last.unwrap_or_default();
         store.acknowledged = (last.commit, sequence < last.sequence);
-        store.load_vocabulary()?;
+        store.load_dictionary()?;
         store.drop_stages()?;
         Ok(store)
     }
@@ -174,7 +176,7 @@ impl Store {
     /// # Errors
     ///
     /// It cannot be read, or another version wrote it.
-    pub fn open_read_only(settings: Settings) -> Result<Option<Store>> {
+    pub fn open_read_only(settings: StoreSettings) -> Result<Option<Store>> {
         let current = settings.path.join("CURRENT");
         if !current
             .try_exists()
@@ -193,7 +195,7 @@ impl Store {
             db: RwLock::new(Some(db)),
             settings,
             id: [0; 16],
-            vocabulary: RwLock::default(),
+            dictionary: RwLock::default(),
             integrity,
             acknowledged: (0, false),
             unknown_commit: None,
@@ -214,7 +216,7 @@ impl Store {
             }
             None => return Err(damaged("the version")),
         }
-        store.load_vocabulary()?;
+        store.load_dictionary()?;
         Ok(Some(store))
     }
 
@@ -251,7 +253,7 @@ impl Store {
             schema::VERSION.to_be_bytes().to_vec(),
         );
         batch.put(schema::META, b"id".to_vec(), new_id()?.to_vec());
-        let mut v = Vocabulary::default();
+        let mut v = Dictionary::default();
         for name in SourceId::DECIDING {
             v.sources.add(name).map_err(StoreError::Io)?;
             v.records.push(schema::SourceRecord {
@@ -259,11 +261,11 @@ impl Store {
                 ..Default::default()
             });
         }
-        super::vocabulary_rows(&v, &mut batch);
+        super::dictionary_rows(&v, &mut batch);
         self.commit(batch)
     }
 
-    fn load_vocabulary(&self) -> Result<()> {
+    fn load_dictionary(&self) -> Result<()> {
         let row = |name: &str| {
             self.get(schema::META, name.as_bytes())?
                 .ok_or_else(|| damaged(&format!("the row `{name}`")))
@@ -273,12 +275,12 @@ impl Store {
         let records: Vec<schema::SourceRecord> =
             schema::decode(&row("sources")?).ok_or_else(|| damaged("the sources"))?;
         let names = records.iter().map(|r| r.name.clone()).collect();
-        let v = Vocabulary {
-            reasons: Reasons(Names::new(reasons)),
-            sources: Sources(Names::new(names)),
+        let v = Dictionary {
+            reasons: Reasons(NameTable::new(reasons)),
+            sources: Sources(NameTable::new(names)),
             records,
         };
-        self.set_vocabulary(v);
+        self.set_dictionary(v);
         Ok(())
     }
 
@@ -301,7 +303,7 @@ impl Store {
         family: &'static str,
         counts: impl Fn(&schema::SourceRecord, u32) -> bool,
     ) -> Result<()> {
-        let v = self.vocabulary();
+        let v = self.dictionary();
         let (mut from, mut stale) = (Vec::new(), Vec::new());
         loop {
             let mut found = None;
@@ -338,19 +340,19 @@ impl Store {
 
     /// Closes and opens the database again: the only way out of an error that RocksDB keeps.
     pub fn reopen(&self) -> Result<()> {
-        let mut slot = self.db.write().unwrap_or_else(|e| e.into_inner());
+        let mut slot = self.db.write();
         *slot = None;
         let (db, cut) = open_db(&self.settings)?;
         *slot = Some(db);
         drop(slot);
-        *self.cut.lock().unwrap_or_else(|e| e.into_inner()) = cut;
-        self.load_vocabulary()
+        *self.cut.lock() = cut;
+        self.load_dictionary()
     }
 
     /// Flushes and closes; nothing can be read after it.
     pub fn close(&self) -> Result<()> {
         let flushed = self.flush();
-        *self.db.write().unwrap_or_else(|e| e.into_inner()) = None;
+        *self.db.write() = None;
         flushed
     }
 }

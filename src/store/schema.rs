@@ -1,67 +1,105 @@
 //! What is where on disk: column families, keys, and values that carry a version.
 //!
-//! | family | key | value |
-//! | --- | --- | --- |
-//! | `verdicts` | subject | entries, holds and exemption that are decided one by one |
-//! | `feeds` | source, generation, subject | a feed's entries; only the generation that the source's record names counts |
-//! | `events` | subject, sequence, place | an event, kept for ever |
-//! | `churn` | ten days, subject, sequence, place | an event of a feed, kept for a configured time |
-//! | `records` | source, copy, a record of a followed zone | nothing; only the copy that the source's record names counts |
-//! | `due` | time, subject | nothing: the next time at which something of the subject ends |
-//! | `holds` | source, subject | nothing: the subjects that have a hold of the source |
-//! | `people` | kind, name | users and tokens, and other values that have a name |
-//! | `audit` | a number | an audit record, kept for ever |
-//! | `outbox` | webhook, commit | a message that waits for delivery |
-//! | `probes` | letter, host or number | relay tests: jobs, hosts, tokens, proofs, in JSON (`relay`) |
-//! | `once` | day, key | the receipt of an idempotent request, kept for a day or two |
-//! | `journal` | sequence | a commit: its subjects and their verdicts before |
-//! | `meta` | a name | version, identity, vocabulary, serials, the last accepted list of each source |
+//! The names on disk stay as they are; this table gives each its name in the code and its meaning.
+//!
+//! | family | constant | key | value |
+//! | --- | --- | --- | --- |
+//! | `verdicts` | [`VERDICTS`] | subject | [`Own`]: entries, holds and exemption that are decided one by one |
+//! | `feeds` | [`FEEDS`] | source, generation, subject | [`FeedEntry`] list of a feed; only the generation that the source's record names counts |
+//! | `events` | [`EVENTS`] | subject, sequence, place | [`Event`], kept for ever |
+//! | `churn` | [`FEED_EVENTS`] | ten days, subject, sequence, place | [`Event`] of a feed, kept for a configured time |
+//! | `records` | [`RECORDS`] | source, copy, a record of a followed zone | nothing; only the copy that the source's record names counts |
+//! | `due` | [`DUE`] | time, subject | nothing: the next time at which something of the subject ends |
+//! | `holds` | [`HOLDS`] | source, subject | nothing: the subjects that have a hold of the source |
+//! | `people` | [`ACCOUNTS`] | see below | users, tokens and other values that have a name (`ledger::accounts`) |
+//! | `audit` | [`AUDIT`] | a number | [`AuditRecord`], kept for ever |
+//! | `outbox` | [`OUTBOX`] | webhook, 0, commit | a message that waits for delivery (`ledger::outbox`) |
+//! | `probes` | [`RELAY`] | letter, host or number | rows of relay tests, in JSON; `relay::rows` has the table of letters |
+//! | `once` | [`IDEMPOTENCY`] | day, key | [`StoredReceipt`] of an idempotent request, kept for a day or two |
+//! | `once` | [`IDEMPOTENCY`] | day, key, 1 | the answer of an idempotent request: hash of the request, status, body |
+//! | `journal` | [`JOURNAL`] | sequence | [`Commit`]: its subjects and their verdicts before |
+//! | `meta` | [`META`] | see below | values that exist once |
+//!
+//! | key in `people` | value |
+//! | --- | --- |
+//! | `person/` name | a user |
+//! | `token/` id | a token |
+//! | `webhook/` id | a webhook |
+//! | `proposal/` id | a proposal |
+//! | `used/` token id | the time at which the token was last used, to the hour |
+//! | `import/` id | the beginning and the report of an import |
+//! | `held/` feed | a feed's list that a guard stopped, in JSON |
+//!
+//! | key in `meta` | value |
+//! | --- | --- |
+//! | `version`, `id` | the version of the forms; the store's identity |
+//! | `seq` | the number of the last commit |
+//! | `reasons`, `sources` | the dictionary: names by number; [`SourceRecord`] by number |
+//! | `zone/` origin | [`ZoneRecord`] |
+//! | `serial/` origin, 0, serial | the commit that gave the zone the serial |
+//! | `accepted/` source | [`AcceptedList`] |
+//! | `bulk/` commit | the source of a large import |
+//! | `notes/` commit | [`FeedNote`] list: the notes of the commit's rows before it |
+//! | `configured` | the names of the last accepted configuration (`store::configured`) |
+//! | `removals`, `removals-sum`, `removals-gap` | the last known line of the removal log, its checksum, what the log has lost ([`RemovalGap`]) |
 //!
 //! Numbers in keys are big-endian, so that they sort.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::extent::Extent;
+use super::{encoded::Encoded, extent::Extent};
 use crate::model::{
     Entry, EntryText, Event, Exempt, FeedPath, Hold, Mask, ReasonId, Serial, SourceId, StoreId,
-    Subject, Time, Verdict, history::What,
+    Subject, Time, Verdict, history::EventKind,
 };
 
 /// The version of everything below; a store of a newer one is refused.
 pub const VERSION: u32 = 6;
 /// All column families.
 pub const FAMILIES: [&str; 14] = [
-    VERDICTS, FEEDS, RECORDS, EVENTS, CHURN, DUE, HOLDS, JOURNAL, META, PEOPLE, AUDIT, ONCE,
-    OUTBOX, PROBES,
+    VERDICTS,
+    FEEDS,
+    RECORDS,
+    EVENTS,
+    FEED_EVENTS,
+    DUE,
+    HOLDS,
+    JOURNAL,
+    META,
+    ACCOUNTS,
+    AUDIT,
+    IDEMPOTENCY,
+    OUTBOX,
+    RELAY,
 ];
-/// See the table above.
+/// A column family; see the table of this module.
 pub const VERDICTS: &str = "verdicts";
-/// See the table above.
+/// A column family; see the table of this module.
 pub const FEEDS: &str = "feeds";
-/// See the table above.
+/// A column family; see the table of this module.
 pub const RECORDS: &str = "records";
-/// See the table above.
+/// A column family; see the table of this module.
 pub const EVENTS: &str = "events";
-/// See the table above.
-pub const CHURN: &str = "churn";
-/// See the table above.
+/// A column family; see the table of this module.
+pub const FEED_EVENTS: &str = "churn";
+/// A column family; see the table of this module.
 pub const DUE: &str = "due";
-/// See the table above.
+/// A column family; see the table of this module.
 pub const HOLDS: &str = "holds";
-/// See the table above.
+/// A column family; see the table of this module.
 pub const JOURNAL: &str = "journal";
-/// See the table above.
+/// A column family; see the table of this module.
 pub const META: &str = "meta";
-/// See the table above.
-pub const PEOPLE: &str = "people";
-/// See the table above.
+/// A column family; see the table of this module.
+pub const ACCOUNTS: &str = "people";
+/// A column family; see the table of this module.
 pub const AUDIT: &str = "audit";
-/// See the table above.
-pub const ONCE: &str = "once";
-/// See the table above.
+/// A column family; see the table of this module.
+pub const IDEMPOTENCY: &str = "once";
+/// A column family; see the table of this module.
 pub const OUTBOX: &str = "outbox";
-/// See the table above.
-pub const PROBES: &str = "probes";
+/// A column family; see the table of this module.
+pub const RELAY: &str = "probes";
 
 /// The span of one bucket of feed events: old ones are removed by whole buckets.
 pub const BUCKET: u64 = 10 * 86_400;
@@ -70,9 +108,8 @@ pub const BUCKET: u64 = 10 * 86_400;
 const FORM: u8 = 1;
 
 /// Writes a value with its version.
-pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    // Postcard cannot fail for the plain types of this file when it writes into a vector.
-    postcard::to_extend(value, vec![FORM]).unwrap_or_default()
+pub fn encode<T: Serialize>(value: &T) -> Encoded {
+    Encoded::new(FORM, value)
 }
 
 /// Reads a value; `None` if this version cannot read it.
@@ -123,10 +160,10 @@ pub struct FeedEntry {
     /// The reason.
     pub reason: ReasonId,
     /// An exclusion from the feed's wider listing.
-    pub hole: bool,
+    pub exclusion: bool,
     /// Only while it is staged: an exclusion that yields to a listing of the same subject, and that
     /// is dropped where nothing wider is listed.
-    pub weak: bool,
+    pub implied: bool,
     /// Since when the feed has it.
     pub since: Time,
     /// Its own text, and its path.
@@ -138,14 +175,14 @@ pub struct FeedEntry {
 impl FeedEntry {
     /// Whether both publish the same: all but the note and the time.
     pub fn publishes_as(&self, other: &FeedEntry) -> bool {
-        (self.reason, self.hole, &self.text) == (other.reason, other.hole, &other.text)
+        (self.reason, self.exclusion, &self.text) == (other.reason, other.exclusion, &other.text)
     }
 }
 
 /// The flags of an entry in a feed's row.
-const HOLE: u8 = 1;
+const EXCLUSION: u8 = 1;
 const HAS_TEXT: u8 = 1 << 1;
-const WEAK: u8 = 1 << 2;
+const IMPLIED: u8 = 1 << 2;
 const HAS_NOTE: u8 = 1 << 3;
 const HAS_PATH: u8 = 1 << 4;
 
@@ -158,7 +195,7 @@ pub fn write_feed(entries: &[FeedEntry], out: &mut Vec<u8>) {
     out.push(FORM);
     for e in entries {
         write_entry(
-            (e.reason, e.hole, e.weak, e.since),
+            (e.reason, e.exclusion, e.implied, e.since),
             e.text.as_deref(),
             &e.text.path,
             e.note.as_deref(),
@@ -184,16 +221,16 @@ pub(super) fn write_single(
 pub(super) type EntryHead = (ReasonId, bool, bool, Time);
 
 fn write_entry(
-    (reason, hole, weak, since): EntryHead,
+    (reason, exclusion, implied, since): EntryHead,
     text: Option<&str>,
     path: &FeedPath,
     note: Option<&str>,
     out: &mut Vec<u8>,
 ) {
     let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-    let flags = flag(hole, HOLE)
+    let flags = flag(exclusion, EXCLUSION)
         | flag(text.is_some(), HAS_TEXT)
-        | flag(weak, WEAK)
+        | flag(implied, IMPLIED)
         | flag(note.is_some(), HAS_NOTE);
     out.extend([reason.0, flags | flag(*path != FeedPath::Own, HAS_PATH)]);
     out.extend((since.0 as u32).to_be_bytes());
@@ -258,8 +295,8 @@ pub fn read_feed(bytes: &[u8]) -> Option<Vec<FeedEntry>> {
         }
         out.push(FeedEntry {
             reason: ReasonId(head[0]),
-            hole: has(HOLE),
-            weak: has(WEAK),
+            exclusion: has(EXCLUSION),
+            implied: has(IMPLIED),
             since,
             text: EntryText { text, path },
             note,
@@ -276,7 +313,7 @@ impl FeedEntry {
             source,
             since: self.since,
             until: None,
-            hole: self.hole,
+            exclusion: self.exclusion,
             text: self.text,
         }
     }
@@ -306,12 +343,12 @@ pub struct SourceRecord {
     /// The zone from which its rows were made, if any.
     pub followed: Option<Followed>,
     /// The rows that a large import replaced, so that it can be undone until the next import.
-    pub kept: Option<Kept>,
+    pub kept: Option<ReplacedRows>,
 }
 
 /// Rows that a large import has replaced.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct ReplacedRows {
     /// The commit of that import.
     pub commit: u64,
     /// The generation of the rows; 0 if there were none.
@@ -455,7 +492,7 @@ pub struct Commit {
 
 /// An audit record: one write.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Audit {
+pub struct AuditRecord {
     /// The time.
     pub at: Time,
     /// The author.
@@ -474,12 +511,12 @@ pub struct Audit {
     pub commit: Option<u64>,
     /// The idempotent request that this record belongs to; it has a row of its own.
     #[serde(skip)]
-    pub once: Option<crate::model::history::Once>,
+    pub idempotency: Option<crate::model::history::IdempotencyKey>,
 }
 
 /// The outcome of an idempotent request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Made {
+pub struct StoredReceipt {
     /// A hash of the request.
     pub body: u64,
     /// The commit that it made.
@@ -491,14 +528,14 @@ pub struct Made {
 }
 
 /// The key of an idempotent request, in the family of those.
-pub fn once_key(at: Time, key: &[u8; 16]) -> Vec<u8> {
+pub fn idempotency_key(at: Time, key: &[u8; 16]) -> Vec<u8> {
     let day = (at.0 / DAY) as u32;
     [&day.to_be_bytes()[..], key].concat()
 }
 
 /// The key of the stored answer to such a request.
 pub fn answer_key(at: Time, key: &[u8; 16]) -> Vec<u8> {
-    [&once_key(at, key)[..], &[1]].concat()
+    [&idempotency_key(at, key)[..], &[1]].concat()
 }
 
 /// The span of one bucket of such requests.
@@ -506,7 +543,9 @@ pub const DAY: u64 = 86_400;
 
 /// A revision distinguishes a subject's verdict from those before and after.
 pub fn revision(v: &Verdict) -> u64 {
-    let digest = ring::digest::digest(&ring::digest::SHA256, &encode(v));
+    // A verdict that cannot be encoded cannot be committed either.
+    let bytes = encode(v).into_bytes().unwrap_or_default();
+    let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
     digest
         .as_ref()
         .first_chunk()
@@ -550,7 +589,7 @@ pub fn staged_seq(source: SourceId, generation: u32) -> u64 {
 pub const EVENT_TAIL: usize = 12;
 
 /// The key of a feed's event.
-pub fn churn_key(at: Time, subject: &Subject, seq: u64, place: u32) -> Vec<u8> {
+pub fn feed_event_key(at: Time, subject: &Subject, seq: u64, place: u32) -> Vec<u8> {
     let mut key = ((at.0 / BUCKET) as u32).to_be_bytes().to_vec();
     key.extend(event_key(subject, seq, place));
     key
@@ -584,17 +623,22 @@ pub fn after(prefix: &[u8]) -> Vec<u8> {
 }
 
 /// An event in its stored form.
-pub fn event_value(event: &Event) -> Vec<u8> {
+pub fn event_value(event: &Event) -> Encoded {
     encode(event)
 }
 
 /// Appends a feed's event in the form of [`event_value`], without making an `Event`.
-pub fn write_event(at: Time, author: &str, what: &What, out: &mut Vec<u8>) {
+pub fn write_event(
+    at: Time,
+    author: &str,
+    what: &EventKind,
+    out: &mut Vec<u8>,
+) -> Result<(), String> {
     #[derive(Serialize)]
     struct Borrowed<'a> {
         at: Time,
         author: &'a str,
-        what: &'a What,
+        what: &'a EventKind,
         evidence: Option<()>,
     }
     out.push(FORM);
@@ -607,7 +651,8 @@ pub fn write_event(at: Time, author: &str, what: &What, out: &mut Vec<u8>) {
         },
         std::mem::take(out),
     );
-    *out = written.unwrap_or_default();
+    *out = written.map_err(|e| e.to_string())?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -620,9 +665,9 @@ mod tests {
         fn feed_rows_read_back(entries in prop::collection::vec((0u8..64, any::<bool>(), any::<u32>(), prop::option::of(".{0,20}"), prop::option::of(".{0,20}"), 0u8..10), 0..4)) {
             let entries: Vec<_> = entries
                 .into_iter()
-                .map(|(r, hole, since, text, note, hops)| {
+                .map(|(r, exclusion, since, text, note, hops)| {
                     let path = if hops == 9 { FeedPath::Untraced } else { FeedPath::via((0..u64::from(hops)).map(StoreId).collect()) };
-                    FeedEntry { reason: ReasonId(r), hole, weak: false, since: Time(u64::from(since)), text: EntryText { text: text.map(Into::into), path }, note: note.map(Into::into) }
+                    FeedEntry { reason: ReasonId(r), exclusion, implied: false, since: Time(u64::from(since)), text: EntryText { text: text.map(Into::into), path }, note: note.map(Into::into) }
                 })
                 .collect();
             let mut row = Vec::new();
@@ -640,24 +685,24 @@ mod tests {
     fn an_event_of_every_kind_reads_back() {
         let (reason, source, until) = (ReasonId(3), SourceId(9), Time(7));
         let all = [
-            What::Listed {
+            EventKind::Listed {
                 reason,
                 source,
                 until: Some(until),
-                hole: true,
+                exclusion: true,
                 text: "t $".into(),
             },
-            What::Delisted { reason, source },
-            What::Expired { reason, source },
-            What::Dropped { reason, source },
-            What::Held {
+            EventKind::Delisted { reason, source },
+            EventKind::Expired { reason, source },
+            EventKind::Dropped { reason, source },
+            EventKind::Held {
                 reason,
                 source,
                 until,
             },
-            What::HoldEnded { reason, source },
-            What::Exempted { until: None },
-            What::ExemptEnded,
+            EventKind::HoldEnded { reason, source },
+            EventKind::Exempted { until: None },
+            EventKind::ExemptEnded,
         ];
         for what in all {
             let evidence = Some(crate::model::Evidence::word("seen"));
@@ -667,14 +712,15 @@ mod tests {
                 what,
                 evidence,
             };
-            assert_eq!(decode::<Event>(&event_value(&event)), Some(event.clone()));
+            let value = event_value(&event).into_bytes().unwrap();
+            assert_eq!(decode::<Event>(&value), Some(event.clone()));
             let plain = Event {
                 evidence: None,
                 ..event
             };
             let mut written = Vec::new();
-            write_event(plain.at, &plain.author, &plain.what, &mut written);
-            assert_eq!(written, event_value(&plain));
+            write_event(plain.at, &plain.author, &plain.what, &mut written).unwrap();
+            assert_eq!(Ok(written), event_value(&plain).into_bytes());
         }
     }
 
@@ -682,12 +728,12 @@ mod tests {
     #[test]
     fn a_row_without_notes_reads_as_before() {
         let row = [
-            FORM, 3, HAS_TEXT, 0, 0, 0, 9, 0, 1, b't', 4, HOLE, 0, 0, 0, 7,
+            FORM, 3, HAS_TEXT, 0, 0, 0, 9, 0, 1, b't', 4, EXCLUSION, 0, 0, 0, 7,
         ];
-        let entry = |reason, hole, since, text: Option<&str>| FeedEntry {
+        let entry = |reason, exclusion, since, text: Option<&str>| FeedEntry {
             reason: ReasonId(reason),
-            hole,
-            weak: false,
+            exclusion,
+            implied: false,
             since: Time(since),
             text: text.into(),
             note: None,
@@ -703,8 +749,8 @@ mod tests {
     fn a_long_note_is_cut_and_the_row_reads_back() {
         let entry = FeedEntry {
             reason: ReasonId(1),
-            hole: false,
-            weak: false,
+            exclusion: false,
+            implied: false,
             since: Time(1),
             text: EntryText::default(),
             note: Some("é".repeat(500).into()),

@@ -204,15 +204,15 @@ mod tests {
     use super::*;
     use crate::{
         model::time::Seconds,
-        store::{Batch, Settings},
+        store::{Batch, StoreSettings},
     };
 
-    fn settings(path: &Path) -> Settings {
-        Settings {
+    fn settings(path: &Path) -> StoreSettings {
+        StoreSettings {
             path: path.to_path_buf(),
             journal_age: Seconds(86_400),
             journal_size: 1 << 30,
-            churn_age: Seconds(86_400),
+            feed_event_age: Seconds(86_400),
             open_tables: crate::store::MAX_OPEN_TABLES,
             scrub_every: Seconds(86_400),
             scrub_rate: 1 << 20,
@@ -233,7 +233,7 @@ mod tests {
                 .map(|k| (i.wrapping_mul(2_654_435_761).rotate_left(k) >> 7) as u8)
                 .collect();
             batch.put(
-                schema::PROBES,
+                schema::RELAY,
                 [&seq.to_be_bytes()[..], &i.to_be_bytes()].concat(),
                 value,
             );
@@ -323,7 +323,7 @@ mod tests {
         fs::write(&file, damaged).unwrap();
         let store = open(&path);
         let mut rows = 0;
-        let read = store.probes(&[], &[], &mut |_, _| {
+        let read = store.relay_rows(&[], &[], &mut |_, _| {
             rows += 1;
             Ok(true)
         });
@@ -482,13 +482,13 @@ mod tests {
         let store = open(dir.path());
         commit(&store, 1, 1);
         let mut batch = Batch::default();
-        batch.put(schema::PEOPLE, b"Panna".to_vec(), b"x".to_vec());
+        batch.put(schema::ACCOUNTS, b"Panna".to_vec(), b"x".to_vec());
         store.commit(batch).unwrap();
         drop(store);
         let store = open(dir.path());
         assert!(!store.lacks_rows() && store.cut().is_none());
         let mut batch = Batch::default();
-        batch.put(schema::PEOPLE, b"Pbert".to_vec(), b"x".to_vec());
+        batch.put(schema::ACCOUNTS, b"Pbert".to_vec(), b"x".to_vec());
         store.commit(batch).unwrap();
         drop(store);
         let log = wal(dir.path());

@@ -15,33 +15,31 @@ use std::{
 use rocksdb::{IngestExternalFileOptions, SstFileWriter};
 
 use super::{
-    Result, Store, StoreError, cf,
-    extent::{ExtentCounter, Extents},
-    feeds::Cursor,
+    Result, Store, StoreError, cf, extent::Extents, extent_counter::ExtentCounter, feeds::Cursor,
     schema,
 };
-use crate::model::{Domain, Hold, Mask, Scope, SourceId, Subject, Time, history::What, special};
+use crate::model::{Domain, Hold, Mask, Scope, SourceId, Subject, Time, event::EventKind, prefix};
 use schema::FeedEntry;
 
 mod difference;
 mod line;
 
-pub use difference::Difference;
+pub use difference::ImportDifference;
 use line::{Line, read_line};
 
 /// Lines that are sorted in memory at a time; more are written to sorted files (runs).
 const RUN: usize = 1 << 20;
 /// A difference of at most this many subjects is committed row by row, with every before-image in
 /// the journal.
-pub const SMALL: usize = 20_000;
+pub const ROW_COMMIT_MAX: usize = 20_000;
 /// How many subjects of each kind a report shows.
 const SAMPLES: usize = 10;
 
 /// The settings of a stage.
 #[derive(Debug, Clone, Copy)]
-pub struct Terms {
-    /// The source of the lines.
-    pub source: SourceId,
+pub struct StageOptions {
+    /// The source; none for a dry run of a source that has no number yet.
+    pub source: Option<SourceId>,
     /// How present entries are treated.
     pub mode: Mode,
     /// Whether exclusions may follow from values or from the order of names, so that prefixes have
@@ -72,7 +70,7 @@ pub enum Mode {
 
 /// A changed row: the entries of the source for a subject before and after.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub struct ChangedRow {
     /// The subject.
     pub subject: Subject,
     /// Before.
@@ -84,28 +82,28 @@ pub struct Row {
 /// A staged import.
 #[derive(Debug)]
 pub struct Staged {
-    /// The source.
-    pub source: SourceId,
+    /// The source; see [`StageOptions::source`].
+    pub source: Option<SourceId>,
     /// The generation that it was compared with.
     pub base: u32,
     /// What changes.
-    pub difference: Difference,
+    pub difference: ImportDifference,
     /// What the source lists before and after; not counted for a patch, which does not see all
     /// rows.
     pub extents: Extents,
     /// The reasons that change: of addresses, and of domains.
     pub masks: [Mask; 2],
     /// The rows that change, or the new generation that replaces them.
-    pub rows: Rows,
+    pub rows: StagedRows,
     /// The subjects that have a hold of the source.
     pub holds: HashMap<Subject, Vec<Hold>>,
 }
 
 /// See [`Staged::rows`].
 #[derive(Debug)]
-pub enum Rows {
+pub enum StagedRows {
     /// Few enough to commit one by one.
-    Small(Vec<Row>),
+    Small(Vec<ChangedRow>),
     /// A whole generation in files; and the subjects that change, unless the tables have to be
     /// built anew anyway.
     Large(u32, Option<Vec<Subject>>),
@@ -123,7 +121,7 @@ pub struct Compared {
 
 impl Compared {
     /// What would change; empty if the source has no rows and the list is long.
-    pub fn difference(&self) -> &Difference {
+    pub fn difference(&self) -> &ImportDifference {
         &self.staged.difference
     }
 
@@ -133,7 +131,7 @@ impl Compared {
     }
 
     /// Counts a row; returns false if nothing changes.
-    fn note(&mut self, row: &Row) -> bool {
+    fn note(&mut self, row: &ChangedRow) -> bool {
         self.counter.add(&row.subject, &row.old, &row.new);
         self.staged.note(row)
     }
@@ -145,7 +143,7 @@ type Lines<'a> = Peekable<Box<dyn Iterator<Item = (Subject, FeedEntry)> + 'a>>;
 /// Collects the lines of an import.
 pub struct Stage<'s> {
     store: &'s Store,
-    terms: Terms,
+    options: StageOptions,
     base: u32,
     lines: Vec<Line>,
     runs: Vec<PathBuf>,
@@ -169,15 +167,13 @@ impl Store {
     }
 
     /// Starts a stage for an import.
-    pub fn stage(&self, terms: Terms) -> Stage<'_> {
-        let base = self
-            .vocabulary()
-            .records
-            .get(usize::from(terms.source.0))
-            .map_or(0, |r| r.generation);
+    pub fn stage(&self, options: StageOptions) -> Stage<'_> {
+        let dictionary = self.dictionary();
+        let record = |s: SourceId| dictionary.records.get(usize::from(s.0));
+        let base = options.source.and_then(record).map_or(0, |r| r.generation);
         Stage {
             store: self,
-            terms,
+            options,
             base,
             lines: vec![],
             runs: vec![],
@@ -192,7 +188,10 @@ impl Store {
 impl Stage<'_> {
     /// Adds a line.
     pub fn push(&mut self, subject: Subject, entry: FeedEntry) -> Result<()> {
-        if self.terms.exceptions && !entry.hole && crate::model::subject::covers_others(&subject) {
+        if self.options.exceptions
+            && !entry.exclusion
+            && crate::model::subject::covers_others(&subject)
+        {
             self.wide.insert(subject.clone());
         }
         self.lines.push(Line::new(subject, entry));
@@ -204,7 +203,7 @@ impl Stage<'_> {
         }
     }
 
-    /// The subjects that a patch is about, in order: at most [`SMALL`].
+    /// The subjects that a patch is about, in order: at most [`ROW_COMMIT_MAX`].
     pub fn patch(&mut self, touched: Vec<Subject>) {
         self.touched = touched;
     }
@@ -223,17 +222,20 @@ impl Stage<'_> {
     /// the file.
     fn spill(&mut self) -> Result<()> {
         std::fs::create_dir_all(self.store.stage_path()).map_err(io)?;
-        let path = self.store.stage_path().join(format!(
-            "{}-{}.run",
-            self.terms.source.0,
-            self.runs.len()
-        ));
+        let name = self
+            .options
+            .source
+            .map_or("new".into(), |s| s.0.to_string());
+        let path = self
+            .store
+            .stage_path()
+            .join(format!("{name}-{}.run", self.runs.len()));
         self.lines.sort_by(|a, b| a.subject.cmp(&b.subject));
         self.runs.push(path.clone()); // first, so that it goes even if it cannot be written whole
         let mut file = BufWriter::new(File::create(&path).map_err(io)?);
         let mut buf = Vec::new();
         for line in self.lines.drain(..) {
-            line.write(self.terms.now, &mut buf);
+            line.write(self.options.now, &mut buf);
             file.write_all(&buf).map_err(io)?;
         }
         file.flush().map_err(io)
@@ -259,13 +261,13 @@ impl Stage<'_> {
         let rest = self
             .lines
             .iter()
-            .map(|l| (l.subject.clone(), l.entry(self.terms.now)));
+            .map(|l| (l.subject.clone(), l.entry(self.options.now)));
         let rest: Box<dyn Iterator<Item = (Subject, FeedEntry)>> = Box::new(rest);
         sources.push(rest.peekable());
         Ok(Groups {
             sources,
             wide: &self.wide,
-            all: matches!(self.terms.mode, Mode::Remove | Mode::Patch),
+            all: matches!(self.options.mode, Mode::Remove | Mode::Patch),
             broken,
         })
     }
@@ -274,20 +276,23 @@ impl Stage<'_> {
     pub fn compared(&mut self, dry: bool) -> Result<Compared> {
         self.lines.sort_by(|a, b| a.subject.cmp(&b.subject));
         let staged = Staged {
-            source: self.terms.source,
+            source: self.options.source,
             base: self.base,
-            difference: Difference::default(),
+            difference: ImportDifference::default(),
             extents: Extents::default(),
             masks: [0; 2],
-            rows: Rows::Small(vec![]),
-            holds: self.store.holds_on(self.terms.source)?,
+            rows: StagedRows::Small(vec![]),
+            holds: self.store.holds_on(self.options.source)?,
         };
         let changed = Changed {
             small: Some(vec![]),
             subjects: Some(vec![]),
-            limit: (self.terms.known + self.total) / 4,
+            limit: (self.options.known + self.total) / 4,
         };
-        let fresh = self.base == 0 && self.total > SMALL && !dry && self.terms.mode != Mode::Patch;
+        let fresh = self.base == 0
+            && self.total > ROW_COMMIT_MAX
+            && !dry
+            && self.options.mode != Mode::Patch;
         let mut out = Compared {
             staged,
             counter: ExtentCounter::default(),
@@ -295,7 +300,7 @@ impl Stage<'_> {
             fresh,
             dry,
         };
-        if self.terms.mode == Mode::Patch {
+        if self.options.mode == Mode::Patch {
             let mut rows = Vec::new();
             self.compare_some(&mut |row| rows.extend(Some(row).filter(|r| out.staged.note(r))))?;
             out.changed.small = Some(rows);
@@ -320,37 +325,36 @@ impl Stage<'_> {
         let small = compared.changed.small.take_if(|_| !compared.fresh);
         if compared.dry || small.is_some() {
             compared.staged.extents = compared.extents();
-            compared.staged.rows = Rows::Small(small.unwrap_or_default());
+            compared.staged.rows = StagedRows::Small(small.unwrap_or_default());
             return Ok(compared.staged);
         }
         let generation = generation()?;
-        let mut note = |row: &Row| {
+        let mut note = |row: &ChangedRow| {
             if compared.fresh && compared.note(row) {
                 compared.changed.add(row.clone(), false);
             }
         };
         self.write_generation(generation, &mut note)?;
         compared.staged.extents = compared.extents();
-        compared.staged.rows = Rows::Large(generation, compared.changed.subjects);
+        compared.staged.rows = StagedRows::Large(generation, compared.changed.subjects);
         Ok(compared.staged)
     }
 
     /// Visits every subject that the source has or will have, in order.
-    fn compare(&self, f: &mut dyn FnMut(Row) -> Result<()>) -> Result<()> {
+    fn compare(&self, f: &mut dyn FnMut(ChangedRow) -> Result<()>) -> Result<()> {
         let groups = &mut self.groups()?;
         let mut next = groups.next();
         groups.check()?;
         self.store.with(|db| {
-            let source = self.terms.source;
-            let mut old = Cursor::new(
-                db,
-                schema::FEEDS,
-                schema::feed_prefix(source, self.base.max(1)),
-                Some(source),
-            )?;
+            let rows = self.options.source.filter(|_| self.base > 0);
+            let mut old = match rows.map(|s| (schema::feed_prefix(s, self.base), s)) {
+                Some((prefix, s)) => Some(Cursor::new(db, schema::FEEDS, prefix, Some(s))?),
+                None => None,
+            };
             loop {
                 let old_subject = old
-                    .key()
+                    .as_ref()
+                    .and_then(Cursor::key)
                     .map(|k| Subject::from_key(k).ok_or_else(|| super::damaged("a feed's key")))
                     .transpose()?;
                 let subject = match (&next, old_subject) {
@@ -359,12 +363,14 @@ impl Stage<'_> {
                     (Some((n, _)), None) => n.clone(),
                     (None, Some(o)) => o,
                 };
-                let mut row = Row {
+                let mut row = ChangedRow {
                     old: Vec::new(),
                     new: Vec::new(),
                     subject,
                 };
-                if self.base > 0 && old.key() == Some(&row.subject.key()) {
+                if let Some(old) = &mut old
+                    && old.key() == Some(&row.subject.key())
+                {
                     row.old = schema::read_feed(old.value())
                         .ok_or_else(|| super::damaged("a feed's row"))?;
                     old.next();
@@ -380,18 +386,18 @@ impl Stage<'_> {
                 row.new = self.merge(&row.old, file);
                 f(row)?;
             }
-            old.check()
+            old.map_or(Ok(()), |old| old.check())
         })
     }
 
     /// Visits a patch's subjects in order.
-    fn compare_some(&self, f: &mut dyn FnMut(Row)) -> Result<()> {
+    fn compare_some(&self, f: &mut dyn FnMut(ChangedRow)) -> Result<()> {
         let groups = &mut self.groups()?;
         let mut next = groups.next();
         for subject in &self.touched {
-            let old = match self.base {
-                0 => Vec::new(),
-                base => self.store.feed_row(self.terms.source, base, subject)?,
+            let old = match self.options.source {
+                Some(source) if self.base > 0 => self.store.feed_row(source, self.base, subject)?,
+                _ => Vec::new(),
             };
             let file = match next.take_if(|(n, _)| n == subject) {
                 Some((_, entries)) => {
@@ -400,7 +406,7 @@ impl Stage<'_> {
                 }
                 None => Vec::new(),
             };
-            f(Row {
+            f(ChangedRow {
                 new: self.merge(&old, file),
                 old,
                 subject: subject.clone(),
@@ -423,9 +429,9 @@ impl Stage<'_> {
         // lists nothing.
         let the_same = |e: &FeedEntry| {
             file.iter()
-                .any(|f| (f.reason, f.hole) == (e.reason, e.hole))
+                .any(|f| (f.reason, f.exclusion) == (e.reason, e.exclusion))
         };
-        let mut new = match self.terms.mode {
+        let mut new = match self.options.mode {
             Mode::Replace | Mode::Patch => file,
             Mode::Remove => return old.iter().filter(|e| !the_same(e)).cloned().collect(),
             Mode::Add => old
@@ -438,7 +444,7 @@ impl Stage<'_> {
         for e in &mut new {
             if let Some(o) = old
                 .iter()
-                .find(|o| (o.reason, o.hole) == (e.reason, e.hole))
+                .find(|o| (o.reason, o.exclusion) == (e.reason, e.exclusion))
             {
                 e.since = o.since;
             }
@@ -449,9 +455,14 @@ impl Stage<'_> {
 
     /// Writes all that the source has afterwards, and the events of the difference, and ingests
     /// both files.
-    fn write_generation(&mut self, generation: u32, note: &mut dyn FnMut(&Row)) -> Result<()> {
+    fn write_generation(
+        &mut self,
+        generation: u32,
+        note: &mut dyn FnMut(&ChangedRow),
+    ) -> Result<()> {
         std::fs::create_dir_all(self.store.stage_path()).map_err(io)?;
-        let Terms { source, now, .. } = self.terms;
+        let StageOptions { source, now, .. } = self.options;
+        let source = source.ok_or_else(|| io("its source has no number"))?;
         let path = |what: &str| {
             self.store
                 .stage_path()
@@ -468,9 +479,9 @@ impl Stage<'_> {
         events.open(path("events"))?;
         let prefix = schema::feed_prefix(source, generation);
         let seq = schema::staged_seq(source, generation);
-        let author = self.store.vocabulary().sources.name(source).to_string();
+        let author = self.store.dictionary().sources.name(source).to_string();
         let (mut key, mut value) = (prefix.clone(), Vec::new());
-        let mut bucket = schema::churn_key(now, &Subject::host4(0), 0, 0);
+        let mut bucket = schema::feed_event_key(now, &Subject::host4(0), 0, 0);
         bucket.truncate(4);
         let (mut n, mut m) = (0u64, 0u64);
         self.compare(&mut |row| {
@@ -489,7 +500,7 @@ impl Stage<'_> {
                 bucket.extend(seq.to_be_bytes());
                 bucket.extend((place as u32).to_be_bytes());
                 value.clear();
-                schema::write_event(now, &author, &what, &mut value);
+                schema::write_event(now, &author, &what, &mut value).map_err(io)?;
                 events.put(&bucket, &value)?;
                 m += 1;
             }
@@ -499,7 +510,7 @@ impl Stage<'_> {
         how.set_move_files(true);
         for (count, mut file, family, name) in [
             (n, rows, schema::FEEDS, "rows"),
-            (m, events, schema::CHURN, "events"),
+            (m, events, schema::FEED_EVENTS, "events"),
         ] {
             if count > 0 {
                 file.finish()?;
@@ -520,15 +531,15 @@ impl Drop for Stage<'_> {
     }
 }
 
-impl Row {
+impl ChangedRow {
     /// The events of a subject.
-    pub fn events(&self, source: SourceId) -> Vec<What> {
+    pub fn events(&self, source: SourceId) -> Vec<EventKind> {
         let gone = self
             .old
             .iter()
             .filter(|o| !self.new.iter().any(|e| e.reason == o.reason));
-        let mut out: Vec<What> = gone
-            .map(|o| What::Dropped {
+        let mut out: Vec<EventKind> = gone
+            .map(|o| EventKind::Dropped {
                 reason: o.reason,
                 source,
             })
@@ -539,11 +550,11 @@ impl Row {
                 .any(|o| o.publishes_as(e) && o.since == e.since)
         };
         for e in self.new.iter().filter(|e| !said(e)) {
-            out.push(What::Listed {
+            out.push(EventKind::Listed {
                 reason: e.reason,
                 source,
                 until: None,
-                hole: e.hole,
+                exclusion: e.exclusion,
                 text: e.text.clone(),
             });
         }
@@ -553,13 +564,15 @@ impl Row {
 
 impl Staged {
     /// Counts a row; returns false if nothing changes.
-    fn note(&mut self, row: &Row) -> bool {
+    fn note(&mut self, row: &ChangedRow) -> bool {
         let d = &mut self.difference;
         if let Some(holds) = self.holds.get(&row.subject)
-            && row
-                .new
-                .iter()
-                .any(|e| !e.hole && holds.iter().any(|h| h.on(e.reason, self.source)))
+            && row.new.iter().any(|e| {
+                !e.exclusion
+                    && holds
+                        .iter()
+                        .any(|h| h.on(e.reason, self.source.unwrap_or(SourceId::ALL)))
+            })
         {
             d.held += 1;
             if d.sample_held.len() < SAMPLES {
@@ -618,12 +631,12 @@ impl Staged {
 
 /// Whether a row only excludes its subject from wider listings.
 fn is_exclusion(row: &[FeedEntry]) -> bool {
-    !row.is_empty() && row.iter().all(|e| e.hole)
+    !row.is_empty() && row.iter().all(|e| e.exclusion)
 }
 
 /// The changes of an import, as far as they are needed: both lists end when they get too long.
 struct Changed {
-    small: Option<Vec<Row>>,
+    small: Option<Vec<ChangedRow>>,
     subjects: Option<Vec<Subject>>,
     /// With more subjects than this, building the tables anew from the rows is as quick as changing
     /// them.
@@ -631,9 +644,9 @@ struct Changed {
 }
 
 impl Changed {
-    fn add(&mut self, row: Row, dry: bool) {
+    fn add(&mut self, row: ChangedRow, dry: bool) {
         self.subjects.take_if(|s| dry || s.len() >= self.limit);
-        self.small.take_if(|s| dry || s.len() >= SMALL);
+        self.small.take_if(|s| dry || s.len() >= ROW_COMMIT_MAX);
         if let Some(subjects) = &mut self.subjects {
             subjects.push(row.subject.clone());
         }
@@ -679,8 +692,8 @@ impl Groups<'_> {
                 }
             }
         }
-        out.retain(|e| !e.weak || self.all || covered(&subject, self.wide));
-        out.iter_mut().for_each(|e| e.weak = false);
+        out.retain(|e| !e.implied || self.all || covered(&subject, self.wide));
+        out.iter_mut().for_each(|e| e.implied = false);
         out.sort_by_key(|e| e.reason);
         Some((subject, out))
     }
@@ -689,7 +702,7 @@ impl Groups<'_> {
 /// Rank of entries of the same subject and reason: an exclusion in the list, then a listing, then
 /// an exclusion that only follows from another value.
 fn rank(e: &FeedEntry) -> u8 {
-    match (e.hole, e.weak) {
+    match (e.exclusion, e.implied) {
         (true, false) => 2,
         (false, _) => 1,
         (true, true) => 0,
@@ -700,10 +713,10 @@ fn rank(e: &FeedEntry) -> u8 {
 fn covered(subject: &Subject, wide: &HashSet<Subject>) -> bool {
     match subject {
         Subject::V4(p) => {
-            (special::WIDEST4..p.len()).any(|l| wide.contains(&Subject::V4(p.widen(l))))
+            (prefix::MIN_LISTED_LEN4..p.len()).any(|l| wide.contains(&Subject::V4(p.widen(l))))
         }
         Subject::V6(p) => {
-            (special::WIDEST6..p.len()).any(|l| wide.contains(&Subject::V6(p.widen(l))))
+            (prefix::MIN_LISTED_LEN6..p.len()).any(|l| wide.contains(&Subject::V6(p.widen(l))))
         }
         Subject::Domain(d) => {
             let above = d.name().match_indices('.').map(|(i, _)| &d.name()[i + 1..]);

@@ -10,7 +10,7 @@ use std::{
 };
 
 use hyper::{Request, body::Bytes};
-use orbsd::dns::tsig::Session;
+use orbsd::dns::tsig::TsigSession;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -286,7 +286,7 @@ fn signed_axfr(key: Arc<orbsd::model::TsigKey>) -> Vec<u8> {
     let mut request = query("bl.orbs.example", 252, false);
     let len = request.len();
     request.resize(512, 0);
-    let (_, end) = Session::request(key, &mut request, len, orbsd::clock::wall()).unwrap();
+    let (_, end) = TsigSession::request(key, &mut request, len, orbsd::clock::wall()).unwrap();
     request.truncate(end);
     request
 }

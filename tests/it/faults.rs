@@ -1,19 +1,19 @@
 //! Stores that cannot be trusted or written, and commits of which nobody knows: never a wrong
 //! answer, never a loss.
 
-use std::{fs, process::Command, sync::atomic::Ordering, time::Duration};
+use std::{fs, process, sync::atomic::Ordering, time::Duration};
 
 use orbsd::{
-    ledger::{Receipt, Refused},
-    model::{Change, SourceId, Subject, history::Ask},
-    store::Fault,
+    ledger::{LedgerError, Receipt},
+    model::{Change, SourceId, Subject, history::Command},
+    store::InjectedFault,
 };
 
 use crate::lab::{Daemon, Folder, Lab, query, shown, udp};
 
-fn list(lab: &Lab, subject: &str) -> Result<Receipt, Refused> {
-    let v = lab.ledger.store.vocabulary();
-    let ask = Ask::List {
+fn list(lab: &Lab, subject: &str) -> Result<Receipt, LedgerError> {
+    let v = lab.ledger.store.dictionary();
+    let ask = Command::List {
         reason: v.reasons.get("relay").unwrap(),
         source: SourceId::OPERATOR,
         until: None,
@@ -23,19 +23,19 @@ fn list(lab: &Lab, subject: &str) -> Result<Receipt, Refused> {
         subject: subject.parse().unwrap(),
         author: "test".into(),
         evidence: None,
-        ask,
-        terms: Default::default(),
+        command: ask,
+        preconditions: Default::default(),
     };
     lab.ledger.submit_blocking(change)?.wait()
 }
 
-fn fault(lab: &Lab, fault: Fault) {
+fn fault(lab: &Lab, fault: InjectedFault) {
     lab.ledger.store.fault.store(fault as u8, Ordering::Relaxed);
 }
 
 /// Mends the store and waits until the ledger has found out.
 fn mend(lab: &Lab) {
-    fault(lab, Fault::None);
+    fault(lab, InjectedFault::None);
     for _ in 0..200 {
         lab.ledger.tick_blocking();
         if lab.ledger.health.poisoned().is_none() {
@@ -50,9 +50,15 @@ fn mend(lab: &Lab) {
 fn a_commit_in_doubt_that_is_there_is_published_when_it_is_found() {
     let lab = Lab::new(Folder::new());
     list(&lab, "45.1.1.1").unwrap();
-    fault(&lab, Fault::After);
-    assert!(matches!(list(&lab, "45.1.1.2"), Err(Refused::InDoubt(_))));
-    assert!(matches!(list(&lab, "45.1.1.3"), Err(Refused::Poisoned(_))));
+    fault(&lab, InjectedFault::After);
+    assert!(matches!(
+        list(&lab, "45.1.1.2"),
+        Err(LedgerError::OutcomeUnknown(_))
+    ));
+    assert!(matches!(
+        list(&lab, "45.1.1.3"),
+        Err(LedgerError::Unavailable(_))
+    ));
     assert_eq!(
         lab.ask("2.1.1.45.bl.orbs.example", 1),
         "NXDOMAIN soa 60",
@@ -95,15 +101,15 @@ fn a_reload_in_doubt_gives_every_content_a_serial_of_its_own() {
         )
     };
     let first = seen();
-    fault(&lab, Fault::After);
+    fault(&lab, InjectedFault::After);
     assert!(matches!(
         lab.ledger.configure(after.clone()),
-        Err(Refused::InDoubt(_))
+        Err(LedgerError::OutcomeUnknown(_))
     ));
     assert!(
         matches!(
             lab.ledger.configure(after.clone()),
-            Err(Refused::Poisoned(_))
+            Err(LedgerError::Unavailable(_))
         ),
         "no more while it is not known"
     );
@@ -131,7 +137,7 @@ $ORBSD serve 2> log; [ $? = 1 ] || exit 91
 $ORBSD list 45.1.1.2 --reason relay > out 2>> log; [ $? = 1 ] || exit 92
 umount data
 "#;
-    let out = Command::new("unshare")
+    let out = process::Command::new("unshare")
         .args(["-rm", "sh", "-c", script])
         .env("ORBSD", env!("CARGO_BIN_EXE_orbsd"))
         .current_dir(f.path())
@@ -179,7 +185,7 @@ fn an_older_copy_of_the_store_makes_the_serials_jump() {
     let copy = f.path().join("copy");
     let run = |args: &[&str]| {
         assert!(
-            Command::new(args[0])
+            process::Command::new(args[0])
                 .args(&args[1..])
                 .current_dir(f.path())
                 .status()
@@ -240,7 +246,7 @@ fn upgraded(name: &str) {
         .unwrap()
         .join(format!("tests/fixtures/{name}.tar.gz"));
     assert!(
-        Command::new("tar")
+        process::Command::new("tar")
             .arg("xzf")
             .arg(&fixture)
             .current_dir(f.path())

@@ -56,7 +56,7 @@ type Listed = BTreeMap<Subject, Vec<(u8, bool, Option<Box<str>>)>>;
 
 /// What the source says.
 fn listed(ledger: &Ledger) -> Listed {
-    let v = ledger.store.vocabulary();
+    let v = ledger.store.dictionary();
     let Some(id) = v.sources.get("peer") else {
         return Listed::new();
     };
@@ -69,7 +69,7 @@ fn listed(ledger: &Ledger) -> Listed {
             (
                 s,
                 of.into_iter()
-                    .map(|e| (e.reason.0, e.hole, e.text.text))
+                    .map(|e| (e.reason.0, e.exclusion, e.text.text))
                     .collect(),
             )
         })

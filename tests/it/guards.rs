@@ -393,12 +393,12 @@ fn a_note_of_a_feed_is_shown_to_operators_and_never_published() {
     let f = Folder::new();
     let ledger = f.ledger();
     let source = ledger.source("drop").unwrap();
-    let reason = ledger.store.vocabulary().reasons.get("relay").unwrap();
+    let reason = ledger.store.dictionary().reasons.get("relay").unwrap();
     let run = |note: Option<&str>, mode: Mode| {
         let entry = FeedEntry {
             reason,
-            hole: false,
-            weak: false,
+            exclusion: false,
+            implied: false,
             since: Time(0),
             text: Default::default(),
             note: note.map(Into::into),

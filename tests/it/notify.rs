@@ -9,7 +9,7 @@ use std::{
 use orbsd::{
     dns::tsig::{self, TsigSession},
     ledger::Ledger,
-    model::{Change, Keys, Serial, history::Ask},
+    model::{Change, Keys, Serial, history::Command},
     server::{Mirrors, mirrors::TransferRequest, notify},
 };
 use serde_json::Value;
@@ -117,15 +117,15 @@ impl Teller {
         }
     }
     fn commit(&self, n: u32) {
-        let reason = self.ledger.store.vocabulary().reasons.get("relay").unwrap();
+        let reason = self.ledger.store.dictionary().reasons.get("relay").unwrap();
         let source = self
             .ledger
             .store
-            .vocabulary()
+            .dictionary()
             .sources
             .get("operator")
             .unwrap();
-        let ask = Ask::List {
+        let ask = Command::List {
             reason,
             source,
             until: None,
@@ -139,8 +139,8 @@ impl Teller {
             subject,
             author: "test".into(),
             evidence: None,
-            ask,
-            terms: Default::default(),
+            command: ask,
+            preconditions: Default::default(),
         };
         self.ledger
             .submit_blocking(change)

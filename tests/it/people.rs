@@ -8,7 +8,7 @@ use std::{
         process::CommandExt,
     },
     path::Path,
-    process::{Command, Stdio},
+    process::{self, Stdio},
     time::{Duration, Instant},
 };
 
@@ -58,7 +58,7 @@ fn orbsd(f: &Folder, args: &[&str], ids: Option<(u32, u32)>) -> (i32, String) {
     if !binary.exists() && fs::hard_link(env!("CARGO_BIN_EXE_orbsd"), &binary).is_err() {
         fs::copy(env!("CARGO_BIN_EXE_orbsd"), &binary).unwrap();
     }
-    let mut command = Command::new("sh");
+    let mut command = process::Command::new("sh");
     command
         .args(["-c", "umask 0; exec \"$@\"", "sh"])
         .arg(binary)
@@ -98,7 +98,7 @@ fn store_journal_keys_and_backups_are_private_whatever_the_umask() {
     assert_eq!(code, 0, "{text}");
     // A daemon whose user has a umask of 0 too.
     let log = fs::File::create(f.path().join("log")).unwrap();
-    let daemon = Command::new("sh")
+    let daemon = process::Command::new("sh")
         .args(["-c", "umask 0; exec ./orbsd serve"])
         .current_dir(f.path())
         .stderr(log)
@@ -507,7 +507,7 @@ fn names_of_users_programs_and_sources_do_not_collide() {
         let out = api.f.orbsd(args);
         let why = String::from_utf8_lossy(&out.stderr).into_owned();
         assert!(
-            out.status.code() == Some(2) && why.contains("share one name space"),
+            out.status.code() == Some(1) && why.contains("share one name space"),
             "{args:?}: {why}"
         );
     }
@@ -549,13 +549,13 @@ fn names_of_users_programs_and_sources_do_not_collide() {
 /// decision all the same.
 #[test]
 fn a_removal_is_logged_by_its_kind_and_not_by_the_authors_name() {
-    use orbsd::model::{Change, history::Ask};
+    use orbsd::model::{Change, history::Command};
     let f = Folder::new();
     let ledger = f.ledger();
     ledger.source("bob").unwrap();
     for (n, author) in ["bob", "expiry", "anna"].into_iter().enumerate() {
         let subject: orbsd::model::Subject = format!("45.51.7.{n}").parse().unwrap();
-        for ask in [Ask::Exempt { until: None }, Ask::Unexempt] {
+        for ask in [Command::Exempt { until: None }, Command::Unexempt] {
             ledger
                 .submit_blocking(Change::new(subject.clone(), author, ask))
                 .unwrap()

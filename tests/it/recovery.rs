@@ -4,15 +4,15 @@ use std::{
     collections::HashSet,
     fs,
     io::{BufRead, BufReader, Write},
-    process::{Command, Stdio},
+    process::{self, Stdio},
     sync::atomic::Ordering,
     time::Duration,
 };
 
 use orbsd::{
-    ledger::Refused,
-    model::{Change, SourceId, history::Ask},
-    store::{Batch, Fault, Store, StoreError, schema},
+    ledger::LedgerError,
+    model::{Change, SourceId, history::Command},
+    store::{Batch, InjectedFault, Store, StoreError, schema},
 };
 
 use crate::lab::{Daemon, Folder, Lab, query, shown, udp};
@@ -118,7 +118,7 @@ fn kill_rounds(rounds: u32) {
                 "acknowledged in an earlier round"
             );
         }
-        let mut child = Command::new(env!("CARGO_BIN_EXE_orbsd"))
+        let mut child = process::Command::new(env!("CARGO_BIN_EXE_orbsd"))
             .args(["list", "--reason", "relay", "--until", "90d"])
             .current_dir(f.path())
             .stdin(Stdio::piped())
@@ -152,7 +152,7 @@ fn kill_rounds(rounds: u32) {
                 })
                 .collect();
             f.write("big.txt", &lines);
-            let mut c = Command::new(env!("CARGO_BIN_EXE_orbsd"));
+            let mut c = process::Command::new(env!("CARGO_BIN_EXE_orbsd"));
             c.args(["import", "--source", "big", "--reason", "relay", "big.txt"])
                 .current_dir(f.path());
             c.stdout(Stdio::null())
@@ -227,9 +227,9 @@ fn kill_rounds(rounds: u32) {
     );
 }
 
-fn list(lab: &Lab, addr: u32) -> Result<orbsd::ledger::Receipt, Refused> {
-    let v = lab.ledger.store.vocabulary();
-    let ask = Ask::List {
+fn list(lab: &Lab, addr: u32) -> Result<orbsd::ledger::Receipt, LedgerError> {
+    let v = lab.ledger.store.dictionary();
+    let ask = Command::List {
         reason: v.reasons.get("relay").unwrap(),
         source: SourceId::OPERATOR,
         until: None,
@@ -239,8 +239,8 @@ fn list(lab: &Lab, addr: u32) -> Result<orbsd::ledger::Receipt, Refused> {
         subject: orbsd::model::Subject::host4(addr),
         author: "test".into(),
         evidence: None,
-        ask,
-        terms: Default::default(),
+        command: ask,
+        preconditions: Default::default(),
     };
     lab.ledger.submit_blocking(change)?.wait()
 }
@@ -252,9 +252,15 @@ fn a_failed_commit_poisons_until_the_store_works_again() {
     lab.ledger
         .store
         .fault
-        .store(Fault::Before as u8, Ordering::Relaxed);
-    assert!(matches!(list(&lab, 0x2d01_0102), Err(Refused::InDoubt(_))));
-    assert!(matches!(list(&lab, 0x2d01_0103), Err(Refused::Poisoned(_))));
+        .store(InjectedFault::Before as u8, Ordering::Relaxed);
+    assert!(matches!(
+        list(&lab, 0x2d01_0102),
+        Err(LedgerError::OutcomeUnknown(_))
+    ));
+    assert!(matches!(
+        list(&lab, 0x2d01_0103),
+        Err(LedgerError::Unavailable(_))
+    ));
     assert!(lab.ledger.health.poisoned().is_some());
     assert_eq!(
         lab.ask("1.1.1.45.bl.orbs.example", 1),
@@ -269,7 +275,7 @@ fn a_failed_commit_poisons_until_the_store_works_again() {
     lab.ledger
         .store
         .fault
-        .store(Fault::None as u8, Ordering::Relaxed);
+        .store(InjectedFault::None as u8, Ordering::Relaxed);
     lab.ledger.tick_blocking();
     for _ in 0..100 {
         if lab.ledger.health.poisoned().is_none() {
@@ -303,7 +309,7 @@ for round in $(seq 20); do
     i=0
     while head -c 1000000 /dev/zero >> data/fill 2>/dev/null; do i=$((i+1)); [ $i -gt 60 ] && exit 92; done
     seq 1 200 | sed "s/^/45.1.$round./" | $ORBSD list --reason relay --note "$(head -c 30000 /dev/zero | tr '\0' x)" >> acked 2>> refused
-    grep -qE 'in doubt|no writes are taken' refused && break
+    grep -qE 'outcome unknown|writes are refused' refused && break
 done
 dig +short +time=2 @127.0.0.1 -p PORT 9.9.9.45.bl.orbs.example | grep -q 127.0.0.2 || exit 97
 $ORBSD status > status.txt 2>&1; [ $? = 1 ] || exit 98
@@ -314,13 +320,13 @@ $ORBSD lookup 45.8.8.8 > /dev/null || exit 93
 $ORBSD lookup 45.9.9.9 > /dev/null || exit 94
 sed -n 's/: listed.*//p' acked | while read a; do $ORBSD lookup $a > /dev/null || exit 95; done || exit 95
 # What was refused and not in doubt is not there.
-sed -n 's/: no writes are taken.*//p' refused | while read a; do $ORBSD lookup $a > /dev/null && exit 89; done; [ $? = 89 ] && exit 89
+sed -n 's/: writes are refused.*//p' refused | while read a; do $ORBSD lookup $a > /dev/null && exit 89; done; [ $? = 89 ] && exit 89
 [ -s acked ] || exit 88
 kill $pid; wait $pid
 $ORBSD lookup 45.9.9.9 > /dev/null || exit 96
 "#;
     let script = script.replace("PORT", &f.port.to_string());
-    let out = Command::new("unshare")
+    let out = process::Command::new("unshare")
         .args([
             "-rm",
             "--pid",

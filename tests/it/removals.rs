@@ -68,7 +68,7 @@ fn a_deleted_log_of_removals_stops_writes_until_it_is_back() {
     assert!(failed(&api.f, &["delist", "45.1.1.2"]).contains("was deleted while it was open"));
     assert_eq!(api.dns("2.1.1.45"), "NOERROR 127.0.0.2");
     assert!(
-        failed(&api.f, &["list", "45.1.1.9", "--reason", "relay"]).contains("no writes are taken")
+        failed(&api.f, &["list", "45.1.1.9", "--reason", "relay"]).contains("writes are refused")
     );
     assert!(
         failed(&api.f, &["status"]).contains("on_loss"),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs};
 
 use orbsd::{
     ledger::{Import, Ledger},
-    model::{Change, EntryText, FeedPath, SourceId, StoreId, Subject, Verdict, history::Ask},
+    model::{Change, EntryText, FeedPath, SourceId, StoreId, Subject, Verdict, history::Command},
     store::schema::FeedEntry,
 };
 
@@ -37,7 +37,7 @@ const SUBJECTS: [&str; 12] = [
 ];
 
 fn import(ledger: &Ledger, dice: &mut Dice, name: &str) {
-    let v = ledger.store.vocabulary();
+    let v = ledger.store.dictionary();
     let reasons = ["relay", "netblock", "spam"].map(|r| v.reasons.get(r).unwrap());
     let mut lines = Vec::new();
     for s in SUBJECTS {
@@ -53,8 +53,8 @@ fn import(ledger: &Ledger, dice: &mut Dice, name: &str) {
                 s.parse().unwrap(),
                 FeedEntry {
                     reason,
-                    hole: dice.below(5) == 0,
-                    weak: false,
+                    exclusion: dice.below(5) == 0,
+                    implied: false,
                     since: Default::default(),
                     text: EntryText { text, path },
                     note: None,
@@ -70,7 +70,7 @@ fn import(ledger: &Ledger, dice: &mut Dice, name: &str) {
 }
 
 fn change(ledger: &Ledger, dice: &mut Dice) {
-    let v = ledger.store.vocabulary();
+    let v = ledger.store.dictionary();
     let reason = v
         .reasons
         .get(["relay", "netblock", "spam"][dice.below(3) as usize])
@@ -79,32 +79,32 @@ fn change(ledger: &Ledger, dice: &mut Dice) {
     let until = (dice.below(3) == 0)
         .then(|| orbsd::clock::wall().plus(orbsd::model::time::Seconds(1 + dice.below(2))));
     let ask = match dice.below(8) {
-        0..4 => Ask::List {
+        0..4 => Command::List {
             reason,
             source,
             until,
             text: (dice.below(3) == 0).then(|| "word".into()),
         },
-        4 => Ask::Delist {
+        4 => Command::Delist {
             reason: None,
             source: None,
             hold: Default::default(),
         },
-        5 => Ask::Delist {
+        5 => Command::Delist {
             reason: Some(reason),
             source: None,
             hold: Default::default(),
         },
-        6 => Ask::Exempt { until },
-        _ => Ask::Unexempt,
+        6 => Command::Exempt { until },
+        _ => Command::Unexempt,
     };
     let subject: Subject = SUBJECTS[dice.below(12) as usize].parse().unwrap();
     let change = Change {
         subject,
         author: "dice".into(),
         evidence: None,
-        ask,
-        terms: Default::default(),
+        command: ask,
+        preconditions: Default::default(),
     };
     // Refusals are part of it: they leave nothing behind.
     let _ = ledger.submit_blocking(change).unwrap().wait();
@@ -112,7 +112,7 @@ fn change(ledger: &Ledger, dice: &mut Dice) {
 
 /// Waits until all that was handed to the writer before is done.
 fn settle(ledger: &Ledger) {
-    let ask = Ask::Delist {
+    let ask = Command::Delist {
         reason: None,
         source: None,
         hold: Default::default(),
@@ -121,8 +121,8 @@ fn settle(ledger: &Ledger) {
         subject: "44.4.4.4".parse().unwrap(),
         author: "dice".into(),
         evidence: None,
-        ask,
-        terms: Default::default(),
+        command: ask,
+        preconditions: Default::default(),
     };
     assert!(
         ledger.submit_blocking(change).unwrap().wait().is_err(),
@@ -221,13 +221,13 @@ fn subjects_that_change_while_an_import_is_staged_are_rechecked() {
     for large in [false, true] {
         let f = Folder::new();
         let ledger = f.ledger();
-        let v = ledger.store.vocabulary();
+        let v = ledger.store.dictionary();
         let relay = v.reasons.get("relay").unwrap();
         let source = ledger.source("xbl").unwrap();
         let entry = || FeedEntry {
             reason: relay,
-            hole: false,
-            weak: false,
+            exclusion: false,
+            implied: false,
             since: Default::default(),
             text: Default::default(),
             note: None,
@@ -242,17 +242,17 @@ fn subjects_that_change_while_an_import_is_staged_are_rechecked() {
             done.unwrap_or_else(|e| panic!("{e:?}"))
         };
         import(lines, &ledger, &|| ());
-        let ask = |ask: Ask, addr: u32| {
+        let ask = |ask: Command, addr: u32| {
             let change = Change {
                 subject: Subject::host4(addr),
                 author: "t".into(),
                 evidence: None,
-                ask,
-                terms: Default::default(),
+                command: ask,
+                preconditions: Default::default(),
             };
             ledger.submit_blocking(change).unwrap().wait().unwrap();
         };
-        let own = Ask::List {
+        let own = Command::List {
             reason: relay,
             source: SourceId::OPERATOR,
             until: None,
@@ -262,7 +262,7 @@ fn subjects_that_change_while_an_import_is_staged_are_rechecked() {
         // and listings of a person.
         let drops = lines / 2;
         import(lines - drops, &ledger, &|| {
-            let off = Ask::Delist {
+            let off = Command::Delist {
                 reason: None,
                 source: Some(source),
                 hold: Default::default(),
@@ -309,7 +309,7 @@ fn the_end_of_a_feed_is_no_word_of_the_feed() {
     for lines in [10u32, 25_000] {
         let f = Folder::new();
         let ledger = f.ledger();
-        let relay = ledger.store.vocabulary().reasons.get("relay").unwrap();
+        let relay = ledger.store.dictionary().reasons.get("relay").unwrap();
         let source = ledger.source("xbl").unwrap();
         let import = |max_age: u64| {
             let mut what = Import {
@@ -318,8 +318,8 @@ fn the_end_of_a_feed_is_no_word_of_the_feed() {
             };
             let entry = || FeedEntry {
                 reason: relay,
-                hole: false,
-                weak: false,
+                exclusion: false,
+                implied: false,
                 since: Default::default(),
                 text: Default::default(),
                 note: None,
@@ -331,7 +331,7 @@ fn the_end_of_a_feed_is_no_word_of_the_feed() {
         };
         import(2);
         let held = Subject::host4(0x2d00_0005);
-        let ask = Ask::Delist {
+        let ask = Command::Delist {
             reason: None,
             source: None,
             hold: Default::default(),
@@ -340,8 +340,8 @@ fn the_end_of_a_feed_is_no_word_of_the_feed() {
             subject: held.clone(),
             author: "t".into(),
             evidence: None,
-            ask,
-            terms: Default::default(),
+            command: ask,
+            preconditions: Default::default(),
         };
         ledger.submit_blocking(change).unwrap().wait().unwrap();
         let other = Subject::host4(0x2d00_0006);
@@ -395,13 +395,13 @@ fn the_end_of_a_feed_is_no_word_of_the_feed() {
 fn a_feeds_churn_is_forgotten_and_the_word_of_people_is_not() {
     let f = Folder::new();
     let ledger = f.ledger();
-    let relay = ledger.store.vocabulary().reasons.get("relay").unwrap();
+    let relay = ledger.store.dictionary().reasons.get("relay").unwrap();
     let source = ledger.source("xbl").unwrap();
     let both = Subject::host4(0x2d01_0101);
     let entry = || FeedEntry {
         reason: relay,
-        hole: false,
-        weak: false,
+        exclusion: false,
+        implied: false,
         since: Default::default(),
         text: Default::default(),
         note: None,
@@ -411,7 +411,7 @@ fn a_feeds_churn_is_forgotten_and_the_word_of_people_is_not() {
             sink(both.clone(), entry())
         })
         .unwrap();
-    let ask = Ask::List {
+    let ask = Command::List {
         reason: relay,
         source: SourceId::OPERATOR,
         until: None,
@@ -421,8 +421,8 @@ fn a_feeds_churn_is_forgotten_and_the_word_of_people_is_not() {
         subject: both.clone(),
         author: "t".into(),
         evidence: None,
-        ask,
-        terms: Default::default(),
+        command: ask,
+        preconditions: Default::default(),
     };
     ledger.submit_blocking(change).unwrap().wait().unwrap();
     let store = ledger.store.clone();

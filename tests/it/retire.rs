@@ -248,7 +248,7 @@ fn a_day_that_came_while_it_was_stopped_has_come_before_the_first_answer() {
     f.write("zones/bl.toml", &format!("{before}[retire]\nannounced = '2020-01-01'\nempty = '2020-03-01'\ntext = 'Gone for $$0, $'\n"));
     assert!(
         f.ok(&["check"])
-            .contains("lists nobody from 2020-03-01T00:00:00Z on")
+            .contains("lists nothing from 2020-03-01T00:00:00Z on")
     );
     assert!(
         f.ok(&["retire", "bl"])

@@ -10,7 +10,7 @@ use orbsd::{
     clock::wall,
     ledger::Import,
     lists,
-    model::{Change, Subject, Time, history::Ask, subject::HostBits, time::until},
+    model::{Change, Subject, Time, history::Command, subject::HostBits, time::until},
     store::schema::FeedEntry,
 };
 
@@ -82,7 +82,7 @@ fn run(file: &str, text: &str) {
 
 fn act(lab: &Lab, line: &str, body: &str) -> Result<(), String> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let v = lab.ledger.store.vocabulary();
+    let v = lab.ledger.store.dictionary();
     let subject = |i: usize| Subject::parse(words[i], HostBits::Refuse);
     let value = |key: &str| {
         words
@@ -120,8 +120,8 @@ fn act(lab: &Lab, line: &str, body: &str) -> Result<(), String> {
                             e.subject,
                             FeedEntry {
                                 reason: e.reason,
-                                hole: e.hole,
-                                weak: e.weak,
+                                exclusion: e.exclusion,
+                                implied: e.implied,
                                 since: Time(0),
                                 text: e.text.into(),
                                 note: e.note,
@@ -132,7 +132,7 @@ fn act(lab: &Lab, line: &str, body: &str) -> Result<(), String> {
             });
             return result.map(|_| ()).map_err(|e| format!("{e:?}"));
         }
-        "list" => Ask::List {
+        "list" => Command::List {
             reason: v.reasons.get(words[2]).ok_or("reason")?,
             source: value("source")
                 .and_then(|s| v.sources.get(&s))
@@ -140,21 +140,21 @@ fn act(lab: &Lab, line: &str, body: &str) -> Result<(), String> {
             until: end,
             text: value("text").map(Into::into),
         },
-        "delist" => Ask::Delist {
+        "delist" => Command::Delist {
             reason: None,
             source: value("source").and_then(|s| v.sources.get(&s)),
             hold: Default::default(),
         },
-        "exempt" => Ask::Exempt { until: end },
-        "unexempt" => Ask::Unexempt,
+        "exempt" => Command::Exempt { until: end },
+        "unexempt" => Command::Unexempt,
         other => return Err(format!("there is no action `{other}`")),
     };
     let change = Change {
         subject: subject(1)?,
         author: "scenario".into(),
         evidence: None,
-        ask,
-        terms: Default::default(),
+        command: ask,
+        preconditions: Default::default(),
     };
     let receipt = lab.ledger.submit_blocking(change).and_then(|p| p.wait());
     match (receipt, line.contains("!refused")) {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use orbsd::model::{Change, Domain, SourceId, Subject, history::Ask};
+use orbsd::model::{Change, Domain, SourceId, Subject, history::Command};
 use serde_json::json;
 
 use crate::{
@@ -188,19 +188,19 @@ fn a_name_from_before_the_intake_rule_is_answered_found_counted_and_removed() {
     let f = Folder::new();
     {
         let ledger = f.ledger();
-        let reason = ledger.store.vocabulary().reasons.get("spam").unwrap();
+        let reason = ledger.store.dictionary().reasons.get("spam").unwrap();
         for name in ["too", "45.51.100.x", "7.100.51.45.in-addr.arpa"] {
             let change = Change {
                 subject: Subject::Domain(Domain::parse_any(name).unwrap()),
                 author: "old".into(),
                 evidence: None,
-                ask: Ask::List {
+                command: Command::List {
                     reason,
                     source: SourceId::OPERATOR,
                     until: None,
                     text: None,
                 },
-                terms: Default::default(),
+                preconditions: Default::default(),
             };
             ledger
                 .submit_blocking(change)

@@ -380,7 +380,7 @@ proptest! {
                     // A removal that was granted: whoever says it.
                     said.iter_mut().filter(|((r, _), _)| *r == f.reason.0).for_each(|(_, listed)| *listed = false);
                 } else {
-                    said.insert((f.reason.0, f.source.0), !f.hole);
+                    said.insert((f.reason.0, f.source.0), !f.exclusion);
                 }
             }
             let exempt = way.iter().any(|w| w.2.exempt);
@@ -401,7 +401,7 @@ fn full_block_answers_as_its_rendering() {
         facts: vec![RawFact {
             reason: ReasonId(r),
             source: SourceId(0),
-            hole: false,
+            exclusion: false,
             text: Default::default(),
         }],
     };
@@ -490,7 +490,7 @@ fn every_reply_is_well_formed() {
         facts: vec![RawFact {
             reason: ReasonId(0),
             source: SourceId(0),
-            hole: false,
+            exclusion: false,
             text: Default::default(),
         }],
     };

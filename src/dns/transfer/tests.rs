@@ -166,7 +166,7 @@ fn listed(n: u32) -> Builder {
     let fact = RawFact {
         reason: ReasonId(0),
         source: SourceId(0),
-        hole: false,
+        exclusion: false,
         text: Default::default(),
     };
     let facts = RawFacts {
@@ -187,7 +187,7 @@ fn compressed_names_have_short_chains_of_pointers() {
     let fact = RawFact {
         reason: ReasonId(0),
         source: SourceId(0),
-        hole: false,
+        exclusion: false,
         text: Default::default(),
     };
     let facts = RawFacts {

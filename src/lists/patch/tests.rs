@@ -35,7 +35,13 @@ type List = BTreeMap<Subject, BTreeMap<ReasonId, (bool, Option<Box<str>>)>>;
 /// What an import makes of entries, computed naively.
 fn list(entries: Vec<Entry>, wide: &dyn Fn(&Subject) -> bool) -> List {
     let mut out: BTreeMap<Subject, BTreeMap<ReasonId, Entry>> = BTreeMap::new();
-    let rank = |e: &Entry| if !e.hole { 1 } else { 2 * u8::from(!e.weak) };
+    let rank = |e: &Entry| {
+        if !e.exclusion {
+            1
+        } else {
+            2 * u8::from(!e.implied)
+        }
+    };
     for e in entries {
         let of = out.entry(e.subject.clone()).or_default();
         match of.get(&e.reason) {
@@ -44,14 +50,16 @@ fn list(entries: Vec<Entry>, wide: &dyn Fn(&Subject) -> bool) -> List {
         }
     }
     for (s, of) in &mut out {
-        of.retain(|_, e| !e.weak || wide(s));
+        of.retain(|_, e| !e.implied || wide(s));
     }
     out.retain(|_, of| !of.is_empty());
     out.into_iter()
         .map(|(s, of)| {
             (
                 s,
-                of.into_iter().map(|(r, e)| (r, (e.hole, e.text))).collect(),
+                of.into_iter()
+                    .map(|(r, e)| (r, (e.exclusion, e.text)))
+                    .collect(),
             )
         })
         .collect()
@@ -92,7 +100,7 @@ fn whole(options: &Options, rows: &mut dyn Rows) -> List {
     records.finish().unwrap();
     let wides: HashSet<Subject> = all
         .iter()
-        .filter(|e| !e.hole)
+        .filter(|e| !e.exclusion)
         .map(|e| e.subject.clone())
         .collect();
     list(all, &|s| wides.iter().any(|w| above(w, s)))

@@ -159,9 +159,9 @@ pub(super) fn ip6(key: &str, host_bits: HostBits) -> Result<Subject, String> {
 }
 
 /// A key of an `ip6tset`: the four words of a /64; an exclusion is one address.
-pub(super) fn ip6tset(key: &str, hole: bool) -> Result<Subject, String> {
+pub(super) fn ip6tset(key: &str, exclusion: bool) -> Result<Subject, String> {
     let (addr, cut, len) = address6(key)?;
-    let right = match (hole, cut, len) {
+    let right = match (exclusion, cut, len) {
         (true, None, None | Some(128)) => Some(128),
         (false, Some(4), None) => Some(64),
         (false, _, Some(64)) if addr.to_bits() as u64 == 0 => Some(64),
@@ -169,7 +169,7 @@ pub(super) fn ip6tset(key: &str, hole: bool) -> Result<Subject, String> {
     };
     match right {
         Some(len) => Prefix6::new(addr.to_bits(), len).to_string().parse(),
-        None if hole => Err(format!(
+        None if exclusion => Err(format!(
             "`{key}`: an exclusion in an ip6tset is a single address"
         )),
         None => Err(format!(

@@ -37,10 +37,10 @@ impl Server {
     /// Its rows as records of a zone's copy, in order.
     fn rows(&self, kind: &str) -> BTreeSet<Vec<u8>> {
         let mut facts: BTreeMap<&Subject, Vec<RawFact>> = BTreeMap::new();
-        let fact = |source: usize, hole, text| RawFact {
+        let fact = |source: usize, exclusion, text| RawFact {
             reason: ReasonId(0),
             source: SourceId(source as u16),
-            hole,
+            exclusion,
             text,
         };
         for (s, text) in &self.own {
@@ -50,11 +50,11 @@ impl Server {
                 .push(fact(0, false, (*text).into()));
         }
         for (from, list) in &self.received {
-            for (s, (hole, text)) in list {
+            for (s, (exclusion, text)) in list {
                 facts
                     .entry(s)
                     .or_default()
-                    .push(fact(from + 1, *hole, text.clone()));
+                    .push(fact(from + 1, *exclusion, text.clone()));
             }
         }
         let mut builder = Builder::default();
@@ -104,7 +104,7 @@ impl Server {
                 text: e.text,
                 path: e.path,
             };
-            list.insert(e.subject, (e.hole, text));
+            list.insert(e.subject, (e.exclusion, text));
             Ok(())
         };
         let mut records = Records::new(Mapping::Rows, "z", &options, &mut report, &mut sink);
@@ -121,10 +121,10 @@ impl Server {
         let longest = |list: &List| {
             let matches = list
                 .iter()
-                .filter_map(|(s, (hole, _))| Some((covers(s, point)?, *hole)));
+                .filter_map(|(s, (exclusion, _))| Some((covers(s, point)?, *exclusion)));
             matches
                 .max_by_key(|(len, _)| *len)
-                .is_some_and(|(_, hole)| !hole)
+                .is_some_and(|(_, exclusion)| !exclusion)
         };
         own || self.received.values().any(longest)
     }
@@ -226,6 +226,9 @@ enum Step {
     All,
     /// An edge cannot be used, or can be used again.
     Cut(usize, bool),
+    /// A server lists a subject, the feeds of these edges refresh one after the other, and the
+    /// server no longer lists it.
+    Ghost(usize, usize, Vec<usize>),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -234,6 +237,14 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..14usize).prop_map(Step::Refresh),
         2 => Just(Step::All),
         1 => (0..14usize, any::<bool>()).prop_map(|(a, b)| Step::Cut(a, b)),
+    ]
+}
+
+/// Few own listings, most of which end while other servers still have them.
+fn ghost_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0..6usize, 0..24usize, prop::collection::vec(0..14usize, 1..5)).prop_map(|(a, b, edges)| Step::Ghost(a, b, edges)),
+        2 => step(),
     ]
 }
 
@@ -273,6 +284,13 @@ impl World {
             Step::Cut(e, there) if !self.edges.is_empty() => {
                 let e = e % self.edges.len();
                 self.edges[e].2 = *there;
+            }
+            Step::Ghost(server, subject, edges) => {
+                self.run(&Step::Word(*server, *subject, Some(0)), subjects);
+                edges
+                    .iter()
+                    .for_each(|e| self.run(&Step::Refresh(*e), subjects));
+                self.run(&Step::Word(*server, *subject, None), subjects);
             }
             Step::Refresh(_) | Step::Cut(..) => {}
         }
@@ -375,6 +393,26 @@ fn check(
             );
         }
     }
+    // Nothing is left of what happened before: servers that have never listed anything else end
+    // with the same lists.
+    let fresh = world
+        .servers
+        .iter()
+        .map(|s| Server {
+            id: s.id,
+            own: s.own.clone(),
+            received: BTreeMap::new(),
+        })
+        .collect();
+    let mut fresh = World {
+        kind,
+        servers: fresh,
+        edges: world.edges.clone(),
+    };
+    fresh.settle();
+    for (i, (s, t)) in world.servers.iter().zip(&fresh.servers).enumerate() {
+        prop_assert_eq!(&s.received, &t.received, "server {}", i);
+    }
     Ok(())
 }
 
@@ -389,6 +427,109 @@ proptest! {
         steps in prop::collection::vec(step(), 1..20),
     ) {
         check(if domains { "domain" } else { "address" }, count, &edges, &steps)?;
+    }
+
+    #[test]
+    fn rings_forget_what_is_no_longer_listed(
+        count in 2..=6usize,
+        domains: bool,
+        edges in prop::collection::vec((0..6usize, 0..6usize), 3..14),
+        steps in prop::collection::vec(ghost_step(), 1..12),
+    ) {
+        check(if domains { "domain" } else { "address" }, count, &edges, &steps)?;
+    }
+}
+
+/// In the ring 0→1→3→0, 0 no longer lists what is more specific than the listing of 2, which 0 and
+/// 3 follow.
+#[test]
+fn ghost_entry_does_not_go_round_a_ring() {
+    // By number in the universe: `.x.bad.test` in `*.bad.test`, a /30 in a /24, a /63 in a /32.
+    for (kind, narrow, wide) in [("domain", 5, 1), ("address", 2, 0), ("address", 6, 5)] {
+        // The edge of server 1 to 0 is the third in order.
+        let steps = [
+            Step::Word(2, wide, Some(0)),
+            Step::Ghost(0, narrow, vec![2]),
+        ];
+        check(kind, 4, &[(0, 2), (0, 3), (1, 0), (3, 1), (3, 2)], &steps).unwrap();
+    }
+}
+
+#[test]
+fn row_that_repeats_the_row_above_is_not_sent() {
+    let domain = |name, scope| Subject::Domain(Domain::from_canonical(name, scope));
+    let pairs = [
+        (
+            "domain",
+            domain("x.bad.test", Scope::Tree),
+            domain("bad.test", Scope::Below),
+        ),
+        (
+            "domain",
+            domain("x.bad.test", Scope::Name),
+            domain("bad.test", Scope::Tree),
+        ),
+        (
+            "address",
+            "45.51.100.4/30".parse().unwrap(),
+            "45.51.100.0/24".parse().unwrap(),
+        ),
+        (
+            "address",
+            "45.51.100.5".parse().unwrap(),
+            "45.51.0.0/16".parse().unwrap(),
+        ),
+        (
+            "address",
+            "45.51.100.0/24".parse().unwrap(),
+            "45.48.0.0/14".parse().unwrap(),
+        ),
+        (
+            "address",
+            "2a00:db8::/63".parse().unwrap(),
+            "2a00:db8::/32".parse().unwrap(),
+        ),
+        (
+            "address",
+            "2a00:db8::7".parse().unwrap(),
+            "2a00:db8::/61".parse().unwrap(),
+        ),
+    ];
+    for (kind, narrow, wide) in pairs {
+        let list = |s: &Subject, path: &[u64]| {
+            let path =
+                crate::model::FeedPath::via(path.iter().map(|id| StoreId(*id)).collect::<Vec<_>>());
+            List::from([(
+                s.clone(),
+                (
+                    false,
+                    EntryText {
+                        text: Some("listed by a feed".into()),
+                        path,
+                    },
+                ),
+            )])
+        };
+        let mut server = Server {
+            id: StoreId(7),
+            own: BTreeMap::new(),
+            received: BTreeMap::from([(1, list(&wide, &[2]))]),
+        };
+        let rows = server.rows(kind);
+        assert_eq!(rows.len(), 2, "the identity and one row: {wide}");
+        for longer in [&[1, 3][..], &[1; 8]] {
+            server.received.insert(0, list(&narrow, longer));
+            assert_eq!(
+                server.rows(kind),
+                rows,
+                "{narrow} in {wide} has the longer path {longer:?}"
+            );
+        }
+        server.received.insert(0, list(&narrow, &[1]));
+        assert!(
+            server.rows(kind).len() > 2,
+            "{narrow} in {wide} has a path as short, of an earlier source"
+        );
     }
 }
 

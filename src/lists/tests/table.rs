@@ -89,10 +89,10 @@ fn outcome(files: &str, options: &str) -> Outcome {
                     &options,
                     &mut out.report,
                     &mut |e| {
-                        if !e.weak {
+                        if !e.implied {
                             subjects.insert(format!(
                                 "{}{}",
-                                if e.hole { "!" } else { "" },
+                                if e.exclusion { "!" } else { "" },
                                 e.subject
                             ));
                         }

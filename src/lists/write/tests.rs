@@ -40,11 +40,11 @@ fn world(text: &str) -> World {
         let (word, text) = word.split_once('=').map_or((word, None), |(w, t)| {
             (w, Some(t.replace('_', " ").into_boxed_str()))
         });
-        let (subject, hole) = word.strip_prefix('!').map_or((word, false), |s| (s, true));
+        let (subject, exclusion) = word.strip_prefix('!').map_or((word, false), |s| (s, true));
         let fact = RawFact {
             reason: ReasonId(0),
             source: SourceId(0),
-            hole,
+            exclusion,
             text: text.into(),
         };
         rows.insert(
@@ -611,7 +611,7 @@ fn read_as(reader: &str, text: &str, codes: bool) -> Vec<Entry> {
 /// A snapshot of what was read, as one source.
 fn read_again(kind: &str, extra: &str, entries: &[Entry]) -> Snapshot {
     let mut rows: BTreeMap<Subject, BTreeMap<ReasonId, &Entry>> = BTreeMap::new();
-    let rank = |e: &Entry| (e.hole && !e.weak, !e.hole);
+    let rank = |e: &Entry| (e.exclusion && !e.implied, !e.exclusion);
     for e in entries {
         let row = rows
             .entry(e.subject.clone())
@@ -625,7 +625,7 @@ fn read_again(kind: &str, extra: &str, entries: &[Entry]) -> Snapshot {
     let fact = |e: &Entry| RawFact {
         reason: e.reason,
         source: SourceId(0),
-        hole: e.hole,
+        exclusion: e.exclusion,
         text: e.text.clone().into(),
     };
     let world: World = rows

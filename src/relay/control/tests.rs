@@ -5,21 +5,21 @@ use proptest::prelude::*;
 use super::*;
 use crate::smtp::outcome::names_blocklist;
 
-fn refused(stage: Stage, code: u16, text: &str) -> Outcome {
-    Outcome::Refused {
+fn refused(stage: SmtpStage, code: u16, text: &str) -> MessageOutcome {
+    MessageOutcome::Refused {
         stage,
         code,
         text: text.into(),
     }
 }
-fn deferred(stage: Stage) -> Outcome {
-    Outcome::Inconclusive {
+fn deferred(stage: SmtpStage) -> MessageOutcome {
+    MessageOutcome::Inconclusive {
         why: "put off".into(),
         deferred_at: Some(stage),
         blocklist: false,
     }
 }
-fn tried(test: &str, outcome: Outcome) -> TestResult {
+fn tried(test: &str, outcome: MessageOutcome) -> TestResult {
     let envelope = (
         "<b@probe.example>".into(),
         format!("<t{test}aaaaaaaaaaaaaaaaaaa@probe.example>"),
@@ -65,7 +65,7 @@ fn came(tests: &[&str]) -> CameThrough {
     }
 }
 /// The row of one form's outcome, with the same control before and after.
-fn row_of(outcome: Outcome, control: &ControlCheck) -> DecisionRow {
+fn row_of(outcome: MessageOutcome, control: &ControlCheck) -> DecisionRow {
     decision_row(
         &[tried("plain", outcome)],
         &came(&["plain"]),
@@ -84,19 +84,24 @@ fn every_row_of_the_table_has_its_outcome() {
         check(550, DENIED),
         check(450, "later"),
     );
-    let closed = || refused(Stage::Rcpt, 550, DENIED);
-    let delivered = || Outcome::Delivered {
+    let closed = || refused(SmtpStage::Rcpt, 550, DENIED);
+    let delivered = || MessageOutcome::Delivered {
         output: "192.0.2.1".parse().unwrap(),
         at: crate::model::Time(1),
     };
-    let accepted = || Outcome::Accepted {
+    let accepted = || MessageOutcome::Accepted {
         text: String::new(),
     };
-    let login = || refused(Stage::Mail, 530, "5.7.0 log in");
-    let cut = || Outcome::inconclusive("cut");
+    let login = || refused(SmtpStage::Mail, 530, "5.7.0 log in");
+    let cut = || MessageOutcome::inconclusive("cut");
     // Forms, control; the row; what follows for a claim that is not proved, proved, and proved with
     // a second address that can ask.
-    let table: Vec<(Outcome, Vec<&ControlCheck>, DecisionRow, [ClaimOutcome; 3])> = vec![
+    let table: Vec<(
+        MessageOutcome,
+        Vec<&ControlCheck>,
+        DecisionRow,
+        [ClaimOutcome; 3],
+    )> = vec![
         (
             delivered(),
             vec![&yes, &other, &same, &none],
@@ -110,7 +115,7 @@ fn every_row_of_the_table_has_its_outcome() {
             [Waiting; 3],
         ),
         (
-            Outcome::Bounced {
+            MessageOutcome::Bounced {
                 at: crate::model::Time(1),
             },
             vec![&yes, &same],
@@ -130,13 +135,13 @@ fn every_row_of_the_table_has_its_outcome() {
             [Waiting, Waiting, WaitingForSecondSource],
         ),
         (
-            refused(Stage::Data, 554, DENIED),
+            refused(SmtpStage::Data, 554, DENIED),
             vec![&yes, &other, &none],
             DecisionRow::RefusedControlDiffers,
             [Waiting, Waiting, WaitingForSecondSource],
         ),
         (
-            refused(Stage::Body, 550, DENIED),
+            refused(SmtpStage::Body, 550, DENIED),
             vec![&yes, &other, &none],
             DecisionRow::RefusedControlDiffers,
             [Waiting, Waiting, WaitingForSecondSource],
@@ -148,19 +153,19 @@ fn every_row_of_the_table_has_its_outcome() {
             [Blocked; 3],
         ),
         (
-            deferred(Stage::Rcpt),
+            deferred(SmtpStage::Rcpt),
             vec![&yes],
             DecisionRow::DeferredControlAccepted,
             [Waiting; 3],
         ),
         (
-            deferred(Stage::Rcpt),
+            deferred(SmtpStage::Rcpt),
             vec![&other, &same, &none],
             DecisionRow::DeferredControlFailed,
             [Blocked; 3],
         ),
         (
-            deferred(Stage::Data),
+            deferred(SmtpStage::Data),
             vec![&yes, &other, &none],
             DecisionRow::DeferredControlFailed,
             [Blocked; 3],
@@ -172,38 +177,38 @@ fn every_row_of_the_table_has_its_outcome() {
             [Blocked, Waiting, Waiting],
         ),
         (
-            refused(Stage::Mail, 550, "5.7.1 no"),
+            refused(SmtpStage::Mail, 550, "5.7.1 no"),
             vec![&none],
             DecisionRow::LoginRequired,
             [Blocked, Waiting, Waiting],
         ),
         (
-            refused(Stage::Mail, 550, "5.7.9 no"),
+            refused(SmtpStage::Mail, 550, "5.7.9 no"),
             vec![&yes, &none, &same],
             DecisionRow::ShutOut,
             [Blocked; 3],
         ),
         (
-            refused(Stage::Connect, 554, "go away"),
+            refused(SmtpStage::Connect, 554, "go away"),
             vec![&none],
             DecisionRow::ShutOut,
             [Blocked; 3],
         ),
         (
-            deferred(Stage::Hello),
+            deferred(SmtpStage::Hello),
             vec![&none],
             DecisionRow::ShutOut,
             [Blocked; 3],
         ),
         (cut(), vec![&none], DecisionRow::ShutOut, [Blocked; 3]),
         (
-            Outcome::Skipped { why: String::new() },
+            MessageOutcome::Skipped { why: String::new() },
             vec![&yes],
             DecisionRow::IncompleteControlAccepted,
             [Waiting; 3],
         ),
         (
-            Outcome::Skipped { why: String::new() },
+            MessageOutcome::Skipped { why: String::new() },
             vec![&other, &same, &none],
             DecisionRow::IncompleteControlFailed,
             [Blocked; 3],
@@ -246,7 +251,7 @@ fn every_row_of_the_table_has_its_outcome() {
 #[test]
 fn a_refusal_after_rcpt_is_not_controlled_by_an_accepted_postmaster() {
     let yes = || check(250, "ok");
-    let at = |stages: &[Stage]| -> DecisionRow {
+    let at = |stages: &[SmtpStage]| -> DecisionRow {
         let forms: Vec<TestResult> = stages
             .iter()
             .enumerate()
@@ -260,13 +265,13 @@ fn a_refusal_after_rcpt_is_not_controlled_by_an_accepted_postmaster() {
         )
     };
     assert_eq!(
-        at(&[Stage::Rcpt, Stage::Rcpt]),
+        at(&[SmtpStage::Rcpt, SmtpStage::Rcpt]),
         DecisionRow::RefusedControlAccepted
     );
-    for stage in [Stage::Data, Stage::Body] {
+    for stage in [SmtpStage::Data, SmtpStage::Body] {
         assert_eq!(at(&[stage]), DecisionRow::RefusedControlDiffers);
         assert_eq!(
-            at(&[Stage::Rcpt, stage]),
+            at(&[SmtpStage::Rcpt, stage]),
             DecisionRow::RefusedControlDiffers,
             "one form is enough"
         );
@@ -277,8 +282,8 @@ fn a_refusal_after_rcpt_is_not_controlled_by_an_accepted_postmaster() {
     }
     // A form that had not come through says nothing about those that had.
     let forms = [
-        tried("plain", refused(Stage::Rcpt, 550, DENIED)),
-        tried("bang", refused(Stage::Data, 554, DENIED)),
+        tried("plain", refused(SmtpStage::Rcpt, 550, DENIED)),
+        tried("bang", refused(SmtpStage::Data, 554, DENIED)),
     ];
     assert_eq!(
         decision_row(&forms, &came(&["plain"]), &[session(&[0], yes(), yes())]),
@@ -291,8 +296,8 @@ fn a_refusal_after_rcpt_is_not_controlled_by_an_accepted_postmaster() {
 #[test]
 fn a_login_is_offered_by_every_session_that_said_ehlo() {
     let forms = [
-        tried("plain", refused(Stage::Mail, 530, "5.7.0 log in")),
-        tried("no-helo", refused(Stage::Mail, 530, "5.7.0 log in")),
+        tried("plain", refused(SmtpStage::Mail, 530, "5.7.0 log in")),
+        tried("no-helo", refused(SmtpStage::Mail, 530, "5.7.0 log in")),
     ];
     let of = |offers: [(bool, bool); 2]| {
         let one = |(i, (ehlo, auth)): (usize, (bool, bool))| ControlSession {
@@ -348,8 +353,8 @@ fn the_table_of_the_documentation_has_every_row() {
 fn a_control_counts_both_times_and_in_every_session() {
     let (yes, same) = (check(250, "ok"), check(550, DENIED));
     let forms = [
-        tried("plain", refused(Stage::Rcpt, 550, DENIED)),
-        tried("percent", refused(Stage::Rcpt, 550, DENIED)),
+        tried("plain", refused(SmtpStage::Rcpt, 550, DENIED)),
+        tried("percent", refused(SmtpStage::Rcpt, 550, DENIED)),
     ];
     let of =
         |sessions: &[ControlSession]| decision_row(&forms, &came(&["plain", "percent"]), sessions);
@@ -440,22 +445,22 @@ fn texts_about_blocklists_only_move_towards_blocked() {
     ] {
         assert!(names_blocklist(text), "{text}");
         assert_eq!(
-            row_of(refused(Stage::Rcpt, 550, text), &check(250, "ok")),
+            row_of(refused(SmtpStage::Rcpt, 550, text), &check(250, "ok")),
             DecisionRow::RefusedControlSame
         );
         assert_eq!(
-            row_of(refused(Stage::Mail, 530, text), &never()),
+            row_of(refused(SmtpStage::Mail, 530, text), &never()),
             DecisionRow::ShutOut
         );
         // A control that speaks of one is no reason to release.
         assert_eq!(
-            row_of(refused(Stage::Rcpt, 550, DENIED), &check(550, text)),
+            row_of(refused(SmtpStage::Rcpt, 550, DENIED), &check(550, text)),
             DecisionRow::RefusedControlDiffers
         );
     }
-    let put_off = Outcome::Inconclusive {
+    let put_off = MessageOutcome::Inconclusive {
         why: String::new(),
-        deferred_at: Some(Stage::Rcpt),
+        deferred_at: Some(SmtpStage::Rcpt),
         blocklist: true,
     };
     assert_eq!(
@@ -482,18 +487,18 @@ fn forms_of_several_kinds_are_decided_by_the_weakest() {
             &yes,
         )
     };
-    let closed = || refused(Stage::Rcpt, 550, DENIED);
+    let closed = || refused(SmtpStage::Rcpt, 550, DENIED);
     assert_eq!(two(closed(), closed()), DecisionRow::RefusedControlAccepted);
     assert_eq!(
-        two(closed(), deferred(Stage::Rcpt)),
+        two(closed(), deferred(SmtpStage::Rcpt)),
         DecisionRow::DeferredControlAccepted
     );
     assert_eq!(
-        two(closed(), Outcome::inconclusive("cut")),
+        two(closed(), MessageOutcome::inconclusive("cut")),
         DecisionRow::IncompleteControlAccepted
     );
     assert_eq!(
-        two(closed(), Outcome::Skipped { why: String::new() }),
+        two(closed(), MessageOutcome::Skipped { why: String::new() }),
         DecisionRow::IncompleteControlAccepted
     );
     let one = [tried("plain", closed())];
@@ -513,7 +518,7 @@ fn forms_of_several_kinds_are_decided_by_the_weakest() {
     // A class that is not closed.
     let mut open_class = vec![
         tried("plain", closed()),
-        tried("bang-bare", Outcome::inconclusive("cut")),
+        tried("bang-bare", MessageOutcome::inconclusive("cut")),
     ];
     open_class[1].class = "bang".into();
     assert_eq!(
@@ -524,7 +529,7 @@ fn forms_of_several_kinds_are_decided_by_the_weakest() {
     // for.
     let all = [
         tried("plain", closed()),
-        tried("percent", Outcome::Skipped { why: String::new() }),
+        tried("percent", MessageOutcome::Skipped { why: String::new() }),
     ];
     assert_eq!(
         decision_row(&all, &CameThrough::default(), &yes),
@@ -532,7 +537,7 @@ fn forms_of_several_kinds_are_decided_by_the_weakest() {
     );
     let all = [
         tried("plain", closed()),
-        tried("percent", deferred(Stage::Rcpt)),
+        tried("percent", deferred(SmtpStage::Rcpt)),
     ];
     assert_eq!(
         decision_row(&all, &CameThrough::default(), &yes),
@@ -546,7 +551,7 @@ fn forms_of_several_kinds_are_decided_by_the_weakest() {
 
 /// How a host answers that refuses our tester alone: the step, the code, and a text in which it may
 /// repeat what it was asked.
-fn refusal(step: Stage, code: u16, template: usize, recipient: &str, n: u32) -> (u16, String) {
+fn refusal(step: SmtpStage, code: u16, template: usize, recipient: &str, n: u32) -> (u16, String) {
     let text = match template {
         0 => "go away".to_string(),
         1 => format!("5.7.1 <{recipient}> is not for you [192.0.2.9] ({n:08})"),
@@ -555,7 +560,7 @@ fn refusal(step: Stage, code: u16, template: usize, recipient: &str, n: u32) -> 
     };
     (
         code,
-        format!("{text}{}", if step == Stage::Rcpt { "" } else { "!" }),
+        format!("{text}{}", if step == SmtpStage::Rcpt { "" } else { "!" }),
     )
 }
 
@@ -567,17 +572,17 @@ proptest! {
     fn no_host_that_refuses_us_alone_is_released(
         step in 0usize..6, code in 400u16..600, template in 0usize..4, forms in 1usize..9, all: bool, proved: bool, second: bool, auth: bool,
     ) {
-        let step = [Stage::Connect, Stage::Hello, Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Body][step];
+        let step = [SmtpStage::Connect, SmtpStage::Hello, SmtpStage::Mail, SmtpStage::Rcpt, SmtpStage::Data, SmtpStage::Body][step];
         let mut results = Vec::new();
         for i in 0..forms {
-            let mut r = tried(&format!("form-{i}"), Outcome::inconclusive(""));
+            let mut r = tried(&format!("form-{i}"), MessageOutcome::inconclusive(""));
             let (code, text) = refusal(step, code, template, &r.envelope.1, i as u32);
             r.outcome = if code < 500 { deferred(step) } else { refused(step, code, &text) };
             results.push(r);
         }
         let control = |n| match step {
-            Stage::Rcpt => { let (code, text) = refusal(step, code, template, "<postmaster>", n); check(code, &text) }
-            Stage::Data | Stage::Body => check(250, "ok"),
+            SmtpStage::Rcpt => { let (code, text) = refusal(step, code, template, "<postmaster>", n); check(code, &text) }
+            SmtpStage::Data | SmtpStage::Body => check(250, "ok"),
             _ => never(),
         };
         let places: Vec<usize> = (0..forms).collect();
@@ -589,10 +594,10 @@ proptest! {
         let outcome = row.outcome(proved, second);
         // The one exception is a server that asks for a login, which an owner has to prove; he
         // waits.
-        let login = auth && step <= Stage::Mail && proved;
+        let login = auth && step <= SmtpStage::Mail && proved;
         // Nor can a host that accepts each recipient be told from one that changed its mind: it
         // waits, or a second address looks.
-        let past_rcpt = step > Stage::Rcpt && code >= 500;
+        let past_rcpt = step > SmtpStage::Rcpt && code >= 500;
         let waits = matches!(outcome, ClaimOutcome::Waiting | ClaimOutcome::WaitingForSecondSource);
         prop_assert!(outcome == ClaimOutcome::Blocked || past_rcpt && waits || login && outcome == ClaimOutcome::Waiting, "{row:?}: {outcome:?}");
     }
@@ -605,14 +610,14 @@ proptest! {
         checks in proptest::collection::vec((0u8..3, 400u16..600, "[a-z0-9 .<>@]{0,30}"), 2..6),
         which in 0usize..3, proved: bool,
     ) {
-        let stages = [Stage::Connect, Stage::Hello, Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Body];
+        let stages = [SmtpStage::Connect, SmtpStage::Hello, SmtpStage::Mail, SmtpStage::Rcpt, SmtpStage::Data, SmtpStage::Body];
         let results: Vec<TestResult> = outcomes.iter().enumerate().map(|(i, (kind, stage, code, text))| {
             let stage = stages[*stage];
             tried(&format!("form-{i}"), match kind {
-                0 => Outcome::Accepted { text: text.clone() },
+                0 => MessageOutcome::Accepted { text: text.clone() },
                 1 => deferred(stage),
-                2 => Outcome::inconclusive(text.clone()),
-                3 => Outcome::Skipped { why: text.clone() },
+                2 => MessageOutcome::inconclusive(text.clone()),
+                3 => MessageOutcome::Skipped { why: text.clone() },
                 _ => refused(stage, *code, text),
             })
         }).collect();
@@ -629,10 +634,10 @@ proptest! {
         let yes = |c: &ControlCheck| c.replies.iter().any(|r| r.code / 100 == 2);
         let let_in = sessions.iter().all(|s| yes(&s.before) && yes(&s.after));
         let counts = |r: &&TestResult| which.tests.is_empty() || which.tests.contains(&r.test);
-        let past_rcpt = results.iter().filter(counts).any(|r| r.outcome.refused_at().is_some_and(|s| s > Stage::Rcpt));
+        let past_rcpt = results.iter().filter(counts).any(|r| r.outcome.refused_at().is_some_and(|s| s > SmtpStage::Rcpt));
         if row.outcome(proved, SecondSource::Unavailable) == ClaimOutcome::Released {
             prop_assert!(let_in && !past_rcpt, "{row:?}");
-            let taken = results.iter().any(|r| matches!(r.outcome, Outcome::Accepted { .. }));
+            let taken = results.iter().any(|r| matches!(r.outcome, MessageOutcome::Accepted { .. }));
             prop_assert!(!taken);
         }
     }

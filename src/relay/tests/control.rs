@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::relay::{
-    control::{ControlSession, DecisionRow, MAX_FORMS_PER_SESSION},
-    policy::{BLOCKED_PAUSE, RECHECK_WITHIN, WAITING},
+    control::{DecisionRow, MAX_FORMS_PER_SESSION},
+    policy::{BLOCKED_PAUSE, RECHECK_WITHIN},
 };
 
 const HOST: &str = "127.64.0.1";
@@ -18,16 +18,16 @@ impl Bench {
         };
         let settings = RelaySettings {
             sources: all.iter().map(one).collect(),
-            ..(*self.desk.settings()).clone()
+            ..(*self.relay.settings()).clone()
         };
-        self.desk.configure(settings);
+        self.relay.configure(settings);
         self.later(1);
         self
     }
 
     fn claim(&mut self, proved: bool) -> Job {
         self.later(1);
-        self.desk
+        self.relay
             .claim(&who("owner"), ip(HOST), proved, self.now)
             .unwrap()
             .job
@@ -37,16 +37,16 @@ impl Bench {
     fn run_with(
         &mut self,
         job: &Job,
-        outcome: &Outcome,
+        outcome: &MessageOutcome,
         check: &ControlCheck,
     ) -> (Job, Vec<PreparedMessage>) {
         self.now = self.now.max(job.not_before);
-        self.desk.due(9, self.now).unwrap();
+        self.relay.due(9, self.now).unwrap();
         let (job, ready) = self.begin(job).unwrap();
         let mut job = self.end(&job, &ready, outcome, check);
         while job.state != JobState::Done {
             self.now = self.now.max(job.not_before);
-            self.desk.due(9, self.now).unwrap();
+            self.relay.due(9, self.now).unwrap();
             let (again, messages) = self.begin(&job).unwrap();
             job = self.end(&again, &messages, outcome, check);
         }
@@ -57,7 +57,7 @@ impl Bench {
         &mut self,
         job: &Job,
         ready: &[PreparedMessage],
-        outcome: &Outcome,
+        outcome: &MessageOutcome,
         check: &ControlCheck,
     ) -> Job {
         let ran = ready
@@ -68,18 +68,24 @@ impl Bench {
             })
             .collect();
         let sessions = sessions(ready, check, job.source);
-        self.desk
-            .finish(job.id, ran, sessions, "C EHLO\n", self.now)
+        self.relay
+            .finish(
+                job.id,
+                ran,
+                sessions,
+                &parse_transcript("C EHLO\n"),
+                self.now,
+            )
             .unwrap()
     }
 
     fn host(&self) -> HostRecord {
-        self.desk.host(ip(HOST)).unwrap()
+        self.relay.host(ip(HOST)).unwrap()
     }
 
     fn end_of_listing(&self) -> Option<Time> {
         let verdict = self
-            .desk
+            .relay
             .ledger
             .store
             .verdict(&Subject::host(ip(HOST)))
@@ -92,7 +98,7 @@ impl Bench {
     }
 
     fn open_jobs(&self) -> Vec<Job> {
-        self.desk.jobs(None, true, 9).unwrap()
+        self.relay.jobs(None, true, 9).unwrap()
     }
 }
 
@@ -161,10 +167,10 @@ fn a_blocked_claim_has_not_failed_and_moves_no_end() {
     assert!(until.is_some());
     // Nothing that time does releases it before its end.
     b.later(8 * 86_400);
-    b.desk.tick(b.now).unwrap();
+    b.relay.tick(b.now).unwrap();
     assert_eq!(b.listed(HOST), ["relay"]);
     // Its owner sees who was answered what.
-    let shown = b.desk.blocked(ip(HOST)).unwrap();
+    let shown = b.relay.blocked(ip(HOST)).unwrap();
     assert_eq!(
         (shown.len(), shown[0].row),
         (5, Some(DecisionRow::RefusedControlSame))
@@ -180,7 +186,7 @@ fn a_blocked_claim_has_not_failed_and_moves_no_end() {
     let job = b.claim(false);
     assert!(job.not_before <= b.now);
     // Let in, it is released; and the count begins anew.
-    b.desk.decide(&who("anna"), job.id, false, b.now).unwrap();
+    b.relay.decide(&who("anna"), job.id, false, b.now).unwrap();
     let job = b.claim(true);
     let (job, _) = b.run_with(&job, &refused(), &accepted_control());
     assert_eq!(
@@ -212,7 +218,7 @@ fn a_blocked_claim_is_tested_again_at_once_from_another_address() {
         );
     }
     assert_eq!(
-        b.desk
+        b.relay
             .blocked(ip(HOST))
             .unwrap()
             .iter()
@@ -233,7 +239,7 @@ fn a_second_address_that_sees_the_same_releases_a_proved_claim() {
         (true, Some((accepted(), accepted_control())), false),
         (
             true,
-            Some((Outcome::inconclusive("cut"), ControlCheck::default())),
+            Some((MessageOutcome::inconclusive("cut"), ControlCheck::default())),
             false,
         ),
         (false, None, false),
@@ -288,7 +294,7 @@ fn a_delivery_to_the_second_address_fails_the_claim() {
     b.run_with(&job, &refused(), &other_control());
     let second = b.open_jobs()[0].clone();
     b.later(1);
-    b.desk.due(9, b.now).unwrap();
+    b.relay.due(9, b.now).unwrap();
     let (second, ready) = b.begin(&second).unwrap();
     b.deliver(&ready[0], HOST);
     b.end(&second, &ready, &accepted(), &accepted_control());
@@ -326,10 +332,12 @@ fn a_released_host_is_tested_once_more_and_a_delivery_lists_it_again() {
     // A nomination in between is a whole test of its own.
     let other = b.nominate(HOST, "anna");
     assert_eq!(other.cause, Trigger::Nomination);
-    b.desk.decide(&who("anna"), other.id, false, b.now).unwrap();
+    b.relay
+        .decide(&who("anna"), other.id, false, b.now)
+        .unwrap();
     b.now = recheck.not_before;
-    b.desk.due(9, b.now).unwrap();
-    let (job, ready) = b.begin(&b.desk.job(recheck.id).unwrap()).unwrap();
+    b.relay.due(9, b.now).unwrap();
+    let (job, ready) = b.begin(&b.relay.job(recheck.id).unwrap()).unwrap();
     assert!(
         ready.iter().all(
             |r| r.test == "plain" && r.envelope.hello.as_deref() == Some("EHLO second.example")
@@ -399,7 +407,7 @@ fn a_claim_names_the_end_of_a_waiting_period_that_stood_still() {
     let mut b = proved(&[]);
     let job = b.claim(true);
     b.run_with(&job, &refused(), &other_control());
-    let claimed = |b: &mut Bench| b.desk.claim(&who("owner"), ip(HOST), true, b.now).unwrap();
+    let claimed = |b: &mut Bench| b.relay.claim(&who("owner"), ip(HOST), true, b.now).unwrap();
     let first = claimed(&mut b);
     let end = first.release.unwrap();
     assert_eq!(
@@ -410,25 +418,27 @@ fn a_claim_names_the_end_of_a_waiting_period_that_stood_still() {
             false
         )
     );
-    b.desk
-        .well("collector", Some(("down".into(), b.now)), b.now)
+    b.relay
+        .report_health(Component::Collector, Some(("down".into(), b.now)), b.now)
         .unwrap();
     b.later(6 * 86_400);
-    b.desk.tick(b.now).unwrap();
+    b.relay.tick(b.now).unwrap();
     let during = claimed(&mut b);
     assert_eq!(
         (during.release, during.paused),
         (Some(b.now.plus(WAITING)), true),
         "not a time in the past"
     );
-    b.desk.well("collector", None, b.now).unwrap();
+    b.relay
+        .report_health(Component::Collector, None, b.now)
+        .unwrap();
     let after = claimed(&mut b);
     assert_eq!(
         (after.release, after.paused),
         (Some(b.now.plus(WAITING)), false)
     );
     b.later(WAITING.0);
-    b.desk.tick(b.now).unwrap();
+    b.relay.tick(b.now).unwrap();
     assert!(b.listed(HOST).is_empty());
 }
 
@@ -436,7 +446,7 @@ fn a_claim_names_the_end_of_a_waiting_period_that_stood_still() {
 fn an_owners_test_sends_what_came_through_first_and_one_of_each_class_then() {
     let mut b = proved(&[]);
     let job = b.claim(true);
-    b.desk.due(9, b.now).unwrap();
+    b.relay.due(9, b.now).unwrap();
     let (job, ready) = b.begin(&job).unwrap();
     let phases: Vec<Phase> = ready.iter().map(|r| r.phase).collect();
     assert!(phases.is_sorted() && phases.contains(&Phase::Rest));
@@ -462,7 +472,7 @@ fn an_owners_test_sends_what_came_through_first_and_one_of_each_class_then() {
     // delivery.
     let (first, rest): (Vec<PreparedMessage>, Vec<PreparedMessage>) =
         ready.into_iter().partition(|r| r.phase != Phase::Rest);
-    let ran = |of: &[PreparedMessage], o: &Outcome| {
+    let ran = |of: &[PreparedMessage], o: &MessageOutcome| {
         of.iter()
             .map(|r| MessageResult {
                 place: r.place,
@@ -471,7 +481,7 @@ fn an_owners_test_sends_what_came_through_first_and_one_of_each_class_then() {
             .collect::<Vec<_>>()
     };
     let part = first.len() / 2;
-    b.desk
+    b.relay
         .progress(
             job.id,
             ran(&first[..part], &refused()),
@@ -480,7 +490,7 @@ fn an_owners_test_sends_what_came_through_first_and_one_of_each_class_then() {
         )
         .unwrap();
     assert_eq!(b.listed(HOST), ["relay"], "a class is missing");
-    b.desk
+    b.relay
         .progress(
             job.id,
             ran(&first, &refused()),
@@ -490,18 +500,18 @@ fn an_owners_test_sends_what_came_through_first_and_one_of_each_class_then() {
         .unwrap();
     assert!(b.listed(HOST).is_empty());
     assert_eq!(
-        b.desk.job(job.id).unwrap().state,
+        b.relay.job(job.id).unwrap().state,
         JobState::Running,
         "the rest runs on"
     );
     let all = [ran(&first, &refused()), ran(&rest, &accepted())].concat();
     let job = b
-        .desk
+        .relay
         .finish(
             job.id,
             all,
             controls(&first, &accepted_control()),
-            "",
+            &[],
             b.now,
         )
         .unwrap();
@@ -518,7 +528,7 @@ fn a_claim_is_not_released_early_without_its_control() {
     for check in [same_control(), other_control(), ControlCheck::default()] {
         let mut b = proved(&[]);
         let job = b.claim(true);
-        b.desk.due(9, b.now).unwrap();
+        b.relay.due(9, b.now).unwrap();
         let (job, ready) = b.begin(&job).unwrap();
         let ran: Vec<MessageResult> = ready
             .iter()
@@ -527,7 +537,7 @@ fn a_claim_is_not_released_early_without_its_control() {
                 outcome: refused(),
             })
             .collect();
-        b.desk
+        b.relay
             .progress(job.id, ran, controls(&ready, &check), b.now)
             .unwrap();
         assert_eq!(b.listed(HOST), ["relay"]);
@@ -542,7 +552,7 @@ fn the_forms_of_a_session_share_a_sender_and_are_eight_at_most() {
         only: Vec::new(),
         ..b.nomination(HOST, "log")
     };
-    let job = b.desk.nominate(&who("anna"), all, b.now).unwrap();
+    let job = b.relay.nominate(&who("anna"), all, b.now).unwrap();
     let (job, ready) = b.begin(&job).unwrap();
     assert!(
         ready.iter().all(|r| r.control.is_none()),
@@ -554,7 +564,7 @@ fn the_forms_of_a_session_share_a_sender_and_are_eight_at_most() {
     b.end(&job, &ready, &accepted(), &accepted_control());
     b.later(90_000);
     let job = b.claim(true);
-    b.desk.due(9, b.now).unwrap();
+    b.relay.due(9, b.now).unwrap();
     let (job, ready) = b.begin(&job).unwrap();
     let mut groups: HashMap<u32, Vec<&PreparedMessage>> = HashMap::new();
     ready.iter().for_each(|r| {
@@ -603,12 +613,12 @@ fn all_forms_count_where_none_of_ours_came_through() {
         remote: true,
         ..b.nomination(HOST, "log")
     };
-    let job = b.desk.nominate(&who("rep"), n, b.now).unwrap();
+    let job = b.relay.nominate(&who("rep"), n, b.now).unwrap();
     let (_, ready) = b.begin(&job).unwrap();
     b.deliver(&ready[0], HOST);
     assert_eq!(b.listed(HOST), ["unconfirmed"]);
     let job = b.claim(true);
-    b.desk.due(9, b.now).unwrap();
+    b.relay.due(9, b.now).unwrap();
     let (job, ready) = b.begin(&job).unwrap();
     assert!(
         ready
@@ -639,15 +649,15 @@ fn rows_of_an_earlier_store_open() {
     );
     assert!(matches!(
         job.results[0].outcome,
-        Outcome::Inconclusive {
-            deferred_at: Some(Stage::Rcpt),
+        MessageOutcome::Inconclusive {
+            deferred_at: Some(SmtpStage::Rcpt),
             blocklist: false,
             ..
         }
     ));
     assert!(matches!(
         job.results[1].outcome,
-        Outcome::TempFail { code: 450, .. }
+        MessageOutcome::TempFail { code: 450, .. }
     ));
     let host = r#"{"tested":1,"grounds":[],"remote":[],"port":null,"failed":[[0,null],[1,5]],"claim":{"at":1,"by":"owner","proved":true,"job":7,
         "due":1,"release":null},"unproved":null,"released":null,"outputs":[],"names":[]}"#;

@@ -2,7 +2,7 @@
 
 /// The result of an import or of a dry run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Difference {
+pub struct ImportDifference {
     /// Subjects the source did not have.
     pub added: u64,
     /// Subjects whose reasons or texts changed.
@@ -32,10 +32,10 @@ pub struct Difference {
     pub sample_held: Vec<String>,
 }
 
-impl Difference {
+impl ImportDifference {
     /// The counts as text.
     pub fn words(&self) -> String {
-        let Difference {
+        let ImportDifference {
             added,
             changed,
             removed,

@@ -19,8 +19,8 @@ pub(super) struct Line {
     flags: u8,
 }
 
-const HOLE: u8 = 1;
-const WEAK: u8 = 1 << 1;
+const EXCLUSION: u8 = 1;
+const IMPLIED: u8 = 1 << 1;
 const HAS_TEXT: u8 = 1 << 2;
 const HAS_NOTE: u8 = 1 << 3;
 
@@ -28,15 +28,15 @@ impl Line {
     pub(super) fn new(subject: Subject, entry: FeedEntry) -> Line {
         let FeedEntry {
             reason,
-            hole,
-            weak,
+            exclusion,
+            implied,
             text,
             note,
             ..
         } = entry;
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-        let flags = flag(hole, HOLE)
-            | flag(weak, WEAK)
+        let flags = flag(exclusion, EXCLUSION)
+            | flag(implied, IMPLIED)
             | flag(text.is_some(), HAS_TEXT)
             | flag(note.is_some(), HAS_NOTE);
         let EntryText { text, path } = text;
@@ -90,8 +90,8 @@ impl Line {
         };
         FeedEntry {
             reason: self.reason,
-            hole: self.has(HOLE),
-            weak: self.has(WEAK),
+            exclusion: self.has(EXCLUSION),
+            implied: self.has(IMPLIED),
             since,
             text,
             note,
@@ -106,7 +106,7 @@ impl Line {
         self.subject.write_key(out);
         let key = (out.len() - 4) as u16;
         schema::write_single(
-            (self.reason, self.has(HOLE), self.has(WEAK), since),
+            (self.reason, self.has(EXCLUSION), self.has(IMPLIED), since),
             self.text(),
             self.path(),
             self.note(),
@@ -145,8 +145,8 @@ mod tests {
         let mut run = Vec::new();
         let entry = |text: Option<&str>, note: Option<&str>| FeedEntry {
             reason: ReasonId(3),
-            hole: false,
-            weak: true,
+            exclusion: false,
+            implied: true,
             since,
             text: text.into(),
             note: note.map(Into::into),

@@ -10,10 +10,10 @@ use orbsd::{
         message::{match_tokens, redact},
     },
     smtp::{
-        Outcome,
-        client::{ClientAction, ClientSession, ConnectionState},
+        MessageOutcome,
+        client::{ClientAction, ClientSession, ConnectionInfo},
         mail::parse_mail,
-        reply::Reader,
+        reply::ReplyReader,
         session::{MAX_MESSAGE, ReceiverSettings, ServerAction, ServerSession},
     },
 };
@@ -37,13 +37,13 @@ fn host(data: &[u8]) {
     let Some((first, mut rest)) = data.split_first() else { return };
     let test = &catalogue.0[usize::from(*first) % catalogue.0.len()];
     let Ok(made) = names().envelopes(test, 0, false, || ("t".repeat(27), "b".repeat(27))) else { return };
-    let (mut link, mut reader) = (ConnectionState::default(), Reader::default());
+    let (mut link, mut reader) = (ConnectionInfo::default(), ReplyReader::default());
     let (mut talk, mut next) = ClientSession::new(&made[0].1, b"Subject: x\r\n\r\nx\r\n", &mut link);
     let mut steps = 0;
     loop {
         match &next {
             ClientAction::Done(o) => {
-                assert!(!matches!(o, Outcome::Delivered { .. } | Outcome::Bounced { .. }), "a host's word proves nothing");
+                assert!(!matches!(o, MessageOutcome::Delivered { .. } | MessageOutcome::Bounced { .. }), "a host's word proves nothing");
                 return;
             }
             ClientAction::StartTls => {
@@ -78,7 +78,7 @@ fn client(data: &[u8]) {
                 ServerAction::Message(m) => {
                     assert!(m.data.len() <= MAX_MESSAGE && !m.data.contains(&0));
                     assert_eq!(match_tokens(&tokens, &m.to, &m.data), None, "nobody guesses a token");
-                    session.judged();
+                    session.end_message();
                 }
                 ServerAction::Tls(_) => session.secured(),
                 ServerAction::Close(_) => return,

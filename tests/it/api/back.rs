@@ -603,21 +603,21 @@ fn a_purge_of_a_part_leaves_the_way_back_of_a_large_import() {
 fn undo_brings_rows_back_with_their_notes() {
     use orbsd::{
         ledger::{Import, Undo},
-        model::Terms,
+        model::Preconditions,
         store::schema::FeedEntry,
     };
     let f = crate::lab::Folder::new();
     let ledger = f.ledger();
     let (source, reason) = (
         ledger.source("xbl").unwrap(),
-        ledger.store.vocabulary().reasons.get("relay").unwrap(),
+        ledger.store.dictionary().reasons.get("relay").unwrap(),
     );
     let run = |noted: bool| {
         let done = ledger.import_with(&mut Import::replace(source), |_, sink| {
             let entry = |note| FeedEntry {
                 reason,
-                hole: false,
-                weak: false,
+                exclusion: false,
+                implied: false,
                 since: Default::default(),
                 text: Default::default(),
                 note,
@@ -641,12 +641,12 @@ fn undo_brings_rows_back_with_their_notes() {
             seq,
             author: "t".into(),
             why: None,
-            terms: Terms::default(),
+            preconditions: Preconditions::default(),
             of: None,
             dry_run: false,
         })
         .unwrap();
-    let generation = ledger.store.vocabulary().records[usize::from(source.0)].generation;
+    let generation = ledger.store.dictionary().records[usize::from(source.0)].generation;
     let row = ledger
         .store
         .feed_row(source, generation, &"45.1.1.1".parse().unwrap())

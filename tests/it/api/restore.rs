@@ -183,7 +183,7 @@ $ORBSD delist 45.1.1.1 > /dev/null || exit 95
 grep -q '45.1.1.1' disk2/removals.log || exit 96
 kill $pid; wait $pid
 rm -f disk2/removals.log; mkdir disk2/removals.log
-$ORBSD list 45.1.1.9 --reason relay 2>&1 | grep -q 'is no plain file' || exit 97
+$ORBSD list 45.1.1.9 --reason relay 2>&1 | grep -q 'is not a plain file' || exit 97
 "#;
     let status = Command::new("unshare")
         .args(["-rm", "--pid", "--fork", "--kill-child", "sh", "-c", script])

@@ -73,7 +73,7 @@ impl Field {
         let until = Instant::now() + Duration::from_secs(20);
         while api.get("/v1/status").ok()["tester"]["wrong"]
             .as_str()
-            .is_some_and(|w| w.contains("nobody has looked"))
+            .is_some_and(|w| w.contains("not checked yet"))
         {
             assert!(Instant::now() < until, "{}", api.f.log());
             std::thread::sleep(Duration::from_millis(20));

@@ -573,7 +573,7 @@ fn nothing_is_tested_while_mail_for_the_probe_domain_goes_elsewhere() {
     again(&mut f);
     says(
         &f,
-        "goes to probe.example, 127.64.9.9, which is no address of the collector",
+        "goes to probe.example, 127.64.9.9, which is not an address of the collector",
     );
     assert_eq!(
         (f.job(id)["state"].clone(), f.dns(addr).as_str()),

@@ -6,22 +6,22 @@
 #[cfg(test)]
 mod tests;
 
-use super::{
-    Refused,
-    group::{EXPIRY, Work},
-    writer::Writer,
-};
+use super::Writer;
 use crate::{
-    model::{Change, SourceId, Time, history::Ask},
+    ledger::{
+        error::LedgerError,
+        transaction::{EXPIRY, Transaction},
+    },
+    model::{Change, SourceId, Time, history::Command},
     store::StoreError,
 };
 
 /// How many subjects one commit ends at most; few in unit tests, so that what is due takes several.
 const DUE_BATCH: usize = if cfg!(test) { 4 } else { 4096 };
 
-fn failed(e: Refused) -> StoreError {
+fn failed(e: LedgerError) -> StoreError {
     match e {
-        Refused::Poisoned(why) | Refused::InDoubt(why) => StoreError::Io(why),
+        LedgerError::Unavailable(why) | LedgerError::OutcomeUnknown(why) => StoreError::Io(why),
         e => StoreError::Io(format!("{e:?}")),
     }
 }
@@ -32,7 +32,7 @@ impl Writer {
     /// # Errors
     /// The store fails. What has ended by then is published; what stands open is ended by the next
     /// call, in the same order.
-    pub(super) fn expire(&mut self) -> Result<(), StoreError> {
+    pub(in crate::ledger) fn expire(&mut self) -> Result<(), StoreError> {
         let now = self.clock.now();
         let before = self.seq;
         self.expiring = true;
@@ -65,13 +65,16 @@ impl Writer {
             if last.is_none() && due.len() < DUE_BATCH {
                 return Ok(());
             }
-            let mut work = Work::new(now);
+            let mut transaction = Transaction::new(now);
             for (_, subject) in &due {
-                work.end_listings(&self.store, subject).map_err(failed)?;
+                transaction
+                    .end_listings(&self.store, subject)
+                    .map_err(failed)?;
             }
-            if !work.is_empty() {
-                work.uncover(&self.store)
-                    .and_then(|()| self.commit(&work, None))
+            if !transaction.is_empty() {
+                transaction
+                    .release_orphaned_holds(&self.store)
+                    .and_then(|()| self.commit(&transaction, None))
                     .map_err(failed)?;
             }
             match due.into_iter().next_back() {
@@ -83,7 +86,7 @@ impl Writer {
 
     /// Ends the whole life of feeds that were not imported in time: one commit for each.
     fn end_sources(&mut self, now: Time) -> Result<(), StoreError> {
-        let v = self.store.vocabulary();
+        let v = self.store.dictionary();
         let over = |i: &usize| v.records[*i].expires.is_some_and(|t| t <= now);
         let mut done = Ok(());
         for i in (0..v.records.len()).filter(over) {
@@ -99,18 +102,21 @@ impl Writer {
     fn end_all(&mut self, now: Time) -> Result<(), StoreError> {
         while self.next_due.is_some_and(|t| t <= now) {
             let due = self.store.due(None, now, DUE_BATCH)?;
-            let mut work = Work::new(now);
+            let mut transaction = Transaction::new(now);
             for (_, subject) in &due {
-                let change = Change::new(subject.clone(), EXPIRY, Ask::Expire);
+                let change = Change::new(subject.clone(), EXPIRY, Command::Expire);
                 // Expiry has no rule that could refuse it; what the store says to it comes back
                 // below.
-                if let Err(Refused::Poisoned(e)) = work.decide(&self.store, &change, |_| false) {
+                if let Err(LedgerError::Unavailable(e)) =
+                    transaction.decide(&self.store, &change, |_| false)
+                {
                     return Err(StoreError::Io(e));
                 }
             }
-            work.clear_due(due);
-            work.uncover(&self.store)
-                .and_then(|()| self.commit(&work, None))
+            transaction.clear_due(due);
+            transaction
+                .release_orphaned_holds(&self.store)
+                .and_then(|()| self.commit(&transaction, None))
                 .map_err(failed)?;
             self.next_due = self.store.next_due()?;
         }

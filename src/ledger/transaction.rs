@@ -1,124 +1,128 @@
-//! A piece of work: the subjects that a commit touches, before and after, and the rows that say so.
+//! A transaction: the subjects that a commit changes, before and after, and the rows that it writes.
 
 use std::collections::HashMap;
 
-use super::{Follow, Receipt, Refused, Renewal, removals::Removal};
+use super::{
+    error::LedgerError,
+    import::Follow,
+    receipt::{Receipt, Renewal},
+    removals::Removal,
+};
 use crate::{
     index::RawFacts,
     model::{
         Change, Event, Hold, Mask, ReasonId, Serial, SourceId, Subject, Time, Verdict,
-        history::{Ask, Once, OpenEnd, What, decide, ended_listings, proven},
+        history::{Command, EventKind, IdempotencyKey, OpenEnd, decide, ended_listings, proven},
         subject::covers_others,
     },
-    store::{Batch, Store, Vocabulary, schema, stage::Row},
+    store::{Batch, Dictionary, Encoded, Store, schema, stage::ChangedRow},
 };
 
-/// Who ends what ends by itself.
+/// The author of events that follow from the time.
 pub(super) const EXPIRY: &str = "expiry";
-/// The longest reason in the audit log, in characters; the whole of it stands in the subject's
-/// history.
+/// The longest note in an audit record, in characters; the subject's history has all of it.
 const MAX_WHY: usize = 400;
 
-/// What became of a change.
-pub(super) enum Decided {
-    /// It is part of the work; where it renews a listing, with the listing's ends.
-    Now(Option<Renewal>),
-    /// The same request was made before.
-    Before(schema::Made),
+/// The outcome of a change that no rule forbids.
+pub(super) enum ChangeOutcome {
+    /// It is part of the transaction; for a renewal, with the ends of the listing.
+    Applied(Option<Renewal>),
+    /// The same idempotent request was done before.
+    Duplicate(schema::StoredReceipt),
 }
 
-/// Where an event comes from.
+/// The origin of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
-    /// Somebody asked for it.
+    /// A request.
     Request,
-    /// It follows from a time, or from what a source lists now: it follows again in a restored
-    /// store.
+    /// A time, or what a source lists now: it follows again in a restored store.
     Consequence,
-    /// A row of an imported list came, changed or went.
+    /// A row of an import.
     FeedRow,
 }
 
 /// What is asked for, with the end that an open one means, and the ends of the listing where it
 /// renews one.
-fn renewed(verdict: &Verdict, change: &Change) -> (Ask, Option<Renewal>) {
-    let mut ask = change.ask.clone();
-    let Ask::List {
+fn renewed(verdict: &Verdict, change: &Change) -> (Command, Option<Renewal>) {
+    let mut command = change.command.clone();
+    let Command::List {
         reason,
         source,
         until,
         ..
-    } = &mut ask
+    } = &mut command
     else {
-        return (ask, None);
+        return (command, None);
     };
-    let Some(entry) = verdict.entry(*reason, *source).filter(|e| !e.hole) else {
-        return (ask, None);
+    let Some(entry) = verdict.entry(*reason, *source).filter(|e| !e.exclusion) else {
+        return (command, None);
     };
-    if change.terms.open_end == OpenEnd::Keep {
+    if change.preconditions.open_end == OpenEnd::Keep {
         *until = entry.until;
     }
     let renewal = Renewal {
         was: entry.until,
         until: *until,
     };
-    (ask, Some(renewal))
+    (command, Some(renewal))
 }
 
-/// See the module.
-pub(super) struct Work {
+/// A transaction that is being built; see the module.
+pub(super) struct Transaction {
     now: Time,
     /// Each subject's verdict before and after.
     pub(super) touched: HashMap<Subject, (Verdict, Verdict)>,
     events: Vec<(Subject, Event, Origin)>,
-    /// Due dates that have come.
+    /// Due dates that have been handled.
     stale: Vec<(Time, Subject)>,
     feed_rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    pub(super) vocabulary: Option<Vocabulary>,
-    /// Lines of the audit log.
-    pub(super) audit: Vec<schema::Audit>,
-    /// Requests that must not be done twice, and their subjects.
-    pub(super) once: Vec<(Once, Subject)>,
-    /// Rows of relay tests that go with it; `None` for one that goes away.
-    pub(super) probes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    /// Rows that go as a whole: their families and prefixes.
+    pub(super) dictionary: Option<Dictionary>,
+    /// Audit records.
+    pub(super) audit: Vec<schema::AuditRecord>,
+    /// The keys of idempotent requests, and their subjects.
+    pub(super) idempotency: Vec<(IdempotencyKey, Subject)>,
+    /// Rows of relay tests; `None` deletes one.
+    pub(super) relay_rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Ranges to delete: family and prefix.
     drops: Vec<(&'static str, Vec<u8>)>,
-    /// Records of followed zones that come and go.
+    /// Records of followed zones that are added (true) and deleted.
     records: Vec<(Vec<u8>, bool)>,
-    /// Reasons that change although no subject says so: of addresses, of domains.
+    /// Reasons whose listings change without a changed subject in the transaction: of addresses, of
+    /// domains.
     pub(super) extra: [Mask; 2],
-    /// What is kept of a source's list for the comparison with the next one.
+    /// The properties of a source's list, for the comparison with the next one.
     pub(super) accepted: Option<(SourceId, schema::AcceptedList)>,
-    /// An event for webhooks that is told instead of the commit: its name and its fields.
+    /// An event for webhooks that is sent in place of the commit: its name and fields.
     pub(super) notice: Option<(&'static str, serde_json::Map<String, serde_json::Value>)>,
-    /// Rows of the family `people` that are set.
-    pub(super) people: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Rows of the family [`schema::ACCOUNTS`].
+    pub(super) account_rows: Vec<(Vec<u8>, Encoded)>,
     /// See [`schema::Commit::barrier`].
     pub(super) barrier: bool,
     /// See [`schema::Commit::bulk`]: the source whose rows change.
     pub(super) bulk: Option<SourceId>,
-    /// The notes of feeds' rows as they stood before.
+    /// The notes of feeds' rows before it.
     notes: Vec<schema::FeedNote>,
 }
 
-impl Work {
-    pub(super) fn new(now: Time) -> Work {
-        Work {
+impl Transaction {
+    pub(super) fn new(now: Time) -> Transaction {
+        Transaction {
             now,
             touched: HashMap::new(),
             events: Vec::new(),
             stale: Vec::new(),
             feed_rows: Vec::new(),
-            vocabulary: None,
+            dictionary: None,
             audit: Vec::new(),
-            once: Vec::new(),
-            probes: Vec::new(),
+            idempotency: Vec::new(),
+            relay_rows: Vec::new(),
             drops: Vec::new(),
             records: Vec::new(),
             extra: [0; 2],
             accepted: None,
             notice: None,
-            people: Vec::new(),
+            account_rows: Vec::new(),
             barrier: false,
             bulk: None,
             notes: Vec::new(),
@@ -129,12 +133,12 @@ impl Work {
         &mut self,
         store: &Store,
         subject: &Subject,
-    ) -> Result<&mut (Verdict, Verdict), Refused> {
+    ) -> Result<&mut (Verdict, Verdict), LedgerError> {
         if !self.touched.contains_key(subject) {
             let v = store.verdict(subject)?;
             self.touched.insert(subject.clone(), (v.clone(), v));
         }
-        self.touched.get_mut(subject).ok_or(Refused::Stopped)
+        self.touched.get_mut(subject).ok_or(LedgerError::Stopped)
     }
 
     /// Decides a change on what stands after the changes before it, and folds the events in.
@@ -144,19 +148,21 @@ impl Work {
         store: &Store,
         change: &Change,
         covered: impl Fn(&Subject) -> bool,
-    ) -> Result<Decided, Refused> {
+    ) -> Result<ChangeOutcome, LedgerError> {
         let now = self.now;
-        if let Some(once) = &change.terms.once {
-            match self.made(store, once)? {
+        if let Some(once) = &change.preconditions.idempotency {
+            match self.stored_receipt(store, once)? {
                 None => {}
-                Some(made) if made.body != once.body => return Err(Refused::OtherBody),
-                Some(made) if made.commit > 0 => return Ok(Decided::Before(made)),
-                Some(_) => return Ok(Decided::Now(None)),
+                Some(made) if made.body != once.body => {
+                    return Err(LedgerError::IdempotencyKeyReused);
+                }
+                Some(made) if made.commit > 0 => return Ok(ChangeOutcome::Duplicate(made)),
+                Some(_) => return Ok(ChangeOutcome::Applied(None)),
             }
         }
-        proven(&change.ask, change.evidence.as_ref()).map_err(Refused::Rule)?;
-        let covers = match &change.ask {
-            Ask::Delist { .. }
+        proven(&change.command, change.evidence.as_ref()).map_err(LedgerError::Rule)?;
+        let covers = match &change.command {
+            Command::Delist { .. }
                 if covered(&change.subject) || self.touched.keys().any(covers_others) =>
             {
                 self.covers(store, &change.subject)?
@@ -165,25 +171,25 @@ impl Work {
         };
         let (_, verdict) = self.verdict(store, &change.subject)?;
         let revision = |v: &Verdict| schema::revision(v);
-        if let Some(seen) = change.terms.expect
+        if let Some(seen) = change.preconditions.expect
             && revision(verdict) != seen
         {
-            return Err(Refused::Changed(revision(verdict)));
+            return Err(LedgerError::PreconditionFailed(revision(verdict)));
         }
-        let (ask, renewal) = renewed(verdict, change);
+        let (command, renewal) = renewed(verdict, change);
         let decided = decide(
             verdict,
-            &ask,
+            &command,
             &covers,
-            change.terms.breaks_hold,
+            change.preconditions.breaks_hold,
             now,
             SourceId::is_feed,
         )
-        .map_err(Refused::Rule)?;
+        .map_err(LedgerError::Rule)?;
         for what in &decided {
             verdict.fold(now, what);
         }
-        let origin = if matches!(change.ask, Ask::Expire) {
+        let origin = if matches!(change.command, Command::Expire) {
             Origin::Consequence
         } else {
             Origin::Request
@@ -197,34 +203,47 @@ impl Work {
             };
             self.events.push((change.subject.clone(), event, origin));
         }
-        self.once
-            .extend(change.terms.once.map(|o| (o, change.subject.clone())));
-        if !matches!(change.ask, Ask::Expire) {
-            self.audit.push(schema::Audit {
+        self.idempotency.extend(
+            change
+                .preconditions
+                .idempotency
+                .map(|o| (o, change.subject.clone())),
+        );
+        if !matches!(change.command, Command::Expire) {
+            self.audit.push(schema::AuditRecord {
                 at: now,
                 who: change.author.clone(),
-                from: change.terms.from.to_string(),
-                what: change.ask.word().into(),
+                from: change.preconditions.from.to_string(),
+                what: change.command.as_str().into(),
                 about: change.subject.to_string(),
                 why: change
                     .evidence
                     .as_ref()
                     .map(|e| e.text.chars().take(MAX_WHY).collect()),
-                ..schema::Audit::default()
+                ..schema::AuditRecord::default()
             });
         }
-        Ok(Decided::Now(renewal))
+        Ok(ChangeOutcome::Applied(renewal))
     }
 
     /// What became of the same request before; with commit 0 where it is in this group.
-    fn made(&self, store: &Store, once: &Once) -> Result<Option<schema::Made>, Refused> {
-        if let Some((o, _)) = self.once.iter().rev().find(|(o, _)| o.key == once.key) {
-            return Ok(Some(schema::Made {
+    fn stored_receipt(
+        &self,
+        store: &Store,
+        once: &IdempotencyKey,
+    ) -> Result<Option<schema::StoredReceipt>, LedgerError> {
+        if let Some((o, _)) = self
+            .idempotency
+            .iter()
+            .rev()
+            .find(|(o, _)| o.key == once.key)
+        {
+            return Ok(Some(schema::StoredReceipt {
                 body: o.body,
-                ..schema::Made::default()
+                ..schema::StoredReceipt::default()
             }));
         }
-        Ok(store.made(self.now, &once.key)?)
+        Ok(store.stored_receipt(self.now, &once.key)?)
     }
 
     /// The reasons and sources by which something wider lists a subject.
@@ -232,14 +251,14 @@ impl Work {
         &mut self,
         store: &Store,
         subject: &Subject,
-    ) -> Result<Vec<(ReasonId, SourceId)>, Refused> {
+    ) -> Result<Vec<(ReasonId, SourceId)>, LedgerError> {
         let mut out = Vec::new();
         let mut said: Vec<(ReasonId, SourceId)> = Vec::new();
         let (_, own) = self.verdict(store, subject)?;
         said.extend(
             own.entries
                 .iter()
-                .filter(|e| e.hole)
+                .filter(|e| e.exclusion)
                 .map(|e| (e.reason, e.source)),
         );
         for wider in subject.wider() {
@@ -255,7 +274,7 @@ impl Work {
                 .collect::<Vec<_>>()
             {
                 said.push((e.reason, e.source));
-                if !e.hole && !verdict.held(e.reason, e.source) && verdict.exempt.is_none() {
+                if !e.exclusion && !verdict.held(e.reason, e.source) && verdict.exempt.is_none() {
                     out.push((e.reason, e.source));
                 }
             }
@@ -264,13 +283,12 @@ impl Work {
     }
 
     /// Ends what keeps addresses out of a prefix that its source no longer lists.
-    pub(super) fn uncover(&mut self, store: &Store) -> Result<(), Refused> {
+    pub(super) fn release_orphaned_holds(&mut self, store: &Store) -> Result<(), LedgerError> {
         let wide = self.touched.iter().filter(|(s, _)| covers_others(s));
         let lost = wide.flat_map(|(s, (before, after))| {
-            let gone = before
-                .entries
-                .iter()
-                .filter(|e| !e.hole && after.entry(e.reason, e.source).is_none_or(|a| a.hole));
+            let gone = before.entries.iter().filter(|e| {
+                !e.exclusion && after.entry(e.reason, e.source).is_none_or(|a| a.exclusion)
+            });
             gone.map(|e| (s.clone(), e.source)).collect::<Vec<_>>()
         });
         let lost: Vec<(Subject, SourceId)> = lost.collect();
@@ -283,7 +301,7 @@ impl Work {
                     .iter()
                     .any(|(wide, s)| *s == source && wide.covers(&subject))
                 {
-                    self.uncovered(store, source, &subject)?;
+                    self.release_orphaned_hold(store, source, &subject)?;
                 }
             }
         }
@@ -292,12 +310,12 @@ impl Work {
 
     /// Ends a subject's holds that last with what covers it, where nothing of the source does any
     /// more.
-    fn uncovered(
+    fn release_orphaned_hold(
         &mut self,
         store: &Store,
         source: SourceId,
         subject: &Subject,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), LedgerError> {
         let (_, verdict) = self.verdict(store, subject)?;
         let lasting = |h: &&Hold| h.source == source && h.until == Hold::WITH_COVER;
         let reasons: Vec<ReasonId> = verdict
@@ -309,7 +327,7 @@ impl Work {
         for reason in reasons {
             let mut covered = false;
             for wider in subject.wider() {
-                let listed = |v: &Verdict| v.entry(reason, source).is_some_and(|e| !e.hole);
+                let listed = |v: &Verdict| v.entry(reason, source).is_some_and(|e| !e.exclusion);
                 covered |= match self.touched.get(&wider) {
                     Some((_, v)) => listed(v),
                     None => listed(&store.verdict(&wider)?),
@@ -318,10 +336,10 @@ impl Work {
             let own = self
                 .touched
                 .get(subject)
-                .is_some_and(|(_, v)| v.entry(reason, source).is_some_and(|e| !e.hole));
+                .is_some_and(|(_, v)| v.entry(reason, source).is_some_and(|e| !e.exclusion));
             if !covered && own {
                 // The source lists the address itself too: that stays down as any removal does.
-                let what = What::Held {
+                let what = EventKind::Held {
                     reason,
                     source,
                     until: self.now.plus(crate::model::history::HOLD),
@@ -335,7 +353,11 @@ impl Work {
     }
 
     /// Ends the listings of a subject whose time is over, and nothing else of it.
-    pub(super) fn end_listings(&mut self, store: &Store, subject: &Subject) -> Result<(), Refused> {
+    pub(super) fn end_listings(
+        &mut self,
+        store: &Store,
+        subject: &Subject,
+    ) -> Result<(), LedgerError> {
         let now = self.now;
         let (_, verdict) = self.verdict(store, subject)?;
         for what in ended_listings(verdict, now) {
@@ -355,9 +377,9 @@ impl Work {
         store: &Store,
         subject: &Subject,
         author: &str,
-        what: What,
+        what: EventKind,
         at: Time,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), LedgerError> {
         let (_, verdict) = self.verdict(store, subject)?;
         verdict.fold(at, &what);
         self.events.push((
@@ -374,7 +396,7 @@ impl Work {
     }
 
     /// What the log of removals has to know of it.
-    pub(super) fn removals(&self, v: &Vocabulary) -> Vec<Removal> {
+    pub(super) fn removals(&self, v: &Dictionary) -> Vec<Removal> {
         let logged = self
             .events
             .iter()
@@ -385,7 +407,7 @@ impl Work {
     }
 
     fn end_hold(&mut self, subject: &Subject, reason: ReasonId, source: SourceId, author: &str) {
-        let (now, what) = (self.now, What::HoldEnded { reason, source });
+        let (now, what) = (self.now, EventKind::HoldEnded { reason, source });
         if let Some((_, verdict)) = self.touched.get_mut(subject) {
             verdict.fold(now, &what);
             self.events.push((
@@ -415,9 +437,9 @@ impl Work {
         store: &Store,
         (source, generation): (SourceId, u32),
         author: &str,
-        mut row: Row,
+        mut row: ChangedRow,
         ended: bool,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), LedgerError> {
         let now = self.now;
         let (subject, old) = (&row.subject, &row.old);
         self.notes.extend(old.iter().filter_map(|e| {
@@ -433,7 +455,7 @@ impl Work {
         for e in row.new.iter_mut().filter(|e| {
             !row.old
                 .iter()
-                .any(|o| (o.reason, o.hole) == (e.reason, e.hole))
+                .any(|o| (o.reason, o.exclusion) == (e.reason, e.exclusion))
         }) {
             e.since = now;
         }
@@ -450,7 +472,7 @@ impl Work {
             events = row
                 .old
                 .iter()
-                .map(|e| What::Expired {
+                .map(|e| EventKind::Expired {
                     reason: e.reason,
                     source,
                 })
@@ -467,7 +489,7 @@ impl Work {
             let own =
                 |h: &Hold| (h.reason, h.source) == (reason, source) && h.until != Hold::WITH_COVER;
             if !ended && verdict.holds.iter().any(own) {
-                events.push(What::HoldEnded { reason, source });
+                events.push(EventKind::HoldEnded { reason, source });
             }
             lasting |= verdict
                 .holds
@@ -481,7 +503,7 @@ impl Work {
             verdict.put(e.entry(source)); // with its first day
         }
         for what in events {
-            let origin = if matches!(what, What::HoldEnded { .. }) {
+            let origin = if matches!(what, EventKind::HoldEnded { .. }) {
                 Origin::Consequence
             } else {
                 Origin::FeedRow
@@ -498,7 +520,7 @@ impl Work {
             ));
         }
         if lasting && !ended {
-            self.uncovered(store, source, &row.subject)?;
+            self.release_orphaned_hold(store, source, &row.subject)?;
         }
         Ok(())
     }
@@ -510,9 +532,9 @@ impl Work {
         source: SourceId,
         subject: &Subject,
         verdict: Verdict,
-        covered: impl Fn(ReasonId) -> Result<bool, Refused>,
+        covered: impl Fn(ReasonId) -> Result<bool, LedgerError>,
         author: &str,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), LedgerError> {
         let mut gone = Vec::new();
         for h in verdict.holds.iter().filter(|h| h.source == source) {
             let stays = match h.until {
@@ -528,8 +550,8 @@ impl Work {
     }
 
     /// The sources' records change with it.
-    pub(super) fn vocabulary(&mut self, v: Vocabulary) {
-        self.vocabulary = Some(v);
+    pub(super) fn dictionary(&mut self, v: Dictionary) {
+        self.dictionary = Some(v);
     }
 
     /// The rows of a replaced generation go.
@@ -602,8 +624,8 @@ impl Work {
 
     /// The rows of its verdicts, events and due dates.
     pub(super) fn rows(&self, seq: u64, batch: &mut Batch) {
-        if let Some(v) = &self.vocabulary {
-            crate::store::vocabulary_rows(v, batch);
+        if let Some(v) = &self.dictionary {
+            crate::store::dictionary_rows(v, batch);
         }
         self.stale
             .iter()
@@ -643,9 +665,9 @@ impl Work {
                 false => batch.delete(schema::RECORDS, key.clone()),
             }
         }
-        put_relay_rows(&self.probes, batch);
-        for (key, row) in &self.people {
-            batch.put(schema::PEOPLE, key.clone(), row.clone());
+        put_relay_rows(&self.relay_rows, batch);
+        for (key, row) in &self.account_rows {
+            batch.put(schema::ACCOUNTS, key.clone(), row.clone());
         }
         if let Some((source, list)) = &self.accepted {
             batch.put(
@@ -661,8 +683,8 @@ impl Work {
             let value = schema::event_value(event);
             match *origin == Origin::FeedRow {
                 true => batch.put(
-                    schema::CHURN,
-                    schema::churn_key(event.at, subject, seq, place as u32),
+                    schema::FEED_EVENTS,
+                    schema::feed_event_key(event.at, subject, seq, place as u32),
                     value,
                 ),
                 false => batch.put(
@@ -678,7 +700,7 @@ impl Work {
     /// must not be done twice.
     pub(super) fn asked_rows(&self, number: u64, receipt: &Receipt, batch: &mut Batch) {
         for (n, line) in (number..).zip(&self.audit) {
-            let line = schema::Audit {
+            let line = schema::AuditRecord {
                 commit: line
                     .commit
                     .or((receipt.commit > 0).then_some(receipt.commit)),
@@ -690,9 +712,12 @@ impl Work {
                 schema::encode(&line),
             );
         }
-        let whole = self.audit.iter().filter_map(|line| Some((line.once?, 0)));
+        let whole = self
+            .audit
+            .iter()
+            .filter_map(|line| Some((line.idempotency?, 0)));
         let single = self
-            .once
+            .idempotency
             .iter()
             .map(|(once, subject)| (*once, self.revision(subject).unwrap_or_default()));
         for (once, revision) in single.chain(whole) {
@@ -701,15 +726,15 @@ impl Work {
                 .iter()
                 .map(|(o, s)| (o.clone(), *s))
                 .collect();
-            let made = schema::Made {
+            let made = schema::StoredReceipt {
                 body: once.body,
                 commit: receipt.commit,
                 serials,
                 revision,
             };
             batch.put(
-                schema::ONCE,
-                schema::once_key(self.now, &once.key),
+                schema::IDEMPOTENCY,
+                schema::idempotency_key(self.now, &once.key),
                 schema::encode(&made),
             );
         }
@@ -753,7 +778,7 @@ impl Work {
             before,
             serials,
         };
-        row.bytes = bytes + schema::encode(&row).len() as u64;
+        row.bytes = bytes + schema::encode(&row).size() as u64;
         batch.put(
             schema::JOURNAL,
             seq.to_be_bytes().to_vec(),
@@ -781,8 +806,8 @@ impl Work {
 pub(super) fn put_relay_rows(rows: &[(Vec<u8>, Option<Vec<u8>>)], batch: &mut Batch) {
     for (key, value) in rows {
         match value {
-            Some(v) => batch.put(schema::PROBES, key.clone(), v.clone()),
-            None => batch.delete(schema::PROBES, key.clone()),
+            Some(v) => batch.put(schema::RELAY, key.clone(), v.clone()),
+            None => batch.delete(schema::RELAY, key.clone()),
         }
     }
 }

@@ -47,11 +47,11 @@ impl Bench {
     /// Starts the ledger, as the daemon does.
     fn start(&mut self) {
         let path = self.dir.path().join("data");
-        let store = crate::store::Settings {
+        let store = crate::store::StoreSettings {
             path: path.clone(),
             journal_age: Seconds(DAY),
             journal_size: 1 << 30,
-            churn_age: Seconds(DAY),
+            feed_event_age: Seconds(DAY),
             scrub_every: Seconds(0),
             scrub_rate: 1 << 23,
             open_tables: crate::store::MAX_OPEN_TABLES,
@@ -63,10 +63,10 @@ impl Bench {
             lifetime: Some(Seconds(90 * DAY)),
             two_persons: false,
         };
-        let settings = ledger::Settings {
+        let settings = ledger::LedgerSettings {
             reasons: vec![relay],
             zones: vec![zone],
-            ..ledger::Settings::default()
+            ..ledger::LedgerSettings::default()
         };
         let clock = Clock::start(
             self.time.clone(),
@@ -94,11 +94,11 @@ impl Bench {
 
     fn tick(&self) {
         self.ledger().tick_blocking();
-        self.ledger().call(ledger::Job::Fork).unwrap();
+        self.ledger().call(ledger::WriterCommand::Fork).unwrap();
     }
 
-    fn change(&self, subject: &str, ask: Ask) {
-        let change = Change::new(subject.parse().unwrap(), "anna", ask);
+    fn change(&self, subject: &str, command: Command) {
+        let change = Change::new(subject.parse().unwrap(), "anna", command);
         self.ledger()
             .submit_blocking(change)
             .unwrap()
@@ -110,7 +110,7 @@ impl Bench {
         let until = Some(self.ledger().now().plus(Seconds(days * DAY)));
         self.change(
             subject,
-            Ask::List {
+            Command::List {
                 reason: RELAY,
                 source: SourceId::OPERATOR,
                 until,
@@ -122,7 +122,7 @@ impl Bench {
     fn exempt(&self, subject: &str, days: u64) {
         self.change(
             subject,
-            Ask::Exempt {
+            Command::Exempt {
                 until: Some(self.ledger().now().plus(Seconds(days * DAY))),
             },
         );
@@ -298,12 +298,12 @@ fn listings_and_sources_end_before_exemptions_whatever_their_due_times_and_are_p
     let all: Vec<Change> = (0..n)
         .map(|i| {
             let until = Some(b.ledger().now().plus(Seconds(20 * DAY + i as u64)));
-            Change::new(host(i).parse().unwrap(), "anna", Ask::Exempt { until })
+            Change::new(host(i).parse().unwrap(), "anna", Command::Exempt { until })
         })
         .collect();
     for part in all.chunks(1000) {
         b.ledger()
-            .submit_many(part.to_vec(), crate::store::schema::Audit::default())
+            .submit_many(part.to_vec(), crate::store::schema::AuditRecord::default())
             .unwrap();
     }
     // What covers them ends later: a listing, and a whole source.
@@ -316,8 +316,8 @@ fn listings_and_sources_end_before_exemptions_whatever_their_due_times_and_are_p
     };
     let entry = FeedEntry {
         reason: RELAY,
-        hole: false,
-        weak: false,
+        exclusion: false,
+        implied: false,
         since: b.ledger().now(),
         text: EntryText::default(),
         note: None,

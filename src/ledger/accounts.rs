@@ -1,0 +1,231 @@
+//! Users, tokens, webhooks, proposals and other named values: stored as rows, changed by the writer,
+//! and read from one shared copy in memory.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use super::{
+    error::LedgerError,
+    held::{HELD, HeldList, held_key, held_row, read_held},
+    map::Map,
+    outbox::Webhook,
+    proposals::{DAY, PROPOSE, Proposal, Proposals, read_row},
+    rename::{NameKind, Rename},
+};
+use crate::{
+    model::{Role, SourceId, Time, Token, User, history::IdempotencyKey},
+    store::{Batch, Store, StoreError, schema},
+};
+
+/// Users, tokens and other named values. A change is made in a copy, which shares the rest.
+#[derive(Debug, Clone, Default)]
+pub struct Accounts {
+    /// By name.
+    pub users: Map<User>,
+    /// By the first part of a token.
+    pub tokens: Map<Token>,
+    /// Webhooks by id.
+    pub webhooks: Map<Webhook>,
+    /// Listings that wait for the approval of another user.
+    pub proposals: Proposals,
+    /// The time at which each token was last used, to the hour.
+    pub used: Map<Time>,
+    /// The last imports by id: the beginning of each, and its report in JSON.
+    pub imports: Map<(Time, Arc<str>)>,
+    /// Lists that a guard stopped, by feed.
+    pub held: Map<HeldList>,
+}
+
+impl Accounts {
+    /// The role of a token now: its own, and at most that of its user.
+    ///
+    /// # Errors
+    ///
+    /// The token is revoked or expired, or its user is disabled.
+    pub fn role(&self, token: &Token, now: Time) -> Result<Role, String> {
+        if !token.alive(now) {
+            return Err("this token was revoked or has expired".into());
+        }
+        if !token.person {
+            return Ok(token.role);
+        }
+        match self.users.get(&token.owner) {
+            Some(p) if p.disabled.is_none() => Ok(token.role.min(p.role)),
+            _ => Err("the user of this token is disabled".into()),
+        }
+    }
+
+    /// Renames a reason or source in the bounds of tokens and in held lists.
+    pub(super) fn rename(&mut self, rename: &Rename, batch: &mut Batch) -> Result<(), LedgerError> {
+        let all: Vec<Token> = self.tokens.values().cloned().collect();
+        for mut token in all {
+            let names = match rename.kind {
+                NameKind::Reason => &mut token.bounds.reasons,
+                NameKind::Source => &mut token.bounds.sources,
+            };
+            if names.contains(&rename.from) {
+                names
+                    .iter_mut()
+                    .for_each(|n| rename.forward(rename.kind, n));
+                batch.put(
+                    schema::ACCOUNTS,
+                    format!("{TOKEN}{}", token.id).into_bytes(),
+                    schema::encode(&token),
+                );
+                self.tokens.insert_mut(token.id.clone(), token);
+            }
+        }
+        let held = self
+            .held
+            .get(&rename.from)
+            .cloned()
+            .filter(|_| rename.kind == NameKind::Source);
+        if let Some(mut held) = held {
+            batch.delete(schema::ACCOUNTS, held_key(&rename.from));
+            self.held.remove_mut(&rename.from);
+            held.feed.clone_from(&rename.to);
+            batch.put(schema::ACCOUNTS, held_key(&held.feed), held_row(&held)?);
+            self.held.insert_mut(held.feed.clone(), held);
+        }
+        Ok(())
+    }
+
+    /// Sets the report of an import, and deletes the oldest if there are too many.
+    pub(super) fn remember(&mut self, id: String, at: Time, told: Arc<str>, batch: &mut Batch) {
+        batch.put(
+            schema::ACCOUNTS,
+            format!("{IMPORT}{id}").into_bytes(),
+            schema::encode(&(at, &*told)),
+        );
+        self.imports.insert_mut(id, (at, told));
+        let oldest = self
+            .imports
+            .iter()
+            .min_by_key(|(_, (at, _))| *at)
+            .map(|(id, _)| id.clone());
+        if let Some(oldest) = oldest.filter(|_| self.imports.size() > IMPORTS) {
+            batch.delete(schema::ACCOUNTS, format!("{IMPORT}{oldest}").into_bytes());
+            self.imports.remove_mut(&oldest);
+        }
+    }
+
+    /// How many enabled users have the role owner.
+    pub fn owners(&self) -> usize {
+        self.users
+            .values()
+            .filter(|p| p.role == Role::Owner && p.disabled.is_none())
+            .count()
+    }
+
+    pub(super) fn read(store: &Store) -> Result<Accounts, StoreError> {
+        let mut out = Accounts::default();
+        for (key, value) in store.account_rows()? {
+            let damaged = || {
+                StoreError::Damaged(format!(
+                    "what is kept of {} cannot be read",
+                    String::from_utf8_lossy(&key)
+                ))
+            };
+            if key.starts_with(PERSON.as_bytes()) {
+                let p: User = schema::decode(&value).ok_or_else(damaged)?;
+                out.users.insert_mut(p.name.clone(), p);
+            } else if key.starts_with(TOKEN.as_bytes()) {
+                let t: Token = schema::decode(&value).ok_or_else(damaged)?;
+                out.tokens.insert_mut(t.id.clone(), t);
+            } else if key.starts_with(WEBHOOK.as_bytes()) {
+                let h: Webhook = schema::decode(&value).ok_or_else(damaged)?;
+                out.webhooks.insert_mut(h.id.clone(), h);
+            } else if key.starts_with(PROPOSAL.as_bytes()) {
+                out.proposals.add(read_row(&value)?, true);
+            } else if let Some(id) = key.strip_prefix(USED.as_bytes()) {
+                let at: Time = schema::decode(&value).ok_or_else(damaged)?;
+                out.used
+                    .insert_mut(String::from_utf8_lossy(id).into_owned(), at);
+            } else if let Some(id) = key.strip_prefix(IMPORT.as_bytes()) {
+                let import: (Time, String) = schema::decode(&value).ok_or_else(damaged)?;
+                out.imports.insert_mut(
+                    String::from_utf8_lossy(id).into_owned(),
+                    (import.0, import.1.into()),
+                );
+            } else if key.starts_with(HELD.as_bytes()) {
+                let held = read_held(&value)?;
+                out.held.insert_mut(held.feed.clone(), held);
+            }
+        }
+        let (day, made) = proposed_on_last_day(store)?;
+        out.proposals.count_made(day, made);
+        Ok(out)
+    }
+}
+
+/// Returns the day of the last audit record, and how many proposals each author made on it. Reads at
+/// most [`MAX_AUDIT_SCAN`] records.
+fn proposed_on_last_day(store: &Store) -> Result<(u64, BTreeMap<String, u32>), StoreError> {
+    let (mut last_day, mut scanned) = (None, 0);
+    let mut authors = HashMap::new();
+    store.audit(u64::MAX, &mut |_, record| {
+        let day = record.at.0 / DAY;
+        scanned += 1;
+        if day < *last_day.get_or_insert(day) || scanned > MAX_AUDIT_SCAN {
+            return false;
+        }
+        // A proposal whose approval failed has another record. The first one, which is read last,
+        // names its author.
+        if record.what == PROPOSE {
+            authors.insert(record.detail, record.who);
+        }
+        true
+    })?;
+    let mut made = BTreeMap::new();
+    authors
+        .into_values()
+        .for_each(|author| *made.entry(author).or_default() += 1);
+    Ok((last_day.unwrap_or_default(), made))
+}
+
+/// How many audit records are read at a start.
+const MAX_AUDIT_SCAN: usize = 50_000;
+
+pub(super) const WEBHOOK: &str = "webhook/";
+pub(super) const PROPOSAL: &str = "proposal/";
+pub(super) const PERSON: &str = "person/";
+pub(super) const TOKEN: &str = "token/";
+pub(super) const USED: &str = "used/";
+const IMPORT: &str = "import/";
+/// How many imports are remembered.
+const IMPORTS: usize = 200;
+
+/// A change of an account or of another named value. A value replaces the one that had its name.
+#[derive(Debug, Clone)]
+pub enum AccountChange {
+    /// Sets a user, if the present value is the expected one (none: there must be no such user).
+    User(Option<Box<User>>, User),
+    /// Sets a token.
+    Token(Token),
+    /// Adds a proposal, within the limits of its author.
+    Proposal(Proposal),
+    /// Adds a proposal again whose approval failed.
+    ReturnedProposal(Proposal),
+    /// Deletes proposals by id: all of them or none.
+    DeleteProposals(Vec<String>),
+    /// Sets a webhook.
+    Webhook(Webhook),
+    /// Deletes a webhook by id, with the messages that wait for it.
+    DeleteWebhook(String),
+    /// Changes nothing, and writes the audit record.
+    AuditOnly,
+    /// Sets the time at which a token was last used.
+    TokenUsed(String, Time),
+    /// Sets the report of an import: its id, its beginning, the report in JSON.
+    Import(String, Time, Arc<str>),
+    /// Sets the answer of an idempotent request: its status and body.
+    Answer(IdempotencyKey, u16, String),
+    /// Sets a feed's list that a guard stopped.
+    HeldList(Box<HeldList>),
+    /// Deletes the held list of a feed, by the feed's name.
+    DeleteHeldList(String),
+    /// Forgets the shape of a source's last list, so that a list of another shape is accepted.
+    ResetListShape(SourceId),
+}

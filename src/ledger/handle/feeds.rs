@@ -1,0 +1,11 @@
+//! Reports events about feeds.
+
+use super::Ledger;
+use crate::ledger::{command::WriterCommand, error::LedgerError, held::FeedEvent};
+
+impl Ledger {
+    /// Tells webhooks about a feed, and keeps its held list. Blocks.
+    pub fn announce_feed(&self, event: FeedEvent) -> Result<(), LedgerError> {
+        self.call(|r| WriterCommand::FeedEvent(Box::new(event), r))
+    }
+}

@@ -1,0 +1,265 @@
+//! Runs an import: stages its lines, compares them, prepares the tables and hands all of it to the
+//! writer.
+
+use super::Ledger;
+use crate::{
+    ledger::{
+        command::WriterCommand,
+        error::LedgerError,
+        guard::{self, ListRefusal, NewList, Passed},
+        import::{IMPORTS, Import, ImportError, ImportReply, LineSink, Prepared, StagedImport},
+        receipt::{ImportResult, Receipt},
+        tables::{build, load},
+    },
+    model::{SourceId, Time},
+    store::{
+        Dictionary, StoreError,
+        stage::{Compared, Mode, StageOptions, StagedRows},
+    },
+};
+
+/// How often an import's tables are prepared again because too much was written meanwhile, before
+/// others have to wait.
+const TRIES: usize = 3;
+
+impl Ledger {
+    /// Runs an import: `lines` brings every line to the sink it is given, or ends with an error; it
+    /// may also set what the file says of itself. Blocks; one at a time for each source.
+    pub fn import_with(
+        &self,
+        what: &mut Import,
+        lines: impl FnOnce(&mut Import, LineSink) -> Result<(), String>,
+    ) -> Result<ImportResult, ImportError> {
+        match what.source {
+            Some(source) if !source.is_feed() => {
+                let name = self.store.dictionary().sources.name(source).into();
+                return Err(ImportError::NotAFeed(name));
+            }
+            None if !what.dry_run => {
+                let why = "a source without a number can only be imported as a dry run";
+                return Err(LedgerError::Invalid(why.into()).into());
+            }
+            _ => {}
+        }
+        let busy = || self.busy.lock();
+        {
+            let mut busy = busy();
+            if busy.len() >= IMPORTS || !busy.insert(what.source) {
+                return Err(ImportError::Busy);
+            }
+        }
+        let result = self.import_alone(what, lines);
+        busy().remove(&what.source);
+        result
+    }
+
+    fn import_alone(
+        &self,
+        what: &mut Import,
+        lines: impl FnOnce(&mut Import, LineSink) -> Result<(), String>,
+    ) -> Result<ImportResult, ImportError> {
+        let known = self.published.load().tables.counts().iter().sum();
+        let Import {
+            source,
+            mode,
+            exceptions,
+            ..
+        } = *what;
+        let mut stage = self.store.stage(StageOptions {
+            source,
+            mode,
+            exceptions,
+            now: self.clock.now(),
+            known,
+        });
+        stage.patch(std::mem::take(&mut what.touched));
+        let mut broken = None;
+        let read = lines(what, &mut |subject, entry| {
+            stage.push(subject, entry).map_err(|e| {
+                let text = e.to_string();
+                broken = Some(e);
+                text
+            })
+        });
+        if let Some(e) = broken {
+            return Err(e.into());
+        }
+        read.map_err(ImportError::Input)?;
+        if let Some(t) = what.expires.filter(|t| *t <= self.clock.now()) {
+            return Err(ImportError::Over(t));
+        }
+        let compared = stage.compared(what.dry_run)?;
+        let passed = self.compare_with_last(what, &compared)?;
+        let mut refused = None;
+        let generation = || {
+            let source = source.ok_or_else(|| StoreError::Io("its source has no number".into()))?;
+            self.call(|r| WriterCommand::NewGeneration(source, r))
+                .map_err(|e| {
+                    let text = e.text(&self.store.dictionary());
+                    refused = Some(e);
+                    StoreError::Io(text)
+                })
+        };
+        let staged = stage.finish(compared, generation);
+        if let Some(e) = refused {
+            return Err(ImportError::Ledger(e));
+        }
+        let staged = staged?;
+        let difference = staged.difference.clone();
+        let Some(source) = source.filter(|_| !what.dry_run) else {
+            return Ok(ImportResult {
+                receipt: None,
+                difference,
+            });
+        };
+        let expires = self.expires(what, source);
+        let generation = match &staged.rows {
+            StagedRows::Large(g, _) => Some(*g),
+            StagedRows::Small(_) => None,
+        };
+        let staged_import = StagedImport {
+            source,
+            staged,
+            expires,
+            ended: false,
+            follow: what.follow.take(),
+            asked: what.asked.take(),
+            was_expires: None,
+            passed: passed.map(|p| (what.shape, p)),
+            mode,
+            base: 0,
+            prepared: Prepared::Nothing,
+        };
+        let receipt = self.submit_import(staged_import);
+        if let (
+            Some(g),
+            Err(ImportError::Ledger(
+                LedgerError::Conflict(_)
+                | LedgerError::Invalid(_)
+                | LedgerError::NotFound(_)
+                | LedgerError::Unavailable(_)
+                | LedgerError::Stopped,
+            )),
+        ) = (generation, &receipt)
+        {
+            // It is certain that it did not become true: its rows go at once, if they can.
+            let _ = self.store.drop_generation(source, g);
+        }
+        Ok(ImportResult {
+            receipt: Some(receipt?),
+            difference,
+        })
+    }
+
+    /// When the source's life ends after an import, unless it is imported again.
+    fn expires(&self, what: &Import, source: SourceId) -> Option<Time> {
+        let said = what
+            .expires
+            .into_iter()
+            .chain(what.max_age.map(|a| self.clock.now().plus(a)))
+            .min();
+        // Where a part of the list comes or goes, the life of the whole stays as it is.
+        let stays = || {
+            self.store
+                .dictionary()
+                .records
+                .get(usize::from(source.0))
+                .and_then(|r| r.expires)
+        };
+        said.or_else(|| {
+            if what.mode == Mode::Replace {
+                None
+            } else {
+                stays()
+            }
+        })
+    }
+
+    /// Compares the list with the source's last one, if limits are set.
+    fn compare_with_last(
+        &self,
+        what: &Import,
+        compared: &Compared,
+    ) -> Result<Option<Passed>, ImportError> {
+        let Some(limits) = &what.limits else {
+            return Ok(None);
+        };
+        let last = match what.source {
+            Some(source) => self.store.accepted_list(source)?,
+            None => None,
+        };
+        let list = NewList {
+            mode: what.mode,
+            shape: &what.shape,
+            extents: &compared.extents(),
+        };
+        guard::check(&list, last.as_ref(), limits, self.clock.now())
+            .map(Some)
+            .map_err(|mut refusal| {
+                if let ListRefusal::Guard(trip) = &mut refusal {
+                    trip.difference = compared.difference().clone();
+                }
+                ImportError::List(refusal)
+            })
+    }
+
+    /// Prepares a staged import beside the writer and hands it in, again while too much was written
+    /// meanwhile.
+    fn submit_import(&self, mut staged_import: StagedImport) -> Result<Receipt, ImportError> {
+        for last in (0..TRIES).rev() {
+            self.prepare(&mut staged_import)?;
+            match self
+                .call(|r| WriterCommand::Import(Box::new(staged_import), r))
+                .map_err(ImportError::Ledger)?
+            {
+                ImportReply::Done(receipt) => return Ok(receipt),
+                ImportReply::Stale(again) => staged_import = *again,
+            }
+            if last == 0 {
+                staged_import.prepared = Prepared::Nothing;
+            }
+        }
+        match self
+            .call(|r| WriterCommand::Import(Box::new(staged_import), r))
+            .map_err(ImportError::Ledger)?
+        {
+            ImportReply::Done(receipt) => Ok(receipt),
+            ImportReply::Stale(_) => Err(ImportError::Busy),
+        }
+    }
+
+    fn prepare(&self, staged_import: &mut StagedImport) -> Result<(), ImportError> {
+        let source = staged_import.source;
+        match &staged_import.staged.rows {
+            StagedRows::Small(rows) => {
+                staged_import.base = self.store.seq()?;
+                let mut read = Vec::with_capacity(rows.len());
+                self.store.verdicts(
+                    &self.store.dictionary(),
+                    rows.iter().map(|r| &r.subject),
+                    &mut |s, v| {
+                        read.push((s.clone(), v));
+                        Ok(())
+                    },
+                )?;
+                staged_import.prepared = Prepared::Verdicts(read);
+            }
+            StagedRows::Large(generation, listed) => {
+                let (mut builder, base) = match listed {
+                    Some(_) => self
+                        .call(WriterCommand::Fork)
+                        .map_err(ImportError::Ledger)?,
+                    None => (Box::default(), self.store.seq()?),
+                };
+                let mut v = Dictionary::clone(&self.store.dictionary());
+                v.records[usize::from(source.0)].generation = *generation;
+                match listed {
+                    Some(list) => load(&self.store, &v, &mut builder, list)?,
+                    None => *builder = build(&self.store, &v)?,
+                }
+                (staged_import.base, staged_import.prepared) = (base, Prepared::Tables(builder));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,14 @@
+//! Asks for a commit of rows of relay tests.
+
+use super::Ledger;
+use crate::ledger::{
+    command::WriterCommand, error::LedgerError, receipt::Receipt, relay_rows::RelayRows,
+};
+
+impl Ledger {
+    /// Commits rows of relay tests with the changes that belong to them, all or none. Returns the
+    /// receipt where a listing was changed.
+    pub fn commit_relay_rows(&self, rows: RelayRows) -> Result<Option<Receipt>, LedgerError> {
+        self.call(|r| WriterCommand::RelayRows(Box::new(rows), r))
+    }
+}

@@ -1,0 +1,74 @@
+//! Asks for the renaming of a reason or source, and for names that have left the configuration.
+
+use std::time::{Duration, Instant};
+
+use super::Ledger;
+use crate::{
+    ledger::{
+        command::WriterCommand,
+        error::LedgerError,
+        left_behind::{LeftBehind, left_behind},
+        receipt::Receipt,
+        rename::{NameKind, Rename},
+        settings::LedgerSettings,
+    },
+    store::schema,
+};
+
+impl Ledger {
+    /// The names that were configured, are not in `settings`, and have listings. Blocks; reads
+    /// every verdict where a name is gone.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn left_behind(&self, settings: &LedgerSettings) -> Result<Vec<LeftBehind>, LedgerError> {
+        Ok(left_behind(&self.store, settings)?)
+    }
+
+    /// The same of the configuration in force, at most a minute old. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn left_behind_now(&self) -> Result<Vec<LeftBehind>, LedgerError> {
+        const MAX_AGE: Duration = Duration::from_secs(60);
+        let mut left = self.left.lock();
+        if let Some((_, found)) = left.as_ref().filter(|(at, _)| at.elapsed() < MAX_AGE) {
+            return Ok(found.clone());
+        }
+        let found = self.left_behind(&self.settings())?;
+        *left = Some((Instant::now(), found.clone()));
+        Ok(found)
+    }
+
+    /// Renames a reason or source and takes the configuration that has the new name. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// The files or the store do not fit the rename; nothing has changed then.
+    pub fn rename(
+        &self,
+        rename: Rename,
+        settings: LedgerSettings,
+        line: schema::AuditRecord,
+    ) -> Result<Receipt, LedgerError> {
+        let source = (rename.kind == NameKind::Source)
+            .then(|| self.store.dictionary().sources.get(&rename.from))
+            .flatten();
+        if source.is_some_and(|s| self.busy.lock().contains(&Some(s))) {
+            return Err(LedgerError::Conflict(format!(
+                "a list of `{}` is being imported; run this again when it is done",
+                rename.from
+            )));
+        }
+        let settings = LedgerSettings {
+            mirrors: self.settings().mirrors.clone(),
+            ..settings
+        };
+        let receipt =
+            self.call(|r| WriterCommand::Rename(Box::new((rename, settings.clone(), line)), r))?;
+        self.set_settings(settings);
+        Ok(receipt)
+    }
+}

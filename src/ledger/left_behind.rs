@@ -1,0 +1,259 @@
+//! Names that leave the configuration while they have listings.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::settings::LedgerSettings;
+use crate::{
+    model::{Mask, SourceId, ZoneKind},
+    store::{
+        Dictionary, Store, StoreError,
+        configured::{Configured, ConfiguredZone},
+    },
+};
+
+/// A name that has left the configuration and still has listings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftBehind {
+    /// `reason`, `feed`, `zone`, or `publish` for a reason that a zone no longer publishes.
+    pub kind: &'static str,
+    /// The name.
+    pub name: String,
+    /// Of `publish` the zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// How many subjects are listed by it.
+    pub listings: u64,
+}
+
+impl fmt::Display for LeftBehind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LeftBehind {
+            kind,
+            name,
+            zone,
+            listings,
+        } = self;
+        let listings = format!(
+            "{listings} {}",
+            if *listings == 1 {
+                "listing"
+            } else {
+                "listings"
+            }
+        );
+        match (*kind, zone) {
+            ("reason", _) => write!(
+                f,
+                "reason `{name}` has {listings} and is not configured any more, so that no zone publishes them; \
+                 `orbsd reason rename {name} NEW` keeps them under a new name, `orbsd purge --reason {name}` removes them"
+            ),
+            ("feed", _) => write!(
+                f,
+                "source `{name}` has {listings} and is no [[feed]] any more, so that nothing refreshes them; \
+                 `orbsd source rename {name} NEW` keeps them under a new name, `orbsd purge --source {name}` removes them"
+            ),
+            (_, Some(zone)) => write!(
+                f,
+                "zone {zone} does not publish reason `{name}` any more, which has {listings} there"
+            ),
+            (_, None) => write!(
+                f,
+                "zone {name} publishes {listings} and is not configured any more"
+            ),
+        }
+    }
+}
+
+/// The names of a configuration, by the numbers of a store.
+pub(super) fn configured(settings: &LedgerSettings, v: &Dictionary) -> Configured {
+    let zone = |z: &crate::model::Zone| {
+        let reasons = z
+            .publish
+            .iter()
+            .filter_map(|p| v.reasons.get(&p.reason))
+            .collect();
+        (
+            z.origin.trim_end_matches('.').to_ascii_lowercase(),
+            ConfiguredZone {
+                names: z.kind != ZoneKind::Address,
+                reasons,
+            },
+        )
+    };
+    Configured {
+        reasons: settings
+            .reasons
+            .iter()
+            .filter_map(|r| v.reasons.get(&r.name))
+            .collect(),
+        feeds: settings.feeds.iter().cloned().collect(),
+        zones: settings.zones.iter().map(zone).collect(),
+    }
+}
+
+/// What was configured in a store.
+pub(super) fn last_configured(store: &Store, v: &Dictionary) -> Result<Configured, StoreError> {
+    let all = || {
+        (0..v.reasons.0.all().len())
+            .filter_map(|i| v.reasons.get(&v.reasons.0.all()[i]))
+            .collect()
+    };
+    // An older version kept no names: every reason that it knows was configured one day.
+    Ok(store.configured()?.unwrap_or_else(|| Configured {
+        reasons: all(),
+        ..Configured::default()
+    }))
+}
+
+/// How many subjects each name of a store lists.
+#[derive(Default)]
+pub(super) struct Usage {
+    /// By reason: addresses and names.
+    pub(super) reasons: Vec<[u64; 2]>,
+    pub(super) sources: Vec<u64>,
+    /// Of the zones that were asked for.
+    zones: Vec<u64>,
+    pub(super) held_reasons: Mask,
+    pub(super) held_sources: Vec<SourceId>,
+}
+
+impl Usage {
+    /// Reads every verdict.
+    pub(super) fn read(
+        store: &Store,
+        v: &Dictionary,
+        zones: &[(bool, Mask)],
+    ) -> Result<Usage, StoreError> {
+        let mut u = Usage {
+            reasons: vec![[0; 2]; v.reasons.0.all().len()],
+            sources: vec![0; v.records.len()],
+            zones: vec![0; zones.len()],
+            ..Usage::default()
+        };
+        store.scan(v, &mut |subject, verdict| {
+            let names = !subject.is_address();
+            let (mut mask, mut seen) = (0, Vec::new());
+            for e in verdict.entries.iter().filter(|e| !e.exclusion) {
+                mask |= e.reason.bit();
+                if !seen.contains(&e.source) {
+                    seen.push(e.source);
+                    u.sources
+                        .get_mut(usize::from(e.source.0))
+                        .into_iter()
+                        .for_each(|n| *n += 1);
+                }
+            }
+            let listed = u
+                .reasons
+                .iter_mut()
+                .enumerate()
+                .filter(|(i, _)| mask >> i & 1 == 1);
+            listed.for_each(|(_, n)| n[usize::from(names)] += 1);
+            for (n, (of_names, reasons)) in u.zones.iter_mut().zip(zones) {
+                *n += u64::from(*of_names == names && mask & reasons != 0);
+            }
+            for h in &verdict.holds {
+                u.held_reasons |= h.reason.bit();
+                if !u.held_sources.contains(&h.source) {
+                    u.held_sources.push(h.source);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(u)
+    }
+}
+
+/// The names that were configured, are not in `settings`, and have listings. Every verdict is read
+/// where a name is gone.
+pub(super) fn left_behind(
+    store: &Store,
+    settings: &LedgerSettings,
+) -> Result<Vec<LeftBehind>, StoreError> {
+    let v = store.dictionary();
+    let (was, now) = (last_configured(store, &v)?, configured(settings, &v));
+    let reasons: Vec<_> = was.reasons.difference(&now.reasons).copied().collect();
+    let feeds: Vec<_> = was.feeds.difference(&now.feeds).cloned().collect();
+    let (mut zones, mut masks, mut publish) = (Vec::new(), Vec::new(), Vec::new());
+    for (origin, zone) in &was.zones {
+        match now.zones.get(origin).filter(|n| n.names == zone.names) {
+            None => {
+                zones.push(origin);
+                masks.push((zone.names, zone.reasons.iter().fold(0, |m, r| m | r.bit())));
+            }
+            Some(n) => {
+                let gone = zone
+                    .reasons
+                    .difference(&n.reasons)
+                    .filter(|r| !reasons.contains(r));
+                publish.extend(gone.map(|r| (origin, zone.names, *r)));
+            }
+        }
+    }
+    if reasons.is_empty() && feeds.is_empty() && zones.is_empty() && publish.is_empty() {
+        return Ok(Vec::new());
+    }
+    let usage = Usage::read(store, &v, &masks)?;
+    let mut out = Vec::new();
+    let mut add = |kind, name: &str, zone: Option<&String>, listings| {
+        if listings > 0 {
+            out.push(LeftBehind {
+                kind,
+                name: name.into(),
+                zone: zone.cloned(),
+                listings,
+            });
+        }
+    };
+    let count = |r: crate::model::ReasonId| {
+        usage
+            .reasons
+            .get(usize::from(r.0))
+            .copied()
+            .unwrap_or_default()
+    };
+    reasons
+        .iter()
+        .for_each(|r| add("reason", v.reasons.name(*r), None, count(*r).iter().sum()));
+    for f in &feeds {
+        let source = v.sources.get(f).map(|s| usize::from(s.0));
+        add(
+            "feed",
+            f,
+            None,
+            source
+                .and_then(|s| usage.sources.get(s))
+                .copied()
+                .unwrap_or(0),
+        );
+    }
+    zones
+        .iter()
+        .zip(&usage.zones)
+        .for_each(|(origin, n)| add("zone", origin, None, *n));
+    publish.iter().for_each(|(zone, names, r)| {
+        add(
+            "publish",
+            v.reasons.name(*r),
+            Some(zone),
+            count(*r)[usize::from(*names)],
+        );
+    });
+    Ok(out)
+}
+
+/// The names that a configuration has left behind in a store that no daemon has open. The store is
+/// only read. Empty if there is no store yet.
+///
+/// # Errors
+///
+/// The store cannot be read.
+pub fn left_behind_while_stopped(
+    store: crate::store::StoreSettings,
+    settings: &LedgerSettings,
+) -> Result<Vec<LeftBehind>, StoreError> {
+    Store::open_read_only(store)?
+        .map_or_else(|| Ok(Vec::new()), |store| left_behind(&store, settings))
+}

@@ -1,0 +1,47 @@
+//! The part of the configuration that the ledger needs.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{proposals::ProposalLimits, removal_log::OnLoss, serials::SeenSerials};
+use crate::model::{Keys, Subject, Zone, time::Seconds};
+
+/// A configured reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReasonSettings {
+    /// Its name.
+    pub name: String,
+    /// Its text, `$` standing for the listed subject.
+    pub text: String,
+    /// How long a listing lasts if its request names no end.
+    pub lifetime: Option<Seconds>,
+    /// Whether a listing needs the approval of a second user.
+    pub two_persons: bool,
+}
+
+/// The settings of the ledger; a reload replaces all of them.
+#[derive(Debug, Clone, Default)]
+pub struct LedgerSettings {
+    /// The reasons.
+    pub reasons: Vec<ReasonSettings>,
+    /// The zones.
+    pub zones: Vec<Zone>,
+    /// The sources that a `[[feed]]` refreshes.
+    pub feeds: Vec<String>,
+    /// Special-purpose ranges that may be listed.
+    pub special: Vec<Subject>,
+    /// The name for NSID.
+    pub nsid: String,
+    /// The keys for TSIG.
+    pub keys: Arc<Keys>,
+    /// The file of the removal log; none: there is no removal log.
+    pub removals: Option<std::path::PathBuf>,
+    /// What to do if that log is lost or damaged.
+    pub on_loss: OnLoss,
+    /// The serials that mirrors were seen to have. They do not come from the configuration, and a
+    /// reload keeps them.
+    pub mirrors: SeenSerials,
+    /// The limits of proposals of an author.
+    pub proposals: ProposalLimits,
+    /// Users of this machine by uid, with their user names here.
+    pub socket_users: BTreeMap<u32, String>,
+}

@@ -1,0 +1,364 @@
+//! Commits staged imports, and ends feeds that were not imported in time.
+
+use super::Writer;
+use crate::{
+    ledger::{
+        command::Reply,
+        error::LedgerError,
+        guard::{self, NewList},
+        import::{ImportReply, Prepared, StagedImport},
+        tables::{build, load},
+        transaction::Transaction,
+    },
+    model::SourceId,
+    store::{
+        Dictionary,
+        journal::ChangedSince,
+        schema::{AcceptedList, AuditRecord, ListShape, MAX_ENDS, ReplacedRows, SourceRecord},
+        stage::{ChangedRow, ImportDifference, Mode, ROW_COMMIT_MAX, Staged, StagedRows},
+    },
+};
+
+/// A number that no generation of the source has had; those that never became true are dead from
+/// now on.
+fn new_generation(r: &mut SourceRecord) -> u32 {
+    let n = r.next.max(r.generation) + 1;
+    for dead in r.generation + 1..n {
+        if !r.dead.contains(&dead) {
+            r.dead.push(dead);
+        }
+    }
+    r.next = n;
+    n
+}
+
+impl Writer {
+    /// A number for a generation; those before it that never became true are dead from now on.
+    pub(super) fn generation(&mut self, source: SourceId) -> Result<u32, LedgerError> {
+        let mut v = Dictionary::clone(&self.store.dictionary());
+        let Some(r) = v.records.get_mut(usize::from(source.0)) else {
+            return Err(LedgerError::NotFound("there is no such source".into()));
+        };
+        let n = new_generation(r);
+        self.save(v)?;
+        Ok(n)
+    }
+
+    /// Makes a staged import true. The receipt of a large one comes when its image is written,
+    /// beside the work, so that a start right after it is as quick as any.
+    pub(super) fn import(&mut self, staged_import: StagedImport, reply: Reply<ImportReply>) {
+        let bulk = matches!(staged_import.staged.rows, StagedRows::Large(..));
+        let result = self.commit_import(staged_import);
+        if bulk && matches!(result, Ok(ImportReply::Done(_))) {
+            self.write_image(true, Some(Box::new(|| drop(reply.send(result)))));
+        } else {
+            let _ = reply.send(result);
+        }
+    }
+
+    fn commit_import(
+        &mut self,
+        mut staged_import: StagedImport,
+    ) -> Result<ImportReply, LedgerError> {
+        // What ends by its own time says nothing in the log of removals, and ends while that is
+        // lost.
+        let refused = if staged_import.ended {
+            self.health.poisoned()
+        } else {
+            self.health.writes_refused()
+        };
+        if let Some(why) = refused {
+            return Err(LedgerError::Unavailable(why));
+        }
+        let source = staged_import.source;
+        let mut v = Dictionary::clone(&self.store.dictionary());
+        let Some(record) = v.records.get_mut(usize::from(source.0)) else {
+            return Err(LedgerError::NotFound("there is no such source".into()));
+        };
+        if record.generation != staged_import.staged.base {
+            return Err(LedgerError::Conflict(
+                "the source changed while the import was staged; import it again".into(),
+            ));
+        }
+        if staged_import
+            .follow
+            .as_ref()
+            .is_some_and(|f| f.was != record.followed)
+        {
+            return Err(LedgerError::Conflict(
+                "the source was imported, or ended, while its zone was read; it is read again"
+                    .into(),
+            ));
+        }
+        let was = std::mem::replace(
+            &mut record.followed,
+            staged_import.follow.as_ref().map(|f| f.is.clone()),
+        );
+        staged_import.was_expires = record.expires;
+        (record.feed, record.expires) = (true, staged_import.expires);
+        if staged_import.ended {
+            record.masks = [0; 2];
+        } else {
+            record.refreshed = self.clock.now();
+            record.masks[0] |= staged_import.staged.masks[0];
+            record.masks[1] |= staged_import.staged.masks[1];
+        }
+        let changed = self.store.changed_since(staged_import.base)?;
+        let (mut transaction, tables) =
+            match std::mem::replace(&mut staged_import.staged.rows, StagedRows::Small(vec![])) {
+                StagedRows::Small(rows) => (self.small(&staged_import, rows, v, &changed)?, None),
+                StagedRows::Large(generation, listed) => {
+                    v.records[usize::from(source.0)].generation = generation;
+                    let builder = match (
+                        std::mem::replace(&mut staged_import.prepared, Prepared::Nothing),
+                        &changed,
+                    ) {
+                        (Prepared::Tables(mut b), ChangedSince::Subjects(subjects)) => {
+                            load(&self.store, &v, &mut b, subjects)?;
+                            *b
+                        }
+                        (Prepared::Tables(_), ChangedSince::Everything) => {
+                            staged_import.staged.rows = StagedRows::Large(generation, listed);
+                            return Ok(ImportReply::Stale(Box::new(staged_import)));
+                        }
+                        _ => build(&self.store, &v)?,
+                    };
+                    (self.large(&staged_import, v)?, Some(builder))
+                }
+            };
+        transaction.accepted = self
+            .accepted_list(&staged_import)?
+            .map(|list| (source, list));
+        transaction.copied(source, was.map(|f| f.copy), staged_import.follow.take());
+        staged_import
+            .asked
+            .as_ref()
+            .map_or(Ok(()), |line| self.check_idempotency(line))?;
+        transaction
+            .audit
+            .extend(staged_import.asked.take().map(|a| AuditRecord {
+                detail: staged_import.staged.difference.words(),
+                ..a
+            }));
+        self.commit(&transaction, tables).map(ImportReply::Done)
+    }
+
+    /// What is kept of the list for the comparison with the next one; `None` where that stays as it
+    /// is.
+    fn accepted_list(
+        &self,
+        staged_import: &StagedImport,
+    ) -> Result<Option<AcceptedList>, LedgerError> {
+        let last = self.store.accepted_list(staged_import.source)?;
+        if let Some((shape, passed)) = &staged_import.passed {
+            let list = NewList {
+                mode: staged_import.mode,
+                shape,
+                extents: &staged_import.staged.extents,
+            };
+            return Ok(Some(guard::accepted(
+                &list,
+                last,
+                *passed,
+                self.clock.now(),
+            )));
+        }
+        let Some(last) = last else { return Ok(None) };
+        // Entries that ended or were taken off on purpose are not held against the next list; and
+        // what an undo brings back may be of another kind than the list that it undoes.
+        let keeps_shape = staged_import.ended
+            || staged_import.follow.is_some()
+            || staged_import.mode == Mode::Remove;
+        Ok(Some(AcceptedList {
+            shape: if keeps_shape {
+                last.shape
+            } else {
+                ListShape::default()
+            },
+            peaks: Vec::new(),
+        }))
+    }
+
+    /// Few rows: each with its before-image in the journal.
+    fn small(
+        &self,
+        staged_import: &StagedImport,
+        rows: Vec<ChangedRow>,
+        mut v: Dictionary,
+        changed: &ChangedSince,
+    ) -> Result<Transaction, LedgerError> {
+        let source = staged_import.source;
+        let author = v.sources.name(source).to_string();
+        let record = &mut v.records[usize::from(source.0)];
+        if record.generation == 0 {
+            // Never one that was staged before: its rows may still be there.
+            record.generation = new_generation(record);
+        }
+        let generation = record.generation;
+        let mut transaction = Transaction::new(self.clock.now());
+        // What a large import has replaced stays: the journal knows which rows have changed since.
+        // Only its time follows the source's, and with the source's life it ends.
+        match &mut record.kept {
+            Some(k)
+                if !staged_import.ended
+                    && matches!(staged_import.mode, Mode::Replace | Mode::Add) =>
+            {
+                k.expires = staged_import.expires;
+            }
+            kept if staged_import.ended => {
+                kept.take()
+                    .into_iter()
+                    .filter(|k| k.generation > 0)
+                    .for_each(|k| transaction.drop_generation(source, k.generation));
+            }
+            _ => {}
+        }
+        if let (Prepared::Verdicts(read), ChangedSince::Subjects(changed)) =
+            (&staged_import.prepared, changed)
+        {
+            let still = read
+                .iter()
+                .filter(|(s, _)| changed.binary_search(s).is_err());
+            still.for_each(|(s, verdict)| transaction.seed(s.clone(), verdict.clone()));
+        }
+        for row in rows {
+            transaction.feed_row(
+                &self.store,
+                (source, generation),
+                &author,
+                row,
+                staged_import.ended,
+            )?;
+        }
+        if !staged_import.ended {
+            transaction.release_orphaned_holds(&self.store)?;
+        }
+        transaction.dictionary(v);
+        Ok(transaction)
+    }
+
+    /// Many: the new generation takes the place of the old one.
+    fn large(
+        &self,
+        staged_import: &StagedImport,
+        mut v: Dictionary,
+    ) -> Result<Transaction, LedgerError> {
+        let source = staged_import.source;
+        let author = v.sources.name(source).to_string();
+        let mut transaction = Transaction::new(self.clock.now());
+        transaction.extra = staged_import.staged.masks;
+        (transaction.barrier, transaction.bulk) = (true, Some(source));
+        if staged_import.ended {
+            let ends = &mut v.records[usize::from(source.0)].ends;
+            ends.push(self.clock.now());
+            ends.drain(..ends.len().saturating_sub(MAX_ENDS));
+        } else {
+            for subject in self.store.held(source)? {
+                let verdict = self.store.verdict_in(&v, &subject)?;
+                let covered = |reason| {
+                    for wider in subject.wider() {
+                        if self
+                            .store
+                            .verdict_in(&v, &wider)?
+                            .entry(reason, source)
+                            .is_some_and(|e| !e.exclusion)
+                        {
+                            return Ok(true);
+                        }
+                    }
+                    Ok(false)
+                };
+                transaction.release(source, &subject, verdict, covered, &author)?;
+            }
+        }
+        // The rows that it takes the place of stay until the next large import, so that it can be
+        // undone.
+        let kept = ReplacedRows {
+            commit: self.seq + 1,
+            generation: staged_import.staged.base,
+            expires: staged_import.was_expires,
+        };
+        let older = v.records[usize::from(source.0)].kept.replace(kept);
+        older
+            .into_iter()
+            .filter(|k| k.generation > 0)
+            .for_each(|k| transaction.drop_generation(source, k.generation));
+        transaction.dictionary(v);
+        Ok(transaction)
+    }
+
+    /// Drops what large imports have replaced, when the journal no longer has them: they cannot be
+    /// undone any more.
+    pub(super) fn drop_kept(&mut self) -> Result<(), LedgerError> {
+        let mut v = Dictionary::clone(&self.store.dictionary());
+        let mut gone = Vec::new();
+        for (i, record) in v.records.iter_mut().enumerate() {
+            if let Some(kept) = record.kept
+                && self.store.commit_row(kept.commit)?.is_none()
+            {
+                record.kept = None;
+                gone.push((SourceId(i as u16), kept.generation));
+            }
+        }
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.save(v)?;
+        for (source, generation) in gone.into_iter().filter(|(_, generation)| *generation > 0) {
+            self.store.drop_generation(source, generation)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the whole life of a feed that was not imported in time.
+    pub(super) fn end_source(&mut self, source: SourceId) -> Result<(), LedgerError> {
+        let v = self.store.dictionary();
+        let record = &v.records[usize::from(source.0)];
+        tracing::warn!(
+            source = record.name,
+            "the feed was not imported in time; its listings end"
+        );
+        let rows = self
+            .store
+            .feed_rows(source, record.generation, ROW_COMMIT_MAX + 1)?;
+        let few = rows.len() <= ROW_COMMIT_MAX;
+        let rows = match few {
+            true => StagedRows::Small(
+                rows.into_iter()
+                    .map(|(subject, old)| ChangedRow {
+                        subject,
+                        old,
+                        new: vec![],
+                    })
+                    .collect(),
+            ),
+            false => StagedRows::Large(self.generation(source)?, None),
+        };
+        let staged = Staged {
+            source: Some(source),
+            base: record.generation,
+            difference: ImportDifference::default(),
+            extents: Default::default(),
+            masks: record.masks,
+            rows,
+            holds: Default::default(),
+        };
+        self.commit_import(StagedImport {
+            source,
+            staged,
+            expires: None,
+            ended: true,
+            follow: None,
+            asked: None,
+            was_expires: None,
+            passed: None,
+            mode: Mode::Replace,
+            base: self.seq,
+            prepared: Prepared::Nothing,
+        })?;
+        if !few {
+            self.write_image(true, None);
+        }
+        Ok(())
+    }
+}

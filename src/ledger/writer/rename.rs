@@ -1,0 +1,169 @@
+//! Renames a reason or source.
+
+use std::sync::Arc;
+
+use super::Writer;
+use crate::{
+    ledger::{
+        accounts::Accounts,
+        error::LedgerError,
+        left_behind::{Usage, configured, last_configured},
+        names::{NameOwner, check_free},
+        receipt::Receipt,
+        rename::{NameKind, Rename},
+        settings::LedgerSettings,
+    },
+    model::SourceId,
+    store::{Batch, Dictionary, Store, dictionary_rows, schema},
+};
+
+/// Checks a rename against the configuration that is to be in force after it.
+///
+/// # Errors
+///
+/// The files still have the old name, or do not have the new one.
+fn check_files(rename: &Rename, settings: &LedgerSettings, was_feed: bool) -> Result<(), String> {
+    let Rename { kind, from, to } = rename;
+    let (table, has): (_, &dyn Fn(&str) -> bool) = match kind {
+        NameKind::Reason => ("[[reason]]", &|n| {
+            settings.reasons.iter().any(|r| r.name == n)
+        }),
+        NameKind::Source => ("[[feed]]", &|n| settings.feeds.iter().any(|f| f == n)),
+    };
+    if has(from) {
+        return Err(format!(
+            "config.toml still has the {table} `{from}`; rename it there first (and in the zone files), then run this again"
+        ));
+    }
+    if !has(to) && (*kind == NameKind::Reason || was_feed) {
+        return Err(format!(
+            "config.toml has no {table} `{to}`; add it there first, then run this again"
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses a rename that would mix two names or leave a fixed one.
+fn check(store: &Store, v: &Dictionary, rename: &Rename) -> Result<(), LedgerError> {
+    let Rename { kind, from, to } = rename;
+    let no = |why: String| Err(LedgerError::Invalid(why));
+    let conflict = |why: String| Err(LedgerError::Conflict(why));
+    if from == to {
+        return no(format!("`{from}` and `{to}` are the same name"));
+    }
+    let known = match kind {
+        NameKind::Reason => v.reasons.get(from).is_some(),
+        NameKind::Source => v.sources.get(from).is_some(),
+    };
+    if !known {
+        return Err(LedgerError::NotFound(format!(
+            "no {} `{from}` has ever been used",
+            kind.as_str()
+        )));
+    }
+    if let Some(fixed) = [from, to]
+        .into_iter()
+        .find(|n| *kind == NameKind::Source && SourceId::DECIDING.contains(&n.as_str()))
+    {
+        return no(format!(
+            "the source `{fixed}` is built in and keeps its name"
+        ));
+    }
+    let used = |listings: u64| {
+        let option = kind.as_str();
+        conflict(format!(
+            "the {option} `{to}` is in use itself ({listings} listings), and two cannot become one; choose another name, or `orbsd purge --{option} {to}` first"
+        ))
+    };
+    match kind {
+        NameKind::Reason => {
+            let Some(id) = v.reasons.get(to) else {
+                return Ok(());
+            };
+            let usage = Usage::read(store, v, &[])?;
+            let listings = usage
+                .reasons
+                .get(usize::from(id.0))
+                .map_or(0, |n| n.iter().sum());
+            if listings > 0 || usage.held_reasons & id.bit() != 0 {
+                used(listings)
+            } else {
+                Ok(())
+            }
+        }
+        NameKind::Source => {
+            let Some(id) = v.sources.get(to) else {
+                return Ok(());
+            };
+            let usage = Usage::read(store, v, &[])?;
+            let listings = usage.sources.get(usize::from(id.0)).copied().unwrap_or(0);
+            let held = usage.held_sources.contains(&id);
+            if listings > 0 || held {
+                used(listings)
+            } else {
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Writer {
+    /// Notes what the configuration in force names. With `replace` a name that is gone is
+    /// forgotten: somebody accepted it.
+    pub(super) fn note_configured(&self, replace: bool) -> Result<(), LedgerError> {
+        let v = self.store.dictionary();
+        let mut next = configured(&self.settings, &v);
+        if !replace {
+            next.merge(last_configured(&self.store, &v)?);
+        }
+        if self.store.configured()?.as_ref() == Some(&next) {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        next.row(&mut batch);
+        self.commit_batch(batch)
+    }
+
+    /// Renames, and takes the configuration that has the new name.
+    pub(super) fn rename(
+        &mut self,
+        rename: &Rename,
+        settings: LedgerSettings,
+        line: &schema::AuditRecord,
+    ) -> Result<Receipt, LedgerError> {
+        if let Some(why) = self.health.writes_refused() {
+            return Err(LedgerError::Unavailable(why));
+        }
+        let mut v = Dictionary::clone(&self.store.dictionary());
+        let mut named = last_configured(&self.store, &v)?;
+        let was_feed = rename.kind == NameKind::Source && named.feeds.contains(&rename.from);
+        check_files(rename, &settings, was_feed).map_err(LedgerError::Conflict)?;
+        check(&self.store, &v, rename)?;
+        if rename.kind == NameKind::Source {
+            check_free(&rename.to, NameOwner::Source, &self.accounts.load(), &v)?;
+        }
+        rename.apply(&mut v).map_err(LedgerError::Invalid)?;
+        let mut batch = Batch::default();
+        self.log_rename(rename, &mut batch)?;
+        dictionary_rows(&v, &mut batch);
+        if was_feed {
+            named.feeds.remove(&rename.from);
+            named.feeds.insert(rename.to.clone());
+        }
+        named.row(&mut batch);
+        let mut accounts = Accounts::clone(&self.accounts.load());
+        accounts.rename(rename, &mut batch)?;
+        batch.put(
+            schema::AUDIT,
+            (self.audited + 1).to_be_bytes().to_vec(),
+            schema::encode(line),
+        );
+        self.commit_batch(batch)?;
+        self.audited += 1;
+        self.store.set_dictionary(v);
+        self.accounts.store(Arc::new(accounts));
+        // From here on the old files must not be taken again: they would make the old name anew.
+        self.settings = settings.clone();
+        self.apply_settings(settings, false)
+    }
+}

@@ -1,0 +1,131 @@
+//! Serials: of a zone that is configured, and those that a person sets.
+
+use super::{Writer, put_zone};
+use crate::{
+    index::ZoneView,
+    ledger::{
+        error::LedgerError,
+        receipt::Receipt,
+        serials::{SerialChange, SerialRequest},
+        transaction::Transaction,
+    },
+    model::{
+        Serial,
+        serial::{Jump, left_behind},
+    },
+    store::{Batch, schema::ZoneRecord},
+};
+
+impl Writer {
+    /// The serial of a zone of a configuration that is being taken; `lost`: commits are lost. What
+    /// is not a step by one is a jump past all that mirrors were seen to have; those for which
+    /// there is no such serial are named, because the zone has to be served.
+    pub(super) fn zone_serial(
+        &self,
+        zone: &ZoneView,
+        old: Option<ZoneRecord>,
+        lost: bool,
+    ) -> Serial {
+        let seen = &self.settings.mirrors;
+        let first = Serial(zone.spec.serial);
+        let (serial, left) = match old {
+            Some(r) if lost => seen.jump(&zone.name, &[r.serial], Jump::Past(Serial::MAX_STEP)),
+            Some(r) if r.hash == zone.hash => return r.serial,
+            // Not served for a while, or restored.
+            Some(r) if r.hash == 0 => seen.jump(&zone.name, &[r.serial], Jump::Past(1)),
+            Some(r) => return r.serial.next(),
+            None => match seen.jump(&zone.name, &[], Jump::To(first)) {
+                (serial, left) if left.is_empty() => (serial, left),
+                _ => seen.jump(&zone.name, &[], Jump::Past(Serial::MIN_STEP)),
+            },
+        };
+        if old.is_none() && serial != first {
+            tracing::warn!(zone = %zone.name, %serial, configured = %first, "mirrors have newer serials than the zone file's `serial`");
+        }
+        if !left.is_empty() {
+            tracing::error!("{}", left_behind(&zone.name, serial, &left));
+        }
+        serial
+    }
+
+    /// Says where a zone file's `serial` was changed, which counts on the zone's first day alone.
+    pub(super) fn warn_of_serials(&self, zones: &[ZoneView], serials: &[Serial]) {
+        for (zone, serial) in zones.iter().zip(serials) {
+            let was = self
+                .zones
+                .by_name(&zone.name)
+                .map(|i| self.zones.all()[i].spec.serial);
+            let wanted = zone.spec.serial;
+            if was.is_some_and(|was| was != wanted) && *serial != Serial(wanted) {
+                tracing::warn!(
+                    "zone {}: `serial` counts on its first day alone, and it has {serial}; `orbsd zone serial {} {wanted}` sets a newer one",
+                    zone.name,
+                    zone.name
+                );
+            }
+        }
+    }
+
+    /// Gives a zone a newer serial, in a commit of its own. Nothing else changes, so a mirror takes
+    /// an IXFR without records.
+    pub(super) fn set_serial(
+        &mut self,
+        request: &SerialRequest,
+    ) -> Result<SerialChange, LedgerError> {
+        if let Some(why) = self.health.writes_refused() {
+            return Err(LedgerError::Unavailable(why));
+        }
+        self.check_idempotency(&request.audit)?;
+        let Some(i) = self.zones.by_name(&request.zone) else {
+            return Err(LedgerError::NotFound(format!(
+                "there is no zone `{}`",
+                request.zone
+            )));
+        };
+        let (name, hash) = (self.zones.all()[i].name.clone(), self.zones.all()[i].hash);
+        let (was, to) = (self.serials[i], request.serial);
+        if was.partial_cmp(&to) != Some(std::cmp::Ordering::Less) {
+            return Err(LedgerError::SerialNotNewer(format!(
+                "zone {name} has serial {was}, and {to} is not newer (RFC 1982); the newest that is: {}",
+                was.advance(Serial::HALF - 1)
+            )));
+        }
+        let (_, left) = self.settings.mirrors.jump(&name, &[was], Jump::To(to));
+        if !left.is_empty() && !request.force {
+            return Err(LedgerError::SerialNotNewer(format!(
+                "{}; nothing was changed; --force sets it all the same",
+                left_behind(&name, to, &left)
+            )));
+        }
+        let mut transaction = Transaction::new(self.clock.now());
+        transaction.audit.push(request.audit.clone());
+        let receipt = Receipt {
+            commit: self.seq + 1,
+            serials: [(name.to_string(), to)].into(),
+            ..Receipt::default()
+        };
+        let mut batch = Batch::default();
+        put_zone(&mut batch, &name, to, hash);
+        transaction.asked_rows(self.audited + 1, &receipt, &mut batch);
+        let bytes = transaction.journal(
+            receipt.commit,
+            vec![(name.to_string(), was, to)],
+            self.journal_bytes,
+            &mut batch,
+        );
+        self.log_removals(&transaction, &receipt.serials, &mut batch)?;
+        self.commit_batch(batch)?;
+        self.audited += 1;
+        (self.seq, self.journal_bytes) = (receipt.commit, bytes);
+        self.serials[i] = to;
+        self.publish();
+        match left.is_empty() {
+            true => tracing::info!(zone = %name, %was, serial = %to, "serial set"),
+            false => tracing::warn!("serial set by force: {}", left_behind(&name, to, &left)),
+        }
+        Ok(SerialChange {
+            receipt,
+            left_behind: left,
+        })
+    }
+}

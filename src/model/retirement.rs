@@ -1,0 +1,129 @@
+//! The stages of a zone that is retired, with their times.
+
+use serde::Serialize;
+
+use super::{
+    retire::{MONTH, Retire},
+    time::Time,
+    zone::Zone,
+};
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RetirementStage {
+    /// It lists as ever and says that it will end.
+    Announced,
+    /// It lists nobody.
+    Empty,
+    /// It lists nobody, and nobody has to be sent to it any more.
+    Over,
+}
+
+/// The stages with their times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RetirementPlan {
+    /// How far it is.
+    pub stage: RetirementStage,
+    /// When it was announced.
+    #[serde(serialize_with = "shown")]
+    pub announced: Time,
+    /// From when on it lists nobody.
+    #[serde(serialize_with = "shown")]
+    pub empty: Time,
+    /// From when on no resolver and no mirror can know a listing: a mirror that lost touch keeps
+    /// what it has until `expire`, and gives it out with the zone's TTL.
+    #[serde(serialize_with = "shown")]
+    pub unseen: Time,
+    /// From when on the parent's NS records may go.
+    #[serde(serialize_with = "shown")]
+    pub delegation: Time,
+}
+
+fn shown<S: serde::Serializer>(time: &Time, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(time)
+}
+
+impl RetirementPlan {
+    /// The plan of a zone that is to be retired so.
+    pub fn new(zone: &Zone, retire: &Retire, now: Time) -> RetirementPlan {
+        let longest = zone
+            .records
+            .iter()
+            .filter_map(|r| r.ttl)
+            .chain([zone.ttl, zone.minimum()])
+            .max()
+            .unwrap_or_default();
+        let unseen = retire.empty.plus(zone.expire).plus(longest);
+        let delegation = unseen.max(retire.empty.plus(MONTH));
+        let stage = match now {
+            n if n >= delegation => RetirementStage::Over,
+            n if retire.is_empty(n) => RetirementStage::Empty,
+            _ => RetirementStage::Announced,
+        };
+        RetirementPlan {
+            stage,
+            announced: retire.announced,
+            empty: retire.empty,
+            unseen,
+            delegation,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::zone::Lint;
+
+    fn zone(tail: &str) -> Zone {
+        let text = format!(
+            "origin='bl.orbs.example'\nkind='address'\nns=['a.b.c','d.e.f']\ncontact='h@b.c'\npublish=[{{reason='r', code='127.0.0.2'}}]\n{tail}"
+        );
+        ::toml::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn the_plan_waits_for_mirrors_and_caches() {
+        let day = |text: &str| text.parse::<Time>();
+        let z =
+            zone("ttl='1d'\nexpire='60d'\n[retire]\nannounced='2026-01-01'\nempty='2026-03-01'");
+        let r = z.retire.clone().unwrap();
+        let at = |now: &str| RetirementPlan::new(&z, &r, day(now).unwrap());
+        assert_eq!(at("2026-02-28").stage, RetirementStage::Announced);
+        assert_eq!(at("2026-03-01").stage, RetirementStage::Empty);
+        assert_eq!(
+            (at("2026-03-01").unseen, at("2026-03-01").delegation),
+            (day("2026-05-01").unwrap(), day("2026-05-01").unwrap())
+        );
+        assert_eq!(
+            (at("2026-04-30").stage, at("2026-05-01").stage),
+            (RetirementStage::Empty, RetirementStage::Over)
+        );
+        let quick = zone("expire='1d'\n[retire]\nannounced='2026-01-01'\nempty='2026-03-01'");
+        let plan = RetirementPlan::new(&quick, &quick.retire.clone().unwrap(), Time(0));
+        assert_eq!(
+            (plan.unseen, plan.delegation),
+            (
+                Time(day("2026-03-02").unwrap().0 + 300),
+                day("2026-03-31").unwrap()
+            )
+        );
+    }
+
+    #[test]
+    fn a_hasty_end_is_doubtful() {
+        let lints = |tail: &str| zone(tail).lint(&["r".into()]);
+        let month = "[retire]\nannounced='2026-01-01'\nempty='2026-02-01'";
+        assert!(
+            matches!(&lints(month)[..], [Lint::Warning(w)] if w.contains("nothing")),
+            "{:?}",
+            lints(month)
+        );
+        assert!(
+            lints("[retire]\nannounced='2026-01-01'\nempty='2026-01-02'")
+                .iter()
+                .any(|l| matches!(l, Lint::Warning(w) if w.contains("6471")))
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! Random numbers: of the system, or of a seed for tests.
+//!
+//! Everything that makes identifiers, secrets, message IDs or jitter takes them from here.
+
+use std::{fmt, sync::Arc};
+
+use ring::rand::{SecureRandom, SystemRandom};
+
+/// The system has no random numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RandomError;
+
+impl fmt::Display for RandomError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the system has no random numbers; check that /dev/urandom can be read")
+    }
+}
+
+impl std::error::Error for RandomError {}
+
+impl From<RandomError> for String {
+    fn from(e: RandomError) -> String {
+        e.to_string()
+    }
+}
+
+impl From<RandomError> for std::io::Error {
+    fn from(e: RandomError) -> std::io::Error {
+        std::io::Error::other(e)
+    }
+}
+
+/// Fills bytes with random ones.
+type Fill = dyn Fn(&mut [u8]) -> Result<(), RandomError> + Send + Sync;
+
+/// A source of random numbers. Clones share it.
+#[derive(Clone)]
+pub struct Random(Arc<Fill>);
+
+impl fmt::Debug for Random {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Random")
+    }
+}
+
+impl Default for Random {
+    fn default() -> Random {
+        Random::system()
+    }
+}
+
+impl Random {
+    /// The system's random numbers, fit for secrets.
+    pub fn system() -> Random {
+        Random(Arc::new(|out| {
+            SystemRandom::new().fill(out).map_err(|_| RandomError)
+        }))
+    }
+
+    /// The same numbers each time, for tests: SplitMix64 from a seed.
+    pub fn seeded(seed: u64) -> Random {
+        let state = std::sync::atomic::AtomicU64::new(seed);
+        Random(Arc::new(move |out| {
+            const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
+            for chunk in out.chunks_mut(8) {
+                let step = state.fetch_add(GAMMA, std::sync::atomic::Ordering::Relaxed);
+                let mut n = step.wrapping_add(GAMMA);
+                n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                let bytes = (n ^ (n >> 31)).to_be_bytes();
+                chunk.copy_from_slice(&bytes[..chunk.len()]);
+            }
+            Ok(())
+        }))
+    }
+
+    /// Fills a buffer.
+    ///
+    /// # Errors
+    ///
+    /// The system has no random numbers.
+    pub fn fill(&self, out: &mut [u8]) -> Result<(), RandomError> {
+        (self.0)(out)
+    }
+
+    /// Random bytes.
+    ///
+    /// # Errors
+    ///
+    /// The system has no random numbers.
+    pub fn bytes<const N: usize>(&self) -> Result<[u8; N], RandomError> {
+        let mut out = [0; N];
+        self.fill(&mut out)?;
+        Ok(out)
+    }
+
+    /// A number from 0 to `limit` - 1. The modulo's bias is below 2^-32 for limits below 2^32.
+    ///
+    /// # Errors
+    ///
+    /// The system has no random numbers.
+    pub fn below(&self, limit: u64) -> Result<u64, RandomError> {
+        Ok(u64::from_be_bytes(self.bytes()?) % limit.max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_numbers_each_time() {
+        let (a, b) = (Random::seeded(7), Random::seeded(7));
+        let first: [u8; 20] = a.bytes().unwrap();
+        assert_eq!(first, b.bytes().unwrap());
+        assert_ne!(first, a.bytes().unwrap());
+        assert_ne!(first, Random::seeded(8).bytes().unwrap());
+    }
+
+    #[test]
+    fn numbers_stay_below_their_limit() {
+        for random in [Random::seeded(1), Random::system()] {
+            assert!((0..1000).all(|_| random.below(3).unwrap() < 3));
+            assert_eq!(random.below(0), Ok(0));
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The states of jobs and claims, and what each event makes of them.
+//!
+//! `docs/relay.md` has both tables for readers; a test holds them to these functions.
+
+use serde::{Deserialize, Serialize};
+
+use crate::relay::control::ClaimOutcome;
+
+/// The state of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// It waits until a person decides or the configuration changes.
+    Held,
+    /// It waits until a time.
+    Deferred,
+    /// It waits for a free place.
+    Queued,
+    /// It runs.
+    Running,
+    /// It has ended.
+    Done,
+}
+
+/// What can happen to a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JobEvent {
+    /// A rule needs a person or another configuration.
+    Hold,
+    /// A rule needs it to wait until a time.
+    Defer,
+    /// Nothing is in its way.
+    Enqueue,
+    /// Its test begins.
+    Start,
+    /// Some of its messages are sent later, because the host deferred them or the tester stopped.
+    Retry,
+    /// Its test has ended.
+    Finish,
+    /// It ends without a result, or before its result.
+    Cancel,
+}
+
+impl JobState {
+    /// All states.
+    pub const ALL: [JobState; 5] = [
+        JobState::Held,
+        JobState::Deferred,
+        JobState::Queued,
+        JobState::Running,
+        JobState::Done,
+    ];
+
+    /// The name of the state, in the API and in the documentation.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            JobState::Held => "held",
+            JobState::Deferred => "deferred",
+            JobState::Queued => "queued",
+            JobState::Running => "running",
+            JobState::Done => "done",
+        }
+    }
+
+    /// Whether the job waits: for a person, for a time or for a free place.
+    pub fn is_waiting(self) -> bool {
+        matches!(self, JobState::Held | JobState::Deferred | JobState::Queued)
+    }
+
+    /// The state after an event; none where the event cannot happen in this state.
+    pub fn after(self, event: JobEvent) -> Option<JobState> {
+        use JobEvent as E;
+        use JobState as S;
+        match (self, event) {
+            (S::Held | S::Deferred | S::Queued, E::Hold) => Some(S::Held),
+            (S::Held | S::Deferred | S::Queued, E::Defer) => Some(S::Deferred),
+            (S::Held | S::Deferred | S::Queued, E::Enqueue) => Some(S::Queued),
+            (S::Queued, E::Start) => Some(S::Running),
+            (S::Running, E::Retry) => Some(S::Deferred),
+            (S::Running, E::Finish) => Some(S::Done),
+            (S::Held | S::Deferred | S::Queued | S::Running, E::Cancel) => Some(S::Done),
+            _ => None,
+        }
+    }
+}
+
+impl JobEvent {
+    /// All events.
+    pub const ALL: [JobEvent; 7] = [
+        JobEvent::Hold,
+        JobEvent::Defer,
+        JobEvent::Enqueue,
+        JobEvent::Start,
+        JobEvent::Retry,
+        JobEvent::Finish,
+        JobEvent::Cancel,
+    ];
+
+    /// The name of the event in the documentation.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            JobEvent::Hold => "hold",
+            JobEvent::Defer => "defer",
+            JobEvent::Enqueue => "enqueue",
+            JobEvent::Start => "start",
+            JobEvent::Retry => "retry",
+            JobEvent::Finish => "finish",
+            JobEvent::Cancel => "cancel",
+        }
+    }
+}
+
+/// The state of a claim. The stored row of an open claim says which of the first three it is in; a
+/// claim in any other state has no row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ClaimState {
+    /// Its test has not ended.
+    Testing,
+    /// The waiting period runs: the host is released unless a message is delivered.
+    Waiting,
+    /// The same, and a second source address tests.
+    WaitingForSecondSource,
+    /// The host was released.
+    Released,
+    /// The host relays: the claim was wrong.
+    Failed,
+    /// The host refused the tester, which says nothing about relaying.
+    Blocked,
+    /// It ended without a decision.
+    Withdrawn,
+}
+
+/// What can happen to a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ClaimEvent {
+    /// Its test, or that of the second source address, has ended.
+    Tested(ClaimOutcome),
+    /// A message that was sent after the claim was delivered.
+    Delivered,
+    /// The waiting period is over.
+    WaitingPeriodOver,
+    /// It was not tested in time, by our doing.
+    NotTested,
+    /// Its job, its listing or the consent to tests has ended.
+    Withdraw,
+}
+
+impl ClaimState {
+    /// All states.
+    pub const ALL: [ClaimState; 7] = [
+        ClaimState::Testing,
+        ClaimState::Waiting,
+        ClaimState::WaitingForSecondSource,
+        ClaimState::Released,
+        ClaimState::Failed,
+        ClaimState::Blocked,
+        ClaimState::Withdrawn,
+    ];
+
+    /// The name of the state in the documentation.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ClaimState::Testing => "testing",
+            ClaimState::Waiting => "waiting",
+            ClaimState::WaitingForSecondSource => "waiting-for-second-source",
+            ClaimState::Released => "released",
+            ClaimState::Failed => "failed",
+            ClaimState::Blocked => "blocked",
+            ClaimState::Withdrawn => "withdrawn",
+        }
+    }
+
+    /// Whether the claim still has to be decided.
+    pub fn is_open(self) -> bool {
+        matches!(
+            self,
+            ClaimState::Testing | ClaimState::Waiting | ClaimState::WaitingForSecondSource
+        )
+    }
+
+    /// The state after an event; none where the event cannot happen in this state.
+    pub fn after(self, event: ClaimEvent) -> Option<ClaimState> {
+        use ClaimEvent as E;
+        use ClaimOutcome as O;
+        use ClaimState as S;
+        if !self.is_open() {
+            return None;
+        }
+        match (self, event) {
+            (_, E::Tested(O::Released)) => Some(S::Released),
+            (_, E::Tested(O::Failed) | E::Delivered) => Some(S::Failed),
+            (_, E::Withdraw) => Some(S::Withdrawn),
+            (S::Testing, E::Tested(O::Blocked)) => Some(S::Blocked),
+            // It says nothing new: what was accepted before, and is not delivered, counts.
+            (open, E::Tested(O::Blocked)) => Some(open),
+            (S::WaitingForSecondSource, E::Tested(O::Waiting)) => Some(S::WaitingForSecondSource),
+            (_, E::Tested(O::Waiting)) => Some(S::Waiting),
+            (_, E::Tested(O::WaitingForSecondSource)) => Some(S::WaitingForSecondSource),
+            (S::Testing, E::NotTested) => Some(S::Released),
+            (S::Waiting | S::WaitingForSecondSource, E::WaitingPeriodOver) => Some(S::Released),
+            _ => None,
+        }
+    }
+}
+
+impl ClaimEvent {
+    /// All events.
+    pub const ALL: [ClaimEvent; 9] = [
+        ClaimEvent::Tested(ClaimOutcome::Released),
+        ClaimEvent::Tested(ClaimOutcome::Waiting),
+        ClaimEvent::Tested(ClaimOutcome::WaitingForSecondSource),
+        ClaimEvent::Tested(ClaimOutcome::Blocked),
+        ClaimEvent::Tested(ClaimOutcome::Failed),
+        ClaimEvent::Delivered,
+        ClaimEvent::WaitingPeriodOver,
+        ClaimEvent::NotTested,
+        ClaimEvent::Withdraw,
+    ];
+
+    /// The name of the event in the documentation.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ClaimEvent::Tested(ClaimOutcome::Released) => "test: release",
+            ClaimEvent::Tested(ClaimOutcome::Waiting) => "test: wait",
+            ClaimEvent::Tested(ClaimOutcome::WaitingForSecondSource) => "test: second source",
+            ClaimEvent::Tested(ClaimOutcome::Blocked) => "test: blocked",
+            ClaimEvent::Tested(ClaimOutcome::Failed) => "test: failed",
+            ClaimEvent::Delivered => "delivered",
+            ClaimEvent::WaitingPeriodOver => "waiting period over",
+            ClaimEvent::NotTested => "not tested",
+            ClaimEvent::Withdraw => "withdraw",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENT: &str = include_str!("../../../docs/relay.md");
+
+    /// The cells of the table whose header begins with `state` and then `column`.
+    fn table(column: &str) -> (Vec<String>, Vec<Vec<String>>) {
+        let cells = |line: &str| -> Vec<String> {
+            line.trim_matches('|')
+                .split('|')
+                .map(|c| c.trim().trim_matches('`').to_string())
+                .collect()
+        };
+        let begin = format!("| state | {column} |");
+        let mut lines = DOCUMENT.lines().skip_while(|l| !l.starts_with(&begin));
+        let head = cells(lines.next().expect("docs/relay.md has the table"));
+        let rows = lines.skip(1).take_while(|l| l.starts_with('|')).map(cells);
+        (head, rows.collect())
+    }
+
+    #[test]
+    fn documented_table_of_jobs_equals_the_transition_function() {
+        let (head, rows) = table("hold");
+        assert_eq!(head[1..], JobEvent::ALL.map(|e| e.as_str().to_string()));
+        assert_eq!(rows.len(), JobState::ALL.len());
+        for (state, row) in JobState::ALL.into_iter().zip(rows) {
+            assert_eq!(row[0], state.as_str());
+            let expected = JobEvent::ALL.map(|e| state.after(e).map_or("–", JobState::as_str));
+            assert_eq!(row[1..], expected, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn documented_table_of_claims_equals_the_transition_function() {
+        let (head, rows) = table("test: release");
+        assert_eq!(head[1..], ClaimEvent::ALL.map(|e| e.as_str().to_string()));
+        let open = ClaimState::ALL.into_iter().filter(|s| s.is_open());
+        assert_eq!(rows.len(), open.clone().count());
+        for (state, row) in open.zip(rows) {
+            assert_eq!(row[0], state.as_str());
+            let expected = ClaimEvent::ALL.map(|e| state.after(e).map_or("–", ClaimState::as_str));
+            assert_eq!(row[1..], expected, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_happens_to_a_job_or_claim_that_has_ended() {
+        assert!(
+            JobEvent::ALL
+                .iter()
+                .all(|e| JobState::Done.after(*e).is_none())
+        );
+        for state in ClaimState::ALL.into_iter().filter(|s| !s.is_open()) {
+            assert!(ClaimEvent::ALL.iter().all(|e| state.after(*e).is_none()));
+        }
+    }
+
+    #[test]
+    fn a_delivery_never_releases_a_host() {
+        for state in ClaimState::ALL {
+            assert_ne!(
+                state.after(ClaimEvent::Delivered),
+                Some(ClaimState::Released)
+            );
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Budgets of prefixes and networks.
+
+use super::*;
+
+/// The owners of a whole net claim: all are tested, and none is granted for want of a turn.
+#[test]
+fn all_proved_claims_of_a_prefix_are_tested() {
+    let mut b = Bench::new();
+    let hosts: Vec<String> = (1..=7).map(|i| format!("127.64.0.{i}")).collect();
+    for host in &hosts {
+        let job = b.nominate(host, "anna");
+        b.now = job.not_before.max(b.now);
+        b.relay.due(9, b.now).unwrap();
+        let (_, ready) = b.run(&job, &accepted());
+        b.deliver(&ready[0], host);
+        b.later(9 * 3600);
+    }
+    for host in &hosts {
+        assert_eq!(
+            b.relay
+                .claim(&who("owner"), ip(host), true, b.now)
+                .unwrap()
+                .job
+                .state,
+            JobState::Queued,
+            "{host}"
+        );
+    }
+}
+
+/// S3: hosts of a network, whatever nets they lie in; proved claims are asked for.
+#[test]
+fn few_hosts_of_a_network_are_tested_in_a_day() {
+    let mut b = Bench::new();
+    let table = Networks::read("127.64.0.0/16 64500\n127.65.0.0/16 64500\n").unwrap();
+    b.relay.configure(RelaySettings {
+        max_hosts_per_asn: 4,
+        asn_table: Arc::new(table),
+        ..(*b.relay.settings()).clone()
+    });
+    for i in 0..4 {
+        let job = b.nominate(&format!("127.{}.{i}.1", 64 + i % 2), "anna");
+        let (_, ready) = b.run(&job, &accepted());
+        b.deliver(&ready[0], &job.target.to_string());
+    }
+    let fifth = b.nominate("127.65.9.1", "anna");
+    assert_eq!(
+        (fifth.state, fifth.not_before),
+        (JobState::Deferred, b.now.plus(Seconds(86_400)))
+    );
+    assert!(fifth.waiting_for.unwrap().starts_with("AS64500"));
+    assert_eq!(
+        b.nominate("127.66.0.1", "anna").state,
+        JobState::Queued,
+        "of another network"
+    );
+    assert_eq!(
+        b.relay
+            .claim(&who("owner"), ip("127.64.0.1"), true, b.now)
+            .unwrap()
+            .job
+            .state,
+        JobState::Queued
+    );
+}
+
+/// A flood of claims without proof was granted untested, or else kept waiting for ever: now only as
+/// many are taken as are tested.
+#[test]
+fn unproved_claims_are_accepted_as_far_as_they_can_be_tested_in_time() {
+    let mut b = Bench::new();
+    b.relay.configure(RelaySettings {
+        max_hosts_per_prefix: 1000,
+        max_hosts_per_asn: 1000,
+        ..(*b.relay.settings()).clone()
+    });
+    let hosts: Vec<String> = (0..14).map(|i| format!("127.64.{}.{i}", i / 12)).collect();
+    for host in &hosts {
+        let job = b.nominate(host, "anna");
+        let (_, ready) = b.run(&job, &accepted());
+        b.deliver(&ready[0], host);
+    }
+    b.relay.configure(RelaySettings {
+        max_hosts_per_prefix: 3,
+        max_unproved_claims: 8,
+        ..(*b.relay.settings()).clone()
+    });
+    let claim = |b: &Bench, host: &str| b.relay.claim(&who("claimant"), ip(host), false, b.now);
+    let taken: Vec<bool> = hosts[..12].iter().map(|h| claim(&b, h).is_ok()).collect();
+    assert_eq!(
+        taken.iter().filter(|t| **t).count(),
+        6,
+        "three today and three tomorrow: {taken:?}"
+    );
+    let Err(RelayError::LimitReached(why, wait)) = claim(&b, &hosts[11]) else {
+        panic!("it was taken")
+    };
+    assert!(
+        why.contains("its network") && why.ends_with(&b.now.plus(wait).to_string()),
+        "{why} {wait:?}"
+    );
+    assert!(claim(&b, &hosts[12]).is_ok() && claim(&b, &hosts[13]).is_ok());
+    let other = b.nominate("127.66.0.1", "anna");
+    let (_, ready) = b.run(&other, &accepted());
+    b.deliver(&ready[0], "127.66.0.1");
+    assert!(
+        matches!(claim(&b, "127.66.0.1"), Err(RelayError::LimitReached(why, _)) if why.contains("tomorrow")),
+        "eight wait"
+    );
+    assert!(
+        b.relay
+            .claim(&who("owner"), ip("127.66.0.1"), true, b.now)
+            .is_ok(),
+        "a proved one is taken"
+    );
+    // All that were taken are tested within two days, and none is granted.
+    for _ in 0..49 {
+        while let Some(job) = b.relay.due(1, b.now).unwrap().first() {
+            b.run(job, &accepted());
+        }
+        b.relay.tick(b.now).unwrap();
+        b.later(3600);
+    }
+    assert!(b.relay.jobs(None, true, 99).unwrap().is_empty());
+    assert!(hosts.iter().all(|h| b.listed(h) == ["relay"]));
+    assert_eq!(
+        b.relay.unproved(&b.relay.batch(b.now)).unwrap(),
+        0,
+        "those that wait for their release wait for no test"
+    );
+    // One that nobody tests is granted, proved or not.
+    b.later(30 * 86_400);
+    b.relay
+        .review(&who("anna"), ip(&hosts[1]), "x", b.now)
+        .unwrap();
+    claim(&b, &hosts[13]).unwrap();
+    b.later(2 * UNTESTED.0);
+    b.relay.tick(b.now).unwrap();
+    assert!(b.listed(&hosts[13]).is_empty());
+}
+
+/// Hosts of one prefix began together, all against an empty budget.
+#[test]
+fn budget_of_a_prefix_is_checked_when_a_test_begins() {
+    let mut b = Bench::new();
+    let jobs: Vec<Job> = (1..=5)
+        .map(|i| b.nominate(&format!("127.66.0.{i}"), "anna"))
+        .collect();
+    let began = jobs.iter().filter(|j| b.begin(j).is_ok()).count();
+    assert_eq!(began, 3);
+}

@@ -1,0 +1,317 @@
+//! Claims: their pace, and what their tests lead to.
+
+use super::*;
+
+/// S5 and the three-way rule.
+#[test]
+fn claims_are_paced_and_end_by_their_test() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    assert!(matches!(
+        b.relay.claim(&who("owner"), ip("127.64.0.9"), true, b.now),
+        Err(RelayError::NotFound(_))
+    ));
+    let mut pauses = Vec::new();
+    for _ in 0..5 {
+        let claimed = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+        pauses.push((claimed.job.not_before.0 - b.now.0) / 3600);
+        assert_eq!(
+            b.relay
+                .claim(&who("owner"), ip(host), true, b.now)
+                .unwrap()
+                .job
+                .id,
+            claimed.job.id,
+            "the same claim"
+        );
+        b.now = claimed.job.not_before;
+        b.relay.due(9, b.now).unwrap();
+        let (_, ready) = b.run(&claimed.job, &accepted());
+        assert!(
+            b.relay
+                .host(ip(host))
+                .unwrap()
+                .claim
+                .unwrap()
+                .release
+                .is_some()
+        );
+        b.deliver(&ready[0], host);
+        assert_eq!(b.relay.host(ip(host)).unwrap().claim, None, "it has failed");
+    }
+    assert_eq!(pauses, [0, 1, 4, 16, 64]);
+    // An unproved claim of somebody else has a pace of its own, and never delays a proved one.
+    let before = b.relay.host(ip(host)).unwrap().claim_time(true, &[], b.now);
+    let theirs = b
+        .relay
+        .claim(&who("claimant"), ip(host), false, b.now)
+        .unwrap();
+    assert_eq!(theirs.job.not_before, b.now);
+    let (_, ready) = b.run(&theirs.job, &accepted());
+    b.deliver(&ready[0], host);
+    assert_eq!(
+        b.relay.host(ip(host)).unwrap().claim_time(true, &[], b.now),
+        before
+    );
+    assert_eq!(
+        b.relay
+            .claim(&who("claimant"), ip(host), false, b.now)
+            .unwrap()
+            .job
+            .not_before,
+        b.now.plus(BETWEEN),
+        "one a day"
+    );
+    // Closed: released at once, for every reason and source, and held down.
+    b.later(1);
+    let last = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    b.now = last.job.not_before.max(b.now);
+    b.relay.due(9, b.now).unwrap();
+    let (last, _) = b.run(&last.job, &refused());
+    assert!(
+        b.listed(host).is_empty(),
+        "{:?} {:?}",
+        last.row,
+        last.controls
+    );
+    // A message from before the release lists nobody, and has it tested again.
+    assert!(matches!(
+        b.deliver(&ready[0], "127.64.9.9"),
+        ArrivalOutcome::Recorded(_)
+    ));
+    assert!(b.listed(host).is_empty());
+    // (The recheck of the release waits, too.)
+    let mut review = b.relay.jobs(None, true, 9).unwrap();
+    review.retain(|j| j.cause != Trigger::Recheck);
+    assert_eq!((review.len(), review[0].cause), (1, Trigger::Review));
+    // Newer evidence does, also against the hold.
+    b.now = review[0].not_before;
+    b.relay.due(9, b.now).unwrap();
+    let (_, ready) = b.run(&review[0], &accepted());
+    b.deliver(&ready[0], host);
+    assert_eq!(b.listed(host), ["relay"]);
+}
+
+/// Its owner took the relay's name away, and with it the tests that use the name: all others were
+/// refused.
+#[test]
+fn form_that_cannot_be_made_again_is_not_a_refusal() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b
+        .relay
+        .nominate(
+            &who("anna"),
+            Nomination {
+                only: vec!["percent-at-name".into()],
+                ..b.nomination(host, "log")
+            },
+            b.now,
+        )
+        .unwrap();
+    let (job, ready) = b.begin(&job).unwrap();
+    b.deliver(&ready[0], host);
+    b.relay.finish(job.id, vec![], vec![], &[], b.now).unwrap();
+    assert_eq!(
+        (b.listed(host), b.relay.host(ip(host)).unwrap().names),
+        (vec!["relay"], vec!["relay.example".to_string()])
+    );
+    b.later(60);
+    for (nameless, released) in [(true, false), (false, true)] {
+        let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+        assert_eq!(
+            claim.job.names,
+            ["relay.example"],
+            "the next test looks whether it is still its own"
+        );
+        let mut names = Bench::names_of(&b.relay, ip(host));
+        if nameless {
+            names.relay = None;
+        }
+        let mut n = 1_000_000 + u64::from(released) * 1000;
+        let mut fresh = || {
+            n += 1;
+            n.to_be_bytes()
+        };
+        let (job, ready) = b
+            .relay
+            .begin(claim.job.id, &names, &mut fresh, b.now)
+            .unwrap();
+        let ran = ready
+            .iter()
+            .map(|r| MessageResult {
+                place: r.place,
+                outcome: refused(),
+            })
+            .collect();
+        let job = b
+            .relay
+            .finish(
+                job.id,
+                ran,
+                controls(&ready, &accepted_control()),
+                &[],
+                b.now,
+            )
+            .unwrap();
+        assert_eq!(
+            (job.assessment(), b.listed(host).is_empty()),
+            (Assessment::Closed, released)
+        );
+        if nameless {
+            let waits = b
+                .relay
+                .host(ip(host))
+                .unwrap()
+                .claim
+                .unwrap()
+                .release
+                .unwrap();
+            assert_eq!(waits, b.now.plus(WAITING));
+            // What was refused cannot have come through: whoever brings it.
+            let again = ready.iter().find(|r| r.test == "plain").unwrap().clone();
+            b.deliver(&again, host);
+            assert!(b.relay.host(ip(host)).unwrap().claim.is_some());
+            b.later(3601);
+            b.relay
+                .review(&who("anna"), ip(host), "for the test", b.now)
+                .unwrap();
+            b.later(1);
+            let job = b
+                .relay
+                .nominate(
+                    &who("anna"),
+                    Nomination {
+                        only: vec!["percent-at-name".into()],
+                        ..b.nomination(host, "owner")
+                    },
+                    b.now,
+                )
+                .unwrap();
+            b.now = b.now.max(job.not_before);
+            b.relay.due(9, b.now).unwrap();
+            let (job, ready) = b.begin(&job).unwrap();
+            b.deliver(&ready[0], host);
+            b.relay.finish(job.id, vec![], vec![], &[], b.now).unwrap();
+            b.later(60);
+        }
+    }
+}
+
+/// What came through at one port was refused at another: that is no release at once.
+#[test]
+fn claim_is_tested_at_the_proved_port() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b
+        .relay
+        .nominate(
+            &who("anna"),
+            Nomination {
+                port: Some(2525),
+                ..b.nomination(host, "log")
+            },
+            b.now,
+        )
+        .unwrap();
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    // A later test of the other port, refused, and the word of others change nothing about it.
+    b.later(86_401);
+    let job = b.nominate(host, "anna");
+    b.run(&job, &refused());
+    b.later(1);
+    let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    assert_eq!(claim.job.port, Some(2525));
+    // A nomination does not change a claim's test; one of another port is another.
+    let same = Nomination {
+        port: Some(2525),
+        ..b.nomination(host, "log")
+    };
+    assert_eq!(
+        b.relay.nominate(&who("bert"), same, b.now).unwrap().id,
+        claim.job.id
+    );
+    assert_eq!(b.relay.job(claim.job.id).unwrap(), claim.job);
+    let other = Nomination {
+        port: Some(25),
+        ..b.nomination(host, "log")
+    };
+    let other = b.relay.nominate(&who("bert"), other, b.now).unwrap();
+    assert_eq!(
+        (other.port, other.id == claim.job.id),
+        (None, false),
+        "25 is the usual one"
+    );
+    b.run(&claim.job, &refused());
+    assert!(b.listed(host).is_empty());
+}
+
+/// An open relay took on the greeting of a product that is left alone, and was let out untested.
+#[test]
+fn host_that_blocks_testing_is_not_released_untested() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    b.later(10);
+    let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    let (job, _) = b.run(
+        &claim.job,
+        &MessageOutcome::Skipped {
+            why: "the greeting names a product that tests have harmed".into(),
+        },
+    );
+    assert_eq!(
+        (job.state, job.assessment()),
+        (JobState::Done, Assessment::Untestable)
+    );
+    b.later(3 * UNTESTED.0);
+    b.relay.tick(b.now).unwrap();
+    assert_eq!(
+        b.listed(host),
+        ["relay"],
+        "until it ends, or a person has looked"
+    );
+    // Nor by an opt-out while the five days of a claim run.
+    let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    b.run(&claim.job, &accepted());
+    b.relay
+        .opt_out(&who("anna"), &Subject::host(ip(host)), "x", b.now)
+        .unwrap();
+    b.later(WAITING.0 + 1);
+    b.relay.tick(b.now).unwrap();
+    assert_eq!(
+        (b.listed(host), b.relay.host(ip(host)).unwrap().claim),
+        (vec!["relay"], None)
+    );
+}
+
+/// A host that only an untrusted reporter had listed closed its port, and was released for it.
+#[test]
+fn unconfirmed_host_without_a_connection_is_not_released() {
+    let mut b = Bench::new();
+    let host = "127.68.0.1";
+    b.later(86_400);
+    let n = Nomination {
+        remote: true,
+        ..b.nomination(host, "log")
+    };
+    let job = b.relay.nominate(&who("mallory"), n, b.now).unwrap();
+    let (job, ready) = b.begin(&job).unwrap();
+    b.relay.finish(job.id, vec![], vec![], &[], b.now).unwrap();
+    b.deliver(&ready[0], host);
+    assert_eq!(b.listed(host), ["unconfirmed"]);
+    b.later(60);
+    let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    let (job, _) = b.run(&claim.job, &MessageOutcome::inconclusive("no connection"));
+    assert_eq!(
+        (job.assessment(), b.relay.host(ip(host)).unwrap().claim),
+        (Assessment::Inconclusive, None)
+    );
+    assert_eq!(b.listed(host), ["unconfirmed"]);
+}

@@ -1,0 +1,92 @@
+//! How long rows are kept.
+
+use super::*;
+
+/// S12: evidence is kept while its host is listed, and 90 days after.
+#[test]
+fn evidence_is_kept_ninety_days_after_its_listing() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (job, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    let proofs = |b: &Bench| b.relay.proofs(ip(host), true, 9).unwrap().len();
+    b.later(200 * 86_400);
+    b.relay.forget(b.now).unwrap();
+    assert_eq!(
+        (proofs(&b), b.relay.transcript(job.id).unwrap().is_empty()),
+        (1, false),
+        "it is still listed"
+    );
+    b.relay
+        .review(&who("anna"), ip(host), "closed", b.now)
+        .unwrap();
+    // The release stands in the history at the time of the ledger's own clock, which is now.
+    let released = wall();
+    b.relay.forget(released.plus(Seconds(89 * 86_400))).unwrap();
+    assert_eq!(proofs(&b), 1);
+    b.relay.forget(released.plus(Seconds(91 * 86_400))).unwrap();
+    assert_eq!(
+        (proofs(&b), b.relay.transcript(job.id).unwrap().is_empty()),
+        (0, true)
+    );
+}
+
+/// S12: what was said to a host that proved closed is kept for 90 days, not for as long as its job.
+#[test]
+fn transcript_of_a_closed_host_is_forgotten_after_ninety_days() {
+    let mut b = Bench::new();
+    let job = b.nominate("127.64.0.1", "anna");
+    let (job, _) = b.run(&job, &refused());
+    let script = |b: &Bench| b.relay.transcript(job.id).unwrap();
+    b.later(89 * 86_400);
+    b.relay.forget(b.now).unwrap();
+    assert!(!script(&b).is_empty());
+    b.later(2 * 86_400);
+    b.relay.forget(b.now).unwrap();
+    assert!(script(&b).is_empty());
+    assert_eq!(b.relay.job(job.id).unwrap().id, job.id);
+}
+
+/// Hosts, nets and reporters were remembered for ever.
+#[test]
+fn hosts_and_reporters_without_news_are_forgotten() {
+    let mut b = Bench::new();
+    for (host, delivers) in [("127.64.0.1", true), ("127.65.0.1", false)] {
+        let job = b
+            .relay
+            .nominate(
+                &who("rep"),
+                Nomination {
+                    decides: false,
+                    ..b.nomination(host, "log")
+                },
+                b.now,
+            )
+            .unwrap();
+        let job = b.relay.decide(&who("anna"), job.id, true, b.now).unwrap();
+        let (_, ready) = b.run(&job, &accepted());
+        if delivers {
+            b.deliver(&ready[0], host);
+        }
+    }
+    let rows = |b: &Bench| {
+        [
+            RelayTable::Hosts,
+            RelayTable::PrefixBudgets,
+            RelayTable::NetworkBudgets,
+            RelayTable::Reporters,
+        ]
+        .map(|table| {
+            let range = RelayRange::All(table);
+            b.relay.batch(b.now).scan(range, 99).unwrap().len()
+        })
+    };
+    assert_eq!(rows(&b), [2, 2, 2, 1]);
+    b.later(2 * 86_400);
+    b.relay.forget(b.now).unwrap();
+    assert_eq!(rows(&b), [2, 0, 0, 1]);
+    b.later(402 * 86_400);
+    b.relay.forget(b.now).unwrap();
+    assert_eq!(rows(&b), [1, 0, 0, 0], "a listed host is known");
+}

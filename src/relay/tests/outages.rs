@@ -1,0 +1,159 @@
+//! Outages and load of the collector.
+
+use super::*;
+
+/// What cannot be written down while it is so is written down when it can: nothing of an outage is
+/// lost.
+#[test]
+fn outage_that_cannot_be_stored_is_stored_later() {
+    let b = Bench::new();
+    let written = || {
+        b.relay
+            .batch(b.now)
+            .get::<Vec<Outage>>(&RelayKey::Outages)
+            .unwrap()
+            .unwrap_or_default()
+    };
+    let full = |full: bool| {
+        b.relay
+            .ledger
+            .health
+            .set(full.then(|| "the disk is full".into()));
+    };
+    let at = |n: u64| b.now.plus(Seconds(n));
+    let down = |n: u64| {
+        b.relay
+            .report_health(Component::Collector, Some(("down".into(), at(n))), at(n))
+    };
+    // It is still so when it can be written down.
+    full(true);
+    assert!(down(0).is_err());
+    assert_eq!(
+        (b.relay.problem().as_deref(), written()),
+        (Some("collector: down"), vec![]),
+        "nothing is tested all the same"
+    );
+    full(false);
+    down(30).unwrap();
+    assert_eq!(written(), [(at(0), None)]);
+    b.relay
+        .report_health(Component::Collector, None, at(60))
+        .unwrap();
+    assert_eq!(written(), [(at(0), Some(at(60)))]);
+    // It is over when it can be written down.
+    full(true);
+    assert!(down(100).is_err());
+    assert!(
+        b.relay
+            .report_health(Component::Collector, None, at(130))
+            .is_err()
+    );
+    full(false);
+    b.relay
+        .report_health(Component::Collector, None, at(160))
+        .unwrap();
+    assert_eq!(written(), [(at(0), Some(at(60))), (at(100), Some(at(160)))]);
+    assert_eq!(b.relay.problem(), None);
+}
+
+/// Idle sessions of strangers held all places of the collector, and after two days every claim that
+/// waited was granted untested.
+#[test]
+fn load_delays_an_untested_grant_by_at_most_seven_days() {
+    let day = |n: u64| n * 86_400;
+    for (load, granted) in [(0, 2), (1, 3), (5, 7), (30, 9)] {
+        let mut b = Bench::new();
+        let host = "127.64.0.1";
+        let job = b.nominate(host, "anna");
+        let (_, ready) = b.run(&job, &accepted());
+        b.deliver(&ready[0], host);
+        b.later(10);
+        b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+        let claimed = b.now;
+        let at = |n: u64| claimed.plus(Seconds(n));
+        b.relay
+            .report_load((load > 0).then_some(at(0)), at(0))
+            .unwrap();
+        b.relay
+            .report_load((load > 0).then_some(at(0)), at(30))
+            .unwrap();
+        for hour in (0..day(12)).step_by(3600) {
+            if hour == day(load) {
+                b.relay.report_load(None, at(hour)).unwrap();
+            }
+            b.relay.tick(at(hour)).unwrap();
+            assert_eq!(
+                b.listed(host).is_empty(),
+                hour >= day(granted),
+                "{load} days of load, after {hour} s"
+            );
+        }
+        assert_eq!(b.relay.problem(), None, "tests go on under load");
+    }
+}
+
+/// What was sent under load may not have come: it says nothing for the host.
+#[test]
+fn waiting_period_stands_still_under_load_across_a_restart() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    b.later(10);
+    let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    b.run(&claim.job, &accepted());
+    b.relay.tick(b.now).unwrap();
+    let begun = b.now;
+    b.relay.report_load(Some(b.now), b.now).unwrap();
+    b.later(2 * 86_400);
+    b.relay.tick(b.now).unwrap();
+    // Stopped under load, and back a moment later, without load.
+    b.relay = RelayService::new(b.relay.ledger.clone(), (*b.relay.settings()).clone());
+    b.relay.resume(b.now).unwrap();
+    b.relay.report_load(None, b.now).unwrap();
+    b.now = begun.plus(WAITING).plus(Seconds(2 * 86_400 - 1));
+    b.relay.tick(b.now).unwrap();
+    assert_eq!(b.listed(host), ["relay"]);
+    b.later(200);
+    b.relay.tick(b.now).unwrap();
+    assert!(b.listed(host).is_empty());
+}
+
+/// An outage that a stop has cut froze every waiting period; time that nobody was there did not
+/// count as lost.
+#[test]
+fn downtime_ends_an_outage_and_counts_as_one() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    b.later(10);
+    let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    b.run(&claim.job, &accepted());
+    let begun = b.now;
+    b.relay.tick(b.now).unwrap();
+    b.relay
+        .report_health(Component::Collector, Some(("down".into(), b.now)), b.now)
+        .unwrap();
+    // Away for two days, then back: a relay that knows nothing of what was wrong.
+    b.later(2 * 86_400);
+    b.relay = RelayService::new(b.relay.ledger.clone(), (*b.relay.settings()).clone());
+    b.relay.resume(b.now).unwrap();
+    let outages: Vec<Outage> = b
+        .relay
+        .batch(b.now)
+        .get(&RelayKey::Outages)
+        .unwrap()
+        .unwrap();
+    assert!(outages.iter().all(|o| o.1.is_some()), "{outages:?}");
+    let lost = lost(&outages, begun, b.now);
+    assert!(
+        lost >= Seconds(2 * 86_400) && lost <= Seconds(4 * 86_400 + 10),
+        "{lost:?}"
+    );
+    b.now = begun.plus(WAITING).plus(lost);
+    b.relay.tick(b.now).unwrap();
+    assert!(b.listed(host).is_empty());
+}

@@ -1,0 +1,91 @@
+//! Hosts that deliver what other hosts took.
+
+use super::*;
+
+#[test]
+fn output_is_listed_after_two_unrelated_inputs_and_the_grace_period() {
+    let mut b = Bench::new();
+    let out = "127.70.0.1";
+    let mut jobs = HashMap::new();
+    for (host, by) in [("127.64.0.1", "anna"), ("127.65.0.1", "bert")] {
+        let job = b.nominate(host, by);
+        let (job, ready) = b.run(&job, &accepted());
+        b.deliver(&ready[0], out);
+        assert_eq!(b.listed(host), ["input"]);
+        jobs.insert(host, job);
+    }
+    b.relay.tick(b.now).unwrap();
+    assert!(b.listed(out).is_empty());
+    b.later(7 * 86_400);
+    b.relay.tick(b.now).unwrap();
+    assert_eq!(b.listed(out), ["output"]);
+    assert!(
+        matches!(b.relay.claim(&who("x"), ip(out), true, b.now), Err(RelayError::Refused(why)) if why.contains("127.64.0.1"))
+    );
+    for (host, left) in [("127.64.0.1", 1), ("127.65.0.1", 0)] {
+        let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+        b.run(&claim.job, &refused());
+        b.relay.tick(b.now).unwrap();
+        assert_eq!(b.listed(out).len(), left, "it goes with its last input");
+    }
+    // One whose inputs were tested for their owners is never listed.
+    for host in ["127.66.0.1", "127.67.0.1"] {
+        let job = b
+            .relay
+            .nominate(&who(host), b.nomination(host, "owner"), b.now)
+            .unwrap();
+        let (_, ready) = b.run(&job, &accepted());
+        b.deliver(&ready[0], "127.71.0.1");
+    }
+    b.later(30 * 86_400);
+    b.relay.tick(b.now).unwrap();
+    assert!(b.listed("127.71.0.1").is_empty());
+}
+
+/// An output that was taken off, or whose listing has ended, is listed for what comes from then on.
+#[test]
+fn delisted_output_needs_new_proofs() {
+    let mut b = Bench::new();
+    let out = "127.70.0.1";
+    let feed = |b: &mut Bench| {
+        for (host, by) in [("127.64.0.1", "anna"), ("127.65.0.1", "bert")] {
+            let job = b.nominate(host, by);
+            b.now = job.not_before.max(b.now);
+            b.relay.due(9, b.now).unwrap();
+            let (_, ready) = b.run(&job, &accepted());
+            b.deliver(&ready[0], out);
+        }
+        b.later(7 * 86_400);
+        b.relay.tick(b.now).unwrap();
+    };
+    feed(&mut b);
+    assert_eq!(b.listed(out), ["output"]);
+    // By an operator, in the ordinary way: it stays off while the hold lasts, though its inputs are
+    // open.
+    let ask = Command::Delist {
+        reason: Some(b.relay.reason("output").unwrap()),
+        source: Some(SourceId::PROBER),
+        hold: HoldFor::Nothing,
+    };
+    let mut batch = b.relay.batch(b.now);
+    batch.change(
+        Subject::host(ip(out)),
+        "anna",
+        ask,
+        "looked at".into(),
+        false,
+    );
+    b.relay.write(batch, None).unwrap();
+    b.later(30 * 86_400);
+    b.relay.tick(b.now).unwrap();
+    assert!(b.listed(out).is_empty() && b.relay.output(ip(out)).unwrap().inputs.is_empty());
+    feed(&mut b);
+    assert_eq!(b.listed(out), ["output"], "new proofs");
+    // After a review it is left alone for a while.
+    b.relay
+        .review(&who("anna"), ip(out), "a smart host that has acted", b.now)
+        .unwrap();
+    assert!(b.listed(out).is_empty());
+    feed(&mut b);
+    assert!(b.listed(out).is_empty());
+}

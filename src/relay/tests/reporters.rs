@@ -1,0 +1,283 @@
+//! Reporters: reputation, quota, trust, and tests that they send themselves.
+
+use super::*;
+
+#[test]
+fn reporter_is_watched_until_one_was_right_and_has_a_quota() {
+    let mut b = Bench::new();
+    let bring = |b: &Bench, t: &str| {
+        b.relay.nominate(
+            &who("rep"),
+            Nomination {
+                decides: false,
+                ..b.nomination(t, "log")
+            },
+            b.now,
+        )
+    };
+    for i in 0..5 {
+        let job = bring(&b, &format!("127.64.{i}.1")).unwrap();
+        assert_eq!(
+            (
+                job.state,
+                job.waiting_for.as_ref().unwrap().contains("a person")
+            ),
+            (JobState::Held, true),
+            "{i}"
+        );
+        let job = b.relay.decide(&who("anna"), job.id, true, b.now).unwrap();
+        let (_, ready) = b.run(&job, &accepted());
+        if i == 0 {
+            b.deliver(&ready[0], "127.64.0.1");
+        }
+    }
+    assert_eq!(
+        bring(&b, "127.64.7.1").unwrap().state,
+        JobState::Queued,
+        "two in seven"
+    );
+    for i in 0..60u32 {
+        match bring(&b, &format!("127.65.{i}.1")) {
+            Err(RelayError::LimitReached(why, wait)) => {
+                assert!(why.contains("50") && i == 44, "{why} {i}");
+                assert_eq!((b.now.0 + wait.0) % 86_400, 0, "until the next day");
+                return;
+            }
+            other => drop(other.unwrap()),
+        }
+    }
+    panic!("no quota");
+}
+
+#[test]
+fn test_of_an_untrusted_reporter_lists_as_unconfirmed() {
+    let mut b = Bench::new();
+    for (by, host, reason) in [
+        ("rep", "127.64.0.1", "unconfirmed"),
+        ("trusty", "127.65.0.1", "relay"),
+    ] {
+        let job = b
+            .relay
+            .nominate(
+                &who(by),
+                Nomination {
+                    remote: true,
+                    ..b.nomination(host, "log")
+                },
+                b.now,
+            )
+            .unwrap();
+        assert!(
+            b.relay.due(9, b.now).unwrap().is_empty(),
+            "our tester leaves it alone"
+        );
+        let (job, ready) = b.begin(&job).unwrap();
+        b.deliver(&ready[0], host);
+        assert_eq!(b.listed(host), [reason]);
+        let job = b.relay.finish(job.id, vec![], vec![], &[], b.now).unwrap();
+        assert_eq!(
+            (job.state, job.assessment()),
+            (JobState::Done, Assessment::Open)
+        );
+    }
+}
+
+/// A reporter whose word was taken away listed for fourteen days more, with what he had been given
+/// before.
+#[test]
+fn reporter_without_trust_lists_no_host_by_old_tokens() {
+    let mut b = Bench::new();
+    let own = Nomination {
+        remote: true,
+        ..b.nomination("127.64.0.1", "log")
+    };
+    let job = b.relay.nominate(&who("trusty"), own, b.now).unwrap();
+    let (_, ready) = b.begin(&job).unwrap();
+    b.relay.configure(RelaySettings {
+        trusted_reporters: Vec::new(),
+        ..(*b.relay.settings()).clone()
+    });
+    b.deliver(&ready[0], "127.64.0.9");
+    assert!(b.listed("127.64.0.1").is_empty());
+    b.deliver(&ready[0], "127.64.0.1");
+    assert_eq!(b.listed("127.64.0.1"), ["unconfirmed"]);
+}
+
+/// Tests that reporters send themselves were bound by few rules: they went to the Internet before
+/// the operator had said who he is, and one host got as many as there were reporters.
+#[test]
+fn tests_of_reporters_obey_the_rules() {
+    let mut b = Bench::new();
+    let own = |b: &Bench, target: &str, text: &str| {
+        let grounds = EvidenceSummary {
+            origin: EvidenceOrigin::Log,
+            text: text.into(),
+            at: b.now,
+        };
+        b.relay.nominate(
+            &who("trusty"),
+            Nomination {
+                remote: true,
+                grounds,
+                ..b.nomination(target, "log")
+            },
+            b.now,
+        )
+    };
+    assert!(
+        matches!(own(&b, "8.8.8.8", "seen"), Err(RelayError::Refused(why)) if why.contains("allow_public"))
+    );
+    let first = own(&b, "127.64.0.1", "seen").unwrap();
+    assert_eq!(first.state, JobState::Queued);
+    b.begin(&first).unwrap();
+    b.relay
+        .finish(first.id, Vec::new(), vec![], &[], b.now)
+        .unwrap();
+    b.later(60);
+    b.relay.forget(b.now).unwrap();
+    // Told to come again, and nothing of his waits that would keep others out.
+    let (day, month) = (
+        own(&b, "127.64.0.1", "seen again"),
+        own(&b, "127.64.0.1", "seen"),
+    );
+    let wait = |e: Result<Job, RelayError>| {
+        if let Err(RelayError::LimitReached(_, wait)) = e {
+            wait
+        } else {
+            panic!("{e:?}")
+        }
+    };
+    assert_eq!(
+        (wait(day).0, wait(month).0),
+        (86_400 - 60, 30 * 86_400 - 60)
+    );
+    assert!(b.relay.jobs(None, true, 9).unwrap().is_empty());
+    assert_eq!(
+        b.nominate("127.64.0.1", "anna").state,
+        JobState::Queued,
+        "it delays none of ours"
+    );
+}
+
+/// Whoever joined what others had brought took their reputation, and an owner's test became a
+/// stranger's.
+#[test]
+fn first_reporter_of_a_host_keeps_the_credit() {
+    let mut b = Bench::new();
+    for i in 0..5 {
+        let job = b.nominate(&format!("127.64.{i}.1"), "known");
+        let (_, ready) = b.run(&job, &accepted());
+        b.deliver(&ready[0], &format!("127.64.{i}.1"));
+        b.relay.finish(job.id, vec![], vec![], &[], b.now).ok();
+    }
+    b.later(86_401);
+    let first = b.bring("known", "127.65.0.1");
+    assert_eq!((first.state, first.approved), (JobState::Queued, false));
+    let other = b.bring("other", "127.65.0.1");
+    assert_eq!((other.by.as_str(), other.approved), ("known", false));
+    let editor = b.nominate("127.65.0.1", "anna");
+    assert_eq!(
+        (editor.id, editor.by.as_str(), editor.approved),
+        (first.id, "known", true)
+    );
+    let owner = b
+        .relay
+        .nominate(&who("anna"), b.nomination("127.66.0.1", "owner"), b.now)
+        .unwrap();
+    let joined = b.bring("nobody", "127.66.0.1");
+    assert_eq!(
+        (joined.id, joined.cause, joined.by.as_str()),
+        (owner.id, Trigger::Owner, "anna")
+    );
+}
+
+/// A reporter's own test of a host, whose messages are the reporter's.
+fn own_test(b: &mut Bench, by: &str, host: &str) -> (Job, Vec<PreparedMessage>) {
+    b.later(86_400);
+    let n = Nomination {
+        remote: true,
+        ..b.nomination(host, "log")
+    };
+    let job = b.relay.nominate(&who(by), n, b.now).unwrap();
+    let (job, ready) = b.begin(&job).unwrap();
+    (
+        b.relay.finish(job.id, vec![], vec![], &[], b.now).unwrap(),
+        ready,
+    )
+}
+
+/// A trusted reporter's messages were handed to another one.
+#[test]
+fn messages_of_one_reporter_are_not_given_to_another() {
+    let b = Bench::new();
+    let remote = |by: &str| {
+        b.relay.nominate(
+            &who(by),
+            Nomination {
+                remote: true,
+                ..b.nomination("127.65.0.1", "log")
+            },
+            b.now,
+        )
+    };
+    remote("trusty").unwrap();
+    assert!(matches!(remote("mallory"), Err(RelayError::Refused(_))));
+}
+
+#[test]
+fn delivery_of_an_untrusted_reporters_message_fails_no_claim() {
+    let mut b = Bench::new();
+    let host = "127.67.0.1";
+    b.prove(host);
+    b.later(1);
+    b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    b.later(86_400);
+    let own = Nomination {
+        remote: true,
+        ..b.nomination(host, "log")
+    };
+    let job = b.relay.nominate(&who("mallory"), own, b.now).unwrap();
+    let (_, ready) = b.begin(&job).unwrap();
+    b.deliver(&ready[0], host);
+    assert!(b.relay.host(ip(host)).unwrap().claim.is_some());
+}
+
+/// An untrusted reporter handed our message in, and listed any host.
+#[test]
+fn untrusted_reporters_message_from_another_host_lists_no_host() {
+    let mut b = Bench::new();
+    let (_, ready) = own_test(&mut b, "mallory", "127.64.0.1");
+    b.deliver(&ready[0], "127.99.0.1");
+    assert!(b.listed("127.64.0.1").is_empty());
+    let proof = &b.relay.proofs(ip("127.64.0.1"), true, 9).unwrap()[0];
+    assert!(String::from(proof.outcome.clone()).contains("another host than the tested one"));
+}
+
+#[test]
+fn reporters_own_test_delays_no_test_of_ours() {
+    let mut b = Bench::new();
+    let (job, _) = own_test(&mut b, "mallory", "127.64.0.1");
+    let ours = b.nominate("127.64.0.1", "anna");
+    assert_eq!((ours.state, ours.id == job.id), (JobState::Queued, false));
+}
+
+/// An untrusted reporter's delivery broke the hold of a release, and had the host tested again.
+#[test]
+fn untrusted_reporters_delivery_breaks_no_hold_and_leads_to_no_review() {
+    let mut b = Bench::new();
+    let host = "127.65.0.1";
+    b.prove(host);
+    let (_, theirs) = own_test(&mut b, "mallory", host);
+    b.later(1);
+    b.deliver(&theirs[0], host);
+    assert_eq!(b.listed(host), ["relay", "unconfirmed"]);
+    let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    b.run(&claim.job, &refused());
+    assert!(b.listed(host).is_empty());
+    let (_, later) = own_test(&mut b, "other", host);
+    b.deliver(&later[0], host);
+    assert!(b.listed(host).is_empty(), "the hold stands");
+    b.deliver(&theirs[0], "127.65.0.77");
+    let open = b.relay.jobs(None, true, 99).unwrap();
+    assert!(open.iter().all(|j| j.cause != Trigger::Review));
+}

@@ -1,0 +1,242 @@
+//! Deferred, repeated and interrupted tests.
+
+use super::*;
+
+#[test]
+fn deferred_message_is_sent_three_times_with_one_token() {
+    let mut b = Bench::new();
+    let job = b.nominate("127.64.0.1", "anna");
+    let later = MessageOutcome::TempFail {
+        stage: SmtpStage::Rcpt,
+        code: 450,
+        text: "greylisted".into(),
+    };
+    let (mut job, first) = b.run(&job, &later);
+    let mut pauses = Vec::new();
+    for _ in 0..2 {
+        pauses.push(job.not_before.0 - b.now.0);
+        b.now = job.not_before;
+        assert_eq!(b.relay.due(9, b.now).unwrap().len(), 1);
+        let (next, again) = b.run(&job, &later);
+        assert_eq!(
+            (again.len(), &again[0].envelope),
+            (1, &first[0].envelope),
+            "the same token"
+        );
+        job = next;
+    }
+    assert_eq!(pauses, [300, 900]);
+    assert_eq!(
+        (job.state, job.assessment()),
+        (JobState::Done, Assessment::Inconclusive)
+    );
+    assert!(
+        matches!(&job.results[0].outcome, MessageOutcome::Inconclusive { why, deferred_at: Some(SmtpStage::Rcpt), .. } if why == "put off 3 times, last with 450")
+    );
+}
+
+/// A form that came through with a sender of the host's own is sent once more from our domain.
+#[test]
+fn delivered_recipient_form_is_sent_again_from_our_domain() {
+    let mut b = Bench::new();
+    let job = b
+        .relay
+        .nominate(
+            &who("anna"),
+            Nomination {
+                only: vec!["percent-at-name".into()],
+                ..b.nomination("127.64.0.1", "log")
+            },
+            b.now,
+        )
+        .unwrap();
+    let (job, ready) = b.begin(&job).unwrap();
+    b.deliver(&ready[0], "127.64.0.1");
+    let job = b
+        .relay
+        .finish(
+            job.id,
+            vec![MessageResult {
+                place: 0,
+                outcome: accepted(),
+            }],
+            vec![],
+            &[],
+            b.now,
+        )
+        .unwrap();
+    assert_eq!(job.state, JobState::Deferred);
+    b.later(2);
+    assert_eq!(b.relay.due(9, b.now).unwrap().len(), 1);
+    let (job, again) = b.run(&job, &refused());
+    assert_eq!(
+        (again.len(), again[0].test.as_str(), job.state),
+        (1, "percent-at-name+plain-sender", JobState::Done)
+    );
+    assert!(again[0].envelope.from.ends_with("@probe.example>"));
+    assert_eq!(job.assessment(), Assessment::Open, "what was proved stays");
+}
+
+#[test]
+fn interrupted_test_sends_the_rest_later_and_old_tokens_are_forgotten() {
+    let mut b = Bench::new();
+    let job = b.nominate("127.64.0.1", "anna");
+    let (job, first) = b.begin(&job).unwrap();
+    b.relay.resume(b.now).unwrap();
+    let waiting = b.relay.job(job.id).unwrap();
+    assert_eq!(waiting.state, JobState::Deferred);
+    b.now = waiting.not_before;
+    b.relay.due(9, b.now).unwrap();
+    let (job, again) = b.run(&waiting, &accepted());
+    assert_eq!(
+        (again[0].envelope.clone(), job.state),
+        (first[0].envelope.clone(), JobState::Done)
+    );
+    b.later(400 * 86_400);
+    b.relay.forget(b.now).unwrap();
+    assert!(matches!(b.relay.job(job.id), Err(RelayError::NotFound(_))));
+    let mut rows = 0;
+    b.relay
+        .ledger
+        .store
+        .relay_rows(b"T", b"T", &mut |_, _| {
+            rows += 1;
+            Ok(true)
+        })
+        .unwrap();
+    assert_eq!(rows, 0);
+}
+
+/// Switched off while it ran: what was not sent is no result, and the rest is made when the tester
+/// is on again.
+#[test]
+fn test_that_was_switched_off_has_no_result() {
+    let mut b = Bench::new();
+    let two = Nomination {
+        only: vec!["plain".into(), "null-sender".into()],
+        ..b.nomination("127.64.0.1", "log")
+    };
+    let job = b.relay.nominate(&who("anna"), two, b.now).unwrap();
+    let (job, ready) = b.begin(&job).unwrap();
+    let settings = (*b.relay.settings()).clone();
+    b.relay.configure(RelaySettings {
+        enabled: false,
+        ..settings.clone()
+    });
+    let job = b
+        .relay
+        .finish(
+            job.id,
+            vec![MessageResult {
+                place: 0,
+                outcome: refused(),
+            }],
+            vec![],
+            &[],
+            b.now,
+        )
+        .unwrap();
+    assert_eq!(job.state, JobState::Deferred);
+    b.now = job.not_before;
+    assert!(b.relay.due(9, b.now).unwrap().is_empty());
+    assert_eq!(b.relay.job(job.id).unwrap().state, JobState::Held);
+    b.relay.configure(settings);
+    assert_eq!(b.relay.due(9, b.now).unwrap().len(), 1);
+    let (job, rest) = b.run(&b.relay.job(job.id).unwrap(), &refused());
+    assert_eq!(
+        (rest.len(), &rest[0].envelope, job.state, job.assessment()),
+        (1, &ready[1].envelope, JobState::Done, Assessment::Closed)
+    );
+}
+
+/// A job that was switched off ended without a line in the audit log; and of several switch-offs
+/// only the first was no try.
+#[test]
+fn test_switched_off_again_and_again_ends_with_an_audit_record() {
+    let mut b = Bench::new();
+    let mut job = b.nominate("127.64.0.1", "anna");
+    let settings = (*b.relay.settings()).clone();
+    while job.state != JobState::Done {
+        b.begin(&job).unwrap();
+        b.relay.configure(RelaySettings {
+            enabled: false,
+            ..settings.clone()
+        });
+        job = b
+            .relay
+            .finish(job.id, Vec::new(), vec![], &[], b.now)
+            .unwrap();
+        b.relay.configure(settings.clone());
+        b.now = b.now.max(job.not_before);
+    }
+    let mut lines = Vec::new();
+    let each = &mut |_, line: crate::store::schema::AuditRecord| {
+        lines.push(line.what);
+        true
+    };
+    b.relay.ledger.store.audit(u64::MAX, each).unwrap();
+    assert_eq!(
+        (job.tries, job.interruptions, lines),
+        (0, 20, vec!["test".to_string(), "nominate".to_string()])
+    );
+}
+
+/// Three restarts made a closed host that says 454 to everybody inconclusive, and its owner's claim
+/// failed by them; a reporter was wrong by them.
+#[test]
+fn interruption_is_not_a_try() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    b.later(10);
+    let later = MessageOutcome::TempFail {
+        stage: SmtpStage::Rcpt,
+        code: 454,
+        text: "4.7.1 Relay access denied".into(),
+    };
+    let mut job = b
+        .relay
+        .claim(&who("owner"), ip(host), true, b.now)
+        .unwrap()
+        .job;
+    for cut in 0..9 {
+        b.now = job.not_before.max(b.now);
+        b.relay.due(9, b.now).unwrap();
+        if cut % 2 == 0 {
+            b.begin(&job).unwrap();
+            b.relay.resume(b.now).unwrap();
+            job = b.relay.job(job.id).unwrap();
+            assert_eq!((job.state, job.tries), (JobState::Deferred, cut / 2));
+        } else if job.state != JobState::Done {
+            job = b.run(&job, &later).0;
+        }
+        if job.state == JobState::Done {
+            break;
+        }
+    }
+    let claim = b.relay.host(ip(host)).unwrap().claim.unwrap();
+    assert_eq!(
+        (job.tries, job.interruptions, claim.release),
+        (3, 3, Some(b.now.plus(WAITING)))
+    );
+    // Of others there is an end, which is no word about whoever brought them.
+    let mut job = b.nominate("127.66.0.1", "bert");
+    while job.state != JobState::Done {
+        b.now = job.not_before.max(b.now);
+        b.relay.due(9, b.now).unwrap();
+        b.begin(&job).unwrap();
+        b.relay.resume(b.now).unwrap();
+        job = b.relay.job(job.id).unwrap();
+    }
+    let known = b
+        .relay
+        .batch(b.now)
+        .get::<ReporterRecord>(&RelayKey::Reporter("bert".into()))
+        .unwrap();
+    assert!(
+        job.interruptions == 20 && known.is_none_or(|r| r.recent.is_empty()),
+        "{job:?}"
+    );
+}

@@ -1,0 +1,52 @@
+//! Stores of earlier versions.
+
+use super::*;
+
+/// Proofs of an earlier version are marked when it starts.
+#[test]
+fn proofs_of_an_earlier_store_still_count() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    b.prove(host);
+    let mut batch = b.relay.batch(b.now);
+    for k in batch
+        .scan(RelayRange::All(RelayTable::ListingProofs), 9)
+        .unwrap()
+    {
+        batch.delete(&k);
+    }
+    b.relay.write(batch, None).unwrap();
+    assert!(b.relay.listing(ip(host), 9, |_| true).unwrap().is_empty());
+    b.relay.resume(b.now).unwrap();
+    assert_eq!(b.relay.listing(ip(host), 9, |_| true).unwrap().len(), 1);
+}
+
+/// A store of before says of no job when it is looked at.
+#[test]
+fn open_jobs_of_an_earlier_store_become_due() {
+    let mut b = Bench::new();
+    let queued = b.nominate("127.64.0.1", "anna");
+    let job = b.nominate("127.65.0.1", "anna");
+    let (job, _) = b.begin(&job).unwrap();
+    let mut batch = b.relay.batch(b.now);
+    for k in batch
+        .scan(RelayRange::All(RelayTable::DueJobs), 99)
+        .unwrap()
+    {
+        batch.delete(&k);
+    }
+    b.relay.write(batch, None).unwrap();
+    assert!(b.relay.due(9, b.now).unwrap().is_empty());
+    b.relay.resume(b.now).unwrap();
+    assert_eq!(b.relay.due(9, b.now).unwrap()[0].id, queued.id);
+    b.later(300);
+    assert_eq!(
+        b.relay
+            .due(9, b.now)
+            .unwrap()
+            .iter()
+            .map(|j| j.id)
+            .collect::<Vec<_>>(),
+        [queued.id, job.id]
+    );
+}

@@ -1,0 +1,245 @@
+//! Waiting periods, and grants of untested claims.
+
+use super::*;
+
+/// A closed Postfix as Debian ships it (`defer_unauth_destination`) says 454 to every stranger, for
+/// good.
+#[test]
+fn host_that_always_defers_is_released_after_the_waiting_period() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    b.later(10);
+    let later = |stage| MessageOutcome::TempFail {
+        stage,
+        code: 454,
+        text: "4.7.1 Relay access denied".into(),
+    };
+    let claimed = |b: &mut Bench, outcome: &MessageOutcome| {
+        let mut job = b
+            .relay
+            .claim(&who("owner"), ip(host), true, b.now)
+            .unwrap()
+            .job;
+        while job.state != JobState::Done {
+            b.now = job.not_before.max(b.now);
+            assert_eq!(b.relay.due(9, b.now).unwrap().len(), 1);
+            job = b.run(&job, outcome).0;
+        }
+        (job.assessment(), b.relay.host(ip(host)).unwrap().claim)
+    };
+    // To be put off before a recipient is named says nothing about relaying.
+    assert_eq!(
+        claimed(&mut b, &later(SmtpStage::Hello)),
+        (Assessment::Blocked, None)
+    );
+    let (says, claim) = claimed(&mut b, &later(SmtpStage::Rcpt));
+    assert_eq!(
+        (says, claim.unwrap().release),
+        (Assessment::Inconclusive, Some(b.now.plus(WAITING)))
+    );
+    b.now = Time(b.now.plus(WAITING).0 - 1);
+    b.relay.tick(b.now).unwrap();
+    assert_eq!(b.listed(host), ["relay"]);
+    b.later(1);
+    b.relay.tick(b.now).unwrap();
+    assert!(b.listed(host).is_empty());
+}
+
+#[test]
+fn host_that_accepts_is_released_after_five_days_without_delivery_or_outage() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    b.later(10);
+    let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    b.run(&claim.job, &accepted());
+    b.later(86_400);
+    b.relay
+        .report_health(Component::Collector, Some(("down".into(), b.now)), b.now)
+        .unwrap();
+    assert!(b.relay.due(9, b.now).unwrap().is_empty(), "no tests");
+    let to = vec![ready[0].envelope.to[0].trim_matches(['<', '>']).to_string()];
+    let incoming = ReceivedMessage {
+        hello: String::new(),
+        from: String::new(),
+        to,
+        data: vec![],
+    };
+    assert!(
+        matches!(
+            b.relay.arrived(&incoming, ip("127.64.0.2"), b.now),
+            Err(RelayError::Refused(_))
+        ),
+        "no listing"
+    );
+    // It was stopped in the midst of it, and the end of both is the same: what was lost counted
+    // twice.
+    b.relay.tick(b.now).unwrap();
+    b.later(2 * 86_400);
+    let again = RelayService::new(b.relay.ledger.clone(), (*b.relay.settings()).clone());
+    again.resume(b.now).unwrap();
+    b.relay = again;
+    let release = b
+        .relay
+        .host(ip(host))
+        .unwrap()
+        .claim
+        .unwrap()
+        .release
+        .unwrap();
+    b.now = Time(release.plus(Seconds(2 * 86_400)).0 - 1);
+    b.relay.tick(b.now).unwrap();
+    assert_eq!(b.listed(host), ["relay"], "two days were lost");
+    b.later(1);
+    b.relay.tick(b.now).unwrap();
+    assert!(b.listed(host).is_empty());
+}
+
+#[test]
+fn untested_claim_is_granted_after_two_days() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    let off = RelaySettings {
+        enabled: false,
+        ..(*b.relay.settings()).clone()
+    };
+    b.relay.configure(off);
+    b.later(10);
+    let claim = b
+        .relay
+        .claim(&who("owner"), ip(host), false, b.now)
+        .unwrap();
+    assert_eq!(claim.job.state, JobState::Held);
+    b.later(UNTESTED.0 - 1);
+    b.relay.tick(b.now).unwrap();
+    assert_eq!(b.listed(host), ["relay"]);
+    b.later(1);
+    b.relay.tick(b.now).unwrap();
+    assert!(b.listed(host).is_empty());
+    let history = b
+        .relay
+        .ledger
+        .store
+        .history(&Subject::host(ip(host)))
+        .unwrap();
+    assert!(history.iter().any(|e| {
+        e.evidence
+            .as_ref()
+            .is_some_and(|e| e.text.starts_with("on-request"))
+    }));
+    assert_eq!(b.relay.job(claim.job.id).unwrap().state, JobState::Done);
+}
+
+/// Whoever proved that he speaks for the host was worse off: his claim began the waiting period of
+/// an unproved one again, and an inconclusive test ended it.
+#[test]
+fn proved_claim_keeps_the_waiting_period_that_runs() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    b.later(10);
+    let first = b.relay.claim(&who("x"), ip(host), false, b.now).unwrap();
+    let (_, sent) = b.run(&first.job, &accepted());
+    let release = b.now.plus(WAITING);
+    b.later(4 * 86_400);
+    let own = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    assert_eq!(own.release, Some(release));
+    b.run(&own.job, &MessageOutcome::inconclusive("cut"));
+    b.now = release;
+    // What was sent for the first one, and comes, speaks against both.
+    let mut late = Bench {
+        n: 9000,
+        now: Time(release.0 - 5),
+        relay: b.relay.clone(),
+        _dir: tempfile::tempdir().unwrap(),
+    };
+    let claim = b.relay.host(ip(host)).unwrap().claim.unwrap();
+    assert!(claim.is_refuted(first.job.at) && !claim.is_refuted(Time(first.job.at.0 - 1)));
+    b.relay.tick(b.now).unwrap();
+    assert!(b.listed(host).is_empty());
+    late.later(10);
+    late.deliver(&sent[0], host);
+    assert!(
+        late.listed(host).is_empty(),
+        "sent before the latest claim: it is tested again"
+    );
+    assert_eq!(
+        late.relay.jobs(None, true, 9).unwrap()[0].cause,
+        Trigger::Review
+    );
+}
+
+/// A closed host that says 454 failed each claim as long as one of the tests that had come through
+/// could not be made again.
+#[test]
+fn host_that_refuses_all_is_released_though_a_form_cannot_be_made() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let only = |name: &str| Nomination {
+        only: vec![name.into()],
+        ..b.nomination(host, "log")
+    };
+    let job = b
+        .relay
+        .nominate(&who("anna"), only("relay-name-sender"), b.now)
+        .unwrap();
+    let (_, ready) = b.begin(&job).unwrap();
+    b.deliver(&ready[0], host);
+    b.relay.finish(job.id, vec![], vec![], &[], b.now).unwrap();
+    b.later(60);
+    let mut job = b
+        .relay
+        .claim(&who("owner"), ip(host), true, b.now)
+        .unwrap()
+        .job;
+    let names = HostNames {
+        relay: None,
+        ..Bench::names_of(&b.relay, ip(host))
+    };
+    let mut n = 1_000_000u64;
+    while job.state != JobState::Done {
+        b.now = b.now.max(job.not_before);
+        b.relay.due(9, b.now).unwrap();
+        let mut fresh = || {
+            n += 1;
+            n.to_be_bytes()
+        };
+        let (begun, ready) = b.relay.begin(job.id, &names, &mut fresh, b.now).unwrap();
+        let later = MessageOutcome::TempFail {
+            stage: SmtpStage::Rcpt,
+            code: 454,
+            text: "4.7.1 Relay access denied".into(),
+        };
+        let ran = ready
+            .iter()
+            .map(|r| MessageResult {
+                place: r.place,
+                outcome: later.clone(),
+            })
+            .collect();
+        job = b
+            .relay
+            .finish(
+                begun.id,
+                ran,
+                controls(&ready, &accepted_control()),
+                &[],
+                b.now,
+            )
+            .unwrap();
+    }
+    assert_eq!(
+        b.relay.host(ip(host)).unwrap().claim.unwrap().release,
+        Some(b.now.plus(WAITING))
+    );
+}

@@ -1,0 +1,182 @@
+//! The transcript of a test: who sent what, and how long it took.
+
+use std::{fmt, time::Duration};
+
+use crate::model::text::cleaned;
+
+/// Who a line of a transcript is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaker {
+    /// The tester, as the client.
+    Client,
+    /// The host that is tested.
+    Server,
+    /// The tester, about what it does.
+    Tester,
+}
+
+impl Speaker {
+    /// The sign of the speaker in a transcript's text.
+    pub fn sign(self) -> char {
+        match self {
+            Speaker::Client => 'C',
+            Speaker::Server => 'S',
+            Speaker::Tester => '-',
+        }
+    }
+
+    fn of_sign(sign: &str) -> Option<Speaker> {
+        [Speaker::Client, Speaker::Server, Speaker::Tester]
+            .into_iter()
+            .find(|s| sign.chars().eq([s.sign()]))
+    }
+}
+
+/// One line of a transcript.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TranscriptLine {
+    /// How long after the line before it.
+    pub waited: Option<Duration>,
+    /// Who it is from; none in a line of a reporter's own transcript that does not say so.
+    pub who: Option<Speaker>,
+    /// The text, without line breaks.
+    pub text: String,
+}
+
+/// The sign between a test's name and its envelope in the line that begins it.
+const ENVELOPE: &str = ": MAIL FROM:";
+
+impl TranscriptLine {
+    /// The name of the test that begins with this line.
+    pub fn begins_test(&self) -> Option<&str> {
+        if self.who != Some(Speaker::Tester) {
+            return None;
+        }
+        let rest = self.text.strip_prefix("test ")?;
+        rest.split_once(ENVELOPE).map(|(name, _)| name)
+    }
+
+    /// The code of the reply that this line is.
+    pub fn reply_code(&self) -> Option<u16> {
+        if self.who != Some(Speaker::Server) {
+            return None;
+        }
+        self.text.get(..3)?.parse().ok()
+    }
+
+    /// Reads one line of a transcript's text; control characters become replacement characters.
+    fn parse(line: &str) -> TranscriptLine {
+        let line = cleaned(line);
+        let timed = line.trim_start().split_once(' ').and_then(|(time, rest)| {
+            let waited = Duration::try_from_secs_f32(time.parse().ok()?).ok()?;
+            Some((Some(waited), rest))
+        });
+        let (waited, rest) = timed.unwrap_or((None, &line));
+        let spoken = rest
+            .split_once(' ')
+            .and_then(|(sign, text)| Some((Speaker::of_sign(sign)?, text)));
+        let read = match spoken {
+            Some((who, text)) => TranscriptLine {
+                waited,
+                who: Some(who),
+                text: text.into(),
+            },
+            None => TranscriptLine::unsigned(&line),
+        };
+        // What would be written in another way stays as it is.
+        if read.to_string() == line {
+            read
+        } else {
+            TranscriptLine::unsigned(&line)
+        }
+    }
+
+    fn unsigned(text: &str) -> TranscriptLine {
+        TranscriptLine {
+            waited: None,
+            who: None,
+            text: text.into(),
+        }
+    }
+}
+
+impl fmt::Display for TranscriptLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(waited) = self.waited {
+            write!(f, "{:>7.3} ", waited.as_secs_f32())?;
+        }
+        if let Some(who) = self.who {
+            write!(f, "{} ", who.sign())?;
+        }
+        f.write_str(&self.text)
+    }
+}
+
+/// Reads the text of a transcript.
+pub fn parse_transcript(text: &str) -> Vec<TranscriptLine> {
+    text.lines().map(TranscriptLine::parse).collect()
+}
+
+/// The text of a transcript: one line for each of its lines, each with a line break.
+pub fn render_transcript(lines: &[TranscriptLine]) -> String {
+    lines.iter().map(|l| format!("{l}\n")).collect()
+}
+
+/// The part of a transcript that is about one test.
+pub fn section<'a>(lines: &'a [TranscriptLine], test: &str) -> Vec<&'a TranscriptLine> {
+    let mut inside = false;
+    lines
+        .iter()
+        .filter(|line| {
+            if let Some(name) = line.begins_test() {
+                inside = name == test;
+            }
+            inside
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TEXT: &str = "  0.000 - test plain: MAIL FROM:<a@b.example> RCPT TO:<c@d.example>\n  \
+                        0.012 - connecting to 192.0.2.1:25\n  0.200 S 220 x ESMTP\n  0.000 C EHLO x\n \
+                        12.500 S 550 no\n  0.000 - test plain: refused\n  0.000 - test other: MAIL \
+                        FROM:<> RCPT TO:<e@f.example>\n  0.001 S 250 ok\n";
+
+    #[test]
+    fn a_transcript_is_read_as_it_was_written() {
+        let lines = parse_transcript(TEXT);
+        assert_eq!(render_transcript(&lines), TEXT);
+        assert_eq!(lines[2].who, Some(Speaker::Server));
+        assert_eq!(lines[4].waited, Some(Duration::from_millis(12_500)));
+        assert_eq!(lines[0].begins_test(), Some("plain"));
+        assert_eq!(lines[5].begins_test(), None);
+    }
+
+    #[test]
+    fn a_section_ends_where_another_test_begins() {
+        let lines = parse_transcript(TEXT);
+        let codes = |test| -> Vec<u16> {
+            section(&lines, test)
+                .iter()
+                .filter_map(|l| l.reply_code())
+                .collect()
+        };
+        assert_eq!(codes("plain"), [220, 550]);
+        assert_eq!(codes("other"), [250]);
+        assert!(codes("none").is_empty());
+    }
+
+    proptest! {
+        /// What a reporter's own tester writes is stored as it is.
+        #[test]
+        fn any_printable_line_keeps_its_text(line in "[ -~]{0,40}") {
+            let text = format!("{line}\n");
+            prop_assert_eq!(render_transcript(&parse_transcript(&text)), text);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Encoded values of rows. A value that cannot be encoded makes the commit of its batch fail, so that
+//! no row is ever written without its value.
+
+use serde::Serialize;
+
+/// An encoded value, or the reason why it could not be encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded(Result<Vec<u8>, String>);
+
+impl Encoded {
+    /// Encodes a value with postcard, after a byte that names the form.
+    pub(super) fn new<T: Serialize + ?Sized>(form: u8, value: &T) -> Encoded {
+        Encoded(postcard::to_extend(value, vec![form]).map_err(|e| e.to_string()))
+    }
+
+    /// The bytes.
+    ///
+    /// # Errors
+    ///
+    /// The value could not be encoded.
+    pub fn into_bytes(self) -> Result<Vec<u8>, String> {
+        self.0
+    }
+
+    /// How many bytes it has; 0 if the value could not be encoded.
+    pub fn size(&self) -> usize {
+        self.0.as_ref().map_or(0, Vec::len)
+    }
+}
+
+impl From<Vec<u8>> for Encoded {
+    fn from(bytes: Vec<u8>) -> Encoded {
+        Encoded(Ok(bytes))
+    }
+}
