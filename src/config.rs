@@ -44,9 +44,9 @@ pub struct Config {
     /// `[admin] listen`: the API.
     pub admin: Option<SocketAddr>,
     /// `[outgoing]`.
-    pub outgoing: webhooks::Settings,
+    pub outgoing: webhooks::OutboundSettings,
     /// `[mail]`.
-    pub mail: mail::Settings,
+    pub mail: mail::MailSettings,
     /// `[web] listen`: the public look-up.
     pub web: Option<SocketAddr>,
     /// `tls`, and `trust` with `forwarded`, of `[admin]` and of `[web]`.
@@ -54,7 +54,7 @@ pub struct Config {
     /// `[log] format`: JSON instead of text.
     pub json_log: bool,
     /// The `[[export]]` tables.
-    pub exports: Vec<crate::exports::Settings>,
+    pub exports: Vec<crate::exports::ExportSettings>,
     /// `[probe]` and `[collect]`.
     pub probe: probe::Settings,
     /// `[connections]`.
@@ -251,7 +251,7 @@ impl Config {
                 ),
             ],
             json_log: file.log.format == LogFormat::Json,
-            outgoing: webhooks::Settings {
+            outgoing: webhooks::OutboundSettings {
                 allow: file
                     .outgoing
                     .allow
@@ -260,7 +260,7 @@ impl Config {
                     .collect(),
                 resolvers: file.outgoing.resolvers.clone(),
             },
-            mail: mail::Settings {
+            mail: mail::MailSettings {
                 smarthost: file.mail.smarthost.clone(),
                 from: file.mail.from.clone(),
                 tls: file.mail.tls,

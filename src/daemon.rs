@@ -254,13 +254,13 @@ fn start_web(
 }
 
 /// The ways out that webhooks take.
-fn ways(config: &Config) -> Result<crate::webhooks::Ways, String> {
+fn ways(config: &Config) -> Result<crate::webhooks::Outbound, String> {
     let names = Arc::new(
         Names::new(&config.outgoing.resolvers, true)
             .map_err(|e| format!("outgoing.resolvers: {e}")),
     );
     let mail = Arc::new(Mail::new(&config.mail)?);
-    Ok(crate::webhooks::Ways {
+    Ok(crate::webhooks::Outbound {
         allow: config.outgoing.allow.clone(),
         // A machine without /etc/resolv.conf may still send to addresses.
         names: Arc::new(move |host| {
@@ -353,7 +353,7 @@ fn app(
         reload: reload.clone(),
         feeds: Arc::new(move || serde_json::to_value(feeds.states()).unwrap_or_default()),
         decide_feed: Arc::new(move |name, accept, audit| deciding.decide(name, accept, audit)),
-        files: Arc::new(move || exports.shown()),
+        files: Arc::new(move || exports.status()),
         mirrors: report(ledger, mirrors),
         surroundings,
         check_url,

@@ -11,11 +11,11 @@ use lettre::{
 };
 
 /// How long one message may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const SEND_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Settings: `[mail]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings {
+pub struct MailSettings {
     /// The smart host, `NAME` or `NAME:PORT`; empty: no mail is sent.
     pub smarthost: String,
     /// The sender of the mail.
@@ -85,7 +85,7 @@ pub fn parse_smarthost(text: &str, tls: bool) -> Result<(String, u16), String> {
 
 impl Mail {
     /// Creates a sender for a smart host; `None` if none is configured.
-    pub fn new(settings: &Settings) -> Result<Option<Mail>, String> {
+    pub fn new(settings: &MailSettings) -> Result<Option<Mail>, String> {
         if settings.smarthost.is_empty() {
             return Ok(None);
         }
@@ -102,7 +102,7 @@ impl Mail {
         };
         Ok(Some(Mail {
             from,
-            transport: builder.port(port).timeout(Some(PATIENCE)).build(),
+            transport: builder.port(port).timeout(Some(SEND_TIMEOUT)).build(),
         }))
     }
 

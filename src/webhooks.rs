@@ -38,20 +38,20 @@ use crate::{
 };
 
 /// How long one message may take, from the resolution of the name to the response.
-const PATIENCE: Duration = Duration::from_secs(10);
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest response body that is read.
-const MAX_ANSWER: usize = 64 * 1024;
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 /// How often the outbox is read if no commit wakes the sender.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Messages of a webhook that are read at a time.
-const READ: usize = 64;
+const MESSAGE_BATCH: usize = 64;
 
 /// The prefix of a mail URL.
 pub const MAILTO: &str = "mailto:";
 
 /// Settings: `[outgoing]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings {
+pub struct OutboundSettings {
     /// Special-purpose ranges that may be connected to.
     pub allow: Vec<Subject>,
     /// DNS resolvers to use; empty: those of this machine.
@@ -59,22 +59,22 @@ pub struct Settings {
 }
 
 /// The future of a function that is passed in.
-pub type Soon<T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send>>;
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send>>;
 
 /// What this module needs from others.
 #[derive(Clone)]
-pub struct Ways {
+pub struct Outbound {
     /// Special-purpose ranges that may be connected to.
     pub allow: Vec<Subject>,
     /// Resolves a host name.
-    pub names: Arc<dyn Fn(String) -> Soon<Vec<IpAddr>> + Send + Sync>,
+    pub names: Arc<dyn Fn(String) -> BoxFuture<Vec<IpAddr>> + Send + Sync>,
     /// Sends mail: recipient, subject, text.
-    pub mail: Arc<dyn Fn(String, String, String) -> Soon<()> + Send + Sync>,
+    pub mail: Arc<dyn Fn(String, String, String) -> BoxFuture<()> + Send + Sync>,
 }
 
 /// Sends what is queued until `stop` is true: all webhooks in parallel, each in order.
-pub async fn run(ledger: Ledger, ways: Ways, mut stop: watch::Receiver<bool>) {
-    let (ways, mut commits) = (Arc::new(ways), ledger.commits.clone());
+pub async fn run(ledger: Ledger, outbound: Outbound, mut stop: watch::Receiver<bool>) {
+    let (outbound, mut commits) = (Arc::new(outbound), ledger.commits.clone());
     let mut busy: Vec<(String, tokio::task::JoinHandle<()>)> = Vec::new();
     loop {
         busy.retain(|(_, task)| !task.is_finished());
@@ -85,13 +85,13 @@ pub async fn run(ledger: Ledger, ways: Ways, mut stop: watch::Receiver<bool>) {
             .filter(|h| h.paused.is_none())
         {
             if !busy.iter().any(|(id, _)| *id == hook.id) {
-                let task = tokio::spawn(send_all(ledger.clone(), hook.clone(), ways.clone()));
+                let task = tokio::spawn(send_all(ledger.clone(), hook.clone(), outbound.clone()));
                 busy.push((hook.id.clone(), task));
             }
         }
         tokio::select! {
             _ = stop.wait_for(|s| *s) => break,
-            _ = tokio::time::sleep(LOOK) => {}
+            _ = tokio::time::sleep(POLL_INTERVAL) => {}
             changed = commits.changed() => if changed.is_err() { break },
         }
     }
@@ -99,11 +99,11 @@ pub async fn run(ledger: Ledger, ways: Ways, mut stop: watch::Receiver<bool>) {
 }
 
 /// Sends what is due for a webhook, until a delivery fails or the queue is empty.
-async fn send_all(ledger: Ledger, hook: Webhook, ways: Arc<Ways>) {
+async fn send_all(ledger: Ledger, hook: Webhook, outbound: Arc<Outbound>) {
     loop {
         let (store, id) = (ledger.store.clone(), hook.id.clone());
         let Ok(Ok(waiting)) =
-            tokio::task::spawn_blocking(move || messages(&store, &id, READ)).await
+            tokio::task::spawn_blocking(move || messages(&store, &id, MESSAGE_BATCH)).await
         else {
             return;
         };
@@ -115,24 +115,27 @@ async fn send_all(ledger: Ledger, hook: Webhook, ways: Arc<Ways>) {
         if message.next > ledger.now() {
             return;
         }
-        let sent = match timeout(PATIENCE, send(&hook, &message, &ways)).await {
+        let sent = match timeout(DELIVERY_TIMEOUT, send(&hook, &message, &outbound)).await {
             Ok(sent) => sent,
-            Err(_) => Err(format!("it was not taken within {} s", PATIENCE.as_secs())),
+            Err(_) => Err(format!(
+                "it was not accepted within {} s",
+                DELIVERY_TIMEOUT.as_secs()
+            )),
         };
-        let (tried, go) = match sent {
+        let (result, go) = match sent {
             Ok(()) => (DeliveryResult::Delivered, true),
             Err(why) => {
                 tracing::warn!(
                     webhook = hook.id,
                     commit = message.commit,
                     why,
-                    "a message was not taken; it is tried again"
+                    "webhook delivery failed; it is tried again"
                 );
                 (DeliveryResult::Failed(why), false)
             }
         };
         if ledger
-            .record_delivery(&hook.id, message.commit, tried)
+            .record_delivery(&hook.id, message.commit, result)
             .await
             .is_err()
             || !go
@@ -175,7 +178,7 @@ pub fn target(url: &str) -> Result<(bool, String, u16, String), String> {
 }
 
 /// Whether an address may be connected to.
-fn checked(addr: IpAddr, allow: &[Subject]) -> Result<(), String> {
+fn check_address(addr: IpAddr, allow: &[Subject]) -> Result<(), String> {
     let subject = Subject::host(addr);
     match special::unlistable(&subject, allow) {
         None => Ok(()),
@@ -187,17 +190,17 @@ fn checked(addr: IpAddr, allow: &[Subject]) -> Result<(), String> {
     }
 }
 
-async fn send(hook: &Webhook, message: &Message, ways: &Ways) -> Result<(), String> {
+async fn send(hook: &Webhook, message: &Message, outbound: &Outbound) -> Result<(), String> {
     if let Some(to) = hook.url.strip_prefix(MAILTO) {
         let subject = format!("orbsd: commit {}", message.commit);
-        return (ways.mail)(to.into(), subject, message.body.clone() + "\n").await;
+        return (outbound.mail)(to.into(), subject, message.body.clone() + "\n").await;
     }
     let (tls, host, port, path) = target(&hook.url)?;
-    let found = match host.parse::<IpAddr>() {
+    let resolved = match host.parse::<IpAddr>() {
         Ok(a) => vec![a],
-        Err(_) => (ways.names)(host.clone()).await?,
+        Err(_) => (outbound.names)(host.clone()).await?,
     };
-    let addrs: Vec<SocketAddr> = found.into_iter().map(|a| (a, port).into()).collect();
+    let addrs: Vec<SocketAddr> = resolved.into_iter().map(|a| (a, port).into()).collect();
     let addr = addrs
         .first()
         .copied()
@@ -206,13 +209,13 @@ async fn send(hook: &Webhook, message: &Message, ways: &Ways) -> Result<(), Stri
     // attack.
     addrs
         .iter()
-        .try_for_each(|a| checked(a.ip(), &ways.allow))?;
+        .try_for_each(|a| check_address(a.ip(), &outbound.allow))?;
     let stream = TcpStream::connect(addr)
         .await
         .map_err(|e| format!("{addr}: {e}"))?;
-    let same = stream.local_addr().is_ok_and(|l| l.ip() == addr.ip());
-    if same
-        && !ways
+    let is_own_address = stream.local_addr().is_ok_and(|l| l.ip() == addr.ip());
+    if is_own_address
+        && !outbound
             .allow
             .iter()
             .any(|a| a.covers(&Subject::host(addr.ip())))
@@ -225,13 +228,13 @@ async fn send(hook: &Webhook, message: &Message, ways: &Ways) -> Result<(), Stri
     let key = hmac::Key::new(hmac::HMAC_SHA256, &hook.secret);
     let tag = hmac::sign(&key, format!("{at}.{}", message.body).as_bytes());
     let signature: String = tag.as_ref().iter().map(|b| format!("{b:02x}")).collect();
-    let shown = if host.contains(':') {
+    let host_header = if host.contains(':') {
         format!("[{host}]:{port}")
     } else {
         format!("{host}:{port}")
     };
     let request = Request::post(path)
-        .header("host", shown)
+        .header("host", host_header)
         .header("content-type", "application/json")
         .header("user-agent", concat!("orbsd/", env!("CARGO_PKG_VERSION")))
         .header("orbsd-delivery", format!("{}-{}", hook.id, message.commit))
@@ -268,7 +271,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             .await
             .map_err(|e| e.to_string())?;
         let status = response.status();
-        Limited::new(response.into_body(), MAX_ANSWER)
+        Limited::new(response.into_body(), MAX_RESPONSE_BYTES)
             .collect()
             .await
             .map_err(|e| format!("its answer: {e}"))?;
@@ -320,10 +323,10 @@ mod tests {
             "0.0.0.0",
             "224.0.0.1",
         ] {
-            assert!(checked(bad.parse().unwrap(), &[]).is_err(), "{bad}");
+            assert!(check_address(bad.parse().unwrap(), &[]).is_err(), "{bad}");
         }
-        assert_eq!(checked("127.0.0.1".parse().unwrap(), &allow), Ok(()));
-        assert!(checked("10.0.0.1".parse().unwrap(), &allow).is_err());
-        assert_eq!(checked("45.1.1.1".parse().unwrap(), &[]), Ok(()));
+        assert_eq!(check_address("127.0.0.1".parse().unwrap(), &allow), Ok(()));
+        assert!(check_address("10.0.0.1".parse().unwrap(), &allow).is_err());
+        assert_eq!(check_address("45.1.1.1".parse().unwrap(), &[]), Ok(()));
     }
 }

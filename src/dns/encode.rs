@@ -73,7 +73,7 @@ impl Out<'_> {
 
 /// A reply to a message that is no query for us: the question where it could be read (it ends at
 /// `question_end`, 0 where not), and an OPT record where there was one.
-pub fn bare(
+pub fn error_reply(
     message: &[u8],
     rcode: Rcode,
     question_end: usize,
@@ -120,9 +120,9 @@ pub fn encode(
         return (0, false);
     };
     let options = Options::fit(snapshot, query, answer, left);
-    let room = out.len() - options.map_or(0, |o| OPT + o.len());
+    let available = out.len() - options.map_or(0, |o| OPT + o.len());
     let mut o = Out {
-        buf: &mut out[..room],
+        buf: &mut out[..available],
         len: 0,
         full: false,
     };
@@ -198,10 +198,10 @@ fn body(
     match &answer.body {
         AnswerSection::None | AnswerSection::Referral(..) => {}
         AnswerSection::Codes(listing) => {
-            let mut given = [[0u8; 4]; 64];
+            let mut codes = [[0u8; 4]; 64];
             for p in &zone.publish {
-                if listing.item(p.reason).is_some() && !given[..usize::from(n)].contains(&p.code) {
-                    given[usize::from(n)] = p.code;
+                if listing.item(p.reason).is_some() && !codes[..usize::from(n)].contains(&p.code) {
+                    codes[usize::from(n)] = p.code;
                     o.rr(owner, rtype::A, ttl, &p.code);
                     n += 1;
                 }
@@ -326,13 +326,13 @@ struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    /// As many as fit in `room` bytes: the NSID goes first, then the extended error's text, then
+    /// As many as fit in `available` bytes: the NSID goes first, then the extended error's text, then
     /// the rest. `None` where not even an OPT record without options fits.
     fn fit(
         snapshot: &'a Snapshot,
         query: &Query,
         answer: &Answer<'a>,
-        room: usize,
+        available: usize,
     ) -> Option<Options<'a>> {
         let edns = query.edns?;
         let nsid = snapshot.nsid.as_bytes();
@@ -347,13 +347,13 @@ impl<'a> Options<'a> {
             ede: answer.ede,
         };
         let without = Options { nsid: &[], ..all };
-        let bare = Options {
+        let code_only = Options {
             ede: all.ede.map(|(code, _)| (code, "")),
             ..without
         };
-        [all, without, bare, Options::default()]
+        [all, without, code_only, Options::default()]
             .into_iter()
-            .find(|o| OPT + o.len() <= room)
+            .find(|o| OPT + o.len() <= available)
     }
 
     fn len(&self) -> usize {

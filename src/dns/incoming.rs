@@ -66,8 +66,8 @@ pub enum TransferEnd {
 }
 
 /// A query for a zone: header, question, and for an IXFR the SOA that we have (RFC 1995 section 3).
-pub fn transfer_query(id: u16, zone: &[u8], asked: TransferQuery) -> Vec<u8> {
-    let (kind, serial) = match asked {
+pub fn transfer_query(id: u16, zone: &[u8], query: TransferQuery) -> Vec<u8> {
+    let (kind, serial) = match query {
         TransferQuery::Soa => (rtype::SOA, None),
         TransferQuery::Axfr => (rtype::AXFR, None),
         TransferQuery::Ixfr(serial) => (rtype::IXFR, Some(serial)),
@@ -103,7 +103,7 @@ enum State {
 pub struct TransferReader<'z> {
     zone: &'z [u8],
     id: u16,
-    asked: TransferQuery,
+    query: TransferQuery,
     state: State,
     records: u64,
     bytes: u64,
@@ -118,12 +118,12 @@ pub struct TransferReader<'z> {
 }
 
 impl<'z> TransferReader<'z> {
-    /// Starts to read the reply to `asked`; `zone` in wire form and lower case.
-    pub fn new(zone: &'z [u8], id: u16, asked: TransferQuery) -> TransferReader<'z> {
+    /// Starts to read the reply to `query`; `zone` in wire form and lower case.
+    pub fn new(zone: &'z [u8], id: u16, query: TransferQuery) -> TransferReader<'z> {
         TransferReader {
             zone,
             id,
-            asked,
+            query,
             state: State::Start,
             records: 0,
             bytes: 0,
@@ -201,7 +201,7 @@ impl<'z> TransferReader<'z> {
         // Alone in its message it says that nothing has changed, or that the rest comes by another
         // way or later.
         if let State::First(soa) = self.state {
-            let have = match self.asked {
+            let have = match self.query {
                 TransferQuery::Soa => Some(soa.serial),
                 TransferQuery::Axfr => None,
                 TransferQuery::Ixfr(have) => Some(have),
@@ -225,7 +225,7 @@ impl<'z> TransferReader<'z> {
             0 => {}
             code => return Err(refusal(code)),
         }
-        if header[2] & 2 != 0 && self.asked != TransferQuery::Soa {
+        if header[2] & 2 != 0 && self.query != TransferQuery::Soa {
             return Err("a message of the transfer says that it is truncated".into());
         }
         Ok(u16::from_be_bytes([header[6], header[7]]))
@@ -244,7 +244,7 @@ impl<'z> TransferReader<'z> {
             .read(message, 12)
             .filter(|_| count == 1)
             .ok_or_else(wrong)?;
-        let kind = match self.asked {
+        let kind = match self.query {
             TransferQuery::Soa => rtype::SOA,
             TransferQuery::Axfr => rtype::AXFR,
             TransferQuery::Ixfr(_) => rtype::IXFR,
@@ -268,7 +268,7 @@ impl<'z> TransferReader<'z> {
         if kind == rtype::SOA && apex {
             let soa = soa(message, at, end).ok_or("the SOA cannot be read")?;
             let first = self.apex && matches!(self.state, State::Start);
-            self.turn(soa)?;
+            self.handle_apex_soa(soa)?;
             return if first {
                 self.hand(
                     message,
@@ -287,9 +287,9 @@ impl<'z> TransferReader<'z> {
             };
         }
         let (whole, gone) = match self.state {
-            State::Start if self.asked == TransferQuery::Soa => return Ok(()), // an alias on the way to nothing of ours
+            State::Start if self.query == TransferQuery::Soa => return Ok(()), // an alias on the way to nothing of ours
             State::Start => return Err("the reply does not start with the SOA of the zone".into()),
-            State::First(_) if self.asked == TransferQuery::Soa => return Ok(()),
+            State::First(_) if self.query == TransferQuery::Soa => return Ok(()),
             State::First(soa) => {
                 self.state = State::Whole(soa);
                 (true, false)
@@ -339,13 +339,13 @@ impl<'z> TransferReader<'z> {
     }
 
     /// An SOA at the apex: where one part ends and another begins.
-    fn turn(&mut self, soa: Soa) -> Result<(), String> {
+    fn handle_apex_soa(&mut self, soa: Soa) -> Result<(), String> {
         let older = |a: Serial, b: Serial| a.partial_cmp(&b) == Some(std::cmp::Ordering::Less);
         let chain = || {
             "the differences do not join: an SOA has another serial than the one before it led to"
                 .to_string()
         };
-        self.state = match (&self.state, self.asked) {
+        self.state = match (&self.state, self.query) {
             (State::Start, _) => State::First(soa),
             (State::First(first), TransferQuery::Ixfr(have))
                 if soa.serial == have && older(have, first.serial) =>

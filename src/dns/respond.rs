@@ -35,7 +35,7 @@ pub fn respond(
             question_end,
             edns,
         }) => {
-            let len = encode::bare(query, rcode, question_end, edns, out);
+            let len = encode::error_reply(query, rcode, question_end, edns, out);
             let kind = if len == 0 {
                 AnswerKind::Dropped
             } else {
@@ -104,7 +104,7 @@ fn reject(rejected: tsig::RejectedRequest, query: &Query, out: &mut [u8]) -> Que
     } else {
         (Rcode::NotAuth, AnswerKind::Refused)
     };
-    let len = encode::bare(
+    let len = encode::error_reply(
         query.message,
         rcode,
         query.question_end,

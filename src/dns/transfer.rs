@@ -168,7 +168,7 @@ pub fn axfr(snapshot: &Snapshot, number: usize, view: View, out: &mut MessageWri
             &at,
             &mut |rtype, ttl, data| out.record(owner, rtype, ttl, data),
         );
-        out.wanted()
+        out.is_wanted()
     });
     out.record(&[], rtype::SOA, zone.soa_ttl(), &soa);
     out.finish()

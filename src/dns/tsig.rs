@@ -184,7 +184,7 @@ impl RejectedRequest {
         match self.reply {
             None => Some(len),
             Some((owner, tsig, None)) => append(message, len, &bytes(&owner, tsig)?),
-            Some((_, tsig, Some(mut session))) => session.seal(message, len, tsig),
+            Some((_, tsig, Some(mut session))) => session.append_signature(message, len, tsig),
         }
     }
 }
@@ -223,7 +223,7 @@ pub fn verify(
     context.update(&head(message, tsig.oid, 1));
     context.update(&message[HEADER..at]);
     context.update(&variables(&owner, &tsig));
-    if !session.same(context, &tsig.mac) {
+    if !session.mac_matches(context, &tsig.mac) {
         tsig.time = now.0;
         return Err(RejectedRequest::with(
             TsigFault::BadSig,
@@ -263,7 +263,7 @@ pub fn verify(
 
 /// What is wrong with a reply's TSIG, or what the server says is wrong with ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InvalidReply {
+pub enum TsigReplyError {
     /// It cannot be read.
     Format,
     /// It is not signed and has to be.
@@ -276,26 +276,26 @@ pub enum InvalidReply {
     Time,
     /// The server's error: BADSIG (16), BADKEY (17), BADTIME (18), BADTRUNC (22). Only the latter
     /// two are proven.
-    Told(u16),
+    ServerError(u16),
 }
 
-impl std::fmt::Display for InvalidReply {
+impl std::fmt::Display for TsigReplyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            InvalidReply::Format => "the reply's TSIG cannot be read",
-            InvalidReply::Unsigned => "the reply is not signed",
-            InvalidReply::Key => "the reply is signed with another key",
-            InvalidReply::Mac => {
+            TsigReplyError::Format => "the reply's TSIG cannot be read",
+            TsigReplyError::Unsigned => "the reply is not signed",
+            TsigReplyError::Key => "the reply is signed with another key",
+            TsigReplyError::Mac => {
                 "the reply's signature is wrong: the secrets differ, or somebody changed it"
             }
-            InvalidReply::Time => "the reply was signed at another time: the clocks differ",
-            InvalidReply::Told(16) => "BADSIG: the secrets differ",
-            InvalidReply::Told(17) => {
+            TsigReplyError::Time => "the reply was signed at another time: the clocks differ",
+            TsigReplyError::ServerError(16) => "BADSIG: the secrets differ",
+            TsigReplyError::ServerError(17) => {
                 "BADKEY: the server does not know the key, or has another algorithm for it"
             }
-            InvalidReply::Told(18) => "BADTIME: the clocks differ",
-            InvalidReply::Told(22) => "BADTRUNC: the server wants longer signatures",
-            InvalidReply::Told(code) => {
+            TsigReplyError::ServerError(18) => "BADTIME: the clocks differ",
+            TsigReplyError::ServerError(22) => "BADTRUNC: the server wants longer signatures",
+            TsigReplyError::ServerError(code) => {
                 return write!(f, "the server reports the TSIG error {code}");
             }
         })
@@ -360,7 +360,7 @@ impl TsigSession {
     /// Signs a reply of `len` bytes, or the next message of a transfer: the TSIG is put behind it
     /// and counted. The new length; `None` where there are not [`TsigSession::size`] bytes of room.
     pub fn sign(&mut self, message: &mut [u8], len: usize, now: Time) -> Option<usize> {
-        let end = self.seal(message, len, self.blank(now))?;
+        let end = self.append_signature(message, len, self.blank(now))?;
         self.later = true;
         Some(end)
     }
@@ -384,16 +384,16 @@ impl TsigSession {
     ) -> Option<(TsigSession, usize)> {
         let id = u16::from_be_bytes([*message.first()?, *message.get(1)?]);
         let mut session = TsigSession::new(key, id);
-        let end = session.seal(message, len, session.blank(now))?;
+        let end = session.append_signature(message, len, session.blank(now))?;
         Some((session, end))
     }
 
     /// Looks at the next message of a reply: whether it is signed itself. Where it is wrong,
     /// nothing of the reply is to be believed any more. The caller compares the message's ID.
-    pub fn check(&mut self, message: &[u8], now: Time) -> Result<bool, InvalidReply> {
-        let Some(at) = find(message).map_err(|_| InvalidReply::Format)? else {
+    pub fn check(&mut self, message: &[u8], now: Time) -> Result<bool, TsigReplyError> {
+        let Some(at) = find(message).map_err(|_| TsigReplyError::Format)? else {
             if !self.later || self.unsigned >= MAX_UNSIGNED {
-                return Err(InvalidReply::Unsigned);
+                return Err(TsigReplyError::Unsigned);
             }
             self.unsigned += 1;
             let mut context = self.pending.take().unwrap_or_else(|| self.context());
@@ -401,15 +401,15 @@ impl TsigSession {
             self.pending = Some(context);
             return Ok(false);
         };
-        let (owner, tsig) = read(message, at).ok_or(InvalidReply::Format)?;
-        let told = tsig.error.map(|e| InvalidReply::Told(e.into()));
-        if let (Some(told), true) = (told, tsig.mac.is_empty()) {
-            return Err(told);
+        let (owner, tsig) = read(message, at).ok_or(TsigReplyError::Format)?;
+        let server_error = tsig.error.map(|e| TsigReplyError::ServerError(e.into()));
+        if let (Some(server_error), true) = (server_error, tsig.mac.is_empty()) {
+            return Err(server_error);
         }
         if owner.to_lowercase() != self.owner
             || tsig.algorithm != wire_algorithm(self.key.algorithm())
         {
-            return Err(InvalidReply::Key);
+            return Err(TsigReplyError::Key);
         }
         let mut context = self.pending.take().unwrap_or_else(|| self.context());
         context.update(&head(message, tsig.oid, 1));
@@ -418,14 +418,15 @@ impl TsigSession {
             false => context.update(&variables(&owner, &tsig)),
             true => context.update(&timers(&tsig)),
         }
-        if tsig.mac.len() != self.key.algorithm().mac_len() || !self.same(context, &tsig.mac) {
-            return Err(InvalidReply::Mac);
+        if tsig.mac.len() != self.key.algorithm().mac_len() || !self.mac_matches(context, &tsig.mac)
+        {
+            return Err(TsigReplyError::Mac);
         }
-        if let Some(told) = told {
-            return Err(told);
+        if let Some(server_error) = server_error {
+            return Err(server_error);
         }
         if now.0.abs_diff(tsig.time) > u64::from(tsig.fudge) {
-            return Err(InvalidReply::Time);
+            return Err(TsigReplyError::Time);
         }
         (self.prior, self.later, self.unsigned) = (tsig.mac, true, 0);
         Ok(true)
@@ -458,7 +459,12 @@ impl TsigSession {
         context
     }
 
-    fn seal(&mut self, message: &mut [u8], len: usize, mut tsig: TSIG) -> Option<usize> {
+    fn append_signature(
+        &mut self,
+        message: &mut [u8],
+        len: usize,
+        mut tsig: TSIG,
+    ) -> Option<usize> {
         let body = message.get(..len).filter(|b| b.len() >= HEADER)?;
         let mut context = self.context();
         context.update(&head(body, tsig.oid, 0));
@@ -477,7 +483,7 @@ impl TsigSession {
     /// Whether a MAC is `theirs`, as far as that goes. Both are hashed once more before they are
     /// compared, so that the comparison takes the same time wherever they differ, and a truncated
     /// one can be compared too.
-    fn same(&self, context: hmac::Context, theirs: &[u8]) -> bool {
+    fn mac_matches(&self, context: hmac::Context, theirs: &[u8]) -> bool {
         let ours = context.sign();
         let ours = ours.as_ref().get(..theirs.len());
         ours.is_some_and(|ours| {

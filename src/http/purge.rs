@@ -210,7 +210,7 @@ fn run(
     for (n, part) in (1..).zip(asks.chunks(MAX_CHANGES)) {
         let change = |(subject, command): &(&Subject, Command)| {
             let mut change = Change::new((*subject).clone(), caller.name.clone(), command.clone());
-            change.evidence = asked.note.clone().map(Evidence::word);
+            change.evidence = asked.note.clone().map(Evidence::statement);
             change.preconditions = Conditions::default().preconditions(caller, "purge", &[]);
             change
         };

@@ -15,7 +15,9 @@ use std::{
 
 use serde::Deserialize;
 
-use super::removals::{Gap, Holes, Line, Ranges, Removal, encode, tail, visit, with_suffix};
+use super::removals::{
+    Gap, LogLine, MissingLines, Ranges, Removal, encode, tail, visit, with_suffix,
+};
 use crate::model::{Serial, Time};
 
 /// How far ahead serials are written down, so that not every commit has to.
@@ -36,7 +38,7 @@ pub enum OnLoss {
 
 /// What the store knows of its log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct LogPosition {
     /// The number of the last line; 0 where there is none.
     pub(super) n: u64,
     /// Its checksum, where it is known.
@@ -81,7 +83,7 @@ pub(super) struct RemovalLog {
     /// The file that is written to; none while the log is lost since the start.
     file: Option<File>,
     /// What the store knows: the last line that was written.
-    known: Known,
+    known: LogPosition,
     /// The bytes of whole lines: what a failed write left after them goes before the next one.
     len: u64,
     /// A failed write may have left bytes after them.
@@ -99,7 +101,7 @@ impl RemovalLog {
     ///
     /// # Errors
     /// The path cannot be that of a log.
-    pub(super) fn open(path: &Path, known: Known) -> Result<RemovalLog, String> {
+    pub(super) fn open(path: &Path, known: LogPosition) -> Result<RemovalLog, String> {
         let named = |e: std::io::Error| format!("removals.path: {}: {e}", path.display());
         if let Some(folder) = path.parent() {
             crate::store::private::create_dir(folder).map_err(named)?;
@@ -263,11 +265,11 @@ impl RemovalLog {
 
     /// Reads every line.
     fn read_all(&self, file: &File, how: &str) -> Result<(), Loss> {
-        let (mut wrong, mut holes) = (None, Holes::default());
+        let (mut wrong, mut missing_lines) = (None, MissingLines::default());
         let read = from_start(file).and_then(|mut reader| {
             visit(&mut reader, &mut |(place, _), _, line| {
                 match line {
-                    Ok(line) => holes.add(&line),
+                    Ok(line) => missing_lines.add(&line),
                     Err(e) => {
                         wrong = wrong
                             .take()
@@ -278,7 +280,7 @@ impl RemovalLog {
             })
         });
         read.map_err(|e| self.lost(&format!("cannot be read: {e}")))?;
-        let missing = holes.unrecorded();
+        let missing = missing_lines.unrecorded();
         if wrong.is_none() && !missing.is_empty() {
             wrong = Some(format!("{how}: {} missing", Ranges(&missing)));
         }
@@ -322,13 +324,13 @@ impl RemovalLog {
         } else {
             String::new()
         };
-        self.append(Line {
+        self.append(LogLine {
             n: self.known.n + 1,
             at: at.to_string(),
             events,
             serials,
             store,
-            ..Line::default()
+            ..LogLine::default()
         })
     }
 
@@ -339,16 +341,16 @@ impl RemovalLog {
         } else {
             String::new()
         };
-        self.append(Line {
+        self.append(LogLine {
             n: self.known.n + 1,
             at: at.to_string(),
             rename: Some(rename.clone()),
             store,
-            ..Line::default()
+            ..LogLine::default()
         })
     }
 
-    fn append(&mut self, line: Line) -> Result<(), String> {
+    fn append(&mut self, line: LogLine) -> Result<(), String> {
         let (mut bytes, sum) = encode(&line)?;
         bytes.push(b'\n');
         let unwritable = |path: &Path, e: &dyn std::fmt::Display| {
@@ -416,13 +418,13 @@ impl RemovalLog {
             why: why.into(),
         };
         let store = self.known.store.clone();
-        let line = Line {
+        let line = LogLine {
             n,
             at: at.to_string(),
             serials: ahead_of(serials),
             store,
             gap: Some(gap.clone()),
-            ..Line::default()
+            ..LogLine::default()
         };
         let (mut bytes, _) = encode(&line)?;
         bytes.push(b'\n');
@@ -443,7 +445,7 @@ impl RemovalLog {
             .map_err(named)?;
         *self = RemovalLog::open(
             path,
-            Known {
+            LogPosition {
                 n,
                 sum: None,
                 store: std::mem::take(&mut self.known.store),
@@ -457,7 +459,7 @@ impl RemovalLog {
 /// Copies the lines of a log that can be read and that the store knows; which ones are missing.
 fn copy_lines(
     source: &File,
-    known: &Known,
+    known: &LogPosition,
     out: &mut impl Write,
 ) -> std::io::Result<Vec<(u64, u64)>> {
     let (mut missing, mut last, mut looks_like_one) = (Vec::new(), 0, true);
@@ -518,17 +520,17 @@ fn from_start(mut file: &File) -> std::io::Result<BufReader<&File>> {
 pub fn verify(path: &Path) -> Result<(), String> {
     let shown = path.display();
     let named = |e: std::io::Error| format!("{shown}: {e}");
-    let (mut wrong, mut holes) = (None, Holes::default());
+    let (mut wrong, mut missing_lines) = (None, MissingLines::default());
     let file = File::open(path).map_err(named)?;
     visit(&mut BufReader::new(file), &mut |(place, _), _, line| {
         match line {
-            Ok(line) => holes.add(&line),
+            Ok(line) => missing_lines.add(&line),
             Err(e) => wrong = wrong.take().or(Some(format!("{shown}:{place}: {e}"))),
         }
         Ok(())
     })
     .map_err(named)?;
-    let missing = holes.unrecorded();
+    let missing = missing_lines.unrecorded();
     match wrong {
         Some(why) => Err(why),
         None if missing.is_empty() => Ok(()),
@@ -553,8 +555,8 @@ mod tests {
         }
     }
 
-    fn known(n: u64) -> Known {
-        Known {
+    fn known(n: u64) -> LogPosition {
+        LogPosition {
             n,
             sum: None,
             store: "0123".into(),
@@ -606,7 +608,7 @@ mod tests {
         fs::write(&path, [&whole[..], b"{\"n\":3,\"at\":"].concat()).unwrap();
         let mut log = RemovalLog::open(
             &path,
-            Known {
+            LogPosition {
                 sum: log.sum(),
                 ..known(2)
             },
@@ -736,7 +738,7 @@ mod tests {
                 let sum = log.sum();
                 accident(&path);
                 if !open {
-                    log = RemovalLog::open(&path, Known { sum, ..known(5) }).unwrap();
+                    log = RemovalLog::open(&path, LogPosition { sum, ..known(5) }).unwrap();
                 }
                 let loss = log.check(!open).unwrap_err();
                 assert!(loss.why.contains(says), "{name}: {}", loss.why);
@@ -782,7 +784,7 @@ mod tests {
                     .collect()
             });
             assert!(verify(&path).unwrap_err().contains(missing), "line {gone}");
-            let mut log = RemovalLog::open(&path, Known { sum, ..known(5) }).unwrap();
+            let mut log = RemovalLog::open(&path, LogPosition { sum, ..known(5) }).unwrap();
             assert!(
                 log.check(true).unwrap_err().why.contains(missing),
                 "line {gone}"
@@ -799,7 +801,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("removals.log");
         let mut log = five(&path);
-        let other = Known {
+        let other = LogPosition {
             n: 5,
             sum: log.sum(),
             store: "4567".into(),

@@ -611,7 +611,7 @@ impl Undo {
             holds: holds.holds.clone(),
         };
         let mut change = Change::new(subject.clone(), self.author.clone(), command);
-        change.evidence = self.why.clone().map(crate::model::Evidence::word);
+        change.evidence = self.why.clone().map(crate::model::Evidence::statement);
         change.preconditions = Preconditions {
             expect: Some(revision(now)),
             idempotency: None,

@@ -453,7 +453,7 @@ impl<'a> Input<'a> {
     /// Takes an entry that was read.
     pub(super) fn take_entry(
         &mut self,
-        entry: word::Entry,
+        entry: word::EntryStart,
         exclusion: bool,
         code: Option<Ipv4Addr>,
         text: Option<&str>,

@@ -230,7 +230,7 @@ async fn session(
     let _ = stream.set_nodelay(true);
     let mut stream: Box<dyn Stream> = Box::new(stream);
     let mut session = ServerSession::new(&collector.receiver);
-    say(&mut stream, &session.greeting()).await?;
+    send_reply(&mut stream, &session.greeting()).await?;
     let mut buffer = vec![0; READ_BYTES];
     let (mut place, mut until) = (None, Instant::now());
     let mut preferred = None;
@@ -255,7 +255,7 @@ async fn session(
                     if preferred.is_none() {
                         preferred = prefer(session.recipients(), collector, permit);
                     }
-                    say(&mut stream, &text).await?;
+                    send_reply(&mut stream, &text).await?;
                 }
                 ServerAction::Data(text) => {
                     (place, until) = (
@@ -274,10 +274,10 @@ async fn session(
                     } else {
                         TOO_MANY_MESSAGES
                     };
-                    say(&mut stream, reply).await?;
+                    send_reply(&mut stream, reply).await?;
                 }
                 ServerAction::Close(text) => {
-                    say(&mut stream, &text).await?;
+                    send_reply(&mut stream, &text).await?;
                     return stream.shutdown().await;
                 }
                 ServerAction::Message(incoming) => {
@@ -286,7 +286,7 @@ async fn session(
                     let reply = handle(incoming, addr, collector).await;
                     session.end_message();
                     drop(place.take());
-                    say(&mut stream, &reply).await?;
+                    send_reply(&mut stream, &reply).await?;
                     drop(answering);
                     if !has_token {
                         permit.await_request();
@@ -296,7 +296,7 @@ async fn session(
                     let Some(tls) = &collector.tls else {
                         return Ok(());
                     };
-                    say(&mut stream, &text).await?;
+                    send_reply(&mut stream, &text).await?;
                     let accepted =
                         timeout(IDLE_TIMEOUT, TlsAcceptor::from(tls()).accept(stream)).await??;
                     stream = Box::new(accepted);
@@ -324,7 +324,7 @@ fn prefer(
     Some(token_use)
 }
 
-async fn say(stream: &mut Box<dyn Stream>, text: &str) -> io::Result<()> {
+async fn send_reply(stream: &mut Box<dyn Stream>, text: &str) -> io::Result<()> {
     let line = format!("{text}\r\n");
     let sent = async {
         stream.write_all(line.as_bytes()).await?;
@@ -375,12 +375,12 @@ mod tests {
     use super::{super::health::answers, *};
 
     /// Talks until a reply begins with something.
-    async fn talk(stream: &mut TcpStream, say: &str, until: &str) {
-        stream.write_all(say.as_bytes()).await.unwrap();
+    async fn send_and_expect(stream: &mut TcpStream, line: &str, until: &str) {
+        stream.write_all(line.as_bytes()).await.unwrap();
         let (mut all, mut buffer) = (String::new(), [0; 512]);
         while !all.lines().any(|l| l.starts_with(until)) {
             let n = stream.read(&mut buffer).await.unwrap();
-            assert!(n > 0, "{say}: {all}");
+            assert!(n > 0, "{line}: {all}");
             all += &String::from_utf8_lossy(&buffer[..n]);
         }
     }
@@ -409,24 +409,24 @@ mod tests {
         tokio::spawn(run(listener, collector));
         let begin_to = async |to: &str| {
             let mut s = TcpStream::connect(addr).await.unwrap();
-            talk(&mut s, "", "220").await;
-            talk(&mut s, "EHLO x\r\n", "250 8BITMIME").await;
-            talk(&mut s, "MAIL FROM:<>\r\n", "250").await;
-            talk(&mut s, &format!("RCPT TO:<{to}@probe.example>\r\n"), "250").await;
+            send_and_expect(&mut s, "", "220").await;
+            send_and_expect(&mut s, "EHLO x\r\n", "250 8BITMIME").await;
+            send_and_expect(&mut s, "MAIL FROM:<>\r\n", "250").await;
+            send_and_expect(&mut s, &format!("RCPT TO:<{to}@probe.example>\r\n"), "250").await;
             s
         };
         let begin = async || begin_to("a").await;
         let (mut first, mut second) = (begin().await, begin().await);
-        talk(&mut first, "DATA\r\n", "354").await;
-        talk(&mut second, "DATA\r\n", "452 4.3.1").await;
-        talk(&mut second, "NOOP\r\n", "250").await;
+        send_and_expect(&mut first, "DATA\r\n", "354").await;
+        send_and_expect(&mut second, "DATA\r\n", "452 4.3.1").await;
+        send_and_expect(&mut second, "NOOP\r\n", "250").await;
         // Whoever is done, has said nothing of use, or is gone gives his place back.
-        talk(&mut first, "x\r\n.\r\n", "250 ok").await;
+        send_and_expect(&mut first, "x\r\n.\r\n", "250 ok").await;
         for end in ["x\n.\r\n\r\n.\r\n", ""] {
             let mut other = begin().await;
-            talk(&mut other, "DATA\r\n", "354").await;
+            send_and_expect(&mut other, "DATA\r\n", "354").await;
             if !end.is_empty() {
-                talk(&mut other, end, "550 5.6.0").await;
+                send_and_expect(&mut other, end, "550 5.6.0").await;
             }
             drop(other);
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -434,11 +434,11 @@ mod tests {
         // Strangers who hold all places keep nobody out who has a token, and one token does not
         // take all of those.
         let mut stranger = begin().await;
-        talk(&mut stranger, "DATA\r\n", "354").await;
+        send_and_expect(&mut stranger, "DATA\r\n", "354").await;
         let mut named = Vec::new();
         for n in 0..=MAX_USES_PER_TOKEN {
             let mut s = begin_to("token").await;
-            talk(
+            send_and_expect(
                 &mut s,
                 "DATA\r\n",
                 if n < MAX_USES_PER_TOKEN {
@@ -450,9 +450,9 @@ mod tests {
             .await;
             named.push(s);
         }
-        talk(&mut begin().await, "DATA\r\n", "452 4.3.1").await;
-        talk(&mut named[0], "x\r\n.\r\n", "250 ok").await;
-        talk(
+        send_and_expect(&mut begin().await, "DATA\r\n", "452 4.3.1").await;
+        send_and_expect(&mut named[0], "x\r\n.\r\n", "250 ok").await;
+        send_and_expect(
             &mut named[MAX_USES_PER_TOKEN],
             "MAIL FROM:<>\r\nRCPT TO:<token@probe.example>\r\nDATA\r\n",
             "354",
@@ -495,10 +495,10 @@ mod tests {
         };
         let mut turned_away = 0;
         let mut mine = from(9).await;
-        talk(&mut mine, "", "220").await;
+        send_and_expect(&mut mine, "", "220").await;
         let name_token = async |s: &mut TcpStream| {
-            talk(s, "EHLO x\r\n", "250 8BITMIME").await;
-            talk(
+            send_and_expect(s, "EHLO x\r\n", "250 8BITMIME").await;
+            send_and_expect(
                 s,
                 "MAIL FROM:<>\r\nRCPT TO:<token@probe.example>\r\n",
                 "250 2.1.5",
@@ -510,7 +510,7 @@ mod tests {
         let mut strangers = Vec::new();
         for n in 10..60 {
             let mut s = from(n).await;
-            talk(&mut s, "", "220").await;
+            send_and_expect(&mut s, "", "220").await;
             strangers.push(s);
         }
         assert!(
@@ -520,8 +520,8 @@ mod tests {
         for _ in 0..3 {
             answers(addr, &collector.health_checks).await.unwrap();
         }
-        talk(&mut mine, "DATA\r\n", "354").await;
-        talk(&mut mine, "x\r\n.\r\n", "250 ok").await;
+        send_and_expect(&mut mine, "DATA\r\n", "354").await;
+        send_and_expect(&mut mine, "x\r\n.\r\n", "250 ok").await;
         assert!(
             !collector.was_loaded(&mut turned_away),
             "the health check is no load"
@@ -531,7 +531,7 @@ mod tests {
         let mut same = Vec::new();
         for n in 100..130 {
             let mut s = from(n).await;
-            talk(&mut s, "", "220").await;
+            send_and_expect(&mut s, "", "220").await;
             name_token(&mut s).await;
             same.push(s);
         }
@@ -564,22 +564,22 @@ mod tests {
             let socket = TcpSocket::new_v4().unwrap();
             socket.bind(([127, n, 0, 1], 0).into()).unwrap();
             let mut s = socket.connect(addr).await.unwrap();
-            talk(&mut s, "", "220").await;
+            send_and_expect(&mut s, "", "220").await;
             s
         };
         let mut stranger = from(1).await;
-        talk(&mut stranger, "EHLO x\r\n", "250 8BITMIME").await;
-        talk(
+        send_and_expect(&mut stranger, "EHLO x\r\n", "250 8BITMIME").await;
+        send_and_expect(
             &mut stranger,
             "MAIL FROM:<>\r\nRCPT TO:<a@probe.example>\r\n",
             "250 2.1.5",
         )
         .await;
         let mut slow = from(2).await;
-        talk(&mut stranger, "DATA\r\n", "354").await;
+        send_and_expect(&mut stranger, "DATA\r\n", "354").await;
         sleep(Duration::from_millis(1200)).await;
         let _newcomer = from(3).await;
-        talk(&mut slow, "EHLO x\r\n", "250 8BITMIME").await;
+        send_and_expect(&mut slow, "EHLO x\r\n", "250 8BITMIME").await;
         assert_eq!(
             timeout(Duration::from_secs(10), stranger.read(&mut [0; 64]))
                 .await

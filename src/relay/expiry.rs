@@ -179,7 +179,7 @@ impl RelayService {
             // The listing has ended or was removed: only deliveries from now on count.
             row = OutputRecord::default();
         }
-        let ripe = row
+        let is_due = row
             .proved()
             .is_some_and(|t| t.plus(settings.grace_period) <= now)
             && self.problem_in(&health).is_none();
@@ -197,7 +197,7 @@ impl RelayService {
                 false,
             );
             row.listed = false;
-        } else if ripe
+        } else if is_due
             && opted_out(&batch, addr)?.is_none()
             && !row.listed
             && !verdict.held(self.reason(OUTPUT_REASON)?, SourceId::PROBER)

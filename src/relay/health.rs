@@ -100,15 +100,15 @@ pub async fn watch(
     collector: Collector,
     service: RelayService,
 ) {
-    let (mut elsewhere, mut next, mut answered, mut asked) =
+    let (mut elsewhere, mut next, mut answered, mut was_outside) =
         (None, Instant::now(), None::<Instant>, false);
     let (mut load, mut turned_away) = (Load::default(), 0);
     loop {
         // After a reload that changes whether the route counts, an earlier result does not hold.
         let number = service.begin_check();
-        let asks = service.settings().is_outside();
-        if asks != asked || service.is_check_pending() {
-            (asked, answered, next) = (asks, None, Instant::now());
+        let is_outside = service.settings().is_outside();
+        if is_outside != was_outside || service.is_check_pending() {
+            (was_outside, answered, next) = (is_outside, None, Instant::now());
         }
         if Instant::now() >= next {
             match route_check().await {
@@ -140,7 +140,7 @@ pub async fn watch(
             problem = Some(why);
         }
         let reporter = service.clone();
-        let loaded = load.look(
+        let loaded = load.record_check(
             collector.was_loaded(&mut turned_away),
             Instant::now(),
             reporter.now(),
@@ -178,7 +178,7 @@ struct Load {
 
 impl Load {
     /// Takes what was seen since the last look; since when it is under load, if it is.
-    fn look(&mut self, is_loaded: bool, instant: Instant, time: Time) -> Option<Time> {
+    fn record_check(&mut self, is_loaded: bool, instant: Instant, time: Time) -> Option<Time> {
         if is_loaded {
             self.last_sign = Some(instant);
             self.since = self.since.or(self.last_look).or(Some(time));
@@ -250,12 +250,12 @@ mod tests {
         let begun = Instant::now();
         let at = |s: u64| (begun + Duration::from_secs(s), Time(1000 + s));
         let mut load = Load::default();
-        let mut look = |loaded, s| load.look(loaded, at(s).0, at(s).1);
-        assert_eq!(look(false, 0), None);
-        assert_eq!(look(true, 30), Some(Time(1000)));
-        assert_eq!(look(false, 60), Some(Time(1000)));
-        assert_eq!(look(true, 90), Some(Time(1000)));
-        assert_eq!(look(false, 389), Some(Time(1000)));
-        assert_eq!(look(false, 390), None);
+        let mut record_check = |loaded, s| load.record_check(loaded, at(s).0, at(s).1);
+        assert_eq!(record_check(false, 0), None);
+        assert_eq!(record_check(true, 30), Some(Time(1000)));
+        assert_eq!(record_check(false, 60), Some(Time(1000)));
+        assert_eq!(record_check(true, 90), Some(Time(1000)));
+        assert_eq!(record_check(false, 389), Some(Time(1000)));
+        assert_eq!(record_check(false, 390), None);
     }
 }

@@ -55,7 +55,7 @@ impl RelayService {
                 change.preconditions.from,
                 change.preconditions.breaks_hold,
             ) = (
-                Some(Evidence::word(out.proof.clone())),
+                Some(Evidence::statement(out.proof.clone())),
                 who.from.clone().into(),
                 true,
             );

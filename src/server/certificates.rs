@@ -140,13 +140,13 @@ impl Certificates {
             .unwrap_or_else(|e| e.into_inner())
             .files
             .clone();
-        let wrong = self.reload(&files).err();
+        let error = self.reload(&files).err();
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
-        if state.reported != wrong {
-            if let Some(e) = &wrong {
+        if state.reported != error {
+            if let Some(e) = &error {
                 tracing::error!("{e}");
             }
-            state.reported = wrong;
+            state.reported = error;
         }
     }
 

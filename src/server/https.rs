@@ -199,13 +199,14 @@ impl Client {
         }
         // RFC 8484 section 5.1: a cache keeps it no longer than its records live; what has none is
         // not kept at all.
-        let kept = min_ttl(&message).map_or("no-store".to_string(), |ttl| format!("max-age={ttl}"));
+        let cache_control =
+            min_ttl(&message).map_or("no-store".to_string(), |ttl| format!("max-age={ttl}"));
         let mut response = Response::new(Full::new(Bytes::from(message)));
         response
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        if let Ok(kept) = HeaderValue::from_str(&kept) {
-            response.headers_mut().insert(CACHE_CONTROL, kept);
+        if let Ok(cache_control) = HeaderValue::from_str(&cache_control) {
+            response.headers_mut().insert(CACHE_CONTROL, cache_control);
         }
         response
     }

@@ -115,10 +115,10 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> io::Result<()> {
     let mut input = Vec::with_capacity(MAX_QUERY_BYTES);
     let mut output = Vec::new();
-    let mut begun: Option<Instant> = None;
+    let mut started: Option<Instant> = None;
     let end = Instant::now() + MAX_CONNECTION_AGE;
     while !shared.stop.load(Ordering::Relaxed) && Instant::now() < end {
-        let got = match begun {
+        let got = match started {
             Some(b) => timeout_at(b + READ_TIMEOUT, stream.read_buf(&mut input)).await??,
             None => timeout(IDLE_TIMEOUT, stream.read_buf(&mut input)).await??,
         };
@@ -163,10 +163,10 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
         };
         let used = input.len() - rest.len();
         input.drain(..used);
-        begun = if input.is_empty() {
+        started = if input.is_empty() {
             None
         } else {
-            Some(begun.filter(|_| used == 0).unwrap_or_else(Instant::now))
+            Some(started.filter(|_| used == 0).unwrap_or_else(Instant::now))
         };
         send(&mut stream, &output).await?;
         output.clear();
@@ -174,7 +174,7 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
         if !is_dns {
             return Ok(());
         }
-        if begun.is_some() && is_whole {
+        if started.is_some() && is_whole {
             permit.await_request();
         }
     }
@@ -209,14 +209,14 @@ async fn transfer<S: AsyncWrite + Unpin>(
         tracing::info!(client = %peer.addr, "a transfer was refused: too many are under way");
         return Err(io::Error::other("too many transfers at the same time"));
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     let sent = transfers.stream(query, peer, &shared.stop, stream).await;
     match &sent {
         Ok(s) => {
-            tracing::debug!(client = %peer.addr, to = %s.to, from = ?s.from, s.records, s.bytes, took = ?begun.elapsed(), "transferred");
+            tracing::debug!(client = %peer.addr, to = %s.to, from = ?s.from, s.records, s.bytes, took = ?started.elapsed(), "transferred");
         }
         Err(e) => {
-            tracing::info!(client = %peer.addr, error = %e, took = ?begun.elapsed(), "a transfer was cut off");
+            tracing::info!(client = %peer.addr, error = %e, took = ?started.elapsed(), "a transfer was cut off");
         }
     }
     if permit.end_transfer() {

@@ -115,7 +115,7 @@ impl Transfers {
         stream: &mut S,
     ) -> io::Result<Sent> {
         let cut = |why: &str| io::Error::new(io::ErrorKind::TimedOut, why.to_string());
-        let begun = Instant::now();
+        let started = Instant::now();
         let (tx, mut rx) = mpsc::channel::<Vec<u8>>(MAX_QUEUED_CHUNKS);
         let thread = std::thread::Builder::new().name("transfer".into());
         let (all, query, names, addr) = (
@@ -137,7 +137,7 @@ impl Transfers {
         })?;
         while let Some(chunk) = rx.recv().await {
             match timeout(
-                WRITE_TIMEOUT.min(MAX_TRANSFER_TIME.saturating_sub(begun.elapsed())),
+                WRITE_TIMEOUT.min(MAX_TRANSFER_TIME.saturating_sub(started.elapsed())),
                 stream.write_all(&chunk),
             )
             .await
@@ -168,7 +168,7 @@ impl Transfers {
                 sent.from,
                 sent.to,
                 sent.bytes,
-                begun.elapsed(),
+                started.elapsed(),
             );
         }
         Ok(sent)

@@ -315,16 +315,16 @@ fn work(
         let snapshot = shared.published.load();
         let now = crate::clock::wall();
         let mut addrs = [0; BATCH];
-        let mut known = 0;
+        let mut guessed = 0;
         for i in 0..got {
             if let Some(a) =
                 guess_ipv4(&b.queries[i][..(b.incoming[i].msg_len as usize).min(MAX_QUERY_BYTES)])
             {
-                addrs[known] = a;
-                known += 1;
+                addrs[guessed] = a;
+                guessed += 1;
             }
         }
-        snapshot.tables.ip4.prefetch(&addrs[..known]);
+        snapshot.tables.ip4.prefetch(&addrs[..guessed]);
         let mut n = 0;
         for i in 0..got {
             let len = b.incoming[i].msg_len as usize;
@@ -338,9 +338,9 @@ fn work(
                 now,
                 &mut b.answers[n][..],
             );
-            let place = outcome.zone.map_or(0, |z| z.min(MAX_ZONES - 1) + 1);
-            count(&mut totals[place], &outcome, len);
-            used[place] = true;
+            let slot = outcome.zone.map_or(0, |z| z.min(MAX_ZONES - 1) + 1);
+            count(&mut totals[slot], &outcome, len);
+            used[slot] = true;
             if outcome.kind == AnswerKind::Transfer
                 || outcome.kind == AnswerKind::Malformed
                     && notify::is_notify(&b.queries[i][..len.min(MAX_QUERY_BYTES)])
@@ -367,9 +367,9 @@ fn work(
         drop(snapshot);
         send(fd, &mut b.outgoing[..n]);
         (0..got).for_each(|i| b.rearm(i));
-        for place in (0..=MAX_ZONES).filter(|p| used[*p]) {
-            counters.of(place.checked_sub(1)).add(&totals[place]);
-            totals[place] = Totals::default();
+        for slot in (0..=MAX_ZONES).filter(|p| used[*p]) {
+            counters.of(slot.checked_sub(1)).add(&totals[slot]);
+            totals[slot] = Totals::default();
         }
         used = [false; MAX_ZONES + 1];
     }

@@ -142,12 +142,12 @@ impl<'a> ClientSession<'a> {
         })
     }
 
-    fn begin(mut talk: ClientSession<'a>) -> (ClientSession<'a>, ClientAction) {
-        let next = match talk.link.greeting {
+    fn begin(mut session: ClientSession<'a>) -> (ClientSession<'a>, ClientAction) {
+        let next = match session.link.greeting {
             None => ClientAction::Read,
-            Some(_) => talk.greeted(),
+            Some(_) => session.greeted(),
         };
-        (talk, next)
+        (session, next)
     }
 
     /// What the recipients of a control were answered.
@@ -407,7 +407,7 @@ mod tests {
             })
             .unwrap();
         let (mut link, mut sent) = (ConnectionInfo::default(), Vec::new());
-        let (mut talk, mut next) =
+        let (mut session, mut next) =
             ClientSession::new(&made[0].1, b"Subject: x\r\n\r\nx\r\n", &mut link);
         let mut replies = replies.iter();
         let outcome = loop {
@@ -415,7 +415,7 @@ mod tests {
                 ClientAction::Done(o) => break o,
                 ClientAction::StartTls => {
                     sent.push("(TLS)".into());
-                    next = talk.secured();
+                    next = session.secured();
                     continue;
                 }
                 ClientAction::Send(bytes) => {
@@ -424,8 +424,8 @@ mod tests {
                 ClientAction::Read => {}
             }
             match replies.next() {
-                Some(r) => next = talk.reply(&reply(r)),
-                None => break talk.broken("cut"),
+                Some(r) => next = session.reply(&reply(r)),
+                None => break session.broken("cut"),
             }
         };
         (sent, outcome, link)
@@ -636,7 +636,7 @@ mod tests {
             ..plain
         };
         let (mut link, mut sent) = (ConnectionInfo::default(), Vec::new());
-        let (mut talk, mut next) = ClientSession::control(&envelope, &mut link);
+        let (mut session, mut next) = ClientSession::control(&envelope, &mut link);
         let mut replies = replies.iter();
         let outcome = loop {
             match next {
@@ -647,11 +647,11 @@ mod tests {
                 ClientAction::StartTls | ClientAction::Read => {}
             }
             match replies.next() {
-                Some(r) => next = talk.reply(&reply(r)),
-                None => break talk.broken("cut"),
+                Some(r) => next = session.reply(&reply(r)),
+                None => break session.broken("cut"),
             }
         };
-        let codes = talk.recipient_replies().iter().map(|r| r.code).collect();
+        let codes = session.recipient_replies().iter().map(|r| r.code).collect();
         (sent, codes, outcome, link)
     }
 
@@ -753,14 +753,14 @@ mod tests {
             let made = names().envelopes(t, test, false, || ("t".repeat(27), "b".repeat(27))).unwrap();
             let message = message::probe(&names(), &made[0].1, "tok", &Default::default(), "", crate::model::Time(0));
             let mut link = ConnectionInfo::default();
-            let (mut talk, mut next) = ClientSession::new(&made[0].1, &message, &mut link);
+            let (mut session, mut next) = ClientSession::new(&made[0].1, &message, &mut link);
             let mut steps = 0;
             for (code, tls) in codes {
                 steps += 1;
                 prop_assert!(steps < 30);
                 match &next {
                     ClientAction::Done(_) => break,
-                    ClientAction::StartTls => { next = talk.secured(); continue; }
+                    ClientAction::StartTls => { next = session.secured(); continue; }
                     ClientAction::Send(bytes) if bytes.ends_with(b"\r\n.\r\n") => prop_assert!(bytes.len() < message::MAX_PROBE),
                     ClientAction::Send(bytes) => {
                         prop_assert!(bytes.len() <= MAX_COMMAND && bytes.ends_with(b"\r\n"));
@@ -771,7 +771,7 @@ mod tests {
                     ClientAction::Read => {}
                 }
                 let lines = if tls { vec!["x".into(), "STARTTLS".into(), "SMTPUTF8".into()] } else { vec!["x".into()] };
-                next = talk.reply(&Reply { code, lines });
+                next = session.reply(&Reply { code, lines });
             }
         }
     }

@@ -383,11 +383,11 @@ fn path<'t>(rest: &'t str, word: &str) -> Option<(&'t str, &'t str)> {
 
 /// The size that a sender announces (RFC 1870).
 fn size(parameters: &str) -> usize {
-    let said = parameters.split_whitespace().find_map(|p| {
+    let declared = parameters.split_whitespace().find_map(|p| {
         p.split_once('=')
             .filter(|(k, _)| k.eq_ignore_ascii_case("SIZE"))
     });
-    said.and_then(|(_, v)| v.parse().ok()).unwrap_or(0)
+    declared.and_then(|(_, v)| v.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

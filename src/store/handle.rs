@@ -157,10 +157,10 @@ pub enum InjectedFault {
 
 /// Rows that are written together.
 #[derive(Default)]
-pub struct Batch(Vec<Put>, Vec<Cut>);
+pub struct Batch(Vec<RowWrite>, Vec<Cut>);
 
 /// Family, key and value; `None` removes the row.
-type Put = (&'static str, Vec<u8>, Option<Encoded>);
+type RowWrite = (&'static str, Vec<u8>, Option<Encoded>);
 /// Family, first key, and the first key after the range.
 type Cut = (&'static str, Vec<u8>, Vec<u8>);
 /// Gets a row's key and value; false ends the visit.
@@ -593,11 +593,11 @@ impl Store {
     /// end of the store was read.
     pub fn commit(&self, batch: Batch) -> Result<()> {
         let fault = self.fault.load(std::sync::atomic::Ordering::Relaxed);
-        let asked = || StoreError::Io("a failure was asked for".into());
+        let injected = || StoreError::Io("a failure was asked for".into());
         if fault == InjectedFault::Before as u8 {
-            return Err(asked());
+            return Err(injected());
         }
-        let number = |(family, key, value): &Put| {
+        let number = |(family, key, value): &RowWrite| {
             let value = value
                 .as_ref()
                 .filter(|_| *family == schema::META && key == b"seq")?;
@@ -623,7 +623,7 @@ impl Store {
             self.integrity
                 .acknowledge(commit, db.latest_sequence_number());
             if fault == InjectedFault::After as u8 {
-                Err(asked())
+                Err(injected())
             } else {
                 Ok(())
             }

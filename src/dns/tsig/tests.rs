@@ -133,7 +133,7 @@ fn answered(
     keys: &Keys,
     now: Time,
     client_now: Time,
-) -> (TsigFault, u8, Vec<u8>, Result<bool, InvalidReply>) {
+) -> (TsigFault, u8, Vec<u8>, Result<bool, TsigReplyError>) {
     let rejected = verify(keys, request, now).unwrap_err();
     let (fault, rcode, size) = (rejected.fault, rejected.rcode(), rejected.size());
     let mut reply = query(b"\x02bl\x04orbs\x07example\0", 7);
@@ -158,7 +158,7 @@ fn tsig_errors_are_those_of_the_rfc() {
     let (fault, rcode, reply, said) = answered(&request, &mut s, &keys, NOW, NOW);
     assert_eq!(
         (fault, rcode, said),
-        (TsigFault::BadKey, 9, Err(InvalidReply::Told(17)))
+        (TsigFault::BadKey, 9, Err(TsigReplyError::ServerError(17)))
     );
     assert!(tsig(&reply).mac.is_empty() && tsig(&reply).oid == 7);
     // 5.2.2: unsigned BADSIG.
@@ -166,7 +166,7 @@ fn tsig_errors_are_those_of_the_rfc() {
     let (fault, rcode, reply, said) = answered(&request, &mut s, &keys, NOW, NOW);
     assert_eq!(
         (fault, rcode, said),
-        (TsigFault::BadSig, 9, Err(InvalidReply::Told(16)))
+        (TsigFault::BadSig, 9, Err(TsigReplyError::ServerError(16)))
     );
     assert!(tsig(&reply).mac.is_empty());
     // 5.2.3: BADTIME, signed with the client's time, and ours in the other data; both ends of the
@@ -179,7 +179,7 @@ fn tsig_errors_are_those_of_the_rfc() {
             let (fault, rcode, reply, said) = answered(&request, &mut s.clone(), &keys, now, NOW);
             assert_eq!(
                 (fault, rcode, said),
-                (TsigFault::BadTime, 9, Err(InvalidReply::Told(18)))
+                (TsigFault::BadTime, 9, Err(TsigReplyError::ServerError(18)))
             );
             assert_eq!(
                 (tsig(&reply).time, tsig(&reply).other),
@@ -217,7 +217,7 @@ fn tsig_errors_are_those_of_the_rfc() {
             };
             assert_eq!(
                 answered(&message[..end], &mut s, &keys, NOW, NOW).3,
-                Err(InvalidReply::Told(22))
+                Err(TsigReplyError::ServerError(22))
             );
             message[len - 1] ^= 1; // and a wrong one that is cut is BADSIG all the same
             assert_eq!(
@@ -324,26 +324,26 @@ fn stream_is_trusted_as_far_as_it_is_signed() {
     assert_eq!(read(&[]), Ok(false));
     let mut other = all.clone();
     other.swap(2, 3);
-    assert_eq!(read(&other), Err(InvalidReply::Mac), "another order");
+    assert_eq!(read(&other), Err(TsigReplyError::Mac), "another order");
     other = all.clone();
     other.remove(1);
-    assert_eq!(read(&other), Err(InvalidReply::Mac), "one left out");
+    assert_eq!(read(&other), Err(TsigReplyError::Mac), "one left out");
     other = all.clone();
     other[3] = bare(&all[3]).0[..19].to_vec();
     assert_eq!(
         read(&other),
-        Err(InvalidReply::Mac),
+        Err(TsigReplyError::Mac),
         "one robbed of its TSIG"
     );
     assert_eq!(
         read(&[query(b"\x02bl\0", 7)]),
-        Err(InvalidReply::Unsigned),
+        Err(TsigReplyError::Unsigned),
         "the first has to be signed"
     );
     let mut late = client.clone();
     assert_eq!(
         late.check(&all[0], Time(NOW.0 + 301)),
-        Err(InvalidReply::Time)
+        Err(TsigReplyError::Time)
     );
     // Up to 99 unsigned ones in between.
     for (n, fine) in [(100, true), (101, false)] {

@@ -137,7 +137,7 @@ impl Writer {
         transaction
             .audit
             .extend(staged_import.asked.take().map(|a| AuditRecord {
-                detail: staged_import.staged.difference.words(),
+                detail: staged_import.staged.difference.describe(),
                 ..a
             }));
         self.commit(&transaction, tables).map(ImportReply::Done)

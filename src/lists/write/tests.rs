@@ -369,7 +369,10 @@ fn ipv6_triggers_are_spelt_canonically() {
         let Ok(Subject::V6(p)) = text.parse::<Subject>() else {
             panic!("{text}")
         };
-        assert_eq!(format!("{}.{}", p.len(), super::rpz::words(p)), want);
+        assert_eq!(
+            format!("{}.{}", p.len(), super::rpz::address_groups(p)),
+            want
+        );
     }
 }
 

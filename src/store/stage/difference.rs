@@ -34,7 +34,7 @@ pub struct ImportDifference {
 
 impl ImportDifference {
     /// The counts as text.
-    pub fn words(&self) -> String {
+    pub fn describe(&self) -> String {
         let ImportDifference {
             added,
             changed,
