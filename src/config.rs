@@ -35,7 +35,7 @@ pub struct Config {
     /// `[zones] path`: the folder of the zone files.
     pub zones: PathBuf,
     /// `[[feed]]`.
-    pub feeds: Vec<crate::feeds::Settings>,
+    pub feeds: Vec<crate::feeds::FeedSettings>,
     /// `[admin] socket`.
     pub socket: PathBuf,
     /// `[admin] socket_group`: whose members may read through the socket; empty: the group of the

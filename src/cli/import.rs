@@ -19,7 +19,7 @@ use super::{
     output,
 };
 
-use crate::{imports::ErrorAllowance, lists::Report};
+use crate::{imports::ErrorAllowance, lists::ListReport};
 
 /// Bytes sent at a time.
 const PIECE: usize = 128 * 1024;
@@ -302,7 +302,7 @@ pub(super) fn bar(total: u64) -> ProgressBar {
 /// Prints what reading has shown and what changed, listings and exclusions apart.
 fn print(done: &Value, dry_run: bool) {
     let d = &done["difference"];
-    let report: Report = serde_json::from_value(done["report"].clone()).unwrap_or_default();
+    let report: ListReport = serde_json::from_value(done["report"].clone()).unwrap_or_default();
     println!(
         "{}: {} lines read as {}",
         text(&done["source"]),

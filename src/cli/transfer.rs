@@ -19,7 +19,7 @@ use super::{
 use crate::{
     dns::incoming::{RecordChange, TransferQuery},
     exports::replace,
-    feeds::wire::{Server, Watch},
+    feeds::wire::{Server, TransferSink},
     lists::records::master_line,
     model::TsigKey,
 };
@@ -218,7 +218,7 @@ impl Lines {
     }
 }
 
-impl Watch for Lines {
+impl TransferSink for Lines {
     fn apex(&self) -> bool {
         true
     }

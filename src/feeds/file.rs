@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     clock::wall,
-    imports::{self, Asked, Done, Failed, Files},
+    imports::{self, Files, ListImport, ListImportError, ListImportResult},
     ledger::{Ledger, held::FileMark},
     model::{Time, time::Seconds},
 };
@@ -32,7 +32,12 @@ fn of(m: &Metadata) -> FileMark {
 
 /// Imports a file as `orbsd import` does. Its lifetime counts from the file's modification, so that
 /// the list of a file that is no longer written ends, however often the daemon is restarted.
-pub fn import(ledger: &Ledger, path: &Path, asked: &Asked, seen: FileMark) -> Result<Done, Failed> {
+pub fn import(
+    ledger: &Ledger,
+    path: &Path,
+    asked: &ListImport,
+    seen: FileMark,
+) -> Result<ListImportResult, ListImportError> {
     let shown = path.display().to_string();
     let written = Time(u64::try_from(seen.3).unwrap_or(0));
     let age = age(written, ledger.now(), wall());
@@ -43,12 +48,12 @@ pub fn import(ledger: &Ledger, path: &Path, asked: &Asked, seen: FileMark) -> Re
                 let why = format!(
                     "{shown} was written at {written}, longer ago than its max_age; is it still refreshed?"
                 );
-                return Err(Failed::Invalid(why));
+                return Err(ListImportError::Invalid(why));
             }
             left => Some(Seconds(left)),
         },
     };
-    let file = File::open(path).map_err(|e| Failed::Invalid(format!("{shown}: {e}")))?;
+    let file = File::open(path).map_err(|e| ListImportError::Invalid(format!("{shown}: {e}")))?;
     let mut one = One {
         name: Some(shown),
         file,
@@ -56,7 +61,7 @@ pub fn import(ledger: &Ledger, path: &Path, asked: &Asked, seen: FileMark) -> Re
     };
     imports::run(
         ledger,
-        &Asked {
+        &ListImport {
             max_age: left,
             ..asked.clone()
         },

@@ -404,7 +404,7 @@ impl Ledger {
         let mut import = Import {
             mode: Mode::Patch,
             touched: subjects,
-            asked: Some(line),
+            audit: Some(line),
             ..Import::replace(source)
         };
         let result = self.import_with(&mut import, |_, sink| {
@@ -480,7 +480,7 @@ impl Ledger {
             .map(|t| t.max(self.clock.now().plus(Seconds(2))));
         let mut import = Import {
             dry_run: undo.dry_run,
-            asked: Some(undo.line(self.now(), 0)),
+            audit: Some(undo.line(self.now(), 0)),
             expires,
             ..Import::replace(source)
         };

@@ -123,7 +123,7 @@ impl Ledger {
             expires,
             ended: false,
             follow: what.follow.take(),
-            asked: what.asked.take(),
+            audit: what.audit.take(),
             was_expires: None,
             passed: passed.map(|p| (what.shape, p)),
             mode,
