@@ -350,7 +350,7 @@ $ORBSD lookup 45.9.9.9 > /dev/null || exit 96
         read("log")
     );
     assert!(
-        read("log").contains("a commit failed"),
+        read("log").contains("commit failed"),
         "the log says it: {}",
         read("log")
     );
