@@ -36,7 +36,8 @@ docs: ## build the book of docs/ into TARGET/book; installs mdbook if it is miss
 	@sh tests/docs.sh $(TARGET)
 
 test: check peers deny ## run all tests: units, properties, scenarios on every transport, faults, real peers
-	ORBSD_PEERS=$(TARGET)/peers $(CARGO) test --locked
+	$(CARGO) test --lib --locked -q
+	ORBSD_PEERS=$(TARGET)/peers $(CARGO) test --test it --locked -- --include-ignored --skip drill
 	@cat $(TARGET)/tmp/relay-matrix.txt
 
 bench: need peers ## measure against rbldnsd, an echo and NSD in one run; writes RESULTS.md, TRANSFERS.md, API.md and RELAY.md of benches/
@@ -52,7 +53,7 @@ fuzz: need ## fuzz every decoder, ten million executions each
 
 drill: need peers ## run the long tests: ten million entries, hours of faults, OpenSMTPD and sendmail
 	$(CARGO) build --release
-	ORBSD_PEERS=$(TARGET)/peers ORBSD_DRILL=1 $(CARGO) test --release --test it --locked -- --ignored --test-threads=1
+	ORBSD_PEERS=$(TARGET)/peers ORBSD_DRILL=1 $(CARGO) test --release --test it --locked -- --ignored --test-threads=1 drill
 
 lab: need peers ## show relay tests in a closed network, from nomination to release
 	$(CARGO) build --release --bins --locked

@@ -11,6 +11,7 @@ done
 [ -n "$found" ] || want="$want libclang-dev"
 command -v ccache >/dev/null 2>&1 || want="$want ccache"
 command -v dig >/dev/null 2>&1 || want="$want bind9-dnsutils"
+command -v openssl >/dev/null 2>&1 || want="$want openssl"
 command -v curl >/dev/null 2>&1 || want="$want curl"
 command -v python3 >/dev/null 2>&1 || want="$want python3"
 command -v unshare >/dev/null 2>&1 || want="$want util-linux"

@@ -29,6 +29,8 @@ mod serials;
 mod settings;
 mod start;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod undo;
 mod writer;

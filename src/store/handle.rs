@@ -139,20 +139,19 @@ pub struct Store {
     /// Why the end of the write-ahead log was cut when the store was opened; `None` if it was
     /// whole.
     pub(super) cut: Mutex<Option<String>>,
-    /// Which failure of commits a test has asked for. One of [`InjectedFault`].
-    pub fault: std::sync::atomic::AtomicU8,
+    /// How commits fail in a unit test.
+    #[cfg(test)]
+    pub(crate) fault: Mutex<Option<CommitFault>>,
 }
 
-/// A failure of commits that a test asks for.
+/// How commits fail in a unit test.
+#[cfg(test)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum InjectedFault {
-    /// None.
-    None = 0,
+pub(crate) enum CommitFault {
     /// Nothing is written, and an error is returned.
-    Before = 1,
-    /// All is written, and an error is returned.
-    After = 2,
+    NotWritten,
+    /// Everything is written, and an error is returned.
+    Written,
 }
 
 /// Rows that are written together.
@@ -592,11 +591,8 @@ impl Store {
     /// Writes a batch, synced. After an error it is unknown whether the batch was written until the
     /// end of the store was read.
     pub fn commit(&self, batch: Batch) -> Result<()> {
-        let fault = self.fault.load(std::sync::atomic::Ordering::Relaxed);
-        let injected = || StoreError::Io("a failure was asked for".into());
-        if fault == InjectedFault::Before as u8 {
-            return Err(injected());
-        }
+        #[cfg(test)]
+        self.fail_as(CommitFault::NotWritten)?;
         let number = |(family, key, value): &RowWrite| {
             let value = value
                 .as_ref()
@@ -622,12 +618,19 @@ impl Store {
             db.write_opt(out, &synced)?;
             self.integrity
                 .acknowledge(commit, db.latest_sequence_number());
-            if fault == InjectedFault::After as u8 {
-                Err(injected())
-            } else {
-                Ok(())
-            }
+            #[cfg(test)]
+            self.fail_as(CommitFault::Written)?;
+            Ok(())
         })
+    }
+
+    /// Fails if the test wants commits to fail like this.
+    #[cfg(test)]
+    fn fail_as(&self, fault: CommitFault) -> Result<()> {
+        match *self.fault.lock() == Some(fault) {
+            true => Err(StoreError::Io("the test makes commits fail".into())),
+            false => Ok(()),
+        }
     }
 
     /// Flushes memory and log into files, so that the next start has nothing to replay.

@@ -40,10 +40,10 @@ mod tests;
 #[cfg(feature = "daemon")]
 pub use backup::{Backup, Restoration};
 pub use encoded::Encoded;
+#[cfg(all(test, feature = "daemon"))]
+pub(crate) use handle::CommitFault;
 #[cfg(feature = "daemon")]
-pub use handle::{
-    Batch, Dictionary, InjectedFault, Store, StoreError, StoreSettings, dictionary_rows,
-};
+pub use handle::{Batch, Dictionary, Store, StoreError, StoreSettings, dictionary_rows};
 #[cfg(feature = "daemon")]
 use handle::{Result, cf, damaged};
 #[cfg(feature = "daemon")]

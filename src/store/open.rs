@@ -1,7 +1,5 @@
 //! Opening a store: options, version, identity.
 
-use std::sync::atomic::AtomicU8;
-
 use parking_lot::{Mutex, RwLock};
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType,
@@ -144,7 +142,8 @@ impl Store {
             acknowledged: (0, false),
             unknown_commit: None,
             cut: Mutex::new(cut),
-            fault: AtomicU8::new(0),
+            #[cfg(test)]
+            fault: Mutex::default(),
         };
         match store.get(schema::META, b"version")? {
             None if store.is_empty()? => store.found()?,
@@ -200,7 +199,8 @@ impl Store {
             acknowledged: (0, false),
             unknown_commit: None,
             cut: Mutex::new(None),
-            fault: AtomicU8::new(0),
+            #[cfg(test)]
+            fault: Mutex::default(),
         };
         match store
             .get(schema::META, b"version")?

@@ -112,6 +112,7 @@ impl Machine {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn a_daemon_whose_wall_clock_jumps_ends_nothing_and_reports_it() {
     let mut m = Machine::new();
     m.api.f.ok(&[
@@ -165,6 +166,7 @@ fn a_daemon_whose_wall_clock_jumps_ends_nothing_and_reports_it() {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn a_time_from_now_on_is_warned_of_while_the_clocks_differ() {
     let m = Machine::new();
     m.api.f.write("list", "45.51.9.1\n");
@@ -202,6 +204,7 @@ fn a_time_from_now_on_is_warned_of_while_the_clocks_differ() {
 
 /// The record was lost and the wall clock was wrong, and the whole list ended.
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn a_start_without_a_record_of_the_clock_goes_by_the_last_commit() {
     let mut m = Machine::new();
     m.api.f.ok(&[
@@ -232,6 +235,7 @@ fn a_start_without_a_record_of_the_clock_goes_by_the_last_commit() {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn an_owner_accepts_the_wall_clock_and_what_is_due_by_it_ends() {
     let m = Machine::new();
     m.api.f.ok(&[
@@ -275,6 +279,7 @@ fn an_owner_accepts_the_wall_clock_and_what_is_due_by_it_ends() {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn a_command_without_a_daemon_goes_by_the_record_too() {
     let mut m = Machine::new();
     m.api.f.ok(&[

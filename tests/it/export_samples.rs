@@ -10,8 +10,9 @@ use hickory_proto::{
 
 use crate::{
     api::Api,
-    exports::{in_network, said, tool},
+    exports::{in_network, said},
     lab::{CONFIG, DOMAINS, Daemon, Folder, ZONE, query, read_tcp, udp},
+    peers::program,
 };
 
 /// Texts as an rbldnsd file has them.
@@ -90,6 +91,7 @@ fn texts_in_file(text: &str) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn texts_are_the_same_bytes_by_dns_by_transfer_and_in_a_master_file() {
     let zone = format!("{ZONE}\n[transfer]\nallow = [\"127.0.0.1\"]\n");
     let f = Folder::with(CONFIG, &[("bl", &zone)]);
@@ -130,20 +132,18 @@ fn texts_are_the_same_bytes_by_dns_by_transfer_and_in_a_master_file() {
     f.ok(&["export", "bl", "-o", "bl.zone"]);
     let readers: [(&str, &[&str]); 2] = [
         (
-            "bin/named-compilezone",
+            "named-compilezone",
             &["-q", "-i", "local", "-o", "-", "bl.orbs.example", "bl.zone"],
         ),
-        ("bin/ldns-read-zone", &["bl.zone"]),
+        ("ldns-read-zone", &["bl.zone"]),
     ];
-    for (program, args) in readers {
-        let Some(mut reader) = tool(program) else {
-            continue;
-        };
+    for (name, args) in readers {
+        let mut reader = program(name);
         let out = reader.args(args).current_dir(f.path()).output().unwrap();
         assert_eq!(
             ours(texts_in_file(&String::from_utf8_lossy(&out.stdout))),
             want,
-            "{program}: {}",
+            "{name}: {}",
             said(&out)
         );
     }
@@ -337,7 +337,7 @@ type Resolver = (
 
 const RESOLVERS: [Resolver; 3] = [
     (
-        "sbin/named",
+        "named",
         "-g -n 1 -c named.conf",
         &[(
             "named.conf",
@@ -348,7 +348,7 @@ const RESOLVERS: [Resolver; 3] = [
         )],
     ),
     (
-        "sbin/unbound",
+        "unbound",
         "-d -c unbound.conf",
         &[(
             "unbound.conf",
@@ -360,7 +360,7 @@ const RESOLVERS: [Resolver; 3] = [
         )],
     ),
     (
-        "sbin/pdns_recursor",
+        "pdns_recursor",
         "--config-dir=DIR",
         &[
             (
@@ -380,6 +380,7 @@ const RESOLVERS: [Resolver; 3] = [
 /// BIND, unbound and PowerDNS Recursor load the triggers, without a complaint, and follow them for
 /// clients of both families.
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn resolvers_follow_client_triggers_of_both_families() {
     let f = Folder::new();
     f.write("clients", CLIENTS);
@@ -401,10 +402,8 @@ fn resolvers_follow_client_triggers_of_both_families() {
         "$TTL 60\n@ SOA a. b. 1 60 60 60 60\n@ NS a.\na. A 192.0.2.1\n* A 192.0.2.53\n",
     );
     let dir = f.path().display().to_string();
-    for (program, args, files) in RESOLVERS {
-        let Some(resolver) = tool(program) else {
-            continue;
-        };
+    for (name, args, files) in RESOLVERS {
+        let resolver = program(name);
         files
             .iter()
             .for_each(|(name, text)| drop(f.write(name, &text.replace("DIR", &dir))));
@@ -450,7 +449,7 @@ fn resolvers_follow_client_triggers_of_both_families() {
         assert_eq!(
             String::from_utf8_lossy(&out.stdout),
             want,
-            "{program}: {}\n{log}",
+            "{name}: {}\n{log}",
             said(&out)
         );
         let complaints = ["invalid", "rror loading", "could not parse", "rror parsing"];
@@ -458,7 +457,7 @@ fn resolvers_follow_client_triggers_of_both_families() {
             .lines()
             .filter(|l| complaints.iter().any(|c| l.contains(c)))
             .collect();
-        assert!(wrong.is_empty(), "{program}: {wrong:#?}");
+        assert!(wrong.is_empty(), "{name}: {wrong:#?}");
     }
 }
 
@@ -466,6 +465,7 @@ fn resolvers_follow_client_triggers_of_both_families() {
 const OVERLAPS: &str = "45.51.100.0/23\n45.51.101.0/24\n45.51.101.7\n45.51.102.0-45.51.102.130\n45.51.102.131\n2001:db8:1::/48\n2001:db8:1:2::/64\n";
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn packet_filter_exports_of_overlapping_prefixes_have_no_overlap() {
     let f = Folder::new();
     f.write("overlaps", OVERLAPS);
@@ -529,17 +529,15 @@ fn packet_filter_exports_of_overlapping_prefixes_have_no_overlap() {
             "{postfix:?}"
         );
     }
-    for (program, script) in [
-        ("sbin/nft", "\"$TOOL\" -c -f bl.nft && \"$TOOL\" -f bl.nft"),
-        ("sbin/ipset", "\"$TOOL\" restore < bl.ipset"),
+    for (name, script) in [
+        ("nft", "\"$TOOL\" -c -f bl.nft && \"$TOOL\" -f bl.nft"),
+        ("ipset", "\"$TOOL\" restore < bl.ipset"),
     ] {
-        let Some(filter) = tool(program) else {
-            continue;
-        };
+        let filter = program(name);
         let out = in_network(&filter, script, &f);
         assert!(
             out.status.success() && said(&out).is_empty(),
-            "{program}: {}",
+            "{name}: {}",
             said(&out)
         );
     }

@@ -13,7 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::lab::{CONFIG, DOMAINS, Daemon, Folder, ZONE, query, shown, udp};
+use crate::{
+    lab::{CONFIG, DOMAINS, Daemon, Folder, ZONE, query, shown, udp},
+    peers::program,
+};
 
 fn folder(tables: &str) -> Folder {
     Folder::with(
@@ -253,33 +256,6 @@ fn a_full_disk_keeps_the_old_file() {
     assert!(daemon.stop().success());
 }
 
-/// A fetched program; `None` only where the peers were fetched before it was one of them.
-pub fn tool(path: &str) -> Option<Command> {
-    let peers = PathBuf::from(
-        std::env::var_os("ORBSD_PEERS")
-            .expect("ORBSD_PEERS names the folder of `make peers`; run `make test`"),
-    );
-    let root = peers.join("root");
-    let found = ["", "usr/"]
-        .map(|p| root.join(format!("{p}{path}")))
-        .into_iter()
-        .find(|p| p.exists());
-    assert!(
-        found.is_some() || !peers.join(".done-4").exists(),
-        "{path} is missing in {}: run `make peers`",
-        root.display()
-    );
-    let Some(program) = found else {
-        eprintln!("left out: {path} was not fetched");
-        return None;
-    };
-    let libraries = ["x86_64-linux-gnu", "aarch64-linux-gnu", "postfix"]
-        .map(|l| format!("{0}/usr/lib/{l}:{0}/lib/{l}", root.display()));
-    let mut command = Command::new(program);
-    command.env("LD_LIBRARY_PATH", libraries.join(":"));
-    Some(command)
-}
-
 pub fn said(out: &Output) -> String {
     format!(
         "{}{}",
@@ -341,22 +317,23 @@ fn listed() -> (Folder, [&'static str; 6], [&'static str; 6]) {
 }
 
 /// Runs a script in a network of its own, with `$TOOL`.
-pub fn in_network(tool: &Command, script: &str, f: &Folder) -> Output {
+pub fn in_network(program: &Command, script: &str, f: &Folder) -> Output {
     let root = fs::metadata("/proc/self")
         .map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
         .unwrap();
     let mut command = Command::new("unshare");
     command
         .args([if root { "-n" } else { "-rn" }, "sh", "-euc", script])
-        .env("TOOL", tool.get_program())
+        .env("TOOL", program.get_program())
         .current_dir(f.path());
-    command.envs(tool.get_envs().filter_map(|(k, v)| Some((k, v?))));
+    command.envs(program.get_envs().filter_map(|(k, v)| Some((k, v?))));
     command.output().unwrap()
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn nft_loads_the_sets_and_a_reload_replaces_them() {
-    let Some(nft) = tool("sbin/nft") else { return };
+    let nft = program("nft");
     let (f, inside, outside) = listed();
     f.ok(&["export", "bl", "--format", "nftables", "-o", "new.nft"]);
     f.write(
@@ -387,10 +364,9 @@ fn nft_loads_the_sets_and_a_reload_replaces_them() {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn ipset_restores_the_sets_and_swaps_them_in() {
-    let Some(ipset) = tool("sbin/ipset") else {
-        return;
-    };
+    let ipset = program("ipset");
     let (f, inside, outside) = listed();
     f.ok(&["export", "bl", "--format", "ipset", "-o", "new.ipset"]);
     let empty = Folder::new();
@@ -422,10 +398,9 @@ fn ipset_restores_the_sets_and_swaps_them_in() {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn postfix_looks_up_the_table() {
-    let Some(mut postmap) = tool("sbin/postmap") else {
-        return;
-    };
+    let mut postmap = program("postmap");
     let (f, inside, outside) = listed();
     f.ok(&["export", "bl", "--format", "postfix", "-o", "bl.cidr"]);
     // Its own users need not be here.
@@ -467,11 +442,9 @@ fn postfix_looks_up_the_table() {
 
 /// BIND checks the policies and does what they say: to clients by their address, and of names.
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn bind_follows_the_policies() {
-    let (Some(mut check), Some(mut named)) = (tool("bin/named-checkzone"), tool("sbin/named"))
-    else {
-        return;
-    };
+    let mut named = program("named");
     let (f, ..) = listed();
     for zone in ["bl", "dbl"] {
         f.ok(&[
@@ -482,14 +455,13 @@ fn bind_follows_the_policies() {
             "-o",
             &format!("{zone}.rpz"),
         ]);
-        let out = check
+        let out = program("named-checkzone")
             .args(["-i", "local"])
             .arg(format!("{zone}.rpz.test"))
             .arg(f.path().join(format!("{zone}.rpz")))
             .output()
             .unwrap();
         assert!(out.status.success(), "{}", said(&out));
-        check = tool("bin/named-checkzone").unwrap();
     }
     f.write(
         "root",

@@ -4,7 +4,6 @@
 use std::{
     collections::BTreeSet,
     fs,
-    path::PathBuf,
     process::Command,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -227,6 +226,7 @@ tests:
 "#;
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn prometheus_takes_the_documented_files_and_every_alert_fires() {
     let blocks: Vec<_> = recipes::blocks(PAGE)
         .into_iter()
@@ -254,9 +254,7 @@ fn prometheus_takes_the_documented_files_and_every_alert_fires() {
         "cases.yml",
         &CASES.replace("[ALERTS]", &format!("[{}]", samples.join(", "))),
     );
-    let peers = PathBuf::from(
-        std::env::var_os("ORBSD_PEERS").expect("ORBSD_PEERS names the folder of `make peers`"),
-    );
+    let peers = crate::peers::peers();
     for args in [
         ["check", "config", "prometheus.yml"],
         ["check", "rules", "orbsd.rules.yml"],

@@ -10,22 +10,55 @@ use std::{
 
 use crate::lab::{Daemon, Folder, query, udp};
 
-/// Where the fetched servers lie.
+/// The folder of `make peers`. A test that uses it is ignored, so that `cargo test` passes on a
+/// clone without it; `make test` runs ignored tests too.
 pub fn peers() -> PathBuf {
     let at = std::env::var_os("ORBSD_PEERS")
-        .expect("ORBSD_PEERS names the folder of `make peers`; run `make test`");
-    let path = PathBuf::from(at);
+        .expect("ORBSD_PEERS is not set to the folder of `make peers`; run `make test`");
+    assert_caller_is_ignored();
+    PathBuf::from(at)
+}
+
+/// Fails if the test of this thread is not among the ignored ones.
+fn assert_caller_is_ignored() {
+    static IGNORED: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    let thread = std::thread::current();
+    // Threads that a test started have no name, and a single test thread is the main thread.
+    let Some(test) = thread.name().filter(|n| *n != "main") else {
+        return;
+    };
+    let ignored = IGNORED.get_or_init(|| {
+        let out = Command::new(std::env::current_exe().unwrap())
+            .args(["--list", "--ignored", "--format", "terse"])
+            .output()
+            .unwrap();
+        String::from_utf8(out.stdout).unwrap()
+    });
     assert!(
-        path.join("root/usr/sbin/rbldnsd").exists(),
-        "{}: run `make peers`",
-        path.display()
+        ignored.lines().any(|l| l == format!("{test}: test")),
+        "`{test}` uses peers: mark it with #[ignore = \"needs the programs of `make peers`; run `make test`\"]"
     );
-    path
+}
+
+/// A fetched program, with the libraries that came along.
+pub fn program(name: &str) -> Command {
+    let root = peers().join("root");
+    let found = ["usr/sbin", "usr/bin", "sbin", "bin"]
+        .iter()
+        .map(|d| root.join(d).join(name))
+        .find(|p| p.exists())
+        .unwrap_or_else(|| panic!("{name} is missing in {}: run `make peers`", root.display()));
+    let libraries = ["x86_64-linux-gnu", "aarch64-linux-gnu", "postfix"]
+        .map(|l| format!("{0}/usr/lib/{l}:{0}/lib/{l}", root.display()));
+    let mut command = Command::new(found);
+    command.env("LD_LIBRARY_PATH", libraries.join(":"));
+    command
 }
 
 /// Strict resolvers and real mail servers see what is listed and what is not, by the recipes of
 /// docs/mail-servers.md as they are printed.
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn c_unbound_postfix_exim_spamassassin_and_rspamd_know_the_listed_from_the_clean() {
     let dir = tempfile::tempdir().unwrap();
     let script = std::env::current_dir().unwrap().join("tests/mail.sh");
@@ -318,6 +351,7 @@ fn without_subject(text: &str) -> String {
 
 /// rbldnsd files keep rbldnsd's meaning: thousands of answers are the same, A and TXT.
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn rbldnsd_says_the_same_on_the_same_files() {
     let (f, _daemon, _peer, to) = side_by_side();
     let (mut same, mut branches) = (0, Vec::new());
@@ -346,6 +380,7 @@ fn rbldnsd_says_the_same_on_the_same_files() {
 
 /// Where we answer otherwise than rbldnsd, on purpose.
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn the_known_differences_from_rbldnsd_are_these() {
     let (f, _daemon, _peer, to) = side_by_side();
     let asked = |name: &str, qtype: u16, edns: bool| {

@@ -6,7 +6,6 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
-    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -253,10 +252,7 @@ impl Drop for Proxy {
 impl Proxy {
     /// Starts a program of `make peers` in a folder, and waits until it listens on a port.
     fn start(folder: &Folder, program: &str, args: &[&str], port: u16) -> Proxy {
-        let root = PathBuf::from(
-            std::env::var_os("ORBSD_PEERS").expect("ORBSD_PEERS names the folder of `make peers`"),
-        )
-        .join("web");
+        let root = crate::peers::peers().join("web");
         let libraries =
             ["usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu"].map(|l| root.join(l));
         let log = fs::File::create(folder.path().join("proxy.log")).unwrap();
@@ -342,6 +338,7 @@ fn clients_are_seen_and_cannot_forge(port: u16) {
 
 /// What `orbsd check` says of an old `trust`, word by word, in the two configurations.
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn check_names_the_lines_for_an_old_trust_and_they_work() {
     let port = free_port();
     let orbsd = free_port();
@@ -422,6 +419,7 @@ fn check_names_the_lines_for_an_old_trust_and_they_work() {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn the_proxies_of_the_documentation_work_as_they_are_printed() {
     let blocks = recipes::blocks("docs/proxies.md");
     let find = |language: &str, part: &str| {

@@ -5,17 +5,12 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     process::{self, Stdio},
-    sync::atomic::Ordering,
     time::Duration,
 };
 
-use orbsd::{
-    ledger::LedgerError,
-    model::{Change, SourceId, history::Command},
-    store::{Batch, InjectedFault, Store, StoreError, schema},
-};
+use orbsd::store::{Batch, Store, StoreError, schema};
 
-use crate::lab::{Daemon, Folder, Lab, query, shown, udp};
+use crate::lab::{Daemon, Folder, query, shown, udp};
 
 fn answer(f: &Folder, addr: u32) -> String {
     let [a, b, c, d] = addr.to_be_bytes();
@@ -32,59 +27,6 @@ fn answer(f: &Folder, addr: u32) -> String {
 #[test]
 fn kill_9_under_a_stream_of_writes() {
     kill_rounds(50);
-}
-
-/// The same for as long as `ORBSD_DRILL_MINUTES` says, an hour by default.
-#[test]
-#[ignore = "a drill: `make drill`"]
-fn kill_9_for_hours() {
-    let minutes = std::env::var("ORBSD_DRILL_MINUTES")
-        .ok()
-        .and_then(|m| m.parse().ok())
-        .unwrap_or(60u64);
-    let until = std::time::Instant::now() + Duration::from_secs(minutes * 60);
-    while std::time::Instant::now() < until {
-        kill_rounds(50);
-    }
-}
-
-/// Ten million addresses: imported, answered, and there again after `kill -9` within a second.
-#[test]
-#[ignore = "a drill: `make drill`"]
-fn ten_million_addresses() {
-    let f = Folder::new();
-    let mut out = std::io::BufWriter::new(fs::File::create(f.path().join("big.txt")).unwrap());
-    // Every 300th address and a bit, all over the public space: 45.0.0.0 and up, 10 million of
-    // them.
-    for i in 0..10_000_000u32 {
-        writeln!(out, "{}", std::net::Ipv4Addr::from(0x2d00_0000 + i * 97)).unwrap();
-    }
-    drop(out);
-    let daemon = Daemon::start(&f);
-    f.ok(&[
-        "import",
-        "--source",
-        "big",
-        "--reason",
-        "relay",
-        "--special",
-        "big.txt",
-    ]);
-    assert_eq!(
-        answer(&f, 0x2d00_0000 + 9_999_999 * 97),
-        "NOERROR 127.0.0.2"
-    );
-    assert_eq!(answer(&f, 0x2d00_0001), "NXDOMAIN soa 60");
-    std::thread::sleep(Duration::from_secs(5)); // the image is written beside the work
-    drop(daemon);
-    let begun = std::time::Instant::now();
-    let _daemon = Daemon::start(&f);
-    let took = begun.elapsed();
-    assert_eq!(
-        answer(&f, 0x2d00_0000 + 9_999_999 * 97),
-        "NOERROR 127.0.0.2"
-    );
-    eprintln!("ready after {took:?}");
 }
 
 /// As many changes as can be on their way at once, and some more.
@@ -227,71 +169,6 @@ fn kill_rounds(rounds: u32) {
     );
 }
 
-fn list(lab: &Lab, addr: u32) -> Result<orbsd::ledger::Receipt, LedgerError> {
-    let v = lab.ledger.store.dictionary();
-    let ask = Command::List {
-        reason: v.reasons.get("relay").unwrap(),
-        source: SourceId::OPERATOR,
-        until: None,
-        text: None,
-    };
-    let change = Change {
-        subject: orbsd::model::Subject::host4(addr),
-        author: "test".into(),
-        evidence: None,
-        command: ask,
-        preconditions: Default::default(),
-    };
-    lab.ledger.submit_blocking(change)?.wait()
-}
-
-#[test]
-fn a_failed_commit_poisons_until_the_store_works_again() {
-    let lab = Lab::new(Folder::new());
-    list(&lab, 0x2d01_0101).unwrap();
-    lab.ledger
-        .store
-        .fault
-        .store(InjectedFault::Before as u8, Ordering::Relaxed);
-    assert!(matches!(
-        list(&lab, 0x2d01_0102),
-        Err(LedgerError::OutcomeUnknown(_))
-    ));
-    assert!(matches!(
-        list(&lab, 0x2d01_0103),
-        Err(LedgerError::Unavailable(_))
-    ));
-    assert!(lab.ledger.health.poisoned().is_some());
-    assert_eq!(
-        lab.ask("1.1.1.45.bl.orbs.example", 1),
-        "NOERROR 127.0.0.2",
-        "answers go on"
-    );
-    assert_eq!(
-        lab.ask("2.1.1.45.bl.orbs.example", 1),
-        "NXDOMAIN soa 60",
-        "nothing wrong is answered"
-    );
-    lab.ledger
-        .store
-        .fault
-        .store(InjectedFault::None as u8, Ordering::Relaxed);
-    lab.ledger.tick_blocking();
-    for _ in 0..100 {
-        if lab.ledger.health.poisoned().is_none() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    list(&lab, 0x2d01_0103).unwrap();
-    assert_eq!(lab.ask("3.1.1.45.bl.orbs.example", 1), "NOERROR 127.0.0.2");
-    assert_eq!(
-        lab.ask("2.1.1.45.bl.orbs.example", 1),
-        "NXDOMAIN soa 60",
-        "the commit in doubt was absent"
-    );
-}
-
 /// A small disk that fills up: no acknowledgement is a lie, and freeing it is enough. In a mount
 /// namespace of its own.
 #[test]
@@ -350,7 +227,7 @@ $ORBSD lookup 45.9.9.9 > /dev/null || exit 96
         read("log")
     );
     assert!(
-        read("log").contains("a commit failed"),
+        read("log").contains("commit failed"),
         "the log says it: {}",
         read("log")
     );
@@ -516,4 +393,62 @@ fn a_feed_that_is_not_refreshed_ends_as_a_whole() {
         "NOERROR 127.0.0.2",
         "the next import brings it back"
     );
+}
+
+/// Tests that take long, which only `make drill` runs.
+mod drill {
+    use super::*;
+
+    /// The same for as long as `ORBSD_DRILL_MINUTES` says, an hour by default.
+    #[test]
+    #[ignore = "takes long; run `make drill`"]
+    fn kill_9_for_hours() {
+        let minutes = std::env::var("ORBSD_DRILL_MINUTES")
+            .ok()
+            .and_then(|m| m.parse().ok())
+            .unwrap_or(60u64);
+        let until = std::time::Instant::now() + Duration::from_secs(minutes * 60);
+        while std::time::Instant::now() < until {
+            kill_rounds(50);
+        }
+    }
+
+    /// Ten million addresses: imported, answered, and there again after `kill -9` within a second.
+    #[test]
+    #[ignore = "takes long; run `make drill`"]
+    fn ten_million_addresses() {
+        let f = Folder::new();
+        let mut out = std::io::BufWriter::new(fs::File::create(f.path().join("big.txt")).unwrap());
+        // Every 300th address and a bit, all over the public space: 45.0.0.0 and up, 10 million of
+        // them.
+        for i in 0..10_000_000u32 {
+            writeln!(out, "{}", std::net::Ipv4Addr::from(0x2d00_0000 + i * 97)).unwrap();
+        }
+        drop(out);
+        let daemon = Daemon::start(&f);
+        f.ok(&[
+            "import",
+            "--source",
+            "big",
+            "--reason",
+            "relay",
+            "--special",
+            "big.txt",
+        ]);
+        assert_eq!(
+            answer(&f, 0x2d00_0000 + 9_999_999 * 97),
+            "NOERROR 127.0.0.2"
+        );
+        assert_eq!(answer(&f, 0x2d00_0001), "NXDOMAIN soa 60");
+        std::thread::sleep(Duration::from_secs(5)); // the image is written beside the work
+        drop(daemon);
+        let begun = std::time::Instant::now();
+        let _daemon = Daemon::start(&f);
+        let took = begun.elapsed();
+        assert_eq!(
+            answer(&f, 0x2d00_0000 + 9_999_999 * 97),
+            "NOERROR 127.0.0.2"
+        );
+        eprintln!("ready after {took:?}");
+    }
 }

@@ -3,17 +3,14 @@
 use std::process::Command;
 
 use super::Api;
+use crate::peers::peers;
+
 /// No 5xx, nothing outside the schema, nothing taken that the schema forbids. `make drill` looks
 /// for longer.
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn schemathesis_finds_nothing() {
     look("15");
-}
-
-#[test]
-#[ignore = "a drill: `make drill`"]
-fn schemathesis_finds_nothing_in_a_long_run() {
-    look("500");
 }
 
 fn look(examples: &str) {
@@ -22,9 +19,7 @@ fn look(examples: &str) {
     api.f.write("a.txt", "46.1.1.1\n46.1.1.2\n");
     api.f
         .ok(&["import", "--source", "xbl", "--reason", "relay", "a.txt"]);
-    let peers = std::env::var_os("ORBSD_PEERS")
-        .expect("ORBSD_PEERS names the folder of `make peers`; run `make test`");
-    let schemathesis = std::path::PathBuf::from(peers).join("venv/bin/schemathesis");
+    let schemathesis = peers().join("venv/bin/schemathesis");
     let script = std::env::current_dir().unwrap().join("tests/schema/run.sh");
     let out = Command::new("sh")
         .arg(script)
@@ -44,4 +39,15 @@ fn look(examples: &str) {
         api.f.log()
     );
     api.f.ok(&["status"]);
+}
+
+/// Tests that take long, which only `make drill` runs.
+mod drill {
+    use super::*;
+
+    #[test]
+    #[ignore = "takes long; run `make drill`"]
+    fn schemathesis_finds_nothing_in_a_long_run() {
+        look("500");
+    }
 }

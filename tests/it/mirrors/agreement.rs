@@ -14,6 +14,7 @@ use super::{
 const REQUEST: usize = 100;
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn law8_mirrors_answer_as_we_do_and_follow_thousands_of_changes_by_ixfr() {
     let mut r = Random(0x5eed);
     let mut world = World::default();

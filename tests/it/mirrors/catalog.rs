@@ -11,6 +11,7 @@ use super::{
 const CATALOG: &str = "catalog.orbs.example";
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn zones_come_and_go_with_the_catalog_at_knot_bind_and_powerdns() {
     let kinds = [Kind::Knot, Kind::Bind, Kind::Powerdns];
     let mut world = World::default();
@@ -56,6 +57,7 @@ fn zones_come_and_go_with_the_catalog_at_knot_bind_and_powerdns() {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn zones_come_and_go_with_an_include_file_at_nsd() {
     let mut lab = Laboratory::prepared("", &ZONES[..1], &[Kind::Nsd], |f| {
         drop(send(

@@ -54,6 +54,7 @@ fn kinds(lab: &Laboratory, mirror: usize) -> Vec<Passed> {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn a_mirror_that_was_away_comes_back_by_differences() {
     let lab = Laboratory::new("", &[ZONE], &BOTH, |f| drop(send(f.path(), &list(0..3000))));
     lab.equal(ZONE);
@@ -81,6 +82,7 @@ fn a_mirror_that_was_away_comes_back_by_differences() {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn past_the_end_of_the_journal_the_whole_zone_comes() {
     let lab = Laboratory::new("[journal]\nsize = \"64KiB\"", &[ZONE], &BOTH, |f| {
         drop(send(f.path(), &list(0..500)));
@@ -131,6 +133,7 @@ fn past_the_end_of_the_journal_the_whole_zone_comes() {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn a_transfer_that_is_cut_leaves_the_old_zone_and_is_made_up_for() {
     let lab = Laboratory::new("", &[ZONE], &BOTH, |f| import(f, "many", 0..30_000));
     let first = lab.equal(ZONE);
@@ -191,6 +194,7 @@ fn a_transfer_that_is_cut_leaves_the_old_zone_and_is_made_up_for() {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn we_die_in_the_middle_of_a_transfer() {
     let mut lab = Laboratory::prepared("", &[ZONE], &BOTH, |f| import(f, "many", 0..40_000));
     lab.mirrors
@@ -239,6 +243,7 @@ fn we_die_in_the_middle_of_a_transfer() {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn a_thousand_transfers_at_once_starve_nobody() {
     let lab = Laboratory::new("", &[ZONE], &[Kind::Knot], |f| import(f, "many", 0..20_000));
     let all = lab.equal(ZONE).len() + 1;
@@ -318,6 +323,7 @@ fn a_thousand_transfers_at_once_starve_nobody() {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn a_serial_of_the_future_is_answered_with_ours_alone() {
     let lab = Laboratory::new("", &[ZONE], &BOTH, |f| {
         (0..5).for_each(|i| drop(send(f.path(), &list(i * 20..i * 20 + 20))));
@@ -379,6 +385,7 @@ fn a_serial_of_the_future_is_answered_with_ours_alone() {
 /// Every kind of mirror keeps what it has where our serial is not newer, and comes back by the
 /// command that we print.
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn the_commands_that_we_print_force_a_transfer() {
     let lab = Laboratory::new("", &[ZONE], &super::servers::ALL, |f| {
         drop(send(f.path(), &list(0..50)));

@@ -62,6 +62,7 @@ fn wanted(at: SocketAddr, zone: &str) -> Vec<String> {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn hickory_ldns_and_dnspython_read_our_transfers() {
     let (f, _daemon) = filled();
     let port = f.port.to_string();
@@ -102,6 +103,7 @@ fn hickory_ldns_and_dnspython_read_our_transfers() {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn dnspython_and_hickory_follow_by_differences() {
     let (f, _daemon) = filled();
     let zone = "bl.orbs.example";

@@ -9,7 +9,10 @@ use std::{
 };
 
 use super::{proxy::Proxy, wire};
-use crate::{lab::free_port, peers::peers};
+use crate::{
+    lab::free_port,
+    peers::{self, peers},
+};
 
 /// The key of the documentation, and of the tests.
 pub const SECRET: &str = "Y2hhbmdlIG1lOiBtYWtlIG9uZSB3aXRoIG9yYnNkIGs=";
@@ -45,22 +48,10 @@ impl Drop for Mirror {
     }
 }
 
-/// A program of `make peers`, with the libraries that came along.
+/// A program of `make peers` without input.
 pub fn program(name: &str) -> Command {
-    let root = peers().join("root");
-    let found = ["usr/sbin", "usr/bin"]
-        .iter()
-        .map(|d| root.join(d).join(name))
-        .find(|p| p.exists());
-    let mut command = Command::new(found.unwrap_or_else(|| {
-        panic!(
-            "there is no {name} under {}: run `make peers`",
-            root.display()
-        )
-    }));
-    command
-        .env("LD_LIBRARY_PATH", libraries())
-        .stdin(Stdio::null());
+    let mut command = peers::program(name);
+    command.stdin(Stdio::null());
     command
 }
 

@@ -83,6 +83,7 @@ fn wait(f: &Field, what: &str, mut done: impl FnMut() -> bool) {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn a_day_in_the_life_from_nomination_to_release_and_after() {
     let mut f = Field::new("");
     let mut clock = with_clock(&mut f);
@@ -162,6 +163,7 @@ fn a_day_in_the_life_from_nomination_to_release_and_after() {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn listings_end_at_their_second_and_what_was_accepted_is_released_in_time() {
     let mut f = Field::new("");
     let mut clock = with_clock(&mut f);
@@ -220,6 +222,7 @@ fn listings_end_at_their_second_and_what_was_accepted_is_released_in_time() {
 
 /// S16: whoever is listed gets out, also where the tester and even its domain are gone.
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn claims_are_granted_where_there_is_no_tester_any_more() {
     let mut f = Field::new("");
     let addr = v4(1, 1);
@@ -263,6 +266,7 @@ fn claims_are_granted_where_there_is_no_tester_any_more() {
 
 /// A reporter's own tester makes the controls too, and the server keeps what they came to.
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn a_remote_tester_carries_the_control() {
     let mut f = Field::new("");
     let mut clock = with_clock(&mut f);

@@ -36,6 +36,7 @@ fn all_of<'a>(v: &'a Value, outcome: &str) -> Vec<&'a str> {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn postfix_and_exim_closed_open_in_their_ways_chained_and_greylisting() {
     let f = laboratory(&[]);
     let pair = |v: &Value, is: &str| {
@@ -157,49 +158,54 @@ fn postfix_and_exim_closed_open_in_their_ways_chained_and_greylisting() {
     pair(&f["released"][1], "NXDOMAIN");
 }
 
-/// They know their paths at build time, so each runs in a root of its own.
-#[test]
-#[ignore = "a drill: `make drill`"]
-fn opensmtpd_and_sendmail_closed_and_open_in_their_ways() {
-    let f = laboratory(&["drill"]);
-    let pair = |host: &str, is: &str| {
-        assert_eq!(
-            f[format!("{host} dns")],
-            serde_json::json!([is, is]),
-            "of us and of the mirror: {host}"
-        );
-    };
-    for host in ["os-closed", "sm-closed"] {
-        assert!(
-            all_of(&f[host], "refused").len() >= 44,
-            "{host}: {}",
-            f[host]
-        );
-        for outcome in ["delivered", "accepted", "bounced"] {
-            assert_eq!(all_of(&f[host], outcome), Vec::<&str>::new(), "{host}");
+/// Tests that take long, which only `make drill` runs.
+mod drill {
+    use super::*;
+
+    /// They know their paths at build time, so each runs in a root of its own.
+    #[test]
+    #[ignore = "takes long; run `make drill`"]
+    fn opensmtpd_and_sendmail_closed_and_open_in_their_ways() {
+        let f = laboratory(&["drill"]);
+        let pair = |host: &str, is: &str| {
+            assert_eq!(
+                f[format!("{host} dns")],
+                serde_json::json!([is, is]),
+                "of us and of the mirror: {host}"
+            );
+        };
+        for host in ["os-closed", "sm-closed"] {
+            assert!(
+                all_of(&f[host], "refused").len() >= 44,
+                "{host}: {}",
+                f[host]
+            );
+            for outcome in ["delivered", "accepted", "bounced"] {
+                assert_eq!(all_of(&f[host], outcome), Vec::<&str>::new(), "{host}");
+            }
+            assert_eq!(f[format!("{host} says")], "closed", "{host}: {}", f[host]);
+            pair(host, "NXDOMAIN");
         }
-        assert_eq!(f[format!("{host} says")], "closed", "{host}: {}", f[host]);
-        pair(host, "NXDOMAIN");
-    }
-    let has = |host: &str, test: &str, outcome: &str| {
-        assert_eq!(f[host][test], outcome, "{host} × {test}");
-    };
-    for host in ["os-open", "os-domain", "sm-open", "sm-domain"] {
-        has(host, "plain", "delivered");
-    }
-    for host in ["os-sender", "sm-sender"] {
-        has(host, "plain", "refused");
-        has(host, "relay-name-sender", "delivered");
-        has(host, "hosted-domain-sender", "delivered");
-    }
-    for host in [
-        "os-open",
-        "os-domain",
-        "os-sender",
-        "sm-open",
-        "sm-domain",
-        "sm-sender",
-    ] {
-        pair(host, "127.0.0.2");
+        let has = |host: &str, test: &str, outcome: &str| {
+            assert_eq!(f[host][test], outcome, "{host} × {test}");
+        };
+        for host in ["os-open", "os-domain", "sm-open", "sm-domain"] {
+            has(host, "plain", "delivered");
+        }
+        for host in ["os-sender", "sm-sender"] {
+            has(host, "plain", "refused");
+            has(host, "relay-name-sender", "delivered");
+            has(host, "hosted-domain-sender", "delivered");
+        }
+        for host in [
+            "os-open",
+            "os-domain",
+            "os-sender",
+            "sm-open",
+            "sm-domain",
+            "sm-sender",
+        ] {
+            pair(host, "127.0.0.2");
+        }
     }
 }

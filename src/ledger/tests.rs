@@ -1,0 +1,268 @@
+//! A ledger in a unit test, and what becomes of commits that fail.
+
+use std::time::Duration;
+
+use super::{Ledger, LedgerError, LedgerSettings, ReasonSettings, Receipt, command::WriterCommand};
+use crate::{
+    clock::{Clock, TrustAtStart, tests::ManualTime},
+    dns::{AnswerKind, Peer, respond},
+    model::{Change, ReasonId, SourceId, Subject, Zone, history::Command, time::Seconds},
+    store::{CommitFault, Store},
+};
+
+pub(super) const DAY: u64 = 86_400;
+pub(super) const BEGIN: i64 = 1_800_000_000;
+
+const ZONE: &str = r#"
+origin = "bl.orbs.example"
+kind = "address"
+ns = ["ns1.orbs.example", "ns2.orbs.example"]
+contact = "hostmaster@orbs.example"
+publish = [{ reason = "relay", code = "127.0.0.2" }]
+"#;
+pub(super) const RELAY: ReasonId = ReasonId(0);
+
+/// Settings with one zone and one reason, published as a return code.
+fn settings(code: &str) -> LedgerSettings {
+    let zone: Zone = toml::from_str(&ZONE.replace("127.0.0.2", code)).unwrap();
+    let relay = ReasonSettings {
+        name: "relay".into(),
+        text: "x".into(),
+        lifetime: Some(Seconds(90 * DAY)),
+        two_persons: false,
+    };
+    LedgerSettings {
+        reasons: vec![relay],
+        zones: vec![zone],
+        ..LedgerSettings::default()
+    }
+}
+
+/// A ledger on a machine whose clocks the test sets.
+pub(super) struct Bench {
+    pub(super) time: ManualTime,
+    pub(super) dir: tempfile::TempDir,
+    ledger: Option<Ledger>,
+}
+
+impl Bench {
+    pub(super) fn new() -> Bench {
+        let mut bench = Bench {
+            time: ManualTime::at(BEGIN),
+            dir: tempfile::tempdir().unwrap(),
+            ledger: None,
+        };
+        bench.start();
+        bench
+    }
+
+    /// Starts the ledger, as the daemon does.
+    pub(super) fn start(&mut self) {
+        let path = self.dir.path().join("data");
+        let store = crate::store::StoreSettings {
+            path: path.clone(),
+            journal_age: Seconds(DAY),
+            journal_size: 1 << 30,
+            feed_event_age: Seconds(DAY),
+            scrub_every: Seconds(0),
+            scrub_rate: 1 << 23,
+            open_tables: crate::store::MAX_OPEN_TABLES,
+        };
+        let clock = Clock::start(
+            self.time.clone(),
+            Some(path.join("clock")),
+            TrustAtStart::Plausible,
+            None,
+        );
+        self.ledger = Some(
+            super::open(
+                Store::open(store).unwrap(),
+                settings("127.0.0.2"),
+                clock,
+                || (),
+            )
+            .unwrap(),
+        );
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.ledger.take().unwrap().stop().unwrap();
+    }
+
+    pub(super) fn ledger(&self) -> &Ledger {
+        self.ledger.as_ref().unwrap()
+    }
+
+    /// Time passes; the clock is checked and what is due is ended.
+    pub(super) fn pass(&self, seconds: u64) {
+        self.time.run(&self.ledger().clock, seconds as i64);
+        self.tick();
+    }
+
+    pub(super) fn tick(&self) {
+        self.ledger().tick_blocking();
+        self.ledger().call(WriterCommand::Fork).unwrap();
+    }
+
+    pub(super) fn change(&self, subject: &str, command: Command) {
+        self.submit(subject, command).unwrap();
+    }
+
+    fn submit(&self, subject: &str, command: Command) -> Result<Receipt, LedgerError> {
+        let change = Change::new(subject.parse().unwrap(), "anna", command);
+        self.ledger().submit_blocking(change)?.wait()
+    }
+
+    pub(super) fn list(&self, subject: &str, days: u64) {
+        let until = Some(self.ledger().now().plus(Seconds(days * DAY)));
+        self.change(
+            subject,
+            Command::List {
+                reason: RELAY,
+                source: SourceId::OPERATOR,
+                until,
+                text: None,
+            },
+        );
+    }
+
+    pub(super) fn exempt(&self, subject: &str, days: u64) {
+        self.change(
+            subject,
+            Command::Exempt {
+                until: Some(self.ledger().now().plus(Seconds(days * DAY))),
+            },
+        );
+    }
+
+    /// Whether DNS lists an address.
+    pub(super) fn listed(&self, addr: &str) -> bool {
+        self.answer(addr).is_some()
+    }
+
+    /// The address that DNS answers with; `None` if the answer does not list.
+    fn answer(&self, addr: &str) -> Option<[u8; 4]> {
+        let mut query = vec![0xab, 0xcd, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        for label in addr.rsplit('.').chain(["bl", "orbs", "example"]) {
+            query.push(label.len() as u8);
+            query.extend(label.as_bytes());
+        }
+        query.extend([0, 0, 1, 0, 1]);
+        let mut out = vec![0; 4096];
+        let from = "192.0.2.1".parse().unwrap();
+        let done = respond(
+            &self.ledger().published.snapshot(),
+            &query,
+            Peer::udp(from),
+            self.ledger().now(),
+            &mut out,
+        );
+        (done.kind == AnswerKind::Listed).then(|| *out[..done.len].last_chunk().unwrap())
+    }
+}
+
+impl Bench {
+    /// Lists an address for 90 days.
+    fn try_list(&self, addr: &str) -> Result<Receipt, LedgerError> {
+        let command = Command::List {
+            reason: RELAY,
+            source: SourceId::OPERATOR,
+            until: None,
+            text: None,
+        };
+        self.submit(addr, command)
+    }
+
+    fn fail_commits(&self, fault: CommitFault) {
+        *self.ledger().store.fault.lock() = Some(fault);
+    }
+
+    /// Lets commits succeed again, and waits until the ledger has found that out.
+    fn mend(&self) {
+        *self.ledger().store.fault.lock() = None;
+        for _ in 0..200 {
+            self.tick();
+            if self.ledger().health.poisoned().is_none() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("writes are refused: {:?}", self.ledger().health.poisoned());
+    }
+}
+
+#[test]
+fn a_failed_commit_stops_writes_until_the_store_works_again() {
+    let b = Bench::new();
+    b.try_list("45.1.1.1").unwrap();
+    b.fail_commits(CommitFault::NotWritten);
+    assert!(matches!(
+        b.try_list("45.1.1.2"),
+        Err(LedgerError::OutcomeUnknown(_))
+    ));
+    assert!(matches!(
+        b.try_list("45.1.1.3"),
+        Err(LedgerError::Unavailable(_))
+    ));
+    assert!(b.ledger().health.poisoned().is_some());
+    assert!(b.listed("45.1.1.1"), "queries are answered meanwhile");
+    assert!(!b.listed("45.1.1.2"));
+    b.mend();
+    b.try_list("45.1.1.3").unwrap();
+    assert!(b.listed("45.1.1.3"));
+    assert!(!b.listed("45.1.1.2"), "the failed commit was not stored");
+}
+
+#[test]
+fn a_commit_that_was_stored_despite_its_error_is_published_after_recovery() {
+    let b = Bench::new();
+    b.try_list("45.1.1.1").unwrap();
+    b.fail_commits(CommitFault::Written);
+    assert!(matches!(
+        b.try_list("45.1.1.2"),
+        Err(LedgerError::OutcomeUnknown(_))
+    ));
+    assert!(matches!(
+        b.try_list("45.1.1.3"),
+        Err(LedgerError::Unavailable(_))
+    ));
+    assert!(!b.listed("45.1.1.2"), "not before its outcome is known");
+    b.mend();
+    assert!(b.listed("45.1.1.2") && !b.listed("45.1.1.3"));
+    b.try_list("45.1.1.3").unwrap();
+    let history = b.ledger().store.history(&Subject::host4(0x2d01_0102));
+    assert_eq!(history.unwrap().len(), 1);
+}
+
+/// Mirrors rely on it: a configuration in doubt must not be served later under a serial under which
+/// something else was served.
+#[test]
+fn a_reload_in_doubt_gives_each_content_its_own_serial() {
+    let b = Bench::new();
+    b.try_list("45.1.1.1").unwrap();
+    let served = || {
+        let serial = b.ledger().published.snapshot().serials[0];
+        (serial, b.answer("45.1.1.1"))
+    };
+    let first = served();
+    b.fail_commits(CommitFault::Written);
+    assert!(matches!(
+        b.ledger().configure(settings("127.0.0.9")),
+        Err(LedgerError::OutcomeUnknown(_))
+    ));
+    assert!(matches!(
+        b.ledger().configure(settings("127.0.0.9")),
+        Err(LedgerError::Unavailable(_))
+    ));
+    assert_eq!(served(), first, "the old configuration stays");
+    b.mend();
+    let second = served();
+    assert_eq!(second.1, first.1);
+    assert!(second.0 > first.0);
+    b.ledger().configure(settings("127.0.0.9")).unwrap();
+    let third = served();
+    assert_eq!(third.1, Some([127, 0, 0, 9]));
+    assert!(third.0 > second.0);
+    b.ledger().configure(settings("127.0.0.2")).unwrap();
+    assert!(served().0 > third.0);
+}
