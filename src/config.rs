@@ -10,7 +10,7 @@ use crate::{
     dns::MAX_NSID,
     http, ledger, mail,
     model::{MAX_REASONS, Reasons, Subject, Zone, names::suggest, reason::NameTable},
-    net::Connections,
+    net::ConnectionLimits,
     server, store, webhooks,
 };
 use document::{Document, Place, Report, Table, read_text};
@@ -44,7 +44,7 @@ pub struct Config {
     /// `[admin] listen`: the API.
     pub admin: Option<SocketAddr>,
     /// `[outgoing]`.
-    pub outgoing: webhooks::OutboundSettings,
+    pub outgoing: webhooks::OutgoingSettings,
     /// `[mail]`.
     pub mail: mail::MailSettings,
     /// `[web] listen`: the public look-up.
@@ -58,7 +58,7 @@ pub struct Config {
     /// `[probe]` and `[collect]`.
     pub probe: probe::Settings,
     /// `[connections]`.
-    pub connections: Connections,
+    pub connections: ConnectionLimits,
     /// `[process] user`.
     pub user: String,
     /// Things to think over.
@@ -251,7 +251,7 @@ impl Config {
                 ),
             ],
             json_log: file.log.format == LogFormat::Json,
-            outgoing: webhooks::OutboundSettings {
+            outgoing: webhooks::OutgoingSettings {
                 allow: file
                     .outgoing
                     .allow

@@ -24,7 +24,7 @@ use crate::{
 
 /// A list and how it is imported; texts as people write them, empty if not given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ListImport {
+pub struct Asked {
     /// The source's name.
     pub source: String,
     /// The format; if empty, it is recognised.
@@ -60,7 +60,7 @@ pub struct ListImport {
     /// When the source's lifetime ends unless it is imported again.
     pub max_age: Option<Seconds>,
     /// The audit record of a request; `None` for an import by the source itself.
-    pub audit: Option<AuditRecord>,
+    pub asked: Option<AuditRecord>,
 }
 
 /// Where the reasons of a list come from.
@@ -74,7 +74,7 @@ pub struct Reasons {
 
 /// The result of an import.
 #[derive(Debug)]
-pub struct ListImportResult {
+pub struct Done {
     /// The format that the last file had.
     pub format: String,
     /// How present entries were treated.
@@ -87,7 +87,7 @@ pub struct ListImportResult {
 
 /// Why nothing was changed.
 #[derive(Debug)]
-pub enum ListImportError {
+pub enum Failed {
     /// The request is invalid.
     Invalid(String),
     /// There is no such zone or feed.
@@ -102,28 +102,28 @@ pub enum ListImportError {
     Guard(Box<GuardTrip>),
 }
 
-impl ListImportError {
+impl Failed {
     /// Classifies an import's error by what the caller can do; `source` is the source's name.
-    pub fn of(e: ImportError, ledger: &Ledger, source: &str) -> ListImportError {
+    pub fn of(e: ImportError, ledger: &Ledger, source: &str) -> Failed {
         let text = |e: &ImportError| e.text(&ledger.store.dictionary());
         match e {
-            ImportError::Ledger(r) => ListImportError::Ledger(r),
-            ImportError::List(ListRefusal::Guard(trip)) => ListImportError::Guard(trip),
-            ImportError::List(refusal) => ListImportError::List(refusal.describe(source)),
-            ImportError::Input(_) | ImportError::Over(_) => ListImportError::List(text(&e)),
-            _ => ListImportError::Busy(text(&e)),
+            ImportError::Ledger(r) => Failed::Ledger(r),
+            ImportError::List(ListRefusal::Guard(trip)) => Failed::Guard(trip),
+            ImportError::List(refusal) => Failed::List(refusal.describe(source)),
+            ImportError::Input(_) | ImportError::Over(_) => Failed::List(text(&e)),
+            _ => Failed::Busy(text(&e)),
         }
     }
 
     /// The error as text for people.
     pub fn text(&self, ledger: &Ledger) -> String {
         match self {
-            ListImportError::Invalid(why)
-            | ListImportError::NotFound(why)
-            | ListImportError::Busy(why)
-            | ListImportError::List(why) => why.clone(),
-            ListImportError::Ledger(r) => r.text(&ledger.store.dictionary()),
-            ListImportError::Guard(trip) => {
+            Failed::Invalid(why)
+            | Failed::NotFound(why)
+            | Failed::Busy(why)
+            | Failed::List(why) => why.clone(),
+            Failed::Ledger(r) => r.text(&ledger.store.dictionary()),
+            Failed::Guard(trip) => {
                 let option = match trip.guard {
                     Guard::Shrink => "--allow-shrink",
                     Guard::Growth => "--allow-growth",
@@ -145,7 +145,7 @@ pub trait Files: Read {
 }
 
 /// Checks that a format is one that is read; empty for one that is recognised.
-pub fn check_format(format: &str) -> Result<(), String> {
+pub fn known_format(format: &str) -> Result<(), String> {
     match format.is_empty() || lists::is_read(format) {
         true => Ok(()),
         false => Err(format!(
@@ -156,45 +156,38 @@ pub fn check_format(format: &str) -> Result<(), String> {
 }
 
 /// Imports files, which together are one list. Blocks.
-pub fn run(
-    ledger: &Ledger,
-    list: &ListImport,
-    files: &mut dyn Files,
-) -> Result<ListImportResult, ListImportError> {
-    check_format(&list.format).map_err(ListImportError::Invalid)?;
-    let options = options(ledger, list)?;
-    let known = ledger.store.dictionary().sources.get(&list.source);
+pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done, Failed> {
+    known_format(&asked.format).map_err(Failed::Invalid)?;
+    let options = options(ledger, asked)?;
+    let known = ledger.store.dictionary().sources.get(&asked.source);
     let source = match known {
         // A dry run leaves nothing behind, not even a name.
-        None if list.dry_run => None,
-        _ => Some(
-            ledger
-                .source(&list.source)
-                .map_err(ListImportError::Ledger)?,
-        ),
+        None if asked.dry_run => None,
+        _ => Some(ledger.source(&asked.source).map_err(Failed::Ledger)?),
     };
-    if list.max_age == Some(Seconds(0)) {
-        return Err(ListImportError::Invalid(
+    if asked.max_age == Some(Seconds(0)) {
+        return Err(Failed::Invalid(
             "max_age: the list would end at once".into(),
         ));
     }
     let mut report = ListReport::default();
     let families = families(ledger, &options);
     // Only values that become several reasons, and the names of a master file, make exclusions.
-    let exceptions = list.reasons.codes.is_some() || matches!(list.format.as_str(), "" | "master");
-    let mut import = Import {
-        mode: list.mode.unwrap_or(Mode::Replace),
-        dry_run: list.dry_run,
-        max_age: list.max_age,
-        audit: list.audit.clone(),
+    let exceptions =
+        asked.reasons.codes.is_some() || matches!(asked.format.as_str(), "" | "master");
+    let mut what = Import {
+        mode: asked.mode.unwrap_or(Mode::Replace),
+        dry_run: asked.dry_run,
+        max_age: asked.max_age,
+        asked: asked.asked.clone(),
         exceptions,
-        limits: Some(list.limits),
+        limits: Some(asked.limits),
         ..Import::replace(source)
     };
-    let mut format = list.format.clone();
+    let mut format = asked.format.clone();
     let mut names = FileNames::default();
     let meter = Meter::new(Bounds::default());
-    let result = ledger.import_with(&mut import, |import, sink| {
+    let result = ledger.import_with(&mut what, |what, sink| {
         while let Some(file) = files.next_file().map_err(|e| e.to_string())? {
             names.add(&file);
             let named = |e: io::Error| format!("{file}: {e}");
@@ -208,7 +201,7 @@ pub fn run(
                 meter: &meter,
                 ahead: 0,
             };
-            let name = match list.format.as_str() {
+            let name = match asked.format.as_str() {
                 "" => lists::guess(io::BufRead::fill_buf(&mut lines).map_err(named)?)
                     .map_err(|why| format!("{file}: {why}"))?,
                 name => name,
@@ -227,7 +220,7 @@ pub fn run(
                 },
             )?;
         }
-        import.expires = report.expires;
+        what.expires = report.expires;
         let lists::Shape {
             ipv4,
             ipv6,
@@ -236,7 +229,7 @@ pub fn run(
             exclusions,
             final_record,
         } = report.shape;
-        import.shape = ListShape {
+        what.shape = ListShape {
             ipv4,
             ipv6,
             names: named,
@@ -244,14 +237,14 @@ pub fn run(
             exclusions,
             final_record,
         };
-        report.unpublished = unpublished(&families, &import.shape);
-        acceptable(list, import.mode, &report, &families)
+        report.unpublished = unpublished(&families, &what.shape);
+        acceptable(asked, what.mode, &report, &families)
             .map_err(|why| format!("{}{names}: {why}", findings(&report)))
     });
-    let result = result.map_err(|e| names.before(ListImportError::of(e, ledger, &list.source)))?;
-    Ok(ListImportResult {
+    let result = result.map_err(|e| names.before(Failed::of(e, ledger, &asked.source)))?;
+    Ok(Done {
         format,
-        mode: import.mode,
+        mode: what.mode,
         result,
         report,
     })
@@ -300,12 +293,12 @@ impl FileNames {
     }
 
     /// Adds the file names to an error about the whole list; other errors name their file already.
-    fn before(&self, e: ListImportError) -> ListImportError {
+    fn before(&self, e: Failed) -> Failed {
         match e {
-            ListImportError::List(why) if !why.contains(&self.first) => {
-                ListImportError::List(format!("{self}: {why}"))
+            Failed::List(why) if !why.contains(&self.first) => {
+                Failed::List(format!("{self}: {why}"))
             }
-            ListImportError::Guard(trip) => ListImportError::Guard(Box::new(GuardTrip {
+            Failed::Guard(trip) => Failed::Guard(Box::new(GuardTrip {
                 reason: format!("{self}: {}", trip.reason),
                 ..*trip
             })),
@@ -337,14 +330,14 @@ fn findings(report: &ListReport) -> String {
 /// Checks a list that was read to its end by itself, without comparing it with the source's last
 /// one.
 fn acceptable(
-    list: &ListImport,
+    asked: &Asked,
     mode: Mode,
     report: &ListReport,
     families: &Families,
 ) -> Result<(), String> {
-    let allowed = list.skip_errors.allowed(report.taken + report.errors);
+    let allowed = asked.skip_errors.allowed(report.taken + report.errors);
     if report.errors > allowed {
-        let more = match list.skip_errors {
+        let more = match asked.skip_errors {
             ErrorAllowance::None => "none is allowed (--skip-errors allows some)".to_string(),
             _ => format!("{allowed} are allowed (--skip-errors=N or --skip-errors=P% allows more)"),
         };
@@ -355,17 +348,17 @@ fn acceptable(
     }
     // A failed download must not remove a whole list.
     let listed = report.shape.ipv4 + report.shape.ipv6 + report.shape.names + report.shape.digests;
-    if listed == 0 && (report.errors > 0 || (!report.left_out.is_empty() && !list.allow_empty)) {
+    if listed == 0 && (report.errors > 0 || (!report.left_out.is_empty() && !asked.allow_empty)) {
         return Err("nothing in the list can be taken; nothing was changed".into());
     }
     if mode == Mode::Replace && listed == 0 && report.shape.exclusions > 0 {
         return Err("the list has only exclusions: they list nothing; nothing was changed".into());
     }
-    if listed == 0 && mode == Mode::Replace && !list.allow_empty {
+    if listed == 0 && mode == Mode::Replace && !asked.allow_empty {
         return Err("the list has no entries; nothing was changed (--allow-empty, if all of it is meant to end)".into());
     }
     let lost = report.unpublished.addresses + report.unpublished.names + report.unpublished.digests;
-    if listed > 0 && lost == listed && mode == Mode::Replace && !list.unpublished {
+    if listed > 0 && lost == listed && mode == Mode::Replace && !asked.unpublished {
         return Err(format!(
             "nothing in the list would be published: the zones of its reasons publish {families}; nothing was changed \
              (--unpublished, if a zone is to publish it later)"
@@ -394,16 +387,16 @@ pub fn row(e: lists::ListEntry) -> (Subject, FeedEntry) {
 }
 
 /// How the list is read.
-pub fn options(ledger: &Ledger, list: &ListImport) -> Result<Options, ListImportError> {
+pub fn options(ledger: &Ledger, asked: &Asked) -> Result<Options, Failed> {
     let v = ledger.store.dictionary();
     let snapshot = ledger.published.snapshot();
-    let reasoning = match (&list.reasons.reason, &list.reasons.codes) {
+    let reasoning = match (&asked.reasons.reason, &asked.reasons.codes) {
         (Some(r), None) => {
             let settings = ledger.settings();
             let known: Vec<&str> = settings.reasons.iter().map(|r| r.name.as_str()).collect();
             let found = v.reasons.get(r).filter(|_| known.contains(&r.as_str()));
             let unknown = || {
-                ListImportError::Invalid(format!(
+                Failed::Invalid(format!(
                     "reason: `{r}` is not in config.toml; there are {}",
                     known.join(", ")
                 ))
@@ -411,7 +404,7 @@ pub fn options(ledger: &Ledger, list: &ListImport) -> Result<Options, ListImport
             Reasoning::One(found.ok_or_else(unknown)?)
         }
         (None, Some(zone)) => {
-            let found = find_zone(&snapshot, zone).map_err(ListImportError::NotFound)?;
+            let found = find_zone(&snapshot, zone).map_err(Failed::NotFound)?;
             Reasoning::Codes(
                 found
                     .publish
@@ -421,14 +414,14 @@ pub fn options(ledger: &Ledger, list: &ListImport) -> Result<Options, ListImport
             )
         }
         _ => {
-            return Err(ListImportError::Invalid(
+            return Err(Failed::Invalid(
                 "say either a reason for all lines, or a zone whose codes give the reasons".into(),
             ));
         }
     };
     let digest = match &reasoning {
         Reasoning::One(reason) => snapshot.zones.digests(Some(*reason)).first().copied(),
-        Reasoning::Codes(_) => list
+        Reasoning::Codes(_) => asked
             .reasons
             .codes
             .as_ref()
@@ -440,18 +433,18 @@ pub fn options(ledger: &Ledger, list: &ListImport) -> Result<Options, ListImport
         followed: false,
         untraced: false,
         store: ledger.store.store_id(),
-        host_bits: if list.host_bits {
+        host_bits: if asked.host_bits {
             HostBits::Clear
         } else {
             HostBits::Refuse
         },
-        special: list.special,
+        special: asked.special,
         allowed: ledger.settings().special.clone(),
-        allow_suffixes: list.allow_suffixes.clone(),
-        column: list.column.clone(),
-        origin: list.origin.clone(),
-        dataset: list.dataset.clone(),
-        subzone: list.subzone.clone(),
+        allow_suffixes: asked.allow_suffixes.clone(),
+        column: asked.column.clone(),
+        origin: asked.origin.clone(),
+        dataset: asked.dataset.clone(),
+        subzone: asked.subzone.clone(),
         now: ledger.now(),
     })
 }

@@ -244,7 +244,7 @@ fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
     let retire = zone.retire.as_ref().unwrap_or(&planned);
     let plan = RetirementPlan::new(zone, retire, now);
     let name = zone.origin.trim_end_matches('.');
-    let words = crate::index::zones::txt_data(&retire.announcement(name), name);
+    let words = crate::index::zones::txt_data(&retire.words(name), name);
     let words = String::from_utf8_lossy(words.get(1..).unwrap_or_default()).into_owned();
     if common.json {
         println!(

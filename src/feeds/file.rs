@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     clock::wall,
-    imports::{self, Files, ListImport, ListImportError, ListImportResult},
+    imports::{self, Asked, Done, Failed, Files},
     ledger::{Ledger, held::FileMark},
     model::{Time, time::Seconds},
 };
@@ -32,12 +32,7 @@ fn of(m: &Metadata) -> FileMark {
 
 /// Imports a file as `orbsd import` does. Its lifetime counts from the file's modification, so that
 /// the list of a file that is no longer written ends, however often the daemon is restarted.
-pub fn import(
-    ledger: &Ledger,
-    path: &Path,
-    asked: &ListImport,
-    seen: FileMark,
-) -> Result<ListImportResult, ListImportError> {
+pub fn import(ledger: &Ledger, path: &Path, asked: &Asked, seen: FileMark) -> Result<Done, Failed> {
     let shown = path.display().to_string();
     let written = Time(u64::try_from(seen.3).unwrap_or(0));
     let age = age(written, ledger.now(), wall());
@@ -48,12 +43,12 @@ pub fn import(
                 let why = format!(
                     "{shown} was written at {written}, longer ago than its max_age; is it still refreshed?"
                 );
-                return Err(ListImportError::Invalid(why));
+                return Err(Failed::Invalid(why));
             }
             left => Some(Seconds(left)),
         },
     };
-    let file = File::open(path).map_err(|e| ListImportError::Invalid(format!("{shown}: {e}")))?;
+    let file = File::open(path).map_err(|e| Failed::Invalid(format!("{shown}: {e}")))?;
     let mut one = One {
         name: Some(shown),
         file,
@@ -61,7 +56,7 @@ pub fn import(
     };
     imports::run(
         ledger,
-        &ListImport {
+        &Asked {
             max_age: left,
             ..asked.clone()
         },

@@ -12,7 +12,7 @@ use super::{
     held::{self, HeldState, Step},
 };
 use crate::{
-    imports::{self, ListImport, ListImportError},
+    imports::{self, Asked, Failed},
     ledger::{
         AccountChange, Ledger,
         guard::ListLimits,
@@ -82,7 +82,7 @@ impl<'a> FileCheck<'a> {
                 *last_check = this_check;
                 Ok(Some(done.result.difference))
             }
-            Err(ListImportError::Guard(trip)) => {
+            Err(Failed::Guard(trip)) => {
                 let step = held::next(
                     last.as_ref(),
                     &self.feed.settings.name,
@@ -102,7 +102,7 @@ impl<'a> FileCheck<'a> {
             }
             Err(e) => {
                 let why = e.text(self.ledger);
-                if matches!(e, ListImportError::List(_))
+                if matches!(e, Failed::List(_))
                     && lock(&self.feed.state).problem.as_ref() != Some(&why)
                 {
                     self.announce(REFUSED, json!({"problem": why}), None)?;
@@ -119,9 +119,9 @@ impl<'a> FileCheck<'a> {
         Ok(format!("{:?} {:?}", options.reasoning, options.allowed))
     }
 
-    fn list_import(&self) -> ListImport {
+    fn list_import(&self) -> Asked {
         let (list, settings) = (self.list.clone(), &self.feed.settings);
-        ListImport {
+        Asked {
             source: settings.name.clone(),
             format: self.format.into(),
             reasons: settings.reasons.clone(),
@@ -136,7 +136,7 @@ impl<'a> FileCheck<'a> {
             allow_empty: list.allow_empty,
             allow_suffixes: list.allow_suffixes,
             limits: list.limits,
-            ..ListImport::default()
+            ..Asked::default()
         }
     }
 
@@ -209,11 +209,7 @@ impl<'a> FileCheck<'a> {
     }
 
     /// Imports the file in spite of the guards.
-    fn import_allowed(
-        &self,
-        mark: FileMark,
-        audit: AuditRecord,
-    ) -> Result<imports::ListImportResult, ListImportError> {
+    fn import_allowed(&self, mark: FileMark, audit: AuditRecord) -> Result<imports::Done, Failed> {
         let limits = ListLimits {
             allow_shrink: true,
             allow_growth: true,
@@ -222,14 +218,14 @@ impl<'a> FileCheck<'a> {
         let done = file::import(
             self.ledger,
             self.path,
-            &ListImport {
+            &Asked {
                 limits,
-                audit: Some(audit),
+                asked: Some(audit),
                 ..self.list_import()
             },
             mark,
         )?;
-        self.delete_held(None).map_err(ListImportError::Busy)?;
+        self.delete_held(None).map_err(Failed::Busy)?;
         Ok(done)
     }
 
@@ -259,26 +255,26 @@ impl<'a> FileCheck<'a> {
     /// # Errors
     ///
     /// No list is held, the file has changed, or the list cannot be read.
-    pub fn accept(&self, audit: AuditRecord) -> Result<Value, ListImportError> {
+    pub fn accept(&self, audit: AuditRecord) -> Result<Value, Failed> {
         let mut last_check = lock(&self.feed.last_check);
         let name = &self.feed.settings.name;
-        let held = self.held().ok_or_else(|| {
-            ListImportError::Busy(format!("no list of the feed `{name}` is held"))
-        })?;
-        let mark = file::mark(self.path).map_err(ListImportError::Busy)?;
+        let held = self
+            .held()
+            .ok_or_else(|| Failed::Busy(format!("no list of the feed `{name}` is held")))?;
+        let mark = file::mark(self.path).map_err(Failed::Busy)?;
         if mark != held.mark {
-            let result = self.check(&mut last_check).map_err(ListImportError::Busy);
+            let result = self.check(&mut last_check).map_err(Failed::Busy);
             self.update_held_state();
             let next_step = match result? {
                 Some(_) => "the new list is within the limits and was imported",
                 None => "look at `orbsd feed show` again",
             };
-            return Err(ListImportError::Busy(format!(
+            return Err(Failed::Busy(format!(
                 "the file of the feed `{name}` has changed since its list was held; {next_step}"
             )));
         }
         let done = self.import_allowed(mark, audit)?;
-        *last_check = Some((mark, self.read_settings().map_err(ListImportError::Busy)?));
+        *last_check = Some((mark, self.read_settings().map_err(Failed::Busy)?));
         self.update_held_state();
         Ok(
             json!({"feed": name, "decision": "accepted", "receipt": done.result.receipt, "difference": done.result.difference}),
@@ -290,12 +286,12 @@ impl<'a> FileCheck<'a> {
     /// # Errors
     ///
     /// No list is held, or it was refused before.
-    pub fn refuse(&self, audit: AuditRecord) -> Result<Value, ListImportError> {
+    pub fn refuse(&self, audit: AuditRecord) -> Result<Value, Failed> {
         let _seen = lock(&self.feed.last_check);
         let name = &self.feed.settings.name;
         let held = self.held().filter(|h| !h.refused);
         let held = held.ok_or_else(|| {
-            ListImportError::Busy(format!(
+            Failed::Busy(format!(
                 "no list of the feed `{name}` is held, or it was refused before"
             ))
         })?;
@@ -305,7 +301,7 @@ impl<'a> FileCheck<'a> {
         };
         self.ledger
             .change_accounts_blocking(AccountChange::HeldList(Box::new(refused)), Some(audit))
-            .map_err(ListImportError::Ledger)?;
+            .map_err(Failed::Ledger)?;
         self.update_held_state();
         Ok(json!({"feed": name, "decision": "refused"}))
     }

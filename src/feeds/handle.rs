@@ -16,7 +16,7 @@ use super::{
     run,
 };
 use crate::{
-    imports::ListImportError, index::records::wire_name, ledger::Ledger, store::schema::AuditRecord,
+    imports::Failed, index::records::wire_name, ledger::Ledger, store::schema::AuditRecord,
 };
 
 /// All feeds that run. Clones share them.
@@ -124,7 +124,7 @@ impl Feeds {
         name: &str,
         accept: bool,
         audit: AuditRecord,
-    ) -> Result<serde_json::Value, ListImportError> {
+    ) -> Result<serde_json::Value, Failed> {
         let running = lock(&self.running).clone();
         let Some(feed) = running.iter().find(|f| f.settings.name == name) else {
             let known: Vec<&str> = running.iter().map(|f| f.settings.name.as_str()).collect();
@@ -133,12 +133,12 @@ impl Feeds {
             } else {
                 known.join(", ")
             };
-            return Err(ListImportError::NotFound(format!(
+            return Err(Failed::NotFound(format!(
                 "there is no feed `{name}`; there are: {known}"
             )));
         };
         let Some(file_check) = FileCheck::new(&self.ledger, feed) else {
-            return Err(ListImportError::Busy(format!(
+            return Err(Failed::Busy(format!(
                 "the feed `{name}` follows a zone, whose lists are never held"
             )));
         };

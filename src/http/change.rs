@@ -306,7 +306,7 @@ fn change_of(
     Ok(Change {
         subject,
         author: caller.name.clone(),
-        evidence: ordered.note.clone().map(Evidence::statement),
+        evidence: ordered.note.clone().map(Evidence::word),
         command,
         preconditions,
     })

@@ -11,12 +11,12 @@ use crate::{imports, ledger::AccountChange, store::schema::AuditRecord};
 
 /// Accepts or refuses the held list of a feed; the audit record is written with it.
 pub type DecideFeed =
-    Arc<dyn Fn(&str, bool, AuditRecord) -> Result<Value, imports::ListImportError> + Send + Sync>;
+    Arc<dyn Fn(&str, bool, AuditRecord) -> Result<Value, imports::Failed> + Send + Sync>;
 
 /// The answer where no daemon runs.
 pub fn no_feeds() -> DecideFeed {
     Arc::new(|name, _, _| {
-        Err(imports::ListImportError::Busy(format!(
+        Err(imports::Failed::Busy(format!(
             "no daemon runs, so no feed `{name}` is read; start it first"
         )))
     })

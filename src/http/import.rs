@@ -16,7 +16,7 @@ use super::{
     parts::{Pieces, receive},
 };
 use crate::{
-    imports::{self, ErrorAllowance, ListImportError},
+    imports::{self, ErrorAllowance, Failed},
     ledger::{AccountChange, LedgerError, guard::ListLimits},
     model::{Time, history::IdempotencyKey, time::Seconds},
     store::stage::Mode,
@@ -190,7 +190,7 @@ fn run(
         .map(|a| a.parse::<Seconds>())
         .transpose()
         .map_err(|e| Problem::invalid(format!("max_age: {e}")))?;
-    let list = imports::ListImport {
+    let list = imports::Asked {
         source: asked.source.clone(),
         format: asked.format.clone(),
         reasons: imports::Reasons {
@@ -220,7 +220,7 @@ fn run(
         dataset: asked.dataset.clone(),
         subzone: asked.subzone.clone(),
         max_age,
-        audit: Some(caller.line("import", &asked.source, "", None)),
+        asked: Some(caller.line("import", &asked.source, "", None)),
     };
     let done = imports::run(&app.ledger, &list, &mut body);
     let done = done.map_err(|e| body.broken().unwrap_or_else(|| problem(&app.ledger, &e)))?;
@@ -231,15 +231,13 @@ fn run(
 }
 
 /// Why an import changed nothing, as a problem document.
-pub(super) fn problem(ledger: &crate::ledger::Ledger, e: &ListImportError) -> Problem {
+pub(super) fn problem(ledger: &crate::ledger::Ledger, e: &Failed) -> Problem {
     match e {
-        ListImportError::Ledger(r) => Problem::of(r, &ledger.store.dictionary()),
-        ListImportError::Invalid(why) => Problem::invalid(why),
-        ListImportError::NotFound(why) => Problem::not_found(why),
-        ListImportError::Busy(why) => Problem::refused(why),
-        ListImportError::List(_) | ListImportError::Guard(_) => {
-            Problem::new("list-refused", e.text(ledger))
-        }
+        Failed::Ledger(r) => Problem::of(r, &ledger.store.dictionary()),
+        Failed::Invalid(why) => Problem::invalid(why),
+        Failed::NotFound(why) => Problem::not_found(why),
+        Failed::Busy(why) => Problem::refused(why),
+        Failed::List(_) | Failed::Guard(_) => Problem::new("list-refused", e.text(ledger)),
     }
 }
 

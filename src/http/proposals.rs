@@ -176,7 +176,7 @@ pub(super) async fn approve(
         .evidence
         .as_ref()
         .map_or(String::new(), |e| format!("{} ", e.text));
-    change.evidence = Some(Evidence::statement(format!(
+    change.evidence = Some(Evidence::word(format!(
         "{note}(approved by {})",
         caller.name
     )));

@@ -210,7 +210,7 @@ fn run(
     for (n, part) in (1..).zip(asks.chunks(MAX_CHANGES)) {
         let change = |(subject, command): &(&Subject, Command)| {
             let mut change = Change::new((*subject).clone(), caller.name.clone(), command.clone());
-            change.evidence = asked.note.clone().map(Evidence::statement);
+            change.evidence = asked.note.clone().map(Evidence::word);
             change.preconditions = Conditions::default().preconditions(caller, "purge", &[]);
             change
         };
@@ -229,7 +229,7 @@ fn run(
         let line = line(String::new(), n == feeds.len());
         let mut import = Import {
             mode: Mode::Remove,
-            audit: Some(line),
+            asked: Some(line),
             ..Import::replace(*source)
         };
         let rows = all.iter().filter(|(.., s)| s == source);

@@ -38,7 +38,7 @@ pub struct Import {
     /// The subjects of a [`Mode::Patch`], in order; at most [`ROW_COMMIT_MAX`](crate::store::stage::ROW_COMMIT_MAX).
     pub touched: Vec<Subject>,
     /// The audit record; none if the source itself imports.
-    pub audit: Option<AuditRecord>,
+    pub asked: Option<AuditRecord>,
     /// How far the list may differ from the source's last one; `None` where any difference is
     /// meant.
     pub limits: Option<ListLimits>,
@@ -69,7 +69,7 @@ impl Import {
             exceptions: true,
             follow: None,
             touched: Vec::new(),
-            audit: None,
+            asked: None,
             limits: None,
             shape: ListShape::default(),
         }
@@ -137,8 +137,8 @@ pub(super) struct StagedImport {
     pub(super) ended: bool,
     /// See [`Import::follow`].
     pub(super) follow: Option<Follow>,
-    /// See [`Import::audit`].
-    pub(super) audit: Option<AuditRecord>,
+    /// See [`Import::asked`].
+    pub(super) asked: Option<AuditRecord>,
     /// When the source's life would have ended without it.
     pub(super) was_expires: Option<Time>,
     /// See [`Import::shape`]; `None` where the list was not compared with the last one.

@@ -15,9 +15,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::removals::{
-    Gap, LogLine, MissingLines, Ranges, Removal, encode, tail, visit, with_suffix,
-};
+use super::removals::{Gap, Holes, Line, Ranges, Removal, encode, tail, visit, with_suffix};
 use crate::model::{Serial, Time};
 
 /// How far ahead serials are written down, so that not every commit has to.
@@ -38,7 +36,7 @@ pub enum OnLoss {
 
 /// What the store knows of its log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct LogPosition {
+pub(super) struct Known {
     /// The number of the last line; 0 where there is none.
     pub(super) n: u64,
     /// Its checksum, where it is known.
@@ -83,7 +81,7 @@ pub(super) struct RemovalLog {
     /// The file that is written to; none while the log is lost since the start.
     file: Option<File>,
     /// What the store knows: the last line that was written.
-    known: LogPosition,
+    known: Known,
     /// The bytes of whole lines: what a failed write left after them goes before the next one.
     len: u64,
     /// A failed write may have left bytes after them.
@@ -101,7 +99,7 @@ impl RemovalLog {
     ///
     /// # Errors
     /// The path cannot be that of a log.
-    pub(super) fn open(path: &Path, known: LogPosition) -> Result<RemovalLog, String> {
+    pub(super) fn open(path: &Path, known: Known) -> Result<RemovalLog, String> {
         let named = |e: std::io::Error| format!("removals.path: {}: {e}", path.display());
         if let Some(folder) = path.parent() {
             crate::store::private::create_dir(folder).map_err(named)?;
@@ -265,11 +263,11 @@ impl RemovalLog {
 
     /// Reads every line.
     fn read_all(&self, file: &File, how: &str) -> Result<(), Loss> {
-        let (mut wrong, mut missing_lines) = (None, MissingLines::default());
+        let (mut wrong, mut holes) = (None, Holes::default());
         let read = from_start(file).and_then(|mut reader| {
             visit(&mut reader, &mut |(place, _), _, line| {
                 match line {
-                    Ok(line) => missing_lines.add(&line),
+                    Ok(line) => holes.add(&line),
                     Err(e) => {
                         wrong = wrong
                             .take()
@@ -280,7 +278,7 @@ impl RemovalLog {
             })
         });
         read.map_err(|e| self.lost(&format!("cannot be read: {e}")))?;
-        let missing = missing_lines.unrecorded();
+        let missing = holes.unrecorded();
         if wrong.is_none() && !missing.is_empty() {
             wrong = Some(format!("{how}: {} missing", Ranges(&missing)));
         }
@@ -324,13 +322,13 @@ impl RemovalLog {
         } else {
             String::new()
         };
-        self.append(LogLine {
+        self.append(Line {
             n: self.known.n + 1,
             at: at.to_string(),
             events,
             serials,
             store,
-            ..LogLine::default()
+            ..Line::default()
         })
     }
 
@@ -341,16 +339,16 @@ impl RemovalLog {
         } else {
             String::new()
         };
-        self.append(LogLine {
+        self.append(Line {
             n: self.known.n + 1,
             at: at.to_string(),
             rename: Some(rename.clone()),
             store,
-            ..LogLine::default()
+            ..Line::default()
         })
     }
 
-    fn append(&mut self, line: LogLine) -> Result<(), String> {
+    fn append(&mut self, line: Line) -> Result<(), String> {
         let (mut bytes, sum) = encode(&line)?;
         bytes.push(b'\n');
         let unwritable = |path: &Path, e: &dyn std::fmt::Display| {
@@ -418,13 +416,13 @@ impl RemovalLog {
             why: why.into(),
         };
         let store = self.known.store.clone();
-        let line = LogLine {
+        let line = Line {
             n,
             at: at.to_string(),
             serials: ahead_of(serials),
             store,
             gap: Some(gap.clone()),
-            ..LogLine::default()
+            ..Line::default()
         };
         let (mut bytes, _) = encode(&line)?;
         bytes.push(b'\n');
@@ -445,7 +443,7 @@ impl RemovalLog {
             .map_err(named)?;
         *self = RemovalLog::open(
             path,
-            LogPosition {
+            Known {
                 n,
                 sum: None,
                 store: std::mem::take(&mut self.known.store),
@@ -459,7 +457,7 @@ impl RemovalLog {
 /// Copies the lines of a log that can be read and that the store knows; which ones are missing.
 fn copy_lines(
     source: &File,
-    known: &LogPosition,
+    known: &Known,
     out: &mut impl Write,
 ) -> std::io::Result<Vec<(u64, u64)>> {
     let (mut missing, mut last, mut looks_like_one) = (Vec::new(), 0, true);
@@ -520,17 +518,17 @@ fn from_start(mut file: &File) -> std::io::Result<BufReader<&File>> {
 pub fn verify(path: &Path) -> Result<(), String> {
     let shown = path.display();
     let named = |e: std::io::Error| format!("{shown}: {e}");
-    let (mut wrong, mut missing_lines) = (None, MissingLines::default());
+    let (mut wrong, mut holes) = (None, Holes::default());
     let file = File::open(path).map_err(named)?;
     visit(&mut BufReader::new(file), &mut |(place, _), _, line| {
         match line {
-            Ok(line) => missing_lines.add(&line),
+            Ok(line) => holes.add(&line),
             Err(e) => wrong = wrong.take().or(Some(format!("{shown}:{place}: {e}"))),
         }
         Ok(())
     })
     .map_err(named)?;
-    let missing = missing_lines.unrecorded();
+    let missing = holes.unrecorded();
     match wrong {
         Some(why) => Err(why),
         None if missing.is_empty() => Ok(()),
@@ -555,8 +553,8 @@ mod tests {
         }
     }
 
-    fn known(n: u64) -> LogPosition {
-        LogPosition {
+    fn known(n: u64) -> Known {
+        Known {
             n,
             sum: None,
             store: "0123".into(),
@@ -608,7 +606,7 @@ mod tests {
         fs::write(&path, [&whole[..], b"{\"n\":3,\"at\":"].concat()).unwrap();
         let mut log = RemovalLog::open(
             &path,
-            LogPosition {
+            Known {
                 sum: log.sum(),
                 ..known(2)
             },
@@ -738,7 +736,7 @@ mod tests {
                 let sum = log.sum();
                 accident(&path);
                 if !open {
-                    log = RemovalLog::open(&path, LogPosition { sum, ..known(5) }).unwrap();
+                    log = RemovalLog::open(&path, Known { sum, ..known(5) }).unwrap();
                 }
                 let loss = log.check(!open).unwrap_err();
                 assert!(loss.why.contains(says), "{name}: {}", loss.why);
@@ -784,7 +782,7 @@ mod tests {
                     .collect()
             });
             assert!(verify(&path).unwrap_err().contains(missing), "line {gone}");
-            let mut log = RemovalLog::open(&path, LogPosition { sum, ..known(5) }).unwrap();
+            let mut log = RemovalLog::open(&path, Known { sum, ..known(5) }).unwrap();
             assert!(
                 log.check(true).unwrap_err().why.contains(missing),
                 "line {gone}"
@@ -801,7 +799,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("removals.log");
         let mut log = five(&path);
-        let other = LogPosition {
+        let other = Known {
             n: 5,
             sum: log.sum(),
             store: "4567".into(),

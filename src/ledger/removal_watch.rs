@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     LedgerError, RemovalLogHealth,
-    removal_log::{LogPosition, OnLoss, RemovalLog},
+    removal_log::{Known, OnLoss, RemovalLog},
     transaction::Transaction,
     writer::Writer,
 };
@@ -20,14 +20,14 @@ impl Writer {
     /// Opens the log at a path.
     pub(super) fn open_removals(&self, path: &Path) -> Result<RemovalLog, LedgerError> {
         let store = self.store.id().iter().map(|b| format!("{b:02x}")).collect();
-        let known = LogPosition {
+        let known = Known {
             n: self.store.removals()?,
             sum: self.store.removals_sum()?,
             store,
         };
         let known = match &self.removals {
             // A line whose commit failed was written all the same.
-            Some(log) if log.n() > known.n => LogPosition {
+            Some(log) if log.n() > known.n => Known {
                 n: log.n(),
                 sum: log.sum(),
                 ..known

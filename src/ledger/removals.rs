@@ -28,7 +28,7 @@ const SUM: (&[u8], &[u8]) = (b",\"sum\":\"", b"\"}");
 
 /// A line of the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogLine {
+pub struct Line {
     /// Its number, from 1.
     pub n: u64,
     /// When it was written (RFC 3339).
@@ -197,7 +197,7 @@ impl Removal {
 }
 
 /// A line as it stands in a log, without the end of the line; and its checksum.
-pub(super) fn encode(line: &LogLine) -> Result<(Vec<u8>, u32), String> {
+pub(super) fn encode(line: &Line) -> Result<(Vec<u8>, u32), String> {
     let mut bytes = serde_json::to_vec(line).map_err(|e| e.to_string())?;
     bytes.pop(); // the brace that closes it
     let sum = crc32fast::hash(&bytes);
@@ -206,7 +206,7 @@ pub(super) fn encode(line: &LogLine) -> Result<(Vec<u8>, u32), String> {
 }
 
 /// Reads a line of a log. Lines of older versions carry no checksum; theirs is that of all bytes.
-pub(super) fn decode(bytes: &[u8]) -> Result<LogLine, String> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Line, String> {
     let tail = SUM.0.len() + 8 + SUM.1.len();
     let (body, end) = bytes.split_at(bytes.len().saturating_sub(tail));
     let mut sum = crc32fast::hash(bytes);
@@ -217,7 +217,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<LogLine, String> {
         }
     }
     serde_json::from_slice(bytes)
-        .map(|line| LogLine { sum, ..line })
+        .map(|line| Line { sum, ..line })
         .map_err(|e| e.to_string())
 }
 
@@ -225,7 +225,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<LogLine, String> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
     /// The lines that can be read, in order.
-    pub lines: Vec<LogLine>,
+    pub lines: Vec<Line>,
     /// The places of those that cannot, with the reason.
     pub damaged: Vec<String>,
     /// Whether the last one cannot be read: how many are missing is not known then.
@@ -234,14 +234,14 @@ pub struct Contents {
 
 /// The runs of numbers that are missing between lines, while the lines are read in order.
 #[derive(Debug, Default)]
-pub(super) struct MissingLines {
+pub(super) struct Holes {
     last: Option<u64>,
     found: Vec<(u64, u64)>,
     recorded: Vec<(u64, u64)>,
 }
 
-impl MissingLines {
-    pub(super) fn add(&mut self, line: &LogLine) {
+impl Holes {
+    pub(super) fn add(&mut self, line: &Line) {
         // A log begins with line 1, or with one that names the store.
         let before = self
             .last
@@ -268,10 +268,10 @@ impl MissingLines {
 
 impl Contents {
     /// The runs of missing lines that no gap on record covers.
-    pub(super) fn unrecorded_gaps(&self) -> Vec<(u64, u64)> {
-        let mut missing_lines = MissingLines::default();
-        self.lines.iter().for_each(|l| missing_lines.add(l));
-        missing_lines.unrecorded()
+    pub(super) fn unrecorded_holes(&self) -> Vec<(u64, u64)> {
+        let mut holes = Holes::default();
+        self.lines.iter().for_each(|l| holes.add(l));
+        holes.unrecorded()
     }
 
     /// The runs of lines after line `known` that are missing.
@@ -290,7 +290,7 @@ impl Contents {
 
 /// Sees a line of a log: its place, its bytes, and what it says.
 pub(super) type LineFn<'f> =
-    &'f mut dyn FnMut((usize, u64), &[u8], Result<LogLine, String>) -> std::io::Result<()>;
+    &'f mut dyn FnMut((usize, u64), &[u8], Result<Line, String>) -> std::io::Result<()>;
 
 /// Visits the lines of a log: the place of each in the file (its number from 1, and the bytes up to
 /// its end), its bytes, and what it says. A last line without an end was being written when the
@@ -381,7 +381,7 @@ pub fn placement(log: &Path, contents: &Contents, place: &Path) -> Result<Placem
     };
     let (ours, theirs) = (stores(contents), stores(&there));
     // Lines of older versions name no store.
-    let other_line = |l: &LogLine| contents.lines.iter().any(|o| o.n == l.n && o.sum != l.sum);
+    let other_line = |l: &Line| contents.lines.iter().any(|o| o.n == l.n && o.sum != l.sum);
     let is_other = if ours.is_empty() || theirs.is_empty() {
         there.lines.iter().any(other_line)
     } else {
@@ -449,7 +449,7 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 /// The last whole lines of a log with their checksums, at least one where there is one, and the
 /// bytes up to their end: all that a start needs, however long the log is.
-pub(super) fn tail(file: &mut File) -> std::io::Result<(Vec<Result<LogLine, String>>, u64)> {
+pub(super) fn tail(file: &mut File) -> std::io::Result<(Vec<Result<Line, String>>, u64)> {
     let size = file.metadata()?.len();
     let mut window = TAIL;
     loop {
@@ -483,16 +483,16 @@ mod tests {
     /// A flipped digit of an address was still JSON, and another host was taken off by a restore.
     #[test]
     fn a_flipped_byte_of_a_line_is_found() {
-        let line = LogLine {
+        let line = Line {
             n: 7,
             at: "2026-01-01T00:00:00Z".into(),
             store: "ab".into(),
-            ..LogLine::default()
+            ..Line::default()
         };
         let (bytes, sum) = encode(&line).unwrap();
         assert_eq!(
             decode(&bytes),
-            Ok(LogLine {
+            Ok(Line {
                 sum,
                 ..line.clone()
             })
@@ -519,9 +519,9 @@ mod tests {
         let mut text = Vec::new();
         for n in 1..=3 {
             text.extend(
-                encode(&LogLine {
+                encode(&Line {
                     n,
-                    ..LogLine::default()
+                    ..Line::default()
                 })
                 .unwrap()
                 .0,
@@ -555,10 +555,10 @@ mod tests {
                     String::new()
                 };
                 text.extend(
-                    encode(&LogLine {
+                    encode(&Line {
                         n,
                         store,
-                        ..LogLine::default()
+                        ..Line::default()
                     })
                     .unwrap()
                     .0,
@@ -621,10 +621,10 @@ mod tests {
             until: None,
             author: "a".into(),
         });
-        let (mut text, _) = encode(&LogLine {
+        let (mut text, _) = encode(&Line {
             n: 9,
             events: events.collect(),
-            ..LogLine::default()
+            ..Line::default()
         })
         .unwrap();
         text.push(b'\n');

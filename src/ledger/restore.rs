@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     LedgerError, NameKind, SeenSerials,
-    removal_log::{LogPosition, OnLoss, RemovalLog},
-    removals::{Contents, LogLine, Ranges, Removal},
+    removal_log::{Known, OnLoss, RemovalLog},
+    removals::{Contents, Line, Ranges, Removal},
     transaction::Transaction,
 };
 use crate::{
@@ -107,7 +107,7 @@ impl RestoreSerials {
     fn decide(
         &self,
         store: &Store,
-        lines: Option<&[LogLine]>,
+        lines: Option<&[Line]>,
         out: &mut Replayed,
     ) -> Result<(), LedgerError> {
         let known = store.removals()?;
@@ -167,14 +167,14 @@ impl RestoreSerials {
 /// that was handed out: see [`RestoreSerials`]. Transfers across it are full ones.
 pub fn restore(
     store: &Store,
-    lines: Option<&[LogLine]>,
+    lines: Option<&[Line]>,
     serials: &RestoreSerials,
     now: Time,
 ) -> Result<Replayed, LedgerError> {
     let known = store.removals()?;
     let mut out = Replayed::default();
     serials.decide(store, lines, &mut out)?;
-    let new: Vec<&LogLine> = lines
+    let new: Vec<&Line> = lines
         .unwrap_or_default()
         .iter()
         .filter(|l| l.n > known)
@@ -304,13 +304,13 @@ pub fn check_log(
         ));
     }
     // One that is not on record makes the rest doubtful, also where the store knows the lines.
-    let mut missing = log.unrecorded_gaps();
+    let mut missing = log.unrecorded_holes();
     match missing.is_empty() || allow_gap {
         true => missing = log.missing_after(known),
         false => missing.extend(
             log.missing_after(known)
                 .into_iter()
-                .filter(|run| !log.unrecorded_gaps().contains(run)),
+                .filter(|run| !log.unrecorded_holes().contains(run)),
         ),
     }
     if allow_gap || (missing.is_empty() && !log.end_damaged) {
@@ -349,7 +349,7 @@ pub fn check_log(
 /// # Errors
 /// The file there is the log of another store, or the log cannot be written.
 pub fn begin_log(store: &Store, path: &Path, why: &str, now: Time) -> Result<(), LedgerError> {
-    let known = LogPosition {
+    let known = Known {
         n: store.removals()?,
         sum: store.removals_sum()?,
         store: hex(&store.id()),

@@ -404,7 +404,7 @@ impl Ledger {
         let mut import = Import {
             mode: Mode::Patch,
             touched: subjects,
-            audit: Some(line),
+            asked: Some(line),
             ..Import::replace(source)
         };
         let result = self.import_with(&mut import, |_, sink| {
@@ -480,7 +480,7 @@ impl Ledger {
             .map(|t| t.max(self.clock.now().plus(Seconds(2))));
         let mut import = Import {
             dry_run: undo.dry_run,
-            audit: Some(undo.line(self.now(), 0)),
+            asked: Some(undo.line(self.now(), 0)),
             expires,
             ..Import::replace(source)
         };
@@ -611,7 +611,7 @@ impl Undo {
             holds: holds.holds.clone(),
         };
         let mut change = Change::new(subject.clone(), self.author.clone(), command);
-        change.evidence = self.why.clone().map(crate::model::Evidence::statement);
+        change.evidence = self.why.clone().map(crate::model::Evidence::word);
         change.preconditions = Preconditions {
             expect: Some(revision(now)),
             idempotency: None,

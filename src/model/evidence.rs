@@ -32,7 +32,7 @@ impl Evidence {
     pub const MAX_TEXT: usize = 64 * 1024;
 
     /// A statement as evidence.
-    pub fn statement(text: impl Into<String>) -> Evidence {
+    pub fn word(text: impl Into<String>) -> Evidence {
         Evidence {
             kind: EvidenceKind::Word,
             text: text.into(),

@@ -99,7 +99,7 @@ impl TsigKey {
         let (line, secret) = if file.contains('{') {
             clause(name, algorithm, file)?
         } else {
-            secret_line(file)?
+            bare(file)?
         };
         let packed: String = secret.split_whitespace().collect();
         // What does not decode is not repeated: it is a secret but for a slip.
@@ -111,12 +111,12 @@ impl TsigKey {
 
     /// The name and the algorithm that a file in BIND's form says, which [`TsigKey::read`] then
     /// reads.
-    pub fn name_and_algorithm(file: &str) -> Result<(String, Algorithm), String> {
-        let tokens: Vec<String> = tokens(file).into_iter().map(|w| w.1).collect();
-        let at = tokens
+    pub fn told(file: &str) -> Result<(String, Algorithm), String> {
+        let words: Vec<String> = words(file).into_iter().map(|w| w.1).collect();
+        let at = words
             .iter()
             .position(|w| w.eq_ignore_ascii_case("algorithm"));
-        match (tokens.first(), tokens.get(1), at.and_then(|at| tokens.get(at + 1))) {
+        match (words.first(), words.get(1), at.and_then(|at| words.get(at + 1))) {
             (Some(key), Some(name), Some(algorithm)) if key.eq_ignore_ascii_case("key") => Ok((name.clone(), algorithm.parse()?)),
             _ => Err("it is not of the form key \"name\" { algorithm …; secret \"…\"; }; which says its name".into()),
         }
@@ -154,7 +154,7 @@ pub fn key_name(text: &str) -> Result<String, String> {
 }
 
 /// The one line that is neither empty nor a comment.
-fn secret_line(file: &str) -> Result<(usize, String), (usize, String)> {
+fn bare(file: &str) -> Result<(usize, String), (usize, String)> {
     let lines = file.lines().enumerate().map(|(i, l)| (i + 1, l.trim()));
     let mut lines = lines.filter(|(_, l)| !l.is_empty() && !l.starts_with('#'));
     let (line, secret) = lines
@@ -175,10 +175,10 @@ fn clause(
     algorithm: Algorithm,
     file: &str,
 ) -> Result<(usize, String), (usize, String)> {
-    let tokens = tokens(file);
-    let last = tokens.last().map_or(1, |(line, _)| *line);
-    let mut tokens = tokens.into_iter();
-    let mut next = |wanted: &str| match tokens.next() {
+    let words = words(file);
+    let last = words.last().map_or(1, |(line, _)| *line);
+    let mut words = words.into_iter();
+    let mut next = |wanted: &str| match words.next() {
         Some((line, w)) if wanted.is_empty() || w.eq_ignore_ascii_case(wanted) => Ok((line, w)),
         Some((line, _)) => Err((
             line,
@@ -228,7 +228,7 @@ fn clause(
     }
     next("}")?;
     next(";")?;
-    match tokens.next() {
+    match words.next() {
         Some((line, _)) => Err((line, "there is more than one key; a file has one".into())),
         None => secret.ok_or((last, "there is no `secret`".into())),
     }
@@ -236,7 +236,7 @@ fn clause(
 
 /// The words of BIND's form with their lines: quoted or plain, `{`, `}` and `;` alone; comments are
 /// left out.
-fn tokens(file: &str) -> Vec<(usize, String)> {
+fn words(file: &str) -> Vec<(usize, String)> {
     let mut out = Vec::new();
     let (mut rest, mut line) = (file, 1);
     while let Some(c) = rest.chars().next() {

@@ -37,7 +37,7 @@ impl Retire {
     }
 
     /// The announcement, as a text of a zone: `$$` is a dollar.
-    pub fn announcement(&self, zone: &str) -> String {
+    pub fn words(&self, zone: &str) -> String {
         match &self.text {
             Some(text) => text.clone(),
             None => format!(

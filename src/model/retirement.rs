@@ -26,21 +26,21 @@ pub struct RetirementPlan {
     /// How far it is.
     pub stage: RetirementStage,
     /// When it was announced.
-    #[serde(serialize_with = "serialize_text")]
+    #[serde(serialize_with = "shown")]
     pub announced: Time,
     /// From when on it lists nobody.
-    #[serde(serialize_with = "serialize_text")]
+    #[serde(serialize_with = "shown")]
     pub empty: Time,
     /// From when on no resolver and no mirror can know a listing: a mirror that lost touch keeps
     /// what it has until `expire`, and gives it out with the zone's TTL.
-    #[serde(serialize_with = "serialize_text")]
+    #[serde(serialize_with = "shown")]
     pub unseen: Time,
     /// From when on the parent's NS records may go.
-    #[serde(serialize_with = "serialize_text")]
+    #[serde(serialize_with = "shown")]
     pub delegation: Time,
 }
 
-fn serialize_text<S: serde::Serializer>(time: &Time, to: S) -> Result<S::Ok, S::Error> {
+fn shown<S: serde::Serializer>(time: &Time, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(time)
 }
 

@@ -131,7 +131,7 @@ impl Jumped {
 pub fn jump(own: &[Serial], jump: Jump, seen: &[Serial]) -> Jumped {
     let serial = match jump {
         Jump::To(serial) => serial,
-        Jump::Past(step) => newer_than_all(own, step, seen),
+        Jump::Past(step) => past(own, step, seen),
     };
     let older = |s: &Serial| *s < serial;
     let not_newer_for = (0..seen.len()).filter(|i| !older(&seen[*i])).collect();
@@ -142,7 +142,7 @@ pub fn jump(own: &[Serial], jump: Jump, seen: &[Serial]) -> Jumped {
     }
 }
 
-fn newer_than_all(own: &[Serial], step: u32, seen: &[Serial]) -> Serial {
+fn past(own: &[Serial], step: u32, seen: &[Serial]) -> Serial {
     let known = || own.iter().chain(seen);
     let newest = known().find(|n| known().all(|k| k <= n));
     let Some(newest) = newest else {

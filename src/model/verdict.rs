@@ -25,7 +25,7 @@ pub fn own_text(text: &str, subject: &Subject) -> String {
     if subject.is_address() && !text.bytes().any(|b| b.is_ascii_digit()) {
         return text.into(); // an address has digits; nearly every line of a list ends here
     }
-    let own_name = match subject {
+    let shown = match subject {
         Subject::Domain(d) => d.name().to_string(),
         s => s.to_string(),
     };
@@ -33,8 +33,8 @@ pub fn own_text(text: &str, subject: &Subject) -> String {
     let part = |c: char| c.is_ascii_alphanumeric() || "-_.:$".contains(c);
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find(&own_name) {
-        let (before, behind) = (&rest[..at], &rest[at + own_name.len()..]);
+    while let Some(at) = rest.find(&shown) {
+        let (before, behind) = (&rest[..at], &rest[at + shown.len()..]);
         // A full stop behind it may end the sentence.
         let next = behind.strip_prefix('.').unwrap_or(behind);
         let inside = out
@@ -45,7 +45,7 @@ pub fn own_text(text: &str, subject: &Subject) -> String {
             || next.starts_with(part)
             || behind.starts_with('/');
         out += before;
-        out += if inside { &own_name } else { "$" };
+        out += if inside { &shown } else { "$" };
         rest = behind;
     }
     out + rest
@@ -156,10 +156,10 @@ impl Verdict {
 
     /// Sets the entry of its reason and source.
     pub fn put(&mut self, entry: Entry) {
-        let found = self
+        let place = self
             .entries
             .binary_search_by_key(&(entry.reason, entry.source), |e| (e.reason, e.source));
-        match found {
+        match place {
             Ok(i) => self.entries[i] = entry,
             Err(i) => self.entries.insert(i, entry),
         }

@@ -61,17 +61,17 @@ pub async fn run(
     let resumed = blocking(&service, |d| d.resume(d.now())).await;
     complain("jobs that a stop had cut", resumed);
     let starting: InFlightJobs = Arc::default();
-    for round in 0u64.. {
+    for look in 0u64.. {
         let problem = clock_problem(&service.clock(), &mut adoptions);
         let reported = blocking(&service, move |d| {
             d.report_health(Component::Clock, problem, d.now())
         })
         .await;
         complain("the state of the clock", reported);
-        if round % DUE_EVERY == 0 {
+        if look % DUE_EVERY == 0 {
             complain("what is due", blocking(&service, |d| d.tick(d.now())).await);
         }
-        if round % FORGET_EVERY == FORGET_EVERY - 1 {
+        if look % FORGET_EVERY == FORGET_EVERY - 1 {
             complain(
                 "what is old",
                 blocking(&service, |d| d.forget(d.now())).await,

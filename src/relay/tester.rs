@@ -297,11 +297,11 @@ impl TestRun<'_> {
     /// Sends one message. Where the session is cut there is one more try, in a new one.
     async fn message(&mut self, m: &PreparedMessage) -> Attempt {
         self.note(Speaker::Tester, &header(&m.test, &m.envelope));
-        let mut attempt = self.attempt_once(m).await;
+        let mut attempt = self.once(m).await;
         if attempt.is_worth_repeating() {
             self.note(Speaker::Tester, "once more, in a new session");
             sleep(self.settings.pause).await;
-            attempt = self.attempt_once(m).await;
+            attempt = self.once(m).await;
         }
         self.note(
             Speaker::Tester,
@@ -310,7 +310,7 @@ impl TestRun<'_> {
         attempt
     }
 
-    async fn attempt_once(&mut self, m: &PreparedMessage) -> Attempt {
+    async fn once(&mut self, m: &PreparedMessage) -> Attempt {
         let session = m.control.as_ref().map(|c| c.session);
         let fits = |c: &Connection| {
             c.port == m.envelope.port
@@ -348,8 +348,8 @@ impl TestRun<'_> {
             };
         };
         let mut link = std::mem::take(&mut c.link);
-        let (mut session, next) = ClientSession::new(&m.envelope, &m.message, &mut link);
-        let attempt = self.exchange(&mut session, next, &mut c).await;
+        let (mut talk, next) = ClientSession::new(&m.envelope, &m.message, &mut link);
+        let attempt = self.talk(&mut talk, next, &mut c).await;
         c.link = link;
         if let Some(session) = self.controls.last_mut().filter(|_| c.control.is_some()) {
             session.ehlo |= c.link.ehlo;
@@ -436,9 +436,9 @@ impl TestRun<'_> {
         let (_, envelope) = c.control.clone()?;
         self.note(Speaker::Tester, &header(CONTROL, &envelope));
         let mut link = std::mem::take(&mut c.link);
-        let (mut session, next) = ClientSession::control(&envelope, &mut link);
-        let attempt = self.exchange(&mut session, next, &mut c).await;
-        let replies = session.recipient_replies().to_vec();
+        let (mut talk, next) = ClientSession::control(&envelope, &mut link);
+        let attempt = self.talk(&mut talk, next, &mut c).await;
+        let replies = talk.recipient_replies().to_vec();
         let failure = match &attempt.outcome {
             MessageOutcome::Accepted { .. } => None,
             MessageOutcome::Refused { stage, code, text }
@@ -465,14 +465,14 @@ impl TestRun<'_> {
         Some((ControlCheck { replies, failure }, attempt))
     }
 
-    async fn exchange(
+    async fn talk(
         &mut self,
-        session: &mut ClientSession<'_>,
+        talk: &mut ClientSession<'_>,
         mut next: ClientAction,
         c: &mut Connection,
     ) -> Attempt {
-        let broken = |session: &mut ClientSession<'_>, why: &str, failure| {
-            let outcome = session.broken(why);
+        let broken = |talk: &mut ClientSession<'_>, why: &str, failure| {
+            let outcome = talk.broken(why);
             let failure = matches!(outcome, MessageOutcome::Inconclusive { .. }).then_some(failure);
             Attempt { outcome, failure }
         };
@@ -492,37 +492,35 @@ impl TestRun<'_> {
                     match timeout(self.settings.timeout, send(&mut c.stream, &bytes)).await {
                         Ok(Ok(())) => {}
                         Ok(Err(e)) => {
-                            return broken(session, &format!("the connection was cut: {e}"), cut);
+                            return broken(talk, &format!("the connection was cut: {e}"), cut);
                         }
-                        Err(_) => return broken(session, "it took nothing any more", cut),
+                        Err(_) => return broken(talk, "it took nothing any more", cut),
                     }
                 }
                 ClientAction::StartTls => {
                     if !c.waiting.is_empty() {
-                        return broken(session, "it went on before TLS", cut);
+                        return broken(talk, "it went on before TLS", cut);
                     }
                     let stream = std::mem::replace(&mut c.stream, Box::new(tokio::io::empty()));
                     match timeout(self.settings.timeout, secure(stream, self.target)).await {
                         Ok(Ok(s)) => {
                             (c.stream, c.reader) = (s, ReplyReader::default());
                             self.note(Speaker::Tester, "TLS");
-                            next = session.secured();
+                            next = talk.secured();
                             continue;
                         }
-                        Ok(Err(e)) => return broken(session, &format!("TLS failed: {e}"), cut),
-                        Err(_) => return broken(session, "TLS took too long", cut),
+                        Ok(Err(e)) => return broken(talk, &format!("TLS failed: {e}"), cut),
+                        Err(_) => return broken(talk, "TLS took too long", cut),
                     }
                 }
             }
             match timeout(self.settings.timeout, read(c)).await {
                 Ok(Ok(reply)) => {
                     self.note(Speaker::Server, &reply.text());
-                    next = session.reply(&reply);
+                    next = talk.reply(&reply);
                 }
-                Ok(Err(e)) => return broken(session, &e, cut),
-                Err(_) => {
-                    return broken(session, "no reply came in time", ConnectionFailure::NoReply);
-                }
+                Ok(Err(e)) => return broken(talk, &e, cut),
+                Err(_) => return broken(talk, "no reply came in time", ConnectionFailure::NoReply),
             }
         }
     }
@@ -629,7 +627,7 @@ async fn send(stream: &mut (impl AsyncWrite + Unpin + ?Sized), bytes: &[u8]) -> 
 /// The next reply; bytes after it are kept.
 async fn read(c: &mut Connection) -> Result<Reply, String> {
     loop {
-        let (n, reply) = c.reader.take(&c.waiting);
+        let (n, reply) = c.reader.feed(&c.waiting);
         c.waiting.drain(..n);
         match reply {
             Ok(Some(r)) => return Ok(r),

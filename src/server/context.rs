@@ -12,7 +12,7 @@ use crate::{
     clock::wall,
     dns::{AnswerKind, Peer, QueryOutcome, TCP_SIZE, respond},
     index::Published,
-    metrics::{Metrics, Totals, Worker},
+    metrics::{Metrics, Totals, WorkerCounters},
 };
 
 thread_local! {
@@ -91,7 +91,7 @@ pub fn count(totals: &mut Totals, outcome: &QueryOutcome, bytes_in: usize) {
 }
 
 /// Adds one answer to the counters of a worker.
-pub(super) fn count_one(counters: &Worker, outcome: &QueryOutcome, bytes_in: usize) {
+pub(super) fn count_one(counters: &WorkerCounters, outcome: &QueryOutcome, bytes_in: usize) {
     let mut totals = Totals::default();
     count(&mut totals, outcome, bytes_in);
     counters.of(outcome.zone).add(&totals);
@@ -103,7 +103,7 @@ pub(super) fn reply(
     query: &[u8],
     peer: Peer<'_>,
     shared: &ServerContext,
-    counters: &Worker,
+    counters: &WorkerCounters,
     output: &mut Vec<u8>,
 ) -> bool {
     ANSWER_BUFFER.with_borrow_mut(|buffer| {

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     dns::{AnswerKind, Peer, QueryOutcome, UDP_SIZE},
-    metrics::Worker,
+    metrics::WorkerCounters,
     net::{RateLimit, RateLimiter},
 };
 
@@ -123,7 +123,7 @@ impl Drop for OwnRuntime {
 /// differ. So a signature (TSIG) would not fit the reply, and signed queries are refused.
 pub struct QueryHandler {
     shared: ServerContext,
-    counters: Arc<Worker>,
+    counters: Arc<WorkerCounters>,
     limiter: Option<RateLimiter>,
     started: Instant,
 }

@@ -44,7 +44,7 @@ use super::{
 };
 use crate::{
     dns::{Peer, min_ttl},
-    metrics::Worker,
+    metrics::WorkerCounters,
     net::{ConnectionLimiter, ConnectionPermit, RequestBody},
 };
 
@@ -67,7 +67,7 @@ const MAX_DISCARDED_BYTES: usize = 1024 * 1024;
 struct Client {
     addr: IpAddr,
     shared: ServerContext,
-    counters: Arc<Worker>,
+    counters: Arc<WorkerCounters>,
     path: Arc<str>,
     permit: Arc<ConnectionPermit>,
     /// When the last request came, in milliseconds after the connection.

@@ -26,7 +26,7 @@ use crate::{
         Peer,
         query::{NameBuf, Query},
     },
-    metrics::Worker,
+    metrics::WorkerCounters,
     net::{ConnectionLimiter, ConnectionPermit},
 };
 
@@ -81,7 +81,7 @@ pub async fn run(
         let addr = incoming.remote_address().ip().to_canonical();
         // A forged address must not use up permits: where few are left, the client first proves that
         // it has its address (Retry).
-        if limiter.is_pressed(addr) && incoming.may_retry() {
+        if limiter.needs_address_validation(addr) && incoming.may_retry() {
             let _ = incoming.retry();
             continue;
         }
@@ -136,7 +136,7 @@ fn settings(mut config: ServerConfig) -> ServerConfig {
 struct Client {
     addr: IpAddr,
     shared: ServerContext,
-    counters: Arc<Worker>,
+    counters: Arc<WorkerCounters>,
     permit: Arc<ConnectionPermit>,
 }
 

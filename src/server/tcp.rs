@@ -20,7 +20,7 @@ use super::context::{ANSWER_BUFFER, ServerContext, count_one};
 use crate::{
     clock::wall,
     dns::{AnswerKind, Peer, encode::IDLE_DECISECONDS, notify, respond},
-    metrics::Worker,
+    metrics::WorkerCounters,
     net::{ConnectionLimiter, ConnectionPermit},
 };
 
@@ -88,7 +88,7 @@ pub(super) async fn accept<T: Future<Output = ()> + Send + 'static>(
     serve: impl Fn(TcpStream, IpAddr, Arc<ConnectionPermit>) -> T,
 ) {
     loop {
-        limiter.settled().await;
+        limiter.wait_for_closing().await;
         match listener.accept().await {
             Ok((stream, from)) => {
                 let Some(permit) = limiter.admit(from.ip()) else {
@@ -110,7 +110,7 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     peer: Peer<'_>,
     shared: &ServerContext,
-    counters: &Worker,
+    counters: &WorkerCounters,
     permit: &Arc<ConnectionPermit>,
 ) -> io::Result<()> {
     let mut input = Vec::with_capacity(MAX_QUERY_BYTES);
@@ -231,7 +231,7 @@ fn answer(
     query: &[u8],
     peer: Peer<'_>,
     shared: &ServerContext,
-    counters: &Worker,
+    counters: &WorkerCounters,
     output: &mut Vec<u8>,
 ) -> AnswerKind {
     ANSWER_BUFFER.with_borrow_mut(|buffer| {

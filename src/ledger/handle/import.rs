@@ -123,7 +123,7 @@ impl Ledger {
             expires,
             ended: false,
             follow: what.follow.take(),
-            audit: what.audit.take(),
+            asked: what.asked.take(),
             was_expires: None,
             passed: passed.map(|p| (what.shape, p)),
             mode,

@@ -131,13 +131,13 @@ impl Writer {
             .map(|list| (source, list));
         transaction.copied(source, was.map(|f| f.copy), staged_import.follow.take());
         staged_import
-            .audit
+            .asked
             .as_ref()
             .map_or(Ok(()), |line| self.check_idempotency(line))?;
         transaction
             .audit
-            .extend(staged_import.audit.take().map(|a| AuditRecord {
-                detail: staged_import.staged.difference.describe(),
+            .extend(staged_import.asked.take().map(|a| AuditRecord {
+                detail: staged_import.staged.difference.words(),
                 ..a
             }));
         self.commit(&transaction, tables).map(ImportReply::Done)
@@ -349,7 +349,7 @@ impl Writer {
             expires: None,
             ended: true,
             follow: None,
-            audit: None,
+            asked: None,
             was_expires: None,
             passed: None,
             mode: Mode::Replace,

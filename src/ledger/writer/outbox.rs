@@ -24,7 +24,7 @@ const NAMED: usize = 1000;
 const TRIES: u32 = 16;
 
 /// The longest time between two tries.
-const MAX_RETRY_SECONDS: u64 = 3600;
+const PATIENCE: u64 = 3600;
 
 impl Writer {
     /// Adds the messages about a commit to its batch; the webhooks that get one, and those whose
@@ -120,7 +120,7 @@ impl Writer {
                 m.next = self
                     .clock
                     .now()
-                    .plus(Seconds((1 << m.tries.min(20)).min(MAX_RETRY_SECONDS)));
+                    .plus(Seconds((1 << m.tries.min(20)).min(PATIENCE)));
                 m.problem = Some(why);
                 m.dead = m.tries >= TRIES;
                 batch.put(schema::OUTBOX, key, schema::encode(&m));

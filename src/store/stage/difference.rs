@@ -34,7 +34,7 @@ pub struct ImportDifference {
 
 impl ImportDifference {
     /// The counts as text.
-    pub fn describe(&self) -> String {
+    pub fn words(&self) -> String {
         let ImportDifference {
             added,
             changed,
