@@ -22,13 +22,13 @@ use crate::{
     mail::Mailer,
     model::Time,
     net::{ConnectionLimiter, ConnectionLimits, FileBudget},
-    relay::RelayService,
     resolver::Resolver,
     server::{self, Certificates, ReservedClients, ServerContext, sys},
     store::Store,
 };
 
 pub mod relay;
+mod reload;
 mod scrub;
 
 /// How often free memory is given back, in seconds.
@@ -105,13 +105,16 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         certificates.as_ref(),
         limiters.collect.clone(),
     )?;
-    let reload = reloader(
-        config_path.clone(),
-        config,
-        ledger.clone(),
-        (exports.clone(), feeds.clone(), tests.service.clone()),
+    let reload = reload::Reloader {
+        path: config_path.clone(),
+        running: config,
+        ledger: ledger.clone(),
+        exports: exports.clone(),
+        feeds: feeds.clone(),
+        relay: tests.service.clone(),
         certificates,
-    );
+    };
+    let reload: http::Reload = Arc::new(move |request| reload.run(request));
     let (both, check) = ((exports.clone(), feeds.clone()), checker(config_path));
     let about = (around, limiters.stats(), url_check);
     let app = app(
@@ -256,12 +259,12 @@ fn start_web(
 /// The ways out that webhooks take.
 fn outbound(config: &Config) -> Result<crate::webhooks::Outbound, String> {
     let names = Arc::new(
-        Resolver::new(&config.outgoing.resolvers, true)
-            .map_err(|e| format!("outgoing.resolvers: {e}")),
+        Resolver::new(&config.http_client.resolvers, true)
+            .map_err(|e| format!("http_client.resolvers: {e}")),
     );
     let mail = Arc::new(Mailer::new(&config.mail)?);
     Ok(crate::webhooks::Outbound {
-        allow: config.outgoing.allow.clone(),
+        allow: config.http_client.allow.clone(),
         // A machine without /etc/resolv.conf may still send to addresses.
         names: Arc::new(move |host| {
             let names = names.clone();
@@ -668,89 +671,6 @@ fn start_udp(
         out.push(thread.spawn(run).map_err(|e| e.to_string())?);
     }
     Ok(out)
-}
-
-/// Reads the configuration again. What listens where, and the store's settings, need a restart, and
-/// that is said.
-fn reloader(
-    path: PathBuf,
-    running: Config,
-    ledger: Ledger,
-    (exports, feeds, relay): (Exports, Feeds, RelayService),
-    certificates: Option<Arc<Certificates>>,
-) -> http::Reload {
-    Arc::new(move |request| {
-        let config = Config::load(&path).map_err(|e| e.to_string())?;
-        // Certificates that are not in use yet have to let the next start succeed.
-        if certificates.is_none() {
-            config.secure.open()?;
-        }
-        let text = |e: ledger::LedgerError| e.text(&ledger.store.dictionary());
-        let mut left_behind = Vec::new();
-        if request.rename.is_none() {
-            left_behind = ledger.left_behind(&config.ledger).map_err(text)?;
-            if request.dry_run {
-                return Ok(http::Reloaded {
-                    left_behind,
-                    ..http::Reloaded::default()
-                });
-            }
-            if !left_behind.is_empty() && !request.force {
-                let all: Vec<String> = left_behind.iter().map(ToString::to_string).collect();
-                return Err(format!(
-                    "{}\nnothing was changed; `orbsd reload --force` accepts it",
-                    all.join("\n")
-                ));
-            }
-        }
-        let mut warnings = config.warnings.clone();
-        let later = config.needs_restart(&running).into_iter();
-        warnings
-            .extend(later.map(|section| {
-                format!("{section} has changed and is taken with the next restart")
-            }));
-        // A certificate that cannot be used is no reason to refuse the rest.
-        let taken = certificates
-            .as_ref()
-            .filter(|_| config.secure.is_used())
-            .map(|c| c.reload(&config.secure.files));
-        warnings.extend(taken.and_then(Result::err).map(|e| format!("[tls]: {e}")));
-        warnings.iter().for_each(|w| tracing::warn!("{w}"));
-        let receipt = match request.rename {
-            None => ledger.configure(config.ledger).map_err(text)?,
-            Some((rename, line)) => {
-                // The feed of the old name ends first, and that of the new one begins after:
-                // neither makes a source of its own.
-                let before = feeds.settings();
-                feeds.configure(
-                    &before
-                        .iter()
-                        .filter(|f| f.name != rename.from)
-                        .cloned()
-                        .collect::<Vec<_>>(),
-                );
-                let done = ledger.rename(rename, config.ledger, line).map_err(text);
-                done.inspect_err(|_| feeds.configure(&before))?
-            }
-        };
-        left_behind.extend(
-            ledger
-                .left_behind_now()
-                .map_err(text)?
-                .into_iter()
-                .filter(|_| !request.force),
-        );
-        feeds.configure(&config.feeds);
-        exports.set(config.exports);
-        // Tokens that are on their way stay good.
-        let now = relay.settings();
-        relay.configure(now.reloaded(config.probe.relay));
-        tracing::info!(moved = ?receipt.serials, "configuration read again");
-        Ok(http::Reloaded {
-            warnings,
-            left_behind,
-        })
-    })
 }
 
 /// Starts what is done by time: the ticks of the ledger and of the clock, which the returned tasks

@@ -51,7 +51,7 @@ pub(super) fn backup(common: &Common, c: &Backup) -> Result<(), Failure> {
 /// Put a copy where the store has to lie, and replay what was taken off since
 ///
 /// No daemon may run, and no store may lie there: move the old one away. The log of removals of
-/// `[removals] path` is what keeps from being listed again who was taken off after the copy was
+/// `[removal_log] path` is what keeps from being listed again who was taken off after the copy was
 /// made.
 #[derive(Debug, Args)]
 pub(super) struct Restore {

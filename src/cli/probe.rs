@@ -18,7 +18,7 @@ use super::{
     text::{plain_line, text},
 };
 use crate::{
-    config::{Config, probe as settings},
+    config::{self, Config},
     http::secrets,
     model::{Subject, Time, special, time::Seconds},
     net::{ConnectionLimiter, ConnectionLimits, Shares},
@@ -115,7 +115,7 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
     let own = special::unlistable(&Subject::host(target), &[]).is_some();
     if !own && !config.as_ref().is_some_and(|c| c.probe.relay.public) {
         return Err(usage(
-            "that address is on the Internet: test your own hosts, and set allow_public, hello, contact and about of [probe] first",
+            "that address is on the Internet: test your own hosts, and set allow_public, ehlo_name, contact and info_url of [probe] first",
         ));
     }
     let mut here = Here::new(c, config.as_ref(), target)?;
@@ -297,7 +297,7 @@ impl Here {
 
     /// Asks DNS for the names of the host that were not given.
     async fn find_names(&mut self, config: Option<&Config>) {
-        let resolvers = config.map_or(&[][..], |c| &c.outgoing.resolvers);
+        let resolvers = config.map_or(&[][..], |c| &c.http_client.resolvers);
         let Ok(resolver) = resolver::Resolver::new(resolvers, false) else {
             return;
         };
@@ -468,7 +468,7 @@ impl Here {
 fn default_ways() -> TesterSettings {
     let timeout = Duration::from_secs(60);
     TesterSettings {
-        ports: settings::PORTS,
+        ports: config::DEFAULT_PORTS,
         pause: Duration::ZERO,
         min_duration: Duration::ZERO,
         timeout,
@@ -504,8 +504,8 @@ fn for_server(
         // Other people's hosts are tested as slowly as the server's own tester does (safety rule
         // S4).
         (how.pause, how.min_duration) = (
-            how.pause.max(Duration::from_secs(settings::PAUSE.0)),
-            Duration::from_secs(settings::SPREAD.0),
+            how.pause.max(Duration::from_secs(config::DEFAULT_PAUSE.0)),
+            Duration::from_secs(config::DEFAULT_MIN_DURATION.0),
         );
     }
     let report = runtime.block_on(tester::run(

@@ -154,7 +154,8 @@ fn begin(
     let text = c.text.as_ref().map_or(String::new(), |t| {
         format!("text = {}\n", Value::from(t.as_str()))
     });
-    let table = format!("\n{MARK}\n[retire]\nannounced = \"{now}\"\nempty = \"{empty}\"\n{text}");
+    let table =
+        format!("\n{MARK}\n[retire]\nannounce_at = \"{now}\"\nempty_at = \"{empty}\"\n{text}");
     edit(common, file, |old| {
         let gap = if old.is_empty() || old.ends_with('\n') {
             ""
@@ -237,8 +238,8 @@ fn edit(
 fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
     let started = zone.retire.is_some();
     let planned = retire::Retire {
-        announced: now,
-        empty: now.plus(MONTH),
+        announce_at: now,
+        empty_at: now.plus(MONTH),
         text: None,
     };
     let retire = zone.retire.as_ref().unwrap_or(&planned);

@@ -533,7 +533,7 @@ pub struct ProbesShape {
 }
 
 /// Asks for test messages with tokens of ours, which the caller sends from where he is. What comes
-/// through is listed as `unconfirmed`, unless `[probe] trusted` names him.
+/// through is listed as `unconfirmed`, unless `[probe] trusted_reporters` names him.
 #[utoipa::path(post, path = "/v1/probes", tag = "tests", request_body = Nominated, responses((status = 201, body = ProbesShape), Problem))]
 pub(super) async fn probes(
     State(app): State<App>,

@@ -287,7 +287,7 @@ impl Proxy {
             match error {
                 HeaderError::Missing(error) => {
                     tracing::warn!(%proxy, %error, "connection of a trusted proxy closed: it does not start with a PROXY v2 header; \
-                        let the proxy send one, or set `forwarded = true` beside `trust`");
+                        let the proxy send one, or set `forwarded_header = true` beside `trusted_proxies`");
                 }
                 HeaderError::Unsupported(why) => {
                     tracing::warn!(%proxy, "connection of a trusted proxy closed: {why}");

@@ -1,5 +1,5 @@
 //! The certificate, its key and the authorities of client certificates: read from files for every
-//! encrypted listener, and read again when the files change. Files that cannot be used change nothing:
+//! encrypted listener, and read again when the files change. CertificateFiles that cannot be used change nothing:
 //! the listeners keep the certificate that they have, and an error is logged.
 //!
 //! Only TLS 1.3 is spoken: RFC 9103 section 7.2 requires it of transfers, DoQ has nothing else, and
@@ -84,6 +84,13 @@ struct State {
     reported: Option<String>,
 }
 
+/// Certificates that were read and are not in use yet.
+pub struct PreparedCertificates {
+    ready: TlsConfigs,
+    files: CertificateFiles,
+    stamp: Stamp,
+}
+
 /// The certificates of a running server.
 pub struct Certificates {
     ready: ArcSwap<TlsConfigs>,
@@ -111,25 +118,43 @@ impl Certificates {
         self.ready.load_full()
     }
 
-    /// Reads the files, which may be others than before, where they have changed. Returns whether they
-    /// have. After an error the old configurations stay in use.
-    pub fn reload(&self, files: &CertificateFiles) -> Result<bool, String> {
-        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+    /// Reads the files, which may be others than before, without using them yet. `None`: they have
+    /// not changed.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with which file.
+    pub fn prepare(
+        &self,
+        files: &CertificateFiles,
+    ) -> Result<Option<PreparedCertificates>, String> {
+        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         let stamp = files.stamp();
         if (&state.files, state.stamp) == (files, stamp) {
-            return Ok(false);
+            return Ok(None);
         }
-        let ready = files
-            .read()
-            .map_err(|e| format!("{e}; the certificate that was in use stays"))?;
-        self.ready.store(Arc::new(ready));
-        *state = State {
+        drop(state);
+        Ok(Some(PreparedCertificates {
+            ready: files.read()?,
             files: files.clone(),
+            stamp,
+        }))
+    }
+
+    /// Uses what [`prepare`](Self::prepare) has read.
+    pub fn apply(&self, prepared: PreparedCertificates) {
+        let PreparedCertificates {
+            ready,
+            files,
+            stamp,
+        } = prepared;
+        tracing::info!(certificate = %files.certificate.display(), "certificate loaded");
+        self.ready.store(Arc::new(ready));
+        *self.state.lock().unwrap_or_else(|e| e.into_inner()) = State {
+            files,
             stamp,
             reported: None,
         };
-        tracing::info!(certificate = %files.certificate.display(), "certificate loaded");
-        Ok(true)
     }
 
     /// Reads the files where they have changed, and logs an error once.
@@ -140,7 +165,13 @@ impl Certificates {
             .unwrap_or_else(|e| e.into_inner())
             .files
             .clone();
-        let error = self.reload(&files).err();
+        let error = match self.prepare(&files) {
+            Ok(prepared) => {
+                prepared.into_iter().for_each(|p| self.apply(p));
+                None
+            }
+            Err(e) => Some(format!("{e}; the old certificate stays in use")),
+        };
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         if state.reported != error {
             if let Some(e) = &error {
@@ -475,7 +506,7 @@ pub(super) mod tests {
         let files = files(dir.path(), &ca);
         let certificates = Certificates::open(files.clone()).unwrap();
         let first = certificates.current();
-        assert_eq!(certificates.reload(&files), Ok(false));
+        assert!(certificates.prepare(&files).unwrap().is_none());
         assert!(
             Arc::ptr_eq(&first, &certificates.current()),
             "nothing changed"
@@ -483,12 +514,8 @@ pub(super) mod tests {
         let (certificate, key) = issue(&ca, &["ns.example"]);
         put(&files.certificate, &certificate);
         for _ in 0..2 {
-            assert!(
-                certificates
-                    .reload(&files)
-                    .unwrap_err()
-                    .contains("that was in use stays")
-            );
+            let error = certificates.prepare(&files).err().unwrap();
+            assert!(error.contains("not the key"), "{error}");
         }
         certificates.check();
         assert!(
@@ -512,25 +539,17 @@ pub(super) mod tests {
             "taken by the check"
         );
         assert_eq!(certificates.state.lock().unwrap().reported, None);
-        assert_eq!(
-            certificates.reload(&CertificateFiles {
-                clients: None,
-                ..files.clone()
-            }),
-            Ok(true)
-        );
-        assert!(
-            certificates
-                .reload(&CertificateFiles {
-                    key: dir.path().join("none"),
-                    ..files.clone()
-                })
-                .is_err()
-        );
-        assert_eq!(
-            certificates.state.lock().unwrap().files.key,
-            files.key,
-            "what works is looked at"
-        );
+        let other = CertificateFiles {
+            clients: None,
+            ..files.clone()
+        };
+        certificates.apply(certificates.prepare(&other).unwrap().unwrap());
+        assert!(certificates.prepare(&other).unwrap().is_none());
+        let missing = CertificateFiles {
+            key: dir.path().join("none"),
+            ..files.clone()
+        };
+        assert!(certificates.prepare(&missing).is_err());
+        assert_eq!(certificates.state.lock().unwrap().files, other);
     }
 }

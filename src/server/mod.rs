@@ -19,7 +19,7 @@ mod tls;
 pub mod transfer;
 pub mod udp;
 
-pub use certificates::{CertificateFiles, Certificates};
+pub use certificates::{CertificateFiles, Certificates, PreparedCertificates};
 pub use context::ServerContext;
 pub use encrypted::TlsSettings;
 pub use mirrors::Mirrors;

@@ -396,33 +396,33 @@ def small(name, n, opened=True, via=None):
 # ── orbsd ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 def list_server():
     # From an address of another host than the tested one: a mail server trusts its own.
-    source = f'source = ["{COLLECTOR}"]' if closed_net else ""
+    source = f'source_addresses = ["{COLLECTOR}"]' if closed_net else ""
     reasons = "".join(f'[[reason]]\nname = "{r}"\ntext = "{t} $"\nlifetime = "90d"\n' for r, t in [("relay", "Open relay"), ("input", "Open relay input"), ("output", "Delivers for open relays"), ("unconfirmed", "Unconfirmed"), ("notest", "Not tested")])
     write("config.toml", f"""[admin]
 listen = ""
 [dns]
 listen = ["127.0.0.1:{DNS}"]
 [limits]
-special = ["{NET}.0.0/10"]
-[outgoing]
+allow_special_ranges = ["{NET}.0.0/10"]
+[http_client]
 resolvers = ["127.0.0.1:{NAMES}"]
-[collect]
+[collector]
 listen = ["{COLLECTOR}:{COLLECT}"]
 [probe]
 enabled = true
 domain = "{DOMAIN}"
-foreign = "{SECOND_DOMAIN}"
-hello = "collector.lab.example"
+second_domain = "{SECOND_DOMAIN}"
+ehlo_name = "collector.lab.example"
 {source}
 contact = "relaytest@lab.example"
-about = "https://lab.example/tests"
+info_url = "https://lab.example/tests"
 pause = "0s"
-spread = "0s"
-step = "20s"
-settle = "{5 if closed_net else 1}s"
-retry = ["2s", "2s"]
-per_net = 100
-per_as = 100
+min_duration = "0s"
+timeout = "20s"
+collect_wait = "{5 if closed_net else 1}s"
+retry_delays = ["2s", "2s"]
+max_hosts_per_prefix = 100
+max_hosts_per_asn = 100
 ports = [{PORT}, 1, 1]
 {reasons}""")
     write("zones/relays.toml", f"""origin = "relays.lab.example"

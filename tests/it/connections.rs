@@ -533,7 +533,7 @@ fn stuck_streams_of_http_2_keep_nobody_out() {
 
 #[test]
 fn idle_smtp_sessions_of_168_addresses_do_not_stop_the_tester() {
-    let f = Field::new("\n[connections]\ncollect = 512\n");
+    let f = Field::new("\n[connections]\ncollector = 512\n");
     let mta = f.mta(
         v4(7, 1),
         "h7",
@@ -591,7 +591,7 @@ fn client_connections_leave_file_descriptors_to_the_store() {
     let config = CONFIG.replace("listen = \"\"", &format!("listen = \"{admin}\""));
     let f = Folder::with(
         &format!(
-            "{config}{reasons}[probe]\ndomain = \"probe.example\"\n[collect]\nlisten = [\"{collector}\"]\n"
+            "{config}{reasons}[probe]\ndomain = \"probe.example\"\n[collector]\nlisten = [\"{collector}\"]\n"
         ),
         &[("bl", ZONE), ("dbl", DOMAINS)],
     );

@@ -397,7 +397,7 @@ fn a_notify_from_the_server_makes_a_feed_look_at_once() {
 
 fn followed(p: &Primary, more: &str) -> Folder {
     let feed = format!(
-        "\n[[feed]]\nname = \"peer\"\nkind = \"axfr\"\nserver = \"{}\"\nzone = \"{ORIGIN}\"\nevery = \"1s\"\n{more}",
+        "\n[[feed]]\nname = \"peer\"\nkind = \"axfr\"\nserver = \"{}\"\nzone = \"{ORIGIN}\"\ninterval = \"1s\"\n{more}",
         p.addr
     );
     Folder::with(
@@ -539,7 +539,7 @@ fn a_zone_is_transferred_once_shown_first_or_written() {
 #[test]
 fn a_file_is_read_again_when_it_has_changed() {
     let feed =
-        "\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"relay\"\nevery = \"1s\"\n";
+        "\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"relay\"\ninterval = \"1s\"\n";
     let f = Folder::with(
         &(crate::lab::CONFIG.to_string() + feed),
         &[("bl", crate::lab::ZONE), ("dbl", crate::lab::DOMAINS)],

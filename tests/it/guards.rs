@@ -442,7 +442,7 @@ fn a_note_of_a_feed_is_shown_to_operators_and_never_published() {
 /// A file feed whose list shrinks; the settings of the feed are added.
 fn feed(more: &str) -> Api {
     let feed = format!(
-        "\n[outgoing]\nallow = [\"127.0.0.1\"]\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"relay\"\nevery = \"1s\"\n{more}\n"
+        "\n[http_client]\nallow_special_ranges = [\"127.0.0.1\"]\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"relay\"\ninterval = \"1s\"\n{more}\n"
     );
     let api = Api::with_zones(
         &(CONFIG.to_string() + &feed),

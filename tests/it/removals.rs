@@ -14,7 +14,7 @@ use crate::{
 };
 
 fn restarting() -> Api {
-    Api::with(&CONFIG.replace("[admin]", "[removals]\non_loss = \"restart\"\n[admin]"))
+    Api::with(&CONFIG.replace("[admin]", "[removal_log]\non_loss = \"restart\"\n[admin]"))
 }
 
 fn log(api: &Api) -> PathBuf {
@@ -388,7 +388,8 @@ fn a_damaged_record_of_the_last_commit_is_reported_until_it_is_accepted() {
 
 #[test]
 fn a_start_that_cannot_know_whether_a_commit_is_missing_does_not_deny_it() {
-    let mut api = Api::with(&CONFIG.replace("[admin]", "[store]\nscrub_every = \"0s\"\n[admin]"));
+    let mut api =
+        Api::with(&CONFIG.replace("[admin]", "[store]\nscrub_interval = \"0s\"\n[admin]"));
     api.list("45.1.1.1", "relay");
     std::thread::sleep(Duration::from_millis(500));
     api.f.ok(&["list", "45.1.1.2", "--reason", "relay"]);
@@ -605,7 +606,8 @@ fn damage_shows_until_it_is_mended_and_survives_a_restart() {
 #[test]
 fn an_acknowledged_commit_that_is_missing_at_a_start_is_damage() {
     // A scrub's checkpoint would flush the log that is cut here.
-    let mut api = Api::with(&CONFIG.replace("[admin]", "[store]\nscrub_every = \"0s\"\n[admin]"));
+    let mut api =
+        Api::with(&CONFIG.replace("[admin]", "[store]\nscrub_interval = \"0s\"\n[admin]"));
     api.list("45.1.1.1", "relay");
     let s = status(&api);
     // The use of the token is written down after the answer; the listing has to be the last record.

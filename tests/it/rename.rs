@@ -14,7 +14,7 @@ struct Lab {
 }
 
 const FEED: &str =
-    "\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"netblock\"\nevery = \"1s\"\n";
+    "\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"netblock\"\ninterval = \"1s\"\n";
 
 impl Lab {
     fn new() -> Lab {

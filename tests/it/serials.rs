@@ -291,7 +291,7 @@ fn a_zone_that_comes_back_is_newer_for_its_mirrors() {
 fn a_restore_with_the_log_goes_on_after_it_and_after_the_mirrors() {
     let config = CONFIG.replace(
         "[admin]",
-        "[removals]\npath = \"disk2/removals.log\"\n[admin]",
+        "[removal_log]\npath = \"disk2/removals.log\"\n[admin]",
     );
     let f = Folder::with(&config, &[("bl", &zone(""))]);
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);

@@ -256,7 +256,7 @@ fn every_write_is_in_the_audit_log() {
 fn a_listing_that_takes_two_persons_waits_for_the_second() {
     let api = Api::with(&CONFIG.replace(
         "name = \"netblock\"",
-        "name = \"netblock\"\ntwo_persons = true",
+        "name = \"netblock\"\nrequire_approval = true",
     ));
     let (anna, bert) = (api.user("anna", "editor"), api.user("bert", "editor"));
     let body = json!({"subject": "45.1.0.0/16", "reason": "netblock"}).to_string();

@@ -103,7 +103,7 @@ impl Sink {
 
 fn allowed() -> String {
     format!(
-        "[outgoing]\nallow = [\"127.0.0.1\"]\n{}",
+        "[http_client]\nallow_special_ranges = [\"127.0.0.1\"]\n{}",
         crate::lab::CONFIG
     )
 }
@@ -264,8 +264,9 @@ fn a_name_is_looked_up_by_the_configured_servers_and_its_address_checked() {
             "127.0.0.1:PORT",
             &format!("127.0.0.1:PORT\", \"127.0.0.1:{port}"),
         );
-        let config =
-            format!("[outgoing]\nallow = [{allow}]\nresolvers = [\"127.0.0.1:{port}\"]\n{config}");
+        let config = format!(
+            "[http_client]\nallow_special_ranges = [{allow}]\nresolvers = [\"127.0.0.1:{port}\"]\n{config}"
+        );
         let api = Api::with(&config);
         // We are the server that knows the name.
         let zone = std::fs::read_to_string(api.f.path().join("zones/bl.toml")).unwrap();
@@ -358,7 +359,7 @@ fn a_commit_is_told_by_mail_through_the_smart_host() {
         }
     });
     let mail = format!(
-        "[mail]\nsmarthost = \"{smarthost}\"\nfrom = \"orbsd@orbs.example\"\ntls = false\n"
+        "[mail]\nsmarthost = \"{smarthost}\"\nfrom = \"orbsd@orbs.example\"\nrequire_starttls = false\n"
     );
     let api = Api::with(&format!("{mail}{}", crate::lab::CONFIG));
     assert_eq!(

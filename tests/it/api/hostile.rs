@@ -108,7 +108,7 @@ fn a_bound_token_can_not_get_out_of_its_bounds() {
 fn two_persons_are_two_persons_for_a_renewal_too() {
     let api = Api::with(&CONFIG.replace(
         "name = \"netblock\"",
-        "name = \"netblock\"\ntwo_persons = true",
+        "name = \"netblock\"\nrequire_approval = true",
     ));
     let (anna, bert) = (api.user("anna", "editor"), api.user("bert", "editor"));
     let body =
@@ -183,7 +183,7 @@ fn two_persons_are_two_persons_for_a_renewal_too() {
 fn an_approval_and_a_refusal_at_once_agree() {
     let api = Api::with(&CONFIG.replace(
         "name = \"netblock\"",
-        "name = \"netblock\"\ntwo_persons = true",
+        "name = \"netblock\"\nrequire_approval = true",
     ));
     let (anna, bert) = (api.user("anna", "editor"), api.user("bert", "editor"));
     for i in 1..=20 {

@@ -501,7 +501,7 @@ fn drawn(kinds: &[(&str, Value)], matrix: &BTreeMap<String, Vec<String>>) -> Str
 #[test]
 fn every_cell_of_the_matrix_is_what_its_kind_says() {
     let f = Field::new(
-        "choose = [\"local-then-foreign\", \"foreign-then-local\", \"localhost-sender\", \"helo-local\"]\n",
+        "enabled_tests = [\"local-then-foreign\", \"foreign-then-local\", \"localhost-sender\", \"helo-local\"]\n",
     );
     let all: Vec<(Kind, IpAddr, _)> = kinds()
         .into_iter()

@@ -341,7 +341,7 @@ fn the_tester_is_off_until_it_is_switched_on() {
 #[test]
 fn a_host_is_tested_slowly_by_somebody_who_says_who_he_is() {
     let f = Field::new(
-        "contact = \"relaytest@orbs.example\"\nabout = \"https://orbs.example/tests\"\n",
+        "contact = \"relaytest@orbs.example\"\ninfo_url = \"https://orbs.example/tests\"\n",
     );
     let addr = v4(1, 1);
     let mta = f.mta(addr, "paced", open());
@@ -353,7 +353,7 @@ fn a_host_is_tested_slowly_by_somebody_who_says_who_he_is() {
         "config.toml",
         &config
             .replace("pause = \"0s\"", "pause = \"1s\"")
-            .replace("spread = \"0s\"", "spread = \"8s\""),
+            .replace("min_duration = \"0s\"", "min_duration = \"8s\""),
     );
     f.api.start();
     let begun = Instant::now();
@@ -547,7 +547,7 @@ fn the_command_finds_the_names_of_a_host() {
 #[test]
 fn nothing_is_tested_while_mail_for_the_probe_domain_goes_elsewhere() {
     let mut f = Field::new(
-        "allow_public = true\ncontact = \"relaytest@orbs.example\"\nabout = \"https://orbs.example/tests\"\n",
+        "allow_public = true\ncontact = \"relaytest@orbs.example\"\ninfo_url = \"https://orbs.example/tests\"\n",
     );
     let addr = v4(1, 1);
     f.mta(addr, "waits", open());
@@ -618,7 +618,7 @@ fn nothing_is_tested_while_mail_for_the_probe_domain_goes_elsewhere() {
 /// is trusted.
 #[test]
 fn a_reporter_tests_from_his_own_machine() {
-    let f = Field::new("trusted = [\"trusty\"]\n");
+    let f = Field::new("trusted_reporters = [\"trusty\"]\n");
     let port = f.port.to_string();
     for (n, who, code) in [(1, "rep", "127.0.0.8"), (2, "trusty", "127.0.0.2")] {
         let addr = v4(n, 1);
@@ -864,7 +864,7 @@ fn tester_and_collector_speak_tls_with_each_other() {
     f.api.daemon.take().unwrap().stop();
     let config = std::fs::read_to_string(f.api.f.path().join("config.toml")).unwrap();
     let config = config
-        .replace("[collect]\n", "[collect]\ntls = true\n")
+        .replace("[collector]\n", "[collector]\ntls = true\n")
         .replace(
             &format!("ports = [{}, {}, ", f.port, f.submission[0]),
             &format!("ports = [{}, {}, ", f.port, f.collector.port()),

@@ -17,7 +17,7 @@ const SECOND: [u8; 4] = [127, 66, 1, 1];
 const DENIED: &str = "550 5.7.1 relaying denied";
 
 fn field(sources: &str) -> Field {
-    Field::new(&format!("source = {sources}\n"))
+    Field::new(&format!("source_addresses = {sources}\n"))
 }
 
 /// A server that a test has proved open, and that its owner changes then. An empty `test` is the
