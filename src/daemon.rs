@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use crate::{
+    api::{ConfigurationCheckResponse, MirrorResponse},
     clock::{Clock, SystemTimeSource},
     config::Config,
     exports::Exports,
@@ -89,10 +90,10 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &limiters.dns,
     );
     let notifier = tokio::spawn(server::notify::run(ledger.clone(), mirrors.clone()));
-    let (socket_path, outbound, doors) = (
+    let (socket_path, outbound, listener_configs) = (
         config.socket.clone(),
         outbound(&config)?,
-        doors(&config, certificates.as_ref(), &limiters),
+        listener_configs(&config, certificates.as_ref(), &limiters),
     );
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
     let (around, url_check) = (
@@ -138,7 +139,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &back,
         (socket, admin, public),
         app,
-        &doors,
+        &listener_configs,
         &limiters.socket,
         &web_stopped,
     )?;
@@ -225,7 +226,7 @@ fn start_web(
         Option<std::net::TcpListener>,
     ),
     app: http::App,
-    doors: &[http::Door; 2],
+    configs: &[http::ListenerConfig; 2],
     of_socket: &ConnectionLimiter,
     stop: &tokio::sync::watch::Receiver<bool>,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>, String> {
@@ -244,13 +245,13 @@ fn start_web(
         (admin, http::router(app.clone())),
         (public, http::public_router(app)),
     ];
-    for ((listener, router), door) in both.into_iter().zip(doors) {
+    for ((listener, router), config) in both.into_iter().zip(configs) {
         let listener = listener
             .map(tokio::net::TcpListener::from_std)
             .transpose()
             .map_err(|e| e.to_string())?;
         out.extend(
-            listener.map(|l| back.spawn(http::run_tcp(l, router, door.clone(), stop.clone()))),
+            listener.map(|l| back.spawn(http::run_tcp(l, router, config.clone(), stop.clone()))),
         );
     }
     Ok(out)
@@ -306,25 +307,25 @@ pub fn url_check(config: &Config) -> http::Check {
 
 /// How `[admin]` and `[web]` are served: a certificate that is read again is taken with the next
 /// connection.
-fn doors(
+fn listener_configs(
     config: &Config,
     certificates: Option<&Arc<Certificates>>,
     limiters: &Limiters,
-) -> [http::Door; 2] {
-    let door = |(tls, proxies): &(bool, http::TrustedProxies), limiter: &ConnectionLimiter| {
+) -> [http::ListenerConfig; 2] {
+    let one = |(tls, proxies): &(bool, http::TrustedProxies), limiter: &ConnectionLimiter| {
         let tls = certificates
             .cloned()
             .filter(|_| *tls)
             .map(|c| Arc::new(move || c.current().web.clone()) as http::Tls);
-        http::Door {
+        http::ListenerConfig {
             tls,
-            proxies: proxies.clone(),
+            trusted_proxies: proxies.clone(),
             limiter: limiter.clone(),
         }
     };
     [
-        door(&config.doors[0], &limiters.admin),
-        door(&config.doors[1], &limiters.web),
+        one(&config.doors[0], &limiters.admin),
+        one(&config.doors[1], &limiters.web),
     ]
 }
 
@@ -339,11 +340,11 @@ async fn all(tasks: Vec<tokio::task::JoinHandle<()>>) {
 fn app(
     ledger: &Ledger,
     shared: &ServerContext,
-    (reload, check): (&http::Reload, &http::Report),
+    (reload, check): (&http::Reload, &http::Report<ConfigurationCheckResponse>),
     (exports, feeds): (Exports, Feeds),
     (mirrors, tests): (&Arc<server::Mirrors>, &relay::RelayTests),
     (surroundings, connections, check_url): (
-        Arc<dyn Fn() -> http::Surroundings + Send + Sync>,
+        http::Report<http::Surroundings>,
         http::ConnectionStats,
         http::Check,
     ),
@@ -354,9 +355,9 @@ fn app(
         ledger: ledger.clone(),
         metrics: shared.metrics.clone(),
         reload: reload.clone(),
-        feeds: Arc::new(move || serde_json::to_value(feeds.states()).unwrap_or_default()),
+        feeds: Arc::new(move || feeds.states()),
         decide_feed: Arc::new(move |name, accept, audit| deciding.decide(name, accept, audit)),
-        files: Arc::new(move || exports.status()),
+        files: Arc::new(move || exports.states()),
         mirrors: report(ledger, mirrors),
         surroundings,
         check_url,
@@ -377,7 +378,7 @@ fn app(
 fn surroundings(
     config: &Config,
     certificates: Option<Arc<Certificates>>,
-) -> Arc<dyn Fn() -> http::Surroundings + Send + Sync> {
+) -> http::Report<http::Surroundings> {
     let store = config.store.path.clone();
     let removals = config.ledger.removals.clone();
     Arc::new(move || {
@@ -550,7 +551,10 @@ fn by_themselves(ledger: &Ledger, config: &Config) -> (Exports, Feeds) {
 }
 
 /// What is known of the mirrors, against what is published.
-pub fn report(ledger: &Ledger, mirrors: &Arc<server::Mirrors>) -> http::Report {
+pub fn report(
+    ledger: &Ledger,
+    mirrors: &Arc<server::Mirrors>,
+) -> http::Report<Vec<MirrorResponse>> {
     let (published, mirrors) = (ledger.published.clone(), mirrors.clone());
     Arc::new(move || mirrors.report(&published.snapshot()))
 }
@@ -611,18 +615,25 @@ pub fn socket_owner(config: &Config) -> Result<http::SocketOwner, String> {
     Ok(owner)
 }
 
-/// Checks a configuration for whoever asks through the socket: what is wrong with it, what is
-/// doubtful, and how many zones there are.
-fn checker(path: PathBuf) -> http::Report {
+/// Checks the configuration files for users of the socket.
+fn checker(path: PathBuf) -> http::Report<ConfigurationCheckResponse> {
     Arc::new(move || match Config::load(&path) {
         Ok(c) => {
             let (errors, warnings) = (
                 Vec::from_iter(c.secure.open().err()),
                 [c.readable_files(), c.warnings].concat(),
             );
-            serde_json::json!({"errors": errors, "warnings": warnings, "zones": c.ledger.zones.len()})
+            let zones = c.ledger.zones.len();
+            ConfigurationCheckResponse {
+                errors,
+                warnings,
+                zones,
+            }
         }
-        Err(e) => serde_json::json!({"errors": e.0, "warnings": [], "zones": 0}),
+        Err(e) => ConfigurationCheckResponse {
+            errors: e.0,
+            ..ConfigurationCheckResponse::default()
+        },
     })
 }
 

@@ -9,15 +9,14 @@ use std::{
 
 use clap::Args;
 use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{
-    Common, Failure,
-    client::{Client, bytes},
-    output,
-    text::{plain_line, text},
-};
+use super::{Common, Failure, client::Client, output, text::plain_line};
 use crate::{
+    api::{
+        AssessmentKind, JobResponse, NominationKind, NominationRequest, PreparedProbesResponse,
+        ProbeResultsRequest,
+    },
     config::{self, Config},
     http::secrets,
     model::{Subject, Time, special, time::Seconds},
@@ -217,18 +216,18 @@ fn shown(
     ran: &[MessageResult],
     assessment: Assessment,
 ) {
-    let results = messages.iter().zip(ran).map(
-        |(m, r)| json!({"test": m.test, "from": m.envelope.from, "to": m.envelope.to, "outcome": r.outcome.as_str(), "detail": r.outcome}),
-    );
-    let all: Vec<Value> = results.collect();
-    let says = serde_json::to_value(assessment).unwrap_or_default();
     if common.json {
-        output::json(&json!({"target": target, "says": says, "results": all}));
+        let results = messages.iter().zip(ran).map(
+            |(m, r)| json!({"test": m.test, "from": m.envelope.from, "to": m.envelope.to, "outcome": r.outcome.as_str(), "detail": r.outcome}),
+        );
+        let results: Vec<_> = results.collect();
+        output::json(&json!({"target": target, "assessment": assessment, "results": results}));
         return;
     }
     println!();
-    all.iter()
-        .for_each(|r| println!("{:<28} {}", text(&r["test"]), text(&r["outcome"])));
+    for (m, r) in messages.iter().zip(ran) {
+        println!("{:<28} {}", m.test, r.outcome.as_str());
+    }
     let words = match assessment {
         Assessment::Closed => "every kind of test was refused",
         Assessment::Refused => "every kind of test was refused, and perhaps because of who tested",
@@ -494,10 +493,18 @@ fn for_server(
             "--server tests what somebody has evidence against: say what you saw with --evidence",
         ));
     };
-    let asked = json!({"target": target, "evidence": evidence, "kind": "log", "port": c.port, "tests": c.tests});
-    let made = Client::open(common)?.json(Method::POST, "/v1/probes", bytes(asked.to_string()))?;
-    let messages: Vec<PreparedMessage> =
-        serde_json::from_value(made["messages"].clone()).map_err(|e| Failure::No(e.to_string()))?;
+    let request = NominationRequest {
+        target: target.to_string(),
+        evidence: evidence.clone(),
+        kind: NominationKind::Log,
+        at: None,
+        port: c.port,
+        names: Vec::new(),
+        tests: c.tests.clone(),
+    };
+    let prepared: PreparedProbesResponse =
+        Client::open(common)?.call_json(Method::POST, "/v1/probes", &request)?;
+    let path = format!("/v1/jobs/{}", prepared.job);
     let mut how = default_ways();
     how.pause = Duration::from_secs(c.pause.0.min(LONGEST_WAIT));
     if special::unlistable(&Subject::host(target), &[]).is_none() {
@@ -511,38 +518,32 @@ fn for_server(
     let report = runtime.block_on(tester::run(
         target,
         c.port,
-        &messages,
+        &prepared.messages,
         &how,
         &mut told(common.json),
         &mut || true,
     ));
     // A server may have ended the connection meanwhile.
-    let told = json!({"results": report.ran, "controls": report.controls, "transcript": render_transcript(&report.transcript)});
-    Client::open(common)?.json(
-        Method::POST,
-        &format!("/v1/jobs/{}/results", made["job"]),
-        bytes(told.to_string()),
-    )?;
+    let results = ProbeResultsRequest {
+        results: report.ran,
+        controls: report.controls,
+        transcript: render_transcript(&report.transcript),
+    };
+    let _: JobResponse =
+        Client::open(common)?.call_json(Method::POST, &format!("{path}/results"), &results)?;
     let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(LONGEST_WAIT));
     loop {
-        let job = Client::open(common)?.json(
-            Method::GET,
-            &format!("/v1/jobs/{}", made["job"]),
-            bytes(""),
-        )?;
-        let says = text(&job["says"]).to_string();
-        if ["open", "closed", "refused"].contains(&says.as_str())
-            || std::time::Instant::now() >= until
-        {
-            if common.json {
-                output::json(&job);
-            } else {
-                super::relay::job(&job);
-            }
-            return match says.as_str() {
-                "closed" => Ok(()),
-                "open" => Err(Failure::Code(2, String::new())),
-                "accepted" => Err(Failure::Code(3, String::new())),
+        let job: JobResponse = Client::open(common)?.get(&path)?;
+        let decided = matches!(
+            job.assessment,
+            Some(AssessmentKind::Open | AssessmentKind::Closed | AssessmentKind::Refused)
+        );
+        if decided || std::time::Instant::now() >= until {
+            output::print(common.json, &job, super::relay::job);
+            return match job.assessment {
+                Some(AssessmentKind::Closed) => Ok(()),
+                Some(AssessmentKind::Open) => Err(Failure::Code(2, String::new())),
+                Some(AssessmentKind::Accepted) => Err(Failure::Code(3, String::new())),
                 _ => Err(Failure::Code(4, String::new())),
             };
         }

@@ -51,8 +51,8 @@ impl Feed {
     ) -> u64 {
         let mut state = lock(&self.state);
         let wait = wait.clamp(MIN_WAIT_SECONDS, MAX_WAIT_SECONDS);
-        state.checked = Some(at.to_string());
-        state.next = Some(Time(at.0 + wait).to_string());
+        state.checked = Some(at);
+        state.next = Some(Time(at.0 + wait));
         let name = &self.settings.name;
         if self.stop.load(Relaxed) {
             return wait; // whatever went wrong did so because of that
@@ -70,7 +70,7 @@ impl Feed {
                     );
                 }
                 if state.held.is_none() {
-                    state.refreshed = state.checked.clone();
+                    state.refreshed = state.checked;
                 }
                 if let Some((how, d)) = change {
                     state.how = Some(how);

@@ -9,9 +9,10 @@ use super::{
     FeedSource, FileList,
     feed::{Feed, LastCheck, lock},
     file,
-    held::{self, HeldState, Step},
+    held::{self, Step},
 };
 use crate::{
+    api::{FeedDecision, FeedDecisionResponse, HeldListResponse},
     imports::{self, Asked, Failed},
     ledger::{
         AccountChange, Ledger,
@@ -152,7 +153,7 @@ impl<'a> FileCheck<'a> {
     pub fn update_held_state(&self) {
         lock(&self.feed.state).held = self
             .held()
-            .map(|h| HeldState::new(&h, self.list.shrink_wait));
+            .map(|h| HeldListResponse::new(&h, self.list.shrink_wait));
     }
 
     fn change_accounts(
@@ -203,8 +204,8 @@ impl<'a> FileCheck<'a> {
             held.trip.reason,
             held.feed
         );
-        let fields =
-            serde_json::to_value(HeldState::new(&held, self.list.shrink_wait)).unwrap_or_default();
+        let fields = serde_json::to_value(HeldListResponse::new(&held, self.list.shrink_wait))
+            .unwrap_or_default();
         self.announce(HELD, fields, Some(held))
     }
 
@@ -254,8 +255,9 @@ impl<'a> FileCheck<'a> {
     ///
     /// # Errors
     ///
-    /// No list is held, the file has changed, or the list cannot be read.
-    pub fn accept(&self, audit: AuditRecord) -> Result<Value, Failed> {
+    /// Returns why nothing was imported: nothing is held, the file has changed, or the list cannot
+    /// be read.
+    pub fn accept(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, Failed> {
         let mut last_check = lock(&self.feed.last_check);
         let name = &self.feed.settings.name;
         let held = self
@@ -276,17 +278,20 @@ impl<'a> FileCheck<'a> {
         let done = self.import_allowed(mark, audit)?;
         *last_check = Some((mark, self.read_settings().map_err(Failed::Busy)?));
         self.update_held_state();
-        Ok(
-            json!({"feed": name, "decision": "accepted", "receipt": done.result.receipt, "difference": done.result.difference}),
-        )
+        Ok(FeedDecisionResponse {
+            feed: name.clone(),
+            decision: FeedDecision::Accepted,
+            receipt: done.result.receipt.map(Into::into),
+            difference: Some(done.result.difference.into()),
+        })
     }
 
     /// A person refuses the held list: the old one stays until the file changes.
     ///
     /// # Errors
     ///
-    /// No list is held, or it was refused before.
-    pub fn refuse(&self, audit: AuditRecord) -> Result<Value, Failed> {
+    /// Returns why nothing changed: no list is held, or it was refused before.
+    pub fn refuse(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, Failed> {
         let _seen = lock(&self.feed.last_check);
         let name = &self.feed.settings.name;
         let held = self.held().filter(|h| !h.refused);
@@ -303,6 +308,11 @@ impl<'a> FileCheck<'a> {
             .change_accounts_blocking(AccountChange::HeldList(Box::new(refused)), Some(audit))
             .map_err(Failed::Ledger)?;
         self.update_held_state();
-        Ok(json!({"feed": name, "decision": "refused"}))
+        Ok(FeedDecisionResponse {
+            feed: name.clone(),
+            decision: FeedDecision::Refused,
+            receipt: None,
+            difference: None,
+        })
     }
 }

@@ -16,7 +16,11 @@ use super::{
     run,
 };
 use crate::{
-    imports::Failed, index::records::wire_name, ledger::Ledger, store::schema::AuditRecord,
+    api::{FeedDecisionResponse, FeedResponse},
+    imports::Failed,
+    index::records::wire_name,
+    ledger::Ledger,
+    store::schema::AuditRecord,
 };
 
 /// All feeds that run. Clones share them.
@@ -124,7 +128,7 @@ impl Feeds {
         name: &str,
         accept: bool,
         audit: AuditRecord,
-    ) -> Result<serde_json::Value, Failed> {
+    ) -> Result<FeedDecisionResponse, Failed> {
         let running = lock(&self.running).clone();
         let Some(feed) = running.iter().find(|f| f.settings.name == name) else {
             let known: Vec<&str> = running.iter().map(|f| f.settings.name.as_str()).collect();
@@ -150,10 +154,10 @@ impl Feeds {
     }
 
     /// The state of each feed.
-    pub fn states(&self) -> Vec<FeedState> {
+    pub fn states(&self) -> Vec<FeedResponse> {
         lock(&self.running)
             .iter()
-            .map(|f| lock(&f.state).clone())
+            .map(|f| lock(&f.state).response())
             .collect()
     }
 

@@ -7,6 +7,7 @@ use super::{subject::Subject, time::Time};
 /// A role. Each one has the permissions of those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum Role {
     /// Reads: listings, history, zones, changes, state.
     Reader,

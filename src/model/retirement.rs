@@ -1,6 +1,6 @@
 //! The stages of a zone that is retired, with their times.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     retire::{MONTH, Retire},
@@ -8,16 +8,28 @@ use super::{
     zone::Zone,
 };
 
-/// How far it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// How far a zone is on its way out of service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum RetirementStage {
-    /// It lists as ever and says that it will end.
+    /// The zone lists as before, and announces its end.
     Announced,
-    /// It lists nobody.
+    /// The zone lists nothing.
     Empty,
-    /// It lists nobody, and nobody has to be sent to it any more.
+    /// The zone lists nothing, and its delegation may be removed.
     Over,
+}
+
+impl RetirementStage {
+    /// The stage as it is sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RetirementStage::Announced => "announced",
+            RetirementStage::Empty => "empty",
+            RetirementStage::Over => "over",
+        }
+    }
 }
 
 /// The stages with their times.

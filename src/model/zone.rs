@@ -16,6 +16,7 @@ use super::{
 /// What a zone's names are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum ZoneKind {
     /// Reversed IPv4 and IPv6 addresses (RFC 5782 sections 2.1 and 2.4).
     #[default]

@@ -552,7 +552,7 @@ def main():
     proof = run("evidence", address("pf-open"))["items"][0]
     say(f"      proof {proof['id']}: given to [{proof['input']}] at {proof['sent']}, came from [{proof['output']}] at {proof['came']}")
     say("\n3  The same for pf-closed: every test is refused, and nobody is listed.")
-    job, out = tested("pf-closed"); tell(job, out); facts["pf-closed"] = out; facts["closed says"] = job["says"]
+    job, out = tested("pf-closed"); tell(job, out); facts["pf-closed"] = out; facts["closed says"] = job["assessment"]
     facts["closed"] = answers("pf-closed")
     say("\n4  pf-input hands what it takes to a smart host, pf-output: the input is listed, the output is not (yet).")
     job, out = tested("pf-input"); tell(job, out)
@@ -562,24 +562,24 @@ def main():
     job, out = finished(claim["job"]["id"]); tell(job, out)
     again = run("claim", address("pf-open"), "--proved")
     say(f"      {again['what_happens']}")
-    facts["early"] = [job["says"], again["job"]["state"], answers("pf-open")]
+    facts["early"] = [job["assessment"], again["job"]["state"], answers("pf-open")]
     say("\n6  The owner of pf-input closes it, restarts it, and claims: every test is refused, its postmaster is not, and it is released.")
     if closed_net: close_postfix("pf-input")
     else: begin[2].state["open"] = False
     claim = run("claim", address("pf-input"), "--proved")
     job, out = finished(claim["job"]["id"]); tell(job, out)
-    facts["released"] = [job["says"], answers("pf-input"), job["row"]]
+    facts["released"] = [job["assessment"], answers("pf-input"), job["row"]]
     if facts_only and closed_net:
         rest = [n for n in HOSTS if n not in ("pf-open", "pf-closed", "pf-input", "pf-output")]
         jobs = {n: nominated(n) for n in rest}
         for n, id in jobs.items():
             job, out = finished(id)
-            facts[n] = out; facts[f"{n} says"] = job["says"]; facts[f"{n} dns"] = answers(n)
+            facts[n] = out; facts[f"{n} says"] = job["assessment"]; facts[f"{n} dns"] = answers(n)
         # As Debian ships it: strangers are put off for good.
         close_postfix("pf-domain", "defer_unauth_destination")
         job, out = finished(run("claim", address("pf-domain"), "--proved")["job"]["id"])
         again = run("claim", address("pf-domain"), "--proved")
-        facts["put off"] = [job["says"], out["plain"], again["release"], again["what_happens"], job["row"]]
+        facts["put off"] = [job["assessment"], out["plain"], again["release"], again["what_happens"], job["row"]]
     if facts_only: print(json.dumps(facts))
     else: say(f"\nThat was the loop: nomination, test, proof, DNS, claim, release. Nothing left this machine.\n")
 

@@ -47,7 +47,7 @@ fn a_listing_from_the_command_line_is_in_dns_when_it_returns() {
         ),
         (&"relay".into(), &"operator".into())
     );
-    assert_eq!(found["zones"][0]["a"][0], "127.0.0.2");
+    assert_eq!(found["zones"][0]["codes"][0], "127.0.0.2");
     assert_eq!(found["history"][0]["event"], "listed");
     assert_eq!(found["history"][0]["evidence"]["text"], "seen relaying");
     assert!(
@@ -91,7 +91,7 @@ fn a_listing_from_the_command_line_is_in_dns_when_it_returns() {
     assert_eq!(f.json(&["status", "--json"])["running"], false);
     f.ok(&["list", "45.51.100.9", "--reason", "relay"]);
     assert_eq!(
-        f.json(&["lookup", "45.51.100.9", "--json"])["zones"][0]["a"][0],
+        f.json(&["lookup", "45.51.100.9", "--json"])["zones"][0]["codes"][0],
         "127.0.0.2"
     );
     let _daemon = Daemon::start(&f);

@@ -565,14 +565,14 @@ fn idle_smtp_sessions_of_168_addresses_do_not_stop_the_tester() {
     }
     let begun = Instant::now();
     let job = f.done(f.nominate(v4(7, 1), &json!({"tests": ["plain"]})));
-    assert_eq!(job["says"], "open", "{job:#}");
+    assert_eq!(job["assessment"], "open", "{job:#}");
     assert!(
         begun.elapsed() < Duration::from_secs(15),
         "{:?}",
         begun.elapsed()
     );
     let status = f.api.get("/v1/status").ok();
-    assert!(status["tester"]["wrong"].is_null(), "{status}");
+    assert!(status["tester"]["problem"].is_null(), "{status}");
     let sessions = &status["connections"]["collect"];
     assert!(
         sessions["open"].as_u64().unwrap() > 400 && sessions["shed"].as_u64().unwrap() > 0,

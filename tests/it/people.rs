@@ -638,7 +638,7 @@ fn one_reporter_cannot_fill_the_queue_and_others_stay_fast() {
     assert_eq!((waiting("eve"), waiting("carl")), (40, 0));
     let refused = propose(&eve, 60_000);
     assert!(
-        refused.problem() == "refused"
+        refused.problem() == "conflict"
             && refused.text().contains("40 proposals of eve wait already"),
         "{}",
         refused.text()

@@ -226,7 +226,7 @@ fn forwarded_is_believed_only_where_it_was_chosen_and_only_the_last_element() {
         let answer = ask(&format!("forwarded: for={bad}\r\n"));
         assert!(
             answer.contains(" 400 ")
-                && answer.contains("/problems/unreadable")
+                && answer.contains("/problems/malformed")
                 && answer.contains("Forwarded"),
             "{bad}: {answer}"
         );

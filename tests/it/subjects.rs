@@ -73,7 +73,7 @@ fn a_digest_is_listed_found_exported_imported_and_delisted() {
             .as_array()
             .unwrap()
             .iter()
-            .filter(|z| z["a"] != json!([]))
+            .filter(|z| z["codes"] != json!([]))
             .collect();
         assert_eq!(
             (zones.len(), &zones[0]["zone"]),

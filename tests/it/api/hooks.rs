@@ -127,9 +127,16 @@ fn each_commit_is_told_signed_and_in_order_until_it_is_taken() {
     api.list("45.1.1.1", "relay");
     let (head, body) = sink.wait(1).remove(0);
     assert!(head.starts_with("POST /orbsd?a=b HTTP/1.1\r\n"), "{head}");
+    let mut changes = body["changes"].clone();
+    let until = changes[0]["until"].take();
+    assert!(until.is_string(), "{body}");
     assert_eq!(
-        (&body["event"], &body["subjects"], &body["count"]),
-        (&json!("commit"), &json!(["45.1.1.1"]), &json!(1))
+        changes,
+        json!([{"subject": "45.1.1.1", "event": "listed", "reason": "relay", "source": "operator", "until": null}])
+    );
+    assert_eq!(
+        (&body["event"], &body["count"]),
+        (&json!("commit"), &json!(1))
     );
     // The signature is what the page says it is.
     let of = |name: &str| {
@@ -179,7 +186,7 @@ fn each_commit_is_told_signed_and_in_order_until_it_is_taken() {
     let all = sink.wait(4);
     let subjects: Vec<&str> = all
         .iter()
-        .map(|(_, b)| b["subjects"][0].as_str().unwrap())
+        .map(|(_, b)| b["changes"][0]["subject"].as_str().unwrap())
         .collect();
     assert_eq!(subjects, ["45.1.1.1", "45.1.1.2", "45.1.1.3", "45.1.1.4"]);
     let until = Instant::now() + Duration::from_secs(5);

@@ -71,7 +71,7 @@ impl Field {
         let names = Names::start(([127, 0, 0, 1], dns).into());
         let api = Api::with_zones(&config, &[("bl", ZONE)]);
         let until = Instant::now() + Duration::from_secs(20);
-        while api.get("/v1/status").ok()["tester"]["wrong"]
+        while api.get("/v1/status").ok()["tester"]["problem"]
             .as_str()
             .is_some_and(|w| w.contains("not checked yet"))
         {
