@@ -24,7 +24,7 @@ use crate::{
     model::Time,
     net::{ConnectionLimiter, ConnectionLimits, FileBudget},
     resolver::Resolver,
-    server::{self, Certificates, ReservedClients, Shared, sys},
+    server::{self, Certificates, ReservedClients, ServerContext, sys},
     store::Store,
 };
 
@@ -62,7 +62,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (config, connections) = divide_files(config);
     // Ports below 1024 and larger buffers need the privileges that are dropped next.
     let (udp, tcp) = bind(&config.serve)?;
-    let encrypted = server::secure::bind(&config.secure)?;
+    let encrypted = server::encrypted::bind(&config.secure)?;
     let socket = http::bind(&config.socket, &socket_owner(&config)?)
         .await
         .map_err(|e| format!("admin.socket: {e}"))?;
@@ -75,14 +75,14 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     // Read as the unprivileged user, who has to read it again after a renewal.
     let certificates = config.secure.open()?;
     let (ledger, mirrors) = open(&config).await?;
-    let mut shared = Shared::new(&ledger, Some(mirrors.clone()));
+    let mut shared = ServerContext::new(&ledger, Some(mirrors.clone()));
     let limiters = Limiters::new(
         &connections,
         ReservedClients::new(ledger.published.clone(), Some(mirrors.clone())),
     );
     let (exports, feeds) = by_themselves(&ledger, &config);
     let notified_feeds = feeds.clone();
-    shared.notified = Some(Arc::new(move |zone, from, key| {
+    shared.on_notify = Some(Arc::new(move |zone, from, key| {
         notified_feeds.notified(zone, from, key)
     }));
     let workers = start_udp(udp, &shared)?;
@@ -193,10 +193,13 @@ async fn open(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), String>
 
 /// Starts the stream listeners of DNS.
 fn serve_streams(
-    (tcp, encrypted): (Vec<tokio::net::TcpListener>, server::secure::Sockets),
+    (tcp, encrypted): (
+        Vec<tokio::net::TcpListener>,
+        server::encrypted::EncryptedSockets,
+    ),
     path: &str,
     certificates: Option<&Arc<Certificates>>,
-    shared: &Shared,
+    shared: &ServerContext,
     limiter: &ConnectionLimiter,
 ) -> Vec<tokio::task::JoinHandle<()>> {
     let mut out: Vec<_> = tcp
@@ -317,7 +320,7 @@ fn listener_configs(
         let tls = certificates
             .cloned()
             .filter(|_| *tls)
-            .map(|c| Arc::new(move || c.ready().web.clone()) as http::Tls);
+            .map(|c| Arc::new(move || c.current().web.clone()) as http::Tls);
         http::ListenerConfig {
             tls,
             trusted_proxies: proxies.clone(),
@@ -340,7 +343,7 @@ async fn all(tasks: Vec<tokio::task::JoinHandle<()>>) {
 /// What the API's handlers may use.
 fn app(
     ledger: &Ledger,
-    shared: &Shared,
+    shared: &ServerContext,
     (reload, check): (&http::Reload, &http::Report<ConfigurationCheckResponse>),
     (exports, feeds): (Exports, Feeds),
     (mirrors, tests): (&Arc<server::Mirrors>, &relay::RelayTests),
@@ -414,7 +417,7 @@ fn surroundings(
                 .sum()
         });
         http::Surroundings {
-            certificate_end: certificates.as_ref().map(|c| c.ready().not_after),
+            certificate_end: certificates.as_ref().map(|c| c.current().not_after),
             store_bytes: bytes,
             disks: disks.into_iter().flatten().collect(),
         }
@@ -567,7 +570,7 @@ pub fn report(
 
 type Sockets = (Vec<std::net::UdpSocket>, Vec<tokio::net::TcpListener>);
 
-fn bind(settings: &server::Settings) -> Result<Sockets, String> {
+fn bind(settings: &server::DnsSettings) -> Result<Sockets, String> {
     let workers = workers(settings);
     let (mut udp, mut tcp) = (Vec::new(), Vec::new());
     for addr in &settings.listen {
@@ -648,7 +651,7 @@ fn checker(path: PathBuf) -> http::Report<ConfigurationCheckResponse> {
 }
 
 /// The number of UDP workers for each address.
-fn workers(settings: &server::Settings) -> usize {
+fn workers(settings: &server::DnsSettings) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if settings.workers == 0 {
         cores
@@ -675,7 +678,7 @@ fn drop_privileges(config: &Config) -> Result<(), String> {
 
 fn start_udp(
     sockets: Vec<std::net::UdpSocket>,
-    shared: &Shared,
+    shared: &ServerContext,
 ) -> Result<Vec<std::thread::JoinHandle<()>>, String> {
     let mut out = Vec::new();
     for (i, socket) in sockets.into_iter().enumerate() {

@@ -14,7 +14,7 @@ use crate::{
         Import, ImportError, ImportResult, Ledger, LedgerError,
         guard::{Guard, GuardTrip, ListLimits, ListRefusal},
     },
-    lists::{self, Options, Reasoning, Report},
+    lists::{self, ListReport, Options, Reasoning},
     model::{EntryText, ReasonId, Subject, Time, subject::HostBits, time::Seconds},
     store::{
         schema::{AuditRecord, FeedEntry, ListShape},
@@ -82,7 +82,7 @@ pub struct ImportOutcome {
     /// The commit and the changes.
     pub result: ImportResult,
     /// The report of the reader.
-    pub report: Report,
+    pub report: ListReport,
 }
 
 /// Why an import has changed nothing, by what the caller can do.
@@ -186,7 +186,7 @@ pub fn run(
             "max_age: it is 0, and the list would expire at once; use a longer time".into(),
         ));
     }
-    let mut report = Report::default();
+    let mut report = ListReport::default();
     let families = families(ledger, &options);
     // Exclusions come only from values that become several reasons, and from names in master files.
     let exceptions =
@@ -335,7 +335,7 @@ impl std::fmt::Display for FileNames {
 }
 
 /// The findings of the reader, one on each line.
-fn findings(report: &Report) -> String {
+fn findings(report: &ListReport) -> String {
     let problems = report.problems.iter().map(ToString::to_string);
     problems
         .chain(report.notes())
@@ -348,7 +348,7 @@ fn findings(report: &Report) -> String {
 fn acceptable(
     request: &ImportRequest,
     mode: Mode,
-    report: &Report,
+    report: &ListReport,
     families: &Families,
 ) -> Result<(), String> {
     let allowed = request.skip_errors.allowed(report.taken + report.errors);
@@ -384,7 +384,7 @@ fn acceptable(
 }
 
 /// Converts an entry of a list to a row of a feed.
-pub fn row(e: lists::Entry) -> (Subject, FeedEntry) {
+pub fn row(e: lists::ListEntry) -> (Subject, FeedEntry) {
     let text = EntryText {
         text: e.text,
         path: e.path,

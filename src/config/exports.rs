@@ -7,7 +7,7 @@ use super::{
     tables::ExportTable,
 };
 use crate::{
-    exports::Settings,
+    exports::ExportSettings,
     lists,
     model::{Zone, ZoneKind, names::suggest},
 };
@@ -18,9 +18,9 @@ pub(super) fn read(
     zones: &[Zone],
     folder: &Path,
     report: &mut Report,
-) -> Vec<Settings> {
+) -> Vec<ExportSettings> {
     let bare = |o: &str| o.trim_end_matches('.').to_ascii_lowercase();
-    let mut out: Vec<Settings> = Vec::new();
+    let mut out: Vec<ExportSettings> = Vec::new();
     for e in tables {
         let place = &e.place;
         let zone = zones
@@ -59,7 +59,7 @@ pub(super) fn read(
             );
         }
         let (format, action) = (e.format.clone(), e.action.clone());
-        out.extend(zone.map(|zone| Settings {
+        out.extend(zone.map(|zone| ExportSettings {
             zone: bare(&zone.origin),
             format,
             action,

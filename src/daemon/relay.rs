@@ -55,7 +55,7 @@ impl RelayTests {
         let tls = certificates
             .cloned()
             .filter(|_| settings.receiver.tls)
-            .map(|c| Arc::new(move || c.ready().web.clone()) as collector::TlsSource);
+            .map(|c| Arc::new(move || c.current().web.clone()) as collector::TlsSource);
         let judge = collector::by_service(service.clone());
         let asked = service.clone();
         let token = Arc::new(move |to: &str| {

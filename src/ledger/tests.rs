@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Ledger, LedgerError, LedgerSettings, ReasonSettings, Receipt, command::WriterCommand};
 use crate::{
     clock::{Clock, TrustAtStart, tests::ManualTime},
-    dns::{Kind, Peer, respond},
+    dns::{AnswerKind, Peer, respond},
     model::{Change, ReasonId, SourceId, Subject, Zone, history::Command, time::Seconds},
     store::{CommitFault, Store},
 };
@@ -157,7 +157,7 @@ impl Bench {
             self.ledger().now(),
             &mut out,
         );
-        (done.kind == Kind::Listed).then(|| *out[..done.len].last_chunk().unwrap())
+        (done.kind == AnswerKind::Listed).then(|| *out[..done.len].last_chunk().unwrap())
     }
 }
 

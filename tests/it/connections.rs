@@ -10,7 +10,7 @@ use std::{
 };
 
 use hyper::{Request, body::Bytes};
-use orbsd::dns::tsig::Session;
+use orbsd::dns::tsig::TsigSession;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -167,7 +167,7 @@ fn ip(text: &str) -> IpAddr {
 const BUSY: Option<Duration> = Some(Duration::from_millis(400));
 
 #[test]
-fn forty_addresses_of_a_network_cannot_keep_others_out() {
+fn forty_addresses_of_one_network_do_not_block_other_clients() {
     let f = folder("", "'127.0.0.0/8'");
     let _daemon = Daemon::start(&f);
     let attackers: Vec<IpAddr> = (1..=40).map(|n| [127, 9, 1, n].into()).collect();
@@ -181,7 +181,7 @@ fn forty_addresses_of_a_network_cannot_keep_others_out() {
 }
 
 #[test]
-fn many_networks_that_occupy_all_slots_cannot_keep_others_out() {
+fn many_networks_at_the_limit_do_not_block_other_clients() {
     for (payload, pause, allow) in [
         (
             framed(&query("1.2.3.4.bl.orbs.example", 1, true)),
@@ -237,9 +237,9 @@ fn ran_in_namespace(test: &str) -> bool {
 }
 
 #[test]
-fn thirty_three_subnets_of_an_ipv6_network_cannot_keep_others_out() {
+fn thirty_three_subnets_of_an_ipv6_network_do_not_block_other_clients() {
     if ran_in_namespace(
-        "connections::thirty_three_subnets_of_an_ipv6_network_cannot_keep_others_out",
+        "connections::thirty_three_subnets_of_an_ipv6_network_do_not_block_other_clients",
     ) {
         return;
     }
@@ -299,7 +299,7 @@ fn signed_axfr(key: Arc<orbsd::model::TsigKey>) -> Vec<u8> {
     let mut request = query("bl.orbs.example", 252, false);
     let len = request.len();
     request.resize(512, 0);
-    let (_, end) = Session::request(key, &mut request, len, orbsd::clock::wall()).unwrap();
+    let (_, end) = TsigSession::request(key, &mut request, len, orbsd::clock::wall()).unwrap();
     request.truncate(end);
     request
 }
@@ -368,7 +368,7 @@ fn http(to: SocketAddr, from: IpAddr, request: &str) -> (String, Duration) {
 }
 
 #[test]
-fn twenty_addresses_cannot_block_the_http_listeners() {
+fn twenty_addresses_do_not_block_the_http_listeners() {
     let web: SocketAddr = ([127, 0, 0, 1], free_port()).into();
     let api = Api::with(&format!("{CONFIG}[web]\nlisten = \"{web}\"\n"));
     let attackers: Vec<IpAddr> = (0..20)
@@ -591,7 +591,7 @@ fn idle_smtp_sessions_of_168_addresses_do_not_stop_the_tester() {
 }
 
 #[test]
-fn connections_cannot_use_up_the_files_of_the_store() {
+fn client_connections_leave_file_descriptors_to_the_store() {
     let collector: SocketAddr = ([127, 0, 0, 1], free_port()).into();
     let admin: SocketAddr = ([127, 0, 0, 1], free_port()).into();
     let reasons: String = ["input", "output", "unconfirmed", "notest"]
@@ -659,7 +659,7 @@ fn connections_cannot_use_up_the_files_of_the_store() {
 }
 
 #[test]
-fn slots_are_freed_when_connections_close() {
+fn permits_are_returned_when_connections_close() {
     let f = folder("[connections]\ndns = 64\n", "'127.0.0.0/8'");
     let daemon = Daemon::start(&f);
     let files = || {
