@@ -41,7 +41,7 @@ fn rows_of_an_earlier_version_are_read_and_written_unchanged() {
             RelayKey::Output(_) => assert_round_trip::<OutputRecord>(value),
             RelayKey::Proof(_) => assert_round_trip::<Proof>(value),
             RelayKey::PrefixBudget(_) | RelayKey::NetworkBudget(_) => {
-                assert_round_trip::<Budget>(value)
+                assert_round_trip::<Budget>(value);
             }
             RelayKey::Reporter(_) => assert_round_trip::<ReporterRecord>(value),
             RelayKey::OptOut(_) => assert_round_trip::<OptOut>(value),
@@ -49,7 +49,7 @@ fn rows_of_an_earlier_version_are_read_and_written_unchanged() {
             RelayKey::Heartbeat => assert_round_trip::<Time>(value),
             RelayKey::LastId => assert_round_trip::<u64>(value),
             RelayKey::Claim(_) | RelayKey::ListingProofsComplete => {
-                assert_round_trip::<bool>(value)
+                assert_round_trip::<bool>(value);
             }
             RelayKey::Transcript(_) => {
                 let text: String = serde_json::from_str(value).unwrap();
