@@ -10,7 +10,7 @@ use axum::{
 };
 use flate2::{Compression, write::GzEncoder};
 use ring::digest;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::{OpenApi, RefOr, Schema};
 
 use super::negotiation;
 use crate::api::ProblemDetails;
@@ -52,8 +52,15 @@ impl Document {
 }
 
 /// Completes what the handlers leave out: the summary of an operation is the first sentence of its
-/// description.
+/// description, and an optional property has the description that is written at its type.
 pub(super) fn complete(api: &mut OpenApi) {
+    for schema in api
+        .components
+        .iter_mut()
+        .flat_map(|c| c.schemas.values_mut())
+    {
+        describe_optional_properties(schema);
+    }
     for item in api.paths.paths.values_mut() {
         let all = [
             &mut item.get,
@@ -67,6 +74,34 @@ pub(super) fn complete(api: &mut OpenApi) {
                 *summary = summary.replace('\n', " ");
             }
         }
+    }
+}
+
+/// Moves the description of a nullable reference to the property itself, where generators of
+/// clients look for it. utoipa writes it beside the `$ref`, within `oneOf`.
+fn describe_optional_properties(schema: &mut RefOr<Schema>) {
+    match schema {
+        RefOr::T(Schema::Object(object)) => {
+            for property in object.properties.values_mut() {
+                let RefOr::T(Schema::OneOf(one_of)) = property else {
+                    continue;
+                };
+                for item in &mut one_of.items {
+                    if let RefOr::Ref(reference) = item
+                        && !reference.description.is_empty()
+                    {
+                        one_of.description = Some(std::mem::take(&mut reference.description));
+                    }
+                }
+            }
+        }
+        RefOr::T(Schema::AllOf(all_of)) => {
+            all_of
+                .items
+                .iter_mut()
+                .for_each(describe_optional_properties);
+        }
+        _ => {}
     }
 }
 

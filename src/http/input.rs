@@ -114,20 +114,12 @@ pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ProblemDetails> {
             ));
         }
     };
-    let mut read = serde_json::Deserializer::from_slice(bytes);
-    let malformed = |e: &serde_json::Error| {
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|e| {
         ProblemDetails::new(ProblemCode::Malformed, format!("the body is not JSON: {e}"))
-    };
-    let value = serde_path_to_error::deserialize(&mut read).map_err(|e| {
-        let path = e.path().to_string();
-        let e = e.into_inner();
-        match e.classify() {
-            serde_json::error::Category::Data => wrong_field(&path, &e.to_string()),
-            _ => malformed(&e),
-        }
     })?;
-    read.end().map_err(|e| malformed(&e))?;
-    Ok(value)
+    let mut read = serde_json::Deserializer::from_slice(bytes);
+    serde_path_to_error::deserialize(&mut read)
+        .map_err(|e| wrong_field(&e.path().to_string(), &e.into_inner().to_string()))
 }
 
 /// How many items a page has.
