@@ -132,7 +132,7 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
             &mut told(common.json),
             &mut || true,
         ))
-        .ran;
+        .results;
     let ids: Vec<TokenId> = here
         .ids
         .lock()
@@ -525,7 +525,7 @@ fn for_server(
     ));
     // A server may have ended the connection meanwhile.
     let results = ProbeResultsRequest {
-        results: report.ran,
+        results: report.results,
         controls: report.controls,
         transcript: render_transcript(&report.transcript),
     };

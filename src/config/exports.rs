@@ -25,9 +25,9 @@ pub(super) fn read(
         let place = &e.place;
         let zone = zones
             .iter()
-            .find(|z| bare(&z.origin) == bare(&e.zone) || z.stem == e.zone);
+            .find(|z| bare(&z.origin) == bare(&e.zone) || z.short_name == e.zone);
         if zone.is_none() {
-            let known: Vec<&str> = zones.iter().map(|z| z.stem.as_str()).collect();
+            let known: Vec<&str> = zones.iter().map(|z| z.short_name.as_str()).collect();
             report.error(
                 place,
                 "zone",

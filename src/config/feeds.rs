@@ -44,9 +44,9 @@ pub(super) fn read(
         if !f.codes.is_empty()
             && !zones
                 .iter()
-                .any(|z| z.stem == f.codes || bare(&z.origin) == bare(&f.codes))
+                .any(|z| z.short_name == f.codes || bare(&z.origin) == bare(&f.codes))
         {
-            let known: Vec<&str> = zones.iter().map(|z| z.stem.as_str()).collect();
+            let known: Vec<&str> = zones.iter().map(|z| z.short_name.as_str()).collect();
             wrong(
                 "codes",
                 format!("unknown zone `{}`{}", f.codes, suggest(&f.codes, &known)),

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     api::{FeedDecision, FeedDecisionResponse, HeldListResponse},
-    imports::{self, Asked, Failed},
+    imports::{self, ImportFailure, ImportRequest},
     ledger::{
         AccountChange, Ledger,
         guard::ListLimits,
@@ -83,7 +83,7 @@ impl<'a> FileCheck<'a> {
                 *last_check = this_check;
                 Ok(Some(done.result.difference))
             }
-            Err(Failed::Guard(trip)) => {
+            Err(ImportFailure::Guard(trip)) => {
                 let step = held::next(
                     last.as_ref(),
                     &self.feed.settings.name,
@@ -103,7 +103,7 @@ impl<'a> FileCheck<'a> {
             }
             Err(e) => {
                 let why = e.text(self.ledger);
-                if matches!(e, Failed::List(_))
+                if matches!(e, ImportFailure::List(_))
                     && lock(&self.feed.state).problem.as_ref() != Some(&why)
                 {
                     self.announce(REFUSED, json!({"problem": why}), None)?;
@@ -120,9 +120,9 @@ impl<'a> FileCheck<'a> {
         Ok(format!("{:?} {:?}", options.reasoning, options.allowed))
     }
 
-    fn list_import(&self) -> Asked {
+    fn list_import(&self) -> ImportRequest {
         let (list, settings) = (self.list.clone(), &self.feed.settings);
-        Asked {
+        ImportRequest {
             source: settings.name.clone(),
             format: self.format.into(),
             reasons: settings.reasons.clone(),
@@ -137,7 +137,7 @@ impl<'a> FileCheck<'a> {
             allow_empty: list.allow_empty,
             allow_suffixes: list.allow_suffixes,
             limits: list.limits,
-            ..Asked::default()
+            ..ImportRequest::default()
         }
     }
 
@@ -210,7 +210,11 @@ impl<'a> FileCheck<'a> {
     }
 
     /// Imports the file in spite of the guards.
-    fn import_allowed(&self, mark: FileMark, audit: AuditRecord) -> Result<imports::Done, Failed> {
+    fn import_allowed(
+        &self,
+        mark: FileMark,
+        audit: AuditRecord,
+    ) -> Result<imports::ImportOutcome, ImportFailure> {
         let limits = ListLimits {
             allow_shrink: true,
             allow_growth: true,
@@ -219,14 +223,14 @@ impl<'a> FileCheck<'a> {
         let done = file::import(
             self.ledger,
             self.path,
-            &Asked {
+            &ImportRequest {
                 limits,
-                asked: Some(audit),
+                audit: Some(audit),
                 ..self.list_import()
             },
             mark,
         )?;
-        self.delete_held(None).map_err(Failed::Busy)?;
+        self.delete_held(None).map_err(ImportFailure::Busy)?;
         Ok(done)
     }
 
@@ -257,26 +261,26 @@ impl<'a> FileCheck<'a> {
     ///
     /// Returns why nothing was imported: nothing is held, the file has changed, or the list cannot
     /// be read.
-    pub fn accept(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, Failed> {
+    pub fn accept(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, ImportFailure> {
         let mut last_check = lock(&self.feed.last_check);
         let name = &self.feed.settings.name;
         let held = self
             .held()
-            .ok_or_else(|| Failed::Busy(format!("no list of the feed `{name}` is held")))?;
-        let mark = file::mark(self.path).map_err(Failed::Busy)?;
+            .ok_or_else(|| ImportFailure::Busy(format!("no list of the feed `{name}` is held")))?;
+        let mark = file::mark(self.path).map_err(ImportFailure::Busy)?;
         if mark != held.mark {
-            let result = self.check(&mut last_check).map_err(Failed::Busy);
+            let result = self.check(&mut last_check).map_err(ImportFailure::Busy);
             self.update_held_state();
             let next_step = match result? {
                 Some(_) => "the new list is within the limits and was imported",
                 None => "look at `orbsd feed show` again",
             };
-            return Err(Failed::Busy(format!(
+            return Err(ImportFailure::Busy(format!(
                 "the file of the feed `{name}` has changed since its list was held; {next_step}"
             )));
         }
         let done = self.import_allowed(mark, audit)?;
-        *last_check = Some((mark, self.read_settings().map_err(Failed::Busy)?));
+        *last_check = Some((mark, self.read_settings().map_err(ImportFailure::Busy)?));
         self.update_held_state();
         Ok(FeedDecisionResponse {
             feed: name.clone(),
@@ -291,12 +295,12 @@ impl<'a> FileCheck<'a> {
     /// # Errors
     ///
     /// Returns why nothing changed: no list is held, or it was refused before.
-    pub fn refuse(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, Failed> {
+    pub fn refuse(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, ImportFailure> {
         let _seen = lock(&self.feed.last_check);
         let name = &self.feed.settings.name;
         let held = self.held().filter(|h| !h.refused);
         let held = held.ok_or_else(|| {
-            Failed::Busy(format!(
+            ImportFailure::Busy(format!(
                 "no list of the feed `{name}` is held, or it was refused before"
             ))
         })?;
@@ -306,7 +310,7 @@ impl<'a> FileCheck<'a> {
         };
         self.ledger
             .change_accounts_blocking(AccountChange::HeldList(Box::new(refused)), Some(audit))
-            .map_err(Failed::Ledger)?;
+            .map_err(ImportFailure::Ledger)?;
         self.update_held_state();
         Ok(FeedDecisionResponse {
             feed: name.clone(),

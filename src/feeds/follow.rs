@@ -104,8 +104,8 @@ struct Refresh<'a> {
 impl Following<'_> {
     /// Checks whether the zone has changed, and updates the source. Blocks.
     pub fn refresh(&self) -> Result<Refreshed, TransferError> {
-        let refused = |e: imports::Failed| TransferError::Answer(e.text(self.ledger));
-        let list_import = imports::Asked {
+        let refused = |e: imports::ImportFailure| TransferError::Answer(e.text(self.ledger));
+        let list_import = imports::ImportRequest {
             reasons: self.reasons.clone(),
             ..Default::default()
         };
@@ -118,7 +118,7 @@ impl Following<'_> {
         let source = self
             .ledger
             .source(self.name)
-            .map_err(|e| refused(imports::Failed::Ledger(e)))?;
+            .map_err(|e| refused(imports::ImportFailure::Ledger(e)))?;
         let followed = self
             .ledger
             .store
@@ -430,7 +430,7 @@ impl Refresh<'_> {
     ) -> Result<Refreshed, TransferError> {
         let difference = result.map_err(|e| {
             TransferError::Network(
-                imports::Failed::of(e, self.f.ledger, self.f.name).text(self.f.ledger),
+                imports::ImportFailure::of(e, self.f.ledger, self.f.name).text(self.f.ledger),
             )
         })?;
         let note = report.problems.first().map(|p| {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     api::{FeedDecisionResponse, FeedResponse},
-    imports::Failed,
+    imports::ImportFailure,
     index::records::wire_name,
     ledger::Ledger,
     store::schema::AuditRecord,
@@ -128,7 +128,7 @@ impl Feeds {
         name: &str,
         accept: bool,
         audit: AuditRecord,
-    ) -> Result<FeedDecisionResponse, Failed> {
+    ) -> Result<FeedDecisionResponse, ImportFailure> {
         let running = lock(&self.running).clone();
         let Some(feed) = running.iter().find(|f| f.settings.name == name) else {
             let known: Vec<&str> = running.iter().map(|f| f.settings.name.as_str()).collect();
@@ -137,12 +137,12 @@ impl Feeds {
             } else {
                 known.join(", ")
             };
-            return Err(Failed::NotFound(format!(
+            return Err(ImportFailure::NotFound(format!(
                 "there is no feed `{name}`; there are: {known}"
             )));
         };
         let Some(file_check) = FileCheck::new(&self.ledger, feed) else {
-            return Err(Failed::Busy(format!(
+            return Err(ImportFailure::Busy(format!(
                 "the feed `{name}` follows a zone, whose lists are never held"
             )));
         };

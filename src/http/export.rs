@@ -55,7 +55,7 @@ fn response(app: &App, snapshot: &Snapshot, z: &ZoneView) -> ZoneResponse {
     });
     ZoneResponse {
         zone: z.name.to_string(),
-        alias: z.spec.stem.clone(),
+        alias: z.spec.short_name.clone(),
         kind: z.spec.kind,
         serial: transfer::serial(snapshot, number).0,
         publish: publish.collect(),

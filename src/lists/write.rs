@@ -384,10 +384,10 @@ pub fn check(format: &str, action: &str, kind: ZoneKind) -> Result<&'static Writ
 
 /// A zone's short name as the name of a set: letters, digits, `_` and `-`, a letter first.
 fn set_name(view: &ZoneView) -> String {
-    let short = if view.spec.stem.is_empty() {
+    let short = if view.spec.short_name.is_empty() {
         &*view.name
     } else {
-        &view.spec.stem
+        &view.spec.short_name
     };
     let name: String = short
         .chars()

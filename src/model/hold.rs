@@ -7,7 +7,7 @@ use super::{
     time::Time,
 };
 
-/// A hold: suppresses a reason after a removal, so that it does not come back.
+/// A hold: suppresses a reason for a subject after a removal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// The suppressed reason.
@@ -21,8 +21,8 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// The end of a hold that lasts as long as the source lists something wider: it keeps one
-    /// address out of a prefix.
+    /// The end of a hold that lasts as long as a wider listing of its source. It excludes one
+    /// address from a listed prefix.
     pub const WITH_COVER: Time = Time(u64::MAX);
 
     /// Whether it suppresses a reason of a source.

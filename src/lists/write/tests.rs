@@ -437,12 +437,12 @@ fn set_names_fit_the_length_limit() {
         ("4.x", "z4_x"),
         ("a b;c", "a_b_c"),
     ] {
-        view.spec.stem = stem.into();
+        view.spec.short_name = stem.into();
         assert_eq!(set_name(&view), want);
     }
     let long = |stem: &str| {
         let mut view = test_zone("address", &[0], "");
-        view.spec.stem = stem.into();
+        view.spec.short_name = stem.into();
         let zones = Arc::new(ZoneSet::new(vec![view]).unwrap());
         let text = exported(
             "ipset",

@@ -235,14 +235,14 @@ fn file_keeps_the_state_and_a_damaged_file_is_an_empty_state() {
         ]
     );
     let inner = again.lock();
-    let row = &inner.rows[&at[0].place()];
+    let row = &inner.rows[&at[0].row_key()];
     let n = row.notified.as_ref().unwrap();
     assert_eq!(
         (n.serial, n.rcode, n.answer_ms, row.counts.bytes),
         (Serial(7), Some(5), Some(3), 1234)
     );
     assert!(row.lacks_since.is_some());
-    let other = inner.rows[&at[1].place()].notified.clone().unwrap();
+    let other = inner.rows[&at[1].row_key()].notified.clone().unwrap();
     assert_eq!(
         (other.problem.as_deref(), other.rcode, other.tries),
         (Some("nobody"), None, 1)
@@ -271,7 +271,9 @@ fn mirrors_at_one_address_are_distinguished_by_key() {
     m.sent(&b, Serial(5));
     m.answered(&b, 0, Duration::ZERO);
     let inner = m.lock();
-    assert!(inner.rows[&a.place()].notified.is_none() && inner.rows[&b.place()].notified.is_some());
+    assert!(
+        inner.rows[&a.row_key()].notified.is_none() && inner.rows[&b.row_key()].notified.is_some()
+    );
     assert_eq!(inner.rows.len(), 2, "nobody stands there as a third one");
 }
 
