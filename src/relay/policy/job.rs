@@ -286,7 +286,8 @@ impl Job {
 }
 
 /// An event that cannot happen to a job in its state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("job {job} is {}; the event `{}` cannot happen to it", .from.as_str(), .event.as_str())]
 pub struct InvalidTransition {
     /// The job.
     pub job: u64,
@@ -295,20 +296,6 @@ pub struct InvalidTransition {
     /// The event.
     pub event: JobEvent,
 }
-
-impl fmt::Display for InvalidTransition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "job {} is {}; the event `{}` cannot happen to it",
-            self.job,
-            self.from.as_str(),
-            self.event.as_str()
-        )
-    }
-}
-
-impl std::error::Error for InvalidTransition {}
 
 #[cfg(test)]
 mod tests {
