@@ -2,9 +2,11 @@
 //! never waits.
 
 use std::sync::{
-    Arc, Mutex,
+    Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
+
+use parking_lot::Mutex;
 
 /// How many zones are counted apart; further ones share the last place.
 pub const MAX_ZONES: usize = 64;
@@ -87,16 +89,13 @@ impl Metrics {
             other: Counts::default(),
             zones,
         });
-        self.0
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .push(worker.clone());
+        self.0.lock().push(worker.clone());
         worker
     }
 
     /// Each worker's name, its totals, and its counters by zone slot.
     pub fn by_worker(&self) -> Vec<(String, Totals, Vec<Totals>)> {
-        let all = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        let all = self.0.lock();
         let plain = |c: &Counts| {
             let mut t = Totals::default();
             c.add_to(&mut t);
@@ -113,11 +112,7 @@ impl Metrics {
     /// Totals of a zone; of what belongs to none for `None`.
     pub fn zone(&self, zone: Option<usize>) -> Totals {
         let mut t = Totals::default();
-        self.0
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .iter()
-            .for_each(|w| w.of(zone).add_to(&mut t));
+        self.0.lock().iter().for_each(|w| w.of(zone).add_to(&mut t));
         t
     }
 }

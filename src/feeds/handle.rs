@@ -4,10 +4,12 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
+
+use parking_lot::{Condvar, Mutex};
 
 use super::{
     Kind, MAX_FEEDS, Settings, State,
@@ -40,13 +42,9 @@ pub(super) struct Feed {
     pub(super) seen: Mutex<Seen>,
 }
 
-pub(super) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(|e| e.into_inner())
-}
-
 impl Feed {
     fn wake(&self) {
-        *lock(&self.woken) = true;
+        *self.woken.lock() = true;
         self.bell.notify_all();
     }
 }
@@ -64,7 +62,7 @@ impl Feeds {
     /// Applies a configuration: changed feeds are started anew, unchanged ones refresh, since
     /// reasons may have changed.
     pub fn configure(&self, settings: &[Settings]) {
-        let mut running = lock(&self.running);
+        let mut running = self.running.lock();
         running.retain(|f| {
             let stays = settings.contains(&f.settings);
             f.stop.store(!stays, Relaxed);
@@ -83,12 +81,12 @@ impl Feeds {
                 state: Mutex::new(State::of(s)),
                 seen: Mutex::default(),
             });
-            let gate = lock(&self.gates).entry(s.name.clone()).or_default().clone();
+            let gate = self.gates.lock().entry(s.name.clone()).or_default().clone();
             let (started, ledger) = (feed.clone(), self.ledger.clone());
             let thread = std::thread::Builder::new()
                 .name("feed".into())
                 .spawn(move || {
-                    let _alone = lock(&gate);
+                    let _alone = gate.lock();
                     run::run(&ledger, &started);
                 });
             match thread {
@@ -102,7 +100,8 @@ impl Feeds {
 
     /// The running feeds.
     pub fn settings(&self) -> Vec<Settings> {
-        lock(&self.running)
+        self.running
+            .lock()
             .iter()
             .map(|f| f.settings.clone())
             .collect()
@@ -113,7 +112,7 @@ impl Feeds {
     /// reply is then NOERROR, and the feed refreshes at once.
     pub fn notified(&self, zone: &[u8], from: IpAddr, key: Option<&str>) -> bool {
         let mut any = false;
-        for f in lock(&self.running).iter() {
+        for f in self.running.lock().iter() {
             let Kind::Zone { server, .. } = &f.settings.kind else {
                 continue;
             };
@@ -124,7 +123,7 @@ impl Feeds {
             {
                 continue;
             }
-            if server.speaks_with(key) || lock(&f.state).addresses.contains(&from.to_canonical()) {
+            if server.speaks_with(key) || f.state.lock().addresses.contains(&from.to_canonical()) {
                 f.wake();
                 any = true;
             }
@@ -144,7 +143,7 @@ impl Feeds {
         accept: bool,
         audit: AuditRecord,
     ) -> Result<serde_json::Value, Failed> {
-        let running = lock(&self.running).clone();
+        let running = self.running.lock().clone();
         let Some(feed) = running.iter().find(|f| f.settings.name == name) else {
             let known: Vec<&str> = running.iter().map(|f| f.settings.name.as_str()).collect();
             let known = if known.is_empty() {
@@ -170,9 +169,10 @@ impl Feeds {
 
     /// The state of each feed.
     pub fn states(&self) -> Vec<State> {
-        lock(&self.running)
+        self.running
+            .lock()
             .iter()
-            .map(|f| lock(&f.state).clone())
+            .map(|f| f.state.lock().clone())
             .collect()
     }
 

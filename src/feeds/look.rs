@@ -8,7 +8,6 @@ use serde_json::{Map, Value, json};
 use super::{
     Feed, FileList, Kind, file,
     held::{self, HeldState, Step},
-    lock,
 };
 use crate::{
     imports::{self, Asked, Failed},
@@ -56,7 +55,7 @@ impl<'a> Look<'a> {
     /// status.
     pub fn run(&self) -> Result<Option<ImportDifference>, String> {
         // One check or decision at a time.
-        let mut seen = lock(&self.feed.seen);
+        let mut seen = self.feed.seen.lock();
         let looked = self.look(&mut seen);
         self.show_held();
         looked
@@ -105,7 +104,7 @@ impl<'a> Look<'a> {
             Err(e) => {
                 let why = e.text(self.ledger);
                 if matches!(e, Failed::List(_))
-                    && lock(&self.feed.state).problem.as_ref() != Some(&why)
+                    && self.feed.state.lock().problem.as_ref() != Some(&why)
                 {
                     self.announce(REFUSED, json!({"problem": why}), None)?;
                 }
@@ -114,7 +113,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// A hash of the way the file is read, for the comparison with the last check.
+    /// The rules by which the file is read, for the comparison with the last check.
     fn way(&self) -> Result<String, String> {
         let options =
             imports::options(self.ledger, &self.asked()).map_err(|e| e.text(self.ledger))?;
@@ -152,7 +151,7 @@ impl<'a> Look<'a> {
 
     /// Shows the held list in the status.
     pub fn show_held(&self) {
-        lock(&self.feed.state).held = self
+        self.feed.state.lock().held = self
             .held()
             .map(|h| HeldState::new(&h, self.list.shrink_wait));
     }
@@ -254,7 +253,7 @@ impl<'a> Look<'a> {
     ///
     /// No list is held, the file has changed, or the list cannot be read.
     pub fn accept(&self, audit: AuditRecord) -> Result<Value, Failed> {
-        let mut seen = lock(&self.feed.seen);
+        let mut seen = self.feed.seen.lock();
         let name = &self.feed.settings.name;
         let held = self
             .held()
@@ -285,7 +284,7 @@ impl<'a> Look<'a> {
     ///
     /// No list is held, or it was refused before.
     pub fn refuse(&self, audit: AuditRecord) -> Result<Value, Failed> {
-        let _seen = lock(&self.feed.seen);
+        let _seen = self.feed.seen.lock();
         let name = &self.feed.settings.name;
         let held = self.held().filter(|h| !h.refused);
         let held = held.ok_or_else(|| {

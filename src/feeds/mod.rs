@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use crate::{imports::Reasons, lists::records::Mapping, model::time::Seconds};
 pub use file_list::FileList;
 pub use handle::Feeds;
-use handle::{Feed, lock};
+use handle::Feed;
 pub use run::State;
 use wire::Server;
 

@@ -12,7 +12,6 @@ use super::{
     Feed, Kind, Settings,
     follow::{Following, How, Refreshed},
     held::HeldState,
-    lock,
     look::Look,
     wire::Server,
 };
@@ -124,7 +123,7 @@ fn follow(
 ) -> u64 {
     let s = &feed.settings;
     if let Ok(addresses) = server.addresses() {
-        lock(&feed.state).addresses = addresses.iter().map(|a| a.ip().to_canonical()).collect();
+        feed.state.lock().addresses = addresses.iter().map(|a| a.ip().to_canonical()).collect();
     }
     let following = Following {
         ledger,
@@ -143,7 +142,7 @@ fn follow(
         .get(&s.name)
         .and_then(|id| v.records.get(usize::from(id.0)))
         .and_then(|r| r.followed.as_ref());
-    lock(&feed.state).serial = followed.map(|f| f.serial);
+    feed.state.lock().serial = followed.map(|f| f.serial);
     // By the zone's own timers, or, before the first answer, by the configuration.
     let retry = followed.map_or(s.every.0, |f| u64::from(f.timers[1]));
     match result {
@@ -154,7 +153,7 @@ fn follow(
             looped,
             note,
         }) => {
-            lock(&feed.state).looped += looped;
+            feed.state.lock().looped += looped;
             let change = match how {
                 How::Same => None,
                 How::Changes => Some("changes"),
@@ -181,7 +180,7 @@ impl Feed {
         note: Option<String>,
         wait: u64,
     ) -> u64 {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let wait = wait.clamp(WAITS.0, WAITS.1);
         state.checked = Some(at.to_string());
         state.next = Some(Time(at.0 + wait).to_string());
@@ -235,7 +234,7 @@ impl Feed {
     /// of NOTIFY cannot make it refresh all the time.
     fn wait(&self, time: Duration) {
         let start = Instant::now();
-        let mut woken = lock(&self.woken);
+        let mut woken = self.woken.lock();
         loop {
             let least = start.elapsed() >= Duration::from_secs(WAITS.0);
             let left = time.saturating_sub(start.elapsed());
@@ -247,10 +246,8 @@ impl Feed {
             } else {
                 left
             };
-            woken = self
-                .bell
-                .wait_timeout(woken, left.max(Duration::from_millis(1)))
-                .map_or_else(|e| e.into_inner().0, |r| r.0);
+            self.bell
+                .wait_for(&mut woken, left.max(Duration::from_millis(1)));
         }
         *woken = false;
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,6 +13,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use parking_lot::Mutex;
 
 use super::{App, error::Problem, once, secrets};
 use crate::{
@@ -354,11 +355,7 @@ struct Use {
 impl Access {
     /// When a token was used last since the start.
     pub fn last(&self, token: &str) -> Option<Time> {
-        self.uses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(token)
-            .map(|u| u.at)
+        self.uses.lock().get(token).map(|u| u.at)
     }
 
     /// Counts a request with a wrong token. The error is what limit its neighbours have to wait for
@@ -377,7 +374,7 @@ impl Access {
 
     /// Counts a request; whether the token may make it, and whether its use should be written down.
     fn used(&self, token: &Token, at: Time) -> (bool, bool) {
-        let mut all = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.uses.lock();
         let u = all.entry(token.id.clone()).or_default();
         let minute = at.0 / 60;
         u.count = if u.minute == minute {

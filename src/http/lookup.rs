@@ -9,6 +9,7 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -256,17 +257,13 @@ pub struct Public {
 /// The subject of a public look-up: `subject=`, `ip=`, or the bare address of the old form.
 fn asked(query: Option<&str>, peer: Option<Peer>) -> Result<Subject, Problem> {
     let query = query.unwrap_or_default();
-    let decode = |t: &str| percent_decoded(&t.replace('+', " "));
     let of = |name: &str| {
-        query.split('&').find_map(|p| {
-            p.split_once('=')
-                .filter(|(k, _)| *k == name)
-                .map(|(_, v)| decode(v))
-        })
+        form_urlencoded::parse(query.as_bytes())
+            .find_map(|(key, value)| (key == name).then(|| value.into_owned()))
     };
-    let text = of("subject")
-        .or_else(|| of("ip"))
-        .or_else(|| (!query.is_empty() && !query.contains(['=', '&'])).then(|| decode(query)));
+    let text = of("subject").or_else(|| of("ip")).or_else(|| {
+        (!query.is_empty() && !query.contains(['=', '&'])).then(|| percent_decoded(query))
+    });
     match (text, peer) {
         (Some(t), _) => Subject::parse(t.trim(), HostBits::Refuse)
             .map_err(|e| Problem::invalid(format!("subject: {e}"))),
@@ -277,24 +274,9 @@ fn asked(query: Option<&str>, peer: Option<Peer>) -> Result<Subject, Problem> {
     }
 }
 
-/// Decodes percent signs; what is no UTF-8 afterwards is no subject either.
+/// Decodes percent signs; invalid UTF-8 is replaced.
 pub(super) fn percent_decoded(text: &str) -> String {
-    let (mut out, mut bytes) = (Vec::new(), text.as_bytes().iter().copied());
-    while let Some(b) = bytes.next() {
-        let rest: Vec<u8> = bytes.clone().take(2).collect();
-        let hex = rest
-            .get(..2)
-            .and_then(|h| std::str::from_utf8(h).ok())
-            .filter(|h| h.bytes().all(|b| b.is_ascii_hexdigit()));
-        match (b, hex.and_then(|h| u8::from_str_radix(h, 16).ok())) {
-            (b'%', Some(d)) => {
-                out.push(d);
-                bytes.nth(1);
-            }
-            (b, _) => out.push(b),
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// The public answer: listed or not, where, why, since when, and what to do. `?subject=`, `?ip=`,

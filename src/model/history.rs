@@ -98,7 +98,8 @@ pub enum HoldFor {
 }
 
 /// What a change does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Command {
     /// List it, or renew its listing.
     List {
@@ -155,16 +156,7 @@ pub enum Command {
 impl Command {
     /// Its name, as in the audit log.
     pub fn as_str(&self) -> &'static str {
-        match self {
-            Command::List { .. } => "list",
-            Command::Delist { .. } => "delist",
-            Command::Hold { .. } => "hold",
-            Command::Unhold { .. } => "unhold",
-            Command::Restore { .. } => "restore",
-            Command::Exempt { .. } => "exempt",
-            Command::Unexempt => "unexempt",
-            Command::Expire => "expire",
-        }
+        self.into()
     }
 }
 

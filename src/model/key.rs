@@ -13,8 +13,9 @@ pub const MAX_SECRET: usize = 512;
 pub const MAX_KEY_FILE: usize = 4096;
 
 /// How a message is signed. What is older than SHA-2 is not offered (RFC 8945 section 6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
 #[allow(missing_docs)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Algorithm {
     HmacSha256,
     HmacSha384,
@@ -31,11 +32,7 @@ impl Algorithm {
 
     /// Its name in files, and as a domain name (RFC 8945 section 6).
     pub fn name(self) -> &'static str {
-        match self {
-            Algorithm::HmacSha256 => "hmac-sha256",
-            Algorithm::HmacSha384 => "hmac-sha384",
-            Algorithm::HmacSha512 => "hmac-sha512",
-        }
+        self.into()
     }
 
     /// The bytes of a MAC; as many make a good secret (RFC 8945 section 8).

@@ -46,36 +46,23 @@ const SPECIAL6: [(u64, u8); 13] = [
 ];
 
 /// Why a subject cannot be listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unlistable {
     /// It is 127.0.0.1, or the name `invalid`, which no list may ever have (RFC 5782 section 5).
+    #[error("127.0.0.1 and `invalid` are never listed (RFC 5782)")]
     Never,
     /// It is a test point, which every zone has already.
+    #[error("it is a test point, which every zone has by itself (RFC 5782)")]
     TestPoint,
     /// It is a prefix that holds 127.0.0.1 or its IPv6 spelling.
+    #[error("it holds 127.0.0.1 or ::ffff:127.0.0.1, which are never listed (RFC 5782)")]
     HoldsNever,
     /// It overlaps a special-purpose range; `--special` permits it.
+    #[error("it lies in a special-purpose range; say --special if you mean it")]
     Special,
     /// It is wider than /8 (IPv6 /19).
+    #[error("it is wider than /8 (IPv6: /19)")]
     TooWide,
-}
-
-impl std::fmt::Display for Unlistable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Unlistable::Never => "127.0.0.1 and `invalid` are never listed (RFC 5782)",
-            Unlistable::HoldsNever => {
-                "it holds 127.0.0.1 or ::ffff:127.0.0.1, which are never listed (RFC 5782)"
-            }
-            Unlistable::TestPoint => {
-                "it is a test point, which every zone has by itself (RFC 5782)"
-            }
-            Unlistable::Special => {
-                "it lies in a special-purpose range; say --special if you mean it"
-            }
-            Unlistable::TooWide => "it is wider than /8 (IPv6: /19)",
-        })
-    }
 }
 
 /// Why `subject` cannot be listed without a permission; `allowed` are the special-purpose ranges

@@ -14,8 +14,11 @@ use super::{
 };
 
 /// What a zone's names are made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum ZoneKind {
     /// Reversed IPv4 and IPv6 addresses (RFC 5782 sections 2.1 and 2.4).
     #[default]
@@ -31,12 +34,7 @@ pub enum ZoneKind {
 impl ZoneKind {
     /// Its name in a zone file.
     pub fn name(self) -> &'static str {
-        match self {
-            ZoneKind::Address => "address",
-            ZoneKind::Domain => "domain",
-            ZoneKind::Catalog => "catalog",
-            ZoneKind::Hash => "hash",
-        }
+        self.into()
     }
 }
 

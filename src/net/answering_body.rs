@@ -2,11 +2,12 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use hyper::body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
 
 use super::{AnswerGuard, ConnectionPermit};
 
@@ -20,7 +21,7 @@ struct Exchange {
 impl Exchange {
     /// The request is there as a whole.
     fn received(&self) {
-        let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answer = self.answer.lock();
         if answer.is_none() {
             *answer = self.permit.begin_answer();
         }
@@ -104,12 +105,7 @@ impl<B: Body + Unpin> Body for AnsweringBody<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         // Asked for the next part, the connection has room: the client has taken some of what was
         // before.
-        if let Some(answer) = &*self
-            .exchange
-            .answer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-        {
+        if let Some(answer) = &*self.exchange.answer.lock() {
             answer.progress();
         }
         Pin::new(&mut self.body).poll_frame(cx)
@@ -126,10 +122,6 @@ impl<B: Body + Unpin> Body for AnsweringBody<B> {
 
 impl<B> Drop for AnsweringBody<B> {
     fn drop(&mut self) {
-        self.exchange
-            .answer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.exchange.answer.lock().take();
     }
 }

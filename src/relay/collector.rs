@@ -6,12 +6,13 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -98,7 +99,7 @@ struct TokenUse(TokenUses, TokenId);
 
 impl TokenUse {
     fn begin(all: &TokenUses, id: TokenId) -> Option<TokenUse> {
-        let mut uses = all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut uses = all.lock();
         let n = uses.entry(id).or_default();
         if *n >= MAX_USES_PER_TOKEN {
             return None;
@@ -110,7 +111,7 @@ impl TokenUse {
 
 impl Drop for TokenUse {
     fn drop(&mut self) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         if let Some(n) = all.get_mut(&self.1) {
             *n -= 1;
             if *n == 0 {
@@ -177,10 +178,7 @@ impl Collector {
     }
 
     fn client(&self, from: SocketAddr) -> Client {
-        let checks = self
-            .health_checks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let checks = self.health_checks.lock();
         match checks
             .iter()
             .any(|c| (c.ip().to_canonical(), c.port()) == (from.ip().to_canonical(), from.port()))

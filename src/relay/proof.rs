@@ -43,7 +43,8 @@ pub struct IssuedToken {
 }
 
 /// What a delivery proves, which is also the reason that it lists the host under.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum ProofKind {
     /// The host itself delivers.
     Relay,
@@ -59,11 +60,7 @@ impl ProofKind {
 
     /// The name of the reason.
     pub fn reason(self) -> &'static str {
-        match self {
-            ProofKind::Relay => "relay",
-            ProofKind::Input => "input",
-            ProofKind::Unconfirmed => "unconfirmed",
-        }
+        self.into()
     }
 }
 

@@ -7,11 +7,12 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::{
@@ -231,7 +232,7 @@ impl RelayService {
 
     /// Begins a decision: no other one is made until the guard is dropped.
     pub(super) fn lock(&self) -> MutexGuard<'_, Health> {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+        self.health.lock()
     }
 
     /// Reports the state of a component: none where it works, else the problem and since when there
@@ -320,7 +321,7 @@ impl RelayService {
         range: RelayRange,
         most: usize,
     ) -> Result<Vec<RelayKey>, RelayError> {
-        let mut rounds = self.rounds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rounds = self.rounds.lock();
         let keys = batch.scan_after(range, rounds.get(&range), most)?;
         match keys.last().filter(|_| keys.len() >= most) {
             Some(last) => drop(rounds.insert(range, last.clone())),

@@ -13,11 +13,12 @@ use std::{
     io::Read,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use quinn::crypto::rustls::QuicServerConfig;
 use tokio_rustls::rustls::{
     self, InconsistentKeys, RootCertStore, ServerConfig,
@@ -116,7 +117,7 @@ impl Certificates {
     /// Takes what the files hold now, which may be others than before; whether that is anything
     /// new. On an error everything stays as it is.
     pub fn reload(&self, files: &Files) -> Result<bool, String> {
-        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        let mut state = self.state.lock();
         let stamp = files.stamp();
         if (&state.files, state.stamp) == (files, stamp) {
             return Ok(false);
@@ -136,14 +137,9 @@ impl Certificates {
 
     /// Looks at the files, as every [`CHECK_EVERY`] does.
     pub fn check(&self) {
-        let files = self
-            .state
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .files
-            .clone();
+        let files = self.state.lock().files.clone();
         let wrong = self.reload(&files).err();
-        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        let mut state = self.state.lock();
         if state.said != wrong {
             if let Some(e) = &wrong {
                 tracing::error!("{e}");

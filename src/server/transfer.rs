@@ -9,12 +9,13 @@ use std::{
     collections::VecDeque,
     io,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     sync::mpsc,
@@ -307,7 +308,7 @@ impl Transfers {
         snapshot: &Arc<Snapshot>,
         number: usize,
     ) -> Option<(Arc<Snapshot>, usize, Arc<Difference>)> {
-        let kept = || self.kept.lock().unwrap_or_else(|e| e.into_inner());
+        let kept = || self.kept.lock();
         let to = transfer::serial(snapshot, number);
         let same = |(name, hash, f, d): &&Kept| {
             **name == *zone.name && (*hash, *f) == (zone.hash, face) && (d.from, d.to) == (from, to)

@@ -179,13 +179,13 @@ fn story(seed: u64) {
             _ => change(&ledger, &mut dice),
         }
         if step % 20 == 19 {
-            std::thread::sleep(std::time::Duration::from_millis(1100));
+            f.time.pass(1);
             ledger.tick_blocking();
             ledger.tick_blocking();
         }
     }
     // What is due ends now, and not between the looks below.
-    std::thread::sleep(std::time::Duration::from_millis(2100));
+    f.time.pass(3);
     ledger.tick_blocking();
     ledger.tick_blocking();
     settle(&ledger);

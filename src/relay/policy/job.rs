@@ -1,6 +1,6 @@
 //! A job: the test of one host, why it is made and how far it is.
 
-use std::{fmt, net::IpAddr};
+use std::net::IpAddr;
 
 use ring::digest;
 use serde::{Deserialize, Serialize};
@@ -54,8 +54,11 @@ impl Trigger {
 }
 
 /// Where the evidence that led to a test comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum EvidenceOrigin {
     /// A message that was received.
     Message,
@@ -74,20 +77,7 @@ pub enum EvidenceOrigin {
 impl EvidenceOrigin {
     /// The name in the API and on disk.
     pub fn as_str(self) -> &'static str {
-        match self {
-            EvidenceOrigin::Message => "message",
-            EvidenceOrigin::Log => "log",
-            EvidenceOrigin::Owner => "owner",
-            EvidenceOrigin::Claim => "claim",
-            EvidenceOrigin::Review => "review",
-            EvidenceOrigin::Recheck => "recheck",
-        }
-    }
-}
-
-impl fmt::Display for EvidenceOrigin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.into()
     }
 }
 
@@ -286,7 +276,8 @@ impl Job {
 }
 
 /// An event that cannot happen to a job in its state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("job {job} is {}; the event `{}` cannot happen to it", .from.as_str(), .event.as_str())]
 pub struct InvalidTransition {
     /// The job.
     pub job: u64,
@@ -295,20 +286,6 @@ pub struct InvalidTransition {
     /// The event.
     pub event: JobEvent,
 }
-
-impl fmt::Display for InvalidTransition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "job {} is {}; the event `{}` cannot happen to it",
-            self.job,
-            self.from.as_str(),
-            self.event.as_str()
-        )
-    }
-}
-
-impl std::error::Error for InvalidTransition {}
 
 #[cfg(test)]
 mod tests {
