@@ -13,8 +13,8 @@ use std::path::PathBuf;
 
 use crate::{imports::Reasons, lists::records::Mapping, model::time::Seconds};
 pub use file_list::FileList;
-pub use handle::Feeds;
 use handle::Feed;
+pub use handle::Feeds;
 pub use run::State;
 use wire::Server;
 
@@ -61,14 +61,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// A local file that is read with the defaults.
-    pub fn file(path: PathBuf, format: &str) -> Kind {
-        Kind::File {
-            path,
-            format: format.into(),
-            list: Box::default(),
-        }
-    }
     /// The zone of another server, a DNSBL.
     pub fn zone(server: Server) -> Kind {
         Kind::Zone {

@@ -115,12 +115,7 @@ pub struct Jumped {
     pub not_newer_for: Vec<usize>,
 }
 
-impl Jumped {
-    /// Whether nobody is left behind.
-    pub fn is_accepted(&self) -> bool {
-        self.newer && self.not_newer_for.is_empty()
-    }
-}
+impl Jumped {}
 
 /// Decides every jump of a serial. `own` are serials that the zone itself is known to have had,
 /// `seen` those that mirrors were seen to have.
@@ -198,6 +193,13 @@ pub fn left_behind(zone: &str, serial: Serial, mirrors: &[SeenMirror]) -> String
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    impl Jumped {
+        /// Whether nobody is left behind.
+        pub fn is_accepted(&self) -> bool {
+            self.newer && self.not_newer_for.is_empty()
+        }
+    }
 
     #[test]
     fn rfc1982_examples_hold_at_the_wrap() {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     entry_text::EntryText,
     event::EventKind,
-    reason::{Mask, ReasonId, SourceId},
+    reason::{ReasonId, SourceId},
     subject::Subject,
     time::Time,
 };
@@ -139,11 +139,6 @@ impl Verdict {
             .filter(move |e| !exempt && !e.exclusion && !self.held(e.reason, e.source))
     }
 
-    /// The reasons in force.
-    pub fn reasons(&self) -> Mask {
-        self.in_force().fold(0, |m, e| m | e.reason.bit())
-    }
-
     /// The next time at which an entry, a hold or the exemption ends.
     pub fn next_due(&self) -> Option<Time> {
         let entries = self.entries.iter().filter_map(|e| e.until);
@@ -226,6 +221,13 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Verdict {
+        /// The reasons in force.
+        pub fn reasons(&self) -> crate::model::reason::Mask {
+            self.in_force().fold(0, |m, e| m | e.reason.bit())
+        }
+    }
 
     #[test]
     fn a_text_names_its_own_subject_only_as_a_word() {

@@ -524,7 +524,7 @@ mod tests {
             !collector.was_loaded(&mut turned_away),
             "the health check is no load"
         );
-        assert!(collector.health_checks.lock().unwrap().is_empty());
+        assert!(collector.health_checks.lock().is_empty());
         // One token does not make all sessions such that go last.
         let mut same = Vec::new();
         for n in 100..130 {
@@ -537,7 +537,6 @@ mod tests {
             collector
                 .preferred
                 .lock()
-                .unwrap()
                 .values()
                 .copied()
                 .collect::<Vec<_>>(),

@@ -495,7 +495,6 @@ pub(super) mod tests {
             certificates
                 .state
                 .lock()
-                .unwrap()
                 .said
                 .as_ref()
                 .unwrap()
@@ -507,7 +506,7 @@ pub(super) mod tests {
             !Arc::ptr_eq(&first, &certificates.ready()),
             "taken by the check"
         );
-        assert_eq!(certificates.state.lock().unwrap().said, None);
+        assert_eq!(certificates.state.lock().said, None);
         assert_eq!(
             certificates.reload(&Files {
                 clients: None,
@@ -524,7 +523,7 @@ pub(super) mod tests {
                 .is_err()
         );
         assert_eq!(
-            certificates.state.lock().unwrap().files.key,
+            certificates.state.lock().files.key,
             files.key,
             "what works is looked at"
         );

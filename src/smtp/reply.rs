@@ -91,11 +91,6 @@ impl ReplyReader {
         (bytes.len(), Ok(None))
     }
 
-    /// Whether part of a reply is there.
-    pub fn begun(&self) -> bool {
-        !self.line.is_empty() || self.code.is_some()
-    }
-
     fn line_done(&mut self) -> Result<Option<Reply>, InvalidReply> {
         let line = std::mem::take(&mut self.line);
         let line = line.strip_suffix(b"\r").unwrap_or(&line);

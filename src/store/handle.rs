@@ -167,11 +167,6 @@ impl Store {
         self.dictionary.read().clone()
     }
 
-    /// Its settings.
-    pub fn settings(&self) -> &StoreSettings {
-        &self.settings
-    }
-
     /// The identity of this store.
     pub fn id(&self) -> [u8; 16] {
         self.id

@@ -279,7 +279,7 @@ fn subjects_that_change_while_an_import_is_staged_are_rechecked() {
                 .unwrap()
         };
         assert!(
-            verdict(0).held(relay, source) && verdict(0).reasons() == 0,
+            verdict(0).held(relay, source) && verdict(0).in_force().next().is_none(),
             "large {large}: held down, and the feed still has it"
         );
         assert!(
@@ -296,7 +296,11 @@ fn subjects_that_change_while_an_import_is_staged_are_rechecked() {
         for i in 0..lines {
             let answered = snapshot.tables.ip4.get(0x2d00_0000 + i * 3).0
                 != orbsd::index::values::FactsId::NONE;
-            assert_eq!(answered, verdict(i).reasons() != 0, "large {large}: {i}");
+            assert_eq!(
+                answered,
+                verdict(i).in_force().next().is_some(),
+                "large {large}: {i}"
+            );
         }
         ledger.stop().unwrap();
     }
@@ -376,12 +380,12 @@ fn the_end_of_a_feed_is_no_word_of_the_feed() {
         );
         import(3600);
         assert_eq!(
-            ledger.store.verdict(&held).unwrap().reasons(),
+            ledger.store.verdict(&held).unwrap().in_force().count(),
             0,
             "{lines}: still held down"
         );
         assert_ne!(
-            ledger.store.verdict(&other).unwrap().reasons(),
+            ledger.store.verdict(&other).unwrap().in_force().count(),
             0,
             "{lines}: back"
         );

@@ -1058,3 +1058,10 @@ fn a_hash_zone_is_exported_as_its_digests_alone() {
     );
     assert!(exported("rbldnsd", "", &snapshot).contains("dnset"));
 }
+
+impl ExportChangeKind {
+    /// Whether subjects, or some of their listings, are missing from the file.
+    pub fn leaves_out(self) -> bool {
+        self < ExportChangeKind::ReasonsWithOneCode
+    }
+}

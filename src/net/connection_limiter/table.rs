@@ -251,11 +251,6 @@ impl<T> ConnectionTable<T> {
         }
     }
 
-    /// Where a connection stands; `None` after it was closed.
-    pub fn state(&self, id: ConnectionId) -> Option<ConnectionState> {
-        self.connections.get(&id).map(|c| c.state)
-    }
-
     /// Whether a new connection of this client would take one of few places: then it has to show
     /// first that its address is its own.
     pub fn is_pressed(&self, addr: IpAddr, client: Client) -> bool {
