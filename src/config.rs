@@ -10,7 +10,7 @@ use crate::{
     dns::MAX_NSID,
     http, ledger, mail,
     model::{MAX_REASONS, Reasons, Subject, Zone, names::suggest, reason::NameTable},
-    net::Connections,
+    net::ConnectionLimits,
     server, store, webhooks,
 };
 use document::{Document, Place, Report, Table, read_text};
@@ -44,9 +44,9 @@ pub struct Config {
     /// `[admin] listen`: the API.
     pub admin: Option<SocketAddr>,
     /// `[outgoing]`.
-    pub outgoing: webhooks::Settings,
+    pub outgoing: webhooks::OutgoingSettings,
     /// `[mail]`.
-    pub mail: mail::Settings,
+    pub mail: mail::MailSettings,
     /// `[web] listen`: the public look-up.
     pub web: Option<SocketAddr>,
     /// `tls`, and `trust` with `forwarded`, of `[admin]` and of `[web]`.
@@ -58,7 +58,7 @@ pub struct Config {
     /// `[probe]` and `[collect]`.
     pub probe: probe::Settings,
     /// `[connections]`.
-    pub connections: Connections,
+    pub connections: ConnectionLimits,
     /// `[process] user`.
     pub user: String,
     /// Things to think over.
@@ -246,7 +246,7 @@ impl Config {
                 ),
             ],
             json_log: file.log.format == LogFormat::Json,
-            outgoing: webhooks::Settings {
+            outgoing: webhooks::OutgoingSettings {
                 allow: file
                     .outgoing
                     .allow
@@ -255,7 +255,7 @@ impl Config {
                     .collect(),
                 resolvers: file.outgoing.resolvers.clone(),
             },
-            mail: mail::Settings {
+            mail: mail::MailSettings {
                 smarthost: file.mail.smarthost.clone(),
                 from: file.mail.from.clone(),
                 tls: file.mail.tls,

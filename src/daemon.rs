@@ -19,11 +19,11 @@ use crate::{
     feeds::Feeds,
     http,
     ledger::{self, Ledger},
-    mail::Mail,
+    mail::Mailer,
     model::Time,
-    net::{ConnectionLimiter, Connections, FileBudget},
+    net::{ConnectionLimiter, ConnectionLimits, FileBudget},
     relay::RelayService,
-    resolver::Names,
+    resolver::Resolver,
     server::{self, Certificates, ReservedClients, Shared, sys},
     store::Store,
 };
@@ -89,9 +89,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &limiters.dns,
     );
     let notifier = tokio::spawn(server::notify::run(ledger.clone(), mirrors.clone()));
-    let (socket_path, ways, doors) = (
+    let (socket_path, outbound, doors) = (
         config.socket.clone(),
-        ways(&config)?,
+        outbound(&config)?,
         doors(&config, certificates.as_ref(), &limiters),
     );
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
@@ -140,7 +140,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &web_stopped,
     )?;
     let tester = tests.start(&back, collectors, &web_stopped)?;
-    web.push(back.spawn(crate::webhooks::run(ledger.clone(), ways, web_stopped)));
+    web.push(back.spawn(crate::webhooks::run(ledger.clone(), outbound, web_stopped)));
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, &shared.stop)?;
     notify(NotifyState::Ready);
@@ -251,13 +251,13 @@ fn start_web(
 }
 
 /// The ways out that webhooks take.
-fn ways(config: &Config) -> Result<crate::webhooks::Ways, String> {
+fn outbound(config: &Config) -> Result<crate::webhooks::Outbound, String> {
     let names = Arc::new(
-        Names::new(&config.outgoing.resolvers, true)
+        Resolver::new(&config.outgoing.resolvers, true)
             .map_err(|e| format!("outgoing.resolvers: {e}")),
     );
-    let mail = Arc::new(Mail::new(&config.mail)?);
-    Ok(crate::webhooks::Ways {
+    let mail = Arc::new(Mailer::new(&config.mail)?);
+    Ok(crate::webhooks::Outbound {
         allow: config.outgoing.allow.clone(),
         // A machine without /etc/resolv.conf may still send to addresses.
         names: Arc::new(move |host| {
@@ -292,8 +292,8 @@ pub fn url_check(config: &Config) -> http::Check {
     Arc::new(move |url| {
         match url.strip_prefix(crate::webhooks::MAILTO) {
         Some(_) if !sends_mail => Err("no smart host takes mail; set `smarthost` and `from` of [mail], and restart the daemon".into()),
-        Some(to) => crate::mail::check(to),
-        None => crate::webhooks::target(url).map(drop),
+        Some(to) => crate::mail::check_address(to),
+        None => crate::webhooks::parse_url(url).map(drop),
     }
     })
 }
@@ -437,7 +437,7 @@ struct Limiters {
 }
 
 impl Limiters {
-    fn new(c: &Connections, reserved: ReservedClients) -> Limiters {
+    fn new(c: &ConnectionLimits, reserved: ReservedClients) -> Limiters {
         let of = |total| ConnectionLimiter::new(total, &c.shares);
         let is_reserved = Arc::new(move |addr| reserved.contains(addr));
         let dns = ConnectionLimiter::with_transfers(c.dns, c.transfers, &c.shares, is_reserved);
@@ -472,7 +472,7 @@ impl Limiters {
 
 /// Raises the limit of open files, and divides them among the store, the listeners and the rest:
 /// the configuration with what the store gets, and what the listeners get.
-fn divide_files(mut config: Config) -> (Config, Connections) {
+fn divide_files(mut config: Config) -> (Config, ConnectionLimits) {
     let limit = sys::raise_file_limit().unwrap_or_else(|e| {
         tracing::warn!(error = %e, "the limit of open files cannot be read");
         ASSUMED_FILES

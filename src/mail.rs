@@ -1,4 +1,4 @@
-//! Mail through the configured smart host, which does everything else that mail needs.
+//! Sends mail through the configured smart host, which queues and delivers it.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -10,40 +10,39 @@ use lettre::{
     message::{Mailbox, header::ContentType},
 };
 
-/// How long one message may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the smart host may take to accept a message.
+const SEND_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Settings: `[mail]`.
+/// The `[mail]` section of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// The smart host, `NAME` or `NAME:PORT`; empty: no mail is sent.
+pub struct MailSettings {
+    /// The smart host, see [`parse_smarthost`]; if empty, no mail is sent.
     pub smarthost: String,
-    /// The sender of the mail.
+    /// The address that mail is sent from.
     pub from: String,
     /// Whether STARTTLS is required.
     pub tls: bool,
 }
 
 /// Sends mail.
-pub struct Mail {
+pub struct Mailer {
     from: Mailbox,
     transport: AsyncSmtpTransport<Tokio1Executor>,
 }
 
-/// Whether a text is a mail address.
-pub fn check(address: &str) -> Result<(), String> {
+/// Checks that a text is a mail address.
+pub fn check_address(address: &str) -> Result<(), String> {
     address
         .parse::<Mailbox>()
         .map(drop)
-        .map_err(|e| format!("`{address}` is no address of mail: {e}"))
+        .map_err(|e| format!("`{address}` is not a mail address: {e}"))
 }
 
-/// Divides a smart host, `NAME`, `NAME:PORT`, `ADDRESS` or `[ADDRESS]:PORT`, into its host and
-/// port. The default port is 587 with TLS, and 25 without.
+/// Parses a smart host (`NAME`, `NAME:PORT`, `ADDRESS` or `[ADDRESS]:PORT`) into its host and port.
+/// The default port is 587 with TLS, and 25 without.
 ///
 /// # Errors
-///
-/// The text names no host, or no port.
+/// The text is not a host, or its port is not valid.
 pub fn parse_smarthost(text: &str, tls: bool) -> Result<(String, u16), String> {
     let bad = || {
         format!(
@@ -83,9 +82,9 @@ pub fn parse_smarthost(text: &str, tls: bool) -> Result<(String, u16), String> {
     }
 }
 
-impl Mail {
-    /// Creates a sender for a smart host; `None` if none is configured.
-    pub fn new(settings: &Settings) -> Result<Option<Mail>, String> {
+impl Mailer {
+    /// Creates a mailer for the configured smart host; `None` if none is configured.
+    pub fn new(settings: &MailSettings) -> Result<Option<Mailer>, String> {
         if settings.smarthost.is_empty() {
             return Ok(None);
         }
@@ -100,13 +99,13 @@ impl Mail {
                 .map_err(|e| format!("mail.smarthost: {e}"))?,
             false => AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&host),
         };
-        Ok(Some(Mail {
+        Ok(Some(Mailer {
             from,
-            transport: builder.port(port).timeout(Some(PATIENCE)).build(),
+            transport: builder.port(port).timeout(Some(SEND_TIMEOUT)).build(),
         }))
     }
 
-    /// Sends a text to a recipient; returns when the smart host has accepted it.
+    /// Sends a text to a recipient, and returns once the smart host has accepted it.
     pub async fn send(&self, to: &str, subject: &str, text: String) -> Result<(), String> {
         let to: Mailbox = to.parse().map_err(|e| format!("`{to}`: {e}"))?;
         let builder = Message::builder()
@@ -114,7 +113,7 @@ impl Mail {
             .to(to)
             .subject(subject)
             .header(ContentType::TEXT_PLAIN);
-        // An automatic message gets no automatic reply (RFC 3834 section 5).
+        // Marks the message as automatic, so that it gets no automatic reply (RFC 3834 section 5).
         let message = builder
             .header(AutoSubmitted)
             .body(text)
@@ -123,11 +122,11 @@ impl Mail {
             .send(message)
             .await
             .map(drop)
-            .map_err(|e| format!("the smart host: {e}"))
+            .map_err(|e| format!("smart host: {e}"))
     }
 }
 
-/// `Auto-Submitted: auto-generated`.
+/// The header `Auto-Submitted: auto-generated`.
 #[derive(Clone)]
 struct AutoSubmitted;
 

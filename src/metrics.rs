@@ -1,5 +1,4 @@
-//! Counters: named atomics, one set for each worker and in it one for each zone, so that counting
-//! never waits.
+//! Counters of queries. Each worker has a set for each zone, so that workers never contend.
 
 use std::sync::{
     Arc,
@@ -8,30 +7,30 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-/// How many zones are counted apart; further ones share the last place.
+/// How many zones have counters of their own; all further zones share the last ones.
 pub const MAX_ZONES: usize = 64;
 
 macro_rules! counters {
     ($($name:ident: $doc:literal),* $(,)?) => {
-        /// What is counted.
+        /// A set of counters.
         #[derive(Debug, Default)]
-        pub struct Counts {
+        pub struct CounterSet {
             $(#[doc = $doc] pub $name: AtomicU64,)*
         }
 
-        /// The same as plain numbers.
+        /// The values of a set of counters.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         pub struct Totals {
             $(#[doc = $doc] pub $name: u64,)*
         }
 
-        impl Counts {
-            /// Adds what was counted to totals.
+        impl CounterSet {
+            /// Adds the values of the counters to totals.
             pub fn add_to(&self, to: &mut Totals) {
                 $(to.$name += self.$name.load(Relaxed);)*
             }
 
-            /// Adds a batch's totals.
+            /// Adds totals to the counters.
             pub fn add(&self, from: &Totals) {
                 $(if from.$name > 0 { self.$name.fetch_add(from.$name, Relaxed); })*
             }
@@ -40,35 +39,35 @@ macro_rules! counters {
 }
 
 counters! {
-    queries: "Queries that came in.",
+    queries: "Queries received.",
     listed: "Answers with records.",
-    not_listed: "NXDOMAIN.",
-    no_data: "The name is there, the type is not.",
-    transfers: "Requests for a transfer that were granted.",
-    refused: "REFUSED.",
-    malformed: "FORMERR, NOTIMP, BADVERS.",
-    failed: "SERVFAIL.",
-    truncated: "Answers cut short (TC).",
-    dropped: "Messages without an answer.",
-    bytes_in: "Bytes of queries.",
-    bytes_out: "Bytes of answers.",
+    not_listed: "NXDOMAIN answers.",
+    no_data: "NODATA answers: the name exists, and has no record of the type.",
+    transfers: "Zone transfers that were granted.",
+    refused: "REFUSED answers.",
+    malformed: "FORMERR, NOTIMP and BADVERS answers.",
+    failed: "SERVFAIL answers.",
+    truncated: "Truncated answers (TC).",
+    dropped: "Messages that were dropped without an answer.",
+    bytes_in: "Bytes of queries received.",
+    bytes_out: "Bytes of answers sent.",
 }
 
-/// One worker's counters: what belongs to no zone, then each zone.
+/// The counters of one worker.
 #[derive(Debug)]
-pub struct Worker {
-    /// Its name, such as `udp-0`.
+pub struct WorkerCounters {
+    /// The worker's name, such as `udp-0`.
     pub name: String,
-    /// What belongs to no zone.
-    pub other: Counts,
-    /// By the zones' slots.
-    pub zones: Vec<Counts>,
+    /// Counters of messages that belong to no zone.
+    pub other: CounterSet,
+    /// The counters of each zone, by the zone's slot.
+    pub zones: Vec<CounterSet>,
 }
 
-impl Worker {
-    /// The counters of a zone, by its slot.
+impl WorkerCounters {
+    /// Returns the counters of a zone, by its slot; `None` for messages that belong to no zone.
     #[inline]
-    pub fn of(&self, zone: Option<usize>) -> &Counts {
+    pub fn of(&self, zone: Option<usize>) -> &CounterSet {
         match zone {
             None => &self.other,
             Some(z) => &self.zones[z.min(MAX_ZONES - 1)],
@@ -76,40 +75,40 @@ impl Worker {
     }
 }
 
-/// All workers' counters.
+/// The counters of all workers.
 #[derive(Debug, Default)]
-pub struct Metrics(Mutex<Vec<Arc<Worker>>>);
+pub struct Metrics(Mutex<Vec<Arc<WorkerCounters>>>);
 
 impl Metrics {
-    /// Counters for a new worker.
-    pub fn worker(&self, name: &str) -> Arc<Worker> {
-        let zones = (0..MAX_ZONES).map(|_| Counts::default()).collect();
-        let worker = Arc::new(Worker {
+    /// Creates the counters of a new worker.
+    pub fn worker(&self, name: &str) -> Arc<WorkerCounters> {
+        let zones = (0..MAX_ZONES).map(|_| CounterSet::default()).collect();
+        let worker = Arc::new(WorkerCounters {
             name: name.into(),
-            other: Counts::default(),
+            other: CounterSet::default(),
             zones,
         });
         self.0.lock().push(worker.clone());
         worker
     }
 
-    /// Each worker's name, its totals, and its counters by zone slot.
+    /// Returns the name of each worker, its totals, and its totals by zone slot.
     pub fn by_worker(&self) -> Vec<(String, Totals, Vec<Totals>)> {
         let all = self.0.lock();
-        let plain = |c: &Counts| {
+        let values = |c: &CounterSet| {
             let mut t = Totals::default();
             c.add_to(&mut t);
             t
         };
-        let one = |w: &Arc<Worker>| {
-            let mut total = plain(&w.other);
+        let row = |w: &Arc<WorkerCounters>| {
+            let mut total = values(&w.other);
             w.zones.iter().for_each(|z| z.add_to(&mut total));
-            (w.name.clone(), total, w.zones.iter().map(plain).collect())
+            (w.name.clone(), total, w.zones.iter().map(values).collect())
         };
-        all.iter().map(one).collect()
+        all.iter().map(row).collect()
     }
 
-    /// Totals of a zone; of what belongs to none for `None`.
+    /// Returns the totals of a zone, by its slot; `None` for messages that belong to no zone.
     pub fn zone(&self, zone: Option<usize>) -> Totals {
         let mut t = Totals::default();
         self.0.lock().iter().for_each(|w| w.of(zone).add_to(&mut t));

@@ -1,12 +1,11 @@
-//! Random numbers: of the system, or of a seed for tests.
-//!
-//! Everything that makes identifiers, secrets, message IDs or jitter takes them from here.
+//! Random numbers, from the operating system or, in tests, from a seed. All identifiers, secrets,
+//! message IDs and jitter are made from a [`Random`].
 
 use std::{fmt, sync::Arc};
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-/// The system has no random numbers.
+/// The error of an operating system that provides no random numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the system has no random numbers; check that /dev/urandom can be read")]
 pub struct RandomError;
@@ -23,10 +22,10 @@ impl From<RandomError> for std::io::Error {
     }
 }
 
-/// Fills bytes with random ones.
+/// Fills a buffer with random bytes.
 type Fill = dyn Fn(&mut [u8]) -> Result<(), RandomError> + Send + Sync;
 
-/// A source of random numbers. Clones share it.
+/// A source of random numbers. Clones share its state.
 #[derive(Clone)]
 pub struct Random(Arc<Fill>);
 
@@ -43,14 +42,14 @@ impl Default for Random {
 }
 
 impl Random {
-    /// The system's random numbers, fit for secrets.
+    /// Returns the operating system's source, which is fit for secrets.
     pub fn system() -> Random {
         Random(Arc::new(|out| {
             SystemRandom::new().fill(out).map_err(|_| RandomError)
         }))
     }
 
-    /// The same numbers each time, for tests: SplitMix64 from a seed.
+    /// Returns a source for tests that gives the same numbers for the same seed (SplitMix64).
     pub fn seeded(seed: u64) -> Random {
         let state = std::sync::atomic::AtomicU64::new(seed);
         Random(Arc::new(move |out| {
@@ -67,31 +66,29 @@ impl Random {
         }))
     }
 
-    /// Fills a buffer.
+    /// Fills a buffer with random bytes.
     ///
     /// # Errors
-    ///
-    /// The system has no random numbers.
+    /// The operating system provides no random numbers.
     pub fn fill(&self, out: &mut [u8]) -> Result<(), RandomError> {
         (self.0)(out)
     }
 
-    /// Random bytes.
+    /// Returns an array of random bytes.
     ///
     /// # Errors
-    ///
-    /// The system has no random numbers.
+    /// The operating system provides no random numbers.
     pub fn bytes<const N: usize>(&self) -> Result<[u8; N], RandomError> {
         let mut out = [0; N];
         self.fill(&mut out)?;
         Ok(out)
     }
 
-    /// A number from 0 to `limit` - 1. The modulo's bias is below 2^-32 for limits below 2^32.
+    /// Returns a number from 0 to `limit` - 1. The bias of the modulo is below 2^-32 for limits
+    /// below 2^32.
     ///
     /// # Errors
-    ///
-    /// The system has no random numbers.
+    /// The operating system provides no random numbers.
     pub fn below(&self, limit: u64) -> Result<u64, RandomError> {
         Ok(u64::from_be_bytes(self.bytes()?) % limit.max(1))
     }
@@ -102,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_gives_the_same_numbers_each_time() {
+    fn equal_seeds_give_equal_numbers() {
         let (a, b) = (Random::seeded(7), Random::seeded(7));
         let first: [u8; 20] = a.bytes().unwrap();
         assert_eq!(first, b.bytes().unwrap());

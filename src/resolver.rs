@@ -1,5 +1,5 @@
-//! DNS look-ups of other machines, by the servers of `[outgoing] resolvers` or those of this
-//! machine.
+//! A stub resolver: looks up names of other hosts at the servers of `[outgoing] resolvers`, or at
+//! those of this machine.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,27 +10,30 @@ use hickory_resolver::{
     proto::rr::RData,
 };
 
-/// Names of one response that are used at most.
+/// The most names of server response that are used.
 const MAX_NAMES: usize = 8;
 
-/// Resolves names.
-pub struct Names(TokioResolver);
+/// A stub resolver.
+pub struct Resolver(TokioResolver);
 
-impl Names {
-    /// Creates a resolver for some servers; without any, for those of `/etc/resolv.conf`. The file
-    /// `hosts` is read only if names of the machine's own surroundings are meant.
-    pub fn new(servers: &[SocketAddr], hosts: bool) -> Result<Names, String> {
+impl Resolver {
+    /// Creates a resolver that asks `servers`, or those of `/etc/resolv.conf` if the list is empty.
+    /// `hosts` states whether the file `/etc/hosts` is read too.
+    pub fn new(servers: &[SocketAddr], hosts: bool) -> Result<Resolver, String> {
         let mut builder = match servers {
             [] => TokioResolver::builder(TokioRuntimeProvider::default())
                 .map_err(|e| format!("/etc/resolv.conf: {e}"))?,
             servers => {
-                let one = |s: &SocketAddr| {
+                let server = |s: &SocketAddr| {
                     let mut out = NameServerConfig::udp_and_tcp(s.ip());
                     out.connections.iter_mut().for_each(|c| c.port = s.port());
                     out
                 };
-                let config =
-                    ResolverConfig::from_parts(None, Vec::new(), servers.iter().map(one).collect());
+                let config = ResolverConfig::from_parts(
+                    None,
+                    Vec::new(),
+                    servers.iter().map(server).collect(),
+                );
                 TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
             }
         };
@@ -39,10 +42,11 @@ impl Names {
         } else {
             ResolveHosts::Never
         };
-        builder.build().map(Names).map_err(|e| e.to_string())
+        builder.build().map(Resolver).map_err(|e| e.to_string())
     }
 
-    /// The PTR names of an address, unverified. Empty if there are none or no server answers.
+    /// Returns the PTR names of an address, which are not verified. The list is empty if there are
+    /// none, or if no server answers.
     pub async fn pointers(&self, addr: IpAddr) -> Vec<String> {
         let Ok(found) = self.0.reverse_lookup(addr).await else {
             return Vec::new();
@@ -62,8 +66,11 @@ impl Names {
             .collect()
     }
 
-    /// The mail exchanges (MX) of a domain. The error is one line and reports that no server has
-    /// answered.
+    /// Returns the mail exchanges (MX) of a domain.
+    ///
+    /// # Errors
+    ///
+    /// No server has answered.
     pub async fn exchanges(&self, domain: &str) -> Result<Vec<String>, String> {
         let found = match self.0.mx_lookup(domain).await {
             Ok(found) => found,
@@ -90,8 +97,12 @@ impl Names {
             .collect())
     }
 
-    /// The addresses of a name, possibly none; of an address, itself. The error is one line and
-    /// reports that no server has answered.
+    /// Returns the addresses of a host name, possibly none. A host that is written as an address is
+    /// returned as it is.
+    ///
+    /// # Errors
+    ///
+    /// No server has answered.
     pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, String> {
         if let Ok(addr) = host.parse() {
             return Ok(vec![addr]);

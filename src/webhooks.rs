@@ -1,9 +1,8 @@
-//! Delivery of webhooks: takes messages from the outbox in order, signs them, and sends each until
-//! it is accepted.
-//!
-//! A host name is resolved, checked and connected to in one step, so that it cannot mean another
-//! address afterwards. Special-purpose ranges and this machine are refused unless `[outgoing]
-//! allow` names them; no redirect is followed; time and size are limited.
+//! Delivers webhooks: takes messages from the outbox in order, signs them, and sends each until it
+//! is accepted. A host name is resolved once, and the connection goes to an address that was
+//! check_address, so that a second look-up cannot lead elsewhere. Special-purpose ranges and this
+//! machine are refused unless `[outgoing] allow` names them. Redirects are not followed. Time and
+//! size are limited.
 
 use std::{
     future::Future,
@@ -37,44 +36,45 @@ use crate::{
     model::{Subject, special},
 };
 
-/// How long one message may take, from the resolution of the name to the response.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest response body that is read.
-const MAX_ANSWER: usize = 64 * 1024;
-/// How often the outbox is read if no commit wakes the sender.
-const LOOK: Duration = Duration::from_secs(1);
-/// Messages of a webhook that are read at a time.
-const READ: usize = 64;
+/// The timeout of one delivery, from the resolution of the name to the response.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest response body that is read, in bytes.
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
+/// How often the outbox is read without a commit.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The most messages of a webhook that are read at a time.
+const BATCH: usize = 64;
 
-/// The prefix of a mail URL.
+/// The prefix of a `mailto:` URL.
 pub const MAILTO: &str = "mailto:";
 
-/// Settings: `[outgoing]`.
+/// The `[outgoing]` section of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings {
+pub struct OutgoingSettings {
     /// Special-purpose ranges that may be connected to.
     pub allow: Vec<Subject>,
-    /// DNS resolvers to use; empty: those of this machine.
+    /// The DNS servers to ask; if empty, those of `/etc/resolv.conf`.
     pub resolvers: Vec<SocketAddr>,
 }
 
-/// The future of a function that is passed in.
-pub type Soon<T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send>>;
+/// The boxed future of a function that the caller provides.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send>>;
 
-/// What this module needs from others.
+/// The means of delivery that the caller provides.
 #[derive(Clone)]
-pub struct Ways {
+pub struct Outbound {
     /// Special-purpose ranges that may be connected to.
     pub allow: Vec<Subject>,
     /// Resolves a host name.
-    pub names: Arc<dyn Fn(String) -> Soon<Vec<IpAddr>> + Send + Sync>,
-    /// Sends mail: recipient, subject, text.
-    pub mail: Arc<dyn Fn(String, String, String) -> Soon<()> + Send + Sync>,
+    pub names: Arc<dyn Fn(String) -> BoxFuture<Vec<IpAddr>> + Send + Sync>,
+    /// Sends mail. The arguments are recipient, subject and text.
+    pub mail: Arc<dyn Fn(String, String, String) -> BoxFuture<()> + Send + Sync>,
 }
 
-/// Sends what is queued until `stop` is true: all webhooks in parallel, each in order.
-pub async fn run(ledger: Ledger, ways: Ways, mut stop: watch::Receiver<bool>) {
-    let (ways, mut commits) = (Arc::new(ways), ledger.commits.clone());
+/// Delivers the outbox until `stop` is true: all webhooks in parallel, the messages of each in
+/// order.
+pub async fn run(ledger: Ledger, outbound: Outbound, mut stop: watch::Receiver<bool>) {
+    let (outbound, mut commits) = (Arc::new(outbound), ledger.commits.clone());
     let mut busy: Vec<(String, tokio::task::JoinHandle<()>)> = Vec::new();
     loop {
         busy.retain(|(_, task)| !task.is_finished());
@@ -85,39 +85,41 @@ pub async fn run(ledger: Ledger, ways: Ways, mut stop: watch::Receiver<bool>) {
             .filter(|h| h.paused.is_none())
         {
             if !busy.iter().any(|(id, _)| *id == hook.id) {
-                let task = tokio::spawn(send_all(ledger.clone(), hook.clone(), ways.clone()));
+                let task = tokio::spawn(send_all(ledger.clone(), hook.clone(), outbound.clone()));
                 busy.push((hook.id.clone(), task));
             }
         }
         tokio::select! {
             _ = stop.wait_for(|s| *s) => break,
-            _ = tokio::time::sleep(LOOK) => {}
+            _ = tokio::time::sleep(POLL_INTERVAL) => {}
             changed = commits.changed() => if changed.is_err() { break },
         }
     }
     busy.iter().for_each(|(_, task)| task.abort());
 }
 
-/// Sends what is due for a webhook, until a delivery fails or the queue is empty.
-async fn send_all(ledger: Ledger, hook: Webhook, ways: Arc<Ways>) {
+/// Delivers the due messages of a webhook, until a delivery fails or the queue is empty.
+async fn send_all(ledger: Ledger, hook: Webhook, outbound: Arc<Outbound>) {
     loop {
         let (store, id) = (ledger.store.clone(), hook.id.clone());
         let Ok(Ok(waiting)) =
-            tokio::task::spawn_blocking(move || messages(&store, &id, READ)).await
+            tokio::task::spawn_blocking(move || messages(&store, &id, BATCH)).await
         else {
             return;
         };
-        // In order: a message that waits for its next attempt holds back those after it. Dead
-        // letters do not.
+        // A message that waits for its next attempt holds back those after it. Dead letters do not.
         let Some(message) = waiting.into_iter().find(|m| !m.dead) else {
             return;
         };
         if message.next > ledger.now() {
             return;
         }
-        let sent = match timeout(PATIENCE, send(&hook, &message, &ways)).await {
+        let sent = match timeout(DELIVERY_TIMEOUT, send(&hook, &message, &outbound)).await {
             Ok(sent) => sent,
-            Err(_) => Err(format!("it was not taken within {} s", PATIENCE.as_secs())),
+            Err(_) => Err(format!(
+                "not accepted within {} s",
+                DELIVERY_TIMEOUT.as_secs()
+            )),
         };
         let (tried, go) = match sent {
             Ok(()) => (DeliveryResult::Delivered, true),
@@ -126,7 +128,7 @@ async fn send_all(ledger: Ledger, hook: Webhook, ways: Arc<Ways>) {
                     webhook = hook.id,
                     commit = message.commit,
                     why,
-                    "a message was not taken; it is tried again"
+                    "webhook delivery failed; it will be retried"
                 );
                 (DeliveryResult::Failed(why), false)
             }
@@ -142,11 +144,15 @@ async fn send_all(ledger: Ledger, hook: Webhook, ways: Arc<Ways>) {
     }
 }
 
-/// Splits a URL into scheme, host, port and path. The error says what is wrong with it.
-pub fn target(url: &str) -> Result<(bool, String, u16, String), String> {
+/// Parses a webhook URL into whether it uses TLS, its host, its port and its path.
+///
+/// # Errors
+///
+/// The URL is not valid for a webhook; the text states why.
+pub fn parse_url(url: &str) -> Result<(bool, String, u16, String), String> {
     let uri: Uri = url
         .parse()
-        .map_err(|e| format!("`{url}` is no address: {e}"))?;
+        .map_err(|e| format!("`{url}` is not a URL: {e}"))?;
     let tls = match uri.scheme_str() {
         Some("https") => true,
         Some("http") => false,
@@ -154,13 +160,15 @@ pub fn target(url: &str) -> Result<(bool, String, u16, String), String> {
     };
     let authority = uri
         .authority()
-        .ok_or_else(|| format!("`{url}` names no host"))?;
+        .ok_or_else(|| format!("`{url}` has no host"))?;
     if authority.as_str().contains('@') {
-        return Err("an address with a password in it is not taken; messages are signed".into());
+        return Err("the URL contains a password; remove it: messages are signed instead".into());
     }
     let after = authority.as_str().rsplit(']').next().unwrap_or_default();
     if after.contains(':') && authority.port_u16().is_none() {
-        return Err(format!("`{url}` names no port that can be one"));
+        return Err(format!(
+            "the port of `{url}` is not a number from 0 to 65535"
+        ));
     }
     let host = authority.host().trim_matches(['[', ']']).to_string();
     let path = uri
@@ -174,64 +182,63 @@ pub fn target(url: &str) -> Result<(bool, String, u16, String), String> {
     ))
 }
 
-/// Whether an address may be connected to.
-fn checked(addr: IpAddr, allow: &[Subject]) -> Result<(), String> {
+/// Checks that an address may be connected to.
+fn check_address(addr: IpAddr, allow: &[Subject]) -> Result<(), String> {
     let subject = Subject::host(addr);
     match special::unlistable(&subject, allow) {
         None => Ok(()),
-        // Loopback can never be listed, but it can be allowed here.
+        // Loopback addresses can never be listed, but they can be allowed as a target.
         Some(_) if allow.iter().any(|a| a.covers(&subject)) => Ok(()),
         Some(_) => Err(format!(
-            "{addr} is in a special range; name it in `allow` of [outgoing] if that is meant"
+            "{addr} is in a special range; to allow it, add it to `allow` of [outgoing]"
         )),
     }
 }
 
-async fn send(hook: &Webhook, message: &Message, ways: &Ways) -> Result<(), String> {
+async fn send(hook: &Webhook, message: &Message, outbound: &Outbound) -> Result<(), String> {
     if let Some(to) = hook.url.strip_prefix(MAILTO) {
         let subject = format!("orbsd: commit {}", message.commit);
-        return (ways.mail)(to.into(), subject, message.body.clone() + "\n").await;
+        return (outbound.mail)(to.into(), subject, message.body.clone() + "\n").await;
     }
-    let (tls, host, port, path) = target(&hook.url)?;
+    let (tls, host, port, path) = parse_url(&hook.url)?;
     let found = match host.parse::<IpAddr>() {
         Ok(a) => vec![a],
-        Err(_) => (ways.names)(host.clone()).await?,
+        Err(_) => (outbound.names)(host.clone()).await?,
     };
     let addrs: Vec<SocketAddr> = found.into_iter().map(|a| (a, port).into()).collect();
     let addr = addrs
         .first()
         .copied()
         .ok_or_else(|| format!("{host} has no address"))?;
-    // Every address has to be allowed: a name that has an internal address among others is an
-    // attack.
+    // Every address has to be allowed: a name with an internal address among others is an attack.
     addrs
         .iter()
-        .try_for_each(|a| checked(a.ip(), &ways.allow))?;
+        .try_for_each(|a| check_address(a.ip(), &outbound.allow))?;
     let stream = TcpStream::connect(addr)
         .await
         .map_err(|e| format!("{addr}: {e}"))?;
     let same = stream.local_addr().is_ok_and(|l| l.ip() == addr.ip());
     if same
-        && !ways
+        && !outbound
             .allow
             .iter()
             .any(|a| a.covers(&Subject::host(addr.ip())))
     {
         return Err(format!(
-            "{addr} is this machine; name it in `allow` of [outgoing] if that is meant"
+            "{addr} is this machine; to allow it, add it to `allow` of [outgoing]"
         ));
     }
     let at = wall().0;
     let key = hmac::Key::new(hmac::HMAC_SHA256, &hook.secret);
     let tag = hmac::sign(&key, format!("{at}.{}", message.body).as_bytes());
     let signature: String = tag.as_ref().iter().map(|b| format!("{b:02x}")).collect();
-    let shown = if host.contains(':') {
+    let authority = if host.contains(':') {
         format!("[{host}]:{port}")
     } else {
         format!("{host}:{port}")
     };
     let request = Request::post(path)
-        .header("host", shown)
+        .header("host", authority)
         .header("content-type", "application/json")
         .header("user-agent", concat!("orbsd/", env!("CARGO_PKG_VERSION")))
         .header("orbsd-delivery", format!("{}-{}", hook.id, message.commit))
@@ -268,13 +275,13 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             .await
             .map_err(|e| e.to_string())?;
         let status = response.status();
-        Limited::new(response.into_body(), MAX_ANSWER)
+        Limited::new(response.into_body(), MAX_RESPONSE_BYTES)
             .collect()
             .await
-            .map_err(|e| format!("its answer: {e}"))?;
+            .map_err(|e| format!("response: {e}"))?;
         match status.is_success() {
             true => Ok(()),
-            false => Err(format!("it answered {status}")),
+            false => Err(format!("the response was {status}")),
         }
     };
     let answer = answer.await;
@@ -289,11 +296,11 @@ mod tests {
     #[test]
     fn webhook_urls_are_split_and_invalid_ones_refused() {
         assert_eq!(
-            target("https://hooks.example/a?b=c"),
+            parse_url("https://hooks.example/a?b=c"),
             Ok((true, "hooks.example".into(), 443, "/a?b=c".into()))
         );
         assert_eq!(
-            target("http://[2001:db8::1]:8080"),
+            parse_url("http://[2001:db8::1]:8080"),
             Ok((false, "2001:db8::1".into(), 8080, "/".into()))
         );
         for bad in [
@@ -303,7 +310,7 @@ mod tests {
             "http://",
             "x",
         ] {
-            assert!(target(bad).is_err(), "{bad}");
+            assert!(parse_url(bad).is_err(), "{bad}");
         }
     }
 
@@ -320,10 +327,10 @@ mod tests {
             "0.0.0.0",
             "224.0.0.1",
         ] {
-            assert!(checked(bad.parse().unwrap(), &[]).is_err(), "{bad}");
+            assert!(check_address(bad.parse().unwrap(), &[]).is_err(), "{bad}");
         }
-        assert_eq!(checked("127.0.0.1".parse().unwrap(), &allow), Ok(()));
-        assert!(checked("10.0.0.1".parse().unwrap(), &allow).is_err());
-        assert_eq!(checked("45.1.1.1".parse().unwrap(), &[]), Ok(()));
+        assert_eq!(check_address("127.0.0.1".parse().unwrap(), &allow), Ok(()));
+        assert!(check_address("10.0.0.1".parse().unwrap(), &allow).is_err());
+        assert_eq!(check_address("45.1.1.1".parse().unwrap(), &[]), Ok(()));
     }
 }

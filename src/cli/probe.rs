@@ -22,7 +22,7 @@ use crate::{
     config::{Config, probe as settings},
     http::secrets,
     model::{Subject, Time, special, time::Seconds},
-    net::{ConnectionLimiter, Connections, Shares},
+    net::{ConnectionLimiter, ConnectionLimits, Shares},
     relay::{
         Catalogue, HostNames, MessageResult, Phase, PreparedMessage, RelayTest, TokenCodec,
         TokenKind,
@@ -295,7 +295,7 @@ impl Here {
     /// Asks DNS for the names of the host that were not given.
     async fn find_names(&mut self, config: Option<&Config>) {
         let resolvers = config.map_or(&[][..], |c| &c.outgoing.resolvers);
-        let Ok(resolver) = resolver::Names::new(resolvers, false) else {
+        let Ok(resolver) = resolver::Resolver::new(resolvers, false) else {
             return;
         };
         let said: Vec<String> = self
@@ -374,7 +374,7 @@ impl Here {
         let mut nameless = 0;
         for (turn, test) in self
             .catalogue
-            .chosen(self.names.target, &[], &c.tests, true)
+            .select(self.names.target, &[], &c.tests, true)
             .into_iter()
             .enumerate()
         {
@@ -435,7 +435,8 @@ impl Here {
                 }
             }
         });
-        let limiter = ConnectionLimiter::new(Connections::default().collect, &Shares::default());
+        let limiter =
+            ConnectionLimiter::new(ConnectionLimits::default().collect, &Shares::default());
         tokio::spawn(collector::run(
             listener,
             Collector::new(receiver, judge, limiter),

@@ -11,7 +11,7 @@ use super::{
     document::{Place, Report},
     tables::ConnectionsTable,
 };
-use crate::net::{Connections, Shares};
+use crate::net::{ConnectionLimits, Shares};
 
 /// The least connections of a listener that make sense.
 const MIN: usize = 16;
@@ -91,14 +91,14 @@ impl ConnectionsTable {
     }
 
     /// The table as the listeners want it.
-    pub(super) fn settings(&self) -> Connections {
+    pub(super) fn settings(&self) -> ConnectionLimits {
         let shares = Shares {
             address: self.per_address.0,
             network: self.per_network.0,
             wide_network: self.per_wide_network.0,
             reserved: self.reserved.0,
         };
-        Connections {
+        ConnectionLimits {
             dns: self.dns,
             transfers: self.transfers,
             admin: self.admin,
@@ -119,10 +119,10 @@ mod tests {
     fn the_defaults_are_those_of_the_listeners_and_of_the_shipped_file() {
         assert_eq!(
             ConnectionsTable::default().settings(),
-            Connections::default()
+            ConnectionLimits::default()
         );
         let shipped = crate::config::Config::load(std::path::Path::new("config.toml")).unwrap();
-        assert_eq!(shipped.connections, Connections::default());
+        assert_eq!(shipped.connections, ConnectionLimits::default());
     }
 
     #[test]

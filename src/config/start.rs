@@ -35,7 +35,7 @@ fn check_mail(file: &File, report: &mut Report) {
     if mail.smarthost.is_empty() {
         return;
     }
-    if let Err(e) = mail::check(&mail.from) {
+    if let Err(e) = mail::check_address(&mail.from) {
         report.error(
             place,
             "from",

@@ -71,7 +71,7 @@ impl RelayTests {
             token_of: token,
             ..Collector::new(settings.receiver.clone(), judge, limiter)
         };
-        let names = Arc::new(resolver::Names::new(&config.outgoing.resolvers, false).ok());
+        let names = Arc::new(resolver::Resolver::new(&config.outgoing.resolvers, false).ok());
         let known = name_lookup::known(
             service.clone(),
             names.clone(),

@@ -28,7 +28,7 @@ use super::{
     access::Peer,
     proxy::{self, HeaderError, TrustedProxies},
 };
-use crate::net::{Client, ConnectionLimiter, ConnectionPermit, LingeringStream, RequestBody};
+use crate::net::{ClientKind, ConnectionLimiter, ConnectionPermit, LingeringStream, RequestBody};
 
 /// Connections that wait to be accepted: strangers open many at once, and others come after them.
 const BACKLOG: u32 = 1024;
@@ -181,7 +181,7 @@ pub async fn run_socket(
 ) {
     let tasks = TaskTracker::new();
     loop {
-        limiter.settled().await;
+        limiter.wait_for_closing().await;
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = super::stopped(&mut stop) => break,
@@ -192,7 +192,7 @@ pub async fn run_socket(
         };
         // All are on this machine: there is no address that they could be counted by.
         let Some(permit) =
-            limiter.admit_as(std::net::Ipv4Addr::LOCALHOST.into(), Client::Uncounted)
+            limiter.admit_as(std::net::Ipv4Addr::LOCALHOST.into(), ClientKind::Uncounted)
         else {
             continue;
         };
@@ -226,7 +226,7 @@ pub async fn run_tcp(
     let tasks = TaskTracker::new();
     let warned: Arc<Mutex<Option<Instant>>> = Arc::default();
     loop {
-        door.limiter.settled().await;
+        door.limiter.wait_for_closing().await;
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = super::stopped(&mut stop) => break,
@@ -238,9 +238,9 @@ pub async fn run_tcp(
         // A proxy brings the connections of many.
         let trusted = door.proxies.contain(addr.ip());
         let client = if trusted {
-            Client::Uncounted
+            ClientKind::Uncounted
         } else {
-            Client::Ordinary
+            ClientKind::Ordinary
         };
         let Some(permit) = door.limiter.admit_as(addr.ip(), client) else {
             continue;

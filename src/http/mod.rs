@@ -61,7 +61,8 @@ pub const EXPORTS: usize = 16;
 /// What another part of the daemon tells about itself.
 pub type Report = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 /// What became of the connections of each listener.
-pub type ConnectionStats = Arc<dyn Fn() -> Vec<(&'static str, crate::net::Stats)> + Send + Sync>;
+pub type ConnectionStats =
+    Arc<dyn Fn() -> Vec<(&'static str, crate::net::LimiterStats)> + Send + Sync>;
 
 /// Whether a text is what it should be; the error says why not.
 pub type Check = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;

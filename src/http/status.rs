@@ -340,8 +340,8 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
 }
 
 /// How many connections each listener has, and how many were closed or refused for want of places.
-fn connections(out: &mut String, all: &[(&'static str, crate::net::Stats)]) {
-    let of = |value: fn(&crate::net::Stats) -> f64| {
+fn connections(out: &mut String, all: &[(&'static str, crate::net::LimiterStats)]) {
+    let of = |value: fn(&crate::net::LimiterStats) -> f64| {
         let samples: Vec<_> = all
             .iter()
             .map(|(name, s)| (format!("{{{}}}", label("listener", name)), value(s)))

@@ -1,4 +1,4 @@
-//! HTTP bodies that tell the limiter of their connection how far a request or an answer is.
+//! HTTP bodies that report the progress of a request and its answer to the connection limiter.
 
 use std::{
     pin::Pin,
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::{AnswerGuard, ConnectionPermit};
 
-/// One request and its answer on a connection. Clones share it.
+/// One request and its answer on a connection. Clones share the state.
 #[derive(Clone)]
 struct Exchange {
     permit: Arc<ConnectionPermit>,
@@ -19,7 +19,7 @@ struct Exchange {
 }
 
 impl Exchange {
-    /// The request is there as a whole.
+    /// Notes that the whole request has been received.
     fn received(&self) {
         let mut answer = self.answer.lock();
         if answer.is_none() {
@@ -28,14 +28,14 @@ impl Exchange {
     }
 }
 
-/// The body of a request. Until its end the connection waits for a request.
+/// The body of a request. Until it ends, the connection counts as waiting for a request.
 pub struct RequestBody<B> {
     body: B,
     exchange: Exchange,
 }
 
 impl<B: Body> RequestBody<B> {
-    /// A request has begun on the connection.
+    /// Wraps the body of a request that has begun on the connection.
     pub fn new(body: B, permit: &Arc<ConnectionPermit>) -> RequestBody<B> {
         let exchange = Exchange {
             permit: permit.clone(),
@@ -48,16 +48,16 @@ impl<B: Body> RequestBody<B> {
         RequestBody { body, exchange }
     }
 
-    /// The body itself. How much more of it is read does not matter to the limiter.
+    /// Returns the wrapped body. Reads of it are no longer reported to the limiter.
     pub fn into_inner(self) -> B {
         self.body
     }
 
-    /// Makes the body of the answer to this request.
+    /// Returns a function that wraps the body of the answer to this request.
     pub fn answer<A>(&self) -> impl FnOnce(A) -> AnsweringBody<A> + use<A, B> {
         let exchange = self.exchange.clone();
         move |body| {
-            // What was not read of the request is not waited for any more.
+            // An answer ends the request, even if its body was not read to the end.
             exchange.received();
             AnsweringBody { body, exchange }
         }
@@ -88,8 +88,8 @@ impl<B: Body + Unpin> Body for RequestBody<B> {
     }
 }
 
-/// The body of an answer. The connection answers until it is dropped, which is when the last of it
-/// is taken.
+/// The body of an answer. The connection counts as answering until this value is dropped, which is
+/// after the client has taken the last part.
 pub struct AnsweringBody<B> {
     body: B,
     exchange: Exchange,
@@ -103,8 +103,8 @@ impl<B: Body + Unpin> Body for AnsweringBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        // Asked for the next part, the connection has room: the client has taken some of what was
-        // before.
+        // hyper polls for the next part once the connection has room, so the client has taken some
+        // of the previous parts.
         if let Some(answer) = &*self.exchange.answer.lock() {
             answer.progress();
         }

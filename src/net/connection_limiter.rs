@@ -1,9 +1,7 @@
-//! The limit of a listener's connections: one for DNS over streams, one for each HTTP listener, one
-//! for the collector.
-//!
-//! No listener stops accepting. A new connection gets a free place, or that of a connection which
-//! is worth less ([`table::ConnectionTable`]), or is closed at once. So a few networks never keep
-//! others out, whatever they send.
+//! Limits the connections of listeners: DNS over streams has one limiter, and so have each HTTP
+//! listener and the collector. A listener never stops accepting. A new connection gets a free slot,
+//! or the slot of a connection that ranks lower ([`table::ConnectionTable`]), or is closed at once.
+//! So a few networks cannot keep others out, whatever they send.
 
 use std::{
     net::IpAddr,
@@ -20,40 +18,42 @@ use tokio_util::sync::CancellationToken;
 
 pub mod table;
 
-use table::{AnswerId, Client, ConnectionId, ConnectionTable, Shares, Stats};
+use table::{AnswerId, ClientKind, ConnectionId, ConnectionTable, LimiterStats, Shares};
 
-/// Connections that were shed and are not closed yet, beyond which no more are accepted: each holds
-/// a file descriptor still.
+/// The most shed connections that are not closed yet: each still holds a file descriptor. Beyond
+/// it, a listener waits before it accepts the next connection.
 const MAX_CLOSING: usize = 4;
-/// How long to wait for them at most.
+/// The longest wait for shed connections to close.
 const CLOSING_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// Tells clients for which places are reserved.
+/// Returns whether slots are reserved for a client address.
 pub type IsReserved = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
-/// The connections of one listener, or of several that share their places. Clones share them.
+/// Limits the connections of one listener, or of several that share their slots. Clones share the
+/// state.
 #[derive(Clone)]
 pub struct ConnectionLimiter(Arc<Inner>);
 
 struct Inner {
     table: Mutex<ConnectionTable<CancellationToken>>,
     started: Instant,
-    /// Told when a transfer ends.
+    /// Notified when a transfer ends.
     transfer_ended: Notify,
     /// Connections that were shed and are not closed yet.
     closing: AtomicUsize,
-    /// Told when one of them is closed.
+    /// Notified when a shed connection is closed.
     closed: Notify,
     is_reserved: IsReserved,
 }
 
 impl ConnectionLimiter {
-    /// For a listener with so many connections at the same time, and no transfers.
+    /// Creates a limiter of `total` simultaneous connections, without transfers.
     pub fn new(total: usize, shares: &Shares) -> ConnectionLimiter {
         ConnectionLimiter::with_transfers(total, 0, shares, Arc::new(|_| false))
     }
 
-    /// For so many connections, and so many transfers besides, some of both for reserved clients.
+    /// Creates a limiter of `total` simultaneous connections and `transfers` more that carry zone
+    /// transfers. Part of both is reserved for the clients of `is_reserved`.
     pub fn with_transfers(
         total: usize,
         transfers: usize,
@@ -72,13 +72,13 @@ impl ConnectionLimiter {
         }))
     }
 
-    /// A place for a connection from an address. `None` where it is refused and has to be closed.
+    /// Admits a connection from an address. Returns `None` if it is refused and has to be closed.
     pub fn admit(&self, addr: IpAddr) -> Option<Arc<ConnectionPermit>> {
         self.admit_as(addr, self.client(addr))
     }
 
-    /// A place for a connection of this kind of client.
-    pub fn admit_as(&self, addr: IpAddr, client: Client) -> Option<Arc<ConnectionPermit>> {
+    /// Admits a connection of a known kind of client.
+    pub fn admit_as(&self, addr: IpAddr, client: ClientKind) -> Option<Arc<ConnectionPermit>> {
         let closed = CancellationToken::new();
         let mut table = self.table();
         let (id, shed) = table.admit(addr, client, self.now(), closed.clone())?;
@@ -88,13 +88,12 @@ impl ConnectionLimiter {
             limiter: self.clone(),
             id,
             closed,
-            is_over: AtomicBool::new(false),
+            is_counted_closed: AtomicBool::new(false),
         }))
     }
 
-    /// Waits until connections that were shed are closed: a listener accepts the next one after
-    /// that.
-    pub async fn settled(&self) {
+    /// Waits until shed connections are closed. A listener calls this before each accept.
+    pub async fn wait_for_closing(&self) {
         let few = async {
             loop {
                 let closed = self.0.closed.notified();
@@ -107,23 +106,23 @@ impl ConnectionLimiter {
         let _ = timeout(CLOSING_TIMEOUT, few).await;
     }
 
-    /// Whether a client has to show that its address is its own before it gets a place: few are
-    /// left.
-    pub fn is_pressed(&self, addr: IpAddr) -> bool {
+    /// Whether a new client has to validate its address (RFC 9000 section 8.1) before it gets a
+    /// slot, because few are left.
+    pub fn needs_address_validation(&self, addr: IpAddr) -> bool {
         let client = self.client(addr);
-        self.table().is_pressed(addr, client)
+        self.table().needs_address_validation(addr, client)
     }
 
-    /// What became of connections.
-    pub fn stats(&self) -> Stats {
+    /// Returns the number of open connections, and of those that were shed and refused.
+    pub fn stats(&self) -> LimiterStats {
         self.table().stats()
     }
 
-    fn client(&self, addr: IpAddr) -> Client {
+    fn client(&self, addr: IpAddr) -> ClientKind {
         if (self.0.is_reserved)(addr.to_canonical()) {
-            Client::Reserved
+            ClientKind::Reserved
         } else {
-            Client::Ordinary
+            ClientKind::Ordinary
         }
     }
 
@@ -135,8 +134,8 @@ impl ConnectionLimiter {
         self.0.started.elapsed()
     }
 
-    /// Tells a connection that it was shed, while the table is locked: so it sees that, whenever it
-    /// ends.
+    /// Notifies a shed connection. The table is locked meanwhile, so that the connection is counted
+    /// as closing before it can end.
     fn close(&self, shed: Option<CancellationToken>) {
         if let Some(shed) = shed {
             self.0.closing.fetch_add(1, AcqRel);
@@ -145,17 +144,18 @@ impl ConnectionLimiter {
     }
 }
 
-/// A connection's place, until it is dropped.
+/// The slot of one connection; dropping it frees the slot.
 pub struct ConnectionPermit {
     limiter: ConnectionLimiter,
     id: ConnectionId,
     closed: CancellationToken,
-    /// It was counted as closed after it was shed.
-    is_over: AtomicBool,
+    /// Whether the end of this connection was counted after it was shed.
+    is_counted_closed: AtomicBool,
 }
 
 impl ConnectionPermit {
-    /// Resolves when the place was given to another connection: this one has to be closed.
+    /// Resolves when the slot was given to another connection; then this connection has to be
+    /// closed.
     pub async fn shed(&self) {
         self.closed.cancelled().await;
     }
@@ -166,25 +166,25 @@ impl ConnectionPermit {
             () = connection => {}
             () = self.shed() => {}
         }
-        self.over();
+        self.count_closed();
     }
 
-    /// Where the connection was shed, it is closed now.
-    fn over(&self) {
-        if self.closed.is_cancelled() && !self.is_over.swap(true, AcqRel) {
+    /// Counts the end of a connection that was shed.
+    fn count_closed(&self) {
+        if self.closed.is_cancelled() && !self.is_counted_closed.swap(true, AcqRel) {
             self.limiter.0.closing.fetch_sub(1, AcqRel);
             self.limiter.0.closed.notify_waiters();
         }
     }
 
-    /// The connection waits for the rest of a request that has begun.
+    /// Notes that a request has begun and that the connection waits for the rest of it.
     pub fn await_request(&self) {
         self.limiter
             .table()
             .await_request(self.id, self.limiter.now());
     }
 
-    /// A full request has come. `None` where the connection was shed.
+    /// Notes that a whole request was received. Returns `None` if the connection was shed.
     pub fn begin_answer(self: &Arc<Self>) -> Option<AnswerGuard> {
         let answer = self
             .limiter
@@ -193,13 +193,13 @@ impl ConnectionPermit {
         Some(AnswerGuard(self.clone(), answer))
     }
 
-    /// The connection has shown a valid token: it is shed after all others.
+    /// Notes that the client has sent a valid token: the connection is shed after all others.
     pub fn prefer(&self) {
         self.limiter.table().prefer(self.id);
     }
 
-    /// The connection is that of another client, as its trusted proxy says. False where that client
-    /// has its share.
+    /// Assigns the connection to the client that its trusted proxy names. Returns false if the
+    /// share of that client is full.
     pub fn reassign(&self, addr: IpAddr) -> bool {
         let mut table = self.limiter.table();
         let (kept, shed) = table.reassign(self.id, addr, self.limiter.now());
@@ -207,8 +207,8 @@ impl ConnectionPermit {
         kept
     }
 
-    /// The connection becomes a transfer: it moves to the transfers' places, for one of which it
-    /// waits as long as this. False where none became free, or the connection was shed meanwhile.
+    /// Moves the connection to a slot for transfers, and waits up to `wait` for one. Returns false
+    /// if none became free, or if the connection was shed meanwhile.
     pub async fn begin_transfer(&self, wait: Duration) -> bool {
         let moved = async {
             loop {
@@ -222,7 +222,8 @@ impl ConnectionPermit {
         timeout(wait, moved).await.is_ok()
     }
 
-    /// The transfer is over, and the connection goes on. False where there is no place for it.
+    /// Moves the connection back to an ordinary slot after a transfer. Returns false if there is
+    /// none for it.
     pub fn end_transfer(&self) -> bool {
         let mut table = self.limiter.table();
         let (kept, shed) = table.end_transfer(self.id, self.limiter.now());
@@ -236,16 +237,16 @@ impl ConnectionPermit {
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.limiter.table().remove(self.id);
-        self.over();
+        self.count_closed();
         self.limiter.0.transfer_ended.notify_waiters();
     }
 }
 
-/// An answer that is under way: the connection is not shed while the client takes it.
+/// An answer in progress. The connection is not shed while the client reads the answer.
 pub struct AnswerGuard(Arc<ConnectionPermit>, AnswerId);
 
 impl AnswerGuard {
-    /// The client has taken a part of the answer.
+    /// Notes that the client has read a part of the answer.
     pub fn progress(&self) {
         self.0
             .limiter
@@ -268,7 +269,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_shed_connection_is_told_and_its_place_is_given_on() {
+    async fn shed_connection_is_notified_and_its_slot_is_reused() {
         let limiter = ConnectionLimiter::new(
             2,
             &Shares {
@@ -285,7 +286,7 @@ mod tests {
         let third = limiter.admit(addr(3)).unwrap();
         timeout(Duration::from_secs(1), first.shed())
             .await
-            .expect("the one without a request");
+            .expect("the connection without a request is shed");
         assert!(first.begin_answer().is_none());
         assert_eq!(limiter.0.closing.load(Acquire), 1);
         first.run(std::future::pending()).await;
@@ -294,7 +295,7 @@ mod tests {
         assert_eq!(
             limiter.stats().open,
             2,
-            "a shed connection gives nothing back twice"
+            "a shed connection frees its slot once"
         );
         drop(answer);
         assert!(third.begin_answer().is_some());
@@ -303,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_transfer_waits_for_a_place_and_gives_its_own_back() {
+    async fn transfer_waits_for_a_slot_and_frees_its_own() {
         let shares = Shares {
             address: 1,
             network: 1,
@@ -316,7 +317,7 @@ mod tests {
         assert_eq!((limiter.stats().open, limiter.stats().transfers), (1, 1));
         assert!(
             !b.begin_transfer(Duration::from_millis(10)).await,
-            "one place is everybody's, one is reserved"
+            "one slot is general, one is reserved"
         );
         let waiting =
             tokio::spawn(async move { (b.begin_transfer(Duration::from_secs(5)).await, b) });

@@ -1,4 +1,4 @@
-//! Sockets that are closed without losing the answer.
+//! Sockets that close without losing the last answer.
 
 use std::{
     future::Future,
@@ -15,25 +15,24 @@ use tokio::{
 
 /// How long a client may go on sending after the answer is complete.
 const MAX_LINGER: Duration = Duration::from_secs(2);
-/// How long it may pause: a connection that idled is closed soon, and a daemon that stops does not
-/// wait for it.
+/// How long the client may pause after the answer is complete. It is short, so that idle
+/// connections close soon and do not delay a shutdown.
 const MAX_SILENCE: Duration = Duration::from_millis(500);
-/// How many bytes of a client are discarded after the answer is complete.
+/// How many bytes of the client are discarded after the answer is complete.
 const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
 
-/// A stream socket whose shutdown reads what the client still sends, for a limited time.
-///
-/// An answer can be complete before the request is: an upload that is refused, for example. A
-/// kernel resets a socket that is closed with unread data, and the client may lose the answer by it
-/// (RFC 9112 section 9.6). So shutting down closes the sending side first and discards what arrives
-/// until the client closes too, within [`MAX_LINGER`], [`MAX_SILENCE`] and [`MAX_DISCARDED_BYTES`].
+/// A stream socket whose shutdown reads what the client still sends, for a limited time. An answer
+/// can be complete before its request is, for example if an upload is refused. The kernel resets a
+/// socket that is closed with unread data, and the client may lose the answer (RFC 9112 section
+/// 9.6). So a shutdown closes the sending side first, and then discards received data until the
+/// client closes too, within [`MAX_LINGER`], [`MAX_SILENCE`] and [`MAX_DISCARDED_BYTES`].
 #[derive(Debug)]
 pub struct LingeringStream<S> {
     socket: S,
     closing: Option<Closing>,
 }
 
-/// The sending side is closed, and the rest of what arrives is discarded.
+/// The state after the sending side was closed, while received data is discarded.
 #[derive(Debug)]
 struct Closing {
     deadline: Instant,
@@ -90,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringStream<S> {
             let mut buf = ReadBuf::new(&mut bytes);
             match ready!(Pin::new(&mut this.socket).poll_read(cx, &mut buf)) {
                 Ok(()) if !buf.filled().is_empty() => closing.discarded += buf.filled().len(),
-                // The end, or a client that has reset the connection: there is nothing to wait for.
+                // The client has closed or reset the connection.
                 _ => break,
             }
             closing
@@ -129,7 +128,7 @@ mod tests {
         (client.unwrap(), server.unwrap().0)
     }
 
-    /// An upload that was refused before it was read: the client got a reset, and no answer.
+    /// Once, a client whose upload was refused before it was read got a reset and no answer.
     #[tokio::test]
     async fn answer_reaches_a_client_that_is_still_sending() {
         let (client, server) = pair().await;

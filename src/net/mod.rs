@@ -1,6 +1,5 @@
-//! What listeners share: how many connections a client may have ([`ConnectionLimiter`]), how often
-//! it may do something ([`RateLimiter`]), and how the process's file descriptors are divided
-//! ([`FileBudget`]).
+//! Limits that listeners share: on connections ([`ConnectionLimiter`]), on rates ([`RateLimiter`]),
+//! and on file descriptors ([`FileBudget`]).
 
 mod answering_body;
 pub mod connection_limiter;
@@ -12,9 +11,9 @@ pub mod rate_limit;
 pub use answering_body::{AnsweringBody, RequestBody};
 pub use connection_limiter::{
     AnswerGuard, ConnectionLimiter, ConnectionPermit,
-    table::{Client, ConnectionTable, Pool, Shares, Stats},
+    table::{ClientKind, ConnectionTable, LimiterStats, Pool, Shares},
 };
-pub use file_budget::{Connections, FileBudget};
+pub use file_budget::{ConnectionLimits, FileBudget};
 pub use lingering_stream::LingeringStream;
 pub use prefix::ClientPrefix;
 pub use rate_limit::{RateLimit, RateLimited, RateLimiter};

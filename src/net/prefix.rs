@@ -1,4 +1,4 @@
-//! The prefixes by which the clients of a listener are counted.
+//! The prefixes by which clients are counted.
 
 use std::{fmt, net::IpAddr};
 
@@ -9,13 +9,13 @@ use ipnet::IpNet;
 pub struct ClientPrefix {
     /// The first bits of the address; the rest is 0.
     bits: u64,
-    /// The length of an IPv6 prefix, and of an IPv4 prefix that length plus 100.
+    /// The length of an IPv6 prefix, or the length of an IPv4 prefix plus 100.
     kind: u8,
 }
 
 impl ClientPrefix {
-    /// The prefixes of an address, the narrowest first: IPv4 /32, /24 and /16; IPv6 /64 (one
-    /// customer as a rule), /48 and /32.
+    /// Returns the prefixes of an address, the narrowest first: IPv4 /32, /24 and /16; IPv6 /64
+    /// (usually one customer), /48 and /32.
     pub fn of(addr: IpAddr) -> [ClientPrefix; 3] {
         let (first_bits, kinds, base) = match addr.to_canonical() {
             IpAddr::V4(a) => (u64::from(u32::from(a)) << 32, [32, 24, 16], 100),
@@ -27,13 +27,13 @@ impl ClientPrefix {
         })
     }
 
-    /// Whether it is a prefix of IPv6 addresses.
+    /// Whether this is a prefix of IPv6 addresses.
     pub fn is_ipv6(self) -> bool {
         self.kind <= 64
     }
 }
 
-/// An address alone, or a network in CIDR notation.
+/// Writes a single address without a length, and a network in CIDR notation.
 impl fmt::Display for ClientPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (addr, length) = match self.is_ipv6() {

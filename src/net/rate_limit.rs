@@ -1,12 +1,10 @@
 //! Rate limits per client, by GCRA (the generic cell rate algorithm of ITU-T I.371), in a table of
-//! fixed size.
-//!
-//! A key has a set of 16 cells that it may be in, chosen by a keyed hash. Where all are in use, the
-//! one with the least load goes: a client that is at its limit is not forgotten for many that came
-//! once, however many those are. A table of sets needs no links, no sweep and no allocation, and
-//! nobody can aim at a set without the key of the hash. `governor` measures one key at a time and
-//! counts when it looks; this limit charges an address and its networks together or not at all, and
-//! has to look without counting.
+//! fixed size. The table is set-associative: a keyed hash assigns each client key to a set of 16
+//! cells. If all cells of a set are in use, the one with the least load is replaced, so a client at
+//! its limit is not forgotten for many others that came once. Such a table needs no links, no sweep
+//! and no allocation, and an attacker cannot aim at a set without the key of the hash. The crate
+//! `governor` does not fit: it checks one key at a time and counts with each check, while this
+//! limit charges an address and its networks together or not at all.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -18,44 +16,43 @@ use parking_lot::Mutex;
 
 use super::ClientPrefix;
 
-/// Cells of a table.
+/// The cells of a table.
 const CELLS: usize = 65_536;
-/// Cells that a key may be in.
+/// The cells of a set, one of which holds a key.
 const WAYS: usize = 16;
-/// How many times as much as an address the networks around it may do: a /24 or /48, and a /32 of
-/// IPv6.
+/// The limits of the networks around an address, as multiples of its own limit: a /24 or /48, and a
+/// /32 of IPv6.
 const NETWORK_FACTORS: [u64; 3] = [1, 8, 64];
 
-/// How often an address (IPv6: a /64) may do something: so many times at once, and as many again in
-/// each period.
+/// The rate of an address (IPv6: a /64): a burst of `times`, and `times` more in each period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
-    /// How many times.
+    /// The number of times in a period.
     pub times: u32,
-    /// In how long.
+    /// The length of the period.
     pub period: Duration,
 }
 
-/// A refusal.
+/// The error of a client that is at its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimited {
-    /// What is at its limit: the address, or a network around it.
+    /// The prefix that is at its limit: the address, or a network around it.
     pub prefix: ClientPrefix,
-    /// How often all clients of it may in a period.
+    /// The limit of all clients in the prefix together, in a period.
     pub times: u64,
     /// How long the client has to wait.
     pub wait: Duration,
 }
 
-/// A key's hash, and its theoretical arrival time in nanoseconds: when all that was charged is paid
-/// off. 0 is a free cell.
+/// The hash of a key, and its theoretical arrival time in nanoseconds: the time at which all
+/// charges are paid off. A free cell has 0.
 #[derive(Debug, Clone, Copy, Default)]
 struct Cell {
     key: u64,
     paid_off: u64,
 }
 
-/// What each client has done lately.
+/// Limits how often each client may do something.
 #[derive(Debug)]
 pub struct RateLimiter {
     limit: RateLimit,
@@ -64,7 +61,7 @@ pub struct RateLimiter {
 }
 
 impl RateLimiter {
-    /// With an empty table. Its memory, 1 MiB, is taken as it is used.
+    /// Creates a limiter with an empty table of 1 MiB.
     pub fn new(limit: RateLimit) -> RateLimiter {
         RateLimiter {
             limit,
@@ -76,17 +73,16 @@ impl RateLimiter {
     /// Charges a client once. `now` is a time since any fixed moment.
     ///
     /// # Errors
-    ///
-    /// It, or its network, is at its limit; nothing is charged then.
+    /// The client, or one of its networks, is at its limit; then nothing is charged.
     pub fn charge(&self, addr: IpAddr, now: Duration) -> Result<(), RateLimited> {
         let now = now.as_nanos() as u64;
         let period = self.limit.period.as_nanos() as u64;
         let prefixes = ClientPrefix::of(addr);
-        // There is no limit for a /16 of IPv4: it has many owners.
+        // An IPv4 /16 has no limit, because it has many owners.
         let levels = if prefixes[0].is_ipv6() { 3 } else { 2 };
         let mut cells = self.cells.lock();
         let mut charged = [(0, Cell::default()); 3];
-        for (i, place) in charged.iter_mut().enumerate().take(levels) {
+        for (i, slot) in charged.iter_mut().enumerate().take(levels) {
             let times = u64::from(self.limit.times.max(1)) * NETWORK_FACTORS[i];
             let interval = period / times;
             let key = self.hasher.hash_one(prefixes[i]);
@@ -103,10 +99,10 @@ impl RateLimiter {
                     wait,
                 });
             }
-            *place = (at, Cell { key, paid_off });
+            *slot = (at, Cell { key, paid_off });
         }
         for (i, (_, new)) in charged.iter().enumerate().take(levels) {
-            // The cells of two levels may be one: then it is chosen again, and the network's stays.
+            // Two levels can get the same cell. Then the second one chooses again.
             let at = if charged[..i].iter().any(|c| c.0 == charged[i].0) {
                 cell(&cells, new.key)
             } else {
@@ -118,7 +114,8 @@ impl RateLimiter {
     }
 }
 
-/// The cell of a key; where it has none, that of its set with the least load.
+/// Returns the index of a key's cell; if it has none, that of the cell with the least load in its
+/// set.
 fn cell(cells: &[Cell], key: u64) -> usize {
     let first = key as usize % (CELLS / WAYS) * WAYS;
     let set = first..first + WAYS;
@@ -142,7 +139,7 @@ mod tests {
         Duration::from_secs(n)
     }
 
-    /// How often an address may at one time.
+    /// How many times in a row an address is allowed at one time.
     fn allowed(limiter: &RateLimiter, addr: IpAddr, now: Duration) -> usize {
         (0..100_000)
             .take_while(|_| limiter.charge(addr, now).is_ok())
@@ -150,13 +147,13 @@ mod tests {
     }
 
     #[test]
-    fn an_address_may_so_often_in_a_period_and_is_told_how_long_to_wait() {
+    fn address_over_its_limit_gets_the_time_to_wait() {
         let limiter = RateLimiter::new(LIMIT);
         let addr: IpAddr = "192.0.2.1".parse().unwrap();
         assert_eq!(allowed(&limiter, addr, secs(5)), 10);
         let wait = |now| limiter.charge(addr, now).map_err(|e| e.wait);
         assert_eq!(wait(secs(5)), Err(secs(6)));
-        assert_eq!(wait(secs(10)), Err(secs(1)), "a refusal costs nothing");
+        assert_eq!(wait(secs(10)), Err(secs(1)), "a refusal is not charged");
         assert_eq!(allowed(&limiter, addr, secs(11)), 1);
         assert_eq!(allowed(&limiter, addr, secs(71)), 10);
         assert_eq!(
@@ -167,12 +164,12 @@ mod tests {
             limiter
                 .charge("::ffff:192.0.2.1".parse().unwrap(), secs(71))
                 .is_err(),
-            "the same address"
+            "an IPv4-mapped address is the same client"
         );
     }
 
     #[test]
-    fn networks_have_a_limit_of_their_own() {
+    fn networks_have_limits_of_their_own() {
         let limiter = RateLimiter::new(LIMIT);
         let v4 = (0..=255u8)
             .map(|n| allowed(&limiter, IpAddr::from([198, 51, 100, n]), secs(1)))
@@ -215,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_at_its_limit_is_not_forgotten_for_many_others() {
+    fn client_at_its_limit_is_not_evicted_by_many_others() {
         let limiter = RateLimiter::new(LIMIT);
         let addr: IpAddr = "203.0.113.7".parse().unwrap();
         assert_eq!(allowed(&limiter, addr, secs(1)), 10);
@@ -231,8 +228,9 @@ mod tests {
     }
 
     proptest! {
-        /// In any window of a period a client is allowed at most twice its limit (the burst and
-        /// what is paid off meanwhile), and one that keeps to its pace is never refused.
+        /// In any window of one period a client is allowed at most twice its limit (the burst, and
+        /// the charges that are paid off meanwhile). A client that stays below the rate is never
+        /// refused.
         #[test]
         fn the_rate_holds_in_every_window(pauses in proptest::collection::vec(0u64..20_000, 1..120)) {
             let limiter = RateLimiter::new(LIMIT);

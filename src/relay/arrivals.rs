@@ -1,4 +1,4 @@
-//! A message reaches the collector: what it proves, and who is listed for it.
+//! Handles messages that reach the collector: what each proves, and which host is listed for it.
 
 use std::net::IpAddr;
 
@@ -29,34 +29,35 @@ use crate::{
     smtp::{MessageOutcome, mail::parse_mail, session::ReceivedMessage},
 };
 
-/// The most of a message that is kept, in bytes.
-const MAX_KEPT: usize = 16 * 1024;
-/// The most (input, output) pairs of one token.
+/// The most bytes of a message that are stored.
+const MAX_STORED_BYTES: usize = 16 * 1024;
+/// The most outputs that are listed for is_removal token.
 const MAX_OUTPUTS: usize = 20;
-/// The most ways of one token that are written down.
-const MAX_SEEN: usize = 40;
-/// Of so many ways of one token the message is kept, and of the first that lists.
+/// The most arrivals of is_removal token that are stored.
+const MAX_ARRIVALS: usize = 40;
+/// How many arrivals of is_removal token are stored with the message; the first that lists a host
+/// always is.
 const MAX_MESSAGES: usize = 3;
-/// The most outputs of one host.
+/// The most outputs that are stored of is_removal host.
 const MAX_OUTPUTS_OF_HOST: usize = 200;
-/// The longest address that is kept, in bytes.
+/// The longest address that is stored, in bytes.
 const MAX_ADDRESS: usize = 256;
 
-/// What became of a message at the collector.
+/// The outcome of a message that reached the collector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ArrivalOutcome {
-    /// It is kept under this number.
+    /// The message is stored as the proof with this number.
     Recorded(u64),
-    /// It was delivered before by the same host, and is kept under this number.
+    /// The same host delivered the message before; it is stored as the proof with this number.
     Duplicate(u64),
-    /// It has no token of ours.
+    /// The message has no valid token.
     NoToken,
 }
 
 impl RelayService {
-    /// Handles a message that `output` delivered to the collector. When this returns, what follows
-    /// from the message is durable. A message lists no host where it has no token of ours, where it
-    /// was sent before the last release, or where the same output has delivered it before.
+    /// Handles a message that `output` delivered to the collector. When this returns, the proof and
+    /// the listing are durable. A message lists no host if it has no valid token, was sent before
+    /// the last release of the host, or was delivered by the same output before.
     pub fn arrived(
         &self,
         incoming: &ReceivedMessage,
@@ -64,24 +65,24 @@ impl RelayService {
         now: Time,
     ) -> Result<ArrivalOutcome, RelayError> {
         let settings = self.settings();
-        // Read before the lock is taken: a message can have thousands of words that look like a
-        // token.
-        let Some(seen) = message::match_tokens(&settings.tokens, &incoming.to, &incoming.data)
+        // The message is searched before the lock is taken, because it can have thousands of words
+        // that look like a token.
+        let Some(matched) = message::match_tokens(&settings.tokens, &incoming.to, &incoming.data)
         else {
             return Ok(ArrivalOutcome::NoToken);
         };
         let health = self.lock();
         if self.problem_in(&health).is_some() {
             return Err(RelayError::Refused(
-                "the collector cannot judge now; try again later".into(),
+                "messages cannot be evaluated now; try again later".into(),
             ));
         }
-        let (MessageMatch::Probe(id) | MessageMatch::Bounce(id)) = seen;
+        let (MessageMatch::Probe(id) | MessageMatch::Bounce(id)) = matched;
         let mut batch = self.batch(now);
         let Some(mut issued) = batch.get::<IssuedToken>(&RelayKey::Token(id))? else {
             return Ok(ArrivalOutcome::NoToken);
         };
-        // A reporter who is not trusted any more is not trusted with older tokens either.
+        // A reporter who is no longer trusted is not trusted for older tokens either.
         issued.trusted &= issued
             .tester
             .as_ref()
@@ -92,10 +93,11 @@ impl RelayService {
                 .find(t.as_bytes())
                 .contains(&(TokenKind::Probe, id))
         });
-        // A report has the null sender, and no probe but one that began with it.
+        // A report has the null sender, which a probe has only if it was sent with it.
         let back =
-            matches!(seen, MessageMatch::Bounce(_)) || incoming.from.is_empty() && !issued.null;
-        // So is one that went to its own sender's address and is not the message itself.
+            matches!(matched, MessageMatch::Bounce(_)) || incoming.from.is_empty() && !issued.null;
+        // If sender and recipient of the probe are the same address, a message without a token in
+        // its own header is a report.
         let back = back
             || issued.same && !message::is_itself(&settings.tokens, &parse_mail(&incoming.data));
         let arrival = Arrival {
@@ -104,42 +106,42 @@ impl RelayService {
             direct,
             back,
         };
-        if let Some(known) = known(&issued, &arrival) {
-            return Ok(ArrivalOutcome::Duplicate(known));
+        if let Some(earlier) = earlier_proof(&issued, &arrival) {
+            return Ok(ArrivalOutcome::Duplicate(earlier));
         }
         let host: HostRecord = batch
             .get(&RelayKey::Host(issued.target))?
             .unwrap_or_default();
-        let released = host.released.max(self.removed(issued.target)?);
-        let mut found = evaluate_arrival(&issued, &arrival, released, settings.is_ours(output));
+        let released = host.released.max(self.last_removal(issued.target)?);
+        let mut verdict = evaluate_arrival(&issued, &arrival, released, settings.is_ours(output));
         if issued.outputs.len() >= MAX_OUTPUTS {
-            found = Err(RejectedProof::TooManyOutputs);
+            verdict = Err(RejectedProof::TooManyOutputs);
         }
-        if found.is_ok() && refused(&batch, &issued, &id)? {
-            found = Err(RejectedProof::RefusedByHost);
+        if verdict.is_ok() && is_refused_by_host(&batch, &issued, &id)? {
+            verdict = Err(RejectedProof::RefusedByHost);
         }
-        if found.is_ok() && opted_out(&batch, issued.target)?.is_some() {
-            found = Err(RejectedProof::OptedOut);
+        if verdict.is_ok() && opted_out(&batch, issued.target)?.is_some() {
+            verdict = Err(RejectedProof::OptedOut);
         }
         let number = batch.next_id()?;
-        result(&mut batch, &issued, &id, &arrival, found.is_ok())?;
+        record_result(&mut batch, &issued, &id, &arrival, verdict.is_ok())?;
         issued.seen.push((arrival, number));
-        let outcome = match found {
-            Ok(finding) => {
-                self.list(&mut batch, &issued, (finding, output), number)?;
+        let outcome = match verdict {
+            Ok(kind) => {
+                self.list(&mut batch, &issued, (kind, output), number)?;
                 issued.outputs.push(output);
                 batch.put(&RelayKey::ListingProof(issued.target, number), &());
                 if output != issued.target {
                     batch.put(&RelayKey::ListingProof(output, number), &());
                 }
-                // A message of an untrusted reporter fails no claim.
-                if finding != ProofKind::Unconfirmed {
-                    claims::failed(&mut batch, &issued)?;
+                // A message of an untrusted reporter does not fail a claim.
+                if kind != ProofKind::Unconfirmed {
+                    claims::fail_refuted(&mut batch, &issued)?;
                 }
-                ProofOutcome::Listed(finding)
+                ProofOutcome::Listed(kind)
             }
             Err(why) => {
-                // A message of an untrusted reporter leads to no test.
+                // A message of an untrusted reporter does not lead to a test.
                 if why == RejectedProof::BeforeRelease
                     && (issued.tester.is_none() || issued.trusted)
                 {
@@ -153,14 +155,15 @@ impl RelayService {
         batch.put(&RelayKey::Proof(number), &proof);
         batch.put(&RelayKey::InputProof(issued.target, number), &());
         batch.put(&RelayKey::OutputProof(output, number), &());
-        match self.write_or_keep(batch, (number, &proof), &id, issued) {
+        match self.commit_proof(batch, (number, &proof), &id, issued) {
             Ok(()) => Ok(ArrivalOutcome::Recorded(number)),
             Err(e) => Err(e),
         }
     }
 
-    /// Commits the decision. Where a rule refuses the listing, the proof is kept with that reason.
-    fn write_or_keep(
+    /// Commits the decision. If a rule of the ledger refuses the listing, the proof is stored with
+    /// that reason.
+    fn commit_proof(
         &self,
         batch: RelayBatch<'_>,
         (number, proof): (u64, &Proof),
@@ -173,37 +176,37 @@ impl RelayService {
             Err(RelayError::Ledger(
                 e @ (LedgerError::Rule(_) | LedgerError::Unlistable(_) | LedgerError::Invalid(_)),
             )) => {
-                let mut kept = self.batch(now);
+                let mut proof_only = self.batch(now);
                 let why = format!("not listed: {}", e.text(&self.ledger.store.dictionary()));
                 let outcome = ProofOutcome::NotListed(why);
-                kept.put(&RelayKey::LastId, &number);
+                proof_only.put(&RelayKey::LastId, &number);
                 issued.outputs.retain(|o| *o != proof.output);
-                kept.put(&RelayKey::Token(*id), &issued);
-                kept.put(
+                proof_only.put(&RelayKey::Token(*id), &issued);
+                proof_only.put(
                     &RelayKey::Proof(number),
                     &Proof {
                         outcome,
                         ..proof.clone()
                     },
                 );
-                kept.put(&RelayKey::InputProof(proof.input, number), &());
-                kept.put(&RelayKey::OutputProof(proof.output, number), &());
-                self.write(kept, None).map(drop)
+                proof_only.put(&RelayKey::InputProof(proof.input, number), &());
+                proof_only.put(&RelayKey::OutputProof(proof.output, number), &());
+                self.write(proof_only, None).map(drop)
             }
             Err(e) => Err(e),
         }
     }
 
-    /// When a person last removed or suppressed a listing of a relay test. The service's own releases
-    /// are in the host's row.
-    fn removed(&self, target: IpAddr) -> Result<Option<Time>, RelayError> {
+    /// Returns when a person last last_removal or suppressed a listing of a relay test. Releases by
+    /// the service are in the row of the host.
+    fn last_removal(&self, target: IpAddr) -> Result<Option<Time>, RelayError> {
         let history = self.ledger.store.history(&Subject::host(target))?;
         let v = self.ledger.store.dictionary();
         let ours: Vec<_> = INPUT_REASONS
             .iter()
             .filter_map(|r| v.reasons.get(r))
             .collect();
-        let one = |e: &crate::model::Event| match e.what {
+        let is_removal = |e: &crate::model::Event| match e.what {
             EventKind::Held { reason, .. } | EventKind::Delisted { reason, .. } => {
                 ours.contains(&reason)
                     && e.evidence
@@ -212,39 +215,39 @@ impl RelayService {
             }
             _ => false,
         };
-        Ok(history.iter().filter(|e| one(e)).map(|e| e.at).max())
+        Ok(history.iter().filter(|e| is_removal(e)).map(|e| e.at).max())
     }
 
-    /// Lists the host that was tested, and notes the host that delivered for it.
+    /// Lists the tested host, and notes the host that delivered for it.
     fn list(
         &self,
         batch: &mut RelayBatch<'_>,
         issued: &IssuedToken,
-        (finding, output): (ProofKind, IpAddr),
+        (kind, output): (ProofKind, IpAddr),
         proof: u64,
     ) -> Result<(), RelayError> {
-        let name = finding.reason();
+        let name = kind.reason();
         let subject = Subject::host(issued.target);
         let before = batch.verdict(&subject)?;
         let place = RelayKey::Host(issued.target);
         let mut host: HostRecord = batch.get(&place)?.unwrap_or_default();
         let job: Option<Job> = batch.get(&RelayKey::Job(issued.job))?;
         let is_new = !before.entries.iter().any(|e| e.source == SourceId::PROBER);
-        // A claim is tested at the port that was proved; a message of an untrusted reporter does
-        // not change it.
-        if finding != ProofKind::Unconfirmed || is_new {
+        // A claim is tested at the port that was proved open. A message of an untrusted reporter
+        // does not change that port.
+        if kind != ProofKind::Unconfirmed || is_new {
             host.port = job.as_ref().and_then(|j| j.port);
         }
         if is_new {
-            // A new listing: claims of the last one do not count any more.
+            // Claims that failed under an earlier listing do not count for a new one.
             (host.failed, host.blocked) = Default::default();
         }
-        // A limit that makes no difference to the listing: a host whose messages are delivered from
-        // everywhere cannot fill the store.
-        if finding == ProofKind::Input
+        // The limit keeps a host with very many outputs from filling the store. It does not affect
+        // the listing.
+        if kind == ProofKind::Input
             && (host.outputs.contains(&output) || host.outputs.len() < MAX_OUTPUTS_OF_HOST)
         {
-            let fed = RelayPath {
+            let path = RelayPath {
                 input: issued.target,
                 by: job.map_or(String::new(), |j| j.by),
                 owner: issued.owner,
@@ -252,7 +255,7 @@ impl RelayService {
             };
             let key = RelayKey::Output(output);
             let mut row: OutputRecord = batch.get(&key)?.unwrap_or_default();
-            row.add(fed);
+            row.add(path);
             batch.put(&key, &row);
             if !host.outputs.contains(&output) {
                 host.outputs.push(output);
@@ -267,33 +270,41 @@ impl RelayService {
             text: None,
         };
         let text = format!(
-            "relay test `{}`: given to [{}], came from [{output}]; proof {proof}",
+            "relay test `{}`: sent to [{}], delivered by [{output}]; proof {proof}",
             issued.test, issued.target
         );
-        // A delivery of our own tester's message breaks a hold, and one of an untrusted reporter's
-        // does not.
+        // A message of our own tester breaks a hold; one of an untrusted reporter does not.
         batch.change(
             subject,
             issued.tester.as_deref().unwrap_or("tester"),
             ask,
             text,
-            finding != ProofKind::Unconfirmed,
+            kind != ProofKind::Unconfirmed,
         );
         Ok(())
     }
 }
 
-/// The earlier proof of the same message from the same output; where there are too many, the last
-/// one.
-fn known(issued: &IssuedToken, arrival: &Arrival) -> Option<u64> {
-    let way = |a: &Arrival| (a.output, a.direct, a.back);
-    let same = issued.seen.iter().find(|(a, _)| way(a) == way(arrival));
-    same.or_else(|| issued.seen.last().filter(|_| issued.seen.len() >= MAX_SEEN))
-        .map(|(_, proof)| *proof)
+/// Returns the earlier proof of the same message from the same output. If the token has too many
+/// arrivals, the last proof counts as the earlier one.
+fn earlier_proof(issued: &IssuedToken, arrival: &Arrival) -> Option<u64> {
+    let key = |a: &Arrival| (a.output, a.direct, a.back);
+    let same = issued.seen.iter().find(|(a, _)| key(a) == key(arrival));
+    same.or_else(|| {
+        issued
+            .seen
+            .last()
+            .filter(|_| issued.seen.len() >= MAX_ARRIVALS)
+    })
+    .map(|(_, proof)| *proof)
 }
 
-/// Whether the host refused a message of our own tester.
-fn refused(batch: &RelayBatch<'_>, issued: &IssuedToken, id: &TokenId) -> Result<bool, RelayError> {
+/// Whether the host is_refused_by_host this message when our own tester sent it.
+fn is_refused_by_host(
+    batch: &RelayBatch<'_>,
+    issued: &IssuedToken,
+    id: &TokenId,
+) -> Result<bool, RelayError> {
     let job = batch
         .get::<Job>(&RelayKey::Job(issued.job))?
         .filter(|j| !j.remote);
@@ -304,8 +315,9 @@ fn refused(batch: &RelayBatch<'_>, issued: &IssuedToken, id: &TokenId) -> Result
     Ok(result.is_some_and(|r| matches!(r.outcome, MessageOutcome::Refused { .. })))
 }
 
-/// Puts an arrival into its job's results. Where it `lists`, the reporter of the host was right.
-fn result(
+/// Records an arrival in the results of its job. If it `lists` the host, it counts for the
+/// reporter.
+fn record_result(
     batch: &mut RelayBatch<'_>,
     issued: &IssuedToken,
     id: &TokenId,
@@ -324,8 +336,10 @@ fn result(
     };
     let token = hex(id);
     let remote = job.remote;
-    let refused = |o: &MessageOutcome| !remote && matches!(o, MessageOutcome::Refused { .. });
-    let open = |r: &&mut TestResult| r.outcome.superseded_by(&outcome) && !refused(&r.outcome);
+    let is_refused_by_host =
+        |o: &MessageOutcome| !remote && matches!(o, MessageOutcome::Refused { .. });
+    let open =
+        |r: &&mut TestResult| r.outcome.superseded_by(&outcome) && !is_refused_by_host(&r.outcome);
     if let Some(r) = job
         .results
         .iter_mut()
@@ -335,7 +349,7 @@ fn result(
         r.outcome = outcome.clone();
         save(batch, &job)?;
     }
-    // A reporter who sends the messages can deliver them too, so that is no credit.
+    // A reporter who sends the messages could also deliver them, so such a delivery does not count.
     if lists && job.cause == Trigger::Nomination && !job.remote && job.state == JobState::Done {
         let name = RelayKey::Reporter(job.by.clone());
         let mut reporter: ReporterRecord = batch.get(&name)?.unwrap_or_default();
@@ -345,7 +359,7 @@ fn result(
     Ok(())
 }
 
-/// Tests the host again, because of a message from before its release.
+/// Tests a released host again, because a message that was sent before the release was delivered.
 fn review(
     batch: &mut RelayBatch<'_>,
     settings: &RelaySettings,
@@ -365,12 +379,15 @@ fn review(
     {
         return Ok(());
     }
-    let grounds = EvidenceSummary {
+    let evidence = EvidenceSummary {
         origin: EvidenceOrigin::Review,
-        text: format!("a message of test `{}` came after the release", issued.test),
+        text: format!(
+            "a message of test `{}` was delivered after the release",
+            issued.test
+        ),
         at: batch.now,
     };
-    let mut job = new_job(batch, issued.target, Trigger::Review, "tester", grounds)?;
+    let mut job = new_job(batch, issued.target, Trigger::Review, "tester", evidence)?;
     (job.names, job.port) = (host.names, host.port);
     schedule(batch, settings, &mut job)?;
     save(batch, &job)?;
@@ -386,7 +403,7 @@ fn proof(
     outcome: ProofOutcome,
 ) -> Proof {
     let short = |text: &str| cleaned(&text[..text.floor_char_boundary(MAX_ADDRESS)]);
-    // What a host sends may be anything: it fills no store, and no terminal.
+    // Text from a host is shortened, and characters that could control a terminal are replaced.
     let plain = |c: char| {
         if needs_escape(c) && !matches!(c, '\n' | '\r' | '\t') {
             char::REPLACEMENT_CHARACTER
@@ -396,10 +413,12 @@ fn proof(
     };
     let lists = matches!(outcome, ProofOutcome::Listed(_)) && issued.outputs.len() <= 1;
     let message = match lists || issued.seen.len() <= MAX_MESSAGES {
-        true => String::from_utf8_lossy(&incoming.data[..incoming.data.len().min(MAX_KEPT)])
-            .chars()
-            .map(plain)
-            .collect(),
+        true => {
+            String::from_utf8_lossy(&incoming.data[..incoming.data.len().min(MAX_STORED_BYTES)])
+                .chars()
+                .map(plain)
+                .collect()
+        }
         false => String::new(),
     };
     Proof {

@@ -1,6 +1,5 @@
-//! One decision as a batch of rows and changes: reads see what was put before.
-//!
-//! Values are JSON, because the rows are few, long-lived and get new fields.
+//! A batch: the rows and changes of one decision. Reads see the earlier writes of the batch. Values
+//! are JSON, because the rows are few and long-lived, and later versions add fields.
 
 use std::collections::BTreeMap;
 
@@ -15,23 +14,23 @@ use crate::{
     store::{Store, StoreError, schema},
 };
 
-/// A row of the batch: none removes it.
+/// The new value of a row; `None` removes the row.
 type BatchEntry = Option<Vec<u8>>;
 
-/// The rows and changes of one decision, which are committed together.
+/// The rows and changes of one decision. They are committed together.
 pub(super) struct RelayBatch<'a> {
     store: &'a Store,
     /// The time of the decision.
     pub now: Time,
     rows: BTreeMap<Vec<u8>, BatchEntry>,
-    /// The changes of listings.
+    /// The changes to listings.
     pub changes: Vec<Change>,
-    /// The first value that could not be encoded: nothing of the batch is committed then.
+    /// The error of the first value that could not be encoded. With it the whole batch fails.
     unencoded: Option<StoreError>,
 }
 
 impl<'a> RelayBatch<'a> {
-    /// An empty batch on a ledger.
+    /// Creates an empty batch.
     pub fn new(ledger: &'a Ledger, now: Time) -> RelayBatch<'a> {
         RelayBatch {
             store: &ledger.store,
@@ -42,7 +41,7 @@ impl<'a> RelayBatch<'a> {
         }
     }
 
-    /// The value of a row, if there is one.
+    /// Returns the value of a row, if it exists.
     pub fn get<T: DeserializeOwned>(&self, key: &RelayKey) -> Result<Option<T>, StoreError> {
         let bytes = key.encode();
         let row = match self.rows.get(&bytes) {
@@ -52,7 +51,7 @@ impl<'a> RelayBatch<'a> {
         row.map(|r| decode_value(&bytes, &r)).transpose()
     }
 
-    /// Sets a row. A value that cannot be encoded makes [`RelayBatch::into_rows`] fail.
+    /// Writes a row. A value that cannot be encoded makes [`RelayBatch::into_rows`] fail.
     pub fn put<T: Serialize>(&mut self, key: &RelayKey, value: &T) {
         match serde_json::to_vec(value) {
             Ok(row) => drop(self.rows.insert(key.encode(), Some(row))),
@@ -68,7 +67,7 @@ impl<'a> RelayBatch<'a> {
         self.rows.insert(key.encode(), None);
     }
 
-    /// The keys of a range, in order, at most `most`; with the changes of this batch.
+    /// Returns the keys of a range in order, at most `most`, with the changes of this batch.
     pub fn scan(&self, range: RelayRange, most: usize) -> Result<Vec<RelayKey>, StoreError> {
         let prefix = range.prefix();
         let mut out = std::collections::BTreeSet::new();
@@ -89,7 +88,7 @@ impl<'a> RelayBatch<'a> {
         Ok(out.iter().filter_map(|k| RelayKey::decode(k)).collect())
     }
 
-    /// Whether there is a row.
+    /// Whether a row exists.
     pub fn contains(&self, key: &RelayKey) -> Result<bool, StoreError> {
         let bytes = key.encode();
         Ok(match self.rows.get(&bytes) {
@@ -98,7 +97,7 @@ impl<'a> RelayBatch<'a> {
         })
     }
 
-    /// Visits each stored value of a kind.
+    /// Visits each stored value of a table.
     pub fn each<T: DeserializeOwned>(
         &self,
         table: RelayTable,
@@ -111,7 +110,7 @@ impl<'a> RelayBatch<'a> {
         })
     }
 
-    /// The stored keys of a range that follow a key, at most `most`.
+    /// Returns the stored keys of a range that follow `after`, at most `most`.
     pub fn scan_after(
         &self,
         range: RelayRange,
@@ -130,7 +129,8 @@ impl<'a> RelayBatch<'a> {
         Ok(out)
     }
 
-    /// The stored jobs that are due from one point to another, the earliest first; at most `most`.
+    /// Returns the numbers of the stored jobs that are due in a range, the earliest first, at most
+    /// `most`.
     pub fn scan_due(&self, from: Due, to: Due, most: usize) -> Result<Vec<u64>, StoreError> {
         let mut out = Vec::new();
         let end = RelayKey::DueJob(to, u64::MAX).encode();
@@ -148,8 +148,8 @@ impl<'a> RelayBatch<'a> {
         Ok(out)
     }
 
-    /// The stored numbers of a range that are lower than `below`, the highest first; at most
-    /// `most`.
+    /// Returns the stored numbers of a range that are lower than `below`, the highest first, at
+    /// most `most`.
     pub fn scan_ids_desc(
         &self,
         range: RelayRange,
@@ -165,28 +165,28 @@ impl<'a> RelayBatch<'a> {
         Ok(out)
     }
 
-    /// The next number of a job or a proof.
+    /// Takes the next number for a job or a proof.
     pub fn next_id(&mut self) -> Result<u64, StoreError> {
         let n = self.get::<u64>(&RelayKey::LastId)?.unwrap_or(0) + 1;
         self.put(&RelayKey::LastId, &n);
         Ok(n)
     }
 
-    /// The stored verdict of a subject.
+    /// Returns the stored verdict of a subject.
     pub fn verdict(&self, subject: &Subject) -> Result<Verdict, StoreError> {
         self.store.verdict(subject)
     }
 
-    /// Adds a change of a listing, with the proof as its evidence.
+    /// Adds a change to a listing, with `proof` as its evidence.
     pub fn change(
         &mut self,
         subject: Subject,
         author: &str,
-        ask: Command,
+        command: Command,
         proof: String,
         breaks_hold: bool,
     ) {
-        let kind = if matches!(ask, Command::List { .. }) {
+        let kind = if matches!(command, Command::List { .. }) {
             EvidenceKind::Delivery
         } else {
             EvidenceKind::Probe
@@ -200,12 +200,12 @@ impl<'a> RelayBatch<'a> {
             subject,
             author: author.into(),
             evidence: Some(Evidence { kind, text: proof }),
-            command: ask,
+            command,
             preconditions,
         });
     }
 
-    /// Everything that was put, as one commit with its audit record.
+    /// Returns the batch as one commit with its audit record.
     ///
     /// # Errors
     ///

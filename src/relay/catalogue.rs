@@ -1,5 +1,6 @@
-//! The relay tests as data: `catalogue.toml`, and an operator's own file beside it. One table, from
-//! which the tester sends, which `/v1/tests` shows, and which [`super::lint`] checks.
+//! The catalogue of relay tests: `catalogue.toml`, and a file of the operator's own tests. The
+//! tester sends the messages that it describes, `/v1/tests` lists it, and [`super::lint`] checks
+//! it.
 
 use std::net::IpAddr;
 
@@ -10,13 +11,13 @@ use super::{
     lint,
 };
 
-/// What is shipped.
+/// The tests that are built in.
 const STANDARD: &str = include_str!("catalogue.toml");
 
 /// The most messages of all tests together.
 pub const MAX_MESSAGES: usize = 250;
 
-/// All tests in order.
+/// The relay tests, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Catalogue(pub Vec<RelayTest>);
 
@@ -28,13 +29,13 @@ struct File {
 }
 
 impl Catalogue {
-    /// What is shipped.
+    /// The tests that are built in.
     pub fn standard() -> Catalogue {
-        // The file is part of this binary, and a test reads it.
+        // The file is part of the binary, and a unit test parses it.
         Catalogue::read(STANDARD).unwrap_or(Catalogue(Vec::new()))
     }
 
-    /// Reads `[[test]]` tables. The error names the line.
+    /// Parses `[[test]]` tables. The error names the line.
     pub fn read(text: &str) -> Result<Catalogue, String> {
         let file: File = toml::from_str(text).map_err(|e| {
             let line = e.span().map_or(0, |s| {
@@ -45,46 +46,51 @@ impl Catalogue {
         Ok(Catalogue(file.test))
     }
 
-    /// Adds an operator's own tests. Each name is used once, and every test passes the linter.
+    /// Adds the operator's own tests.
+    ///
+    /// # Errors
+    ///
+    /// Two tests have the same name, a test does not pass the linter, or there are too many messages.
     pub fn with(mut self, more: Catalogue) -> Result<Catalogue, String> {
         self.0.extend(more.0);
         let messages: usize = self.0.iter().map(|t| t.to.len()).sum();
         if messages > MAX_MESSAGES {
             return Err(format!(
-                "the tests are {messages} messages; at most {MAX_MESSAGES} are sent to a host"
+                "the tests have {messages} messages; at most {MAX_MESSAGES} are allowed"
             ));
         }
         for (i, t) in self.0.iter().enumerate() {
             lint::check(t).map_err(|e| format!("test `{}`: {e}", t.name))?;
             if self.0[..i].iter().any(|o| o.name == t.name) {
-                return Err(format!("test `{}` is there twice", t.name));
+                return Err(format!("test `{}` is defined twice", t.name));
             }
         }
         Ok(self)
     }
 
-    /// The test of a name.
+    /// Returns the test with a name.
     pub fn get(&self, name: &str) -> Option<&RelayTest> {
         self.0.iter().find(|t| t.name == name)
     }
 
-    /// Those that are run against a target where the operator has named `chosen`, or just the ones
-    /// in `only`.
-    pub fn chosen<'a>(
+    /// Selects the tests that are run against a target. `enabled` are the opt-in tests that the
+    /// operator has enabled. If `only` is not empty, other tests are left out. `own` states whether
+    /// the target is one of the operator's own hosts.
+    pub fn select<'a>(
         &'a self,
         target: IpAddr,
-        chosen: &'a [String],
+        enabled: &'a [String],
         only: &'a [String],
         own: bool,
     ) -> Vec<&'a RelayTest> {
         let wanted = |t: &&RelayTest| match t.run {
-            // Naming a test does not make it harmless: an opt-in test needs the operator's choice,
+            // An opt-in test that is named in `only` still has to be enabled by the operator,
             // except on own hosts.
             _ if !only.is_empty() && !only.contains(&t.name) => false,
             _ if !only.is_empty() && own => true,
             TestScope::Live => true,
-            TestScope::OptIn | TestScope::Danger => chosen.contains(&t.name),
-            TestScope::Lab => own && chosen.contains(&t.name),
+            TestScope::OptIn | TestScope::Danger => enabled.contains(&t.name),
+            TestScope::Lab => own && enabled.contains(&t.name),
         };
         self.0
             .iter()
@@ -113,7 +119,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_standard_catalogue_is_whole() {
+    fn built_in_catalogue_is_complete_and_passes_the_linter() {
         let c = Catalogue::read(STANDARD).unwrap();
         assert_eq!(
             c.clone().with(Catalogue(Vec::new())).map(|c| c.0.len()),
@@ -124,19 +130,19 @@ pub(crate) mod tests {
             .chain(20..=49)
             .map(|n| format!("E{n:02}"))
             .collect();
-        let there: Vec<&str> =
+        let found: Vec<&str> =
             c.0.iter()
                 .map(|t| t.id.as_str())
                 .filter(|i| i.starts_with('E'))
                 .collect();
-        assert_eq!(there, expected, "E18 and E19 are not in the literature");
+        assert_eq!(found, expected, "E18 and E19 do not exist");
         for t in &c.0 {
-            let made = names()
+            let envelopes = names()
                 .envelopes(t, 0, false, || ("t".repeat(27), "b".repeat(27)))
                 .unwrap();
             assert!(
-                !made.is_empty()
-                    && made.iter().all(
+                !envelopes.is_empty()
+                    && envelopes.iter().all(
                         |(_, e)| !e.from.contains('{') && e.to.iter().all(|r| !r.contains('{'))
                     )
             );
@@ -157,12 +163,12 @@ pub(crate) mod tests {
             names().fill("<a{{b@{d}>", "tok", "ret").as_deref(),
             Ok("<a{b@probe.example>")
         );
-        let turned = names()
+        let second_turn = names()
             .envelopes(c.get("percent-at-name").unwrap(), 1, false, || {
                 ("tok".into(), "ret".into())
             })
             .unwrap();
-        assert_eq!(turned[0].1.from, "<ret@[192.0.2.1]>");
+        assert_eq!(second_turn[0].1.from, "<ret@[192.0.2.1]>");
         let encapsulated = names()
             .envelopes(c.get("encapsulated-smtp").unwrap(), 0, true, || {
                 ("tok".into(), "ret".into())
@@ -174,10 +180,10 @@ pub(crate) mod tests {
         );
     }
 
-    /// The well-known script took `ESMTP` from `220 ESMTP` for the relay's name; ours takes no name
-    /// that it does not know.
+    /// A well-known script took `ESMTP` from `220 ESMTP` for the relay's name. We use only names
+    /// that were verified.
     #[test]
-    fn a_test_that_lacks_a_name_is_skipped_and_says_so() {
+    fn test_that_lacks_a_name_is_skipped_with_a_reason() {
         let c = Catalogue::standard();
         let bare = HostNames {
             relay: None,
@@ -188,11 +194,11 @@ pub(crate) mod tests {
             |n: &str| bare.envelopes(c.get(n).unwrap(), 0, false, || ("t".into(), "b".into()));
         assert_eq!(
             run("percent-at-name"),
-            Err("no name of the relay points at its address")
+            Err("no name of the relay has its address")
         );
         assert_eq!(
             run("percent-at-hosted"),
-            Err("no domain is known whose MX is the relay")
+            Err("no domain whose MX is the relay is known")
         );
         assert_eq!(
             run("percent-at-literal").unwrap()[0].1.from,
@@ -201,7 +207,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_operators_own_test_joins_and_a_bad_one_is_refused() {
+    fn operators_tests_are_added_and_invalid_ones_are_refused() {
         let more = |text: &str| Catalogue::read(text).and_then(|m| Catalogue::standard().with(m));
         let own = "[[test]]\nname = \"own\"\ngroup = \"recipient\"\nclass = \"percent\"\nsince = 2026\nwhat = \"Own.\"\nto = [\"<{u}%{d}%{L}@{R}>\"]\n";
         assert!(more(own).unwrap().get("own").is_some());
@@ -223,32 +229,32 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_not_asked_for_is_not_run() {
+    fn opt_in_tests_are_run_only_if_they_are_enabled() {
         let c = Catalogue::standard();
         let v4 = "192.0.2.1".parse().unwrap();
         let has = |list: &[&RelayTest], n: &str| list.iter().any(|t| t.name == n);
-        let live = c.chosen(v4, &[], &[], false);
+        let live = c.select(v4, &[], &[], false);
         assert!(
             has(&live, "plain")
                 && !has(&live, "local-then-foreign")
                 && !has(&live, "localhost-sender")
                 && !has(&live, "ipv6")
         );
-        let chosen = ["local-then-foreign".to_string()];
+        let enabled = ["local-then-foreign".to_string()];
         assert!(has(
-            &c.chosen(v4, &chosen, &[], false),
+            &c.select(v4, &enabled, &[], false),
             "local-then-foreign"
         ));
         assert!(has(
-            &c.chosen("2001:db8::1".parse().unwrap(), &[], &[], false),
+            &c.select("2001:db8::1".parse().unwrap(), &[], &[], false),
             "ipv6"
         ));
-        assert_eq!(c.chosen(v4, &[], &["helo-local".into()], true).len(), 1);
+        assert_eq!(c.select(v4, &[], &["helo-local".into()], true).len(), 1);
         assert_eq!(
-            c.chosen(v4, &[], &["helo-local".into(), "plain".into()], false)
+            c.select(v4, &[], &["helo-local".into(), "plain".into()], false)
                 .len(),
             1,
-            "whoever names it"
+            "naming an opt-in test does not enable it"
         );
     }
 }

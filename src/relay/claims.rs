@@ -1,10 +1,10 @@
-//! "File your server closed": claims, and the release that follows.
+//! Claims that a host is closed, and the release that follows.
 
 use std::net::IpAddr;
 
 use super::{
     batch::RelayBatch,
-    control::{self, CameThrough, ClaimOutcome, DecisionRow, SecondSource},
+    control::{self, ClaimOutcome, DecisionRow, ProvedForms, SecondSource},
     keys::{RelayKey, RelayTable},
     messages::PLAIN_SUFFIX,
     policy::{
@@ -30,26 +30,26 @@ use crate::{
     smtp::{MessageOutcome, SmtpStage, outcome::RecipientReply},
 };
 
-/// The most proofs of a listing that are compared with a claim's test.
-const MOST_PROOFS: usize = 1000;
+/// The most proofs of a listing that are compared with the test of a claim.
+const MAX_PROOFS: usize = 1000;
 
-/// A claim that was accepted.
+/// The receipt of an accepted claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimReceipt {
-    /// Its test.
+    /// The test of the claim.
     pub job: Job,
-    /// When the host is released if no message is delivered until then: the end of its waiting
-    /// period.
+    /// The end of the waiting period, at which the host is released if no message is delivered
+    /// until then.
     pub release: Option<Time>,
-    /// The row of the test that began the waiting period, where it is known.
+    /// The decision row of the test that began the waiting period, if it is known.
     pub row: Option<DecisionRow>,
-    /// The waiting period stands still now, so that it ends later than `release`.
+    /// Whether the waiting period is paused now, so that it ends later than `release`.
     pub paused: bool,
 }
 
 impl RelayService {
-    /// Takes a claim that a host is closed. The first is tested at once; each one that failed makes
-    /// the next of its kind wait.
+    /// Accepts a claim that a host is closed. The first claim is tested at once; after a failed
+    /// claim the next one of its kind waits.
     pub fn claim(
         &self,
         who: &Actor,
@@ -67,47 +67,47 @@ impl RelayService {
             .collect();
         if listed.is_empty() {
             return Err(RelayError::NotFound(format!(
-                "{target} is not listed for a relay test; other listings end in other ways"
+                "{target} is not listed for a relay test; a claim does not end other listings"
             )));
         }
         if listed == [OUTPUT_REASON] {
             let row: OutputRecord = batch.get(&RelayKey::Output(target))?.unwrap_or_default();
             let inputs: Vec<String> = row.inputs.iter().map(|f| f.input.to_string()).collect();
             return Err(RelayError::Refused(format!(
-                "{target} is listed for delivering what open hosts took: {}. It is released when they are closed, or by an operator",
+                "{target} is listed because it delivers messages of open relays: {}; it is released when they are closed, or by an operator",
                 inputs.join(", ")
             )));
         }
         if let Some(out) = opted_out(&batch, target)? {
-            // A host that refuses testing cannot claim to be closed, or an open host would be
-            // released that way.
+            // A host that refuses testing cannot claim to be closed; otherwise an open relay could
+            // be released so.
             return Err(RelayError::Refused(format!(
-                "{out} asked not to be tested: what was proved before stays until it ends. Take the opt-out back, and claim it then"
+                "{out} asked not to be tested, so its listing stays until it expires; revoke the opt-out, then claim again"
             )));
         }
-        let slot = RelayKey::Host(target);
-        let mut host: HostRecord = batch.get(&slot)?.unwrap_or_default();
+        let key = RelayKey::Host(target);
+        let mut host: HostRecord = batch.get(&key)?.unwrap_or_default();
         if let Some(claim) = &host.claim {
             let job: Option<Job> = batch.get(&RelayKey::Job(claim.job))?;
             if let Some(job) = job.filter(|_| claim.proved || !proved) {
                 return Self::receipt(&batch, claim, job);
             }
         }
-        if !proved && self.unproved(&batch)? >= settings.max_unproved_claims {
+        if !proved && self.count_unproved(&batch)? >= settings.max_unproved_claims {
             let why =
-                "too many claims wait; claim it from the address itself, or try again tomorrow";
+                "too many claims are waiting; claim from the address itself, or try again tomorrow";
             return Err(RelayError::LimitReached(why.into(), BETWEEN));
         }
-        // A proved claim replaces an unproved one. Nominations by others stay.
-        let meant =
+        // A proved claim replaces an count_unproved one. Nominations by reporters stay.
+        let is_replaced =
             |j: &Job| j.state != JobState::Running && matches!(j.cause, Trigger::Claim { .. });
-        if let Some(mut old) = open_job(&batch, target, meant)? {
-            cancel(&mut old, "a claim took its place", now)?;
+        if let Some(mut old) = open_job(&batch, target, is_replaced)? {
+            cancel(&mut old, "replaced by a new claim", now)?;
             save(&mut batch, &old)?;
         }
-        let grounds = EvidenceSummary {
+        let evidence = EvidenceSummary {
             origin: EvidenceOrigin::Claim,
-            text: format!("{} says that it is closed", who.name),
+            text: format!("{} claims that the host is closed", who.name),
             at: now,
         };
         let mut job = new_job(
@@ -115,7 +115,7 @@ impl RelayService {
             target,
             Trigger::Claim { proved },
             &who.name,
-            grounds,
+            evidence,
         )?;
         let sources = settings.sources(target);
         let due = host.claim_time(proved, &sources, now);
@@ -123,28 +123,28 @@ impl RelayService {
         job.source = host.blocked[usize::from(proved)].next_source(&sources);
         schedule(&batch, &settings, &mut job)?;
         if !proved && matches!(job.state, JobState::Queued | JobState::Deferred) {
-            // A claim that is not tested is granted, so one is accepted only where its test has a
-            // place.
+            // A claim that is not tested is granted. So a claim is accepted only if its test fits
+            // into the budget.
             let at = job.not_before.max(now);
             if at > due.plus(LOOKAHEAD) {
-                let again = Time(at.0.saturating_sub(LOOKAHEAD.0));
+                let retry_at = Time(at.0.saturating_sub(LOOKAHEAD.0));
                 let why = format!(
-                    "too many claims of its network wait; claim it from the address itself, or after {again}"
+                    "too many claims of its network are waiting; claim from the address itself, or after {retry_at}"
                 );
                 return Err(RelayError::LimitReached(
                     why,
-                    Seconds(again.0.saturating_sub(now.0)),
+                    Seconds(retry_at.0.saturating_sub(now.0)),
                 ));
             }
             charge(&mut batch, &settings, &job, at)?;
         }
         save(&mut batch, &job)?;
-        // A waiting period that runs already runs on: a proved claim is not worse off than an
-        // unproved one.
-        let runs = host.claim.as_ref().filter(|c| c.release.is_some());
+        // A waiting period that has begun goes on, so that a proved claim does not wait longer than
+        // an count_unproved one.
+        let waiting = host.claim.as_ref().filter(|c| c.release.is_some());
         let (release, since) = (
-            runs.and_then(|c| c.release),
-            runs.map(|c| c.since.unwrap_or(c.at)),
+            waiting.and_then(|c| c.release),
+            waiting.map(|c| c.since.unwrap_or(c.at)),
         );
         let claim = Claim {
             at: now,
@@ -158,16 +158,16 @@ impl RelayService {
         };
         let receipt = Self::receipt(&batch, &claim, job.clone())?;
         host.claim = Some(claim);
-        batch.put(&slot, &host);
+        batch.put(&key, &host);
         batch.put(&RelayKey::Claim(target), &!proved);
-        let how = if proved { "proved" } else { "not proved" };
+        let standing = if proved { "proved" } else { "not proved" };
         self.write(
             batch,
             Some(audit_record(
                 who,
                 "claim",
                 &target,
-                format!("job {}, {how}", job.id),
+                format!("job {}, {standing}", job.id),
                 None,
                 now,
             )),
@@ -175,7 +175,7 @@ impl RelayService {
         Ok(receipt)
     }
 
-    /// The answer to a claim. A waiting period that stood still ends later by as much, and never in
+    /// Makes the receipt of a claim. Pauses of the waiting period move its end; the end is never in
     /// the past.
     fn receipt(
         batch: &RelayBatch<'_>,
@@ -203,8 +203,8 @@ impl RelayService {
         })
     }
 
-    /// Claims without a proof that wait for their test.
-    pub(super) fn unproved(&self, batch: &RelayBatch<'_>) -> Result<usize, RelayError> {
+    /// Counts the count_unproved claims that wait for their test.
+    pub(super) fn count_unproved(&self, batch: &RelayBatch<'_>) -> Result<usize, RelayError> {
         let mut n = 0;
         batch.each(RelayTable::Claims, &mut |waits: Option<bool>| {
             n += usize::from(waits == Some(true));
@@ -212,21 +212,20 @@ impl RelayService {
         Ok(n)
     }
 
-    /// A claim's test has ended: the table of [`control::DecisionRow`] decides what follows.
+    /// Decides a claim whose test has ended, by the table of [`control::DecisionRow`].
     pub(super) fn claim_tested(
         &self,
         batch: &mut RelayBatch<'_>,
         job: &mut Job,
     ) -> Result<(), RelayError> {
         let settings = self.settings();
-        let slot = RelayKey::Host(job.target);
-        let mut host: HostRecord = batch.get(&slot)?.unwrap_or_default();
-        let came = self
-            .came_through(batch, job.target, job.port)?
+        let key = RelayKey::Host(job.target);
+        let mut host: HostRecord = batch.get(&key)?.unwrap_or_default();
+        let proved_forms = self
+            .proved_forms(batch, job.target, job.port)?
             .unwrap_or_default();
-        let row = control::decision_row(&job.results, &came, &job.controls);
-        // A claim whose message was delivered has failed already, and one that was released early
-        // is over.
+        let row = control::decision_row(&job.results, &proved_forms, &job.controls);
+        // The claim may have ended before: failed by a delivery, or granted by an early release.
         let Some(claim) = host.claim.as_mut().filter(|c| c.is_tested_by(job.id)) else {
             job.row = job
                 .row
@@ -243,12 +242,12 @@ impl RelayService {
         let kind = usize::from(claim.proved);
         let outcome = row.outcome(claim.proved, second);
         match claim.state().after(ClaimEvent::Tested(outcome)) {
-            Some(ClaimState::Released) => return self.release_tested(batch, job, &came),
+            Some(ClaimState::Released) => return self.release_tested(batch, job, &proved_forms),
             Some(ClaimState::WaitingForSecondSource)
                 if outcome == ClaimOutcome::WaitingForSecondSource =>
             {
                 claim.begin_waiting(batch.now);
-                claim.second_job = self.ask_second_source(batch, &settings, job, &came)?;
+                claim.second_job = self.ask_second_source(batch, &settings, job, &proved_forms)?;
             }
             Some(ClaimState::Waiting | ClaimState::WaitingForSecondSource) => {
                 claim.begin_waiting(batch.now);
@@ -268,12 +267,12 @@ impl RelayService {
         if host.claim.is_some() {
             batch.put(&RelayKey::Claim(job.target), &false);
         }
-        batch.put(&slot, &host);
+        batch.put(&key, &host);
         Ok(())
     }
 
-    /// The first groups of a claim's messages have been sent: where they suffice for a release, the
-    /// host is released now. The rest runs on, and lists the host again by a delivery alone.
+    /// Releases a host early if the first groups of its claim's messages suffice for it. The rest
+    /// of the test goes on; only a delivery lists the host again.
     pub(super) fn release_early(
         &self,
         batch: &mut RelayBatch<'_>,
@@ -283,24 +282,25 @@ impl RelayService {
         let Some(claim) = host.claim.as_ref().filter(|c| c.job == job.id) else {
             return Ok(());
         };
-        let came = self
-            .came_through(batch, job.target, job.port)?
+        let proved_forms = self
+            .proved_forms(batch, job.target, job.port)?
             .unwrap_or_default();
-        let row = control::decision_row(&job.results, &came, &job.controls);
+        let row = control::decision_row(&job.results, &proved_forms, &job.controls);
         if row.outcome(claim.proved, SecondSource::Unavailable) != ClaimOutcome::Released {
             return Ok(());
         }
         job.row = Some(row);
-        self.release_tested(batch, job, &came)
+        self.release_tested(batch, job, &proved_forms)
     }
 
-    /// Releases a host that its test found closed. The messages of that test still count. The same
-    /// forms are sent once more at a random time, from another address of ours where there is one.
+    /// Releases a host that its test found closed. Messages of that test still count. A recheck
+    /// sends the same forms once more at a random time, from another source address if there is
+    /// one.
     fn release_tested(
         &self,
         batch: &mut RelayBatch<'_>,
         job: &Job,
-        came: &CameThrough,
+        proved_forms: &ProvedForms,
     ) -> Result<(), RelayError> {
         let settings = self.settings();
         let host: HostRecord = batch.get(&RelayKey::Host(job.target))?.unwrap_or_default();
@@ -312,21 +312,24 @@ impl RelayService {
             before(claimed),
         )?;
         let text = format!("released after job {}", job.id);
-        let grounds = EvidenceSummary {
+        let evidence = EvidenceSummary {
             origin: EvidenceOrigin::Recheck,
             text,
             at: batch.now,
         };
-        let mut recheck = new_job(batch, job.target, Trigger::Recheck, "tester", grounds)?;
-        (recheck.names, recheck.port, recheck.only) =
-            (host.names, job.port, came.tests.iter().cloned().collect());
-        let used = job.source_used();
+        let mut recheck = new_job(batch, job.target, Trigger::Recheck, "tester", evidence)?;
+        (recheck.names, recheck.port, recheck.only) = (
+            host.names,
+            job.port,
+            proved_forms.tests.iter().cloned().collect(),
+        );
+        let used_source = job.source_used();
         let sources = settings.sources(job.target);
         recheck.source = sources
             .iter()
             .copied()
-            .find(|s| Some(*s) != used)
-            .or(used)
+            .find(|s| Some(*s) != used_source)
+            .or(used_source)
             .filter(|s| sources.contains(s));
         let at = batch
             .now
@@ -337,27 +340,27 @@ impl RelayService {
         Ok(())
     }
 
-    /// Makes a job that sends the forms that had come through from a second source address, while
-    /// the waiting period runs.
+    /// Makes a job that sends the proved forms from a second source address during the waiting
+    /// period.
     fn ask_second_source(
         &self,
         batch: &mut RelayBatch<'_>,
         settings: &RelaySettings,
         job: &Job,
-        came: &CameThrough,
+        proved_forms: &ProvedForms,
     ) -> Result<Option<u64>, RelayError> {
         let source = settings.second_source(job.target, job.source_used());
-        let text = format!("what job {} has seen, from a second address", job.id);
-        let grounds = EvidenceSummary {
+        let text = format!("the forms of job {}, sent from a second address", job.id);
+        let evidence = EvidenceSummary {
             origin: EvidenceOrigin::Claim,
             text,
             at: batch.now,
         };
-        let mut second = new_job(batch, job.target, job.cause, &job.by, grounds)?;
+        let mut second = new_job(batch, job.target, job.cause, &job.by, evidence)?;
         (second.names, second.port, second.only) = (
             job.names.clone(),
             job.port,
-            came.tests.iter().cloned().collect(),
+            proved_forms.tests.iter().cloned().collect(),
         );
         (second.source, second.second) = (source, true);
         schedule(batch, settings, &mut second)?;
@@ -365,38 +368,39 @@ impl RelayService {
         Ok(Some(second.id))
     }
 
-    /// The forms that have proved a host open since its last release; none where there is no proof.
-    /// An owner who removes a name of the host removes the tests that use it, so these forms are
-    /// remembered by test. `port` is the one that is tested now.
-    pub(super) fn came_through(
+    /// Returns the forms that have proved a host open since its last release; `None` if there is no
+    /// proof. Forms are identified by their test, because an owner who removes a name of the host
+    /// also removes the forms that use it. `port` is the port that is tested now.
+    pub(super) fn proved_forms(
         &self,
         batch: &RelayBatch<'_>,
         target: IpAddr,
         port: Option<u16>,
-    ) -> Result<Option<CameThrough>, RelayError> {
+    ) -> Result<Option<ProvedForms>, RelayError> {
         let settings = self.settings();
         let host: HostRecord = batch.get(&RelayKey::Host(target))?.unwrap_or_default();
-        let since = |p: &Proof| p.input == target && host.released.is_none_or(|r| p.issued > r);
-        let ours = self.listing(target, MOST_PROOFS, |p| {
-            since(p)
+        let is_current =
+            |p: &Proof| p.input == target && host.released.is_none_or(|r| p.issued > r);
+        let proofs = self.listing(target, MAX_PROOFS, |p| {
+            is_current(p)
                 && matches!(
                     p.outcome,
                     ProofOutcome::Listed(ProofKind::Relay | ProofKind::Input)
                 )
         })?;
-        if ours.is_empty() {
-            // Messages of untrusted reporters name no form, so all forms count.
-            let is_any = !self.listing(target, 1, since)?.is_empty();
-            return Ok(is_any.then(CameThrough::default));
+        if proofs.is_empty() {
+            // Messages of untrusted reporters do not prove a form, so all forms count.
+            let is_any = !self.listing(target, 1, is_current)?.is_empty();
+            return Ok(is_any.then(ProvedForms::default));
         }
-        // A form that came through at one port is not tested at another.
+        // A form that was proved at one port is not tested at another.
         let mut other_port = false;
-        for p in &ours {
-            let proved: Option<Job> = batch.get(&RelayKey::Job(p.job))?;
+        for p in &proofs {
+            let job: Option<Job> = batch.get(&RelayKey::Job(p.job))?;
             other_port |=
-                proved.is_some_and(|j| settings.other_port(j.port) != settings.other_port(port));
+                job.is_some_and(|j| settings.other_port(j.port) != settings.other_port(port));
         }
-        let tests = ours
+        let tests = proofs
             .iter()
             .map(|p| {
                 p.test
@@ -405,10 +409,10 @@ impl RelayService {
                     .to_string()
             })
             .collect();
-        Ok(Some(CameThrough { tests, other_port }))
+        Ok(Some(ProvedForms { tests, other_port }))
     }
 
-    /// What our addresses were answered in the blocked claims of a host, the last one first.
+    /// Returns the replies to our addresses in the blocked claims of a host, the newest first.
     pub fn blocked(&self, target: IpAddr) -> Result<Vec<SourceReplies>, RelayError> {
         let batch = self.batch(Time(0));
         let host: HostRecord = batch.get(&RelayKey::Host(target))?.unwrap_or_default();
@@ -430,8 +434,8 @@ impl RelayService {
         Ok(out)
     }
 
-    /// Releases a host: messages that were sent before `since` do not list it any more.
-    /// `on_request` marks a release without a test.
+    /// Releases a host: messages that were sent before `since` no longer list it. `on_request`
+    /// marks a release without a test.
     pub(super) fn release(
         &self,
         batch: &mut RelayBatch<'_>,
@@ -439,8 +443,8 @@ impl RelayService {
         (why, on_request): (&str, bool),
         since: Time,
     ) -> Result<(), RelayError> {
-        let slot = RelayKey::Host(target);
-        let mut host: HostRecord = batch.get(&slot)?.unwrap_or_default();
+        let key = RelayKey::Host(target);
+        let mut host: HostRecord = batch.get(&key)?.unwrap_or_default();
         let by = host
             .claim
             .as_ref()
@@ -453,14 +457,14 @@ impl RelayService {
         };
         for name in INPUT_REASONS {
             if self.is_listed(&verdict, name) {
-                // Without a test nothing speaks against the listings of other sources.
+                // Without a test the listings of other sources are not refuted.
                 let source = on_request.then_some(SourceId::PROBER);
-                let ask = Command::Delist {
+                let command = Command::Delist {
                     reason: Some(self.reason(name)?),
                     source,
                     hold: HoldFor::Usual,
                 };
-                batch.change(Subject::host(target), &by, ask, text.clone(), false);
+                batch.change(Subject::host(target), &by, command, text.clone(), false);
             }
         }
         for output in std::mem::take(&mut host.outputs) {
@@ -471,12 +475,12 @@ impl RelayService {
         }
         (host.released, host.claim) = (Some(since), None);
         (host.failed, host.blocked) = Default::default();
-        batch.put(&slot, &host);
+        batch.put(&key, &host);
         batch.delete(&RelayKey::Claim(target));
         Ok(())
     }
 
-    /// Releases a host after an operator's review.
+    /// Releases a host after an operator has reviewed it.
     pub fn review(
         &self,
         who: &Actor,
@@ -492,16 +496,16 @@ impl RelayService {
                 "{target} is not listed for a relay test"
             )));
         }
-        // The review covers all messages that were sent before it.
+        // All messages that were sent before the review are covered by it.
         self.release(&mut batch, target, (why, false), now)?;
         if self.is_listed(&verdict, OUTPUT_REASON) {
-            // The next message does not list the host again at once.
-            let ask = Command::Delist {
+            // The hold keeps the next message from listing the host at once.
+            let command = Command::Delist {
                 reason: Some(self.reason(OUTPUT_REASON)?),
                 source: None,
                 hold: HoldFor::Usual,
             };
-            batch.change(Subject::host(target), &who.name, ask, why.into(), false);
+            batch.change(Subject::host(target), &who.name, command, why.into(), false);
             batch.delete(&RelayKey::Output(target));
         }
         self.write(
@@ -518,31 +522,31 @@ impl RelayService {
     }
 }
 
-/// When a waiting period began that ends at `release`.
+/// Returns when the waiting period that ends at `release` began.
 pub(super) fn waiting_since(release: Time) -> Time {
     Time(release.0.saturating_sub(WAITING.0))
 }
 
-/// The second before a claim: messages that were sent with the claim or after it still list the
-/// host after its release.
+/// Returns the second before a claim. A release that dates from it leaves messages in force that
+/// were sent with the claim or later.
 pub(super) fn before(claimed: Time) -> Time {
     Time(claimed.0.saturating_sub(1))
 }
 
-/// The replies that one of our addresses got when it tested a host.
+/// The replies to one of our addresses in the test of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceReplies {
-    /// The address; none where the system chose it and no connection was made.
+    /// Our address; `None` if the system chose it and no connection was made.
     pub source: Option<IpAddr>,
     /// When the test ended.
     pub at: Option<Time>,
-    /// The row of the table that the test led to.
+    /// The decision row of the test.
     pub row: Option<DecisionRow>,
-    /// What was sent, and the reply.
+    /// Pairs of what was sent and the reply.
     pub replies: Vec<(String, String)>,
 }
 
-/// The most replies of one test that are displayed.
+/// The most replies of one test that are returned.
 const MAX_REPLIES: usize = 40;
 
 impl SourceReplies {
@@ -579,7 +583,7 @@ impl SourceReplies {
                 _ => None,
             }
         });
-        // The text of a reply can be anything, and it is shown on terminals.
+        // The text of a reply can contain anything, and terminals display it.
         let printable = |text: String| {
             text.chars()
                 .map(|c| {
@@ -606,26 +610,29 @@ impl SourceReplies {
 }
 
 /// Withdraws a claim whose job has ended without a test.
-pub(super) fn forget(batch: &mut RelayBatch<'_>, job: &Job) -> Result<(), RelayError> {
-    let slot = RelayKey::Host(job.target);
-    let mut host: HostRecord = batch.get(&slot)?.unwrap_or_default();
+pub(super) fn withdraw(batch: &mut RelayBatch<'_>, job: &Job) -> Result<(), RelayError> {
+    let key = RelayKey::Host(job.target);
+    let mut host: HostRecord = batch.get(&key)?.unwrap_or_default();
     if host.claim.take_if(|c| c.job == job.id).is_some() {
-        batch.put(&slot, &host);
+        batch.put(&key, &host);
         batch.delete(&RelayKey::Claim(job.target));
     }
     Ok(())
 }
 
-/// Fails a claim, because a message that was sent after it was delivered.
-pub(super) fn failed(batch: &mut RelayBatch<'_>, issued: &IssuedToken) -> Result<(), RelayError> {
-    let slot = RelayKey::Host(issued.target);
-    let mut host: HostRecord = batch.get(&slot)?.unwrap_or_default();
+/// Fails the claim of a host if a message that was sent after it was delivered.
+pub(super) fn fail_refuted(
+    batch: &mut RelayBatch<'_>,
+    issued: &IssuedToken,
+) -> Result<(), RelayError> {
+    let key = RelayKey::Host(issued.target);
+    let mut host: HostRecord = batch.get(&key)?.unwrap_or_default();
     let Some(claim) = host.claim.take_if(|c| c.is_refuted(issued.at)) else {
         return Ok(());
     };
     let kind = usize::from(claim.proved);
     host.failed[kind] = (host.failed[kind].0 + 1, Some(batch.now));
-    batch.put(&slot, &host);
+    batch.put(&key, &host);
     batch.delete(&RelayKey::Claim(issued.target));
     Ok(())
 }

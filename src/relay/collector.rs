@@ -1,5 +1,5 @@
-//! The collector's socket: receives test messages that were relayed, and has the service handle
-//! each before it replies. The protocol is [`crate::smtp::session`].
+//! The socket of the collector: receives relayed test messages, and lets the service handle each
+//! before it replies. [`crate::smtp::session`] implements the protocol.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -28,20 +28,22 @@ use super::{
     token::TokenId,
 };
 use crate::{
-    net::{Client, ConnectionLimiter, ConnectionPermit},
+    net::{ClientKind, ConnectionLimiter, ConnectionPermit},
     smtp::session::{ReceivedMessage, ReceiverSettings, ServerAction, ServerSession},
 };
 
-/// Messages to addresses with a token of ours that are received at the same time. Each is held whole
-/// until it is handled, so this bounds their memory.
+/// The most messages to addresses with a valid token that are received at the same time. Each is
+/// held in memory until it is handled.
 const MAX_MESSAGES_WITH_TOKEN: usize = 1024;
-/// Messages to other addresses of the domain that are received at the same time: a host may have
-/// changed the address, and the token is in the message. They take no place of one with a token.
+/// The most messages to other addresses of the domain that are received at the same time. A host
+/// may have changed the address while the token is in the message. They are counted apart from
+/// those with a token.
 const MAX_OTHER_MESSAGES: usize = 128;
-/// Messages with one token that are received at the same time, so that one token does not take all
-/// places. As many sessions that have named it are closed after all others.
+/// The most messages with the same token that are received at the same time, so that one token
+/// cannot use up [`MAX_MESSAGES_WITH_TOKEN`]. As many sessions that have named a token are closed
+/// after all others.
 const MAX_USES_PER_TOKEN: usize = 4;
-/// How long a client may be silent.
+/// How long a client may be idle.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long the transfer of a message may take.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -52,29 +54,29 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// Bytes read at a time.
 const READ_BYTES: usize = 4096;
 
-/// Returns the TLS configuration that is in use.
+/// Returns the current TLS configuration.
 pub type TlsSource = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
 
-/// Handles a message that a host delivered, and returns the reply. It may block.
+/// Handles a delivered message and returns the reply. It may block.
 pub type MessageHandler = Arc<dyn Fn(&ReceivedMessage, IpAddr) -> String + Send + Sync>;
 
-/// Returns the number of the token that a recipient has.
+/// Returns the identifier of the token in a recipient.
 pub type TokenLookup = Arc<dyn Fn(&str) -> Option<TokenId> + Send + Sync>;
 
-/// A collector: the SMTP server for test messages.
+/// The collector: the SMTP server for test messages.
 #[derive(Clone)]
 pub struct Collector {
-    /// Its name, its domain and its addresses.
+    /// The name, the domain and the addresses of the collector.
     pub receiver: Arc<ReceiverSettings>,
-    /// The source of the TLS configuration; none: no STARTTLS.
+    /// The source of the TLS configuration; `None`: STARTTLS is not offered.
     pub tls: Option<TlsSource>,
-    /// What handles the messages.
+    /// The handler of the messages.
     pub handler: MessageHandler,
-    /// The limit of sessions.
+    /// The limiter of sessions.
     pub limiter: ConnectionLimiter,
-    /// Places of messages that name a token.
+    /// Permits for messages that name a token.
     pub with_token: Arc<Semaphore>,
-    /// Places of messages that name none.
+    /// Permits for messages that name none.
     pub others: Arc<Semaphore>,
     /// Finds the token of a recipient.
     pub token_of: TokenLookup,
@@ -82,19 +84,19 @@ pub struct Collector {
     pub receiving: TokenUses,
     /// How many sessions that have named each token are closed after all others.
     pub preferred: TokenUses,
-    /// Where health checks come from: their sessions have a place of their own.
+    /// The sources of health checks, whose sessions have a slot of their own.
     pub health_checks: HealthChecks,
-    /// Whether a message was deferred since the last check, because too many were being received.
+    /// Whether a message was deferred since the last check because too many were being received.
     pub has_deferred: Arc<AtomicBool>,
 }
 
-/// The addresses and ports of health checks that are under way.
+/// The addresses and ports of the health checks in progress.
 pub type HealthChecks = Arc<Mutex<HashSet<SocketAddr>>>;
 
-/// How often each token is used at the moment.
+/// How often each token is in use.
 pub type TokenUses = Arc<Mutex<HashMap<TokenId, usize>>>;
 
-/// One use of a token; it ends with this value.
+/// One use of a token. It ends when this value is dropped.
 struct TokenUse(TokenUses, TokenId);
 
 impl TokenUse {
@@ -121,14 +123,14 @@ impl Drop for TokenUse {
     }
 }
 
-/// The place of a message while it is received.
+/// The permit of a message while it is received.
 struct MessagePermit {
     _permit: OwnedSemaphorePermit,
-    named: Option<TokenUse>,
+    token_use: Option<TokenUse>,
 }
 
 impl Collector {
-    /// A collector without TLS, which knows no token.
+    /// Creates a collector without TLS and without tokens.
     pub fn new(
         receiver: ReceiverSettings,
         handler: MessageHandler,
@@ -149,9 +151,9 @@ impl Collector {
         }
     }
 
-    /// A place for a message; none where too many are being received.
+    /// Takes the permit for a message; `None` if too many are being received.
     fn begin_message(&self, to: &[String]) -> Option<MessagePermit> {
-        let (all, named) = match to.iter().find_map(|to| (self.token_of)(to)) {
+        let (all, token_use) = match to.iter().find_map(|to| (self.token_of)(to)) {
             None => (&self.others, None),
             Some(id) => (
                 &self.with_token,
@@ -164,12 +166,12 @@ impl Collector {
             .inspect_err(|_| self.has_deferred.store(true, Relaxed));
         Some(MessagePermit {
             _permit: permit.ok()?,
-            named,
+            token_use,
         })
     }
 
-    /// Whether sessions were closed or refused, or messages deferred, for lack of places since the
-    /// count `before`, which is updated.
+    /// Whether sessions were closed or refused, or messages deferred, for lack of slots since the
+    /// last call. `before` is the count of the last call, and is updated.
     pub(super) fn was_loaded(&self, before: &mut u64) -> bool {
         let stats = self.limiter.stats();
         let turned_away = stats.shed + stats.refused;
@@ -177,14 +179,14 @@ impl Collector {
         self.has_deferred.swap(false, Relaxed) || more
     }
 
-    fn client(&self, from: SocketAddr) -> Client {
+    fn client(&self, from: SocketAddr) -> ClientKind {
         let checks = self.health_checks.lock();
         match checks
             .iter()
             .any(|c| (c.ip().to_canonical(), c.port()) == (from.ip().to_canonical(), from.port()))
         {
-            true => Client::HealthCheck,
-            false => Client::Ordinary,
+            true => ClientKind::HealthCheck,
+            false => ClientKind::Ordinary,
         }
     }
 }
@@ -192,7 +194,7 @@ impl Collector {
 /// Accepts connections until the task is dropped.
 pub async fn run(listener: TcpListener, collector: Collector) {
     loop {
-        collector.limiter.settled().await;
+        collector.limiter.wait_for_closing().await;
         let (stream, from) = match listener.accept().await {
             Ok(c) => c,
             Err(e) => {
@@ -228,12 +230,12 @@ async fn session(
     let _ = stream.set_nodelay(true);
     let mut stream: Box<dyn Stream> = Box::new(stream);
     let mut session = ServerSession::new(&collector.receiver);
-    say(&mut stream, &session.greeting()).await?;
+    send_reply(&mut stream, &session.greeting()).await?;
     let mut buffer = vec![0; READ_BYTES];
-    let (mut place, mut until) = (None, Instant::now());
+    let (mut permit_of_message, mut until) = (None, Instant::now());
     let mut preferred = None;
     loop {
-        let read_timeout = if place.is_some() {
+        let read_timeout = if permit_of_message.is_some() {
             IDLE_TIMEOUT.min(until.saturating_duration_since(Instant::now()))
         } else {
             IDLE_TIMEOUT
@@ -244,47 +246,46 @@ async fn session(
         }
         let mut rest = &buffer[..n];
         while !rest.is_empty() {
-            let (taken, act) = session.take(rest);
-            rest = &rest[taken..];
-            match act {
+            let (consumed, action) = session.feed(rest);
+            rest = &rest[consumed..];
+            match action {
                 ServerAction::More => {}
                 ServerAction::Reply(text) => {
-                    drop(place.take());
+                    drop(permit_of_message.take());
                     if preferred.is_none() {
                         preferred = prefer(session.recipients(), collector, permit);
                     }
-                    say(&mut stream, &text).await?;
+                    send_reply(&mut stream, &text).await?;
                 }
                 ServerAction::Data(text) => {
-                    (place, until) = (
+                    (permit_of_message, until) = (
                         collector.begin_message(session.recipients()),
                         Instant::now() + MESSAGE_TIMEOUT,
                     );
-                    if place.is_none() {
+                    if permit_of_message.is_none() {
                         session.end_message();
-                    } else if has_token(place.as_ref()) {
-                        // This client has named a token; until then other sessions may need the
-                        // place.
+                    } else if has_token(permit_of_message.as_ref()) {
+                        // This client has named a token. Until then other sessions come first.
                         drop(permit.begin_answer());
                     }
-                    let reply = if place.is_some() {
+                    let reply = if permit_of_message.is_some() {
                         &text
                     } else {
                         TOO_MANY_MESSAGES
                     };
-                    say(&mut stream, reply).await?;
+                    send_reply(&mut stream, reply).await?;
                 }
                 ServerAction::Close(text) => {
-                    say(&mut stream, &text).await?;
+                    send_reply(&mut stream, &text).await?;
                     return stream.shutdown().await;
                 }
                 ServerAction::Message(incoming) => {
-                    let has_token = has_token(place.as_ref());
+                    let has_token = has_token(permit_of_message.as_ref());
                     let answering = permit.begin_answer();
                     let reply = handle(incoming, addr, collector).await;
                     session.end_message();
-                    drop(place.take());
-                    say(&mut stream, &reply).await?;
+                    drop(permit_of_message.take());
+                    send_reply(&mut stream, &reply).await?;
                     drop(answering);
                     if !has_token {
                         permit.await_request();
@@ -294,7 +295,7 @@ async fn session(
                     let Some(tls) = &collector.tls else {
                         return Ok(());
                     };
-                    say(&mut stream, &text).await?;
+                    send_reply(&mut stream, &text).await?;
                     let accepted =
                         timeout(IDLE_TIMEOUT, TlsAcceptor::from(tls()).accept(stream)).await??;
                     stream = Box::new(accepted);
@@ -305,12 +306,12 @@ async fn session(
     }
 }
 
-/// Whether the message that is received is for a valid token.
-fn has_token(place: Option<&MessagePermit>) -> bool {
-    place.is_some_and(|p| p.named.is_some())
+/// Whether the message that is being received names a valid token.
+fn has_token(permit_of_message: Option<&MessagePermit>) -> bool {
+    permit_of_message.is_some_and(|p| p.token_use.is_some())
 }
 
-/// A session that has named a valid token is closed after all others.
+/// Marks a session that has named a valid token, so that it is closed after all others.
 fn prefer(
     recipients: &[String],
     collector: &Collector,
@@ -322,7 +323,7 @@ fn prefer(
     Some(token_use)
 }
 
-async fn say(stream: &mut Box<dyn Stream>, text: &str) -> io::Result<()> {
+async fn send_reply(stream: &mut Box<dyn Stream>, text: &str) -> io::Result<()> {
     let line = format!("{text}\r\n");
     let sent = async {
         stream.write_all(line.as_bytes()).await?;
@@ -331,14 +332,14 @@ async fn say(stream: &mut Box<dyn Stream>, text: &str) -> io::Result<()> {
     timeout(IDLE_TIMEOUT, sent).await?
 }
 
-/// The reply to a message: 250 once what follows from it is durable.
+/// Handles a message and returns the reply: 250 once its effects are durable.
 async fn handle(incoming: ReceivedMessage, from: IpAddr, collector: &Collector) -> String {
     let handler = collector.handler.clone();
     let reply = tokio::task::spawn_blocking(move || handler(&incoming, from)).await;
-    reply.unwrap_or_else(|_| "451 4.3.0 it could not be judged now; try again later".into())
+    reply.unwrap_or_else(|_| "451 4.3.0 message could not be handled; try again later".into())
 }
 
-/// Has the service handle each message.
+/// Returns a handler that passes each message to the service.
 pub fn by_service(service: RelayService) -> MessageHandler {
     Arc::new(
         move |incoming, from| match service.arrived(incoming, from, service.now()) {
@@ -354,26 +355,26 @@ pub fn by_service(service: RelayService) -> MessageHandler {
             Err(RelayError::Refused(why)) => format!("451 4.3.0 {why}"),
             Err(e) => {
                 tracing::error!(error = ?e, %from, "test message not recorded");
-                "451 4.3.0 it could not be recorded now; try again later".into()
+                "451 4.3.0 message could not be recorded; try again later".into()
             }
         },
     )
 }
 
-/// The reply where too many messages are being received.
-const TOO_MANY_MESSAGES: &str = "452 4.3.1 too many messages come in now; try again later";
+/// The reply while too many messages are being received.
+const TOO_MANY_MESSAGES: &str = "452 4.3.1 too many messages are being received; try again later";
 
-/// The reply to a message without a token of ours.
-pub const NO_TOKEN: &str = "550 5.7.1 this is no test message of ours; we take no other mail";
+/// The reply to a message without a valid token.
+pub const NO_TOKEN: &str = "550 5.7.1 not a test message of this host; other mail is not accepted";
 
 #[cfg(test)]
 mod tests {
     use tokio::net::TcpSocket;
 
-    use super::{super::health::answers, *};
+    use super::{super::health::check_answers, *};
 
-    /// Talks until a reply begins with something.
-    async fn talk(stream: &mut TcpStream, say: &str, until: &str) {
+    /// Sends text and reads until a line begins with `until`.
+    async fn exchange(stream: &mut TcpStream, say: &str, until: &str) {
         stream.write_all(say.as_bytes()).await.unwrap();
         let (mut all, mut buffer) = (String::new(), [0; 512]);
         while !all.lines().any(|l| l.starts_with(until)) {
@@ -407,36 +408,37 @@ mod tests {
         tokio::spawn(run(listener, collector));
         let begin_to = async |to: &str| {
             let mut s = TcpStream::connect(addr).await.unwrap();
-            talk(&mut s, "", "220").await;
-            talk(&mut s, "EHLO x\r\n", "250 8BITMIME").await;
-            talk(&mut s, "MAIL FROM:<>\r\n", "250").await;
-            talk(&mut s, &format!("RCPT TO:<{to}@probe.example>\r\n"), "250").await;
+            exchange(&mut s, "", "220").await;
+            exchange(&mut s, "EHLO x\r\n", "250 8BITMIME").await;
+            exchange(&mut s, "MAIL FROM:<>\r\n", "250").await;
+            exchange(&mut s, &format!("RCPT TO:<{to}@probe.example>\r\n"), "250").await;
             s
         };
         let begin = async || begin_to("a").await;
         let (mut first, mut second) = (begin().await, begin().await);
-        talk(&mut first, "DATA\r\n", "354").await;
-        talk(&mut second, "DATA\r\n", "452 4.3.1").await;
-        talk(&mut second, "NOOP\r\n", "250").await;
-        // Whoever is done, has said nothing of use, or is gone gives his place back.
-        talk(&mut first, "x\r\n.\r\n", "250 ok").await;
+        exchange(&mut first, "DATA\r\n", "354").await;
+        exchange(&mut second, "DATA\r\n", "452 4.3.1").await;
+        exchange(&mut second, "NOOP\r\n", "250").await;
+        // The permit is free again after a message, after a refused one, and after a closed
+        // connection.
+        exchange(&mut first, "x\r\n.\r\n", "250 ok").await;
         for end in ["x\n.\r\n\r\n.\r\n", ""] {
             let mut other = begin().await;
-            talk(&mut other, "DATA\r\n", "354").await;
+            exchange(&mut other, "DATA\r\n", "354").await;
             if !end.is_empty() {
-                talk(&mut other, end, "550 5.6.0").await;
+                exchange(&mut other, end, "550 5.6.0").await;
             }
             drop(other);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        // Strangers who hold all places keep nobody out who has a token, and one token does not
-        // take all of those.
+        // Messages without a token do not keep out those with one, and one token cannot use up the
+        // permits of all tokens.
         let mut stranger = begin().await;
-        talk(&mut stranger, "DATA\r\n", "354").await;
-        let mut named = Vec::new();
+        exchange(&mut stranger, "DATA\r\n", "354").await;
+        let mut sessions = Vec::new();
         for n in 0..=MAX_USES_PER_TOKEN {
             let mut s = begin_to("token").await;
-            talk(
+            exchange(
                 &mut s,
                 "DATA\r\n",
                 if n < MAX_USES_PER_TOKEN {
@@ -446,12 +448,12 @@ mod tests {
                 },
             )
             .await;
-            named.push(s);
+            sessions.push(s);
         }
-        talk(&mut begin().await, "DATA\r\n", "452 4.3.1").await;
-        talk(&mut named[0], "x\r\n.\r\n", "250 ok").await;
-        talk(
-            &mut named[MAX_USES_PER_TOKEN],
+        exchange(&mut begin().await, "DATA\r\n", "452 4.3.1").await;
+        exchange(&mut sessions[0], "x\r\n.\r\n", "250 ok").await;
+        exchange(
+            &mut sessions[MAX_USES_PER_TOKEN],
             "MAIL FROM:<>\r\nRCPT TO:<token@probe.example>\r\nDATA\r\n",
             "354",
         )
@@ -472,8 +474,8 @@ mod tests {
         }
     }
 
-    /// Idle sessions of strangers held all places, the health check found none, and the tester
-    /// stopped.
+    /// Once, idle sessions of other clients occupied all slots, the health check got none, and the
+    /// tester stopped.
     #[tokio::test]
     async fn health_check_and_sessions_with_a_token_survive_load() {
         let shares = crate::net::Shares {
@@ -493,10 +495,10 @@ mod tests {
         };
         let mut turned_away = 0;
         let mut mine = from(9).await;
-        talk(&mut mine, "", "220").await;
+        exchange(&mut mine, "", "220").await;
         let name_token = async |s: &mut TcpStream| {
-            talk(s, "EHLO x\r\n", "250 8BITMIME").await;
-            talk(
+            exchange(s, "EHLO x\r\n", "250 8BITMIME").await;
+            exchange(
                 s,
                 "MAIL FROM:<>\r\nRCPT TO:<token@probe.example>\r\n",
                 "250 2.1.5",
@@ -508,28 +510,28 @@ mod tests {
         let mut strangers = Vec::new();
         for n in 10..60 {
             let mut s = from(n).await;
-            talk(&mut s, "", "220").await;
+            exchange(&mut s, "", "220").await;
             strangers.push(s);
         }
         assert!(
             collector.was_loaded(&mut turned_away),
-            "so it counts for claims"
+            "shed sessions count as load"
         );
         for _ in 0..3 {
-            answers(addr, &collector.health_checks).await.unwrap();
+            check_answers(addr, &collector.health_checks).await.unwrap();
         }
-        talk(&mut mine, "DATA\r\n", "354").await;
-        talk(&mut mine, "x\r\n.\r\n", "250 ok").await;
+        exchange(&mut mine, "DATA\r\n", "354").await;
+        exchange(&mut mine, "x\r\n.\r\n", "250 ok").await;
         assert!(
             !collector.was_loaded(&mut turned_away),
-            "the health check is no load"
+            "a health check does not count as load"
         );
         assert!(collector.health_checks.lock().is_empty());
-        // One token does not make all sessions such that go last.
+        // One token protects only a few sessions.
         let mut same = Vec::new();
         for n in 100..130 {
             let mut s = from(n).await;
-            talk(&mut s, "", "220").await;
+            exchange(&mut s, "", "220").await;
             name_token(&mut s).await;
             same.push(s);
         }
@@ -544,10 +546,10 @@ mod tests {
         );
     }
 
-    /// Every session that said DATA counted as idle, and was closed after those that had not named
-    /// their recipient yet.
+    /// Once, each session that had sent DATA counted as idle, and was closed after those that had
+    /// not named a recipient yet.
     #[tokio::test]
-    async fn a_message_without_a_token_does_not_protect_its_session() {
+    async fn message_without_a_token_does_not_protect_its_session() {
         let shares = crate::net::Shares {
             address: 1,
             network: 1,
@@ -561,22 +563,22 @@ mod tests {
             let socket = TcpSocket::new_v4().unwrap();
             socket.bind(([127, n, 0, 1], 0).into()).unwrap();
             let mut s = socket.connect(addr).await.unwrap();
-            talk(&mut s, "", "220").await;
+            exchange(&mut s, "", "220").await;
             s
         };
         let mut stranger = from(1).await;
-        talk(&mut stranger, "EHLO x\r\n", "250 8BITMIME").await;
-        talk(
+        exchange(&mut stranger, "EHLO x\r\n", "250 8BITMIME").await;
+        exchange(
             &mut stranger,
             "MAIL FROM:<>\r\nRCPT TO:<a@probe.example>\r\n",
             "250 2.1.5",
         )
         .await;
         let mut slow = from(2).await;
-        talk(&mut stranger, "DATA\r\n", "354").await;
+        exchange(&mut stranger, "DATA\r\n", "354").await;
         sleep(Duration::from_millis(1200)).await;
         let _newcomer = from(3).await;
-        talk(&mut slow, "EHLO x\r\n", "250 8BITMIME").await;
+        exchange(&mut slow, "EHLO x\r\n", "250 8BITMIME").await;
         assert_eq!(
             timeout(Duration::from_secs(10), stranger.read(&mut [0; 64]))
                 .await

@@ -1,9 +1,8 @@
-//! The control of a relay test, and the table that decides a claim by it.
-//!
-//! A server that refuses every test message may be closed, or it may refuse our tester alone. The
-//! control tells them apart: with the same sender and greeting as the messages, the tester asks for
-//! the server's own postmaster, whom every server accepts (RFC 5321 section 4.5.1). All functions
-//! are pure. `docs/relay.md` has the table for people; a test holds both to each other.
+//! The control of a relay test, and the table that decides claims. A server that refuses every test
+//! message may be closed, or it may refuse only our tester. The control distinguishes the two: with
+//! the same sender and greeting as the test messages, the tester names the server's own postmaster,
+//! which every server accepts (RFC 5321 section 4.5.1). `docs/relay.md` documents the table; a test
+//! compares both.
 
 use std::{
     collections::BTreeSet,
@@ -18,18 +17,18 @@ use crate::smtp::{
     outcome::{RecipientReply, enhanced, is_enhanced},
 };
 
-/// Forms that a session with a control carries at most. With the two controls it has ten RSETs, so
-/// that neither a limit on errors (Postfix: 20) nor one on commands that send no mail (Exim: 10)
-/// cuts the control off.
+/// The most forms of a session with controls. With its two controls it sends ten RSETs, so that a
+/// server does not close it for too many errors (Postfix: 20) or too many commands without mail
+/// (Exim: 10) before the last control.
 pub const MAX_FORMS_PER_SESSION: usize = 8;
 
 /// One of the two controls of a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControlCheck {
-    /// The replies, one for each recipient that was named.
+    /// The replies, one for each recipient that was sent.
     #[serde(default)]
     pub replies: Vec<RecipientReply>,
-    /// Why not every recipient could be named.
+    /// The reason why not all recipients could be sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
 }
@@ -37,20 +36,20 @@ pub struct ControlCheck {
 /// A session of a relay test that carried controls.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControlSession {
-    /// The address of ours that the session came from, once it was connected.
+    /// Our address in the session; `None` if it was not connected.
     #[serde(default)]
     pub source: Option<IpAddr>,
-    /// The greeting line of ours; empty where none was sent.
+    /// Our EHLO or HELO line; empty if none was sent.
     #[serde(default)]
     pub greeting: String,
-    /// Whether EHLO was accepted. A session that greets with HELO, or not at all, cannot show what
-    /// the server offers.
+    /// Whether EHLO was accepted. A session with HELO, or without a greeting, does not show which
+    /// extensions the server offers.
     #[serde(default)]
     pub ehlo: bool,
     /// Whether the reply to EHLO offered AUTH.
     #[serde(default)]
     pub auth: bool,
-    /// The results of the job whose messages this session carried.
+    /// The indexes of the job's results whose messages this session carried.
     #[serde(default)]
     pub places: Vec<usize>,
     /// The control before the first form.
@@ -61,15 +60,15 @@ pub struct ControlSession {
     pub after: ControlCheck,
 }
 
-/// The most recipients of a control, and the most characters of a text, that are accepted from a
-/// reporter's tester.
+/// The most recipients of a control that are accepted from a reporter's tester.
 const MAX_REPLIES: usize = 4;
+/// The most characters of a text that are accepted from a reporter's tester.
 const MAX_TEXT: usize = 200;
-/// The most places of a session that are accepted from a reporter's tester.
+/// The most results of a session that are accepted from a reporter's tester.
 const MAX_PLACES: usize = 50;
 
 impl ControlSession {
-    /// Cuts the report of a reporter's tester to what ours would send.
+    /// Shortens the report of a reporter's tester to the limits of ours.
     pub fn shorten(&mut self) {
         let cut = |text: &mut String| *text = text.chars().take(MAX_TEXT).collect();
         self.places.truncate(MAX_PLACES);
@@ -85,104 +84,102 @@ impl ControlSession {
     }
 }
 
-/// The result of a control, from the one that speaks most against a release to the one that speaks
-/// least against it.
+/// The result of a control, from the strongest evidence against a release to the weakest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ControlResult {
-    /// Postmaster was refused by the same 5xx reply as a form.
+    /// Postmaster was refused with the same 5xx reply as a form.
     Same,
-    /// 4xx, a cut connection, or never reached. Or a form was refused after its recipient was
-    /// accepted, where a control never goes.
+    /// Postmaster was deferred (4xx), the connection was closed, or RCPT was not reached. Also if a
+    /// form was refused after its recipient was accepted, a step that a control does not reach.
     None,
-    /// Postmaster was refused by another 5xx reply than the forms.
+    /// Postmaster was refused with another 5xx reply than the forms.
     Other,
-    /// Postmaster was accepted, before and after.
+    /// Postmaster was accepted before and after the forms.
     Yes,
 }
 
-/// Which forms a claim is decided by.
+/// The forms that have proved a host open since its last release. They decide a claim.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CameThrough {
-    /// The tests of which a message of ours was delivered since the last release; empty: all tests
-    /// count.
+pub struct ProvedForms {
+    /// The tests of which a message of ours was delivered. If empty, all tests count.
     pub tests: BTreeSet<String>,
-    /// A form came through at another port than the one that was tested now.
+    /// Whether a form was proved at another port than the one that is tested now.
     pub other_port: bool,
 }
 
-/// The outcomes of the forms that had come through.
+/// The summary of the outcomes of the proved forms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FormsResult {
-    /// One was delivered since the claim.
+    /// A message was delivered since the claim.
     Delivered,
-    /// One was accepted or bounced, none delivered.
+    /// A message was accepted or bounced, and none was delivered.
     Accepted,
-    /// All were refused by 5xx at RCPT or later, and every class is closed.
+    /// All were refused with 5xx at RCPT or later, and every class is closed.
     Refused,
-    /// All were refused, some of them by 4xx in each of three tries.
+    /// All were refused, some of them with 4xx in each of three tries.
     Deferred,
-    /// All were refused at MAIL or before, by 530 or 5.7.0 or 5.7.1, and the server offers AUTH.
+    /// All were refused at MAIL or before, with 530, 5.7.0 or 5.7.1, and the server offers AUTH.
     LoginRequired,
-    /// All were refused at MAIL or before in another way, or there was no session.
+    /// All were refused at MAIL or before with other replies, or no session was possible.
     ShutOut,
-    /// A form could not be made, has no outcome, or a class is not closed.
+    /// A form could not be made or has no outcome, or a class is not closed.
     Incomplete,
 }
 
-/// A row of the table.
+/// A row of the table that decides claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[cfg_attr(test, derive(strum::VariantArray))]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum DecisionRow {
-    /// A form was delivered.
+    /// A message was delivered.
     Delivered,
-    /// A form was accepted.
+    /// A message was accepted.
     Accepted,
-    /// All refused, and postmaster accepted.
+    /// All forms were refused, and postmaster was accepted.
     RefusedControlAccepted,
-    /// All refused, and postmaster refused otherwise or not reached.
+    /// All forms were refused, and postmaster was refused with another reply or not reached.
     RefusedControlDiffers,
-    /// All refused, and postmaster too, by the same reply.
+    /// All forms and postmaster were refused with the same reply.
     RefusedControlSame,
-    /// All deferred, and postmaster accepted.
+    /// Forms were deferred in each try, and postmaster was accepted.
     DeferredControlAccepted,
-    /// All deferred, and postmaster not accepted.
+    /// Forms were deferred in each try, and postmaster was not accepted.
     DeferredControlFailed,
-    /// A login is required.
+    /// The server requires a login.
     LoginRequired,
-    /// We were shut out.
+    /// The server refused all sessions.
     ShutOut,
-    /// A form could not be made, and postmaster accepted.
+    /// A form could not be tested, and postmaster was accepted.
     IncompleteControlAccepted,
-    /// A form could not be made, and postmaster not accepted.
+    /// A form could not be tested, and postmaster was not accepted.
     IncompleteControlFailed,
 }
 
-/// What a second source address can add.
+/// The state of the test from a second source address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecondSource {
-    /// There is none, in another /24 (IPv6: /48) and with another greeting.
+    /// There is no second source address in another /24 (IPv6: /48) and with another EHLO name.
     Unavailable,
-    /// There is one, which has not tested yet.
+    /// There is a second source address, which has not tested yet.
     Available,
-    /// It has tested, and its forms were refused at RCPT or later, too.
+    /// The second source address has tested, and its forms were also refused at RCPT or later.
     Agrees,
 }
 
-/// What follows for the claim.
+/// The consequence of a test for the claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClaimOutcome {
     /// The host stays listed, and the claim has failed.
     Failed,
     /// The host is released after the waiting period.
     Waiting,
-    /// The same; meanwhile a second source address tests.
+    /// The same, and a second source address tests meanwhile.
     WaitingForSecondSource,
     /// The host is released now.
     Released,
-    /// The host stays listed until its own end. The claim has not failed.
+    /// The host stays listed until the listing expires. The claim has not failed.
     Blocked,
 }
 
@@ -192,7 +189,7 @@ impl DecisionRow {
         self.into()
     }
 
-    /// The row of a test.
+    /// Returns the row of a test.
     pub fn of(forms: FormsResult, control: ControlResult) -> DecisionRow {
         match (forms, control) {
             (FormsResult::Delivered, _) => DecisionRow::Delivered,
@@ -211,7 +208,8 @@ impl DecisionRow {
         }
     }
 
-    /// What follows for a claim, by whether it is proved and what a second source address found.
+    /// Returns the consequence for a claim, by whether it is proved and by the state of the second
+    /// source address.
     pub fn outcome(self, proved: bool, second: SecondSource) -> ClaimOutcome {
         match self {
             DecisionRow::Delivered => ClaimOutcome::Failed,
@@ -233,8 +231,8 @@ impl DecisionRow {
         }
     }
 
-    /// Whether a second source address with this row confirms the first one: the forms are refused,
-    /// and not our address.
+    /// Whether this row, summary by a second source address, confirms that the host refuses the
+    /// forms and not our address.
     pub fn confirms_refusal(self) -> bool {
         matches!(
             self,
@@ -243,45 +241,46 @@ impl DecisionRow {
     }
 }
 
-/// The row of a job: its results, the forms that had come through, and its sessions with controls.
+/// Returns the row of a job, from its results, the proved forms, and its sessions with controls.
 pub fn decision_row(
     results: &[TestResult],
-    came: &CameThrough,
+    proved: &ProvedForms,
     sessions: &[ControlSession],
 ) -> DecisionRow {
     let forms: Vec<(usize, &TestResult)> = results
         .iter()
         .enumerate()
-        .filter(|(_, r)| came.counts(r))
+        .filter(|(_, r)| proved.counts(r))
         .collect();
     let mut control = control(&forms, results, sessions);
-    let mut found = forms_result(&forms, results, came, sessions);
-    // Such a text speaks about us, and not about the form. It never speaks for a release.
+    let mut summary = forms_result(&forms, results, proved, sessions);
+    // A reply that mentions a blocklist is about our address and not about the form, so it never
+    // supports a release.
     if forms.iter().any(|(_, r)| r.outcome.names_blocklist()) {
         control = ControlResult::Same;
-        if found == FormsResult::LoginRequired {
-            found = FormsResult::ShutOut;
+        if summary == FormsResult::LoginRequired {
+            summary = FormsResult::ShutOut;
         }
     }
-    DecisionRow::of(found, control)
+    DecisionRow::of(summary, control)
 }
 
-impl CameThrough {
+impl ProvedForms {
     /// Whether a result counts in the decision.
     fn counts(&self, result: &TestResult) -> bool {
         match self.tests.is_empty() {
-            // A form that needs a name which the host does not have never came through.
+            // A form that needs a name which the host does not have was never delivered.
             true => !matches!(result.outcome, MessageOutcome::Skipped { .. }),
             false => self.tests.contains(&result.test),
         }
     }
 }
 
-/// What became of the forms that count, and of the classes.
+/// Summarises the outcomes of the forms that count, and of the classes.
 fn forms_result(
     forms: &[(usize, &TestResult)],
     results: &[TestResult],
-    came: &CameThrough,
+    proved: &ProvedForms,
     sessions: &[ControlSession],
 ) -> FormsResult {
     let any = |f: fn(&MessageOutcome) -> bool| results.iter().any(|r| f(&r.outcome));
@@ -297,7 +296,7 @@ fn forms_result(
         return FormsResult::Accepted;
     }
     let is_missing = |test: &String| !forms.iter().any(|(_, r)| r.test == *test);
-    if forms.is_empty() || came.other_port || came.tests.iter().any(is_missing) {
+    if forms.is_empty() || proved.other_port || proved.tests.iter().any(is_missing) {
         return FormsResult::Incomplete;
     }
     let all = |f: &dyn Fn(&MessageOutcome) -> bool| forms.iter().all(|(_, r)| f(&r.outcome));
@@ -333,16 +332,15 @@ fn forms_result(
     }
 }
 
-/// Whether the server offers a login: in each session whose EHLO it accepted, and in one at least.
-/// Forms that greet with HELO, or not at all, have sessions that cannot show it.
+/// Whether the server offers AUTH: in each session whose EHLO it accepted, and in at least one.
 fn offers_login(sessions: &[ControlSession]) -> bool {
     let mut greeted = sessions.iter().filter(|s| s.ehlo || s.auth).peekable();
     greeted.peek().is_some() && greeted.all(|s| s.auth)
 }
 
-/// The worst of all sessions' controls; a form without a session was never controlled. A control
-/// ends at RCPT: it cannot say whether a refusal at DATA or after the message is of the form or of
-/// the tester.
+/// Returns the worst control of all sessions. A form that no session carried has no control. A
+/// control ends at RCPT, so it does not show whether a refusal at DATA or after the message is
+/// about the form or about the tester.
 fn control(
     forms: &[(usize, &TestResult)],
     results: &[TestResult],
@@ -368,8 +366,8 @@ fn control(
     }
 }
 
-/// Whether the controls of a job support what its forms came to: postmaster was accepted before and
-/// after the forms of each session.
+/// Whether the controls of a job support its results: postmaster was accepted before and after the
+/// forms of each session.
 pub fn is_supported(results: &[TestResult], sessions: &[ControlSession]) -> bool {
     let is_controlled = |place: &usize| sessions.iter().any(|s| s.places.contains(place));
     let forms: Vec<(usize, &TestResult)> = results
@@ -408,8 +406,8 @@ fn check_result(check: &ControlCheck, refusals: &[Comparable]) -> ControlResult 
     }
 }
 
-/// A reply as it is compared: code, enhanced code (RFC 3463) and text, without addresses and
-/// numbers.
+/// A reply in the form in which replies are compared: code, enhanced code (RFC 3463), and text
+/// without addresses and numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Comparable {
     code: u16,
@@ -417,7 +415,7 @@ struct Comparable {
     text: String,
 }
 
-/// The shortest part of a recipient that a server may repeat alone.
+/// The shortest part of a recipient that is recognised in a reply, in bytes.
 const MIN_ECHO: usize = 4;
 
 impl Comparable {
@@ -434,11 +432,11 @@ impl Comparable {
             let word = match word {
                 w if is_enhanced(w) => continue,
                 w if is_address(w) || parts.iter().any(|p| w.contains(p)) => "@",
-                // Numbers of sessions, messages and times.
+                // The number of a session or a message, or a time.
                 w if w.bytes().filter(u8::is_ascii_digit).count() >= 3 => "#",
                 w => w,
             };
-            // A form may be repeated in several words.
+            // A server may repeat the recipient in several words.
             if word != "@" || words.last() != Some(&"@") {
                 words.push(word);
             }
@@ -450,10 +448,10 @@ impl Comparable {
         }
     }
 
-    fn of_form(tried: &TestResult) -> Option<Comparable> {
-        match &tried.outcome {
+    fn of_form(result: &TestResult) -> Option<Comparable> {
+        match &result.outcome {
             MessageOutcome::Refused { code, text, .. } => {
-                Some(Comparable::new(*code, text, &tried.envelope.1))
+                Some(Comparable::new(*code, text, &result.envelope.1))
             }
             _ => None,
         }

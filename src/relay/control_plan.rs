@@ -1,25 +1,26 @@
-//! The recipients of a relay test's control. [`super::control`] evaluates the replies.
+//! Plans the control of a relay test: its sessions and recipients. [`super::control`] evaluates the
+//! replies.
 
 use serde::{Deserialize, Serialize};
 
 use super::{host_names::HostNames, lint};
 
-/// What a control may name: the server's postmaster, alone and at a domain that is the server's
-/// own. The one exception to the safety rules S8 (no recipients are tried out) and S10 (messages go
-/// to our collector): nothing follows but RSET.
+/// The recipients that a control may name: the server's postmaster, alone and at a domain of the
+/// server. This is the one exception to the safety rules S8 (no recipients are probed) and S10
+/// (messages go to our collector): a control sends no message, only RSET.
 pub const FORMS: [&str; 3] = ["<postmaster>", "<postmaster@{L}>", "<postmaster@{R}>"];
 
-/// The control of a session, as each of its messages carries it.
+/// The control of a session. Each message of the session carries it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControlPlan {
-    /// The session: messages of one share a connection.
+    /// The number of the session. Messages of one session share a connection.
     pub session: u32,
-    /// What follows each `RCPT TO:` of the control.
+    /// The text after each `RCPT TO:` of the control.
     pub recipients: Vec<String>,
 }
 
-/// The recipients of a host's control: `<postmaster>`, and the same at a domain whose MX, else
-/// whose address, is the host's.
+/// Returns the recipients of a host's control: `<postmaster>`, and postmaster at a domain whose MX,
+/// or else whose address, is the host.
 pub fn recipients(names: &HostNames) -> Vec<String> {
     let fill = |form: &&str| {
         lint::check_control(form)
@@ -35,7 +36,7 @@ mod tests {
     use super::{super::catalogue::tests::names, *};
 
     #[test]
-    fn a_control_names_postmaster_and_a_domain_of_the_host_alone() {
+    fn control_names_only_postmaster_and_postmaster_at_a_domain_of_the_host() {
         assert_eq!(
             recipients(&names()),
             ["<postmaster>", "<postmaster@relay.example>"]
@@ -57,9 +58,9 @@ mod tests {
         );
     }
 
-    /// The linter knows one exception, and no other.
+    /// The linter accepts the forms of a control and no others.
     #[test]
-    fn the_linter_refuses_every_other_control() {
+    fn linter_refuses_other_recipients_of_a_control() {
         for form in FORMS {
             assert_eq!(lint::check_control(form), Ok(()), "{form}");
         }

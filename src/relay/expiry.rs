@@ -1,5 +1,5 @@
-//! What happens by time: waiting periods end, untested claims are granted, outputs are listed after
-//! the grace period, and old rows are removed.
+//! Time-based work: ends waiting periods, grants untested claims, lists outputs after the grace
+//! period, and removes old rows.
 
 use std::net::IpAddr;
 
@@ -25,30 +25,30 @@ use crate::model::{
 
 /// How long evidence is kept after a listing has ended (safety rule S12).
 const EVIDENCE_KEPT: Seconds = Seconds(90 * 86_400);
-/// How long jobs are remembered.
+/// How long jobs are kept after they have ended.
 const JOBS_KEPT: Seconds = Seconds(365 * 86_400);
 /// How often the heartbeat is stored.
 const HEARTBEAT_INTERVAL: Seconds = Seconds(60);
-/// How long a host is remembered that is not listed, and a reporter without nominations.
+/// How long the rows of hosts that are not listed, and of reporters without nominations, are kept.
 const HOSTS_KEPT: Seconds = Seconds(400 * 86_400);
-/// The most rows that one round of forgetting looks at.
+/// The most rows of a table that log_failure round of cleaning up reads.
 const FORGET_BATCH: usize = 10_000;
-/// Claims, and outputs, that are looked at in one round.
+/// The most claims, and the most outputs, that log_failure round checks.
 const DUE_BATCH: usize = 1000;
 
 impl RelayService {
-    /// Does what is due. Each host is a batch of its own, so that one that is refused does not delay
-    /// the others.
+    /// Does the due work for claims and outputs. Each host is a commit of its own, so that a
+    /// failure does not affect the others.
     pub fn tick(&self, now: Time) -> Result<(), RelayError> {
         let settings = self.settings();
         let is_clock_wrong = self.lock().has_problem(Component::Clock);
-        let alive: Option<Time> = self.batch(now).get(&RelayKey::Heartbeat)?;
-        if alive.is_none_or(|t| t.plus(HEARTBEAT_INTERVAL) <= now || t > now) {
+        let heartbeat: Option<Time> = self.batch(now).get(&RelayKey::Heartbeat)?;
+        if heartbeat.is_none_or(|t| t.plus(HEARTBEAT_INTERVAL) <= now || t > now) {
             let mut batch = self.batch(now);
             batch.put(&RelayKey::Heartbeat, &now);
             self.write(batch, None)?;
         }
-        let one = |what: &str, addr: IpAddr, done: Result<(), RelayError>| {
+        let log_failure = |what: &str, addr: IpAddr, done: Result<(), RelayError>| {
             if let Err(e) = done {
                 tracing::warn!(%addr, what, error = ?e, "due work failed");
             }
@@ -62,10 +62,10 @@ impl RelayService {
         };
         let outputs = self.next_round(&batch, RelayRange::All(RelayTable::Outputs), DUE_BATCH)?;
         for target in claims.iter().filter_map(RelayKey::host) {
-            one("a claim", target, self.claim_due(target, now));
+            log_failure("claim", target, self.claim_due(target, now));
         }
         for addr in outputs.iter().filter_map(RelayKey::host) {
-            one("an output", addr, self.output_due(&settings, addr, now));
+            log_failure("output", addr, self.output_due(&settings, addr, now));
         }
         Ok(())
     }
@@ -86,16 +86,16 @@ impl RelayService {
             Some(ClaimState::Released) if event == ClaimEvent::NotTested => {
                 let job = batch.get::<Job>(&RelayKey::Job(claim.job))?;
                 if let Some(mut job) = job.filter(|j| j.state.is_waiting()) {
-                    let why = "granted on request: it was not tested within two days";
+                    let why = "granted on request: not tested within two days";
                     cancel(&mut job, why, now)?;
                     save(&mut batch, &job)?;
                 }
-                let why = ("it was not tested within two days", true);
+                let why = ("not tested within two days", true);
                 self.release(&mut batch, target, why, claim.at)?;
             }
             Some(ClaimState::Released) => {
-                // What the claim's own test has sent still counts.
-                let why = "not every test was refused, and nothing was delivered in five days";
+                // Messages of the claim's own test still count.
+                let why = "not all tests were refused, and no message was delivered in five days";
                 self.release(&mut batch, target, (why, false), before(claim.at))?;
             }
             _ => return Ok(()),
@@ -103,7 +103,7 @@ impl RelayService {
         self.write(batch, None).map(drop)
     }
 
-    /// What the time of the batch brings to a claim.
+    /// Returns the event that is due for a claim at the time of the batch.
     fn due_claim_event(
         &self,
         batch: &RelayBatch<'_>,
@@ -111,12 +111,12 @@ impl RelayService {
         claim: &Claim,
     ) -> Result<Option<ClaimEvent>, RelayError> {
         let verdict = batch.verdict(&Subject::host(target))?;
-        // After an opt-out no delivery counts any more, so nothing would speak against the claim.
+        // After an opt-out deliveries no longer count, so the claim could not be refuted.
         if !self.is_listed_as_input(&verdict) || opted_out(batch, target)?.is_some() {
             return Ok(Some(ClaimEvent::Withdraw));
         }
         if let Some(release) = claim.release {
-            // The waiting period stands still while nothing could be delivered.
+            // The waiting period is paused while messages cannot be delivered.
             let began = waiting_since(release);
             let paused = Self::waiting_paused(batch, claim.at, began, batch.now)?;
             let end = release.plus(paused);
@@ -148,8 +148,8 @@ impl RelayService {
         self.write(batch, None).map(drop)
     }
 
-    /// Removes closed inputs from an output. An output is listed after the grace period, and
-    /// delisted with its last input.
+    /// Updates an output: removes inputs that are no longer listed, lists the output after the
+    /// grace period, and delists it with its last input.
     fn output_due(
         &self,
         settings: &RelaySettings,
@@ -158,8 +158,8 @@ impl RelayService {
     ) -> Result<(), RelayError> {
         let health = self.lock();
         let mut batch = self.batch(now);
-        let slot = RelayKey::Output(addr);
-        let Some(before) = batch.get::<OutputRecord>(&slot)? else {
+        let key = RelayKey::Output(addr);
+        let Some(before) = batch.get::<OutputRecord>(&key)? else {
             return Ok(());
         };
         let mut row = before.clone();
@@ -176,15 +176,15 @@ impl RelayService {
         let verdict = batch.verdict(&Subject::host(addr))?;
         let listed = self.is_listed(&verdict, OUTPUT_REASON);
         if row.listed && !listed {
-            // The listing has ended or was removed: only deliveries from now on count.
+            // The listing has expired or was removed, so only later deliveries count.
             row = OutputRecord::default();
         }
-        let ripe = row
+        let is_due = row
             .proved()
             .is_some_and(|t| t.plus(settings.grace_period) <= now)
             && self.problem_in(&health).is_none();
         if listed && row.inputs.is_empty() {
-            let ask = Command::Delist {
+            let command = Command::Delist {
                 reason: Some(self.reason(OUTPUT_REASON)?),
                 source: Some(SourceId::PROBER),
                 hold: HoldFor::Nothing,
@@ -192,12 +192,12 @@ impl RelayService {
             batch.change(
                 Subject::host(addr),
                 "tester",
-                ask,
+                command,
                 "all hosts that it delivered for are closed".into(),
                 false,
             );
             row.listed = false;
-        } else if ripe
+        } else if is_due
             && opted_out(&batch, addr)?.is_none()
             && !row.listed
             && !verdict.held(self.reason(OUTPUT_REASON)?, SourceId::PROBER)
@@ -207,7 +207,7 @@ impl RelayService {
                 .iter()
                 .map(|f| format!("[{}]", f.input))
                 .collect();
-            let ask = Command::List {
+            let command = Command::List {
                 reason: self.reason(OUTPUT_REASON)?,
                 source: SourceId::PROBER,
                 until: None,
@@ -216,15 +216,15 @@ impl RelayService {
             batch.change(
                 Subject::host(addr),
                 "tester",
-                ask,
-                format!("delivers what open hosts take: {}", inputs.join(", ")),
+                command,
+                format!("delivers messages of open relays: {}", inputs.join(", ")),
                 false,
             );
             row.listed = true;
         }
         match row.inputs.is_empty() {
-            true => batch.delete(&slot),
-            false if row != before => batch.put(&slot, &row),
+            true => batch.delete(&key),
+            false if row != before => batch.put(&key, &row),
             false if batch.changes.is_empty() => return Ok(()),
             false => {}
         }
@@ -232,7 +232,7 @@ impl RelayService {
     }
 
     /// Removes old rows: tokens, jobs with their transcripts, and evidence of listings that ended
-    /// 90 days ago.
+    /// over 90 days ago.
     pub fn forget(&self, now: Time) -> Result<(), RelayError> {
         let _guard = self.lock();
         let mut batch = self.batch(now);
@@ -258,10 +258,10 @@ impl RelayService {
             let Some(proof) = batch.get::<Proof>(&k)? else {
                 continue;
             };
-            let gone = proof.at.plus(EVIDENCE_KEPT) < now
+            let is_expired = proof.at.plus(EVIDENCE_KEPT) < now
                 && !listed(proof.input)?
                 && !listed(proof.output)?;
-            if gone
+            if is_expired
                 && self.ended_before(proof.input, before)?
                 && self.ended_before(proof.output, before)?
             {
@@ -280,13 +280,14 @@ impl RelayService {
             else {
                 continue;
             };
-            // A transcript is removed before its job; that of a proof is removed with the proof.
-            let script = RelayKey::Transcript(job.id);
+            // The transcript is removed before its job. If a proof needs it, it is removed with the
+            // proof.
+            let transcript = RelayKey::Transcript(job.id);
             if !listed(job.target)?
-                && batch.contains(&script)?
+                && batch.contains(&transcript)?
                 && self.ended_before(job.target, before)?
             {
-                batch.delete(&script);
+                batch.delete(&transcript);
             }
             if job.ended.is_none_or(|t| t.plus(JOBS_KEPT) >= now) {
                 continue;
@@ -295,12 +296,12 @@ impl RelayService {
             batch.delete(&RelayKey::Transcript(job.id));
             batch.delete(&k);
         }
-        self.forget_who(&mut batch)?;
+        self.forget_records(&mut batch)?;
         self.write(batch, None).map(drop)
     }
 
-    /// Removes hosts, prefixes and reporters without news for a long time.
-    fn forget_who(&self, batch: &mut RelayBatch<'_>) -> Result<(), RelayError> {
+    /// Removes the rows of hosts, budgets and reporters that were not used for a long time.
+    fn forget_records(&self, batch: &mut RelayBatch<'_>) -> Result<(), RelayError> {
         let now = batch.now;
         let is_old = |t: Option<Time>| t.is_none_or(|t| t.plus(HOSTS_KEPT) < now);
         for k in self.next_round(batch, RelayRange::All(RelayTable::Hosts), FORGET_BATCH)? {
@@ -313,8 +314,8 @@ impl RelayService {
                 host.unproved,
                 host.remote.iter().map(|g| g.0).max(),
             ];
-            let quiet = host.claim.is_none() && times.into_iter().all(is_old);
-            if quiet
+            let is_unused = host.claim.is_none() && times.into_iter().all(is_old);
+            if is_unused
                 && batch
                     .verdict(&Subject::host(addr))?
                     .entries
@@ -342,8 +343,8 @@ impl RelayService {
         Ok(())
     }
 
-    /// Whether a host's last listing by a relay test ended before a time. Listings by feeds keep no
-    /// evidence.
+    /// Whether the last listing of a host by a relay test ended before a time. Listings by feeds do
+    /// not count.
     fn ended_before(&self, target: IpAddr, time: Time) -> Result<bool, RelayError> {
         let history = self.ledger.store.history(&Subject::host(target))?;
         let v = self.ledger.store.dictionary();

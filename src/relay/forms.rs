@@ -1,38 +1,38 @@
-//! One relay test as the catalogue describes it.
+//! The entries of the catalogue of relay tests.
 
 use serde::{Deserialize, Serialize};
 
 use crate::smtp::SmtpPort;
 
-/// What part of a message's way a test is about.
+/// The part of an SMTP session that a test varies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TestGroup {
-    /// A form of the sender.
+    /// The form of the sender.
     Sender,
-    /// A form of the recipient.
+    /// The form of the recipient.
     Recipient,
     /// The greeting, or several recipients.
     Session,
-    /// Another port.
+    /// The port.
     Port,
-    /// IPv6 targets alone.
+    /// The address family: for IPv6 targets only.
     Ipv6,
 }
 
-/// Where a test is run.
+/// The hosts against which a test is run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TestScope {
-    /// Against every target.
+    /// All targets.
     #[default]
     Live,
-    /// Only where the operator has enabled it: a third party may get a copy.
+    /// All targets, if the operator has enabled the test: a third party may get a copy.
     OptIn,
-    /// Only against hosts of one's own.
+    /// The operator's own hosts only.
     Lab,
-    /// It has stopped old servers: only where the operator has enabled it, and never after a
-    /// greeting of such a server.
+    /// All targets, if the operator has enabled the test: it has stopped old servers. Servers with
+    /// such a greeting are skipped.
     Danger,
 }
 
@@ -40,41 +40,41 @@ pub enum TestScope {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RelayTest {
-    /// Its number in the literature; may be empty.
+    /// The number of the test in the literature; may be empty.
     #[serde(default)]
     pub id: String,
-    /// Its name.
+    /// The name of the test.
     pub name: String,
-    /// What it is about.
+    /// The part of a session that the test varies.
     pub group: TestGroup,
-    /// The kind of hole that it finds.
+    /// The class of forms that use the same trick.
     pub class: String,
-    /// The year since which it is known.
+    /// The year since which the test is known.
     pub since: u16,
     /// Whether spammers have used it.
     #[serde(default)]
     pub seen: bool,
-    /// Where it is run.
+    /// The hosts against which the test is run.
     #[serde(default)]
     pub run: TestScope,
-    /// The port.
+    /// The port that the test connects to.
     #[serde(default)]
     pub port: SmtpPort,
-    /// What it does, in a sentence.
+    /// A description of the test, in a sentence.
     pub what: String,
-    /// What follows `MAIL FROM:`.
+    /// The text after `MAIL FROM:`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// What follows `RCPT TO:`; several are a message each.
+    /// The text after `RCPT TO:`. Each entry is a message of its own.
     #[serde(default = "plain_recipient")]
     pub to: Vec<String>,
-    /// A recipient before it in the same message.
+    /// A recipient before the probe's in the same message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first: Option<String>,
-    /// A recipient after it in the same message.
+    /// A recipient after the probe's in the same message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
-    /// The greeting in place of EHLO and our name; empty for no greeting.
+    /// The greeting instead of EHLO and our name; empty for no greeting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub helo: Option<String>,
 }

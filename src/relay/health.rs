@@ -1,5 +1,5 @@
-//! Watches the collector: whether it answers, whether mail of the probe domain is sent to it, and
-//! whether it is under load.
+//! Monitors the collector: whether it check_answers, whether DNS directs the mail of the probe
+//! domain to it, and whether it is under load.
 
 use std::{
     io,
@@ -23,34 +23,34 @@ use crate::{model::Time, resolver};
 
 /// How often the collector is checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(30);
-/// How often the route of the probe domain's mail is looked up.
+/// How often the mail route of the probe domain is looked up.
 const ROUTE_CHECK_INTERVAL: Duration = Duration::from_secs(600);
-/// How long that look-up may fail before it counts as a problem.
+/// How long update-ups of the mail route may fail before that counts as a problem.
 const MAX_UNANSWERED: Duration = Duration::from_secs(3600);
 /// How long after the last sign of load the collector counts as under load.
 const LOAD_DURATION: Duration = Duration::from_secs(300);
-/// How long the collector may take to greet a health check.
+/// The timeout of a health check.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Looks up whether DNS sends the probe domain's mail here. It returns the problem, or an error where
-/// no resolver answers.
+/// Looks up whether DNS directs the mail of the probe domain to the collector. Returns the problem,
+/// if there is one. The error is that of a resolver that does not answer.
 pub type MailRouteCheck = Arc<
     dyn Fn() -> Pin<Box<dyn Future<Output = Result<Option<String>, String>> + Send>> + Send + Sync,
 >;
 
-/// The check of the probe domain's mail route, while hosts on the Internet may be tested by us or by
-/// reporters: a message that is delivered elsewhere proves nothing, and a third party gets it (safety
-/// rule S10).
+/// Returns a check of the mail route of the probe domain. The route matters only while hosts on the
+/// Internet may be tested: a message that is delivered route_error proves nothing and reaches a
+/// third party (safety rule S10).
 pub fn mail_route_check(
     service: RelayService,
-    names: Arc<Option<resolver::Names>>,
+    names: Arc<Option<resolver::Resolver>>,
     addresses: Vec<IpAddr>,
 ) -> MailRouteCheck {
     Arc::new(move || {
         let (names, settings, addresses) = (names.clone(), service.settings(), addresses.clone());
         Box::pin(async move {
-            // A collector that listens on every address is reached at each address of the machine. An
-            // address of the tester alone is not one of the collector's.
+            // A collector that listens on all addresses is reached at each address of the machine.
+            // Addresses that only the tester uses do not count.
             let ours =
                 |a: IpAddr| addresses.contains(&a) || (settings.is_local)(&settings.listen, a);
             match &*names {
@@ -63,76 +63,75 @@ pub fn mail_route_check(
     })
 }
 
-/// The problem of a domain's MX, each of whose addresses has to be ours. The error is that of a
-/// resolver that does not answer.
+/// Returns the problem of a domain's MX: each of its addresses has to be an address of the
+/// collector. The error is that of a resolver that does not answer.
 async fn route_problem(
-    names: &resolver::Names,
+    names: &resolver::Resolver,
     domain: &str,
     ours: &(dyn Fn(IpAddr) -> bool + Send + Sync),
 ) -> Result<Option<String>, String> {
     let mut hosts = names.exchanges(domain).await?;
     if hosts.is_empty() {
-        // Then mail goes to the domain's own addresses (RFC 5321 section 5.1).
+        // Without an MX, mail goes to the addresses of the domain itself (RFC 5321 section 5.1).
         hosts.push(domain.into());
     }
-    let mut some = false;
+    let mut has_address = false;
     for host in &hosts {
         let addresses = names.addresses(host).await?;
-        some |= !addresses.is_empty();
+        has_address |= !addresses.is_empty();
         if let Some(addr) = addresses.iter().find(|a| !ours(**a)) {
-            let how = "[collect] addresses names those under which the collector is reached";
+            let hint = "list the public addresses of the collector in [collect] addresses";
             return Ok(Some(format!(
-                "mail for {domain} goes to {host}, {addr}, which is not an address of the collector; {how}"
+                "mail for {domain} goes to {host}, {addr}, which is not an address of the collector; {hint}"
             )));
         }
     }
-    Ok(
-        (!some)
-            .then(|| format!("DNS has no MX of {domain} with an address: no message would come")),
-    )
+    Ok((!has_address).then(|| {
+        format!("{domain} has no MX with an address in DNS, so test messages cannot arrive")
+    }))
 }
 
-/// Checks again and again whether each address of the collector answers and whether the probe
-/// domain's mail is sent there, and reports to the service.
+/// Checks periodically whether each address of the collector check_answers and whether the mail
+/// route is correct, and reports the results to the service.
 pub async fn watch(
     addresses: Vec<SocketAddr>,
     route_check: MailRouteCheck,
     collector: Collector,
     service: RelayService,
 ) {
-    let (mut elsewhere, mut next, mut answered, mut asked) =
+    let (mut route_error, mut next_route_check, mut last_answer, mut was_outside) =
         (None, Instant::now(), None::<Instant>, false);
     let (mut load, mut turned_away) = (Load::default(), 0);
     loop {
-        // After a reload that changes whether the route counts, an earlier result does not hold.
+        // After a reload that changes whether the route matters, the earlier result is not valid.
         let number = service.begin_check();
-        let asks = service.settings().is_outside();
-        if asks != asked || service.is_check_pending() {
-            (asked, answered, next) = (asks, None, Instant::now());
+        let is_outside = service.settings().is_outside();
+        if is_outside != was_outside || service.is_check_pending() {
+            (was_outside, last_answer, next_route_check) = (is_outside, None, Instant::now());
         }
-        if Instant::now() >= next {
+        if Instant::now() >= next_route_check {
             match route_check().await {
-                Ok(wrong) => (elsewhere, answered) = (wrong, Some(Instant::now())),
-                // Other mail servers cannot find the route either by now, or it was never known.
-                Err(e) if answered.is_none_or(|t| t.elapsed() > MAX_UNANSWERED) => {
-                    elsewhere = Some(format!("the route of its mail cannot be looked up: {e}"));
+                Ok(wrong) => (route_error, last_answer) = (wrong, Some(Instant::now())),
+                // Other mail servers can probably not find the route either, or it was never known.
+                Err(e) if last_answer.is_none_or(|t| t.elapsed() > MAX_UNANSWERED) => {
+                    route_error = Some(format!("the mail route cannot be looked up: {e}"));
                 }
-                // The last result holds.
+                // The last result stays valid.
                 Err(e) => {
                     tracing::warn!(error = %e, "mail route of the probe domain not looked up");
                 }
             }
-            // A problem that is mended is noticed soon.
-            next = Instant::now()
-                + if elsewhere.is_some() {
+            // While there is a problem, the route is checked more often.
+            next_route_check = Instant::now()
+                + if route_error.is_some() {
                     CHECK_INTERVAL
                 } else {
                     ROUTE_CHECK_INTERVAL
                 };
         }
-        let mut problem = elsewhere.clone();
+        let mut problem = route_error.clone();
         for addr in &addresses {
-            if let Err(e) = answers(*addr, &collector.health_checks).await {
+            if let Err(e) = check_answers(*addr, &collector.health_checks).await {
                 problem = Some(format!("{addr} does not answer: {e}"));
             }
         }
@@ -140,23 +139,23 @@ pub async fn watch(
             problem = Some(why);
         }
         let reporter = service.clone();
-        let loaded = load.look(
+        let loaded = load.update(
             collector.was_loaded(&mut turned_away),
             Instant::now(),
             reporter.now(),
         );
         let reported = tokio::task::spawn_blocking(move || {
             let problem = problem.map(|p| (p, reporter.now()));
-            // Whether the store fails is noted in any case.
-            let noted = reporter.report_load(loaded, reporter.now());
+            // Both reports are attempted, even if the first one fails.
+            let load_reported = reporter.report_load(loaded, reporter.now());
             reporter
                 .report_health(Component::Collector, problem, reporter.now())
-                .and(noted)
+                .and(load_reported)
         });
         match reported.await {
             Ok(Ok(())) => service.end_check(number),
             Ok(Err(e)) => {
-                tracing::warn!(error = ?e, "state of the collector not stored");
+                tracing::warn!(error = ?e, "collector health not stored");
             }
             Err(_) => {}
         }
@@ -167,30 +166,31 @@ pub async fn watch(
     }
 }
 
-/// Whether, and since when, the collector is under load: it closes or refuses sessions for lack of
-/// places, or defers messages. Messages that were sent to it then may not have arrived.
+/// Tracks whether, and since when, the collector is under load: it closes or refuses sessions for
+/// lack of slots, or defers messages. Messages that are sent meanwhile may not arrive.
 #[derive(Debug, Default)]
 struct Load {
     since: Option<Time>,
     last_sign: Option<Instant>,
-    last_look: Option<Time>,
+    last_check: Option<Time>,
 }
 
 impl Load {
-    /// Takes what was seen since the last look; since when it is under load, if it is.
-    fn look(&mut self, is_loaded: bool, instant: Instant, time: Time) -> Option<Time> {
+    /// Updates the state by whether there were signs of load since the last call. Returns since
+    /// when the collector is under load; `None` if it is not.
+    fn update(&mut self, is_loaded: bool, instant: Instant, time: Time) -> Option<Time> {
         if is_loaded {
             self.last_sign = Some(instant);
-            self.since = self.since.or(self.last_look).or(Some(time));
+            self.since = self.since.or(self.last_check).or(Some(time));
         } else if self.last_sign.is_none_or(|l| instant - l >= LOAD_DURATION) {
             self.since = None;
         }
-        self.last_look = Some(time);
+        self.last_check = Some(time);
         self.since
     }
 }
 
-/// A health check's address and port, while it is under way.
+/// The registration of a health check in progress. It ends when this value is dropped.
 struct HealthCheck<'a>(&'a HealthChecks, SocketAddr);
 
 impl Drop for HealthCheck<'_> {
@@ -199,7 +199,7 @@ impl Drop for HealthCheck<'_> {
     }
 }
 
-pub(super) async fn answers(addr: SocketAddr, checks: &HealthChecks) -> io::Result<()> {
+pub(super) async fn check_answers(addr: SocketAddr, checks: &HealthChecks) -> io::Result<()> {
     let greeted = async {
         let mut addr = addr;
         if addr.ip().is_unspecified() {
@@ -209,8 +209,8 @@ pub(super) async fn answers(addr: SocketAddr, checks: &HealthChecks) -> io::Resu
                 Ipv6Addr::LOCALHOST.into()
             });
         }
-        // The port is known before the connection is visible, so that no other client gets its
-        // place.
+        // The source is registered before the connection is made, so that its session is
+        // recognised.
         let socket = if addr.is_ipv4() {
             TcpSocket::new_v4()?
         } else {
@@ -229,7 +229,7 @@ pub(super) async fn answers(addr: SocketAddr, checks: &HealthChecks) -> io::Resu
         if &buffer == b"220" {
             Ok(())
         } else {
-            Err(io::Error::other("it does not greet"))
+            Err(io::Error::other("no 220 greeting"))
         }
     };
     timeout(ANSWER_TIMEOUT, greeted).await?
@@ -240,16 +240,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn load_lasts_from_the_look_before_its_first_sign_until_five_minutes_after_the_last() {
+    fn load_lasts_from_the_check_before_its_first_sign_until_five_minutes_after_the_last() {
         let begun = Instant::now();
         let at = |s: u64| (begun + Duration::from_secs(s), Time(1000 + s));
         let mut load = Load::default();
-        let mut look = |loaded, s| load.look(loaded, at(s).0, at(s).1);
-        assert_eq!(look(false, 0), None);
-        assert_eq!(look(true, 30), Some(Time(1000)));
-        assert_eq!(look(false, 60), Some(Time(1000)));
-        assert_eq!(look(true, 90), Some(Time(1000)));
-        assert_eq!(look(false, 389), Some(Time(1000)));
-        assert_eq!(look(false, 390), None);
+        let mut update = |loaded, s| load.update(loaded, at(s).0, at(s).1);
+        assert_eq!(update(false, 0), None);
+        assert_eq!(update(true, 30), Some(Time(1000)));
+        assert_eq!(update(false, 60), Some(Time(1000)));
+        assert_eq!(update(true, 90), Some(Time(1000)));
+        assert_eq!(update(false, 389), Some(Time(1000)));
+        assert_eq!(update(false, 390), None);
     }
 }

@@ -1,46 +1,51 @@
-//! The names that the forms of a test need, and the envelopes that result.
+//! The names of a host, and the envelopes that the forms of a test make with them.
 
 use std::net::IpAddr;
 
 use super::forms::{RelayTest, TestGroup};
 use crate::smtp::{Envelope, envelope::literal};
 
-/// The names that replace the braces of a form.
+/// The names that are filled into the placeholders of a form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostNames {
-    /// The host that is tested.
+    /// The tested host.
     pub target: IpAddr,
-    /// A name whose address is the target's.
+    /// A host name whose address is the target.
     pub relay: Option<String>,
     /// A domain whose MX is the target.
     pub hosted: Option<String>,
-    /// A user of the target, from evidence.
+    /// A mail address of a user of the target, from evidence.
     pub user: Option<String>,
     /// The probe domain.
     pub domain: String,
     /// A second domain of ours.
     pub foreign: Option<String>,
-    /// The collector's address.
+    /// The address of the collector.
     pub collector: Option<IpAddr>,
-    /// Our own name in the greeting.
+    /// Our name in the greeting.
     pub hello: String,
 }
 
 impl HostNames {
-    /// Replaces the braces of a form by names; `{{` is one brace. The error names what is missing.
+    /// Fills the names into the placeholders of a form. `{{` stands for one brace. `back` is the
+    /// token of the return path.
+    ///
+    /// # Errors
+    ///
+    /// A name is missing, or a placeholder is not valid; the text names it.
     pub fn fill(&self, form: &str, token: &str, back: &str) -> Result<String, &'static str> {
         let mut out = String::with_capacity(form.len() + 64);
         let mut rest = form;
         while let Some((before, after)) = rest.split_once('{') {
             out.push_str(before);
-            // Two braces are one.
+            // An escaped brace.
             if let Some(after) = after.strip_prefix('{') {
                 out.push('{');
                 rest = after;
                 continue;
             }
             let Some((key, after)) = after.split_once('}') else {
-                return Err("a brace that is never closed");
+                return Err("a placeholder has no closing brace");
             };
             match key {
                 "u" => out.push_str(token),
@@ -57,25 +62,24 @@ impl HostNames {
                 "R" => out.push_str(
                     self.relay
                         .as_deref()
-                        .ok_or("no name of the relay points at its address")?,
+                        .ok_or("no name of the relay has its address")?,
                 ),
                 "L" => out.push_str(
                     self.hosted
                         .as_deref()
-                        .ok_or("no domain is known whose MX is the relay")?,
+                        .ok_or("no domain whose MX is the relay is known")?,
                 ),
                 "I" => out.push_str(&literal(self.target)),
                 "i" => out.push_str(&self.target.to_string()),
                 "C" => out.push_str(&literal(
-                    self.collector
-                        .ok_or("the collector has no address to be named by")?,
+                    self.collector.ok_or("the collector has no address")?,
                 )),
                 "v" => out.push_str(
                     self.user
                         .as_deref()
                         .ok_or("no user of the relay is known from evidence")?,
                 ),
-                _ => return Err("a brace with a name that is none"),
+                _ => return Err("unknown placeholder"),
             }
             rest = after;
         }
@@ -83,9 +87,13 @@ impl HostNames {
         Ok(out)
     }
 
-    /// The messages of a test. `turn` alternates the sender of the group "recipient"; `plain` sends
-    /// from our own domain instead, to tell the recipient's form from the sender's. The error is
-    /// the reason for skipping the test.
+    /// Returns the envelope and the token of each message of a test. The sender of the group
+    /// `recipient` alternates with `turn`. `plain` takes a sender in our own domain instead, to
+    /// separate the effect of the recipient's form from that of the sender's.
+    ///
+    /// # Errors
+    ///
+    /// The reason why the test is skipped.
     pub fn envelopes(
         &self,
         test: &RelayTest,

@@ -1,10 +1,10 @@
-//! Nominations of hosts, and decisions about jobs.
+//! Accepts nominations of hosts, and decisions about jobs.
 
 use std::net::IpAddr;
 
 use super::{
     batch::RelayBatch,
-    claims::forget,
+    claims::withdraw,
     keys::{RelayKey, RelayRange, RelayTable},
     policy::{EVIDENCE_LIFE, EvidenceSummary, HostRecord, Job, JobState, ReporterRecord, Trigger},
     queue::{cancel, new_job, open_job, opted_out, save, schedule},
@@ -13,36 +13,37 @@ use super::{
 };
 use crate::model::{Time, time::Seconds};
 
-/// A request to test a host, and the reason.
+/// A request to test one host, with evidence.
 #[derive(Debug, Clone)]
 pub struct Nomination {
-    /// One host.
+    /// The host.
     pub target: IpAddr,
-    /// Instead of 25.
+    /// The port, if it is not 25.
     pub port: Option<u16>,
-    /// What was seen.
+    /// The evidence.
     pub grounds: EvidenceSummary,
-    /// The caller is an editor or more, whose nominations need no approval.
+    /// Whether the caller has the role of an editor or a higher one, so that the nomination needs
+    /// no approval.
     pub decides: bool,
-    /// The caller has proved to own the host.
+    /// Whether the caller has proved to own the host.
     pub owner: bool,
-    /// The caller sends the messages.
+    /// Whether the caller sends the messages.
     pub remote: bool,
-    /// Names that the host may have, from the evidence.
+    /// Possible names of the host, from the evidence.
     pub names: Vec<String>,
-    /// Only these tests.
+    /// The tests to run; all if empty.
     pub only: Vec<String>,
 }
 
 /// The most names of a job.
 const MAX_NAMES: usize = 10;
-/// When to try again where too many jobs wait.
+/// When a client should retry if too many jobs wait.
 const FULL_RETRY_AFTER: Seconds = Seconds(3600);
-/// How far in the future a time may lie, for clocks that differ.
+/// How far in the future the time of evidence may be, because clocks differ.
 const MAX_CLOCK_SKEW: Seconds = Seconds(300);
 
 impl RelayService {
-    /// Accepts a nomination. Returns its job, or the open job of the host that it joins.
+    /// Accepts a nomination. Returns its job, which is the open job of the host if there is one.
     pub fn nominate(&self, who: &Actor, n: Nomination, now: Time) -> Result<Job, RelayError> {
         let settings = self.settings();
         let n = Nomination {
@@ -52,59 +53,59 @@ impl RelayService {
         let _guard = self.lock();
         if n.grounds.text.trim().is_empty() {
             return Err(RelayError::Invalid(
-                "evidence: a message's id, a line of a log, or the owner's request is what leads to a test".into(),
+                "evidence: missing; give the identifier of a message, a line of a log, or the request of the owner".into(),
             ));
         }
         if n.grounds.at.plus(EVIDENCE_LIFE) < now {
             return Err(RelayError::Invalid(
-                "at: evidence older than 14 days leads to no test".into(),
+                "at: the evidence is older than 14 days".into(),
             ));
         }
         if n.grounds.at > now.plus(MAX_CLOCK_SKEW) {
-            return Err(RelayError::Invalid("at: that has not happened yet".into()));
+            return Err(RelayError::Invalid("at: the time is in the future".into()));
         }
         if let Some(name) = n.only.iter().find(|o| settings.catalogue.get(o).is_none()) {
             return Err(RelayError::Invalid(format!(
-                "tests: there is no test `{name}`; /v1/tests shows all"
+                "tests: there is no test `{name}`; /v1/tests lists all tests"
             )));
         }
         let mut batch = self.batch(now);
         if let Some(out) = opted_out(&batch, n.target)? {
             return Err(RelayError::Refused(format!("{out} asked not to be tested")));
         }
-        let mut agrees = n.decides || n.owner;
-        if !agrees {
+        let mut needs_no_approval = n.decides || n.owner;
+        if !needs_no_approval {
             let name = RelayKey::Reporter(who.name.clone());
             let mut reporter: ReporterRecord = batch.get(&name)?.unwrap_or_default();
             if !reporter.count(settings.nominations_per_day, now) {
                 let most = settings.nominations_per_day;
                 return Err(RelayError::LimitReached(
-                    format!("{most} nominations a day are taken from one reporter"),
+                    format!("{most} nominations a day are accepted from one reporter"),
                     reporter.next_day(now),
                 ));
             }
-            agrees = !reporter.is_watched();
+            needs_no_approval = !reporter.is_watched();
             batch.put(&name, &reporter);
         }
-        let claim = |j: &Job| !matches!(j.cause, Trigger::Nomination | Trigger::Owner);
-        // A test of another port is another test; and a recheck is made of a few forms alone.
-        let same = |j: &Job| {
+        let is_not_nominated = |j: &Job| !matches!(j.cause, Trigger::Nomination | Trigger::Owner);
+        // A test of another port is a different test, and a recheck sends only a few forms.
+        let is_same_test = |j: &Job| {
             j.remote == n.remote
                 && j.cause != Trigger::Recheck
                 && settings.other_port(j.port) == n.port
         };
-        if let Some(job) = open_job(&batch, n.target, same)? {
+        if let Some(job) = open_job(&batch, n.target, is_same_test)? {
             if n.remote && job.by != who.name {
-                // Tokens are for one reporter alone.
+                // The tokens of a job are given to one reporter only.
                 return Err(RelayError::Refused(
-                    "another reporter tests this host now; try again later".into(),
+                    "another reporter is testing this host; try again later".into(),
                 ));
             }
-            // A claim's or a review's test is made as it is.
-            return if claim(&job) {
+            // The test of a claim or a review is not changed by a nomination.
+            return if is_not_nominated(&job) {
                 Ok(job)
             } else {
-                self.join(batch, who, &job, (n, agrees))
+                self.merge_nomination(batch, who, &job, (n, needs_no_approval))
             };
         }
         if batch
@@ -113,7 +114,7 @@ impl RelayService {
             >= MAX_OPEN_JOBS
         {
             return Err(RelayError::LimitReached(
-                format!("{MAX_OPEN_JOBS} jobs wait already"),
+                format!("{MAX_OPEN_JOBS} jobs are waiting"),
                 FULL_RETRY_AFTER,
             ));
         }
@@ -127,7 +128,7 @@ impl RelayService {
         (job.names, job.only) = (n.names, n.only);
         schedule(&batch, &settings, &mut job)?;
         if job.remote {
-            // A deferred remote job is not stored, so that it cannot block others; the reporter
+            // A deferred remote job is not stored, so that it cannot block others. The reporter
             // retries.
             settings
                 .allows_any_test(job.target)
@@ -152,19 +153,19 @@ impl RelayService {
         Ok(job)
     }
 
-    /// Joins a nomination with a job of the same host that waits: a waiting job cannot keep out
-    /// another's evidence, or more tests. `agrees` means that the new reporter needs no approval.
-    fn join(
+    /// Merges a nomination into a waiting job of the same host, so that a waiting job cannot keep
+    /// out new evidence or more tests. `needs_no_approval` is about the new reporter.
+    fn merge_nomination(
         &self,
         mut batch: RelayBatch<'_>,
         who: &Actor,
         job: &Job,
-        (n, agrees): (Nomination, bool),
+        (n, needs_no_approval): (Nomination, bool),
     ) -> Result<Job, RelayError> {
-        let mut joined = job.clone();
+        let mut merged = job.clone();
         if !n.remote && job.begun.is_none() && job.state.is_waiting() {
             let host: HostRecord = batch.get(&RelayKey::Host(n.target))?.unwrap_or_default();
-            // The evidence that leads to a test sooner, and of two the newer one.
+            // The evidence that leads to an earlier test is kept; of two equal ones, the newer.
             let time = |g: &EvidenceSummary| {
                 (
                     host.nomination_time(g.fingerprint(), false, batch.now),
@@ -172,64 +173,66 @@ impl RelayService {
                 )
             };
             if time(&n.grounds) < time(&job.grounds) {
-                joined.grounds = n.grounds;
+                merged.grounds = n.grounds;
             }
-            // The job stays with its first reporter, unless it would need approval without the new
-            // one.
+            // The job keeps its first reporter, unless it would need approval without the new one.
             let reporter: ReporterRecord = batch
                 .get(&RelayKey::Reporter(job.by.clone()))?
                 .unwrap_or_default();
-            if agrees && !job.approved && reporter.is_watched() {
-                joined.by.clone_from(&who.name);
+            if needs_no_approval && !job.approved && reporter.is_watched() {
+                merged.by.clone_from(&who.name);
             }
-            joined.approved |= agrees;
-            if job.cause == Trigger::Owner && !n.owner && agrees {
-                // A nomination by a third party counts against outputs too.
-                (joined.cause, joined.by) = (Trigger::Nomination, who.name.clone());
+            merged.approved |= needs_no_approval;
+            if job.cause == Trigger::Owner && !n.owner && needs_no_approval {
+                // Unlike a request of the owner, a nomination by a third party also counts against
+                // outputs.
+                (merged.cause, merged.by) = (Trigger::Nomination, who.name.clone());
             }
-            joined
+            merged
                 .names
                 .extend(n.names.into_iter().filter(|name| !job.names.contains(name)));
-            joined.names.truncate(MAX_NAMES);
+            merged.names.truncate(MAX_NAMES);
             match job.only.is_empty() || n.only.is_empty() {
-                true => joined.only.clear(),
-                false => joined
+                true => merged.only.clear(),
+                false => merged
                     .only
                     .extend(n.only.into_iter().filter(|t| !job.only.contains(t))),
             }
-            schedule(&batch, &self.settings(), &mut joined)?;
+            schedule(&batch, &self.settings(), &mut merged)?;
         }
-        if joined != *job {
-            save(&mut batch, &joined)?;
-            let text = joined.grounds.text.chars().take(500).collect();
+        if merged != *job {
+            save(&mut batch, &merged)?;
+            let text = merged.grounds.text.chars().take(500).collect();
             let record = audit_record(
                 who,
                 "nominate",
                 &job.target,
-                format!("job {}, which waited", job.id),
+                format!("job {}, merged", job.id),
                 Some(text),
                 batch.now,
             );
             self.write(batch, Some(record))?;
         }
-        Ok(joined)
+        Ok(merged)
     }
 
-    /// Approves a job that waits, or ends it.
+    /// Approves a waiting job (`run`), or cancels it.
     pub fn decide(&self, who: &Actor, id: u64, run: bool, now: Time) -> Result<Job, RelayError> {
         let settings = self.settings();
         let _guard = self.lock();
         let mut batch = self.batch(now);
         let mut job = self.find_job(&batch, id)?;
         if !job.state.is_waiting() {
-            return Err(RelayError::Refused("it runs already, or has ended".into()));
+            return Err(RelayError::Refused(
+                "the job is running or has ended".into(),
+            ));
         }
         if run {
             job.approved = true;
             schedule(&batch, &settings, &mut job)?;
         } else {
-            cancel(&mut job, "turned down", now)?;
-            forget(&mut batch, &job)?;
+            cancel(&mut job, "refused by an editor", now)?;
+            withdraw(&mut batch, &job)?;
         }
         save(&mut batch, &job)?;
         self.write(
@@ -246,12 +249,13 @@ impl RelayService {
         Ok(job)
     }
 
-    /// A job.
+    /// Returns a job.
     pub fn job(&self, id: u64) -> Result<Job, RelayError> {
         self.find_job(&self.batch(self.now()), id)
     }
 
-    /// The newest jobs first, from before `before` on.
+    /// Returns jobs with numbers below `before`, the newest first, at most `most`; with `open`,
+    /// only those that have not ended.
     pub fn jobs(
         &self,
         before: Option<u64>,
@@ -274,7 +278,7 @@ impl RelayService {
             .collect()
     }
 
-    /// A job's transcript.
+    /// Returns the transcript of a job.
     pub fn transcript(&self, id: u64) -> Result<Vec<TranscriptLine>, RelayError> {
         let text: Option<String> = self.batch(self.now()).get(&RelayKey::Transcript(id))?;
         Ok(parse_transcript(&text.unwrap_or_default()))

@@ -1,31 +1,29 @@
-//! The keys of the rows that relay testing stores.
-//!
-//! A key on disk is one letter, which names the kind of row, and the parts of the key in an order
-//! that scans need. [`RelayTable`] is the one table of letters.
+//! The keys of the rows that relay testing stores. A key on disk is the letter of its table (see
+//! `LETTERS`), followed by the parts of the key in the order that scans need.
 
 use std::net::IpAddr;
 
 use super::token::TokenId;
 use crate::model::{Subject, Time};
 
-/// The kinds of rows.
+/// The tables of relay testing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RelayTable {
     /// Jobs, by number.
     Jobs,
     /// The numbers of open jobs. No value.
     OpenJobs,
-    /// When each open job is looked at next. No value.
+    /// When each open job is checked next. No value.
     DueJobs,
     /// The jobs of each host. No value.
     HostJobs,
     /// Transcripts, by job.
     Transcripts,
-    /// What is known of each host.
+    /// The record of each host.
     Hosts,
-    /// Hosts with a claim; the value says whether the claim is unproved and waits for its test.
+    /// Hosts with a claim. The value states whether the claim is unproved and waits for its test.
     Claims,
-    /// The budget of each /24 or /48.
+    /// The budget of each /24 (IPv6: /48).
     PrefixBudgets,
     /// The budget of each autonomous system, or of each wide prefix.
     NetworkBudgets,
@@ -33,9 +31,9 @@ pub enum RelayTable {
     OptOuts,
     /// Reporters, by name.
     Reporters,
-    /// What each token was issued for.
+    /// The record of each issued token.
     Tokens,
-    /// For whom a host delivers.
+    /// The hosts that each output delivers for.
     Outputs,
     /// Messages that reached the collector, by number.
     Proofs,
@@ -47,17 +45,17 @@ pub enum RelayTable {
     ListingProofs,
     /// The last number of a job or a proof.
     LastId,
-    /// When collector or clock could not be trusted.
+    /// When the collector or the clock could not be trusted.
     Outages,
     /// When the collector was under load.
     Loads,
     /// When the service last ran.
     Heartbeat,
-    /// Set once every proof that lists has its row among [`RelayTable::ListingProofs`].
+    /// Set once every proof that lists a host has its row in [`RelayTable::ListingProofs`].
     ListingProofsComplete,
 }
 
-/// Each kind with its letter on disk.
+/// The letter of each table on disk.
 const LETTERS: [(RelayTable, u8); 22] = [
     (RelayTable::Jobs, b'J'),
     (RelayTable::OpenJobs, b'Q'),
@@ -99,14 +97,14 @@ impl RelayTable {
     }
 }
 
-/// The queues of jobs that wait only for a free place, the first served first.
+/// The queues of jobs that only wait for a free test slot, in the order of their priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Queue {
     /// Tests of proved claims.
     ProvedClaims,
     /// Tests of unproved claims.
     UnprovedClaims,
-    /// All others.
+    /// All other tests.
     Others,
 }
 
@@ -115,19 +113,19 @@ impl Queue {
     pub const ALL: [Queue; 3] = [Queue::ProvedClaims, Queue::UnprovedClaims, Queue::Others];
 }
 
-/// When an open job is looked at next.
+/// When an open job is checked next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Due {
-    /// As soon as a place is free.
+    /// As soon as a test slot is free.
     Queued(Queue),
     /// At a time.
     At(Time),
-    /// When somebody decides or the configuration changes.
+    /// After a person has decided, or the configuration has changed.
     Held,
 }
 
 impl Due {
-    /// The first and the last time that a job can be due at; queued jobs are encoded before all
+    /// The first and the last time that [`Due::At`] can encode. Queued jobs are encoded before all
     /// times and held jobs after them.
     const TIMES: (u64, u64) = (Queue::ALL.len() as u64, HELD - 1);
 
@@ -171,9 +169,9 @@ pub enum RelayKey {
     Host(IpAddr),
     /// See [`RelayTable::Claims`].
     Claim(IpAddr),
-    /// See [`RelayTable::PrefixBudgets`]; the first address of the prefix.
+    /// See [`RelayTable::PrefixBudgets`]. The value is the first address of the prefix.
     PrefixBudget(IpAddr),
-    /// See [`RelayTable::NetworkBudgets`]; the text of a [`super::networks::Network`].
+    /// See [`RelayTable::NetworkBudgets`]. The value is the text of a [`super::networks::Network`].
     NetworkBudget(String),
     /// See [`RelayTable::OptOuts`].
     OptOut(Subject),
@@ -203,7 +201,7 @@ pub enum RelayKey {
     ListingProofsComplete,
 }
 
-/// An address as 16 bytes; IPv4 as its mapped address.
+/// Encodes an address as 16 bytes; an IPv4 address as its mapped IPv6 address.
 fn address(addr: IpAddr) -> [u8; 16] {
     match addr {
         IpAddr::V4(a) => a.to_ipv6_mapped().octets(),
@@ -211,7 +209,7 @@ fn address(addr: IpAddr) -> [u8; 16] {
     }
 }
 
-/// The parts of a key after its letter: up to two.
+/// The parts of a key after its letter.
 enum Parts<'a> {
     None,
     Bytes(Vec<u8>),
@@ -252,7 +250,7 @@ impl RelayKey {
         }
     }
 
-    /// The key's bytes on disk.
+    /// Encodes the key as its bytes on disk.
     pub fn encode(&self) -> Vec<u8> {
         let (table, parts) = self.parts();
         let mut out = vec![table.letter()];
@@ -274,7 +272,7 @@ impl RelayKey {
         out
     }
 
-    /// Reads a key from its bytes; none where the bytes are not a key.
+    /// Decodes a key from its bytes on disk; `None` if they are not a key.
     pub fn decode(bytes: &[u8]) -> Option<RelayKey> {
         use RelayTable as T;
         let (letter, rest) = bytes.split_first()?;
@@ -336,7 +334,7 @@ impl RelayKey {
         })
     }
 
-    /// The number of the job or proof that the key names; 0 where it names none.
+    /// Returns the number of the job or proof in the key; 0 if there is none.
     pub fn id(&self) -> u64 {
         match self.parts().1 {
             Parts::Number(n) | Parts::Numbers(_, n) | Parts::AddressAndNumber(_, n) => n,
@@ -344,7 +342,7 @@ impl RelayKey {
         }
     }
 
-    /// The address that the key names.
+    /// Returns the address in the key.
     pub fn host(&self) -> Option<IpAddr> {
         match self.parts().1 {
             Parts::Address(a) | Parts::AddressAndNumber(a, _) => Some(a),
@@ -353,19 +351,19 @@ impl RelayKey {
     }
 }
 
-/// The rows that a scan visits.
+/// A range of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RelayRange {
-    /// All rows of a kind.
+    /// All rows of a table.
     All(RelayTable),
-    /// The rows of a kind that belong to one host.
+    /// The rows of a table that belong to one host.
     OfHost(RelayTable, IpAddr),
-    /// The jobs that are due at one point.
+    /// The jobs with one [`Due`].
     DueAt(Due),
 }
 
 impl RelayRange {
-    /// What the keys of the range begin with.
+    /// Returns the common prefix of the keys in the range.
     pub fn prefix(self) -> Vec<u8> {
         match self {
             RelayRange::All(table) => vec![table.letter()],
@@ -384,7 +382,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_row_has_a_letter_of_its_own() {
+    fn every_table_has_its_own_letter() {
         let letters: std::collections::BTreeSet<u8> = LETTERS.iter().map(|(_, l)| *l).collect();
         assert_eq!(letters.len(), LETTERS.len());
         for (table, letter) in LETTERS {

@@ -1,9 +1,7 @@
-//! The linter of the catalogue: wherever a server's way of reading a recipient may send it, that is
-//! the collector, the server itself, or nowhere (safety rules S7 and S10). The reader here takes
-//! every meaning that a mailer ever gave to a form.
-//!
-//! One exception: a control names the server's own postmaster ([`check_control`]), and sends no
-//! message.
+//! The linter of the catalogue. However a server interprets a form, the message may route_to only
+//! to the collector, to the server itself, or nowhere (safety rules S7 and S10). The linter follows
+//! every interpretation that any mail server has ever had. Controls are linted apart
+//! ([`check_control`]): they name the server's is_target postmaster and send no message.
 
 use std::collections::BTreeSet;
 
@@ -12,25 +10,30 @@ use super::{
     host_names::HostNames,
 };
 
-/// Where a form may lead.
+/// A destination of a form.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
-    /// To us.
+pub enum Destination {
+    /// The collector.
     Collector,
-    /// To the host that is tested: one of its users, or none.
+    /// The tested destination_of, as one of its users or an unknown one.
     Target,
-    /// To a third party.
+    /// A third party, by its name.
     Foreign(String),
 }
 
-/// How deep a form is parsed; a deeper one is refused.
-const DEPTH: usize = 12;
+/// The most nested addresses in a form.
+const MAX_DEPTH: usize = 12;
 
-/// What the names in a form are, for the linter: labels that nothing else has.
-const OURS: [&str; 4] = ["probe.lint", "PROBE.LINT.", "second.lint", "[198.18.0.9]"];
-const THEIRS: [&str; 3] = ["relay.lint", "hosted.lint", "[198.18.0.1]"];
+/// The names of our hosts that the linter fills into forms. They occur nowhere else.
+const OUR_NAMES: [&str; 4] = ["probe.lint", "PROBE.LINT.", "second.lint", "[198.18.0.9]"];
+/// The names of the tested destination_of that the linter fills into forms.
+const TARGET_NAMES: [&str; 3] = ["relay.lint", "hosted.lint", "[198.18.0.1]"];
 
-/// Checks a test. The error names the fault.
+/// Checks a test.
+///
+/// # Errors
+///
+/// The test breaks a rule; the text names it.
 pub fn check(test: &RelayTest) -> Result<(), String> {
     if test.name.is_empty()
         || !test
@@ -38,10 +41,10 @@ pub fn check(test: &RelayTest) -> Result<(), String> {
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     {
-        return Err("a name has lower-case letters, digits and hyphens".into());
+        return Err("a name consists of lower-case letters, digits and hyphens".into());
     }
     if test.to.is_empty() {
-        return Err("it has no recipient".into());
+        return Err("the test has no recipient".into());
     }
     let all = test
         .to
@@ -64,59 +67,64 @@ pub fn check(test: &RelayTest) -> Result<(), String> {
         .any(|f| f.contains("localhost") || f.contains("127.") || f.contains("::1"));
     if loopback && !matches!(test.run, TestScope::Danger | TestScope::Lab) {
         return Err(
-            "a loopback name or address is for run = \"danger\" or \"lab\" alone (CVE-2000-1203)"
-                .into(),
+            "a loopback name or address needs run = \"danger\" or \"lab\" (CVE-2000-1203)".into(),
         );
     }
     for form in &test.to {
         if !form.contains("{u}") {
             return Err(format!(
-                "`{form}` has no {{u}}: nothing would tell whose message came back"
+                "`{form}` has no {{u}}; without its token a delivered message cannot be recognised"
             ));
         }
-        one_address(form)?;
-        let places = places(&fill(form)?);
-        if let Some(Place::Foreign(host)) = places.iter().find(|p| matches!(p, Place::Foreign(_))) {
+        check_single_address(form)?;
+        let destinations = destinations(&fill(form)?);
+        if let Some(Destination::Foreign(host)) = destinations
+            .iter()
+            .find(|p| matches!(p, Destination::Foreign(_)))
+        {
             return Err(format!(
                 "`{form}` may be sent to {host}, which is neither the collector nor the target"
             ));
         }
-        if !places.contains(&Place::Collector) {
+        if !destinations.contains(&Destination::Collector) {
             return Err(format!(
-                "`{form}` cannot reach the collector in any reading"
+                "no interpretation of `{form}` reaches the collector"
             ));
         }
     }
     for form in test.first.iter().chain(&test.last) {
-        one_address(form)?;
+        check_single_address(form)?;
         if test.run != TestScope::OptIn {
             return Err(
-                "a local recipient beside the probe's gets a copy: run = \"opt-in\"".into(),
+                "a local recipient besides the probe's gets a copy; set run = \"opt-in\"".into(),
             );
         }
-        if places(&fill(form)?)
+        if destinations(&fill(form)?)
             .iter()
-            .any(|p| matches!(p, Place::Foreign(_)))
+            .any(|p| matches!(p, Destination::Foreign(_)))
         {
-            return Err(format!("`{form}` is not the target's own"));
+            return Err(format!("`{form}` is not an address of the target"));
         }
     }
     if let Some(form) = &test.from {
         let address = form.split('>').next().unwrap_or(form);
-        if let Some(Place::Foreign(host)) = places(&fill(address)?)
-            .into_iter()
-            .find(|p| matches!(p, Place::Foreign(h) if !(loopback || h.ends_with(".probe.lint"))))
-        {
+        if let Some(Destination::Foreign(host)) = destinations(&fill(address)?).into_iter().find(
+            |p| matches!(p, Destination::Foreign(h) if !(loopback || h.ends_with(".probe.lint"))),
+        ) {
             return Err(format!(
-                "`{form}` names {host} as the sender, whom a bounce would reach"
+                "`{form}` names {host} as the sender, which a bounce would reach"
             ));
         }
     }
     Ok(())
 }
 
-/// Checks a recipient of a control: the server's postmaster, at no domain or at one of the server's
-/// own. The error names the fault.
+/// Checks a recipient of a control: the server's postmaster, without a domain or at a domain of the
+/// server.
+///
+/// # Errors
+///
+/// The recipient is another one; the text states why.
 pub fn check_control(form: &str) -> Result<(), String> {
     let local = form
         .strip_prefix('<')
@@ -124,28 +132,28 @@ pub fn check_control(form: &str) -> Result<(), String> {
         .map(|f| f.split('@').next().unwrap_or(f));
     if local != Some("postmaster") {
         return Err(format!(
-            "`{form}` is not the postmaster, whom alone a control names"
+            "`{form}` is not postmaster, the only recipient of a control"
         ));
     }
-    one_address(form)?;
-    match places(&fill(form)?)
+    check_single_address(form)?;
+    match destinations(&fill(form)?)
         .into_iter()
-        .find(|p| *p != Place::Target)
+        .find(|p| *p != Destination::Target)
     {
-        Some(_) => Err(format!("`{form}` is not the target's own")),
+        Some(_) => Err(format!("`{form}` is not an address of the target")),
         None => Ok(()),
     }
 }
 
-/// A server that stops at the first bracket, space or comma would read another address than one
-/// that goes on to the last.
-fn one_address(form: &str) -> Result<(), String> {
+/// Checks that a form is one address. Of several, some servers interpret the first and others the
+/// last.
+fn check_single_address(form: &str) -> Result<(), String> {
     let inner = form.trim();
     let inner = inner
         .strip_prefix('<')
         .map_or(inner, |i| i.strip_suffix('>').unwrap_or(i));
     let mut quoted = false;
-    // A route has commas, up to its colon.
+    // A source route has commas before its colon.
     let mut route = inner.starts_with('@');
     for c in inner.trim().chars() {
         quoted ^= c == '"';
@@ -154,22 +162,22 @@ fn one_address(form: &str) -> Result<(), String> {
             && (matches!(c, '<' | '>' | ';' | '(' | ')') || c.is_whitespace() || c == ',' && !route)
         {
             return Err(format!(
-                "`{form}` is more than one address: `{c}` stands outside of quotes"
+                "`{form}` is more than one address: it has `{c}` outside of quotes"
             ));
         }
     }
     Ok(())
 }
 
-/// A form with the linter's names in it.
+/// Fills the names of the linter into a form.
 fn fill(form: &str) -> Result<String, String> {
     let names = HostNames {
         target: std::net::Ipv4Addr::new(198, 18, 0, 1).into(),
-        relay: Some(THEIRS[0].into()),
-        hosted: Some(THEIRS[1].into()),
-        user: Some(format!("user@{}", THEIRS[1])),
-        domain: OURS[0].into(),
-        foreign: Some(OURS[2].into()),
+        relay: Some(TARGET_NAMES[0].into()),
+        hosted: Some(TARGET_NAMES[1].into()),
+        user: Some(format!("user@{}", TARGET_NAMES[1])),
+        domain: OUR_NAMES[0].into(),
+        foreign: Some(OUR_NAMES[2].into()),
         collector: Some(std::net::Ipv4Addr::new(198, 18, 0, 9).into()),
         hello: "tester.lint".into(),
     };
@@ -178,16 +186,16 @@ fn fill(form: &str) -> Result<String, String> {
         .map_err(|e| format!("`{form}`: {e}"))
 }
 
-/// Every place that a form may lead to, by any reading.
-pub fn places(form: &str) -> BTreeSet<Place> {
+/// Returns all destinations of a form, in any interpretation.
+pub fn destinations(form: &str) -> BTreeSet<Destination> {
     let mut out = BTreeSet::new();
     let form = form.trim().trim_start_matches('<').trim_end_matches('>');
-    read(form, DEPTH, &mut out);
+    interpret(form, MAX_DEPTH, &mut out);
     out
 }
 
-/// A host by its name: ours, theirs, or a stranger's.
-fn host(name: &str) -> Place {
+/// Returns the destination that a destination_of name stands for.
+fn destination_of(name: &str) -> Destination {
     let is = |known: &[&str]| {
         known.iter().any(|k| {
             k.trim_end_matches('.')
@@ -195,76 +203,76 @@ fn host(name: &str) -> Place {
         })
     };
     match name {
-        _ if is(&OURS) => Place::Collector,
-        _ if name.is_empty() || is(&THEIRS) || name == "198.18.0.1" => Place::Target,
-        _ => Place::Foreign(name.into()),
+        _ if is(&OUR_NAMES) => Destination::Collector,
+        _ if name.is_empty() || is(&TARGET_NAMES) || name == "198.18.0.1" => Destination::Target,
+        _ => Destination::Foreign(name.into()),
     }
 }
 
-fn go(name: &str, local: &str, depth: usize, out: &mut BTreeSet<Place>) {
-    // A name with `%` is read as the names in it: `d%r` belongs to r, which passes it on to d.
+fn route_to(name: &str, local: &str, depth: usize, out: &mut BTreeSet<Destination>) {
+    // A name with `%` contains further names: `d%r` is delivered to r, which relays it to d.
     if let Some((inner, outer)) = name.split_once('%') {
-        go(outer, &format!("{local}@{inner}"), depth, out);
-        return go(inner, local, depth, out);
+        route_to(outer, &format!("{local}@{inner}"), depth, out);
+        return route_to(inner, local, depth, out);
     }
-    let place = host(name);
-    let own = place == Place::Target;
+    let place = destination_of(name);
+    let is_target = place == Destination::Target;
     out.insert(place);
-    if own {
-        // Its own users, or what it makes of the local part.
-        read(local, depth, out);
+    if is_target {
+        // The target may interpret the local part as an address.
+        interpret(local, depth, out);
     }
 }
 
-fn read(address: &str, depth: usize, out: &mut BTreeSet<Place>) {
+fn interpret(address: &str, depth: usize, out: &mut BTreeSet<Destination>) {
     let Some(depth) = depth.checked_sub(1) else {
-        out.insert(Place::Foreign("(too deep to follow)".into()));
+        out.insert(Destination::Foreign("(nested too deeply)".into()));
         return;
     };
     let address = address.trim();
     let bare = address.trim_matches('"');
     if bare != address {
-        return read(bare, depth, out);
+        return interpret(bare, depth, out);
     }
-    // A route: the last hop, and every hop on the way, is asked to carry it.
+    // A source route: each hop may relay the message.
     if let Some(route) = address.strip_prefix('@') {
         let (hops, rest) = route.split_once(':').unwrap_or((route, ""));
         for hop in hops.split(',') {
-            out.insert(host(hop.trim().trim_start_matches('@')));
+            out.insert(destination_of(hop.trim().trim_start_matches('@')));
         }
-        return read(rest, depth, out);
+        return interpret(rest, depth, out);
     }
-    let mut taken = false;
+    let mut is_nested = false;
     if let Some((local, name)) = address.rsplit_once('@') {
-        taken = true;
-        go(name, local, depth, out);
+        is_nested = true;
+        route_to(name, local, depth, out);
     }
     if let Some((name, rest)) = address.split_once('!') {
-        taken = true;
-        go(name, rest, depth, out);
-        if host(name) == Place::Collector {
-            out.insert(Place::Collector);
+        is_nested = true;
+        route_to(name, rest, depth, out);
+        if destination_of(name) == Destination::Collector {
+            out.insert(Destination::Collector);
         }
     }
     if let Some((name, rest)) = address.split_once(':').filter(|_| !address.contains('[')) {
-        taken = true;
-        go(name, rest, depth, out);
+        is_nested = true;
+        route_to(name, rest, depth, out);
     }
     if let Some((local, name)) = address.rsplit_once('%').filter(|_| !address.contains('@')) {
-        taken = true;
-        go(name, local, depth, out);
+        is_nested = true;
+        route_to(name, local, depth, out);
     }
-    if taken {
+    if is_nested {
         return;
     }
-    out.insert(Place::Target);
-    for decoded in decoded(address) {
-        read(&decoded, depth, out);
+    out.insert(Destination::Target);
+    for decode_local_part in decode_local_part(address) {
+        interpret(&decode_local_part, depth, out);
     }
 }
 
-/// What a local part may be decoded into.
-fn decoded(local: &str) -> Vec<String> {
+/// Returns the addresses that a local part may encode.
+fn decode_local_part(local: &str) -> Vec<String> {
     let mut out = Vec::new();
     let lower = local.to_ascii_lowercase();
     if lower.starts_with("imceasmtp-") {
@@ -275,7 +283,7 @@ fn decoded(local: &str) -> Vec<String> {
             out.push(format!("{user}@{name}"));
         }
     } else if lower.starts_with("=?") {
-        // RFC 2047, encoding q: text between the third and the last question mark.
+        // RFC 2047 with encoding q: the text between the third and the last question mark.
         if let Some(text) = local.splitn(4, '?').nth(3) {
             let text = text
                 .trim_end_matches("?=")
@@ -297,13 +305,13 @@ fn decoded(local: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn at(form: &str) -> Vec<Place> {
-        places(&fill(form).unwrap()).into_iter().collect()
+    fn at(form: &str) -> Vec<Destination> {
+        destinations(&fill(form).unwrap()).into_iter().collect()
     }
 
-    /// A server that stops at the first of two addresses mailed a stranger.
+    /// Once, a server that read only the first of two addresses sent mail to a third party.
     #[test]
-    fn a_form_is_one_address() {
+    fn form_with_several_addresses_is_refused() {
         let test = |to: &str| RelayTest {
             to: vec![to.into()],
             ..super::super::catalogue::Catalogue::standard()
@@ -333,8 +341,8 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_read_in_every_way_that_mailers_knew() {
-        use Place::{Collector, Target};
+    fn all_known_interpretations_of_a_form_are_followed() {
+        use Destination::{Collector, Target};
         assert_eq!(at("<{u}@{d}>"), [Collector]);
         assert_eq!(at("<{u}%{d}@{R}>"), [Collector, Target]);
         assert_eq!(at("<{R}!{d}!{u}>"), [Collector, Target]);
@@ -343,7 +351,7 @@ mod tests {
         assert_eq!(at("<IMCEASMTP-{u}+40{X}@{L}>"), [Collector, Target]);
         assert_eq!(at("<SRS0=xxxx=yy={d}={u}@{L}>"), [Collector, Target]);
         assert_eq!(at("<{u}>"), [Target]);
-        let foreign = |n: &str| Place::Foreign(n.into());
+        let foreign = |n: &str| Destination::Foreign(n.into());
         assert!(at("<{u}@victim.example>").contains(&foreign("victim.example")));
         assert!(at("<{u}%victim.example@{R}>").contains(&foreign("victim.example")));
         assert!(at("<victim.example!{u}@{R}>").contains(&foreign("victim.example")));

@@ -1,5 +1,5 @@
-//! Time under load: what was sent to the collector then may have been turned away, so claims wait
-//! longer for it.
+//! Times when the collector was under load. Messages may have been turned away then, so claims wait
+//! longer.
 
 use super::{
     batch::RelayBatch,
@@ -9,13 +9,13 @@ use super::{
 };
 use crate::model::{Time, time::Seconds};
 
-/// How long times under load are kept: longer than a claim can wait.
+/// How long periods of load are kept: longer than a claim can wait.
 const LOADS_KEPT: Seconds = Seconds(60 * 86_400);
-/// How many of them are kept.
+/// The most periods of load that are kept.
 const MAX_LOADS: usize = 4096;
 
 impl RelayService {
-    /// Reports since when the collector is under load; none: it is not.
+    /// Reports since when the collector is under load; `None`: it is not.
     pub fn report_load(&self, since: Option<Time>, now: Time) -> Result<(), RelayError> {
         let _guard = self.lock();
         let mut batch = self.batch(now);
@@ -34,20 +34,20 @@ impl RelayService {
         self.write(batch, None).map(drop)
     }
 
-    /// Ends a period of load that a stop has cut: it lasted until the last heartbeat.
+    /// Ends a period of load that was open when the daemon stopped, at the last heartbeat.
     pub(super) fn end_load(
         batch: &mut RelayBatch<'_>,
-        alive: Option<Time>,
+        heartbeat: Option<Time>,
     ) -> Result<(), RelayError> {
         let mut all: Vec<Outage> = batch.get(&RelayKey::Loads)?.unwrap_or_default();
         if let Some(open) = all.last_mut().filter(|l| l.1.is_none()) {
-            open.1 = Some(alive.unwrap_or(batch.now).max(open.0));
+            open.1 = Some(heartbeat.unwrap_or(batch.now).max(open.0));
             batch.put(&RelayKey::Loads, &all);
         }
         Ok(())
     }
 
-    /// How long a claim's waiting period, which began at `from`, has stood still until `to`.
+    /// Returns how long a claim's waiting period, which began at `from`, was paused until `to`.
     pub(super) fn waiting_paused(
         batch: &RelayBatch<'_>,
         claimed: Time,
@@ -59,7 +59,8 @@ impl RelayService {
         Ok(paused(&outages, &loads, claimed, from, to))
     }
 
-    /// How long the time has stood still after which a claim is granted untested: for load alone.
+    /// Returns how long the period was paused after which a claim is granted untested. Only load
+    /// pauses it.
     pub(super) fn grant_paused(
         batch: &RelayBatch<'_>,
         claimed: Time,

@@ -26,7 +26,8 @@ pub(super) const PLAIN_SUFFIX: &str = "+plain-sender";
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// The forms that had come through.
-    CameThrough,
+    #[serde(rename = "came-through")]
+    ProvedForms,
     /// One form of each class.
     ClassSample,
     /// All others.
@@ -79,7 +80,7 @@ pub(super) fn prepare_messages(
             .any(|s| s.covers(&crate::model::Subject::host(job.target)));
         let tests: Vec<RelayTest> = settings
             .catalogue
-            .chosen(job.target, &settings.enabled_tests, &job.only, own)
+            .select(job.target, &settings.enabled_tests, &job.only, own)
             .into_iter()
             .cloned()
             .collect();

@@ -1,7 +1,6 @@
-//! Open-relay testing: who is tested and when, what a test sends, what its outcome means, and who
-//! is listed and released for it.
-//!
-//! Files without the feature `daemon` are pure: values and rules, no I/O, no clock.
+//! Open-relay testing: which hosts are tested and when, which messages a test sends, what their
+//! outcomes mean, and which hosts are listed and released for them. Modules that do not need the
+//! feature `daemon` are pure: they have no I/O and no clock.
 
 pub mod catalogue;
 pub mod control;

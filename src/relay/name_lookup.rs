@@ -13,7 +13,7 @@ pub type HostNameResolver = Arc<
 /// Finds a host's names: only those whose address, or whose MX, points at it.
 pub fn known(
     service: RelayService,
-    names: Arc<Option<resolver::Names>>,
+    names: Arc<Option<resolver::Resolver>>,
     collectors: Vec<IpAddr>,
 ) -> HostNameResolver {
     Arc::new(move |target, said| {
@@ -34,7 +34,7 @@ pub fn known(
 }
 
 /// Fills in the missing names of a host, from its reverse DNS and from the names in the evidence.
-pub async fn find_names(names: &resolver::Names, said: Vec<String>, out: &mut HostNames) {
+pub async fn find_names(names: &resolver::Resolver, said: Vec<String>, out: &mut HostNames) {
     let target = out.target;
     let said = said
         .into_iter()
@@ -63,7 +63,7 @@ pub async fn find_names(names: &resolver::Names, said: Vec<String>, out: &mut Ho
 
 /// Whether a host, and no other, is the mail exchange of a domain: a test that it passes on to
 /// another exchange would reach a third party.
-async fn takes_mail(names: &resolver::Names, domain: &str, target: IpAddr) -> bool {
+async fn takes_mail(names: &resolver::Resolver, domain: &str, target: IpAddr) -> bool {
     let Ok(hosts) = names.exchanges(domain).await else {
         return false;
     };
@@ -77,7 +77,7 @@ async fn takes_mail(names: &resolver::Names, domain: &str, target: IpAddr) -> bo
 
 /// Whether a name is a host's own, and its mail too: another exchange would get what the host hands
 /// on.
-async fn is_own(names: &resolver::Names, name: &str, target: IpAddr) -> bool {
+async fn is_own(names: &resolver::Resolver, name: &str, target: IpAddr) -> bool {
     let Ok(hosts) = names.exchanges(name).await else {
         return false;
     };
@@ -85,7 +85,7 @@ async fn is_own(names: &resolver::Names, name: &str, target: IpAddr) -> bool {
 }
 
 /// Whether all addresses of a name, of the host's family, are the host's.
-async fn only(names: &resolver::Names, name: &str, target: IpAddr) -> bool {
+async fn only(names: &resolver::Resolver, name: &str, target: IpAddr) -> bool {
     let Ok(all) = names.addresses(name).await else {
         return false;
     };

@@ -38,7 +38,7 @@ impl RelayService {
             let mut job = self.find_job(&batch, k.id())?;
             if subject.covers(&Subject::host(job.target)) || *subject == Subject::host(job.target) {
                 cancel(&mut job, OPTED_OUT, now)?;
-                super::claims::forget(&mut batch, &job)?;
+                super::claims::withdraw(&mut batch, &job)?;
                 save(&mut batch, &job)?;
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{
-    control::{CameThrough, MAX_FORMS_PER_SESSION},
+    control::{MAX_FORMS_PER_SESSION, ProvedForms},
     control_plan::{self, ControlPlan},
     host_names::HostNames,
     message,
@@ -19,16 +19,16 @@ use crate::{model::Time, smtp::SmtpPort};
 pub(super) fn arrange(
     settings: &RelaySettings,
     job: &mut Job,
-    (names, came, now): (&HostNames, Option<&CameThrough>, Time),
+    (names, came, now): (&HostNames, Option<&ProvedForms>, Time),
     messages: Vec<PreparedMessage>,
 ) -> Vec<PreparedMessage> {
     let mut messages = messages;
     assign_phases(job, came, &mut messages);
-    let has_come_through = messages.iter().any(|m| m.phase == Phase::CameThrough);
+    let has_come_through = messages.iter().any(|m| m.phase == Phase::ProvedForms);
     // Where none of them can be made, other forms show whether the host accepts the tester's
     // sessions.
     let controlled = match came {
-        Some(_) if has_come_through => Some(Phase::CameThrough),
+        Some(_) if has_come_through => Some(Phase::ProvedForms),
         Some(_) => Some(Phase::ClassSample),
         None => None,
     };
@@ -44,7 +44,7 @@ pub(super) fn arrange(
 }
 
 /// Assigns each message to its group.
-fn assign_phases(job: &Job, came: Option<&CameThrough>, messages: &mut [PreparedMessage]) {
+fn assign_phases(job: &Job, came: Option<&ProvedForms>, messages: &mut [PreparedMessage]) {
     let mut known: HashSet<(String, SmtpPort)> = HashSet::new();
     let key = |m: &PreparedMessage| {
         (
@@ -58,7 +58,7 @@ fn assign_phases(job: &Job, came: Option<&CameThrough>, messages: &mut [Prepared
         .iter_mut()
         .filter(|m| came.is_some_and(|c| c.tests.is_empty() || c.tests.contains(&m.test)))
     {
-        m.phase = Phase::CameThrough;
+        m.phase = Phase::ProvedForms;
         known.insert(key(m));
     }
     // A form that needs an extension may be skipped: it represents its class only where no other

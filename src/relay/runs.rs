@@ -162,7 +162,7 @@ impl RelayService {
         let out = prepare_messages(&mut batch, &settings, &mut job, names, new_token);
         // First the forms that have proved the host open: a slow host is left after a while, and a
         // claim is decided by these.
-        let came = self.came_through(&batch, job.target, job.port)?;
+        let came = self.proved_forms(&batch, job.target, job.port)?;
         // After a release no form counts as having come through, and a recheck has only forms that
         // had.
         let came = if job.is_claim() || job.cause == Trigger::Recheck {

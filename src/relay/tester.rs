@@ -627,7 +627,7 @@ async fn send(stream: &mut (impl AsyncWrite + Unpin + ?Sized), bytes: &[u8]) -> 
 /// The next reply; bytes after it are kept.
 async fn read(c: &mut Connection) -> Result<Reply, String> {
     loop {
-        let (n, reply) = c.reader.take(&c.waiting);
+        let (n, reply) = c.reader.feed(&c.waiting);
         c.waiting.drain(..n);
         match reply {
             Ok(Some(r)) => return Ok(r),

@@ -28,7 +28,7 @@ use tokio::{
 use super::{Certificates, Shared, count, reply, sys, tcp, udp};
 use crate::{
     dns::{Kind, Outcome, Peer, UDP_SIZE},
-    metrics::{Totals, Worker},
+    metrics::{Totals, WorkerCounters},
     net::{RateLimit, RateLimiter},
 };
 
@@ -119,7 +119,7 @@ impl Drop for OwnRuntime {
 /// differ. So a signature (TSIG) would not fit the reply, and signed queries are refused.
 pub struct QueryHandler {
     shared: Shared,
-    counters: Arc<Worker>,
+    counters: Arc<WorkerCounters>,
     limiter: Option<RateLimiter>,
     started: Instant,
 }

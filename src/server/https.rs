@@ -42,7 +42,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{Certificates, Shared, certificates::HTTP2, reply, tcp, tls::HANDSHAKE};
 use crate::{
     dns::{Peer, lifetime},
-    metrics::Worker,
+    metrics::WorkerCounters,
     net::{ConnectionLimiter, ConnectionPermit, RequestBody},
 };
 
@@ -65,7 +65,7 @@ const MAX_DISCARDED_BYTES: usize = 1024 * 1024;
 struct Client {
     addr: IpAddr,
     shared: Shared,
-    counters: Arc<Worker>,
+    counters: Arc<WorkerCounters>,
     path: Arc<str>,
     permit: Arc<ConnectionPermit>,
     /// When the last request came, in milliseconds after the connection.

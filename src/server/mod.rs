@@ -8,7 +8,7 @@ use crate::{
     clock::wall,
     dns::{Kind, Outcome, Peer, respond},
     index::Published,
-    metrics::{Metrics, Totals, Worker},
+    metrics::{Metrics, Totals, WorkerCounters},
 };
 
 mod certificates;
@@ -114,7 +114,7 @@ fn reply(
     query: &[u8],
     peer: Peer<'_>,
     shared: &Shared,
-    counters: &Worker,
+    counters: &WorkerCounters,
     output: &mut Vec<u8>,
 ) -> bool {
     tcp::ANSWER.with_borrow_mut(|buffer| {

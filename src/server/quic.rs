@@ -26,7 +26,7 @@ use crate::{
         Peer,
         query::{Query, Room},
     },
-    metrics::Worker,
+    metrics::WorkerCounters,
     net::{ConnectionLimiter, ConnectionPermit},
 };
 
@@ -73,7 +73,7 @@ pub async fn run(
         let addr = incoming.remote_address().ip().to_canonical();
         // A forged address cannot take the places of others: where they get few, the client first
         // shows that it is there.
-        if limiter.is_pressed(addr) && incoming.may_retry() {
+        if limiter.needs_address_validation(addr) && incoming.may_retry() {
             let _ = incoming.retry();
             continue;
         }
@@ -127,7 +127,7 @@ fn settings(mut config: ServerConfig) -> ServerConfig {
 struct Client {
     addr: IpAddr,
     shared: Shared,
-    counters: Arc<Worker>,
+    counters: Arc<WorkerCounters>,
     permit: Arc<ConnectionPermit>,
 }
 

@@ -22,7 +22,7 @@ use super::{Shared, count};
 use crate::{
     clock::wall,
     dns::{Kind, Peer, TCP_SIZE, encode::IDLE_DECISECONDS, notify, respond},
-    metrics::{Totals, Worker},
+    metrics::{Totals, WorkerCounters},
     net::{ConnectionLimiter, ConnectionPermit},
 };
 
@@ -91,7 +91,7 @@ pub(super) async fn accept<T: Future<Output = ()> + Send + 'static>(
     serve: impl Fn(TcpStream, IpAddr, Arc<ConnectionPermit>) -> T,
 ) {
     loop {
-        limiter.settled().await;
+        limiter.wait_for_closing().await;
         match listener.accept().await {
             Ok((stream, from)) => {
                 let Some(permit) = limiter.admit(from.ip()) else {
@@ -113,7 +113,7 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     peer: Peer<'_>,
     shared: &Shared,
-    counters: &Worker,
+    counters: &WorkerCounters,
     permit: &Arc<ConnectionPermit>,
 ) -> io::Result<()> {
     let mut input = Vec::with_capacity(READ);
@@ -234,7 +234,7 @@ fn answer(
     query: &[u8],
     peer: Peer<'_>,
     shared: &Shared,
-    counters: &Worker,
+    counters: &WorkerCounters,
     output: &mut Vec<u8>,
 ) -> Kind {
     ANSWER.with_borrow_mut(|buffer| {

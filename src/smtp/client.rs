@@ -1,10 +1,8 @@
-//! One relay test as a talk: replies in, commands out. The tester's socket runs it; so do its
-//! tests, without one.
-//!
-//! Nothing here sends two commands at a time, guesses a password, asks for a user (VRFY, EXPN), or
-//! a line of more than [`MAX_COMMAND`] bytes (safety rule S8). The one exception is
-//! a control (`relay::control`): it names the server's postmaster by RCPT, and then sends RSET,
-//! never DATA. Acceptance is no verdict: it is an outcome that waits for the collector.
+//! The SMTP client session of a relay test: replies in, commands out. `relay::tester` runs it on a
+//! socket. The client sends one command at a time, guesses no passwords, verifies no users (VRFY,
+//! EXPN), and sends no line of is_intermediate than [`MAX_COMMAND`] bytes (safety rule S8). A
+//! control (`relay::control`) names the server's postmaster by RCPT and then sends RSET, never
+//! DATA. An accepted message proves nothing until it reaches the collector.
 
 use super::{
     envelope::{Envelope, MAX_COMMAND, SmtpPort},
@@ -12,53 +10,53 @@ use super::{
     reply::Reply,
 };
 
-/// What is known of a connection.
+/// The state of a connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConnectionInfo {
-    /// The server's greeting, once it came.
+    /// The server's greeting, once it was received.
     pub greeting: Option<String>,
-    /// The greeting line of ours that it took.
+    /// Our EHLO or HELO line that the server accepted.
     pub hello: Option<String>,
-    /// It offers STARTTLS.
+    /// Whether the server offers STARTTLS.
     pub starttls: bool,
-    /// It offers SMTPUTF8.
+    /// Whether the server offers SMTPUTF8.
     pub utf8: bool,
-    /// It accepted EHLO.
+    /// Whether the server accepted EHLO.
     pub ehlo: bool,
-    /// It offers AUTH.
+    /// Whether the server offers AUTH.
     pub auth: bool,
-    /// It is under TLS.
+    /// Whether the connection uses TLS.
     pub tls: bool,
-    /// The server accepts nothing more.
+    /// Whether the connection cannot be used any is_intermediate.
     pub over: bool,
 }
 
-/// What the caller does next.
+/// The next action of the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientAction {
     /// Send a command and read its reply.
     Send(Vec<u8>),
-    /// Read a reply: the greeting.
+    /// Read the greeting.
     Read,
-    /// Begin TLS, then go on with [`ClientSession::secured`].
+    /// Begin TLS, then call [`ClientSession::secured`].
     StartTls,
-    /// The test is over; the connection can be used again unless [`ConnectionInfo::over`].
+    /// The test has ended. The connection can be used again unless [`ConnectionInfo::over`] is set.
     Done(MessageOutcome),
 }
 
-/// What must not be sent to a server, by its greeting (safety rule S7).
+/// What may be sent to a server, by its greeting (safety rule S7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GreetingPolicy {
-    /// Everything.
+    /// All forms.
     Open,
-    /// No literal and no loopback name as a sender or in the greeting: it would loop
+    /// No address literal and no may_loop name as the sender or in EHLO: the server would loop
     /// (CVE-2000-1203).
     NoLiterals,
-    /// Nothing at all: it bombs itself.
+    /// Nothing: test messages make the server flood itself.
     Shut,
 }
 
-/// Reads a greeting for the products that tests have harmed.
+/// Returns the policy for a greeting. It recognises the products that tests have harmed.
 pub fn greeting_policy(greeting: &str) -> GreetingPolicy {
     let text = greeting.to_ascii_lowercase();
     if text.contains("cc:mail") {
@@ -94,7 +92,7 @@ enum State {
     Reset,
 }
 
-/// A test under way.
+/// A client session that carries one test or one control.
 #[derive(Debug)]
 pub struct ClientSession<'a> {
     envelope: &'a Envelope,
@@ -102,7 +100,7 @@ pub struct ClientSession<'a> {
     link: &'a mut ConnectionInfo,
     state: State,
     outcome: Option<MessageOutcome>,
-    /// The replies to the recipients of a control; none where this is a test.
+    /// The replies to the recipients of a control; `None` in a test.
     control: Option<Vec<RecipientReply>>,
 }
 
@@ -110,7 +108,7 @@ pub struct ClientSession<'a> {
 const MAX_TEXT: usize = 200;
 
 impl<'a> ClientSession<'a> {
-    /// Begins a test on a connection, new or used before. Returns the first action.
+    /// Begins a test on a connection, which may have carried another one. Returns the first action.
     pub fn new(
         envelope: &'a Envelope,
         message: &'a [u8],
@@ -126,8 +124,8 @@ impl<'a> ClientSession<'a> {
         })
     }
 
-    /// Begins a control on a connection: greeting, sender and recipients of the envelope, then
-    /// RSET.
+    /// Begins a control on a connection: it sends the greeting, sender and recipients of the
+    /// envelope, then RSET.
     pub fn control(
         envelope: &'a Envelope,
         link: &'a mut ConnectionInfo,
@@ -142,20 +140,20 @@ impl<'a> ClientSession<'a> {
         })
     }
 
-    fn begin(mut talk: ClientSession<'a>) -> (ClientSession<'a>, ClientAction) {
-        let next = match talk.link.greeting {
+    fn begin(mut session: ClientSession<'a>) -> (ClientSession<'a>, ClientAction) {
+        let next = match session.link.greeting {
             None => ClientAction::Read,
-            Some(_) => talk.greeted(),
+            Some(_) => session.greeted(),
         };
-        (talk, next)
+        (session, next)
     }
 
-    /// What the recipients of a control were answered.
+    /// The replies to the recipients of a control.
     pub fn recipient_replies(&self) -> &[RecipientReply] {
         self.control.as_deref().unwrap_or_default()
     }
 
-    /// The step that a reply was awaited in.
+    /// The step whose reply is awaited.
     pub fn stage(&self) -> SmtpStage {
         match self.state {
             State::Greeting => SmtpStage::Connect,
@@ -167,8 +165,8 @@ impl<'a> ClientSession<'a> {
         }
     }
 
-    /// The outcome where the connection broke or a timeout passed: a test that has an outcome keeps
-    /// it.
+    /// Returns the outcome after the connection broke or timed out. A test that has an outcome
+    /// keeps it.
     pub fn broken(&mut self, why: &str) -> MessageOutcome {
         self.link.over = true;
         let stage = self.stage();
@@ -177,7 +175,7 @@ impl<'a> ClientSession<'a> {
             .unwrap_or_else(|| MessageOutcome::inconclusive(format!("{why} ({})", stage.name())))
     }
 
-    /// TLS is there.
+    /// Continues after TLS was negotiated.
     pub fn secured(&mut self) -> ClientAction {
         (self.link.tls, self.link.hello) = (true, None);
         self.greeted()
@@ -189,14 +187,14 @@ impl<'a> ClientSession<'a> {
 
     fn greeted(&mut self) -> ClientAction {
         let e = self.envelope;
-        // The target's own address in any spelling, and every other address too.
+        // Any address in any spelling, which includes the target's own.
         let is_address = |name: &str| {
             name.trim_matches(['[', ']', '>', ' '])
                 .trim_start_matches("IPv6:")
                 .parse::<std::net::IpAddr>()
                 .is_ok()
         };
-        let loopback = |t: &str| {
+        let may_loop = |t: &str| {
             t.contains("@[")
                 || t.contains("localhost")
                 || t.rsplit_once('@').is_some_and(|(_, n)| is_address(n))
@@ -206,7 +204,7 @@ impl<'a> ClientSession<'a> {
                 return self.skip("the greeting names a product that tests have harmed");
             }
             GreetingPolicy::NoLiterals
-                if loopback(&e.from)
+                if may_loop(&e.from)
                     || e.hello
                         .as_deref()
                         .is_some_and(|h| h.contains('[') || h.contains("localhost")) =>
@@ -263,8 +261,8 @@ impl<'a> ClientSession<'a> {
         }
     }
 
-    /// Notes what a recipient of a control was answered.
-    fn named(&mut self, n: usize, reply: &Reply) -> ClientAction {
+    /// Notes the reply to a recipient of a control.
+    fn control_reply(&mut self, n: usize, reply: &Reply) -> ClientAction {
         let recipient = self.envelope.to.get(n).cloned().unwrap_or_default();
         let text = reply.lines.join(" ").chars().take(MAX_TEXT).collect();
         self.control.get_or_insert_default().push(RecipientReply {
@@ -278,7 +276,7 @@ impl<'a> ClientSession<'a> {
         }
     }
 
-    /// Ends the test; the server forgets it (RSET), so that the next one begins anew.
+    /// Ends the test with RSET, so that the server is ready for the next one.
     fn end(&mut self, outcome: MessageOutcome) -> ClientAction {
         self.outcome = Some(outcome);
         self.state = State::Reset;
@@ -294,12 +292,11 @@ impl<'a> ClientSession<'a> {
         let outcome = match code / 100 {
             4 => MessageOutcome::TempFail { stage, code, text },
             5 => MessageOutcome::Refused { stage, code, text },
-            // It has no meaning at this point: it is not a refusal, and may be the reply to another
-            // command.
+            // Such a code is not a refusal, and may be the reply to another command.
             _ => {
                 self.link.over = true;
                 return ClientAction::Done(MessageOutcome::inconclusive(format!(
-                    "a reply out of place: {code}"
+                    "unexpected reply code {code}"
                 )));
             }
         };
@@ -313,11 +310,11 @@ impl<'a> ClientSession<'a> {
     /// Handles a reply. Returns the next action.
     pub fn reply(&mut self, reply: &Reply) -> ClientAction {
         match self.state {
-            State::Greeting if reply.done() => {
+            State::Greeting if reply.is_success() => {
                 self.link.greeting = Some(reply.lines.join(" "));
                 self.greeted()
             }
-            State::Hello | State::OldHello if reply.done() => {
+            State::Hello | State::OldHello if reply.is_success() => {
                 self.link.hello.clone_from(&self.envelope.hello);
                 (self.link.starttls, self.link.utf8) =
                     (reply.offers("STARTTLS"), reply.offers("SMTPUTF8"));
@@ -337,7 +334,7 @@ impl<'a> ClientSession<'a> {
                 }
                 self.mail()
             }
-            // A server from before EHLO.
+            // The server does not know EHLO.
             State::Hello
                 if reply.code / 100 == 5
                     && self
@@ -356,21 +353,21 @@ impl<'a> ClientSession<'a> {
                     .to_string();
                 ClientSession::command(&format!("HELO {name}"))
             }
-            State::StartTls if reply.done() => ClientAction::StartTls,
+            State::StartTls if reply.is_success() => ClientAction::StartTls,
             State::StartTls => self.mail(),
-            State::Mail if reply.done() => self.rcpt(0),
-            State::Rcpt(n) if self.control.is_some() => self.named(n, reply),
-            State::Rcpt(n) if reply.done() => self.rcpt(n + 1),
-            State::Data if reply.more() => {
+            State::Mail if reply.is_success() => self.rcpt(0),
+            State::Rcpt(n) if self.control.is_some() => self.control_reply(n, reply),
+            State::Rcpt(n) if reply.is_success() => self.rcpt(n + 1),
+            State::Data if reply.is_intermediate() => {
                 self.state = State::Body;
                 ClientAction::Send([self.message, b".\r\n"].concat())
             }
-            State::Body if reply.done() => {
+            State::Body if reply.is_success() => {
                 let text = reply.lines.join(" ").chars().take(MAX_TEXT).collect();
                 self.end(MessageOutcome::Accepted { text })
             }
             State::Reset => {
-                self.link.over |= !reply.done();
+                self.link.over |= !reply.is_success();
                 ClientAction::Done(
                     self.outcome
                         .take()
@@ -396,26 +393,27 @@ mod tests {
             super::super::reply::ReplyReader::default(),
             format!("{}\r\n", text.replace('\n', "\r\n")),
         );
-        r.take(bytes.as_bytes()).1.unwrap().unwrap()
+        r.feed(bytes.as_bytes()).1.unwrap().unwrap()
     }
 
-    /// Runs a test against fixed replies; the commands that were sent, and the outcome.
+    /// Runs a test against fixed replies. Returns the commands that were sent, the outcome, and the
+    /// state of the connection.
     fn run(test: &str, replies: &[&str]) -> (Vec<String>, MessageOutcome, ConnectionInfo) {
-        let made = names()
+        let messages = names()
             .envelopes(Catalogue::standard().get(test).unwrap(), 0, false, || {
                 ("tok".into(), "ret".into())
             })
             .unwrap();
         let (mut link, mut sent) = (ConnectionInfo::default(), Vec::new());
-        let (mut talk, mut next) =
-            ClientSession::new(&made[0].1, b"Subject: x\r\n\r\nx\r\n", &mut link);
+        let (mut session, mut next) =
+            ClientSession::new(&messages[0].1, b"Subject: x\r\n\r\nx\r\n", &mut link);
         let mut replies = replies.iter();
         let outcome = loop {
             match next {
                 ClientAction::Done(o) => break o,
                 ClientAction::StartTls => {
                     sent.push("(TLS)".into());
-                    next = talk.secured();
+                    next = session.secured();
                     continue;
                 }
                 ClientAction::Send(bytes) => {
@@ -424,15 +422,15 @@ mod tests {
                 ClientAction::Read => {}
             }
             match replies.next() {
-                Some(r) => next = talk.reply(&reply(r)),
-                None => break talk.broken("cut"),
+                Some(r) => next = session.reply(&reply(r)),
+                None => break session.broken("cut"),
             }
         };
         (sent, outcome, link)
     }
 
     #[test]
-    fn the_whole_way_and_acceptance_is_no_verdict() {
+    fn whole_session_ends_with_accepted_and_rset() {
         let (sent, outcome, link) = run(
             "plain",
             &[
@@ -469,9 +467,9 @@ mod tests {
         );
     }
 
-    /// S7: a Domino that loops gets no address for a sender's domain, however it is written.
+    /// S7: a Domino server that loops gets no address as the domain of a sender, in any spelling.
     #[test]
-    fn what_loops_gets_no_literal_in_any_spelling() {
+    fn looping_product_gets_no_address_literal_in_any_spelling() {
         let domino = "220 x ESMTP Service (Lotus Domino Release 5.0.8) ready";
         for test in [
             "relay-literal-sender",
@@ -492,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_where_and_the_session_goes_on() {
+    fn refusal_names_its_step_and_the_session_continues() {
         let at = |replies: &[&str]| {
             let (sent, outcome, link) = run("plain", replies);
             match outcome {
@@ -543,9 +541,9 @@ mod tests {
         );
     }
 
-    /// A tool went on counting after the peer had cut the connection, and said that all was well.
+    /// Another tool went on after the peer had closed the connection, and reported success.
     #[test]
-    fn a_cut_is_inconclusive_unless_the_outcome_had_come() {
+    fn closed_connection_is_inconclusive_without_an_earlier_outcome() {
         assert!(
             matches!(run("plain", &["220 x", "250 x", "250 x"]).1, MessageOutcome::Inconclusive { why, .. } if why == "cut (RCPT)")
         );
@@ -564,7 +562,7 @@ mod tests {
     }
 
     #[test]
-    fn old_servers_submission_and_several_recipients() {
+    fn helo_starttls_and_several_recipients_are_supported() {
         let (sent, ..) = run("plain", &["220 x", "502 what?", "250 x", "550 no", "250 r"]);
         assert_eq!(sent[..2], ["EHLO tester.example", "HELO tester.example"]);
         let (sent, ..) = run(
@@ -607,7 +605,7 @@ mod tests {
                     ..
                 }
             ),
-            "nothing is sent unless both are accepted"
+            "the message is not sent unless both recipients are accepted"
         );
         assert!(matches!(
             run("utf8-local-part", &["220 x", "250 x"]).1,
@@ -619,8 +617,8 @@ mod tests {
         );
     }
 
-    /// Runs a control against fixed replies: the commands that were sent, what the recipients were
-    /// answered, and the link.
+    /// Runs a control against fixed replies. Returns the commands that were sent, the codes of the
+    /// replies to its recipients, the outcome, and the state of the connection.
     fn run_control(replies: &[&str]) -> (Vec<String>, Vec<u16>, MessageOutcome, ConnectionInfo) {
         let (_, plain) = names()
             .envelopes(
@@ -636,7 +634,7 @@ mod tests {
             ..plain
         };
         let (mut link, mut sent) = (ConnectionInfo::default(), Vec::new());
-        let (mut talk, mut next) = ClientSession::control(&envelope, &mut link);
+        let (mut session, mut next) = ClientSession::control(&envelope, &mut link);
         let mut replies = replies.iter();
         let outcome = loop {
             match next {
@@ -647,16 +645,16 @@ mod tests {
                 ClientAction::StartTls | ClientAction::Read => {}
             }
             match replies.next() {
-                Some(r) => next = talk.reply(&reply(r)),
-                None => break talk.broken("cut"),
+                Some(r) => next = session.reply(&reply(r)),
+                None => break session.broken("cut"),
             }
         };
-        let codes = talk.recipient_replies().iter().map(|r| r.code).collect();
+        let codes = session.recipient_replies().iter().map(|r| r.code).collect();
         (sent, codes, outcome, link)
     }
 
     #[test]
-    fn a_control_names_its_recipients_and_sends_no_message() {
+    fn control_names_its_recipients_and_sends_no_message() {
         let (sent, codes, _, link) = run_control(&[
             "220 x",
             "250-x\n250 AUTH PLAIN",
@@ -694,14 +692,14 @@ mod tests {
                         ..
                     }
                 ),
-            "never reached"
+            "RCPT is not reached"
         );
         let (_, codes, outcome, _) = run_control(&["220 x", "250 x", "250 ok"]);
         assert!(codes.is_empty() && matches!(outcome, MessageOutcome::Inconclusive { .. }));
     }
 
     #[test]
-    fn the_danger_gate_reads_the_greeting() {
+    fn greeting_decides_what_may_be_sent() {
         assert_eq!(
             greeting_policy("x ESMTP Service (Lotus Domino Release 5.0.8) ready"),
             GreetingPolicy::NoLiterals
@@ -732,10 +730,10 @@ mod tests {
     }
 
     proptest! {
-        /// S8, S10: whatever a server answers, a control names nobody but postmaster, and sends no
+        /// S8, S10: whatever a server replies, a control names only postmaster and sends no
         /// message.
         #[test]
-        fn no_server_gets_a_message_from_a_control(codes in proptest::collection::vec(200u16..600, 0..20)) {
+        fn control_never_sends_a_message(codes in proptest::collection::vec(200u16..600, 0..20)) {
             let replies: Vec<String> = codes.iter().map(|c| format!("{c} x")).collect();
             let (sent, ..) = run_control(&replies.iter().map(String::as_str).collect::<Vec<_>>());
             for line in sent {
@@ -744,23 +742,23 @@ mod tests {
             }
         }
 
-        /// Whatever a server answers: a talk ends, sends one line at a time, and nothing that S8
-        /// forbids.
+        /// Whatever a server replies: the session ends, sends one line at a time, and nothing that
+        /// S8 forbids.
         #[test]
-        fn no_server_makes_it_do_harm(test in 0usize..56, codes in proptest::collection::vec((200u16..600, any::<bool>()), 0..30)) {
+        fn session_ends_and_obeys_s8_for_any_replies(test in 0usize..56, codes in proptest::collection::vec((200u16..600, any::<bool>()), 0..30)) {
             let all = Catalogue::standard();
             let t = &all.0[test];
-            let made = names().envelopes(t, test, false, || ("t".repeat(27), "b".repeat(27))).unwrap();
-            let message = message::probe(&names(), &made[0].1, "tok", &Default::default(), "", crate::model::Time(0));
+            let messages = names().envelopes(t, test, false, || ("t".repeat(27), "b".repeat(27))).unwrap();
+            let message = message::probe(&names(), &messages[0].1, "tok", &Default::default(), "", crate::model::Time(0));
             let mut link = ConnectionInfo::default();
-            let (mut talk, mut next) = ClientSession::new(&made[0].1, &message, &mut link);
+            let (mut session, mut next) = ClientSession::new(&messages[0].1, &message, &mut link);
             let mut steps = 0;
             for (code, tls) in codes {
                 steps += 1;
                 prop_assert!(steps < 30);
                 match &next {
                     ClientAction::Done(_) => break,
-                    ClientAction::StartTls => { next = talk.secured(); continue; }
+                    ClientAction::StartTls => { next = session.secured(); continue; }
                     ClientAction::Send(bytes) if bytes.ends_with(b"\r\n.\r\n") => prop_assert!(bytes.len() < message::MAX_PROBE),
                     ClientAction::Send(bytes) => {
                         prop_assert!(bytes.len() <= MAX_COMMAND && bytes.ends_with(b"\r\n"));
@@ -771,7 +769,7 @@ mod tests {
                     ClientAction::Read => {}
                 }
                 let lines = if tls { vec!["x".into(), "STARTTLS".into(), "SMTPUTF8".into()] } else { vec!["x".into()] };
-                next = talk.reply(&Reply { code, lines });
+                next = session.reply(&Reply { code, lines });
             }
         }
     }

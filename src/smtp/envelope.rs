@@ -4,44 +4,44 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest line of a command, with its end (RFC 5321 section 4.5.3.1.4).
+/// The longest command line in bytes, with its CRLF (RFC 5321 section 4.5.3.1.4).
 pub const MAX_COMMAND: usize = 512;
 
-/// The port that a test goes to.
+/// The port that a test connects to.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum SmtpPort {
-    /// 25, or the port that the job names.
+    /// Port 25, or the port that the job names.
     #[default]
     Smtp,
-    /// 587, with STARTTLS where it is offered (RFC 6409).
+    /// Port 587, with STARTTLS if it is offered (RFC 6409).
     Submission,
-    /// 465, under TLS from the first byte (RFC 8314).
+    /// Port 465, under TLS from the first byte (RFC 8314).
     Submissions,
 }
 
-/// One message of a test, ready to be sent.
+/// The envelope of one test message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
-    /// The test.
+    /// The name of the test.
     pub test: String,
-    /// The greeting's whole line; none where there is no greeting.
+    /// The whole line of the greeting; `None` if no greeting is sent.
     pub hello: Option<String>,
-    /// What follows `MAIL FROM:`.
+    /// The text after `MAIL FROM:`.
     pub from: String,
-    /// What follows each `RCPT TO:`, in order; the message is sent only if all are accepted.
+    /// The text after each `RCPT TO:`, in order. The message is sent only if all are accepted.
     pub to: Vec<String>,
-    /// Which of them is the probe's.
+    /// The index of the probe's recipient in `to`.
     pub probe: usize,
-    /// It needs the extension SMTPUTF8.
+    /// Whether the envelope needs the extension SMTPUTF8.
     pub utf8: bool,
     /// The port.
     pub port: SmtpPort,
 }
 
-/// An address as it stands in a literal (RFC 5321 section 4.1.3), without brackets.
+/// Formats an address for an address literal (RFC 5321 section 4.1.3), without brackets.
 pub fn literal(addr: IpAddr) -> String {
     match addr {
         IpAddr::V4(a) => a.to_string(),

@@ -1,15 +1,15 @@
-//! Reads the header of a message.
+//! Parses the header of a message.
 
-/// What is read from a message: its header fields, unfolded, and where its body begins.
+/// The header fields of a message, unfolded, and its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParsedMail<'a> {
-    /// Name in lower case, and value.
+    /// The name in lower case and the value of each field.
     pub fields: Vec<(String, String)>,
-    /// What follows the empty line.
+    /// The bytes after the empty line.
     pub body: &'a [u8],
 }
 
-/// The most header fields that are looked at.
+/// The most header fields that are read.
 const MAX_FIELDS: usize = 500;
 
 /// Parses a message. Lines that are not header fields are skipped, so there is no error.
@@ -44,7 +44,7 @@ pub fn parse_mail(message: &[u8]) -> ParsedMail<'_> {
 }
 
 impl ParsedMail<'_> {
-    /// The first field of a name.
+    /// Returns the value of the first field with a name.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields
             .iter()
@@ -52,12 +52,12 @@ impl ParsedMail<'_> {
             .map(|(_, v)| v.as_str())
     }
 
-    /// How many hosts have received it, by its header.
+    /// Returns how many hosts have received the message: its `Received` fields.
     pub fn hops(&self) -> usize {
         self.fields.iter().filter(|(n, _)| n == "received").count()
     }
 
-    /// Whether it is a report about a message (RFC 3462, RFC 3834), and not the message.
+    /// Whether this is a report about a message (RFC 3462, RFC 3834), or a reply to it.
     pub fn is_report(&self) -> bool {
         let kind = self
             .field("content-type")
@@ -68,9 +68,9 @@ impl ParsedMail<'_> {
             .unwrap_or("")
             .to_ascii_lowercase();
         let from = self.field("from").unwrap_or("").to_ascii_lowercase();
-        // A reply to the message comes from a person who has it.
-        let answer = self.field("in-reply-to").is_some() || self.field("references").is_some();
-        answer
+        // A person who got the message replies to it.
+        let is_reply = self.field("in-reply-to").is_some() || self.field("references").is_some();
+        is_reply
             || kind.starts_with("multipart/report")
             || kind.starts_with("message/delivery-status")
             || auto.starts_with("auto-replied")

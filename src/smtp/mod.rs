@@ -1,5 +1,5 @@
-//! SMTP without sockets: the client that relay tests use and the server that the collector uses.
-//! Bytes in, values out.
+//! SMTP without sockets: the client of relay tests and the server of the collector. Both are state
+//! machines that turn bytes into values.
 
 pub mod client;
 pub mod envelope;

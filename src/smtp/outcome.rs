@@ -1,4 +1,4 @@
-//! The outcome of a message that is sent through a host, and the meaning of reply texts.
+//! The outcome of a message that is sent to a host, and the meaning of reply texts.
 
 use std::net::IpAddr;
 
@@ -25,7 +25,7 @@ pub enum SmtpStage {
 }
 
 impl SmtpStage {
-    /// The name for people.
+    /// The name of the step in texts for people.
     pub fn name(self) -> &'static str {
         match self {
             SmtpStage::Connect => "connection",
@@ -56,7 +56,7 @@ impl Interruption {
         Interruption::NoResult,
     ];
 
-    /// The text for people. It is stored, so it never changes.
+    /// The text for people. It is stored, so it must not change.
     pub fn as_str(self) -> &'static str {
         match self {
             Interruption::Stopped => "the daemon was stopped while it ran",
@@ -66,35 +66,35 @@ impl Interruption {
     }
 }
 
-/// What became of a message that was to be passed through a host.
+/// The outcome of a message that a test sends to a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "StoredOutcome", into = "StoredOutcome")]
 pub enum MessageOutcome {
-    /// It has not been sent yet.
+    /// The message has not been sent yet.
     NotSent,
-    /// The tester stopped before it was sent; it is sent later.
+    /// The tester stopped before it sent the message. The message is sent later.
     Interrupted {
-        /// Why.
+        /// The reason.
         why: Interruption,
     },
-    /// It was delivered to the collector: the host relays.
+    /// The message was delivered to the collector: the host relays.
     Delivered {
-        /// The host that delivered it.
+        /// The host that delivered the message.
         output: IpAddr,
-        /// When.
+        /// The time.
         at: Time,
     },
-    /// It, or a report about it, came back to its sender.
+    /// The message, or a report about it, was returned to its sender.
     Bounced {
-        /// When.
+        /// The time.
         at: Time,
     },
-    /// The host accepted it, which proves nothing.
+    /// The host accepted the message, which proves nothing.
     Accepted {
         /// The text of the reply.
         text: String,
     },
-    /// The host refused it permanently (5xx).
+    /// The host refused the message permanently (5xx).
     Refused {
         /// The step of the session.
         stage: SmtpStage,
@@ -103,7 +103,7 @@ pub enum MessageOutcome {
         /// The text of the reply.
         text: String,
     },
-    /// The host refused it temporarily (4xx).
+    /// The host refused the message temporarily (4xx).
     TempFail {
         /// The step of the session.
         stage: SmtpStage,
@@ -114,22 +114,22 @@ pub enum MessageOutcome {
     },
     /// There is no result.
     Inconclusive {
-        /// Why.
+        /// The reason.
         why: String,
-        /// The host refused it temporarily in every try, last at this step.
+        /// The step of the last temporary refusal, if the host refused every try so.
         deferred_at: Option<SmtpStage>,
-        /// The text of such a reply names a blocklist.
+        /// Whether the text of such a reply mentions a blocklist.
         blocklist: bool,
     },
-    /// It was not sent, and will not be.
+    /// The message was not sent and will not be.
     Skipped {
-        /// Why.
+        /// The reason.
         why: String,
     },
 }
 
-/// An outcome as it is stored and sent to reporters. A message that was not sent yet, and one whose
-/// test was interrupted, have the forms that earlier versions gave them.
+/// An outcome as it is stored and sent to reporters. [`MessageOutcome::NotSent`] and
+/// [`MessageOutcome::Interrupted`] are stored in the form that earlier versions gave them.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "lowercase")]
 enum StoredOutcome {
@@ -244,7 +244,7 @@ impl From<StoredOutcome> for MessageOutcome {
 }
 
 impl MessageOutcome {
-    /// No result, and why.
+    /// Creates an inconclusive outcome with its reason.
     pub fn inconclusive(why: impl Into<String>) -> MessageOutcome {
         MessageOutcome::Inconclusive {
             why: why.into(),
@@ -253,7 +253,7 @@ impl MessageOutcome {
         }
     }
 
-    /// The name of the outcome, in the API and on disk.
+    /// The name of the outcome in the API and on disk.
     pub fn as_str(&self) -> &'static str {
         match self {
             MessageOutcome::Delivered { .. } => "delivered",
@@ -266,12 +266,12 @@ impl MessageOutcome {
         }
     }
 
-    /// Whether it has not been sent yet.
+    /// Whether the message has not been sent yet.
     pub fn is_not_sent(&self) -> bool {
         matches!(self, MessageOutcome::NotSent)
     }
 
-    /// Whether it is sent again later: the host deferred it, or the tester stopped.
+    /// Whether the message is sent again later: the host deferred it, or the tester stopped.
     pub fn is_deferred(&self) -> bool {
         matches!(
             self,
@@ -279,7 +279,7 @@ impl MessageOutcome {
         )
     }
 
-    /// The step at which the message was refused, for good (5xx) or in each try (4xx).
+    /// Returns the step at which the message was refused, permanently (5xx) or in each try (4xx).
     pub fn refused_at(&self) -> Option<SmtpStage> {
         match self {
             MessageOutcome::Refused { stage, .. } | MessageOutcome::TempFail { stage, .. } => {
@@ -290,8 +290,8 @@ impl MessageOutcome {
         }
     }
 
-    /// Whether the reply asks for a login (RFC 4954 section 6): 530, or the enhanced code 5.7.0 or
-    /// 5.7.1.
+    /// Whether the reply requires authentication (RFC 4954 section 6): code 530, or the enhanced
+    /// code 5.7.0 or 5.7.1.
     pub fn requires_login(&self) -> bool {
         match self {
             MessageOutcome::Refused { code, text, .. } => {
@@ -301,8 +301,8 @@ impl MessageOutcome {
         }
     }
 
-    /// Whether the reply that refused it speaks of a blocklist: of the tester, and not of the
-    /// message.
+    /// Whether the reply that refused the message mentions a blocklist, so that the refusal is
+    /// about the tester and not about the message.
     pub fn names_blocklist(&self) -> bool {
         match self {
             MessageOutcome::Refused { text, .. } | MessageOutcome::TempFail { text, .. } => {
@@ -313,7 +313,8 @@ impl MessageOutcome {
         }
     }
 
-    /// Whether another outcome replaces it: a delivery stays, and replaces a bounce.
+    /// Whether `other` replaces this outcome. A delivery is never replaced, and a bounce is
+    /// replaced only by a delivery.
     pub fn superseded_by(&self, other: &MessageOutcome) -> bool {
         let proof = matches!(self, MessageOutcome::Delivered { .. });
         let back = matches!((self, other), (MessageOutcome::Bounced { .. }, o) if !matches!(o, MessageOutcome::Delivered { .. }));
@@ -324,15 +325,15 @@ impl MessageOutcome {
 /// A reply to `RCPT TO` of a control.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecipientReply {
-    /// What followed `RCPT TO:`.
+    /// The text after `RCPT TO:`.
     pub recipient: String,
     /// The code of the reply.
     pub code: u16,
-    /// The text of the reply, cut.
+    /// The text of the reply, shortened.
     pub text: String,
 }
 
-/// Whether a word is an enhanced status code (RFC 3463), as `5.7.1`.
+/// Whether a word is an enhanced status code (RFC 3463), such as `5.7.1`.
 pub fn is_enhanced(word: &str) -> bool {
     let parts: Vec<&str> = word.split('.').collect();
     parts.len() == 3
@@ -341,12 +342,12 @@ pub fn is_enhanced(word: &str) -> bool {
             .all(|p| (1..=3).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// The enhanced code that a reply's text begins with.
+/// Returns the enhanced status code at the beginning of a reply's text.
 pub fn enhanced(text: &str) -> Option<&str> {
     text.split_whitespace().next().filter(|w| is_enhanced(w))
 }
 
-/// Words of replies that speak of lists of senders: of us, and not of what was asked for.
+/// Words that mark a reply about a blocklist.
 const BLOCKLIST_WORDS: [&str; 19] = [
     "dnsbl",
     "rbl",
@@ -369,7 +370,7 @@ const BLOCKLIST_WORDS: [&str; 19] = [
     "banned",
 ];
 
-/// Whether the text of a reply speaks of a blocklist.
+/// Whether the text of a reply mentions a blocklist.
 pub fn names_blocklist(text: &str) -> bool {
     let lower = text.to_lowercase();
     let is_inside = |c: Option<char>| c.is_some_and(char::is_alphanumeric);

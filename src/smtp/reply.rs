@@ -1,29 +1,29 @@
-//! Replies of an SMTP server (RFC 5321 section 4.2), read as bytes come in.
+//! An incremental parser of SMTP replies (RFC 5321 section 4.2).
 
-/// The longest line of a reply that is taken, in bytes. RFC 5321 section 4.5.3.1.5 allows 512.
+/// The longest line of a reply that is accepted, in bytes. RFC 5321 section 4.5.3.1.5 allows 512.
 pub const MAX_LINE: usize = 2048;
 /// The most lines of one reply.
 pub const MAX_LINES: usize = 100;
 
-/// A whole reply.
+/// A reply with all its lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// The code: 200 to 599.
     pub code: u16,
-    /// The text of each line, without code; bytes that are no text are replaced.
+    /// The text of each line without the code. Bytes that are not UTF-8 are replaced.
     pub lines: Vec<String>,
 }
 
 impl Reply {
-    /// Done: 2xx.
-    pub fn done(&self) -> bool {
+    /// Whether the command succeeded (2xx).
+    pub fn is_success(&self) -> bool {
         self.code / 100 == 2
     }
-    /// Go on: 3xx.
-    pub fn more(&self) -> bool {
+    /// Whether the server waits for is_intermediate (3xx).
+    pub fn is_intermediate(&self) -> bool {
         self.code / 100 == 3
     }
-    /// Whether it offers an extension (RFC 5321 section 4.1.1.1), in the answer to EHLO.
+    /// Whether a reply to EHLO offers an extension (RFC 5321 section 4.1.1.1).
     pub fn offers(&self, keyword: &str) -> bool {
         self.lines.iter().skip(1).any(|l| {
             l.split_whitespace()
@@ -31,20 +31,20 @@ impl Reply {
                 .is_some_and(|w| w.eq_ignore_ascii_case(keyword))
         })
     }
-    /// In one line, for people.
+    /// The reply in one line, for people.
     pub fn text(&self) -> String {
         format!("{} {}", self.code, self.lines.join(" / "))
     }
 }
 
-/// Why bytes are not a reply.
+/// The reason why bytes are not a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvalidReply {
     /// A line is longer than [`MAX_LINE`].
     LongLine,
-    /// More than [`MAX_LINES`] lines.
+    /// The reply has more than [`MAX_LINES`] lines.
     ManyLines,
-    /// A line that does not begin with the code of a reply.
+    /// A line does not begin with a reply code.
     NoCode,
     /// The lines have different codes.
     Mixed,
@@ -57,13 +57,13 @@ impl std::fmt::Display for InvalidReply {
                 write!(f, "a line of the reply is longer than {MAX_LINE} bytes")
             }
             InvalidReply::ManyLines => write!(f, "the reply has more than {MAX_LINES} lines"),
-            InvalidReply::NoCode => f.write_str("that is no SMTP reply"),
+            InvalidReply::NoCode => f.write_str("not an SMTP reply"),
             InvalidReply::Mixed => f.write_str("the lines of the reply have different codes"),
         }
     }
 }
 
-/// Reads replies out of a stream. A bare LF ends a line too: old servers send it.
+/// Parses replies from a stream. A bare LF ends a line too, because old servers send it.
 #[derive(Debug, Default)]
 pub struct ReplyReader {
     line: Vec<u8>,
@@ -72,9 +72,9 @@ pub struct ReplyReader {
 }
 
 impl ReplyReader {
-    /// Reads bytes. Returns how many it has consumed, and the reply when it is complete. After an
-    /// error the connection is of no use.
-    pub fn take(&mut self, bytes: &[u8]) -> (usize, Result<Option<Reply>, InvalidReply>) {
+    /// Parses bytes. Returns how many were consumed, and the reply once it is complete. After an
+    /// error the connection cannot be used any more.
+    pub fn feed(&mut self, bytes: &[u8]) -> (usize, Result<Option<Reply>, InvalidReply>) {
         for (i, b) in bytes.iter().enumerate() {
             if *b != b'\n' {
                 self.line.push(*b);
@@ -83,7 +83,7 @@ impl ReplyReader {
                 }
                 continue;
             }
-            match self.line_done() {
+            match self.end_line() {
                 Ok(None) => {}
                 end => return (i + 1, end),
             }
@@ -91,10 +91,10 @@ impl ReplyReader {
         (bytes.len(), Ok(None))
     }
 
-    fn line_done(&mut self) -> Result<Option<Reply>, InvalidReply> {
+    fn end_line(&mut self) -> Result<Option<Reply>, InvalidReply> {
         let line = std::mem::take(&mut self.line);
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
-        let (code, last, text) = parts(line).ok_or(InvalidReply::NoCode)?;
+        let (code, last, text) = split_line(line).ok_or(InvalidReply::NoCode)?;
         if self.code.is_some_and(|c| c != code) {
             return Err(InvalidReply::Mixed);
         }
@@ -113,8 +113,8 @@ impl ReplyReader {
     }
 }
 
-/// Code, whether it is the last line, text.
-fn parts(line: &[u8]) -> Option<(u16, bool, &[u8])> {
+/// Splits a line into the code, whether it is the last line, and the text.
+fn split_line(line: &[u8]) -> Option<(u16, bool, &[u8])> {
     let (digits, rest) = line.split_at_checked(3)?;
     if !digits.iter().all(u8::is_ascii_digit) || !(b'2'..=b'5').contains(&digits[0]) {
         return None;
@@ -136,7 +136,7 @@ mod tests {
     fn read(bytes: &[u8]) -> Result<Vec<Reply>, InvalidReply> {
         let (mut r, mut at, mut out) = (ReplyReader::default(), 0, Vec::new());
         while at < bytes.len() {
-            let (n, reply) = r.take(&bytes[at..]);
+            let (n, reply) = r.feed(&bytes[at..]);
             at += n;
             out.extend(reply?);
         }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_many_lines_and_what_is_none() {
+    fn replies_of_one_or_many_lines_are_parsed_and_others_are_errors() {
         let one = |code, lines: &[&str]| Reply {
             code,
             lines: lines.iter().map(|l| l.to_string()).collect(),
@@ -167,14 +167,15 @@ mod tests {
     }
 
     proptest! {
-        /// However the bytes are cut, the replies are the same, and nothing grows without end.
+        /// The replies do not depend on how the bytes are divided, and buffers stay within their
+        /// limits.
         #[test]
-        fn cuts_do_not_matter(bytes in proptest::collection::vec(prop_oneof![Just(b'2'), Just(b'5'), Just(b'0'), Just(b' '), Just(b'-'), Just(b'\r'), Just(b'\n'), any::<u8>()], 0..200), cuts in proptest::collection::vec(1usize..9, 1..40)) {
+        fn result_does_not_depend_on_how_bytes_are_divided(bytes in proptest::collection::vec(prop_oneof![Just(b'2'), Just(b'5'), Just(b'0'), Just(b' '), Just(b'-'), Just(b'\r'), Just(b'\n'), any::<u8>()], 0..200), cuts in proptest::collection::vec(1usize..9, 1..40)) {
             let whole = read(&bytes);
             let (mut r, mut out, mut rest, mut cut) = (ReplyReader::default(), Ok(Vec::new()), &bytes[..], cuts.iter().cycle());
             while !rest.is_empty() && out.is_ok() {
                 let part = &rest[..(*cut.next().unwrap()).min(rest.len())];
-                let (n, reply) = r.take(part);
+                let (n, reply) = r.feed(part);
                 rest = &rest[n..];
                 match reply {
                     Ok(one) => out.as_mut().unwrap().extend(one),

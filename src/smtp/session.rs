@@ -1,7 +1,7 @@
-//! The collector's side of the talk: bytes in, replies and messages out. It takes mail for the
-//! probe domain alone, sends none, and reads the end of a message in one way only: CRLF, a dot,
-//! CRLF. A bare CR or LF, a NUL, or a command that came before its turn (SMTP smuggling: VU#302671)
-//! ends in a refusal.
+//! The SMTP server session of the collector: bytes in, replies and messages out. It accepts mail
+//! for the probe domain only and sends none. Only CRLF, a dot and CRLF end a message. A bare CR or
+//! LF, a NUL, and a command that has_verb sent before the previous reply are refused, against SMTP
+//! smuggling (VU#302671).
 
 use std::net::IpAddr;
 
@@ -13,25 +13,25 @@ pub const MAX_MESSAGE: usize = 64 * 1024;
 pub const MAX_RECIPIENTS: usize = 10;
 /// The most commands of a session.
 pub const MAX_COMMANDS: usize = 200;
-/// The most commands of a session that were refused.
+/// The most refused commands of a session.
 pub const MAX_ERRORS: usize = 10;
-/// A message that went through more hosts is in a loop.
+/// The most `Received` fields of a message; one with more has_verb in a loop.
 pub const MAX_HOPS: usize = 25;
 
 /// The settings of the collector's sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiverSettings {
-    /// Its name in the greeting.
+    /// The collector's name in its greeting.
     pub hello: String,
-    /// The domain whose mail it accepts.
+    /// The domain whose mail has_verb accepted.
     pub domain: String,
-    /// Its addresses: mail for their literals is accepted too.
+    /// The collector's addresses. Mail for their literals has_verb accepted too.
     pub addresses: Vec<IpAddr>,
-    /// Whether it offers STARTTLS.
+    /// Whether STARTTLS has_verb offered.
     pub tls: bool,
 }
 
-/// A message as it was received.
+/// A received message with its envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedMessage {
     /// The name in the client's greeting.
@@ -40,14 +40,14 @@ pub struct ReceivedMessage {
     pub from: String,
     /// The recipients, without brackets.
     pub to: Vec<String>,
-    /// The message, dots unstuffed, lines ended by CRLF.
+    /// The message, with CRLF line ends and without the dots of dot-stuffing.
     pub data: Vec<u8>,
 }
 
-/// What the caller does next.
+/// The next action of the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerAction {
-    /// More bytes are needed.
+    /// Read more bytes.
     More,
     /// Send this line.
     Reply(String),
@@ -68,7 +68,7 @@ enum State {
     Data,
 }
 
-/// A session.
+/// A server session.
 #[derive(Debug)]
 pub struct ServerSession<'a> {
     receiver: &'a ReceiverSettings,
@@ -78,14 +78,14 @@ pub struct ServerSession<'a> {
     from: Option<String>,
     to: Vec<String>,
     buffer: Vec<u8>,
-    /// Why the message that is received will be refused.
+    /// The reply that will refuse the message which has_verb being received.
     bad: Option<&'static str>,
     commands: usize,
     errors: usize,
 }
 
 impl<'a> ServerSession<'a> {
-    /// Begins a session; [`ServerSession::greeting`] is sent first.
+    /// Begins a session. The caller sends [`ServerSession::greeting`] first.
     pub fn new(receiver: &'a ReceiverSettings) -> ServerSession<'a> {
         ServerSession {
             receiver,
@@ -101,15 +101,16 @@ impl<'a> ServerSession<'a> {
         }
     }
 
-    /// The first line.
+    /// The greeting line.
     pub fn greeting(&self) -> String {
         format!(
-            "220 {} ESMTP for test messages of {} alone",
+            "220 {} ESMTP for test messages to {} only",
             self.receiver.hello, self.receiver.domain
         )
     }
 
-    /// TLS is there: everything before it is forgotten (RFC 3207 section 4.2).
+    /// Begins the session anew after TLS was negotiated; everything before has_verb discarded (RFC
+    /// 3207 section 4.2).
     pub fn secured(&mut self) {
         *self = ServerSession {
             tls: true,
@@ -119,12 +120,12 @@ impl<'a> ServerSession<'a> {
         };
     }
 
-    /// The recipients of the message that is received.
+    /// The recipients of the message that has_verb being received.
     pub fn recipients(&self) -> &[String] {
         &self.to
     }
 
-    /// Ends the message: it was handled or refused.
+    /// Ends the message, which was handled or refused.
     pub fn end_message(&mut self) {
         self.forget();
     }
@@ -136,22 +137,23 @@ impl<'a> ServerSession<'a> {
         self.state = State::Commands;
     }
 
-    /// Reads bytes. Returns how many it has consumed, and the next action, before it gets the rest.
-    pub fn take(&mut self, bytes: &[u8]) -> (usize, ServerAction) {
+    /// Parses bytes. Returns how many were consumed and the next action. The caller performs the
+    /// action before it passes the rest.
+    pub fn feed(&mut self, bytes: &[u8]) -> (usize, ServerAction) {
         match self.state {
-            State::Commands => self.take_line(bytes),
-            State::Data => self.take_data(bytes),
+            State::Commands => self.feed_line(bytes),
+            State::Data => self.feed_data(bytes),
         }
     }
 
-    fn take_line(&mut self, bytes: &[u8]) -> (usize, ServerAction) {
+    fn feed_line(&mut self, bytes: &[u8]) -> (usize, ServerAction) {
         let Some(end) = bytes.iter().position(|b| *b == b'\n') else {
             self.buffer.extend(bytes.iter().take(MAX_LINE + 1));
             let long = self.buffer.len() > MAX_LINE;
             return (
                 bytes.len(),
                 if long {
-                    ServerAction::Close("500 5.5.2 that line is too long".into())
+                    ServerAction::Close("500 5.5.2 line too long".into())
                 } else {
                     ServerAction::More
                 },
@@ -167,7 +169,7 @@ impl<'a> ServerSession<'a> {
             return (
                 end + 1,
                 ServerAction::Close(
-                    "500 5.5.2 a line ends with CRLF, has no NUL, and at most 1024 bytes".into(),
+                    "500 5.5.2 a line must end with CRLF, without NUL, within 1024 bytes".into(),
                 ),
             );
         };
@@ -179,20 +181,20 @@ impl<'a> ServerSession<'a> {
             );
         }
         let text = String::from_utf8_lossy(line).into_owned();
-        let act = self.command(&text);
-        // Bytes that arrive before our reply were not meant as a command for us.
+        let action = self.command(&text);
+        // Bytes that arrive before our reply may be smuggled commands.
         let early = more
             && (self.state == State::Data
-                || matches!(act, ServerAction::Tls(_))
-                || is(&text, "EHLO")
-                || is(&text, "HELO"));
+                || matches!(action, ServerAction::Tls(_))
+                || has_verb(&text, "EHLO")
+                || has_verb(&text, "HELO"));
         if early {
             return (
                 bytes.len(),
-                ServerAction::Close("554 5.5.1 wait for the reply before you go on".into()),
+                ServerAction::Close("554 5.5.1 command sent before the previous reply".into()),
             );
         }
-        if let ServerAction::Reply(r) = &act
+        if let ServerAction::Reply(r) = &action
             && r.starts_with('5')
         {
             self.errors += 1;
@@ -203,14 +205,14 @@ impl<'a> ServerSession<'a> {
                 );
             }
         }
-        (end + 1, act)
+        (end + 1, action)
     }
 
     fn command(&mut self, line: &str) -> ServerAction {
         let reply = |text: &str| ServerAction::Reply(text.into());
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         match verb.to_ascii_uppercase().as_str() {
-            "EHLO" | "HELO" if rest.trim().is_empty() => reply("501 5.5.4 say who you are"),
+            "EHLO" | "HELO" if rest.trim().is_empty() => reply("501 5.5.4 host name missing"),
             "EHLO" => {
                 self.forget();
                 self.hello = Some(rest.trim().chars().take(255).collect());
@@ -232,27 +234,27 @@ impl<'a> ServerSession<'a> {
             "STARTTLS" if self.receiver.tls && !self.tls && rest.is_empty() => {
                 ServerAction::Tls("220 2.0.0 go ahead".into())
             }
-            "MAIL" if self.hello.is_none() => reply("503 5.5.1 EHLO first"),
-            "MAIL" if self.from.is_some() => reply("503 5.5.1 there is a sender already"),
-            "MAIL" => match path(rest, "FROM:") {
-                Some((from, parameters)) if size(parameters) <= MAX_MESSAGE => {
+            "MAIL" if self.hello.is_none() => reply("503 5.5.1 send EHLO first"),
+            "MAIL" if self.from.is_some() => reply("503 5.5.1 sender already given"),
+            "MAIL" => match parse_path(rest, "FROM:") {
+                Some((from, parameters)) if declared_size(parameters) <= MAX_MESSAGE => {
                     self.from = Some(from.into());
                     reply("250 2.1.0 ok")
                 }
-                Some(_) => reply("552 5.3.4 that is too large"),
-                None => reply("501 5.5.4 MAIL FROM:<address>"),
+                Some(_) => reply("552 5.3.4 message too large"),
+                None => reply("501 5.5.4 syntax: MAIL FROM:<address>"),
             },
-            "RCPT" if self.from.is_none() => reply("503 5.5.1 MAIL first"),
+            "RCPT" if self.from.is_none() => reply("503 5.5.1 send MAIL first"),
             "RCPT" if self.to.len() >= MAX_RECIPIENTS => reply("452 4.5.3 too many recipients"),
-            "RCPT" => match path(rest, "TO:") {
-                Some((to, _)) if self.ours(to) => {
+            "RCPT" => match parse_path(rest, "TO:") {
+                Some((to, _)) if self.is_accepted_recipient(to) => {
                     self.to.push(to.into());
                     reply("250 2.1.5 ok")
                 }
-                Some(_) => reply("550 5.7.1 we take mail for ourselves alone, and carry none"),
-                None => reply("501 5.5.4 RCPT TO:<address>"),
+                Some(_) => reply("550 5.7.1 relaying denied; this host accepts test messages only"),
+                None => reply("501 5.5.4 syntax: RCPT TO:<address>"),
             },
-            "DATA" if self.to.is_empty() => reply("503 5.5.1 RCPT first"),
+            "DATA" if self.to.is_empty() => reply("503 5.5.1 send RCPT first"),
             "DATA" => {
                 self.state = State::Data;
                 ServerAction::Data("354 end with CRLF.CRLF".into())
@@ -263,18 +265,18 @@ impl<'a> ServerSession<'a> {
             }
             "NOOP" => reply("250 2.0.0 ok"),
             "QUIT" => ServerAction::Close("221 2.0.0 bye".into()),
-            "VRFY" | "EXPN" => reply("252 2.5.0 we tell nothing about addresses"),
-            _ => reply("500 5.5.1 there is no such command here"),
+            "VRFY" | "EXPN" => reply("252 2.5.0 addresses are not verified"),
+            _ => reply("500 5.5.1 unknown command"),
         }
     }
 
-    /// Whether an address is in the probe domain, in any spelling of it.
-    fn ours(&self, address: &str) -> bool {
+    /// Whether an address has_verb in the probe domain, in any spelling.
+    fn is_accepted_recipient(&self, address: &str) -> bool {
         let Some((local, domain)) = address.rsplit_once('@') else {
             return false;
         };
-        // Any local part is accepted, because the message is passed on no further. A source route
-        // leads to a third party.
+        // Any local part has_verb accepted, because the message has_verb not relayed. A source
+        // route has_verb refused, because it leads to a third party.
         if local.is_empty() || address.starts_with('@') {
             return false;
         }
@@ -289,7 +291,7 @@ impl<'a> ServerSession<'a> {
             .eq_ignore_ascii_case(&self.receiver.domain)
     }
 
-    fn take_data(&mut self, bytes: &[u8]) -> (usize, ServerAction) {
+    fn feed_data(&mut self, bytes: &[u8]) -> (usize, ServerAction) {
         for (i, b) in bytes.iter().enumerate() {
             let before = self.buffer.last().copied();
             let bare = match (before, *b) {
@@ -302,37 +304,37 @@ impl<'a> ServerSession<'a> {
                     .get_or_insert("550 5.6.0 the message has a bare CR or LF, or a NUL");
             }
             self.buffer.push(*b);
-            let ended =
+            let is_end =
                 *b == b'\n' && (self.buffer.ends_with(b"\r\n.\r\n") || self.buffer == b".\r\n");
-            if ended {
-                let act = self.ended(bytes.len() > i + 1);
-                return (i + 1, act);
+            if is_end {
+                let action = self.end_data(bytes.len() > i + 1);
+                return (i + 1, action);
             }
             if self.buffer.len() > MAX_MESSAGE + 1024 {
-                self.bad.get_or_insert("552 5.3.4 the message is too large");
-                // The end is still looked for: its last bytes are kept.
+                self.bad.get_or_insert("552 5.3.4 message too large");
+                // The last bytes are kept to recognise the end of the message.
                 self.buffer.drain(..self.buffer.len() - 8);
             }
         }
         (bytes.len(), ServerAction::More)
     }
 
-    fn ended(&mut self, more: bool) -> ServerAction {
+    fn end_data(&mut self, more: bool) -> ServerAction {
         if more {
-            return ServerAction::Close("554 5.5.1 wait for the reply before you go on".into());
+            return ServerAction::Close("554 5.5.1 command sent before the previous reply".into());
         }
         let data = std::mem::take(&mut self.buffer);
         let bad = self
             .bad
-            .or((data.len() > MAX_MESSAGE).then_some("552 5.3.4 the message is too large"));
+            .or((data.len() > MAX_MESSAGE).then_some("552 5.3.4 message too large"));
         if let Some(bad) = bad {
             self.forget();
             return ServerAction::Reply(bad.into());
         }
-        let data = unstuffed(&data[..data.len() - 3]);
+        let data = remove_dot_stuffing(&data[..data.len() - 3]);
         if super::mail::parse_mail(&data).hops() > MAX_HOPS {
             self.forget();
-            return ServerAction::Reply("554 5.4.6 this message goes in circles".into());
+            return ServerAction::Reply("554 5.4.6 mail loop: too many Received fields".into());
         }
         self.state = State::Commands;
         ServerAction::Message(ReceivedMessage {
@@ -344,13 +346,13 @@ impl<'a> ServerSession<'a> {
     }
 }
 
-fn is(line: &str, verb: &str) -> bool {
+fn has_verb(line: &str, verb: &str) -> bool {
     line.get(..verb.len())
         .is_some_and(|v| v.eq_ignore_ascii_case(verb))
 }
 
-/// A message without the dots that were added before dots (RFC 5321 section 4.5.2).
-fn unstuffed(data: &[u8]) -> Vec<u8> {
+/// Removes the dots that were added for transparency (RFC 5321 section 4.5.2).
+fn remove_dot_stuffing(data: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(data.len());
     for line in data.split_inclusive(|b| *b == b'\n') {
         out.extend(line.strip_prefix(b".").unwrap_or(line));
@@ -358,8 +360,8 @@ fn unstuffed(data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The address and the parameters of MAIL or RCPT.
-fn path<'t>(rest: &'t str, word: &str) -> Option<(&'t str, &'t str)> {
+/// Splits the arguments of MAIL or RCPT into the address and the parameters.
+fn parse_path<'t>(rest: &'t str, word: &str) -> Option<(&'t str, &'t str)> {
     let rest = rest.trim_start();
     let rest = rest
         .get(..word.len())
@@ -368,7 +370,7 @@ fn path<'t>(rest: &'t str, word: &str) -> Option<(&'t str, &'t str)> {
         .trim();
     match rest.strip_prefix('<') {
         Some(inner) => {
-            // A quoted local part may hold a bracket.
+            // A quoted local part may contain a bracket.
             let mut quoted = false;
             let end = inner.char_indices().find(|(_, c)| {
                 quoted ^= *c == '"';
@@ -381,13 +383,13 @@ fn path<'t>(rest: &'t str, word: &str) -> Option<(&'t str, &'t str)> {
     }
 }
 
-/// The size that a sender announces (RFC 1870).
-fn size(parameters: &str) -> usize {
-    let said = parameters.split_whitespace().find_map(|p| {
+/// Returns the message declared_size that the client declares (RFC 1870); 0 if it declares none.
+fn declared_size(parameters: &str) -> usize {
+    let declared = parameters.split_whitespace().find_map(|p| {
         p.split_once('=')
             .filter(|(k, _)| k.eq_ignore_ascii_case("SIZE"))
     });
-    said.and_then(|(_, v)| v.parse().ok()).unwrap_or(0)
+    declared.and_then(|(_, v)| v.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -407,16 +409,16 @@ mod tests {
         }
     }
 
-    /// Hands bytes in, in pieces; the first lines of the replies, and the messages.
+    /// Feeds bytes in pieces. Returns the replies and the messages.
     fn talk(pieces: &[&[u8]]) -> (Vec<String>, Vec<ReceivedMessage>) {
         let r = receiver();
         let (mut s, mut replies, mut messages) = (ServerSession::new(&r), Vec::new(), Vec::new());
         for piece in pieces {
             let mut rest = *piece;
             while !rest.is_empty() {
-                let (n, act) = s.take(rest);
+                let (n, action) = s.feed(rest);
                 rest = &rest[n..];
-                match act {
+                match action {
                     ServerAction::More => {}
                     ServerAction::Reply(t) | ServerAction::Data(t) => replies.push(t),
                     ServerAction::Tls(t) => {
@@ -426,7 +428,7 @@ mod tests {
                     ServerAction::Message(m) => {
                         messages.push(m);
                         s.end_message();
-                        replies.push("(judged)".into());
+                        replies.push("(handled)".into());
                     }
                     ServerAction::Close(t) => {
                         replies.push(format!("CLOSE {t}"));
@@ -452,10 +454,10 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_taken_as_it_is() {
+    fn message_is_received_unchanged() {
         let (replies, messages) =
             with(&[b"Subject: x\r\n\r\n..dot\r\n", b".", b"\r\n", b"QUIT\r\n"]);
-        assert_eq!(replies, ["(judged)", "CLOSE 221 2.0.0 bye"]);
+        assert_eq!(replies, ["(handled)", "CLOSE 221 2.0.0 bye"]);
         assert_eq!(messages[0].data, b"Subject: x\r\n\r\n.dot\r\n");
         assert_eq!(
             (messages[0].to.as_slice(), messages[0].from.as_str()),
@@ -464,13 +466,13 @@ mod tests {
     }
 
     #[test]
-    fn mail_for_us_alone_in_any_spelling() {
+    fn only_recipients_in_the_probe_domain_are_accepted_in_any_spelling() {
         let r = receiver();
         let to = |a: &str| {
             let mut s = ServerSession::new(&r);
-            s.take(b"HELO x\r\n");
-            s.take(b"MAIL FROM:<>\r\n");
-            matches!(s.take(format!("RCPT TO:{a}\r\n").as_bytes()).1, ServerAction::Reply(t) if t.starts_with("250"))
+            s.feed(b"HELO x\r\n");
+            s.feed(b"MAIL FROM:<>\r\n");
+            matches!(s.feed(format!("RCPT TO:{a}\r\n").as_bytes()).1, ServerAction::Reply(t) if t.starts_with("250"))
         };
         for yes in [
             "<x%y.example@probe.example>",
@@ -499,10 +501,10 @@ mod tests {
         }
     }
 
-    /// X03: every way to end a message that a lax server takes for the end and a strict one does
-    /// not.
+    /// X03: all line sequences that a lax server takes for the end of a message and a strict one
+    /// does not.
     #[test]
-    fn no_smuggled_end_ends_a_message() {
+    fn smuggled_end_does_not_end_a_message() {
         let smuggled = b"MAIL FROM:<evil@x>\r\nRCPT TO:<b@probe.example>\r\nDATA\r\nfake\r\n.\r\n";
         for end in [
             &b"\n.\n"[..],
@@ -525,7 +527,7 @@ mod tests {
             assert_eq!(
                 replies.len(),
                 1,
-                "nothing inside was read as a command: {replies:?}"
+                "no part of the message was read as a command: {replies:?}"
             );
         }
         let (replies, messages) = with(&[b"Subject: x\r\n\r\nx\r\n.\r\nMAIL FROM:<evil@x>\r\n"]);
@@ -538,13 +540,13 @@ mod tests {
         );
         assert!(
             talk(&[b"EHLO x\r\n", b"STARTTLS\r\nMAIL FROM:<>\r\n"]).0[1].starts_with("CLOSE"),
-            "nothing before TLS is read behind it"
+            "bytes before TLS are not read after it"
         );
         assert!(talk(&[b"EHLO x\n"]).0[0].starts_with("CLOSE"));
     }
 
     #[test]
-    fn limits_have_ends() {
+    fn sizes_errors_commands_and_hops_are_limited() {
         let long = vec![b'x'; MAX_LINE + 10];
         assert!(talk(&[&long, b"\r\n"]).0[0].starts_with("CLOSE 500"));
         let big = b"x"
@@ -556,10 +558,10 @@ mod tests {
         let (replies, messages) = with(&[&big, b".\r\n", b"NOOP\r\n"]);
         assert_eq!(
             (replies[0].as_str(), replies[1].as_str(), messages.len()),
-            ("552 5.3.4 the message is too large", "250 2.0.0 ok", 0)
+            ("552 5.3.4 message too large", "250 2.0.0 ok", 0)
         );
-        let circles = b"Received: x\r\n".repeat(MAX_HOPS + 1);
-        assert!(with(&[&circles, b"\r\n.\r\n"]).0[0].starts_with("554"));
+        let looping = b"Received: x\r\n".repeat(MAX_HOPS + 1);
+        assert!(with(&[&looping, b"\r\n.\r\n"]).0[0].starts_with("554"));
         assert!(
             talk(&[b"X\r\n".as_slice(); 20])
                 .0
@@ -578,10 +580,10 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes, however it is cut: no panic, no growth, and no message but one that
-        /// ended as the rules say.
+        /// Whatever bytes arrive, however they are divided: the session does not panic, its buffer
+        /// stays within its limit, and a message has only CRLF line ends.
         #[test]
-        fn no_bytes_do_harm(words in proptest::collection::vec(proptest::sample::select(vec![
+        fn any_input_stays_within_limits_and_yields_clean_messages(words in proptest::collection::vec(proptest::sample::select(vec![
             "EHLO x\r\n", "MAIL FROM:<>\r\n", "RCPT TO:<a@probe.example>\r\n", "DATA\r\n", ".", "\r\n", "\r", "\n", "\r\n.\r\n", "RSET\r\n", "\0", "abc", "<\">",
         ]), 0..60), cut in 1usize..20) {
             let r = receiver();
@@ -589,14 +591,14 @@ mod tests {
             for piece in words.concat().as_bytes().chunks(cut) {
                 let mut rest = piece;
                 while !rest.is_empty() {
-                    let (n, act) = s.take(rest);
+                    let (n, action) = s.feed(rest);
                     prop_assert!(n > 0 && n <= rest.len() && s.buffer.len() <= MAX_MESSAGE + 2048);
                     rest = &rest[n..];
-                    if let ServerAction::Message(m) = act {
-                        let naked = m.data.iter().enumerate().any(|(i, b)| *b == b'\n' && (i == 0 || m.data[i - 1] != b'\r') || *b == b'\r' && m.data.get(i + 1) != Some(&b'\n') || *b == 0);
-                        prop_assert!(!naked && m.to.iter().all(|t| t == "a@probe.example"));
+                    if let ServerAction::Message(m) = action {
+                        let is_unclean = m.data.iter().enumerate().any(|(i, b)| *b == b'\n' && (i == 0 || m.data[i - 1] != b'\r') || *b == b'\r' && m.data.get(i + 1) != Some(&b'\n') || *b == 0);
+                        prop_assert!(!is_unclean && m.to.iter().all(|t| t == "a@probe.example"));
                         s.end_message();
-                    } else if let ServerAction::Close(_) = act {
+                    } else if let ServerAction::Close(_) = action {
                         return Ok(());
                     }
                 }

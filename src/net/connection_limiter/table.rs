@@ -1,5 +1,6 @@
-//! The table of a listener's connections: who may have one more, and which one is closed for it. A
-//! data structure without sockets and without a clock: times come in as durations since any moment.
+//! The table of a listener's connections. It decides whether a client gets one more, and which
+//! connection is closed for it. The table has no sockets and no clock: times are durations since
+//! any fixed moment.
 
 use std::{collections::HashMap, net::IpAddr, time::Duration};
 
@@ -7,65 +8,66 @@ use crate::net::ClientPrefix;
 
 mod shedding;
 
-/// Where a connection stands.
+/// The state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionState {
-    /// No full request has come yet, since this time.
+    /// The connection has waited for a whole request since this time.
     BeforeRequest(Duration),
-    /// Its requests are answered, and the next one has not come, since this time.
+    /// All requests are answered, and the connection has waited for the next one since this time.
     Idle(Duration),
-    /// Answers are being made or written. Since this time the client has taken nothing of one of
+    /// Answers are being computed or written. Since this time the client has read nothing of one of
     /// them.
     Answering(Duration),
-    /// It carries a zone transfer.
+    /// The connection carries a zone transfer.
     Transfer,
 }
 
-/// Who asks for a connection.
+/// The kind of client that opens a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Client {
-    /// Anybody.
+pub enum ClientKind {
+    /// Any client without a special status.
     Ordinary,
-    /// A client for which places are reserved.
+    /// A client that slots are reserved for.
     Reserved,
-    /// A trusted proxy, or a program on a local socket: it is not counted by its address.
+    /// A trusted proxy, or a program on a local socket. It is not counted by its address.
     Uncounted,
     /// The server's own health check.
     HealthCheck,
 }
 
-impl Client {
-    /// Whether the shares of addresses and networks hold for it.
+impl ClientKind {
+    /// Whether the shares of addresses and networks apply to the client.
     fn is_counted(self) -> bool {
-        matches!(self, Client::Ordinary | Client::Reserved)
+        matches!(self, ClientKind::Ordinary | ClientKind::Reserved)
     }
 }
 
-/// The sets of places. A connection has one place of one set.
+/// The pools of slots. A connection has one slot of one pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Pool {
-    /// Everybody's.
+    /// Slots of all clients.
     General,
-    /// Those of reserved clients.
+    /// Slots of reserved clients.
     Reserved,
-    /// Everybody's for transfers.
+    /// Slots for transfers of all clients.
     Transfers,
-    /// Those of reserved clients for transfers.
+    /// Slots for transfers of reserved clients.
     ReservedTransfers,
-    /// The one of the health check.
+    /// The slot of the health check.
     HealthCheck,
 }
 
-/// Parts of a listener's connections, each as one of so many.
+/// Shares of a listener's connections. Each is a divisor of the total: 8 is an eighth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shares {
-    /// One address, or /64 of IPv6; at least 64 connections, but at most half of the network's.
+    /// The share of one address (IPv6: a /64). It is at least 64 connections, but at most half of
+    /// the network's share.
     pub address: usize,
-    /// A /24, or /48 of IPv6.
+    /// The share of a /24 (IPv6: a /48).
     pub network: usize,
-    /// A /16, or /32 of IPv6.
+    /// The share of a /16 (IPv6: a /32).
     pub wide_network: usize,
-    /// What is kept for reserved clients.
+    /// The share that is kept for reserved clients.
     pub reserved: usize,
 }
 
@@ -80,16 +82,16 @@ impl Default for Shares {
     }
 }
 
-/// The least share of one address, where half of its network's share is not less.
+/// The smallest share of one address, in connections, unless half of its network's share is
+/// smaller.
 const MIN_PER_ADDRESS: usize = 64;
 
-/// How many connections of a pool there may be: of an address, a network and a wide network, and in
-/// all.
+/// The limits of a pool, in connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolLimits {
-    /// By prefix, the narrowest first.
+    /// The limits of an address, a network and a wide network.
     pub per_prefix: [usize; 3],
-    /// In all.
+    /// The limit of the whole pool.
     pub total: usize,
 }
 
@@ -99,7 +101,7 @@ impl PoolLimits {
         total: 1,
     };
 
-    /// Of a listener's total: of everybody's places, and of the reserved ones.
+    /// Divides a listener's total into the limits of the general and of the reserved pool.
     fn of(total: usize, shares: &Shares, reserves: bool) -> [PoolLimits; 2] {
         let part = |of: usize, share: usize| (of / share.max(1)).max(1);
         let reserved = if reserves {
@@ -118,7 +120,7 @@ impl PoolLimits {
             per_prefix: [address, network, wide],
             total: total.saturating_sub(reserved).max(1),
         };
-        // Reserved clients are few and known; one of them still does not take all.
+        // Reserved clients are few and known; still, one of them cannot take all slots.
         let reserved = PoolLimits {
             per_prefix: [part(reserved, 4), part(reserved, 2), reserved],
             total: reserved,
@@ -127,38 +129,38 @@ impl PoolLimits {
     }
 }
 
-/// What became of connections, since the start.
+/// The open connections of a limiter, and how many it has shed and refused since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Stats {
-    /// Connections that are open, without transfers.
+pub struct LimiterStats {
+    /// Open connections, without transfers.
     pub open: usize,
-    /// Transfers that are under way.
+    /// Transfers in progress.
     pub transfers: usize,
-    /// Connections that were closed for others because all places were taken.
+    /// Connections that were closed for others because no slot was free.
     pub shed: u64,
-    /// Connections that were closed for others of their own network, which had its share.
+    /// Connections that were closed for others of the same network because its share was full.
     pub shed_of_share: u64,
-    /// New connections that were closed at once because all places were taken.
+    /// New connections that were closed at once because no slot was free.
     pub refused: u64,
-    /// New connections that were closed at once because their network had its share.
+    /// New connections that were closed at once because the share of their network was full.
     pub refused_of_share: u64,
 }
 
 #[derive(Debug)]
 struct Connection<T> {
     prefixes: [ClientPrefix; 3],
-    client: Client,
+    client: ClientKind,
     pool: Pool,
     state: ConnectionState,
-    /// Answers that are under way, each with the time when the client last took a part of it.
+    /// Answers in progress, each with the time when the client last read a part of it.
     answers: Vec<(AnswerId, Duration)>,
     last_answer: AnswerId,
-    /// It has shown a token: it is closed after all others.
+    /// The client has sent a valid token: the connection is closed after all others.
     preferred: bool,
     handle: T,
 }
 
-/// A connection's number.
+/// The number of a connection in its table.
 pub type ConnectionId = u64;
 
 /// The number of an answer on its connection.
@@ -167,7 +169,7 @@ pub type AnswerId = u32;
 impl<T> Connection<T> {
     fn new(
         prefixes: [ClientPrefix; 3],
-        client: Client,
+        client: ClientKind,
         pool: Pool,
         state: ConnectionState,
         handle: T,
@@ -184,8 +186,8 @@ impl<T> Connection<T> {
         }
     }
 
-    /// The state while answers are under way: that of the one which waits longest. Another one that
-    /// is taken, or that ends, does not make it any younger.
+    /// Sets the state to that of the answer which has waited longest. Progress of another answer
+    /// does not renew it.
     fn set_answering(&mut self) {
         if let Some(oldest) = self.answers.iter().map(|(_, at)| *at).min() {
             self.state = ConnectionState::Answering(oldest);
@@ -193,15 +195,15 @@ impl<T> Connection<T> {
     }
 }
 
-/// What is full.
+/// The limit that is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Full {
     Share(ClientPrefix),
     Total,
 }
 
-/// The connections of a listener, or of several that share their places. `T` is what tells a
-/// connection that it is closed.
+/// The connections of a listener, or of several that share their slots. `T` is the handle by which
+/// a connection is notified that it has to close.
 #[derive(Debug)]
 pub struct ConnectionTable<T> {
     connections: HashMap<ConnectionId, Connection<T>>,
@@ -209,12 +211,12 @@ pub struct ConnectionTable<T> {
     totals: [usize; 5],
     limits: [PoolLimits; 5],
     last: ConnectionId,
-    stats: Stats,
+    stats: LimiterStats,
 }
 
 impl<T> ConnectionTable<T> {
-    /// For so many connections beside transfers, and so many transfers. Places are reserved where
-    /// there are transfers.
+    /// Creates a table for `total` connections and `transfers` more that carry transfers. Slots are
+    /// reserved only if there are transfers.
     pub fn new(total: usize, transfers: usize, shares: &Shares) -> ConnectionTable<T> {
         let reserves = transfers > 0;
         let ([general, reserved], [all, reserved_transfers]) = (
@@ -227,56 +229,55 @@ impl<T> ConnectionTable<T> {
             totals: [0; 5],
             limits: [general, reserved, all, reserved_transfers, PoolLimits::ONE],
             last: 0,
-            stats: Stats::default(),
+            stats: LimiterStats::default(),
         }
     }
 
-    /// The limits of a pool.
+    /// Returns the limits of a pool.
     pub fn limits(&self, pool: Pool) -> PoolLimits {
         self.limits[pool as usize]
     }
 
-    /// Connections in a pool.
+    /// Returns the number of connections in a pool.
     pub fn len(&self, pool: Pool) -> usize {
         self.totals[pool as usize]
     }
 
-    /// What became of connections.
-    pub fn stats(&self) -> Stats {
+    /// Returns the number of open connections, and of those that were shed and refused.
+    pub fn stats(&self) -> LimiterStats {
         let of = |pools: [Pool; 2]| pools.map(|p| self.len(p)).iter().sum();
-        Stats {
+        LimiterStats {
             open: of([Pool::General, Pool::Reserved]),
             transfers: of([Pool::Transfers, Pool::ReservedTransfers]),
             ..self.stats
         }
     }
 
-    /// Whether a new connection of this client would take one of few places: then it has to show
-    /// first that its address is its own.
-    pub fn is_pressed(&self, addr: IpAddr, client: Client) -> bool {
+    /// Whether a new connection of this client would take one of the last slots, so that it has to
+    /// validate its address first.
+    pub fn needs_address_validation(&self, addr: IpAddr, client: ClientKind) -> bool {
         let limits = self.limits(Pool::General);
         let count = |p: ClientPrefix| self.counts.get(&(Pool::General, p)).copied().unwrap_or(0);
         let [address, network, wide] = ClientPrefix::of(addr).map(count);
         let most = |n: usize| n * 3 / 4;
-        client == Client::Reserved
+        client == ClientKind::Reserved
             || address >= limits.per_prefix[0].div_ceil(4)
             || network >= most(limits.per_prefix[1])
             || wide >= most(limits.per_prefix[2])
             || self.len(Pool::General) >= most(limits.total)
     }
 
-    /// Gives a new connection a place: its number, and the handle of the connection that is closed
-    /// for it, if any. `None` where it is refused. `handle` is what the connection itself is told
-    /// by.
+    /// Admits a new connection with its own handle. Returns its number, and the handle of the
+    /// connection that has to close for it, if any; `None` if the new connection is refused.
     pub fn admit(
         &mut self,
         addr: IpAddr,
-        client: Client,
+        client: ClientKind,
         now: Duration,
         handle: T,
     ) -> Option<(ConnectionId, Option<T>)> {
         let prefixes = ClientPrefix::of(addr);
-        let (pool, shed) = self.place(prefixes, client, now)?;
+        let (pool, shed) = self.find_slot(prefixes, client, now)?;
         self.last += 1;
         let state = ConnectionState::BeforeRequest(now);
         self.insert(
@@ -286,7 +287,7 @@ impl<T> ConnectionTable<T> {
         Some((self.last, shed))
     }
 
-    /// Takes a connection out. Nothing happens where it was closed before.
+    /// Removes a connection and returns its handle; `None` if it was removed before.
     pub fn remove(&mut self, id: ConnectionId) -> Option<T> {
         let connection = self.connections.remove(&id)?;
         self.totals[connection.pool as usize] -= 1;
@@ -305,8 +306,8 @@ impl<T> ConnectionTable<T> {
         Some(connection.handle)
     }
 
-    /// The connection is another client's, as its proxy says. False where that client has its
-    /// share: it is closed then.
+    /// Assigns a connection to the client that its proxy names. Returns false if the share of that
+    /// client is full; then the connection is removed.
     pub fn reassign(&mut self, id: ConnectionId, addr: IpAddr, now: Duration) -> (bool, Option<T>) {
         let Some((state, preferred)) = self.connections.get(&id).map(|c| (c.state, c.preferred))
         else {
@@ -316,21 +317,21 @@ impl<T> ConnectionTable<T> {
             return (false, None);
         };
         let prefixes = ClientPrefix::of(addr);
-        let Some((pool, shed)) = self.place(prefixes, Client::Ordinary, now) else {
+        let Some((pool, shed)) = self.find_slot(prefixes, ClientKind::Ordinary, now) else {
             return (false, None);
         };
         self.insert(
             id,
             Connection {
                 preferred,
-                ..Connection::new(prefixes, Client::Ordinary, pool, state, handle)
+                ..Connection::new(prefixes, ClientKind::Ordinary, pool, state, handle)
             },
         );
         (true, shed)
     }
 
-    /// A request has begun, and the connection waits for the rest of it. One that waits already, or
-    /// answers others, does so on.
+    /// Notes that a request has begun and that the connection waits for the rest of it. This
+    /// changes an idle connection only.
     pub fn await_request(&mut self, id: ConnectionId, now: Duration) {
         self.change(id, |c| {
             if let ConnectionState::Idle(_) = c.state {
@@ -339,7 +340,8 @@ impl<T> ConnectionTable<T> {
         });
     }
 
-    /// A full request has come: the number of its answer. `None` where the connection was closed.
+    /// Notes that a whole request was received. Returns the number of its answer; `None` if the
+    /// connection was removed.
     pub fn begin_answer(&mut self, id: ConnectionId, now: Duration) -> Option<AnswerId> {
         let c = self.connections.get_mut(&id)?;
         c.last_answer = c.last_answer.wrapping_add(1);
@@ -351,7 +353,7 @@ impl<T> ConnectionTable<T> {
         Some(answer)
     }
 
-    /// The client has taken a part of an answer.
+    /// Notes that the client has read a part of an answer.
     pub fn progress(&mut self, id: ConnectionId, answer: AnswerId, now: Duration) {
         self.change(id, |c| {
             if let Some((_, at)) = c.answers.iter_mut().find(|(a, _)| *a == answer) {
@@ -361,7 +363,7 @@ impl<T> ConnectionTable<T> {
         });
     }
 
-    /// An answer is written, or given up.
+    /// Notes that an answer is written, or given up.
     pub fn end_answer(&mut self, id: ConnectionId, answer: AnswerId, now: Duration) {
         self.change(id, |c| {
             let before = c.answers.len();
@@ -373,19 +375,19 @@ impl<T> ConnectionTable<T> {
         });
     }
 
-    /// The connection has shown a token: it is closed after all others.
+    /// Notes that the client has sent a valid token: the connection is closed after all others.
     pub fn prefer(&mut self, id: ConnectionId) {
         self.change(id, |c| c.preferred = true);
     }
 
-    /// The connection's question is read, and it is a transfer: it moves to the transfers' places.
-    /// False where none is free.
+    /// Moves a connection whose request is a transfer to a slot for transfers. Returns false if
+    /// none is free.
     pub fn begin_transfer(&mut self, id: ConnectionId) -> bool {
         let Some(c) = self.connections.get(&id) else {
             return false;
         };
         let (prefixes, client) = (c.prefixes, c.client);
-        let pools: &[Pool] = if client == Client::Reserved {
+        let pools: &[Pool] = if client == ClientKind::Reserved {
             &[Pool::ReservedTransfers, Pool::Transfers]
         } else {
             &[Pool::Transfers]
@@ -401,8 +403,8 @@ impl<T> ConnectionTable<T> {
         true
     }
 
-    /// The transfer is over: the connection takes a place among the others again. False where there
-    /// is none for it: it is closed.
+    /// Moves a connection back to an ordinary slot after its transfer. Returns false if there is
+    /// none for it; then the connection has to be closed.
     pub fn end_transfer(&mut self, id: ConnectionId, now: Duration) -> (bool, Option<T>) {
         let Some(c) = self
             .connections
@@ -412,15 +414,14 @@ impl<T> ConnectionTable<T> {
             return (false, None);
         };
         let (prefixes, client) = (c.prefixes, c.client);
-        let Some((pool, shed)) = self.place(prefixes, client, now) else {
+        let Some((pool, shed)) = self.find_slot(prefixes, client, now) else {
             return (false, None);
         };
         self.relocate(id, pool, ConnectionState::Idle(now));
         (true, shed)
     }
 
-    /// Changes a connection; one that carries a transfer stands as it is. False where it was
-    /// closed.
+    /// Changes a connection, unless it carries a transfer. Returns false if it was removed.
     fn change(&mut self, id: ConnectionId, change: impl FnOnce(&mut Connection<T>)) -> bool {
         let Some(found) = self.connections.get_mut(&id) else {
             return false;
@@ -458,17 +459,17 @@ impl<T> ConnectionTable<T> {
         }
     }
 
-    /// A free place, or one that is made free by closing a connection, whose handle comes with it.
-    fn place(
+    /// Finds a free slot, or frees one by removing a connection, whose handle is returned.
+    fn find_slot(
         &mut self,
         prefixes: [ClientPrefix; 3],
-        client: Client,
+        client: ClientKind,
         now: Duration,
     ) -> Option<(Pool, Option<T>)> {
         let pools: &[Pool] = match client {
-            Client::Reserved => &[Pool::Reserved, Pool::General],
-            Client::HealthCheck => &[Pool::HealthCheck],
-            Client::Ordinary | Client::Uncounted => &[Pool::General],
+            ClientKind::Reserved => &[Pool::Reserved, Pool::General],
+            ClientKind::HealthCheck => &[Pool::HealthCheck],
+            ClientKind::Ordinary | ClientKind::Uncounted => &[Pool::General],
         };
         let full = |table: &Self, pool: Pool| table.full(pool, prefixes, client);
         if let Some(pool) = pools.iter().find(|p| full(self, **p).is_none()) {
@@ -480,7 +481,7 @@ impl<T> ConnectionTable<T> {
             };
             if let Some(victim) = self.victim(*pool, full, prefixes, client, now) {
                 match full {
-                    // The last check has not closed its connection yet.
+                    // The previous health check has not closed its connection yet.
                     _ if *pool == Pool::HealthCheck => {}
                     Full::Total => self.stats.shed += 1,
                     Full::Share(_) => self.stats.shed_of_share += 1,
@@ -495,9 +496,9 @@ impl<T> ConnectionTable<T> {
         None
     }
 
-    /// What keeps a client from one more place of a pool, the narrowest first: what is freed there
-    /// is free in all wider ones.
-    fn full(&self, pool: Pool, prefixes: [ClientPrefix; 3], client: Client) -> Option<Full> {
+    /// Returns the limit that keeps a client from one more slot of a pool. The narrowest comes
+    /// first, because a slot that is freed in it is free in all wider ones.
+    fn full(&self, pool: Pool, prefixes: [ClientPrefix; 3], client: ClientKind) -> Option<Full> {
         let limits = self.limits(pool);
         let count = |p: &ClientPrefix| self.counts.get(&(pool, *p)).copied().unwrap_or(0);
         let share = prefixes

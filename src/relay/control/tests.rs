@@ -15,7 +15,7 @@ fn refused(stage: SmtpStage, code: u16, text: &str) -> MessageOutcome {
 }
 fn deferred(stage: SmtpStage) -> MessageOutcome {
     MessageOutcome::Inconclusive {
-        why: "put off".into(),
+        why: "deferred".into(),
         deferred_at: Some(stage),
         blocklist: false,
     }
@@ -59,8 +59,8 @@ fn session(places: &[usize], before: ControlCheck, after: ControlCheck) -> Contr
         ..ControlSession::default()
     }
 }
-fn came(tests: &[&str]) -> CameThrough {
-    CameThrough {
+fn came(tests: &[&str]) -> ProvedForms {
+    ProvedForms {
         tests: tests.iter().map(|t| (*t).to_string()).collect(),
         other_port: false,
     }
@@ -95,8 +95,8 @@ fn every_row_of_the_table_has_its_outcome() {
     };
     let login = || refused(SmtpStage::Mail, 530, "5.7.0 log in");
     let cut = || MessageOutcome::inconclusive("cut");
-    // Forms, control; the row; what follows for a claim that is not proved, proved, and proved with
-    // a second address that can ask.
+    // The outcome of a form, the controls, the expected row, and the consequences for an unproved
+    // claim, a proved one, and a proved one with a second source address.
     let table: Vec<(
         MessageOutcome,
         Vec<&ControlCheck>,
@@ -215,7 +215,7 @@ fn every_row_of_the_table_has_its_outcome() {
             [Blocked; 3],
         ),
     ];
-    let mut seen: Vec<DecisionRow> = Vec::new();
+    let mut covered: Vec<DecisionRow> = Vec::new();
     for (outcome, controls, expected, outcomes) in table {
         for control in controls {
             let found = row_of(outcome.clone(), control);
@@ -227,13 +227,13 @@ fn every_row_of_the_table_has_its_outcome() {
             ];
             assert_eq!(follows, outcomes, "{found:?}");
         }
-        seen.push(expected);
+        covered.push(expected);
     }
     assert!(
-        DecisionRow::VARIANTS.iter().all(|r| seen.contains(r)),
+        DecisionRow::VARIANTS.iter().all(|r| covered.contains(r)),
         "a row without a test"
     );
-    // A second address that sees the same releases a proved claim, and no other.
+    // A second source address that agrees releases a host with a proved claim only.
     let differs = DecisionRow::RefusedControlDiffers;
     assert_eq!(differs.outcome(true, SecondSource::Agrees), Released);
     assert_eq!(differs.outcome(false, SecondSource::Agrees), Waiting);
@@ -247,10 +247,10 @@ fn every_row_of_the_table_has_its_outcome() {
     );
 }
 
-/// An open relay that accepts each recipient, and refuses our tester at DATA or after the message,
-/// accepts postmaster like all others.
+/// An open relay that accepts each recipient and refuses our tester at DATA or after the message
+/// accepts postmaster too.
 #[test]
-fn a_refusal_after_rcpt_is_not_controlled_by_an_accepted_postmaster() {
+fn accepted_postmaster_does_not_support_a_refusal_after_rcpt() {
     let yes = || check(250, "ok");
     let at = |stages: &[SmtpStage]| -> DecisionRow {
         let forms: Vec<TestResult> = stages
@@ -261,7 +261,7 @@ fn a_refusal_after_rcpt_is_not_controlled_by_an_accepted_postmaster() {
         let places: Vec<usize> = (0..forms.len()).collect();
         decision_row(
             &forms,
-            &CameThrough::default(),
+            &ProvedForms::default(),
             &[session(&places, yes(), yes())],
         )
     };
@@ -281,7 +281,7 @@ fn a_refusal_after_rcpt_is_not_controlled_by_an_accepted_postmaster() {
             DecisionRow::DeferredControlFailed
         );
     }
-    // A form that had not come through says nothing about those that had.
+    // A form that was not proved does not count.
     let forms = [
         tried("plain", refused(SmtpStage::Rcpt, 550, DENIED)),
         tried("bang", refused(SmtpStage::Data, 554, DENIED)),
@@ -292,10 +292,10 @@ fn a_refusal_after_rcpt_is_not_controlled_by_an_accepted_postmaster() {
     );
 }
 
-/// A session that greets with HELO, or not at all, shows no AUTH; those with EHLO speak for the
-/// server.
+/// A session with HELO, or without a greeting, does not show whether the server offers AUTH. Only
+/// sessions with EHLO count.
 #[test]
-fn a_login_is_offered_by_every_session_that_said_ehlo() {
+fn login_is_offered_if_every_session_with_ehlo_offers_auth() {
     let forms = [
         tried("plain", refused(SmtpStage::Mail, 530, "5.7.0 log in")),
         tried("no-helo", refused(SmtpStage::Mail, 530, "5.7.0 log in")),
@@ -322,9 +322,9 @@ fn a_login_is_offered_by_every_session_that_said_ehlo() {
     assert_eq!(of([(false, false), (false, false)]), DecisionRow::ShutOut);
 }
 
-/// The documentation has each row once, by its name, with what follows.
+/// The documentation has each row by its name, with its consequences.
 #[test]
-fn the_table_of_the_documentation_has_every_row() {
+fn documented_table_of_rows_equals_the_decision_function() {
     let text = include_str!("../../../docs/relay.md");
     for row in DecisionRow::VARIANTS {
         let line = text
@@ -335,23 +335,23 @@ fn the_table_of_the_documentation_has_every_row() {
             row.outcome(false, SecondSource::Unavailable),
             row.outcome(true, SecondSource::Unavailable),
         );
-        let word = |o| match o {
+        let as_documented = |o| match o {
             ClaimOutcome::Failed => "stays",
             ClaimOutcome::Waiting | ClaimOutcome::WaitingForSecondSource => "waiting period",
             ClaimOutcome::Released => "released",
             ClaimOutcome::Blocked => "blocked",
         };
         assert!(
-            line.contains(word(unproved)) && line.contains(word(proved)),
+            line.contains(as_documented(unproved)) && line.contains(as_documented(proved)),
             "{line}"
         );
         assert_eq!(serde_json::to_value(row).unwrap(), row.name());
     }
 }
 
-/// A server that shuts us out in the middle of a session is not taken for one that lets us in.
+/// A server that starts to refuse us within a session does not count as one that accepts us.
 #[test]
-fn a_control_counts_both_times_and_in_every_session() {
+fn control_counts_before_and_after_the_forms_of_every_session() {
     let (yes, same) = (check(250, "ok"), check(550, DENIED));
     let forms = [
         tried("plain", refused(SmtpStage::Rcpt, 550, DENIED)),
@@ -387,7 +387,7 @@ fn a_control_counts_both_times_and_in_every_session() {
         ]),
         DecisionRow::RefusedControlSame
     );
-    // One of the two names is enough: many a server has no postmaster but at its domain.
+    // One accepted recipient is enough: many servers accept postmaster only at their domain.
     let mut both = check(550, DENIED);
     both.replies.extend(yes.replies);
     assert_eq!(
@@ -397,7 +397,7 @@ fn a_control_counts_both_times_and_in_every_session() {
 }
 
 #[test]
-fn a_refusal_is_the_same_whatever_addresses_and_numbers_it_repeats() {
+fn replies_that_differ_in_addresses_and_numbers_are_the_same() {
     let form = Comparable::new(
         550,
         "5.7.1 <tabcdef@probe.example>: Relay denied for [192.0.2.7] (id 4711-a)",
@@ -434,9 +434,9 @@ fn a_refusal_is_the_same_whatever_addresses_and_numbers_it_repeats() {
     );
 }
 
-/// Such texts move a row towards blocked, never towards release.
+/// Replies that mention blocklists move a row towards blocked, never towards release.
 #[test]
-fn texts_about_blocklists_only_move_towards_blocked() {
+fn replies_about_blocklists_move_a_row_only_towards_blocked() {
     for text in [
         "5.7.1 Blocked using zen.spamhaus.org",
         "your host is on our blacklist",
@@ -453,19 +453,19 @@ fn texts_about_blocklists_only_move_towards_blocked() {
             row_of(refused(SmtpStage::Mail, 530, text), &never()),
             DecisionRow::ShutOut
         );
-        // A control that speaks of one is no reason to release.
+        // A control whose reply mentions a blocklist does not support a release.
         assert_eq!(
             row_of(refused(SmtpStage::Rcpt, 550, DENIED), &check(550, text)),
             DecisionRow::RefusedControlDiffers
         );
     }
-    let put_off = MessageOutcome::Inconclusive {
+    let deferred_for_blocklist = MessageOutcome::Inconclusive {
         why: String::new(),
         deferred_at: Some(SmtpStage::Rcpt),
         blocklist: true,
     };
     assert_eq!(
-        row_of(put_off, &check(250, "ok")),
+        row_of(deferred_for_blocklist, &check(250, "ok")),
         DecisionRow::DeferredControlFailed
     );
     for text in [
@@ -479,7 +479,7 @@ fn texts_about_blocklists_only_move_towards_blocked() {
 }
 
 #[test]
-fn forms_of_several_kinds_are_decided_by_the_weakest() {
+fn forms_with_different_outcomes_are_decided_by_the_least_favourable() {
     let yes = [session(&[0, 1], check(250, "ok"), check(250, "ok"))];
     let two = |a, b| {
         decision_row(
@@ -506,9 +506,9 @@ fn forms_of_several_kinds_are_decided_by_the_weakest() {
     assert_eq!(
         decision_row(&one, &came(&["plain", "gone"]), &yes),
         DecisionRow::IncompleteControlAccepted,
-        "it is not in the catalogue any more"
+        "a proved form is no longer in the catalogue"
     );
-    let moved = CameThrough {
+    let moved = ProvedForms {
         other_port: true,
         ..came(&["plain"])
     };
@@ -526,14 +526,14 @@ fn forms_of_several_kinds_are_decided_by_the_weakest() {
         decision_row(&open_class, &came(&["plain"]), &yes),
         DecisionRow::IncompleteControlAccepted
     );
-    // Where no form of ours had come through, all count, but for those that the host has no name
-    // for.
+    // If no form of ours was proved, all forms count, except those that need a name which the host
+    // does not have.
     let all = [
         tried("plain", closed()),
         tried("percent", MessageOutcome::Skipped { why: String::new() }),
     ];
     assert_eq!(
-        decision_row(&all, &CameThrough::default(), &yes),
+        decision_row(&all, &ProvedForms::default(), &yes),
         DecisionRow::RefusedControlAccepted
     );
     let all = [
@@ -541,17 +541,17 @@ fn forms_of_several_kinds_are_decided_by_the_weakest() {
         tried("percent", deferred(SmtpStage::Rcpt)),
     ];
     assert_eq!(
-        decision_row(&all, &CameThrough::default(), &yes),
+        decision_row(&all, &ProvedForms::default(), &yes),
         DecisionRow::DeferredControlAccepted
     );
     assert_eq!(
-        decision_row(&[], &CameThrough::default(), &[]),
+        decision_row(&[], &ProvedForms::default(), &[]),
         DecisionRow::IncompleteControlFailed
     );
 }
 
-/// How a host answers that refuses our tester alone: the step, the code, and a text in which it may
-/// repeat what it was asked.
+/// The reply of a host that refuses only our tester, at a step. Some templates repeat the
+/// recipient.
 fn refusal(step: SmtpStage, code: u16, template: usize, recipient: &str, n: u32) -> (u16, String) {
     let text = match template {
         0 => "go away".to_string(),
@@ -566,11 +566,10 @@ fn refusal(step: SmtpStage, code: u16, template: usize, recipient: &str, n: u32)
 }
 
 proptest! {
-    /// A host that refuses us alone says so to every recipient: no step, code or text of it
-    /// releases the host, now or later. One that does so at DATA or after the message is not
-    /// released now.
+    /// A host that refuses only our tester refuses every recipient. Such a host is not released at
+    /// all, or, if it refuses at DATA or later, not at once.
     #[test]
-    fn no_host_that_refuses_us_alone_is_released(
+    fn host_that_refuses_only_our_tester_is_not_released(
         step in 0usize..6, code in 400u16..600, template in 0usize..4, forms in 1usize..9, all: bool, proved: bool, second: bool, auth: bool,
     ) {
         let step = [SmtpStage::Connect, SmtpStage::Hello, SmtpStage::Mail, SmtpStage::Rcpt, SmtpStage::Data, SmtpStage::Body][step];
@@ -589,24 +588,24 @@ proptest! {
         let places: Vec<usize> = (0..forms).collect();
         let session = ControlSession { auth, places, before: control(98), after: control(99), ..ControlSession::default() };
         let names: Vec<String> = results.iter().map(|r| r.test.clone()).collect();
-        let which = if all { CameThrough::default() } else { came(&names.iter().map(String::as_str).collect::<Vec<_>>()) };
+        let which = if all { ProvedForms::default() } else { came(&names.iter().map(String::as_str).collect::<Vec<_>>()) };
         let row = decision_row(&results, &which, &[session]);
         let second = if second { SecondSource::Available } else { SecondSource::Unavailable };
         let outcome = row.outcome(proved, second);
-        // The one exception is a server that asks for a login, which an owner has to prove; he
-        // waits.
+        // The exception is a server that requires a login: a proved claim begins the waiting
+        // period.
         let login = auth && step <= SmtpStage::Mail && proved;
-        // Nor can a host that accepts each recipient be told from one that changed its mind: it
-        // waits, or a second address looks.
+        // A host that accepts each recipient and refuses later waits, or a second source address
+        // tests it.
         let past_rcpt = step > SmtpStage::Rcpt && code >= 500;
         let waits = matches!(outcome, ClaimOutcome::Waiting | ClaimOutcome::WaitingForSecondSource);
         prop_assert!(outcome == ClaimOutcome::Blocked || past_rcpt && waits || login && outcome == ClaimOutcome::Waiting, "{row:?}: {outcome:?}");
     }
 
-    /// Whatever a host answers: one that has not accepted postmaster both times, in every session,
-    /// is not released at once by the word of one address.
+    /// Whatever a host replies: unless it accepted postmaster before and after the forms in every
+    /// session, the test of one source address does not release it at once.
     #[test]
-    fn no_replies_release_at_once_without_an_accepted_postmaster(
+    fn host_is_not_released_at_once_unless_postmaster_is_accepted(
         outcomes in proptest::collection::vec((0u8..7, 0usize..6, 500u16..560, "[a-z0-9 .<>@]{0,30}"), 1..10),
         checks in proptest::collection::vec((0u8..3, 400u16..600, "[a-z0-9 .<>@]{0,30}"), 2..6),
         which in 0usize..3, proved: bool,
@@ -622,24 +621,24 @@ proptest! {
                 _ => refused(stage, *code, text),
             })
         }).collect();
-        let made: Vec<ControlCheck> = checks.iter().map(|(kind, code, text)| match kind {
+        let checks: Vec<ControlCheck> = checks.iter().map(|(kind, code, text)| match kind {
             0 => never(),
             1 => check(250, text),
             _ => check(*code, text),
         }).collect();
-        let sessions: Vec<ControlSession> = made.chunks(2).enumerate().map(|(i, c)| {
+        let sessions: Vec<ControlSession> = checks.chunks(2).enumerate().map(|(i, c)| {
             session(&[i], c[0].clone(), c.get(1).cloned().unwrap_or_default())
         }).collect();
-        let which = [CameThrough::default(), came(&["form-0"]), came(&["form-0", "form-1"])][which].clone();
+        let which = [ProvedForms::default(), came(&["form-0"]), came(&["form-0", "form-1"])][which].clone();
         let row = decision_row(&results, &which, &sessions);
         let yes = |c: &ControlCheck| c.replies.iter().any(|r| r.code / 100 == 2);
-        let let_in = sessions.iter().all(|s| yes(&s.before) && yes(&s.after));
+        let postmaster_accepted = sessions.iter().all(|s| yes(&s.before) && yes(&s.after));
         let counts = |r: &&TestResult| which.tests.is_empty() || which.tests.contains(&r.test);
         let past_rcpt = results.iter().filter(counts).any(|r| r.outcome.refused_at().is_some_and(|s| s > SmtpStage::Rcpt));
         if row.outcome(proved, SecondSource::Unavailable) == ClaimOutcome::Released {
-            prop_assert!(let_in && !past_rcpt, "{row:?}");
-            let taken = results.iter().any(|r| matches!(r.outcome, MessageOutcome::Accepted { .. }));
-            prop_assert!(!taken);
+            prop_assert!(postmaster_accepted && !past_rcpt, "{row:?}");
+            let any_accepted = results.iter().any(|r| matches!(r.outcome, MessageOutcome::Accepted { .. }));
+            prop_assert!(!any_accepted);
         }
     }
 }

@@ -124,7 +124,7 @@ fn unproved_claims_are_accepted_as_far_as_they_can_be_tested_in_time() {
     assert!(b.relay.jobs(None, true, 99).unwrap().is_empty());
     assert!(hosts.iter().all(|h| b.listed(h) == ["relay"]));
     assert_eq!(
-        b.relay.unproved(&b.relay.batch(b.now)).unwrap(),
+        b.relay.count_unproved(&b.relay.batch(b.now)).unwrap(),
         0,
         "those that wait for their release wait for no test"
     );

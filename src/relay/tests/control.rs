@@ -463,7 +463,7 @@ fn an_owners_test_sends_what_came_through_first_and_one_of_each_class_then() {
     assert_eq!(
         ready
             .iter()
-            .filter(|r| r.phase == Phase::CameThrough)
+            .filter(|r| r.phase == Phase::ProvedForms)
             .map(|r| r.test.as_str())
             .collect::<Vec<_>>(),
         ["plain"]
@@ -623,7 +623,7 @@ fn all_forms_count_where_none_of_ours_came_through() {
     assert!(
         ready
             .iter()
-            .all(|r| r.phase == Phase::CameThrough && r.control.is_some())
+            .all(|r| r.phase == Phase::ProvedForms && r.control.is_some())
     );
     let job = b.end(&job, &ready, &refused(), &same_control());
     assert_eq!(job.row, Some(DecisionRow::RefusedControlSame));

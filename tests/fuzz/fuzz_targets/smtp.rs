@@ -53,7 +53,7 @@ fn host(data: &[u8]) {
             ClientAction::Send(bytes) => assert!(bytes.len() <= 2048 && bytes.ends_with(b"\r\n")),
             ClientAction::Read => {}
         }
-        let (n, reply) = reader.take(rest);
+        let (n, reply) = reader.feed(rest);
         rest = &rest[n..];
         let Ok(Some(reply)) = reply else { return };
         next = talk.reply(&reply);
@@ -71,7 +71,7 @@ fn client(data: &[u8]) {
     for piece in data.chunks(cut) {
         let mut rest = piece;
         while !rest.is_empty() {
-            let (n, act) = session.take(rest);
+            let (n, act) = session.feed(rest);
             assert!(n > 0 && n <= rest.len());
             rest = &rest[n..];
             match act {

@@ -563,7 +563,7 @@ fn nothing_is_tested_while_mail_for_the_probe_domain_goes_elsewhere() {
             std::thread::sleep(Duration::from_millis(50));
         }
     };
-    says(&f, "DNS has no MX of probe.example with an address");
+    says(&f, "probe.example has no MX with an address in DNS");
     let id = f.nominate(addr, &json!({"tests": ["plain"]}));
     let again = |f: &mut Field| {
         f.api.daemon.take().unwrap().stop();
@@ -798,7 +798,7 @@ fn the_collector_is_no_relay_and_takes_no_other_mail() {
         ["220", "250", "250", "550", "250", "250", "354", "550"],
         "{r:?}"
     );
-    assert!(r[7].contains("no test message of ours"));
+    assert!(r[7].contains("not a test message of this host"));
     // X03, in one piece, as an attacker sends it.
     let r = say(&[
         "EHLO x\r\n",

@@ -1,39 +1,38 @@
-//! Which connection is closed for a new one.
-//!
-//! Connections of an address or a network that holds many are closed before those of one that holds
-//! few, whatever they do. Among equals those go first that wait for a request, then idle ones, then
-//! those that do not take their answers. An answer that is taken in time, and a client with few
-//! connections that has just connected, are protected, but not for an address that holds many more
-//! connections than the newcomer's: otherwise some addresses could hold all places and refuse
-//! everybody else.
+//! Chooses the connection that is closed for a new one. Connections of an address or a network with
+//! many connections are closed before those of one with few, whatever they do. Among equals,
+//! connections that wait for a request are closed first, then idle ones, then those whose client
+//! does not read its answers. A connection is protected while its client reads an answer in time,
+//! and while a client with few connections has just connected. The protection does not hold for an
+//! address that has many more connections than the newcomer's; otherwise a few addresses could
+//! occupy all slots and keep all others out.
 
 use std::{cmp::Reverse, time::Duration};
 
-use super::{Client, Connection, ConnectionId, ConnectionState, ConnectionTable, Full, Pool};
+use super::{ClientKind, Connection, ConnectionId, ConnectionState, ConnectionTable, Full, Pool};
 use crate::net::ClientPrefix;
 
-/// From so many connections on an address has many; also from its share on, where that is less.
+/// An address has many connections from this number on, or from its share on if that is smaller.
 const MANY: usize = 8;
-/// How long a client with few connections may take for its handshake and its request, or idle,
-/// before a client with more connections gets its place.
+/// How long a client with few connections may take for its handshake and its request, or be idle,
+/// before a client with more connections gets its slot.
 const GRACE: Duration = Duration::from_secs(5);
-/// The same of one with many, whose handshakes nobody has to wait for longer.
+/// The same for a client with many connections.
 const GRACE_OF_MANY: Duration = Duration::from_secs(1);
-/// How long the client may take nothing of an answer while places are needed. Without load the
-/// listener's own timeout counts.
+/// How long a client may read nothing of an answer while slots are needed. Without load the
+/// listener's own timeout applies.
 pub(super) const WRITE_TIMEOUT_UNDER_LOAD: Duration = Duration::from_secs(1);
-/// By how many connections an address has to exceed that of a newcomer which has none, to lose a
-/// protected one to it: it keeps one at least.
+/// By how many connections an address has to exceed a newcomer's address without connections to
+/// lose a protected one to it. It keeps at least one.
 const MARGIN_FOR_FIRST: usize = 2;
-/// The same where the newcomer's address has connections already.
+/// The same if the newcomer's address has connections already.
 const MARGIN: usize = 8;
 
-/// Why a connection may be closed, first those that are closed first.
+/// Why a connection may be closed, in the order in which connections are closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Reason {
+enum ShedReason {
     /// Nothing protects it.
     Unprotected,
-    /// It is protected, but its address or its network holds many more connections than the
+    /// It is protected, but its address or its network has many more connections than the
     /// newcomer's.
     Crowded,
     /// It has no request yet, and its client has few connections.
@@ -43,23 +42,23 @@ enum Reason {
 /// The order in which connections are closed, the smallest first.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
-    /// It has shown a token.
+    /// The client has sent a valid token.
     preferred: bool,
-    reason: Reason,
+    reason: ShedReason,
     crowding: Reverse<[usize; 3]>,
     class: u8,
     since: Duration,
 }
 
 impl<T> ConnectionTable<T> {
-    /// The connection of a pool that is closed for a newcomer; `None` where the newcomer is
-    /// refused. One look at each connection: a few thousand at most, and only under load.
+    /// Returns the connection of a pool that is closed for a newcomer; `None` if the newcomer is
+    /// refused. It compares all connections: a few thousand at most, and only under load.
     pub(super) fn victim(
         &self,
         pool: Pool,
         full: Full,
         newcomer: [ClientPrefix; 3],
-        client: Client,
+        client: ClientKind,
         now: Duration,
     ) -> Option<ConnectionId> {
         let of_share = |c: &Connection<T>| match full {
@@ -76,9 +75,9 @@ impl<T> ConnectionTable<T> {
             .map(|(_, id)| id)
     }
 
-    /// How many connections of a pool a client's address, its network and its wide network have; 0
-    /// where they are not counted.
-    fn held(&self, pool: Pool, prefixes: [ClientPrefix; 3], client: Client) -> [usize; 3] {
+    /// Returns how many connections of a pool a client's address, network and wide network have; 0
+    /// if the client is not counted.
+    fn held(&self, pool: Pool, prefixes: [ClientPrefix; 3], client: ClientKind) -> [usize; 3] {
         let count = |p| {
             self.counts
                 .get(&(pool, p))
@@ -88,8 +87,8 @@ impl<T> ConnectionTable<T> {
         prefixes.map(|p| count(p).unwrap_or(0))
     }
 
-    /// When a connection is closed for a newcomer whose prefixes hold so many; `None` where it is
-    /// not.
+    /// Returns the rank of a connection among those that may be closed for a newcomer; `None` if it
+    /// may not. `newcomer` is the number of connections of the newcomer's prefixes.
     fn rank(&self, c: &Connection<T>, newcomer: [usize; 3], now: Duration) -> Option<Rank> {
         let held = self.held(c.pool, c.prefixes, c.client);
         let has_few = held[0] < MANY.min(self.limits(c.pool).per_prefix[0]);
@@ -103,15 +102,15 @@ impl<T> ConnectionTable<T> {
             ConnectionState::Transfer => return None,
         };
         let (preferred, is_new) = (c.preferred, class == 0);
-        // The place of a client with fewer connections is not for one with more, unless it is
-        // wasted.
+        // A client with more connections does not get the slot of one with fewer, unless the slot
+        // is unused for long.
         let has_fewer = held[0].max(1) < newcomer[0] && c.pool != Pool::HealthCheck;
         if !is_protected {
             let crowding = Reverse([self.crowding(c.pool, held), 0, 0]);
             let is_for_newcomer = !has_fewer || age(since) >= GRACE;
             return is_for_newcomer.then_some(Rank {
                 preferred,
-                reason: Reason::Unprotected,
+                reason: ShedReason::Unprotected,
                 crowding,
                 class,
                 since,
@@ -121,7 +120,7 @@ impl<T> ConnectionTable<T> {
             let since = Duration::ZERO;
             return Some(Rank {
                 preferred,
-                reason: Reason::Crowded,
+                reason: ShedReason::Crowded,
                 crowding: Reverse(held),
                 class: 0,
                 since,
@@ -130,16 +129,16 @@ impl<T> ConnectionTable<T> {
         let crowding = Reverse([0; 3]);
         (is_new && !has_fewer).then_some(Rank {
             preferred,
-            reason: Reason::New,
+            reason: ShedReason::New,
             crowding,
             class,
             since,
         })
     }
 
-    /// In how many steps an address and its networks are crowded: each step is twice as many
-    /// connections. An address has steps from two connections on, a network from a quarter of its
-    /// share on: those of many honest clients are not few either.
+    /// Returns by how many steps an address and its networks are crowded. Each step doubles the
+    /// connections. An address has its first step at two connections; a network at a quarter of its
+    /// share, because many honest clients of one network also have many connections.
     fn crowding(&self, pool: Pool, held: [usize; 3]) -> usize {
         let limits = self.limits(pool).per_prefix;
         let bases = [1, (limits[1] / 8).max(1), (limits[2] / 8).max(1)];
@@ -149,9 +148,9 @@ impl<T> ConnectionTable<T> {
             .sum::<u32>() as usize
     }
 
-    /// Whether an address holds so many more connections than a newcomer's that it loses a
-    /// protected one to it; or whether its network exceeds the newcomer's by half of its share, and
-    /// the address itself has more.
+    /// Whether an address loses a protected connection to a newcomer: it has many more connections
+    /// than the newcomer's address; or it has more, and one of its networks exceeds the newcomer's
+    /// by half of its share.
     fn exceeds(&self, pool: Pool, held: [usize; 3], newcomer: [usize; 3]) -> bool {
         let limits = self.limits(pool).per_prefix;
         let margin = if newcomer[0] == 0 {

@@ -14,7 +14,7 @@ fn v4(a: u8, b: u8, c: u8, d: u8) -> IpAddr {
     [a, b, c, d].into()
 }
 
-/// A /64 of a /48 of a /32.
+/// The first address of a /64, by the number of its /48 and of the /64 in it.
 fn v6(net: u128, subnet: u128) -> IpAddr {
     IpAddr::V6(((0x2001_0db8_u128 << 96) | (net << 80) | (subnet << 64) | 1).into())
 }
@@ -25,7 +25,7 @@ fn table() -> Table {
 
 /// Opens a connection that has sent a query and got its answer.
 fn idle(t: &mut Table, addr: IpAddr, now: Duration) -> Option<ConnectionId> {
-    let (id, _) = t.admit(addr, Client::Ordinary, now, ())?;
+    let (id, _) = t.admit(addr, ClientKind::Ordinary, now, ())?;
     let answer = t.begin_answer(id, now)?;
     t.end_answer(id, answer, now);
     Some(id)
@@ -60,9 +60,9 @@ fn limits_are_shares_of_the_total() {
     );
 }
 
-/// 33 /64 of a /58, and 40 addresses of a /24, took all 2,048 places.
+/// Once, 33 /64 of a /58, or 40 addresses of a /24, could take all 2,048 slots.
 #[test]
-fn few_networks_do_not_take_all_places() {
+fn few_networks_cannot_take_all_slots() {
     for addr in [
         |i: usize| v6(7, (i % 33) as u128),
         |i: usize| v4(198, 51, 100, (i % 40) as u8),
@@ -76,14 +76,14 @@ fn few_networks_do_not_take_all_places() {
         assert_eq!(
             (s.shed, s.refused),
             (0, 0),
-            "nobody else is closed for them"
+            "no other connection is closed for them"
         );
         assert!(s.shed_of_share > 0);
     }
 }
 
 #[test]
-fn a_full_share_closes_a_connection_of_that_share_alone() {
+fn full_share_closes_a_connection_of_that_share_only() {
     let mut t = table();
     let other = idle(&mut t, v4(203, 0, 113, 1), ms(0)).unwrap();
     let mut own = Vec::new();
@@ -94,15 +94,15 @@ fn a_full_share_closes_a_connection_of_that_share_alone() {
     assert_eq!(
         t.state(own[0]),
         None,
-        "the one that is idle longest, of its own"
+        "the longest idle connection of the same address is closed"
     );
     assert!(t.state(other).is_some() && t.state(next).is_some() && t.state(own[1]).is_some());
 }
 
-/// The order of decisions: before a full request, then idle longest, then the answers that are not
-/// taken; but what has many connections comes before all others.
+/// The order: connections without a whole request, then the longest idle, then those whose client
+/// does not read its answers; but connections of an address with many go before all others.
 #[test]
-fn connections_are_shed_in_order_of_their_worth() {
+fn connections_are_shed_in_order_of_rank() {
     let mut t = Table::new(
         8,
         0,
@@ -114,7 +114,7 @@ fn connections_are_shed_in_order_of_their_worth() {
         },
     );
     let open = |t: &mut Table, n: u8, now| {
-        t.admit(v4(10, n, 0, 1), Client::Ordinary, ms(now), ())
+        t.admit(v4(10, n, 0, 1), ClientKind::Ordinary, ms(now), ())
             .unwrap()
             .0
     };
@@ -133,7 +133,7 @@ fn connections_are_shed_in_order_of_their_worth() {
         .for_each(|(id, at)| _ = t.begin_answer(*id, ms(at)));
     let preferred = open(&mut t, 7, 0);
     t.prefer(preferred);
-    // From here on each new one closes another; they answer at once, and stay.
+    // From here on each new connection closes another one. The new ones answer at once, and stay.
     let mut order = Vec::new();
     for n in 0..6 {
         let before: Vec<_> = [
@@ -164,7 +164,8 @@ fn connections_are_shed_in_order_of_their_worth() {
             stalled[1]
         ]
     );
-    // Of those that are left one has shown a token, and the others are being answered.
+    // Of the connections that are left, one client has sent a token, and the others are being
+    // answered.
     let id = open(&mut t, 200, 5600);
     assert_eq!(
         (t.state(preferred), t.state(answers).is_some()),
@@ -172,27 +173,27 @@ fn connections_are_shed_in_order_of_their_worth() {
     );
     t.begin_answer(id, ms(5600));
     assert!(
-        t.admit(v4(10, 201, 0, 1), Client::Ordinary, ms(5600), ())
+        t.admit(v4(10, 201, 0, 1), ClientKind::Ordinary, ms(5600), ())
             .is_none(),
-        "answers are not cut off"
+        "an answer that is read is not cut off"
     );
     assert_eq!(t.stats().refused, 1);
     assert!(
-        t.admit(v4(10, 201, 0, 1), Client::Ordinary, ms(6700), ())
+        t.admit(v4(10, 201, 0, 1), ClientKind::Ordinary, ms(6700), ())
             .is_some(),
-        "but those that are not taken are"
+        "an answer that is not read is cut off"
     );
 }
 
-/// 16 addresses pipelined requests and read slowly: all 1,024 places were answering within the last
-/// second, for ever.
+/// Once, 16 addresses that pipelined requests and read slowly could hold all 1,024 slots for ever:
+/// each connection had made progress within the last second.
 #[test]
-fn addresses_with_many_answers_give_way_to_a_newcomer_with_few_connections() {
+fn newcomer_replaces_an_answering_connection_of_a_crowded_address() {
     let mut t = Table::new(1024, 0, &Shares::default());
     let hostile = |i: u64| v4(10, (i % 4) as u8, (i / 4 % 4) as u8, 1);
     while let Some((id, None)) = t.admit(
         hostile(t.len(Pool::General) as u64),
-        Client::Ordinary,
+        ClientKind::Ordinary,
         ms(0),
         (),
     ) {
@@ -200,15 +201,16 @@ fn addresses_with_many_answers_give_way_to_a_newcomer_with_few_connections() {
     }
     assert_eq!(t.len(Pool::General), 1024);
     let (own, shed) = t
-        .admit(v4(203, 0, 113, 1), Client::Ordinary, ms(1), ())
+        .admit(v4(203, 0, 113, 1), ClientKind::Ordinary, ms(1), ())
         .unwrap();
     assert!(shed.is_some());
-    // They connect again at once, and do not get its place: not while it sends a request, nor while
-    // it is idle.
+    // The hostile clients reconnect at once and do not get the newcomer's slot, neither while it
+    // sends a request nor while it is idle.
     for state in ["new", "answering", "idle"] {
         for i in 0..64 {
             assert!(
-                t.admit(hostile(i), Client::Ordinary, ms(900), ()).is_none(),
+                t.admit(hostile(i), ClientKind::Ordinary, ms(900), ())
+                    .is_none(),
                 "{state}"
             );
         }
@@ -221,28 +223,28 @@ fn addresses_with_many_answers_give_way_to_a_newcomer_with_few_connections() {
     }
 }
 
-/// Eight /48 with one connection of each /64 took all places.
+/// Once, eight /48 with one connection from each /64 could take all slots.
 #[test]
-fn a_full_network_gives_way_to_a_newcomer_of_another() {
+fn newcomer_replaces_a_connection_of_a_full_network() {
     let mut t = Table::new(1024, 0, &Shares::default());
     for i in 0..1024u128 {
         let addr = IpAddr::V6(
             (((0x2001_0db8 + i % 4) << 96) | ((i % 8) << 80) | ((i + 1) << 64) | 1).into(),
         );
-        let (id, _) = t.admit(addr, Client::Ordinary, ms(0), ()).unwrap();
+        let (id, _) = t.admit(addr, ClientKind::Ordinary, ms(0), ()).unwrap();
         t.begin_answer(id, ms(0));
     }
     assert!(
-        t.admit(v4(203, 0, 113, 1), Client::Ordinary, ms(1), ())
+        t.admit(v4(203, 0, 113, 1), ClientKind::Ordinary, ms(1), ())
             .is_some()
     );
 }
 
 #[test]
-fn an_answer_is_not_protected_by_another_one() {
+fn progress_of_one_answer_does_not_protect_another() {
     let mut t = table();
     let (id, _) = t
-        .admit(v4(10, 0, 0, 1), Client::Ordinary, ms(0), ())
+        .admit(v4(10, 0, 0, 1), ClientKind::Ordinary, ms(0), ())
         .unwrap();
     let stuck = t.begin_answer(id, ms(100)).unwrap();
     for at in [600, 1200, 1800] {
@@ -261,16 +263,16 @@ fn an_answer_is_not_protected_by_another_one() {
     assert_eq!(t.state(id), Some(ConnectionState::Idle(ms(2200))));
 }
 
-/// 16 addresses held 1,024 idle connections, and ten newcomers per second closed every request that
-/// took over a second.
+/// Once, while 16 addresses had 1,024 idle connections, ten newcomers per second closed every
+/// request that took over a second.
 #[test]
-fn a_slow_client_is_not_shed_before_addresses_with_many_idle_connections() {
+fn idle_connections_of_crowded_addresses_are_shed_before_a_slow_client() {
     let mut t = Table::new(1024, 0, &Shares::default());
     for i in 0..1024u64 {
         idle(&mut t, v4(10, (i % 4) as u8, (i / 4 % 4) as u8, 1), ms(i)).unwrap();
     }
     let (slow, _) = t
-        .admit(v4(203, 0, 113, 1), Client::Ordinary, ms(2000), ())
+        .admit(v4(203, 0, 113, 1), ClientKind::Ordinary, ms(2000), ())
         .unwrap();
     for i in 0..200u64 {
         idle(&mut t, v4(192, 0, i as u8, 1), ms(2000 + i * 100)).unwrap();
@@ -282,8 +284,8 @@ fn a_slow_client_is_not_shed_before_addresses_with_many_idle_connections() {
 }
 
 #[test]
-fn a_client_without_a_request_yet_is_not_shed_for_busy_ones() {
-    // Four networks hold all places with a query each 0.4 s.
+fn client_without_a_request_is_not_shed_for_busy_networks() {
+    // Few networks occupy all slots with one query in 0.4 s each.
     let mut t = Table::new(1024, 0, &Shares::default());
     let mut n = 0;
     while t.len(Pool::General) < 1024 {
@@ -296,9 +298,9 @@ fn a_client_without_a_request_yet_is_not_shed_for_busy_ones() {
         n += 1;
     }
     let (mine, _) = t
-        .admit(v4(203, 0, 113, 5), Client::Ordinary, ms(400), ())
+        .admit(v4(203, 0, 113, 5), ClientKind::Ordinary, ms(400), ())
         .unwrap();
-    // They open more, and answer, for as long as a handshake takes.
+    // More connections open, and are answered, for as long as a handshake takes.
     for i in 0..500u64 {
         idle(
             &mut t,
@@ -311,13 +313,13 @@ fn a_client_without_a_request_yet_is_not_shed_for_busy_ones() {
 }
 
 #[test]
-fn reserved_clients_find_a_place_whatever_others_hold() {
+fn reserved_clients_get_a_slot_when_all_others_are_occupied() {
     let mut t = table();
-    // Others are being answered, so that none of them is closed.
+    // All other connections are being answered, so that none of them is closed.
     let mut all = 0u32;
     loop {
         let addr = v4(10, (all % 251) as u8, (all / 251) as u8, 1);
-        let Some((id, _)) = t.admit(addr, Client::Ordinary, ms(0), ()) else {
+        let Some((id, _)) = t.admit(addr, ClientKind::Ordinary, ms(0), ()) else {
             break;
         };
         t.begin_answer(id, ms(0));
@@ -326,7 +328,7 @@ fn reserved_clients_find_a_place_whatever_others_hold() {
     assert_eq!(all, 1920);
     let mirrors: Vec<_> = (0..128)
         .map(|n| {
-            t.admit(v4(192, 0, n, 1), Client::Reserved, ms(1), ())
+            t.admit(v4(192, 0, n, 1), ClientKind::Reserved, ms(1), ())
                 .unwrap()
                 .0
         })
@@ -336,33 +338,33 @@ fn reserved_clients_find_a_place_whatever_others_hold() {
         .map(|id| (*id, t.begin_answer(*id, ms(1)).unwrap()))
         .collect();
     assert!(
-        t.admit(v4(192, 0, 200, 1), Client::Reserved, ms(1), ())
+        t.admit(v4(192, 0, 200, 1), ClientKind::Reserved, ms(1), ())
             .is_none(),
-        "their own answers are not cut off either"
+        "answers to reserved clients are not cut off"
     );
     answers
         .iter()
         .for_each(|(id, answer)| t.end_answer(*id, *answer, ms(2)));
     assert!(
-        t.admit(v4(192, 0, 200, 1), Client::Reserved, ms(3), ())
+        t.admit(v4(192, 0, 200, 1), ClientKind::Reserved, ms(3), ())
             .is_some()
     );
     let mut one = table();
     let taken = (0..2000)
         .filter(|_| {
-            one.admit(v4(192, 0, 2, 1), Client::Reserved, ms(0), ())
+            one.admit(v4(192, 0, 2, 1), ClientKind::Reserved, ms(0), ())
                 .is_some_and(|(id, _)| one.begin_answer(id, ms(0)).is_some())
         })
         .count();
     assert_eq!(
         taken,
         32 + 64,
-        "one of them does not take all reserved places, and its share of the others"
+        "one address gets its share of the reserved slots and its share of the general ones"
     );
 }
 
 #[test]
-fn transfers_have_places_of_their_own() {
+fn transfers_have_slots_of_their_own() {
     let mut t = table();
     let start = |t: &mut Table, addr, client| {
         let (id, _) = t.admit(addr, client, ms(0), ()).unwrap();
@@ -370,33 +372,33 @@ fn transfers_have_places_of_their_own() {
     };
     let mut transfers = Vec::new();
     for n in 0..100u8 {
-        let (moved, id) = start(&mut t, v4(10, n, 0, 1), Client::Ordinary);
+        let (moved, id) = start(&mut t, v4(10, n, 0, 1), ClientKind::Ordinary);
         if moved {
             transfers.push(id);
         }
     }
     assert_eq!((transfers.len(), t.len(Pool::Transfers)), (60, 60));
     assert!(
-        start(&mut t, v4(192, 0, 2, 1), Client::Reserved).0,
+        start(&mut t, v4(192, 0, 2, 1), ClientKind::Reserved).0,
         "some are reserved"
     );
     assert_eq!(t.state(transfers[0]), Some(ConnectionState::Transfer));
-    // They are in nobody's way, and nobody closes them.
+    // Transfers take no ordinary slot and are never closed for others.
     let open = t.stats().open;
     assert_eq!(open, 40);
     assert!(t.end_transfer(transfers[0], ms(9)).0);
     assert_eq!(t.state(transfers[0]), Some(ConnectionState::Idle(ms(9))));
     assert_eq!((t.stats().open, t.stats().transfers), (open + 1, 60));
-    assert!(start(&mut t, v4(10, 99, 0, 9), Client::Ordinary).0);
+    assert!(start(&mut t, v4(10, 99, 0, 9), ClientKind::Ordinary).0);
     let mut one = table();
     let own = (0..20)
-        .filter(|_| start(&mut one, v4(192, 0, 2, 1), Client::Ordinary).0)
+        .filter(|_| start(&mut one, v4(192, 0, 2, 1), ClientKind::Ordinary).0)
         .count();
-    assert_eq!(own, 4, "of one address");
+    assert_eq!(own, 4, "the share of one address");
 }
 
 #[test]
-fn the_health_check_has_a_place_and_takes_no_other() {
+fn health_check_has_its_own_slot() {
     let mut t = Table::new(
         8,
         0,
@@ -409,17 +411,17 @@ fn the_health_check_has_a_place_and_takes_no_other() {
     );
     for n in 0..8 {
         let (id, _) = t
-            .admit(v4(10, n, 0, 1), Client::Ordinary, ms(0), ())
+            .admit(v4(10, n, 0, 1), ClientKind::Ordinary, ms(0), ())
             .unwrap();
         t.begin_answer(id, ms(0));
     }
     let (first, shed) = t
-        .admit(v4(127, 0, 0, 1), Client::HealthCheck, ms(0), ())
+        .admit(v4(127, 0, 0, 1), ClientKind::HealthCheck, ms(0), ())
         .unwrap();
     assert!(shed.is_none());
     t.begin_answer(first, ms(0));
     assert!(
-        t.admit(v4(127, 0, 0, 1), Client::HealthCheck, ms(0), ())
+        t.admit(v4(127, 0, 0, 1), ClientKind::HealthCheck, ms(0), ())
             .is_some()
     );
     assert_eq!(
@@ -433,27 +435,30 @@ fn the_health_check_has_a_place_and_takes_no_other() {
     assert_eq!(
         (t.stats().shed, t.stats().refused),
         (0, 0),
-        "it is no sign of load"
+        "a health check does not count as load"
     );
 }
 
 #[test]
-fn who_is_behind_a_proxy_counts_as_who_he_is() {
+fn client_of_a_proxy_is_counted_by_its_own_address() {
     let mut t = Table::new(1024, 0, &Shares::default());
     let proxy = v4(10, 0, 0, 1);
     let behind = |t: &mut Table, addr| {
-        let (id, _) = t.admit(proxy, Client::Uncounted, ms(0), ()).unwrap();
+        let (id, _) = t.admit(proxy, ClientKind::Uncounted, ms(0), ()).unwrap();
         (t.reassign(id, addr, ms(0)).0, id)
     };
     for n in 0..200 {
         let (kept, id) = behind(&mut t, v4(192, 0, 2, 1));
         assert_eq!(kept && t.begin_answer(id, ms(0)).is_some(), n < 64, "{n}");
     }
-    assert!(behind(&mut t, v4(203, 0, 113, 1)).0, "others have theirs");
+    assert!(
+        behind(&mut t, v4(203, 0, 113, 1)).0,
+        "another client gets its own share"
+    );
     assert_eq!(t.len(Pool::General), 65);
 }
 
-/// What a client does in a run of the property below.
+/// An action of a client in the properties below.
 #[derive(Debug, Clone)]
 enum Step {
     Open(IpAddr, bool),
@@ -484,11 +489,11 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever clients do: no limit is exceeded, no transfer is closed, no place is lost, an
-    /// answer that is taken in time is cut off only for an address with fewer connections, and a
-    /// client without a connection is refused only while answers of clients with few are under way.
+    /// Whatever clients do: no limit is exceeded, no transfer is closed, no slot is lost, an answer
+    /// that is read in time is cut off only for an address with fewer connections, and a client
+    /// without a connection is refused only while clients with few connections are being answered.
     #[test]
-    fn limits_hold_and_answers_of_clients_with_few_connections_are_never_cut_off(
+    fn limits_hold_and_answers_are_cut_off_only_for_less_crowded_addresses(
         steps in proptest::collection::vec(step(), 1..300)
     ) {
         let mut t: ConnectionTable<ConnectionId> = ConnectionTable::new(32, 8, &Shares { address: 8, network: 4, wide_network: 2, reserved: 8 });
@@ -507,7 +512,7 @@ proptest! {
             let mut closed = None;
             match step {
                 Step::Open(addr, reserved) => {
-                    let client = if reserved { Client::Reserved } else { Client::Ordinary };
+                    let client = if reserved { ClientKind::Reserved } else { ClientKind::Ordinary };
                     let id = all.last().map_or(1, |c| c.0 + 1);
                     let own = counts(&t, addr);
                     let admitted = t.admit(addr, client, ms(now), id);
@@ -516,7 +521,8 @@ proptest! {
                         // The narrowest share is two connections of an address.
                         prop_assert!(busy.count() >= 2, "{before:?}");
                     }
-                    // Numbers are given in order, also to those that were refused.
+                    // A refused connection gets no number, so the next one gets the expected
+                    // number.
                     if let Some((given, shed)) = admitted {
                         all.push((given, addr));
                         closed = shed.map(|s| (s, own));
@@ -567,10 +573,10 @@ proptest! {
         }
         prop_assert!(t.connections.is_empty() && t.counts.is_empty() && t.totals == [0; 5]);
     }
-    /// Whatever addresses do with their connections, and however they share them: where the total
-    /// allows one place for each, and one more, a client of an unused network gets a place.
+    /// Whatever other addresses do: if the total has one slot for each of them and one more, a
+    /// client of an unused network gets a slot.
     #[test]
-    fn a_newcomer_of_an_unused_network_is_always_admitted(
+    fn newcomer_of_an_unused_network_is_always_admitted(
         addrs in proptest::collection::vec(hostile_address(), 1..28),
         transfers in 0usize..2,
         steps in proptest::collection::vec((step(), 0usize..200), 1..150),
@@ -580,8 +586,8 @@ proptest! {
         for (step, i) in steps {
             let pick = |i: usize| ids.get(i % ids.len().max(1)).copied().unwrap_or_default();
             match step {
-                // As many as it gets, in the same state.
-                Step::Open(..) => while let Some((id, None)) = t.admit(addrs[i % addrs.len()], Client::Ordinary, ms(now), ()) {
+                // One address opens as many connections as it gets, all in the same state.
+                Step::Open(..) => while let Some((id, None)) = t.admit(addrs[i % addrs.len()], ClientKind::Ordinary, ms(now), ()) {
                     ids.push(id);
                     if i % 3 > 0 {
                         t.begin_answer(id, ms(now));
@@ -595,14 +601,14 @@ proptest! {
                 Step::Close(i) => _ = t.remove(pick(i)),
                 Step::Wait(n) => now += n,
             }
-            let newcomer = t.admit(v4(203, 0, 113, 1), Client::Ordinary, ms(now), ());
+            let newcomer = t.admit(v4(203, 0, 113, 1), ClientKind::Ordinary, ms(now), ());
             prop_assert!(newcomer.is_some(), "{:?}", t.connections);
             t.remove(newcomer.unwrap().0);
         }
     }
 }
 
-/// An address in one of few networks, or of a network of its own.
+/// An address in one of few networks, or in a network of its own.
 fn hostile_address() -> impl Strategy<Value = IpAddr> {
     prop_oneof![
         (0u8..30, 0u8..2, 0u8..2).prop_map(|(b, c, d)| v4(10, b, c, d)),
