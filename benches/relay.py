@@ -56,7 +56,7 @@ def main():
     mx, collect = free(), free()
     reasons = "".join(f'[[reason]]\nname = "{r}"\ntext = "x"\n' for r in ("input", "output", "unconfirmed", "notest"))
     with open(d + "/config.toml", "a") as f:
-        f.write(f'{reasons}[limits]\nspecial = ["127.64.0.0/10"]\n[outgoing]\nresolvers = ["127.0.0.1:1"]\n[collect]\nlisten = ["127.0.0.1:{collect}"]\naddresses = ["127.0.0.1"]\n[probe]\nenabled = true\ndomain = "probe.example"\npause = "1s"\nspread = "0s"\nsettle = "1s"\nconcurrency = {TESTS}\nper_net = 100\nper_as = 10000\nports = [{mx}, 1, 1]\n')
+        f.write(f'{reasons}[limits]\nallow_special_ranges = ["127.64.0.0/10"]\n[http_client]\nresolvers = ["127.0.0.1:1"]\n[collector]\nlisten = ["127.0.0.1:{collect}"]\npublic_addresses = ["127.0.0.1"]\n[probe]\nenabled = true\ndomain = "probe.example"\npause = "1s"\nmin_duration = "0s"\ncollect_wait = "1s"\nconcurrency = {TESTS}\nmax_hosts_per_prefix = 100\nmax_hosts_per_asn = 10000\nports = [{mx}, 1, 1]\n')
     queries = f"{tmp}/q"
     hit = [public() for _ in range(20_000)]
     open(queries, "w").write("".join(f"{rev(R.choice(hit) if i % 2 else public())}.bl.example A\n" for i in range(200_000)))

@@ -19,7 +19,7 @@ use tables::{File, LogFormat, ReasonTable, TlsTable};
 /// The least rate of a scrub, in bytes a second.
 const MIN_SCRUB_RATE_BYTES: u64 = 64 << 10;
 
-/// Everything, as the daemon wants it.
+/// The whole configuration in the form that the daemon uses.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `[store]`, `[journal]`, `[history]`.
@@ -38,113 +38,74 @@ pub struct Config {
     pub feeds: Vec<crate::feeds::Settings>,
     /// `[admin] socket`.
     pub socket: PathBuf,
-    /// `[admin] socket_group`: whose members may read through the socket; empty: the group of the
-    /// daemon.
+    /// `[admin] socket_group`: the group whose members may read through the socket; empty: the
+    /// daemon's group.
     pub socket_group: String,
     /// `[admin] listen`: the API.
     pub admin: Option<SocketAddr>,
-    /// `[outgoing]`.
-    pub outgoing: webhooks::OutgoingSettings,
+    /// `[http_client]`.
+    pub http_client: webhooks::HttpClientSettings,
     /// `[mail]`.
     pub mail: mail::MailSettings,
     /// `[web] listen`: the public look-up.
     pub web: Option<SocketAddr>,
-    /// `tls`, and `trust` with `forwarded`, of `[admin]` and of `[web]`.
+    /// `tls`, and `trusted_proxies` with `forwarded_header`, of `[admin]` and of `[web]`.
     pub doors: [(bool, http::TrustedProxies); 2],
     /// `[log] format`: JSON instead of text.
     pub json_log: bool,
     /// The `[[export]]` tables.
     pub exports: Vec<crate::exports::Settings>,
-    /// `[probe]` and `[collect]`.
-    pub probe: probe::Settings,
+    /// `[probe]` and `[collector]`.
+    pub probe: probe::ProbeSettings,
     /// `[connections]`.
     pub connections: ConnectionLimits,
     /// `[process] user`.
     pub user: String,
-    /// Things to think over.
+    /// The keys that take effect at a restart, with their values.
+    restart_values: Vec<(&'static str, String)>,
+    /// Settings that are valid and probably not intended.
     pub warnings: Vec<String>,
 }
 
-/// What is wrong with it: one line for each, with the file.
+/// The errors of a configuration, one line for each, with its file and line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(pub Vec<String>);
 
-mod accepted;
+mod accounts;
 mod connections;
 mod document;
 mod exports;
+mod feed_loops;
 mod feeds;
 mod files;
 pub mod keys;
-mod listen;
+mod listeners;
 mod outputs;
-mod people;
 pub mod probe;
-mod rings;
-mod start;
+mod renamed;
+mod restart;
+mod start_checks;
 mod tables;
+mod value_errors;
+mod values;
 mod zones;
 
 pub use files::socket;
+pub use values::{DEFAULT_MIN_DURATION, DEFAULT_PAUSE, DEFAULT_PORTS};
 
 impl Config {
-    /// The sections that differ from a running daemon's and are only read at start.
+    /// The keys that have changed since the daemon was started, and take effect at a restart.
     pub fn needs_restart(&self, running: &Config) -> Vec<&'static str> {
-        let mut out = Vec::new();
-        let mut section = |name, changed: bool| out.extend(changed.then_some(name));
-        let (a, b) = (&self.store, &running.store);
-        section(
-            "[store]",
-            (&a.path, a.scrub_every, a.scrub_rate) != (&b.path, b.scrub_every, b.scrub_rate),
-        );
-        section("[clock]", self.trust_at_start != running.trust_at_start);
-        section(
-            "[journal]",
-            (a.journal_age, a.journal_size) != (b.journal_age, b.journal_size),
-        );
-        section("[history]", a.feed_event_age != b.feed_event_age);
-        section("[dns] listen or workers", self.serve != running.serve);
-        let (a, b) = (&self.secure, &running.secure);
-        section(
-            "[tls] listen, https, quic, h3 or path",
-            (&a.listen, &a.https, &a.quic, &a.h3, &a.path)
-                != (&b.listen, &b.https, &b.quic, &b.h3, &b.path),
-        );
-        let admin = |c: &Config| (c.socket.clone(), c.socket_group.clone(), c.admin);
-        section(
-            "[admin] socket, socket_group or listen",
-            admin(self) != admin(running),
-        );
-        section(
-            "[outgoing] or [mail]",
-            (&self.outgoing, &self.mail) != (&running.outgoing, &running.mail),
-        );
-        section("[web] listen", self.web != running.web);
-        section(
-            "[admin] or [web] tls, trust or forwarded",
-            self.doors != running.doors,
-        );
-        let probe = |c: &Config| {
-            (
-                c.probe.scheduler.clone(),
-                c.probe.listen.clone(),
-                c.probe.receiver.clone(),
-                c.probe.key.clone(),
-            )
-        };
-        section(
-            "[collect], or hello, domain, key or the pace of [probe],",
-            probe(self) != probe(running),
-        );
-        section("[connections]", self.connections != running.connections);
-        section("[log]", self.json_log != running.json_log);
-        section("[process]", self.user != running.user);
-        out
+        let both = self.restart_values.iter().zip(&running.restart_values);
+        both.filter(|(new, old)| new != old)
+            .map(|((key, _), _)| *key)
+            .collect()
     }
 
-    /// Where what is known of the mirrors may be kept: beside the store's folder, so that it stays
-    /// when that is moved away for a restore; or in it, where nothing can be written beside it.
+    /// The possible paths of the file with the state of the mirrors: beside the store's folder, so
+    /// that it stays when the folder is moved away for a restore; or in the folder, if the daemon
+    /// cannot write beside it.
     pub fn mirrors(&self) -> Vec<PathBuf> {
         let store = &self.store.path;
         let beside = store
@@ -156,7 +117,7 @@ impl Config {
             .collect()
     }
 
-    /// Where the record of the clock is kept: beside the store.
+    /// The path of the record of the clock, in the store's folder.
     pub fn clock(&self) -> PathBuf {
         self.store.path.join("clock")
     }
@@ -195,14 +156,14 @@ impl Config {
         let probe = probe::read(&file, (folder, &store), (&names, &special, &zones), report);
         let feeds = feeds::read(&file, folder, (&names, &zones, &keys), report);
         zones::check(&file, &zone_tables, &zones_folder, &names, report);
-        let removals = beside(
-            file.removals.path.as_deref(),
+        let removals = own_file(
+            file.removal_log.path.as_deref(),
             folder,
             &store,
             ("removals.log", "data/removals.log"),
         );
         let socket = files::socket_path(file.admin.socket.as_deref(), folder, &store);
-        start::check(&file, (&store, &removals, &socket), report);
+        start_checks::check(&file, (&store, &removals, &socket), report);
         let config = Config {
             ledger: ledger::LedgerSettings {
                 reasons: file.reason.iter().map(reason_settings).collect(),
@@ -212,13 +173,13 @@ impl Config {
                 nsid: file.dns.nsid.clone(),
                 keys,
                 removals: Some(removals),
-                on_loss: file.removals.on_loss,
+                on_loss: file.removal_log.on_loss,
                 mirrors: ledger::SeenSerials::default(),
                 proposals: ledger::ProposalLimits {
-                    waiting: file.limits.waiting_proposals,
-                    daily: file.limits.daily_proposals,
+                    waiting: file.limits.max_pending_proposals,
+                    daily: file.limits.max_proposals_per_day,
                 },
-                socket_users: people::socket_users(&file),
+                socket_users: accounts::socket_users(&file),
             },
             serve: server::Settings {
                 listen: file.dns.listen.clone(),
@@ -227,52 +188,53 @@ impl Config {
             feeds,
             secure: file
                 .tls
-                .settings(folder, file.admin.tls || file.web.tls || file.collect.tls),
+                .settings(folder, file.admin.tls || file.web.tls || file.collector.tls),
             exports,
             zones: zones_folder,
             socket,
             socket_group: file.admin.socket_group.clone(),
-            // What is no address was refused above.
+            // `listeners::check` has refused texts that are not addresses.
             admin: file.admin.listen.parse().ok(),
             web: file.web.listen.parse().ok(),
             doors: [
                 (
                     file.admin.tls,
-                    listen::trusted(&file.admin.trust, file.admin.forwarded),
+                    listeners::trusted(&file.admin.trusted_proxies, file.admin.forwarded_header),
                 ),
                 (
                     file.web.tls,
-                    listen::trusted(&file.web.trust, file.web.forwarded),
+                    listeners::trusted(&file.web.trusted_proxies, file.web.forwarded_header),
                 ),
             ],
             json_log: file.log.format == LogFormat::Json,
-            outgoing: webhooks::OutgoingSettings {
+            http_client: webhooks::HttpClientSettings {
                 allow: file
-                    .outgoing
-                    .allow
+                    .http_client
+                    .allow_special_ranges
                     .iter()
                     .filter_map(|a| a.parse().ok())
                     .collect(),
-                resolvers: file.outgoing.resolvers.clone(),
+                resolvers: file.http_client.resolvers.clone(),
             },
             mail: mail::MailSettings {
                 smarthost: file.mail.smarthost.clone(),
                 from: file.mail.from.clone(),
-                tls: file.mail.tls,
+                tls: file.mail.require_starttls,
             },
             probe,
             connections: file.connections.settings(),
             user: file.process.user.clone(),
             store: store::StoreSettings {
                 path: store,
-                journal_age: file.journal.age,
-                journal_size: file.journal.size.0,
-                feed_event_age: file.history.feeds,
-                scrub_every: file.store.scrub_every,
+                journal_age: file.journal.max_age,
+                journal_size: file.journal.max_size.0,
+                feed_event_age: file.history.feed_max_age,
+                scrub_interval: file.store.scrub_interval,
                 scrub_rate: file.store.scrub_rate.0,
                 open_tables: store::MAX_OPEN_TABLES,
             },
             trust_at_start: file.clock.trust_at_start,
+            restart_values: restart::values(&file),
             warnings: Vec::new(),
         };
         outputs::check(&file, path, &config, report);
@@ -285,14 +247,13 @@ fn reason_settings(r: &Table<ReasonTable>) -> ledger::ReasonSettings {
         name: r.name.clone(),
         text: r.text.clone(),
         lifetime: r.lifetime,
-        two_persons: r.two_persons,
+        two_persons: r.require_approval,
     }
 }
 
-/// The path of a file of the daemon's own: as configured, or beside the store, where the daemon may
-/// write. A file that an older version made at its default in the folder of the configuration stays
-/// where it is.
-fn beside(
+/// The path of a file that the daemon writes: as configured, or in the store's folder. A file that
+/// an earlier version made at its default in the folder of the configuration stays in use.
+fn own_file(
     configured: Option<&Path>,
     folder: &Path,
     store: &Path,
@@ -310,12 +271,12 @@ fn beside(
 pub(in crate::config) struct ReasonNames {
     names: Vec<String>,
     known: Reasons,
-    /// Whether every entry could be read, so that a name that is not here does not exist.
+    /// Whether every entry could be read, so that an unknown name is an error.
     complete: bool,
 }
 
 impl ReasonNames {
-    /// What to say of a name that does not exist.
+    /// The error about a name that does not exist.
     fn unknown(&self, name: &str) -> Option<String> {
         let unknown = self.complete && !self.names.iter().any(|n| n == name);
         unknown.then(|| format!("unknown reason `{name}`{}", suggest(name, &self.names)))
@@ -361,8 +322,8 @@ fn reasons(tables: &[Table<ReasonTable>], path: &Path, report: &mut Report) -> R
 }
 
 impl TlsTable {
-    /// What can be said without reading the certificate, which only the daemon and `check` have to
-    /// be able to.
+    /// Checks what can be checked without reading the certificate, which only the daemon and
+    /// `check` can.
     fn check(&self, place: &Place, web: bool, report: &mut Report) {
         let all = [&self.listen, &self.https, &self.quic, &self.h3];
         if !web && all.iter().all(|addrs| addrs.is_empty()) {
@@ -376,20 +337,20 @@ impl TlsTable {
                 report.error(place, key, format_args!("it is required when any TLS listener is configured; name the PEM file of {what}"));
             }
         }
-        if !self.path.starts_with('/') || self.path.contains(['?', '#', ' ']) {
+        if !self.https_path.starts_with('/') || self.https_path.contains(['?', '#', ' ']) {
             report.error(
                 place,
-                "path",
+                "https_path",
                 format_args!(
                     "`{}` is not the path of a URL, such as /dns-query",
-                    self.path
+                    self.https_path
                 ),
             );
         }
     }
 
     fn settings(&self, folder: &Path, web: bool) -> server::secure::Settings {
-        let clients = Some(&self.clients)
+        let clients = Some(&self.client_ca)
             .filter(|c| !c.as_os_str().is_empty())
             .map(|c| folder.join(c));
         let files = server::Files {
@@ -402,7 +363,7 @@ impl TlsTable {
             https: self.https.clone(),
             quic: self.quic.clone(),
             h3: self.h3.clone(),
-            path: self.path.clone(),
+            path: self.https_path.clone(),
             web,
             files,
         }
@@ -413,30 +374,30 @@ impl File {
     /// Checks the tables of the parts and returns the special ranges that may be listed.
     fn check_parts(&self, report: &mut Report) -> Vec<Subject> {
         let mut special = Vec::new();
-        for s in &self.limits.special {
+        for s in &self.limits.allow_special_ranges {
             match s.parse::<Subject>() {
                 Ok(s) => {
                     report.warning(
                         &self.limits.place,
-                        "special",
+                        "allow_special_ranges",
                         format_args!("{s} can be listed although it is a special range"),
                     );
                     special.push(s);
                 }
-                Err(e) => report.error(&self.limits.place, "special", e),
+                Err(e) => report.error(&self.limits.place, "allow_special_ranges", e),
             }
         }
-        for a in &self.outgoing.allow {
+        for a in &self.http_client.allow_special_ranges {
             match a.parse::<Subject>() {
                 Ok(a) => {
                     let text =
                         format_args!("webhooks may connect to {a} although it is a special range");
-                    report.warning(&self.outgoing.place, "allow", text);
+                    report.warning(&self.http_client.place, "allow_special_ranges", text);
                 }
-                Err(e) => report.error(&self.outgoing.place, "allow", e),
+                Err(e) => report.error(&self.http_client.place, "allow_special_ranges", e),
             }
         }
-        people::check(self, report);
+        accounts::check(self, report);
         if self.dns.nsid.len() > MAX_NSID {
             report.error(
                 &self.dns.place,
@@ -449,19 +410,19 @@ impl File {
         }
         self.tls.check(
             &self.tls.place,
-            self.admin.tls || self.web.tls || self.collect.tls,
+            self.admin.tls || self.web.tls || self.collector.tls,
             report,
         );
         if self.store.scrub_rate.0 < MIN_SCRUB_RATE_BYTES {
             report.error(
                 &self.store.place,
                 "scrub_rate",
-                "a scrub that slow does not end; take 64KiB or more",
+                "a scrub at this rate would never end; write 64KiB or more",
             );
         }
         self.connections.check(&self.connections.place, report);
-        listen::check(self, report);
-        listen::check_proxies(self, report);
+        listeners::check(self, report);
+        listeners::check_proxies(self, report);
         special
     }
 }

@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use crate::{
+    api::{ConfigurationCheckResponse, MirrorResponse},
     clock::{Clock, SystemTimeSource},
     config::Config,
     exports::Exports,
@@ -22,13 +23,13 @@ use crate::{
     mail::Mailer,
     model::Time,
     net::{ConnectionLimiter, ConnectionLimits, FileBudget},
-    relay::RelayService,
     resolver::Resolver,
     server::{self, Certificates, ReservedClients, Shared, sys},
     store::Store,
 };
 
 pub mod relay;
+mod reload;
 mod scrub;
 
 /// How often free memory is given back, in seconds.
@@ -89,10 +90,10 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &limiters.dns,
     );
     let notifier = tokio::spawn(server::notify::run(ledger.clone(), mirrors.clone()));
-    let (socket_path, outbound, doors) = (
+    let (socket_path, outbound, listener_configs) = (
         config.socket.clone(),
         outbound(&config)?,
-        doors(&config, certificates.as_ref(), &limiters),
+        listener_configs(&config, certificates.as_ref(), &limiters),
     );
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
     let (around, url_check) = (
@@ -105,13 +106,16 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         certificates.as_ref(),
         limiters.collect.clone(),
     )?;
-    let reload = reloader(
-        config_path.clone(),
-        config,
-        ledger.clone(),
-        (exports.clone(), feeds.clone(), tests.service.clone()),
+    let reload = reload::Reloader {
+        path: config_path.clone(),
+        running: config,
+        ledger: ledger.clone(),
+        exports: exports.clone(),
+        feeds: feeds.clone(),
+        relay: tests.service.clone(),
         certificates,
-    );
+    };
+    let reload: http::Reload = Arc::new(move |request| reload.run(request));
     let (both, check) = ((exports.clone(), feeds.clone()), checker(config_path));
     let about = (around, limiters.stats(), url_check);
     let app = app(
@@ -135,7 +139,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &back,
         (socket, admin, public),
         app,
-        &doors,
+        &listener_configs,
         &limiters.socket,
         &web_stopped,
     )?;
@@ -219,7 +223,7 @@ fn start_web(
         Option<std::net::TcpListener>,
     ),
     app: http::App,
-    doors: &[http::Door; 2],
+    configs: &[http::ListenerConfig; 2],
     of_socket: &ConnectionLimiter,
     stop: &tokio::sync::watch::Receiver<bool>,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>, String> {
@@ -238,13 +242,13 @@ fn start_web(
         (admin, http::router(app.clone())),
         (public, http::public_router(app)),
     ];
-    for ((listener, router), door) in both.into_iter().zip(doors) {
+    for ((listener, router), config) in both.into_iter().zip(configs) {
         let listener = listener
             .map(tokio::net::TcpListener::from_std)
             .transpose()
             .map_err(|e| e.to_string())?;
         out.extend(
-            listener.map(|l| back.spawn(http::run_tcp(l, router, door.clone(), stop.clone()))),
+            listener.map(|l| back.spawn(http::run_tcp(l, router, config.clone(), stop.clone()))),
         );
     }
     Ok(out)
@@ -253,12 +257,12 @@ fn start_web(
 /// The ways out that webhooks take.
 fn outbound(config: &Config) -> Result<crate::webhooks::Outbound, String> {
     let names = Arc::new(
-        Resolver::new(&config.outgoing.resolvers, true)
-            .map_err(|e| format!("outgoing.resolvers: {e}")),
+        Resolver::new(&config.http_client.resolvers, true)
+            .map_err(|e| format!("http_client.resolvers: {e}")),
     );
     let mail = Arc::new(Mailer::new(&config.mail)?);
     Ok(crate::webhooks::Outbound {
-        allow: config.outgoing.allow.clone(),
+        allow: config.http_client.allow.clone(),
         // A machine without /etc/resolv.conf may still send to addresses.
         names: Arc::new(move |host| {
             let names = names.clone();
@@ -300,25 +304,25 @@ pub fn url_check(config: &Config) -> http::Check {
 
 /// How `[admin]` and `[web]` are served: a certificate that is read again is taken with the next
 /// connection.
-fn doors(
+fn listener_configs(
     config: &Config,
     certificates: Option<&Arc<Certificates>>,
     limiters: &Limiters,
-) -> [http::Door; 2] {
-    let door = |(tls, proxies): &(bool, http::TrustedProxies), limiter: &ConnectionLimiter| {
+) -> [http::ListenerConfig; 2] {
+    let one = |(tls, proxies): &(bool, http::TrustedProxies), limiter: &ConnectionLimiter| {
         let tls = certificates
             .cloned()
             .filter(|_| *tls)
             .map(|c| Arc::new(move || c.ready().web.clone()) as http::Tls);
-        http::Door {
+        http::ListenerConfig {
             tls,
-            proxies: proxies.clone(),
+            trusted_proxies: proxies.clone(),
             limiter: limiter.clone(),
         }
     };
     [
-        door(&config.doors[0], &limiters.admin),
-        door(&config.doors[1], &limiters.web),
+        one(&config.doors[0], &limiters.admin),
+        one(&config.doors[1], &limiters.web),
     ]
 }
 
@@ -333,11 +337,11 @@ async fn all(tasks: Vec<tokio::task::JoinHandle<()>>) {
 fn app(
     ledger: &Ledger,
     shared: &Shared,
-    (reload, check): (&http::Reload, &http::Report),
+    (reload, check): (&http::Reload, &http::Report<ConfigurationCheckResponse>),
     (exports, feeds): (Exports, Feeds),
     (mirrors, tests): (&Arc<server::Mirrors>, &relay::RelayTests),
     (surroundings, connections, check_url): (
-        Arc<dyn Fn() -> http::Surroundings + Send + Sync>,
+        http::Report<http::Surroundings>,
         http::ConnectionStats,
         http::Check,
     ),
@@ -348,9 +352,9 @@ fn app(
         ledger: ledger.clone(),
         metrics: shared.metrics.clone(),
         reload: reload.clone(),
-        feeds: Arc::new(move || serde_json::to_value(feeds.states()).unwrap_or_default()),
+        feeds: Arc::new(move || feeds.states()),
         decide_feed: Arc::new(move |name, accept, audit| deciding.decide(name, accept, audit)),
-        files: Arc::new(move || exports.shown()),
+        files: Arc::new(move || exports.states()),
         mirrors: report(ledger, mirrors),
         surroundings,
         check_url,
@@ -371,7 +375,7 @@ fn app(
 fn surroundings(
     config: &Config,
     certificates: Option<Arc<Certificates>>,
-) -> Arc<dyn Fn() -> http::Surroundings + Send + Sync> {
+) -> http::Report<http::Surroundings> {
     let store = config.store.path.clone();
     let removals = config.ledger.removals.clone();
     Arc::new(move || {
@@ -544,7 +548,10 @@ fn by_themselves(ledger: &Ledger, config: &Config) -> (Exports, Feeds) {
 }
 
 /// What is known of the mirrors, against what is published.
-pub fn report(ledger: &Ledger, mirrors: &Arc<server::Mirrors>) -> http::Report {
+pub fn report(
+    ledger: &Ledger,
+    mirrors: &Arc<server::Mirrors>,
+) -> http::Report<Vec<MirrorResponse>> {
     let (published, mirrors) = (ledger.published.clone(), mirrors.clone());
     Arc::new(move || mirrors.report(&published.snapshot()))
 }
@@ -605,18 +612,25 @@ pub fn socket_owner(config: &Config) -> Result<http::SocketOwner, String> {
     Ok(owner)
 }
 
-/// Checks a configuration for whoever asks through the socket: what is wrong with it, what is
-/// doubtful, and how many zones there are.
-fn checker(path: PathBuf) -> http::Report {
+/// Checks the configuration files for users of the socket.
+fn checker(path: PathBuf) -> http::Report<ConfigurationCheckResponse> {
     Arc::new(move || match Config::load(&path) {
         Ok(c) => {
             let (errors, warnings) = (
                 Vec::from_iter(c.secure.open().err()),
                 [c.readable_files(), c.warnings].concat(),
             );
-            serde_json::json!({"errors": errors, "warnings": warnings, "zones": c.ledger.zones.len()})
+            let zones = c.ledger.zones.len();
+            ConfigurationCheckResponse {
+                errors,
+                warnings,
+                zones,
+            }
         }
-        Err(e) => serde_json::json!({"errors": e.0, "warnings": [], "zones": 0}),
+        Err(e) => ConfigurationCheckResponse {
+            errors: e.0,
+            ..ConfigurationCheckResponse::default()
+        },
     })
 }
 
@@ -665,89 +679,6 @@ fn start_udp(
         out.push(thread.spawn(run).map_err(|e| e.to_string())?);
     }
     Ok(out)
-}
-
-/// Reads the configuration again. What listens where, and the store's settings, need a restart, and
-/// that is said.
-fn reloader(
-    path: PathBuf,
-    running: Config,
-    ledger: Ledger,
-    (exports, feeds, relay): (Exports, Feeds, RelayService),
-    certificates: Option<Arc<Certificates>>,
-) -> http::Reload {
-    Arc::new(move |request| {
-        let config = Config::load(&path).map_err(|e| e.to_string())?;
-        // Certificates that are not in use yet have to let the next start succeed.
-        if certificates.is_none() {
-            config.secure.open()?;
-        }
-        let text = |e: ledger::LedgerError| e.text(&ledger.store.dictionary());
-        let mut left_behind = Vec::new();
-        if request.rename.is_none() {
-            left_behind = ledger.left_behind(&config.ledger).map_err(text)?;
-            if request.dry_run {
-                return Ok(http::Reloaded {
-                    left_behind,
-                    ..http::Reloaded::default()
-                });
-            }
-            if !left_behind.is_empty() && !request.force {
-                let all: Vec<String> = left_behind.iter().map(ToString::to_string).collect();
-                return Err(format!(
-                    "{}\nnothing was changed; `orbsd reload --force` accepts it",
-                    all.join("\n")
-                ));
-            }
-        }
-        let mut warnings = config.warnings.clone();
-        let later = config.needs_restart(&running).into_iter();
-        warnings
-            .extend(later.map(|section| {
-                format!("{section} has changed and is taken with the next restart")
-            }));
-        // A certificate that cannot be used is no reason to refuse the rest.
-        let taken = certificates
-            .as_ref()
-            .filter(|_| config.secure.wanted())
-            .map(|c| c.reload(&config.secure.files));
-        warnings.extend(taken.and_then(Result::err).map(|e| format!("[tls]: {e}")));
-        warnings.iter().for_each(|w| tracing::warn!("{w}"));
-        let receipt = match request.rename {
-            None => ledger.configure(config.ledger).map_err(text)?,
-            Some((rename, line)) => {
-                // The feed of the old name ends first, and that of the new one begins after:
-                // neither makes a source of its own.
-                let before = feeds.settings();
-                feeds.configure(
-                    &before
-                        .iter()
-                        .filter(|f| f.name != rename.from)
-                        .cloned()
-                        .collect::<Vec<_>>(),
-                );
-                let done = ledger.rename(rename, config.ledger, line).map_err(text);
-                done.inspect_err(|_| feeds.configure(&before))?
-            }
-        };
-        left_behind.extend(
-            ledger
-                .left_behind_now()
-                .map_err(text)?
-                .into_iter()
-                .filter(|_| !request.force),
-        );
-        feeds.configure(&config.feeds);
-        exports.set(config.exports);
-        // Tokens that are on their way stay good.
-        let now = relay.settings();
-        relay.configure(now.reloaded(config.probe.relay));
-        tracing::info!(moved = ?receipt.serials, "configuration read again");
-        Ok(http::Reloaded {
-            warnings,
-            left_behind,
-        })
-    })
 }
 
 /// Starts what is done by time: the ticks of the ledger and of the clock, which the returned tasks

@@ -19,10 +19,10 @@ use std::{
 };
 
 use parking_lot::{Mutex, MutexGuard};
-use serde_json::{Value, json};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
+    api::ExportStatusResponse,
     index::{Published, Snapshot},
     lists::{
         plain,
@@ -109,14 +109,20 @@ impl Exports {
         self.changed.notify_one();
     }
 
-    /// The state of each file, for `orbsd status`.
-    pub fn shown(&self) -> Value {
+    /// The state of each file.
+    pub fn states(&self) -> Vec<ExportStatusResponse> {
         let one = |o: &One| {
             let s = &o.settings;
-            json!({
-                "zone": s.zone, "format": s.format, "path": s.path, "every": s.every.to_string(),
-                "serial": o.serial, "problem": o.problem, "changes": o.report,
-            })
+            let changes = o.report.clone().unwrap_or_default().changes;
+            ExportStatusResponse {
+                zone: s.zone.clone(),
+                format: s.format.clone(),
+                path: s.path.clone(),
+                interval: s.every.to_string(),
+                serial: o.serial,
+                problem: o.problem.clone(),
+                changes: changes.into_iter().map(Into::into).collect(),
+            }
         };
         self.lock().iter().map(one).collect()
     }

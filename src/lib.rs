@@ -20,7 +20,7 @@
 //! | | [`imports`] | list files to one change of a source |
 //! | | [`net`] | limits of connections, rates and file descriptors |
 //! | delivery | [`server`] | DNS listeners, transfers, NOTIFY |
-//! | | [`http`] | the API |
+//! | | [`http`], [`api`] | the API: handlers, and the types of requests and responses |
 //! | | [`feeds`] | sources that are refreshed from files and other servers |
 //! | | [`exports`] | files that are kept current |
 //! | | [`webhooks`], [`mail`], [`resolver`] | messages about commits, and how they are sent |
@@ -51,6 +51,8 @@ pub mod imports;
 pub mod ledger;
 pub mod store;
 
+#[cfg(feature = "daemon")]
+pub mod api;
 #[cfg(feature = "daemon")]
 pub mod feeds;
 #[cfg(feature = "daemon")]

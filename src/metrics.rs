@@ -20,6 +20,7 @@ macro_rules! counters {
 
         /// The values of a set of counters.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
         pub struct Totals {
             $(#[doc = $doc] pub $name: u64,)*
         }

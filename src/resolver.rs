@@ -1,4 +1,4 @@
-//! A stub resolver: looks up names of other hosts at the servers of `[outgoing] resolvers`, or at
+//! A stub resolver: looks up names of other hosts at the servers of `[http_client] resolvers`, or at
 //! those of this machine.
 
 use std::net::{IpAddr, SocketAddr};

@@ -1,8 +1,8 @@
 //! Delivers webhooks: takes messages from the outbox in order, signs them, and sends each until it
 //! is accepted. A host name is resolved once, and the connection goes to an address that was
-//! check_address, so that a second look-up cannot lead elsewhere. Special-purpose ranges and this
-//! machine are refused unless `[outgoing] allow` names them. Redirects are not followed. Time and
-//! size are limited.
+//! checked, so that a second look-up cannot lead elsewhere. Special-purpose ranges and this machine
+//! are refused unless `[http_client] allow_special_ranges` names them. Redirects are not followed.
+//! Time and size are limited.
 
 use std::{
     future::Future,
@@ -48,9 +48,9 @@ const BATCH: usize = 64;
 /// The prefix of a `mailto:` URL.
 pub const MAILTO: &str = "mailto:";
 
-/// The `[outgoing]` section of the configuration.
+/// The `[http_client]` section of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OutgoingSettings {
+pub struct HttpClientSettings {
     /// Special-purpose ranges that may be connected to.
     pub allow: Vec<Subject>,
     /// The DNS servers to ask; if empty, those of `/etc/resolv.conf`.
@@ -190,7 +190,7 @@ fn check_address(addr: IpAddr, allow: &[Subject]) -> Result<(), String> {
         // Loopback addresses can never be listed, but they can be allowed as a target.
         Some(_) if allow.iter().any(|a| a.covers(&subject)) => Ok(()),
         Some(_) => Err(format!(
-            "{addr} is in a special range; to allow it, add it to `allow` of [outgoing]"
+            "{addr} is in a special range; to allow it, add it to `allow_special_ranges` of [http_client]"
         )),
     }
 }
@@ -225,7 +225,7 @@ async fn send(hook: &Webhook, message: &Message, outbound: &Outbound) -> Result<
             .any(|a| a.covers(&Subject::host(addr.ip())))
     {
         return Err(format!(
-            "{addr} is this machine; to allow it, add it to `allow` of [outgoing]"
+            "{addr} is this machine; to allow it, add it to `allow_special_ranges` of [http_client]"
         ));
     }
     let at = wall().0;

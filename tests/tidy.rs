@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Who may import whom, beside itself. Everything else is refused.
-const MAY_IMPORT: [(&str, &[&str]); 23] = [
+const MAY_IMPORT: [(&str, &[&str]); 24] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -24,16 +24,23 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
     ("ledger", &["model", "clock", "index", "store", "metrics"]),
     ("imports", &["model", "index", "lists", "store", "ledger"]),
     (
+        "api",
+        &[
+            "model", "clock", "lists", "metrics", "net", "store", "ledger", "relay",
+        ],
+    ),
+    (
         "feeds",
         &[
-            "model", "random", "clock", "index", "dns", "lists", "store", "ledger", "imports",
+            "api", "model", "random", "clock", "index", "dns", "lists", "store", "ledger",
+            "imports",
         ],
     ),
     ("net", &["model"]),
     (
         "server",
         &[
-            "model", "random", "clock", "index", "dns", "ledger", "store", "metrics", "net",
+            "api", "model", "random", "clock", "index", "dns", "ledger", "store", "metrics", "net",
         ],
     ),
     (
@@ -45,11 +52,11 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
     (
         "http",
         &[
-            "model", "random", "clock", "index", "dns", "lists", "smtp", "store", "ledger",
+            "api", "model", "random", "clock", "index", "dns", "lists", "smtp", "store", "ledger",
             "imports", "metrics", "net", "relay",
         ],
     ),
-    ("exports", &["model", "index", "lists"]),
+    ("exports", &["api", "model", "index", "lists"]),
     ("webhooks", &["model", "clock", "ledger"]),
     ("mail", &[]),
     ("resolver", &[]),
@@ -64,7 +71,7 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
     (
         "daemon",
         &[
-            "model", "random", "clock", "index", "dns", "lists", "smtp", "store", "ledger",
+            "api", "model", "random", "clock", "index", "dns", "lists", "smtp", "store", "ledger",
             "feeds", "server", "http", "metrics", "exports", "webhooks", "mail", "resolver",
             "relay", "config", "net",
         ],
@@ -72,7 +79,7 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
     (
         "cli",
         &[
-            "model", "random", "clock", "index", "dns", "lists", "smtp", "store", "ledger",
+            "api", "model", "random", "clock", "index", "dns", "lists", "smtp", "store", "ledger",
             "feeds", "server", "http", "metrics", "exports", "webhooks", "mail", "resolver",
             "relay", "config", "daemon", "net", "imports",
         ],

@@ -6,12 +6,9 @@ use clap::Args;
 use hyper::Method;
 use serde_json::json;
 
-use super::{
-    Common, Failure,
-    client::{Client, bytes},
-    output, owner,
-};
+use super::{Common, Failure, client::Client, output, owner};
 use crate::{
+    api::{BackupRequest, BackupResponse},
     config::Config,
     ledger::{self, removals},
     model::{
@@ -31,18 +28,18 @@ pub(super) struct Backup {
 
 pub(super) fn backup(common: &Common, c: &Backup) -> Result<(), Failure> {
     let path = std::path::absolute(&c.folder)?;
-    let made = Client::open(common)?.json(
-        Method::POST,
-        "/v1/backups",
-        bytes(json!({"path": path}).to_string()),
-    )?;
+    let request = BackupRequest {
+        path: path.display().to_string(),
+    };
+    let made: BackupResponse =
+        Client::open(common)?.call_json(Method::POST, "/v1/backups", &request)?;
     match common.json {
         true => output::json(&made),
         false => println!(
             "{}: commit {}, {} rows, read back",
             path.display(),
-            made["commit"],
-            made["rows"]
+            made.commit,
+            made.rows
         ),
     }
     Ok(())
@@ -51,7 +48,7 @@ pub(super) fn backup(common: &Common, c: &Backup) -> Result<(), Failure> {
 /// Put a copy where the store has to lie, and replay what was taken off since
 ///
 /// No daemon may run, and no store may lie there: move the old one away. The log of removals of
-/// `[removals] path` is what keeps from being listed again who was taken off after the copy was
+/// `[removal_log] path` is what keeps from being listed again who was taken off after the copy was
 /// made.
 #[derive(Debug, Args)]
 pub(super) struct Restore {

@@ -4,15 +4,18 @@ use std::io::{BufRead, IsTerminal};
 
 use clap::Args;
 use hyper::Method;
-use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use super::{
     Common, Failure,
-    client::{Client, pieces},
-    text::{list, plain_line, text},
+    client::{Client, pieces, with_query},
+    output,
+    text::plain_line,
 };
-use crate::lists::word;
+use crate::{
+    api::{BulkQuery, BulkResponse, ListingRequest, Operation, RemainingListing, RenewalResponse},
+    lists::word,
+};
 
 /// Subjects of a command: arguments, or lines of standard input.
 #[derive(Debug, Args)]
@@ -101,35 +104,46 @@ pub(super) struct Exempt {
 }
 
 pub(super) fn list_subjects(common: &Common, c: List) -> Result<(), Failure> {
-    let more = json!({
-        "op": "list", "reason": c.reason, "source": c.source, "until": c.until, "text": c.text, "special": c.special,
-        "break_hold": c.break_hold, "unpublished": c.unpublished, "allow_suffix": c.allow_suffix,
-    });
-    send(common, c.subjects, more, "listed")
+    let request = ListingRequest {
+        op: Operation::List,
+        reason: Some(c.reason),
+        source: c.source,
+        until: c.until,
+        text: c.text,
+        special: c.special,
+        break_hold: c.break_hold,
+        unpublished: c.unpublished,
+        allow_suffix: c.allow_suffix,
+        ..ListingRequest::default()
+    };
+    send(common, c.subjects, request, "listed")
 }
 
 pub(super) fn delist(common: &Common, c: Delist) -> Result<(), Failure> {
-    send(
-        common,
-        c.subjects,
-        json!({"op": "delist", "reason": c.reason, "source": c.source, "until": c.until, "no_hold": c.no_hold}),
-        "delisted",
-    )
+    let request = ListingRequest {
+        op: Operation::Delist,
+        reason: c.reason,
+        source: c.source,
+        until: c.until,
+        no_hold: c.no_hold,
+        ..ListingRequest::default()
+    };
+    send(common, c.subjects, request, "delisted")
 }
 
 pub(super) fn exempt(common: &Common, c: Exempt) -> Result<(), Failure> {
-    let op = if c.remove { "unexempt" } else { "exempt" };
-    let more = json!({"op": op, "until": c.until, "allow_suffix": c.allow_suffix});
-    send(
-        common,
-        c.subjects,
-        more,
-        if c.remove {
-            "no longer exempt"
-        } else {
-            "exempt"
-        },
-    )
+    let (op, done) = if c.remove {
+        (Operation::Unexempt, "no longer exempt")
+    } else {
+        (Operation::Exempt, "exempt")
+    };
+    let request = ListingRequest {
+        op,
+        until: c.until,
+        allow_suffix: c.allow_suffix,
+        ..ListingRequest::default()
+    };
+    send(common, c.subjects, request, done)
 }
 
 /// The subjects of a word: the prefixes of a range that has several, otherwise the word itself,
@@ -143,20 +157,17 @@ pub(super) fn prefixes(word: &str) -> Vec<String> {
     }
 }
 
-/// Sends one change for each subject and tells what became of each.
-fn send(common: &Common, s: Subjects, more: Value, done: &str) -> Result<(), Failure> {
+/// Sends one change for each subject, and prints the result of each.
+fn send(common: &Common, s: Subjects, request: ListingRequest, done: &str) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
     let (tx, rx) = mpsc::channel(64);
     let (names, names_rx) = std::sync::mpsc::sync_channel::<String>(8192);
-    let until = more["until"].as_str().map(String::from);
-    let mut fixed: Map<String, Value> = match more {
-        Value::Object(m) => m.into_iter().filter(|(_, v)| !v.is_null()).collect(),
-        _ => Map::new(),
+    let until = request.until.clone();
+    let request = ListingRequest {
+        host_bits: s.host_bits,
+        note: s.note,
+        ..request
     };
-    fixed.insert("host_bits".into(), s.host_bits.into());
-    s.note
-        .into_iter()
-        .for_each(|n| drop(fixed.insert("note".into(), n.into())));
     std::thread::spawn(move || {
         let stdin = std::io::stdin();
         let lines: Box<dyn Iterator<Item = String>> = if s.subjects.is_empty() {
@@ -182,9 +193,11 @@ fn send(common: &Common, s: Subjects, more: Value, done: &str) -> Result<(), Fai
                 continue;
             }
             for subject in prefixes(word) {
-                let mut order = fixed.clone();
-                order.insert("subject".into(), subject.clone().into());
-                buffer.extend(Value::Object(order).to_string().into_bytes());
+                let change = ListingRequest {
+                    subject: subject.clone(),
+                    ..request.clone()
+                };
+                buffer.extend(serde_json::to_vec(&change).unwrap_or_default());
                 buffer.push(b'\n');
                 if names.send(subject).is_err() {
                     return;
@@ -200,21 +213,22 @@ fn send(common: &Common, s: Subjects, more: Value, done: &str) -> Result<(), Fai
         }
         let _ = tx.blocking_send(Ok(buffer.into()));
     });
-    let response = client.send(Method::POST, "/v1/bulk?published=true", pieces(rx))?;
-    let mut body = client.accepted(response)?.into_body();
+    let path = with_query("/v1/bulk", &BulkQuery { published: true });
+    let response = client.send(Method::POST, &path, pieces(rx))?;
+    let mut body = client.check(response)?;
     let (mut rest, mut count, mut failed, mut usage) = (Vec::new(), 0u64, 0u64, false);
     while let Some(piece) = client.piece(&mut body)? {
         rest.extend(piece);
         while let Some(n) = rest.iter().position(|b| *b == b'\n') {
             let line: Vec<u8> = rest.drain(..=n).collect();
-            let answer: Value =
+            let result: BulkResponse =
                 serde_json::from_slice(&line).map_err(|e| Failure::No(e.to_string()))?;
             let subject = names_rx.recv().unwrap_or_default();
             count += 1;
-            report(common, &subject, &answer, done);
-            if ![201, 202].iter().any(|s| answer["status"] == *s) {
+            report(common, &subject, &result, done);
+            if ![201, 202].contains(&result.status) {
                 failed += 1;
-                usage |= answer["status"] == 422;
+                usage |= result.status == 422;
             }
         }
     }
@@ -229,53 +243,67 @@ fn send(common: &Common, s: Subjects, more: Value, done: &str) -> Result<(), Fai
     }
 }
 
-fn report(common: &Common, subject: &str, answer: &Value, done: &str) {
+/// The result of a change with its subject, for `--json`.
+#[derive(serde::Serialize)]
+struct SubjectResult<'a> {
+    subject: &'a str,
+    #[serde(flatten)]
+    result: &'a BulkResponse,
+}
+
+fn report(common: &Common, subject: &str, result: &BulkResponse, done: &str) {
     if common.json {
-        let mut out = answer.clone();
-        out["subject"] = subject.into();
-        println!("{out}");
-    } else if answer["status"] == 201 {
-        let zones: Vec<&str> = list(&answer["published"]).map(text).collect();
-        let zones = match answer["published"].is_array() {
-            true if zones.is_empty() => "; not published".to_string(),
-            true => format!("; {}", zones.join(", ")),
-            false => String::new(),
-        };
-        let end = renewal(&answer["renewed"]);
-        let done = if end.is_empty() { done } else { "renewed" };
-        println!(
-            "{subject}: {done} (commit {}{zones}){end}",
-            answer["commit"]
-        );
-        if answer["still_listed_by"].is_array() {
-            let others: Vec<&str> = list(&answer["still_listed_by"]).map(text).collect();
-            let others = if others.is_empty() {
-                "nobody".into()
-            } else {
-                others.join(", ")
-            };
-            println!("  still listed by: {others}");
-        }
-    } else if answer["status"] == 202 {
-        let id = text(&answer["proposal"]);
+        output::json_line(&SubjectResult { subject, result });
+        return;
+    }
+    if let Some(problem) = &result.problem {
+        eprintln!("{subject}: {}", problem.detail);
+        return;
+    }
+    if let Some(id) = &result.proposal {
         println!(
             "{subject}: proposed ({id}), not listed yet; another person approves it: orbsd proposal approve {id}"
         );
-    } else {
-        eprintln!(
-            "{subject}: {}",
-            answer["detail"].as_str().unwrap_or("refused")
-        );
+        return;
+    }
+    let zones = match &result.published {
+        Some(zones) if zones.is_empty() => "; not published".to_string(),
+        Some(zones) => {
+            let zones: Vec<String> = zones.iter().map(ToString::to_string).collect();
+            format!("; {}", zones.join(", "))
+        }
+        None => String::new(),
+    };
+    let end = result.renewed.as_ref().map_or(String::new(), renewal);
+    let done = if end.is_empty() { done } else { "renewed" };
+    let commit = result.commit.unwrap_or_default();
+    println!("{subject}: {done} (commit {commit}{zones}){end}");
+    if let Some(remaining) = &result.remaining {
+        let others: Vec<String> = remaining.iter().map(|r| other(subject, r)).collect();
+        let others = if others.is_empty() {
+            "no source".into()
+        } else {
+            others.join(", ")
+        };
+        println!("  still listed by: {others}");
     }
 }
 
-/// When a listing ends that was there already, and when it would have ended; nothing for a new one.
-fn renewal(renewed: &Value) -> String {
-    if !renewed.is_object() {
-        return String::new();
-    }
-    let end = |key: &str| renewed[key].as_str().unwrap_or("never").to_string();
-    match (end("was"), end("until")) {
+/// A listing that remains, in words.
+fn other(subject: &str, r: &RemainingListing) -> String {
+    let kind = if r.feed { "feed " } else { "" };
+    let place = if r.subject == subject {
+        String::new()
+    } else {
+        format!(" as part of {}", r.subject)
+    };
+    format!("{kind}{} for {}{place}", r.source, r.reason)
+}
+
+/// When a renewed listing ends, and when it would have ended.
+fn renewal(renewed: &RenewalResponse) -> String {
+    let end = |t: Option<crate::api::Timestamp>| t.map_or("never".into(), |t| t.to_string());
+    match (end(renewed.previous_until), end(renewed.until)) {
         (was, until) if was == until => format!("; ends {until}, as before"),
         (was, until) => format!("; ends {until} (was {was})"),
     }

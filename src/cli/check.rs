@@ -1,15 +1,31 @@
 //! `orbsd check`.
 
-use hyper::Method;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::{
     Common, Failure,
-    client::{Client, bytes, escape},
+    client::{Client, with_query},
     failure::print_error,
-    text::{list, text},
+    output,
 };
-use crate::{config::Config, ledger::left_behind_while_stopped};
+use crate::{
+    api::{
+        ConfigurationCheckResponse, NameClassResponse, Page, RejectedNamesQuery,
+        RejectedNamesResponse, UnconfiguredResponse,
+    },
+    config::Config,
+    ledger::left_behind_while_stopped,
+};
+
+/// What `orbsd check --json` prints.
+#[derive(Serialize)]
+struct Report {
+    errors: Vec<String>,
+    warnings: Vec<String>,
+    zones: usize,
+    /// What the daemon found in its store; null where none was asked.
+    names: Option<RejectedNamesResponse>,
+}
 
 /// Read the configuration and all zones, and report what is wrong or doubtful
 #[derive(Debug, clap::Args)]
@@ -27,12 +43,15 @@ pub(super) fn run(common: &Common, c: &Check) -> Result<(), Failure> {
     let (mut errors, mut warnings, zones, names) = match Config::load(&common.config) {
         Ok(c) => {
             let errors: Vec<String> = c.secure.open().err().into_iter().collect();
-            let feeds: Vec<String> = c.feeds.iter().map(|f| escape(&f.name)).collect();
-            let path = format!("/v1/names/rejected?feeds={}", feeds.join(","));
+            let feeds: Vec<&str> = c.feeds.iter().map(|f| f.name.as_str()).collect();
+            let query = RejectedNamesQuery {
+                feeds: feeds.join(","),
+            };
+            let path = with_query("/v1/names/rejected", &query);
             let names = Client::running(&c.socket).map(|mut client| {
-                let found = client.json(Method::GET, "/v1/unconfigured", bytes(""))?;
-                left.extend(list(&found["items"]).map(|l| text(&l["message"]).to_string()));
-                client.json(Method::GET, &path, bytes(""))
+                let found: Page<UnconfiguredResponse> = client.get("/v1/unconfigured")?;
+                left.extend(found.items.into_iter().map(|l| l.message));
+                client.get(&path)
             });
             let mut doubtful = [c.readable_files(), c.warnings.clone()].concat();
             if names.is_none() {
@@ -43,7 +62,7 @@ pub(super) fn run(common: &Common, c: &Check) -> Result<(), Failure> {
                     )),
                 }
             }
-            (errors, doubtful, c.ledger.zones.len() as u64, names)
+            (errors, doubtful, c.ledger.zones.len(), names)
         }
         Err(e) => match e
             .0
@@ -57,16 +76,16 @@ pub(super) fn run(common: &Common, c: &Check) -> Result<(), Failure> {
         },
     };
     let names = match names {
-        Some(Ok(found)) => found,
+        Some(Ok(found)) => Some(found),
         Some(Err(
             Failure::No(why) | Failure::Usage(why) | Failure::List(why) | Failure::Code(_, why),
         )) => {
             warnings.push(format!(
                 "the daemon did not compare the configuration with its store: {why}"
             ));
-            Value::Null
+            None
         }
-        None => Value::Null,
+        None => None,
     };
     match c.force {
         true => warnings.append(&mut left),
@@ -75,25 +94,31 @@ pub(super) fn run(common: &Common, c: &Check) -> Result<(), Failure> {
                 .map(|l| format!("{l}; `--force` accepts it")),
         ),
     }
-    warnings.extend(list(&names["classes"]).map(rejected));
-    warnings.extend(list(&names["collisions"]).map(|c| format!("{}; rename one of them", text(c))));
+    if let Some(names) = &names {
+        warnings.extend(names.classes.iter().map(rejected));
+        let collisions = names.collisions.iter();
+        warnings.extend(collisions.map(|c| format!("{c}; rename one of them")));
+    }
+    let failed = !errors.is_empty();
     if common.json {
-        println!(
-            "{}",
-            json!({"errors": errors, "warnings": warnings, "zones": zones, "names": names})
-        );
+        output::json_line(&Report {
+            errors,
+            warnings,
+            zones,
+            names,
+        });
     } else {
         warnings.iter().for_each(|w| println!("warning: {w}"));
         errors.iter().for_each(|e| print_error(e));
-        if errors.is_empty() {
+        if !failed {
             println!("{}: sound, {zones} zones", common.config.display());
         }
     }
     // The errors are printed above.
-    if errors.is_empty() {
-        Ok(())
-    } else {
+    if failed {
         Err(Failure::Usage(String::new()))
+    } else {
+        Ok(())
     }
 }
 
@@ -105,37 +130,29 @@ const UNREADABLE: &str = "Permission denied";
 type Checked = (
     Vec<String>,
     Vec<String>,
-    u64,
-    Option<Result<Value, Failure>>,
+    usize,
+    Option<Result<RejectedNamesResponse, Failure>>,
 );
 
 /// What the daemon finds in its configuration, where this user cannot read all of it. `None` where
 /// no daemon answers.
 fn checked_by_daemon(common: &Common) -> Option<Checked> {
     let mut client = Client::running(&common.socket().ok()?)?;
-    let found = client
-        .json(Method::GET, "/v1/configuration/check", bytes(""))
-        .ok()?;
-    let lines = |key: &str| {
-        list(&found[key])
-            .map(|l| text(l).to_string())
-            .collect::<Vec<_>>()
-    };
+    let found: ConfigurationCheckResponse = client.get("/v1/configuration/check").ok()?;
     let note = "this user cannot read the whole configuration, so the daemon has checked its own"
         .to_string();
-    let names = client.json(Method::GET, "/v1/names/rejected", bytes(""));
+    let names = client.get("/v1/names/rejected");
     Some((
-        lines("errors"),
-        [vec![note], lines("warnings")].concat(),
-        found["zones"].as_u64().unwrap_or(0),
+        found.errors,
+        [vec![note], found.warnings].concat(),
+        found.zones,
         Some(names),
     ))
 }
 
 /// A warning about names of one class.
-fn rejected(class: &Value) -> String {
-    let first: Vec<&str> = list(&class["first"]).map(text).collect();
-    let count = class["count"].as_u64().unwrap_or(0);
+fn rejected(class: &NameClassResponse) -> String {
+    let (first, count) = (&class.first, class.count);
     let more = if count > first.len() as u64 {
         ", …"
     } else {
@@ -144,7 +161,7 @@ fn rejected(class: &Value) -> String {
     let names = if count == 1 { "name" } else { "names" };
     format!(
         "the store has {count} {names} that would not be accepted today ({}): {}{more}; `orbsd delist NAME` removes one, and the next import of the list that it came from leaves it out",
-        text(&class["class"]),
+        class.class,
         first.join(", "),
     )
 }

@@ -14,7 +14,8 @@ use hyper::{
     client::conn::http1::{SendRequest, handshake},
 };
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, runtime::Runtime, sync::mpsc};
 use tokio_rustls::{
     TlsConnector,
@@ -27,6 +28,7 @@ use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
 use super::{Common, Failure, request_stream::RequestStream};
 use crate::{
+    api::{ProblemCode, ProblemDetails, StatusResponse},
     config::Config,
     http,
     ledger::Ledger,
@@ -231,7 +233,7 @@ impl Client {
         self.own.is_none()
     }
 
-    /// Asks for a stream of a kind; its body comes piece by piece.
+    /// Requests a stream of a media type; its body is read block by block.
     pub(super) fn stream(&mut self, path: &str, accept: &str) -> Result<Incoming, Failure> {
         let request = self
             .request(Method::GET, path)
@@ -239,25 +241,26 @@ impl Client {
             .body(bytes(""))
             .map_err(text)?;
         let response = self.exchange(request)?;
-        Ok(self.accepted(response)?.into_body())
+        self.check(response)
     }
 
-    /// An answer that is not a problem; a problem becomes a failure with its reason.
-    pub(super) fn accepted(
-        &self,
-        response: Response<Incoming>,
-    ) -> Result<Response<Incoming>, Failure> {
-        if response.status().is_success() {
-            return Ok(response);
+    /// The body of a successful response; a problem becomes a failure.
+    pub(super) fn check(&self, response: Response<Incoming>) -> Result<Incoming, Failure> {
+        let status = response.status();
+        let mut body = response.into_body();
+        match status.is_success() {
+            true => Ok(body),
+            false => Err(failure(status, &self.whole(&mut body)?)),
         }
-        let (status, mut body, mut all) = (response.status(), response.into_body(), Vec::new());
-        while let Some(piece) = self.piece(&mut body)? {
+    }
+
+    /// The rest of a body.
+    fn whole(&self, body: &mut Incoming) -> Result<Vec<u8>, Failure> {
+        let mut all = Vec::new();
+        while let Some(piece) = self.piece(body)? {
             all.extend(piece);
         }
-        Err(failure(
-            status,
-            &serde_json::from_slice(&all).unwrap_or_default(),
-        ))
+        Ok(all)
     }
 
     fn request(&self, method: Method, path: &str) -> hyper::http::request::Builder {
@@ -318,23 +321,11 @@ impl Client {
         self.exchange(request)
     }
 
-    /// Sends a request and reads the answer as text.
+    /// Sends a request without a body, and reads the response as text.
     pub(super) fn text(&mut self, method: Method, path: &str) -> Result<String, Failure> {
         let response = self.send(method, path, bytes(""))?;
-        let status = response.status();
-        let (mut body, mut all) = (response.into_body(), Vec::new());
-        while let Some(piece) = self.piece(&mut body)? {
-            all.extend(piece);
-        }
-        let text = String::from_utf8_lossy(&all).into_owned();
-        if status.is_success() {
-            Ok(text)
-        } else {
-            Err(failure(
-                status,
-                &serde_json::from_str(&text).unwrap_or_default(),
-            ))
-        }
+        let mut body = self.check(response)?;
+        Ok(String::from_utf8_lossy(&self.whole(&mut body)?).into_owned())
     }
 
     /// Warns on the terminal where a time was given relative to now, and the daemon's clock does
@@ -344,10 +335,8 @@ impl Client {
             return;
         }
         // Only a help: the change itself is done.
-        let status = self
-            .json(Method::GET, "/v1/status", bytes(""))
-            .unwrap_or_default();
-        if let Some(problem) = status["clock"]["problem"].as_str() {
+        let status = self.get::<StatusResponse>("/v1/status").ok();
+        if let Some(problem) = status.and_then(|s| s.clock.problem) {
             eprintln!(
                 "orbsd: warning: the time `{}` was counted from trusted time; {problem}",
                 time.unwrap_or_default()
@@ -368,38 +357,44 @@ impl Client {
             .map_err(|e| Failure::No(format!("the answer was cut short: {e}")))
     }
 
-    /// Sends a request and reads the whole answer as JSON; a problem becomes a failure.
-    pub(super) fn json(
+    /// Reads a resource.
+    pub(super) fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, Failure> {
+        self.call(Method::GET, path)
+    }
+
+    /// Sends a request without a body.
+    pub(super) fn call<T: DeserializeOwned>(
         &mut self,
         method: Method,
         path: &str,
-        body: AnyBody,
-    ) -> Result<Value, Failure> {
-        self.json_of(method, path, "application/octet-stream", body)
+    ) -> Result<T, Failure> {
+        self.call_with(method, path, "application/json", bytes(""))
     }
 
-    /// The same with a content type.
-    pub(super) fn json_of(
+    /// Sends a request with a JSON body.
+    pub(super) fn call_json<T: DeserializeOwned>(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let body = serde_json::to_vec(body).map_err(text)?;
+        self.call_with(method, path, "application/json", bytes(body))
+    }
+
+    /// Sends a request with a body of a media type, and reads the response; a problem becomes a
+    /// failure.
+    pub(super) fn call_with<T: DeserializeOwned>(
         &mut self,
         method: Method,
         path: &str,
         kind: &str,
         body: AnyBody,
-    ) -> Result<Value, Failure> {
+    ) -> Result<T, Failure> {
         let response = self.send_as(method, path, kind, body)?;
-        let status = response.status();
-        let mut body = response.into_body();
-        let mut bytes = Vec::new();
-        while let Some(piece) = self.piece(&mut body)? {
-            bytes.extend(piece);
-        }
-        let value: Value = serde_json::from_slice(&bytes)
-            .map_err(|e| Failure::No(format!("the answer is no JSON: {e}")))?;
-        if status.is_success() {
-            Ok(value)
-        } else {
-            Err(failure(status, &value))
-        }
+        let mut body = self.check(response)?;
+        serde_json::from_slice(&self.whole(&mut body)?)
+            .map_err(|e| Failure::No(format!("the response of the daemon cannot be read: {e}")))
     }
 }
 
@@ -458,16 +453,16 @@ fn read_token(path: &Path) -> std::io::Result<String> {
     }
 }
 
-/// A problem document as a failure: what was ordered wrongly is usage.
-pub(super) fn failure(status: StatusCode, problem: &Value) -> Failure {
-    let detail = problem["detail"]
-        .as_str()
-        .unwrap_or("the daemon refused without a reason")
-        .to_string();
-    match status {
-        _ if problem["type"] == "/problems/list-refused" => Failure::List(detail),
-        StatusCode::UNPROCESSABLE_ENTITY => Failure::Usage(detail),
-        _ => Failure::No(detail),
+/// A problem document as a failure; a wrong request is wrong usage.
+fn failure(status: StatusCode, body: &[u8]) -> Failure {
+    let problem: Option<ProblemDetails> = serde_json::from_slice(body).ok();
+    let Some(problem) = problem else {
+        return Failure::No(format!("the daemon responded with {status}"));
+    };
+    match problem.code {
+        ProblemCode::ListRefused => Failure::List(problem.detail),
+        _ if status == StatusCode::UNPROCESSABLE_ENTITY => Failure::Usage(problem.detail),
+        _ => Failure::No(problem.detail),
     }
 }
 
@@ -503,9 +498,9 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         ledger: ledger.clone(),
         metrics: Arc::new(Metrics::default()),
         reload,
-        feeds: Arc::new(|| Value::Array(vec![])),
+        feeds: Arc::new(Vec::new),
         decide_feed: http::no_feeds(),
-        files: Arc::new(|| Value::Array(Vec::new())),
+        files: Arc::new(Vec::new),
         mirrors: crate::daemon::report(&ledger, &mirrors),
         surroundings: Arc::new(http::Surroundings::default),
         check_url: crate::daemon::url_check(config),
@@ -514,7 +509,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         connections: Arc::new(Vec::new),
         access: Arc::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(http::EXPORTS)),
-        check_configuration: Arc::new(|| Value::Null),
+        check_configuration: Arc::new(Default::default),
         uid: sys::uid(),
         started: ledger.now(),
         daemon: false,
@@ -563,16 +558,22 @@ pub(super) fn pieces(rx: mpsc::Receiver<std::io::Result<Bytes>>) -> AnyBody {
     ))
 }
 
-/// Percent-encodes a part of a path or a query.
+/// What is escaped in a part of a path: everything but unreserved characters (RFC 3986 section 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Percent-encodes a part of a path.
 pub(super) fn escape(text: &str) -> String {
-    let fine = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    text.bytes()
-        .map(|b| {
-            if fine(b) {
-                (b as char).to_string()
-            } else {
-                format!("%{b:02X}")
-            }
-        })
-        .collect()
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
+/// A path with query parameters.
+pub(super) fn with_query(path: &str, query: &impl Serialize) -> String {
+    match serde_urlencoded::to_string(query) {
+        Ok(query) if !query.is_empty() => format!("{path}?{query}"),
+        _ => path.to_string(),
+    }
 }

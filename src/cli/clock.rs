@@ -2,11 +2,8 @@
 
 use hyper::Method;
 
-use super::{
-    Common, Failure,
-    client::{Client, bytes},
-    output,
-};
+use super::{Common, Failure, client::Client, output};
+use crate::api::{ClockAcceptedResponse, StatusResponse};
 
 /// Show trusted time, or accept the wall clock
 #[derive(Debug, clap::Args)]
@@ -28,36 +25,31 @@ pub(super) fn run(common: &Common, args: &Clock) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
     match args.action {
         Action::Show => {
-            let status = client.json(Method::GET, "/v1/status", bytes(""))?;
-            let clock = &status["clock"];
-            let text = |key: &str| clock[key].as_str().unwrap_or("").to_string();
+            let status: StatusResponse = client.get("/v1/status")?;
+            let clock = status.clock;
             match common.json {
-                true => output::json(clock),
+                true => output::json(&clock),
                 false => println!(
                     "trusted time {}, wall clock {} ({:+} s), {} by the kernel",
-                    text("trusted"),
-                    text("wall"),
-                    clock["offset_seconds"].as_i64().unwrap_or_default(),
-                    if clock["synchronised"] == true {
+                    clock.trusted,
+                    clock.wall,
+                    clock.offset_seconds,
+                    if clock.synchronised {
                         "synchronised"
                     } else {
                         "not known to be synchronised"
                     }
                 ),
             }
-            clock["problem"]
-                .as_str()
-                .map_or(Ok(()), |why| Err(Failure::No(why.to_string())))
+            clock.problem.map_or(Ok(()), |why| Err(Failure::No(why)))
         }
         Action::Accept => {
-            let done = client.json(Method::POST, "/v1/clock/accept", bytes(""))?;
+            let done: ClockAcceptedResponse = client.call(Method::POST, "/v1/clock/accept")?;
             match common.json {
                 true => output::json(&done),
                 false => println!(
                     "trusted time is {} now; it was {} ({:+} s)",
-                    done["now"].as_str().unwrap_or(""),
-                    done["before"].as_str().unwrap_or(""),
-                    done["moved_seconds"].as_i64().unwrap_or_default()
+                    done.now, done.before, done.moved_seconds
                 ),
             }
             Ok(())

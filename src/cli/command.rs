@@ -3,8 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    Common, Failure, back, backup, change, check, clock, export, feed, import, key, lookup, people,
-    probe, proposal, relay, rename, retire, scrub, serve, status, transfer, webhook, zone,
+    Common, Failure, backup, change, check, clock, export, feed, import, key, lookup, people,
+    probe, proposal, relay, rename, retire, scrub, serve, status, transfer, undo, webhook, zone,
 };
 
 /// What to do.
@@ -32,10 +32,10 @@ pub(super) enum Command {
     Zone(zone::Zone),
     Key(key::Key),
     Transfer(transfer::Transfer),
-    Undo(back::Undo),
-    Purge(back::Purge),
-    Holds(back::Holds),
-    Watch(back::Watch),
+    Undo(undo::Undo),
+    Purge(undo::Purge),
+    Holds(undo::Holds),
+    Watch(undo::Watch),
     Person(people::Person),
     Token(people::Token),
     Audit(people::Audit),
@@ -75,10 +75,10 @@ impl Command {
             Command::Zone(c) => zone::run(common, &c),
             Command::Key(c) => key::run(common, &c),
             Command::Transfer(c) => transfer::run(common, &c),
-            Command::Undo(c) => back::undo(common, &c),
-            Command::Purge(c) => back::purge(common, &c),
-            Command::Holds(c) => back::holds(common, c),
-            Command::Watch(c) => back::watch(common, &c),
+            Command::Undo(c) => undo::undo(common, &c),
+            Command::Purge(c) => undo::purge(common, &c),
+            Command::Holds(c) => undo::holds(common, c),
+            Command::Watch(c) => undo::watch(common, &c),
             Command::Person(c) => people::person(common, c),
             Command::Token(c) => people::token(common, c),
             Command::Audit(c) => people::audit(common, &c),

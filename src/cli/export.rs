@@ -7,14 +7,13 @@ use std::{
 
 use clap::Args;
 use hyper::{HeaderMap, Method};
-use serde_json::Value;
 
 use super::{
     Common, Failure,
-    client::{Client, escape, failure},
+    client::{Client, escape, with_query},
     output,
 };
-use crate::{exports::replace, http::REPORT_TRAILER, lists::write::ExportReport};
+use crate::{api::ExportQuery, exports::replace, http::REPORT_TRAILER, lists::write::ExportReport};
 
 /// Write a zone to a file or to standard output
 #[derive(Debug, Args)]
@@ -36,25 +35,14 @@ pub(super) struct Export {
 /// standard error.
 pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
-    let path = format!(
-        "/v1/zones/{}/export?format={}&action={}",
-        escape(&c.zone),
-        escape(&c.format),
-        escape(&c.action)
-    );
+    let query = ExportQuery {
+        format: c.format.clone(),
+        action: c.action.clone(),
+        since: None,
+    };
+    let path = with_query(&format!("/v1/zones/{}/export", escape(&c.zone)), &query);
     let response = client.send_for_trailers(Method::GET, &path)?;
-    let status = response.status();
-    let mut body = response.into_body();
-    if !status.is_success() {
-        let mut problem = Vec::new();
-        while let Some(p) = client.piece(&mut body)? {
-            problem.extend(p);
-        }
-        return Err(failure(
-            status,
-            &serde_json::from_slice(&problem).unwrap_or(Value::Null),
-        ));
-    }
+    let mut body = client.check(response)?;
     let wrong = |p: &PathBuf, e: std::io::Error| Failure::No(format!("{}: {e}", p.display()));
     let bar = super::import::bar(0);
     let mut copy = |out: &mut dyn Write| -> Result<ExportReport, Failure> {

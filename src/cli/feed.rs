@@ -3,14 +3,13 @@
 
 use clap::{Args, Subcommand};
 use hyper::Method;
-use serde_json::Value;
 
 use super::{
     Common, Failure,
-    client::{Client, bytes, escape},
+    client::{Client, escape},
     output,
-    text::{list, text},
 };
+use crate::api::{FeedDecisionResponse, FeedResponse, HeldListResponse, Page, SourceResetResponse};
 
 /// Show feeds, and decide about lists that are held
 #[derive(Debug, Args)]
@@ -43,38 +42,42 @@ enum FeedCommand {
 /// Shows feeds, or decides about one.
 pub(super) fn feed(common: &Common, c: &Feed) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
-    let mut call = |method, name: &str, action: &str| {
-        let path = format!("/v1/feeds/{}{action}", escape(name));
-        client.json(method, &path, bytes(""))
-    };
+    let path = |name: &str| format!("/v1/feeds/{}", escape(name));
     match &c.command {
         FeedCommand::List => {
-            let all = client.json(Method::GET, "/v1/feeds", bytes(""))?;
+            let all: Page<FeedResponse> = client.get("/v1/feeds")?;
             match common.json {
                 true => output::json(&all),
-                false => list(&all["items"]).for_each(print_line),
+                false => all.items.iter().for_each(print_line),
             }
         }
         FeedCommand::Show { name } => {
-            let found = call(Method::GET, name, "")?;
+            let found: FeedResponse = client.get(&path(name))?;
             match common.json {
                 true => output::json(&found),
                 false => print(&found),
             }
         }
         FeedCommand::Accept { name } => {
-            let done = call(Method::POST, name, "/accept")?;
-            let d = &done["difference"];
-            match common.json {
-                true => output::json(&done),
-                false => println!(
-                    "{name}: held list accepted, {} added, {} changed, {} removed, {} as before; commit {}",
-                    d["added"], d["changed"], d["removed"], d["same"], done["receipt"]["commit"]
-                ),
+            let path = format!("{}/accept", path(name));
+            let done: FeedDecisionResponse = client.call(Method::POST, &path)?;
+            if common.json {
+                output::json(&done);
+                return Ok(());
             }
+            let d = done.difference.unwrap_or_default();
+            println!(
+                "{name}: held list accepted, {} added, {} changed, {} removed, {} as before; commit {}",
+                d.added,
+                d.changed,
+                d.removed,
+                d.same,
+                done.receipt.map_or(0, |r| r.commit)
+            );
         }
         FeedCommand::Refuse { name } => {
-            let done = call(Method::POST, name, "/refuse")?;
+            let path = format!("{}/refuse", path(name));
+            let done: FeedDecisionResponse = client.call(Method::POST, &path)?;
             match common.json {
                 true => output::json(&done),
                 false => {
@@ -88,79 +91,71 @@ pub(super) fn feed(common: &Common, c: &Feed) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How a feed is, in one word.
-fn condition(f: &Value) -> &'static str {
-    match (f["problem"].is_string(), f["held"]["refused"].as_bool()) {
-        (true, _) => "failing",
-        (false, Some(false)) => "held",
-        (false, Some(true)) => "list refused",
-        (false, None) => "current",
+/// The state of a feed in one word.
+fn condition(f: &FeedResponse) -> &'static str {
+    match (&f.problem, &f.held) {
+        (Some(_), _) => "failing",
+        (None, Some(h)) if h.refused => "list refused",
+        (None, Some(_)) => "held",
+        (None, None) => "current",
     }
 }
 
-fn print_line(f: &Value) {
-    let refreshed = f["refreshed"].as_str().unwrap_or("never");
+fn print_line(f: &FeedResponse) {
+    let refreshed = f.refreshed.map_or("never".to_string(), |t| t.to_string());
     println!(
         "{} ({}): {}, refreshed {refreshed}, from {}",
-        text(&f["feed"]),
-        text(&f["kind"]),
+        f.feed,
+        f.kind.as_str(),
         condition(f),
-        text(&f["from"])
+        f.from
     );
 }
 
-fn print(f: &Value) {
+fn print(f: &FeedResponse) {
     print_line(f);
-    for (key, what) in [("problem", "problem"), ("note", "note")] {
-        f[key]
-            .as_str()
-            .into_iter()
-            .for_each(|t| println!("  {what}: {t}"));
-    }
-    print_looped(f);
-    print_held(f);
+    print_details(f);
 }
 
-/// How much was left out since it came through this server.
-pub(super) fn print_looped(f: &Value) {
-    if let Some(looped) = f["looped"].as_u64() {
+/// The problem, the note and the held list of a feed.
+pub(super) fn print_details(f: &FeedResponse) {
+    for (text, what) in [(&f.problem, "problem"), (&f.note, "note")] {
+        text.iter().for_each(|t| println!("  {what}: {t}"));
+    }
+    if f.looped > 0 {
         println!(
-            "  left out, since it came through this server or through too many: {looped} (since the daemon's start)"
+            "  left out, since it came through this server or through too many: {} (since the daemon's start)",
+            f.looped
         );
+    }
+    if let Some(held) = &f.held {
+        print_held(&f.feed, held);
     }
 }
 
 /// What a held list would change, and what can be done.
-pub(super) fn print_held(f: &Value) {
-    let (held, name) = (&f["held"], text(&f["feed"]));
-    if !held.is_object() {
-        return;
-    }
-    let state = if held["refused"] == true {
+fn print_held(name: &str, held: &HeldListResponse) {
+    let state = if held.refused {
         "list refused"
     } else {
         "list held"
     };
-    println!(
-        "  {state} since {}: {}",
-        text(&held["since"]),
-        text(&held["reason"])
-    );
-    let (d, e) = (&held["difference"], &held["extents"]);
+    println!("  {state} since {}: {}", held.since, held.limit);
+    let d = &held.difference;
     println!(
         "  entries: {} now, {} with it; {} would be added, {} changed, {} removed",
-        e["before"]["entries"], e["after"]["entries"], d["added"], d["changed"], d["removed"]
+        held.before.entries, held.after.entries, d.added, d.changed, d.removed
     );
-    for (key, sign) in [("sample_added", '+'), ("sample_removed", '-')] {
-        list(&d[key]).for_each(|s| println!("    {sign} {}", text(s)));
+    for (sample, sign) in [(&d.sample_added, '+'), (&d.sample_removed, '-')] {
+        sample.iter().for_each(|s| println!("    {sign} {s}"));
     }
-    if let Some(after) = held["accepted_after"].as_str() {
+    if let Some(after) = held.accepted_after {
         println!(
             "  `orbsd feed accept {name}` imports it, `orbsd feed refuse {name}` keeps the old list until the file changes;"
         );
         println!(
             "  accepted at {after} if the feed brings three more like it ({} came)",
-            held["refreshes"]
+            held.refreshes
         );
     }
 }
@@ -198,11 +193,8 @@ pub(super) fn source(common: &Common, c: &Source) -> Result<(), Failure> {
             return super::rename::rename(common, "source", old, new);
         }
     };
-    let done = Client::open(common)?.json(
-        Method::POST,
-        &format!("/v1/sources/{}/reset", escape(name)),
-        bytes(""),
-    )?;
+    let path = format!("/v1/sources/{}/reset", escape(name));
+    let done: SourceResetResponse = Client::open(common)?.call(Method::POST, &path)?;
     match common.json {
         true => output::json(&done),
         false => println!("{name}: the shape of the last list is forgotten; its entries stay"),

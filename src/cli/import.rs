@@ -11,16 +11,18 @@ use clap::{Args, ValueEnum};
 use hyper::Method;
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
-use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::{
     Common, Failure,
-    client::{Client, escape, pieces},
+    client::{Client, pieces, with_query},
     output,
 };
 
-use crate::{imports::ErrorAllowance, lists::Report};
+use crate::{
+    api::{ImportMode, ImportQuery, ImportResponse},
+    imports::ErrorAllowance,
+};
 
 /// Bytes sent at a time.
 const PIECE: usize = 128 * 1024;
@@ -171,9 +173,9 @@ pub(super) fn run(common: &Common, c: &Import) -> Result<(), Failure> {
 }
 
 /// Prints what an import did, or would do.
-pub(super) fn tell(common: &Common, done: &Value, dry_run: bool) {
+pub(super) fn tell(common: &Common, done: &ImportResponse, dry_run: bool) {
     if common.json {
-        output::json(&done);
+        output::json(done);
     } else {
         print(done, dry_run);
     }
@@ -190,7 +192,7 @@ pub(super) fn send(
     readers: Readers,
     max_age: Option<&str>,
     bar: &ProgressBar,
-) -> Result<Value, Failure> {
+) -> Result<ImportResponse, Failure> {
     let boundary = boundary()?;
     let kind = format!("multipart/form-data; boundary={boundary}");
     let mut client = Client::open(common)?;
@@ -232,7 +234,7 @@ pub(super) fn send(
         let _ = tx.blocking_send(Ok(format!("--{boundary}--\r\n").into()));
         shown.set_message("committing");
     });
-    let result = client.json_of(Method::POST, path, &kind, pieces(rx));
+    let result = client.call_with(Method::POST, path, &kind, pieces(rx));
     bar.finish_and_clear();
     if let Some(why) = unread.lock().take() {
         return Err(Failure::Usage(why));
@@ -243,46 +245,35 @@ pub(super) fn send(
     result
 }
 
-/// The request's path and query.
+/// The path and query of the request.
 fn address(c: &Import) -> String {
-    let mode = match c.mode {
-        Mode::Replace => "replace",
-        Mode::Add => "add",
-        Mode::Remove => "remove",
+    let query = ImportQuery {
+        source: c.source.clone(),
+        format: c.format.clone(),
+        reason: c.reason.clone(),
+        codes: c.codes.clone(),
+        mode: match c.mode {
+            Mode::Replace => ImportMode::Replace,
+            Mode::Add => ImportMode::Add,
+            Mode::Remove => ImportMode::Remove,
+        },
+        dry_run: c.dry_run,
+        allow_empty: c.allow_empty,
+        skip_errors: c.skip_errors.clone(),
+        allow_shrink: c.allow_shrink,
+        allow_growth: c.allow_growth,
+        allow_suffix: c.allow_suffix.clone().unwrap_or_default(),
+        unpublished: c.unpublished,
+        host_bits: c.host_bits,
+        special: c.special,
+        column: c.column.clone(),
+        origin: c.origin.clone(),
+        dataset: c.dataset.clone(),
+        subzone: c.subzone.clone(),
+        max_age: c.max_age.clone(),
+        file: String::new(),
     };
-    let mut path = format!(
-        "/v1/imports?source={}&format={}&mode={mode}",
-        escape(&c.source),
-        escape(&c.format)
-    );
-    let options = [
-        ("reason", &c.reason),
-        ("codes", &c.codes),
-        ("column", &c.column),
-        ("origin", &c.origin),
-        ("max_age", &c.max_age),
-        ("dataset", &c.dataset),
-        ("subzone", &c.subzone),
-        ("skip_errors", &c.skip_errors),
-        ("allow_suffix", &c.allow_suffix),
-    ];
-    for (name, value) in options {
-        value
-            .iter()
-            .for_each(|v| path += &format!("&{name}={}", escape(v)));
-    }
-    for (name, set) in [
-        ("dry_run", c.dry_run),
-        ("allow_shrink", c.allow_shrink),
-        ("allow_growth", c.allow_growth),
-        ("unpublished", c.unpublished),
-        ("host_bits", c.host_bits),
-        ("special", c.special),
-        ("allow_empty", c.allow_empty),
-    ] {
-        path += &format!("&{name}={set}");
-    }
-    path
+    with_query("/v1/imports", &query)
 }
 
 /// A progress bar with rate and remaining time, on a terminal.
@@ -300,43 +291,40 @@ pub(super) fn bar(total: u64) -> ProgressBar {
 }
 
 /// Prints what reading has shown and what changed, listings and exclusions apart.
-fn print(done: &Value, dry_run: bool) {
-    let d = &done["difference"];
-    let report: Report = serde_json::from_value(done["report"].clone()).unwrap_or_default();
+fn print(done: &ImportResponse, dry_run: bool) {
+    let d = done.difference.clone().unwrap_or_default();
+    let report = done.report.clone().unwrap_or_default();
     println!(
         "{}: {} lines read as {}",
-        text(&done["source"]),
+        done.source,
         report.lines,
-        text(&done["format"])
+        done.format.as_deref().unwrap_or_default()
     );
     let verbs = if dry_run {
         ["to add", "to change", "to remove"]
     } else {
         ["added", "changed", "removed"]
     };
-    let count = |key: &str| d[key].as_u64().unwrap_or(0);
-    let [added, removed, same] =
-        ["added", "removed", "same"].map(|k| (count(k), count(&format!("excluded_{k}"))));
     println!(
         "listings: {} {}, {} {}, {} {}, {} unchanged",
-        added.0 - added.1.min(added.0),
+        d.added.saturating_sub(d.excluded_added),
         verbs[0],
-        count("changed"),
+        d.changed,
         verbs[1],
-        removed.0 - removed.1.min(removed.0),
+        d.removed.saturating_sub(d.excluded_removed),
         verbs[2],
-        same.0 - same.1.min(same.0)
+        d.same.saturating_sub(d.excluded_same)
     );
-    if added.1 + removed.1 + same.1 > 0 {
+    if d.excluded_added + d.excluded_removed + d.excluded_same > 0 {
         println!(
             "exclusions: {} {}, {} {}, {} unchanged",
-            added.1, verbs[0], removed.1, verbs[2], same.1
+            d.excluded_added, verbs[0], d.excluded_removed, verbs[2], d.excluded_same
         );
     }
-    if count("held") > 0 {
+    if d.held > 0 {
         println!(
             "held: {} stay unlisted, since a removal was granted",
-            count("held")
+            d.held
         );
     }
     if report.errors > 0 {
@@ -352,28 +340,19 @@ fn print(done: &Value, dry_run: bool) {
         println!("and {} more warnings", report.more_warnings);
     }
     if dry_run {
-        for (key, sign) in [("sample_added", '+'), ("sample_removed", '-')] {
-            d[key]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .for_each(|s| println!("  {sign} {}", text(s)));
+        for (sample, sign) in [(&d.sample_added, '+'), (&d.sample_removed, '-')] {
+            sample.iter().for_each(|s| println!("  {sign} {s}"));
         }
         report.ranges.iter().for_each(|r| println!("  {r}"));
     }
-    if let Some(c) = done["receipt"]["commit"].as_u64() {
-        let serials: Vec<String> = done["receipt"]["serials"]
-            .as_object()
-            .into_iter()
-            .flatten()
+    if let Some(r) = &done.receipt {
+        let serials: Vec<String> = r
+            .serials
+            .iter()
             .map(|(z, s)| format!("{z} serial {s}"))
             .collect();
-        println!("commit {c} {}", serials.join(", "));
+        println!("commit {} {}", r.commit, serials.join(", "));
     }
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or("")
 }
 
 #[cfg(test)]

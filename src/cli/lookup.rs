@@ -1,16 +1,15 @@
 //! `orbsd lookup`.
 
 use clap::Args;
-use hyper::Method;
-use serde_json::Value;
 
 use super::{
     Common, Failure,
     change::prefixes,
-    client::{Client, bytes, escape},
+    client::{Client, escape},
     output,
-    text::{list, text},
+    text::some,
 };
+use crate::api::{SubjectResponse, SubjectZoneResponse};
 
 /// `orbsd lookup`
 #[derive(Debug, Args)]
@@ -29,17 +28,13 @@ pub(super) fn run(common: &Common, c: &Lookup) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
     let mut listed = false;
     for subject in prefixes(&c.subject) {
-        let found = client.json(
-            Method::GET,
-            &format!("/v1/subjects/{}", escape(&subject)),
-            bytes(""),
-        )?;
+        let found: SubjectResponse = client.get(&format!("/v1/subjects/{}", escape(&subject)))?;
         if common.json {
             output::json(&found);
         } else {
             print(&found);
         }
-        listed |= found["listed"] == true;
+        listed |= found.listed;
     }
     if listed {
         Ok(())
@@ -48,101 +43,81 @@ pub(super) fn run(common: &Common, c: &Lookup) -> Result<(), Failure> {
     }
 }
 
-fn print(found: &Value) {
-    let state = if found["listed"] == true {
-        "listed"
-    } else {
-        "not listed"
-    };
-    println!("{}: {state}", text(&found["subject"]));
-    if !found["exempt"].is_null() {
-        println!("  exempt since {}", text(&found["exempt"]["since"]));
+fn print(found: &SubjectResponse) {
+    let state = if found.listed { "listed" } else { "not listed" };
+    println!("{}: {state}", found.subject);
+    if let Some(e) = &found.exempt {
+        println!("  exempt since {}", e.since);
     }
-    for e in list(&found["entries"]) {
-        let kind = match (e["hole"] == true, e["held"] == true) {
-            (true, _) => "excepted by",
-            (_, true) => "held down, though listed by",
+    for e in &found.entries {
+        let kind = match (e.exclusion, e.held) {
+            (true, _) => "excluded by",
+            (_, true) => "held, though listed by",
             _ => "listed by",
         };
-        let until = e["until"]
-            .as_str()
-            .map_or(String::new(), |u| format!(" until {u}"));
         println!(
-            "  {}: {kind} {} since {}{until}",
-            text(&e["reason"]),
-            text(&e["source"]),
-            text(&e["since"])
+            "  {}: {kind} {} since {}{}",
+            e.reason,
+            e.source,
+            e.since,
+            some(" until ", e.until)
         );
-        e["note"]
-            .as_str()
-            .into_iter()
-            .for_each(|n| println!("    note: {n}"));
+        e.note.iter().for_each(|n| println!("    note: {n}"));
     }
-    for h in list(&found["holds"]) {
-        let source = h["source"]
-            .as_str()
-            .map_or(String::new(), |s| format!(" by {s}"));
-        let until = h["until"]
-            .as_str()
-            .map_or(" as long as something wider lists it".into(), |u| {
-                format!(" until {u}")
-            });
+    for h in &found.holds {
+        let until = match h.until {
+            Some(t) => format!(" until {t}"),
+            None => " as long as something wider lists it".into(),
+        };
         println!(
-            "  {}: held down{source} since {}{until}",
-            text(&h["reason"]),
-            text(&h["since"])
+            "  {}: held{} since {}{until}",
+            h.reason,
+            some(" by ", h.source.as_ref()),
+            h.since
         );
     }
-    for c in list(&found["covered_by"]) {
-        for e in list(&c["entries"]) {
+    for c in &found.covered_by {
+        for e in &c.entries {
             println!(
                 "  covered by {}: {} by {} since {}",
-                text(&c["subject"]),
-                text(&e["reason"]),
-                text(&e["source"]),
-                text(&e["since"])
+                c.subject, e.reason, e.source, e.since
             );
         }
-        if c["exempt"] == true {
-            println!("  exempt with {}", text(&c["subject"]));
+        if c.exempt {
+            println!("  exempt with {}", c.subject);
         }
     }
-    for z in list(&found["zones"]) {
-        let a: Vec<&str> = list(&z["a"]).map(text).collect();
-        let shown = match z["never_asked"].as_str() {
-            Some(why) => why.to_string(),
-            None if a.is_empty() => "no answer".to_string(),
-            None => a.join(" "),
-        };
-        println!("  {}: {shown}", text(&z["zone"]));
-        list(&z["txt"]).for_each(|t| println!("    \"{}\"", text(t)));
-        let formats: Vec<&str> = list(&z["not_exported"])
-            .map(|l| text(&l["format"]))
-            .collect();
-        if let Some(first) = list(&z["not_exported"]).next() {
-            let why = if z["never_asked"].is_null() {
-                format!(": {}", text(&first["why"]))
-            } else {
-                String::new()
-            };
-            println!("    left out of exports as {}{why}", formats.join(", "));
-        }
-    }
-    for h in list(&found["history"]) {
-        let about = h["reason"].as_str().map_or(String::new(), |r| {
-            format!(
-                " for {r} ({})",
-                h["source"].as_str().unwrap_or("every source")
-            )
+    found.zones.iter().for_each(print_zone);
+    for h in &found.history {
+        let about = h.reason.as_ref().map_or(String::new(), |r| {
+            let source = h.source.as_deref().unwrap_or("every source");
+            format!(" for {r} ({source})")
         });
-        let note = h["evidence"]["text"]
-            .as_str()
-            .map_or(String::new(), |n| format!(": {n}"));
         println!(
-            "  {} {}{about} by {}{note}",
-            text(&h["at"]),
-            text(&h["event"]),
-            text(&h["author"])
+            "  {} {}{about} by {}{}",
+            h.at,
+            h.event.as_str(),
+            h.author,
+            some(": ", h.evidence.as_ref().map(|e| &e.text))
         );
+    }
+}
+
+/// What a zone answers.
+fn print_zone(z: &SubjectZoneResponse) {
+    let shown = match &z.never_asked {
+        Some(why) => why.clone(),
+        None if z.codes.is_empty() => "no answer".to_string(),
+        None => z.codes.join(" "),
+    };
+    println!("  {}: {shown}", z.zone);
+    z.texts.iter().for_each(|t| println!("    \"{t}\""));
+    if let Some(first) = z.not_exported.first() {
+        let formats: Vec<&str> = z.not_exported.iter().map(|l| l.format.as_str()).collect();
+        let why = match z.never_asked {
+            None => format!(": {}", first.cause),
+            Some(_) => String::new(),
+        };
+        println!("    left out of exports as {}{why}", formats.join(", "));
     }
 }

@@ -4,7 +4,6 @@
 mod output;
 mod owner;
 
-mod back;
 mod backup;
 mod change;
 mod check;
@@ -31,6 +30,7 @@ mod status;
 mod text;
 mod transfer;
 mod umask;
+mod undo;
 mod webhook;
 mod zone;
 

@@ -54,6 +54,22 @@ pub(super) fn block(indent: &str, text: &str) {
         .for_each(|l| write_line(&mut out, &format!("{indent}{}", escape_all_but_tabs(l))));
 }
 
+/// Prints a value as JSON on one line.
+pub(super) fn json_line(value: &impl Serialize) {
+    line(format_args!(
+        "{}",
+        serde_json::to_string(value).unwrap_or_default()
+    ));
+}
+
+/// Prints a value as JSON, or as `print` does.
+pub(super) fn print<T: Serialize>(as_json: bool, value: &T, print: impl FnOnce(&T)) {
+    match as_json {
+        true => json(value),
+        false => print(value),
+    }
+}
+
 /// Prints a value as JSON of several lines.
 pub(super) fn json(value: &impl Serialize) {
     block("", &serde_json::to_string_pretty(value).unwrap_or_default());

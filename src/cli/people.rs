@@ -2,13 +2,19 @@
 
 use clap::{Args, Subcommand};
 use hyper::Method;
-use serde_json::{Value, json};
 
 use super::{
     Common, Failure,
-    client::{Client, bytes, escape},
+    client::{Client, escape, with_query},
     output,
-    text::{list, text},
+    text::some,
+};
+use crate::{
+    api::{
+        AuditQuery, AuditRecordResponse, BoundsBody, Page, TokenRequest, TokenResponse,
+        TokenSecretResponse, UserChangeRequest, UserRequest, UserResponse, UserSecretsResponse,
+    },
+    model::Role,
 };
 
 /// Manage users
@@ -81,67 +87,90 @@ enum TokenCommand {
 
 pub(super) fn person(common: &Common, c: Person) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
-    let mut change = |name: &str, what: Value| {
-        client.json(
-            Method::PATCH,
-            &format!("/v1/people/{}", escape(name)),
-            bytes(what.to_string()),
-        )
+    let none = UserChangeRequest::default();
+    let mut change = |name: &str, request: UserChangeRequest| {
+        let path = format!("/v1/users/{}", escape(name));
+        client.call_json(Method::PATCH, &path, &request)
     };
-    let shown = match c.what {
-        PersonCommand::Reset { name } => change(&name, json!({"reset": true}))?,
-        PersonCommand::Role { name, role } => change(&name, json!({"role": role}))?,
-        PersonCommand::Disable { name } => change(&name, json!({"disabled": true}))?,
-        PersonCommand::Enable { name } => change(&name, json!({"disabled": false}))?,
-        PersonCommand::Add { name, role } => client.json(
-            Method::POST,
-            "/v1/people",
-            bytes(json!({"name": name, "role": role}).to_string()),
+    let done: UserSecretsResponse = match c.what {
+        PersonCommand::Reset { name } => change(
+            &name,
+            UserChangeRequest {
+                reset: true,
+                ..none
+            },
         )?,
+        PersonCommand::Role { name, role } => change(
+            &name,
+            UserChangeRequest {
+                role: Some(read_role(&role)?),
+                ..none
+            },
+        )?,
+        PersonCommand::Disable { name } => change(
+            &name,
+            UserChangeRequest {
+                disabled: Some(true),
+                ..none
+            },
+        )?,
+        PersonCommand::Enable { name } => change(
+            &name,
+            UserChangeRequest {
+                disabled: Some(false),
+                ..none
+            },
+        )?,
+        PersonCommand::Add { name, role } => {
+            let request = UserRequest {
+                name,
+                role: read_role(&role)?,
+                password: None,
+            };
+            client.call_json(Method::POST, "/v1/users", &request)?
+        }
         PersonCommand::List => {
-            let all = client.json(Method::GET, "/v1/people", bytes(""))?;
+            let all: Page<UserResponse> = client.get("/v1/users")?;
             if common.json {
                 output::json(&all);
                 return Ok(());
             }
-            for p in list(&all["items"]) {
-                let off = p["disabled"]
-                    .as_str()
-                    .map_or(String::new(), |t| format!(", disabled since {t}"));
-                println!(
-                    "{}: {} since {}{off}",
-                    text(&p["name"]),
-                    text(&p["role"]),
-                    text(&p["since"])
-                );
+            for p in &all.items {
+                let off = some(", disabled since ", p.disabled);
+                println!("{}: {} since {}{off}", p.name, p.role.name(), p.since);
             }
             return Ok(());
         }
     };
     if common.json {
-        output::json(&shown);
+        output::json(&done);
         return Ok(());
     }
-    let off = if shown["disabled"].is_null() {
-        ""
-    } else {
-        " (disabled)"
+    let off = match done.user.disabled {
+        None => "",
+        Some(_) => " (disabled)",
     };
-    println!("{}: {}{off}", text(&shown["name"]), text(&shown["role"]));
-    if let Some(uri) = shown["totp_uri"].as_str() {
+    println!("{}: {}{off}", done.user.name, done.user.role.name());
+    if let Some(uri) = &done.totp_uri {
         println!();
         println!(
             "Displayed once; keep it safe. It is for the web console, which this version does not have: the API takes tokens."
         );
         println!(
             "  password:      {}",
-            shown["password"].as_str().unwrap_or("as you chose it")
+            done.password.as_deref().unwrap_or("as you chose it")
         );
         println!("  authenticator: {uri}");
         println!("  recovery codes, each good for one login without the authenticator:");
-        list(&shown["recovery"]).for_each(|c| println!("    {}", text(c)));
+        done.recovery_codes.iter().for_each(|c| println!("    {c}"));
     }
     Ok(())
+}
+
+/// Reads a role of the command line.
+fn read_role(text: &str) -> Result<Role, Failure> {
+    text.parse()
+        .map_err(|e| Failure::Usage(format!("role: {e}")))
 }
 
 pub(super) fn token(common: &Common, c: Token) -> Result<(), Failure> {
@@ -156,58 +185,61 @@ pub(super) fn token(common: &Common, c: Token) -> Result<(), Failure> {
             prefixes,
             per_minute,
         } => {
-            let bounds = json!({"reasons": reasons, "sources": sources, "prefixes": prefixes});
-            let asked = json!({"for": owner, "role": role, "expires": expires, "bounds": bounds, "per_minute": per_minute});
-            let made = client.json(Method::POST, "/v1/tokens", bytes(asked.to_string()))?;
+            let request = TokenRequest {
+                owner,
+                role: read_role(&role)?,
+                expires,
+                bounds: BoundsBody {
+                    reasons,
+                    sources,
+                    prefixes,
+                },
+                per_minute,
+            };
+            let made: TokenSecretResponse =
+                client.call_json(Method::POST, "/v1/tokens", &request)?;
             if common.json {
                 output::json(&made);
             } else {
-                println!("{}", text(&made["token"]));
-                if made["person"] == false {
+                println!("{}", made.token);
+                if !made.about.person {
                     eprintln!(
                         "{} is not a user (`orbsd person list` shows them): this is the token of a program.",
-                        text(&made["owner"])
+                        made.about.owner
                     );
                 }
                 eprintln!(
-                    "Shown once. Put it into a file that nobody else may read, and use it with `--token FILE`."
+                    "Displayed once. Put it into a file that only its owner may read, and use it with `--token FILE`."
                 );
             }
         }
         TokenCommand::Revoke { id } => {
-            let gone = client.json(
-                Method::DELETE,
-                &format!("/v1/tokens/{}", escape(&id)),
-                bytes(""),
-            )?;
+            let path = format!("/v1/tokens/{}", escape(&id));
+            let revoked: TokenResponse = client.call(Method::DELETE, &path)?;
             match common.json {
-                true => output::json(&gone),
-                false => println!("{id} of {}: revoked", text(&gone["owner"])),
+                true => output::json(&revoked),
+                false => println!("{id} of {}: revoked", revoked.owner),
             }
         }
         TokenCommand::List => {
-            let all = client.json(Method::GET, "/v1/tokens", bytes(""))?;
+            let all: Page<TokenResponse> = client.get("/v1/tokens")?;
             if common.json {
                 output::json(&all);
                 return Ok(());
             }
-            for t in list(&all["items"]) {
-                let or = |v: &Value, before: &str| {
-                    v.as_str()
-                        .map_or(String::new(), |t| format!(", {before} {t}"))
-                };
+            for t in &all.items {
                 let more = [
-                    or(&t["expires"], "until"),
-                    or(&t["last_used"], "last used"),
-                    or(&t["revoked"], "revoked"),
+                    some(", until ", t.expires),
+                    some(", last used ", t.last_used),
+                    some(", revoked ", t.revoked),
                 ]
                 .concat();
                 println!(
                     "{}: {} for {} since {}{more}",
-                    text(&t["id"]),
-                    text(&t["role"]),
-                    text(&t["owner"]),
-                    text(&t["since"])
+                    t.id,
+                    t.role.name(),
+                    t.owner,
+                    t.since
                 );
             }
         }
@@ -240,50 +272,35 @@ pub(super) struct Audit {
 
 pub(super) fn audit(common: &Common, c: &Audit) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
-    let fixed: Vec<(&str, Option<&String>)> = vec![
-        ("who", c.who.as_ref()),
-        ("what", c.what.as_ref()),
-        ("about", c.about.as_ref()),
-        ("from", c.from.as_ref()),
-        ("to", c.to.as_ref()),
-    ];
-    let fixed: String = fixed
-        .into_iter()
-        .filter_map(|(k, v)| Some(format!("&{k}={}", escape(v?))))
-        .collect();
-    let (mut after, mut left) = (String::new(), c.limit);
+    let mut query = AuditQuery {
+        author: c.who.clone(),
+        action: c.what.clone(),
+        target: c.about.clone(),
+        from: c.from.clone(),
+        to: c.to.clone(),
+        after: None,
+        limit: None,
+    };
+    let mut left = c.limit;
     while left > 0 {
-        let page = client.json(
-            Method::GET,
-            &format!("/v1/audit?limit={}{fixed}{after}", left.min(1000)),
-            bytes(""),
-        )?;
-        for l in list(&page["items"]) {
+        query.limit = Some(left.min(1000) as usize);
+        let page: Page<AuditRecordResponse> = client.get(&with_query("/v1/audit", &query))?;
+        for r in &page.items {
             left = left.saturating_sub(1);
             if common.json {
-                println!("{l}");
+                output::json_line(r);
                 continue;
             }
-            let note = |v: &Value, before: &str| {
-                v.as_str()
-                    .filter(|t| !t.is_empty())
-                    .map_or(String::new(), |t| format!("{before}{t}"))
-            };
-            let more = [note(&l["detail"], ", "), note(&l["why"], ": ")].concat();
-            let commit = l["commit"]
-                .as_u64()
-                .map_or(String::new(), |c| format!(" (commit {c})"));
+            let detail = Some(&r.detail).filter(|d| !d.is_empty());
+            let more = [some(", ", detail), some(": ", r.note.as_ref())].concat();
+            let commit = r.commit.map_or(String::new(), |c| format!(" (commit {c})"));
             println!(
                 "{} {} {} {}{more}{commit}, from {}",
-                text(&l["at"]),
-                text(&l["who"]),
-                text(&l["what"]),
-                text(&l["about"]),
-                text(&l["from"])
+                r.at, r.author, r.action, r.target, r.from
             );
         }
-        match page["next"].as_str() {
-            Some(next) => after = format!("&after={next}"),
+        match page.next {
+            Some(next) => query.after = Some(next),
             None => break,
         }
     }

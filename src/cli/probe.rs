@@ -10,16 +10,15 @@ use std::{
 use clap::Args;
 use hyper::Method;
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{
-    Common, Failure,
-    client::{Client, bytes},
-    output,
-    text::{plain_line, text},
-};
+use super::{Common, Failure, client::Client, output, text::plain_line};
 use crate::{
-    config::{Config, probe as settings},
+    api::{
+        AssessmentKind, JobResponse, NominationKind, NominationRequest, PreparedProbesResponse,
+        ProbeResultsRequest,
+    },
+    config::{self, Config},
     http::secrets,
     model::{Subject, Time, special, time::Seconds},
     net::{ConnectionLimiter, ConnectionLimits, Shares},
@@ -116,7 +115,7 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
     let own = special::unlistable(&Subject::host(target), &[]).is_some();
     if !own && !config.as_ref().is_some_and(|c| c.probe.relay.public) {
         return Err(usage(
-            "that address is on the Internet: test your own hosts, and set allow_public, hello, contact and about of [probe] first",
+            "that address is on the Internet: test your own hosts, and set allow_public, ehlo_name, contact and info_url of [probe] first",
         ));
     }
     let mut here = Here::new(c, config.as_ref(), target)?;
@@ -214,18 +213,18 @@ fn shown(
     ran: &[MessageResult],
     assessment: Assessment,
 ) {
-    let results = messages.iter().zip(ran).map(
-        |(m, r)| json!({"test": m.test, "from": m.envelope.from, "to": m.envelope.to, "outcome": r.outcome.as_str(), "detail": r.outcome}),
-    );
-    let all: Vec<Value> = results.collect();
-    let says = serde_json::to_value(assessment).unwrap_or_default();
     if common.json {
-        output::json(&json!({"target": target, "says": says, "results": all}));
+        let results = messages.iter().zip(ran).map(
+            |(m, r)| json!({"test": m.test, "from": m.envelope.from, "to": m.envelope.to, "outcome": r.outcome.as_str(), "detail": r.outcome}),
+        );
+        let results: Vec<_> = results.collect();
+        output::json(&json!({"target": target, "assessment": assessment, "results": results}));
         return;
     }
     println!();
-    all.iter()
-        .for_each(|r| println!("{:<28} {}", text(&r["test"]), text(&r["outcome"])));
+    for (m, r) in messages.iter().zip(ran) {
+        println!("{:<28} {}", m.test, r.outcome.as_str());
+    }
     let words = match assessment {
         Assessment::Closed => "every kind of test was refused",
         Assessment::Refused => "every kind of test was refused, and perhaps because of who tested",
@@ -294,7 +293,7 @@ impl Here {
 
     /// Asks DNS for the names of the host that were not given.
     async fn find_names(&mut self, config: Option<&Config>) {
-        let resolvers = config.map_or(&[][..], |c| &c.outgoing.resolvers);
+        let resolvers = config.map_or(&[][..], |c| &c.http_client.resolvers);
         let Ok(resolver) = resolver::Resolver::new(resolvers, false) else {
             return;
         };
@@ -448,7 +447,7 @@ impl Here {
 fn default_ways() -> TesterSettings {
     let timeout = Duration::from_secs(60);
     TesterSettings {
-        ports: settings::PORTS,
+        ports: config::DEFAULT_PORTS,
         pause: Duration::ZERO,
         min_duration: Duration::ZERO,
         timeout,
@@ -474,55 +473,57 @@ fn for_server(
             "--server tests what somebody has evidence against: say what you saw with --evidence",
         ));
     };
-    let asked = json!({"target": target, "evidence": evidence, "kind": "log", "port": c.port, "tests": c.tests});
-    let made = Client::open(common)?.json(Method::POST, "/v1/probes", bytes(asked.to_string()))?;
-    let messages: Vec<PreparedMessage> =
-        serde_json::from_value(made["messages"].clone()).map_err(|e| Failure::No(e.to_string()))?;
+    let request = NominationRequest {
+        target: target.to_string(),
+        evidence: evidence.clone(),
+        kind: NominationKind::Log,
+        at: None,
+        port: c.port,
+        names: Vec::new(),
+        tests: c.tests.clone(),
+    };
+    let prepared: PreparedProbesResponse =
+        Client::open(common)?.call_json(Method::POST, "/v1/probes", &request)?;
+    let path = format!("/v1/jobs/{}", prepared.job);
     let mut how = default_ways();
     how.pause = Duration::from_secs(c.pause.0.min(LONGEST_WAIT));
     if special::unlistable(&Subject::host(target), &[]).is_none() {
         // Other people's hosts are tested as slowly as the server's own tester does (safety rule
         // S4).
         (how.pause, how.min_duration) = (
-            how.pause.max(Duration::from_secs(settings::PAUSE.0)),
-            Duration::from_secs(settings::SPREAD.0),
+            how.pause.max(Duration::from_secs(config::DEFAULT_PAUSE.0)),
+            Duration::from_secs(config::DEFAULT_MIN_DURATION.0),
         );
     }
     let report = runtime.block_on(tester::run(
         target,
         c.port,
-        &messages,
+        &prepared.messages,
         &how,
         &mut told(common.json),
         &mut || true,
     ));
     // A server may have ended the connection meanwhile.
-    let told = json!({"results": report.ran, "controls": report.controls, "transcript": render_transcript(&report.transcript)});
-    Client::open(common)?.json(
-        Method::POST,
-        &format!("/v1/jobs/{}/results", made["job"]),
-        bytes(told.to_string()),
-    )?;
+    let results = ProbeResultsRequest {
+        results: report.ran,
+        controls: report.controls,
+        transcript: render_transcript(&report.transcript),
+    };
+    let _: JobResponse =
+        Client::open(common)?.call_json(Method::POST, &format!("{path}/results"), &results)?;
     let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(LONGEST_WAIT));
     loop {
-        let job = Client::open(common)?.json(
-            Method::GET,
-            &format!("/v1/jobs/{}", made["job"]),
-            bytes(""),
-        )?;
-        let says = text(&job["says"]).to_string();
-        if ["open", "closed", "refused"].contains(&says.as_str())
-            || std::time::Instant::now() >= until
-        {
-            if common.json {
-                output::json(&job);
-            } else {
-                super::relay::job(&job);
-            }
-            return match says.as_str() {
-                "closed" => Ok(()),
-                "open" => Err(Failure::Code(2, String::new())),
-                "accepted" => Err(Failure::Code(3, String::new())),
+        let job: JobResponse = Client::open(common)?.get(&path)?;
+        let decided = matches!(
+            job.assessment,
+            Some(AssessmentKind::Open | AssessmentKind::Closed | AssessmentKind::Refused)
+        );
+        if decided || std::time::Instant::now() >= until {
+            output::print(common.json, &job, super::relay::job);
+            return match job.assessment {
+                Some(AssessmentKind::Closed) => Ok(()),
+                Some(AssessmentKind::Open) => Err(Failure::Code(2, String::new())),
+                Some(AssessmentKind::Accepted) => Err(Failure::Code(3, String::new())),
                 _ => Err(Failure::Code(4, String::new())),
             };
         }

@@ -2,13 +2,16 @@
 
 use clap::{Args, Subcommand};
 use hyper::Method;
-use serde_json::Value;
 
 use super::{
     Common, Failure,
-    client::{Client, bytes, escape},
+    client::{Client, escape, with_query},
     output,
-    text::{list, text},
+    text::some,
+};
+use crate::api::{
+    Page, ProposalDeletionQuery, ProposalDeletionResponse, ProposalResponse, ProposalsQuery,
+    ReceiptResponse,
 };
 
 /// Show listings that wait for another person, and decide about them
@@ -49,101 +52,73 @@ enum ProposalCommand {
     },
 }
 
-/// Prints an answer of the API.
-type Printer<'a> = Box<dyn Fn(&Value) + 'a>;
-
 /// Shows proposals, or decides about them.
 pub(super) fn run(common: &Common, c: &Proposal) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
-    let mut call = |method, path: String| client.json(method, &path, bytes(""));
-    let (done, print): (Value, Printer) = match &c.command {
+    let path = |id: &str| format!("/v1/proposals/{}", escape(id));
+    match &c.command {
         ProposalCommand::List { author } => {
-            let query = author
-                .as_ref()
-                .map_or(String::new(), |a| format!("?author={}", escape(a)));
-            (
-                call(Method::GET, format!("/v1/proposals{query}"))?,
-                Box::new(|all| list(&all["items"]).for_each(print_line)),
-            )
+            let query = ProposalsQuery {
+                author: author.clone(),
+            };
+            let all: Page<ProposalResponse> = client.get(&with_query("/v1/proposals", &query))?;
+            output::print(common.json, &all, |all| {
+                all.items.iter().for_each(print_line);
+            });
         }
-        ProposalCommand::Show { id } => (
-            call(Method::GET, format!("/v1/proposals/{}", escape(id)))?,
-            Box::new(print_whole),
-        ),
+        ProposalCommand::Show { id } => {
+            let found: ProposalResponse = client.get(&path(id))?;
+            output::print(common.json, &found, print_whole);
+        }
         ProposalCommand::Approve { id } => {
-            let done = call(
-                Method::POST,
-                format!("/v1/proposals/{}/approve", escape(id)),
-            )?;
-            (
-                done,
-                Box::new(move |done| {
-                    println!("{id}: approved and listed (commit {})", done["commit"]);
-                }),
-            )
+            let path = format!("{}/approve", path(id));
+            let done: ReceiptResponse = client.call(Method::POST, &path)?;
+            output::print(common.json, &done, |done| {
+                println!("{id}: approved and listed (commit {})", done.commit);
+            });
         }
         ProposalCommand::Refuse { id } => {
-            let done = call(Method::DELETE, format!("/v1/proposals/{}", escape(id)))?;
-            (
-                done,
-                Box::new(move |done| {
-                    println!("{id}: refused; {} is not listed", text(&done["subject"]));
-                }),
-            )
+            let done: ProposalResponse = client.call(Method::DELETE, &path(id))?;
+            output::print(common.json, &done, |done| {
+                println!("{id}: refused; {} is not listed", done.subject);
+            });
         }
         ProposalCommand::Delete { author } => {
-            let done = call(
-                Method::DELETE,
-                format!("/v1/proposals?author={}", escape(author)),
-            )?;
-            (
-                done,
-                Box::new(move |done| println!("{author}: {} proposals deleted", done["deleted"])),
-            )
+            let query = ProposalDeletionQuery {
+                author: author.clone(),
+            };
+            let path = with_query("/v1/proposals", &query);
+            let done: ProposalDeletionResponse = client.call(Method::DELETE, &path)?;
+            output::print(common.json, &done, |done| {
+                println!("{author}: {} proposals deleted", done.deleted);
+            });
         }
-    };
-    match common.json {
-        true => output::json(&done),
-        false => print(&done),
     }
     Ok(())
 }
 
-fn print_line(p: &Value) {
-    let note = p["note"]
-        .as_str()
-        .map_or(String::new(), |n| format!(": {n}"));
+fn print_line(p: &ProposalResponse) {
+    let note = some(": ", p.note.as_ref());
     println!(
         "{} {} {} by {}, {}{note}",
-        text(&p["id"]),
-        text(&p["at"]),
-        text(&p["subject"]),
-        text(&p["by"]),
-        text(&p["reason"])
+        p.id, p.at, p.subject, p.author, p.reason
     );
 }
 
-fn print_whole(p: &Value) {
-    println!(
-        "{}: {} for {} ({})",
-        text(&p["id"]),
-        text(&p["subject"]),
-        text(&p["reason"]),
-        text(&p["source"])
-    );
-    println!("  proposed by {} at {}", text(&p["by"]), text(&p["at"]));
+fn print_whole(p: &ProposalResponse) {
+    println!("{}: {} for {} ({})", p.id, p.subject, p.reason, p.source);
+    println!("  proposed by {} at {}", p.author, p.at);
+    let until = p.until.map(|t| t.to_string());
     println!(
         "  ends: {}",
-        p["until"].as_str().unwrap_or("after the reason's lifetime")
+        until
+            .as_deref()
+            .unwrap_or("after the lifetime of the reason")
     );
-    for key in ["text", "note"] {
-        p[key]
-            .as_str()
-            .into_iter()
-            .for_each(|t| println!("  {key}: {t}"));
-    }
+    p.text.iter().for_each(|t| println!("  text: {t}"));
+    p.note.iter().for_each(|t| println!("  note: {t}"));
     println!(
         "  another person approves it with `orbsd proposal approve {}`",
-        text(&p["id"])
+        p.id
     );
 }

@@ -3,13 +3,17 @@
 
 use clap::{Args, Subcommand};
 use hyper::Method;
-use serde_json::{Value, json};
 
 use super::{
     Common, Failure,
-    client::{Client, bytes, escape},
+    client::{Client, with_query},
     output,
-    text::{list, plain_line, text},
+    text::{plain_line, some},
+};
+use crate::api::{
+    ClaimRequest, ClaimResponse, EvidenceQuery, JobResponse, JobsQuery, NominationKind,
+    NominationRequest, OptOutQuery, OptOutRequest, OptOutResponse, OptOutSubjectResponse, Page,
+    ProofResponse, RelayTestResponse,
 };
 
 /// Bring a host to be tested: single addresses, with evidence not older than 14 days
@@ -38,53 +42,51 @@ pub(super) struct Nominate {
     tests: Vec<String>,
 }
 
-fn show(common: &Common, v: &Value, short: impl FnOnce(&Value)) {
-    if common.json {
-        output::json(&v);
-    } else {
-        short(v);
-    }
-}
-
 /// A job in a few lines.
-pub(super) fn job(j: &Value) {
-    let waiting = j["waiting_for"]
-        .as_str()
-        .map_or(String::new(), |w| format!(": {w}"));
-    println!(
-        "job {} {} {}{waiting}",
-        j["id"],
-        text(&j["target"]),
-        text(&j["state"])
-    );
-    if let Some(says) = j["says"].as_str() {
-        let row = j["row"]
-            .as_str()
+pub(super) fn job(j: &JobResponse) {
+    let waiting = some(": ", j.waiting_for.as_ref());
+    println!("job {} {} {}{waiting}", j.id, j.target, j.state.as_str());
+    if let Some(a) = j.assessment {
+        let row = j
+            .row
+            .as_ref()
             .map_or_else(String::new, |r| format!(" ({r})"));
-        println!("  {says}{row}");
+        println!("  {}{row}", a.as_str());
     }
-    for r in list(&j["results"]) {
-        let d = &r["detail"];
-        let more = ["output", "text", "why"]
-            .iter()
-            .find_map(|k| d[*k].as_str())
-            .unwrap_or("");
-        let code = d["code"]
-            .as_u64()
-            .map_or(String::new(), |c| format!(" {c} at {}", text(&d["stage"])));
-        println!(
-            "  {:<28} {}{code} {more}",
-            text(&r["test"]),
-            text(&r["outcome"])
-        );
+    for r in &j.results {
+        let d = &r.detail;
+        let more = [&d.output, &d.text, &d.cause];
+        let more = more.into_iter().flatten().next().map_or("", String::as_str);
+        let code = d.code.map_or(String::new(), |c| {
+            format!(" {c} at {}", d.stage.as_deref().unwrap_or_default())
+        });
+        println!("  {:<28} {}{code} {more}", r.test, r.outcome.as_str());
     }
 }
 
 pub(super) fn nominate(common: &Common, c: &Nominate) -> Result<(), Failure> {
-    let asked = json!({"target": c.target, "evidence": c.evidence, "kind": c.kind, "at": c.at, "port": c.port, "names": c.names, "tests": c.tests});
-    let done =
-        Client::open(common)?.json(Method::POST, "/v1/nominations", bytes(asked.to_string()))?;
-    show(common, &done, job);
+    let kind = match c.kind.as_str() {
+        "message" => NominationKind::Message,
+        "log" => NominationKind::Log,
+        "owner" => NominationKind::Owner,
+        other => {
+            return Err(Failure::Usage(format!(
+                "kind: `{other}` is not message, log or owner"
+            )));
+        }
+    };
+    let request = NominationRequest {
+        target: c.target.clone(),
+        evidence: c.evidence.clone(),
+        kind,
+        at: c.at.clone(),
+        port: c.port,
+        names: c.names.clone(),
+        tests: c.tests.clone(),
+    };
+    let done: JobResponse =
+        Client::open(common)?.call_json(Method::POST, "/v1/nominations", &request)?;
+    output::print(common.json, &done, job);
     Ok(())
 }
 
@@ -110,22 +112,12 @@ pub(super) struct Jobs {
 pub(super) fn jobs(common: &Common, c: &Jobs) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
     let Some(id) = c.id else {
-        let all = client.json(Method::GET, &format!("/v1/jobs?open={}", c.open), bytes(""))?;
-        show(common, &all, |all| {
-            for j in list(&all["items"]) {
-                let waiting = j["waiting_for"]
-                    .as_str()
-                    .or(j["says"].as_str())
-                    .unwrap_or("");
-                println!(
-                    "{:>8} {:<40} {:<10} {:<9} {waiting}",
-                    j["id"],
-                    text(&j["target"]),
-                    text(&j["cause"]),
-                    text(&j["state"])
-                );
-            }
-        });
+        let query = JobsQuery {
+            open: c.open,
+            ..JobsQuery::default()
+        };
+        let all: Page<JobResponse> = client.get(&with_query("/v1/jobs", &query))?;
+        output::print(common.json, &all, |all| all.items.iter().for_each(job_line));
         return Ok(());
     };
     if c.transcript {
@@ -133,13 +125,27 @@ pub(super) fn jobs(common: &Common, c: &Jobs) -> Result<(), Failure> {
         output::block("", &body);
         return Ok(());
     }
-    let done = match (c.approve, c.refuse) {
-        (true, _) => client.json(Method::POST, &format!("/v1/jobs/{id}/approve"), bytes(""))?,
-        (_, true) => client.json(Method::DELETE, &format!("/v1/jobs/{id}"), bytes(""))?,
-        _ => client.json(Method::GET, &format!("/v1/jobs/{id}"), bytes(""))?,
+    let path = format!("/v1/jobs/{id}");
+    let done: JobResponse = match (c.approve, c.refuse) {
+        (true, _) => client.call(Method::POST, &format!("{path}/approve"))?,
+        (_, true) => client.call(Method::DELETE, &path)?,
+        _ => client.get(&path)?,
     };
-    show(common, &done, job);
+    output::print(common.json, &done, job);
     Ok(())
+}
+
+/// A job in one line.
+fn job_line(j: &JobResponse) {
+    let assessment = j.assessment.map(|a| a.as_str());
+    let waiting = j.waiting_for.as_deref().or(assessment).unwrap_or("");
+    println!(
+        "{:>8} {:<40} {:<10} {:<9} {waiting}",
+        j.id,
+        j.target,
+        j.trigger.as_str(),
+        j.state.as_str()
+    );
 }
 
 /// Show the relay tests
@@ -147,21 +153,13 @@ pub(super) fn jobs(common: &Common, c: &Jobs) -> Result<(), Failure> {
 pub(super) struct Tests {}
 
 pub(super) fn tests(common: &Common, _: &Tests) -> Result<(), Failure> {
-    let all = Client::open(common)?.json(Method::GET, "/v1/tests", bytes(""))?;
-    show(common, &all, |all| {
-        for t in list(&all["items"]) {
-            let run = if t["chosen"] == true {
-                ""
-            } else {
-                text(&t["run"])
-            };
+    let all: Page<RelayTestResponse> = Client::open(common)?.get("/v1/catalogue")?;
+    output::print(common.json, &all, |all| {
+        for t in &all.items {
+            let run = if t.chosen { "" } else { t.run.as_str() };
             println!(
-                "{:<4} {:<28} {:<22} {:<7} {}",
-                text(&t["id"]),
-                text(&t["name"]),
-                text(&t["class"]),
-                run,
-                text(&t["what"])
+                "{:<4} {:<28} {:<22} {run:<7} {}",
+                t.id, t.name, t.class, t.description
             );
         }
     });
@@ -179,22 +177,26 @@ pub(super) struct Claim {
 }
 
 pub(super) fn claim(common: &Common, c: &Claim) -> Result<(), Failure> {
-    let asked = json!({"target": c.target, "proved": c.proved});
-    let done = Client::open(common)?.json(Method::POST, "/v1/claims", bytes(asked.to_string()))?;
-    show(common, &done, |d| {
-        println!("{}", text(&d["what_happens"]));
-        for b in d["blocked"].as_array().into_iter().flatten() {
+    let request = ClaimRequest {
+        target: c.target.clone(),
+        proved: c.proved,
+    };
+    let done: ClaimResponse =
+        Client::open(common)?.call_json(Method::POST, "/v1/claims", &request)?;
+    output::print(common.json, &done, |d| {
+        println!("{}", d.what_happens);
+        for b in &d.blocked {
             println!(
                 "blocked at {} ({}), tested from {}:",
-                text(&b["at"]),
-                text(&b["row"]),
-                b["source"].as_str().unwrap_or("this machine")
+                b.at.map(|t| t.to_string()).unwrap_or_default(),
+                b.row.as_deref().unwrap_or_default(),
+                b.source.as_deref().unwrap_or("this machine")
             );
-            for r in b["replies"].as_array().into_iter().flatten() {
-                println!("  {:<44} {}", text(&r["sent"]), text(&r["answered"]));
+            for r in &b.replies {
+                println!("  {:<44} {}", r.sent, r.answered);
             }
         }
-        job(&d["job"]);
+        job(&d.job);
     });
     Ok(())
 }
@@ -223,35 +225,24 @@ enum OptoutCommand {
 
 pub(super) fn optout(common: &Common, c: Optout) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
-    let done = match c.what.unwrap_or(OptoutCommand::List) {
-        OptoutCommand::List => client.json(Method::GET, "/v1/optouts", bytes(""))?,
-        OptoutCommand::Add { subject, proof } => client.json(
-            Method::POST,
-            "/v1/optouts",
-            bytes(json!({"subject": subject, "proof": proof}).to_string()),
-        )?,
-        OptoutCommand::End { subject } => client.json(
-            Method::DELETE,
-            &format!("/v1/optouts?subject={}", escape(&subject)),
-            bytes(""),
-        )?,
-    };
-    show(common, &done, |d| {
-        let one = |o: &Value| {
-            println!(
-                "{} {} {} {}",
-                text(&o["subject"]),
-                text(&o["since"]),
-                text(&o["by"]),
-                text(&o["proof"])
-            );
-        };
-        if d["items"].is_array() {
-            list(&d["items"]).for_each(one);
-        } else {
-            one(d);
+    let path = "/v1/opt-outs";
+    let line = |o: &OptOutResponse| println!("{} {} {} {}", o.subject, o.since, o.author, o.proof);
+    match c.what.unwrap_or(OptoutCommand::List) {
+        OptoutCommand::List => {
+            let all: Page<OptOutResponse> = client.get(path)?;
+            output::print(common.json, &all, |all| all.items.iter().for_each(line));
         }
-    });
+        OptoutCommand::Add { subject, proof } => {
+            let request = OptOutRequest { subject, proof };
+            let done: OptOutResponse = client.call_json(Method::POST, path, &request)?;
+            output::print(common.json, &done, line);
+        }
+        OptoutCommand::End { subject } => {
+            let path = with_query(path, &OptOutQuery { subject });
+            let done: OptOutSubjectResponse = client.call(Method::DELETE, &path)?;
+            output::print(common.json, &done, |d| println!("{}", d.subject));
+        }
+    }
     Ok(())
 }
 
@@ -263,26 +254,20 @@ pub(super) struct Evidence {
 }
 
 pub(super) fn evidence(common: &Common, c: &Evidence) -> Result<(), Failure> {
-    let all = Client::open(common)?.json(
-        Method::GET,
-        &format!("/v1/evidence?target={}", escape(&c.target)),
-        bytes(""),
-    )?;
-    show(common, &all, |all| {
-        for p in list(&all["items"]) {
+    let query = EvidenceQuery {
+        target: c.target.clone(),
+    };
+    let all: Page<ProofResponse> =
+        Client::open(common)?.get(&with_query("/v1/evidence", &query))?;
+    output::print(common.json, &all, |all| {
+        for p in &all.items {
             println!(
                 "proof {} {}: given to [{}] {}, came from [{}] {}: {}",
-                p["id"],
-                text(&p["test"]),
-                text(&p["input"]),
-                text(&p["sent"]),
-                text(&p["output"]),
-                text(&p["came"]),
-                text(&p["outcome"])
+                p.id, p.test, p.input, p.sent, p.output, p.arrived, p.outcome
             );
-            ["envelope", "transcript", "message"]
-                .iter()
-                .for_each(|part| output::block("    ", text(&p[*part])));
+            for part in [&p.envelope, &p.transcript, &p.message] {
+                output::block("    ", part.as_deref().unwrap_or_default());
+            }
         }
     });
     Ok(())

@@ -2,14 +2,13 @@
 
 use clap::{Args, Subcommand};
 use hyper::Method;
-use serde_json::json;
 
 use super::{
     Common, Failure,
-    client::{Client, bytes, escape},
+    client::{Client, escape},
     output,
-    text::{list, text},
 };
+use crate::api::{RenameRequest, RenameResponse};
 
 /// Change what is known of a reason
 #[derive(Debug, Args)]
@@ -39,15 +38,18 @@ pub(super) fn reason(common: &Common, c: &Reason) -> Result<(), Failure> {
 /// Renames a reason or source.
 pub(super) fn rename(common: &Common, kind: &str, old: &str, new: &str) -> Result<(), Failure> {
     let path = format!("/v1/{kind}s/{}/rename", escape(old));
-    let done =
-        Client::open(common)?.json(Method::POST, &path, bytes(json!({"to": new}).to_string()))?;
+    let request = RenameRequest { to: new.into() };
+    let done: RenameResponse = Client::open(common)?.call_json(Method::POST, &path, &request)?;
     if common.json {
         output::json(&done);
         return Ok(());
     }
-    list(&done["left_behind"]).for_each(|l| println!("warning: {}", text(&l["message"])));
-    list(&done["warnings"]).for_each(|w| println!("warning: {}", text(w)));
+    let unconfigured = done.unconfigured.iter();
+    unconfigured.for_each(|l| println!("warning: {}", l.message));
+    done.warnings.iter().for_each(|w| println!("warning: {w}"));
     println!("{kind} {old} is called {new} now");
-    list(&done["zones"]).for_each(|z| println!("{} serial {}", text(&z["zone"]), z["serial"]));
+    done.serials
+        .iter()
+        .for_each(|(zone, serial)| println!("{zone} serial {serial}"));
     Ok(())
 }

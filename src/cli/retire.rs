@@ -14,12 +14,9 @@ use clap::Args;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::{
-    Common, Failure,
-    client::{Client, bytes},
-    text::{list, text},
-};
+use super::{Common, Failure, client::Client};
 use crate::{
+    api::{ReloadResponse, StatusResponse},
     config::Config,
     model::{
         Time, Zone,
@@ -79,39 +76,41 @@ fn run_remote(common: &Common, c: &Retire, server: &str) -> Result<(), Failure> 
             "--server: the plan is in a zone file of {server}; run this on that machine"
         )));
     }
-    let status = Client::open(common)?.json(Method::GET, "/v1/status", bytes(""))?;
+    let status: StatusResponse = Client::open(common)?.get("/v1/status")?;
     let ascii = |n: &str| name_to_ascii(n.trim_end_matches('.')).unwrap_or_default();
-    let Some(zone) = list(&status["zones"])
-        .find(|z| text(&z["file"]) == c.zone || ascii(text(&z["zone"])) == ascii(&c.zone))
+    let Some(zone) = status
+        .zones
+        .iter()
+        .find(|z| z.file == c.zone || ascii(&z.zone) == ascii(&c.zone))
     else {
-        let known: Vec<&str> = list(&status["zones"]).map(|z| text(&z["zone"])).collect();
+        let known: Vec<&str> = status.zones.iter().map(|z| z.zone.as_str()).collect();
         return Err(Failure::No(format!(
             "{server} has no zone `{}`; it has {}",
             c.zone,
             known.join(", ")
         )));
     };
-    let (name, plan) = (text(&zone["zone"]), &zone["retire"]);
+    let (name, plan) = (&zone.zone, &zone.retire);
     if common.json {
         println!(
             "{}",
-            json!({"zone": name, "retiring": !plan.is_null(), "plan": plan})
+            json!({"zone": name, "retiring": plan.is_some(), "plan": plan})
         );
-    } else if plan.is_null() {
-        println!("{name} is not being retired");
-    } else {
-        println!("{name}: {}", text(&plan["stage"]));
-        for (key, what) in [
-            ("announced", "announced"),
-            ("empty", "lists nobody"),
+    } else if let Some(plan) = plan {
+        println!("{name}: {}", plan.stage.as_str());
+        for (at, what) in [
+            (plan.announced, "announced"),
+            (plan.empty, "lists nobody"),
             (
-                "unseen",
+                plan.unseen,
                 "no resolver and no mirror knows a listing any more",
             ),
-            ("delegation", "the NS records in the parent zone may go"),
+            (plan.delegation, "the NS records in the parent zone may go"),
         ] {
-            println!("  {}  {what}", text(&plan[key]));
+            println!("  {at}  {what}");
         }
+    } else {
+        println!("{name} is not being retired");
     }
     Ok(())
 }
@@ -154,7 +153,8 @@ fn begin(
     let text = c.text.as_ref().map_or(String::new(), |t| {
         format!("text = {}\n", Value::from(t.as_str()))
     });
-    let table = format!("\n{MARK}\n[retire]\nannounced = \"{now}\"\nempty = \"{empty}\"\n{text}");
+    let table =
+        format!("\n{MARK}\n[retire]\nannounce_at = \"{now}\"\nempty_at = \"{empty}\"\n{text}");
     edit(common, file, |old| {
         let gap = if old.is_empty() || old.ends_with('\n') {
             ""
@@ -206,7 +206,7 @@ fn edit(
     let wrong = |e: std::io::Error| Failure::No(format!("{}: {e}", file.display()));
     // First, so that nothing is written where nobody can be told.
     let mut client = Client::open(common)?;
-    let running = client.json(Method::GET, "/v1/status", bytes(""))?["running"] == true;
+    let running = client.get::<StatusResponse>("/v1/status")?.running;
     let old = fs::read_to_string(file).map_err(wrong)?;
     let new = change(&old)?;
     let put = |from: &str, to: &str| {
@@ -224,7 +224,9 @@ fn edit(
         .map_err(wrong)
         .and_then(|()| common.load())
         .and_then(|_| match running {
-            true => client.json(Method::POST, "/v1/reload", bytes("")).map(drop),
+            true => client
+                .call::<ReloadResponse>(Method::POST, "/v1/reload")
+                .map(drop),
             false => Ok(()),
         });
     if taken.is_err() {
@@ -237,8 +239,8 @@ fn edit(
 fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
     let started = zone.retire.is_some();
     let planned = retire::Retire {
-        announced: now,
-        empty: now.plus(MONTH),
+        announce_at: now,
+        empty_at: now.plus(MONTH),
         text: None,
     };
     let retire = zone.retire.as_ref().unwrap_or(&planned);

@@ -2,14 +2,9 @@
 
 use clap::Args;
 use hyper::Method;
-use serde_json::{Value, json};
 
-use super::{
-    Common, Failure,
-    client::{Client, bytes},
-    output,
-    text::{list, text},
-};
+use super::{Common, Failure, client::Client, output, text::some};
+use crate::api::{IntegrityResponse, ScrubRequest};
 
 /// Read the whole store for damage now
 ///
@@ -24,8 +19,10 @@ pub(super) struct Scrub {
 
 pub(super) fn run(common: &Common, c: &Scrub) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
-    let asked = json!({"accept_missing_commits": c.accept_missing_commits});
-    let report = client.json(Method::POST, "/v1/scrubs", bytes(asked.to_string()))?;
+    let request = ScrubRequest {
+        accept_missing_commits: c.accept_missing_commits,
+    };
+    let report: IntegrityResponse = client.call_json(Method::POST, "/v1/scrubs", &request)?;
     match common.json {
         true => output::json(&report),
         false if client.is_daemon() => println!("the scrub begins; `orbsd status` shows its end"),
@@ -35,36 +32,30 @@ pub(super) fn run(common: &Common, c: &Scrub) -> Result<(), Failure> {
 }
 
 /// Damage and scrubs, for `orbsd status` too.
-pub(super) fn print(report: &Value) {
-    for d in list(&report["damage"]) {
-        let at = d["at"]
-            .as_str()
-            .map_or(String::new(), |at| format!(" at {at}"));
+pub(super) fn print(report: &IntegrityResponse) {
+    for d in &report.damage {
         println!(
-            "DAMAGED: {} (found by {}{at})",
-            text(&d["what"]),
-            text(&d["found_by"])
+            "DAMAGED: {} (found by {}{})",
+            d.description,
+            d.found_by.as_str(),
+            some(" at ", d.at)
         );
     }
-    if let Some(why) = report["cut_at_start"].as_str() {
+    if let Some(why) = &report.cut_at_start {
         println!(
             "the last unsynchronised record of the write-ahead log was cut at the start: {why}"
         );
     }
-    let (running, last) = (&report["scrub"]["running"], &report["scrub"]["last"]);
-    if running.is_object() {
-        let of = format!(
-            "{} of {} families, {} bytes",
-            running["families_read"], running["families"], running["bytes"]
+    if let Some(r) = &report.scrub.running {
+        println!(
+            "scrub: running since {}: {} of {} families, {} bytes",
+            r.started, r.families_read, r.families, r.bytes
         );
-        println!("scrub: running since {}: {of}", text(&running["started"]));
     }
-    if last.is_object() {
+    if let Some(r) = &report.scrub.last {
         println!(
             "scrub: last ended {}: {} rows, {} families with damage",
-            text(&last["ended"]),
-            last["rows"],
-            last["damaged_families"]
+            r.ended, r.rows, r.damaged_families
         );
     }
 }

@@ -1,16 +1,22 @@
 //! `orbsd status` and `orbsd reload`.
 
 use hyper::Method;
-use serde_json::Value;
 
 use super::{
     Common, Failure,
-    client::{Client, bytes},
-    feed::{print_held, print_looped},
+    client::{Client, with_query},
+    feed::print_details,
     output,
+    text::some,
     zone::print_commands,
 };
-use crate::lists::write::ExportReport;
+use crate::{
+    api::{
+        FeedResponse, MirrorResponse, Page, ReloadQuery, ReloadResponse, RetirementStage,
+        StatusResponse, WriteState,
+    },
+    metrics::Totals,
+};
 
 /// Show how the daemon is: zones, serials, counters
 #[derive(Debug, clap::Args)]
@@ -30,245 +36,200 @@ enum Of {
 pub(super) fn run(common: &Common, args: &Status) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
     if let Some(Of::Mirrors) = args.of {
-        let found = client.json(Method::GET, "/v1/mirrors", bytes(""))?;
-        match common.json {
-            true => output::json(&found),
-            false => print_mirrors(&found),
-        }
+        let found: Page<MirrorResponse> = client.get("/v1/mirrors")?;
+        output::print(common.json, &found, |found| print_mirrors(&found.items));
         return Ok(());
     }
-    let s = client.json(Method::GET, "/v1/status", bytes(""))?;
-    if common.json {
-        output::json(&s);
-    } else {
-        print(&s);
-    }
-    match s["problem"].as_str() {
+    let s: StatusResponse = client.get("/v1/status")?;
+    output::print(common.json, &s, print);
+    match s.problem {
         None => Ok(()),
-        Some(_) if common.json => Err(Failure::No(String::new())), // the document has said it
-        Some(why) if s["writes"] == "refused" => {
-            Err(Failure::No(format!("no writes are taken: {why}")))
+        Some(_) if common.json => Err(Failure::No(String::new())), // the document has it
+        Some(why) if s.writes == WriteState::Refused => {
+            Err(Failure::No(format!("no writes are accepted: {why}")))
         }
-        Some(why) => Err(Failure::No(why.into())),
+        Some(why) => Err(Failure::No(why)),
     }
 }
 
-fn print(s: &Value) {
-    let text = |v: &Value| v.as_str().unwrap_or("").to_string();
-    let state = if s["running"] == true {
-        format!("running since {}", text(&s["started"]))
+fn print(s: &StatusResponse) {
+    let state = if s.running {
+        format!("running since {}", s.started)
     } else {
         "not running".into()
     };
     println!(
         "orbsd {} {state}, commit {}, writes {}",
-        text(&s["version"]),
-        s["commit"],
-        text(&s["writes"])
+        s.version,
+        s.commit,
+        s.writes.as_str()
     );
-    if let Some(why) = s["clock"]["problem"].as_str() {
-        println!("{why}");
-    }
-    let l = &s["listed"];
+    s.clock.problem.iter().for_each(|why| println!("{why}"));
     println!(
         "listed: {} IPv4 addresses, {} IPv4 prefixes, {} IPv6, {} domains",
-        l["ipv4_hosts"], l["ipv4_prefixes"], l["ipv6"], l["domains"]
+        s.listed.ipv4_hosts, s.listed.ipv4_prefixes, s.listed.ipv6, s.listed.domains
     );
-    for z in s["zones"].as_array().into_iter().flatten() {
-        let c = &z["counters"];
+    for z in &s.zones {
         println!(
             "zone {} serial {}: {}",
-            text(&z["zone"]),
-            z["serial"],
-            counters(c)
+            z.zone,
+            z.serial,
+            counters(&z.counters)
         );
-        if let Some(stage) = z["retire"]["stage"].as_str() {
-            let says = match stage {
-                "announced" => format!("lists as ever until {}", text(&z["retire"]["empty"])),
-                "empty" => format!("lists nobody since {}", text(&z["retire"]["empty"])),
-                _ => "lists nobody and is waited for by nobody".to_string(),
+        if let Some(r) = &z.retire {
+            let state = match r.stage {
+                RetirementStage::Announced => format!("lists as before until {}", r.empty),
+                RetirementStage::Empty => format!("lists nothing since {}", r.empty),
+                RetirementStage::Over => "lists nothing, and its delegation may go".to_string(),
             };
             println!(
-                "  retiring: {says}; its NS records may go from {} on",
-                text(&z["retire"]["delegation"])
+                "  retiring: {state}; its NS records may go from {} on",
+                r.delegation
             );
         }
     }
-    for l in s["left_behind"].as_array().into_iter().flatten() {
-        println!("LEFT BEHIND: {}", text(&l["message"]));
+    for l in &s.unconfigured {
+        println!("LEFT BEHIND: {}", l.message);
     }
-    for e in s["exports"].as_array().into_iter().flatten() {
-        let serial = e["serial"]
-            .as_u64()
-            .map_or("not written yet".to_string(), |n| format!("serial {n}"));
-        let problem = e["problem"]
-            .as_str()
-            .map_or(String::new(), |p| format!("; NOT current: {p}"));
+    for e in &s.exports {
+        let serial = match e.serial {
+            Some(n) => format!("serial {n}"),
+            None => "not written yet".to_string(),
+        };
         println!(
-            "export {} as {} of {}: {serial}{problem}",
-            text(&e["path"]),
-            text(&e["format"]),
-            text(&e["zone"])
+            "export {} as {} of {}: {serial}{}",
+            e.path.display(),
+            e.format,
+            e.zone,
+            some("; NOT current: ", e.problem.as_ref())
         );
-        let report =
-            serde_json::from_value::<ExportReport>(e["changes"].clone()).unwrap_or_default();
-        report
-            .changes
+        e.changes.iter().for_each(|change| println!("  {change}"));
+    }
+    if let Some(gap) = &s.removal_log.gap {
+        let missing: Vec<String> = gap
+            .missing
             .iter()
-            .for_each(|change| println!("  {change}"));
-    }
-    let gap = &s["removals"]["gap"];
-    if gap.is_object() {
-        let of = text(&gap["why"]);
+            .map(|(from, to)| format!("{from}-{to}"))
+            .collect();
         println!(
-            "the log of removals began anew at {} without lines {}: {of}; make a backup now",
-            text(&gap["at"]),
-            gap["missing"]
+            "the removal log began anew at {} without lines {}: {}; make a backup now",
+            gap.at,
+            missing.join(", "),
+            gap.cause
         );
     }
-    super::scrub::print(&s["integrity"]);
-    if let Some(why) = s["tester"]["wrong"].as_str() {
+    super::scrub::print(&s.integrity);
+    if let Some(why) = &s.tester.problem {
         println!("relay tests stand still: {why}");
     }
-    println!("no zone of ours: {}", counters(&s["other"]));
-    for (name, c) in s["workers"].as_object().into_iter().flatten() {
-        println!("worker {name}: {}", counters(&c["total"]));
+    println!("no zone of ours: {}", counters(&s.no_zone));
+    for (name, w) in &s.workers {
+        println!("worker {name}: {}", counters(&w.total));
     }
-    for f in s["sources"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|f| f["feed"] == true)
-    {
-        let end = f["expires"]
-            .as_str()
+    for f in s.sources.iter().filter(|f| f.feed) {
+        let end = f
+            .expires
             .map_or(String::new(), |e| format!(", ends {e} unless refreshed"));
-        println!(
-            "feed {} refreshed {}{end}",
-            text(&f["source"]),
-            text(&f["refreshed"])
-        );
+        let refreshed = f.refreshed.map(|t| t.to_string()).unwrap_or_default();
+        println!("feed {} refreshed {refreshed}{end}", f.source);
     }
-    s["feeds"].as_array().into_iter().flatten().for_each(feed);
+    s.feeds.iter().for_each(feed);
 }
 
 /// What refreshes a feed, and how that goes.
-fn feed(f: &Value) {
-    let text = |key: &str| f[key].as_str().unwrap_or("");
-    let serial = f["serial"]
-        .as_u64()
-        .map_or(String::new(), |s| format!(", serial {s}"));
-    let next = if text("next").is_empty() {
-        "being looked at".into()
-    } else {
-        format!("next look {}", text("next"))
+fn feed(f: &FeedResponse) {
+    let next = match f.next {
+        Some(t) => format!("next look {t}"),
+        None => "being looked at".into(),
     };
     println!(
-        "feed {} follows {} ({}){serial}, {next}",
-        text("feed"),
-        text("from"),
-        text("kind")
+        "feed {} follows {} ({}){}, {next}",
+        f.feed,
+        f.from,
+        f.kind.as_str(),
+        some(", serial ", f.serial)
     );
-    for (key, what) in [("problem", "problem"), ("note", "note")] {
-        if !text(key).is_empty() {
-            println!("  {what}: {}", text(key));
-        }
-    }
-    print_looped(f);
-    print_held(f);
+    print_details(f);
 }
 
-fn print_mirrors(found: &Value) {
-    let mirrors = found["mirrors"].as_array().map_or(&[][..], |m| m);
+fn print_mirrors(mirrors: &[MirrorResponse]) {
     if mirrors.is_empty() {
         println!("no mirror is configured, and none has asked");
     }
-    for m in mirrors {
-        let text = |v: &Value| v.as_str().unwrap_or("").to_string();
-        let key = m["key"]
-            .as_str()
-            .map_or(String::new(), |k| format!(" key {k}"));
-        let other = if m["configured"] == true {
-            ""
-        } else {
-            " (not configured)"
-        };
-        let state = match (&m["behind"], &m["has"]) {
-            (b, _) if b["serials"] == 0 => "in step".to_string(),
-            (b, _) if b.is_object() => {
-                format!("{} serials behind for {} s", b["serials"], b["seconds"])
+    mirrors.iter().for_each(print_mirror);
+}
+
+fn print_mirror(m: &MirrorResponse) {
+    let other = if m.configured {
+        ""
+    } else {
+        " (not configured)"
+    };
+    let state = match (m.behind, m.mirror_serial) {
+        (Some(b), _) if b.serials == 0 => "in step".to_string(),
+        (Some(b), _) => format!("{} serials behind for {} s", b.serials, b.seconds),
+        (None, None) => "has not been seen to have any serial".into(),
+        (None, Some(serial)) => format!("has serial {serial}, which is ahead of ours"),
+    };
+    println!(
+        "{} serial {} {}{}{other}: {state}",
+        m.zone,
+        m.serial,
+        m.address,
+        some(" key ", m.key.as_ref())
+    );
+    if let Some(commands) = &m.needs_transfer {
+        println!("  ours was not newer for it, so it keeps its old zone: force a transfer there");
+        print_commands(commands);
+    }
+    if let Some(n) = &m.last_notify {
+        let answer = match (n.rcode.as_deref(), &n.problem) {
+            (Some("NOERROR"), _) => {
+                format!("acknowledged after {} ms", n.answer_ms.unwrap_or_default())
             }
-            (_, Value::Null) => "has not been seen to have any serial".into(),
-            (_, has) => format!("has serial {has}, which is ahead of ours"),
+            (Some(rcode), _) => format!("answered {rcode}"),
+            (None, Some(problem)) => format!("tried {} times: {problem}", n.tries),
+            (None, None) => format!("tried {} times, no answer yet", n.tries),
         };
+        println!("  notified of {} at {}: {answer}", n.serial, n.at);
+    }
+    if let Some(r) = &m.last_request {
+        let what = match r.serial {
+            Some(s) => format!("what came after {s}"),
+            None => "for the SOA".into(),
+        };
+        println!("  asked {what} at {}", r.at);
+    }
+    if let Some(t) = &m.last_transfer {
         println!(
-            "{} serial {} {}{key}{other}: {state}",
-            text(&m["zone"]),
-            m["serial"],
-            text(&m["address"])
+            "  took {} at {}: {}, {} bytes in {} ms",
+            t.to,
+            t.at,
+            t.kind.as_str(),
+            t.bytes,
+            t.ms
         );
-        if m["needs_transfer"].is_object() {
-            println!(
-                "  ours was not newer for it, so it keeps its old zone: force a transfer there"
-            );
-            print_commands(&m["needs_transfer"]);
-        }
-        let n = &m["notified"];
-        if n.is_object() {
-            let answer = match (n["rcode"].as_str(), n["problem"].as_str()) {
-                (Some("NOERROR"), _) => format!("acknowledged after {} ms", n["answer_ms"]),
-                (Some(rcode), _) => format!("answered {rcode}"),
-                (None, Some(problem)) => format!("tried {} times: {problem}", n["tries"]),
-                (None, None) => format!("tried {} times, no answer yet", n["tries"]),
-            };
-            println!(
-                "  notified of {} at {}: {answer}",
-                n["serial"],
-                text(&n["at"])
-            );
-        }
-        let a = &m["asked"];
-        if a.is_object() {
-            let what = a["serial"]
-                .as_u64()
-                .map_or("for the SOA".into(), |s| format!("what came after {s}"));
-            println!("  asked {what} at {}", text(&a["at"]));
-        }
-        let t = &m["transfer"];
-        if t.is_object() {
-            println!(
-                "  took {} at {}: {}, {} bytes in {} ms",
-                t["to"],
-                text(&t["at"]),
-                text(&t["kind"]),
-                t["bytes"],
-                t["ms"]
-            );
-        }
     }
 }
 
-/// All counters in one line; those that are nought are left out, but for the first.
-fn counters(c: &Value) -> String {
-    const SHOWN: [(&str, &str); 11] = [
-        ("queries", "queries"),
-        ("listed", "listed"),
-        ("not_listed", "not listed"),
-        ("no_data", "no data"),
-        ("refused", "refused"),
-        ("malformed", "malformed"),
-        ("failed", "failed"),
-        ("truncated", "truncated"),
-        ("dropped", "dropped"),
-        ("bytes_in", "bytes in"),
-        ("bytes_out", "bytes out"),
+/// All counters in one line, without those that are zero, except for the first.
+fn counters(c: &Totals) -> String {
+    let all = [
+        (c.queries, "queries"),
+        (c.listed, "listed"),
+        (c.not_listed, "not listed"),
+        (c.no_data, "no data"),
+        (c.refused, "refused"),
+        (c.malformed, "malformed"),
+        (c.failed, "failed"),
+        (c.truncated, "truncated"),
+        (c.dropped, "dropped"),
+        (c.bytes_in, "bytes in"),
+        (c.bytes_out, "bytes out"),
     ];
-    let shown = SHOWN
-        .iter()
-        .enumerate()
-        .filter(|(i, (key, _))| *i == 0 || c[key] != 0);
+    let shown = all.iter().enumerate().filter(|(i, c)| *i == 0 || c.0 > 0);
     shown
-        .map(|(_, (key, name))| format!("{} {name}", c[key]))
+        .map(|(_, (n, name))| format!("{n} {name}"))
         .collect::<Vec<_>>()
         .join(", ")
 }
@@ -284,26 +245,15 @@ pub(super) struct Reload {
 /// Lets the daemon read its configuration again.
 pub(super) fn reload(common: &Common, c: &Reload) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
-    let done = client.json(
-        Method::POST,
-        &format!("/v1/reload?force={}", c.force),
-        bytes(""),
-    )?;
+    let path = with_query("/v1/reload", &ReloadQuery { force: c.force });
+    let done: ReloadResponse = client.call(Method::POST, &path)?;
     if common.json {
-        println!("{done}");
-    } else {
-        done["warnings"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .for_each(|w| println!("warning: {}", w.as_str().unwrap_or("")));
-        for z in done["zones"].as_array().into_iter().flatten() {
-            println!(
-                "{} serial {}",
-                z["zone"].as_str().unwrap_or(""),
-                z["serial"]
-            );
-        }
+        output::json_line(&done);
+        return Ok(());
+    }
+    done.warnings.iter().for_each(|w| println!("warning: {w}"));
+    for (zone, serial) in &done.serials {
+        println!("{zone} serial {serial}");
     }
     Ok(())
 }

@@ -2,13 +2,16 @@
 
 use clap::{Args, Subcommand};
 use hyper::Method;
-use serde_json::{Value, json};
 
 use super::{
     Common, Failure,
-    client::{Client, bytes, escape},
+    client::{Client, escape},
     output,
-    text::{list, text},
+    text::some,
+};
+use crate::api::{
+    Page, WebhookChangeRequest, WebhookMessageResponse, WebhookRequest, WebhookResponse,
+    WebhookSecretResponse,
 };
 
 /// Manage webhooks: where each commit is reported
@@ -54,101 +57,89 @@ enum WebhookCommand {
     },
 }
 
-/// Prints an answer of the API.
-type Printer<'a> = Box<dyn Fn(&Value) + 'a>;
+/// A webhook and its messages, for `--json`.
+#[derive(serde::Serialize)]
+struct WebhookWithMessages {
+    #[serde(flatten)]
+    webhook: WebhookResponse,
+    messages: Vec<WebhookMessageResponse>,
+}
 
 /// Shows webhooks, or changes one.
 pub(super) fn run(common: &Common, c: &Webhook) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
-    let mut call = |method, path: String, body: String| client.json(method, &path, bytes(body));
-    let place = |id: &str| format!("/v1/webhooks/{}", escape(id));
-    let paused = |paused: bool| json!({"paused": paused}).to_string();
-    let (done, print): (Value, Printer) = match &c.command {
-        WebhookCommand::List => (
-            call(Method::GET, "/v1/webhooks".into(), String::new())?,
-            Box::new(|all| list(&all["items"]).for_each(print_line)),
-        ),
+    let path = |id: &str| format!("/v1/webhooks/{}", escape(id));
+    let change = |client: &mut Client, id: &str, paused: bool, done: &str| {
+        let request = WebhookChangeRequest { paused };
+        let changed: WebhookResponse = client.call_json(Method::PATCH, &path(id), &request)?;
+        output::print(common.json, &changed, |_| println!("{id}: {done}"));
+        Ok::<(), Failure>(())
+    };
+    match &c.command {
+        WebhookCommand::List => {
+            let all: Page<WebhookResponse> = client.get("/v1/webhooks")?;
+            output::print(common.json, &all, |all| {
+                all.items.iter().for_each(print_line);
+            });
+        }
         WebhookCommand::Show { id } => {
-            let mut found = call(Method::GET, place(id), String::new())?;
-            let waiting = call(
-                Method::GET,
-                format!("{}/messages", place(id)),
-                String::new(),
-            )?;
-            found["messages"] = waiting["items"].clone();
-            (found, Box::new(print_whole))
+            let webhook: WebhookResponse = client.get(&path(id))?;
+            let waiting: Page<WebhookMessageResponse> =
+                client.get(&format!("{}/messages", path(id)))?;
+            let messages = waiting.items;
+            let found = WebhookWithMessages { webhook, messages };
+            output::print(common.json, &found, print_whole);
         }
         WebhookCommand::Add { url } => {
-            let made = call(
-                Method::POST,
-                "/v1/webhooks".into(),
-                json!({"url": url}).to_string(),
-            )?;
-            (made, Box::new(print_new))
+            let request = WebhookRequest { url: url.clone() };
+            let made: WebhookSecretResponse =
+                client.call_json(Method::POST, "/v1/webhooks", &request)?;
+            output::print(common.json, &made, print_new);
         }
-        WebhookCommand::Pause { id } => (
-            call(Method::PATCH, place(id), paused(true))?,
-            Box::new(move |_| println!("{id}: paused")),
-        ),
-        WebhookCommand::Resume { id } => (
-            call(Method::PATCH, place(id), paused(false))?,
-            Box::new(move |_| println!("{id}: resumed")),
-        ),
+        WebhookCommand::Pause { id } => change(&mut client, id, true, "paused")?,
+        WebhookCommand::Resume { id } => change(&mut client, id, false, "resumed")?,
         WebhookCommand::Retry { id } => {
-            let done = call(Method::POST, format!("{}/retry", place(id)), String::new())?;
-            (
-                done,
-                Box::new(move |_| println!("{id}: all waiting messages are tried again now")),
-            )
+            let done: WebhookResponse =
+                client.call(Method::POST, &format!("{}/retry", path(id)))?;
+            output::print(common.json, &done, |_| {
+                println!("{id}: all waiting messages are tried again now");
+            });
         }
-        WebhookCommand::Remove { id } => (
-            call(Method::DELETE, place(id), String::new())?,
-            Box::new(move |_| println!("{id}: removed")),
-        ),
-    };
-    match common.json {
-        true => output::json(&done),
-        false => print(&done),
+        WebhookCommand::Remove { id } => {
+            let done: WebhookResponse = client.call(Method::DELETE, &path(id))?;
+            output::print(common.json, &done, |_| println!("{id}: removed"));
+        }
     }
     Ok(())
 }
 
-fn print_line(h: &Value) {
-    let paused = h["paused"]
-        .as_str()
-        .map_or(String::new(), |t| format!(", paused since {t}"));
+fn print_line(h: &WebhookResponse) {
+    let paused = some(", paused since ", h.paused);
     println!(
         "{} {} by {} since {}{paused}",
-        text(&h["id"]),
-        text(&h["url"]),
-        text(&h["by"]),
-        text(&h["since"])
+        h.id, h.url, h.author, h.since
     );
 }
 
-fn print_whole(h: &Value) {
-    print_line(h);
-    println!("  {} messages wait", list(&h["messages"]).count());
-    for m in list(&h["messages"]) {
-        let next = match m["dead"] == true {
+fn print_whole(h: &WebhookWithMessages) {
+    print_line(&h.webhook);
+    println!("  {} messages wait", h.messages.len());
+    for m in &h.messages {
+        let next = match m.dead {
             true => "given up".to_string(),
-            false => format!("next try {}", text(&m["next"])),
+            false => format!("next try {}", m.next),
         };
-        let problem = m["problem"]
-            .as_str()
-            .map_or(String::new(), |p| format!(": {p}"));
+        let problem = some(": ", m.problem.as_ref());
         println!(
             "  commit {} since {}, {} tries, {next}{problem}",
-            m["commit"],
-            text(&m["since"]),
-            m["tries"]
+            m.commit, m.since, m.tries
         );
     }
 }
 
-fn print_new(h: &Value) {
-    println!("{}: added", text(&h["id"]));
-    println!("  secret: {}", text(&h["secret"]));
+fn print_new(h: &WebhookSecretResponse) {
+    println!("{}: added", h.about.id);
+    println!("  secret: {}", h.secret);
     println!(
         "  The secret is displayed once. It is the key of HMAC-SHA256 in the header `orbsd-signature`."
     );

@@ -1,15 +1,17 @@
 //! `orbsd zone`.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
 use hyper::Method;
-use serde_json::json;
 
 use super::{
     Common, Failure,
-    client::{Client, bytes, escape},
+    client::{Client, escape},
     output,
-    text::{list, text},
+    text::some,
 };
+use crate::api::{SerialRequestBody, SerialResponse};
 
 /// Change what is known of a zone
 #[derive(Debug, Args)]
@@ -40,41 +42,37 @@ pub(super) fn run(common: &Common, c: &Zone) -> Result<(), Failure> {
         serial,
         force,
     } = &c.command;
-    let body = bytes(json!({"serial": serial, "force": force}).to_string());
-    let done = Client::open(common)?.json(
-        Method::POST,
-        &format!("/v1/zones/{}/serial", escape(zone)),
-        body,
-    )?;
+    let request = SerialRequestBody {
+        serial: *serial,
+        force: *force,
+    };
+    let path = format!("/v1/zones/{}/serial", escape(zone));
+    let done: SerialResponse = Client::open(common)?.call_json(Method::POST, &path, &request)?;
     if common.json {
         output::json(&done);
         return Ok(());
     }
     println!(
         "{} serial {} (commit {})",
-        text(&done["zone"]),
-        done["serial"],
-        done["commit"]
+        done.zone, done.serial, done.commit
     );
-    for m in list(&done["left_behind"]) {
-        let key = m["key"]
-            .as_str()
-            .map_or(String::new(), |k| format!(" key {k}"));
+    for m in &done.left_behind {
         println!(
-            "  not newer for {}{key}, which has {}: force a transfer there",
-            text(&m["address"]),
-            m["serial"]
+            "  not newer for {}{}, which has {}: force a transfer there",
+            m.address,
+            some(" key ", m.key.as_ref()),
+            m.serial
         );
     }
-    if list(&done["left_behind"]).next().is_some() {
-        print_commands(&done["commands"]);
+    if !done.left_behind.is_empty() {
+        print_commands(&done.commands);
     }
     Ok(())
 }
 
 /// Prints the commands that force a transfer, by name server software.
-pub(super) fn print_commands(commands: &serde_json::Value) {
-    for (software, command) in commands.as_object().into_iter().flatten() {
-        println!("    {software}: {}", text(command));
+pub(super) fn print_commands(commands: &BTreeMap<String, String>) {
+    for (software, command) in commands {
+        println!("    {software}: {command}");
     }
 }

@@ -1,12 +1,5 @@
 //! `[connections]`: how many there may be at the same time.
 
-use std::fmt;
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, Visitor},
-};
-
 use super::{
     document::{Place, Report},
     tables::ConnectionsTable,
@@ -18,35 +11,6 @@ const MIN: usize = 16;
 /// The most.
 const MAX: usize = 1_000_000;
 
-/// A part of a listener's connections, `"1/32"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::config) struct Share(pub usize);
-
-/// How a share is written.
-const SHARE_FORM: &str = "a share in quotes, such as \"1/32\"";
-
-impl<'de> Deserialize<'de> for Share {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Share, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = Share;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(SHARE_FORM)
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Share, E> {
-                let parts = text
-                    .strip_prefix("1/")
-                    .and_then(|n| n.trim().parse().ok())
-                    .filter(|n| (1..=1_000_000).contains(n));
-                parts
-                    .map(Share)
-                    .ok_or_else(|| E::custom(format!("`{text}` is not {SHARE_FORM}")))
-            }
-        }
-        from.deserialize_str(Text)
-    }
-}
-
 impl ConnectionsTable {
     /// Reports what cannot be used.
     pub(super) fn check(&self, place: &Place, report: &mut Report) {
@@ -56,7 +20,7 @@ impl ConnectionsTable {
             ("admin", self.admin),
             ("web", self.web),
             ("socket", self.socket),
-            ("collect", self.collect),
+            ("collector", self.collector),
         ];
         for (key, n) in totals.into_iter().filter(|(_, n)| !(MIN..=MAX).contains(n)) {
             report.error(
@@ -67,14 +31,17 @@ impl ConnectionsTable {
         }
         for (key, share, (wider, widest)) in [
             (
-                "per_address",
-                self.per_address,
-                ("per_network", self.per_network),
+                "max_share_per_address",
+                self.max_share_per_address,
+                ("max_share_per_network", self.max_share_per_network),
             ),
             (
-                "per_network",
-                self.per_network,
-                ("per_wide_network", self.per_wide_network),
+                "max_share_per_network",
+                self.max_share_per_network,
+                (
+                    "max_share_per_wide_network",
+                    self.max_share_per_wide_network,
+                ),
             ),
         ] {
             if share.0 < widest.0 {
@@ -82,7 +49,7 @@ impl ConnectionsTable {
                     place,
                     key,
                     format_args!(
-                        "1/{} is more than {wider}, which is 1/{}; take at most that",
+                        "1/{} is more than {wider}, which is 1/{}; write at most that",
                         share.0, widest.0
                     ),
                 );
@@ -93,10 +60,10 @@ impl ConnectionsTable {
     /// The table as the listeners want it.
     pub(super) fn settings(&self) -> ConnectionLimits {
         let shares = Shares {
-            address: self.per_address.0,
-            network: self.per_network.0,
-            wide_network: self.per_wide_network.0,
-            reserved: self.reserved.0,
+            address: self.max_share_per_address.0,
+            network: self.max_share_per_network.0,
+            wide_network: self.max_share_per_wide_network.0,
+            reserved: self.reserved_share.0,
         };
         ConnectionLimits {
             dns: self.dns,
@@ -104,7 +71,7 @@ impl ConnectionsTable {
             admin: self.admin,
             web: self.web,
             socket: self.socket,
-            collect: self.collect,
+            collect: self.collector,
             shares,
         }
     }
@@ -135,7 +102,7 @@ mod tests {
             .map_err(|e| e.to_string())
         };
         assert_eq!(
-            with("per_address='1/64'\nweb=200")
+            with("max_share_per_address='1/64'\nweb=200")
                 .unwrap()
                 .connections
                 .shares
@@ -144,17 +111,17 @@ mod tests {
         );
         for (text, part) in [
             ("dns=3", "connections.dns: 3 is not a number from 16"),
-            ("per_address='5%'", "`5%` is not a share"),
-            ("reserved='1/0'", "is not a share"),
+            ("max_share_per_address='5%'", "`5%` is not a share"),
+            ("reserved_share='1/0'", "is not a share"),
             (
-                "reserved=0.5",
-                "connections.reserved: 0.5 is not a share in quotes, such as \"1/32\"",
+                "reserved_share=0.5",
+                "connections.reserved_share: 0.5 is not a share in quotes, such as \"1/32\"",
             ),
             (
-                "per_address=32",
-                "connections.per_address: 32 is not a share in quotes, such as \"1/32\"",
+                "max_share_per_address=32",
+                "connections.max_share_per_address: 32 is not a share in quotes, such as \"1/32\"",
             ),
-            ("per_network='1/2'", "per_network"),
+            ("max_share_per_network='1/2'", "max_share_per_network"),
         ] {
             let e = with(text).unwrap_err();
             assert!(e.contains(part), "{text}: {e}");

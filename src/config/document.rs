@@ -16,7 +16,7 @@ use toml::{
     de::{DeArray, DeTable, DeValue, Deserializer},
 };
 
-use super::accepted;
+use super::{renamed, value_errors};
 use crate::model::names::{closest, suggest};
 
 /// The most errors that are reported for one table.
@@ -89,12 +89,12 @@ impl Report {
         self.warnings.push(found);
     }
 
-    /// Whether nothing is wrong so far.
+    /// Whether there is no error so far.
     pub(super) fn is_valid(&self) -> bool {
         self.errors.is_empty()
     }
 
-    /// Whether something is wrong with the file of a table.
+    /// Whether the file of a table has an error.
     pub(super) fn has_error(&self, place: &Place) -> bool {
         self.errors.iter().any(|e| self.files[e.file] == place.file)
     }
@@ -122,6 +122,8 @@ impl Report {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Place {
     file: Arc<str>,
+    /// The name of the table as [`renamed`] has it.
+    table: &'static str,
     label: Label,
     line: Option<usize>,
     /// By path: `retry`, `publish.1.code`.
@@ -271,12 +273,12 @@ pub(super) fn read_text(path: &Path, report: &mut Report) -> Option<String> {
     }
 }
 
-/// A parsed file whose tables are taken out one by one.
+/// A parsed file from which the tables are removed one by one.
 pub(super) struct Document<'a> {
     file: Arc<str>,
     text: &'a str,
     root: Spanned<DeTable<'a>>,
-    /// The names that were asked for.
+    /// The names of the tables that exist.
     known: Vec<&'static str>,
 }
 
@@ -318,16 +320,24 @@ impl<'a> Document<'a> {
         };
         let mut place = Place {
             file: self.file.clone(),
+            table: name,
             label,
             ..Place::default()
         };
-        let Some((key, value)) = self.root.get_mut().remove_entry(name) else {
+        let old = renamed::old_table(name);
+        let root = self.root.get_mut();
+        let entry = root.remove_entry(name).or_else(|| root.remove_entry(old?));
+        let Some((key, value)) = entry else {
             return Table {
                 value: T::default(),
                 place,
             };
         };
         place.line = Some(line_of(self.text, key.span().start));
+        if old == Some(key.get_ref()) {
+            let found = report.finding(&place.file, place.line, renamed_table(key.get_ref(), name));
+            report.errors.push(found);
+        }
         let span = value.span();
         match value.into_inner() {
             DeValue::Table(table) => self.read(Spanned::new(span, table), place, report),
@@ -364,6 +374,7 @@ impl<'a> Document<'a> {
         };
         let place = Place {
             file: self.file.clone(),
+            table: name,
             label,
             line: Some(line_of(self.text, key.span().start)),
             ..Place::default()
@@ -396,16 +407,21 @@ impl<'a> Document<'a> {
     }
 
     /// The whole file as one struct.
-    pub(super) fn whole<T: DeserializeOwned + Default>(self, report: &mut Report) -> Table<T> {
+    pub(super) fn whole<T: DeserializeOwned + Default>(
+        self,
+        name: &'static str,
+        report: &mut Report,
+    ) -> Table<T> {
         let place = Place {
             file: self.file.clone(),
+            table: name,
             ..Place::default()
         };
         let root = self.root.clone();
         self.read(root, place, report)
     }
 
-    /// Reports the tables and keys that nobody asked for.
+    /// Reports the tables and keys that are left: they are unknown.
     pub(super) fn finish(self, report: &mut Report) {
         for (key, value) in self.root.get_ref() {
             let line = Some(line_of(self.text, key.span().start));
@@ -415,17 +431,17 @@ impl<'a> Document<'a> {
             } else {
                 "key"
             };
-            let found = report.finding(
-                &self.file,
-                line,
-                format!("unknown {what} `{key}`{}", suggest(key, &self.known)),
-            );
+            let text = match renamed::table(key) {
+                Some(new) => renamed_table(key, new),
+                None => format!("unknown {what} `{key}`{}", suggest(key, &self.known)),
+            };
+            let found = report.finding(&self.file, line, text);
             report.errors.push(found);
         }
     }
 
-    /// A table as a struct. What cannot be read is reported and left out, so that the next error of
-    /// the table is found.
+    /// Reads a table as a struct. A value that cannot be read is reported and removed, so that the
+    /// next error of the table is found.
     fn read<T: DeserializeOwned + Default>(
         &self,
         mut table: Spanned<DeTable<'a>>,
@@ -449,26 +465,26 @@ impl<'a> Document<'a> {
             };
             let path = node.path.join(".");
             let value = self.text.get(node.value.clone()).unwrap_or("");
-            if let Some((unknown, keys)) = accepted::unknown_key(error.message()) {
+            if let Some((unknown, keys)) = value_errors::unknown_key(error.message()) {
                 let outer = node
                     .path
                     .split_last()
                     .and_then(|(_, outer)| place.keys.get(&outer.join(".")));
                 let label = outer.map_or(&place.label, |(_, label)| label);
-                let text = label.with(&format_args!(
-                    "unknown key `{unknown}`{}",
-                    suggest(&unknown, &keys)
-                ));
-                let found = report.finding(&place.file, Some(node.line), text);
+                let new_path = renamed::key(place.table, &path);
+                let new = new_path.map(|p| p.rsplit('.').next().unwrap_or(p));
+                let text = match new {
+                    Some(new) => format!("the key `{unknown}` is now called `{new}`"),
+                    None => format!("unknown key `{unknown}`{}", suggest(&unknown, &keys)),
+                };
+                let found = report.finding(&place.file, Some(node.line), label.with(&text));
                 report.errors.push(found);
                 // The key that was probably meant is not missing.
-                place.rejected.extend(
-                    closest(&unknown, &keys)
-                        .filter(|k| !place.has(k))
-                        .map(String::from),
-                );
+                let meant = new_path.or_else(|| closest(&unknown, &keys));
+                let meant = meant.filter(|k| !place.has(k)).map(String::from);
+                place.rejected.extend(meant);
             } else {
-                report.error(&place, &path, accepted::explain(error.message(), value));
+                report.error(&place, &path, value_errors::explain(error.message(), value));
             }
             remove(table.get_mut(), node);
             place.rejected.insert(path);
@@ -478,6 +494,11 @@ impl<'a> Document<'a> {
             place,
         }
     }
+}
+
+/// The error about a table that has an old name.
+fn renamed_table(old: &str, new: &str) -> String {
+    format!("the table [{old}] is now called [{new}]")
 }
 
 /// A key, or an element of an array, anywhere below a table.
@@ -558,7 +579,7 @@ fn find<'n>(nodes: &'n [Node], span: &Range<usize>) -> Option<&'n Node> {
     })
 }
 
-/// Takes a node out of a table.
+/// Removes a node from a table.
 fn remove(table: &mut DeTable<'_>, node: &Node) {
     let gone = table
         .iter()
@@ -593,7 +614,7 @@ fn line_of(text: &str, at: usize) -> usize {
         + 1
 }
 
-/// What an entry calls itself.
+/// The name that an entry gives itself.
 fn name_of<'v>(entry: &'v DeValue<'_>) -> Option<&'v str> {
     let DeValue::Table(table) = entry else {
         return None;

@@ -1,4 +1,4 @@
-//! `[[export]]`: files that are kept current.
+//! `[[export]]` tables: files that the daemon keeps current.
 
 use std::path::Path;
 
@@ -34,7 +34,7 @@ pub(super) fn read(
                 format_args!("unknown zone `{}`{}", e.zone, suggest(&e.zone, &known)),
             );
         }
-        // Of an unknown zone that is wrong which suits no kind of zone.
+        // For an unknown zone only what no kind of zone accepts is an error.
         let kinds = zone.map_or(
             vec![
                 ZoneKind::Address,
@@ -49,10 +49,14 @@ pub(super) fn read(
         }
         let path = folder.join(&e.path);
         if e.path.file_name().is_none() {
-            report.error(place, "path", "it has to name a file");
+            report.error(place, "path", "name a file");
         }
-        if e.every.0 == 0 {
-            report.error(place, "every", "0s would never end; write 1s or more");
+        if e.interval.0 == 0 {
+            report.error(
+                place,
+                "interval",
+                "0s would check without a pause; write 1s or more",
+            );
         }
         let (format, action) = (e.format.clone(), e.action.clone());
         out.extend(zone.map(|zone| Settings {
@@ -60,17 +64,17 @@ pub(super) fn read(
             format,
             action,
             path,
-            every: e.every,
+            every: e.interval,
         }));
     }
     out
 }
 
-/// Whether a format and an action suit one of some kinds of zones; else the key that is wrong, and
-/// why for the first kind that takes the format, or for the first of all.
+/// Checks a format and an action against the possible kinds of the zone. The error is the key, and
+/// why it is wrong for the first kind that has the format, or else for the first kind.
 fn check_format(e: &ExportTable, kinds: &[ZoneKind]) -> Result<(), (&'static str, String)> {
-    let takes = |kind: &&ZoneKind| lists::write::check(&e.format, "", **kind).is_ok();
-    let (key, kind) = match kinds.iter().find(takes) {
+    let has_format = |kind: &&ZoneKind| lists::write::check(&e.format, "", **kind).is_ok();
+    let (key, kind) = match kinds.iter().find(has_format) {
         Some(kind) => ("action", kind),
         None => ("format", kinds.first().unwrap_or(&ZoneKind::Address)),
     };

@@ -1,11 +1,11 @@
-//! `[[feed]]`: sources that are refreshed by themselves.
+//! `[[feed]]` tables: sources that are refreshed automatically.
 
 use std::path::Path;
 
 use super::{
     ReasonNames,
     document::{Report, Table},
-    rings,
+    feed_loops,
     tables::{FeedKind, FeedTable, File},
 };
 use crate::{
@@ -53,15 +53,18 @@ pub(super) fn read(
             );
         }
         if f.reason.is_empty() == f.codes.is_empty() && !f.place.is_rejected("codes") {
-            wrong("reason", "say either `reason`, for all that it lists, or `codes`, a zone whose codes give the reasons".into());
+            wrong("reason", "write either `reason`, for all entries, or `codes`, a zone whose codes give the reasons".into());
         }
-        if f.every.0 == 0 {
-            wrong("every", "0s would never end; write 1s or more".into());
+        if f.interval.0 == 0 {
+            wrong(
+                "interval",
+                "0s would check without a pause; write 1s or more".into(),
+            );
         }
         if f.max_age.is_some_and(|a| a.0 == 0) {
             wrong(
                 "max_age",
-                "0s would end the list at once; write 1s or more, or leave it out".into(),
+                "0s would end the list at once; write 1s or more, or remove the key".into(),
             );
         }
         let filled = |t: &String| Some(t.clone()).filter(|t| !t.is_empty());
@@ -79,11 +82,11 @@ pub(super) fn read(
         if f.transit.is_some() && f.kind != FeedKind::Axfr && !f.place.is_rejected("kind") {
             wrong(
                 "transit",
-                "it belongs to the kind axfr; rows say where an entry comes from, and a file is this server's own word".into(),
+                "it belongs to the kind axfr; rows have the path of an entry, and a file's entries are this server's own; remove the key".into(),
             );
         }
         let kind = match f.kind {
-            // Of an unknown kind the values can be checked, but not which of them have to be there.
+            // For an unknown kind the values can be checked, but not which keys are required.
             _ if f.place.is_rejected("kind") => {
                 list(f, &mut wrong);
                 None
@@ -101,12 +104,12 @@ pub(super) fn read(
             name: f.name.clone(),
             kind,
             reasons,
-            every: f.every,
+            every: f.interval,
             max_age: f.max_age,
         });
         if let Some(ring) = settings
             .as_ref()
-            .and_then(|s| rings::find(s, zones, &file.dns.listen))
+            .and_then(|s| feed_loops::find(s, zones, &file.dns.listen))
         {
             report.warning(&f.place, "server", ring);
         }
@@ -119,15 +122,12 @@ fn check_name(f: &Table<FeedTable>, twice: bool, wrong: &mut dyn FnMut(&str, Str
     if !f.place.has("name") {
         wrong(
             "name",
-            "it is missing; every feed has a name of its own, such as name = \"xbl\"".into(),
+            "it is missing; every feed needs a name, such as name = \"xbl\"".into(),
         );
     } else if twice {
         wrong(
             "name",
-            format!(
-                "there are two feeds `{}`; every feed has a name of its own",
-                f.name
-            ),
+            format!("there are two feeds `{}`; rename one", f.name),
         );
     } else if let Err(why) = Sources::default().add(&f.name) {
         wrong("name", why);
@@ -135,7 +135,7 @@ fn check_name(f: &Table<FeedTable>, twice: bool, wrong: &mut dyn FnMut(&str, Str
         wrong(
             "name",
             format!(
-                "the source `{}` is decided one by one and is no feed; choose another name",
+                "the source `{}` is not a feed source; choose another name",
                 f.name
             ),
         );
@@ -174,7 +174,7 @@ fn list(f: &FeedTable, wrong: &mut dyn FnMut(&str, String)) -> FileList {
             wrong(
                 key,
                 format!(
-                    "the format `{}` does not take it; it belongs to {format}",
+                    "the format `{}` does not have it; it belongs to {format}",
                     f.format
                 ),
             );
@@ -209,7 +209,7 @@ fn list(f: &FeedTable, wrong: &mut dyn FnMut(&str, String)) -> FileList {
         wrong(
             "max_growth",
             format!(
-                "{max_growth} is too small; name how many times as many entries may come, 2 or more"
+                "{max_growth} is too small; write how many times as many entries a list may have, 2 or more"
             ),
         );
     }
@@ -235,7 +235,7 @@ fn list(f: &FeedTable, wrong: &mut dyn FnMut(&str, String)) -> FileList {
         subzone,
         host_bits: f.host_bits.unwrap_or(defaults.host_bits),
         skip_errors: f.skip_errors.unwrap_or(defaults.skip_errors),
-        special: f.special.unwrap_or(defaults.special),
+        special: f.allow_special_ranges.unwrap_or(defaults.special),
         allow_empty: f.allow_empty.unwrap_or(defaults.allow_empty),
         allow_suffixes,
         limits: ListLimits {
@@ -247,8 +247,8 @@ fn list(f: &FeedTable, wrong: &mut dyn FnMut(&str, String)) -> FileList {
     }
 }
 
-/// Refuses what belongs to files: a zone is whole by protocol, and its primary decides what is in
-/// it.
+/// Refuses the keys of files: a transfer is complete by protocol, and the primary decides what the
+/// zone contains.
 fn refuse_list_keys(f: &FeedTable, wrong: &mut dyn FnMut(&str, String)) {
     let filled = |text: &Option<String>| text.as_ref().is_some_and(|t| !t.is_empty());
     let set = [
@@ -258,7 +258,7 @@ fn refuse_list_keys(f: &FeedTable, wrong: &mut dyn FnMut(&str, String)) {
         ("subzone", filled(&f.subzone)),
         ("host_bits", f.host_bits.is_some()),
         ("skip_errors", f.skip_errors.is_some()),
-        ("special", f.special.is_some()),
+        ("allow_special_ranges", f.allow_special_ranges.is_some()),
         ("allow_empty", f.allow_empty.is_some()),
         ("allow_suffixes", f.allow_suffixes.is_some()),
         ("max_shrink", f.max_shrink.is_some()),
@@ -268,7 +268,7 @@ fn refuse_list_keys(f: &FeedTable, wrong: &mut dyn FnMut(&str, String)) {
     for (key, _) in set.iter().filter(|(_, set)| *set) {
         wrong(
             key,
-            "it belongs to kind = \"file\"; a zone is taken as it is, so leave it out".into(),
+            "it belongs to kind = \"file\"; a zone is used as it is, so remove the key".into(),
         );
     }
 }
@@ -341,10 +341,10 @@ mod tests {
         );
         for (feed, part) in [
             ("reason='relay'", "path: it is missing"),
-            ("path='x'", "say either `reason`"),
+            ("path='x'", "write either `reason`"),
             (
                 "path='x'\nreason='relay'\ncodes='bl'",
-                "say either `reason`",
+                "write either `reason`",
             ),
             (
                 "path='x'\ncodes='nowhere'",
@@ -370,11 +370,11 @@ mod tests {
             ),
             (
                 "path='x'\nreason='relay'\n[[feed]]\nname='operator'\npath='x'\nreason='relay'",
-                "is no feed; choose another name",
+                "is not a feed source; choose another name",
             ),
             (
                 "path='x'\nreason='relay'\n[[feed]]\nname='xbl'\npath='x'\nreason='relay'",
-                "a name of its own",
+                "rename one",
             ),
         ] {
             let e = with(feed).unwrap_err().to_string();
@@ -405,7 +405,7 @@ mod tests {
             (50, 10, Seconds(86_400))
         );
         let all = list(
-            "column='ip'\nhost_bits=true\nskip_errors='2%'\nspecial=true\nallow_empty=true\nallow_suffixes=['tk']\nmax_shrink='80%'\nmax_growth=20\nshrink_wait='2h'",
+            "column='ip'\nhost_bits=true\nskip_errors='2%'\nallow_special_ranges=true\nallow_empty=true\nallow_suffixes=['tk']\nmax_shrink='80%'\nmax_growth=20\nshrink_wait='2h'",
         );
         assert_eq!(
             (all.column.as_deref(), all.skip_errors, all.shrink_wait),
@@ -463,7 +463,7 @@ mod tests {
                 "subzone='a'",
                 "host_bits=false",
                 "skip_errors=true",
-                "special=true",
+                "allow_special_ranges=true",
                 "allow_empty=true",
                 "allow_suffixes=['tk']",
                 "max_shrink='50%'",

@@ -1,4 +1,4 @@
-//! Files of the configuration: where the socket is, and which that hold secrets others can read.
+//! Files that the configuration names: the socket, and files with secrets that others can read.
 
 use std::{
     io::ErrorKind,
@@ -8,11 +8,11 @@ use std::{
 use super::Config;
 use crate::store::private::readable_by_others;
 
-/// The socket that a configuration file names; nothing else in it has to be sound or readable.
+/// Reads the path of the socket from a configuration file, which may have errors elsewhere.
 ///
 /// # Errors
 ///
-/// Says why the file cannot be read, or is no TOML.
+/// The file cannot be read, or is not TOML.
 pub fn socket(path: &Path) -> Result<PathBuf, String> {
     let shown = path.display();
     let text = super::document::read_bytes(path)
@@ -36,13 +36,13 @@ pub fn socket(path: &Path) -> Result<PathBuf, String> {
     ))
 }
 
-/// `[store] path` where it is not set.
+/// The default of `[store] path`.
 pub(super) const DEFAULT_STORE: &str = "data";
 
-/// Where the socket is: as configured, or in a directory of its own in the folder of the
-/// configuration, which members of a group may enter. A store that was put elsewhere may be the
-/// only place where the daemon may write: then the socket is in it, and nobody but root and the
-/// daemon's user reaches it.
+/// The path of the socket: as configured, or in a directory of its own in the folder of the
+/// configuration, which members of a group may enter. If `[store] path` is set, the store may be the
+/// only place that the daemon can write: then the socket is in it, where only root and the daemon's
+/// user reach it.
 pub(super) fn socket_path(configured: Option<&Path>, folder: &Path, store: &Path) -> PathBuf {
     match configured {
         Some(path) => folder.join(path),
@@ -69,7 +69,7 @@ impl Config {
         let folder = self.socket.parent();
         if !self.socket_group.is_empty() && folder == Some(self.store.path.as_path()) {
             out.push(format!(
-                "admin.socket: members of `{}` cannot reach {}, since nobody but the daemon's user may enter the store's directory; put the socket into another one",
+                "admin.socket: members of `{}` cannot reach {}, since only the daemon's user may enter the store's directory; set another path",
                 self.socket_group,
                 self.socket.display()
             ));

@@ -1,4 +1,4 @@
-//! The keys for TSIG: `[[key]]` tables, and the files that hold the secrets.
+//! `[[key]]` tables: the keys for TSIG, and the files with their secrets.
 
 use std::{
     fs::File,
@@ -16,8 +16,8 @@ use crate::model::{
     key::{MAX_KEY_FILE, key_name},
 };
 
-/// Permissions that a key file must not give: the group may read it, so that a daemon that gives up
-/// root can, and nobody else anything.
+/// The permissions that a key file must not have. Its group may read it, so that a daemon that has
+/// given up root can.
 const TOO_OPEN: u32 = 0o037;
 
 /// Reads the keys. Paths start at `folder`.
@@ -26,7 +26,7 @@ pub(super) fn read(tables: &[Table<KeyTable>], folder: &Path, report: &mut Repor
     let mut names: Vec<String> = Vec::new();
     for k in tables {
         let place = &k.place;
-        // Each part is checked by itself, whatever else is wrong.
+        // Each key is checked even if another one has an error.
         let name = match key_name(&k.name) {
             _ if k.name.is_empty() => {
                 Err("it is missing; write name = \"mirror\", for example".into())
@@ -40,7 +40,9 @@ pub(super) fn read(tables: &[Table<KeyTable>], folder: &Path, report: &mut Repor
         let algorithm = k.algorithm.parse::<Algorithm>();
         let path = folder.join(&k.file);
         let text = match k.file.as_os_str().is_empty() {
-            true => Err("it is missing: the file with the secret; `orbsd key` makes one".into()),
+            true => {
+                Err("it is missing; write the file with the secret (`orbsd key` makes one)".into())
+            }
             false => secret_file(&path).map_err(|e| format!("{}: {e}", path.display())),
         };
         let errors = [
@@ -63,7 +65,7 @@ pub(super) fn read(tables: &[Table<KeyTable>], folder: &Path, report: &mut Repor
     Keys::new(keys).unwrap_or_default()
 }
 
-/// A key of a file in BIND's form, which says what it is called.
+/// Reads a key file in BIND's form, which has the key's name.
 pub fn of_file(path: &Path) -> Result<TsigKey, String> {
     let shown = path.display();
     let text = secret_file(path).map_err(|e| format!("{shown}: {e}"))?;
@@ -71,11 +73,11 @@ pub fn of_file(path: &Path) -> Result<TsigKey, String> {
     TsigKey::read(&name, algorithm, &text).map_err(|(line, e)| format!("{shown}:{line}: {e}"))
 }
 
-/// A file that only those may read who have to.
+/// Reads a key file; others must not be able to read it.
 fn secret_file(path: &Path) -> Result<String, String> {
-    let told = |e: io::Error| e.to_string();
-    let file = File::open(path).map_err(told)?;
-    let mode = file.metadata().map_err(told)?.permissions().mode() & 0o777;
+    let text_of = |e: io::Error| e.to_string();
+    let file = File::open(path).map_err(text_of)?;
+    let mode = file.metadata().map_err(text_of)?.permissions().mode() & 0o777;
     if mode & TOO_OPEN != 0 {
         return Err(format!(
             "its mode is {mode:03o}, which is too open for a secret; chmod 600 it, or 640 for the daemon's group"
@@ -84,7 +86,7 @@ fn secret_file(path: &Path) -> Result<String, String> {
     let mut text = String::new();
     file.take(MAX_KEY_FILE as u64 + 1)
         .read_to_string(&mut text)
-        .map_err(told)?;
+        .map_err(text_of)?;
     if text.len() > MAX_KEY_FILE {
         Err(format!("it is longer than {MAX_KEY_FILE} bytes"))
     } else {

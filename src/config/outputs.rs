@@ -1,5 +1,5 @@
-//! Files that the daemon writes by a configured path: none of them may take the place of another
-//! file of the configuration, nor of the store.
+//! Checks of the files that the daemon writes to configured paths: none may overwrite another file
+//! of the configuration or of the store.
 
 use std::{
     ffi::OsStr,
@@ -16,7 +16,7 @@ use crate::feeds::Kind;
 
 /// A file or folder that nothing else may be written to.
 struct Occupied {
-    /// What it is, for people.
+    /// Its description in an error.
     what: String,
     path: PathBuf,
     /// Whether everything below it is occupied, too.
@@ -41,8 +41,11 @@ fn resolve(path: &Path) -> PathBuf {
     out
 }
 
-/// What a path would overwrite, if anything.
-fn taken<'o>(path: &Path, occupied: impl IntoIterator<Item = &'o Occupied>) -> Option<&'o str> {
+/// The file that a path would overwrite, if any.
+fn overwritten<'o>(
+    path: &Path,
+    occupied: impl IntoIterator<Item = &'o Occupied>,
+) -> Option<&'o str> {
     let hits = |o: &&Occupied| path == o.path || o.folder && path.starts_with(&o.path);
     occupied.into_iter().find(hits).map(|o| o.what.as_str())
 }
@@ -106,20 +109,20 @@ pub(super) fn check(file: &File, path: &Path, config: &Config, report: &mut Repo
             && (log.path == store.path || is_database_file(log.path.file_name()));
         let what = Some("the store")
             .filter(|_| in_store)
-            .or_else(|| taken(&log.path, inputs.iter().chain(&own).chain([&socket])));
-        refuse(&file.removals.place, "path", &log.path, what, report);
+            .or_else(|| overwritten(&log.path, inputs.iter().chain(&own).chain([&socket])));
+        refuse(&file.removal_log.place, "path", &log.path, what, report);
     }
     let in_store = socket.path.starts_with(&store.path)
         && (socket.path == store.path || is_database_file(socket.path.file_name()));
     let what = Some("the store")
         .filter(|_| in_store)
-        .or_else(|| taken(&socket.path, inputs.iter().chain(&own)));
+        .or_else(|| overwritten(&socket.path, inputs.iter().chain(&own)));
     refuse(&file.admin.place, "socket", &socket.path, what, report);
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut exports: Vec<Occupied> = Vec::new();
     for e in file.export.iter().filter(|e| e.path.file_name().is_some()) {
         let path = resolve(&folder.join(&e.path));
-        // The smaller part first: the store holds some of the others.
+        // The store comes last: some of the other files are in its folder.
         let all = inputs
             .iter()
             .chain(&own)
@@ -127,7 +130,7 @@ pub(super) fn check(file: &File, path: &Path, config: &Config, report: &mut Repo
             .chain(&removals)
             .chain([&store])
             .chain(&exports);
-        refuse(&e.place, "path", &e.path, taken(&path, all), report);
+        refuse(&e.place, "path", &e.path, overwritten(&path, all), report);
         if path.is_dir() {
             report.error(
                 &e.place,
@@ -169,11 +172,11 @@ fn inputs(file: &File, path: &Path, config: &Config) -> Vec<Occupied> {
     let tls = [
         ("the certificate", &file.tls.certificate),
         ("the certificate's key", &file.tls.key),
-        ("[tls] clients", &file.tls.clients),
+        ("[tls] client_ca", &file.tls.client_ca),
     ];
     let probe = [
-        ("[probe] tests", &file.probe.tests),
-        ("[probe] routes", &file.probe.routes),
+        ("[probe] catalogue", &file.probe.catalogue),
+        ("[probe] asn_table", &file.probe.asn_table),
     ];
     let keys = file.key.iter().map(|k| ("the file of a [[key]]", &k.file));
     tls.into_iter()
@@ -187,7 +190,7 @@ fn inputs(file: &File, path: &Path, config: &Config) -> Vec<Occupied> {
             add("the file of a [[feed]]", path, false);
         }
     }
-    // A feed that has another error is left out of the settings.
+    // The settings do not have a feed with another error.
     let feeds = file.feed.iter().filter(|f| f.kind == FeedKind::File);
     feeds
         .filter_map(|f| named(&f.path))
@@ -195,7 +198,7 @@ fn inputs(file: &File, path: &Path, config: &Config) -> Vec<Occupied> {
     out
 }
 
-/// What the daemon keeps of the clock and of the mirrors.
+/// The files with the state of the clock and of the mirrors.
 fn own_files(config: &Config) -> Vec<Occupied> {
     let clock = Occupied {
         what: "the record of the clock".into(),
@@ -204,7 +207,7 @@ fn own_files(config: &Config) -> Vec<Occupied> {
     };
     let mirrors = config.mirrors().into_iter();
     let mirrors = mirrors.map(|p| Occupied {
-        what: "what is known of the mirrors".into(),
+        what: "the state of the mirrors".into(),
         path: resolve(&p),
         folder: false,
     });
@@ -234,7 +237,7 @@ mod tests {
             (export("data/CURRENT"), "the store"),
             (export("data/removals.log"), "the removal log"),
             (export("data/clock"), "the record of the clock"),
-            (export("data.mirrors.json"), "what is known of the mirrors"),
+            (export("data.mirrors.json"), "the state of the mirrors"),
             (export("run/orbsd.sock"), "the socket"),
             (export("data/probe.key"), "the secret of relay tests"),
             (
@@ -257,16 +260,22 @@ mod tests {
                 "the file of another [[export]]",
             ),
             (
-                "[removals]\npath='config.toml'\n".into(),
+                "[removal_log]\npath='config.toml'\n".into(),
                 "the configuration",
             ),
             (
-                "[removals]\npath='zones/x'\n".into(),
+                "[removal_log]\npath='zones/x'\n".into(),
                 "the folder of the zone files",
             ),
-            ("[removals]\npath='data/000012.log'\n".into(), "the store"),
-            ("[removals]\npath='data'\n".into(), "the store"),
-            ("[removals]\npath='run/orbsd.sock'\n".into(), "the socket"),
+            (
+                "[removal_log]\npath='data/000012.log'\n".into(),
+                "the store",
+            ),
+            ("[removal_log]\npath='data'\n".into(), "the store"),
+            (
+                "[removal_log]\npath='run/orbsd.sock'\n".into(),
+                "the socket",
+            ),
             (
                 "[admin]\nsocket='zones/bl.toml'\n".into(),
                 "the folder of the zone files",
@@ -284,7 +293,7 @@ mod tests {
         for text in [
             export("out/bl.list"),
             format!("{}{}", export("a"), export("b")),
-            "[removals]\npath='data/removals.log'\n[admin]\nsocket='data/orbsd.sock'\n".into(),
+            "[removal_log]\npath='data/removals.log'\n[admin]\nsocket='data/orbsd.sock'\n".into(),
         ] {
             load(&format!("[[reason]]\nname='relay'\n{text}"), ZONE).unwrap();
         }

@@ -1,22 +1,17 @@
-//! `[probe]` and `[collect]`: relay tests.
+//! `[probe]` and `[collector]`: relay tests.
 
 use std::{
-    fmt, fs, io,
+    fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, MapAccess, Unexpected, Visitor},
-};
-
 use super::{
     ReasonNames,
     document::{Report, Table},
-    tables::{CollectTable, File, ProbeTable},
+    tables::{CollectorTable, File, ProbeTable},
 };
 use crate::{
     model::{Subject, Zone, history::PROBER_REASONS, time::Seconds},
@@ -29,51 +24,6 @@ use crate::{
     },
     smtp::session::ReceiverSettings,
 };
-
-/// SMTP, submission, submission under TLS.
-pub const PORTS: [u16; 3] = [25, 587, 465];
-
-/// An address to test from, as it is written: alone, or in a table with a greeting name of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SourceEntry {
-    address: IpAddr,
-    ehlo_name: Option<String>,
-}
-
-impl<'de> Deserialize<'de> for SourceEntry {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<SourceEntry, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Named {
-            address: IpAddr,
-            ehlo_name: String,
-        }
-        struct Form;
-        impl<'de> Visitor<'de> for Form {
-            type Value = SourceEntry;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an address, such as \"192.0.2.1\", or { address = \"192.0.2.1\", ehlo_name = \"test.example\" }")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<SourceEntry, E> {
-                let address = text
-                    .parse()
-                    .map_err(|_| E::invalid_value(Unexpected::Str(text), &self))?;
-                Ok(SourceEntry {
-                    address,
-                    ehlo_name: None,
-                })
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SourceEntry, A::Error> {
-                let named = Named::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(SourceEntry {
-                    address: named.address,
-                    ehlo_name: Some(named.ehlo_name.trim_end_matches('.').to_ascii_lowercase()),
-                })
-            }
-        }
-        from.deserialize_any(Form)
-    }
-}
 
 /// A random number below another.
 fn random_below(most: u64) -> u64 {
@@ -88,29 +38,22 @@ const MAX_CONCURRENCY: usize = 4096;
 /// Bytes of the secret that signs tokens.
 const SECRET: usize = 32;
 
-/// How relay tests are made.
+/// The settings of relay tests.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct ProbeSettings {
     /// For the service of relay tests; [`tokens`] makes its tokens when the daemon starts.
     pub relay: RelaySettings,
     /// For the tester.
     pub scheduler: SchedulerSettings,
     /// Where the collector listens.
     pub listen: Vec<SocketAddr>,
-    /// What it takes.
+    /// The mail that it accepts.
     pub receiver: ReceiverSettings,
     /// The file of the secret.
     pub key: PathBuf,
 }
 
-/// The least pause between two messages to somebody's host, and how long the whole set takes
-/// (safety rule S4). A test that the host's owner asked for has a shorter pause and no minimum
-/// duration ([`tester::OWNER_PAUSE`]).
-pub const PAUSE: Seconds = Seconds(5);
-/// See [`PAUSE`].
-pub const SPREAD: Seconds = Seconds(600);
-
-/// What has to be said before hosts on the Internet are tested: who tests.
+/// Checks the identity of the tester, which tests of hosts on the Internet need.
 fn identity(p: &Table<ProbeTable>, report: &mut Report) {
     let named = |host: &str| {
         host.contains('.')
@@ -118,11 +61,14 @@ fn identity(p: &Table<ProbeTable>, report: &mut Report) {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
     };
-    if !named(&p.hello) {
+    if !named(&p.ehlo_name) {
         report.error(
             &p.place,
-            "hello",
-            format_args!("`{}` is no host's name; the tested look it up", p.hello),
+            "ehlo_name",
+            format_args!(
+                "`{}` is not a valid host name; administrators of tested hosts will look it up",
+                p.ehlo_name
+            ),
         );
     }
     if !p
@@ -133,7 +79,10 @@ fn identity(p: &Table<ProbeTable>, report: &mut Report) {
         report.error(
             &p.place,
             "contact",
-            format_args!("`{}` is no address that the tested can write to", p.contact),
+            format_args!(
+                "`{}` is not a mail address; administrators of tested hosts will write to it",
+                p.contact
+            ),
         );
     }
     let bare = |d: &str| d.trim_end_matches('.').to_ascii_lowercase();
@@ -144,16 +93,16 @@ fn identity(p: &Table<ProbeTable>, report: &mut Report) {
         report.error(
             &p.place,
             "contact",
-            "it lies in the probe domain, whose mail no person reads",
+            "it is in the probe domain, whose mail no person reads; write another address",
         );
     }
-    if !p.about.starts_with("https://") && !p.about.starts_with("http://") {
+    if !p.info_url.starts_with("https://") && !p.info_url.starts_with("http://") {
         report.error(
             &p.place,
-            "about",
+            "info_url",
             format_args!(
-                "`{}` is no page that says who tests and why, and how to ask for no tests",
-                p.about
+                "`{}` is not the URL of a page; name one that says who tests, why, and how to ask for no tests",
+                p.info_url
             ),
         );
     }
@@ -165,31 +114,35 @@ pub(super) fn read(
     (folder, store): (&Path, &Path),
     (reasons, special, zones): (&ReasonNames, &[Subject], &[Zone]),
     report: &mut Report,
-) -> Settings {
-    let (p, c) = (&file.probe, &file.collect);
+) -> ProbeSettings {
+    let (p, c) = (&file.probe, &file.collector);
     let domain = p.domain.trim_end_matches('.').to_ascii_lowercase();
-    let key = super::beside(p.key.as_deref(), folder, store, ("probe.key", "keys/probe"));
+    let key = super::own_file(p.key.as_deref(), folder, store, ("probe.key", "keys/probe"));
     check(p, c, (&domain, reasons), report);
     check_zones(p, &domain, zones, report);
     check_machine(p, &domain, &key, report);
-    let catalogue = catalogue(&p.tests, folder).unwrap_or_else(|e| {
-        report.error(&p.place, "tests", e);
+    let catalogue = catalogue(&p.catalogue, folder).unwrap_or_else(|e| {
+        report.error(&p.place, "catalogue", e);
         Catalogue::standard()
     });
-    for name in p.choose.iter().filter(|n| catalogue.get(n).is_none()) {
+    for name in p
+        .enabled_tests
+        .iter()
+        .filter(|n| catalogue.get(n).is_none())
+    {
         report.error(
             &p.place,
-            "choose",
+            "enabled_tests",
             format_args!("there is no test `{name}`; `orbsd tests` lists them"),
         );
     }
-    let networks = networks(&p.routes, folder).unwrap_or_else(|e| {
-        report.error(&p.place, "routes", e);
+    let networks = networks(&p.asn_table, folder).unwrap_or_else(|e| {
+        report.error(&p.place, "asn_table", e);
         Networks::default()
     });
     let filled =
         |t: &str| Some(t.trim_end_matches('.').to_ascii_lowercase()).filter(|t| !t.is_empty());
-    let hello = filled(&p.hello).unwrap_or_else(|| {
+    let hello = filled(&p.ehlo_name).unwrap_or_else(|| {
         if domain.is_empty() {
             "localhost.invalid".into()
         } else {
@@ -201,41 +154,46 @@ pub(super) fn read(
         .iter()
         .map(|a| a.ip())
         .filter(|a| !a.is_unspecified());
-    let addresses: Vec<IpAddr> = c.addresses.iter().copied().chain(listening).collect();
+    let addresses: Vec<IpAddr> = c
+        .public_addresses
+        .iter()
+        .copied()
+        .chain(listening)
+        .collect();
     let ours = addresses
         .iter()
         .copied()
-        .chain(p.source.iter().map(|s| s.address))
+        .chain(p.source_addresses.iter().map(|s| s.address))
         .collect();
-    Settings {
+    ProbeSettings {
         relay: RelaySettings {
             enabled: p.enabled,
             public: p.allow_public,
             domain: domain.clone(),
-            second_domain: filled(&p.foreign),
+            second_domain: filled(&p.second_domain),
             ehlo_name: hello.clone(),
             tester: TesterIdentity {
                 contact: p.contact.clone(),
-                info_url: p.about.clone(),
+                info_url: p.info_url.clone(),
             },
             addresses: ours,
-            is_local: at_home,
+            is_local: is_own_address,
             listen: c.listen.clone(),
             port: p.ports[0],
             special_ranges: special.to_vec(),
-            max_hosts_per_prefix: p.per_net,
-            max_hosts_per_asn: p.per_as,
+            max_hosts_per_prefix: p.max_hosts_per_prefix,
+            max_hosts_per_asn: p.max_hosts_per_asn,
             asn_table: Arc::new(networks),
             max_unproved_claims: unproved(p),
-            nominations_per_day: p.quota,
-            trusted_reporters: p.trusted.clone(),
-            enabled_tests: p.choose.clone(),
-            grace_period: p.notice,
-            retry_delays: p.retry,
+            nominations_per_day: p.max_nominations_per_day,
+            trusted_reporters: p.trusted_reporters.clone(),
+            enabled_tests: p.enabled_tests.clone(),
+            grace_period: p.grace_period,
+            retry_delays: p.retry_delays,
             catalogue: Arc::new(catalogue),
             tokens: TokenCodec::new(&[]),
             sources: p
-                .source
+                .source_addresses
                 .iter()
                 .map(|s| TesterSource {
                     address: s.address,
@@ -261,22 +219,22 @@ fn schedule(p: &ProbeTable) -> SchedulerSettings {
     let step = |s: Seconds| Duration::from_secs(s.0);
     SchedulerSettings {
         concurrency: p.concurrency,
-        collect_wait: step(p.settle),
+        collect_wait: step(p.collect_wait),
         tester: TesterSettings {
             ports: p.ports,
             pause: step(p.pause),
-            min_duration: step(p.spread),
-            timeout: step(p.step),
-            source: p.source.iter().map(|s| s.address).collect(),
+            min_duration: step(p.min_duration),
+            timeout: step(p.timeout),
+            source: p.source_addresses.iter().map(|s| s.address).collect(),
             max_extra: tester::MAX_EXTRA,
         },
     }
 }
 
-/// Says what cannot be used, and what is to be thought over.
+/// Reports values that cannot be used, and settings that are probably not intended.
 fn check(
     p: &Table<ProbeTable>,
-    c: &Table<CollectTable>,
+    c: &Table<CollectorTable>,
     (domain, reasons): (&str, &ReasonNames),
     report: &mut Report,
 ) {
@@ -284,7 +242,7 @@ fn check(
         report.error(
             &p.place,
             "domain",
-            "tests need a domain whose mail the collector takes",
+            "it is missing; tests need a domain whose mail the collector accepts",
         );
     }
     if !domain.is_empty() {
@@ -297,7 +255,7 @@ fn check(
             report.error(
                 &p.place,
                 "domain",
-                format_args!("`{domain}` is no domain with a dot, of at most 100 bytes"),
+                format_args!("`{domain}` is not a domain with a dot, of at most 100 bytes"),
             );
         }
         for name in PROBER_REASONS
@@ -320,40 +278,43 @@ fn check(
                 .all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
     };
     for (key, name) in [
-        ("hello", &p.hello),
-        ("foreign", &p.foreign),
+        ("ehlo_name", &p.ehlo_name),
+        ("second_domain", &p.second_domain),
         ("domain", &p.domain),
     ] {
         if !name.is_empty() && !host(name.trim_end_matches('.')) {
             report.error(
                 &p.place,
                 key,
-                format_args!("`{}` is no host's name", name.escape_debug()),
-            );
-        }
-    }
-    for s in &p.source {
-        if let Some(name) = s.ehlo_name.as_ref().filter(|n| !host(n)) {
-            report.error(
-                &p.place,
-                "source",
                 format_args!("`{}` is not a host name", name.escape_debug()),
             );
         }
     }
-    for (i, s) in p.source.iter().enumerate() {
-        if p.source[..i].iter().any(|o| o.address == s.address) {
+    for s in &p.source_addresses {
+        if let Some(name) = s.ehlo_name.as_ref().filter(|n| !host(n)) {
             report.error(
                 &p.place,
-                "source",
-                format_args!("{} is there twice", s.address),
+                "source_addresses",
+                format_args!("`{}` is not a host name", name.escape_debug()),
+            );
+        }
+    }
+    for (i, s) in p.source_addresses.iter().enumerate() {
+        if p.source_addresses[..i]
+            .iter()
+            .any(|o| o.address == s.address)
+        {
+            report.error(
+                &p.place,
+                "source_addresses",
+                format_args!("{} is configured twice", s.address),
             );
         }
     }
     if p.ports.contains(&0) {
-        report.error(&p.place, "ports", "0 is no port");
+        report.error(&p.place, "ports", "0 is not a port");
     }
-    // Each family has listeners of its own, as in [dns].
+    // Each address family needs its own listener, as in [dns].
     for l in c
         .listen
         .iter()
@@ -363,7 +324,7 @@ fn check(
             report.warning(
                 &c.place,
                 "listen",
-                format_args!("{l} takes IPv6 alone; add 0.0.0.0:{}", l.port()),
+                format_args!("{l} accepts IPv6 only; add 0.0.0.0:{}", l.port()),
             );
         }
     }
@@ -374,19 +335,24 @@ fn check(
             "tests need a collector; without it nothing can be proved",
         );
     }
+    check_limits(p, report);
+}
+
+/// Checks the limits of tests, which are stricter for hosts on the Internet.
+fn check_limits(p: &Table<ProbeTable>, report: &mut Report) {
     if p.allow_public {
         identity(p, report);
-        if p.per_net > 20 {
+        if p.max_hosts_per_prefix > 20 {
             report.error(
                 &p.place,
-                "per_net",
+                "max_hosts_per_prefix",
                 "more than 20 hosts of a net in a day is a sweep",
             );
         }
-        if p.per_as > 1000 {
+        if p.max_hosts_per_asn > 1000 {
             report.error(
                 &p.place,
-                "per_as",
+                "max_hosts_per_asn",
                 "more than 1000 hosts of a network in a day is a sweep",
             );
         }
@@ -398,9 +364,12 @@ fn check(
             );
         }
     }
-    for (key, n) in [("per_net", p.per_net), ("per_as", p.per_as)] {
+    for (key, n) in [
+        ("max_hosts_per_prefix", p.max_hosts_per_prefix),
+        ("max_hosts_per_asn", p.max_hosts_per_asn),
+    ] {
         if n == 0 {
-            report.error(&p.place, key, "0 tests nobody; write 1 or more");
+            report.error(&p.place, key, "0 allows no test; write 1 or more");
         }
     }
     if p.concurrency == 0 || p.concurrency > MAX_CONCURRENCY {
@@ -410,12 +379,16 @@ fn check(
             format_args!("{} is not from 1 to {MAX_CONCURRENCY}", p.concurrency),
         );
     }
-    if p.step.0 == 0 {
-        report.error(&p.place, "step", "0s waits for nobody; write 1s or more");
+    if p.timeout.0 == 0 {
+        report.error(
+            &p.place,
+            "timeout",
+            "0s waits for no reply; write 1s or more",
+        );
     }
 }
 
-/// A zone of ours that answers for the probe domain has to say where its mail goes.
+/// Reports a zone of this server that contains the probe domain and has no MX for it.
 fn check_zones(p: &Table<ProbeTable>, domain: &str, zones: &[Zone], report: &mut Report) {
     let bare = |n: &str| n.trim_end_matches('.').to_ascii_lowercase();
     let within = |z: &Zone| match domain.strip_suffix(&bare(&z.origin)) {
@@ -444,16 +417,16 @@ fn check_zones(p: &Table<ProbeTable>, domain: &str, zones: &[Zone], report: &mut
     }
 }
 
-/// Whether who listens everywhere on this machine is reached under an address.
-pub fn at_home(listen: &[SocketAddr], addr: IpAddr) -> bool {
+/// Whether listeners on all addresses of this machine are reached under an address.
+pub fn is_own_address(listen: &[SocketAddr], addr: IpAddr) -> bool {
     let everywhere = listen
         .iter()
         .any(|l| l.ip().is_unspecified() && l.is_ipv4() == addr.is_ipv4());
     everywhere && (addr.is_loopback() || leaves_from(addr).is_ok_and(|a| a == addr))
 }
 
-/// The address that packets to another one leave from: for an address of this machine it is that
-/// one. Nothing is sent. (To bind one tells nothing where `ip_nonlocal_bind` is set.)
+/// The source address of packets to an address: for an address of this machine it is the address
+/// itself. Nothing is sent. (Binding an address proves nothing if `ip_nonlocal_bind` is set.)
 fn leaves_from(addr: IpAddr) -> io::Result<IpAddr> {
     let any: IpAddr = if addr.is_ipv4() {
         Ipv4Addr::UNSPECIFIED.into()
@@ -465,14 +438,14 @@ fn leaves_from(addr: IpAddr) -> io::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
-/// What this machine has to have.
+/// Checks the addresses and files of this machine.
 fn check_machine(p: &Table<ProbeTable>, domain: &str, key: &Path, report: &mut Report) {
-    for addr in p.source.iter().map(|s| s.address) {
+    for addr in p.source_addresses.iter().map(|s| s.address) {
         if let Err(e) = UdpSocket::bind((addr, 0)) {
             let text = format_args!(
-                "{addr} is no address of this machine, so that no test can be made from it: {e}"
+                "{addr} is not an address of this machine, so that no test can use it: {e}"
             );
-            report.warning(&p.place, "source", text);
+            report.warning(&p.place, "source_addresses", text);
         }
     }
     match fs::metadata(key) {
@@ -501,16 +474,16 @@ fn short(key: &Path) -> String {
 fn catalogue(path: &Path, folder: &Path) -> Result<Catalogue, String> {
     let standard = Catalogue::standard();
     if path.as_os_str().is_empty() {
-        // A unit test holds it to the linter; every command comes by here.
+        // A unit test runs the linter on it; every command calls this.
         return Ok(standard);
     }
     let path = folder.join(path);
-    let said = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-    let text = fs::read_to_string(&path).map_err(|e| said(&e))?;
-    standard.with(Catalogue::read(&text).map_err(|e| said(&e))?)
+    let named = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let text = fs::read_to_string(&path).map_err(|e| named(&e))?;
+    standard.with(Catalogue::read(&text).map_err(|e| named(&e))?)
 }
 
-/// The routing table of a file; none: hosts count by wide prefixes.
+/// Reads the routing table of a file; without a file, hosts count by wide prefixes.
 fn networks(path: &Path, folder: &Path) -> Result<Networks, String> {
     if path.as_os_str().is_empty() {
         return Ok(Networks::default());
@@ -520,37 +493,37 @@ fn networks(path: &Path, folder: &Path) -> Result<Networks, String> {
     Networks::read(&text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// How many claims without a proof are surely tested in a day: a fourth of all turns is theirs, and
-/// a test has an end.
+/// How many claims without a proof can be tested in a day: a quarter of all tests is theirs, and a
+/// test has a longest duration.
 fn unproved(p: &ProbeTable) -> usize {
-    let longest = p.spread.0 + tester::MAX_EXTRA.as_secs() + p.settle.0;
+    let longest = p.min_duration.0 + tester::MAX_EXTRA.as_secs() + p.collect_wait.0;
     let turns = (p.concurrency as u64).div_ceil(4) * 86_400 / longest.max(1);
     usize::try_from(turns).unwrap_or(usize::MAX).max(1)
 }
 
-/// The tokens of a secret, which is made where there is none yet. The error names the file.
+/// Reads the secret that signs tokens, or creates it. The error names the file.
 pub fn tokens(path: &Path) -> Result<TokenCodec, String> {
     use std::{io::Write, os::unix::fs::OpenOptionsExt};
-    let said = |e: io::Error| format!("probe.key: {}: {e}", path.display());
+    let named = |e: io::Error| format!("probe.key: {}: {e}", path.display());
     match fs::read(path) {
         Ok(secret) if secret.len() >= SECRET => Ok(TokenCodec::new(&secret)),
         Ok(_) => Err(format!("probe.key: {}", short(path))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let secret = crate::http::secrets::random::<SECRET>()?;
             if let Some(parent) = path.parent() {
-                crate::store::private::create_dir(parent).map_err(said)?;
+                crate::store::private::create_dir(parent).map_err(named)?;
             }
             let mut file = fs::OpenOptions::new()
                 .write(true)
                 .create_new(true)
                 .mode(0o600)
                 .open(path)
-                .map_err(said)?;
+                .map_err(named)?;
             file.write_all(&secret)
                 .and_then(|()| file.sync_all())
-                .map_err(said)?;
+                .map_err(named)?;
             Ok(TokenCodec::new(&secret))
         }
-        Err(e) => Err(said(e)),
+        Err(e) => Err(named(e)),
     }
 }

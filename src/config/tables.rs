@@ -1,5 +1,5 @@
-//! The tables of `config.toml` as plain structs: what may be written, and the defaults. Each key is
-//! in `config.toml` with its default; a test compares both.
+//! The tables of `config.toml` as structs, with the defaults. The shipped `config.toml` shows each key
+//! with its default; a test compares both.
 
 use std::{
     collections::BTreeMap,
@@ -10,9 +10,8 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    connections::Share,
     document::{Document, Report, Table},
-    probe::{PAUSE, PORTS, SPREAD, SourceEntry},
+    values::{Bytes, DEFAULT_MIN_DURATION, DEFAULT_PAUSE, DEFAULT_PORTS, Share, SourceEntry, Uid},
 };
 use crate::{clock::TrustAtStart, imports::ErrorAllowance, ledger::OnLoss, model::time::Seconds};
 
@@ -22,7 +21,7 @@ pub(super) struct File {
     pub(super) clock: Table<ClockTable>,
     pub(super) journal: Table<JournalTable>,
     pub(super) history: Table<HistoryTable>,
-    pub(super) removals: Table<RemovalsTable>,
+    pub(super) removal_log: Table<RemovalLogTable>,
     pub(super) dns: Table<DnsTable>,
     pub(super) tls: Table<TlsTable>,
     pub(super) admin: Table<AdminTable>,
@@ -30,10 +29,10 @@ pub(super) struct File {
     pub(super) log: Table<LogTable>,
     pub(super) zones: Table<ZonesTable>,
     pub(super) limits: Table<LimitsTable>,
-    pub(super) outgoing: Table<OutgoingTable>,
+    pub(super) http_client: Table<HttpClientTable>,
     pub(super) mail: Table<MailTable>,
     pub(super) probe: Table<ProbeTable>,
-    pub(super) collect: Table<CollectTable>,
+    pub(super) collector: Table<CollectorTable>,
     pub(super) connections: Table<ConnectionsTable>,
     pub(super) process: Table<ProcessTable>,
     pub(super) reason: Vec<Table<ReasonTable>>,
@@ -43,7 +42,7 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Takes every table out of a document, each by itself.
+    /// Reads every table of a document.
     pub(super) fn read(mut document: Document<'_>, report: &mut Report) -> File {
         let d = &mut document;
         let file = File {
@@ -51,7 +50,7 @@ impl File {
             clock: d.table("clock", report),
             journal: d.table("journal", report),
             history: d.table("history", report),
-            removals: d.table("removals", report),
+            removal_log: d.table("removal_log", report),
             dns: d.table("dns", report),
             tls: d.table("tls", report),
             admin: d.table("admin", report),
@@ -59,10 +58,10 @@ impl File {
             log: d.table("log", report),
             zones: d.table("zones", report),
             limits: d.table("limits", report),
-            outgoing: d.table("outgoing", report),
+            http_client: d.table("http_client", report),
             mail: d.table("mail", report),
             probe: d.table("probe", report),
-            collect: d.table("collect", report),
+            collector: d.table("collector", report),
             connections: d.table("connections", report),
             process: d.table("process", report),
             reason: d.entries("reason", report),
@@ -80,7 +79,7 @@ impl File {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct StoreTable {
     pub(super) path: PathBuf,
-    pub(super) scrub_every: Seconds,
+    pub(super) scrub_interval: Seconds,
     pub(super) scrub_rate: Bytes,
 }
 
@@ -88,7 +87,7 @@ impl Default for StoreTable {
     fn default() -> StoreTable {
         StoreTable {
             path: super::files::DEFAULT_STORE.into(),
-            scrub_every: Seconds(86_400),
+            scrub_interval: Seconds(86_400),
             scrub_rate: Bytes(8 << 20),
         }
     }
@@ -105,15 +104,15 @@ pub(super) struct ClockTable {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct JournalTable {
-    pub(super) age: Seconds,
-    pub(super) size: Bytes,
+    pub(super) max_age: Seconds,
+    pub(super) max_size: Bytes,
 }
 
 impl Default for JournalTable {
     fn default() -> JournalTable {
         JournalTable {
-            age: Seconds(7 * 86_400),
-            size: Bytes(1 << 30),
+            max_age: Seconds(7 * 86_400),
+            max_size: Bytes(1 << 30),
         }
     }
 }
@@ -122,21 +121,21 @@ impl Default for JournalTable {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct HistoryTable {
-    pub(super) feeds: Seconds,
+    pub(super) feed_max_age: Seconds,
 }
 
 impl Default for HistoryTable {
     fn default() -> HistoryTable {
         HistoryTable {
-            feeds: Seconds(90 * 86_400),
+            feed_max_age: Seconds(90 * 86_400),
         }
     }
 }
 
-/// `[removals]`.
+/// `[removal_log]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct RemovalsTable {
+pub(super) struct RemovalLogTable {
     /// Unset: beside the store.
     pub(super) path: Option<PathBuf>,
     pub(super) on_loss: OnLoss,
@@ -173,10 +172,10 @@ pub(super) struct TlsTable {
     pub(super) https: Vec<SocketAddr>,
     pub(super) quic: Vec<SocketAddr>,
     pub(super) h3: Vec<SocketAddr>,
-    pub(super) path: String,
+    pub(super) https_path: String,
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
-    pub(super) clients: PathBuf,
+    pub(super) client_ca: PathBuf,
 }
 
 impl Default for TlsTable {
@@ -186,10 +185,10 @@ impl Default for TlsTable {
             https: Vec::new(),
             quic: Vec::new(),
             h3: Vec::new(),
-            path: "/dns-query".into(),
+            https_path: "/dns-query".into(),
             certificate: PathBuf::new(),
             key: PathBuf::new(),
-            clients: PathBuf::new(),
+            client_ca: PathBuf::new(),
         }
     }
 }
@@ -204,8 +203,8 @@ pub(super) struct AdminTable {
     pub(super) socket_group: String,
     pub(super) uids: BTreeMap<Uid, String>,
     pub(super) tls: bool,
-    pub(super) trust: Vec<String>,
-    pub(super) forwarded: Option<bool>,
+    pub(super) trusted_proxies: Vec<String>,
+    pub(super) forwarded_header: Option<bool>,
 }
 
 impl Default for AdminTable {
@@ -216,24 +215,9 @@ impl Default for AdminTable {
             socket_group: String::new(),
             uids: BTreeMap::new(),
             tls: false,
-            trust: Vec::new(),
-            forwarded: None,
+            trusted_proxies: Vec::new(),
+            forwarded_header: None,
         }
-    }
-}
-
-/// A key of `[admin] uids`: the number of a user of this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Uid(pub(super) u32);
-
-impl<'d> Deserialize<'d> for Uid {
-    fn deserialize<D: serde::Deserializer<'d>>(d: D) -> Result<Uid, D::Error> {
-        use serde::de::{Error, Unexpected};
-        let text = String::deserialize(d)?;
-        let form = "a table of user ids and names, such as { 1000 = \"anna\" }";
-        text.parse()
-            .map(Uid)
-            .map_err(|_| D::Error::invalid_value(Unexpected::Str(&text), &form))
     }
 }
 
@@ -244,8 +228,8 @@ pub(super) struct WebTable {
     pub(super) listen: String,
     pub(super) base_url: String,
     pub(super) tls: bool,
-    pub(super) trust: Vec<String>,
-    pub(super) forwarded: Option<bool>,
+    pub(super) trusted_proxies: Vec<String>,
+    pub(super) forwarded_header: Option<bool>,
 }
 
 impl Default for WebTable {
@@ -254,8 +238,8 @@ impl Default for WebTable {
             listen: String::new(),
             base_url: "http://127.0.0.1:8054".into(),
             tls: false,
-            trust: Vec::new(),
-            forwarded: None,
+            trusted_proxies: Vec::new(),
+            forwarded_header: None,
         }
     }
 }
@@ -295,26 +279,26 @@ impl Default for ZonesTable {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct LimitsTable {
-    pub(super) special: Vec<String>,
-    pub(super) waiting_proposals: u32,
-    pub(super) daily_proposals: u32,
+    pub(super) allow_special_ranges: Vec<String>,
+    pub(super) max_pending_proposals: u32,
+    pub(super) max_proposals_per_day: u32,
 }
 
 impl Default for LimitsTable {
     fn default() -> LimitsTable {
         LimitsTable {
-            special: Vec::new(),
-            waiting_proposals: 500,
-            daily_proposals: 1000,
+            allow_special_ranges: Vec::new(),
+            max_pending_proposals: 500,
+            max_proposals_per_day: 1000,
         }
     }
 }
 
-/// `[outgoing]`.
+/// `[http_client]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct OutgoingTable {
-    pub(super) allow: Vec<String>,
+pub(super) struct HttpClientTable {
+    pub(super) allow_special_ranges: Vec<String>,
     pub(super) resolvers: Vec<SocketAddr>,
 }
 
@@ -324,7 +308,7 @@ pub(super) struct OutgoingTable {
 pub(super) struct MailTable {
     pub(super) smarthost: String,
     pub(super) from: String,
-    pub(super) tls: bool,
+    pub(super) require_starttls: bool,
 }
 
 impl Default for MailTable {
@@ -332,7 +316,7 @@ impl Default for MailTable {
         MailTable {
             smarthost: String::new(),
             from: String::new(),
-            tls: true,
+            require_starttls: true,
         }
     }
 }
@@ -344,28 +328,28 @@ pub(super) struct ProbeTable {
     pub(super) enabled: bool,
     pub(super) allow_public: bool,
     pub(super) domain: String,
-    pub(super) foreign: String,
-    pub(super) hello: String,
+    pub(super) second_domain: String,
+    pub(super) ehlo_name: String,
     pub(super) contact: String,
-    pub(super) about: String,
+    pub(super) info_url: String,
     /// Unset: beside the store.
     pub(super) key: Option<PathBuf>,
-    pub(super) tests: PathBuf,
-    pub(super) choose: Vec<String>,
-    pub(super) trusted: Vec<String>,
-    pub(super) quota: u32,
-    pub(super) per_net: usize,
-    pub(super) per_as: usize,
-    pub(super) routes: PathBuf,
-    pub(super) notice: Seconds,
+    pub(super) catalogue: PathBuf,
+    pub(super) enabled_tests: Vec<String>,
+    pub(super) trusted_reporters: Vec<String>,
+    pub(super) max_nominations_per_day: u32,
+    pub(super) max_hosts_per_prefix: usize,
+    pub(super) max_hosts_per_asn: usize,
+    pub(super) asn_table: PathBuf,
+    pub(super) grace_period: Seconds,
     pub(super) concurrency: usize,
     pub(super) pause: Seconds,
-    pub(super) spread: Seconds,
-    pub(super) step: Seconds,
-    pub(super) settle: Seconds,
-    pub(super) retry: [Seconds; 2],
+    pub(super) min_duration: Seconds,
+    pub(super) timeout: Seconds,
+    pub(super) collect_wait: Seconds,
+    pub(super) retry_delays: [Seconds; 2],
     pub(super) ports: [u16; 3],
-    pub(super) source: Vec<SourceEntry>,
+    pub(super) source_addresses: Vec<SourceEntry>,
 }
 
 impl Default for ProbeTable {
@@ -374,37 +358,37 @@ impl Default for ProbeTable {
             enabled: false,
             allow_public: false,
             domain: String::new(),
-            foreign: String::new(),
-            hello: String::new(),
+            second_domain: String::new(),
+            ehlo_name: String::new(),
             contact: String::new(),
-            about: String::new(),
+            info_url: String::new(),
             key: None,
-            tests: PathBuf::new(),
-            choose: Vec::new(),
-            trusted: Vec::new(),
-            quota: 50,
-            per_net: 3,
-            per_as: 30,
-            routes: PathBuf::new(),
-            notice: Seconds(7 * 86_400),
+            catalogue: PathBuf::new(),
+            enabled_tests: Vec::new(),
+            trusted_reporters: Vec::new(),
+            max_nominations_per_day: 50,
+            max_hosts_per_prefix: 3,
+            max_hosts_per_asn: 30,
+            asn_table: PathBuf::new(),
+            grace_period: Seconds(7 * 86_400),
             concurrency: 8,
-            pause: PAUSE,
-            spread: SPREAD,
-            step: Seconds(60),
-            settle: Seconds(60),
-            retry: [Seconds(300), Seconds(1800)],
-            ports: PORTS,
-            source: Vec::new(),
+            pause: DEFAULT_PAUSE,
+            min_duration: DEFAULT_MIN_DURATION,
+            timeout: Seconds(60),
+            collect_wait: Seconds(60),
+            retry_delays: [Seconds(300), Seconds(1800)],
+            ports: DEFAULT_PORTS,
+            source_addresses: Vec::new(),
         }
     }
 }
 
-/// `[collect]`.
+/// `[collector]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct CollectTable {
+pub(super) struct CollectorTable {
     pub(super) listen: Vec<SocketAddr>,
-    pub(super) addresses: Vec<IpAddr>,
+    pub(super) public_addresses: Vec<IpAddr>,
     pub(super) tls: bool,
 }
 
@@ -417,11 +401,11 @@ pub(super) struct ConnectionsTable {
     pub(super) admin: usize,
     pub(super) web: usize,
     pub(super) socket: usize,
-    pub(super) collect: usize,
-    pub(super) per_address: Share,
-    pub(super) per_network: Share,
-    pub(super) per_wide_network: Share,
-    pub(super) reserved: Share,
+    pub(super) collector: usize,
+    pub(super) max_share_per_address: Share,
+    pub(super) max_share_per_network: Share,
+    pub(super) max_share_per_wide_network: Share,
+    pub(super) reserved_share: Share,
 }
 
 impl Default for ConnectionsTable {
@@ -432,11 +416,11 @@ impl Default for ConnectionsTable {
             admin: 1024,
             web: 1024,
             socket: 256,
-            collect: 8192,
-            per_address: Share(32),
-            per_network: Share(8),
-            per_wide_network: Share(4),
-            reserved: Share(16),
+            collector: 8192,
+            max_share_per_address: Share(32),
+            max_share_per_network: Share(8),
+            max_share_per_wide_network: Share(4),
+            reserved_share: Share(16),
         }
     }
 }
@@ -455,7 +439,7 @@ pub(super) struct ReasonTable {
     pub(super) name: String,
     pub(super) text: String,
     pub(super) lifetime: Option<Seconds>,
-    pub(super) two_persons: bool,
+    pub(super) require_approval: bool,
 }
 
 /// `[[key]]`.
@@ -487,7 +471,7 @@ pub(super) struct FeedTable {
     pub(super) format: String,
     pub(super) reason: String,
     pub(super) codes: String,
-    pub(super) every: Seconds,
+    pub(super) interval: Seconds,
     pub(super) max_age: Option<Seconds>,
     pub(super) server: String,
     pub(super) zone: String,
@@ -499,7 +483,7 @@ pub(super) struct FeedTable {
     pub(super) subzone: Option<String>,
     pub(super) host_bits: Option<bool>,
     pub(super) skip_errors: Option<ErrorAllowance>,
-    pub(super) special: Option<bool>,
+    pub(super) allow_special_ranges: Option<bool>,
     pub(super) allow_empty: Option<bool>,
     pub(super) allow_suffixes: Option<Vec<String>>,
     pub(super) max_shrink: Option<String>,
@@ -516,7 +500,7 @@ impl Default for FeedTable {
             format: String::new(),
             reason: String::new(),
             codes: String::new(),
-            every: Seconds(300),
+            interval: Seconds(300),
             max_age: None,
             server: String::new(),
             zone: String::new(),
@@ -528,7 +512,7 @@ impl Default for FeedTable {
             subzone: None,
             host_bits: None,
             skip_errors: None,
-            special: None,
+            allow_special_ranges: None,
             allow_empty: None,
             allow_suffixes: None,
             max_shrink: None,
@@ -555,7 +539,7 @@ pub(super) struct ExportTable {
     pub(super) format: String,
     pub(super) action: String,
     pub(super) path: PathBuf,
-    pub(super) every: Seconds,
+    pub(super) interval: Seconds,
 }
 
 impl Default for ExportTable {
@@ -565,48 +549,7 @@ impl Default for ExportTable {
             format: String::new(),
             action: String::new(),
             path: PathBuf::new(),
-            every: Seconds(300),
+            interval: Seconds(300),
         }
-    }
-}
-
-/// A number of bytes, written `512MiB`, `1GiB` or as a plain number in quotes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Bytes(pub(super) u64);
-
-impl std::str::FromStr for Bytes {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Bytes, String> {
-        let t = text.trim();
-        let (number, unit) = t
-            .find(|c: char| !c.is_ascii_digit())
-            .map_or((t, ""), |i| t.split_at(i));
-        let shift = match unit.trim() {
-            "" | "B" => Some(0),
-            "KiB" => Some(10),
-            "MiB" => Some(20),
-            "GiB" => Some(30),
-            _ => None,
-        };
-        let bytes = shift.and_then(|s| number.parse::<u64>().ok()?.checked_mul(1 << s));
-        bytes
-            .map(Bytes)
-            .ok_or_else(|| format!("`{text}` is not a size; write it as 512MiB or 1GiB"))
-    }
-}
-
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
-        struct Text;
-        impl serde::de::Visitor<'_> for Text {
-            type Value = Bytes;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a size in quotes, such as \"1GiB\" or \"512MiB\"")
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Bytes, E> {
-                text.parse().map_err(E::custom)
-            }
-        }
-        from.deserialize_str(Text)
     }
 }

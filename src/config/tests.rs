@@ -54,10 +54,10 @@ fn fields<T: DeserializeOwned>() -> &'static [&'static str] {
 }
 
 /// What a kind of table has, and what one file sets of it.
-struct Shape {
-    name: &'static str,
-    array: bool,
-    fields: &'static [&'static str],
+pub(super) struct Shape {
+    pub name: &'static str,
+    pub array: bool,
+    pub fields: &'static [&'static str],
     places: Vec<Place>,
     has_defaults: bool,
 }
@@ -85,15 +85,15 @@ fn many<T: DeserializeOwned + Debug>(name: &'static str, tables: &[Table<T>]) ->
 
 /// Every table of a file: a new table does not compile until it is named here.
 #[rustfmt::skip]
-fn shapes(file: &File) -> Vec<Shape> {
+pub(super) fn shapes(file: &File) -> Vec<Shape> {
     let File {
-        store, clock, journal, history, removals, dns, tls, admin, web, log, zones, limits, outgoing, mail, probe, collect, connections, process,
+        store, clock, journal, history, removal_log, dns, tls, admin, web, log, zones, limits, http_client, mail, probe, collector, connections, process,
         reason, key, feed, export,
     } = file;
     vec![
-        one("store", store), one("clock", clock), one("journal", journal), one("history", history), one("removals", removals), one("dns", dns),
+        one("store", store), one("clock", clock), one("journal", journal), one("history", history), one("removal_log", removal_log), one("dns", dns),
         one("tls", tls), one("admin", admin), one("web", web), one("log", log), one("zones", zones), one("limits", limits),
-        one("outgoing", outgoing), one("mail", mail), one("probe", probe), one("collect", collect), one("process", process),
+        one("http_client", http_client), one("mail", mail), one("probe", probe), one("collector", collector), one("process", process),
         one("connections", connections),
         many("reason", reason), many("key", key), many("feed", feed), many("export", export),
     ]
@@ -142,7 +142,9 @@ fn every_key_is_in_the_sample_files_and_the_values_are_the_defaults() {
         }
     }
     let sample = fs::read_to_string("zones/relays.toml").unwrap();
-    let zone = parsed(&uncommented(&sample), |d, report| d.whole::<Zone>(report));
+    let zone = parsed(&uncommented(&sample), |d, report| {
+        d.whole::<Zone>("", report)
+    });
     for key in fields::<Zone>() {
         assert!(
             zone.place.has(key),
@@ -205,8 +207,8 @@ fn a_wrong_value_is_reported_with_its_line_key_and_value_whatever_the_key() {
 
 #[test]
 fn all_errors_of_all_files_are_reported_at_once_in_order() {
-    let config = "[dns]\nworkers = 'four'\nlisten = ['127.0.0.1', '[::1]:5300', 'here']\nlisen = []\n[journal]\nage = 'soon'\n\
-                  [probe]\nretry = ['5m', 'x']\nconcurrency = 0\n[store]\npath = 7\n[[reason]]\nname = 'relay'\nlifetime = '1 potato'\n\
+    let config = "[dns]\nworkers = 'four'\nlisten = ['127.0.0.1', '[::1]:5300', 'here']\nlisen = []\n[journal]\nmax_age = 'soon'\n\
+                  [probe]\nretry_delays = ['5m', 'x']\nconcurrency = 0\n[store]\npath = 7\n[[reason]]\nname = 'relay'\nlifetime = '1 potato'\n\
                   [[feed]]\nname = 'feodo'\nkind = 'fille'\nmax_shrink = 'half'\nreason = 'rely'\n[[feed]]\nname = 'feodo'\nkolumn = 'ip'\n\
                   [web]\ntls = 'yes'\n[mial]\nfrom = 'x'\n";
     let zone = "origin = 'bl.orbs.example'\nkind = 'adress'\nns = ['a.b.example', 'c.d.example', 'x..y']\nttl = 'long'\n\
@@ -218,8 +220,8 @@ fn all_errors_of_all_files_are_reported_at_once_in_order() {
         "config.toml:3: dns.listen: '127.0.0.1' is not an address with a port",
         "config.toml:3: dns.listen: 'here' is not an address with a port",
         "config.toml:4: dns: unknown key `lisen`; did you mean `listen`?",
-        "config.toml:6: journal.age: `soon` is not a duration",
-        "config.toml:8: probe.retry: `x` is not a duration",
+        "config.toml:6: journal.max_age: `soon` is not a duration",
+        "config.toml:8: probe.retry_delays: `x` is not a duration",
         "config.toml:9: probe.concurrency: 0 is not from 1",
         "config.toml:11: store.path: 7 is not a path in quotes",
         "config.toml:14: reason \"relay\": lifetime: `1 potato` is not a duration",
@@ -405,12 +407,12 @@ fn a_configuration_that_never_ends_is_refused() {
 #[test]
 fn a_slow_scrub_and_an_unknown_on_loss_are_refused() {
     let e = load(
-        "[[reason]]\nname='relay'\n[removals]\non_loss='ignore'\n[store]\nscrub_rate='1KiB'",
+        "[[reason]]\nname='relay'\n[removal_log]\non_loss='ignore'\n[store]\nscrub_rate='1KiB'",
         ZONE,
     )
     .unwrap_err();
     let parts = [
-        "config.toml:4: removals.on_loss: 'ignore' is not accepted; write \"stop\" or \"restart\"",
+        "config.toml:4: removal_log.on_loss: 'ignore' is not accepted; write \"stop\" or \"restart\"",
         "config.toml:6: store.scrub_rate: ",
     ];
     for part in parts {

@@ -9,6 +9,7 @@ use std::{
 use super::{
     ReasonNames,
     document::{Document, Report, Table, read_text},
+    renamed::ZONE_FILE,
     tables::File,
 };
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     },
 };
 
-/// Keys that every zone file sets, and what they look like.
+/// The keys that every zone file needs, and their form.
 const REQUIRED: [(&str, &str); 4] = [
     ("origin", "\"bl.example.org\""),
     ("kind", "\"address\", \"domain\", \"hash\" or \"catalog\""),
@@ -47,7 +48,10 @@ pub(super) fn read(folder: &Path, reasons: &ReasonNames, report: &mut Report) ->
     };
     files.sort();
     if files.is_empty() {
-        report.file_warning(folder, "there is no zone file; nothing is answered");
+        report.file_warning(
+            folder,
+            "there is no zone file; add one (a name that ends in .toml), or no query is answered",
+        );
     }
     let mut zones: Vec<Table<Zone>> = Vec::new();
     for path in files {
@@ -72,7 +76,7 @@ pub(super) fn read(folder: &Path, reasons: &ReasonNames, report: &mut Report) ->
 fn read_one(path: &Path, reasons: &ReasonNames, report: &mut Report) -> Option<Table<Zone>> {
     let text = read_text(path, report)?;
     let document = Document::parse(path, &text, report)?;
-    let mut table = document.whole::<Zone>(report);
+    let mut table = document.whole::<Zone>(ZONE_FILE, report);
     table.value.stem = path
         .file_stem()
         .map(|s| s.to_string_lossy().into_owned())
@@ -99,7 +103,7 @@ fn read_one(path: &Path, reasons: &ReasonNames, report: &mut Report) -> Option<T
                 .require(&format!("record.{i}.{key}"), form, report);
         }
     }
-    // Where a [[reason]] could not be read, nothing is said about names that it may have had.
+    // If a [[reason]] could not be read, an unknown name may be its own.
     let mut names = reasons.names.clone();
     if !reasons.complete {
         names.extend(table.publish.iter().map(|p| p.reason.clone()));
@@ -136,8 +140,7 @@ fn with_key(text: &str, then: impl FnOnce(&str, &str)) {
     }
 }
 
-/// Checks what takes more than a zone's own file: its keys, and whether the daemon can make it
-/// ready.
+/// Checks what needs more than a zone's own file: its keys, and whether the daemon can serve it.
 pub(super) fn check(
     file: &File,
     zones: &[Table<Zone>],
@@ -171,18 +174,18 @@ pub(super) fn check(
             .transfer
             .names()
             .next()
-            .filter(|_| file.tls.listen.is_empty() || file.tls.clients.as_os_str().is_empty())
+            .filter(|_| file.tls.listen.is_empty() || file.tls.client_ca.as_os_str().is_empty())
         {
-            let what = "no client can show a certificate; set `listen` and `clients` of [tls] in config.toml";
+            let what = "no client can present a certificate; set `listen` and `client_ca` of [tls] in config.toml";
             report.error(
                 place,
                 "transfer.allow",
-                format_args!("{what}, or leave `cert:{name}` out"),
+                format_args!("{what}, or remove `cert:{name}`"),
             );
         }
     }
-    // What the daemon would say when it makes the zones ready is said now. Of a zone with another
-    // error its rules are checked alone.
+    // Reports the errors that the daemon would find when it prepares the zones. For a zone with
+    // another error only the rules are checked.
     let mut views = Vec::new();
     for zone in zones.iter().filter(|_| reasons.complete) {
         let new = |zone: &Zone| ZoneView::new(zone, &reasons.known, &texts);
@@ -202,7 +205,7 @@ pub(super) fn check(
     }
     if reasons.complete && views.len() == zones.len() {
         match ZoneSet::new(views) {
-            // All zones are ready, so they have the same numbers here and there.
+            // Every zone has a view, so the numbers are the same.
             Ok(set) => set
                 .missing_addresses()
                 .iter()
@@ -239,14 +242,14 @@ fn without_errors(zone: &Zone, is_valid: impl Fn(&Zone) -> bool) -> Zone {
 /// Warns of a name server inside a zone that has no address.
 fn warn_of_missing_address(zone: &Table<Zone>, missing: &MissingAddress, report: &mut Report) {
     let next = match &missing.problem {
-        Some(why) => format!("take another name for it: {why}"),
+        Some(why) => format!("use another name: {why}"),
         None => format!(
             "add a [[record]] with name = \"{}\", type = \"A\" (or \"AAAA\") and its address as data",
             missing.record
         ),
     };
     let text = format!(
-        "the name server {} lies inside the zone {} and has no address; {next}",
+        "the name server {} is inside the zone {} and has no address; {next}",
         missing.name, zone.origin
     );
     report.warning(&zone.place, "", text);

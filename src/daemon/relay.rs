@@ -23,7 +23,7 @@ use crate::{
 pub fn bind(listen: &[SocketAddr]) -> Result<Vec<TcpListener>, String> {
     listen
         .iter()
-        .map(|a| tcp::bind(*a).map_err(|e| format!("collect.listen: {a}: {e}")))
+        .map(|a| tcp::bind(*a).map_err(|e| format!("collector.listen: {a}: {e}")))
         .collect()
 }
 
@@ -31,7 +31,7 @@ pub fn bind(listen: &[SocketAddr]) -> Result<Vec<TcpListener>, String> {
 pub struct RelayTests {
     /// The service.
     pub service: RelayService,
-    settings: probe::Settings,
+    settings: probe::ProbeSettings,
     collector: Collector,
     /// Finds the names of a host.
     pub known: HostNameResolver,
@@ -71,7 +71,7 @@ impl RelayTests {
             token_of: token,
             ..Collector::new(settings.receiver.clone(), judge, limiter)
         };
-        let names = Arc::new(resolver::Resolver::new(&config.outgoing.resolvers, false).ok());
+        let names = Arc::new(resolver::Resolver::new(&config.http_client.resolvers, false).ok());
         let known = name_lookup::known(
             service.clone(),
             names.clone(),

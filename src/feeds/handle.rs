@@ -17,7 +17,11 @@ use super::{
     run,
 };
 use crate::{
-    imports::Failed, index::records::wire_name, ledger::Ledger, store::schema::AuditRecord,
+    api::{FeedDecisionResponse, FeedResponse},
+    imports::Failed,
+    index::records::wire_name,
+    ledger::Ledger,
+    store::schema::AuditRecord,
 };
 
 /// All feeds that run. Clones share them.
@@ -142,7 +146,7 @@ impl Feeds {
         name: &str,
         accept: bool,
         audit: AuditRecord,
-    ) -> Result<serde_json::Value, Failed> {
+    ) -> Result<FeedDecisionResponse, Failed> {
         let running = self.running.lock().clone();
         let Some(feed) = running.iter().find(|f| f.settings.name == name) else {
             let known: Vec<&str> = running.iter().map(|f| f.settings.name.as_str()).collect();
@@ -168,11 +172,11 @@ impl Feeds {
     }
 
     /// The state of each feed.
-    pub fn states(&self) -> Vec<State> {
+    pub fn states(&self) -> Vec<FeedResponse> {
         self.running
             .lock()
             .iter()
-            .map(|f| f.state.lock().clone())
+            .map(|f| f.state.lock().response())
             .collect()
     }
 

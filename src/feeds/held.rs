@@ -1,14 +1,11 @@
 //! Whether a list that a guard stopped is held, stays held, or is accepted without a person. Pure.
 
-use serde::Serialize;
-
 use crate::{
     ledger::{
-        guard::{Guard, GuardTrip},
+        guard::GuardTrip,
         held::{FileMark, HeldList},
     },
     model::{Time, time::Seconds},
-    store::{extent::Extents, stage::ImportDifference},
 };
 
 /// How many lists like the first held one have to come before it is accepted without a person.
@@ -83,48 +80,16 @@ fn is_alike(entries: u64, first: u64) -> bool {
     u128::from(entries.abs_diff(first)) * 10 <= u128::from(first)
 }
 
-/// A held list, as the status shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct HeldState {
-    /// Since when such lists have come.
-    pub since: String,
-    /// When it may be accepted without a person, if the feed brings more such lists; `None` for a
-    /// list that a person refused.
-    pub accepted_after: Option<String>,
-    /// How many such lists came after the first.
-    pub refreshes: u32,
-    /// A person refused it: nothing happens until the file changes.
-    pub refused: bool,
-    /// Which guard stopped it.
-    pub guard: Guard,
-    /// Which limit it exceeds.
-    pub reason: String,
-    /// What the source lists now, and what it would list.
-    pub extents: Extents,
-    /// What would change, with samples.
-    pub difference: ImportDifference,
-}
-
-impl HeldState {
-    /// What the status shows of a held list.
-    pub fn new(held: &HeldList, wait: Seconds) -> HeldState {
-        HeldState {
-            since: held.since.to_string(),
-            accepted_after: (!held.refused).then(|| held.since.plus(wait).to_string()),
-            refreshes: held.refreshes,
-            refused: held.refused,
-            guard: held.trip.guard,
-            reason: held.trip.reason.clone(),
-            extents: held.trip.extents,
-            difference: held.trip.difference.clone(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::extent::Extent;
+    use crate::{
+        ledger::guard::Guard,
+        store::{
+            extent::{Extent, Extents},
+            stage::ImportDifference,
+        },
+    };
 
     const DAY: Seconds = Seconds(86_400);
 

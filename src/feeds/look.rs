@@ -7,9 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Feed, FileList, Kind, file,
-    held::{self, HeldState, Step},
+    held::{self, Step},
 };
 use crate::{
+    api::{FeedDecision, FeedDecisionResponse, HeldListResponse},
     imports::{self, Asked, Failed},
     ledger::{
         AccountChange, Ledger,
@@ -113,7 +114,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// The rules by which the file is read, for the comparison with the last check.
+    /// A hash of the way the file is read, for the comparison with the last check.
     fn way(&self) -> Result<String, String> {
         let options =
             imports::options(self.ledger, &self.asked()).map_err(|e| e.text(self.ledger))?;
@@ -153,7 +154,7 @@ impl<'a> Look<'a> {
     pub fn show_held(&self) {
         self.feed.state.lock().held = self
             .held()
-            .map(|h| HeldState::new(&h, self.list.shrink_wait));
+            .map(|h| HeldListResponse::new(&h, self.list.shrink_wait));
     }
 
     fn keep(&self, keep: AccountChange, audit: Option<AuditRecord>) -> Result<(), String> {
@@ -200,8 +201,8 @@ impl<'a> Look<'a> {
             held.trip.reason,
             held.feed
         );
-        let fields =
-            serde_json::to_value(HeldState::new(&held, self.list.shrink_wait)).unwrap_or_default();
+        let fields = serde_json::to_value(HeldListResponse::new(&held, self.list.shrink_wait))
+            .unwrap_or_default();
         self.announce(HELD, fields, Some(held))
     }
 
@@ -251,8 +252,9 @@ impl<'a> Look<'a> {
     ///
     /// # Errors
     ///
-    /// No list is held, the file has changed, or the list cannot be read.
-    pub fn accept(&self, audit: AuditRecord) -> Result<Value, Failed> {
+    /// Returns why nothing was imported: nothing is held, the file has changed, or the list cannot
+    /// be read.
+    pub fn accept(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, Failed> {
         let mut seen = self.feed.seen.lock();
         let name = &self.feed.settings.name;
         let held = self
@@ -273,17 +275,20 @@ impl<'a> Look<'a> {
         let done = self.import_allowed(mark, audit)?;
         *seen = Some((mark, self.way().map_err(Failed::Busy)?));
         self.show_held();
-        Ok(
-            json!({"feed": name, "decision": "accepted", "receipt": done.result.receipt, "difference": done.result.difference}),
-        )
+        Ok(FeedDecisionResponse {
+            feed: name.clone(),
+            decision: FeedDecision::Accepted,
+            receipt: done.result.receipt.map(Into::into),
+            difference: Some(done.result.difference.into()),
+        })
     }
 
     /// A person refuses the held list: the old one stays until the file changes.
     ///
     /// # Errors
     ///
-    /// No list is held, or it was refused before.
-    pub fn refuse(&self, audit: AuditRecord) -> Result<Value, Failed> {
+    /// Returns why nothing changed: no list is held, or it was refused before.
+    pub fn refuse(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, Failed> {
         let _seen = self.feed.seen.lock();
         let name = &self.feed.settings.name;
         let held = self.held().filter(|h| !h.refused);
@@ -300,6 +305,11 @@ impl<'a> Look<'a> {
             .change_accounts_blocking(AccountChange::HeldList(Box::new(refused)), Some(audit))
             .map_err(Failed::Ledger)?;
         self.show_held();
-        Ok(json!({"feed": name, "decision": "refused"}))
+        Ok(FeedDecisionResponse {
+            feed: name.clone(),
+            decision: FeedDecision::Refused,
+            receipt: None,
+            difference: None,
+        })
     }
 }

@@ -6,16 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
-
 use super::{
     Feed, Kind, Settings,
     follow::{Following, How, Refreshed},
-    held::HeldState,
     look::Look,
     wire::Server,
 };
 use crate::{
+    api::{FeedKind, FeedResponse, HeldListResponse},
     ledger::Ledger,
     lists::records::Mapping,
     model::{Serial, Time},
@@ -25,56 +23,68 @@ use crate::{
 /// The shortest and the longest time between two refreshes, whatever an SOA says, in seconds.
 const WAITS: (u64, u64) = (1, 7 * 86_400);
 
-/// The state of a feed, as `orbsd status` shows it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+/// The state of a feed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     /// Its name.
     pub feed: String,
-    /// `file` or `axfr`.
-    pub kind: &'static str,
+    /// How it gets its list.
+    pub kind: FeedKind,
     /// The file, or zone and server.
     pub from: String,
-    /// The serial of the zone from which its listings were made.
+    /// The serial of the zone that its listings are made from.
     pub serial: Option<Serial>,
     /// When it was last checked.
-    pub checked: Option<String>,
+    pub checked: Option<Time>,
     /// When a check last succeeded.
-    pub refreshed: Option<String>,
-    /// How the last change was transferred: `whole`, `changes`, `remade`.
+    pub refreshed: Option<Time>,
+    /// How the last change came: `whole`, `changes`, `remade`.
     pub how: Option<&'static str>,
     /// When it is checked next.
-    pub next: Option<String>,
+    pub next: Option<Time>,
     /// Why the last check failed, and what to do.
     pub problem: Option<String>,
-    /// Rows of another server that were left out because they came through this server or through
-    /// as many servers as a row may; counted each time that they are read, since the daemon's
-    /// start.
-    #[serde(skip_serializing_if = "is_zero")]
+    /// Items of another server's rows that were left out, since they came through this server or
+    /// through as many servers as an item may; counted each time that they are read, since the
+    /// daemon's start.
     pub looped: u64,
-    /// A warning.
+    /// Something that an operator may want to look at.
     pub note: Option<String>,
     /// The list that a guard stopped.
-    pub held: Option<HeldState>,
+    pub held: Option<HeldListResponse>,
     /// The server's addresses, which may send a NOTIFY.
-    #[serde(skip)]
     pub(super) addresses: Vec<IpAddr>,
 }
 
-fn is_zero(n: &u64) -> bool {
-    *n == 0
-}
-
 impl State {
+    /// The state as the API sends it.
+    pub(super) fn response(&self) -> FeedResponse {
+        FeedResponse {
+            feed: self.feed.clone(),
+            kind: self.kind,
+            from: self.from.clone(),
+            serial: self.serial.map(|s| s.0),
+            checked: self.checked.map(Into::into),
+            refreshed: self.refreshed.map(Into::into),
+            how: self.how.map(Into::into),
+            next: self.next.map(Into::into),
+            problem: self.problem.clone(),
+            looped: self.looped,
+            note: self.note.clone(),
+            held: self.held.clone(),
+        }
+    }
+
     pub(super) fn of(s: &Settings) -> State {
         let (kind, from) = match &s.kind {
-            Kind::File { path, .. } => ("file", path.display().to_string()),
+            Kind::File { path, .. } => (FeedKind::File, path.display().to_string()),
             Kind::Zone {
                 server, mapping, ..
             } => {
                 let kind = if *mapping == Mapping::Rows {
-                    "orbsd"
+                    FeedKind::Orbsd
                 } else {
-                    "axfr"
+                    FeedKind::Axfr
                 };
                 (kind, format!("{} at {}", server.zone, server.address))
             }
@@ -182,8 +192,8 @@ impl Feed {
     ) -> u64 {
         let mut state = self.state.lock();
         let wait = wait.clamp(WAITS.0, WAITS.1);
-        state.checked = Some(at.to_string());
-        state.next = Some(Time(at.0 + wait).to_string());
+        state.checked = Some(at);
+        state.next = Some(Time(at.0 + wait));
         let name = &self.settings.name;
         if self.stop.load(Relaxed) {
             return wait; // whatever went wrong did so because of that
@@ -201,7 +211,7 @@ impl Feed {
                     );
                 }
                 if state.held.is_none() {
-                    state.refreshed = state.checked.clone();
+                    state.refreshed = state.checked;
                 }
                 if let Some((how, d)) = change {
                     state.how = Some(how);

@@ -1,76 +1,56 @@
-//! Backups: a copy of the store on the daemon's own machine, so only for who reaches its socket.
+//! Backups: a copy of the store on the daemon's own machine, so that only the socket offers them.
 
 use std::path::PathBuf;
 
-use axum::{Extension, Json, extract::State};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use axum::{Extension, Json, extract::State, http::StatusCode};
 
-use super::{App, access::Caller, error::Problem, input::Body};
-
-/// Where a copy goes.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewBackup {
-    /// A folder that is not there yet, or empty; a whole path.
-    path: String,
-}
-
-/// What a copy holds.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct BackupShape {
-    path: String,
-    commit: u64,
-    /// The last line of the log of removals that it knows.
-    removals: u64,
-    /// Rows, all of them read back.
-    rows: u64,
-    at: String,
-}
+use super::{App, caller::Caller, error::of_ledger, input::JsonBody};
+use crate::{
+    api::{BackupRequest, BackupResponse, ProblemDetails},
+    model::Time,
+};
 
 /// Copies the store while it is used, and reads the copy back. Only through the socket.
-#[utoipa::path(post, path = "/v1/backups", tag = "state", request_body = NewBackup, responses((status = 201, body = BackupShape), Problem))]
-pub(super) async fn create(
+#[utoipa::path(post, path = "/v1/backups", tag = "state", request_body = BackupRequest,
+    responses((status = 201, body = BackupResponse, description = "The backup")))]
+pub(super) async fn create_backup(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Body(asked): Body<NewBackup>,
-) -> Result<(axum::http::StatusCode, Json<BackupShape>), Problem> {
+    JsonBody(request): JsonBody<BackupRequest>,
+) -> Result<(StatusCode, Json<BackupResponse>), ProblemDetails> {
     if caller.token.is_some() {
-        return Err(Problem::forbidden(
-            "a backup is written to this machine's disk; run `orbsd backup` here",
+        return Err(ProblemDetails::forbidden(
+            "a backup is written to the disk of the server; run `orbsd backup` there",
         ));
     }
-    let path = PathBuf::from(&asked.path);
+    let path = PathBuf::from(&request.path);
     if !path.is_absolute() {
-        return Err(Problem::invalid("path: say a whole path, from /"));
+        return Err(ProblemDetails::invalid("path: it takes an absolute path"));
     }
     let ledger = app.ledger.clone();
     let copy = move || {
-        let made = ledger.store.backup(&path, ledger.now().to_string())?;
+        let now: Time = ledger.now();
+        let made = ledger.store.backup(&path, now.to_string())?;
         ledger
             .backed_up(made.removals)
-            .map_err(|e| Problem::of(&e, &ledger.store.dictionary()))?;
-        Ok::<_, Problem>(made)
+            .map_err(of_ledger(&ledger))?;
+        Ok::<_, ProblemDetails>((made, now))
     };
-    let made = tokio::task::spawn_blocking(copy)
+    let (made, at) = tokio::task::spawn_blocking(copy)
         .await
-        .map_err(Problem::failed)??;
-    let line = caller.line(
-        "backup",
-        &asked.path,
-        format!("commit {}", made.commit),
-        None,
-    );
+        .map_err(ProblemDetails::failed)??;
+    let detail = format!("commit {}", made.commit);
+    let record = caller.audit_record("backup", &request.path, detail, None);
     app.ledger
-        .note(line)
+        .note(record)
         .await
-        .map_err(|e| Problem::of(&e, &app.ledger.store.dictionary()))?;
-    let shape = BackupShape {
-        path: asked.path,
+        .map_err(of_ledger(&app.ledger))?;
+    let response = BackupResponse {
+        path: request.path,
         commit: made.commit,
-        removals: made.removals,
+        removal_line: made.removals,
         rows: made.rows.values().sum(),
-        at: made.at,
+        at: at.into(),
     };
-    Ok((axum::http::StatusCode::CREATED, Json(shape)))
+    Ok((StatusCode::CREATED, Json(response)))
 }

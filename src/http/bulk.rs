@@ -1,4 +1,4 @@
-//! `POST /v1/bulk`: a stream of changes, answered line by line.
+//! `POST /v1/bulk`: a stream of changes, with a result for each line.
 
 use std::time::Duration;
 
@@ -10,118 +10,110 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_body_util::BodyExt;
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App,
-    access::Caller,
-    change::{Conditions, Ordered, Placed, change, place},
-    error::Problem,
-    input::{Params, json},
-    shapes::RenewalShape,
+    caller::Caller,
+    changes::{Submission, change, submit},
+    conditions::RequestConditions,
+    input::{QueryParams, json},
 };
-use crate::model::{
-    Subject,
-    history::{Command, HoldFor},
+use crate::{
+    api::{BulkQuery, BulkResponse, ListingRequest, ProblemCode, ProblemDetails},
+    model::{
+        Subject,
+        history::{Command, HoldFor},
+    },
 };
 
-/// Changes of a stream that are on their way at the same time.
-const IN_FLIGHT: usize = 1024;
-/// The longest line of a stream.
-const MAX_LINE: usize = 128 * 1024;
+/// Changes of a stream that are under way at the same time.
+const MAX_IN_FLIGHT: usize = 1024;
+/// The longest line of a stream, in bytes.
+const MAX_LINE_BYTES: usize = 128 * 1024;
 /// How long a sender may pause.
-const STALL: Duration = Duration::from_secs(60);
-/// Answers are handed on in pieces of this many bytes while more are to come.
-const PIECE: usize = 32 * 1024;
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Results are sent in blocks of this many bytes while more are to come.
+const BLOCK_BYTES: usize = 32 * 1024;
 
-/// What became of a line.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Answer {
-    /// Which line, from 1; lines that are empty are counted too.
+/// The result of a line that was refused.
+fn refused(line: u64, problem: ProblemDetails) -> BulkResponse {
+    BulkResponse {
+        line,
+        status: problem.status,
+        problem: Some(problem),
+        ..BulkResponse::default()
+    }
+}
+
+/// Waits for the outcome of a line.
+async fn outcome(
+    app: &App,
     line: u64,
-    /// 201 made, 202 waits for a second person, otherwise as of a single request.
-    status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    commit: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    proposal: Option<String>,
-    /// Of a listing, with `?published=true`: the zones that publish the subject now, each with its
-    /// codes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    published: Option<Vec<String>>,
-    /// Of a listing that was there: when it would have ended, and when it ends now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    renewed: Option<RenewalShape>,
-    /// Of a `delist` with `no_hold`, with `?published=true`: what still lists the subject, by whom
-    /// and for which reason.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    still_listed_by: Option<Vec<String>>,
-    /// The problem, in words.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    problem: Option<Problem>,
-}
-
-/// What a stream of changes is to be answered with.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct BulkQuery {
-    /// Name the zones that publish what is listed, and who still lists what is delisted without a
-    /// hold.
-    published: bool,
-}
-
-impl Answer {
-    fn new(line: u64) -> Answer {
-        Answer {
-            line,
-            status: 0,
-            commit: None,
-            proposal: None,
-            published: None,
-            renewed: None,
-            still_listed_by: None,
-            detail: None,
-            problem: None,
+    submitted: Result<Submitted, ProblemDetails>,
+) -> BulkResponse {
+    let (pending, report) = match submitted {
+        Err(problem) => return refused(line, problem),
+        Ok((Submission::Proposed(id), _)) => {
+            return BulkResponse {
+                line,
+                status: 202,
+                proposal: Some(id),
+                ..BulkResponse::default()
+            };
         }
-    }
-
-    fn no(line: u64, p: Problem) -> Answer {
-        Answer {
-            status: p.status,
-            detail: Some(p.detail.clone()),
-            problem: Some(p),
-            ..Answer::new(line)
+        Ok((Submission::Pending(pending), report)) => (pending, report),
+    };
+    let receipt = match pending.receipt().await {
+        Ok(receipt) => receipt,
+        Err(e) => {
+            let problem = ProblemDetails::of(&e, &app.ledger.store.dictionary());
+            return refused(line, problem);
         }
+    };
+    let mut response = BulkResponse {
+        line,
+        status: 201,
+        commit: Some(receipt.commit),
+        renewed: receipt.renewal.map(Into::into),
+        ..BulkResponse::default()
+    };
+    match report {
+        Some(Report::Published(s)) => {
+            let snapshot = app.ledger.published.snapshot();
+            response.published = Some(super::lookup::published(&snapshot, &s));
+        }
+        Some(Report::Remaining(s)) => {
+            response.remaining = super::lookup::remaining(&app.ledger.store, &s).ok();
+        }
+        None => {}
     }
+    response
 }
 
-/// A change on each line (NDJSON); for each a line `{line, status, …}` in the same order, as soon
-/// as it is true in DNS.
+/// Applies a stream of changes: one JSON object on each line, and one result for each line in the
+/// same order, as soon as DNS shows the change.
 ///
-/// What is on its way is limited, so a sender that does not read its answers is not read either.
-/// Under an `Idempotency-Key` a stream that was cut can be sent again from its beginning: lines
-/// that were made are answered as before, and the rest is made.
-#[utoipa::path(post, path = "/v1/bulk", tag = "listings", request_body(content = String, content_type = "application/x-ndjson", description = "A change (as POST /v1/listings takes, with `op`) on each line"),
-    params(BulkQuery, ("Idempotency-Key" = Option<String>, Header)),
-    responses((status = 200, body = Answer, content_type = "application/x-ndjson", description = "A line for each line"), Problem))]
-pub(super) async fn bulk(
+/// The number of changes under way is limited, so that the stream of a client that does not read
+/// its results is not read either. With an `Idempotency-Key`, a stream that was cut can be sent
+/// again from its beginning: lines that were done get the same result, and the rest is done.
+#[utoipa::path(post, path = "/v1/bulk", tag = "listings",
+    request_body(content = String, content_type = "application/x-ndjson", description = "A change on each line, as POST /v1/listings takes it, with `op`"),
+    params(BulkQuery),
+    responses((status = 200, body = BulkResponse, content_type = "application/x-ndjson", description = "A result for each line")))]
+pub(super) async fn apply_changes(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Params(query): Params<BulkQuery>,
+    QueryParams(query): QueryParams<BulkQuery>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Problem> {
-    let conditions = Conditions {
+) -> Result<Response, ProblemDetails> {
+    let conditions = RequestConditions {
         expect: None,
-        ..Conditions::of(&headers)?
+        ..RequestConditions::read(&headers)?
     };
-    let (waiting, mut answers) = mpsc::channel::<(u64, Result<Submitted, Problem>)>(IN_FLIGHT);
+    let (waiting, mut submitted) = mpsc::channel::<(u64, _)>(MAX_IN_FLIGHT);
     let (out, lines) = mpsc::channel::<Result<Bytes, std::io::Error>>(16);
     let reader = Reader {
         app: app.clone(),
@@ -133,43 +125,11 @@ pub(super) async fn bulk(
     tokio::spawn(reader.run(body, waiting));
     tokio::spawn(async move {
         let mut buffer = Vec::new();
-        while let Some((line, placed)) = answers.recv().await {
-            let answer = match placed {
-                Err(p) => Answer::no(line, p),
-                Ok((Placed::Proposed(id), _)) => Answer {
-                    status: 202,
-                    proposal: Some(id),
-                    ..Answer::new(line)
-                },
-                Ok((Placed::Pending(p), report)) => match p.receipt().await {
-                    Ok(r) => {
-                        let mut answer = Answer {
-                            status: 201,
-                            commit: Some(r.commit),
-                            ..Answer::new(line)
-                        };
-                        answer.renewed = r.renewal.map(Into::into);
-                        match report {
-                            Some(Report::Published(s)) => {
-                                answer.published = Some(super::lookup::published(
-                                    &app.ledger.published.snapshot(),
-                                    &s,
-                                ));
-                            }
-                            Some(Report::StillListed(s)) => {
-                                answer.still_listed_by =
-                                    super::lookup::listed_by(&app.ledger.store, &s).ok();
-                            }
-                            None => {}
-                        }
-                        answer
-                    }
-                    Err(e) => Answer::no(line, Problem::of(&e, &app.ledger.store.dictionary())),
-                },
-            };
-            buffer.extend(serde_json::to_vec(&answer).unwrap_or_default());
+        while let Some((line, change)) = submitted.recv().await {
+            let response = outcome(&app, line, change).await;
+            buffer.extend(serde_json::to_vec(&response).unwrap_or_default());
             buffer.push(b'\n');
-            let full = buffer.len() > PIECE || answers.is_empty();
+            let full = buffer.len() > BLOCK_BYTES || submitted.is_empty();
             if full
                 && out
                     .send(Ok(std::mem::take(&mut buffer).into()))
@@ -187,32 +147,35 @@ pub(super) async fn bulk(
     Ok((kind, Body::from_stream(ReceiverStream::new(lines))).into_response())
 }
 
-fn too_long() -> Problem {
-    Problem::new("too-large", format!("a line has at most {MAX_LINE} bytes"))
+fn too_long() -> ProblemDetails {
+    ProblemDetails::new(
+        ProblemCode::ContentTooLarge,
+        format!("a line has at most {MAX_LINE_BYTES} bytes"),
+    )
 }
 
-/// Reads the lines of a stream and hands them in.
+/// Reads the lines of a stream and submits them.
 struct Reader {
     app: App,
     caller: Caller,
-    conditions: Conditions,
+    conditions: RequestConditions,
     line: u64,
     /// Whether the zones that publish a listing are wanted.
     published: bool,
 }
 
-/// What an answer tells of a subject after its change.
+/// What a result reports about its subject after the change.
 enum Report {
     /// The zones that publish it.
     Published(Subject),
-    /// What still lists it.
-    StillListed(Subject),
+    /// The listings that remain.
+    Remaining(Subject),
 }
 
-/// A change on its way, and what its answer tells of the subject.
-type Submitted = (Placed, Option<Report>);
+/// A change that is under way, and what its result reports.
+type Submitted = (Submission, Option<Report>);
 
-type Waiting = mpsc::Sender<(u64, Result<Submitted, Problem>)>;
+type Waiting = mpsc::Sender<(u64, Result<Submitted, ProblemDetails>)>;
 
 impl Reader {
     async fn run(mut self, mut body: Body, waiting: Waiting) {
@@ -220,19 +183,19 @@ impl Reader {
         let mut stop = self.app.stop.clone();
         loop {
             let frame = tokio::select! {
-                frame = tokio::time::timeout(STALL, body.frame()) => match frame {
+                frame = tokio::time::timeout(READ_TIMEOUT, body.frame()) => match frame {
                     Ok(frame) => frame,
-                    Err(_) => return self.end(&waiting, Problem::new("too-slow", "nothing came for a minute; what follows was not read")).await,
+                    Err(_) => return self.end(&waiting, ProblemDetails::new(ProblemCode::Timeout, "nothing was sent for a minute; the lines that follow were not read")).await,
                 },
                 () = super::stopped(&mut stop) => {
-                    return self.end(&waiting, Problem::new("unavailable", "the daemon stops; this line and what follows were not done")).await;
+                    return self.end(&waiting, ProblemDetails::new(ProblemCode::Unavailable, "the daemon stops; this line and those that follow were not done")).await;
                 }
             };
             let last = frame.is_none();
             match frame.map(|f| f.map(|f| f.into_data())) {
                 Some(Ok(Ok(data))) => rest.extend(data),
                 Some(Ok(Err(_))) => continue,
-                // Cut short: an unfinished line is no line.
+                // The body is cut short: an unfinished line does not count.
                 Some(Err(_)) => return,
                 None if rest.is_empty() => return,
                 None => rest.push(b'\n'),
@@ -240,7 +203,7 @@ impl Reader {
             let mut used = 0;
             while let Some(n) = rest[used..].iter().position(|b| *b == b'\n') {
                 let text = &rest[used..used + n];
-                if n > MAX_LINE {
+                if n > MAX_LINE_BYTES {
                     return self.end(&waiting, too_long()).await;
                 }
                 used += n + 1;
@@ -248,13 +211,13 @@ impl Reader {
                 if text.trim_ascii().is_empty() {
                     continue;
                 }
-                let placed = self.place(text).await;
-                if waiting.send((self.line, placed)).await.is_err() {
+                let submitted = self.submit(text).await;
+                if waiting.send((self.line, submitted)).await.is_err() {
                     return;
                 }
             }
             rest.drain(..used);
-            if rest.len() > MAX_LINE {
+            if rest.len() > MAX_LINE_BYTES {
                 return self.end(&waiting, too_long()).await;
             }
             if last {
@@ -263,12 +226,12 @@ impl Reader {
         }
     }
 
-    async fn place(&self, text: &[u8]) -> Result<Submitted, Problem> {
-        let ordered: Ordered = json(text)?;
+    async fn submit(&self, text: &[u8]) -> Result<Submitted, ProblemDetails> {
+        let request: ListingRequest = json(text)?;
         let what = format!("bulk {}", self.line);
         let change = change(
             &self.app,
-            &ordered,
+            &request,
             &self.caller,
             self.conditions.preconditions(&self.caller, &what, text),
         )?;
@@ -277,17 +240,17 @@ impl Reader {
             Command::Delist {
                 hold: HoldFor::Nothing,
                 ..
-            } => Some(Report::StillListed(change.subject.clone())),
+            } => Some(Report::Remaining(change.subject.clone())),
             _ => None,
         };
         Ok((
-            place(&self.app, &self.caller, change).await?,
+            submit(&self.app, &self.caller, change).await?,
             report.filter(|_| self.published),
         ))
     }
 
     /// The last line of a stream that is not read to its end.
-    async fn end(&self, waiting: &Waiting, why: Problem) {
+    async fn end(&self, waiting: &Waiting, why: ProblemDetails) {
         let _ = waiting.send((self.line + 1, Err(why))).await;
     }
 }

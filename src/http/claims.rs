@@ -1,97 +1,47 @@
-//! The way out of a relay test's listing, and what proves it: claims, opt-outs, evidence.
+//! Claims that a host no longer relays, reviews, opt-outs, and the evidence of relay tests.
 
 use std::net::IpAddr;
 
 use axum::{Extension, Json, extract::State, http::StatusCode};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App,
-    access::{Caller, Peer},
-    error::Problem,
-    input::{Body, Params, Part},
-    jobs::{JobShape, actor, ask, host, number},
-    shapes::{Page, ReceiptShape},
+    caller::{Caller, Peer},
+    input::{JsonBody, Part, QueryParams},
+    jobs::{actor, call_relay, host, number, public_job},
 };
 use crate::{
+    api::{
+        BlockedClaimResponse, BlockedReplyResponse, ClaimRequest, ClaimResponse, EvidenceQuery,
+        OptOutQuery, OptOutRequest, OptOutResponse, OptOutSubjectResponse, Page, ProblemDetails,
+        ProofResponse, PublicProofResponse, RelayFindingsResponse, ReviewRequest, ReviewResponse,
+    },
     model::{Role, Subject, subject::HostBits},
     relay::{
-        Actor, ClaimReceipt, OptOut, Proof, RelayService, SourceReplies, control::DecisionRow,
-        message::redact, policy::JobState, transcript::section,
+        Actor, ClaimReceipt, NOTEST, OptOut, Proof, RelayError, RelayService, SourceReplies,
+        control::DecisionRow, message::redact, policy::JobState, transcript::section,
     },
 };
 
-/// Proofs that are shown of a host.
-const SHOWN: usize = 100;
-
-/// A claim.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ClaimOrder {
-    /// The address that is closed.
-    pub target: String,
-    /// An editor says that the claimant speaks for it.
-    #[serde(default)]
-    pub proved: bool,
-}
-
-/// What became of a claim.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ClaimShape {
-    /// Its test.
-    job: JobShape,
-    /// Whether it was proved that the claimant speaks for the host.
-    proved: bool,
-    /// Something was accepted, or put off each time: released then, if nothing comes.
-    release: Option<String>,
-    /// In words.
-    what_happens: String,
-    /// The claims of this listing whose tests were blocked; shown where this claim is proved.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    blocked: Vec<BlockedShape>,
-}
-
-/// What one of our addresses was answered when the host refused the tester and not the messages.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct BlockedShape {
-    /// The address of ours.
-    source: Option<String>,
-    /// When the test ended.
-    at: Option<String>,
-    /// The row of the table in docs/relay.md that the test came to.
-    row: Option<String>,
-    /// What was sent, and what was answered.
-    replies: Vec<BlockedReply>,
-}
-
-/// A command of the tester and its reply.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct BlockedReply {
-    /// The test and its step, or the control's recipient.
-    sent: String,
-    /// The code and the text of the reply, or why there was none.
-    answered: String,
-}
+/// The most proofs of a host that a response has.
+const MAX_PROOFS: usize = 100;
+/// The most proofs of a host that the public look-up has.
+const MAX_PUBLIC_PROOFS: usize = 20;
 
 /// The blocked claims of a host, for its owner.
-fn blocked(
-    relay: &RelayService,
-    target: IpAddr,
-) -> Result<Vec<BlockedShape>, crate::relay::RelayError> {
-    let reply = |(sent, answered)| BlockedReply { sent, answered };
-    let one = |s: SourceReplies| BlockedShape {
+fn blocked(relay: &RelayService, target: IpAddr) -> Result<Vec<BlockedClaimResponse>, RelayError> {
+    let reply = |(sent, answered)| BlockedReplyResponse { sent, answered };
+    let one = |s: SourceReplies| BlockedClaimResponse {
         source: s.source.map(|a| a.to_string()),
-        at: s.at.map(|t| t.to_string()),
+        at: s.at.map(Into::into),
         row: s.row.map(|r| r.name().into()),
         replies: s.replies.into_iter().map(reply).collect(),
     };
     Ok(relay.blocked(target)?.into_iter().map(one).collect())
 }
 
-/// What a claimant has to know of the control.
-const REFUSES: &str =
-    " Its own postmaster has to be accepted: a host that refuses the tester alone stays listed.";
+/// What a claimant has to know about the control.
+const CONTROL_NOTE: &str = " The host must accept mail to its own postmaster: one that refuses the tester alone stays listed.";
 
 /// What follows from a claim, in words. What its test came to is for who has proved to speak for
 /// the host.
@@ -100,7 +50,7 @@ fn what_happens(done: &ClaimReceipt, proved: bool) -> String {
         return match done.job.state {
             JobState::Deferred => {
                 format!(
-                    "It is tested at {}, and released when every test is refused.{REFUSES}",
+                    "It is tested at {}, and released when every test is refused.{CONTROL_NOTE}",
                     done.job.not_before
                 )
             }
@@ -108,7 +58,9 @@ fn what_happens(done: &ClaimReceipt, proved: bool) -> String {
                 "It cannot be tested now. If that stays so for two days, it is released on request."
                     .into()
             }
-            _ => format!("It is tested now, and released when every test is refused.{REFUSES}"),
+            _ => {
+                format!("It is tested now, and released when every test is refused.{CONTROL_NOTE}")
+            }
         };
     };
     let row = done.row.filter(|_| proved);
@@ -134,272 +86,189 @@ fn what_happens(done: &ClaimReceipt, proved: bool) -> String {
     format!("{found} If no test message is delivered, it is released at {end}.{still}")
 }
 
-async fn claimed(
+async fn claim(
     app: &App,
     who: Actor,
     target: IpAddr,
     proved: bool,
-) -> Result<(StatusCode, Json<ClaimShape>), Problem> {
-    let (done, blocked) = ask(app, move |relay| {
+) -> Result<(StatusCode, Json<ClaimResponse>), ProblemDetails> {
+    let (done, blocked) = call_relay(app, move |relay| {
         let done = relay.claim(&who, target, proved, relay.now())?;
-        Ok((
-            done,
-            if proved {
-                blocked(relay, target)?
-            } else {
-                Vec::new()
-            },
-        ))
+        let blocked = if proved {
+            blocked(relay, target)?
+        } else {
+            Vec::new()
+        };
+        Ok((done, blocked))
     })
     .await?;
-    let what_happens = what_happens(&done, proved);
-    let release = done.release.map(|t| t.to_string());
-    Ok((
-        StatusCode::ACCEPTED,
-        Json(ClaimShape {
-            job: JobShape::public(&done.job),
-            proved,
-            release,
-            what_happens,
-            blocked,
-        }),
-    ))
+    let response = ClaimResponse {
+        job: public_job(&done.job),
+        proved,
+        what_happens: what_happens(&done, proved),
+        release: done.release.map(Into::into),
+        blocked,
+    };
+    Ok((StatusCode::ACCEPTED, Json(response)))
 }
 
-/// "File your server closed": the host is tested again, and released when it is.
-#[utoipa::path(post, path = "/v1/claims", tag = "tests", request_body = ClaimOrder, responses((status = 202, body = ClaimShape), Problem))]
-pub(super) async fn claim(
+/// Claims that a host no longer relays: it is tested again, and released when that is true.
+#[utoipa::path(post, path = "/v1/claims", tag = "relay", request_body = ClaimRequest,
+    responses((status = 202, body = ClaimResponse, description = "The claim and its test")))]
+pub(super) async fn claim_closed(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Body(asked): Body<ClaimOrder>,
-) -> Result<(StatusCode, Json<ClaimShape>), Problem> {
-    let target = host("target", &asked.target)?;
+    JsonBody(request): JsonBody<ClaimRequest>,
+) -> Result<(StatusCode, Json<ClaimResponse>), ProblemDetails> {
+    let target = host("target", &request.target)?;
     caller.allow(Some(&Subject::host(target)), None, None)?;
-    if asked.proved && caller.role < Role::Editor {
-        return Err(Problem::forbidden("proved: that takes the role editor"));
+    if request.proved {
+        caller.require(Role::Editor)?;
     }
     let own = caller.from.parse::<IpAddr>().is_ok_and(|a| a == target);
-    claimed(&app, actor(&caller), target, asked.proved || own).await
+    claim(&app, actor(&caller), target, request.proved || own).await
 }
 
-/// The same for everybody: proved where it comes from the address itself.
-#[utoipa::path(post, path = "/claims", security(()), tag = "public", request_body = ClaimOrder, responses((status = 202, body = ClaimShape), Problem))]
-pub(super) async fn claim_public(
+/// Claims that a host no longer relays, without a token. A claim from the host's own address is
+/// proved.
+#[utoipa::path(post, path = "/claims", tag = "public", request_body = ClaimRequest,
+    responses((status = 202, body = ClaimResponse, description = "The claim and its test")))]
+pub(super) async fn claim_closed_publicly(
     State(app): State<App>,
     peer: Option<Extension<Peer>>,
-    Body(asked): Body<ClaimOrder>,
-) -> Result<(StatusCode, Json<ClaimShape>), Problem> {
-    let target = host("target", &asked.target)?;
-    if asked.proved {
-        return Err(Problem::invalid(
-            "proved: nobody can say that here; claim it from the address itself",
+    JsonBody(request): JsonBody<ClaimRequest>,
+) -> Result<(StatusCode, Json<ClaimResponse>), ProblemDetails> {
+    let target = host("target", &request.target)?;
+    if request.proved {
+        return Err(ProblemDetails::invalid(
+            "proved: not accepted here; send the claim from the address itself",
         ));
     }
     let (from, own) = match peer {
         Some(Extension(Peer::Net(a))) => {
             app.access
                 .claim(a)
-                .map_err(|limited| Problem::rate_limited("claims", &limited))?;
+                .map_err(|limited| ProblemDetails::rate_limited("claims", &limited))?;
             (a.to_canonical().to_string(), a.to_canonical() == target)
         }
         _ => ("socket".into(), false),
     };
-    claimed(
-        &app,
-        Actor {
-            name: "claimant".into(),
-            from,
-            once: None,
-        },
-        target,
-        own,
-    )
-    .await
+    let who = Actor {
+        name: "claimant".into(),
+        from,
+        once: None,
+    };
+    claim(&app, who, target, own).await
 }
 
-/// A release after a person has looked.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ReviewOrder {
-    /// The address.
-    pub target: String,
-    /// Why.
-    pub note: String,
-}
-
-/// What a review did.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ReviewShape {
-    receipt: Option<ReceiptShape>,
-}
-
-/// Releases a host that relay tests have listed, an output too, without a test.
-#[utoipa::path(post, path = "/v1/reviews", tag = "tests", request_body = ReviewOrder, responses((status = 200, body = ReviewShape), Problem))]
-pub(super) async fn review(
+/// Releases a host that relay tests have listed, without a test, after a person has reviewed it.
+#[utoipa::path(post, path = "/v1/reviews", tag = "relay", request_body = ReviewRequest,
+    responses((status = 200, body = ReviewResponse, description = "The host is released")))]
+pub(super) async fn release_host(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Body(asked): Body<ReviewOrder>,
-) -> Result<Json<ReviewShape>, Problem> {
-    let target = host("target", &asked.target)?;
-    if asked.note.trim().is_empty() {
-        return Err(Problem::invalid("note: say why"));
+    JsonBody(request): JsonBody<ReviewRequest>,
+) -> Result<Json<ReviewResponse>, ProblemDetails> {
+    let target = host("target", &request.target)?;
+    if request.note.trim().is_empty() {
+        return Err(ProblemDetails::invalid("note: required"));
     }
-    super::input::note(Some(&asked.note))?;
-    let receipt = ask(&app, move |relay| {
-        relay.review(&actor(&caller), target, &asked.note, relay.now())
+    super::input::note(Some(&request.note))?;
+    let receipt = call_relay(&app, move |relay| {
+        relay.review(&actor(&caller), target, &request.note, relay.now())
     })
     .await?;
-    Ok(Json(ReviewShape {
+    Ok(Json(ReviewResponse {
         receipt: receipt.map(Into::into),
     }))
 }
 
-/// Somebody who asked not to be tested.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct OptOutShape {
-    subject: String,
-    since: String,
-    by: String,
-    /// How control was proved.
-    proof: String,
+fn opt_out(o: OptOut) -> OptOutResponse {
+    OptOutResponse {
+        subject: o.subject,
+        since: o.at.into(),
+        author: o.by,
+        proof: o.proof,
+    }
 }
 
-impl From<OptOut> for OptOutShape {
-    fn from(o: OptOut) -> OptOutShape {
-        OptOutShape {
-            subject: o.subject,
-            since: o.at.to_string(),
-            by: o.by,
-            proof: o.proof,
+fn subject(text: &str) -> Result<Subject, ProblemDetails> {
+    Subject::parse(text, HostBits::Refuse)
+        .map_err(|e| ProblemDetails::invalid(format!("subject: {e}")))
+}
+
+/// Lists the subjects that are not tested.
+#[utoipa::path(get, path = "/v1/opt-outs", tag = "relay",
+    responses((status = 200, body = Page<OptOutResponse>, description = "All opt-outs")))]
+pub(super) async fn list_opt_outs(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Page<OptOutResponse>>, ProblemDetails> {
+    let all = call_relay(&app, RelayService::opt_outs).await?;
+    let redacted = |mut o: OptOut| {
+        if caller.role < Role::Editor {
+            o.proof.clear();
         }
-    }
-}
-
-/// An opt-out.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct OptOutOrder {
-    /// An address or a prefix.
-    pub subject: String,
-    /// How control of it was proved.
-    pub proof: String,
-}
-
-fn subject(text: &str) -> Result<Subject, Problem> {
-    Subject::parse(text, HostBits::Refuse).map_err(|e| Problem::invalid(format!("subject: {e}")))
-}
-
-/// All opt-outs.
-#[utoipa::path(get, path = "/v1/optouts", tag = "tests", responses((status = 200, body = Page<OptOutShape>), Problem))]
-pub(super) async fn opt_outs(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
-) -> Result<Json<Page<OptOutShape>>, Problem> {
-    let all = ask(&app, RelayService::opt_outs).await?;
-    let seen = |o: OptOut| OptOutShape {
-        proof: if caller.role >= Role::Editor {
-            o.proof.clone()
-        } else {
-            String::new()
-        },
-        ..OptOutShape::from(o.clone())
+        opt_out(o)
     };
-    Ok(Json(Page::all(all.into_iter().map(seen).collect())))
+    Ok(Json(Page::all(all.into_iter().map(redacted).collect())))
 }
 
-/// Tests nobody in a subject from now on; what waits ends, and what was proved stays until it ends.
-#[utoipa::path(post, path = "/v1/optouts", tag = "tests", request_body = OptOutOrder, responses((status = 201, body = OptOutShape), Problem))]
-pub(super) async fn opt_out(
+/// Opts a subject out: it is not tested any more. Jobs that wait end, and what was proved stays
+/// until it expires.
+#[utoipa::path(post, path = "/v1/opt-outs", tag = "relay", request_body = OptOutRequest,
+    responses((status = 201, body = OptOutResponse, description = "The opt-out")))]
+pub(super) async fn add_opt_out(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Body(asked): Body<OptOutOrder>,
-) -> Result<(StatusCode, Json<OptOutShape>), Problem> {
-    let subject = subject(&asked.subject)?;
-    caller.allow(Some(&subject), Some(crate::relay::NOTEST), None)?;
-    if asked.proof.trim().is_empty() {
-        return Err(Problem::invalid("proof: say how control of it was proved"));
+    JsonBody(request): JsonBody<OptOutRequest>,
+) -> Result<(StatusCode, Json<OptOutResponse>), ProblemDetails> {
+    let subject = subject(&request.subject)?;
+    caller.allow(Some(&subject), Some(NOTEST), None)?;
+    if request.proof.trim().is_empty() {
+        return Err(ProblemDetails::invalid(
+            "proof: required; how control of the subject was proved",
+        ));
     }
-    super::input::line("proof", &asked.proof)?;
-    let done = ask(&app, move |relay| {
-        relay.opt_out(&actor(&caller), &subject, &asked.proof, relay.now())
+    super::input::line("proof", &request.proof)?;
+    let done = call_relay(&app, move |relay| {
+        relay.opt_out(&actor(&caller), &subject, &request.proof, relay.now())
     })
     .await?;
-    Ok((StatusCode::CREATED, Json(done.into())))
-}
-
-/// Which opt-out.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct WhichSubject {
-    /// As it opted out.
-    subject: String,
-}
-
-/// What an opt-out's end was about.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct OptInShape {
-    subject: String,
+    Ok((StatusCode::CREATED, Json(opt_out(done))))
 }
 
 /// Ends an opt-out.
-#[utoipa::path(delete, path = "/v1/optouts", tag = "tests", params(WhichSubject), responses((status = 200, body = OptInShape), Problem))]
-pub(super) async fn opt_in(
+#[utoipa::path(delete, path = "/v1/opt-outs", tag = "relay", params(OptOutQuery),
+    responses((status = 200, body = OptOutSubjectResponse, description = "The subject may be tested")))]
+pub(super) async fn end_opt_out(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Params(which): Params<WhichSubject>,
-) -> Result<Json<OptInShape>, Problem> {
-    let subject = subject(&which.subject)?;
-    caller.allow(Some(&subject), Some(crate::relay::NOTEST), None)?;
-    let shown = subject.to_string();
-    ask(&app, move |relay| {
+    QueryParams(query): QueryParams<OptOutQuery>,
+) -> Result<Json<OptOutSubjectResponse>, ProblemDetails> {
+    let subject = subject(&query.subject)?;
+    caller.allow(Some(&subject), Some(NOTEST), None)?;
+    let text = subject.to_string();
+    call_relay(&app, move |relay| {
         relay.opt_in(&actor(&caller), &subject, relay.now())
     })
     .await?;
-    Ok(Json(OptInShape { subject: shown }))
-}
-
-/// A message that came through: what everybody may see of it, and more for its owner and for
-/// operators.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ProofShape {
-    id: u64,
-    test: String,
-    /// The host that was given the message.
-    input: String,
-    /// The host that delivered it.
-    output: String,
-    sent: String,
-    came: String,
-    /// What the input answered when it was given the message, as codes of SMTP; none where a
-    /// reporter sent it.
-    codes: Vec<u16>,
-    /// The reason that it was listed for, or why it was not.
-    outcome: String,
-    /// For the owner and operators: the envelope at the collector.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    envelope: Option<String>,
-    /// For the owner and operators: the message; other people's addresses are hashed for the owner.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
-    /// For the owner and operators: what was said when it was sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    transcript: Option<String>,
+    Ok(Json(OptOutSubjectResponse { subject: text }))
 }
 
 /// Who looks at evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Audience {
     Public,
-    /// Who delivered it: he has the message, and nothing else of the input's is his.
+    /// The host that delivered the message: it has the message, and nothing else of the input's.
     Output,
     Owner,
     Operator,
 }
 
-fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofShape {
+fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofResponse {
     let settings = relay.settings();
-    // Our own addresses stay readable: the contact is there to be written to.
+    // Our own addresses stay readable: the contact is meant to be written to.
     let (own, contact) = (
         [settings.domain.as_str()],
         [settings.tester.contact.as_str()],
@@ -411,10 +280,10 @@ fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofShap
         }
         Audience::Operator => Some(text),
     };
-    // Only what was said about this test: others are not part of this proof.
+    // Other tests are not part of this proof.
     let lines = relay.transcript(p.job).unwrap_or_default();
     let section = section(&lines, &p.test);
-    // What a reporter says of it is his word, and no answer that we had.
+    // The transcript of a reporter is a claim, and not a reply that this server got.
     let own = relay.job(p.job).is_ok_and(|j| !j.remote);
     let codes = if own {
         section.iter().filter_map(|l| l.reply_code()).collect()
@@ -426,9 +295,9 @@ fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofShap
     } else {
         section.iter().map(|l| format!("{l}\n")).collect()
     };
-    ProofShape {
+    ProofResponse {
         id: p.id,
-        codes,
+        reply_codes: codes,
         envelope: view(format!(
             "EHLO {} MAIL FROM:<{}> RCPT TO:<{}>",
             p.hello,
@@ -440,37 +309,28 @@ fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofShap
         test: p.test,
         input: p.input.to_string(),
         output: p.output.to_string(),
-        sent: p.issued.to_string(),
-        came: p.at.to_string(),
+        sent: p.issued.into(),
+        arrived: p.at.into(),
         outcome: p.outcome.into(),
     }
 }
 
-/// Of whom.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct OfWhom {
-    /// An address.
-    target: String,
-}
-
-/// The messages that came through a host or from it, the newest first, with all that is known of
-/// them.
-#[utoipa::path(get, path = "/v1/evidence", tag = "tests", params(OfWhom), responses((status = 200, body = Page<ProofShape>), Problem))]
-pub(super) async fn evidence(
+/// Lists the messages that came through a host or from it, the newest first.
+#[utoipa::path(get, path = "/v1/evidence", tag = "relay", params(EvidenceQuery),
+    responses((status = 200, body = Page<ProofResponse>, description = "The newest 100 proofs")))]
+pub(super) async fn list_evidence(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Params(of): Params<OfWhom>,
-) -> Result<Json<Page<ProofShape>>, Problem> {
-    let target = host("target", &of.target)?;
+    QueryParams(query): QueryParams<EvidenceQuery>,
+) -> Result<Json<Page<ProofResponse>>, ProblemDetails> {
+    let target = host("target", &query.target)?;
     let audience = if caller.role >= Role::Operator {
         Audience::Operator
     } else {
         Audience::Public
     };
-    let all = ask(&app, move |relay| {
-        Ok(of_host(relay, target, SHOWN)?
+    let all = call_relay(&app, move |relay| {
+        Ok(of_host(relay, target, MAX_PROOFS)?
             .into_iter()
             .map(|p| redacted_for(relay, p, audience))
             .collect())
@@ -479,12 +339,8 @@ pub(super) async fn evidence(
     Ok(Json(Page::all(all)))
 }
 
-/// What came through a host and from it.
-pub(super) fn of_host(
-    relay: &RelayService,
-    target: IpAddr,
-    most: usize,
-) -> Result<Vec<Proof>, crate::relay::RelayError> {
+/// The proofs of a host as input and as output.
+fn of_host(relay: &RelayService, target: IpAddr, most: usize) -> Result<Vec<Proof>, RelayError> {
     let mut all = relay.proofs(target, true, most)?;
     all.extend(
         relay
@@ -497,73 +353,56 @@ pub(super) fn of_host(
     Ok(all)
 }
 
-/// One message that came through. Who asks from the address of its input or its output sees the
-/// message and what was said, others' addresses hashed.
-#[utoipa::path(get, path = "/evidence/{id}", security(()), tag = "public", params(("id" = u64, Path)), responses((status = 200, body = ProofShape), Problem))]
-pub(super) async fn proof(
+/// Returns a message that came through a host. A client at the address of its input or its output
+/// sees the message too; the addresses of others are hashed.
+#[utoipa::path(get, path = "/evidence/{id}", tag = "public",
+    params(("id" = u64, Path, description = "The number of the proof")),
+    responses((status = 200, body = ProofResponse, description = "The proof")))]
+pub(super) async fn get_proof(
     State(app): State<App>,
     peer: Option<Extension<Peer>>,
     Part(id): Part,
-) -> Result<Json<ProofShape>, Problem> {
+) -> Result<Json<ProofResponse>, ProblemDetails> {
     let id = number(&id, "proof")?;
     let from = match peer {
         Some(Extension(Peer::Net(a))) => Some(a.to_canonical()),
         _ => None,
     };
-    let found = ask(&app, move |relay| {
+    let found = call_relay(&app, move |relay| {
         let proof = relay.proof(id)?;
         let audience = match from {
             Some(a) if a == proof.input => Audience::Owner,
             Some(a) if a == proof.output => Audience::Output,
             _ => Audience::Public,
         };
-        // That a host was tested, and did not prove open or does no more, is nobody's business.
+        // That a host was tested, and is not listed for it, is not public.
         if audience == Audience::Public && !relay.is_shown(&proof)? {
-            return Err(crate::relay::RelayError::NotFound(format!(
-                "there is no proof {id} (any more)"
-            )));
+            return Err(RelayError::NotFound(format!("there is no proof {id}")));
         }
         Ok(redacted_for(relay, proof, audience))
     });
     Ok(Json(found.await?))
 }
 
-/// What everybody is told of a host's tests.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Tested {
-    /// The proofs: `/evidence/ID` has more.
-    pub proofs: Vec<PublicProof>,
-    /// For the address itself: the claims of this listing whose tests were blocked.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub blocked: Vec<BlockedShape>,
-    /// The hosts that it delivers for; only where it is listed for that.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub inputs: Vec<String>,
-}
-
-/// A message that came through, for everybody.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct PublicProof {
-    id: u64,
-    test: String,
-    input: String,
-    output: String,
-    came: String,
-}
-
-/// The tests that a public look-up shows to a client.
-pub(super) fn tested(relay: &RelayService, target: IpAddr, client: IpAddr) -> Option<Tested> {
+/// What the public look-up of a client shows about the relay tests of a host.
+pub(super) fn relay_findings(
+    relay: &RelayService,
+    target: IpAddr,
+    client: IpAddr,
+) -> Option<RelayFindingsResponse> {
     let proofs = relay
-        .listing(target, 20, |p| relay.is_shown(p).unwrap_or(false))
+        .listing(target, MAX_PUBLIC_PROOFS, |p| {
+            relay.is_shown(p).unwrap_or(false)
+        })
         .ok()?;
-    let one = |p: Proof| PublicProof {
+    let one = |p: Proof| PublicProofResponse {
         id: p.id,
         test: p.test,
         input: p.input.to_string(),
         output: p.output.to_string(),
-        came: p.at.to_string(),
+        arrived: p.at.into(),
     };
-    let of = proofs.into_iter().map(one).collect::<Vec<_>>();
+    let proofs = proofs.into_iter().map(one).collect::<Vec<_>>();
     let output = relay.output(target).ok()?;
     let inputs = output
         .inputs
@@ -576,8 +415,8 @@ pub(super) fn tested(relay: &RelayService, target: IpAddr, client: IpAddr) -> Op
     } else {
         Vec::new()
     };
-    (!of.is_empty() || !inputs.is_empty()).then_some(Tested {
-        proofs: of,
+    (!proofs.is_empty() || !inputs.is_empty()).then_some(RelayFindingsResponse {
+        proofs,
         blocked,
         inputs,
     })

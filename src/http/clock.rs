@@ -1,66 +1,41 @@
-//! Trusted time, and the word of an operator that the wall clock is right.
+//! Trusted time, and accepting the wall clock.
 
 use axum::{Extension, Json, extract::State};
-use serde::Serialize;
-use serde_json::{Value, json};
-use utoipa::ToSchema;
 
-use super::{App, Problem, access::Caller, status::family};
-use crate::clock::{ClockReport, ClockState};
-
-/// What accepting the wall clock did.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ClockAccepted {
-    /// Trusted time before.
-    before: String,
-    /// Trusted time from now on: what the wall clock says.
-    now: String,
-    /// By how many seconds it has moved.
-    moved_seconds: i64,
-}
+use super::{App, caller::Caller, error::of_ledger, exposition::family};
+use crate::{
+    api::{ClockAcceptedResponse, ProblemDetails},
+    clock::{ClockReport, ClockState},
+};
 
 /// Adopts the wall clock as trusted time.
 ///
 /// What is due by then ends within a second: listings and sources first, exemptions and holds after
 /// them.
-#[utoipa::path(post, path = "/v1/clock/accept", tag = "state", responses((status = 200, body = ClockAccepted), Problem))]
-pub(super) async fn accept(
+#[utoipa::path(post, path = "/v1/clock/accept", tag = "state",
+    responses((status = 200, body = ClockAcceptedResponse, description = "The wall clock is trusted")))]
+pub(super) async fn accept_clock(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-) -> Result<Json<ClockAccepted>, Problem> {
+) -> Result<Json<ClockAcceptedResponse>, ProblemDetails> {
     let found = app.ledger.clock.report();
     let detail = format!("from {} to {}", found.trusted, found.wall);
-    let line = caller.line("clock.accept", "clock", detail, None);
+    let record = caller.audit_record("clock.accept", "clock", detail, None);
     app.ledger
-        .note(line)
+        .note(record)
         .await
-        .map_err(|e| Problem::of(&e, &app.ledger.store.dictionary()))?;
+        .map_err(of_ledger(&app.ledger))?;
     let clock = app.ledger.clock.clone();
     let (before, now) = tokio::task::spawn_blocking(move || clock.accept())
         .await
-        .map_err(Problem::failed)?;
-    // Where no daemon runs nobody else would look at it before the next start.
+        .map_err(ProblemDetails::failed)?;
+    // Where no daemon runs, the next tick would come with the next start.
     app.ledger.tick().await;
-    let moved_seconds = now.0 as i64 - before.0 as i64;
-    Ok(Json(ClockAccepted {
-        before: before.to_string(),
-        now: now.to_string(),
-        moved_seconds,
+    Ok(Json(ClockAcceptedResponse {
+        before: before.into(),
+        now: now.into(),
+        moved_seconds: now.0 as i64 - before.0 as i64,
     }))
-}
-
-/// The clock in `GET /v1/status`.
-pub(super) fn shown(report: &ClockReport) -> Value {
-    json!({
-        "state": report.state,
-        "problem": report.problem(),
-        "trusted": report.trusted.to_string(),
-        "wall": report.wall.to_string(),
-        "offset_seconds": report.offset_seconds,
-        "since": report.since.map(|t| t.to_string()),
-        "synchronised": report.synchronised,
-        "steady_seconds": report.steady_seconds,
-    })
 }
 
 /// The clock for Prometheus.

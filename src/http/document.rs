@@ -1,5 +1,5 @@
-//! The OpenAPI document: made once for the process, and kept as bytes, as their gzip form, and with
-//! an entity tag for each.
+//! The OpenAPI document: made once for the process, and kept as bytes, as gzip, and with an entity
+//! tag for each.
 
 use std::{io::Write, sync::OnceLock};
 
@@ -10,11 +10,12 @@ use axum::{
 };
 use flate2::{Compression, write::GzEncoder};
 use ring::digest;
-use utoipa::openapi::{OpenApi, RefOr};
+use utoipa::openapi::OpenApi;
 
-use super::{Problem, negotiation};
+use super::negotiation;
+use crate::api::ProblemDetails;
 
-/// The one form of the document that every router serves.
+/// The document that every router serves.
 static DOCUMENT: OnceLock<Document> = OnceLock::new();
 
 /// A document and its gzip form.
@@ -23,7 +24,7 @@ struct Document {
     gzip: Encoded,
 }
 
-/// Bytes and the entity tag that stands for them.
+/// Bytes and their entity tag.
 struct Encoded {
     bytes: Bytes,
     tag: String,
@@ -50,8 +51,8 @@ impl Document {
     }
 }
 
-/// Completes what the handlers leave out and OpenAPI requires: an `operationId` that no other
-/// operation has (its tag and the handler's name), and a description for each response.
+/// Completes what the handlers leave out: the summary of an operation is the first sentence of its
+/// description.
 pub(super) fn complete(api: &mut OpenApi) {
     for item in api.paths.paths.values_mut() {
         let all = [
@@ -62,33 +63,19 @@ pub(super) fn complete(api: &mut OpenApi) {
             &mut item.delete,
         ];
         for operation in all.into_iter().flatten() {
-            if let (Some(tag), Some(id)) = (
-                operation.tags.iter().flatten().next(),
-                &operation.operation_id,
-            ) {
-                operation.operation_id = Some(format!("{tag}_{id}"));
-            }
-            for (status, response) in &mut operation.responses.responses {
-                if let RefOr::T(response) = response
-                    && response.description.is_empty()
-                {
-                    let reason = status
-                        .parse()
-                        .ok()
-                        .and_then(|s: StatusCode| s.canonical_reason());
-                    response.description = reason.unwrap_or("Response").into();
-                }
+            if let Some(summary) = &mut operation.summary {
+                *summary = summary.replace('\n', " ");
             }
         }
     }
 }
 
 /// Responds with the document, or with 304 to a client that has it.
-pub(super) fn respond(api: &OpenApi, headers: &HeaderMap) -> Result<Response, Problem> {
+pub(super) fn respond(api: &OpenApi, headers: &HeaderMap) -> Result<Response, ProblemDetails> {
     let document = match DOCUMENT.get() {
         Some(document) => document,
         None => {
-            let made = Document::new(api).map_err(Problem::failed)?;
+            let made = Document::new(api).map_err(ProblemDetails::failed)?;
             DOCUMENT.get_or_init(|| made)
         }
     };
@@ -130,36 +117,52 @@ mod tests {
     /// Generators of clients refuse a document without them (OpenAPI 3.1 sections 4.8.10 and
     /// 4.8.17).
     #[test]
-    fn every_operation_has_its_own_id_and_every_response_a_description() {
-        let (_, api) = super::super::routes::described();
+    fn every_operation_parameter_response_and_property_is_described() {
+        let (_, api, _) = super::super::routes::described();
         let document = serde_json::to_value(&api).unwrap();
         let mut ids = std::collections::BTreeSet::new();
+        let mut missing = Vec::new();
+        let text = |v: &serde_json::Value| v.as_str().is_some_and(|d| !d.trim().is_empty());
         for (path, item) in document["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
+                let at = format!("{method} {path}");
                 let id = operation["operationId"]
                     .as_str()
-                    .unwrap_or_else(|| panic!("{method} {path}"));
+                    .unwrap_or_else(|| panic!("{at}"));
                 assert!(
                     ids.insert(id.to_string()),
-                    "{method} {path}: another operation is called {id}"
+                    "{at}: another operation has the ID {id}"
                 );
+                missing.extend((!text(&operation["summary"])).then(|| at.clone()));
                 for (status, response) in operation["responses"].as_object().unwrap() {
-                    let described = response["description"]
-                        .as_str()
-                        .is_some_and(|d| !d.is_empty());
-                    assert!(
-                        described || response["$ref"].is_string(),
-                        "{method} {path}: {status}"
+                    missing.extend(
+                        (!text(&response["description"])).then(|| format!("{at} {status}")),
+                    );
+                }
+                for p in operation["parameters"].as_array().into_iter().flatten() {
+                    missing
+                        .extend((!text(&p["description"])).then(|| format!("{at} {}", p["name"])));
+                }
+            }
+        }
+        for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+            let parts =
+                std::iter::once(schema).chain(schema["allOf"].as_array().into_iter().flatten());
+            for part in parts {
+                for (field, property) in part["properties"].as_object().into_iter().flatten() {
+                    missing.extend(
+                        (!text(&property["description"])).then(|| format!("{name}.{field}")),
                     );
                 }
             }
         }
+        assert!(missing.is_empty(), "without a description: {missing:#?}");
         assert!(ids.len() > 60, "{ids:?}");
     }
 
     #[tokio::test]
-    async fn the_openapi_document_is_made_once() {
-        let (_, api) = super::super::routes::described();
+    async fn openapi_document_is_made_once() {
+        let (_, api, _) = super::super::routes::described();
         let ask = |name: header::HeaderName, value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, value.parse().unwrap());
@@ -183,7 +186,7 @@ mod tests {
                 "the same bytes in memory: {encoding}"
             );
         }
-        let plain = ask(header::ACCEPT_ENCODING, "gzip;q=0");
+        let plain = ask(header::ACCEPT_ENCODING, "gzip;q=0.0");
         let tag = plain.headers()[header::ETAG].to_str().unwrap().to_string();
         let plain = body(plain).await;
         let mut unpacked = Vec::new();

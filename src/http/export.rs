@@ -1,7 +1,6 @@
-//! Zones: what there is, and a zone on its way out as a file or a transfer, streamed.
+//! Zones: their state, and their content as a file or a transfer, streamed.
 
 use std::{
-    collections::BTreeMap,
     io::{self, BufWriter, Write},
     sync::Arc,
 };
@@ -16,130 +15,83 @@ use axum::{
 use flate2::{Compression, write::GzEncoder};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App,
-    error::Problem,
+    error::of_ledger,
     import::find_zone,
-    input::{Params, Part},
+    input::{Part, QueryParams},
     negotiation,
-    shapes::Page,
 };
 use crate::{
+    api::{
+        ExportQuery, ExportReportQuery, ExportReportResponse, Page, ProblemCode, ProblemDetails,
+        PublishedReasonResponse, ZoneResponse,
+    },
     dns::transfer::{self, Difference},
     index::{Snapshot, ZoneView, difference::Face, zones::rtype},
     lists::write::{self, Export, ExportReport, lines},
-    metrics::Totals,
     model::Serial,
 };
 
-/// Pieces on their way to a reader.
-const WAITING: usize = 8;
-/// Bytes of a piece.
-const PIECE: usize = 64 * 1024;
+/// Blocks that wait for the client.
+const MAX_WAITING: usize = 8;
+/// The size of a block, in bytes.
+const BLOCK_BYTES: usize = 64 * 1024;
 /// The trailer field in which an export ends with its report, as JSON.
 pub const REPORT_TRAILER: &str = "export-report";
-/// The formats that are transfers, beside those of files.
+/// The formats that are transfers, besides those of files.
 const TRANSFERS: [&str; 2] = ["axfr", "dns"];
 
-/// A zone.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ZoneShape {
-    /// Its origin.
-    origin: String,
-    /// Its file's stem, which stands for it too.
-    name: String,
-    /// address, domain, hash or catalog.
-    kind: String,
-    serial: u32,
-    /// The codes by reason, in the order of an answer.
-    publish: Vec<Published>,
-    /// The TTL of what is listed, of what is not, and of empty names, in seconds.
-    ttls: [u32; 3],
-    name_servers: Vec<String>,
-    contact: String,
-    /// What was asked and answered since the start.
-    counters: BTreeMap<String, u64>,
-}
-
-/// A reason that a zone publishes.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Published {
-    reason: String,
-    code: String,
-    text: String,
-}
-
-fn shape(app: &App, snapshot: &Snapshot, z: &ZoneView) -> ZoneShape {
+fn response(app: &App, snapshot: &Snapshot, z: &ZoneView) -> ZoneResponse {
     let v = app.ledger.store.dictionary();
     let number = snapshot.zones.by_name(&z.name).unwrap_or_default();
-    let publish = z.publish.iter().map(|p| Published {
+    let publish = z.publish.iter().map(|p| PublishedReasonResponse {
         reason: v.reasons.name(p.reason).into(),
         code: std::net::Ipv4Addr::from(p.code).to_string(),
         text: p.text.to_string(),
     });
-    ZoneShape {
-        origin: z.name.to_string(),
-        name: z.spec.stem.clone(),
-        kind: z.spec.kind.name().into(),
+    ZoneResponse {
+        zone: z.name.to_string(),
+        alias: z.spec.stem.clone(),
+        kind: z.spec.kind,
         serial: transfer::serial(snapshot, number).0,
         publish: publish.collect(),
         ttls: z.ttls,
         name_servers: z.spec.ns.clone(),
         contact: z.spec.contact.clone(),
-        counters: counters(app.metrics.zone(Some(z.slot))),
+        counters: app.metrics.zone(Some(z.slot)),
     }
 }
 
-/// Counters by name.
-pub(super) fn counters(t: Totals) -> BTreeMap<String, u64> {
-    serde_json::to_value(t)
-        .ok()
-        .and_then(|v| serde_json::from_value(v).ok())
-        .unwrap_or_default()
-}
-
-/// All zones.
-#[utoipa::path(get, path = "/v1/zones", tag = "zones", responses((status = 200, body = Page<ZoneShape>), Problem))]
-pub(super) async fn zones(State(app): State<App>) -> Json<Page<ZoneShape>> {
+/// Lists all zones.
+#[utoipa::path(get, path = "/v1/zones", tag = "zones",
+    responses((status = 200, body = Page<ZoneResponse>, description = "All zones")))]
+pub(super) async fn list_zones(State(app): State<App>) -> Json<Page<ZoneResponse>> {
     let snapshot = app.ledger.published.snapshot();
     Json(Page::all(
         snapshot
             .zones
             .all()
             .iter()
-            .map(|z| shape(&app, &snapshot, z))
+            .map(|z| response(&app, &snapshot, z))
             .collect(),
     ))
 }
 
-/// A zone, by its origin or its file's stem.
-#[utoipa::path(get, path = "/v1/zones/{origin}", tag = "zones", params(("origin" = String, Path)), responses((status = 200, body = ZoneShape), Problem))]
-pub(super) async fn one(
+/// Returns a zone.
+#[utoipa::path(get, path = "/v1/zones/{zone}", tag = "zones",
+    params(("zone" = String, Path, description = "The name of the zone, or of its file without the ending")),
+    responses((status = 200, body = ZoneResponse, description = "The zone")))]
+pub(super) async fn get_zone(
     State(app): State<App>,
-    Part(origin): Part,
-) -> Result<Json<ZoneShape>, Problem> {
+    Part(zone): Part,
+) -> Result<Json<ZoneResponse>, ProblemDetails> {
     let snapshot = app.ledger.published.snapshot();
-    let zone = find_zone(&snapshot, &origin)?;
-    Ok(Json(shape(&app, &snapshot, zone)))
-}
-
-/// How a zone is wanted.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Asked {
-    /// A format of `orbsd export` (`master` where it is left out), `axfr` (master-file lines from
-    /// SOA to SOA) or `dns` (the messages of an AXFR, each behind its length in two bytes).
-    format: String,
-    /// Of `rpz`: what a resolver does.
-    action: String,
-    /// Of `axfr` and `dns`: only what changed after this serial, as an IXFR.
-    since: Option<u32>,
+    let zone = find_zone(&snapshot, &zone)?;
+    Ok(Json(response(&app, &snapshot, zone)))
 }
 
 /// What is going to be written.
@@ -149,55 +101,59 @@ enum Plan {
     Part(bool, Arc<Difference>),
 }
 
-/// A zone, streamed from one snapshot, whatever is written meanwhile; gzip where the client takes
-/// it. A file ends with the trailer `Export-Report`, for a client that sends `TE: trailers`: what
-/// the file leaves out or changes, as JSON.
-#[utoipa::path(get, path = "/v1/zones/{origin}/export", tag = "zones",
-    params(("origin" = String, Path), Asked, ("If-None-Match" = Option<String>, Header, description = "The ETag that you have")),
-    responses((status = 200, description = "The zone", body = String, content_type = "text/plain"), (status = 304, description = "You have the current one"), Problem))]
-pub(super) async fn export(
+/// Exports a zone from one snapshot, whatever is written meanwhile; compressed if the client accepts
+/// gzip.
+///
+/// A file ends with the trailer `Export-Report`, for clients that send `TE: trailers`: what the
+/// file leaves out or changes, as JSON.
+#[utoipa::path(get, path = "/v1/zones/{zone}/export", tag = "zones",
+    params(("zone" = String, Path, description = "The name of the zone, or of its file without the ending"), ExportQuery,
+        ("If-None-Match" = Option<String>, Header, description = "The ETag of the export that the client has")),
+    responses((status = 200, description = "The zone", body = String, content_type = "text/plain"),
+        (status = 304, description = "The client has the current export")))]
+pub(super) async fn export_zone(
     State(app): State<App>,
     Part(origin): Part,
-    Params(asked): Params<Asked>,
+    QueryParams(query): QueryParams<ExportQuery>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Response, ProblemDetails> {
     let mut snapshot = app.ledger.published.snapshot();
     let origin = find_zone(&snapshot, &origin)?.name.clone();
-    let gone = || Problem::not_found("the zone is gone");
+    let gone = || ProblemDetails::not_found("the zone was removed");
     let number = snapshot.zones.by_name(&origin).ok_or_else(gone)?;
-    let format = if asked.format.is_empty() {
+    let format = if query.format.is_empty() {
         "master".to_string()
     } else {
-        asked.format
+        query.format
     };
     let transfer = TRANSFERS.contains(&format.as_str());
     if !transfer {
-        let known = |e: String| Problem::invalid(format!("format: {e}, axfr, dns"));
+        let known = |e: String| ProblemDetails::invalid(format!("format: {e}, axfr, dns"));
         write::check(
             &format,
-            &asked.action,
+            &query.action,
             snapshot.zones.all()[number].spec.kind,
         )
         .map_err(known)?;
     }
     let serial = transfer::serial(&snapshot, number);
     let gzip = negotiation::accepts_gzip(&headers);
-    let since = asked.since.map_or(String::new(), |s| format!("-since-{s}"));
+    let since = query.since.map_or(String::new(), |s| format!("-since-{s}"));
     let tag = format!(
         "\"{origin}-{}-{format}{}{since}{}\"",
         serial.0,
-        asked.action,
+        query.action,
         if gzip { "-gzip" } else { "" }
     );
     if negotiation::has_current(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
-    let plan = match asked.since {
+    let plan = match query.since {
         None if transfer => Plan::Whole(format == "dns"),
-        None => Plan::File(format.clone(), asked.action),
+        None => Plan::File(format.clone(), query.action),
         Some(_) if !transfer => {
-            return Err(Problem::invalid(
-                "since: only axfr and dns tell what changed",
+            return Err(ProblemDetails::invalid(
+                "since: only the formats axfr and dns report changes",
             ));
         }
         Some(from) => {
@@ -205,7 +161,7 @@ pub(super) async fn export(
             let found =
                 tokio::task::spawn_blocking(move || changed(&ledger, &origin, Serial(from)))
                     .await
-                    .map_err(Problem::failed)??;
+                    .map_err(ProblemDetails::failed)??;
             snapshot = found.0;
             Plan::Part(format == "dns", found.1)
         }
@@ -217,7 +173,7 @@ pub(super) async fn export(
         .clone()
         .try_acquire_owned()
         .map_err(|_| too_many())?;
-    let (tx, rx) = mpsc::channel(WAITING);
+    let (tx, rx) = mpsc::channel(MAX_WAITING);
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
         stream(&plan, &snapshot, number, gzip, &tx);
@@ -246,10 +202,10 @@ pub(super) async fn export(
     Ok(out)
 }
 
-fn too_many() -> Problem {
-    Problem::new(
-        "too-many",
-        "too many exports are under way; try again when some are done",
+fn too_many() -> ProblemDetails {
+    ProblemDetails::new(
+        ProblemCode::TooManyRequests,
+        "too many exports are under way; try again when some have ended",
     )
 }
 
@@ -262,7 +218,7 @@ fn stream(
     gzip: bool,
     tx: &mpsc::Sender<io::Result<Frame<Bytes>>>,
 ) {
-    let sender = BufWriter::with_capacity(PIECE, Sender(tx.clone()));
+    let sender = BufWriter::with_capacity(BLOCK_BYTES, Sender(tx.clone()));
     let written = match gzip {
         false => run(plan, snapshot, number, sender).map(|(_, report)| report),
         true => run(
@@ -285,65 +241,31 @@ fn stream(
             trailers.insert(REPORT_TRAILER, value);
             Ok(Frame::trailers(trailers))
         }
-        // Cuts the body short, so that no client takes it for the whole.
+        // The body ends without its end, so that no client takes it for the whole zone.
         Err(e) => Err(e),
     };
-    // A client that went away does not get it.
+    // The client may have gone away.
     let _ = tx.blocking_send(last);
 }
 
-/// The parameters of an export's report.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ReportQuery {
-    /// A format of `orbsd export`; `master` where it is left out.
-    format: String,
-    /// Of `rpz`: what a resolver does.
-    action: String,
-}
-
-/// What an export leaves out or changes.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ExportReportResponse {
-    /// The zone's origin.
-    zone: String,
-    /// The serial of the zone that the report is about.
-    serial: u32,
-    /// The format of the export.
-    format: String,
-    /// The changes by kind; empty where the export has all that the zone lists, as it is listed.
-    changes: Vec<ExportChangeResponse>,
-}
-
-/// One kind of change in an export.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ExportChangeResponse {
-    /// The kind, such as `name-too-long`.
-    kind: write::ExportChangeKind,
-    /// What happened to the subjects, as a sentence.
-    description: String,
-    /// How many subjects it concerns.
-    count: u64,
-    /// The first subjects, at most three.
-    first: Vec<String>,
-}
-
-/// Reports what an export of the zone leaves out or changes. The export itself ends with the same
-/// report, as JSON in the trailer `Export-Report`, for clients that send `TE: trailers`.
-#[utoipa::path(get, path = "/v1/zones/{origin}/export/report", tag = "zones", params(("origin" = String, Path), ReportQuery),
-    responses((status = 200, body = ExportReportResponse), Problem))]
-pub(super) async fn report(
+/// Reports what an export of a zone leaves out or changes.
+///
+/// The export itself ends with the same report, as JSON in the trailer `Export-Report`, for clients
+/// that send `TE: trailers`.
+#[utoipa::path(get, path = "/v1/zones/{zone}/export/report", tag = "zones",
+    params(("zone" = String, Path, description = "The name of the zone, or of its file without the ending"), ExportReportQuery),
+    responses((status = 200, body = ExportReportResponse, description = "The changes by kind")))]
+pub(super) async fn report_export(
     State(app): State<App>,
     Part(origin): Part,
-    Params(query): Params<ReportQuery>,
-) -> Result<Json<ExportReportResponse>, Problem> {
+    QueryParams(query): QueryParams<ExportReportQuery>,
+) -> Result<Json<ExportReportResponse>, ProblemDetails> {
     let snapshot = app.ledger.published.snapshot();
     let zone = find_zone(&snapshot, &origin)?.name.clone();
     let number = snapshot
         .zones
         .by_name(&zone)
-        .ok_or_else(|| Problem::not_found("the zone is gone"))?;
+        .ok_or_else(|| ProblemDetails::not_found("the zone was removed"))?;
     let format = if query.format.is_empty() {
         "master".to_string()
     } else {
@@ -357,17 +279,8 @@ pub(super) async fn report(
     let found = tokio::task::spawn_blocking(move || {
         let _permit = permit;
         let export = Export::new(&format, &query.action, &snapshot, number)
-            .map_err(|e| Problem::invalid(format!("format: {e}")))?;
-        let changes = export
-            .report()
-            .changes
-            .into_iter()
-            .map(|c| ExportChangeResponse {
-                kind: c.kind,
-                description: c.kind.description().into(),
-                count: c.count,
-                first: c.first,
-            });
+            .map_err(|e| ProblemDetails::invalid(format!("format: {e}")))?;
+        let changes = export.report().changes.into_iter().map(Into::into);
         Ok(Json(ExportReportResponse {
             serial: export.serial,
             changes: changes.collect(),
@@ -375,7 +288,7 @@ pub(super) async fn report(
             format,
         }))
     });
-    found.await.map_err(Problem::failed)?
+    found.await.map_err(ProblemDetails::failed)?
 }
 
 /// What changed in a zone after a serial, and the snapshot up to which.
@@ -383,11 +296,11 @@ fn changed(
     ledger: &crate::ledger::Ledger,
     origin: &str,
     from: Serial,
-) -> Result<(Arc<Snapshot>, Arc<Difference>), Problem> {
-    let problem = |e| Problem::of(&e, &ledger.store.dictionary());
+) -> Result<(Arc<Snapshot>, Arc<Difference>), ProblemDetails> {
+    let problem = of_ledger(ledger);
     let whole = || {
-        Problem::refused(format!(
-            "since: what changed in {origin} after {} is not known (any more); take the whole zone",
+        ProblemDetails::conflict(format!(
+            "since: the changes of {origin} after serial {} are not known; request the whole zone",
             from.0
         ))
     };

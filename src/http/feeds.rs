@@ -1,74 +1,84 @@
-//! Feeds: how they are, what people decide about lists that a guard stopped, and the reset of a
+//! Feeds: their state, what people decide about lists that a guard stopped, and the reset of a
 //! source's shape.
 
 use std::sync::Arc;
 
 use axum::{Extension, Json, extract::State};
-use serde_json::{Value, json};
 
-use super::{App, access::Caller, error::Problem, import::problem, input::Part};
-use crate::{imports, ledger::AccountChange, store::schema::AuditRecord};
+use super::{App, caller::Caller, error::of_ledger, import::problem, input::Part};
+use crate::{
+    api::{FeedDecisionResponse, FeedResponse, Page, ProblemDetails, SourceResetResponse},
+    imports,
+    ledger::AccountChange,
+    store::schema::AuditRecord,
+};
 
 /// Accepts or refuses the held list of a feed; the audit record is written with it.
-pub type DecideFeed =
-    Arc<dyn Fn(&str, bool, AuditRecord) -> Result<Value, imports::Failed> + Send + Sync>;
+pub type DecideFeed = Arc<
+    dyn Fn(&str, bool, AuditRecord) -> Result<FeedDecisionResponse, imports::Failed> + Send + Sync,
+>;
 
-/// The answer where no daemon runs.
+/// The decision where no daemon runs.
 pub fn no_feeds() -> DecideFeed {
     Arc::new(|name, _, _| {
         Err(imports::Failed::Busy(format!(
-            "no daemon runs, so no feed `{name}` is read; start it first"
+            "no daemon runs, so the feed `{name}` is not read; start the daemon first"
         )))
     })
 }
 
-/// The feeds that run: what each is made from, how it is refreshed, and the list that is held.
-#[utoipa::path(get, path = "/v1/feeds", tag = "imports", responses((status = 200, body = Value), Problem))]
-pub(super) async fn all(State(app): State<App>) -> Json<Value> {
-    Json(json!({"items": (app.feeds)(), "next": null}))
+/// Lists the feeds that run, with the state of their refreshes and their held lists.
+#[utoipa::path(get, path = "/v1/feeds", tag = "imports",
+    responses((status = 200, body = Page<FeedResponse>, description = "All feeds")))]
+pub(super) async fn list_feeds(State(app): State<App>) -> Json<Page<FeedResponse>> {
+    Json(Page::all((app.feeds)()))
 }
 
-/// One feed; `held` has the difference that its held list would make, with samples.
-#[utoipa::path(get, path = "/v1/feeds/{name}", tag = "imports", params(("name" = String, Path, description = "The feed's name")), responses((status = 200, body = Value), Problem))]
-pub(super) async fn one(State(app): State<App>, Part(name): Part) -> Result<Json<Value>, Problem> {
-    let all = (app.feeds)();
-    let found = all
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|f| f["feed"] == name.as_str());
-    found.cloned().map(Json).ok_or_else(|| {
-        Problem::not_found(format!(
-            "there is no feed `{name}`; `GET /v1/feeds` names all"
+/// Returns a feed; `held` has the difference that its held list would make, with samples.
+#[utoipa::path(get, path = "/v1/feeds/{name}", tag = "imports",
+    params(("name" = String, Path, description = "The name of the feed")),
+    responses((status = 200, body = FeedResponse, description = "The feed")))]
+pub(super) async fn get_feed(
+    State(app): State<App>,
+    Part(name): Part,
+) -> Result<Json<FeedResponse>, ProblemDetails> {
+    let found = (app.feeds)().into_iter().find(|f| f.feed == name);
+    found.map(Json).ok_or_else(|| {
+        ProblemDetails::not_found(format!(
+            "there is no feed `{name}`; `GET /v1/feeds` lists all"
         ))
     })
 }
 
-/// Accepts the list that is held: the file is imported as it is, unless it has changed since.
-#[utoipa::path(post, path = "/v1/feeds/{name}/accept", tag = "imports", params(("name" = String, Path, description = "The feed's name")), responses((status = 200, body = Value), Problem))]
-pub(super) async fn accept(
+/// Accepts the held list: the file is imported as it is, unless it has changed since.
+#[utoipa::path(post, path = "/v1/feeds/{name}/accept", tag = "imports",
+    params(("name" = String, Path, description = "The name of the feed")),
+    responses((status = 200, body = FeedDecisionResponse, description = "The list is imported")))]
+pub(super) async fn accept_list(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Part(name): Part,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<FeedDecisionResponse>, ProblemDetails> {
     decide(app, caller, name, true).await
 }
 
-/// Refuses the list that is held: the old list stays until the file changes.
-#[utoipa::path(post, path = "/v1/feeds/{name}/refuse", tag = "imports", params(("name" = String, Path, description = "The feed's name")), responses((status = 200, body = Value), Problem))]
-pub(super) async fn refuse(
+/// Refuses the held list: the old list stays until the file changes.
+#[utoipa::path(post, path = "/v1/feeds/{name}/refuse", tag = "imports",
+    params(("name" = String, Path, description = "The name of the feed")),
+    responses((status = 200, body = FeedDecisionResponse, description = "The list is refused")))]
+pub(super) async fn refuse_list(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Part(name): Part,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<FeedDecisionResponse>, ProblemDetails> {
     decide(app, caller, name, false).await
 }
 
 /// Only a token for the whole source decides about its list.
-fn allow(caller: &Caller, source: &str) -> Result<(), Problem> {
+fn allow(caller: &Caller, source: &str) -> Result<(), ProblemDetails> {
     if !caller.bounds.reasons.is_empty() || !caller.bounds.prefixes.is_empty() {
-        return Err(Problem::forbidden(
-            "a token that is bound to reasons or prefixes decides about no list; bind it to the source",
+        return Err(ProblemDetails::forbidden(
+            "a token that is limited to reasons or prefixes may not decide about a list; limit it to the source",
         ));
     }
     caller.allow(None, None, Some(source))
@@ -79,43 +89,45 @@ async fn decide(
     caller: Caller,
     name: String,
     accept: bool,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<FeedDecisionResponse>, ProblemDetails> {
     allow(&caller, &name)?;
     if !app.daemon {
-        return Err(Problem::refused(
-            "no daemon runs, so no feed is read; start it first",
+        return Err(ProblemDetails::conflict(
+            "no daemon runs, so no feed is read; start the daemon first",
         ));
     }
-    let audit = caller.line(
-        if accept { "feed.accept" } else { "feed.refuse" },
-        &name,
-        "",
-        None,
-    );
+    let action = if accept { "feed.accept" } else { "feed.refuse" };
+    let record = caller.audit_record(action, &name, "", None);
     let of = app.clone();
-    let done = tokio::task::spawn_blocking(move || (of.decide_feed)(&name, accept, audit))
+    let done = tokio::task::spawn_blocking(move || (of.decide_feed)(&name, accept, record))
         .await
-        .map_err(Problem::failed)?;
+        .map_err(ProblemDetails::failed)?;
     done.map(Json).map_err(|e| problem(&app.ledger, &e))
 }
 
 /// Forgets the shape of a source's last list (its kind, and whether it had a final record), so that
 /// a list of another shape may follow. No entry is removed.
-#[utoipa::path(post, path = "/v1/sources/{name}/reset", tag = "imports", params(("name" = String, Path, description = "The source's name")), responses((status = 200, body = Value), Problem))]
-pub(super) async fn reset(
+#[utoipa::path(post, path = "/v1/sources/{name}/reset", tag = "imports",
+    params(("name" = String, Path, description = "The name of the source")),
+    responses((status = 200, body = SourceResetResponse, description = "The shape is forgotten")))]
+pub(super) async fn reset_source(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Part(name): Part,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<SourceResetResponse>, ProblemDetails> {
     allow(&caller, &name)?;
     let v = app.ledger.store.dictionary();
     let source = v.sources.get(&name).filter(|s| s.is_feed());
-    let source = source
-        .ok_or_else(|| Problem::not_found(format!("no list was imported for a source `{name}`")))?;
-    let audit = caller.line("source.reset", &name, "", None);
+    let source = source.ok_or_else(|| {
+        ProblemDetails::not_found(format!("no list was imported for a source `{name}`"))
+    })?;
+    let record = caller.audit_record("source.reset", &name, "", None);
     app.ledger
-        .change_accounts(AccountChange::ResetListShape(source), Some(audit))
+        .change_accounts(AccountChange::ResetListShape(source), Some(record))
         .await
-        .map_err(|e| Problem::of(&e, &v))?;
-    Ok(Json(json!({"source": name, "reset": true})))
+        .map_err(of_ledger(&app.ledger))?;
+    Ok(Json(SourceResetResponse {
+        source: name,
+        reset: true,
+    }))
 }

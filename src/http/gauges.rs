@@ -3,7 +3,7 @@
 
 use super::{
     App,
-    status::{family, label},
+    exposition::{family, label},
 };
 use crate::{ledger::outbox, model::Time};
 

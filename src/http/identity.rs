@@ -1,22 +1,25 @@
-//! Who calls: the user of this machine at the other end of the socket, and the person behind an
-//! author.
+//! Identity: the user of this machine at the other end of the socket, and the person that an author
+//! acts for.
 
-use super::{App, access::Caller, error::Problem};
-use crate::model::{Role, TokenRestrictions};
+use super::{App, caller::Caller};
+use crate::{
+    api::{ProblemCode, ProblemDetails},
+    model::{Role, TokenRestrictions},
+};
 
-/// The one person that root and the daemon's own user are.
+/// The person that root and the daemon's own user are.
 const ROOT: &str = "uid:0";
-/// How far a program's token is followed to the person who made it.
+/// How many programs are followed to the person who created the token of the first one.
 const MAX_STEPS: usize = 8;
 
-/// The caller that a user of this machine is: root and the daemon's own user are an owner, a user
-/// that `[admin] uids` names has the role of that user, and everybody else who may open the socket
-/// is a reader.
-pub(super) fn at_socket(app: &App, uid: Option<u32>) -> Result<Caller, Problem> {
+/// The caller that a user of this machine is: root and the daemon's own user are owners, a user in
+/// `[admin] uids` has the role of the named user, and all others who may open the socket are
+/// readers.
+pub(super) fn at_socket(app: &App, uid: Option<u32>) -> Result<Caller, ProblemDetails> {
     let Some(uid) = uid else {
-        return Err(Problem::new(
-            "unauthorized",
-            "the system does not say which user is at the other end of the socket",
+        return Err(ProblemDetails::new(
+            ProblemCode::Unauthorized,
+            "the system does not report which user is at the other end of the socket",
         ));
     };
     let caller = |name: &str, role: Role| Caller {
@@ -26,7 +29,7 @@ pub(super) fn at_socket(app: &App, uid: Option<u32>) -> Result<Caller, Problem> 
         bounds: TokenRestrictions::default(),
         from: "socket".into(),
         token: None,
-        once: None,
+        idempotency: None,
         clock: app.ledger.clock.clone(),
     };
     let own = format!("uid:{uid}");
@@ -39,17 +42,17 @@ pub(super) fn at_socket(app: &App, uid: Option<u32>) -> Result<Caller, Problem> 
     };
     match app.ledger.accounts().users.get(name) {
         Some(p) if p.disabled.is_none() => Ok(caller(name, p.role)),
-        Some(_) => Err(Problem::forbidden(format!(
+        Some(_) => Err(ProblemDetails::forbidden(format!(
             "the user {name} (uid {uid}) is disabled"
         ))),
-        None => Err(Problem::forbidden(format!(
-            "[admin] uids says that uid {uid} is `{name}`, and there is no such user; `orbsd person add {name}` adds one"
+        None => Err(ProblemDetails::forbidden(format!(
+            "[admin] uids maps uid {uid} to `{name}`, which is not a user; `orbsd person add {name}` adds one"
         ))),
     }
 }
 
-/// The person behind an author: a user, or of a program the person who made its token. Root and the
-/// daemon's own user are one person.
+/// The person that an author acts for: the user itself, or for a program the person who created its
+/// token. Root and the daemon's own user are one person.
 pub(super) fn person(app: &App, author: &str) -> String {
     let (accounts, settings) = (app.ledger.accounts(), app.ledger.settings());
     let mut name = author.to_string();

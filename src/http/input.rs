@@ -1,112 +1,210 @@
-//! What comes in, read strictly: whatever cannot be read becomes a problem document that says
-//! where.
+//! Requests, read strictly: what cannot be read becomes a problem document that names the field.
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+    extract::{FromRequest, FromRequestParts, Path, Request},
     http::request::Parts,
 };
 use serde::de::DeserializeOwned;
 
-use super::error::Problem;
-use crate::model::text::check_line;
+use crate::{
+    api::{FieldError, ProblemCode, ProblemDetails},
+    model::text::check_line,
+};
 
-/// The most of anything that one page holds.
-pub const MOST: usize = 1000;
+/// The largest number of items on a page.
+pub const MAX_LIMIT: usize = 1000;
+/// The number of items on a page where the request does not say.
+const DEFAULT_LIMIT: usize = 100;
 
 /// The query of an address.
-pub struct Params<T>(pub T);
+pub struct QueryParams<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
-    type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Params<T>, Problem> {
-        Query::try_from_uri(&parts.uri)
-            .map(|Query(t)| Params(t))
-            .map_err(|e| Problem::invalid(said(&e)))
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T> {
+    type Rejection = ProblemDetails;
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _: &S,
+    ) -> Result<QueryParams<T>, ProblemDetails> {
+        let query = parts.uri.query().unwrap_or_default();
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        let read = serde_urlencoded::Deserializer::new(pairs);
+        serde_path_to_error::deserialize(read)
+            .map(QueryParams)
+            .map_err(|e| wrong_field(&e.path().to_string(), &e.into_inner().to_string()))
     }
 }
 
-/// An error with what is behind it.
-fn said(e: &dyn std::error::Error) -> String {
-    match e.source() {
-        Some(inner) => said(inner),
-        None => e.to_string(),
+/// A problem about a field, by the path of the field and what serde says about it.
+fn wrong_field(path: &str, error: &str) -> ProblemDetails {
+    // `missing field `x`` and `unknown field `x`, expected …` name a field of the object at the
+    // path; all other errors are about the path itself.
+    let named = ["missing field `", "unknown field `", "duplicate field `"]
+        .iter()
+        .find_map(|start| error.strip_prefix(start)?.split_once('`'));
+    let (parent, known) = match path {
+        "." | "?" => ("", ""),
+        path => (path, path),
+    };
+    let (field, detail) = match named {
+        // serde_path_to_error already has the name of an unknown field in its path.
+        Some((name, _)) if parent == name || parent.ends_with(&format!(".{name}")) => {
+            (known.to_string(), error.to_string())
+        }
+        Some((name, _)) if parent.is_empty() => (name.to_string(), error.to_string()),
+        Some((name, _)) => (format!("{parent}.{name}"), error.to_string()),
+        None => (known.to_string(), error.to_string()),
+    };
+    let position = detail.rfind(" at line ");
+    let detail = position.map_or(detail.clone(), |n| detail[..n].to_string());
+    let mut problem = ProblemDetails::new(ProblemCode::Invalid, detail.clone());
+    if !field.is_empty() {
+        problem.detail = format!("{field}: {detail}");
+        problem.errors.push(FieldError { field, detail });
     }
+    problem
 }
 
 /// One part of a path, decoded.
 pub struct Part(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Part {
-    type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Part, Problem> {
+    type Rejection = ProblemDetails;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Part, ProblemDetails> {
         let path = Path::<String>::from_request_parts(parts, state).await;
         path.map(|Path(p)| Part(p))
-            .map_err(|e| Problem::new("unreadable", e.body_text()))
+            .map_err(|e| ProblemDetails::new(ProblemCode::Malformed, e.body_text()))
     }
 }
 
 /// A body of JSON; an empty one is an empty object.
-pub struct Body<T>(pub T);
+pub struct JsonBody<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
-    type Rejection = Problem;
-    async fn from_request(request: Request, state: &S) -> Result<Body<T>, Problem> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = ProblemDetails;
+    async fn from_request(request: Request, state: &S) -> Result<JsonBody<T>, ProblemDetails> {
         let bytes = bytes(request, state).await?;
-        json(&bytes).map(Body)
+        json(&bytes).map(JsonBody)
     }
 }
 
-/// The whole of a body, within its limit.
-pub async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+/// The whole body, within its limit.
+pub async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ProblemDetails> {
     Bytes::from_request(request, state)
         .await
         .map_err(|e| match e.status().as_u16() {
-            413 => Problem::new("too-large", "the body is longer than this takes"),
-            _ => Problem::new("unreadable", e.body_text()),
+            413 => ProblemDetails::new(
+                ProblemCode::ContentTooLarge,
+                "the body is longer than this request allows",
+            ),
+            _ => ProblemDetails::new(ProblemCode::Malformed, e.body_text()),
         })
 }
 
-/// Bytes as JSON of a known shape. What is no JSON at all is another problem than what does not
-/// fit.
-pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+/// Bytes as JSON of a type. A text that is not JSON is another problem than a wrong field.
+pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ProblemDetails> {
     let bytes = match bytes.trim_ascii() {
         [] => b"{}",
         [b'{', ..] => bytes,
-        // A list would be read as the values of a shape's fields in their order.
-        _ => return Err(Problem::new("unreadable", "the body is no JSON object")),
+        // A list would be read as the values of a struct's fields in their order.
+        _ => {
+            return Err(ProblemDetails::new(
+                ProblemCode::Malformed,
+                "the body is not a JSON object",
+            ));
+        }
     };
-    serde_json::from_slice(bytes).map_err(|e| match e.classify() {
-        serde_json::error::Category::Data => Problem::invalid(e.to_string()),
-        _ => Problem::new("unreadable", format!("the body is no JSON: {e}")),
-    })
+    let mut read = serde_json::Deserializer::from_slice(bytes);
+    let malformed = |e: &serde_json::Error| {
+        ProblemDetails::new(ProblemCode::Malformed, format!("the body is not JSON: {e}"))
+    };
+    let value = serde_path_to_error::deserialize(&mut read).map_err(|e| {
+        let path = e.path().to_string();
+        let e = e.into_inner();
+        match e.classify() {
+            serde_json::error::Category::Data => wrong_field(&path, &e.to_string()),
+            _ => malformed(&e),
+        }
+    })?;
+    read.end().map_err(|e| malformed(&e))?;
+    Ok(value)
 }
 
-/// How many a page holds.
-pub fn limit(asked: Option<usize>) -> Result<usize, Problem> {
-    match asked.unwrap_or(100) {
-        n @ 1..=MOST => Ok(n),
-        n => Err(Problem::invalid(format!(
-            "limit: {n} is not between 1 and {MOST}"
+/// How many items a page has.
+pub fn limit(requested: Option<usize>) -> Result<usize, ProblemDetails> {
+    match requested.unwrap_or(DEFAULT_LIMIT) {
+        n @ 1..=MAX_LIMIT => Ok(n),
+        n => Err(ProblemDetails::invalid(format!(
+            "limit: {n} is not between 1 and {MAX_LIMIT}"
         ))),
     }
 }
 
-/// The longest note of a request that is about many subjects: each of them keeps it.
-const MAX_NOTE: usize = 2048;
+/// The longest note of a request about many subjects, in bytes: each of them keeps it.
+const MAX_NOTE_BYTES: usize = 2048;
 
 /// Refuses text that is not one line of plain text, such as a note or a proof.
-pub fn line(field: &str, text: &str) -> Result<(), Problem> {
-    check_line(text).map_err(|e| Problem::invalid(format!("{field}: {e}")))
+pub fn line(field: &str, text: &str) -> Result<(), ProblemDetails> {
+    check_line(text).map_err(|e| ProblemDetails::invalid(format!("{field}: {e}")))
 }
 
 /// Refuses a note that is not one line of plain text, or too long for many subjects.
-pub fn note(note: Option<&String>) -> Result<(), Problem> {
+pub fn note(note: Option<&String>) -> Result<(), ProblemDetails> {
     note.map_or(Ok(()), |n| line("note", n))?;
     match note {
-        Some(n) if n.len() > MAX_NOTE => Err(Problem::invalid(format!(
-            "note: at most {MAX_NOTE} bytes; each subject keeps it"
+        Some(n) if n.len() > MAX_NOTE_BYTES => Err(ProblemDetails::invalid(format!(
+            "note: at most {MAX_NOTE_BYTES} bytes; each subject keeps it"
         ))),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{ListingRequest, TokenRequest};
+
+    fn fields(problem: &ProblemDetails) -> Vec<&str> {
+        problem.errors.iter().map(|e| e.field.as_str()).collect()
+    }
+
+    #[test]
+    fn unknown_and_missing_fields_are_named_in_errors() {
+        for (body, field) in [
+            (r#"{"reason": "spam"}"#, "subject"),
+            (r#"{"subject": "192.0.2.1", "resaon": "spam"}"#, "resaon"),
+            (r#"{"subject": 7}"#, "subject"),
+            (r#"{"subject": "192.0.2.1", "op": "lift"}"#, "op"),
+        ] {
+            let problem = json::<ListingRequest>(body.as_bytes()).unwrap_err();
+            assert_eq!(problem.code, ProblemCode::Invalid, "{body}");
+            assert_eq!(fields(&problem), [field], "{body}: {problem:?}");
+        }
+        let body = r#"{"owner": "a", "role": "editor", "bounds": {"zones": []}}"#;
+        let problem = json::<TokenRequest>(body.as_bytes()).unwrap_err();
+        assert_eq!(fields(&problem), ["bounds.zones"], "{problem:?}");
+        for body in ["[]", "{", "{} {}"] {
+            let problem = json::<ListingRequest>(body.as_bytes()).unwrap_err();
+            assert_eq!(problem.code, ProblemCode::Malformed, "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn unknown_and_missing_parameters_are_named_in_errors() {
+        use crate::api::{ImportQuery, PageQuery};
+        async fn read<T: DeserializeOwned>(uri: &str) -> Result<T, ProblemDetails> {
+            let request = Request::builder().uri(uri).body(()).unwrap();
+            let (mut parts, ()) = request.into_parts();
+            QueryParams::<T>::from_request_parts(&mut parts, &())
+                .await
+                .map(|q| q.0)
+        }
+        assert_eq!(read::<PageQuery>("/?limit=7").await.unwrap().limit, Some(7));
+        for (uri, field) in [("/?limt=7", "limt"), ("/?limit=x", "limit")] {
+            let problem = read::<PageQuery>(uri).await.unwrap_err();
+            assert_eq!(fields(&problem), [field], "{uri}: {problem:?}");
+        }
+        let problem = read::<ImportQuery>("/?format=list").await.unwrap_err();
+        assert_eq!(fields(&problem), ["source"], "{problem:?}");
     }
 }

@@ -1,67 +1,60 @@
-//! Damage of the store and of the log of removals: what was found, and the scrub that looks for it.
+//! Damage of the store and of the removal log: what was found, and the scrub that looks for it.
 
 use std::time::Duration;
 
-use axum::{Extension, Json, extract::State};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use utoipa::ToSchema;
+use axum::{Extension, Json, extract::State, http::StatusCode};
 
-use super::{App, access::Caller, error::Problem, input::Body};
-use crate::store::ScrubReport;
+use super::{App, caller::Caller, error::of_ledger, input::JsonBody};
+use crate::api::{
+    DamageResponse, IntegrityResponse, ProblemDetails, RemovalGapResponse, RemovalLogResponse,
+    ScrubProgressResponse, ScrubRequest, ScrubsResponse,
+};
 
-/// The damage, the scrubs, and how the store was opened, for `GET /v1/status`.
-pub(super) fn report(app: &App) -> Value {
+/// The damage, the scrubs, and how the store was opened.
+pub(super) fn report(app: &App) -> IntegrityResponse {
     let store = &app.ledger.store;
-    let damage: Vec<Value> = store
-        .damage()
-        .iter()
-        .map(|d| json!({"at": d.at.map(|t| t.to_string()), "found_by": d.found_by.as_str(), "what": d.what}))
-        .collect();
+    let damage = store.damage().into_iter().map(|d| DamageResponse {
+        at: d.at.map(Into::into),
+        found_by: d.found_by,
+        description: d.what,
+    });
     let (running, last) = store.scrubs();
-    json!({
-        "damage": damage,
-        "cut_at_start": store.cut(),
-        "scrub": {
-            "running": running.map(|p| json!({
-                "started": p.started.to_string(), "families_read": p.families.0, "families": p.families.1, "bytes": p.bytes,
-            })),
-            "last": last.map(|r| shown(&r)),
+    IntegrityResponse {
+        damage: damage.collect(),
+        cut_at_start: store.cut(),
+        scrub: ScrubsResponse {
+            running: running.map(|p| ScrubProgressResponse {
+                started: p.started.into(),
+                families_read: p.families.0,
+                families: p.families.1,
+                bytes: p.bytes,
+            }),
+            last: last.map(Into::into),
         },
-    })
+    }
 }
 
-fn shown(r: &ScrubReport) -> Value {
-    json!({
-        "started": r.started.to_string(), "ended": r.ended.to_string(), "rows": r.rows, "bytes": r.bytes, "damaged_families": r.damaged,
-    })
-}
-
-/// The log of removals, for `GET /v1/status`: where it is, up to which line the store knows it, and
-/// what is wrong with it or missing in it.
-pub(super) fn removals(app: &App) -> Value {
+/// The state of the removal log.
+pub(super) fn removal_log(app: &App) -> RemovalLogResponse {
     let health = app.ledger.health.removals();
-    let gap = health.gap.map(
-        |g| json!({"line": g.line, "at": g.at.to_string(), "missing": g.missing, "why": g.why}),
-    );
-    json!({
-        "path": app.ledger.settings().removals,
-        "line": app.ledger.store.removals().ok(),
-        "problem": health.problem,
-        "gap": gap,
-    })
+    RemovalLogResponse {
+        path: app.ledger.settings().removals.clone(),
+        line: app.ledger.store.removals().ok(),
+        problem: health.problem,
+        gap: health.gap.map(|g| RemovalGapResponse {
+            line: g.line,
+            at: g.at.into(),
+            missing: g.missing,
+            cause: g.why,
+        }),
+    }
 }
 
-/// What is wrong although everything is served and writes are taken: one line for each. It may wait
-/// for the disk.
+/// What is wrong although everything is served and writes are accepted: one line for each problem.
+/// It may wait for the disk.
 pub(super) async fn degraded(app: &App) -> Vec<String> {
     let gap = app.ledger.health.removals().gap;
-    let gap = gap.map(|g| {
-        format!(
-            "the log of removals has lost lines ({}); make a backup",
-            g.why
-        )
-    });
+    let gap = gap.map(|g| format!("the removal log has lost lines ({}); make a backup", g.why));
     let damage = app
         .ledger
         .store
@@ -109,17 +102,17 @@ pub(super) fn gauges(app: &App) -> Vec<(&'static str, &'static str, Option<f64>)
     vec![
         (
             "removals_log_whole",
-            "0 while the log of removals is lost or damaged, and nothing is written to it",
+            "0 while the removal log is lost or damaged, and nothing is written to it",
             Some(f64::from(u8::from(log.problem.is_none()))),
         ),
         (
             "removals_log_missing_lines",
-            "Lines that the log of removals has lost since the last backup",
+            "Lines that the removal log has lost since the last backup",
             Some(lost as f64),
         ),
         (
             "store_damage",
-            "Findings of damage in the store that are not mended",
+            "Findings of damage in the store that are not repaired",
             Some(app.ledger.store.damage().len() as f64),
         ),
         (
@@ -140,37 +133,30 @@ pub(super) fn gauges(app: &App) -> Vec<(&'static str, &'static str, Option<f64>)
     ]
 }
 
-/// How a scrub is asked for.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewScrub {
-    /// Forget that acknowledged commits are missing, after their changes were made again.
-    accept_missing_commits: bool,
-}
-
-/// Reads the whole store for damage now. A daemon begins at once and answers before it ends;
-/// `/v1/status` shows the progress and the end.
-#[utoipa::path(post, path = "/v1/scrubs", tag = "state", request_body = NewScrub, responses((status = 202, body = Value), Problem))]
-pub(super) async fn scrub(
+/// Reads the whole store for damage. A daemon answers at once; `/v1/status` shows the progress and
+/// the result.
+#[utoipa::path(post, path = "/v1/scrubs", tag = "state", request_body = ScrubRequest,
+    responses((status = 202, body = IntegrityResponse, description = "The scrub begins")))]
+pub(super) async fn start_scrub(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Body(asked): Body<NewScrub>,
-) -> Result<(axum::http::StatusCode, Json<Value>), Problem> {
-    let detail = if asked.accept_missing_commits {
+    JsonBody(request): JsonBody<ScrubRequest>,
+) -> Result<(StatusCode, Json<IntegrityResponse>), ProblemDetails> {
+    let detail = if request.accept_missing_commits {
         "missing commits accepted"
     } else {
         ""
     };
     app.ledger
-        .note(caller.line("scrub", "the store", detail, None))
+        .note(caller.audit_record("scrub", "the store", detail, None))
         .await
-        .map_err(|e| Problem::of(&e, &app.ledger.store.dictionary()))?;
-    if asked.accept_missing_commits {
+        .map_err(of_ledger(&app.ledger))?;
+    if request.accept_missing_commits {
         app.ledger.store.accept_missing_commits();
     }
     match app.daemon {
         true => app.ledger.store.want_scrub(),
-        // Nobody waits for the disk here.
+        // A command waits for the result.
         false => {
             let ledger = app.ledger.clone();
             tokio::task::spawn_blocking(move || {
@@ -179,8 +165,8 @@ pub(super) async fn scrub(
                     .scrub(&|| ledger.now(), &mut |_: Duration| true)
             })
             .await
-            .map_err(Problem::failed)??;
+            .map_err(ProblemDetails::failed)??;
         }
     }
-    Ok((axum::http::StatusCode::ACCEPTED, Json(report(&app))))
+    Ok((StatusCode::ACCEPTED, Json(report(&app))))
 }

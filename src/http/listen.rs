@@ -1,5 +1,5 @@
-//! Listeners: the socket of the command line, and addresses for everybody else. hyper speaks HTTP;
-//! limits and timeouts are ours.
+//! Listeners: the socket of the command line, and addresses for all other clients. hyper speaks
+//! HTTP; limits and timeouts are ours.
 
 use std::{
     convert::Infallible,
@@ -24,41 +24,40 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::{
-    Problem,
-    access::Peer,
+    caller::Peer,
     proxy::{self, HeaderError, TrustedProxies},
 };
+use crate::api::{ProblemCode, ProblemDetails};
 use crate::net::{ClientKind, ConnectionLimiter, ConnectionPermit, LingeringStream, RequestBody};
 
-/// Connections that wait to be accepted: strangers open many at once, and others come after them.
+/// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
-/// How long the head of a request may take, and how long a connection may idle between two.
-const HEAD: Duration = Duration::from_secs(20);
-/// The longest head of a request.
-const MAX_HEAD: usize = 64 * 1024;
-/// How long a client may take nothing of an answer.
-const STALL: Duration = Duration::from_secs(15);
+/// How long the header of a request may take, and how long a connection may idle between two.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
+/// The longest header of a request, in bytes.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// How long a client may read nothing of a response.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often the log has a warning about a listener's proxies.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
-/// How long to wait after the system had no connection to give.
-const BREATH: Duration = Duration::from_millis(50);
+/// How long to wait after accepting a connection failed.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// How an address is served.
 #[derive(Clone)]
-pub struct Door {
-    /// What TLS is spoken with, as it stands now; none: it is not.
+pub struct ListenerConfig {
+    /// The TLS configuration in force; none for plain HTTP.
     pub tls: Option<Tls>,
     /// Proxies that name their clients.
-    pub proxies: TrustedProxies,
-    /// How many connections there may be.
+    pub trusted_proxies: TrustedProxies,
+    /// The limit of connections.
     pub limiter: ConnectionLimiter,
 }
 
-/// Gives the certificate that is in use.
+/// Returns the TLS configuration that is in force.
 pub type Tls = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
 
-/// The user and the group that the socket, and a directory that is made for it, belong to; none:
-/// those of this process.
+/// The owner of the socket and of a directory that is created for it; none: that of this process.
 #[derive(Debug, Clone, Default)]
 pub struct SocketOwner {
     /// The user id.
@@ -111,15 +110,15 @@ impl SocketOwner {
     }
 }
 
-/// Opens the socket. A file that nobody listens on any more is replaced; one that somebody does is
-/// an error. The socket gets the mode 0660, and a directory that is made for it 0750; one that is
-/// there gets the group alone.
+/// Opens the socket. A file on which no process listens any more is replaced; another one is an
+/// error. The socket gets the mode 0660, and a directory that is created for it 0750; an existing
+/// one gets the group alone.
 ///
 /// # Errors
 /// Says what could not be done, and leaves nothing behind.
 pub async fn bind(path: &Path, owner: &SocketOwner) -> std::io::Result<UnixListener> {
     use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-    // What is not a socket is never removed.
+    // Only a socket is ever replaced.
     if std::fs::symlink_metadata(path).is_ok_and(|m| !m.file_type().is_socket()) {
         return Err(std::io::Error::other(format!(
             "{} is not a socket; name another path",
@@ -134,7 +133,7 @@ pub async fn bind(path: &Path, owner: &SocketOwner) -> std::io::Result<UnixListe
                 path.display()
             )));
         }
-        // A full backlog or a file that is not ours to open: somebody may well be there.
+        // A full backlog, or a file that this process may not open: another process may listen.
         Err(e) => {
             return Err(std::io::Error::new(
                 e,
@@ -187,10 +186,10 @@ pub async fn run_socket(
             () = super::stopped(&mut stop) => break,
         };
         let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(BREATH).await;
+            tokio::time::sleep(ACCEPT_BACKOFF).await;
             continue;
         };
-        // All are on this machine: there is no address that they could be counted by.
+        // All clients are on this machine and have no address to count them by.
         let Some(permit) =
             limiter.admit_as(std::net::Ipv4Addr::LOCALHOST.into(), ClientKind::Uncounted)
         else {
@@ -203,7 +202,7 @@ pub async fn run_socket(
             permit
                 .run(connection(
                     stream,
-                    Caller::Itself(Peer::Socket(uid)),
+                    (Sender::Itself(Peer::Socket(uid)), false),
                     router,
                     stop,
                     permit.clone(),
@@ -220,40 +219,40 @@ pub async fn run_socket(
 pub async fn run_tcp(
     listener: TcpListener,
     router: Router,
-    door: Door,
+    config: ListenerConfig,
     mut stop: watch::Receiver<bool>,
 ) {
     let tasks = TaskTracker::new();
     let warned: Arc<Mutex<Option<Instant>>> = Arc::default();
     loop {
-        door.limiter.wait_for_closing().await;
+        config.limiter.wait_for_closing().await;
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = super::stopped(&mut stop) => break,
         };
         let Ok((stream, addr)) = accepted else {
-            tokio::time::sleep(BREATH).await;
+            tokio::time::sleep(ACCEPT_BACKOFF).await;
             continue;
         };
-        // A proxy brings the connections of many.
-        let trusted = door.proxies.contain(addr.ip());
+        // A proxy brings the connections of many clients.
+        let trusted = config.trusted_proxies.contain(addr.ip());
         let client = if trusted {
             ClientKind::Uncounted
         } else {
             ClientKind::Ordinary
         };
-        let Some(permit) = door.limiter.admit_as(addr.ip(), client) else {
+        let Some(permit) = config.limiter.admit_as(addr.ip(), client) else {
             continue;
         };
         let _ = stream.set_nodelay(true);
         let proxy = trusted.then(|| Proxy {
-            forwarded: door.proxies.forwarded,
+            forwarded: config.trusted_proxies.forwarded,
             warned: warned.clone(),
         });
-        let (tls, router, stop) = (door.tls.clone(), router.clone(), stop.clone());
+        let (tls, router, stop) = (config.tls.clone(), router.clone(), stop.clone());
         tasks.spawn(async move {
             permit
-                .run(knock(
+                .run(accept_connection(
                     stream,
                     addr.ip(),
                     proxy,
@@ -288,7 +287,7 @@ impl Proxy {
             match error {
                 HeaderError::Missing(error) => {
                     tracing::warn!(%proxy, %error, "connection of a trusted proxy closed: it does not start with a PROXY v2 header; \
-                        let the proxy send one, or set `forwarded = true` beside `trust`");
+                        let the proxy send one, or set `forwarded_header = true` beside `trusted_proxies`");
                 }
                 HeaderError::Unsupported(why) => {
                     tracing::warn!(%proxy, "connection of a trusted proxy closed: {why}");
@@ -298,8 +297,8 @@ impl Proxy {
     }
 }
 
-/// What comes before HTTP: who is behind a proxy, and TLS.
-async fn knock(
+/// Accepts a connection: reads the header of a proxy, and negotiates TLS.
+async fn accept_connection(
     mut stream: TcpStream,
     addr: IpAddr,
     proxy: Option<Proxy>,
@@ -309,14 +308,16 @@ async fn knock(
     permit: Arc<ConnectionPermit>,
 ) {
     let caller = match proxy {
-        None => Caller::Itself(Peer::Net(addr)),
-        Some(proxy) if proxy.forwarded => Caller::Behind(addr),
-        // The header is not guessed (section 2 of its specification): a client that connects
-        // without one is not known.
-        Some(proxy) => match tokio::time::timeout(HEAD, proxy::read_header(&mut stream)).await {
-            Ok(Ok(None)) => Caller::Itself(Peer::Net(addr)),
+        None => Sender::Itself(Peer::Net(addr)),
+        Some(proxy) if proxy.forwarded => Sender::Forwarded(addr),
+        // The header is required (section 2 of its specification): without one the client is not
+        // known.
+        Some(proxy) => match tokio::time::timeout(HEADER_TIMEOUT, proxy::read_header(&mut stream))
+            .await
+        {
+            Ok(Ok(None)) => Sender::Itself(Peer::Net(addr)),
             // From here on it counts as the client's connection.
-            Ok(Ok(Some(client))) if permit.reassign(client) => Caller::Itself(Peer::Net(client)),
+            Ok(Ok(Some(client))) if permit.reassign(client) => Sender::Itself(Peer::Net(client)),
             Ok(Ok(Some(_))) => return,
             Ok(Err(e)) => return proxy.warn(addr, &e),
             Err(_) => return proxy.warn(addr, &HeaderError::Missing("timed out".into())),
@@ -324,38 +325,42 @@ async fn knock(
     };
     let stream = LingeringStream::new(stream);
     match tls {
-        None => connection(stream, caller, router, stop, permit).await,
+        None => connection(stream, (caller, false), router, stop, permit).await,
         Some(tls) => {
             if let Ok(Ok(stream)) =
-                tokio::time::timeout(HEAD, TlsAcceptor::from(tls()).accept(stream)).await
+                tokio::time::timeout(HEADER_TIMEOUT, TlsAcceptor::from(tls()).accept(stream)).await
             {
-                connection(stream, caller, router, stop, permit).await;
+                connection(stream, (caller, true), router, stop, permit).await;
             }
         }
     }
 }
 
-/// Who is at the other end of a connection.
+/// Marks a request that came over TLS.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Encrypted;
+
+/// Who sends the requests of a connection.
 #[derive(Clone, Copy)]
-enum Caller {
-    /// The one who sends every request of it.
+enum Sender {
+    /// The other end of the connection.
     Itself(Peer),
-    /// A proxy that names the client of each request.
-    Behind(IpAddr),
+    /// The client that a proxy names in each request.
+    Forwarded(IpAddr),
 }
 
-impl Caller {
-    /// Who sends a request.
-    fn of(self, headers: &HeaderMap) -> Result<Peer, Problem> {
+impl Sender {
+    /// The sender of a request.
+    fn of(self, headers: &HeaderMap) -> Result<Peer, ProblemDetails> {
         let addr = match self {
-            Caller::Itself(peer) => return Ok(peer),
-            Caller::Behind(addr) => addr,
+            Sender::Itself(peer) => return Ok(peer),
+            Sender::Forwarded(addr) => addr,
         };
         let client = proxy::forwarded(headers);
         let client = client.map_err(|e| {
-            Problem::new(
-                "unreadable",
-                format!("your proxy has to name you in `Forwarded`: {e}"),
+            ProblemDetails::new(
+                ProblemCode::Malformed,
+                format!("the proxy must name the client in `Forwarded`: {e}"),
             )
         })?;
         Ok(Peer::Net(client.unwrap_or(addr)))
@@ -364,7 +369,7 @@ impl Caller {
 
 async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
-    caller: Caller,
+    (sender, encrypted): (Sender, bool),
     router: Router,
     mut stop: watch::Receiver<bool>,
     permit: Arc<ConnectionPermit>,
@@ -372,13 +377,16 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let service = service_fn(move |request: Request<Incoming>| {
         let request = request.map(|body| RequestBody::new(body, &permit));
         let answering = request.body().answer();
-        let (peer, router, permit) = (caller.of(request.headers()), router.clone(), permit.clone());
+        let (peer, router, permit) = (sender.of(request.headers()), router.clone(), permit.clone());
         async move {
             let response = match peer {
                 Ok(peer) => {
                     let mut request = request.map(Body::new);
                     request.extensions_mut().insert(peer);
                     request.extensions_mut().insert(permit);
+                    if encrypted {
+                        request.extensions_mut().insert(Encrypted);
+                    }
                     router.oneshot(request).await?
                 }
                 Err(problem) => problem.into_response(),
@@ -389,11 +397,11 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_buf_size(MAX_HEAD)
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEADER_BYTES)
         .half_close(true);
     let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(STALL));
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let mut connection =
         std::pin::pin!(builder.serve_connection(TokioIo::new(Box::pin(stream)), service));
     tokio::select! {

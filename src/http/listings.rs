@@ -1,21 +1,21 @@
-//! Searching: listings, exemptions and holds, page by page.
+//! Searches of listings, exemptions and holds, and the requests that change the latter two.
 
 use axum::{Extension, Json, extract::State, http::HeaderMap};
-use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App,
-    access::Caller,
-    change::{Conditions, Ordered, change, done},
-    error::Problem,
-    input::{Params, json, limit},
-    shapes::{
-        ExemptShape, HoldShape, Listing, Page, ReceiptShape, hex, hold, listing, listing_id,
-        listing_of,
-    },
+    caller::Caller,
+    changes::{change, commit},
+    conditions::RequestConditions,
+    convert::{hex, hold, listing, listing_id, listing_of},
+    input::{QueryParams, json, limit},
 };
 use crate::{
+    api::{
+        ExemptionEndQuery, ExemptionRequest, ExemptionResponse, HoldEndQuery, HoldRequest,
+        HoldResponse, ListingRequest, ListingResponse, ListingsQuery, Operation, Page, PageQuery,
+        ProblemDetails, ReceiptResponse,
+    },
     model::{
         Domain, Entry, Event, Scope, SourceId, Subject, Time, Verdict, subject::HostBits,
         time::since,
@@ -23,41 +23,12 @@ use crate::{
     store::{Dictionary, StoreError, schema::revision},
 };
 
-/// Subjects that one request looks at, at most; a page that ends there is short and has a `next`.
-const LOOKED_AT: usize = 200_000;
+/// The most subjects that one request reads; a page that ends there is short and has a `next`.
+const MAX_SCANNED: usize = 200_000;
 
-/// What is looked for.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Search {
-    /// Only what this address or prefix covers.
-    prefix: Option<String>,
-    /// Only this domain and what is below it.
-    domain: Option<String>,
-    /// Only for this reason.
-    reason: Option<String>,
-    /// Only by this source.
-    source: Option<String>,
-    /// Only what this author listed last.
-    author: Option<String>,
-    /// Only where the text or the note has this in it.
-    text: Option<String>,
-    /// Only what is listed since this time or later: a date, an RFC 3339 time, or a duration before
-    /// now (7d).
-    from: Option<String>,
-    /// Only what is listed since this time or earlier.
-    to: Option<String>,
-    /// The `next` of the page before.
-    after: Option<String>,
-    /// At most so many (1 to 1000; 100 where it is left out).
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<usize>,
-}
-
-/// A search, read.
+/// A search after its parameters were read.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Wanted {
+pub(super) struct ListingFilter {
     pub within: Option<Subject>,
     pub reason: Option<crate::model::ReasonId>,
     pub source: Option<SourceId>,
@@ -67,33 +38,33 @@ pub(super) struct Wanted {
     pub to: Option<Time>,
 }
 
-impl Wanted {
-    /// Reads the words of a search.
+impl ListingFilter {
+    /// Reads the parameters of a search.
     pub(super) fn read(
         v: &Dictionary,
         now: Time,
         within: (Option<&String>, Option<&String>),
         (reason, source): (Option<&String>, Option<&String>),
         (from, to): (Option<&String>, Option<&String>),
-    ) -> Result<Wanted, Problem> {
+    ) -> Result<ListingFilter, ProblemDetails> {
         let time = |field: &str, t: Option<&String>| {
-            t.map(|t| since(t, now).map_err(|e| Problem::invalid(format!("{field}: {e}"))))
+            t.map(|t| since(t, now).map_err(|e| ProblemDetails::invalid(format!("{field}: {e}"))))
                 .transpose()
         };
         let within = match within {
             (Some(p), None) => {
                 let s = Subject::parse(p, HostBits::Refuse)
-                    .map_err(|e| Problem::invalid(format!("prefix: {e}")))?;
+                    .map_err(|e| ProblemDetails::invalid(format!("prefix: {e}")))?;
                 if !s.is_address() {
-                    return Err(Problem::invalid(format!(
-                        "prefix: `{p}` is no address or prefix; say `domain` for a name"
+                    return Err(ProblemDetails::invalid(format!(
+                        "prefix: `{p}` is not an address or a prefix; use `domain` for a name"
                     )));
                 }
                 Some(s)
             }
             (None, Some(d)) => {
                 let d = Domain::parse(d.trim_start_matches("*.").trim_start_matches('.'))
-                    .map_err(|e| Problem::invalid(format!("domain: {e}")))?;
+                    .map_err(|e| ProblemDetails::invalid(format!("domain: {e}")))?;
                 Some(Subject::Domain(Domain::from_canonical(
                     d.name(),
                     Scope::Tree,
@@ -101,12 +72,15 @@ impl Wanted {
             }
             (None, None) => None,
             (Some(_), Some(_)) => {
-                return Err(Problem::invalid("domain: take either `prefix` or `domain`"));
+                return Err(ProblemDetails::invalid(
+                    "domain: use either `prefix` or `domain`",
+                ));
             }
         };
-        let known =
-            |field: &str, name: &String| Problem::invalid(format!("{field}: there is no `{name}`"));
-        Ok(Wanted {
+        let known = |field: &str, name: &String| {
+            ProblemDetails::invalid(format!("{field}: unknown name `{name}`"))
+        };
+        Ok(ListingFilter {
             within,
             reason: reason
                 .map(|r| v.reasons.get(r).ok_or_else(|| known("reason", r)))
@@ -116,11 +90,11 @@ impl Wanted {
                 .transpose()?,
             from: time("from", from)?,
             to: time("to", to)?,
-            ..Wanted::default()
+            ..ListingFilter::default()
         })
     }
 
-    /// Whether an entry is one of those that are wanted, as far as it says so itself.
+    /// Whether an entry matches, as far as that is known without its history.
     pub(super) fn fits(&self, subject: &Subject, e: &Entry) -> bool {
         self.within.as_ref().is_none_or(|w| w.covers(subject))
             && self.reason.is_none_or(|r| r == e.reason)
@@ -129,12 +103,12 @@ impl Wanted {
             && self.to.is_none_or(|t| e.since <= t)
     }
 
-    /// Whether its history has to be read to know.
-    pub(super) fn asks_history(&self) -> bool {
+    /// Whether a match depends on the history.
+    pub(super) fn needs_history(&self) -> bool {
         self.author.is_some() || self.text.is_some()
     }
 
-    /// The same with its history.
+    /// Whether an entry matches by its history.
     pub(super) fn fits_history(&self, e: &Entry, history: &[Event]) -> bool {
         use crate::model::history::EventKind;
         let of = |w: &EventKind| matches!(w, EventKind::Listed { reason, source, .. } if (*reason, *source) == (e.reason, e.source));
@@ -150,12 +124,12 @@ impl Wanted {
             })
     }
 
-    /// Where such subjects lie among the keys: from, and up to but not with.
+    /// The ranges of keys that hold all matches: from, and up to but without.
     pub(super) fn ranges(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let Some(within) = &self.within else {
             return vec![(vec![], vec![u8::MAX; 32])];
         };
-        let behind = |mut key: Vec<u8>| {
+        let after = |mut key: Vec<u8>| {
             key.push(u8::MAX);
             key
         };
@@ -167,17 +141,17 @@ impl Wanted {
                 );
                 let hosts = (
                     Subject::host4(p.first()).key(),
-                    behind(Subject::host4(p.last()).key()),
+                    after(Subject::host4(p.last()).key()),
                 );
                 if p.is_host() {
                     vec![hosts]
                 } else {
-                    vec![(nets.0, behind(nets.1)), hosts]
+                    vec![(nets.0, after(nets.1)), hosts]
                 }
             }
             Subject::V6(p) => {
                 let last = Subject::V6(crate::model::Prefix6::host(p.last())).key();
-                vec![(within.key(), behind(last))]
+                vec![(within.key(), after(last))]
             }
             Subject::Domain(d) => {
                 let mut from = Subject::Domain(Domain::from_canonical(d.name(), Scope::Name)).key();
@@ -189,40 +163,41 @@ impl Wanted {
     }
 }
 
-/// Listings, in order of their subjects.
-#[utoipa::path(get, path = "/v1/listings", tag = "listings", params(Search), responses((status = 200, body = Page<Listing>), Problem))]
-pub(super) async fn search(
+/// Searches listings, in the order of their subjects.
+#[utoipa::path(get, path = "/v1/listings", tag = "listings", params(ListingsQuery),
+    responses((status = 200, body = Page<ListingResponse>, description = "A page of listings")))]
+pub(super) async fn search_listings(
     State(app): State<App>,
-    Params(s): Params<Search>,
-) -> Result<Json<Page<Listing>>, Problem> {
+    QueryParams(s): QueryParams<ListingsQuery>,
+) -> Result<Json<Page<ListingResponse>>, ProblemDetails> {
     let v = app.ledger.store.dictionary();
     let most = limit(s.limit)?;
-    let words = (
-        (s.prefix.as_ref(), s.domain.as_ref()),
-        (s.reason.as_ref(), s.source.as_ref()),
-        (s.from.as_ref(), s.to.as_ref()),
-    );
-    let wanted = Wanted {
+    let filter = ListingFilter {
         author: s.author,
         text: s.text,
-        ..Wanted::read(&v, app.ledger.now(), words.0, words.1, words.2)?
+        ..ListingFilter::read(
+            &v,
+            app.ledger.now(),
+            (s.prefix.as_ref(), s.domain.as_ref()),
+            (s.reason.as_ref(), s.source.as_ref()),
+            (s.from.as_ref(), s.to.as_ref()),
+        )?
     };
     let after = match &s.after {
         None => None,
-        Some(id) => Some(
-            listing_of(id)
-                .ok_or_else(|| Problem::invalid("after: take the `next` of the page before"))?,
-        ),
+        Some(id) => Some(listing_of(id).ok_or_else(|| {
+            ProblemDetails::invalid("after: it takes the `next` of the page before")
+        })?),
     };
     let work = move || {
         let store = &app.ledger.store;
-        let (mut items, mut next, mut looked) = (Vec::new(), None, 0);
+        let (mut items, mut next, mut scanned) = (Vec::new(), None, 0);
         let mut see = |subject: Subject, verdict: Verdict| -> Result<bool, StoreError> {
-            looked += 1;
+            scanned += 1;
             let fits: Vec<&Entry> = verdict
                 .entries
                 .iter()
-                .filter(|e| wanted.fits(&subject, e))
+                .filter(|e| filter.fits(&subject, e))
                 .collect();
             let mut history = None;
             for e in fits {
@@ -238,13 +213,13 @@ pub(super) async fn search(
                     none => none.insert(store.history(&subject)?),
                 };
                 next = Some(listing_id(&place.0, place.1, place.2));
-                if wanted.asks_history() && !wanted.fits_history(e, history) {
+                if filter.needs_history() && !filter.fits_history(e, history) {
                     continue;
                 }
                 items.push(listing(&v, &subject, &verdict, e, history));
             }
-            if looked >= LOOKED_AT {
-                // Go on behind this subject, whatever it had.
+            if scanned >= MAX_SCANNED {
+                // The next page begins after this subject, whatever it has.
                 next = Some(listing_id(
                     &subject,
                     crate::model::ReasonId(u8::MAX),
@@ -255,7 +230,7 @@ pub(super) async fn search(
             Ok(true)
         };
         let mut whole = true;
-        for (from, to) in wanted.ranges() {
+        for (from, to) in filter.ranges() {
             let from = after
                 .as_ref()
                 .map_or(from.clone(), |(s, ..)| s.key().max(from));
@@ -263,37 +238,25 @@ pub(super) async fn search(
                 whole = store.scan_range(&v, &from, &to, &mut see)?;
             }
         }
-        Ok::<_, Problem>(Page {
+        Ok::<_, ProblemDetails>(Page {
             items,
             next: next.filter(|_| !whole),
         })
     };
     tokio::task::spawn_blocking(work)
         .await
-        .map_err(Problem::failed)?
+        .map_err(ProblemDetails::failed)?
         .map(Json)
 }
 
-/// Which page.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Paging {
-    /// The `next` of the page before.
-    after: Option<String>,
-    /// At most so many (1 to 1000; 100 where it is left out).
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<usize>,
-}
-
-/// A page of what is decided one by one: `take` shows of a verdict what belongs there.
+/// A page of what is decided subject by subject: `take` returns the items of a verdict.
 async fn decided<T: Send + 'static>(
     app: App,
-    paging: Paging,
+    paging: PageQuery,
     take: impl Fn(&Dictionary, &Subject, &Verdict) -> Vec<T> + Send + 'static,
-) -> Result<Json<Page<T>>, Problem> {
+) -> Result<Json<Page<T>>, ProblemDetails> {
     let most = limit(paging.limit)?;
-    let bad = || Problem::invalid("after: take the `next` of the page before");
+    let bad = || ProblemDetails::invalid("after: it takes the `next` of the page before");
     let after = paging
         .after
         .map(|a| a.parse::<Subject>().map_err(|_| bad()))
@@ -321,179 +284,139 @@ async fn decided<T: Send + 'static>(
     Ok(Json(
         tokio::task::spawn_blocking(work)
             .await
-            .map_err(Problem::failed)??,
+            .map_err(ProblemDetails::failed)??,
     ))
 }
 
-/// Subjects that are never published.
-#[utoipa::path(get, path = "/v1/exemptions", tag = "exemptions", params(Paging), responses((status = 200, body = Page<ExemptShape>), Problem))]
-pub(super) async fn exemptions(
-    State(app): State<App>,
-    Params(paging): Params<Paging>,
-) -> Result<Json<Page<ExemptShape>>, Problem> {
-    let one = |_: &Dictionary, s: &Subject, v: &Verdict| {
-        let shape = v.exempt.as_ref().map(|e| ExemptShape {
-            subject: s.to_string(),
-            since: e.since.to_string(),
-            until: e.until.map(|t| t.to_string()),
-            revision: hex(revision(v)),
-        });
-        shape.into_iter().collect()
-    };
-    decided(app, paging, one).await
+/// The exemption of a subject, if it has one.
+pub(super) fn exemption(subject: &Subject, verdict: &Verdict) -> Option<ExemptionResponse> {
+    verdict.exempt.as_ref().map(|e| ExemptionResponse {
+        subject: subject.to_string(),
+        since: e.since.into(),
+        until: e.until.map(Into::into),
+        revision: hex(revision(verdict)),
+    })
 }
 
-/// Reasons that are held down, since a removal was granted.
-#[utoipa::path(get, path = "/v1/holds", tag = "holds", params(Paging), responses((status = 200, body = Page<HoldShape>), Problem))]
-pub(super) async fn holds(
+/// Lists the subjects that are never published.
+#[utoipa::path(get, path = "/v1/exemptions", tag = "exemptions", params(PageQuery),
+    responses((status = 200, body = Page<ExemptionResponse>, description = "A page of exemptions")))]
+pub(super) async fn list_exemptions(
     State(app): State<App>,
-    Params(paging): Params<Paging>,
-) -> Result<Json<Page<HoldShape>>, Problem> {
+    QueryParams(paging): QueryParams<PageQuery>,
+) -> Result<Json<Page<ExemptionResponse>>, ProblemDetails> {
+    decided(app, paging, |_, s, v| exemption(s, v).into_iter().collect()).await
+}
+
+/// Lists the reasons that are suppressed because a removal was granted.
+#[utoipa::path(get, path = "/v1/holds", tag = "holds", params(PageQuery),
+    responses((status = 200, body = Page<HoldResponse>, description = "A page of holds")))]
+pub(super) async fn list_holds(
+    State(app): State<App>,
+    QueryParams(paging): QueryParams<PageQuery>,
+) -> Result<Json<Page<HoldResponse>>, ProblemDetails> {
     decided(app, paging, |v, s, verdict| {
         verdict.holds.iter().map(|h| hold(v, s, h)).collect()
     })
     .await
 }
 
-/// A subject that is to be exempt, or whose reason is to be held down.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Decided {
-    /// An address, a prefix or a domain.
-    subject: String,
-    /// Of a hold: the reason.
-    reason: Option<String>,
-    /// A duration or a time; for good where it is left out (a hold: 30 days).
-    until: Option<String>,
-    /// Why, for the history.
-    note: Option<String>,
-    /// Of an exemption: public suffixes that may be named, such as `tk`.
-    #[serde(default)]
-    allow_suffix: Vec<String>,
-}
-
-async fn decide(
+/// Submits the change of an exemption or a hold. `body` tells idempotent requests apart.
+async fn submit(
     app: &App,
     caller: &Caller,
     headers: &HeaderMap,
-    op: &str,
+    request: &ListingRequest,
     body: &[u8],
-) -> Result<Json<ReceiptShape>, Problem> {
-    let Decided {
-        subject,
-        reason,
-        until,
-        note,
-        allow_suffix,
-    } = json(body)?;
-    let ordered = Ordered {
-        op: Some(op.into()),
-        subject,
-        reason,
-        until,
-        note,
-        allow_suffix,
-        ..Ordered::default()
-    };
-    let change = change(
-        app,
-        &ordered,
-        caller,
-        Conditions::of(headers)?.preconditions(caller, op, body),
-    )?;
-    done(app, change).await.map(Json)
-}
-
-/// What ends.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Ending {
-    /// An address, a prefix or a domain.
-    subject: String,
-    /// Of holds: only this reason.
-    reason: Option<String>,
-    /// Why, for the history.
-    note: Option<String>,
-}
-
-async fn end(
-    app: &App,
-    caller: &Caller,
-    headers: &HeaderMap,
-    op: &str,
-    e: Ending,
-) -> Result<Json<ReceiptShape>, Problem> {
-    let preconditions =
-        Conditions::of(headers)?.preconditions(caller, op, format!("{e:?}").as_bytes());
-    let ordered = Ordered {
-        op: Some(op.into()),
-        subject: e.subject,
-        reason: e.reason,
-        note: e.note,
-        ..Ordered::default()
-    };
-    done(app, change(app, &ordered, caller, preconditions)?)
+) -> Result<Json<ReceiptResponse>, ProblemDetails> {
+    let what = serde_json::to_string(&request.op).map_err(ProblemDetails::failed)?;
+    let preconditions = RequestConditions::read(headers)?.preconditions(caller, &what, body);
+    commit(app, change(app, request, caller, preconditions)?)
         .await
         .map(Json)
 }
 
-/// Never publishes a subject, whatever lists it.
-#[utoipa::path(post, path = "/v1/exemptions", tag = "exemptions", request_body = Decided, params(("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)), responses((status = 200, body = ReceiptShape), Problem))]
-pub(super) async fn exempt(
+/// Exempts a subject: it is never published, whatever lists it.
+#[utoipa::path(post, path = "/v1/exemptions", tag = "exemptions", request_body = ExemptionRequest,
+    responses((status = 200, body = ReceiptResponse, description = "The subject is exempt")))]
+pub(super) async fn exempt_subject(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     request: axum::extract::Request,
-) -> Result<Json<ReceiptShape>, Problem> {
-    decide(
-        &app,
-        &caller,
-        &headers,
-        "exempt",
-        &super::input::bytes(request, &app).await?,
-    )
-    .await
+) -> Result<Json<ReceiptResponse>, ProblemDetails> {
+    let body = super::input::bytes(request, &app).await?;
+    let r: ExemptionRequest = json(&body)?;
+    let request = ListingRequest {
+        op: Operation::Exempt,
+        subject: r.subject,
+        until: r.until,
+        note: r.note,
+        allow_suffix: r.allow_suffix,
+        ..ListingRequest::default()
+    };
+    submit(&app, &caller, &headers, &request, &body).await
 }
 
-/// Publishes a subject again where it is listed.
-#[utoipa::path(delete, path = "/v1/exemptions", tag = "exemptions", params(Ending, ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)), responses((status = 200, body = ReceiptShape), Problem))]
-pub(super) async fn unexempt(
+/// Ends an exemption: the subject is published again if it is listed.
+#[utoipa::path(delete, path = "/v1/exemptions", tag = "exemptions", params(ExemptionEndQuery),
+    responses((status = 200, body = ReceiptResponse, description = "The exemption has ended")))]
+pub(super) async fn end_exemption(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    Params(e): Params<Ending>,
-) -> Result<Json<ReceiptShape>, Problem> {
-    end(&app, &caller, &headers, "unexempt", e).await
+    QueryParams(query): QueryParams<ExemptionEndQuery>,
+) -> Result<Json<ReceiptResponse>, ProblemDetails> {
+    let body = serde_json::to_vec(&query).map_err(ProblemDetails::failed)?;
+    let request = ListingRequest {
+        op: Operation::Unexempt,
+        subject: query.subject,
+        note: query.note,
+        ..ListingRequest::default()
+    };
+    submit(&app, &caller, &headers, &request, &body).await
 }
 
-/// Holds a reason down, whoever says it.
-#[utoipa::path(post, path = "/v1/holds", tag = "holds", request_body = Decided, params(("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)), responses((status = 200, body = ReceiptShape), Problem))]
-pub(super) async fn hold_down(
+/// Suppresses a reason for a subject, whatever source lists it.
+#[utoipa::path(post, path = "/v1/holds", tag = "holds", request_body = HoldRequest,
+    responses((status = 200, body = ReceiptResponse, description = "The reason is suppressed")))]
+pub(super) async fn hold_reason(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     request: axum::extract::Request,
-) -> Result<Json<ReceiptShape>, Problem> {
-    decide(
-        &app,
-        &caller,
-        &headers,
-        "hold",
-        &super::input::bytes(request, &app).await?,
-    )
-    .await
+) -> Result<Json<ReceiptResponse>, ProblemDetails> {
+    let body = super::input::bytes(request, &app).await?;
+    let r: HoldRequest = json(&body)?;
+    let request = ListingRequest {
+        op: Operation::Hold,
+        subject: r.subject,
+        reason: Some(r.reason),
+        until: r.until,
+        note: r.note,
+        ..ListingRequest::default()
+    };
+    submit(&app, &caller, &headers, &request, &body).await
 }
 
-/// Breaks holds: of a subject, or only for one reason.
-#[utoipa::path(delete, path = "/v1/holds", tag = "holds", params(Ending, ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)), responses((status = 200, body = ReceiptShape), Problem))]
-pub(super) async fn unhold(
+/// Ends holds of a subject: all of them, or that of one reason.
+#[utoipa::path(delete, path = "/v1/holds", tag = "holds", params(HoldEndQuery),
+    responses((status = 200, body = ReceiptResponse, description = "The holds have ended")))]
+pub(super) async fn end_holds(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    Params(e): Params<Ending>,
-) -> Result<Json<ReceiptShape>, Problem> {
-    end(&app, &caller, &headers, "unhold", e).await
+    QueryParams(query): QueryParams<HoldEndQuery>,
+) -> Result<Json<ReceiptResponse>, ProblemDetails> {
+    let body = serde_json::to_vec(&query).map_err(ProblemDetails::failed)?;
+    let request = ListingRequest {
+        op: Operation::Unhold,
+        subject: query.subject,
+        reason: query.reason,
+        note: query.note,
+        ..ListingRequest::default()
+    };
+    submit(&app, &caller, &headers, &request, &body).await
 }
 
 #[cfg(test)]
@@ -505,10 +428,10 @@ mod tests {
         /// A subject lies in the ranges of everything that covers it, and a range has nothing of
         /// another kind.
         #[test]
-        fn ranges_hold_all_that_is_covered(addr: u32, len in 8u8..=32, host: u32, other in 8u8..=32) {
+        fn ranges_contain_every_covered_subject(addr: u32, len in 8u8..=32, host: u32, other in 8u8..=32) {
             use crate::model::Prefix4;
             let within = Subject::V4(Prefix4::new(addr, len));
-            let wanted = Wanted { within: Some(within.clone()), ..Wanted::default() };
+            let wanted = ListingFilter { within: Some(within.clone()), ..ListingFilter::default() };
             let inside = |s: &Subject| wanted.ranges().iter().any(|(from, to)| (from.as_slice()..to.as_slice()).contains(&s.key().as_slice()));
             let near = Prefix4::new(addr & Prefix4::mask(len) | host & !Prefix4::mask(len), other.max(len));
             for s in [Subject::V4(near), Subject::V4(Prefix4::new(host, other))] {
@@ -518,11 +441,11 @@ mod tests {
     }
 
     #[test]
-    fn a_domains_range_has_what_is_below_it_and_no_neighbour() {
+    fn range_of_a_domain_contains_the_names_below_it_alone() {
         let v = Dictionary::default();
         let d = "spam.example".to_string();
         let wanted =
-            Wanted::read(&v, Time(0), (None, Some(&d)), (None, None), (None, None)).unwrap();
+            ListingFilter::read(&v, Time(0), (None, Some(&d)), (None, None), (None, None)).unwrap();
         let [(from, to)] = &wanted.ranges()[..] else {
             panic!()
         };

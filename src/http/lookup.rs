@@ -1,5 +1,5 @@
-//! Look-up: where a subject stands and why; for operators with all its history, for everybody what
-//! is public.
+//! Look-ups: what is listed about a subject; for operators with its history, for everybody what is
+//! public.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -9,18 +9,20 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use percent_encoding::percent_decode_str;
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::{
     App,
-    access::Peer,
-    error::Problem,
+    caller::Peer,
+    convert::{event, hex, hold, listing},
     input::Part,
-    shapes::{EventShape, ExemptShape, HoldShape, Listing, event, hex, hold, listing},
+    listings::exemption,
 };
 use crate::{
+    api::{
+        CoverResponse, ListingResponse, LookupQuery, LookupReasonResponse, LookupResponse,
+        LookupZoneResponse, OmittedExportResponse, ProblemDetails, RemainingListing,
+        SubjectResponse, SubjectZoneResponse, UnaskableZoneResponse, ZoneCodes,
+    },
     index::{
         Asked, Found, Snapshot, ZoneView, find, find::labels_in, records::txt_data, zones::rtype,
     },
@@ -29,98 +31,49 @@ use crate::{
     store::{Dictionary, Store, StoreError, schema::revision},
 };
 
-/// What a zone answers for the subject.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ZoneAnswer {
-    zone: String,
-    /// Its A records; empty: not listed there.
-    a: Vec<String>,
-    /// Its TXT records.
-    txt: Vec<String>,
-    /// Why no client can ask this zone for the name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    never_asked: Option<String>,
-    /// The export formats that leave the name out.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    not_exported: Vec<NotExported>,
-}
-
-/// An export format that leaves a name out.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct NotExported {
-    /// The format of `orbsd export`.
-    format: String,
-    /// Why a file of this format does not have the name.
-    why: String,
-}
-
-/// Something wider that says something of the subject too.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Cover {
-    subject: String,
-    entries: Vec<Listing>,
-    exempt: bool,
-}
-
-/// Where a subject stands, and how it came there.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct SubjectShape {
-    subject: String,
-    /// Whether some zone lists it.
-    listed: bool,
-    /// What is said of it, by reason and source.
-    entries: Vec<Listing>,
-    exempt: Option<ExemptShape>,
-    holds: Vec<HoldShape>,
-    covered_by: Vec<Cover>,
-    zones: Vec<ZoneAnswer>,
-    /// All that was decided about it, the oldest first.
-    history: Vec<EventShape>,
-    /// For `If-Match`.
-    revision: String,
-}
-
-/// What lists a subject, itself or by something wider, and is not held down: by whom, and for which
-/// reason.
-pub(super) fn listed_by(store: &Store, subject: &Subject) -> Result<Vec<String>, StoreError> {
+/// The listings of a subject, and of those that cover it, that no hold suppresses.
+pub(super) fn remaining(
+    store: &Store,
+    subject: &Subject,
+) -> Result<Vec<RemainingListing>, StoreError> {
     let v = store.dictionary();
     let mut out = Vec::new();
     for s in std::iter::once(subject.clone()).chain(subject.wider()) {
         let verdict = store.verdict(&s)?;
-        for e in verdict
-            .entries
-            .iter()
-            .filter(|e| !e.exclusion && !verdict.held(e.reason, e.source))
-        {
-            let kind = if e.source.is_feed() { "feed " } else { "" };
-            let place = if s == *subject {
-                String::new()
-            } else {
-                format!(" as part of {s}")
-            };
-            out.push(format!(
-                "{kind}{} for {}{place}",
-                v.sources.name(e.source),
-                v.reasons.name(e.reason)
-            ));
-        }
+        let listed = |e: &&Entry| !e.exclusion && !verdict.held(e.reason, e.source);
+        out.extend(
+            verdict
+                .entries
+                .iter()
+                .filter(listed)
+                .map(|e| RemainingListing {
+                    subject: s.to_string(),
+                    source: v.sources.name(e.source).into(),
+                    feed: e.source.is_feed(),
+                    reason: v.reasons.name(e.reason).into(),
+                }),
+        );
     }
     Ok(out)
 }
 
-/// Verdict, history, and what each zone answers and why.
+/// Returns everything that is known about a subject: its listings, holds and history, and what each
+/// zone answers.
 #[utoipa::path(get, path = "/v1/subjects/{subject}", tag = "listings", params(("subject" = String, Path, description = "An address, a prefix (its `/` as %2F) or a domain")),
-    responses((status = 200, body = SubjectShape), Problem))]
-pub(super) async fn subject(State(app): State<App>, Part(text): Part) -> Result<Response, Problem> {
+    responses((status = 200, body = SubjectResponse, description = "What is known about the subject")))]
+pub(super) async fn get_subject(
+    State(app): State<App>,
+    Part(text): Part,
+) -> Result<Response, ProblemDetails> {
     let subject = super::subject::stored(&app, &text, HostBits::Refuse)?;
     let (store, snapshot) = (app.ledger.store.clone(), app.ledger.published.snapshot());
-    let found = tokio::task::spawn_blocking(move || -> Result<SubjectShape, Problem> {
+    let found = tokio::task::spawn_blocking(move || -> Result<SubjectResponse, ProblemDetails> {
         let (verdict, history, v) = (
             store.verdict(&subject)?,
             store.history(&subject)?,
             store.dictionary(),
         );
-        let zones: Vec<ZoneAnswer> = snapshot
+        let zones: Vec<SubjectZoneResponse> = snapshot
             .zones
             .all()
             .iter()
@@ -129,11 +82,11 @@ pub(super) async fn subject(State(app): State<App>, Part(text): Part) -> Result<
         let listings = |s: &Subject,
                         verdict: &Verdict,
                         history: &[crate::model::Event]|
-         -> Result<Vec<Listing>, StoreError> {
+         -> Result<Vec<ListingResponse>, StoreError> {
             let each = verdict.entries.iter();
             each.map(|e| {
                 let listing = listing(&v, s, verdict, e, history);
-                Ok(Listing {
+                Ok(ListingResponse {
                     note: list_note(&store, &v, s, e)?.or(listing.note),
                     ..listing
                 })
@@ -145,24 +98,18 @@ pub(super) async fn subject(State(app): State<App>, Part(text): Part) -> Result<
             let found = store.verdict(&wider)?;
             if !found.is_empty() {
                 let entries = listings(&wider, &found, &store.history(&wider)?)?;
-                covered_by.push(Cover {
+                covered_by.push(CoverResponse {
                     subject: wider.to_string(),
                     entries,
                     exempt: found.exempt.is_some(),
                 });
             }
         }
-        let exempt = verdict.exempt.as_ref().map(|e| ExemptShape {
+        Ok(SubjectResponse {
             subject: subject.to_string(),
-            since: e.since.to_string(),
-            until: e.until.map(|t| t.to_string()),
-            revision: hex(revision(&verdict)),
-        });
-        Ok(SubjectShape {
-            subject: subject.to_string(),
-            listed: zones.iter().any(|z| !z.a.is_empty()),
+            listed: zones.iter().any(|z| !z.codes.is_empty()),
             entries: listings(&subject, &verdict, &history)?,
-            exempt,
+            exempt: exemption(&subject, &verdict),
             holds: verdict
                 .holds
                 .iter()
@@ -174,7 +121,7 @@ pub(super) async fn subject(State(app): State<App>, Part(text): Part) -> Result<
             revision: hex(revision(&verdict)),
         })
     });
-    let found = found.await.map_err(Problem::failed)??;
+    let found = found.await.map_err(ProblemDetails::failed)??;
     Ok((
         [(header::ETAG, format!("\"{}\"", found.revision))],
         Json(found),
@@ -204,133 +151,86 @@ fn list_note(
         .map(String::from))
 }
 
-/// Why a zone lists a subject, for everybody to read.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct PublicReason {
-    reason: String,
-    /// What is listed: the subject, or what covers it.
-    listed: String,
-    since: String,
-    /// When it ends by itself, where that is known.
-    until: Option<String>,
-}
-
-/// What a zone says to everybody.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct PublicZone {
-    zone: String,
-    /// The codes that mail servers see.
-    codes: Vec<String>,
-    /// The text that they show.
-    texts: Vec<String>,
-    why: Vec<PublicReason>,
-    /// Whom to write to about this list.
-    contact: String,
-}
-
-/// A zone that cannot be asked for a name.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct NeverAsked {
-    /// The zone's origin.
-    zone: String,
-    /// Why no client can ask it for the name.
-    why: String,
-}
-
-/// The public answer.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Public {
-    subject: String,
-    listed: bool,
-    /// The zones that list it.
-    zones: Vec<PublicZone>,
-    /// The zones that cannot be asked for the name, because name and zone together are too long.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    never_asked: Vec<NeverAsked>,
-    /// What relay tests have proved.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tested: Option<super::claims::Tested>,
-    /// What its owner can do.
-    what_to_do: String,
-}
-
-/// The subject of a public look-up: `subject=`, `ip=`, or the bare address of the old form.
-fn asked(query: Option<&str>, peer: Option<Peer>) -> Result<Subject, Problem> {
+/// Reads the subject of a public look-up: `subject=`, `ip=`, the bare address of the old form, or
+/// the address of the client.
+fn requested(query: Option<&str>, peer: Option<Peer>) -> Result<Subject, ProblemDetails> {
     let query = query.unwrap_or_default();
-    let of = |name: &str| {
-        form_urlencoded::parse(query.as_bytes())
-            .find_map(|(key, value)| (key == name).then(|| value.into_owned()))
+    let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+    let value = |name: &str| {
+        pairs
+            .iter()
+            .find(|(k, _)| k == name)
+            .map(|(_, v)| v.clone())
     };
-    let text = of("subject").or_else(|| of("ip")).or_else(|| {
-        (!query.is_empty() && !query.contains(['=', '&'])).then(|| percent_decoded(query))
-    });
-    match (text, peer) {
+    // Without `=` the whole query is the name of one pair.
+    let bare = || match &pairs[..] {
+        [(text, value)] if value.is_empty() && !query.contains('=') => Some(text.clone()),
+        _ => None,
+    };
+    match (value("subject").or_else(|| value("ip")).or_else(bare), peer) {
         (Some(t), _) => Subject::parse(t.trim(), HostBits::Refuse)
-            .map_err(|e| Problem::invalid(format!("subject: {e}"))),
+            .map_err(|e| ProblemDetails::invalid(format!("subject: {e}"))),
         (None, Some(Peer::Net(addr))) if query.is_empty() => Ok(Subject::host(addr.to_canonical())),
-        _ => Err(Problem::invalid(
-            "subject: say an address, a prefix or a domain",
+        _ => Err(ProblemDetails::invalid(
+            "subject: it takes an address, a prefix or a domain",
         )),
     }
 }
 
-/// Decodes percent signs; invalid UTF-8 is replaced.
-pub(super) fn percent_decoded(text: &str) -> String {
-    percent_decode_str(text).decode_utf8_lossy().into_owned()
-}
-
-/// The public answer: listed or not, where, why, since when, and what to do. `?subject=`, `?ip=`,
-/// or the bare address.
-#[utoipa::path(get, path = "/lookup", security(()), tag = "public", params(("subject" = Option<String>, Query, description = "An address, a prefix or a domain"), ("ip" = Option<String>, Query, description = "The same")),
-    responses((status = 200, body = Public), Problem))]
-pub(super) async fn public(
+/// Looks a subject up for everybody: whether it is listed, where, why, since when, and what to do.
+///
+/// The query may also be the bare address.
+#[utoipa::path(get, path = "/lookup", tag = "public", params(LookupQuery),
+    responses((status = 200, body = LookupResponse, description = "What is public about the subject")))]
+pub(super) async fn lookup(
     State(app): State<App>,
     peer: Option<Extension<Peer>>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Public>, Problem> {
-    let subject = asked(query.as_deref(), peer.as_ref().map(|p| p.0))?;
+) -> Result<Json<LookupResponse>, ProblemDetails> {
+    let subject = requested(query.as_deref(), peer.as_ref().map(|p| p.0))?;
     let client = match peer {
         Some(Extension(Peer::Net(addr))) => addr,
         _ => IpAddr::V4(Ipv4Addr::LOCALHOST),
     };
     let done = tokio::task::spawn_blocking(move || find_public(&app, &subject, client))
         .await
-        .map_err(Problem::failed)?;
+        .map_err(ProblemDetails::failed)?;
     Ok(Json(done?))
 }
 
-/// The same under its old name.
-#[utoipa::path(get, path = "/nph-lookup", security(()), tag = "public", params(("ip" = Option<String>, Query)), responses((status = 200, body = Public), Problem))]
-pub(super) async fn public_old(
+/// Looks a subject up under the path of earlier look-up pages.
+#[utoipa::path(get, path = "/nph-lookup", tag = "public", params(LookupQuery),
+    responses((status = 200, body = LookupResponse, description = "What is public about the subject")))]
+pub(super) async fn lookup_by_old_path(
     app: State<App>,
     peer: Option<Extension<Peer>>,
     query: RawQuery,
-) -> Result<Json<Public>, Problem> {
-    public(app, peer, query).await
+) -> Result<Json<LookupResponse>, ProblemDetails> {
+    lookup(app, peer, query).await
 }
 
-fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<Public, StoreError> {
+fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<LookupResponse, StoreError> {
     let (store, snapshot) = (&app.ledger.store, app.ledger.published.snapshot());
     let v = store.dictionary();
-    // What is said of it and of all that covers it, read once for all zones, and only where some
-    // zone lists it.
-    let mut said: Option<Vec<(Subject, Verdict)>> = None;
+    // The verdicts of the subject and of all that covers it, read once for all zones, and only if
+    // a zone lists it.
+    let mut verdicts: Option<Vec<(Subject, Verdict)>> = None;
     let (mut zones, mut never_asked) = (Vec::new(), Vec::new());
     for z in snapshot.zones.all().iter().filter(|z| z.allows(client)) {
         let Some(answer) = answers(&snapshot, z, subject) else {
             continue;
         };
         if let Some(why) = answer.never_asked {
-            never_asked.push(NeverAsked {
+            never_asked.push(UnaskableZoneResponse {
                 zone: answer.zone,
-                why,
+                cause: why,
             });
             continue;
         }
-        if answer.a.is_empty() {
+        if answer.codes.is_empty() {
             continue;
         }
-        let said = match &mut said {
+        let verdicts = match &mut verdicts {
             Some(s) => s,
             none => {
                 let mut all = Vec::new();
@@ -343,30 +243,30 @@ fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<Public, S
                 none.insert(all)
             }
         };
-        zones.push(PublicZone {
+        zones.push(LookupZoneResponse {
             zone: answer.zone,
-            codes: answer.a,
-            texts: answer.txt,
-            why: why(&v, z, said),
+            codes: answer.codes,
+            texts: answer.texts,
+            reasons: reasons(&v, z, verdicts),
             contact: z.spec.contact.clone(),
         });
     }
-    let tested = single(subject)
+    let relay_tests = single(subject)
         .filter(|_| !zones.is_empty())
-        .and_then(|a| super::claims::tested(&app.relay, a, client));
+        .and_then(|a| super::claims::relay_findings(&app.relay, a, client));
     let what_to_do = match zones.is_empty() {
         true => "Nothing: it is not listed here.".to_string(),
-        false if tested.as_ref().is_some_and(|t| t.inputs.is_empty()) => {
-            "Close the server to strangers, restart it, and file it closed (POST /claims): it is tested again and released.".into()
+        false if relay_tests.as_ref().is_some_and(|t| t.inputs.is_empty()) => {
+            "Close the server to relaying, restart it, and claim that it is closed (POST /claims): it is tested again and released.".into()
         }
-        false => "Read the text of each zone and mend what it names. Then write to the contact of the zone and ask for its removal.".into(),
+        false => "Read the text of each zone and fix what it names. Then write to the contact of the zone and ask for the removal.".into(),
     };
-    Ok(Public {
+    Ok(LookupResponse {
         subject: subject.to_string(),
         listed: !zones.is_empty(),
         zones,
         never_asked,
-        tested,
+        relay_tests,
         what_to_do,
     })
 }
@@ -380,67 +280,70 @@ fn single(subject: &Subject) -> Option<IpAddr> {
     }
 }
 
-/// The reasons of a zone that are in force, each once: the nearest word, the longest standing of
+/// The published reasons of a zone that apply, each once: the nearest listing, and the oldest of
 /// several sources.
-fn why(v: &Dictionary, z: &ZoneView, said: &[(Subject, Verdict)]) -> Vec<PublicReason> {
+fn reasons(
+    v: &Dictionary,
+    z: &ZoneView,
+    verdicts: &[(Subject, Verdict)],
+) -> Vec<LookupReasonResponse> {
     let mut out = Vec::new();
     for p in &z.publish {
-        let mut of = said.iter().map(|(s, verdict)| {
+        let mut of = verdicts.iter().map(|(s, verdict)| {
             let entries = verdict.in_force().filter(|e| e.reason == p.reason);
             (s, entries.min_by_key(|e| e.since))
         });
         if let Some((s, Some(e))) = of.find(|(_, e)| e.is_some()) {
-            out.push(public_reason(v, s, e));
+            out.push(LookupReasonResponse {
+                reason: v.reasons.name(e.reason).into(),
+                listed: s.to_string(),
+                since: e.since.into(),
+                until: e.until.map(Into::into),
+            });
         }
     }
     out
 }
 
-fn public_reason(v: &Dictionary, subject: &Subject, e: &Entry) -> PublicReason {
-    PublicReason {
-        reason: v.reasons.name(e.reason).into(),
-        listed: subject.to_string(),
-        since: e.since.to_string(),
-        until: e.until.map(|t| t.to_string()),
-    }
-}
-
-/// The zones that list a subject, each with its codes, such as `relays.orbs.example 127.0.0.2`.
-pub(super) fn published(snapshot: &Snapshot, subject: &Subject) -> Vec<String> {
+/// The zones that list a subject, each with its codes.
+pub(super) fn published(snapshot: &Snapshot, subject: &Subject) -> Vec<ZoneCodes> {
     let answers = snapshot
         .zones
         .all()
         .iter()
         .filter_map(|z| answers(snapshot, z, subject));
     answers
-        .filter(|a| !a.a.is_empty())
-        .map(|a| format!("{} {}", a.zone, a.a.join(" ")))
+        .filter(|a| !a.codes.is_empty())
+        .map(|a| ZoneCodes {
+            zone: a.zone,
+            codes: a.codes,
+        })
         .collect()
 }
 
-/// What a zone says to whoever may ask it, of the subject itself (a prefix: its first address;
-/// `*.a.b`: a name below).
-fn answers(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<ZoneAnswer> {
+/// What a zone answers for the subject itself; for a prefix, for its first address, and for `*.a.b`,
+/// for a name below.
+fn answers(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<SubjectZoneResponse> {
     let (never_asked, not_exported) = match subject {
         Subject::Domain(d) => (limits::never_asked(zone, d), limits::left_out(zone, d)),
         _ => (None, Vec::new()),
     };
     let not_exported = not_exported
         .into_iter()
-        .map(|l| NotExported {
+        .map(|l| OmittedExportResponse {
             format: l.format.into(),
-            why: l.why,
+            cause: l.why,
         })
         .collect();
-    let (a, txt) = if never_asked.is_some() {
+    let (codes, texts) = if never_asked.is_some() {
         Default::default()
     } else {
         records(snapshot, zone, subject)?
     };
-    Some(ZoneAnswer {
+    Some(SubjectZoneResponse {
         zone: zone.name.to_string(),
-        a,
-        txt,
+        codes,
+        texts,
         never_asked,
         not_exported,
     })

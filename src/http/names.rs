@@ -1,13 +1,12 @@
-//! Names in the store that the intake rule does not accept: what older versions read from lists.
+//! Names in the store that would be rejected today: earlier versions read them from lists.
 
 use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
 
-use super::{App, error::Problem, input::Params};
+use super::{App, input::QueryParams};
 use crate::{
+    api::{NameClassResponse, ProblemDetails, RejectedNamesQuery, RejectedNamesResponse},
     index::Snapshot,
     ledger::names::collisions,
     lists::word::{self, PublicSuffix, Rules},
@@ -15,46 +14,15 @@ use crate::{
 };
 
 /// How many names of each class are shown.
-const FIRST: usize = 5;
+const MAX_EXAMPLES: usize = 5;
 
-/// Names that are not accepted for one reason.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
-pub struct NameClass {
-    /// What is wrong with them.
-    class: String,
-    /// How many there are.
-    count: u64,
-    /// The first of them.
-    first: Vec<String>,
-}
-
-/// Names in the store that would not be accepted today. They are published, found and removed like
-/// all others.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct RejectedNames {
-    /// How many names were looked at.
-    checked: u64,
-    /// The names that would not be accepted, by what is wrong with them.
-    classes: Vec<NameClass>,
-    /// Names that more than one of a user, a program, a source and a built-in author has.
-    collisions: Vec<String>,
-}
-
-/// What else names are compared with.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct NamesQuery {
-    /// Feeds of a configuration that the daemon has not read, separated by commas.
-    feeds: String,
-}
-
-/// Names that are listed or exempt and that the intake rule would not accept today.
-#[utoipa::path(get, path = "/v1/names/rejected", tag = "state", params(NamesQuery), responses((status = 200, body = RejectedNames), Problem))]
-pub(super) async fn rejected(
+/// Lists the names that are listed or exempt and would be rejected today.
+#[utoipa::path(get, path = "/v1/names/rejected", tag = "state", params(RejectedNamesQuery),
+    responses((status = 200, body = RejectedNamesResponse, description = "The names by cause")))]
+pub(super) async fn list_rejected_names(
     State(app): State<App>,
-    Params(query): Params<NamesQuery>,
-) -> Result<Json<RejectedNames>, Problem> {
+    QueryParams(query): QueryParams<RejectedNamesQuery>,
+) -> Result<Json<RejectedNamesResponse>, ProblemDetails> {
     let snapshot = app.ledger.published.snapshot();
     let feeds: Vec<String> = query
         .feeds
@@ -69,16 +37,16 @@ pub(super) async fn rejected(
     );
     let found = tokio::task::spawn_blocking(move || find(&snapshot))
         .await
-        .map_err(Problem::failed)?;
-    Ok(Json(RejectedNames {
+        .map_err(ProblemDetails::failed)?;
+    Ok(Json(RejectedNamesResponse {
         collisions,
         ..found
     }))
 }
 
-fn find(snapshot: &Snapshot) -> RejectedNames {
+fn find(snapshot: &Snapshot) -> RejectedNamesResponse {
     let digests = snapshot.zones.digests(None);
-    let (mut checked, mut classes) = (0, BTreeMap::<&str, NameClass>::new());
+    let (mut checked, mut classes) = (0, BTreeMap::<&str, NameClassResponse>::new());
     snapshot.tables.domains(&mut |domain| {
         checked += 1;
         if digests.iter().any(|d| d.publishes(&domain)) {
@@ -88,11 +56,11 @@ fn find(snapshot: &Snapshot) -> RejectedNames {
         let found = classes.entry(class).or_default();
         found.class = class.into();
         found.count += 1;
-        if found.first.len() < FIRST {
+        if found.first.len() < MAX_EXAMPLES {
             found.first.push(domain.to_string());
         }
     });
-    RejectedNames {
+    RejectedNamesResponse {
         checked,
         classes: classes.into_values().collect(),
         collisions: Vec::new(),
@@ -122,7 +90,7 @@ mod tests {
     };
 
     #[test]
-    fn names_that_the_intake_rule_refuses_are_counted_by_class() {
+    fn rejected_names_are_counted_by_class() {
         let digest = "d41d8cd98f00b204e9800998ecf8427e";
         let names = [
             "too",

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 
-/// Whether the client takes gzip: it names it, or everything, with a weight above zero (RFC 9110
+/// Whether the client accepts gzip: it names gzip, or everything, with a weight above zero (RFC 9110
 /// section 12.5.3).
 pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let mut any = None;
@@ -22,7 +22,7 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     any.unwrap_or(false)
 }
 
-/// Whether the client has what this entity tag stands for (RFC 9110 section 13.1.2: a weak
+/// Whether the client has the content of this entity tag (RFC 9110 section 13.1.2: a weak
 /// comparison).
 pub(super) fn has_current(headers: &HeaderMap, tag: &str) -> bool {
     let has = |value: &str| {
@@ -66,6 +66,7 @@ mod tests {
             &[""],
             &["identity"],
             &["gzip;q=0"],
+            &["gzip;q=0.0"],
             &["gzip; q=0.000, *"],
             &["*;q=0"],
             &["gzip;q=x"],

@@ -26,8 +26,11 @@ use ring::digest;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 
-use super::error::Problem;
-use crate::{imports, model::text::escape};
+use crate::{
+    api::{ProblemCode, ProblemDetails},
+    imports,
+    model::text::escape,
+};
 
 /// Blocks of a file that wait to be read.
 const WAITING: usize = 16;
@@ -60,7 +63,7 @@ type Sender = mpsc::Sender<io::Result<Piece>>;
 /// # Errors
 ///
 /// Returns a problem where the body is said to be multipart and has no boundary.
-pub(super) async fn receive(request: Request, name: String) -> Result<Pieces, Problem> {
+pub(super) async fn receive(request: Request, name: String) -> Result<Pieces, ProblemDetails> {
     let (tx, rx) = mpsc::channel(WAITING);
     let kind = request
         .headers()
@@ -79,7 +82,7 @@ pub(super) async fn receive(request: Request, name: String) -> Result<Pieces, Pr
         let request = Request::from_parts(parts, Body::from_stream(blocks));
         let parts = Multipart::from_request(request, &())
             .await
-            .map_err(|e| Problem::invalid(e.to_string()))?;
+            .map_err(|e| ProblemDetails::invalid(e.to_string()))?;
         tokio::spawn(send_parts(parts, pending, tx));
     } else {
         tokio::spawn(send_body(request.into_body(), name, tx));
@@ -193,7 +196,8 @@ async fn send_body(mut body: Body, name: String, tx: Sender) {
 
 /// The name of a file as people see it: decoded (RFC 7578 section 2), and on one line.
 fn file_name(encoded: &str) -> String {
-    escape(&super::lookup::percent_decoded(encoded)).into_owned()
+    let name = percent_encoding::percent_decode_str(encoded).decode_utf8_lossy();
+    escape(&name).into_owned()
 }
 
 /// Says of an error which file of the body it follows, or that it is in the first one.
@@ -249,7 +253,7 @@ pub(super) struct Pieces {
     /// The hash of all that was read.
     read: digest::Context,
     /// Why the body could not be read to its end.
-    broken: Option<Problem>,
+    broken: Option<ProblemDetails>,
 }
 
 enum Place {
@@ -299,7 +303,7 @@ impl Pieces {
     }
 
     /// Why the body could not be read to its end, if that is so.
-    pub fn broken(&mut self) -> Option<Problem> {
+    pub fn broken(&mut self) -> Option<ProblemDetails> {
         self.broken.take()
     }
 
@@ -320,12 +324,15 @@ impl Pieces {
             }
             Ok(Piece::End) => self.state = Place::Ended,
             Err(e) => {
-                let name = match e.kind() {
-                    io::ErrorKind::InvalidData => "too-large",
-                    io::ErrorKind::TimedOut => "too-slow",
-                    _ => "unreadable",
+                let code = match e.kind() {
+                    io::ErrorKind::InvalidData => ProblemCode::ContentTooLarge,
+                    io::ErrorKind::TimedOut => ProblemCode::Timeout,
+                    _ => ProblemCode::Malformed,
                 };
-                self.broken = Some(Problem::new(name, format!("{e}; nothing was changed")));
+                self.broken = Some(ProblemDetails::new(
+                    code,
+                    format!("{e}; nothing was changed"),
+                ));
                 return Err(e);
             }
         }

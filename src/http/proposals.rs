@@ -1,20 +1,21 @@
-//! Listings that wait for a second person.
+//! Listings that wait for another person.
 
 use std::sync::Arc;
 
 use axum::{Extension, Json, extract::State};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App,
-    access::Caller,
-    change::done,
-    error::Problem,
-    input::{Params, Part},
-    shapes::{Page, ReceiptShape},
+    caller::Caller,
+    changes::commit,
+    error::of_ledger,
+    input::{Part, QueryParams},
 };
 use crate::{
+    api::{
+        Page, ProblemDetails, ProposalDeletionQuery, ProposalDeletionResponse, ProposalResponse,
+        ProposalsQuery, ReceiptResponse,
+    },
     ledger::{AccountChange, PROPOSE, Proposal},
     model::{
         Evidence,
@@ -22,23 +23,7 @@ use crate::{
     },
 };
 
-/// A listing that waits for a second person.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ProposalShape {
-    id: String,
-    at: String,
-    by: String,
-    subject: String,
-    reason: String,
-    source: String,
-    /// When the listing ends by itself; none: after the reason's lifetime.
-    until: Option<String>,
-    /// The listing's own text.
-    text: Option<String>,
-    note: Option<String>,
-}
-
-fn shape(app: &App, p: &Proposal) -> ProposalShape {
+fn response(app: &App, p: &Proposal) -> ProposalResponse {
     let v = app.ledger.store.dictionary();
     let (reason, source, until, text) = match &p.change.command {
         Command::List {
@@ -49,15 +34,15 @@ fn shape(app: &App, p: &Proposal) -> ProposalShape {
         } => (
             v.reasons.name(*reason).into(),
             v.sources.name(*source).into(),
-            until.map(|t| t.to_string()),
+            until.map(Into::into),
             text.as_ref().map(|t| t.to_string()),
         ),
         _ => (String::new(), String::new(), None, None),
     };
-    ProposalShape {
+    ProposalResponse {
         id: p.id.clone(),
-        at: p.at.to_string(),
-        by: p.change.author.clone(),
+        at: p.at.into(),
+        author: p.change.author.clone(),
         subject: p.change.subject.to_string(),
         reason,
         source,
@@ -67,44 +52,38 @@ fn shape(app: &App, p: &Proposal) -> ProposalShape {
     }
 }
 
-/// Which proposals.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ProposalsQuery {
-    /// Only the proposals of this author.
-    author: Option<String>,
-}
-
-/// Listings that wait for another person, the oldest first.
-#[utoipa::path(get, path = "/v1/proposals", tag = "proposals", params(ProposalsQuery), responses((status = 200, body = Page<ProposalShape>), Problem))]
-pub(super) async fn all(
+/// Lists the listings that wait for another person, the oldest first.
+#[utoipa::path(get, path = "/v1/proposals", tag = "proposals", params(ProposalsQuery),
+    responses((status = 200, body = Page<ProposalResponse>, description = "All proposals, or those of an author")))]
+pub(super) async fn list_proposals(
     State(app): State<App>,
-    Params(query): Params<ProposalsQuery>,
-) -> Json<Page<ProposalShape>> {
+    QueryParams(query): QueryParams<ProposalsQuery>,
+) -> Json<Page<ProposalResponse>> {
     let all = app.ledger.accounts().proposals.all();
     let of_author = all
         .iter()
         .filter(|p| query.author.as_ref().is_none_or(|a| *a == p.change.author));
-    Json(Page::all(of_author.map(|p| shape(&app, p)).collect()))
+    Json(Page::all(of_author.map(|p| response(&app, p)).collect()))
 }
 
-/// One proposal.
-#[utoipa::path(get, path = "/v1/proposals/{id}", tag = "proposals", params(("id" = String, Path)), responses((status = 200, body = ProposalShape), Problem))]
-pub(super) async fn one(
+/// Returns a proposal.
+#[utoipa::path(get, path = "/v1/proposals/{id}", tag = "proposals",
+    params(("id" = String, Path, description = "The number of the proposal")),
+    responses((status = 200, body = ProposalResponse, description = "The proposal")))]
+pub(super) async fn get_proposal(
     State(app): State<App>,
     Part(id): Part,
-) -> Result<Json<ProposalShape>, Problem> {
-    find(&app, &id).map(|p| Json(shape(&app, &p)))
+) -> Result<Json<ProposalResponse>, ProblemDetails> {
+    find(&app, &id).map(|p| Json(response(&app, &p)))
 }
 
-fn find(app: &App, id: &str) -> Result<Arc<Proposal>, Problem> {
+fn find(app: &App, id: &str) -> Result<Arc<Proposal>, ProblemDetails> {
     app.ledger
         .accounts()
         .proposals
         .get(id)
         .cloned()
-        .ok_or_else(|| Problem::not_found(format!("there is no proposal `{id}` (any more)")))
+        .ok_or_else(|| ProblemDetails::not_found(format!("there is no proposal `{id}`")))
 }
 
 async fn forget(
@@ -113,27 +92,27 @@ async fn forget(
     what: &str,
     p: &Proposal,
     once: Option<IdempotencyKey>,
-) -> Result<(), Problem> {
-    let mut line = caller.line(what, &p.change.subject, &p.id, None);
-    line.idempotency = once;
-    let problem = |e| Problem::of(&e, &app.ledger.store.dictionary());
+) -> Result<(), ProblemDetails> {
+    let mut record = caller.audit_record(what, &p.change.subject, &p.id, None);
+    record.idempotency = once;
+    let problem = of_ledger(&app.ledger);
     app.ledger
         .change_accounts(
             AccountChange::DeleteProposals(vec![p.id.clone()]),
-            Some(line),
+            Some(record),
         )
         .await
         .map_err(problem)
 }
 
-/// Refuses whoever would approve their own proposal: the same author, and, for a reason that takes
-/// two persons, the same person behind two authors.
+/// Refuses a caller who would approve their own proposal: the same author, and, for a reason that
+/// requires approval, another author who acts for the same person.
 fn check_other_person(
     app: &App,
     caller: &Caller,
     proposal: &Proposal,
     reason: &str,
-) -> Result<(), Problem> {
+) -> Result<(), ProblemDetails> {
     let two = app
         .ledger
         .settings()
@@ -142,29 +121,31 @@ fn check_other_person(
         .any(|r| r.name == reason && r.two_persons);
     let author = &proposal.change.author;
     if *author == caller.name {
-        return Err(Problem::forbidden(
-            "somebody else has to approve what you proposed",
+        return Err(ProblemDetails::forbidden(
+            "another person has to approve your proposal",
         ));
     }
     let person = super::identity::person(app, &proposal.person);
     if two && person == caller.person {
-        return Err(Problem::forbidden(format!(
-            "somebody else has to approve it: {author}, who proposed it, and {} both act for {person}, and the reason `{reason}` takes two persons",
+        return Err(ProblemDetails::forbidden(format!(
+            "another person has to approve it: its author {author} and {} both act for {person}, and the reason `{reason}` requires approval",
             caller.name
         )));
     }
     Ok(())
 }
 
-/// Approves a proposal of somebody else: the listing is made.
-#[utoipa::path(post, path = "/v1/proposals/{id}/approve", tag = "proposals", params(("id" = String, Path)), responses((status = 200, body = ReceiptShape), Problem))]
-pub(super) async fn approve(
+/// Approves a proposal of another person: its subject is listed.
+#[utoipa::path(post, path = "/v1/proposals/{id}/approve", tag = "proposals",
+    params(("id" = String, Path, description = "The number of the proposal")),
+    responses((status = 200, body = ReceiptResponse, description = "The subject is listed")))]
+pub(super) async fn approve_proposal(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Part(id): Part,
-) -> Result<Json<ReceiptShape>, Problem> {
+) -> Result<Json<ReceiptResponse>, ProblemDetails> {
     let proposal = find(&app, &id)?;
-    let known = shape(&app, &proposal);
+    let known = response(&app, &proposal);
     check_other_person(&app, &caller, &proposal, &known.reason)?;
     caller.allow(
         Some(&proposal.change.subject),
@@ -184,24 +165,24 @@ pub(super) async fn approve(
         change.preconditions.expect,
         change.preconditions.idempotency,
         change.preconditions.from,
-    ) = (None, caller.once, caller.from.clone());
-    // Taken away first: nobody turns down what is listed meanwhile, and nobody approves it twice.
+    ) = (None, caller.idempotency, caller.from.clone());
+    // It is deleted first, so that it cannot be refused or approved again meanwhile.
     forget(&app, &caller, "approve", &proposal, None).await?;
-    let receipt = match done(&app, change).await {
+    let receipt = match commit(&app, change).await {
         Ok(receipt) => receipt,
         Err(e) => {
-            let mut line = caller.line(
+            let mut record = caller.audit_record(
                 PROPOSE,
                 &proposal.change.subject,
                 &proposal.id,
                 Some("the approval failed".into()),
             );
-            line.idempotency = None;
+            record.idempotency = None;
             let _ = app
                 .ledger
                 .change_accounts(
                     AccountChange::ReturnedProposal(Proposal::clone(&proposal)),
-                    Some(line),
+                    Some(record),
                 )
                 .await;
             return Err(e);
@@ -210,52 +191,36 @@ pub(super) async fn approve(
     Ok(Json(receipt))
 }
 
-/// Turns a proposal down.
-#[utoipa::path(delete, path = "/v1/proposals/{id}", tag = "proposals", params(("id" = String, Path)), responses((status = 200, body = ProposalShape), Problem))]
-pub(super) async fn refuse(
+/// Refuses a proposal: it is deleted without a listing.
+#[utoipa::path(delete, path = "/v1/proposals/{id}", tag = "proposals",
+    params(("id" = String, Path, description = "The number of the proposal")),
+    responses((status = 200, body = ProposalResponse, description = "The refused proposal")))]
+pub(super) async fn refuse_proposal(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Part(id): Part,
-) -> Result<Json<ProposalShape>, Problem> {
+) -> Result<Json<ProposalResponse>, ProblemDetails> {
     let proposal = find(&app, &id)?;
-    let known = shape(&app, &proposal);
+    let known = response(&app, &proposal);
     caller.allow(
         Some(&proposal.change.subject),
         Some(&known.reason),
         Some(&known.source),
     )?;
-    forget(&app, &caller, "turn down", &proposal, caller.once).await?;
-    Ok(Json(shape(&app, &proposal)))
-}
-
-/// The author whose proposals are deleted.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct DeletionQuery {
-    /// All waiting proposals of this author are deleted, as far as the caller may decide about
-    /// them.
-    author: String,
-}
-
-/// How many proposals were deleted.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct DeletedProposals {
-    /// The author of the proposals.
-    author: String,
-    /// How many were deleted.
-    deleted: usize,
+    forget(&app, &caller, "turn down", &proposal, caller.idempotency).await?;
+    Ok(Json(response(&app, &proposal)))
 }
 
 /// Deletes all proposals of an author.
-#[utoipa::path(delete, path = "/v1/proposals", tag = "proposals", params(DeletionQuery), responses((status = 200, body = DeletedProposals), Problem))]
-pub(super) async fn delete(
+#[utoipa::path(delete, path = "/v1/proposals", tag = "proposals", params(ProposalDeletionQuery),
+    responses((status = 200, body = ProposalDeletionResponse, description = "How many proposals were deleted")))]
+pub(super) async fn delete_proposals(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Params(DeletionQuery { author }): Params<DeletionQuery>,
-) -> Result<Json<DeletedProposals>, Problem> {
+    QueryParams(ProposalDeletionQuery { author }): QueryParams<ProposalDeletionQuery>,
+) -> Result<Json<ProposalDeletionResponse>, ProblemDetails> {
     let allowed = |p: &Proposal| {
-        let known = shape(&app, p);
+        let known = response(&app, p);
         caller
             .allow(
                 Some(&p.change.subject),
@@ -271,17 +236,17 @@ pub(super) async fn delete(
         .map(|p| p.id.clone())
         .collect();
     let deleted = ids.len();
-    let mut line = caller.line(
+    let mut record = caller.audit_record(
         "proposals.delete",
         &author,
         format!("{deleted} proposals"),
         None,
     );
-    line.idempotency = caller.once;
-    let problem = |e| Problem::of(&e, &app.ledger.store.dictionary());
+    record.idempotency = caller.idempotency;
+    let problem = of_ledger(&app.ledger);
     app.ledger
-        .change_accounts(AccountChange::DeleteProposals(ids), Some(line))
+        .change_accounts(AccountChange::DeleteProposals(ids), Some(record))
         .await
         .map_err(problem)?;
-    Ok(Json(DeletedProposals { author, deleted }))
+    Ok(Json(ProposalDeletionResponse { author, deleted }))
 }

@@ -1,8 +1,6 @@
-//! How the daemon is: for people, for watchers, and for Prometheus.
+//! The state of the daemon: for people, for monitoring, and for Prometheus.
 
-use std::sync::atomic::Ordering::Relaxed;
-
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
 
 use axum::{
     Json,
@@ -10,101 +8,137 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
-use serde_json::{Map, Value, json};
-use utoipa::ToSchema;
 
-use super::{App, clock, error::Problem, export::counters, integrity, shapes::Page};
+use super::{
+    App, clock,
+    exposition::{family, label},
+    integrity,
+};
 use crate::{
+    api::{
+        ConfigurationCheckResponse, FeedKind, FeedResponse, ListedCounts, MirrorResponse, Page,
+        ProblemDetails, ReasonResponse, SourceStatusResponse, StatusResponse, TesterResponse,
+        WorkerResponse, WriteState, ZoneStatusResponse,
+    },
     metrics::{MAX_ZONES, Totals},
     model::retirement::RetirementPlan,
 };
 
-/// `GET /v1/status`: version, store, zones with their counters, sources.
-#[utoipa::path(get, path = "/v1/status", tag = "state", responses((status = 200, body = Value), Problem))]
-pub(super) async fn status(State(app): State<App>) -> Json<Value> {
-    let snapshot = app.ledger.published.snapshot();
-    let v = app.ledger.store.dictionary();
-    let [hosts, nets, ip6, names] = snapshot.tables.counts();
-    let zones = snapshot.zones.all().iter().enumerate().map(|(i, z)| {
-        json!({
-            "zone": z.name, "file": z.spec.stem, "kind": z.spec.kind, "serial": snapshot.serials.get(i),
-            "counters": app.metrics.zone(Some(z.slot)),
-            "retire": z.spec.retire.as_ref().map(|r| RetirementPlan::new(&z.spec, r, app.ledger.now())),
-        })
-    });
-    let sources = v.records.iter().map(|r| {
-        json!({
-            "source": r.name, "feed": r.feed,
-            "refreshed": r.feed.then(|| r.refreshed.to_string()),
-            "expires": r.expires.map(|t| t.to_string()),
-        })
-    });
-    let by_zone = |counts: &[Totals]| -> Map<String, Value> {
-        let all = snapshot.zones.all().iter();
-        all.filter_map(|z| {
-            Some((
-                z.name.to_string(),
-                json!(counts.get(z.slot.min(MAX_ZONES - 1))?),
-            ))
-        })
-        .collect()
-    };
-    let workers: Map<String, Value> = app
-        .metrics
-        .by_worker()
-        .into_iter()
-        .map(|(n, total, zones)| (n, json!({"total": total, "zones": by_zone(&zones)})))
-        .collect();
-    let refused = app.ledger.health.writes_refused();
+/// Returns the state of the daemon: version, store, zones with their counters, sources.
+#[utoipa::path(get, path = "/v1/status", tag = "state",
+    responses((status = 200, body = StatusResponse, description = "The state")))]
+pub(super) async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
     let degraded = integrity::degraded(&app).await;
-    // It waits for whoever decides something now, who may wait for the disk.
+    // The relay service waits for a decision that is being written.
     let relay = app.relay.clone();
-    let wrong = tokio::task::spawn_blocking(move || relay.problem())
+    let tester_problem = tokio::task::spawn_blocking(move || relay.problem())
         .await
         .unwrap_or_else(|e| Some(e.to_string()));
     let ledger = app.ledger.clone();
     let left = tokio::task::spawn_blocking(move || ledger.left_behind_now()).await;
+    let v = app.ledger.store.dictionary();
     let left = left
         .map_err(|e| e.to_string())
         .and_then(|l| l.map_err(|e| e.text(&v)));
-    Json(json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "running": app.daemon,
-        "started": app.started.to_string(),
-        "now": app.ledger.now().to_string(),
-        "clock": clock::shown(&app.ledger.clock.report()),
-        "commit": snapshot.seq,
-        "writes": if refused.is_some() { "refused" } else { "taken" },
-        "problem": refused.or_else(|| degraded.into_iter().next()),
-        "removals": integrity::removals(&app),
-        "integrity": integrity::report(&app),
-        "commits": app.ledger.health.commits.load(Relaxed),
-        "changes": app.ledger.health.changes.load(Relaxed),
-        "listed": {"ipv4_hosts": hosts, "ipv4_prefixes": nets, "ipv6": ip6, "domains": names},
-        "zones": zones.collect::<Vec<_>>(),
-        "sources": sources.collect::<Vec<_>>(),
-        "feeds": (app.feeds)(),
-        "exports": (app.files)(),
-        "left_behind": left.map_or_else(|e| json!({"problem": e}), |l| json!(l.iter().map(super::rename::left_behind).collect::<Vec<_>>())),
-        "tester": {"enabled": app.relay.settings().enabled, "wrong": wrong},
-        "connections": (app.connections)().into_iter().map(|(name, s)| (name.to_string(), json!(s))).collect::<Map<_, _>>(),
-        "other": app.metrics.zone(None),
-        "workers": workers,
-    }))
+    let (unconfigured, unconfigured_problem) = match left {
+        Ok(left) => (left.iter().map(Into::into).collect(), None),
+        Err(problem) => (Vec::new(), Some(problem)),
+    };
+    let snapshot = app.ledger.published.snapshot();
+    let [hosts, nets, ip6, names] = snapshot.tables.counts().map(|n| n as u64);
+    let zones = snapshot.zones.all().iter().enumerate();
+    let zones = zones.map(|(i, z)| ZoneStatusResponse {
+        zone: z.name.to_string(),
+        file: z.spec.stem.clone(),
+        kind: z.spec.kind,
+        serial: snapshot.serials.get(i).map_or(0, |s| s.0),
+        counters: app.metrics.zone(Some(z.slot)),
+        retire: z
+            .spec
+            .retire
+            .as_ref()
+            .map(|r| RetirementPlan::new(&z.spec, r, app.ledger.now()).into()),
+    });
+    let sources = v.records.iter().map(|r| SourceStatusResponse {
+        source: r.name.clone(),
+        feed: r.feed,
+        refreshed: r.feed.then(|| r.refreshed.into()),
+        expires: r.expires.map(Into::into),
+    });
+    let by_zone = |counts: &[Totals]| -> BTreeMap<String, Totals> {
+        let all = snapshot.zones.all().iter();
+        all.filter_map(|z| {
+            let totals = counts.get(z.slot.min(MAX_ZONES - 1))?;
+            Some((z.name.to_string(), *totals))
+        })
+        .collect()
+    };
+    let workers = app
+        .metrics
+        .by_worker()
+        .into_iter()
+        .map(|(n, total, zones)| {
+            let zones = by_zone(&zones);
+            (n, WorkerResponse { total, zones })
+        });
+    let refused = app.ledger.health.writes_refused();
+    let connections = (app.connections)().into_iter();
+    Json(StatusResponse {
+        version: env!("CARGO_PKG_VERSION").into(),
+        running: app.daemon,
+        started: app.started.into(),
+        now: app.ledger.now().into(),
+        clock: (&app.ledger.clock.report()).into(),
+        commit: snapshot.seq,
+        writes: match refused {
+            Some(_) => WriteState::Refused,
+            None => WriteState::Accepted,
+        },
+        problem: refused.or_else(|| degraded.into_iter().next()),
+        removal_log: integrity::removal_log(&app),
+        integrity: integrity::report(&app),
+        commits: app.ledger.health.commits.load(Relaxed),
+        changes: app.ledger.health.changes.load(Relaxed),
+        listed: ListedCounts {
+            ipv4_hosts: hosts,
+            ipv4_prefixes: nets,
+            ipv6: ip6,
+            domains: names,
+        },
+        zones: zones.collect(),
+        sources: sources.collect(),
+        feeds: (app.feeds)(),
+        exports: (app.files)(),
+        unconfigured,
+        unconfigured_problem,
+        tester: TesterResponse {
+            enabled: app.relay.settings().enabled,
+            problem: tester_problem,
+        },
+        connections: connections
+            .map(|(n, s)| (n.to_string(), s.into()))
+            .collect(),
+        no_zone: app.metrics.zone(None),
+        workers: workers.collect(),
+    })
 }
 
-/// `GET /v1/mirrors`: each zone's mirrors: what they were told, asked for and have, and how far
-/// behind they are.
-#[utoipa::path(get, path = "/v1/mirrors", tag = "state", responses((status = 200, body = Value), Problem))]
-pub(super) async fn mirrors(State(app): State<App>) -> Json<Value> {
-    Json((app.mirrors)())
+/// Lists the mirrors of all zones: what each was notified of, asked for and has, and how far it is
+/// behind.
+#[utoipa::path(get, path = "/v1/mirrors", tag = "state",
+    responses((status = 200, body = Page<MirrorResponse>, description = "All mirrors")))]
+pub(super) async fn list_mirrors(State(app): State<App>) -> Json<Page<MirrorResponse>> {
+    Json(Page::all((app.mirrors)()))
 }
 
-/// `GET /health/ready`: 200 while writes are taken, 503 with the reason while they are not. A body
-/// that begins with `degraded` names what is wrong although writes are taken, one line for each.
-#[utoipa::path(get, path = "/health/ready", security(()), tag = "state", responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = String, content_type = "text/plain")))]
-pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
+/// Reports whether writes are accepted: 200 while they are, 503 with the cause while they are not.
+///
+/// A body that begins with `degraded` names what is wrong although writes are accepted, one line
+/// for each problem.
+#[utoipa::path(get, path = "/health/ready", tag = "state",
+    responses((status = 200, body = String, content_type = "text/plain", description = "Writes are accepted"),
+        (status = 503, body = String, content_type = "text/plain", description = "Writes are refused")))]
+pub(super) async fn get_readiness(State(app): State<App>) -> (StatusCode, String) {
     match app.ledger.health.writes_refused() {
         None => {
             let wrong = app
@@ -128,79 +162,52 @@ pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
     }
 }
 
-/// What is wrong or doubtful in the configuration as it is in its files now, as `orbsd check`
-/// reports it.
-#[utoipa::path(get, path = "/v1/configuration/check", tag = "state", responses((status = 200, body = Value, description = "`errors`, `warnings` and the number of `zones`"), Problem))]
-pub(super) async fn check(State(app): State<App>) -> Result<Json<Value>, Problem> {
+/// Checks the configuration files as they are now, as `orbsd check` does.
+#[utoipa::path(get, path = "/v1/configuration/check", tag = "state",
+    responses((status = 200, body = ConfigurationCheckResponse, description = "Errors and warnings")))]
+pub(super) async fn check_configuration(
+    State(app): State<App>,
+) -> Result<Json<ConfigurationCheckResponse>, ProblemDetails> {
     let check = app.check_configuration.clone();
     tokio::task::spawn_blocking(move || Json(check()))
         .await
-        .map_err(Problem::failed)
+        .map_err(ProblemDetails::failed)
 }
 
-/// 200 while the process runs.
-#[utoipa::path(get, path = "/health/live", security(()), tag = "state", responses((status = 200, body = String, content_type = "text/plain")))]
-pub(super) async fn live() -> &'static str {
+/// Reports that the process runs.
+#[utoipa::path(get, path = "/health/live", tag = "state",
+    responses((status = 200, body = String, content_type = "text/plain", description = "The process runs")))]
+pub(super) async fn get_liveness() -> &'static str {
     "alive\n"
 }
 
-/// A configured reason.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ReasonShape {
-    name: String,
-    /// `$` stands for the listed subject.
-    text: String,
-    /// How long a single listing lasts, in seconds, where nobody says.
-    lifetime: Option<u64>,
-    /// Whether a listing takes a second person.
-    two_persons: bool,
-}
-
-/// The reasons of config.toml.
-#[utoipa::path(get, path = "/v1/reasons", tag = "state", responses((status = 200, body = Page<ReasonShape>), Problem))]
-pub(super) async fn reasons(State(app): State<App>) -> Json<Page<ReasonShape>> {
-    let one = |r: &crate::ledger::ReasonSettings| ReasonShape {
+/// Lists the configured reasons.
+#[utoipa::path(get, path = "/v1/reasons", tag = "state",
+    responses((status = 200, body = Page<ReasonResponse>, description = "All reasons")))]
+pub(super) async fn list_reasons(State(app): State<App>) -> Json<Page<ReasonResponse>> {
+    let one = |r: &crate::ledger::ReasonSettings| ReasonResponse {
         name: r.name.clone(),
         text: r.text.clone(),
         lifetime: r.lifetime.map(|l| l.0),
-        two_persons: r.two_persons,
+        requires_approval: r.two_persons,
     };
     Json(Page::all(
         app.ledger.settings().reasons.iter().map(one).collect(),
     ))
 }
 
-/// A family of samples in the text format of Prometheus.
-pub(super) fn family(
-    out: &mut String,
-    name: &str,
-    kind: &str,
-    help: &str,
-    samples: impl IntoIterator<Item = (String, f64)>,
-) {
-    let _ = write!(
-        out,
-        "# HELP orbsd_{name} {help}\n# TYPE orbsd_{name} {kind}\n"
-    );
-    for (labels, value) in samples {
-        let _ = writeln!(out, "orbsd_{name}{labels} {value}");
-    }
+/// Counters by name.
+fn counters(t: Totals) -> BTreeMap<String, u64> {
+    serde_json::to_value(t)
+        .ok()
+        .and_then(|v| serde_json::from_value(v).ok())
+        .unwrap_or_default()
 }
 
-/// A label of a sample: backslash, quote and line end are escaped.
-pub(super) fn label(name: &str, value: &str) -> String {
-    format!(
-        "{name}=\"{}\"",
-        value
-            .replace('\\', "\\\\")
-            .replace('"', "\\\"")
-            .replace('\n', "\\n")
-    )
-}
-
-/// Everything that is counted, for Prometheus.
-#[utoipa::path(get, path = "/metrics", tag = "state", responses((status = 200, body = String, content_type = "text/plain"), Problem))]
-pub(super) async fn metrics(State(app): State<App>) -> Response {
+/// Returns all metrics in the text format of Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "state",
+    responses((status = 200, body = String, content_type = "text/plain", description = "All metrics")))]
+pub(super) async fn get_metrics(State(app): State<App>) -> Response {
     let snapshot = app.ledger.published.snapshot();
     let mut out = String::new();
     let mut by_zone: Vec<(String, std::collections::BTreeMap<String, u64>)> = snapshot
@@ -381,93 +388,58 @@ fn connections(out: &mut String, all: &[(&'static str, crate::net::LimiterStats)
 }
 
 /// Which feeds wait for a decision, and which are not refreshed.
-fn feeds(out: &mut String, feeds: &Value) {
-    let all: Vec<(String, bool, bool)> = feeds
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|f| {
-            let held = f["held"].is_object() && f["held"]["refused"] != true;
-            Some((
-                format!("{{{}}}", label("feed", f["feed"].as_str()?)),
-                held,
-                f["problem"].is_string(),
-            ))
-        })
-        .collect();
-    let one = |set: bool| f64::from(u8::from(set));
-    let held = all
-        .iter()
-        .map(|(labels, held, _)| (labels.clone(), one(*held)));
+fn feeds(out: &mut String, feeds: &[FeedResponse]) {
+    let labels = |f: &FeedResponse| format!("{{{}}}", label("feed", &f.feed));
+    let set = |set: bool| f64::from(u8::from(set));
+    let held = |f: &FeedResponse| f.held.as_ref().is_some_and(|h| !h.refused);
     family(
         out,
         "feed_held",
         "gauge",
         "1 while a feed's list is held until a person decides",
-        held,
+        feeds.iter().map(|f| (labels(f), set(held(f)))),
     );
-    let failing = all
-        .iter()
-        .map(|(labels, _, failing)| (labels.clone(), one(*failing)));
-    let looped = feeds
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|f| f["kind"] == "orbsd");
-    let looped = looped.filter_map(|f| {
-        Some((
-            format!("{{{}}}", label("feed", f["feed"].as_str()?)),
-            f["looped"].as_f64().unwrap_or(0.0),
-        ))
-    });
+    let looped = feeds.iter().filter(|f| f.kind == FeedKind::Orbsd);
     family(
         out,
         "feed_looped_total",
         "counter",
         "Items of another server's rows that were left out, since they came through this server",
-        looped,
+        looped.map(|f| (labels(f), f.looped as f64)),
     );
     family(
         out,
         "feed_failing",
         "gauge",
         "1 while a feed is not refreshed: its list or its server is refused",
-        failing,
+        feeds.iter().map(|f| (labels(f), set(f.problem.is_some()))),
     );
 }
 
-/// How far mirrors are behind, and which need a forced transfer: what is known of each, as the
-/// report has it.
-fn lag(out: &mut String, report: &Value) {
-    let (mut lags, mut forced) = (Vec::new(), Vec::new());
-    for m in report["mirrors"].as_array().into_iter().flatten() {
-        let (Some(zone), Some(addr)) = (m["zone"].as_str(), m["address"].as_str()) else {
-            continue;
-        };
-        let labels = format!(
+/// How far mirrors are behind, and which need a forced transfer.
+fn lag(out: &mut String, mirrors: &[MirrorResponse]) {
+    let labels = |m: &MirrorResponse| {
+        format!(
             "{{{},{},{}}}",
-            label("zone", zone),
-            label("mirror", addr),
-            label("key", m["key"].as_str().unwrap_or(""))
-        );
-        lags.push((
-            labels.clone(),
-            m["behind"]["seconds"].as_f64().unwrap_or(0.0),
-        ));
-        forced.push((labels, f64::from(u8::from(m["needs_transfer"].is_object()))));
-    }
+            label("zone", &m.zone),
+            label("mirror", &m.address),
+            label("key", m.key.as_deref().unwrap_or(""))
+        )
+    };
+    let seconds = |m: &MirrorResponse| m.behind.map_or(0.0, |b| b.seconds as f64);
     family(
         out,
         "mirror_lag_seconds",
         "gauge",
         "For how long a mirror has not had the current serial",
-        lags,
+        mirrors.iter().map(|m| (labels(m), seconds(m))),
     );
+    let forced = |m: &MirrorResponse| f64::from(u8::from(m.needs_transfer.is_some()));
     family(
         out,
         "mirror_needs_transfer",
         "gauge",
         "1 while a mirror keeps its old zone because our serial was not newer for it",
-        forced,
+        mirrors.iter().map(|m| (labels(m), forced(m))),
     );
 }

@@ -1,8 +1,9 @@
 //! The subject of a request: by the intake rule where it is to be listed or exempted, otherwise
 //! also by what the store has.
 
-use super::{App, error::Problem};
+use super::App;
 use crate::{
+    api::ProblemDetails,
     index::ZoneSet,
     lists::word::{self, PublicSuffix, Rules},
     model::{Domain, ReasonId, Subject, subject::HostBits},
@@ -21,7 +22,7 @@ pub(super) fn intake(
     host_bits: HostBits,
     reason: Option<ReasonId>,
     allow_suffix: &[String],
-) -> Result<Subject, Problem> {
+) -> Result<Subject, ProblemDetails> {
     let text = text.trim();
     let digests = zones.digests(reason);
     if let Some(digest) = digests.iter().find_map(|d| d.read(text).ok()) {
@@ -40,16 +41,16 @@ pub(super) fn intake(
         (Ok(subjects), _) => one(text, subjects)?,
         (Err(e), Some(digest)) if !text.contains('.') && !word::is_address_form(text) => {
             let why = digest.check(text).err().unwrap_or(e.text);
-            return Err(Problem::invalid(format!("subject: {why}")));
+            return Err(ProblemDetails::invalid(format!("subject: {why}")));
         }
-        (Err(e), _) => return Err(Problem::invalid(format!("subject: {e}"))),
+        (Err(e), _) => return Err(ProblemDetails::invalid(format!("subject: {e}"))),
     };
     if word::public_suffix(&subject, allow_suffix) == Some(PublicSuffix::Icann) {
         let name = match &subject {
             Subject::Domain(d) => d.name(),
             _ => text,
         };
-        return Err(Problem::invalid(format!(
+        return Err(ProblemDetails::invalid(format!(
             "subject: `{name}` is a public suffix, or above one: the names below it belong to many owners; to take it all the \
              same, use --allow-suffix {name} (in the API: \"allow_suffix\": [\"{name}\"])"
         )));
@@ -64,7 +65,11 @@ pub(super) fn intake(
 /// # Errors
 ///
 /// As [`intake`].
-pub(super) fn stored(app: &App, text: &str, host_bits: HostBits) -> Result<Subject, Problem> {
+pub(super) fn stored(
+    app: &App,
+    text: &str,
+    host_bits: HostBits,
+) -> Result<Subject, ProblemDetails> {
     let text = text.trim();
     let read = Subject::parse(text, host_bits);
     if let Ok(subject) = &read
@@ -86,14 +91,14 @@ pub(super) fn stored(app: &App, text: &str, host_bits: HostBits) -> Result<Subje
         },
     ) {
         Some(Ok(subjects)) => one(text, subjects),
-        Some(Err(e)) => Err(Problem::invalid(format!("subject: {e}"))),
-        None => read.map_err(|e| Problem::invalid(format!("subject: {e}"))),
+        Some(Err(e)) => Err(ProblemDetails::invalid(format!("subject: {e}"))),
+        None => read.map_err(|e| ProblemDetails::invalid(format!("subject: {e}"))),
     }
 }
 
 /// The one subject of a word. A range of several prefixes is refused with all of them: one request
 /// changes one subject.
-fn one(text: &str, mut subjects: Vec<Subject>) -> Result<Subject, Problem> {
+fn one(text: &str, mut subjects: Vec<Subject>) -> Result<Subject, ProblemDetails> {
     match (subjects.pop(), subjects.is_empty()) {
         (Some(subject), true) => Ok(subject),
         (last, _) => {
@@ -102,7 +107,7 @@ fn one(text: &str, mut subjects: Vec<Subject>) -> Result<Subject, Problem> {
                 .chain(&last)
                 .map(ToString::to_string)
                 .collect();
-            Err(Problem::invalid(format!(
+            Err(ProblemDetails::invalid(format!(
                 "subject: `{text}` is a range of {} prefixes, and a request is about one subject; send one for each of {}",
                 all.len(),
                 all.join(", ")

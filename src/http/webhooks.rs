@@ -1,143 +1,105 @@
-//! Webhooks: who is told what happens, and what waits for them.
+//! Webhooks, and the messages that wait for them.
 
 use axum::{Extension, Json, extract::State, http::StatusCode};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::{
     App,
-    access::Caller,
-    error::Problem,
-    input::{Body, Part},
+    caller::Caller,
+    error::of_ledger,
+    input::{JsonBody, Part},
     secrets,
-    shapes::Page,
 };
-use crate::ledger::{
-    AccountChange,
-    outbox::{DeliveryResult, Webhook, messages},
+use crate::{
+    api::{
+        Page, ProblemDetails, WebhookChangeRequest, WebhookMessageResponse, WebhookRequest,
+        WebhookResponse, WebhookSecretResponse,
+    },
+    ledger::{
+        AccountChange,
+        outbox::{DeliveryResult, Webhook, messages},
+    },
 };
 
-/// Messages that are shown of a webhook.
-const SHOWN: usize = 1000;
-/// How many webhooks there are at most.
-const MOST: usize = 100;
+/// The most messages of a webhook that a response has.
+const MAX_MESSAGES: usize = 1000;
+/// The most webhooks.
+const MAX_WEBHOOKS: usize = 100;
 
-/// A webhook, without its secret.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct WebhookShape {
-    id: String,
-    url: String,
-    since: String,
-    by: String,
-    /// Since when nothing is sent.
-    paused: Option<String>,
-}
-
-/// A new webhook.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewWebhook {
-    /// Where messages go: http://, https://, or mailto: by the configured smart host.
-    url: String,
-}
-
-/// A webhook with its secret, which is shown once.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ShownWebhook {
-    #[serde(flatten)]
-    about: WebhookShape,
-    /// The key of HMAC-SHA256 over `t.body` in the header `orbsd-signature: t=…,v1=…`.
-    secret: String,
-}
-
-/// What changes about a webhook.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WebhookChange {
-    /// True: nothing is sent or gathered; false: from now on again.
-    paused: bool,
-}
-
-/// A message that waits, or was given up.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct MessageShape {
-    commit: u64,
-    since: String,
-    tries: u32,
-    /// When it is tried next.
-    next: String,
-    /// What came of the last try.
-    problem: Option<String>,
-    /// It was given up.
-    dead: bool,
-}
-
-fn shape(h: &Webhook) -> WebhookShape {
-    WebhookShape {
+fn response(h: &Webhook) -> WebhookResponse {
+    WebhookResponse {
         id: h.id.clone(),
         url: h.url.clone(),
-        since: h.since.to_string(),
-        by: h.by.clone(),
-        paused: h.paused.map(|t| t.to_string()),
+        since: h.since.into(),
+        author: h.by.clone(),
+        paused: h.paused.map(Into::into),
     }
 }
 
-fn find(app: &App, id: &str) -> Result<Webhook, Problem> {
+fn find(app: &App, id: &str) -> Result<Webhook, ProblemDetails> {
     app.ledger
         .accounts()
         .webhooks
         .get(id)
         .cloned()
-        .ok_or_else(|| Problem::not_found(format!("there is no webhook `{id}`")))
+        .ok_or_else(|| ProblemDetails::not_found(format!("there is no webhook `{id}`")))
 }
 
 async fn keep(
     app: &App,
     keep: AccountChange,
-    line: crate::store::schema::AuditRecord,
-) -> Result<(), Problem> {
+    record: crate::store::schema::AuditRecord,
+) -> Result<(), ProblemDetails> {
     app.ledger
-        .change_accounts(keep, Some(line))
+        .change_accounts(keep, Some(record))
         .await
-        .map_err(|e| Problem::of(&e, &app.ledger.store.dictionary()))
+        .map_err(of_ledger(&app.ledger))
 }
 
-/// All webhooks.
-#[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks", responses((status = 200, body = Page<WebhookShape>), Problem))]
-pub(super) async fn all(State(app): State<App>) -> Json<Page<WebhookShape>> {
+/// Lists all webhooks.
+#[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks",
+    responses((status = 200, body = Page<WebhookResponse>, description = "All webhooks")))]
+pub(super) async fn list_webhooks(State(app): State<App>) -> Json<Page<WebhookResponse>> {
     Json(Page::all(
-        app.ledger.accounts().webhooks.values().map(shape).collect(),
+        app.ledger
+            .accounts()
+            .webhooks
+            .values()
+            .map(response)
+            .collect(),
     ))
 }
 
-/// One webhook.
-#[utoipa::path(get, path = "/v1/webhooks/{id}", tag = "webhooks", params(("id" = String, Path)), responses((status = 200, body = WebhookShape), Problem))]
-pub(super) async fn one(
+/// Returns a webhook.
+#[utoipa::path(get, path = "/v1/webhooks/{id}", tag = "webhooks",
+    params(("id" = String, Path, description = "The number of the webhook")),
+    responses((status = 200, body = WebhookResponse, description = "The webhook")))]
+pub(super) async fn get_webhook(
     State(app): State<App>,
     Part(id): Part,
-) -> Result<Json<WebhookShape>, Problem> {
-    find(&app, &id).map(|hook| Json(shape(&hook)))
+) -> Result<Json<WebhookResponse>, ProblemDetails> {
+    find(&app, &id).map(|hook| Json(response(&hook)))
 }
 
-/// Makes a webhook: each commit is told there, signed, until it is taken. The secret in the answer
-/// is shown once.
-#[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", request_body = NewWebhook, responses((status = 201, body = ShownWebhook), Problem))]
-pub(super) async fn make(
+/// Adds a webhook: every commit is sent there, signed, until it is accepted. The secret in the
+/// response is displayed once.
+#[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", request_body = WebhookRequest,
+    responses((status = 201, body = WebhookSecretResponse, description = "The webhook with its secret")))]
+pub(super) async fn add_webhook(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Body(new): Body<NewWebhook>,
-) -> Result<(StatusCode, Json<ShownWebhook>), Problem> {
-    (app.check_url)(&new.url).map_err(|e| Problem::invalid(format!("url: {e}")))?;
-    if app.ledger.accounts().webhooks.size() >= MOST {
-        return Err(Problem::refused(format!(
-            "there are {MOST} webhooks already"
+    JsonBody(request): JsonBody<WebhookRequest>,
+) -> Result<(StatusCode, Json<WebhookSecretResponse>), ProblemDetails> {
+    (app.check_url)(&request.url).map_err(|e| ProblemDetails::invalid(format!("url: {e}")))?;
+    if app.ledger.accounts().webhooks.size() >= MAX_WEBHOOKS {
+        return Err(ProblemDetails::conflict(format!(
+            "there are {MAX_WEBHOOKS} webhooks already, which is the limit"
         )));
     }
-    let (id, _, _) = secrets::token().map_err(Problem::failed)?;
-    let secret = secrets::text(&secrets::random::<32>().map_err(Problem::failed)?);
+    let (id, _, _) = secrets::token().map_err(ProblemDetails::failed)?;
+    let secret = secrets::text(&secrets::random::<32>().map_err(ProblemDetails::failed)?);
     let hook = Webhook {
         id,
-        url: new.url,
+        url: request.url,
         secret: secret.clone().into_bytes(),
         since: app.ledger.now(),
         by: caller.name.clone(),
@@ -146,31 +108,33 @@ pub(super) async fn make(
     keep(
         &app,
         AccountChange::Webhook(hook.clone()),
-        caller.line("webhook.add", &hook.id, &hook.url, None),
+        caller.audit_record("webhook.add", &hook.id, &hook.url, None),
     )
     .await?;
     Ok((
         StatusCode::CREATED,
-        Json(ShownWebhook {
-            about: shape(&hook),
+        Json(WebhookSecretResponse {
+            about: response(&hook),
             secret,
         }),
     ))
 }
 
-/// Pauses a webhook, or lets it go on.
-#[utoipa::path(patch, path = "/v1/webhooks/{id}", tag = "webhooks", params(("id" = String, Path)), request_body = WebhookChange, responses((status = 200, body = WebhookShape), Problem))]
-pub(super) async fn change(
+/// Pauses a webhook, or resumes it.
+#[utoipa::path(patch, path = "/v1/webhooks/{id}", tag = "webhooks", request_body = WebhookChangeRequest,
+    params(("id" = String, Path, description = "The number of the webhook")),
+    responses((status = 200, body = WebhookResponse, description = "The webhook")))]
+pub(super) async fn change_webhook(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Part(id): Part,
-    Body(asked): Body<WebhookChange>,
-) -> Result<Json<WebhookShape>, Problem> {
+    JsonBody(request): JsonBody<WebhookChangeRequest>,
+) -> Result<Json<WebhookResponse>, ProblemDetails> {
     let hook = Webhook {
-        paused: asked.paused.then(|| app.ledger.now()),
+        paused: request.paused.then(|| app.ledger.now()),
         ..find(&app, &id)?
     };
-    let what = if asked.paused {
+    let what = if request.paused {
         "webhook.pause"
     } else {
         "webhook.resume"
@@ -178,73 +142,79 @@ pub(super) async fn change(
     keep(
         &app,
         AccountChange::Webhook(hook.clone()),
-        caller.line(what, &id, &hook.url, None),
+        caller.audit_record(what, &id, &hook.url, None),
     )
     .await?;
-    Ok(Json(shape(&hook)))
+    Ok(Json(response(&hook)))
 }
 
-/// Removes a webhook with all that waits for it.
-#[utoipa::path(delete, path = "/v1/webhooks/{id}", tag = "webhooks", params(("id" = String, Path)), responses((status = 200, body = WebhookShape), Problem))]
-pub(super) async fn remove(
+/// Removes a webhook and the messages that wait for it.
+#[utoipa::path(delete, path = "/v1/webhooks/{id}", tag = "webhooks",
+    params(("id" = String, Path, description = "The number of the webhook")),
+    responses((status = 200, body = WebhookResponse, description = "The removed webhook")))]
+pub(super) async fn remove_webhook(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Part(id): Part,
-) -> Result<Json<WebhookShape>, Problem> {
+) -> Result<Json<WebhookResponse>, ProblemDetails> {
     let hook = find(&app, &id)?;
     keep(
         &app,
         AccountChange::DeleteWebhook(id.clone()),
-        caller.line("webhook.remove", &id, &hook.url, None),
+        caller.audit_record("webhook.remove", &id, &hook.url, None),
     )
     .await?;
-    Ok(Json(shape(&hook)))
+    Ok(Json(response(&hook)))
 }
 
-/// What waits for a webhook, and its dead letters.
-#[utoipa::path(get, path = "/v1/webhooks/{id}/messages", tag = "webhooks", params(("id" = String, Path)), responses((status = 200, body = Page<MessageShape>), Problem))]
-pub(super) async fn waiting(
+/// Lists the messages that wait for a webhook, and its dead letters.
+#[utoipa::path(get, path = "/v1/webhooks/{id}/messages", tag = "webhooks",
+    params(("id" = String, Path, description = "The number of the webhook")),
+    responses((status = 200, body = Page<WebhookMessageResponse>, description = "The first 1000 messages")))]
+pub(super) async fn list_messages(
     State(app): State<App>,
     Part(id): Part,
-) -> Result<Json<Page<MessageShape>>, Problem> {
+) -> Result<Json<Page<WebhookMessageResponse>>, ProblemDetails> {
     find(&app, &id)?;
-    let all = messages(&app.ledger.store, &id, SHOWN)?;
-    let one = |m: crate::ledger::outbox::Message| MessageShape {
+    let all = messages(&app.ledger.store, &id, MAX_MESSAGES)?;
+    let one = |m: crate::ledger::outbox::Message| WebhookMessageResponse {
         commit: m.commit,
-        since: m.since.to_string(),
+        since: m.since.into(),
         tries: m.tries,
-        next: m.next.max(m.since).to_string(),
+        next: m.next.max(m.since).into(),
         problem: m.problem,
         dead: m.dead,
     };
     Ok(Json(Page::all(all.into_iter().map(one).collect())))
 }
 
-/// Has everything that waits, dead letters too, tried again at once.
-#[utoipa::path(post, path = "/v1/webhooks/{id}/retry", tag = "webhooks", params(("id" = String, Path)), responses((status = 200, body = WebhookShape), Problem))]
-pub(super) async fn retry(
+/// Sends all waiting messages again at once, dead letters too.
+#[utoipa::path(post, path = "/v1/webhooks/{id}/retry", tag = "webhooks",
+    params(("id" = String, Path, description = "The number of the webhook")),
+    responses((status = 200, body = WebhookResponse, description = "The webhook")))]
+pub(super) async fn retry_messages(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Part(id): Part,
-) -> Result<Json<WebhookShape>, Problem> {
+) -> Result<Json<WebhookResponse>, ProblemDetails> {
     let hook = find(&app, &id)?;
-    let all = messages(&app.ledger.store, &id, SHOWN)?;
+    let all = messages(&app.ledger.store, &id, MAX_MESSAGES)?;
     for m in all.iter().filter(|m| m.tries > 0) {
-        // What was taken meanwhile is there no more.
+        // A message that was accepted meanwhile is gone.
         let _ = app
             .ledger
             .record_delivery(&id, m.commit, DeliveryResult::Retry)
             .await;
     }
-    let line = caller.line(
+    let record = caller.audit_record(
         "webhook.retry",
         &id,
         format!("{} messages", all.len()),
         None,
     );
     app.ledger
-        .note(line)
+        .note(record)
         .await
-        .map_err(|e| Problem::of(&e, &app.ledger.store.dictionary()))?;
-    Ok(Json(shape(&hook)))
+        .map_err(of_ledger(&app.ledger))?;
+    Ok(Json(response(&hook)))
 }

@@ -88,7 +88,7 @@ pub fn difference(
                 return go;
             }
             family([&octets(old), &octets(new)], zone.mask, &four, &mut found);
-            if zone.spec.mapped {
+            if zone.spec.ipv4_mapped {
                 family(
                     [&Mapped(octets(old)), &Mapped(octets(new))],
                     zone.mask,
@@ -408,7 +408,7 @@ mod tests {
             let subjects: Vec<Subject> = changes.iter().map(|(s, _)| s.clone()).collect();
             let publish = [&[0, 1, 2][..], &[1], &[2, 0]][publish];
             let names = test_zone("domain", publish, "txt = 'all'");
-            for zone in [test_zone("address", publish, "mapped = true"), names, test_zone("hash", publish, HASH)] {
+            for zone in [test_zone("address", publish, "ipv4_mapped = true"), names, test_zone("hash", publish, HASH)] {
                 let (was, is) = (rendered(&old, &zone), rendered(&new, &zone));
                 let mut sides = [Owners::new(), Owners::new()];
                 difference(&old, &new, &zone, Face::Names, &subjects, &mut |side, owner, at| {

@@ -277,7 +277,7 @@ fn find_address<'a>(
             .enumerate()
             .fold(0, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i)),
     );
-    let mapped = zone.spec.mapped && key6.len() >= 24 && key6[..24] == MAPPED;
+    let mapped = zone.spec.ipv4_mapped && key6.len() >= 24 && key6[..24] == MAPPED;
     if asked.count == 4 && key4.len() == 4 {
         let items = octets.value(key4, zone.mask);
         if !items.is_empty() {

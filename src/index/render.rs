@@ -59,7 +59,7 @@ pub fn render_while(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
                 interned: &tables.interned,
             };
             family(&octets(), zone.mask, emit)
-                && (!zone.spec.mapped || family(&Mapped(octets()), zone.mask, emit))
+                && (!zone.spec.ipv4_mapped || family(&Mapped(octets()), zone.mask, emit))
                 && family(
                     &Hextets::walked(&tables.ip6, &tables.interned),
                     zone.mask,

@@ -347,7 +347,7 @@ const MAPPED_ABOVE: [u8; 48] = {
     out
 };
 
-/// IPv4 by nibbles, as it appears under `::ffff:0:0/96` in a zone with `mapped = true`.
+/// IPv4 by nibbles, as it appears under `::ffff:0:0/96` in a zone with `ipv4_mapped = true`.
 pub struct Mapped<'a>(pub Octets<'a>);
 
 fn prefix4_nibbles(key: &[u8]) -> Prefix4 {

@@ -429,11 +429,11 @@ proptest! {
         apply(&mut builder, &world);
         let facts: Facts = world.into_iter().collect();
         let publish = [&[0, 1, 2][..], &[1], &[2, 0], &[0, 1, 2]][zone];
-        let addresses = test_zone("address", publish, if zone == 3 { "mapped = true" } else { "" });
+        let addresses = test_zone("address", publish, if zone == 3 { "ipv4_mapped = true" } else { "" });
         for zone in [addresses, test_zone("domain", publish, ""), test_zone("hash", publish, HASH)] {
             let naive = Naive4592::new(&builder, &zone);
             let mut asked = names(&facts, &noise);
-            if zone.spec.mapped {
+            if zone.spec.ipv4_mapped {
                 let v4: Vec<u32> = facts.keys().filter_map(|s| match s { Subject::V4(p) => Some(p.first()), _ => None }).collect();
                 for a in v4 {
                     let n: Vec<String> = super::trie::nibbles(0xffff << 32 | u128::from(a)).iter().rev().map(|n| format!("{n:x}")).collect();
@@ -452,7 +452,7 @@ proptest! {
         let (mut stepwise, mut at_once) = (Builder::default(), Builder::default());
         apply(&mut stepwise, &before);
         let kept = stepwise.tables().clone();
-        let zones = [test_zone("address", &[0, 1, 2], "mapped = true"), test_zone("domain", &[0, 1], ""), test_zone("hash", &[0, 1], HASH)];
+        let zones = [test_zone("address", &[0, 1, 2], "ipv4_mapped = true"), test_zone("domain", &[0, 1], ""), test_zone("hash", &[0, 1], HASH)];
         let old: Vec<_> = zones.iter().map(|z| Naive4592::new(&stepwise, z).0).collect();
         let gone: Vec<_> = before.iter().map(|(s, _)| (s.clone(), RawFacts::default())).collect();
         for part in gone.chunks(parts).chain(after.chunks(parts)) {
@@ -575,7 +575,7 @@ fn nothing_stands_below_a_wildcard_itself() {
             assert_eq!(got != "nxdomain", listed, "{name}: {got}");
         }
     }
-    let zone = test_zone("address", &[0], "mapped = true");
+    let zone = test_zone("address", &[0], "ipv4_mapped = true");
     let mapped = "0.0.b.c.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0";
     for name in ["*", "x.*", "x"] {
         let name = format!("{name}.{mapped}");

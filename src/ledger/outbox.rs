@@ -1,12 +1,12 @@
 //! The outbox: what has to be sent out, kept in the same batch as what it tells of, until it was
 //! taken or given up.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::Time,
+    model::{Time, event::EventName},
     store::{Store, StoreError, schema},
 };
 
@@ -44,6 +44,44 @@ pub struct Message {
     pub problem: Option<String>,
     /// Whether it is a dead letter, which is only sent again on request.
     pub dead: bool,
+}
+
+/// One change of a subject, as a webhook gets it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ChangeNotice {
+    /// The subject.
+    pub subject: String,
+    /// What happened to it.
+    pub event: EventName,
+    /// The reason; null for an exemption.
+    pub reason: Option<String>,
+    /// The source; null: every source.
+    pub source: Option<String>,
+    /// When the effect of the change ends.
+    #[schema(format = DateTime)]
+    pub until: Option<String>,
+}
+
+/// What a webhook gets about a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CommitNotice {
+    /// Always `commit`; other events are about feeds.
+    pub event: String,
+    /// The number of the commit.
+    pub commit: u64,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// The new serials, by zone.
+    pub serials: BTreeMap<String, u32>,
+    /// What changed, in the order of the subjects; at most 1000 subjects.
+    pub changes: Vec<ChangeNotice>,
+    /// The number of subjects that changed.
+    pub count: usize,
+    /// True for a large import, whose subjects are too many to list.
+    pub bulk: bool,
+    /// True if commits before this one were not sent because too many waited.
+    pub gap: bool,
 }
 
 /// The result of a delivery.

@@ -100,13 +100,13 @@ impl RemovalLog {
     /// # Errors
     /// The path cannot be that of a log.
     pub(super) fn open(path: &Path, known: Known) -> Result<RemovalLog, String> {
-        let named = |e: std::io::Error| format!("removals.path: {}: {e}", path.display());
+        let named = |e: std::io::Error| format!("removal_log.path: {}: {e}", path.display());
         if let Some(folder) = path.parent() {
             crate::store::private::create_dir(folder).map_err(named)?;
         }
         if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
             return Err(format!(
-                "removals.path: {} is no plain file",
+                "removal_log.path: {} is no plain file",
                 path.display()
             ));
         }
@@ -295,7 +295,7 @@ impl RemovalLog {
     fn foreign(&self, what: &str) -> Loss {
         Loss {
             why: format!(
-                "the log of removals {} {what}; name another file in `path` of [removals], or move this one away",
+                "the log of removals {} {what}; name another file in `path` of [removal_log], or move this one away",
                 self.path.display()
             ),
             foreign: true,
@@ -479,7 +479,7 @@ fn copy_lines(
     })?;
     if last == 0 && !looks_like_one {
         return Err(std::io::Error::other(
-            "the file there is not a log of removals; move it away, or name another one in `path` of [removals]",
+            "the file there is not a log of removals; move it away, or name another one in `path` of [removal_log]",
         ));
     }
     missing.extend(gap_after(last, known.n));

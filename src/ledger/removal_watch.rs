@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What a person can do about a lost log.
-const ADVICE: &str = "put the file back, or set `on_loss = \"restart\"` in [removals] and reload: the log begins anew then, and says what it lacks";
+const ADVICE: &str = "put the file back, or set `on_loss = \"restart\"` in [removal_log] and reload: the log begins anew then, and says what it lacks";
 
 impl Writer {
     /// Opens the log at a path.

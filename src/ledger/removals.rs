@@ -363,7 +363,7 @@ pub fn placement(log: &Path, contents: &Contents, place: &Path) -> Result<Placem
     }
     let foreign = |what: &str| {
         Err(format!(
-            "{shown} {what}; move it away, or name another file in `path` of [removals]"
+            "{shown} {what}; move it away, or name another file in `path` of [removal_log]"
         ))
     };
     if !found.is_file() {

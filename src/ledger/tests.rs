@@ -65,7 +65,7 @@ impl Bench {
             journal_age: Seconds(DAY),
             journal_size: 1 << 30,
             feed_event_age: Seconds(DAY),
-            scrub_every: Seconds(0),
+            scrub_interval: Seconds(0),
             scrub_rate: 1 << 23,
             open_tables: crate::store::MAX_OPEN_TABLES,
         };

@@ -740,6 +740,11 @@ impl Transaction {
         }
     }
 
+    /// The events of subjects.
+    pub(super) fn events(&self) -> impl Iterator<Item = (&Subject, &Event)> {
+        self.events.iter().map(|(s, e, _)| (s, e))
+    }
+
     /// The revision of a subject after it.
     pub(super) fn revision(&self, subject: &Subject) -> Option<u64> {
         self.touched

@@ -15,6 +15,7 @@ const MAX_COLUMNS: usize = 8;
 
 /// The first problem of a class, with its place, and how many there are of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// The file.
     pub file: String,
@@ -69,6 +70,7 @@ impl std::fmt::Display for Problem {
 /// allowance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum Omission {
     /// A special-purpose address range or name.
     SpecialRange,
@@ -124,6 +126,7 @@ impl Omission {
 /// What was accepted, although it may not be what its author meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum Remark {
     /// The port after an address was not read.
     Port,
@@ -156,6 +159,7 @@ impl Remark {
 
 /// How often something was seen, and its first place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub struct Tally<K> {
     /// What.
     pub kind: K,
@@ -167,10 +171,12 @@ pub struct Tally<K> {
 
 /// A column that was not read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub struct UnreadColumn {
     /// Its number, from 1.
     pub column: usize,
     /// The smallest and the largest number in it, where all are numbers.
+    #[cfg_attr(feature = "daemon", schema(value_type = Option<Vec<i64>>))]
     pub numbers: Option<(i64, i64)>,
     /// The first value in it.
     pub first: String,
@@ -196,6 +202,7 @@ impl std::fmt::Display for UnreadColumn {
 /// The shape of one list, which the next list of the same source is compared with.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub struct Shape {
     /// Entries that list IPv4 addresses.
     pub ipv4: u64,
@@ -214,6 +221,7 @@ pub struct Shape {
 /// Entries of a list that no zone publishes for their reasons.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub struct Unpublished {
     /// Addresses and prefixes.
     pub addresses: u64,
@@ -226,6 +234,7 @@ pub struct Unpublished {
 /// The result of reading files.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub struct Report {
     /// Lines read.
     pub lines: u64,
@@ -250,6 +259,8 @@ pub struct Report {
     /// How many warnings more there were.
     pub more_warnings: u64,
     /// When the list ends, if the file has an end.
+    #[serde(with = "crate::model::time::rfc3339")]
+    #[cfg_attr(feature = "daemon", schema(value_type = Option<String>, format = DateTime))]
     pub expires: Option<Time>,
     /// The shape of the list.
     pub shape: Shape,

@@ -19,6 +19,7 @@ use super::{subject::Subject, time::Time};
     strum::IntoStaticStr,
 )]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 #[strum(serialize_all = "lowercase")]
 pub enum Role {
     /// Reads: listings, history, zones, changes, state.

@@ -7,6 +7,7 @@ use super::{
     evidence::Evidence,
     reason::{ReasonId, SourceId},
     time::Time,
+    verdict::Hold,
 };
 
 /// An event in the history of a subject.
@@ -20,6 +21,48 @@ pub struct Event {
     pub what: EventKind,
     /// The evidence for it.
     pub evidence: Option<Evidence>,
+}
+
+/// The kind of an event, as the API and webhooks name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+pub enum EventName {
+    /// A source lists the subject, or renews the listing.
+    Listed,
+    /// A source excludes the subject from a wider listing.
+    Excluded,
+    /// A person or a program ended the listing.
+    Delisted,
+    /// The listing reached its end.
+    Expired,
+    /// The feed no longer has the entry.
+    Dropped,
+    /// A hold suppresses the reason.
+    Held,
+    /// The hold ended.
+    HoldEnded,
+    /// The subject is never published.
+    Exempted,
+    /// The exemption ended.
+    ExemptEnded,
+}
+
+impl EventName {
+    /// The name as it is sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EventName::Listed => "listed",
+            EventName::Excluded => "excluded",
+            EventName::Delisted => "delisted",
+            EventName::Expired => "expired",
+            EventName::Dropped => "dropped",
+            EventName::Held => "held",
+            EventName::HoldEnded => "hold_ended",
+            EventName::Exempted => "exempted",
+            EventName::ExemptEnded => "exempt_ended",
+        }
+    }
 }
 
 /// What an event does to a subject.
@@ -86,6 +129,32 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// The name of the kind.
+    pub fn name(&self) -> EventName {
+        match self {
+            EventKind::Listed {
+                exclusion: true, ..
+            } => EventName::Excluded,
+            EventKind::Listed { .. } => EventName::Listed,
+            EventKind::Delisted { .. } => EventName::Delisted,
+            EventKind::Expired { .. } => EventName::Expired,
+            EventKind::Dropped { .. } => EventName::Dropped,
+            EventKind::Held { .. } => EventName::Held,
+            EventKind::HoldEnded { .. } => EventName::HoldEnded,
+            EventKind::Exempted { .. } => EventName::Exempted,
+            EventKind::ExemptEnded => EventName::ExemptEnded,
+        }
+    }
+
+    /// When its effect ends; `None` if it does not, or ends with a wider listing.
+    pub fn until(&self) -> Option<Time> {
+        match self {
+            EventKind::Listed { until, .. } | EventKind::Exempted { until } => *until,
+            EventKind::Held { until, .. } => Some(*until).filter(|t| *t != Hold::WITH_COVER),
+            _ => None,
+        }
+    }
+
     /// The reason and the source of the event; `None` for exemptions, which have neither.
     pub fn about(&self) -> Option<(ReasonId, SourceId)> {
         match self {

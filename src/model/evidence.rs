@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The kind of evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum EvidenceKind {
     /// A statement: an operator's note, an owner's claim.
     Word,

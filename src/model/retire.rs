@@ -21,10 +21,10 @@ pub const MONTH: Seconds = Seconds(30 * 86_400);
 pub struct Retire {
     /// When it was announced.
     #[serde(deserialize_with = "super::time::text")]
-    pub announced: Time,
+    pub announce_at: Time,
     /// From when on the zone lists nobody.
     #[serde(deserialize_with = "super::time::text")]
-    pub empty: Time,
+    pub empty_at: Time,
     /// What the announcement says, instead of our words.
     #[serde(default)]
     pub text: Option<String>,
@@ -33,7 +33,7 @@ pub struct Retire {
 impl Retire {
     /// Whether the zone lists nobody.
     pub fn is_empty(&self, now: Time) -> bool {
-        now >= self.empty
+        now >= self.empty_at
     }
 
     /// The announcement, as a text of a zone: `$$` is a dollar.
@@ -42,7 +42,7 @@ impl Retire {
             Some(text) => text.clone(),
             None => format!(
                 "{zone} is being shut down: it lists nobody from {} on. Please remove it from your mail server.",
-                self.empty
+                self.empty_at
             ),
         }
     }

@@ -1,6 +1,6 @@
 //! The stages of a zone that is retired, with their times.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     retire::{MONTH, Retire},
@@ -8,16 +8,28 @@ use super::{
     zone::Zone,
 };
 
-/// How far it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// How far a zone is on its way out of service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum RetirementStage {
-    /// It lists as ever and says that it will end.
+    /// The zone lists as before, and announces its end.
     Announced,
-    /// It lists nobody.
+    /// The zone lists nothing.
     Empty,
-    /// It lists nobody, and nobody has to be sent to it any more.
+    /// The zone lists nothing, and its delegation may be removed.
     Over,
+}
+
+impl RetirementStage {
+    /// The stage as it is sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RetirementStage::Announced => "announced",
+            RetirementStage::Empty => "empty",
+            RetirementStage::Over => "over",
+        }
+    }
 }
 
 /// The stages with their times.
@@ -54,8 +66,8 @@ impl RetirementPlan {
             .chain([zone.ttl, zone.minimum()])
             .max()
             .unwrap_or_default();
-        let unseen = retire.empty.plus(zone.expire).plus(longest);
-        let delegation = unseen.max(retire.empty.plus(MONTH));
+        let unseen = retire.empty_at.plus(zone.expire).plus(longest);
+        let delegation = unseen.max(retire.empty_at.plus(MONTH));
         let stage = match now {
             n if n >= delegation => RetirementStage::Over,
             n if retire.is_empty(n) => RetirementStage::Empty,
@@ -63,8 +75,8 @@ impl RetirementPlan {
         };
         RetirementPlan {
             stage,
-            announced: retire.announced,
-            empty: retire.empty,
+            announced: retire.announce_at,
+            empty: retire.empty_at,
             unseen,
             delegation,
         }
@@ -86,8 +98,9 @@ mod tests {
     #[test]
     fn the_plan_waits_for_mirrors_and_caches() {
         let day = |text: &str| text.parse::<Time>();
-        let z =
-            zone("ttl='1d'\nexpire='60d'\n[retire]\nannounced='2026-01-01'\nempty='2026-03-01'");
+        let z = zone(
+            "ttl='1d'\nexpire='60d'\n[retire]\nannounce_at = '2026-01-01'\nempty_at = '2026-03-01'",
+        );
         let r = z.retire.clone().unwrap();
         let at = |now: &str| RetirementPlan::new(&z, &r, day(now).unwrap());
         assert_eq!(at("2026-02-28").stage, RetirementStage::Announced);
@@ -100,7 +113,8 @@ mod tests {
             (at("2026-04-30").stage, at("2026-05-01").stage),
             (RetirementStage::Empty, RetirementStage::Over)
         );
-        let quick = zone("expire='1d'\n[retire]\nannounced='2026-01-01'\nempty='2026-03-01'");
+        let quick =
+            zone("expire='1d'\n[retire]\nannounce_at = '2026-01-01'\nempty_at = '2026-03-01'");
         let plan = RetirementPlan::new(&quick, &quick.retire.clone().unwrap(), Time(0));
         assert_eq!(
             (plan.unseen, plan.delegation),
@@ -114,14 +128,14 @@ mod tests {
     #[test]
     fn a_hasty_end_is_doubtful() {
         let lints = |tail: &str| zone(tail).lint(&["r".into()]);
-        let month = "[retire]\nannounced='2026-01-01'\nempty='2026-02-01'";
+        let month = "[retire]\nannounce_at = '2026-01-01'\nempty_at = '2026-02-01'";
         assert!(
             matches!(&lints(month)[..], [Lint::Warning(w)] if w.contains("nothing")),
             "{:?}",
             lints(month)
         );
         assert!(
-            lints("[retire]\nannounced='2026-01-01'\nempty='2026-01-02'")
+            lints("[retire]\nannounce_at = '2026-01-01'\nempty_at = '2026-01-02'")
                 .iter()
                 .any(|l| matches!(l, Lint::Warning(w) if w.contains("6471")))
         );

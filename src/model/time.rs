@@ -100,6 +100,46 @@ pub fn text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Time, D::Error>
     from.deserialize_str(Text)
 }
 
+/// An optional [`Time`] in JSON: RFC 3339 in UTC. A number of seconds since 1970, as earlier versions
+/// wrote it, is read too.
+pub mod rfc3339 {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Time;
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Seconds(u64),
+        Text(String),
+    }
+
+    /// Writes the time as text.
+    ///
+    /// # Errors
+    ///
+    /// As the serializer.
+    pub fn serialize<S: Serializer>(time: &Option<Time>, to: S) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => to.collect_str(time),
+            None => to.serialize_none(),
+        }
+    }
+
+    /// Reads a text or a number.
+    ///
+    /// # Errors
+    ///
+    /// A text that is not a time.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Time>, D::Error> {
+        match Option::<Either>::deserialize(from)? {
+            None => Ok(None),
+            Some(Either::Seconds(n)) => Ok(Some(Time(n))),
+            Some(Either::Text(t)) => t.parse().map(Some).map_err(serde::de::Error::custom),
+        }
+    }
+}
+
 /// A span of time in seconds, written as `30s`, `5m`, `12h`, `90d`, `2w`, or joined (`1h30m`):
 /// jiff's friendly format. A duration by itself starts at no date, so that a month (`mo`) has 30
 /// days and a year (`y`) 365.

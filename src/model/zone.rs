@@ -18,6 +18,7 @@ use super::{
     Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, strum::IntoStaticStr,
 )]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 #[strum(serialize_all = "lowercase")]
 pub enum ZoneKind {
     /// Reversed IPv4 and IPv6 addresses (RFC 5782 sections 2.1 and 2.4).
@@ -224,7 +225,7 @@ pub struct Zone {
     /// One TXT or one for each reason.
     pub txt: TxtPolicy,
     /// Whether IPv4 listings also stand under `::ffff:0:0/96`.
-    pub mapped: bool,
+    pub ipv4_mapped: bool,
     /// Whether clients read the codes as bit masks.
     pub bitmask: bool,
     /// What is published, worst first.
@@ -257,7 +258,7 @@ impl Default for Zone {
             retry: Seconds(300),
             expire: Seconds(7 * 86_400),
             txt: TxtPolicy::First,
-            mapped: false,
+            ipv4_mapped: false,
             bitmask: false,
             publish: Vec::new(),
             records: Vec::new(),
@@ -343,15 +344,15 @@ impl Zone {
                 "retire: a catalog zone has no listings; remove its file instead".into(),
             ));
         }
-        if retire.empty < retire.announced.plus(MONTH) {
+        if retire.empty_at < retire.announce_at.plus(MONTH) {
             out.push(Lint::Warning(format!(
                 "retire: {} is less than {MONTH} after {}; announce the end a month or more before it (RFC 6471 section 3.4)",
-                retire.empty, retire.announced
+                retire.empty_at, retire.announce_at
             )));
         }
         out.push(Lint::Warning(format!(
             "retire: this zone lists nothing from {} on",
-            retire.empty
+            retire.empty_at
         )));
     }
 
@@ -494,8 +495,8 @@ impl Zone {
                 "digest: a zone of kind \"hash\" needs the form of its names, such as digest = \"sha1-hex\" or digest = \"sha256-base32\""
                     .into(),
             )),
-            (ZoneKind::Hash, Some(_)) if self.mapped => {
-                out.push(Lint::Error("mapped: a zone of kind \"hash\" has no addresses; remove the key".into()));
+            (ZoneKind::Hash, Some(_)) if self.ipv4_mapped => {
+                out.push(Lint::Error("ipv4_mapped: a zone of kind \"hash\" has no addresses; remove the key".into()));
             }
             (ZoneKind::Hash, _) | (_, None) => {}
             (kind, Some(_)) => out.push(Lint::Error(format!(
@@ -598,7 +599,7 @@ mod tests {
             retry: Seconds(300),
             expire: Seconds(600_000),
             txt: TxtPolicy::First,
-            mapped: false,
+            ipv4_mapped: false,
             bitmask: false,
             publish: vec![Publish {
                 reason: "relay".into(),
@@ -755,9 +756,10 @@ mod tests {
                 "remove the key"
             ));
         }
-        let mapped =
-            zone(|z| (z.kind, z.digest, z.mapped) = (ZoneKind::Hash, Some(Digest::Sha1Hex), true));
-        assert!(says(&mapped, true, "mapped"));
+        let mapped = zone(|z| {
+            (z.kind, z.digest, z.ipv4_mapped) = (ZoneKind::Hash, Some(Digest::Sha1Hex), true);
+        });
+        assert!(says(&mapped, true, "ipv4_mapped"));
     }
 
     #[test]

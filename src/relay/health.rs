@@ -80,7 +80,7 @@ async fn route_problem(
         let addresses = names.addresses(host).await?;
         has_address |= !addresses.is_empty();
         if let Some(addr) = addresses.iter().find(|a| !ours(**a)) {
-            let hint = "list the public addresses of the collector in [collect] addresses";
+            let hint = "list the public addresses of the collector in [collector] public_addresses";
             return Ok(Some(format!(
                 "mail for {domain} goes to {host}, {addr}, which is not an address of the collector; {hint}"
             )));

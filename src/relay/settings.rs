@@ -183,7 +183,7 @@ impl RelaySettings {
         let subject = Subject::host(target);
         let is_special = |allowed: &[Subject]| special::unlistable(&subject, allowed).is_some();
         if is_special(&self.special_ranges) {
-            return Err("the address is in a special range; [limits] special names those that may be tested".into());
+            return Err("the address is in a special range; [limits] allow_special_ranges names those that may be tested".into());
         }
         if self.is_ours(target) {
             return Err("that is an address of ours".into());
@@ -192,11 +192,11 @@ impl RelaySettings {
             return Err("the tester is off; [probe] enabled switches it on".into());
         }
         if !self.collects() {
-            return Err("there is no collector; [probe] domain and [collect] listen count from the next start on".into());
+            return Err("there is no collector; [probe] domain and [collector] listen count from the next start on".into());
         }
         if !self.public && !is_special(&[]) {
             return Err(
-                "hosts on the Internet are tested when [probe] allow_public is set, and hello, contact and about say who tests".into()
+                "hosts on the Internet are tested when [probe] allow_public is set, and ehlo_name, contact and info_url say who tests".into()
             );
         }
         Ok(())

@@ -79,7 +79,7 @@ impl Bench {
             open_tables: crate::store::MAX_OPEN_TABLES,
             journal_size: 1 << 30,
             feed_event_age: Seconds(86_400),
-            scrub_every: Seconds(0),
+            scrub_interval: Seconds(0),
             scrub_rate: 1 << 23,
         };
         let reasons = REASONS.iter().chain([&NOTEST]).map(|name| ReasonSettings {

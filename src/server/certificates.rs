@@ -87,6 +87,13 @@ struct State {
     said: Option<String>,
 }
 
+/// Certificates that were read and are not in use yet.
+pub struct PreparedCertificates {
+    ready: Ready,
+    files: Files,
+    stamp: Stamp,
+}
+
 /// The certificates of a running server.
 pub struct Certificates {
     ready: ArcSwap<Ready>,
@@ -114,31 +121,52 @@ impl Certificates {
         self.ready.load_full()
     }
 
-    /// Takes what the files hold now, which may be others than before; whether that is anything
-    /// new. On an error everything stays as it is.
-    pub fn reload(&self, files: &Files) -> Result<bool, String> {
-        let mut state = self.state.lock();
+    /// Reads the files, which may be others than before, without using them yet. `None`: they have
+    /// not changed.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with which file.
+    pub fn prepare(&self, files: &Files) -> Result<Option<PreparedCertificates>, String> {
+        let state = self.state.lock();
         let stamp = files.stamp();
         if (&state.files, state.stamp) == (files, stamp) {
-            return Ok(false);
+            return Ok(None);
         }
-        let ready = files
-            .read()
-            .map_err(|e| format!("{e}; the certificate that was in use stays"))?;
-        self.ready.store(Arc::new(ready));
-        *state = State {
+        drop(state);
+        Ok(Some(PreparedCertificates {
+            ready: files.read()?,
             files: files.clone(),
+            stamp,
+        }))
+    }
+
+    /// Uses what [`prepare`](Self::prepare) has read.
+    pub fn apply(&self, prepared: PreparedCertificates) {
+        let PreparedCertificates {
+            ready,
+            files,
+            stamp,
+        } = prepared;
+        tracing::info!(certificate = %files.certificate.display(), "certificate loaded");
+        self.ready.store(Arc::new(ready));
+        *self.state.lock() = State {
+            files,
             stamp,
             said: None,
         };
-        tracing::info!(certificate = %files.certificate.display(), "certificate taken");
-        Ok(true)
     }
 
     /// Looks at the files, as every [`CHECK_EVERY`] does.
     pub fn check(&self) {
         let files = self.state.lock().files.clone();
-        let wrong = self.reload(&files).err();
+        let wrong = match self.prepare(&files) {
+            Ok(prepared) => {
+                prepared.into_iter().for_each(|p| self.apply(p));
+                None
+            }
+            Err(e) => Some(format!("{e}; the old certificate stays in use")),
+        };
         let mut state = self.state.lock();
         if state.said != wrong {
             if let Some(e) = &wrong {
@@ -471,7 +499,7 @@ pub(super) mod tests {
         let files = files(dir.path(), &ca);
         let certificates = Certificates::open(files.clone()).unwrap();
         let first = certificates.ready();
-        assert_eq!(certificates.reload(&files), Ok(false));
+        assert!(certificates.prepare(&files).unwrap().is_none());
         assert!(
             Arc::ptr_eq(&first, &certificates.ready()),
             "nothing changed"
@@ -479,12 +507,8 @@ pub(super) mod tests {
         let (certificate, key) = issue(&ca, &["ns.example"]);
         put(&files.certificate, &certificate);
         for _ in 0..2 {
-            assert!(
-                certificates
-                    .reload(&files)
-                    .unwrap_err()
-                    .contains("that was in use stays")
-            );
+            let error = certificates.prepare(&files).err().unwrap();
+            assert!(error.contains("not the key"), "{error}");
         }
         certificates.check();
         assert!(
@@ -507,25 +531,17 @@ pub(super) mod tests {
             "taken by the check"
         );
         assert_eq!(certificates.state.lock().said, None);
-        assert_eq!(
-            certificates.reload(&Files {
-                clients: None,
-                ..files.clone()
-            }),
-            Ok(true)
-        );
-        assert!(
-            certificates
-                .reload(&Files {
-                    key: dir.path().join("none"),
-                    ..files.clone()
-                })
-                .is_err()
-        );
-        assert_eq!(
-            certificates.state.lock().files.key,
-            files.key,
-            "what works is looked at"
-        );
+        let other = Files {
+            clients: None,
+            ..files.clone()
+        };
+        certificates.apply(certificates.prepare(&other).unwrap().unwrap());
+        assert!(certificates.prepare(&other).unwrap().is_none());
+        let missing = Files {
+            key: dir.path().join("none"),
+            ..files.clone()
+        };
+        assert!(certificates.prepare(&missing).is_err());
+        assert_eq!(certificates.state.lock().files, other);
     }
 }

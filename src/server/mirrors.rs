@@ -11,11 +11,14 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 mod file;
 
 use crate::{
+    api::{
+        LagResponse, MirrorCounts, MirrorNotifyResponse, MirrorRequestResponse, MirrorResponse,
+        MirrorTransferResponse, TransferScope,
+    },
     clock::Clock,
     dns::notify::rcode_name,
     index::Snapshot,
@@ -80,6 +83,20 @@ struct Notified {
     problem: Option<String>,
 }
 
+impl Notified {
+    fn response(&self) -> MirrorNotifyResponse {
+        MirrorNotifyResponse {
+            serial: self.serial.0,
+            at: self.at.into(),
+            tries: self.tries,
+            acknowledged: self.rcode == Some(0),
+            rcode: self.rcode.map(|r| rcode_name(r).to_string()),
+            answer_ms: self.answer_ms,
+            problem: self.problem.clone(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Asked {
     serial: Option<Serial>,
@@ -93,6 +110,22 @@ struct Transferred {
     at: Time,
     bytes: u64,
     took_ms: u64,
+}
+
+impl Transferred {
+    fn response(&self) -> MirrorTransferResponse {
+        MirrorTransferResponse {
+            kind: match self.from {
+                Some(_) => TransferScope::Incremental,
+                None => TransferScope::Whole,
+            },
+            from: self.from.map(|s| s.0),
+            to: self.to.0,
+            at: self.at.into(),
+            bytes: self.bytes,
+            ms: self.took_ms,
+        }
+    }
 }
 
 /// How often something was done since the file began.
@@ -471,8 +504,8 @@ impl Mirrors {
         });
     }
 
-    /// All that is known, for people and programs; the zones' serials are those of the snapshot.
-    pub fn report(&self, snapshot: &Snapshot) -> Value {
+    /// The state of each mirror; the zones' serials are those of the snapshot.
+    pub fn report(&self, snapshot: &Snapshot) -> Vec<MirrorResponse> {
         let (inner, at) = (self.lock(), self.clock.now());
         let zones = snapshot.zones.all().iter().zip(snapshot.serials.iter());
         let serials: HashMap<&str, Serial> = zones.map(|(z, s)| (&*z.name, *s)).collect();
@@ -482,27 +515,38 @@ impl Mirrors {
                 Who::Configured(addr, key) => (addr.to_string(), key),
                 Who::Other(addr, key) => (addr.to_string(), key),
             };
-            let notified = row.notified.as_ref().map(|n| {
-                json!({
-                    "serial": n.serial, "at": n.at.to_string(), "tries": n.tries, "acknowledged": n.rcode == Some(0),
-                    "rcode": n.rcode.map(rcode_name), "answer_ms": n.answer_ms, "problem": n.problem,
-                })
-            });
-            let asked = row.asked.as_ref().map(|a| json!({"serial": a.serial, "at": a.at.to_string()}));
-            let transfer = row.transfer.as_ref().map(|t| {
-                let kind = if t.from.is_some() { "incremental" } else { "whole" };
-                json!({"kind": kind, "from": t.from, "to": t.to, "at": t.at.to_string(), "bytes": t.bytes, "ms": t.took_ms})
-            });
             let left = row.left_at.filter(|_| row.seen.plus(REMEMBERED) >= at);
-            let commands: Option<BTreeMap<_, _>> = left.map(|_| forced_transfers(zone).into_iter().collect());
-            Some(json!({
-                "needs_transfer": commands,
-                "zone": zone, "serial": current, "address": address, "configured": matches!(who, Who::Configured(..)), "key": key,
-                "notified": notified, "asked": asked, "has": row.has, "transfer": transfer, "counts": row.counts,
-                "behind": inner.behind(zone, row, current, at).map(|(serials, seconds)| json!({"serials": serials, "seconds": seconds})),
-            }))
+            let commands = |_| {
+                let all = forced_transfers(zone).into_iter();
+                all.map(|(software, command)| (software.to_string(), command))
+                    .collect()
+            };
+            let behind = inner.behind(zone, row, current, at);
+            Some(MirrorResponse {
+                zone: zone.clone(),
+                address,
+                configured: matches!(who, Who::Configured(..)),
+                key: key.clone(),
+                serial: current.0,
+                mirror_serial: row.has.map(|s| s.0),
+                behind: behind.map(|(serials, seconds)| LagResponse { serials, seconds }),
+                needs_transfer: left.map(commands),
+                last_notify: row.notified.as_ref().map(Notified::response),
+                last_request: row.asked.as_ref().map(|a| MirrorRequestResponse {
+                    serial: a.serial.map(|s| s.0),
+                    at: a.at.into(),
+                }),
+                last_transfer: row.transfer.as_ref().map(Transferred::response),
+                counts: MirrorCounts {
+                    notified: row.counts.notified,
+                    answered: row.counts.answered,
+                    transfers: row.counts.transfers,
+                    bytes: row.counts.bytes,
+                    requests: row.counts.asked,
+                },
+            })
         });
-        json!({"now": at.to_string(), "mirrors": mirrors.collect::<Vec<_>>()})
+        mirrors.collect()
     }
 
     /// Whether the file has to be written now: it lacks a jump of a serial.

@@ -25,7 +25,7 @@ mod tls;
 pub mod transfer;
 pub mod udp;
 
-pub use certificates::{Certificates, Files};
+pub use certificates::{Certificates, Files, PreparedCertificates};
 pub use mirrors::Mirrors;
 pub use reserved::ReservedClients;
 

@@ -30,7 +30,7 @@ pub struct StoreSettings {
     /// How long the history of feeds is kept.
     pub feed_event_age: crate::model::time::Seconds,
     /// How often everything is read for damage; 0 for never.
-    pub scrub_every: crate::model::time::Seconds,
+    pub scrub_interval: crate::model::time::Seconds,
     /// Bytes of rows a second that a scrub reads at most.
     pub scrub_rate: u64,
     /// How many of its tables may be open files at the same time.

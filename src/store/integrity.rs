@@ -35,6 +35,7 @@ pub struct Damage {
 /// How damage is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 #[strum(serialize_all = "lowercase")]
 pub enum FoundBy {
     /// By a read or write of a row.

@@ -226,6 +226,34 @@ impl Store {
             .transpose()
     }
 
+    /// The events of a subject in a commit, which was made at a time, in order.
+    pub fn events_of_commit(&self, subject: &Subject, seq: u64, at: Time) -> Result<Vec<Event>> {
+        let mut out: Vec<(Vec<u8>, Event)> = Vec::new();
+        let ends = |mut key: Vec<u8>| {
+            key.truncate(key.len() - 4); // the place
+            key
+        };
+        for (family, prefix) in [
+            (schema::EVENTS, ends(schema::event_key(subject, seq, 0))),
+            (
+                schema::FEED_EVENTS,
+                ends(schema::feed_event_key(at, subject, seq, 0)),
+            ),
+        ] {
+            self.rows(family, &prefix, &mut |k, v| {
+                let Some(place) = k.strip_prefix(&prefix[..]) else {
+                    return Ok(false);
+                };
+                let event = schema::decode(v)
+                    .ok_or_else(|| self.damaged(&format!("an event of {subject}")))?;
+                out.push((place.to_vec(), event));
+                Ok(true)
+            })?;
+        }
+        out.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(out.into_iter().map(|(_, event)| event).collect())
+    }
+
     /// When the last commit was made; `None` where there is none, or the journal does not have it
     /// any more.
     pub fn last_commit_time(&self) -> Result<Option<Time>> {

@@ -103,7 +103,7 @@ impl Store {
 
     /// Whether a scrub is due by time.
     pub fn scrub_due(&self, now: Time) -> bool {
-        self.integrity.scrub_due(now, self.settings.scrub_every)
+        self.integrity.scrub_due(now, self.settings.scrub_interval)
     }
 
     /// Reads every row of every family. Damage that was found before and is not found now counts as
@@ -214,7 +214,7 @@ mod tests {
             journal_size: 1 << 30,
             feed_event_age: Seconds(86_400),
             open_tables: crate::store::MAX_OPEN_TABLES,
-            scrub_every: Seconds(86_400),
+            scrub_interval: Seconds(86_400),
             scrub_rate: 1 << 20,
         }
     }

@@ -396,33 +396,33 @@ def small(name, n, opened=True, via=None):
 # ── orbsd ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 def list_server():
     # From an address of another host than the tested one: a mail server trusts its own.
-    source = f'source = ["{COLLECTOR}"]' if closed_net else ""
+    source = f'source_addresses = ["{COLLECTOR}"]' if closed_net else ""
     reasons = "".join(f'[[reason]]\nname = "{r}"\ntext = "{t} $"\nlifetime = "90d"\n' for r, t in [("relay", "Open relay"), ("input", "Open relay input"), ("output", "Delivers for open relays"), ("unconfirmed", "Unconfirmed"), ("notest", "Not tested")])
     write("config.toml", f"""[admin]
 listen = ""
 [dns]
 listen = ["127.0.0.1:{DNS}"]
 [limits]
-special = ["{NET}.0.0/10"]
-[outgoing]
+allow_special_ranges = ["{NET}.0.0/10"]
+[http_client]
 resolvers = ["127.0.0.1:{NAMES}"]
-[collect]
+[collector]
 listen = ["{COLLECTOR}:{COLLECT}"]
 [probe]
 enabled = true
 domain = "{DOMAIN}"
-foreign = "{SECOND_DOMAIN}"
-hello = "collector.lab.example"
+second_domain = "{SECOND_DOMAIN}"
+ehlo_name = "collector.lab.example"
 {source}
 contact = "relaytest@lab.example"
-about = "https://lab.example/tests"
+info_url = "https://lab.example/tests"
 pause = "0s"
-spread = "0s"
-step = "20s"
-settle = "{5 if closed_net else 1}s"
-retry = ["2s", "2s"]
-per_net = 100
-per_as = 100
+min_duration = "0s"
+timeout = "20s"
+collect_wait = "{5 if closed_net else 1}s"
+retry_delays = ["2s", "2s"]
+max_hosts_per_prefix = 100
+max_hosts_per_asn = 100
 ports = [{PORT}, 1, 1]
 {reasons}""")
     write("zones/relays.toml", f"""origin = "relays.lab.example"
@@ -552,7 +552,7 @@ def main():
     proof = run("evidence", address("pf-open"))["items"][0]
     say(f"      proof {proof['id']}: given to [{proof['input']}] at {proof['sent']}, came from [{proof['output']}] at {proof['came']}")
     say("\n3  The same for pf-closed: every test is refused, and nobody is listed.")
-    job, out = tested("pf-closed"); tell(job, out); facts["pf-closed"] = out; facts["closed says"] = job["says"]
+    job, out = tested("pf-closed"); tell(job, out); facts["pf-closed"] = out; facts["closed says"] = job["assessment"]
     facts["closed"] = answers("pf-closed")
     say("\n4  pf-input hands what it takes to a smart host, pf-output: the input is listed, the output is not (yet).")
     job, out = tested("pf-input"); tell(job, out)
@@ -562,24 +562,24 @@ def main():
     job, out = finished(claim["job"]["id"]); tell(job, out)
     again = run("claim", address("pf-open"), "--proved")
     say(f"      {again['what_happens']}")
-    facts["early"] = [job["says"], again["job"]["state"], answers("pf-open")]
+    facts["early"] = [job["assessment"], again["job"]["state"], answers("pf-open")]
     say("\n6  The owner of pf-input closes it, restarts it, and claims: every test is refused, its postmaster is not, and it is released.")
     if closed_net: close_postfix("pf-input")
     else: begin[2].state["open"] = False
     claim = run("claim", address("pf-input"), "--proved")
     job, out = finished(claim["job"]["id"]); tell(job, out)
-    facts["released"] = [job["says"], answers("pf-input"), job["row"]]
+    facts["released"] = [job["assessment"], answers("pf-input"), job["row"]]
     if facts_only and closed_net:
         rest = [n for n in HOSTS if n not in ("pf-open", "pf-closed", "pf-input", "pf-output")]
         jobs = {n: nominated(n) for n in rest}
         for n, id in jobs.items():
             job, out = finished(id)
-            facts[n] = out; facts[f"{n} says"] = job["says"]; facts[f"{n} dns"] = answers(n)
+            facts[n] = out; facts[f"{n} says"] = job["assessment"]; facts[f"{n} dns"] = answers(n)
         # As Debian ships it: strangers are put off for good.
         close_postfix("pf-domain", "defer_unauth_destination")
         job, out = finished(run("claim", address("pf-domain"), "--proved")["job"]["id"])
         again = run("claim", address("pf-domain"), "--proved")
-        facts["put off"] = [job["says"], out["plain"], again["release"], again["what_happens"], job["row"]]
+        facts["put off"] = [job["assessment"], out["plain"], again["release"], again["what_happens"], job["row"]]
     if facts_only: print(json.dumps(facts))
     else: say(f"\nThat was the loop: nomination, test, proof, DNS, claim, release. Nothing left this machine.\n")
 

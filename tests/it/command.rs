@@ -47,7 +47,7 @@ fn a_listing_from_the_command_line_is_in_dns_when_it_returns() {
         ),
         (&"relay".into(), &"operator".into())
     );
-    assert_eq!(found["zones"][0]["a"][0], "127.0.0.2");
+    assert_eq!(found["zones"][0]["codes"][0], "127.0.0.2");
     assert_eq!(found["history"][0]["event"], "listed");
     assert_eq!(found["history"][0]["evidence"]["text"], "seen relaying");
     assert!(
@@ -91,7 +91,7 @@ fn a_listing_from_the_command_line_is_in_dns_when_it_returns() {
     assert_eq!(f.json(&["status", "--json"])["running"], false);
     f.ok(&["list", "45.51.100.9", "--reason", "relay"]);
     assert_eq!(
-        f.json(&["lookup", "45.51.100.9", "--json"])["zones"][0]["a"][0],
+        f.json(&["lookup", "45.51.100.9", "--json"])["zones"][0]["codes"][0],
         "127.0.0.2"
     );
     let _daemon = Daemon::start(&f);
@@ -440,19 +440,19 @@ fn check_tells_what_the_listeners_and_the_tester_lack() {
     };
     let probe = "[admin]\nlisten = \"\"\n[probe]\ndomain = ";
     for (config, code, part) in [
-        ("[collect]\nlisten = [\"127.0.0.1:8053\"]".to_string(), 2, "collect.listen: 127.0.0.1:8053 is taken by admin.listen"),
-        ("[web]\nlisten = \"0.0.0.0:5300\"".into(), 2, "web.listen: 0.0.0.0:5300 is taken by dns.listen"),
-        ("[dns]\nlisten = [\"0.0.0.0:53\", \"[::]:53\"]\n[collect]\nlisten = [\"0.0.0.0:25\", \"[::]:25\"]".into(), 0, "sound"),
-        ("[collect]\nlisten = [\"[::]:25\", \"[::1]:25\"]".into(), 2, "collect.listen: [::1]:25 is taken by collect.listen"),
+        ("[collector]\nlisten = [\"127.0.0.1:8053\"]".to_string(), 2, "collector.listen: 127.0.0.1:8053 is already used by admin.listen"),
+        ("[web]\nlisten = \"0.0.0.0:5300\"".into(), 2, "web.listen: 0.0.0.0:5300 is already used by dns.listen"),
+        ("[dns]\nlisten = [\"0.0.0.0:53\", \"[::]:53\"]\n[collector]\nlisten = [\"0.0.0.0:25\", \"[::]:25\"]".into(), 0, "sound"),
+        ("[collector]\nlisten = [\"[::]:25\", \"[::1]:25\"]".into(), 2, "collector.listen: [::1]:25 is already used by collector.listen"),
         (
             "[tls]\nquic = [\"127.0.0.1:5300\"]\ncertificate = \"a\"\nkey = \"b\"".into(),
             2,
-            "tls.quic: 127.0.0.1:5300 is taken by dns.listen",
+            "tls.quic: 127.0.0.1:5300 is already used by dns.listen",
         ),
         (
             "[tls]\nquic = [\"127.0.0.1:853\"]\nh3 = [\"0.0.0.0:853\"]\ncertificate = \"a\"\nkey = \"b\"".into(),
             2,
-            "tls.h3: 0.0.0.0:853 is taken by tls.quic",
+            "tls.h3: 0.0.0.0:853 is already used by tls.quic",
         ),
         (format!("{probe}\"probe.bl.orbs.example\""), 2, "bl.orbs.example answers for it, and has no MX there"),
         (format!("{probe}\"bl.orbs.example\""), 2, "add a [[record]] with the name @ and the type MX"),
@@ -460,8 +460,8 @@ fn check_tells_what_the_listeners_and_the_tester_lack() {
         (format!("{probe}\"mybl.orbs.example\""), 0, "sound"),
         (format!("{probe}\"probe.example\"\nkey = \"folder\""), 2, "folder is a folder; name a file"),
         (format!("{probe}\"probe.example\"\nkey = \"short\""), 2, "short has less than 32 bytes"),
-        (format!("{probe}\"probe.example\"\nsource = [\"192.0.2.7\"]"), 0, "192.0.2.7 is no address of this machine"),
-        (format!("{probe}\"probe.example\"\nsource = [\"127.0.0.9\"]"), 0, "sound"),
+        (format!("{probe}\"probe.example\"\nsource_addresses = [\"192.0.2.7\"]"), 0, "192.0.2.7 is not an address of this machine"),
+        (format!("{probe}\"probe.example\"\nsource_addresses = [\"127.0.0.9\"]"), 0, "sound"),
     ] {
         let (is, said) = check(&config);
         assert!(is == code && said.contains(part), "{config}: {is} {said}");

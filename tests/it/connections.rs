@@ -531,7 +531,7 @@ fn stuck_streams_of_http_2_keep_nobody_out() {
 
 #[test]
 fn idle_smtp_sessions_of_168_addresses_do_not_stop_the_tester() {
-    let f = Field::new("\n[connections]\ncollect = 512\n");
+    let f = Field::new("\n[connections]\ncollector = 512\n");
     let mta = f.mta(
         v4(7, 1),
         "h7",
@@ -563,14 +563,14 @@ fn idle_smtp_sessions_of_168_addresses_do_not_stop_the_tester() {
     }
     let begun = Instant::now();
     let job = f.done(f.nominate(v4(7, 1), &json!({"tests": ["plain"]})));
-    assert_eq!(job["says"], "open", "{job:#}");
+    assert_eq!(job["assessment"], "open", "{job:#}");
     assert!(
         begun.elapsed() < Duration::from_secs(15),
         "{:?}",
         begun.elapsed()
     );
     let status = f.api.get("/v1/status").ok();
-    assert!(status["tester"]["wrong"].is_null(), "{status}");
+    assert!(status["tester"]["problem"].is_null(), "{status}");
     let sessions = &status["connections"]["collect"];
     assert!(
         sessions["open"].as_u64().unwrap() > 400 && sessions["shed"].as_u64().unwrap() > 0,
@@ -589,7 +589,7 @@ fn strangers_do_not_take_the_files_of_the_store() {
     let config = CONFIG.replace("listen = \"\"", &format!("listen = \"{admin}\""));
     let f = Folder::with(
         &format!(
-            "{config}{reasons}[probe]\ndomain = \"probe.example\"\n[collect]\nlisten = [\"{collector}\"]\n"
+            "{config}{reasons}[probe]\ndomain = \"probe.example\"\n[collector]\nlisten = [\"{collector}\"]\n"
         ),
         &[("bl", ZONE), ("dbl", DOMAINS)],
     );

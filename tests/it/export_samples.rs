@@ -159,7 +159,7 @@ fn long_name(len: usize) -> String {
 
 #[test]
 fn names_too_long_are_left_out_of_exports_and_the_look_up_says_why() {
-    let tables = "[[export]]\nzone='dbl'\nformat='master'\npath='dbl.zone'\nevery='1s'\n";
+    let tables = "[[export]]\nzone='dbl'\nformat='master'\npath='dbl.zone'\ninterval = '1s'\n";
     let f = Folder::with(
         &format!("{CONFIG}{tables}"),
         &[("bl", ZONE), ("dbl", DOMAINS)],

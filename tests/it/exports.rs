@@ -42,8 +42,8 @@ fn unpacked(path: PathBuf) -> String {
 
 #[test]
 fn scheduled_files_follow_the_zone_and_the_configuration() {
-    let tables = "[[export]]\nzone='bl'\nformat='master'\npath='out/bl.zone'\nevery='1s'\n\
-                  [[export]]\nzone='dbl.orbs.example'\nformat='rpz'\naction='drop'\npath='out/dbl.rpz.gz'\nevery='1s'\n";
+    let tables = "[[export]]\nzone='bl'\nformat='master'\npath='out/bl.zone'\ninterval = '1s'\n\
+                  [[export]]\nzone='dbl.orbs.example'\nformat='rpz'\naction='drop'\npath='out/dbl.rpz.gz'\ninterval = '1s'\n";
     let f = folder(tables);
     let daemon = Daemon::start(&f);
     let (zone, rpz) = (
@@ -139,7 +139,7 @@ fn scheduled_files_follow_the_zone_and_the_configuration() {
 #[test]
 fn wrong_tables_are_named() {
     let tables = "[[export]]\nzone='nope'\nformat='list'\npath='a'\n[[export]]\nzone='dbl'\nformat='ipset'\npath='b'\n\
-                  [[export]]\nzone='bl'\nformat='pdf'\npath='c'\n[[export]]\nzone='bl'\nformat='list'\npath='c'\nevery='0s'\n\
+                  [[export]]\nzone='bl'\nformat='pdf'\npath='c'\n[[export]]\nzone='bl'\nformat='list'\npath='c'\ninterval = '0s'\n\
                   [[export]]\nzone='bl'\nformat='list'\n[[export]]\nzone='bl'\nformat='rpz'\naction='bang'\npath='d'\nevry='1s'\n";
     let f = folder(tables);
     let out = f.orbsd(&["check"]);
@@ -185,7 +185,7 @@ fn wrong_tables_are_named() {
 /// A disk that is full keeps the old file; when there is room again, the new one comes.
 #[test]
 fn a_full_disk_keeps_the_old_file() {
-    let f = folder("[[export]]\nzone='bl'\nformat='list'\npath='small/list'\nevery='1s'\n");
+    let f = folder("[[export]]\nzone='bl'\nformat='list'\npath='small/list'\ninterval = '1s'\n");
     fs::create_dir(f.path().join("small")).unwrap();
     let root = fs::metadata("/proc/self")
         .map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)

@@ -390,14 +390,14 @@ fn a_notify_from_the_server_makes_a_feed_look_at_once() {
     until("the change", || {
         names(&ledger) == set(&["45.1.1.1", "45.1.1.2"])
     });
-    assert_eq!(feeds.states()[0].how, Some("changes"));
+    assert_eq!(feeds.states()[0].how.as_deref(), Some("changes"));
     feeds.stop();
     ledger.stop().unwrap();
 }
 
 fn followed(p: &Primary, more: &str) -> Folder {
     let feed = format!(
-        "\n[[feed]]\nname = \"peer\"\nkind = \"axfr\"\nserver = \"{}\"\nzone = \"{ORIGIN}\"\nevery = \"1s\"\n{more}",
+        "\n[[feed]]\nname = \"peer\"\nkind = \"axfr\"\nserver = \"{}\"\nzone = \"{ORIGIN}\"\ninterval = \"1s\"\n{more}",
         p.addr
     );
     Folder::with(
@@ -490,7 +490,7 @@ fn a_zone_is_transferred_once_shown_first_or_written() {
     ]);
     assert!(said.contains("2 added"), "{said}");
     assert_eq!(
-        f.json(&["lookup", "45.1.1.1", "--json"])["zones"][0]["txt"][0],
+        f.json(&["lookup", "45.1.1.1", "--json"])["zones"][0]["texts"][0],
         "say \"hi\""
     );
     assert_eq!(f.json(&["lookup", "45.2.9.9", "--json"])["listed"], true);
@@ -539,7 +539,7 @@ fn a_zone_is_transferred_once_shown_first_or_written() {
 #[test]
 fn a_file_is_read_again_when_it_has_changed() {
     let feed =
-        "\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"relay\"\nevery = \"1s\"\n";
+        "\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"relay\"\ninterval = \"1s\"\n";
     let f = Folder::with(
         &(crate::lab::CONFIG.to_string() + feed),
         &[("bl", crate::lab::ZONE), ("dbl", crate::lab::DOMAINS)],

@@ -442,7 +442,7 @@ fn a_note_of_a_feed_is_shown_to_operators_and_never_published() {
 /// A file feed whose list shrinks; the settings of the feed are added.
 fn feed(more: &str) -> Api {
     let feed = format!(
-        "\n[outgoing]\nallow = [\"127.0.0.1\"]\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"relay\"\nevery = \"1s\"\n{more}\n"
+        "\n[http_client]\nallow_special_ranges = [\"127.0.0.1\"]\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"relay\"\ninterval = \"1s\"\n{more}\n"
     );
     let api = Api::with_zones(
         &(CONFIG.to_string() + &feed),
@@ -488,10 +488,7 @@ fn a_held_list_is_shown_and_accepted() {
     until_held(&api.f);
     let held = state(&api.f)["held"].clone();
     assert_eq!(
-        (
-            &held["extents"]["before"]["entries"],
-            &held["extents"]["after"]["entries"]
-        ),
+        (&held["before"]["entries"], &held["after"]["entries"]),
         (&json!(100), &json!(10))
     );
     assert_eq!(
@@ -612,7 +609,7 @@ fn a_file_that_changed_since_it_was_held_is_not_accepted() {
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
         assert!(said.contains("has changed"), "{said}");
         assert_eq!(entries(&api.f), 100);
-        assert_eq!(state(&api.f)["held"]["extents"]["after"]["entries"], 30);
+        assert_eq!(state(&api.f)["held"]["after"]["entries"], 30);
     }
 }
 

@@ -202,7 +202,7 @@ fn gzip_files_and_several_files_are_one_list() {
     f.ok(&[
         "import", "--source", "two", "--codes", "bl", "--format", "rbldnsd", "v1.rbl", "v2.rbl",
     ]);
-    let zones = |s: &str| f.json(&["lookup", s, "--json"])["zones"][0]["a"][0].clone();
+    let zones = |s: &str| f.json(&["lookup", s, "--json"])["zones"][0]["codes"][0].clone();
     assert_eq!(
         (zones("45.2.1.1"), zones("45.2.1.2")),
         ("127.0.0.3".into(), "127.0.0.2".into())

@@ -172,7 +172,7 @@ fn nothing_bad_replaces_the_good_list_of_a_feed() {
     }
     let bad: Vec<Row> = bad.into_values().take(60).collect();
     let feeds: String = (0..bad.len())
-        .map(|i| format!("[[feed]]\nname = \"s{i}\"\npath = \"s{i}.txt\"\nreason = \"any\"\nevery = \"1s\"\nskip_errors = \"100%\"\n"))
+        .map(|i| format!("[[feed]]\nname = \"s{i}\"\npath = \"s{i}.txt\"\nreason = \"any\"\ninterval = \"1s\"\nskip_errors = \"100%\"\n"))
         .collect();
     let f = folder(&feeds);
     for (i, row) in bad.iter().enumerate() {

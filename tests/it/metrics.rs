@@ -133,8 +133,8 @@ fn a_tester_that_can_work_is_a_metric() {
         .map(|n| format!("[[reason]]\nname = \"{n}\"\n"))
         .concat();
     let tables = format!(
-        "[limits]\nspecial = [\"127.64.0.0/10\"]\n[collect]\nlisten = [\"127.0.0.1:{}\"]\n[probe]\nenabled = true\ndomain = \"probe.example\"\n\
-         hello = \"tester.example\"\n",
+        "[limits]\nallow_special_ranges = [\"127.64.0.0/10\"]\n[collector]\nlisten = [\"127.0.0.1:{}\"]\n[probe]\nenabled = true\ndomain = \"probe.example\"\n\
+         ehlo_name = \"tester.example\"\n",
         free_port()
     );
     let api = Api::with(&format!("{CONFIG}{reasons}{tables}"));
@@ -152,7 +152,9 @@ fn a_tester_that_can_work_is_a_metric() {
 
 #[test]
 fn a_webhooks_backlog_is_a_metric() {
-    let api = Api::with(&format!("[outgoing]\nallow = [\"127.0.0.1\"]\n{CONFIG}"));
+    let api = Api::with(&format!(
+        "[http_client]\nallow_special_ranges = [\"127.0.0.1\"]\n{CONFIG}"
+    ));
     let sink = Sink::new();
     sink.fail();
     let hook = api

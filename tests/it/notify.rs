@@ -165,7 +165,7 @@ impl Teller {
         self.ledger.published.snapshot().serials[0].0
     }
     fn report(&self) -> Value {
-        self.mirrors.report(&self.ledger.published.snapshot())["mirrors"][0].clone()
+        serde_json::json!(self.mirrors.report(&self.ledger.published.snapshot()))[0].clone()
     }
     /// Waits until the report says something.
     fn until(&self, what: impl Fn(&Value) -> bool) -> Value {
@@ -204,7 +204,7 @@ fn a_commit_is_told_at_once_and_the_lag_is_known() {
         "once at start"
     );
     m.answer(&first, 0);
-    t.until(|r| r["notified"]["acknowledged"] == true);
+    t.until(|r| r["last_notify"]["acknowledged"] == true);
     t.mirrors.transferred(
         "bl.orbs.example",
         [127, 0, 0, 1].into(),
@@ -223,7 +223,7 @@ fn a_commit_is_told_at_once_and_the_lag_is_known() {
         let receipt = Instant::now();
         assert_eq!(m.until(t.serial()), 1);
         quickest = quickest.min(receipt.elapsed());
-        t.until(|r| r["notified"]["acknowledged"] == true);
+        t.until(|r| r["last_notify"]["acknowledged"] == true);
     }
     assert!(quickest < Duration::from_millis(100), "{quickest:?}");
     assert_eq!(t.report()["behind"]["serials"], 4);
@@ -232,11 +232,11 @@ fn a_commit_is_told_at_once_and_the_lag_is_known() {
     assert_eq!(told.serial(), t.serial());
     assert_eq!(t.report()["behind"]["serials"], 5);
     m.answer(&told, 0);
-    let r = t.until(|r| r["notified"]["acknowledged"] == true);
+    let r = t.until(|r| r["last_notify"]["acknowledged"] == true);
     assert_eq!(
         (
-            &r["notified"]["serial"],
-            &r["notified"]["tries"],
+            &r["last_notify"]["serial"],
+            &r["last_notify"]["tries"],
             &r["counts"]["answered"]
         ),
         (&t.serial().into(), &1.into(), &6.into())
@@ -244,13 +244,17 @@ fn a_commit_is_told_at_once_and_the_lag_is_known() {
     t.asks(t.serial());
     let r = t.report();
     assert_eq!(
-        (&r["has"], &r["behind"]["serials"], &r["asked"]["serial"]),
+        (
+            &r["mirror_serial"],
+            &r["behind"]["serials"],
+            &r["last_request"]["serial"]
+        ),
         (&t.serial().into(), &0.into(), &t.serial().into())
     );
     assert_eq!(
         (
-            &r["transfer"]["kind"],
-            &r["transfer"]["bytes"],
+            &r["last_transfer"]["kind"],
+            &r["last_transfer"]["bytes"],
             &r["configured"]
         ),
         (&"whole".into(), &1000.into(), &true.into())
@@ -285,7 +289,7 @@ fn a_mirror_that_acknowledged_and_does_not_ask_is_told_again() {
     asks.answer(&asks.next(Duration::from_secs(2)).expect("one reminder"), 0);
     std::thread::sleep(Duration::from_millis(200));
     other.asks(0);
-    t.until(|r| r["notified"]["acknowledged"] == true && r["notified"]["tries"] == 2);
+    t.until(|r| r["last_notify"]["acknowledged"] == true && r["last_notify"]["tries"] == 2);
     let third = silent
         .next(Duration::from_secs(12))
         .expect("a second reminder");
@@ -339,9 +343,9 @@ fn two_mirrors_at_one_address_are_notified_each_with_its_key() {
         .collect();
     signed_by.sort();
     assert_eq!(signed_by, ["one", "two"]);
-    let report = t.mirrors.report(&t.ledger.published.snapshot());
+    let report = serde_json::json!(t.mirrors.report(&t.ledger.published.snapshot()));
     assert_eq!(
-        report["mirrors"]
+        report
             .as_array()
             .unwrap()
             .iter()
@@ -385,9 +389,9 @@ fn a_late_answer_counts_and_silence_is_asked_again() {
     let told = m.hear();
     std::thread::sleep(Duration::from_millis(700));
     m.answer(&told, 0);
-    let r = t.until(|r| r["notified"]["acknowledged"] == true);
+    let r = t.until(|r| r["last_notify"]["acknowledged"] == true);
     assert!(
-        r["notified"]["answer_ms"].as_u64().unwrap() >= 700 && r["notified"]["tries"] == 1,
+        r["last_notify"]["answer_ms"].as_u64().unwrap() >= 700 && r["last_notify"]["tries"] == 1,
         "{r}"
     );
     t.commit(1);
@@ -407,7 +411,7 @@ fn a_late_answer_counts_and_silence_is_asked_again() {
     );
     m.answer(&third, 0);
     assert_eq!(
-        t.until(|r| r["notified"]["acknowledged"] == true)["notified"]["tries"],
+        t.until(|r| r["last_notify"]["acknowledged"] == true)["last_notify"]["tries"],
         3
     );
     // Whoever has fetched it is not asked again, whether it has answered or not.
@@ -436,10 +440,10 @@ fn what_is_no_answer_is_none_and_a_refusal_is_shown() {
         m.0.send_to(&wrong, told.from).unwrap();
     }
     std::thread::sleep(Duration::from_millis(200));
-    assert_eq!(t.report()["notified"]["acknowledged"], false);
+    assert_eq!(t.report()["last_notify"]["acknowledged"], false);
     m.answer(&told, 9);
-    let r = t.until(|r| r["notified"]["rcode"] == "NOTAUTH");
-    assert_eq!(r["notified"]["acknowledged"], false);
+    let r = t.until(|r| r["last_notify"]["rcode"] == "NOTAUTH");
+    assert_eq!(r["last_notify"]["acknowledged"], false);
     assert!(
         m.next(Duration::from_millis(1500)).is_none(),
         "not again for this serial"
@@ -448,7 +452,7 @@ fn what_is_no_answer_is_none_and_a_refusal_is_shown() {
     let told = m.hear();
     assert_eq!(told.serial(), t.serial(), "but for the next");
     m.answer(&told, 2);
-    t.until(|r| r["notified"]["rcode"] == "SERVFAIL");
+    t.until(|r| r["last_notify"]["rcode"] == "SERVFAIL");
     assert_eq!(m.hear().serial(), t.serial(), "SERVFAIL is asked again");
 }
 
@@ -493,7 +497,7 @@ fn a_notify_is_signed_and_so_is_its_answer() {
         .expect("a signed NOTIFY");
     m.answer(&told, 0);
     t.until(|r| {
-        r["notified"]["problem"]
+        r["last_notify"]["problem"]
             .as_str()
             .is_some_and(|p| p.contains("not signed"))
     });
@@ -516,18 +520,18 @@ fn a_notify_is_signed_and_so_is_its_answer() {
     let end = wrong.sign(&mut reply, len).unwrap();
     m.0.send_to(&reply[..end], told.from).unwrap();
     let r = t.until(|r| {
-        r["notified"]["problem"]
+        r["last_notify"]["problem"]
             .as_str()
             .is_some_and(|p| p.contains("BADSIG"))
     });
     assert_eq!(
-        (&r["notified"]["rcode"], &r["key"]),
+        (&r["last_notify"]["rcode"], &r["key"]),
         (&Value::Null, &"mirror".into())
     );
     m.0.send_to(&signed(&told, &mut session.clone()), told.from)
         .unwrap();
-    let r = t.until(|r| r["notified"]["acknowledged"] == true);
-    assert_eq!(r["notified"]["problem"], Value::Null);
+    let r = t.until(|r| r["last_notify"]["acknowledged"] == true);
+    assert_eq!(r["last_notify"]["problem"], Value::Null);
 }
 
 #[test]
@@ -543,9 +547,10 @@ fn a_reload_changes_who_is_told() {
         .unwrap();
     let told = b.hear();
     b.answer(&told, 0);
-    let r =
-        t.until(|r| r["address"] == b.addr().to_string() && r["notified"]["acknowledged"] == true);
-    assert_eq!(r["notified"]["serial"], t.serial());
+    let r = t.until(|r| {
+        r["address"] == b.addr().to_string() && r["last_notify"]["acknowledged"] == true
+    });
+    assert_eq!(r["last_notify"]["serial"], t.serial());
     t.commit(1);
     assert_eq!(b.until(t.serial()), 1);
     assert!(a.next(Duration::from_millis(300)).is_none());
@@ -555,7 +560,7 @@ fn a_reload_changes_who_is_told() {
 fn the_state_is_shown_and_survives_a_restart() {
     let m = Mirror::new();
     let f = Folder::with(CONFIG, &[("bl", &zone(&format!("'{}'", m.addr())))]);
-    let one = || f.json(&["status", "mirrors", "--json"])["mirrors"][0].clone();
+    let one = || f.json(&["status", "mirrors", "--json"])["items"][0].clone();
     let answers = |n: u64| {
         let end = Instant::now() + Duration::from_secs(10);
         while one()["counts"]["answered"] != n {
@@ -577,12 +582,12 @@ fn the_state_is_shown_and_survives_a_restart() {
     );
     assert_eq!(
         (
-            &shown["notified"]["serial"],
-            &shown["notified"]["acknowledged"]
+            &shown["last_notify"]["serial"],
+            &shown["last_notify"]["acknowledged"]
         ),
         (&told.serial().into(), &true.into())
     );
-    assert_eq!(shown["has"], Value::Null);
+    assert_eq!(shown["mirror_serial"], Value::Null);
     let human = f.ok(&["status", "mirrors"]);
     assert!(
         human.contains("acknowledged after")

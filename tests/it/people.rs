@@ -77,7 +77,7 @@ fn orbsd(f: &Folder, args: &[&str], ids: Option<(u32, u32)>) -> (i32, String) {
 #[test]
 fn store_journal_keys_and_backups_are_private_whatever_the_umask() {
     let config = format!(
-        "{CONFIG}\n[[export]]\nzone = \"bl\"\nformat = \"list\"\npath = \"pub/deep/bl.txt\"\nevery = \"1s\"\n"
+        "{CONFIG}\n[[export]]\nzone = \"bl\"\nformat = \"list\"\npath = \"pub/deep/bl.txt\"\ninterval = \"1s\"\n"
     );
     let f = Folder::with(&config, &[("bl", crate::lab::ZONE)]);
     // A command that makes the store, by itself.
@@ -396,7 +396,7 @@ fn a_user_of_the_machine_is_the_user_that_the_configuration_names() {
 fn two_persons_are_two_users() {
     let config = CONFIG.replace(
         "name = \"netblock\"",
-        "name = \"netblock\"\ntwo_persons = true",
+        "name = \"netblock\"\nrequire_approval = true",
     );
     let api = Api::with(&config);
     let (anna, bert) = (api.user("anna", "editor"), api.user("bert", "editor"));
@@ -459,7 +459,7 @@ fn root_and_the_daemons_user_are_one_person() {
     }
     let config = CONFIG.replace(
         "name = \"netblock\"",
-        "name = \"netblock\"\ntwo_persons = true",
+        "name = \"netblock\"\nrequire_approval = true",
     ) + "\n[process]\nuser = \"nobody\"\n";
     let f = Folder::with(&config, &[("bl", crate::lab::ZONE)]);
     fs::set_permissions(f.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -583,7 +583,8 @@ fn a_removal_is_logged_by_its_kind_and_not_by_the_authors_name() {
 
 #[test]
 fn one_reporter_cannot_fill_the_queue_and_others_stay_fast() {
-    let config = CONFIG.to_string() + "\n[limits]\nwaiting_proposals = 40\ndaily_proposals = 60\n";
+    let config =
+        CONFIG.to_string() + "\n[limits]\nmax_pending_proposals = 40\nmax_proposals_per_day = 60\n";
     let api = Api::with(&config);
     let (eve, carl, editor) = (
         api.token("eve", "reporter", &[]),
@@ -637,7 +638,7 @@ fn one_reporter_cannot_fill_the_queue_and_others_stay_fast() {
     assert_eq!((waiting("eve"), waiting("carl")), (40, 0));
     let refused = propose(&eve, 60_000);
     assert!(
-        refused.problem() == "refused"
+        refused.problem() == "conflict"
             && refused.text().contains("40 proposals of eve wait already"),
         "{}",
         refused.text()
@@ -691,7 +692,7 @@ fn one_reporter_cannot_fill_the_queue_and_others_stay_fast() {
 fn a_listing_for_two_persons_says_how_another_person_approves_it() {
     let config = CONFIG.replace(
         "name = \"netblock\"",
-        "name = \"netblock\"\ntwo_persons = true",
+        "name = \"netblock\"\nrequire_approval = true",
     );
     let api = Api::with(&config);
     let out = api.f.orbsd(&[

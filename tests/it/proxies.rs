@@ -81,7 +81,7 @@ const CLIENT: [u8; 12] = [45, 1, 1, 1, 127, 0, 0, 1, 0, 80, 0, 81];
 
 #[test]
 fn a_proxys_connection_starts_with_a_proxy_v2_header_or_is_closed() {
-    let web = Web::new("trust = ['127.0.0.1']\nforwarded = false");
+    let web = Web::new("trusted_proxies = ['127.0.0.1']\nforwarded_header = false");
     let good = header(0x21, 0x11, &CLIENT);
     assert_eq!(subject(&web.ask(&good, "")), "45.1.1.1");
     // What the client writes is not believed: it claimed other people's hosts so.
@@ -130,7 +130,7 @@ fn a_proxys_connection_starts_with_a_proxy_v2_header_or_is_closed() {
         "once a minute: {log}"
     );
     assert!(
-        log.contains("forwarded = true"),
+        log.contains("forwarded_header = true"),
         "it says what to do: {log}"
     );
 }
@@ -155,7 +155,7 @@ fn the_log_says_what_is_wrong_with_a_proxy_v2_header() {
             "has 5000 bytes after the first 16; at most 4096 are accepted",
         ),
     ] {
-        let web = Web::new("trust = ['127.0.0.1']\nforwarded = false");
+        let web = Web::new("trusted_proxies = ['127.0.0.1']\nforwarded_header = false");
         assert_eq!(web.ask(&bad, ""), "");
         let log = web.folder.log();
         assert!(
@@ -167,7 +167,9 @@ fn the_log_says_what_is_wrong_with_a_proxy_v2_header() {
 
 #[test]
 fn a_client_behind_a_proxy_is_counted_as_itself() {
-    let web = Web::new("trust = ['127.0.0.1']\nforwarded = false\n[connections]\nweb = 64");
+    let web = Web::new(
+        "trusted_proxies = ['127.0.0.1']\nforwarded_header = false\n[connections]\nweb = 64",
+    );
     let open = |client: [u8; 4]| {
         let mut stream = TcpStream::connect(("127.0.0.1", web.port)).unwrap();
         stream
@@ -197,7 +199,7 @@ fn a_client_behind_a_proxy_is_counted_as_itself() {
 
 #[test]
 fn forwarded_is_believed_only_where_it_was_chosen_and_only_the_last_element() {
-    let web = Web::new("trust = ['127.0.0.1']\nforwarded = true");
+    let web = Web::new("trusted_proxies = ['127.0.0.1']\nforwarded_header = true");
     let ask = |fields: &str| web.ask(b"", fields);
     assert_eq!(
         subject(&ask("forwarded: for=1.2.3.4, for=45.1.1.1\r\n")),
@@ -224,7 +226,7 @@ fn forwarded_is_believed_only_where_it_was_chosen_and_only_the_last_element() {
         let answer = ask(&format!("forwarded: for={bad}\r\n"));
         assert!(
             answer.contains(" 400 ")
-                && answer.contains("/problems/unreadable")
+                && answer.contains("/problems/malformed")
                 && answer.contains("Forwarded"),
             "{bad}: {answer}"
         );
@@ -232,7 +234,7 @@ fn forwarded_is_believed_only_where_it_was_chosen_and_only_the_last_element() {
     // A PROXY header is not read there.
     assert!(web.ask(&header(0x21, 0x11, &CLIENT), "").contains(" 400 "));
     // Another address is not a proxy, and is not believed.
-    let web = Web::new("trust = ['192.0.2.1']\nforwarded = true");
+    let web = Web::new("trusted_proxies = ['192.0.2.1']\nforwarded_header = true");
     assert_eq!(
         subject(&web.ask(b"", "forwarded: for=45.1.1.1\r\n")),
         "127.0.0.1"
@@ -343,22 +345,27 @@ fn check_names_the_lines_for_an_old_trust_and_they_work() {
     let port = free_port();
     let orbsd = free_port();
     let config = |lines: &str| {
-        format!("[web]\nlisten = '127.0.0.1:{orbsd}'\ntrust = ['127.0.0.1']\n{lines}{CONFIG}")
+        format!(
+            "[web]\nlisten = '127.0.0.1:{orbsd}'\ntrusted_proxies = ['127.0.0.1']\n{lines}{CONFIG}"
+        )
     };
     let folder = Folder::with(&config(""), &[("bl", ZONE), ("dbl", DOMAINS)]);
     let out = folder.orbsd(&["check"]);
     let said = String::from_utf8(out.stderr).unwrap();
     assert_eq!(out.status.code(), Some(2), "{said}");
     assert!(
-        said.contains("web.trust: ") && !folder.orbsd(&["serve"]).status.success(),
+        said.contains("web.trusted_proxies: ") && !folder.orbsd(&["serve"]).status.success(),
         "{said}"
     );
     let lines = said.lines();
     let choices: Vec<&str> = lines
-        .filter(|l| l.trim().starts_with("forwarded = "))
+        .filter(|l| l.trim().starts_with("forwarded_header = "))
         .map(str::trim)
         .collect();
-    assert_eq!(choices, ["forwarded = false", "forwarded = true"]);
+    assert_eq!(
+        choices,
+        ["forwarded_header = false", "forwarded_header = true"]
+    );
     // The line after a label, or all lines that follow it without one.
     let line = |label: &str, n: usize| -> String {
         let from = said.lines().skip_while(|l| !l.contains(label)).take(n);
@@ -379,7 +386,7 @@ fn check_names_the_lines_for_an_old_trust_and_they_work() {
     );
     folder.write(
         "config.toml",
-        &config("forwarded = false\n").replace("PORT", &folder.port.to_string()),
+        &config("forwarded_header = false\n").replace("PORT", &folder.port.to_string()),
     );
     folder.ok(&["check"]);
     {
@@ -389,12 +396,12 @@ fn check_names_the_lines_for_an_old_trust_and_they_work() {
     }
     folder.write(
         "config.toml",
-        &config("forwarded = true\n").replace("PORT", &folder.port.to_string()),
+        &config("forwarded_header = true\n").replace("PORT", &folder.port.to_string()),
     );
     folder.ok(&["check"]);
     let _daemon = Daemon::start(&folder);
     let forwarded = said
-        .split("forwarded = true")
+        .split("forwarded_header = true")
         .nth(1)
         .unwrap()
         .lines()
@@ -432,8 +439,8 @@ fn the_proxies_of_the_documentation_work_as_they_are_printed() {
             .clone()
     };
     for (proxy, forwarded) in [
-        ("haproxy", "forwarded = false"),
-        ("nginx", "forwarded = true"),
+        ("haproxy", "forwarded_header = false"),
+        ("nginx", "forwarded_header = true"),
     ] {
         let (port, orbsd) = (free_port(), free_port());
         let local = |text: String| text.replace("8054", &orbsd.to_string());

@@ -14,7 +14,7 @@ use crate::{
 };
 
 fn restarting() -> Api {
-    Api::with(&CONFIG.replace("[admin]", "[removals]\non_loss = \"restart\"\n[admin]"))
+    Api::with(&CONFIG.replace("[admin]", "[removal_log]\non_loss = \"restart\"\n[admin]"))
 }
 
 fn log(api: &Api) -> PathBuf {
@@ -184,11 +184,11 @@ fn a_log_that_was_cut_begins_anew_and_a_restore_says_what_is_missing() {
         api.list(&format!("45.1.1.{i}"), "relay");
     }
     api.f.ok(&["backup", "copy"]);
-    let known = status(&api)["removals"]["line"].as_u64().unwrap();
+    let known = status(&api)["removal_log"]["line"].as_u64().unwrap();
     // A file that is deleted while it is open loses nothing.
     fs::remove_file(log(&api)).unwrap();
     api.f.ok(&["delist", "45.1.1.1"]);
-    assert_eq!(status(&api)["removals"]["gap"], Value::Null);
+    assert_eq!(status(&api)["removal_log"]["gap"], Value::Null);
     assert!(fs::read_to_string(log(&api)).unwrap().contains("45.1.1.1"));
     api.f.ok(&["delist", "45.1.1.2"]);
     assert!(api.daemon.take().unwrap().stop().success());
@@ -198,10 +198,10 @@ fn a_log_that_was_cut_begins_anew_and_a_restore_says_what_is_missing() {
     fs::write(log(&api), lines[..lost].concat()).unwrap();
     api.start();
     let s = status(&api);
-    let missing = s["removals"]["gap"]["missing"].clone();
+    let missing = s["removal_log"]["gap"]["missing"].clone();
     assert_eq!(missing, json!([[known + 2, known + 3]]), "{s}");
     assert!(
-        s["writes"] == "taken" && s["problem"].as_str().unwrap().contains("make a backup"),
+        s["writes"] == "accepted" && s["problem"].as_str().unwrap().contains("make a backup"),
         "{s}"
     );
     assert!(api.get("/health/ready").text().starts_with("degraded: "));
@@ -219,7 +219,10 @@ fn a_log_that_was_cut_begins_anew_and_a_restore_says_what_is_missing() {
     );
     api.f.ok(&["backup", "copy2"]);
     assert_eq!(
-        (&status(&api)["removals"]["gap"], &status(&api)["problem"]),
+        (
+            &status(&api)["removal_log"]["gap"],
+            &status(&api)["problem"]
+        ),
         (&Value::Null, &Value::Null)
     );
     drop(api.daemon.take());
@@ -376,7 +379,7 @@ fn a_damaged_record_of_the_last_commit_is_reported_until_it_is_accepted() {
             .as_str()
             .unwrap()
             .contains("last-commit is damaged")
-            && s["writes"] == "taken",
+            && s["writes"] == "accepted",
         "{s}"
     );
     api.f.ok(&["scrub", "--accept-missing-commits"]);
@@ -388,7 +391,8 @@ fn a_damaged_record_of_the_last_commit_is_reported_until_it_is_accepted() {
 
 #[test]
 fn a_start_that_cannot_know_whether_a_commit_is_missing_does_not_deny_it() {
-    let mut api = Api::with(&CONFIG.replace("[admin]", "[store]\nscrub_every = \"0s\"\n[admin]"));
+    let mut api =
+        Api::with(&CONFIG.replace("[admin]", "[store]\nscrub_interval = \"0s\"\n[admin]"));
     api.list("45.1.1.1", "relay");
     std::thread::sleep(Duration::from_millis(500));
     api.f.ok(&["list", "45.1.1.2", "--reason", "relay"]);
@@ -571,7 +575,8 @@ fn damage_shows_until_it_is_mended_and_survives_a_restart() {
         }
         let s = status(&api);
         assert!(
-            s["problem"].as_str().is_some_and(|p| p.contains("damaged")) && s["writes"] == "taken",
+            s["problem"].as_str().is_some_and(|p| p.contains("damaged"))
+                && s["writes"] == "accepted",
             "{s}"
         );
         assert!(
@@ -605,7 +610,8 @@ fn damage_shows_until_it_is_mended_and_survives_a_restart() {
 #[test]
 fn an_acknowledged_commit_that_is_missing_at_a_start_is_damage() {
     // A scrub's checkpoint would flush the log that is cut here.
-    let mut api = Api::with(&CONFIG.replace("[admin]", "[store]\nscrub_every = \"0s\"\n[admin]"));
+    let mut api =
+        Api::with(&CONFIG.replace("[admin]", "[store]\nscrub_interval = \"0s\"\n[admin]"));
     api.list("45.1.1.1", "relay");
     let s = status(&api);
     // The use of the token is written down after the answer; the listing has to be the last record.

@@ -14,7 +14,7 @@ struct Lab {
 }
 
 const FEED: &str =
-    "\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"netblock\"\nevery = \"1s\"\n";
+    "\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"netblock\"\ninterval = \"1s\"\n";
 
 impl Lab {
     fn new() -> Lab {
@@ -74,7 +74,7 @@ impl Lab {
     }
     fn status(&self) -> Value {
         let out = self.f.orbsd(&["status", "--json"]);
-        serde_json::from_slice::<Value>(&out.stdout).unwrap()["left_behind"].clone()
+        serde_json::from_slice::<Value>(&out.stdout).unwrap()["unconfigured"].clone()
     }
     fn restart(&mut self) {
         self.daemon = None;
@@ -230,7 +230,7 @@ fn a_start_serves_what_is_left_and_reports_the_lost_name_until_it_is_mended() {
     );
     let s: Value = serde_json::from_slice(&lab.f.orbsd(&["status", "--json"]).stdout).unwrap();
     assert!(
-        s["writes"] == "taken" && s["problem"].as_str().unwrap().contains("has lost a name"),
+        s["writes"] == "accepted" && s["problem"].as_str().unwrap().contains("has lost a name"),
         "{s}"
     );
     let (code, said) = lab.run(&["reload"]);

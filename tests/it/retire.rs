@@ -245,7 +245,7 @@ fn a_day_that_came_while_it_was_stopped_has_come_before_the_first_answer() {
     let file = f.path().join("zones/bl.toml");
     let before = fs::read_to_string(&file).unwrap();
     // Written by hand, with words of its own; no daemon runs.
-    f.write("zones/bl.toml", &format!("{before}[retire]\nannounced = '2020-01-01'\nempty = '2020-03-01'\ntext = 'Gone for $$0, $'\n"));
+    f.write("zones/bl.toml", &format!("{before}[retire]\nannounce_at = '2020-01-01'\nempty_at = '2020-03-01'\ntext = 'Gone for $$0, $'\n"));
     assert!(
         f.ok(&["check"])
             .contains("lists nothing from 2020-03-01T00:00:00Z on")
@@ -269,7 +269,7 @@ fn a_day_that_came_while_it_was_stopped_has_come_before_the_first_answer() {
         "zones/bl.toml",
         &before.replace(
             "kind",
-            "retire = { announced = '2020-01-01', empty = 'soon' }\nkind",
+            "retire = { announce_at = '2020-01-01', empty_at = 'soon' }\nkind",
         ),
     );
     let out = f.orbsd(&["check"]);

@@ -198,7 +198,7 @@ fn servers(count: usize) -> Vec<Folder> {
 fn follow(f: &Folder, name: &str, kind: &str, from: &Folder) {
     let config = std::fs::read_to_string(f.path().join("config.toml")).unwrap();
     let feed = format!(
-        "[[feed]]\nname = '{name}'\nkind = '{kind}'\nserver = '{}'\nzone = 'bl.orbs.example'\ncodes = 'bl'\nevery = '1s'\n",
+        "[[feed]]\nname = '{name}'\nkind = '{kind}'\nserver = '{}'\nzone = 'bl.orbs.example'\ncodes = 'bl'\ninterval = '1s'\n",
         from.addr()
     );
     f.write("config.toml", &(config + &feed));
@@ -310,7 +310,7 @@ fn entries_of_a_zone_transfer_are_sent_on_only_in_transit() {
     let config = std::fs::read_to_string(all[1].path().join("config.toml")).unwrap();
     all[1].write(
         "config.toml",
-        &config.replace("every = '1s'", "every = '1s'\ntransit = true"),
+        &config.replace("interval = '1s'", "interval = '1s'\ntransit = true"),
     );
     all[1].ok(&["reload"]);
     all_answer(&all, "3.2.1.45.bl.orbs.example", "127.0.0.2");

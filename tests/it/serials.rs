@@ -64,11 +64,7 @@ fn restores_in_a_row_without_the_log_move_forward_for_a_mirror_that_followed() {
         }
     }
     let shown = api.f.json(&["status", "mirrors", "--json"]);
-    assert_eq!(
-        shown["mirrors"][0]["needs_transfer"],
-        Value::Null,
-        "{shown}"
-    );
+    assert_eq!(shown["items"][0]["needs_transfer"], Value::Null, "{shown}");
 }
 
 /// Two mirrors that are so far apart that no serial is newer for both.
@@ -213,18 +209,18 @@ fn a_serial_that_is_not_newer_for_a_mirror_takes_force_and_names_it() {
             &json!({"serial": n, "force": force}).to_string(),
         )
     };
-    assert_eq!(set(first, false).ok()["left_behind"], json!([]));
+    assert_eq!(set(first, false).ok()["unconfigured"], json!([]));
     let second = first.wrapping_add(HALF - 1);
     let refused = set(second, false);
     assert!(
-        refused.problem() == "refused" && refused.text().contains("127.0.0.1 has"),
+        refused.problem() == "conflict" && refused.text().contains("127.0.0.1 has"),
         "{}",
         refused.text()
     );
     assert_eq!(serial(&api), first);
     let done = set(second, true).ok();
     assert_eq!(
-        (&done["serial"], &done["left_behind"][0]["address"]),
+        (&done["serial"], &done["unconfigured"][0]["address"]),
         (&json!(second), &json!("127.0.0.1"))
     );
     assert_eq!(
@@ -232,7 +228,7 @@ fn a_serial_that_is_not_newer_for_a_mirror_takes_force_and_names_it() {
         "knotc zone-retransfer bl.orbs.example"
     );
     let needs =
-        || api.f.json(&["status", "mirrors", "--json"])["mirrors"][0]["needs_transfer"].clone();
+        || api.f.json(&["status", "mirrors", "--json"])["items"][0]["needs_transfer"].clone();
     assert!(needs()["BIND"].is_string(), "{}", needs());
     // Also when we have come to the very serial that it has, its zone is not ours.
     api.list("45.1.1.2", "relay");
@@ -291,7 +287,7 @@ fn a_zone_that_comes_back_is_newer_for_its_mirrors() {
 fn a_restore_with_the_log_goes_on_after_it_and_after_the_mirrors() {
     let config = CONFIG.replace(
         "[admin]",
-        "[removals]\npath = \"disk2/removals.log\"\n[admin]",
+        "[removal_log]\npath = \"disk2/removals.log\"\n[admin]",
     );
     let f = Folder::with(&config, &[("bl", &zone(""))]);
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
@@ -315,7 +311,7 @@ fn a_restore_with_the_log_goes_on_after_it_and_after_the_mirrors() {
         "--json",
     ]);
     assert_eq!(
-        (&said["serials"][NAME], &said["left_behind"]),
+        (&said["serials"][NAME], &said["unconfigured"]),
         (&json!(70_001), &json!([])),
         "{said}"
     );

@@ -73,7 +73,7 @@ fn a_digest_is_listed_found_exported_imported_and_delisted() {
             .as_array()
             .unwrap()
             .iter()
-            .filter(|z| z["a"] != json!([]))
+            .filter(|z| z["codes"] != json!([]))
             .collect();
         assert_eq!(
             (zones.len(), &zones[0]["zone"]),
@@ -438,7 +438,7 @@ fn a_public_suffix_is_taken_only_where_it_is_named() {
 fn a_listing_tells_where_it_is_published_and_a_proposal_that_another_person_is_needed() {
     let two = CONFIG.replace(
         "name = \"netblock\"",
-        "name = \"netblock\"\ntwo_persons = true",
+        "name = \"netblock\"\nrequire_approval = true",
     );
     let f = Folder::with(&two, &[("bl", ZONE), ("dbl", DOMAINS)]);
     let _daemon = Daemon::start(&f);

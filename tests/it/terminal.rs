@@ -13,121 +13,134 @@ use crate::lab::{Daemon, Folder};
 /// Forges a line, sets a title, clears the screen by a one-byte control, turns the writing round.
 const HOSTILE: &str = "x\nFORGED line\r\u{1b}]0;pwn\u{7}\u{1b}[2J\u{9b}2J\u{202e}evil\u{2066}\u{2028}FORGED\u{85}FORGED\u{200b}\u{7f}";
 
-/// An object with every key that a printer of the command line reads; each text in it is hostile.
-fn hostile(depth: u32) -> Value {
-    let mut out = serde_json::Map::new();
-    let texts = "about action address at author by cause class commit delegation detail empty envelope event expires feed \
-                 format from id input kind last_used message name never_asked next_at note origin outcome output owner password \
-                 path problem proof proposal rcode reason refreshed revoked role run says secret sent since source started \
-                 state subject target test text token totp_uri transcript type until url version waiting_for was what \
-                 what_happens who why writes wrong zone stage came paused published";
-    for key in texts.split_whitespace() {
-        out.insert(key.into(), HOSTILE.into());
-    }
-    if depth > 0 {
-        let one = hostile(depth - 1);
-        // Below the first level, what a printer reads there: a whole tree would be too large.
-        let read = |key: &&str| {
-            depth > 1
-                || [
-                    "entries",
-                    "results",
-                    "not_exported",
-                    "evidence",
-                    "counters",
-                    "total",
-                    "before",
-                    "after",
-                ]
-                .contains(key)
-        };
-        for key in [
-            "items",
-            "entries",
-            "holds",
-            "covered_by",
-            "zones",
-            "history",
-            "not_exported",
-            "results",
-            "exports",
-            "sources",
-            "feeds",
-            "mirrors",
-            "classes",
-            "serials",
-        ]
-        .iter()
-        .filter(|k| read(k))
-        {
-            out.insert((*key).into(), json!([one]));
-        }
-        for key in [
-            "exempt",
-            "evidence",
-            "job",
-            "held",
-            "difference",
-            "extents",
-            "before",
-            "after",
-            "retire",
-            "notified",
-            "asked",
-            "transfer",
-            "tester",
-            "counters",
-            "receipt",
-            "report",
-            "total",
-            "renewed",
-        ]
-        .iter()
-        .filter(|k| read(k))
-        {
-            out.insert((*key).into(), one.clone());
-        }
-        for key in [
-            "a",
-            "txt",
-            "sample",
-            "sample_added",
-            "sample_removed",
-            "warnings",
-            "subjects",
-            "first",
-            "undone",
-            "changed_since",
-            "recovery",
-            "listed_by",
-        ] {
-            out.insert(key.into(), json!([HOSTILE, HOSTILE]));
-        }
-        out.insert("workers".into(), json!({HOSTILE: one}));
-        out.insert("running".into(), true.into());
-    }
-    Value::Object(out)
+/// The OpenAPI document of a daemon.
+fn document() -> Value {
+    let api = crate::api::Api::new();
+    api.call("", "GET", "/openapi.json", &[], "").json()
 }
 
-/// A server that answers every request with the same status and body; its port.
-fn server(status: u16, kind: &'static str, body: String) -> u16 {
+/// A value of a schema in which every text is hostile.
+fn hostile(document: &Value, schema: &Value) -> Value {
+    let of = |s: &Value| hostile(document, s);
+    if let Some(path) = schema["$ref"].as_str() {
+        return of(document.pointer(&path[1..]).unwrap());
+    }
+    for key in ["oneOf", "anyOf"] {
+        if let Some(choices) = schema[key].as_array() {
+            let one = choices.iter().find(|c| c["type"] != "null");
+            return one.map_or(Value::Null, of);
+        }
+    }
+    if let Some(value) = schema["enum"].as_array().and_then(|all| all.last()) {
+        return value.clone();
+    }
+    if schema["const"].is_string() {
+        return schema["const"].clone();
+    }
+    let mut out = serde_json::Map::new();
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        out.extend(of(part).as_object().unwrap().clone());
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        out.insert(name.clone(), of(property));
+    }
+    if schema["additionalProperties"].is_object() {
+        out.insert(HOSTILE.into(), of(&schema["additionalProperties"]));
+    }
+    if !out.is_empty() {
+        return Value::Object(out);
+    }
+    let kinds = match &schema["type"] {
+        Value::Array(all) => all.clone(),
+        one => vec![one.clone()],
+    };
+    match kinds
+        .iter()
+        .find_map(|k| k.as_str().filter(|k| *k != "null"))
+    {
+        Some("string") if schema["format"] == "date-time" => "2026-01-01T00:00:00Z".into(),
+        Some("string") => HOSTILE.into(),
+        Some("integer" | "number") => 201.into(),
+        Some("boolean") => true.into(),
+        Some("array") => {
+            let tuple = schema["prefixItems"].as_array();
+            match tuple {
+                Some(items) => items.iter().map(of).collect(),
+                None => {
+                    let n = schema["minItems"].as_u64().unwrap_or(1).max(1);
+                    (0..n).map(|_| of(&schema["items"])).collect()
+                }
+            }
+        }
+        _ => json!({}),
+    }
+}
+
+/// The body of the response to a request line: by its schema, of a success or of a problem.
+fn respond(document: &Value, request: &str, good: bool) -> String {
+    let mut words = request.split(' ');
+    let (method, path) = (words.next().unwrap(), words.next().unwrap_or("/"));
+    let path = path.split('?').next().unwrap();
+    let matches = |template: &str| {
+        let (a, b) = (template.split('/'), path.split('/'));
+        a.clone().count() == b.clone().count()
+            && a.zip(b).all(|(a, b)| a == b || a.starts_with('{'))
+    };
+    let paths = document["paths"].as_object().unwrap();
+    let operation = paths
+        .iter()
+        .filter(|(template, _)| matches(template))
+        .map(|(_, item)| &item[method.to_lowercase()])
+        .find(|o| o.is_object())
+        .unwrap_or_else(|| panic!("no operation for {request}"));
+    let responses = operation["responses"].as_object().unwrap();
+    let (status, response) = match good {
+        true => responses.iter().find(|(s, _)| s.starts_with('2')).unwrap(),
+        false => responses.iter().find(|(s, _)| *s == "409").unwrap(),
+    };
+    let (kind, content) = response["content"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .next()
+        .unwrap();
+    let mut body = match kind.as_str() {
+        "text/plain" => return reply(status, kind, &json!(HOSTILE).to_string()),
+        _ => hostile(document, &content["schema"]),
+    };
+    if path == "/v1/bulk" {
+        body["status"] = if good { 201 } else { 409 }.into();
+        if good {
+            body["problem"].take();
+            body["proposal"].take();
+        }
+    }
+    reply(status, kind, &format!("{body}\n"))
+}
+
+fn reply(status: &str, kind: &str, body: &str) -> String {
+    format!(
+        "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// A server whose response depends on the request line; its port.
+fn server(respond: impl Fn(&str) -> String + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
+    let respond = std::sync::Arc::new(respond);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let (mut stream, body) = (stream.unwrap(), body.clone());
+            let (mut stream, respond) = (stream.unwrap(), respond.clone());
             std::thread::spawn(move || {
                 let mut head = Vec::new();
                 let mut byte = [0];
                 while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
                     head.push(byte[0]);
                 }
-                let _ = write!(
-                    stream,
-                    "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-                    body.len()
-                );
-                let _ = stream.write_all(body.as_bytes());
+                let head = String::from_utf8_lossy(&head).into_owned();
+                let _ = stream.write_all(respond(head.lines().next().unwrap_or("")).as_bytes());
                 let _ = stream.flush();
                 // Whatever of a body still comes is taken, so that the answer is not lost with a
                 // reset.
@@ -221,9 +234,18 @@ fn text_of_a_hostile_server_is_escaped_by_every_command() {
         std::fs::Permissions::from_mode(0o600),
     )
     .unwrap();
-    let body = hostile(2);
-    let good = server(200, "application/json", format!("{body}\n"));
-    let bad = server(409, "application/problem+json", format!("{body}\n"));
+    let document = document();
+    let schema = |name: &str| {
+        hostile(
+            &document,
+            &json!({"$ref": format!("#/components/schemas/{name}")}),
+        )
+    };
+    let responder = |good| {
+        let document = document.clone();
+        server(move |request| respond(&document, request, good))
+    };
+    let (good, bad) = (responder(true), responder(false));
     let (mut shown, mut refused) = (0, 0);
     for args in COMMANDS {
         for (port, json) in [(good, false), (bad, false), (good, true), (bad, true)] {
@@ -248,16 +270,17 @@ fn text_of_a_hostile_server_is_escaped_by_every_command() {
         "{shown} {refused}"
     );
     let events = format!(
-        "event: commit\ndata: {}\n\nevent: gap\ndata: {}\n\n",
-        hostile(1),
-        hostile(1)
+        "event: commit\ndata: {}\n\nevent: gap\ndata: {}\n\nevent: end\ndata: {}\n\n",
+        schema("CommitResponse"),
+        schema("ChangeGapResponse"),
+        schema("ChangeEndResponse")
     );
-    let stream = server(200, "text/event-stream", events);
+    let stream = server(move |_| reply("200", "text/event-stream", &events));
     check(&["watch"], &run(&f, &["watch"], stream, false).0);
     let export = run(
         &f,
         &["export", "bl"],
-        server(200, "text/plain", "a\nb\n".into()),
+        server(|_| reply("200", "text/plain", "a\nb\n")),
         false,
     );
     assert_eq!(export.0, "a\nb\n", "content goes to a pipe as it is");
@@ -328,7 +351,7 @@ fn control_characters_are_refused_in_notes_proofs_and_evidence() {
             "evidence: character 2",
         ),
         (
-            "/v1/optouts",
+            "/v1/opt-outs",
             json!({"subject": "45.1.1.1", "proof": "a\u{2028}"}),
             "proof: character 2",
         ),

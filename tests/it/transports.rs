@@ -76,7 +76,7 @@ impl Secure {
         let h3 = SocketAddr::from(([127, 0, 0, 1], free_port()));
         drop(listeners);
         let tls = format!(
-            "[tls]\nlisten = ['{dot}']\nhttps = ['{doh}']\nquic = ['{doq}']\nh3 = ['{h3}']\ncertificate = 'c.pem'\nkey = 'k.pem'\nclients = 'ca.pem'\n"
+            "[tls]\nlisten = ['{dot}']\nhttps = ['{doh}']\nquic = ['{doq}']\nh3 = ['{h3}']\ncertificate = 'c.pem'\nkey = 'k.pem'\nclient_ca = 'ca.pem'\n"
         );
         let folder = Folder::with(
             &format!("{tls}{CONFIG}{more}"),
@@ -468,6 +468,59 @@ fn a_stalled_handshake_of_http3_does_not_stop_other_clients() {
 }
 
 #[test]
+fn refused_reload_applies_nothing() {
+    let s = Secure::with("");
+    let _daemon = s.listed();
+    let certificate = || {
+        let stream = s.runtime.block_on(s.dot());
+        stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+    };
+    let first = certificate();
+    let read = |name: &str| fs::read_to_string(s.folder.path().join(name)).unwrap();
+    let (config, old) = (read("config.toml"), [read("c.pem"), read("k.pem")]);
+    s.renew();
+    s.put("c2.pem", &read("c.pem"));
+    s.put("k2.pem", &read("k.pem"));
+    s.put("c.pem", &old[0]);
+    s.put("k.pem", &old[1]);
+    // The configuration is valid and its certificate too, but the ledger cannot create the removal log.
+    let next = config
+        .replace("'c.pem'", "'c2.pem'")
+        .replace("'k.pem'", "'k2.pem'")
+        .replace(
+            "[admin]",
+            "[removal_log]\npath = '/proc/none/x.log'\n[admin]",
+        );
+    s.folder.write("config.toml", &next);
+    let refused = s.folder.orbsd(&["reload"]);
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        !refused.status.success() && error.contains("/proc/none/x.log"),
+        "{error}"
+    );
+    assert_eq!(certificate(), first);
+    // The certificate is refused, and a zone that is new stays out.
+    let zone = read("zones/bl.toml").replace("bl.orbs.example", "new.orbs.example");
+    s.folder.write("zones/new.toml", &zone);
+    s.folder
+        .write("config.toml", &config.replace("'k.pem'", "'k2.pem'"));
+    let refused = s.folder.orbsd(&["reload"]);
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        !refused.status.success() && error.contains("k2.pem: this is not the key"),
+        "{error}"
+    );
+    assert!(!s.folder.ok(&["status"]).contains("new.orbs.example"));
+    s.folder.write(
+        "config.toml",
+        &next.replace("path = '/proc/none/x.log'\n", ""),
+    );
+    s.folder.ok(&["reload"]);
+    assert_ne!(certificate(), first);
+    assert!(s.folder.ok(&["status"]).contains("new.orbs.example"));
+}
+
+#[test]
 fn http3_has_the_renewed_certificate_after_a_reload() {
     let s = Secure::new();
     let _daemon = s.listed();
@@ -854,11 +907,12 @@ fn renewed_certificate_is_used_without_closing_connections_and_a_bad_one_is_not(
             .unwrap()
             .pem(),
     );
-    let said = s.folder.ok(&["reload"]);
+    let refused = s.folder.orbsd(&["reload"]);
+    let error = String::from_utf8_lossy(&refused.stderr);
     assert!(
-        said.contains("k.pem: this is not the key of the certificate in")
-            && said.contains("that was in use stays"),
-        "{said}"
+        !refused.status.success()
+            && error.contains("k.pem: this is not the key of the certificate in"),
+        "{error}"
     );
     let check = s.folder.orbsd(&["check"]);
     assert!(
@@ -929,12 +983,12 @@ fn missing_or_unsafe_key_file_prevents_the_start_and_check_reports_it() {
     check("tls.key: it is required when any TLS listener is configured");
     check("tls.path: `q`");
     s.folder
-        .write("config.toml", &config.replace("clients = 'ca.pem'", ""));
+        .write("config.toml", &config.replace("client_ca = 'ca.pem'", ""));
     s.folder.write(
         "zones/bl.toml",
         &format!("{ZONE}[transfer]\nallow = ['cert:mirror.example']"),
     );
-    check("set `listen` and `clients` of [tls]");
+    check("set `listen` and `client_ca` of [tls]");
 }
 
 #[test]

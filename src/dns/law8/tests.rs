@@ -334,7 +334,7 @@ proptest! {
         let facts: BTreeMap<_, _> = world.into_iter().collect();
         let few: BTreeMap<_, _> = facts.iter().filter(|(s, _)| !matches!(s, Subject::V4(p) if p.is_host() && p.first() & 7 != 0)).collect();
         let few: BTreeMap<Subject, RawFacts> = few.into_iter().map(|(s, f)| (s.clone(), f.clone())).collect();
-        let extra = format!("txt = '{}'\nmapped = {mapped}", if all { "all" } else { "first" });
+        let extra = format!("txt = '{}'\nipv4_mapped = {mapped}", if all { "all" } else { "first" });
         let records: Vec<String> = records.into_iter().collect();
         let mut asked = names(&few, &noise);
         asked.extend(more_names(&few, &records));
@@ -428,7 +428,7 @@ fn a_full_block_answers_as_its_rendering() {
             }
             compare(
                 &builder,
-                &zone("address", &[1, 0], "mapped = true", &[]),
+                &zone("address", &[1, 0], "ipv4_mapped = true", &[]),
                 &asked,
             )
             .unwrap();

@@ -119,7 +119,7 @@ proptest! {
     fn ixfr_is_axfr_record_for_record(a in any_world(), b in any_world(), c in any_world(), txt in any::<bool>()) {
         let txt = if txt { "txt = 'all'" } else { "" };
         let hashes = test_zone("hash", &[0, 1, 2], &format!("{HASH}\n{txt}"));
-        let mapped = test_zone("address", &[2], "mapped = true");
+        let mapped = test_zone("address", &[2], "ipv4_mapped = true");
         for zone in [test_zone("address", &[0, 1], txt), test_zone("domain", &[0, 1, 2], txt), mapped, hashes] {
             let mut builder = Builder::default();
             let mut at = |world: &[(Subject, RawFacts)], serial: u32| {

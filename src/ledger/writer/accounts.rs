@@ -68,7 +68,7 @@ impl Writer {
             AccountChange::User(was, p) => {
                 if accounts.users.get(&p.name) != was.as_deref() {
                     return Err(LedgerError::Conflict(format!(
-                        "`{}` was changed meanwhile; look again",
+                        "`{}` was changed meanwhile; read it again",
                         p.name
                     )));
                 }
@@ -89,7 +89,7 @@ impl Writer {
                 accounts.users.insert_mut(p.name.clone(), p);
                 if owners > 0 && accounts.owners() == 0 {
                     return Err(LedgerError::Conflict(
-                        "this is the last owner; make another one first".into(),
+                        "this is the last owner; make another user an owner first".into(),
                     ));
                 }
             }

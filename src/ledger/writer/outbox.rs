@@ -6,10 +6,10 @@ use super::Writer;
 use crate::{
     ledger::{
         error::LedgerError,
-        outbox::{DeliveryResult, Message, Queues, key},
+        outbox::{ChangeNotice, CommitNotice, DeliveryResult, Message, Queues, key},
         transaction::Transaction,
     },
-    model::{Serial, Subject, Time, time::Seconds},
+    model::{Serial, SourceId, Subject, Time, time::Seconds},
     store::{Batch, StoreError, schema},
 };
 
@@ -44,18 +44,18 @@ impl Writer {
             if waiting >= WAITING {
                 continue;
             }
-            let mut subjects: Vec<&Subject> = transaction
-                .touched
-                .iter()
-                .filter(|(_, (a, b))| a != b)
-                .map(|(s, _)| s)
-                .collect();
-            subjects.sort();
-            let named: Vec<&&Subject> = subjects.iter().take(NAMED).collect();
-            let mut body = serde_json::json!({
-                "event": "commit", "commit": seq, "at": self.clock.now().to_string(), "serials": serials, "subjects": named,
-                "count": subjects.len(), "bulk": transaction.bulk, "gap": gap,
-            });
+            let (changes, count) = self.change_notices(transaction);
+            let notice = CommitNotice {
+                event: "commit".into(),
+                commit: seq,
+                at: self.clock.now().to_string(),
+                serials: serials.iter().map(|(z, s)| (z.clone(), s.0)).collect(),
+                changes,
+                count,
+                bulk: transaction.bulk.is_some(),
+                gap,
+            };
+            let mut body = serde_json::to_value(&notice).unwrap_or_default();
             if let Some((event, fields)) = &transaction.notice {
                 body = serde_json::json!({"event": event, "commit": seq, "at": self.clock.now().to_string(), "gap": gap});
                 fields
@@ -74,6 +74,38 @@ impl Writer {
             batch.put(schema::OUTBOX, key(&hook.id, seq), schema::encode(&message));
         }
         out
+    }
+
+    /// What changes about the first subjects of a commit, and how many subjects change.
+    fn change_notices(&self, transaction: &Transaction) -> (Vec<ChangeNotice>, usize) {
+        let mut subjects: Vec<&Subject> = transaction
+            .touched
+            .iter()
+            .filter(|(_, (before, after))| before != after)
+            .map(|(s, _)| s)
+            .collect();
+        let count = subjects.len();
+        subjects.sort();
+        subjects.truncate(NAMED);
+        let current = self.store.dictionary();
+        let v = transaction.dictionary.as_ref().unwrap_or(&current);
+        let mut changes: Vec<_> = transaction
+            .events()
+            .filter(|(s, _)| subjects.binary_search(s).is_ok())
+            .collect();
+        changes.sort_by_key(|(s, _)| *s);
+        let changes = changes.into_iter().map(|(subject, event)| {
+            let about = event.what.about();
+            let source = about.filter(|(_, s)| *s != SourceId::ALL);
+            ChangeNotice {
+                subject: subject.to_string(),
+                event: event.what.name(),
+                reason: about.map(|(r, _)| v.reasons.name(r).into()),
+                source: source.map(|(_, s)| v.sources.name(s).into()),
+                until: event.what.until().map(|t| t.to_string()),
+            }
+        });
+        (changes.collect(), count)
     }
 
     /// Counts them, after the batch is true.

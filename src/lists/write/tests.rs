@@ -718,7 +718,7 @@ proptest! {
         world in any_world(), noise in prop::collection::vec(any::<u32>(), 4), domains in any::<bool>(), mapped in any::<bool>(),
     ) {
         let kind = if domains { "domain" } else { "address" };
-        let extra = if mapped && !domains { "mapped = true" } else { "" };
+        let extra = if mapped && !domains { "ipv4_mapped = true" } else { "" };
         let world = hard_world(world, &noise);
         let snapshot = snapshot_of(kind, extra, &world);
         for back in READ_BACK.iter().filter(|b| check(b.format, b.action, snapshot.zones.all()[0].spec.kind).is_ok()) {

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use orbsd::{http::access::ROUTES, model::Role};
+use orbsd::model::Role;
 use serde_json::json;
 
 use super::Api;
@@ -17,13 +17,15 @@ fn the_table_of_who_may_call_what_holds_for_every_role() {
         .iter()
         .map(|r| (*r, api.token("program", r.name(), &[])))
         .collect();
-    for (method, path, least, _) in ROUTES {
+    for (method, path, least) in routes(&api) {
+        let (method, path) = (method.as_str(), path.as_str());
         let path = path
             .replace("{id}", "x")
             .replace("{seq}", "0")
             .replace("{name}", "x")
+            .replace("{code}", "x")
+            .replace("{zone}", "nowhere")
             .replace("{subject}", "45.1.1.1");
-        let path = path.replace("{origin}", "nowhere").replace("{*rest}", "x");
         let open = api.call("", method, &path, &[], "");
         match least {
             None => assert!(
@@ -55,13 +57,30 @@ fn the_table_of_who_may_call_what_holds_for_every_role() {
     }
 }
 
+/// All routes of the OpenAPI document, each with the role that it says is required.
+fn routes(api: &Api) -> Vec<(String, String, Option<Role>)> {
+    let document = api.call("", "GET", "/openapi.json", &[], "").json();
+    let mut out = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let description = operation["description"].as_str().unwrap_or("");
+            let role = description
+                .split_once("Requires the role `")
+                .map(|(_, rest)| rest.split('`').next().unwrap().parse().unwrap());
+            out.push((method.to_uppercase(), path.clone(), role));
+        }
+    }
+    assert!(out.len() > 80, "{out:?}");
+    out
+}
+
 #[test]
 fn a_token_ends_with_its_time_its_person_and_its_revocation() {
     let api = Api::new();
     let anna = api
         .f
         .json(&["person", "add", "anna", "--role", "editor", "--json"]);
-    assert_eq!(anna["recovery"].as_array().unwrap().len(), 10);
+    assert_eq!(anna["recovery_codes"].as_array().unwrap().len(), 10);
     assert!(
         anna["totp_uri"]
             .as_str()
@@ -157,6 +176,17 @@ fn a_token_stays_within_its_bounds_and_its_pace() {
         all[..3].iter().all(|s| *s == 200) && all.iter().filter(|s| **s == 429).count() >= 1,
         "{all:?}"
     );
+    for (n, reply) in replies.iter().enumerate() {
+        assert_eq!(reply.header("ratelimit-limit"), "3", "{n}");
+        let left: u32 = reply.header("ratelimit-remaining").parse().unwrap();
+        assert!(
+            left < 3 && (left == 0 || reply.status == 200),
+            "{n}: {left}"
+        );
+        let reset: u64 = reply.header("ratelimit-reset").parse().unwrap();
+        assert!((1..=60).contains(&reset), "{n}: {reset}");
+    }
+    assert_eq!(api.get("/v1/reasons").header("ratelimit-limit"), "");
     // Told to wait until the next minute, not for ten seconds whatever it was.
     let told = replies.iter().find(|r| r.status == 429).unwrap();
     let wait: u64 = told.header("retry-after").parse().unwrap();
@@ -182,7 +212,10 @@ fn a_valid_token_is_not_refused_for_wrong_ones_from_the_same_address() {
     }
     // The wrong ones are refused still, whatever is wrong with them, and told how long to wait.
     let told = wrong("x");
-    assert_eq!((told.status, told.problem().as_str()), (429, "too-many"));
+    assert_eq!(
+        (told.status, told.problem().as_str()),
+        (429, "too-many-requests")
+    );
     assert!((1..=60).contains(&told.header("retry-after").parse::<u64>().unwrap()));
     assert_eq!(api.call("", "GET", "/v1/reasons", &[], "").status, 401);
 }
@@ -203,17 +236,20 @@ fn every_write_is_in_the_audit_log() {
         .lines()
         .map(|l| serde_json::from_str(l).unwrap())
         .collect();
-    let what: Vec<&str> = lines.iter().map(|l| l["what"].as_str().unwrap()).collect();
+    let what: Vec<&str> = lines
+        .iter()
+        .map(|l| l["action"].as_str().unwrap())
+        .collect();
     assert_eq!(
         what,
         ["import", "delist", "list", "token.create", "token.create"]
     );
     assert_eq!(
         (
-            &lines[2]["who"],
+            &lines[2]["author"],
             &lines[2]["from"],
-            &lines[2]["about"],
-            &lines[2]["why"],
+            &lines[2]["target"],
+            &lines[2]["note"],
             &lines[2]["commit"]
         ),
         (
@@ -225,7 +261,7 @@ fn every_write_is_in_the_audit_log() {
         )
     );
     assert!(
-        lines[1]["from"] == "socket" && lines[1]["who"].as_str().unwrap().starts_with("uid:"),
+        lines[1]["from"] == "socket" && lines[1]["author"].as_str().unwrap().starts_with("uid:"),
         "{}",
         lines[1]
     );
@@ -234,12 +270,12 @@ fn every_write_is_in_the_audit_log() {
         "{}",
         lines[0]
     );
-    let page = api.get("/v1/audit?what=list&who=anna").ok();
+    let page = api.get("/v1/audit?action=list&author=anna").ok();
     assert_eq!(page["items"].as_array().unwrap().len(), 1);
     let page = api.get("/v1/audit?limit=2").ok();
     let next = page["next"].as_str().unwrap();
     assert_eq!(
-        api.get(&format!("/v1/audit?limit=2&after={next}")).ok()["items"][0]["what"],
+        api.get(&format!("/v1/audit?limit=2&after={next}")).ok()["items"][0]["action"],
         "list"
     );
     let ndjson = api.call(
@@ -256,7 +292,7 @@ fn every_write_is_in_the_audit_log() {
 fn a_listing_that_takes_two_persons_waits_for_the_second() {
     let api = Api::with(&CONFIG.replace(
         "name = \"netblock\"",
-        "name = \"netblock\"\ntwo_persons = true",
+        "name = \"netblock\"\nrequire_approval = true",
     ));
     let (anna, bert) = (api.user("anna", "editor"), api.user("bert", "editor"));
     let body = json!({"subject": "45.1.0.0/16", "reason": "netblock"}).to_string();
@@ -264,7 +300,7 @@ fn a_listing_that_takes_two_persons_waits_for_the_second() {
     assert_eq!(made.status, 202, "{}", made.text());
     let id = made.json()["proposal"].as_str().unwrap().to_string();
     assert_eq!(api.dns("1.1.1.45"), "NXDOMAIN soa 60");
-    assert_eq!(api.get("/v1/proposals").ok()["items"][0]["by"], "anna");
+    assert_eq!(api.get("/v1/proposals").ok()["items"][0]["author"], "anna");
     let approve = |token: &str| {
         api.call(
             token,
@@ -330,7 +366,10 @@ fn what_is_no_request_does_no_harm() {
         "{{\"subject\":\"45.1.1.1\",\"note\":\"{}\"}}",
         "x".repeat(300_000)
     );
-    assert_eq!(api.post("/v1/listings", &big).problem(), "too-large");
+    assert_eq!(
+        api.post("/v1/listings", &big).problem(),
+        "content-too-large"
+    );
     // Header injection: what a client sends comes back in no header.
     let reply = api.get("/v1/zones/x%0d%0aset-cookie:%20a=b/export");
     assert!(
@@ -352,4 +391,35 @@ fn many_connections_of_one_address_are_limited() {
     drop(held);
     std::thread::sleep(std::time::Duration::from_millis(300));
     assert_eq!(api.get("/v1/reasons").status, 200);
+}
+
+#[test]
+fn me_is_the_caller_with_role_bounds_and_token() {
+    let api = Api::new();
+    let token = api.token(
+        "feed",
+        "editor",
+        &["--reason", "relay", "--per-minute", "60", "--expires", "1d"],
+    );
+    let me = api.call(&token, "GET", "/v1/me", &[], "").ok();
+    assert_eq!(
+        (&me["name"], &me["role"], &me["bounds"]["reasons"]),
+        (&json!("feed"), &json!("editor"), &json!(["relay"]))
+    );
+    assert_eq!(me["from"], "127.0.0.1");
+    assert!(
+        me["token"]["per_minute"] == 60 && me["token"]["expires"].is_string(),
+        "{me}"
+    );
+}
+
+/// RFC 9457: the type of a problem is an address where the problem is explained.
+#[test]
+fn type_of_a_problem_is_a_page_of_this_server() {
+    let api = Api::new();
+    let problem = api.get("/v1/listings/x").json();
+    let expected = format!("http://{}/problems/not-found", api.addr);
+    assert_eq!(problem["type"], expected);
+    let page = api.call("", "GET", "/problems/not-found", &[], "");
+    assert!(page.status == 200 && page.text().starts_with("not-found (404)"));
 }

@@ -5,8 +5,13 @@ use serde_json::{Value, json};
 use super::Api;
 
 fn undo(api: &Api, commit: &Value, more: &Value) -> Value {
-    api.post(&format!("/v1/commits/{commit}/undo"), &more.to_string())
-        .ok()
+    let mut more = more.clone();
+    let dry_run = more
+        .as_object_mut()
+        .and_then(|m| m.remove("dry_run"))
+        .is_some_and(|d| d == true);
+    let path = format!("/v1/commits/{commit}/undo?dry_run={dry_run}");
+    api.post(&path, &more.to_string()).ok()
 }
 
 #[test]
@@ -61,7 +66,7 @@ fn undo_takes_back_what_still_stands() {
         "not-found"
     );
     assert_eq!(
-        api.get("/v1/audit?what=undo").ok()["items"]
+        api.get("/v1/audit?action=undo").ok()["items"]
             .as_array()
             .unwrap()
             .len(),
@@ -294,7 +299,7 @@ fn the_command_line_does_the_same() {
     );
     assert!(
         String::from_utf8_lossy(&remote(&["holds"]).stdout)
-            .contains("45.1.1.1: relay whoever says it")
+            .contains("45.1.1.1: relay by every source")
     );
     assert_eq!(
         remote(&["list", "45.1.1.1", "--reason", "relay"])
@@ -314,7 +319,7 @@ fn the_command_line_does_the_same() {
     let refused = remote(&["status"]);
     assert!(
         refused.status.code() == Some(1)
-            && String::from_utf8_lossy(&refused.stderr).contains("no such token"),
+            && String::from_utf8_lossy(&refused.stderr).contains("the token is unknown"),
         "{refused:?}"
     );
 }
@@ -542,7 +547,10 @@ fn rows_that_a_later_large_import_has_changed_are_left_alone_with_its_commit() {
         (&later["receipt"]["commit"], &json!(5)),
         "{told}"
     );
-    assert!(by["what"].as_str().unwrap().contains("xbl"), "{told}");
+    assert!(
+        by["description"].as_str().unwrap().contains("xbl"),
+        "{told}"
+    );
 }
 
 /// A purge of a part ended the way back of a large import, and the message blamed an import that
@@ -569,7 +577,7 @@ fn a_purge_of_a_part_leaves_the_way_back_of_a_large_import() {
     assert_eq!(
         (
             &told["changed_by"][0]["commit"],
-            told["changed_by"][0]["what"]
+            told["changed_by"][0]["description"]
                 .as_str()
                 .unwrap()
                 .starts_with("purge")

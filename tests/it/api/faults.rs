@@ -66,9 +66,9 @@ fn kill_9_during_a_purge_and_its_undo_leaves_whole_commits() {
     let purged = api.post("/v1/purges", "{\"prefix\":\"45.0.0.0/16\"}").ok();
     assert_eq!(hosts(&api), 0, "{seen:?} {purged}");
     // The way back of the last commit of a purge, cut at any moment.
-    let changes = api.get("/v1/changes?since=0&limit=1000").ok();
+    let changes = api.get("/v1/changes?after=0&limit=1000").ok();
     let of = |c: &&Value| c["count"].as_u64().unwrap() >= 10_000;
-    let commit = changes["commits"]
+    let commit = changes["items"]
         .as_array()
         .unwrap()
         .iter()

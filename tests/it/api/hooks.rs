@@ -103,7 +103,7 @@ impl Sink {
 
 fn allowed() -> String {
     format!(
-        "[outgoing]\nallow = [\"127.0.0.1\"]\n{}",
+        "[http_client]\nallow_special_ranges = [\"127.0.0.1\"]\n{}",
         crate::lab::CONFIG
     )
 }
@@ -127,9 +127,16 @@ fn each_commit_is_told_signed_and_in_order_until_it_is_taken() {
     api.list("45.1.1.1", "relay");
     let (head, body) = sink.wait(1).remove(0);
     assert!(head.starts_with("POST /orbsd?a=b HTTP/1.1\r\n"), "{head}");
+    let mut changes = body["changes"].clone();
+    let until = changes[0]["until"].take();
+    assert!(until.is_string(), "{body}");
     assert_eq!(
-        (&body["event"], &body["subjects"], &body["count"]),
-        (&json!("commit"), &json!(["45.1.1.1"]), &json!(1))
+        changes,
+        json!([{"subject": "45.1.1.1", "event": "listed", "reason": "relay", "source": "operator", "until": null}])
+    );
+    assert_eq!(
+        (&body["event"], &body["count"]),
+        (&json!("commit"), &json!(1))
     );
     // The signature is what the page says it is.
     let of = |name: &str| {
@@ -179,7 +186,7 @@ fn each_commit_is_told_signed_and_in_order_until_it_is_taken() {
     let all = sink.wait(4);
     let subjects: Vec<&str> = all
         .iter()
-        .map(|(_, b)| b["subjects"][0].as_str().unwrap())
+        .map(|(_, b)| b["changes"][0]["subject"].as_str().unwrap())
         .collect();
     assert_eq!(subjects, ["45.1.1.1", "45.1.1.2", "45.1.1.3", "45.1.1.4"]);
     let until = Instant::now() + Duration::from_secs(5);
@@ -264,8 +271,9 @@ fn a_name_is_looked_up_by_the_configured_servers_and_its_address_checked() {
             "127.0.0.1:PORT",
             &format!("127.0.0.1:PORT\", \"127.0.0.1:{port}"),
         );
-        let config =
-            format!("[outgoing]\nallow = [{allow}]\nresolvers = [\"127.0.0.1:{port}\"]\n{config}");
+        let config = format!(
+            "[http_client]\nallow_special_ranges = [{allow}]\nresolvers = [\"127.0.0.1:{port}\"]\n{config}"
+        );
         let api = Api::with(&config);
         // We are the server that knows the name.
         let zone = std::fs::read_to_string(api.f.path().join("zones/bl.toml")).unwrap();
@@ -358,7 +366,7 @@ fn a_commit_is_told_by_mail_through_the_smart_host() {
         }
     });
     let mail = format!(
-        "[mail]\nsmarthost = \"{smarthost}\"\nfrom = \"orbsd@orbs.example\"\ntls = false\n"
+        "[mail]\nsmarthost = \"{smarthost}\"\nfrom = \"orbsd@orbs.example\"\nrequire_starttls = false\n"
     );
     let api = Api::with(&format!("{mail}{}", crate::lab::CONFIG));
     assert_eq!(

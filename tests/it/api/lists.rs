@@ -49,7 +49,7 @@ fn a_listing_lives_through_the_api() {
     };
     assert_eq!(
         change("PATCH", "0000000000000000", "", "{\"until\":\"1d\"}").problem(),
-        "changed"
+        "precondition-failed"
     );
     let renewed = change(
         "PATCH",
@@ -116,7 +116,7 @@ fn a_request_under_a_key_is_made_once() {
     );
     assert_eq!(
         (other.status, other.problem().as_str()),
-        (422, "other-body")
+        (422, "idempotency-key-reused")
     );
     assert_ne!(send(&api, "k2", &one).ok()["commit"], first["commit"]);
     // Another token's key is another key.
@@ -173,13 +173,13 @@ fn purges_undo_imports_people_and_tokens_are_done_once_too() {
         &api,
         "POST",
         "/v1/tokens",
-        "{\"for\":\"p\",\"role\":\"reader\"}",
+        "{\"owner\":\"p\",\"role\":\"reader\"}",
     )
     .ok();
     let person = send(
         &api,
         "POST",
-        "/v1/people",
+        "/v1/users",
         "{\"name\":\"anna\",\"role\":\"editor\"}",
     )
     .ok();
@@ -193,7 +193,7 @@ fn purges_undo_imports_people_and_tokens_are_done_once_too() {
     );
     assert_eq!(
         send(&api, "POST", import, "45.1.1.1\n45.1.1.3\n").problem(),
-        "other-body"
+        "idempotency-key-reused"
     );
     assert_eq!(
         send(&api, "POST", "/v1/purges", purge).ok(),
@@ -203,18 +203,18 @@ fn purges_undo_imports_people_and_tokens_are_done_once_too() {
     assert_eq!(api.dns("1.1.1.45"), "NOERROR 127.0.0.2");
     assert_eq!(
         send(&api, "POST", "/v1/purges", "{\"source\":\"xbl\"}").problem(),
-        "other-body"
+        "idempotency-key-reused"
     );
     assert_eq!(send(&api, "POST", &undo, "{}").ok(), back);
     // What shows a secret is shown once, and done once.
     for (path, body) in [
-        ("/v1/tokens", "{\"for\":\"p\",\"role\":\"reader\"}"),
-        ("/v1/people", "{\"name\":\"anna\",\"role\":\"editor\"}"),
+        ("/v1/tokens", "{\"owner\":\"p\",\"role\":\"reader\"}"),
+        ("/v1/users", "{\"name\":\"anna\",\"role\":\"editor\"}"),
     ] {
         let again = send(&api, "POST", path, body);
         assert_eq!(
             (again.status, again.problem().as_str()),
-            (409, "done-before")
+            (409, "already-processed")
         );
     }
     let revoke = format!("/v1/tokens/{}", token["id"].as_str().unwrap());
@@ -343,7 +343,7 @@ fn subjects_in_odd_spellings_are_one_or_refused() {
             "{p}"
         );
     }
-    assert_eq!(api.post("/v1/listings", "{").problem(), "unreadable");
+    assert_eq!(api.post("/v1/listings", "{").problem(), "malformed");
     assert_eq!(
         api.post(
             "/v1/listings",
@@ -389,7 +389,7 @@ fn the_public_answer_says_why_and_nothing_private() {
             (200, &json!(true)),
             "{path}: {said}"
         );
-        let why = &said["zones"][0]["why"][0];
+        let why = &said["zones"][0]["reasons"][0];
         assert_eq!(
             (
                 &why["listed"],
@@ -480,7 +480,7 @@ fn a_zone_leaves_as_a_file_or_a_transfer_and_only_when_it_is_new() {
     let api = Api::new();
     api.list("45.1.1.1", "relay");
     let zone = api.get("/v1/zones/bl").ok();
-    assert_eq!(zone["origin"], "bl.orbs.example");
+    assert_eq!(zone["zone"], "bl.orbs.example");
     let export = |more: &str, headers: &[(&str, &str)]| {
         api.call(
             &api.owner,
@@ -537,7 +537,7 @@ fn a_zone_leaves_as_a_file_or_a_transfer_and_only_when_it_is_new() {
         "{part}"
     );
     assert_eq!(part.lines().filter(|l| l.contains(" SOA ")).count(), 4);
-    assert_eq!(export("format=axfr&since=77", &[]).problem(), "refused");
+    assert_eq!(export("format=axfr&since=77", &[]).problem(), "conflict");
     assert_eq!(export("format=xls", &[]).problem(), "invalid");
     let packed = api.call(
         &api.owner,
@@ -610,9 +610,9 @@ fn health_metrics_and_the_description_are_there() {
         "{page:?}"
     );
     assert!(!page.text().contains("//unpkg") && !page.text().contains("//cdn"));
-    for (name, ..) in orbsd::http::KINDS {
+    for code in orbsd::api::ProblemCode::ALL {
         assert_eq!(
-            api.call("", "GET", &format!("/problems/{name}"), &[], "")
+            api.call("", "GET", &format!("/problems/{code}"), &[], "")
                 .status,
             200
         );
@@ -620,7 +620,7 @@ fn health_metrics_and_the_description_are_there() {
     assert_eq!(api.get("/nowhere").problem(), "not-found");
     assert_eq!(
         api.call(&api.owner, "PATCH", "/v1/bulk", &[], "").problem(),
-        "wrong-method"
+        "method-not-allowed"
     );
     let status = api.get("/v1/status").ok();
     assert_eq!(status["zones"][0]["zone"], "bl.orbs.example");

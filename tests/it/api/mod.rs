@@ -2,6 +2,7 @@
 
 mod access;
 mod back;
+mod client;
 mod faults;
 pub mod hooks;
 mod hostile;
@@ -58,7 +59,7 @@ impl Reply {
         );
         self.json()
     }
-    /// The last part of the problem's type, and it has to be one.
+    /// The code of the problem, and it has to be one.
     pub fn problem(&self) -> String {
         assert_eq!(
             self.header("content-type"),
@@ -67,12 +68,10 @@ impl Reply {
         );
         let p = self.json();
         assert_eq!(p["status"], self.status, "{p}");
-        p["type"]
-            .as_str()
-            .unwrap()
-            .strip_prefix("/problems/")
-            .unwrap()
-            .to_string()
+        let code = p["code"].as_str().unwrap();
+        let page = p["type"].as_str().unwrap();
+        assert!(page.ends_with(&format!("/problems/{code}")), "{p}");
+        code.to_string()
     }
 }
 

@@ -77,7 +77,7 @@ fn a_header_without_an_end_is_refused_early() {
         "",
     );
     assert!(
-        answer.contains(" 413 ") && answer.contains("/problems/too-large"),
+        answer.contains(" 413 ") && answer.contains("/problems/content-too-large"),
         "{answer}"
     );
 }

@@ -25,7 +25,7 @@ fn run(f: &Folder, args: &[&str]) {
 fn a_restored_store_keeps_who_was_taken_off_since() {
     let config = crate::lab::CONFIG.replace(
         "[admin]",
-        "[removals]\npath = \"disk2/removals.log\"\n[admin]",
+        "[removal_log]\npath = \"disk2/removals.log\"\n[admin]",
     );
     let mut api = Api::with(&config);
     api.list("45.1.1.1", "relay");
@@ -160,7 +160,7 @@ fn a_copy_that_was_damaged_is_not_restored() {
 fn a_removal_that_can_not_be_logged_is_refused_and_nothing_is_lost() {
     let config = crate::lab::CONFIG.replace(
         "[admin]",
-        "[removals]\npath = \"disk2/removals.log\"\n[admin]",
+        "[removal_log]\npath = \"disk2/removals.log\"\n[admin]",
     );
     let f = Folder::with(
         &config,
@@ -202,7 +202,7 @@ fn a_refused_reload_keeps_the_log_of_removals() {
     fs::create_dir(api.f.path().join("folder")).unwrap();
     api.f.write(
         "config.toml",
-        &format!("[removals]\npath = \"folder\"\n{config}"),
+        &format!("[removal_log]\npath = \"folder\"\n{config}"),
     );
     assert_ne!(api.f.orbsd(&["reload"]).status.code(), Some(0));
     api.f.write("config.toml", &config);
@@ -220,7 +220,7 @@ fn a_refused_reload_keeps_the_log_of_removals() {
 fn a_store_that_lacks_its_log_catches_up_at_its_start() {
     let config = crate::lab::CONFIG.replace(
         "[admin]",
-        "[removals]\npath = \"disk2/removals.log\"\n[admin]",
+        "[removal_log]\npath = \"disk2/removals.log\"\n[admin]",
     );
     let mut api = Api::with(&config);
     api.list("45.1.1.1", "relay");

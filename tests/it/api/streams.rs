@@ -120,9 +120,9 @@ fn every_line_is_answered_in_order_with_its_problem() {
     assert_eq!(
         (
             &all[1]["problem"]["errors"][0]["field"],
-            &all[5]["problem"]["type"]
+            &all[5]["problem"]["code"]
         ),
-        (&"reason".into(), &"/problems/held".into())
+        (&"reason".into(), &"held".into())
     );
 }
 
@@ -131,21 +131,21 @@ fn every_line_is_answered_in_order_with_its_problem() {
 fn changes_are_streamed_until_the_daemon_stops() {
     let mut api = Api::new();
     api.list("45.1.1.1", "relay");
-    let page = api.get("/v1/changes?since=0&limit=1000").ok();
+    let page = api.get("/v1/changes?after=0&limit=1000").ok();
     let last = page["last"].as_u64().unwrap();
     assert!(
         page["gap"] == false
-            && page["commits"]
+            && page["items"]
                 .as_array()
                 .unwrap()
                 .iter()
-                .any(|c| c["subjects"][0] == "45.1.1.1"),
+                .any(|c| c["changes"][0]["subject"] == "45.1.1.1"),
         "{page}"
     );
     let mut s = TcpStream::connect(api.addr).unwrap();
     s.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let head = format!(
-        "GET /v1/changes?since={} HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\nauthorization: Bearer {}\r\n\r\n",
+        "GET /v1/changes?after={} HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\nauthorization: Bearer {}\r\n\r\n",
         last - 1,
         api.owner
     );

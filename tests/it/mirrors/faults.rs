@@ -84,7 +84,7 @@ fn a_mirror_that_was_away_comes_back_by_differences() {
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
 fn past_the_end_of_the_journal_the_whole_zone_comes() {
-    let lab = Laboratory::new("[journal]\nsize = \"64KiB\"", &[ZONE], &BOTH, |f| {
+    let lab = Laboratory::new("[journal]\nmax_size = \"64KiB\"", &[ZONE], &BOTH, |f| {
         drop(send(f.path(), &list(0..500)));
     });
     lab.equal(ZONE);

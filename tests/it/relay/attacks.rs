@@ -214,7 +214,7 @@ fn hostile_hosts_are_inconclusive_and_hold_nobody_up() {
         let r = &job["results"][0];
         assert_eq!(r["outcome"], *outcome, "{what}: {job:#}");
         assert!(
-            r["detail"]["why"].as_str().unwrap_or("").contains(why),
+            r["detail"]["cause"].as_str().unwrap_or("").contains(why),
             "{what}: {job:#}"
         );
         assert_eq!(f.dns(v4(n, 1)), "NXDOMAIN soa 60", "{what}");
@@ -225,11 +225,11 @@ fn hostile_hosts_are_inconclusive_and_hold_nobody_up() {
         begun.elapsed()
     );
     assert_eq!(
-        f.job(jobs[6])["says"],
+        f.job(jobs[6])["assessment"],
         "blocked",
         "put off before a recipient was named"
     );
-    assert_eq!(f.job(jobs[7])["says"], "inconclusive");
+    assert_eq!(f.job(jobs[7])["assessment"], "inconclusive");
 }
 
 /// Messages that are hard to read, around a token that is good.
@@ -399,7 +399,7 @@ fn a_flood_of_claims_keeps_no_owner_out() {
         .map(|a| f.nominate(*a, &json!({"tests": ["plain"]})))
         .collect();
     jobs.iter()
-        .for_each(|id| assert_eq!(f.done(*id)["says"], "open"));
+        .for_each(|id| assert_eq!(f.done(*id)["assessment"], "open"));
     mtas.iter().for_each(|m| m.close());
     // Forty addresses claim what is not listed, and one of the hosts that is not theirs.
     let flood: Vec<u16> = std::thread::scope(|s| {
@@ -456,6 +456,6 @@ fn a_flood_of_claims_keeps_no_owner_out() {
         .as_array()
         .unwrap()
         .iter()
-        .filter(|j| j["target"] == "127.64.6.1" && j["cause"] == "claim");
+        .filter(|j| j["target"] == "127.64.6.1" && j["trigger"] == "claim");
     assert_eq!(of.count(), 1);
 }

@@ -108,7 +108,7 @@ fn a_day_in_the_life_from_nomination_to_release_and_after() {
     };
     // Nominated, tested, delivered, listed.
     let job = f.done(f.nominate(addr, &only));
-    assert_eq!((&job["says"], listed(&f)), (&json!("open"), true));
+    assert_eq!((&job["assessment"], listed(&f)), (&json!("open"), true));
     // The same news leads to no second test; other news not before the next day.
     let again = f.job(f.nominate(addr, &only));
     assert_eq!(again["state"], "deferred");
@@ -136,7 +136,7 @@ fn a_day_in_the_life_from_nomination_to_release_and_after() {
             assert_eq!(f.job(id)["state"], "deferred", "not before its time");
             clock.forward(61);
         }
-        assert_eq!(f.done(id)["says"], "open");
+        assert_eq!(f.done(id)["assessment"], "open");
         assert!(listed(&f));
     }
     // Its owner closes it, and claims: sixteen hours later it is tested, refuses, and is released
@@ -144,7 +144,7 @@ fn a_day_in_the_life_from_nomination_to_release_and_after() {
     mta.close();
     let id = claim(&f)["job"]["id"].as_u64().unwrap();
     clock.forward(16 * HOUR + 1);
-    assert_eq!(f.done(id)["says"], "closed");
+    assert_eq!(f.done(id)["assessment"], "closed");
     wait(&f, "released", || !listed(&f));
     // No feed brings it back while the removal holds; when that is over, one does.
     f.api.f.write("feed.txt", &format!("{addr}\n"));
@@ -203,7 +203,7 @@ fn listings_end_at_their_second_and_what_was_accepted_is_released_in_time() {
         )
         .ok();
     let job = f.done(c["job"]["id"].as_u64().unwrap());
-    assert_eq!(job["says"], "accepted");
+    assert_eq!(job["assessment"], "accepted");
     clock.forward(5 * 24 * HOUR - 600);
     std::thread::sleep(Duration::from_secs(7));
     assert_eq!(f.dns(two), "NOERROR 127.0.0.2");

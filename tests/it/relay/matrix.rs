@@ -474,7 +474,7 @@ fn drawn(kinds: &[(&str, Value)], matrix: &BTreeMap<String, Vec<String>>) -> Str
             "{}{:<24} {}",
             "  ".repeat(n),
             kind,
-            job["says"].as_str().unwrap_or("")
+            job["assessment"].as_str().unwrap_or("")
         );
     }
     let letter = |o: &str| match o {
@@ -501,7 +501,7 @@ fn drawn(kinds: &[(&str, Value)], matrix: &BTreeMap<String, Vec<String>>) -> Str
 #[test]
 fn every_cell_of_the_matrix_is_what_its_kind_says() {
     let f = Field::new(
-        "choose = [\"local-then-foreign\", \"foreign-then-local\", \"localhost-sender\", \"helo-local\"]\n",
+        "enabled_tests = [\"local-then-foreign\", \"foreign-then-local\", \"localhost-sender\", \"helo-local\"]\n",
     );
     let all: Vec<(Kind, IpAddr, _)> = kinds()
         .into_iter()
@@ -579,7 +579,7 @@ fn every_cell_of_the_matrix_is_what_its_kind_says() {
     assert!(wrong.is_empty(), "{wrong}\n{table}");
     let [four, six_job] = dual.map(|id| f.done(id));
     assert_eq!(
-        (&four["says"], &six_job["says"]),
+        (&four["assessment"], &six_job["assessment"]),
         (&json!("closed"), &json!("open"))
     );
     assert_eq!(
@@ -622,7 +622,7 @@ fn says_of_hosts(f: &Field, all: &[(Kind, IpAddr, std::sync::Arc<super::mta::Mta
         ("delivers-late", "accepted"),
         ("multi-stage", "open"),
     ] {
-        assert_eq!(by[kind].1["says"], says, "{kind}");
+        assert_eq!(by[kind].1["assessment"], says, "{kind}");
     }
     // Blocked is not listed, and nobody takes the greeting's second word for a name.
     for kind in ["no-host-name", "530-on-everything"] {
@@ -642,10 +642,10 @@ fn says_of_hosts(f: &Field, all: &[(Kind, IpAddr, std::sync::Arc<super::mta::Mta
         assert!(std::time::Instant::now() < until, "{}", f.dns(all[i].1));
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(f.job(jobs[i])["says"], "open");
+    assert_eq!(f.job(jobs[i])["assessment"], "open");
     // The public answer names the proof, and nothing private.
     let public = f.api.get(&format!("/lookup?ip={}", all[i].1)).ok();
-    let proof = &public["tested"]["proofs"][0];
+    let proof = &public["relay_tests"]["proofs"][0];
     assert_eq!(
         (&proof["input"], &proof["output"]),
         (&json!(all[i].1), &json!(all[i].1))

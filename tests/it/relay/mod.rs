@@ -62,16 +62,16 @@ impl Field {
             .map(|n| format!("[[reason]]\nname = \"{n}\"\ntext = \"{n} $\"\n"))
             .concat();
         let config = format!(
-            "{CONFIG}{reasons}[limits]\nspecial = [\"127.64.0.0/10\", \"::1\"]\n[outgoing]\nresolvers = [\"127.0.0.1:{dns}\"]\n\
-             [collect]\nlisten = [\"{collector}\", \"[::]:{six}\"]\n[probe]\nenabled = true\ndomain = \"probe.example\"\nforeign = \"other.example\"\n\
-             hello = \"tester.example\"\npause = \"0s\"\nspread = \"0s\"\nstep = \"2s\"\nsettle = \"1s\"\nretry = [\"1s\", \"1s\"]\n\
-             concurrency = 64\nper_as = 1000\nports = [{port}, {}, {}]\n{probe}",
+            "{CONFIG}{reasons}[limits]\nallow_special_ranges = [\"127.64.0.0/10\", \"::1\"]\n[http_client]\nresolvers = [\"127.0.0.1:{dns}\"]\n\
+             [collector]\nlisten = [\"{collector}\", \"[::]:{six}\"]\n[probe]\nenabled = true\ndomain = \"probe.example\"\nsecond_domain = \"other.example\"\n\
+             ehlo_name = \"tester.example\"\npause = \"0s\"\nmin_duration = \"0s\"\ntimeout = \"2s\"\ncollect_wait = \"1s\"\nretry_delays = [\"1s\", \"1s\"]\n\
+             concurrency = 64\nmax_hosts_per_asn = 1000\nports = [{port}, {}, {}]\n{probe}",
             submission[0], submission[1],
         );
         let names = Names::start(([127, 0, 0, 1], dns).into());
         let api = Api::with_zones(&config, &[("bl", ZONE)]);
         let until = Instant::now() + Duration::from_secs(20);
-        while api.get("/v1/status").ok()["tester"]["wrong"]
+        while api.get("/v1/status").ok()["tester"]["problem"]
             .as_str()
             .is_some_and(|w| w.contains("not checked yet"))
         {

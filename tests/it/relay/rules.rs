@@ -34,7 +34,7 @@ fn the_loop_from_nomination_to_release() {
     assert_eq!(f.dns(addr), "NXDOMAIN soa 60");
     let job = f.done(f.nominate(addr, &only));
     assert_eq!(
-        (&job["says"], f.dns(addr).as_str()),
+        (&job["assessment"], f.dns(addr).as_str()),
         (&json!("open"), "NOERROR 127.0.0.2")
     );
     // Still open: the claim is tested, and fails.
@@ -52,7 +52,7 @@ fn the_loop_from_nomination_to_release() {
     );
     let tested = f.done(first["job"]["id"].as_u64().unwrap());
     assert_eq!(
-        (&tested["cause"], &tested["says"]),
+        (&tested["trigger"], &tested["assessment"]),
         (&json!("claim"), &json!("open"))
     );
     assert_eq!(f.dns(addr), "NOERROR 127.0.0.2");
@@ -152,7 +152,7 @@ fn a_host_that_was_closed_is_released_at_once() {
         .ok();
     let job = f.done(claim["job"]["id"].as_u64().unwrap());
     assert_eq!(
-        (&job["says"], f.dns(addr).as_str()),
+        (&job["assessment"], f.dns(addr).as_str()),
         (&json!("closed"), "NXDOMAIN soa 60")
     );
     let subject = f.api.get(&format!("/v1/subjects/{addr}")).ok();
@@ -211,11 +211,11 @@ fn what_may_not_be_tested_is_not() {
     }
     // An opt-out ends what waits, is published for information, and is found by what it covers.
     f.api.post(
-        "/v1/optouts",
+        "/v1/opt-outs",
         &json!({"subject": "198.51.100.0/24", "proof": "mail from the RIR contact"}).to_string(),
     );
     let reply = f.api.post(
-        "/v1/optouts",
+        "/v1/opt-outs",
         &json!({"subject": "127.64.9.0/24", "proof": "a word"}).to_string(),
     );
     assert_eq!(reply.status, 201, "{}", reply.text());
@@ -251,7 +251,7 @@ fn what_may_not_be_tested_is_not() {
         .call(
             &f.api.owner,
             "DELETE",
-            "/v1/optouts?subject=127.64.9.0/24",
+            "/v1/opt-outs?subject=127.64.9.0/24",
             &[],
             "",
         )
@@ -333,7 +333,7 @@ fn the_tester_is_off_until_it_is_switched_on() {
         4
     );
     let status = api.get("/v1/status").ok();
-    assert_eq!(status["tester"], json!({"enabled": false, "wrong": null}));
+    assert_eq!(status["tester"], json!({"enabled": false, "problem": null}));
 }
 
 /// S4: one session, a pause between two messages, the set spread; S8 and S9: one command at a time,
@@ -341,7 +341,7 @@ fn the_tester_is_off_until_it_is_switched_on() {
 #[test]
 fn a_host_is_tested_slowly_by_somebody_who_says_who_he_is() {
     let f = Field::new(
-        "contact = \"relaytest@orbs.example\"\nabout = \"https://orbs.example/tests\"\n",
+        "contact = \"relaytest@orbs.example\"\ninfo_url = \"https://orbs.example/tests\"\n",
     );
     let addr = v4(1, 1);
     let mta = f.mta(addr, "paced", open());
@@ -353,7 +353,7 @@ fn a_host_is_tested_slowly_by_somebody_who_says_who_he_is() {
         "config.toml",
         &config
             .replace("pause = \"0s\"", "pause = \"1s\"")
-            .replace("spread = \"0s\"", "spread = \"8s\""),
+            .replace("min_duration = \"0s\"", "min_duration = \"8s\""),
     );
     f.api.start();
     let begun = Instant::now();
@@ -493,7 +493,7 @@ fn the_command_tests_from_here_and_lists_nobody() {
     ]);
     let all: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
     assert!(
-        all["results"].as_array().unwrap().len() > 40 && all["says"] == "closed",
+        all["results"].as_array().unwrap().len() > 40 && all["assessment"] == "closed",
         "{all:#}"
     );
 }
@@ -547,14 +547,14 @@ fn the_command_finds_the_names_of_a_host() {
 #[test]
 fn nothing_is_tested_while_mail_for_the_probe_domain_goes_elsewhere() {
     let mut f = Field::new(
-        "allow_public = true\ncontact = \"relaytest@orbs.example\"\nabout = \"https://orbs.example/tests\"\n",
+        "allow_public = true\ncontact = \"relaytest@orbs.example\"\ninfo_url = \"https://orbs.example/tests\"\n",
     );
     let addr = v4(1, 1);
     f.mta(addr, "waits", open());
     let says = |f: &Field, part: &str| {
         let until = Instant::now() + Duration::from_secs(20);
         loop {
-            let wrong = f.api.get("/v1/status").ok()["tester"]["wrong"].clone();
+            let wrong = f.api.get("/v1/status").ok()["tester"]["problem"].clone();
             match wrong.as_str() {
                 Some(w) if !part.is_empty() && w.contains(part) => return,
                 None if part.is_empty() => return,
@@ -593,7 +593,7 @@ fn nothing_is_tested_while_mail_for_the_probe_domain_goes_elsewhere() {
     again(&mut f);
     says(&f, "");
     assert_eq!(
-        (f.done(id)["says"].clone(), f.dns(addr).as_str()),
+        (f.done(id)["assessment"].clone(), f.dns(addr).as_str()),
         (json!("open"), "NOERROR 127.0.0.2")
     );
     // Whoever switches it on while it runs is not believed before it was looked at.
@@ -618,7 +618,7 @@ fn nothing_is_tested_while_mail_for_the_probe_domain_goes_elsewhere() {
 /// is trusted.
 #[test]
 fn a_reporter_tests_from_his_own_machine() {
-    let f = Field::new("trusted = [\"trusty\"]\n");
+    let f = Field::new("trusted_reporters = [\"trusty\"]\n");
     let port = f.port.to_string();
     for (n, who, code) in [(1, "rep", "127.0.0.8"), (2, "trusty", "127.0.0.2")] {
         let addr = v4(n, 1);
@@ -690,7 +690,7 @@ fn a_reporter_tests_from_his_own_machine() {
     assert_eq!(f.api.post(&path, &lie).problem(), "forbidden");
     let job = f.api.call(&other, "POST", &path, &[], &lie).ok();
     assert_eq!(
-        (&job["says"], f.dns(v4(3, 1)).as_str()),
+        (&job["assessment"], f.dns(v4(3, 1)).as_str()),
         (&json!("inconclusive"), "NXDOMAIN soa 60")
     );
 }
@@ -864,7 +864,7 @@ fn tester_and_collector_speak_tls_with_each_other() {
     f.api.daemon.take().unwrap().stop();
     let config = std::fs::read_to_string(f.api.f.path().join("config.toml")).unwrap();
     let config = config
-        .replace("[collect]\n", "[collect]\ntls = true\n")
+        .replace("[collector]\n", "[collector]\ntls = true\n")
         .replace(
             &format!("ports = [{}, {}, ", f.port, f.submission[0]),
             &format!("ports = [{}, {}, ", f.port, f.collector.port()),
@@ -950,7 +950,7 @@ fn evidence_is_kept_apart_by_who_may_see_it() {
         .api
         .call("", "GET", &format!("/lookup?ip={addr}"), &[], "")
         .ok();
-    let id = public["tested"]["proofs"][0]["id"].clone();
+    let id = public["relay_tests"]["proofs"][0]["id"].clone();
     let shown = f.api.call("", "GET", &format!("/evidence/{id}"), &[], "");
     for private in ["victim.example", "relay test <", "EHLO", "transcript"] {
         assert!(
@@ -961,7 +961,7 @@ fn evidence_is_kept_apart_by_who_may_see_it() {
     }
     // What the input answered is no secret, and what was said is.
     assert_eq!(
-        shown.ok()["codes"].as_array().unwrap()[..6],
+        shown.ok()["reply_codes"].as_array().unwrap()[..6],
         json!([220, 250, 250, 250, 354, 250]).as_array().unwrap()[..]
     );
     // Its owner asks from the address itself.

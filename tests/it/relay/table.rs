@@ -17,7 +17,7 @@ const SECOND: [u8; 4] = [127, 66, 1, 1];
 const DENIED: &str = "550 5.7.1 relaying denied";
 
 fn field(sources: &str) -> Field {
-    Field::new(&format!("source = {sources}\n"))
+    Field::new(&format!("source_addresses = {sources}\n"))
 }
 
 /// A server that a test has proved open, and that its owner changes then. An empty `test` is the
@@ -36,7 +36,7 @@ fn proved(f: &Field, n: u8, test: &str) -> (IpAddr, Arc<Mta>) {
     let tests: Vec<&str> = Some(test).into_iter().filter(|t| !t.is_empty()).collect();
     let job = f.done(f.nominate(addr, &json!({"tests": tests})));
     assert_eq!(
-        (&job["says"], f.dns(addr).as_str()),
+        (&job["assessment"], f.dns(addr).as_str()),
         (&json!("open"), "NOERROR 127.0.0.2"),
         "{n}"
     );
@@ -251,7 +251,7 @@ fn every_row_of_the_table_has_a_server() {
         if found != ((*row).to_string(), *outcome) {
             wrong.push(format!(
                 "{addr}: {found:?}, not {row} and {outcome}: {} {}",
-                tested["says"], tested["controls"]
+                tested["assessment"], tested["controls"]
             ));
         }
         // S8, S10: a control names nobody but postmaster, and the first thing after it is RSET.
@@ -310,7 +310,7 @@ fn who_refuses_the_tester_alone_is_found_out_by_another_address() {
     );
     let second = f.done(again["job"]["id"].as_u64().unwrap());
     assert_eq!(
-        (&second["says"], &second["source"]),
+        (&second["assessment"], &second["source"]),
         (&json!("open"), &json!(IpAddr::from(SECOND))),
         "{second:#}"
     );
@@ -376,7 +376,7 @@ fn who_refuses_the_tester_alone_is_found_out_by_another_address() {
         .as_array()
         .unwrap()
         .iter()
-        .find(|j| j["cause"] == "recheck")
+        .find(|j| j["trigger"] == "recheck")
         .unwrap_or_else(|| panic!("{jobs:#}"));
     assert_eq!(
         (&recheck["target"], &recheck["state"]),

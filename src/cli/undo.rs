@@ -1,19 +1,24 @@
-//! `orbsd undo`, `purge`, `holds`, `watch`: the way back, many at once, what is held down, and what
-//! happens.
+//! `orbsd undo`, `purge`, `holds` and `watch`.
 
 use clap::{Args, Subcommand};
 use hyper::Method;
-use serde_json::{Value, json};
 
 use super::{
     Common, Failure,
-    client::{Client, bytes, escape},
+    client::{Client, with_query},
     output,
-    text::{list, plain_line, text},
+    text::plain_line,
+};
+use crate::api::{
+    ChangeEndResponse, ChangeGapResponse, ChangesQuery, CommitResponse, HoldEndQuery, HoldRequest,
+    HoldResponse, Page, PageQuery, PurgeQuery, PurgeRequest, PurgeResponse, ReceiptResponse,
+    UndoQuery, UndoRequest, UndoResponse,
 };
 
 /// How many subjects of each kind a report names.
 const SAMPLES: usize = 10;
+/// How many subjects of a commit `watch` names.
+const WATCHED: usize = 8;
 
 /// Take a commit back, as far as its subjects still stand as it left them
 #[derive(Debug, Args)]
@@ -35,59 +40,55 @@ pub(super) struct Undo {
 }
 
 pub(super) fn undo(common: &Common, c: &Undo) -> Result<(), Failure> {
-    let asked = json!({"author": c.author, "dry_run": c.dry_run, "break_hold": c.break_hold, "note": c.note});
-    let done = Client::open(common)?.json(
-        Method::POST,
-        &format!("/v1/commits/{}/undo", c.commit),
-        bytes(asked.to_string()),
-    )?;
+    let request = UndoRequest {
+        author: c.author.clone(),
+        break_hold: c.break_hold,
+        note: c.note.clone(),
+    };
+    let query = UndoQuery { dry_run: c.dry_run };
+    let path = with_query(&format!("/v1/commits/{}/undo", c.commit), &query);
+    let done: UndoResponse = Client::open(common)?.call_json(Method::POST, &path, &request)?;
     if common.json {
         output::json(&done);
         return Ok(());
     }
-    let (subjects, rows) = (list(&done["undone"]).count(), &done["difference"]);
     let would = if c.dry_run {
         "would be taken back"
     } else {
         "taken back"
     };
-    if rows.is_object() {
-        let n = |k: &str| rows[k].as_u64().unwrap_or(0);
+    if let Some(rows) = &done.difference {
         println!(
             "commit {}: {would}: {} rows added, {} changed, {} removed, {} the same",
-            c.commit,
-            n("added"),
-            n("changed"),
-            n("removed"),
-            n("same")
+            c.commit, rows.added, rows.changed, rows.removed, rows.same
         );
-        samples("added", &rows["sample_added"], n("added"));
-        samples("removed", &rows["sample_removed"], n("removed"));
-        if n("held") > 0 {
-            println!("{} of them are held down by a granted removal", n("held"));
+        samples("added", &rows.sample_added, rows.added);
+        samples("removed", &rows.sample_removed, rows.removed);
+        if rows.held > 0 {
+            println!("{} of them are held by a granted removal", rows.held);
         }
     } else {
+        let subjects = done.undone.len();
         println!("commit {}: {subjects} subjects {would}", c.commit);
-        samples("subjects", &done["undone"], subjects as u64);
+        samples("subjects", &done.undone, subjects as u64);
     }
-    for by in list(&done["changed_by"]) {
+    for by in &done.changed_by {
         println!(
             "{} changed since by commit {} ({}), left alone",
-            by["count"],
-            by["commit"],
-            text(&by["what"])
+            by.count, by.commit, by.description
         );
-        samples("changed", &by["sample"], by["count"].as_u64().unwrap_or(0));
+        samples("changed", &by.sample, by.count as u64);
     }
-    let held = list(&done["held"]).count();
+    let held = done.held.len();
     if held > 0 {
-        println!(
-            "{held} held down by a granted removal, left alone; --break-hold lists them again"
-        );
-        samples("held", &done["held"], held as u64);
+        println!("{held} held by a granted removal, left alone; --break-hold lists them again");
+        samples("held", &done.held, held as u64);
     }
-    match done["receipt"]["commit"].as_u64() {
-        Some(n) => println!("commit {n}; take it back with: orbsd undo {n}"),
+    match &done.receipt {
+        Some(r) => println!(
+            "commit {}; take it back with: orbsd undo {}",
+            r.commit, r.commit
+        ),
         None if c.dry_run => println!("dry run: nothing was changed"),
         None => println!("nothing was taken back"),
     }
@@ -95,8 +96,8 @@ pub(super) fn undo(common: &Common, c: &Undo) -> Result<(), Failure> {
 }
 
 /// The first few subjects of a list, of so many.
-fn samples(what: &str, all: &Value, count: u64) {
-    let first: Vec<&str> = list(all).map(text).take(SAMPLES).collect();
+fn samples(what: &str, all: &[String], count: u64) {
+    let first = &all[..all.len().min(SAMPLES)];
     if !first.is_empty() {
         let more = if count > first.len() as u64 {
             ", …"
@@ -144,31 +145,35 @@ pub(super) struct Purge {
 }
 
 pub(super) fn purge(common: &Common, c: &Purge) -> Result<(), Failure> {
-    let asked = json!({
-        "source": c.source, "reason": c.reason, "author": c.author, "prefix": c.prefix, "domain": c.domain,
-        "from": c.from, "to": c.to, "hold": c.hold, "note": c.note,
-    });
-    let done = Client::open(common)?.json(
-        Method::POST,
-        &format!("/v1/purges?dry_run={}", c.dry_run),
-        bytes(asked.to_string()),
-    )?;
+    let request = PurgeRequest {
+        source: c.source.clone(),
+        reason: c.reason.clone(),
+        author: c.author.clone(),
+        prefix: c.prefix.clone(),
+        domain: c.domain.clone(),
+        from: c.from.clone(),
+        to: c.to.clone(),
+        hold: c.hold,
+        note: c.note.clone(),
+    };
+    let path = with_query("/v1/purges", &PurgeQuery { dry_run: c.dry_run });
+    let done: PurgeResponse = Client::open(common)?.call_json(Method::POST, &path, &request)?;
     if common.json {
         output::json(&done);
         return Ok(());
     }
     println!(
         "{} listings {}",
-        done["count"],
+        done.count,
         if c.dry_run { "would go" } else { "are gone" }
     );
-    list(&done["sample"]).for_each(|s| println!("  {}", text(s)));
-    list(&done["commits"]).for_each(|r| {
+    done.sample.iter().for_each(|s| println!("  {s}"));
+    for r in &done.commits {
         println!(
             "commit {}; take it back with: orbsd undo {}",
-            r["commit"], r["commit"]
+            r.commit, r.commit
         );
-    });
+    }
     Ok(())
 }
 
@@ -208,67 +213,72 @@ enum HoldsCommand {
 
 pub(super) fn holds(common: &Common, c: Holds) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
-    let done = match c.what.unwrap_or(HoldsCommand::List) {
-        HoldsCommand::List => {
-            let mut after = String::new();
-            loop {
-                let page = client.json(
-                    Method::GET,
-                    &format!("/v1/holds?limit=1000{after}"),
-                    bytes(""),
-                )?;
-                for h in list(&page["items"]) {
-                    if common.json {
-                        println!("{h}");
-                        continue;
-                    }
-                    let source = h["source"]
-                        .as_str()
-                        .map_or("whoever says it".into(), |s| format!("by {s}"));
-                    let until = h["until"].as_str().unwrap_or("something wider ends");
-                    println!(
-                        "{}: {} {source}, since {} until {until}",
-                        text(&h["subject"]),
-                        text(&h["reason"]),
-                        text(&h["since"])
-                    );
-                }
-                match page["next"].as_str() {
-                    Some(next) => after = format!("&after={}", escape(next)),
-                    None => return Ok(()),
-                }
-            }
-        }
+    let done: ReceiptResponse = match c.what.unwrap_or(HoldsCommand::List) {
+        HoldsCommand::List => return list_holds(common, &mut client),
         HoldsCommand::Add {
             subject,
             reason,
             until,
             note,
         } => {
-            let asked = json!({"subject": subject, "reason": reason, "until": until, "note": note});
-            client.json(Method::POST, "/v1/holds", bytes(asked.to_string()))?
+            let request = HoldRequest {
+                subject,
+                reason,
+                until,
+                note,
+            };
+            client.call_json(Method::POST, "/v1/holds", &request)?
         }
         HoldsCommand::End {
             subject,
             reason,
             note,
         } => {
-            let or = |k: &str, v: Option<String>| {
-                v.map_or(String::new(), |v| format!("&{k}={}", escape(&v)))
+            let query = HoldEndQuery {
+                subject,
+                reason,
+                note,
             };
-            let more = [or("reason", reason), or("note", note)].concat();
-            client.json(
-                Method::DELETE,
-                &format!("/v1/holds?subject={}{more}", escape(&subject)),
-                bytes(""),
-            )?
+            client.call(Method::DELETE, &with_query("/v1/holds", &query))?
         }
     };
     match common.json {
         true => output::json(&done),
-        false => println!("commit {}", done["commit"]),
+        false => println!("commit {}", done.commit),
     }
     Ok(())
+}
+
+fn list_holds(common: &Common, client: &mut Client) -> Result<(), Failure> {
+    let mut query = PageQuery {
+        limit: Some(1000),
+        ..PageQuery::default()
+    };
+    loop {
+        let page: Page<HoldResponse> = client.get(&with_query("/v1/holds", &query))?;
+        for h in &page.items {
+            if common.json {
+                output::json_line(h);
+                continue;
+            }
+            let source = match &h.source {
+                Some(s) => format!("by {s}"),
+                None => "by every source".into(),
+            };
+            let until = match h.until {
+                Some(t) => t.to_string(),
+                None => "something wider ends".into(),
+            };
+            println!(
+                "{}: {} {source}, since {} until {until}",
+                h.subject, h.reason, h.since
+            );
+        }
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(()),
+        }
+    }
 }
 
 /// Show commits as they come, until the daemon stops or you do
@@ -286,10 +296,11 @@ pub(super) fn watch(common: &Common, c: &Watch) -> Result<(), Failure> {
             "no daemon runs, so nothing happens that could be watched".into(),
         ));
     }
-    let path = format!(
-        "/v1/changes{}",
-        c.since.map_or(String::new(), |s| format!("?since={s}"))
-    );
+    let query = ChangesQuery {
+        after: c.since,
+        ..ChangesQuery::default()
+    };
+    let path = with_query("/v1/changes", &query);
     let mut body = client.stream(&path, "text/event-stream")?;
     let (mut rest, mut event, mut data) = (String::new(), String::new(), String::new());
     while let Some(piece) = client.piece(&mut body)? {
@@ -300,7 +311,7 @@ pub(super) fn watch(common: &Common, c: &Watch) -> Result<(), Failure> {
                 Some(("event", e)) => event = e.trim().into(),
                 Some(("data", d)) => data = d.trim().into(),
                 None if line.trim().is_empty() && !data.is_empty() => {
-                    show(common, &event, &std::mem::take(&mut data));
+                    show(common, &event, &std::mem::take(&mut data))?;
                     if event == "end" {
                         return Ok(());
                     }
@@ -312,34 +323,43 @@ pub(super) fn watch(common: &Common, c: &Watch) -> Result<(), Failure> {
     Err(Failure::No("the daemon went away".into()))
 }
 
-fn show(common: &Common, event: &str, data: &str) {
+/// Prints an event of the stream.
+fn show(common: &Common, event: &str, data: &str) -> Result<(), Failure> {
     if common.json {
         println!("{data}");
-        return;
+        return Ok(());
     }
-    let v: Value = serde_json::from_str(data).unwrap_or_default();
+    let unread = |e| Failure::No(format!("the response of the daemon cannot be read: {e}"));
     match event {
         "commit" => {
-            let serials: Vec<String> = list(&v["serials"])
-                .map(|s| format!("{} {}", text(&s["zone"]), s["to"]))
-                .collect();
-            let subjects: Vec<&str> = list(&v["subjects"]).map(text).take(8).collect();
-            let more = if v["bulk"] == true {
+            let c: CommitResponse = serde_json::from_str(data).map_err(unread)?;
+            let serials: Vec<String> = c.serials.iter().map(|(z, s)| format!("{z} {s}")).collect();
+            let mut subjects: Vec<&str> = c.changes.iter().map(|c| c.subject.as_str()).collect();
+            subjects.dedup();
+            subjects.truncate(WATCHED);
+            let more = if c.bulk {
                 "a large import".into()
             } else {
-                format!("{} subjects: {}", v["count"], subjects.join(", "))
+                format!("{} subjects: {}", c.count, subjects.join(", "))
             };
             println!(
                 "{} commit {}: {more} [{}]",
-                text(&v["at"]),
-                v["commit"],
+                c.at,
+                c.commit,
                 serials.join(", ")
             );
         }
-        "gap" => println!(
-            "the journal no longer has what came before commit {}",
-            v["next"]
-        ),
-        _ => println!("{}", v["reason"].as_str().unwrap_or("the end")),
+        "gap" => {
+            let gap: ChangeGapResponse = serde_json::from_str(data).map_err(unread)?;
+            println!(
+                "the journal no longer has what came before commit {}",
+                gap.next
+            );
+        }
+        _ => {
+            let end: ChangeEndResponse = serde_json::from_str(data).map_err(unread)?;
+            println!("{}", end.detail);
+        }
     }
+    Ok(())
 }

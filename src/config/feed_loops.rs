@@ -1,24 +1,24 @@
-//! Feeds that bring a server's own entries back to it: what the configuration alone shows of that.
+//! Feeds that bring a server's own entries back to it, as far as the configuration shows it.
 //!
 //! Servers that follow each other by rows (kind `orbsd`) leave out what came from themselves. A
-//! zone transfer (kind `axfr`) has no paths, so that an entry which has ended at its origin could
-//! go round for ever.
+//! zone transfer (kind `axfr`) has no paths, so that two servers could send an ended entry to each
+//! other for ever.
 
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::probe::at_home;
+use super::probe::is_own_address;
 use crate::{
     feeds::{Kind, Settings},
     lists::records::Mapping,
     model::{Zone, zone::Notify},
 };
 
-/// A rule of `transfer.allow` at least this long names a server, and not everybody.
+/// The shortest prefix of `transfer.allow` that names a server rather than a public rule.
 const NARROW: u8 = 24;
 
-/// What is wrong where a feed may be part of a ring. `listen` are this server's own addresses for
+/// The warning about a feed that may be part of a loop. `listen` are this server's own addresses of
 /// DNS.
 pub(super) fn find(feed: &Settings, zones: &[Zone], listen: &[SocketAddr]) -> Option<String> {
     let Kind::Zone {
@@ -56,7 +56,7 @@ pub(super) fn find(feed: &Settings, zones: &[Zone], listen: &[SocketAddr]) -> Op
         ""
     };
     Some(format!(
-        "{address} may transfer the zone {} from here, and a zone transfer does not say where an entry comes from: entries that have ended could go round between both servers for ever{further}. Follow it by kind = \"orbsd\", or stop the transfer in one direction",
+        "{address} may transfer the zone {} from here, and a zone transfer does not say where an entry comes from: both servers could send ended entries to each other for ever{further}. Follow it by kind = \"orbsd\", or stop the transfer in one direction",
         zone.origin
     ))
 }
@@ -65,14 +65,14 @@ pub(super) fn find(feed: &Settings, zones: &[Zone], listen: &[SocketAddr]) -> Op
 fn is_same_listener(listen: SocketAddr, address: SocketAddr) -> bool {
     let (own, ip) = (listen.ip().to_canonical(), address.ip());
     // To connect to 0.0.0.0 is to connect to this machine.
-    let same_ip = own == ip || ip.is_unspecified() || at_home(&[listen], ip);
+    let same_ip = own == ip || ip.is_unspecified() || is_own_address(&[listen], ip);
     same_ip && listen.port() == address.port()
 }
 
-/// Whether a server is told of a zone, or named among those that may transfer it. A rule for
-/// everybody is not a sign.
+/// Whether a zone notifies a server, or names it among those that may transfer it. A public rule is
+/// not a sign.
 fn is_peer(zone: &Zone, address: IpAddr) -> bool {
-    let notified = zone.transfer.notify.iter().map(|n| match n {
+    let notify = zone.transfer.notify.iter().map(|n| match n {
         Notify::Plain(address) => address,
         Notify::Full(table) => &table.address,
     });
@@ -81,7 +81,7 @@ fn is_peer(zone: &Zone, address: IpAddr) -> bool {
             .ok()
             .or_else(|| rule.parse::<IpAddr>().ok().map(IpNet::from))
     };
-    notified
+    notify
         .filter_map(|a| a.parse::<SocketAddr>().ok())
         .any(|a| a.ip().to_canonical() == address)
         || zone

@@ -3,10 +3,10 @@
 /// The longest part of a value that is quoted.
 const MAX_QUOTED: usize = 80;
 
-/// How the message begins where a date stands in the place of a table.
+/// The start of serde's message about a date in place of a table.
 const DATE: &str = "unknown field `$__toml_private";
 
-/// What is wrong with a value. `message` is serde's, `value` the text in the file.
+/// The error about a value. `message` is serde's, `value` the text in the file.
 pub(super) fn explain(message: &str, value: &str) -> String {
     let value = quoted(value);
     if let Some(field) = message.strip_prefix("missing field ") {
@@ -43,7 +43,7 @@ pub(super) fn explain(message: &str, value: &str) -> String {
         "a string" | "wanted string or table" => Some("a text in quotes"),
         "path string" => Some("a path in quotes"),
         "a sequence" => Some("a list in brackets, such as [\"…\"]"),
-        // A date where a table is expected is handed on as a table with a key of its own.
+        // A date in place of a table arrives as a table with a private key.
         "a map" => Some("a table in braces"),
         other if other.starts_with(DATE) => Some("a table in braces"),
         other if other.starts_with("struct ") => Some("a table"),

@@ -1,5 +1,4 @@
-//! Names in the configuration that are also names of people: `[admin] uids`, and feeds beside the
-//! built-in authors.
+//! Names in the configuration that share a name space with users: `[admin] uids`, and feeds.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +18,7 @@ pub(super) fn socket_users(file: &File) -> BTreeMap<u32, String> {
 }
 
 /// Reports users of this machine that cannot be users of orbsd, feeds with the name of a built-in
-/// author, and limits that let nobody propose anything.
+/// author, and limits that allow no proposal.
 pub(super) fn check(file: &File, report: &mut Report) {
     let place = &file.admin.place;
     for (uid, name) in &file.admin.uids {
@@ -42,14 +41,14 @@ pub(super) fn check(file: &File, report: &mut Report) {
         }
     }
     for (key, limit) in [
-        ("waiting_proposals", file.limits.waiting_proposals),
-        ("daily_proposals", file.limits.daily_proposals),
+        ("max_pending_proposals", file.limits.max_pending_proposals),
+        ("max_proposals_per_day", file.limits.max_proposals_per_day),
     ] {
         if limit == 0 {
             report.error(
                 &file.limits.place,
                 key,
-                "nobody could propose anything; take 1 or more",
+                "0 allows no proposal; write 1 or more",
             );
         }
     }
@@ -103,7 +102,7 @@ mod tests {
                 "[admin]\nuids = { 1000 = 'tester' }",
                 "name of a built-in author",
             ),
-            ("[limits]\nwaiting_proposals = 0", "take 1 or more"),
+            ("[limits]\nmax_pending_proposals = 0", "write 1 or more"),
             (
                 "[[feed]]\nname = 'Expiry'\npath = 'x'\nreason = 'relay'",
                 "Expiry",

@@ -1,5 +1,5 @@
-//! Where the parts listen: no two of them at the same place; and which proxies name the clients of
-//! HTTP listeners, and how.
+//! Checks of the listeners: no two have the same address; and each HTTP listener knows how its
+//! proxies name their clients.
 
 use std::net::SocketAddr;
 
@@ -9,19 +9,19 @@ use super::{
 };
 use crate::{http, model::Subject};
 
-/// An address that a key of a table wants.
-struct Wanted<'f> {
+/// An address of a listener, with the key that sets it.
+struct ListenAddress<'f> {
     place: &'f Place,
     name: &'static str,
     key: &'static str,
     addr: SocketAddr,
 }
 
-/// Reports the addresses that cannot be read, and those that two parts want.
+/// Reports addresses that cannot be read, and addresses that two listeners have.
 pub(super) fn check(file: &File, report: &mut Report) {
-    let mut tcp: Vec<Wanted<'_>> = Vec::new();
+    let mut tcp: Vec<ListenAddress<'_>> = Vec::new();
     let mut add = |place, name, key, all: &[SocketAddr]| {
-        tcp.extend(all.iter().map(|addr| Wanted {
+        tcp.extend(all.iter().map(|addr| ListenAddress {
             place,
             name,
             key,
@@ -46,19 +46,19 @@ pub(super) fn check(file: &File, report: &mut Report) {
         }
     }
     add(
-        &file.collect.place,
-        "collect.listen",
+        &file.collector.place,
+        "collector.listen",
         "listen",
-        &file.collect.listen,
+        &file.collector.listen,
     );
-    // The default of a key that was rejected is nobody's wish.
+    // The default of a rejected key does not count.
     tcp.retain(|w| !w.place.is_rejected(w.key));
     for (i, w) in tcp.iter().enumerate() {
         if let Some(other) = tcp[..i].iter().find(|o| same(o.addr, w.addr)) {
             report.error(
                 w.place,
                 w.key,
-                format_args!("{} is taken by {}", w.addr, other.name),
+                format_args!("{} is already used by {}", w.addr, other.name),
             );
         }
     }
@@ -67,23 +67,23 @@ pub(super) fn check(file: &File, report: &mut Report) {
 
 /// Reports the addresses of QUIC and HTTP/3 that another UDP listener has. A fault of `dns.listen`
 /// itself was reported for TCP.
-fn check_udp(file: &File, tcp: &[Wanted<'_>], report: &mut Report) {
+fn check_udp(file: &File, tcp: &[ListenAddress<'_>], report: &mut Report) {
     let mut used: Vec<(&str, SocketAddr)> = tcp
         .iter()
         .filter(|w| w.name == "dns.listen")
         .map(|w| (w.name, w.addr))
         .collect();
-    let wanted = [
+    let udp = [
         ("tls.quic", "quic", &file.tls.quic),
         ("tls.h3", "h3", &file.tls.h3),
     ];
-    for (name, key, addrs) in wanted {
+    for (name, key, addrs) in udp {
         for addr in addrs {
             if let Some((other, _)) = used.iter().find(|(_, a)| same(*a, *addr)) {
                 report.error(
                     &file.tls.place,
                     key,
-                    format_args!("{addr} is taken by {other}"),
+                    format_args!("{addr} is already used by {other}"),
                 );
             }
             used.push((name, *addr));
@@ -99,9 +99,8 @@ pub(super) fn trusted(trust: &[String], forwarded: Option<bool>) -> http::Truste
     }
 }
 
-/// Reports proxies that are not addresses, and proxies of which nobody said how they name their
-/// clients: before there was `forwarded`, the `Forwarded` header that a client wrote itself was
-/// believed behind most of them.
+/// Reports proxies that are not addresses, and a listener with proxies that does not define how
+/// they name their clients: most proxies pass on a `Forwarded` header that the client itself wrote.
 pub(super) fn check_proxies(file: &File, report: &mut Report) {
     let (admin, web) = (&file.admin, &file.web);
     for (table, place, listen, trust, forwarded) in [
@@ -109,22 +108,28 @@ pub(super) fn check_proxies(file: &File, report: &mut Report) {
             "admin",
             &admin.place,
             &admin.listen,
-            &admin.trust,
-            admin.forwarded,
+            &admin.trusted_proxies,
+            admin.forwarded_header,
         ),
-        ("web", &web.place, &web.listen, &web.trust, web.forwarded),
+        (
+            "web",
+            &web.place,
+            &web.listen,
+            &web.trusted_proxies,
+            web.forwarded_header,
+        ),
     ] {
         trust
             .iter()
             .filter_map(|t| t.parse::<Subject>().err())
-            .for_each(|e| report.error(place, "trust", e));
-        // A value that is not true or false is reported by itself.
-        if trust.is_empty() || forwarded.is_some() || place.is_rejected("forwarded") {
+            .for_each(|e| report.error(place, "trusted_proxies", e));
+        // A value that is neither true nor false was reported already.
+        if trust.is_empty() || forwarded.is_some() || place.is_rejected("forwarded_header") {
             continue;
         }
         report.error(
             place,
-            "trust",
+            "trusted_proxies",
             unnamed_clients(
                 table,
                 if listen.is_empty() {
@@ -140,12 +145,12 @@ pub(super) fn check_proxies(file: &File, report: &mut Report) {
 /// What an operator has to add to `trust`, with the lines for the proxy.
 fn unnamed_clients(table: &str, listen: &str) -> String {
     format!(
-        r#"the proxies of `trust` have to name their clients in a way that a client cannot forge; add one of two lines to [{table}]:
-  forwarded = false
+        r#"the proxies of `trusted_proxies` have to name their clients in a way that a client cannot forge; add one of two lines to [{table}]:
+  forwarded_header = false
       each connection of a proxy starts with a PROXY v2 header, and `Forwarded` is not read.
       HAProxy, in `backend`:  server orbsd {listen} send-proxy-v2
       nginx of Debian 12 cannot send this header: use the other line.
-  forwarded = true
+  forwarded_header = true
       each proxy replaces the `Forwarded` header of every request with its own.
       nginx, in `http`:       map $remote_addr $forwarded_for {{ ~: "for=\"[$remote_addr]\""; default "for=$remote_addr"; }}
       nginx, in `location`:   proxy_set_header Forwarded $forwarded_for;
@@ -154,7 +159,7 @@ fn unnamed_clients(table: &str, listen: &str) -> String {
     )
 }
 
-/// Whether a machine cannot give both.
+/// Whether one machine cannot open both addresses.
 fn same(a: SocketAddr, b: SocketAddr) -> bool {
     let covers = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
     a.port() != 0 && a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && covers

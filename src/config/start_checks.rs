@@ -1,6 +1,5 @@
-//! What a start refuses and a check can find: everything that needs neither a privilege nor a
-//! socket. `check` and `reload` report it too, so that a configuration which they accept is one
-//! that the next start takes.
+//! Checks of everything that a start needs and that can be checked without privileges and sockets.
+//! `check` and `reload` run them too, so that the next start accepts what they accept.
 
 use std::{
     net::SocketAddr,
@@ -39,10 +38,10 @@ fn check_mail(file: &File, report: &mut Report) {
         report.error(
             place,
             "from",
-            format_args!("{e}; it is the sender of what goes to the smart host"),
+            format_args!("{e}; it is the sender of mail to the smart host"),
         );
     }
-    if let Err(e) = mail::parse_smarthost(&mail.smarthost, mail.tls) {
+    if let Err(e) = mail::parse_smarthost(&mail.smarthost, mail.require_starttls) {
         report.error(place, "smarthost", e);
     }
 }
@@ -67,7 +66,7 @@ fn check_accounts(file: &File, report: &mut Report) {
     }
 }
 
-/// Values that a start takes and nobody can mean, and those that no machine can do.
+/// Reports values that are valid and cannot be intended, or that no machine supports.
 fn check_values(file: &File, report: &mut Report) {
     if file.dns.nsid.chars().any(char::is_control) {
         report.error(
@@ -81,22 +80,22 @@ fn check_values(file: &File, report: &mut Report) {
     }
     if file.dns.workers > MAX_WORKERS {
         let text = format_args!(
-            "{} is more than {MAX_WORKERS} workers of each address; 0 takes one for each core",
+            "{} is more than {MAX_WORKERS} workers for each address; write 0 for one per core",
             file.dns.workers
         );
         report.error(&file.dns.place, "workers", text);
     }
-    if file.journal.age.0 == 0 {
+    if file.journal.max_age.0 == 0 {
         report.error(
             &file.journal.place,
-            "age",
+            "max_age",
             "0s keeps no changes, so that every mirror fetches whole zones; write 1h or more",
         );
     }
-    if file.journal.size.0 == 0 {
+    if file.journal.max_size.0 == 0 {
         report.error(
             &file.journal.place,
-            "size",
+            "max_size",
             "0 keeps no changes, so that every mirror fetches whole zones; write 1MiB or more",
         );
     }
@@ -109,7 +108,7 @@ fn check_values(file: &File, report: &mut Report) {
         report.error(
             &file.tls.place,
             "quic",
-            format_args!("{addr} is there twice; remove entry {}", i + 1),
+            format_args!("{addr} is configured twice; remove entry {}", i + 1),
         );
     }
 }
@@ -121,16 +120,16 @@ fn check_paths(file: &File, (store, removals, socket): (&Path, &Path, &Path), re
     }
     if removals.metadata().is_ok_and(|m| !m.is_file()) {
         report.error(
-            &file.removals.place,
+            &file.removal_log.place,
             "path",
             format_args!("{} is not a plain file; name one", removals.display()),
         );
     } else if let Some(why) = removals.parent().and_then(not_a_folder) {
-        report.error(&file.removals.place, "path", why);
+        report.error(&file.removal_log.place, "path", why);
     }
     if socket.as_os_str().as_bytes().len() > MAX_SOCKET_PATH {
         let text = format_args!(
-            "{} is longer than {MAX_SOCKET_PATH} bytes, which no socket can be; take a shorter path",
+            "{} is longer than {MAX_SOCKET_PATH} bytes, which is the limit for sockets; set a shorter path",
             socket.display()
         );
         report.error(&file.admin.place, "socket", text);
@@ -151,7 +150,7 @@ fn check_paths(file: &File, (store, removals, socket): (&Path, &Path, &Path), re
     }
 }
 
-/// What is wrong with a path as that of a folder, which is made where nothing is there.
+/// The error about the path of a folder, which is created if it does not exist.
 fn not_a_folder(path: &Path) -> Option<String> {
     let there = path.ancestors().find(|a| a.symlink_metadata().is_ok())?;
     (!there.is_dir()).then(|| format!("{} is not a folder; name another path", there.display()))
@@ -191,12 +190,12 @@ mod tests {
                 "admin.socket_group: there is no group `nosuch`",
             ),
             (
-                "[removals]\npath='/tmp'",
-                "removals.path: /tmp is not a plain file",
+                "[removal_log]\npath='/tmp'",
+                "removal_log.path: /tmp is not a plain file",
             ),
             (
-                "[removals]\npath='config.toml/x'",
-                "removals.path: config.toml is not a folder",
+                "[removal_log]\npath='config.toml/x'",
+                "removal_log.path: config.toml is not a folder",
             ),
             (
                 "[store]\npath='config.toml'",
@@ -222,15 +221,15 @@ mod tests {
                 "[dns]\nnsid=\"a\\tb\"",
                 "dns.nsid: \"a\\tb\" has a control character",
             ),
-            ("[journal]\nage='0s'", "journal.age: 0s"),
-            ("[journal]\nsize='0'", "journal.size: 0"),
+            ("[journal]\nmax_age='0s'", "journal.max_age: 0s"),
+            ("[journal]\nmax_size='0'", "journal.max_size: 0"),
             (
                 "[tls]\nquic=['127.0.0.1:853','127.0.0.1:853']\ncertificate='c'\nkey='k'",
-                "tls.quic: 127.0.0.1:853 is there twice",
+                "tls.quic: 127.0.0.1:853 is configured twice",
             ),
             (
-                "[[feed]]\nname='x'\nreason='relay'\npath='x'\nevery='0s'",
-                "every: 0s",
+                "[[feed]]\nname='x'\nreason='relay'\npath='x'\ninterval='0s'",
+                "interval: 0s",
             ),
         ] {
             let e = with(text).unwrap_err();

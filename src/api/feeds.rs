@@ -1,0 +1,190 @@
+//! Feeds: how they are refreshed, and what people decide about lists that a guard stopped.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{DifferenceResponse, ReceiptResponse, Timestamp};
+use crate::{
+    ledger::{guard::Guard, held::HeldList},
+    model::time::Seconds,
+    store::extent::Extent,
+};
+
+/// How a feed gets its list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FeedKind {
+    /// It reads a file.
+    #[default]
+    File,
+    /// It transfers a zone.
+    Axfr,
+    /// It follows the rows of another orbsd.
+    Orbsd,
+}
+
+impl FeedKind {
+    /// The kind as it is sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FeedKind::File => "file",
+            FeedKind::Axfr => "axfr",
+            FeedKind::Orbsd => "orbsd",
+        }
+    }
+}
+
+/// A feed, and how it is refreshed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FeedResponse {
+    /// The name of the feed, which is its source.
+    pub feed: String,
+    /// How it gets its list.
+    pub kind: FeedKind,
+    /// The file, or the zone and its server.
+    pub from: String,
+    /// The serial of the zone that its listings are made from.
+    pub serial: Option<u32>,
+    /// When the file or the server was last checked.
+    pub checked: Option<Timestamp>,
+    /// When a check last succeeded.
+    pub refreshed: Option<Timestamp>,
+    /// How the last change came: `whole`, `changes`, or `remade`.
+    pub how: Option<String>,
+    /// When the file or the server is checked next; null while it is being checked.
+    pub next: Option<Timestamp>,
+    /// Why the last check failed, and what to do.
+    pub problem: Option<String>,
+    /// How many items of another server's rows were left out since they came through this server
+    /// or through too many, since the start.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub looped: u64,
+    /// Something that an operator may want to look at.
+    pub note: Option<String>,
+    /// The list that a guard stopped; null if none is held.
+    pub held: Option<HeldListResponse>,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// Which guard stopped a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum GuardKind {
+    /// Too many entries or addresses would be removed.
+    Shrink,
+    /// Too many entries would be added.
+    Growth,
+}
+
+impl From<Guard> for GuardKind {
+    fn from(guard: Guard) -> GuardKind {
+        match guard {
+            Guard::Shrink => GuardKind::Shrink,
+            Guard::Growth => GuardKind::Growth,
+        }
+    }
+}
+
+/// How much a source lists.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExtentResponse {
+    /// The number of listed subjects: addresses, prefixes and names.
+    pub entries: u64,
+    /// How many of them are names.
+    pub names: u64,
+    /// The number of IPv4 addresses that are covered.
+    pub ipv4: u64,
+    /// The number of IPv6 networks of 64 bits that are covered.
+    pub ipv6: u64,
+}
+
+impl From<Extent> for ExtentResponse {
+    fn from(e: Extent) -> ExtentResponse {
+        ExtentResponse {
+            entries: e.entries,
+            names: e.names,
+            ipv4: e.ipv4,
+            ipv6: e.ipv6,
+        }
+    }
+}
+
+/// A list of a feed that a guard stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HeldListResponse {
+    /// Since when the feed brings such lists.
+    pub since: Timestamp,
+    /// When it may be accepted without a person, if the feed brings more such lists; null for a
+    /// list that a person refused.
+    pub accepted_after: Option<Timestamp>,
+    /// How many such lists came after the first.
+    pub refreshes: u32,
+    /// True if a person refused it: nothing happens until the file changes.
+    pub refused: bool,
+    /// Which guard stopped it.
+    pub guard: GuardKind,
+    /// Which limit it exceeds.
+    pub limit: String,
+    /// What the source lists now.
+    pub before: ExtentResponse,
+    /// What the source would list.
+    pub after: ExtentResponse,
+    /// What would change, with samples.
+    pub difference: DifferenceResponse,
+}
+
+impl HeldListResponse {
+    /// A held list as it is sent; `wait` is how long such lists have to come before they are
+    /// accepted without a person.
+    pub fn new(held: &HeldList, wait: Seconds) -> HeldListResponse {
+        let accepted_after = (!held.refused).then(|| held.since.plus(wait).into());
+        HeldListResponse {
+            since: held.since.into(),
+            accepted_after,
+            refreshes: held.refreshes,
+            refused: held.refused,
+            guard: held.trip.guard.into(),
+            limit: held.trip.reason.clone(),
+            before: held.trip.extents.before.into(),
+            after: held.trip.extents.after.into(),
+            difference: held.trip.difference.clone().into(),
+        }
+    }
+}
+
+/// What a person decided about a held list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FeedDecision {
+    /// The list was imported.
+    Accepted,
+    /// The old list stays until the file changes.
+    Refused,
+}
+
+/// The decision about a held list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FeedDecisionResponse {
+    /// The name of the feed.
+    pub feed: String,
+    /// What was decided.
+    pub decision: FeedDecision,
+    /// The commit of an accepted list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<ReceiptResponse>,
+    /// What an accepted list changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<DifferenceResponse>,
+}
+
+/// A source whose next list may have another shape.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SourceResetResponse {
+    /// The name of the source.
+    pub source: String,
+    /// Always true: the shape of the last list is forgotten.
+    pub reset: bool,
+}

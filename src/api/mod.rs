@@ -1,0 +1,85 @@
+//! The requests and responses of the HTTP API as types. Handlers return them, the command line and
+//! the tests read them, and the OpenAPI document describes them.
+//!
+//! `…Query` is what stands behind the `?` of an address, `…Request` a body that is sent, and
+//! `…Response` what comes back. Times are RFC 3339 in UTC. A list of things is a [`Page`].
+
+mod accounts;
+mod changes;
+mod common;
+mod evidence;
+mod feeds;
+mod imports;
+mod jobs;
+mod listings;
+mod mirrors;
+mod problem;
+mod proposals;
+mod status;
+mod subjects;
+mod webhooks;
+mod zones;
+
+pub use accounts::{
+    AuditQuery, AuditRecordResponse, BoundsBody, MeResponse, MeTokenResponse, TokenRequest,
+    TokenResponse, TokenSecretResponse, UserChangeRequest, UserRequest, UserResponse,
+    UserSecretsResponse,
+};
+pub use changes::{
+    ChangeEndResponse, ChangeGapResponse, ChangeResponse, ChangesPage, ChangesQuery,
+    CommitResponse, LaterCommitResponse, UndoQuery, UndoRequest, UndoResponse,
+};
+pub use common::{DifferenceResponse, Page, ReceiptResponse, RenewalResponse, Timestamp};
+pub use evidence::{
+    BlockedClaimResponse, BlockedReplyResponse, ClaimRequest, ClaimResponse, EvidenceQuery,
+    OptOutQuery, OptOutRequest, OptOutResponse, OptOutSubjectResponse, ProofResponse,
+    ReviewRequest, ReviewResponse,
+};
+pub use feeds::{
+    ExtentResponse, FeedDecision, FeedDecisionResponse, FeedKind, FeedResponse, GuardKind,
+    HeldListResponse, SourceResetResponse,
+};
+pub use imports::{ImportMode, ImportQuery, ImportResponse, ImportState};
+pub use jobs::{
+    AssessmentKind, ControlResponse, JobResponse, JobStateKind, JobTrigger, JobsQuery,
+    NominationKind, NominationRequest, OutcomeDetail, OutcomeKind, PreparedProbesResponse,
+    ProbeResultsRequest, RelayTestResponse, TestResultResponse,
+};
+pub use listings::{
+    BulkQuery, BulkResponse, DeletionQuery, EventName, EventResponse, EvidenceResponse,
+    ExemptionEndQuery, ExemptionRequest, ExemptionResponse, HoldEndQuery, HoldRequest,
+    HoldResponse, ListingRequest, ListingResponse, ListingSubmissionResponse, ListingsQuery,
+    Operation, PageQuery, PurgeQuery, PurgeRequest, PurgeResponse, RemainingListing,
+    RenewalRequest,
+};
+pub use mirrors::{
+    LagResponse, MirrorCounts, MirrorNotifyResponse, MirrorRequestResponse, MirrorResponse,
+    MirrorTransferResponse, TransferScope,
+};
+pub use problem::{FieldError, ProblemCode, ProblemDetails};
+pub use proposals::{
+    ProposalDeletionQuery, ProposalDeletionResponse, ProposalResponse, ProposalsQuery,
+};
+pub use status::{
+    BackupRequest, BackupResponse, ClockAcceptedResponse, ClockResponse, ClockStateName,
+    ConfigurationCheckResponse, ConnectionCounts, DamageResponse, ExportStatusResponse,
+    IntegrityResponse, ListedCounts, NameClassResponse, ReasonResponse, RejectedNamesQuery,
+    RejectedNamesResponse, ReloadQuery, ReloadResponse, RemovalGapResponse, RemovalLogResponse,
+    RenameRequest, RenameResponse, RetirementResponse, RetirementStage, ScrubProgressResponse,
+    ScrubReportResponse, ScrubRequest, ScrubsResponse, SourceStatusResponse, StatusResponse,
+    TesterResponse, UnconfiguredKind, UnconfiguredResponse, WorkerResponse, WriteState,
+    ZoneStatusResponse,
+};
+pub use subjects::{
+    CoverResponse, LookupQuery, LookupReasonResponse, LookupResponse, LookupZoneResponse,
+    OmittedExportResponse, PublicProofResponse, RelayFindingsResponse, SubjectResponse,
+    SubjectZoneResponse, UnaskableZoneResponse, ZoneCodes,
+};
+pub use webhooks::{
+    WebhookChangeRequest, WebhookMessageResponse, WebhookRequest, WebhookResponse,
+    WebhookSecretResponse,
+};
+pub use zones::{
+    ExportChangeResponse, ExportQuery, ExportReportQuery, ExportReportResponse,
+    PublishedReasonResponse, SeenMirrorResponse, SerialRequestBody, SerialResponse, ZoneResponse,
+};

@@ -1,0 +1,56 @@
+//! Proposals: listings that wait for another person.
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Timestamp;
+
+/// Query parameters of `GET /v1/proposals`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ProposalsQuery {
+    /// Only the proposals of this author.
+    pub author: Option<String>,
+}
+
+/// A listing that waits for another person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ProposalResponse {
+    /// The number of the proposal.
+    pub id: String,
+    /// When it was made.
+    pub at: Timestamp,
+    /// Who made it.
+    pub author: String,
+    /// The subject to list.
+    pub subject: String,
+    /// The reason.
+    pub reason: String,
+    /// The source.
+    pub source: String,
+    /// When the listing expires; null: after the lifetime of its reason.
+    pub until: Option<Timestamp>,
+    /// The listing's own text.
+    pub text: Option<String>,
+    /// What was seen.
+    pub note: Option<String>,
+}
+
+/// Query parameters of `DELETE /v1/proposals`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ProposalDeletionQuery {
+    /// Delete all proposals of this author that the caller may decide about.
+    pub author: String,
+}
+
+/// How many proposals were deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProposalDeletionResponse {
+    /// The author of the proposals.
+    pub author: String,
+    /// How many were deleted.
+    pub deleted: usize,
+}

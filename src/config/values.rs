@@ -1,0 +1,147 @@
+//! The values of configuration keys that have a form of their own: shares, sizes, user ids, addresses
+//! to test from.
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, Error, MapAccess, Unexpected, Visitor},
+};
+
+use crate::model::time::Seconds;
+
+/// The default pause between two messages to a tested host, and the default minimum duration of all
+/// its tests (safety rule S4). A test that the host's owner asked for has a shorter pause and no
+/// minimum duration ([`OWNER_PAUSE`](crate::relay::tester::OWNER_PAUSE)).
+pub const DEFAULT_PAUSE: Seconds = Seconds(5);
+/// See [`DEFAULT_PAUSE`].
+pub const DEFAULT_MIN_DURATION: Seconds = Seconds(600);
+
+/// The default ports of tests: SMTP, submission, submission under TLS.
+pub const DEFAULT_PORTS: [u16; 3] = [25, 587, 465];
+
+/// A part of a listener's connections, `"1/32"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Share(pub(super) usize);
+
+/// How a share is written.
+const SHARE_FORM: &str = "a share in quotes, such as \"1/32\"";
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Share, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Share;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(SHARE_FORM)
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Share, E> {
+                let parts = text
+                    .strip_prefix("1/")
+                    .and_then(|n| n.trim().parse().ok())
+                    .filter(|n| (1..=1_000_000).contains(n));
+                parts
+                    .map(Share)
+                    .ok_or_else(|| E::custom(format!("`{text}` is not {SHARE_FORM}")))
+            }
+        }
+        from.deserialize_str(Text)
+    }
+}
+
+/// An address to test from, as it is written: alone, or in a table with a greeting name of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SourceEntry {
+    pub(super) address: IpAddr,
+    pub(super) ehlo_name: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for SourceEntry {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<SourceEntry, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Named {
+            address: IpAddr,
+            ehlo_name: String,
+        }
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = SourceEntry;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address, such as \"192.0.2.1\", or { address = \"192.0.2.1\", ehlo_name = \"test.example\" }")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<SourceEntry, E> {
+                let address = text
+                    .parse()
+                    .map_err(|_| E::invalid_value(Unexpected::Str(text), &self))?;
+                Ok(SourceEntry {
+                    address,
+                    ehlo_name: None,
+                })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SourceEntry, A::Error> {
+                let named = Named::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(SourceEntry {
+                    address: named.address,
+                    ehlo_name: Some(named.ehlo_name.trim_end_matches('.').to_ascii_lowercase()),
+                })
+            }
+        }
+        from.deserialize_any(Form)
+    }
+}
+
+/// A key of `[admin] uids`: the number of a user of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Uid(pub(super) u32);
+
+impl<'d> Deserialize<'d> for Uid {
+    fn deserialize<D: Deserializer<'d>>(d: D) -> Result<Uid, D::Error> {
+        let text = String::deserialize(d)?;
+        let form = "a table of user ids and names, such as { 1000 = \"anna\" }";
+        text.parse()
+            .map(Uid)
+            .map_err(|_| D::Error::invalid_value(Unexpected::Str(&text), &form))
+    }
+}
+
+/// A number of bytes, written `512MiB`, `1GiB` or as a plain number in quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bytes(pub(super) u64);
+
+impl FromStr for Bytes {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Bytes, String> {
+        let t = text.trim();
+        let (number, unit) = t
+            .find(|c: char| !c.is_ascii_digit())
+            .map_or((t, ""), |i| t.split_at(i));
+        let shift = match unit.trim() {
+            "" | "B" => Some(0),
+            "KiB" => Some(10),
+            "MiB" => Some(20),
+            "GiB" => Some(30),
+            _ => None,
+        };
+        let bytes = shift.and_then(|s| number.parse::<u64>().ok()?.checked_mul(1 << s));
+        bytes
+            .map(Bytes)
+            .ok_or_else(|| format!("`{text}` is not a size; write it as 512MiB or 1GiB"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Bytes;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a size in quotes, such as \"1GiB\" or \"512MiB\"")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Bytes, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        from.deserialize_str(Text)
+    }
+}

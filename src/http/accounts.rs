@@ -1,0 +1,442 @@
+//! Users, tokens, the caller, and the audit log.
+
+use axum::{
+    Extension, Json,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    App,
+    caller::Caller,
+    error::of_ledger,
+    input::{JsonBody, Part, QueryParams},
+    secrets,
+};
+use crate::{
+    api::{
+        AuditQuery, AuditRecordResponse, BoundsBody, MeResponse, MeTokenResponse, Page,
+        ProblemDetails, TokenRequest, TokenResponse, TokenSecretResponse, UserChangeRequest,
+        UserRequest, UserResponse, UserSecretsResponse,
+    },
+    ledger::AccountChange,
+    model::{
+        Role, Subject, Token, TokenRestrictions, User,
+        access::check_name,
+        time::{since, until},
+    },
+    store::schema::AuditRecord,
+};
+
+/// The most records of the audit log that one request reads.
+const MAX_SCANNED: u64 = 100_000;
+
+/// New secrets of a user, and whether the password was chosen by the caller.
+struct NewSecrets {
+    secrets: secrets::Fresh,
+    chosen: bool,
+}
+
+/// Generates secrets on a thread of its own, since hashing a password takes its time.
+async fn new_secrets(password: Option<String>) -> Result<NewSecrets, ProblemDetails> {
+    if password
+        .as_ref()
+        .is_some_and(|p| !(12..=1024).contains(&p.chars().count()))
+    {
+        return Err(ProblemDetails::invalid(
+            "password: at least 12 characters, at most 1024",
+        ));
+    }
+    let chosen = password.is_some();
+    let secrets = tokio::task::spawn_blocking(move || secrets::Fresh::new(password))
+        .await
+        .map_err(ProblemDetails::failed)?
+        .map_err(ProblemDetails::failed)?;
+    Ok(NewSecrets { secrets, chosen })
+}
+
+fn user(p: &User) -> UserResponse {
+    UserResponse {
+        name: p.name.clone(),
+        role: p.role,
+        since: p.since.into(),
+        disabled: p.disabled.map(Into::into),
+        recovery_codes_left: p.recovery.len(),
+    }
+}
+
+fn user_with_secrets(p: &User, new: Option<NewSecrets>) -> UserSecretsResponse {
+    let (password, totp_uri, recovery_codes) = match new {
+        None => (None, None, Vec::new()),
+        Some(NewSecrets { secrets, chosen }) => (
+            (!chosen).then(|| secrets.password.clone()),
+            Some(secrets.uri(&p.name)),
+            secrets.codes,
+        ),
+    };
+    UserSecretsResponse {
+        user: user(p),
+        password,
+        totp_uri,
+        recovery_codes,
+    }
+}
+
+fn hashes(secrets: &secrets::Fresh) -> Vec<[u8; 32]> {
+    let hash = |c: &String| secrets::hash(c.as_bytes());
+    secrets.codes.iter().map(hash).collect()
+}
+
+async fn keep(app: &App, keep: AccountChange, record: AuditRecord) -> Result<(), ProblemDetails> {
+    app.ledger
+        .change_accounts(keep, Some(record))
+        .await
+        .map_err(of_ledger(&app.ledger))
+}
+
+/// Lists all users.
+#[utoipa::path(get, path = "/v1/users", tag = "users",
+    responses((status = 200, body = Page<UserResponse>, description = "All users")))]
+pub(super) async fn list_users(State(app): State<App>) -> Json<Page<UserResponse>> {
+    Json(Page::all(
+        app.ledger.accounts().users.values().map(user).collect(),
+    ))
+}
+
+/// Adds a user. The secrets in the response are displayed once.
+#[utoipa::path(post, path = "/v1/users", tag = "users", request_body = UserRequest,
+    responses((status = 201, body = UserSecretsResponse, description = "The user with new secrets")))]
+pub(super) async fn add_user(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    JsonBody(request): JsonBody<UserRequest>,
+) -> Result<(StatusCode, Json<UserSecretsResponse>), ProblemDetails> {
+    check_name(&request.name).map_err(|e| ProblemDetails::invalid(format!("name: {e}")))?;
+    if app.ledger.accounts().users.contains_key(&request.name) {
+        return Err(ProblemDetails::conflict(format!(
+            "there is a user `{name}`; PATCH /v1/users/{name} changes them",
+            name = request.name
+        )));
+    }
+    let new = new_secrets(request.password).await?;
+    let person = User {
+        name: request.name,
+        role: request.role,
+        password: new.secrets.hashed.clone(),
+        totp: new.secrets.totp.clone(),
+        recovery: hashes(&new.secrets),
+        since: app.ledger.now(),
+        disabled: None,
+    };
+    let record = caller.audit_record("person.add", &person.name, person.role.name(), None);
+    keep(&app, AccountChange::User(None, person.clone()), record).await?;
+    Ok((
+        StatusCode::CREATED,
+        Json(user_with_secrets(&person, Some(new))),
+    ))
+}
+
+/// Changes the role or the secrets of a user, or disables the user and all of their tokens.
+#[utoipa::path(patch, path = "/v1/users/{name}", tag = "users", request_body = UserChangeRequest,
+    params(("name" = String, Path, description = "The name of the user")),
+    responses((status = 200, body = UserSecretsResponse, description = "The user, with new secrets if they were reset")))]
+pub(super) async fn change_user(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Part(name): Part,
+    JsonBody(request): JsonBody<UserChangeRequest>,
+) -> Result<Json<UserSecretsResponse>, ProblemDetails> {
+    let accounts = app.ledger.accounts();
+    let Some(old) = accounts.users.get(&name) else {
+        return Err(ProblemDetails::not_found(format!(
+            "there is no user `{name}`"
+        )));
+    };
+    let mut person = old.clone();
+    let mut what = Vec::new();
+    if let Some(role) = request.role {
+        person.role = role;
+        what.push(format!("role {}", role.name()));
+    }
+    if let Some(off) = request.disabled {
+        person.disabled = off.then(|| app.ledger.now());
+        what.push(if off {
+            "disabled".into()
+        } else {
+            "enabled".to_string()
+        });
+    }
+    let last = old.role == Role::Owner && old.disabled.is_none() && accounts.owners() == 1;
+    if last && (person.role != Role::Owner || person.disabled.is_some()) {
+        return Err(ProblemDetails::conflict(
+            "this is the last owner; make another user an owner first",
+        ));
+    }
+    let mut new = None;
+    if request.reset || request.password.is_some() {
+        let made = new_secrets(request.password).await?;
+        (person.password, person.totp) = (made.secrets.hashed.clone(), made.secrets.totp.clone());
+        person.recovery = hashes(&made.secrets);
+        what.push("new secrets".into());
+        new = Some(made);
+    }
+    if what.is_empty() {
+        return Err(ProblemDetails::invalid(
+            "at least one of role, disabled, reset or password is required",
+        ));
+    }
+    let record = caller.audit_record("person.change", &name, what.join(", "), None);
+    let change = AccountChange::User(Some(Box::new(old.clone())), person.clone());
+    keep(&app, change, record).await?;
+    Ok(Json(user_with_secrets(&person, new)))
+}
+
+fn bounds_body(bounds: &TokenRestrictions) -> BoundsBody {
+    BoundsBody {
+        reasons: bounds.reasons.clone(),
+        sources: bounds.sources.clone(),
+        prefixes: bounds.prefixes.iter().map(Subject::to_string).collect(),
+    }
+}
+
+fn token_response(app: &App, t: &Token) -> TokenResponse {
+    let used = app
+        .access
+        .last(&t.id)
+        .max(app.ledger.accounts().used.get(&t.id).copied());
+    TokenResponse {
+        id: t.id.clone(),
+        owner: t.owner.clone(),
+        person: t.person,
+        role: t.role,
+        bounds: bounds_body(&t.bounds),
+        since: t.since.into(),
+        author: t.by.clone(),
+        expires: t.expires.map(Into::into),
+        per_minute: t.per_minute,
+        last_used: used.map(Into::into),
+        revoked: t.revoked.map(Into::into),
+    }
+}
+
+/// Returns who the caller is, and what they may do.
+#[utoipa::path(get, path = "/v1/me", tag = "users",
+    responses((status = 200, body = MeResponse, description = "The caller")))]
+pub(super) async fn get_me(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+) -> Json<MeResponse> {
+    let accounts = app.ledger.accounts();
+    let token = caller.token.as_ref().and_then(|id| accounts.tokens.get(id));
+    Json(MeResponse {
+        token: token.map(|t| MeTokenResponse {
+            id: t.id.clone(),
+            expires: t.expires.map(Into::into),
+            per_minute: t.per_minute,
+        }),
+        bounds: bounds_body(&caller.bounds),
+        name: caller.name,
+        person: caller.person,
+        role: caller.role,
+        from: caller.from.into(),
+    })
+}
+
+/// Lists all tokens, without their secrets.
+#[utoipa::path(get, path = "/v1/tokens", tag = "users",
+    responses((status = 200, body = Page<TokenResponse>, description = "All tokens")))]
+pub(super) async fn list_tokens(State(app): State<App>) -> Json<Page<TokenResponse>> {
+    let accounts = app.ledger.accounts();
+    let all = accounts.tokens.values().map(|t| token_response(&app, t));
+    Json(Page::all(all.collect()))
+}
+
+/// Reads the bounds of a token to create.
+fn read_bounds(app: &App, body: BoundsBody) -> Result<TokenRestrictions, ProblemDetails> {
+    let v = app.ledger.store.dictionary();
+    if let Some(r) = body.reasons.iter().find(|r| v.reasons.get(r).is_none()) {
+        return Err(ProblemDetails::invalid(format!(
+            "bounds.reasons: unknown reason `{r}`; the reasons are {}",
+            v.reasons.0.all().join(", ")
+        )));
+    }
+    let parse = |s: &String| {
+        s.parse::<Subject>()
+            .map_err(|e| ProblemDetails::invalid(format!("bounds.prefixes: {e}")))
+    };
+    let prefixes = body.prefixes.iter().map(parse).collect::<Result<_, _>>()?;
+    Ok(TokenRestrictions {
+        reasons: body.reasons,
+        sources: body.sources,
+        prefixes,
+    })
+}
+
+/// Creates a token. Its secret is in the response and nowhere else.
+#[utoipa::path(post, path = "/v1/tokens", tag = "users", request_body = TokenRequest,
+    responses((status = 201, body = TokenSecretResponse, description = "The token with its secret")))]
+pub(super) async fn create_token(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    JsonBody(request): JsonBody<TokenRequest>,
+) -> Result<(StatusCode, Json<TokenSecretResponse>), ProblemDetails> {
+    check_name(&request.owner).map_err(|e| ProblemDetails::invalid(format!("owner: {e}")))?;
+    let accounts = app.ledger.accounts();
+    let person = accounts.users.get(&request.owner);
+    if let Some(p) = person.filter(|p| p.role < request.role || p.disabled.is_some()) {
+        return Err(ProblemDetails::conflict(format!(
+            "{} has the role {}{}; a token of theirs cannot have more",
+            p.name,
+            p.role.name(),
+            if p.disabled.is_some() {
+                " and is disabled"
+            } else {
+                ""
+            }
+        )));
+    }
+    let expires = request
+        .expires
+        .as_ref()
+        .map(|e| {
+            until(e, app.ledger.now()).map_err(|e| ProblemDetails::invalid(format!("expires: {e}")))
+        })
+        .transpose()?;
+    if expires.is_some_and(|t| t <= app.ledger.now()) {
+        return Err(ProblemDetails::invalid(
+            "expires: the time has passed already",
+        ));
+    }
+    if request.per_minute == Some(0) {
+        return Err(ProblemDetails::invalid("per_minute: it takes 1 or more"));
+    }
+    let (id, secret, hash) = secrets::token().map_err(ProblemDetails::failed)?;
+    let token = Token {
+        id,
+        owner: request.owner,
+        person: person.is_some(),
+        role: request.role,
+        bounds: read_bounds(&app, request.bounds)?,
+        hash,
+        since: app.ledger.now(),
+        by: caller.name.clone(),
+        expires,
+        per_minute: request.per_minute,
+        revoked: None,
+    };
+    let detail = format!("{} for {}", token.role.name(), token.owner);
+    let record = caller.audit_record("token.create", &token.id, detail, None);
+    keep(&app, AccountChange::Token(token.clone()), record).await?;
+    Ok((
+        StatusCode::CREATED,
+        Json(TokenSecretResponse {
+            about: token_response(&app, &token),
+            token: secret,
+        }),
+    ))
+}
+
+/// Revokes a token at once.
+#[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "users",
+    params(("id" = String, Path, description = "The number of the token")),
+    responses((status = 200, body = TokenResponse, description = "The revoked token")))]
+pub(super) async fn revoke_token(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Part(id): Part,
+) -> Result<Json<TokenResponse>, ProblemDetails> {
+    let accounts = app.ledger.accounts();
+    let Some(old) = accounts.tokens.get(&id) else {
+        return Err(ProblemDetails::not_found(format!(
+            "there is no token `{id}`"
+        )));
+    };
+    let token = Token {
+        revoked: old.revoked.or(Some(app.ledger.now())),
+        ..old.clone()
+    };
+    let record = caller.audit_record("token.revoke", &id, &token.owner, None);
+    keep(&app, AccountChange::Token(token.clone()), record).await?;
+    Ok(Json(token_response(&app, &token)))
+}
+
+/// Lists the records of the audit log, the newest first: who wrote what, from where, and why.
+///
+/// With `Accept: application/x-ndjson` the response has one record on each line, and no `next`.
+#[utoipa::path(get, path = "/v1/audit", tag = "users", params(AuditQuery),
+    responses((status = 200, description = "A page of records", content((Page<AuditRecordResponse> = "application/json"), (String = "application/x-ndjson")))))]
+pub(super) async fn list_audit_records(
+    State(app): State<App>,
+    headers: HeaderMap,
+    QueryParams(query): QueryParams<AuditQuery>,
+) -> Result<Response, ProblemDetails> {
+    let lines = headers
+        .get(header::ACCEPT)
+        .is_some_and(|a| a.as_bytes() == b"application/x-ndjson");
+    let limit = super::input::limit(query.limit)?;
+    let time = |field: &str, t: &Option<String>| {
+        t.as_ref()
+            .map(|t| {
+                since(t, app.ledger.now())
+                    .map_err(|e| ProblemDetails::invalid(format!("{field}: {e}")))
+            })
+            .transpose()
+    };
+    let (from, to) = (time("from", &query.from)?, time("to", &query.to)?);
+    let after = query.after.as_ref().map(|n| n.parse::<u64>()).transpose();
+    let after = after
+        .map_err(|_| ProblemDetails::invalid("after: it takes the `next` of the page before"))?;
+    let store = app.ledger.store.clone();
+    let work = move || {
+        let (mut out, mut next, mut scanned) = (Vec::new(), None, 0);
+        let last = after.map_or(u64::MAX, |n| n.saturating_sub(1));
+        store.audit(last, &mut |number, r| {
+            if out.len() >= limit || scanned >= MAX_SCANNED {
+                next = Some(number + 1);
+                return false;
+            }
+            scanned += 1;
+            let is =
+                |wanted: &Option<String>, has: &String| wanted.as_ref().is_none_or(|w| w == has);
+            let matches = is(&query.author, &r.who)
+                && is(&query.action, &r.what)
+                && is(&query.target, &r.about);
+            if matches && from.is_none_or(|t| r.at >= t) && to.is_none_or(|t| r.at <= t) {
+                out.push(AuditRecordResponse {
+                    number,
+                    at: r.at.into(),
+                    author: r.who,
+                    from: r.from,
+                    action: r.what,
+                    target: r.about,
+                    detail: r.detail,
+                    note: r.why,
+                    commit: r.commit,
+                });
+            }
+            true
+        })?;
+        Ok::<_, ProblemDetails>((out, next))
+    };
+    let (items, next) = tokio::task::spawn_blocking(work)
+        .await
+        .map_err(ProblemDetails::failed)??;
+    if lines {
+        let text: String = items
+            .iter()
+            .map(|r| serde_json::to_string(r).unwrap_or_default() + "\n")
+            .collect();
+        return Ok((
+            [(header::CONTENT_TYPE, "application/x-ndjson")],
+            Body::from(text),
+        )
+            .into_response());
+    }
+    Ok(Json(Page {
+        items,
+        next: next.map(|n| n.to_string()),
+    })
+    .into_response())
+}

@@ -1,0 +1,137 @@
+//! Listings, holds and events as the API sends them.
+
+use data_encoding::BASE32_NOPAD;
+
+use crate::{
+    api::{EventResponse, EvidenceResponse, HoldResponse, ListingResponse},
+    model::{Entry, Event, Hold, ReasonId, SourceId, Subject, Verdict, history::EventKind},
+    store::{Dictionary, schema::revision},
+};
+
+/// A revision as text.
+pub fn hex(revision: u64) -> String {
+    format!("{revision:016x}")
+}
+
+/// The number of a listing: its reason, source and subject.
+pub fn listing_id(subject: &Subject, reason: ReasonId, source: SourceId) -> String {
+    let mut bytes = vec![reason.0];
+    bytes.extend(source.0.to_be_bytes());
+    subject.write_key(&mut bytes);
+    BASE32_NOPAD.encode(&bytes).to_ascii_lowercase()
+}
+
+/// The subject, reason and source of a listing's number.
+pub fn listing_of(id: &str) -> Option<(Subject, ReasonId, SourceId)> {
+    let bytes = BASE32_NOPAD
+        .decode(id.to_ascii_uppercase().as_bytes())
+        .ok()?;
+    let (head, key) = bytes.split_first_chunk::<3>()?;
+    Some((
+        Subject::from_key(key)?,
+        ReasonId(head[0]),
+        SourceId(u16::from_be_bytes([head[1], head[2]])),
+    ))
+}
+
+/// A listing with what its history says about it.
+pub fn listing(
+    v: &Dictionary,
+    subject: &Subject,
+    verdict: &Verdict,
+    e: &Entry,
+    history: &[Event],
+) -> ListingResponse {
+    let of = |w: &EventKind| matches!(w, EventKind::Listed { reason, source, .. } if (*reason, *source) == (e.reason, e.source));
+    let last = history.iter().rev().find(|h| of(&h.what));
+    let evidence = history
+        .iter()
+        .filter(|h| of(&h.what) && h.at >= e.since)
+        .filter_map(|h| h.evidence.as_ref())
+        .map(evidence)
+        .collect();
+    ListingResponse {
+        id: listing_id(subject, e.reason, e.source),
+        subject: subject.to_string(),
+        reason: v.reasons.name(e.reason).into(),
+        source: v.sources.name(e.source).into(),
+        since: e.since.into(),
+        until: e.until.map(Into::into),
+        text: e.text.as_ref().map(|t| t.to_string()),
+        exclusion: e.exclusion,
+        held: verdict.held(e.reason, e.source),
+        author: last.map(|h| h.author.clone()),
+        note: last
+            .and_then(|h| h.evidence.as_ref())
+            .map(|n| n.text.clone()),
+        evidence,
+        revision: hex(revision(verdict)),
+    }
+}
+
+/// Evidence as it is sent.
+pub fn evidence(e: &crate::model::Evidence) -> EvidenceResponse {
+    EvidenceResponse {
+        kind: e.kind,
+        text: e.text.clone(),
+    }
+}
+
+/// A hold as it is sent.
+pub fn hold(v: &Dictionary, subject: &Subject, h: &Hold) -> HoldResponse {
+    HoldResponse {
+        subject: subject.to_string(),
+        reason: v.reasons.name(h.reason).into(),
+        source: (h.source != SourceId::ALL).then(|| v.sources.name(h.source).into()),
+        since: h.since.into(),
+        until: (h.until != Hold::WITH_COVER).then(|| h.until.into()),
+    }
+}
+
+/// The names of a reason and of a source; none for every source.
+pub fn names(
+    v: &Dictionary,
+    about: Option<(ReasonId, SourceId)>,
+) -> (Option<String>, Option<String>) {
+    (
+        about.map(|(r, _)| v.reasons.name(r).into()),
+        about
+            .filter(|(_, s)| *s != SourceId::ALL)
+            .map(|(_, s)| v.sources.name(s).into()),
+    )
+}
+
+/// An event as it is sent.
+pub fn event(e: &Event, v: &Dictionary) -> EventResponse {
+    let (reason, source) = names(v, e.what.about());
+    EventResponse {
+        at: e.at.into(),
+        event: e.what.name(),
+        reason,
+        source,
+        until: e.what.until().map(Into::into),
+        author: e.author.clone(),
+        evidence: e.evidence.as_ref().map(evidence),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listing_number_names_subject_about() {
+        for s in ["192.0.2.1", "45.0.0.0/8", "2001:db8::/32", "*.spam.example"] {
+            let subject: Subject = s.parse().unwrap();
+            let id = listing_id(&subject, ReasonId(3), SourceId(700));
+            assert_eq!(
+                listing_of(&id),
+                Some((subject, ReasonId(3), SourceId(700))),
+                "{id}"
+            );
+        }
+        for bad in ["", "a", "!!", "aaaaaaaa"] {
+            assert_eq!(listing_of(bad), None, "{bad}");
+        }
+    }
+}

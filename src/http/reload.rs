@@ -1,0 +1,156 @@
+//! Reading the configuration again, names that leave it while they have listings, and renaming
+//! reasons and sources.
+
+use std::sync::Arc;
+
+use axum::{Extension, Json, extract::State};
+
+use super::{
+    App,
+    caller::Caller,
+    input::{JsonBody, Part, QueryParams},
+};
+use crate::{
+    api::{
+        Page, ProblemDetails, ReloadQuery, ReloadResponse, RenameRequest, RenameResponse,
+        UnconfiguredResponse,
+    },
+    ledger::{LeftBehind, NameKind, Rename},
+    store::schema::AuditRecord,
+};
+
+/// Reads the configuration again, and renames before it where that is asked for. The error is for
+/// people.
+pub type Reload = Arc<dyn Fn(ReloadRequest) -> Result<Reloaded, String> + Send + Sync>;
+
+/// How the configuration is read again.
+#[derive(Debug, Default)]
+pub struct ReloadRequest {
+    /// Names may leave the configuration and their listings behind.
+    pub force: bool,
+    /// Only report what would be left behind.
+    pub dry_run: bool,
+    /// Rename a reason or source with it, with the audit record.
+    pub rename: Option<(Rename, AuditRecord)>,
+}
+
+/// What reading the configuration again did.
+#[derive(Debug, Default)]
+pub struct Reloaded {
+    /// Things to think over.
+    pub warnings: Vec<String>,
+    /// The names that left listings behind, or would.
+    pub left_behind: Vec<LeftBehind>,
+}
+
+async fn run(app: &App, request: ReloadRequest) -> Result<Reloaded, ProblemDetails> {
+    let reload = app.reload.clone();
+    tokio::task::spawn_blocking(move || reload(request))
+        .await
+        .map_err(ProblemDetails::failed)?
+        .map_err(ProblemDetails::invalid)
+}
+
+fn response(app: &App, done: Reloaded) -> ReloadResponse {
+    let snapshot = app.ledger.published.snapshot();
+    let zones = snapshot.zones.all().iter().zip(snapshot.serials.iter());
+    ReloadResponse {
+        serials: zones.map(|(z, s)| (z.name.to_string(), s.0)).collect(),
+        warnings: done.warnings,
+        unconfigured: done.left_behind.iter().map(Into::into).collect(),
+    }
+}
+
+/// Reads the configuration again. One with an error is refused, and so is one that no longer has a
+/// name with listings, unless `force` is set.
+#[utoipa::path(post, path = "/v1/reload", tag = "state", params(ReloadQuery),
+    responses((status = 200, body = ReloadResponse, description = "The configuration is in force")))]
+pub(super) async fn reload_configuration(
+    State(app): State<App>,
+    QueryParams(query): QueryParams<ReloadQuery>,
+) -> Result<Json<ReloadResponse>, ProblemDetails> {
+    if !app.daemon {
+        return Err(ProblemDetails::conflict(
+            "no daemon runs; the next start reads the configuration anyway",
+        ));
+    }
+    let request = ReloadRequest {
+        force: query.force,
+        ..ReloadRequest::default()
+    };
+    let done = run(&app, request).await?;
+    Ok(Json(response(&app, done)))
+}
+
+/// Reads the configuration files and lists the reasons, feeds and zones that they no longer have
+/// although these have listings. Nothing is changed.
+#[utoipa::path(get, path = "/v1/unconfigured", tag = "state",
+    responses((status = 200, body = Page<UnconfiguredResponse>, description = "The names")))]
+pub(super) async fn list_unconfigured(
+    State(app): State<App>,
+) -> Result<Json<Page<UnconfiguredResponse>>, ProblemDetails> {
+    let request = ReloadRequest {
+        dry_run: true,
+        ..ReloadRequest::default()
+    };
+    let done = run(&app, request).await?;
+    Ok(Json(Page::all(
+        done.left_behind.iter().map(Into::into).collect(),
+    )))
+}
+
+async fn rename(
+    app: &App,
+    caller: &Caller,
+    kind: NameKind,
+    from: String,
+    to: String,
+) -> Result<Json<RenameResponse>, ProblemDetails> {
+    let action = format!("{}.rename", kind.as_str());
+    let record = caller.audit_record(&action, &from, &to, None);
+    let rename = Rename {
+        kind,
+        from: from.clone(),
+        to: to.clone(),
+    };
+    let request = ReloadRequest {
+        rename: Some((rename, record)),
+        ..ReloadRequest::default()
+    };
+    let done = response(app, run(app, request).await?);
+    Ok(Json(RenameResponse {
+        from,
+        to,
+        serials: done.serials,
+        warnings: done.warnings,
+        unconfigured: done.unconfigured,
+    }))
+}
+
+/// Renames a reason with its listings and history, and reads the configuration again, which must
+/// have the new name already.
+#[utoipa::path(post, path = "/v1/reasons/{name}/rename", tag = "state", request_body = RenameRequest,
+    params(("name" = String, Path, description = "The name of the reason")),
+    responses((status = 200, body = RenameResponse, description = "The reason is renamed")))]
+pub(super) async fn rename_reason(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Part(name): Part,
+    JsonBody(request): JsonBody<RenameRequest>,
+) -> Result<Json<RenameResponse>, ProblemDetails> {
+    rename(&app, &caller, NameKind::Reason, name, request.to).await
+}
+
+/// Renames a source with its listings and history, and reads the configuration again, which must
+/// have the new name of a feed already.
+#[utoipa::path(post, path = "/v1/sources/{name}/rename", tag = "state", request_body = RenameRequest,
+    params(("name" = String, Path, description = "The name of the source")),
+    responses((status = 200, body = RenameResponse, description = "The source is renamed")))]
+pub(super) async fn rename_source(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Part(name): Part,
+    JsonBody(request): JsonBody<RenameRequest>,
+) -> Result<Json<RenameResponse>, ProblemDetails> {
+    rename(&app, &caller, NameKind::Source, name, request.to).await
+}
