@@ -47,14 +47,14 @@ pub(super) fn backup(common: &Common, c: &Backup) -> Result<(), Failure> {
 
 /// Put a copy where the store has to lie, and replay what was taken off since
 ///
-/// No daemon may run, and no store may lie there: move the old one away. The log of removals of
+/// No daemon may run, and no store may lie there: move the old one away. The removal log of
 /// `[removal_log] path` is what keeps from being listed again who was taken off after the copy was
 /// made.
 #[derive(Debug, Args)]
 pub(super) struct Restore {
     /// What `orbsd backup` has made
     folder: PathBuf,
-    /// The log of removals
+    /// The removal log
     #[arg(long)]
     removals: Option<PathBuf>,
     /// There is no log: whoever was taken off since is listed again, and serials jump as far as the
@@ -78,7 +78,7 @@ pub(super) struct Restore {
 pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
     if c.removals.is_none() && !c.without_removals {
         return Err(Failure::Usage(
-            "without the log of removals, whoever was taken off after the copy was made is listed again; name it with --removals FILE, or say --without-removals"
+            "without the removal log, whoever was taken off after the copy was made is listed again; name it with --removals FILE, or say --without-removals"
                 .into(),
         ));
     }
@@ -174,7 +174,7 @@ fn restore_with(
     Ok(())
 }
 
-/// What a restore writes: the store, the file of the mirrors and the log of removals, with the
+/// What a restore writes: the store, the file of the mirrors and the removal log, with the
 /// folders that it makes for them.
 fn files_of_daemon(config: &Config) -> Vec<PathBuf> {
     let removals = config.ledger.removals.clone();
@@ -197,7 +197,7 @@ fn bring_up_to_date(
     serials: &ledger::RestoreSerials,
     config: &Config,
     now: Time,
-) -> Result<(Vec<(u64, u64)>, ledger::Replayed), ledger::LedgerError> {
+) -> Result<(Vec<(u64, u64)>, ledger::RestoreReport), ledger::LedgerError> {
     let missing = log
         .map(|l| ledger::check_log(store, l, c.allow_gap))
         .transpose()?
@@ -214,7 +214,7 @@ fn bring_up_to_date(
                     .map_err(ledger::LedgerError::Invalid)?
                 {
                     eprintln!(
-                        "orbsd: the log of removals that was at {} is kept as {}",
+                        "orbsd: the removal log that was at {} is kept as {}",
                         place.display(),
                         aside.display()
                     );

@@ -133,7 +133,7 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
             &mut told(common.json),
             &mut || true,
         ))
-        .ran;
+        .results;
     let ids: Vec<TokenId> = here.ids.lock().clone();
     let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(LONGEST_WAIT));
     let accepted = |ran: &[MessageResult]| {
@@ -505,7 +505,7 @@ fn for_server(
     ));
     // A server may have ended the connection meanwhile.
     let results = ProbeResultsRequest {
-        results: report.ran,
+        results: report.results,
         controls: report.controls,
         transcript: render_transcript(&report.transcript),
     };

@@ -57,7 +57,7 @@ pub(super) fn run(common: &Common, c: &Retire) -> Result<(), Failure> {
     let config = common.load()?;
     let now = crate::daemon::clock(&config, None).now();
     let zone = find(&config, &c.zone)?;
-    let file = config.zones.join(format!("{}.toml", zone.stem));
+    let file = config.zones.join(format!("{}.toml", zone.short_name));
     match &c.empty {
         Some(when) => begin(common, c, now, (zone, &file), when)?,
         None if c.undo => undo(common, zone, &file)?,
@@ -120,9 +120,9 @@ fn find<'c>(config: &'c Config, name: &str) -> Result<&'c Zone, Failure> {
     let zones = &config.ledger.zones;
     zones
         .iter()
-        .find(|z| z.stem == name || ascii(&z.origin) == ascii(name))
+        .find(|z| z.short_name == name || ascii(&z.origin) == ascii(name))
         .ok_or_else(|| {
-            let known: Vec<&str> = zones.iter().map(|z| z.stem.as_str()).collect();
+            let known: Vec<&str> = zones.iter().map(|z| z.short_name.as_str()).collect();
             Failure::No(format!(
                 "there is no zone `{name}`; there are {}",
                 known.join(", ")
@@ -246,7 +246,7 @@ fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
     let retire = zone.retire.as_ref().unwrap_or(&planned);
     let plan = RetirementPlan::new(zone, retire, now);
     let name = zone.origin.trim_end_matches('.');
-    let words = crate::index::zones::txt_data(&retire.words(name), name);
+    let words = crate::index::zones::txt_data(&retire.announcement(name), name);
     let words = String::from_utf8_lossy(words.get(1..).unwrap_or_default()).into_owned();
     if common.json {
         println!(
@@ -305,13 +305,13 @@ fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
     match (started, plan.stage) {
         (false, _) => println!(
             "Begin: orbsd retire {} --empty {}",
-            zone.stem,
+            zone.short_name,
             &plan.empty.to_string()[..10]
         ),
         (_, RetirementStage::Over) => println!(
             "All that is done here is done. Until the NS records go: orbsd retire {} --undo",
-            zone.stem
+            zone.short_name
         ),
-        _ => println!("Take it back: orbsd retire {} --undo", zone.stem),
+        _ => println!("Take it back: orbsd retire {} --undo", zone.short_name),
     }
 }

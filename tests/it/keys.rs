@@ -7,7 +7,7 @@ use std::{
 };
 
 use orbsd::{
-    dns::tsig::{self, Session},
+    dns::tsig::{self, TsigSession},
     model::{Algorithm, Time},
 };
 
@@ -126,7 +126,7 @@ fn a_reload_takes_new_keys() {
     let mut request = query("bl.orbs.example", 6, true);
     let len = request.len();
     request.resize(512, 0);
-    let (_, end) = Session::request(key, &mut request, len, Time(1_800_000_000)).unwrap();
+    let (_, end) = TsigSession::request(key, &mut request, len, Time(1_800_000_000)).unwrap();
     let session = tsig::verify(&published(), &request[..end], Time(1_800_000_000))
         .unwrap()
         .unwrap();
@@ -177,7 +177,7 @@ fn a_clock_ten_minutes_off_is_told_the_time() {
         let len = request.len();
         request.resize(512, 0);
         let at = Time((orbsd::clock::wall().0 as i64 + off) as u64);
-        let (_, end) = Session::request(key.clone(), &mut request, len, at).unwrap();
+        let (_, end) = TsigSession::request(key.clone(), &mut request, len, at).unwrap();
         let mut stream = std::net::TcpStream::connect(f.addr()).unwrap();
         stream
             .set_read_timeout(Some(std::time::Duration::from_secs(10)))

@@ -639,7 +639,7 @@ fn one_reporter_cannot_fill_the_queue_and_others_stay_fast() {
     let refused = propose(&eve, 60_000);
     assert!(
         refused.problem() == "conflict"
-            && refused.text().contains("40 proposals of eve wait already"),
+            && refused.text().contains("eve has 40 proposals that wait"),
         "{}",
         refused.text()
     );
