@@ -3,12 +3,13 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use clap::Args;
 use hyper::Method;
+use parking_lot::Mutex;
 use serde_json::json;
 
 use super::{Common, Failure, client::Client, output, text::plain_line};
@@ -133,11 +134,7 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
             &mut || true,
         ))
         .results;
-    let ids: Vec<TokenId> = here
-        .ids
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
+    let ids: Vec<TokenId> = here.ids.lock().clone();
     let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(LONGEST_WAIT));
     let accepted = |ran: &[MessageResult]| {
         ran.iter()
@@ -170,7 +167,7 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
 /// What came goes into the results.
 fn arrived(came: &Mutex<Vec<(MessageMatch, IpAddr)>>, ids: &[TokenId], ran: &mut [MessageResult]) {
     let at = crate::clock::wall();
-    for (seen, output) in came.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+    for (seen, output) in came.lock().iter() {
         let (id, outcome) = match seen {
             MessageMatch::Probe(id) => (
                 id,
@@ -317,10 +314,7 @@ impl Here {
     /// A number, and the two addresses that it makes.
     fn fresh(&self) -> (String, String) {
         let id = secrets::random::<8>().unwrap_or_default();
-        self.ids
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(id);
+        self.ids.lock().push(id);
         (
             self.tokens.text(TokenKind::Probe, &id),
             self.tokens.text(TokenKind::Return, &id),
@@ -333,12 +327,7 @@ impl Here {
             let at: Time = crate::clock::wall();
             let message =
                 message::probe(&self.names, &envelope, token, &self.who, "orbsd probe", at);
-            let place = self
-                .ids
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .len()
-                - 1;
+            let place = self.ids.lock().len() - 1;
             out.push(PreparedMessage {
                 place,
                 test: test.into(),
@@ -394,18 +383,11 @@ impl Here {
                     to: vec![form.clone()],
                     ..test.clone()
                 };
-                let before = self
-                    .ids
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .len();
+                let before = self.ids.lock().len();
                 match self.names.envelopes(&one, turn, false, || self.fresh()) {
                     Ok(made) => made.into_iter().for_each(|(u, e)| add(&test.name, &u, e)),
                     Err(why) => {
-                        self.ids
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .truncate(before);
+                        self.ids.lock().truncate(before);
                         if !c.tests.is_empty() {
                             return Err(usage(format!(
                                 "{}: {why}; --relay, --hosted and --user name them",
@@ -447,9 +429,7 @@ impl Here {
             match message::match_tokens(&tokens, &incoming.to, &incoming.data) {
                 None => collector::NO_TOKEN.into(),
                 Some(seen) => {
-                    came.lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push((seen, from));
+                    came.lock().push((seen, from));
                     recorded("here", from)
                 }
             }
