@@ -361,7 +361,7 @@ fn acceptable(
     if listed > 0 && lost == listed && mode == Mode::Replace && !asked.unpublished {
         return Err(format!(
             "nothing in the list would be published: the zones of its reasons publish {families}; nothing was changed \
-             (--unpublished, if a zone is to publish it later)"
+             (--allow-unpublished, if a zone is to publish it later)"
         ));
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! `orbsd probe`: tests a host of one's own from here, and lists nobody; or, with `--server`, sends
-//! that server's messages.
+//! `orbsd relay probe`: tests a host from this machine and lists nothing; or, with `--server`, sends
+//! the test messages of that server.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -11,7 +11,7 @@ use clap::Args;
 use hyper::Method;
 use serde_json::json;
 
-use super::{Common, Failure, client::Client, output, text::plain_line};
+use super::{CliError, Common, ProbeExit, client::Client, output, text::plain_line};
 use crate::{
     api::{
         AssessmentKind, JobResponse, NominationKind, NominationRequest, PreparedProbesResponse,
@@ -36,77 +36,72 @@ use crate::{
     smtp::{Envelope, MessageOutcome, SmtpPort, session::ReceiverSettings},
 };
 
-/// Test a host of your own from here; nobody is listed. Exit codes: 0 refused, 1 the server was not
-/// reached or says no, 2 delivered, 3 accepted and not delivered, 4 inconclusive, 64 wrong usage
+/// Test a host of your own from this machine, and list nothing
 #[derive(Debug, Args)]
 pub(super) struct Probe {
-    /// One IP address
+    /// IP address of the host
     target: String,
-    /// Only this test; again for more. `orbsd tests` shows them
+    /// Run only this test of `orbsd relay catalogue`; repeat for more
     #[arg(long = "test")]
     tests: Vec<String>,
-    /// One message with this behind `MAIL FROM:`, as it stands; {u}, {s}, {d}, {R}, {L}, {I} are
-    /// filled in, and {{ is a brace
+    /// Send one message with this text after `MAIL FROM:`; {u} {s} {d} {R} {L} {I} are replaced
     #[arg(long, requires = "rcpt_to")]
     mail_from: Option<String>,
-    /// The same behind `RCPT TO:`
+    /// Send one message with this text after `RCPT TO:`
     #[arg(long)]
     rcpt_to: Option<String>,
-    /// Instead of 25
+    /// Port of the host [default: 25]
     #[arg(long)]
     port: Option<u16>,
-    /// How long to wait for what comes through
+    /// How long to wait for delivered messages
     #[arg(long, default_value = "60s")]
     wait: Seconds,
-    /// Take what comes through here, ADDR:PORT; the host has to reach it as its mail exchange for
-    /// the probe domain
-    #[arg(long)]
-    collect: Option<SocketAddr>,
-    /// The probe domain; that of the configuration where it is left out
+    /// Receive messages at this ADDR:PORT, the MX of the probe domain [default: do not]
+    #[arg(long, value_name = "ADDR:PORT")]
+    collector: Option<SocketAddr>,
+    /// Probe domain [default: `[probe] domain`]
     #[arg(long)]
     domain: Option<String>,
-    /// The relay's name, where DNS does not tell it
+    /// Name of the host [default: from DNS]
     #[arg(long)]
     relay: Option<String>,
-    /// A domain that it hosts, where DNS does not tell it
+    /// Domain that the host accepts mail for [default: from DNS]
     #[arg(long)]
     hosted: Option<String>,
-    /// A user of it, as user@domain; DNS does not tell
+    /// User of the host, as user@domain
     #[arg(long)]
     user: Option<String>,
-    /// The pause between two messages
+    /// Pause between two messages
     #[arg(long, default_value = "1s")]
     pause: Seconds,
-    /// What was seen, for --server: a message's id or a line of a log; without it nobody is tested
+    /// Evidence for --server: message ID or log line
     #[arg(long, value_parser = plain_line)]
     evidence: Option<String>,
 }
 
-/// Wrong usage has a code of its own here (sysexits).
-pub(super) const USAGE: u8 = 64;
-/// How long DNS may take to tell the names of a host.
+/// The timeout for finding the names of a host in DNS.
 const FIND_NAMES: Duration = Duration::from_secs(10);
-/// How long to wait at most, in seconds.
-const LONGEST_WAIT: u64 = 30 * 86_400;
+/// The longest wait, in seconds.
+const MAX_WAIT_SECONDS: u64 = 30 * 86_400;
 
-fn usage(text: impl Into<String>) -> Failure {
-    Failure::Code(USAGE, text.into())
+fn usage(text: impl Into<String>) -> CliError {
+    CliError::ProbeUsage(text.into())
 }
 
-pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
+pub(super) fn run(common: &Common, c: &Probe) -> Result<(), CliError> {
     let target: IpAddr = c
         .target
         .trim_matches(['[', ']'])
         .parse()
-        .map_err(|_| usage(format!("`{}` is no IP address", c.target)))?;
+        .map_err(|_| usage(format!("`{}` is not an IP address", c.target)))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
     if common.server.is_some() {
-        // 2 means "delivered" here, and nothing else.
+        // Exit code 2 is a result of this command.
         return for_server(common, c, target, &runtime).map_err(|e| match e {
-            Failure::Usage(text) => usage(text),
+            CliError::Usage(text) => usage(text),
             e => e,
         });
     }
@@ -122,7 +117,7 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
     let messages = here.messages(c)?;
     let came: Arc<Mutex<Vec<(MessageMatch, IpAddr)>>> = Arc::default();
     runtime.block_on(here.collect(c, &came))?;
-    let listens = c.collect.is_some();
+    let listens = c.collector.is_some();
     let mut ran = runtime
         .block_on(tester::run(
             target,
@@ -138,7 +133,7 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .clone();
-    let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(LONGEST_WAIT));
+    let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(MAX_WAIT_SECONDS));
     let accepted = |ran: &[MessageResult]| {
         ran.iter()
             .any(|r| matches!(r.outcome, MessageOutcome::Accepted { .. }))
@@ -158,12 +153,12 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
     shown(common, target, &messages, &ran, assessment);
     match assessment {
         Assessment::Closed => Ok(()),
-        Assessment::Open => Err(Failure::Code(2, String::new())),
-        Assessment::Accepted => Err(Failure::Code(3, String::new())),
+        Assessment::Open => Err(CliError::Probe(ProbeExit::Delivered)),
+        Assessment::Accepted => Err(CliError::Probe(ProbeExit::Accepted)),
         Assessment::Refused
         | Assessment::Blocked
         | Assessment::Inconclusive
-        | Assessment::Untestable => Err(Failure::Code(4, String::new())),
+        | Assessment::Untestable => Err(CliError::Probe(ProbeExit::NoVerdict)),
     }
 }
 
@@ -254,7 +249,7 @@ struct Here {
 }
 
 impl Here {
-    fn new(c: &Probe, config: Option<&Config>, target: IpAddr) -> Result<Here, Failure> {
+    fn new(c: &Probe, config: Option<&Config>, target: IpAddr) -> Result<Here, CliError> {
         let relay = config.map(|c| &c.probe.relay);
         let filled = |t: &String| Some(t.clone()).filter(|t| !t.is_empty());
         let domain = c
@@ -262,12 +257,12 @@ impl Here {
             .clone()
             .or_else(|| relay.and_then(|d| filled(&d.domain)));
         let domain = domain.ok_or_else(|| {
-            usage("no probe domain: say --domain, or set [probe] domain in config.toml")
+            usage("no probe domain; add --domain, or set [probe] domain in config.toml")
         })?;
-        let secret = secrets::random::<32>().map_err(Failure::No)?;
+        let secret = secrets::random::<32>().map_err(CliError::Refused)?;
         let mut how = config.map_or_else(default_ways, |c| c.probe.scheduler.tester.clone());
         (how.pause, how.min_duration) = (
-            Duration::from_secs(c.pause.0.min(LONGEST_WAIT)),
+            Duration::from_secs(c.pause.0.min(MAX_WAIT_SECONDS)),
             Duration::ZERO,
         );
         let names = HostNames {
@@ -278,7 +273,7 @@ impl Here {
             domain: domain.clone(),
             foreign: relay.and_then(|d| d.second_domain.clone()),
             collector: c
-                .collect
+                .collector
                 .map(|a| a.ip())
                 .filter(|a| a.is_ipv4() == target.is_ipv4()),
             hello: relay.map_or_else(|| domain.clone(), |d| d.ehlo_name.clone()),
@@ -327,12 +322,18 @@ impl Here {
         )
     }
 
-    fn messages(&self, c: &Probe) -> Result<Vec<PreparedMessage>, Failure> {
+    fn messages(&self, c: &Probe) -> Result<Vec<PreparedMessage>, CliError> {
         let mut out: Vec<PreparedMessage> = Vec::new();
         let mut add = |test: &str, token: &str, envelope: Envelope| {
             let at: Time = crate::clock::wall();
-            let message =
-                message::probe(&self.names, &envelope, token, &self.who, "orbsd probe", at);
+            let message = message::probe(
+                &self.names,
+                &envelope,
+                token,
+                &self.who,
+                "orbsd relay probe",
+                at,
+            );
             let place = self
                 .ids
                 .lock()
@@ -378,7 +379,7 @@ impl Here {
         }
         if let Some(name) = c.tests.iter().find(|n| self.catalogue.get(n).is_none()) {
             return Err(usage(format!(
-                "there is no test `{name}`; `orbsd tests` shows all"
+                "there is no test `{name}`; `orbsd relay catalogue` shows all"
             )));
         }
         let mut nameless = 0;
@@ -419,7 +420,7 @@ impl Here {
         }
         if nameless > 0 {
             eprintln!(
-                "skipping {nameless} messages that need names which DNS does not tell; supply them with --relay, --hosted, --user and --collect"
+                "skipping {nameless} tests that need host names; supply them with --relay, --hosted, --user and --collector"
             );
         }
         Ok(out)
@@ -430,11 +431,13 @@ impl Here {
         &self,
         c: &Probe,
         came: &Arc<Mutex<Vec<(MessageMatch, IpAddr)>>>,
-    ) -> Result<(), Failure> {
-        let Some(addr) = c.collect else { return Ok(()) };
+    ) -> Result<(), CliError> {
+        let Some(addr) = c.collector else {
+            return Ok(());
+        };
         let listener = tokio::net::TcpListener::bind(addr)
             .await
-            .map_err(|e| usage(format!("--collect: {addr}: {e}")))?;
+            .map_err(|e| usage(format!("--collector: {addr}: {e}")))?;
         let (tokens, came) = (self.tokens.clone(), came.clone());
         let domain = self.names.domain.clone();
         let receiver = ReceiverSettings {
@@ -482,15 +485,15 @@ fn for_server(
     c: &Probe,
     target: IpAddr,
     runtime: &tokio::runtime::Runtime,
-) -> Result<(), Failure> {
-    if c.rcpt_to.is_some() || c.collect.is_some() {
+) -> Result<(), CliError> {
+    if c.rcpt_to.is_some() || c.collector.is_some() {
         return Err(usage(
-            "--server has its own messages and its own collector; leave --rcpt-to and --collect out",
+            "--server has its own messages and its own collector; remove --rcpt-to and --collector",
         ));
     }
     let Some(evidence) = &c.evidence else {
         return Err(usage(
-            "--server tests what somebody has evidence against: say what you saw with --evidence",
+            "--server needs evidence against the host; add --evidence",
         ));
     };
     let request = NominationRequest {
@@ -506,7 +509,7 @@ fn for_server(
         Client::open(common)?.call_json(Method::POST, "/v1/probes", &request)?;
     let path = format!("/v1/jobs/{}", prepared.job);
     let mut how = default_ways();
-    how.pause = Duration::from_secs(c.pause.0.min(LONGEST_WAIT));
+    how.pause = Duration::from_secs(c.pause.0.min(MAX_WAIT_SECONDS));
     if special::unlistable(&Subject::host(target), &[]).is_none() {
         // Other people's hosts are tested as slowly as the server's own tester does (safety rule
         // S4).
@@ -531,7 +534,7 @@ fn for_server(
     };
     let _: JobResponse =
         Client::open(common)?.call_json(Method::POST, &format!("{path}/results"), &results)?;
-    let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(LONGEST_WAIT));
+    let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(MAX_WAIT_SECONDS));
     loop {
         let job: JobResponse = Client::open(common)?.get(&path)?;
         let decided = matches!(
@@ -539,12 +542,12 @@ fn for_server(
             Some(AssessmentKind::Open | AssessmentKind::Closed | AssessmentKind::Refused)
         );
         if decided || std::time::Instant::now() >= until {
-            output::print(common.json, &job, super::relay::job);
+            output::print(common.json, &job, super::job::print);
             return match job.assessment {
                 Some(AssessmentKind::Closed) => Ok(()),
-                Some(AssessmentKind::Open) => Err(Failure::Code(2, String::new())),
-                Some(AssessmentKind::Accepted) => Err(Failure::Code(3, String::new())),
-                _ => Err(Failure::Code(4, String::new())),
+                Some(AssessmentKind::Open) => Err(CliError::Probe(ProbeExit::Delivered)),
+                Some(AssessmentKind::Accepted) => Err(CliError::Probe(ProbeExit::Accepted)),
+                _ => Err(CliError::Probe(ProbeExit::NoVerdict)),
             };
         }
         std::thread::sleep(Duration::from_secs(1));

@@ -14,7 +14,7 @@ use clap::Args;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::{Common, Failure, client::Client};
+use super::{CliError, Common, client::Client};
 use crate::{
     api::{ReloadResponse, StatusResponse},
     config::Config,
@@ -28,29 +28,29 @@ use crate::{
 };
 
 /// What stands above the table that this command writes.
-const MARK: &str = "# Written by `orbsd retire`; `orbsd retire ZONE --undo` takes it back.";
+const MARK: &str = "# Written by `orbsd retire`; `orbsd retire ZONE --undo` cancels it.";
 
-/// End a list in order: announce it, then let it list nobody
+/// End a zone in order: announce the end, then empty it (RFC 6471)
 #[derive(Debug, Args)]
 pub(super) struct Retire {
-    /// A zone's file name without its ending, or its origin
+    /// Origin of the zone, or its short name
     zone: String,
-    /// Announce it now, and let it list nobody from this day (UTC) or after this time (60d) on
-    #[arg(long, conflicts_with = "undo")]
-    empty: Option<String>,
-    /// What the announcement says, instead of our words
-    #[arg(long, requires = "empty")]
+    /// Announce the end now, and empty the zone on this day (UTC) or after this duration
+    #[arg(long, value_name = "TIME", conflicts_with = "undo")]
+    empty_at: Option<String>,
+    /// Text of the announcement [default: a text that names the day]
+    #[arg(long, requires = "empty_at")]
     text: Option<String>,
-    /// Announce it for less than a month
-    #[arg(long, requires = "empty")]
-    soon: bool,
-    /// Take it back: the zone lists again what it listed
+    /// Announce the end less than a month before
+    #[arg(long, requires = "empty_at")]
+    short_notice: bool,
+    /// Cancel the end: the zone lists what it listed before
     #[arg(long)]
     undo: bool,
 }
 
 /// Shows the plan; begins it or takes it back where that is said.
-pub(super) fn run(common: &Common, c: &Retire) -> Result<(), Failure> {
+pub(super) fn run(common: &Common, c: &Retire) -> Result<(), CliError> {
     if let Some(server) = &common.server {
         return run_remote(common, c, server);
     }
@@ -58,7 +58,7 @@ pub(super) fn run(common: &Common, c: &Retire) -> Result<(), Failure> {
     let now = crate::daemon::clock(&config, None).now();
     let zone = find(&config, &c.zone)?;
     let file = config.zones.join(format!("{}.toml", zone.stem));
-    match &c.empty {
+    match &c.empty_at {
         Some(when) => begin(common, c, now, (zone, &file), when)?,
         None if c.undo => undo(common, zone, &file)?,
         None => {}
@@ -70,9 +70,9 @@ pub(super) fn run(common: &Common, c: &Retire) -> Result<(), Failure> {
 }
 
 /// Shows the plan of a zone of another server, which alone knows it.
-fn run_remote(common: &Common, c: &Retire, server: &str) -> Result<(), Failure> {
-    if c.empty.is_some() || c.undo {
-        return Err(Failure::Usage(format!(
+fn run_remote(common: &Common, c: &Retire, server: &str) -> Result<(), CliError> {
+    if c.empty_at.is_some() || c.undo {
+        return Err(CliError::Usage(format!(
             "--server: the plan is in a zone file of {server}; run this on that machine"
         )));
     }
@@ -84,7 +84,7 @@ fn run_remote(common: &Common, c: &Retire, server: &str) -> Result<(), Failure> 
         .find(|z| z.file == c.zone || ascii(&z.zone) == ascii(&c.zone))
     else {
         let known: Vec<&str> = status.zones.iter().map(|z| z.zone.as_str()).collect();
-        return Err(Failure::No(format!(
+        return Err(CliError::Refused(format!(
             "{server} has no zone `{}`; it has {}",
             c.zone,
             known.join(", ")
@@ -100,7 +100,7 @@ fn run_remote(common: &Common, c: &Retire, server: &str) -> Result<(), Failure> 
         println!("{name}: {}", plan.stage.as_str());
         for (at, what) in [
             (plan.announced, "announced"),
-            (plan.empty, "lists nobody"),
+            (plan.empty, "lists nothing"),
             (
                 plan.unseen,
                 "no resolver and no mirror knows a listing any more",
@@ -115,7 +115,7 @@ fn run_remote(common: &Common, c: &Retire, server: &str) -> Result<(), Failure> 
     Ok(())
 }
 
-fn find<'c>(config: &'c Config, name: &str) -> Result<&'c Zone, Failure> {
+fn find<'c>(config: &'c Config, name: &str) -> Result<&'c Zone, CliError> {
     let ascii = |n: &str| name_to_ascii(n.trim_end_matches('.')).unwrap_or_default();
     let zones = &config.ledger.zones;
     zones
@@ -123,7 +123,7 @@ fn find<'c>(config: &'c Config, name: &str) -> Result<&'c Zone, Failure> {
         .find(|z| z.stem == name || ascii(&z.origin) == ascii(name))
         .ok_or_else(|| {
             let known: Vec<&str> = zones.iter().map(|z| z.stem.as_str()).collect();
-            Failure::No(format!(
+            CliError::Refused(format!(
                 "there is no zone `{name}`; there are {}",
                 known.join(", ")
             ))
@@ -137,17 +137,17 @@ fn begin(
     now: Time,
     (zone, file): (&Zone, &Path),
     when: &str,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     if zone.retire.is_some() {
-        return Err(Failure::No(format!(
+        return Err(CliError::Refused(format!(
             "{}: it is being retired already; --undo takes that back",
             file.display()
         )));
     }
-    let empty = until(when, now).map_err(|e| Failure::Usage(format!("--empty: {e}")))?;
-    if empty < now.plus(MONTH) && !c.soon {
-        return Err(Failure::Usage(format!(
-            "--empty: {empty} is less than {MONTH} away; a list is announced for a month or more (RFC 6471 section 3.4), or say --soon"
+    let empty = until(when, now).map_err(|e| CliError::Usage(format!("--empty-at: {e}")))?;
+    if empty < now.plus(MONTH) && !c.short_notice {
+        return Err(CliError::Usage(format!(
+            "--empty-at: {empty} is less than {MONTH} away; a list is announced for a month or more (RFC 6471 section 3.4), or say --short-notice"
         )));
     }
     let text = c.text.as_ref().map_or(String::new(), |t| {
@@ -166,9 +166,9 @@ fn begin(
 }
 
 /// Takes the plan out again, where it stands at the end of the file as it was written.
-fn undo(common: &Common, zone: &Zone, file: &Path) -> Result<(), Failure> {
+fn undo(common: &Common, zone: &Zone, file: &Path) -> Result<(), CliError> {
     if zone.retire.is_none() {
-        return Err(Failure::No(format!(
+        return Err(CliError::Refused(format!(
             "{}: it is not being retired",
             file.display()
         )));
@@ -182,7 +182,7 @@ fn undo(common: &Common, zone: &Zone, file: &Path) -> Result<(), Failure> {
                 .any(|l| l.trim_start().starts_with(['[', '#']))
         };
         let Some(at) = at.filter(last) else {
-            return Err(Failure::No(format!(
+            return Err(CliError::Refused(format!(
                 "{}: [retire] was not written by this command; take it out and reload",
                 file.display()
             )));
@@ -201,9 +201,9 @@ fn undo(common: &Common, zone: &Zone, file: &Path) -> Result<(), Failure> {
 fn edit(
     common: &Common,
     file: &Path,
-    change: impl FnOnce(&str) -> Result<String, Failure>,
-) -> Result<(), Failure> {
-    let wrong = |e: std::io::Error| Failure::No(format!("{}: {e}", file.display()));
+    change: impl FnOnce(&str) -> Result<String, CliError>,
+) -> Result<(), CliError> {
+    let wrong = |e: std::io::Error| CliError::Refused(format!("{}: {e}", file.display()));
     // First, so that nothing is written where nobody can be told.
     let mut client = Client::open(common)?;
     let running = client.get::<StatusResponse>("/v1/status")?.running;
@@ -276,7 +276,7 @@ fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
         "        Say it too: on your web page, on mailing lists, to vendors who ship the list, to your mirrors."
     );
     println!(
-        "{}2. {}  lists nobody; the serial moves, so mirrors take the empty zone. SOA, NS and test points",
+        "{}2. {}  lists nothing; the serial moves, so mirrors take the empty zone. SOA, NS and test points",
         done(plan.empty),
         plan.empty
     );
@@ -304,7 +304,7 @@ fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
     println!();
     match (started, plan.stage) {
         (false, _) => println!(
-            "Begin: orbsd retire {} --empty {}",
+            "Begin: orbsd retire {} --empty-at {}",
             zone.stem,
             &plan.empty.to_string()[..10]
         ),

@@ -54,7 +54,7 @@ pub enum Unlistable {
     TestPoint,
     /// It is a prefix that holds 127.0.0.1 or its IPv6 spelling.
     HoldsNever,
-    /// It overlaps a special-purpose range; `--special` permits it.
+    /// It overlaps a special-purpose range; `--allow-special-ranges` permits it.
     Special,
     /// It is wider than /8 (IPv6 /19).
     TooWide,
@@ -71,7 +71,7 @@ impl std::fmt::Display for Unlistable {
                 "it is a test point, which every zone has by itself (RFC 5782)"
             }
             Unlistable::Special => {
-                "it lies in a special-purpose range; say --special if you mean it"
+                "it lies in a special-purpose range; say --allow-special-ranges if you mean it"
             }
             Unlistable::TooWide => "it is wider than /8 (IPv6: /19)",
         })

@@ -62,7 +62,14 @@ fn taking_listings_away_leaves_the_exceptions() {
     f.write("v.rbl", "63.1.0.0/16 :127.0.0.2:\n63.1.2.3 :127.0.0.3:\n");
     f.write("one.txt", "63.1.2.3\n");
     f.ok(&[
-        "import", "--source", "two", "--codes", "bl", "--format", "rbldnsd", "v.rbl",
+        "import",
+        "--source",
+        "two",
+        "--code-zone",
+        "bl",
+        "--format",
+        "rbldnsd",
+        "v.rbl",
     ]);
     f.ok(&[
         "import", "--source", "two", "--reason", "relay", "--mode", "remove", "one.txt",
@@ -108,7 +115,14 @@ fn a_master_file_of_domains_comes_back_as_it_went_out() {
     ]);
     f.ok(&["exempt", "--remove", ".x.foo.test"]);
     f.ok(&[
-        "import", "--source", "m", "--codes", "dbl", "--format", "master", "d.zone",
+        "import",
+        "--source",
+        "m",
+        "--code-zone",
+        "dbl",
+        "--format",
+        "master",
+        "d.zone",
     ]);
     let after: Vec<String> = names
         .iter()

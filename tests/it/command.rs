@@ -66,8 +66,17 @@ fn a_listing_from_the_command_line_is_in_dns_when_it_returns() {
     );
     // Special ranges need the word.
     let (n, why) = code(&f, &["list", "198.51.100.7", "--reason", "relay"]);
-    assert!(n == 1 && why.contains("--special"), "{n} {why}");
-    f.ok(&["list", "198.51.100.7", "--reason", "relay", "--special"]);
+    assert!(
+        n == 1 && why.contains("--allow-special-ranges"),
+        "{n} {why}"
+    );
+    f.ok(&[
+        "list",
+        "198.51.100.7",
+        "--reason",
+        "relay",
+        "--allow-special-ranges",
+    ]);
     assert_eq!(a(&f, "7.100.51.198"), "NOERROR 127.0.0.2");
     // Many from standard input, with a bad one among them: it is named, the others are taken.
     let out = f.orbsd_with(
@@ -478,7 +487,7 @@ fn a_token_is_not_sent_unencrypted_beyond_this_machine() {
     let _daemon = Daemon::start(&f);
     let path = f.write(
         "token",
-        &f.ok(&["token", "create", "--for", "anna", "--role", "reader"]),
+        &f.ok(&["token", "create", "--owner", "anna", "--role", "reader"]),
     );
     let mode = |mode: u32| {
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();

@@ -105,7 +105,13 @@ fn a_zone_that_comes_back_has_a_new_serial() {
     };
     let seen = serial(&f);
     fs::remove_file(f.path().join("zones/bl.toml")).unwrap();
-    f.ok(&["list", "45.1.1.2", "--reason", "relay", "--unpublished"]);
+    f.ok(&[
+        "list",
+        "45.1.1.2",
+        "--reason",
+        "relay",
+        "--allow-unpublished",
+    ]);
     f.write("zones/bl.toml", &zone);
     assert!(serial(&f) > seen);
 }

@@ -459,7 +459,7 @@ fn what_is_no_answer_is_none_and_a_refusal_is_shown() {
 /// A folder with a key, and a mirror that has to sign with it.
 fn keyed() -> (Mirror, Folder) {
     let (m, f) = (Mirror::new(), Folder::new());
-    let made = f.json(&["key", "mirror", "--json"]);
+    let made = f.json(&["key", "create", "mirror", "--json"]);
     let config = std::fs::read_to_string(f.path().join("config.toml")).unwrap();
     f.write(
         "config.toml",
@@ -560,7 +560,7 @@ fn a_reload_changes_who_is_told() {
 fn the_state_is_shown_and_survives_a_restart() {
     let m = Mirror::new();
     let f = Folder::with(CONFIG, &[("bl", &zone(&format!("'{}'", m.addr())))]);
-    let one = || f.json(&["status", "mirrors", "--json"])["items"][0].clone();
+    let one = || f.json(&["mirror", "list", "--json"])["items"][0].clone();
     let answers = |n: u64| {
         let end = Instant::now() + Duration::from_secs(10);
         while one()["counts"]["answered"] != n {
@@ -588,7 +588,7 @@ fn the_state_is_shown_and_survives_a_restart() {
         (&told.serial().into(), &true.into())
     );
     assert_eq!(shown["mirror_serial"], Value::Null);
-    let human = f.ok(&["status", "mirrors"]);
+    let human = f.ok(&["mirror", "list"]);
     assert!(
         human.contains("acknowledged after")
             && human.contains("has not been seen to have any serial"),

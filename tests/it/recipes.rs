@@ -401,7 +401,7 @@ fn shipped() -> (Folder, Daemon, u16, u16) {
         "sample",
         "--reason",
         "relay",
-        "--special",
+        "--allow-special-ranges",
         "zones/sample.txt",
     ]);
     let daemon = Daemon::spawn(&f);

@@ -228,7 +228,7 @@ fn a_log_that_was_cut_begins_anew_and_a_restore_says_what_is_missing() {
     drop(api.daemon.take());
     fs::copy(log(&api), api.f.path().join("saved.log")).unwrap();
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
-    let said = failed(&api.f, &["restore", "copy", "--removals", "saved.log"]);
+    let said = failed(&api.f, &["restore", "copy", "--removal-log", "saved.log"]);
     assert!(
         said.contains(&format!("lines {} to {} are missing", known + 2, known + 3))
             && said.contains("--allow-gap"),
@@ -241,7 +241,7 @@ fn a_log_that_was_cut_begins_anew_and_a_restore_says_what_is_missing() {
     let said = api.f.json(&[
         "restore",
         "copy",
-        "--removals",
+        "--removal-log",
         "saved.log",
         "--allow-gap",
         "--json",
@@ -261,7 +261,8 @@ fn a_log_that_was_cut_begins_anew_and_a_restore_says_what_is_missing() {
     // The newer copy needs nothing of what is missing.
     drop(api.daemon.take());
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
-    api.f.ok(&["restore", "copy2", "--removals", "saved.log"]);
+    api.f
+        .ok(&["restore", "copy2", "--removal-log", "saved.log"]);
 }
 
 /// The copy without the decisions stood there, and with the log moved away it started.
@@ -294,7 +295,7 @@ fn a_failed_restore_leaves_nothing_that_can_start() {
         .replace("\"n\":2", "\"n\":9");
     api.f.write("gap.log", &format!("{bare}}}\n"));
     for file in ["other.log", "gap.log"] {
-        failed(&api.f, &["restore", "copy", "--removals", file]);
+        failed(&api.f, &["restore", "copy", "--removal-log", file]);
         let left: Vec<_> = fs::read_dir(&data)
             .map(|d| d.flatten().map(|e| e.file_name()).collect())
             .unwrap_or_default();
@@ -306,7 +307,7 @@ fn a_failed_restore_leaves_nothing_that_can_start() {
     fs::write(data.join("000007.sst"), "half").unwrap();
     assert!(failed(&api.f, &["serve"]).contains("a restore was cut"));
     api.f.write("whole.log", &whole);
-    api.f.ok(&["restore", "copy", "--removals", "whole.log"]);
+    api.f.ok(&["restore", "copy", "--removal-log", "whole.log"]);
     assert!(!data.join("000007.sst").exists() && !data.join("restoring").exists());
     api.start();
     assert_eq!(api.dns("1.1.1.45"), "NXDOMAIN soa 60");
@@ -337,7 +338,7 @@ fn a_restore_puts_its_log_in_place_of_an_older_one_and_refuses_another_stores() 
     };
     for there in [&b""[..], &older] {
         prepare(there);
-        api.f.ok(&["restore", "copy", "--removals", "saved.log"]);
+        api.f.ok(&["restore", "copy", "--removal-log", "saved.log"]);
         let is = fs::read(log(&api)).unwrap();
         assert!(
             is == whole,
@@ -354,7 +355,7 @@ fn a_restore_puts_its_log_in_place_of_an_older_one_and_refuses_another_stores() 
         (b"root:x:0:0\n", "is not a log of removals"),
     ] {
         prepare(there);
-        assert!(failed(&api.f, &["restore", "copy", "--removals", "saved.log"]).contains(why));
+        assert!(failed(&api.f, &["restore", "copy", "--removal-log", "saved.log"]).contains(why));
         assert!(
             fs::read(log(&api)).unwrap() == there && fs::read_dir(&data).unwrap().count() == 1,
             "nothing was done"
@@ -446,8 +447,13 @@ fn a_restore_with_a_new_identity_replays_the_log_and_begins_another_one() {
     assert!(api.daemon.take().unwrap().stop().success());
     fs::copy(log(&api), api.f.path().join("old.log")).unwrap();
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
-    api.f
-        .ok(&["restore", "copy", "--removals", "old.log", "--new-identity"]);
+    api.f.ok(&[
+        "restore",
+        "copy",
+        "--removal-log",
+        "old.log",
+        "--new-identity",
+    ]);
     api.start();
     assert_eq!(api.dns("1.1.1.45"), "NXDOMAIN soa 60");
     assert_eq!(
@@ -468,7 +474,7 @@ fn a_restore_with_a_new_identity_replays_the_log_and_begins_another_one() {
     api.list("45.1.1.2", "relay");
     assert!(api.daemon.take().unwrap().stop().success());
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
-    api.f.ok(&["restore", "copy", "--removals", "old.log"]);
+    api.f.ok(&["restore", "copy", "--removal-log", "old.log"]);
 }
 
 #[test]
@@ -479,7 +485,7 @@ fn a_restore_without_the_log_begins_another_one() {
     api.f.ok(&["backup", "copy"]);
     drop(api.daemon.take());
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
-    api.f.ok(&["restore", "copy", "--without-removals"]);
+    api.f.ok(&["restore", "copy", "--without-removal-log"]);
     api.start();
     assert_eq!(status(&api)["problem"], Value::Null);
     api.f.ok(&["exempt", "45.1.1.2"]);
@@ -510,7 +516,7 @@ fn a_flipped_byte_in_the_middle_of_the_log_is_found_and_says_what_to_do() {
     drop(api.daemon.take());
     api.f.write("flipped.log", &flipped);
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
-    let said = failed(&api.f, &["restore", "copy", "--removals", "flipped.log"]);
+    let said = failed(&api.f, &["restore", "copy", "--removal-log", "flipped.log"]);
     assert!(
         said.contains("flipped.log:") && said.contains("--allow-gap"),
         "{said}"
@@ -518,7 +524,7 @@ fn a_flipped_byte_in_the_middle_of_the_log_is_found_and_says_what_to_do() {
     api.f.ok(&[
         "restore",
         "copy",
-        "--removals",
+        "--removal-log",
         "flipped.log",
         "--allow-gap",
     ]);

@@ -253,7 +253,7 @@ fn a_renamed_reason_keeps_its_listings_holds_history_and_tokens() {
     let mut lab = Lab::new();
     lab.f.ok(&["delist", "45.1.1.3"]);
     let token = lab.f.json(&[
-        "token", "create", "--for", "feeder", "--role", "editor", "--reason", "relay", "--json",
+        "token", "create", "--owner", "feeder", "--role", "editor", "--reason", "relay", "--json",
     ]);
     // The files first: what is asked for must be what they say.
     for (args, part) in [
@@ -329,7 +329,8 @@ fn a_copy_from_before_a_rename_is_restored_with_the_new_name() {
     fs::copy(lab.f.path().join("data/removals.log"), &log).unwrap();
     lab.daemon = None;
     fs::remove_dir_all(lab.f.path().join("data")).unwrap();
-    lab.f.ok(&["restore", "copy", "--removals", "removals.log"]);
+    lab.f
+        .ok(&["restore", "copy", "--removal-log", "removals.log"]);
     lab.restart();
     let answers = ["1.1.1.45", "2.1.1.45", "3.1.1.45"].map(|n| lab.a(n));
     assert_eq!(

@@ -51,7 +51,7 @@ fn restores_in_a_row_without_the_log_move_forward_for_a_mirror_that_followed() {
     for round in 0..3 {
         assert!(take(api.f.addr(), NAME, None).is_ok(), "a mirror follows");
         lose_the_store(&mut api);
-        api.f.ok(&["restore", "copy", "--without-removals"]);
+        api.f.ok(&["restore", "copy", "--without-removal-log"]);
         api.start();
         let is = serial(&api);
         assert!(newer(is, had), "round {round}: {is} after {had}");
@@ -63,7 +63,7 @@ fn restores_in_a_row_without_the_log_move_forward_for_a_mirror_that_followed() {
             api.f.ok(&["backup", "copy"]);
         }
     }
-    let shown = api.f.json(&["status", "mirrors", "--json"]);
+    let shown = api.f.json(&["mirror", "list", "--json"]);
     assert_eq!(shown["items"][0]["needs_transfer"], Value::Null, "{shown}");
 }
 
@@ -87,7 +87,7 @@ fn a_restore_that_a_mirror_could_not_follow_is_refused_and_named_when_forced() {
     lose_the_store(&mut api);
     let known = far_apart();
     api.f.write("data.mirrors.json", &known);
-    let refused = api.f.orbsd(&["restore", "copy", "--without-removals"]);
+    let refused = api.f.orbsd(&["restore", "copy", "--without-removal-log"]);
     let said = stderr(&refused);
     assert_eq!(refused.status.code(), Some(1), "{said}");
     let named = [
@@ -109,12 +109,12 @@ fn a_restore_that_a_mirror_could_not_follow_is_refused_and_named_when_forced() {
     let _ = fs::remove_dir_all(api.f.path().join("data"));
     let said = api
         .f
-        .ok(&["restore", "copy", "--without-removals", "--force"]);
+        .ok(&["restore", "copy", "--without-removal-log", "--force"]);
     named
         .iter()
         .for_each(|part| assert!(said.contains(part), "{said}"));
     api.start();
-    let shown = api.f.ok(&["status", "mirrors"]);
+    let shown = api.f.ok(&["mirror", "list"]);
     assert!(
         shown.contains("192.0.2.2") && shown.contains("knotc zone-retransfer bl.orbs.example"),
         "{shown}"
@@ -227,8 +227,7 @@ fn a_serial_that_is_not_newer_for_a_mirror_takes_force_and_names_it() {
         done["commands"]["Knot"],
         "knotc zone-retransfer bl.orbs.example"
     );
-    let needs =
-        || api.f.json(&["status", "mirrors", "--json"])["items"][0]["needs_transfer"].clone();
+    let needs = || api.f.json(&["mirror", "list", "--json"])["items"][0]["needs_transfer"].clone();
     assert!(needs()["BIND"].is_string(), "{}", needs());
     // Also when we have come to the very serial that it has, its zone is not ours.
     api.list("45.1.1.2", "relay");
@@ -306,7 +305,7 @@ fn a_restore_with_the_log_goes_on_after_it_and_after_the_mirrors() {
     let said = f.json(&[
         "restore",
         "copy",
-        "--removals",
+        "--removal-log",
         "disk2/removals.log",
         "--json",
     ]);
@@ -320,7 +319,7 @@ fn a_restore_with_the_log_goes_on_after_it_and_after_the_mirrors() {
     let said = f.json(&[
         "restore",
         "copy",
-        "--removals",
+        "--removal-log",
         "disk2/removals.log",
         "--json",
     ]);
@@ -341,7 +340,7 @@ fn restores_of_one_old_copy_never_give_the_same_serial() {
     f.write("copy/backup.json", &copy.to_string());
     let restore = || {
         let _ = fs::remove_dir_all(f.path().join("data"));
-        let out = f.orbsd(&["restore", "copy", "--without-removals", "--json"]);
+        let out = f.orbsd(&["restore", "copy", "--without-removal-log", "--json"]);
         assert!(out.status.success(), "{}", stderr(&out));
         let said: Value = serde_json::from_slice(&out.stdout).unwrap();
         (said["serials"][NAME].as_u64().unwrap() as u32, stderr(&out))
@@ -393,7 +392,7 @@ fn a_restore_with_the_log_goes_on_after_a_serial_that_jumped_by_almost_half() {
         }
         let said = api
             .f
-            .json(&["restore", "copy", "--removals", "saved.log", "--json"]);
+            .json(&["restore", "copy", "--removal-log", "saved.log", "--json"]);
         let is = said["serials"][NAME].as_u64().unwrap() as u32;
         assert!(
             newer(is, to) && is.wrapping_sub(to) < 10_000,
@@ -422,7 +421,7 @@ fn a_serial_that_jumps_is_kept_for_a_restore_at_once() {
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
     let said = api
         .f
-        .json(&["restore", "copy", "--without-removals", "--json"]);
+        .json(&["restore", "copy", "--without-removal-log", "--json"]);
     assert!(
         newer(
             said["serials"][NAME].as_u64().unwrap() as u32,

@@ -293,12 +293,12 @@ fn the_command_line_does_the_same() {
     assert!(remote(&["undo", &commit]).status.success());
     assert_eq!(remote(&["lookup", "45.1.1.1"]).status.code(), Some(1));
     assert!(
-        remote(&["holds", "add", "45.1.1.1", "--reason", "relay"])
+        remote(&["hold", "add", "45.1.1.1", "--reason", "relay"])
             .status
             .success()
     );
     assert!(
-        String::from_utf8_lossy(&remote(&["holds"]).stdout)
+        String::from_utf8_lossy(&remote(&["hold", "list"]).stdout)
             .contains("45.1.1.1: relay by every source")
     );
     assert_eq!(
@@ -313,7 +313,7 @@ fn the_command_line_does_the_same() {
             .success()
     );
     assert!(
-        String::from_utf8_lossy(&remote(&["audit", "--what", "undo"]).stdout).contains("commit ")
+        String::from_utf8_lossy(&remote(&["audit", "--action", "undo"]).stdout).contains("commit ")
     );
     api.f.write("token", "orbsd_a_b");
     let refused = remote(&["status"]);

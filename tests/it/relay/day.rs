@@ -154,7 +154,7 @@ fn a_day_in_the_life_from_nomination_to_release_and_after() {
         "xbl",
         "--reason",
         "relay",
-        "--special",
+        "--allow-special-ranges",
         "feed.txt",
     ]);
     assert!(!listed(&f));

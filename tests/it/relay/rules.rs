@@ -394,7 +394,7 @@ fn a_host_is_tested_slowly_by_somebody_who_says_who_he_is() {
     }
 }
 
-/// `orbsd probe` against hosts of one's own: the exit codes, and nobody is listed.
+/// `orbsd relay probe` against hosts of one's own: the exit codes, and nobody is listed.
 #[test]
 fn the_command_tests_from_here_and_lists_nobody() {
     let f = Field::new("");
@@ -428,13 +428,14 @@ fn the_command_tests_from_here_and_lists_nobody() {
     );
     let run = |target: &str, more: &[&str]| {
         let base = [
+            "relay",
             "probe",
             target,
             "--port",
             &port,
             "--pause",
             "0s",
-            "--collect",
+            "--collector",
             &collector,
             "--wait",
             "1s",
@@ -507,6 +508,7 @@ fn the_command_finds_the_names_of_a_host() {
     f.mta(addr, "named", Habits::default());
     let run = |more: &[&str]| {
         let base = [
+            "relay",
             "probe",
             &addr.to_string(),
             "--port",
@@ -819,6 +821,7 @@ fn the_collector_is_no_relay_and_takes_no_other_mail() {
     // orbsd's own tests against it: a closed host.
     let port = f.collector.port().to_string();
     let out = f.api.f.orbsd(&[
+        "relay",
         "probe",
         "127.127.0.1",
         "--port",
@@ -872,6 +875,7 @@ fn tester_and_collector_speak_tls_with_each_other() {
     f.api.f.write("config.toml", &config);
     f.api.start();
     let out = f.api.f.orbsd(&[
+        "relay",
         "probe",
         "127.127.0.1",
         "--domain",
