@@ -111,15 +111,15 @@ fn restore_with(
         }
         _ => removals::Placement::Keep,
     };
-    let no = |e: store::StoreError| CliError::Refused(e.to_string());
+    let refused = |e: store::StoreError| CliError::Refused(e.to_string());
     // If it is dropped before its end, no store is left that could start.
-    let restoration = Restoration::begin(&c.folder, &config.store.path).map_err(no)?;
+    let restoration = Restoration::begin(&c.folder, &config.store.path).map_err(refused)?;
     let found = restoration.found.clone();
     let mut store = Store::open(store::StoreSettings {
         path: restoration.path(),
         ..config.store.clone()
     })
-    .map_err(no)?;
+    .map_err(refused)?;
     let clock = crate::daemon::clock(config, None);
     let mirrors = Arc::new(Mirrors::open(config.mirrors(), clock.clone()));
     warn_of_mirrors(&mirrors, log.is_some());
@@ -133,13 +133,13 @@ fn restore_with(
         clock.now(),
     )
     .map_err(|e| CliError::Refused(e.text(&store.dictionary())))?;
-    store.close().map_err(no)?;
+    store.close().map_err(refused)?;
     if let Err(e) = mirrors.keep_restored(&done.serials) {
         eprintln!("orbsd: warning: {e}; another restore of this copy may give the same serials");
     }
     // Before the last step, so that nothing can start that the daemon cannot open.
     give()?;
-    restoration.finish().map_err(no)?;
+    restoration.finish().map_err(refused)?;
     if common.json {
         let serials: std::collections::BTreeMap<_, _> =
             done.serials.iter().map(|(o, s)| (o, s.0)).collect();
@@ -181,9 +181,8 @@ fn files_of_daemon(config: &Config) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Replays the log into a copy that is not at its place yet, gives it its serials and, where that
-/// is wanted, an identity of its own, and puts the log where the daemon looks for it. Returns the
-/// runs of missing lines too.
+/// Replays the log into a copy that is not in place yet, sets its serials and, on request, a new
+/// identity, and puts the log where the daemon expects it. Returns the missing lines too.
 fn bring_up_to_date(
     store: &mut Store,
     c: &Restore,

@@ -43,7 +43,7 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), CliError> {
     let path = with_query(&format!("/v1/zones/{}/export", escape(&c.zone)), &query);
     let response = client.send_for_trailers(Method::GET, &path)?;
     let mut body = client.check(response)?;
-    let wrong = |p: &PathBuf, e: std::io::Error| CliError::Refused(format!("{}: {e}", p.display()));
+    let file_error = |p: &PathBuf, e: std::io::Error| CliError::Refused(format!("{}: {e}", p.display()));
     let bar = super::import::bar(0);
     let mut copy = |out: &mut dyn Write| -> Result<ExportReport, CliError> {
         let mut report = ExportReport::default();
@@ -51,7 +51,7 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), CliError> {
             let piece = match frame.into_data() {
                 Ok(piece) => piece,
                 Err(trailers) => {
-                    report = trailers.trailers_ref().map(reported).unwrap_or_default();
+                    report = trailers.trailers_ref().map(read_report).unwrap_or_default();
                     continue;
                 }
             };
@@ -72,7 +72,7 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), CliError> {
             &mut std::fs::OpenOptions::new()
                 .write(true)
                 .open(to)
-                .map_err(|e| wrong(to, e))?,
+                .map_err(|e| file_error(to, e))?,
         )?,
         Some(to) => {
             let mut report = ExportReport::default();
@@ -95,8 +95,8 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The report in the trailers of an export; empty where the daemon sends none.
-fn reported(trailers: &HeaderMap) -> ExportReport {
+/// The report in the trailers of an export; empty if the daemon sends none.
+fn read_report(trailers: &HeaderMap) -> ExportReport {
     let text = trailers.get(REPORT_TRAILER).and_then(|v| v.to_str().ok());
     text.and_then(|t| serde_json::from_str(t).ok())
         .unwrap_or_default()

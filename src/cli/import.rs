@@ -102,7 +102,7 @@ pub(super) struct Import {
     max_age: Option<String>,
 }
 
-/// What stands between files; 128 random bits, so that no list holds it.
+/// The boundary between files: 128 random bits, so that no list contains it.
 fn boundary() -> Result<String, CliError> {
     let bits: [u8; 16] = crate::random::Random::system()
         .bytes()
@@ -165,12 +165,12 @@ pub(super) fn run(common: &Common, c: &Import) -> Result<(), CliError> {
         c.max_age.as_deref(),
         &bar(total),
     )?;
-    tell(common, &done, c.dry_run);
+    print_report(common, &done, c.dry_run);
     Ok(())
 }
 
 /// Prints what an import did, or would do.
-pub(super) fn tell(common: &Common, done: &ImportResponse, dry_run: bool) {
+pub(super) fn print_report(common: &Common, done: &ImportResponse, dry_run: bool) {
     if common.json {
         output::json(done);
     } else {
@@ -178,7 +178,7 @@ pub(super) fn tell(common: &Common, done: &ImportResponse, dry_run: bool) {
     }
 }
 
-/// What is sent as one list: names, and where the bytes come from.
+/// The files of one list: names and readers.
 pub(super) type Readers = Vec<(String, Box<dyn Read + Send>)>;
 
 /// Sends files as parts of one body (RFC 7578); what the import did. `max_age` is the option of
@@ -194,7 +194,7 @@ pub(super) fn send(
     let kind = format!("multipart/form-data; boundary={boundary}");
     let mut client = Client::open(common)?;
     let (tx, rx) = mpsc::channel(4);
-    let shown = bar.clone();
+    let display = bar.clone();
     let unread = Arc::new(Mutex::new(None));
     let broken = unread.clone();
     std::thread::spawn(move || {
@@ -220,7 +220,7 @@ pub(super) fn send(
                     break;
                 }
                 piece.truncate(n);
-                shown.inc(n as u64);
+                display.inc(n as u64);
                 if tx.blocking_send(Ok(piece.into())).is_err() {
                     return;
                 }
@@ -230,7 +230,7 @@ pub(super) fn send(
             }
         }
         let _ = tx.blocking_send(Ok(format!("--{boundary}--\r\n").into()));
-        shown.set_message("committing");
+        display.set_message("committing");
     });
     let result = client.call_with(Method::POST, path, &kind, pieces(rx));
     bar.finish_and_clear();
@@ -279,16 +279,16 @@ pub(super) fn bar(total: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let shown = if total > 0 {
+    let display = if total > 0 {
         "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left {msg}"
     } else {
         "{spinner} {bytes} {bytes_per_sec} {msg}"
     };
-    let style = ProgressStyle::with_template(shown);
+    let style = ProgressStyle::with_template(display);
     ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Prints what reading has shown and what changed, listings and exclusions apart.
+/// Prints what the import read and what changed, listings and exclusions apart.
 fn print(done: &ImportResponse, dry_run: bool) {
     let d = done.difference.clone().unwrap_or_default();
     let report = done.report.clone().unwrap_or_default();

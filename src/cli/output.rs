@@ -47,7 +47,7 @@ pub(super) fn coloured_line(code: &str, text: Arguments<'_>) {
     }
 }
 
-/// Prints a text of several lines behind an indent; in each line unsafe characters are escaped, but
+/// Prints a text of several lines with an indent; in each line unsafe characters are escaped, but
 /// for tabs.
 pub(super) fn block(indent: &str, text: &str) {
     let mut out = io::stdout().lock();

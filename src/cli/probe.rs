@@ -112,19 +112,19 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), CliError> {
             "that address is on the Internet: test your own hosts, and set allow_public, ehlo_name, contact and info_url of [probe] first",
         ));
     }
-    let mut here = Here::new(c, config.as_ref(), target)?;
-    runtime.block_on(here.find_names(config.as_ref()));
-    let messages = here.messages(c)?;
-    let came: Arc<Mutex<Vec<(MessageMatch, IpAddr)>>> = Arc::default();
-    runtime.block_on(here.collect(c, &came))?;
+    let mut test = LocalTest::new(c, config.as_ref(), target)?;
+    runtime.block_on(test.find_names(config.as_ref()));
+    let messages = test.messages(c)?;
+    let arrivals: Arc<Mutex<Vec<(MessageMatch, IpAddr)>>> = Arc::default();
+    runtime.block_on(test.collect(c, &arrivals))?;
     let listens = c.collector.is_some();
     let mut ran = runtime
         .block_on(tester::run(
             target,
             c.port,
             &messages,
-            &here.how,
-            &mut told(common.json),
+            &test.settings,
+            &mut print_transcript(common.json),
             &mut || true,
         ))
         .ran;
@@ -139,18 +139,18 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), CliError> {
             .any(|r| matches!(r.outcome, MessageOutcome::Accepted { .. }))
     };
     while listens && accepted(&ran) && std::time::Instant::now() < until {
-        arrived(&came, &ids, &mut ran);
+        arrived(&arrivals, &ids, &mut ran);
         std::thread::sleep(Duration::from_millis(100));
     }
-    arrived(&came, &ids, &mut ran);
-    let class = |name: &str| here.catalogue.get(name).map_or("", |t| t.class.as_str());
+    arrived(&arrivals, &ids, &mut ran);
+    let class = |name: &str| test.catalogue.get(name).map_or("", |t| t.class.as_str());
     let assessment = assess(
         messages
             .iter()
             .zip(&ran)
             .map(|(m, r)| (class(&m.test), &r.outcome)),
     );
-    shown(common, target, &messages, &ran, assessment);
+    print_results(common, target, &messages, &ran, assessment);
     match assessment {
         Assessment::Closed => Ok(()),
         Assessment::Open => Err(CliError::Probe(ProbeExit::Delivered)),
@@ -162,10 +162,10 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), CliError> {
     }
 }
 
-/// What came goes into the results.
-fn arrived(came: &Mutex<Vec<(MessageMatch, IpAddr)>>, ids: &[TokenId], ran: &mut [MessageResult]) {
+/// Records the messages that arrived in the results.
+fn arrived(arrivals: &Mutex<Vec<(MessageMatch, IpAddr)>>, ids: &[TokenId], ran: &mut [MessageResult]) {
     let at = crate::clock::wall();
-    for (seen, output) in came.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+    for (seen, output) in arrivals.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         let (id, outcome) = match seen {
             MessageMatch::Probe(id) => (
                 id,
@@ -187,8 +187,8 @@ fn arrived(came: &Mutex<Vec<(MessageMatch, IpAddr)>>, ids: &[TokenId], ran: &mut
     }
 }
 
-/// Prints what is said, in colour on a terminal.
-fn told(json: bool) -> impl FnMut(&TranscriptLine) + Send {
+/// Prints the SMTP dialogue, in colour on a terminal.
+fn print_transcript(json: bool) -> impl FnMut(&TranscriptLine) + Send {
     move |line| {
         if json {
             return;
@@ -204,7 +204,7 @@ fn told(json: bool) -> impl FnMut(&TranscriptLine) + Send {
     }
 }
 
-fn shown(
+fn print_results(
     common: &Common,
     target: IpAddr,
     messages: &[PreparedMessage],
@@ -223,33 +223,33 @@ fn shown(
     for (m, r) in messages.iter().zip(ran) {
         println!("{:<28} {}", m.test, r.outcome.as_str());
     }
-    let words = match assessment {
+    let verdict = match assessment {
         Assessment::Closed => "every kind of test was refused",
-        Assessment::Refused => "every kind of test was refused, and perhaps because of who tested",
-        Assessment::Open => "it relays: a message came through",
-        Assessment::Accepted => "something was accepted; nothing came (yet), which proves nothing",
+        Assessment::Refused => "every kind of test was refused, perhaps because of the tester's address",
+        Assessment::Open => "it is an open relay: a message was delivered",
+        Assessment::Accepted => "a message was accepted and none has arrived, which proves nothing",
         Assessment::Blocked => {
-            "we were refused before a recipient was named, which says nothing about relaying"
+            "the host refused this machine before a recipient was named, which proves nothing"
         }
         Assessment::Inconclusive => "some tests have no outcome",
         Assessment::Untestable => "no test could be run",
     };
     println!();
-    println!("{target}: {words}");
+    println!("{target}: {verdict}");
 }
 
 /// Tests from this machine.
-struct Here {
+struct LocalTest {
     names: HostNames,
     tokens: TokenCodec,
-    who: TesterIdentity,
-    how: TesterSettings,
+    identity: TesterIdentity,
+    settings: TesterSettings,
     catalogue: Arc<Catalogue>,
     ids: Mutex<Vec<TokenId>>,
 }
 
-impl Here {
-    fn new(c: &Probe, config: Option<&Config>, target: IpAddr) -> Result<Here, CliError> {
+impl LocalTest {
+    fn new(c: &Probe, config: Option<&Config>, target: IpAddr) -> Result<LocalTest, CliError> {
         let relay = config.map(|c| &c.probe.relay);
         let filled = |t: &String| Some(t.clone()).filter(|t| !t.is_empty());
         let domain = c
@@ -260,8 +260,8 @@ impl Here {
             usage("no probe domain; add --domain, or set [probe] domain in config.toml")
         })?;
         let secret = secrets::random::<32>().map_err(CliError::Refused)?;
-        let mut how = config.map_or_else(default_ways, |c| c.probe.scheduler.tester.clone());
-        (how.pause, how.min_duration) = (
+        let mut settings = config.map_or_else(default_settings, |c| c.probe.scheduler.tester.clone());
+        (settings.pause, settings.min_duration) = (
             Duration::from_secs(c.pause.0.min(MAX_WAIT_SECONDS)),
             Duration::ZERO,
         );
@@ -278,11 +278,11 @@ impl Here {
                 .filter(|a| a.is_ipv4() == target.is_ipv4()),
             hello: relay.map_or_else(|| domain.clone(), |d| d.ehlo_name.clone()),
         };
-        Ok(Here {
+        Ok(LocalTest {
             names,
             tokens: TokenCodec::new(&secret),
-            who: relay.map(|d| d.tester.clone()).unwrap_or_default(),
-            how,
+            identity: relay.map(|d| d.tester.clone()).unwrap_or_default(),
+            settings,
             catalogue: relay
                 .map_or_else(|| Arc::new(Catalogue::standard()), |d| d.catalogue.clone()),
             ids: Mutex::default(),
@@ -295,7 +295,7 @@ impl Here {
         let Ok(resolver) = resolver::Resolver::new(resolvers, false) else {
             return;
         };
-        let said: Vec<String> = self
+        let given_names: Vec<String> = self
             .names
             .relay
             .iter()
@@ -304,7 +304,7 @@ impl Here {
             .collect();
         if self.names.relay.is_none() || self.names.hosted.is_none() {
             // A name server that does not answer costs the tests that need a name.
-            let _ = tokio::time::timeout(FIND_NAMES, find_names(&resolver, said, &mut self.names))
+            let _ = tokio::time::timeout(FIND_NAMES, find_names(&resolver, given_names, &mut self.names))
                 .await;
         }
     }
@@ -330,7 +330,7 @@ impl Here {
                 &self.names,
                 &envelope,
                 token,
-                &self.who,
+                &self.identity,
                 "orbsd relay probe",
                 at,
             );
@@ -430,7 +430,7 @@ impl Here {
     async fn collect(
         &self,
         c: &Probe,
-        came: &Arc<Mutex<Vec<(MessageMatch, IpAddr)>>>,
+        arrivals: &Arc<Mutex<Vec<(MessageMatch, IpAddr)>>>,
     ) -> Result<(), CliError> {
         let Some(addr) = c.collector else {
             return Ok(());
@@ -438,7 +438,7 @@ impl Here {
         let listener = tokio::net::TcpListener::bind(addr)
             .await
             .map_err(|e| usage(format!("--collector: {addr}: {e}")))?;
-        let (tokens, came) = (self.tokens.clone(), came.clone());
+        let (tokens, arrivals) = (self.tokens.clone(), arrivals.clone());
         let domain = self.names.domain.clone();
         let receiver = ReceiverSettings {
             hello: domain.clone(),
@@ -450,7 +450,7 @@ impl Here {
             match message::match_tokens(&tokens, &incoming.to, &incoming.data) {
                 None => collector::NO_TOKEN.into(),
                 Some(seen) => {
-                    came.lock()
+                    arrivals.lock()
                         .unwrap_or_else(PoisonError::into_inner)
                         .push((seen, from));
                     recorded("here", from)
@@ -467,7 +467,7 @@ impl Here {
     }
 }
 
-fn default_ways() -> TesterSettings {
+fn default_settings() -> TesterSettings {
     let timeout = Duration::from_secs(60);
     TesterSettings {
         ports: config::DEFAULT_PORTS,
@@ -479,7 +479,7 @@ fn default_ways() -> TesterSettings {
     }
 }
 
-/// Sends the messages of a server, and tells it what was said.
+/// Sends the test messages of a server, and reports the results to it.
 fn for_server(
     common: &Common,
     c: &Probe,
@@ -508,13 +508,13 @@ fn for_server(
     let prepared: PreparedProbesResponse =
         Client::open(common)?.call_json(Method::POST, "/v1/probes", &request)?;
     let path = format!("/v1/jobs/{}", prepared.job);
-    let mut how = default_ways();
-    how.pause = Duration::from_secs(c.pause.0.min(MAX_WAIT_SECONDS));
+    let mut settings = default_settings();
+    settings.pause = Duration::from_secs(c.pause.0.min(MAX_WAIT_SECONDS));
     if special::unlistable(&Subject::host(target), &[]).is_none() {
         // Other people's hosts are tested as slowly as the server's own tester does (safety rule
         // S4).
-        (how.pause, how.min_duration) = (
-            how.pause.max(Duration::from_secs(config::DEFAULT_PAUSE.0)),
+        (settings.pause, settings.min_duration) = (
+            settings.pause.max(Duration::from_secs(config::DEFAULT_PAUSE.0)),
             Duration::from_secs(config::DEFAULT_MIN_DURATION.0),
         );
     }
@@ -522,8 +522,8 @@ fn for_server(
         target,
         c.port,
         &prepared.messages,
-        &how,
-        &mut told(common.json),
+        &settings,
+        &mut print_transcript(common.json),
         &mut || true,
     ));
     // A server may have ended the connection meanwhile.

@@ -1,7 +1,7 @@
 //! `orbsd retire`: the end of a list, in order (RFC 6471 section 3.4).
 //!
-//! The plan stands in the zone's file, where the daemon acts on it by itself; this command writes
-//! it there, takes it back, and tells at any time what is done, what comes and when, and what only
+//! The plan is in the zone file, and the daemon acts on it; this command writes it there, cancels it,
+//! and prints at any time what is done, what comes and when, and what only
 //! people can do.
 
 use std::{
@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// What stands above the table that this command writes.
+/// The line above the table that this command writes.
 const MARK: &str = "# Written by `orbsd retire`; `orbsd retire ZONE --undo` cancels it.";
 
 /// End a zone in order: announce the end, then empty it (RFC 6471)
@@ -49,7 +49,7 @@ pub(super) struct Retire {
     undo: bool,
 }
 
-/// Shows the plan; begins it or takes it back where that is said.
+/// Shows the plan; begins or cancels it if an option says so.
 pub(super) fn run(common: &Common, c: &Retire) -> Result<(), CliError> {
     if let Some(server) = &common.server {
         return run_remote(common, c, server);
@@ -63,9 +63,9 @@ pub(super) fn run(common: &Common, c: &Retire) -> Result<(), CliError> {
         None if c.undo => undo(common, zone, &file)?,
         None => {}
     }
-    // What is in the files now, whoever wrote it.
+    // The plan that is in the files now.
     let config = common.load()?;
-    tell(common, now, find(&config, &c.zone)?, &file);
+    print_plan(common, now, find(&config, &c.zone)?, &file);
     Ok(())
 }
 
@@ -103,9 +103,9 @@ fn run_remote(common: &Common, c: &Retire, server: &str) -> Result<(), CliError>
             (plan.empty, "lists nothing"),
             (
                 plan.unseen,
-                "no resolver and no mirror knows a listing any more",
+                "no resolver and no mirror has a listing any more",
             ),
-            (plan.delegation, "the NS records in the parent zone may go"),
+            (plan.delegation, "the NS records may be removed from the parent zone"),
         ] {
             println!("  {at}  {what}");
         }
@@ -140,14 +140,14 @@ fn begin(
 ) -> Result<(), CliError> {
     if zone.retire.is_some() {
         return Err(CliError::Refused(format!(
-            "{}: it is being retired already; --undo takes that back",
+            "{}: it is being retired already; --undo cancels that",
             file.display()
         )));
     }
     let empty = until(when, now).map_err(|e| CliError::Usage(format!("--empty-at: {e}")))?;
     if empty < now.plus(MONTH) && !c.short_notice {
         return Err(CliError::Usage(format!(
-            "--empty-at: {empty} is less than {MONTH} away; a list is announced for a month or more (RFC 6471 section 3.4), or say --short-notice"
+            "--empty-at: {empty} is less than {MONTH} away; a list is announced for a month or more (RFC 6471 section 3.4); choose a later time, or add --short-notice"
         )));
     }
     let text = c.text.as_ref().map_or(String::new(), |t| {
@@ -165,7 +165,7 @@ fn begin(
     })
 }
 
-/// Takes the plan out again, where it stands at the end of the file as it was written.
+/// Removes the plan, if it is at the end of the file as this command wrote it.
 fn undo(common: &Common, zone: &Zone, file: &Path) -> Result<(), CliError> {
     if zone.retire.is_none() {
         return Err(CliError::Refused(format!(
@@ -183,7 +183,7 @@ fn undo(common: &Common, zone: &Zone, file: &Path) -> Result<(), CliError> {
         };
         let Some(at) = at.filter(last) else {
             return Err(CliError::Refused(format!(
-                "{}: [retire] was not written by this command; take it out and reload",
+                "{}: [retire] was not written by this command; remove it and reload",
                 file.display()
             )));
         };
@@ -203,11 +203,11 @@ fn edit(
     file: &Path,
     change: impl FnOnce(&str) -> Result<String, CliError>,
 ) -> Result<(), CliError> {
-    let wrong = |e: std::io::Error| CliError::Refused(format!("{}: {e}", file.display()));
-    // First, so that nothing is written where nobody can be told.
+    let file_error = |e: std::io::Error| CliError::Refused(format!("{}: {e}", file.display()));
+    // First, so that nothing is written if the daemon cannot reload.
     let mut client = Client::open(common)?;
     let running = client.get::<StatusResponse>("/v1/status")?.running;
-    let old = fs::read_to_string(file).map_err(wrong)?;
+    let old = fs::read_to_string(file).map_err(file_error)?;
     let new = change(&old)?;
     let put = |from: &str, to: &str| {
         let same = from
@@ -220,8 +220,8 @@ fn edit(
         out.write_all(&to.as_bytes()[same..])?;
         out.sync_all()
     };
-    let taken = put(&old, &new)
-        .map_err(wrong)
+    let result = put(&old, &new)
+        .map_err(file_error)
         .and_then(|()| common.load())
         .and_then(|_| match running {
             true => client
@@ -229,14 +229,14 @@ fn edit(
                 .map(drop),
             false => Ok(()),
         });
-    if taken.is_err() {
-        put(&new, &old).map_err(wrong)?;
+    if result.is_err() {
+        put(&new, &old).map_err(file_error)?;
     }
-    taken
+    result
 }
 
-/// Tells the plan: what is done, what comes, what people have to do.
-fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
+/// Prints the plan: the steps that are done, those to come, and the tasks of people.
+fn print_plan(common: &Common, now: Time, zone: &Zone, file: &Path) {
     let started = zone.retire.is_some();
     let planned = retire::Retire {
         announce_at: now,
@@ -246,12 +246,12 @@ fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
     let retire = zone.retire.as_ref().unwrap_or(&planned);
     let plan = RetirementPlan::new(zone, retire, now);
     let name = zone.origin.trim_end_matches('.');
-    let words = crate::index::zones::txt_data(&retire.words(name), name);
-    let words = String::from_utf8_lossy(words.get(1..).unwrap_or_default()).into_owned();
+    let announcement = crate::index::zones::txt_data(&retire.words(name), name);
+    let announcement = String::from_utf8_lossy(announcement.get(1..).unwrap_or_default()).into_owned();
     if common.json {
         println!(
             "{}",
-            json!({"zone": name, "file": file, "retiring": started, "plan": plan, "announcement": words})
+            json!({"zone": name, "file": file, "retiring": started, "plan": plan, "announcement": announcement})
         );
         return;
     }
@@ -267,39 +267,39 @@ fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
         }
     };
     println!(
-        "{}1. {}  announced, for a month or more. TXT at {name} and at its test points says:",
+        "{}1. {}  announced, for a month or more. The TXT records of {name} and of its test points:",
         done(plan.announced),
         plan.announced
     );
-    println!("        {words}");
+    println!("        {announcement}");
     println!(
-        "        Say it too: on your web page, on mailing lists, to vendors who ship the list, to your mirrors."
+        "        Announce it too: on your web page, on mailing lists, to vendors who ship the list, to your mirrors."
     );
     println!(
-        "{}2. {}  lists nothing; the serial moves, so mirrors take the empty zone. SOA, NS and test points",
+        "{}2. {}  lists nothing; the serial moves, so mirrors fetch the empty zone. SOA, NS and test points",
         done(plan.empty),
         plan.empty
     );
     println!(
-        "        stay: nothing ever answers for everybody, and no mail is refused because of us."
+        "        stay: at no time is every address listed, and no mail is refused because of this zone."
     );
     println!(
-        "{}3. {}  no resolver and no mirror knows a listing any more (SOA expire and TTL after step 2).",
+        "{}3. {}  no resolver and no mirror has a listing any more (SOA expire and TTL after step 2).",
         done(plan.unseen),
         plan.unseen
     );
     println!(
-        "{}4. {}  from now on the NS records in the parent zone may go; not before. To send the last",
+        "{}4. {}  from now on the NS records may be removed from the parent zone. To end the queries",
         done(plan.delegation),
         plan.delegation
     );
     println!(
-        "        clients to nobody, put names in TEST-NET-1 there for some months, with a long TTL; never a server of others:"
+        "        of the last clients, delegate it to TEST-NET-1 for some months, never to a server of others:"
     );
     println!("            {name}. 2419200 IN NS gone.{name}.");
     println!("            gone.{name}. 2419200 IN A 192.0.2.1");
     println!(
-        "        Then take the zone file away. Keep the domain registered for good: who owns it can list the world."
+        "        Then remove the zone file. Keep the domain registered for good: its owner can list every address."
     );
     println!();
     match (started, plan.stage) {
@@ -309,9 +309,9 @@ fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
             &plan.empty.to_string()[..10]
         ),
         (_, RetirementStage::Over) => println!(
-            "All that is done here is done. Until the NS records go: orbsd retire {} --undo",
+            "All steps on this server are done. To cancel until the NS records are removed: orbsd retire {} --undo",
             zone.stem
         ),
-        _ => println!("Take it back: orbsd retire {} --undo", zone.stem),
+        _ => println!("To cancel it: orbsd retire {} --undo", zone.stem),
     }
 }

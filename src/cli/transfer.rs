@@ -13,7 +13,7 @@ use indicatif::ProgressBar;
 use super::{
     CliError, Common,
     client::escape,
-    import::{bar, send, tell},
+    import::{bar, send, print_report},
     output,
 };
 use crate::{
@@ -79,18 +79,18 @@ pub(super) fn run(common: &Common, c: &Transfer) -> Result<(), CliError> {
         Server::new(&c.from, &c.zone, key(common, c.key.as_deref())?).map_err(CliError::Usage)?;
     let bar = bar(0);
     let (tx, rx) = sync_channel(WAITING);
-    let (zone, shown) = (server.zone.clone(), bar.clone());
+    let (zone, display) = (server.zone.clone(), bar.clone());
     let text = Text {
         rx,
         piece: Vec::new(),
         at: 0,
         ended: false,
     };
-    let fetch = std::thread::spawn(move || fetch(&server, tx, shown));
+    let fetch = std::thread::spawn(move || fetch(&server, tx, display));
     let result = match &c.output {
         Some(to) => write(common, c, to, text),
         None => {
-            // The messages' bytes are what is shown; those of the text that is sent on are not
+            // The messages' bytes are displayed; those of the text that is sent on are not
             // counted once more.
             let done = send(
                 common,
@@ -99,7 +99,7 @@ pub(super) fn run(common: &Common, c: &Transfer) -> Result<(), CliError> {
                 None,
                 &ProgressBar::hidden(),
             );
-            done.map(|done| tell(common, &done, c.dry_run))
+            done.map(|done| print_report(common, &done, c.dry_run))
         }
     };
     bar.finish_and_clear();
@@ -215,7 +215,7 @@ impl Lines {
         let piece = std::mem::take(&mut self.text).into_bytes();
         self.tx
             .send(piece)
-            .map_err(|_| "nobody wants the zone any more".into())
+            .map_err(|_| "the import has ended".into())
     }
 }
 

@@ -341,7 +341,7 @@ fn members_of_the_group_read_through_the_socket_alone() {
     assert!(
         code == 0
             && text.contains("the daemon has checked its own")
-            && text.contains("sound, 1 zones"),
+            && text.contains("valid, 1 zones"),
         "{text}"
     );
     f.write("zones/bl.toml", "origin = 1");

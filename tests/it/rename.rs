@@ -225,7 +225,7 @@ fn a_start_serves_what_is_left_and_reports_the_lost_name_until_it_is_mended() {
     assert_eq!(lab.status()[0]["listings"], 3);
     let (code, said) = lab.run(&["status"]);
     assert!(
-        code == 1 && said.contains("LEFT BEHIND: reason `relay` has 3 listings"),
+        code == 1 && said.contains("NOT CONFIGURED: reason `relay` has 3 listings"),
         "{said}"
     );
     let s: Value = serde_json::from_slice(&lab.f.orbsd(&["status", "--json"]).stdout).unwrap();
@@ -282,7 +282,7 @@ fn a_renamed_reason_keeps_its_listings_holds_history_and_tokens() {
     );
     let said = lab.f.ok(&["reason", "rename", "relay", "openrelay"]);
     assert!(
-        said.contains("reason relay is called openrelay now"),
+        said.contains("reason relay is now called openrelay"),
         "{said}"
     );
     for restarted in [false, true] {

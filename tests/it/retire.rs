@@ -91,7 +91,7 @@ fn the_plan_of_another_server_is_asked_of_it() {
     for name in ["bl", "bl.orbs.example."] {
         let (code, text) = run(&[name]);
         assert!(
-            code == Some(0) && text.contains("lists nobody") && text.contains("announced"),
+            code == Some(0) && text.contains("lists nothing") && text.contains("announced"),
             "{text}"
         );
     }

@@ -265,7 +265,7 @@ fn a_purge_is_looked_at_before_it_is_done() {
         ["NOERROR 127.0.0.2", "NXDOMAIN soa 60"]
     );
     let out = api.f.ok(&["purge", "--reason", "netblock", "--dry-run"]);
-    assert!(out.starts_with("3 listings would go"), "{out}");
+    assert!(out.starts_with("3 listings would be delisted"), "{out}");
 }
 
 #[test]
@@ -497,7 +497,7 @@ fn a_later_large_import_of_another_source_leaves_the_way_back() {
     let said = api.f.ok(&["undo", &commit.to_string(), "--dry-run"]);
     assert!(
         said.starts_with(&format!(
-            "commit {commit}: 299 subjects would be taken back\n  subjects: 45.0.0.0, "
+            "commit {commit}: 299 subjects would be undone\n  subjects: 45.0.0.0, "
         )),
         "{said}"
     );
