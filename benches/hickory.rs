@@ -9,7 +9,7 @@ use hickory_server::Server;
 use orbsd::{
     config::Config,
     daemon,
-    server::{Shared, http3::QueryHandler},
+    server::{ServerContext, http3::QueryHandler},
 };
 
 fn main() {
@@ -27,7 +27,7 @@ fn main() {
     runtime.block_on(async {
         let socket = orbsd::server::udp::bind(([127, 0, 0, 1], port).into()).unwrap();
         socket.set_nonblocking(true).unwrap();
-        let handler = QueryHandler::new(Shared::new(&ledger, None), "hickory", None);
+        let handler = QueryHandler::new(ServerContext::new(&ledger, None), "hickory", None);
         let mut server = Server::new(handler);
         server.register_socket(tokio::net::UdpSocket::from_std(socket).unwrap());
         server.block_until_done().await.unwrap();

@@ -1,17 +1,17 @@
-//! Trusted time: the time of everything that lists, ends, retires, trims, forgets or expires.
+//! Trusted time, by which listings start and end, zones retire, and stored data expires.
 //!
-//! A wall clock can be wrong for a moment, and a listing that ended by it would have ended for
-//! good. So trusted time runs by the time since the machine started (CLOCK_BOOTTIME, which counts
-//! suspend), from an anchor: `anchor.wall + (boottime - anchor.boottime)`. If the wall clock
+//! A wall clock can be wrong for a moment, and a listing that it ended would not come back.
+//! Therefore trusted time advances with the time since the machine started (CLOCK_BOOTTIME, which
+//! counts suspend), from an anchor: `anchor.wall + (boottime - anchor.boottime)`. If the wall clock
 //! differs by at most [`MAX_SLEW`], trusted time is slewed towards it. If it differs by more, it is
-//! adopted after it has run steadily (see [`Clock::check`]) or when an operator accepts it
+//! adopted after it has run steadily (see [`Clock::check`]), or when an operator accepts it
 //! ([`Clock::accept`]).
 //!
-//! Once a minute a [record](record) is written beside the store, so that the next start knows the
+//! Once a minute a [record](record) is written beside the database, so that the next start knows
 //! trusted time.
 //!
-//! Code whose time another machine compares with its own clock (TSIG, signatures of webhooks, mail)
-//! uses [`wall`] instead.
+//! Code whose times another machine compares with its own clock (TSIG, signatures of webhooks,
+//! mail) uses [`wall`] instead.
 
 mod record;
 mod system;
@@ -33,49 +33,49 @@ pub use system::{SystemTimeSource, wall};
 const SECOND: i64 = 1000;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
-/// The largest difference that trusted time is slewed over.
+/// The largest difference that is corrected by slewing.
 const MAX_SLEW: i64 = 5 * SECOND;
 /// Trusted time is slewed by one part in this many of the elapsed time.
 const SLEW_DIVISOR: i64 = 100;
-/// By how much a wall clock that runs steadily may drift against the time since the machine
-/// started.
+/// The largest drift of a steady wall clock against the time since the machine started.
 const STEADY_DRIFT: i64 = 2 * SECOND;
-/// How much of the time between two checks counts as steady at most.
+/// The most that the time between two checks counts as steady.
 const MAX_STEADY_STEP: i64 = MINUTE;
-/// How long a synchronised wall clock has to run steadily before it is adopted.
+/// The time for which a synchronised wall clock has to run steadily before it is adopted.
 const STEADY_SYNCHRONISED: i64 = 10 * MINUTE;
-/// How long a wall clock that is not known to be synchronised has to run steadily.
+/// The time for which a wall clock near trusted time has to run steadily before it is adopted, if
+/// it is not known to be synchronised.
 const STEADY_NEAR: i64 = 60 * MINUTE;
-/// How far such a clock may be from trusted time: more than any error of a time zone.
+/// The largest difference of a wall clock near trusted time: more than any error of a time zone.
 const MAX_NEAR: i64 = 25 * HOUR;
-/// Which wall clocks are plausible after a restart of the machine, relative to the last record.
+/// The plausible wall clocks after a restart of the machine, relative to the last record.
 const START_WINDOW: std::ops::RangeInclusive<i64> = -5 * MINUTE..=7 * 24 * HOUR;
-/// How often the record is written.
+/// The time between two writes of the record.
 const SAVE_EVERY: i64 = MINUTE;
 
 /// The boot id in a record of a machine that has none: every start then counts as one with another
 /// boot id.
 const UNKNOWN_BOOT: &str = "unknown";
 
-/// The sources of a clock; tests have their own.
+/// The clocks that trusted time is computed from; tests have their own implementation.
 pub trait TimeSource: Send + Sync {
     /// Milliseconds since 1970 by the wall clock.
     fn wall_ms(&self) -> i64;
     /// Milliseconds since the machine started, suspend included.
     fn boottime_ms(&self) -> i64;
-    /// The identity of this run of the machine; `None` where it is not known.
+    /// The identity of this run of the machine; `None` if it is unknown.
     fn boot_id(&self) -> Option<String>;
     /// Whether the kernel reports that the wall clock is synchronised, to less than a second.
     fn is_synchronised(&self) -> bool;
 }
 
-/// `[clock] trust_at_start`: which wall clock is accepted at the first start after a restart of the
-/// machine.
+/// `[clock] trust_at_start`: the wall clocks that are accepted at the first start after a restart
+/// of the machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TrustAtStart {
-    /// One that the kernel reports as synchronised, or that is at most seven days after the last
-    /// record.
+    /// A wall clock that the kernel reports as synchronised, or that is at most seven days after
+    /// the last record.
     #[default]
     Plausible,
     /// Any wall clock.
@@ -88,13 +88,13 @@ pub enum TrustAtStart {
 pub enum ClockState {
     /// They agree.
     Agrees,
-    /// The wall clock has jumped; trusted time goes on by itself.
+    /// The wall clock has jumped; trusted time advances without it.
     Differs,
-    /// The wall clock was not plausible at the start; trusted time goes on from the last record.
+    /// The wall clock was not plausible at the start; trusted time advances from the last record.
     Unconfirmed,
 }
 
-/// What a clock reports about itself.
+/// A report of the state of trusted time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ClockReport {
     /// Whether it agrees with the wall clock, and if not, why.
@@ -103,22 +103,22 @@ pub struct ClockReport {
     pub trusted: Time,
     /// The wall clock.
     pub wall: Time,
-    /// By how many seconds the wall clock is ahead of trusted time.
+    /// The seconds by which the wall clock is ahead of trusted time.
     pub offset_seconds: i64,
-    /// When the state began, in trusted time; `None` while they agree.
+    /// The trusted time at which the state began; `None` while they agree.
     pub since: Option<Time>,
     /// Whether the kernel reports the wall clock as synchronised.
     pub synchronised: bool,
-    /// For how many seconds the wall clock has been seen to run steadily.
+    /// The seconds for which the wall clock was observed to run steadily.
     pub steady_seconds: i64,
-    /// How often a wall clock was adopted since the start.
+    /// The number of adoptions of the wall clock since the start.
     pub adoptions: u64,
     /// The trusted time before the last adoption.
     pub adopted_from: Option<Time>,
 }
 
 impl ClockReport {
-    /// The problem, as a sentence; `None` while the clocks agree.
+    /// The problem for users; `None` while the clocks agree.
     pub fn problem(&self) -> Option<String> {
         let (size, side) = (
             self.offset_seconds.unsigned_abs(),
@@ -128,8 +128,8 @@ impl ClockReport {
                 "ahead of"
             },
         );
-        let sides = format!(
-            "the wall clock says {}, {size} s {side} trusted time {}",
+        let comparison = format!(
+            "the wall clock is at {}, {size} s {side} trusted time {}",
             self.wall, self.trusted
         );
         let near =
@@ -139,20 +139,20 @@ impl ClockReport {
         } else {
             ""
         };
-        let way = format!(
-            "it is adopted after 10 steady minutes with the kernel synchronised (NTP){near}, or by `orbsd clock accept`"
+        let remedy = format!(
+            "it is adopted after 10 steady minutes if the kernel reports it as synchronised (NTP){near}, or by `orbsd clock accept`"
         );
         match self.state {
             ClockState::Agrees => None,
-            ClockState::Differs => Some(format!("clock differs: {sides}; {way}")),
+            ClockState::Differs => Some(format!("clock differs: {comparison}; {remedy}")),
             ClockState::Unconfirmed => Some(format!(
-                "clock unconfirmed: since this start {sides}; {way}"
+                "clock unconfirmed since the start: {comparison}; {remedy}"
             )),
         }
     }
 }
 
-/// One reading of all sources.
+/// One reading of all clocks.
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     wall: i64,
@@ -160,20 +160,20 @@ struct Reading {
     synchronised: bool,
 }
 
-/// How steadily the wall clock runs.
+/// The present period in which the wall clock runs steadily.
 #[derive(Debug, Clone, Copy)]
 struct Steadiness {
-    /// Where it began.
-    began: Reading,
-    /// How much of the time since then was observed.
+    /// The reading at the beginning of the period.
+    start: Reading,
+    /// The observed part of the time since then, in milliseconds.
     observed: i64,
 }
 
 #[derive(Debug)]
 struct Inner {
-    /// Trusted time is this plus the time since the machine started.
+    /// Trusted time minus the time since the machine started.
     base: i64,
-    /// Trusted time never goes back below this, except by an adoption.
+    /// Trusted time does not go below this, except by an adoption.
     floor: i64,
     state: ClockState,
     since: Option<Time>,
@@ -184,11 +184,14 @@ struct Inner {
     adopted_from: Option<Time>,
 }
 
-/// The effect of a check.
+/// A change of the state by a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Change {
-    Began,
-    Ended,
+enum StateChange {
+    /// The wall clock differs now.
+    Differs,
+    /// The wall clock agrees again.
+    Agrees,
+    /// The wall clock was adopted.
     Adopted { from: Time, to: Time },
 }
 
@@ -208,49 +211,49 @@ impl Inner {
         }
     }
 
-    fn adopt(&mut self, r: Reading) -> Change {
+    fn adopt(&mut self, r: Reading) -> StateChange {
         let from = time(self.trusted(r.boottime));
         (self.base, self.floor) = (r.wall - r.boottime, r.wall);
         self.set(ClockState::Agrees, r.boottime);
         self.adoptions += 1;
         self.adopted_from = Some(from);
-        Change::Adopted {
+        StateChange::Adopted {
             from,
             to: time(r.wall),
         }
     }
 
-    /// Reads all sources.
-    fn observe(&mut self, r: Reading) -> Option<Change> {
+    /// Compares a reading with trusted time; see [`Clock::check`] for the rules.
+    fn observe(&mut self, r: Reading) -> Option<StateChange> {
         let elapsed = (r.boottime - self.last.boottime).max(0);
         self.last = r;
         let drift =
-            (r.wall - self.steadiness.began.wall) - (r.boottime - self.steadiness.began.boottime);
+            (r.wall - self.steadiness.start.wall) - (r.boottime - self.steadiness.start.boottime);
         if drift.abs() > STEADY_DRIFT {
             self.steadiness = Steadiness {
-                began: r,
+                start: r,
                 observed: 0,
             };
         } else {
             self.steadiness.observed += elapsed.min(MAX_STEADY_STEP);
         }
         let offset = r.wall - self.trusted(r.boottime);
-        let proved = r.synchronised && self.steadiness.observed >= STEADY_SYNCHRONISED;
+        let synchronised = r.synchronised && self.steadiness.observed >= STEADY_SYNCHRONISED;
         let near = offset.abs() <= MAX_NEAR && self.steadiness.observed >= STEADY_NEAR;
         match self.state {
-            ClockState::Unconfirmed => proved.then(|| self.adopt(r)),
+            ClockState::Unconfirmed => synchronised.then(|| self.adopt(r)),
             before if offset.abs() <= MAX_SLEW => {
-                let most = elapsed / SLEW_DIVISOR;
+                let max_step = elapsed / SLEW_DIVISOR;
                 self.floor = self.trusted(r.boottime);
-                self.base += offset.clamp(-most, most);
+                self.base += offset.clamp(-max_step, max_step);
                 self.set(ClockState::Agrees, r.boottime);
-                (before == ClockState::Differs).then_some(Change::Ended)
+                (before == ClockState::Differs).then_some(StateChange::Agrees)
             }
-            ClockState::Differs if proved || near => Some(self.adopt(r)),
+            ClockState::Differs if synchronised || near => Some(self.adopt(r)),
             ClockState::Differs => None,
             ClockState::Agrees => {
                 self.set(ClockState::Differs, r.boottime);
-                Some(Change::Began)
+                Some(StateChange::Differs)
             }
         }
     }
@@ -263,7 +266,7 @@ pub struct Clock(Arc<Shared>);
 struct Shared {
     source: Box<dyn TimeSource>,
     boot_id: Option<String>,
-    /// Where the record is kept; `None` in tests and tools.
+    /// The path of the record; `None` in tests and tools.
     path: Option<PathBuf>,
     inner: Mutex<Inner>,
     /// Held while the record is written; true if the last write failed.
@@ -277,9 +280,9 @@ impl std::fmt::Debug for Clock {
 }
 
 impl Clock {
-    /// Starts a clock from the record at `path`. Where that is missing or damaged, the time of the
-    /// store's last commit counts as a record of another run of the machine; without either, the
-    /// clock takes the wall clock. Nothing is written yet.
+    /// Starts a clock from the record at `path`. If the record is missing or damaged, the time of
+    /// the store's last commit counts as a record of another run of the machine. Without either,
+    /// the clock starts with the wall clock. Does not write the record.
     pub fn start(
         source: impl TimeSource + 'static,
         path: Option<PathBuf>,
@@ -287,34 +290,33 @@ impl Clock {
         last_commit: Option<Time>,
     ) -> Clock {
         let last = path.as_deref().and_then(|p| {
-            let (found, problem) = match record::read(p) {
-                Ok(None) => (None, "there is no record of the clock".to_string()),
-                Ok(found) => return found,
-                Err(e) => (None, e),
+            let problem = match record::read(p) {
+                Ok(None) => "there is no record of the clock".to_string(),
+                Ok(record) => return record,
+                Err(e) => e,
             };
             match last_commit {
                 Some(at) => tracing::warn!(
-                    "{}: {problem}; the last commit of the store, at {at}, is taken for it",
+                    "{}: {problem}; using the time of the store's last commit, {at}, instead",
                     p.display()
                 ),
-                None if p.exists() => tracing::warn!(
-                    "{}: {problem}; the wall clock is taken as it is",
-                    p.display()
-                ),
+                None if p.exists() => {
+                    tracing::warn!("{}: {problem}; using the wall clock", p.display());
+                }
                 None => {}
             }
-            found.or_else(|| Record::of_last_commit(last_commit?))
+            Record::of_last_commit(last_commit?)
         });
         let boot_id = source.boot_id();
         let r = read(&source);
-        let (trusted, state) = first(last.as_ref(), r, boot_id.as_deref(), trust);
+        let (trusted, state) = start_time(last.as_ref(), r, boot_id.as_deref(), trust);
         let inner = Inner {
             base: trusted - r.boottime,
             floor: trusted,
             state,
             since: (state != ClockState::Agrees).then(|| time(trusted)),
             steadiness: Steadiness {
-                began: r,
+                start: r,
                 observed: 0,
             },
             last: r,
@@ -336,7 +338,7 @@ impl Clock {
         clock
     }
 
-    /// A clock without a record: it starts with the wall clock.
+    /// Starts a clock without a record, with the wall clock.
     pub fn without_record(source: impl TimeSource + 'static) -> Clock {
         Clock::start(source, None, TrustAtStart::Always, None)
     }
@@ -360,20 +362,23 @@ impl Clock {
     /// time and has run steadily for an hour; after an unconfirmed start only the first rule
     /// applies.
     pub fn check(&self) {
-        let changed = {
+        let change = {
             let mut inner = self.lock();
             let r = read(&*self.0.source);
             inner.observe(r)
         };
-        match changed {
+        match change {
             None => {}
-            Some(Change::Began) => self.warn(),
-            Some(Change::Ended) => tracing::info!("the wall clock agrees with trusted time again"),
-            Some(Change::Adopted { from, to }) => self.adopted(from, to),
+            Some(StateChange::Differs) => self.warn(),
+            Some(StateChange::Agrees) => {
+                tracing::info!("the wall clock agrees with trusted time again");
+            }
+            Some(StateChange::Adopted { from, to }) => self.record_adoption(from, to),
         }
     }
 
-    /// Checks, and writes the record if a minute has passed. Call it each second. May block.
+    /// Checks the clock, and writes the record if a minute has passed. Call it each second. May
+    /// block.
     pub fn tick(&self) {
         self.check();
         let due = {
@@ -387,7 +392,7 @@ impl Clock {
         }
     }
 
-    /// Adopts the wall clock on an operator's word. Returns trusted time before and after. May
+    /// Adopts the wall clock at an operator's request. Returns trusted time before and after. May
     /// block.
     pub fn accept(&self) -> (Time, Time) {
         let (from, to) = {
@@ -395,20 +400,20 @@ impl Clock {
             let r = read(&*self.0.source);
             let from = time(inner.trusted(r.boottime));
             match inner.adopt(r) {
-                Change::Adopted { to, .. } => (from, to),
+                StateChange::Adopted { to, .. } => (from, to),
                 _ => (from, from),
             }
         };
-        self.adopted(from, to);
+        self.record_adoption(from, to);
         (from, to)
     }
 
-    fn adopted(&self, from: Time, to: Time) {
-        tracing::warn!(%from, %to, "the wall clock is adopted as trusted time");
+    fn record_adoption(&self, from: Time, to: Time) {
+        tracing::warn!(%from, %to, "adopted the wall clock as trusted time");
         self.save();
     }
 
-    /// The clock's report.
+    /// Reports the state of the clock.
     pub fn report(&self) -> ClockReport {
         let inner = self.lock();
         let r = read(&*self.0.source);
@@ -450,7 +455,7 @@ impl Clock {
         let written = record::write(path, &record);
         if let (Err(e), false) = (&written, *failed) {
             tracing::warn!(
-                "{}: {e}; the next start will not know how late it was",
+                "{}: writing the record of the clock failed: {e}; the next start will not know the present trusted time",
                 path.display()
             );
         }
@@ -466,8 +471,8 @@ fn read(source: &dyn TimeSource) -> Reading {
     }
 }
 
-/// Trusted time at a start, and its state.
-fn first(
+/// Trusted time at a start, in milliseconds, and the state of the clock.
+fn start_time(
     last: Option<&Record>,
     r: Reading,
     boot_id: Option<&str>,

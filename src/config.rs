@@ -29,13 +29,13 @@ pub struct Config {
     /// Reasons, zones, limits.
     pub ledger: ledger::LedgerSettings,
     /// `[dns]`.
-    pub serve: server::Settings,
+    pub serve: server::DnsSettings,
     /// `[tls]`.
-    pub secure: server::secure::Settings,
+    pub secure: server::TlsSettings,
     /// `[zones] path`: the folder of the zone files.
     pub zones: PathBuf,
     /// `[[feed]]`.
-    pub feeds: Vec<crate::feeds::Settings>,
+    pub feeds: Vec<crate::feeds::FeedSettings>,
     /// `[admin] socket`.
     pub socket: PathBuf,
     /// `[admin] socket_group`: the group whose members may read through the socket; empty: the
@@ -54,7 +54,7 @@ pub struct Config {
     /// `[log] format`: JSON instead of text.
     pub json_log: bool,
     /// The `[[export]]` tables.
-    pub exports: Vec<crate::exports::Settings>,
+    pub exports: Vec<crate::exports::ExportSettings>,
     /// `[probe]` and `[collector]`.
     pub probe: probe::ProbeSettings,
     /// `[connections]`.
@@ -186,7 +186,7 @@ impl Config {
                 },
                 socket_users: accounts::socket_users(&file),
             },
-            serve: server::Settings {
+            serve: server::DnsSettings {
                 listen: file.dns.listen.clone(),
                 workers: file.dns.workers,
             },
@@ -354,16 +354,16 @@ impl TlsTable {
         }
     }
 
-    fn settings(&self, folder: &Path, web: bool) -> server::secure::Settings {
+    fn settings(&self, folder: &Path, web: bool) -> server::TlsSettings {
         let clients = Some(&self.client_ca)
             .filter(|c| !c.as_os_str().is_empty())
             .map(|c| folder.join(c));
-        let files = server::Files {
+        let files = server::CertificateFiles {
             certificate: folder.join(&self.certificate),
             key: folder.join(&self.key),
             clients,
         };
-        server::secure::Settings {
+        server::TlsSettings {
             listen: self.listen.clone(),
             https: self.https.clone(),
             quic: self.quic.clone(),

@@ -1,4 +1,4 @@
-//! The daemon: starts in order, waits, stops in reverse.
+//! The daemon: starts all parts in order, waits for a signal, and stops them in reverse order.
 
 use std::{
     path::{Path, PathBuf},
@@ -24,7 +24,7 @@ use crate::{
     model::Time,
     net::{ConnectionLimiter, ConnectionLimits, FileBudget},
     resolver::Resolver,
-    server::{self, Certificates, ReservedClients, Shared, sys},
+    server::{self, Certificates, ReservedClients, ServerContext, sys},
     store::Store,
 };
 
@@ -32,14 +32,18 @@ pub mod relay;
 mod reload;
 mod scrub;
 
-/// How often free memory is given back, in seconds.
+/// The seconds between two returns of free memory to the system.
 const TRIM_EVERY: u64 = 30;
-/// Open files where the system does not say how many there may be.
+/// The limit of open files that is assumed if the system's limit cannot be read.
 const ASSUMED_FILES: u64 = 1024;
-/// Memory of a UDP worker's stack: its buffers are on the heap.
+/// The stack size of a UDP worker in bytes. Its buffers are on the heap.
 const STACK: usize = 512 * 1024;
 
-/// Runs the daemon until SIGTERM or SIGINT. The error is one line for people.
+/// Runs the daemon until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// The daemon cannot start, or the store cannot be closed; the text is a message for users.
 pub fn run(config_path: &Path, config: Config) -> Result<(), String> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
@@ -53,12 +57,12 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     for w in &config.warnings {
         tracing::warn!("{w}");
     }
-    // From the first moment on: a reload that comes while a large store is read waits for it.
+    // First of all, so that a reload during the start waits until a large store is read.
     let mut signals = Signals::new()?;
     let (config, connections) = divide_files(config);
-    // Ports below 1024 and the raised buffers need the privileges that are given up next.
+    // Ports below 1024 and larger buffers need the privileges that are dropped next.
     let (udp, tcp) = bind(&config.serve)?;
-    let encrypted = server::secure::bind(&config.secure)?;
+    let encrypted = server::encrypted::bind(&config.secure)?;
     let socket = http::bind(&config.socket, &socket_owner(&config)?)
         .await
         .map_err(|e| format!("admin.socket: {e}"))?;
@@ -68,18 +72,18 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         listen("web.listen", config.web)?,
     );
     drop_privileges(&config)?;
-    // As the user that has to read it again when it is renewed.
+    // Read as the unprivileged user, who has to read it again after a renewal.
     let certificates = config.secure.open()?;
     let (ledger, mirrors) = open(&config).await?;
-    let mut shared = Shared::new(&ledger, Some(mirrors.clone()));
+    let mut shared = ServerContext::new(&ledger, Some(mirrors.clone()));
     let limiters = Limiters::new(
         &connections,
         ReservedClients::new(ledger.published.clone(), Some(mirrors.clone())),
     );
     let (exports, feeds) = by_themselves(&ledger, &config);
-    let told = feeds.clone();
-    shared.notified = Some(Arc::new(move |zone, from, key| {
-        told.notified(zone, from, key)
+    let notified_feeds = feeds.clone();
+    shared.on_notify = Some(Arc::new(move |zone, from, key| {
+        notified_feeds.notified(zone, from, key)
     }));
     let workers = start_udp(udp, &shared)?;
     let listeners = serve_streams(
@@ -127,7 +131,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         about,
         web_stopped.clone(),
     );
-    // What writes and reports runs after what answers, on threads of its own.
+    // The API and all background work run on threads of their own, with a lower priority than DNS.
     let back = Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -154,8 +158,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     tickers.iter().for_each(|t| t.abort());
     feeds.stop();
     let _ = stop_web.send(true);
-    // Requests that are under way get their receipts, while queries are answered; a stream that
-    // does not end is cut.
+    // Running requests get their receipts while queries are still answered. A stream that does not
+    // end in time is aborted.
     let _ = tokio::time::timeout(Duration::from_secs(5), all(web)).await;
     tester.iter().chain([&notifier]).for_each(|t| t.abort());
     exports.stop();
@@ -175,7 +179,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         .map_err(|e| format!("the store could not be closed: {e:?}"))
 }
 
-/// Opens the store, and what is kept beside it.
+/// Opens the store with its ledger, and the file of the mirrors.
 async fn open(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), String> {
     let (started, config) = (std::time::Instant::now(), config.clone());
     let (ledger, mirrors) = tokio::task::spawn_blocking(move || open_ledger(&config))
@@ -187,12 +191,15 @@ async fn open(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), String>
     Ok((ledger, mirrors))
 }
 
-/// Serves DNS over streams.
+/// Starts the stream listeners of DNS.
 fn serve_streams(
-    (tcp, encrypted): (Vec<tokio::net::TcpListener>, server::secure::Sockets),
+    (tcp, encrypted): (
+        Vec<tokio::net::TcpListener>,
+        server::encrypted::EncryptedSockets,
+    ),
     path: &str,
     certificates: Option<&Arc<Certificates>>,
-    shared: &Shared,
+    shared: &ServerContext,
     limiter: &ConnectionLimiter,
 ) -> Vec<tokio::task::JoinHandle<()>> {
     let mut out: Vec<_> = tcp
@@ -205,7 +212,7 @@ fn serve_streams(
     out
 }
 
-/// Opens an address of the API, where one is configured.
+/// Opens an address of the API, if one is configured.
 fn listen(
     key: &str,
     addr: Option<std::net::SocketAddr>,
@@ -214,7 +221,7 @@ fn listen(
         .transpose()
 }
 
-/// Serves the socket, and the addresses of the API and of the public look-up where there are some.
+/// Starts the listeners of the socket, the API and the public look-up.
 fn start_web(
     back: &tokio::runtime::Runtime,
     (socket, admin, public): (
@@ -290,7 +297,7 @@ fn outbound(config: &Config) -> Result<crate::webhooks::Outbound, String> {
     })
 }
 
-/// Whether a webhook's address can be one: HTTP, or mail where a smart host takes it.
+/// Returns a check of webhook URLs: HTTP, or mail if a smart host is configured.
 pub fn url_check(config: &Config) -> http::Check {
     let sends_mail = !config.mail.smarthost.is_empty();
     Arc::new(move |url| {
@@ -313,7 +320,7 @@ fn listener_configs(
         let tls = certificates
             .cloned()
             .filter(|_| *tls)
-            .map(|c| Arc::new(move || c.ready().web.clone()) as http::Tls);
+            .map(|c| Arc::new(move || c.current().web.clone()) as http::Tls);
         http::ListenerConfig {
             tls,
             trusted_proxies: proxies.clone(),
@@ -326,7 +333,7 @@ fn listener_configs(
     ]
 }
 
-/// Waits for all of some tasks.
+/// Waits for all tasks.
 async fn all(tasks: Vec<tokio::task::JoinHandle<()>>) {
     for task in tasks {
         let _ = task.await;
@@ -336,7 +343,7 @@ async fn all(tasks: Vec<tokio::task::JoinHandle<()>>) {
 /// What the API's handlers may use.
 fn app(
     ledger: &Ledger,
-    shared: &Shared,
+    shared: &ServerContext,
     (reload, check): (&http::Reload, &http::Report<ConfigurationCheckResponse>),
     (exports, feeds): (Exports, Feeds),
     (mirrors, tests): (&Arc<server::Mirrors>, &relay::RelayTests),
@@ -371,7 +378,7 @@ fn app(
     }
 }
 
-/// What metrics report of the machine and the files around the store, read when it is asked for.
+/// Returns a function that reads the state of disks, files and certificates for metrics.
 fn surroundings(
     config: &Config,
     certificates: Option<Arc<Certificates>>,
@@ -388,7 +395,7 @@ fn surroundings(
                 size: bytes(found.f_blocks),
             })
         };
-        // A name without a folder lies in the current one.
+        // A file name without a folder is in the current folder.
         let folder = |p: &Path| {
             p.parent()
                 .filter(|f| !f.as_os_str().is_empty())
@@ -410,15 +417,15 @@ fn surroundings(
                 .sum()
         });
         http::Surroundings {
-            certificate_end: certificates.as_ref().map(|c| c.ready().not_after),
+            certificate_end: certificates.as_ref().map(|c| c.current().not_after),
             store_bytes: bytes,
             disks: disks.into_iter().flatten().collect(),
         }
     })
 }
 
-/// Trusted time on this machine. Nothing is written by it before its first tick. `last_commit` is
-/// the time of the store's last commit, where the store is open.
+/// Starts trusted time on this machine. It writes nothing before its first tick. `last_commit` is
+/// the time of the store's last commit, if the store is open.
 pub fn clock(config: &Config, last_commit: Option<Time>) -> Clock {
     let source = SystemTimeSource {
         synchronised: sys::is_clock_synchronised,
@@ -431,7 +438,7 @@ pub fn clock(config: &Config, last_commit: Option<Time>) -> Clock {
     )
 }
 
-/// The limits of all listeners. DNS over streams shares one; each of the others has its own.
+/// The connection limits. All stream listeners of DNS share one; each other listener has its own.
 struct Limiters {
     dns: ConnectionLimiter,
     admin: ConnectionLimiter,
@@ -456,7 +463,7 @@ impl Limiters {
 }
 
 impl Limiters {
-    /// Tells what became of the connections of each.
+    /// Returns a function that reads the statistics of all limiters.
     fn stats(&self) -> http::ConnectionStats {
         let all = [
             ("dns", &self.dns),
@@ -474,11 +481,11 @@ impl Limiters {
     }
 }
 
-/// Raises the limit of open files, and divides them among the store, the listeners and the rest:
-/// the configuration with what the store gets, and what the listeners get.
+/// Raises the limit of open files, and divides them among the store, the listeners and the rest.
+/// Returns the configuration with the store's part, and the listeners' part.
 fn divide_files(mut config: Config) -> (Config, ConnectionLimits) {
     let limit = sys::raise_file_limit().unwrap_or_else(|e| {
-        tracing::warn!(error = %e, "the limit of open files cannot be read");
+        tracing::warn!(error = %e, "reading the limit of open files failed");
         ASSUMED_FILES
     });
     let per_address = workers(&config.serve) + 1;
@@ -508,7 +515,11 @@ fn divide_files(mut config: Config) -> (Config, ConnectionLimits) {
     (config, budget.connections)
 }
 
-/// Opens the store and the ledger, and reads what is known of the mirrors.
+/// Opens the store and the ledger, and reads the file of the mirrors.
+///
+/// # Errors
+///
+/// The store or the ledger cannot be opened.
 pub fn open_ledger(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), String> {
     let store = Store::open(config.store.clone()).map_err(|e| e.to_string())?;
     let clock = clock(config, store.last_commit_time().map_err(|e| e.to_string())?);
@@ -523,8 +534,9 @@ pub fn open_ledger(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), St
     Ok((ledger, mirrors))
 }
 
-/// Logs the names that have left the configuration while the daemon was stopped. It serves what is
-/// left: other lists must not go dark for one name, and `status` reports it until somebody decides.
+/// Logs the names that have left the configuration while the daemon was stopped. The daemon starts
+/// nevertheless, because other lists must not stop for one name; `status` reports it until an
+/// operator decides.
 fn report_left_behind(ledger: &Ledger) {
     match ledger.left_behind_now() {
         Ok(left) => left.iter().for_each(|l| {
@@ -534,7 +546,7 @@ fn report_left_behind(ledger: &Ledger) {
         }),
         Err(e) => tracing::error!(
             error = e.text(&ledger.store.dictionary()),
-            "the store could not be compared with the configuration"
+            "comparing the store with the configuration failed"
         ),
     }
 }
@@ -558,17 +570,17 @@ pub fn report(
 
 type Sockets = (Vec<std::net::UdpSocket>, Vec<tokio::net::TcpListener>);
 
-fn bind(settings: &server::Settings) -> Result<Sockets, String> {
+fn bind(settings: &server::DnsSettings) -> Result<Sockets, String> {
     let workers = workers(settings);
     let (mut udp, mut tcp) = (Vec::new(), Vec::new());
     for addr in &settings.listen {
-        // A machine without IPv6 has no ::1; that is no reason to serve nobody.
+        // A machine without IPv6 has no ::1, which must not prevent the start.
         let missing = |e: &std::io::Error| addr.is_ipv6() && sys::is_missing(e);
         for _ in 0..workers {
             match server::udp::bind(*addr) {
                 Ok(s) => udp.push(s),
                 Err(e) if missing(&e) => {
-                    tracing::warn!(%addr, "this machine does not have the address; not listening there");
+                    tracing::warn!(%addr, "not listening on this address, because the machine does not have it");
                 }
                 Err(e) => return Err(format!("dns.listen: {addr}, UDP: {e}")),
             }
@@ -582,8 +594,12 @@ fn bind(settings: &server::Settings) -> Result<Sockets, String> {
     Ok((udp, tcp))
 }
 
-/// Whom the socket belongs to: the user that the daemon becomes, and the group of `[admin]
+/// The owner of the socket: the user that the daemon switches to, and the group of `[admin]
 /// socket_group`.
+///
+/// # Errors
+///
+/// There is no such user or group.
 pub fn socket_owner(config: &Config) -> Result<http::SocketOwner, String> {
     use nix::unistd::{Group, User};
     let mut owner = http::SocketOwner::default();
@@ -634,8 +650,8 @@ fn checker(path: PathBuf) -> http::Report<ConfigurationCheckResponse> {
     })
 }
 
-/// UDP workers of each address.
-fn workers(settings: &server::Settings) -> usize {
+/// The number of UDP workers for each address.
+fn workers(settings: &server::DnsSettings) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if settings.workers == 0 {
         cores
@@ -649,7 +665,7 @@ fn drop_privileges(config: &Config) -> Result<(), String> {
         return Ok(());
     }
     if config.user.is_empty() {
-        tracing::warn!("running as root: name a user in [process] of config.toml");
+        tracing::warn!("running as root; name a user in [process] of config.toml");
         return Ok(());
     }
     crate::store::private::create_dir(&config.store.path)
@@ -662,7 +678,7 @@ fn drop_privileges(config: &Config) -> Result<(), String> {
 
 fn start_udp(
     sockets: Vec<std::net::UdpSocket>,
-    shared: &Shared,
+    shared: &ServerContext,
 ) -> Result<Vec<std::thread::JoinHandle<()>>, String> {
     let mut out = Vec::new();
     for (i, socket) in sockets.into_iter().enumerate() {
@@ -673,7 +689,7 @@ fn start_udp(
         let run = move || {
             sys::short_slices();
             if let Err(e) = server::udp::run(&socket, &shared, &name) {
-                tracing::error!(error = %e, worker = name, "a UDP worker ended");
+                tracing::error!(error = %e, worker = name, "UDP worker failed");
             }
         };
         out.push(thread.spawn(run).map_err(|e| e.to_string())?);
@@ -681,8 +697,8 @@ fn start_udp(
     Ok(out)
 }
 
-/// Starts what is done by time: the ticks of the ledger and of the clock, which the returned tasks
-/// give, and scrubs.
+/// Starts the periodic work: scrubs on a thread, and the ticks of the ledger and of the clock in
+/// the returned tasks.
 fn start_upkeep(
     ledger: &Ledger,
     stop: &Arc<std::sync::atomic::AtomicBool>,
@@ -706,7 +722,7 @@ async fn tick(ledger: Ledger) {
     }
 }
 
-/// Checks the clock each second. Apart from the ledger: writing the record may wait for the disk.
+/// Checks the clock each second, apart from the ledger, because writing the record may block.
 async fn watch_clock(clock: Clock) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -717,7 +733,7 @@ async fn watch_clock(clock: Clock) {
     }
 }
 
-/// The signals that mean something to us.
+/// The handled signals.
 struct Signals {
     term: Signal,
     int: Signal,
@@ -734,7 +750,7 @@ impl Signals {
         })
     }
 
-    /// Waits for a signal to stop; SIGHUP reloads.
+    /// Waits for a signal to stop. SIGHUP reloads the configuration.
     async fn wait(&mut self, reload: &http::Reload) {
         loop {
             tokio::select! {
@@ -744,7 +760,7 @@ impl Signals {
                     notify(NotifyState::Reloading);
                     let reload = reload.clone();
                     if let Ok(Err(e)) = tokio::task::spawn_blocking(move || reload(http::ReloadRequest::default())).await {
-                        tracing::error!("the new configuration is refused, the old one stays:\n{e}");
+                        tracing::error!("the new configuration was refused, and the old one stays in force:\n{e}");
                     }
                     notify(NotifyState::Ready);
                 }
@@ -753,13 +769,13 @@ impl Signals {
     }
 }
 
-/// Reports a state to systemd, where systemd waits for it.
+/// Reports a state to systemd, if systemd has started the daemon.
 fn notify(state: NotifyState<'_>) {
     let mut states = vec![state];
     if matches!(states[..], [NotifyState::Reloading]) {
         states.extend(NotifyState::monotonic_usec_now());
     }
     if let Err(e) = sd_notify::notify(&states) {
-        tracing::warn!(error = %e, "the state could not be reported to systemd");
+        tracing::warn!(error = %e, "reporting the state to systemd failed");
     }
 }

@@ -31,18 +31,18 @@ use crate::{
 };
 
 /// The longest first line that is read from a file.
-const MAX_FIRST_LINE: u64 = 4096;
+const MAX_FIRST_LINE_BYTES: u64 = 4096;
 /// Bytes that are written at a time.
-const BUFFER: usize = 256 * 1024;
+const WRITE_BUFFER_BYTES: usize = 256 * 1024;
 /// Modes of an exported file and of a directory that is made for one: others fetch it.
-const MODE: u32 = 0o644;
-const FOLDER_MODE: u32 = 0o755;
+const FILE_MODE: u32 = 0o644;
+const DIRECTORY_MODE: u32 = 0o755;
 /// Symbolic links of a path that are followed at most.
 const MAX_LINKS: usize = 40;
 
 /// One file, from an `[[export]]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct ExportSettings {
     /// The zone's origin.
     pub zone: String,
     /// One of `lists::write::WRITERS`.
@@ -57,8 +57,8 @@ pub struct Settings {
 
 /// A file and its state.
 #[derive(Debug, Clone)]
-struct One {
-    settings: Settings,
+struct ScheduledFile {
+    settings: ExportSettings,
     due: Instant,
     /// The serial that it has.
     serial: Option<u32>,
@@ -81,25 +81,25 @@ struct Refreshed {
 /// All scheduled files. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Exports {
-    all: Arc<Mutex<Vec<One>>>,
+    all: Arc<Mutex<Vec<ScheduledFile>>>,
     changed: Arc<Notify>,
     stop: Arc<AtomicBool>,
 }
 
 impl Exports {
     /// Applies a new set of files: each is checked at once.
-    pub fn set(&self, settings: Vec<Settings>) {
+    pub fn set(&self, settings: Vec<ExportSettings>) {
         let mut all = self.lock();
         let old = std::mem::take(&mut *all);
         *all = settings
             .into_iter()
             .map(|settings| {
-                let was = old.iter().find(|o| o.settings == settings);
-                One {
+                let previous = old.iter().find(|o| o.settings == settings);
+                ScheduledFile {
                     due: Instant::now(),
-                    serial: was.and_then(|o| o.serial),
-                    problem: was.and_then(|o| o.problem.clone()),
-                    report: was.and_then(|o| o.report.clone()),
+                    serial: previous.and_then(|o| o.serial),
+                    problem: previous.and_then(|o| o.problem.clone()),
+                    report: previous.and_then(|o| o.report.clone()),
                     settings,
                 }
             })
@@ -110,7 +110,7 @@ impl Exports {
 
     /// The state of each file.
     pub fn states(&self) -> Vec<ExportStatusResponse> {
-        let one = |o: &One| {
+        let one = |o: &ScheduledFile| {
             let s = &o.settings;
             let changes = o.report.clone().unwrap_or_default().changes;
             ExportStatusResponse {
@@ -132,7 +132,7 @@ impl Exports {
         self.changed.notify_one();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<One>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<ScheduledFile>> {
         self.all.lock().unwrap_or_else(|e| e.into_inner())
     }
 
@@ -172,7 +172,7 @@ impl Exports {
     }
 }
 
-impl One {
+impl ScheduledFile {
     /// Records the result of a check, and logs it when it changes.
     fn took(&mut self, result: Result<Refreshed, String>) {
         let path = self.settings.path.display();
@@ -211,7 +211,7 @@ impl One {
 /// Writes a file if it is not current. If it is current and its report is unknown (`reported`),
 /// counts what it leaves out without writing.
 fn refresh(
-    s: &Settings,
+    s: &ExportSettings,
     snapshot: &Snapshot,
     reported: bool,
     stop: &AtomicBool,
@@ -239,14 +239,14 @@ fn refresh(
         sweep(&s.path, folder);
     }
     let packed = s.path.extension().is_some_and(|e| e == "gz");
-    let written = replace(&s.path, MODE, |out| {
+    let written = replace(&s.path, FILE_MODE, |out| {
         let out = Stoppable { out, stop };
         if packed {
             let mut gz = flate2::write::GzEncoder::new(out, flate2::Compression::default());
-            report = export.write(&mut BufWriter::with_capacity(BUFFER, &mut gz))?;
+            report = export.write(&mut BufWriter::with_capacity(WRITE_BUFFER_BYTES, &mut gz))?;
             return gz.finish().map(|_| ());
         }
-        let mut out = BufWriter::with_capacity(BUFFER, out);
+        let mut out = BufWriter::with_capacity(WRITE_BUFFER_BYTES, out);
         report = export.write(&mut out)?;
         out.flush()
     });
@@ -265,7 +265,7 @@ fn first_line(path: &Path) -> Option<String> {
     fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     let file = plain(Box::new(File::open(path).ok()?)).ok()?;
     let mut line = String::new();
-    BufReader::new(file.take(MAX_FIRST_LINE))
+    BufReader::new(file.take(MAX_FIRST_LINE_BYTES))
         .read_line(&mut line)
         .ok()?;
     Some(line.strip_suffix('\n')?.to_string())
@@ -396,7 +396,7 @@ fn create_public_dirs(path: &Path) -> io::Result<()> {
         .collect();
     for folder in missing.into_iter().rev() {
         fs::create_dir(folder)?;
-        fs::set_permissions(folder, fs::Permissions::from_mode(FOLDER_MODE))?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(DIRECTORY_MODE))?;
     }
     Ok(())
 }
@@ -445,8 +445,8 @@ mod tests {
         }
     }
 
-    fn settings(path: PathBuf) -> Settings {
-        Settings {
+    fn settings(path: PathBuf) -> ExportSettings {
+        ExportSettings {
             zone: "bl.orbs.example".into(),
             format: "list".into(),
             action: String::new(),
@@ -457,7 +457,7 @@ mod tests {
 
     /// The serial that a file has, and whether it was written.
     fn refresh(
-        s: &Settings,
+        s: &ExportSettings,
         snapshot: &Snapshot,
         stop: &AtomicBool,
     ) -> Result<(u32, bool), String> {
@@ -481,7 +481,7 @@ mod tests {
                 0o644
             );
             assert_eq!(refresh(&s, &snapshot(8), &go), Ok((8, true)));
-            let other = Settings {
+            let other = ExportSettings {
                 format: "cidr".into(),
                 ..s.clone()
             };
@@ -524,7 +524,7 @@ mod tests {
             assert!(
                 refresh(&s, &unsound, &go).is_err()
                     && refresh(
-                        &Settings {
+                        &ExportSettings {
                             zone: "x.y".into(),
                             ..s
                         },
@@ -639,7 +639,7 @@ mod tests {
 
     #[test]
     fn errors_are_logged_once_for_each_change() {
-        let mut one = One {
+        let mut one = ScheduledFile {
             settings: settings("x".into()),
             due: Instant::now(),
             serial: Some(6),

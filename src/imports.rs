@@ -1,4 +1,4 @@
-//! Imports: the one function by which the HTTP API and the feeds read list files into the ledger.
+//! Imports list files into the ledger, for the HTTP API and for feeds.
 
 mod allowance;
 mod bounds;
@@ -14,7 +14,7 @@ use crate::{
         Import, ImportError, ImportResult, Ledger, LedgerError,
         guard::{Guard, GuardTrip, ListLimits, ListRefusal},
     },
-    lists::{self, Options, Reasoning, Report},
+    lists::{self, ListReport, Options, Reasoning},
     model::{EntryText, ReasonId, Subject, Time, subject::HostBits, time::Seconds},
     store::{
         schema::{AuditRecord, FeedEntry, ListShape},
@@ -22,30 +22,30 @@ use crate::{
     },
 };
 
-/// A list and how it is imported; texts as people write them, empty if not given.
+/// A request to import a list. Texts are as the user has written them; an empty one is not given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Asked {
-    /// The source's name.
+pub struct ImportRequest {
+    /// The name of the source.
     pub source: String,
-    /// The format; if empty, it is recognised.
+    /// The format; an empty one is recognised from the file.
     pub format: String,
-    /// The reason of its subjects, or a zone whose codes give the reasons.
+    /// The reason of all subjects, or a zone whose codes give the reasons.
     pub reasons: Reasons,
-    /// How present entries of the source are treated; by default they are replaced.
+    /// How the list is applied to the present entries of the source; by default it replaces them.
     pub mode: Option<Mode>,
-    /// Only report what would change.
+    /// Whether to report the changes without making them.
     pub dry_run: bool,
-    /// Accept an empty list.
+    /// Whether to accept an empty list.
     pub allow_empty: bool,
-    /// How many lines with errors the list may have; the others are imported.
+    /// The number of lines with errors that the list may have. The other lines are imported.
     pub skip_errors: ErrorAllowance,
     /// How far the list may differ from the last one of its source.
     pub limits: ListLimits,
-    /// Clear host bits.
+    /// Whether to clear host bits.
     pub host_bits: bool,
-    /// Accept special-purpose ranges.
+    /// Whether to accept special-purpose ranges.
     pub special: bool,
-    /// Accept a list of which no zone publishes anything.
+    /// Whether to accept a list of which no zone publishes anything.
     pub unpublished: bool,
     /// See [`Options::allow_suffixes`].
     pub allow_suffixes: Vec<String>,
@@ -57,37 +57,37 @@ pub struct Asked {
     pub dataset: Option<String>,
     /// See [`Options::subzone`].
     pub subzone: Option<String>,
-    /// When the source's lifetime ends unless it is imported again.
+    /// The time after which the source expires unless it is imported again.
     pub max_age: Option<Seconds>,
     /// The audit record of a request; `None` for an import by the source itself.
-    pub asked: Option<AuditRecord>,
+    pub audit: Option<AuditRecord>,
 }
 
-/// Where the reasons of a list come from.
+/// The origin of the reasons of a list. One of the fields is set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Reasons {
     /// One reason for all lines.
     pub reason: Option<String>,
-    /// The zone, by origin or file, whose codes give the reasons.
+    /// The zone, by origin or short name, whose codes give the reasons.
     pub codes: Option<String>,
 }
 
 /// The result of an import.
 #[derive(Debug)]
-pub struct Done {
-    /// The format that the last file had.
+pub struct ImportOutcome {
+    /// The format of the last file.
     pub format: String,
-    /// How present entries were treated.
+    /// How the list was applied.
     pub mode: Mode,
-    /// What changed.
+    /// The commit and the changes.
     pub result: ImportResult,
     /// The report of the reader.
-    pub report: Report,
+    pub report: ListReport,
 }
 
-/// Why nothing was changed.
+/// Why an import has changed nothing, by what the caller can do.
 #[derive(Debug)]
-pub enum Failed {
+pub enum ImportFailure {
     /// The request is invalid.
     Invalid(String),
     /// There is no such zone or feed.
@@ -96,40 +96,40 @@ pub enum Failed {
     Ledger(LedgerError),
     /// The import is not possible: another one is running, or the source is not a feed.
     Busy(String),
-    /// The list cannot be read, or must not replace the last one whatever is allowed.
+    /// The list cannot be read, or must not replace the last one whatever the options.
     List(String),
-    /// A guard stopped the list; an option may allow it.
+    /// A guard stopped the list; an option can permit it.
     Guard(Box<GuardTrip>),
 }
 
-impl Failed {
-    /// Classifies an import's error by what the caller can do; `source` is the source's name.
-    pub fn of(e: ImportError, ledger: &Ledger, source: &str) -> Failed {
+impl ImportFailure {
+    /// Classifies an error of the ledger; `source` is the name of the source.
+    pub fn of(e: ImportError, ledger: &Ledger, source: &str) -> ImportFailure {
         let text = |e: &ImportError| e.text(&ledger.store.dictionary());
         match e {
-            ImportError::Ledger(r) => Failed::Ledger(r),
-            ImportError::List(ListRefusal::Guard(trip)) => Failed::Guard(trip),
-            ImportError::List(refusal) => Failed::List(refusal.describe(source)),
-            ImportError::Input(_) | ImportError::Over(_) => Failed::List(text(&e)),
-            _ => Failed::Busy(text(&e)),
+            ImportError::Ledger(r) => ImportFailure::Ledger(r),
+            ImportError::List(ListRefusal::Guard(trip)) => ImportFailure::Guard(trip),
+            ImportError::List(refusal) => ImportFailure::List(refusal.describe(source)),
+            ImportError::Input(_) | ImportError::Expired(_) => ImportFailure::List(text(&e)),
+            _ => ImportFailure::Busy(text(&e)),
         }
     }
 
-    /// The error as text for people.
+    /// The message for users.
     pub fn text(&self, ledger: &Ledger) -> String {
         match self {
-            Failed::Invalid(why)
-            | Failed::NotFound(why)
-            | Failed::Busy(why)
-            | Failed::List(why) => why.clone(),
-            Failed::Ledger(r) => r.text(&ledger.store.dictionary()),
-            Failed::Guard(trip) => {
+            ImportFailure::Invalid(why)
+            | ImportFailure::NotFound(why)
+            | ImportFailure::Busy(why)
+            | ImportFailure::List(why) => why.clone(),
+            ImportFailure::Ledger(r) => r.text(&ledger.store.dictionary()),
+            ImportFailure::Guard(trip) => {
                 let option = match trip.guard {
                     Guard::Shrink => "--allow-shrink",
                     Guard::Growth => "--allow-growth",
                 };
                 format!(
-                    "{}\nIf that is meant, import it with {option}",
+                    "{}\nIf the change is intended, import the list with {option}",
                     trip.describe()
                 )
             }
@@ -137,57 +137,73 @@ impl Failed {
     }
 }
 
-/// Files one after the other, each read to its end.
+/// Several files that are read one after the other.
 pub trait Files: Read {
-    /// The next file's name; `None` after the last. The unread rest of the previous file is
-    /// skipped.
+    /// Goes to the next file and returns its name; `None` after the last. The unread rest of the
+    /// previous file is skipped.
     fn next_file(&mut self) -> io::Result<Option<String>>;
 }
 
-/// Checks that a format is one that is read; empty for one that is recognised.
+/// Checks the name of a format. An empty name is valid: the format is then recognised.
+///
+/// # Errors
+///
+/// Names the known formats.
 pub fn known_format(format: &str) -> Result<(), String> {
     match format.is_empty() || lists::is_read(format) {
         true => Ok(()),
         false => Err(format!(
-            "there is no format `{format}`; it is one of {}",
+            "there is no format `{format}`; use one of {}",
             lists::known()
         )),
     }
 }
 
 /// Imports files, which together are one list. Blocks.
-pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done, Failed> {
-    known_format(&asked.format).map_err(Failed::Invalid)?;
-    let options = options(ledger, asked)?;
-    let known = ledger.store.dictionary().sources.get(&asked.source);
+///
+/// # Errors
+///
+/// See [`ImportFailure`]; nothing has changed then.
+pub fn run(
+    ledger: &Ledger,
+    request: &ImportRequest,
+    files: &mut dyn Files,
+) -> Result<ImportOutcome, ImportFailure> {
+    known_format(&request.format).map_err(ImportFailure::Invalid)?;
+    let options = options(ledger, request)?;
+    let known = ledger.store.dictionary().sources.get(&request.source);
     let source = match known {
-        // A dry run leaves nothing behind, not even a name.
-        None if asked.dry_run => None,
-        _ => Some(ledger.source(&asked.source).map_err(Failed::Ledger)?),
+        // A dry run stores nothing, not even the name of the source.
+        None if request.dry_run => None,
+        _ => Some(
+            ledger
+                .source(&request.source)
+                .map_err(ImportFailure::Ledger)?,
+        ),
     };
-    if asked.max_age == Some(Seconds(0)) {
-        return Err(Failed::Invalid(
-            "max_age: the list would end at once".into(),
+    if request.max_age == Some(Seconds(0)) {
+        return Err(ImportFailure::Invalid(
+            "max_age: it is 0, and the list would expire at once; use a longer time".into(),
         ));
     }
-    let mut report = Report::default();
+    let mut report = ListReport::default();
     let families = families(ledger, &options);
-    // Only values that become several reasons, and the names of a master file, make exclusions.
+    // Exclusions come only from values that become several reasons, and from names in master files.
     let exceptions =
-        asked.reasons.codes.is_some() || matches!(asked.format.as_str(), "" | "master");
-    let mut what = Import {
-        mode: asked.mode.unwrap_or(Mode::Replace),
-        dry_run: asked.dry_run,
-        max_age: asked.max_age,
-        asked: asked.asked.clone(),
+        request.reasons.codes.is_some() || matches!(request.format.as_str(), "" | "master");
+    let mut import = Import {
+        mode: request.mode.unwrap_or(Mode::Replace),
+        dry_run: request.dry_run,
+        max_age: request.max_age,
+        audit: request.audit.clone(),
         exceptions,
-        limits: Some(asked.limits),
+        limits: Some(request.limits),
         ..Import::replace(source)
     };
-    let mut format = asked.format.clone();
+    let mut format = request.format.clone();
     let mut names = FileNames::default();
     let meter = Meter::new(Bounds::default());
-    let result = ledger.import_with(&mut what, |what, sink| {
+    let result = ledger.import_with(&mut import, |import, sink| {
         while let Some(file) = files.next_file().map_err(|e| e.to_string())? {
             names.add(&file);
             let named = |e: io::Error| format!("{file}: {e}");
@@ -201,7 +217,7 @@ pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done
                 meter: &meter,
                 ahead: 0,
             };
-            let name = match asked.format.as_str() {
+            let name = match request.format.as_str() {
                 "" => lists::guess(io::BufRead::fill_buf(&mut lines).map_err(named)?)
                     .map_err(|why| format!("{file}: {why}"))?,
                 name => name,
@@ -220,7 +236,7 @@ pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done
                 },
             )?;
         }
-        what.expires = report.expires;
+        import.expires = report.expires;
         let lists::Shape {
             ipv4,
             ipv6,
@@ -229,7 +245,7 @@ pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done
             exclusions,
             final_record,
         } = report.shape;
-        what.shape = ListShape {
+        import.shape = ListShape {
             ipv4,
             ipv6,
             names: named,
@@ -237,20 +253,21 @@ pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done
             exclusions,
             final_record,
         };
-        report.unpublished = unpublished(&families, &what.shape);
-        acceptable(asked, what.mode, &report, &families)
+        report.unpublished = unpublished(&families, &import.shape);
+        acceptable(request, import.mode, &report, &families)
             .map_err(|why| format!("{}{names}: {why}", findings(&report)))
     });
-    let result = result.map_err(|e| names.before(Failed::of(e, ledger, &asked.source)))?;
-    Ok(Done {
+    let result =
+        result.map_err(|e| names.prepend_to(ImportFailure::of(e, ledger, &request.source)))?;
+    Ok(ImportOutcome {
         format,
-        mode: what.mode,
+        mode: import.mode,
         result,
         report,
     })
 }
 
-/// What the zones of a list's reasons publish.
+/// The kinds of subjects that the zones of a list's reasons publish.
 fn families(ledger: &Ledger, options: &Options) -> Families {
     let snapshot = ledger.published.snapshot();
     let reasons: Vec<ReasonId> = match &options.reasoning {
@@ -267,7 +284,7 @@ fn families(ledger: &Ledger, options: &Options) -> Families {
         })
 }
 
-/// How much of a list no zone publishes.
+/// The number of entries of a list that no zone publishes.
 fn unpublished(families: &Families, shape: &ListShape) -> lists::Unpublished {
     let count = |published: bool, n: u64| if published { 0 } else { n };
     lists::Unpublished {
@@ -293,12 +310,12 @@ impl FileNames {
     }
 
     /// Adds the file names to an error about the whole list; other errors name their file already.
-    fn before(&self, e: Failed) -> Failed {
+    fn prepend_to(&self, e: ImportFailure) -> ImportFailure {
         match e {
-            Failed::List(why) if !why.contains(&self.first) => {
-                Failed::List(format!("{self}: {why}"))
+            ImportFailure::List(why) if !why.contains(&self.first) => {
+                ImportFailure::List(format!("{self}: {why}"))
             }
-            Failed::Guard(trip) => Failed::Guard(Box::new(GuardTrip {
+            ImportFailure::Guard(trip) => ImportFailure::Guard(Box::new(GuardTrip {
                 reason: format!("{self}: {}", trip.reason),
                 ..*trip
             })),
@@ -317,8 +334,8 @@ impl std::fmt::Display for FileNames {
     }
 }
 
-/// The findings of the reader, one a line.
-fn findings(report: &Report) -> String {
+/// The findings of the reader, one on each line.
+fn findings(report: &ListReport) -> String {
     let problems = report.problems.iter().map(ToString::to_string);
     problems
         .chain(report.notes())
@@ -327,17 +344,16 @@ fn findings(report: &Report) -> String {
         .collect()
 }
 
-/// Checks a list that was read to its end by itself, without comparing it with the source's last
-/// one.
+/// Checks a complete list by itself, without comparing it with the last one of its source.
 fn acceptable(
-    asked: &Asked,
+    request: &ImportRequest,
     mode: Mode,
-    report: &Report,
+    report: &ListReport,
     families: &Families,
 ) -> Result<(), String> {
-    let allowed = asked.skip_errors.allowed(report.taken + report.errors);
+    let allowed = request.skip_errors.allowed(report.taken + report.errors);
     if report.errors > allowed {
-        let more = match asked.skip_errors {
+        let more = match request.skip_errors {
             ErrorAllowance::None => "none is allowed (--skip-errors allows some)".to_string(),
             _ => format!("{allowed} are allowed (--skip-errors=N or --skip-errors=P% allows more)"),
         };
@@ -348,27 +364,27 @@ fn acceptable(
     }
     // A failed download must not remove a whole list.
     let listed = report.shape.ipv4 + report.shape.ipv6 + report.shape.names + report.shape.digests;
-    if listed == 0 && (report.errors > 0 || (!report.left_out.is_empty() && !asked.allow_empty)) {
-        return Err("nothing in the list can be taken; nothing was changed".into());
+    if listed == 0 && (report.errors > 0 || (!report.left_out.is_empty() && !request.allow_empty)) {
+        return Err("the list has no valid entry; nothing was changed".into());
     }
     if mode == Mode::Replace && listed == 0 && report.shape.exclusions > 0 {
-        return Err("the list has only exclusions: they list nothing; nothing was changed".into());
+        return Err("the list has only exclusions and no listings; nothing was changed".into());
     }
-    if listed == 0 && mode == Mode::Replace && !asked.allow_empty {
-        return Err("the list has no entries; nothing was changed (--allow-empty, if all of it is meant to end)".into());
+    if listed == 0 && mode == Mode::Replace && !request.allow_empty {
+        return Err("the list has no entries; nothing was changed (use --allow-empty to end all listings of the source)".into());
     }
     let lost = report.unpublished.addresses + report.unpublished.names + report.unpublished.digests;
-    if listed > 0 && lost == listed && mode == Mode::Replace && !asked.unpublished {
+    if listed > 0 && lost == listed && mode == Mode::Replace && !request.unpublished {
         return Err(format!(
             "nothing in the list would be published: the zones of its reasons publish {families}; nothing was changed \
-             (--allow-unpublished, if a zone is to publish it later)"
+             (use --allow-unpublished if a zone will publish it later)"
         ));
     }
     Ok(())
 }
 
-/// An entry as a row of a feed.
-pub fn row(e: lists::Entry) -> (Subject, FeedEntry) {
+/// Converts an entry of a list to a row of a feed.
+pub fn row(e: lists::ListEntry) -> (Subject, FeedEntry) {
     let text = EntryText {
         text: e.text,
         path: e.path,
@@ -386,17 +402,21 @@ pub fn row(e: lists::Entry) -> (Subject, FeedEntry) {
     )
 }
 
-/// How the list is read.
-pub fn options(ledger: &Ledger, asked: &Asked) -> Result<Options, Failed> {
+/// The options with which the list is read.
+///
+/// # Errors
+///
+/// The reason or the zone does not exist, or the request names none or both.
+pub fn options(ledger: &Ledger, request: &ImportRequest) -> Result<Options, ImportFailure> {
     let v = ledger.store.dictionary();
     let snapshot = ledger.published.snapshot();
-    let reasoning = match (&asked.reasons.reason, &asked.reasons.codes) {
+    let reasoning = match (&request.reasons.reason, &request.reasons.codes) {
         (Some(r), None) => {
             let settings = ledger.settings();
             let known: Vec<&str> = settings.reasons.iter().map(|r| r.name.as_str()).collect();
             let found = v.reasons.get(r).filter(|_| known.contains(&r.as_str()));
             let unknown = || {
-                Failed::Invalid(format!(
+                ImportFailure::Invalid(format!(
                     "reason: `{r}` is not in config.toml; there are {}",
                     known.join(", ")
                 ))
@@ -404,7 +424,7 @@ pub fn options(ledger: &Ledger, asked: &Asked) -> Result<Options, Failed> {
             Reasoning::One(found.ok_or_else(unknown)?)
         }
         (None, Some(zone)) => {
-            let found = find_zone(&snapshot, zone).map_err(Failed::NotFound)?;
+            let found = find_zone(&snapshot, zone).map_err(ImportFailure::NotFound)?;
             Reasoning::Codes(
                 found
                     .publish
@@ -414,14 +434,14 @@ pub fn options(ledger: &Ledger, asked: &Asked) -> Result<Options, Failed> {
             )
         }
         _ => {
-            return Err(Failed::Invalid(
-                "say either a reason for all lines, or a zone whose codes give the reasons".into(),
+            return Err(ImportFailure::Invalid(
+                "name either a reason for all lines, or a zone whose codes give the reasons".into(),
             ));
         }
     };
     let digest = match &reasoning {
         Reasoning::One(reason) => snapshot.zones.digests(Some(*reason)).first().copied(),
-        Reasoning::Codes(_) => asked
+        Reasoning::Codes(_) => request
             .reasons
             .codes
             .as_ref()
@@ -433,28 +453,32 @@ pub fn options(ledger: &Ledger, asked: &Asked) -> Result<Options, Failed> {
         followed: false,
         untraced: false,
         store: ledger.store.store_id(),
-        host_bits: if asked.host_bits {
+        host_bits: if request.host_bits {
             HostBits::Clear
         } else {
             HostBits::Refuse
         },
-        special: asked.special,
+        special: request.special,
         allowed: ledger.settings().special.clone(),
-        allow_suffixes: asked.allow_suffixes.clone(),
-        column: asked.column.clone(),
-        origin: asked.origin.clone(),
-        dataset: asked.dataset.clone(),
-        subzone: asked.subzone.clone(),
+        allow_suffixes: request.allow_suffixes.clone(),
+        column: request.column.clone(),
+        origin: request.origin.clone(),
+        dataset: request.dataset.clone(),
+        subzone: request.subzone.clone(),
         now: ledger.now(),
     })
 }
 
-/// A zone by its origin or short name; the error names those that exist.
+/// Finds a zone by its origin or short name.
+///
+/// # Errors
+///
+/// Names the zones that exist.
 pub fn find_zone<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s ZoneView, String> {
     let all = snapshot.zones.all();
     let by_name = snapshot.zones.by_name(name).map(|i| &all[i]);
     by_name
-        .or_else(|| all.iter().find(|z| z.spec.stem == name))
+        .or_else(|| all.iter().find(|z| z.spec.short_name == name))
         .ok_or_else(|| {
             let known: Vec<String> = all.iter().map(|z| z.name.to_string()).collect();
             format!("there is no zone `{name}`; there are {}", known.join(", "))

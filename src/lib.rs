@@ -2,34 +2,34 @@
 //!
 //! This is the map of its modules. `docs/design.md` describes layers, invariants and decisions, and
 //! has a table for each flow (query, listing, import, transfer, relay test, reload) with the
-//! functions in order; `docs/glossary.md` defines the terms.
+//! functions in order. `docs/glossary.md` defines the terms.
 //!
 //! Dependencies point upwards in this table. `tests/tidy.rs` has the exact table of imports.
 //!
-//! | layer | module | what it is |
+//! | layer | module | content |
 //! | --- | --- | --- |
 //! | domain | [`model`] | subjects, reasons, events, verdicts, zones, serials, users: values and rules |
 //! | | [`metrics`] | counters of queries |
-//! | protocol | [`index`] | the tables that answer, their rendering, and the differences of two states |
-//! | | [`dns`] | queries to replies, transfers, TSIG |
+//! | protocol | [`index`] | the tables for queries, their rendering, and the differences of two states |
+//! | | [`dns`] | turns queries into replies; transfers, TSIG |
 //! | | [`lists`] | file formats: recognised, read and written |
 //! | | [`smtp`] | both sides of SMTP as state machines |
 //! | storage | [`clock`] | trusted time |
-//! | | [`store`] | the database; the only module that knows RocksDB |
+//! | | [`store`] | the database; the only module that uses RocksDB |
 //! | | [`ledger`] | the only writer: decides, commits, publishes |
-//! | | [`imports`] | list files to one change of a source |
+//! | | [`imports`] | turns list files into one change of a source |
 //! | | [`net`] | limits of connections, rates and file descriptors |
 //! | delivery | [`server`] | DNS listeners, transfers, NOTIFY |
 //! | | [`http`], [`api`] | the API: handlers, and the types of requests and responses |
 //! | | [`feeds`] | sources that are refreshed from files and other servers |
 //! | | [`exports`] | files that are kept current |
 //! | | [`webhooks`], [`mail`], [`resolver`] | messages about commits, and how they are sent |
-//! | | [`relay`] | open-relay tests: who is tested, what is sent, what arrives and what follows |
+//! | | [`relay`] | open-relay tests: nominations, sessions, arrivals, listings and claims |
 //! | composition | [`config`], [`daemon`], [`cli`] | the configuration, the daemon, the command line |
 //!
 //! The domain and protocol layers do no I/O and read no clock. Storage and the layers below it in
-//! this table need the feature `daemon`, except for the stored forms in [`store::schema`], which
-//! are bytes alone.
+//! this table need the feature `daemon`, except for the stored forms in [`store::schema`], which do
+//! no I/O.
 
 pub mod metrics;
 pub mod model;

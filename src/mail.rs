@@ -42,6 +42,7 @@ pub fn check_address(address: &str) -> Result<(), String> {
 /// The default port is 587 with TLS, and 25 without.
 ///
 /// # Errors
+///
 /// The text is not a host, or its port is not valid.
 pub fn parse_smarthost(text: &str, tls: bool) -> Result<(String, u16), String> {
     let bad = || {

@@ -1,5 +1,6 @@
-//! Random numbers, from the operating system or, in tests, from a seed. All identifiers, secrets,
-//! message IDs and jitter are made from a [`Random`].
+//! Random numbers, from the operating system or, in tests, from a seed.
+//!
+//! All identifiers, secrets, message IDs and jitter are made from a [`Random`].
 
 use std::{fmt, sync::Arc};
 
@@ -76,6 +77,7 @@ impl Random {
     /// Fills a buffer with random bytes.
     ///
     /// # Errors
+    ///
     /// The operating system provides no random numbers.
     pub fn fill(&self, out: &mut [u8]) -> Result<(), RandomError> {
         (self.0)(out)
@@ -84,6 +86,7 @@ impl Random {
     /// Returns an array of random bytes.
     ///
     /// # Errors
+    ///
     /// The operating system provides no random numbers.
     pub fn bytes<const N: usize>(&self) -> Result<[u8; N], RandomError> {
         let mut out = [0; N];
@@ -95,6 +98,7 @@ impl Random {
     /// below 2^32.
     ///
     /// # Errors
+    ///
     /// The operating system provides no random numbers.
     pub fn below(&self, limit: u64) -> Result<u64, RandomError> {
         Ok(u64::from_be_bytes(self.bytes()?) % limit.max(1))

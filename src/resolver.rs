@@ -1,5 +1,5 @@
-//! A stub resolver: looks up names of other hosts at the servers of `[http_client] resolvers`, or at
-//! those of this machine.
+//! A stub resolver: looks up names of other hosts at the servers of `[http_client] resolvers`, or
+//! at those of this machine.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,7 +10,7 @@ use hickory_resolver::{
     proto::rr::RData,
 };
 
-/// The most names of server response that are used.
+/// The most names of one response that are used.
 const MAX_NAMES: usize = 8;
 
 /// A stub resolver.

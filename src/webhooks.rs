@@ -1,8 +1,10 @@
 //! Delivers webhooks: takes messages from the outbox in order, signs them, and sends each until it
-//! is accepted. A host name is resolved once, and the connection goes to an address that was
-//! checked, so that a second look-up cannot lead elsewhere. Special-purpose ranges and this machine
-//! are refused unless `[http_client] allow_special_ranges` names them. Redirects are not followed.
-//! Time and size are limited.
+//! is accepted.
+//!
+//! A host name is resolved once, and the connection goes to an address that was checked, so that a
+//! second look-up cannot lead elsewhere. Special-purpose ranges and this machine are refused unless
+//! `[http_client] allow_special_ranges` names them. Redirects are not followed. Time and size are
+//! limited.
 
 use std::{
     future::Future,

@@ -20,8 +20,8 @@ use syn::{
 const EXCEPTIONS: [&str; 1] = ["src/index/"];
 
 /// Cycles and shared names that are left; a change may lower these numbers and not raise them.
-const CYCLES_LEFT: usize = 7;
-const SHARED_NAMES_LEFT: usize = 17;
+const CYCLES_LEFT: usize = 2;
+const SHARED_NAMES_LEFT: usize = 1;
 
 /// A path of modules from the crate's root.
 type ModulePath = Vec<String>;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{DifferenceResponse, ProblemDetails, ReceiptResponse, Timestamp};
-use crate::{lists::Report, store::stage::Mode};
+use crate::{lists::ListReport, store::stage::Mode};
 
 /// What becomes of what the source already lists.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -137,7 +137,7 @@ pub struct ImportResponse {
     pub difference: Option<DifferenceResponse>,
     /// What reading the files showed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub report: Option<Report>,
+    pub report: Option<ListReport>,
     /// Why the import failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<ProblemDetails>,

@@ -190,7 +190,7 @@ fn bring_up_to_date(
     serials: &ledger::RestoreSerials,
     config: &Config,
     now: Time,
-) -> Result<(Vec<(u64, u64)>, ledger::Replayed), ledger::LedgerError> {
+) -> Result<(Vec<(u64, u64)>, ledger::RestoreReport), ledger::LedgerError> {
     let missing = log
         .map(|l| ledger::check_log(store, l, c.allow_gap))
         .transpose()?

@@ -465,7 +465,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
         mirrors: crate::daemon::report(&ledger, &mirrors),
         surroundings: Arc::new(http::Surroundings::default),
         check_url: crate::daemon::url_check(config),
-        known: name_lookup::known(relay.clone(), None.into(), Vec::new()),
+        known: name_lookup::host_name_resolver(relay.clone(), None.into(), Vec::new()),
         relay,
         connections: Arc::new(Vec::new),
         access: Arc::default(),

@@ -43,7 +43,8 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), CliError> {
     let path = with_query(&format!("/v1/zones/{}/export", escape(&c.zone)), &query);
     let response = client.send_for_trailers(Method::GET, &path)?;
     let mut body = client.check(response)?;
-    let file_error = |p: &PathBuf, e: std::io::Error| CliError::Refused(format!("{}: {e}", p.display()));
+    let file_error =
+        |p: &PathBuf, e: std::io::Error| CliError::Refused(format!("{}: {e}", p.display()));
     let bar = super::import::bar(0);
     let mut copy = |out: &mut dyn Write| -> Result<ExportReport, CliError> {
         let mut report = ExportReport::default();

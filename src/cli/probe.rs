@@ -127,8 +127,8 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), CliError> {
             &mut print_transcript(common.json),
             &mut || true,
         ))
-        .ran;
-    let ids: Vec<TokenId> = here
+        .results;
+    let ids: Vec<TokenId> = test
         .ids
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -163,9 +163,17 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), CliError> {
 }
 
 /// Records the messages that arrived in the results.
-fn arrived(arrivals: &Mutex<Vec<(MessageMatch, IpAddr)>>, ids: &[TokenId], ran: &mut [MessageResult]) {
+fn arrived(
+    arrivals: &Mutex<Vec<(MessageMatch, IpAddr)>>,
+    ids: &[TokenId],
+    ran: &mut [MessageResult],
+) {
     let at = crate::clock::wall();
-    for (seen, output) in arrivals.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+    for (seen, output) in arrivals
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .iter()
+    {
         let (id, outcome) = match seen {
             MessageMatch::Probe(id) => (
                 id,
@@ -225,7 +233,9 @@ fn print_results(
     }
     let verdict = match assessment {
         Assessment::Closed => "every kind of test was refused",
-        Assessment::Refused => "every kind of test was refused, perhaps because of the tester's address",
+        Assessment::Refused => {
+            "every kind of test was refused, perhaps because of the tester's address"
+        }
         Assessment::Open => "it is an open relay: a message was delivered",
         Assessment::Accepted => "a message was accepted and none has arrived, which proves nothing",
         Assessment::Blocked => {
@@ -260,7 +270,8 @@ impl LocalTest {
             usage("no probe domain; add --domain, or set [probe] domain in config.toml")
         })?;
         let secret = secrets::random::<32>().map_err(CliError::Refused)?;
-        let mut settings = config.map_or_else(default_settings, |c| c.probe.scheduler.tester.clone());
+        let mut settings =
+            config.map_or_else(default_settings, |c| c.probe.scheduler.tester.clone());
         (settings.pause, settings.min_duration) = (
             Duration::from_secs(c.pause.0.min(MAX_WAIT_SECONDS)),
             Duration::ZERO,
@@ -304,8 +315,11 @@ impl LocalTest {
             .collect();
         if self.names.relay.is_none() || self.names.hosted.is_none() {
             // A name server that does not answer costs the tests that need a name.
-            let _ = tokio::time::timeout(FIND_NAMES, find_names(&resolver, given_names, &mut self.names))
-                .await;
+            let _ = tokio::time::timeout(
+                FIND_NAMES,
+                find_names(&resolver, given_names, &mut self.names),
+            )
+            .await;
         }
     }
 
@@ -450,7 +464,8 @@ impl LocalTest {
             match message::match_tokens(&tokens, &incoming.to, &incoming.data) {
                 None => collector::NO_TOKEN.into(),
                 Some(seen) => {
-                    arrivals.lock()
+                    arrivals
+                        .lock()
                         .unwrap_or_else(PoisonError::into_inner)
                         .push((seen, from));
                     recorded("here", from)
@@ -514,7 +529,9 @@ fn for_server(
         // Other people's hosts are tested as slowly as the server's own tester does (safety rule
         // S4).
         (settings.pause, settings.min_duration) = (
-            settings.pause.max(Duration::from_secs(config::DEFAULT_PAUSE.0)),
+            settings
+                .pause
+                .max(Duration::from_secs(config::DEFAULT_PAUSE.0)),
             Duration::from_secs(config::DEFAULT_MIN_DURATION.0),
         );
     }
@@ -528,7 +545,7 @@ fn for_server(
     ));
     // A server may have ended the connection meanwhile.
     let results = ProbeResultsRequest {
-        results: report.ran,
+        results: report.results,
         controls: report.controls,
         transcript: render_transcript(&report.transcript),
     };

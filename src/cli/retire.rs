@@ -57,7 +57,7 @@ pub(super) fn run(common: &Common, c: &Retire) -> Result<(), CliError> {
     let config = common.load()?;
     let now = crate::daemon::clock(&config, None).now();
     let zone = find(&config, &c.zone)?;
-    let file = config.zones.join(format!("{}.toml", zone.stem));
+    let file = config.zones.join(format!("{}.toml", zone.short_name));
     match &c.empty_at {
         Some(when) => begin(common, c, now, (zone, &file), when)?,
         None if c.undo => undo(common, zone, &file)?,
@@ -105,7 +105,10 @@ fn run_remote(common: &Common, c: &Retire, server: &str) -> Result<(), CliError>
                 plan.unseen,
                 "no resolver and no mirror has a listing any more",
             ),
-            (plan.delegation, "the NS records may be removed from the parent zone"),
+            (
+                plan.delegation,
+                "the NS records may be removed from the parent zone",
+            ),
         ] {
             println!("  {at}  {what}");
         }
@@ -120,9 +123,9 @@ fn find<'c>(config: &'c Config, name: &str) -> Result<&'c Zone, CliError> {
     let zones = &config.ledger.zones;
     zones
         .iter()
-        .find(|z| z.stem == name || ascii(&z.origin) == ascii(name))
+        .find(|z| z.short_name == name || ascii(&z.origin) == ascii(name))
         .ok_or_else(|| {
-            let known: Vec<&str> = zones.iter().map(|z| z.stem.as_str()).collect();
+            let known: Vec<&str> = zones.iter().map(|z| z.short_name.as_str()).collect();
             CliError::Refused(format!(
                 "there is no zone `{name}`; there are {}",
                 known.join(", ")
@@ -246,8 +249,9 @@ fn print_plan(common: &Common, now: Time, zone: &Zone, file: &Path) {
     let retire = zone.retire.as_ref().unwrap_or(&planned);
     let plan = RetirementPlan::new(zone, retire, now);
     let name = zone.origin.trim_end_matches('.');
-    let announcement = crate::index::zones::txt_data(&retire.words(name), name);
-    let announcement = String::from_utf8_lossy(announcement.get(1..).unwrap_or_default()).into_owned();
+    let announcement = crate::index::zones::txt_data(&retire.announcement(name), name);
+    let announcement =
+        String::from_utf8_lossy(announcement.get(1..).unwrap_or_default()).into_owned();
     if common.json {
         println!(
             "{}",
@@ -305,13 +309,13 @@ fn print_plan(common: &Common, now: Time, zone: &Zone, file: &Path) {
     match (started, plan.stage) {
         (false, _) => println!(
             "Begin: orbsd retire {} --empty-at {}",
-            zone.stem,
+            zone.short_name,
             &plan.empty.to_string()[..10]
         ),
         (_, RetirementStage::Over) => println!(
             "All steps on this server are done. To cancel until the NS records are removed: orbsd retire {} --undo",
-            zone.stem
+            zone.short_name
         ),
-        _ => println!("To cancel it: orbsd retire {} --undo", zone.stem),
+        _ => println!("To cancel it: orbsd retire {} --undo", zone.short_name),
     }
 }

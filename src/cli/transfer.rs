@@ -13,13 +13,13 @@ use indicatif::ProgressBar;
 use super::{
     CliError, Common,
     client::escape,
-    import::{bar, send, print_report},
+    import::{bar, print_report, send},
     output,
 };
 use crate::{
-    dns::incoming::{Asked, Change},
+    dns::incoming::{RecordChange, TransferQuery},
     exports::replace,
-    feeds::wire::{Server, Watch},
+    feeds::wire::{Server, TransferSink},
     lists::records::master_line,
     model::TsigKey,
 };
@@ -197,7 +197,7 @@ fn fetch(server: &Server, tx: SyncSender<Vec<u8>>, bar: ProgressBar) -> Result<(
     };
     let _ = write!(lines.text, "$ORIGIN {}.\n$TTL 3600\n", server.zone);
     server
-        .transfer(Asked::Axfr, &mut lines)
+        .transfer(TransferQuery::Axfr, &mut lines)
         .map_err(|e| e.text())?;
     lines.send()?;
     lines.send() // nothing is left: the end
@@ -219,7 +219,7 @@ impl Lines {
     }
 }
 
-impl Watch for Lines {
+impl TransferSink for Lines {
     fn apex(&self) -> bool {
         true
     }
@@ -227,7 +227,7 @@ impl Watch for Lines {
         self.bar.inc(n as u64);
         Ok(())
     }
-    fn change(&mut self, change: Change) -> Result<(), String> {
+    fn change(&mut self, change: RecordChange) -> Result<(), String> {
         master_line(change.row, &mut self.text);
         if self.text.len() >= PIECE {
             self.send()

@@ -1,5 +1,5 @@
-//! The record of the clock: one line in a file beside the store, with a version and a checksum. It
-//! belongs to a machine, not to the store's contents, so no backup holds it.
+//! The record of the clock: one line in a file beside the database, with a version and a checksum.
+//! It belongs to the machine and not to the store, so that backups do not have it.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use std::{
 use super::UNKNOWN_BOOT;
 use crate::model::Time;
 
-/// The first words of a record: its form and version.
+/// The beginning of a record: its format and version.
 const HEAD: &str = "orbsd-clock 1";
 /// The last millisecond of the year 9999.
 const MAX_MS: i64 = 253_402_300_799_999;
@@ -34,8 +34,8 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Stands for a record that is lost: trusted time was not before that of the last commit.
-    /// `None` where that is no time.
+    /// Replaces a lost record by the time of the last commit, before which trusted time was not.
+    /// `None` if that is not a plausible time.
     pub(super) fn of_last_commit(at: Time) -> Option<Record> {
         let trusted = i64::try_from(at.0).ok()?.checked_mul(1000)?;
         let record = Record {
@@ -48,7 +48,7 @@ impl Record {
         record.is_plausible().then_some(record)
     }
 
-    /// Whether these can be times of a machine. A sum or a difference of such times does not
+    /// Whether all times are between 1970 and 9999. Sums and differences of such times do not
     /// overflow.
     fn is_plausible(&self) -> bool {
         [self.boottime, self.trusted, self.wall]
@@ -73,7 +73,7 @@ fn text(r: &Record) -> String {
 ///
 /// # Errors
 ///
-/// The file cannot be read, or does not hold a record of this version.
+/// The file cannot be read, or does not have a record of this version.
 pub(super) fn read(path: &Path) -> Result<Option<Record>, String> {
     let bytes = match fs::metadata(path) {
         Ok(m) if m.len() > MAX_BYTES => {
@@ -96,9 +96,9 @@ pub(super) fn read(path: &Path) -> Result<Option<Record>, String> {
     let rest = body
         .strip_prefix(HEAD)
         .ok_or("the record of the clock was written by another version")?;
-    let mut words = rest.split_ascii_whitespace();
+    let mut fields = rest.split_ascii_whitespace();
     let mut field = |name: &str| {
-        words
+        fields
             .next()
             .and_then(|w| w.strip_prefix(name))
             .map(str::to_string)
@@ -122,7 +122,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Record>, String> {
     }
 }
 
-/// Writes a record atomically: a reader sees the old one or the new one.
+/// Writes a record atomically: a reader finds the old one or the new one.
 pub(super) fn write(path: &Path, record: &Record) -> io::Result<()> {
     let body = text(record);
     let new = path.with_extension("new");
@@ -141,7 +141,7 @@ pub(super) fn write(path: &Path, record: &Record) -> io::Result<()> {
     };
     let written = fill();
     if written.is_err() {
-        let _ = fs::remove_file(&new); // most likely the disk is full
+        let _ = fs::remove_file(&new); // Most likely the disk is full.
     }
     written
 }

@@ -17,8 +17,8 @@ fn wall_ms() -> i64 {
     }
 }
 
-/// The wall clock: for times that another machine compares with its own clock (TSIG, signatures of
-/// webhooks, mail), and not for anything that lists or ends.
+/// The wall clock. Use it only for times that another machine compares with its own clock (TSIG,
+/// signatures of webhooks, mail), never for listings and their ends.
 pub fn wall() -> Time {
     super::time(wall_ms())
 }
@@ -31,7 +31,7 @@ pub struct SystemTimeSource {
 }
 
 impl Default for SystemTimeSource {
-    /// A clock whose wall clock is not known to be synchronised.
+    /// The clocks of this machine, without knowledge of whether the wall clock is synchronised.
     fn default() -> SystemTimeSource {
         SystemTimeSource {
             synchronised: || false,
@@ -45,7 +45,7 @@ impl TimeSource for SystemTimeSource {
     }
 
     fn boottime_ms(&self) -> i64 {
-        // Every Linux since 2.6.39 has it; CLOCK_MONOTONIC is the same without suspend.
+        // Linux has CLOCK_BOOTTIME since 2.6.39. CLOCK_MONOTONIC is the same without suspend.
         let read = clock_gettime(ClockId::CLOCK_BOOTTIME)
             .or_else(|_| clock_gettime(ClockId::CLOCK_MONOTONIC));
         read.map_or(0, |t| t.tv_sec() * 1000 + t.tv_nsec() / 1_000_000)

@@ -14,12 +14,12 @@ struct Machine {
     synchronised: bool,
 }
 
-/// A machine whose clocks a test sets.
+/// A machine whose clocks a test controls.
 #[derive(Clone)]
 pub(crate) struct ManualTime(Arc<Mutex<Machine>>);
 
 impl ManualTime {
-    /// A machine that was started an hour before this second.
+    /// A machine that was started an hour before this time.
     pub(crate) fn at(second: i64) -> ManualTime {
         ManualTime(Arc::new(Mutex::new(Machine {
             wall_ms: second * 1000,
@@ -31,30 +31,30 @@ impl ManualTime {
     fn change(&self, f: impl FnOnce(&mut Machine)) {
         f(&mut self.0.lock().unwrap());
     }
-    /// Time passes, awake or in suspend.
+    /// Lets time pass, awake or in suspend.
     pub(crate) fn pass(&self, seconds: i64) {
         self.change(|m| {
             (m.wall_ms, m.boottime_ms) =
                 (m.wall_ms + seconds * 1000, m.boottime_ms + seconds * 1000);
         });
     }
-    /// Somebody sets the wall clock.
+    /// Moves the wall clock.
     pub(crate) fn step(&self, seconds: i64) {
         self.change(|m| m.wall_ms += seconds * 1000);
     }
     pub(crate) fn set_synchronised(&self, is: bool) {
         self.change(|m| m.synchronised = is);
     }
-    /// The machine is off for a time by the true clock, and starts with its wall clock off by more
-    /// seconds.
+    /// Turns the machine off for `off` seconds, and starts it with a wall clock that is wrong by
+    /// `error` seconds.
     pub(crate) fn reboot(&self, off: i64, error: i64) {
         self.change(|m| {
             (m.wall_ms, m.boottime_ms, m.boot) =
                 (m.wall_ms + (off + error) * 1000, 20_000, m.boot + 1);
         });
     }
-    /// Lets time pass; the clock is checked each second of the first minute and each minute after
-    /// it.
+    /// Lets time pass, and checks the clock each second of the first minute and each minute after
+    /// that.
     pub(crate) fn run(&self, clock: &Clock, seconds: i64) {
         let mut left = seconds;
         while left > 0 {
@@ -102,11 +102,11 @@ impl Bench {
         clock.save();
         Bench { time, dir, clock }
     }
-    /// The daemon is started again.
+    /// Restarts the daemon.
     fn restart(&mut self, trust: TrustAtStart) {
         self.restart_with_store(trust, None);
     }
-    /// The daemon is started again with a store whose last commit was at this second.
+    /// Restarts the daemon with a store whose last commit was at this time.
     fn restart_with_store(&mut self, trust: TrustAtStart, last_commit: Option<i64>) {
         let last_commit = last_commit.map(|s| Time(s as u64));
         self.clock = Clock::start(
@@ -120,7 +120,7 @@ impl Bench {
     fn state(&self) -> ClockState {
         self.clock.report().state
     }
-    /// Seconds of trusted time since the beginning.
+    /// Seconds of trusted time since [`BEGIN`].
     fn passed(&self) -> i64 {
         self.clock.now().0 as i64 - BEGIN
     }
@@ -130,7 +130,7 @@ impl Bench {
 }
 
 #[test]
-fn a_wall_clock_that_is_wrong_for_three_seconds_moves_nothing() {
+fn wall_clock_that_is_wrong_for_three_seconds_is_ignored() {
     for days in [60, -60] {
         let b = Bench::new();
         b.run(10);
@@ -144,7 +144,7 @@ fn a_wall_clock_that_is_wrong_for_three_seconds_moves_nothing() {
 }
 
 #[test]
-fn a_wall_clock_that_is_wrong_for_a_week_moves_nothing_unless_the_kernel_calls_it_synchronised() {
+fn wall_clock_that_is_wrong_for_a_week_is_ignored_unless_synchronised() {
     for days in [60, -60] {
         let b = Bench::new();
         b.time.step(days * DAY);
@@ -157,7 +157,7 @@ fn a_wall_clock_that_is_wrong_for_a_week_moves_nothing_unless_the_kernel_calls_i
 }
 
 #[test]
-fn a_synchronised_wall_clock_is_adopted_after_ten_steady_minutes() {
+fn synchronised_wall_clock_is_adopted_after_ten_steady_minutes() {
     for days in [60, -60] {
         let b = Bench::new();
         b.run(5);
@@ -165,7 +165,7 @@ fn a_synchronised_wall_clock_is_adopted_after_ten_steady_minutes() {
         b.time.set_synchronised(true);
         b.run(540);
         assert_eq!((b.state(), b.passed()), (ClockState::Differs, 545));
-        // Steadiness is measured anew after each step.
+        // A step restarts the measurement of steadiness.
         b.time.step(7);
         b.run(540);
         assert_eq!(b.state(), ClockState::Differs);
@@ -179,7 +179,7 @@ fn a_synchronised_wall_clock_is_adopted_after_ten_steady_minutes() {
 }
 
 #[test]
-fn a_wall_clock_within_25_hours_is_adopted_after_a_steady_hour_and_one_beyond_is_not() {
+fn unsynchronised_wall_clock_is_adopted_after_a_steady_hour_only_within_25_hours() {
     for (hours, adopted) in [(25i64, true), (-25, true), (26, false), (-26, false)] {
         let b = Bench::new();
         b.time.step(hours * 3600 - hours.signum() * 10);
@@ -191,7 +191,7 @@ fn a_wall_clock_within_25_hours_is_adopted_after_a_steady_hour_and_one_beyond_is
 }
 
 #[test]
-fn an_operator_can_accept_the_wall_clock() {
+fn accepted_wall_clock_is_adopted_at_once() {
     let b = Bench::new();
     b.time.step(60 * DAY);
     b.run(1);
@@ -211,7 +211,7 @@ fn an_operator_can_accept_the_wall_clock() {
 }
 
 #[test]
-fn a_step_of_two_seconds_is_slewed_and_never_goes_back() {
+fn step_of_two_seconds_is_slewed_without_going_back() {
     for step in [2, -2] {
         let b = Bench::new();
         b.time.step(step);
@@ -230,13 +230,13 @@ fn a_step_of_two_seconds_is_slewed_and_never_goes_back() {
 }
 
 #[test]
-fn suspend_is_time_that_passes() {
+fn suspend_counts_as_passed_time() {
     let b = Bench::new();
     b.run(100);
     b.time.pass(3 * DAY);
     b.run(1);
     assert_eq!((b.state(), b.passed()), (ClockState::Agrees, 3 * DAY + 101));
-    // No check was made meanwhile: suspend does not make a wrong clock a steady one.
+    // A suspend without checks does not count as steady time.
     b.time.step(3600);
     b.run(1);
     b.time.pass(3 * DAY);
@@ -248,7 +248,7 @@ fn suspend_is_time_that_passes() {
 }
 
 #[test]
-fn a_restart_of_the_daemon_alone_is_exact_whatever_the_wall_clock_says() {
+fn restart_of_the_daemon_keeps_trusted_time_whatever_the_wall_clock() {
     for days in [400, -400] {
         let mut b = Bench::new();
         b.run(100);
@@ -264,7 +264,7 @@ fn a_restart_of_the_daemon_alone_is_exact_whatever_the_wall_clock_says() {
 }
 
 #[test]
-fn a_wall_clock_that_is_400_days_ahead_at_a_start_is_not_taken() {
+fn wall_clock_400_days_ahead_at_a_start_is_not_adopted() {
     let mut b = Bench::new();
     b.run(60);
     b.clock.save();
@@ -274,7 +274,7 @@ fn a_wall_clock_that_is_400_days_ahead_at_a_start_is_not_taken() {
     assert_eq!(
         (b.state(), b.passed()),
         (ClockState::Unconfirmed, 60),
-        "from the last record on"
+        "trusted time continues from the last record"
     );
     assert!(
         b.clock
@@ -288,7 +288,7 @@ fn a_wall_clock_that_is_400_days_ahead_at_a_start_is_not_taken() {
         (b.state(), b.passed()),
         (ClockState::Unconfirmed, 7 * DAY + 60)
     );
-    // Another start of the daemon does not confirm it.
+    // Another restart of the daemon does not confirm the clock.
     b.clock.save();
     b.restart(TrustAtStart::Plausible);
     assert_eq!(
@@ -305,7 +305,7 @@ fn a_wall_clock_that_is_400_days_ahead_at_a_start_is_not_taken() {
 }
 
 #[test]
-fn a_wall_clock_is_taken_at_a_start_within_seven_days_or_when_synchronised_or_always_trusted() {
+fn wall_clock_is_adopted_at_a_start_if_plausible_synchronised_or_always_trusted() {
     let start = |off: i64, synchronised: bool, trust| {
         let mut b = Bench::new();
         b.time.reboot(off, 0);
@@ -324,7 +324,7 @@ fn a_wall_clock_is_taken_at_a_start_within_seven_days_or_when_synchronised_or_al
 }
 
 #[test]
-fn forty_days_off_are_accepted_with_ntp_and_wait_without() {
+fn after_forty_days_off_the_wall_clock_is_adopted_when_it_is_synchronised() {
     let mut b = Bench::new();
     b.time.reboot(40 * DAY, 0);
     b.time.set_synchronised(true);
@@ -340,12 +340,12 @@ fn forty_days_off_are_accepted_with_ntp_and_wait_without() {
     assert_eq!(
         (b.state(), b.passed()),
         (ClockState::Agrees, 40 * DAY + 3 * 3600 + 60),
-        "it ran steadily all the time"
+        "the wall clock ran steadily all the time"
     );
 }
 
 #[test]
-fn trust_at_start_confirms_a_clock_that_a_start_before_left_open() {
+fn trust_at_start_confirms_an_unconfirmed_clock() {
     let mut b = Bench::new();
     b.time.reboot(40 * DAY, 0);
     b.restart(TrustAtStart::Plausible);
@@ -355,7 +355,7 @@ fn trust_at_start_confirms_a_clock_that_a_start_before_left_open() {
 }
 
 #[test]
-fn a_store_without_a_record_takes_the_wall_clock() {
+fn start_without_record_and_last_commit_uses_the_wall_clock() {
     let mut b = Bench::new();
     b.time.reboot(400 * DAY, 0);
     std::fs::remove_file(b.dir.path().join("clock")).unwrap();
@@ -363,9 +363,9 @@ fn a_store_without_a_record_takes_the_wall_clock() {
     assert_eq!((b.state(), b.passed()), (ClockState::Agrees, 400 * DAY));
 }
 
-/// The record was lost, the wall clock was wrong, and the whole list ended.
+/// Without this rule, a lost record and a wrong wall clock would end the whole list.
 #[test]
-fn without_a_record_the_last_commit_of_the_store_bounds_the_wall_clock() {
+fn start_without_record_compares_the_wall_clock_with_the_last_commit() {
     for (content, hours, synchronised, trust, expected) in [
         (
             None,
@@ -433,7 +433,7 @@ fn without_a_record_the_last_commit_of_the_store_bounds_the_wall_clock() {
 }
 
 #[test]
-fn a_record_with_a_number_that_is_no_time_is_damaged() {
+fn record_with_an_impossible_time_is_damaged() {
     let mut b = Bench::new();
     let path = b.dir.path().join("clock");
     let good = record::read(&path).unwrap().unwrap();
@@ -474,7 +474,7 @@ fn a_record_with_a_number_that_is_no_time_is_damaged() {
 }
 
 #[test]
-fn the_record_is_written_each_minute_and_a_damaged_one_counts_as_none() {
+fn record_is_written_each_minute_and_a_damaged_one_is_ignored() {
     let mut b = Bench::new();
     let path = b.dir.path().join("clock");
     let before = std::fs::read(&path).unwrap();
@@ -506,16 +506,19 @@ fn the_record_is_written_each_minute_and_a_damaged_one_counts_as_none() {
             String::from_utf8_lossy(&damaged)
         );
         std::fs::write(&path, &after[..i]).unwrap();
-        assert!(record::read(&path).is_err(), "cut at {i}");
+        assert!(record::read(&path).is_err(), "truncated at {i}");
     }
     b.time.reboot(400 * DAY, 0);
     b.restart(TrustAtStart::Plausible);
     assert_eq!(b.state(), ClockState::Agrees);
-    assert!(record::read(&path).unwrap().is_some(), "it is written anew");
+    assert!(
+        record::read(&path).unwrap().is_some(),
+        "the record is written again"
+    );
 }
 
 #[test]
-fn a_record_of_a_run_that_is_longer_than_this_one_is_of_another_run() {
+fn record_with_a_later_boottime_is_of_another_run() {
     let mut b = Bench::new();
     // Another machine, or another time namespace, with the same boot id.
     b.time
@@ -525,7 +528,7 @@ fn a_record_of_a_run_that_is_longer_than_this_one_is_of_another_run() {
 }
 
 #[test]
-fn the_clocks_of_this_machine_can_be_read() {
+fn clocks_of_this_machine_can_be_read() {
     let source = SystemTimeSource::default();
     let (wall, boottime) = (source.wall_ms(), source.boottime_ms());
     assert!(wall > 1_700_000_000_000 && boottime > 0);
@@ -536,11 +539,10 @@ fn the_clocks_of_this_machine_can_be_read() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// While the kernel reports no synchronisation, no sequence of wall clocks moves trusted time
-    /// by more than 25 hours at a time, and never before an hour has passed; below that it keeps
-    /// the pace of the time since the machine started.
+    /// While the kernel does not report synchronisation, an adoption moves trusted time by at most
+    /// 25 hours, and not before a steady hour. Otherwise trusted time advances with CLOCK_BOOTTIME.
     #[test]
-    fn no_sequence_of_wall_clocks_hurries_trusted_time(steps in prop::collection::vec((1i64..9000, -400 * DAY..400 * DAY, 0u8..4), 1..20)) {
+    fn no_sequence_of_wall_clocks_moves_trusted_time_faster_than_adoptions_permit(steps in prop::collection::vec((1i64..9000, -400 * DAY..400 * DAY, 0u8..4), 1..20)) {
         let mut b = Bench::new();
         let (mut watched, mut adoptions_of_all) = (0, 0);
         for (seconds, jump, kind) in steps {

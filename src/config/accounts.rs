@@ -97,7 +97,10 @@ mod tests {
                 "is not a table of user ids and names",
             ),
             ("[admin]\nuids = { 0 = 'anna' }", "uid 0 is root"),
-            ("[admin]\nuids = { 1000 = 'a b' }", "1000: `a b` is no name"),
+            (
+                "[admin]\nuids = { 1000 = 'a b' }",
+                "1000: `a b` is not a valid name",
+            ),
             (
                 "[admin]\nuids = { 1000 = 'tester' }",
                 "name of a built-in author",

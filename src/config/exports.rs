@@ -7,7 +7,7 @@ use super::{
     tables::ExportTable,
 };
 use crate::{
-    exports::Settings,
+    exports::ExportSettings,
     lists,
     model::{Zone, ZoneKind, names::suggest},
 };
@@ -18,16 +18,16 @@ pub(super) fn read(
     zones: &[Zone],
     folder: &Path,
     report: &mut Report,
-) -> Vec<Settings> {
+) -> Vec<ExportSettings> {
     let bare = |o: &str| o.trim_end_matches('.').to_ascii_lowercase();
-    let mut out: Vec<Settings> = Vec::new();
+    let mut out: Vec<ExportSettings> = Vec::new();
     for e in tables {
         let place = &e.place;
         let zone = zones
             .iter()
-            .find(|z| bare(&z.origin) == bare(&e.zone) || z.stem == e.zone);
+            .find(|z| bare(&z.origin) == bare(&e.zone) || z.short_name == e.zone);
         if zone.is_none() {
-            let known: Vec<&str> = zones.iter().map(|z| z.stem.as_str()).collect();
+            let known: Vec<&str> = zones.iter().map(|z| z.short_name.as_str()).collect();
             report.error(
                 place,
                 "zone",
@@ -59,7 +59,7 @@ pub(super) fn read(
             );
         }
         let (format, action) = (e.format.clone(), e.action.clone());
-        out.extend(zone.map(|zone| Settings {
+        out.extend(zone.map(|zone| ExportSettings {
             zone: bare(&zone.origin),
             format,
             action,

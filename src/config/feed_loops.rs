@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::probe::is_own_address;
 use crate::{
-    feeds::{Kind, Settings},
+    feeds::{FeedSettings, FeedSource},
     lists::records::Mapping,
     model::{Zone, zone::Notify},
 };
@@ -20,8 +20,8 @@ const NARROW: u8 = 24;
 
 /// The warning about a feed that may be part of a loop. `listen` are this server's own addresses of
 /// DNS.
-pub(super) fn find(feed: &Settings, zones: &[Zone], listen: &[SocketAddr]) -> Option<String> {
-    let Kind::Zone {
+pub(super) fn find(feed: &FeedSettings, zones: &[Zone], listen: &[SocketAddr]) -> Option<String> {
+    let FeedSource::Zone {
         server,
         mapping,
         transit,
@@ -30,7 +30,7 @@ pub(super) fn find(feed: &Settings, zones: &[Zone], listen: &[SocketAddr]) -> Op
         return None;
     };
     // A name is not looked up here: a check does not depend on the network.
-    let addresses = server.known_addresses();
+    let addresses = server.local_addresses();
     if let Some(address) = addresses
         .iter()
         .find(|a| listen.iter().any(|l| is_same_listener(*l, **a)))

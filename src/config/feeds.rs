@@ -9,7 +9,7 @@ use super::{
     tables::{FeedKind, FeedTable, File},
 };
 use crate::{
-    feeds::{FileList, Kind, MAX_FEEDS, Settings, wire::Server},
+    feeds::{FeedSettings, FeedSource, FileList, MAX_FEEDS, wire::Server},
     imports::Reasons,
     ledger::guard::ListLimits,
     lists::records::Mapping,
@@ -22,7 +22,7 @@ pub(super) fn read(
     folder: &Path,
     (reasons, zones, keys): (&ReasonNames, &[Zone], &Keys),
     report: &mut Report,
-) -> Vec<Settings> {
+) -> Vec<FeedSettings> {
     let (tables, mut out) = (&file.feed, Vec::new());
     if let Some(first) = tables.get(MAX_FEEDS) {
         report.error(
@@ -44,9 +44,9 @@ pub(super) fn read(
         if !f.codes.is_empty()
             && !zones
                 .iter()
-                .any(|z| z.stem == f.codes || bare(&z.origin) == bare(&f.codes))
+                .any(|z| z.short_name == f.codes || bare(&z.origin) == bare(&f.codes))
         {
-            let known: Vec<&str> = zones.iter().map(|z| z.stem.as_str()).collect();
+            let known: Vec<&str> = zones.iter().map(|z| z.short_name.as_str()).collect();
             wrong(
                 "codes",
                 format!("unknown zone `{}`{}", f.codes, suggest(&f.codes, &known)),
@@ -92,15 +92,15 @@ pub(super) fn read(
                 None
             }
             FeedKind::File => list_file(f, folder, &mut wrong),
-            FeedKind::Axfr => zone(f, keys, "", &mut wrong).map(|server| Kind::Zone {
+            FeedKind::Axfr => zone(f, keys, "", &mut wrong).map(|server| FeedSource::Zone {
                 server,
                 mapping: Mapping::Names,
                 transit: f.transit.unwrap_or(false),
             }),
             // The rows of a zone are transferred under a name of their own.
-            FeedKind::Orbsd => zone(f, keys, "_rows.", &mut wrong).map(Kind::rows),
+            FeedKind::Orbsd => zone(f, keys, "_rows.", &mut wrong).map(FeedSource::rows),
         };
-        let settings = kind.map(|kind| Settings {
+        let settings = kind.map(|kind| FeedSettings {
             name: f.name.clone(),
             kind,
             reasons,
@@ -142,14 +142,18 @@ fn check_name(f: &Table<FeedTable>, twice: bool, wrong: &mut dyn FnMut(&str, Str
     }
 }
 
-fn list_file(f: &FeedTable, folder: &Path, wrong: &mut dyn FnMut(&str, String)) -> Option<Kind> {
+fn list_file(
+    f: &FeedTable,
+    folder: &Path,
+    wrong: &mut dyn FnMut(&str, String),
+) -> Option<FeedSource> {
     if f.path.as_os_str().is_empty() {
         wrong("path", "it is missing: the file to read".into());
     }
     if let Err(e) = crate::imports::known_format(&f.format) {
         wrong("format", e);
     }
-    Some(Kind::File {
+    Some(FeedSource::File {
         path: folder.join(&f.path),
         format: f.format.clone(),
         list: Box::new(list(f, wrong)),
@@ -314,7 +318,7 @@ fn zone(
 mod tests {
     use super::super::tests::{ZONE, load};
     use crate::{
-        feeds::{FileList, Kind},
+        feeds::{FeedSource, FileList},
         imports::ErrorAllowance,
         model::time::Seconds,
     };
@@ -329,7 +333,7 @@ mod tests {
         };
         let good = with("kind='axfr'\nserver='192.0.2.1'\nzone='Z.Example.'\ncodes='bl'").unwrap();
         assert!(
-            matches!(&good.feeds[0].kind, Kind::Zone { server, .. } if server.zone == "z.example")
+            matches!(&good.feeds[0].kind, FeedSource::Zone { server, .. } if server.zone == "z.example")
         );
         assert_eq!(
             with("path='x'\nreason='relay'").unwrap().feeds[0].every,
@@ -337,7 +341,7 @@ mod tests {
         );
         let rows = with("kind='orbsd'\nserver='192.0.2.1'\nzone='Z.Example.'\ncodes='bl'").unwrap();
         assert!(
-            matches!(&rows.feeds[0].kind, Kind::Zone { server, .. } if server.zone == "_rows.z.example")
+            matches!(&rows.feeds[0].kind, FeedSource::Zone { server, .. } if server.zone == "_rows.z.example")
         );
         for (feed, part) in [
             ("reason='relay'", "path: it is missing"),
@@ -391,8 +395,8 @@ mod tests {
             )
         };
         let list = |feed: &str| match &with(&format!("path='x'\n{feed}")).unwrap().feeds[0].kind {
-            Kind::File { list, .. } => (**list).clone(),
-            Kind::Zone { .. } => panic!(),
+            FeedSource::File { list, .. } => (**list).clone(),
+            FeedSource::Zone { .. } => panic!(),
         };
         assert_eq!(list(""), FileList::default());
         let defaults = FileList::default();

@@ -69,7 +69,7 @@ pub(super) fn read(tables: &[Table<KeyTable>], folder: &Path, report: &mut Repor
 pub fn of_file(path: &Path) -> Result<TsigKey, String> {
     let shown = path.display();
     let text = secret_file(path).map_err(|e| format!("{shown}: {e}"))?;
-    let (name, algorithm) = TsigKey::told(&text).map_err(|e| format!("{shown}: {e}"))?;
+    let (name, algorithm) = TsigKey::parse_header(&text).map_err(|e| format!("{shown}: {e}"))?;
     TsigKey::read(&name, algorithm, &text).map_err(|(line, e)| format!("{shown}:{line}: {e}"))
 }
 

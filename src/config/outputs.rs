@@ -12,7 +12,7 @@ use super::{
     document::{Place, Report},
     tables::{FeedKind, File},
 };
-use crate::feeds::Kind;
+use crate::feeds::FeedSource;
 
 /// A file or folder that nothing else may be written to.
 struct Occupied {
@@ -186,7 +186,7 @@ fn inputs(file: &File, path: &Path, config: &Config) -> Vec<Occupied> {
         .for_each(|(what, p)| add(what, &p, false));
     add("the secret of relay tests", &config.probe.key, false);
     for feed in &config.feeds {
-        if let Kind::File { path, .. } = &feed.kind {
+        if let FeedSource::File { path, .. } = &feed.kind {
             add("the file of a [[feed]]", path, false);
         }
     }

@@ -281,7 +281,7 @@ fn an_error_hides_no_error_of_another_rule() {
         "config.toml:9: export \"nowhere\": zone: unknown zone `nowhere`",
         "config.toml:10: export \"nowhere\": format: `xls`",
         "config.toml:11: export \"nowhere\": path: config.toml would be written over the configuration",
-        "config.toml:13: key \"mir ror\": name: `mir ror` is not a key's name",
+        "config.toml:13: key \"mir ror\": name: `mir ror` is not a valid key name",
         "config.toml:14: key \"mir ror\": algorithm: ",
         "config.toml:15: key \"mir ror\": file: nowhere: ",
         "zones/bl.toml:2: kind: 'adress' is not accepted",
@@ -563,7 +563,7 @@ fn keys_are_read_from_files_that_are_shut() {
     assert!(
         load(&config.replace("'mirror'", "'mir ror'"), secret, 0o600)
             .unwrap_err()
-            .contains("not a key's name")
+            .contains("not a valid key name")
     );
     let twice = format!("{config}\n[[key]]\nname='Mirror.'\nfile='secret'");
     assert!(

@@ -64,7 +64,7 @@ pub(super) fn read(folder: &Path, reasons: &ReasonNames, report: &mut Report) ->
         {
             let text = format!(
                 "the file {}.toml has the origin {} too; remove or rename one",
-                other.stem, zone.origin
+                other.short_name, zone.origin
             );
             report.error(&zone.place, "origin", text);
         }
@@ -77,7 +77,7 @@ fn read_one(path: &Path, reasons: &ReasonNames, report: &mut Report) -> Option<T
     let text = read_text(path, report)?;
     let document = Document::parse(path, &text, report)?;
     let mut table = document.whole::<Zone>(ZONE_FILE, report);
-    table.value.stem = path
+    table.value.short_name = path
         .file_stem()
         .map(|s| s.to_string_lossy().into_owned())
         .unwrap_or_default();

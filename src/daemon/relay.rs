@@ -1,4 +1,4 @@
-//! Composes relay testing: the service, the collector, the scheduler.
+//! Composes relay testing: the service, the collector and the scheduler.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -19,7 +19,7 @@ use crate::{
     server::{Certificates, tcp},
 };
 
-/// Opens the collector's addresses.
+/// Opens the addresses of the collector.
 pub fn bind(listen: &[SocketAddr]) -> Result<Vec<TcpListener>, String> {
     listen
         .iter()
@@ -39,7 +39,7 @@ pub struct RelayTests {
 }
 
 impl RelayTests {
-    /// Makes the service, and what runs on it.
+    /// Makes the service, the collector and the checks of the probe domain.
     pub fn new(
         config: &Config,
         ledger: &Ledger,
@@ -55,7 +55,7 @@ impl RelayTests {
         let tls = certificates
             .cloned()
             .filter(|_| settings.receiver.tls)
-            .map(|c| Arc::new(move || c.ready().web.clone()) as collector::TlsSource);
+            .map(|c| Arc::new(move || c.current().web.clone()) as collector::TlsSource);
         let judge = collector::by_service(service.clone());
         let asked = service.clone();
         let token = Arc::new(move |to: &str| {
@@ -72,7 +72,7 @@ impl RelayTests {
             ..Collector::new(settings.receiver.clone(), judge, limiter)
         };
         let names = Arc::new(resolver::Resolver::new(&config.http_client.resolvers, false).ok());
-        let known = name_lookup::known(
+        let known = name_lookup::host_name_resolver(
             service.clone(),
             names.clone(),
             settings.receiver.addresses.clone(),
@@ -88,7 +88,7 @@ impl RelayTests {
         })
     }
 
-    /// Starts collector and tester.
+    /// Starts the collector and the scheduler.
     pub fn start(
         self,
         back: &Runtime,
@@ -111,8 +111,8 @@ impl RelayTests {
                 self.service.clone(),
             )));
         }
-        // Without a probe domain nothing is tested, and claims and what is old still have their
-        // times.
+        // The scheduler runs even without a probe domain, because claims and stored data still
+        // expire.
         let fresh = Arc::new(secrets::random::<8>);
         out.push(back.spawn(scheduler::run(
             self.service,

@@ -91,7 +91,7 @@ impl Reloader {
         config: &Config,
     ) -> Result<Option<PreparedCertificates>, String> {
         match &self.certificates {
-            Some(running) if config.secure.wanted() => running
+            Some(running) if config.secure.is_used() => running
                 .prepare(&config.secure.files)
                 .map_err(|e| format!("[tls]: {e}; nothing was changed")),
             Some(_) => Ok(None),

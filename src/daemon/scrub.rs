@@ -1,4 +1,4 @@
-//! The thread that reads the store and the log of removals for damage, when that is due.
+//! The thread that runs due scrubs, which check the store and the removal log for damage.
 
 use std::{
     sync::{
@@ -13,12 +13,12 @@ use crate::{
     server::sys,
 };
 
-/// How often it looks whether a scrub is due, and whether the daemon stops.
+/// The time between two checks whether a scrub is due, and whether the daemon stops.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// How long after a start a scrub that is due by time begins: a start has enough to read, and a
-/// scrub flushes the write-ahead log.
+/// The time after a start in which no scheduled scrub begins, because a start reads much itself,
+/// and a scrub flushes the write-ahead log.
 const START_DELAY: Duration = Duration::from_secs(60);
-/// How long it waits after a scrub that could not be done.
+/// The time to wait after a failed scrub.
 const RETRY: Duration = Duration::from_secs(300);
 
 /// Starts the thread; it ends when `stop` is set.
@@ -43,7 +43,7 @@ pub(super) fn start(ledger: &Ledger, stop: &Arc<AtomicBool>) -> Result<(), Strin
         .map_err(|e| e.to_string())
 }
 
-/// Sleeps; false where the daemon stops.
+/// Sleeps; returns false if the daemon stops.
 fn sleep(time: Duration, stop: &AtomicBool) -> bool {
     let mut left = time;
     while !left.is_zero() && !stop.load(Ordering::Relaxed) {
@@ -54,12 +54,12 @@ fn sleep(time: Duration, stop: &AtomicBool) -> bool {
     !stop.load(Ordering::Relaxed)
 }
 
-/// Reads everything once; false where it could not.
+/// Reads everything once; returns false if the scrub has failed.
 fn scrub(ledger: &Ledger, wait: &mut dyn FnMut(Duration) -> bool) -> bool {
     if let Some(path) = &ledger.settings().removals
         && let Err(why) = removal_log::verify(path)
     {
-        tracing::debug!(why, "the log of removals is looked at by its writer");
+        tracing::debug!(why, "the removal log is damaged; the writer handles it");
         let _ = ledger.verify_removals();
     }
     match ledger.store.scrub(&|| ledger.now(), wait) {
@@ -71,7 +71,7 @@ fn scrub(ledger: &Ledger, wait: &mut dyn FnMut(Duration) -> bool) -> bool {
         ),
         Ok(None) => {}
         Err(e) => {
-            tracing::warn!(error = %e, "the scrub could not be done; it is tried again");
+            tracing::warn!(error = %e, "the scrub has failed; retrying");
             return false;
         }
     }

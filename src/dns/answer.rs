@@ -1,42 +1,26 @@
-//! What a query gets: a value, decided before a byte of it is written.
+//! The answer to a query as a value, decided before a byte of it is written.
 
 use super::{
-    Kind, Peer,
+    AnswerKind, Peer, Rcode,
     query::Query,
-    transfer::{self, Decision},
+    transfer::{self, TransferDecision},
+    wire::rtype,
 };
 use crate::index::{
-    Asked, Found, Items, Listing, Snapshot, ZoneView, find,
-    render::texts,
-    rows::ROWS,
-    zones::{Fixed, rtype},
+    Asked, Found, Items, Listing, Snapshot, ZoneView, find, render::texts, rows::ROWS, zones::Fixed,
 };
 use crate::model::ZoneKind;
 
-/// Response codes (RFC 1035 section 4.1.1, RFC 6891 section 9).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum Rcode {
-    NoError = 0,
-    FormErr = 1,
-    ServFail = 2,
-    NxDomain = 3,
-    NotImp = 4,
-    Refused = 5,
-    NotAuth = 9,
-    BadVers = 16,
-}
-
-/// What stands in the answer section.
+/// The records of the answer section.
 #[derive(Debug, Clone, Copy)]
-pub enum Body<'a> {
+pub enum AnswerSection<'a> {
     /// Nothing.
     None,
     /// Fixed records of one type, or of the first type for ANY.
     Fixed(&'a Fixed, u16),
     /// The SOA.
     Soa,
-    /// The SOA, where a transfer is to be had.
+    /// The SOA, where a transfer is granted.
     Transfer,
     /// A listing's A records.
     Codes(Listing<'a>),
@@ -61,7 +45,7 @@ pub struct Answer<'a> {
     /// Where its origin starts in the question's name.
     pub origin_at: usize,
     /// The answer section.
-    pub body: Body<'a>,
+    pub body: AnswerSection<'a>,
     /// The TTL of the SOA in the authority section, where there is one: every negative answer (RFC
     /// 2308 section 3).
     pub negative: Option<u32>,
@@ -70,33 +54,35 @@ pub struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// What the counters call it.
-    pub fn kind(&self) -> Kind {
+    /// Its kind, for the counters.
+    pub fn kind(&self) -> AnswerKind {
         match self.rcode {
-            Rcode::NoError if matches!(self.body, Body::RefusedCode(_)) => Kind::Refused,
-            Rcode::NoError if matches!(self.body, Body::Transfer) => Kind::Transfer,
-            Rcode::NoError
-                if self.negative.is_some() || matches!(self.body, Body::Referral(..)) =>
-            {
-                Kind::NoData
+            Rcode::NoError if matches!(self.body, AnswerSection::RefusedCode(_)) => {
+                AnswerKind::Refused
             }
-            Rcode::NoError => Kind::Listed,
-            Rcode::NxDomain => Kind::NotListed,
-            Rcode::Refused | Rcode::NotAuth => Kind::Refused,
-            Rcode::ServFail => Kind::Failed,
-            _ => Kind::Malformed,
+            Rcode::NoError if matches!(self.body, AnswerSection::Transfer) => AnswerKind::Transfer,
+            Rcode::NoError
+                if self.negative.is_some() || matches!(self.body, AnswerSection::Referral(..)) =>
+            {
+                AnswerKind::NoData
+            }
+            Rcode::NoError => AnswerKind::Listed,
+            Rcode::NxDomain => AnswerKind::NotListed,
+            Rcode::Refused | Rcode::NotAuth => AnswerKind::Refused,
+            Rcode::ServFail => AnswerKind::Failed,
+            _ => AnswerKind::Malformed,
         }
     }
 
-    /// Whether we speak for the zone: AA. For what is delegated we do not (RFC 1034 section 4.3.2).
+    /// Whether the AA bit is set: not for a delegation (RFC 1034 section 4.3.2).
     pub fn authoritative(&self) -> bool {
         self.zone.is_some()
-            && !matches!(self.body, Body::Referral(..))
+            && !matches!(self.body, AnswerSection::Referral(..))
             && matches!(self.rcode, Rcode::NoError | Rcode::NxDomain)
     }
 }
 
-/// Room for what an answer has to put together.
+/// Values that an answer borrows.
 #[derive(Debug, Default)]
 pub struct Scratch<'a> {
     asked: Option<Asked<'a>>,
@@ -112,13 +98,13 @@ const fn plain(
         rcode,
         zone,
         origin_at: 0,
-        body: Body::None,
+        body: AnswerSection::None,
         negative: None,
         ede,
     }
 }
 
-/// Decides what a query gets. `key` is the TSIG key that signed it.
+/// Decides the answer to a query. `key` is the TSIG key that signed it.
 pub fn answer<'a>(
     snapshot: &'a Snapshot,
     query: &Query<'a>,
@@ -156,9 +142,17 @@ pub fn answer<'a>(
     let transfer = matches!(query.qtype, rtype::AXFR | rtype::IXFR);
     if transfer || query.qtype == rtype::SOA && name[..origin_at] == *ROWS {
         return match transfer::decide(snapshot, number, query, &name[..origin_at], peer, key) {
-            Decision::No(rcode, code, text) => plain(rcode, Some(number), Some((code, text))),
-            Decision::Current | Decision::Run(_) => {
-                let body = if transfer { Body::Transfer } else { Body::Soa };
+            TransferDecision::Refused {
+                rcode,
+                extended,
+                text,
+            } => plain(rcode, Some(number), Some((extended, text))),
+            TransferDecision::CurrentSoa | TransferDecision::Granted(_) => {
+                let body = if transfer {
+                    AnswerSection::Transfer
+                } else {
+                    AnswerSection::Soa
+                };
                 Answer {
                     body,
                     origin_at,
@@ -172,7 +166,7 @@ pub fn answer<'a>(
     }
     // What mirrors serve is no secret of theirs to be asked for by everybody (RFC 9432 section 6).
     let may = match zone.spec.kind {
-        ZoneKind::Catalog => zone.may_transfer(peer.addr, key, peer.names),
+        ZoneKind::Catalog => zone.may_transfer(peer.addr, key, peer.certificate_names),
         _ => zone.allows(peer.addr),
     };
     if !may {
@@ -188,7 +182,7 @@ pub fn answer<'a>(
             },
             false => Answer {
                 origin_at,
-                body: Body::Referral(fixed, at),
+                body: AnswerSection::Referral(fixed, at),
                 ..plain(Rcode::NoError, Some(number), None)
             },
         };
@@ -206,7 +200,7 @@ pub fn answer<'a>(
         rcode: Rcode::NoError,
         zone: Some(number),
         origin_at,
-        body: Body::None,
+        body: AnswerSection::None,
         negative: None,
         ede: None,
     };
@@ -214,18 +208,20 @@ pub fn answer<'a>(
     match (found, query.qtype) {
         (Found::Missing, _) => (out.rcode, out.negative) = (Rcode::NxDomain, Some(negative_ttl)),
         (Found::Empty, _) => out.negative = Some(nodata_ttl),
-        (Found::Blank, rtype::HINFO | rtype::ANY) => out.body = Body::Blank,
+        (Found::Blank, rtype::HINFO | rtype::ANY) => out.body = AnswerSection::Blank,
         (Found::Blank, _) => out.negative = Some(negative_ttl),
-        (Found::Listed(l), rtype::A | rtype::ANY) => out.body = Body::Codes(l),
-        (Found::Listed(l), rtype::TXT) if has_text(snapshot, zone, &l) => out.body = Body::Texts(l),
+        (Found::Listed(l), rtype::A | rtype::ANY) => out.body = AnswerSection::Codes(l),
+        (Found::Listed(l), rtype::TXT) if has_text(snapshot, zone, &l) => {
+            out.body = AnswerSection::Texts(l);
+        }
         (Found::Listed(_), _) => out.negative = Some(negative_ttl),
-        (Found::Fixed(_), rtype::SOA) if below == 0 => out.body = Body::Soa,
+        (Found::Fixed(_), rtype::SOA) if below == 0 => out.body = AnswerSection::Soa,
         (Found::Fixed(f), qtype) => match f
             .rrs
             .iter()
             .find(|r| qtype == rtype::ANY || r.rtype == qtype)
         {
-            Some(rr) => out.body = Body::Fixed(f, rr.rtype),
+            Some(rr) => out.body = AnswerSection::Fixed(f, rr.rtype),
             None => out.negative = Some(negative_ttl),
         },
     }
@@ -243,7 +239,7 @@ fn refused(zone: &ZoneView, number: usize, origin_at: usize, qtype: u16) -> Answ
             rcode: Rcode::NoError,
             zone: Some(number),
             origin_at,
-            body: Body::RefusedCode(code.octets()),
+            body: AnswerSection::RefusedCode(code.octets()),
             negative: None,
             ede,
         },

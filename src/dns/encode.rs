@@ -3,7 +3,7 @@
 
 use super::{
     Answer, MAX_NSID, Rcode, UDP_SIZE,
-    answer::Body,
+    answer::AnswerSection,
     query::Query,
     wire::{HEADER, rtype},
 };
@@ -73,7 +73,7 @@ impl Out<'_> {
 
 /// A reply to a message that is no query for us: the question where it could be read (it ends at
 /// `question_end`, 0 where not), and an OPT record where there was one.
-pub fn bare(
+pub fn error_reply(
     message: &[u8],
     rcode: Rcode,
     question_end: usize,
@@ -120,9 +120,9 @@ pub fn encode(
         return (0, false);
     };
     let options = Options::fit(snapshot, query, answer, left);
-    let room = out.len() - options.map_or(0, |o| OPT + o.len());
+    let available = out.len() - options.map_or(0, |o| OPT + o.len());
     let mut o = Out {
-        buf: &mut out[..room],
+        buf: &mut out[..available],
         len: 0,
         full: false,
     };
@@ -137,8 +137,10 @@ pub fn encode(
             ns = 1;
         }
         match answer.body {
-            Body::Fixed(fixed, rtype::NS) => glue = additional(&mut o, zone, fixed, origin, false),
-            Body::Referral(fixed, at) => {
+            AnswerSection::Fixed(fixed, rtype::NS) => {
+                glue = additional(&mut o, zone, fixed, origin, false);
+            }
+            AnswerSection::Referral(fixed, at) => {
                 for Rr { rtype, ttl, data } in fixed.rrs.iter().filter(|r| r.rtype == rtype::NS) {
                     o.rr(owner + at as u16, *rtype, *ttl, data);
                     ns += 1;
@@ -194,22 +196,22 @@ fn body(
     let ttl = zone.ttls[0];
     let mut n = 0;
     match &answer.body {
-        Body::None | Body::Referral(..) => {}
-        Body::Codes(listing) => {
-            let mut given = [[0u8; 4]; 64];
+        AnswerSection::None | AnswerSection::Referral(..) => {}
+        AnswerSection::Codes(listing) => {
+            let mut codes = [[0u8; 4]; 64];
             for p in &zone.publish {
-                if listing.item(p.reason).is_some() && !given[..usize::from(n)].contains(&p.code) {
-                    given[usize::from(n)] = p.code;
+                if listing.item(p.reason).is_some() && !codes[..usize::from(n)].contains(&p.code) {
+                    codes[usize::from(n)] = p.code;
                     o.rr(owner, rtype::A, ttl, &p.code);
                     n += 1;
                 }
             }
         }
-        Body::Blank => {
+        AnswerSection::Blank => {
             o.rr(owner, rtype::HINFO, ttl, BLANK_HINFO);
             n = 1;
         }
-        Body::Texts(listing) => {
+        AnswerSection::Texts(listing) => {
             let start = o.len;
             for (template, item) in texts(&snapshot.tables.interned, zone, listing) {
                 let mut data = Text::default();
@@ -221,18 +223,18 @@ fn body(
                 }
             }
         }
-        Body::Fixed(fixed, wanted) => {
+        AnswerSection::Fixed(fixed, wanted) => {
             for Rr { rtype, ttl, data } in fixed.rrs.iter().filter(|r| r.rtype == *wanted) {
                 o.rr(owner, *rtype, *ttl, data);
                 n += 1;
             }
         }
-        Body::Soa | Body::Transfer => {
+        AnswerSection::Soa | AnswerSection::Transfer => {
             // Its TTL is that of a mirror's negative answers too (RFC 2308 section 5).
             soa(o, snapshot, zone, answer, (owner, origin), zone.soa_ttl());
             n = 1;
         }
-        Body::RefusedCode(code) => {
+        AnswerSection::RefusedCode(code) => {
             o.rr(owner, rtype::A, zone.ttls[1], code);
             n = 1;
         }
@@ -324,13 +326,13 @@ struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    /// As many as fit in `room` bytes: the NSID goes first, then the extended error's text, then
+    /// As many as fit in `available` bytes: the NSID goes first, then the extended error's text, then
     /// the rest. `None` where not even an OPT record without options fits.
     fn fit(
         snapshot: &'a Snapshot,
         query: &Query,
         answer: &Answer<'a>,
-        room: usize,
+        available: usize,
     ) -> Option<Options<'a>> {
         let edns = query.edns?;
         let nsid = snapshot.nsid.as_bytes();
@@ -345,13 +347,13 @@ impl<'a> Options<'a> {
             ede: answer.ede,
         };
         let without = Options { nsid: &[], ..all };
-        let bare = Options {
+        let code_only = Options {
             ede: all.ede.map(|(code, _)| (code, "")),
             ..without
         };
-        [all, without, bare, Options::default()]
+        [all, without, code_only, Options::default()]
             .into_iter()
-            .find(|o| OPT + o.len() <= room)
+            .find(|o| OPT + o.len() <= available)
     }
 
     fn len(&self) -> usize {

@@ -19,22 +19,22 @@ pub const MAX_BYTES: u64 = 1 << 34;
 /// The DNSSEC types that say nothing of what a list has: RRSIG, NSEC, NSEC3 and NSEC3PARAM.
 const SIGNING: [u16; 4] = [46, 47, 50, 51];
 
-/// A zone's SOA, as far as one who follows needs it (RFC 1035 section 3.3.13); spans in seconds.
+/// The fields of a zone's SOA that a secondary needs (RFC 1035 section 3.3.13); spans in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Soa {
-    /// Which version of the zone it is.
+    /// The version of the zone.
     pub serial: Serial,
-    /// When to look again.
+    /// After how long to check for a new version.
     pub refresh: u32,
-    /// When to look again after a failure.
+    /// After how long to check again after a failure.
     pub retry: u32,
-    /// After how long without a look the zone is no longer good.
+    /// After how long without a successful check the zone is no longer valid.
     pub expire: u32,
 }
 
-/// What was asked for.
+/// A query of a secondary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum TransferQuery {
     /// The SOA alone.
     Soa,
     /// The whole zone.
@@ -43,34 +43,34 @@ pub enum Asked {
     Ixfr(Serial),
 }
 
-/// A record that is there, or that comes or goes.
+/// A record of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change<'a> {
-    /// It belongs to a whole zone; else to what changed.
+pub struct RecordChange<'a> {
+    /// Whether it belongs to a whole zone, and not to a difference.
     pub whole: bool,
-    /// It goes.
+    /// Whether the difference removes it.
     pub gone: bool,
-    /// See the module.
+    /// The record as a row; see the module.
     pub row: &'a [u8],
 }
 
-/// How a reply ended.
+/// The end of a complete reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// The zone has not changed, or only its SOA was asked for.
-    Same(Soa),
-    /// All records of the zone have come.
-    Whole(Soa),
-    /// All changes have come, from the serial that was said to this one.
-    Changes(Soa),
+pub enum TransferEnd {
+    /// The zone has not changed, or only its SOA was requested.
+    UpToDate(Soa),
+    /// The reply had all records of the zone.
+    Axfr(Soa),
+    /// The reply had all changes from the serial of the query to this one.
+    Ixfr(Soa),
 }
 
 /// A query for a zone: header, question, and for an IXFR the SOA that we have (RFC 1995 section 3).
-pub fn ask(id: u16, zone: &[u8], asked: Asked) -> Vec<u8> {
-    let (kind, serial) = match asked {
-        Asked::Soa => (rtype::SOA, None),
-        Asked::Axfr => (rtype::AXFR, None),
-        Asked::Ixfr(serial) => (rtype::IXFR, Some(serial)),
+pub fn transfer_query(id: u16, zone: &[u8], query: TransferQuery) -> Vec<u8> {
+    let (kind, serial) = match query {
+        TransferQuery::Soa => (rtype::SOA, None),
+        TransferQuery::Axfr => (rtype::AXFR, None),
+        TransferQuery::Ixfr(serial) => (rtype::IXFR, Some(serial)),
     };
     let mut out = id.to_be_bytes().to_vec();
     out.extend([0, 0, 0, 1, 0, 0, 0, u8::from(serial.is_some()), 0, 0]);
@@ -96,14 +96,14 @@ enum State {
     Going(Soa, Serial),
     /// In a difference: what comes, to this serial.
     Coming(Soa, Serial),
-    Done(End),
+    Done(TransferEnd),
 }
 
 /// Reads the messages of one reply in order.
-pub struct Incoming<'z> {
+pub struct TransferReader<'z> {
     zone: &'z [u8],
     id: u16,
-    asked: Asked,
+    query: TransferQuery,
     state: State,
     records: u64,
     bytes: u64,
@@ -117,13 +117,13 @@ pub struct Incoming<'z> {
     starts: Vec<u8>,
 }
 
-impl<'z> Incoming<'z> {
-    /// Starts to read the reply to `asked`; `zone` in wire form and lower case.
-    pub fn new(zone: &'z [u8], id: u16, asked: Asked) -> Incoming<'z> {
-        Incoming {
+impl<'z> TransferReader<'z> {
+    /// Starts to read the reply to `query`; `zone` in wire form and lower case.
+    pub fn new(zone: &'z [u8], id: u16, query: TransferQuery) -> TransferReader<'z> {
+        TransferReader {
             zone,
             id,
-            asked,
+            query,
             state: State::Start,
             records: 0,
             bytes: 0,
@@ -136,7 +136,7 @@ impl<'z> Incoming<'z> {
     }
 
     /// How the reply ended; `None` while more has to come.
-    pub fn end(&self) -> Option<End> {
+    pub fn end(&self) -> Option<TransferEnd> {
         match &self.state {
             State::Done(end) => Some(*end),
             _ => None,
@@ -150,7 +150,9 @@ impl<'z> Incoming<'z> {
             State::First(s) | State::Whole(s) | State::Going(s, _) | State::Coming(s, _) => {
                 Some(*s)
             }
-            State::Done(End::Same(s) | End::Whole(s) | End::Changes(s)) => Some(*s),
+            State::Done(TransferEnd::UpToDate(s) | TransferEnd::Axfr(s) | TransferEnd::Ixfr(s)) => {
+                Some(*s)
+            }
         }
     }
 
@@ -159,7 +161,7 @@ impl<'z> Incoming<'z> {
     pub fn message(
         &mut self,
         message: &[u8],
-        sink: &mut dyn FnMut(Change) -> Result<(), String>,
+        sink: &mut dyn FnMut(RecordChange) -> Result<(), String>,
     ) -> Result<(), String> {
         let short = || "a message of the reply is cut short".to_string();
         self.bytes += message.len() as u64;
@@ -199,13 +201,13 @@ impl<'z> Incoming<'z> {
         // Alone in its message it says that nothing has changed, or that the rest comes by another
         // way or later.
         if let State::First(soa) = self.state {
-            let have = match self.asked {
-                Asked::Soa => Some(soa.serial),
-                Asked::Axfr => None,
-                Asked::Ixfr(have) => Some(have),
+            let have = match self.query {
+                TransferQuery::Soa => Some(soa.serial),
+                TransferQuery::Axfr => None,
+                TransferQuery::Ixfr(have) => Some(have),
             };
             if have.is_some_and(|h| h.partial_cmp(&soa.serial) != Some(std::cmp::Ordering::Less)) {
-                self.state = State::Done(End::Same(soa));
+                self.state = State::Done(TransferEnd::UpToDate(soa));
             }
         }
         Ok(())
@@ -223,7 +225,7 @@ impl<'z> Incoming<'z> {
             0 => {}
             code => return Err(refusal(code)),
         }
-        if header[2] & 2 != 0 && self.asked != Asked::Soa {
+        if header[2] & 2 != 0 && self.query != TransferQuery::Soa {
             return Err("a message of the transfer says that it is truncated".into());
         }
         Ok(u16::from_be_bytes([header[6], header[7]]))
@@ -242,10 +244,10 @@ impl<'z> Incoming<'z> {
             .read(message, 12)
             .filter(|_| count == 1)
             .ok_or_else(wrong)?;
-        let kind = match self.asked {
-            Asked::Soa => rtype::SOA,
-            Asked::Axfr => rtype::AXFR,
-            Asked::Ixfr(_) => rtype::IXFR,
+        let kind = match self.query {
+            TransferQuery::Soa => rtype::SOA,
+            TransferQuery::Axfr => rtype::AXFR,
+            TransferQuery::Ixfr(_) => rtype::IXFR,
         };
         let [high, low] = kind.to_be_bytes();
         if self.owner.bytes() != self.zone || message.get(at..at + 4) != Some(&[high, low, 0, 1]) {
@@ -260,20 +262,20 @@ impl<'z> Incoming<'z> {
         owner: &Name,
         kind: u16,
         (at, end): (usize, usize),
-        sink: &mut dyn FnMut(Change) -> Result<(), String>,
+        sink: &mut dyn FnMut(RecordChange) -> Result<(), String>,
     ) -> Result<(), String> {
         let apex = owner.bytes() == self.zone;
         if kind == rtype::SOA && apex {
             let soa = soa(message, at, end).ok_or("the SOA cannot be read")?;
             let first = self.apex && matches!(self.state, State::Start);
-            self.turn(soa)?;
+            self.handle_apex_soa(soa)?;
             return if first {
                 self.hand(
                     message,
                     owner,
                     kind,
                     (at, end),
-                    Change {
+                    RecordChange {
                         whole: true,
                         gone: false,
                         row: &[],
@@ -285,9 +287,9 @@ impl<'z> Incoming<'z> {
             };
         }
         let (whole, gone) = match self.state {
-            State::Start if self.asked == Asked::Soa => return Ok(()), // an alias on the way to nothing of ours
+            State::Start if self.query == TransferQuery::Soa => return Ok(()), // an alias on the way to nothing of ours
             State::Start => return Err("the reply does not start with the SOA of the zone".into()),
-            State::First(_) if self.asked == Asked::Soa => return Ok(()),
+            State::First(_) if self.query == TransferQuery::Soa => return Ok(()),
             State::First(soa) => {
                 self.state = State::Whole(soa);
                 (true, false)
@@ -305,7 +307,7 @@ impl<'z> Incoming<'z> {
             owner,
             kind,
             (at, end),
-            Change {
+            RecordChange {
                 whole,
                 gone,
                 row: &[],
@@ -321,8 +323,8 @@ impl<'z> Incoming<'z> {
         owner: &Name,
         kind: u16,
         (at, end): (usize, usize),
-        change: Change,
-        sink: &mut dyn FnMut(Change) -> Result<(), String>,
+        change: RecordChange,
+        sink: &mut dyn FnMut(RecordChange) -> Result<(), String>,
     ) -> Result<(), String> {
         if !below(owner, self.zone, &mut self.starts, &mut self.row) {
             self.outside += 1;
@@ -330,48 +332,49 @@ impl<'z> Incoming<'z> {
         }
         self.row.extend(kind.to_be_bytes());
         data(message, kind, (at, end), &mut self.row).ok_or("a record's data cannot be read")?;
-        sink(Change {
+        sink(RecordChange {
             row: &self.row,
             ..change
         })
     }
 
     /// An SOA at the apex: where one part ends and another begins.
-    fn turn(&mut self, soa: Soa) -> Result<(), String> {
+    fn handle_apex_soa(&mut self, soa: Soa) -> Result<(), String> {
         let older = |a: Serial, b: Serial| a.partial_cmp(&b) == Some(std::cmp::Ordering::Less);
         let chain = || {
             "the differences do not join: an SOA has another serial than the one before it led to"
                 .to_string()
         };
-        self.state = match (&self.state, self.asked) {
+        self.state = match (&self.state, self.query) {
             (State::Start, _) => State::First(soa),
-            (State::First(first), Asked::Ixfr(have))
+            (State::First(first), TransferQuery::Ixfr(have))
                 if soa.serial == have && older(have, first.serial) =>
             {
                 State::Going(*first, soa.serial)
             }
-            (State::First(first) | State::Whole(first), Asked::Axfr | Asked::Ixfr(_)) => {
-                match soa.serial == first.serial {
-                    true => State::Done(End::Whole(*first)),
-                    false => {
-                        return Err(format!(
-                            "the zone's last SOA has the serial {}, and its first has {}",
-                            soa.serial, first.serial
-                        ));
-                    }
+            (
+                State::First(first) | State::Whole(first),
+                TransferQuery::Axfr | TransferQuery::Ixfr(_),
+            ) => match soa.serial == first.serial {
+                true => State::Done(TransferEnd::Axfr(*first)),
+                false => {
+                    return Err(format!(
+                        "the zone's last SOA has the serial {}, and its first has {}",
+                        soa.serial, first.serial
+                    ));
                 }
-            }
+            },
             (State::Going(first, from), _)
                 if older(*from, soa.serial) && !older(first.serial, soa.serial) =>
             {
                 State::Coming(*first, soa.serial)
             }
             (State::Coming(first, to), _) if soa.serial == *to => match *to == first.serial {
-                true => State::Done(End::Changes(*first)),
+                true => State::Done(TransferEnd::Ixfr(*first)),
                 false => State::Going(*first, *to),
             },
             (State::Going(..) | State::Coming(..), _) => return Err(chain()),
-            (State::First(_) | State::Whole(_), Asked::Soa) => {
+            (State::First(_) | State::Whole(_), TransferQuery::Soa) => {
                 return Err("the reply has more than one SOA".into());
             }
             (State::Done(_), _) => return Err("there are records behind the last SOA".into()),

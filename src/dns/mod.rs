@@ -5,22 +5,23 @@ use std::net::IpAddr;
 pub mod answer;
 pub mod encode;
 pub mod incoming;
-#[cfg(test)]
-#[path = "law8/tests.rs"]
-mod law8;
-pub mod lifetime;
+mod min_ttl;
 pub mod notify;
 pub mod query;
 mod respond;
+#[cfg(test)]
+#[path = "rfc4592/tests.rs"]
+mod rfc4592;
 #[cfg(test)]
 mod tests;
 pub mod transfer;
 pub mod tsig;
 pub mod wire;
 
-pub use answer::{Answer, Rcode};
-use query::{Malformed, Query, Room};
+pub use answer::Answer;
+pub use min_ttl::min_ttl;
 pub use respond::respond;
+pub use wire::Rcode;
 
 /// Our EDNS buffer size: what fits every path without fragments (DNS flag day 2020).
 pub const UDP_SIZE: usize = 1232;
@@ -32,17 +33,26 @@ pub const TCP_SIZE: usize = 65_535;
 /// The longest name this server gives itself for NSID (RFC 5001); what is longer is cut.
 pub const MAX_NSID: usize = 64;
 
+/// How a query came, and so what its answer may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// UDP: one message of limited length.
+    Datagram,
+    /// TCP or TLS: messages of any length, zone transfers too.
+    Stream,
+    /// HTTPS, QUIC or HTTP/3: one message of any length, so no transfers.
+    SingleMessage,
+}
+
 /// Where a query came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer<'a> {
     /// The client.
     pub addr: IpAddr,
-    /// Over a stream (TCP and its like) and not UDP.
-    pub stream: bool,
-    /// An answer is one message (HTTPS, QUIC): no transfers.
-    pub single: bool,
-    /// The names in the certificate that the client has proved to have; none without one.
-    pub names: &'a [String],
+    /// How its query came.
+    pub transport: Transport,
+    /// The DNS names in the client's certificate, whose key the client has; empty without one.
+    pub certificate_names: &'a [String],
 }
 
 impl Peer<'_> {
@@ -50,45 +60,46 @@ impl Peer<'_> {
     pub fn udp(addr: IpAddr) -> Peer<'static> {
         Peer {
             addr,
-            stream: false,
-            single: false,
-            names: &[],
+            transport: Transport::Datagram,
+            certificate_names: &[],
         }
     }
     /// A client on a plain stream.
     pub fn tcp(addr: IpAddr) -> Peer<'static> {
         Peer {
-            addr,
-            stream: true,
-            single: false,
-            names: &[],
+            transport: Transport::Stream,
+            ..Peer::udp(addr)
         }
     }
     /// A client that gets one message, of any length, for each query.
-    pub fn single(addr: IpAddr) -> Peer<'static> {
+    pub fn single_message(addr: IpAddr) -> Peer<'static> {
         Peer {
-            single: true,
-            ..Peer::tcp(addr)
+            transport: Transport::SingleMessage,
+            ..Peer::udp(addr)
         }
+    }
+    /// Whether the query came as a datagram.
+    pub fn is_datagram(&self) -> bool {
+        self.transport == Transport::Datagram
     }
 }
 
-/// What became of a query; what the counters count.
+/// The result of a query, for the counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
-    /// The length of the reply in the output; 0 for silence.
+pub struct QueryOutcome {
+    /// The bytes of the reply in the output; 0 for no reply.
     pub len: usize,
     /// The zone that was asked, by its slot in the counters ([`crate::index::ZoneView::slot`]).
     pub zone: Option<usize>,
     /// What kind of answer it is.
-    pub kind: Kind,
+    pub kind: AnswerKind,
     /// Whether it was cut short (TC).
     pub truncated: bool,
 }
 
 /// What kind of answer a query got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum AnswerKind {
     /// Listed, or another record that is there.
     Listed,
     /// NXDOMAIN.
@@ -101,8 +112,8 @@ pub enum Kind {
     Malformed,
     /// SERVFAIL.
     Failed,
-    /// A transfer, which [`transfer`] writes; the reply in the output is the current SOA alone, for
-    /// a datagram into which the transfer does not fit.
+    /// A transfer, which [`transfer`] writes. The reply in the output is the current SOA alone, for a
+    /// datagram that is too short for the transfer.
     Transfer,
     /// No reply at all.
     Dropped,

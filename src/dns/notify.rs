@@ -1,5 +1,4 @@
-//! NOTIFY (RFC 1996), our side: the message that tells a mirror of a new serial, and what its reply
-//! says.
+//! NOTIFY (RFC 1996): the message that informs a mirror of a new serial, and its reply.
 
 use super::wire::{HEADER, OPCODE_NOTIFY, rtype, skip_name};
 use crate::{index::ZoneView, model::Serial};
@@ -33,15 +32,15 @@ pub fn request(zone: &ZoneView, serial: Serial, id: u16) -> Vec<u8> {
     out
 }
 
-/// Whether a message says that it is a NOTIFY.
-pub fn is_one(message: &[u8]) -> bool {
+/// Whether a message has the opcode of NOTIFY.
+pub fn is_notify(message: &[u8]) -> bool {
     message
         .get(2)
         .is_some_and(|flags| flags & 0xf8 == OPCODE_NOTIFY)
 }
 
-/// The reply to a NOTIFY that was taken (RFC 1996 section 4.7): its question, AA and no error.
-pub fn taken(message: &[u8]) -> Option<Vec<u8>> {
+/// The reply to an accepted NOTIFY (RFC 1996 section 4.7): its question, AA and no error.
+pub fn acknowledge(message: &[u8]) -> Option<Vec<u8>> {
     let question = question(message)?;
     let mut out = vec![
         message[0],
@@ -61,9 +60,9 @@ pub fn taken(message: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// The RCODE of a reply to a request; `None` for what is no reply to it. RFC 1996 section 3.4: the
-/// ID, the question and QR say so.
-pub fn reply(request: &[u8], reply: &[u8]) -> Option<u8> {
+/// The RCODE of a reply to a request. `None`: it is not a reply to this request, by its ID, question
+/// and QR bit (RFC 1996 section 3.4).
+pub fn reply_rcode(request: &[u8], reply: &[u8]) -> Option<u8> {
     let (ours, theirs) = (
         request.first_chunk::<HEADER>()?,
         reply.first_chunk::<HEADER>()?,
@@ -82,7 +81,7 @@ fn question(message: &[u8]) -> Option<&[u8]> {
     message.get(HEADER..end)
 }
 
-/// An RCODE in words (RFC 1035 section 4.1.1, RFC 2136 section 2.2).
+/// The name of an RCODE (RFC 1035 section 4.1.1, RFC 2136 section 2.2).
 pub fn rcode_name(rcode: u8) -> &'static str {
     match rcode {
         0 => "NOERROR",
@@ -107,7 +106,7 @@ mod tests {
     };
 
     #[test]
-    fn another_implementation_reads_it() {
+    fn notify_is_parsed_by_hickory() {
         let snapshot = snapshot(&[]);
         let m = Message::from_vec(&request(&snapshot.zones.all()[0], Serial(77), 0x1234)).unwrap();
         assert_eq!(
@@ -129,12 +128,12 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_is_known_by_id_question_and_qr() {
+    fn reply_has_the_id_and_question_of_the_request_and_the_qr_bit() {
         let ours = request(&snapshot(&[]).zones.all()[0], Serial(1), 9);
         let mut good = ours[..ours.len()].to_vec();
         good.truncate(question(&ours).unwrap().len() + HEADER);
         (good[2], good[3], good[7]) = (0xa4, 5, 0);
-        assert_eq!(reply(&ours, &good), Some(5));
+        assert_eq!(reply_rcode(&ours, &good), Some(5));
         for (at, byte) in [
             (0, 1),
             (1, 8),
@@ -146,12 +145,12 @@ mod tests {
         ] {
             let mut bad = good.clone();
             bad[at] = byte;
-            assert_eq!(reply(&ours, &bad), None, "{at}");
+            assert_eq!(reply_rcode(&ours, &bad), None, "{at}");
         }
         let mut upper = good.clone();
         upper[13] = upper[13].to_ascii_uppercase();
-        assert_eq!(reply(&ours, &upper), Some(5));
-        assert_eq!(reply(&ours, &good[..11]), None);
-        assert_eq!(reply(&ours, &good[..good.len() - 1]), None);
+        assert_eq!(reply_rcode(&ours, &upper), Some(5));
+        assert_eq!(reply_rcode(&ours, &good[..11]), None);
+        assert_eq!(reply_rcode(&ours, &good[..good.len() - 1]), None);
     }
 }

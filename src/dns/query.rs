@@ -1,9 +1,8 @@
-//! A query, decoded once: header, question, EDNS. Everything behind it works with what it says
-//! here.
+//! A query, decoded once: header, question, EDNS.
 
 use super::{
-    PLAIN_SIZE, Rcode, UDP_SIZE,
-    wire::{HEADER, MAX_LABELS, MAX_NAME, counts, rtype, skip_name, u16_at},
+    PLAIN_SIZE, UDP_SIZE,
+    wire::{HEADER, MAX_LABELS, MAX_NAME, Rcode, counts, rtype, skip_name, u16_at},
 };
 
 /// The most records of a query that are looked at; one with more is malformed.
@@ -12,7 +11,7 @@ const MAX_RECORDS: usize = 16;
 /// Why a message is not answered as a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Malformed {
-    /// Not even that: a reply, or too short to have a header.
+    /// It gets no reply: it is a reply itself, or too short to have a header.
     Drop,
     /// With an rcode and no records.
     Reply {
@@ -32,9 +31,9 @@ pub struct Edns {
     pub size: u16,
     /// The version it speaks.
     pub version: u8,
-    /// It asks for our name (RFC 5001).
+    /// It asks for this server's name (RFC 5001).
     pub nsid: bool,
-    /// It speaks of the TCP idle time (RFC 7828).
+    /// It has the TCP keepalive option (RFC 7828).
     pub keepalive: bool,
 }
 
@@ -57,23 +56,23 @@ pub struct Query<'a> {
     pub labels: Labels<'a>,
 }
 
-/// Room for a name, on the stack of whoever parses.
+/// A buffer for a name in lower case, on the stack of the caller.
 #[derive(Debug)]
-pub struct Room {
+pub struct NameBuf {
     name: [u8; MAX_NAME],
     starts: [u8; MAX_LABELS],
 }
 
-impl Default for Room {
-    fn default() -> Room {
-        Room {
+impl Default for NameBuf {
+    fn default() -> NameBuf {
+        NameBuf {
             name: [0; MAX_NAME],
             starts: [0; MAX_LABELS],
         }
     }
 }
 
-/// A query's name, as the look-up wants it.
+/// The name of a query, as the look-up needs it.
 #[derive(Debug, Clone, Copy)]
 pub struct Labels<'a> {
     /// Lower case, wire form, with the root label.
@@ -84,12 +83,12 @@ pub struct Labels<'a> {
 
 impl<'a> Query<'a> {
     /// Reads a message. One question is asked for (RFC 9619), uncompressed; an OPT record may stand
-    /// anywhere behind it. The name is put into `room` in lower case.
+    /// anywhere behind it. The name is put into `name_buf` in lower case.
     #[inline]
-    pub fn parse(message: &'a [u8], room: &'a mut Room) -> Result<Query<'a>, Malformed> {
+    pub fn parse(message: &'a [u8], name_buf: &'a mut NameBuf) -> Result<Query<'a>, Malformed> {
         let header: &[u8; HEADER] = message.first_chunk().ok_or(Malformed::Drop)?;
         if header[2] & 0x80 != 0 {
-            return Err(Malformed::Drop); // a reply: answering it could start an endless talk
+            return Err(Malformed::Drop); // a reply: two servers could answer each other for ever
         }
         let rcode = if header[2] & 0x78 != 0 {
             Rcode::NotImp
@@ -104,7 +103,7 @@ impl<'a> Query<'a> {
             question_end: 0,
             edns: false,
         };
-        let (labels, at) = read_name(message, HEADER, room).ok_or(formerr)?;
+        let (labels, at) = read_name(message, HEADER, name_buf).ok_or(formerr)?;
         let mut q = Query {
             message,
             question_end: 0,
@@ -206,9 +205,13 @@ fn find_opt(header: &[u8; HEADER], message: &[u8]) -> Option<bool> {
     Some(false)
 }
 
-/// Reads the question's name and tells where it ends.
+/// Reads the question's name. Returns its labels, and where it ends.
 #[inline]
-fn read_name<'a>(message: &[u8], start: usize, room: &'a mut Room) -> Option<(Labels<'a>, usize)> {
+fn read_name<'a>(
+    message: &[u8],
+    start: usize,
+    name_buf: &'a mut NameBuf,
+) -> Option<(Labels<'a>, usize)> {
     let (mut at, mut count) = (start, 0);
     loop {
         let len = usize::from(*message.get(at)?);
@@ -220,27 +223,27 @@ fn read_name<'a>(message: &[u8], start: usize, room: &'a mut Room) -> Option<(La
         if len > 63 || at + 1 + len - start >= MAX_NAME || count >= MAX_LABELS {
             return None;
         }
-        room.starts[count] = (at - start) as u8;
+        name_buf.starts[count] = (at - start) as u8;
         count += 1;
         at += 1 + len;
     }
-    let name = &mut room.name[..at + 1 - start];
+    let name = &mut name_buf.name[..at + 1 - start];
     name.copy_from_slice(message.get(start..=at)?);
     // Length bytes are below 64 and so not letters: lower case leaves them alone.
     name.make_ascii_lowercase();
     Some((
         Labels {
             name,
-            starts: &room.starts[..count],
+            starts: &name_buf.starts[..count],
         },
         at + 1,
     ))
 }
 
 /// The IPv4 address that a message's first four labels seem to spell, for
-/// [`crate::index::ip4::Ip4::warm`]. A guess: whatever it says, the answer does not depend on it.
+/// [`crate::index::ip4::Ip4::prefetch`]. The answer does not depend on this guess.
 #[inline]
-pub fn peek(message: &[u8]) -> Option<u32> {
+pub fn guess_ipv4(message: &[u8]) -> Option<u32> {
     let mut at = HEADER;
     let mut addr = 0u32;
     for shift in [0, 8, 16, 24] {

@@ -1,11 +1,15 @@
-//! A query to its reply.
+//! From the bytes of a query to the bytes of its reply.
 
-use super::{Kind, Malformed, Outcome, Peer, Query, Rcode, Room, TCP_SIZE, answer, encode, tsig};
+use super::{
+    AnswerKind, Peer, QueryOutcome, Rcode, TCP_SIZE, answer, encode,
+    query::{Malformed, NameBuf, Query},
+    tsig,
+};
 use crate::{index::Snapshot, model::Time};
 
-/// Answers a query: the one way from its first byte to the last of its reply, for every front.
+/// Answers a query. Every transport calls this function and no other.
 ///
-/// `out` holds at least [`TCP_SIZE`] bytes for a stream and [`UDP_SIZE`] for UDP. `now` is the
+/// `out` holds at least [`TCP_SIZE`] bytes for a stream and [`super::UDP_SIZE`] for UDP. `now` is the
 /// clock, which signatures are held to (RFC 8945 section 5.2.3). No I/O, no lock; no allocation but
 /// for a signature.
 pub fn respond(
@@ -14,15 +18,15 @@ pub fn respond(
     peer: Peer<'_>,
     now: Time,
     out: &mut [u8],
-) -> Outcome {
-    let mut room = Room::default();
-    let mut parsed = match Query::parse(query, &mut room) {
+) -> QueryOutcome {
+    let mut name_buf = NameBuf::default();
+    let mut parsed = match Query::parse(query, &mut name_buf) {
         Ok(q) => q,
         Err(Malformed::Drop) => {
-            return Outcome {
+            return QueryOutcome {
                 len: 0,
                 zone: None,
-                kind: Kind::Dropped,
+                kind: AnswerKind::Dropped,
                 truncated: false,
             };
         }
@@ -31,13 +35,13 @@ pub fn respond(
             question_end,
             edns,
         }) => {
-            let len = encode::bare(query, rcode, question_end, edns, out);
+            let len = encode::error_reply(query, rcode, question_end, edns, out);
             let kind = if len == 0 {
-                Kind::Dropped
+                AnswerKind::Dropped
             } else {
-                Kind::Malformed
+                AnswerKind::Malformed
             };
-            return Outcome {
+            return QueryOutcome {
                 len,
                 zone: None,
                 kind,
@@ -52,7 +56,7 @@ pub fn respond(
             Err(rejected) => return reject(*rejected, &parsed, out),
         }
     }
-    if let Some(e) = parsed.edns.as_mut().filter(|_| !peer.stream) {
+    if let Some(e) = parsed.edns.as_mut().filter(|_| peer.is_datagram()) {
         e.keepalive = false; // RFC 7828 section 3.2.1: never over UDP
     }
     let mut scratch = answer::Scratch::default();
@@ -60,31 +64,31 @@ pub fn respond(
         snapshot,
         &parsed,
         peer,
-        session.as_ref().map(tsig::Session::key),
+        session.as_ref().map(tsig::TsigSession::key),
         &mut scratch,
     );
-    let limit = if peer.stream {
-        TCP_SIZE
-    } else {
+    let limit = if peer.is_datagram() {
         parsed.udp_limit()
+    } else {
+        TCP_SIZE
     }
     .min(out.len());
-    let sealed = session.as_ref().map_or(0, tsig::Session::size);
+    let signature = session.as_ref().map_or(0, tsig::TsigSession::size);
     let (mut len, truncated) = encode::encode(
         snapshot,
         &parsed,
         &answer,
-        &mut out[..limit.saturating_sub(sealed)],
+        &mut out[..limit.saturating_sub(signature)],
     );
     if let Some(session) = session.as_mut().filter(|_| len > 0) {
         len = session.sign(&mut out[..limit], len, now).unwrap_or(0);
     }
     let kind = if len == 0 {
-        Kind::Dropped
+        AnswerKind::Dropped
     } else {
         answer.kind()
     };
-    Outcome {
+    QueryOutcome {
         len,
         zone: answer.zone.map(|z| snapshot.zones.all()[z].slot),
         kind,
@@ -92,15 +96,15 @@ pub fn respond(
     }
 }
 
-/// The reply to a request whose signature is not right (RFC 8945 section 5.3.2).
+/// The reply to a request with an invalid signature (RFC 8945 section 5.3.2).
 #[cold]
-fn reject(rejected: tsig::Rejected, query: &Query, out: &mut [u8]) -> Outcome {
+fn reject(rejected: tsig::RejectedRequest, query: &Query, out: &mut [u8]) -> QueryOutcome {
     let (rcode, kind) = if rejected.rcode() == 1 {
-        (Rcode::FormErr, Kind::Malformed)
+        (Rcode::FormErr, AnswerKind::Malformed)
     } else {
-        (Rcode::NotAuth, Kind::Refused)
+        (Rcode::NotAuth, AnswerKind::Refused)
     };
-    let len = encode::bare(
+    let len = encode::error_reply(
         query.message,
         rcode,
         query.question_end,
@@ -108,10 +112,10 @@ fn reject(rejected: tsig::Rejected, query: &Query, out: &mut [u8]) -> Outcome {
         out,
     );
     let len = rejected.sign(out, len).unwrap_or(len);
-    Outcome {
+    QueryOutcome {
         len,
         zone: None,
-        kind: if len == 0 { Kind::Dropped } else { kind },
+        kind: if len == 0 { AnswerKind::Dropped } else { kind },
         truncated: false,
     }
 }

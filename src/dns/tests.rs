@@ -13,7 +13,11 @@ use crate::{
 
 fn peer(stream: bool) -> Peer<'static> {
     Peer {
-        stream,
+        transport: if stream {
+            Transport::Stream
+        } else {
+            Transport::Datagram
+        },
         ..Peer::udp([192, 0, 2, 53].into())
     }
 }
@@ -83,7 +87,7 @@ pub(crate) fn query(name: &str, qtype: u16, edns: bool) -> Vec<u8> {
     m
 }
 
-fn raw(s: &Snapshot, q: &[u8], stream: bool) -> (Outcome, Vec<u8>) {
+fn raw(s: &Snapshot, q: &[u8], stream: bool) -> (QueryOutcome, Vec<u8>) {
     let mut out = vec![0; TCP_SIZE];
     let outcome = respond(s, q, peer(stream), Time(0), &mut out);
     out.truncate(outcome.len);
@@ -104,7 +108,7 @@ fn soa_ttl(m: &Message) -> Option<u32> {
 }
 
 #[test]
-fn a1_a2_a3_a_listed_address_has_a_and_txt() {
+fn a1_a2_a3_listed_address_has_a_and_txt() {
     let s = snapshot(&[
         ("198.51.100.7", 0, None),
         ("2606:4700::7", 0, None),
@@ -171,7 +175,7 @@ fn a13_c8_ipv6_is_32_nibbles() {
 }
 
 #[test]
-fn a7_c2_c7_absence_is_nxdomain_with_soa_and_branches_are_nodata() {
+fn a7_c2_c7_absent_name_is_nxdomain_with_soa_and_branch_is_nodata() {
     let s = snapshot(&[("198.51.100.7", 0, None)]);
     for qtype in [rtype::A, rtype::TXT, rtype::AAAA, rtype::ANY] {
         let m = ask(&s, "8.100.51.198.bl.orbs.example", qtype);
@@ -260,7 +264,7 @@ fn a17_a18_a19_a20_a21_c3_test_points_are_built_in() {
 }
 
 #[test]
-fn a22_c10_the_apex_and_fixed_names() {
+fn a22_c10_apex_and_static_names_have_their_records() {
     let s = snapshot(&[]);
     assert_eq!(
         shown(&ask(&s, "bl.orbs.example", rtype::NS)),
@@ -301,7 +305,7 @@ fn a22_c10_the_apex_and_fixed_names() {
 }
 
 #[test]
-fn c4_c5_c6_the_question_keeps_its_case_and_the_order_is_fixed() {
+fn c4_c5_c6_question_keeps_its_case_and_record_order_is_fixed() {
     let s = snapshot(&[("198.51.100.7", 1, Some("own text of $"))]);
     let (_, out) = raw(
         &s,
@@ -354,7 +358,7 @@ fn c9_other_types_are_nodata_and_any_is_the_first_rrset() {
 }
 
 #[test]
-fn rfc8906_headers_and_edns() {
+fn rfc8906_headers_and_edns_are_answered_by_the_rfc() {
     let s = snapshot(&[]);
     let rcode = |q: &[u8]| raw(&s, q, false).1.get(3).map(|b| b & 15);
     // Opcode 15, header alone: NOTIMP with that opcode.
@@ -437,7 +441,7 @@ fn rfc8906_headers_and_edns() {
 }
 
 #[test]
-fn a_reply_that_does_not_fit_is_cut_with_tc() {
+fn reply_that_does_not_fit_is_truncated_with_tc() {
     let publish: Vec<String> = (2..64)
         .map(|i| format!("{{reason='x{i}', code='127.0.0.{i}'}}"))
         .collect();
@@ -474,7 +478,7 @@ fn a_reply_that_does_not_fit_is_cut_with_tc() {
 }
 
 #[test]
-fn c1_a_client_that_may_not_query_is_refused_with_the_reason() {
+fn c1_client_without_permission_to_query_is_refused_with_the_reason() {
     let mut s = snapshot(&[("198.51.100.7", 0, None)]);
     s.zones = Arc::new(
         ZoneSet::new(vec![zone_with(
@@ -488,7 +492,7 @@ fn c1_a_client_that_may_not_query_is_refused_with_the_reason() {
         &query("7.100.51.198.bl.orbs.example", rtype::A, true),
         false,
     );
-    assert_eq!((o.kind, out[3] & 15), (Kind::Refused, 5));
+    assert_eq!((o.kind, out[3] & 15), (AnswerKind::Refused, 5));
     assert!(
         out.windows(6)
             .any(|w| w[..2] == [0, 15] && w[4..] == [0, 18]),
@@ -511,12 +515,12 @@ fn c1_a_client_that_may_not_query_is_refused_with_the_reason() {
             &mut out
         )
         .kind,
-        Kind::Listed
+        AnswerKind::Listed
     );
 }
 
 #[test]
-fn a_store_that_can_not_be_trusted_fails_every_query() {
+fn untrusted_store_answers_servfail() {
     let mut s = snapshot(&[("198.51.100.7", 0, None)]);
     s.sound = false;
     let m = ask(&s, "7.100.51.198.bl.orbs.example", rtype::A);
@@ -534,7 +538,7 @@ fn with_zones(listed: &[(&str, u8, Option<&str>)], zones: Vec<crate::index::Zone
 }
 
 #[test]
-fn an_exempt_name_in_a_tree_is_a_node_with_hinfo() {
+fn exempt_name_in_a_listed_tree_is_a_node_with_hinfo() {
     let mut b = Builder::default();
     let fact = RawFact {
         reason: ReasonId(0),
@@ -589,7 +593,7 @@ fn an_exempt_name_in_a_tree_is_a_node_with_hinfo() {
 }
 
 #[test]
-fn equal_texts_are_one_record_and_the_first_reason_with_a_text_speaks() {
+fn equal_texts_are_one_record_and_the_first_reason_with_a_text_is_used() {
     let listed = [
         ("198.51.100.7", 0, Some("same $")),
         ("198.51.100.8", 1, None),
@@ -634,7 +638,7 @@ fn equal_texts_are_one_record_and_the_first_reason_with_a_text_speaks() {
 }
 
 #[test]
-fn an_opt_is_in_every_reply_to_an_opt_and_the_question_comes_back() {
+fn reply_to_edns_has_opt_and_the_question() {
     let s = snapshot(&[]);
     let name = "bl.orbs.example";
     let check = |q: &[u8], rcode: u16, question: bool, opt: bool| {
@@ -642,7 +646,7 @@ fn an_opt_is_in_every_reply_to_an_opt_and_the_question_comes_back() {
         let m = Message::from_vec(&out).unwrap();
         assert_eq!(
             (o.kind, u16::from(m.metadata.response_code)),
-            (Kind::Malformed, rcode),
+            (AnswerKind::Malformed, rcode),
             "{q:?}"
         );
         assert_eq!(
@@ -693,7 +697,7 @@ fn an_opt_is_in_every_reply_to_an_opt_and_the_question_comes_back() {
 }
 
 #[test]
-fn options_that_do_not_fit_are_left_out() {
+fn edns_options_that_do_not_fit_are_left_out() {
     let mut s = with_zones(&[], vec![zone_with("address", "[query]\nallow = []")]);
     s.nsid = "n".repeat(300).into();
     let mut q = query("7.100.51.198.bl.orbs.example", rtype::A, true);
@@ -726,7 +730,7 @@ fn options_that_do_not_fit_are_left_out() {
 }
 
 #[test]
-fn counters_follow_the_zone_and_a_refused_code_is_a_refusal() {
+fn counters_follow_the_zone_and_a_refused_code_counts_as_refused() {
     let code = "[query]\nallow=['10.0.0.0/8']\nrefused_code='127.255.255.254'";
     let mut s = with_zones(
         &[],
@@ -738,18 +742,21 @@ fn counters_follow_the_zone_and_a_refused_code_is_a_refusal() {
     };
     assert_eq!(
         of(&s, "7.100.51.198.bl.orbs.example"),
-        (Some(0), Kind::Refused)
+        (Some(0), AnswerKind::Refused)
     );
-    assert_eq!(of(&s, "x.dbl.orbs.example"), (Some(1), Kind::NotListed));
+    assert_eq!(
+        of(&s, "x.dbl.orbs.example"),
+        (Some(1), AnswerKind::NotListed)
+    );
     s.zones = Arc::new(s.zones.next(vec![zone_with("domain", "")]).unwrap());
     assert_eq!(
         of(&s, "x.dbl.orbs.example"),
-        (Some(1), Kind::NotListed),
+        (Some(1), AnswerKind::NotListed),
         "the other zone is gone"
     );
     assert_eq!(
         of(&s, "7.100.51.198.bl.orbs.example"),
-        (None, Kind::Refused)
+        (None, AnswerKind::Refused)
     );
 }
 
@@ -772,7 +779,7 @@ proptest! {
         }
         let (o, out) = raw(&s, &bytes, stream);
         prop_assert!(stream || out.len() <= UDP_SIZE);
-        prop_assert_eq!(o.kind == Kind::Dropped, out.is_empty());
+        prop_assert_eq!(o.kind == AnswerKind::Dropped, out.is_empty());
         if !out.is_empty() {
             prop_assert!(out[2] & 0x80 != 0 && out[..2] == bytes[..2]);
             prop_assert!(Message::from_vec(&out).is_ok(), "{:?}", out);
@@ -832,7 +839,7 @@ fn sections(
 }
 
 #[test]
-fn ns_answers_carry_the_addresses_of_name_servers_in_the_zone() {
+fn ns_answer_has_the_addresses_of_name_servers_in_the_zone() {
     let records = record_of("ns1", "A", "192.0.2.1")
         + &record_of("ns1", "AAAA", "2001:db8::1")
         + &record_of("@", "A", "192.0.2.9");
@@ -863,7 +870,7 @@ fn ns_answers_carry_the_addresses_of_name_servers_in_the_zone() {
 }
 
 #[test]
-fn addresses_that_do_not_fit_into_an_ns_answer_are_left_out_whole() {
+fn ns_answer_leaves_out_addresses_that_do_not_fit() {
     let many: String = (0..40)
         .map(|i| record_of("ns1", "A", &format!("192.0.2.{i}")))
         .collect();
@@ -895,7 +902,7 @@ fn addresses_that_do_not_fit_into_an_ns_answer_are_left_out_whole() {
 }
 
 #[test]
-fn a_delegated_name_is_a_referral_with_glue() {
+fn delegated_name_is_a_referral_with_glue() {
     let records = record_of("lab", "NS", "ns1.lab.bl.orbs.example")
         + &record_of("lab", "NS", "ns.elsewhere.example")
         + &record_of("ns1.lab", "A", "192.0.2.1")

@@ -1,72 +1,62 @@
 //! Zone transfers as messages: AXFR (RFC 5936) and IXFR (RFC 1995), from renderings to bytes.
 //!
-//! [`decide`] tells what a request gets, for every front alike. A transfer is written by [`axfr`]
-//! or [`ixfr`] from one snapshot, message by message, to whoever takes them; nothing of it is kept.
+//! [`decide`] decides about a request, for every transport alike. A transfer is written by [`axfr`]
+//! or [`ixfr`] from one snapshot, message by message, to a [`MessageWriter`]; nothing of it is kept.
 
 mod difference;
 #[cfg(test)]
 mod tests;
+mod view;
 mod writer;
 
 use super::{
-    Peer, Rcode,
+    Peer, Transport,
     query::Query,
-    wire::{rtype, skip_name, u16_at},
+    wire::{Rcode, rtype, skip_name, u16_at},
 };
 use crate::{
-    index::{
-        Interned, Snapshot, Tables, ZoneView,
-        difference::Face,
-        render::{Emit, Rendered, records, render_while},
-        rows,
-    },
+    index::{Snapshot, ZoneView, difference::View},
     model::Serial,
 };
 
-pub use difference::Difference;
-pub use writer::{FULL, Writer};
+use view::{records_of, render_view};
 
-/// What a request for a transfer gets.
+pub use difference::ZoneDifference;
+pub use view::{serial, view_of};
+pub use writer::{FULL, MessageWriter};
+
+/// A transfer that a client may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// An error: its code, an extended error (RFC 8914) and a text.
-    No(Rcode, u16, &'static str),
-    /// The single current SOA: the mirror is up to date (RFC 1995 section 4).
-    Current,
-    /// All of the zone, or what changed from a serial on.
-    Run(Option<Serial>),
+pub enum Grant {
+    /// The whole zone.
+    Axfr,
+    /// What changed since a serial.
+    Ixfr(Serial),
 }
 
-/// What a name asks to transfer, if anything: a zone's own name for its records, `_rows` below it
-/// for its rows.
-pub fn face(below: &[u8]) -> Option<Face> {
-    match below {
-        [] => Some(Face::Names),
-        rows::ROWS => Some(Face::Rows),
-        _ => None,
-    }
+/// The decision about a request for a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransferDecision {
+    /// An error.
+    Refused {
+        /// The response code.
+        rcode: Rcode,
+        /// The code of the extended error (RFC 8914).
+        extended: u16,
+        /// The text of the extended error.
+        text: &'static str,
+    },
+    /// The current SOA alone: the mirror is up to date (RFC 1995 section 4).
+    CurrentSoa,
+    /// A transfer.
+    Granted(Grant),
 }
 
-/// Renders one face of a zone, for as long as `emit` says true.
-fn render_face(face: Face, tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
-    match face {
-        Face::Names => render_while(tables, zone, emit),
-        Face::Rows => rows::render_rows(tables, zone, emit),
-    }
-}
-
-/// The records of an owner of one face.
-fn records_of(
-    face: Face,
-    interned: &Interned,
-    zone: &ZoneView,
-    owner: &[u8],
-    at: &Rendered,
-    tell: &mut dyn FnMut(u16, u32, &[u8]),
-) {
-    match face {
-        Face::Names => records(interned, zone, at, tell),
-        Face::Rows => rows::records(interned, zone, owner, at, tell),
+fn refuse(rcode: Rcode, extended: u16, text: &'static str) -> TransferDecision {
+    TransferDecision::Refused {
+        rcode,
+        extended,
+        text,
     }
 }
 
@@ -79,62 +69,53 @@ pub fn decide(
     below: &[u8],
     peer: Peer<'_>,
     key: Option<&str>,
-) -> Decision {
+) -> TransferDecision {
     let zone = &snapshot.zones.all()[number];
     if query.qclass != 1 {
-        return Decision::No(Rcode::Refused, 18, "zones are of class IN");
+        return refuse(Rcode::Refused, 18, "zones are of class IN");
     }
-    if peer.single && query.qtype != rtype::SOA {
-        return Decision::No(
+    if peer.transport == Transport::SingleMessage && query.qtype != rtype::SOA {
+        return refuse(
             Rcode::Refused,
             21,
             "no transfers here; they go over TCP or TLS",
         );
     }
-    if face(below).is_none() {
-        return Decision::No(
+    if view_of(below).is_none() {
+        return refuse(
             Rcode::NotAuth,
             20,
             "a transfer is asked for by the zone's own name",
         );
     }
-    if !zone.may_transfer(peer.addr, key, peer.names) {
-        return Decision::No(
+    if !zone.may_transfer(peer.addr, key, peer.certificate_names) {
+        return refuse(
             Rcode::Refused,
             18,
             "this client may not transfer this zone; see [transfer] of its file",
         );
     }
     if query.qtype == rtype::SOA {
-        return Decision::Current;
+        return TransferDecision::CurrentSoa;
     }
     if query.qtype == rtype::AXFR {
-        return match peer.stream {
-            true => Decision::Run(None),
+        return match peer.is_datagram() {
+            false => TransferDecision::Granted(Grant::Axfr),
             // RFC 5936 section 4.2: not defined over UDP.
-            false => Decision::No(Rcode::Refused, 21, "AXFR is served over TCP, not UDP"),
+            true => refuse(Rcode::Refused, 21, "AXFR is served over TCP, not UDP"),
         };
     }
     let Some(theirs) = client_serial(query) else {
-        return Decision::No(
+        return refuse(
             Rcode::FormErr,
             0,
             "an IXFR query has the mirror's SOA in its authority section",
         );
     };
     match theirs.partial_cmp(&serial(snapshot, number)) {
-        Some(std::cmp::Ordering::Less) | None => Decision::Run(Some(theirs)),
-        Some(_) => Decision::Current,
+        Some(std::cmp::Ordering::Less) | None => TransferDecision::Granted(Grant::Ixfr(theirs)),
+        Some(_) => TransferDecision::CurrentSoa,
     }
-}
-
-/// A zone's serial in a snapshot.
-pub fn serial(snapshot: &Snapshot, number: usize) -> Serial {
-    snapshot
-        .serials
-        .get(number)
-        .copied()
-        .unwrap_or(Serial(snapshot.zones.all()[number].spec.serial))
 }
 
 /// The serial of the SOA in the authority section of an IXFR query (RFC 1995 section 3).
@@ -174,28 +155,28 @@ pub fn soa_data(zone: &ZoneView, serial: Serial) -> Vec<u8> {
 
 /// Writes a zone as an AXFR answer: from SOA to SOA. False where the taker had enough before the
 /// end.
-pub fn axfr(snapshot: &Snapshot, number: usize, face: Face, out: &mut Writer) -> bool {
+pub fn axfr(snapshot: &Snapshot, number: usize, view: View, out: &mut MessageWriter) -> bool {
     let zone = &snapshot.zones.all()[number];
     let soa = soa_data(zone, serial(snapshot, number));
     out.record(&[], rtype::SOA, zone.soa_ttl(), &soa);
-    render_face(face, &snapshot.tables, zone, &mut |owner, at| {
+    render_view(view, &snapshot.tables, zone, &mut |owner, at| {
         records_of(
-            face,
+            view,
             &snapshot.tables.interned,
             zone,
             owner,
             &at,
             &mut |rtype, ttl, data| out.record(owner, rtype, ttl, data),
         );
-        out.wanted()
+        out.is_wanted()
     });
     out.record(&[], rtype::SOA, zone.soa_ttl(), &soa);
     out.finish()
 }
 
 /// Writes a difference as an IXFR answer: one sequence, condensed (RFC 1995 sections 4 and 5).
-pub fn ixfr(zone: &ZoneView, difference: &Difference, out: &mut Writer) -> bool {
-    let soa = |serial, out: &mut Writer| {
+pub fn ixfr(zone: &ZoneView, difference: &ZoneDifference, out: &mut MessageWriter) -> bool {
+    let soa = |serial, out: &mut MessageWriter| {
         out.record(&[], rtype::SOA, zone.soa_ttl(), &soa_data(zone, serial));
     };
     soa(difference.to, out);
@@ -208,7 +189,7 @@ pub fn ixfr(zone: &ZoneView, difference: &Difference, out: &mut Writer) -> bool 
 }
 
 /// Writes the answer that there is nothing newer: the current SOA alone.
-pub fn current(snapshot: &Snapshot, number: usize, out: &mut Writer) -> bool {
+pub fn current(snapshot: &Snapshot, number: usize, out: &mut MessageWriter) -> bool {
     let zone = &snapshot.zones.all()[number];
     out.record(
         &[],

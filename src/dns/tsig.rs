@@ -3,10 +3,10 @@
 //! The record and its part of what is signed are hickory-proto's; the MAC is made over the bytes as
 //! they are sent, since we write bytes and sign every message of a transfer.
 //!
-//! A server: [`verify`] a request, encode the reply with [`Session::size`] bytes of room left,
-//! [`Session::sign`] it, and each further message of a transfer. What `verify` rejects is answered
-//! with [`Rejected::rcode`] and no records, and [`Rejected::sign`]. A client: [`Session::request`],
-//! then [`Session::check`] each message of the reply, and [`Session::whole`] after the last.
+//! A server: [`verify`] a request, encode the reply with [`TsigSession::size`] bytes of room left,
+//! [`TsigSession::sign`] it, and each further message of a transfer. What `verify` rejects is answered
+//! with [`RejectedRequest::rcode`] and no records, and [`RejectedRequest::sign`]. A client: [`TsigSession::request`],
+//! then [`TsigSession::check`] each message of the reply, and [`TsigSession::whole`] after the last.
 //!
 //! Choices that the RFC leaves open: truncated MACs get BADTRUNC, however little is missing
 //! (section 5.2.4); the time of a message may lie before that of the one before it, since datagrams
@@ -42,17 +42,17 @@ const FIXED: usize = 10 + 16;
 
 /// A message that cannot be read as far as its TSIG, or that has one where none may be: FORMERR.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unreadable;
+pub struct UnreadableTsig;
 
 /// Where a message's TSIG record starts; `None` where it has none. It is the last record of the
 /// additional section and the end of the message, or the message is not to be read (RFC 8945
 /// section 5.1).
 #[inline]
-pub fn find(message: &[u8]) -> Result<Option<usize>, Unreadable> {
+pub fn find(message: &[u8]) -> Result<Option<usize>, UnreadableTsig> {
     match message.first_chunk::<HEADER>() {
-        None => Err(Unreadable),
+        None => Err(UnreadableTsig),
         Some(header) if header[6..] == [0; 6] => Ok(None),
-        Some(header) => walk(message, header).ok_or(Unreadable),
+        Some(header) => walk(message, header).ok_or(UnreadableTsig),
     }
 }
 
@@ -115,7 +115,7 @@ fn append(message: &mut [u8], len: usize, record: &[u8]) -> Option<usize> {
 
 /// Why a request is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum TsigFault {
     /// It cannot be read, or its TSIG is none (RFC 8945 sections 5.1, 5.2, 5.2.2.1).
     Format,
     /// There is no such key with this algorithm (section 5.2.1).
@@ -130,30 +130,30 @@ pub enum Fault {
 
 /// A rejected request, and what its reply has to say.
 #[derive(Debug)]
-pub struct Rejected {
+pub struct RejectedRequest {
     /// Why.
-    pub fault: Fault,
+    pub fault: TsigFault,
     /// The TSIG of the reply, and who signs it; none for FORMERR.
-    reply: Option<(Name, TSIG, Option<Session>)>,
+    reply: Option<(Name, TSIG, Option<TsigSession>)>,
 }
 
-impl Rejected {
-    fn new(fault: Fault) -> Box<Rejected> {
-        Box::new(Rejected { fault, reply: None })
+impl RejectedRequest {
+    fn new(fault: TsigFault) -> Box<RejectedRequest> {
+        Box::new(RejectedRequest { fault, reply: None })
     }
 
     /// With an error in its reply's TSIG; signed where there is a session.
     fn with(
-        fault: Fault,
+        fault: TsigFault,
         error: TsigError,
         owner: Name,
         mut tsig: TSIG,
-        session: Option<Session>,
-    ) -> Box<Rejected> {
+        session: Option<TsigSession>,
+    ) -> Box<RejectedRequest> {
         tsig.mac.clear();
         tsig.other.clear();
         tsig.error = Some(error);
-        Box::new(Rejected {
+        Box::new(RejectedRequest {
             fault,
             reply: Some((owner, tsig, session)),
         })
@@ -161,10 +161,14 @@ impl Rejected {
 
     /// The reply's RCODE: FORMERR (1) or NOTAUTH (9).
     pub fn rcode(&self) -> u8 {
-        if self.fault == Fault::Format { 1 } else { 9 }
+        if self.fault == TsigFault::Format {
+            1
+        } else {
+            9
+        }
     }
 
-    /// How many bytes [`Rejected::sign`] adds.
+    /// How many bytes [`RejectedRequest::sign`] adds.
     pub fn size(&self) -> usize {
         let Some((owner, tsig, session)) = &self.reply else {
             return 0;
@@ -180,25 +184,30 @@ impl Rejected {
         match self.reply {
             None => Some(len),
             Some((owner, tsig, None)) => append(message, len, &bytes(&owner, tsig)?),
-            Some((_, tsig, Some(mut session))) => session.seal(message, len, tsig),
+            Some((_, tsig, Some(mut session))) => session.append_signature(message, len, tsig),
         }
     }
 }
 
 /// Looks at a request's TSIG: `None` where it has none, the session that signs the reply where it
 /// is right.
-pub fn verify(keys: &Keys, message: &[u8], now: Time) -> Result<Option<Session>, Box<Rejected>> {
-    let Some(at) = find(message).map_err(|_| Rejected::new(Fault::Format))? else {
+pub fn verify(
+    keys: &Keys,
+    message: &[u8],
+    now: Time,
+) -> Result<Option<TsigSession>, Box<RejectedRequest>> {
+    let Some(at) = find(message).map_err(|_| RejectedRequest::new(TsigFault::Format))? else {
         return Ok(None);
     };
-    let (owner, mut tsig) = read(message, at).ok_or_else(|| Rejected::new(Fault::Format))?;
+    let (owner, mut tsig) =
+        read(message, at).ok_or_else(|| RejectedRequest::new(TsigFault::Format))?;
     let known = keys
         .get(&owner.to_ascii())
         .filter(|k| wire_algorithm(k.algorithm()) == tsig.algorithm);
     let Some(key) = known else {
         tsig.time = now.0;
-        return Err(Rejected::with(
-            Fault::BadKey,
+        return Err(RejectedRequest::with(
+            TsigFault::BadKey,
             TsigError::BadKey,
             owner,
             tsig,
@@ -207,17 +216,17 @@ pub fn verify(keys: &Keys, message: &[u8], now: Time) -> Result<Option<Session>,
     };
     let whole = key.algorithm().mac_len();
     if tsig.mac.len() > whole || tsig.mac.len() < MIN_MAC.max(whole / 2) {
-        return Err(Rejected::new(Fault::Format));
+        return Err(RejectedRequest::new(TsigFault::Format));
     }
-    let mut session = Session::new(key.clone(), tsig.oid);
+    let mut session = TsigSession::new(key.clone(), tsig.oid);
     let mut context = session.context();
     context.update(&head(message, tsig.oid, 1));
     context.update(&message[HEADER..at]);
     context.update(&variables(&owner, &tsig));
-    if !session.same(context, &tsig.mac) {
+    if !session.mac_matches(context, &tsig.mac) {
         tsig.time = now.0;
-        return Err(Rejected::with(
-            Fault::BadSig,
+        return Err(RejectedRequest::with(
+            TsigFault::BadSig,
             TsigError::BadSig,
             owner,
             tsig,
@@ -227,8 +236,8 @@ pub fn verify(keys: &Keys, message: &[u8], now: Time) -> Result<Option<Session>,
     session.prior = std::mem::take(&mut tsig.mac);
     if now.0.abs_diff(tsig.time) > u64::from(tsig.fudge) {
         // With the client's own time, so that the client can believe it (section 5.2.3).
-        let mut rejected = Rejected::with(
-            Fault::BadTime,
+        let mut rejected = RejectedRequest::with(
+            TsigFault::BadTime,
             TsigError::BadTime,
             owner,
             tsig,
@@ -241,8 +250,8 @@ pub fn verify(keys: &Keys, message: &[u8], now: Time) -> Result<Option<Session>,
     }
     if session.prior.len() < whole {
         (tsig.time, tsig.fudge) = (now.0, FUDGE);
-        return Err(Rejected::with(
-            Fault::BadTrunc,
+        return Err(RejectedRequest::with(
+            TsigFault::BadTrunc,
             TsigError::BadTrunc,
             owner,
             tsig,
@@ -254,7 +263,7 @@ pub fn verify(keys: &Keys, message: &[u8], now: Time) -> Result<Option<Session>,
 
 /// What is wrong with a reply's TSIG, or what the server says is wrong with ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wrong {
+pub enum TsigReplyError {
     /// It cannot be read.
     Format,
     /// It is not signed and has to be.
@@ -267,33 +276,35 @@ pub enum Wrong {
     Time,
     /// The server's error: BADSIG (16), BADKEY (17), BADTIME (18), BADTRUNC (22). Only the latter
     /// two are proven.
-    Told(u16),
+    ServerError(u16),
 }
 
-impl std::fmt::Display for Wrong {
+impl std::fmt::Display for TsigReplyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Wrong::Format => "the reply's TSIG cannot be read",
-            Wrong::Unsigned => "the reply is not signed",
-            Wrong::Key => "the reply is signed with another key",
-            Wrong::Mac => {
+            TsigReplyError::Format => "the reply's TSIG cannot be read",
+            TsigReplyError::Unsigned => "the reply is not signed",
+            TsigReplyError::Key => "the reply is signed with another key",
+            TsigReplyError::Mac => {
                 "the reply's signature is wrong: the secrets differ, or somebody changed it"
             }
-            Wrong::Time => "the reply was signed at another time: the clocks differ",
-            Wrong::Told(16) => "BADSIG: the secrets differ",
-            Wrong::Told(17) => {
+            TsigReplyError::Time => "the reply was signed at another time: the clocks differ",
+            TsigReplyError::ServerError(16) => "BADSIG: the secrets differ",
+            TsigReplyError::ServerError(17) => {
                 "BADKEY: the server does not know the key, or has another algorithm for it"
             }
-            Wrong::Told(18) => "BADTIME: the clocks differ",
-            Wrong::Told(22) => "BADTRUNC: the server wants longer signatures",
-            Wrong::Told(code) => return write!(f, "the server reports the TSIG error {code}"),
+            TsigReplyError::ServerError(18) => "BADTIME: the clocks differ",
+            TsigReplyError::ServerError(22) => "BADTRUNC: the server wants longer signatures",
+            TsigReplyError::ServerError(code) => {
+                return write!(f, "the server reports the TSIG error {code}");
+            }
         })
     }
 }
 
 /// A talk under a key: what comes next is signed over what came before.
 #[derive(Debug, Clone)]
-pub struct Session {
+pub struct TsigSession {
     key: Arc<TsigKey>,
     hmac: hmac::Key,
     owner: Name,
@@ -308,8 +319,8 @@ pub struct Session {
     pending: Option<hmac::Context>,
 }
 
-impl Session {
-    fn new(key: Arc<TsigKey>, id: u16) -> Session {
+impl TsigSession {
+    fn new(key: Arc<TsigKey>, id: u16) -> TsigSession {
         let algorithm = match key.algorithm() {
             Algorithm::HmacSha256 => hmac::HMAC_SHA256,
             Algorithm::HmacSha384 => hmac::HMAC_SHA384,
@@ -318,7 +329,7 @@ impl Session {
         let mut owner = Name::from_ascii(key.name()).unwrap_or_default(); // a key's name is one: `model::key::key_name`
         owner.set_fqdn(true);
         let hmac = hmac::Key::new(algorithm, key.secret());
-        Session {
+        TsigSession {
             hmac,
             owner,
             id,
@@ -347,15 +358,15 @@ impl Session {
     }
 
     /// Signs a reply of `len` bytes, or the next message of a transfer: the TSIG is put behind it
-    /// and counted. The new length; `None` where there are not [`Session::size`] bytes of room.
+    /// and counted. The new length; `None` where there are not [`TsigSession::size`] bytes of room.
     pub fn sign(&mut self, message: &mut [u8], len: usize, now: Time) -> Option<usize> {
-        let end = self.seal(message, len, self.blank(now))?;
+        let end = self.append_signature(message, len, self.blank(now))?;
         self.later = true;
         Some(end)
     }
 
-    /// Signs a message that can grow, as [`Session::sign`] does. False where that cannot be.
-    pub fn seal_message(&mut self, message: &mut Vec<u8>, now: Time) -> bool {
+    /// Signs a message that can grow, as [`TsigSession::sign`] does. False where that cannot be.
+    pub fn sign_message(&mut self, message: &mut Vec<u8>, now: Time) -> bool {
         let len = message.len();
         message.resize(len + self.size(), 0);
         let signed = self.sign(message, len, now);
@@ -370,19 +381,19 @@ impl Session {
         message: &mut [u8],
         len: usize,
         now: Time,
-    ) -> Option<(Session, usize)> {
+    ) -> Option<(TsigSession, usize)> {
         let id = u16::from_be_bytes([*message.first()?, *message.get(1)?]);
-        let mut session = Session::new(key, id);
-        let end = session.seal(message, len, session.blank(now))?;
+        let mut session = TsigSession::new(key, id);
+        let end = session.append_signature(message, len, session.blank(now))?;
         Some((session, end))
     }
 
     /// Looks at the next message of a reply: whether it is signed itself. Where it is wrong,
     /// nothing of the reply is to be believed any more. The caller compares the message's ID.
-    pub fn check(&mut self, message: &[u8], now: Time) -> Result<bool, Wrong> {
-        let Some(at) = find(message).map_err(|_| Wrong::Format)? else {
+    pub fn check(&mut self, message: &[u8], now: Time) -> Result<bool, TsigReplyError> {
+        let Some(at) = find(message).map_err(|_| TsigReplyError::Format)? else {
             if !self.later || self.unsigned >= MAX_UNSIGNED {
-                return Err(Wrong::Unsigned);
+                return Err(TsigReplyError::Unsigned);
             }
             self.unsigned += 1;
             let mut context = self.pending.take().unwrap_or_else(|| self.context());
@@ -390,15 +401,15 @@ impl Session {
             self.pending = Some(context);
             return Ok(false);
         };
-        let (owner, tsig) = read(message, at).ok_or(Wrong::Format)?;
-        let told = tsig.error.map(|e| Wrong::Told(e.into()));
-        if let (Some(told), true) = (told, tsig.mac.is_empty()) {
-            return Err(told);
+        let (owner, tsig) = read(message, at).ok_or(TsigReplyError::Format)?;
+        let server_error = tsig.error.map(|e| TsigReplyError::ServerError(e.into()));
+        if let (Some(server_error), true) = (server_error, tsig.mac.is_empty()) {
+            return Err(server_error);
         }
         if owner.to_lowercase() != self.owner
             || tsig.algorithm != wire_algorithm(self.key.algorithm())
         {
-            return Err(Wrong::Key);
+            return Err(TsigReplyError::Key);
         }
         let mut context = self.pending.take().unwrap_or_else(|| self.context());
         context.update(&head(message, tsig.oid, 1));
@@ -407,14 +418,15 @@ impl Session {
             false => context.update(&variables(&owner, &tsig)),
             true => context.update(&timers(&tsig)),
         }
-        if tsig.mac.len() != self.key.algorithm().mac_len() || !self.same(context, &tsig.mac) {
-            return Err(Wrong::Mac);
+        if tsig.mac.len() != self.key.algorithm().mac_len() || !self.mac_matches(context, &tsig.mac)
+        {
+            return Err(TsigReplyError::Mac);
         }
-        if let Some(told) = told {
-            return Err(told);
+        if let Some(server_error) = server_error {
+            return Err(server_error);
         }
         if now.0.abs_diff(tsig.time) > u64::from(tsig.fudge) {
-            return Err(Wrong::Time);
+            return Err(TsigReplyError::Time);
         }
         (self.prior, self.later, self.unsigned) = (tsig.mac, true, 0);
         Ok(true)
@@ -447,7 +459,12 @@ impl Session {
         context
     }
 
-    fn seal(&mut self, message: &mut [u8], len: usize, mut tsig: TSIG) -> Option<usize> {
+    fn append_signature(
+        &mut self,
+        message: &mut [u8],
+        len: usize,
+        mut tsig: TSIG,
+    ) -> Option<usize> {
         let body = message.get(..len).filter(|b| b.len() >= HEADER)?;
         let mut context = self.context();
         context.update(&head(body, tsig.oid, 0));
@@ -466,7 +483,7 @@ impl Session {
     /// Whether a MAC is `theirs`, as far as that goes. Both are hashed once more before they are
     /// compared, so that the comparison takes the same time wherever they differ, and a truncated
     /// one can be compared too.
-    fn same(&self, context: hmac::Context, theirs: &[u8]) -> bool {
+    fn mac_matches(&self, context: hmac::Context, theirs: &[u8]) -> bool {
         let ours = context.sign();
         let ours = ours.as_ref().get(..theirs.len());
         ours.is_some_and(|ours| {

@@ -9,6 +9,20 @@ pub const MAX_LABELS: usize = 127;
 /// Opcode NOTIFY (RFC 1996 section 3.1), as it stands in the third byte of a header.
 pub const OPCODE_NOTIFY: u8 = 4 << 3;
 
+/// Response codes (RFC 1035 section 4.1.1, RFC 6891 section 9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Rcode {
+    NoError = 0,
+    FormErr = 1,
+    ServFail = 2,
+    NxDomain = 3,
+    NotImp = 4,
+    Refused = 5,
+    NotAuth = 9,
+    BadVers = 16,
+}
+
 /// Where what follows a name begins. A compression pointer ends a name (RFC 1035 section 4.1.4).
 /// `None`: the
 /// message ends in the name, or the name has too many labels or one that is too long.

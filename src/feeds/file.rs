@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     clock::wall,
-    imports::{self, Asked, Done, Failed, Files},
+    imports::{self, Files, ImportFailure, ImportOutcome, ImportRequest},
     ledger::{Ledger, held::FileMark},
     model::{Time, time::Seconds},
 };
@@ -32,23 +32,28 @@ fn of(m: &Metadata) -> FileMark {
 
 /// Imports a file as `orbsd import` does. Its lifetime counts from the file's modification, so that
 /// the list of a file that is no longer written ends, however often the daemon is restarted.
-pub fn import(ledger: &Ledger, path: &Path, asked: &Asked, seen: FileMark) -> Result<Done, Failed> {
+pub fn import(
+    ledger: &Ledger,
+    path: &Path,
+    request: &ImportRequest,
+    seen: FileMark,
+) -> Result<ImportOutcome, ImportFailure> {
     let shown = path.display().to_string();
     let written = Time(u64::try_from(seen.3).unwrap_or(0));
     let age = age(written, ledger.now(), wall());
-    let left = match asked.max_age {
+    let left = match request.max_age {
         None => None,
         Some(max) => match max.0.saturating_sub(age.0) {
             0 => {
                 let why = format!(
                     "{shown} was written at {written}, longer ago than its max_age; is it still refreshed?"
                 );
-                return Err(Failed::Invalid(why));
+                return Err(ImportFailure::Invalid(why));
             }
             left => Some(Seconds(left)),
         },
     };
-    let file = File::open(path).map_err(|e| Failed::Invalid(format!("{shown}: {e}")))?;
+    let file = File::open(path).map_err(|e| ImportFailure::Invalid(format!("{shown}: {e}")))?;
     let mut one = One {
         name: Some(shown),
         file,
@@ -56,9 +61,9 @@ pub fn import(ledger: &Ledger, path: &Path, asked: &Asked, seen: FileMark) -> Re
     };
     imports::run(
         ledger,
-        &Asked {
+        &ImportRequest {
             max_age: left,
-            ..asked.clone()
+            ..request.clone()
         },
         &mut one,
     )

@@ -13,14 +13,14 @@ use std::{
 
 use rustc_hash::FxHasher;
 
-use super::wire::{Failed, Server, Watch};
+use super::wire::{Server, TransferError, TransferSink};
 use crate::{
-    dns::incoming::{Asked, Change, End, Soa},
+    dns::incoming::{RecordChange, Soa, TransferEnd, TransferQuery},
     imports,
     ledger::{Follow, Import, Ledger},
     lists::{
-        Options, Report,
-        patch::{MAX_NODES, Merged, Net, Patch, Rows, Zone, patch},
+        ListReport, Options,
+        patch::{FollowedZone, MAX_NODES, Merged, Net, Patch, Rows, patch},
         records::{Mapping, Records},
     },
     model::{Serial, SourceId, time::Seconds},
@@ -36,7 +36,7 @@ use crate::{
 const MAX_CHANGES: usize = 1 << 20;
 /// The version of the rules by which records become rows. Increase it with each change of the
 /// rules, so that all followed zones are read again.
-const RULES: u32 = 2;
+const RULES_VERSION: u32 = 2;
 
 const _: () = assert!(
     2 * MAX_NODES <= ROW_COMMIT_MAX,
@@ -69,7 +69,7 @@ pub struct Refreshed {
     /// The zone's SOA.
     pub soa: Soa,
     /// How the change was transferred.
-    pub how: How,
+    pub kind: RefreshKind,
     /// What changed in the source.
     pub difference: ImportDifference,
     /// Rows that were left out because they came through this server or through too many.
@@ -80,7 +80,7 @@ pub struct Refreshed {
 
 /// How a change was transferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
+pub enum RefreshKind {
     /// Nothing changed.
     Same,
     /// By IXFR.
@@ -92,20 +92,20 @@ pub enum How {
 }
 
 /// The state of a refresh.
-struct Step<'a> {
+struct Refresh<'a> {
     f: &'a Following<'a>,
     source: SourceId,
     options: Options,
     /// See [`Followed::mapping`].
     mapping: u64,
-    was: Option<Followed>,
+    previous: Option<Followed>,
 }
 
 impl Following<'_> {
     /// Checks whether the zone has changed, and updates the source. Blocks.
-    pub fn refresh(&self) -> Result<Refreshed, Failed> {
-        let refused = |e: imports::Failed| Failed::Answer(e.text(self.ledger));
-        let asked = imports::Asked {
+    pub fn refresh(&self) -> Result<Refreshed, TransferError> {
+        let refused = |e: imports::ImportFailure| TransferError::Answer(e.text(self.ledger));
+        let list_import = imports::ImportRequest {
             reasons: self.reasons.clone(),
             ..Default::default()
         };
@@ -113,13 +113,13 @@ impl Following<'_> {
         let options = Options {
             followed: true,
             untraced,
-            ..imports::options(self.ledger, &asked).map_err(refused)?
+            ..imports::options(self.ledger, &list_import).map_err(refused)?
         };
         let source = self
             .ledger
             .source(self.name)
-            .map_err(|e| refused(imports::Failed::Ledger(e)))?;
-        let known = self
+            .map_err(|e| refused(imports::ImportFailure::Ledger(e)))?;
+        let followed = self
             .ledger
             .store
             .dictionary()
@@ -134,26 +134,34 @@ impl Following<'_> {
             options.untraced,
             options.store,
         );
-        format!("{RULES} {rules:?}").hash(&mut hash);
-        let step = Step {
+        format!("{RULES_VERSION} {rules:?}").hash(&mut hash);
+        let refresh = Refresh {
             f: self,
             source,
             options,
             mapping: hash.finish(),
-            was: known,
+            previous: followed,
         };
         let soa = self.server.soa()?;
-        match step.was.clone().filter(|f| f.zone == self.server.zone) {
-            None => step.whole(Asked::Axfr),
+        match refresh
+            .previous
+            .clone()
+            .filter(|f| f.zone == self.server.zone)
+        {
+            None => refresh.transfer(TransferQuery::Axfr),
             // The copy may be in a form that is not read any more.
-            Some(f) if older(f.serial, soa.serial) && f.mapping != step.mapping => {
-                step.whole(Asked::Axfr)
+            Some(f) if older(f.serial, soa.serial) && f.mapping != refresh.mapping => {
+                refresh.transfer(TransferQuery::Axfr)
             }
-            Some(f) if older(f.serial, soa.serial) => match step.whole(Asked::Ixfr(f.serial)) {
-                // The difference is unusable or unavailable: the whole zone may be available.
-                Err(Failed::Answer(_)) if !self.stop.load(Relaxed) => step.whole(Asked::Axfr),
-                result => result,
-            },
+            Some(f) if older(f.serial, soa.serial) => {
+                match refresh.transfer(TransferQuery::Ixfr(f.serial)) {
+                    // The difference is unusable or unavailable: the whole zone may be available.
+                    Err(TransferError::Answer(_)) if !self.stop.load(Relaxed) => {
+                        refresh.transfer(TransferQuery::Axfr)
+                    }
+                    result => result,
+                }
+            }
             Some(f) => {
                 // A server with an older serial is not a reason to forget what it sent before.
                 let note = (f.serial != soa.serial).then(|| {
@@ -163,14 +171,14 @@ impl Following<'_> {
                     serial: f.serial,
                     ..soa
                 };
-                let how = if f.mapping == step.mapping {
-                    How::Same
+                let kind = if f.mapping == refresh.mapping {
+                    RefreshKind::Same
                 } else {
-                    How::Remade
+                    RefreshKind::Remade
                 };
-                let mut done = step.changed(&f, &Net::new(), soa, how)?;
-                done.note = note.or(done.note);
-                Ok(done)
+                let mut result = refresh.changed(&f, &Net::new(), soa, kind)?;
+                result.note = note.or(result.note);
+                Ok(result)
             }
         }
     }
@@ -180,59 +188,59 @@ fn older(a: Serial, b: Serial) -> bool {
     a.partial_cmp(&b) == Some(std::cmp::Ordering::Less)
 }
 
-fn broken(e: impl Into<StoreError>) -> Failed {
-    Failed::Network(e.into().to_string())
+fn store_error(e: impl Into<StoreError>) -> TransferError {
+    TransferError::Network(e.into().to_string())
 }
 
-impl Step<'_> {
+impl Refresh<'_> {
     /// Transfers the zone or a difference; the reply says which it is.
-    fn whole(&self, asked: Asked) -> Result<Refreshed, Failed> {
+    fn transfer(&self, query: TransferQuery) -> Result<Refreshed, TransferError> {
         let store = &self.f.ledger.store;
-        let number = self.was.as_ref().map_or(1, |f| f.copy.wrapping_add(1));
-        let mut taking = Taking {
-            step: self,
+        let number = self.previous.as_ref().map_or(1, |f| f.copy.wrapping_add(1));
+        let mut receiver = TransferReceiver {
+            refresh: self,
             number,
             copy: None,
             changes: Vec::new(),
         };
-        let end = self.f.server.transfer(asked, &mut taking);
-        let Taking { copy, changes, .. } = taking;
-        let result = match (end, copy, &self.was) {
+        let end = self.f.server.transfer(query, &mut receiver);
+        let TransferReceiver { copy, changes, .. } = receiver;
+        let result = match (end, copy, &self.previous) {
             (Err(e), ..) => Err(e),
-            (Ok(End::Same(soa)), _, Some(f)) => self.changed(
+            (Ok(TransferEnd::UpToDate(soa)), _, Some(f)) => self.changed(
                 f,
                 &Net::new(),
                 Soa {
                     serial: f.serial,
                     ..soa
                 },
-                How::Same,
+                RefreshKind::Same,
             ),
-            (Ok(End::Same(_)), _, None) => Err(Failed::Answer(
+            (Ok(TransferEnd::UpToDate(_)), _, None) => Err(TransferError::Answer(
                 "the server sends an SOA where a zone was asked for".into(),
             )),
-            (Ok(End::Changes(soa)), _, Some(f)) => self
+            (Ok(TransferEnd::Ixfr(soa)), _, Some(f)) => self
                 .net(f, changes)
-                .and_then(|net| self.changed(f, &net, soa, How::Changes)),
-            (Ok(End::Changes(_)), _, None) => Err(Failed::Answer(
+                .and_then(|net| self.changed(f, &net, soa, RefreshKind::Changes)),
+            (Ok(TransferEnd::Ixfr(_)), _, None) => Err(TransferError::Answer(
                 "the server sends a difference where a zone was asked for".into(),
             )),
-            (Ok(End::Whole(soa)), copy, _) => {
+            (Ok(TransferEnd::Axfr(soa)), copy, _) => {
                 let copy = copy.map_or_else(|| store.write_copy(self.source, number), Ok);
-                let written = copy.and_then(CopyWriter::finish).map_err(broken);
-                let done = written.and_then(|_| {
+                let written = copy.and_then(CopyWriter::finish).map_err(store_error);
+                let result = written.and_then(|_| {
                     self.import(
                         self.followed(soa, number),
                         Vec::new(),
                         &Net::new(),
                         soa,
-                        How::Whole,
+                        RefreshKind::Whole,
                     )
                 });
-                if done.is_err() {
+                if result.is_err() {
                     let _ = store.drop_copy(self.source, number); // never named; the next try clears it too
                 }
-                return done;
+                return result;
             }
         };
         if result.is_err() {
@@ -254,23 +262,23 @@ impl Step<'_> {
 
     /// The net effect of a difference on the copy: each removed record has to exist, and each added
     /// one must not.
-    fn net(&self, f: &Followed, changes: Vec<(Vec<u8>, bool)>) -> Result<Net, Failed> {
+    fn net(&self, f: &Followed, changes: Vec<(Vec<u8>, bool)>) -> Result<Net, TransferError> {
         let mut all: BTreeMap<Vec<u8>, (bool, bool)> = BTreeMap::new();
         for (row, there) in changes {
             let (base, is) = match all.get(&row) {
-                Some(known) => *known,
+                Some(state) => *state,
                 None => {
                     let has = self
                         .f
                         .ledger
                         .store
                         .has_record(self.source, f.copy, &row)
-                        .map_err(broken)?;
+                        .map_err(store_error)?;
                     (has, has)
                 }
             };
             if is == there {
-                return Err(Failed::Answer(
+                return Err(TransferError::Answer(
                     "the difference does not fit to what was sent before".into(),
                 ));
             }
@@ -284,22 +292,28 @@ impl Step<'_> {
     }
 
     /// The copy stays and changes by `net`: if possible, only what the change touches is read.
-    fn changed(&self, f: &Followed, net: &Net, soa: Soa, how: How) -> Result<Refreshed, Failed> {
+    fn changed(
+        &self,
+        f: &Followed,
+        net: &Net,
+        soa: Soa,
+        kind: RefreshKind,
+    ) -> Result<Refreshed, TransferError> {
         let is = self.followed(soa, f.copy);
         let records = net
             .iter()
             .map(|(row, there)| (row.clone(), *there))
             .collect();
         if f.mapping != self.mapping {
-            return self.import(is, records, net, soa, how);
+            return self.import(is, records, net, soa, kind);
         }
-        let zone = Zone {
+        let zone = FollowedZone {
             name: &self.f.server.zone,
             mapping: self.f.mapping,
             options: &self.options,
         };
-        let mut report = Report::default();
-        let worked = self
+        let mut report = ListReport::default();
+        let result = self
             .f
             .ledger
             .store
@@ -312,27 +326,30 @@ impl Step<'_> {
                     &mut report,
                 )
             });
-        match worked.map_err(broken)?.map_err(Failed::Network)? {
-            None => self.import(is, records, net, soa, how),
+        match result
+            .map_err(store_error)?
+            .map_err(TransferError::Network)?
+        {
+            None => self.import(is, records, net, soa, kind),
             Some(Patch { touched, entries }) => {
                 let follow = Follow {
-                    was: self.was.clone(),
+                    was: self.previous.clone(),
                     is,
                     records,
                 };
                 let touched = touched.into_iter().collect();
-                let mut what = Import {
+                let mut import_settings = Import {
                     mode: Mode::Patch,
                     touched,
-                    ..self.what(follow, soa)
+                    ..self.import_settings(follow, soa)
                 };
-                let done = self.f.ledger.import_with(&mut what, |_, sink| {
+                let result = self.f.ledger.import_with(&mut import_settings, |_, sink| {
                     entries
                         .into_iter()
                         .map(imports::row)
                         .try_for_each(|(subject, row)| sink(subject, row))
                 });
-                self.done(done.map(|d| d.difference), &report, soa, how)
+                self.result(result.map(|d| d.difference), &report, soa, kind)
             }
         }
     }
@@ -344,20 +361,20 @@ impl Step<'_> {
         records: Vec<(Vec<u8>, bool)>,
         net: &Net,
         soa: Soa,
-        how: How,
-    ) -> Result<Refreshed, Failed> {
+        kind: RefreshKind,
+    ) -> Result<Refreshed, TransferError> {
         let store = &self.f.ledger.store;
         let (copy, zone) = (is.copy, is.zone.clone());
-        let mut what = self.what(
+        let mut import_settings = self.import_settings(
             Follow {
-                was: self.was.clone(),
+                was: self.previous.clone(),
                 is,
                 records,
             },
             soa,
         );
-        let mut report = Report::default();
-        let done = self.f.ledger.import_with(&mut what, |_, sink| {
+        let mut report = ListReport::default();
+        let result = self.f.ledger.import_with(&mut import_settings, |_, sink| {
             let mut entry = |e| {
                 let (subject, row) = imports::row(e);
                 sink(subject, row)
@@ -389,11 +406,11 @@ impl Step<'_> {
                 _ => Ok(()),
             }
         });
-        self.done(done.map(|d| d.difference), &report, soa, how)
+        self.result(result.map(|d| d.difference), &report, soa, kind)
     }
 
     /// The settings of an import: the zone's lifetime is the source's.
-    fn what(&self, follow: Follow, soa: Soa) -> Import {
+    fn import_settings(&self, follow: Follow, soa: Soa) -> Import {
         let life = u64::from(soa.expire).max(u64::from(soa.refresh) + u64::from(soa.retry));
         let expires = Some(self.f.ledger.now().plus(Seconds(life.max(1))));
         Import {
@@ -404,15 +421,17 @@ impl Step<'_> {
         }
     }
 
-    fn done(
+    fn result(
         &self,
-        done: Result<ImportDifference, crate::ledger::ImportError>,
-        report: &Report,
+        result: Result<ImportDifference, crate::ledger::ImportError>,
+        report: &ListReport,
         soa: Soa,
-        how: How,
-    ) -> Result<Refreshed, Failed> {
-        let difference = done.map_err(|e| {
-            Failed::Network(imports::Failed::of(e, self.f.ledger, self.f.name).text(self.f.ledger))
+        kind: RefreshKind,
+    ) -> Result<Refreshed, TransferError> {
+        let difference = result.map_err(|e| {
+            TransferError::Network(
+                imports::ImportFailure::of(e, self.f.ledger, self.f.name).text(self.f.ledger),
+            )
         })?;
         let note = report.problems.first().map(|p| {
             format!(
@@ -422,7 +441,7 @@ impl Step<'_> {
         });
         Ok(Refreshed {
             soa,
-            how,
+            kind,
             difference,
             looped: report.looped,
             note,
@@ -430,25 +449,25 @@ impl Step<'_> {
     }
 }
 
-/// Where a transfer's records go: a whole zone into a new copy, a difference into memory.
-struct Taking<'a> {
-    step: &'a Step<'a>,
+/// Receives the records of a transfer: a whole zone into a new copy, a difference into memory.
+struct TransferReceiver<'a> {
+    refresh: &'a Refresh<'a>,
     /// The new copy's number.
     number: u32,
     copy: Option<CopyWriter<'a>>,
     changes: Vec<(Vec<u8>, bool)>,
 }
 
-impl Watch for Taking<'_> {
+impl TransferSink for TransferReceiver<'_> {
     fn bytes(&mut self, _: usize) -> Result<(), String> {
-        if self.step.f.stop.load(Relaxed) {
+        if self.refresh.f.stop.load(Relaxed) {
             Err("the daemon is stopping, or its configuration has changed".into())
         } else {
             Ok(())
         }
     }
 
-    fn change(&mut self, change: Change) -> Result<(), String> {
+    fn change(&mut self, change: RecordChange) -> Result<(), String> {
         if !change.whole {
             if self.changes.len() >= MAX_CHANGES {
                 return Err(format!(
@@ -461,11 +480,11 @@ impl Watch for Taking<'_> {
         let copy = match self.copy.take() {
             Some(copy) => copy,
             None => self
-                .step
+                .refresh
                 .f
                 .ledger
                 .store
-                .write_copy(self.step.source, self.number)
+                .write_copy(self.refresh.source, self.number)
                 .map_err(|e| e.to_string())?,
         };
         self.copy

@@ -4,19 +4,20 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard,
+        Arc, Condvar, Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
 
 use super::{
-    Kind, MAX_FEEDS, Settings, State,
-    look::{Look, Seen},
+    FeedSettings, FeedSource, FeedState, MAX_FEEDS,
+    feed::{Feed, lock},
+    file_check::FileCheck,
     run,
 };
 use crate::{
     api::{FeedDecisionResponse, FeedResponse},
-    imports::Failed,
+    imports::ImportFailure,
     index::records::wire_name,
     ledger::Ledger,
     store::schema::AuditRecord,
@@ -29,30 +30,7 @@ pub struct Feeds {
     running: Arc<Mutex<Vec<Arc<Feed>>>>,
     /// One lock for each source: a feed that is configured anew waits until the one before has
     /// released it.
-    gates: Arc<Mutex<HashMap<String, Arc<Mutex<()>>>>>,
-}
-
-/// A running feed.
-pub(super) struct Feed {
-    pub(super) settings: Settings,
-    pub(super) stop: AtomicBool,
-    /// Wakes it to refresh now.
-    pub(super) woken: Mutex<bool>,
-    pub(super) bell: Condvar,
-    pub(super) state: Mutex<State>,
-    /// The last check of a file; its lock is held by a check or a decision.
-    pub(super) seen: Mutex<Seen>,
-}
-
-pub(super) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(|e| e.into_inner())
-}
-
-impl Feed {
-    fn wake(&self) {
-        *lock(&self.woken) = true;
-        self.bell.notify_all();
-    }
+    source_locks: Arc<Mutex<HashMap<String, Arc<Mutex<()>>>>>,
 }
 
 impl Feeds {
@@ -61,13 +39,13 @@ impl Feeds {
         Feeds {
             ledger,
             running: Arc::default(),
-            gates: Arc::default(),
+            source_locks: Arc::default(),
         }
     }
 
     /// Applies a configuration: changed feeds are started anew, unchanged ones refresh, since
     /// reasons may have changed.
-    pub fn configure(&self, settings: &[Settings]) {
+    pub fn configure(&self, settings: &[FeedSettings]) {
         let mut running = lock(&self.running);
         running.retain(|f| {
             let stays = settings.contains(&f.settings);
@@ -82,17 +60,20 @@ impl Feeds {
             let feed = Arc::new(Feed {
                 settings: s.clone(),
                 stop: AtomicBool::new(false),
-                woken: Mutex::new(false),
-                bell: Condvar::new(),
-                state: Mutex::new(State::of(s)),
-                seen: Mutex::default(),
+                is_woken: Mutex::new(false),
+                wakeup: Condvar::new(),
+                state: Mutex::new(FeedState::of(s)),
+                last_check: Mutex::default(),
             });
-            let gate = lock(&self.gates).entry(s.name.clone()).or_default().clone();
+            let source_lock = lock(&self.source_locks)
+                .entry(s.name.clone())
+                .or_default()
+                .clone();
             let (started, ledger) = (feed.clone(), self.ledger.clone());
             let thread = std::thread::Builder::new()
                 .name("feed".into())
                 .spawn(move || {
-                    let _alone = lock(&gate);
+                    let _alone = lock(&source_lock);
                     run::run(&ledger, &started);
                 });
             match thread {
@@ -105,7 +86,7 @@ impl Feeds {
     }
 
     /// The running feeds.
-    pub fn settings(&self) -> Vec<Settings> {
+    pub fn settings(&self) -> Vec<FeedSettings> {
         lock(&self.running)
             .iter()
             .map(|f| f.settings.clone())
@@ -118,7 +99,7 @@ impl Feeds {
     pub fn notified(&self, zone: &[u8], from: IpAddr, key: Option<&str>) -> bool {
         let mut any = false;
         for f in lock(&self.running).iter() {
-            let Kind::Zone { server, .. } = &f.settings.kind else {
+            let FeedSource::Zone { server, .. } = &f.settings.kind else {
                 continue;
             };
             let bare = server.zone.strip_prefix("_rows.").unwrap_or(&server.zone);
@@ -128,7 +109,7 @@ impl Feeds {
             {
                 continue;
             }
-            if server.speaks_with(key) || lock(&f.state).addresses.contains(&from.to_canonical()) {
+            if server.has_key(key) || lock(&f.state).addresses.contains(&from.to_canonical()) {
                 f.wake();
                 any = true;
             }
@@ -147,7 +128,7 @@ impl Feeds {
         name: &str,
         accept: bool,
         audit: AuditRecord,
-    ) -> Result<FeedDecisionResponse, Failed> {
+    ) -> Result<FeedDecisionResponse, ImportFailure> {
         let running = lock(&self.running).clone();
         let Some(feed) = running.iter().find(|f| f.settings.name == name) else {
             let known: Vec<&str> = running.iter().map(|f| f.settings.name.as_str()).collect();
@@ -156,19 +137,19 @@ impl Feeds {
             } else {
                 known.join(", ")
             };
-            return Err(Failed::NotFound(format!(
+            return Err(ImportFailure::NotFound(format!(
                 "there is no feed `{name}`; there are: {known}"
             )));
         };
-        let Some(look) = Look::new(&self.ledger, feed) else {
-            return Err(Failed::Busy(format!(
+        let Some(file_check) = FileCheck::new(&self.ledger, feed) else {
+            return Err(ImportFailure::Busy(format!(
                 "the feed `{name}` follows a zone, whose lists are never held"
             )));
         };
         if accept {
-            look.accept(audit)
+            file_check.accept(audit)
         } else {
-            look.refuse(audit)
+            file_check.refuse(audit)
         }
     }
 

@@ -1,12 +1,14 @@
 //! Feeds: sources that are refreshed automatically, each on a thread of its own.
 
+mod feed;
 pub mod file;
+mod file_check;
 mod file_list;
 pub mod follow;
 mod handle;
 pub mod held;
-mod look;
 mod run;
+mod state;
 pub mod wire;
 
 use std::path::PathBuf;
@@ -14,8 +16,7 @@ use std::path::PathBuf;
 use crate::{imports::Reasons, lists::records::Mapping, model::time::Seconds};
 pub use file_list::FileList;
 pub use handle::Feeds;
-use handle::{Feed, lock};
-pub use run::State;
+pub use state::FeedState;
 use wire::Server;
 
 /// How many feeds there can be; each has a thread.
@@ -23,11 +24,11 @@ pub const MAX_FEEDS: usize = 64;
 
 /// A `[[feed]]`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
+pub struct FeedSettings {
     /// The source's name.
     pub name: String,
     /// Where its list comes from.
-    pub kind: Kind,
+    pub kind: FeedSource,
     /// The reason or reasons of its subjects.
     pub reasons: Reasons,
     /// How often a file is checked, and how often a server that has never answered is asked.
@@ -38,7 +39,7 @@ pub struct Settings {
 
 /// Where the list of a feed comes from.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Kind {
+pub enum FeedSource {
     /// A local file; if the format is empty, it is recognised.
     File {
         /// Its path.
@@ -60,18 +61,18 @@ pub enum Kind {
     },
 }
 
-impl Kind {
+impl FeedSource {
     /// A local file that is read with the defaults.
-    pub fn file(path: PathBuf, format: &str) -> Kind {
-        Kind::File {
+    pub fn file(path: PathBuf, format: &str) -> FeedSource {
+        FeedSource::File {
             path,
             format: format.into(),
             list: Box::default(),
         }
     }
     /// The zone of another server, a DNSBL.
-    pub fn zone(server: Server) -> Kind {
-        Kind::Zone {
+    pub fn zone(server: Server) -> FeedSource {
+        FeedSource::Zone {
             server,
             mapping: Mapping::Names,
             transit: false,
@@ -79,8 +80,8 @@ impl Kind {
     }
     /// The zone of another orbsd, by its rows; the zone's name is the one under which that server
     /// has them.
-    pub fn rows(server: Server) -> Kind {
-        Kind::Zone {
+    pub fn rows(server: Server) -> FeedSource {
+        FeedSource::Zone {
             server,
             mapping: Mapping::Rows,
             transit: false,

@@ -1,127 +1,41 @@
 //! The thread of one feed: when it refreshes, and what it reports.
 
-use std::{
-    net::IpAddr,
-    sync::atomic::Ordering::Relaxed,
-    time::{Duration, Instant},
-};
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use super::{
-    Feed, Kind, Settings,
-    follow::{Following, How, Refreshed},
-    lock,
-    look::Look,
+    FeedSource,
+    feed::{Feed, MAX_WAIT_SECONDS, MIN_WAIT_SECONDS, lock},
+    file_check::FileCheck,
+    follow::{Following, RefreshKind, Refreshed},
     wire::Server,
 };
-use crate::{
-    api::{FeedKind, FeedResponse, HeldListResponse},
-    ledger::Ledger,
-    lists::records::Mapping,
-    model::{Serial, Time},
-    store::stage::ImportDifference,
-};
-
-/// The shortest and the longest time between two refreshes, whatever an SOA says, in seconds.
-const WAITS: (u64, u64) = (1, 7 * 86_400);
-
-/// The state of a feed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct State {
-    /// Its name.
-    pub feed: String,
-    /// How it gets its list.
-    pub kind: FeedKind,
-    /// The file, or zone and server.
-    pub from: String,
-    /// The serial of the zone that its listings are made from.
-    pub serial: Option<Serial>,
-    /// When it was last checked.
-    pub checked: Option<Time>,
-    /// When a check last succeeded.
-    pub refreshed: Option<Time>,
-    /// How the last change came: `whole`, `changes`, `remade`.
-    pub how: Option<&'static str>,
-    /// When it is checked next.
-    pub next: Option<Time>,
-    /// Why the last check failed, and what to do.
-    pub problem: Option<String>,
-    /// Items of another server's rows that were left out, since they came through this server or
-    /// through as many servers as an item may; counted each time that they are read, since the
-    /// daemon's start.
-    pub looped: u64,
-    /// Something that an operator may want to look at.
-    pub note: Option<String>,
-    /// The list that a guard stopped.
-    pub held: Option<HeldListResponse>,
-    /// The server's addresses, which may send a NOTIFY.
-    pub(super) addresses: Vec<IpAddr>,
-}
-
-impl State {
-    /// The state as the API sends it.
-    pub(super) fn response(&self) -> FeedResponse {
-        FeedResponse {
-            feed: self.feed.clone(),
-            kind: self.kind,
-            from: self.from.clone(),
-            serial: self.serial.map(|s| s.0),
-            checked: self.checked.map(Into::into),
-            refreshed: self.refreshed.map(Into::into),
-            how: self.how.map(Into::into),
-            next: self.next.map(Into::into),
-            problem: self.problem.clone(),
-            looped: self.looped,
-            note: self.note.clone(),
-            held: self.held.clone(),
-        }
-    }
-
-    pub(super) fn of(s: &Settings) -> State {
-        let (kind, from) = match &s.kind {
-            Kind::File { path, .. } => (FeedKind::File, path.display().to_string()),
-            Kind::Zone {
-                server, mapping, ..
-            } => {
-                let kind = if *mapping == Mapping::Rows {
-                    FeedKind::Orbsd
-                } else {
-                    FeedKind::Axfr
-                };
-                (kind, format!("{} at {}", server.zone, server.address))
-            }
-        };
-        State {
-            feed: s.name.clone(),
-            kind,
-            from,
-            ..State::default()
-        }
-    }
-}
+use crate::{ledger::Ledger, lists::records::Mapping};
 
 /// Refreshes, waits, and repeats, until it is told to stop.
 pub(super) fn run(ledger: &Ledger, feed: &Feed) {
     while !feed.stop.load(Relaxed) {
-        let wait = match (&feed.settings.kind, Look::new(ledger, feed)) {
+        let wait = match (&feed.settings.kind, FileCheck::new(ledger, feed)) {
             (
-                Kind::Zone {
+                FeedSource::Zone {
                     server,
                     mapping,
                     transit,
                 },
                 _,
             ) => follow(ledger, feed, server, (*mapping, *transit)),
-            (Kind::File { .. }, look) => {
-                let looked = look.map_or(Ok(None), |l| l.run());
-                feed.settle(
+            (FeedSource::File { .. }, file_check) => {
+                let result = file_check.map_or(Ok(None), |l| l.run());
+                feed.record_result(
                     ledger.now(),
-                    looked.map(|changed| changed.map(|d| ("whole", d))),
+                    result.map(|changed| changed.map(|d| ("whole", d))),
                     None,
                     feed.settings.every.0,
                 )
             }
         };
-        feed.wait(Duration::from_secs(wait.clamp(WAITS.0, WAITS.1)));
+        feed.wait(Duration::from_secs(
+            wait.clamp(MIN_WAIT_SECONDS, MAX_WAIT_SECONDS),
+        ));
     }
 }
 
@@ -159,109 +73,25 @@ fn follow(
     match result {
         Ok(Refreshed {
             soa,
-            how,
+            kind,
             difference,
             looped,
             note,
         }) => {
             lock(&feed.state).looped += looped;
-            let change = match how {
-                How::Same => None,
-                How::Changes => Some("changes"),
-                How::Whole => Some("whole"),
-                How::Remade => Some("remade"),
+            let change = match kind {
+                RefreshKind::Same => None,
+                RefreshKind::Changes => Some("changes"),
+                RefreshKind::Whole => Some("whole"),
+                RefreshKind::Remade => Some("remade"),
             };
-            feed.settle(
+            feed.record_result(
                 ledger.now(),
                 Ok(change.map(|c| (c, difference))),
                 note,
                 u64::from(soa.refresh),
             )
         }
-        Err(e) => feed.settle(ledger.now(), Err(e.text()), None, retry),
-    }
-}
-
-impl Feed {
-    /// Records the result of a check and logs it if it is new; returns the time to wait.
-    fn settle(
-        &self,
-        at: Time,
-        looked: Result<Option<(&'static str, ImportDifference)>, String>,
-        note: Option<String>,
-        wait: u64,
-    ) -> u64 {
-        let mut state = lock(&self.state);
-        let wait = wait.clamp(WAITS.0, WAITS.1);
-        state.checked = Some(at);
-        state.next = Some(Time(at.0 + wait));
-        let name = &self.settings.name;
-        if self.stop.load(Relaxed) {
-            return wait; // whatever went wrong did so because of that
-        }
-        match looked {
-            Ok(change) => {
-                if state.problem.take().is_some() {
-                    tracing::info!(feed = name, "the feed is refreshed again");
-                }
-                if note.is_some() && note != state.note {
-                    tracing::warn!(
-                        feed = name,
-                        note,
-                        "the feed was refreshed, and there is something to look at"
-                    );
-                }
-                if state.held.is_none() {
-                    state.refreshed = state.checked;
-                }
-                if let Some((how, d)) = change {
-                    state.how = Some(how);
-                    state.note = note;
-                    let serial = state.serial.map(|s| s.0);
-                    tracing::info!(
-                        feed = name,
-                        how,
-                        serial,
-                        added = d.added,
-                        changed = d.changed,
-                        removed = d.removed,
-                        "refreshed"
-                    );
-                } else if note.is_some() {
-                    state.note = note;
-                }
-            }
-            Err(why) => {
-                if state.problem.as_ref() != Some(&why) {
-                    tracing::warn!(feed = name, "the feed cannot be refreshed: {why}");
-                }
-                state.problem = Some(why);
-            }
-        }
-        wait
-    }
-
-    /// Waits for a time or until it is woken; never less than the shortest time, so that a stream
-    /// of NOTIFY cannot make it refresh all the time.
-    fn wait(&self, time: Duration) {
-        let start = Instant::now();
-        let mut woken = lock(&self.woken);
-        loop {
-            let least = start.elapsed() >= Duration::from_secs(WAITS.0);
-            let left = time.saturating_sub(start.elapsed());
-            if self.stop.load(Relaxed) || left.is_zero() || (*woken && least) {
-                break;
-            }
-            let left = if *woken {
-                Duration::from_secs(WAITS.0).saturating_sub(start.elapsed())
-            } else {
-                left
-            };
-            woken = self
-                .bell
-                .wait_timeout(woken, left.max(Duration::from_millis(1)))
-                .map_or_else(|e| e.into_inner().0, |r| r.0);
-        }
-        *woken = false;
+        Err(e) => feed.record_result(ledger.now(), Err(e.text()), None, retry),
     }
 }

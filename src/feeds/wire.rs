@@ -11,22 +11,22 @@ use crate::{
     clock::wall,
     dns::{
         PLAIN_SIZE, UDP_SIZE,
-        incoming::{Asked, Change, End, Incoming, Soa, ask},
-        tsig::Session,
+        incoming::{RecordChange, Soa, TransferEnd, TransferQuery, TransferReader, transfer_query},
+        tsig::TsigSession,
     },
     index::records::wire_name,
     model::TsigKey,
 };
 
 /// How long a connection may take to be established.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the next bytes of a transfer may take.
-const STALL: Duration = Duration::from_secs(30);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one transfer may take, from its first byte to its last.
-const WHOLE: Duration = Duration::from_secs(4 * 3600);
+const MAX_TRANSFER_TIME: Duration = Duration::from_secs(4 * 3600);
 /// How long a response over UDP may take, and how many attempts are made.
-const UDP_WAIT: Duration = Duration::from_secs(2);
-const UDP_TRIES: usize = 2;
+const UDP_TIMEOUT: Duration = Duration::from_secs(2);
+const MAX_UDP_TRIES: usize = 2;
 /// Addresses of one server name that are tried.
 const MAX_ADDRESSES: usize = 8;
 /// The port of a server that is named without one.
@@ -44,7 +44,7 @@ pub struct Server {
 }
 
 /// Receives a transfer, and may abort it.
-pub trait Watch {
+pub trait TransferSink {
     /// Whether it wants the zone's own records (SOA, NS and others) too.
     fn apex(&self) -> bool {
         false
@@ -52,23 +52,23 @@ pub trait Watch {
     /// A message of this many bytes was received. An error ends the transfer.
     fn bytes(&mut self, n: usize) -> Result<(), String>;
     /// A record.
-    fn change(&mut self, change: Change) -> Result<(), String>;
+    fn change(&mut self, change: RecordChange) -> Result<(), String>;
 }
 
 /// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failed {
+pub enum TransferError {
     /// The server could not be reached, or the connection broke: try again later.
     Network(String),
     /// The server's answer rules this kind of request out.
     Answer(String),
 }
 
-impl Failed {
+impl TransferError {
     /// In words for people.
     pub fn text(self) -> String {
         match self {
-            Failed::Network(why) | Failed::Answer(why) => why,
+            TransferError::Network(why) | TransferError::Answer(why) => why,
         }
     }
 }
@@ -110,8 +110,9 @@ impl Server {
     /// The address, if the server is given as an address and not as a name.
     pub fn literal(&self) -> Option<SocketAddr> {
         let text = self.address.trim();
-        let bare = text.trim_start_matches('[').trim_end_matches(']');
-        bare.parse::<IpAddr>()
+        let without_brackets = text.trim_start_matches('[').trim_end_matches(']');
+        without_brackets
+            .parse::<IpAddr>()
             .map(|ip| SocketAddr::new(ip, PORT))
             .or_else(|_| text.parse())
             .ok()
@@ -120,7 +121,7 @@ impl Server {
     /// The addresses that are known without a question to DNS: those of a literal in any spelling
     /// that the system takes (`127.1`, `[::ffff:127.0.0.1]`), and those of this machine for the
     /// names of RFC 6761 section 6.3 (`localhost`).
-    pub fn known_addresses(&self) -> Vec<SocketAddr> {
+    pub fn local_addresses(&self) -> Vec<SocketAddr> {
         let canonical = |a: SocketAddr| SocketAddr::new(a.ip().to_canonical(), a.port());
         if let Some(address) = self.literal() {
             return vec![canonical(address)];
@@ -159,7 +160,7 @@ impl Server {
     }
 
     /// Whether what is signed with this key speaks for the server.
-    pub fn speaks_with(&self, key: Option<&str>) -> bool {
+    pub fn has_key(&self, key: Option<&str>) -> bool {
         self.key.as_ref().is_some_and(|k| Some(k.name()) == key)
     }
 
@@ -168,41 +169,41 @@ impl Server {
         &self,
         id: u16,
         zone: &[u8],
-        asked: Asked,
-    ) -> Result<(Vec<u8>, Option<Session>), Failed> {
-        let mut query = ask(id, zone, asked);
+        kind: TransferQuery,
+    ) -> Result<(Vec<u8>, Option<TsigSession>), TransferError> {
+        let mut query = transfer_query(id, zone, kind);
         let Some(key) = &self.key else {
             return Ok((query, None));
         };
         let len = query.len();
         query.resize(PLAIN_SIZE + len, 0); // more than any key's name and MAC take
-        let signed = Session::request(key.clone(), &mut query, len, wall());
+        let signed = TsigSession::request(key.clone(), &mut query, len, wall());
         let (session, len) = signed.ok_or_else(|| {
-            Failed::Answer(format!("the key `{}` is too long to sign with", key.name()))
+            TransferError::Answer(format!("the key `{}` is too long to sign with", key.name()))
         })?;
         query.truncate(len);
         Ok((query, Some(session)))
     }
 
     /// The zone's name on the wire.
-    fn wire(&self) -> Result<Vec<u8>, Failed> {
-        wire_name(&self.zone).map_err(Failed::Answer)
+    fn wire(&self) -> Result<Vec<u8>, TransferError> {
+        wire_name(&self.zone).map_err(TransferError::Answer)
     }
 
     /// The zone's SOA: over UDP, or over TCP if UDP gives none.
-    pub fn soa(&self) -> Result<Soa, Failed> {
+    pub fn soa(&self) -> Result<Soa, TransferError> {
         let zone = self.wire()?;
         let mut last = None;
-        for addr in self.addresses().map_err(Failed::Network)? {
+        for addr in self.addresses().map_err(TransferError::Network)? {
             match self.udp(addr, &zone) {
                 Ok(Some(soa)) => return Ok(soa),
                 Ok(None) => {}
-                Err(e @ Failed::Answer(_)) => last = Some(e),
+                Err(e @ TransferError::Answer(_)) => last = Some(e),
                 Err(e) => last = last.or(Some(e)),
             }
             let mut soa = None;
-            match self.talk(addr, &zone, Asked::Soa, &mut Nothing) {
-                Ok(End::Same(s)) => soa = Some(s),
+            match self.exchange(addr, &zone, TransferQuery::Soa, &mut DiscardRecords) {
+                Ok(TransferEnd::UpToDate(s)) => soa = Some(s),
                 Ok(_) => {}
                 Err(e) => last = Some(e),
             }
@@ -211,21 +212,26 @@ impl Server {
             }
         }
         Err(last.unwrap_or_else(|| {
-            Failed::Network(format!("the server `{}` has no address", self.address))
+            TransferError::Network(format!("the server `{}` has no address", self.address))
         }))
     }
 
     /// Transfers the zone, or its changes, over TCP. After the first record no other address is
     /// tried.
-    pub fn transfer(&self, asked: Asked, watch: &mut dyn Watch) -> Result<End, Failed> {
+    pub fn transfer(
+        &self,
+        kind: TransferQuery,
+        sink: &mut dyn TransferSink,
+    ) -> Result<TransferEnd, TransferError> {
         let zone = self.wire()?;
-        let mut last = Failed::Network(format!("the server `{}` has no address", self.address));
-        for addr in self.addresses().map_err(Failed::Network)? {
+        let mut last =
+            TransferError::Network(format!("the server `{}` has no address", self.address));
+        for addr in self.addresses().map_err(TransferError::Network)? {
             let mut counted = Counted {
-                watch: &mut *watch,
+                sink: &mut *sink,
                 records: 0,
             };
-            match self.talk(addr, &zone, asked, &mut counted) {
+            match self.exchange(addr, &zone, kind, &mut counted) {
                 Ok(end) => return Ok(end),
                 Err(e) if counted.records > 0 => return Err(e),
                 Err(e) => last = e,
@@ -235,8 +241,8 @@ impl Server {
     }
 
     /// Asks for the SOA over UDP; `None` if TCP has to be used: truncated, or without the SOA.
-    fn udp(&self, addr: SocketAddr, zone: &[u8]) -> Result<Option<Soa>, Failed> {
-        let network = |e: std::io::Error| Failed::Network(format!("{addr}: {e}"));
+    fn udp(&self, addr: SocketAddr, zone: &[u8]) -> Result<Option<Soa>, TransferError> {
+        let network = |e: std::io::Error| TransferError::Network(format!("{addr}: {e}"));
         let socket = UdpSocket::bind(if addr.is_ipv4() {
             "0.0.0.0:0"
         } else {
@@ -245,19 +251,19 @@ impl Server {
         .map_err(network)?;
         socket.connect(addr).map_err(network)?;
         let mut buf = [0; UDP_SIZE];
-        for _ in 0..UDP_TRIES {
+        for _ in 0..MAX_UDP_TRIES {
             let id = id().map_err(network)?;
-            let (query, session) = self.query(id, zone, Asked::Soa)?;
+            let (query, session) = self.query(id, zone, TransferQuery::Soa)?;
             if socket.send(&query).is_err() {
                 continue; // what an earlier packet met; TCP tells it better
             }
-            let until = Instant::now() + UDP_WAIT;
+            let until = Instant::now() + UDP_TIMEOUT;
             loop {
-                let left = until.saturating_duration_since(Instant::now());
-                if left.is_zero() {
+                let remaining = until.saturating_duration_since(Instant::now());
+                if remaining.is_zero() {
                     break;
                 }
-                socket.set_read_timeout(Some(left)).map_err(network)?;
+                socket.set_read_timeout(Some(remaining)).map_err(network)?;
                 let Ok(n) = socket.recv(&mut buf) else { break };
                 if buf.get(..2) != Some(&id.to_be_bytes()) || n < 12 {
                     continue; // an answer to somebody else's question
@@ -272,79 +278,83 @@ impl Server {
                 {
                     return Ok(None);
                 }
-                let mut incoming = Incoming::new(zone, id, Asked::Soa);
+                let mut incoming = TransferReader::new(zone, id, TransferQuery::Soa);
                 return match incoming.message(&buf[..n], &mut |_| Ok(())) {
                     Ok(()) => Ok(incoming.soa()),
-                    Err(why) => Err(Failed::Answer(format!("{addr}: {why}"))),
+                    Err(why) => Err(TransferError::Answer(format!("{addr}: {why}"))),
                 };
             }
         }
         Ok(None)
     }
 
-    fn talk(
+    fn exchange(
         &self,
         addr: SocketAddr,
         zone: &[u8],
-        asked: Asked,
-        watch: &mut dyn Watch,
-    ) -> Result<End, Failed> {
+        kind: TransferQuery,
+        sink: &mut dyn TransferSink,
+    ) -> Result<TransferEnd, TransferError> {
         let network = |e: std::io::Error| match e.kind() {
             std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
-                Failed::Network(format!("{addr} has sent nothing for {} s", STALL.as_secs()))
+                TransferError::Network(format!(
+                    "{addr} has sent nothing for {} s",
+                    READ_TIMEOUT.as_secs()
+                ))
             }
             std::io::ErrorKind::UnexpectedEof => {
-                Failed::Network(format!("{addr} closed the connection before the end"))
+                TransferError::Network(format!("{addr} closed the connection before the end"))
             }
-            _ => Failed::Network(format!("{addr}: {e}")),
+            _ => TransferError::Network(format!("{addr}: {e}")),
         };
-        let until = Instant::now() + WHOLE;
-        let mut stream = TcpStream::connect_timeout(&addr, CONNECT).map_err(|e| {
-            Failed::Network(format!(
+        let until = Instant::now() + MAX_TRANSFER_TIME;
+        let mut stream = TcpStream::connect_timeout(&addr, CONNECT_TIMEOUT).map_err(|e| {
+            TransferError::Network(format!(
                 "{addr} cannot be reached over TCP: {e}; is the server there?"
             ))
         })?;
         stream
-            .set_read_timeout(Some(STALL))
-            .and_then(|()| stream.set_write_timeout(Some(STALL)))
+            .set_read_timeout(Some(READ_TIMEOUT))
+            .and_then(|()| stream.set_write_timeout(Some(READ_TIMEOUT)))
             .map_err(network)?;
         let id = id().map_err(network)?;
-        let (query, mut session) = self.query(id, zone, asked)?;
+        let (query, mut session) = self.query(id, zone, kind)?;
         stream
             .write_all(&[&(query.len() as u16).to_be_bytes()[..], &query].concat())
             .map_err(network)?;
         let mut stream = std::io::BufReader::with_capacity(1 << 16, stream);
-        let mut incoming = Incoming::new(zone, id, asked);
-        incoming.apex = watch.apex();
+        let mut incoming = TransferReader::new(zone, id, kind);
+        incoming.apex = sink.apex();
         let mut message = Vec::new();
         loop {
             if Instant::now() > until {
-                return Err(Failed::Network(format!(
+                return Err(TransferError::Network(format!(
                     "the transfer took longer than {} s",
-                    WHOLE.as_secs()
+                    MAX_TRANSFER_TIME.as_secs()
                 )));
             }
             let mut len = [0; 2];
             stream.read_exact(&mut len).map_err(network)?;
             message.resize(usize::from(u16::from_be_bytes(len)), 0);
             stream.read_exact(&mut message).map_err(network)?;
-            watch.bytes(message.len() + 2).map_err(Failed::Network)?;
+            sink.bytes(message.len() + 2)
+                .map_err(TransferError::Network)?;
             if let Some(s) = &mut session {
                 s.check(&message, wall())
-                    .map_err(|why| Failed::Answer(format!("{addr}: {why}")))?;
+                    .map_err(|why| TransferError::Answer(format!("{addr}: {why}")))?;
             }
             incoming
-                .message(&message, &mut |c| watch.change(c))
-                .map_err(|why| Failed::Answer(format!("{addr}: {why}")))?;
+                .message(&message, &mut |c| sink.change(c))
+                .map_err(|why| TransferError::Answer(format!("{addr}: {why}")))?;
             match incoming.end() {
                 Some(_) if session.as_ref().is_some_and(|s| !s.whole()) => {
-                    return Err(Failed::Answer(format!(
+                    return Err(TransferError::Answer(format!(
                         "{addr}: the last message of the reply is not signed"
                     )));
                 }
                 Some(end) => return Ok(end),
-                None if asked == Asked::Soa => {
-                    return Err(Failed::Answer(format!(
+                None if kind == TransferQuery::Soa => {
+                    return Err(TransferError::Answer(format!(
                         "{addr} answers without the SOA of {}",
                         self.zone
                     )));
@@ -361,32 +371,32 @@ fn id() -> std::io::Result<u16> {
 }
 
 /// The receiver has ended the transfer.
-struct Nothing;
+struct DiscardRecords;
 
-impl Watch for Nothing {
+impl TransferSink for DiscardRecords {
     fn bytes(&mut self, _: usize) -> Result<(), String> {
         Ok(())
     }
-    fn change(&mut self, _: Change) -> Result<(), String> {
+    fn change(&mut self, _: RecordChange) -> Result<(), String> {
         Ok(())
     }
 }
 
 /// Counts the records that are passed on.
 struct Counted<'w> {
-    watch: &'w mut dyn Watch,
+    sink: &'w mut dyn TransferSink,
     records: u64,
 }
 
-impl Watch for Counted<'_> {
+impl TransferSink for Counted<'_> {
     fn apex(&self) -> bool {
-        self.watch.apex()
+        self.sink.apex()
     }
     fn bytes(&mut self, n: usize) -> Result<(), String> {
-        self.watch.bytes(n)
+        self.sink.bytes(n)
     }
-    fn change(&mut self, change: Change) -> Result<(), String> {
+    fn change(&mut self, change: RecordChange) -> Result<(), String> {
         self.records += 1;
-        self.watch.change(change)
+        self.sink.change(change)
     }
 }

@@ -376,7 +376,7 @@ pub(super) async fn get_proof(
             _ => Audience::Public,
         };
         // That a host was tested, and is not listed for it, is not public.
-        if audience == Audience::Public && !relay.is_shown(&proof)? {
+        if audience == Audience::Public && !relay.is_public(&proof)? {
             return Err(RelayError::NotFound(format!("there is no proof {id}")));
         }
         Ok(redacted_for(relay, proof, audience))
@@ -392,7 +392,7 @@ pub(super) fn relay_findings(
 ) -> Option<RelayFindingsResponse> {
     let proofs = relay
         .listing(target, MAX_PUBLIC_PROOFS, |p| {
-            relay.is_shown(p).unwrap_or(false)
+            relay.is_public(p).unwrap_or(false)
         })
         .ok()?;
     let one = |p: Proof| PublicProofResponse {

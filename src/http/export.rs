@@ -30,8 +30,8 @@ use crate::{
         ExportQuery, ExportReportQuery, ExportReportResponse, Page, ProblemCode, ProblemDetails,
         PublishedReasonResponse, ZoneResponse,
     },
-    dns::transfer::{self, Difference},
-    index::{Snapshot, ZoneView, difference::Face, zones::rtype},
+    dns::transfer::{self, ZoneDifference},
+    index::{Snapshot, ZoneView, difference::View, zones::rtype},
     lists::write::{self, Export, ExportReport, lines},
     model::Serial,
 };
@@ -55,7 +55,7 @@ fn response(app: &App, snapshot: &Snapshot, z: &ZoneView) -> ZoneResponse {
     });
     ZoneResponse {
         zone: z.name.to_string(),
-        alias: z.spec.stem.clone(),
+        alias: z.spec.short_name.clone(),
         kind: z.spec.kind,
         serial: transfer::serial(snapshot, number).0,
         publish: publish.collect(),
@@ -98,7 +98,7 @@ pub(super) async fn get_zone(
 enum Plan {
     File(String, String),
     Whole(bool),
-    Part(bool, Arc<Difference>),
+    Part(bool, Arc<ZoneDifference>),
 }
 
 /// Exports a zone from one snapshot, whatever is written meanwhile; compressed if the client accepts
@@ -296,7 +296,7 @@ fn changed(
     ledger: &crate::ledger::Ledger,
     origin: &str,
     from: Serial,
-) -> Result<(Arc<Snapshot>, Arc<Difference>), ProblemDetails> {
+) -> Result<(Arc<Snapshot>, Arc<ZoneDifference>), ProblemDetails> {
     let problem = of_ledger(ledger);
     let whole = || {
         ProblemDetails::conflict(format!(
@@ -309,12 +309,12 @@ fn changed(
         .map_err(problem)?
         .ok_or_else(whole)?;
     let number = both.new.zones.by_name(origin).ok_or_else(whole)?;
-    let difference = Difference::new(
+    let difference = ZoneDifference::new(
         &both.old,
         from,
         &both.new,
         number,
-        Face::Names,
+        View::Names,
         &both.subjects,
     )
     .ok_or_else(whole)?;
@@ -364,10 +364,10 @@ fn run<W: Write>(
                     .and_then(|()| out.write_all(m));
                 result.is_ok()
             };
-            let mut writer = transfer::Writer::new(&query, query.len(), false, &mut take);
+            let mut writer = transfer::MessageWriter::new(&query, query.len(), false, &mut take);
             match plan {
                 Plan::Part(_, d) => transfer::ixfr(view, d, &mut writer),
-                _ => transfer::axfr(snapshot, number, Face::Names, &mut writer),
+                _ => transfer::axfr(snapshot, number, View::Names, &mut writer),
             };
             drop(writer);
             result?;

@@ -15,13 +15,15 @@ use crate::{
 
 /// Accepts or refuses the held list of a feed; the audit record is written with it.
 pub type DecideFeed = Arc<
-    dyn Fn(&str, bool, AuditRecord) -> Result<FeedDecisionResponse, imports::Failed> + Send + Sync,
+    dyn Fn(&str, bool, AuditRecord) -> Result<FeedDecisionResponse, imports::ImportFailure>
+        + Send
+        + Sync,
 >;
 
 /// The decision where no daemon runs.
 pub fn no_feeds() -> DecideFeed {
     Arc::new(|name, _, _| {
-        Err(imports::Failed::Busy(format!(
+        Err(imports::ImportFailure::Busy(format!(
             "no daemon runs, so the feed `{name}` is not read; start the daemon first"
         )))
     })

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     api::{ImportQuery, ImportResponse, ImportState, ProblemCode, ProblemDetails},
-    imports::{self, ErrorAllowance, Failed},
+    imports::{self, ErrorAllowance, ImportFailure},
     ledger::{AccountChange, LedgerError, guard::ListLimits},
     model::{Time, history::IdempotencyKey, time::Seconds},
 };
@@ -146,7 +146,7 @@ fn run(
         .transpose()
         .map_err(|e| ProblemDetails::invalid(format!("max_age: {e}")))?;
     let suffixes = query.allow_suffix.split(',').filter(|s| !s.is_empty());
-    let list = imports::Asked {
+    let list = imports::ImportRequest {
         source: query.source.clone(),
         format: query.format.clone(),
         reasons: imports::Reasons {
@@ -171,7 +171,7 @@ fn run(
         dataset: query.dataset.clone(),
         subzone: query.subzone.clone(),
         max_age,
-        asked: Some(caller.audit_record("import", &query.source, "", None)),
+        audit: Some(caller.audit_record("import", &query.source, "", None)),
     };
     let done = imports::run(&app.ledger, &list, &mut body);
     let done = done.map_err(|e| body.broken().unwrap_or_else(|| problem(&app.ledger, &e)))?;
@@ -189,13 +189,13 @@ fn run(
 }
 
 /// Why an import changed nothing, as a problem document.
-pub(super) fn problem(ledger: &crate::ledger::Ledger, e: &Failed) -> ProblemDetails {
+pub(super) fn problem(ledger: &crate::ledger::Ledger, e: &ImportFailure) -> ProblemDetails {
     match e {
-        Failed::Ledger(r) => ProblemDetails::of(r, &ledger.store.dictionary()),
-        Failed::Invalid(why) => ProblemDetails::invalid(why),
-        Failed::NotFound(why) => ProblemDetails::not_found(why),
-        Failed::Busy(why) => ProblemDetails::conflict(why),
-        Failed::List(_) | Failed::Guard(_) => {
+        ImportFailure::Ledger(r) => ProblemDetails::of(r, &ledger.store.dictionary()),
+        ImportFailure::Invalid(why) => ProblemDetails::invalid(why),
+        ImportFailure::NotFound(why) => ProblemDetails::not_found(why),
+        ImportFailure::Busy(why) => ProblemDetails::conflict(why),
+        ImportFailure::List(_) | ImportFailure::Guard(_) => {
             ProblemDetails::new(ProblemCode::ListRefused, e.text(ledger))
         }
     }

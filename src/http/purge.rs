@@ -185,7 +185,7 @@ fn run(
         let line = line(String::new(), n == feeds.len());
         let mut import = Import {
             mode: Mode::Remove,
-            asked: Some(line),
+            audit: Some(line),
             ..Import::replace(*source)
         };
         let rows = all.iter().filter(|(.., s)| s == source);

@@ -49,7 +49,7 @@ pub(super) async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
     let zones = snapshot.zones.all().iter().enumerate();
     let zones = zones.map(|(i, z)| ZoneStatusResponse {
         zone: z.name.to_string(),
-        file: z.spec.stem.clone(),
+        file: z.spec.short_name.clone(),
         kind: z.spec.kind,
         serial: snapshot.serials.get(i).map_or(0, |s| s.0),
         counters: app.metrics.zone(Some(z.slot)),
@@ -288,7 +288,7 @@ pub(super) async fn get_metrics(State(app): State<App>) -> Response {
         &mut out,
         "writes_taken",
         "gauge",
-        "1 while writes are taken, 0 while the store or the log of removals fails",
+        "1 while writes are taken, 0 while the store or the removal log fails",
         one(well),
     );
     for (name, help, value) in integrity::gauges(&app) {

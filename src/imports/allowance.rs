@@ -1,4 +1,4 @@
-//! How many lines with errors a list may have.
+//! The number of lines with errors that a list may have.
 
 use std::{fmt, str::FromStr};
 
@@ -6,26 +6,26 @@ use serde::{Deserialize, Deserializer, de};
 
 /// The share of entries that may be errors by default, in percent.
 const DEFAULT_PERCENT: u64 = 5;
-/// The least number of errors that are allowed by default, however short the list is.
+/// The number of errors that are always allowed by default, however short the list is.
 const DEFAULT_LINES: u64 = 3;
 
-/// How many lines with errors a list may have. What a rule leaves out, such as a special-purpose
-/// range, is not an error.
+/// The number of lines with errors that a list may have. An entry that a rule leaves out, such as a
+/// special-purpose range, is not an error.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum ErrorAllowance {
     /// None.
     #[default]
     None,
-    /// 5 % of the lines that hold entries, and at least 3 lines.
+    /// 5 % of the lines that have entries, and at least 3 lines.
     Default,
     /// This many lines.
     Lines(u64),
-    /// This share of the lines that hold entries, in percent.
+    /// This share of the lines that have entries, in percent.
     Percent(u8),
 }
 
 impl ErrorAllowance {
-    /// How many errors are allowed in a list with this many entries and errors together.
+    /// The number of allowed errors in a list with this many entries and errors together.
     pub fn allowed(self, entries: u64) -> u64 {
         let part = |percent: u64| (u128::from(entries) * u128::from(percent) / 100) as u64;
         match self {
@@ -53,7 +53,7 @@ impl FromStr for ErrorAllowance {
     fn from_str(text: &str) -> Result<ErrorAllowance, String> {
         let wrong = || {
             format!(
-                "`{text}` is not an allowance of errors; write true, false, a number of lines, or a part such as 2%"
+                "`{text}` is not valid; write true, false, a number of lines, or a share such as 2%"
             )
         };
         match (text, text.strip_suffix('%')) {
@@ -73,17 +73,17 @@ impl FromStr for ErrorAllowance {
     }
 }
 
-/// A boolean, a number, or a text as [`FromStr`] reads it.
+/// Deserializes a boolean, a number, or a text as [`FromStr`] reads it.
 impl<'de> Deserialize<'de> for ErrorAllowance {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<ErrorAllowance, D::Error> {
         struct Visitor;
         impl de::Visitor<'_> for Visitor {
             type Value = ErrorAllowance;
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("true, false, a number of lines, or a part such as \"2%\"")
+                f.write_str("true, false, a number of lines, or a share such as \"2%\"")
             }
-            fn visit_bool<E>(self, all: bool) -> Result<ErrorAllowance, E> {
-                Ok(if all {
+            fn visit_bool<E>(self, skip: bool) -> Result<ErrorAllowance, E> {
+                Ok(if skip {
                     ErrorAllowance::Default
                 } else {
                     ErrorAllowance::None
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_allowance_reads_as_written() {
+    fn allowance_is_parsed_and_printed_alike() {
         for (text, is) in [
             ("true", ErrorAllowance::Default),
             ("false", ErrorAllowance::None),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_allows_5_percent_and_at_least_3_lines() {
+    fn default_allowance_is_5_percent_and_at_least_3_lines() {
         for (allowance, entries, allowed) in [
             (ErrorAllowance::None, 1000, 0),
             (ErrorAllowance::Default, 4, 3),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_holds_a_boolean_a_number_or_a_text() {
+    fn allowance_in_a_file_is_a_boolean_a_number_or_a_text() {
         #[derive(Deserialize)]
         struct Row {
             skip_errors: ErrorAllowance,

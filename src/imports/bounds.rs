@@ -1,4 +1,4 @@
-//! How much one import may read: lines, and the time of this machine.
+//! The limits of one import: the number of lines, and the reading time.
 
 use std::{
     cell::Cell,
@@ -6,17 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The most lines of one import, 200 million: ten times the longest list of the field, read in
-/// minutes.
+/// The most lines of one import: ten times the longest known list, which is read in minutes.
 const MAX_LINES: u64 = 200_000_000;
-/// The most lines without an entry, 10 million: a megabyte of gzip can hold a thousand million
-/// empty lines, and lists have headers of some hundred.
+/// The most lines without an entry. A megabyte of gzip can have a thousand million empty lines, and
+/// lists have headers of some hundred lines.
 const MAX_BARREN_LINES: u64 = 10_000_000;
-/// This many lines without an entry are allowed for each entry: an object of indented JSON needs
+/// The lines without an entry that do not count for each entry; an object in indented JSON needs
 /// them.
 const BARREN_LINES_PER_ENTRY: u64 = 16;
-/// The longest time of reading, without the time that the sender keeps this machine waiting: a list
-/// of [`MAX_LINES`] takes half of it.
+/// The longest reading time, without the time of waiting for the sender. A list of [`MAX_LINES`]
+/// takes half of it.
 const MAX_READING: Duration = Duration::from_secs(600);
 
 /// The limits of one import.
@@ -37,7 +36,7 @@ impl Default for Bounds {
     }
 }
 
-/// What one import has read so far, over all of its files.
+/// Counts what one import has read, over all of its files.
 #[derive(Debug)]
 pub(super) struct Meter {
     bounds: Bounds,
@@ -82,7 +81,7 @@ impl Meter {
             )));
         }
         let entries = self.entries.get();
-        // A block may hold as many entries as line ends, and they are counted after it.
+        // The entries of this block are counted after it, so allow one for each line.
         let barren = lines.saturating_sub(entries.saturating_mul(BARREN_LINES_PER_ENTRY + 1));
         if barren > barren_lines {
             return Err(io::Error::other(format!(
@@ -92,14 +91,14 @@ impl Meter {
         if self.started.elapsed().saturating_sub(self.waited.get()) > reading {
             let seconds = reading.as_secs();
             return Err(io::Error::other(format!(
-                "reading the list takes more than {seconds} s of this machine; import it in parts"
+                "reading the list takes more than {seconds} s; import it in parts"
             )));
         }
         Ok(())
     }
 }
 
-/// Measures how long the sender of a file keeps this machine waiting.
+/// A reader that measures the time of waiting for the sender of a file.
 pub(super) struct Waiting<'a, R> {
     pub inner: R,
     pub meter: &'a Meter,
@@ -116,7 +115,7 @@ impl<R: Read> Read for Waiting<'_, R> {
     }
 }
 
-/// The unpacked text of a file, whose lines are counted.
+/// A reader of the unpacked text of a file that counts its lines.
 pub(super) struct Counted<'a, R> {
     pub inner: R,
     pub meter: &'a Meter,
@@ -154,7 +153,7 @@ impl<R: BufRead> Read for Counted<'_, R> {
 mod tests {
     use super::*;
 
-    /// Reads a text line by line; the error, if one comes.
+    /// Reads a text line by line. Returns the number of lines, or the error.
     fn read(text: &str, bounds: Bounds, entries: bool) -> Result<usize, String> {
         let meter = Meter::new(bounds);
         let inner = io::BufReader::with_capacity(
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_with_too_many_lines_is_refused() {
+    fn list_with_too_many_lines_is_refused() {
         let bounds = Bounds {
             lines: 100,
             ..Bounds::default()
@@ -200,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_lines_without_end_are_refused() {
+    fn list_with_too_many_lines_without_entries_is_refused() {
         let bounds = Bounds {
             barren_lines: 1000,
             ..Bounds::default()
@@ -214,7 +213,7 @@ mod tests {
         assert_eq!(
             read(&"45.1.1.1\n".repeat(5000), bounds, true),
             Ok(5000),
-            "entries are not barren"
+            "lines with entries do not count"
         );
         // The objects of indented JSON take several lines.
         assert_eq!(
@@ -224,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_takes_too_long_is_refused_but_not_for_its_sender() {
+    fn reading_time_is_limited_without_the_time_of_the_sender() {
         let bounds = Bounds {
             reading: Duration::ZERO,
             ..Bounds::default()

@@ -23,7 +23,7 @@ use crate::{
 
 /// A view of a zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Face {
+pub enum View {
     /// Owner names, as name servers have them.
     Names,
     /// [`super::rows`].
@@ -41,7 +41,7 @@ pub fn difference(
     old: &Tables,
     new: &Tables,
     zone: &ZoneView,
-    face: Face,
+    view: View,
     subjects: &[Subject],
     found: Found,
 ) -> bool {
@@ -72,7 +72,7 @@ pub fn difference(
             fn hextets(t: &Tables) -> Hextets<'_> {
                 Hextets::walked(&t.ip6, &t.interned)
             }
-            if face == Face::Rows {
+            if view == View::Rows {
                 family(
                     [&Bits4(octets(old)), &Bits4(octets(new))],
                     zone.mask,
@@ -98,8 +98,8 @@ pub fn difference(
             }
             family([&hextets(old), &hextets(new)], zone.mask, &six, &mut found);
         }
-        ZoneKind::Domain => names([old, new], (zone, face), subjects, &mut found),
-        ZoneKind::Hash => digests([old, new], (zone, face), subjects, &mut found),
+        ZoneKind::Domain => names([old, new], (zone, view), subjects, &mut found),
+        ZoneKind::Hash => digests([old, new], (zone, view), subjects, &mut found),
         ZoneKind::Catalog => {}
     }
     go
@@ -262,7 +262,7 @@ fn touched<S: Space>(key: &[u8], spans: &[Span]) -> Parts {
 
 /// Domains: every name on the way to a subject, and, where something below changed, all names
 /// there.
-fn names(sides: [&Tables; 2], (zone, face): (&ZoneView, Face), subjects: &[Subject], found: Found) {
+fn names(sides: [&Tables; 2], (zone, view): (&ZoneView, View), subjects: &[Subject], found: Found) {
     let mut go = true;
     let mut done: HashSet<Vec<u8>> = HashSet::new();
     let domains = subjects.iter().filter_map(|s| match s {
@@ -277,7 +277,7 @@ fn names(sides: [&Tables; 2], (zone, face): (&ZoneView, Face), subjects: &[Subje
             .filter(|(_, b)| **b == 0)
             .map(|(i, _)| i + 1);
         for end in ends {
-            both_names(sides, (zone, face), &key[..end], &mut done, &mut go, found);
+            both_names(sides, (zone, view), &key[..end], &mut done, &mut go, found);
         }
         if d.scope() == Scope::Name {
             continue;
@@ -291,7 +291,7 @@ fn names(sides: [&Tables; 2], (zone, face): (&ZoneView, Face), subjects: &[Subje
                 true
             });
             for k in keys {
-                both_names(sides, (zone, face), &k, &mut done, &mut go, found);
+                both_names(sides, (zone, view), &k, &mut done, &mut go, found);
                 if !go {
                     return;
                 }
@@ -303,7 +303,7 @@ fn names(sides: [&Tables; 2], (zone, face): (&ZoneView, Face), subjects: &[Subje
 /// Digests: each one that changed, and nothing around it.
 fn digests(
     sides: [&Tables; 2],
-    (zone, face): (&ZoneView, Face),
+    (zone, view): (&ZoneView, View),
     subjects: &[Subject],
     found: Found,
 ) {
@@ -319,9 +319,9 @@ fn digests(
     for label in labels {
         for (new, t) in [false, true].into_iter().zip(sides) {
             let emit: Emit = &mut |owner, r| found(new, owner, r);
-            let go = match face {
-                Face::Names => digest(t, zone, label.as_bytes(), emit),
-                Face::Rows => digest_row(t, zone, label.as_bytes(), emit),
+            let go = match view {
+                View::Names => digest(t, zone, label.as_bytes(), emit),
+                View::Rows => digest_row(t, zone, label.as_bytes(), emit),
             };
             if !go {
                 return;
@@ -332,7 +332,7 @@ fn digests(
 
 fn both_names(
     sides: [&Tables; 2],
-    (zone, face): (&ZoneView, Face),
+    (zone, view): (&ZoneView, View),
     key: &[u8],
     done: &mut HashSet<Vec<u8>>,
     go: &mut bool,
@@ -345,9 +345,9 @@ fn both_names(
     for (new, t) in [false, true].into_iter().zip(sides) {
         let emit: Emit = &mut |owner, r| found(new, owner, r);
         *go = *go
-            && match face {
-                Face::Names => name(&t.interned, zone, key, t.names.at(key), emit),
-                Face::Rows => name_row(&t.names, &t.interned, zone, key, emit),
+            && match view {
+                View::Names => name(&t.interned, zone, key, t.names.at(key), emit),
+                View::Rows => name_row(&t.names, &t.interned, zone, key, emit),
             };
     }
 }
@@ -411,7 +411,7 @@ mod tests {
             for zone in [test_zone("address", publish, "ipv4_mapped = true"), names, test_zone("hash", publish, HASH)] {
                 let (was, is) = (rendered(&old, &zone), rendered(&new, &zone));
                 let mut sides = [Owners::new(), Owners::new()];
-                difference(&old, &new, &zone, Face::Names, &subjects, &mut |side, owner, at| {
+                difference(&old, &new, &zone, View::Names, &subjects, &mut |side, owner, at| {
                     let t = if side { &new } else { &old };
                     let double = sides[usize::from(side)].insert(owner.to_vec(), shown(t, &zone, &at));
                     assert_eq!(double, None, "{} is told twice", owner.escape_ascii());
@@ -485,7 +485,7 @@ mod tests {
             for zone in [test_zone("address", &[0, 1], ""), test_zone("domain", &[0, 1], ""), test_zone("hash", &[0, 1], HASH)] {
                 let mut next = sent(&old, &zone);
                 let mut come = BTreeMap::new();
-                difference(&old, &new, &zone, Face::Rows, &subjects, &mut |side, owner, at| {
+                difference(&old, &new, &zone, View::Rows, &subjects, &mut |side, owner, at| {
                     let Some(data) = rows::data(&if side { &new } else { &old }.interned, &zone, owner, &at) else { return true };
                     if side {
                         come.insert(owner.to_vec(), data);
@@ -531,7 +531,7 @@ mod tests {
                 &old,
                 builder.tables(),
                 &zone,
-                Face::Names,
+                View::Names,
                 std::slice::from_ref(&subject),
                 &mut |new, owner, _| {
                     told.push((new, owner.to_vec()));

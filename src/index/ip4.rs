@@ -536,7 +536,7 @@ impl Ip4 {
     /// Prefetches what look-ups of some addresses will read, each step for all of them before the
     /// next, so that the waits for memory overlap. Changes nothing and answers nothing.
     #[inline]
-    pub fn warm(&self, addrs: &[u32]) {
+    pub fn prefetch(&self, addrs: &[u32]) {
         let block = |a: u32| self.row(a)?.blocks[(a >> 16) as usize & 255].as_deref();
         let rows = addrs.iter().filter_map(|a| {
             self.row(*a)

@@ -245,7 +245,7 @@ impl ZoneView {
             .spec
             .retire
             .as_ref()
-            .map(|r| txt_data(&r.words(&self.name), &self.name));
+            .map(|r| txt_data(&r.announcement(&self.name), &self.name));
         if let Some(data) = announced.clone() {
             let ttl = self
                 .fixed

@@ -1,5 +1,5 @@
-//! Users, tokens, webhooks, proposals and other named values: stored as rows, changed by the writer,
-//! and read from one shared copy in memory.
+//! Users, tokens, webhooks, proposals and other named values: stored as rows, changed by the
+//! writer, and read from one shared copy in memory.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -32,7 +32,7 @@ pub struct Accounts {
     pub proposals: Proposals,
     /// The time at which each token was last used, to the hour.
     pub used: Map<Time>,
-    /// The last imports by id: the beginning of each, and its report in JSON.
+    /// The last imports by id: the start of each, and its report in JSON.
     pub imports: Map<(Time, Arc<str>)>,
     /// Lists that a guard stopped, by feed.
     pub held: Map<HeldList>,
@@ -45,7 +45,7 @@ impl Accounts {
     ///
     /// The token is revoked or expired, or its user is disabled.
     pub fn role(&self, token: &Token, now: Time) -> Result<Role, String> {
-        if !token.alive(now) {
+        if !token.is_active(now) {
             return Err("this token was revoked or has expired".into());
         }
         if !token.person {
@@ -57,7 +57,7 @@ impl Accounts {
         }
     }
 
-    /// Renames a reason or source in the bounds of tokens and in held lists.
+    /// Renames a reason or source in the restrictions of tokens and in held lists.
     pub(super) fn rename(&mut self, rename: &Rename, batch: &mut Batch) -> Result<(), LedgerError> {
         let all: Vec<Token> = self.tokens.values().cloned().collect();
         for mut token in all {
@@ -93,25 +93,25 @@ impl Accounts {
     }
 
     /// Sets the report of an import, and deletes the oldest if there are too many.
-    pub(super) fn remember(&mut self, id: String, at: Time, told: Arc<str>, batch: &mut Batch) {
+    pub(super) fn set_import(&mut self, id: String, at: Time, report: Arc<str>, batch: &mut Batch) {
         batch.put(
             schema::ACCOUNTS,
             format!("{IMPORT}{id}").into_bytes(),
-            schema::encode(&(at, &*told)),
+            schema::encode(&(at, &*report)),
         );
-        self.imports.insert_mut(id, (at, told));
+        self.imports.insert_mut(id, (at, report));
         let oldest = self
             .imports
             .iter()
             .min_by_key(|(_, (at, _))| *at)
             .map(|(id, _)| id.clone());
-        if let Some(oldest) = oldest.filter(|_| self.imports.size() > IMPORTS) {
+        if let Some(oldest) = oldest.filter(|_| self.imports.size() > MAX_IMPORT_REPORTS) {
             batch.delete(schema::ACCOUNTS, format!("{IMPORT}{oldest}").into_bytes());
             self.imports.remove_mut(&oldest);
         }
     }
 
-    /// How many enabled users have the role owner.
+    /// The number of enabled users with the role owner.
     pub fn owners(&self) -> usize {
         self.users
             .values()
@@ -124,7 +124,7 @@ impl Accounts {
         for (key, value) in store.account_rows()? {
             let damaged = || {
                 StoreError::Damaged(format!(
-                    "what is kept of {} cannot be read",
+                    "the row `{}` of the accounts cannot be read",
                     String::from_utf8_lossy(&key)
                 ))
             };
@@ -154,15 +154,15 @@ impl Accounts {
                 out.held.insert_mut(held.feed.clone(), held);
             }
         }
-        let (day, made) = proposed_on_last_day(store)?;
-        out.proposals.count_made(day, made);
+        let (day, counts) = proposals_of_last_day(store)?;
+        out.proposals.restore_day_counts(day, counts);
         Ok(out)
     }
 }
 
-/// Returns the day of the last audit record, and how many proposals each author made on it. Reads at
-/// most [`MAX_AUDIT_SCAN`] records.
-fn proposed_on_last_day(store: &Store) -> Result<(u64, BTreeMap<String, u32>), StoreError> {
+/// Returns the day of the last audit record, and the number of proposals that each author made on
+/// it. Reads at most [`MAX_AUDIT_SCAN`] records.
+fn proposals_of_last_day(store: &Store) -> Result<(u64, BTreeMap<String, u32>), StoreError> {
     let (mut last_day, mut scanned) = (None, 0);
     let mut authors = HashMap::new();
     store.audit(u64::MAX, &mut |_, record| {
@@ -178,14 +178,14 @@ fn proposed_on_last_day(store: &Store) -> Result<(u64, BTreeMap<String, u32>), S
         }
         true
     })?;
-    let mut made = BTreeMap::new();
+    let mut counts = BTreeMap::new();
     authors
         .into_values()
-        .for_each(|author| *made.entry(author).or_default() += 1);
-    Ok((last_day.unwrap_or_default(), made))
+        .for_each(|author| *counts.entry(author).or_default() += 1);
+    Ok((last_day.unwrap_or_default(), counts))
 }
 
-/// How many audit records are read at a start.
+/// The most audit records that a start reads.
 const MAX_AUDIT_SCAN: usize = 50_000;
 
 pub(super) const WEBHOOK: &str = "webhook/";
@@ -194,31 +194,31 @@ pub(super) const PERSON: &str = "person/";
 pub(super) const TOKEN: &str = "token/";
 pub(super) const USED: &str = "used/";
 const IMPORT: &str = "import/";
-/// How many imports are remembered.
-const IMPORTS: usize = 200;
+/// The most reports of imports that are kept.
+const MAX_IMPORT_REPORTS: usize = 200;
 
 /// A change of an account or of another named value. A value replaces the one that had its name.
 #[derive(Debug, Clone)]
 pub enum AccountChange {
-    /// Sets a user, if the present value is the expected one (none: there must be no such user).
+    /// Sets a user if the present value is the expected one; `None`: there must be no such user.
     User(Option<Box<User>>, User),
     /// Sets a token.
     Token(Token),
     /// Adds a proposal, within the limits of its author.
     Proposal(Proposal),
-    /// Adds a proposal again whose approval failed.
+    /// Adds a proposal again after its approval failed.
     ReturnedProposal(Proposal),
     /// Deletes proposals by id: all of them or none.
     DeleteProposals(Vec<String>),
     /// Sets a webhook.
     Webhook(Webhook),
-    /// Deletes a webhook by id, with the messages that wait for it.
+    /// Deletes a webhook by id, with its messages in the outbox.
     DeleteWebhook(String),
-    /// Changes nothing, and writes the audit record.
+    /// Writes only the audit record.
     AuditOnly,
     /// Sets the time at which a token was last used.
     TokenUsed(String, Time),
-    /// Sets the report of an import: its id, its beginning, the report in JSON.
+    /// Sets the report of an import: its id, its start, and the report in JSON.
     Import(String, Time, Arc<str>),
     /// Sets the answer of an idempotent request: its status and body.
     Answer(IdempotencyKey, u16, String),

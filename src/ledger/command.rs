@@ -1,4 +1,4 @@
-//! The commands that the writer takes, and how it replies.
+//! The commands of the writer, and the type of its replies.
 
 use tokio::sync::oneshot;
 
@@ -21,31 +21,31 @@ use crate::{
     store::schema::AuditRecord,
 };
 
-/// How many commands wait for the writer at most; callers with more wait.
+/// The most commands that wait for the writer. Further callers wait until one is taken.
 pub(super) const QUEUE_LENGTH: usize = 4096;
 
-/// How many changes one commit has at most.
+/// The most changes in one group commit.
 pub(super) const GROUP_COMMIT_MAX: usize = 1024;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, LedgerError>>;
 
 /// A command to the writer, with the channel for its reply.
-#[allow(clippy::large_enum_variant)] // nearly all commands are changes, and a box for each costs time
+#[allow(clippy::large_enum_variant)] // Nearly all commands are changes; a box for each costs time.
 pub(super) enum WriterCommand {
     Change(Change, Reply<Receipt>),
     Import(Box<StagedImport>, Reply<ImportReply>),
-    /// A copy of the tables' builder, and the commit that it is at.
+    /// Returns a copy of the tables' builder, and its commit.
     Fork(Reply<(Box<Builder>, u64)>),
-    /// The number of a generation that is about to be staged.
+    /// Returns the number for a generation that is to be staged.
     NewGeneration(SourceId, Reply<u32>),
-    /// The number of a source; a new name gets one.
+    /// Returns the number of a source; a new name gets one.
     Source(String, Reply<SourceId>),
     Configure(Box<LedgerSettings>, Reply<Receipt>),
-    /// A serial for a zone.
+    /// Sets the serial of a zone.
     SetSerial(Box<SerialRequest>, Reply<SerialChange>),
     /// The renaming of a reason or source, the configuration with the new name, the audit record.
     Rename(Box<(Rename, LedgerSettings, AuditRecord)>, Reply<Receipt>),
-    /// The tables of a zone at an earlier serial, and the present snapshot.
+    /// Returns the tables of a zone at an earlier serial, and the present snapshot.
     DiffSince(Box<DiffRequest>, Reply<Option<OldAndNew>>),
     /// Several changes as one commit, and its audit record.
     ChangeMany(Box<(Vec<Change>, AuditRecord)>, Reply<Receipt>),
@@ -59,7 +59,7 @@ pub(super) enum WriterCommand {
     ChangeAccounts(Box<(AccountChange, Option<AuditRecord>)>, Reply<()>),
     /// Reads the whole removal log, and handles damage.
     VerifyRemovals(Reply<()>),
-    /// A backup was made that has the removal log up to this line.
+    /// A backup was made that includes the removal log up to this line.
     BackedUp(u64, Reply<()>),
     /// A second has passed.
     Tick,

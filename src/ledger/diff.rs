@@ -1,8 +1,8 @@
-//! A zone at an earlier serial beside the same zone now: what the difference between two serials is
-//! made from.
+//! A zone at an earlier serial and now, from which the difference of two serials is computed.
 //!
-//! The journal tells where each changed subject stood. The writer puts that into a copy of its
-//! tables, which shares all that did not change, so that both sides are read by the same rules.
+//! The journal has the earlier verdict of each changed subject. The writer puts these into a copy
+//! of its tables, which shares all unchanged parts, so that both states are rendered by the same
+//! code.
 
 use std::sync::Arc;
 
@@ -26,6 +26,6 @@ pub struct OldAndNew {
     pub old: Tables,
     /// The published snapshot.
     pub new: Arc<Snapshot>,
-    /// The subjects that changed in between.
+    /// The subjects that have changed in between.
     pub subjects: Vec<Subject>,
 }

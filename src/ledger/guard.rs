@@ -1,5 +1,5 @@
-//! What may replace a list: the comparison of a new list with the last accepted one of the same
-//! source. Pure.
+//! The guards of imports: the comparison of a new list with the last accepted list of the same
+//! source. Does no I/O.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,30 +12,30 @@ use crate::{
     },
 };
 
-/// The shrink guard lets at most this many entries go, however short the list is.
+/// The shrink guard always accepts the removal of this many entries, however short the list is.
 const MAX_FREE_LOSS: u64 = 25;
-/// The largest loss within [`DAY_HOURS`], in percent; `max_shrink` counts where it is larger.
+/// The largest loss within [`DAY_HOURS`], in percent; `max_shrink` applies instead if it is larger.
 const MAX_DAY_SHRINK: u8 = 80;
-/// The hours that the loss of a day is measured over.
+/// The hours within which the loss of a day is measured.
 const DAY_HOURS: u64 = 24;
-/// The growth guard takes a list of at most this many entries, however short the last one was.
+/// The growth guard always accepts a list of this many entries, however short the last one was.
 const MAX_FREE_GROWTH: u64 = 10_000;
-/// An IPv4 prefix wider than this one is new to a source that had none.
+/// The growth guard refuses an IPv4 prefix that is wider than this if the source had none so wide.
 const WIDEST_NEW4: u8 = 12;
-/// An IPv6 prefix wider than this one is new to a source that had none.
+/// The growth guard refuses an IPv6 prefix that is wider than this if the source had none so wide.
 const WIDEST_NEW6: u8 = 28;
 const SECONDS_PER_HOUR: u64 = 3600;
 
 /// How far a new list may differ from the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ListLimits {
-    /// How many percent of the entries or of the covered addresses may go.
+    /// The largest loss of entries or of covered addresses, in percent.
     pub max_shrink: u8,
-    /// How many times as many entries there may be.
+    /// The largest growth of the number of entries, as a factor.
     pub max_growth: u64,
-    /// Take a list that is smaller than `max_shrink` allows.
+    /// Whether to accept a list that is smaller than `max_shrink` permits.
     pub allow_shrink: bool,
-    /// Take a list that is larger than `max_growth` allows.
+    /// Whether to accept a list that is larger than `max_growth` permits.
     pub allow_growth: bool,
 }
 
@@ -53,12 +53,11 @@ impl Default for ListLimits {
 /// A list that is compared with the last one.
 #[derive(Debug, Clone, Copy)]
 pub struct NewList<'a> {
-    /// How the list is applied; its kind and final record count only where it replaces the last
-    /// one.
+    /// How the list is applied. Its shape is compared only if it replaces the last one.
     pub mode: Mode,
-    /// What it consists of.
+    /// The shape of the list.
     pub shape: &'a ListShape,
-    /// What the source lists before and after it.
+    /// The extents of the source before and after the import.
     pub extents: &'a Extents,
 }
 
@@ -66,47 +65,47 @@ pub struct NewList<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Guard {
-    /// Too much would go.
+    /// Too many entries or addresses would be removed.
     Shrink,
-    /// Too much would come.
+    /// Too many entries or addresses would be added.
     Growth,
 }
 
 /// A list that a guard stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuardTrip {
-    /// Which guard.
+    /// The guard.
     pub guard: Guard,
-    /// What the list exceeds, as a clause for people.
+    /// The limit that the list exceeds, as a clause for users.
     pub reason: String,
-    /// What the source lists, and what it would list.
+    /// The extents of the source before and after the import.
     pub extents: Extents,
-    /// What would change, with samples.
+    /// The changes that the import would make, with samples.
     pub difference: ImportDifference,
 }
 
 impl GuardTrip {
-    /// What would happen, as sentences for people, without the way out.
+    /// Describes the trip for users, without advice.
     pub fn describe(&self) -> String {
         let (before, after) = (extent(&self.extents.before), extent(&self.extents.after));
         let mut text = format!(
             "{}: the source lists {before}, and would list {after}; nothing was changed",
             self.reason
         );
-        let shown = |what: &str, all: u64, sample: &[String]| match sample {
+        let samples = |verb: &str, count: u64, sample: &[String]| match sample {
             [] => String::new(),
-            some => format!("\n{all} {what}, such as {}", some.join(", ")),
+            some => format!("\n{count} would be {verb}, such as {}", some.join(", ")),
         };
         let d = &self.difference;
         text += &match self.guard {
-            Guard::Shrink => shown("would go", d.removed, &d.sample_removed),
-            Guard::Growth => shown("would come", d.added, &d.sample_added),
+            Guard::Shrink => samples("removed", d.removed, &d.sample_removed),
+            Guard::Growth => samples("added", d.added, &d.sample_added),
         };
         text
     }
 }
 
-/// An extent for people.
+/// Formats an extent for users.
 fn extent(e: &Extent) -> String {
     let mut parts = vec![format!("{} entries", e.entries)];
     parts.extend((e.ipv4 > 0).then(|| format!("{} IPv4 addresses", e.ipv4)));
@@ -118,47 +117,47 @@ fn extent(e: &Extent) -> String {
     }
 }
 
-/// Why a list must not replace the last one; nothing has changed then.
+/// Why a list must not replace the last one. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListRefusal {
-    /// It excludes and lists nothing.
+    /// The list has only exclusions.
     OnlyExclusions,
-    /// It lists names only where the last one listed addresses only.
+    /// The list has only names, and the last one had only addresses.
     AddressesToNames,
-    /// It lists addresses only where the last one listed names only.
+    /// The list has only addresses, and the last one had only names.
     NamesToAddresses,
-    /// It lacks the record about itself that ended the last one.
+    /// The list does not end with a record about itself, as the last one did.
     FinalRecordMissing,
-    /// A guard stopped it.
+    /// A guard stopped the list.
     Guard(Box<GuardTrip>),
 }
 
 impl ListRefusal {
-    /// What is wrong and what to do, for people; `source` is the source's name.
+    /// Describes the refusal and the remedy for users; `source` is the name of the source.
     pub fn describe(&self, source: &str) -> String {
         let reset = format!(
-            "nothing was changed. If that is meant, run `orbsd source reset {source}` and import the list again"
+            "nothing was changed. If the change is intended, run `orbsd source reset {source}` and import the list again"
         );
         match self {
             ListRefusal::OnlyExclusions => {
-                "the list only excludes and lists nothing; nothing was changed. Check that it is the right file".into()
+                "the list has only exclusions and no listings; nothing was changed. Check that it is the right file".into()
             }
-            ListRefusal::AddressesToNames => format!("the list holds names only, and the last one held addresses only; {reset}"),
-            ListRefusal::NamesToAddresses => format!("the list holds addresses only, and the last one held names only; {reset}"),
+            ListRefusal::AddressesToNames => format!("the list has only names, and the last one had only addresses; {reset}"),
+            ListRefusal::NamesToAddresses => format!("the list has only addresses, and the last one had only names; {reset}"),
             ListRefusal::FinalRecordMissing => {
-                format!("the list does not end with a final record about itself as the last one did, so it may be cut off; {reset}")
+                format!("the list does not end with a final record about itself, as the last one did, and may be truncated; {reset}")
             }
             ListRefusal::Guard(trip) => trip.describe(),
         }
     }
 }
 
-/// How a list passed.
+/// How a list was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Passed {
-    /// Within all limits.
+    /// The list is within all limits.
     Within,
-    /// Over a limit, which was allowed.
+    /// The list exceeds a limit, and the import permits that.
     Allowed,
 }
 
@@ -166,7 +165,7 @@ pub enum Passed {
 ///
 /// # Errors
 ///
-/// Returns why the list must not replace the last one; the guard trip has no difference yet.
+/// The list must not replace the last one. The difference of a [`GuardTrip`] is still empty.
 pub fn check(
     list: &NewList,
     last: Option<&AcceptedList>,
@@ -200,7 +199,7 @@ pub fn check(
     Ok(passed)
 }
 
-/// The rules that no switch of an import lifts.
+/// Checks the rules that no option of an import overrides.
 fn check_shape(list: &NewList, last: Option<&AcceptedList>) -> Result<(), ListRefusal> {
     let shape = list.shape;
     let (addresses, labels) = (shape.addresses() > 0, shape.labels() > 0);
@@ -210,7 +209,7 @@ fn check_shape(list: &NewList, last: Option<&AcceptedList>) -> Result<(), ListRe
     let before = &list.extents.before;
     let had = match last {
         Some(last) => (last.shape.addresses() > 0, last.shape.labels() > 0),
-        // A source that was filled before shapes were kept.
+        // The last import was made by a version that did not record shapes.
         None => (before.addresses() > 0, before.names > 0),
     };
     match (had, (addresses, labels)) {
@@ -224,13 +223,13 @@ fn check_shape(list: &NewList, last: Option<&AcceptedList>) -> Result<(), ListRe
     Ok(())
 }
 
-/// Whether `after` is less than what `percent` of `before` leaves.
+/// Whether the loss from `before` to `after` is more than `percent` of `before`.
 fn falls_by_more(before: u64, after: u64, percent: u8) -> bool {
     let loss = u128::from(before.saturating_sub(after));
     loss * 100 > u128::from(before) * u128::from(percent)
 }
 
-/// Which count falls too far, if one does.
+/// Describes the count that falls too far, if there is one.
 fn shrinks(
     extents: &Extents,
     last: Option<&AcceptedList>,
@@ -245,7 +244,7 @@ fn shrinks(
         .filter(|(h, _)| h + DAY_HOURS > hour)
         .fold(before, |all, (_, e)| all.max(*e));
     let day_shrink = MAX_DAY_SHRINK.max(max_shrink);
-    // The counts before, after and at the peak, and how many entries of that kind go.
+    // The counts before, after and at the peak, and the number of removed entries of that kind.
     let counts = [
         (
             "entries",
@@ -279,8 +278,8 @@ fn shrinks(
     None
 }
 
-/// Which count grows too far, if one does. The first list of a source has nothing that it could be
-/// compared with.
+/// Describes the count that grows too far, if there is one. The first list of a source is not
+/// limited.
 fn grows(extents: &Extents, max_growth: u64) -> Option<String> {
     let Extents { before, after, .. } = extents;
     if before.entries == 0 {
@@ -290,7 +289,7 @@ fn grows(extents: &Extents, max_growth: u64) -> Option<String> {
     {
         let (was, is) = (before.entries, after.entries);
         return Some(format!(
-            "the entries grow to more than {max_growth} times as many, from {was} to {is}"
+            "the entries grow to more than {max_growth} times their number, from {was} to {is}"
         ));
     }
     for (was, is, widest, family) in [
@@ -301,14 +300,14 @@ fn grows(extents: &Extents, max_growth: u64) -> Option<String> {
         if wider(is) && !wider(was) {
             let is = is.unwrap_or_default();
             return Some(format!(
-                "a prefix /{is} of {family} comes, and the source had none wider than /{widest}"
+                "an {family} prefix of /{is} would be added, and the source had none wider than /{widest}"
             ));
         }
     }
     None
 }
 
-/// What is kept of a list that was accepted, for the comparison with the next one.
+/// The properties of an accepted list that are stored for the comparison with the next one.
 pub fn accepted(
     list: &NewList,
     last: Option<AcceptedList>,
@@ -322,7 +321,7 @@ pub fn accepted(
     }
     let hour = now.0 / SECONDS_PER_HOUR;
     let Extents { before, after, .. } = *list.extents;
-    // What was allowed once is not held against the next list.
+    // The next list is not compared with peaks before a change that was permitted.
     let newest = match passed {
         Passed::Within => before.max(after),
         Passed::Allowed => {
@@ -400,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_shrinks_by_half_or_by_25_entries_freely() {
+    fn list_may_shrink_by_half_or_by_25_entries() {
         let limits = ListLimits::default();
         for (before, after, trips) in [
             (100, 50, false),
@@ -450,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn covered_addresses_shrink_like_entries() {
+    fn shrink_guard_also_counts_covered_addresses() {
         let limits = ListLimits::default();
         let nets = Extent {
             entries: 30,
@@ -466,7 +465,7 @@ mod tests {
         assert_eq!(
             compare(nets, hosts(30), 25, None, &limits),
             Ok(Passed::Within),
-            "few entries go"
+            "few entries are removed"
         );
         let nets = Extent {
             entries: 60,
@@ -492,9 +491,9 @@ mod tests {
         );
     }
 
-    /// Entries that go in another family do not count.
+    /// Removed entries of another family do not count.
     #[test]
-    fn a_family_shrinks_by_its_own_entries() {
+    fn covered_addresses_of_a_family_shrink_only_by_its_own_entries() {
         let both = Extent {
             entries: 1003,
             ipv4: 1000,
@@ -524,9 +523,9 @@ mod tests {
         );
     }
 
-    /// A list that halves every few hours is gone in a day.
+    /// Without this rule a list that halves every few hours would be empty within a day.
     #[test]
-    fn a_list_does_not_shrink_by_80_percent_within_a_day() {
+    fn list_does_not_shrink_by_80_percent_within_a_day() {
         let limits = ListLimits::default();
         let mut last = None;
         let mut is = hosts(1000);
@@ -555,13 +554,13 @@ mod tests {
         );
         assert!(
             step(last.clone(), is, 210, hours(20)).is_ok(),
-            "a list that stays does not shrink"
+            "an unchanged list does not shrink"
         );
         assert!(
             step(last.clone(), is, 150, hours(24)).is_ok(),
-            "a day later it is measured against less"
+            "a day later the peak is lower"
         );
-        // What was allowed is not held against the next list.
+        // After a permitted loss the next list is compared with the smaller one.
         let (shape, cut) = (shape(10, 0), extents(is, hosts(10), 200));
         let list = NewList {
             mode: Mode::Replace,
@@ -585,7 +584,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_of_a_day_is_bounded() {
+    fn stored_peaks_are_at_most_one_for_each_hour_of_a_day() {
         let mut last = None;
         for minute in 0..3000u64 {
             let extents = extents(hosts(100), hosts(100), 0);
@@ -606,7 +605,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_grows_tenfold_or_to_10000_entries_freely() {
+    fn list_may_grow_tenfold_or_to_10000_entries() {
         let limits = ListLimits::default();
         for (before, after, trips) in [
             (100, 10_000, false),
@@ -633,7 +632,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_wider_than_ever_is_growth() {
+    fn first_very_wide_prefix_of_a_source_trips_the_growth_guard() {
         let with = |widest4, widest6| Extent {
             entries: 10,
             ipv4: 10,
@@ -655,7 +654,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_kind_is_never_accepted() {
+    fn change_between_addresses_and_names_is_refused() {
         let allowed = ListLimits {
             allow_shrink: true,
             allow_growth: true,
@@ -697,7 +696,7 @@ mod tests {
         assert_eq!(
             run(None, hosts(40), shape(0, 3), replace),
             Err(ListRefusal::AddressesToNames),
-            "no shape was kept"
+            "no shape was recorded"
         );
         assert!(run(last(40, 0), hosts(40), shape(3, 3), replace).is_ok());
         assert!(run(last(40, 1), hosts(40), shape(0, 3), replace).is_ok());
@@ -714,7 +713,7 @@ mod tests {
             run(last(0, 0), hosts(0), only, replace),
             Err(ListRefusal::OnlyExclusions)
         );
-        // An empty list does not change the kind.
+        // An empty list does not change the shape.
         let empty = accepted(
             &NewList {
                 mode: replace,
@@ -732,7 +731,7 @@ mod tests {
     }
 
     #[test]
-    fn a_final_record_stays_required() {
+    fn final_record_is_required_if_the_last_list_had_one() {
         let ended = ListShape {
             final_record: true,
             ..shape(4, 0)
@@ -771,7 +770,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guard_says_the_numbers_and_what_would_go() {
+    fn guard_trip_names_the_numbers_and_samples() {
         let Err(ListRefusal::Guard(mut trip)) =
             compare(hosts(100), hosts(10), 90, None, &ListLimits::default())
         else {
@@ -787,7 +786,7 @@ mod tests {
             "fall by more than 50 %, from 100 to 10",
             "100 entries",
             "10 entries",
-            "90 would go, such as 45.1.1.1, 45.1.1.2",
+            "90 would be removed, such as 45.1.1.1, 45.1.1.2",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }

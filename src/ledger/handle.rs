@@ -1,4 +1,5 @@
-//! The handle of the ledger: reads what is published and stored, and sends commands to the writer.
+//! The handle of the ledger: reads the published and the stored state, and sends commands to the
+//! writer.
 
 mod accounts;
 mod diff;
@@ -43,18 +44,18 @@ pub struct Ledger {
     pub health: Arc<Health>,
     /// Trusted time.
     pub clock: Clock,
-    /// The number of the last commit, told after it is published and acknowledged; also told,
-    /// whatever the number, when a configuration was taken.
+    /// Notifies of the last commit, after it is published and acknowledged, and of each new
+    /// configuration, even if the number of the commit is the same.
     pub commits: watch::Receiver<u64>,
     pub(super) accounts: Arc<ArcSwap<Accounts>>,
+    /// The sources that are being imported.
     pub(super) busy: Arc<Mutex<HashSet<Option<SourceId>>>>,
     pub(super) settings: Arc<Mutex<Arc<LedgerSettings>>>,
-    /// The names that the configuration has left behind, and when they were looked up.
     pub(super) left: Arc<Mutex<FoundLeftBehind>>,
 }
 
-/// The names that a configuration has left behind, and when they were looked up; `None` if they were
-/// not.
+/// The names that the configuration has left behind, and when they were looked up; `None` if they
+/// have not been looked up since the configuration changed.
 pub(super) type FoundLeftBehind = Option<(std::time::Instant, Vec<LeftBehind>)>;
 
 /// A submitted change. Its receipt arrives when it is stored and published.
@@ -91,13 +92,14 @@ impl Ledger {
         Ok(Pending(rx))
     }
 
+    /// Sends a command to the writer and waits for its reply, on a thread that may block.
     pub(super) fn call<T>(
         &self,
-        job: impl FnOnce(Reply<T>) -> WriterCommand,
+        command: impl FnOnce(Reply<T>) -> WriterCommand,
     ) -> Result<T, LedgerError> {
         let (tx, rx) = oneshot::channel();
         self.jobs
-            .blocking_send(job(tx))
+            .blocking_send(command(tx))
             .map_err(|_| LedgerError::Stopped)?;
         rx.blocking_recv().unwrap_or(Err(LedgerError::Stopped))
     }
@@ -136,7 +138,7 @@ impl Ledger {
         }
     }
 
-    /// Reports that a second has passed: the writer ends what is due, and tries a failed store again.
+    /// Reports that a second has passed: the writer ends what is due, and retries a failed store.
     pub async fn tick(&self) {
         let _ = self.jobs.send(WriterCommand::Tick).await;
     }

@@ -1,4 +1,4 @@
-//! The state of the writer that others may read.
+//! The health of the writer, which other threads read.
 
 use std::{collections::HashMap, sync::atomic::AtomicU64};
 
@@ -9,9 +9,9 @@ use crate::store::schema;
 /// The state of the removal log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct RemovalLogHealth {
-    /// Why it cannot be written; the ledger refuses writes meanwhile.
+    /// Why it cannot be written; the ledger refuses writes then.
     pub problem: Option<String>,
-    /// The lines that were lost when it was started anew, until a backup has all of them.
+    /// The lines that were lost when it was restarted, until a newer backup exists.
     pub gap: Option<schema::RemovalGap>,
 }
 
@@ -32,8 +32,8 @@ impl Health {
     pub fn poisoned(&self) -> Option<String> {
         self.poisoned.lock().clone()
     }
-    /// Why changes of listings are refused, because of the store or of the removal log; `None` if they
-    /// are accepted.
+    /// Why changes of listings are refused, because of the store or of the removal log; `None` if
+    /// they are accepted.
     pub fn writes_refused(&self) -> Option<String> {
         self.poisoned().or_else(|| self.removals().problem)
     }
@@ -44,8 +44,8 @@ impl Health {
     pub(super) fn set_removals(&self, health: RemovalLogHealth) {
         *self.removals.lock() = health;
     }
-    /// How many messages wait for each webhook, with dead letters; a webhook without an entry has
-    /// none.
+    /// The number of messages for each webhook, with dead letters. A webhook without an entry has
+    /// no messages.
     pub fn webhook_backlog(&self) -> HashMap<String, u64> {
         self.webhook_backlog.lock().clone()
     }

@@ -1,5 +1,6 @@
-//! Lists of feeds that a guard stopped: kept until a person decides, the feed brings another list,
-//! or the wait is over; and the events about feeds that webhooks are told.
+//! Held lists: lists of feeds that a guard stopped, kept until a person decides, the feed has
+//! another list, or the waiting time is over. And the events about feeds, of which webhooks are
+//! notified.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,11 +11,11 @@ use crate::{
     store::{Encoded, StoreError, schema},
 };
 
-/// The keys of held lists in the family `people`, before the feed's name.
+/// The prefix of the keys of held lists in the family `people`; the feed's name follows.
 pub(super) const HELD: &str = "held/";
 
-/// What tells one content of a file from another: device, inode, size, and when it was changed
-/// (seconds, nanoseconds).
+/// Identifies one content of a file: device, inode, size, and modification time (seconds,
+/// nanoseconds).
 pub type FileMark = (u64, u64, u64, i64, i64);
 
 /// A feed's list that a guard stopped.
@@ -22,28 +23,28 @@ pub type FileMark = (u64, u64, u64, i64, i64);
 pub struct HeldList {
     /// The feed's name.
     pub feed: String,
-    /// The file that holds the list.
+    /// The file that has the list.
     pub mark: FileMark,
-    /// When the first of the lists came that are within a tenth of each other.
+    /// The time of the first of the successive lists whose sizes are within a tenth of each other.
     pub since: Time,
-    /// How many entries that first list would have made.
+    /// The entries that the source would have with that first list.
     pub entries: u64,
-    /// How many lists came since that are within a tenth of it.
+    /// The number of lists since then whose sizes are within a tenth of it.
     pub refreshes: u32,
-    /// A person refused it: nothing happens until the file changes.
+    /// Whether a person refused it; then nothing happens until the file changes.
     pub refused: bool,
-    /// What the guard found.
+    /// The finding of the guard.
     pub trip: GuardTrip,
 }
 
-/// An event about a feed that webhooks are told.
+/// An event about a feed, of which webhooks are notified.
 #[derive(Debug, Clone)]
 pub struct FeedEvent {
-    /// The event's name.
+    /// The name of the event.
     pub event: &'static str,
-    /// Its fields.
+    /// The fields of the event.
     pub fields: serde_json::Map<String, Value>,
-    /// The held list that it is about, which is kept in the same batch.
+    /// The held list of the event, which is stored in the same batch.
     pub held: Option<HeldList>,
 }
 
@@ -58,9 +59,9 @@ pub(super) fn held_row(held: &HeldList) -> Result<Encoded, LedgerError> {
     Ok(schema::encode(&text))
 }
 
-/// Reads such a row.
+/// Reads the row of a held list.
 pub(super) fn read_held(row: &[u8]) -> Result<HeldList, StoreError> {
     let text = schema::decode::<String>(row).unwrap_or_default();
     serde_json::from_str(&text)
-        .map_err(|e| StoreError::Damaged(format!("the list of a held feed: {e}")))
+        .map_err(|e| StoreError::Damaged(format!("a held list cannot be read: {e}")))
 }

@@ -1,4 +1,5 @@
-//! Imports: staged beside the writer, and committed by it in one small batch.
+//! The types of imports. An import is staged outside the writer, which commits it in one small
+//! batch.
 
 use super::{
     error::LedgerError,
@@ -15,50 +16,50 @@ use crate::{
     },
 };
 
-/// How many imports run at the same time at most.
-pub(super) const IMPORTS: usize = 4;
+/// The most imports that run at the same time.
+pub(super) const MAX_IMPORTS: usize = 4;
 
-/// An import that is requested.
+/// A requested import.
 #[derive(Debug, Clone)]
 pub struct Import {
-    /// The source whose listings they are; none for a dry run of a source that has no number yet.
+    /// The source of the listings; `None` for a dry run of a source that has no number yet.
     pub source: Option<SourceId>,
-    /// What happens to present entries.
+    /// How the list is applied to the present entries.
     pub mode: Mode,
-    /// Whether to report the changes only.
+    /// Whether to report the changes without making them.
     pub dry_run: bool,
-    /// When the source's whole life ends unless it is imported again, counted from now.
+    /// The time from now after which the source expires unless it is imported again.
     pub max_age: Option<Seconds>,
-    /// The same as a point in time, from the file itself.
+    /// The same as a point in time, which the file states.
     pub expires: Option<Time>,
     /// See [`StageOptions::exceptions`](crate::store::stage::StageOptions::exceptions).
     pub exceptions: bool,
-    /// The zone that it comes from, where it does; any other import ends the source's following.
+    /// The step in the zone that the source follows. An import without one ends the following.
     pub follow: Option<Follow>,
-    /// The subjects of a [`Mode::Patch`], in order; at most [`ROW_COMMIT_MAX`](crate::store::stage::ROW_COMMIT_MAX).
+    /// The subjects of a [`Mode::Patch`], in order; at most
+    /// [`ROW_COMMIT_MAX`](crate::store::stage::ROW_COMMIT_MAX).
     pub touched: Vec<Subject>,
-    /// The audit record; none if the source itself imports.
-    pub asked: Option<AuditRecord>,
-    /// How far the list may differ from the source's last one; `None` where any difference is
-    /// meant.
+    /// The audit record; `None` if the source imports by itself.
+    pub audit: Option<AuditRecord>,
+    /// How far the list may differ from the source's last one; `None`: without limits.
     pub limits: Option<ListLimits>,
-    /// What the list consists of, where `limits` are set.
+    /// The shape of the list; used only with `limits`.
     pub shape: ListShape,
 }
 
 /// A step of a source from one version of the zone that it follows to another.
 #[derive(Debug, Clone, Default)]
 pub struct Follow {
-    /// Where it stood when this was worked out; otherwise the import is refused.
+    /// The version before the step. The import is refused if the source has another one.
     pub was: Option<Followed>,
-    /// Where it stands afterwards.
+    /// The version after the step.
     pub is: Followed,
-    /// The records of the copy that come (true) and go, where the copy stays the same one.
+    /// The records of the copy that are added (true) and deleted, if the step keeps the copy.
     pub records: Vec<(Vec<u8>, bool)>,
 }
 
 impl Import {
-    /// Makes the source's listings equal to the lines.
+    /// An import that replaces all listings of a source.
     pub fn replace(source: impl Into<Option<SourceId>>) -> Import {
         Import {
             source: source.into(),
@@ -69,20 +70,20 @@ impl Import {
             exceptions: true,
             follow: None,
             touched: Vec::new(),
-            asked: None,
+            audit: None,
             limits: None,
             shape: ListShape::default(),
         }
     }
 }
 
-/// Why an import was not done. Nothing has changed.
+/// Why an import was refused. Nothing has changed.
 #[derive(Debug)]
 pub enum ImportError {
     /// Another import of the same source is running, or too many of other sources.
     Busy,
     /// The list has expired, at this time.
-    Over(Time),
+    Expired(Time),
     /// The source is not a feed: its listings are decided one by one.
     NotAFeed(String),
     /// The ledger refused it, or the store failed.
@@ -94,14 +95,14 @@ pub enum ImportError {
 }
 
 impl ImportError {
-    /// In words for people.
+    /// The message for users; `dictionary` has the names of sources.
     pub fn text(&self, dictionary: &Dictionary) -> String {
         match self {
             ImportError::Busy => format!(
-                "another import of this source is running, or {IMPORTS} of other sources; try again when it is done"
+                "another import of this source is running, or {MAX_IMPORTS} of other sources; try again when it is done"
             ),
-            ImportError::Over(t) => {
-                format!("the list expired at {t}, by its own statement; nothing was changed")
+            ImportError::Expired(t) => {
+                format!("the list states that it expired at {t}; nothing was changed")
             }
             ImportError::NotAFeed(name) => {
                 format!(
@@ -131,25 +132,25 @@ impl From<StoreError> for ImportError {
 pub(super) struct StagedImport {
     pub(super) source: SourceId,
     pub(super) staged: Staged,
-    /// When the source's life ends from now on.
+    /// The time at which the source expires after the import.
     pub(super) expires: Option<Time>,
-    /// Whether the source has expired, which drops nothing on purpose.
+    /// Whether the source has expired. Its entries end, but the feed has not dropped them.
     pub(super) ended: bool,
     /// See [`Import::follow`].
     pub(super) follow: Option<Follow>,
-    /// See [`Import::asked`].
-    pub(super) asked: Option<AuditRecord>,
-    /// When the source's life would have ended without it.
+    /// See [`Import::audit`].
+    pub(super) audit: Option<AuditRecord>,
+    /// The time at which the source expires without the import.
     pub(super) was_expires: Option<Time>,
-    /// See [`Import::shape`]; `None` where the list was not compared with the last one.
+    /// See [`Import::shape`]; `None` if the list was not compared with the last one.
     pub(super) passed: Option<(ListShape, Passed)>,
     pub(super) mode: Mode,
-    /// The commit that was the last one when `prepared` was read.
+    /// The last commit when `prepared` was read.
     pub(super) base: u64,
     pub(super) prepared: Prepared,
 }
 
-/// What was read and built beside the writer; it only has to look again at what changed after
+/// The parts that were read and built outside the writer, which updates them with the changes after
 /// `base`.
 pub(super) enum Prepared {
     /// The verdicts of the rows' subjects.
@@ -162,11 +163,11 @@ pub(super) enum Prepared {
 
 /// The writer's reply to a staged import.
 pub(super) enum ImportReply {
-    /// It is committed.
+    /// The import is committed.
     Done(Receipt),
-    /// Too much was written meanwhile: prepare it again.
+    /// Too much was committed meanwhile: prepare the import again.
     Stale(Box<StagedImport>),
 }
 
-/// Where an import's lines go.
+/// Receives the lines of an import.
 pub type LineSink<'a> = &'a mut dyn FnMut(Subject, FeedEntry) -> Result<(), String>;

@@ -20,10 +20,10 @@ pub struct LeftBehind {
     pub kind: &'static str,
     /// The name.
     pub name: String,
-    /// Of `publish` the zone.
+    /// The zone, for the kind `publish`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
-    /// How many subjects are listed by it.
+    /// The number of subjects that it lists.
     pub listings: u64,
 }
 
@@ -46,27 +46,27 @@ impl fmt::Display for LeftBehind {
         match (*kind, zone) {
             ("reason", _) => write!(
                 f,
-                "reason `{name}` has {listings} and is not configured any more, so that no zone publishes them; \
+                "reason `{name}` has {listings} and is no longer configured, so that no zone publishes them; \
                  `orbsd reason rename {name} NEW` keeps them under a new name, `orbsd purge --reason {name}` removes them"
             ),
             ("feed", _) => write!(
                 f,
-                "source `{name}` has {listings} and is no [[feed]] any more, so that nothing refreshes them; \
+                "source `{name}` has {listings} and is no longer a [[feed]], so that nothing refreshes them; \
                  `orbsd source rename {name} NEW` keeps them under a new name, `orbsd purge --source {name}` removes them"
             ),
             (_, Some(zone)) => write!(
                 f,
-                "zone {zone} does not publish reason `{name}` any more, which has {listings} there"
+                "zone {zone} no longer publishes reason `{name}`, which has {listings} there"
             ),
             (_, None) => write!(
                 f,
-                "zone {name} publishes {listings} and is not configured any more"
+                "zone {name} publishes {listings} and is no longer configured"
             ),
         }
     }
 }
 
-/// The names of a configuration, by the numbers of a store.
+/// The names in a configuration, as numbers of a store.
 pub(super) fn configured(settings: &LedgerSettings, v: &Dictionary) -> Configured {
     let zone = |z: &crate::model::Zone| {
         let reasons = z
@@ -93,34 +93,35 @@ pub(super) fn configured(settings: &LedgerSettings, v: &Dictionary) -> Configure
     }
 }
 
-/// What was configured in a store.
+/// The names that a store has recorded from the last configurations.
 pub(super) fn last_configured(store: &Store, v: &Dictionary) -> Result<Configured, StoreError> {
     let all = || {
         (0..v.reasons.0.all().len())
             .filter_map(|i| v.reasons.get(&v.reasons.0.all()[i]))
             .collect()
     };
-    // An older version kept no names: every reason that it knows was configured one day.
+    // Earlier versions recorded no names. Every reason that the store knows was configured once.
     Ok(store.configured()?.unwrap_or_else(|| Configured {
         reasons: all(),
         ..Configured::default()
     }))
 }
 
-/// How many subjects each name of a store lists.
+/// The number of subjects that each name of a store lists.
 #[derive(Default)]
 pub(super) struct Usage {
     /// By reason: addresses and names.
     pub(super) reasons: Vec<[u64; 2]>,
+    /// By source.
     pub(super) sources: Vec<u64>,
-    /// Of the zones that were asked for.
+    /// By zone of the arguments of [`Usage::read`].
     zones: Vec<u64>,
     pub(super) held_reasons: Mask,
     pub(super) held_sources: Vec<SourceId>,
 }
 
 impl Usage {
-    /// Reads every verdict.
+    /// Counts by reading every verdict. `zones`: whether each lists names, and its reasons.
     pub(super) fn read(
         store: &Store,
         v: &Dictionary,
@@ -166,8 +167,8 @@ impl Usage {
     }
 }
 
-/// The names that were configured, are not in `settings`, and have listings. Every verdict is read
-/// where a name is gone.
+/// The names that were configured, are not in `settings`, and have listings. Reads every verdict if
+/// a name is gone.
 pub(super) fn left_behind(
     store: &Store,
     settings: &LedgerSettings,
@@ -244,8 +245,8 @@ pub(super) fn left_behind(
     Ok(out)
 }
 
-/// The names that a configuration has left behind in a store that no daemon has open. The store is
-/// only read. Empty if there is no store yet.
+/// The names that a configuration has left behind in a store that no daemon has open. Opens the
+/// store read-only. Returns no names if there is no store yet.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! A map whose copies share what they have in common.
+//! A persistent map.
 
-/// A sorted map whose copies share what they have in common.
+/// A persistent sorted map: its copies share the nodes that they have in common.
 pub type Map<V> = rpds::RedBlackTreeMapSync<String, V>;

@@ -1,8 +1,8 @@
 //! The ledger: the only writer of the store. It handles one command at a time: check, decide, write
 //! one synced batch, apply, publish, acknowledge, notify.
 //!
-//! A feature has up to three files: its types here, the caller's side in `handle/`, and the writer's
-//! side in `writer/`. Types name neither side.
+//! A feature has up to three files: its types here, the caller's side in `handle/`, and the
+//! writer's side in `writer/`. The types depend on neither side.
 
 mod accounts;
 mod command;
@@ -49,8 +49,8 @@ pub use receipt::{ImportResult, Receipt, Renewal};
 pub use relay_rows::RelayRows;
 pub use removal_log::OnLoss;
 pub use rename::{NameKind, Rename};
-pub use restore::{Replayed, RestoreSerials, begin_log, check_log, restore};
+pub use restore::{RestoreReport, RestoreSerials, begin_log, check_log, restore};
 pub use serials::{SeenSerials, SerialChange, SerialRequest};
 pub use settings::{LedgerSettings, ReasonSettings};
 pub use start::open;
-pub use undo::{ChangedBy, MAX_CHANGES, Undo, Undone};
+pub use undo::{ChangedBy, MAX_CHANGES, Undo, UndoResult};

@@ -1,5 +1,5 @@
-//! The one name space of users, programs, sources and built-in authors: a name in the history or in
-//! the audit log has one meaning.
+//! The common name space of users, programs, sources and built-in authors, so that a name in the
+//! history or in the audit log has one meaning.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use crate::{
     store::Dictionary,
 };
 
-/// What a name belongs to.
+/// The kind of thing that has a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NameOwner {
-    /// orbsd itself writes it as an author, or decides under it as a source.
+    /// orbsd itself uses the name, as an author or as a source.
     BuiltIn,
     /// A user.
     User,
@@ -33,7 +33,7 @@ impl NameOwner {
     }
 }
 
-/// What has a name already, whatever the case of its letters.
+/// The kinds of things that have a name, in any letter case.
 fn owners_of(name: &str, accounts: &Accounts, v: &Dictionary) -> Vec<NameOwner> {
     let same = |other: &str| other.eq_ignore_ascii_case(name);
     let sources = v.sources.0.all().iter().skip(SourceId::DECIDING.len());
@@ -55,7 +55,7 @@ fn owners_of(name: &str, accounts: &Accounts, v: &Dictionary) -> Vec<NameOwner> 
         .collect()
 }
 
-/// Refuses a name for a new user, program or source that something else has.
+/// Refuses a name for a user, program or source if another kind of thing has it.
 pub(super) fn check_free(
     name: &str,
     owner: NameOwner,
@@ -75,7 +75,8 @@ pub(super) fn check_free(
     }
 }
 
-/// The names that have more than one owner, with those; `feeds` are sources that are about to be.
+/// Messages about the names that more than one kind of thing has. `feeds` are configured sources
+/// that the dictionary may not have yet.
 pub fn collisions(accounts: &Accounts, v: &Dictionary, feeds: &[String]) -> Vec<String> {
     let users = accounts.users.keys().chain(
         accounts
@@ -144,12 +145,12 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_one_owner() {
+    fn name_of_another_kind_is_refused() {
         use NameOwner::{Program, Source, User};
         let (accounts, v) = (accounts(), dictionary(&["ipsum"]));
         for (name, owner, free) in [
             ("bert", User, true),
-            ("anna", User, true), // the user itself; that there is one already is told elsewhere
+            ("anna", User, true), // The user exists, which another check reports.
             ("anna", Source, false),
             ("Anna", Source, false),
             ("grafana", Program, true),
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_collide_in_an_earlier_store_are_found() {
+    fn collisions_in_a_store_of_an_earlier_version_are_found() {
         assert_eq!(
             collisions(&accounts(), &dictionary(&["ipsum"]), &["drop".into()]),
             Vec::<String>::new()

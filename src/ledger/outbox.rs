@@ -1,5 +1,5 @@
-//! The outbox: what has to be sent out, kept in the same batch as what it tells of, until it was
-//! taken or given up.
+//! The outbox: messages for webhooks, stored in the batch of the commit that they report, until
+//! they are delivered or deleted.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,36 +13,36 @@ use crate::{
 /// A receiver of events over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Webhook {
-    /// Its id.
+    /// The ID.
     pub id: String,
     /// The URL to which messages are sent.
     pub url: String,
-    /// The secret that signs messages; the receiver has it too.
+    /// The secret with which messages are signed; the receiver has it too.
     pub secret: Vec<u8>,
-    /// Since when.
+    /// The time at which it was created.
     pub since: Time,
-    /// Who made it.
+    /// The user who created it.
     pub by: String,
-    /// The time since which it is paused.
+    /// The time at which it was paused.
     pub paused: Option<Time>,
 }
 
 /// A message that waits for delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// The commit that it reports; identifies it among the messages of its webhook.
+    /// The commit that it reports, which identifies it among the messages of its webhook.
     pub commit: u64,
     /// The body, in JSON.
     pub body: String,
-    /// The time since which it waits.
+    /// The time at which it was queued.
     pub since: Time,
-    /// How many deliveries were tried.
+    /// The number of failed deliveries.
     pub tries: u32,
     /// The time of the next delivery.
     pub next: Time,
     /// Why the last delivery failed.
     pub problem: Option<String>,
-    /// Whether it is a dead letter, which is only sent again on request.
+    /// Whether it is a dead letter, which is sent again only on request.
     pub dead: bool,
 }
 
@@ -91,7 +91,7 @@ pub enum DeliveryResult {
     Delivered,
     /// The delivery failed, with the reason.
     Failed(String),
-    /// A dead letter shall be sent again.
+    /// A user requested that a dead letter be sent again.
     Retry,
 }
 
@@ -114,5 +114,5 @@ pub fn messages(store: &Store, webhook: &str, limit: usize) -> Result<Vec<Messag
     Ok(out)
 }
 
-/// What waits for each webhook, and whether something was left out.
+/// By webhook: the number of messages in its queue, and whether commits were left out of it.
 pub(super) type Queues = HashMap<String, (u64, bool)>;

@@ -1,4 +1,4 @@
-//! Proposals: listings that wait for another person, limited per author and day.
+//! Proposals: listings that wait for another person's approval, limited per author and day.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,28 +14,28 @@ use crate::{
     store::{StoreError, schema},
 };
 
-/// Proposals of all authors that wait at most.
+/// The most proposals of all authors that wait.
 const MAX_WAITING: usize = 10_000;
 /// A day in seconds.
 pub(super) const DAY: u64 = 86_400;
-/// The audit log's name for a proposal that is made.
+/// The name of a new proposal in the audit log.
 pub const PROPOSE: &str = "propose";
 
-/// A listing that waits for another person.
+/// A listing that waits for another person's approval.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proposal {
-    /// Its number.
+    /// The ID.
     pub id: String,
-    /// Since when.
+    /// The time of the proposal.
     pub at: Time,
-    /// What was asked for; its author is not the one who approves.
+    /// The requested change. Its author cannot approve it.
     pub change: Change,
-    /// The person behind the author: of a program, the person who made its token.
+    /// The person behind the author; for a program, the person who created its token.
     pub person: String,
 }
 
-/// A row of a store that did not keep the person and the open end: id, time, and of the change the
-/// subject, the author, the evidence, what is asked for, and the terms.
+/// The row of an earlier version, without the person and the open end: the ID, the time, and the
+/// change as subject, author, evidence, command and preconditions.
 type EarlierRow = (
     String,
     Time,
@@ -47,7 +47,7 @@ type EarlierRow = (
         EarlierPreconditions,
     ),
 );
-/// Special, breaks a hold, from, the revision, and what tells a repeated request.
+/// The preconditions of an earlier version: special, breaks_hold, from, expect and idempotency.
 type EarlierPreconditions = (bool, bool, Box<str>, Option<u64>, Option<IdempotencyKey>);
 
 /// Reads a proposal's row.
@@ -55,13 +55,13 @@ pub(super) fn read_row(row: &[u8]) -> Result<Proposal, StoreError> {
     let earlier = || {
         let (id, at, (subject, author, evidence, command, preconditions)): EarlierRow =
             schema::decode(row)?;
-        let (special, breaks_hold, from, expect, once) = preconditions;
+        let (special, breaks_hold, from, expect, idempotency) = preconditions;
         let preconditions = Preconditions {
             special,
             breaks_hold,
             from,
             expect,
-            idempotency: once,
+            idempotency,
             open_end: OpenEnd::default(),
         };
         Some(Proposal {
@@ -82,12 +82,12 @@ pub(super) fn read_row(row: &[u8]) -> Result<Proposal, StoreError> {
         .ok_or_else(|| StoreError::Damaged("a proposal cannot be read".into()))
 }
 
-/// How many proposals an author may have.
+/// The limits of the proposals of one author.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProposalLimits {
-    /// Proposals of one author that wait at most.
+    /// The most proposals that wait.
     pub waiting: u32,
-    /// Proposals that one author makes in a day (UTC) at most.
+    /// The most proposals in a day (UTC).
     pub daily: u32,
 }
 
@@ -100,17 +100,18 @@ impl Default for ProposalLimits {
     }
 }
 
-/// What is counted of an author.
+/// The counts of proposals of an author.
 #[derive(Debug, Clone, Copy, Default)]
 struct AuthorCount {
     waiting: u32,
-    /// The last day with a proposal, in days since 1970, and how many there were on it.
+    /// The last day with a proposal, in days since 1970.
     day: u64,
-    made: u32,
+    /// The number of proposals on that day.
+    on_day: u32,
 }
 
-/// All proposals that wait. A copy shares everything with the original: it costs the same for one
-/// as for ten thousand.
+/// All proposals that wait. A copy shares its data with the original, so that the cost of a copy
+/// does not depend on the number of proposals.
 #[derive(Debug, Clone, Default)]
 pub struct Proposals {
     by_id: Map<Arc<Proposal>>,
@@ -118,7 +119,7 @@ pub struct Proposals {
 }
 
 impl Proposals {
-    /// A proposal by its number.
+    /// A proposal by its ID.
     pub fn get(&self, id: &str) -> Option<&Arc<Proposal>> {
         self.by_id.get(id)
     }
@@ -130,32 +131,34 @@ impl Proposals {
         all
     }
 
-    /// The proposal of an author that waits for the same listing: the same subject, reason and
+    /// The waiting proposal of the same author for the same listing: the same subject, reason and
     /// source.
     pub fn same(&self, change: &Change) -> Option<&Arc<Proposal>> {
-        let asked = |c: &Change| match &c.command {
+        let listing_of = |c: &Change| match &c.command {
             Command::List { reason, source, .. } => Some((*reason, *source)),
             _ => None,
         };
-        let listing = asked(change)?;
+        let listing = listing_of(change)?;
         let is_same = |c: &Change| {
-            c.subject == change.subject && c.author == change.author && asked(c) == Some(listing)
+            c.subject == change.subject
+                && c.author == change.author
+                && listing_of(c) == Some(listing)
         };
         self.by_id.values().find(|p| is_same(&p.change))
     }
 
-    /// How many wait.
+    /// The number of proposals.
     pub fn len(&self) -> usize {
         self.by_id.size()
     }
 
-    /// Whether none waits.
+    /// Whether there are no proposals.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }
 
-    /// Refuses a proposal that is one too many for its author, or for the store. One that comes
-    /// again under its number takes the place of the earlier one.
+    /// Refuses a proposal that exceeds a limit of its author or of the store. A proposal with the
+    /// ID of another one replaces it, and is not refused.
     pub(super) fn check(&self, p: &Proposal, limits: ProposalLimits) -> Result<(), LedgerError> {
         if self.by_id.contains_key(&p.id) {
             return Ok(());
@@ -167,22 +170,22 @@ impl Proposals {
             let waiting = count.waiting;
             return limit(
                 format!(
-                    "{waiting} proposals of {author} wait already; an editor approves, refuses or deletes them first"
+                    "{author} has {waiting} proposals that wait, which is the limit; an editor has to approve, refuse or delete some first"
                 ),
                 None,
             );
         }
-        if count.day == p.at.0 / DAY && count.made >= limits.daily {
+        if count.day == p.at.0 / DAY && count.on_day >= limits.daily {
             let why = format!(
                 "{author} made {} proposals today, which is the limit",
-                count.made
+                count.on_day
             );
             return limit(why, Some(Seconds(DAY - p.at.0 % DAY)));
         }
         if self.len() >= MAX_WAITING {
             return limit(
                 format!(
-                    "{MAX_WAITING} proposals wait already; an editor approves, refuses or deletes some first"
+                    "{MAX_WAITING} proposals wait, which is the limit; an editor has to approve, refuse or delete some first"
                 ),
                 None,
             );
@@ -190,7 +193,7 @@ impl Proposals {
         Ok(())
     }
 
-    /// Adds a proposal, and counts it for its author and day where it is a `new` one.
+    /// Adds a proposal, and counts it for its author and day if it is `new`.
     pub(super) fn add(&mut self, p: Proposal, new: bool) {
         let author = p.change.author.clone();
         let mut count = self.by_author.get(&author).copied().unwrap_or_default();
@@ -198,8 +201,8 @@ impl Proposals {
             count.waiting = count.waiting.saturating_sub(1);
         } else if new {
             let day = p.at.0 / DAY;
-            (count.day, count.made) = if count.day == day {
-                (day, count.made + 1)
+            (count.day, count.on_day) = if count.day == day {
+                (day, count.on_day + 1)
             } else {
                 (count.day.max(day), 1)
             };
@@ -209,22 +212,22 @@ impl Proposals {
         self.by_id.insert_mut(p.id.clone(), Arc::new(p));
     }
 
-    /// Counts what authors proposed on a day, as the audit log has it: a restart does not forget
-    /// proposals that were decided.
-    pub(super) fn count_made(&mut self, day: u64, made: BTreeMap<String, u32>) {
-        for (author, made) in made {
+    /// Restores the counts of a day from the audit log, so that a restart counts proposals that
+    /// were decided meanwhile.
+    pub(super) fn restore_day_counts(&mut self, day: u64, counts: BTreeMap<String, u32>) {
+        for (author, proposals) in counts {
             let mut count = self.by_author.get(&author).copied().unwrap_or_default();
             if count.day < day {
-                (count.day, count.made) = (day, 0);
+                (count.day, count.on_day) = (day, 0);
             }
             if count.day == day {
-                count.made = count.made.max(made);
+                count.on_day = count.on_day.max(proposals);
                 self.by_author.insert_mut(author, count);
             }
         }
     }
 
-    /// Removes a proposal; whether it was there.
+    /// Removes a proposal. Returns whether there was one.
     pub(super) fn remove(&mut self, id: &str) -> bool {
         let Some(p) = self.by_id.get(id).cloned() else {
             return false;
@@ -268,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn proposals_are_limited_per_author_and_not_for_others() {
+    fn waiting_proposals_are_limited_per_author() {
         let limits = ProposalLimits {
             waiting: 3,
             daily: 100,
@@ -277,11 +280,11 @@ mod tests {
         (0..3).for_each(|n| add(&mut all, proposal(n, "anna", 0), limits).unwrap());
         let e = add(&mut all, proposal(3, "anna", 0), limits).unwrap_err();
         assert!(
-            matches!(&e, LedgerError::LimitReached { wait: None, why } if why.contains("3 proposals of anna")),
+            matches!(&e, LedgerError::LimitReached { wait: None, why } if why.contains("anna has 3 proposals")),
             "{e:?}"
         );
         add(&mut all, proposal(4, "bert", 0), limits).unwrap();
-        // The same number again is the same proposal.
+        // A proposal with the same ID replaces the first.
         add(&mut all, proposal(2, "anna", 0), limits).unwrap();
         assert_eq!(all.len(), 4);
         assert!(all.remove("0") && !all.remove("0"));
@@ -290,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn proposals_are_limited_per_day_however_quickly_they_are_decided() {
+    fn decided_proposals_count_for_the_limit_of_the_day() {
         let limits = ProposalLimits {
             waiting: 100,
             daily: 2,
@@ -316,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn an_author_has_one_proposal_of_a_listing() {
+    fn same_finds_the_proposal_of_an_author_for_a_listing() {
         let mut all = Proposals::default();
         all.add(proposal(1, "anna", 0), true);
         let same = |all: &Proposals, p: &Proposal| all.same(&p.change).map(|p| p.id.clone());
@@ -343,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_an_earlier_store_is_read() {
+    fn row_of_an_earlier_version_is_read() {
         let p = proposal(1, "anna", 7);
         assert_eq!(
             read_row(&schema::encode(&p).into_bytes().unwrap()).unwrap(),
@@ -376,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_ten_thousand_proposals_costs_no_more_than_one_of_few() {
+    fn cost_of_a_copy_does_not_grow_with_the_number_of_proposals() {
         let limits = ProposalLimits {
             waiting: u32::MAX,
             daily: u32::MAX,
@@ -384,18 +387,18 @@ mod tests {
         let time = |count: usize| {
             let mut all = Proposals::default();
             (0..count).for_each(|n| add(&mut all, proposal(n, "anna", 0), limits).unwrap());
-            let once = |n: usize| {
-                let begun = std::time::Instant::now();
+            let measure = |n: usize| {
+                let start = std::time::Instant::now();
                 let mut copy = all.clone();
                 copy.add(proposal(count + n, "anna", 0), true);
-                begun.elapsed()
+                start.elapsed()
             };
-            let mut all: Vec<_> = (0..101).map(once).collect();
-            all.sort();
-            all[50]
+            let mut times: Vec<_> = (0..101).map(measure).collect();
+            times.sort();
+            times[50]
         };
         let (few, many) = (time(10), time(9_900));
-        // A copy of the whole would cost some 500 times as much.
+        // A deep copy would cost some 500 times as much.
         assert!(many < few * 20, "{few:?} {many:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What a commit and an import report.
+//! The results of commits and imports.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub struct Receipt {
     pub commit: u64,
     /// New serials by origin.
     pub serials: BTreeMap<String, Serial>,
-    /// The revision of the subject after it, for a change of one subject.
+    /// The revision of the subject after the commit, for a change of one subject.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "hex")]
     pub revision: Option<u64>,
     /// The ends of the listing before and after, for a renewal.
@@ -22,12 +22,12 @@ pub struct Receipt {
     pub renewal: Option<Renewal>,
 }
 
-/// When a renewed listing ends.
+/// The ends of a renewed listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Renewal {
-    /// The end before the renewal; none: never.
+    /// The end before the renewal; `None`: never.
     pub was: Option<Time>,
-    /// The end after the renewal; none: never.
+    /// The end after the renewal; `None`: never.
     pub until: Option<Time>,
 }
 
@@ -42,7 +42,7 @@ impl From<StoredReceipt> for Receipt {
     }
 }
 
-/// Revisions as text: sixteen hexadecimal digits.
+/// Serializes a revision as sixteen hexadecimal digits.
 mod hex {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -60,8 +60,8 @@ mod hex {
 /// The result of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ImportResult {
-    /// The commit; `None` for a dry run, or if nothing changed.
+    /// The receipt of the commit; `None` for a dry run, or if nothing changed.
     pub receipt: Option<Receipt>,
-    /// What changed.
+    /// The changes.
     pub difference: ImportDifference,
 }

@@ -1,12 +1,11 @@
-//! Rows of relay tests, which the ledger stores and does not read.
+//! Rows of relay tests, which the ledger stores without reading them.
 
 use crate::{model::Change, store::schema::AuditRecord};
 
-/// Rows of relay tests, which the ledger stores as they are, with the changes and the audit record
-/// that are committed with them.
+/// Rows of relay tests, with the changes and the audit record that are committed with them.
 #[derive(Debug, Default)]
 pub struct RelayRows {
-    /// Keys and values; none removes a row.
+    /// Keys and values; a value of `None` deletes the row.
     pub rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// Changes of listings.
     pub changes: Vec<Change>,

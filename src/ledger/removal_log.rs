@@ -1,9 +1,9 @@
-//! The open log of removals: written before each commit, and watched.
+//! The open removal log: written before each commit, and checked.
 //!
-//! A log that was deleted, emptied, cut, damaged or replaced is noticed before the next line is
-//! written, and within ten seconds where none is. By the setting `on_loss` writes stop then, or the
-//! log begins anew: with the lines that can still be read, the serials, and a record of the gap, so
-//! that a later restore says what is missing.
+//! A log that was deleted, emptied, truncated, damaged or replaced is noticed before the next line
+//! is written, or within ten seconds. Depending on the setting `on_loss`, writes stop then, or the
+//! log is restarted: with the lines that can still be read, the serials, and a record of the gap,
+//! so that a later restore reports what is missing.
 
 use std::{
     collections::BTreeMap,
@@ -18,28 +18,28 @@ use serde::Deserialize;
 use super::removals::{Gap, Holes, Line, Ranges, Removal, encode, tail, visit, with_suffix};
 use crate::model::{Serial, Time};
 
-/// How far ahead serials are written down, so that not every commit has to.
+/// How far ahead serials are recorded, so that not every commit has to record its own.
 const SERIALS_AHEAD: u32 = 4096;
-/// The mode of a log: it names hosts and people.
+/// The file mode of a log, which names hosts and people.
 const MODE: u32 = 0o600;
 
-/// What is done when the log of removals is lost or damaged.
+/// What the ledger does if the removal log is lost or damaged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnLoss {
-    /// Nothing is written until the log is whole again.
+    /// It refuses writes until the log is intact again.
     #[default]
     Stop,
-    /// The log begins anew, with a record of what is missing.
+    /// It restarts the log, with a record of the missing lines.
     Restart,
 }
 
-/// What the store knows of its log.
+/// The last line of the log that the store knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Known {
-    /// The number of the last line; 0 where there is none.
+    /// The number of the line; 0 if there is none.
     pub(super) n: u64,
-    /// Its checksum, where it is known.
+    /// The checksum of the line, if it is known.
     pub(super) sum: Option<u32>,
     /// The store's identity in hexadecimal digits.
     pub(super) store: String,
@@ -48,13 +48,14 @@ pub(super) struct Known {
 /// Why a log is not the one that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Loss {
-    /// What is wrong with it, for people; begins with its path.
+    /// The problem, for users; it begins with the path.
     pub(super) why: String,
-    /// The file is not ours: it is never moved, and writes stop whatever the setting says.
+    /// Whether the file belongs to another store or program. Such a file is never moved, and writes
+    /// stop whatever the setting.
     pub(super) foreign: bool,
 }
 
-/// What the file system says of a file that nobody has touched.
+/// File metadata that stays the same as long as no other program changes the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     file: (u64, u64),
@@ -74,31 +75,34 @@ impl Stamp {
     }
 }
 
-/// See the module.
+/// The open removal log; see the module.
 #[derive(Debug)]
 pub(super) struct RemovalLog {
     path: PathBuf,
-    /// The file that is written to; none while the log is lost since the start.
+    /// The file that is written to; `None` if the log was lost before the start.
     file: Option<File>,
-    /// What the store knows: the last line that was written.
+    /// The last line that was written.
     known: Known,
-    /// The bytes of whole lines: what a failed write left after them goes before the next one.
+    /// The length of the complete lines in bytes.
     len: u64,
-    /// A failed write may have left bytes after them.
+    /// Whether a failed write may have left bytes after the complete lines. The next write
+    /// truncates the file first.
     dirty: bool,
+    /// The recorded serial of each zone, which is ahead of the zone's own.
     ahead: BTreeMap<String, u32>,
-    /// The file as the last write or examination left it.
+    /// The metadata of the file after the last write or check.
     stamp: Option<Stamp>,
-    /// What is wrong with it, and the file of which that was found; none where there is no file.
+    /// The loss that was found, and the metadata of the file then; `None` there: no file.
     loss: Option<(Option<Stamp>, Loss)>,
 }
 
 impl RemovalLog {
-    /// Opens a log, and makes one for a store that has none. A log that is lost or damaged is
-    /// opened too, and [`RemovalLog::check`] reports it.
+    /// Opens a log, and creates one for a store that has none. A log that is lost or damaged is
+    /// opened too; [`RemovalLog::check`] reports it.
     ///
     /// # Errors
-    /// The path cannot be that of a log.
+    ///
+    /// The path is not that of a plain file, or the file cannot be created.
     pub(super) fn open(path: &Path, known: Known) -> Result<RemovalLog, String> {
         let named = |e: std::io::Error| format!("removal_log.path: {}: {e}", path.display());
         if let Some(folder) = path.parent() {
@@ -106,11 +110,11 @@ impl RemovalLog {
         }
         if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
             return Err(format!(
-                "removal_log.path: {} is no plain file",
+                "removal_log.path: {} is not a plain file",
                 path.display()
             ));
         }
-        // Before the first check: it changes a time that the check remembers.
+        // Before the first check, because it changes a time that the check records.
         crate::store::private::restrict_file(path);
         let mut log = RemovalLog {
             path: path.to_path_buf(),
@@ -138,14 +142,18 @@ impl RemovalLog {
         self.known.n
     }
 
-    /// The checksum of the last line, where it is known.
+    /// The checksum of the last line, if it is known.
     pub(super) fn sum(&self) -> Option<u32> {
         self.known.sum
     }
 
-    /// Whether the file is the one that was written, as it was written. A `thorough` check reads
-    /// all of it; another one does so only where the file system says that somebody else has
-    /// touched it.
+    /// Checks that the file is the one that was written, with the content that was written. A
+    /// `thorough` check reads the whole file; other checks read it only if its metadata has
+    /// changed.
+    ///
+    /// # Errors
+    ///
+    /// The log is lost or damaged.
     pub(super) fn check(&mut self, thorough: bool) -> Result<(), Loss> {
         let found = fs::metadata(&self.path);
         let stamp = found.as_ref().ok().map(Stamp::of);
@@ -158,7 +166,7 @@ impl RemovalLog {
             return Ok(());
         }
         let result = match found {
-            Ok(m) if !m.is_file() => Err(self.foreign("is no plain file")),
+            Ok(m) if !m.is_file() => Err(self.foreign("is not a plain file")),
             Ok(m) => self.examine(Stamp::of(&m), thorough),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(match &self.file {
                 Some(_) => self.lost("was deleted while it was open"),
@@ -167,22 +175,25 @@ impl RemovalLog {
                     self.known.n
                 )),
             }),
-            Err(e) => Err(self.lost(&format!("cannot be looked at: {e}"))),
+            Err(e) => Err(self.lost(&format!("cannot be checked: {e}"))),
         };
         self.loss = result.as_ref().err().map(|loss| (stamp, loss.clone()));
         result
     }
 
-    /// Looks at a file that is there, and goes on with it where it is the log that was written.
+    /// Checks an existing file, and continues with it if it is the log that was written.
     fn examine(&mut self, stamp: Stamp, thorough: bool) -> Result<(), Loss> {
         let ours = self.file.is_some() && self.stamp.is_some_and(|s| s.file == stamp.file);
         if ours && stamp.len < self.len {
-            return Err(self.lost(&format!("was cut to {} of {} bytes", stamp.len, self.len)));
+            return Err(self.lost(&format!(
+                "was truncated to {} of {} bytes",
+                stamp.len, self.len
+            )));
         }
         let unreadable =
             |log: &RemovalLog, e: std::io::Error| log.lost(&format!("cannot be read: {e}"));
         let mut file = open_file(&self.path, false).map_err(|e| unreadable(self, e))?;
-        let how = if ours {
+        let cause = if ours {
             "was changed"
         } else if self.file.is_some() {
             "was replaced"
@@ -193,20 +204,20 @@ impl RemovalLog {
         let mut last = (0, None);
         for line in &lines {
             let line = line.as_ref().map_err(|e| {
-                self.lost(&format!("{how}: a line near its end cannot be read: {e}"))
+                self.lost(&format!("{cause}: a line near its end cannot be read: {e}"))
             })?;
             if !line.store.is_empty() && line.store != self.known.store {
                 return Err(self.foreign("is the log of another store"));
             }
             if line.n == self.known.n && self.known.sum.is_some_and(|known| known != line.sum) {
                 return Err(self.lost(&format!(
-                    "{how}: its line {} is not the one that was written",
+                    "{cause}: line {} is not the one that was written",
                     line.n
                 )));
             }
             last = (line.n, Some(line.sum));
         }
-        self.first_line(&file, how)?;
+        self.check_first_line(&file, cause)?;
         if last.0 < self.known.n {
             let end = if last.0 == 0 {
                 "is empty".into()
@@ -217,24 +228,23 @@ impl RemovalLog {
         }
         if last.0 > self.known.n && self.file.is_some() && !self.dirty {
             return Err(
-                self.foreign("was written to by another program; no two daemons may share a log")
+                self.foreign("was written to by another program; two daemons cannot share a log")
             );
         }
         if thorough || self.file.is_some() {
-            self.read_all(&file, how)?;
+            self.check_all_lines(&file, cause)?;
         }
         self.stamp = Some(stamp);
         if ours && self.dirty {
-            return Ok(()); // the next write cuts what a failed one has left
+            return Ok(()); // The next write removes what a failed one has left.
         }
-        // A line that was being written when the power went ends here, so that the next one is
-        // whole.
+        // Remove an incomplete last line, whose writing a power failure has interrupted.
         if len < stamp.len {
             file.set_len(len)
                 .map_err(|e| self.lost(&format!("cannot be written: {e}")))?;
             self.stamp = file.metadata().ok().map(|m| Stamp::of(&m));
         }
-        // A serial that stands further up is written down again with the next commit.
+        // Only serials near the end of the log are known; others are recorded with the next commit.
         for line in lines.into_iter().flatten() {
             self.ahead.extend(line.serials);
         }
@@ -243,8 +253,8 @@ impl RemovalLog {
         Ok(())
     }
 
-    /// Whose log it is.
-    fn first_line(&self, file: &File, how: &str) -> Result<(), Loss> {
+    /// Checks that the first line belongs to this store.
+    fn check_first_line(&self, file: &File, cause: &str) -> Result<(), Loss> {
         let mut first = Ok(());
         let _ = from_start(file).and_then(|mut reader| {
             visit(&mut reader, &mut |_, _, line| {
@@ -253,16 +263,18 @@ impl RemovalLog {
                         Err(self.foreign("is the log of another store"))
                     }
                     Ok(_) => Ok(()),
-                    Err(e) => Err(self.lost(&format!("{how}: its first line cannot be read: {e}"))),
+                    Err(e) => {
+                        Err(self.lost(&format!("{cause}: its first line cannot be read: {e}")))
+                    }
                 };
-                Err(std::io::ErrorKind::Interrupted.into()) // one is enough
+                Err(std::io::ErrorKind::Interrupted.into()) // stops after the first line
             })
         });
         first
     }
 
-    /// Reads every line.
-    fn read_all(&self, file: &File, how: &str) -> Result<(), Loss> {
+    /// Checks every line, and that no line is missing without a record.
+    fn check_all_lines(&self, file: &File, cause: &str) -> Result<(), Loss> {
         let (mut wrong, mut holes) = (None, Holes::default());
         let read = from_start(file).and_then(|mut reader| {
             visit(&mut reader, &mut |(place, _), _, line| {
@@ -271,7 +283,7 @@ impl RemovalLog {
                     Err(e) => {
                         wrong = wrong
                             .take()
-                            .or(Some(format!("{how}: line {place} of the file: {e}")));
+                            .or(Some(format!("{cause}: line {place} of the file: {e}")));
                     }
                 }
                 Ok(())
@@ -280,14 +292,14 @@ impl RemovalLog {
         read.map_err(|e| self.lost(&format!("cannot be read: {e}")))?;
         let missing = holes.unrecorded();
         if wrong.is_none() && !missing.is_empty() {
-            wrong = Some(format!("{how}: {} missing", Ranges(&missing)));
+            wrong = Some(format!("{cause}: {} missing", Ranges(&missing)));
         }
         wrong.map_or(Ok(()), |why| Err(self.lost(&why)))
     }
 
     fn lost(&self, what: &str) -> Loss {
         Loss {
-            why: format!("the log of removals {} {what}", self.path.display()),
+            why: format!("the removal log {} {what}", self.path.display()),
             foreign: false,
         }
     }
@@ -295,15 +307,15 @@ impl RemovalLog {
     fn foreign(&self, what: &str) -> Loss {
         Loss {
             why: format!(
-                "the log of removals {} {what}; name another file in `path` of [removal_log], or move this one away",
+                "the removal log {} {what}; name another file in `path` of [removal_log], or move this one away",
                 self.path.display()
             ),
             foreign: true,
         }
     }
 
-    /// Writes what a commit decides, and the serials that it moves beyond those that were written
-    /// down; synced. Nothing is written where there is nothing to say. The log has to be checked
+    /// Writes the decisions of a commit, and the serials that it moves beyond the recorded ones,
+    /// and syncs the file. Without any of these nothing is written. The log has to be checked
     /// before.
     pub(super) fn write(
         &mut self,
@@ -332,7 +344,7 @@ impl RemovalLog {
         })
     }
 
-    /// Writes that a reason or source gets another name; synced. The log has to be checked before.
+    /// Writes a rename of a reason or source, and syncs the file. The log has to be checked before.
     pub(super) fn rename(&mut self, at: Time, rename: &super::Rename) -> Result<(), String> {
         let store = if self.known.n == 0 {
             self.known.store.clone()
@@ -352,10 +364,7 @@ impl RemovalLog {
         let (mut bytes, sum) = encode(&line)?;
         bytes.push(b'\n');
         let unwritable = |path: &Path, e: &dyn std::fmt::Display| {
-            format!(
-                "the log of removals {} cannot be written: {e}",
-                path.display()
-            )
+            format!("the removal log {} cannot be written: {e}", path.display())
         };
         let Some(file) = &mut self.file else {
             return Err(unwritable(&self.path, &"it is not open"));
@@ -373,11 +382,12 @@ impl RemovalLog {
         Ok(())
     }
 
-    /// Begins the log anew at `path`: with the lines that can still be read, and a record of the
-    /// gap, of which it tells. What is there is moved aside.
+    /// Restarts the log at `path`, with the lines that can still be read and a record of the gap,
+    /// which it returns. A file that is there is moved aside.
     ///
     /// # Errors
-    /// The file there is not ours, or nothing can be written.
+    ///
+    /// The file there belongs to another store or program, or the log cannot be written.
     pub(super) fn restart(
         &mut self,
         path: &Path,
@@ -390,11 +400,11 @@ impl RemovalLog {
         }
         let named = |e: std::io::Error| {
             format!(
-                "the log of removals {} cannot begin anew: {e}",
+                "the removal log {} cannot be restarted: {e}",
                 path.display()
             )
         };
-        // A file that was deleted or replaced is still open, whole.
+        // A file that was deleted or replaced is still open, and can be read.
         let source = self
             .file
             .as_ref()
@@ -454,13 +464,14 @@ impl RemovalLog {
     }
 }
 
-/// Copies the lines of a log that can be read and that the store knows; which ones are missing.
+/// Copies the lines of a log that can be read and that the store knows. Returns the runs of missing
+/// lines.
 fn copy_lines(
     source: &File,
     known: &Known,
     out: &mut impl Write,
 ) -> std::io::Result<Vec<(u64, u64)>> {
-    let (mut missing, mut last, mut looks_like_one) = (Vec::new(), 0, true);
+    let (mut missing, mut last, mut looks_like_a_log) = (Vec::new(), 0, true);
     visit(&mut from_start(source)?, &mut |(place, _), bytes, line| {
         match line {
             Ok(line) if line.n > last && line.n <= known.n => {
@@ -471,22 +482,22 @@ fn copy_lines(
             }
             Ok(_) => {}
             Err(_) if place == 1 => {
-                looks_like_one = bytes.first().is_none_or(|b| [b'{', 0].contains(b));
+                looks_like_a_log = bytes.first().is_none_or(|b| [b'{', 0].contains(b));
             }
             Err(_) => {}
         }
         Ok(())
     })?;
-    if last == 0 && !looks_like_one {
+    if last == 0 && !looks_like_a_log {
         return Err(std::io::Error::other(
-            "the file there is not a log of removals; move it away, or name another one in `path` of [removal_log]",
+            "the file there is not a removal log; move it away, or name another one in `path` of [removal_log]",
         ));
     }
     missing.extend(gap_after(last, known.n));
     Ok(missing)
 }
 
-/// The numbers after one up to another, where there are any.
+/// The run of numbers after `last` up to `to`, unless it is empty.
 fn gap_after(last: u64, to: u64) -> Option<(u64, u64)> {
     (last < to).then_some((last + 1, to))
 }
@@ -514,7 +525,11 @@ fn from_start(mut file: &File) -> std::io::Result<BufReader<&File>> {
     Ok(BufReader::new(file))
 }
 
-/// Reads the whole of a log beside its writer; the error says what is wrong with it.
+/// Checks a whole log file, while the writer may be appending to it.
+///
+/// # Errors
+///
+/// The file cannot be read, a line is damaged, or lines are missing without a record.
 pub fn verify(path: &Path) -> Result<(), String> {
     let shown = path.display();
     let named = |e: std::io::Error| format!("{shown}: {e}");
@@ -580,7 +595,7 @@ mod tests {
     }
 
     #[test]
-    fn serials_are_written_ahead_and_a_cut_line_is_left_out() {
+    fn serials_are_recorded_ahead_and_an_incomplete_line_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk/removals.log");
         let mut log = RemovalLog::open(&path, known(0)).unwrap();
@@ -618,9 +633,9 @@ mod tests {
         assert_eq!(numbers(&path), [1, 2, 3]);
     }
 
-    /// What can happen to a log: a name, what is done to the file, what the text says, and the
-    /// lines that are missing afterwards where it was open, and where it was not.
-    type Accident = (
+    /// Damage to a log: its name, the change of the file, a part of the message, and the lines that
+    /// are missing afterwards if the log was open, and if it was not.
+    type Damage = (
         &'static str,
         fn(&Path),
         &'static str,
@@ -637,14 +652,14 @@ mod tests {
         fs::write(path, f(lines)).unwrap();
     }
 
-    /// The same in another file under the same name.
+    /// Replaces the file by another one with the same name.
     fn replace(path: &Path, text: &[u8]) {
         let other = path.with_extension("other");
         fs::write(&other, text).unwrap();
         fs::rename(other, path).unwrap();
     }
 
-    const ACCIDENTS: [Accident; 9] = [
+    const DAMAGES: [Damage; 9] = [
         (
             "deleted",
             |p| fs::remove_file(p).unwrap(),
@@ -660,14 +675,14 @@ mod tests {
             &[(1, 5)],
         ),
         (
-            "cut between lines",
+            "truncated between lines",
             |p| rewrite(p, |l| l[..3].concat()),
             "",
             &[(4, 5)],
             &[(4, 5)],
         ),
         (
-            "cut in a line",
+            "truncated within a line",
             |p| rewrite(p, |l| l.concat()[..l.concat().len() - 20].into()),
             "",
             &[(5, 5)],
@@ -726,20 +741,20 @@ mod tests {
     ];
 
     #[test]
-    fn a_log_that_is_lost_or_damaged_is_noticed_and_begins_anew_with_a_record_of_the_gap() {
-        for (name, accident, says, missing_open, missing_later) in ACCIDENTS {
+    fn damaged_log_is_noticed_and_restarted_with_a_record_of_the_gap() {
+        for (name, damage, message, missing_open, missing_later) in DAMAGES {
             for open in [true, false] {
                 let dir = tempfile::tempdir().unwrap();
                 let path = dir.path().join("removals.log");
                 let mut log = five(&path);
                 log.check(false).unwrap();
                 let sum = log.sum();
-                accident(&path);
+                damage(&path);
                 if !open {
                     log = RemovalLog::open(&path, Known { sum, ..known(5) }).unwrap();
                 }
                 let loss = log.check(!open).unwrap_err();
-                assert!(loss.why.contains(says), "{name}: {}", loss.why);
+                assert!(loss.why.contains(message), "{name}: {}", loss.why);
                 assert_eq!(log.check(false).unwrap_err(), loss, "{name}: it stays lost");
                 let missing = if open { missing_open } else { missing_later };
                 let gap = log.restart(&path, Time(9), "lost", &serials(7)).unwrap();
@@ -759,7 +774,7 @@ mod tests {
                 assert_eq!(
                     record.serials["bl.example"],
                     7 + SERIALS_AHEAD,
-                    "a restore goes on after them"
+                    "a restore continues after these serials"
                 );
                 assert_eq!(found.missing_after(0), missing.to_vec(), "{name}");
             }
@@ -767,7 +782,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_missing_in_the_log_is_found_by_a_thorough_check() {
+    fn missing_line_is_found_by_a_thorough_check() {
         for (gone, missing) in [(0, "line 1 is"), (1, "line 2 is"), (3, "line 4 is")] {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("removals.log");
@@ -787,7 +802,7 @@ mod tests {
                 log.check(true).unwrap_err().why.contains(missing),
                 "line {gone}"
             );
-            // On record it is known.
+            // A recorded gap is accepted.
             log.restart(&path, Time(9), "lost", &serials(7)).unwrap();
             verify(&path).unwrap();
             log.check(true).unwrap();
@@ -795,7 +810,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_ours_is_never_moved() {
+    fn file_of_another_store_or_program_is_never_moved() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("removals.log");
         let mut log = five(&path);
@@ -804,9 +819,9 @@ mod tests {
             sum: log.sum(),
             store: "4567".into(),
         };
-        for (text, how) in [
+        for (text, message) in [
             (fs::read(&path).unwrap(), "another store"),
-            (b"root:x:0:0\n".to_vec(), "not a log"),
+            (b"root:x:0:0\n".to_vec(), "not a removal log"),
         ] {
             replace(&path, &text);
             let mut log = RemovalLog::open(&path, other.clone()).unwrap();
@@ -814,7 +829,7 @@ mod tests {
             let why = log
                 .restart(&path, Time(9), "lost", &serials(7))
                 .unwrap_err();
-            assert!(why.contains(how), "{why}");
+            assert!(why.contains(message), "{why}");
             assert_eq!(fs::read(&path).unwrap(), text);
         }
         // Two daemons that share a log.
@@ -833,7 +848,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_was_copied_or_touched_and_is_whole_is_no_loss() {
+    fn intact_log_that_was_copied_or_touched_is_accepted() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("removals.log");
         let mut log = five(&path);
@@ -844,7 +859,7 @@ mod tests {
         log.check(false).unwrap();
         fs::remove_file(&path).unwrap();
         log.check(false).unwrap_err();
-        fs::write(&path, &copy).unwrap(); // a person puts it back
+        fs::write(&path, &copy).unwrap(); // an operator puts it back
         log.check(false).unwrap();
         log.write(Time(9), vec![removal("45.1.1.9")], &BTreeMap::new())
             .unwrap();

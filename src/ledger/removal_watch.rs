@@ -1,4 +1,4 @@
-//! The writer and its log of removals: what is written to it, and what is done when it is lost.
+//! The writer's use of the removal log: what it writes, and how it handles a loss.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -13,11 +13,11 @@ use crate::{
     store::{Batch, schema},
 };
 
-/// What a person can do about a lost log.
-const ADVICE: &str = "put the file back, or set `on_loss = \"restart\"` in [removal_log] and reload: the log begins anew then, and says what it lacks";
+/// What an operator can do about a lost log.
+const ADVICE: &str = "put the file back, or set `on_loss = \"restart\"` in [removal_log] and reload, which restarts the log with a record of the missing lines";
 
 impl Writer {
-    /// Opens the log at a path.
+    /// Opens the removal log at a path.
     pub(super) fn open_removals(&self, path: &Path) -> Result<RemovalLog, LedgerError> {
         let store = self.store.id().iter().map(|b| format!("{b:02x}")).collect();
         let known = Known {
@@ -26,7 +26,7 @@ impl Writer {
             store,
         };
         let known = match &self.removals {
-            // A line whose commit failed was written all the same.
+            // The log may have a line whose commit failed.
             Some(log) if log.n() > known.n => Known {
                 n: log.n(),
                 sum: log.sum(),
@@ -37,8 +37,7 @@ impl Writer {
         RemovalLog::open(path, known).map_err(LedgerError::Invalid)
     }
 
-    /// Takes another log, or none, in place of the one that is open. A log that is still whole
-    /// moves to the new place.
+    /// Switches to another log, or to none. A log that is intact is copied to the new path.
     pub(super) fn switch_removal_log(&mut self, other: Option<RemovalLog>) {
         if let (Some(old), Some(new)) = (&mut self.removals, &other)
             && !new.path().exists()
@@ -50,16 +49,16 @@ impl Writer {
             );
             match self.restart_removals(&path, &why) {
                 Ok(()) => {
-                    return tracing::info!(path = %path.display(), "the log of removals goes on at another place");
+                    return tracing::info!(path = %path.display(), "the removal log was moved");
                 }
-                Err(e) => tracing::error!(error = e, "the log of removals could not be moved"),
+                Err(e) => tracing::error!(error = e, "the removal log could not be moved"),
             }
         }
         self.removals = other;
         self.watch_removals(false);
     }
 
-    /// Writes down, before it is true, what a store that is restored one day has to know.
+    /// Writes the decisions of a transaction to the removal log, before they are committed.
     pub(super) fn log_removals(
         &mut self,
         transaction: &Transaction,
@@ -72,8 +71,7 @@ impl Writer {
         };
         let events = transaction.removals(&self.store.dictionary());
         if let Some(why) = self.health.removals().problem {
-            // What ends by its own time has nothing to say there but serials, which are written
-            // when the log is back.
+            // An expiry writes only serials, which are recorded when the log works again.
             return if events.is_empty() {
                 Ok(())
             } else {
@@ -89,7 +87,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes down, before it is true, that a reason or source gets another name.
+    /// Writes a rename to the removal log, before it is committed.
     pub(super) fn log_rename(
         &mut self,
         rename: &super::Rename,
@@ -108,8 +106,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Looks whether the log is still the one that was written. Where it is lost, writes stop or it
-    /// begins anew, by the setting.
+    /// Checks that the log is still the one that was written. If it is lost, writes stop or the log
+    /// is restarted, depending on the setting `on_loss`.
     pub(super) fn watch_removals(&mut self, thorough: bool) {
         let before = self.health.removals();
         let Some(log) = &mut self.removals else {
@@ -121,7 +119,7 @@ impl Writer {
         let loss = match log.check(thorough) {
             Ok(()) => {
                 if before.problem.is_some() {
-                    tracing::info!(path = %log.path().display(), "the log of removals is whole again; writes are taken");
+                    tracing::info!(path = %log.path().display(), "the removal log is intact again; writes are accepted");
                     self.health.set_removals(RemovalLogHealth {
                         problem: None,
                         ..before
@@ -133,7 +131,7 @@ impl Writer {
         };
         let path = log.path().to_path_buf();
         let restarted = match self.settings.on_loss {
-            // What to do about a file that is not ours is said with it; no setting touches it.
+            // The message names the remedy; no setting permits moving another store's file.
             _ if loss.foreign => Err(loss.why),
             OnLoss::Restart => self
                 .restart_removals(&path, &loss.why)
@@ -144,7 +142,7 @@ impl Writer {
             if before.problem.as_ref() != Some(&why) {
                 tracing::error!(
                     why,
-                    "no writes are taken: the log of removals is lost or damaged"
+                    "writes are refused: the removal log is lost or damaged"
                 );
             }
             self.health.set_removals(RemovalLogHealth {
@@ -154,7 +152,7 @@ impl Writer {
         }
     }
 
-    /// Lets the log begin anew at a path, and keeps in the store what is missing.
+    /// Restarts the log at a path, and records the missing lines in the store.
     fn restart_removals(&mut self, path: &Path, why: &str) -> Result<(), String> {
         let Some(log) = &mut self.removals else {
             return Ok(());
@@ -179,7 +177,7 @@ impl Writer {
             gap: self.health.removals().gap,
         };
         if !gap.missing.is_empty() {
-            tracing::error!(path = %path.display(), %gap, "the log of removals began anew; make a backup now: older copies cannot be restored without loss");
+            tracing::error!(path = %path.display(), %gap, "the removal log was restarted; make a backup now: older copies cannot be restored without loss");
             batch.put(
                 schema::META,
                 schema::REMOVALS_GAP.to_vec(),
@@ -187,19 +185,20 @@ impl Writer {
             );
             health.gap = Some(kept);
         } else {
-            tracing::warn!(path = %path.display(), why, "the log of removals was written anew; nothing is missing");
+            tracing::warn!(path = %path.display(), why, "the removal log was restarted; no line is missing");
         }
         self.health.set_removals(health);
         self.store.commit(batch).map_err(|e| e.to_string())
     }
 
-    /// Reads the whole log.
+    /// Reads the whole removal log, and handles damage.
     pub(super) fn verify_removals(&mut self) -> Result<(), LedgerError> {
         self.watch_removals(true);
         Ok(())
     }
 
-    /// A copy of the store knows the log up to a line: what was lost before it is needed no more.
+    /// Records a backup that includes the log up to a line: lines that were lost before it are no
+    /// longer needed.
     pub(super) fn backed_up(&mut self, line: u64) -> Result<(), LedgerError> {
         let health = self.health.removals();
         if health.gap.as_ref().is_some_and(|gap| gap.line <= line) {
@@ -215,7 +214,7 @@ impl Writer {
     }
 }
 
-/// The rows that say up to which line the store knows its log.
+/// Adds the rows with the last line of the log that the store knows.
 pub(super) fn known_line(log: &RemovalLog, batch: &mut Batch) {
     batch.put(
         schema::META,

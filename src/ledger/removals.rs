@@ -1,11 +1,11 @@
-//! The log of removals: a file of its own, meant for another disk, so that a store that is restored
-//! from an older copy does not list again what was taken off since.
+//! The removal log: a file outside the store, preferably on another disk, so that a store that is
+//! restored from an older copy does not list hosts that were removed since.
 //!
-//! Each line is JSON with a number and a checksum. A commit that takes off, holds down or exempts
-//! writes its line, synced, before the batch that makes it true, and the batch names the line's
-//! number and checksum: a restored store knows which lines it has not seen, and a running one
-//! notices that its log is no longer the one that it wrote ([`super::removal_log`]). Lines also
-//! carry, a good deal ahead, the serials that may have been handed out.
+//! Each line is JSON with a number and a checksum. A commit that delists, suppresses or exempts
+//! writes and syncs its line before its batch, and the batch has the line's number and checksum. A
+//! restored store therefore knows which lines are new to it, and a running one notices that its log
+//! is not the one that it wrote ([`super::removal_log`]). Lines also have, some way ahead, the
+//! serials that may have been published.
 
 use std::{
     collections::BTreeMap,
@@ -21,35 +21,36 @@ use crate::{
     store::Dictionary,
 };
 
-/// Bytes of a log's end that a start reads first; more where its last line is longer.
+/// The bytes at the end of a log that a start reads first; it reads more if the last line is
+/// longer.
 const TAIL: u64 = 64 * 1024;
-/// What stands before the checksum of a line, which is eight hexadecimal digits, and after it.
+/// The text before and after the checksum of a line, which is eight hexadecimal digits.
 const SUM: (&[u8], &[u8]) = (b",\"sum\":\"", b"\"}");
 
 /// A line of the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
-    /// Its number, from 1.
+    /// The number, from 1.
     pub n: u64,
-    /// When it was written (RFC 3339).
+    /// The time at which it was written (RFC 3339).
     pub at: String,
-    /// What was decided.
+    /// The decisions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Removal>,
-    /// Serials that no zone has passed, by origin.
+    /// For each origin a serial that the zone has not passed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub serials: BTreeMap<String, u32>,
-    /// A reason or source that got another name: the lines after it use the new one.
+    /// A rename of a reason or source. The lines after it use the new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rename: Option<super::Rename>,
-    /// The store that the log belongs to, in hexadecimal digits; in the first line of a log, and
-    /// where one begins anew.
+    /// The identity of the store in hexadecimal digits; in the first line of a log, and in the line
+    /// with which it was restarted.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub store: String,
-    /// Set where the log had to begin anew, since it was lost or damaged.
+    /// The missing lines, in the line with which the log was restarted after a loss.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap: Option<Gap>,
-    /// Its checksum, as it was read.
+    /// The checksum, as it was read.
     #[serde(skip)]
     pub sum: u32,
 }
@@ -59,7 +60,7 @@ pub struct Line {
 pub struct Gap {
     /// The first and last number of each run of missing lines.
     pub missing: Vec<(u64, u64)>,
-    /// What happened to the log.
+    /// Why they are missing.
     pub why: String,
 }
 
@@ -72,7 +73,7 @@ impl std::fmt::Display for Gap {
     }
 }
 
-/// Runs of line numbers, for people: `lines 3 to 5 and 9 are`.
+/// Formats runs of line numbers: `lines 3 to 5, 9 are`.
 pub(super) struct Ranges<'a>(pub(super) &'a [(u64, u64)]);
 
 impl std::fmt::Display for Ranges<'_> {
@@ -92,23 +93,23 @@ impl std::fmt::Display for Ranges<'_> {
     }
 }
 
-/// A decision that a restored store has to know.
+/// A decision that a restore replays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removal {
     /// The subject.
     pub subject: Subject,
-    /// What was decided.
+    /// The kind of the decision.
     pub what: Decision,
-    /// The reason, where it is about one.
+    /// The reason; `None` for exemptions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The source; none where it is every one.
+    /// The source; `None`: all sources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// When it ends by itself, in seconds since 1970.
+    /// The end of the hold or exemption, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
-    /// Who decided.
+    /// The author.
     pub author: String,
 }
 
@@ -116,22 +117,23 @@ pub struct Removal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
-    /// Taken off.
+    /// A listing was removed.
     Delisted,
-    /// Held down.
+    /// A hold was set.
     Held,
-    /// No longer held down.
+    /// A hold was ended.
     HoldEnded,
-    /// Never to be published.
+    /// The subject was exempted.
     Exempted,
-    /// That is over.
+    /// The exemption was ended.
     ExemptEnded,
 }
 
 impl Removal {
-    /// What has to be logged of an event, if anything. The end of a hold or an exemption that is a
-    /// `consequence` of a time or of what a source lists is not: it follows again in the restored
-    /// store, when that stands where it stood.
+    /// The decision to log for an event; `None` if it needs no record.
+    ///
+    /// The end of a hold or exemption is not logged if it is a `consequence` of its time or of the
+    /// entries of a source, because it happens again in a restored store.
     pub fn of(subject: &Subject, e: &Event, consequence: bool, v: &Dictionary) -> Option<Removal> {
         if consequence && matches!(e.what, EventKind::HoldEnded { .. } | EventKind::ExemptEnded) {
             return None;
@@ -168,7 +170,8 @@ impl Removal {
         })
     }
 
-    /// The event again, in a store's words; none where the store does not know the names.
+    /// The event of the decision, with the numbers of a store; `None` if the store does not know
+    /// the names.
     pub fn what(&self, v: &Dictionary) -> Option<EventKind> {
         let reason = || self.reason.as_ref().and_then(|r| v.reasons.get(r));
         let source = || {
@@ -196,7 +199,7 @@ impl Removal {
     }
 }
 
-/// A line as it stands in a log, without the end of the line; and its checksum.
+/// Encodes a line of a log, without the newline. Returns it with its checksum.
 pub(super) fn encode(line: &Line) -> Result<(Vec<u8>, u32), String> {
     let mut bytes = serde_json::to_vec(line).map_err(|e| e.to_string())?;
     bytes.pop(); // the brace that closes it
@@ -205,7 +208,8 @@ pub(super) fn encode(line: &Line) -> Result<(Vec<u8>, u32), String> {
     Ok((bytes, sum))
 }
 
-/// Reads a line of a log. Lines of older versions carry no checksum; theirs is that of all bytes.
+/// Decodes a line of a log. Lines of earlier versions have no checksum; the checksum of all their
+/// bytes is used.
 pub(super) fn decode(bytes: &[u8]) -> Result<Line, String> {
     let tail = SUM.0.len() + 8 + SUM.1.len();
     let (body, end) = bytes.split_at(bytes.len().saturating_sub(tail));
@@ -213,7 +217,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Line, String> {
     if let Some(digits) = end.strip_prefix(SUM.0).and_then(|e| e.strip_suffix(SUM.1)) {
         sum = crc32fast::hash(body);
         if digits != format!("{sum:08x}").as_bytes() {
-            return Err("its checksum does not fit".into());
+            return Err("the checksum does not match".into());
         }
     }
     serde_json::from_slice(bytes)
@@ -221,18 +225,18 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Line, String> {
         .map_err(|e| e.to_string())
 }
 
-/// What a log holds.
+/// The contents of a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
     /// The lines that can be read, in order.
     pub lines: Vec<Line>,
-    /// The places of those that cannot, with the reason.
+    /// The positions of the lines that cannot be read, with the reason.
     pub damaged: Vec<String>,
-    /// Whether the last one cannot be read: how many are missing is not known then.
+    /// Whether the last line cannot be read. Then the number of missing lines is unknown.
     pub end_damaged: bool,
 }
 
-/// The runs of numbers that are missing between lines, while the lines are read in order.
+/// Collects the runs of missing line numbers while the lines are read in order.
 #[derive(Debug, Default)]
 pub(super) struct Holes {
     last: Option<u64>,
@@ -255,26 +259,23 @@ impl Holes {
             .extend(line.gap.iter().flat_map(|gap| &gap.missing));
     }
 
-    /// Those that no gap on record covers.
+    /// The runs that no recorded gap covers.
     pub(super) fn unrecorded(self) -> Vec<(u64, u64)> {
         let covered =
             |(a, b): &(u64, u64)| self.recorded.iter().any(|(from, to)| from <= a && b <= to);
-        self.found
-            .into_iter()
-            .filter(|exclusion| !covered(exclusion))
-            .collect()
+        self.found.into_iter().filter(|run| !covered(run)).collect()
     }
 }
 
 impl Contents {
-    /// The runs of missing lines that no gap on record covers.
+    /// The runs of missing lines that no recorded gap covers.
     pub(super) fn unrecorded_holes(&self) -> Vec<(u64, u64)> {
         let mut holes = Holes::default();
         self.lines.iter().for_each(|l| holes.add(l));
         holes.unrecorded()
     }
 
-    /// The runs of lines after line `known` that are missing.
+    /// The runs of missing lines after line `known`.
     pub fn missing_after(&self, known: u64) -> Vec<(u64, u64)> {
         let mut last = known;
         let mut out = Vec::new();
@@ -288,13 +289,12 @@ impl Contents {
     }
 }
 
-/// Sees a line of a log: its place, its bytes, and what it says.
+/// Receives a line of a log: its position, its bytes, and the decoded line.
 pub(super) type LineFn<'f> =
     &'f mut dyn FnMut((usize, u64), &[u8], Result<Line, String>) -> std::io::Result<()>;
 
-/// Visits the lines of a log: the place of each in the file (its number from 1, and the bytes up to
-/// its end), its bytes, and what it says. A last line without an end was being written when the
-/// power went, and is left out.
+/// Passes each line of a log to `f`, with its position: its number in the file from 1, and the
+/// bytes up to its end. A last line without a newline was not written completely, and is left out.
 pub(super) fn visit(file: &mut impl BufRead, f: LineFn) -> std::io::Result<()> {
     let (mut bytes, mut end) = (Vec::new(), 0);
     for place in 1.. {
@@ -311,7 +311,8 @@ pub(super) fn visit(file: &mut impl BufRead, f: LineFn) -> std::io::Result<()> {
 /// Reads a log.
 ///
 /// # Errors
-/// The file cannot be read, or none of its lines is one of a log of removals.
+///
+/// The file cannot be read, or none of its lines is a line of a removal log.
 pub fn read(path: &Path) -> Result<Contents, String> {
     let shown = path.display();
     let mut out = Contents::default();
@@ -326,28 +327,27 @@ pub fn read(path: &Path) -> Result<Contents, String> {
     });
     visited.map_err(|e| format!("{shown}: {e}"))?;
     match out.damaged.first() {
-        Some(first) if out.lines.is_empty() => {
-            Err(format!("{first}; this is not a log of removals"))
-        }
+        Some(first) if out.lines.is_empty() => Err(format!("{first}; this is not a removal log")),
         _ => Ok(out),
     }
 }
 
-/// What a restore does at the place where the daemon looks for its log.
+/// What a restore does at the configured path of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placement {
-    /// The log is there.
+    /// The replayed log itself is there, and stays.
     Keep,
-    /// Nothing is there.
+    /// No file is there; the log is copied.
     New,
-    /// An empty or older log of the same store is there, which is moved aside.
+    /// An empty or older log of the same store is there; it is moved aside, and the log is copied.
     Replace,
 }
 
-/// What has to be done so that the log of a file, with what it holds, is at a place.
+/// Decides how to bring the file `log` with its `contents` to the path `place`.
 ///
 /// # Errors
-/// What is there is not an older log of the same store.
+///
+/// The file at `place` is not an older log of the same store.
 pub fn placement(log: &Path, contents: &Contents, place: &Path) -> Result<Placement, String> {
     let shown = place.display();
     let found = match std::fs::metadata(place) {
@@ -370,7 +370,7 @@ pub fn placement(log: &Path, contents: &Contents, place: &Path) -> Result<Placem
         return foreign("is not a plain file");
     }
     let Ok(there) = read(place) else {
-        return foreign("is not a log of removals");
+        return foreign("is not a removal log");
     };
     let stores = |c: &Contents| {
         c.lines
@@ -380,7 +380,7 @@ pub fn placement(log: &Path, contents: &Contents, place: &Path) -> Result<Placem
             .collect::<Vec<_>>()
     };
     let (ours, theirs) = (stores(contents), stores(&there));
-    // Lines of older versions name no store.
+    // Lines of earlier versions do not name the store.
     let other_line = |l: &Line| contents.lines.iter().any(|o| o.n == l.n && o.sum != l.sum);
     let is_other = if ours.is_empty() || theirs.is_empty() {
         there.lines.iter().any(other_line)
@@ -391,7 +391,7 @@ pub fn placement(log: &Path, contents: &Contents, place: &Path) -> Result<Placem
         return foreign("is the log of another store");
     }
     match (there.lines.last(), contents.lines.last()) {
-        (None, _) => foreign("is not a log of removals"),
+        (None, _) => foreign("is not a removal log"),
         (Some(there), last) if there.n > last.map_or(0, |l| l.n) => Err(format!(
             "{shown} is newer than {}: it goes up to line {}; name it with --removal-log, or move it away",
             log.display(),
@@ -401,8 +401,8 @@ pub fn placement(log: &Path, contents: &Contents, place: &Path) -> Result<Placem
     }
 }
 
-/// Puts a log that was replayed where the daemon looks for it. Returns where a file that was there
-/// is kept.
+/// Copies a replayed log to the path where the daemon expects it. Returns the new path of a file
+/// that was moved aside.
 pub fn install(log: &Path, place: &Path, placement: Placement) -> Result<Option<PathBuf>, String> {
     let named = |e: std::io::Error| format!("{}: {e}", place.display());
     let mut aside = None;
@@ -420,7 +420,7 @@ pub fn install(log: &Path, place: &Path, placement: Placement) -> Result<Option<
         .parent()
         .map_or(Ok(()), crate::store::private::create_dir)
         .map_err(named)?;
-    // A copy that is cut is not taken for the log.
+    // Copy under another name first, so that an incomplete copy is never taken for the log.
     let new = with_suffix(place, ".new");
     std::fs::copy(log, &new).map_err(named)?;
     crate::store::private::restrict_file(&new);
@@ -440,15 +440,15 @@ pub fn install(log: &Path, place: &Path, placement: Placement) -> Result<Option<
     Ok(aside)
 }
 
-/// A path with something after its last name.
+/// Appends a suffix to the file name of a path.
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-/// The last whole lines of a log with their checksums, at least one where there is one, and the
-/// bytes up to their end: all that a start needs, however long the log is.
+/// Reads the last complete lines of a log: at least one, if there is one. Returns them and the
+/// number of bytes up to their end. A start needs no more than these, however long the log is.
 pub(super) fn tail(file: &mut File) -> std::io::Result<(Vec<Result<Line, String>>, u64)> {
     let size = file.metadata()?.len();
     let mut window = TAIL;
@@ -457,7 +457,7 @@ pub(super) fn tail(file: &mut File) -> std::io::Result<(Vec<Result<Line, String>
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(from))?;
         file.take(window).read_to_end(&mut bytes)?;
-        // The first line of the window may have begun before it.
+        // The first line may begin before the window.
         let start = if from == 0 {
             Some(0)
         } else {
@@ -480,9 +480,10 @@ pub(super) fn tail(file: &mut File) -> std::io::Result<(Vec<Result<Line, String>
 mod tests {
     use super::*;
 
-    /// A flipped digit of an address was still JSON, and another host was taken off by a restore.
+    /// A line with a changed digit is still JSON; without a checksum, a restore would delist
+    /// another host.
     #[test]
-    fn a_flipped_byte_of_a_line_is_found() {
+    fn changed_byte_of_a_line_is_found() {
         let line = Line {
             n: 7,
             at: "2026-01-01T00:00:00Z".into(),
@@ -503,7 +504,7 @@ mod tests {
             bytes[i] ^= 1;
             assert!(decode(&bytes).is_err(), "byte {i}");
         }
-        // What older versions wrote has no checksum.
+        // Lines of earlier versions have no checksum.
         assert_eq!(
             decode(b"{\"n\":7,\"at\":\"2026-01-01T00:00:00Z\",\"store\":\"ab\"}")
                 .unwrap()
@@ -513,7 +514,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_line_is_named_and_the_others_are_read() {
+    fn damaged_line_is_reported_and_the_others_are_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("removals.log");
         let mut text = Vec::new();
@@ -528,7 +529,7 @@ mod tests {
             );
             text.push(b'\n');
         }
-        text.extend(b"{\"n\":4,\"at\":"); // the power went
+        text.extend(b"{\"n\":4,\"at\":"); // not written completely
         let second = text.iter().position(|b| *b == b'\n').unwrap() + 6;
         text[second] ^= 1;
         std::fs::write(&path, &text).unwrap();
@@ -543,7 +544,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restore_replaces_an_older_log_of_the_same_store_alone() {
+    fn restore_replaces_only_an_older_log_of_the_same_store() {
         let dir = tempfile::tempdir().unwrap();
         let log = |name: &str, store: &str, lines: std::ops::RangeInclusive<u64>| {
             let path = dir.path().join(name);
@@ -589,11 +590,7 @@ mod tests {
                 .unwrap_err()
                 .contains("another store")
         );
-        assert!(
-            at(&garbage)
-                .unwrap_err()
-                .contains("is not a log of removals")
-        );
+        assert!(at(&garbage).unwrap_err().contains("is not a removal log"));
         assert!(at(dir.path()).unwrap_err().contains("is not a plain file"));
         let older = dir.path().join("older");
         let before = std::fs::read(&older).unwrap();
@@ -610,7 +607,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_holds_at_least_one_line_however_long_it_is() {
+    fn tail_has_the_last_line_even_if_it_is_very_long() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("removals.log");
         let events = (0..3000).map(|i| Removal {

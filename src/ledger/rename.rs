@@ -1,15 +1,15 @@
 //! The renaming of a reason or source.
 //!
-//! Rows name reasons and sources by numbers, so that a rename changes the vocabulary alone. What
-//! names them by text is rewritten in the same batch: the bounds of tokens, lists that a guard
-//! holds, and the names of the last configuration. The removal log gets a line, so that a store
-//! that is restored from an older copy renames at the same place.
+//! Rows have the numbers of reasons and sources, so that a rename changes only the vocabulary. Rows
+//! that have their names are rewritten in the same batch: the restrictions of tokens, held lists,
+//! and the names of the last configuration. The removal log gets a line, so that a store restored
+//! from an older copy renames at the same point.
 
 use serde::{Deserialize, Serialize};
 
 use crate::store::Dictionary;
 
-/// What a name is the name of.
+/// The kind of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NameKind {
@@ -20,7 +20,7 @@ pub enum NameKind {
 }
 
 impl NameKind {
-    /// The kind as a word.
+    /// The kind as text.
     pub fn as_str(self) -> &'static str {
         match self {
             NameKind::Reason => "reason",
@@ -32,7 +32,7 @@ impl NameKind {
 /// A rename of a reason or source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rename {
-    /// What is renamed.
+    /// The kind of the name.
     pub kind: NameKind,
     /// The old name.
     pub from: String,
@@ -41,12 +41,12 @@ pub struct Rename {
 }
 
 impl Rename {
-    /// Renames in a vocabulary. Where the new name exists the two change their numbers: it has to
-    /// be unused.
+    /// Renames in a vocabulary. If the new name exists, the two names swap their numbers, so that
+    /// the new name has to be unused.
     ///
     /// # Errors
     ///
-    /// There is no such name, or the new one cannot be a name.
+    /// There is no such name, or the new one is not a valid name.
     pub(super) fn apply(&self, v: &mut Dictionary) -> Result<(), String> {
         match self.kind {
             NameKind::Reason => v.reasons.rename(&self.from, &self.to),
@@ -60,7 +60,7 @@ impl Rename {
         }
     }
 
-    /// The name that a decision before this rename has after it.
+    /// Replaces the old name, in a decision that was made before this rename.
     pub(super) fn forward(&self, kind: NameKind, name: &mut String) {
         if self.kind == kind && *name == self.from {
             name.clone_from(&self.to);

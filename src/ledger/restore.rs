@@ -1,4 +1,4 @@
-//! A store that was restored from a copy is brought to what was decided since.
+//! Replays the removal log into a restored store, so that it has the decisions since the copy.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -16,42 +16,42 @@ use crate::{
     store::{Batch, Dictionary, Store, dictionary_rows, schema},
 };
 
-/// How many places of damage and gaps an error names.
+/// The most damaged lines and gaps that an error names.
 const MAX_REASONS: usize = 5;
-/// How many decisions one batch replays.
-const GROUP: usize = 4096;
+/// The number of decisions that one batch replays.
+const REPLAY_BATCH: usize = 4096;
 
-/// What was replayed.
+/// The result of a restore.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Replayed {
-    /// Lines of the log that the copy did not know.
+pub struct RestoreReport {
+    /// The number of lines of the log that the copy did not know.
     pub lines: usize,
-    /// Decisions in them.
+    /// The number of decisions in these lines.
     pub decisions: usize,
-    /// The serial each zone goes on from.
+    /// The serial from which each zone continues.
     pub serials: Vec<(String, Serial)>,
-    /// Mirrors that keep their old zone until a transfer is forced there: zone, its serial, and
-    /// they.
+    /// The mirrors that keep their old zone until a transfer is forced there: zone, serial,
+    /// mirrors.
     pub left_behind: Vec<(String, Serial, Vec<SeenMirror>)>,
 }
 
-/// What serials of a restored store are decided by, beside the store and the log of removals.
+/// The inputs for the serials of a restored store, besides the store and the removal log.
 #[derive(Debug, Clone, Default)]
 pub struct RestoreSerials {
     /// The age of the copy, in seconds.
     pub age: u64,
-    /// What mirrors were seen to have.
+    /// The serials of the mirrors.
     pub mirrors: SeenSerials,
-    /// The last serial that each zone is known to have given out, and when, by origin.
+    /// By origin, the last serial that the zone is known to have published, and when.
     pub given_out: BTreeMap<String, (Serial, Time)>,
-    /// When the copy was made.
+    /// The time of the copy.
     pub copied: Time,
-    /// Whether serials are taken that are not newer for every mirror.
+    /// Whether to accept serials that are not newer for every mirror.
     pub force: bool,
 }
 
-/// Adds a serial that a zone had after all others. By RFC 1982 an allowed jump can make it look
-/// older than one of them, which does not count then.
+/// Adds a serial that a zone had after all others. If a jump has made it older than another one by
+/// RFC 1982, the others are dropped.
 fn add_later(own: &mut Vec<Serial>, later: Serial) {
     if !own.iter().all(|o| *o <= later) {
         own.clear();
@@ -59,9 +59,9 @@ fn add_later(own: &mut Vec<Serial>, later: Serial) {
     own.push(later);
 }
 
-/// What the log of removals says of a zone's serial.
+/// The serial of a zone in the removal log.
 #[derive(Debug, Clone, Copy)]
-struct Logged {
+struct LoggedSerial {
     serial: Serial,
     at: Time,
     /// Whether the line was written after the copy was made.
@@ -69,13 +69,13 @@ struct Logged {
 }
 
 impl RestoreSerials {
-    /// The serials that a zone has had, by the copy, the log of removals, and the file of the
+    /// The serials that a zone has had, according to the copy, the removal log, and the file of the
     /// mirrors.
     fn own_serials(
         &self,
         origin: &str,
         copied: Option<Serial>,
-        logged: Option<Logged>,
+        logged: Option<LoggedSerial>,
     ) -> Vec<Serial> {
         let mut own: Vec<Serial> = copied.into_iter().collect();
         match logged {
@@ -85,7 +85,7 @@ impl RestoreSerials {
         let Some(&(serial, at)) = self.given_out.get(origin) else {
             return own;
         };
-        // The log goes ahead of what is given out.
+        // The serials in the log are ahead of the published ones.
         if at < self.copied
             || logged.is_some_and(|l| l.after_copy && (at <= l.at || serial <= l.serial))
         {
@@ -98,26 +98,28 @@ impl RestoreSerials {
         own
     }
 
-    /// The serial that each zone of a copy goes on from: after those of the log, or without one as
-    /// far on as the zone may have come since; and after those that mirrors were seen to have.
+    /// Decides the serial from which each zone of a copy continues: after those of the log, or
+    /// without a log after those that the zone may have reached since; and after those of the
+    /// mirrors.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::SerialNotNewer`] names the mirrors that could not follow, unless it is forced.
+    /// [`LedgerError::SerialNotNewer`] names the mirrors for which a serial is not newer, without
+    /// `force`.
     fn decide(
         &self,
         store: &Store,
         lines: Option<&[Line]>,
-        out: &mut Replayed,
+        out: &mut RestoreReport,
     ) -> Result<(), LedgerError> {
         let known = store.removals()?;
-        let mut logged: BTreeMap<&String, Logged> = BTreeMap::new();
+        let mut logged: BTreeMap<&String, LoggedSerial> = BTreeMap::new();
         for l in lines.unwrap_or_default() {
             let (at, after_copy) = (l.at.parse().unwrap_or_default(), l.n > known);
             logged.extend(l.serials.iter().map(|(o, n)| {
                 (
                     o,
-                    Logged {
+                    LoggedSerial {
                         serial: Serial(*n),
                         at,
                         after_copy,
@@ -130,7 +132,7 @@ impl RestoreSerials {
             .into_iter()
             .map(|(o, r)| (o, Some(r.serial)))
             .collect();
-        // Those that came after the copy too: mirrors have seen their serials.
+        // Include zones that were added after the copy: mirrors have their serials.
         logged
             .keys()
             .for_each(|o| _ = zones.entry((*o).clone()).or_default());
@@ -155,7 +157,7 @@ impl RestoreSerials {
                 .map(|(zone, serial, left)| left_behind(zone, *serial, left))
                 .collect();
             return Err(LedgerError::SerialNotNewer(format!(
-                "{}; nothing was restored; --force restores all the same",
+                "{}; nothing was restored; use --force to restore nevertheless",
                 named.join("\n")
             )));
         }
@@ -163,16 +165,20 @@ impl RestoreSerials {
     }
 }
 
-/// Replays a log of removals into a restored store, and lets its zones go on after every serial
-/// that was handed out: see [`RestoreSerials`]. Transfers across it are full ones.
+/// Replays the lines of a removal log into a restored store, and moves the serials of its zones
+/// past all published ones; see [`RestoreSerials`]. The next transfer of each mirror is an AXFR.
+///
+/// # Errors
+///
+/// A serial is not newer for a mirror, or the store cannot be read or written.
 pub fn restore(
     store: &Store,
     lines: Option<&[Line]>,
     serials: &RestoreSerials,
     now: Time,
-) -> Result<Replayed, LedgerError> {
+) -> Result<RestoreReport, LedgerError> {
     let known = store.removals()?;
-    let mut out = Replayed::default();
+    let mut out = RestoreReport::default();
     serials.decide(store, lines, &mut out)?;
     let new: Vec<&Line> = lines
         .unwrap_or_default()
@@ -189,8 +195,8 @@ pub fn restore(
                 .map(|e| (l.at.parse().unwrap_or(now), e.clone())),
         );
         let Some(rename) = &l.rename else { continue };
-        // A name that the copy does not know yet has no listings in it; decisions before the rename
-        // use the old one.
+        // A name that the copy does not know has no listings. Decisions before the rename use the
+        // old name.
         let _unknown = rename.apply(&mut v);
         for (_, e) in &mut events {
             e.reason
@@ -202,7 +208,7 @@ pub fn restore(
         }
     }
     out.decisions = events.len();
-    // The vocabulary of the copy may be older than what was decided.
+    // The vocabulary of the copy may lack names of the decisions.
     for (_, e) in &events {
         e.reason
             .iter()
@@ -222,12 +228,12 @@ pub fn restore(
     dictionary_rows(&v, &mut batch);
     store.commit(batch)?;
     store.set_dictionary(v.clone());
-    for part in events.chunks(GROUP) {
+    for part in events.chunks(REPLAY_BATCH) {
         let mut transaction = Transaction::new(now);
         for (at, e) in part {
-            // What ended meanwhile by its own time is ended by the next start.
+            // The next start ends what has expired meanwhile.
             if let Some(what) = e.what(&v) {
-                transaction.folded(store, &e.subject, &e.author, what, *at)?;
+                transaction.apply_event(store, &e.subject, &e.author, what, *at)?;
             }
         }
         let seq = store.seq()? + 1;
@@ -238,7 +244,7 @@ pub fn restore(
     }
     let mut batch = Batch::default();
     for (origin, serial) in &out.serials {
-        // Another hash: the next start gives out the serial behind it, and sets a barrier.
+        // With this hash, the next start uses the serial after this one, and sets a barrier.
         batch.put(
             schema::META,
             format!("zone/{origin}").into_bytes(),
@@ -248,7 +254,7 @@ pub fn restore(
             }),
         );
     }
-    // Nobody's serial is in the journal any more.
+    // The journal no longer leads from any published serial to the present one.
     batch.delete_range(schema::META, b"serial/".to_vec(), schema::after(b"serial/"));
     let last = lines.and_then(|l| l.last()).filter(|l| l.n >= known);
     batch.put(
@@ -263,30 +269,34 @@ pub fn restore(
             last.sum.to_be_bytes().to_vec(),
         );
     }
-    // What the log lacked when the copy was made is of no account: the copy knew it.
+    // A gap from before the copy does not matter: the copy has its decisions.
     batch.delete(schema::META, schema::REMOVALS_GAP.to_vec());
     store.commit(batch)?;
     Ok(out)
 }
 
-/// Checks that a log is the store's, and goes on from what the store knows.
+/// Checks that a log belongs to the store and continues from the last line that the store knows.
+/// Returns the runs of missing lines, which are accepted only with `allow_gap`.
 ///
 /// # Errors
-/// It is another store's, or decisions are missing in it; the text says which, and what they mean.
-/// Missing ones are accepted where `allow_gap` is set, and returned.
+///
+/// The log belongs to another store, or lines are missing.
 pub fn check_log(
     store: &Store,
     log: &Contents,
     allow_gap: bool,
 ) -> Result<Vec<(u64, u64)>, LedgerError> {
-    let no = |why: String| Err(LedgerError::Invalid(why));
+    let refuse = |why: String| Err(LedgerError::Invalid(why));
     let (known, id) = (store.removals()?, hex(&store.id()));
     if log
         .lines
         .iter()
         .any(|l| !l.store.is_empty() && l.store != id)
     {
-        return no("the log of removals is that of another store; name the one that this store has written".into());
+        return refuse(
+            "the removal log belongs to another store; name the log that this store has written"
+                .into(),
+        );
     }
     let sum = store.removals_sum()?;
     if log
@@ -294,16 +304,16 @@ pub fn check_log(
         .iter()
         .any(|l| l.n == known && sum.is_some_and(|s| s != l.sum))
     {
-        return no(format!(
-            "the log of removals has another line {known} than the one that this store has written; name its own log"
+        return refuse(format!(
+            "line {known} of the removal log is not the one that this store has written; name the log of this store"
         ));
     }
     if log.lines.last().map_or(0, |l| l.n) < known {
-        return no(format!(
-            "the log of removals ends before line {known}, which the store knows; is it the whole of it?"
+        return refuse(format!(
+            "the removal log ends before line {known}, which the store knows; name the complete log"
         ));
     }
-    // One that is not on record makes the rest doubtful, also where the store knows the lines.
+    // A gap without a record is an error even before `known`, because it makes the rest doubtful.
     let mut missing = log.unrecorded_holes();
     match missing.is_empty() || allow_gap {
         true => missing = log.missing_after(known),
@@ -317,9 +327,9 @@ pub fn check_log(
         return Ok(missing);
     }
     let mut why = match &missing[..] {
-        [] => "the end of the log of removals cannot be read".to_string(),
+        [] => "the end of the removal log cannot be read".to_string(),
         missing => format!(
-            "the log of removals has a gap: {} missing, and the store knows up to {known}",
+            "the removal log has a gap: {} missing, and the store knows the lines up to {known}",
             Ranges(missing)
         ),
     };
@@ -337,16 +347,17 @@ pub fn check_log(
     if !known.is_empty() {
         why += &format!(" ({})", known.join("; "));
     }
-    no(format!(
-        "{why}. Hosts that were taken off there would be listed again. Take another copy of the log or a newer copy of the store; `orbsd restore --allow-gap` replays what can be read"
+    refuse(format!(
+        "{why}. Hosts that were removed in these lines would be listed again. Use another copy of the log or a newer copy of the store; `orbsd restore --allow-gap` replays the lines that can be read"
     ))
 }
 
-/// Begins the log at a path, with a record of why, where the one that was written before is not
-/// there or not whole: its loss would be noticed at the next start, or by a scrub. A whole log
-/// stays as it is.
+/// Restarts the log at a path, with a record of the reason, if the present log is missing or
+/// damaged. Without this, the next start or a scrub would report the loss. An intact log stays as
+/// it is.
 ///
 /// # Errors
+///
 /// The file there is the log of another store, or the log cannot be written.
 pub fn begin_log(store: &Store, path: &Path, why: &str, now: Time) -> Result<(), LedgerError> {
     let known = Known {
@@ -356,7 +367,7 @@ pub fn begin_log(store: &Store, path: &Path, why: &str, now: Time) -> Result<(),
     };
     let mut log = RemovalLog::open(path, known).map_err(LedgerError::Invalid)?;
     if log.check(true).is_ok() {
-        return Ok(()); // the next start replays it
+        return Ok(()); // The next start replays it.
     }
     let serials = store
         .zones()?
@@ -374,9 +385,9 @@ fn hex(id: &[u8]) -> String {
     id.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Brings a store to what its log says, where it lacks lines: it was copied back by hand, a restore
-/// was cut, or a decision was written down and the power went before it was true. Serials go on
-/// behind those of the log then.
+/// Replays the lines of the log that the store does not know: a copy was put back by hand, a
+/// restore was interrupted, or a line was written whose commit was not. Serials then continue after
+/// those in the log.
 pub(super) fn catch_up(
     store: &Store,
     path: &Path,
@@ -387,8 +398,8 @@ pub(super) fn catch_up(
     if !path.is_file() {
         return Ok(());
     }
-    // The end tells whether there is anything to do; all of it is read only then. What is wrong
-    // with the log is reported when it is opened.
+    // The whole log is read only if its end has new lines. Damage is reported when the log is
+    // opened.
     let Ok((end, _)) = std::fs::File::open(path).and_then(|mut f| super::removals::tail(&mut f))
     else {
         return Ok(());
@@ -399,21 +410,22 @@ pub(super) fn catch_up(
     }
     let log = super::removals::read(path).map_err(LedgerError::Invalid)?;
     let missing = check_log(store, &log, on_loss == OnLoss::Restart)?;
-    // A start has to come to an end: mirrors that cannot follow are named, and not waited for.
+    // Mirrors for which a serial is not newer must not prevent the start; they are logged.
     let serials = RestoreSerials {
         mirrors: mirrors.clone(),
         force: true,
         ..RestoreSerials::default()
     };
-    let done = restore(store, Some(&log.lines), &serials, now)?;
-    done.left_behind
+    let report = restore(store, Some(&log.lines), &serials, now)?;
+    report
+        .left_behind
         .iter()
         .for_each(|(zone, serial, left)| tracing::error!("{}", left_behind(zone, *serial, left)));
     tracing::warn!(
-        lines = done.lines,
-        decisions = done.decisions,
+        lines = report.lines,
+        decisions = report.decisions,
         ?missing,
-        "the store lacked decisions of the log of removals; they were replayed"
+        "replayed decisions of the removal log that the store did not have"
     );
     Ok(())
 }
@@ -422,16 +434,16 @@ pub(super) fn catch_up(
 mod tests {
     use super::*;
 
-    fn logged(serial: u32, at: u64, after_copy: bool) -> Option<Logged> {
-        Some(Logged {
+    fn logged(serial: u32, at: u64, after_copy: bool) -> Option<LoggedSerial> {
+        Some(LoggedSerial {
             serial: Serial(serial),
             at: Time(at),
             after_copy,
         })
     }
 
-    /// The serials that count of a zone that the copy, made at 100, has at 10.
-    fn own(logged: Option<Logged>, given_out: Option<(u32, u64)>) -> Vec<u32> {
+    /// The serials of a zone that has serial 10 in the copy, which was made at time 100.
+    fn own(logged: Option<LoggedSerial>, given_out: Option<(u32, u64)>) -> Vec<u32> {
         let given_out = given_out
             .map(|(s, at)| ("bl".to_string(), (Serial(s), Time(at))))
             .into_iter()
@@ -449,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_serial_that_was_logged_after_the_copy_wins_however_far_it_has_jumped() {
+    fn serial_logged_after_the_copy_replaces_one_that_it_jumped_past() {
         let far = 10 + Serial::HALF - 1 + 4096;
         assert_eq!(own(logged(far, 200, true), None), [far]);
         assert_eq!(own(logged(5000, 200, true), None), [10, 5000]);
@@ -457,26 +469,26 @@ mod tests {
         assert_eq!(
             own(logged(far, 200, true), Some((12, 150))),
             [far],
-            "what was given out before the jump does not count"
+            "a serial published before the jump does not count"
         );
     }
 
     #[test]
-    fn what_was_given_out_after_the_copy_counts_where_the_log_does_not_say_more() {
+    fn published_serial_counts_unless_the_copy_or_the_log_has_a_later_one() {
         let far = 10 + Serial::HALF - 1 + 4096;
         assert_eq!(own(None, Some((70, 200))), [10, 70]);
         assert_eq!(own(None, Some((far, 200))), [far]);
         assert_eq!(
             own(None, Some((70, 100))),
             [10, 70],
-            "in the second of the copy"
+            "published in the second of the copy"
         );
-        assert_eq!(own(None, Some((9, 99))), [10], "the copy knows more");
+        assert_eq!(own(None, Some((9, 99))), [10], "the copy is newer");
         assert_eq!(own(logged(5000, 200, true), Some((900, 300))), [10, 5000]);
         assert_eq!(
             own(logged(5000, 200, true), Some((9000, 300))),
             [10, 5000, 9000],
-            "an old log"
+            "the log is older"
         );
     }
 }

@@ -1,6 +1,5 @@
-//! Jumps of serials: what a zone is given on its first day, when it comes back, after commits were
-//! lost, and by a person. [`crate::model::serial::jump`] decides all of them; here is what it is
-//! asked with, and the commit.
+//! Jumps of serials: of a new zone, of a zone that was not served for a while, after commits were
+//! lost, and by an operator. [`crate::model::serial::jump`] decides all of them.
 
 use std::sync::Arc;
 
@@ -13,10 +12,10 @@ use crate::{
     store::schema::AuditRecord,
 };
 
-/// Returns the mirrors of a zone that were seen lately.
+/// Returns the mirrors of a zone that were seen recently.
 pub type SeenMirrors = dyn Fn(&str) -> Vec<SeenMirror> + Send + Sync;
 
-/// Tells which mirrors of a zone were seen lately, and with which serial. Empty: no mirror is
+/// The mirrors of each zone that were seen recently, with their serials. `None`: no mirrors are
 /// known.
 #[derive(Clone, Default)]
 pub struct SeenSerials(pub Option<Arc<SeenMirrors>>);
@@ -37,12 +36,17 @@ impl SeenSerials {
         self.0.as_ref().map_or(Vec::new(), |seen| seen(zone))
     }
 
-    /// The serial that a jump comes to, and the mirrors for which it is not newer. `own` are
-    /// serials that the zone itself is known to have had.
-    pub(super) fn jump(&self, zone: &str, own: &[Serial], how: Jump) -> (Serial, Vec<SeenMirror>) {
+    /// The serial that a jump leads to, and the mirrors for which it is not newer. `own` are the
+    /// serials that the zone is known to have had.
+    pub(super) fn jump(
+        &self,
+        zone: &str,
+        own: &[Serial],
+        requested: Jump,
+    ) -> (Serial, Vec<SeenMirror>) {
         let seen = self.of(zone);
         let serials: Vec<Serial> = seen.iter().map(|m| m.serial).collect();
-        let found = jump(own, how, &serials);
+        let found = jump(own, requested, &serials);
         (
             found.serial,
             found
@@ -54,24 +58,25 @@ impl SeenSerials {
     }
 }
 
-/// A serial that a person gives to a zone.
+/// An operator's request to set the serial of a zone.
 #[derive(Debug, Clone)]
 pub struct SerialRequest {
     /// The zone's name.
     pub zone: String,
     /// The serial.
     pub serial: Serial,
-    /// Whether it is taken although it is not newer for mirrors that were seen.
+    /// Whether to set it although it is not newer for some mirrors.
     pub force: bool,
-    /// The record for the audit log.
+    /// The audit record.
     pub audit: AuditRecord,
 }
 
-/// A serial that was given: the commit, and the mirrors for which it is not newer.
+/// The result of setting a serial.
 #[derive(Debug, Clone)]
 pub struct SerialChange {
-    /// The commit.
+    /// The receipt of the commit.
     pub receipt: Receipt,
-    /// The mirrors that keep their old zone until a transfer is forced.
+    /// The mirrors for which the serial is not newer. They keep their zone until a transfer is
+    /// forced there.
     pub left_behind: Vec<SeenMirror>,
 }

@@ -8,9 +8,9 @@ use crate::model::{Keys, Subject, Zone, time::Seconds};
 /// A configured reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReasonSettings {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its text, `$` standing for the listed subject.
+    /// The text, in which `$` stands for the listed subject.
     pub text: String,
     /// How long a listing lasts if its request names no end.
     pub lifetime: Option<Seconds>,
@@ -33,15 +33,14 @@ pub struct LedgerSettings {
     pub nsid: String,
     /// The keys for TSIG.
     pub keys: Arc<Keys>,
-    /// The file of the removal log; none: there is no removal log.
+    /// The file of the removal log; `None`: there is no removal log.
     pub removals: Option<std::path::PathBuf>,
-    /// What to do if that log is lost or damaged.
+    /// What to do if the removal log is lost or damaged.
     pub on_loss: OnLoss,
-    /// The serials that mirrors were seen to have. They do not come from the configuration, and a
-    /// reload keeps them.
+    /// The serials of the mirrors. They are not part of the configuration, and a reload keeps them.
     pub mirrors: SeenSerials,
     /// The limits of proposals of an author.
     pub proposals: ProposalLimits,
-    /// Users of this machine by uid, with their user names here.
+    /// The orbsd user names of users of this machine, by uid.
     pub socket_users: BTreeMap<u32, String>,
 }

@@ -1,4 +1,4 @@
-//! Starting: from an image and the journal after it, or from the rows.
+//! Opens the ledger: from an image and the journal after it, or from the rows of the store.
 
 use std::sync::{Arc, atomic::AtomicU64};
 
@@ -17,14 +17,14 @@ use crate::{
     store::{FoundBy, Store, StoreError, UnknownCommit, journal::ChangedSince},
 };
 
-/// The tables at the last commit, and the commit of the image they came from; 0 where the rows were
-/// read instead.
+/// The tables at the last commit, and the commit of the image that they come from; 0 if the rows
+/// were read instead.
 fn tables(store: &Store) -> Result<(Builder, u64), StoreError> {
     let v = store.dictionary();
     let (mut builder, seq) = match store.read_image() {
         Ok(found) => found,
         Err(why) => {
-            tracing::info!(why, "no image to start from; reading the store");
+            tracing::info!(why, "starting without an image; reading the store");
             return Ok((build(store, &v)?, 0));
         }
     };
@@ -39,7 +39,7 @@ fn tables(store: &Store) -> Result<(Builder, u64), StoreError> {
     }
 }
 
-/// Reports what the start found out about the end of the store.
+/// Reports commits that are missing, or may be missing, at the end of the store.
 fn report_start(store: &Store, newest: u64, seq: u64) -> Result<(), StoreError> {
     let cut = store.cut();
     let why = |cut: Option<String>| match cut {
@@ -54,7 +54,7 @@ fn report_start(store: &Store, newest: u64, seq: u64) -> Result<(), StoreError> 
         ),
         (false, true) => {
             format!(
-                "changes after commit {seq} that have no number (people, tokens, the audit log) are missing: {}",
+                "changes after commit {seq} that have no number (users, tokens, the audit log) are missing: {}",
                 why(cut)
             )
         }
@@ -62,18 +62,18 @@ fn report_start(store: &Store, newest: u64, seq: u64) -> Result<(), StoreError> 
             (Some(why), None) => {
                 tracing::warn!(
                     why,
-                    "the last unsynchronised record of the write-ahead log was cut; no acknowledged commit is missing"
+                    "truncated the unsynchronised end of the write-ahead log; no acknowledged commit is missing"
                 );
                 return Ok(());
             }
             (Some(cut), Some(why)) => {
                 format!(
-                    "the end of the write-ahead log was cut after commit {seq} ({cut}), and {why}: acknowledged changes may be missing"
+                    "the write-ahead log was truncated after commit {seq} ({cut}), and {why}: acknowledged changes may be missing"
                 )
             }
             (None, Some(UnknownCommit::Damaged)) => {
                 format!(
-                    "{}: whether commits after {seq} were acknowledged and are missing is not known",
+                    "{}: it is unknown whether acknowledged commits after {seq} are missing",
                     UnknownCommit::Damaged
                 )
             }
@@ -85,9 +85,13 @@ fn report_start(store: &Store, newest: u64, seq: u64) -> Result<(), StoreError> 
     store.start_from_here()
 }
 
-/// Opens the ledger on a store, by the time of `clock`: what fell due while it was stopped is ended
-/// before the first answer. `on_start` runs on the writer's thread first, to lower its priority
-/// where that is wanted.
+/// Opens the ledger on a store. What is due by the time of `clock` is ended before the first
+/// answer. `on_start` runs first on the writer's thread, for example to lower its priority.
+///
+/// # Errors
+///
+/// The store cannot be read or written, the settings are not valid, or the writer's thread cannot
+/// be started.
 pub fn open(
     store: Store,
     settings: LedgerSettings,
@@ -106,8 +110,8 @@ pub fn open(
     let store = Arc::new(store);
     let (builder, imaged) = tables(&store)?;
     let seq = store.seq()?;
-    // An image ahead of the store: commits are lost, by a copy from an older day or by a disk that
-    // lied. Mirrors may have seen their serials.
+    // If the image is newer than the store, commits are lost: the store is an older copy, or the
+    // disk did not sync. Mirrors may have the serials of lost commits.
     let newest = imaged.max(store.acknowledged());
     let lost = newest > seq;
     report_start(&store, newest, seq)?;
@@ -148,8 +152,8 @@ pub fn open(
     };
     writer.count_queues()?;
     writer.apply_settings(settings.clone(), lost)?;
-    // All of the log: a line that somebody took out while the store was stopped is missed by a
-    // restore alone.
+    // Check the whole removal log: a line that was removed while the daemon was stopped would
+    // otherwise be noticed only by a restore.
     writer.watch_removals(true);
     writer.expire()?;
     if imaged == 0 || lost {

@@ -6,12 +6,12 @@ use crate::{
     store::{Dictionary, Store, StoreError},
 };
 
-/// How many subjects are read from the store at a time.
+/// The number of subjects that are read from the store at a time.
 const READ_CHUNK: usize = 1 << 16;
-/// How many subjects a scan gathers before it builds.
+/// The number of subjects that a scan collects before it applies them.
 const CHUNK: usize = 1 << 18;
 
-/// Builds the tables from the rows.
+/// Builds the tables from all rows.
 pub(super) fn build(store: &Store, dictionary: &Dictionary) -> Result<Builder, StoreError> {
     let mut builder = Builder::default();
     let mut changes = Changes::default();
@@ -27,8 +27,8 @@ pub(super) fn build(store: &Store, dictionary: &Dictionary) -> Result<Builder, S
     Ok(builder)
 }
 
-/// Sets the facts of some subjects (in order) to what the store says, with the feeds' generations
-/// of `dictionary`.
+/// Loads the facts of some subjects (in order) from the store, with the generations of feeds in
+/// `dictionary`.
 pub(super) fn load(
     store: &Store,
     dictionary: &Dictionary,

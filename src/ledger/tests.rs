@@ -1,11 +1,11 @@
-//! A ledger in a unit test, and what becomes of commits that fail.
+//! A ledger for unit tests, and the tests of failed commits.
 
 use std::time::Duration;
 
 use super::{Ledger, LedgerError, LedgerSettings, ReasonSettings, Receipt, command::WriterCommand};
 use crate::{
     clock::{Clock, TrustAtStart, tests::ManualTime},
-    dns::{Kind, Peer, respond},
+    dns::{AnswerKind, Peer, respond},
     model::{Change, ReasonId, SourceId, Subject, Zone, history::Command, time::Seconds},
     store::{CommitFault, Store},
 };
@@ -38,7 +38,7 @@ fn settings(code: &str) -> LedgerSettings {
     }
 }
 
-/// A ledger on a machine whose clocks the test sets.
+/// A ledger on a machine whose clocks the test controls.
 pub(super) struct Bench {
     pub(super) time: ManualTime,
     pub(super) dir: tempfile::TempDir,
@@ -93,7 +93,7 @@ impl Bench {
         self.ledger.as_ref().unwrap()
     }
 
-    /// Time passes; the clock is checked and what is due is ended.
+    /// Lets time pass, checks the clock, and ends what is due.
     pub(super) fn pass(&self, seconds: u64) {
         self.time.run(&self.ledger().clock, seconds as i64);
         self.tick();
@@ -157,7 +157,7 @@ impl Bench {
             self.ledger().now(),
             &mut out,
         );
-        (done.kind == Kind::Listed).then(|| *out[..done.len].last_chunk().unwrap())
+        (done.kind == AnswerKind::Listed).then(|| *out[..done.len].last_chunk().unwrap())
     }
 }
 
@@ -178,7 +178,7 @@ impl Bench {
     }
 
     /// Lets commits succeed again, and waits until the ledger has found that out.
-    fn mend(&self) {
+    fn recover(&self) {
         *self.ledger().store.fault.lock() = None;
         for _ in 0..200 {
             self.tick();
@@ -192,7 +192,7 @@ impl Bench {
 }
 
 #[test]
-fn a_failed_commit_stops_writes_until_the_store_works_again() {
+fn failed_commit_stops_writes_until_the_store_works_again() {
     let b = Bench::new();
     b.try_list("45.1.1.1").unwrap();
     b.fail_commits(CommitFault::NotWritten);
@@ -207,14 +207,14 @@ fn a_failed_commit_stops_writes_until_the_store_works_again() {
     assert!(b.ledger().health.poisoned().is_some());
     assert!(b.listed("45.1.1.1"), "queries are answered meanwhile");
     assert!(!b.listed("45.1.1.2"));
-    b.mend();
+    b.recover();
     b.try_list("45.1.1.3").unwrap();
     assert!(b.listed("45.1.1.3"));
     assert!(!b.listed("45.1.1.2"), "the failed commit was not stored");
 }
 
 #[test]
-fn a_commit_that_was_stored_despite_its_error_is_published_after_recovery() {
+fn commit_stored_despite_its_error_is_published_after_recovery() {
     let b = Bench::new();
     b.try_list("45.1.1.1").unwrap();
     b.fail_commits(CommitFault::Written);
@@ -227,17 +227,17 @@ fn a_commit_that_was_stored_despite_its_error_is_published_after_recovery() {
         Err(LedgerError::Unavailable(_))
     ));
     assert!(!b.listed("45.1.1.2"), "not before its outcome is known");
-    b.mend();
+    b.recover();
     assert!(b.listed("45.1.1.2") && !b.listed("45.1.1.3"));
     b.try_list("45.1.1.3").unwrap();
     let history = b.ledger().store.history(&Subject::host4(0x2d01_0102));
     assert_eq!(history.unwrap().len(), 1);
 }
 
-/// Mirrors rely on it: a configuration in doubt must not be served later under a serial under which
-/// something else was served.
+/// A configuration whose commit failed must not be served later under a serial that mirrors already
+/// have for other content.
 #[test]
-fn a_reload_in_doubt_gives_each_content_its_own_serial() {
+fn reload_with_unknown_outcome_gives_each_content_its_own_serial() {
     let b = Bench::new();
     b.try_list("45.1.1.1").unwrap();
     let served = || {
@@ -255,7 +255,7 @@ fn a_reload_in_doubt_gives_each_content_its_own_serial() {
         Err(LedgerError::Unavailable(_))
     ));
     assert_eq!(served(), first, "the old configuration stays");
-    b.mend();
+    b.recover();
     let second = served();
     assert_eq!(second.1, first.1);
     assert!(second.0 > first.0);

@@ -1,4 +1,5 @@
-//! A transaction: the subjects that a commit changes, before and after, and the rows that it writes.
+//! A transaction: the verdicts that a commit changes, before and after, and the rows that it
+//! writes.
 
 use std::collections::HashMap;
 
@@ -12,22 +13,25 @@ use crate::{
     index::RawFacts,
     model::{
         Change, Event, Hold, Mask, ReasonId, Serial, SourceId, Subject, Time, Verdict,
-        history::{Command, EventKind, IdempotencyKey, OpenEnd, decide, ended_listings, proven},
+        history::{
+            Command, EventKind, IdempotencyKey, OpenEnd, check_delivery_evidence, decide,
+            expired_listings,
+        },
         subject::covers_others,
     },
     store::{Batch, Dictionary, Encoded, Store, schema, stage::ChangedRow},
 };
 
-/// The author of events that follow from the time.
+/// The author of events that are caused by the passing of time.
 pub(super) const EXPIRY: &str = "expiry";
-/// The longest note in an audit record, in characters; the subject's history has all of it.
+/// The longest note in an audit record, in characters. The subject's history has the whole note.
 const MAX_WHY: usize = 400;
 
 /// The outcome of a change that no rule forbids.
 pub(super) enum ChangeOutcome {
-    /// It is part of the transaction; for a renewal, with the ends of the listing.
+    /// The change is part of the transaction. Has the ends of the listing for a renewal.
     Applied(Option<Renewal>),
-    /// The same idempotent request was done before.
+    /// The same idempotent request was processed before.
     Duplicate(schema::StoredReceipt),
 }
 
@@ -36,15 +40,15 @@ pub(super) enum ChangeOutcome {
 enum Origin {
     /// A request.
     Request,
-    /// A time, or what a source lists now: it follows again in a restored store.
+    /// An expiry, or the present entries of a source. A restored store makes the event again.
     Consequence,
     /// A row of an import.
     FeedRow,
 }
 
-/// What is asked for, with the end that an open one means, and the ends of the listing where it
-/// renews one.
-fn renewed(verdict: &Verdict, change: &Change) -> (Command, Option<Renewal>) {
+/// The command of a change, with the end of a renewal filled in, and the ends of the listing if it
+/// is a renewal.
+fn resolve_renewal(verdict: &Verdict, change: &Change) -> (Command, Option<Renewal>) {
     let mut command = change.command.clone();
     let Command::List {
         reason,
@@ -68,13 +72,13 @@ fn renewed(verdict: &Verdict, change: &Change) -> (Command, Option<Renewal>) {
     (command, Some(renewal))
 }
 
-/// A transaction that is being built; see the module.
+/// A transaction; see the module.
 pub(super) struct Transaction {
     now: Time,
     /// Each subject's verdict before and after.
     pub(super) touched: HashMap<Subject, (Verdict, Verdict)>,
     events: Vec<(Subject, Event, Origin)>,
-    /// Due dates that have been handled.
+    /// Due times that have been handled, and are deleted.
     stale: Vec<(Time, Subject)>,
     feed_rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     pub(super) dictionary: Option<Dictionary>,
@@ -88,8 +92,8 @@ pub(super) struct Transaction {
     drops: Vec<(&'static str, Vec<u8>)>,
     /// Records of followed zones that are added (true) and deleted.
     records: Vec<(Vec<u8>, bool)>,
-    /// Reasons whose listings change without a changed subject in the transaction: of addresses, of
-    /// domains.
+    /// Reasons whose listings change without a changed subject in the transaction: those of
+    /// addresses, and those of domains.
     pub(super) extra: [Mask; 2],
     /// The properties of a source's list, for the comparison with the next one.
     pub(super) accepted: Option<(SourceId, schema::AcceptedList)>,
@@ -101,7 +105,7 @@ pub(super) struct Transaction {
     pub(super) barrier: bool,
     /// See [`schema::Commit::bulk`]: the source whose rows change.
     pub(super) bulk: Option<SourceId>,
-    /// The notes of feeds' rows before it.
+    /// The notes of feed rows before the commit.
     notes: Vec<schema::FeedNote>,
 }
 
@@ -141,8 +145,12 @@ impl Transaction {
         self.touched.get_mut(subject).ok_or(LedgerError::Stopped)
     }
 
-    /// Decides a change on what stands after the changes before it, and folds the events in.
-    /// `covered` tells whether something wider may list a subject.
+    /// Decides a change on top of the changes before it, and applies its events. `covered` says
+    /// whether a wider listing may cover a subject.
+    ///
+    /// # Errors
+    ///
+    /// A precondition or a rule refuses the change, or the store cannot be read.
     pub(super) fn decide(
         &mut self,
         store: &Store,
@@ -150,17 +158,18 @@ impl Transaction {
         covered: impl Fn(&Subject) -> bool,
     ) -> Result<ChangeOutcome, LedgerError> {
         let now = self.now;
-        if let Some(once) = &change.preconditions.idempotency {
-            match self.stored_receipt(store, once)? {
+        if let Some(idempotency) = &change.preconditions.idempotency {
+            match self.stored_receipt(store, idempotency)? {
                 None => {}
-                Some(made) if made.body != once.body => {
+                Some(stored) if stored.body != idempotency.body => {
                     return Err(LedgerError::IdempotencyKeyReused);
                 }
-                Some(made) if made.commit > 0 => return Ok(ChangeOutcome::Duplicate(made)),
+                Some(stored) if stored.commit > 0 => return Ok(ChangeOutcome::Duplicate(stored)),
                 Some(_) => return Ok(ChangeOutcome::Applied(None)),
             }
         }
-        proven(&change.command, change.evidence.as_ref()).map_err(LedgerError::Rule)?;
+        check_delivery_evidence(&change.command, change.evidence.as_ref())
+            .map_err(LedgerError::Rule)?;
         let covers = match &change.command {
             Command::Delist { .. }
                 if covered(&change.subject) || self.touched.keys().any(covers_others) =>
@@ -171,12 +180,12 @@ impl Transaction {
         };
         let (_, verdict) = self.verdict(store, &change.subject)?;
         let revision = |v: &Verdict| schema::revision(v);
-        if let Some(seen) = change.preconditions.expect
-            && revision(verdict) != seen
+        if let Some(expected) = change.preconditions.expect
+            && revision(verdict) != expected
         {
             return Err(LedgerError::PreconditionFailed(revision(verdict)));
         }
-        let (command, renewal) = renewed(verdict, change);
+        let (command, renewal) = resolve_renewal(verdict, change);
         let decided = decide(
             verdict,
             &command,
@@ -226,36 +235,37 @@ impl Transaction {
         Ok(ChangeOutcome::Applied(renewal))
     }
 
-    /// What became of the same request before; with commit 0 where it is in this group.
+    /// The receipt of the same request before; with commit 0 if it is in this transaction.
     fn stored_receipt(
         &self,
         store: &Store,
-        once: &IdempotencyKey,
+        idempotency: &IdempotencyKey,
     ) -> Result<Option<schema::StoredReceipt>, LedgerError> {
         if let Some((o, _)) = self
             .idempotency
             .iter()
             .rev()
-            .find(|(o, _)| o.key == once.key)
+            .find(|(o, _)| o.key == idempotency.key)
         {
             return Ok(Some(schema::StoredReceipt {
                 body: o.body,
                 ..schema::StoredReceipt::default()
             }));
         }
-        Ok(store.stored_receipt(self.now, &once.key)?)
+        Ok(store.stored_receipt(self.now, &idempotency.key)?)
     }
 
-    /// The reasons and sources by which something wider lists a subject.
+    /// The reasons and sources of the wider listings that cover a subject.
     fn covers(
         &mut self,
         store: &Store,
         subject: &Subject,
     ) -> Result<Vec<(ReasonId, SourceId)>, LedgerError> {
         let mut out = Vec::new();
-        let mut said: Vec<(ReasonId, SourceId)> = Vec::new();
+        // For each reason and source only the nearest entry applies.
+        let mut decided: Vec<(ReasonId, SourceId)> = Vec::new();
         let (_, own) = self.verdict(store, subject)?;
-        said.extend(
+        decided.extend(
             own.entries
                 .iter()
                 .filter(|e| e.exclusion)
@@ -266,14 +276,13 @@ impl Transaction {
                 Some((_, v)) => v.clone(),
                 None => store.verdict(&wider)?,
             };
-            // The nearest word of each source counts.
             for e in verdict
                 .entries
                 .iter()
-                .filter(|e| !said.contains(&(e.reason, e.source)))
+                .filter(|e| !decided.contains(&(e.reason, e.source)))
                 .collect::<Vec<_>>()
             {
-                said.push((e.reason, e.source));
+                decided.push((e.reason, e.source));
                 if !e.exclusion && !verdict.held(e.reason, e.source) && verdict.exempt.is_none() {
                     out.push((e.reason, e.source));
                 }
@@ -282,7 +291,8 @@ impl Transaction {
         Ok(out)
     }
 
-    /// Ends what keeps addresses out of a prefix that its source no longer lists.
+    /// Ends holds that suppress a subject of a wider listing if the source no longer has that
+    /// listing.
     pub(super) fn release_orphaned_holds(&mut self, store: &Store) -> Result<(), LedgerError> {
         let wide = self.touched.iter().filter(|(s, _)| covers_others(s));
         let lost = wide.flat_map(|(s, (before, after))| {
@@ -308,8 +318,8 @@ impl Transaction {
         Ok(())
     }
 
-    /// Ends a subject's holds that last with what covers it, where nothing of the source does any
-    /// more.
+    /// Ends a subject's holds [`Hold::WITH_COVER`] on a source if no listing of the source covers
+    /// the subject.
     fn release_orphaned_hold(
         &mut self,
         store: &Store,
@@ -338,13 +348,14 @@ impl Transaction {
                 .get(subject)
                 .is_some_and(|(_, v)| v.entry(reason, source).is_some_and(|e| !e.exclusion));
             if !covered && own {
-                // The source lists the address itself too: that stays down as any removal does.
+                // The source also lists the subject itself, which stays suppressed as after any
+                // removal.
                 let what = EventKind::Held {
                     reason,
                     source,
-                    until: self.now.plus(crate::model::history::HOLD),
+                    until: self.now.plus(crate::model::history::DEFAULT_HOLD),
                 };
-                self.folded(store, subject, EXPIRY, what, self.now)?;
+                self.apply_event(store, subject, EXPIRY, what, self.now)?;
             } else if !covered {
                 self.end_hold(subject, reason, source, EXPIRY);
             }
@@ -352,7 +363,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Ends the listings of a subject whose time is over, and nothing else of it.
+    /// Ends the expired listings of a subject, but not its holds and exemption.
     pub(super) fn end_listings(
         &mut self,
         store: &Store,
@@ -360,19 +371,19 @@ impl Transaction {
     ) -> Result<(), LedgerError> {
         let now = self.now;
         let (_, verdict) = self.verdict(store, subject)?;
-        for what in ended_listings(verdict, now) {
-            self.folded(store, subject, EXPIRY, what, now)?;
+        for what in expired_listings(verdict, now) {
+            self.apply_event(store, subject, EXPIRY, what, now)?;
         }
         Ok(())
     }
 
-    /// Whether nothing has happened.
+    /// Whether the transaction has no events.
     pub(super) fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
 
-    /// Folds in an event about a subject.
-    pub(super) fn folded(
+    /// Applies an event to a subject, as a consequence.
+    pub(super) fn apply_event(
         &mut self,
         store: &Store,
         subject: &Subject,
@@ -395,7 +406,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// What the log of removals has to know of it.
+    /// The decisions that the removal log records.
     pub(super) fn removals(&self, v: &Dictionary) -> Vec<Removal> {
         let logged = self
             .events
@@ -423,15 +434,15 @@ impl Transaction {
         }
     }
 
-    /// Takes over a verdict that was read before and has not changed since.
+    /// Sets a verdict that was read before and has not changed since.
     pub(super) fn seed(&mut self, subject: Subject, verdict: Verdict) {
         self.touched
             .entry(subject)
             .or_insert_with(|| (verdict.clone(), verdict));
     }
 
-    /// A feed's changed row, on what stands now. What the feed has dropped is held no longer; but
-    /// where the feed's whole life has `ended`, it has dropped nothing.
+    /// Adds the changed row of a feed. Holds on entries that the feed has dropped end; if the feed
+    /// has expired (`ended`), it has dropped nothing.
     pub(super) fn feed_row(
         &mut self,
         store: &Store,
@@ -451,7 +462,7 @@ impl Transaction {
                 note,
             })
         }));
-        // What is new stands since its event, not since it was staged.
+        // A new entry exists since the commit, not since it was staged.
         for e in row.new.iter_mut().filter(|e| {
             !row.old
                 .iter()
@@ -478,7 +489,7 @@ impl Transaction {
                 })
                 .collect();
         }
-        let mut lasting = false;
+        let mut has_lasting_hold = false;
         let (_, verdict) = self.verdict(store, &row.subject)?;
         for reason in row
             .old
@@ -491,7 +502,7 @@ impl Transaction {
             if !ended && verdict.holds.iter().any(own) {
                 events.push(EventKind::HoldEnded { reason, source });
             }
-            lasting |= verdict
+            has_lasting_hold |= verdict
                 .holds
                 .iter()
                 .any(|h| (h.reason, h.source, h.until) == (reason, source, Hold::WITH_COVER));
@@ -500,7 +511,7 @@ impl Transaction {
             verdict.fold(now, what);
         }
         for e in row.new {
-            verdict.put(e.entry(source)); // with its first day
+            verdict.put(e.entry(source)); // keeps `since` of the row
         }
         for what in events {
             let origin = if matches!(what, EventKind::HoldEnded { .. }) {
@@ -519,14 +530,15 @@ impl Transaction {
                 origin,
             ));
         }
-        if lasting && !ended {
+        if has_lasting_hold && !ended {
             self.release_orphaned_hold(store, source, &row.subject)?;
         }
         Ok(())
     }
 
-    /// Ends the holds on what a source no longer says of a subject, whose verdict is the one to
-    /// come. `covered` tells of a reason whether the source will list something wider.
+    /// Ends the holds on entries that a source no longer has for a subject, after a large import.
+    /// `verdict` is the subject's verdict with the new rows; `covered` says whether the source has
+    /// a wider listing for a reason.
     pub(super) fn release(
         &mut self,
         source: SourceId,
@@ -535,59 +547,66 @@ impl Transaction {
         covered: impl Fn(ReasonId) -> Result<bool, LedgerError>,
         author: &str,
     ) -> Result<(), LedgerError> {
-        let mut gone = Vec::new();
+        let mut ended = Vec::new();
         for h in verdict.holds.iter().filter(|h| h.source == source) {
             let stays = match h.until {
                 Hold::WITH_COVER => covered(h.reason)?,
                 _ => verdict.entry(h.reason, source).is_some(),
             };
-            gone.extend((!stays).then_some(h.reason));
+            ended.extend((!stays).then_some(h.reason));
         }
         self.seed(subject.clone(), verdict);
-        gone.into_iter()
+        ended
+            .into_iter()
             .for_each(|reason| self.end_hold(subject, reason, source, author));
         Ok(())
     }
 
-    /// The sources' records change with it.
-    pub(super) fn dictionary(&mut self, v: Dictionary) {
+    /// Sets the dictionary that is committed with the transaction.
+    pub(super) fn set_dictionary(&mut self, v: Dictionary) {
         self.dictionary = Some(v);
     }
 
-    /// The rows of a replaced generation go.
+    /// Deletes the rows of a generation.
     pub(super) fn drop_generation(&mut self, source: SourceId, generation: u32) {
         self.drops
             .push((schema::FEEDS, schema::feed_prefix(source, generation)));
     }
 
-    /// A source steps to another version of the zone that it follows, or follows none any more: the
-    /// copy that counted until now goes, or changes.
-    pub(super) fn copied(&mut self, source: SourceId, was: Option<u32>, follow: Option<Follow>) {
+    /// Records the step of a source to another version of the zone that it follows, or the end of
+    /// following (`follow` is `None`). `was` is the copy of the zone until now; it is changed, or
+    /// deleted if the step uses another one.
+    pub(super) fn update_followed_copy(
+        &mut self,
+        source: SourceId,
+        was: Option<u32>,
+        follow: Option<Follow>,
+    ) {
         let is = follow.as_ref().map(|f| f.is.copy);
         if let Some(copy) = was.filter(|c| Some(*c) != is) {
             self.drops
                 .push((schema::RECORDS, schema::feed_prefix(source, copy)));
         }
-        for (row, there) in follow.map(|f| f.records).unwrap_or_default() {
+        for (row, added) in follow.map(|f| f.records).unwrap_or_default() {
             let mut key = schema::feed_prefix(source, is.unwrap_or_default());
             key.extend(row);
-            self.records.push((key, there));
+            self.records.push((key, added));
         }
     }
 
-    /// Takes the due dates that brought these subjects here out, whatever became of them.
+    /// Deletes due times that have been handled.
     pub(super) fn clear_due(&mut self, due: Vec<(Time, Subject)>) {
         self.stale = due;
     }
 
-    /// The due dates that it sets.
-    pub(super) fn dues(&self) -> impl Iterator<Item = Time> {
+    /// The due times that the transaction sets.
+    pub(super) fn due_times(&self) -> impl Iterator<Item = Time> {
         self.touched
             .values()
             .filter_map(|(_, after)| after.next_due())
     }
 
-    /// What the tables have to be told: the subjects whose facts changed, and the facts.
+    /// The subjects whose facts change, with their new facts, for the tables of the index.
     pub(super) fn facts(&self) -> impl Iterator<Item = (&Subject, RawFacts)> {
         let changed = self
             .touched
@@ -598,7 +617,7 @@ impl Transaction {
             .map(|(s, _, after)| (s, after))
     }
 
-    /// The reasons whose listings change: of addresses, of domains.
+    /// The reasons whose listings change: those of addresses, and those of domains.
     pub(super) fn masks(&self) -> [Mask; 2] {
         let mut out = self.extra;
         for (subject, (before, after)) in &self.touched {
@@ -611,7 +630,7 @@ impl Transaction {
                 .iter()
                 .chain(&a.facts)
                 .fold(0, |m, f| m | f.reason.bit());
-            // An exemption can take anything out of wider listings.
+            // An exemption can suppress wider listings of any reason.
             let mask = if b.exempt == a.exempt {
                 mask
             } else {
@@ -622,7 +641,7 @@ impl Transaction {
         out
     }
 
-    /// The rows of its verdicts, events and due dates.
+    /// Writes all rows except those of [`Transaction::audit_rows`] and [`Transaction::journal`].
     pub(super) fn rows(&self, seq: u64, batch: &mut Batch) {
         if let Some(v) = &self.dictionary {
             crate::store::dictionary_rows(v, batch);
@@ -659,8 +678,8 @@ impl Transaction {
                 None => batch.delete(schema::FEEDS, key.clone()),
             }
         }
-        for (key, there) in &self.records {
-            match there {
+        for (key, added) in &self.records {
+            match added {
                 true => batch.put(schema::RECORDS, key.clone(), vec![]),
                 false => batch.delete(schema::RECORDS, key.clone()),
             }
@@ -696,46 +715,44 @@ impl Transaction {
         }
     }
 
-    /// The rows of who asked for it, from line `number` of the audit log on, and of requests that
-    /// must not be done twice.
-    pub(super) fn asked_rows(&self, number: u64, receipt: &Receipt, batch: &mut Batch) {
-        for (n, line) in (number..).zip(&self.audit) {
-            let line = schema::AuditRecord {
-                commit: line
+    /// Writes the audit records, numbered from `number`, and the receipts of idempotent requests.
+    pub(super) fn audit_rows(&self, number: u64, receipt: &Receipt, batch: &mut Batch) {
+        for (n, record) in (number..).zip(&self.audit) {
+            let record = schema::AuditRecord {
+                commit: record
                     .commit
                     .or((receipt.commit > 0).then_some(receipt.commit)),
-                ..line.clone()
+                ..record.clone()
             };
             batch.put(
                 schema::AUDIT,
                 n.to_be_bytes().to_vec(),
-                schema::encode(&line),
+                schema::encode(&record),
             );
         }
         let whole = self
             .audit
             .iter()
-            .filter_map(|line| Some((line.idempotency?, 0)));
-        let single = self
-            .idempotency
-            .iter()
-            .map(|(once, subject)| (*once, self.revision(subject).unwrap_or_default()));
-        for (once, revision) in single.chain(whole) {
+            .filter_map(|record| Some((record.idempotency?, 0)));
+        let single = self.idempotency.iter().map(|(idempotency, subject)| {
+            (*idempotency, self.revision(subject).unwrap_or_default())
+        });
+        for (idempotency, revision) in single.chain(whole) {
             let serials = receipt
                 .serials
                 .iter()
                 .map(|(o, s)| (o.clone(), *s))
                 .collect();
-            let made = schema::StoredReceipt {
-                body: once.body,
+            let stored = schema::StoredReceipt {
+                body: idempotency.body,
                 commit: receipt.commit,
                 serials,
                 revision,
             };
             batch.put(
                 schema::IDEMPOTENCY,
-                schema::idempotency_key(self.now, &once.key),
-                schema::encode(&made),
+                schema::idempotency_key(self.now, &idempotency.key),
+                schema::encode(&stored),
             );
         }
     }
@@ -752,8 +769,8 @@ impl Transaction {
             .map(|(_, after)| schema::revision(after))
     }
 
-    /// Its row in the journal, and the sequence number; tells how many bytes the journal has ever
-    /// had.
+    /// Writes the row of the journal and the sequence number. `bytes` is the total size of all
+    /// journal rows before; returns it after this row.
     pub(super) fn journal(
         &self,
         seq: u64,
@@ -807,7 +824,8 @@ impl Transaction {
         row.bytes
     }
 }
-/// Puts rows of relay tests into a batch.
+
+/// Writes rows of relay tests to a batch.
 pub(super) fn put_relay_rows(rows: &[(Vec<u8>, Option<Vec<u8>>)], batch: &mut Batch) {
     for (key, value) in rows {
         match value {

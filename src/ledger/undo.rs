@@ -1,4 +1,4 @@
-//! Many changes as one commit, and the way back from a commit.
+//! Many changes as one commit, and the undo of a commit.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -18,40 +18,40 @@ use crate::{
     },
 };
 
-/// How many subjects one commit of many changes has at most.
+/// The most subjects in one commit of many changes.
 pub const MAX_CHANGES: usize = 50_000;
 
-/// Who wants a commit undone, and how much of it.
+/// A request to undo a commit.
 #[derive(Debug, Clone)]
 pub struct Undo {
     /// The commit.
     pub seq: u64,
-    /// Who asks.
+    /// The author of the request.
     pub author: String,
-    /// Why, in his words.
+    /// The author's reason.
     pub why: Option<String>,
     /// See [`Preconditions`].
     pub preconditions: Preconditions,
-    /// Only what this one did; a commit can hold the changes of many.
+    /// Undo only the changes of this author; a commit can have the changes of several.
     pub of: Option<String>,
-    /// Only tell what would be done.
+    /// Whether to report the changes without making them.
     pub dry_run: bool,
 }
 
-/// What became of a commit's subjects.
+/// The result of an undo.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Undone {
-    /// The commit that took it back; `None` where there was nothing to take back, or only told.
+pub struct UndoResult {
+    /// The commit of the undo; `None` if there was nothing to undo, or for a dry run.
     pub receipt: Option<Receipt>,
-    /// Subjects that stand as they stood before it.
+    /// The subjects that are as they were before the commit.
     pub undone: Vec<Subject>,
-    /// Subjects that have changed since, and were left alone.
+    /// The subjects that have changed since the commit, and were not changed.
     pub changed_since: Vec<Subject>,
-    /// Of a large import: what changed, row by row.
+    /// The changes of rows, for a large import.
     pub rows: Option<ImportDifference>,
-    /// Subjects whose listing did not come back, since a removal was granted.
+    /// The subjects that were not changed because of a granted removal.
     pub held: Vec<Subject>,
-    /// By which commits the subjects that were left alone have changed.
+    /// The commits that have changed the subjects of `changed_since`.
     pub changed_by: Vec<ChangedBy>,
 }
 
@@ -60,28 +60,28 @@ pub struct Undone {
 pub struct ChangedBy {
     /// The commit.
     pub commit: u64,
-    /// What it was, for people.
+    /// A description of the commit, for users.
     pub what: String,
-    /// How many subjects.
+    /// The number of subjects.
     pub count: usize,
-    /// Some of them.
+    /// Some of the subjects.
     pub sample: Vec<Subject>,
 }
 
-/// How many subjects of each later commit a report names.
+/// The most subjects of a later commit that a report names.
 const SAMPLES: usize = 10;
-/// How many later commits a report names.
+/// The most later commits that a report names.
 const MAX_CHANGED_BY: usize = 20;
 
-/// A subject of a commit: where it stood before it and stands now.
-struct Touched {
+/// A subject of a commit, with its verdicts before the commit and now.
+struct CommitSubject {
     subject: Subject,
     before: Verdict,
     now: Verdict,
     /// The feeds whose entries the commit has changed.
     feeds: Vec<SourceId>,
-    /// The commit that has changed it since, or the commit itself where another author has changed
-    /// it there too; none where it stands as the commit left it.
+    /// The last commit that has changed the subject since, or the commit itself if another author
+    /// has changed the subject in it; `None` if the subject is as the commit has left it.
     changed_by: Option<u64>,
 }
 
@@ -105,51 +105,55 @@ fn changed_feeds(before: &Verdict, after: &Verdict) -> Vec<SourceId> {
     out
 }
 
-/// Which commit each commit that is a way back took back.
+/// The commit that each undo commit has undone.
 type Reverts = HashMap<u64, u64>;
 
-/// Whether of the commits that changed a subject after `seq` every one has been taken back. What
-/// comes back has a later day, so verdicts do not tell: of two commits only the last could be taken
-/// back. And a row that somebody listed again since, or a hold that was granted again, looks alike
-/// and is another's word.
+/// Whether all commits that changed a subject after `seq` have been undone.
+///
+/// Verdicts cannot be compared for this: an undo restores a listing with a later `since`, and a
+/// listing or hold that another author has made again can look the same.
 fn is_fully_reverted(seq: u64, later: &[u64], reverts: &Reverts) -> bool {
-    let mut standing = HashSet::new();
+    let mut in_force = HashSet::new();
     let mut last = None;
     for &commit in later {
-        let back = reverts.get(&commit).copied();
-        // What was decided one by one and what feeds said come back by a commit each.
-        let same = back.is_some() && back == last;
-        last = back;
-        if same {
+        let reverted = reverts.get(&commit).copied();
+        // An undo can be two commits: one for single decisions and one for each feed.
+        let same_undo = reverted.is_some() && reverted == last;
+        last = reverted;
+        if same_undo {
             continue;
         }
-        // To take back a way back is to do again.
-        let mut of = commit;
-        while let Some(was) = reverts.get(&of).filter(|was| **was > seq) {
-            of = *was;
+        // The undo of an undo puts the first commit in force again.
+        let mut first = commit;
+        while let Some(was) = reverts.get(&first).filter(|was| **was > seq) {
+            first = *was;
         }
-        if !standing.remove(&of) {
-            standing.insert(of);
+        if !in_force.remove(&first) {
+            in_force.insert(first);
         }
     }
-    standing.is_empty()
+    in_force.is_empty()
 }
 
 impl Ledger {
-    /// Makes many changes one commit, all or none. May block.
+    /// Makes many changes in one commit: all or nothing. May block.
     pub fn submit_many(
         &self,
         changes: Vec<Change>,
-        line: AuditRecord,
+        audit: AuditRecord,
     ) -> Result<Receipt, LedgerError> {
-        self.call(|r| WriterCommand::ChangeMany(Box::new((changes, line)), r))
+        self.call(|r| WriterCommand::ChangeMany(Box::new((changes, audit)), r))
     }
 
-    /// Takes a commit back as far as its subjects still stand as it left them. May block.
-    pub fn undo(&self, undo: &Undo) -> Result<Undone, LedgerError> {
+    /// Undoes a commit for the subjects that have not changed since. May block.
+    ///
+    /// # Errors
+    ///
+    /// The commit is not in the journal, or cannot be undone.
+    pub fn undo(&self, undo: &Undo) -> Result<UndoResult, LedgerError> {
         let Some(commit) = self.store.commit_row(undo.seq)? else {
             return Err(LedgerError::NotFound(format!(
-                "the journal has no commit {} (any more)",
+                "the journal has no commit {}; commits are kept for the time of `[journal] max_age`",
                 undo.seq
             )));
         };
@@ -160,19 +164,19 @@ impl Ledger {
             return Err(LedgerError::NotFound(format!(
                 "commit {} cannot be undone: it changed no listing, hold or exemption ({}), and serials only move forward",
                 undo.seq,
-                self.what_was(undo.seq, None)?
+                self.describe_commit(undo.seq, None)?
             )));
         }
-        let touched = self.touched(undo, &commit)?;
-        let mut out = Undone::default();
+        let subjects = self.commit_subjects(undo, &commit)?;
+        let mut out = UndoResult::default();
         let (mut changes, mut feeds): (Vec<Change>, Vec<SourceId>) = (Vec::new(), Vec::new());
-        for t in &touched {
+        for t in &subjects {
             if t.changed_by.is_some() {
                 out.changed_since.push(t.subject.clone());
                 continue;
             }
-            // A removal that was granted since, or by the commit itself, stands unless it may be
-            // broken.
+            // A removal that was granted since, or by the commit itself, is kept unless the undo
+            // may end holds.
             let granted = t.now.holds.iter().any(|h| {
                 !t.before
                     .holds
@@ -198,11 +202,11 @@ impl Ledger {
                     feeds.push(*s);
                 }
             }
-            changes.extend(undo.own(&t.subject, &t.now, &t.before, &t.before));
+            changes.extend(undo.restore(&t.subject, &t.now, &t.before, &t.before));
             out.undone.push(t.subject.clone());
         }
         out.changed_by = self.changed_by(
-            touched
+            subjects
                 .iter()
                 .filter_map(|t| Some((t.changed_by?, &t.subject))),
             undo.seq,
@@ -210,53 +214,57 @@ impl Ledger {
         if undo.dry_run {
             return Ok(out);
         }
-        // Holds come back before what they hold down does.
+        // Restore holds before the listings that they suppress.
         if !changes.is_empty() {
-            let mut line = undo.line(self.now(), out.undone.len());
-            line.idempotency = line.idempotency.filter(|_| feeds.is_empty());
-            out.receipt = Some(self.submit_many(changes, line)?);
+            let mut record = undo.audit_record(self.now(), out.undone.len());
+            record.idempotency = record.idempotency.filter(|_| feeds.is_empty());
+            out.receipt = Some(self.submit_many(changes, record)?);
         }
         let undone: HashSet<&Subject> = out.undone.iter().collect();
-        let same: Vec<&Touched> = touched
+        let same: Vec<&CommitSubject> = subjects
             .iter()
             .filter(|t| undone.contains(&t.subject))
             .collect();
         let last = feeds.len();
         for (n, source) in (1..).zip(feeds) {
-            let mut line = undo.line(self.now(), same.len());
-            line.idempotency = line.idempotency.filter(|_| n == last);
-            out.receipt = self.undo_feed(line, source, undo.seq, &same)?.receipt;
+            let mut record = undo.audit_record(self.now(), same.len());
+            record.idempotency = record.idempotency.filter(|_| n == last);
+            out.receipt = self.undo_feed(record, source, undo.seq, &same)?.receipt;
         }
         Ok(out)
     }
 
-    /// The subjects of a commit that are asked about.
-    fn touched(&self, undo: &Undo, commit: &Commit) -> Result<Vec<Touched>, LedgerError> {
-        let theirs: Option<HashSet<String>> = match &undo.of {
+    /// The subjects of a commit, or those that the requested author has changed in it.
+    fn commit_subjects(
+        &self,
+        undo: &Undo,
+        commit: &Commit,
+    ) -> Result<Vec<CommitSubject>, LedgerError> {
+        let of_author: Option<HashSet<String>> = match &undo.of {
             None => None,
-            Some(who) => Some(
+            Some(author) => Some(
                 self.store
                     .audit_of(undo.seq)?
                     .into_iter()
-                    .filter(|l| l.who == *who)
+                    .filter(|l| l.who == *author)
                     .map(|l| l.about)
                     .collect(),
             ),
         };
-        // What somebody else did to the same subject in it is not his to take back.
-        let others: HashSet<String> = match &undo.of {
+        // A subject that another author has also changed in this commit is not undone.
+        let of_others: HashSet<String> = match &undo.of {
             None => HashSet::new(),
-            Some(who) => self
+            Some(author) => self
                 .store
                 .audit_of(undo.seq)?
                 .into_iter()
-                .filter(|l| l.who != *who)
+                .filter(|l| l.who != *author)
                 .map(|l| l.about)
                 .collect(),
         };
         let (later, bulks) = self.store.later(undo.seq, commit)?;
         let reverts = self.reverts(undo.seq)?;
-        // The last large import that may have changed a source's rows, and was not taken back.
+        // The last large import that may have changed a source's rows, unless all are undone.
         let bulk_of = |source: SourceId| {
             let all: Vec<u64> = bulks
                 .iter()
@@ -272,7 +280,7 @@ impl Ledger {
             let Some(subject) = Subject::from_key(key) else {
                 continue;
             };
-            if theirs
+            if of_author
                 .as_ref()
                 .is_some_and(|t| !t.contains(&subject.to_string()))
             {
@@ -287,12 +295,12 @@ impl Ledger {
                 after = later.map_or(&now, |(left, _)| left).clone();
             }
             let feeds = changed_feeds(before, &after);
-            // A large import has no before-images: the rows tell whether it changed what the commit
-            // has left. Rows of a source that the commit did not touch are of no account.
+            // A large import has no before-images. Compare the present rows with those that the
+            // commit has left, for the sources that the commit has changed.
             let by_bulk = feeds
                 .iter()
                 .find_map(|s| bulk_of(*s).filter(|_| of_source(&after, *s) != of_source(&now, *s)));
-            let stands = |left: &Verdict| {
+            let is_unchanged = |left: &Verdict| {
                 let counts = |e: &&Entry| {
                     !e.source.is_feed() || feeds.contains(&e.source) || bulk_of(e.source).is_none()
                 };
@@ -305,14 +313,15 @@ impl Ledger {
                 };
                 of(left) == of(&now)
             };
-            let by_later = later
-                .filter(|(left, by)| !stands(left) && !is_fully_reverted(undo.seq, by, &reverts));
-            let by_others = others.contains(&subject.to_string()).then_some(undo.seq);
+            let by_later = later.filter(|(left, by)| {
+                !is_unchanged(left) && !is_fully_reverted(undo.seq, by, &reverts)
+            });
+            let by_others = of_others.contains(&subject.to_string()).then_some(undo.seq);
             let changed_by = by_later
                 .and_then(|(_, by)| by.last().copied())
                 .or(by_bulk)
                 .or(by_others);
-            out.push(Touched {
+            out.push(CommitSubject {
                 subject,
                 before: before.clone(),
                 now,
@@ -345,23 +354,30 @@ impl Ledger {
         for entry in &mut out {
             entry.what = match entry.commit == seq {
                 true => "another author, in the same commit".into(),
-                false => self.what_was(entry.commit, entry.sample.first())?,
+                false => self.describe_commit(entry.commit, entry.sample.first())?,
             };
         }
         Ok(out)
     }
 
-    /// What a commit was, for people.
-    fn what_was(&self, commit: u64, subject: Option<&Subject>) -> Result<String, LedgerError> {
+    /// Describes a commit for users.
+    fn describe_commit(
+        &self,
+        commit: u64,
+        subject: Option<&Subject>,
+    ) -> Result<String, LedgerError> {
         let v = self.store.dictionary();
-        if let Some(line) = self.store.audit_of(commit)?.into_iter().next() {
-            return Ok(format!("{} {} by {}", line.what, line.about, line.who));
+        if let Some(record) = self.store.audit_of(commit)?.into_iter().next() {
+            return Ok(format!(
+                "{} {} by {}",
+                record.what, record.about, record.who
+            ));
         }
         if let Some(source) = self.store.bulk_source(commit)? {
             return Ok(format!("a large import of {}", v.sources.name(source)));
         }
         let (Some(subject), Some(row)) = (subject, self.store.commit_row(commit)?) else {
-            return Ok("not known".into());
+            return Ok("unknown".into());
         };
         let author = self
             .store
@@ -374,26 +390,27 @@ impl Ledger {
         }))
     }
 
-    /// The ways back among the commits after one.
+    /// The undo commits after a commit.
     fn reverts(&self, seq: u64) -> Result<Reverts, LedgerError> {
         let mut reverts = Reverts::new();
-        self.store.audit(u64::MAX, &mut |_, line| {
-            let past = line.commit.is_some_and(|c| c <= seq);
-            reverts.extend(line.commit.zip(reverted_commit(&line)));
-            !past
+        self.store.audit(u64::MAX, &mut |_, record| {
+            let reached = record.commit.is_some_and(|c| c <= seq);
+            reverts.extend(record.commit.zip(reverted_commit(&record)));
+            !reached
         })?;
         Ok(reverts)
     }
 
-    /// Brings a feed's rows back, for the subjects that still stand as the commit left them.
+    /// Restores the rows of a feed for subjects that are as the commit has left them.
     fn undo_feed(
         &self,
-        line: AuditRecord,
+        audit: AuditRecord,
         source: SourceId,
         seq: u64,
-        same: &[&Touched],
+        same: &[&CommitSubject],
     ) -> Result<ImportResult, LedgerError> {
-        let same: Vec<&&Touched> = same.iter().filter(|t| t.feeds.contains(&source)).collect();
+        let same: Vec<&&CommitSubject> =
+            same.iter().filter(|t| t.feeds.contains(&source)).collect();
         let subjects = same.iter().map(|t| t.subject.clone()).collect();
         let notes = self
             .store
@@ -404,7 +421,7 @@ impl Ledger {
         let mut import = Import {
             mode: Mode::Patch,
             touched: subjects,
-            asked: Some(line),
+            audit: Some(audit),
             ..Import::replace(source)
         };
         let result = self.import_with(&mut import, |_, sink| {
@@ -427,8 +444,9 @@ impl Ledger {
         self.imported(result)
     }
 
-    /// Takes a large import back: what it replaced is imported again, while it is kept.
-    fn undo_bulk(&self, undo: &Undo, commit: &Commit) -> Result<Undone, LedgerError> {
+    /// Undoes a large import: imports the rows again that it has replaced, if they are still
+    /// stored.
+    fn undo_bulk(&self, undo: &Undo, commit: &Commit) -> Result<UndoResult, LedgerError> {
         let v = self.store.dictionary();
         let kept = v.records.iter().enumerate().find_map(|(i, r)| {
             Some((SourceId(i as u16), r.kept.filter(|k| k.commit == undo.seq)?))
@@ -440,7 +458,7 @@ impl Ledger {
             .records
             .get(usize::from(source.0))
             .map_or(0, |r| r.generation);
-        // Rows that were changed since stay as they are now.
+        // Rows that have changed since stay as they are.
         let reverts = self.reverts(undo.seq)?;
         let mut changed = self.store.rows_changed_since(undo.seq, source)?;
         changed.retain(|_, by| !is_fully_reverted(undo.seq, by, &reverts));
@@ -450,9 +468,9 @@ impl Ledger {
                 .filter_map(|(subject, by)| Some((*by.last()?, subject))),
             undo.seq,
         )?;
-        // Holds that it ended come back before what they held down does.
+        // Restore the holds that it has ended before the listings that they suppress.
         let mut changes = Vec::new();
-        for t in self.touched(undo, commit)? {
+        for t in self.commit_subjects(undo, commit)? {
             let missing = t
                 .before
                 .holds
@@ -463,24 +481,25 @@ impl Ledger {
                 holds: t.now.holds.iter().cloned().chain(missing).collect(),
                 ..t.now.clone()
             };
-            changes.extend(undo.own(&t.subject, &t.now, &t.now, &target));
+            changes.extend(undo.restore(&t.subject, &t.now, &t.now, &target));
         }
         if !undo.dry_run && !changes.is_empty() {
             self.submit_many(
                 changes,
                 AuditRecord {
                     idempotency: None,
-                    ..undo.line(self.now(), 0)
+                    ..undo.audit_record(self.now(), 0)
                 },
             )?;
         }
-        // A life that was over comes back for a moment, and ends with the next tick.
+        // An import needs an end in the future; a source that had expired expires with the next
+        // tick.
         let expires = kept
             .expires
             .map(|t| t.max(self.clock.now().plus(Seconds(2))));
         let mut import = Import {
             dry_run: undo.dry_run,
-            asked: Some(undo.line(self.now(), 0)),
+            audit: Some(undo.audit_record(self.now(), 0)),
             expires,
             ..Import::replace(source)
         };
@@ -525,20 +544,20 @@ impl Ledger {
         });
         let result = self.imported(result)?;
         let changed_since = changed.into_keys().collect();
-        Ok(Undone {
+        Ok(UndoResult {
             receipt: result.receipt,
             rows: Some(result.difference),
             changed_since,
             changed_by,
-            ..Undone::default()
+            ..UndoResult::default()
         })
     }
 
     /// Why a large import cannot be undone.
     fn why_irreversible(&self, seq: u64) -> Result<String, LedgerError> {
-        let no = |why: String| Ok(format!("commit {seq} cannot be undone: {why}"));
+        let message = |why: String| Ok(format!("commit {seq} cannot be undone: {why}"));
         let Some(source) = self.store.bulk_source(seq)? else {
-            return no("its source and the rows that it replaced are not known (any more)".into());
+            return message("the rows that it replaced are no longer stored".into());
         };
         let name = self.store.dictionary().sources.name(source).to_string();
         let mut newer = None;
@@ -550,17 +569,18 @@ impl Ledger {
         })?;
         match newer {
             Some(at) => {
-                let what = self.what_was(at, None)?;
-                no(format!(
-                    "commit {at} has replaced the source `{name}` as a whole since ({what}), and only the rows before the newest such commit are kept; import the list that is wanted again"
+                let what = self.describe_commit(at, None)?;
+                message(format!(
+                    "commit {at} has replaced the source `{name}` since ({what}), and only the rows before the newest such commit are stored; import the list again"
                 ))
             }
-            None => no(format!(
-                "the life of the source `{name}` has ended since, and the rows before it were dropped"
+            None => message(format!(
+                "the source `{name}` has expired since, and the rows before the commit were deleted"
             )),
         }
     }
 
+    /// Converts the error of an import.
     fn imported(
         &self,
         result: Result<ImportResult, ImportError>,
@@ -572,24 +592,25 @@ impl Ledger {
     }
 }
 
-/// What the audit log calls a way back, and what it is about.
+/// The name of an undo in the audit log.
 const UNDO: &str = "undo";
+/// The prefix of the commit's number in the audit record of an undo.
 const ABOUT: &str = "commit ";
 
-/// The commit that a line of the audit log says was taken back.
-fn reverted_commit(line: &AuditRecord) -> Option<u64> {
-    (line.what == UNDO).then(|| line.about.strip_prefix(ABOUT)?.parse().ok())?
+/// The commit that an audit record says was undone.
+fn reverted_commit(record: &AuditRecord) -> Option<u64> {
+    (record.what == UNDO).then(|| record.about.strip_prefix(ABOUT)?.parse().ok())?
 }
 
 impl Undo {
-    /// The change that brings what is decided one by one of a subject from `now` to where `own`
-    /// (entries and exemption) and `holds` stood; none where it stands there.
-    fn own(
+    /// The change that restores the entries and the exemption of `entries_of`, without entries of
+    /// feeds, and the holds of `holds_of`; `None` if the subject has them already.
+    fn restore(
         &self,
         subject: &Subject,
         now: &Verdict,
-        own: &Verdict,
-        holds: &Verdict,
+        entries_of: &Verdict,
+        holds_of: &Verdict,
     ) -> Option<Change> {
         let decided = |v: &Verdict| {
             (
@@ -601,14 +622,14 @@ impl Undo {
                 v.exempt.clone(),
             )
         };
-        if decided(now) == decided(own) && now.holds == holds.holds {
+        if decided(now) == decided(entries_of) && now.holds == holds_of.holds {
             return None;
         }
-        let (entries, exempt) = decided(own);
+        let (entries, exempt) = decided(entries_of);
         let command = Command::Restore {
             entries,
             exempt,
-            holds: holds.holds.clone(),
+            holds: holds_of.holds.clone(),
         };
         let mut change = Change::new(subject.clone(), self.author.clone(), command);
         change.evidence = self.why.clone().map(crate::model::Evidence::word);
@@ -620,7 +641,7 @@ impl Undo {
         Some(change)
     }
 
-    fn line(&self, at: crate::model::Time, subjects: usize) -> AuditRecord {
+    fn audit_record(&self, at: crate::model::Time, subjects: usize) -> AuditRecord {
         AuditRecord {
             at,
             who: self.author.clone(),
@@ -636,13 +657,13 @@ impl Undo {
 }
 
 impl Writer {
-    /// Refuses what came with the same key before.
-    pub(super) fn check_idempotency(&self, line: &AuditRecord) -> Result<(), LedgerError> {
-        match &line.idempotency {
-            Some(once)
+    /// Refuses an idempotent request that was processed before.
+    pub(super) fn check_idempotency(&self, audit: &AuditRecord) -> Result<(), LedgerError> {
+        match &audit.idempotency {
+            Some(idempotency)
                 if self
                     .store
-                    .stored_receipt(self.clock.now(), &once.key)?
+                    .stored_receipt(self.clock.now(), &idempotency.key)?
                     .is_some() =>
             {
                 Err(LedgerError::Duplicate)
@@ -651,13 +672,13 @@ impl Writer {
         }
     }
 
-    /// Many changes as one commit: all, or none where one is refused.
+    /// Makes many changes in one commit; if one is refused, none is made.
     pub(super) fn change_many(
         &mut self,
         changes: Vec<Change>,
-        line: AuditRecord,
+        audit: AuditRecord,
     ) -> Result<Receipt, LedgerError> {
-        self.check_idempotency(&line)?;
+        self.check_idempotency(&audit)?;
         let mut transaction = Transaction::new(self.clock.now());
         for change in changes {
             match self
@@ -665,10 +686,10 @@ impl Writer {
                 .and_then(|c| transaction.decide(&self.store, &c, |s| self.covered(s)))?
             {
                 ChangeOutcome::Applied(_) => {}
-                ChangeOutcome::Duplicate(made) => return Ok(made.into()),
+                ChangeOutcome::Duplicate(stored) => return Ok(stored.into()),
             }
         }
-        transaction.audit = vec![line];
+        transaction.audit = vec![audit];
         transaction.release_orphaned_holds(&self.store)?;
         self.commit(&transaction, None)
     }
@@ -678,10 +699,9 @@ impl Writer {
 mod tests {
     use super::*;
 
-    /// A later commit that looked alike was taken for the one before, and its word was taken back
-    /// with it.
+    /// A later commit that only looks the same must not count as an undo.
     #[test]
-    fn commits_count_until_they_are_taken_back() {
+    fn commit_is_in_force_until_it_is_undone() {
         let reverts: Reverts = [
             (12, 11),
             (13, 12),
@@ -693,24 +713,28 @@ mod tests {
             (33, 10),
         ]
         .into();
-        for (later, all) in [
+        for (later, reverted) in [
             (&[][..], true),
             (&[11], false),
             (&[11, 12], true),
             (&[11, 12, 13], false),
             (&[11, 12, 13, 14], true),
-            // Taken back itself, and that taken back.
+            // The commit itself is undone, and that undo is undone.
             (&[20], false),
             (&[20, 21], true),
             (&[20, 21, 33], false),
-            // A way back of two commits, and somebody between them.
+            // An undo of two commits, without and with another commit between them.
             (&[30, 31, 32], true),
             (&[30, 31, 15, 32], false),
             (&[15, 30, 31, 32], false),
-            // Before the subject came into it.
+            // The undo of a commit that did not change the subject.
             (&[12], false),
         ] {
-            assert_eq!(is_fully_reverted(10, later, &reverts), all, "{later:?}");
+            assert_eq!(
+                is_fully_reverted(10, later, &reverts),
+                reverted,
+                "{later:?}"
+            );
         }
     }
 }

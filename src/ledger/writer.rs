@@ -1,4 +1,4 @@
-//! The writer's loop: takes commands in order. Changes that wait together become one commit.
+//! The writer's loop: handles commands in order. Consecutive changes that wait become one commit.
 
 mod accounts;
 mod configure;
@@ -98,9 +98,10 @@ impl Writer {
         let _ = self.stop();
     }
 
-    /// Runs the commands that wait, in order. Changes in a row are one commit.
+    /// Runs the waiting commands in order. Consecutive changes are one commit. Returns the reply
+    /// channel of a command to stop.
     fn run_commands(&mut self, waiting: &mut Vec<WriterCommand>) -> Option<Reply<()>> {
-        // The removal log may be lost, may work again, or may be started anew by a new setting.
+        // The removal log may be lost, may work again, or may be restarted by a new setting.
         if waiting
             .iter()
             .any(|command| !matches!(command, WriterCommand::Tick))
@@ -108,13 +109,13 @@ impl Writer {
             self.watch_removals(false);
         }
         let mut group: Vec<(Change, Reply<Receipt>)> = Vec::new();
-        for job in waiting.drain(..) {
-            if let WriterCommand::Change(change, reply) = job {
+        for command in waiting.drain(..) {
+            if let WriterCommand::Change(change, reply) = command {
                 group.push((change, reply));
                 continue;
             }
             self.changes(std::mem::take(&mut group));
-            match job {
+            match command {
                 WriterCommand::Change(..) => {}
                 WriterCommand::Tick => self.tick(),
                 WriterCommand::Import(staged_import, reply) => self.import(*staged_import, reply),
@@ -126,13 +127,15 @@ impl Writer {
                 }
                 WriterCommand::Source(name, reply) => drop(reply.send(self.source(&name))),
                 WriterCommand::DeliveryResult(all, reply) => {
-                    let (webhook, commit, tried) = *all;
-                    drop(reply.send(self.record_delivery(&webhook, commit, tried)));
+                    let (webhook, commit, result) = *all;
+                    drop(reply.send(self.record_delivery(&webhook, commit, result)));
                 }
                 WriterCommand::ChangeMany(all, reply) => {
                     drop(reply.send(self.change_many(all.0, all.1)));
                 }
-                WriterCommand::RelayRows(entry, reply) => drop(reply.send(self.record(*entry))),
+                WriterCommand::RelayRows(rows, reply) => {
+                    drop(reply.send(self.commit_relay_rows(*rows)));
+                }
                 WriterCommand::FeedEvent(event, reply) => {
                     drop(reply.send(self.announce_feed(*event)));
                 }
@@ -152,8 +155,8 @@ impl Writer {
                     drop(reply.send(self.set_serial(&request)));
                 }
                 WriterCommand::Rename(all, reply) => {
-                    let (rename, settings, line) = *all;
-                    drop(reply.send(self.rename(&rename, settings, &line)));
+                    let (rename, settings, audit) = *all;
+                    drop(reply.send(self.rename(&rename, settings, &audit)));
                     self.committed.send_replace(self.seq);
                 }
                 WriterCommand::Stop(reply) => return Some(reply),
@@ -194,9 +197,9 @@ impl Writer {
                     renewal,
                     ..r
                 }),
-                (Ok(ChangeOutcome::Duplicate(made)), _) => Ok(made.into()),
-                // The refusal may rest on a change before it in the group, of which nobody knows
-                // now.
+                (Ok(ChangeOutcome::Duplicate(stored)), _) => Ok(stored.into()),
+                // The refusal may depend on an earlier change of the group, whose outcome is not a
+                // success.
                 (Err(LedgerError::Rule(_)), Err(e)) if accepted => Err(e.clone()),
                 (Err(e), _) => Err(e),
             });
@@ -210,7 +213,8 @@ impl Writer {
             .send_if_modified(|committed| std::mem::replace(committed, self.seq) != self.seq);
     }
 
-    /// Whether a wider listing may cover a subject. Only for IPv4 hosts the tables answer it quickly.
+    /// Whether a wider listing may cover a subject. Exact only for single IPv4 addresses, for which
+    /// the tables answer it quickly.
     pub(super) fn covered(&self, subject: &Subject) -> bool {
         match subject {
             Subject::V4(p) if p.is_host() => {
@@ -229,7 +233,7 @@ impl Writer {
         if matches!(change.command, Command::Exempt { .. })
             && unlistable(&change.subject, &[]) == Some(Unlistable::TooWide)
         {
-            return Err(LedgerError::Unlistable(Unlistable::TooWide)); // nothing that wide is listed
+            return Err(LedgerError::Unlistable(Unlistable::TooWide)); // No listing is so wide.
         }
         if let Command::List {
             reason,
@@ -250,9 +254,9 @@ impl Writer {
                 )));
             };
             if until.is_some() {
-                change.preconditions.open_end = OpenEnd::Lifetime; // it is not open
+                change.preconditions.open_end = OpenEnd::Lifetime; // The end is not open.
             } else {
-                // What tests have found always ends (safety rule S14).
+                // Listings by relay tests always expire (safety rule S14).
                 let tested = *source == SourceId::PROBER && PROBER_REASONS.contains(&name.as_str());
                 let lifetime = known
                     .lifetime
@@ -268,8 +272,8 @@ impl Writer {
         Ok(change)
     }
 
-    /// Commits a transaction and publishes it. `tables` are those that a large import has prepared;
-    /// they replace the builder's.
+    /// Commits a transaction and publishes it. `tables` are the tables that a large import has
+    /// prepared, which replace the builder's.
     pub(super) fn commit(
         &mut self,
         transaction: &Transaction,
@@ -284,13 +288,17 @@ impl Writer {
         self.commit_batch(batch)?;
         self.audited += transaction.audit.len() as u64;
         self.announced(notified);
-        // Only now: readers and imports must not see a generation before it is committed.
+        // After the commit, because readers and imports must not see an uncommitted generation.
         if let Some(v) = &transaction.dictionary {
             self.store.set_dictionary(v.clone());
         }
         self.seq = seq;
         self.serials.swap_with_slice(&mut moved);
-        self.next_due = self.next_due.into_iter().chain(transaction.dues()).min();
+        self.next_due = self
+            .next_due
+            .into_iter()
+            .chain(transaction.due_times())
+            .min();
         if let Some(tables) = tables {
             self.builder = tables;
         }
@@ -331,7 +339,7 @@ impl Writer {
     fn batch(&mut self, seq: u64, transaction: &Transaction, receipt: &Receipt) -> Batch {
         let mut batch = Batch::default();
         transaction.rows(seq, &mut batch);
-        transaction.asked_rows(self.audited + 1, receipt, &mut batch);
+        transaction.audit_rows(self.audited + 1, receipt, &mut batch);
         for (origin, serial) in &receipt.serials {
             let hash = self
                 .zones
@@ -364,12 +372,13 @@ impl Writer {
         self.builder.apply(changes);
     }
 
-    /// Publishes the builder's tables: queries from now on see them.
+    /// Publishes the builder's tables, from which all further queries are answered.
     pub(super) fn publish(&self) {
         self.publish_as(true);
     }
 
-    /// Publishes the tables. If `sound` is false, because the store is damaged, queries get SERVFAIL.
+    /// Publishes the tables. If `sound` is false, because the store is damaged, queries get
+    /// SERVFAIL.
     fn publish_as(&self, sound: bool) {
         self.published.replace(Snapshot {
             tables: self.builder.tables().clone(),
@@ -430,15 +439,15 @@ impl Writer {
         Ok(())
     }
 
-    /// Commits rows. After a failure it is unknown whether they are stored, and writes are refused
-    /// until that is found out.
+    /// Commits rows. After a failure it is unknown whether they are stored; writes are refused
+    /// until [`Writer::recover`] has found out.
     pub(super) fn commit_batch(&self, batch: Batch) -> Result<(), LedgerError> {
         if let Some(why) = self.health.poisoned() {
             return Err(LedgerError::Unavailable(why));
         }
         self.store.commit(batch).map_err(|e| {
             if matches!(e, StoreError::Encode(_)) {
-                return LedgerError::Unavailable(e.to_string()); // certainly not written
+                return LedgerError::Unavailable(e.to_string()); // Certainly not written.
             }
             tracing::error!(error = %e, "commit failed; writes are refused until the store works again");
             self.health.set(Some(e.to_string()));

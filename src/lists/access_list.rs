@@ -17,7 +17,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             .filter(|w| !matches!(w.1, "wildcard" | "bits"))
             .collect();
         let lower: Vec<String> = words.iter().map(|w| w.1.to_ascii_lowercase()).collect();
-        match found(&lower) {
+        match listed_words(&lower) {
             Ok(range) => {
                 let column = words[range.start].0;
                 let what: Vec<&str> = words[range].iter().map(|w| w.1).collect();
@@ -31,7 +31,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
 }
 
 /// The words of a line that it lists.
-fn found(words: &[String]) -> Result<std::ops::Range<usize>, Omission> {
+fn listed_words(words: &[String]) -> Result<std::ops::Range<usize>, Omission> {
     let w: Vec<&str> = words.iter().map(String::as_str).collect();
     let other = Err(Omission::OtherLine);
     match w[..] {

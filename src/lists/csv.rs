@@ -12,7 +12,7 @@ use super::{
 /// How many lines one record may take.
 const MAX_JOINED: usize = 64;
 /// How many records are searched for further columns with addresses or names.
-const LOOKED_AT: u32 = 20;
+const MAX_CHECKED: u32 = 20;
 
 /// A field of a record, and its position.
 struct Field {
@@ -32,7 +32,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         taken: 0,
     };
     let mut plan = None;
-    let mut looked_at = 0;
+    let mut checked = 0;
     while let Some((raw, fields)) = records.next(input)? {
         let plan = match &plan {
             Some(plan) => plan,
@@ -59,8 +59,8 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             list::entry_line(input, &text)?;
             continue;
         };
-        if !plan.certain() && looked_at < LOOKED_AT {
-            looked_at += 1;
+        if !plan.certain() && checked < MAX_CHECKED {
+            checked += 1;
             check_others(input, plan, &fields)?;
         }
         take(input, plan, &fields)?;

@@ -3,9 +3,9 @@
 use std::io::Read;
 
 use super::{
-    Input, Options, Reasoning, Report, Sink, access_list, adblock, apache, csv, delegated, dnsmasq,
-    emule, hosts, ip_route, ipset, iptables, json, list, master, nftables, nginx, p2p, plain,
-    postfix, rbldnsd,
+    Input, ListReport, Options, Reasoning, Sink, access_list, adblock, apache, csv, delegated,
+    dnsmasq, emule, hosts, ip_route, ipset, iptables, json, list, master, nftables, nginx, p2p,
+    plain, postfix, rbldnsd,
     recognise::{self, Head},
     rpz, unbound,
 };
@@ -314,7 +314,7 @@ pub fn read<'a>(
     input: Box<dyn Read + 'a>,
     file: &'a str,
     options: &'a Options,
-    report: &'a mut Report,
+    report: &'a mut ListReport,
     sink: Sink<'a>,
 ) -> Result<(), String> {
     let known = FORMATS.iter().find(|f| f.name == format);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Options, Reasoning, Report,
+    ListReport, Options, Reasoning,
     report::{Omission, Remark},
     text,
     word::{self, PublicSuffix, Rules, WordError},
@@ -22,7 +22,7 @@ const MAX_LINE: usize = 64 * 1024;
 
 /// A line's entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct ListEntry {
     /// The subject.
     pub subject: Subject,
     /// The reason.
@@ -40,14 +40,14 @@ pub struct Entry {
 }
 
 /// Receives entries. An error ends the reading.
-pub type Sink<'a> = &'a mut dyn FnMut(Entry) -> Result<(), String>;
+pub type Sink<'a> = &'a mut dyn FnMut(ListEntry) -> Result<(), String>;
 
 /// A file that is being read: its lines, and the receivers of its entries and problems.
 pub struct Input<'a> {
     lines: Box<dyn BufRead + 'a>,
     pub(super) file: &'a str,
     pub(super) options: &'a Options,
-    pub(super) report: &'a mut Report,
+    pub(super) report: &'a mut ListReport,
     sink: Sink<'a>,
     buffer: Vec<u8>,
     pub(super) line: u64,
@@ -73,7 +73,7 @@ impl<'a> Input<'a> {
         lines: Box<dyn BufRead + 'a>,
         file: &'a str,
         options: &'a Options,
-        report: &'a mut Report,
+        report: &'a mut ListReport,
         sink: Sink<'a>,
     ) -> Input<'a> {
         Input {
@@ -290,7 +290,7 @@ impl<'a> Input<'a> {
         match &self.options.reasoning {
             Reasoning::One(reason) => {
                 self.count(&subject, exclusion);
-                (self.sink)(Entry {
+                (self.sink)(ListEntry {
                     subject,
                     reason: *reason,
                     exclusion,
@@ -326,7 +326,7 @@ impl<'a> Input<'a> {
                     .iter()
                     .filter(|c| Some(*c) != listed && listed.is_none_or(|l| l.1 != c.1))
                 {
-                    (self.sink)(Entry {
+                    (self.sink)(ListEntry {
                         subject: subject.clone(),
                         reason: *other,
                         exclusion: true,
@@ -337,7 +337,7 @@ impl<'a> Input<'a> {
                     })?;
                 }
                 match listed {
-                    Some((_, reason)) => (self.sink)(Entry {
+                    Some((_, reason)) => (self.sink)(ListEntry {
                         subject,
                         reason: *reason,
                         exclusion: false,
@@ -359,7 +359,7 @@ impl<'a> Input<'a> {
             Reasoning::Codes(codes) => codes.iter().map(|c| c.1).collect(),
         };
         reasons.into_iter().try_for_each(|reason| {
-            (self.sink)(Entry {
+            (self.sink)(ListEntry {
                 subject: subject.clone(),
                 reason,
                 exclusion: true,
@@ -372,7 +372,7 @@ impl<'a> Input<'a> {
     }
 
     /// Passes an entry on unchanged.
-    pub(super) fn hand(&mut self, entry: Entry) -> Result<(), String> {
+    pub(super) fn hand(&mut self, entry: ListEntry) -> Result<(), String> {
         (self.sink)(entry)
     }
 
@@ -453,7 +453,7 @@ impl<'a> Input<'a> {
     /// Takes an entry that was read.
     pub(super) fn take_entry(
         &mut self,
-        entry: word::Entry,
+        entry: word::EntryStart,
         exclusion: bool,
         code: Option<Ipv4Addr>,
         text: Option<&str>,

@@ -11,19 +11,19 @@ use serde::de::DeserializeSeed;
 use super::Input;
 
 mod limited;
-mod place;
+mod position;
 mod walk;
 
-use place::{Counted, Place};
+use position::{Counted, Position};
 use walk::Walk;
 
 /// Reads JSON values. A line that is one value is read by itself, so that an error costs that line
 /// only; an array, or an object that goes on in the next line, is read as a stream.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
-    let seen = walk::Seen::default();
+    let state = walk::FileState::default();
     loop {
         if input.peek()? == Some(b'[') {
-            stream(input, String::new(), &seen)?;
+            stream(input, String::new(), &state)?;
             continue;
         }
         let before = input.column();
@@ -35,11 +35,11 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             continue;
         }
         let text = text.strip_suffix(',').unwrap_or(text);
-        let place = Place {
+        let position = Position {
             at: Cell::new((input.line, before)),
             line: Some(&line),
         };
-        let walk = Walk::new(&mut *input, &place, &seen);
+        let walk = Walk::new(&mut *input, &position, &state);
         let mut json = serde_json::Deserializer::from_str(text);
         let result = (&walk).deserialize(&mut json).and_then(|()| json.end());
         if let Some(why) = walk.into_fatal() {
@@ -47,7 +47,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         }
         match result {
             Ok(()) => {}
-            Err(e) if e.is_eof() && text.starts_with('{') => stream(input, line, &seen)?,
+            Err(e) if e.is_eof() && text.starts_with('{') => stream(input, line, &state)?,
             Err(e) => {
                 let column = before + e.column() + line.len() - line.trim_start().len();
                 input.problem(column, &format!("this is not a JSON value: {}", bare(&e)));
@@ -61,7 +61,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
 /// # Errors
 ///
 /// After an error in a value the rest of the file cannot be parsed, so the file is refused.
-fn stream(input: &mut Input, head: String, seen: &walk::Seen) -> Result<(), String> {
+fn stream(input: &mut Input, head: String, state: &walk::FileState) -> Result<(), String> {
     let began = if head.is_empty() {
         input.line + 1
     } else {
@@ -69,7 +69,7 @@ fn stream(input: &mut Input, head: String, seen: &walk::Seen) -> Result<(), Stri
     };
     let column = if head.is_empty() { input.column() } else { 0 };
     let mut rest = input.lend();
-    let place = Place {
+    let position = Position {
         at: Cell::new((began, column)),
         line: None,
     };
@@ -80,25 +80,25 @@ fn stream(input: &mut Input, head: String, seen: &walk::Seen) -> Result<(), Stri
     };
     let mut counted = Counted {
         inner: io::Cursor::new(head).chain(&mut rest),
-        place: &place,
+        position: &position,
     };
-    let walk = Walk::new(&mut *input, &place, seen);
+    let walk = Walk::new(&mut *input, &position, state);
     let result = (&walk).deserialize(&mut serde_json::Deserializer::from_reader(&mut counted));
     let fatal = walk.into_fatal();
-    let (line, at) = place.at.get();
+    let (line, at) = position.at.get();
     if let Err(e) = &result {
         (input.report.lines, input.line) = (input.report.lines + line - input.line, line);
-        let place = format!("{}:{line}:{}", input.file, at.max(1));
+        let position = format!("{}:{line}:{}", input.file, at.max(1));
         return Err(match fatal {
             Some(why) => why,
             None if e.is_io() => format!("{}:{line}: {e}", input.file),
             None if e.is_eof() => {
                 format!(
-                    "{place}: the JSON value that starts in line {began} does not end: the file is cut off; nothing was changed"
+                    "{position}: the JSON value that starts in line {began} does not end: the file is cut off; nothing was changed"
                 )
             }
             None => format!(
-                "{place}: this is not a JSON value: {}; what follows cannot be read, and nothing was changed",
+                "{position}: this is not a JSON value: {}; what follows cannot be read, and nothing was changed",
                 bare(e)
             ),
         });

@@ -2,7 +2,7 @@
 
 use super::{
     Input,
-    word::{self, Entry},
+    word::{self, EntryStart},
 };
 use crate::model::Subject;
 
@@ -66,7 +66,7 @@ pub(super) fn entry_line(input: &mut Input, line: &str) -> Result<(), String> {
 }
 
 /// Checks the columns after an entry; returns false if they make it an error.
-fn columns(input: &mut Input, text: &str, entry: &Entry, start: usize) -> bool {
+fn columns(input: &mut Input, text: &str, entry: &EntryStart, start: usize) -> bool {
     let is_name = matches!(entry.subjects.first(), Some(Subject::Domain(_)));
     let mut number = if entry.last_column { 3 } else { 2 };
     let mut at = entry.used;
@@ -99,7 +99,7 @@ fn columns(input: &mut Input, text: &str, entry: &Entry, start: usize) -> bool {
 
 /// Why a further column makes a line an error; `None` if it does not.
 fn column_error(
-    entry: &Entry,
+    entry: &EntryStart,
     word: &str,
     number: usize,
     is_name: bool,

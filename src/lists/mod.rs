@@ -41,8 +41,8 @@ pub mod write;
 pub use decode::{MAX_HEAD, plain};
 pub use formats::{FORMATS, Format, guess, is_read, known, read};
 use input::Input;
-pub use input::{Entry, Sink};
+pub use input::{ListEntry, Sink};
 pub use options::{Options, Reasoning};
 pub use report::{
-    MAX_PROBLEMS, Omission, Problem, Remark, Report, Shape, Tally, Unpublished, UnreadColumn,
+    ListReport, MAX_PROBLEMS, Omission, Problem, Remark, Shape, Tally, Unpublished, UnreadColumn,
 };

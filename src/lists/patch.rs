@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    Entry, Input, Options, Report, master,
+    Input, ListEntry, ListReport, Options, master,
     records::{Mapping, Owner, input, own},
 };
 use crate::{
@@ -121,11 +121,11 @@ pub struct Patch {
     /// The subjects that may have changed.
     pub touched: BTreeSet<Subject>,
     /// All of their entries from now on.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ListEntry>,
 }
 
 /// The zone that a list came from.
-pub struct Zone<'a> {
+pub struct FollowedZone<'a> {
     /// Its name, for messages.
     pub name: &'a str,
     /// How it becomes a list.
@@ -137,11 +137,11 @@ pub struct Zone<'a> {
 /// Computes the patch of `net`; `old` and `new` are the rows before and after. `None` if reading
 /// the whole zone is quicker.
 pub fn patch(
-    zone: &Zone,
+    zone: &FollowedZone,
     net: &Net,
     old: &mut dyn Rows,
     new: &mut dyn Rows,
-    report: &mut Report,
+    report: &mut ListReport,
 ) -> Result<Option<Patch>, String> {
     if zone.mapping == Mapping::Rows {
         return rows(zone, net, new, report);
@@ -173,10 +173,10 @@ pub fn patch(
 
 /// Rows are independent of each other.
 fn rows(
-    zone: &Zone,
+    zone: &FollowedZone,
     net: &Net,
     new: &mut dyn Rows,
-    report: &mut Report,
+    report: &mut ListReport,
 ) -> Result<Option<Patch>, String> {
     let mut out = Patch::default();
     let mut last: &[u8] = &[];
@@ -196,7 +196,7 @@ fn rows(
             return Ok(None);
         }
         let (is, any) = records(new, owner)?;
-        let mut sink = |e: Entry| {
+        let mut sink = |e: ListEntry| {
             out.entries.push(e);
             Ok(())
         };
@@ -271,7 +271,7 @@ fn records(rows: &mut dyn Rows, owner: &[u8]) -> Result<(Owner, bool), String> {
 
 /// Adds the nodes that an owner's change touches.
 fn touch(
-    zone: &Zone,
+    zone: &FollowedZone,
     owner: &[u8],
     old: &mut dyn Rows,
     new: &mut dyn Rows,
@@ -307,9 +307,9 @@ fn touch(
 }
 
 /// The subject that an owner lists, if it does.
-fn listed(zone: &Zone, name: &str, owner: &Owner) -> Result<Option<Subject>, String> {
-    let (mut report, mut out) = (Report::default(), None);
-    let mut sink = |e: Entry| {
+fn listed(zone: &FollowedZone, name: &str, owner: &Owner) -> Result<Option<Subject>, String> {
+    let (mut report, mut out) = (ListReport::default(), None);
+    let mut sink = |e: ListEntry| {
         out = Some(e.subject).filter(|_| !e.exclusion).or(out.take());
         Ok(())
     };
@@ -323,10 +323,10 @@ fn listed(zone: &Zone, name: &str, owner: &Owner) -> Result<Option<Subject>, Str
 
 /// Adds the entries of a node and of everything below it.
 fn one(
-    zone: &Zone,
+    zone: &FollowedZone,
     n: &[u8],
     rows: &mut dyn Rows,
-    report: &mut Report,
+    report: &mut ListReport,
     lists: &mut HashMap<Vec<u8>, Option<Subject>>,
     out: &mut Patch,
 ) -> Result<(), String> {
@@ -343,7 +343,7 @@ fn one(
         .is_some_and(|r| r.starts_with(n) && r.len() > n.len() && r[n.len()] != 0);
     let text = name(n);
     let mut found = Vec::new();
-    let mut sink = |e: Entry| {
+    let mut sink = |e: ListEntry| {
         found.push(e);
         Ok(())
     };

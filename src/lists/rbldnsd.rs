@@ -46,7 +46,7 @@ use super::{Input, report::Omission, word::WordError};
 use crate::model::{Prefix4, Subject, Time};
 
 /// How many keys of a trie are remembered, to find duplicates.
-const MAX_SEEN: usize = 1 << 20;
+const MAX_TRIE_KEYS: usize = 1 << 20;
 
 /// The values that apply until a line changes them.
 struct State {
@@ -336,7 +336,7 @@ impl State {
             [Subject::V6(p)] => (p.first().to_be_bytes(), p.len()),
             _ => return true,
         };
-        if self.seen.len() < MAX_SEEN {
+        if self.seen.len() < MAX_TRIE_KEYS {
             self.seen.insert(key)
         } else {
             !self.seen.contains(&key)

@@ -4,7 +4,7 @@
 
 use std::{io::empty, net::Ipv4Addr};
 
-use super::{Input, Options, Report, Sink, master, text::label};
+use super::{Input, ListReport, Options, Sink, master, text::label};
 use crate::{
     dns::incoming::{name, parts},
     index::records::rtype,
@@ -78,7 +78,7 @@ impl<'a> Records<'a> {
         mapping: Mapping,
         zone: &'a str,
         options: &'a Options,
-        report: &'a mut Report,
+        report: &'a mut ListReport,
         sink: Sink<'a>,
     ) -> Records<'a> {
         Records {
@@ -137,7 +137,7 @@ impl<'a> Records<'a> {
 pub(super) fn input<'a>(
     zone: &'a str,
     options: &'a Options,
-    report: &'a mut Report,
+    report: &'a mut ListReport,
     sink: Sink<'a>,
 ) -> Input<'a> {
     Input::new(Box::new(empty()), zone, options, report, sink)

@@ -237,7 +237,7 @@ pub struct Unpublished {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
-pub struct Report {
+pub struct ListReport {
     /// Lines read.
     pub lines: u64,
     /// Entries taken.
@@ -270,7 +270,7 @@ pub struct Report {
     pub unpublished: Unpublished,
 }
 
-impl Report {
+impl ListReport {
     /// Keeps a warning, or counts it.
     pub fn warn(&mut self, what: String) {
         if self.warnings.len() < MAX_PROBLEMS {
@@ -434,7 +434,7 @@ mod tests {
 
     #[test]
     fn problems_of_one_class_are_one_with_a_count_and_lines() {
-        let mut r = Report::default();
+        let mut r = ListReport::default();
         for line in [2, 3, 4, 6] {
             r.problem(
                 "f",
@@ -460,7 +460,7 @@ mod tests {
 
     #[test]
     fn unread_columns_report_their_numbers() {
-        let mut r = Report::default();
+        let mut r = ListReport::default();
         for n in ["5", "1", "11"] {
             r.unread_column(2, n);
         }

@@ -1,7 +1,7 @@
 //! A zone's rows ([`crate::index::rows`]) as a list: a row is one prefix, or a name and what is
 //! below it.
 
-use super::{Entry, Input, Reasoning};
+use super::{Input, ListEntry, Reasoning};
 use crate::{
     index::rows::{Listed, read, read_identity},
     model::{Domain, FeedPath, MAX_HOPS, Prefix4, Prefix6, ReasonId, Scope, StoreId, Subject},
@@ -99,7 +99,7 @@ pub(super) fn take(input: &mut Input, owner: &str, data: &[u8]) -> Result<(), St
         input.path = FeedPath::Own;
         if exception {
             for reason in others(&input.options.reasoning, &all) {
-                input.hand(Entry {
+                input.hand(ListEntry {
                     subject: subject.clone(),
                     reason,
                     exclusion: true,

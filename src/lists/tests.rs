@@ -30,8 +30,8 @@ fn parse_with(
     format: &str,
     text: &[u8],
     options: &Options,
-) -> (Vec<String>, Report, Result<(), String>) {
-    let (mut out, mut report) = (Vec::new(), Report::default());
+) -> (Vec<String>, ListReport, Result<(), String>) {
+    let (mut out, mut report) = (Vec::new(), ListReport::default());
     let result = read(
         format,
         Box::new(text),
@@ -56,7 +56,7 @@ fn parse_with(
     (out, report, result)
 }
 
-fn parse(format: &str, text: &str) -> (Vec<String>, Report) {
+fn parse(format: &str, text: &str) -> (Vec<String>, ListReport) {
     let (out, report, result) = parse_with(format, text.as_bytes(), &options(false));
     result.unwrap();
     (out, report)
@@ -273,7 +273,7 @@ fn formats_are_recognised() {
     }
 }
 
-fn typed(kind: &str, text: &str) -> (Vec<String>, Report) {
+fn typed(kind: &str, text: &str) -> (Vec<String>, ListReport) {
     let options = Options {
         dataset: Some(kind.into()),
         ..options(false)
@@ -452,7 +452,7 @@ fn rbldnsd_file_is_read_as_the_chosen_type() {
         Box::new(&b"4.3.2.45\n"[..]),
         "f",
         &dnset,
-        &mut Report::default(),
+        &mut ListReport::default(),
         &mut |e| {
             kind = Some(matches!(e.subject, crate::model::Subject::Domain(_)));
             Ok(())
@@ -761,7 +761,7 @@ fn json_of_any_shape_with_places() {
         Box::new(&b"[\"1.1.1.1\"]"[..]),
         "f",
         &options(false),
-        &mut Report::default(),
+        &mut ListReport::default(),
         &mut |_| Err("full".into()),
     );
     assert_eq!(end.unwrap_err(), "full");
@@ -829,7 +829,7 @@ fn lists_take_ranges_with_spaces() {
 }
 
 /// A zone with the listings of one source. Reasons: r0 under 127.0.0.2, r1 under 127.0.0.3.
-fn published(kind: &str, txt: &str, facts: &[Entry]) -> Snapshot {
+fn published(kind: &str, txt: &str, facts: &[ListEntry]) -> Snapshot {
     let text = format!(
         "origin = 'bl.orbs.example'\nkind = '{kind}'\nns = ['ns1.orbs.example']\ncontact = 'host.master@orbs.example'\ntxt = '{txt}'\n\
          ttl = '5m'\nnegative_ttl = '1m'\npublish = [{{reason='r0', code='127.0.0.2'}}, {{reason='r1', code='127.0.0.3', text='=One $ and $$3'}}]"
@@ -844,8 +844,8 @@ fn published(kind: &str, txt: &str, facts: &[Entry]) -> Snapshot {
         })
         .into();
     let view = ZoneView::new(&toml::from_str(&text).unwrap(), &reasons, &texts).unwrap();
-    let mut rows: BTreeMap<Subject, BTreeMap<ReasonId, &Entry>> = BTreeMap::new();
-    let rank = |e: &Entry| (e.exclusion && !e.implied, !e.exclusion);
+    let mut rows: BTreeMap<Subject, BTreeMap<ReasonId, &ListEntry>> = BTreeMap::new();
+    let rank = |e: &ListEntry| (e.exclusion && !e.implied, !e.exclusion);
     for e in facts {
         let row = rows
             .entry(e.subject.clone())
@@ -858,7 +858,7 @@ fn published(kind: &str, txt: &str, facts: &[Entry]) -> Snapshot {
     }
     let mut b = Builder::default();
     for (subject, row) in rows {
-        let fact = |e: &Entry| RawFact {
+        let fact = |e: &ListEntry| RawFact {
             reason: e.reason,
             source: SourceId(0),
             exclusion: e.exclusion,
@@ -883,8 +883,8 @@ fn published(kind: &str, txt: &str, facts: &[Entry]) -> Snapshot {
     }
 }
 
-fn entries(format: &str, text: &str) -> (Vec<Entry>, Report) {
-    let (mut out, mut report) = (Vec::new(), Report::default());
+fn entries(format: &str, text: &str) -> (Vec<ListEntry>, ListReport) {
+    let (mut out, mut report) = (Vec::new(), ListReport::default());
     let options = Options {
         origin: Some("bl.orbs.example".into()),
         ..options(true)
@@ -984,7 +984,7 @@ fn master_exports_say_what_a_mirror_needs() {
     );
     assert_eq!(data.matches("TXT \"same\"").count(), 1, "{data}");
     assert_eq!(data.matches("1.1.1.45 A ").count(), 2, "{data}");
-    let bad = Entry {
+    let bad = ListEntry {
         subject: "45.1.1.1".parse().unwrap(),
         reason: ReasonId(0),
         exclusion: false,

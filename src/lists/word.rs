@@ -35,7 +35,7 @@ pub struct Rules {
 
 /// One entry at the start of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct EntryStart {
     /// Its subjects: one, or the fewest prefixes of a range.
     pub subjects: Vec<Subject>,
     /// How many bytes of the text it uses.
@@ -89,14 +89,14 @@ pub fn parse_address(text: &str, rules: &Rules) -> Option<Result<Vec<Subject>, W
 /// # Errors
 ///
 /// As [`parse`].
-pub fn first(text: &str, rules: &Rules) -> Result<Entry, WordError> {
+pub fn first(text: &str, rules: &Rules) -> Result<EntryStart, WordError> {
     let word = word_of(text);
     // A digest may be all digits, so digests are tried before addresses.
     if let Some(digest) = rules.digest.filter(|_| !word.contains(['.', ':', '/'])) {
         let domain = digest
             .read(word)
             .map_err(|why| error("not a digest", why))?;
-        return Ok(Entry {
+        return Ok(EntryStart {
             subjects: vec![Subject::Domain(domain)],
             used: word.len(),
             port: None,
@@ -110,7 +110,7 @@ pub fn first(text: &str, rules: &Rules) -> Result<Entry, WordError> {
     if is_address_form(word) {
         return address(text, word, rules);
     }
-    name(word).map(|s| Entry {
+    name(word).map(|s| EntryStart {
         subjects: vec![s],
         used: word.len(),
         port: None,
@@ -190,8 +190,8 @@ enum Address {
 }
 
 /// Reads a word that has the form of an address, and the words after it that belong to it.
-fn address(text: &str, word: &str, rules: &Rules) -> Result<Entry, WordError> {
-    let whole = |subjects| Entry {
+fn address(text: &str, word: &str, rules: &Rules) -> Result<EntryStart, WordError> {
+    let whole = |subjects| EntryStart {
         subjects,
         used: word.len(),
         port: None,
@@ -228,7 +228,7 @@ fn address(text: &str, word: &str, rules: &Rules) -> Result<Entry, WordError> {
                 format!("`{word}`: `{port}` is not a port; an address is written without one"),
             )
         })?;
-        return Ok(Entry {
+        return Ok(EntryStart {
             port: Some(port),
             ..whole(vec![host(addr)])
         });
@@ -238,7 +238,7 @@ fn address(text: &str, word: &str, rules: &Rules) -> Result<Entry, WordError> {
 }
 
 /// `[::1]`, `[::1]/64`, `[::1]:25`; `rest` is the word after the bracket.
-fn bracketed(text: &str, word: &str, rest: &str, rules: &Rules) -> Result<Entry, WordError> {
+fn bracketed(text: &str, word: &str, rest: &str, rules: &Rules) -> Result<EntryStart, WordError> {
     let bad = |why: &str| {
         error(
             "an address in brackets",
@@ -249,7 +249,7 @@ fn bracketed(text: &str, word: &str, rest: &str, rules: &Rules) -> Result<Entry,
         return Err(bad("the closing bracket is missing"));
     };
     let addr = literal(inner)?;
-    let entry = |subjects, port| Entry {
+    let entry = |subjects, port| EntryStart {
         subjects,
         used: word.len(),
         port,
@@ -266,9 +266,9 @@ fn bracketed(text: &str, word: &str, rest: &str, rules: &Rules) -> Result<Entry,
 }
 
 /// What can follow an address as words of its own: a length, a mask, or the end of a range.
-fn follow(text: &str, used: usize, addr: Address, rules: &Rules) -> Result<Entry, WordError> {
+fn follow(text: &str, used: usize, addr: Address, rules: &Rules) -> Result<EntryStart, WordError> {
     let (at, word) = next_word(text, used);
-    let entry = |subjects, used| Entry {
+    let entry = |subjects, used| EntryStart {
         subjects,
         used,
         port: None,
@@ -319,7 +319,7 @@ fn follow(text: &str, used: usize, addr: Address, rules: &Rules) -> Result<Entry
         {
             prefix(&text[..end], addr, word, rules).map(|s| entry(vec![s], end))
         }
-        _ => range(&text[..end], addr, second).map(|s| Entry {
+        _ => range(&text[..end], addr, second).map(|s| EntryStart {
             last_column: true,
             ..entry(s, end)
         }),

@@ -19,12 +19,13 @@ mod master;
 mod names;
 mod nftables;
 mod postfix;
+mod published;
 mod rbldnsd;
 mod report;
 mod rpz;
-mod said;
 #[cfg(test)]
 mod tests;
+mod text_change;
 
 use std::io::{self, Write};
 
@@ -267,11 +268,11 @@ impl<'a> Export<'a> {
     fn prefixes(
         &self,
         report: &ReportBuilder,
-        tell: &mut dyn FnMut(Net) -> io::Result<()>,
+        sink: &mut dyn FnMut(Net) -> io::Result<()>,
     ) -> io::Result<()> {
         self.pieces(Cut::Fewest, Some(report), &mut |subject, _| match subject {
-            Subject::V4(p) => tell(Net::V4(*p)),
-            Subject::V6(p) => tell(Net::V6(*p)),
+            Subject::V4(p) => sink(Net::V4(*p)),
+            Subject::V6(p) => sink(Net::V6(*p)),
             Subject::Domain(_) => Ok(()),
         })
     }
@@ -282,7 +283,7 @@ impl<'a> Export<'a> {
         &self,
         cut: Cut,
         report: Option<&ReportBuilder>,
-        tell: &mut dyn FnMut(&Subject, &crate::index::Items) -> io::Result<()>,
+        sink: &mut dyn FnMut(&Subject, &crate::index::Items) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut result = Ok(());
         let mut reshaped = |shape: Shape, subject: Subject| {
@@ -306,7 +307,7 @@ impl<'a> Export<'a> {
             reshaped,
             &mut |subject, items| {
                 if result.is_ok() {
-                    result = tell(&subject, items);
+                    result = sink(&subject, items);
                 }
             },
         );
@@ -383,10 +384,10 @@ pub fn check(format: &str, action: &str, kind: ZoneKind) -> Result<&'static Writ
 
 /// A zone's short name as the name of a set: letters, digits, `_` and `-`, a letter first.
 fn set_name(view: &ZoneView) -> String {
-    let short = if view.spec.stem.is_empty() {
+    let short = if view.spec.short_name.is_empty() {
         &*view.name
     } else {
-        &view.spec.stem
+        &view.spec.short_name
     };
     let name: String = short
         .chars()

@@ -51,7 +51,7 @@ impl std::str::FromStr for Role {
             .find(|r| r.name() == s)
             .ok_or_else(|| {
                 format!(
-                    "`{s}` is no role; there are {}",
+                    "`{s}` is not a role; the roles are {}",
                     Role::ALL.map(Role::name).join(", ")
                 )
             })
@@ -87,21 +87,21 @@ impl TokenRestrictions {
         reason: Option<&str>,
         source: Option<&str>,
     ) -> Result<(), String> {
-        let named = |what: &str, bound: &[String], name: Option<&str>| match name {
-            _ if bound.is_empty() => Ok(()),
-            Some(n) if bound.iter().any(|b| b == n) => Ok(()),
+        let check = |field: &str, allowed: &[String], name: Option<&str>| match name {
+            _ if allowed.is_empty() => Ok(()),
+            Some(n) if allowed.iter().any(|a| a == n) => Ok(()),
             Some(n) => Err(format!(
-                "this token is bound to {what} {}; not `{n}`",
-                bound.join(", ")
+                "this token is restricted to {field} {}, not `{n}`",
+                allowed.join(", ")
             )),
             None => Err(format!(
-                "this token is bound to {what} {}; name one",
-                bound.join(", ")
+                "this token is restricted to {field} {}; name one",
+                allowed.join(", ")
             )),
         };
-        named("the reasons", &self.reasons, reason)?;
-        named("the sources", &self.sources, source)?;
-        let shown = || {
+        check("the reasons", &self.reasons, reason)?;
+        check("the sources", &self.sources, source)?;
+        let prefixes = || {
             self.prefixes
                 .iter()
                 .map(Subject::to_string)
@@ -112,12 +112,12 @@ impl TokenRestrictions {
             _ if self.prefixes.is_empty() => Ok(()),
             Some(s) if self.prefixes.iter().any(|p| p.covers(s)) => Ok(()),
             Some(s) => Err(format!(
-                "this token is bound to {}; {s} is outside",
-                shown()
+                "this token is restricted to {}; {s} is outside",
+                prefixes()
             )),
             None => Err(format!(
-                "this token is bound to {}; this touches others too",
-                shown()
+                "this token is restricted to {}; the request affects other subjects too",
+                prefixes()
             )),
         }
     }
@@ -136,42 +136,43 @@ pub struct User {
     pub totp: Vec<u8>,
     /// SHA-256 of the recovery codes that are not used yet.
     pub recovery: Vec<[u8; 32]>,
-    /// The time since which it exists.
+    /// The time at which the user was created.
     pub since: Time,
-    /// The time since which the user and all of their tokens are disabled.
+    /// The time at which the user and all of their tokens were disabled.
     pub disabled: Option<Time>,
 }
 
 /// An API token of a user or a program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
-    /// Its id, the first part of the displayed token.
+    /// The ID, which is the first part of the displayed token.
     pub id: String,
-    /// The name of its user or program.
+    /// The name of the user or program that it identifies.
     pub owner: String,
-    /// Whether the owner is a user: then the user's role limits it, and it is disabled with the user.
+    /// Whether the owner is a user: then the user's role limits it, and it is disabled with the
+    /// user.
     pub person: bool,
-    /// Its role.
+    /// The role.
     pub role: Role,
     /// The restrictions of its writes.
     pub bounds: TokenRestrictions,
-    /// SHA-256 of the secret, its second part.
+    /// SHA-256 of the secret, which is the second part of the displayed token.
     pub hash: [u8; 32],
-    /// The time since which it exists.
+    /// The time at which it was created.
     pub since: Time,
     /// The user who created it.
     pub by: String,
-    /// Its end.
+    /// The time at which it expires.
     pub expires: Option<Time>,
-    /// Its limit of requests per minute.
+    /// The limit of requests per minute.
     pub per_minute: Option<u32>,
-    /// The time since which it is revoked.
+    /// The time at which it was revoked.
     pub revoked: Option<Time>,
 }
 
 impl Token {
     /// Whether it is neither revoked nor expired.
-    pub fn alive(&self, now: Time) -> bool {
+    pub fn is_active(&self, now: Time) -> bool {
         self.revoked.is_none() && self.expires.is_none_or(|t| t > now)
     }
 }
@@ -188,14 +189,17 @@ pub fn is_built_in(name: &str) -> bool {
         .any(|b| b.eq_ignore_ascii_case(name))
 }
 
-/// Whether a name can be a person's or a program's: it is shown in logs and history, and stands in
-/// paths.
+/// Checks the name of a user or a program. It appears in logs, in the history and in URL paths.
+///
+/// # Errors
+///
+/// Says which characters and which length are valid.
 pub fn check_name(name: &str) -> Result<(), String> {
     let fine = |b: u8| b.is_ascii_alphanumeric() || b"-_.@".contains(&b);
     match name.len() {
         1..=64 if name.bytes().all(fine) => Ok(()),
         _ => Err(format!(
-            "`{}` is no name: 1 to 64 letters, digits, `-`, `_`, `.` and `@`",
+            "`{}` is not a valid name: use 1 to 64 letters, digits, `-`, `_`, `.` and `@`",
             name.escape_debug()
         )),
     }
@@ -205,7 +209,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
 pub(crate) mod tests {
     use super::*;
 
-    /// A person with a name, for tests of others.
+    /// A user for the tests of other modules.
     pub(crate) fn person(name: &str) -> User {
         let name = name.to_string();
         User {
@@ -220,7 +224,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn bounds_hold_what_they_name_and_all_of_it() {
+    fn token_restrictions_permit_only_covered_subjects_and_named_reasons() {
         let s = |t: &str| t.parse::<Subject>().unwrap();
         let b = TokenRestrictions {
             reasons: vec!["relay".into()],
@@ -236,7 +240,7 @@ pub(crate) mod tests {
             (Some(s("46.1.2.3")), Some("relay"), "46.1.2.3 is outside"),
             (Some(s("45.1.2.3")), Some("input"), "not `input`"),
             (Some(s("45.1.2.3")), None, "name one"),
-            (None, Some("relay"), "touches others"),
+            (None, Some("relay"), "affects other subjects"),
             (Some(s("44.0.0.0/7")), Some("relay"), "outside"),
         ] {
             let e = b.allow(subject.as_ref(), reason, None).unwrap_err();
@@ -246,7 +250,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn roles_are_in_order_and_read_back() {
+    fn roles_are_ordered_and_parse_from_their_names() {
         assert!(Role::ALL.is_sorted());
         for r in Role::ALL {
             assert_eq!(r.name().parse(), Ok(r));
@@ -260,7 +264,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn names_are_plain() {
+    fn user_names_are_ascii_without_spaces_and_slashes() {
         for good in ["anna", "feed-1", "a.b@c_d"] {
             assert_eq!(check_name(good), Ok(()));
         }

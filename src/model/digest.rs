@@ -1,4 +1,4 @@
-//! Digest: the form of the names of a hash zone, such as MSBL's EBL or Spamhaus' HBL.
+//! The form of the names of a hash zone, such as MSBL's EBL or Spamhaus' HBL.
 
 use std::{fmt, str::FromStr};
 
@@ -8,9 +8,9 @@ use super::domain::{Domain, MAX_LABEL, Scope};
 
 /// The form of a hash zone's names: one label that is a digest of a fixed length.
 ///
-/// The digest is that of something that cannot be a name itself, such as a mail address or a file;
-/// which function made it shows in its length alone, so the server checks length and alphabet and
-/// computes nothing.
+/// A digest stands for something that cannot be a name itself, such as a mail address or a file.
+/// Nothing in a digest but its length shows which hash function made it, so the server checks
+/// length and alphabet and does not compute digests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Digest {
     /// 32 hexadecimal digits.
@@ -145,7 +145,7 @@ impl Digest {
         Ok(())
     }
 
-    /// Reads a digest as a subject: one label in lower case, without what is below it.
+    /// Reads a digest as a subject: one label in lower case, without the names below it.
     ///
     /// # Errors
     ///
@@ -203,7 +203,7 @@ mod tests {
     const SHA256: &str = "4oymiquy7qobjgx36tejs35zeqt24qpemsnzgtfeswmrw6csxbkq";
 
     #[test]
-    fn the_table_is_in_the_order_of_the_forms() {
+    fn table_has_the_order_of_the_digest_variants() {
         for (form, name, ..) in FORMS {
             assert_eq!((form.name(), Digest::parse(name)), (name, Ok(form)));
             assert!(form.len() <= MAX_LABEL);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_has_one_length_and_one_alphabet() {
+    fn digest_of_another_length_or_alphabet_is_refused() {
         assert_eq!(Digest::Md5Hex.check(MD5), Ok(()));
         assert_eq!(Digest::Md5Hex.check(&MD5.to_uppercase()), Ok(()));
         assert_eq!(Digest::Sha256Base32.check(SHA256), Ok(()));
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_that_no_label_can_hold_is_refused_with_the_one_to_use() {
+    fn digest_longer_than_a_label_is_refused_with_an_alternative() {
         let why = Digest::parse("sha256-hex").unwrap_err();
         assert!(
             why.contains("64 digits")
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_is_read_in_lower_case_and_without_a_final_dot() {
+    fn digest_is_read_in_any_case_with_or_without_a_final_dot() {
         let read = Digest::Md5Hex
             .read(&format!("{}.", MD5.to_uppercase()))
             .unwrap();

@@ -1,8 +1,8 @@
-//! Domain: a listed domain name, and which names it speaks for.
+//! A listed domain name, and the names that it stands for.
 
 use std::{cmp::Ordering, fmt};
 
-/// Which names a listed domain stands for (the notation is that of rbldnsd's `dnset`).
+/// The names that a listed domain stands for (the notation is that of rbldnsd's `dnset`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// `a.b`: the name alone.
@@ -14,11 +14,11 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Whether the name itself is meant.
+    /// Whether it includes the name itself.
     pub fn name(self) -> bool {
         self != Scope::Below
     }
-    /// Whether the names below it are meant.
+    /// Whether it includes the names below the name.
     pub fn below(self) -> bool {
         self != Scope::Name
     }
@@ -33,23 +33,31 @@ pub struct Domain {
     scope: Scope,
 }
 
-/// The longest name that can be asked for: 253 characters in text (RFC 1035 section 2.3.4).
+/// The longest name that can be queried: 253 characters in text (RFC 1035 section 2.3.4).
 const MAX_NAME: usize = 253;
 /// The longest label (RFC 1035 section 2.3.4).
 pub const MAX_LABEL: usize = 63;
-/// The length of the shortest digest of a hash zone: a label of so many digits is a digest, and not
-/// a slip in an address.
+/// The length of the shortest digest of a hash zone. A label with at least as many digits is a
+/// digest, not a mistyped address.
 const MIN_DIGEST: usize = 26;
 
 impl Domain {
     /// Reads `a.b`, `*.a.b` or `.a.b`, in A-label or U-label form, any letter case, with or without
     /// a final dot.
+    ///
+    /// # Errors
+    ///
+    /// As [`name_to_ascii`].
     pub fn parse(text: &str) -> Result<Domain, String> {
         Domain::read(text, name_to_ascii)
     }
 
-    /// The same where it is known that a name is meant, also one of numbers alone, such as a line
-    /// of a list of domains.
+    /// As [`Domain::parse`], but accepts a name that has only digits: for text that is known to be
+    /// a name, such as a line of a list of domains.
+    ///
+    /// # Errors
+    ///
+    /// As [`any_name_to_ascii`].
     pub fn parse_any(text: &str) -> Result<Domain, String> {
         Domain::read(text, any_name_to_ascii)
     }
@@ -68,8 +76,8 @@ impl Domain {
         })
     }
 
-    /// From a name that is already canonical (lower-case A-labels, no final dot), as read back from
-    /// the store.
+    /// Makes a domain of a name that is already canonical (lower-case A-labels, no final dot), as
+    /// the store has it.
     pub fn from_canonical(name: &str, scope: Scope) -> Domain {
         Domain {
             name: name.into(),
@@ -82,12 +90,12 @@ impl Domain {
         &self.name
     }
 
-    /// Which names it stands for.
+    /// The names that it stands for.
     pub fn scope(&self) -> Scope {
         self.scope
     }
 
-    /// Whether everything that `other` stands for lies below this one's name or is it.
+    /// Whether this domain stands for every name that `other` stands for.
     pub fn covers(&self, other: &Domain) -> bool {
         let same = self.name == other.name;
         let inside = other.name.len() > self.name.len()
@@ -101,8 +109,14 @@ impl Domain {
     }
 }
 
-/// A host name as lower-case A-labels; the error says what is wrong with it. What has only digits
-/// is taken for a slip: it was to be an address; a label of a digest's length is not.
+/// Converts a host name to lower-case A-labels.
+///
+/// A name that has only digits is refused as a mistyped address, unless it is one label that is as
+/// long as a digest.
+///
+/// # Errors
+///
+/// Says why the text is not a domain name.
 pub fn name_to_ascii(text: &str) -> Result<Box<str>, String> {
     let name = any_name_to_ascii(text)?;
     let digest = name.len() >= MIN_DIGEST && !name.contains('.');
@@ -114,11 +128,15 @@ pub fn name_to_ascii(text: &str) -> Result<Box<str>, String> {
     Ok(name)
 }
 
-/// The same where it is known that a name is meant: lists of domains, and what the store has.
+/// As [`name_to_ascii`], but accepts a name that has only digits: for lists of domains and for the
+/// store, whose text is known to be a name.
+///
+/// # Errors
+///
+/// Says why the text is not a domain name.
 pub fn any_name_to_ascii(text: &str) -> Result<Box<str>, String> {
     let bad = |why: &str| Err(format!("`{text}` is not a domain name: {why}"));
-    // The IDNA tables are only needed beyond ASCII; plain names, also those with `_`, are taken as
-    // they are.
+    // IDNA is applied only to names beyond ASCII: it would refuse names with `_`.
     let name = if text.is_ascii() {
         text.to_ascii_lowercase()
     } else {
@@ -128,19 +146,19 @@ pub fn any_name_to_ascii(text: &str) -> Result<Box<str>, String> {
         }
     };
     if name.is_empty() || name.len() > MAX_NAME {
-        return bad("it has to have 1 to 253 characters");
+        return bad("a name has 1 to 253 characters");
     }
     for label in name.split('.') {
         if label.is_empty() || label.len() > MAX_LABEL {
-            return bad("each label has to have 1 to 63 characters");
+            return bad("a label has 1 to 63 characters");
         }
         if let Some(c) = label
             .chars()
             .find(|c| !c.is_ascii_alphanumeric() && !"-_".contains(*c))
         {
-            return bad(&format!("the character {c:?} does not belong in one"));
+            return bad(&format!("the character {c:?} is not allowed"));
         }
-        // A-labels that do not decode would be stored under a name that no client ever asks for.
+        // An A-label that does not decode would be stored under a name that no client queries.
         if label.starts_with("xn--") && idna::domain_to_unicode(label).1.is_err() {
             return bad("an xn-- label does not decode (IDNA)");
         }
@@ -201,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn order_is_by_labels_from_the_right() {
+    fn domains_are_ordered_by_labels_from_the_right() {
         let mut v: Vec<_> = [
             "b.example",
             "a.example",

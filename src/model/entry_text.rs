@@ -1,7 +1,7 @@
 //! The text of an entry, with the servers that it came through.
 //!
-//! Text and path are one value: they are stored, interned and compared together, since a server
-//! that follows another one needs both and nothing else has a use for the path.
+//! Text and path are one value, because they are stored, interned and compared together. Only a
+//! server that follows another one uses the path, and it needs both.
 
 use std::ops::Deref;
 
@@ -22,17 +22,17 @@ impl std::fmt::Display for StoreId {
 /// The most stores in a path. An entry whose path is full is not accepted by a follower.
 pub const MAX_HOPS: usize = 8;
 
-/// How an entry came here.
+/// The way by which an entry reached this server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FeedPath {
-    /// This server lists it by its own word, or by a list that was imported here.
+    /// The entry was decided on this server, or is from a list that was imported here.
     #[default]
     Own,
-    /// Rows of other servers brought it: the stores that it came through, the nearest first, at
-    /// most [`MAX_HOPS`].
+    /// The entry came in rows of other servers: the stores that it came through, the nearest first,
+    /// at most [`MAX_HOPS`].
     Via(Box<[StoreId]>),
-    /// A zone transfer without paths brought it, so that nobody can tell whether it comes from
-    /// here. It is not sent on in rows.
+    /// The entry came by a zone transfer without paths, so that it may originate from this server.
+    /// It is not sent on in rows.
     Untraced,
 }
 
@@ -57,7 +57,7 @@ impl FeedPath {
         }
     }
 
-    /// How many stores the entry came through: what paths are compared by.
+    /// The number of stores that the entry came through. Paths are compared by it.
     pub fn hops(&self) -> u8 {
         match self {
             FeedPath::Untraced => FeedPath::UNTRACED_HOPS,
@@ -66,12 +66,12 @@ impl FeedPath {
     }
 }
 
-/// The text that answers have for an entry, and how the entry came here. Dereferences to the text.
+/// The text of an entry in answers, and the path of the entry. Dereferences to the text.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EntryText {
-    /// The text, `$` standing for the listed subject; `None` for the reason's.
+    /// The text, in which `$` stands for the listed subject; `None`: the text of the reason.
     pub text: Option<Box<str>>,
-    /// How the entry came here.
+    /// The path of the entry.
     pub path: FeedPath,
 }
 
@@ -103,10 +103,12 @@ impl From<&str> for EntryText {
     }
 }
 
-/// Starts a stored text that has a path in front: this byte, the number of stores or `u`, 16 digits
-/// for each, and `.` where there is a text behind. A text without a path is stored as it is, so
-/// that entries of one's own word look as they did before there were paths; one that itself starts
-/// with the byte has an empty path in front.
+/// The first byte of a stored text that has a path before it.
+///
+/// It is followed by the number of stores (or `u` for [`FeedPath::Untraced`]), 16 hexadecimal
+/// digits for each store, and, if there is a text, `.` and the text. A text without a path is
+/// stored as it is, as in versions before paths; a text that itself starts with this byte gets an
+/// empty path.
 const MARK: char = '\u{1}';
 
 impl EntryText {
@@ -172,7 +174,7 @@ impl<'de> Deserialize<'de> for EntryText {
             return Ok(EntryText::from(Some(stored)));
         }
         EntryText::parse(&stored)
-            .ok_or_else(|| D::Error::custom("the path of an entry cannot be read"))
+            .ok_or_else(|| D::Error::custom("the stored path of an entry is not valid"))
     }
 }
 
@@ -189,25 +191,25 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_and_path_read_back(text in prop::option::of("\u{1}?.{0,20}"), path in path()) {
+        fn stored_text_and_path_are_read_back(text in prop::option::of("\u{1}?.{0,20}"), path in path()) {
             let value = EntryText { text: text.map(Into::into), path };
             let bytes = postcard::to_stdvec(&value).unwrap();
             prop_assert_eq!(postcard::from_bytes::<EntryText>(&bytes).unwrap(), value);
         }
     }
 
-    /// Stores of before paths have plain texts.
+    /// Stores of versions before paths have plain texts.
     #[test]
-    fn text_without_path_is_stored_as_before() {
+    fn text_without_path_is_stored_as_plain_text() {
         for text in [None, Some("see $"), Some("")] {
             let text: Option<Box<str>> = text.map(Into::into);
-            let before = postcard::to_stdvec(&text).unwrap();
+            let plain = postcard::to_stdvec(&text).unwrap();
             assert_eq!(
                 postcard::to_stdvec(&EntryText::from(text.clone())).unwrap(),
-                before
+                plain
             );
             assert_eq!(
-                postcard::from_bytes::<EntryText>(&before).unwrap(),
+                postcard::from_bytes::<EntryText>(&plain).unwrap(),
                 EntryText::from(text)
             );
         }

@@ -1,4 +1,4 @@
-//! Events: what was decided about a subject.
+//! Events: the changes in the history of a subject.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ pub struct Event {
     pub at: Time,
     /// The author of the request.
     pub author: String,
-    /// What happened.
+    /// The change.
     pub what: EventKind,
     /// The evidence for it.
     pub evidence: Option<Evidence>,
@@ -68,14 +68,14 @@ impl EventName {
 /// What an event does to a subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventKind {
-    /// A source lists the subject, or excludes it from its wider listing. A renewal is another such
-    /// event, and keeps the first `since`.
+    /// A source lists the subject, or excludes it from its wider listing. A renewal is the same
+    /// event again; the entry keeps its `since`.
     Listed {
         /// The reason.
         reason: ReasonId,
         /// The source.
         source: SourceId,
-        /// The end; none: it does not end by itself.
+        /// The end; `None`: it does not expire.
         until: Option<Time>,
         /// Whether it is an exclusion from a wider listing, not a listing.
         exclusion: bool,
@@ -121,7 +121,7 @@ pub enum EventKind {
     },
     /// The subject is exempt: it is not published.
     Exempted {
-        /// The end; none: it does not end by itself.
+        /// The end; `None`: it does not expire.
         until: Option<Time>,
     },
     /// The exemption has ended.

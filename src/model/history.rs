@@ -1,4 +1,4 @@
-//! Changes that are asked for, and the rule that decides which events they make.
+//! Requested changes, and the rules that decide which events they make.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,13 +11,13 @@ use super::{
     verdict::{Entry, Exempt, Hold, Verdict},
 };
 
-/// The reasons that source `prober` lists under.
+/// The reasons under which the source `prober` lists hosts.
 pub const PROBER_REASONS: [&str; 4] = ["relay", "input", "unconfirmed", "output"];
-/// How long a listing of source `prober` lasts where its reason has no lifetime (safety rule S14).
+/// How long a listing of source `prober` lasts if its reason has no lifetime (safety rule S14).
 pub const PROBER_LIFETIME: Seconds = Seconds(90 * 86_400);
 
-/// How long a removal suppresses a feed's entry if the request does not name an end.
-pub const HOLD: Seconds = Seconds(30 * 86_400);
+/// How long a hold lasts if the request does not name an end.
+pub const DEFAULT_HOLD: Seconds = Seconds(30 * 86_400);
 
 /// A requested change of a subject. It names its author, and can be stored, sent and applied again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +88,7 @@ impl Change {
 /// How long a delisted subject is suppressed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HoldFor {
-    /// [`HOLD`] from now.
+    /// For [`DEFAULT_HOLD`] from now.
     #[default]
     Usual,
     /// Until a time.
@@ -100,60 +100,60 @@ pub enum HoldFor {
 /// What a change does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
-    /// List it, or renew its listing.
+    /// Lists the subject, or renews its listing.
     List {
-        /// Why.
+        /// The reason.
         reason: ReasonId,
-        /// Who says so.
+        /// The source.
         source: SourceId,
-        /// When it ends by itself.
+        /// The end; `None`: it does not expire.
         until: Option<Time>,
-        /// Its own text.
+        /// The listing's own text.
         text: Option<Box<str>>,
     },
-    /// Take it off: every reason and every source, or only the named ones.
+    /// Delists the subject: for every reason and source, or only for the named ones.
     Delist {
         /// Only this reason.
         reason: Option<ReasonId>,
         /// Only this source.
         source: Option<SourceId>,
-        /// Whether, and how long, it must not come back.
+        /// How long the listings are suppressed.
         hold: HoldFor,
     },
-    /// Hold a reason down, whether it is listed or not.
+    /// Suppresses a reason, whether the subject is listed or not.
     Hold {
         /// The reason.
         reason: ReasonId,
-        /// Until when; [`HOLD`] from now where nobody says.
+        /// The end; `None`: [`DEFAULT_HOLD`] from now.
         until: Option<Time>,
     },
-    /// End holds: all of the subject, or only those of a reason.
+    /// Ends all holds of the subject, or only those of a reason.
     Unhold {
         /// Only this reason.
         reason: Option<ReasonId>,
     },
-    /// Bring what is decided one by one back to where it stood.
+    /// Restores an earlier state of the subject. Entries of feeds stay as they are.
     Restore {
-        /// The entries of the sources that are no feeds.
+        /// The entries, of which those of feeds are ignored.
         entries: Vec<Entry>,
         /// The exemption.
         exempt: Option<Exempt>,
-        /// The holds; those that came since stay unless they may be broken.
+        /// The holds. Newer holds stay unless the change may end holds.
         holds: Vec<Hold>,
     },
-    /// Never publish it.
+    /// Exempts the subject: it is not published, whatever lists it.
     Exempt {
-        /// When that ends by itself.
+        /// The end; `None`: it does not expire.
         until: Option<Time>,
     },
-    /// Publish it again where it is listed.
+    /// Ends the exemption.
     Unexempt,
-    /// End what has run out by now.
+    /// Ends the listings, holds and exemption that have expired.
     Expire,
 }
 
 impl Command {
-    /// Its name, as in the audit log.
+    /// The name in the audit log.
     pub fn as_str(&self) -> &'static str {
         match self {
             Command::List { .. } => "list",
@@ -173,7 +173,7 @@ impl Command {
 pub enum RuleViolation {
     /// The subject has no such listing.
     NotListed,
-    /// The subject is not exempt itself.
+    /// The subject has no exemption of its own.
     NotExempt,
     /// The source is a feed: only imports change its listings.
     FeedOwned(SourceId),
@@ -183,13 +183,16 @@ pub enum RuleViolation {
     NotHeld,
     /// The requested end is in the past.
     AlreadyOver(Time),
-    /// The source `prober` lists only with evidence of a delivery.
+    /// A listing of source `prober` needs evidence of a delivery.
     NoDelivery,
 }
 
-/// Checks that a listing of source `prober` has evidence of a delivery: a test message that the host
-/// relayed (safety rule S1).
-pub fn proven(command: &Command, evidence: Option<&Evidence>) -> Result<(), RuleViolation> {
+/// Checks that a listing of source `prober` has evidence of a delivery: a test message that the
+/// host relayed (safety rule S1).
+pub fn check_delivery_evidence(
+    command: &Command,
+    evidence: Option<&Evidence>,
+) -> Result<(), RuleViolation> {
     match command {
         Command::List {
             source: SourceId::PROBER,
@@ -201,12 +204,15 @@ pub fn proven(command: &Command, evidence: Option<&Evidence>) -> Result<(), Rule
     }
 }
 
-/// Decides a change: the events that it makes of the verdict, at `now`. `covers` are the reasons
-/// and sources that list the subject by something wider; `is_feed` tells the sources that a feed
-/// replaces.
+/// Decides a change of a verdict at `now`: returns the events that it makes.
 ///
-/// A feed's entry is never ended here, only held down, for its feed would bring it back with the
-/// next import.
+/// `covers` are the reasons and sources of wider listings that cover the subject; `is_feed` says
+/// whether a source is a feed. An entry of a feed is suppressed, not ended, because the next import
+/// of the feed would list it again.
+///
+/// # Errors
+///
+/// The rule by which the change is refused.
 pub fn decide(
     verdict: &Verdict,
     command: &Command,
@@ -234,7 +240,7 @@ pub fn decide(
             until,
             text,
         } => {
-            let mut out = broken(verdict, *reason, *source, breaks_hold)?;
+            let mut out = end_conflicting_holds(verdict, *reason, *source, breaks_hold)?;
             out.push(EventKind::Listed {
                 reason: *reason,
                 source: *source,
@@ -250,7 +256,7 @@ pub fn decide(
             hold,
         } => {
             let until = match hold {
-                HoldFor::Usual => Some(now.plus(HOLD)),
+                HoldFor::Usual => Some(now.plus(DEFAULT_HOLD)),
                 HoldFor::Until(t) => Some(*t),
                 HoldFor::Nothing => None,
             };
@@ -259,7 +265,7 @@ pub fn decide(
         Command::Hold { reason, until } => Ok(vec![EventKind::Held {
             reason: *reason,
             source: SourceId::ALL,
-            until: until.unwrap_or_else(|| now.plus(HOLD)),
+            until: until.unwrap_or_else(|| now.plus(DEFAULT_HOLD)),
         }]),
         Command::Unhold { reason } => {
             let ends = verdict
@@ -296,12 +302,12 @@ pub fn decide(
     }
 }
 
-/// The ends of the holds that a listing breaks, where it may.
-fn broken(
+/// Ends the holds that suppress a new listing. If `permitted` is not set, such a hold is an error.
+fn end_conflicting_holds(
     verdict: &Verdict,
     reason: ReasonId,
     source: SourceId,
-    may: bool,
+    permitted: bool,
 ) -> Result<Vec<EventKind>, RuleViolation> {
     let holds: Vec<&Hold> = verdict
         .holds
@@ -309,7 +315,7 @@ fn broken(
         .filter(|h| h.on(reason, source))
         .collect();
     match holds.iter().map(|h| h.until).max() {
-        Some(until) if !may => Err(RuleViolation::Held(until)),
+        Some(until) if !permitted => Err(RuleViolation::Held(until)),
         _ => Ok(holds
             .iter()
             .map(|h| EventKind::HoldEnded {
@@ -327,18 +333,19 @@ fn delist(
     until: Option<Time>,
     is_feed: impl Fn(SourceId) -> bool,
 ) -> Result<Vec<EventKind>, RuleViolation> {
-    let meant =
+    let matches =
         |r: ReasonId, s: SourceId| reason.is_none_or(|x| x == r) && source.is_none_or(|x| x == s);
     let Some(until) = until else {
-        return mistaken(verdict, meant, is_feed);
+        return delist_without_hold(verdict, matches, is_feed);
     };
     let mut out = Vec::new();
-    // The reasons that were granted as a whole: no source may bring them back.
+    // Reasons that are removed. If the request names no source, a hold on each suppresses all
+    // sources.
     let mut granted: Vec<ReasonId> = Vec::new();
     for e in verdict
         .entries
         .iter()
-        .filter(|e| !e.exclusion && meant(e.reason, e.source))
+        .filter(|e| !e.exclusion && matches(e.reason, e.source))
     {
         if !is_feed(e.source) {
             out.push(EventKind::Delisted {
@@ -358,7 +365,7 @@ fn delist(
     }
     for (r, s) in covers
         .iter()
-        .filter(|(r, s)| meant(*r, *s) && !verdict.held(*r, *s))
+        .filter(|(r, s)| matches(*r, *s) && !verdict.held(*r, *s))
     {
         out.push(EventKind::Held {
             reason: *r,
@@ -373,7 +380,7 @@ fn delist(
         return Err(RuleViolation::NotListed);
     }
     if source.is_none() {
-        // One that lasts longer stays.
+        // A hold that lasts longer stays as it is.
         let held = |r: &ReasonId| {
             verdict
                 .holds
@@ -394,17 +401,17 @@ fn delist(
     Ok(out)
 }
 
-/// Takes off what was listed by mistake, and holds nothing down.
-fn mistaken(
+/// Ends listings that were a mistake, without a hold. Entries of feeds cannot be ended so.
+fn delist_without_hold(
     verdict: &Verdict,
-    meant: impl Fn(ReasonId, SourceId) -> bool,
+    matches: impl Fn(ReasonId, SourceId) -> bool,
     is_feed: impl Fn(SourceId) -> bool,
 ) -> Result<Vec<EventKind>, RuleViolation> {
     let listed = || {
         verdict
             .entries
             .iter()
-            .filter(|e| !e.exclusion && meant(e.reason, e.source))
+            .filter(|e| !e.exclusion && matches(e.reason, e.source))
     };
     let own: Vec<EventKind> = listed()
         .filter(|e| !is_feed(e.source))
@@ -494,8 +501,8 @@ fn restore(
     out
 }
 
-/// The ends of the listings of a subject whose time is over at `now`.
-pub fn ended_listings(verdict: &Verdict, now: Time) -> Vec<EventKind> {
+/// The expiries of the listings of a subject that end at or before `now`.
+pub fn expired_listings(verdict: &Verdict, now: Time) -> Vec<EventKind> {
     let over = |e: &&Entry| e.until.is_some_and(|t| t <= now);
     verdict
         .entries
@@ -509,7 +516,7 @@ pub fn ended_listings(verdict: &Verdict, now: Time) -> Vec<EventKind> {
 }
 
 fn expire(verdict: &Verdict, now: Time) -> Vec<EventKind> {
-    let mut out = ended_listings(verdict, now);
+    let mut out = expired_listings(verdict, now);
     let over = |t: Option<Time>| t.is_some_and(|t| t <= now);
     for h in verdict.holds.iter().filter(|h| h.until <= now) {
         out.push(EventKind::HoldEnded {
@@ -534,7 +541,7 @@ mod tests {
         s == FEED
     }
 
-    fn any_ask() -> impl Strategy<Value = Command> {
+    fn any_command() -> impl Strategy<Value = Command> {
         let r = (0u8..3).prop_map(ReasonId);
         let s = (0u16..3).prop_map(SourceId);
         prop_oneof![
@@ -565,13 +572,13 @@ mod tests {
     }
 
     proptest! {
-        /// A verdict is the fold of its events, has one sorted entry a reason and source, and
-        /// nothing outlives its end.
+        /// A verdict has one entry for each reason and source, sorted, and nothing outlives its
+        /// end.
         #[test]
-        fn laws_of_the_fold(asks in proptest::collection::vec(any_ask(), 0..40)) {
+        fn verdict_equals_the_fold_of_its_events(commands in proptest::collection::vec(any_command(), 0..40)) {
             let mut v = Verdict::default();
             let mut events = Vec::new();
-            for (i, command) in asks.iter().enumerate() {
+            for (i, command) in commands.iter().enumerate() {
                 let now = Time(i as u64 * 5);
                 for w in decide(&v, &Command::Expire, &[], false, now, is_feed).unwrap() {
                     v.fold(now, &w);
@@ -614,7 +621,7 @@ mod tests {
     }
 
     #[test]
-    fn a_feeds_entry_is_held_and_not_ended() {
+    fn delisting_suppresses_a_feed_entry_and_keeps_it() {
         let mut v = Verdict::default();
         v.fold(Time(1), &listed(FEED));
         let events = decide(&v, &delisted(Some(FEED)), &[], false, Time(2), is_feed).unwrap();
@@ -623,7 +630,7 @@ mod tests {
             [EventKind::Held {
                 reason: ReasonId(0),
                 source: FEED,
-                until: Time(2).plus(HOLD)
+                until: Time(2).plus(DEFAULT_HOLD)
             }]
         );
         v.fold(Time(2), &events[0]);
@@ -643,18 +650,18 @@ mod tests {
             &Command::Expire,
             &[],
             false,
-            Time(2).plus(HOLD),
+            Time(2).plus(DEFAULT_HOLD),
             is_feed,
         )
         .unwrap()
         {
             v.fold(Time(9), &w);
         }
-        assert_eq!(v.reasons(), 1, "the hold ran out");
+        assert_eq!(v.reasons(), 1, "the hold has expired");
     }
 
     #[test]
-    fn a_granted_removal_holds_every_source_until_somebody_breaks_it() {
+    fn removal_suppresses_every_source_until_its_hold_is_ended() {
         let mut v = Verdict::default();
         [SourceId(0), FEED]
             .iter()
@@ -663,7 +670,7 @@ mod tests {
             v.fold(Time(2), &w);
         }
         v.fold(Time(3), &listed(SourceId(9)));
-        assert_eq!(v.reasons(), 0, "whoever says it");
+        assert_eq!(v.reasons(), 0, "the hold applies to every source");
         let command = Command::List {
             reason: ReasonId(0),
             source: SourceId(0),
@@ -672,7 +679,7 @@ mod tests {
         };
         assert_eq!(
             decide(&v, &command, &[], false, Time(4), is_feed),
-            Err(RuleViolation::Held(Time(2).plus(HOLD)))
+            Err(RuleViolation::Held(Time(2).plus(DEFAULT_HOLD)))
         );
         for w in decide(&v, &command, &[], true, Time(4), is_feed).unwrap() {
             v.fold(Time(4), &w);
@@ -681,7 +688,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_wider_listing_covers_is_taken_out_for_as_long_as_that_stands() {
+    fn delisting_a_covered_subject_holds_it_as_long_as_the_wider_listing() {
         let v = Verdict::default();
         assert_eq!(
             decide(&v, &delisted(None), &[], false, Time(2), is_feed),
@@ -705,7 +712,7 @@ mod tests {
             events,
             [
                 held(FEED, Hold::WITH_COVER),
-                held(SourceId::ALL, Time(2).plus(HOLD))
+                held(SourceId::ALL, Time(2).plus(DEFAULT_HOLD))
             ]
         );
         let events = decide(
@@ -720,7 +727,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_restored_stands_as_it_stood_unless_it_is_held_or_over() {
+    fn restore_brings_back_entries_unless_held_or_expired() {
         let mut v = Verdict::default();
         v.fold(
             Time(1),
@@ -751,7 +758,7 @@ mod tests {
                 reason: ReasonId(0),
                 source: SourceId(0)
             }],
-            "the removal holds"
+            "the removal's hold suppresses the entry"
         );
         for w in back(&v, true, 4) {
             v.fold(Time(4), &w);
@@ -766,12 +773,12 @@ mod tests {
                 reason: ReasonId(1),
                 source: SourceId(0)
             }],
-            "its time is over"
+            "the entry has expired"
         );
     }
 
     #[test]
-    fn a_renewal_keeps_its_first_day() {
+    fn renewal_keeps_the_start_of_the_listing() {
         let mut v = Verdict::default();
         for (at, until) in [(10, 100), (50, 150)] {
             v.fold(

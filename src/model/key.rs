@@ -1,18 +1,17 @@
-//! Key: a secret shared with a mirror, for TSIG (RFC 8945), and the forms of the file that holds
-//! it.
+//! TSIG keys (RFC 8945): secrets shared with mirrors, and the forms of their files.
 
 use std::{fmt, sync::Arc};
 
 use data_encoding::BASE64;
 
-/// The shortest secret that is taken, in bytes: 128 bits.
+/// The shortest secret, in bytes: 128 bits.
 pub const MIN_SECRET: usize = 16;
-/// The longest secret that is taken, in bytes.
+/// The longest secret, in bytes.
 pub const MAX_SECRET: usize = 512;
-/// The longest key file that is read, in bytes.
+/// The longest key file, in bytes.
 pub const MAX_KEY_FILE: usize = 4096;
 
-/// How a message is signed. What is older than SHA-2 is not offered (RFC 8945 section 6).
+/// A TSIG algorithm. Algorithms older than SHA-2 are not supported (RFC 8945 section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Algorithm {
@@ -22,14 +21,14 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// All of them.
+    /// All algorithms.
     pub const ALL: [Algorithm; 3] = [
         Algorithm::HmacSha256,
         Algorithm::HmacSha384,
         Algorithm::HmacSha512,
     ];
 
-    /// Its name in files, and as a domain name (RFC 8945 section 6).
+    /// The name in files, and as a domain name in messages (RFC 8945 section 6).
     pub fn name(self) -> &'static str {
         match self {
             Algorithm::HmacSha256 => "hmac-sha256",
@@ -38,7 +37,8 @@ impl Algorithm {
         }
     }
 
-    /// The bytes of a MAC; as many make a good secret (RFC 8945 section 8).
+    /// The length of a MAC in bytes, which is also the length of a good secret (RFC 8945 section
+    /// 8).
     pub fn mac_len(self) -> usize {
         match self {
             Algorithm::HmacSha256 => 32,
@@ -60,7 +60,7 @@ impl std::str::FromStr for Algorithm {
     }
 }
 
-/// A key. Its secret is never shown.
+/// A TSIG key. `Debug` does not print its secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TsigKey {
     name: Box<str>,
@@ -78,11 +78,15 @@ impl fmt::Debug for TsigKey {
 }
 
 impl TsigKey {
-    /// A key of these parts; the error says what is wrong with them.
+    /// Makes a key.
+    ///
+    /// # Errors
+    ///
+    /// The name is not valid, or the secret is too short or too long.
     pub fn new(name: &str, algorithm: Algorithm, secret: &[u8]) -> Result<TsigKey, String> {
         if !(MIN_SECRET..=MAX_SECRET).contains(&secret.len()) {
             return Err(format!(
-                "the secret has {} bytes; at least {MIN_SECRET} and at most {MAX_SECRET} are taken",
+                "the secret has {} bytes; use at least {MIN_SECRET} and at most {MAX_SECRET}",
                 secret.len()
             ));
         }
@@ -93,51 +97,61 @@ impl TsigKey {
         })
     }
 
-    /// A key whose secret stands in a file: alone in base64, or in BIND's form, where name and
-    /// algorithm have to be the same. The error is the line (from 1) and what is wrong there.
+    /// Reads the secret of a key from a file: base64 alone, or BIND's form, in which name and
+    /// algorithm must be those of the arguments.
+    ///
+    /// # Errors
+    ///
+    /// The line (from 1) and a message, which never has the secret.
     pub fn read(name: &str, algorithm: Algorithm, file: &str) -> Result<TsigKey, (usize, String)> {
         let (line, secret) = if file.contains('{') {
             clause(name, algorithm, file)?
         } else {
-            bare(file)?
+            base64_line(file)?
         };
         let packed: String = secret.split_whitespace().collect();
-        // What does not decode is not repeated: it is a secret but for a slip.
+        // The message does not quote the text: it may be a mistyped secret.
         let secret = BASE64
             .decode(packed.as_bytes())
             .map_err(|_| (line, "the secret is not base64".to_string()))?;
         TsigKey::new(name, algorithm, &secret).map_err(|e| (line, e))
     }
 
-    /// The name and the algorithm that a file in BIND's form says, which [`TsigKey::read`] then
-    /// reads.
-    pub fn told(file: &str) -> Result<(String, Algorithm), String> {
-        let words: Vec<String> = words(file).into_iter().map(|w| w.1).collect();
-        let at = words
+    /// The name and the algorithm in a file in BIND's form, for [`TsigKey::read`].
+    ///
+    /// # Errors
+    ///
+    /// The file is not in BIND's form, or its algorithm is not supported.
+    pub fn parse_header(file: &str) -> Result<(String, Algorithm), String> {
+        let tokens: Vec<String> = tokens(file).into_iter().map(|t| t.1).collect();
+        let at = tokens
             .iter()
-            .position(|w| w.eq_ignore_ascii_case("algorithm"));
-        match (words.first(), words.get(1), at.and_then(|at| words.get(at + 1))) {
+            .position(|t| t.eq_ignore_ascii_case("algorithm"));
+        match (tokens.first(), tokens.get(1), at.and_then(|at| tokens.get(at + 1))) {
             (Some(key), Some(name), Some(algorithm)) if key.eq_ignore_ascii_case("key") => Ok((name.clone(), algorithm.parse()?)),
-            _ => Err("it is not of the form key \"name\" { algorithm …; secret \"…\"; }; which says its name".into()),
+            _ => Err("the file does not name its key; write it as key \"name\" { algorithm …; secret \"…\"; };".into()),
         }
     }
 
-    /// Lower case, without a final dot.
+    /// The name, in lower case without a final dot.
     pub fn name(&self) -> &str {
         &self.name
     }
-    /// How it signs.
+    /// The algorithm.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
-    /// The secret's bytes.
+    /// The secret.
     pub fn secret(&self) -> &[u8] {
         &self.secret
     }
 }
 
-/// A key's name as it is compared: lower case, without a final dot. The error says what a name has
-/// to be.
+/// The canonical form of a key's name: lower case, without a final dot.
+///
+/// # Errors
+///
+/// The text is not a domain name of letters, digits, `-` and `_`.
 pub fn key_name(text: &str) -> Result<String, String> {
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     let fine = |l: &str| {
@@ -147,39 +161,41 @@ pub fn key_name(text: &str) -> Result<String, String> {
     };
     if name.len() > 253 || !name.split('.').all(fine) {
         return Err(format!(
-            "`{text}` is not a key's name: labels of letters, digits, `-` and `_`, with dots between them"
+            "`{text}` is not a valid key name: use labels of letters, digits, `-` and `_`, separated by dots"
         ));
     }
     Ok(name)
 }
 
-/// The one line that is neither empty nor a comment.
-fn bare(file: &str) -> Result<(usize, String), (usize, String)> {
+/// The number and text of the one line that is neither empty nor a comment.
+fn base64_line(file: &str) -> Result<(usize, String), (usize, String)> {
     let lines = file.lines().enumerate().map(|(i, l)| (i + 1, l.trim()));
     let mut lines = lines.filter(|(_, l)| !l.is_empty() && !l.starts_with('#'));
-    let (line, secret) = lines
-        .next()
-        .ok_or((1, "there is no secret; `orbsd key` makes one".to_string()))?;
+    let (line, secret) = lines.next().ok_or((
+        1,
+        "there is no secret; create one with `orbsd key`".to_string(),
+    ))?;
     match lines.next() {
         Some((second, _)) => Err((
             second,
-            "there is a second line; a secret in base64 is one".into(),
+            "there is a second line; write the base64 secret on one line".into(),
         )),
         None => Ok((line, secret.into())),
     }
 }
 
-/// BIND's form: `key "name" { algorithm hmac-sha256; secret "…"; };`.
+/// The line and the secret of a file in BIND's form:
+/// `key "name" { algorithm hmac-sha256; secret "…"; };`.
 fn clause(
     name: &str,
     algorithm: Algorithm,
     file: &str,
 ) -> Result<(usize, String), (usize, String)> {
-    let words = words(file);
-    let last = words.last().map_or(1, |(line, _)| *line);
-    let mut words = words.into_iter();
-    let mut next = |wanted: &str| match words.next() {
-        Some((line, w)) if wanted.is_empty() || w.eq_ignore_ascii_case(wanted) => Ok((line, w)),
+    let tokens = tokens(file);
+    let last = tokens.last().map_or(1, |(line, _)| *line);
+    let mut tokens = tokens.into_iter();
+    let mut next = |wanted: &str| match tokens.next() {
+        Some((line, t)) if wanted.is_empty() || t.eq_ignore_ascii_case(wanted) => Ok((line, t)),
         Some((line, _)) => Err((
             line,
             format!(
@@ -197,15 +213,15 @@ fn clause(
     if key_name(&found).ok() != key_name(name).ok() {
         return Err((
             line,
-            format!("the key is called `{found}` here and `{name}` in config.toml"),
+            format!("the key is named `{found}` here and `{name}` in config.toml"),
         ));
     }
     next("{")?;
     let mut secret = None;
     for _ in 0..2 {
-        let (line, word) = next("")?;
+        let (line, keyword) = next("")?;
         let (at, value) = next("")?;
-        match word.to_ascii_lowercase().as_str() {
+        match keyword.to_ascii_lowercase().as_str() {
             "algorithm" if !value.eq_ignore_ascii_case(algorithm.name()) => {
                 return Err((
                     at,
@@ -220,7 +236,7 @@ fn clause(
             _ => {
                 return Err((
                     line,
-                    "a key has an `algorithm` and a `secret`, and nothing else".into(),
+                    "a key has only an `algorithm` and a `secret`; remove anything else".into(),
                 ));
             }
         }
@@ -228,15 +244,18 @@ fn clause(
     }
     next("}")?;
     next(";")?;
-    match words.next() {
-        Some((line, _)) => Err((line, "there is more than one key; a file has one".into())),
+    match tokens.next() {
+        Some((line, _)) => Err((
+            line,
+            "there is more than one key; use a file for each".into(),
+        )),
         None => secret.ok_or((last, "there is no `secret`".into())),
     }
 }
 
-/// The words of BIND's form with their lines: quoted or plain, `{`, `}` and `;` alone; comments are
-/// left out.
-fn words(file: &str) -> Vec<(usize, String)> {
+/// The tokens of BIND's form with their lines: quoted and plain words, `{`, `}` and `;`. Comments
+/// are left out.
+fn tokens(file: &str) -> Vec<(usize, String)> {
     let mut out = Vec::new();
     let (mut rest, mut line) = (file, 1);
     while let Some(c) = rest.chars().next() {
@@ -271,22 +290,29 @@ fn words(file: &str) -> Vec<(usize, String)> {
     out
 }
 
-/// All keys of a server, found by name.
+/// The TSIG keys of a server, by name.
 #[derive(Debug, Clone, Default)]
 pub struct Keys(Vec<Arc<TsigKey>>);
 
 impl Keys {
-    /// From keys; the error names one that is there twice.
+    /// Makes a set of keys.
+    ///
+    /// # Errors
+    ///
+    /// Two keys have the same name.
     pub fn new(keys: Vec<TsigKey>) -> Result<Keys, String> {
         let mut keys: Vec<Arc<TsigKey>> = keys.into_iter().map(Arc::new).collect();
         keys.sort_by(|a, b| a.name.cmp(&b.name));
         match keys.windows(2).find(|w| w[0].name == w[1].name) {
-            Some(twice) => Err(format!("the key `{}` is there twice", twice[0].name)),
+            Some(pair) => Err(format!(
+                "there are two keys with the name `{}`",
+                pair[0].name
+            )),
             None => Ok(Keys(keys)),
         }
     }
 
-    /// The key of a name, in any letter case, with a final dot or without.
+    /// The key with a name, in any letter case, with or without a final dot.
     pub fn get(&self, name: &str) -> Option<&Arc<TsigKey>> {
         let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
         self.0
@@ -295,7 +321,7 @@ impl Keys {
             .map(|i| &self.0[i])
     }
 
-    /// Whether there is none.
+    /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -312,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_of_a_file_are_read() {
+    fn key_file_is_base64_or_in_the_form_of_bind() {
         for file in [
             SECRET.to_string(),
             format!("\n# a comment\n  {SECRET}  \n"),
@@ -353,13 +379,13 @@ mod tests {
             ),
             (format!("{o}algorithm hmac-sha256; }};"), 3, "no `secret`"),
             (format!("{o}secret \"x{c}\"; }};"), 3, "not base64"),
-            (format!("{o}server 1;"), 3, "nothing else"),
+            (format!("{o}server 1;"), 3, "remove anything else"),
             (format!("{o}secret \"{c}"), 3, "ends too early"),
         ] {
-            let (at, said) = read(&file).unwrap_err();
+            let (at, message) = read(&file).unwrap_err();
             assert!(
-                at == line && said.contains(part) && !said.contains(&c[..8]),
-                "{file:?}: {at} {said}"
+                at == line && message.contains(part) && !message.contains(&c[..8]),
+                "{file:?}: {at} {message}"
             );
         }
         for name in ["", ".", "a..b", "a b", "ä", &"x".repeat(64)] {

@@ -1,4 +1,4 @@
-//! Words: the values and rules everything else speaks in. No I/O, no clock, no runtime.
+//! Domain types: the values and rules that all other modules use. No I/O, no clock, no async.
 
 pub mod access;
 pub mod digest;

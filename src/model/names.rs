@@ -1,10 +1,10 @@
-//! What somebody probably meant: the nearest of the known names.
+//! Suggestions for mistyped names.
 
-/// Candidates that are listed where none is near.
+/// The most known names in a message for a name that has no near one.
 const MAX_LISTED: usize = 12;
 
-/// The known name that a mistyped one is nearest to, if one is near enough: one edit in four
-/// letters.
+/// The known name nearest to a mistyped one, by Damerau-Levenshtein distance: at most one edit, and
+/// one more for every four letters.
 pub fn closest<'n>(name: &str, known: &'n [impl AsRef<str>]) -> Option<&'n str> {
     let name = name.to_lowercase();
     let edits = |k: &str| strsim::damerau_levenshtein(&name, &k.to_lowercase());
@@ -15,8 +15,8 @@ pub fn closest<'n>(name: &str, known: &'n [impl AsRef<str>]) -> Option<&'n str> 
     (near.0 <= 1 + name.chars().count() / 4).then_some(near.1)
 }
 
-/// The end of a message about an unknown name: `; did you mean "relay"?`, or the names that there
-/// are.
+/// The end of a message about an unknown name: a suggestion if a known name is near, else the known
+/// names.
 pub fn suggest(name: &str, known: &[impl AsRef<str>]) -> String {
     if let Some(near) = closest(name, known) {
         return format!("; did you mean `{near}`?");
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_name_is_suggested_and_no_far_one() {
+    fn only_near_names_are_suggested() {
         let known = ["relay", "input", "spamsource"];
         for (name, near) in [
             ("relais", Some("relay")),

@@ -1,4 +1,4 @@
-//! Prefixes of both families as plain integers: what the index and the store compute with.
+//! IPv4 and IPv6 prefixes as integers, as the index and the store use them.
 
 use std::{
     fmt,
@@ -7,15 +7,15 @@ use std::{
 
 /// The shortest IPv4 prefix that can be listed without an explicit permission.
 pub const MIN_LISTED_LEN4: u8 = 8;
-/// The shortest IPv6 prefix that can be listed without an explicit permission. It also keeps an IPv6
-/// wildcard from matching an IPv4 name, because it has at least four labels below it.
+/// The shortest IPv6 prefix that can be listed without an explicit permission. Its wildcard has
+/// more labels than an IPv4 name below the origin, and so cannot match one.
 pub const MIN_LISTED_LEN6: u8 = 19;
 
 macro_rules! prefix {
     ($name:ident, $int:ty, $addr:ty, $bits:literal, $doc:literal) => {
         #[doc = $doc]
-        /// No host bits are ever set; equal prefixes are equal values. Ordered by address, wider
-        /// first.
+        /// Host bits are never set, so that equal prefixes are equal values. Ordered by address,
+        /// then the wider prefix first.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name {
             addr: $int,
@@ -26,8 +26,8 @@ macro_rules! prefix {
             /// The length of a single address.
             pub const BITS: u8 = $bits;
 
-            /// The prefix of `len` bits that holds `addr`; host bits are cleared, a longer `len`
-            /// counts as a host.
+            /// The prefix of `len` bits that contains `addr`. Host bits are cleared; a `len` beyond
+            /// [`Self::BITS`] is a single address.
             pub fn new(addr: $int, len: u8) -> Self {
                 let len = len.min($bits);
                 Self {
@@ -36,7 +36,7 @@ macro_rules! prefix {
                 }
             }
 
-            /// A prefix that is known to have no host bits.
+            /// A prefix whose host bits are known to be clear.
             pub const fn network(addr: $int, len: u8) -> Self {
                 Self { addr, len }
             }
@@ -65,7 +65,7 @@ macro_rules! prefix {
                 self.addr | !Self::mask(self.len)
             }
 
-            /// Its length in bits.
+            /// The length in bits.
             #[allow(clippy::len_without_is_empty)]
             pub fn len(self) -> u8 {
                 self.len
@@ -76,12 +76,12 @@ macro_rules! prefix {
                 self.len == $bits
             }
 
-            /// Whether `other` lies in it (or is it).
+            /// Whether `other` is inside this prefix or equal to it.
             pub fn contains(self, other: Self) -> bool {
                 self.len <= other.len && other.addr & Self::mask(self.len) == self.addr
             }
 
-            /// The wider prefix of `len` bits around it; itself where `len` is not shorter.
+            /// The prefix of `len` bits that contains this one; this one if `len` is not shorter.
             pub fn widen(self, len: u8) -> Self {
                 if len < self.len {
                     Self::new(self.addr, len)
@@ -96,7 +96,7 @@ macro_rules! prefix {
                 std::iter::from_fn(move || {
                     let at = next?;
                     let room = last - at;
-                    // As wide as the start is aligned for, and no wider than what is left.
+                    // The widest prefix that starts here and ends within the range.
                     let aligned = at.trailing_zeros().min($bits);
                     let fits = match room.checked_add(1) {
                         Some(n) => n.ilog2(),
@@ -132,7 +132,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cover_is_exact_and_in_order(a: u32, b: u32) {
+        fn cover_is_exact_and_in_order(a: u32, b: u32) {
             let (first, last) = (a.min(b), a.max(b));
             let mut next = Some(first);
             for p in Prefix4::cover(first, last) {
@@ -143,14 +143,14 @@ mod tests {
         }
 
         #[test]
-        fn contains_is_a_range_of_addresses(a: u128, l in 0u8..=128, b: u128, m in 0u8..=128) {
+        fn contains_compares_address_ranges(a: u128, l in 0u8..=128, b: u128, m in 0u8..=128) {
             let (p, q) = (Prefix6::new(a, l), Prefix6::new(b, m));
             prop_assert_eq!(p.contains(q), p.first() <= q.first() && q.last() <= p.last());
         }
     }
 
     #[test]
-    fn the_whole_space_is_one_prefix() {
+    fn whole_address_space_is_one_prefix() {
         assert_eq!(
             Prefix4::cover(0, u32::MAX).collect::<Vec<_>>(),
             [Prefix4::new(0, 0)]

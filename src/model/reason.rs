@@ -10,7 +10,7 @@ pub const MAX_SOURCES: usize = 4096;
 /// A set of reasons, one bit each.
 pub type Mask = u64;
 
-/// A reason's number in this store; given once, never reused for another name.
+/// A reason's number in this store. It is never reused for another name.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
@@ -24,7 +24,7 @@ impl ReasonId {
     }
 }
 
-/// A source's number in this store; given once, never reused for another name.
+/// A source's number in this store. It is never reused for another name.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
@@ -38,7 +38,7 @@ impl SourceId {
     pub const PROBER: SourceId = SourceId(1);
     /// Spam traps.
     pub const TRAP: SourceId = SourceId(2);
-    /// All present and future sources; only in holds.
+    /// All present and future sources; used only in holds.
     pub const ALL: SourceId = SourceId(u16::MAX);
     /// The sources whose listings are decided one by one, in order of number. All other sources are
     /// feeds, whose listings come from imports.
@@ -59,7 +59,7 @@ pub struct NameTable {
 }
 
 impl NameTable {
-    /// From the names in order of number.
+    /// Makes a table of names in order of number.
     pub fn new(names: Vec<String>) -> NameTable {
         let numbers = names
             .iter()
@@ -145,11 +145,11 @@ macro_rules! dictionary {
             ///
             /// # Errors
             ///
-            /// There is no such name, or the new one cannot be a name.
+            /// There is no such name, or the new one is not a valid name.
             pub fn rename(&mut self, from: &str, to: &str) -> Result<(), String> {
                 self.0.rename(from, to, $what)
             }
-            /// The name of a number; `?` where this store never gave it.
+            /// The name of a number; `?` for a number that the store has not assigned.
             pub fn name(&self, id: $id) -> &str {
                 self.0.all().get(id.0 as usize).map_or("?", |s| s)
             }
@@ -163,7 +163,7 @@ dictionary!(
     u8,
     MAX_REASONS,
     "reason",
-    "The reasons a store has ever known."
+    "All reasons that a store has had, by number."
 );
 dictionary!(
     Sources,
@@ -171,7 +171,7 @@ dictionary!(
     u16,
     MAX_SOURCES,
     "source",
-    "The sources a store has ever known."
+    "All sources that a store has had, by number."
 );
 
 #[cfg(test)]
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_stay_and_the_limit_holds() {
+    fn reason_numbers_are_stable_and_limited() {
         let mut r = Reasons::default();
         for i in 0..MAX_REASONS {
             assert_eq!(r.add(&format!("r{i}")).unwrap().0 as usize, i);

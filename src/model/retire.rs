@@ -1,43 +1,43 @@
-//! The end of a list, in order (RFC 6471 section 3.4): it is announced for a month or more, then it
-//! lists nobody, and long after that nobody is sent to it any more. At no time does it list the
-//! world.
+//! The orderly shutdown of a zone (RFC 6471 section 3.4).
 //!
-//! A zone file says so in a `[retire]` table. Until `empty` the zone answers as ever; from then on
-//! it lists nobody, and keeps its SOA, its name servers and its test points. The announcement
-//! stands in TXT at the apex and at the test points all the time, where those look who wonder.
-//! Nothing is lost: without the table the zone is what it was.
+//! The shutdown is announced for at least a month, then the zone is empty, and at last its
+//! delegation is removed. The zone never lists the whole Internet.
+//!
+//! A zone file has a `[retire]` table for it. Until `empty` the zone answers as before; from then
+//! on it lists nothing, but keeps its SOA, name servers and test points. The announcement is in TXT
+//! records at the apex and at the test points. Without the table the zone is as it was before.
 
 use serde::{Deserialize, Serialize};
 
 use super::time::{Seconds, Time};
 
-/// How long a list is announced at least, and how long it is empty at least before nobody is sent
-/// to it any more.
+/// The least time between the announcement and the empty zone, and between the empty zone and the
+/// removal of its delegation.
 pub const MONTH: Seconds = Seconds(30 * 86_400);
 
 /// The `[retire]` table of a zone file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retire {
-    /// When it was announced.
+    /// The time of the announcement.
     #[serde(deserialize_with = "super::time::text")]
     pub announce_at: Time,
-    /// From when on the zone lists nobody.
+    /// The time from which the zone is empty.
     #[serde(deserialize_with = "super::time::text")]
     pub empty_at: Time,
-    /// What the announcement says, instead of our words.
+    /// The text of the announcement; `None`: the built-in text.
     #[serde(default)]
     pub text: Option<String>,
 }
 
 impl Retire {
-    /// Whether the zone lists nobody.
+    /// Whether the zone is empty.
     pub fn is_empty(&self, now: Time) -> bool {
         now >= self.empty_at
     }
 
-    /// The announcement, as a text of a zone: `$$` is a dollar.
-    pub fn words(&self, zone: &str) -> String {
+    /// The announcement, in the syntax of texts in zone files, where `$$` is a dollar sign.
+    pub fn announcement(&self, zone: &str) -> String {
         match &self.text {
             Some(text) => text.clone(),
             None => format!(

@@ -1,4 +1,4 @@
-//! The stages of a zone that is retired, with their times.
+//! The stages of a zone's shutdown, with their times.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,29 +35,30 @@ impl RetirementStage {
 /// The stages with their times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct RetirementPlan {
-    /// How far it is.
+    /// The present stage.
     pub stage: RetirementStage,
-    /// When it was announced.
-    #[serde(serialize_with = "shown")]
+    /// The time of the announcement.
+    #[serde(serialize_with = "as_text")]
     pub announced: Time,
-    /// From when on it lists nobody.
-    #[serde(serialize_with = "shown")]
+    /// The time from which the zone is empty.
+    #[serde(serialize_with = "as_text")]
     pub empty: Time,
-    /// From when on no resolver and no mirror can know a listing: a mirror that lost touch keeps
-    /// what it has until `expire`, and gives it out with the zone's TTL.
-    #[serde(serialize_with = "shown")]
+    /// The time from which no mirror and no resolver can still have a listing. A mirror that cannot
+    /// reach its primary answers until `expire`, and resolvers cache its answers for the zone's
+    /// TTL.
+    #[serde(serialize_with = "as_text")]
     pub unseen: Time,
-    /// From when on the parent's NS records may go.
-    #[serde(serialize_with = "shown")]
+    /// The time from which the NS records in the parent zone can be removed.
+    #[serde(serialize_with = "as_text")]
     pub delegation: Time,
 }
 
-fn shown<S: serde::Serializer>(time: &Time, to: S) -> Result<S::Ok, S::Error> {
+fn as_text<S: serde::Serializer>(time: &Time, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(time)
 }
 
 impl RetirementPlan {
-    /// The plan of a zone that is to be retired so.
+    /// The plan for a zone with this `[retire]` table.
     pub fn new(zone: &Zone, retire: &Retire, now: Time) -> RetirementPlan {
         let longest = zone
             .records
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plan_waits_for_mirrors_and_caches() {
+    fn delegation_is_kept_until_mirrors_and_caches_have_expired() {
         let day = |text: &str| text.parse::<Time>();
         let z = zone(
             "ttl='1d'\nexpire='60d'\n[retire]\nannounce_at = '2026-01-01'\nempty_at = '2026-03-01'",
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hasty_end_is_doubtful() {
+    fn shutdown_within_a_month_is_warned_about() {
         let lints = |tail: &str| zone(tail).lint(&["r".into()]);
         let month = "[retire]\nannounce_at = '2026-01-01'\nempty_at = '2026-02-01'";
         assert!(

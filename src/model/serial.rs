@@ -1,4 +1,4 @@
-//! Serial: the SOA serial, its arithmetic (RFC 1982), and how it may jump.
+//! SOA serials, their arithmetic (RFC 1982), and the rules for jumps.
 
 use std::cmp::Ordering;
 
@@ -13,9 +13,9 @@ pub struct Serial(pub u32);
 impl Serial {
     /// Half of the number space; the largest step that RFC 1982 section 3.1 allows is one less.
     pub const HALF: u32 = 1 << 31;
-    /// The largest jump that is taken without being told: it leaves room for a second one.
+    /// The largest automatic jump. It leaves room for a second one.
     pub const MAX_STEP: u32 = 1 << 30;
-    /// The smallest jump past serials that may have been handed out since they were last recorded.
+    /// The smallest jump past serials that may have been published since they were last recorded.
     pub const MIN_STEP: u32 = 1 << 20;
 
     /// The serial after this one; wraps at 2³².
@@ -24,13 +24,13 @@ impl Serial {
         Serial(self.0.wrapping_add(1))
     }
 
-    /// Adds `n`, at most 2³¹ − 1 (RFC 1982 section 3.1); a larger `n` counts as that.
+    /// Adds `n`, capped at 2³¹ − 1 (RFC 1982 section 3.1).
     #[must_use]
     pub fn advance(self, n: u32) -> Serial {
         Serial(self.0.wrapping_add(n.min(Self::HALF - 1)))
     }
 
-    /// The newer of two; `self` where they have no order.
+    /// The newer of two serials; `self` if they have no order.
     #[must_use]
     pub fn max(self, other: Serial) -> Serial {
         if self.partial_cmp(&other) == Some(Ordering::Less) {
@@ -58,19 +58,19 @@ impl std::fmt::Display for Serial {
     }
 }
 
-/// How far a zone may have come in so many seconds: [`Serial::MIN_STEP`] and 10,000 serials a
-/// second, at most [`Serial::MAX_STEP`].
+/// The jump after the restore of a copy that is `seconds` old: [`Serial::MIN_STEP`] and 10,000
+/// serials for each second, at most [`Serial::MAX_STEP`].
 ///
-/// The step grows with the age of a copy, so that two restores of one copy do not give the same
-/// serials: above three quarters of the most it still grows, by 100 serials a second at first and
-/// by one after ten months.
+/// The step always grows with the age of the copy, so that two restores of one copy do not give the
+/// same serials. Above three quarters of the maximum it grows more slowly: by 100 serials a second
+/// at first, and by one serial a second after ten months.
 pub fn restore_step(seconds: u64) -> u32 {
     const RATE: u64 = 10_000;
-    /// Where the step grows slower, in serials.
+    /// The step above which it grows more slowly, in serials.
     const KNEE: u64 = Serial::MAX_STEP as u64 / 4 * 3;
-    /// When half of what is left above the knee is used, in seconds after it.
+    /// The seconds after the knee in which the step covers half of the range above it.
     const HALF_LIFE: u64 = 30 * 86_400;
-    /// An age above this one counts as this one, in seconds.
+    /// The largest age, in seconds; a greater age counts as this.
     const MAX_AGE: u64 = 1 << 34;
     let seconds = seconds.min(MAX_AGE);
     let linear = u64::from(Serial::MIN_STEP) + seconds * RATE;
@@ -81,61 +81,60 @@ pub fn restore_step(seconds: u64) -> u32 {
     (KNEE + (u64::from(Serial::MAX_STEP) - KNEE) * later / (later + HALF_LIFE)) as u32
 }
 
-/// A mirror, and the serial that it was last seen to have.
+/// A mirror, and the serial that it had when it was last seen.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct SeenMirror {
-    /// Its address; with a port where it is configured.
+    /// The address; with a port if the mirror is configured.
     pub address: String,
-    /// The TSIG key that it is known by.
+    /// The TSIG key that the mirror signs with.
     pub key: Option<String>,
-    /// The serial that it has.
+    /// The serial that the mirror has.
     pub serial: Serial,
-    /// When it was seen last.
+    /// The time at which the mirror was last seen.
     pub seen: Time,
 }
 
-/// How a serial is to move where it does not move by one with a commit.
+/// A move of a serial other than the increment by one at a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Jump {
-    /// To this serial, which a person or a zone file names.
+    /// To this serial, which an operator or a zone file names.
     To(Serial),
-    /// Past every known serial, by this many, or by fewer where mirrors could not order that.
+    /// Past every known serial by this number, or by less if mirrors could not order the result.
     Past(u32),
 }
 
-/// The serial that a jump comes to, and for whom it is newer.
+/// The result of a jump: a serial, and the mirrors for which it is not newer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Jumped {
+pub struct JumpResult {
     /// The serial.
     pub serial: Serial,
-    /// Whether it is newer than all that the zone itself is known to have had.
+    /// Whether it is newer than all serials that the zone is known to have had.
     pub newer: bool,
-    /// The places in `seen` of the mirrors for which it is not newer: they would keep what they
-    /// have.
+    /// The indexes in `seen` of the mirrors for which it is not newer. They would keep their zone.
     pub not_newer_for: Vec<usize>,
 }
 
-impl Jumped {
-    /// Whether nobody is left behind.
+impl JumpResult {
+    /// Whether the serial is newer for the zone and for all mirrors.
     pub fn is_accepted(&self) -> bool {
         self.newer && self.not_newer_for.is_empty()
     }
 }
 
-/// Decides every jump of a serial. `own` are serials that the zone itself is known to have had,
-/// `seen` those that mirrors were seen to have.
+/// Computes the serial that a jump leads to. `own` are the serials that the zone is known to have
+/// had, `seen` those of its mirrors.
 ///
-/// [`Jump::Past`] finds a serial that is newer for all of them by RFC 1982 wherever there is one,
-/// and never takes more than half of what the mirror that is furthest behind can still order, so
-/// that further jumps are possible.
-pub fn jump(own: &[Serial], jump: Jump, seen: &[Serial]) -> Jumped {
+/// [`Jump::Past`] finds a serial that is newer for all of them (RFC 1982) if there is one. It uses
+/// at most half of the distance that the oldest of them can still order, so that further jumps are
+/// possible.
+pub fn jump(own: &[Serial], jump: Jump, seen: &[Serial]) -> JumpResult {
     let serial = match jump {
         Jump::To(serial) => serial,
         Jump::Past(step) => past(own, step, seen),
     };
     let older = |s: &Serial| *s < serial;
     let not_newer_for = (0..seen.len()).filter(|i| !older(&seen[*i])).collect();
-    Jumped {
+    JumpResult {
         serial,
         newer: own.iter().all(older),
         not_newer_for,
@@ -146,7 +145,7 @@ fn past(own: &[Serial], step: u32, seen: &[Serial]) -> Serial {
     let known = || own.iter().chain(seen);
     let newest = known().find(|n| known().all(|k| k <= n));
     let Some(newest) = newest else {
-        // They are too far apart for any serial to be newer than all: the zone's own count.
+        // The serials are too far apart for one to be newer than all: follow the zone's own.
         return own
             .iter()
             .copied()
@@ -162,7 +161,8 @@ fn past(own: &[Serial], step: u32, seen: &[Serial]) -> Serial {
     newest.advance(step.min(room.div_ceil(2)).max(1))
 }
 
-/// The commands that let a mirror take a zone whatever its serial: software and command.
+/// The commands that make a mirror transfer a zone whatever its serial: pairs of software and
+/// command.
 pub fn forced_transfers(zone: &str) -> [(&'static str, String); 4] {
     [
         ("NSD", format!("nsd-control force_transfer {zone}")),
@@ -172,8 +172,8 @@ pub fn forced_transfers(zone: &str) -> [(&'static str, String); 4] {
     ]
 }
 
-/// Names the mirrors that keep what they have because a zone's serial is not newer for them, and
-/// what to do there.
+/// A message that names the mirrors for which a zone's serial is not newer, and the commands that
+/// force a transfer there.
 pub fn left_behind(zone: &str, serial: Serial, mirrors: &[SeenMirror]) -> String {
     let one = |m: &SeenMirror| {
         let key = m
@@ -188,7 +188,7 @@ pub fn left_behind(zone: &str, serial: Serial, mirrors: &[SeenMirror]) -> String
         .map(|(software, c)| format!("`{c}` on {software}"))
         .collect();
     format!(
-        "zone {zone}: serial {serial} is not newer (RFC 1982) for: {}; each keeps its old zone until a transfer is forced there: {}",
+        "zone {zone}: serial {serial} is not newer (RFC 1982) for: {}; each keeps its old zone until you force a transfer there: {}",
         named.join(", "),
         commands.join(", ")
     )
@@ -200,7 +200,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn rfc1982_examples_hold_at_the_wrap() {
+    fn serials_are_ordered_across_the_wrap() {
         assert!(Serial(u32::MAX) < Serial(0));
         assert!(Serial(0) < Serial(1));
         assert!(Serial(0) < Serial(Serial::HALF - 1));
@@ -210,7 +210,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_sum_is_greater(s: u32, n in 1..Serial::HALF) {
+        fn advanced_serial_is_newer(s: u32, n in 1..Serial::HALF) {
             prop_assert!(Serial(s).advance(n) > Serial(s));
             prop_assert!(Serial(s) < Serial(s).advance(n));
             prop_assert_eq!(Serial(s).max(Serial(s).advance(n)), Serial(s).advance(n));
@@ -218,13 +218,13 @@ mod tests {
 
         #[test]
         fn order_is_antisymmetric(a: u32, b: u32) {
-            let there = Serial(a).partial_cmp(&Serial(b));
-            prop_assert_eq!(there.map(Ordering::reverse), Serial(b).partial_cmp(&Serial(a)));
+            let order = Serial(a).partial_cmp(&Serial(b));
+            prop_assert_eq!(order.map(Ordering::reverse), Serial(b).partial_cmp(&Serial(a)));
         }
     }
 
     #[test]
-    fn a_restore_counts_ten_thousand_serials_a_second_within_its_limits() {
+    fn restore_step_is_ten_thousand_serials_a_second_within_limits() {
         let least = Serial::MIN_STEP;
         assert_eq!(
             [0, 104, 3600, 80_000].map(restore_step),
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_restore_of_the_same_copy_gives_a_newer_serial() {
+    fn later_restore_of_the_same_copy_gives_a_newer_serial() {
         const DAY: u64 = 86_400;
         for age in [
             0,
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn restoring_twice_in_a_row_moves_forward_for_the_mirror_that_followed_the_first() {
+    fn second_restore_is_newer_for_a_mirror_that_followed_the_first() {
         let first = jump(&[Serial(2)], Jump::Past(Serial::MIN_STEP), &[Serial(2)]);
         let followed = first.serial.advance(17);
         let second = jump(&[Serial(2)], Jump::Past(Serial::MIN_STEP), &[followed]);
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_serial_that_is_named_is_not_newer_for_those_that_are_ahead_or_half_way_round() {
+    fn named_serial_is_not_newer_for_mirrors_ahead_of_it_or_half_the_space_away() {
         let seen = [
             Serial(5),
             Serial(6),
@@ -311,22 +311,22 @@ mod tests {
         }
     }
 
-    /// What happens to a zone and its mirrors.
+    /// An event of a zone and its mirrors.
     #[derive(Debug, Clone)]
     enum Event {
         Commits(u32),
-        /// A mirror looks, and follows where our serial is newer for it.
+        /// A mirror polls, and transfers the zone if the serial is newer for it.
         Follow(usize),
         Backup,
-        /// The store is put back to the last copy; whether the log says what was handed out.
+        /// The last copy is restored; `logged`: the removal log has the published serials.
         Restore {
             seconds: u32,
             logged: bool,
         },
-        /// Commits are lost, and the image says so.
+        /// Commits are lost, which the image shows.
         Lost,
-        /// The zone was away, and comes back.
-        Back,
+        /// The zone was removed from the configuration and returns.
+        Returned,
         Named(u32),
     }
 
@@ -340,20 +340,20 @@ mod tests {
                 logged
             }),
             Just(Event::Lost),
-            Just(Event::Back),
+            Just(Event::Returned),
             any::<u32>().prop_map(Event::Named),
         ]
     }
 
     proptest! {
         #[test]
-        fn an_accepted_jump_is_newer_for_every_mirror_seen(
+        fn accepted_jump_is_newer_for_every_mirror(
             start: u32,
             events in proptest::collection::vec(event(), 1..60),
         ) {
             let (mut zone, mut copy, mut mirrors) = (Serial(start), Serial(start), [Serial(start); 4]);
             for e in events {
-                let (own, how) = match e {
+                let (own, requested) = match e {
                     Event::Commits(n) => {
                         zone = zone.advance(n);
                         continue;
@@ -369,16 +369,16 @@ mod tests {
                     Event::Restore { logged: true, .. } => (vec![copy, zone], Jump::Past(1)),
                     Event::Restore { seconds, logged: false } => (vec![copy], Jump::Past(restore_step(seconds.into()))),
                     Event::Lost => (vec![copy], Jump::Past(Serial::MAX_STEP)),
-                    Event::Back => (vec![zone], Jump::Past(1)),
+                    Event::Returned => (vec![zone], Jump::Past(1)),
                     Event::Named(n) => (vec![zone], Jump::To(Serial(n))),
                 };
-                let found = jump(&own, how, &mirrors);
+                let found = jump(&own, requested, &mirrors);
                 if !found.is_accepted() {
                     continue;
                 }
                 for m in mirrors {
                     let ahead = found.serial.0.wrapping_sub(m.0);
-                    prop_assert!((1..1 << 31).contains(&ahead), "{found:?} after {m}, {how:?}");
+                    prop_assert!((1..1 << 31).contains(&ahead), "{found:?} after {m}, {requested:?}");
                 }
                 prop_assert!(own.iter().all(|o| *o < found.serial));
                 zone = found.serial;
@@ -386,16 +386,16 @@ mod tests {
         }
 
         #[test]
-        fn a_jump_past_all_is_refused_only_where_no_serial_is_newer_for_all(
+        fn jump_past_all_is_refused_only_if_no_serial_is_newer_for_all(
             base: u32,
             spread in proptest::collection::vec(any::<u32>(), 1..6),
             step in 1u32..=Serial::MAX_STEP,
         ) {
             let known: Vec<Serial> = spread.iter().map(|d| Serial(base.wrapping_add(*d))).collect();
             let found = jump(&known[..1], Jump::Past(step), &known[1..]);
-            // Some serial suits all exactly if one next to a known one does.
-            let suits = |s: Serial| known.iter().all(|k| *k < s);
-            prop_assert_eq!(found.is_accepted(), known.iter().any(|k| suits(k.next())));
+            // A serial newer than all exists exactly if the successor of a known one is.
+            let newer_than_all = |s: Serial| known.iter().all(|k| *k < s);
+            prop_assert_eq!(found.is_accepted(), known.iter().any(|k| newer_than_all(k.next())));
         }
     }
 }

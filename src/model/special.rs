@@ -28,9 +28,9 @@ const SPECIAL4: [([u8; 4], u8); 18] = [
     ([240, 0, 0, 0], 4),
 ];
 
-/// IANA's IPv6 special-purpose address registry, and multicast: the first 64 bits and the length.
+/// IANA's IPv6 special-purpose address registry, and multicast: the first 64 bits, and the length.
 const SPECIAL6: [(u64, u8); 13] = [
-    (0, 96), // ::, ::1 and what was IPv4-compatible
+    (0, 96), // ::, ::1 and the deprecated IPv4-compatible addresses
     (0x0064_ff9b_0000_0000, 96),
     (0x0064_ff9b_0001_0000, 48),
     (0x0100_0000_0000_0000, 64),
@@ -48,11 +48,11 @@ const SPECIAL6: [(u64, u8); 13] = [
 /// Why a subject cannot be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unlistable {
-    /// It is 127.0.0.1, or the name `invalid`, which no list may ever have (RFC 5782 section 5).
+    /// It is 127.0.0.1 or the name `invalid`, which a DNSBL must not list (RFC 5782 section 5).
     Never,
-    /// It is a test point, which every zone has already.
+    /// It is a test point, which every zone has anyway.
     TestPoint,
-    /// It is a prefix that holds 127.0.0.1 or its IPv6 spelling.
+    /// It is a prefix that contains 127.0.0.1 or its IPv4-mapped form.
     HoldsNever,
     /// It overlaps a special-purpose range; `--allow-special-ranges` permits it.
     Special,
@@ -65,21 +65,19 @@ impl std::fmt::Display for Unlistable {
         f.write_str(match self {
             Unlistable::Never => "127.0.0.1 and `invalid` are never listed (RFC 5782)",
             Unlistable::HoldsNever => {
-                "it holds 127.0.0.1 or ::ffff:127.0.0.1, which are never listed (RFC 5782)"
+                "it contains 127.0.0.1 or ::ffff:127.0.0.1, which are never listed (RFC 5782)"
             }
-            Unlistable::TestPoint => {
-                "it is a test point, which every zone has by itself (RFC 5782)"
-            }
+            Unlistable::TestPoint => "it is a test point, which every zone has anyway (RFC 5782)",
             Unlistable::Special => {
-                "it lies in a special-purpose range; say --allow-special-ranges if you mean it"
+                "it is in a special-purpose range; use --allow-special-ranges to list it nevertheless"
             }
             Unlistable::TooWide => "it is wider than /8 (IPv6: /19)",
         })
     }
 }
 
-/// Why `subject` cannot be listed without a permission; `allowed` are the special-purpose ranges
-/// that the configuration permits.
+/// The reason why a subject cannot be listed without a permission; `None`: it can. `allowed` are
+/// the special-purpose ranges that the configuration permits.
 pub fn unlistable(subject: &Subject, allowed: &[Subject]) -> Option<Unlistable> {
     match subject {
         Subject::V4(p) => match p {
@@ -107,7 +105,7 @@ pub fn unlistable(subject: &Subject, allowed: &[Subject]) -> Option<Unlistable> 
     }
 }
 
-/// Where the IPv4 test points are.
+/// The prefix that has the IPv4 test points.
 const TESTS4: Prefix4 = Prefix4::network(0x7f00_0000, 24);
 
 fn special4() -> impl Iterator<Item = Prefix4> {
@@ -127,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn b25_special_ranges_need_a_word() {
+    fn b25_special_ranges_need_permission() {
         let why = |s: &str| unlistable(&s.parse().unwrap(), &["127.64.0.0/10".parse().unwrap()]);
         for s in [
             "10.1.2.3",
@@ -174,7 +172,7 @@ mod tests {
         assert_eq!(
             why("127.128.0.0/9"),
             Some(Unlistable::Special),
-            "an allowed part does not allow the whole"
+            "permission for a part does not permit the whole"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Subject: what a verdict is about.
+//! Subjects: the addresses, prefixes and domains that can be listed.
 
 use std::{
     cmp::Ordering,
@@ -12,7 +12,7 @@ use super::{
     prefix::{MIN_LISTED_LEN4, MIN_LISTED_LEN6, Prefix4, Prefix6},
 };
 
-/// Whether a subject can cover others: it is no single address and no single name.
+/// Whether a subject can cover others: it is neither a single address nor a single name.
 pub fn covers_others(subject: &Subject) -> bool {
     match subject {
         Subject::V4(p) => !p.is_host(),
@@ -23,9 +23,9 @@ pub fn covers_others(subject: &Subject) -> bool {
 
 /// An IPv4 address or prefix, an IPv6 address or prefix, or a domain.
 ///
-/// In canonical order IPv4 prefixes come first, then IPv4 addresses, then IPv6, then domains;
-/// within each, by address and then the wider first. [`Subject::key`] has the same order byte by
-/// byte.
+/// In canonical order IPv4 prefixes come first, then IPv4 addresses, then IPv6, then domains.
+/// Each of these is ordered by address, and then the wider one first. The bytes of [`Subject::key`]
+/// have the same order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// An IPv4 address (length 32) or prefix.
@@ -36,17 +36,17 @@ pub enum Subject {
     Domain(Domain),
 }
 
-/// What to do with a prefix whose host bits are set, such as `192.0.2.7/24`.
+/// The treatment of a prefix whose host bits are set, such as `192.0.2.7/24`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HostBits {
-    /// An error: most often the length or the address is a slip.
+    /// An error, because most often the length or the address is mistyped.
     #[default]
     Refuse,
-    /// Clear them.
+    /// The host bits are cleared.
     Clear,
 }
 
-/// First byte of a key: the kind of subject.
+/// The first byte of a key: the kind of the subject.
 pub mod tag {
     /// IPv4 prefixes shorter than 32.
     pub const NET4: u8 = 1;
@@ -67,7 +67,11 @@ impl Subject {
     /// Reads an address, a prefix (`192.0.2.0/24`, `2001:db8::/32`) or a domain (`a.b`, `*.a.b`,
     /// `.a.b`).
     ///
-    /// `::ffff:192.0.2.1` is the IPv4 address. The error says what was wrong and what is accepted.
+    /// `::ffff:192.0.2.1` is the IPv4 address.
+    ///
+    /// # Errors
+    ///
+    /// Says why the text is not a subject, and what is accepted.
     pub fn parse(text: &str, host_bits: HostBits) -> Result<Subject, String> {
         let (addr, len) = match text.split_once('/') {
             Some((a, l)) => (a, Some(l)),
@@ -108,7 +112,7 @@ impl Subject {
         Ok(subject.unmapped())
     }
 
-    /// `::ffff:a.b.c.d` and the prefixes inside `::ffff:0:0/96` as what they mean in IPv4.
+    /// Converts IPv4-mapped addresses and prefixes (in `::ffff:0:0/96`) to IPv4.
     #[must_use]
     pub fn unmapped(self) -> Subject {
         const MAPPED: u128 = 0xffff << 32;
@@ -120,7 +124,7 @@ impl Subject {
         }
     }
 
-    /// How many addresses it covers: 0 for a name; for all of IPv6 one less than there are, to fit.
+    /// The number of addresses that it covers: 0 for a domain; `u128::MAX` for all of IPv6.
     pub fn addresses(&self) -> u128 {
         match self {
             Subject::V4(p) => 1u128 << (Prefix4::BITS - p.len()),
@@ -131,7 +135,7 @@ impl Subject {
         }
     }
 
-    /// A single address; one in IPv4-mapped spelling is the IPv4 one.
+    /// A single address; an IPv4-mapped one is converted to IPv4.
     pub fn host(addr: IpAddr) -> Subject {
         match addr.to_canonical() {
             IpAddr::V4(a) => Subject::host4(a.to_bits()),
@@ -139,7 +143,7 @@ impl Subject {
         }
     }
 
-    /// Whether everything `other` speaks of lies in this one.
+    /// Whether this subject covers `other` or is equal to it.
     pub fn covers(&self, other: &Subject) -> bool {
         match (self, other) {
             (Subject::V4(a), Subject::V4(b)) => a.contains(*b),
@@ -180,7 +184,7 @@ impl Subject {
         }
     }
 
-    /// The subject as bytes that sort as subjects do; [`Subject::from_key`] reads them back.
+    /// The subject as bytes that have the order of subjects; [`Subject::from_key`] reads them back.
     pub fn key(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(20);
         self.write_key(&mut out);
@@ -210,14 +214,13 @@ impl Subject {
                     out.extend(label.as_bytes());
                     out.push(0);
                 }
-                // Below every letter of a label, so that a name's own rows precede those of names
-                // below it.
+                // Less than any byte of a label, so that a name precedes the names below it.
                 out.push(1 + d.scope() as u8);
             }
         }
     }
 
-    /// Reads a key back; `None` where the bytes are none.
+    /// Reads a key; `None` if the bytes are not a valid key.
     pub fn from_key(key: &[u8]) -> Option<Subject> {
         let (&tag, rest) = key.split_first()?;
         match tag {
@@ -301,8 +304,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Subject::V4(p) => p.fmt(f),
-            // `Ipv6Addr` prints `::7f00:2` and its like with a dotted quad only for mapped
-            // addresses, which are IPv4 here.
+            // `Ipv6Addr` prints a dotted quad only for IPv4-mapped addresses, which are IPv4 here.
             Subject::V6(p) if p.is_host() => Ipv6Addr::from(p.first()).fmt(f),
             Subject::V6(p) => p.fmt(f),
             Subject::Domain(d) => d.fmt(f),
@@ -358,14 +360,14 @@ pub(crate) mod tests {
         }
 
         #[test]
-        fn any_bytes_as_a_key_are_a_subject_or_nothing(bytes: Vec<u8>) {
+        fn bytes_that_read_as_a_subject_are_its_key(bytes: Vec<u8>) {
             if let Some(s) = Subject::from_key(&bytes) {
                 prop_assert_eq!(s.key(), bytes);
             }
         }
 
         #[test]
-        fn any_text_is_a_subject_or_a_clear_error(text in ".{0,80}") {
+        fn parsing_any_text_gives_a_subject_or_an_error(text in ".{0,80}") {
             match Subject::parse(&text, HostBits::Refuse) {
                 Ok(s) => prop_assert_eq!(s.to_string().parse::<Subject>(), Ok(s)),
                 Err(e) => prop_assert!(!e.is_empty()),
@@ -373,39 +375,39 @@ pub(crate) mod tests {
         }
 
         #[test]
-        fn cleared_host_bits_give_the_prefix_around(a: u32, len in 0u8..=32) {
+        fn clearing_host_bits_gives_the_containing_prefix(a: u32, len in 0u8..=32) {
             let text = format!("{}/{len}", std::net::Ipv4Addr::from(a));
             prop_assert_eq!(Subject::parse(&text, HostBits::Clear), Ok(Subject::V4(Prefix4::new(a, len))));
         }
     }
 
-    /// A list of domains with a name of numbers made a key that nobody could read back.
+    /// Lists of domains contain such names, and their keys have to be readable.
     #[test]
-    fn a_name_of_numbers_is_a_name_where_names_are_meant() {
+    fn numeric_name_is_a_domain_only_in_lists_of_domains() {
         for text in ["1", "4.3.2.45", "*.123", ".1.2"] {
             let s = Subject::Domain(Domain::parse_any(text).unwrap());
             assert_eq!(Subject::from_key(&s.key()), Some(s));
         }
         assert!(
             "123".parse::<Subject>().is_err(),
-            "on a command line it is a slip"
+            "on a command line it is refused as mistyped"
         );
         let digits = "12345678901234567890123456789012";
         assert_eq!(
             digits.parse::<Subject>().unwrap().to_string(),
             digits,
-            "no address has as many: it is a digest"
+            "more digits than an address can have: a digest"
         );
     }
 
     #[test]
-    fn a_key_with_a_dot_in_a_label_is_none() {
+    fn key_with_a_dot_in_a_label_is_not_valid() {
         assert_eq!(Subject::from_key(b"\x04a.b\0\x01"), None);
         assert_eq!(Subject::from_key(b"\x04b\0a\0\x01"), "a.b".parse().ok());
     }
 
     #[test]
-    fn spellings() {
+    fn subjects_print_in_canonical_form() {
         let show = |s: &str| s.parse::<Subject>().map(|s| s.to_string());
         assert_eq!(show("::ffff:192.0.2.1").unwrap(), "192.0.2.1");
         assert_eq!(show("::ffff:192.0.2.0/120").unwrap(), "192.0.2.0/24");

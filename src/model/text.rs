@@ -1,9 +1,9 @@
-//! Text that other people wrote: how it is printed, and which of it is refused.
+//! Text from untrusted sources: how it is printed, and which characters are refused.
 
 use std::borrow::Cow;
 
-/// Whether a character can change more of a terminal or of a line than its own place: control
-/// characters, line breaks, bidirectional controls (UAX #9), and characters that are not seen.
+/// Whether a character must not be printed as it is: control characters, line breaks, bidirectional
+/// controls (UAX #9) and invisible characters.
 pub fn needs_escape(c: char) -> bool {
     c.is_control() || is_line_break(c) || is_bidi_control(c) || is_invisible(c)
 }
@@ -19,14 +19,13 @@ fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Characters without a width that are no part of any script: joiners of scripts are not among
-/// them.
+/// Characters without a width. Joiners are not among them, because scripts need them.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Replaces each unsafe character by the escape that JSON has for it, so that the text is one line,
-/// and JSON stays JSON.
+/// Replaces each unsafe character by its JSON escape, so that the text is one line. JSON text keeps
+/// its meaning.
 pub fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains(needs_escape) {
         return Cow::Borrowed(text);
@@ -47,11 +46,11 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Checks that a note, a proof or a piece of evidence is one line of plain text.
+/// Checks that a text is one line without control characters.
 ///
 /// # Errors
 ///
-/// Names the first control character or line break, and its place.
+/// Names the first control character or line break, and its position.
 pub fn check_line(text: &str) -> Result<(), String> {
     match text
         .chars()
@@ -67,7 +66,7 @@ pub fn check_line(text: &str) -> Result<(), String> {
     }
 }
 
-/// Replaces every unsafe character by U+FFFD: for text that is kept as it came from a network, such
+/// Replaces every unsafe character by U+FFFD. Used for text from the network that is stored, such
 /// as an envelope.
 pub fn cleaned(text: &str) -> String {
     text.chars()
@@ -88,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_are_those_of_json() {
+    fn unsafe_characters_get_json_escapes() {
         assert_eq!(
             escape("a\nb\r\t\u{1b}[2J\u{9b}\u{202e}\u{2028}\u{e0041}"),
             r"a\nb\r\t\u001b[2J\u009b\u202e\u2028\udb40\udc41"
@@ -97,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_control_character_in_a_note_is_named_with_its_place() {
+    fn control_character_is_refused_with_its_position() {
         for (text, part) in [
             ("ab\u{1b}[2J", "character 3 is the control character U+001B"),
             ("\n", "character 1"),

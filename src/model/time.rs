@@ -1,12 +1,11 @@
-//! Time: whole seconds since 1970 UTC, and the ways people write it: a duration, a date or an RFC
-//! 3339 time. Every option, key and field reads them here.
+//! Times and durations in whole seconds, and their forms in text: a duration, a date or an RFC 3339
+//! time. All command line options, configuration keys and API fields are parsed here.
 
 use std::{fmt, str::FromStr};
 
 use jiff::{SignedDuration, Span, civil::DateTime, fmt::temporal::Pieces};
 
-/// A point in time, in whole seconds since 1970-01-01T00:00:00Z. Nobody here reads a clock; it is
-/// handed in.
+/// A point in time, in whole seconds since 1970-01-01T00:00:00Z.
 #[derive(
     Debug,
     Clone,
@@ -24,14 +23,14 @@ use jiff::{SignedDuration, Span, civil::DateTime, fmt::temporal::Pieces};
 pub struct Time(pub u64);
 
 impl Time {
-    /// This time and `d` seconds; stays at the last representable second.
+    /// This time plus `d`; saturates at the last second that can be represented.
     #[must_use]
     pub fn plus(self, d: Seconds) -> Time {
         Time(self.0.saturating_add(d.0))
     }
 }
 
-/// The calendar in UTC, which has no time zone and no daylight saving.
+/// A time as date and time in UTC; `None` after the year 9999.
 fn civil(time: Time) -> Option<DateTime> {
     let seconds = i64::try_from(time.0).ok()?;
     EPOCH.checked_add(SignedDuration::from_secs(seconds)).ok()
@@ -45,7 +44,7 @@ fn seconds_since_epoch(at: DateTime) -> i64 {
 const EPOCH: DateTime = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
 
 impl fmt::Display for Time {
-    /// RFC 3339 in UTC, or the plain number where the calendar ends.
+    /// RFC 3339 in UTC; the number of seconds after the year 9999.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match civil(*self) {
             Some(t) => write!(f, "{t}Z"),
@@ -65,7 +64,7 @@ impl FromStr for Time {
         };
         let pieces = Pieces::parse(s.trim()).map_err(|_| bad(""))?;
         if pieces.time_zone_annotation().is_some() {
-            return Err(bad(": a time zone in brackets is not read"));
+            return Err(bad(": a time zone in brackets is not supported"));
         }
         let offset = match (pieces.time(), pieces.to_numeric_offset()) {
             (Some(_), Some(offset)) => i64::from(offset.seconds()),
@@ -83,7 +82,7 @@ impl FromStr for Time {
     }
 }
 
-/// Reads a [`Time`] that a configuration file holds as text.
+/// Deserializes a [`Time`] from text in a configuration file.
 pub fn text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Time, D::Error> {
     struct Text;
     impl serde::de::Visitor<'_> for Text {
@@ -146,10 +145,11 @@ pub mod rfc3339 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Seconds(pub u64);
 
-/// A span of zero or more whole seconds.
+/// Parses a duration of zero or more whole seconds.
 fn span(s: &str) -> Option<Span> {
     let s = s.trim();
-    // ISO 8601 (`P1D`) stays as it is; `90D` was accepted by earlier versions.
+    // ISO 8601 (`P1D`) is case-sensitive here. Other durations are not: earlier versions accepted
+    // `90D`.
     let lower = if s.starts_with(['P', 'p']) {
         s.to_string()
     } else {
@@ -164,8 +164,8 @@ fn span(s: &str) -> Option<Span> {
     (!span.is_negative() && fraction == (0, 0, 0)).then_some(span)
 }
 
-/// Refuses the unit `M`, which is minutes to some and months to others. In ISO 8601 (`P1M`, `PT1M`)
-/// its place tells them apart.
+/// Refuses the unit `M`, which can be read as minutes or as months. In ISO 8601 (`P1M`, `PT1M`) its
+/// position decides.
 fn check_unit(s: &str) -> Result<(), String> {
     let iso = s.trim_start().starts_with(['P', 'p']);
     let unit = s
@@ -240,12 +240,12 @@ impl serde::Serialize for Seconds {
     }
 }
 
-/// An end, such as `--until`: a duration from `now` on by the calendar in UTC (`1y` ends on the
+/// Parses an end, such as `--until`: a duration from `now` by the calendar in UTC (`1y` ends on the
 /// same day of the next year), a date (its first second in UTC), or an RFC 3339 time.
 ///
 /// # Errors
 ///
-/// A text in none of these forms, or a time before 1970 or after the year 9999.
+/// The text has none of these forms, or the time is before 1970 or after the year 9999.
 pub fn until(s: &str, now: Time) -> Result<Time, String> {
     check_unit(s)?;
     match span(s) {
@@ -262,13 +262,13 @@ pub fn until(s: &str, now: Time) -> Result<Time, String> {
     }
 }
 
-/// Whether a text is a duration that counts from now on, as [`until`] reads it.
+/// Whether a text is a duration, which [`until`] reads as a time relative to now.
 pub fn is_relative(s: &str) -> bool {
     span(s).is_some()
 }
 
-/// A start, such as `--since`: a duration back from `now` by the calendar in UTC, a date, or an RFC
-/// 3339 time.
+/// Parses a start, such as `--since`: a duration before `now` by the calendar in UTC, a date, or an
+/// RFC 3339 time.
 ///
 /// # Errors
 ///
@@ -287,7 +287,7 @@ pub fn since(s: &str, now: Time) -> Result<Time, String> {
     }
 }
 
-/// A time of its own where a duration would do as well.
+/// Parses a date or time; the error also names durations, which the callers accept.
 fn point(s: &str) -> Result<Time, String> {
     s.parse()
         .map_err(|e: String| match e.split_once("; write a date") {
@@ -303,7 +303,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_read_and_print() {
+    fn durations_are_parsed_and_printed() {
         for (text, seconds, shown) in [
             ("90d", 7_776_000, "90d"),
             ("5m", 300, "5m"),
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unit_that_may_be_minutes_or_months_is_refused() {
+    fn ambiguous_unit_m_is_refused() {
         let wrong = "`5M` may mean minutes or months; write 5m or 5mo";
         assert_eq!("5M".parse::<Seconds>().unwrap_err(), wrong);
         assert_eq!(until("5M", Time(0)).unwrap_err(), wrong);
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn every_end_is_a_duration_a_date_or_an_rfc_3339_time() {
+    fn end_is_a_duration_a_date_or_an_rfc_3339_time() {
         let now: Time = "2027-11-30T10:00:00Z".parse().unwrap();
         for (text, end) in [
             ("1d", "2027-12-01T10:00:00Z"),
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_counts_durations_back() {
+    fn start_is_a_duration_before_now_or_a_date() {
         let now: Time = "2028-02-29T10:00:00Z".parse().unwrap();
         for (text, start) in [
             ("1y", "2027-02-28T10:00:00Z"),
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn times_print_to_the_end_of_the_calendar() {
+    fn time_after_the_year_9999_prints_as_a_number() {
         assert_eq!(Time(86_400).to_string(), "1970-01-02T00:00:00Z");
         assert_eq!(Time(253_402_300_799).to_string(), "9999-12-31T23:59:59Z");
         assert_eq!(Time(253_402_300_800).to_string(), "253402300800");

@@ -1,4 +1,4 @@
-//! The verdict on a subject: its present entries, holds and exemption. A fold over its events.
+//! The verdict on a subject: its present entries, holds and exemption, as its events make them.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,12 +10,13 @@ use super::{
     time::Time,
 };
 
-/// The longest text of an entry, in bytes: what one TXT string holds (RFC 1035 section 3.3.14).
+/// The longest text of an entry, in bytes: the length of one string of a TXT record (RFC 1035
+/// section 3.3.14).
 pub const MAX_TEXT: usize = 255;
 
-/// The stored form of a text: cut to [`MAX_TEXT`], and with `$` in place of its own subject, so that
-/// many subjects share one text. A `$` is the subject as answers show it, without the mark of a
-/// domain's scope.
+/// The stored form of a text: cut to [`MAX_TEXT`], and with `$` in place of its own subject, so
+/// that many subjects share one text. `$` stands for the subject as it is in answers, without the
+/// mark of a domain's scope.
 pub fn own_text(text: &str, subject: &Subject) -> String {
     let mut cut = MAX_TEXT.min(text.len());
     while !text.is_char_boundary(cut) {
@@ -23,30 +24,30 @@ pub fn own_text(text: &str, subject: &Subject) -> String {
     }
     let text = &text[..cut];
     if subject.is_address() && !text.bytes().any(|b| b.is_ascii_digit()) {
-        return text.into(); // an address has digits; nearly every line of a list ends here
+        return text.into(); // Fast path: without a digit the text cannot contain an address.
     }
     let shown = match subject {
         Subject::Domain(d) => d.name().to_string(),
         s => s.to_string(),
     };
-    // Only as a word of its own: a part of a longer name or number is something else.
+    // Replace whole words only: a part of a longer name or number is not the subject.
     let part = |c: char| c.is_ascii_alphanumeric() || "-_.:$".contains(c);
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find(&shown) {
-        let (before, behind) = (&rest[..at], &rest[at + shown.len()..]);
-        // A full stop behind it may end the sentence.
-        let next = behind.strip_prefix('.').unwrap_or(behind);
+        let (before, after) = (&rest[..at], &rest[at + shown.len()..]);
+        // A full stop after it may end the sentence.
+        let next = after.strip_prefix('.').unwrap_or(after);
         let inside = out
             .chars()
             .chain(before.chars())
             .next_back()
             .is_some_and(part)
             || next.starts_with(part)
-            || behind.starts_with('/');
+            || after.starts_with('/');
         out += before;
         out += if inside { &shown } else { "$" };
-        rest = behind;
+        rest = after;
     }
     out + rest
 }
@@ -73,11 +74,11 @@ pub struct Entry {
 pub struct Exempt {
     /// The time since which it exists.
     pub since: Time,
-    /// The end; none: it does not end by itself.
+    /// The end; `None`: it does not expire.
     pub until: Option<Time>,
 }
 
-/// A hold: suppresses a reason after a removal, so that it does not come back.
+/// A hold: suppresses a reason for a subject after a removal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// The suppressed reason.
@@ -91,8 +92,8 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// The end of a hold that lasts as long as the source lists something wider: it keeps one
-    /// address out of a prefix.
+    /// The end of a hold that lasts as long as a wider listing of its source. It excludes one
+    /// address from a listed prefix.
     pub const WITH_COVER: Time = Time(u64::MAX);
 
     /// Whether it suppresses a reason of a source.
@@ -130,8 +131,8 @@ impl Verdict {
         self.holds.iter().any(|h| h.on(reason, source))
     }
 
-    /// The entries that list the subject now: without exclusions and suppressed entries; none if the
-    /// subject is exempt.
+    /// The entries that list the subject now: without exclusions and suppressed entries; none if
+    /// the subject is exempt.
     pub fn in_force(&self) -> impl Iterator<Item = &Entry> {
         let exempt = self.exempt.is_some();
         self.entries
@@ -165,7 +166,8 @@ impl Verdict {
         }
     }
 
-    /// Applies an event. An event that does not fit changes nothing.
+    /// Applies an event. An event for an entry, hold or exemption that does not exist has no
+    /// effect.
     pub fn fold(&mut self, at: Time, what: &EventKind) {
         match what {
             EventKind::Listed {
@@ -228,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_names_its_own_subject_only_as_a_word() {
+    fn own_subject_is_replaced_only_as_a_whole_word() {
         let own = |t: &str, s: &str| own_text(t, &s.parse().unwrap());
         assert_eq!(
             own("see https://x.example/?ip=45.1.1.1", "45.1.1.1"),

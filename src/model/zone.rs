@@ -1,5 +1,5 @@
-//! Zone: a published list, as its file describes it. A view on the index: which reasons, under
-//! which codes and texts.
+//! Zones as their files describe them: the published reasons, with codes and texts, and the rules
+//! for queries and transfers.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -13,7 +13,7 @@ use super::{
     time::Seconds,
 };
 
-/// What a zone's names are made of.
+/// The kind of a zone's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
@@ -23,14 +23,14 @@ pub enum ZoneKind {
     Address,
     /// Domain names (RFC 5782 section 3).
     Domain,
-    /// A catalog of our zones (RFC 9432); kept for the transfers.
+    /// A catalog of the zones of this server (RFC 9432), for transfers only.
     Catalog,
     /// Digests, one label each: see [`Digest`].
     Hash,
 }
 
 impl ZoneKind {
-    /// Its name in a zone file.
+    /// The name in a zone file.
     pub fn name(self) -> &'static str {
         match self {
             ZoneKind::Address => "address",
@@ -41,15 +41,15 @@ impl ZoneKind {
     }
 }
 
-/// One published reason.
+/// A published reason.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Publish {
     /// The reason's name.
     pub reason: String,
-    /// The A record that says so, in 127.0.0.0/8.
+    /// The A record for it, in 127.0.0.0/8.
     pub code: Ipv4Addr,
-    /// The TXT record where an entry has no text of its own; else the reason's text.
+    /// The TXT record of entries without a text of their own; `None`: the text of the reason.
     pub text: Option<String>,
 }
 
@@ -63,30 +63,30 @@ impl Default for Publish {
     }
 }
 
-/// A fixed record of the zone, from a `[[record]]` table.
+/// A static record of the zone, from a `[[record]]` table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Record {
     /// `@` for the origin, or a name relative to it.
     pub name: String,
-    /// A, AAAA, NS, MX, CAA or TXT. NS delegates a name that no listing can have; A and AAAA of a
-    /// name server inside the zone are its glue.
+    /// The type: A, AAAA, NS, MX, CAA or TXT. NS delegates a name that no listing can have; A and
+    /// AAAA of a name server inside the zone are its glue.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Its data as in a master file.
+    /// The data in the syntax of master files.
     pub data: String,
-    /// Its TTL; the zone's `ttl` where it is not said.
+    /// The TTL; `None`: the zone's `ttl`.
     pub ttl: Option<Seconds>,
 }
 
-/// Who may query.
+/// The clients that may query.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QueryRules {
-    /// Prefixes of the clients that are answered; others get REFUSED.
+    /// The prefixes of clients that get answers. Other clients get REFUSED.
     pub allow: Vec<String>,
-    /// Answer a refused client with this A record instead of REFUSED (127.255.255.x); never by
-    /// default, since mail servers take any A record for a listing.
+    /// An A record (127.255.255.x) that a refused client gets instead of REFUSED. Off by default,
+    /// because mail servers take any A record for a listing.
     pub refused_code: Option<Ipv4Addr>,
 }
 
@@ -99,13 +99,13 @@ impl Default for QueryRules {
     }
 }
 
-/// A mirror to notify: an address, or a table with a key and our source address.
+/// A mirror to notify: an address, or a table with address, key and source address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(untagged)]
 pub enum Notify {
     /// `address:port`.
     Plain(String),
-    /// With a TSIG key and the address to send from.
+    /// A table.
     Full(NotifyTable),
 }
 
@@ -115,13 +115,14 @@ pub enum Notify {
 pub struct NotifyTable {
     /// `address:port`.
     pub address: String,
-    /// The name of a `[[key]]`.
+    /// The name of a `[[key]]` to sign with.
     pub key: Option<String>,
-    /// The address to send from.
+    /// The source address of the message.
     pub source: Option<String>,
 }
 
-/// Either form by what stands there, so that an error names what is wrong in it.
+/// Deserializes by the type of the value, not as an untagged enum, so that an error names the
+/// faulty key of a table.
 impl<'de> Deserialize<'de> for Notify {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Notify, D::Error> {
         struct Either;
@@ -142,18 +143,18 @@ impl<'de> Deserialize<'de> for Notify {
     }
 }
 
-/// Who may transfer, and who is told of a new serial. Read and checked now, used by transfers.
+/// The clients that may transfer, and the mirrors that get NOTIFY.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransferRules {
     /// Prefixes, `key:NAME` of a TSIG key, and `cert:NAME` of a client certificate.
     pub allow: Vec<String>,
-    /// Mirrors.
+    /// The mirrors to notify.
     pub notify: Vec<Notify>,
 }
 
 impl TransferRules {
-    /// The names of the keys that it speaks of.
+    /// The names of the TSIG keys that the rules use.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         let allowed = self.allow.iter().filter_map(|a| a.strip_prefix("key:"));
         let notified = self.notify.iter().filter_map(|n| match n {
@@ -163,14 +164,13 @@ impl TransferRules {
         allowed.chain(notified)
     }
 
-    /// The names of the client certificates that it speaks of.
+    /// The names of the client certificates that may transfer.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.allow.iter().filter_map(|a| a.strip_prefix("cert:"))
     }
 
-    /// Whether a client may transfer that has proved these names by a certificate (in small
-    /// letters, as a connection has them). A name stands for itself: one with a wildcard in the
-    /// certificate is not compared.
+    /// Whether a client with a certificate for these names may transfer. Names are compared in any
+    /// letter case; a wildcard name in a certificate does not match other names.
     pub fn allows_names(&self, names: &[String]) -> bool {
         self.names().any(|rule| {
             names
@@ -180,11 +180,11 @@ impl TransferRules {
     }
 }
 
-/// How many TXT records a listed name has.
+/// The number of TXT records of a listed name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TxtPolicy {
-    /// One: that of the first published reason.
+    /// One: the text of the first published reason.
     #[default]
     First,
     /// One for each reason.
@@ -195,28 +195,28 @@ pub enum TxtPolicy {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Zone {
-    /// The file's name without its ending: a short name for people. Not a key of the file.
+    /// The file's name without its ending, used in commands. It is not a key of the file.
     #[serde(skip)]
-    pub stem: String,
+    pub short_name: String,
     /// The zone's name.
     pub origin: String,
-    /// What its names are made of.
+    /// The kind of its names.
     pub kind: ZoneKind,
-    /// Of a hash zone: the form of its names. Left out where there is none, so that the hash of
-    /// other zones stays.
+    /// The form of the names of a hash zone. `None` is not serialized, so that the stored hashes of
+    /// other zones stay the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
-    /// Its name servers; the first is the SOA's MNAME.
+    /// The name servers; the first is the SOA's MNAME.
     pub ns: Vec<String>,
-    /// The mail address of its keeper, `hostmaster@example`.
+    /// The mail address for the SOA's RNAME, such as `hostmaster@example`.
     pub contact: String,
-    /// TTL of listings and of the apex.
+    /// The TTL of listings and of the apex.
     pub ttl: Seconds,
-    /// TTL of NXDOMAIN, and of a listed name without the type asked for.
+    /// The TTL of NXDOMAIN, and of NODATA at a listed name.
     pub negative_ttl: Seconds,
-    /// TTL of the answer that a branch exists.
+    /// The TTL of NODATA at an empty non-terminal.
     pub nodata_ttl: Seconds,
-    /// The serial of its first day; `orbsd zone serial` sets a newer one later.
+    /// The first serial. `orbsd zone serial` sets a newer one later.
     pub serial: u32,
     /// SOA refresh.
     pub refresh: Seconds,
@@ -224,29 +224,29 @@ pub struct Zone {
     pub retry: Seconds,
     /// SOA expire.
     pub expire: Seconds,
-    /// One TXT or one for each reason.
+    /// The number of TXT records of a listed name.
     pub txt: TxtPolicy,
-    /// Whether IPv4 listings also stand under `::ffff:0:0/96`.
+    /// Whether IPv4 listings are also published below `::ffff:0:0/96`.
     pub ipv4_mapped: bool,
     /// Whether clients read the codes as bit masks.
     pub bitmask: bool,
-    /// What is published, worst first.
+    /// The published reasons, the worst first.
     pub publish: Vec<Publish>,
-    /// Fixed records.
+    /// The static records.
     #[serde(rename = "record")]
     pub records: Vec<Record>,
-    /// Who may query.
+    /// The clients that may query.
     pub query: QueryRules,
-    /// Who may transfer.
+    /// The clients that may transfer, and the mirrors to notify.
     pub transfer: TransferRules,
-    /// When it ends.
+    /// The shutdown of the zone.
     pub retire: Option<Retire>,
 }
 
 impl Default for Zone {
     fn default() -> Zone {
         Zone {
-            stem: String::new(),
+            short_name: String::new(),
             origin: String::new(),
             kind: ZoneKind::default(),
             digest: None,
@@ -271,23 +271,23 @@ impl Default for Zone {
     }
 }
 
-/// Something `check` says about a zone.
+/// A finding of `orbsd check` in a zone file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lint {
-    /// It cannot be served like this.
+    /// The zone cannot be served.
     Error(String),
-    /// It can, but should be thought over.
+    /// The zone can be served, but probably not as intended.
     Warning(String),
 }
 
 impl Zone {
-    /// The least TTL of a reply that says an empty branch exists or a name does not, as SOA
-    /// MINIMUM: the larger of both.
+    /// The SOA's MINIMUM: the larger of both TTLs of negative answers. Each negative answer lowers
+    /// it to its own.
     pub fn minimum(&self) -> Seconds {
         self.negative_ttl.max(self.nodata_ttl)
     }
 
-    /// What is wrong or doubtful with it. `reasons` are the configured reasons' names.
+    /// Checks the zone. `reasons` are the names of the configured reasons.
     pub fn lint(&self, reasons: &[String]) -> Vec<Lint> {
         let mut out = Vec::new();
         let mut error = |text: String| out.push(Lint::Error(text));
@@ -300,7 +300,7 @@ impl Zone {
             Err(e) => error(format!("origin: {e}")),
         }
         if self.ns.is_empty() {
-            error("ns: a zone has to name at least one name server".into());
+            error("ns: the zone has no name server; name at least one".into());
         }
         for ns in &self.ns {
             if let Err(e) = name_to_ascii(ns.trim_end_matches('.')) {
@@ -364,7 +364,7 @@ impl Zone {
             if let Some(name) = rule.strip_prefix("cert:") {
                 if let Err(e) = name_to_ascii(name.trim_end_matches('.')) {
                     error(format!(
-                        "transfer.allow: `{rule}` has to name a host as its certificate does, cert:mirror.example: {e}"
+                        "transfer.allow: `{rule}` is not `cert:` and the host name of a certificate, such as cert:mirror.example: {e}"
                     ));
                 }
                 continue;
@@ -397,7 +397,7 @@ impl Zone {
         }
     }
 
-    /// Mirrors that are told apart by nothing: two on one address without keys of their own.
+    /// Warns about mirrors that cannot be distinguished: two on one address with the same key.
     fn lint_mirrors(&self, out: &mut Vec<Lint>) {
         let mirrors: Vec<(Option<SocketAddr>, Option<&str>)> = self
             .transfer
@@ -416,7 +416,7 @@ impl Zone {
                 .count();
             if same == 1 {
                 out.push(Lint::Warning(format!(
-                    "transfer.notify: more than one mirror has the address {}{}; give each a key of its own, or what they have cannot be told apart",
+                    "transfer.notify: more than one mirror has the address {}{}, so that their serials cannot be distinguished; give each a key of its own",
                     address.ip(),
                     key.map_or(String::new(), |k| format!(" and the key {k}")),
                 )));
@@ -430,13 +430,13 @@ impl Zone {
                 |text: String| out.push(Lint::Error(format!("publish {}: {text}", i + 1)));
             if p.code.octets()[0] != 127 {
                 error(format!(
-                    "code {} lies outside 127.0.0.0/8; clients take that for a broken list (RFC 5782 section 2.3)",
+                    "code {} is outside 127.0.0.0/8, which clients take for a broken list (RFC 5782 section 2.3)",
                     p.code
                 ));
             }
             if p.code.octets()[..3] == [127, 255, 255] {
                 let text = format!(
-                    "publish {}: code {} lies in 127.255.255.0/24, which clients take for an error of the list",
+                    "publish {}: code {} is in 127.255.255.0/24, which clients take for an error of the list",
                     i + 1,
                     p.code
                 );
@@ -473,7 +473,7 @@ impl Zone {
                 out.push(Lint::Error(format!("query.refused_code: {code} would match every bit of a bit-mask zone; leave it out")));
             } else if code.octets()[..3] != [127, 255, 255] {
                 out.push(Lint::Error(format!(
-                    "query.refused_code: {code} has to lie in 127.255.255.0/24"
+                    "query.refused_code: {code} is not in 127.255.255.0/24"
                 )));
             } else {
                 out.push(Lint::Warning(format!("query.refused_code: mail servers that do not look at the code take {code} for a listing")));
@@ -511,35 +511,38 @@ impl Zone {
     fn lint_advice(&self, out: &mut Vec<Lint>) {
         if self.origin.trim_end_matches('.').split('.').count() < 3 {
             out.push(Lint::Warning(format!(
-                "origin: `{}` is not a sub-domain of yours: the list should have its own name servers (RFC 6471 section 3.1)",
+                "origin: `{}` is not a sub-domain of a domain of yours; a list should have its own name servers (RFC 6471 section 3.1)",
                 self.origin
             )));
         }
         if self.ns.len() == 1 {
             out.push(Lint::Warning(
-                "ns: one name server is one too few (RFC 2182)".into(),
+                "ns: the zone has only one name server; use at least two (RFC 2182)".into(),
             ));
         }
         if self.kind == ZoneKind::Catalog && !(self.publish.is_empty() && self.records.is_empty()) {
-            out.push(Lint::Error("a catalog names the other zones and nothing else: it has no publish and no [[record]]".into()));
+            out.push(Lint::Error(
+                "a catalog zone has only the names of other zones; remove publish and [[record]]"
+                    .into(),
+            ));
             return;
         }
         if self.publish.is_empty() && self.kind != ZoneKind::Catalog {
             out.push(Lint::Warning(
-                "publish: it is empty, so that the zone lists nobody".into(),
+                "publish: it is empty, so that the zone lists nothing".into(),
             ));
         }
         if self.negative_ttl.0 > 3600 {
             out.push(Lint::Warning(format!(
-                "negative_ttl: {}: a new listing stays unseen that long",
+                "negative_ttl: {}: resolvers may not see a new listing for that long",
                 self.negative_ttl
             )));
         }
     }
 }
 
-/// What is wrong with the zones of a folder together: a reason whose subjects would mean different
-/// things in two of them. Each error comes with the number of the zone whose file has to change.
+/// Checks all zones together: finds reasons whose subjects would be digests in one zone and names,
+/// or other digests, in another. Each error has the index of the zone whose file has to change.
 pub fn lint_reasons(zones: &[Zone]) -> Vec<(usize, String)> {
     let mut out = Vec::new();
     for (i, zone) in zones
@@ -587,7 +590,7 @@ mod tests {
 
     fn zone(edit: impl FnOnce(&mut Zone)) -> Vec<Lint> {
         let mut z = Zone {
-            stem: String::new(),
+            short_name: String::new(),
             origin: "bl.orbs.example".into(),
             kind: ZoneKind::Address,
             digest: None,
@@ -617,7 +620,7 @@ mod tests {
         z.lint(&["relay".into(), "input".into()])
     }
 
-    fn says(lints: &[Lint], error: bool, part: &str) -> bool {
+    fn contains(lints: &[Lint], error: bool, part: &str) -> bool {
         lints.iter().any(|l| match l {
             Lint::Error(t) => error && t.contains(part),
             Lint::Warning(t) => !error && t.contains(part),
@@ -625,7 +628,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_zone_has_no_lints() {
+    fn valid_zone_has_no_lints() {
         assert_eq!(zone(|_| ()), []);
     }
 
@@ -636,38 +639,42 @@ mod tests {
             code: code.into(),
             text: None,
         };
-        assert!(says(
+        assert!(contains(
             &zone(|z| z.publish[0].code = [10, 0, 0, 2].into()),
             true,
             "127.0.0.0/8"
         ));
-        assert!(says(
+        assert!(contains(
             &zone(|z| z.publish[0].code = Ipv4Addr::LOCALHOST),
             true,
             "127.0.0.1"
         ));
-        assert!(says(
+        assert!(contains(
             &zone(|z| z.publish[0].reason = "relai".into()),
             true,
             "relai"
         ));
-        assert!(says(
+        assert!(contains(
             &zone(|z| z.publish.push(publish("input", [127, 0, 0, 2]))),
             false,
             "share the code"
         ));
-        assert!(says(
+        assert!(contains(
             &zone(|z| z.publish.push(publish("relay", [127, 0, 0, 3]))),
             true,
             "twice"
         ));
-        assert!(says(
+        assert!(contains(
             &zone(|z| z.origin = "orbs.example".into()),
             false,
             "sub-domain"
         ));
-        assert!(says(&zone(|z| z.origin = "a..b".into()), true, "origin"));
-        assert!(says(
+        assert!(contains(
+            &zone(|z| z.origin = "a..b".into()),
+            true,
+            "origin"
+        ));
+        assert!(contains(
             &zone(|z| z.contact = "hostmaster".into()),
             true,
             "contact"
@@ -675,14 +682,14 @@ mod tests {
     }
 
     #[test]
-    fn an_error_code_as_a_listing_is_doubtful_and_wrong_in_a_bit_mask() {
+    fn error_code_as_a_listing_is_a_warning_and_an_error_in_a_bit_mask() {
         let code = Ipv4Addr::new(127, 255, 255, 2);
-        assert!(says(
+        assert!(contains(
             &zone(|z| z.publish[0].code = code),
             false,
             "127.255.255.0/24"
         ));
-        assert!(says(
+        assert!(contains(
             &zone(|z| (z.publish[0].code, z.bitmask) = (code, true)),
             true,
             "127.255.255.0/24"
@@ -690,7 +697,7 @@ mod tests {
     }
 
     #[test]
-    fn transfer_rules_are_prefixes_keys_names_and_addresses() {
+    fn transfer_rules_that_are_not_prefixes_keys_or_certificates_are_errors() {
         let with = |rules: &str| {
             let rules: TransferRules = toml::from_str(rules).map_err(|e| e.to_string())?;
             Ok::<_, String>(zone(|z| z.transfer = rules))
@@ -711,7 +718,7 @@ mod tests {
                 "source",
             ),
         ] {
-            assert!(says(&with(rules).unwrap(), true, part), "{rules}");
+            assert!(contains(&with(rules).unwrap(), true, part), "{rules}");
         }
         assert!(
             with("notify = [{address = '192.0.2.53:53', kee = 'mirror'}]")
@@ -722,7 +729,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_allows_by_each_of_its_names_and_no_other() {
+    fn certificate_permits_transfer_only_by_an_exact_name() {
         let rules: TransferRules =
             toml::from_str("allow = ['key:b.example', 'cert:Mirror.example.']").unwrap();
         let allows = |names: &[&str]| {
@@ -741,8 +748,8 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_zone_needs_the_form_of_its_names_and_no_other_zone_has_one() {
-        assert!(says(
+    fn only_hash_zones_have_a_digest_and_they_need_one() {
+        assert!(contains(
             &zone(|z| z.kind = ZoneKind::Hash),
             true,
             "digest: a zone of kind \"hash\" needs"
@@ -752,7 +759,7 @@ mod tests {
             []
         );
         for kind in [ZoneKind::Address, ZoneKind::Domain] {
-            assert!(says(
+            assert!(contains(
                 &zone(|z| (z.kind, z.digest) = (kind, Some(Digest::Sha1Hex))),
                 true,
                 "remove the key"
@@ -761,18 +768,18 @@ mod tests {
         let mapped = zone(|z| {
             (z.kind, z.digest, z.ipv4_mapped) = (ZoneKind::Hash, Some(Digest::Sha1Hex), true);
         });
-        assert!(says(&mapped, true, "ipv4_mapped"));
+        assert!(contains(&mapped, true, "ipv4_mapped"));
     }
 
     #[test]
-    fn c1_an_error_code_is_refused_for_bit_masks() {
+    fn c1_refused_code_is_an_error_in_a_bit_mask() {
         let code = Some(Ipv4Addr::new(127, 255, 255, 254));
-        assert!(says(
+        assert!(contains(
             &zone(|z| (z.bitmask, z.query.refused_code) = (true, code)),
             true,
             "bit-mask"
         ));
-        assert!(says(
+        assert!(contains(
             &zone(|z| z.query.refused_code = code),
             false,
             "take 127.255.255.254"

@@ -1,7 +1,9 @@
 //! Limits the connections of listeners: DNS over streams has one limiter, and so have each HTTP
-//! listener and the collector. A listener never stops accepting. A new connection gets a free slot,
-//! or the slot of a connection that ranks lower ([`table::ConnectionTable`]), or is closed at once.
-//! So a few networks cannot keep others out, whatever they send.
+//! listener and the collector.
+//!
+//! A listener never stops accepting. A new connection gets a free slot, or the slot of a connection
+//! that ranks lower ([`table::ConnectionTable`]), or is closed at once. So a few networks cannot
+//! keep others out, whatever they send.
 
 use std::{
     net::IpAddr,

@@ -21,11 +21,12 @@ const MAX_SILENCE: Duration = Duration::from_millis(500);
 /// How many bytes of the client are discarded after the answer is complete.
 const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
 
-/// A stream socket whose shutdown reads what the client still sends, for a limited time. An answer
-/// can be complete before its request is, for example if an upload is refused. The kernel resets a
-/// socket that is closed with unread data, and the client may lose the answer (RFC 9112 section
-/// 9.6). So a shutdown closes the sending side first, and then discards received data until the
-/// client closes too, within [`MAX_LINGER`], [`MAX_SILENCE`] and [`MAX_DISCARDED_BYTES`].
+/// A stream socket whose shutdown reads what the client still sends, for a limited time.
+///
+/// An answer can be complete before its request is, for example if an upload is refused. The kernel
+/// resets a socket that is closed with unread data, and the client may lose the answer (RFC 9112
+/// section 9.6). So a shutdown closes the sending side first, and then discards received data until
+/// the client closes too, within [`MAX_LINGER`], [`MAX_SILENCE`] and [`MAX_DISCARDED_BYTES`].
 #[derive(Debug)]
 pub struct LingeringStream<S> {
     socket: S,

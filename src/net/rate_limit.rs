@@ -1,5 +1,7 @@
 //! Rate limits per client, by GCRA (the generic cell rate algorithm of ITU-T I.371), in a table of
-//! fixed size. The table is set-associative: a keyed hash assigns each client key to a set of 16
+//! fixed size.
+//!
+//! The table is set-associative: a keyed hash assigns each client key to a set of 16
 //! cells. If all cells of a set are in use, the one with the least load is replaced, so a client at
 //! its limit is not forgotten for many others that came once. Such a table needs no links, no sweep
 //! and no allocation, and an attacker cannot aim at a set without the key of the hash. The crate
@@ -72,6 +74,7 @@ impl RateLimiter {
     /// Charges a client once. `now` is a time since any fixed moment.
     ///
     /// # Errors
+    ///
     /// The client, or one of its networks, is at its limit; then nothing is charged.
     pub fn charge(&self, addr: IpAddr, now: Duration) -> Result<(), RateLimited> {
         let now = now.as_nanos() as u64;

@@ -31,14 +31,14 @@ use crate::{
 
 /// The most bytes of a message that are stored.
 const MAX_STORED_BYTES: usize = 16 * 1024;
-/// The most outputs that are listed for is_removal token.
+/// The most outputs that are listed for one token.
 const MAX_OUTPUTS: usize = 20;
-/// The most arrivals of is_removal token that are stored.
+/// The most arrivals of one token that are stored.
 const MAX_ARRIVALS: usize = 40;
-/// How many arrivals of is_removal token are stored with the message; the first that lists a host
+/// How many arrivals of one token are stored with the message; the first that lists a host
 /// always is.
 const MAX_MESSAGES: usize = 3;
-/// The most outputs that are stored of is_removal host.
+/// The most outputs that are stored of one host.
 const MAX_OUTPUTS_OF_HOST: usize = 200;
 /// The longest address that is stored, in bytes.
 const MAX_ADDRESS: usize = 256;
@@ -99,7 +99,7 @@ impl RelayService {
         // If sender and recipient of the probe are the same address, a message without a token in
         // its own header is a report.
         let back = back
-            || issued.same && !message::is_itself(&settings.tokens, &parse_mail(&incoming.data));
+            || issued.same && !message::is_probe(&settings.tokens, &parse_mail(&incoming.data));
         let arrival = Arrival {
             output,
             at: now,
@@ -197,7 +197,7 @@ impl RelayService {
         }
     }
 
-    /// Returns when a person last last_removal or suppressed a listing of a relay test. Releases by
+    /// Returns when a person last removed or suppressed a listing of a relay test. Releases by
     /// the service are in the row of the host.
     fn last_removal(&self, target: IpAddr) -> Result<Option<Time>, RelayError> {
         let history = self.ledger.store.history(&Subject::host(target))?;
@@ -299,7 +299,7 @@ fn earlier_proof(issued: &IssuedToken, arrival: &Arrival) -> Option<u64> {
     .map(|(_, proof)| *proof)
 }
 
-/// Whether the host is_refused_by_host this message when our own tester sent it.
+/// Whether the host refused this message when our own tester sent it.
 fn is_refused_by_host(
     batch: &RelayBatch<'_>,
     issued: &IssuedToken,

@@ -1,5 +1,6 @@
-//! A batch: the rows and changes of one decision. Reads see the earlier writes of the batch. Values
-//! are JSON, because the rows are few and long-lived, and later versions add fields.
+//! A batch: the rows and changes of one decision. Reads see the earlier writes of the batch.
+//!
+//! Values are JSON, because the rows are few and long-lived, and later versions add fields.
 
 use std::collections::BTreeMap;
 

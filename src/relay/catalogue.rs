@@ -50,7 +50,8 @@ impl Catalogue {
     ///
     /// # Errors
     ///
-    /// Two tests have the same name, a test does not pass the linter, or there are too many messages.
+    /// Two tests have the same name, a test does not pass the linter, or there are too many
+    /// messages.
     pub fn with(mut self, more: Catalogue) -> Result<Catalogue, String> {
         self.0.extend(more.0);
         let messages: usize = self.0.iter().map(|t| t.to.len()).sum();

@@ -8,8 +8,8 @@ use super::{
     keys::{RelayKey, RelayTable},
     messages::PLAIN_SUFFIX,
     policy::{
-        BETWEEN, Claim, ClaimEvent, ClaimState, EvidenceOrigin, EvidenceSummary, HostRecord, Job,
-        JobState, OutputRecord, RECHECK_WITHIN, Trigger, WAITING,
+        Claim, ClaimEvent, ClaimState, EvidenceOrigin, EvidenceSummary, HostRecord, Job, JobState,
+        MIN_TEST_INTERVAL, OutputRecord, RECHECK_WITHIN, Trigger, WAITING,
     },
     proof::{IssuedToken, ProofKind},
     proofs::{Proof, ProofOutcome},
@@ -96,9 +96,9 @@ impl RelayService {
         if !proved && self.count_unproved(&batch)? >= settings.max_unproved_claims {
             let why =
                 "too many claims are waiting; claim from the address itself, or try again tomorrow";
-            return Err(RelayError::LimitReached(why.into(), BETWEEN));
+            return Err(RelayError::LimitReached(why.into(), MIN_TEST_INTERVAL));
         }
-        // A proved claim replaces an count_unproved one. Nominations by reporters stay.
+        // A proved claim replaces an unproved one. Nominations by reporters stay.
         let is_replaced =
             |j: &Job| j.state != JobState::Running && matches!(j.cause, Trigger::Claim { .. });
         if let Some(mut old) = open_job(&batch, target, is_replaced)? {
@@ -140,7 +140,7 @@ impl RelayService {
         }
         save(&mut batch, &job)?;
         // A waiting period that has begun goes on, so that a proved claim does not wait longer than
-        // an count_unproved one.
+        // an unproved one.
         let waiting = host.claim.as_ref().filter(|c| c.release.is_some());
         let (release, since) = (
             waiting.and_then(|c| c.release),
@@ -203,7 +203,7 @@ impl RelayService {
         })
     }
 
-    /// Counts the count_unproved claims that wait for their test.
+    /// Counts the unproved claims that wait for their test.
     pub(super) fn count_unproved(&self, batch: &RelayBatch<'_>) -> Result<usize, RelayError> {
         let mut n = 0;
         batch.each(RelayTable::Claims, &mut |waits: Option<bool>| {

@@ -376,12 +376,12 @@ mod tests {
     use super::{super::health::check_answers, *};
 
     /// Sends text and reads until a line begins with `until`.
-    async fn exchange(stream: &mut TcpStream, say: &str, until: &str) {
-        stream.write_all(say.as_bytes()).await.unwrap();
+    async fn exchange(stream: &mut TcpStream, commands: &str, until: &str) {
+        stream.write_all(commands.as_bytes()).await.unwrap();
         let (mut all, mut buffer) = (String::new(), [0; 512]);
         while !all.lines().any(|l| l.starts_with(until)) {
             let n = stream.read(&mut buffer).await.unwrap();
-            assert!(n > 0, "{say}: {all}");
+            assert!(n > 0, "{commands}: {all}");
             all += &String::from_utf8_lossy(&buffer[..n]);
         }
     }

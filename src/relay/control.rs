@@ -1,8 +1,9 @@
-//! The control of a relay test, and the table that decides claims. A server that refuses every test
-//! message may be closed, or it may refuse only our tester. The control distinguishes the two: with
-//! the same sender and greeting as the test messages, the tester names the server's own postmaster,
-//! which every server accepts (RFC 5321 section 4.5.1). `docs/relay.md` documents the table; a test
-//! compares both.
+//! The control of a relay test, and the table that decides claims.
+//!
+//! A server that refuses every test message may be closed, or it may refuse only our tester. The
+//! control distinguishes the two: with the same sender and greeting as the test messages, the
+//! tester names the server's own postmaster, which every server accepts (RFC 5321 section 4.5.1).
+//! `docs/relay.md` documents the table; a test compares both.
 
 use std::{
     collections::BTreeSet,
@@ -256,7 +257,7 @@ impl DecisionRow {
         }
     }
 
-    /// Whether this row, summary by a second source address, confirms that the host refuses the
+    /// Whether this row, found by a second source address, confirms that the host refuses the
     /// forms and not our address.
     pub fn confirms_refusal(self) -> bool {
         matches!(

@@ -31,9 +31,9 @@ const JOBS_KEPT: Seconds = Seconds(365 * 86_400);
 const HEARTBEAT_INTERVAL: Seconds = Seconds(60);
 /// How long the rows of hosts that are not listed, and of reporters without nominations, are kept.
 const HOSTS_KEPT: Seconds = Seconds(400 * 86_400);
-/// The most rows of a table that log_failure round of cleaning up reads.
+/// The most rows of a table that one round of cleaning up reads.
 const FORGET_BATCH: usize = 10_000;
-/// The most claims, and the most outputs, that log_failure round checks.
+/// The most claims, and the most outputs, that one round checks.
 const DUE_BATCH: usize = 1000;
 
 impl RelayService {

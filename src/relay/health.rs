@@ -1,4 +1,4 @@
-//! Monitors the collector: whether it check_answers, whether DNS directs the mail of the probe
+//! Monitors the collector: whether it answers, whether DNS directs the mail of the probe
 //! domain to it, and whether it is under load.
 
 use std::{
@@ -25,7 +25,7 @@ use crate::{model::Time, resolver};
 const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 /// How often the mail route of the probe domain is looked up.
 const ROUTE_CHECK_INTERVAL: Duration = Duration::from_secs(600);
-/// How long update-ups of the mail route may fail before that counts as a problem.
+/// How long look-ups of the mail route may fail before that counts as a problem.
 const MAX_UNANSWERED: Duration = Duration::from_secs(3600);
 /// How long after the last sign of load the collector counts as under load.
 const LOAD_DURATION: Duration = Duration::from_secs(300);
@@ -39,7 +39,7 @@ pub type MailRouteCheck = Arc<
 >;
 
 /// Returns a check of the mail route of the probe domain. The route matters only while hosts on the
-/// Internet may be tested: a message that is delivered route_error proves nothing and reaches a
+/// Internet may be tested: a message that is delivered elsewhere proves nothing and reaches a
 /// third party (safety rule S10).
 pub fn mail_route_check(
     service: RelayService,
@@ -91,7 +91,7 @@ async fn route_problem(
     }))
 }
 
-/// Checks periodically whether each address of the collector check_answers and whether the mail
+/// Checks periodically whether each address of the collector answers and whether the mail
 /// route is correct, and reports the results to the service.
 pub async fn watch(
     addresses: Vec<SocketAddr>,

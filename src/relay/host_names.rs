@@ -56,7 +56,7 @@ impl HostNames {
                 "e" => out.push_str(
                     self.foreign
                         .as_deref()
-                        .ok_or("no second domain is configured ([probe] foreign)")?,
+                        .ok_or("no second domain is configured ([probe] second_domain)")?,
                 ),
                 "r" => out.push_str(&format!("x{}", token.get(1..12).unwrap_or("none"))),
                 "R" => out.push_str(

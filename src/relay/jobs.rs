@@ -84,7 +84,7 @@ impl RelayService {
                     reporter.next_day(now),
                 ));
             }
-            needs_no_approval = !reporter.is_watched();
+            needs_no_approval = !reporter.needs_approval();
             batch.put(&name, &reporter);
         }
         let is_not_nominated = |j: &Job| !matches!(j.cause, Trigger::Nomination | Trigger::Owner);
@@ -179,7 +179,7 @@ impl RelayService {
             let reporter: ReporterRecord = batch
                 .get(&RelayKey::Reporter(job.by.clone()))?
                 .unwrap_or_default();
-            if needs_no_approval && !job.approved && reporter.is_watched() {
+            if needs_no_approval && !job.approved && reporter.needs_approval() {
                 merged.by.clone_from(&who.name);
             }
             merged.approved |= needs_no_approval;

@@ -1,5 +1,7 @@
-//! The keys of the rows that relay testing stores. A key on disk is the letter of its table (see
-//! `LETTERS`), followed by the parts of the key in the order that scans need.
+//! The keys of the rows that relay testing stores.
+//!
+//! A key on disk is the letter of its table (see `LETTERS`), followed by the parts of the key in
+//! the order that scans need.
 
 use std::net::IpAddr;
 

@@ -1,7 +1,9 @@
-//! The linter of the catalogue. However a server interprets a form, the message may route_to only
+//! The linter of the catalogue. However a server interprets a form, the message may go only
 //! to the collector, to the server itself, or nowhere (safety rules S7 and S10). The linter follows
-//! every interpretation that any mail server has ever had. Controls are linted apart
-//! ([`check_control`]): they name the server's is_target postmaster and send no message.
+//! every interpretation that any mail server has ever had.
+//!
+//! Controls are linted apart ([`check_control`]): they name the server's own postmaster and send no
+//! message.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +17,7 @@ use super::{
 pub enum Destination {
     /// The collector.
     Collector,
-    /// The tested destination_of, as one of its users or an unknown one.
+    /// The tested host, as one of its users or an unknown one.
     Target,
     /// A third party, by its name.
     Foreign(String),
@@ -26,7 +28,7 @@ const MAX_DEPTH: usize = 12;
 
 /// The names of our hosts that the linter fills into forms. They occur nowhere else.
 const OUR_NAMES: [&str; 4] = ["probe.lint", "PROBE.LINT.", "second.lint", "[198.18.0.9]"];
-/// The names of the tested destination_of that the linter fills into forms.
+/// The names of the tested host that the linter fills into forms.
 const TARGET_NAMES: [&str; 3] = ["relay.lint", "hosted.lint", "[198.18.0.1]"];
 
 /// Checks a test.
@@ -145,7 +147,7 @@ pub fn check_control(form: &str) -> Result<(), String> {
     }
 }
 
-/// Checks that a form is one address. Of several, some servers interpret the first and others the
+/// Checks that a form is one address. Of several, some servers read the first and others the
 /// last.
 fn check_single_address(form: &str) -> Result<(), String> {
     let inner = form.trim();
@@ -194,7 +196,7 @@ pub fn destinations(form: &str) -> BTreeSet<Destination> {
     out
 }
 
-/// Returns the destination that a destination_of name stands for.
+/// Returns the destination that a host name stands for.
 fn destination_of(name: &str) -> Destination {
     let is = |known: &[&str]| {
         known.iter().any(|k| {

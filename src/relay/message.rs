@@ -1,4 +1,4 @@
-//! The test message, and what can be read from one that comes back.
+//! Makes test messages, and recognises them at the collector.
 
 use std::{fmt::Write as _, net::IpAddr};
 
@@ -19,18 +19,18 @@ use crate::{
 };
 
 /// The longest test message, in bytes (safety rule S8).
-pub const MAX_PROBE: usize = 2048;
-/// The tester's identity, which every message contains (safety rule S9).
+pub const MAX_PROBE_BYTES: usize = 2048;
+/// The identity of the tester, which every message contains (safety rule S9).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TesterIdentity {
-    /// The address to write to.
+    /// The mail address of a contact.
     pub contact: String,
-    /// The page that explains who tests, why, and how to opt out.
+    /// The URL of the page that explains who tests, why, and how to opt out.
     pub info_url: String,
 }
 
-/// The message of a test: headers and body with CRLF, no line that begins with a dot, no more than
-/// [`MAX_PROBE`] bytes.
+/// Makes a test message: header and body with CRLF, without a line that begins with a dot, at most
+/// [`MAX_PROBE_BYTES`] long.
 pub fn probe(
     names: &HostNames,
     envelope: &Envelope,
@@ -43,7 +43,7 @@ pub fn probe(
         .ok()
         .and_then(|t| DateTimePrinter::new().timestamp_to_string(&t).ok());
     let (target, domain) = (literal(names.target), &names.domain);
-    // In bytes: the longest of everything stays below MAX_PROBE.
+    // The limits, in bytes, keep the message below MAX_PROBE_BYTES.
     let cut = |text: &str, most: usize| {
         let mut out: String = text.chars().filter(|c| !c.is_control()).collect();
         out.truncate(out.floor_char_boundary(most));
@@ -76,48 +76,46 @@ pub fn probe(
     line(format_args!("X-Orbs-Token: {token}"));
     line(format_args!(""));
     line(format_args!(
-        "This is a test whether [{target}] carries mail of strangers to strangers."
+        "This message tests whether [{target}] relays mail between strangers."
     ));
     line(format_args!(
-        "It is one message to ourselves; nobody else gets it. If it arrives, the"
+        "It is addressed to ourselves; no one else receives it. If it arrives,"
     ));
     line(format_args!(
-        "host is an open relay, and spammers can use it."
+        "the host is an open relay, and spammers can use it."
     ));
     line(format_args!(""));
-    line(format_args!(
-        "Who tests, why, and how to ask for no tests: {about}"
-    ));
-    line(format_args!("Write to: {contact}"));
-    line(format_args!("What led to it: {evidence}"));
-    line(format_args!("The test: {test}"));
+    line(format_args!("Who tests, why, and how to opt out: {about}"));
+    line(format_args!("Contact: {contact}"));
+    line(format_args!("Reason: {evidence}"));
+    line(format_args!("Test: {test}"));
     line(format_args!("X-Envelope-Sender: {sender}"));
     line(format_args!("X-Envelope-Recipient: {recipient}"));
     line(format_args!("{token}"));
     out.into_bytes()
 }
 
-/// Whether a message has a token in a header field of its own. A report has one only in what it
-/// quotes.
-pub fn is_itself(tokens: &TokenCodec, message: &ParsedMail<'_>) -> bool {
+/// Whether a message is a test message and not a report about one: it has a token in a header field
+/// of its own. A report has a token only in its quotation.
+pub fn is_probe(tokens: &TokenCodec, message: &ParsedMail<'_>) -> bool {
     ["x-orbs-token", "message-id"]
         .into_iter()
         .filter_map(|n| message.field(n))
         .any(|text| !tokens.find(text.as_bytes()).is_empty())
 }
 
-/// What a message that reached the collector shows.
+/// The test message that was recognised in a received message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MessageMatch {
-    /// The message was relayed; the number of its token.
+    /// The test message itself, with the identifier of its token.
     Probe(TokenId),
-    /// The message, or a report about it, came back to its sender; the number of its token.
+    /// The message, or a report about it, was returned to its sender.
     Bounce(TokenId),
 }
 
-/// Finds the test message that a message is: by its recipients, else by its header, else by its
-/// body. A message to the return path, and a report, is a bounce. A message to the address of a
-/// person alone is no test message.
+/// Recognises a test message by its recipients, else by its header, else by its body. A message to
+/// the return path, and a report, is a bounce. A message that is addressed only to roles such as
+/// postmaster is not a test message.
 pub fn match_tokens(
     tokens: &TokenCodec,
     recipients: &[String],
@@ -129,7 +127,8 @@ pub fn match_tokens(
         .flat_map(|r| tokens.find(r.as_bytes()))
         .collect();
     if let Some((_, id)) = by_address.iter().find(|(w, _)| *w == TokenKind::Return) {
-        // Messages of one session share a sender: the quoted message tells them apart.
+        // Messages of one session share a sender, so the quoted message identifies the one that
+        // bounced.
         let quoted = parsed
             .fields
             .iter()
@@ -168,8 +167,8 @@ pub fn match_tokens(
     })
 }
 
-/// Whether an address is a role that people write to (RFC 2142): a message that is forwarded to it
-/// proves nothing.
+/// Whether an address is a role that people write to (RFC 2142). A person may have forwarded a
+/// message to it, so that it proves nothing.
 pub fn is_role(recipient: &str) -> bool {
     let local = recipient
         .trim_start_matches('<')
@@ -189,8 +188,8 @@ pub fn is_role(recipient: &str) -> bool {
     .any(|r| r.eq_ignore_ascii_case(local))
 }
 
-/// A text in which the local parts of other people's addresses are a short hash (safety rule S12).
-/// Addresses in `own` domains stay as they are, and so do the addresses in `keep`.
+/// Replaces the local parts of mail addresses of third parties by short hashes (safety rule S12).
+/// Addresses in `own` domains and the addresses in `keep` are not changed.
 pub fn redact(text: &str, own: &[&str], keep: &[&str], salt: &[u8]) -> String {
     let local = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
     let name = |c: char| c.is_ascii_alphanumeric() || "-.[]:".contains(c);
@@ -239,7 +238,7 @@ pub fn redact(text: &str, own: &[&str], keep: &[&str], salt: &[u8]) -> String {
     out
 }
 
-/// The collector's reply to a message that is kept.
+/// Returns the collector's reply to a message that was stored as a proof.
 pub fn recorded(id: &str, output: IpAddr) -> String {
     format!("250 2.0.0 recorded {id} from [{}]", literal(output))
 }
@@ -259,16 +258,16 @@ mod tests {
     }
 
     #[test]
-    fn the_golden_message() {
+    fn test_message_has_the_documented_text() {
         let c = Catalogue::standard();
-        let made = names()
+        let messages = names()
             .envelopes(c.get("plain").unwrap(), 0, false, || {
                 ("ttoken".into(), "breturn".into())
             })
             .unwrap();
         let text = String::from_utf8(probe(
             &names(),
-            &made[0].1,
+            &messages[0].1,
             "ttoken",
             &who(),
             "job 7",
@@ -286,14 +285,14 @@ X-Envelope-Sender: <breturn@probe.example>
 X-Envelope-Recipient: <ttoken@probe.example>
 X-Orbs-Token: ttoken
 
-This is a test whether [192.0.2.1] carries mail of strangers to strangers.
-It is one message to ourselves; nobody else gets it. If it arrives, the
-host is an open relay, and spammers can use it.
+This message tests whether [192.0.2.1] relays mail between strangers.
+It is addressed to ourselves; no one else receives it. If it arrives,
+the host is an open relay, and spammers can use it.
 
-Who tests, why, and how to ask for no tests: https://orbs.example/tests
-Write to: relaytest@orbs.example
-What led to it: job 7
-The test: plain
+Who tests, why, and how to opt out: https://orbs.example/tests
+Contact: relaytest@orbs.example
+Reason: job 7
+Test: plain
 X-Envelope-Sender: <breturn@probe.example>
 X-Envelope-Recipient: <ttoken@probe.example>
 ttoken
@@ -309,7 +308,7 @@ ttoken
             {
                 let m = probe(&names(), &e, &token, &who(), &"x".repeat(500), Time(1));
                 assert!(
-                    m.len() < MAX_PROBE && !m.windows(3).any(|w| w == b"\n.\r"),
+                    m.len() < MAX_PROBE_BYTES && !m.windows(3).any(|w| w == b"\n.\r"),
                     "{}: {}",
                     t.name,
                     m.len()
@@ -319,9 +318,9 @@ ttoken
         }
     }
 
-    /// Names and addresses of the longest kind made a message longer than it may be.
+    /// Once, the longest names and addresses made a message longer than the limit.
     #[test]
-    fn the_longest_message_is_within_its_bound() {
+    fn longest_message_is_within_the_limit() {
         let long = "\u{10348}".repeat(500);
         let names = HostNames {
             target: "fd00:1111:2222:3333:4444:5555:6666:7777".parse().unwrap(),
@@ -350,54 +349,54 @@ ttoken
             &long,
             Time(1_700_000_000),
         );
-        assert!((1500..MAX_PROBE).contains(&m.len()), "{}", m.len());
+        assert!((1500..MAX_PROBE_BYTES).contains(&m.len()), "{}", m.len());
     }
 
     #[test]
-    fn what_came_is_told_from_what_came_back() {
+    fn probes_and_bounces_are_distinguished() {
         let t = TokenCodec::new(b"s");
         let (p, b) = (
             t.text(TokenKind::Probe, &[1; 8]),
             t.text(TokenKind::Return, &[1; 8]),
         );
-        let look = |to: &str, m: &str| match_tokens(&t, &[to.to_string()], m.as_bytes());
+        let matched = |to: &str, m: &str| match_tokens(&t, &[to.to_string()], m.as_bytes());
         assert_eq!(
-            look(&format!("<{p}@d>"), "Subject: x\r\n\r\n"),
+            matched(&format!("<{p}@d>"), "Subject: x\r\n\r\n"),
             Some(MessageMatch::Probe([1; 8]))
         );
         assert_eq!(
-            look(&format!("<{b}@d>"), &format!("Subject: x\r\n\r\n{p}")),
+            matched(&format!("<{b}@d>"), &format!("Subject: x\r\n\r\n{p}")),
             Some(MessageMatch::Bounce([1; 8]))
         );
         assert_eq!(
-            look("<whoever@d>", &format!("X-Orbs-Token: {p}\r\n\r\n")),
+            matched("<whoever@d>", &format!("X-Orbs-Token: {p}\r\n\r\n")),
             Some(MessageMatch::Probe([1; 8])),
             "the address was rewritten"
         );
         assert_eq!(
-            look("<whoever@d>", &format!("Subject: x\r\n\r\n{p}")),
+            matched("<whoever@d>", &format!("Subject: x\r\n\r\n{p}")),
             Some(MessageMatch::Probe([1; 8])),
             "headers were stripped"
         );
         let report = format!("Content-Type: multipart/report; x\r\n\r\n{p}");
         assert_eq!(
-            look(&format!("<{p}@d>"), &report),
+            matched(&format!("<{p}@d>"), &report),
             Some(MessageMatch::Bounce([1; 8]))
         );
         assert_eq!(
-            look("<postmaster@d>", &format!("Subject: why?\r\n\r\n{p}")),
+            matched("<postmaster@d>", &format!("Subject: why?\r\n\r\n{p}")),
             None,
-            "a person passes it on"
+            "a person forwarded it"
         );
         assert_eq!(
-            look("<whoever@d>", &format!("From: MAILER-DAEMON\r\n\r\n{p}")),
+            matched("<whoever@d>", &format!("From: MAILER-DAEMON\r\n\r\n{p}")),
             Some(MessageMatch::Bounce([1; 8]))
         );
-        assert_eq!(look("<whoever@d>", "Subject: x\r\n\r\nbuy"), None);
+        assert_eq!(matched("<whoever@d>", "Subject: x\r\n\r\nbuy"), None);
     }
 
     #[test]
-    fn other_peoples_local_parts_are_hashed() {
+    fn local_parts_of_third_parties_are_hashed() {
         let own = ["probe.example"];
         let text = "Received: from x (anna.b@victim.example) for <tok@probe.example>; \"q q\"@v.example @ <>";
         let out = redact(text, &own, &[], b"salt");
@@ -410,7 +409,7 @@ ttoken
         );
         assert_eq!(redact(text, &own, &[], b"salt"), out);
         assert_ne!(redact(text, &own, &[], b"other"), out);
-        // Our own contact is there to be written to; a stranger at the same domain is not.
+        // The contact address is public; other addresses of its domain are not.
         let contact = "From: relay test <relaytest@orbs.example>, Write to: RelayTest@orbs.example. anna@orbs.example xrelaytest@orbs.example";
         let out = redact(contact, &own, &["relaytest@orbs.example"], b"salt");
         assert!(
@@ -425,9 +424,9 @@ ttoken
         );
     }
 
-    /// The forms of a session share one sender.
+    /// The messages of a session share one sender.
     #[test]
-    fn a_bounce_is_told_by_the_message_that_it_quotes() {
+    fn bounce_is_identified_by_the_message_that_it_quotes() {
         let tokens = TokenCodec::new(b"s");
         let (first, second) = ([1; 8], [2; 8]);
         let to = vec![format!("<{}@d>", tokens.text(TokenKind::Return, &first))];
@@ -447,7 +446,7 @@ ttoken
 
     proptest! {
         #[test]
-        fn no_message_does_harm(bytes in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b':'), Just(b'@'), Just(b' '), any::<u8>()], 0..400)) {
+        fn any_message_is_parsed_without_a_match(bytes in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b':'), Just(b'@'), Just(b' '), any::<u8>()], 0..400)) {
             let parsed = parse_mail(&bytes);
             prop_assert!(parsed.body.len() <= bytes.len());
             prop_assert_eq!(match_tokens(&TokenCodec::new(b"s"), &["<x@d>".into()], &bytes), None);

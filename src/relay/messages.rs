@@ -1,4 +1,4 @@
-//! Makes the messages of a job: envelopes, tokens and texts.
+//! Prepares the messages of a job: envelopes, tokens and texts.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,20 +17,20 @@ use super::{
 };
 use crate::smtp::{Envelope, MessageOutcome};
 
-/// What follows the name of a test whose form is sent once more with a sender of our own domain.
+/// The suffix of the name of a test whose form is sent again with a sender in our own domain.
 pub(super) const PLAIN_SUFFIX: &str = "+plain-sender";
 
-/// The groups of messages of a test that the host's owner asked for, in the order in which they are
-/// sent.
+/// The groups of messages in a test that the owner of the host requested, in the order in which
+/// they are sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
-    /// The forms that had come through.
+    /// The forms that have proved the host open.
     #[serde(rename = "came-through")]
     ProvedForms,
     /// One form of each class.
     ClassSample,
-    /// All others.
+    /// All other forms.
     #[default]
     Rest,
 }
@@ -38,33 +38,33 @@ pub enum Phase {
 /// A message that is ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreparedMessage {
-    /// Its place among the job's results.
+    /// The index of its result in the job.
     pub place: usize,
-    /// The test.
+    /// The name of the test.
     pub test: String,
-    /// What is sent.
+    /// The envelope.
     pub envelope: Envelope,
-    /// The message, with CRLF.
+    /// The header and body, with CRLF.
     pub message: Vec<u8>,
-    /// The session that it shares, and the control of that session.
+    /// The session with controls that carries the message, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<ControlPlan>,
-    /// Its group, by which the tester of a claim reports early.
+    /// The group of the message. The tester of a claim reports the first groups early.
     #[serde(default)]
     pub phase: Phase,
 }
 
-/// What became of a message.
+/// The result of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageResult {
-    /// Its place among the job's results.
+    /// The index of its result in the job.
     pub place: usize,
-    /// What became of it.
+    /// The outcome.
     pub outcome: MessageOutcome,
 }
 
-/// The messages of a job's next session: all of them at first, later those that were deferred or
-/// added.
+/// Prepares the messages of a job's next run: all messages in the first run, later those that were
+/// deferred or added.
 pub(super) fn prepare_messages(
     batch: &mut RelayBatch<'_>,
     settings: &RelaySettings,
@@ -96,7 +96,7 @@ pub(super) fn prepare_messages(
         }
         return out;
     }
-    // Forms that came through, from our own domain.
+    // Delivered forms are sent again with a sender in our own domain.
     let plain: Vec<String> = job
         .results
         .iter()
@@ -127,7 +127,7 @@ pub(super) fn prepare_messages(
     {
         let Some((token, envelope)) = repeat_message(settings, names, r) else {
             r.outcome = MessageOutcome::inconclusive(
-                "put off, and the names that it takes are no longer the host's",
+                "deferred, and the names that it needs no longer belong to the host",
             );
             continue;
         };
@@ -151,7 +151,7 @@ pub(super) fn prepare_messages(
     out
 }
 
-/// The token and the envelope of a message that is sent again.
+/// Returns the token and the envelope of a message that is sent again.
 fn repeat_message(
     settings: &RelaySettings,
     names: &HostNames,
@@ -169,7 +169,7 @@ fn repeat_message(
     let (token, mut envelope) = forms
         .into_iter()
         .find(|(_, e)| e.to.get(e.probe) == Some(&r.envelope.1))?;
-    // The sender is the one that it had.
+    // The message keeps its first sender.
     envelope.from.clone_from(&r.envelope.0);
     Some((token, envelope))
 }
@@ -178,7 +178,7 @@ pub(super) fn evidence_line(job: &Job) -> String {
     format!("job {} ({})", job.id, job.grounds.origin)
 }
 
-/// Makes the messages of one test, and the rows of their tokens.
+/// Prepares the messages of one test, and adds the rows of their tokens.
 fn make_messages(
     batch: &mut RelayBatch<'_>,
     settings: &RelaySettings,
@@ -201,8 +201,8 @@ fn make_messages(
             settings.tokens.text(TokenKind::Return, &id),
         )
     };
-    let made = match names.envelopes(test, turn, plain, &mut tokens) {
-        Ok(made) => made,
+    let envelopes = match names.envelopes(test, turn, plain, &mut tokens) {
+        Ok(envelopes) => envelopes,
         Err(why) => {
             let outcome = MessageOutcome::Skipped { why: why.into() };
             job.results.push(TestResult {
@@ -215,7 +215,7 @@ fn make_messages(
             return;
         }
     };
-    for ((token, envelope), id) in made.into_iter().zip(ids) {
+    for ((token, envelope), id) in envelopes.into_iter().zip(ids) {
         let issued = IssuedToken {
             target: job.target,
             test: name.clone(),
@@ -225,8 +225,7 @@ fn make_messages(
             trusted: settings.trusted_reporters.contains(&job.by),
             strict: test.run == TestScope::OptIn,
             null: envelope.from.starts_with("<>"),
-            // A claim's or a review's test is no nomination by a third party, so it counts against
-            // no output.
+            // Only the test of a nomination counts against outputs.
             owner: job.cause != Trigger::Nomination,
             same: envelope.from.contains(&token),
             outputs: Vec::new(),
@@ -260,11 +259,11 @@ fn make_messages(
     }
 }
 
-/// Adds the forms that came through with a sender of the host's own, which are sent once more from
-/// our domain. Returns whether there are any.
+/// Adds the forms that were delivered with a sender of the host's own domain; they are sent again
+/// from our domain. Returns whether there are any.
 pub(super) fn add_plain_forms(settings: &RelaySettings, job: &mut Job) -> bool {
     let is_new = |job: &Job, name: &str| !job.results.iter().any(|r| r.test == name);
-    let came: Vec<(String, String)> = job
+    let delivered: Vec<(String, String)> = job
         .results
         .iter()
         .filter(|r| matches!(r.outcome, MessageOutcome::Delivered { .. }))
@@ -277,8 +276,8 @@ pub(super) fn add_plain_forms(settings: &RelaySettings, job: &mut Job) -> bool {
         .map(|r| (format!("{}{PLAIN_SUFFIX}", r.test), r.class.clone()))
         .filter(|(name, _)| is_new(job, name))
         .collect();
-    let any = !came.is_empty();
-    for (test, class) in came {
+    let any = !delivered.is_empty();
+    for (test, class) in delivered {
         if is_new(job, &test) {
             let outcome = MessageOutcome::NotSent;
             job.results.push(TestResult {

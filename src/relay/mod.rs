@@ -1,6 +1,7 @@
 //! Open-relay testing: which hosts are tested and when, which messages a test sends, what their
-//! outcomes mean, and which hosts are listed and released for them. Modules that do not need the
-//! feature `daemon` are pure: they have no I/O and no clock.
+//! outcomes mean, and which hosts are listed and released for them.
+//!
+//! Modules that do not need the feature `daemon` are pure: they have no I/O and no clock.
 
 pub mod catalogue;
 pub mod control;

@@ -1,22 +1,22 @@
-//! Finds the names of a host that is tested, by DNS.
+//! Finds the names of a tested host in DNS.
 
 use std::{net::IpAddr, pin::Pin, sync::Arc};
 
 use super::{host_names::HostNames, service::RelayService};
 use crate::resolver;
 
-/// Finds out what a host is called; the names are those that it may have.
+/// Finds the names of a host. The arguments are its address and candidate names.
 pub type HostNameResolver = Arc<
     dyn Fn(IpAddr, Vec<String>) -> Pin<Box<dyn Future<Output = HostNames> + Send>> + Send + Sync,
 >;
 
-/// Finds a host's names: only those whose address, or whose MX, points at it.
-pub fn known(
+/// Returns a function that finds the names of a host: those whose address or whose MX is the host.
+pub fn host_name_resolver(
     service: RelayService,
     names: Arc<Option<resolver::Resolver>>,
     collectors: Vec<IpAddr>,
 ) -> HostNameResolver {
-    Arc::new(move |target, said| {
+    Arc::new(move |target, candidates| {
         let (names, settings, collectors) = (names.clone(), service.settings(), collectors.clone());
         Box::pin(async move {
             let collector = collectors
@@ -27,31 +27,31 @@ pub fn known(
                 ..settings.names(target)
             };
             let Some(names) = &*names else { return out };
-            find_names(names, said, &mut out).await;
+            find_names(names, candidates, &mut out).await;
             out
         })
     })
 }
 
-/// Fills in the missing names of a host, from its reverse DNS and from the names in the evidence.
-pub async fn find_names(names: &resolver::Resolver, said: Vec<String>, out: &mut HostNames) {
+/// Fills in the missing names of a host, from its reverse DNS and from candidate names.
+pub async fn find_names(names: &resolver::Resolver, candidates: Vec<String>, out: &mut HostNames) {
     let target = out.target;
-    let said = said
+    let candidates = candidates
         .into_iter()
         .map(|n| n.trim_end_matches('.').to_ascii_lowercase());
     for name in names
         .pointers(target)
         .await
         .into_iter()
-        .chain(said)
-        .filter(|n| plain(n))
+        .chain(candidates)
+        .filter(|n| is_plain_name(n))
     {
         let parent = name
             .split_once('.')
             .map(|(_, p)| p.to_string())
             .filter(|p| p.contains('.'));
         for domain in std::iter::once(name.clone()).chain(parent) {
-            if out.hosted.is_none() && takes_mail(names, &domain, target).await {
+            if out.hosted.is_none() && is_only_exchange(names, &domain, target).await {
                 out.hosted = Some(domain);
             }
         }
@@ -61,31 +61,31 @@ pub async fn find_names(names: &resolver::Resolver, said: Vec<String>, out: &mut
     }
 }
 
-/// Whether a host, and no other, is the mail exchange of a domain: a test that it passes on to
-/// another exchange would reach a third party.
-async fn takes_mail(names: &resolver::Resolver, domain: &str, target: IpAddr) -> bool {
+/// Whether a host is the only mail exchange of a domain. Another exchange would be a
+/// third party.
+async fn is_only_exchange(names: &resolver::Resolver, domain: &str, target: IpAddr) -> bool {
     let Ok(hosts) = names.exchanges(domain).await else {
         return false;
     };
     for host in &hosts {
-        if !only(names, host, target).await {
+        if !is_only_address(names, host, target).await {
             return false;
         }
     }
     !hosts.is_empty()
 }
 
-/// Whether a name is a host's own, and its mail too: another exchange would get what the host hands
-/// on.
+/// Whether a name belongs to a host alone, and so does its mail exchange, if it has one.
 async fn is_own(names: &resolver::Resolver, name: &str, target: IpAddr) -> bool {
     let Ok(hosts) = names.exchanges(name).await else {
         return false;
     };
-    only(names, name, target).await && (hosts.is_empty() || takes_mail(names, name, target).await)
+    is_only_address(names, name, target).await
+        && (hosts.is_empty() || is_only_exchange(names, name, target).await)
 }
 
-/// Whether all addresses of a name, of the host's family, are the host's.
-async fn only(names: &resolver::Resolver, name: &str, target: IpAddr) -> bool {
+/// Whether a host is the only address of a name, in its address family.
+async fn is_only_address(names: &resolver::Resolver, name: &str, target: IpAddr) -> bool {
     let Ok(all) = names.addresses(name).await else {
         return false;
     };
@@ -96,8 +96,8 @@ async fn only(names: &resolver::Resolver, name: &str, target: IpAddr) -> bool {
     family.peek().is_some() && family.all(|a| *a == target)
 }
 
-/// Whether a name can be part of a mail address: DNS data of third parties is checked.
-fn plain(name: &str) -> bool {
+/// Whether a name is safe to use in a mail address. DNS data of third parties can contain anything.
+fn is_plain_name(name: &str) -> bool {
     name.len() <= 100
         && name.contains('.')
         && name

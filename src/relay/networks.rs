@@ -1,26 +1,26 @@
-//! The network of a host: its autonomous system by a routing table, else a wide prefix. Networks
-//! are never scanned (safety rule S3).
+//! Maps hosts to networks: to the autonomous system in a routing table, or else to a wide prefix.
+//! Budgets are counted by network (safety rule S3).
 
 use std::net::IpAddr;
 
-/// How many bits a host's network has where its AS is not known: an IPv4 /16, an IPv6 /32.
+/// The prefix lengths of networks whose AS is not known: IPv4 /16, IPv6 /32.
 const WIDE: [u8; 2] = [16, 32];
 
-/// A routing table: prefixes with the number of the AS that announces each.
+/// A routing table: prefixes and the number of the AS that announces each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Networks {
-    /// First address, bits, AS; in order. IPv4 as the last 32 bits, with 96 bits more.
+    /// First address, prefix length and AS, sorted. IPv4 prefixes are mapped into IPv6.
     routes: Vec<(u128, u8, u32)>,
-    /// The lengths that there are, the longest first.
+    /// The prefix lengths that occur, the longest first.
     lengths: Vec<u8>,
 }
 
-/// What counts as one network.
+/// The network of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Network {
-    /// An AS.
+    /// An autonomous system, by its number.
     As(u32),
-    /// A prefix, by its first address.
+    /// A wide prefix, by its first address.
     Wide(IpAddr),
 }
 
@@ -33,9 +33,9 @@ impl std::fmt::Display for Network {
     }
 }
 
-/// The prefix whose hosts share a budget, and in which two inputs count as one: a /24, or an IPv6
-/// /48.
-pub fn net(addr: IpAddr) -> IpAddr {
+/// Returns the first address of the prefix whose hosts share a budget, and in which two inputs
+/// count as one: a /24 (IPv6: /48).
+pub fn prefix_of(addr: IpAddr) -> IpAddr {
     match addr.to_canonical() {
         IpAddr::V4(a) => IpAddr::V4((u32::from(a) & 0xffff_ff00).into()),
         IpAddr::V6(a) => IpAddr::V6((u128::from(a) >> 80 << 80).into()),
@@ -54,9 +54,13 @@ fn first(value: u128, length: u8) -> u128 {
 }
 
 impl Networks {
-    /// Reads a table: one route a line, `PREFIX AS` or `ADDRESS BITS AS` with blanks or tabs
-    /// between, as collectors of routes publish it. Of several origins (`1_2`, `{1,2}`) the first
-    /// counts. `#`, `;` and `%` begin a comment. The error names the line.
+    /// Parses a routing table with one route on each line: `PREFIX AS`, or `ADDRESS LENGTH AS` as
+    /// route collectors publish it, separated by blanks or tabs. Of several origins (`1_2`,
+    /// `{1,2}`) the first counts. `#`, `;` and `%` begin a comment line.
+    ///
+    /// # Errors
+    ///
+    /// A line is not a route; the text names it.
     pub fn read(text: &str) -> Result<Networks, String> {
         let mut routes = Vec::new();
         for (n, line) in text.lines().enumerate() {
@@ -66,14 +70,14 @@ impl Networks {
             }
             routes.push(route(line).ok_or_else(|| {
                 format!(
-                    "line {}: `{}` is no `PREFIX AS`",
+                    "line {}: `{}` is not a route (PREFIX AS)",
                     n + 1,
                     line.escape_debug()
                 )
             })?);
         }
         routes.sort_unstable();
-        // The first of several that announce the same prefix counts.
+        // If several AS announce the same prefix, the lowest number counts.
         routes.dedup_by_key(|r| (r.0, r.1));
         let mut lengths: Vec<u8> = routes.iter().map(|r| r.1).collect();
         lengths.sort_unstable_by(|a, b| b.cmp(a));
@@ -81,7 +85,7 @@ impl Networks {
         Ok(Networks { routes, lengths })
     }
 
-    /// The network of a host: that of the longest route which covers it.
+    /// Returns the network of a host, by the longest matching route.
     pub fn of(&self, addr: IpAddr) -> Network {
         let value = bits(addr);
         for length in &self.lengths {
@@ -99,10 +103,10 @@ impl Networks {
 
 fn route(line: &str) -> Option<(u128, u8, u32)> {
     let mut words = line.split_whitespace();
-    let net = words.next()?;
-    let (addr, length) = match net.split_once('/') {
+    let prefix = words.next()?;
+    let (addr, length) = match prefix.split_once('/') {
         Some((addr, length)) => (addr, length),
-        None => (net, words.next()?),
+        None => (prefix, words.next()?),
     };
     let addr: IpAddr = addr.parse().ok()?;
     let length: u8 = length.parse().ok()?;
@@ -129,10 +133,10 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_route_names_the_network() {
+    fn longest_matching_route_gives_the_network() {
         let text = "# routes\n192.0.0.0/8 1\n192.0.2.0\t24\t64500\n\n2001:db8::/32 AS64501\n198.51.100.0/24 {7,8}\n203.0.113.0 24 9_10\n";
         let table = Networks::read(text).unwrap();
-        let said: Vec<String> = [
+        let found: Vec<String> = [
             "192.0.2.9",
             "192.1.1.1",
             "2001:db8:5::1",
@@ -145,7 +149,7 @@ mod tests {
         .map(|a| of(&table, a))
         .collect();
         assert_eq!(
-            said,
+            found,
             [
                 "AS64500",
                 "AS1",
@@ -161,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_route_is_named() {
+    fn invalid_line_is_named_in_the_error() {
         for (line, text) in [
             ("x", "x"),
             ("10.0.0.0/33 1", "/33"),
@@ -169,15 +173,18 @@ mod tests {
             ("2001:db8::/129 1", "129"),
             ("10.0.0.0/8 -", "-"),
         ] {
-            let said = Networks::read(&format!("10.0.0.0/8 1\n{line}\n")).unwrap_err();
-            assert!(said.starts_with("line 2") && said.contains(text), "{said}");
+            let found = Networks::read(&format!("10.0.0.0/8 1\n{line}\n")).unwrap_err();
+            assert!(
+                found.starts_with("line 2") && found.contains(text),
+                "{found}"
+            );
         }
     }
 
     proptest! {
-        /// Against a walk over all routes.
+        /// Compares the table with a search through all routes.
         #[test]
-        fn it_is_what_a_walk_over_all_routes_finds(routes in proptest::collection::vec((any::<u8>(), 0u8..=12, 1u32..50), 0..20), addr: u16) {
+        fn look_up_equals_a_search_through_all_routes(routes in proptest::collection::vec((any::<u8>(), 0u8..=12, 1u32..50), 0..20), addr: u16) {
             let text: String = routes.iter().map(|(a, len, n)| format!("10.{a}.0.0 {} {n}\n", len + 8)).collect();
             let table = Networks::read(&text).unwrap();
             let addr = u32::from(std::net::Ipv4Addr::new(10, (addr >> 8) as u8, addr as u8, 1));
@@ -186,10 +193,10 @@ mod tests {
                 addr >> shift == u32::from(std::net::Ipv4Addr::new(10, *a, 0, 0)) >> shift
             };
             let longest = routes.iter().filter(covers).map(|r| r.1).max();
-            let said: Vec<u32> = routes.iter().filter(covers).filter(|r| Some(r.1) == longest).map(|r| r.2).collect();
+            let found: Vec<u32> = routes.iter().filter(covers).filter(|r| Some(r.1) == longest).map(|r| r.2).collect();
             match table.of(IpAddr::V4(addr.into())) {
-                Network::As(n) => prop_assert!(said.contains(&n)),
-                Network::Wide(_) => prop_assert!(said.is_empty()),
+                Network::As(n) => prop_assert!(found.contains(&n)),
+                Network::Wide(_) => prop_assert!(found.is_empty()),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Opt-outs: what their owners asked not to have tested.
+//! Opt-outs: the requests of owners not to test their hosts.
 
 use super::{
     keys::{RelayKey, RelayRange, RelayTable},
@@ -12,7 +12,7 @@ use crate::model::{
 };
 
 impl RelayService {
-    /// Takes an opt-out: what it covers is not tested from now on, and jobs that wait end.
+    /// Records an opt-out. Its hosts are no longer tested, and their open jobs are cancelled.
     pub fn opt_out(
         &self,
         who: &Actor,
@@ -22,7 +22,7 @@ impl RelayService {
     ) -> Result<OptOut, RelayError> {
         if !subject.is_address() {
             return Err(RelayError::Invalid(
-                "subject: an address or a prefix is what can be tested".into(),
+                "subject: must be an address or a prefix".into(),
             ));
         }
         let _guard = self.lock();
@@ -43,13 +43,13 @@ impl RelayService {
             }
         }
         if let Some(reason) = self.ledger.store.dictionary().reasons.get(NOTEST) {
-            let ask = Command::List {
+            let command = Command::List {
                 reason,
                 source: SourceId::OPERATOR,
                 until: None,
                 text: None,
             };
-            let mut change = Change::new(subject.clone(), who.name.clone(), ask);
+            let mut change = Change::new(subject.clone(), who.name.clone(), command);
             (
                 change.evidence,
                 change.preconditions.from,
@@ -75,7 +75,7 @@ impl RelayService {
         Ok(out)
     }
 
-    /// Takes an opt-out back.
+    /// Revokes an opt-out.
     pub fn opt_in(&self, who: &Actor, subject: &Subject, now: Time) -> Result<(), RelayError> {
         let _guard = self.lock();
         let mut batch = self.batch(now);
@@ -84,7 +84,7 @@ impl RelayService {
             .is_none()
         {
             return Err(RelayError::NotFound(format!(
-                "{subject} did not opt out itself"
+                "there is no opt-out of exactly {subject}"
             )));
         }
         batch.delete(&RelayKey::OptOut(subject.clone()));
@@ -94,12 +94,18 @@ impl RelayService {
                 .verdict(subject)
                 .is_ok_and(|v| v.entry(*r, SourceId::OPERATOR).is_some())
         }) {
-            let ask = Command::Delist {
+            let command = Command::Delist {
                 reason: Some(reason),
                 source: Some(SourceId::OPERATOR),
                 hold: HoldFor::Nothing,
             };
-            batch.change(subject.clone(), &who.name, ask, "opted in".into(), false);
+            batch.change(
+                subject.clone(),
+                &who.name,
+                command,
+                "opted in".into(),
+                false,
+            );
         }
         self.write(
             batch,
@@ -115,7 +121,7 @@ impl RelayService {
         Ok(())
     }
 
-    /// All opt-outs.
+    /// Returns all opt-outs.
     pub fn opt_outs(&self) -> Result<Vec<OptOut>, RelayError> {
         let mut out = Vec::new();
         self.batch(self.now())

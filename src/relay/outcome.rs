@@ -1,44 +1,43 @@
-//! The results of a relay test, and the assessment of a host that follows from them.
+//! The results of a relay test, and the assessment of a host by them.
 
 use serde::{Deserialize, Serialize};
 
 use crate::smtp::{MessageOutcome, SmtpStage};
 
-/// The class of tests that are about the greeting.
+/// The class of tests that vary the greeting.
 pub const HELO: &str = "helo";
-/// How often a deferred message (4xx) is sent with the same token.
+/// How often a message is sent that the host defers (4xx). The token stays the same.
 pub const MAX_TRIES: u8 = 3;
 
-/// One message of a test, and its outcome.
+/// One message of a test and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestResult {
-    /// The test's name.
+    /// The name of the test.
     pub test: String,
-    /// Its kind of hole.
+    /// The class of the test.
     pub class: String,
-    /// The token's number in the store, in hexadecimal; empty where none was made.
+    /// The identifier of the token in hexadecimal; empty if no message was made.
     pub token: String,
-    /// What followed `MAIL FROM:` and, for the probe, `RCPT TO:`.
+    /// The text after `MAIL FROM:`, and that after `RCPT TO:` of the probe's recipient.
     pub envelope: (String, String),
-    /// What became of it.
+    /// The outcome.
     #[serde(flatten)]
     pub outcome: MessageOutcome,
 }
 
-/// The result of all tests of a job. Only the first lists the host.
+/// The assessment of a host by all tests of a job. Only [`Assessment::Open`] lists the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Assessment {
     /// A message was delivered.
     Open,
-    /// A message was accepted, and none was delivered (yet).
+    /// A message was accepted, and none was delivered yet.
     Accepted,
-    /// Every test was refused for good, and not all before a recipient was named.
+    /// Every class of tests was refused permanently, and not all before RCPT.
     Closed,
-    /// The same, and no control shows that the host does not refuse the tester alone.
+    /// The same as closed, but no control shows that the host does not refuse only the tester.
     Refused,
-    /// We were refused before a recipient was named, in every test: that says nothing about
-    /// relaying.
+    /// Every test was refused before RCPT, which shows nothing about relaying.
     Blocked,
     /// Some tests have no outcome.
     Inconclusive,
@@ -47,7 +46,7 @@ pub enum Assessment {
 }
 
 impl Assessment {
-    /// The name of the assessment, in the API and in the audit log.
+    /// The name of the assessment in the API and in the audit log.
     pub fn as_str(self) -> &'static str {
         match self {
             Assessment::Open => "open",
@@ -61,11 +60,11 @@ impl Assessment {
     }
 }
 
-/// Assesses a job's outcomes, each with its class.
+/// Assesses the outcomes of a job, each with its class.
 ///
-/// A class is closed when one of its tests was refused for good behind the greeting, and none was
-/// taken: a 4xx that never ends on one form says nothing against the others. A refusal at the door
-/// or to our greeting says nothing about relaying, but for the tests of greetings (class `helo`).
+/// A class is closed if one of its tests was refused permanently after the greeting, and none was
+/// accepted; a form that is always deferred does not count. A refusal of the connection or of our
+/// greeting shows nothing about relaying, except for the tests of greetings (class `helo`).
 pub fn assess<'a>(outcomes: impl IntoIterator<Item = (&'a str, &'a MessageOutcome)>) -> Assessment {
     let classes: Vec<(&str, &MessageOutcome)> = outcomes
         .into_iter()
@@ -87,7 +86,7 @@ pub fn assess<'a>(outcomes: impl IntoIterator<Item = (&'a str, &'a MessageOutcom
     }) {
         return Assessment::Accepted;
     }
-    let early = |o: &MessageOutcome| match o {
+    let is_before_rcpt = |o: &MessageOutcome| match o {
         MessageOutcome::Refused { stage, .. }
         | MessageOutcome::TempFail { stage, .. }
         | MessageOutcome::Inconclusive {
@@ -96,20 +95,21 @@ pub fn assess<'a>(outcomes: impl IntoIterator<Item = (&'a str, &'a MessageOutcom
         } => *stage <= SmtpStage::Mail,
         _ => false,
     };
-    if all.iter().all(|o| early(o)) {
+    if all.iter().all(|o| is_before_rcpt(o)) {
         return Assessment::Blocked;
     }
-    let shut = |class: &str| {
-        let least = if class == HELO {
+    let is_closed = |class: &str| {
+        let first_stage = if class == HELO {
             SmtpStage::Hello
         } else {
             SmtpStage::Mail
         };
         classes.iter().any(|(c, o)| {
-            *c == class && matches!(o, MessageOutcome::Refused { stage, .. } if *stage >= least)
+            *c == class
+                && matches!(o, MessageOutcome::Refused { stage, .. } if *stage >= first_stage)
         })
     };
-    match classes.iter().all(|(class, _)| shut(class)) {
+    match classes.iter().all(|(class, _)| is_closed(class)) {
         true => Assessment::Closed,
         false => Assessment::Inconclusive,
     }
@@ -135,14 +135,14 @@ mod tests {
     }
 
     #[test]
-    fn the_three_way_rule_and_its_neighbours() {
-        let later = MessageOutcome::TempFail {
+    fn outcomes_give_the_documented_assessment() {
+        let deferred = MessageOutcome::TempFail {
             stage: SmtpStage::Rcpt,
             code: 450,
             text: String::new(),
         };
         let cut = MessageOutcome::inconclusive("");
-        let put_off = |stage| MessageOutcome::Inconclusive {
+        let always_deferred = |stage| MessageOutcome::Inconclusive {
             why: String::new(),
             deferred_at: Some(stage),
             blocklist: false,
@@ -152,15 +152,15 @@ mod tests {
             output: "192.0.2.1".parse().unwrap(),
             at: Time(1),
         };
-        // Each of a class of its own.
+        // Each outcome has a class of its own.
         fn assess(all: &[MessageOutcome]) -> Assessment {
             let names: Vec<String> = (0..all.len()).map(|i| i.to_string()).collect();
             super::assess(names.iter().map(String::as_str).zip(all))
         }
         assert_eq!(
-            super::assess([("a", &refused(SmtpStage::Rcpt)), ("a", &later)]),
+            super::assess([("a", &refused(SmtpStage::Rcpt)), ("a", &deferred)]),
             Assessment::Closed,
-            "one 4xx of a class"
+            "a deferred form does not keep its class from being closed"
         );
         assert_eq!(
             super::assess([
@@ -168,7 +168,7 @@ mod tests {
                 ("b", &refused(SmtpStage::Connect))
             ]),
             Assessment::Inconclusive,
-            "the door was shut"
+            "a refused connection does not close a class"
         );
         assert_eq!(
             super::assess([
@@ -205,22 +205,28 @@ mod tests {
             Assessment::Blocked
         );
         assert_eq!(
-            assess(&[refused(SmtpStage::Rcpt), later.clone()]),
+            assess(&[refused(SmtpStage::Rcpt), deferred.clone()]),
             Assessment::Inconclusive,
-            "a 530 or a 4xx on one does not clear the others"
+            "a class with only deferred forms is not closed"
         );
         assert_eq!(
             assess(&[refused(SmtpStage::Rcpt), cut]),
             Assessment::Inconclusive
         );
-        assert_eq!(assess(&[later]), Assessment::Inconclusive);
+        assert_eq!(assess(&[deferred]), Assessment::Inconclusive);
         assert_eq!(
-            assess(&[put_off(SmtpStage::Rcpt), put_off(SmtpStage::Rcpt)]),
+            assess(&[
+                always_deferred(SmtpStage::Rcpt),
+                always_deferred(SmtpStage::Rcpt)
+            ]),
             Assessment::Inconclusive,
-            "a 4xx is no 5xx"
+            "4xx is not a permanent refusal"
         );
         assert_eq!(
-            assess(&[put_off(SmtpStage::Mail), refused(SmtpStage::Connect)]),
+            assess(&[
+                always_deferred(SmtpStage::Mail),
+                refused(SmtpStage::Connect)
+            ]),
             Assessment::Blocked
         );
         assert_eq!(assess(&[skipped]), Assessment::Untestable);
@@ -228,10 +234,9 @@ mod tests {
     }
 
     proptest! {
-        /// Without a delivery no outcomes are a assessment that lists; with one, nothing talks it
-        /// away.
+        /// The assessment is open if and only if a message was delivered.
         #[test]
-        fn only_a_delivery_is_open(kinds in proptest::collection::vec((0u8..6, 0u8..6), 0..12), delivered: bool) {
+        fn assessment_is_open_only_with_a_delivery(kinds in proptest::collection::vec((0u8..6, 0u8..6), 0..12), delivered: bool) {
             let stages = [SmtpStage::Connect, SmtpStage::Hello, SmtpStage::Mail, SmtpStage::Rcpt, SmtpStage::Data, SmtpStage::Body];
             let mut all: Vec<MessageOutcome> = kinds.iter().map(|(k, s)| {
                 let (stage, text) = (stages[usize::from(*s)], String::new());
@@ -248,12 +253,12 @@ mod tests {
                 all.push(MessageOutcome::Delivered { output: "192.0.2.1".parse().unwrap(), at: Time(1) });
             }
             let classes = ["a", "b", "c"].into_iter().cycle();
-            let judged = assess(classes.zip(&all));
-            prop_assert_eq!(judged == Assessment::Open, delivered);
+            let assessment = assess(classes.zip(&all));
+            prop_assert_eq!(assessment == Assessment::Open, delivered);
             let ran = all.iter().filter(|o| !matches!(o, MessageOutcome::Skipped { .. })).count();
-            if judged == Assessment::Closed {
-                let taken = all.iter().any(|o| matches!(o, MessageOutcome::Accepted { .. } | MessageOutcome::Bounced { .. }));
-                let closed = ran > 0 && !taken && all.iter().any(|o| matches!(o, MessageOutcome::Refused { stage, .. } if *stage > SmtpStage::Hello));
+            if assessment == Assessment::Closed {
+                let any_accepted = all.iter().any(|o| matches!(o, MessageOutcome::Accepted { .. } | MessageOutcome::Bounced { .. }));
+                let closed = ran > 0 && !any_accepted && all.iter().any(|o| matches!(o, MessageOutcome::Refused { stage, .. } if *stage > SmtpStage::Hello));
                 prop_assert!(closed);
             }
         }

@@ -1,4 +1,4 @@
-//! The order of a job's messages, and the sessions with controls that some of them share.
+//! Arranges the messages of a job: their order, and the sessions with controls.
 
 use std::collections::HashSet;
 
@@ -14,21 +14,21 @@ use super::{
 };
 use crate::{model::Time, smtp::SmtpPort};
 
-/// Puts messages in order and into sessions. `came` are the forms that had come through, where the
-/// host is listed for forms.
+/// Arranges messages in order and in sessions. `proved` are the forms that have proved the host
+/// open, if the job needs controls.
 pub(super) fn arrange(
     settings: &RelaySettings,
     job: &mut Job,
-    (names, came, now): (&HostNames, Option<&ProvedForms>, Time),
+    (names, proved, now): (&HostNames, Option<&ProvedForms>, Time),
     messages: Vec<PreparedMessage>,
 ) -> Vec<PreparedMessage> {
     let mut messages = messages;
-    assign_phases(job, came, &mut messages);
-    let has_come_through = messages.iter().any(|m| m.phase == Phase::ProvedForms);
-    // Where none of them can be made, other forms show whether the host accepts the tester's
-    // sessions.
-    let controlled = match came {
-        Some(_) if has_come_through => Some(Phase::ProvedForms),
+    assign_phases(job, proved, &mut messages);
+    let has_proved_forms = messages.iter().any(|m| m.phase == Phase::ProvedForms);
+    // If no proved form can be sent, other forms show whether the host accepts sessions of the
+    // tester.
+    let controlled = match proved {
+        Some(_) if has_proved_forms => Some(Phase::ProvedForms),
         Some(_) => Some(Phase::ClassSample),
         None => None,
     };
@@ -44,8 +44,8 @@ pub(super) fn arrange(
 }
 
 /// Assigns each message to its group.
-fn assign_phases(job: &Job, came: Option<&ProvedForms>, messages: &mut [PreparedMessage]) {
-    let mut known: HashSet<(String, SmtpPort)> = HashSet::new();
+fn assign_phases(job: &Job, proved: Option<&ProvedForms>, messages: &mut [PreparedMessage]) {
+    let mut covered: HashSet<(String, SmtpPort)> = HashSet::new();
     let key = |m: &PreparedMessage| {
         (
             job.results
@@ -56,41 +56,42 @@ fn assign_phases(job: &Job, came: Option<&ProvedForms>, messages: &mut [Prepared
     };
     for m in messages
         .iter_mut()
-        .filter(|m| came.is_some_and(|c| c.tests.is_empty() || c.tests.contains(&m.test)))
+        .filter(|m| proved.is_some_and(|c| c.tests.is_empty() || c.tests.contains(&m.test)))
     {
         m.phase = Phase::ProvedForms;
-        known.insert(key(m));
+        covered.insert(key(m));
     }
-    // A form that needs an extension may be skipped: it represents its class only where no other
+    // A form that needs an extension may be skipped, so it represents its class only if no other
     // form does.
     for utf8 in [false, true] {
         for m in messages
             .iter_mut()
             .filter(|m| m.phase == Phase::Rest && m.envelope.utf8 == utf8)
         {
-            if known.insert(key(m)) {
+            if covered.insert(key(m)) {
                 m.phase = Phase::ClassSample;
             }
         }
     }
 }
 
-/// Groups messages that can share a session, which have one sender, greeting and port, at most
-/// [`MAX_FORMS_PER_SESSION`] in each.
+/// Groups messages that can share a session: they have the same sender, greeting and port. A
+/// session has at most [`MAX_FORMS_PER_SESSION`] messages.
 fn into_sessions(
     settings: &RelaySettings,
     job: &mut Job,
     (names, now): (&HostNames, Time),
     messages: Vec<PreparedMessage>,
 ) -> Vec<PreparedMessage> {
-    /// Port, greeting and sender; the messages of a group, with the token in their sender.
+    /// Port, greeting and sender of a group; its messages, each with the token in its sender.
     type Group = (
         (SmtpPort, Option<String>, String),
         Vec<(PreparedMessage, Option<String>)>,
     );
     let mut groups: Vec<Group> = Vec::new();
     for m in messages {
-        // The sender without its token; one that was sent before keeps the sender that it had.
+        // Senders are compared without their token. A message that was sent before keeps its
+        // sender.
         let new = job
             .results
             .get(m.place)
@@ -115,8 +116,8 @@ fn into_sessions(
     for (_, mut group) in groups {
         while !group.is_empty() {
             let rest = group.split_off(group.len().min(MAX_FORMS_PER_SESSION));
-            // Controls and messages have the sender of the first one; a bounce is identified by the
-            // message that it quotes.
+            // Controls and messages have the sender of the first message. A bounce is identified by
+            // the message that it quotes.
             let from = group
                 .first()
                 .map_or_else(String::new, |(m, _)| m.envelope.from.clone());
@@ -137,7 +138,7 @@ fn into_sessions(
     out
 }
 
-/// Makes a message again after its sender has changed.
+/// Renders a message again after its sender has changed.
 fn readdress(
     settings: &RelaySettings,
     job: &mut Job,

@@ -1,4 +1,4 @@
-//! What a message that reached the collector proves.
+//! Evaluates what a message that reached the collector proves.
 
 use std::{fmt, net::IpAddr};
 
@@ -8,48 +8,49 @@ use crate::model::{Time, time::Seconds};
 
 /// How long a token is valid.
 pub const TOKEN_LIFE: Seconds = Seconds(14 * 86_400);
-/// What a token was made for.
+/// The record of an issued token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IssuedToken {
-    /// The host that is given the message.
+    /// The host that the message is sent to.
     pub target: IpAddr,
-    /// The test's name.
+    /// The name of the test.
     pub test: String,
-    /// The job.
+    /// The number of the job.
     pub job: u64,
-    /// When it was made.
+    /// When the token was issued.
     pub at: Time,
-    /// The reporter who sends it; none for our own tester.
+    /// The reporter who sends the message; `None` for our own tester.
     pub tester: Option<String>,
     /// Whether that reporter is trusted.
     pub trusted: bool,
-    /// Its sender is the null sender: else one that has it is a report.
+    /// Whether the message is sent with the null sender. If not, an arrival with the null sender is
+    /// a report.
     #[serde(default)]
     pub null: bool,
-    /// The test has local recipients beside the probe's: a message that a user forwarded proves
-    /// nothing.
-    pub strict: bool,
-    /// Asked for by the host's owner: it proves nothing against outputs.
-    pub owner: bool,
-    /// Sender and recipient are the same address, so a report that is not marked as one looks like
+    /// Whether the test has local recipients besides the probe's, so that a user may have forwarded
     /// the message.
+    pub strict: bool,
+    /// Whether the test does not come from a nomination, so that it does not count against outputs.
+    pub owner: bool,
+    /// Whether sender and recipient are the same address, so that a report without the marks of one
+    /// looks like the message.
     #[serde(default)]
     pub same: bool,
-    /// The hosts that have delivered it.
+    /// The outputs that were listed for the message.
     pub outputs: Vec<IpAddr>,
-    /// Each arrival and the number of its proof; an arrival is stored once.
+    /// Each distinct arrival with the number of its proof.
     #[serde(default)]
     pub seen: Vec<(Arrival, u64)>,
 }
 
-/// What a delivery proves, which is also the reason that it lists the host under.
+/// The kind of a proof, which gives the reason that the host is listed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProofKind {
-    /// The host itself delivers.
+    /// The host itself delivered the message.
     Relay,
-    /// The host accepts, another one delivers.
+    /// The host accepted the message, and another host delivered it.
     Input,
-    /// The message was sent by a reporter who is not trusted.
+    /// A reporter who is not trusted sent the message.
     Unconfirmed,
 }
 
@@ -57,7 +58,7 @@ impl ProofKind {
     /// All kinds.
     pub const ALL: [ProofKind; 3] = [ProofKind::Relay, ProofKind::Input, ProofKind::Unconfirmed];
 
-    /// The name of the reason.
+    /// Returns the name of the reason.
     pub fn reason(self) -> &'static str {
         match self {
             ProofKind::Relay => "relay",
@@ -67,25 +68,25 @@ impl ProofKind {
     }
 }
 
-/// Why a message that reached the collector lists no host.
+/// The reason why a message that reached the collector lists no host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RejectedProof {
-    /// Its token is too old.
+    /// The token is too old.
     Late,
-    /// It was sent before the host was released: the host is tested again.
+    /// The message was sent before the host was released. The host is tested again.
     BeforeRelease,
-    /// The same output has delivered the message of this token before.
+    /// The same output has delivered the message before.
     Duplicate,
-    /// It came back to its sender.
+    /// The message was returned to its sender.
     Bounced,
-    /// A user of the host may have forwarded it.
+    /// A user of the host may have forwarded the message.
     Forwarded,
-    /// It comes from an address of ours.
+    /// The message was delivered from an address of ours.
     OwnAddress,
-    /// An untrusted reporter sent it, and another host than the tested one delivered it: the
-    /// reporter may have done that.
+    /// An untrusted reporter sent the message, and another host than the tested one delivered it,
+    /// which the reporter may have done.
     ThirdParty,
-    /// Too many hosts have delivered the message of this token.
+    /// Too many hosts have delivered the message.
     TooManyOutputs,
     /// The host refused the message when our tester sent it.
     RefusedByHost,
@@ -97,19 +98,21 @@ impl fmt::Display for RejectedProof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             RejectedProof::Late => "too late: the token was older than 14 days",
-            RejectedProof::BeforeRelease => "sent before the host was released: it is tested again",
-            RejectedProof::Duplicate => "known already",
-            RejectedProof::Bounced => "bounced: it came back to the sender",
-            RejectedProof::Forwarded => "a user of the host may have passed it on",
-            RejectedProof::OwnAddress => "it came from ourselves",
+            RejectedProof::BeforeRelease => {
+                "sent before the host was released; the host is tested again"
+            }
+            RejectedProof::Duplicate => "duplicate: the same host has delivered it before",
+            RejectedProof::Bounced => "bounced: it was returned to the sender",
+            RejectedProof::Forwarded => "a user of the host may have forwarded it",
+            RejectedProof::OwnAddress => "delivered from an address of the tester or the collector",
             RejectedProof::ThirdParty => {
-                "a reporter sent it, and another host than the tested one handed it in"
+                "a reporter sent it, and another host than the tested one delivered it"
             }
-            RejectedProof::TooManyOutputs => "too many hosts have handed in the same message",
+            RejectedProof::TooManyOutputs => "too many hosts have delivered the same message",
             RejectedProof::RefusedByHost => {
-                "the host refused this very message: it cannot have carried it"
+                "the host refused this message, so it cannot have relayed it"
             }
-            RejectedProof::OptedOut => "its owner asked not to be tested",
+            RejectedProof::OptedOut => "the owner of the host asked not to be tested",
         })
     }
 }
@@ -117,18 +120,18 @@ impl fmt::Display for RejectedProof {
 /// The arrival of a message at the collector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrival {
-    /// The host that delivered it.
+    /// The host that delivered the message.
     pub output: IpAddr,
-    /// When.
+    /// The time.
     pub at: Time,
-    /// Its recipient is the probe's own address.
+    /// Whether the recipient is the probe's own address.
     pub direct: bool,
-    /// It is a bounce.
+    /// Whether the message is a bounce.
     pub back: bool,
 }
 
-/// Decides what an arrival proves. `released` is when the host was released last; `ours` is whether
-/// the output is an address of ours.
+/// Evaluates what an arrival proves. `released` is the time of the last release of the host. `ours`
+/// states whether the output is an address of ours.
 pub fn evaluate_arrival(
     issued: &IssuedToken,
     arrival: &Arrival,
@@ -187,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_arrival_proves() {
+    fn arrival_is_evaluated_by_output_reporter_and_time() {
         let (own, other) = ("192.0.2.1".parse().unwrap(), "192.0.2.9".parse().unwrap());
         let at = |output| Arrival {
             output,
@@ -195,7 +198,7 @@ mod tests {
             direct: true,
             back: false,
         };
-        let say = |i: &IssuedToken, a: &Arrival, released| {
+        let evaluate = |i: &IssuedToken, a: &Arrival, released| {
             evaluate_arrival(
                 i,
                 a,
@@ -203,20 +206,23 @@ mod tests {
                 a.output == "198.51.100.1".parse::<IpAddr>().unwrap(),
             )
         };
-        assert_eq!(say(&issued(), &at(own), None), Ok(ProofKind::Relay));
-        assert_eq!(say(&issued(), &at(other), None), Ok(ProofKind::Input));
+        assert_eq!(evaluate(&issued(), &at(own), None), Ok(ProofKind::Relay));
+        assert_eq!(evaluate(&issued(), &at(other), None), Ok(ProofKind::Input));
         let foreign = IssuedToken {
             tester: Some("anna".into()),
             ..issued()
         };
-        assert_eq!(say(&foreign, &at(own), None), Ok(ProofKind::Unconfirmed));
         assert_eq!(
-            say(&foreign, &at(other), None),
-            Err(RejectedProof::ThirdParty),
-            "he may have handed it in himself"
+            evaluate(&foreign, &at(own), None),
+            Ok(ProofKind::Unconfirmed)
         );
         assert_eq!(
-            say(
+            evaluate(&foreign, &at(other), None),
+            Err(RejectedProof::ThirdParty),
+            "the reporter may have delivered it"
+        );
+        assert_eq!(
+            evaluate(
                 &IssuedToken {
                     trusted: true,
                     ..foreign
@@ -227,7 +233,7 @@ mod tests {
             Ok(ProofKind::Relay)
         );
         assert_eq!(
-            say(
+            evaluate(
                 &issued(),
                 &Arrival {
                     back: true,
@@ -238,7 +244,7 @@ mod tests {
             Err(RejectedProof::Bounced)
         );
         assert_eq!(
-            say(
+            evaluate(
                 &issued(),
                 &Arrival {
                     at: Time(1001).plus(TOKEN_LIFE),
@@ -249,15 +255,15 @@ mod tests {
             Err(RejectedProof::Late)
         );
         assert_eq!(
-            say(&issued(), &at(own), Some(Time(1000))),
+            evaluate(&issued(), &at(own), Some(Time(1000))),
             Err(RejectedProof::BeforeRelease)
         );
         assert_eq!(
-            say(&issued(), &at(own), Some(Time(999))),
+            evaluate(&issued(), &at(own), Some(Time(999))),
             Ok(ProofKind::Relay)
         );
         assert_eq!(
-            say(
+            evaluate(
                 &IssuedToken {
                     outputs: vec![own],
                     ..issued()
@@ -268,7 +274,7 @@ mod tests {
             Err(RejectedProof::Duplicate)
         );
         assert_eq!(
-            say(
+            evaluate(
                 &IssuedToken {
                     outputs: vec![own],
                     ..issued()
@@ -279,7 +285,7 @@ mod tests {
             Ok(ProofKind::Input)
         );
         assert_eq!(
-            say(&issued(), &at("198.51.100.1".parse().unwrap()), None),
+            evaluate(&issued(), &at("198.51.100.1".parse().unwrap()), None),
             Err(RejectedProof::OwnAddress)
         );
         let strict = IssuedToken {
@@ -287,7 +293,7 @@ mod tests {
             ..issued()
         };
         assert_eq!(
-            say(
+            evaluate(
                 &strict,
                 &Arrival {
                     direct: false,

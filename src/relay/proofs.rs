@@ -1,4 +1,4 @@
-//! The messages that reached the collector, as they are kept.
+//! The stored proofs: messages that reached the collector.
 
 use std::net::IpAddr;
 
@@ -12,46 +12,46 @@ use super::{
 };
 use crate::model::{Subject, Time};
 
-/// How many proofs of the host are read for each one that is requested.
-const LOOKED: usize = 5;
-/// A message that was delivered, and its path.
+/// How many proofs of a host are read for each requested one.
+const READ_FACTOR: usize = 5;
+/// A message that reached the collector, and its path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
-    /// Its number.
+    /// The number of the proof.
     pub id: u64,
     /// The host that accepted it.
     pub input: IpAddr,
     /// The host that delivered it to the collector.
     pub output: IpAddr,
-    /// The test.
+    /// The name of the test.
     pub test: String,
-    /// The job.
+    /// The number of the job.
     pub job: u64,
-    /// The token's number.
+    /// The identifier of the token, in hexadecimal.
     pub token: String,
-    /// When it was sent.
+    /// When the token was issued.
     pub issued: Time,
-    /// When it was delivered.
+    /// When the message was delivered.
     pub at: Time,
-    /// The greeting, sender and recipients at the collector.
+    /// The name in the client's greeting at the collector.
     pub hello: String,
     /// The sender at the collector.
     pub from: String,
     /// The recipients at the collector.
     pub to: Vec<String>,
-    /// The message; empty where it is no longer kept.
+    /// The message; empty if it was not stored.
     pub message: String,
-    /// What followed.
+    /// The consequence.
     pub outcome: ProofOutcome,
 }
 
-/// What followed from a message that reached the collector.
+/// The consequence of a message that reached the collector.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum ProofOutcome {
-    /// The host was listed under the reason of this kind.
+    /// The host was listed for the reason of this kind.
     Listed(ProofKind),
-    /// No host was listed, and why.
+    /// No host was listed, for this reason.
     NotListed(String),
 }
 
@@ -72,37 +72,41 @@ impl From<String> for ProofOutcome {
 }
 
 impl RelayService {
-    /// The messages that a host was listed for as input or output and that `meant` selects, the
-    /// newest first.
+    /// Returns the proofs for which a host was listed as input or output and that `wanted` selects,
+    /// the newest first, at most `most`.
     pub fn listing(
         &self,
         addr: IpAddr,
         most: usize,
-        meant: impl Fn(&Proof) -> bool,
+        wanted: impl Fn(&Proof) -> bool,
     ) -> Result<Vec<Proof>, RelayError> {
         let batch = self.batch(Time(0));
         let mut out = Vec::new();
         for number in batch.scan_ids_desc(
             RelayRange::OfHost(RelayTable::ListingProofs, addr),
             u64::MAX,
-            most.saturating_mul(LOOKED),
+            most.saturating_mul(READ_FACTOR),
         )? {
             if out.len() >= most {
                 break;
             }
-            out.extend(batch.get::<Proof>(&RelayKey::Proof(number))?.filter(&meant));
+            out.extend(
+                batch
+                    .get::<Proof>(&RelayKey::Proof(number))?
+                    .filter(&wanted),
+            );
         }
         Ok(out)
     }
 
-    /// Whether a proof is public: while the host that it lists is listed. Proofs of a released
-    /// host, and of its outputs, are not public.
-    pub fn is_shown(&self, proof: &Proof) -> Result<bool, RelayError> {
+    /// Whether a proof is public. It is while its input is listed.
+    pub fn is_public(&self, proof: &Proof) -> Result<bool, RelayError> {
         let verdict = self.ledger.store.verdict(&Subject::host(proof.input))?;
         Ok(matches!(proof.outcome, ProofOutcome::Listed(_)) && self.is_listed_as_input(&verdict))
     }
 
-    /// The messages that went through a host (`input`) or were delivered by it, the newest first.
+    /// Returns the proofs with a host as input (`input`) or as output, the newest first, at most
+    /// `most`.
     pub fn proofs(&self, addr: IpAddr, input: bool, most: usize) -> Result<Vec<Proof>, RelayError> {
         let batch = self.batch(Time(0));
         let mut out = Vec::new();
@@ -123,14 +127,16 @@ impl RelayService {
         Ok(out)
     }
 
-    /// One of them.
+    /// Returns a proof by its number.
     pub fn proof(&self, id: u64) -> Result<Proof, RelayError> {
         self.batch(Time(0))
             .get(&RelayKey::Proof(id))?
-            .ok_or_else(|| RelayError::NotFound(format!("there is no proof {id} (any more)")))
+            .ok_or_else(|| {
+                RelayError::NotFound(format!("there is no proof {id}; it may have expired"))
+            })
     }
 
-    /// For whom a host delivers.
+    /// Returns the record of an output.
     pub fn output(&self, addr: IpAddr) -> Result<OutputRecord, RelayError> {
         Ok(self
             .batch(Time(0))
@@ -138,7 +144,7 @@ impl RelayService {
             .unwrap_or_default())
     }
 
-    /// What is known of a host.
+    /// Returns the record of a host.
     pub fn host(&self, addr: IpAddr) -> Result<HostRecord, RelayError> {
         Ok(self
             .batch(Time(0))

@@ -1,14 +1,14 @@
-//! The rows of jobs: which are open, when each is looked at next, and whether one may run.
+//! The queue of jobs: which are open, when each is checked next, and whether one may run.
 
 use std::net::IpAddr;
 
 use super::{
     batch::RelayBatch,
     keys::{Due, Queue, RelayKey, RelayRange, RelayTable},
-    networks::net,
+    networks::prefix_of,
     policy::{
-        BETWEEN, Budget, BudgetKind, EVIDENCE_LIFE, EvidenceSummary, HostRecord, InvalidTransition,
-        Job, JobEvent, JobState, OptOut, ReporterRecord, Trigger,
+        Budget, BudgetKind, EVIDENCE_LIFE, EvidenceSummary, HostRecord, InvalidTransition, Job,
+        JobEvent, JobState, MIN_TEST_INTERVAL, OptOut, ReporterRecord, Trigger,
     },
     service::RelayError,
     settings::RelaySettings,
@@ -18,17 +18,17 @@ use crate::{
     store::StoreError,
 };
 
-/// A job that runs for longer has lost its tester.
+/// The longest run of a job. After it, the tester is assumed to be lost.
 pub(super) const MAX_RUN: Seconds = Seconds(86_400);
-/// How many hosts of a prefix are tested in a day on a proved claim: a whole /24. A claim that is
-/// not tested in time is granted, and many claims are no reason for that.
+/// The most hosts of a prefix that are tested in a day for proved claims: a whole /24. It is high
+/// because claims that are not tested in time are granted.
 const MAX_PROVED_CLAIMS_PER_PREFIX: usize = 256;
 /// How long a job waits while another test of its host runs.
 const BUSY_HOST_DELAY: Seconds = Seconds(60);
-/// Why hosts of an opt-out are not tested.
+/// The reason why hosts of an opt-out are not tested.
 pub(super) const OPTED_OUT: &str = "its owner asked not to be tested";
 
-/// The opt-out that covers a host.
+/// Returns the subject of the opt-out that covers a host, if there is one.
 pub(super) fn opted_out(
     batch: &RelayBatch<'_>,
     target: IpAddr,
@@ -45,7 +45,7 @@ pub(super) fn opted_out(
     Ok(None)
 }
 
-/// The newest job of a host that `wanted` selects.
+/// Returns the newest job of a host that `wanted` selects.
 fn find_host_job(
     batch: &RelayBatch<'_>,
     target: IpAddr,
@@ -61,7 +61,7 @@ fn find_host_job(
     Ok(None)
 }
 
-/// The newest open job of a host that `wanted` selects.
+/// Returns the newest open job of a host that `wanted` selects.
 pub(super) fn open_job(
     batch: &RelayBatch<'_>,
     target: IpAddr,
@@ -70,7 +70,7 @@ pub(super) fn open_job(
     find_host_job(batch, target, |j| j.is_open() && wanted(j))
 }
 
-/// A new job, with its number.
+/// Creates a job with a new number.
 pub(super) fn new_job(
     batch: &mut RelayBatch<'_>,
     target: IpAddr,
@@ -83,14 +83,14 @@ pub(super) fn new_job(
     Ok(Job::new(id, target, cause, by, grounds, batch.now))
 }
 
-/// Ends a job before its result.
+/// Cancels a job.
 pub(super) fn cancel(job: &mut Job, why: &str, now: Time) -> Result<(), InvalidTransition> {
     job.apply(JobEvent::Cancel)?;
     (job.waiting_for, job.ended) = (Some(why.into()), Some(now));
     Ok(())
 }
 
-/// When an open job is looked at next. A claim whose owner is proved waits for no one else.
+/// Returns when an open job is checked next.
 fn next_due(job: &Job) -> Due {
     let queue = match job.budget_kind() {
         BudgetKind::Claims => Queue::ProvedClaims,
@@ -107,13 +107,13 @@ fn next_due(job: &Job) -> Due {
     }
 }
 
-/// Writes a job, whether it is open, and when it is looked at next.
+/// Stores a job and its entries in the queue.
 pub(super) fn save(batch: &mut RelayBatch<'_>, job: &Job) -> Result<(), StoreError> {
-    let slot = RelayKey::Job(job.id);
-    if let Some(old) = batch.get::<Job>(&slot)?.filter(Job::is_open) {
+    let key = RelayKey::Job(job.id);
+    if let Some(old) = batch.get::<Job>(&key)?.filter(Job::is_open) {
         batch.delete(&RelayKey::DueJob(next_due(&old), job.id));
     }
-    batch.put(&slot, job);
+    batch.put(&key, job);
     if job.is_open() {
         batch.put(&RelayKey::OpenJob(job.id), &());
         batch.put(&RelayKey::DueJob(next_due(job), job.id), &());
@@ -123,16 +123,17 @@ pub(super) fn save(batch: &mut RelayBatch<'_>, job: &Job) -> Result<(), StoreErr
     Ok(())
 }
 
-/// A budget that a host's tests count in.
+/// A budget that the tests of a host count in, and its limit.
 struct BudgetLimit {
     key: RelayKey,
-    /// How many hosts are tested in a day.
+    /// The most hosts that are tested in a day.
     most: usize,
-    /// The name of the budget, for people.
+    /// The name of the budget in texts for people.
     name: String,
 }
 
-/// The budgets that a host's tests count in: that of its prefix and that of its network.
+/// Returns the budgets that the tests of a host count in: that of its prefix and that of its
+/// network.
 fn budgets(settings: &RelaySettings, target: IpAddr, kind: BudgetKind) -> Vec<BudgetLimit> {
     let most = if kind == BudgetKind::Claims {
         settings
@@ -142,11 +143,11 @@ fn budgets(settings: &RelaySettings, target: IpAddr, kind: BudgetKind) -> Vec<Bu
         settings.max_hosts_per_prefix
     };
     let mut out = vec![BudgetLimit {
-        key: RelayKey::PrefixBudget(net(target)),
+        key: RelayKey::PrefixBudget(prefix_of(target)),
         most,
-        name: "its net".into(),
+        name: "its prefix".into(),
     }];
-    // The owner of the host asked for a proved claim's test.
+    // A test that the verified owner requested does not count in the budget of the network.
     if kind != BudgetKind::Claims {
         let name = settings.asn_table.of(target).to_string();
         out.push(BudgetLimit {
@@ -158,7 +159,7 @@ fn budgets(settings: &RelaySettings, target: IpAddr, kind: BudgetKind) -> Vec<Bu
     out
 }
 
-/// Counts a test of a host at a time, which may lie ahead.
+/// Counts a test of a host at a time, which may be in the future.
 pub(super) fn charge(
     batch: &mut RelayBatch<'_>,
     settings: &RelaySettings,
@@ -174,7 +175,7 @@ pub(super) fn charge(
     Ok(())
 }
 
-/// Decides about a job that waits: whether it may run, and when.
+/// Decides whether a waiting job may run, and when.
 pub(super) fn schedule(
     batch: &RelayBatch<'_>,
     settings: &RelaySettings,
@@ -190,8 +191,8 @@ pub(super) fn schedule(
     if opted_out(batch, job.target)?.is_some() {
         return hold(job, OPTED_OUT.into());
     }
-    let runs = |j: &Job| j.id != job.id && j.state == JobState::Running && !j.remote;
-    if !job.remote && find_host_job(batch, job.target, runs)?.is_some() {
+    let is_running = |j: &Job| j.id != job.id && j.state == JobState::Running && !j.remote;
+    if !job.remote && find_host_job(batch, job.target, is_running)?.is_some() {
         let why = "another test of the same host";
         return defer(job, now.plus(BUSY_HOST_DELAY), why.into());
     }
@@ -206,10 +207,10 @@ pub(super) fn schedule(
         let reporter: ReporterRecord = batch
             .get(&RelayKey::Reporter(job.by.clone()))?
             .unwrap_or_default();
-        if reporter.is_watched() {
+        if reporter.needs_approval() {
             return hold(
                 job,
-                format!("a person: too few of what {} has brought were open", job.by),
+                format!("approval: too few nominations of {} were right", job.by),
             );
         }
     }
@@ -235,7 +236,7 @@ pub(super) fn defer(job: &mut Job, until: Time, why: String) -> Result<(), Relay
     Ok(())
 }
 
-/// When a job may run, and what it waits for until then.
+/// Returns when a job may run, and what it waits for until then.
 fn earliest_time(
     batch: &RelayBatch<'_>,
     settings: &RelaySettings,
@@ -243,7 +244,7 @@ fn earliest_time(
 ) -> Result<(Time, String), StoreError> {
     let now = batch.now;
     let not_before = job.not_before.max(now);
-    // A job that is run again has its time already.
+    // A job that is run again has its time set.
     if job.begun.is_some() {
         return Ok((not_before, "the pause between tries".into()));
     }
@@ -251,17 +252,17 @@ fn earliest_time(
     let mut at = match job.cause {
         Trigger::Claim { .. } | Trigger::Recheck => not_before,
         Trigger::Nomination => host.nomination_time(job.grounds.fingerprint(), job.remote, now),
-        Trigger::Owner | Trigger::Review => host.tested.map_or(now, |t| t.plus(BETWEEN)).max(now),
+        Trigger::Owner | Trigger::Review => host
+            .tested
+            .map_or(now, |t| t.plus(MIN_TEST_INTERVAL))
+            .max(now),
     };
     let mut why = "the pause since its last test".to_string();
     for limit in budgets(settings, job.target, job.budget_kind()) {
         let budget: Budget = batch.get(&limit.key)?.unwrap_or_default();
         let free = budget.time(job.target, job.budget_kind(), limit.most, now);
         if free > at {
-            (at, why) = (
-                free,
-                format!("{}: a few hosts of one are tested in a day", limit.name),
-            );
+            (at, why) = (free, format!("{}: daily limit of tested hosts", limit.name));
         }
     }
     Ok((at, why))

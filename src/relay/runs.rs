@@ -1,4 +1,4 @@
-//! Runs jobs: which is next, its messages, and what follows from their outcomes.
+//! Runs jobs: selects the next ones, prepares their messages, and applies their outcomes.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -23,10 +23,11 @@ use crate::{
     smtp::{Interruption, MessageOutcome, outcome::names_blocklist},
 };
 
-/// The longest transcript of a job that is kept, in bytes.
+/// The longest transcript of a job that is stored, in bytes.
 const MAX_TRANSCRIPT_BYTES: usize = 256 * 1024;
-/// The order in which the queues are served, of four jobs: every second is a proved claim's, the
-/// others share the rest. Where a queue is empty the next one of the row is served.
+/// The order in which queues are served, as a cycle of four jobs: every second job is that of a
+/// proved claim, and the other queues share the rest. If a queue is empty, the next one of the row
+/// is served.
 const SCHEDULE: [[Queue; 3]; 4] = {
     use Queue::{Others, ProvedClaims, UnprovedClaims};
     [
@@ -36,20 +37,20 @@ const SCHEDULE: [[Queue; 3]; 4] = {
         [Others, UnprovedClaims, ProvedClaims],
     ]
 };
-/// Jobs whose time has come that are looked at in one round.
+/// The most due jobs that are checked in one round.
 const DUE_BATCH: usize = 1000;
-/// Held jobs that are looked at in one round.
+/// The most held jobs that are checked in one round.
 const HELD_BATCH: usize = 64;
 /// A heartbeat that is older means that the daemon was down.
 const MAX_HEARTBEAT_AGE: Seconds = Seconds(180);
-/// How often a job may be interrupted until it ends.
+/// The number of interruptions after which a job ends.
 const MAX_INTERRUPTIONS: u8 = 20;
-/// The names that are remembered of a host.
+/// The most names that are stored of a host.
 const MAX_NAMES: usize = 5;
 
 impl RelayService {
-    /// Jobs that may run now, the oldest first; at most `most`. Jobs whose time has come and some
-    /// of those that are held are decided about again.
+    /// Returns jobs that may run now, at most `most`. Before that, due jobs and some held jobs are
+    /// scheduled again.
     pub fn due(&self, most: usize, now: Time) -> Result<Vec<Job>, RelayError> {
         let settings = self.settings();
         let health = self.lock();
@@ -74,7 +75,7 @@ impl RelayService {
                 save(&mut batch, &job)?;
             }
         }
-        // Jobs that are ready now are in their queues from here on.
+        // Jobs that became ready are in their queues after this write.
         self.write(batch, None)?;
         let mut batch = self.batch(now);
         let mut queues: Vec<(Queue, VecDeque<Job>)> = Vec::new();
@@ -99,7 +100,8 @@ impl RelayService {
             waiting.pop_front()
         };
         let mut out: Vec<Job> = Vec::new();
-        // As a rule one place becomes free at a time: the second decides whose it is.
+        // Usually one test slot becomes free at a time. The current second selects the row of the
+        // schedule.
         for second in now.0.. {
             let row = SCHEDULE[(second % SCHEDULE.len() as u64) as usize];
             let Some(job) = row.into_iter().find_map(&mut next) else {
@@ -114,8 +116,8 @@ impl RelayService {
         Ok(out)
     }
 
-    /// Begins a job: its messages, with their tokens. `names` are what is known of the host;
-    /// `new_token` makes numbers of tokens.
+    /// Begins a job. Returns it with its messages. `new_token` returns a random identifier of a
+    /// token.
     pub fn begin(
         &self,
         id: u64,
@@ -127,7 +129,7 @@ impl RelayService {
         let health = self.lock();
         if let Some(why) = self.problem_in(&health) {
             return Err(RelayError::Refused(format!(
-                "no tests are made now: {why}; try again later"
+                "no tests are run now: {why}; try again later"
             )));
         }
         let mut batch = self.batch(now);
@@ -154,30 +156,29 @@ impl RelayService {
         job.source = job
             .source
             .filter(|s| settings.sources(job.target).contains(s));
-        let hello = settings.ehlo_name_from(job.target, job.source);
+        let ehlo_name = settings.ehlo_name_from(job.target, job.source);
         let names = &HostNames {
-            hello,
+            hello: ehlo_name,
             ..names.clone()
         };
         let out = prepare_messages(&mut batch, &settings, &mut job, names, new_token);
-        // First the forms that have proved the host open: a slow host is left after a while, and a
-        // claim is decided by these.
-        let came = self.proved_forms(&batch, job.target, job.port)?;
-        // After a release no form counts as having come through, and a recheck has only forms that
-        // had.
-        let came = if job.is_claim() || job.cause == Trigger::Recheck {
-            Some(came.unwrap_or_default())
+        // The proved forms are sent first: they decide a claim, and a slow host is left after a
+        // while.
+        let proved = self.proved_forms(&batch, job.target, job.port)?;
+        // A recheck has controls too, although no form counts as proved after the release.
+        let proved = if job.is_claim() || job.cause == Trigger::Recheck {
+            Some(proved.unwrap_or_default())
         } else {
-            came
+            proved
         };
-        let out = plan::arrange(&settings, &mut job, (names, came.as_ref(), now), out);
-        // What a reporter sends, and a job that sends nothing, delays no test of ours.
+        let out = plan::arrange(&settings, &mut job, (names, proved.as_ref(), now), out);
+        // A reporter's own test, and a job without messages, do not delay our tests.
         match job.remote {
             true if first => {
-                let slot = RelayKey::Host(job.target);
-                let mut host: HostRecord = batch.get(&slot)?.unwrap_or_default();
+                let key = RelayKey::Host(job.target);
+                let mut host: HostRecord = batch.get(&key)?.unwrap_or_default();
                 HostRecord::note(&mut host.remote, job.grounds.fingerprint(), now);
-                batch.put(&slot, &host);
+                batch.put(&key, &host);
                 charge(&mut batch, &settings, &job, now)?;
             }
             false if first && !out.is_empty() => {
@@ -193,12 +194,12 @@ impl RelayService {
         Ok((job, out))
     }
 
-    /// Stores the outcomes of the first groups of a claim's messages; the host is released now
-    /// where they suffice.
+    /// Stores the outcomes of the first groups of a claim's messages, and releases the host if they
+    /// suffice.
     pub fn progress(
         &self,
         id: u64,
-        ran: Vec<MessageResult>,
+        results: Vec<MessageResult>,
         controls: Vec<ControlSession>,
         now: Time,
     ) -> Result<(), RelayError> {
@@ -210,7 +211,7 @@ impl RelayService {
         else {
             return Ok(());
         };
-        add_results(&mut job, ran);
+        add_results(&mut job, results);
         job.add_controls(controls);
         save(&mut batch, &job)?;
         self.release_early(&mut batch, &mut job)?;
@@ -218,12 +219,12 @@ impl RelayService {
         self.write(batch, None).map(drop)
     }
 
-    /// Stores the outcomes of a job's messages. Messages that were deferred are sent again later;
-    /// otherwise the job ends.
+    /// Stores the outcomes of a job's messages. The job ends, unless messages are sent again
+    /// later.
     pub fn finish(
         &self,
         id: u64,
-        ran: Vec<MessageResult>,
+        results: Vec<MessageResult>,
         controls: Vec<ControlSession>,
         transcript: &[TranscriptLine],
         now: Time,
@@ -233,10 +234,10 @@ impl RelayService {
         let mut batch = self.batch(now);
         let mut job = self.find_job(&batch, id)?;
         if job.state != JobState::Running {
-            return Err(RelayError::Refused(format!("job {id} does not run")));
+            return Err(RelayError::Refused(format!("job {id} is not running")));
         }
-        // A message that was to be sent and has no outcome was not sent.
-        let reported: HashSet<usize> = ran.iter().map(|r| r.place).collect();
+        // Messages without an outcome were not sent.
+        let reported: HashSet<usize> = results.iter().map(|r| r.place).collect();
         let is_to_send = |r: &TestResult| r.outcome.is_not_sent() || r.outcome.is_deferred();
         let is_interrupted = !job.remote
             && job
@@ -244,15 +245,15 @@ impl RelayService {
                 .iter()
                 .enumerate()
                 .any(|(place, r)| is_to_send(r) && !reported.contains(&place));
-        add_results(&mut job, ran);
+        add_results(&mut job, results);
         job.add_controls(controls);
         append_transcript(&mut batch, id, transcript)?;
         let is_deferred = job.results.iter().any(|r| r.outcome.is_deferred());
         if is_interrupted {
-            // The tester was switched off: what was not sent says nothing about the host.
+            // The tester was switched off. Messages that were not sent do not count.
             self.interrupt(&mut batch, &mut job, &settings, Interruption::SwitchedOff)?;
         } else if job.remote {
-            // A reporter's outcomes are no outcomes of ours: only what arrives counts.
+            // Outcomes that a reporter reports do not count; only arrivals do.
             job.apply(JobEvent::Finish)?;
             (job.ended, job.waiting_for) = (Some(now), None);
         } else if is_deferred && job.tries < MAX_TRIES {
@@ -261,7 +262,7 @@ impl RelayService {
             job.apply(JobEvent::Retry)?;
             job.not_before = now.plus(pause);
             job.waiting_for = Some(format!(
-                "some tests were put off; tried again at {}",
+                "the host deferred some messages; next try at {}",
                 job.not_before
             ));
         } else {
@@ -269,9 +270,7 @@ impl RelayService {
             if add_plain_forms(&settings, &mut job) {
                 job.apply(JobEvent::Retry)?;
                 (job.not_before, job.tries) = (now.plus(Seconds(1)), 0);
-                job.waiting_for = Some(
-                    "the forms that came through are sent once more, from our own domain".into(),
-                );
+                job.waiting_for = Some("delivered forms are sent again from our own domain".into());
             } else {
                 job.apply(JobEvent::Finish)?;
                 (job.ended, job.waiting_for) = (Some(now), None);
@@ -316,8 +315,8 @@ impl RelayService {
         Ok(())
     }
 
-    /// Interrupts a job. Where the job ends by that, a delivery counts for the reporter of the
-    /// host, and no delivery does not count against the reporter.
+    /// Interrupts a job. If the job ends, a delivery counts for the reporter; a missing one does
+    /// not count against the reporter.
     fn interrupt(
         &self,
         batch: &mut RelayBatch<'_>,
@@ -333,18 +332,19 @@ impl RelayService {
         }
     }
 
-    /// Applies the result of a job that has ended: to the reporter's reputation and to the claim.
+    /// Applies the result of a job that has ended to the reputation of the reporter and to the
+    /// claim.
     fn apply_result(&self, batch: &mut RelayBatch<'_>, job: &mut Job) -> Result<(), RelayError> {
         if job.is_open() || job.remote {
             return Ok(());
         }
         if job.cause == Trigger::Nomination {
-            let slot = RelayKey::Reporter(job.by.clone());
-            let mut reporter: ReporterRecord = batch.get(&slot)?.unwrap_or_default();
-            // A host that could not be tested says nothing about the reporter.
+            let key = RelayKey::Reporter(job.by.clone());
+            let mut reporter: ReporterRecord = batch.get(&key)?.unwrap_or_default();
+            // An untestable host does not count for or against the reporter.
             if job.assessment() != Assessment::Untestable {
                 reporter.note(job.id, job.assessment() == Assessment::Open);
-                batch.put(&slot, &reporter);
+                batch.put(&key, &reporter);
             }
         }
         if job.is_claim() {
@@ -353,13 +353,13 @@ impl RelayService {
         Ok(())
     }
 
-    /// Interrupts the jobs that ran when the daemon was stopped, and ends what the stop has cut.
+    /// Resumes after a start: interrupts the jobs that were running, and ends open outages.
     pub fn resume(&self, now: Time) -> Result<(), RelayError> {
         let settings = self.settings();
         let _guard = self.lock();
         let mut batch = self.batch(now);
-        // A store of an earlier version does not say when its jobs are due.
-        let known: HashSet<u64> = batch
+        // Jobs of an earlier version have no entry among the due jobs.
+        let indexed: HashSet<u64> = batch
             .scan(RelayRange::All(RelayTable::DueJobs), usize::MAX)?
             .iter()
             .map(RelayKey::id)
@@ -368,30 +368,28 @@ impl RelayService {
             let Some(mut job) = batch.get::<Job>(&RelayKey::Job(key.id()))? else {
                 continue;
             };
-            let is_cut = job.state == JobState::Running && !job.remote;
-            if is_cut {
+            let is_interrupted = job.state == JobState::Running && !job.remote;
+            if is_interrupted {
                 self.interrupt(&mut batch, &mut job, &settings, Interruption::Stopped)?;
             }
-            if is_cut || !known.contains(&job.id) {
+            if is_interrupted || !indexed.contains(&job.id) {
                 save(&mut batch, &job)?;
             }
         }
         self.complete_listing_proofs(&mut batch)?;
-        // Nothing could arrive while the daemon was down, and an outage that the stop has cut is
-        // over.
-        let alive: Option<Time> = batch.get(&RelayKey::Heartbeat)?;
-        let down = alive
+        // Messages could not arrive while the daemon was down. Outages that were open are over.
+        let heartbeat: Option<Time> = batch.get(&RelayKey::Heartbeat)?;
+        let down = heartbeat
             .filter(|t| t.plus(MAX_HEARTBEAT_AGE) < now)
             .map(|t| (t, Some(now)));
         self.add_outage(&mut batch, down)?;
-        RelayService::end_load(&mut batch, alive)?;
+        RelayService::end_load(&mut batch, heartbeat)?;
         self.write(batch, None).map(drop)
     }
 }
 
-/// Interrupts a job: that is not one of its tries, and says nothing about the host, the claim or
-/// the reporter. What was not sent is sent later. A job that is interrupted again and again ends,
-/// but not a claim's, which is granted in time.
+/// Interrupts a job. The run does not count as a try, and its unsent messages are sent later. A job
+/// that was interrupted too often ends, except for that of a claim, which is granted after a time.
 fn interrupt_job(
     job: &mut Job,
     settings: &RelaySettings,
@@ -405,16 +403,20 @@ fn interrupt_job(
         job.interruptions.saturating_add(1),
         job.tries.saturating_sub(1),
     );
-    let again = job.interruptions < MAX_INTERRUPTIONS || job.is_claim();
-    let is_cut = |o: &MessageOutcome| o.is_not_sent() || !again && o.is_deferred();
-    for r in job.results.iter_mut().filter(|r| is_cut(&r.outcome)) {
-        r.outcome = if again {
+    let retries = job.interruptions < MAX_INTERRUPTIONS || job.is_claim();
+    let is_interrupted = |o: &MessageOutcome| o.is_not_sent() || !retries && o.is_deferred();
+    for r in job
+        .results
+        .iter_mut()
+        .filter(|r| is_interrupted(&r.outcome))
+    {
+        r.outcome = if retries {
             MessageOutcome::Interrupted { why }
         } else {
             MessageOutcome::inconclusive(why.as_str())
         };
     }
-    if !again {
+    if !retries {
         return cancel(job, why.as_str(), now);
     }
     let pause = settings.retry_delays[usize::from(job.interruptions > MAX_TRIES)];
@@ -423,13 +425,14 @@ fn interrupt_job(
     Ok(())
 }
 
-/// What was deferred in every try has no outcome.
+/// Makes messages that were deferred in every try inconclusive.
 fn give_up_deferred(job: &mut Job) {
     for r in &mut job.results {
         match &r.outcome {
             MessageOutcome::TempFail { stage, code, text } => {
-                // Without the reply's text: servers repeat tokens, and readers see this.
-                let why = format!("put off {MAX_TRIES} times, last with {code}");
+                // The text of the reply is left out: it may repeat the token, and readers may see
+                // this text.
+                let why = format!("deferred {MAX_TRIES} times, last with {code}");
                 let blocklist = names_blocklist(text);
                 r.outcome = MessageOutcome::Inconclusive {
                     why,
@@ -445,7 +448,7 @@ fn give_up_deferred(job: &mut Job) {
     }
 }
 
-/// Counts a test that begins, for the host and its budgets.
+/// Counts a test that begins, in the record of the host and in its budgets.
 fn count_test(
     batch: &mut RelayBatch<'_>,
     settings: &RelaySettings,
@@ -453,8 +456,8 @@ fn count_test(
     names: &HostNames,
 ) -> Result<(), RelayError> {
     let now = batch.now;
-    let slot = RelayKey::Host(job.target);
-    let mut host: HostRecord = batch.get(&slot)?.unwrap_or_default();
+    let key = RelayKey::Host(job.target);
+    let mut host: HostRecord = batch.get(&key)?.unwrap_or_default();
     host.tested = Some(now);
     for name in names.relay.iter().chain(&names.hosted) {
         if !host.names.contains(name) && host.names.len() < MAX_NAMES {
@@ -467,13 +470,13 @@ fn count_test(
     if job.cause == (Trigger::Claim { proved: false }) {
         host.unproved = Some(now);
     }
-    batch.put(&slot, &host);
+    batch.put(&key, &host);
     Ok(charge(batch, settings, job, now)?)
 }
 
-/// Puts outcomes into a job's results.
-fn add_results(job: &mut Job, ran: Vec<MessageResult>) {
-    for r in ran {
+/// Stores outcomes in the results of a job.
+fn add_results(job: &mut Job, results: Vec<MessageResult>) {
+    for r in results {
         if let Some(t) = job
             .results
             .get_mut(r.place)
@@ -493,8 +496,8 @@ fn append_transcript(
     if lines.is_empty() {
         return Ok(());
     }
-    let slot = RelayKey::Transcript(id);
-    let mut all: String = batch.get(&slot)?.unwrap_or_default();
+    let key = RelayKey::Transcript(id);
+    let mut all: String = batch.get(&key)?.unwrap_or_default();
     for line in lines {
         let free = MAX_TRANSCRIPT_BYTES.saturating_sub(all.len());
         let text = cleaned(&line.to_string()) + "\n";
@@ -503,6 +506,6 @@ fn append_transcript(
             break;
         }
     }
-    batch.put(&slot, &all);
+    batch.put(&key, &all);
     Ok(())
 }

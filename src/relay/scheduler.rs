@@ -1,5 +1,5 @@
-//! The scheduler: starts jobs when a place is free, does what is due, and reports the state of the
-//! clock.
+//! The scheduler: starts jobs when a test slot is free, runs periodic work, and reports the health
+//! of the clock.
 
 use std::{
     collections::HashSet,
@@ -23,21 +23,21 @@ use super::{
 };
 use crate::{clock::ClockReport, model::Time};
 
-/// How often jobs are looked up.
+/// How often due jobs are looked up.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// How often due work is done, in polls.
+/// How often due claims and outputs are processed, in polls.
 const DUE_EVERY: u64 = 5;
 /// How often old rows are removed, in polls.
 const FORGET_EVERY: u64 = 3600;
-/// How long the look-up of a host's names may take.
+/// The timeout of the look-up of a host's names.
 const NAME_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most jobs that are started at once.
 const MAX_STARTS: usize = 256;
 
-/// Settings.
+/// The settings of the scheduler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchedulerSettings {
-    /// Hosts that are tested at the same time.
+    /// The most hosts that are tested at the same time.
     pub concurrency: usize,
     /// How long to wait for deliveries after the last message.
     pub collect_wait: Duration,
@@ -45,45 +45,48 @@ pub struct SchedulerSettings {
     pub tester: TesterSettings,
 }
 
-/// Makes unguessable numbers of tokens.
+/// Returns unguessable identifiers of tokens.
 pub type TokenSource = Arc<dyn Fn() -> Result<TokenId, String> + Send + Sync>;
 
-/// Runs until `stop` is set. A test that runs then goes on after the next start.
+/// Runs until `stop` is set. Tests that are running then are resumed after the next start.
 pub async fn run(
     service: RelayService,
     settings: SchedulerSettings,
-    known: HostNameResolver,
-    fresh: TokenSource,
+    resolve_names: HostNameResolver,
+    token_source: TokenSource,
     mut stop: watch::Receiver<bool>,
 ) {
     let permits = Arc::new(Semaphore::new(settings.concurrency));
     let mut adoptions = service.clock().adoptions;
     let resumed = blocking(&service, |d| d.resume(d.now())).await;
-    complain("jobs that a stop had cut", resumed);
+    log_failure("resume jobs", resumed);
     let starting: InFlightJobs = Arc::default();
-    for look in 0u64.. {
+    for round in 0u64.. {
         let problem = clock_problem(&service.clock(), &mut adoptions);
         let reported = blocking(&service, move |d| {
             d.report_health(Component::Clock, problem, d.now())
         })
         .await;
-        complain("the state of the clock", reported);
-        if look % DUE_EVERY == 0 {
-            complain("what is due", blocking(&service, |d| d.tick(d.now())).await);
+        log_failure("report clock health", reported);
+        if round % DUE_EVERY == 0 {
+            log_failure(
+                "process due claims and outputs",
+                blocking(&service, |d| d.tick(d.now())).await,
+            );
         }
-        if look % FORGET_EVERY == FORGET_EVERY - 1 {
-            complain(
-                "what is old",
+        if round % FORGET_EVERY == FORGET_EVERY - 1 {
+            log_failure(
+                "remove old rows",
                 blocking(&service, |d| d.forget(d.now())).await,
             );
         }
         // Jobs that are being started are still in their queues.
-        let begun = starting
+        let starting_count = starting
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .len();
         let free = permits.available_permits().min(MAX_STARTS);
-        let most = if free == 0 { 0 } else { free + begun };
+        let most = if free == 0 { 0 } else { free + starting_count };
         match blocking(&service, move |d| d.due(most, d.now())).await {
             Ok(jobs) => {
                 for job in jobs {
@@ -93,21 +96,23 @@ pub async fn run(
                     let Ok(permit) = permits.clone().try_acquire_owned() else {
                         break;
                     };
-                    let (service, settings, known, fresh) = (
+                    let (service, settings, resolve_names, token_source) = (
                         service.clone(),
                         settings.clone(),
-                        known.clone(),
-                        fresh.clone(),
+                        resolve_names.clone(),
+                        token_source.clone(),
                     );
                     tokio::spawn(async move {
                         let _held = (permit, in_flight);
-                        if let Err(e) = test(&service, &settings, &job, known, fresh).await {
-                            tracing::warn!(job = job.id, target = %job.target, error = ?e, "a relay test did not begin, or its results were lost");
+                        if let Err(e) =
+                            test(&service, &settings, &job, resolve_names, token_source).await
+                        {
+                            tracing::warn!(job = job.id, target = %job.target, error = ?e, "relay test not started, or its results not stored");
                         }
                     });
                 }
             }
-            e => complain("jobs", e.map(drop)),
+            e => log_failure("find due jobs", e.map(drop)),
         }
         tokio::select! {
             () = sleep(POLL_INTERVAL) => {}
@@ -116,7 +121,7 @@ pub async fn run(
     }
 }
 
-/// The jobs that tasks are running.
+/// The numbers of the jobs that tasks are running.
 type InFlightJobs = Arc<Mutex<HashSet<u64>>>;
 
 struct InFlight(InFlightJobs, u64);
@@ -139,40 +144,41 @@ impl Drop for InFlight {
     }
 }
 
-/// Runs a job from its names to its results.
+/// Runs one job: finds the names of the host, sends the messages, and stores the results.
 async fn test(
     service: &RelayService,
     settings: &SchedulerSettings,
     job: &Job,
-    known: HostNameResolver,
-    fresh: TokenSource,
+    resolve_names: HostNameResolver,
+    token_source: TokenSource,
 ) -> Result<(), RelayError> {
     let id = job.id;
-    // A name server that does not answer delays only its own host.
-    let names = timeout(NAME_TIMEOUT, known(job.target, job.names.clone())).await;
+    // A name server that does not answer delays only the test of this host.
+    let names = timeout(NAME_TIMEOUT, resolve_names(job.target, job.names.clone())).await;
     let names = match names {
         Ok(names) => names,
         Err(_) => service.settings().names(job.target),
     };
-    // Forms that came through are sent once more: twice as many at most.
+    // Delivered forms are sent again, so a job needs at most twice as many tokens.
     let mut ids = (0..2 * MAX_MESSAGES)
-        .map(|_| fresh())
+        .map(|_| token_source())
         .collect::<Result<Vec<TokenId>, _>>()
         .map_err(RelayError::Refused)?;
     let (job, messages) = blocking(service, move |d| {
         d.begin(id, &names, &mut || ids.pop().unwrap_or_default(), d.now())
     })
     .await?;
-    tracing::info!(job = id, target = %job.target, messages = messages.len(), "a relay test begins");
+    tracing::info!(job = id, target = %job.target, messages = messages.len(), "relay test started");
     let watched = service.clone();
-    // No message is sent after an opt-out, or after the operator has switched the tester off (S18).
+    // No message is sent after an opt-out, or after the operator has switched the tester off
+    // (safety rule S18).
     let target = job.target;
-    let mut go = move || {
+    let mut may_continue = move || {
         watched.job(id).is_ok_and(|j| j.state == JobState::Running)
             && watched.settings().allows_our_test(target).is_ok()
     };
-    let how = settings.tester.for_job(job.cause.is_by_owner(), job.source);
-    // A claim's first groups may suffice for a release.
+    let tester_settings = settings.tester.for_job(job.cause.is_by_owner(), job.source);
+    // The first groups of a claim may suffice for a release.
     let split = messages
         .iter()
         .position(|m| m.phase == Phase::Rest)
@@ -185,49 +191,59 @@ async fn test(
             job.target,
             job.port,
             first,
-            &how.share(first.len(), messages.len()),
+            &tester_settings.share(first.len(), messages.len()),
             &mut |_| {},
-            &mut go,
+            &mut may_continue,
         )
         .await;
-        let (ran, controls) = (report.ran.clone(), report.controls.clone());
-        complain(
-            "a release",
-            blocking(service, move |d| d.progress(id, ran, controls, d.now())).await,
+        let (results, controls) = (report.results.clone(), report.controls.clone());
+        log_failure(
+            "early release",
+            blocking(service, move |d| d.progress(id, results, controls, d.now())).await,
         );
-        sleep(how.pause).await;
+        sleep(tester_settings.pause).await;
     }
     let remaining = TesterSettings {
-        max_extra: how.max_extra.saturating_sub(begun.elapsed()),
-        ..how.share(rest.len(), messages.len())
+        max_extra: tester_settings.max_extra.saturating_sub(begun.elapsed()),
+        ..tester_settings.share(rest.len(), messages.len())
     };
-    report.append(tester::run(job.target, job.port, rest, &remaining, &mut |_| {}, &mut go).await);
+    report.append(
+        tester::run(
+            job.target,
+            job.port,
+            rest,
+            &remaining,
+            &mut |_| {},
+            &mut may_continue,
+        )
+        .await,
+    );
     sleep(settings.collect_wait).await;
     for pause in [1, 10, 60, 600, 3600] {
         let RunReport {
-            ran,
+            results,
             controls,
             transcript,
         } = report.clone();
         match blocking(service, move |d| {
-            d.finish(id, ran, controls, &transcript, d.now())
+            d.finish(id, results, controls, &transcript, d.now())
         })
         .await
         {
             Ok(job) => {
-                tracing::info!(job = id, target = %job.target, state = ?job.state, said = ?job.assessment(), "a relay test has run");
+                tracing::info!(job = id, target = %job.target, state = ?job.state, assessment = ?job.assessment(), "relay test finished");
                 return Ok(());
             }
-            // The store may recover.
+            // Storing is retried, because the store may recover.
             Err(RelayError::Ledger(e)) => {
-                tracing::warn!(job = id, error = ?e, "the results of a test could not be written down yet");
+                tracing::warn!(job = id, error = ?e, "test results not stored; will retry");
             }
             Err(e) => return Err(e),
         }
         sleep(Duration::from_secs(pause)).await;
     }
     Err(RelayError::Refused(
-        "the results could not be written down".into(),
+        "the results could not be stored".into(),
     ))
 }
 
@@ -241,14 +257,14 @@ async fn blocking<T: Send + 'static>(
         .unwrap_or_else(|e| Err(RelayError::Refused(e.to_string())))
 }
 
-fn complain(what: &str, result: Result<(), RelayError>) {
+fn log_failure(task: &str, result: Result<(), RelayError>) {
     if let Err(e) = result {
-        tracing::warn!(what, error = ?e, "relay scheduler task failed");
+        tracing::warn!(task, error = ?e, "relay scheduler task failed");
     }
 }
 
-/// The problem of the clock, and since when there is one. Time that an adoption has skipped is an
-/// outage: nothing could be delivered in it.
+/// Returns the problem of the clock, and since when it exists. Time that an adoption of the wall
+/// clock has skipped is an outage, because no message could be delivered in it.
 fn clock_problem(clock: &ClockReport, adoptions: &mut u64) -> Option<(String, Time)> {
     let adopted = std::mem::replace(adoptions, clock.adoptions) != clock.adoptions;
     match clock.problem() {
@@ -268,7 +284,7 @@ mod tests {
 
     /// S18.
     #[test]
-    fn no_tests_are_made_while_the_clock_differs_and_skipped_time_is_an_outage() {
+    fn clock_difference_is_a_problem_and_skipped_time_is_an_outage() {
         let time = ManualTime::at(1_000_000);
         let clock = Clock::without_record(time.clone());
         let mut adoptions = 0;
@@ -284,13 +300,13 @@ mod tests {
             "{why} {since}"
         );
         time.step(-60 * 86_400);
-        assert_eq!(problem(), None, "it is back");
+        assert_eq!(problem(), None, "the wall clock is right again");
         time.step(3600);
         clock.accept();
         assert_eq!(
             problem().map(|p| p.1),
             Some(Time(1_000_000)),
-            "an hour was skipped"
+            "the skipped hour is an outage"
         );
         assert_eq!(problem(), None);
     }

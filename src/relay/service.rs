@@ -1,7 +1,7 @@
-//! The service of relay tests: it decides who is tested, listed and released. Its rules are
-//! [`super::policy`], [`super::control`] and [`super::proof`]. A decision goes to the ledger as rows
-//! and changes of one commit, so that no listing exists without its proof. Decisions are made one
-//! at a time: each reads what the one before it has written.
+//! The service of relay tests: it decides which hosts are tested, listed and released. The rules
+//! are in [`super::policy`], [`super::control`] and [`super::proof`]. The ledger commits the rows
+//! and changes of a decision together, so that a listing is never stored without its proof. A lock
+//! serialises decisions, so that each sees the rows of the previous one.
 
 use std::{
     collections::HashMap,
@@ -31,36 +31,34 @@ use crate::{
     store::schema::AuditRecord,
 };
 
-/// The reasons that the results of tests are listed under: `relay`, `input`, `unconfirmed` and
-/// `output`.
+/// The reasons for which tests list hosts: `relay`, `input`, `unconfirmed` and `output`.
 pub const REASONS: [&str; 4] = PROBER_REASONS;
-/// Those of the host that was tested; the last of [`REASONS`] is that of a host that delivers for
-/// others.
+/// The reasons for which the tested host is listed.
 pub(super) const INPUT_REASONS: [&str; 3] = [REASONS[0], REASONS[1], REASONS[2]];
-/// The reason of a host that delivers what other hosts took.
+/// The reason for which an output is listed.
 pub(super) const OUTPUT_REASON: &str = REASONS[3];
-/// The reason of hosts whose owners asked not to have them tested.
+/// The reason for which opt-outs are published.
 pub const NOTEST: &str = "notest";
-/// How far ahead an unproved claim is given a place in the budget of its prefix; a day later it
-/// would be granted untested.
+/// How far ahead the budget is reserved for an unproved claim. A day later the claim would be
+/// granted untested.
 pub(super) const LOOKAHEAD: Seconds = Seconds(86_400);
-/// The most jobs that wait or run.
+/// The most open jobs.
 pub const MAX_OPEN_JOBS: usize = 10_000;
-/// The most outages that are remembered.
+/// The most outages that are stored.
 const MAX_OUTAGES: usize = 100;
 
-/// Why the service refuses a request.
+/// The error of a request to the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RelayError {
     /// The request is invalid; the text names the field and the cause.
     Invalid(String),
-    /// A limit is reached; how long to wait.
+    /// A limit is reached. The second field is the time after which to retry.
     LimitReached(String, Seconds),
-    /// A rule forbids it.
+    /// A rule forbids the request.
     Refused(String),
-    /// There is no such thing.
+    /// The object does not exist.
     NotFound(String),
-    /// The ledger refuses it.
+    /// The ledger refuses the change.
     Ledger(LedgerError),
 }
 
@@ -80,18 +78,18 @@ impl From<InvalidTransition> for RelayError {
     }
 }
 
-/// Who makes a request, for the audit log.
+/// The user or program that makes a request, for the audit log.
 #[derive(Debug, Clone)]
 pub struct Actor {
-    /// The name.
+    /// The name of the user or program.
     pub name: String,
-    /// Where the request comes from.
+    /// The address or listener that the request comes from.
     pub from: String,
     /// The key of an idempotent request.
     pub once: Option<IdempotencyKey>,
 }
 
-/// What has to work so that tests are made.
+/// A component that tests depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Component {
     /// The wall clock.
@@ -109,37 +107,37 @@ impl fmt::Display for Component {
     }
 }
 
-/// The service of relay tests. Clones share it.
+/// The service of relay tests. Clones share the state.
 #[derive(Clone)]
 pub struct RelayService {
     pub(super) ledger: Ledger,
     settings: Arc<arc_swap::ArcSwap<RelaySettings>>,
-    /// Held through each decision.
-    health: Arc<Mutex<Health>>,
+    /// Locked during each decision.
+    health: Arc<Mutex<RelayHealth>>,
     checks: Arc<Checks>,
-    /// The last row of each range that was visited, for ranges that are visited in rounds.
+    /// For ranges that are scanned in rounds: the last key of the previous round.
     rounds: Arc<Mutex<HashMap<RelayRange, RelayKey>>>,
 }
 
-/// The state of the components.
+/// The health of the components.
 #[derive(Debug, Default)]
-pub(super) struct Health {
+pub(super) struct RelayHealth {
     problems: Vec<(Component, String)>,
-    /// Since when there is a problem.
+    /// When the current outage began.
     since: Option<Time>,
-    /// Whether the outage is stored.
+    /// Whether the current outage is stored.
     is_stored: bool,
 }
 
-impl Health {
-    /// Whether a component does not work.
+impl RelayHealth {
+    /// Whether a component has a problem.
     pub(super) fn has_problem(&self, component: Component) -> bool {
         self.problems.iter().any(|(c, _)| *c == component)
     }
 }
 
-/// Checks of the collector: how many were requested, and which was the last that ended. Until a
-/// requested check has ended nothing is tested; that is not an outage.
+/// The number of requested checks of the collector, and the last one that has ended. No host is
+/// tested while a requested check is pending; that is not an outage.
 #[derive(Debug, Default)]
 struct Checks {
     requested: AtomicU64,
@@ -148,7 +146,7 @@ struct Checks {
 }
 
 impl RelayService {
-    /// Requests a check of the collector; nothing is tested until it has ended.
+    /// Requests a check of the collector. No host is tested until it has ended.
     pub fn request_check(&self) {
         self.checks.requested.fetch_add(1, Ordering::AcqRel);
         self.checks.wake.notify_one();
@@ -164,18 +162,19 @@ impl RelayService {
         self.checks.ended.load(Ordering::Acquire) < self.checks.requested.load(Ordering::Acquire)
     }
 
-    /// Begins a check: its number.
+    /// Begins a check. Returns its number.
     pub fn begin_check(&self) -> u64 {
         self.checks.requested.load(Ordering::Acquire)
     }
 
-    /// Ends a check whose result is reported. A check that was requested meanwhile is another one.
+    /// Ends a check after its result was reported. Checks that were requested meanwhile stay
+    /// pending.
     pub fn end_check(&self, number: u64) {
         self.checks.ended.fetch_max(number, Ordering::AcqRel);
     }
 
-    /// Why no tests are made, and no messages accepted.
-    pub(super) fn problem_in(&self, health: &Health) -> Option<String> {
+    /// Returns why no tests are run and no messages accepted, if there is a problem.
+    pub(super) fn problem_in(&self, health: &RelayHealth) -> Option<String> {
         let mut all: Vec<String> = health
             .problems
             .iter()
@@ -189,7 +188,7 @@ impl RelayService {
 }
 
 impl RelayService {
-    /// A service on a ledger.
+    /// Creates a service on a ledger.
     pub fn new(ledger: Ledger, settings: RelaySettings) -> RelayService {
         RelayService {
             ledger,
@@ -202,41 +201,40 @@ impl RelayService {
 
     /// Applies new settings.
     pub fn configure(&self, settings: RelaySettings) {
-        // Where the mail of a domain goes that is used on the Internet from now on is not known.
+        // If hosts on the Internet are tested from now on, the mail route has to be checked first.
         let begins = settings.is_outside() && !self.settings().is_outside();
         if begins {
             self.request_check();
         }
         self.settings.store(Arc::new(settings));
         if begins {
-            // A check that began in between has used the old settings.
+            // A check that began before the store has used the old settings.
             self.request_check();
         }
     }
 
-    /// Trusted time.
+    /// Returns the trusted time.
     pub fn now(&self) -> Time {
         self.ledger.now()
     }
 
-    /// The state of the clock.
+    /// Returns the state of the clock.
     pub fn clock(&self) -> ClockReport {
         self.ledger.clock.report()
     }
 
-    /// The settings.
+    /// Returns the settings.
     pub fn settings(&self) -> Arc<RelaySettings> {
         self.settings.load_full()
     }
 
-    /// Begins a decision: no other one is made until the guard is dropped.
-    pub(super) fn lock(&self) -> MutexGuard<'_, Health> {
+    /// Begins a decision. Other decisions wait until the guard is dropped.
+    pub(super) fn lock(&self) -> MutexGuard<'_, RelayHealth> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reports the state of a component: none where it works, else the problem and since when there
-    /// is one. While a component does not work nothing is tested or listed, and waiting periods
-    /// stand still.
+    /// Reports the health of a component: its problem and since when, or `None`. While a component
+    /// has a problem, no host is tested or listed, and waiting periods are paused.
     pub fn report_health(
         &self,
         component: Component,
@@ -253,7 +251,7 @@ impl RelayService {
             health.problems = problems;
             let since = *health.since.get_or_insert(since);
             if !health.is_stored {
-                // Where it cannot be stored, the next report tries again.
+                // If this fails, the next report tries again.
                 self.add_outage(&mut batch, Some((since, None)))?;
                 self.write(batch, None)?;
                 health.is_stored = true;
@@ -264,12 +262,12 @@ impl RelayService {
                 (!health.is_stored).then_some((since, Some(now))),
             )?;
             self.write(batch, None)?;
-            *health = Health::default();
+            *health = RelayHealth::default();
         }
         Ok(())
     }
 
-    /// Ends the outages that are open, and adds one more.
+    /// Ends open outages, and adds one more.
     pub(super) fn add_outage(
         &self,
         batch: &mut RelayBatch<'_>,
@@ -286,12 +284,12 @@ impl RelayService {
         Ok(())
     }
 
-    /// Why no tests are made: the problem of clock or collector.
+    /// Returns the problem of the clock or the collector because of which no tests are run.
     pub fn problem(&self) -> Option<String> {
         self.problem_in(&self.lock())
     }
 
-    /// Why the ledger accepts no writes.
+    /// Returns why the ledger refuses writes.
     pub fn ledger_problem(&self) -> Option<String> {
         self.ledger.health.writes_refused()
     }
@@ -313,7 +311,7 @@ impl RelayService {
         Ok(self.ledger.commit_relay_rows(rows)?)
     }
 
-    /// The next rows of a range, at most `most`; the round after it goes on where this one ends.
+    /// Returns the next keys of a range, at most `most`. The next round continues after them.
     pub(super) fn next_round(
         &self,
         batch: &RelayBatch<'_>,
@@ -333,12 +331,12 @@ impl RelayService {
         let found = self.ledger.store.dictionary().reasons.get(name);
         found.ok_or_else(|| {
             RelayError::Ledger(LedgerError::Invalid(format!(
-                "the reason `{name}` is not in config.toml"
+                "reason `{name}` is missing; add it to config.toml"
             )))
         })
     }
 
-    /// Whether source `prober` lists a host for a reason.
+    /// Whether the source `prober` lists a host for a reason, without a hold.
     pub(super) fn is_listed(&self, verdict: &Verdict, reason: &str) -> bool {
         let reason = self.ledger.store.dictionary().reasons.get(reason);
         reason.is_some_and(|r| {
@@ -349,7 +347,7 @@ impl RelayService {
         })
     }
 
-    /// Whether source `prober` lists a host because a message went through it.
+    /// Whether the source `prober` lists a host as a tested host, and not only as an output.
     pub(super) fn is_listed_as_input(&self, verdict: &Verdict) -> bool {
         INPUT_REASONS.iter().any(|r| self.is_listed(verdict, r))
     }
@@ -361,7 +359,7 @@ impl RelayService {
     }
 }
 
-/// The audit record of a request.
+/// Makes the audit record of a request.
 pub(super) fn audit_record(
     actor: &Actor,
     what: &str,

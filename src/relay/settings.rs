@@ -1,4 +1,4 @@
-//! How relay tests are made: the settings that the service reads at each decision.
+//! The settings of relay tests, which the service reads at each decision.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -9,78 +9,79 @@ use super::{
     catalogue::Catalogue,
     host_names::HostNames,
     message::TesterIdentity,
-    networks::{Networks, net},
+    networks::{Networks, prefix_of},
     token::TokenCodec,
 };
 use crate::model::{Subject, special, time::Seconds};
 
-/// How relay tests are made.
+/// The settings of relay tests.
 #[derive(Debug, Clone)]
 pub struct RelaySettings {
     /// Whether our own tester runs.
     pub enabled: bool,
-    /// Whether hosts on the Internet may be tested: the operator has configured who tests.
+    /// Whether hosts on the Internet may be tested.
     pub public: bool,
-    /// The domain whose mail the collector accepts; empty: none.
+    /// The probe domain, whose mail the collector accepts; empty if there is none.
     pub domain: String,
     /// A second domain of ours, for senders.
     pub second_domain: Option<String>,
-    /// Our name in the greeting.
+    /// Our name in EHLO.
     pub ehlo_name: String,
-    /// Who tests.
+    /// The identity of the tester.
     pub tester: TesterIdentity,
-    /// Addresses of the collector and of the tester.
+    /// The addresses of the collector and of the tester.
     pub addresses: Vec<IpAddr>,
-    /// Whether the collector is reached at another address, because it listens on every address of
-    /// this machine.
+    /// Whether the collector is also reached at an address, because it listens on all
+    /// addresses of this machine.
     pub is_local: fn(&[SocketAddr], IpAddr) -> bool,
-    /// Where the collector listens; empty: there is no collector.
+    /// The sockets of the collector; empty if there is no collector.
     pub listen: Vec<SocketAddr>,
     /// The SMTP port.
     pub port: u16,
-    /// Special ranges that may be tested.
+    /// The special-purpose ranges that may be tested.
     pub special_ranges: Vec<Subject>,
-    /// Hosts of a prefix (/24, IPv6 /48) that are tested in a day; for claims as many again.
+    /// The most hosts of a prefix (/24, IPv6 /48) that are tested in a day. Claims have a budget of
+    /// their own.
     pub max_hosts_per_prefix: usize,
-    /// Hosts of one network that are tested in a day, without those of proved claims. A network is an
-    /// autonomous system, or a /16 (IPv6 /32) where that is not known.
+    /// The most hosts of one network that are tested in a day, without those of proved claims. A
+    /// network is an autonomous system, or a /16 (IPv6: /32) if that is not known.
     pub max_hosts_per_asn: usize,
     /// The autonomous system of each prefix.
     pub asn_table: Arc<Networks>,
-    /// Unproved claims that may wait for their test at the same time: as many as are tested in a day
-    /// in any case.
+    /// The most unproved claims that wait for their test. As many can be tested in a day.
     pub max_unproved_claims: usize,
-    /// Nominations of one reporter in a day.
+    /// The most nominations of one reporter in a day.
     pub nominations_per_day: u32,
-    /// Reporters whose own tests list as ours do.
+    /// The reporters whose own tests list hosts like ours.
     pub trusted_reporters: Vec<String>,
-    /// Tests that run only where they are named.
+    /// The opt-in tests that are enabled.
     pub enabled_tests: Vec<String>,
-    /// How long the owner of an output has before it is listed.
+    /// The period between the second proof against an output and its listing.
     pub grace_period: Seconds,
-    /// How long deferred messages wait, after the first and after the second try.
+    /// The delays before the second and the third try of deferred messages.
     pub retry_delays: [Seconds; 2],
-    /// All tests.
+    /// The catalogue of tests.
     pub catalogue: Arc<Catalogue>,
-    /// Makes and reads tokens.
+    /// The codec of tokens.
     pub tokens: TokenCodec,
-    /// The addresses that tests come from; none: the system chooses.
+    /// The source addresses of tests; if empty, the system chooses.
     pub sources: Vec<TesterSource>,
-    /// A random number below another one: nobody can know when a released host is tested once more.
+    /// Returns a random number below its argument. It selects the time of a recheck, so that it
+    /// cannot be foreseen.
     pub random: fn(u64) -> u64,
 }
 
-/// An address that tests come from.
+/// A source address of tests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TesterSource {
     /// The address.
     pub address: IpAddr,
-    /// Its own name in the greeting, if it has one.
+    /// The name in EHLO for this address, if it has its own.
     pub ehlo_name: Option<String>,
 }
 
 impl RelaySettings {
-    /// What is known of a host without a query.
+    /// Returns the names for a host that are known without a DNS query.
     pub fn names(&self, target: IpAddr) -> HostNames {
         HostNames {
             target,
@@ -94,9 +95,9 @@ impl RelaySettings {
         }
     }
 
-    /// The settings after a reload, as far as they change without a restart: the collector keeps its
-    /// name, and tokens stay valid. Where the name changes by which tested hosts know us, hosts on
-    /// the Internet are tested again after the restart.
+    /// Returns the settings after a reload. Settings that need a restart keep their values, such as
+    /// the name of the collector and the key of tokens. If our name or the probe domain changes,
+    /// hosts on the Internet are not tested until the restart.
     #[must_use]
     pub fn reloaded(&self, next: RelaySettings) -> RelaySettings {
         let is_same_name = self.ehlo_name == next.ehlo_name && self.domain == next.domain;
@@ -113,8 +114,8 @@ impl RelaySettings {
         }
     }
 
-    /// Whether an address is the collector's or the tester's: a message from there proves nothing, and
-    /// it is not tested.
+    /// Whether an address belongs to the collector or the tester. Such an address is not tested,
+    /// and a message from it proves nothing.
     pub fn is_ours(&self, addr: IpAddr) -> bool {
         let lab = self
             .special_ranges
@@ -123,7 +124,7 @@ impl RelaySettings {
         self.addresses.contains(&addr) || !lab && (self.is_local)(&self.listen, addr)
     }
 
-    /// The addresses that can test a host, in order.
+    /// Returns the source addresses that can test a host, in order.
     pub fn sources(&self, target: IpAddr) -> Vec<IpAddr> {
         self.sources
             .iter()
@@ -132,7 +133,7 @@ impl RelaySettings {
             .collect()
     }
 
-    /// Our name in the greeting from one of our addresses; that of the first where none is given.
+    /// Returns our name in EHLO for a source address, or for the first one if `source` is `None`.
     pub fn ehlo_name_from(&self, target: IpAddr, source: Option<IpAddr>) -> String {
         let source = source.or_else(|| self.sources(target).first().copied());
         let own = self
@@ -143,60 +144,67 @@ impl RelaySettings {
         own.unwrap_or_else(|| self.ehlo_name.clone())
     }
 
-    /// An address of ours that a host cannot recognise as the same tester: in another prefix (/24,
-    /// IPv6 /48) and with another name in the greeting.
+    /// Returns a second source address, which a host cannot recognise as the same tester: it is in
+    /// another prefix (/24, IPv6: /48) and has another name in EHLO.
     pub fn second_source(&self, target: IpAddr, first: Option<IpAddr>) -> Option<IpAddr> {
         let all = self.sources(target);
         let first = first.or_else(|| all.first().copied())?;
         let name = |a| self.ehlo_name_from(target, Some(a));
         all.into_iter()
-            .find(|a| net(*a) != net(first) && name(*a) != name(first))
+            .find(|a| prefix_of(*a) != prefix_of(first) && name(*a) != name(first))
     }
 
-    /// A port in place of the usual one; none where it is the usual one.
+    /// Returns a port if it is not the default one.
     pub fn other_port(&self, port: Option<u16>) -> Option<u16> {
         port.filter(|p| *p != self.port)
     }
 
-    /// Whether there is a collector and a domain whose mail it accepts.
+    /// Whether there is a collector and a probe domain.
     fn collects(&self) -> bool {
         !self.domain.is_empty() && !self.listen.is_empty()
     }
 
-    /// Whether the route of the probe domain's mail has to be checked.
+    /// Whether hosts on the Internet may be tested, so that the mail route of the probe
+    /// domain has to be checked.
     pub fn is_outside(&self) -> bool {
         self.public && self.collects()
     }
 
-    /// Whether our tester may test a host now. The error says why not.
+    /// Checks that our tester may test a host now. The error states why not.
     pub fn allows_our_test(&self, target: IpAddr) -> Result<(), String> {
-        self.barred(target, self.enabled)
+        self.check_allowed(target, self.enabled)
     }
 
-    /// Whether anyone may test a host with our messages: our tester or a reporter. The error says why
-    /// not.
+    /// Checks that a host may be tested with our messages, by our tester or by a reporter. The
+    /// error states why not.
     pub fn allows_any_test(&self, target: IpAddr) -> Result<(), String> {
-        self.barred(target, true)
+        self.check_allowed(target, true)
     }
 
-    fn barred(&self, target: IpAddr, on: bool) -> Result<(), String> {
+    fn check_allowed(&self, target: IpAddr, is_enabled: bool) -> Result<(), String> {
         let subject = Subject::host(target);
         let is_special = |allowed: &[Subject]| special::unlistable(&subject, allowed).is_some();
         if is_special(&self.special_ranges) {
-            return Err("the address is in a special range; [limits] allow_special_ranges names those that may be tested".into());
+            return Err(
+                "the address is in a special range; to test it, add the range to [limits] allow_special_ranges"
+                    .into(),
+            );
         }
         if self.is_ours(target) {
-            return Err("that is an address of ours".into());
+            return Err("the address belongs to the tester or the collector".into());
         }
-        if !on {
-            return Err("the tester is off; [probe] enabled switches it on".into());
+        if !is_enabled {
+            return Err("the tester is off; set [probe] enabled to switch it on".into());
         }
         if !self.collects() {
-            return Err("there is no collector; [probe] domain and [collector] listen count from the next start on".into());
+            return Err(
+                "there is no collector; set [probe] domain and [collector] listen, and restart"
+                    .into(),
+            );
         }
         if !self.public && !is_special(&[]) {
             return Err(
-                "hosts on the Internet are tested when [probe] allow_public is set, and ehlo_name, contact and info_url say who tests".into()
+                "hosts on the Internet are not tested; set allow_public, ehlo_name, contact and info_url in [probe]".into()
             );
         }
         Ok(())

@@ -1,5 +1,5 @@
-//! The tester's socket: runs the messages of a job against one host, one session at a time, and
-//! keeps the transcript. What is said stands in [`crate::smtp::client`].
+//! The socket of the tester: sends the messages of a job to one host, one session at a time, and
+//! records the transcript. [`crate::smtp::client`] implements the protocol.
 
 use std::{
     io,
@@ -31,43 +31,44 @@ use super::{
 use crate::smtp::{
     Envelope, MessageOutcome, SmtpPort, SmtpStage,
     client::{ClientAction, ClientSession, ConnectionInfo},
-    reply::{Reply, ReplyReader},
+    reply::{ReplyReader, SmtpReply},
 };
 
-/// How many attempts in a row without a session end the tests of a port.
-const GIVE_UP: usize = 3;
+/// After so many attempts in a row without a session, a port is not tried again.
+const MAX_FAILED_ATTEMPTS: usize = 3;
 /// How much longer than its minimum duration a test may take.
 pub const MAX_EXTRA: Duration = Duration::from_secs(3600);
-/// A message that takes longer is slow, and after so many of them the rest is not sent, so that a
-/// host cannot occupy a place for hours.
-const SLOW: (Duration, usize) = (Duration::from_secs(120), 5);
-/// The longest transcript, in bytes; later lines are dropped.
+/// A message that takes longer than this time is slow. After this number of slow messages the rest
+/// is not sent, so that a host cannot occupy a test slot for hours.
+const SLOW_MESSAGES: (Duration, usize) = (Duration::from_secs(120), 5);
+/// The longest transcript, in bytes. Later lines are dropped.
 const MAX_TRANSCRIPT_BYTES: usize = 128 * 1024;
 /// The longest line of a transcript, in characters.
 const MAX_LINE_CHARS: usize = 1000;
 /// Bytes read at a time.
 const READ_BYTES: usize = 4096;
 
-/// How messages are sent to a host.
+/// The settings of the tester.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TesterSettings {
     /// The ports of SMTP, submission, and submission under TLS.
     pub ports: [u16; 3],
-    /// The least pause between two messages.
+    /// The minimum pause between two messages.
     pub pause: Duration,
-    /// The minimum duration of all messages.
+    /// The minimum duration of a whole test.
     pub min_duration: Duration,
     /// The timeout of a connection and of each reply.
     pub timeout: Duration,
-    /// The addresses that connections come from; the first of the target's family is used.
+    /// The source addresses. The first one of the target's family is used.
     pub source: Vec<IpAddr>,
     /// How much longer than its minimum duration a test may take.
     pub max_extra: Duration,
 }
 
 impl TesterSettings {
-    /// The settings of one job. A test that its owner asked for has a short pause and no minimum
-    /// duration (safety rule S4). Where `source` is given, connections come from it alone.
+    /// Returns the settings for one job. A test that the owner of the host requested has a short
+    /// pause and no minimum duration (safety rule S4). `source` is the source address of the job,
+    /// if it has one.
     #[must_use]
     pub fn for_job(&self, by_owner: bool, source: Option<IpAddr>) -> TesterSettings {
         let mut out = self.clone();
@@ -80,7 +81,8 @@ impl TesterSettings {
         out
     }
 
-    /// The settings of a part of a test's messages: as large a part of its duration.
+    /// Returns the settings for a part of the messages of a test, with a proportional part of the
+    /// minimum duration.
     #[must_use]
     pub fn share(&self, part: usize, all: usize) -> TesterSettings {
         let of = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
@@ -91,14 +93,14 @@ impl TesterSettings {
     }
 }
 
-/// The pause between two messages of a test that the host's owner asked for.
+/// The pause between two messages of a test that the owner of the host requested.
 pub const OWNER_PAUSE: Duration = Duration::from_secs(2);
 
 /// The report of a run of messages.
 #[derive(Debug, Clone, Default)]
 pub struct RunReport {
-    /// The outcome of each message.
-    pub ran: Vec<MessageResult>,
+    /// The result of each message.
+    pub results: Vec<MessageResult>,
     /// The sessions that carried controls.
     pub controls: Vec<ControlSession>,
     /// The transcript.
@@ -108,30 +110,30 @@ pub struct RunReport {
 impl RunReport {
     /// Appends the report of a later run.
     pub fn append(&mut self, next: RunReport) {
-        self.ran.extend(next.ran);
+        self.results.extend(next.results);
         self.controls.extend(next.controls);
         self.transcript.extend(next.transcript);
     }
 }
 
-/// Gets each line of the transcript as it is written.
+/// Receives each line of the transcript as it is written.
 pub type ProgressSink<'a> = &'a mut (dyn FnMut(&TranscriptLine) + Send);
 
-/// Whether to go on; called before each message.
+/// Returns whether to continue. It is called before each message.
 pub type ContinueCheck<'a> = &'a mut (dyn FnMut() -> bool + Send);
 
-/// Runs messages against a host. `port` takes the place of 25. Messages with a control share a
-/// session, which has a control before its first message and after its last one.
+/// Sends messages to a host. `port` replaces the SMTP port of the settings. Messages with a control
+/// share a session, which has a control before its first and after its last message.
 pub async fn run(
     target: IpAddr,
     port: Option<u16>,
     messages: &[PreparedMessage],
     settings: &TesterSettings,
     sink: ProgressSink<'_>,
-    go: ContinueCheck<'_>,
+    may_continue: ContinueCheck<'_>,
 ) -> RunReport {
     let until = Instant::now() + settings.min_duration + settings.max_extra;
-    // One pause fewer than there are messages.
+    // There is one pause fewer than messages.
     let spread =
         settings.min_duration / u32::try_from(messages.len().saturating_sub(1).max(1)).unwrap_or(1);
     let pause = settings.pause.max(spread);
@@ -151,24 +153,26 @@ pub async fn run(
     let mut slow = 0;
     for (n, m) in messages.iter().enumerate() {
         let port = m.envelope.port;
-        // A port that lets nobody in is not tried again for every message.
+        // A port that accepts no sessions is not tried again for each message.
         let last: Vec<&Attempt> = attempts
             .iter()
             .rev()
             .filter(|(p, _)| *p == port)
-            .take(GIVE_UP)
+            .take(MAX_FAILED_ATTEMPTS)
             .map(|(_, a)| a)
             .collect();
-        if !go() {
+        if !may_continue() {
             run.close().await;
             break;
         }
-        run.leave(m.control.as_ref().map(|c| c.session)).await;
+        run.end_session(m.control.as_ref().map(|c| c.session)).await;
         let attempt = match &last[..] {
-            _ if Instant::now() > until || slow >= SLOW.1 => {
-                MessageOutcome::inconclusive("the whole test took too long").into()
+            _ if Instant::now() > until || slow >= SLOW_MESSAGES.1 => {
+                MessageOutcome::inconclusive("the test took too long").into()
             }
-            [newest, ..] if last.len() == GIVE_UP && last.iter().all(|a| a.is_shut_out()) => {
+            [newest, ..]
+                if last.len() == MAX_FAILED_ATTEMPTS && last.iter().all(|a| a.is_shut_out()) =>
+            {
                 (*newest).clone()
             }
             _ => {
@@ -177,7 +181,7 @@ pub async fn run(
                 }
                 let begun = Instant::now();
                 let attempt = run.message(m).await;
-                slow += usize::from(begun.elapsed() > SLOW.0);
+                slow += usize::from(begun.elapsed() > SLOW_MESSAGES.0);
                 attempt
             }
         };
@@ -187,16 +191,16 @@ pub async fn run(
         });
         attempts.push((port, attempt));
     }
-    run.leave(None).await;
+    run.end_session(None).await;
     run.close().await;
     RunReport {
-        ran: out,
+        results: out,
         controls: run.controls,
         transcript: run.transcript,
     }
 }
 
-/// The line of a transcript that begins a test.
+/// Returns the line of a transcript that begins a test.
 fn header(test: &str, envelope: &Envelope) -> String {
     format!(
         "test {test}: MAIL FROM:{} RCPT TO:{}",
@@ -205,18 +209,18 @@ fn header(test: &str, envelope: &Envelope) -> String {
     )
 }
 
-/// Why a message has no outcome: the connection and not the message.
+/// A failure of the connection, because of which a message has no outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ConnectionFailure {
     /// No connection was made.
     NotConnected,
-    /// No reply came in time.
+    /// The server did not reply in time.
     NoReply,
-    /// The connection was cut, or the session went wrong.
+    /// The connection was closed, or the server broke the protocol.
     Broken,
 }
 
-/// One try to send a message.
+/// The result of one attempt to send a message.
 #[derive(Debug, Clone)]
 struct Attempt {
     outcome: MessageOutcome,
@@ -237,8 +241,7 @@ impl Attempt {
         }
     }
 
-    /// Whether another session may give the message an outcome: this one was cut, or the server
-    /// closed it after so many errors.
+    /// Whether another session may give the message an outcome, because this one was closed early.
     fn is_worth_repeating(&self) -> bool {
         match &self.outcome {
             MessageOutcome::Inconclusive { .. } => {
@@ -264,17 +267,18 @@ impl From<MessageOutcome> for Attempt {
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-/// A connection that can take another test.
+/// A connection that can carry another message.
 struct Connection {
     stream: Box<dyn Stream>,
     reader: ReplyReader,
-    waiting: Vec<u8>,
+    unread: Vec<u8>,
     link: ConnectionInfo,
     port: SmtpPort,
     hello: Option<String>,
-    /// The address of ours that it comes from.
+    /// Our address.
     source: Option<IpAddr>,
-    /// The session with controls that it carries, and the envelope of that session's control.
+    /// The number of the session with controls that the connection carries, and the envelope of its
+    /// control.
     control: Option<(u32, Envelope)>,
 }
 
@@ -294,14 +298,15 @@ struct TestRun<'a> {
 const CONTROL: &str = "(control)";
 
 impl TestRun<'_> {
-    /// Sends one message. Where the session is cut there is one more try, in a new one.
+    /// Sends one message. If the session is closed early, it tries once more in a new
+    /// one.
     async fn message(&mut self, m: &PreparedMessage) -> Attempt {
         self.note(Speaker::Tester, &header(&m.test, &m.envelope));
-        let mut attempt = self.once(m).await;
+        let mut attempt = self.attempt_message(m).await;
         if attempt.is_worth_repeating() {
-            self.note(Speaker::Tester, "once more, in a new session");
+            self.note(Speaker::Tester, "retrying in a new session");
             sleep(self.settings.pause).await;
-            attempt = self.once(m).await;
+            attempt = self.attempt_message(m).await;
         }
         self.note(
             Speaker::Tester,
@@ -310,7 +315,7 @@ impl TestRun<'_> {
         attempt
     }
 
-    async fn once(&mut self, m: &PreparedMessage) -> Attempt {
+    async fn attempt_message(&mut self, m: &PreparedMessage) -> Attempt {
         let session = m.control.as_ref().map(|c| c.session);
         let fits = |c: &Connection| {
             c.port == m.envelope.port
@@ -325,7 +330,7 @@ impl TestRun<'_> {
                 Err(e) => {
                     let why = format!("no connection: {e}");
                     self.note(Speaker::Tester, &why);
-                    // Most hosts have no submission port, and need none.
+                    // Most hosts have no submission port, so the test is skipped.
                     return match m.envelope.port {
                         SmtpPort::Smtp => Attempt {
                             outcome: MessageOutcome::inconclusive(why),
@@ -348,8 +353,8 @@ impl TestRun<'_> {
             };
         };
         let mut link = std::mem::take(&mut c.link);
-        let (mut talk, next) = ClientSession::new(&m.envelope, &m.message, &mut link);
-        let attempt = self.talk(&mut talk, next, &mut c).await;
+        let (mut client, next) = ClientSession::new(&m.envelope, &m.message, &mut link);
+        let attempt = self.run_session(&mut client, next, &mut c).await;
         c.link = link;
         if let Some(session) = self.controls.last_mut().filter(|_| c.control.is_some()) {
             session.ehlo |= c.link.ehlo;
@@ -364,8 +369,8 @@ impl TestRun<'_> {
         attempt
     }
 
-    /// Makes the first control of a session, where the message has one. Where the server ends the
-    /// session at the control, the message has the same result, as far as the sender.
+    /// Sends the first control of a session, if the message has one. If the server ends the session
+    /// at MAIL or before, the message gets the same result.
     async fn begin_session(&mut self, m: &PreparedMessage) -> Option<Attempt> {
         let plan = m.control.as_ref()?;
         let (greeting, to) = (
@@ -395,22 +400,22 @@ impl TestRun<'_> {
             return None;
         }
         session.places.push(m.place);
-        let is_cut = match &attempt.outcome {
+        let is_after_mail = match &attempt.outcome {
             MessageOutcome::Refused { stage, .. } | MessageOutcome::TempFail { stage, .. } => {
                 *stage > SmtpStage::Mail
             }
             outcome => matches!(outcome, MessageOutcome::Accepted { .. }),
         };
-        Some(if is_cut {
-            MessageOutcome::inconclusive("the session was cut at its control").into()
+        Some(if is_after_mail {
+            MessageOutcome::inconclusive("the server closed the session at its control").into()
         } else {
             attempt
         })
     }
 
-    /// Makes the last control of the session that the connection carries, unless the next message
-    /// is in the same session.
-    async fn leave(&mut self, next: Option<u32>) {
+    /// Ends the session with controls that the connection carries, with its last control, unless
+    /// the next message is in the same session.
+    async fn end_session(&mut self, next: Option<u32>) {
         let Some(own) = self
             .connection
             .as_ref()
@@ -430,15 +435,16 @@ impl TestRun<'_> {
         self.close().await;
     }
 
-    /// A control on the connection; the connection is gone afterwards where the server ended it.
+    /// Sends a control on the connection. If the server ends the session, the connection is
+    /// dropped.
     async fn control(&mut self) -> Option<(ControlCheck, Attempt)> {
         let mut c = self.connection.take()?;
         let (_, envelope) = c.control.clone()?;
         self.note(Speaker::Tester, &header(CONTROL, &envelope));
         let mut link = std::mem::take(&mut c.link);
-        let (mut talk, next) = ClientSession::control(&envelope, &mut link);
-        let attempt = self.talk(&mut talk, next, &mut c).await;
-        let replies = talk.recipient_replies().to_vec();
+        let (mut client, next) = ClientSession::control(&envelope, &mut link);
+        let attempt = self.run_session(&mut client, next, &mut c).await;
+        let replies = client.recipient_replies().to_vec();
         let failure = match &attempt.outcome {
             MessageOutcome::Accepted { .. } => None,
             MessageOutcome::Refused { stage, code, text }
@@ -454,7 +460,7 @@ impl TestRun<'_> {
             | MessageOutcome::Bounced { .. } => None,
         };
         c.link = link;
-        // Here too: a server that ends the session at the control has no other chance to show it.
+        // The extensions are noted here too, because the server may end the session at the control.
         if let Some(session) = self.controls.last_mut() {
             session.ehlo |= c.link.ehlo;
             session.auth |= c.link.auth;
@@ -465,14 +471,14 @@ impl TestRun<'_> {
         Some((ControlCheck { replies, failure }, attempt))
     }
 
-    async fn talk(
+    async fn run_session(
         &mut self,
-        talk: &mut ClientSession<'_>,
+        client: &mut ClientSession<'_>,
         mut next: ClientAction,
         c: &mut Connection,
     ) -> Attempt {
-        let broken = |talk: &mut ClientSession<'_>, why: &str, failure| {
-            let outcome = talk.broken(why);
+        let broken = |client: &mut ClientSession<'_>, why: &str, failure| {
+            let outcome = client.broken(why);
             let failure = matches!(outcome, MessageOutcome::Inconclusive { .. }).then_some(failure);
             Attempt { outcome, failure }
         };
@@ -485,42 +491,48 @@ impl TestRun<'_> {
                     match bytes.ends_with(b"\r\n.\r\n") {
                         true => self.note(
                             Speaker::Client,
-                            &format!("({} bytes of message)", bytes.len()),
+                            &format!("(message of {} bytes)", bytes.len()),
                         ),
                         false => self.note(Speaker::Client, &String::from_utf8_lossy(&bytes)),
                     }
                     match timeout(self.settings.timeout, send(&mut c.stream, &bytes)).await {
                         Ok(Ok(())) => {}
                         Ok(Err(e)) => {
-                            return broken(talk, &format!("the connection was cut: {e}"), cut);
+                            return broken(client, &format!("the connection was closed: {e}"), cut);
                         }
-                        Err(_) => return broken(talk, "it took nothing any more", cut),
+                        Err(_) => {
+                            return broken(
+                                client,
+                                "the server did not accept more data in time",
+                                cut,
+                            );
+                        }
                     }
                 }
                 ClientAction::StartTls => {
-                    if !c.waiting.is_empty() {
-                        return broken(talk, "it went on before TLS", cut);
+                    if !c.unread.is_empty() {
+                        return broken(client, "the server sent data before TLS began", cut);
                     }
                     let stream = std::mem::replace(&mut c.stream, Box::new(tokio::io::empty()));
                     match timeout(self.settings.timeout, secure(stream, self.target)).await {
                         Ok(Ok(s)) => {
                             (c.stream, c.reader) = (s, ReplyReader::default());
                             self.note(Speaker::Tester, "TLS");
-                            next = talk.secured();
+                            next = client.secured();
                             continue;
                         }
-                        Ok(Err(e)) => return broken(talk, &format!("TLS failed: {e}"), cut),
-                        Err(_) => return broken(talk, "TLS took too long", cut),
+                        Ok(Err(e)) => return broken(client, &format!("TLS failed: {e}"), cut),
+                        Err(_) => return broken(client, "the TLS handshake timed out", cut),
                     }
                 }
             }
             match timeout(self.settings.timeout, read(c)).await {
                 Ok(Ok(reply)) => {
                     self.note(Speaker::Server, &reply.text());
-                    next = talk.reply(&reply);
+                    next = client.reply(&reply);
                 }
-                Ok(Err(e)) => return broken(talk, &e, cut),
-                Err(_) => return broken(talk, "no reply came in time", ConnectionFailure::NoReply),
+                Ok(Err(e)) => return broken(client, &e, cut),
+                Err(_) => return broken(client, "no reply in time", ConnectionFailure::NoReply),
             }
         }
     }
@@ -537,7 +549,7 @@ impl TestRun<'_> {
         let connecting = connect(addr, &self.settings.source);
         let stream = timeout(self.settings.timeout, connecting)
             .await
-            .map_err(|_| "it took too long".to_string())?
+            .map_err(|_| "timed out".to_string())?
             .map_err(|e| e.to_string())?;
         let _ = stream.set_nodelay(true);
         let source = stream.local_addr().ok().map(|a| a.ip().to_canonical());
@@ -548,17 +560,17 @@ impl TestRun<'_> {
                     timeout(self.settings.timeout, secure(Box::new(stream), self.target)).await;
                 link.tls = true;
                 secured
-                    .map_err(|_| "TLS took too long".to_string())?
+                    .map_err(|_| "the TLS handshake timed out".to_string())?
                     .map_err(|e| format!("TLS failed: {e}"))?
             }
             _ => Box::new(stream),
         };
-        let (reader, waiting, hello) =
+        let (reader, unread, hello) =
             (ReplyReader::default(), Vec::new(), m.envelope.hello.clone());
         Ok(Connection {
             stream,
             reader,
-            waiting,
+            unread,
             link,
             port: m.envelope.port,
             hello,
@@ -567,7 +579,7 @@ impl TestRun<'_> {
         })
     }
 
-    /// Sends QUIT, and waits a short time for the reply.
+    /// Sends QUIT and waits briefly for the reply.
     async fn close(&mut self) {
         let Some(mut c) = self.connection.take() else {
             return;
@@ -624,11 +636,11 @@ async fn send(stream: &mut (impl AsyncWrite + Unpin + ?Sized), bytes: &[u8]) -> 
     stream.flush().await
 }
 
-/// The next reply; bytes after it are kept.
-async fn read(c: &mut Connection) -> Result<Reply, String> {
+/// Reads the next reply. Bytes after it are kept.
+async fn read(c: &mut Connection) -> Result<SmtpReply, String> {
     loop {
-        let (n, reply) = c.reader.feed(&c.waiting);
-        c.waiting.drain(..n);
+        let (n, reply) = c.reader.feed(&c.unread);
+        c.unread.drain(..n);
         match reply {
             Ok(Some(r)) => return Ok(r),
             Ok(None) => {}
@@ -636,14 +648,15 @@ async fn read(c: &mut Connection) -> Result<Reply, String> {
         }
         let mut buffer = [0; READ_BYTES];
         match c.stream.read(&mut buffer).await {
-            Ok(0) => return Err("the connection was cut".into()),
-            Ok(n) => c.waiting.extend(&buffer[..n]),
-            Err(e) => return Err(format!("the connection was cut: {e}")),
+            Ok(0) => return Err("the connection was closed".into()),
+            Ok(n) => c.unread.extend(&buffer[..n]),
+            Err(e) => return Err(format!("the connection was closed: {e}")),
         }
     }
 }
 
-/// TLS without a check of the certificate: the test is about relaying, not about names.
+/// Begins TLS without verifying the certificate, because the test is about relaying and not about
+/// names.
 async fn secure(stream: Box<dyn Stream>, target: IpAddr) -> io::Result<Box<dyn Stream>> {
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider.clone())
@@ -651,7 +664,7 @@ async fn secure(stream: Box<dyn Stream>, target: IpAddr) -> io::Result<Box<dyn S
         .map_err(io::Error::other)?;
     let config = config
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        .with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate(provider)))
         .with_no_client_auth();
     let name = ServerName::IpAddress(target.into());
     Ok(Box::new(
@@ -661,11 +674,11 @@ async fn secure(stream: Box<dyn Stream>, target: IpAddr) -> io::Result<Box<dyn S
     ))
 }
 
-/// Takes every certificate.
+/// Accepts every certificate.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct AcceptAnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -701,9 +714,9 @@ impl ServerCertVerifier for Anybody {
 mod tests {
     use super::*;
 
-    /// S4, and its amendment.
+    /// S4, with its rule for tests that the owner requested.
     #[test]
-    fn an_owners_test_pauses_two_seconds_and_has_no_minimum_duration() {
+    fn owners_test_pauses_two_seconds_and_has_no_minimum_duration() {
         let source: Vec<IpAddr> = vec![
             "192.0.2.1".parse().unwrap(),
             "198.51.100.1".parse().unwrap(),
@@ -729,7 +742,7 @@ mod tests {
         assert_eq!(
             usual.for_job(false, None),
             usual,
-            "others are tested as slowly as ever"
+            "other tests have the usual pauses"
         );
         let hasty = TesterSettings {
             pause: Duration::ZERO,
@@ -738,7 +751,7 @@ mod tests {
         assert_eq!(
             hasty.for_job(true, None).pause,
             Duration::ZERO,
-            "the operator's own hosts"
+            "a shorter pause in the configuration is kept"
         );
         assert_eq!(
             usual.share(20, 80).min_duration + usual.share(60, 80).min_duration,

@@ -1,5 +1,5 @@
-//! Tests of the service, split by rule. This file has what they share: a service with everything
-//! around it, and a clock that the test moves.
+//! Tests of the service, split by rule. This file has their common fixture: a service with a store,
+//! and a clock that the test moves.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -36,8 +36,8 @@ use super::{
     networks::Networks,
     outcome::Assessment,
     policy::{
-        BETWEEN, EvidenceOrigin, EvidenceSummary, HostRecord, Job, JobState, Outage,
-        ReporterRecord, Trigger, UNTESTED, WAITING, lost,
+        EvidenceOrigin, EvidenceSummary, GRANT_UNTESTED_AFTER, HostRecord, Job, JobState,
+        MIN_TEST_INTERVAL, Outage, ReporterRecord, Trigger, WAITING, lost,
     },
     proof::TOKEN_LIFE,
     queue::save,
@@ -58,7 +58,7 @@ use crate::{
     store::Store,
 };
 
-/// A service with everything around it, and a clock that the test moves.
+/// A service with its own store, and a clock that the test moves.
 pub struct Bench {
     pub relay: RelayService,
     pub now: Time,
@@ -170,8 +170,8 @@ impl Bench {
             .unwrap()
     }
 
-    /// What a reporter brings who does not decide himself.
-    fn bring(&self, by: &str, target: &str) -> Job {
+    /// Nominates a host as a reporter whose nominations may need approval.
+    fn nominate_as_reporter(&self, by: &str, target: &str) -> Job {
         self.relay
             .nominate(
                 &who(by),
@@ -187,14 +187,14 @@ impl Bench {
 
     pub fn begin(&mut self, job: &Job) -> Result<(Job, Vec<PreparedMessage>), RelayError> {
         let n = &mut self.n;
-        let mut fresh = || {
+        let mut new_token = || {
             *n += 1;
             n.to_be_bytes()
         };
         self.relay.begin(
             job.id,
             &Bench::names_of(&self.relay, job.target),
-            &mut fresh,
+            &mut new_token,
             self.now,
         )
     }
@@ -223,7 +223,7 @@ impl Bench {
                 outcome: outcome.clone(),
             })
             .collect();
-        // What is left alone by its greeting is not asked for its postmaster either.
+        // A host that is skipped because of its greeting gets no control either.
         let check = if matches!(outcome, MessageOutcome::Skipped { .. }) {
             ControlCheck::default()
         } else {
@@ -243,7 +243,7 @@ impl Bench {
         )
     }
 
-    /// A host is brought, and proves open; the messages that it was sent.
+    /// Nominates a host and proves it open. Returns the messages of the test.
     fn prove(&mut self, host: &str) -> Vec<PreparedMessage> {
         let job = self.nominate(host, "anna");
         let (_, ready) = self.run(&job, &accepted());
@@ -251,7 +251,7 @@ impl Bench {
         ready
     }
 
-    /// The same message comes out of a host.
+    /// Delivers a message to the collector from a host.
     pub fn deliver(&self, ready: &PreparedMessage, output: &str) -> ArrivalOutcome {
         let to = ready.envelope.to[ready.envelope.probe]
             .trim_matches(['<', '>'])
@@ -315,7 +315,7 @@ pub fn control_reply(code: u16, text: &str) -> ControlCheck {
         failure: None,
     }
 }
-/// The sessions of messages, with the same control before and after.
+/// Returns the sessions of messages, with the same control before and after.
 pub fn controls(ready: &[PreparedMessage], check: &ControlCheck) -> Vec<ControlSession> {
     let mut out: Vec<(u32, ControlSession)> = Vec::new();
     for r in ready {

@@ -1,33 +1,34 @@
-//! Tokens of test messages: what ties a message that comes back to the host that was given it.
+//! The tokens of test messages, which connect a delivered message with the test that sent it.
 //!
-//! A token is one letter, which tells the probe's recipient (`t`) from its return path (`b`), and
-//! 26 characters of lower-case base32 without padding: eight random bytes, and the first eight of
-//! HMAC-SHA256 over the letter and them. It has none of the characters that old mailers rewrite,
-//! survives a change of case, and fits a local part (RFC 5321 section 4.5.3.1.1: 64 bytes). What it
-//! was made for stands in the store under its number.
+//! A token is a letter, which distinguishes the probe's recipient (`t`) from its return path (`b`),
+//! and 26 characters of lower-case base32 without padding. They encode the identifier, which is
+//! eight random bytes, and the first eight bytes of HMAC-SHA256 over the letter and the identifier.
+//! A token has no characters that old mail servers rewrite, does not depend on case, and fits a
+//! local part (RFC 5321 section 4.5.3.1.1: 64 bytes). The store has the record of each token under
+//! its identifier.
 
 use data_encoding::{Encoding, Specification};
 use ring::hmac;
 use std::sync::LazyLock;
 
 /// The characters of a token after its letter.
-const LEN: usize = 26;
+const ENCODED_CHARS: usize = 26;
 
 static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
     let mut s = Specification::new();
     s.symbols.push_str("abcdefghijklmnopqrstuvwxyz234567");
-    // 128 bits are 25.6 characters: the two bits left over have to be zero, so that a token has one
+    // 128 bits are 25.6 characters. The two unused bits have to be zero, so that each token has one
     // spelling.
     s.check_trailing_bits = true;
     s.encoding().unwrap_or(data_encoding::BASE32_NOPAD)
 });
 
-/// The address of a test message that a token is for.
+/// The address of a test message that has the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TokenKind {
-    /// The recipient: the host has relayed.
+    /// The recipient. Mail to it shows that the host relays.
     Probe,
-    /// The return path: the host has sent it back.
+    /// The return path. Mail to it shows that the message bounced.
     Return,
 }
 
@@ -40,57 +41,57 @@ impl TokenKind {
     }
 }
 
-/// The number of a token in the store.
+/// The identifier of a token, its key in the store.
 pub type TokenId = [u8; 8];
 
-/// Makes and reads tokens.
+/// Encodes and decodes tokens.
 #[derive(Clone)]
 pub struct TokenCodec(hmac::Key);
 
 impl std::fmt::Debug for TokenCodec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tokens")
+        f.write_str("TokenCodec")
     }
 }
 
 impl TokenCodec {
-    /// With a secret; 32 random bytes are right.
+    /// Creates a codec with a secret, which should be 32 random bytes.
     pub fn new(secret: &[u8]) -> TokenCodec {
         TokenCodec(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
-    fn mac(&self, way: TokenKind, id: &TokenId) -> [u8; 8] {
-        let tag = hmac::sign(&self.0, &[&[way.letter()][..], id].concat());
+    fn mac(&self, kind: TokenKind, id: &TokenId) -> [u8; 8] {
+        let tag = hmac::sign(&self.0, &[&[kind.letter()][..], id].concat());
         let mut out = [0; 8];
         out.iter_mut().zip(tag.as_ref()).for_each(|(o, t)| *o = *t);
         out
     }
 
-    /// The local part for a number and a way.
-    pub fn text(&self, way: TokenKind, id: &TokenId) -> String {
-        let bytes = [&id[..], &self.mac(way, id)].concat();
-        format!("{}{}", char::from(way.letter()), BASE32.encode(&bytes))
+    /// Encodes the token of an identifier.
+    pub fn text(&self, kind: TokenKind, id: &TokenId) -> String {
+        let bytes = [&id[..], &self.mac(kind, id)].concat();
+        format!("{}{}", char::from(kind.letter()), BASE32.encode(&bytes))
     }
 
-    /// Reads one token; none where it is not ours.
+    /// Decodes one token; `None` if it is not valid.
     pub fn read(&self, text: &[u8]) -> Option<(TokenKind, TokenId)> {
         let text = text.to_ascii_lowercase();
         let (letter, rest) = text.split_first()?;
-        let way = [TokenKind::Probe, TokenKind::Return]
+        let kind = [TokenKind::Probe, TokenKind::Return]
             .into_iter()
             .find(|w| w.letter() == *letter)?;
         let bytes = BASE32.decode(rest).ok()?;
         let (id, mac) = bytes.split_first_chunk::<8>()?;
-        let fits = subtle::ConstantTimeEq::ct_eq(&self.mac(way, id)[..], mac);
-        bool::from(fits).then_some((way, *id))
+        let fits = subtle::ConstantTimeEq::ct_eq(&self.mac(kind, id)[..], mac);
+        bool::from(fits).then_some((kind, *id))
     }
 
-    /// All tokens of ours that are words of a text, in order, each once.
+    /// Finds the valid tokens that are words of a text, in order, each once.
     pub fn find(&self, text: &[u8]) -> Vec<(TokenKind, TokenId)> {
         let mut out = Vec::new();
         for word in text
             .split(|b| !b.is_ascii_alphanumeric())
-            .filter(|w| w.len() == LEN + 1)
+            .filter(|w| w.len() == ENCODED_CHARS + 1)
         {
             if let Some(t) = self.read(word).filter(|t| !out.contains(t)) {
                 out.push(t);
@@ -100,12 +101,12 @@ impl TokenCodec {
     }
 }
 
-/// A token's number as text.
+/// Formats the identifier of a token in hexadecimal.
 pub fn hex(id: &TokenId) -> String {
     id.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// A token's number from its text.
+/// Parses the identifier of a token from hexadecimal.
 pub fn token_id(text: &str) -> Option<TokenId> {
     u64::from_str_radix(text, 16)
         .ok()
@@ -119,7 +120,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_token_survives_case_and_company_and_no_change() {
+    fn token_is_found_in_any_case_and_form_and_not_if_changed() {
         let t = TokenCodec::new(b"secret");
         let (p, b) = (
             t.text(TokenKind::Probe, &[7; 8]),
@@ -135,7 +136,7 @@ mod tests {
         assert_eq!(
             t.read(format!("b{}", &p[1..]).as_bytes()),
             None,
-            "a way does not become the other"
+            "the letter is signed"
         );
         for form in [
             "<\"X@probe.example\"@relay>",
@@ -156,10 +157,9 @@ mod tests {
     }
 
     proptest! {
-        /// No text that was not made by it is a token (a random one is in one of 2^64 cases), and
-        /// every one reads back.
+        /// Each encoded token is decoded to its identifier, and a changed token is not valid.
         #[test]
-        fn what_is_made_is_read_and_nothing_else(id in any::<[u8; 8]>(), place in 0usize..27, to in "[a-z2-7]") {
+        fn encoded_token_is_decoded_and_changed_one_is_not(id in any::<[u8; 8]>(), place in 0usize..27, to in "[a-z2-7]") {
             let t = TokenCodec::new(b"secret");
             let text = t.text(TokenKind::Probe, &id);
             prop_assert_eq!(t.read(text.as_bytes()), Some((TokenKind::Probe, id)));
@@ -169,7 +169,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_do_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn random_bytes_contain_no_token(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(TokenCodec::new(b"secret").find(&bytes), []);
         }
     }

@@ -1,22 +1,22 @@
-//! The transcript of a test: who sent what, and how long it took.
+//! The transcript of a test: the lines that both sides sent, with times.
 
 use std::{fmt, time::Duration};
 
 use crate::model::text::cleaned;
 
-/// Who a line of a transcript is from.
+/// The origin of a line of a transcript.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Speaker {
     /// The tester, as the client.
     Client,
-    /// The host that is tested.
+    /// The tested host.
     Server,
-    /// The tester, about what it does.
+    /// A remark of the tester.
     Tester,
 }
 
 impl Speaker {
-    /// The sign of the speaker in a transcript's text.
+    /// The sign of the speaker in the text of a transcript.
     pub fn sign(self) -> char {
         match self {
             Speaker::Client => 'C',
@@ -35,19 +35,19 @@ impl Speaker {
 /// One line of a transcript.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TranscriptLine {
-    /// How long after the line before it.
+    /// The time since the previous line.
     pub waited: Option<Duration>,
-    /// Who it is from; none in a line of a reporter's own transcript that does not say so.
+    /// The origin of the line; `None` if the transcript of a reporter does not state it.
     pub who: Option<Speaker>,
     /// The text, without line breaks.
     pub text: String,
 }
 
-/// The sign between a test's name and its envelope in the line that begins it.
+/// The text between the name of a test and its envelope in the line that begins it.
 const ENVELOPE: &str = ": MAIL FROM:";
 
 impl TranscriptLine {
-    /// The name of the test that begins with this line.
+    /// Returns the name of the test that begins with this line.
     pub fn begins_test(&self) -> Option<&str> {
         if self.who != Some(Speaker::Tester) {
             return None;
@@ -56,7 +56,7 @@ impl TranscriptLine {
         rest.split_once(ENVELOPE).map(|(name, _)| name)
     }
 
-    /// The code of the reply that this line is.
+    /// Returns the code if this line is a reply.
     pub fn reply_code(&self) -> Option<u16> {
         if self.who != Some(Speaker::Server) {
             return None;
@@ -64,7 +64,7 @@ impl TranscriptLine {
         self.text.get(..3)?.parse().ok()
     }
 
-    /// Reads one line of a transcript's text; control characters become replacement characters.
+    /// Parses one line of a transcript. Control characters become replacement characters.
     fn parse(line: &str) -> TranscriptLine {
         let line = cleaned(line);
         let timed = line.trim_start().split_once(' ').and_then(|(time, rest)| {
@@ -83,7 +83,7 @@ impl TranscriptLine {
             },
             None => TranscriptLine::unsigned(&line),
         };
-        // What would be written in another way stays as it is.
+        // A line that would be written differently is kept as it is.
         if read.to_string() == line {
             read
         } else {
@@ -112,17 +112,17 @@ impl fmt::Display for TranscriptLine {
     }
 }
 
-/// Reads the text of a transcript.
+/// Parses the text of a transcript.
 pub fn parse_transcript(text: &str) -> Vec<TranscriptLine> {
     text.lines().map(TranscriptLine::parse).collect()
 }
 
-/// The text of a transcript: one line for each of its lines, each with a line break.
+/// Renders a transcript as text, each line with a line break.
 pub fn render_transcript(lines: &[TranscriptLine]) -> String {
     lines.iter().map(|l| format!("{l}\n")).collect()
 }
 
-/// The part of a transcript that is about one test.
+/// Returns the lines of a transcript that belong to one test.
 pub fn section<'a>(lines: &'a [TranscriptLine], test: &str) -> Vec<&'a TranscriptLine> {
     let mut inside = false;
     lines
@@ -148,7 +148,7 @@ mod tests {
                         FROM:<> RCPT TO:<e@f.example>\n  0.001 S 250 ok\n";
 
     #[test]
-    fn a_transcript_is_read_as_it_was_written() {
+    fn parsed_transcript_renders_to_the_same_text() {
         let lines = parse_transcript(TEXT);
         assert_eq!(render_transcript(&lines), TEXT);
         assert_eq!(lines[2].who, Some(Speaker::Server));
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_section_ends_where_another_test_begins() {
+    fn section_ends_where_another_test_begins() {
         let lines = parse_transcript(TEXT);
         let codes = |test| -> Vec<u16> {
             section(&lines, test)
@@ -172,7 +172,7 @@ mod tests {
     }
 
     proptest! {
-        /// What a reporter's own tester writes is stored as it is.
+        /// Transcripts of reporters are stored without changes.
         #[test]
         fn any_printable_line_keeps_its_text(line in "[ -~]{0,40}") {
             let text = format!("{line}\n");

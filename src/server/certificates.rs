@@ -1,12 +1,11 @@
-//! The certificate, its key and the authorities of clients: read from files, given to every
-//! encrypted front, and read again when the files change. What cannot be used changes nothing: the
-//! fronts keep what they have, and it is said.
+//! The certificate, its key and the authorities of client certificates: read from files for every
+//! encrypted listener, and read again when the files change. CertificateFiles that cannot be used change nothing:
+//! the listeners keep the certificate that they have, and an error is logged.
 //!
-//! TLS 1.3 alone is spoken: RFC 9103 section 7.2 demands it of transfers, DoQ has nothing else, and
-//! whoever asks a DNSBL over TLS or HTTPS today speaks it. A session is resumed from this process's
-//! memory, as rustls does by itself; new files forget all sessions, so that a client whose
-//! authority is gone proves itself again. Early data (0-RTT) is not taken: it can be sent again by
-//! whoever saw it, and a query that is one datagram over UDP has no use for it.
+//! Only TLS 1.3 is spoken: RFC 9103 section 7.2 requires it of transfers, DoQ has nothing else, and
+//! today's clients of DoT and DoH speak it. A session is resumed from this process's
+//! memory, as rustls does by default. New files end all sessions, so that a client whose authority was
+//! removed authenticates again. Early data (0-RTT) is not accepted: an attacker can replay it.
 
 use std::{
     fmt, fs,
@@ -30,15 +29,14 @@ use tokio_rustls::rustls::{
 
 use crate::model::Time;
 
-/// How often the files are looked at; a new certificate is in use so long after it was written, at
-/// most.
-pub const CHECK_EVERY: Duration = Duration::from_secs(10);
-/// The largest file that is read: room for some hundred certificates.
-const MAX_FILE: u64 = 1 << 20;
+/// How often the files are checked: a renewed certificate is in use this long after it was written.
+pub const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// The largest file that is read: some hundred certificates.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// The protocol name of HTTP/2.
 pub(super) const HTTP2: &[u8] = b"h2";
-/// The protocol names that the fronts agree on with their clients (ALPN), the preferred first: DoT
+/// The protocol names of each transport (ALPN), the preferred first: DoT
 /// and XoT (RFC 7858, RFC 9103 section 7.1), DoH over HTTP/2 (RFC 8484 section 5.2) and HTTP/1, DoQ
 /// (RFC 9250 section 4.1), and the HTTP API.
 const ALPN: [&[&[u8]]; 4] = [
@@ -48,20 +46,20 @@ const ALPN: [&[&[u8]]; 4] = [
     &[b"http/1.1", b"http/1.0"],
 ];
 
-/// Where the files are: PEM, as every tool writes them.
+/// The paths of the files, which are PEM.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Files {
-    /// The certificate, and behind it those that lead to a root that clients know.
+pub struct CertificateFiles {
+    /// The certificate, followed by those that lead to a root that clients trust.
     pub certificate: PathBuf,
-    /// Its private key; others than its owner and group may not read it.
+    /// Its private key, readable only by its owner and group.
     pub key: PathBuf,
-    /// The authorities of client certificates, where clients are asked for one.
+    /// The authorities of client certificates. `None`: clients are not asked for one.
     pub clients: Option<PathBuf>,
 }
 
-/// What the fronts work with, made of one reading of the files.
-pub struct Ready {
-    /// DoT and XoT; clients may show a certificate.
+/// The TLS configurations of all listeners, from one reading of the files.
+pub struct TlsConfigs {
+    /// DoT and XoT; clients may present a certificate.
     pub(super) tls: Arc<ServerConfig>,
     /// DoH.
     pub(super) https: Arc<ServerConfig>,
@@ -75,34 +73,34 @@ pub struct Ready {
     pub not_after: Time,
 }
 
-/// What tells one state of a file from another: device, inode, size and both times.
+/// The state of each file: device, inode, size, modification and change time.
 type Stamp = [(u64, u64, u64, i64, i64, i64, i64); 3];
 
-/// The files that are used and how they stood when they were read.
+/// The files that are in use, and their state when they were read.
 struct State {
-    files: Files,
+    files: CertificateFiles,
     stamp: Stamp,
-    /// The last complaint of [`Certificates::check`], so that it is made once.
-    said: Option<String>,
+    /// The last error that [`Certificates::check`] has logged, so that it is logged once.
+    reported: Option<String>,
 }
 
 /// Certificates that were read and are not in use yet.
 pub struct PreparedCertificates {
-    ready: Ready,
-    files: Files,
+    ready: TlsConfigs,
+    files: CertificateFiles,
     stamp: Stamp,
 }
 
 /// The certificates of a running server.
 pub struct Certificates {
-    ready: ArcSwap<Ready>,
+    ready: ArcSwap<TlsConfigs>,
     state: Mutex<State>,
 }
 
 impl Certificates {
-    /// Reads the files. The error names the file and what to do.
-    pub fn open(files: Files) -> Result<Certificates, String> {
-        // The stamp first: what is written meanwhile is seen by the next check.
+    /// Reads the files. The error names the file and the next step.
+    pub fn open(files: CertificateFiles) -> Result<Certificates, String> {
+        // The stamp first: the next check notices what is written meanwhile.
         let stamp = files.stamp();
         let ready = ArcSwap::from_pointee(files.read()?);
         Ok(Certificates {
@@ -110,13 +108,13 @@ impl Certificates {
             state: Mutex::new(State {
                 files,
                 stamp,
-                said: None,
+                reported: None,
             }),
         })
     }
 
-    /// What is in use.
-    pub fn ready(&self) -> Arc<Ready> {
+    /// The configurations that are in use.
+    pub fn current(&self) -> Arc<TlsConfigs> {
         self.ready.load_full()
     }
 
@@ -126,7 +124,10 @@ impl Certificates {
     /// # Errors
     ///
     /// What is wrong with which file.
-    pub fn prepare(&self, files: &Files) -> Result<Option<PreparedCertificates>, String> {
+    pub fn prepare(
+        &self,
+        files: &CertificateFiles,
+    ) -> Result<Option<PreparedCertificates>, String> {
         let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         let stamp = files.stamp();
         if (&state.files, state.stamp) == (files, stamp) {
@@ -152,11 +153,11 @@ impl Certificates {
         *self.state.lock().unwrap_or_else(|e| e.into_inner()) = State {
             files,
             stamp,
-            said: None,
+            reported: None,
         };
     }
 
-    /// Looks at the files, as every [`CHECK_EVERY`] does.
+    /// Reads the files where they have changed, and logs an error once.
     pub fn check(&self) {
         let files = self
             .state
@@ -164,7 +165,7 @@ impl Certificates {
             .unwrap_or_else(|e| e.into_inner())
             .files
             .clone();
-        let wrong = match self.prepare(&files) {
+        let error = match self.prepare(&files) {
             Ok(prepared) => {
                 prepared.into_iter().for_each(|p| self.apply(p));
                 None
@@ -172,17 +173,17 @@ impl Certificates {
             Err(e) => Some(format!("{e}; the old certificate stays in use")),
         };
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
-        if state.said != wrong {
-            if let Some(e) = &wrong {
+        if state.reported != error {
+            if let Some(e) = &error {
                 tracing::error!("{e}");
             }
-            state.said = wrong;
+            state.reported = error;
         }
     }
 
-    /// Looks at the files until the task is dropped.
+    /// Checks the files every [`CHECK_INTERVAL`] until the task is dropped.
     pub async fn watch(self: Arc<Self>) {
-        let mut every = tokio::time::interval(CHECK_EVERY);
+        let mut every = tokio::time::interval(CHECK_INTERVAL);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             every.tick().await;
@@ -194,7 +195,7 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.ready().pair.resolve(hello)
+        self.current().pair.resolve(hello)
     }
 }
 
@@ -204,9 +205,9 @@ impl fmt::Debug for Certificates {
     }
 }
 
-impl Files {
-    /// Reads them and makes them ready; or says what is wrong with which file.
-    pub fn read(&self) -> Result<Ready, String> {
+impl CertificateFiles {
+    /// Reads the files. The error names the file and what is wrong with it.
+    pub fn read(&self) -> Result<TlsConfigs, String> {
         let provider = Arc::new(ring::default_provider());
         let shown = self.certificate.display();
         let chain = certificates(&self.certificate)?;
@@ -214,17 +215,17 @@ impl Files {
             .first()
             .and_then(|c| end_of(c))
             .ok_or_else(|| format!("{shown}: the first certificate cannot be read"))?;
-        let metadata = fs::metadata(&self.key).map_err(|e| unread(&self.key, &e))?;
+        let metadata = fs::metadata(&self.key).map_err(|e| read_error(&self.key, &e))?;
         if metadata.mode() & 0o007 != 0 {
             return Err(format!(
-                "{}: anybody may use this key; run `chmod o= {0}`",
+                "{}: other users can read this key; run `chmod o= {0}`",
                 self.key.display()
             ));
         }
         let key = PrivateKeyDer::from_pem_slice(&bytes(&self.key)?).map_err(|e| match e {
             pem::Error::NoItemsFound => {
                 format!(
-                    "{}: there is no private key in it; it has to be PEM, without a password",
+                    "{}: no private key found; write it as PEM, without a password",
                     self.key.display()
                 )
             }
@@ -232,7 +233,7 @@ impl Files {
         })?;
         let pair = CertifiedKey::from_der(chain, key, &provider).map_err(|e| match e {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                format!("{}: this is not the key of the certificate in {shown}; name the two that were made together", self.key.display())
+                format!("{}: this is not the key of the certificate in {shown}; name two files that belong together", self.key.display())
             }
             rustls::Error::InvalidCertificate(e) => format!("{shown}: the first certificate cannot be read: {e:?}"),
             e => format!("{}: {e}", self.key.display()),
@@ -257,7 +258,7 @@ impl Files {
             Ok::<_, String>(Arc::new(config))
         });
         let quic = QuicServerConfig::try_from(quic?).map_err(|e| format!("QUIC: {e}"))?;
-        Ok(Ready {
+        Ok(TlsConfigs {
             tls: tls?,
             https: https?,
             quic: Arc::new(quic),
@@ -267,7 +268,7 @@ impl Files {
         })
     }
 
-    /// How the files stand; what is not there is all zeros.
+    /// The state of the files; all zeros for a file that is missing.
     fn stamp(&self) -> Stamp {
         [
             Some(&self.certificate),
@@ -289,8 +290,8 @@ impl Files {
     }
 }
 
-/// What a file that cannot be read is called.
-fn unread(path: &Path, e: &std::io::Error) -> String {
+/// The error of a file that cannot be read.
+fn read_error(path: &Path, e: &std::io::Error) -> String {
     let hint = match e.kind() {
         std::io::ErrorKind::NotFound => "; [tls] of config.toml names it",
         std::io::ErrorKind::PermissionDenied => {
@@ -303,13 +304,13 @@ fn unread(path: &Path, e: &std::io::Error) -> String {
 
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
-    let file = fs::File::open(path).map_err(|e| unread(path, &e))?;
-    file.take(MAX_FILE + 1)
+    let file = fs::File::open(path).map_err(|e| read_error(path, &e))?;
+    file.take(MAX_FILE_BYTES + 1)
         .read_to_end(&mut out)
-        .map_err(|e| unread(path, &e))?;
-    if out.len() as u64 > MAX_FILE {
+        .map_err(|e| read_error(path, &e))?;
+    if out.len() as u64 > MAX_FILE_BYTES {
         return Err(format!(
-            "{}: longer than {MAX_FILE} bytes; that is no file of certificates",
+            "{}: longer than {MAX_FILE_BYTES} bytes; not a certificate file",
             path.display()
         ));
     }
@@ -321,7 +322,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes(path)?).collect();
     match read {
         Ok(all) if all.is_empty() => Err(format!(
-            "{}: there is no certificate in it; it has to be PEM",
+            "{}: no certificate found; write it as PEM",
             path.display()
         )),
         Ok(all) => Ok(all),
@@ -337,8 +338,7 @@ fn end_of(certificate: &[u8]) -> Option<Time> {
         .map(Time)
 }
 
-/// Who vouches for clients: asked for a certificate, a client may come without, but not with one
-/// that nobody vouches for.
+/// Verifies client certificates. A client may have none, but not one of another authority.
 fn authorities(
     path: &Path,
     provider: &Arc<CryptoProvider>,
@@ -397,9 +397,9 @@ pub(super) mod tests {
 
     /// The three files in a folder: a certificate of `ns.example`, and the authority as that of
     /// clients.
-    pub fn files(folder: &Path, by: &Authority) -> Files {
+    pub fn files(folder: &Path, by: &Authority) -> CertificateFiles {
         let (certificate, key) = issue(by, &["ns.example"]);
-        let files = Files {
+        let files = CertificateFiles {
             certificate: folder.join("c.pem"),
             key: folder.join("k.pem"),
             clients: Some(folder.join("ca.pem")),
@@ -411,7 +411,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_the_files_is_said_with_the_file() {
+    fn error_names_the_file_and_what_is_wrong_with_it() {
         let dir = tempfile::tempdir().unwrap();
         let ca = authority();
         let good = files(dir.path(), &ca);
@@ -425,65 +425,65 @@ pub(super) mod tests {
         let open = at("open.pem", &other_key);
         fs::set_permissions(&open, fs::Permissions::from_mode(0o604)).unwrap();
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        let cases: [(Files, &[&str]); 9] = [
+        let cases: [(CertificateFiles, &[&str]); 9] = [
             (
-                Files {
+                CertificateFiles {
                     certificate: dir.path().join("none"),
                     ..good.clone()
                 },
                 &["none: ", "[tls] of config.toml"],
             ),
             (
-                Files {
+                CertificateFiles {
                     certificate: at("empty.pem", ""),
                     ..good.clone()
                 },
-                &["empty.pem: there is no certificate"],
+                &["empty.pem: no certificate"],
             ),
             (
-                Files {
+                CertificateFiles {
                     certificate: at("broken.pem", broken),
                     ..good.clone()
                 },
                 &["broken.pem", "cannot be read"],
             ),
             (
-                Files {
-                    certificate: at("long.pem", &"x".repeat(MAX_FILE as usize + 1)),
+                CertificateFiles {
+                    certificate: at("long.pem", &"x".repeat(MAX_FILE_BYTES as usize + 1)),
                     ..good.clone()
                 },
                 &["long.pem: longer than"],
             ),
             (
-                Files {
+                CertificateFiles {
                     certificate: at("other.pem", &other),
                     ..good.clone()
                 },
                 &["k.pem: this is not the key", "other.pem"],
             ),
             (
-                Files {
+                CertificateFiles {
                     key: open,
                     ..good.clone()
                 },
-                &["open.pem: anybody may use this key", "chmod"],
+                &["open.pem: other users can read this key", "chmod"],
             ),
             (
-                Files {
+                CertificateFiles {
                     key: at("nokey.pem", &other),
                     ..good.clone()
                 },
-                &["nokey.pem: there is no private key"],
+                &["nokey.pem: no private key"],
             ),
             (
-                Files {
+                CertificateFiles {
                     clients: Some(at("noca.pem", "")),
                     ..good.clone()
                 },
-                &["noca.pem: there is no certificate"],
+                &["noca.pem: no certificate"],
             ),
             (
-                Files {
+                CertificateFiles {
                     clients: Some(at("badca.pem", broken)),
                     ..good.clone()
                 },
@@ -491,21 +491,24 @@ pub(super) mod tests {
             ),
         ];
         for (files, parts) in cases {
-            let said = files.read().err().unwrap_or_default();
-            assert!(parts.iter().all(|p| said.contains(p)), "{parts:?}: {said}");
+            let reported = files.read().err().unwrap_or_default();
+            assert!(
+                parts.iter().all(|p| reported.contains(p)),
+                "{parts:?}: {reported}"
+            );
         }
     }
 
     #[test]
-    fn changed_files_are_taken_and_bad_ones_leave_what_is_there() {
+    fn changed_files_are_loaded_and_bad_ones_leave_the_old_certificate() {
         let dir = tempfile::tempdir().unwrap();
         let ca = authority();
         let files = files(dir.path(), &ca);
         let certificates = Certificates::open(files.clone()).unwrap();
-        let first = certificates.ready();
+        let first = certificates.current();
         assert!(certificates.prepare(&files).unwrap().is_none());
         assert!(
-            Arc::ptr_eq(&first, &certificates.ready()),
+            Arc::ptr_eq(&first, &certificates.current()),
             "nothing changed"
         );
         let (certificate, key) = issue(&ca, &["ns.example"]);
@@ -516,7 +519,7 @@ pub(super) mod tests {
         }
         certificates.check();
         assert!(
-            Arc::ptr_eq(&first, &certificates.ready()),
+            Arc::ptr_eq(&first, &certificates.current()),
             "the key does not belong to it"
         );
         assert!(
@@ -524,7 +527,7 @@ pub(super) mod tests {
                 .state
                 .lock()
                 .unwrap()
-                .said
+                .reported
                 .as_ref()
                 .unwrap()
                 .contains("not the key")
@@ -532,17 +535,17 @@ pub(super) mod tests {
         put(&files.key, &key);
         certificates.check();
         assert!(
-            !Arc::ptr_eq(&first, &certificates.ready()),
+            !Arc::ptr_eq(&first, &certificates.current()),
             "taken by the check"
         );
-        assert_eq!(certificates.state.lock().unwrap().said, None);
-        let other = Files {
+        assert_eq!(certificates.state.lock().unwrap().reported, None);
+        let other = CertificateFiles {
             clients: None,
             ..files.clone()
         };
         certificates.apply(certificates.prepare(&other).unwrap().unwrap());
         assert!(certificates.prepare(&other).unwrap().is_none());
-        let missing = Files {
+        let missing = CertificateFiles {
             key: dir.path().join("none"),
             ..files.clone()
         };

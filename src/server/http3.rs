@@ -25,10 +25,14 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Certificates, Shared, count, reply, sys, tcp, udp};
+use super::{
+    Certificates, ServerContext,
+    context::{count_one, reply},
+    sys, tcp, udp,
+};
 use crate::{
-    dns::{Kind, Outcome, Peer, UDP_SIZE},
-    metrics::{Totals, WorkerCounters},
+    dns::{AnswerKind, Peer, QueryOutcome, UDP_SIZE},
+    metrics::WorkerCounters,
     net::{RateLimit, RateLimiter},
 };
 
@@ -58,14 +62,14 @@ pub fn bind(addr: SocketAddr) -> io::Result<Vec<UdpSocket>> {
 /// The system does not provide a thread or what QUIC needs.
 pub async fn run(
     sockets: Vec<UdpSocket>,
-    shared: Shared,
+    shared: ServerContext,
     certificates: Arc<Certificates>,
 ) -> io::Result<()> {
     let addr = sockets.first().map_or_else(
         || Err(io::Error::other("no socket is open")),
         UdpSocket::local_addr,
     );
-    let name = tcp::name("http3", addr);
+    let name = tcp::worker_name("http3", addr);
     let runtime = OwnRuntime::start()?;
     let handler = QueryHandler::new(shared, &name, Some(QUERY_LIMIT));
     let mut server = Server::new(handler);
@@ -74,7 +78,7 @@ pub async fn run(
         for socket in sockets {
             socket.set_nonblocking(true)?;
             let socket = tokio::net::UdpSocket::from_std(socket)?;
-            server.register_h3_listener(socket, tcp::IDLE, certificates.clone(), None)?;
+            server.register_h3_listener(socket, tcp::IDLE_TIMEOUT, certificates.clone(), None)?;
         }
     }
     server.block_until_done().await.map_err(io::Error::other)
@@ -118,7 +122,7 @@ impl Drop for OwnRuntime {
 /// types: the records, flags and EDNS options are those of `respond`, the compression of names may
 /// differ. So a signature (TSIG) would not fit the reply, and signed queries are refused.
 pub struct QueryHandler {
-    shared: Shared,
+    shared: ServerContext,
     counters: Arc<WorkerCounters>,
     limiter: Option<RateLimiter>,
     started: Instant,
@@ -126,7 +130,7 @@ pub struct QueryHandler {
 
 impl QueryHandler {
     /// Makes a handler whose counters have this name, with a limit of the queries of each client.
-    pub fn new(shared: Shared, name: &str, limit: Option<RateLimit>) -> QueryHandler {
+    pub fn new(shared: ServerContext, name: &str, limit: Option<RateLimit>) -> QueryHandler {
         QueryHandler {
             counters: shared.metrics.worker(name),
             shared,
@@ -147,7 +151,7 @@ impl QueryHandler {
         let addr = request.src().ip().to_canonical();
         let peer = match request.protocol() {
             Protocol::Udp => Peer::udp(addr),
-            _ => Peer::single(addr),
+            _ => Peer::single_message(addr),
         };
         let mut bytes = Vec::new();
         reply(
@@ -162,15 +166,13 @@ impl QueryHandler {
 
     /// Counts a refused query.
     fn count_refused(&self, request: &Request) {
-        let outcome = Outcome {
+        let outcome = QueryOutcome {
             len: 0,
             zone: None,
-            kind: Kind::Refused,
+            kind: AnswerKind::Refused,
             truncated: false,
         };
-        let mut totals = Totals::default();
-        count(&mut totals, &outcome, request.as_slice().len());
-        self.counters.of(None).add(&totals);
+        count_one(&self.counters, &outcome, request.as_slice().len());
     }
 }
 

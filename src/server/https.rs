@@ -1,8 +1,8 @@
-//! The DoH front (RFC 8484): GET, HEAD and POST over HTTP/2 and HTTP/1.1. hyper speaks HTTP; limits
-//! and answers are ours.
+//! DNS over HTTPS (DoH, RFC 8484): GET, HEAD and POST over HTTP/2 and HTTP/1.1. hyper speaks HTTP; the
+//! limits and answers are ours.
 //!
 //! The client chooses the version by ALPN; without ALPN it is HTTP/1.1, which is what proxies
-//! speak. `Accept` is not looked at: a client has to be ready for `application/dns-message`
+//! speak. `Accept` is ignored: a client has to be ready for `application/dns-message`
 //! whatever it accepts (RFC 8484 section 4.1).
 //!
 //! A response of HTTP carries one message, so there are no transfers here: AXFR and IXFR are
@@ -39,24 +39,26 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{Certificates, Shared, certificates::HTTP2, reply, tcp, tls::HANDSHAKE};
+use super::{
+    Certificates, ServerContext, certificates::HTTP2, context::reply, tcp, tls::HANDSHAKE_TIMEOUT,
+};
 use crate::{
-    dns::{Peer, lifetime},
+    dns::{Peer, min_ttl},
     metrics::WorkerCounters,
     net::{ConnectionLimiter, ConnectionPermit, RequestBody},
 };
 
 /// The media type of a message.
-const MESSAGE: &str = "application/dns-message";
+const MEDIA_TYPE: &str = "application/dns-message";
 /// The methods that are answered, for `Allow`.
 const METHODS: &str = "GET, HEAD, POST";
 /// Bytes of a request's headers together.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
-/// Bytes of bodies that are on their way to us, of one request and of a connection.
+/// The flow control window of a request and of a connection.
 const WINDOW: u32 = 64 * 1024;
-/// How often a connection is looked at, whether it idles for too long.
+/// How often the idle time of a connection is checked.
 const IDLE_CHECK: Duration = Duration::from_secs(1);
-/// Bytes of an answer that wait until the client takes them.
+/// Bytes of answers that wait until the client receives them.
 const SEND_BUFFER: usize = 128 * 1024;
 /// Bytes of a body that are read and discarded after its request was refused.
 const MAX_DISCARDED_BYTES: usize = 1024 * 1024;
@@ -64,7 +66,7 @@ const MAX_DISCARDED_BYTES: usize = 1024 * 1024;
 /// One connection's client and what it is served with.
 struct Client {
     addr: IpAddr,
-    shared: Shared,
+    shared: ServerContext,
     counters: Arc<WorkerCounters>,
     path: Arc<str>,
     permit: Arc<ConnectionPermit>,
@@ -73,22 +75,23 @@ struct Client {
     since: Instant,
 }
 
-/// Takes connections until the task is dropped. `path` is where queries are answered.
+/// Accepts connections until the task is dropped. `path` is where queries are answered.
 pub async fn run(
     listener: TcpListener,
-    shared: Shared,
+    shared: ServerContext,
     limiter: ConnectionLimiter,
     certificates: Arc<Certificates>,
     path: Arc<str>,
 ) {
     let counters = shared
         .metrics
-        .worker(&tcp::name("https", listener.local_addr()));
+        .worker(&tcp::worker_name("https", listener.local_addr()));
     let serve = move |stream, addr, permit: Arc<ConnectionPermit>| {
         let (shared, counters, path) = (shared.clone(), counters.clone(), path.clone());
-        let config = certificates.ready().https.clone();
+        let config = certificates.current().https.clone();
         async move {
-            let Ok(Ok(stream)) = timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await
+            let Ok(Ok(stream)) =
+                timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await
             else {
                 return;
             };
@@ -102,14 +105,18 @@ pub async fn run(
                 last: AtomicU64::new(0),
                 since: Instant::now(),
             };
-            let _ = timeout(tcp::TOTAL, connection(stream, http2, Arc::new(client))).await;
+            let _ = timeout(
+                tcp::MAX_CONNECTION_AGE,
+                connection(stream, http2, Arc::new(client)),
+            )
+            .await;
         }
     };
     tcp::accept(listener, limiter, serve).await;
 }
 
-/// Serves one connection until it ends or idles for too long. What its client has not taken by then
-/// is lost.
+/// Serves one connection until it ends or idles for too long. Answers that its client has not received
+/// by then are lost.
 async fn connection<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     stream: S,
     http2: bool,
@@ -133,12 +140,12 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(tcp::IDLE)
+        .header_read_timeout(tcp::IDLE_TIMEOUT)
         .max_buf_size(MAX_HEADER_BYTES as usize);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(tcp::PIPELINE as u32)
+        .max_concurrent_streams(tcp::MAX_PIPELINED as u32)
         .max_header_list_size(MAX_HEADER_BYTES);
     builder
         .http2()
@@ -154,9 +161,9 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + 'static>(
             .since
             .elapsed()
             .saturating_sub(Duration::from_millis(client.last.load(Relaxed)));
-        if idle >= tcp::IDLE || client.shared.stop.load(Relaxed) {
+        if idle >= tcp::IDLE_TIMEOUT || client.shared.stop.load(Relaxed) {
             connection.as_mut().graceful_shutdown();
-            let _ = timeout(tcp::STALL, connection).await;
+            let _ = timeout(tcp::WRITE_TIMEOUT, connection).await;
             return;
         }
     }
@@ -185,21 +192,21 @@ impl Client {
 
     /// The response to a query.
     fn reply(&self, query: &[u8]) -> Response<Full<Bytes>> {
-        let peer = Peer::single(self.addr);
+        let peer = Peer::single_message(self.addr);
         let mut message = Vec::new();
         if !reply(query, peer, &self.shared, &self.counters, &mut message) {
-            return refused(StatusCode::BAD_REQUEST, "that is no DNS query");
+            return refused(StatusCode::BAD_REQUEST, "not a DNS query");
         }
         // RFC 8484 section 5.1: a cache keeps it no longer than its records live; what has none is
         // not kept at all.
-        let kept = lifetime::seconds(&message)
-            .map_or("no-store".to_string(), |ttl| format!("max-age={ttl}"));
+        let cache_control =
+            min_ttl(&message).map_or("no-store".to_string(), |ttl| format!("max-age={ttl}"));
         let mut response = Response::new(Full::new(Bytes::from(message)));
         response
             .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static(MESSAGE));
-        if let Ok(kept) = HeaderValue::from_str(&kept) {
-            response.headers_mut().insert(CACHE_CONTROL, kept);
+            .insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if let Ok(cache_control) = HeaderValue::from_str(&cache_control) {
+            response.headers_mut().insert(CACHE_CONTROL, cache_control);
         }
         response
     }
@@ -243,13 +250,10 @@ impl Client {
                         "a body has to be application/dns-message",
                     ));
                 }
-                let body = Limited::new(body, tcp::READ);
-                match timeout(tcp::STALL, body.collect()).await {
+                let body = Limited::new(body, tcp::MAX_QUERY_BYTES);
+                match timeout(tcp::READ_TIMEOUT, body.collect()).await {
                     Ok(Ok(body)) => Ok(body.to_bytes()),
-                    Ok(Err(_)) => Err((
-                        StatusCode::PAYLOAD_TOO_LARGE,
-                        "a query of this length is none",
-                    )),
+                    Ok(Err(_)) => Err((StatusCode::PAYLOAD_TOO_LARGE, "query too long")),
                     Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the query did not come")),
                 }
             }
@@ -271,17 +275,19 @@ fn is_message(headers: &HeaderMap) -> bool {
             .split(|b| *b == b';')
             .next()
             .unwrap_or_default();
-        bytes.trim_ascii().eq_ignore_ascii_case(MESSAGE.as_bytes())
+        bytes
+            .trim_ascii()
+            .eq_ignore_ascii_case(MEDIA_TYPE.as_bytes())
     };
     types.next().is_some_and(essence) && types.next().is_none()
 }
 
 /// Reads the rest of a refused request's body. A stream that is reset, or a connection that is
 /// closed, while the client still sends takes the response with it in many clients. So the body is
-/// read up to a limit, then flow control stops the client, and after [`tcp::STALL`] the stream ends
+/// read up to a limit, then flow control stops the client, and after [`tcp::READ_TIMEOUT`] the stream ends
 /// with NO_ERROR (RFC 9113 section 8.1).
 async fn discard(mut body: Incoming) {
-    let deadline = Instant::now() + tcp::STALL;
+    let deadline = Instant::now() + tcp::READ_TIMEOUT;
     let mut discarded = 0;
     while discarded < MAX_DISCARDED_BYTES {
         match timeout_at(deadline, body.frame()).await {
@@ -292,7 +298,7 @@ async fn discard(mut body: Incoming) {
     tokio::time::sleep_until(deadline).await;
 }
 
-/// What a request gets that holds no query: its status and a line that says why.
+/// The response to a request without a query: a status and a line with the reason.
 fn refused(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(format!("{text}\n"))));
     *response.status_mut() = status;

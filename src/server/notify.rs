@@ -1,10 +1,10 @@
-//! NOTIFY (RFC 1996): tells each configured mirror of a new serial, at once, and again until it has
-//! answered. A mirror that has answered and does not ask is told a few times more: name servers
-//! drop a NOTIFY that comes while they are busy.
+//! NOTIFY (RFC 1996): announces a new serial to each configured mirror, at once, and again until the
+//! mirror has answered. A mirror that answers but does not request the zone gets a few reminders:
+//! name servers drop a NOTIFY that comes while they are busy.
 //!
-//! One task for each zone and mirror: it has at most one NOTIFY outstanding, always tells the
-//! newest serial, and waits longer each time nobody answers. The socket of a NOTIFY stays open
-//! until the next one, so a late answer counts.
+//! Each zone and mirror has a task with at most one NOTIFY outstanding. It always announces the
+//! newest serial, and waits longer after each NOTIFY without an answer. The socket of a NOTIFY stays
+//! open until the next one, so that a late answer counts.
 
 use std::{
     collections::HashMap,
@@ -26,8 +26,8 @@ use crate::{
     clock::wall,
     dns::{
         UDP_SIZE,
-        notify::{reply, request},
-        tsig::Session,
+        notify::{reply_rcode, request},
+        tsig::TsigSession,
     },
     index::{Snapshot, ZoneSet, ZoneView},
     ledger::Ledger,
@@ -38,33 +38,33 @@ use crate::{
     },
 };
 
-/// How many pairs of a zone and a mirror are told at most; each has a task and a socket.
+/// The most pairs of a zone and a mirror that are notified; each has a task and a socket.
 const MAX_TARGETS: usize = 1024;
-/// How soon after an answer the mirror is told of the next serial.
+/// The shortest time between an answer and the next NOTIFY to its mirror.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
-/// How long the first answer is waited for; a new serial does not shorten that. Doubled with each
+/// How long the first NOTIFY waits for its answer, a new serial notwithstanding. Doubled with each
 /// try.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait between tries.
 const MAX_WAIT: Duration = Duration::from_secs(60);
-/// How often a serial is told before a mirror counts as unreachable.
+/// After how many tries without an answer a mirror counts as unreachable.
 const MAX_TRIES: u32 = 10;
-/// How often an unreachable mirror, or one that refuses, is told while it is behind.
-const SLOW: Duration = Duration::from_secs(15 * 60);
-/// When a mirror that has acknowledged a serial, and has not asked for it, is told again: how long
-/// after the NOTIFY before. The first of them goes to every mirror.
+/// How often an unreachable mirror, or one that refuses, is notified while it is behind.
+const SLOW_INTERVAL: Duration = Duration::from_secs(15 * 60);
+/// The reminders of a mirror that has acknowledged a serial and has not requested it: how long after
+/// the NOTIFY before. Every mirror gets the first one.
 const REMINDERS: [Duration; 3] = [
     Duration::from_secs(5),
     Duration::from_secs(10),
     Duration::from_secs(30),
 ];
-/// How often the log names mirrors that need a forced transfer, in seconds, where nothing changes.
-const NAMED_EVERY: Duration = Duration::from_secs(3600);
-/// How many datagrams that are no answer are looked at in one try.
+/// How often the log names mirrors that need a forced transfer, where nothing changes.
+const LOG_INTERVAL: Duration = Duration::from_secs(3600);
+/// The most datagrams that one try reads without finding its answer.
 const MAX_STRAY: u32 = 64;
-/// How often what is known of the mirrors is written, where it changed.
-const SAVE_EVERY: Duration = Duration::from_secs(60);
-/// SERVFAIL: no answer that ends it.
+/// How often the state of the mirrors is written to its file, where it changed.
+const SAVE_INTERVAL: Duration = Duration::from_secs(60);
+/// The response code SERVFAIL, after which a NOTIFY is tried again.
 const SERVFAIL: u8 = 2;
 
 /// A mirror of a zone, as configured.
@@ -74,24 +74,24 @@ struct Target {
     source: Option<IpAddr>,
 }
 
-/// What a mirror is to be told.
+/// A serial that a mirror is notified of.
 #[derive(Clone)]
-struct Wanted {
+struct Announcement {
     serial: Serial,
-    /// A NOTIFY with an ID of nought.
+    /// A NOTIFY with the ID 0.
     message: Arc<[u8]>,
     key: Option<Arc<TsigKey>>,
 }
 
-impl Wanted {
-    fn same(&self, other: &Wanted) -> bool {
+impl Announcement {
+    fn is_same(&self, other: &Announcement) -> bool {
         self.message == other.message && self.key == other.key
     }
 }
 
 /// A task that ends with its handle.
 struct Task {
-    wanted: watch::Sender<Wanted>,
+    announcements: watch::Sender<Announcement>,
     handle: JoinHandle<()>,
 }
 
@@ -101,9 +101,10 @@ impl Drop for Task {
     }
 }
 
-/// What was looked at last. Not the tables: whoever holds on to them may have to free them.
+/// The parts of a snapshot that were applied last. Not its tables: the last owner of a snapshot frees
+/// them, which takes long.
 #[derive(Default)]
-struct Seen {
+struct PublishedState {
     zones: Arc<ZoneSet>,
     serials: Arc<[Serial]>,
     keys: Arc<Keys>,
@@ -113,13 +114,18 @@ struct Seen {
 pub async fn run(ledger: Ledger, mirrors: Arc<Mirrors>) {
     let mut commits = ledger.commits.clone();
     let mut tasks: HashMap<Target, Task> = HashMap::new();
-    let mut seen = Seen::default();
-    let mut save = interval(SAVE_EVERY);
+    let mut published = PublishedState::default();
+    let mut save = interval(SAVE_INTERVAL);
     save.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut named = Named::default();
     loop {
         commits.borrow_and_update();
-        seen = look(&ledger.published.snapshot(), &seen, &mirrors, &mut tasks);
+        published = apply_snapshot(
+            &ledger.published.snapshot(),
+            &published,
+            &mirrors,
+            &mut tasks,
+        );
         if mirrors.has_jumped() {
             save_now(&mirrors).await;
         }
@@ -163,7 +169,7 @@ impl Named {
                 })
                 .collect()
         };
-        if who(&all) == who(&self.last) && self.at.is_some_and(|at| at.elapsed() < NAMED_EVERY) {
+        if who(&all) == who(&self.last) && self.at.is_some_and(|at| at.elapsed() < LOG_INTERVAL) {
             return;
         }
         for (zone, left) in &all {
@@ -179,17 +185,19 @@ impl Named {
     }
 }
 
-/// Brings the tasks to what a snapshot says.
-fn look(
+/// Starts and ends tasks for the mirrors of a snapshot, and announces its new serials.
+fn apply_snapshot(
     snapshot: &Snapshot,
-    seen: &Seen,
+    published: &PublishedState,
     mirrors: &Arc<Mirrors>,
     tasks: &mut HashMap<Target, Task>,
-) -> Seen {
-    if !Arc::ptr_eq(&snapshot.zones, &seen.zones) || !Arc::ptr_eq(&snapshot.keys, &seen.keys) {
+) -> PublishedState {
+    if !Arc::ptr_eq(&snapshot.zones, &published.zones)
+        || !Arc::ptr_eq(&snapshot.keys, &published.keys)
+    {
         configure(snapshot, mirrors, tasks);
     }
-    let same = Arc::ptr_eq(&snapshot.zones, &seen.zones);
+    let is_same = Arc::ptr_eq(&snapshot.zones, &published.zones);
     for (i, (zone, serial)) in snapshot
         .zones
         .all()
@@ -197,16 +205,16 @@ fn look(
         .zip(snapshot.serials.iter())
         .enumerate()
     {
-        let place = if same {
+        let place = if is_same {
             Some(i)
         } else {
-            seen.zones.by_name(&zone.name)
+            published.zones.by_name(&zone.name)
         };
-        if place.and_then(|i| seen.serials.get(i)) != Some(serial) {
-            tell(zone, *serial, mirrors, tasks);
+        if place.and_then(|i| published.serials.get(i)) != Some(serial) {
+            announce(zone, *serial, mirrors, tasks);
         }
     }
-    Seen {
+    PublishedState {
         zones: snapshot.zones.clone(),
         serials: snapshot.serials.clone(),
         keys: snapshot.keys.clone(),
@@ -215,7 +223,7 @@ fn look(
 
 /// Starts and ends tasks, so that there is one for each configured mirror.
 fn configure(snapshot: &Snapshot, mirrors: &Arc<Mirrors>, tasks: &mut HashMap<Target, Task>) {
-    let (mut all, mut wanted) = (Vec::new(), Vec::new());
+    let (mut all, mut announcements) = (Vec::new(), Vec::new());
     for (zone, serial) in snapshot.zones.all().iter().zip(snapshot.serials.iter()) {
         let message: Arc<[u8]> = request(zone, *serial, 0).into();
         for n in &zone.spec.transfer.notify {
@@ -234,9 +242,9 @@ fn configure(snapshot: &Snapshot, mirrors: &Arc<Mirrors>, tasks: &mut HashMap<Ta
                 break;
             }
             all.push(target.mirror.clone());
-            wanted.push((
+            announcements.push((
                 target,
-                Wanted {
+                Announcement {
                     serial: *serial,
                     message: message.clone(),
                     key: tsig,
@@ -245,14 +253,20 @@ fn configure(snapshot: &Snapshot, mirrors: &Arc<Mirrors>, tasks: &mut HashMap<Ta
         }
     }
     mirrors.configure(&all);
-    tasks.retain(|t, _| wanted.iter().any(|(w, _)| w == t));
-    for (target, want) in wanted {
+    tasks.retain(|t, _| announcements.iter().any(|(w, _)| w == t));
+    for (target, announcement) in announcements {
         match tasks.get(&target) {
-            Some(task) => update(&task.wanted, want),
+            Some(task) => update(&task.announcements, announcement),
             None => {
-                let (tx, rx) = watch::channel(want);
-                let handle = tokio::spawn(keep_told(target.clone(), rx, mirrors.clone()));
-                tasks.insert(target, Task { wanted: tx, handle });
+                let (tx, rx) = watch::channel(announcement);
+                let handle = tokio::spawn(run_target(target.clone(), rx, mirrors.clone()));
+                tasks.insert(
+                    target,
+                    Task {
+                        announcements: tx,
+                        handle,
+                    },
+                );
             }
         }
     }
@@ -274,28 +288,28 @@ fn target(zone: &ZoneView, n: &Notify) -> Option<(Target, Option<String>)> {
     Some((Target { mirror, source }, key))
 }
 
-fn update(sender: &watch::Sender<Wanted>, want: Wanted) {
+fn update(sender: &watch::Sender<Announcement>, announcement: Announcement) {
     sender.send_if_modified(|w| {
-        let other = !w.same(&want);
+        let other = !w.is_same(&announcement);
         if other {
-            *w = want;
+            *w = announcement;
         }
         other
     });
 }
 
-/// A zone has come to a serial.
-fn tell(zone: &ZoneView, serial: Serial, mirrors: &Mirrors, tasks: &HashMap<Target, Task>) {
+/// Announces a zone's new serial to its mirrors.
+fn announce(zone: &ZoneView, serial: Serial, mirrors: &Mirrors, tasks: &HashMap<Target, Task>) {
     mirrors.published(&zone.name, serial);
     let mut message: Option<Arc<[u8]>> = None;
     for (_, task) in tasks.iter().filter(|(t, _)| t.mirror.zone == *zone.name) {
         let message = message
             .get_or_insert_with(|| request(zone, serial, 0).into())
             .clone();
-        let key = task.wanted.borrow().key.clone();
+        let key = task.announcements.borrow().key.clone();
         update(
-            &task.wanted,
-            Wanted {
+            &task.announcements,
+            Announcement {
                 serial,
                 message,
                 key,
@@ -304,76 +318,82 @@ fn tell(zone: &ZoneView, serial: Serial, mirrors: &Mirrors, tasks: &HashMap<Targ
     }
 }
 
-/// Tells one mirror of what is wanted, until nobody wants anything any more.
-async fn keep_told(target: Target, mut wanted: watch::Receiver<Wanted>, mirrors: Arc<Mirrors>) {
+/// Announces serials to one mirror until the sender of announcements is dropped.
+async fn run_target(
+    target: Target,
+    mut announcements: watch::Receiver<Announcement>,
+    mirrors: Arc<Mirrors>,
+) {
     let mirror = &target.mirror;
     let (mut tries, mut reminders, mut last) = (0, 0, None);
     loop {
-        let want = wanted.borrow_and_update().clone();
-        if last != Some(want.serial) {
-            (tries, reminders, last) = (0, 0, Some(want.serial));
+        let announcement = announcements.borrow_and_update().clone();
+        if last != Some(announcement.serial) {
+            (tries, reminders, last) = (0, 0, Some(announcement.serial));
         }
         let (sent, asked) = (Instant::now(), mirrors.times_asked(mirror));
         let wait = FIRST_WAIT.saturating_mul(1 << tries.min(16)).min(MAX_WAIT);
-        mirrors.sent(mirror, want.serial);
+        mirrors.sent(mirror, announcement.serial);
         let answer = tokio::select! {
-            answer = attempt(&target, &want, &mirrors) => answer,
+            answer = attempt(&target, &announcement, &mirrors) => answer,
             () = sleep(wait) => None,
-            // A newer serial is told with the next try, which then need not wait as long.
-            () = newer(&wanted, sent + FIRST_WAIT) => None,
+            // The next try announces a newer serial, and then need not wait as long.
+            () = newer(&announcements, sent + FIRST_WAIT) => None,
         };
         tries += 1;
         let acknowledged = answer == Some(0);
         let (next, floor) = match answer {
             Some(rcode) => {
                 mirrors.answered(mirror, rcode, sent.elapsed());
-                let again = match rcode {
+                let next_try = match rcode {
                     0 => REMINDERS.get(reminders).map(|pause| sent + *pause),
                     SERVFAIL if tries < MAX_TRIES => Some(sent + wait),
-                    _ => Some(sent + SLOW),
+                    _ => Some(sent + SLOW_INTERVAL),
                 };
-                (again, Instant::now() + MIN_INTERVAL)
+                (next_try, Instant::now() + MIN_INTERVAL)
             }
-            None if tries >= MAX_TRIES => (Some(sent + SLOW), sent + FIRST_WAIT),
+            None if tries >= MAX_TRIES => (Some(sent + SLOW_INTERVAL), sent + FIRST_WAIT),
             None => (Some(Instant::now()), sent + FIRST_WAIT),
         };
         reminders += usize::from(acknowledged);
-        let patience = async {
+        let retry = async {
             match next {
                 Some(at) => sleep_until(at).await,
                 None => std::future::pending().await,
             }
-            // A mirror that was given this serial needs no NOTIFY, nor does one that has
-            // acknowledged it and asks. But for one reminder: NSD drops transfers that come while
-            // it puts others in place, and waits for minutes then.
-            let has = mirrors.has(mirror).is_some_and(|has| has >= want.serial);
+            // A mirror that has this serial needs no NOTIFY, nor does one that has acknowledged it
+            // and requests it. One reminder is sent all the same: NSD drops transfers that come
+            // while it applies others, and then waits for minutes.
+            let has = mirrors
+                .has(mirror)
+                .is_some_and(|has| has >= announcement.serial);
             let follows = has || acknowledged && mirrors.times_asked(mirror) != asked;
             if follows && !(acknowledged && reminders == 1) {
                 std::future::pending::<()>().await;
             }
         };
         tokio::select! {
-            () = patience => {}
-            () = newer(&wanted, floor) => {}
+            () = retry => {}
+            () = newer(&announcements, floor) => {}
         }
-        if wanted.has_changed().is_err() {
+        if announcements.has_changed().is_err() {
             return;
         }
     }
 }
 
-/// Resolves when something newer is wanted, and not before a time.
-async fn newer(wanted: &watch::Receiver<Wanted>, floor: Instant) {
+/// Resolves when there is a newer announcement, and not before a time.
+async fn newer(announcements: &watch::Receiver<Announcement>, floor: Instant) {
     sleep_until(floor).await;
-    let mut wanted = wanted.clone();
-    let _ = wanted.changed().await;
+    let mut announcements = announcements.clone();
+    let _ = announcements.changed().await;
 }
 
-/// Sends one NOTIFY and reads until its answer is there: the RCODE. Ends only then; what is wrong
-/// meanwhile is told to `mirrors`.
-async fn attempt(target: &Target, want: &Wanted, mirrors: &Mirrors) -> Option<u8> {
+/// Sends one NOTIFY and reads until its answer comes: returns the RCODE. Never returns without one;
+/// errors are reported to `mirrors`.
+async fn attempt(target: &Target, announcement: &Announcement, mirrors: &Mirrors) -> Option<u8> {
     let failed = |why: &str| mirrors.failed(&target.mirror, why);
-    match exchange(target, want, &failed).await {
+    match exchange(target, announcement, &failed).await {
         Ok(rcode) => Some(rcode),
         Err(e) => {
             failed(&e.to_string());
@@ -382,7 +402,11 @@ async fn attempt(target: &Target, want: &Wanted, mirrors: &Mirrors) -> Option<u8
     }
 }
 
-async fn exchange(target: &Target, want: &Wanted, failed: &impl Fn(&str)) -> io::Result<u8> {
+async fn exchange(
+    target: &Target,
+    announcement: &Announcement,
+    failed: &impl Fn(&str),
+) -> io::Result<u8> {
     let any = if target.mirror.address.is_ipv4() {
         Ipv4Addr::UNSPECIFIED.into()
     } else {
@@ -394,12 +418,12 @@ async fn exchange(target: &Target, want: &Wanted, failed: &impl Fn(&str)) -> io:
         .map_err(|e| io::Error::new(e.kind(), format!("source {}: {e}", source.ip())))?;
     socket.connect(target.mirror.address).await?;
     let mut message = vec![0; UDP_SIZE];
-    let mut len = want.message.len();
-    message[..len].copy_from_slice(&want.message);
+    let mut len = announcement.message.len();
+    message[..len].copy_from_slice(&announcement.message);
     crate::random::Random::system().fill(&mut message[..2])?;
     let mut session = None;
-    if let Some(key) = &want.key {
-        let signed = Session::request(key.clone(), &mut message, len, wall());
+    if let Some(key) = &announcement.key {
+        let signed = TsigSession::request(key.clone(), &mut message, len, wall());
         let (s, end) =
             signed.ok_or_else(|| io::Error::other("the NOTIFY has no room for its signature"))?;
         (session, len) = (Some(s), end);
@@ -408,22 +432,21 @@ async fn exchange(target: &Target, want: &Wanted, failed: &impl Fn(&str)) -> io:
     socket.send(message).await?;
     let mut buf = vec![0; UDP_SIZE];
     for _ in 0..MAX_STRAY {
-        let got = match socket.recv(&mut buf).await {
+        let reply = match socket.recv(&mut buf).await {
             Ok(n) => &buf[..n],
-            // What comes back as an error is that nobody listens there now; an answer may still
-            // come.
+            // The error says that nobody listens there now; an answer may still come.
             Err(e) => {
                 failed(&e.to_string());
                 continue;
             }
         };
-        let Some(rcode) = reply(message, got) else {
+        let Some(rcode) = reply_rcode(message, reply) else {
             continue;
         };
         match &session {
             None => return Ok(rcode),
             // Each answer is checked on its own: a forged one must not spoil the next.
-            Some(s) => match s.clone().check(got, wall()) {
+            Some(s) => match s.clone().check(reply, wall()) {
                 Ok(_) => return Ok(rcode),
                 Err(wrong) => failed(&wrong.to_string()),
             },

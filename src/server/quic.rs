@@ -1,5 +1,5 @@
-//! The DoQ front (RFC 9250): one query on each stream of a connection. quinn speaks QUIC; limits
-//! and answers are ours.
+//! DNS over QUIC (DoQ, RFC 9250): one query on each stream of a connection. quinn speaks QUIC; the
+//! limits and answers are ours.
 //!
 //! There are no transfers here: AXFR and IXFR are refused, and go over TLS. Packets are padded to
 //! full length, which is what RFC 9250 section 5.4 wants against an observer who counts bytes.
@@ -20,28 +20,31 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Certificates, Shared, reply, tcp, tls::HANDSHAKE};
+use super::{Certificates, ServerContext, context::reply, tcp, tls::HANDSHAKE_TIMEOUT};
 use crate::{
     dns::{
         Peer,
-        query::{Query, Room},
+        query::{NameBuf, Query},
     },
     metrics::WorkerCounters,
     net::{ConnectionLimiter, ConnectionPermit},
 };
 
-/// Bytes of queries that are on their way to us on one connection.
+/// The flow control window of queries on one connection.
 const RECEIVE_WINDOW: u32 = 64 * 1024;
-/// Bytes of answers on one connection that the client has not taken.
+/// Bytes of answers on one connection that the client has not received.
 const SEND_WINDOW: u64 = 256 * 1024;
-/// Connections that wait to be taken, and the bytes that each of them and all of them may have sent
-/// by then.
-const MAX_WAITING: (usize, u64, u64) = (1024, 16 * 1024, 4 * 1024 * 1024);
-/// After so long without a packet the other side is gone; a client that is there is cut by our own
-/// idle limit before.
-const SILENCE: Duration = Duration::from_secs(30);
+/// Connections that wait to be accepted.
+const MAX_INCOMING: usize = 1024;
+/// Bytes that one of them may have sent.
+const MAX_INCOMING_BYTES: u64 = 16 * 1024;
+/// Bytes that all of them may have sent.
+const MAX_INCOMING_TOTAL_BYTES: u64 = 4 * 1024 * 1024;
+/// QUIC's own idle timeout, for clients that have gone. Others are closed by [`tcp::IDLE_TIMEOUT`]
+/// before.
+const QUIC_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often a connection is looked at, whether it idles for too long.
+/// How often the idle time of a connection is checked.
 const IDLE_CHECK: Duration = Duration::from_secs(1);
 
 /// DOQ_NO_ERROR (RFC 9250 section 8.4).
@@ -51,18 +54,23 @@ const PROTOCOL_ERROR: VarInt = VarInt::from_u32(2);
 /// DOQ_EXCESSIVE_LOAD.
 const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(4);
 
-/// Takes connections until the task is dropped. The socket is one of [`super::udp::bind`]. The
-/// error says that the system does not give what QUIC needs.
+/// Accepts connections until the task is dropped. The socket is one of [`super::udp::bind`].
+///
+/// # Errors
+///
+/// The system does not provide what QUIC needs.
 pub async fn run(
     socket: UdpSocket,
-    shared: Shared,
+    shared: ServerContext,
     limiter: ConnectionLimiter,
     certificates: Arc<Certificates>,
 ) -> io::Result<()> {
     let counters = shared
         .metrics
-        .worker(&tcp::name("quic", socket.local_addr()));
-    let base = settings(ServerConfig::with_crypto(certificates.ready().quic.clone()));
+        .worker(&tcp::worker_name("quic", socket.local_addr()));
+    let base = settings(ServerConfig::with_crypto(
+        certificates.current().quic.clone(),
+    ));
     let endpoint = Endpoint::new(
         EndpointConfig::default(),
         Some(base.clone()),
@@ -71,8 +79,8 @@ pub async fn run(
     )?;
     while let Some(incoming) = endpoint.accept().await {
         let addr = incoming.remote_address().ip().to_canonical();
-        // A forged address cannot take the places of others: where they get few, the client first
-        // shows that it is there.
+        // A forged address must not use up permits: where few are left, the client first proves that
+        // it has its address (Retry).
         if limiter.needs_address_validation(addr) && incoming.may_retry() {
             let _ = incoming.retry();
             continue;
@@ -82,7 +90,7 @@ pub async fn run(
             continue;
         };
         let mut config = base.clone();
-        config.crypto = certificates.ready().quic.clone();
+        config.crypto = certificates.current().quic.clone();
         let client = Arc::new(Client {
             addr,
             shared: shared.clone(),
@@ -90,8 +98,9 @@ pub async fn run(
             permit: permit.clone(),
         });
         tokio::spawn(async move {
-            let served =
-                async { drop(timeout(tcp::TOTAL, client.connection(incoming, config)).await) };
+            let served = async {
+                drop(timeout(tcp::MAX_CONNECTION_AGE, client.connection(incoming, config)).await);
+            };
             permit.run(served).await;
         });
     }
@@ -103,7 +112,7 @@ pub async fn run(
 fn settings(mut config: ServerConfig) -> ServerConfig {
     let mut transport = TransportConfig::default();
     transport
-        .max_concurrent_bidi_streams(VarInt::from_u32(tcp::PIPELINE as u32))
+        .max_concurrent_bidi_streams(VarInt::from_u32(tcp::MAX_PIPELINED as u32))
         .max_concurrent_uni_streams(VarInt::from_u32(0));
     transport
         .stream_receive_window(VarInt::from_u32(RECEIVE_WINDOW))
@@ -112,21 +121,21 @@ fn settings(mut config: ServerConfig) -> ServerConfig {
         .send_window(SEND_WINDOW)
         .datagram_receive_buffer_size(None)
         .pad_to_mtu(true);
-    transport.max_idle_timeout(SILENCE.try_into().ok());
+    transport.max_idle_timeout(QUIC_IDLE_TIMEOUT.try_into().ok());
     config
         .transport_config(Arc::new(transport))
         .migration(false);
     config
-        .max_incoming(MAX_WAITING.0)
-        .incoming_buffer_size(MAX_WAITING.1)
-        .incoming_buffer_size_total(MAX_WAITING.2);
+        .max_incoming(MAX_INCOMING)
+        .incoming_buffer_size(MAX_INCOMING_BYTES)
+        .incoming_buffer_size_total(MAX_INCOMING_TOTAL_BYTES);
     config
 }
 
 /// One connection's client and what it is served with.
 struct Client {
     addr: IpAddr,
-    shared: Shared,
+    shared: ServerContext,
     counters: Arc<WorkerCounters>,
     permit: Arc<ConnectionPermit>,
 }
@@ -135,7 +144,7 @@ impl Client {
     /// Serves one connection until it ends or idles for too long.
     async fn connection(self: &Arc<Self>, incoming: Incoming, config: ServerConfig) -> Option<()> {
         let connecting = incoming.accept_with(Arc::new(config)).ok()?;
-        let connection = timeout(HANDSHAKE, connecting).await.ok()?.ok()?;
+        let connection = timeout(HANDSHAKE_TIMEOUT, connecting).await.ok()?.ok()?;
         // As many as the client may have streams; they end with the connection.
         let mut streams = JoinSet::new();
         let mut last = Instant::now();
@@ -147,7 +156,7 @@ impl Client {
                     streams.spawn(async move { client.stream(&connection, send, receive).await });
                 }
                 Ok(Err(_)) => return None,
-                Err(_) if last.elapsed() >= tcp::IDLE || self.shared.stop.load(Relaxed) => {
+                Err(_) if last.elapsed() >= tcp::IDLE_TIMEOUT || self.shared.stop.load(Relaxed) => {
                     connection.close(NO_ERROR, b"");
                     return None;
                 }
@@ -166,10 +175,15 @@ impl Client {
         mut receive: RecvStream,
     ) -> Option<()> {
         let mut out = vec![0, 0];
-        let read = match timeout(tcp::STALL, receive.read_to_end(2 + tcp::READ)).await {
+        let read = match timeout(
+            tcp::READ_TIMEOUT,
+            receive.read_to_end(2 + tcp::MAX_QUERY_BYTES),
+        )
+        .await
+        {
             Ok(Ok(read)) => read,
             Ok(Err(quinn::ReadToEndError::TooLong)) => {
-                connection.close(PROTOCOL_ERROR, b"a query of this length is none");
+                connection.close(PROTOCOL_ERROR, b"query too long");
                 return None;
             }
             Ok(Err(_)) => return None,
@@ -183,13 +197,13 @@ impl Client {
             Ok(query)
                 if reply(
                     query,
-                    Peer::single(self.addr),
+                    Peer::single_message(self.addr),
                     &self.shared,
                     &self.counters,
                     &mut out,
                 ) => {}
             Ok(_) => {
-                connection.close(PROTOCOL_ERROR, b"that is no DNS query");
+                connection.close(PROTOCOL_ERROR, b"not a DNS query");
                 return None;
             }
             Err(text) => {
@@ -199,7 +213,10 @@ impl Client {
         }
         let len = (out.len() - 2) as u16;
         out[..2].copy_from_slice(&len.to_be_bytes());
-        timeout(tcp::STALL, send.write_all(&out)).await.ok()?.ok()?;
+        timeout(tcp::WRITE_TIMEOUT, send.write_all(&out))
+            .await
+            .ok()?
+            .ok()?;
         send.finish().ok()
     }
 }
@@ -218,7 +235,8 @@ fn query(read: &[u8]) -> Result<&[u8], &'static str> {
     if query.get(..2).is_some_and(|id| id != [0, 0]) {
         return Err("the message id has to be 0");
     }
-    if Query::parse(query, &mut Room::default()).is_ok_and(|q| q.edns.is_some_and(|e| e.keepalive))
+    if Query::parse(query, &mut NameBuf::default())
+        .is_ok_and(|q| q.edns.is_some_and(|e| e.keepalive))
     {
         return Err("edns-tcp-keepalive is not for QUIC");
     }
@@ -230,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_holds_one_whole_query_with_id_0_and_without_keepalive() {
+    fn stream_has_one_whole_query_with_id_0_and_without_keepalive() {
         let plain = [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'x', 0, 0, 1, 0, 1];
         let framed = |q: &[u8]| [&(q.len() as u16).to_be_bytes()[..], q].concat();
         assert_eq!(query(&framed(&plain)), Ok(&plain[..]));

@@ -1,9 +1,7 @@
-//! The TCP front (RFC 7766): many queries on a connection, answered in order as they come, with a
-//! limit on everything. What is here also carries the encrypted fronts: their permits, their
-//! limits, and the talk on one connection.
+//! DNS over TCP (RFC 7766): many queries on a connection, answered in order as they come, with a limit
+//! on everything. The encrypted transports use the limits of this file, and TLS its connections too.
 
 use std::{
-    cell::RefCell,
     future::Future,
     io,
     net::{IpAddr, SocketAddr},
@@ -18,36 +16,33 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{Shared, count};
+use super::context::{ANSWER_BUFFER, ServerContext, count_one};
 use crate::{
     clock::wall,
-    dns::{Kind, Peer, TCP_SIZE, encode::IDLE_DECISECONDS, notify, respond},
-    metrics::{Totals, WorkerCounters},
+    dns::{AnswerKind, Peer, encode::IDLE_DECISECONDS, notify, respond},
+    metrics::WorkerCounters,
     net::{ConnectionLimiter, ConnectionPermit},
 };
 
 /// How long a connection may wait for the next query.
-pub(super) const IDLE: Duration = Duration::from_millis(IDLE_DECISECONDS as u64 * 100);
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_millis(IDLE_DECISECONDS as u64 * 100);
 /// How long a connection may live.
-pub(super) const TOTAL: Duration = Duration::from_secs(300);
-/// How long a client may take to send a query it has begun, or to take what was answered.
-pub(super) const STALL: Duration = Duration::from_secs(5);
-/// Queries that are answered before what they got is written out.
-pub(super) const PIPELINE: usize = 64;
-/// Bytes read at a time; a query longer than this is malformed.
-pub(super) const READ: usize = 8 * 1024;
+pub(super) const MAX_CONNECTION_AGE: Duration = Duration::from_secs(300);
+/// How long a client may take to send a query that it has begun.
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a client may take to receive an answer.
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Queries that are answered before their answers are written.
+pub(super) const MAX_PIPELINED: usize = 64;
+/// The most bytes of a query; a longer one is malformed.
+pub(super) const MAX_QUERY_BYTES: usize = 8 * 1024;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// How long a transfer waits for a place.
+/// How long a transfer waits for a permit.
 const TRANSFER_WAIT: Duration = Duration::from_secs(120);
-/// How long to wait after the system had no connection to give.
+/// How long to wait after the system could not accept a connection.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
-
-thread_local! {
-    /// Where an answer is made: one for each thread, not one for each connection.
-    pub(super) static ANSWER: RefCell<Vec<u8>> = RefCell::new(vec![0; TCP_SIZE]);
-}
 
 /// Opens a listener. An IPv6 one is for IPv6 alone, as the UDP sockets are, so that `0.0.0.0` and
 /// `[::]` can stand side by side.
@@ -62,28 +57,30 @@ pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Takes connections until the task is dropped.
-pub async fn run(listener: TcpListener, shared: Shared, limiter: ConnectionLimiter) {
-    let counters = shared.metrics.worker(&name("tcp", listener.local_addr()));
+/// Accepts connections until the task is dropped.
+pub async fn run(listener: TcpListener, shared: ServerContext, limiter: ConnectionLimiter) {
+    let counters = shared
+        .metrics
+        .worker(&worker_name("tcp", listener.local_addr()));
     let serve = move |stream, addr, permit: Arc<ConnectionPermit>| {
         let (shared, counters) = (shared.clone(), counters.clone());
         async move {
-            // How a connection ends is the client's business; there is nobody to tell.
+            // How a connection ends is the client's business.
             let _ = connection(stream, Peer::tcp(addr), &shared, &counters, &permit).await;
         }
     };
     accept(listener, limiter, serve).await;
 }
 
-/// The name of a front's counters, such as `tcp-127.0.0.1:53`.
-pub(super) fn name(front: &str, addr: io::Result<SocketAddr>) -> String {
+/// The name of a listener's counters, such as `tcp-127.0.0.1:53`.
+pub(super) fn worker_name(transport: &str, addr: io::Result<SocketAddr>) -> String {
     format!(
-        "{front}-{}",
+        "{transport}-{}",
         addr.map_or_else(|_| "?".into(), |a| a.to_string())
     )
 }
 
-/// Takes connections until the task is dropped, each with a permit that it gets before a byte is
+/// Accepts connections until the task is dropped, each with a permit that it gets before a byte is
 /// read.
 pub(super) async fn accept<T: Future<Output = ()> + Send + 'static>(
     listener: TcpListener,
@@ -112,18 +109,18 @@ pub(super) async fn accept<T: Future<Output = ()> + Send + 'static>(
 pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     peer: Peer<'_>,
-    shared: &Shared,
+    shared: &ServerContext,
     counters: &WorkerCounters,
     permit: &Arc<ConnectionPermit>,
 ) -> io::Result<()> {
-    let mut input = Vec::with_capacity(READ);
+    let mut input = Vec::with_capacity(MAX_QUERY_BYTES);
     let mut output = Vec::new();
-    let mut begun: Option<Instant> = None;
-    let end = Instant::now() + TOTAL;
+    let mut started: Option<Instant> = None;
+    let end = Instant::now() + MAX_CONNECTION_AGE;
     while !shared.stop.load(Ordering::Relaxed) && Instant::now() < end {
-        let got = match begun {
-            Some(b) => timeout_at(b + STALL, stream.read_buf(&mut input)).await??,
-            None => timeout(IDLE, stream.read_buf(&mut input)).await??,
+        let got = match started {
+            Some(b) => timeout_at(b + READ_TIMEOUT, stream.read_buf(&mut input)).await??,
+            None => timeout(IDLE_TIMEOUT, stream.read_buf(&mut input)).await??,
         };
         if got == 0 {
             return Ok(());
@@ -136,9 +133,9 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
             None
         };
         let mut waiting = 0;
-        // Whoever sends what is no query does not speak DNS; what was answered before is written
-        // all the same.
-        let sound = loop {
+        // A client that sends something else than queries does not speak DNS. Earlier answers are
+        // written nevertheless.
+        let is_dns = loop {
             let (query, tail) = match split(rest) {
                 Ok(Some(found)) => found,
                 Ok(None) => break true,
@@ -146,8 +143,8 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
             };
             rest = tail;
             match answer(query, peer, shared, counters, &mut output) {
-                Kind::Dropped => break false,
-                Kind::Transfer => {
+                AnswerKind::Dropped => break false,
+                AnswerKind::Transfer => {
                     send(&mut stream, &output).await?;
                     output.clear();
                     drop(answering.take());
@@ -157,7 +154,7 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
                 _ => {}
             }
             waiting += 1;
-            if waiting % PIPELINE == 0 {
+            if waiting % MAX_PIPELINED == 0 {
                 // A client that does not read gets no further answers: its queries wait in its own
                 // buffers.
                 send(&mut stream, &output).await?;
@@ -166,18 +163,18 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
         };
         let used = input.len() - rest.len();
         input.drain(..used);
-        begun = if input.is_empty() {
+        started = if input.is_empty() {
             None
         } else {
-            Some(begun.filter(|_| used == 0).unwrap_or_else(Instant::now))
+            Some(started.filter(|_| used == 0).unwrap_or_else(Instant::now))
         };
         send(&mut stream, &output).await?;
         output.clear();
         drop(answering);
-        if !sound {
+        if !is_dns {
             return Ok(());
         }
-        if begun.is_some() && is_whole {
+        if started.is_some() && is_whole {
             permit.await_request();
         }
     }
@@ -188,20 +185,20 @@ fn shed() -> io::Error {
     io::Error::other("the connection was closed for another one")
 }
 
-/// Writes all of it; a stream that keeps bytes back (TLS) is made to let them go.
+/// Writes all bytes, and flushes a stream that buffers them (TLS).
 async fn send<S: AsyncWrite + Unpin>(stream: &mut S, output: &[u8]) -> io::Result<()> {
     let write = async {
         stream.write_all(output).await?;
         stream.flush().await
     };
-    timeout(STALL, write).await?
+    timeout(WRITE_TIMEOUT, write).await?
 }
 
-/// Sends a transfer; what was it is told in the log.
+/// Sends a transfer and logs it.
 async fn transfer<S: AsyncWrite + Unpin>(
     query: &[u8],
     peer: Peer<'_>,
-    shared: &Shared,
+    shared: &ServerContext,
     stream: &mut S,
     permit: &Arc<ConnectionPermit>,
 ) -> io::Result<()> {
@@ -212,14 +209,14 @@ async fn transfer<S: AsyncWrite + Unpin>(
         tracing::info!(client = %peer.addr, "a transfer was refused: too many are under way");
         return Err(io::Error::other("too many transfers at the same time"));
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     let sent = transfers.stream(query, peer, &shared.stop, stream).await;
     match &sent {
         Ok(s) => {
-            tracing::debug!(client = %peer.addr, to = %s.to, from = ?s.from, s.records, s.bytes, took = ?begun.elapsed(), "transferred");
+            tracing::debug!(client = %peer.addr, to = %s.to, from = ?s.from, s.records, s.bytes, took = ?started.elapsed(), "transferred");
         }
         Err(e) => {
-            tracing::info!(client = %peer.addr, error = %e, took = ?begun.elapsed(), "a transfer was cut off");
+            tracing::info!(client = %peer.addr, error = %e, took = ?started.elapsed(), "a transfer was cut off");
         }
     }
     if permit.end_transfer() {
@@ -229,26 +226,24 @@ async fn transfer<S: AsyncWrite + Unpin>(
     }
 }
 
-/// Answers a query behind what was answered before, unless it is a transfer.
+/// Appends the answer to a query to `output`, unless it is a transfer.
 fn answer(
     query: &[u8],
     peer: Peer<'_>,
-    shared: &Shared,
+    shared: &ServerContext,
     counters: &WorkerCounters,
     output: &mut Vec<u8>,
-) -> Kind {
-    ANSWER.with_borrow_mut(|buffer| {
+) -> AnswerKind {
+    ANSWER_BUFFER.with_borrow_mut(|buffer| {
         let outcome = respond(&shared.published.load(), query, peer, wall(), buffer);
-        let mut totals = Totals::default();
-        count(&mut totals, &outcome, query.len());
-        counters.of(outcome.zone).add(&totals);
-        let notified = if notify::is_one(query) {
-            shared.notify(query, peer.addr)
+        count_one(counters, &outcome, query.len());
+        let acknowledged = if notify::is_notify(query) {
+            shared.acknowledge_notify(query, peer.addr)
         } else {
             None
         };
-        let reply = notified.as_deref().unwrap_or(&buffer[..outcome.len]);
-        if !reply.is_empty() && outcome.kind != Kind::Transfer {
+        let reply = acknowledged.as_deref().unwrap_or(&buffer[..outcome.len]);
+        if !reply.is_empty() && outcome.kind != AnswerKind::Transfer {
             output.extend((reply.len() as u16).to_be_bytes());
             output.extend(reply);
         }
@@ -262,11 +257,8 @@ fn split(bytes: &[u8]) -> io::Result<Option<(&[u8], &[u8])>> {
         return Ok(None);
     };
     let len = usize::from(u16::from_be_bytes(*len));
-    if len > READ {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "a query of this length is none",
-        ));
+    if len > MAX_QUERY_BYTES {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "query too long"));
     }
     Ok(rest.split_at_checked(len))
 }
@@ -280,16 +272,16 @@ mod tests {
         net::Shares,
     };
 
-    fn shared() -> Shared {
+    fn shared() -> ServerContext {
         let snapshot = Snapshot {
             sound: true,
             ..Snapshot::default()
         };
-        Shared {
+        ServerContext {
             published: Arc::new(Published::new(snapshot)),
             metrics: Arc::new(Metrics::default()),
             transfers: None,
-            notified: None,
+            on_notify: None,
             stop: Arc::default(),
         }
     }
@@ -312,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn both_wildcard_addresses_listen_on_one_port() {
+    async fn wildcard_addresses_of_both_families_can_share_a_port() {
         let four = bind("0.0.0.0:0".parse().unwrap()).unwrap();
         let port = four.local_addr().unwrap().port();
         match bind(SocketAddr::new(
@@ -329,7 +321,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_listeners_share_the_connections_of_a_client() {
+    async fn listeners_share_the_connection_limit_of_a_client() {
         let limiter = limiter(2048);
         let listeners = [
             bind("127.0.0.1:0".parse().unwrap()).unwrap(),
@@ -374,7 +366,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_answered_is_written_before_a_bad_message_ends_it() {
+    async fn earlier_answers_are_written_before_a_bad_message_ends_the_connection() {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let addr = listener.local_addr().unwrap();
         tokio::spawn(run(listener, shared(), limiter(2048)));
@@ -402,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_of_open_files_is_raised() {
+    fn limit_of_open_files_is_raised() {
         let first = crate::server::sys::raise_file_limit().unwrap();
         assert_eq!(crate::server::sys::raise_file_limit().unwrap(), first);
         assert!(first > 0);

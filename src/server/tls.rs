@@ -1,5 +1,5 @@
-//! The TLS front: DoT (RFC 7858) and transfers over TLS (XoT, RFC 9103), the talk of the TCP front
-//! on an encrypted stream.
+//! DNS over TLS: DoT (RFC 7858) and transfers over TLS (XoT, RFC 9103). A connection is that of TCP on
+//! an encrypted stream.
 //!
 //! The protocol name `dot` is agreed on (ALPN) with every client that offers it, and RFC 9103
 //! section 7.1 wants it of transfers; a client that offers others alone is refused in the
@@ -15,61 +15,62 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, rustls::pki_types::CertificateDer, server::TlsStream};
 
-use super::{Certificates, Shared, certificates::Ready, tcp};
+use super::{Certificates, ServerContext, certificates::TlsConfigs, tcp};
 use crate::{
     dns::Peer,
     net::{ConnectionLimiter, ConnectionPermit},
 };
 
 /// How long a client may take for its handshake.
-pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
-/// The names of a client's certificate that are looked at.
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most names of a client's certificate that are used.
 const MAX_NAMES: usize = 64;
 
-/// Takes connections until the task is dropped.
+/// Accepts connections until the task is dropped.
 pub async fn run(
     listener: TcpListener,
-    shared: Shared,
+    shared: ServerContext,
     limiter: ConnectionLimiter,
     certificates: Arc<Certificates>,
 ) {
     let counters = shared
         .metrics
-        .worker(&tcp::name("tls", listener.local_addr()));
+        .worker(&tcp::worker_name("tls", listener.local_addr()));
     let serve = move |stream, addr, permit: Arc<ConnectionPermit>| {
-        let (shared, counters, ready) = (shared.clone(), counters.clone(), certificates.ready());
+        let (shared, counters, configs) =
+            (shared.clone(), counters.clone(), certificates.current());
         async move {
-            let Ok((mut stream, names)) = greet(stream, &ready).await else {
+            let Ok((mut stream, names)) = handshake(stream, &configs).await else {
                 return;
             };
             let peer = Peer {
-                names: &names,
+                certificate_names: &names,
                 ..Peer::tcp(addr)
             };
             let _ = tcp::connection(&mut stream, peer, &shared, &counters, &permit).await;
             // close_notify: the client knows then that nothing was cut off (RFC 8446 section 6.1).
-            let _ = timeout(HANDSHAKE, stream.shutdown()).await;
+            let _ = timeout(HANDSHAKE_TIMEOUT, stream.shutdown()).await;
         }
     };
     tcp::accept(listener, limiter, serve).await;
 }
 
 /// The handshake, and the names that the client has proved to have.
-async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
+async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
-    ready: &Ready,
+    configs: &TlsConfigs,
 ) -> io::Result<(TlsStream<S>, Vec<String>)> {
     let stream = timeout(
-        HANDSHAKE,
-        TlsAcceptor::from(ready.tls.clone()).accept(stream),
+        HANDSHAKE_TIMEOUT,
+        TlsAcceptor::from(configs.tls.clone()).accept(stream),
     )
     .await??;
-    let shown = stream
+    let certificate = stream
         .get_ref()
         .1
         .peer_certificates()
         .and_then(|chain| chain.first());
-    let names = shown.map_or_else(Vec::new, names);
+    let names = certificate.map_or_else(Vec::new, names);
     Ok((stream, names))
 }
 
@@ -100,7 +101,11 @@ mod tests {
     use crate::server::certificates::tests::{Authority, authority, files, issue};
 
     /// A client with the certificate and key of that PEM, and these protocol names.
-    fn client(ca: &Authority, shown: Option<&(String, String)>, alpn: &[&str]) -> ClientConfig {
+    fn client(
+        ca: &Authority,
+        certificate: Option<&(String, String)>,
+        alpn: &[&str],
+    ) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(ca.der().clone()).unwrap();
         let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
@@ -108,7 +113,7 @@ mod tests {
             .with_protocol_versions(&[&TLS13])
             .unwrap();
         let builder = builder.with_root_certificates(roots);
-        let mut config = match shown {
+        let mut config = match certificate {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
                 let chain = CertificateDer::pem_slice_iter(certificate.as_bytes())
@@ -129,13 +134,13 @@ mod tests {
     /// The handshake of both sides: the names we see and the protocol name the client got, or our
     /// error.
     async fn talk(
-        ready: &Ready,
+        configs: &TlsConfigs,
         config: ClientConfig,
     ) -> Result<(Vec<String>, Option<Vec<u8>>), String> {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let connector = TlsConnector::from(Arc::new(config));
         let (ours, theirs) = tokio::join!(
-            greet(ours, ready),
+            handshake(ours, configs),
             connector.connect("ns.example".try_into().unwrap(), theirs)
         );
         let names = ours.map_err(|e| e.to_string())?.1;
@@ -151,14 +156,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_clients_names_are_those_of_a_certificate_that_our_authority_gave() {
+    async fn client_names_come_from_a_certificate_of_our_authority() {
         let dir = tempfile::tempdir().unwrap();
         let (ca, stranger) = (authority(), authority());
-        let ready = files(dir.path(), &ca).read().unwrap();
-        let names = |shown: Option<(String, String)>| {
-            let config = client(&ca, shown.as_ref(), &["dot"]);
-            let ready = &ready;
-            async move { talk(ready, config).await.map(|t| t.0) }
+        let configs = files(dir.path(), &ca).read().unwrap();
+        let names = |certificate: Option<(String, String)>| {
+            let config = client(&ca, certificate.as_ref(), &["dot"]);
+            let configs = &configs;
+            async move { talk(configs, config).await.map(|t| t.0) }
         };
         assert_eq!(
             names(Some(issue(
@@ -181,14 +186,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_protocol_name_is_dot_or_none() {
+    async fn protocol_name_is_dot_or_none() {
         let dir = tempfile::tempdir().unwrap();
         let ca = authority();
-        let ready = files(dir.path(), &ca).read().unwrap();
+        let configs = files(dir.path(), &ca).read().unwrap();
         let alpn = |offers: &'static [&'static str]| {
             let config = client(&ca, None, offers);
-            let ready = &ready;
-            async move { talk(ready, config).await.map(|t| t.1) }
+            let configs = &configs;
+            async move { talk(configs, config).await.map(|t| t.1) }
         };
         assert_eq!(alpn(&["dot"]).await, Ok(Some(b"dot".to_vec())));
         assert_eq!(alpn(&["h2", "dot"]).await, Ok(Some(b"dot".to_vec())));

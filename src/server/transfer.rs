@@ -1,5 +1,5 @@
-//! Transfers on their way out: one thread renders and fills messages, the connection takes them as
-//! fast as its mirror does.
+//! Outgoing transfers: a thread renders and fills messages, and the connection sends them as fast as
+//! its mirror receives them.
 //!
 //! What lies between the two is a few chunks; a mirror that stalls is cut off, and one that is slow
 //! holds a snapshot for a limited time. Differences are kept for a while, since mirrors ask for the
@@ -26,32 +26,32 @@ use crate::{
     clock::wall,
     dns::{
         Peer,
-        query::{Query, Room},
-        transfer::{self, Decision, Difference, Writer, decide},
+        query::{NameBuf, Query},
+        transfer::{self, Grant, MessageWriter, TransferDecision, ZoneDifference, decide},
         tsig,
     },
-    index::{Snapshot, ZoneView, difference::Face},
+    index::{Snapshot, ZoneView, difference::View},
     ledger::Ledger,
     model::Serial,
 };
 
-/// Bytes that are handed from the renderer to the connection at a time.
-const CHUNK: usize = 64 * 1024;
-/// Chunks on their way.
-const WAITING: usize = 3;
-/// How long a mirror may take for one chunk.
-const STALL: Duration = Duration::from_secs(30);
-/// How long a transfer may take: for so long it holds the snapshot that it started with.
-const WHOLE: Duration = Duration::from_secs(3600);
-/// Differences that are kept.
-const KEPT: usize = 32;
-/// Bytes of differences that are kept.
-const KEPT_BYTES: usize = 32 << 20;
+/// Bytes that the renderer hands to the connection at a time.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// Chunks that wait for the connection.
+const MAX_QUEUED_CHUNKS: usize = 3;
+/// How long a mirror may take to receive one chunk.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a transfer may take. It holds the snapshot that it started with for this time.
+const MAX_TRANSFER_TIME: Duration = Duration::from_secs(3600);
+/// The most differences that are cached.
+const MAX_CACHED_DIFFS: usize = 32;
+/// The most bytes of cached differences.
+const MAX_CACHED_BYTES: usize = 32 << 20;
 
-/// What a transfer was.
+/// A finished transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sent {
-    /// The serial that the mirror had, where it got what changed since then.
+    /// The serial that the mirror had, where it got a difference.
     pub from: Option<Serial>,
     /// The serial that it has now.
     pub to: Serial,
@@ -61,17 +61,22 @@ pub struct Sent {
     pub bytes: u64,
 }
 
-/// All that transfers share.
+/// What all transfers share.
 pub struct Transfers {
     ledger: Ledger,
-    /// Who is told what mirrors ask for and get.
+    /// Records what mirrors request and get.
     mirrors: Option<Arc<Mirrors>>,
-    kept: Mutex<VecDeque<Kept>>,
+    cached: Mutex<VecDeque<CachedDiff>>,
 }
 
-/// A zone's hash, so that a zone of the same name that renders otherwise has differences of its
-/// own; and a difference.
-type Kept = (Box<str>, u64, Face, Arc<Difference>);
+/// A difference that is kept for other mirrors.
+struct CachedDiff {
+    zone: Box<str>,
+    /// The zone's hash: a zone of the same name with other records has differences of its own.
+    hash: u64,
+    view: View,
+    difference: Arc<ZoneDifference>,
+}
 
 /// A transfer that was written as a whole.
 struct Completed {
@@ -83,11 +88,11 @@ struct Completed {
     is_identified: bool,
 }
 
-/// What is going to be written.
-enum Plan {
-    All(Arc<Snapshot>, usize, Face),
-    Part(Arc<Snapshot>, usize, Arc<Difference>),
-    Current(Arc<Snapshot>, usize),
+/// What is written.
+enum TransferPlan {
+    Axfr(Arc<Snapshot>, usize, View),
+    Ixfr(Arc<Snapshot>, usize, Arc<ZoneDifference>),
+    CurrentSoa(Arc<Snapshot>, usize),
 }
 
 impl Transfers {
@@ -96,7 +101,7 @@ impl Transfers {
         Transfers {
             ledger,
             mirrors,
-            kept: Mutex::default(),
+            cached: Mutex::default(),
         }
     }
 
@@ -110,16 +115,20 @@ impl Transfers {
         stream: &mut S,
     ) -> io::Result<Sent> {
         let cut = |why: &str| io::Error::new(io::ErrorKind::TimedOut, why.to_string());
-        let begun = Instant::now();
-        let (tx, mut rx) = mpsc::channel::<Vec<u8>>(WAITING);
+        let started = Instant::now();
+        let (tx, mut rx) = mpsc::channel::<Vec<u8>>(MAX_QUEUED_CHUNKS);
         let thread = std::thread::Builder::new().name("transfer".into());
-        let (all, query, names, addr) =
-            (self.clone(), query.to_vec(), peer.names.to_vec(), peer.addr);
+        let (all, query, names, addr) = (
+            self.clone(),
+            query.to_vec(),
+            peer.certificate_names.to_vec(),
+            peer.addr,
+        );
         let stopped = stop.clone();
         let work = thread.spawn(move || {
             sys::lower_priority();
             let peer = Peer {
-                names: &names,
+                certificate_names: &names,
                 ..Peer::tcp(addr)
             };
             all.write(&query, peer, &mut |chunk| {
@@ -128,7 +137,7 @@ impl Transfers {
         })?;
         while let Some(chunk) = rx.recv().await {
             match timeout(
-                STALL.min(WHOLE.saturating_sub(begun.elapsed())),
+                WRITE_TIMEOUT.min(MAX_TRANSFER_TIME.saturating_sub(started.elapsed())),
                 stream.write_all(&chunk),
             )
             .await
@@ -159,7 +168,7 @@ impl Transfers {
                 sent.from,
                 sent.to,
                 sent.bytes,
-                begun.elapsed(),
+                started.elapsed(),
             );
         }
         Ok(sent)
@@ -167,64 +176,66 @@ impl Transfers {
 
     /// The whole answer to an IXFR as one datagram of at most `limit` bytes, where it fits. Blocks.
     pub fn datagram(&self, query: &[u8], peer: Peer<'_>, limit: usize) -> Option<Vec<u8>> {
-        let mut room = Room::default();
-        let parsed = Query::parse(query, &mut room).ok()?;
-        let mut seal = Seal::new(self, &parsed)?;
-        let key = seal.key().map(String::from);
-        let Plan::Part(snapshot, zone, difference) = self.plan(&parsed, peer, key.as_deref())?
+        let mut name_buf = NameBuf::default();
+        let parsed = Query::parse(query, &mut name_buf).ok()?;
+        let mut signer = MessageSigner::new(self, &parsed)?;
+        let key = signer.key().map(String::from);
+        let TransferPlan::Ixfr(snapshot, zone, difference) =
+            self.plan(&parsed, peer, key.as_deref())?
         else {
             return None;
         };
         let mut out = Vec::new();
         let mut take = |m: &mut Vec<u8>| {
-            let fits = out.is_empty() && seal.put(m) && m.len() <= limit;
+            let fits = out.is_empty() && signer.sign(m) && m.len() <= limit;
             out = std::mem::take(m);
             fits
         };
-        let mut writer = Writer::new(query, parsed.question_end, parsed.edns.is_some(), &mut take);
+        let mut writer =
+            MessageWriter::new(query, parsed.question_end, parsed.edns.is_some(), &mut take);
         transfer::ixfr(&snapshot.zones.all()[zone], &difference, &mut writer).then_some(out)
     }
 
-    /// Writes the messages of an answer, framed, in chunks. `None` where `give` said that nobody
-    /// wants more.
+    /// Writes the messages of an answer, framed, in chunks. `None` where `give` returned false.
     fn write(
         &self,
         query: &[u8],
         peer: Peer<'_>,
         give: &mut dyn FnMut(Vec<u8>) -> bool,
     ) -> Option<Completed> {
-        let mut room = Room::default();
-        let parsed = Query::parse(query, &mut room).ok()?;
-        let mut seal = Seal::new(self, &parsed)?;
-        let key = seal.key().map(String::from);
+        let mut name_buf = NameBuf::default();
+        let parsed = Query::parse(query, &mut name_buf).ok()?;
+        let mut signer = MessageSigner::new(self, &parsed)?;
+        let key = signer.key().map(String::from);
         let plan = self.plan(&parsed, peer, key.as_deref())?;
-        let mut chunk = Vec::with_capacity(CHUNK + transfer::FULL * 2);
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES + transfer::FULL * 2);
         let mut take = |m: &mut Vec<u8>| {
-            if !seal.put(m) {
+            if !signer.sign(m) {
                 return false;
             }
             // A message has at most 65,535 bytes.
             chunk.extend((m.len() as u16).to_be_bytes());
             chunk.extend(&*m);
-            chunk.len() < CHUNK
+            chunk.len() < CHUNK_BYTES
                 || give(std::mem::replace(
                     &mut chunk,
-                    Vec::with_capacity(CHUNK + transfer::FULL * 2),
+                    Vec::with_capacity(CHUNK_BYTES + transfer::FULL * 2),
                 ))
         };
-        let mut writer = Writer::new(query, parsed.question_end, parsed.edns.is_some(), &mut take);
+        let mut writer =
+            MessageWriter::new(query, parsed.question_end, parsed.edns.is_some(), &mut take);
         let (done, from, to) = match &plan {
-            Plan::All(s, zone, face) => (
-                transfer::axfr(s, *zone, *face, &mut writer),
+            TransferPlan::Axfr(s, zone, view) => (
+                transfer::axfr(s, *zone, *view, &mut writer),
                 None,
                 transfer::serial(s, *zone),
             ),
-            Plan::Part(s, zone, d) => (
+            TransferPlan::Ixfr(s, zone, d) => (
                 transfer::ixfr(&s.zones.all()[*zone], d, &mut writer),
                 Some(d.from),
                 d.to,
             ),
-            Plan::Current(s, zone) => (
+            TransferPlan::CurrentSoa(s, zone) => (
                 transfer::current(s, *zone, &mut writer),
                 None,
                 transfer::serial(s, *zone),
@@ -237,11 +248,11 @@ impl Transfers {
             bytes: writer.bytes,
         };
         let zone = match &plan {
-            Plan::All(s, zone, _) | Plan::Part(s, zone, _) | Plan::Current(s, zone) => {
-                &s.zones.all()[*zone]
-            }
+            TransferPlan::Axfr(s, zone, _)
+            | TransferPlan::Ixfr(s, zone, _)
+            | TransferPlan::CurrentSoa(s, zone) => &s.zones.all()[*zone],
         };
-        let is_identified = zone.allows_transfer_to(key.as_deref(), peer.names);
+        let is_identified = zone.allows_transfer_to(key.as_deref(), peer.certificate_names);
         let zone = zone.name.clone();
         (done && (chunk.is_empty() || give(chunk))).then_some(Completed {
             sent,
@@ -251,69 +262,74 @@ impl Transfers {
         })
     }
 
-    /// What a request gets, from what is published now: it may have changed since the request was
-    /// granted.
-    fn plan(&self, query: &Query, peer: Peer<'_>, key: Option<&str>) -> Option<Plan> {
+    /// The plan for a request, from the current snapshot, which may differ from the one that granted it.
+    fn plan(&self, query: &Query, peer: Peer<'_>, key: Option<&str>) -> Option<TransferPlan> {
         let snapshot = self.ledger.published.snapshot();
         let (number, origin_at) = snapshot.zones.find(query.labels.name, |at| {
             query.labels.starts.contains(&(at as u8))
         })?;
         let below = &query.labels.name[..origin_at];
-        let (decision, face) = (
+        let (decision, view) = (
             decide(&snapshot, number, query, below, peer, key),
-            transfer::face(below)?,
+            transfer::view_of(below)?,
         );
         let whole = self
             .mirrors
             .as_ref()
-            .filter(|_| !matches!(decision, Decision::No(..)))
+            .filter(|_| !matches!(decision, TransferDecision::Refused { .. }))
             .is_some_and(|mirrors| {
                 mirrors.asked(&TransferRequest {
                     zone: &snapshot.zones.all()[number].name,
                     addr: peer.addr,
                     key,
                     serial: transfer::client_serial(query),
-                    proved: peer.stream || key.is_some(),
+                    proved: !peer.is_datagram() || key.is_some(),
                     current: transfer::serial(&snapshot, number),
                 })
             });
         match decision {
-            Decision::No(..) => None,
-            // Its copy is another one than ours was at that serial.
-            Decision::Run(Some(_)) if whole => Some(Plan::All(snapshot, number, face)),
-            Decision::Current => Some(Plan::Current(snapshot, number)),
-            Decision::Run(None) => Some(Plan::All(snapshot, number, face)),
-            Decision::Run(Some(from)) => {
+            TransferDecision::Refused { .. } => None,
+            // The mirror's copy differs from ours at that serial.
+            TransferDecision::Granted(Grant::Ixfr(_)) if whole => {
+                Some(TransferPlan::Axfr(snapshot, number, view))
+            }
+            TransferDecision::CurrentSoa => Some(TransferPlan::CurrentSoa(snapshot, number)),
+            TransferDecision::Granted(Grant::Axfr) => {
+                Some(TransferPlan::Axfr(snapshot, number, view))
+            }
+            TransferDecision::Granted(Grant::Ixfr(from)) => {
                 let found = self.difference(
-                    (&snapshot.zones.all()[number], face),
+                    (&snapshot.zones.all()[number], view),
                     from,
                     &snapshot,
                     number,
                 );
                 Some(match found {
-                    Some((snapshot, number, d)) => Plan::Part(snapshot, number, d),
-                    None => Plan::All(snapshot, number, face),
+                    Some((snapshot, number, d)) => TransferPlan::Ixfr(snapshot, number, d),
+                    None => TransferPlan::Axfr(snapshot, number, view),
                 })
             }
         }
     }
 
-    /// What changed in a zone since a serial, up to the snapshot or a later one; `None` where a
-    /// full transfer is due.
+    /// The difference of a zone from a serial to the snapshot or a later one. `None` where a whole
+    /// transfer is needed.
     fn difference(
         &self,
-        (zone, face): (&ZoneView, Face),
+        (zone, view): (&ZoneView, View),
         from: Serial,
         snapshot: &Arc<Snapshot>,
         number: usize,
-    ) -> Option<(Arc<Snapshot>, usize, Arc<Difference>)> {
-        let kept = || self.kept.lock().unwrap_or_else(|e| e.into_inner());
+    ) -> Option<(Arc<Snapshot>, usize, Arc<ZoneDifference>)> {
+        let cached = || self.cached.lock().unwrap_or_else(|e| e.into_inner());
         let to = transfer::serial(snapshot, number);
-        let same = |(name, hash, f, d): &&Kept| {
-            **name == *zone.name && (*hash, *f) == (zone.hash, face) && (d.from, d.to) == (from, to)
+        let is_this = |c: &&CachedDiff| {
+            *c.zone == *zone.name
+                && (c.hash, c.view) == (zone.hash, view)
+                && (c.difference.from, c.difference.to) == (from, to)
         };
-        if let Some((.., d)) = kept().iter().find(same) {
-            return Some((snapshot.clone(), number, d.clone()));
+        if let Some(c) = cached().iter().find(is_this) {
+            return Some((snapshot.clone(), number, c.difference.clone()));
         }
         let both = match self.ledger.diff_since(&zone.name, from) {
             Ok(both) => both?,
@@ -323,19 +339,20 @@ impl Transfers {
             }
         };
         let number = both.new.zones.by_name(&zone.name)?;
-        let difference = Difference::new(&both.old, from, &both.new, number, face, &both.subjects)?;
+        let difference =
+            ZoneDifference::new(&both.old, from, &both.new, number, view, &both.subjects)?;
         let difference = Arc::new(difference);
-        let mut all = kept();
-        all.push_front((
-            zone.name.clone(),
-            both.new.zones.all()[number].hash,
-            face,
-            difference.clone(),
-        ));
+        let mut all = cached();
+        all.push_front(CachedDiff {
+            zone: zone.name.clone(),
+            hash: both.new.zones.all()[number].hash,
+            view,
+            difference: difference.clone(),
+        });
         let mut bytes = 0;
-        let fits = all.iter().take(KEPT).take_while(|(.., d)| {
-            bytes += d.size();
-            bytes <= KEPT_BYTES
+        let fits = all.iter().take(MAX_CACHED_DIFFS).take_while(|c| {
+            bytes += c.difference.size();
+            bytes <= MAX_CACHED_BYTES
         });
         let fits = fits.count();
         all.truncate(fits);
@@ -343,27 +360,29 @@ impl Transfers {
     }
 }
 
-/// The signatures under the messages of an answer, where its query was signed.
-struct Seal(Option<tsig::Session>);
+/// Signs the messages of an answer, where its query was signed.
+struct MessageSigner(Option<tsig::TsigSession>);
 
-impl Seal {
-    fn new(all: &Transfers, query: &Query) -> Option<Seal> {
+impl MessageSigner {
+    fn new(all: &Transfers, query: &Query) -> Option<MessageSigner> {
         let keys = all.ledger.published.load().keys.clone();
         if query.signed {
-            tsig::verify(&keys, query.message, wall()).ok().map(Seal)
+            tsig::verify(&keys, query.message, wall())
+                .ok()
+                .map(MessageSigner)
         } else {
-            Some(Seal(None))
+            Some(MessageSigner(None))
         }
     }
 
     fn key(&self) -> Option<&str> {
-        self.0.as_ref().map(tsig::Session::key)
+        self.0.as_ref().map(tsig::TsigSession::key)
     }
 
-    /// Signs a message. False where that cannot be.
-    fn put(&mut self, message: &mut Vec<u8>) -> bool {
+    /// Signs a message. False where that is impossible.
+    fn sign(&mut self, message: &mut Vec<u8>) -> bool {
         self.0
             .as_mut()
-            .is_none_or(|session| session.seal_message(message, wall()))
+            .is_none_or(|session| session.sign_message(message, wall()))
     }
 }

@@ -15,9 +15,12 @@ use std::{
 use libc::{cmsghdr, iovec, mmsghdr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t};
 use socket2::{Domain, Socket, Type};
 
-use super::{Shared, count, sys::set_option as set};
+use super::{
+    context::{ServerContext, count},
+    sys::set_option as set,
+};
 use crate::{
-    dns::{Kind, Peer, UDP_SIZE, notify, query::peek, respond},
+    dns::{AnswerKind, Peer, UDP_SIZE, notify, query::guess_ipv4, respond},
     metrics::{MAX_ZONES, Totals},
 };
 
@@ -235,12 +238,12 @@ impl DeferredReply {
         }
     }
 
-    fn answer(mut self, fd: libc::c_int, shared: &Shared) {
-        let mut room = crate::dns::query::Room::default();
-        let limit =
-            crate::dns::query::Query::parse(&self.query, &mut room).map_or(0, |q| q.udp_limit());
-        let whole = match notify::is_one(&self.query) {
-            true => shared.notify(&self.query, self.addr),
+    fn answer(mut self, fd: libc::c_int, shared: &ServerContext) {
+        let mut name_buf = crate::dns::query::NameBuf::default();
+        let limit = crate::dns::query::Query::parse(&self.query, &mut name_buf)
+            .map_or(0, |q| q.udp_limit());
+        let whole = match notify::is_notify(&self.query) {
+            true => shared.acknowledge_notify(&self.query, self.addr),
             false => shared
                 .transfers
                 .as_ref()
@@ -266,7 +269,7 @@ impl DeferredReply {
 }
 
 /// Answers the queries of a socket until the server stops.
-pub fn run(socket: &UdpSocket, shared: &Shared, name: &str) -> io::Result<()> {
+pub fn run(socket: &UdpSocket, shared: &ServerContext, name: &str) -> io::Result<()> {
     let fd = socket.as_raw_fd();
     std::thread::scope(|s| {
         // Differences come from the store: queries for listings do not wait for them.
@@ -281,7 +284,7 @@ pub fn run(socket: &UdpSocket, shared: &Shared, name: &str) -> io::Result<()> {
 
 fn work(
     socket: &UdpSocket,
-    shared: &Shared,
+    shared: &ServerContext,
     name: &str,
     deferred: &std::sync::mpsc::SyncSender<DeferredReply>,
 ) -> io::Result<()> {
@@ -312,16 +315,16 @@ fn work(
         let snapshot = shared.published.load();
         let now = crate::clock::wall();
         let mut addrs = [0; BATCH];
-        let mut known = 0;
+        let mut guessed = 0;
         for i in 0..got {
             if let Some(a) =
-                peek(&b.queries[i][..(b.incoming[i].msg_len as usize).min(MAX_QUERY_BYTES)])
+                guess_ipv4(&b.queries[i][..(b.incoming[i].msg_len as usize).min(MAX_QUERY_BYTES)])
             {
-                addrs[known] = a;
-                known += 1;
+                addrs[guessed] = a;
+                guessed += 1;
             }
         }
-        snapshot.tables.ip4.warm(&addrs[..known]);
+        snapshot.tables.ip4.prefetch(&addrs[..guessed]);
         let mut n = 0;
         for i in 0..got {
             let len = b.incoming[i].msg_len as usize;
@@ -335,12 +338,12 @@ fn work(
                 now,
                 &mut b.answers[n][..],
             );
-            let place = outcome.zone.map_or(0, |z| z.min(MAX_ZONES - 1) + 1);
-            count(&mut totals[place], &outcome, len);
-            used[place] = true;
-            if outcome.kind == Kind::Transfer
-                || outcome.kind == Kind::Malformed
-                    && notify::is_one(&b.queries[i][..len.min(MAX_QUERY_BYTES)])
+            let slot = outcome.zone.map_or(0, |z| z.min(MAX_ZONES - 1) + 1);
+            count(&mut totals[slot], &outcome, len);
+            used[slot] = true;
+            if outcome.kind == AnswerKind::Transfer
+                || outcome.kind == AnswerKind::Malformed
+                    && notify::is_notify(&b.queries[i][..len.min(MAX_QUERY_BYTES)])
             {
                 let query = &b.queries[i][..len.min(MAX_QUERY_BYTES)];
                 if deferred
@@ -364,9 +367,9 @@ fn work(
         drop(snapshot);
         send(fd, &mut b.outgoing[..n]);
         (0..got).for_each(|i| b.rearm(i));
-        for place in (0..=MAX_ZONES).filter(|p| used[*p]) {
-            counters.of(place.checked_sub(1)).add(&totals[place]);
-            totals[place] = Totals::default();
+        for slot in (0..=MAX_ZONES).filter(|p| used[*p]) {
+            counters.of(slot.checked_sub(1)).add(&totals[slot]);
+            totals[slot] = Totals::default();
         }
         used = [false; MAX_ZONES + 1];
     }
@@ -420,11 +423,11 @@ mod tests {
     #[test]
     fn answer_goes_to_the_client_that_asked() {
         for addr in ["127.0.0.1:0", "0.0.0.0:0"] {
-            let shared = Shared {
+            let shared = ServerContext {
                 published: Arc::new(Published::default()),
                 metrics: Arc::new(Metrics::default()),
                 transfers: None,
-                notified: None,
+                on_notify: None,
                 stop: Arc::default(),
             };
             let socket = bind(addr.parse().unwrap()).unwrap();
@@ -471,11 +474,11 @@ mod tests {
 
     #[test]
     fn unreadable_socket_does_not_keep_a_core_busy() {
-        let shared = Shared {
+        let shared = ServerContext {
             published: Arc::new(Published::default()),
             metrics: Arc::new(Metrics::default()),
             transfers: None,
-            notified: None,
+            on_notify: None,
             stop: Arc::default(),
         };
         // A socket that listens for TCP has an address, and nothing can be received from it:

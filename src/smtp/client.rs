@@ -1,13 +1,15 @@
 //! The SMTP client session of a relay test: replies in, commands out. `relay::tester` runs it on a
-//! socket. The client sends one command at a time, guesses no passwords, verifies no users (VRFY,
-//! EXPN), and sends no line of is_intermediate than [`MAX_COMMAND`] bytes (safety rule S8). A
+//! socket.
+//!
+//! The client sends one command at a time, guesses no passwords, verifies no users (VRFY,
+//! EXPN), and sends no line of more than [`MAX_COMMAND`] bytes (safety rule S8). A
 //! control (`relay::control`) names the server's postmaster by RCPT and then sends RSET, never
 //! DATA. An accepted message proves nothing until it reaches the collector.
 
 use super::{
     envelope::{Envelope, MAX_COMMAND, SmtpPort},
     outcome::{MessageOutcome, RecipientReply, SmtpStage},
-    reply::Reply,
+    reply::SmtpReply,
 };
 
 /// The state of a connection.
@@ -27,7 +29,7 @@ pub struct ConnectionInfo {
     pub auth: bool,
     /// Whether the connection uses TLS.
     pub tls: bool,
-    /// Whether the connection cannot be used any is_intermediate.
+    /// Whether the connection cannot be used any more.
     pub over: bool,
 }
 
@@ -49,7 +51,7 @@ pub enum ClientAction {
 pub enum GreetingPolicy {
     /// All forms.
     Open,
-    /// No address literal and no may_loop name as the sender or in EHLO: the server would loop
+    /// No address literal and no loopback name as the sender or in EHLO: the server would loop
     /// (CVE-2000-1203).
     NoLiterals,
     /// Nothing: test messages make the server flood itself.
@@ -262,7 +264,7 @@ impl<'a> ClientSession<'a> {
     }
 
     /// Notes the reply to a recipient of a control.
-    fn control_reply(&mut self, n: usize, reply: &Reply) -> ClientAction {
+    fn control_reply(&mut self, n: usize, reply: &SmtpReply) -> ClientAction {
         let recipient = self.envelope.to.get(n).cloned().unwrap_or_default();
         let text = reply.lines.join(" ").chars().take(MAX_TEXT).collect();
         self.control.get_or_insert_default().push(RecipientReply {
@@ -283,7 +285,7 @@ impl<'a> ClientSession<'a> {
         ClientSession::command("RSET")
     }
 
-    fn refused(&mut self, reply: &Reply) -> ClientAction {
+    fn refused(&mut self, reply: &SmtpReply) -> ClientAction {
         let (stage, code, text) = (
             self.stage(),
             reply.code,
@@ -308,7 +310,7 @@ impl<'a> ClientSession<'a> {
     }
 
     /// Handles a reply. Returns the next action.
-    pub fn reply(&mut self, reply: &Reply) -> ClientAction {
+    pub fn reply(&mut self, reply: &SmtpReply) -> ClientAction {
         match self.state {
             State::Greeting if reply.is_success() => {
                 self.link.greeting = Some(reply.lines.join(" "));
@@ -388,7 +390,7 @@ mod tests {
     };
     use proptest::prelude::*;
 
-    fn reply(text: &str) -> Reply {
+    fn reply(text: &str) -> SmtpReply {
         let (mut r, bytes) = (
             super::super::reply::ReplyReader::default(),
             format!("{}\r\n", text.replace('\n', "\r\n")),
@@ -759,7 +761,7 @@ mod tests {
                 match &next {
                     ClientAction::Done(_) => break,
                     ClientAction::StartTls => { next = session.secured(); continue; }
-                    ClientAction::Send(bytes) if bytes.ends_with(b"\r\n.\r\n") => prop_assert!(bytes.len() < message::MAX_PROBE),
+                    ClientAction::Send(bytes) if bytes.ends_with(b"\r\n.\r\n") => prop_assert!(bytes.len() < message::MAX_PROBE_BYTES),
                     ClientAction::Send(bytes) => {
                         prop_assert!(bytes.len() <= MAX_COMMAND && bytes.ends_with(b"\r\n"));
                         prop_assert_eq!(bytes.iter().filter(|b| **b == b'\n').count(), 1, "one command at a time");
@@ -769,7 +771,7 @@ mod tests {
                     ClientAction::Read => {}
                 }
                 let lines = if tls { vec!["x".into(), "STARTTLS".into(), "SMTPUTF8".into()] } else { vec!["x".into()] };
-                next = session.reply(&Reply { code, lines });
+                next = session.reply(&SmtpReply { code, lines });
             }
         }
     }

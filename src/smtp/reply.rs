@@ -7,19 +7,19 @@ pub const MAX_LINES: usize = 100;
 
 /// A reply with all its lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
+pub struct SmtpReply {
     /// The code: 200 to 599.
     pub code: u16,
     /// The text of each line without the code. Bytes that are not UTF-8 are replaced.
     pub lines: Vec<String>,
 }
 
-impl Reply {
+impl SmtpReply {
     /// Whether the command succeeded (2xx).
     pub fn is_success(&self) -> bool {
         self.code / 100 == 2
     }
-    /// Whether the server waits for is_intermediate (3xx).
+    /// Whether the server waits for more (3xx).
     pub fn is_intermediate(&self) -> bool {
         self.code / 100 == 3
     }
@@ -74,7 +74,7 @@ pub struct ReplyReader {
 impl ReplyReader {
     /// Parses bytes. Returns how many were consumed, and the reply once it is complete. After an
     /// error the connection cannot be used any more.
-    pub fn feed(&mut self, bytes: &[u8]) -> (usize, Result<Option<Reply>, InvalidReply>) {
+    pub fn feed(&mut self, bytes: &[u8]) -> (usize, Result<Option<SmtpReply>, InvalidReply>) {
         for (i, b) in bytes.iter().enumerate() {
             if *b != b'\n' {
                 self.line.push(*b);
@@ -96,7 +96,7 @@ impl ReplyReader {
         !self.line.is_empty() || self.code.is_some()
     }
 
-    fn end_line(&mut self) -> Result<Option<Reply>, InvalidReply> {
+    fn end_line(&mut self) -> Result<Option<SmtpReply>, InvalidReply> {
         let line = std::mem::take(&mut self.line);
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
         let (code, last, text) = split_line(line).ok_or(InvalidReply::NoCode)?;
@@ -110,7 +110,7 @@ impl ReplyReader {
         }
         Ok(last.then(|| {
             self.code = None;
-            Reply {
+            SmtpReply {
                 code,
                 lines: std::mem::take(&mut self.lines),
             }
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(bytes: &[u8]) -> Result<Vec<Reply>, InvalidReply> {
+    fn read(bytes: &[u8]) -> Result<Vec<SmtpReply>, InvalidReply> {
         let (mut r, mut at, mut out) = (ReplyReader::default(), 0, Vec::new());
         while at < bytes.len() {
             let (n, reply) = r.feed(&bytes[at..]);
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn replies_of_one_or_many_lines_are_parsed_and_others_are_errors() {
-        let one = |code, lines: &[&str]| Reply {
+        let one = |code, lines: &[&str]| SmtpReply {
             code,
             lines: lines.iter().map(|l| l.to_string()).collect(),
         };

@@ -1,6 +1,6 @@
 //! The SMTP server session of the collector: bytes in, replies and messages out. It accepts mail
 //! for the probe domain only and sends none. Only CRLF, a dot and CRLF end a message. A bare CR or
-//! LF, a NUL, and a command that has_verb sent before the previous reply are refused, against SMTP
+//! LF, a NUL, and a command that is sent before the previous reply are refused, against SMTP
 //! smuggling (VU#302671).
 
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ pub const MAX_RECIPIENTS: usize = 10;
 pub const MAX_COMMANDS: usize = 200;
 /// The most refused commands of a session.
 pub const MAX_ERRORS: usize = 10;
-/// The most `Received` fields of a message; one with more has_verb in a loop.
+/// The most `Received` fields of a message; one with more is in a loop.
 pub const MAX_HOPS: usize = 25;
 
 /// The settings of the collector's sessions.
@@ -23,11 +23,11 @@ pub const MAX_HOPS: usize = 25;
 pub struct ReceiverSettings {
     /// The collector's name in its greeting.
     pub hello: String,
-    /// The domain whose mail has_verb accepted.
+    /// The domain whose mail is accepted.
     pub domain: String,
-    /// The collector's addresses. Mail for their literals has_verb accepted too.
+    /// The collector's addresses. Mail for their literals is accepted too.
     pub addresses: Vec<IpAddr>,
-    /// Whether STARTTLS has_verb offered.
+    /// Whether STARTTLS is offered.
     pub tls: bool,
 }
 
@@ -78,7 +78,7 @@ pub struct ServerSession<'a> {
     from: Option<String>,
     to: Vec<String>,
     buffer: Vec<u8>,
-    /// The reply that will refuse the message which has_verb being received.
+    /// The reply that will refuse the message which is being received.
     bad: Option<&'static str>,
     commands: usize,
     errors: usize,
@@ -109,7 +109,7 @@ impl<'a> ServerSession<'a> {
         )
     }
 
-    /// Begins the session anew after TLS was negotiated; everything before has_verb discarded (RFC
+    /// Begins the session anew after TLS was negotiated; everything before is discarded (RFC
     /// 3207 section 4.2).
     pub fn secured(&mut self) {
         *self = ServerSession {
@@ -120,7 +120,7 @@ impl<'a> ServerSession<'a> {
         };
     }
 
-    /// The recipients of the message that has_verb being received.
+    /// The recipients of the message that is being received.
     pub fn recipients(&self) -> &[String] {
         &self.to
     }
@@ -270,13 +270,13 @@ impl<'a> ServerSession<'a> {
         }
     }
 
-    /// Whether an address has_verb in the probe domain, in any spelling.
+    /// Whether an address is in the probe domain, in any spelling.
     fn is_accepted_recipient(&self, address: &str) -> bool {
         let Some((local, domain)) = address.rsplit_once('@') else {
             return false;
         };
-        // Any local part has_verb accepted, because the message has_verb not relayed. A source
-        // route has_verb refused, because it leads to a third party.
+        // Any local part is accepted, because the message is not relayed. A source
+        // route is refused, because it leads to a third party.
         if local.is_empty() || address.starts_with('@') {
             return false;
         }
@@ -383,7 +383,7 @@ fn parse_path<'t>(rest: &'t str, word: &str) -> Option<(&'t str, &'t str)> {
     }
 }
 
-/// Returns the message declared_size that the client declares (RFC 1870); 0 if it declares none.
+/// Returns the message size that the client declares (RFC 1870); 0 if it declares none.
 fn declared_size(parameters: &str) -> usize {
     let declared = parameters.split_whitespace().find_map(|p| {
         p.split_once('=')
@@ -534,7 +534,7 @@ mod tests {
         assert_eq!(
             (replies.as_slice(), messages.len()),
             (
-                &["CLOSE 554 5.5.1 wait for the reply before you go on".to_string()][..],
+                &["CLOSE 554 5.5.1 command sent before the previous reply".to_string()][..],
                 0
             )
         );

@@ -168,10 +168,10 @@ impl Restoration {
     pub fn begin(from: &Path, to: &Path) -> Result<Restoration> {
         let description = from.join(DESCRIPTION);
         let text = std::fs::read(&description).map_err(io(&description))?;
-        let said: Backup = serde_json::from_slice(&text)
+        let manifest: Backup = serde_json::from_slice(&text)
             .map_err(|e| StoreError::Damaged(format!("{}: {e}", description.display())))?;
-        if said.version > schema::VERSION {
-            return Err(StoreError::Newer(said.version));
+        if manifest.version > schema::VERSION {
+            return Err(StoreError::Newer(manifest.version));
         }
         // The socket and similar files may be there already; a database may not.
         if to.join(CURRENT).exists() {
@@ -189,7 +189,7 @@ impl Restoration {
         }
         let out = Restoration {
             to: to.to_path_buf(),
-            found: said,
+            found: manifest,
             finished: false,
         };
         let (source, path) = (from.join(FOLDER), out.path());

@@ -156,10 +156,10 @@ pub(crate) enum CommitFault {
 
 /// Rows that are written together.
 #[derive(Default)]
-pub struct Batch(Vec<Put>, Vec<Cut>);
+pub struct Batch(Vec<RowWrite>, Vec<Cut>);
 
 /// Family, key and value; `None` removes the row.
-type Put = (&'static str, Vec<u8>, Option<Encoded>);
+type RowWrite = (&'static str, Vec<u8>, Option<Encoded>);
 /// Family, first key, and the first key after the range.
 type Cut = (&'static str, Vec<u8>, Vec<u8>);
 /// Gets a row's key and value; false ends the visit.
@@ -593,7 +593,7 @@ impl Store {
     pub fn commit(&self, batch: Batch) -> Result<()> {
         #[cfg(test)]
         self.fail_as(CommitFault::NotWritten)?;
-        let number = |(family, key, value): &Put| {
+        let number = |(family, key, value): &RowWrite| {
             let value = value
                 .as_ref()
                 .filter(|_| *family == schema::META && key == b"seq")?;

@@ -11,7 +11,7 @@ use crate::index::{Builder, Tables, image};
 
 /// The first bytes of the file; the last of them is the version.
 const MAGIC: &[u8; 8] = b"ORBSIMG\x03";
-const HEAD: usize = 8 + 16 + 8 + 4;
+const HEADER_BYTES: usize = 8 + 16 + 8 + 4;
 
 impl Store {
     fn image_path(&self) -> std::path::PathBuf {
@@ -47,7 +47,9 @@ impl Store {
         let mut bytes = Vec::new();
         let read = fs::File::open(self.image_path()).and_then(|mut f| f.read_to_end(&mut bytes));
         read.map_err(|e| e.to_string())?;
-        let (head, body) = bytes.split_at_checked(HEAD).ok_or("it is cut short")?;
+        let (head, body) = bytes
+            .split_at_checked(HEADER_BYTES)
+            .ok_or("it is cut short")?;
         if head[..8] != MAGIC[..] {
             return Err("it was written by another version".into());
         }

@@ -92,14 +92,14 @@ impl Store {
     /// commits that changed it, in order. Also the large imports after it, whose subjects are too
     /// many to list, with their sources if known.
     pub fn later(&self, seq: u64, commit: &Commit) -> Result<(LaterByKey, Vec<Bulk>)> {
-        let asked: HashSet<&[u8]> = commit.before.iter().map(|(key, _)| &key[..]).collect();
+        let keys: HashSet<&[u8]> = commit.before.iter().map(|(key, _)| &key[..]).collect();
         let (mut out, mut bulks) = (HashMap::<Vec<u8>, Later>::new(), Vec::new());
         self.commits(seq + 1, &mut |at, commit| {
             bulks.extend(commit.bulk.then_some(at));
             for (key, verdict) in commit
                 .before
                 .into_iter()
-                .filter(|(key, _)| asked.contains(&key[..]))
+                .filter(|(key, _)| keys.contains(&key[..]))
             {
                 out.entry(key)
                     .or_insert_with(|| (verdict, Vec::new()))

@@ -10,7 +10,7 @@ impl Store {
             Some(v) => v
                 .try_into()
                 .map(u64::from_be_bytes)
-                .map_err(|_| self.damaged("the number of the log of removals")),
+                .map_err(|_| self.damaged("the number of the removal log")),
         }
     }
 
@@ -20,7 +20,7 @@ impl Store {
         row.map(|v| {
             v.try_into()
                 .map(u32::from_be_bytes)
-                .map_err(|_| self.damaged("the checksum of the log of removals"))
+                .map_err(|_| self.damaged("the checksum of the removal log"))
         })
         .transpose()
     }
@@ -28,9 +28,7 @@ impl Store {
     /// What the removal log has lost, until a backup knows about it.
     pub fn removals_gap(&self) -> Result<Option<schema::RemovalGap>> {
         let row = self.get(schema::META, schema::REMOVALS_GAP)?;
-        row.map(|r| {
-            schema::decode(&r).ok_or_else(|| self.damaged("the gap of the log of removals"))
-        })
-        .transpose()
+        row.map(|r| schema::decode(&r).ok_or_else(|| self.damaged("the gap of the removal log")))
+            .transpose()
     }
 }

@@ -1,13 +1,13 @@
-//! Bugs by their names.
+//! Regression tests: each comment describes the bug that the test excludes.
 
 use std::time::Duration;
 
 use crate::lab::{Daemon, Folder, query, shown, udp};
 
-/// Events were written in a form that could not be read back, so that a look-up called the store
-/// damaged.
+/// Events were written in a form that could not be read back, so that a look-up reported a damaged
+/// store.
 #[test]
-fn history_with_every_kind_of_event_reads_back() {
+fn history_with_every_kind_of_event_is_read_back() {
     let f = Folder::new();
     f.ok(&["list", "45.1.1.1", "--reason", "relay", "--note", "n"]);
     f.ok(&["delist", "45.1.1.1"]);
@@ -19,7 +19,7 @@ fn history_with_every_kind_of_event_reads_back() {
         .len();
     assert_eq!(
         events, 5,
-        "listed, delisted, held, exempted, and that is over"
+        "listed, delisted, held, exempted, exemption ended"
     );
 }
 
@@ -34,9 +34,9 @@ fn answer(f: &Folder, name: &str) -> String {
     )
 }
 
-/// Taking entries away from a feed took its exceptions too, and so listed what it had excepted.
+/// Removing entries from a feed also removed its exclusions, so that excluded subjects were listed.
 #[test]
-fn taking_listings_away_leaves_the_exceptions() {
+fn removing_listings_from_a_feed_keeps_its_exclusions() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     f.write("h.rbl", "60.1.0.0/16\n!60.1.5.0/24\n");
@@ -57,7 +57,7 @@ fn taking_listings_away_leaves_the_exceptions() {
     assert_eq!(
         answer(&f, "8.5.1.60.bl"),
         "NOERROR 127.0.0.2",
-        "the exception itself can be taken away"
+        "an exclusion itself can be removed"
     );
     f.write("v.rbl", "63.1.0.0/16 :127.0.0.2:\n63.1.2.3 :127.0.0.3:\n");
     f.write("one.txt", "63.1.2.3\n");
@@ -77,9 +77,10 @@ fn taking_listings_away_leaves_the_exceptions() {
     assert_eq!(answer(&f, "3.2.1.63.bl"), "NOERROR 127.0.0.3");
 }
 
-/// A name in a master file of domains stops the wildcard above it for what is below the name too.
+/// A name in a master file of domains was read without its effect on names below it, which a
+/// wildcard above does not match.
 #[test]
-fn a_master_file_of_domains_comes_back_as_it_went_out() {
+fn imported_master_file_of_domains_gives_the_same_answers() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     f.ok(&[
@@ -128,7 +129,7 @@ fn a_master_file_of_domains_comes_back_as_it_went_out() {
         .iter()
         .map(|n| answer(&f, &format!("{n}.dbl")))
         .collect();
-    // An exempt name is NODATA, an excepted one does not exist; the rest is the same to the letter.
+    // An exempt name is NODATA and an excluded one NXDOMAIN; all other answers are the same.
     assert_eq!(
         (before[0..2].to_vec(), before[3..].to_vec()),
         (after[0..2].to_vec(), after[3..].to_vec())
@@ -136,9 +137,9 @@ fn a_master_file_of_domains_comes_back_as_it_went_out() {
     assert!(!after[2].contains("127."), "{}", after[2]);
 }
 
-/// A command died of a signal, without a word, when its daemon did.
+/// A command was killed by a signal, without a message, when its daemon ended.
 #[test]
-fn a_command_whose_daemon_dies_says_so() {
+fn command_whose_daemon_is_killed_reports_an_error() {
     let f = Folder::new();
     let daemon = Daemon::start(&f);
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_orbsd"))
@@ -166,17 +167,17 @@ fn a_command_whose_daemon_dies_says_so() {
     drop(daemon);
     let out = child.wait_with_output().unwrap();
     writer.join().unwrap();
-    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    let output = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(
-        out.status.code() == Some(1) && said.contains("orbsd: "),
-        "{:?} {said}",
+        out.status.code() == Some(1) && output.contains("orbsd: "),
+        "{:?} {output}",
         out.status
     );
 }
 
-/// An export replaced whatever stood under the name: a device, a link.
+/// An export replaced a device or a link by a file.
 #[test]
-fn an_export_replaces_files_alone() {
+fn export_writes_into_pipes_and_through_links() {
     use std::os::unix::fs::FileTypeExt;
     let f = Folder::new();
     let dir = f.path();
@@ -219,10 +220,10 @@ fn an_export_replaces_files_alone() {
     );
 }
 
-/// A download that failed took a whole list away; a directory was told as a daemon that does not
+/// A failed download removed a whole list, and a directory was reported as a daemon that does not
 /// answer.
 #[test]
-fn what_is_no_list_changes_nothing_and_is_named() {
+fn empty_file_or_directory_is_refused_as_a_list() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     f.write("a.txt", "45.1.1.1\n");
@@ -237,10 +238,10 @@ fn what_is_no_list_changes_nothing_and_is_named() {
         (&["--max-age", "0s", "a.txt"], 2, "max_age"),
     ] {
         let out = import(args);
-        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        let output = String::from_utf8_lossy(&out.stderr).into_owned();
         assert!(
-            out.status.code() == Some(code) && said.contains(part),
-            "{args:?}: {:?} {said}",
+            out.status.code() == Some(code) && output.contains(part),
+            "{args:?}: {:?} {output}",
             out.status
         );
         assert_eq!(answer(&f, "1.1.1.45.bl"), "NOERROR 127.0.0.2");
@@ -255,9 +256,9 @@ fn reload_names_the_changed_keys_that_need_a_restart() {
     let _daemon = Daemon::start(&f);
     let config = std::fs::read_to_string(f.path().join("config.toml")).unwrap();
     f.write("config.toml", &config.replace("workers = 2", "workers = 1"));
-    let said = f.ok(&["reload"]);
+    let output = f.ok(&["reload"]);
     assert!(
-        said.contains("dns.workers has changed; restart the daemon to apply it"),
-        "{said}"
+        output.contains("dns.workers has changed; restart the daemon to apply it"),
+        "{output}"
     );
 }

@@ -1,5 +1,4 @@
-//! The daemon under a wall clock that is wrong. libfaketime sets the wall clock of the child and
-//! leaves the others alone.
+//! The daemon with a wrong wall clock. libfaketime changes only the wall clock of the daemon.
 
 use std::{
     fs,
@@ -21,7 +20,7 @@ const DAY: i64 = 86_400;
 const LISTED: &str = "45.51.1.1";
 const EXEMPT: &str = "45.51.1.2";
 
-/// A daemon whose wall clock the test sets.
+/// A daemon whose wall clock the test controls.
 struct Machine {
     api: Api,
     ahead: PathBuf,
@@ -42,7 +41,7 @@ impl Machine {
         fs::rename(self.ahead.with_extension("new"), &self.ahead).unwrap();
     }
 
-    /// Stops the daemon and starts it with a wall clock that is ahead by so many seconds.
+    /// Restarts the daemon with a wall clock that is `ahead` seconds ahead.
     fn restart(&mut self, ahead: i64) {
         if let Some(daemon) = self.api.daemon.take() {
             daemon.stop();
@@ -100,8 +99,8 @@ impl Machine {
             .starts_with("NOERROR 127.")
     }
 
-    /// What has to hold whatever the wall clock says.
-    fn is_as_it_was(&self) {
+    /// Checks that nothing has ended because of the wall clock.
+    fn check_unchanged(&self) {
         assert!(
             self.lists(LISTED) && !self.lists(EXEMPT),
             "{}\n{}",
@@ -113,7 +112,7 @@ impl Machine {
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn a_daemon_whose_wall_clock_jumps_ends_nothing_and_reports_it() {
+fn jump_of_the_wall_clock_ends_nothing_and_is_reported() {
     let mut m = Machine::new();
     m.api.f.ok(&[
         "list", LISTED, "--reason", "relay", "--until", "90d", "--note", "x",
@@ -124,7 +123,7 @@ fn a_daemon_whose_wall_clock_jumps_ends_nothing_and_reports_it() {
     m.api
         .f
         .ok(&["exempt", EXEMPT, "--until", "20d", "--note", "x"]);
-    m.is_as_it_was();
+    m.check_unchanged();
     let health = |m: &Machine| m.api.call("", "GET", "/health/ready", &[], "");
     let metric = |m: &Machine, name: &str| {
         let text = m.api.call(&m.api.owner, "GET", "/metrics", &[], "").text();
@@ -142,7 +141,7 @@ fn a_daemon_whose_wall_clock_jumps_ends_nothing_and_reports_it() {
     m.set(60 * DAY);
     m.until("the difference is seen", |m| m.state() == "differs");
     std::thread::sleep(Duration::from_secs(3));
-    m.is_as_it_was();
+    m.check_unchanged();
     let degraded = health(&m);
     assert!(
         degraded.status == 200 && degraded.text().starts_with("degraded: clock differs: "),
@@ -155,19 +154,19 @@ fn a_daemon_whose_wall_clock_jumps_ends_nothing_and_reports_it() {
     assert!(m.api.f.log().contains("clock differs: "));
     m.set(0);
     m.until("it is back", |m| m.state() == "agrees");
-    m.is_as_it_was();
-    // A restart with a wall clock 400 days ahead, and one with it right again.
+    m.check_unchanged();
+    // A restart with a wall clock 400 days ahead, and one with a correct one.
     m.restart(400 * DAY);
     m.until("it is seen at the start", |m| m.state() == "differs");
-    m.is_as_it_was();
+    m.check_unchanged();
     m.restart(0);
-    m.is_as_it_was();
+    m.check_unchanged();
     assert_eq!(m.state(), "agrees");
 }
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn a_time_from_now_on_is_warned_of_while_the_clocks_differ() {
+fn duration_from_now_is_warned_about_while_the_clocks_differ() {
     let m = Machine::new();
     m.api.f.write("list", "45.51.9.1\n");
     let warned = |args: &[&str]| {
@@ -202,10 +201,10 @@ fn a_time_from_now_on_is_warned_of_while_the_clocks_differ() {
     assert!(!warned(&["list", LISTED, "--reason", "relay"]));
 }
 
-/// The record was lost and the wall clock was wrong, and the whole list ended.
+/// Without this rule, a lost record and a wrong wall clock would end the whole list.
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn a_start_without_a_record_of_the_clock_goes_by_the_last_commit() {
+fn start_without_a_record_of_the_clock_uses_the_last_commit() {
     let mut m = Machine::new();
     m.api.f.ok(&[
         "list", LISTED, "--reason", "relay", "--until", "90d", "--note", "x",
@@ -225,9 +224,9 @@ fn a_start_without_a_record_of_the_clock_goes_by_the_last_commit() {
         }
         m.restart(400 * DAY);
         m.until("it is seen at the start", |m| m.state() == "unconfirmed");
-        m.is_as_it_was();
+        m.check_unchanged();
         assert!(
-            m.api.f.log().contains("the last commit of the store"),
+            m.api.f.log().contains("the store's last commit"),
             "{}",
             m.api.f.log()
         );
@@ -236,7 +235,7 @@ fn a_start_without_a_record_of_the_clock_goes_by_the_last_commit() {
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn an_owner_accepts_the_wall_clock_and_what_is_due_by_it_ends() {
+fn listings_that_are_due_end_when_an_owner_accepts_the_wall_clock() {
     let m = Machine::new();
     m.api.f.ok(&[
         "list", LISTED, "--reason", "relay", "--until", "30d", "--note", "x",
@@ -249,23 +248,23 @@ fn an_owner_accepts_the_wall_clock_and_what_is_due_by_it_ends() {
         .ok(&["exempt", EXEMPT, "--until", "20d", "--note", "x"]);
     m.set(60 * DAY);
     m.until("the difference is seen", |m| m.state() == "differs");
-    // A token that is good now and would be over by the wall clock.
+    // A token that is valid by trusted time and has expired by the wall clock.
     let operator = m.api.token("otto", "operator", &["--expires", "10d"]);
     assert_eq!(
         m.api
             .call(&operator, "POST", "/v1/clock/accept", &[], "")
             .status,
         403,
-        "owners alone"
+        "only owners may accept"
     );
-    m.is_as_it_was();
+    m.check_unchanged();
     let shown = m.api.f.orbsd(&["clock", "show"]);
     assert!(
         shown.status.code() == Some(1)
             && String::from_utf8_lossy(&shown.stderr).contains("orbsd clock accept")
     );
-    let said = m.api.f.ok(&["clock", "accept"]);
-    assert!(said.starts_with("trusted time is "), "{said}");
+    let output = m.api.f.ok(&["clock", "accept"]);
+    assert!(output.starts_with("trusted time is "), "{output}");
     m.until("what is due has ended", |m| {
         !m.lists(LISTED) && !m.lists(EXEMPT)
     });
@@ -274,13 +273,13 @@ fn an_owner_accepts_the_wall_clock_and_what_is_due_by_it_ends() {
     assert_eq!(
         m.api.call(&operator, "GET", "/v1/status", &[], "").status,
         401,
-        "the token's time is over"
+        "the token has expired"
     );
 }
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn a_command_without_a_daemon_goes_by_the_record_too() {
+fn command_without_a_daemon_uses_the_record_of_the_clock() {
     let mut m = Machine::new();
     m.api.f.ok(&[
         "list", LISTED, "--reason", "relay", "--until", "90d", "--note", "x",
@@ -288,7 +287,7 @@ fn a_command_without_a_daemon_goes_by_the_record_too() {
     m.set(60 * DAY);
     m.until("the difference is seen", |m| m.state() == "differs");
     m.api.daemon.take().unwrap().stop();
-    // The wall clock is right for this command, and trusted time was never wrong.
+    // The wall clock of this command is correct, and so was trusted time.
     assert_eq!(m.state(), "agrees");
     assert!(m.api.f.ok(&["lookup", LISTED]).contains("relay"));
     assert!(m.api.f.ok(&["clock", "accept"]).contains("(+0 s)"));

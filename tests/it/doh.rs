@@ -102,7 +102,7 @@ fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn doh_answers_the_same_over_http_1_and_http_2() {
+fn doh_answer_is_the_same_over_http_1_and_http_2() {
     let s = Secure::new();
     let _daemon = s.listed();
     let q = question();

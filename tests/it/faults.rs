@@ -1,11 +1,11 @@
-//! Stores that cannot be trusted or written: no wrong answer, and no loss.
+//! Stores that are damaged, read-only or of earlier versions: no wrong answer, and no loss.
 
 use std::{fs, process, time::Duration};
 
 use crate::lab::{Daemon, Folder, query, shown, udp};
 
 #[test]
-fn a_read_only_store_is_refused_with_a_word_and_works_when_it_is_writable() {
+fn read_only_store_is_refused_and_works_again_when_writable() {
     let f = Folder::new();
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
     let script = r#"
@@ -34,9 +34,9 @@ umount data
     f.ok(&["list", "45.1.1.2", "--reason", "relay"]);
 }
 
-/// A store without its first file was taken for a new one, and served empty.
+/// Such a store must not be taken for a new one, and served as an empty list.
 #[test]
-fn a_store_that_lost_its_first_file_is_damaged_and_not_empty() {
+fn store_without_the_file_current_is_damaged() {
     let f = Folder::new();
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
     let current = f.path().join("data/CURRENT");
@@ -44,20 +44,19 @@ fn a_store_that_lost_its_first_file_is_damaged_and_not_empty() {
     fs::remove_file(&current).unwrap();
     for _ in 0..2 {
         let out = f.orbsd(&["status"]);
-        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        let stderr = String::from_utf8_lossy(&out.stderr).into_owned();
         assert!(
-            out.status.code() == Some(1) && said.contains("damaged"),
-            "{said}"
+            out.status.code() == Some(1) && stderr.contains("damaged"),
+            "{stderr}"
         );
     }
     fs::write(&current, text).unwrap();
     f.ok(&["lookup", "45.1.1.1"]);
 }
 
-/// A copy from an older day under a newer image: the listings are those of the copy, and the
-/// serials cannot be mistaken for those that mirrors have seen.
+/// A newer image beside an older store shows that commits are lost. Mirrors may have their serials.
 #[test]
-fn an_older_copy_of_the_store_makes_the_serials_jump() {
+fn older_copy_of_the_store_with_a_newer_image_makes_serials_jump() {
     let f = Folder::new();
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
     let copy = f.path().join("copy");
@@ -92,9 +91,9 @@ fn an_older_copy_of_the_store_makes_the_serials_jump() {
     );
 }
 
-/// A zone that is away while others change comes back with another serial.
+/// The serial of a zone that is not configured does not follow the changes of its listings.
 #[test]
-fn a_zone_that_comes_back_has_a_new_serial() {
+fn zone_that_returns_to_the_configuration_has_a_new_serial() {
     let f = Folder::new();
     let zone = fs::read_to_string(f.path().join("zones/bl.toml")).unwrap();
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
@@ -116,15 +115,14 @@ fn a_zone_that_comes_back_has_a_new_serial() {
     assert!(serial(&f) > seen);
 }
 
-/// Stores of every older version are upgraded and say what they said.
 #[test]
-fn stores_of_older_versions_are_upgraded() {
+fn stores_of_all_earlier_versions_are_upgraded_with_their_contents() {
     ["store-1", "store-2", "store-3", "store-4", "store-5"]
         .iter()
-        .for_each(|name| upgraded(name));
+        .for_each(|name| check_upgrade(name));
 }
 
-fn upgraded(name: &str) {
+fn check_upgrade(name: &str) {
     let f = Folder::new();
     let fixture = std::env::current_dir()
         .unwrap()
@@ -155,7 +153,7 @@ fn upgraded(name: &str) {
         (a("1.9.2.45").as_str(), a("1.3.2.45").as_str()),
         ("NOERROR 127.0.0.3", "NXDOMAIN soa 60")
     );
-    assert_eq!(a("1.1.1.46"), "NXDOMAIN soa 60", "held down");
+    assert_eq!(a("1.1.1.46"), "NXDOMAIN soa 60", "suppressed by a hold");
     assert_eq!(
         f.json(&["lookup", "45.1.1.1", "--json"])["history"][0]["evidence"]["text"],
         "seen"

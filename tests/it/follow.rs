@@ -9,9 +9,9 @@ use std::{
 
 use orbsd::{
     feeds::{
-        Feeds, Kind, Settings,
-        follow::{Following, How as Came, Refreshed},
-        wire::{Failed, Server},
+        FeedSettings, FeedSource, Feeds,
+        follow::{Following, RefreshKind, Refreshed},
+        wire::{Server, TransferError},
     },
     imports::Reasons,
     index::records::wire_name,
@@ -29,7 +29,7 @@ fn server(p: &Primary) -> Server {
     Server::new(&p.addr.to_string(), ORIGIN, None).unwrap()
 }
 
-fn refresh_with(ledger: &Ledger, server: &Server, codes: &str) -> Result<Refreshed, Failed> {
+fn refresh_with(ledger: &Ledger, server: &Server, codes: &str) -> Result<Refreshed, TransferError> {
     let reasons = Reasons {
         reason: None,
         codes: Some(codes.into()),
@@ -48,7 +48,7 @@ fn refresh_with(ledger: &Ledger, server: &Server, codes: &str) -> Result<Refresh
     following.refresh()
 }
 
-fn refresh(ledger: &Ledger, p: &Primary) -> Result<Refreshed, Failed> {
+fn refresh(ledger: &Ledger, p: &Primary) -> Result<Refreshed, TransferError> {
     refresh_with(ledger, &server(p), "bl")
 }
 
@@ -106,8 +106,8 @@ fn names_become_subjects_and_changes_are_few() {
     ]);
     let done = refresh(&ledger, &p).unwrap();
     assert_eq!(
-        (done.how, done.soa.serial.0, p.asked()),
-        (Came::Whole, 1, vec!["AXFR".to_string()])
+        (done.kind, done.soa.serial.0, p.asked()),
+        (RefreshKind::Whole, 1, vec!["AXFR".to_string()])
     );
     let all = listed(&ledger);
     let of = |s: &str| all.get(&s.parse::<Subject>().unwrap()).cloned();
@@ -137,17 +137,17 @@ fn names_become_subjects_and_changes_are_few() {
     let done = refresh(&ledger, &p).unwrap();
     let d = &done.difference;
     assert_eq!(
-        (done.how, d.added, d.changed, d.removed, d.same, p.asked()),
-        (Came::Changes, 1, 1, 0, 0, vec!["IXFR 1".to_string()])
+        (done.kind, d.added, d.changed, d.removed, d.same, p.asked()),
+        (RefreshKind::Changes, 1, 1, 0, 0, vec!["IXFR 1".to_string()])
     );
     // Nothing new: one look at the SOA, and the source lives on.
     let done = refresh(&ledger, &p).unwrap();
-    assert_eq!((done.how, p.asked()), (Came::Same, vec![]));
+    assert_eq!((done.kind, p.asked()), (RefreshKind::Same, vec![]));
     // Another import of the source is no longer that zone's version.
     let id = ledger.source("peer").unwrap();
     let mut what = orbsd::ledger::Import::replace(id);
     ledger.import_with(&mut what, |_, _| Ok(())).unwrap();
-    assert_eq!(refresh(&ledger, &p).unwrap().how, Came::Whole);
+    assert_eq!(refresh(&ledger, &p).unwrap().kind, RefreshKind::Whole);
     ledger.stop().unwrap();
 }
 
@@ -206,10 +206,10 @@ fn random_histories_by_ixfr_are_what_an_axfr_gives() {
                 p.step(&gone, &come);
             }
             p.asked();
-            assert_eq!(refresh(&ledger, &p).unwrap().how, Came::Changes);
+            assert_eq!(refresh(&ledger, &p).unwrap().kind, RefreshKind::Changes);
             let fresh = Folder::new();
             let other = fresh.ledger();
-            assert_eq!(refresh(&other, &p).unwrap().how, Came::Whole);
+            assert_eq!(refresh(&other, &p).unwrap().kind, RefreshKind::Whole);
             assert_eq!(
                 listed(&ledger),
                 listed(&other),
@@ -261,7 +261,7 @@ fn what_goes_wrong_on_the_way_changes_nothing_or_ends_in_a_whole_zone() {
         p.asked();
         let done = refresh(&ledger, &p).unwrap();
         assert_eq!(p.asked(), asked);
-        assert_eq!(done.how == Came::Changes, how == How::Well);
+        assert_eq!(done.kind == RefreshKind::Changes, how == How::Well);
         let serial = p.script.lock().unwrap().versions.last().unwrap().0;
         assert_eq!(done.soa.serial.0, serial);
         p.step(
@@ -300,8 +300,8 @@ fn codes_that_change_make_the_list_anew_from_what_is_there() {
     let ledger = f.ledger();
     let done = refresh(&ledger, &p).unwrap();
     assert_eq!(
-        (done.how, done.note, p.asked()),
-        (Came::Remade, None, vec![])
+        (done.kind, done.note, p.asked()),
+        (RefreshKind::Remade, None, vec![])
     );
     assert_eq!(names(&ledger), set(&["45.1.1.1", "45.1.1.2"]));
     // Codes of which none fits are a slip of the configuration: nothing goes.
@@ -361,9 +361,9 @@ fn a_notify_from_the_server_makes_a_feed_look_at_once() {
     let ledger = f.ledger();
     let p = Primary::new([a("1.1.1.45", 2)]);
     let feeds = Feeds::new(ledger.clone());
-    feeds.configure(&[Settings {
+    feeds.configure(&[FeedSettings {
         name: "peer".into(),
-        kind: Kind::zone(server(&p)),
+        kind: FeedSource::zone(server(&p)),
         reasons: Reasons {
             reason: Some("relay".into()),
             codes: None,

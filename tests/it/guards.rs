@@ -1,5 +1,5 @@
-//! What may replace a list: shrink and growth guards, held feeds, allowances of errors, and what no
-//! option accepts.
+//! Guards of imports: shrink and growth guards, held feeds, allowances of errors, and lists that
+//! are refused whatever the options.
 
 use std::{
     fmt::Write as _,
@@ -14,7 +14,7 @@ use crate::{
     lab::{CONFIG, DOMAINS, Daemon, Folder, ZONE},
 };
 
-/// Addresses from `from` to `to` in 45.51.0.0/16, one a line.
+/// Addresses from `from` to `to` in 45.51.0.0/16, one on each line.
 fn hosts(from: u32, to: u32) -> String {
     let mut out = String::new();
     (from..to).for_each(|i| _ = writeln!(out, "45.51.{}.{}", i >> 8, i & 255));
@@ -40,7 +40,7 @@ fn listed(f: &Folder, subject: &str) -> bool {
     f.json(&["lookup", subject, "--json"])["listed"] == true
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 fn until(what: &str, f: &Folder, done: impl Fn() -> bool) {
     let end = Instant::now() + Duration::from_secs(30);
     while !done() {
@@ -50,22 +50,22 @@ fn until(what: &str, f: &Folder, done: impl Fn() -> bool) {
 }
 
 #[test]
-fn a_list_that_shrinks_too_far_is_refused_with_exit_code_3() {
+fn list_that_shrinks_too_far_is_refused_with_exit_code_3() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     f.write("all.txt", &hosts(0, 100));
     f.write("few.txt", &hosts(0, 40));
     assert_eq!(import(&f, &["all.txt"]).0, 0);
     for options in [&[][..], &["--skip-errors"], &["--dry-run"]] {
-        let (code, said) = import(&f, &[options, &["few.txt"]].concat());
-        assert_eq!(code, 3, "{said}");
+        let (code, output) = import(&f, &[options, &["few.txt"]].concat());
+        assert_eq!(code, 3, "{output}");
         for part in [
             "few.txt: the entries fall by more than 50 %, from 100 to 40",
-            "60 would go, such as 45.51.0.40",
+            "60 would be removed, such as 45.51.0.40",
             "nothing was changed",
             "--allow-shrink",
         ] {
-            assert!(said.contains(part), "{part}: {said}");
+            assert!(output.contains(part), "{part}: {output}");
         }
         assert_eq!(entries(&f), 100);
     }
@@ -73,9 +73,9 @@ fn a_list_that_shrinks_too_far_is_refused_with_exit_code_3() {
     assert_eq!(entries(&f), 100);
     assert_eq!(import(&f, &["--allow-shrink", "few.txt"]).0, 0);
     assert_eq!(entries(&f), 40);
-    // What was allowed once is not held against the same list.
+    // The same list is within the limits after a permitted loss.
     assert_eq!(import(&f, &["few.txt"]).0, 0);
-    // Within the limit, or few entries.
+    // Losses within the limit, and one beyond the limit of a day.
     f.write("half.txt", &hosts(0, 20));
     assert_eq!(import(&f, &["half.txt"]).0, 0);
     f.write("fewer.txt", &hosts(0, 7));
@@ -84,42 +84,42 @@ fn a_list_that_shrinks_too_far_is_refused_with_exit_code_3() {
     assert_eq!(import(&f, &["few.txt"]).0, 0);
 }
 
-/// Each step is allowed, and together they are too much.
+/// Each step is within the limit, and all together are not.
 #[test]
-fn a_list_that_shrinks_step_by_step_is_refused_within_a_day() {
+fn list_that_shrinks_step_by_step_within_a_day_is_refused() {
     let f = Folder::new();
     let daemon = Daemon::start(&f);
     for n in [200, 110, 60] {
         f.write("x.txt", &hosts(0, n));
         assert_eq!(import(&f, &["x.txt"]).0, 0, "{n}");
     }
-    drop(daemon); // the day is kept over a kill
+    drop(daemon); // The lists of the day are known after a kill.
     let _daemon = Daemon::start(&f);
     f.write("x.txt", &hosts(0, 33));
-    let (code, said) = import(&f, &["x.txt"]);
+    let (code, output) = import(&f, &["x.txt"]);
     assert!(
-        code == 3 && said.contains("24 hours, from 200 to 33"),
-        "{code} {said}"
+        code == 3 && output.contains("24 hours, from 200 to 33"),
+        "{code} {output}"
     );
     assert_eq!(entries(&f), 60);
 }
 
 #[test]
-fn covered_addresses_shrink_like_entries() {
+fn shrink_guard_counts_covered_addresses() {
     let f = Folder::new();
     let nets: String = (0..30).fold(String::new(), |all, i| all + &format!("46.{i}.0.0/16\n"));
     f.write("nets.txt", &nets);
     f.write("hosts.txt", &nets.replace("/16", ""));
     assert_eq!(import(&f, &["nets.txt"]).0, 0);
-    let (code, said) = import(&f, &["hosts.txt"]);
+    let (code, output) = import(&f, &["hosts.txt"]);
     assert!(
-        code == 3 && said.contains("covered IPv4 addresses"),
-        "{code} {said}"
+        code == 3 && output.contains("covered IPv4 addresses"),
+        "{code} {output}"
     );
 }
 
 #[test]
-fn a_list_that_grows_too_far_is_refused() {
+fn list_that_grows_too_far_is_refused() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     f.write("few.txt", &hosts(0, 100));
@@ -128,12 +128,12 @@ fn a_list_that_grows_too_far_is_refused() {
     assert_eq!(import(&f, &["few.txt"]).0, 0);
     for (file, part) in [
         ("many.txt", "from 100 to 12000"),
-        ("wide.txt", "a prefix /9"),
+        ("wide.txt", "an IPv4 prefix of /9"),
     ] {
-        let (code, said) = import(&f, &[file]);
+        let (code, output) = import(&f, &[file]);
         assert!(
-            code == 3 && said.contains(part) && said.contains("--allow-growth"),
-            "{code} {said}"
+            code == 3 && output.contains(part) && output.contains("--allow-growth"),
+            "{code} {output}"
         );
         assert_eq!(entries(&f), 100);
     }
@@ -144,9 +144,9 @@ fn a_list_that_grows_too_far_is_refused() {
     assert_eq!(entries(&f), 12_000);
 }
 
-/// Names in place of addresses, and the reverse, whatever is allowed; the way out removes nothing.
+/// No option permits the change, and the reset removes no entries.
 #[test]
-fn a_change_of_kind_needs_a_reset_of_the_source() {
+fn change_between_addresses_and_names_needs_a_reset_of_the_source() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     let spam = |args: &[&str]| {
@@ -168,10 +168,12 @@ fn a_change_of_kind_needs_a_reset_of_the_source() {
             "--allow-empty",
         ],
     ] {
-        let (code, said) = spam(&[options, &["names.txt"]].concat());
+        let (code, output) = spam(&[options, &["names.txt"]].concat());
         assert!(
-            code == 3 && said.contains("`orbsd source reset xbl`") && said.contains("names only"),
-            "{code} {said}"
+            code == 3
+                && output.contains("`orbsd source reset xbl`")
+                && output.contains("only names"),
+            "{code} {output}"
         );
     }
     assert_eq!(entries(&f), 10);
@@ -189,7 +191,7 @@ fn a_change_of_kind_needs_a_reset_of_the_source() {
     assert!(audit.contains("source.reset"), "{audit}");
     assert_eq!(spam(&["names.txt"]).0, 0);
     assert!(listed(&f, "bad.example") && entries(&f) == 0);
-    // Back by undo: a list of the old kind may follow.
+    // After an undo, a list of the old kind is accepted.
     let commit = f.json(&["status", "--json"])["commit"].to_string();
     f.ok(&["undo", &commit]);
     assert_eq!(entries(&f), 10);
@@ -197,7 +199,7 @@ fn a_change_of_kind_needs_a_reset_of_the_source() {
 }
 
 #[test]
-fn a_list_that_only_excludes_replaces_nothing() {
+fn list_with_only_exclusions_is_refused() {
     let f = Folder::new();
     f.write("a.rbl", "45.51.0.0/24\n!45.51.0.7\n");
     f.write("b.rbl", "!45.51.0.7\n!45.51.0.8\n");
@@ -206,18 +208,18 @@ fn a_list_that_only_excludes_replaces_nothing() {
         &[][..],
         &["--skip-errors", "--allow-empty", "--allow-shrink"],
     ] {
-        let (code, said) = import(&f, &[options, &["--format", "rbldnsd", "b.rbl"]].concat());
+        let (code, output) = import(&f, &[options, &["--format", "rbldnsd", "b.rbl"]].concat());
         assert!(
-            code == 3 && said.contains("only exclusions"),
-            "{code} {said}"
+            code == 3 && output.contains("only exclusions"),
+            "{code} {output}"
         );
     }
     assert!(listed(&f, "45.51.0.6"));
 }
 
-/// A list with a record about itself at its end, which is cut off, or which disagrees with it.
+/// The final record is missing, or its count is wrong.
 #[test]
-fn a_list_that_lost_its_final_record_is_refused() {
+fn list_without_the_final_record_of_the_last_one_is_refused() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     let entry = |i: u32| {
@@ -228,17 +230,22 @@ fn a_list_that_lost_its_final_record_is_refused() {
     f.write("whole.json", &(all.clone() + last));
     f.write("cut.json", &all);
     f.write("short.json", &(entry(0) + &entry(1) + last));
-    // A source without such a list takes one that has no record.
+    // A source whose last list had no final record accepts one without it.
     assert_eq!(import(&f, &["cut.json"]).0, 0);
     assert_eq!(import(&f, &["whole.json"]).0, 0);
     for options in [&[][..], &["--skip-errors=100%", "--allow-shrink"]] {
-        let (code, said) = import(&f, &[options, &["cut.json"]].concat());
+        let (code, output) = import(&f, &[options, &["cut.json"]].concat());
         assert!(
-            code == 3 && said.contains("`orbsd source reset xbl`") && said.contains("cut off"),
-            "{code} {said}"
+            code == 3
+                && output.contains("`orbsd source reset xbl`")
+                && output.contains("truncated"),
+            "{code} {output}"
         );
-        let (code, said) = import(&f, &[options, &["short.json"]].concat());
-        assert!(code == 3 && said.contains("short.json"), "{code} {said}");
+        let (code, output) = import(&f, &[options, &["short.json"]].concat());
+        assert!(
+            code == 3 && output.contains("short.json"),
+            "{code} {output}"
+        );
         assert_eq!(entries(&f), 4);
     }
     f.ok(&["source", "reset", "xbl"]);
@@ -247,9 +254,9 @@ fn a_list_that_lost_its_final_record_is_refused() {
     assert_eq!(found["entries"][0]["note"], "SBL900001", "{found}");
 }
 
-/// What servers send in place of a list.
+/// Servers sometimes send a message instead of a list.
 #[test]
-fn a_message_of_a_server_replaces_no_list() {
+fn error_message_of_a_server_is_not_accepted_as_a_list() {
     let api = feed("skip_errors = \"100%\"");
     for (text, part) in [
         ("Too many requests. Come again later\n", "xbl.txt"),
@@ -271,8 +278,8 @@ fn a_message_of_a_server_replaces_no_list() {
         });
         assert_eq!(entries(&api.f), 100);
         for options in [&[][..], &["--skip-errors=100%", "--allow-shrink"]] {
-            let (code, said) = import(&api.f, &[options, &["xbl.txt"]].concat());
-            assert_eq!(code, 3, "{text}: {said}");
+            let (code, output) = import(&api.f, &[options, &["xbl.txt"]].concat());
+            assert_eq!(code, 3, "{text}: {output}");
         }
         assert_eq!(entries(&api.f), 100);
         replace(&api.f, &hosts(0, 100));
@@ -283,7 +290,7 @@ fn a_message_of_a_server_replaces_no_list() {
 }
 
 #[test]
-fn errors_are_allowed_by_number_and_by_part() {
+fn errors_are_allowed_by_number_and_by_share() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     let list =
@@ -309,23 +316,23 @@ fn errors_are_allowed_by_number_and_by_part() {
             .filter(|o| !o.is_empty())
             .chain(["--allow-shrink", &f2])
             .collect();
-        let (got, said) = import(&f, &args);
-        assert_eq!(got, code, "{entries_} {errors} {option}: {said}");
+        let (got, output) = import(&f, &args);
+        assert_eq!(got, code, "{entries_} {errors} {option}: {output}");
         if code == 3 {
             assert!(
-                said.contains(&format!("{f2}:{}:", entries_ + 1))
-                    && said.contains("nothing was changed"),
-                "{said}"
+                output.contains(&format!("{f2}:{}:", entries_ + 1))
+                    && output.contains("nothing was changed"),
+                "{output}"
             );
         }
     }
-    // What a rule leaves out is not an error.
+    // An entry that a rule leaves out is not an error.
     f.write("special.txt", &(hosts(0, 10) + &"10.0.0.1\n".repeat(50)));
     assert_eq!(import(&f, &["--allow-shrink", "special.txt"]).0, 0);
 }
 
 #[test]
-fn the_api_names_a_refused_list() {
+fn refused_list_is_a_problem_of_its_own_kind_in_the_api() {
     let api = Api::new();
     let import = |query: &str, body: &str| {
         api.post(
@@ -363,7 +370,7 @@ fn the_api_names_a_refused_list() {
             .text()
             .contains("orbsd source reset")
     );
-    // Only an operator resets a source, and only the one that the token is bound to.
+    // Only an operator resets a source, and a restricted token only its own source.
     let editor = api.token("anna", "editor", &[]);
     let bound = api.token("feeder", "operator", &["--source", "other"]);
     for token in [&editor, &bound] {
@@ -383,9 +390,8 @@ fn the_api_names_a_refused_list() {
     assert_eq!(api.get("/v1/feeds/xbl").problem(), "not-found");
 }
 
-/// A note of the list is for operators.
 #[test]
-fn a_note_of_a_feed_is_shown_to_operators_and_never_published() {
+fn note_of_a_feed_entry_is_shown_to_operators_and_not_published() {
     use orbsd::{
         model::Time,
         store::{schema::FeedEntry, stage::Mode},
@@ -439,7 +445,7 @@ fn a_note_of_a_feed_is_shown_to_operators_and_never_published() {
     }
 }
 
-/// A file feed whose list shrinks; the settings of the feed are added.
+/// A daemon with a file feed of 100 addresses, and more settings of the feed.
 fn feed(more: &str) -> Api {
     let feed = format!(
         "\n[http_client]\nallow_special_ranges = [\"127.0.0.1\"]\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"relay\"\ninterval = \"1s\"\n{more}\n"
@@ -453,7 +459,7 @@ fn feed(more: &str) -> Api {
     api
 }
 
-/// Replaces the file at once, as a download does.
+/// Replaces the file atomically, as a download does.
 fn replace(f: &Folder, text: &str) {
     fs::rename(f.write("xbl.new", text), f.path().join("xbl.txt")).unwrap();
 }
@@ -467,7 +473,7 @@ fn until_held(f: &Folder) {
 }
 
 #[test]
-fn a_held_list_is_shown_and_accepted() {
+fn held_list_is_reported_and_can_be_accepted() {
     let mut api = feed("max_age = \"2d\"");
     let sink = crate::api::hooks::Sink::new();
     api.post(
@@ -501,8 +507,8 @@ fn a_held_list_is_shown_and_accepted() {
         ),
         (&json!(90), 10)
     );
-    assert_eq!(entries(&api.f), 100, "the old list answers");
-    assert_eq!(expires(&api), ends, "and its life runs on");
+    assert_eq!(entries(&api.f), 100, "the old list is in force");
+    assert_eq!(expires(&api), ends, "its expiry is unchanged");
     // Status, metrics, log, webhook.
     let status = api.f.ok(&["status"]);
     assert!(
@@ -525,17 +531,17 @@ fn a_held_list_is_shown_and_accepted() {
         "{}",
         api.f.log()
     );
-    let (_, told) = sink.wait(1).remove(0);
+    let (_, message) = sink.wait(1).remove(0);
     assert_eq!(
         (
-            &told["event"],
-            &told["feed"],
-            &told["difference"]["removed"]
+            &message["event"],
+            &message["feed"],
+            &message["difference"]["removed"]
         ),
         (&json!("feed-held"), &json!("xbl"), &json!(90))
     );
     assert!(api.f.ok(&["feed", "list"]).contains("xbl (file): held"));
-    // It is held over a restart, and not told twice.
+    // The list stays held after a restart, and is not reported again.
     drop(api.daemon.take());
     api.start();
     until_held(&api.f);
@@ -553,7 +559,7 @@ fn a_held_list_is_shown_and_accepted() {
     assert_eq!(
         api.f.orbsd(&["feed", "accept", "xbl"]).status.code(),
         Some(1),
-        "nothing is held any more"
+        "no list is held"
     );
     std::thread::sleep(Duration::from_millis(1500));
     assert!(state(&api.f)["held"].is_null());
@@ -565,7 +571,7 @@ fn a_held_list_is_shown_and_accepted() {
 }
 
 #[test]
-fn a_refused_list_stays_out_until_the_file_changes() {
+fn refused_list_is_ignored_until_the_file_changes() {
     let api = feed("");
     replace(&api.f, &hosts(0, 10));
     until_held(&api.f);
@@ -574,7 +580,7 @@ fn a_refused_list_stays_out_until_the_file_changes() {
     assert_eq!(
         api.f.orbsd(&["feed", "refuse", "xbl"]).status.code(),
         Some(1),
-        "once is enough"
+        "the list was refused already"
     );
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(
@@ -589,32 +595,32 @@ fn a_refused_list_stays_out_until_the_file_changes() {
     replace(&api.f, &hosts(0, 12));
     until_held(&api.f);
     assert_eq!(entries(&api.f), 100);
-    // A list within the limits ends it.
+    // A list within the limits ends the hold.
     replace(&api.f, &hosts(0, 90));
     until("the good list", &api.f, || state(&api.f)["held"].is_null());
     assert_eq!(entries(&api.f), 90);
 }
 
 #[test]
-fn a_file_that_changed_since_it_was_held_is_not_accepted() {
+fn file_that_has_changed_since_it_was_held_is_not_accepted() {
     let api = feed("");
     replace(&api.f, &hosts(0, 10));
     until_held(&api.f);
     replace(&api.f, &hosts(0, 30));
     let out = api.f.orbsd(&["feed", "accept", "xbl"]);
-    // The feed may have looked before the command came; the list is then the one that is held.
+    // The feed may have read the file before the command; then the new list is held and accepted.
     if out.status.success() {
         assert_eq!(entries(&api.f), 30);
     } else {
-        let said = String::from_utf8_lossy(&out.stderr).into_owned();
-        assert!(said.contains("has changed"), "{said}");
+        let output = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(output.contains("has changed"), "{output}");
         assert_eq!(entries(&api.f), 100);
         assert_eq!(state(&api.f)["held"]["after"]["entries"], 30);
     }
 }
 
 #[test]
-fn a_held_list_is_accepted_after_the_wait_and_three_more_like_it() {
+fn held_list_is_accepted_after_the_wait_and_three_similar_lists() {
     let api = feed("shrink_wait = \"2s\"");
     replace(&api.f, &hosts(0, 40));
     until_held(&api.f);
@@ -632,9 +638,8 @@ fn a_held_list_is_accepted_after_the_wait_and_three_more_like_it() {
     assert!(audit.contains("feed.accept"), "{audit}");
 }
 
-/// What servers send instead of a list is a problem of the feed, and is told.
 #[test]
-fn a_feed_with_a_bad_list_keeps_the_old_one_and_says_so() {
+fn feed_with_an_invalid_list_keeps_the_old_one_and_reports_the_problem() {
     let api = feed("skip_errors = true");
     let sink = crate::api::hooks::Sink::new();
     api.post(
@@ -654,13 +659,13 @@ fn a_feed_with_a_bad_list_keeps_the_old_one_and_says_so() {
             .text()
             .contains("orbsd_feed_failing{feed=\"xbl\"} 1\n")
     );
-    let (_, told) = sink.wait(1).remove(0);
+    let (_, message) = sink.wait(1).remove(0);
     assert_eq!(
-        (&told["event"], &told["feed"]),
+        (&message["event"], &message["feed"]),
         (&json!("feed-refused"), &json!("xbl"))
     );
     std::thread::sleep(Duration::from_millis(2500));
-    assert_eq!(sink.wait(1).len(), 1, "told once");
+    assert_eq!(sink.wait(1).len(), 1, "reported once");
     replace(&api.f, "");
     until("the empty list", &api.f, || {
         state(&api.f)["problem"]

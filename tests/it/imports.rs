@@ -1,5 +1,4 @@
-//! Imports are transactions: whole or not at all, told with places, the same again through an
-//! export.
+//! Imports: modes, errors with their positions, atomicity, and the round trip through exports.
 
 use std::{collections::BTreeSet, io::Write, time::Duration};
 
@@ -24,7 +23,7 @@ fn listed(f: &Folder) -> BTreeSet<String> {
 }
 
 #[test]
-fn modes_dry_run_and_errors() {
+fn modes_change_the_source_and_dry_runs_and_errors_do_not() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     f.write("a.txt", "45.1.1.1\n45.1.1.2\n45.2.0.0/16\n10.0.0.1\n");
@@ -67,16 +66,16 @@ fn modes_dry_run_and_errors() {
         listed(&f),
         ["45.1.1.1", "45.2.0.0/16"].map(String::from).into()
     );
-    // Errors change nothing and are told with their places.
+    // Errors change nothing, and are reported with their positions.
     let out = f.orbsd(&["import", "--source", "xbl", "--reason", "relay", "bad.txt"]);
-    let said = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert_eq!(out.status.code(), Some(3), "{said}");
+    let output = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(3), "{output}");
     for part in [
         "bad.txt:2:1: `45.1.1.7/24` has host bits set; the prefix is 45.1.1.0/24",
         "bad.txt:3:1",
         "nothing was changed",
     ] {
-        assert!(said.contains(part), "{part}: {said}");
+        assert!(output.contains(part), "{part}: {output}");
     }
     assert_eq!(
         listed(&f),
@@ -84,7 +83,7 @@ fn modes_dry_run_and_errors() {
     );
     report(&f, &["--skip-errors", "--clear-host-bits", "bad.txt"]);
     assert_eq!(listed(&f), ["45.1.1.0/24"].map(String::from).into());
-    // People's sources are no feeds.
+    // `operator` is not a feed.
     assert_eq!(
         f.orbsd(&[
             "import", "--source", "operator", "--reason", "relay", "a.txt"
@@ -96,7 +95,7 @@ fn modes_dry_run_and_errors() {
 }
 
 #[test]
-fn a_file_of_any_name_is_imported_and_named_in_errors() {
+fn file_with_an_unusual_name_is_imported_and_named_in_errors() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     for name in ["fi\u{1b}[31m\nle.txt", "a\"b\\c%41.txt", "é\u{85}.txt"] {
@@ -114,7 +113,7 @@ fn a_file_of_any_name_is_imported_and_named_in_errors() {
 }
 
 #[test]
-fn a_large_import_is_one_commit_and_comes_and_goes_whole() {
+fn large_import_is_atomic_and_survives_a_kill() {
     let f = Folder::new();
     let daemon = Daemon::start(&f);
     let all: Vec<u32> = (0..60_000u32)
@@ -148,7 +147,7 @@ fn a_large_import_is_one_commit_and_comes_and_goes_whole() {
     assert_eq!(hosts(&f), count(&all) - 1);
     report(&f, &["b.txt"]);
     assert_eq!(hosts(&f), count(&all[30_000..]));
-    // Dropped once: the hold is over, and the next import lists it.
+    // The feed has dropped the entry once, which ended the hold; the next import lists it.
     report(&f, &["a.txt"]);
     assert_eq!(
         (hosts(&f), &f.json(&["lookup", &first, "--json"])["listed"]),
@@ -159,9 +158,9 @@ fn a_large_import_is_one_commit_and_comes_and_goes_whole() {
     assert_eq!(hosts(&f), count(&all));
 }
 
-/// The command line put a line end behind every file, also behind gzip's last byte.
+/// The command line must not append a line end to a file, which would damage a gzip file.
 #[test]
-fn gzip_files_and_several_files_are_one_list() {
+fn several_files_packed_or_not_are_one_list() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     let gz = |name: &str, text: &str| {
@@ -185,17 +184,16 @@ fn gzip_files_and_several_files_are_one_list() {
             .map(String::from)
             .into()
     );
-    // Errors name the file and its own line; a value that stands in one file does not go on in the
-    // next.
+    // Errors name the file and its line. A default value of one file does not apply to the next.
     f.write("e1.txt", "45.1.1.1\n45.1.1.2\n");
     f.write("e2.txt", "45.1.1.3\nnope_!\n");
     let out = f.orbsd(&[
         "import", "--source", "xbl", "--reason", "relay", "e1.txt", "e2.txt",
     ]);
-    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    let output = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(
-        out.status.code() == Some(3) && said.contains("e2.txt:2:1"),
-        "{said}"
+        out.status.code() == Some(3) && output.contains("e2.txt:2:1"),
+        "{output}"
     );
     f.write("v1.rbl", ":127.0.0.3:blah\n45.2.1.1\n");
     f.write("v2.rbl", "45.2.1.2\n");
@@ -217,9 +215,9 @@ fn gzip_files_and_several_files_are_one_list() {
     );
 }
 
-/// One line of a feed with a text of 90,000 bytes made the whole store unreadable.
+/// A text of 90,000 bytes must not make the store unreadable.
 #[test]
-fn a_text_of_any_length_is_cut_and_the_store_stays_readable() {
+fn overlong_text_is_truncated() {
     let f = Folder::new();
     let mut line = b"45.1.1.1 :2:".to_vec();
     line.extend([0xff; 30_000]);
@@ -234,7 +232,7 @@ fn a_text_of_any_length_is_cut_and_the_store_stays_readable() {
 }
 
 #[test]
-fn a_dry_run_leaves_nothing_and_a_part_leaves_the_lists_life() {
+fn dry_run_stores_nothing_and_a_partial_import_keeps_the_expiry() {
     let f = Folder::new();
     f.write("a.txt", "45.1.1.1\n45.1.1.2\n");
     f.write("b.txt", "45.1.1.2\n");
@@ -255,17 +253,17 @@ fn a_dry_run_leaves_nothing_and_a_part_leaves_the_lists_life() {
     assert_eq!(
         source(&f).unwrap()["expires"],
         ends,
-        "a part that goes is no word on the list's life"
+        "a partial import does not change the expiry"
     );
     report(&f, &["a.txt"]);
     assert!(source(&f).unwrap()["expires"].is_null());
-    // Single listings are for those who decide one by one.
+    // A feed has no single listings.
     let out = f.orbsd(&["list", "45.1.1.9", "--reason", "relay", "--source", "xbl"]);
     assert_eq!(out.status.code(), Some(1));
 }
 
 #[test]
-fn a_sender_that_goes_away_changes_nothing() {
+fn import_whose_sender_disconnects_changes_nothing() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     f.write("a.txt", "45.1.1.1\n");
@@ -288,7 +286,7 @@ fn a_sender_that_goes_away_changes_nothing() {
         .status()
         .unwrap();
     child.wait().unwrap();
-    // And the source is free again, as soon as the daemon has seen that nobody is there.
+    // The source can be imported again as soon as the daemon has noticed the disconnect.
     let until = std::time::Instant::now() + Duration::from_secs(20);
     while !f
         .orbsd(&["import", "--source", "xbl", "--reason", "relay", "a.txt"])
@@ -302,7 +300,7 @@ fn a_sender_that_goes_away_changes_nothing() {
 }
 
 #[test]
-fn exports_read_back_as_the_same_list() {
+fn imported_export_is_the_same_list() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     let list = "45.1.1.1\n45.1.1.2 :3:why $\n46.1.0.0/20 :3:\n!46.1.1.0/25\n2a00:1:2::/48 :2:six\n2a00:1:2:3::4\n!2a00:1:2:4::/64\n47.0.0.0/8\n";

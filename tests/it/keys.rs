@@ -7,7 +7,7 @@ use std::{
 };
 
 use orbsd::{
-    dns::tsig::{self, Session},
+    dns::tsig::{self, TsigSession},
     model::{Algorithm, Time},
 };
 
@@ -17,6 +17,7 @@ use crate::lab::{CONFIG, Daemon, Folder, ZONE, query};
 fn with_key(f: &Folder) -> serde_json::Value {
     let made = f.json(&[
         "key",
+        "create",
         "Mirror.Example.",
         "--algorithm",
         "hmac-sha512",
@@ -88,7 +89,7 @@ fn a_key_that_was_made_is_accepted_and_never_overwritten() {
     // Again: it stays as it is.
     let again = f.orbsd(&["key", "create", "mirror.example"]);
     assert_eq!(again.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&again.stderr).contains("stays as it is"));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("was not changed"));
     assert_eq!(fs::read_to_string(&path).unwrap(), clause);
     for args in [
         &["key", "create", "a b"][..],
@@ -126,7 +127,7 @@ fn a_reload_takes_new_keys() {
     let mut request = query("bl.orbs.example", 6, true);
     let len = request.len();
     request.resize(512, 0);
-    let (_, end) = Session::request(key, &mut request, len, Time(1_800_000_000)).unwrap();
+    let (_, end) = TsigSession::request(key, &mut request, len, Time(1_800_000_000)).unwrap();
     let session = tsig::verify(&published(), &request[..end], Time(1_800_000_000))
         .unwrap()
         .unwrap();
@@ -177,7 +178,7 @@ fn a_clock_ten_minutes_off_is_told_the_time() {
         let len = request.len();
         request.resize(512, 0);
         let at = Time((orbsd::clock::wall().0 as i64 + off) as u64);
-        let (_, end) = Session::request(key.clone(), &mut request, len, at).unwrap();
+        let (_, end) = TsigSession::request(key.clone(), &mut request, len, at).unwrap();
         let mut stream = std::net::TcpStream::connect(f.addr()).unwrap();
         stream
             .set_read_timeout(Some(std::time::Duration::from_secs(10)))

@@ -20,7 +20,7 @@ use orbsd::{
     config::Config,
     ledger::{self, Ledger},
     net::{ConnectionLimiter, Shares},
-    server::{self, Shared},
+    server::{self, ServerContext},
     store::Store,
 };
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring, version::TLS13};
@@ -324,7 +324,7 @@ pub fn shown(reply: &[u8]) -> String {
 /// A ledger with UDP and TCP fronts in this process.
 pub struct Lab {
     pub ledger: Ledger,
-    pub shared: Shared,
+    pub shared: ServerContext,
     pub addr: SocketAddr,
     http3: Option<(SocketAddr, ClientConfig)>,
     _folder: Folder,
@@ -335,7 +335,7 @@ pub struct Lab {
 impl Lab {
     pub fn new(folder: Folder) -> Lab {
         let ledger = folder.ledger();
-        let shared = Shared::new(&ledger, None);
+        let shared = ServerContext::new(&ledger, None);
         let addr = folder.addr();
         let threads = (0..2).map(|i| {
             let socket = server::udp::bind(addr).unwrap();
@@ -380,7 +380,7 @@ impl Lab {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
             path
         };
-        let certificates = server::Certificates::open(server::Files {
+        let certificates = server::Certificates::open(server::CertificateFiles {
             certificate: write("c.pem", &issued.cert.pem()),
             key: write("k.pem", &issued.signing_key.serialize_pem()),
             clients: None,

@@ -1,4 +1,4 @@
-//! `tests/lists/table.txt` on a daemon: what comes over a list that is there, by command and as a
+//! Tests `tests/lists/table.txt` on a daemon: lists that replace another list, by command and as a
 //! feed.
 
 use std::{
@@ -10,8 +10,8 @@ use std::{
 
 use crate::lab::{CONFIG, DOMAINS, Daemon, Folder, ZONE};
 
-/// How long the feeds have to look at their files.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time within which feeds have to read their files.
+const FEED_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -19,7 +19,7 @@ fn file(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// A row of the table that is about a list over another one.
+/// A row of the table in which a list replaces another one.
 struct Row {
     line: usize,
     good: String,
@@ -52,7 +52,7 @@ fn rows() -> Vec<Row> {
     table.lines().enumerate().filter_map(row).collect()
 }
 
-/// A reason that publishes addresses and names.
+/// A folder with a reason `any`, for which zones publish addresses and names.
 fn folder(feeds: &str) -> Folder {
     let config = format!("{CONFIG}[[reason]]\nname = \"any\"\ntext = \"Any $\"\n{feeds}");
     let any = |zone: &str, code: &str| {
@@ -91,23 +91,23 @@ fn import(f: &Folder, source: &str, options: &[String], files: &[String]) -> (i3
     )
 }
 
-/// Whether a source's list is what this file says: nothing would change.
-fn stands(f: &Folder, source: &str, options: &[String], files: &[String]) -> bool {
+/// Whether an import of these files would change nothing.
+fn is_unchanged(f: &Folder, source: &str, options: &[String], files: &[String]) -> bool {
     let options: Vec<String> = options
         .iter()
         .filter(|o| !o.starts_with("skip_errors"))
         .cloned()
         .collect();
-    let (code, said) = import(
+    let (code, output) = import(
         f,
         source,
         &[options, vec!["dry_run".into()]].concat(),
         files,
     );
-    code == 0 && said.contains("listings: 0 to add, 0 to change, 0 to remove")
+    code == 0 && output.contains("listings: 0 to add, 0 to change, 0 to remove")
 }
 
-/// The options that say how a file is read, and not what is tolerated.
+/// The options that describe how a file is read, without those that permit errors or losses.
 fn reading(row: &Row) -> Vec<String> {
     row.options
         .iter()
@@ -117,32 +117,32 @@ fn reading(row: &Row) -> Vec<String> {
 }
 
 #[test]
-fn nothing_bad_replaces_a_good_list() {
+fn invalid_file_does_not_replace_a_list() {
     let f = folder("");
     let _daemon = Daemon::start(&f);
     let mut wrong = Vec::new();
     for (i, row) in rows().iter().enumerate() {
         let source = format!("s{i}");
-        let (code, said) = import(&f, &source, &reading(row), std::slice::from_ref(&row.good));
-        assert_eq!(code, 0, "table.txt:{}: the good list: {said}", row.line);
-        let (code, said) = import(&f, &source, &row.options, &row.files);
+        let (code, output) = import(&f, &source, &reading(row), std::slice::from_ref(&row.good));
+        assert_eq!(code, 0, "table.txt:{}: the good list: {output}", row.line);
+        let (code, output) = import(&f, &source, &row.options, &row.files);
         let fault = match (row.kind.as_str(), code) {
             ("refused", 3) => {
-                let lower = said.to_lowercase();
+                let lower = output.to_lowercase();
                 let missing: Vec<&str> = row
                     .details
                     .split(" && ")
                     .filter(|p| !lower.contains(&p.to_lowercase()))
                     .collect();
-                (!missing.is_empty()).then(|| format!("the refusal lacks {missing:?}: {said}"))
+                (!missing.is_empty()).then(|| format!("the refusal lacks {missing:?}: {output}"))
             }
             ("takes", 0) | ("either", 0 | 3) => None,
-            (kind, code) => Some(format!("{kind}: exit code {code}: {said}")),
+            (kind, code) => Some(format!("{kind}: exit code {code}: {output}")),
         };
         let fault = fault.or_else(|| {
-            let kept =
-                code == 3 && !stands(&f, &source, &reading(row), std::slice::from_ref(&row.good));
-            kept.then(|| "the good list does not stand any more".into())
+            let kept = code == 3
+                && !is_unchanged(&f, &source, &reading(row), std::slice::from_ref(&row.good));
+            kept.then(|| "the good list has changed".into())
         });
         wrong.extend(fault.map(|why| {
             format!(
@@ -160,9 +160,9 @@ fn nothing_bad_replaces_a_good_list() {
 }
 
 #[test]
-fn nothing_bad_replaces_the_good_list_of_a_feed() {
-    // One file each, once: a feed has no two files, and different allowances say the same of what
-    // is never taken.
+fn invalid_file_does_not_replace_the_list_of_a_feed() {
+    // Each single file once: a feed has one file, and a file that is always refused needs no other
+    // options.
     let mut bad: BTreeMap<String, Row> = BTreeMap::new();
     for row in rows()
         .into_iter()
@@ -180,7 +180,7 @@ fn nothing_bad_replaces_the_good_list_of_a_feed() {
     }
     let _daemon = Daemon::start(&f);
     let all_feeds = |what: &str, done: &dyn Fn(&serde_json::Value) -> bool| {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + FEED_TIMEOUT;
         loop {
             let feeds = f.json(&["feed", "list", "--json"]);
             let feeds = feeds["items"].as_array().cloned().unwrap_or_default();
@@ -206,7 +206,7 @@ fn nothing_bad_replaces_the_good_list_of_a_feed() {
         !x["refreshed"].is_null() && x["problem"].is_null()
     });
     for (i, row) in bad.iter().enumerate() {
-        // A reader sees the old file or the new one.
+        // Replace the file atomically.
         let new = f.path().join(format!("s{i}.new"));
         fs::copy(file(&row.files[0]), &new).unwrap();
         fs::rename(&new, f.path().join(format!("s{i}.txt"))).unwrap();
@@ -217,7 +217,7 @@ fn nothing_bad_replaces_the_good_list_of_a_feed() {
     for (i, row) in bad.iter().enumerate() {
         let good = std::slice::from_ref(&row.good);
         assert!(
-            stands(&f, &format!("s{i}"), &[], good),
+            is_unchanged(&f, &format!("s{i}"), &[], good),
             "table.txt:{}: {:?} over {}",
             row.line,
             row.files,

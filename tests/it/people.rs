@@ -339,9 +339,7 @@ fn members_of_the_group_read_through_the_socket_alone() {
     // The keys cannot be read, so the daemon checks for them.
     let (code, text) = orbsd(&f, &["check"], member);
     assert!(
-        code == 0
-            && text.contains("the daemon has checked its own")
-            && text.contains("valid, 1 zones"),
+        code == 0 && text.contains("the daemon has checked it") && text.contains("valid, 1 zones"),
         "{text}"
     );
     f.write("zones/bl.toml", "origin = 1");
@@ -375,10 +373,7 @@ fn a_user_of_the_machine_is_the_user_that_the_configuration_names() {
     let (f, _daemon, gid) = shared("[admin.uids]\n4711 = \"anna\"");
     let member = Some((4711, gid));
     let (code, text) = orbsd(&f, &["status"], member);
-    assert!(
-        code == 1 && text.contains("there is no such user"),
-        "{text}"
-    );
+    assert!(code == 1 && text.contains("which is not a user"), "{text}");
     f.ok(&["user", "add", "anna", "--role", "editor"]);
     let (code, text) = orbsd(&f, &["list", "45.1.1.2", "--reason", "relay"], member);
     assert_eq!(code, 0, "{text}");
@@ -435,7 +430,7 @@ fn two_persons_are_two_users() {
     assert!(
         out.status.code() == Some(1)
             && why.contains("both act for uid:0")
-            && why.contains("two persons"),
+            && why.contains("requires approval"),
         "{why}"
     );
     approve(&anna, &id).ok();
@@ -639,7 +634,7 @@ fn one_reporter_cannot_fill_the_queue_and_others_stay_fast() {
     let refused = propose(&eve, 60_000);
     assert!(
         refused.problem() == "conflict"
-            && refused.text().contains("40 proposals of eve wait already"),
+            && refused.text().contains("eve has 40 proposals that wait"),
         "{}",
         refused.text()
     );
@@ -713,7 +708,7 @@ fn a_listing_for_two_persons_says_how_another_person_approves_it() {
     let id = text.split(['(', ')']).nth(1).unwrap().to_string();
     assert!(
         text.contains(&format!(
-            "another person approves it: orbsd proposal approve {id}"
+            "another user approves it: orbsd proposal approve {id}"
         )),
         "{text}"
     );
@@ -897,6 +892,6 @@ fn a_delisting_without_a_hold_says_who_still_lists_it() {
     f.ok(&["list", "46.1.1.1", "--reason", "relay"]);
     assert!(
         f.ok(&["delist", "46.1.1.1", "--no-hold"])
-            .contains("still listed by: nobody")
+            .contains("still listed by: no source")
     );
 }

@@ -1,4 +1,4 @@
-//! What was acknowledged stays, whatever happens to the process or the disk.
+//! Acknowledged changes survive kills, full disks, damaged files and restarts.
 
 use std::{
     collections::HashSet,
@@ -22,16 +22,16 @@ fn answer(f: &Folder, addr: u32) -> String {
     shown(&reply.unwrap_or_else(|| panic!("no answer; the daemon says: {}", f.log())))
 }
 
-/// Fifty times `kill -9` under a stream of writes: every acknowledged listing is there, and what
-/// was in doubt is wholly there or wholly not.
+/// Kills the daemon fifty times during writes. A change that was not acknowledged may be stored,
+/// but only completely and in order.
 #[test]
-fn kill_9_under_a_stream_of_writes() {
+fn acknowledged_changes_survive_kill_9_during_writes() {
     kill_rounds(50);
 }
 
-/// As many changes as can be on their way at once, and some more.
+/// More changes than can be in flight at the same time.
 const IN_FLIGHT: u32 = 1100;
-/// Lines of an import that is killed: more than are committed one by one.
+/// Lines of an import that is killed: more than are committed row by row.
 const IMPORTED: u32 = 21_000;
 
 fn stored(ledger: &orbsd::ledger::Ledger, addr: u32) -> bool {
@@ -50,7 +50,7 @@ fn stored(ledger: &orbsd::ledger::Ledger, addr: u32) -> bool {
 fn kill_rounds(rounds: u32) {
     let f = Folder::new();
     let mut acked: HashSet<u32> = HashSet::new();
-    let (mut seed, mut told, mut imported) = (12345u32, 0, 0);
+    let (mut seed, mut rounds_with_acks, mut imported) = (12345u32, 0, 0);
     for round in 0..rounds {
         let daemon = Daemon::start(&f);
         for addr in acked.iter().filter(|a| *a % 7 == round % 7) {
@@ -72,7 +72,7 @@ fn kill_rounds(rounds: u32) {
         let base = 0x2d00_0000 + round * 0x1_0000;
         let writer = std::thread::spawn(move || {
             for i in 0..20_000u32 {
-                // Every tenth line is refused: it lies in a special range.
+                // Every tenth line is refused, because it is in a special-purpose range.
                 let special = if i % 10 == 0 {
                     format!("{}\n", std::net::Ipv4Addr::from(0x0a00_0000 + i))
                 } else {
@@ -83,7 +83,7 @@ fn kill_rounds(rounds: u32) {
                 }
             }
         });
-        // Every third round a large import is under way too, of a list of its own.
+        // In every third round a large import of another list runs as well.
         let import = (round % 3 == 0).then(|| {
             let lines: String = (0..IMPORTED)
                 .map(|i| {
@@ -124,14 +124,14 @@ fn kill_rounds(rounds: u32) {
         let _ = child.wait();
         writer.join().unwrap();
         let acked_import = import.is_some_and(|mut c| c.wait().unwrap().success());
-        told += u32::from(!now.is_empty());
+        rounds_with_acks += u32::from(!now.is_empty());
         acked.extend(&now);
         let ledger = f.ledger();
         for addr in &now {
             assert!(stored(&ledger, *addr), "lost {addr:x}");
         }
-        // What was on its way may be there or not, but wholly, and nothing behind a gap; what was
-        // refused is not.
+        // Changes in flight may be stored or not, but completely and without a gap between them.
+        // Refused changes are not stored.
         let next = now.last().map_or(base, |a| a + 1);
         let there: Vec<bool> = (next..next + IN_FLIGHT)
             .map(|a| stored(&ledger, a))
@@ -143,7 +143,7 @@ fn kill_rounds(rounds: u32) {
         (0..20).for_each(|i| {
             assert!(
                 !stored(&ledger, 0x0a00_0000 + i * 10),
-                "refused and yet listed"
+                "refused, but listed"
             );
         });
         if round % 3 == 0 {
@@ -151,7 +151,7 @@ fn kill_rounds(rounds: u32) {
             let there = (0..IMPORTED).filter(|i| stored(&ledger, first + i)).count() as u32;
             assert!(
                 there == 0 || there == IMPORTED,
-                "an import is whole or not at all: {there}"
+                "an import is stored completely or not at all: {there}"
             );
             assert!(!acked_import || there == IMPORTED, "an acknowledged import");
             imported += u32::from(there > 0);
@@ -159,20 +159,19 @@ fn kill_rounds(rounds: u32) {
         ledger.stop().unwrap();
     }
     assert!(
-        told * 2 > rounds && acked.len() > rounds as usize,
-        "too slow to prove anything: {told} of {rounds}, {}",
+        rounds_with_acks * 2 > rounds && acked.len() > rounds as usize,
+        "the machine is too slow for this test: {rounds_with_acks} of {rounds}, {}",
         acked.len()
     );
     eprintln!(
-        "{} acknowledged in {told} of {rounds} rounds, {imported} imports",
+        "{} acknowledged in {rounds_with_acks} of {rounds} rounds, {imported} imports",
         acked.len()
     );
 }
 
-/// A small disk that fills up: no acknowledgement is a lie, and freeing it is enough. In a mount
-/// namespace of its own.
+/// Fills a small disk in a mount namespace of its own, and then frees it.
 #[test]
-fn a_full_disk_refuses_writes_and_recovers_without_loss() {
+fn full_disk_refuses_writes_and_recovers_without_loss() {
     let f = Folder::new();
     let script = r#"
 set -u
@@ -196,7 +195,7 @@ for i in $(seq 60); do $ORBSD list 45.8.8.8 --reason relay > /dev/null 2>&1 && b
 $ORBSD lookup 45.8.8.8 > /dev/null || exit 93
 $ORBSD lookup 45.9.9.9 > /dev/null || exit 94
 sed -n 's/: listed.*//p' acked | while read a; do $ORBSD lookup $a > /dev/null || exit 95; done || exit 95
-# What was refused and not in doubt is not there.
+# Refused changes with a known outcome are not stored.
 sed -n 's/: writes are refused.*//p' refused | while read a; do $ORBSD lookup $a > /dev/null && exit 89; done; [ $? = 89 ] && exit 89
 [ -s acked ] || exit 88
 kill $pid; wait $pid
@@ -228,13 +227,13 @@ $ORBSD lookup 45.9.9.9 > /dev/null || exit 96
     );
     assert!(
         read("log").contains("commit failed"),
-        "the log says it: {}",
+        "the failure is logged: {}",
         read("log")
     );
 }
 
 #[test]
-fn a_newer_store_is_refused_and_a_damaged_one_never_served() {
+fn store_of_a_newer_version_and_damaged_store_are_refused() {
     let f = Folder::new();
     let ledger = f.ledger();
     ledger.stop().unwrap();
@@ -251,8 +250,8 @@ fn a_newer_store_is_refused_and_a_damaged_one_never_served() {
         Store::open(f.config().store),
         Err(StoreError::Newer(99))
     ));
-    let said = String::from_utf8_lossy(&f.orbsd(&["status"]).stderr).into_owned();
-    assert!(said.contains("newer orbsd"), "{said}");
+    let stderr = String::from_utf8_lossy(&f.orbsd(&["status"]).stderr).into_owned();
+    assert!(stderr.contains("newer orbsd"), "{stderr}");
 
     let f = Folder::new();
     let ledger = f.ledger();
@@ -276,15 +275,15 @@ fn a_newer_store_is_refused_and_a_damaged_one_never_served() {
     }
     assert!(damaged > 0);
     let out = f.orbsd(&["serve"]);
-    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    let stderr = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(
-        out.status.code() == Some(1) && said.contains("damaged"),
-        "{said}"
+        out.status.code() == Some(1) && stderr.contains("damaged"),
+        "{stderr}"
     );
 }
 
 #[test]
-fn restarts_answer_the_same_from_image_journal_and_scan() {
+fn restart_from_image_journal_or_rows_gives_the_same_answers() {
     let f = Folder::new();
     f.write(
         "a.rbl",
@@ -317,10 +316,10 @@ fn restarts_answer_the_same_from_image_journal_and_scan() {
         ]);
         f.ok(&["delist", "45.0.3.7"]);
         f.ok(&["exempt", "47.1.1.1", "--until", "1h"]);
-    } // kill -9: the journal after the image
+    } // kill -9, so that the journal is newer than the image
     let image = f.path().join("data/image");
     let before = fs::read(&image).unwrap();
-    let after = export(&f); // the last command stops in order, and writes an image
+    let after = export(&f); // A command without a daemon writes an image when it ends.
     assert!(
         after != want && after[0].contains("*.0.48"),
         "the journal was read: {}",
@@ -329,8 +328,7 @@ fn restarts_answer_the_same_from_image_journal_and_scan() {
     let written = fs::read(&image).unwrap();
     fs::remove_file(&image).unwrap();
     assert_eq!(export(&f), after, "from the rows, with the same serials");
-    // An older image and the journal after it; damaged ones: not used, and nothing else is
-    // answered.
+    // An older image with the journal after it, and damaged images, which are not used.
     let flip = |at: usize| {
         let mut bytes = written.clone();
         bytes[at] ^= 1;
@@ -354,7 +352,7 @@ fn restarts_answer_the_same_from_image_journal_and_scan() {
 }
 
 #[test]
-fn what_fell_due_while_stopped_is_ended_before_the_first_answer() {
+fn listing_that_expires_while_stopped_ends_before_the_first_answer() {
     let f = Folder::new();
     f.ok(&["list", "45.1.1.1", "--reason", "relay", "--until", "1s"]);
     f.ok(&["list", "45.1.1.2", "--reason", "relay", "--until", "1h"]);
@@ -369,7 +367,7 @@ fn what_fell_due_while_stopped_is_ended_before_the_first_answer() {
 }
 
 #[test]
-fn a_feed_that_is_not_refreshed_ends_as_a_whole() {
+fn all_listings_of_a_feed_that_is_not_refreshed_end() {
     let f = Folder::new();
     f.write("a.txt", "45.1.1.1\n45.1.1.2\n");
     f.ok(&[
@@ -398,7 +396,7 @@ fn a_feed_that_is_not_refreshed_ends_as_a_whole() {
     assert_eq!(
         answer(&f, 0x2d01_0101),
         "NOERROR 127.0.0.2",
-        "the next import brings it back"
+        "the next import lists it again"
     );
 }
 
@@ -406,7 +404,7 @@ fn a_feed_that_is_not_refreshed_ends_as_a_whole() {
 mod drill {
     use super::*;
 
-    /// The same for as long as `ORBSD_DRILL_MINUTES` says, an hour by default.
+    /// Kills the daemon for `ORBSD_DRILL_MINUTES` minutes, by default an hour.
     #[test]
     #[ignore = "takes long; run `make drill`"]
     fn kill_9_for_hours() {
@@ -420,14 +418,13 @@ mod drill {
         }
     }
 
-    /// Ten million addresses: imported, answered, and there again after `kill -9` within a second.
+    /// Imports ten million addresses, kills the daemon, and prints the time of the next start.
     #[test]
     #[ignore = "takes long; run `make drill`"]
     fn ten_million_addresses() {
         let f = Folder::new();
         let mut out = std::io::BufWriter::new(fs::File::create(f.path().join("big.txt")).unwrap());
-        // Every 300th address and a bit, all over the public space: 45.0.0.0 and up, 10 million of
-        // them.
+        // Every 97th address from 45.0.0.0 on.
         for i in 0..10_000_000u32 {
             writeln!(out, "{}", std::net::Ipv4Addr::from(0x2d00_0000 + i * 97)).unwrap();
         }
@@ -447,11 +444,11 @@ mod drill {
             "NOERROR 127.0.0.2"
         );
         assert_eq!(answer(&f, 0x2d00_0001), "NXDOMAIN soa 60");
-        std::thread::sleep(Duration::from_secs(5)); // the image is written beside the work
+        std::thread::sleep(Duration::from_secs(5)); // The image is written in the background.
         drop(daemon);
-        let begun = std::time::Instant::now();
+        let start = std::time::Instant::now();
         let _daemon = Daemon::start(&f);
-        let took = begun.elapsed();
+        let took = start.elapsed();
         assert_eq!(
             answer(&f, 0x2d00_0000 + 9_999_999 * 97),
             "NOERROR 127.0.0.2"

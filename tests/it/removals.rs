@@ -1,4 +1,4 @@
-//! The log of removals is watched, a restore that fails leaves nothing, and damage is remembered.
+//! Checks of the removal log, restores with it, and reports of damage.
 
 use std::{
     fs,
@@ -25,7 +25,7 @@ fn status(api: &Api) -> Value {
     api.get("/v1/status").ok()
 }
 
-/// Exit code and standard error.
+/// Runs a command that must fail with exit code 1. Returns its standard error.
 fn failed(f: &Folder, args: &[&str]) -> String {
     let out = f.orbsd(args);
     assert_eq!(
@@ -37,7 +37,7 @@ fn failed(f: &Folder, args: &[&str]) -> String {
     String::from_utf8_lossy(&out.stderr).into_owned()
 }
 
-/// Waits until a scrub that was asked for has ended.
+/// Starts a scrub, and waits until it has ended.
 fn scrub(api: &Api) -> Value {
     let last = |s: &Value| s["integrity"]["scrub"]["last"]["started"].clone();
     // Times are whole seconds.
@@ -55,9 +55,9 @@ fn scrub(api: &Api) -> Value {
     }
 }
 
-/// Writes were acknowledged into a deleted file, and status said that all was well.
+/// Changes must not be acknowledged while their lines go to a deleted file.
 #[test]
-fn a_deleted_log_of_removals_stops_writes_until_it_is_back() {
+fn deleted_removal_log_stops_writes_until_it_is_back() {
     let mut api = Api::new();
     for i in 1..=3 {
         api.list(&format!("45.1.1.{i}"), "relay");
@@ -72,7 +72,7 @@ fn a_deleted_log_of_removals_stops_writes_until_it_is_back() {
     );
     assert!(
         failed(&api.f, &["status"]).contains("on_loss"),
-        "it says what to do"
+        "the message names the remedy"
     );
     assert_eq!(api.get("/health/ready").status, 503);
     assert!(
@@ -80,7 +80,7 @@ fn a_deleted_log_of_removals_stops_writes_until_it_is_back() {
             .text()
             .contains("orbsd_removals_log_whole 0\n")
     );
-    // At a start too.
+    // The same after a restart.
     assert!(api.daemon.take().unwrap().stop().success());
     api.start();
     assert!(
@@ -100,9 +100,9 @@ fn a_deleted_log_of_removals_stops_writes_until_it_is_back() {
     assert!(fs::read_to_string(log(&api)).unwrap().contains("45.1.1.2"));
 }
 
-/// A whole line, with its end, was taken out: what is left is sound, line by line.
+/// All lines that are left are valid.
 #[test]
-fn a_line_that_was_taken_out_of_the_log_is_found_by_a_scrub_and_at_a_start() {
+fn line_deleted_from_the_removal_log_is_found_at_a_start_and_by_a_scrub() {
     let mut api = Api::new();
     for i in 1..=4 {
         api.list(&format!("45.1.1.{i}"), "relay");
@@ -129,7 +129,7 @@ fn a_line_that_was_taken_out_of_the_log_is_found_by_a_scrub_and_at_a_start() {
     fs::write(log(&api), &whole).unwrap();
     api.f.ok(&["exempt", "45.1.1.9"]);
     let whole = fs::read_to_string(log(&api)).unwrap();
-    // In place, so that the next scrub is what finds it, or the next write.
+    // Written in place, so that only a scrub or the next write can find it.
     fs::write(
         log(&api),
         whole
@@ -142,7 +142,7 @@ fn a_line_that_was_taken_out_of_the_log_is_found_by_a_scrub_and_at_a_start() {
 }
 
 #[test]
-fn the_first_write_after_the_log_was_lost_is_refused_also_where_it_has_no_removals() {
+fn write_without_removals_is_also_refused_after_a_loss_of_the_log() {
     let write: [&[&str]; 2] = [
         &["list", "45.1.1.2", "--reason", "relay"],
         &["zone", "serial", "bl", "90000"],
@@ -151,34 +151,34 @@ fn the_first_write_after_the_log_was_lost_is_refused_also_where_it_has_no_remova
         let api = Api::new();
         api.list("45.1.1.1", "relay");
         fs::remove_file(log(&api)).unwrap();
-        let said = failed(&api.f, args);
+        let output = failed(&api.f, args);
         assert!(
-            said.contains("was deleted while it was open"),
-            "{args:?}: {said}"
+            output.contains("was deleted while it was open"),
+            "{args:?}: {output}"
         );
     }
 }
 
 #[test]
-fn a_log_of_another_store_is_not_mended_by_a_setting() {
+fn removal_log_of_another_store_stops_writes_whatever_the_setting() {
     let api = Api::new();
     api.list("45.1.1.1", "relay");
     let other = Folder::new();
     other.ok(&["list", "45.1.1.1", "--reason", "relay"]);
     other.ok(&["delist", "45.1.1.1"]);
     fs::copy(other.path().join("data/removals.log"), log(&api)).unwrap();
-    let said = failed(&api.f, &["delist", "45.1.1.1"]);
+    let output = failed(&api.f, &["delist", "45.1.1.1"]);
     assert!(
-        said.contains("is the log of another store")
-            && said.contains("move this one away")
-            && !said.contains("on_loss"),
-        "{said}"
+        output.contains("is the log of another store")
+            && output.contains("move this one away")
+            && !output.contains("on_loss"),
+        "{output}"
     );
 }
 
-/// The log went on behind a gap of which nobody knew before the day of the restore.
+/// Without a record of the gap, only the restore would find the missing lines.
 #[test]
-fn a_log_that_was_cut_begins_anew_and_a_restore_says_what_is_missing() {
+fn truncated_removal_log_is_restarted_and_a_restore_names_the_missing_lines() {
     let mut api = restarting();
     for i in 1..=4 {
         api.list(&format!("45.1.1.{i}"), "relay");
@@ -211,11 +211,11 @@ fn a_log_that_was_cut_begins_anew_and_a_restore_says_what_is_missing() {
             .contains("orbsd_removals_log_missing_lines 2\n")
     );
     api.f.ok(&["delist", "45.1.1.3"]);
-    // A copy that was made since knows all that is missing.
+    // A later backup has all decisions of the missing lines.
     assert!(
         fs::read_to_string(api.f.path().join("log"))
             .unwrap()
-            .contains("began anew")
+            .contains("was restarted")
     );
     api.f.ok(&["backup", "copy2"]);
     assert_eq!(
@@ -228,17 +228,17 @@ fn a_log_that_was_cut_begins_anew_and_a_restore_says_what_is_missing() {
     drop(api.daemon.take());
     fs::copy(log(&api), api.f.path().join("saved.log")).unwrap();
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
-    let said = failed(&api.f, &["restore", "copy", "--removal-log", "saved.log"]);
+    let output = failed(&api.f, &["restore", "copy", "--removal-log", "saved.log"]);
     assert!(
-        said.contains(&format!("lines {} to {} are missing", known + 2, known + 3))
-            && said.contains("--allow-gap"),
-        "{said}"
+        output.contains(&format!("lines {} to {} are missing", known + 2, known + 3))
+            && output.contains("--allow-gap"),
+        "{output}"
     );
     assert!(
         !api.f.path().join("data/CURRENT").exists()
             && !api.f.path().join("data/restoring").exists()
     );
-    let said = api.f.json(&[
+    let output = api.f.json(&[
         "restore",
         "copy",
         "--removal-log",
@@ -246,7 +246,7 @@ fn a_log_that_was_cut_begins_anew_and_a_restore_says_what_is_missing() {
         "--allow-gap",
         "--json",
     ]);
-    assert_eq!(said["missing"], missing);
+    assert_eq!(output["missing"], missing);
     api.start();
     assert_eq!(
         ["1.1.1.45", "2.1.1.45", "3.1.1.45"].map(|n| api.dns(n).starts_with("NOERROR")),
@@ -255,19 +255,19 @@ fn a_log_that_was_cut_begins_anew_and_a_restore_says_what_is_missing() {
     assert_eq!(
         status(&api)["problem"],
         Value::Null,
-        "the log was put in its place"
+        "the log was copied to its configured path"
     );
     api.f.ok(&["delist", "45.1.1.1"]);
-    // The newer copy needs nothing of what is missing.
+    // The newer copy does not need the missing lines.
     drop(api.daemon.take());
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
     api.f
         .ok(&["restore", "copy2", "--removal-log", "saved.log"]);
 }
 
-/// The copy without the decisions stood there, and with the log moved away it started.
+/// A copy without the decisions since must not be able to start.
 #[test]
-fn a_failed_restore_leaves_nothing_that_can_start() {
+fn failed_restore_leaves_nothing_that_can_start() {
     let mut api = Api::new();
     api.list("45.1.1.1", "relay");
     api.f.ok(&["backup", "copy"]);
@@ -301,7 +301,7 @@ fn a_failed_restore_leaves_nothing_that_can_start() {
             .unwrap_or_default();
         assert!(left.is_empty(), "{file}: {left:?}");
     }
-    // One that was killed.
+    // A restore that was killed.
     fs::create_dir_all(data.join("restoring")).unwrap();
     fs::write(data.join("restoring/CURRENT"), "x").unwrap();
     fs::write(data.join("000007.sst"), "half").unwrap();
@@ -313,10 +313,9 @@ fn a_failed_restore_leaves_nothing_that_can_start() {
     assert_eq!(api.dns("1.1.1.45"), "NXDOMAIN soa 60");
 }
 
-/// The log that was named was not put in place of an older one, and what it had was reported as
-/// lost.
+/// If the older log stayed, its missing lines would be reported as lost.
 #[test]
-fn a_restore_puts_its_log_in_place_of_an_older_one_and_refuses_another_stores() {
+fn restore_replaces_an_older_log_and_refuses_that_of_another_store() {
     let mut api = Api::new();
     api.list("45.1.1.1", "relay");
     api.f.ok(&["delist", "45.1.1.1"]);
@@ -352,7 +351,7 @@ fn a_restore_puts_its_log_in_place_of_an_older_one_and_refuses_another_stores() 
     }
     for (there, why) in [
         (&foreign[..], "is the log of another store"),
-        (b"root:x:0:0\n", "is not a log of removals"),
+        (b"root:x:0:0\n", "is not a removal log"),
     ] {
         prepare(there);
         assert!(failed(&api.f, &["restore", "copy", "--removal-log", "saved.log"]).contains(why));
@@ -363,9 +362,9 @@ fn a_restore_puts_its_log_in_place_of_an_older_one_and_refuses_another_stores() 
     }
 }
 
-/// With a damaged record of the last commit a start said that no acknowledged commit is missing.
+/// A start must not report that no acknowledged commit is missing if it cannot know.
 #[test]
-fn a_damaged_record_of_the_last_commit_is_reported_until_it_is_accepted() {
+fn damaged_record_of_the_last_commit_is_reported_until_it_is_accepted() {
     let mut api = Api::new();
     api.list("45.1.1.1", "relay");
     drop(api.daemon.take());
@@ -391,7 +390,7 @@ fn a_damaged_record_of_the_last_commit_is_reported_until_it_is_accepted() {
 }
 
 #[test]
-fn a_start_that_cannot_know_whether_a_commit_is_missing_does_not_deny_it() {
+fn truncated_write_ahead_log_without_last_commit_is_reported_as_possible_loss() {
     let mut api =
         Api::with(&CONFIG.replace("[admin]", "[store]\nscrub_interval = \"0s\"\n[admin]"));
     api.list("45.1.1.1", "relay");
@@ -425,7 +424,7 @@ fn a_start_that_cannot_know_whether_a_commit_is_missing_does_not_deny_it() {
 }
 
 #[test]
-fn a_backup_into_a_folder_that_the_store_empties_is_refused() {
+fn backup_into_a_folder_that_the_store_empties_is_refused() {
     let f = Folder::new();
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
     for folder in ["data/stage/x", "data/scrub/a/b", "data/restoring"] {
@@ -437,9 +436,9 @@ fn a_backup_into_a_folder_that_the_store_empties_is_refused() {
     }
 }
 
-/// The log names the store, so that a copy with a new identity cannot go on with the old one.
+/// The log names the store, so that a copy with a new identity needs a new log.
 #[test]
-fn a_restore_with_a_new_identity_replays_the_log_and_begins_another_one() {
+fn restore_with_a_new_identity_replays_the_log_and_starts_a_new_one() {
     let mut api = Api::new();
     api.list("45.1.1.1", "relay");
     api.f.ok(&["backup", "copy"]);
@@ -478,7 +477,7 @@ fn a_restore_with_a_new_identity_replays_the_log_and_begins_another_one() {
 }
 
 #[test]
-fn a_restore_without_the_log_begins_another_one() {
+fn restore_without_the_log_starts_a_new_one() {
     let mut api = Api::new();
     api.list("45.1.1.1", "relay");
     api.f.ok(&["delist", "45.1.1.1"]);
@@ -492,7 +491,7 @@ fn a_restore_without_the_log_begins_another_one() {
 }
 
 #[test]
-fn a_flipped_byte_in_the_middle_of_the_log_is_found_and_says_what_to_do() {
+fn changed_byte_in_the_removal_log_is_found_and_the_remedy_is_named() {
     let mut api = Api::new();
     for i in 1..=4 {
         api.list(&format!("45.1.1.{i}"), "relay");
@@ -504,22 +503,22 @@ fn a_flipped_byte_in_the_middle_of_the_log_is_found_and_says_what_to_do() {
     let flipped = fs::read_to_string(log(&api))
         .unwrap()
         .replace("45.1.1.2", "45.1.1.4");
-    // As a disk does it: in place.
+    // Written in place, as by a faulty disk.
     fs::write(log(&api), &flipped).unwrap();
     let s = scrub(&api);
     assert!(
         s["problem"]
             .as_str()
-            .is_some_and(|p| p.contains("its checksum does not fit") && p.contains("on_loss")),
+            .is_some_and(|p| p.contains("the checksum does not match") && p.contains("on_loss")),
         "{s}"
     );
     drop(api.daemon.take());
     api.f.write("flipped.log", &flipped);
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
-    let said = failed(&api.f, &["restore", "copy", "--removal-log", "flipped.log"]);
+    let output = failed(&api.f, &["restore", "copy", "--removal-log", "flipped.log"]);
     assert!(
-        said.contains("flipped.log:") && said.contains("--allow-gap"),
-        "{said}"
+        output.contains("flipped.log:") && output.contains("--allow-gap"),
+        "{output}"
     );
     api.f.ok(&[
         "restore",
@@ -534,7 +533,7 @@ fn a_flipped_byte_in_the_middle_of_the_log_is_found_and_says_what_to_do() {
     assert_eq!(
         answers,
         [false, true, false, true],
-        "nobody is taken off for a flipped digit"
+        "a changed digit delists no host"
     );
     assert_eq!(
         scrub(&api)["problem"],
@@ -546,13 +545,12 @@ fn a_flipped_byte_in_the_middle_of_the_log_is_found_and_says_what_to_do() {
         fs::read_to_string(log(&api))
             .unwrap()
             .contains("--allow-gap"),
-        "the new log says why it has a gap"
+        "the new log records the reason of its gap"
     );
 }
 
-/// Damage that a backup found changed neither health nor status.
 #[test]
-fn damage_shows_until_it_is_mended_and_survives_a_restart() {
+fn damage_is_reported_until_it_is_repaired_and_after_restarts() {
     let mut api = Api::new();
     let lines: String = (0..30_000u32)
         .map(|i| format!("{}\n", std::net::Ipv4Addr::from(0x2d00_0000 + i * 7)))
@@ -612,15 +610,15 @@ fn damage_shows_until_it_is_mended_and_survives_a_restart() {
     );
 }
 
-/// A flipped or cut last record was dropped without a word, and a listing with it.
+/// A damaged last record of the write-ahead log must not be dropped without a report.
 #[test]
-fn an_acknowledged_commit_that_is_missing_at_a_start_is_damage() {
-    // A scrub's checkpoint would flush the log that is cut here.
+fn acknowledged_commit_that_is_missing_at_a_start_is_damage() {
+    // The checkpoint of a scrub would flush the log that is truncated here.
     let mut api =
         Api::with(&CONFIG.replace("[admin]", "[store]\nscrub_interval = \"0s\"\n[admin]"));
     api.list("45.1.1.1", "relay");
     let s = status(&api);
-    // The use of the token is written down after the answer; the listing has to be the last record.
+    // The use of the token is recorded after the answer; the listing has to be the last record.
     std::thread::sleep(Duration::from_millis(500));
     api.f.ok(&["list", "45.1.1.2", "--reason", "relay"]);
     let (commit, serial) = (
@@ -656,12 +654,12 @@ fn an_acknowledged_commit_that_is_missing_at_a_start_is_damage() {
     );
     assert!(
         s["zones"][0]["serial"].as_u64().unwrap() > serial,
-        "mirrors take it anew"
+        "the serial has jumped"
     );
     api.list("45.1.1.2", "relay");
     assert!(
         scrub(&api)["problem"].is_string(),
-        "a scrub mends nothing of it"
+        "a scrub does not repair it"
     );
     api.f.ok(&["scrub", "--accept-missing-commits"]);
     assert_eq!(status(&api)["problem"], Value::Null);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::lab::{CONFIG, DOMAINS, Daemon, Folder, ZONE, query, shown, udp};
 
-/// A folder with listings of every kind: by hand, by a feed, a domain. The feed reads `xbl.txt`.
+/// A folder with listings by an operator and by a feed, and a domain. The feed reads `xbl.txt`.
 struct Lab {
     f: Folder,
     daemon: Option<Daemon>,
@@ -55,7 +55,7 @@ impl Lab {
             self.f.log()
         );
     }
-    /// Replaces a word in the configuration and the zone files.
+    /// Replaces a text in the configuration and the zone files.
     fn edit(&self, from: &str, to: &str) {
         for file in ["config.toml", "zones/bl.toml", "zones/dbl.toml"] {
             if let Ok(text) = fs::read_to_string(self.f.path().join(file)) {
@@ -63,7 +63,7 @@ impl Lab {
             }
         }
     }
-    /// The exit code and what was printed, both streams.
+    /// Runs a command. Returns the exit code and the output of both streams.
     fn run(&self, args: &[&str]) -> (i32, String) {
         let out = self.f.orbsd(args);
         (
@@ -83,7 +83,7 @@ impl Lab {
 }
 
 #[test]
-fn check_names_what_a_configuration_has_lost_while_the_daemon_is_stopped() {
+fn check_reports_lost_names_while_the_daemon_is_stopped() {
     let mut lab = Lab::new();
     lab.daemon = None;
     assert_eq!(lab.run(&["check"]).0, 0);
@@ -91,17 +91,17 @@ fn check_names_what_a_configuration_has_lost_while_the_daemon_is_stopped() {
         (
             "\"relay\"",
             "\"openrelay\"",
-            "reason `relay` has 3 listings and is not configured any more",
+            "reason `relay` has 3 listings and is no longer configured",
         ),
         (
             FEED,
             "",
-            "source `xbl` has 2 listings and is no [[feed]] any more",
+            "source `xbl` has 2 listings and is no longer a [[feed]]",
         ),
         (
             "\"bl.orbs.example\"",
             "\"other.orbs.example\"",
-            "zone bl.orbs.example publishes 5 listings and is not configured",
+            "zone bl.orbs.example publishes 5 listings and is no longer configured",
         ),
     ] {
         lab.edit(from, to);
@@ -134,27 +134,27 @@ fn check_names_what_a_configuration_has_lost_while_the_daemon_is_stopped() {
 }
 
 #[test]
-fn a_reload_that_leaves_listings_behind_is_refused_with_counts_and_forced() {
+fn reload_that_leaves_listings_behind_is_refused_unless_forced() {
     for (from, to, part) in [
         (
             "\"relay\"",
             "\"openrelay\"",
-            "reason `relay` has 3 listings and is not configured any more",
+            "reason `relay` has 3 listings and is no longer configured",
         ),
         (
             FEED,
             "",
-            "source `xbl` has 2 listings and is no [[feed]] any more",
+            "source `xbl` has 2 listings and is no longer a [[feed]]",
         ),
         (
             "\"bl.orbs.example\"",
             "\"other.orbs.example\"",
-            "zone bl.orbs.example publishes 5 listings and is not configured",
+            "zone bl.orbs.example publishes 5 listings and is no longer configured",
         ),
         (
             "{ reason = \"relay\", code = \"127.0.0.2\" }, ",
             "",
-            "zone bl.orbs.example does not publish reason `relay` any more, which has 3 listings",
+            "zone bl.orbs.example no longer publishes reason `relay`, which has 3 listings",
         ),
         (
             "\"domain\"",
@@ -165,20 +165,20 @@ fn a_reload_that_leaves_listings_behind_is_refused_with_counts_and_forced() {
         let lab = Lab::new();
         assert_eq!(lab.run(&["check"]).0, 0);
         lab.edit(from, to);
-        let (code, said) = lab.run(&["check"]);
+        let (code, output) = lab.run(&["check"]);
         assert!(
-            code == 2 && said.contains(part) && said.contains("--force"),
-            "{said}"
+            code == 2 && output.contains(part) && output.contains("--force"),
+            "{output}"
         );
-        let (code, said) = lab.run(&["check", "--force"]);
+        let (code, output) = lab.run(&["check", "--force"]);
         assert!(
-            code == 0 && said.contains("warning: ") && said.contains(part),
-            "{said}"
+            code == 0 && output.contains("warning: ") && output.contains(part),
+            "{output}"
         );
-        let (code, said) = lab.run(&["reload"]);
+        let (code, output) = lab.run(&["reload"]);
         assert!(
-            code != 0 && said.contains(part) && said.contains("orbsd reload --force"),
-            "{code} {said}"
+            code != 0 && output.contains(part) && output.contains("orbsd reload --force"),
+            "{code} {output}"
         );
         lab.daemon.as_ref().unwrap().signal("HUP");
         std::thread::sleep(Duration::from_millis(300));
@@ -189,14 +189,14 @@ fn a_reload_that_leaves_listings_behind_is_refused_with_counts_and_forced() {
         );
         lab.f.ok(&["reload", "--force"]);
         assert!(lab.status().as_array().unwrap().is_empty());
-        // Accepted once, it is accepted.
+        // A loss that was accepted is not reported again.
         lab.f.ok(&["reload"]);
         assert_eq!(lab.run(&["check"]).0, 0);
     }
 }
 
 #[test]
-fn names_without_listings_leave_the_configuration_freely() {
+fn name_without_listings_can_be_removed_from_the_configuration() {
     let lab = Lab::new();
     lab.f
         .ok(&["delist", "45.1.1.1", "45.1.1.2", "45.1.1.3", "--no-hold"]);
@@ -206,7 +206,7 @@ fn names_without_listings_leave_the_configuration_freely() {
 }
 
 #[test]
-fn a_start_serves_what_is_left_and_reports_the_lost_name_until_it_is_mended() {
+fn start_with_a_lost_name_serves_the_rest_and_reports_it_until_resolved() {
     let mut lab = Lab::new();
     lab.daemon = None;
     lab.edit("\"relay\"", "\"openrelay\"");
@@ -223,22 +223,22 @@ fn a_start_serves_what_is_left_and_reports_the_lost_name_until_it_is_mended() {
         lab.f.log()
     );
     assert_eq!(lab.status()[0]["listings"], 3);
-    let (code, said) = lab.run(&["status"]);
+    let (code, output) = lab.run(&["status"]);
     assert!(
-        code == 1 && said.contains("NOT CONFIGURED: reason `relay` has 3 listings"),
-        "{said}"
+        code == 1 && output.contains("NOT CONFIGURED: reason `relay` has 3 listings"),
+        "{output}"
     );
     let s: Value = serde_json::from_slice(&lab.f.orbsd(&["status", "--json"]).stdout).unwrap();
     assert!(
         s["writes"] == "accepted" && s["problem"].as_str().unwrap().contains("has lost a name"),
         "{s}"
     );
-    let (code, said) = lab.run(&["reload"]);
+    let (code, output) = lab.run(&["reload"]);
     assert!(
-        code != 0 && said.contains("reason `relay` has 3 listings"),
-        "{said}"
+        code != 0 && output.contains("reason `relay` has 3 listings"),
+        "{output}"
     );
-    // The new name has a number of its own by now, which nothing uses.
+    // The new name has a number of its own now, which is not used.
     lab.f.ok(&["reason", "rename", "relay", "openrelay"]);
     assert_eq!(lab.a("1.1.1.45"), "NOERROR 127.0.0.2");
     assert!(lab.status().as_array().unwrap().is_empty());
@@ -249,13 +249,13 @@ fn a_start_serves_what_is_left_and_reports_the_lost_name_until_it_is_mended() {
 }
 
 #[test]
-fn a_renamed_reason_keeps_its_listings_holds_history_and_tokens() {
+fn renamed_reason_keeps_its_listings_holds_history_and_tokens() {
     let mut lab = Lab::new();
     lab.f.ok(&["delist", "45.1.1.3"]);
     let token = lab.f.json(&[
         "token", "create", "--owner", "feeder", "--role", "editor", "--reason", "relay", "--json",
     ]);
-    // The files first: what is asked for must be what they say.
+    // The files must have the new name before the rename.
     for (args, part) in [
         (
             ["reason", "rename", "relay", "openrelay"],
@@ -266,24 +266,24 @@ fn a_renamed_reason_keeps_its_listings_holds_history_and_tokens() {
             "config.toml has no [[reason]] `openrelay`",
         ),
     ] {
-        let (code, said) = lab.run(&args);
-        assert!(code != 0 && said.contains(part), "{said}");
+        let (code, output) = lab.run(&args);
+        assert!(code != 0 && output.contains(part), "{output}");
     }
     lab.edit("\"relay\"", "\"openrelay\"");
-    let (code, said) = lab.run(&["reason", "rename", "relay", "spam"]);
+    let (code, output) = lab.run(&["reason", "rename", "relay", "spam"]);
     assert!(
-        code != 0 && said.contains("the reason `spam` is in use itself (1 listings)"),
-        "{said}"
+        code != 0 && output.contains("the reason `spam` is in use (1 listings)"),
+        "{output}"
     );
-    let (code, said) = lab.run(&["reason", "rename", "nothing", "openrelay"]);
+    let (code, output) = lab.run(&["reason", "rename", "nothing", "openrelay"]);
     assert!(
-        code != 0 && said.contains("no reason `nothing` has ever been used"),
-        "{said}"
+        code != 0 && output.contains("there is no reason `nothing`"),
+        "{output}"
     );
-    let said = lab.f.ok(&["reason", "rename", "relay", "openrelay"]);
+    let output = lab.f.ok(&["reason", "rename", "relay", "openrelay"]);
     assert!(
-        said.contains("reason relay is now called openrelay"),
-        "{said}"
+        output.contains("reason relay is now called openrelay"),
+        "{output}"
     );
     for restarted in [false, true] {
         if restarted {
@@ -293,10 +293,10 @@ fn a_renamed_reason_keeps_its_listings_holds_history_and_tokens() {
             (lab.a("1.1.1.45"), lab.a("3.1.1.45")),
             ("NOERROR 127.0.0.2".into(), "NXDOMAIN soa 60".into())
         );
-        let said = lab.f.ok(&["lookup", "45.1.1.1"]);
+        let output = lab.f.ok(&["lookup", "45.1.1.1"]);
         assert!(
-            said.contains("openrelay") && !said.contains("`relay`"),
-            "{said}"
+            output.contains("openrelay") && !output.contains("`relay`"),
+            "{output}"
         );
         let held = lab.f.json(&["lookup", "45.1.1.3", "--json"]);
         assert_eq!(held["holds"][0]["reason"], "openrelay", "{held}");
@@ -318,7 +318,7 @@ fn a_renamed_reason_keeps_its_listings_holds_history_and_tokens() {
 }
 
 #[test]
-fn a_copy_from_before_a_rename_is_restored_with_the_new_name() {
+fn copy_from_before_a_rename_is_restored_with_the_new_name() {
     let mut lab = Lab::new();
     lab.f.ok(&["backup", "copy"]);
     lab.f.ok(&["delist", "45.1.1.1"]);
@@ -347,18 +347,18 @@ fn a_copy_from_before_a_rename_is_restored_with_the_new_name() {
 }
 
 #[test]
-fn a_renamed_feed_goes_on_with_its_rows() {
+fn renamed_feed_keeps_its_rows() {
     let mut lab = Lab::new();
-    let (code, said) = lab.run(&["source", "rename", "xbl", "zbl"]);
+    let (code, output) = lab.run(&["source", "rename", "xbl", "zbl"]);
     assert!(
-        code != 0 && said.contains("config.toml still has the [[feed]] `xbl`"),
-        "{said}"
+        code != 0 && output.contains("config.toml still has the [[feed]] `xbl`"),
+        "{output}"
     );
     lab.edit("\"xbl\"", "\"zbl\"");
-    let (code, said) = lab.run(&["reload"]);
+    let (code, output) = lab.run(&["reload"]);
     assert!(
-        code != 0 && said.contains("`orbsd source rename xbl NEW`"),
-        "{said}"
+        code != 0 && output.contains("`orbsd source rename xbl NEW`"),
+        "{output}"
     );
     lab.f.ok(&["source", "rename", "xbl", "zbl"]);
     assert_eq!(lab.a("1.1.1.46"), "NOERROR 127.0.0.3");
@@ -383,7 +383,7 @@ fn a_renamed_feed_goes_on_with_its_rows() {
     for (old, new, part) in [
         ("operator", "me", "built in"),
         ("zbl", "prober", "built in"),
-        ("zbl", "Bad Name", "no name for a source"),
+        ("zbl", "Bad Name", "not a valid name for a source"),
     ] {
         lab.edit(
             "name = \"zbl\"",
@@ -392,10 +392,10 @@ fn a_renamed_feed_goes_on_with_its_rows() {
                 if new == "Bad Name" { "fine" } else { "gone" }
             ),
         );
-        let (code, said) = lab.run(&["source", "rename", old, new]);
+        let (code, output) = lab.run(&["source", "rename", old, new]);
         assert!(
-            code != 0 && (said.contains(part) || said.contains("config.toml has no [[feed]]")),
-            "{said}"
+            code != 0 && (output.contains(part) || output.contains("config.toml has no [[feed]]")),
+            "{output}"
         );
         lab.edit("name = \"gone\"", "name = \"zbl\"");
         lab.edit("name = \"fine\"", "name = \"zbl\"");
@@ -403,7 +403,7 @@ fn a_renamed_feed_goes_on_with_its_rows() {
 }
 
 #[test]
-fn a_source_of_imports_is_renamed_without_a_daemon() {
+fn source_and_reason_are_renamed_without_a_daemon() {
     let f = Folder::new();
     f.write("a.txt", "46.1.1.1\n");
     f.ok(&["import", "--source", "old", "--reason", "relay", "a.txt"]);
@@ -412,7 +412,7 @@ fn a_source_of_imports_is_renamed_without_a_daemon() {
     f.ok(&["import", "--source", "new", "--reason", "relay", "a.txt"]);
     assert_eq!(f.orbsd(&["lookup", "46.1.1.1"]).status.code(), Some(1));
     f.ok(&["lookup", "46.1.1.2"]);
-    // A reason too: the files have the new name already.
+    // A reason is renamed in the same way, after its files.
     let rename = |file: &str| {
         let text = fs::read_to_string(f.path().join(file)).unwrap();
         f.write(file, &text.replace("\"relay\"", "\"openrelay\""));

@@ -1,4 +1,4 @@
-//! What the store keeps is one story: events, verdicts, journal, image and tables say the same.
+//! Events, verdicts, journal, image and tables of a store agree.
 
 use std::{collections::BTreeMap, fs};
 
@@ -10,7 +10,7 @@ use orbsd::{
 
 use crate::lab::Folder;
 
-/// A small generator of numbers, so that a failure can be repeated by its seed.
+/// A pseudo-random number generator, so that a failure can be repeated with its seed.
 struct Dice(u64);
 impl Dice {
     fn below(&mut self, n: u64) -> u64 {
@@ -78,7 +78,7 @@ fn change(ledger: &Ledger, dice: &mut Dice) {
     let source = SourceId(dice.below(3) as u16);
     let until = (dice.below(3) == 0)
         .then(|| orbsd::clock::wall().plus(orbsd::model::time::Seconds(1 + dice.below(2))));
-    let ask = match dice.below(8) {
+    let command = match dice.below(8) {
         0..4 => Command::List {
             reason,
             source,
@@ -103,16 +103,16 @@ fn change(ledger: &Ledger, dice: &mut Dice) {
         subject,
         author: "dice".into(),
         evidence: None,
-        command: ask,
+        command,
         preconditions: Default::default(),
     };
-    // Refusals are part of it: they leave nothing behind.
+    // A refused change is part of the test: it must change nothing.
     let _ = ledger.submit_blocking(change).unwrap().wait();
 }
 
-/// Waits until all that was handed to the writer before is done.
+/// Waits until the writer has handled all earlier commands.
 fn settle(ledger: &Ledger) {
-    let ask = Command::Delist {
+    let command = Command::Delist {
         reason: None,
         source: None,
         hold: Default::default(),
@@ -121,16 +121,16 @@ fn settle(ledger: &Ledger) {
         subject: "44.4.4.4".parse().unwrap(),
         author: "dice".into(),
         evidence: None,
-        command: ask,
+        command,
         preconditions: Default::default(),
     };
     assert!(
         ledger.submit_blocking(change).unwrap().wait().is_err(),
-        "refused, but in its turn"
+        "the change is refused, in order"
     );
 }
 
-/// Every subject's events folded, against its verdict.
+/// Compares the fold of every subject's events with its verdict.
 fn check_fold(ledger: &Ledger, seed: u64) {
     for s in SUBJECTS {
         let subject: Subject = s.parse().unwrap();
@@ -143,7 +143,7 @@ fn check_fold(ledger: &Ledger, seed: u64) {
     }
 }
 
-/// The journal: from the verdicts of now back to those of the beginning, by the before-images.
+/// Checks that the before-images of the journal lead back to an empty store.
 fn check_journal(ledger: &Ledger, seed: u64) {
     let last = ledger.store.seq().unwrap();
     let mut back: BTreeMap<Vec<u8>, Verdict> = BTreeMap::new();
@@ -151,7 +151,7 @@ fn check_journal(ledger: &Ledger, seed: u64) {
         let Some(commit) = ledger.store.commit_row(seq).unwrap() else {
             break;
         };
-        assert!(!commit.bulk, "these are small");
+        assert!(!commit.bulk, "all imports here are small");
         for (_, from, to) in &commit.serials {
             assert!(from <= to, "seed {seed}: {from} {to}");
         }
@@ -164,11 +164,11 @@ fn check_journal(ledger: &Ledger, seed: u64) {
 }
 
 #[test]
-fn store_replay_equals_fold() {
-    std::thread::scope(|s| (1..=12u64).for_each(|seed| drop(s.spawn(move || story(seed)))));
+fn verdicts_journal_and_image_agree_after_random_changes() {
+    std::thread::scope(|s| (1..=12u64).for_each(|seed| drop(s.spawn(move || run(seed)))));
 }
 
-fn story(seed: u64) {
+fn run(seed: u64) {
     let f = Folder::new();
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let ledger = f.ledger();
@@ -184,7 +184,7 @@ fn story(seed: u64) {
             ledger.tick_blocking();
         }
     }
-    // What is due ends now, and not between the looks below.
+    // End everything that is due now, so that nothing ends between the checks below.
     std::thread::sleep(std::time::Duration::from_millis(2100));
     ledger.tick_blocking();
     ledger.tick_blocking();
@@ -193,7 +193,7 @@ fn story(seed: u64) {
     check_journal(&ledger, seed);
     ledger.stop().unwrap();
     drop(ledger);
-    // The tables from the image, and from the rows: the same zones.
+    // The tables from the image and those from the rows give the same zones.
     let export = || {
         ["bl", "dbl"].map(|z| {
             f.ok(&["export", z])
@@ -214,10 +214,9 @@ fn story(seed: u64) {
     }
 }
 
-/// What was staged while somebody else changed the same subjects is rechecked against what stands
-/// then.
+/// An import is compared again with subjects that have changed while it was staged.
 #[test]
-fn subjects_that_change_while_an_import_is_staged_are_rechecked() {
+fn subjects_that_change_while_an_import_is_staged_are_compared_again() {
     for large in [false, true] {
         let f = Folder::new();
         let ledger = f.ledger();
@@ -242,12 +241,12 @@ fn subjects_that_change_while_an_import_is_staged_are_rechecked() {
             done.unwrap_or_else(|e| panic!("{e:?}"))
         };
         import(lines, &ledger, &|| ());
-        let ask = |ask: Command, addr: u32| {
+        let submit = |command: Command, addr: u32| {
             let change = Change {
                 subject: Subject::host4(addr),
                 author: "t".into(),
                 evidence: None,
-                command: ask,
+                command,
                 preconditions: Default::default(),
             };
             ledger.submit_blocking(change).unwrap().wait().unwrap();
@@ -258,8 +257,8 @@ fn subjects_that_change_while_an_import_is_staged_are_rechecked() {
             until: None,
             text: Some("own".into()),
         };
-        // Meanwhile: a removal of a listing that the feed keeps, one of a listing that it drops,
-        // and listings of a person.
+        // Meanwhile a listing that the feed keeps is removed, one that it drops is removed, and an
+        // operator lists two subjects.
         let drops = lines / 2;
         import(lines - drops, &ledger, &|| {
             let off = Command::Delist {
@@ -267,10 +266,10 @@ fn subjects_that_change_while_an_import_is_staged_are_rechecked() {
                 source: Some(source),
                 hold: Default::default(),
             };
-            ask(off.clone(), 0x2d00_0000);
-            ask(off, 0x2d00_0000 + (lines - 1) * 3);
-            ask(own.clone(), 0x2d00_0003);
-            ask(own.clone(), 0x2d00_0000 + (lines - 2) * 3);
+            submit(off.clone(), 0x2d00_0000);
+            submit(off, 0x2d00_0000 + (lines - 1) * 3);
+            submit(own.clone(), 0x2d00_0003);
+            submit(own.clone(), 0x2d00_0000 + (lines - 2) * 3);
         });
         let verdict = |i: u32| {
             ledger
@@ -280,11 +279,11 @@ fn subjects_that_change_while_an_import_is_staged_are_rechecked() {
         };
         assert!(
             verdict(0).held(relay, source) && verdict(0).reasons() == 0,
-            "large {large}: held down, and the feed still has it"
+            "large {large}: suppressed, and the feed still has it"
         );
         assert!(
             verdict(lines - 1).is_empty(),
-            "large {large}: dropped, so no longer held: {:?}",
+            "large {large}: dropped, so that the hold has ended: {:?}",
             verdict(lines - 1)
         );
         assert_eq!(
@@ -302,10 +301,9 @@ fn subjects_that_change_while_an_import_is_staged_are_rechecked() {
     }
 }
 
-/// A feed that was not refreshed has dropped nothing: what is held down stays so, few rows or many,
-/// and history says it.
+/// A feed that was not refreshed has dropped nothing, whether it has few rows or many.
 #[test]
-fn the_end_of_a_feed_is_no_word_of_the_feed() {
+fn expiry_of_a_feed_ends_its_listings_and_keeps_holds() {
     for lines in [10u32, 25_000] {
         let f = Folder::new();
         let ledger = f.ledger();
@@ -331,7 +329,7 @@ fn the_end_of_a_feed_is_no_word_of_the_feed() {
         };
         import(2);
         let held = Subject::host4(0x2d00_0005);
-        let ask = Command::Delist {
+        let command = Command::Delist {
             reason: None,
             source: None,
             hold: Default::default(),
@@ -340,7 +338,7 @@ fn the_end_of_a_feed_is_no_word_of_the_feed() {
             subject: held.clone(),
             author: "t".into(),
             evidence: None,
-            command: ask,
+            command,
             preconditions: Default::default(),
         };
         ledger.submit_blocking(change).unwrap().wait().unwrap();
@@ -356,12 +354,12 @@ fn the_end_of_a_feed_is_no_word_of_the_feed() {
         }
         assert!(
             ledger.store.verdict(&other).unwrap().is_empty(),
-            "{lines}: it has ended"
+            "{lines}: the listing has ended"
         );
         assert_eq!(
             dbl(&ledger),
             before,
-            "{lines}: a zone that publishes nothing of it does not move"
+            "{lines}: a zone that publishes none of it keeps its serial"
         );
         let mut folded = Verdict::default();
         ledger
@@ -378,21 +376,20 @@ fn the_end_of_a_feed_is_no_word_of_the_feed() {
         assert_eq!(
             ledger.store.verdict(&held).unwrap().reasons(),
             0,
-            "{lines}: still held down"
+            "{lines}: still suppressed"
         );
         assert_ne!(
             ledger.store.verdict(&other).unwrap().reasons(),
             0,
-            "{lines}: back"
+            "{lines}: listed again"
         );
         ledger.stop().unwrap();
     }
 }
 
-/// What feeds brought and took goes after its time; what people decided stays for good. A start
-/// never needs what has gone.
+/// A start never needs events or commits that were deleted.
 #[test]
-fn a_feeds_churn_is_forgotten_and_the_word_of_people_is_not() {
+fn events_of_feeds_are_deleted_after_their_time_and_others_are_kept() {
     let f = Folder::new();
     let ledger = f.ledger();
     let relay = ledger.store.dictionary().reasons.get("relay").unwrap();
@@ -411,7 +408,7 @@ fn a_feeds_churn_is_forgotten_and_the_word_of_people_is_not() {
             sink(both.clone(), entry())
         })
         .unwrap();
-    let ask = Command::List {
+    let command = Command::List {
         reason: relay,
         source: SourceId::OPERATOR,
         until: None,
@@ -421,14 +418,14 @@ fn a_feeds_churn_is_forgotten_and_the_word_of_people_is_not() {
         subject: both.clone(),
         author: "t".into(),
         evidence: None,
-        command: ask,
+        command,
         preconditions: Default::default(),
     };
     ledger.submit_blocking(change).unwrap().wait().unwrap();
     let store = ledger.store.clone();
     assert_eq!(store.history(&both).unwrap().len(), 2);
     let later = orbsd::clock::wall().plus(orbsd::model::time::Seconds(101 * 86_400));
-    // Nothing that a start would need goes before an image has it.
+    // A commit is deleted only after an image has it.
     let last = store.seq().unwrap();
     let kept = |imaged: u64| {
         if let Some(batch) = store.trim(later, imaged).unwrap() {
@@ -442,18 +439,18 @@ fn a_feeds_churn_is_forgotten_and_the_word_of_people_is_not() {
     assert_eq!(
         store.history(&both).unwrap().len(),
         1,
-        "the feed's event has gone"
+        "the feed's event is deleted"
     );
     assert_eq!(store.history(&both).unwrap()[0].author, "t");
     assert_eq!(
         kept(last),
         1,
-        "the last commit stays: numbers go on from it"
+        "the last commit stays, because numbers continue from it"
     );
     assert_eq!(
         store.verdict(&both).unwrap().entries.len(),
         2,
-        "what stands, stands"
+        "the verdict is unchanged"
     );
     drop(store);
     ledger.stop().unwrap();

@@ -175,7 +175,7 @@ fn b24_a28_a_list_ends_in_order_and_never_lists_the_world() {
     assert_eq!(zone(&f)["retire"]["stage"], "announced");
     assert!(
         f.ok(&["status"])
-            .contains("retiring: lists as ever until 20")
+            .contains("retiring: lists as before until 20")
     );
     assert_eq!(
         f.orbsd(&["retire", "bl", "--empty-at", "90d"])

@@ -1,4 +1,4 @@
-//! Serials only move forward, for the zone and for every mirror that was seen.
+//! Serials only move forward, for the zone and for every mirror.
 
 use std::fs;
 
@@ -30,7 +30,7 @@ fn newer(is: u32, was: u32) -> bool {
     (1..HALF).contains(&is.wrapping_sub(was))
 }
 
-/// The daemon ends, and its store goes away, as by `mv data old`.
+/// Stops the daemon and deletes its store.
 fn lose_the_store(api: &mut Api) {
     assert!(api.daemon.take().unwrap().stop().success());
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
@@ -40,10 +40,9 @@ fn stderr(out: &std::process::Output) -> String {
     String::from_utf8_lossy(&out.stderr).into_owned()
 }
 
-/// The case of the field: the same copy, and then a copy of what was restored, served serials that
-/// mirrors had behind them.
+/// Restores the same copy twice, then a copy of the restored store.
 #[test]
-fn restores_in_a_row_without_the_log_move_forward_for_a_mirror_that_followed() {
+fn repeated_restores_without_the_log_give_newer_serials_for_a_mirror() {
     let mut api = api();
     api.list("45.1.1.1", "relay");
     api.f.ok(&["backup", "copy"]);
@@ -67,7 +66,7 @@ fn restores_in_a_row_without_the_log_move_forward_for_a_mirror_that_followed() {
     assert_eq!(shown["items"][0]["needs_transfer"], Value::Null, "{shown}");
 }
 
-/// Two mirrors that are so far apart that no serial is newer for both.
+/// The file of two mirrors that are so far apart that no serial is newer for both.
 fn far_apart() -> String {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
@@ -80,7 +79,7 @@ fn far_apart() -> String {
 }
 
 #[test]
-fn a_restore_that_a_mirror_could_not_follow_is_refused_and_named_when_forced() {
+fn restore_without_a_newer_serial_for_a_mirror_is_refused_unless_forced() {
     let mut api = api();
     api.list("45.1.1.1", "relay");
     api.f.ok(&["backup", "copy"]);
@@ -88,8 +87,8 @@ fn a_restore_that_a_mirror_could_not_follow_is_refused_and_named_when_forced() {
     let known = far_apart();
     api.f.write("data.mirrors.json", &known);
     let refused = api.f.orbsd(&["restore", "copy", "--without-removal-log"]);
-    let said = stderr(&refused);
-    assert_eq!(refused.status.code(), Some(1), "{said}");
+    let output = stderr(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{output}");
     let named = [
         "192.0.2.2 has 2147483658",
         "nsd-control force_transfer bl.orbs.example",
@@ -100,19 +99,19 @@ fn a_restore_that_a_mirror_could_not_follow_is_refused_and_named_when_forced() {
         .iter()
         .chain(&["pdns_control retrieve", "nothing was restored", "--force"])
     {
-        assert!(said.contains(part), "{part}: {said}");
+        assert!(output.contains(part), "{part}: {output}");
     }
     assert!(
         fs::read_to_string(api.f.path().join("data.mirrors.json")).unwrap() == known,
-        "what they have is left alone"
+        "the file of the mirrors is unchanged"
     );
     let _ = fs::remove_dir_all(api.f.path().join("data"));
-    let said = api
+    let output = api
         .f
         .ok(&["restore", "copy", "--without-removal-log", "--force"]);
     named
         .iter()
-        .for_each(|part| assert!(said.contains(part), "{said}"));
+        .for_each(|part| assert!(output.contains(part), "{output}"));
     api.start();
     let shown = api.f.ok(&["mirror", "list"]);
     assert!(
@@ -140,7 +139,7 @@ fn a_restore_that_a_mirror_could_not_follow_is_refused_and_named_when_forced() {
 }
 
 #[test]
-fn the_zone_files_serial_counts_on_the_first_day_and_a_person_sets_a_newer_one() {
+fn serial_of_the_zone_file_applies_only_to_a_new_zone_and_an_operator_sets_newer_ones() {
     let mut api = Api::with_zones(CONFIG, &[("bl", &zone("serial = 500"))]);
     assert_eq!(serial(&api), 500);
     api.f.write("zones/bl.toml", &zone("serial = 9000"));
@@ -180,8 +179,8 @@ fn the_zone_files_serial_counts_on_the_first_day_and_a_person_sets_a_newer_one()
             .code(),
         Some(1)
     );
-    // Past half of the number space, 1 is newer by RFC 1982 than what we have: the file's `serial`
-    // was served then.
+    // Beyond half of the number space, 1 is newer by RFC 1982. The `serial` of the file must not be
+    // used nevertheless.
     api.f.write("zones/bl.toml", &zone(""));
     api.f.ok(&["zone", "serial", "bl", "2147483640"]);
     take(api.f.addr(), NAME, Some(9000)).unwrap();
@@ -197,7 +196,7 @@ fn the_zone_files_serial_counts_on_the_first_day_and_a_person_sets_a_newer_one()
 }
 
 #[test]
-fn a_serial_that_is_not_newer_for_a_mirror_takes_force_and_names_it() {
+fn serial_that_is_not_newer_for_a_mirror_is_refused_unless_forced() {
     let api = api();
     api.list("45.1.1.1", "relay");
     let had = serial(&api);
@@ -209,7 +208,7 @@ fn a_serial_that_is_not_newer_for_a_mirror_takes_force_and_names_it() {
             &json!({"serial": n, "force": force}).to_string(),
         )
     };
-    assert_eq!(set(first, false).ok()["unconfigured"], json!([]));
+    assert_eq!(set(first, false).ok()["left_behind"], json!([]));
     let second = first.wrapping_add(HALF - 1);
     let refused = set(second, false);
     assert!(
@@ -220,7 +219,7 @@ fn a_serial_that_is_not_newer_for_a_mirror_takes_force_and_names_it() {
     assert_eq!(serial(&api), first);
     let done = set(second, true).ok();
     assert_eq!(
-        (&done["serial"], &done["unconfigured"][0]["address"]),
+        (&done["serial"], &done["left_behind"][0]["address"]),
         (&json!(second), &json!("127.0.0.1"))
     );
     assert_eq!(
@@ -229,7 +228,7 @@ fn a_serial_that_is_not_newer_for_a_mirror_takes_force_and_names_it() {
     );
     let needs = || api.f.json(&["mirror", "list", "--json"])["items"][0]["needs_transfer"].clone();
     assert!(needs()["BIND"].is_string(), "{}", needs());
-    // Also when we have come to the very serial that it has, its zone is not ours.
+    // The mirror gets the whole zone even when the zone has reached its serial.
     api.list("45.1.1.2", "relay");
     api.list("45.1.1.3", "relay");
     api.list("45.1.1.4", "relay");
@@ -248,9 +247,9 @@ fn a_serial_that_is_not_newer_for_a_mirror_takes_force_and_names_it() {
     );
 }
 
-/// A store that is lost altogether, and a zone that comes back: what mirrors have counts.
+/// The serials of mirrors count after the return of a zone, and after the loss of the store.
 #[test]
-fn a_zone_that_comes_back_is_newer_for_its_mirrors() {
+fn returning_zone_has_a_newer_serial_for_its_mirrors() {
     let mut api = Api::with_zones(
         CONFIG,
         &[
@@ -281,9 +280,9 @@ fn a_zone_that_comes_back_is_newer_for_its_mirrors() {
     assert!(newer(is, had) && is >= had + (1 << 20), "{is} after {had}");
 }
 
-/// The serials of a log of removals are passed, and also those of a mirror that has newer ones.
+/// The first restore has a mirror with a newer serial than the log, and the second has none.
 #[test]
-fn a_restore_with_the_log_goes_on_after_it_and_after_the_mirrors() {
+fn restore_with_the_log_continues_after_its_serials_and_those_of_mirrors() {
     let config = CONFIG.replace(
         "[admin]",
         "[removal_log]\npath = \"disk2/removals.log\"\n[admin]",
@@ -302,7 +301,7 @@ fn a_restore_with_the_log_goes_on_after_it_and_after_the_mirrors() {
         "data.mirrors.json",
         &json!({"version": 2, "mirrors": [row]}).to_string(),
     );
-    let said = f.json(&[
+    let output = f.json(&[
         "restore",
         "copy",
         "--removal-log",
@@ -310,26 +309,26 @@ fn a_restore_with_the_log_goes_on_after_it_and_after_the_mirrors() {
         "--json",
     ]);
     assert_eq!(
-        (&said["serials"][NAME], &said["unconfigured"]),
+        (&output["serials"][NAME], &output["left_behind"]),
         (&json!(70_001), &json!([])),
-        "{said}"
+        "{output}"
     );
     fs::remove_dir_all(f.path().join("data")).unwrap();
     fs::remove_file(f.path().join("data.mirrors.json")).unwrap();
-    let said = f.json(&[
+    let output = f.json(&[
         "restore",
         "copy",
         "--removal-log",
         "disk2/removals.log",
         "--json",
     ]);
-    let after = said["serials"][NAME].as_u64().unwrap();
-    assert!((4096..9000).contains(&after), "{said}");
+    let after = output["serials"][NAME].as_u64().unwrap();
+    assert!((4096..9000).contains(&after), "{output}");
 }
 
-/// The copy is ten days old, for which the step had come to its most.
+/// The copy is ten days old: the step must still grow with the age.
 #[test]
-fn restores_of_one_old_copy_never_give_the_same_serial() {
+fn repeated_restores_of_an_old_copy_give_different_serials() {
     let f = Folder::with(CONFIG, &[("bl", &zone(""))]);
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
     f.ok(&["backup", "copy"]);
@@ -342,8 +341,11 @@ fn restores_of_one_old_copy_never_give_the_same_serial() {
         let _ = fs::remove_dir_all(f.path().join("data"));
         let out = f.orbsd(&["restore", "copy", "--without-removal-log", "--json"]);
         assert!(out.status.success(), "{}", stderr(&out));
-        let said: Value = serde_json::from_slice(&out.stdout).unwrap();
-        (said["serials"][NAME].as_u64().unwrap() as u32, stderr(&out))
+        let output: Value = serde_json::from_slice(&out.stdout).unwrap();
+        (
+            output["serials"][NAME].as_u64().unwrap() as u32,
+            stderr(&out),
+        )
     };
     fs::remove_dir_all(f.path().join("data")).unwrap();
     let (first, warned) = restore();
@@ -356,7 +358,7 @@ fn restores_of_one_old_copy_never_give_the_same_serial() {
         newer(second, first) && !warned.contains("missing"),
         "{second} after {first}: {warned}"
     );
-    // The file went away with the store; what is left is that the copy is older now.
+    // Without the file of the mirrors, only the age of the copy has grown.
     fs::remove_file(f.path().join("data.mirrors.json")).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(1100));
     let (third, _) = restore();
@@ -369,10 +371,9 @@ fn restores_of_one_old_copy_never_give_the_same_serial() {
     );
 }
 
-/// The log names serials ahead, so one after a jump by almost half of the number space looked older
-/// than the copy's.
+/// The log has serials ahead, so that one after such a jump looks older than that of the copy.
 #[test]
-fn a_restore_with_the_log_goes_on_after_a_serial_that_jumped_by_almost_half() {
+fn restore_with_the_log_continues_after_a_jump_by_almost_half_of_the_number_space() {
     let mut api = api();
     api.list("45.1.1.1", "relay");
     api.f.ok(&["backup", "copy"]);
@@ -390,10 +391,10 @@ fn a_restore_with_the_log_goes_on_after_a_serial_that_jumped_by_almost_half() {
         if !known {
             fs::remove_file(api.f.path().join("data.mirrors.json")).unwrap();
         }
-        let said = api
+        let output = api
             .f
             .json(&["restore", "copy", "--removal-log", "saved.log", "--json"]);
-        let is = said["serials"][NAME].as_u64().unwrap() as u32;
+        let is = output["serials"][NAME].as_u64().unwrap() as u32;
         assert!(
             newer(is, to) && is.wrapping_sub(to) < 10_000,
             "{is} after {to}, mirrors known: {known}"
@@ -402,7 +403,7 @@ fn a_restore_with_the_log_goes_on_after_a_serial_that_jumped_by_almost_half() {
 }
 
 #[test]
-fn a_serial_that_jumps_is_kept_for_a_restore_at_once() {
+fn jump_of_a_serial_is_recorded_for_restores_at_once() {
     let mut api = api();
     api.list("45.1.1.1", "relay");
     api.f.ok(&["backup", "copy"]);
@@ -419,14 +420,14 @@ fn a_serial_that_jumps_is_kept_for_a_restore_at_once() {
     }
     drop(api.daemon.take()); // kill -9
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
-    let said = api
+    let output = api
         .f
         .json(&["restore", "copy", "--without-removal-log", "--json"]);
     assert!(
         newer(
-            said["serials"][NAME].as_u64().unwrap() as u32,
+            output["serials"][NAME].as_u64().unwrap() as u32,
             2_000_000_000
         ),
-        "{said}"
+        "{output}"
     );
 }

@@ -456,7 +456,7 @@ fn a_listing_tells_where_it_is_published_and_a_proposal_that_another_person_is_n
     for (line, subject) in text.lines().zip(["45.70.1.1", "45.70.1.2"]) {
         assert!(
             line.starts_with(&format!("{subject}: proposed ("))
-                && line.contains("another person approves it: orbsd proposal approve "),
+                && line.contains("another user approves it: orbsd proposal approve "),
             "{line}"
         );
     }

@@ -432,7 +432,7 @@ fn http3_refuses_transfers_and_signed_queries() {
 /// A client that begins a handshake and does not go on blocks one socket of its address, for five
 /// seconds at most; the kernel gives other clients other sockets.
 #[test]
-fn a_stalled_handshake_of_http3_does_not_stop_other_clients() {
+fn stalled_http3_handshake_does_not_stop_other_clients() {
     let s = Secure::new();
     let _daemon = s.listed();
     let message = Message::from_vec(&query("7.100.51.45.bl.orbs.example", 1, true)).unwrap();
@@ -667,7 +667,7 @@ fn every_transport_answers_as_udp_does() {
 
 /// XoT (RFC 9103): a zone goes over TLS to whoever has the certificate, and to nobody else.
 #[test]
-fn a_zone_is_transferred_over_tls_to_a_client_with_the_certificate() {
+fn zone_is_transferred_over_tls_to_a_client_with_the_certificate() {
     let s = Secure::new();
     s.folder.write(
         "zones/bl.toml",
@@ -965,11 +965,13 @@ fn missing_or_unsafe_key_file_prevents_the_start_and_check_reports_it() {
         fs::Permissions::from_mode(0o644),
     )
     .unwrap();
-    check("k.pem: anybody may use this key");
+    check("k.pem: other users can read this key");
     let mut daemon = Daemon::spawn(&s.folder);
     assert_eq!(daemon.0.wait().unwrap().code(), Some(1));
     assert!(
-        s.folder.log().contains("k.pem: anybody may use this key"),
+        s.folder
+            .log()
+            .contains("k.pem: other users can read this key"),
         "{}",
         s.folder.log()
     );
@@ -1075,7 +1077,7 @@ fn stalled_clients_and_those_above_their_share_are_closed_and_others_served() {
 
 /// With the certificate of the other transports, from the command line.
 #[test]
-fn the_api_is_served_over_tls() {
+fn api_is_served_over_tls() {
     use std::io::{Read, Write};
     let s = Secure::new();
     let admin = crate::lab::free_port();

@@ -31,9 +31,12 @@ fn message(kind: u16, records: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// What comes out of a reply: `+` and `-` with names, in capitals for a whole zone.
-fn read(asked: Asked, messages: &[Vec<u8>]) -> Result<(Option<End>, Vec<String>), String> {
+fn read(
+    asked: TransferQuery,
+    messages: &[Vec<u8>],
+) -> Result<(Option<TransferEnd>, Vec<String>), String> {
     let zone = wire_name("z.example").unwrap();
-    let mut incoming = Incoming::new(&zone, 7, asked);
+    let mut incoming = TransferReader::new(&zone, 7, asked);
     let mut out = Vec::new();
     for m in messages {
         incoming.message(m, &mut |c| {
@@ -50,18 +53,18 @@ fn read(asked: Asked, messages: &[Vec<u8>]) -> Result<(Option<End>, Vec<String>)
     Ok((incoming.end(), out))
 }
 
-fn serial(end: Option<End>) -> (u8, u32) {
+fn serial(end: Option<TransferEnd>) -> (u8, u32) {
     match end {
         None => (0, 0),
-        Some(End::Same(s)) => (1, s.serial.0),
-        Some(End::Whole(s)) => (2, s.serial.0),
-        Some(End::Changes(s)) => (3, s.serial.0),
+        Some(TransferEnd::UpToDate(s)) => (1, s.serial.0),
+        Some(TransferEnd::Axfr(s)) => (2, s.serial.0),
+        Some(TransferEnd::Ixfr(s)) => (3, s.serial.0),
     }
 }
 
 #[test]
-fn a_whole_zone_comes_between_two_soas_in_any_number_of_messages() {
-    let (s, ixfr) = (soa_record, Asked::Ixfr(Serial(1)));
+fn axfr_reply_is_between_two_soas_in_any_number_of_messages() {
+    let (s, ixfr) = (soa_record, TransferQuery::Ixfr(Serial(1)));
     let one = [message(252, &[s(9), a("x", 2), a("y", 2), s(9)])];
     let many = [
         message(252, &[s(9)]),
@@ -69,7 +72,7 @@ fn a_whole_zone_comes_between_two_soas_in_any_number_of_messages() {
         message(252, &[a("y", 2), s(9)]),
     ];
     for m in [&one[..], &many] {
-        let (end, out) = read(Asked::Axfr, m).unwrap();
+        let (end, out) = read(TransferQuery::Axfr, m).unwrap();
         assert_eq!(
             (serial(end), out),
             ((2, 9), vec!["+Wx".to_string(), "+Wy".into()])
@@ -87,14 +90,18 @@ fn a_whole_zone_comes_between_two_soas_in_any_number_of_messages() {
     outside.splice(2..4, *b"\x01q\x00");
     let mut signed = a("x", 2);
     signed[5] = 46;
-    let (end, out) = read(Asked::Axfr, &[message(252, &[s(9), outside, signed, s(9)])]).unwrap();
+    let (end, out) = read(
+        TransferQuery::Axfr,
+        &[message(252, &[s(9), outside, signed, s(9)])],
+    )
+    .unwrap();
     assert_eq!((serial(end), out.len()), ((2, 9), 0));
 }
 
 #[test]
-fn differences_are_chains() {
+fn ixfr_reply_is_a_chain_of_differences() {
     let s = soa_record;
-    let ixfr = |records: &[Vec<u8>]| read(Asked::Ixfr(Serial(1)), &[message(251, records)]);
+    let ixfr = |records: &[Vec<u8>]| read(TransferQuery::Ixfr(Serial(1)), &[message(251, records)]);
     let (end, out) = ixfr(&[
         s(3),
         s(1),
@@ -137,7 +144,7 @@ fn differences_are_chains() {
 }
 
 #[test]
-fn replies_to_something_else_are_refused_with_words() {
+fn reply_to_another_query_is_refused_with_a_reason() {
     let good = message(252, &[soa_record(9), soa_record(9)]);
     for (at, value, part) in [
         (1, 8, "no reply"),
@@ -150,20 +157,20 @@ fn replies_to_something_else_are_refused_with_words() {
     ] {
         let mut m = good.clone();
         m[at] = value;
-        let e = read(Asked::Axfr, &[m]).unwrap_err();
+        let e = read(TransferQuery::Axfr, &[m]).unwrap_err();
         assert!(e.contains(part), "{part}: {e}");
     }
     assert!(
-        read(Asked::Axfr, &[good.clone(), good])
+        read(TransferQuery::Axfr, &[good.clone(), good])
             .unwrap_err()
             .contains("behind the last SOA")
     );
 }
 
 #[test]
-fn queries_and_notifications() {
+fn transfer_queries_are_encoded_and_notify_is_parsed() {
     let zone = wire_name("z.example").unwrap();
-    let q = ask(7, &zone, Asked::Ixfr(Serial(5)));
+    let q = transfer_query(7, &zone, TransferQuery::Ixfr(Serial(5)));
     let m = hickory_proto::op::Message::from_vec(&q).unwrap();
     assert_eq!(m.queries[0].to_string(), "z.example. IN IXFR");
     assert!(
@@ -171,7 +178,7 @@ fn queries_and_notifications() {
         "{}",
         m.authorities[0].data
     );
-    let mut n = ask(7, &zone, Asked::Soa);
+    let mut n = transfer_query(7, &zone, TransferQuery::Soa);
     n[2] = 0x24;
     assert_eq!(notified(&n), Some((zone.clone(), None)));
     n[7] = 1;
@@ -183,7 +190,7 @@ fn queries_and_notifications() {
 
 /// Compressed and plain spellings, in any letter case, are one row: what goes must be found.
 #[test]
-fn names_in_data_are_written_out() {
+fn names_in_record_data_are_decompressed() {
     let mx = |name: &[u8]| {
         [
             &[
@@ -211,7 +218,7 @@ fn names_in_data_are_written_out() {
     let rows = |records: &[Vec<u8>]| {
         let zone = wire_name("z.example").unwrap();
         let mut out = Vec::new();
-        Incoming::new(&zone, 7, Asked::Axfr)
+        TransferReader::new(&zone, 7, TransferQuery::Axfr)
             .message(&message(252, records), &mut |c| {
                 out.push(c.row.to_vec());
                 Ok(())
@@ -230,9 +237,9 @@ fn names_in_data_are_written_out() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_or_refused(mut bytes: Vec<u8>, asked in prop::sample::select(vec![Asked::Soa, Asked::Axfr, Asked::Ixfr(Serial(1))]), cut in 0usize..200, flip in 0usize..200, with: u8) {
+    fn any_bytes_are_read_or_refused(mut bytes: Vec<u8>, asked in prop::sample::select(vec![TransferQuery::Soa, TransferQuery::Axfr, TransferQuery::Ixfr(Serial(1))]), cut in 0usize..200, flip in 0usize..200, with: u8) {
         let zone = wire_name("z.example").unwrap();
-        let _ = Incoming::new(&zone, 7, asked).message(&bytes, &mut |_| Ok(()));
+        let _ = TransferReader::new(&zone, 7, asked).message(&bytes, &mut |_| Ok(()));
         let _ = (notified(&bytes), parts(&bytes), name(&bytes));
         // And what is nearly a reply.
         let mut near = message(252, &[soa_record(9), a("x", 2), soa_record(9)]);
@@ -240,6 +247,6 @@ proptest! {
         near[flip % len] = with;
         near.truncate(len - cut % len);
         near.append(&mut bytes);
-        let _ = Incoming::new(&zone, 7, Asked::Axfr).message(&near, &mut |_| Ok(()));
+        let _ = TransferReader::new(&zone, 7, TransferQuery::Axfr).message(&near, &mut |_| Ok(()));
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::view::{records_of, render_view, serial};
 use crate::{
     index::{
         Snapshot, Tables, ZoneView,
-        difference::{self, Face},
+        difference::{self, View},
         render::Rendered,
     },
     model::{Serial, Subject},
@@ -16,7 +17,7 @@ pub const MAX_DIFFERENCE: usize = 64 << 20;
 
 /// Records to take out and to put in, condensed: what came and went is in neither.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
+pub struct ZoneDifference {
     /// The serial that the mirror has.
     pub from: Serial,
     /// The serial that it gets.
@@ -31,7 +32,7 @@ pub struct Difference {
 /// Sees a record: owner relative to the origin, type, TTL, data.
 type See<'s> = &'s mut dyn FnMut(&[u8], u16, u32, &[u8]);
 
-impl Difference {
+impl ZoneDifference {
     /// The difference of a zone between `old` and the snapshot, where `subjects` are all that
     /// changed. `None` where it is too large, or larger than the zone.
     pub fn new(
@@ -39,19 +40,19 @@ impl Difference {
         from: Serial,
         snapshot: &Snapshot,
         number: usize,
-        face: Face,
+        view: View,
         subjects: &[Subject],
-    ) -> Option<Difference> {
+    ) -> Option<ZoneDifference> {
         let (zone, new) = (&snapshot.zones.all()[number], &snapshot.tables);
         let mut owners: BTreeMap<Box<[u8]>, [Vec<u8>; 2]> = BTreeMap::new();
         let mut room = MAX_DIFFERENCE;
         let small =
-            difference::difference(old, new, zone, face, subjects, &mut |side, owner, at| {
+            difference::difference(old, new, zone, view, subjects, &mut |side, owner, at| {
                 let sets = owners.entry(owner.into()).or_default();
                 let set = &mut sets[usize::from(side)];
                 let tables = if side { new } else { old };
-                super::records_of(
-                    face,
+                records_of(
+                    view,
                     &tables.interned,
                     zone,
                     owner,
@@ -65,8 +66,8 @@ impl Difference {
         if !small {
             return None;
         }
-        let to = super::serial(snapshot, number);
-        let mut out = Difference {
+        let to = serial(snapshot, number);
+        let mut out = ZoneDifference {
             from,
             to,
             removed: Vec::new(),
@@ -81,7 +82,7 @@ impl Difference {
                 }
             }
         }
-        larger(new, zone, face, out.records).then_some(out)
+        larger(new, zone, view, out.records).then_some(out)
     }
 
     /// The records to take out.
@@ -101,11 +102,11 @@ impl Difference {
 }
 
 /// Whether a zone has at least so many records; it is rendered no further than that.
-fn larger(tables: &Tables, zone: &ZoneView, face: Face, than: usize) -> bool {
+fn larger(tables: &Tables, zone: &ZoneView, view: View, than: usize) -> bool {
     let mut left = than;
     left == 0
-        || !super::render_face(face, tables, zone, &mut |owner, at: Rendered| {
-            super::records_of(face, &tables.interned, zone, owner, &at, &mut |_, _, _| {
+        || !render_view(view, tables, zone, &mut |owner, at: Rendered| {
+            records_of(view, &tables.interned, zone, owner, &at, &mut |_, _, _| {
                 left = left.saturating_sub(1);
             });
             left > 0

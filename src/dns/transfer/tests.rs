@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{super::tests::query, *};
 use crate::{
-    dns::{Kind, TCP_SIZE, respond},
+    dns::{AnswerKind, TCP_SIZE, respond},
     index::{Builder, HASH, RawFact, RawFacts, ZoneSet, any_world, apply, test_zone},
     model::{ReasonId, SourceId, Subject, Time},
 };
@@ -27,14 +27,21 @@ fn snapshot(builder: &Builder, zone: ZoneView, serial: u32) -> Snapshot {
 }
 
 /// All records of a transfer, read by the other reader, and its messages.
-fn read(write: impl FnOnce(&mut Writer) -> bool) -> (Vec<hickory_proto::rr::Record>, Vec<Vec<u8>>) {
+fn read(
+    write: impl FnOnce(&mut MessageWriter) -> bool,
+) -> (Vec<hickory_proto::rr::Record>, Vec<Vec<u8>>) {
     let q = query("bl.orbs.example", rtype::AXFR, true);
     let mut messages: Vec<Vec<u8>> = Vec::new();
     let mut take = |m: &mut Vec<u8>| {
         messages.push(m.clone());
         true
     };
-    assert!(write(&mut Writer::new(&q, q.len() - 11, true, &mut take)));
+    assert!(write(&mut MessageWriter::new(
+        &q,
+        q.len() - 11,
+        true,
+        &mut take
+    )));
     let mut records = Vec::new();
     for m in &messages {
         let m = Message::from_vec(m).unwrap();
@@ -53,8 +60,8 @@ fn text(r: &hickory_proto::rr::Record) -> String {
     format!("{} {} {} {}", r.name, r.ttl, r.record_type(), r.data)
 }
 
-fn full(s: &Snapshot, face: Face) -> Zone {
-    let (records, _) = read(|w| axfr(s, 0, face, w));
+fn full(s: &Snapshot, view: View) -> Zone {
+    let (records, _) = read(|w| axfr(s, 0, view, w));
     let (first, last) = (&records[0], &records[records.len() - 1]);
     assert!(
         first == last && first.record_type() == RecordType::SOA,
@@ -68,7 +75,7 @@ fn full(s: &Snapshot, face: Face) -> Zone {
 }
 
 /// Applies an IXFR answer as RFC 1995 section 4 says, strictly.
-fn applied(mut zone: Zone, difference: &Difference, view: &ZoneView) -> Zone {
+fn applied(mut zone: Zone, difference: &ZoneDifference, view: &ZoneView) -> Zone {
     let (records, _) = read(|w| ixfr(view, difference, w));
     let soas: Vec<usize> = records
         .iter()
@@ -130,11 +137,11 @@ proptest! {
             let b: Vec<_> = gone.chain(b.clone()).collect();
             let (one, two, three) = (at(&a, u32::MAX), at(&b, 0), at(&c, 5));
             let subjects = |worlds: &[&[(Subject, RawFacts)]]| worlds.iter().flat_map(|w| w.iter().map(|(s, _)| s.clone())).collect::<Vec<_>>();
-            for face in [Face::Names, Face::Rows] {
+            for view in [View::Names, View::Rows] {
                 let step = |from: &Snapshot, to: &Snapshot, subjects: &[Subject]| {
-                    Difference::new(&from.tables, serial(from, 0), to, 0, face, subjects)
+                    ZoneDifference::new(&from.tables, serial(from, 0), to, 0, view, subjects)
                 };
-                let zones = [full(&one, face), full(&two, face), full(&three, face)];
+                let zones = [full(&one, view), full(&two, view), full(&three, view)];
                 let way = [
                     (step(&one, &two, &subjects(&[&b])), 0, 1),
                     (step(&two, &three, &subjects(&[&c])), 1, 2),
@@ -176,7 +183,7 @@ fn listed(n: u32) -> Builder {
 
 /// Names of IPv6 pointed from one to the next, and dnspython gave up on the chain.
 #[test]
-fn no_name_is_read_by_a_long_chain_of_pointers() {
+fn compressed_names_have_short_chains_of_pointers() {
     let fact = RawFact {
         reason: ReasonId(0),
         source: SourceId(0),
@@ -196,7 +203,7 @@ fn no_name_is_read_by_a_long_chain_of_pointers() {
     let world: Vec<_> = (0..2_000).map(|i| (six(i), facts.clone())).collect();
     apply(&mut builder, &world);
     let s = snapshot(&builder, test_zone("address", &[0], ""), 3);
-    let (_, messages) = read(|w| axfr(&s, 0, Face::Names, w));
+    let (_, messages) = read(|w| axfr(&s, 0, View::Names, w));
     let mut most = 0;
     for m in &messages {
         let mut at = 12 + 17 + 4;
@@ -220,9 +227,9 @@ fn no_name_is_read_by_a_long_chain_of_pointers() {
 }
 
 #[test]
-fn messages_are_filled_and_names_compressed() {
+fn transfer_messages_are_filled_and_names_compressed() {
     let s = snapshot(&listed(20_000), test_zone("address", &[0], ""), 3);
-    let (records, messages) = read(|w| axfr(&s, 0, Face::Names, w));
+    let (records, messages) = read(|w| axfr(&s, 0, View::Names, w));
     assert_eq!(
         records.len(),
         2 + 1 + 20_000 * 2 + 4,
@@ -243,8 +250,8 @@ fn messages_are_filled_and_names_compressed() {
         taken += 1;
         taken < 3
     };
-    let mut w = Writer::new(&q, q.len(), false, &mut take);
-    assert!(!axfr(&s, 0, Face::Names, &mut w));
+    let mut w = MessageWriter::new(&q, q.len(), false, &mut take);
+    assert!(!axfr(&s, 0, View::Names, &mut w));
     assert!(
         w.records < 5_000,
         "{} records were written for nobody",
@@ -264,7 +271,7 @@ fn ixfr_query(serial: u32) -> Vec<u8> {
 }
 
 #[test]
-fn what_a_request_gets() {
+fn transfer_request_is_granted_or_refused_by_the_zone_rules() {
     let may = "[transfer]\nallow = ['192.0.2.0/24', 'key:Mirror.', 'cert:ns.example']";
     let s = snapshot(&listed(10), test_zone("address", &[0], ""), 100);
     let mut zone = s.zones.all()[0].spec.clone();
@@ -291,23 +298,23 @@ fn what_a_request_gets() {
         )
     };
     let axfr = query("bl.orbs.example", rtype::AXFR, true);
-    assert_eq!(ask(&axfr, Peer::tcp(mirror)), (Kind::Transfer, 0, 1));
+    assert_eq!(ask(&axfr, Peer::tcp(mirror)), (AnswerKind::Transfer, 0, 1));
     assert_eq!(
         ask(&axfr, Peer::udp(mirror)),
-        (Kind::Refused, 5, 0),
+        (AnswerKind::Refused, 5, 0),
         "not over UDP"
     );
-    assert_eq!(ask(&axfr, Peer::tcp(stranger)), (Kind::Refused, 5, 0));
+    assert_eq!(ask(&axfr, Peer::tcp(stranger)), (AnswerKind::Refused, 5, 0));
     let names = ["ns.example".to_string()];
     assert_eq!(
         ask(
             &axfr,
             Peer {
-                names: &names,
+                certificate_names: &names,
                 ..Peer::tcp(stranger)
             }
         ),
-        (Kind::Transfer, 0, 1)
+        (AnswerKind::Transfer, 0, 1)
     );
     assert!(s.zones.all()[0].may_transfer(stranger, Some("mirror"), &[]));
     assert!(!s.zones.all()[0].may_transfer(stranger, Some("mirrors"), &["ns2.example".into()]));
@@ -316,14 +323,14 @@ fn what_a_request_gets() {
             &query("x.bl.orbs.example", rtype::AXFR, true),
             Peer::tcp(mirror)
         ),
-        (Kind::Refused, 9, 0),
+        (AnswerKind::Refused, 9, 0),
         "NOTAUTH"
     );
     for peer in [Peer::tcp(mirror), Peer::udp(mirror)] {
         for theirs in [99, 100, 101, 100u32.wrapping_add(1 << 31)] {
             assert_eq!(
                 ask(&ixfr_query(theirs), peer),
-                (Kind::Transfer, 0, 1),
+                (AnswerKind::Transfer, 0, 1),
                 "{theirs}"
             );
         }
@@ -333,11 +340,11 @@ fn what_a_request_gets() {
             &query("bl.orbs.example", rtype::IXFR, true),
             Peer::udp(mirror)
         ),
-        (Kind::Malformed, 1, 0),
+        (AnswerKind::Malformed, 1, 0),
         "no serial"
     );
     let mut cut = ixfr_query(99);
     cut.truncate(cut.len() - 1);
     let o = respond(&s, &cut, Peer::tcp(mirror), Time(0), &mut out);
-    assert_eq!((o.kind, out[3] & 15), (Kind::Malformed, 1));
+    assert_eq!((o.kind, out[3] & 15), (AnswerKind::Malformed, 1));
 }

@@ -1,6 +1,6 @@
 //! Records into messages: filled, with names compressed against each other.
 
-use crate::index::zones::rtype;
+use crate::dns::wire::rtype;
 
 /// A message is handed on when it has this many bytes: everything that a compression pointer can
 /// reach (RFC 1035 section 4.1.4) has been used then.
@@ -19,7 +19,7 @@ const LABELS: usize = 128;
 pub type Take<'t> = &'t mut dyn FnMut(&mut Vec<u8>) -> bool;
 
 /// Puts records into messages and hands these on.
-pub struct Writer<'t> {
+pub struct MessageWriter<'t> {
     /// Header and question, as every message begins.
     head: Vec<u8>,
     /// Our OPT record, where the query had one (RFC 6891 section 6.1.1).
@@ -28,7 +28,7 @@ pub struct Writer<'t> {
     count: u16,
     last: Name,
     take: Take<'t>,
-    wanted: bool,
+    is_wanted: bool,
     /// Bytes handed on.
     pub bytes: u64,
     /// Records written.
@@ -43,15 +43,15 @@ struct Name {
     wire: Vec<u8>,
     labels: usize,
     starts: [u8; LABELS],
-    places: [u16; LABELS],
+    offsets: [u16; LABELS],
     /// How many pointers a reader follows from each of them.
     chains: [u8; LABELS],
 }
 
-impl<'t> Writer<'t> {
+impl<'t> MessageWriter<'t> {
     /// For the answer to a query, whose question ends at `question_end`; with an OPT record of ours
     /// where it had one.
-    pub fn new(query: &[u8], question_end: usize, edns: bool, take: Take<'t>) -> Writer<'t> {
+    pub fn new(query: &[u8], question_end: usize, edns: bool, take: Take<'t>) -> MessageWriter<'t> {
         let mut head = query[..question_end.min(query.len())].to_vec();
         // QR and AA; opcode and RD come back. One question, which every message repeats: it holds
         // the origin's name.
@@ -64,18 +64,18 @@ impl<'t> Writer<'t> {
             wire: Vec::with_capacity(256),
             labels: 0,
             starts: [0; LABELS],
-            places: [0; LABELS],
+            offsets: [0; LABELS],
             chains: [0; LABELS],
         };
         let message = Vec::with_capacity(FULL + 1024);
-        let mut out = Writer {
+        let mut out = MessageWriter {
             head,
             opt,
             message,
             count: 0,
             last,
             take,
-            wanted: true,
+            is_wanted: true,
             bytes: 0,
             records: 0,
             messages: 0,
@@ -85,14 +85,14 @@ impl<'t> Writer<'t> {
     }
 
     /// Whether somebody still takes what is written.
-    pub fn wanted(&self) -> bool {
-        self.wanted
+    pub fn is_wanted(&self) -> bool {
+        self.is_wanted
     }
 
     /// Adds a record. `owner` is relative to the origin, in wire form without a root label; `data`
     /// is not compressed.
     pub fn record(&mut self, owner: &[u8], rtype: u16, ttl: u32, data: &[u8]) {
-        if !self.wanted {
+        if !self.is_wanted {
             return;
         }
         if self.message.len() >= FULL || self.message.len() + owner.len() + data.len() + 12 > MAX {
@@ -101,17 +101,17 @@ impl<'t> Writer<'t> {
         let Name {
             wire,
             labels,
-            places,
+            offsets,
             ..
         } = &self.last;
-        let again = *labels > 0 && wire == owner;
-        let known = if again {
-            Some(places[0])
+        let is_same = *labels > 0 && wire == owner;
+        let offset_of_owner = if is_same {
+            Some(offsets[0])
         } else {
             owner.is_empty().then_some(ORIGIN)
         };
-        match known {
-            Some(place) => self.message.extend((0xc000 | place).to_be_bytes()),
+        match offset_of_owner {
+            Some(offset) => self.message.extend((0xc000 | offset).to_be_bytes()),
             None => self.name(owner),
         }
         let mut fixed = [0u8; 10];
@@ -153,28 +153,28 @@ impl<'t> Writer<'t> {
         while common > 0 && last.chains[last.labels - common] >= CHAIN - 1 {
             common -= 1;
         }
-        let fresh = n - common;
+        let new_labels = n - common;
         let chain = if common > 0 {
             last.chains[last.labels - common] + 1
         } else {
             1
         };
         last.chains
-            .copy_within(last.labels - common..last.labels, fresh);
-        last.chains[..fresh].fill(chain);
+            .copy_within(last.labels - common..last.labels, new_labels);
+        last.chains[..new_labels].fill(chain);
         let pointer = if common > 0 {
-            last.places[last.labels - common]
+            last.offsets[last.labels - common]
         } else {
             ORIGIN
         };
-        last.places
-            .copy_within(last.labels - common..last.labels, fresh);
-        for (i, start) in starts[..fresh].iter().enumerate() {
+        last.offsets
+            .copy_within(last.labels - common..last.labels, new_labels);
+        for (i, start) in starts[..new_labels].iter().enumerate() {
             // Below 16 KiB: a message that is longer is handed on before the next name.
-            last.places[i] = (self.message.len() + usize::from(*start)) as u16;
+            last.offsets[i] = (self.message.len() + usize::from(*start)) as u16;
         }
-        let end = if fresh < n {
-            usize::from(starts[fresh])
+        let end = if new_labels < n {
+            usize::from(starts[new_labels])
         } else {
             owner.len()
         };
@@ -192,7 +192,7 @@ impl<'t> Writer<'t> {
     }
 
     fn flush(&mut self) {
-        if self.count == 0 || !self.wanted {
+        if self.count == 0 || !self.is_wanted {
             return;
         }
         self.message[6..8].copy_from_slice(&self.count.to_be_bytes());
@@ -200,7 +200,7 @@ impl<'t> Writer<'t> {
             self.message.extend(opt);
             self.message[10..12].copy_from_slice(&[0, 1]);
         }
-        self.wanted = (self.take)(&mut self.message);
+        self.is_wanted = (self.take)(&mut self.message);
         self.bytes += self.message.len() as u64;
         self.messages += 1;
         self.begin();
@@ -209,6 +209,6 @@ impl<'t> Writer<'t> {
     /// Hands on what is left. False where somebody had enough before the end.
     pub fn finish(&mut self) -> bool {
         self.flush();
-        self.wanted
+        self.is_wanted
     }
 }

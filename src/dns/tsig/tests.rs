@@ -52,17 +52,17 @@ fn query(name: &[u8], id: u16) -> Vec<u8> {
     .concat()
 }
 
-fn signed(key: TsigKey, message: &[u8], now: Time) -> (Session, Vec<u8>) {
+fn signed(key: TsigKey, message: &[u8], now: Time) -> (TsigSession, Vec<u8>) {
     let mut buf = message.to_vec();
     buf.resize(4096, 0);
-    let (session, end) = Session::request(Arc::new(key), &mut buf, message.len(), now).unwrap();
+    let (session, end) = TsigSession::request(Arc::new(key), &mut buf, message.len(), now).unwrap();
     assert_eq!(end, message.len() + session.size());
     buf.truncate(end);
     (session, buf)
 }
 
 #[test]
-fn requests_and_streams_of_another_implementation_are_read_and_made() {
+fn tsig_of_requests_and_streams_agrees_with_another_implementation() {
     for algorithm in Algorithm::ALL {
         let request = &vectors(&format!("{} request", algorithm.name()))[0];
         let mut server = verify(&keys(algorithm), request, NOW).unwrap().unwrap();
@@ -89,7 +89,7 @@ fn requests_and_streams_of_another_implementation_are_read_and_made() {
 }
 
 #[test]
-fn dig_signs_what_we_verify() {
+fn signature_of_dig_is_verified() {
     let request = &vectors("dig request")[0];
     assert!(
         verify(&keys(Algorithm::HmacSha512), request, DIG)
@@ -98,11 +98,11 @@ fn dig_signs_what_we_verify() {
     );
     // The same name with another algorithm is another key.
     let wrong = verify(&keys(Algorithm::HmacSha256), request, DIG).unwrap_err();
-    assert_eq!((wrong.fault, wrong.rcode()), (Fault::BadKey, 9));
+    assert_eq!((wrong.fault, wrong.rcode()), (TsigFault::BadKey, 9));
 }
 
 #[test]
-fn hickory_verifies_what_we_sign() {
+fn signature_is_verified_by_hickory() {
     let mut name = Name::from_ascii("mirror.orbs.example").unwrap();
     name.set_fqdn(true);
     let signer = TSigner::new((0..32).collect(), TsigAlgorithm::HmacSha384, name, FUDGE).unwrap();
@@ -129,11 +129,11 @@ fn hickory_verifies_what_we_sign() {
 /// What a rejected request gets, and what its sender reads in it.
 fn answered(
     request: &[u8],
-    session: &mut Session,
+    session: &mut TsigSession,
     keys: &Keys,
     now: Time,
     client_now: Time,
-) -> (Fault, u8, Vec<u8>, Result<bool, Wrong>) {
+) -> (TsigFault, u8, Vec<u8>, Result<bool, TsigReplyError>) {
     let rejected = verify(keys, request, now).unwrap_err();
     let (fault, rcode, size) = (rejected.fault, rejected.rcode(), rejected.size());
     let mut reply = query(b"\x02bl\x04orbs\x07example\0", 7);
@@ -148,7 +148,7 @@ fn answered(
 }
 
 #[test]
-fn the_errors_are_those_of_the_rfc() {
+fn tsig_errors_are_those_of_the_rfc() {
     let (keys, good) = (keys(Algorithm::HmacSha256), key(Algorithm::HmacSha256));
     let body = query(b"\x02bl\x04orbs\x07example\0", 7);
     let other =
@@ -158,7 +158,7 @@ fn the_errors_are_those_of_the_rfc() {
     let (fault, rcode, reply, said) = answered(&request, &mut s, &keys, NOW, NOW);
     assert_eq!(
         (fault, rcode, said),
-        (Fault::BadKey, 9, Err(Wrong::Told(17)))
+        (TsigFault::BadKey, 9, Err(TsigReplyError::ServerError(17)))
     );
     assert!(tsig(&reply).mac.is_empty() && tsig(&reply).oid == 7);
     // 5.2.2: unsigned BADSIG.
@@ -166,7 +166,7 @@ fn the_errors_are_those_of_the_rfc() {
     let (fault, rcode, reply, said) = answered(&request, &mut s, &keys, NOW, NOW);
     assert_eq!(
         (fault, rcode, said),
-        (Fault::BadSig, 9, Err(Wrong::Told(16)))
+        (TsigFault::BadSig, 9, Err(TsigReplyError::ServerError(16)))
     );
     assert!(tsig(&reply).mac.is_empty());
     // 5.2.3: BADTIME, signed with the client's time, and ours in the other data; both ends of the
@@ -179,7 +179,7 @@ fn the_errors_are_those_of_the_rfc() {
             let (fault, rcode, reply, said) = answered(&request, &mut s.clone(), &keys, now, NOW);
             assert_eq!(
                 (fault, rcode, said),
-                (Fault::BadTime, 9, Err(Wrong::Told(18)))
+                (TsigFault::BadTime, 9, Err(TsigReplyError::ServerError(18)))
             );
             assert_eq!(
                 (tsig(&reply).time, tsig(&reply).other),
@@ -190,10 +190,10 @@ fn the_errors_are_those_of_the_rfc() {
     // 5.2.2.1 and 5.2.4: a MAC cut to half is looked at and refused by our choice; a shorter one is
     // malformed.
     for (mac, want) in [
-        (31, Fault::BadTrunc),
-        (16, Fault::BadTrunc),
-        (15, Fault::Format),
-        (0, Fault::Format),
+        (31, TsigFault::BadTrunc),
+        (16, TsigFault::BadTrunc),
+        (15, TsigFault::Format),
+        (0, TsigFault::Format),
     ] {
         let mut cut = tsig(&request);
         cut.mac.truncate(mac);
@@ -207,29 +207,29 @@ fn the_errors_are_those_of_the_rfc() {
         let wrong = verify(&keys, &message[..end], NOW).unwrap_err();
         assert_eq!(
             (wrong.fault, wrong.rcode()),
-            (want, if want == Fault::Format { 1 } else { 9 }),
+            (want, if want == TsigFault::Format { 1 } else { 9 }),
             "{mac}"
         );
-        if want == Fault::BadTrunc {
-            let mut s = Session {
+        if want == TsigFault::BadTrunc {
+            let mut s = TsigSession {
                 prior: cut.mac,
                 ..s.clone()
             };
             assert_eq!(
                 answered(&message[..end], &mut s, &keys, NOW, NOW).3,
-                Err(Wrong::Told(22))
+                Err(TsigReplyError::ServerError(22))
             );
             message[len - 1] ^= 1; // and a wrong one that is cut is BADSIG all the same
             assert_eq!(
                 verify(&keys, &message[..end], NOW).unwrap_err().fault,
-                Fault::BadSig
+                TsigFault::BadSig
             );
         }
     }
 }
 
 #[test]
-fn the_signed_error_is_that_of_another_implementation() {
+fn signed_tsig_error_agrees_with_another_implementation() {
     let request = &vectors("badtime request")[0];
     let theirs = &vectors("badtime reply")[0];
     let rejected = verify(&keys(Algorithm::HmacSha256), request, Time(NOW.0 + 1000)).unwrap_err();
@@ -239,7 +239,7 @@ fn the_signed_error_is_that_of_another_implementation() {
 }
 
 #[test]
-fn a_tsig_anywhere_but_at_the_end_is_malformed() {
+fn tsig_that_is_not_the_last_record_is_malformed() {
     let (_, request) = signed(key(Algorithm::HmacSha256), &query(b"\x02bl\0", 7), NOW);
     let at = find(&request).unwrap().unwrap();
     let fault = |m: &[u8]| {
@@ -262,14 +262,14 @@ fn a_tsig_anywhere_but_at_the_end_is_malformed() {
         (request[..request.len() - 1].to_vec(), "cut"),
         (request[..11].to_vec(), "no header"),
     ] {
-        assert_eq!(fault(&wrong), Fault::Format, "{what}");
+        assert_eq!(fault(&wrong), TsigFault::Format, "{what}");
     }
     // Its class is ANY and its TTL 0.
     let class = at + "mirror.orbs.example".len() + 2 + 3;
     for place in [class, class + 4] {
         let mut m = request.clone();
         m[place] ^= 1;
-        assert_eq!(fault(&m), Fault::Format);
+        assert_eq!(fault(&m), TsigFault::Format);
     }
     assert_eq!(find(&query(b"\x02bl\0", 7)), Ok(None));
     // Other additional records may stand before it.
@@ -285,7 +285,7 @@ fn a_tsig_anywhere_but_at_the_end_is_malformed() {
 }
 
 /// The messages of a stream, of which only some are signed.
-fn stream(server: &mut Session, signed: impl Fn(usize) -> bool, n: usize) -> Vec<Vec<u8>> {
+fn stream(server: &mut TsigSession, signed: impl Fn(usize) -> bool, n: usize) -> Vec<Vec<u8>> {
     let one = |i: usize| {
         let mut m = query(b"\x02bl\0", 7);
         let len = m.len();
@@ -308,7 +308,7 @@ fn stream(server: &mut Session, signed: impl Fn(usize) -> bool, n: usize) -> Vec
 }
 
 #[test]
-fn a_stream_is_believed_as_far_as_it_is_signed() {
+fn stream_is_trusted_as_far_as_it_is_signed() {
     let keys = keys(Algorithm::HmacSha256);
     let (client, request) = signed(key(Algorithm::HmacSha256), &query(b"\x02bl\0", 7), NOW);
     let server = verify(&keys, &request, NOW).unwrap().unwrap();
@@ -324,23 +324,30 @@ fn a_stream_is_believed_as_far_as_it_is_signed() {
     assert_eq!(read(&[]), Ok(false));
     let mut other = all.clone();
     other.swap(2, 3);
-    assert_eq!(read(&other), Err(Wrong::Mac), "another order");
+    assert_eq!(read(&other), Err(TsigReplyError::Mac), "another order");
     other = all.clone();
     other.remove(1);
-    assert_eq!(read(&other), Err(Wrong::Mac), "one left out");
+    assert_eq!(read(&other), Err(TsigReplyError::Mac), "one left out");
     other = all.clone();
     other[3] = bare(&all[3]).0[..19].to_vec();
-    assert_eq!(read(&other), Err(Wrong::Mac), "one robbed of its TSIG");
+    assert_eq!(
+        read(&other),
+        Err(TsigReplyError::Mac),
+        "one robbed of its TSIG"
+    );
     assert_eq!(
         read(&[query(b"\x02bl\0", 7)]),
-        Err(Wrong::Unsigned),
+        Err(TsigReplyError::Unsigned),
         "the first has to be signed"
     );
     let mut late = client.clone();
-    assert_eq!(late.check(&all[0], Time(NOW.0 + 301)), Err(Wrong::Time));
+    assert_eq!(
+        late.check(&all[0], Time(NOW.0 + 301)),
+        Err(TsigReplyError::Time)
+    );
     // Up to 99 unsigned ones in between.
     for (n, fine) in [(100, true), (101, false)] {
-        let mut server = Session { ..server.clone() };
+        let mut server = TsigSession { ..server.clone() };
         let messages = stream_of(&mut server, n);
         assert_eq!(read(&messages).is_ok(), fine, "{n}");
         assert!(
@@ -351,7 +358,7 @@ fn a_stream_is_believed_as_far_as_it_is_signed() {
 }
 
 /// A signed message, unsigned ones up to the place `n`, and there a signed one.
-fn stream_of(server: &mut Session, n: usize) -> Vec<Vec<u8>> {
+fn stream_of(server: &mut TsigSession, n: usize) -> Vec<Vec<u8>> {
     let mut out = stream(server, |_| true, 1);
     let unsigned = stream(server, |_| false, n - 1);
     out.extend(unsigned);
@@ -372,7 +379,7 @@ fn stream_of(server: &mut Session, n: usize) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn the_original_id_is_signed_and_names_have_no_case() {
+fn original_id_is_signed_and_names_ignore_case() {
     let keys = keys(Algorithm::HmacSha256);
     let (_, mut request) = signed(key(Algorithm::HmacSha256), &query(b"\x02bl\0", 7), NOW);
     let at = find(&request).unwrap().unwrap();

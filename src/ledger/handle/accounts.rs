@@ -1,4 +1,4 @@
-//! Users, tokens, webhooks and what else is kept by name: reading, and asking for changes.
+//! Reads and changes users, tokens, webhooks and other named values.
 
 use std::sync::Arc;
 
@@ -22,28 +22,28 @@ impl Ledger {
     pub fn change_accounts_blocking(
         &self,
         change: AccountChange,
-        line: Option<schema::AuditRecord>,
+        audit: Option<schema::AuditRecord>,
     ) -> Result<(), LedgerError> {
-        self.call(|r| WriterCommand::ChangeAccounts(Box::new((change, line)), r))
+        self.call(|r| WriterCommand::ChangeAccounts(Box::new((change, audit)), r))
     }
 
-    /// Changes an account, with an audit record unless the change is not one that a person made.
+    /// Changes an account. A change that a person requested has an audit record.
     pub async fn change_accounts(
         &self,
         change: AccountChange,
-        line: Option<schema::AuditRecord>,
+        audit: Option<schema::AuditRecord>,
     ) -> Result<(), LedgerError> {
         let (tx, rx) = tokio::sync::oneshot::channel();
         self.jobs
-            .send(WriterCommand::ChangeAccounts(Box::new((change, line)), tx))
+            .send(WriterCommand::ChangeAccounts(Box::new((change, audit)), tx))
             .await
             .map_err(|_| LedgerError::Stopped)?;
         rx.await.unwrap_or(Err(LedgerError::Stopped))
     }
 
-    /// Writes an audit record of an action that changes nothing else in the store.
-    pub async fn note(&self, line: schema::AuditRecord) -> Result<(), LedgerError> {
-        self.change_accounts(AccountChange::AuditOnly, Some(line))
+    /// Writes the audit record of an action that changes nothing else in the store.
+    pub async fn note(&self, audit: schema::AuditRecord) -> Result<(), LedgerError> {
+        self.change_accounts(AccountChange::AuditOnly, Some(audit))
             .await
     }
 }

@@ -1,4 +1,4 @@
-//! Asks for the difference between two serials of a zone.
+//! Requests a zone at an earlier serial and now.
 
 use super::Ledger;
 use crate::{
@@ -10,13 +10,12 @@ use crate::{
     model::Serial,
 };
 
-/// The most subjects that may have changed: the writer puts them into tables while others wait for
-/// it.
+/// The most changed subjects. Other commands wait while the writer puts them into tables.
 const MAX_SUBJECTS: usize = 100_000;
 
 impl Ledger {
-    /// A zone when it had serial `from`, beside the present. `None` where the journal does not
-    /// know, or too much changed. Blocks.
+    /// A zone when it had the serial `from`, and now; `None` if the journal does not reach back
+    /// that far, or too many subjects have changed. Blocks.
     pub fn diff_since(&self, origin: &str, from: Serial) -> Result<Option<OldAndNew>, LedgerError> {
         let seq = self.published.load().seq;
         match self.store.past(origin, from, seq, MAX_SUBJECTS)? {

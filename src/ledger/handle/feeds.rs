@@ -4,7 +4,7 @@ use super::Ledger;
 use crate::ledger::{command::WriterCommand, error::LedgerError, held::FeedEvent};
 
 impl Ledger {
-    /// Tells webhooks about a feed, and keeps its held list. Blocks.
+    /// Notifies webhooks of an event about a feed, and stores its held list. Blocks.
     pub fn announce_feed(&self, event: FeedEvent) -> Result<(), LedgerError> {
         self.call(|r| WriterCommand::FeedEvent(Box::new(event), r))
     }

@@ -1,5 +1,5 @@
-//! Runs an import: stages its lines, compares them, prepares the tables and hands all of it to the
-//! writer.
+//! Runs an import: stages its lines, compares them with the present rows, prepares the tables, and
+//! submits the result to the writer.
 
 use super::Ledger;
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
         command::WriterCommand,
         error::LedgerError,
         guard::{self, ListRefusal, NewList, Passed},
-        import::{IMPORTS, Import, ImportError, ImportReply, LineSink, Prepared, StagedImport},
+        import::{Import, ImportError, ImportReply, LineSink, MAX_IMPORTS, Prepared, StagedImport},
         receipt::{ImportResult, Receipt},
         tables::{build, load},
     },
@@ -18,13 +18,17 @@ use crate::{
     },
 };
 
-/// How often an import's tables are prepared again because too much was written meanwhile, before
-/// others have to wait.
-const TRIES: usize = 3;
+/// How often an import's tables are prepared if too much is committed meanwhile. After that the
+/// writer prepares them, and other commands wait.
+const PREPARE_ATTEMPTS: usize = 3;
 
 impl Ledger {
-    /// Runs an import: `lines` brings every line to the sink it is given, or ends with an error; it
-    /// may also set what the file says of itself. Blocks; one at a time for each source.
+    /// Runs an import. `lines` passes every line to the sink, or returns an error; it may also set
+    /// properties of the import that the file states. Blocks. A source has one import at a time.
+    ///
+    /// # Errors
+    ///
+    /// See [`ImportError`]; nothing has changed then.
     pub fn import_with(
         &self,
         what: &mut Import,
@@ -36,7 +40,7 @@ impl Ledger {
                 return Err(ImportError::NotAFeed(name));
             }
             None if !what.dry_run => {
-                let why = "a source without a number can only be imported as a dry run";
+                let why = "a source without a number permits only a dry run";
                 return Err(LedgerError::Invalid(why.into()).into());
             }
             _ => {}
@@ -44,7 +48,7 @@ impl Ledger {
         let busy = || self.busy.lock();
         {
             let mut busy = busy();
-            if busy.len() >= IMPORTS || !busy.insert(what.source) {
+            if busy.len() >= MAX_IMPORTS || !busy.insert(what.source) {
                 return Err(ImportError::Busy);
             }
         }
@@ -73,26 +77,26 @@ impl Ledger {
             known,
         });
         stage.patch(std::mem::take(&mut what.touched));
-        let mut broken = None;
+        let mut stage_error = None;
         let read = lines(what, &mut |subject, entry| {
             stage.push(subject, entry).map_err(|e| {
                 let text = e.to_string();
-                broken = Some(e);
+                stage_error = Some(e);
                 text
             })
         });
-        if let Some(e) = broken {
+        if let Some(e) = stage_error {
             return Err(e.into());
         }
         read.map_err(ImportError::Input)?;
         if let Some(t) = what.expires.filter(|t| *t <= self.clock.now()) {
-            return Err(ImportError::Over(t));
+            return Err(ImportError::Expired(t));
         }
         let compared = stage.compared(what.dry_run)?;
         let passed = self.compare_with_last(what, &compared)?;
         let mut refused = None;
         let generation = || {
-            let source = source.ok_or_else(|| StoreError::Io("its source has no number".into()))?;
+            let source = source.ok_or_else(|| StoreError::Io("the source has no number".into()))?;
             self.call(|r| WriterCommand::NewGeneration(source, r))
                 .map_err(|e| {
                     let text = e.text(&self.store.dictionary());
@@ -123,7 +127,7 @@ impl Ledger {
             expires,
             ended: false,
             follow: what.follow.take(),
-            asked: what.asked.take(),
+            audit: what.audit.take(),
             was_expires: None,
             passed: passed.map(|p| (what.shape, p)),
             mode,
@@ -142,7 +146,7 @@ impl Ledger {
             )),
         ) = (generation, &receipt)
         {
-            // It is certain that it did not become true: its rows go at once, if they can.
+            // The import was certainly not committed, so that its rows can be dropped at once.
             let _ = self.store.drop_generation(source, g);
         }
         Ok(ImportResult {
@@ -151,26 +155,26 @@ impl Ledger {
         })
     }
 
-    /// When the source's life ends after an import, unless it is imported again.
+    /// The time at which the source expires after an import, unless it is imported again.
     fn expires(&self, what: &Import, source: SourceId) -> Option<Time> {
-        let said = what
+        let requested = what
             .expires
             .into_iter()
             .chain(what.max_age.map(|a| self.clock.now().plus(a)))
             .min();
-        // Where a part of the list comes or goes, the life of the whole stays as it is.
-        let stays = || {
+        // An import that changes only a part of the list keeps the expiry of the source.
+        let present = || {
             self.store
                 .dictionary()
                 .records
                 .get(usize::from(source.0))
                 .and_then(|r| r.expires)
         };
-        said.or_else(|| {
+        requested.or_else(|| {
             if what.mode == Mode::Replace {
                 None
             } else {
-                stays()
+                present()
             }
         })
     }
@@ -203,19 +207,19 @@ impl Ledger {
             })
     }
 
-    /// Prepares a staged import beside the writer and hands it in, again while too much was written
-    /// meanwhile.
+    /// Prepares a staged import while the writer works on, and submits it; repeats this if too much
+    /// was committed meanwhile.
     fn submit_import(&self, mut staged_import: StagedImport) -> Result<Receipt, ImportError> {
-        for last in (0..TRIES).rev() {
+        for left in (0..PREPARE_ATTEMPTS).rev() {
             self.prepare(&mut staged_import)?;
             match self
                 .call(|r| WriterCommand::Import(Box::new(staged_import), r))
                 .map_err(ImportError::Ledger)?
             {
                 ImportReply::Done(receipt) => return Ok(receipt),
-                ImportReply::Stale(again) => staged_import = *again,
+                ImportReply::Stale(returned) => staged_import = *returned,
             }
-            if last == 0 {
+            if left == 0 {
                 staged_import.prepared = Prepared::Nothing;
             }
         }

@@ -1,20 +1,20 @@
-//! Reports what became of a message to a webhook.
+//! Records the results of webhook deliveries.
 
 use super::Ledger;
 use crate::ledger::{command::WriterCommand, error::LedgerError, outbox::DeliveryResult};
 
 impl Ledger {
-    /// Tells what came of sending a message.
+    /// Records the result of the delivery of a message, named by its webhook and commit.
     pub async fn record_delivery(
         &self,
         webhook: &str,
         commit: u64,
-        tried: DeliveryResult,
+        result: DeliveryResult,
     ) -> Result<(), LedgerError> {
         let (tx, rx) = tokio::sync::oneshot::channel();
         self.jobs
             .send(WriterCommand::DeliveryResult(
-                Box::new((webhook.into(), commit, tried)),
+                Box::new((webhook.into(), commit, result)),
                 tx,
             ))
             .await

@@ -1,4 +1,4 @@
-//! Asks for a commit of rows of relay tests.
+//! Commits rows of relay tests.
 
 use super::Ledger;
 use crate::ledger::{
@@ -6,8 +6,8 @@ use crate::ledger::{
 };
 
 impl Ledger {
-    /// Commits rows of relay tests with the changes that belong to them, all or none. Returns the
-    /// receipt where a listing was changed.
+    /// Commits rows of relay tests with the changes that belong to them: all or nothing. Returns
+    /// the receipt if a listing was changed.
     pub fn commit_relay_rows(&self, rows: RelayRows) -> Result<Option<Receipt>, LedgerError> {
         self.call(|r| WriterCommand::RelayRows(Box::new(rows), r))
     }

@@ -1,4 +1,4 @@
-//! Asks for the renaming of a reason or source, and for names that have left the configuration.
+//! Renames reasons and sources, and finds names that have left the configuration.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::{
 
 impl Ledger {
     /// The names that were configured, are not in `settings`, and have listings. Blocks; reads
-    /// every verdict where a name is gone.
+    /// every verdict if a name is gone.
     ///
     /// # Errors
     ///
@@ -26,7 +26,7 @@ impl Ledger {
         Ok(left_behind(&self.store, settings)?)
     }
 
-    /// The same of the configuration in force, at most a minute old. Blocks.
+    /// As [`Ledger::left_behind`], for the present configuration; at most a minute old. Blocks.
     ///
     /// # Errors
     ///
@@ -42,16 +42,16 @@ impl Ledger {
         Ok(found)
     }
 
-    /// Renames a reason or source and takes the configuration that has the new name. Blocks.
+    /// Renames a reason or source, and applies the configuration with the new name. Blocks.
     ///
     /// # Errors
     ///
-    /// The files or the store do not fit the rename; nothing has changed then.
+    /// The configuration or the store does not permit the rename; nothing has changed then.
     pub fn rename(
         &self,
         rename: Rename,
         settings: LedgerSettings,
-        line: schema::AuditRecord,
+        audit: schema::AuditRecord,
     ) -> Result<Receipt, LedgerError> {
         let source = (rename.kind == NameKind::Source)
             .then(|| self.store.dictionary().sources.get(&rename.from))
@@ -67,7 +67,7 @@ impl Ledger {
             ..settings
         };
         let receipt =
-            self.call(|r| WriterCommand::Rename(Box::new((rename, settings.clone(), line)), r))?;
+            self.call(|r| WriterCommand::Rename(Box::new((rename, settings.clone(), audit)), r))?;
         self.set_settings(settings);
         Ok(receipt)
     }

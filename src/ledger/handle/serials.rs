@@ -1,4 +1,4 @@
-//! Asks for a newer serial of a zone.
+//! Sets a newer serial of a zone.
 
 use super::Ledger;
 use crate::ledger::{
@@ -8,12 +8,12 @@ use crate::ledger::{
 };
 
 impl Ledger {
-    /// Gives a zone a newer serial. May block.
+    /// Sets a newer serial of a zone. May block.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::SerialNotNewer`] where the serial is not newer than the zone's own, or, without `force`,
-    /// than those of mirrors.
+    /// [`LedgerError::SerialNotNewer`]: the serial is not newer than the zone's own, or, without
+    /// `force`, than that of a mirror.
     pub fn set_serial(&self, request: SerialRequest) -> Result<SerialChange, LedgerError> {
         self.call(|r| WriterCommand::SetSerial(Box::new(request), r))
     }

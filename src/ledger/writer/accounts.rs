@@ -1,4 +1,4 @@
-//! Changes of users, tokens, webhooks and what else is kept by name.
+//! Commits changes of users, tokens, webhooks, proposals and other named values.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Writer {
-    /// The part of [`Writer::change`] that is about proposals.
+    /// Applies a change of proposals; a part of [`Writer::change_accounts`].
     fn change_proposals(
         &self,
         change: AccountChange,
@@ -46,7 +46,7 @@ impl Writer {
                     batch.delete(schema::ACCOUNTS, key(&id));
                     if !accounts.proposals.remove(&id) {
                         return Err(LedgerError::NotFound(format!(
-                            "there is no proposal `{id}` (any more)"
+                            "there is no proposal `{id}`; it may have been decided or deleted"
                         )));
                     }
                 }
@@ -56,12 +56,13 @@ impl Writer {
         Ok(())
     }
 
+    /// Commits a change of an account with its audit record, and publishes the accounts.
     pub(super) fn change_accounts(
         &mut self,
         change: AccountChange,
-        line: Option<&schema::AuditRecord>,
+        audit: Option<&schema::AuditRecord>,
     ) -> Result<(), LedgerError> {
-        line.map_or(Ok(()), |l| self.check_idempotency(l))?;
+        audit.map_or(Ok(()), |a| self.check_idempotency(a))?;
         let mut accounts = Accounts::clone(&self.accounts.load());
         let mut batch = Batch::default();
         match change {
@@ -94,7 +95,7 @@ impl Writer {
                 }
             }
             AccountChange::Token(t) => {
-                // A token of an earlier store may have such a name, and is still revoked.
+                // A token of an earlier version may have such a name, and can still be revoked.
                 if !t.person && !accounts.tokens.contains_key(&t.id) {
                     check_free(
                         &t.owner,
@@ -138,12 +139,14 @@ impl Writer {
                 );
                 accounts.used.insert_mut(id, at);
             }
-            AccountChange::Import(id, at, told) => accounts.remember(id, at, told, &mut batch),
-            AccountChange::Answer(once, status, body) => {
+            AccountChange::Import(id, at, report) => {
+                accounts.set_import(id, at, report, &mut batch);
+            }
+            AccountChange::Answer(idempotency, status, body) => {
                 batch.put(
                     schema::IDEMPOTENCY,
-                    schema::answer_key(self.clock.now(), &once.key),
-                    schema::encode(&(once.body, status, body)),
+                    schema::answer_key(self.clock.now(), &idempotency.key),
+                    schema::encode(&(idempotency.body, status, body)),
                 );
             }
             change @ (AccountChange::HeldList(_)
@@ -152,26 +155,26 @@ impl Writer {
                 self.change_feed_state(change, &mut accounts, &mut batch)?;
             }
         }
-        if let Some(once) = line.and_then(|l| l.idempotency) {
-            let made = schema::StoredReceipt {
-                body: once.body,
+        if let Some(idempotency) = audit.and_then(|a| a.idempotency) {
+            let stored = schema::StoredReceipt {
+                body: idempotency.body,
                 ..schema::StoredReceipt::default()
             };
             batch.put(
                 schema::IDEMPOTENCY,
-                schema::idempotency_key(self.clock.now(), &once.key),
-                schema::encode(&made),
+                schema::idempotency_key(self.clock.now(), &idempotency.key),
+                schema::encode(&stored),
             );
         }
-        line.into_iter().for_each(|l| {
+        audit.into_iter().for_each(|record| {
             batch.put(
                 schema::AUDIT,
                 (self.audited + 1).to_be_bytes().to_vec(),
-                schema::encode(l),
+                schema::encode(record),
             );
         });
         self.commit_batch(batch)?;
-        self.audited += u64::from(line.is_some());
+        self.audited += u64::from(audit.is_some());
         self.queues
             .retain(|id, _| accounts.webhooks.contains_key(id));
         self.report_queues();

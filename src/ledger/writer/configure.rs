@@ -1,4 +1,4 @@
-//! Takes a configuration into use: zones, reasons, limits.
+//! Applies a configuration: zones, reasons, limits.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Writer {
-    /// Empties the zones whose day has come.
+    /// Empties the zones whose time in the `[retire]` table has come.
     pub(super) fn retire(&mut self) {
         let now = self.clock.now();
         let due: Vec<String> = self
@@ -32,15 +32,15 @@ impl Writer {
         }
         match self.apply_settings(self.settings.clone(), false) {
             Ok(receipt) => {
-                tracing::warn!(zones = ?due, serials = ?receipt.serials, "retired: lists nobody from now on");
+                tracing::warn!(zones = ?due, serials = ?receipt.serials, "retired zones are empty from now on");
             }
             Err(e) => {
-                tracing::error!(zones = ?due, why = e.text(&self.store.dictionary()), "a zone could not be emptied; tried again");
+                tracing::error!(zones = ?due, why = e.text(&self.store.dictionary()), "emptying a retired zone failed; retrying");
             }
         }
     }
 
-    /// Takes a new configuration; none while it is not known what the store has.
+    /// Applies a new configuration, unless writes are refused because the store has failed.
     pub(super) fn configure(&mut self, settings: LedgerSettings) -> Result<Receipt, LedgerError> {
         match self.health.poisoned() {
             Some(why) => Err(LedgerError::Unavailable(why)),
@@ -52,16 +52,16 @@ impl Writer {
         }
     }
 
-    /// Takes a configuration: zones, reasons, limits. Zones that render differently get a new
-    /// serial and a barrier. Where commits are `lost`, all serials jump.
+    /// Applies a configuration: zones, reasons, limits. Zones that render differently get a new
+    /// serial and a barrier. If commits are `lost`, all serials jump.
     pub(in crate::ledger) fn apply_settings(
         &mut self,
         settings: LedgerSettings,
         lost: bool,
     ) -> Result<Receipt, LedgerError> {
         let mut dictionary = Dictionary::clone(&self.store.dictionary());
-        // Another log counts only when all the rest is taken: until then the old one does.
-        let other = match (&self.removals, &settings.removals) {
+        // A new removal log is used only after the rest of the configuration is applied.
+        let new_log = match (&self.removals, &settings.removals) {
             (Some(log), Some(path)) if log.path() == path => None,
             (_, Some(path)) => Some(Some(self.open_removals(path)?)),
             (None, None) => None,
@@ -113,18 +113,18 @@ impl Writer {
                 ));
             }
         }
-        // A zone that is not served does not follow the changes: if it comes back, it is another
-        // one.
-        let mut gone = false;
+        // The serial of a zone that is not served does not follow changes. Hash 0 marks the zone,
+        // so that its serial jumps when it is served again.
+        let mut zone_removed = false;
         for (origin, record) in self.store.zones()? {
             if record.hash != 0 && zones.by_name(&origin).is_none() {
                 put_zone(&mut batch, &origin, record.serial, 0);
-                gone = true;
+                zone_removed = true;
             }
         }
         self.warn_of_serials(zones.all(), &serials);
-        let words = dictionary.reasons.0.all() != self.store.dictionary().reasons.0.all();
-        if words || gone || !receipt.serials.is_empty() {
+        let new_reasons = dictionary.reasons.0.all() != self.store.dictionary().reasons.0.all();
+        if new_reasons || zone_removed || !receipt.serials.is_empty() {
             receipt.commit = self.seq + 1;
             transaction.barrier = true;
             dictionary_rows(&dictionary, &mut batch);
@@ -138,14 +138,14 @@ impl Writer {
         }
         (self.settings, self.zones, self.serials) = (settings, Arc::new(zones), serials);
         self.publish();
-        if let Some(other) = other {
-            self.switch_removal_log(other);
+        if let Some(log) = new_log {
+            self.switch_removal_log(log);
         }
         self.note_configured(false)?;
         Ok(receipt)
     }
 
-    /// Gives a name its number.
+    /// Returns the number of a source; a new name gets one.
     pub(super) fn source(&mut self, name: &str) -> Result<SourceId, LedgerError> {
         let mut v = Dictionary::clone(&self.store.dictionary());
         let id = v.sources.add(name).map_err(LedgerError::Invalid)?;

@@ -1,4 +1,4 @@
-//! Makes the tables of a zone's past.
+//! Makes the tables of a zone at an earlier serial.
 
 use super::Writer;
 use crate::{
@@ -11,15 +11,15 @@ use crate::{
 };
 
 impl Writer {
-    /// The zone at the requested serial beside the zone now; `None` if the journal does not reach
-    /// back that far, or the store is in doubt.
+    /// The zone at the requested serial and now; `None` if the journal does not reach back that
+    /// far, or the store has failed.
     pub(super) fn diff_since(
         &mut self,
         mut request: DiffRequest,
     ) -> Result<Option<OldAndNew>, LedgerError> {
-        let in_doubt = self.health.poisoned().is_some();
-        // Commits since the request was made belong to the difference too.
-        if in_doubt
+        let store_failed = self.health.poisoned().is_some();
+        // Commits since the request are part of the difference too.
+        if store_failed
             || !self
                 .store
                 .before(&request.origin, request.seq, self.seq, &mut request.past)?
@@ -33,7 +33,7 @@ impl Writer {
         }))
     }
 
-    /// The tables with the verdicts of the past in them.
+    /// The tables with earlier verdicts in them.
     fn tables_before(&mut self, past: &Past) -> Tables {
         self.builder
             .with(past.iter().map(|(s, v)| (s, RawFacts::of(v))))

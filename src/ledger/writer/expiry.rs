@@ -1,7 +1,8 @@
-//! Ending what is due. Of what is due by one time, listings and sources end first, exemptions and
-//! holds after them, whatever their own due times, and nothing is published before all of it has
-//! ended: however late the ledger looks at the clock, no query sees a host whose exemption has
-//! ended while the listing that has ended with it still stands.
+//! Ends listings, sources, exemptions and holds that are due.
+//!
+//! Listings and sources end before exemptions and holds, whatever their own due times, and nothing
+//! is published until all of them have ended. However late the ledger checks the clock, no query
+//! finds a host whose exemption has ended while an expired listing of it is still in force.
 
 #[cfg(test)]
 mod tests;
@@ -16,10 +17,10 @@ use crate::{
     store::StoreError,
 };
 
-/// How many subjects one commit ends at most; few in unit tests, so that what is due takes several.
+/// The most subjects of one commit; few in unit tests, so that they need several commits.
 const DUE_BATCH: usize = if cfg!(test) { 4 } else { 4096 };
 
-fn failed(e: LedgerError) -> StoreError {
+fn store_error(e: LedgerError) -> StoreError {
     match e {
         LedgerError::Unavailable(why) | LedgerError::OutcomeUnknown(why) => StoreError::Io(why),
         e => StoreError::Io(format!("{e:?}")),
@@ -27,11 +28,12 @@ fn failed(e: LedgerError) -> StoreError {
 }
 
 impl Writer {
-    /// Ends everything that is due now, and publishes it as one.
+    /// Ends everything that is due now, and publishes it at once.
     ///
     /// # Errors
-    /// The store fails. What has ended by then is published; what stands open is ended by the next
-    /// call, in the same order.
+    ///
+    /// The store fails. The parts that have ended by then are published; the next call ends the
+    /// rest, in the same order.
     pub(in crate::ledger) fn expire(&mut self) -> Result<(), StoreError> {
         let now = self.clock.now();
         let before = self.seq;
@@ -56,8 +58,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Ends the listings that are due. Where all that is due fits into one commit the order makes
-    /// no difference.
+    /// Ends the listings that are due. Does nothing if all due subjects fit into one commit, in
+    /// which the order does not matter.
     fn end_listings(&mut self, now: Time) -> Result<(), StoreError> {
         let mut last = None;
         loop {
@@ -69,13 +71,13 @@ impl Writer {
             for (_, subject) in &due {
                 transaction
                     .end_listings(&self.store, subject)
-                    .map_err(failed)?;
+                    .map_err(store_error)?;
             }
             if !transaction.is_empty() {
                 transaction
                     .release_orphaned_holds(&self.store)
                     .and_then(|()| self.commit(&transaction, None))
-                    .map_err(failed)?;
+                    .map_err(store_error)?;
             }
             match due.into_iter().next_back() {
                 Some(end) => last = Some(end),
@@ -84,28 +86,28 @@ impl Writer {
         }
     }
 
-    /// Ends the whole life of feeds that were not imported in time: one commit for each.
+    /// Ends the listings of feeds that were not imported in time, with one commit for each feed.
     fn end_sources(&mut self, now: Time) -> Result<(), StoreError> {
         let v = self.store.dictionary();
-        let over = |i: &usize| v.records[*i].expires.is_some_and(|t| t <= now);
-        let mut done = Ok(());
-        for i in (0..v.records.len()).filter(over) {
+        let expired = |i: &usize| v.records[*i].expires.is_some_and(|t| t <= now);
+        let mut result = Ok(());
+        for i in (0..v.records.len()).filter(expired) {
             if let Err(e) = self.end_source(SourceId(i as u16)) {
-                tracing::error!(source = v.records[i].name, error = ?e, "the feed's listings could not be ended");
-                done = Err(failed(e));
+                tracing::error!(source = v.records[i].name, error = ?e, "ending the listings of an expired feed failed");
+                result = Err(store_error(e));
             }
         }
-        done
+        result
     }
 
-    /// Ends all else that is due.
+    /// Ends everything else that is due.
     fn end_all(&mut self, now: Time) -> Result<(), StoreError> {
         while self.next_due.is_some_and(|t| t <= now) {
             let due = self.store.due(None, now, DUE_BATCH)?;
             let mut transaction = Transaction::new(now);
             for (_, subject) in &due {
                 let change = Change::new(subject.clone(), EXPIRY, Command::Expire);
-                // Expiry has no rule that could refuse it; what the store says to it comes back
+                // No rule refuses an expiry. Other errors of the store are found by the commit
                 // below.
                 if let Err(LedgerError::Unavailable(e)) =
                     transaction.decide(&self.store, &change, |_| false)
@@ -117,7 +119,7 @@ impl Writer {
             transaction
                 .release_orphaned_holds(&self.store)
                 .and_then(|()| self.commit(&transaction, None))
-                .map_err(failed)?;
+                .map_err(store_error)?;
             self.next_due = self.store.next_due()?;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Events about feeds, held lists, and the shapes of lists.
+//! Commits events about feeds, held lists, and the shapes of lists.
 
 use super::Writer;
 use crate::{
@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl Writer {
-    /// The event is a commit of its own, so that each webhook gets it in order; without a webhook
-    /// there is no commit.
+    /// Commits an event about a feed. It is a commit of its own, so that each webhook gets it in
+    /// order; without a webhook only the held list is stored.
     pub(super) fn announce_feed(&mut self, event: FeedEvent) -> Result<(), LedgerError> {
         if let Some(why) = self.health.poisoned() {
             return Err(LedgerError::Unavailable(why));
@@ -42,7 +42,8 @@ impl Writer {
         Ok(())
     }
 
-    /// The part of [`Writer::change`] that is about held lists and the shapes of lists.
+    /// Applies a change of held lists or of the shapes of lists; a part of
+    /// [`Writer::change_accounts`].
     pub(super) fn change_feed_state(
         &self,
         change: AccountChange,
@@ -60,14 +61,14 @@ impl Writer {
             }
             AccountChange::ResetListShape(source) => {
                 let last = self.store.accepted_list(source)?.unwrap_or_default();
-                let forgotten = AcceptedList {
+                let reset = AcceptedList {
                     shape: ListShape::default(),
                     ..last
                 };
                 batch.put(
                     schema::META,
                     schema::accepted_key(source),
-                    schema::encode(&forgotten),
+                    schema::encode(&reset),
                 );
             }
             _ => {}

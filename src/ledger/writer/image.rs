@@ -1,16 +1,16 @@
-//! Writes the image of the tables, beside the work.
+//! Writes the image of the tables, on a thread of its own.
 
 use std::sync::atomic::Ordering;
 
 use super::Writer;
 
-/// How often an image is written however little has changed, in ticks: what is trimmed from the
-/// journal has to be in it.
+/// The most ticks between two images if anything has changed. Only commits that are in the image
+/// can be trimmed from the journal.
 const IMAGE_TICKS: u64 = 3600;
 
 impl Writer {
-    /// Writes an image of what is published, beside the work; then does `then`. `flush` empties the
-    /// log too.
+    /// Writes an image of the tables on a thread of its own, which then calls `then`. `flush` also
+    /// empties the write-ahead log.
     pub(in crate::ledger) fn write_image(
         &mut self,
         flush: bool,
@@ -33,14 +33,14 @@ impl Writer {
             match store.write_image(&tables, seq) {
                 Ok(()) => imaged.store(seq, Ordering::Relaxed),
                 Err(e) => {
-                    tracing::warn!(error = %e, "the image could not be written; the next start may have to read the store instead");
+                    tracing::warn!(error = %e, "writing the image failed; the next start may have to read the store instead");
                 }
             }
             if let Some(then) = then {
                 then();
             }
             if flush && let Err(e) = store.flush() {
-                tracing::warn!(error = %e, "the log could not be flushed");
+                tracing::warn!(error = %e, "flushing the write-ahead log failed");
             }
         }));
     }

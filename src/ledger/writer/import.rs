@@ -1,4 +1,4 @@
-//! Commits staged imports, and ends feeds that were not imported in time.
+//! Commits staged imports, and ends the listings of feeds that were not imported in time.
 
 use super::Writer;
 use crate::{
@@ -19,8 +19,8 @@ use crate::{
     },
 };
 
-/// A number that no generation of the source has had; those that never became true are dead from
-/// now on.
+/// Returns a number that no generation of the source has had. Earlier generations that were not
+/// committed are marked as dead.
 fn new_generation(r: &mut SourceRecord) -> u32 {
     let n = r.next.max(r.generation) + 1;
     for dead in r.generation + 1..n {
@@ -33,7 +33,7 @@ fn new_generation(r: &mut SourceRecord) -> u32 {
 }
 
 impl Writer {
-    /// A number for a generation; those before it that never became true are dead from now on.
+    /// Returns the number for a new generation of a source; see [`new_generation`].
     pub(super) fn generation(&mut self, source: SourceId) -> Result<u32, LedgerError> {
         let mut v = Dictionary::clone(&self.store.dictionary());
         let Some(r) = v.records.get_mut(usize::from(source.0)) else {
@@ -44,8 +44,8 @@ impl Writer {
         Ok(n)
     }
 
-    /// Makes a staged import true. The receipt of a large one comes when its image is written,
-    /// beside the work, so that a start right after it is as quick as any.
+    /// Commits a staged import. The receipt of a large import is sent after its image is written,
+    /// so that a restart right after it is quick.
     pub(super) fn import(&mut self, staged_import: StagedImport, reply: Reply<ImportReply>) {
         let bulk = matches!(staged_import.staged.rows, StagedRows::Large(..));
         let result = self.commit_import(staged_import);
@@ -60,8 +60,7 @@ impl Writer {
         &mut self,
         mut staged_import: StagedImport,
     ) -> Result<ImportReply, LedgerError> {
-        // What ends by its own time says nothing in the log of removals, and ends while that is
-        // lost.
+        // The expiry of a source writes nothing to the removal log, and needs only the store.
         let refused = if staged_import.ended {
             self.health.poisoned()
         } else {
@@ -86,7 +85,7 @@ impl Writer {
             .is_some_and(|f| f.was != record.followed)
         {
             return Err(LedgerError::Conflict(
-                "the source was imported, or ended, while its zone was read; it is read again"
+                "the source was imported, or has expired, while its zone was read; the zone is read again"
                     .into(),
             ));
         }
@@ -129,22 +128,22 @@ impl Writer {
         transaction.accepted = self
             .accepted_list(&staged_import)?
             .map(|list| (source, list));
-        transaction.copied(source, was.map(|f| f.copy), staged_import.follow.take());
+        transaction.update_followed_copy(source, was.map(|f| f.copy), staged_import.follow.take());
         staged_import
-            .asked
+            .audit
             .as_ref()
-            .map_or(Ok(()), |line| self.check_idempotency(line))?;
+            .map_or(Ok(()), |audit| self.check_idempotency(audit))?;
         transaction
             .audit
-            .extend(staged_import.asked.take().map(|a| AuditRecord {
+            .extend(staged_import.audit.take().map(|a| AuditRecord {
                 detail: staged_import.staged.difference.words(),
                 ..a
             }));
         self.commit(&transaction, tables).map(ImportReply::Done)
     }
 
-    /// What is kept of the list for the comparison with the next one; `None` where that stays as it
-    /// is.
+    /// The properties of the list for the comparison with the next one; `None`: the stored ones
+    /// stay.
     fn accepted_list(
         &self,
         staged_import: &StagedImport,
@@ -164,8 +163,8 @@ impl Writer {
             )));
         }
         let Some(last) = last else { return Ok(None) };
-        // Entries that ended or were taken off on purpose are not held against the next list; and
-        // what an undo brings back may be of another kind than the list that it undoes.
+        // The next list is not compared with peaks from before intended removals. An undo may
+        // restore a list of another shape.
         let keeps_shape = staged_import.ended
             || staged_import.follow.is_some()
             || staged_import.mode == Mode::Remove;
@@ -179,7 +178,7 @@ impl Writer {
         }))
     }
 
-    /// Few rows: each with its before-image in the journal.
+    /// The transaction of an import with few rows, each of which has a before-image in the journal.
     fn small(
         &self,
         staged_import: &StagedImport,
@@ -191,13 +190,13 @@ impl Writer {
         let author = v.sources.name(source).to_string();
         let record = &mut v.records[usize::from(source.0)];
         if record.generation == 0 {
-            // Never one that was staged before: its rows may still be there.
+            // Not a number that was staged before, whose rows may still exist.
             record.generation = new_generation(record);
         }
         let generation = record.generation;
         let mut transaction = Transaction::new(self.clock.now());
-        // What a large import has replaced stays: the journal knows which rows have changed since.
-        // Only its time follows the source's, and with the source's life it ends.
+        // Keep the rows that the last large import has replaced: the journal has the changes since.
+        // They expire with the source.
         match &mut record.kept {
             Some(k)
                 if !staged_import.ended
@@ -216,10 +215,10 @@ impl Writer {
         if let (Prepared::Verdicts(read), ChangedSince::Subjects(changed)) =
             (&staged_import.prepared, changed)
         {
-            let still = read
+            let unchanged = read
                 .iter()
                 .filter(|(s, _)| changed.binary_search(s).is_err());
-            still.for_each(|(s, verdict)| transaction.seed(s.clone(), verdict.clone()));
+            unchanged.for_each(|(s, verdict)| transaction.seed(s.clone(), verdict.clone()));
         }
         for row in rows {
             transaction.feed_row(
@@ -233,11 +232,11 @@ impl Writer {
         if !staged_import.ended {
             transaction.release_orphaned_holds(&self.store)?;
         }
-        transaction.dictionary(v);
+        transaction.set_dictionary(v);
         Ok(transaction)
     }
 
-    /// Many: the new generation takes the place of the old one.
+    /// The transaction of an import with many rows, whose new generation replaces the old one.
     fn large(
         &self,
         staged_import: &StagedImport,
@@ -271,8 +270,7 @@ impl Writer {
                 transaction.release(source, &subject, verdict, covered, &author)?;
             }
         }
-        // The rows that it takes the place of stay until the next large import, so that it can be
-        // undone.
+        // Keep the replaced rows until the next large import, so that this one can be undone.
         let kept = ReplacedRows {
             commit: self.seq + 1,
             generation: staged_import.staged.base,
@@ -283,40 +281,43 @@ impl Writer {
             .into_iter()
             .filter(|k| k.generation > 0)
             .for_each(|k| transaction.drop_generation(source, k.generation));
-        transaction.dictionary(v);
+        transaction.set_dictionary(v);
         Ok(transaction)
     }
 
-    /// Drops what large imports have replaced, when the journal no longer has them: they cannot be
-    /// undone any more.
+    /// Deletes the rows that large imports have replaced if the journal no longer has the import,
+    /// which then cannot be undone.
     pub(super) fn drop_kept(&mut self) -> Result<(), LedgerError> {
         let mut v = Dictionary::clone(&self.store.dictionary());
-        let mut gone = Vec::new();
+        let mut dropped = Vec::new();
         for (i, record) in v.records.iter_mut().enumerate() {
             if let Some(kept) = record.kept
                 && self.store.commit_row(kept.commit)?.is_none()
             {
                 record.kept = None;
-                gone.push((SourceId(i as u16), kept.generation));
+                dropped.push((SourceId(i as u16), kept.generation));
             }
         }
-        if gone.is_empty() {
+        if dropped.is_empty() {
             return Ok(());
         }
         self.save(v)?;
-        for (source, generation) in gone.into_iter().filter(|(_, generation)| *generation > 0) {
+        for (source, generation) in dropped
+            .into_iter()
+            .filter(|(_, generation)| *generation > 0)
+        {
             self.store.drop_generation(source, generation)?;
         }
         Ok(())
     }
 
-    /// Ends the whole life of a feed that was not imported in time.
+    /// Ends the listings of a feed that was not imported in time.
     pub(super) fn end_source(&mut self, source: SourceId) -> Result<(), LedgerError> {
         let v = self.store.dictionary();
         let record = &v.records[usize::from(source.0)];
         tracing::warn!(
             source = record.name,
-            "the feed was not imported in time; its listings end"
+            "the feed has expired because it was not imported in time; ending its listings"
         );
         let rows = self
             .store
@@ -349,7 +350,7 @@ impl Writer {
             expires: None,
             ended: true,
             follow: None,
-            asked: None,
+            audit: None,
             was_expires: None,
             passed: None,
             mode: Mode::Replace,

@@ -13,22 +13,22 @@ use crate::{
     store::{Batch, StoreError, schema},
 };
 
-/// Messages that wait for one webhook at most; while there are more, commits are left out, and the
-/// next message says so.
-const WAITING: u64 = 10_000;
+/// The most messages that wait for one webhook. While its queue is full, commits are left out,
+/// which the next message reports.
+const MAX_QUEUE: u64 = 10_000;
 
-/// Subjects that a message names at most.
-const NAMED: usize = 1000;
+/// The most subjects that a message names.
+const MAX_SUBJECTS: usize = 1000;
 
-/// After so many tries a message is a dead letter.
-const TRIES: u32 = 16;
+/// The number of failed deliveries after which a message is a dead letter.
+const MAX_TRIES: u32 = 16;
 
-/// The longest time between two tries.
-const PATIENCE: u64 = 3600;
+/// The longest time between two deliveries, in seconds.
+const MAX_RETRY_SECONDS: u64 = 3600;
 
 impl Writer {
-    /// Adds the messages about a commit to its batch; the webhooks that get one, and those whose
-    /// queue is full.
+    /// Adds the messages about a commit to its batch. Returns the webhooks, each with whether it
+    /// gets the message; one whose queue is full does not.
     pub(super) fn announce(
         &self,
         seq: u64,
@@ -40,8 +40,8 @@ impl Writer {
         let mut out = Vec::new();
         for hook in accounts.webhooks.values().filter(|h| h.paused.is_none()) {
             let (waiting, gap) = self.queues.get(&hook.id).copied().unwrap_or_default();
-            out.push((hook.id.clone(), waiting < WAITING));
-            if waiting >= WAITING {
+            out.push((hook.id.clone(), waiting < MAX_QUEUE));
+            if waiting >= MAX_QUEUE {
                 continue;
             }
             let (changes, count) = self.change_notices(transaction);
@@ -86,7 +86,7 @@ impl Writer {
             .collect();
         let count = subjects.len();
         subjects.sort();
-        subjects.truncate(NAMED);
+        subjects.truncate(MAX_SUBJECTS);
         let current = self.store.dictionary();
         let v = transaction.dictionary.as_ref().unwrap_or(&current);
         let mut changes: Vec<_> = transaction
@@ -108,19 +108,19 @@ impl Writer {
         (changes.collect(), count)
     }
 
-    /// Counts them, after the batch is true.
-    pub(super) fn announced(&mut self, told: Vec<(String, bool)>) {
-        if told.is_empty() {
+    /// Counts the messages of [`Writer::announce`], after the batch is committed.
+    pub(super) fn announced(&mut self, webhooks: Vec<(String, bool)>) {
+        if webhooks.is_empty() {
             return;
         }
-        for (hook, taken) in told {
+        for (hook, queued) in webhooks {
             let (waiting, gap) = self.queues.entry(hook).or_default();
-            (*waiting, *gap) = (*waiting + u64::from(taken), !taken);
+            (*waiting, *gap) = (*waiting + u64::from(queued), !queued);
         }
         self.report_queues();
     }
 
-    /// Lets readers see how long the queues are.
+    /// Publishes the lengths of the queues in [`Health`](crate::ledger::Health).
     pub(super) fn report_queues(&self) {
         self.health.set_webhook_backlog(
             self.queues
@@ -129,32 +129,34 @@ impl Writer {
         );
     }
 
+    /// Records the result of a delivery: deletes the message, or sets the time of the next
+    /// delivery.
     pub(super) fn record_delivery(
         &mut self,
         webhook: &str,
         commit: u64,
-        tried: DeliveryResult,
+        result: DeliveryResult,
     ) -> Result<(), LedgerError> {
         let key = key(webhook, commit);
         let Some(row) = self.store.outbox_row(&key)? else {
             return Err(LedgerError::NotFound(
-                "there is no such message (any more)".into(),
+                "there is no such message; it may have been delivered or deleted".into(),
             ));
         };
-        let (mut batch, mut gone) = (Batch::default(), false);
-        match (schema::decode::<Message>(&row), tried) {
+        let (mut batch, mut deleted) = (Batch::default(), false);
+        match (schema::decode::<Message>(&row), result) {
             (None, _) | (_, DeliveryResult::Delivered) => {
                 batch.delete(schema::OUTBOX, key);
-                gone = true;
+                deleted = true;
             }
             (Some(mut m), DeliveryResult::Failed(why)) => {
                 m.tries += 1;
                 m.next = self
                     .clock
                     .now()
-                    .plus(Seconds((1 << m.tries.min(20)).min(PATIENCE)));
+                    .plus(Seconds((1 << m.tries.min(20)).min(MAX_RETRY_SECONDS)));
                 m.problem = Some(why);
-                m.dead = m.tries >= TRIES;
+                m.dead = m.tries >= MAX_TRIES;
                 batch.put(schema::OUTBOX, key, schema::encode(&m));
             }
             (Some(m), DeliveryResult::Retry) => {
@@ -171,14 +173,14 @@ impl Writer {
             }
         }
         self.commit_batch(batch)?;
-        if let Some((waiting, _)) = self.queues.get_mut(webhook).filter(|_| gone) {
+        if let Some((waiting, _)) = self.queues.get_mut(webhook).filter(|_| deleted) {
             *waiting = waiting.saturating_sub(1);
             self.report_queues();
         }
         Ok(())
     }
 
-    /// How many messages wait for each webhook.
+    /// Counts the messages of each webhook in the store.
     pub(in crate::ledger) fn count_queues(&mut self) -> Result<(), StoreError> {
         let mut queues = Queues::new();
         self.store.outbox(&[], &mut |key, _| {
@@ -190,8 +192,8 @@ impl Writer {
             Ok(true)
         })?;
         for (hook, (waiting, gap)) in &mut queues {
-            // A full queue has left something out, as far as anybody knows.
-            *gap = *waiting >= WAITING || self.queues.get(hook).is_some_and(|q| q.1);
+            // A full queue may have left out commits.
+            *gap = *waiting >= MAX_QUEUE || self.queues.get(hook).is_some_and(|q| q.1);
         }
         self.queues = queues;
         self.report_queues();

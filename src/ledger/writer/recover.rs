@@ -1,4 +1,4 @@
-//! Opens the store again after an error.
+//! Recovers after an error of the store.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Writer {
-    /// Opens the store again after an error, and finds out whether the commit in doubt is there.
+    /// Opens the store again after an error, and finds out whether the last commit was stored.
     pub(super) fn recover(&mut self) {
         let found = self
             .store
@@ -28,21 +28,24 @@ impl Writer {
             });
         if let Err(e) = found {
             if matches!(e, StoreError::Damaged(_)) {
-                tracing::error!(error = %e, "every query gets SERVFAIL until the store can be trusted again");
+                tracing::error!(error = %e, "the store is damaged; every query gets SERVFAIL");
                 self.publish_as(false);
             }
             return self.health.set(Some(e.to_string()));
         }
         self.health.set(None);
-        // A configuration that was in doubt may be on disk: what is served has to have a serial of
-        // its own.
+        // The failed commit may have been that of another configuration, with its serials. Applying
+        // the present one again gives its zones serials of their own.
         match self.apply_settings(self.settings.clone(), false) {
-            Ok(_) => tracing::info!(commit = self.seq, "the store works again; writes are taken"),
+            Ok(_) => tracing::info!(
+                commit = self.seq,
+                "the store works again; writes are accepted"
+            ),
             Err(e) => self.health.set(Some(e.text(&self.store.dictionary()))),
         }
     }
 
-    /// Takes over commits that are in the store and not yet in the tables.
+    /// Loads commits that are in the store and not yet in the tables.
     fn catch_up(&mut self, last: u64) -> Result<(), StoreError> {
         if last > self.seq {
             let v = self.store.dictionary();
@@ -60,7 +63,7 @@ impl Writer {
         }
         self.journal_bytes = self.store.journal_bytes()?;
         self.next_due = self.store.next_due()?;
-        // What was in doubt may be there too.
+        // The failed batch may have had audit records or accounts.
         self.audited = self.store.audited()?;
         self.accounts.store(Arc::new(Accounts::read(&self.store)?));
         self.count_queues()?;

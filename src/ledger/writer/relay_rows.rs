@@ -1,4 +1,4 @@
-//! Commits rows of relay tests, which the ledger does not read.
+//! Commits rows of relay tests, without reading them.
 
 use super::Writer;
 use crate::{
@@ -12,45 +12,47 @@ use crate::{
 };
 
 impl Writer {
-    /// Rows with the changes that belong to them, all or none; the receipt where something was
-    /// listed or taken off.
-    pub(super) fn record(&mut self, entry: RelayRows) -> Result<Option<Receipt>, LedgerError> {
-        entry
-            .audit
+    /// Commits rows with the changes that belong to them: all or nothing. Returns the receipt if
+    /// there are changes.
+    pub(super) fn commit_relay_rows(
+        &mut self,
+        all: RelayRows,
+    ) -> Result<Option<Receipt>, LedgerError> {
+        all.audit
             .as_ref()
-            .map_or(Ok(()), |l| self.check_idempotency(l))?;
-        if entry.changes.is_empty() {
+            .map_or(Ok(()), |audit| self.check_idempotency(audit))?;
+        if all.changes.is_empty() {
             let mut batch = Batch::default();
-            put_relay_rows(&entry.rows, &mut batch);
-            if let Some(once) = entry.audit.as_ref().and_then(|l| l.idempotency) {
-                let made = schema::StoredReceipt {
-                    body: once.body,
+            put_relay_rows(&all.rows, &mut batch);
+            if let Some(idempotency) = all.audit.as_ref().and_then(|audit| audit.idempotency) {
+                let stored = schema::StoredReceipt {
+                    body: idempotency.body,
                     ..schema::StoredReceipt::default()
                 };
                 batch.put(
                     schema::IDEMPOTENCY,
-                    schema::idempotency_key(self.clock.now(), &once.key),
-                    schema::encode(&made),
+                    schema::idempotency_key(self.clock.now(), &idempotency.key),
+                    schema::encode(&stored),
                 );
             }
-            entry.audit.iter().for_each(|l| {
+            all.audit.iter().for_each(|audit| {
                 batch.put(
                     schema::AUDIT,
                     (self.audited + 1).to_be_bytes().to_vec(),
-                    schema::encode(l),
+                    schema::encode(audit),
                 );
             });
             self.commit_batch(batch)?;
-            self.audited += u64::from(entry.audit.is_some());
+            self.audited += u64::from(all.audit.is_some());
             return Ok(None);
         }
         let mut transaction = Transaction::new(self.clock.now());
-        for change in entry.changes {
+        for change in all.changes {
             let change = self.check(change)?;
             transaction.decide(&self.store, &change, |s| self.covered(s))?;
         }
-        transaction.audit.extend(entry.audit);
-        transaction.relay_rows = entry.rows;
+        transaction.audit.extend(all.audit);
+        transaction.relay_rows = all.rows;
         transaction.release_orphaned_holds(&self.store)?;
         self.commit(&transaction, None).map(Some)
     }

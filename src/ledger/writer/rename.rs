@@ -1,4 +1,4 @@
-//! Renames a reason or source.
+//! Commits the rename of a reason or source.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::{
     store::{Batch, Dictionary, Store, dictionary_rows, schema},
 };
 
-/// Checks a rename against the configuration that is to be in force after it.
+/// Checks a rename against the configuration that is applied with it.
 ///
 /// # Errors
 ///
-/// The files still have the old name, or do not have the new one.
+/// The configuration still has the old name, or does not have the new one.
 fn check_files(rename: &Rename, settings: &LedgerSettings, was_feed: bool) -> Result<(), String> {
     let Rename { kind, from, to } = rename;
     let (table, has): (_, &dyn Fn(&str) -> bool) = match kind {
@@ -43,13 +43,13 @@ fn check_files(rename: &Rename, settings: &LedgerSettings, was_feed: bool) -> Re
     Ok(())
 }
 
-/// Refuses a rename that would mix two names or leave a fixed one.
+/// Refuses a rename to a name that is in use, and one of a built-in name.
 fn check(store: &Store, v: &Dictionary, rename: &Rename) -> Result<(), LedgerError> {
     let Rename { kind, from, to } = rename;
-    let no = |why: String| Err(LedgerError::Invalid(why));
+    let invalid = |why: String| Err(LedgerError::Invalid(why));
     let conflict = |why: String| Err(LedgerError::Conflict(why));
     if from == to {
-        return no(format!("`{from}` and `{to}` are the same name"));
+        return invalid(format!("`{from}` and `{to}` are the same name"));
     }
     let known = match kind {
         NameKind::Reason => v.reasons.get(from).is_some(),
@@ -57,7 +57,7 @@ fn check(store: &Store, v: &Dictionary, rename: &Rename) -> Result<(), LedgerErr
     };
     if !known {
         return Err(LedgerError::NotFound(format!(
-            "no {} `{from}` has ever been used",
+            "there is no {} `{from}`",
             kind.as_str()
         )));
     }
@@ -65,14 +65,14 @@ fn check(store: &Store, v: &Dictionary, rename: &Rename) -> Result<(), LedgerErr
         .into_iter()
         .find(|n| *kind == NameKind::Source && SourceId::DECIDING.contains(&n.as_str()))
     {
-        return no(format!(
-            "the source `{fixed}` is built in and keeps its name"
+        return invalid(format!(
+            "the source `{fixed}` is built in and cannot be renamed"
         ));
     }
-    let used = |listings: u64| {
+    let in_use = |listings: u64| {
         let option = kind.as_str();
         conflict(format!(
-            "the {option} `{to}` is in use itself ({listings} listings), and two cannot become one; choose another name, or `orbsd purge --{option} {to}` first"
+            "the {option} `{to}` is in use ({listings} listings), and two names cannot be merged; choose another name, or run `orbsd purge --{option} {to}` first"
         ))
     };
     match kind {
@@ -86,7 +86,7 @@ fn check(store: &Store, v: &Dictionary, rename: &Rename) -> Result<(), LedgerErr
                 .get(usize::from(id.0))
                 .map_or(0, |n| n.iter().sum());
             if listings > 0 || usage.held_reasons & id.bit() != 0 {
-                used(listings)
+                in_use(listings)
             } else {
                 Ok(())
             }
@@ -99,7 +99,7 @@ fn check(store: &Store, v: &Dictionary, rename: &Rename) -> Result<(), LedgerErr
             let listings = usage.sources.get(usize::from(id.0)).copied().unwrap_or(0);
             let held = usage.held_sources.contains(&id);
             if listings > 0 || held {
-                used(listings)
+                in_use(listings)
             } else {
                 Ok(())
             }
@@ -108,8 +108,8 @@ fn check(store: &Store, v: &Dictionary, rename: &Rename) -> Result<(), LedgerErr
 }
 
 impl Writer {
-    /// Notes what the configuration in force names. With `replace` a name that is gone is
-    /// forgotten: somebody accepted it.
+    /// Records the names in the present configuration. With `replace`, names that have left it are
+    /// forgotten, because the operator has accepted that.
     pub(super) fn note_configured(&self, replace: bool) -> Result<(), LedgerError> {
         let v = self.store.dictionary();
         let mut next = configured(&self.settings, &v);
@@ -124,12 +124,12 @@ impl Writer {
         self.commit_batch(batch)
     }
 
-    /// Renames, and takes the configuration that has the new name.
+    /// Renames, and applies the configuration that has the new name.
     pub(super) fn rename(
         &mut self,
         rename: &Rename,
         settings: LedgerSettings,
-        line: &schema::AuditRecord,
+        audit: &schema::AuditRecord,
     ) -> Result<Receipt, LedgerError> {
         if let Some(why) = self.health.writes_refused() {
             return Err(LedgerError::Unavailable(why));
@@ -156,13 +156,14 @@ impl Writer {
         batch.put(
             schema::AUDIT,
             (self.audited + 1).to_be_bytes().to_vec(),
-            schema::encode(line),
+            schema::encode(audit),
         );
         self.commit_batch(batch)?;
         self.audited += 1;
         self.store.set_dictionary(v);
         self.accounts.store(Arc::new(accounts));
-        // From here on the old files must not be taken again: they would make the old name anew.
+        // The old configuration must not be applied again, even if the next step fails: it would
+        // create the old name again.
         self.settings = settings.clone();
         self.apply_settings(settings, false)
     }

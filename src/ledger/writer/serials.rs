@@ -1,4 +1,4 @@
-//! Serials: of a zone that is configured, and those that a person sets.
+//! The serials of configured zones, and serials that an operator sets.
 
 use super::{Writer, put_zone};
 use crate::{
@@ -17,9 +17,10 @@ use crate::{
 };
 
 impl Writer {
-    /// The serial of a zone of a configuration that is being taken; `lost`: commits are lost. What
-    /// is not a step by one is a jump past all that mirrors were seen to have; those for which
-    /// there is no such serial are named, because the zone has to be served.
+    /// The serial of a zone in a configuration that is being applied; `lost`: commits are lost.
+    ///
+    /// A serial that is not the same or the next one jumps past those of all mirrors. Mirrors for
+    /// which no serial is newer are logged, because the zone has to be served.
     pub(super) fn zone_serial(
         &self,
         zone: &ZoneView,
@@ -31,7 +32,7 @@ impl Writer {
         let (serial, left) = match old {
             Some(r) if lost => seen.jump(&zone.name, &[r.serial], Jump::Past(Serial::MAX_STEP)),
             Some(r) if r.hash == zone.hash => return r.serial,
-            // Not served for a while, or restored.
+            // The zone was not served for a while, or was restored.
             Some(r) if r.hash == 0 => seen.jump(&zone.name, &[r.serial], Jump::Past(1)),
             Some(r) => return r.serial.next(),
             None => match seen.jump(&zone.name, &[], Jump::To(first)) {
@@ -40,7 +41,7 @@ impl Writer {
             },
         };
         if old.is_none() && serial != first {
-            tracing::warn!(zone = %zone.name, %serial, configured = %first, "mirrors have newer serials than the zone file's `serial`");
+            tracing::warn!(zone = %zone.name, %serial, configured = %first, "mirrors have newer serials than `serial` in the zone file");
         }
         if !left.is_empty() {
             tracing::error!("{}", left_behind(&zone.name, serial, &left));
@@ -48,7 +49,7 @@ impl Writer {
         serial
     }
 
-    /// Says where a zone file's `serial` was changed, which counts on the zone's first day alone.
+    /// Warns if `serial` in a zone file was changed, which has no effect on an existing zone.
     pub(super) fn warn_of_serials(&self, zones: &[ZoneView], serials: &[Serial]) {
         for (zone, serial) in zones.iter().zip(serials) {
             let was = self
@@ -58,7 +59,7 @@ impl Writer {
             let wanted = zone.spec.serial;
             if was.is_some_and(|was| was != wanted) && *serial != Serial(wanted) {
                 tracing::warn!(
-                    "zone {}: `serial` counts on its first day alone, and it has {serial}; `orbsd zone serial {} {wanted}` sets a newer one",
+                    "zone {}: `serial` applies only to a new zone, and this zone has {serial}; `orbsd zone serial {} {wanted}` sets a newer one",
                     zone.name,
                     zone.name
                 );
@@ -66,8 +67,8 @@ impl Writer {
         }
     }
 
-    /// Gives a zone a newer serial, in a commit of its own. Nothing else changes, so a mirror takes
-    /// an IXFR without records.
+    /// Sets a newer serial of a zone, in a commit of its own. Nothing else changes, so that a
+    /// mirror gets an IXFR without records.
     pub(super) fn set_serial(
         &mut self,
         request: &SerialRequest,
@@ -86,14 +87,14 @@ impl Writer {
         let (was, to) = (self.serials[i], request.serial);
         if was.partial_cmp(&to) != Some(std::cmp::Ordering::Less) {
             return Err(LedgerError::SerialNotNewer(format!(
-                "zone {name} has serial {was}, and {to} is not newer (RFC 1982); the newest that is: {}",
+                "zone {name} has serial {was}, and {to} is not newer (RFC 1982); use a serial up to {}",
                 was.advance(Serial::HALF - 1)
             )));
         }
         let (_, left) = self.settings.mirrors.jump(&name, &[was], Jump::To(to));
         if !left.is_empty() && !request.force {
             return Err(LedgerError::SerialNotNewer(format!(
-                "{}; nothing was changed; --force sets it all the same",
+                "{}; nothing was changed; use --force to set it nevertheless",
                 left_behind(&name, to, &left)
             )));
         }
@@ -106,7 +107,7 @@ impl Writer {
         };
         let mut batch = Batch::default();
         put_zone(&mut batch, &name, to, hash);
-        transaction.asked_rows(self.audited + 1, &receipt, &mut batch);
+        transaction.audit_rows(self.audited + 1, &receipt, &mut batch);
         let bytes = transaction.journal(
             receipt.commit,
             vec![(name.to_string(), was, to)],

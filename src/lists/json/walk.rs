@@ -12,12 +12,12 @@ use serde_json::Value;
 
 use super::{
     limited::Limited,
-    place::{Place, Shared},
+    position::{Position, Shared},
 };
 use crate::lists::{Input, Omission, Reasoning, columns};
 
 /// How many objects are searched for further keys with addresses or names.
-const LOOKED_AT: u32 = 20;
+const MAX_CHECKED: u32 = 20;
 /// How many keys an error shows.
 const MAX_KEYS: usize = 20;
 /// How many values are kept of those under one key.
@@ -29,11 +29,11 @@ const ERRORS: [&str; 7] = [
 
 /// What was seen of a file so far.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct FileState {
     /// Objects with a subject.
     objects: Cell<u64>,
     /// Objects that were searched for further keys.
-    looked_at: Cell<u32>,
+    checked: Cell<u32>,
     /// Anything was taken or left out.
     any: Cell<bool>,
 }
@@ -41,8 +41,8 @@ pub(super) struct Seen {
 /// A walk through one value.
 pub(super) struct Walk<'w, 'i> {
     input: Shared<'w, 'i>,
-    place: &'w Place<'w>,
-    seen: &'w Seen,
+    position: &'w Position<'w>,
+    state: &'w FileState,
     /// The keys that lead to the current position.
     path: RefCell<Vec<String>>,
     /// The error that ends the reading.
@@ -55,13 +55,13 @@ const NEITHER: &str = "a value is a string, or an object with the subject in it"
 impl<'w, 'i> Walk<'w, 'i> {
     pub(super) fn new(
         input: &'w mut Input<'i>,
-        place: &'w Place<'w>,
-        seen: &'w Seen,
+        position: &'w Position<'w>,
+        state: &'w FileState,
     ) -> Walk<'w, 'i> {
         Walk {
             input: RefCell::new(input),
-            place,
-            seen,
+            position,
+            state,
             path: RefCell::default(),
             fatal: RefCell::default(),
         }
@@ -91,14 +91,14 @@ impl<'w, 'i> Walk<'w, 'i> {
     }
 
     fn problem<E>(&self, class: &str, what: &str) -> Result<(), E> {
-        self.at(self.place.of(""), |input, column| {
+        self.at(self.position.of(""), |input, column| {
             input.problem_of(class, column, what);
         });
         Ok(())
     }
 
     /// The chosen key, split at its dots.
-    fn wanted(&self) -> Option<Vec<String>> {
+    fn chosen_key(&self) -> Option<Vec<String>> {
         let input = self.input.borrow();
         input
             .options
@@ -109,8 +109,8 @@ impl<'w, 'i> Walk<'w, 'i> {
 
     /// The rank of a key as the subject's: 0 for the chosen one. If one was chosen, no other
     /// counts.
-    fn rank(&self, wanted: Option<&[String]>, key: &str) -> Option<usize> {
-        match wanted {
+    fn rank(&self, chosen_key: Option<&[String]>, key: &str) -> Option<usize> {
+        match chosen_key {
             Some([above @ .., last]) => {
                 (last.eq_ignore_ascii_case(key) && self.is_at(above)).then_some(0)
             }
@@ -142,11 +142,11 @@ impl<'de> Visitor<'de> for &Walk<'_, '_> {
     }
 
     fn visit_str<E: Error>(self, word: &str) -> Result<(), E> {
-        self.seen.any.set(true);
-        let taken = self.at(self.place.of(word), |input, column| {
+        self.state.any.set(true);
+        let result = self.at(self.position.of(word), |input, column| {
             input.take_word(word.trim(), false, None, None, column)
         });
-        taken.map_err(|why| self.end(why))
+        result.map_err(|why| self.end(why))
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
@@ -175,11 +175,11 @@ impl<'de> Visitor<'de> for &Walk<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let wanted = self.wanted();
+        let chosen_key = self.chosen_key();
         let mut object = Object::default();
-        let looks = self.seen.looked_at.get() < LOOKED_AT;
+        let is_checked = self.state.checked.get() < MAX_CHECKED;
         while let Some(key) = map.next_key::<String>()? {
-            if wanted
+            if chosen_key
                 .as_ref()
                 .is_some_and(|w| w.len() > 1 && self.leads(w, &key))
             {
@@ -190,24 +190,24 @@ impl<'de> Visitor<'de> for &Walk<'_, '_> {
                 continue;
             }
             let rank = self
-                .rank(wanted.as_deref(), &key)
+                .rank(chosen_key.as_deref(), &key)
                 .filter(|r| object.subject.as_ref().is_none_or(|s| *r < s.rank));
             let lower = key.to_ascii_lowercase();
             let known = matches!(
                 &*lower,
                 "text" | "type" | "records" | "sblid" | "asn" | "reasons" | "format"
             ) || columns::part(&lower).is_some();
-            if rank.is_none() && !known && !looks {
+            if rank.is_none() && !known && !is_checked {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
             let value = map.next_value_seed(Limited::new(&Cell::new(MAX_VALUES)))?;
             if let (Some(rank), Some(word)) = (rank, value.as_str()) {
-                let replaced = object.subject.replace(Found {
+                let replaced = object.subject.replace(FoundSubject {
                     rank,
                     key,
                     word: word.into(),
-                    at: self.place.of(word),
+                    at: self.position.of(word),
                 });
                 object
                     .others
@@ -216,12 +216,12 @@ impl<'de> Visitor<'de> for &Walk<'_, '_> {
                 object.others.push((key, value));
             }
         }
-        self.object(&object, wanted.is_some())
+        self.object(&object, chosen_key.is_some())
     }
 }
 
 /// A subject under its key.
-struct Found {
+struct FoundSubject {
     rank: usize,
     key: String,
     word: String,
@@ -231,7 +231,7 @@ struct Found {
 /// An object that was read.
 #[derive(Default)]
 struct Object {
-    subject: Option<Found>,
+    subject: Option<FoundSubject>,
     others: Vec<(String, Value)>,
     /// A key led to the object of the chosen one.
     led_on: bool,
@@ -252,11 +252,11 @@ impl Object {
 
 impl Walk<'_, '_> {
     /// Whether a key is the next one on the way to the chosen key.
-    fn leads(&self, wanted: &[String], key: &str) -> bool {
+    fn leads(&self, chosen_key: &[String], key: &str) -> bool {
         let path = self.path.borrow();
-        path.len() + 1 < wanted.len()
-            && wanted[..path.len()] == path[..]
-            && wanted[path.len()] == key
+        path.len() + 1 < chosen_key.len()
+            && chosen_key[..path.len()] == path[..]
+            && chosen_key[path.len()] == key
     }
 
     /// Takes the entry of an object.
@@ -264,8 +264,9 @@ impl Walk<'_, '_> {
         if object.led_on {
             return Ok(());
         }
-        let is_address =
-            |f: &&Found| !matches!(&*f.key.to_ascii_lowercase(), "domain" | "host" | "hostname");
+        let is_address = |f: &&FoundSubject| {
+            !matches!(&*f.key.to_ascii_lowercase(), "domain" | "host" | "hostname")
+        };
         let Some(found) = &object.subject else {
             return self.without_subject(object);
         };
@@ -276,12 +277,12 @@ impl Walk<'_, '_> {
             self.at(found.at, |input, column| {
                 input.leave_out(Omission::AsNumber, column, &found.word);
             });
-            self.seen.objects.set(self.seen.objects.get() + 1);
+            self.state.objects.set(self.state.objects.get() + 1);
             return Ok(());
         }
-        self.seen.any.set(true);
-        self.seen.objects.set(self.seen.objects.get() + 1);
-        if !chosen && self.seen.looked_at.get() < LOOKED_AT {
+        self.state.any.set(true);
+        self.state.objects.set(self.state.objects.get() + 1);
+        if !chosen && self.state.checked.get() < MAX_CHECKED {
             self.check_others(object, found)?;
         }
         let parts: Vec<(String, columns::Column)> = object
@@ -294,13 +295,13 @@ impl Walk<'_, '_> {
             .collect();
         let parts: Vec<(columns::Column, &str)> =
             parts.iter().map(|(v, c)| (*c, v.as_str())).collect();
-        let taken = self.at(found.at, |input, column| {
+        let result = self.at(found.at, |input, column| {
             match columns::join(found.word.trim(), &parts, chosen) {
                 Ok(word) => {
                     input.note = object.text("sblid").map(Into::into);
-                    let taken = take(input, &word, object, column);
+                    let result = take(input, &word, object, column);
                     input.note = None;
-                    taken
+                    result
                 }
                 Err(why) => {
                     input.problem_of("columns that disagree", column, &why);
@@ -308,17 +309,17 @@ impl Walk<'_, '_> {
                 }
             }
         });
-        taken.map_err(|why| self.end(why))
+        result.map_err(|why| self.end(why))
     }
 
     /// An object that has no subject: the record about the list, a server's error, or an unknown
     /// form.
     fn without_subject<E: Error>(&self, object: &Object) -> Result<(), E> {
         if object.get("asn").is_some() {
-            self.at(self.place.of(""), |input, column| {
+            self.at(self.position.of(""), |input, column| {
                 input.leave_out(Omission::AsNumber, column, "an AS number");
             });
-            self.seen.objects.set(self.seen.objects.get() + 1);
+            self.state.objects.set(self.state.objects.get() + 1);
             return Ok(());
         }
         if object.text("type") == Some("metadata") {
@@ -327,17 +328,17 @@ impl Walk<'_, '_> {
         if object.text("format") == Some("jsonl") {
             return Ok(());
         }
-        let place = self.place.of("");
+        let position = self.position.of("");
         let file = self.input.borrow().file.to_string();
-        let said = ERRORS.iter().find_map(|k| {
+        let claimed = ERRORS.iter().find_map(|k| {
             object
                 .get(k)
                 .map(|v| v.as_str().map_or_else(|| v.to_string(), String::from))
         });
-        if let Some(said) = said.filter(|_| !self.seen.any.get()) {
-            let said: String = said.chars().take(200).collect();
+        if let Some(claimed) = claimed.filter(|_| !self.state.any.get()) {
+            let claimed: String = claimed.chars().take(200).collect();
             return Err(
-                self.end(format!("{file}:{}: this is a JSON error object and not a list: it says `{said}`; nothing was changed", place.0))
+                self.end(format!("{file}:{}: this is a JSON error object and not a list: it says `{claimed}`; nothing was changed", position.0))
             );
         }
         let mut keys = Vec::new();
@@ -345,44 +346,48 @@ impl Walk<'_, '_> {
             .others
             .iter()
             .for_each(|(k, v)| paths(&mut self.path.borrow().clone(), k, v, &mut keys));
-        let shown = if keys.is_empty() {
+        let key_list = if keys.is_empty() {
             "the object is empty".to_string()
         } else {
             format!("its keys are {}", keys.join(", "))
         };
-        let wanted = self.input.borrow().options.column.clone();
+        let chosen_key = self.input.borrow().options.column.clone();
         let other = object.get(
-            wanted
+            chosen_key
                 .as_deref()
                 .map_or("ip", |w| w.rsplit('.').next().unwrap_or(w)),
         );
-        let what = match (other, wanted) {
+        let what = match (other, chosen_key) {
             (Some(value), _) => {
-                format!("`{value}` is not a string with an address or name; {shown}")
+                format!("`{value}` is not a string with an address or name; {key_list}")
             }
-            (None, Some(wanted)) => format!("the object has no string under `{wanted}`; {shown}"),
+            (None, Some(chosen_key)) => {
+                format!("the object has no string under `{chosen_key}`; {key_list}")
+            }
             (None, None) => {
-                format!("no key of the object holds the subject; {shown}; choose one with --column")
+                format!(
+                    "no key of the object holds the subject; {key_list}; choose one with --column"
+                )
             }
         };
-        if self.seen.any.get() {
+        if self.state.any.get() {
             return self.problem("an object without subject", &what);
         }
-        Err(self.end(format!("{file}:{}: {what}", place.0)))
+        Err(self.end(format!("{file}:{}: {what}", position.0)))
     }
 
     /// The record about the list at its end: its count has to be correct.
     fn final_record<E: Error>(&self, object: &Object) -> Result<(), E> {
-        let count = self.seen.objects.get();
-        let said = object
+        let count = self.state.objects.get();
+        let claimed = object
             .get("records")
             .or_else(|| object.get("count"))
             .and_then(Value::as_u64);
-        if let Some(said) = said.filter(|s| *s != count) {
-            let (line, _) = self.place.of("");
+        if let Some(claimed) = claimed.filter(|s| *s != count) {
+            let (line, _) = self.position.of("");
             let file = self.input.borrow().file.to_string();
             return Err(self.end(format!(
-                "{file}:{line}: the final record says that the list has {said} records, and it has {count}: the file is not whole; nothing was changed"
+                "{file}:{line}: the final record says that the list has {claimed} records, and it has {count}: the file is not whole; nothing was changed"
             )));
         }
         self.input.borrow_mut().report.shape.final_record = true;
@@ -390,9 +395,9 @@ impl Walk<'_, '_> {
     }
 
     /// Refuses a file of which other keys hold addresses or names too.
-    fn check_others<E: Error>(&self, object: &Object, found: &Found) -> Result<(), E> {
-        let seen = &self.seen.looked_at;
-        seen.set(seen.get() + 1);
+    fn check_others<E: Error>(&self, object: &Object, found: &FoundSubject) -> Result<(), E> {
+        let checked = &self.state.checked;
+        checked.set(checked.get() + 1);
         let holds = |(k, v): &&(String, Value)| {
             columns::part(&k.to_ascii_lowercase()).is_none()
                 && k != "text"

@@ -33,9 +33,9 @@ impl Rows for Set<'_> {
 type List = BTreeMap<Subject, BTreeMap<ReasonId, (bool, Option<Box<str>>)>>;
 
 /// What an import makes of entries, computed naively.
-fn list(entries: Vec<Entry>, wide: &dyn Fn(&Subject) -> bool) -> List {
-    let mut out: BTreeMap<Subject, BTreeMap<ReasonId, Entry>> = BTreeMap::new();
-    let rank = |e: &Entry| {
+fn list(entries: Vec<ListEntry>, wide: &dyn Fn(&Subject) -> bool) -> List {
+    let mut out: BTreeMap<Subject, BTreeMap<ReasonId, ListEntry>> = BTreeMap::new();
+    let rank = |e: &ListEntry| {
         if !e.exclusion {
             1
         } else {
@@ -86,7 +86,7 @@ fn options() -> Options {
 }
 
 fn whole(options: &Options, rows: &mut dyn Rows) -> List {
-    let (mut report, mut all) = (Report::default(), Vec::new());
+    let (mut report, mut all) = (ListReport::default(), Vec::new());
     let mut sink = |e| {
         all.push(e);
         Ok(())
@@ -153,9 +153,9 @@ proptest! {
         let before = whole(&options, &mut Set(&old, None));
         let after = whole(&options, &mut Set(&new, None));
         prop_assert_eq!(&whole(&options, &mut Merged::new(Set(&old, None), &net)), &after);
-        let zone = Zone { name: "z", mapping: Mapping::Names, options: &options };
+        let zone = FollowedZone { name: "z", mapping: Mapping::Names, options: &options };
         let mut merged = Merged::new(Set(&old, None), &net);
-        let patch = patch(&zone, &net, &mut Set(&old, None), &mut merged, &mut Report::default()).unwrap().unwrap();
+        let patch = patch(&zone, &net, &mut Set(&old, None), &mut merged, &mut ListReport::default()).unwrap().unwrap();
         let mut patched = before;
         patched.retain(|s, _| !patch.touched.contains(s));
         prop_assert!(patch.entries.iter().all(|e| patch.touched.contains(&e.subject)));
@@ -179,7 +179,7 @@ proptest! {
 /// instead.
 #[test]
 fn mapped_addresses_are_read_as_a_whole_but_for_test_points() {
-    let zone = |o| Zone {
+    let zone = |o| FollowedZone {
         name: "z",
         mapping: Mapping::Names,
         options: o,
@@ -200,7 +200,7 @@ fn mapped_addresses_are_read_as_a_whole_but_for_test_points() {
             &net,
             &mut Set(&old, None),
             &mut merged,
-            &mut Report::default(),
+            &mut ListReport::default(),
         )
         .unwrap();
         assert_eq!(found.is_some(), patched, "{name}");

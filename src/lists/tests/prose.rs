@@ -85,7 +85,7 @@ proptest! {
         // A text that is recognised as another format is read as that.
         prop_assume!(matches!(format, "list" | "csv"));
         let options = Options { reasoning: Reasoning::One(ReasonId(0)), ..Options::default() };
-        let (mut found, mut report) = (Vec::new(), Report::default());
+        let (mut found, mut report) = (Vec::new(), ListReport::default());
         let _ = read(format, Box::new(text.as_bytes()), "f", &options, &mut report, &mut |e| {
             found.push(e.subject);
             Ok(())

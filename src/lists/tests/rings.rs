@@ -14,7 +14,7 @@ use crate::{
         zones::rtype,
     },
     lists::{
-        Options, Reasoning, Report,
+        ListReport, Options, Reasoning,
         records::{Mapping, Records},
     },
     model::{Domain, EntryText, ReasonId, Reasons, Scope, SourceId, StoreId, Subject},
@@ -98,8 +98,8 @@ impl Server {
             store: self.id,
             ..Options::default()
         };
-        let (mut report, mut list) = (Report::default(), List::new());
-        let mut sink = |e: crate::lists::Entry| {
+        let (mut report, mut list) = (ListReport::default(), List::new());
+        let mut sink = |e: crate::lists::ListEntry| {
             let text = EntryText {
                 text: e.text,
                 path: e.path,

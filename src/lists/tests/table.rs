@@ -8,7 +8,7 @@ use crate::model::{ReasonId, subject::HostBits};
 /// The result of reading one list.
 struct Outcome {
     subjects: BTreeSet<String>,
-    report: Report,
+    report: ListReport,
     /// Why it is refused.
     refusal: Option<String>,
 }
@@ -63,7 +63,7 @@ fn outcome(files: &str, options: &str) -> Outcome {
     };
     let mut out = Outcome {
         subjects: BTreeSet::new(),
-        report: Report::default(),
+        report: ListReport::default(),
         refusal: None,
     };
     for file in files.split('+') {

@@ -8,7 +8,9 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::{Export, ExportChangeKind, names::names, report::ReportBuilder, said::said};
+use super::{
+    Export, ExportChangeKind, names::names, published::published_reasons, report::ReportBuilder,
+};
 use crate::{
     index::{Items, pieces::Cut},
     model::{Prefix4, Prefix6, Subject, ZoneKind},
@@ -42,11 +44,14 @@ fn line(
     items: &Items,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let reason = |s: super::said::Said| {
+    let reason = |s: super::published::PublishedReason| {
         report.add_text(s.change, subject);
         json!({"reason": s.reason, "code": std::net::Ipv4Addr::from(s.code).to_string(), "text": s.text})
     };
-    let reasons: Vec<Value> = said(e, subject, items).into_iter().map(reason).collect();
+    let reasons: Vec<Value> = published_reasons(e, subject, items)
+        .into_iter()
+        .map(reason)
+        .collect();
     writeln!(
         out,
         "{}",
@@ -59,7 +64,7 @@ fn line(
 fn parts(
     piece: &Subject,
     items: &Items,
-    tell: &mut dyn FnMut(&Subject) -> io::Result<()>,
+    sink: &mut dyn FnMut(&Subject) -> io::Result<()>,
 ) -> io::Result<()> {
     let longest = items.as_slice().iter().map(|i| i.len).max().unwrap_or(0);
     match piece {
@@ -68,7 +73,7 @@ fn parts(
             let mut at = Some(p.first());
             while let Some(first) = at.filter(|a| *a <= p.last()) {
                 let part = Prefix4::new(first, len);
-                tell(&Subject::V4(part))?;
+                sink(&Subject::V4(part))?;
                 at = part.last().checked_add(1);
             }
             Ok(())
@@ -77,11 +82,11 @@ fn parts(
             let mut at = Some(p.first());
             while let Some(first) = at.filter(|a| *a <= p.last()) {
                 let part = Prefix6::new(first, longest);
-                tell(&Subject::V6(part))?;
+                sink(&Subject::V6(part))?;
                 at = part.last().checked_add(1);
             }
             Ok(())
         }
-        whole => tell(whole),
+        whole => sink(whole),
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::master::{record, soa_data};
 use crate::{
-    dns::transfer::Difference,
+    dns::transfer::ZoneDifference,
     index::{
         Snapshot, ZoneView,
         find::labels_in,
@@ -82,7 +82,7 @@ pub fn axfr(
 
 /// Writes the changes of a zone as the lines of an IXFR: one sequence, condensed (RFC 1995 section
 /// 4).
-pub fn ixfr(view: &ZoneView, difference: &Difference, out: &mut dyn Write) -> io::Result<()> {
+pub fn ixfr(view: &ZoneView, difference: &ZoneDifference, out: &mut dyn Write) -> io::Result<()> {
     let mut lines = Lines {
         view,
         out,

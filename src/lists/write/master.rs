@@ -6,7 +6,7 @@ use std::{
     io::{self, Write},
 };
 
-use super::{Export, ExportChangeKind, report::ReportBuilder, said::TextChange};
+use super::{Export, ExportChangeKind, report::ReportBuilder, text_change::TextChange};
 use crate::{
     index::{
         Listing, ZoneView,

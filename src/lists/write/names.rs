@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Reports a name, or what is below one, with what lists it; no listing for an exclusion.
-pub(super) type Tell<'t> = &'t mut dyn FnMut(&Domain, &Items) -> io::Result<()>;
+pub(super) type NameSink<'t> = &'t mut dyn FnMut(&Domain, &Items) -> io::Result<()>;
 
 /// A name on the way to the current one, and the value of what is below it so far.
 struct Above {
@@ -26,24 +26,24 @@ struct Above {
     own: Items,
     below: Items,
     /// Whether what is below it was reported.
-    told: bool,
+    is_reported: bool,
 }
 
 struct Walk<'t> {
-    tell: Tell<'t>,
+    sink: NameSink<'t>,
     /// The current name and those above it: at most as many as a name has labels.
-    way: Vec<Above>,
+    open_names: Vec<Above>,
     result: io::Result<()>,
 }
 
 impl Walk<'_> {
     /// Takes what is at a name or below it. A name comes before everything below it.
     fn take(&mut self, name: &str, scope: Scope, items: Items) {
-        if self.way.last().is_none_or(|a| a.name != name) {
+        if self.open_names.last().is_none_or(|a| a.name != name) {
             self.finish();
             self.enter(name);
         }
-        if let Some(at) = self.way.last_mut() {
+        if let Some(at) = self.open_names.last_mut() {
             match scope {
                 Scope::Name => at.own = items,
                 _ => at.below = items,
@@ -53,18 +53,18 @@ impl Walk<'_> {
 
     /// Reports the current name.
     fn finish(&mut self) {
-        let Some((at, above)) = self.way.split_last_mut() else {
+        let Some((at, above)) = self.open_names.split_last_mut() else {
             return;
         };
-        if at.told {
+        if at.is_reported {
             return;
         }
-        at.told = true;
+        at.is_reported = true;
         // Without a listed wildcard above, nothing has to be excluded.
         let wild = above.last().is_some_and(|a| !a.below.is_empty());
         for (scope, items) in [(Scope::Name, &at.own), (Scope::Below, &at.below)] {
             if self.result.is_ok() && (wild || !items.is_empty()) {
-                self.result = (self.tell)(&Domain::from_canonical(&at.name, scope), items);
+                self.result = (self.sink)(&Domain::from_canonical(&at.name, scope), items);
             }
         }
     }
@@ -76,31 +76,31 @@ impl Walk<'_> {
             name.strip_suffix(&a.name)
                 .is_some_and(|rest| rest.ends_with('.'))
         };
-        while self.way.last().is_some_and(|a| !within(a)) {
-            self.way.pop();
+        while self.open_names.last().is_some_and(|a| !within(a)) {
+            self.open_names.pop();
         }
-        let known = self.way.last().map_or(0, |a| a.name.len());
+        let known = self.open_names.last().map_or(0, |a| a.name.len());
         let starts: Vec<usize> = [0]
             .into_iter()
             .chain(name.match_indices('.').map(|(i, _)| i + 1))
             .collect();
         for start in starts.into_iter().rev().filter(|s| name.len() - s > known) {
             self.finish();
-            self.way.push(Above {
+            self.open_names.push(Above {
                 name: name[start..].into(),
                 own: Items::default(),
                 below: Items::default(),
-                told: false,
+                is_reported: false,
             });
         }
     }
 }
 
 /// Reports all names of a domain zone, those above before those below them.
-pub(super) fn names(e: &Export, tell: Tell) -> io::Result<()> {
+pub(super) fn names(e: &Export, sink: NameSink) -> io::Result<()> {
     let mut walk = Walk {
-        tell,
-        way: Vec::new(),
+        sink,
+        open_names: Vec::new(),
         result: Ok(()),
     };
     render(&e.snapshot.tables, e.view, &mut |owner, at| {

@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 
-use super::{Export, report::ReportBuilder, said::text};
+use super::{Export, published::text, report::ReportBuilder};
 use crate::index::pieces::Cut;
 
 pub(super) fn postfix(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {

@@ -3,7 +3,9 @@
 
 use std::io::{self, Write};
 
-use super::{Export, ExportChangeKind, names::names, report::ReportBuilder, said::TextChange};
+use super::{
+    Export, ExportChangeKind, names::names, report::ReportBuilder, text_change::TextChange,
+};
 use crate::{
     index::{
         Items, Listing, Where, ZoneView,
@@ -304,15 +306,15 @@ fn values(
                 report.add(ExportChangeKind::ReasonsWithOneCode, subject);
             }
         }
-        let told = data.len() < 2
+        let is_reported = data.len() < 2
             || texts.contains(&data)
             || (view.spec.txt == TxtPolicy::First && !codes.is_empty());
-        if told && codes.contains(&p.code) {
+        if is_reported && codes.contains(&p.code) {
             continue;
         }
         codes.push(p.code);
         let template = harmless(template);
-        let value = match (told, alone && listed == piece && plain(&template)) {
+        let value = match (is_reported, alone && listed == piece && plain(&template)) {
             (true, _) => Value {
                 line: value_line(p.code, ""),
                 own: false,
@@ -328,7 +330,7 @@ fn values(
                 own: listed == piece && template.replace("$$", "").contains('$'),
             },
         };
-        if !told {
+        if !is_reported {
             texts.push(data);
         }
         out.push(value);

@@ -156,7 +156,11 @@ impl ReportBuilder {
     }
 
     /// Counts the changes of a text, which belongs to a subject.
-    pub(super) fn add_text(&self, change: super::said::TextChange, subject: impl fmt::Display) {
+    pub(super) fn add_text(
+        &self,
+        change: super::text_change::TextChange,
+        subject: impl fmt::Display,
+    ) {
         if change.replaced {
             self.add(ExportChangeKind::TextReplaced, &subject);
         }

@@ -10,7 +10,7 @@ use std::{
     io::{self, Write},
 };
 
-use super::{Export, ExportChangeKind, Net, names::names, report::ReportBuilder, said::text};
+use super::{Export, ExportChangeKind, Net, names::names, published::text, report::ReportBuilder};
 use crate::{
     index::{
         Items,
@@ -57,7 +57,7 @@ impl Action {
     }
 
     /// Whether the records give the reason.
-    fn tells(&self) -> bool {
+    fn gives_reason(&self) -> bool {
         matches!(self, Action::Address(_))
     }
 
@@ -94,7 +94,7 @@ pub(super) fn rpz(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io
     )?;
     ns.iter().try_for_each(|n| writeln!(out, "@ NS {n}"))?;
     match s.kind {
-        ZoneKind::Address if action.tells() => {
+        ZoneKind::Address if action.gives_reason() => {
             e.pieces(Cut::Values, Some(report), &mut |piece, items| match piece {
                 Subject::V4(p) => {
                     action.write(&client(Net::V4(*p)), &text(e, report, piece, items), out)
@@ -158,7 +158,7 @@ fn domains(
                 label(l.as_bytes())
             );
         }
-        match (excluded, action.tells()) {
+        match (excluded, action.gives_reason()) {
             (true, _) => exception.write(&owner, "", out),
             (false, true) => action.write(
                 &owner,
@@ -178,17 +178,17 @@ fn client(net: Net) -> String {
             let [a, b, c, d] = p.first().to_be_bytes();
             format!("{}.{d}.{c}.{b}.{a}.rpz-client-ip", p.len())
         }
-        Net::V6(p) => format!("{}.{}.rpz-client-ip", p.len(), words(p)),
+        Net::V6(p) => format!("{}.{}.rpz-client-ip", p.len(), address_groups(p)),
     }
 }
 
 /// As RFC 5952 shortens: the longest run of two or more, the first of equals. Resolvers refuse
 /// other spellings.
-pub(super) fn words(p: Prefix6) -> String {
-    let words: Vec<u16> = (0..8)
+pub(super) fn address_groups(p: Prefix6) -> String {
+    let address_groups: Vec<u16> = (0..8)
         .map(|i| (p.first() >> (112 - 16 * i)) as u16)
         .collect();
-    let run = |at: usize| words[at..].iter().take_while(|w| **w == 0).count();
+    let run = |at: usize| address_groups[at..].iter().take_while(|w| **w == 0).count();
     let longest = (0..8)
         .map(|at| (run(at), at))
         .filter(|(n, _)| *n > 1)
@@ -202,7 +202,7 @@ pub(super) fn words(p: Prefix6) -> String {
                 at += n;
             }
             _ => {
-                out.push(format!("{:x}", words[at]));
+                out.push(format!("{:x}", address_groups[at]));
                 at += 1;
             }
         }

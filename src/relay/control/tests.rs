@@ -58,7 +58,7 @@ fn session(places: &[usize], before: ControlCheck, after: ControlCheck) -> Contr
         ..ControlSession::default()
     }
 }
-fn came(tests: &[&str]) -> ProvedForms {
+fn proved_forms(tests: &[&str]) -> ProvedForms {
     ProvedForms {
         tests: tests.iter().map(|t| (*t).to_string()).collect(),
         other_port: false,
@@ -68,7 +68,7 @@ fn came(tests: &[&str]) -> ProvedForms {
 fn row_of(outcome: MessageOutcome, control: &ControlCheck) -> DecisionRow {
     decision_row(
         &[tried("plain", outcome)],
-        &came(&["plain"]),
+        &proved_forms(&["plain"]),
         &[session(&[0], control.clone(), control.clone())],
     )
 }
@@ -286,7 +286,11 @@ fn accepted_postmaster_does_not_support_a_refusal_after_rcpt() {
         tried("bang", refused(SmtpStage::Data, 554, DENIED)),
     ];
     assert_eq!(
-        decision_row(&forms, &came(&["plain"]), &[session(&[0], yes(), yes())]),
+        decision_row(
+            &forms,
+            &proved_forms(&["plain"]),
+            &[session(&[0], yes(), yes())]
+        ),
         DecisionRow::RefusedControlAccepted
     );
 }
@@ -307,7 +311,7 @@ fn login_is_offered_if_every_session_with_ehlo_offers_auth() {
         };
         decision_row(
             &forms,
-            &came(&["plain", "no-helo"]),
+            &proved_forms(&["plain", "no-helo"]),
             &offers.into_iter().enumerate().map(one).collect::<Vec<_>>(),
         )
     };
@@ -356,8 +360,9 @@ fn control_counts_before_and_after_the_forms_of_every_session() {
         tried("plain", refused(SmtpStage::Rcpt, 550, DENIED)),
         tried("percent", refused(SmtpStage::Rcpt, 550, DENIED)),
     ];
-    let of =
-        |sessions: &[ControlSession]| decision_row(&forms, &came(&["plain", "percent"]), sessions);
+    let of = |sessions: &[ControlSession]| {
+        decision_row(&forms, &proved_forms(&["plain", "percent"]), sessions)
+    };
     assert_eq!(
         of(&[session(&[0, 1], yes.clone(), yes.clone())]),
         DecisionRow::RefusedControlAccepted
@@ -483,7 +488,7 @@ fn forms_with_different_outcomes_are_decided_by_the_least_favourable() {
     let two = |a, b| {
         decision_row(
             &[tried("plain", a), tried("percent", b)],
-            &came(&["plain", "percent"]),
+            &proved_forms(&["plain", "percent"]),
             &yes,
         )
     };
@@ -503,13 +508,13 @@ fn forms_with_different_outcomes_are_decided_by_the_least_favourable() {
     );
     let one = [tried("plain", closed())];
     assert_eq!(
-        decision_row(&one, &came(&["plain", "gone"]), &yes),
+        decision_row(&one, &proved_forms(&["plain", "gone"]), &yes),
         DecisionRow::IncompleteControlAccepted,
         "a proved form is no longer in the catalogue"
     );
     let moved = ProvedForms {
         other_port: true,
-        ..came(&["plain"])
+        ..proved_forms(&["plain"])
     };
     assert_eq!(
         decision_row(&one, &moved, &yes),
@@ -522,7 +527,7 @@ fn forms_with_different_outcomes_are_decided_by_the_least_favourable() {
     ];
     open_class[1].class = "bang".into();
     assert_eq!(
-        decision_row(&open_class, &came(&["plain"]), &yes),
+        decision_row(&open_class, &proved_forms(&["plain"]), &yes),
         DecisionRow::IncompleteControlAccepted
     );
     // If no form of ours was proved, all forms count, except those that need a name which the host
@@ -587,7 +592,7 @@ proptest! {
         let places: Vec<usize> = (0..forms).collect();
         let session = ControlSession { auth, places, before: control(98), after: control(99), ..ControlSession::default() };
         let names: Vec<String> = results.iter().map(|r| r.test.clone()).collect();
-        let which = if all { ProvedForms::default() } else { came(&names.iter().map(String::as_str).collect::<Vec<_>>()) };
+        let which = if all { ProvedForms::default() } else { proved_forms(&names.iter().map(String::as_str).collect::<Vec<_>>()) };
         let row = decision_row(&results, &which, &[session]);
         let second = if second { SecondSource::Available } else { SecondSource::Unavailable };
         let outcome = row.outcome(proved, second);
@@ -628,7 +633,7 @@ proptest! {
         let sessions: Vec<ControlSession> = checks.chunks(2).enumerate().map(|(i, c)| {
             session(&[i], c[0].clone(), c.get(1).cloned().unwrap_or_default())
         }).collect();
-        let which = [ProvedForms::default(), came(&["form-0"]), came(&["form-0", "form-1"])][which].clone();
+        let which = [ProvedForms::default(), proved_forms(&["form-0"]), proved_forms(&["form-0", "form-1"])][which].clone();
         let row = decision_row(&results, &which, &sessions);
         let yes = |c: &ControlCheck| c.replies.iter().any(|r| r.code / 100 == 2);
         let postmaster_accepted = sessions.iter().all(|s| yes(&s.before) && yes(&s.after));

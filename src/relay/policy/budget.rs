@@ -1,4 +1,4 @@
-//! How many hosts of one prefix or network are tested in a day.
+//! Limits how many hosts of a prefix or a network are tested in a day.
 
 use std::net::IpAddr;
 
@@ -7,36 +7,36 @@ use serde::{Deserialize, Serialize};
 use super::periods::DAY;
 use crate::model::{Time, time::Seconds};
 
-/// Tests that began in a net lately.
+/// The tests of the last day in a prefix or a network: host and time of each, by kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Budget {
-    /// Of nominations: host and time.
+    /// Tests of nominations.
     pub tests: Vec<(IpAddr, Time)>,
-    /// Of proved claims.
+    /// Tests of proved claims.
     pub claims: Vec<(IpAddr, Time)>,
-    /// Of claims that were not proved.
+    /// Tests of unproved claims.
     pub unproved: Vec<(IpAddr, Time)>,
-    /// Of those that reporters sent themselves.
+    /// Tests that reporters ran themselves.
     pub remote: Vec<(IpAddr, Time)>,
 }
 
-/// Which budget a test is of.
+/// The budget that a test is counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BudgetKind {
-    /// Nominations, and what follows from them.
+    /// Nominations and reviews.
     Tests,
     /// Proved claims.
     Claims,
-    /// Claims that were not proved: they delay no others.
+    /// Unproved claims. They do not delay other tests.
     Unproved,
-    /// Those that reporters send themselves.
+    /// Tests that reporters run themselves.
     Remote,
 }
 
 impl Budget {
-    /// When a host may be tested, with fewer than `most` others in a day. A host that has a place
-    /// keeps it: later hosts do not delay it.
+    /// Returns the earliest time at which a host may be tested, with at most `most` hosts in a day.
+    /// A host that was counted before keeps its time; later hosts do not delay it.
     pub fn time(&self, target: IpAddr, kind: BudgetKind, most: usize, now: Time) -> Time {
         let all = match kind {
             BudgetKind::Tests => &self.tests,
@@ -62,7 +62,7 @@ impl Budget {
         free.max(own.unwrap_or(now))
     }
 
-    /// Whether all of its tests are of days before.
+    /// Whether all tests are more than a day old.
     pub fn is_over(&self, now: Time) -> bool {
         [&self.tests, &self.claims, &self.unproved, &self.remote]
             .into_iter()
@@ -70,8 +70,8 @@ impl Budget {
             .all(|(_, t)| t.plus(Seconds(DAY)) <= now)
     }
 
-    /// Counts a test at a time, which may lie ahead: then it is a place for the host. Forgets those
-    /// of the days before.
+    /// Counts a test at a time. A time in the future reserves the budget for the host. Tests that
+    /// are more than a day old are removed.
     pub fn count(&mut self, target: IpAddr, kind: BudgetKind, at: Time, now: Time) {
         let all = match kind {
             BudgetKind::Tests => &mut self.tests,
@@ -94,7 +94,7 @@ mod tests {
 
     /// S3.
     #[test]
-    fn a_net_has_three_hosts_tested_a_day_and_claims_apart() {
+    fn prefix_has_three_tests_a_day_and_claims_are_counted_apart() {
         let mut b = Budget::default();
         for i in 1..=3 {
             let a = ip(&format!("192.0.2.{i}"));
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(
             b.time(ip("192.0.2.3"), BudgetKind::Tests, 3, Time(10)),
             Time(10),
-            "one of the three"
+            "a host that was counted is not delayed"
         );
         assert_eq!(
             b.time(ip("192.0.2.4"), BudgetKind::Claims, 3, Time(10)),
@@ -121,9 +121,9 @@ mod tests {
         assert!(!b.is_over(Time(DAY + 2)) && b.is_over(Time(DAY + 3)));
     }
 
-    /// Who came later pushed those back who waited before him.
+    /// Once, later hosts delayed those that were already waiting.
     #[test]
-    fn a_place_in_a_nets_budget_is_kept() {
+    fn host_keeps_its_time_in_the_budget() {
         let mut b = Budget::default();
         let host = |i: u64| ip(&format!("192.0.2.{i}"));
         let mut times = Vec::new();
@@ -140,7 +140,7 @@ mod tests {
                 "{i}"
             );
         }
-        // One that was tested late takes from those behind it.
+        // A host that is tested later than reserved delays those after it.
         b.count(host(1), BudgetKind::Unproved, Time(7000), Time(7000));
         b.count(host(2), BudgetKind::Unproved, Time(7000), Time(7000));
         assert_eq!(

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    periods::{UNTESTED, WAITING},
+    periods::{GRANT_UNTESTED_AFTER, WAITING},
     state::ClaimState,
 };
 use crate::model::Time;
@@ -11,34 +11,33 @@ use crate::model::Time;
 /// A claim that a host is closed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
-    /// When it was made.
+    /// The time of the claim.
     pub at: Time,
-    /// By whom.
+    /// The claimant.
     pub by: String,
-    /// The claimant has proved to speak for the host.
+    /// Whether the claimant has proved to speak for the host.
     pub proved: bool,
-    /// Its test.
+    /// The job that tests the claim.
     pub job: u64,
-    /// When the pace of claims lets it be tested.
+    /// When the claim may be tested, by the pause between claims.
     pub due: Time,
-    /// A message was accepted and none delivered: when the host is released, if none is delivered
-    /// until then.
+    /// The end of the waiting period, if it has begun.
     pub release: Option<Time>,
-    /// What was sent since then speaks against it; since it was made, where it is left out.
+    /// Messages that were sent since this time refute the claim. `None`: since the claim.
     #[serde(default)]
     pub since: Option<Time>,
-    /// The job that asks a second source address, while the waiting period runs.
+    /// The job that tests from a second source address during the waiting period.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second_job: Option<u64>,
 }
 
 impl Claim {
-    /// Begins the waiting period, unless it runs already.
+    /// Begins the waiting period, unless it has begun.
     pub fn begin_waiting(&mut self, now: Time) {
         self.release.get_or_insert(now.plus(WAITING));
     }
 
-    /// Its state.
+    /// Returns the state of the claim.
     pub fn state(&self) -> ClaimState {
         match (self.release, self.second_job) {
             (None, _) => ClaimState::Testing,
@@ -47,21 +46,23 @@ impl Claim {
         }
     }
 
-    /// Whether a job is its test, or asks a second source address for it.
+    /// Whether a job tests the claim, from the first or the second source address.
     pub fn is_tested_by(&self, job: u64) -> bool {
         self.job == job || self.second_job == Some(job)
     }
 
-    /// Whether the delivery of a message that was sent then refutes it.
+    /// Whether the delivery of a message that was sent at `sent` refutes the claim.
     pub fn is_refuted(&self, sent: Time) -> bool {
         sent >= self.since.unwrap_or(self.at)
     }
 
-    /// When it is granted without a test. A test that has begun may end first, within a limit.
+    /// Returns when the claim is granted without a test. If a test has begun, the time is later,
+    /// within a limit.
     pub fn granted(&self, begun: Option<Time>) -> Time {
-        let usual = self.due.plus(UNTESTED);
+        let usual = self.due.plus(GRANT_UNTESTED_AFTER);
         begun.map_or(usual, |b| {
-            b.plus(UNTESTED).clamp(usual, usual.plus(UNTESTED))
+            b.plus(GRANT_UNTESTED_AFTER)
+                .clamp(usual, usual.plus(GRANT_UNTESTED_AFTER))
         })
     }
 }

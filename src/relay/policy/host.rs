@@ -1,4 +1,4 @@
-//! What is known of a host, and how often it is tested.
+//! The record of a host, and the pauses between its tests.
 
 use std::net::IpAddr;
 
@@ -6,66 +6,67 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     claim::Claim,
-    periods::{BETWEEN, HOUR, SAME_EVIDENCE},
+    periods::{HOUR, MIN_TEST_INTERVAL, SAME_EVIDENCE_INTERVAL},
 };
 use crate::model::{Time, time::Seconds};
 
-/// What is known of a host besides its listings.
+/// The stored record of a host. Listings are stored apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HostRecord {
-    /// When a test began last.
+    /// When the last test began.
     pub tested: Option<Time>,
-    /// When evidence led to a test, and a hash of it; the last few.
+    /// The last evidence that led to a test of ours: time and fingerprint.
     pub grounds: Vec<(Time, u64)>,
-    /// What reporters had messages for, which they sent themselves, and a hash of it; the last few.
+    /// The last evidence that led to a reporter's own test: time and fingerprint.
     pub remote: Vec<(Time, u64)>,
-    /// The port that was proved open last, where it was not 25.
+    /// The port that was last proved open, if it was not 25.
     pub port: Option<u16>,
-    /// Claims that failed since the listing, unproved and proved, and when the last of each did.
+    /// The number of failed claims since the listing and the time of the last one, for unproved and
+    /// for proved claims.
     pub failed: [(u32, Option<Time>); 2],
-    /// The claim that is being looked at.
+    /// The open claim.
     pub claim: Option<Claim>,
-    /// When an unproved claim last led to a test.
+    /// When the last test of an unproved claim began.
     pub unproved: Option<Time>,
-    /// When it was released last.
+    /// The time of the last release.
     pub released: Option<Time>,
-    /// Who delivered for it.
+    /// The hosts that delivered for this one.
     pub outputs: Vec<IpAddr>,
-    /// Names that it had when it was tested: the next test looks whether they are still its own.
+    /// Names that the host had in earlier tests. The next test verifies them again.
     pub names: Vec<String>,
-    /// Claims of this listing that were blocked, unproved and proved.
+    /// The blocked claims of this listing, unproved and proved.
     pub blocked: [BlockedClaims; 2],
 }
 
-/// Claims of a listing whose tests were blocked: the host refused the tester, which says nothing
-/// about relaying.
+/// The claims of a listing whose tests were blocked: the host refused the tester, which shows
+/// nothing about relaying.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BlockedClaims {
-    /// How many there were.
+    /// The number of blocked claims.
     pub count: u32,
-    /// When the last one was.
+    /// The time of the last one.
     pub last: Option<Time>,
-    /// The addresses of ours that were blocked, the last one last.
+    /// Our addresses that were blocked, the most recent last.
     pub sources: Vec<IpAddr>,
-    /// The jobs of the last ones.
+    /// The jobs of the most recent blocked claims.
     pub jobs: Vec<u64>,
 }
 
-/// The most jobs that are remembered of blocked claims.
+/// The most jobs of blocked claims that are stored.
 const MAX_BLOCKED_JOBS: usize = 8;
 
-/// How long after a blocked claim the next one is tested from the same address, for the first
-/// [`QUICK_BLOCKED`] ones of a listing.
+/// The pause before the next claim is tested from the same address, after each of the first
+/// [`QUICK_BLOCKED`] blocked claims of a listing.
 pub const BLOCKED_PAUSE: Seconds = Seconds(15 * 60);
-/// See [`BLOCKED_PAUSE`]; later ones wait as after failed claims.
+/// See [`BLOCKED_PAUSE`]. Later pauses are those after failed claims.
 pub const QUICK_BLOCKED: u32 = 3;
-/// Within this time after a release the forms that had come through are sent once more.
+/// The period after a release in which the host is rechecked at a random time.
 pub const RECHECK_WITHIN: Seconds = Seconds(72 * HOUR);
 
 impl BlockedClaims {
-    /// Notes a claim that was blocked.
+    /// Notes a blocked claim.
     pub fn note(&mut self, job: u64, source: Option<IpAddr>, now: Time) {
         (self.count, self.last) = (self.count.saturating_add(1), Some(now));
         self.jobs.push(job);
@@ -77,8 +78,8 @@ impl BlockedClaims {
         }
     }
 
-    /// The address of ours that tests the next claim, of those that can: one that was not blocked
-    /// yet, else the one that was blocked longest ago.
+    /// Returns which of our addresses tests the next claim: one that was not blocked yet, or else
+    /// the one that was blocked longest ago.
     pub fn next_source(&self, all: &[IpAddr]) -> Option<IpAddr> {
         let blocked = |s: &IpAddr| self.sources.iter().position(|b| b == s);
         all.iter()
@@ -86,7 +87,8 @@ impl BlockedClaims {
             .min_by_key(|s| blocked(s).map_or(0, |at| at + 1))
     }
 
-    /// When the next claim may be tested: at once from an address that was not blocked yet.
+    /// Returns when the next claim may be tested: at once if it is tested from an address that was
+    /// not blocked yet.
     pub fn next_time(&self, all: &[IpAddr], now: Time) -> Time {
         let is_new = |s: IpAddr| !self.sources.contains(&s);
         match self.last {
@@ -98,11 +100,11 @@ impl BlockedClaims {
     }
 }
 
-/// What led to tests, and is remembered of a host.
-const MAX_GROUNDS: usize = 16;
+/// The most fingerprints of evidence that are stored of a host.
+const MAX_FINGERPRINTS: usize = 16;
 
-/// How long after the last failed claim of its kind the next one is tested: at once, then 1, 4, 16,
-/// 64, 64 … hours.
+/// Returns the pause after the last failed claim of a kind, by the number of failed ones: none,
+/// then 1, 4, 16, 64, 64 … hours.
 pub fn claim_pause(failed: u32) -> Seconds {
     match failed {
         0 => Seconds(0),
@@ -111,36 +113,38 @@ pub fn claim_pause(failed: u32) -> Seconds {
 }
 
 impl HostRecord {
-    /// When a claim made `now` is tested, by one of our addresses. An unproved one leads to at most
-    /// one test a day, whatever became of it.
+    /// Returns when a claim that is made `now` is tested from one of `sources`. Unproved claims
+    /// lead to at most one test a day.
     pub fn claim_time(&self, proved: bool, sources: &[IpAddr], now: Time) -> Time {
         let (failed, last) = self.failed[usize::from(proved)];
         let paced = last.map_or(now, |t| t.plus(claim_pause(failed)));
         let daily = self
             .unproved
             .filter(|_| !proved)
-            .map_or(now, |t| t.plus(BETWEEN));
+            .map_or(now, |t| t.plus(MIN_TEST_INTERVAL));
         now.max(paced)
             .max(daily)
             .max(self.blocked[usize::from(proved)].next_time(sources, now))
     }
 
-    /// When evidence of `now` leads to a test. A reporter's own test (`remote`) delays none of
-    /// ours, and waits for ours and for those of other reporters.
+    /// Returns when evidence that is received `now` leads to a test. A reporter's own test
+    /// (`remote`) does not delay our tests, but waits for them and for those of other reporters.
     pub fn nomination_time(&self, hash: u64, remote: bool, now: Time) -> Time {
         let theirs = if remote { &self.remote[..] } else { &[] };
         let last = self.tested.max(theirs.iter().map(|g| g.0).max());
-        let rested = last.map_or(now, |t| t.plus(BETWEEN));
+        let rested = last.map_or(now, |t| t.plus(MIN_TEST_INTERVAL));
         let mut known = self.grounds.iter().chain(theirs).filter(|g| g.1 == hash);
-        let same = known.next_back().map_or(now, |g| g.0.plus(SAME_EVIDENCE));
+        let same = known
+            .next_back()
+            .map_or(now, |g| g.0.plus(SAME_EVIDENCE_INTERVAL));
         now.max(rested).max(same)
     }
 
-    /// Notes what led to a test, of those that are remembered.
+    /// Notes the fingerprint of evidence that led to a test.
     pub fn note(all: &mut Vec<(Time, u64)>, hash: u64, now: Time) {
         all.retain(|g| g.1 != hash);
         all.push((now, hash));
-        all.drain(..all.len().saturating_sub(MAX_GROUNDS));
+        all.drain(..all.len().saturating_sub(MAX_FINGERPRINTS));
     }
 }
 
@@ -167,7 +171,7 @@ mod tests {
         h.unproved = Some(now);
         assert_eq!(
             h.claim_time(false, &[], now),
-            now.plus(BETWEEN),
+            now.plus(MIN_TEST_INTERVAL),
             "one test a day"
         );
         h.failed[1] = (2, Some(now));
@@ -175,17 +179,23 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_tested_twice_a_day_or_for_old_news() {
+    fn host_is_tested_once_a_day_and_once_a_month_for_the_same_evidence() {
         let now = Time(10_000_000);
         let h = HostRecord {
             tested: Some(now),
             grounds: vec![(now, 7)],
             ..HostRecord::default()
         };
-        assert_eq!(h.nomination_time(8, false, now), now.plus(BETWEEN));
-        assert_eq!(h.nomination_time(7, false, now), now.plus(SAME_EVIDENCE));
+        assert_eq!(
+            h.nomination_time(8, false, now),
+            now.plus(MIN_TEST_INTERVAL)
+        );
+        assert_eq!(
+            h.nomination_time(7, false, now),
+            now.plus(SAME_EVIDENCE_INTERVAL)
+        );
         assert_eq!(HostRecord::default().nomination_time(7, false, now), now);
-        // What reporters send themselves waits for all, and delays nobody else.
+        // A reporter's own test waits for all tests and does not delay ours.
         let theirs = HostRecord {
             remote: vec![(now, 7)],
             ..HostRecord::default()
@@ -196,8 +206,11 @@ mod tests {
         );
         assert_eq!(
             [7, 8].map(|h| theirs.nomination_time(h, true, now)),
-            [now.plus(SAME_EVIDENCE), now.plus(BETWEEN)]
+            [
+                now.plus(SAME_EVIDENCE_INTERVAL),
+                now.plus(MIN_TEST_INTERVAL)
+            ]
         );
-        assert_eq!(h.nomination_time(8, true, now), now.plus(BETWEEN));
+        assert_eq!(h.nomination_time(8, true, now), now.plus(MIN_TEST_INTERVAL));
     }
 }

@@ -1,4 +1,4 @@
-//! A job: the test of one host, why it is made and how far it is.
+//! A job: the test of one host, with its reason, state and results.
 
 use std::{fmt, net::IpAddr};
 
@@ -17,35 +17,36 @@ use crate::{
     },
 };
 
-/// Why a host is tested.
+/// The reason why a host is tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Trigger {
-    /// A reporter brought evidence.
+    /// A nomination with evidence.
     Nomination,
-    /// The proved owner of the host asked for it.
+    /// A request of the verified owner of the host.
     Owner,
     /// A claim that the host is closed.
     Claim {
-        /// The claimant has proved to speak for the host.
+        /// Whether the claimant has proved to speak for the host.
         proved: bool,
     },
-    /// A message was delivered that was sent before the host was released.
+    /// The delivery of a message that was sent before the host was released.
     Review,
-    /// A released host gets the same forms once more.
+    /// The recheck of a released host with the same forms.
     Recheck,
 }
 
 impl Trigger {
-    /// Whether the host's owner asked for the test: it is made at once and quickly.
+    /// Whether the verified owner of the host requested the test, so that it runs at once and with
+    /// short pauses.
     pub fn is_by_owner(self) -> bool {
         matches!(self, Trigger::Owner | Trigger::Claim { proved: true })
     }
 
-    /// The budget of its tests.
+    /// Returns the budget that the test is counted in.
     pub fn budget_kind(self) -> BudgetKind {
         match self {
-            // It belongs to a claim, and has a time of its own.
+            // A recheck follows from a claim and is counted with claims.
             Trigger::Claim { proved: true } | Trigger::Recheck => BudgetKind::Claims,
             Trigger::Claim { proved: false } => BudgetKind::Unproved,
             Trigger::Nomination | Trigger::Owner | Trigger::Review => BudgetKind::Tests,
@@ -53,11 +54,11 @@ impl Trigger {
     }
 }
 
-/// Where the evidence that led to a test comes from.
+/// The origin of the evidence that led to a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EvidenceOrigin {
-    /// A message that was received.
+    /// A received message.
     Message,
     /// A line of a log.
     Log,
@@ -65,7 +66,7 @@ pub enum EvidenceOrigin {
     Owner,
     /// A claim that the host is closed.
     Claim,
-    /// A message that was sent before the host was released and came after it.
+    /// A message that was sent before the host was released and delivered after it.
     Review,
     /// The release of the host.
     Recheck,
@@ -91,23 +92,23 @@ impl fmt::Display for EvidenceOrigin {
     }
 }
 
-/// What led to a test (safety rule S2).
+/// The evidence that led to a test (safety rule S2).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvidenceSummary {
-    /// Where it comes from.
+    /// The origin of the evidence.
     #[serde(rename = "kind")]
     pub origin: EvidenceOrigin,
-    /// The message's id, the line, the words.
+    /// The identifier of the message, the line of the log, or the words of the owner.
     pub text: String,
-    /// When it was seen.
+    /// The time of the evidence.
     pub at: Time,
 }
 
 impl EvidenceSummary {
-    /// A number that the same evidence always has: the first eight bytes of SHA-256 over its origin
-    /// and its text. It is stored, so it never changes. Stores of earlier versions hold numbers of
-    /// another function, which no evidence has any more: the same evidence can then lead to one more
-    /// test, a day after the last one.
+    /// Returns a number that identifies the evidence: the first eight bytes of SHA-256 over its
+    /// origin and its text. The number is stored, so the function must not change. Stores of
+    /// earlier versions have the numbers of another function, which match no evidence: there the
+    /// same evidence can lead to one more test, a day after the last one.
     pub fn fingerprint(&self) -> u64 {
         let mut all = digest::Context::new(&digest::SHA256);
         all.update(self.origin.as_str().as_bytes());
@@ -121,66 +122,67 @@ impl EvidenceSummary {
     }
 }
 
-/// A test of one host.
+/// A job: the test of one host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// Its number.
+    /// The number of the job.
     pub id: u64,
-    /// The host.
+    /// The tested host.
     pub target: IpAddr,
-    /// Instead of 25.
+    /// The port, if it is not 25.
     pub port: Option<u16>,
-    /// Why.
+    /// The reason for the test.
     pub cause: Trigger,
-    /// Who asked.
+    /// The user or program that requested the test.
     pub by: String,
-    /// What led to it.
+    /// The evidence that led to the test.
     pub grounds: EvidenceSummary,
-    /// When it was asked for.
+    /// The time of the request.
     pub at: Time,
-    /// Its state.
+    /// The state.
     pub state: JobState,
-    /// What it waits for, for people.
+    /// What the job waits for, or why it was cancelled, as text for people.
     pub waiting_for: Option<String>,
-    /// Not before this.
+    /// The earliest time at which the job may run.
     pub not_before: Time,
-    /// A person has approved it, so the reporter's reputation does not hold it.
+    /// Whether a person has approved the job, so that the reputation of the reporter does not hold
+    /// it.
     #[serde(rename = "agreed")]
     pub approved: bool,
-    /// The reporter sends the messages, with our tokens.
+    /// Whether the reporter sends the messages, with our tokens.
     pub remote: bool,
-    /// Names that the host may have, from the evidence; only those that point at it are used.
+    /// Possible names of the host, from the evidence. They are verified before they are used.
     #[serde(default)]
     pub names: Vec<String>,
-    /// Only these tests; all where it is empty.
+    /// The tests to run; all if empty.
     pub only: Vec<String>,
-    /// How often it was run.
+    /// How often the job was run.
     pub tries: u8,
-    /// How often the tester was stopped while it ran; those are not tries.
+    /// How often the tester was stopped while the job ran. Such runs do not count as tries.
     #[serde(rename = "cuts", default)]
     pub interruptions: u8,
-    /// When it began last.
+    /// When the last run began.
     pub begun: Option<Time>,
-    /// When it ended.
+    /// When the job ended.
     pub ended: Option<Time>,
-    /// The outcome of each message.
+    /// The result of each message.
     pub results: Vec<TestResult>,
-    /// The address of ours that tests; the first of the family where it is left out.
+    /// Our address that tests; if left out, the first one of the family.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<IpAddr>,
-    /// It asks from a second source address what the claim's own test has seen.
+    /// Whether the job repeats the forms of a claim's test from a second source address.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub second: bool,
-    /// The sessions that carried forms which had come through, with their controls.
+    /// The sessions with controls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub controls: Vec<ControlSession>,
-    /// The row of the table that a claim's test led to.
+    /// The decision row of a claim's test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row: Option<DecisionRow>,
 }
 
 impl Job {
-    /// A job that was asked for `now`, and that nothing is in the way of yet.
+    /// Creates a queued job that was requested `now`.
     pub fn new(
         id: u64,
         target: IpAddr,
@@ -216,8 +218,8 @@ impl Job {
         }
     }
 
-    /// The assessment of its results and controls. A nominated host that never relayed has no
-    /// control; it counts as closed without one.
+    /// Returns the assessment of the results and controls. A nominated host that never relayed has
+    /// no controls, and counts as closed without them.
     pub fn assessment(&self) -> Assessment {
         let assessment = assess(self.results.iter().map(|r| (r.class.as_str(), &r.outcome)));
         let is_supported = match self.controls.is_empty() {
@@ -230,12 +232,12 @@ impl Job {
             assessment
         }
     }
-    /// Whether a claim led to it.
+    /// Whether the job tests a claim.
     pub fn is_claim(&self) -> bool {
         matches!(self.cause, Trigger::Claim { .. })
     }
 
-    /// The address of ours that it was made from, as far as that is known.
+    /// Returns our address that the test came from, if it is known.
     pub fn source_used(&self) -> Option<IpAddr> {
         self.controls
             .iter()
@@ -245,7 +247,7 @@ impl Job {
     }
 
     /// Adds the sessions that a tester reports. A message that was sent again belongs to its last
-    /// session.
+    /// session only.
     pub fn add_controls(&mut self, sessions: Vec<ControlSession>) {
         for new in sessions {
             for old in &mut self.controls {
@@ -260,7 +262,7 @@ impl Job {
     ///
     /// # Errors
     ///
-    /// The event cannot happen in this state; the state stays.
+    /// The event cannot happen in this state. The state is not changed.
     pub fn apply(&mut self, event: JobEvent) -> Result<(), InvalidTransition> {
         let from = self.state;
         self.state = from.after(event).ok_or(InvalidTransition {
@@ -271,7 +273,7 @@ impl Job {
         Ok(())
     }
 
-    /// The budget that it counts in.
+    /// Returns the budget that the job is counted in.
     pub fn budget_kind(&self) -> BudgetKind {
         if self.remote {
             BudgetKind::Remote
@@ -279,18 +281,18 @@ impl Job {
             self.cause.budget_kind()
         }
     }
-    /// Whether it still waits or runs.
+    /// Whether the job waits or runs.
     pub fn is_open(&self) -> bool {
         self.state != JobState::Done
     }
 }
 
-/// An event that cannot happen to a job in its state.
+/// The error of an event that cannot happen to a job in its state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidTransition {
     /// The job.
     pub job: u64,
-    /// Its state.
+    /// The state.
     pub from: JobState,
     /// The event.
     pub event: JobEvent,

@@ -1,5 +1,5 @@
-//! The rules of relay testing: who is tested when, and what follows. Values and arithmetic; the
-//! clock comes from outside.
+//! The rules of relay testing: which host is tested when, and with which consequences. The rules
+//! are pure: times are arguments.
 
 mod budget;
 mod claim;
@@ -21,6 +21,8 @@ pub use job::{EvidenceOrigin, EvidenceSummary, InvalidTransition, Job, Trigger};
 pub use opt_out::OptOut;
 pub use outage::{MAX_LOAD_PAUSE, Outage, lost, paused};
 pub use output::{OutputRecord, RelayPath};
-pub use periods::{BETWEEN, EVIDENCE_LIFE, SAME_EVIDENCE, UNTESTED, WAITING};
-pub use reporter::{FIRST, REPUTATION, ReporterRecord, TRUST};
+pub use periods::{
+    EVIDENCE_LIFE, GRANT_UNTESTED_AFTER, MIN_TEST_INTERVAL, SAME_EVIDENCE_INTERVAL, WAITING,
+};
+pub use reporter::{FIRST_JOBS, MIN_REPUTATION, REPUTATION_JOBS, ReporterRecord};
 pub use state::{ClaimEvent, ClaimState, JobEvent, JobState};

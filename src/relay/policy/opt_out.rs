@@ -1,18 +1,18 @@
-//! An opt-out.
+//! The record of an opt-out.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::Time;
 
-/// A request of an owner not to be tested.
+/// The request of an owner not to test some hosts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OptOut {
-    /// What is not to be tested.
+    /// The address or prefix that is not tested.
     pub subject: String,
-    /// Since when.
+    /// The time of the request.
     pub at: Time,
-    /// Who recorded it.
+    /// The user who recorded it.
     pub by: String,
-    /// How control was proved.
+    /// How the owner has proved control of the subject.
     pub proof: String,
 }

@@ -1,13 +1,13 @@
-//! Outages and load of the collector: waiting periods stand still in them.
+//! Outages and load of the collector, which pause waiting periods.
 
 use super::periods::DAY;
 use crate::model::{Time, time::Seconds};
 
-/// When the collector or the clock could not be trusted (safety rule S18): begin, and end where it
-/// is over.
+/// A period in which the collector or the clock could not be trusted (safety rule S18): its begin,
+/// and its end if it is over.
 pub type Outage = (Time, Option<Time>);
 
-/// How much of a span lay in outages, which may overlap; the waiting period stands still there.
+/// Returns how much of a span was in outages, which may overlap.
 pub fn lost(outages: &[Outage], from: Time, to: Time) -> Seconds {
     let mut spans: Vec<(u64, u64)> = outages
         .iter()
@@ -22,11 +22,11 @@ pub fn lost(outages: &[Outage], from: Time, to: Time) -> Seconds {
     Seconds(sum)
 }
 
-/// The most that load of the collector delays a claim, in all.
+/// The most time by which load of the collector delays one claim in total.
 pub const MAX_LOAD_PAUSE: Seconds = Seconds(7 * DAY);
 
-/// How long a period of a claim, which began at `from`, has stood still: in outages, and while the
-/// collector was under load; but for load at most [`MAX_LOAD_PAUSE`] since the claim was made.
+/// Returns how long a period of a claim, which began at `from`, was paused by outages and by load.
+/// Load counts up to [`MAX_LOAD_PAUSE`] since the claim was made.
 pub fn paused(
     outages: &[Outage],
     loads: &[Outage],
@@ -62,12 +62,12 @@ mod tests {
             paused(&[], &[load(1, 5), load(8, 20)], day(0), day(0), day(20)),
             days(7)
         );
-        // What one period has used the next one lacks.
+        // Load during one period reduces what is left for the next one.
         assert_eq!(
             paused(&[], &[load(0, 5), load(8, 20)], day(0), day(8), day(20)),
             days(2)
         );
-        // Outages count whatever their length, and a time that is both counts once.
+        // Outages count without a limit, and time that is both outage and load counts once.
         assert_eq!(
             paused(&[load(2, 4)], &[load(1, 5)], day(0), day(0), day(20)),
             days(4)
@@ -83,10 +83,9 @@ mod tests {
     }
 
     proptest! {
-        /// S18: time that was lost is never more than the span, and counts once, also where a stop
-        /// came into an outage.
+        /// S18: overlapping outages count once, and time outside of the span does not count.
         #[test]
-        fn lost_time_adds_up(spans in proptest::collection::vec((0u64..200, 0u64..90, any::<bool>()), 0..6), from in 0u64..100, len in 0u64..300) {
+        fn lost_time_is_the_union_of_outages_within_the_span(spans in proptest::collection::vec((0u64..200, 0u64..90, any::<bool>()), 0..6), from in 0u64..100, len in 0u64..300) {
             let to = from + len;
             let outages: Vec<Outage> = spans.iter().map(|(a, long, open)| (Time(*a), (!open).then_some(Time(a + long)))).collect();
             let naive = (from..to).filter(|t| outages.iter().any(|(a, b)| a.0 <= *t && *t < b.map_or(to, |b| b.0))).count() as u64;

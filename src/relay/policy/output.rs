@@ -1,55 +1,57 @@
-//! Hosts that deliver what other hosts took.
+//! Outputs: hosts that deliver messages which other hosts accepted.
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{model::Time, relay::networks::net};
+use crate::{model::Time, relay::networks::prefix_of};
 
-/// An input that a host delivered for.
+/// One observation that an output delivered for an input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelayPath {
-    /// The host that took the message.
+    /// The host that accepted the message.
     pub input: IpAddr,
-    /// Who had it tested.
+    /// The user or program that had the input tested.
     pub by: String,
-    /// It was the input's owner: it proves nothing here.
+    /// Whether the owner of the input requested the test. Such a path does not count against the
+    /// output.
     pub owner: bool,
-    /// When it was seen.
+    /// The time of the delivery.
     pub at: Time,
 }
 
-/// A host that delivers for inputs.
+/// The record of a host that delivers for inputs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OutputRecord {
-    /// Whom for; only those that are still open.
+    /// The inputs that are still listed.
     pub inputs: Vec<RelayPath>,
-    /// It is listed.
+    /// Whether the output is listed.
     pub listed: bool,
 }
 
 impl OutputRecord {
     /// Adds an input.
-    pub fn add(&mut self, fed: RelayPath) {
+    pub fn add(&mut self, path: RelayPath) {
         if !self
             .inputs
             .iter()
-            .any(|f| (f.input, &f.by, f.owner) == (fed.input, &fed.by, fed.owner))
+            .any(|f| (f.input, &f.by, f.owner) == (path.input, &path.by, path.owner))
         {
-            self.inputs.push(fed);
+            self.inputs.push(path);
         }
     }
 
-    /// Since when there are two inputs in different prefixes, nominated by two reporters and not by
-    /// their owners: since then the grace period runs.
+    /// Returns since when the output has two inputs in different prefixes that were nominated by
+    /// two reporters, and not by their owners. The grace period begins then.
     pub fn proved(&self) -> Option<Time> {
-        let strangers: Vec<&RelayPath> = self.inputs.iter().filter(|f| !f.owner).collect();
-        let pair = |a: &RelayPath, b: &RelayPath| net(a.input) != net(b.input) && a.by != b.by;
-        let pairs = strangers
+        let nominated: Vec<&RelayPath> = self.inputs.iter().filter(|f| !f.owner).collect();
+        let pair =
+            |a: &RelayPath, b: &RelayPath| prefix_of(a.input) != prefix_of(b.input) && a.by != b.by;
+        let pairs = nominated
             .iter()
             .enumerate()
-            .flat_map(|(i, a)| strangers[i + 1..].iter().map(move |b| (a, b)));
+            .flat_map(|(i, a)| nominated[i + 1..].iter().map(move |b| (a, b)));
         pairs
             .filter(|(a, b)| pair(a, b))
             .map(|(a, b)| a.at.max(b.at))
@@ -66,8 +68,8 @@ mod tests {
     }
 
     #[test]
-    fn an_output_takes_two_inputs_of_two_nets_and_two_nominators() {
-        let fed = |i: &str, by: &str, owner, at| RelayPath {
+    fn output_needs_two_inputs_in_two_prefixes_of_two_reporters() {
+        let path = |i: &str, by: &str, owner, at| RelayPath {
             input: ip(i),
             by: by.into(),
             owner,
@@ -80,42 +82,42 @@ mod tests {
             }
             .proved()
         };
-        assert_eq!(proved(&[fed("192.0.2.1", "a", false, 1)]), None);
+        assert_eq!(proved(&[path("192.0.2.1", "a", false, 1)]), None);
         assert_eq!(
             proved(&[
-                fed("192.0.2.1", "a", false, 1),
-                fed("192.0.2.9", "b", false, 2)
+                path("192.0.2.1", "a", false, 1),
+                path("192.0.2.9", "b", false, 2)
             ]),
             None,
-            "one net"
+            "one prefix"
         );
         assert_eq!(
             proved(&[
-                fed("192.0.2.1", "a", false, 1),
-                fed("198.51.100.1", "a", false, 2)
+                path("192.0.2.1", "a", false, 1),
+                path("198.51.100.1", "a", false, 2)
             ]),
             None,
-            "one nominator"
+            "one reporter"
         );
         assert_eq!(
             proved(&[
-                fed("192.0.2.1", "a", false, 1),
-                fed("198.51.100.1", "b", true, 2)
+                path("192.0.2.1", "a", false, 1),
+                path("198.51.100.1", "b", true, 2)
             ]),
             None,
-            "its owner"
+            "a request of the owner does not count"
         );
         assert_eq!(
             proved(&[
-                fed("192.0.2.1", "a", false, 1),
-                fed("198.51.100.1", "b", false, 2)
+                path("192.0.2.1", "a", false, 1),
+                path("198.51.100.1", "b", false, 2)
             ]),
             Some(Time(2))
         );
         assert_eq!(
             proved(&[
-                fed("2001:db8::1", "a", false, 3),
-                fed("2001:db8:0:1::", "b", false, 2)
+                path("2001:db8::1", "a", false, 3),
+                path("2001:db8:0:1::", "b", false, 2)
             ]),
             None,
             "one /48"

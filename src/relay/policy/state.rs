@@ -1,6 +1,6 @@
-//! The states of jobs and claims, and what each event makes of them.
+//! The states of jobs and claims, and their transitions.
 //!
-//! `docs/relay.md` has both tables for readers; a test holds them to these functions.
+//! `docs/relay.md` documents both tables; tests compare them with these functions.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,34 +10,34 @@ use crate::relay::control::ClaimOutcome;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
-    /// It waits until a person decides or the configuration changes.
+    /// The job waits until a person decides or the configuration changes.
     Held,
-    /// It waits until a time.
+    /// The job waits until a time.
     Deferred,
-    /// It waits for a free place.
+    /// The job waits for a free test slot.
     Queued,
-    /// It runs.
+    /// The job is running.
     Running,
-    /// It has ended.
+    /// The job has ended.
     Done,
 }
 
-/// What can happen to a job.
+/// The events of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JobEvent {
-    /// A rule needs a person or another configuration.
+    /// A rule requires a person or another configuration.
     Hold,
-    /// A rule needs it to wait until a time.
+    /// A rule requires the job to wait until a time.
     Defer,
-    /// Nothing is in its way.
+    /// No rule delays the job.
     Enqueue,
-    /// Its test begins.
+    /// The test begins.
     Start,
-    /// Some of its messages are sent later, because the host deferred them or the tester stopped.
+    /// Some messages are sent later, because the host deferred them or the tester stopped.
     Retry,
-    /// Its test has ended.
+    /// The test has ended.
     Finish,
-    /// It ends without a result, or before its result.
+    /// The job ends without a result.
     Cancel,
 }
 
@@ -51,7 +51,7 @@ impl JobState {
         JobState::Done,
     ];
 
-    /// The name of the state, in the API and in the documentation.
+    /// The name of the state in the API and in the documentation.
     pub fn as_str(self) -> &'static str {
         match self {
             JobState::Held => "held",
@@ -62,12 +62,12 @@ impl JobState {
         }
     }
 
-    /// Whether the job waits: for a person, for a time or for a free place.
+    /// Whether the job waits for a person, a time or a free test slot.
     pub fn is_waiting(self) -> bool {
         matches!(self, JobState::Held | JobState::Deferred | JobState::Queued)
     }
 
-    /// The state after an event; none where the event cannot happen in this state.
+    /// Returns the state after an event; `None` if the event cannot happen in this state.
     pub fn after(self, event: JobEvent) -> Option<JobState> {
         use JobEvent as E;
         use JobState as S;
@@ -110,38 +110,37 @@ impl JobEvent {
     }
 }
 
-/// The state of a claim. The stored row of an open claim says which of the first three it is in; a
-/// claim in any other state has no row.
+/// The state of a claim. Only claims in the first three states are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClaimState {
-    /// Its test has not ended.
+    /// The test has not ended.
     Testing,
-    /// The waiting period runs: the host is released unless a message is delivered.
+    /// The waiting period has begun: the host is released at its end unless a message is delivered.
     Waiting,
-    /// The same, and a second source address tests.
+    /// The waiting period has begun, and a second source address tests.
     WaitingForSecondSource,
     /// The host was released.
     Released,
-    /// The host relays: the claim was wrong.
+    /// The claim was wrong: the host relays.
     Failed,
-    /// The host refused the tester, which says nothing about relaying.
+    /// The host refused the tester, which shows nothing about relaying.
     Blocked,
-    /// It ended without a decision.
+    /// The claim ended without a decision.
     Withdrawn,
 }
 
-/// What can happen to a claim.
+/// The events of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClaimEvent {
-    /// Its test, or that of the second source address, has ended.
+    /// The test, or that from the second source address, has ended.
     Tested(ClaimOutcome),
     /// A message that was sent after the claim was delivered.
     Delivered,
     /// The waiting period is over.
     WaitingPeriodOver,
-    /// It was not tested in time, by our doing.
+    /// The claim was not tested in time, for reasons on our side.
     NotTested,
-    /// Its job, its listing or the consent to tests has ended.
+    /// The job or the listing has ended, or the owner has opted out.
     Withdraw,
 }
 
@@ -170,7 +169,7 @@ impl ClaimState {
         }
     }
 
-    /// Whether the claim still has to be decided.
+    /// Whether the claim is not decided yet.
     pub fn is_open(self) -> bool {
         matches!(
             self,
@@ -178,7 +177,7 @@ impl ClaimState {
         )
     }
 
-    /// The state after an event; none where the event cannot happen in this state.
+    /// Returns the state after an event; `None` if the event cannot happen in this state.
     pub fn after(self, event: ClaimEvent) -> Option<ClaimState> {
         use ClaimEvent as E;
         use ClaimOutcome as O;
@@ -191,7 +190,7 @@ impl ClaimState {
             (_, E::Tested(O::Failed) | E::Delivered) => Some(S::Failed),
             (_, E::Withdraw) => Some(S::Withdrawn),
             (S::Testing, E::Tested(O::Blocked)) => Some(S::Blocked),
-            // It says nothing new: what was accepted before, and is not delivered, counts.
+            // A blocked test during the waiting period adds nothing, so the period goes on.
             (open, E::Tested(O::Blocked)) => Some(open),
             (S::WaitingForSecondSource, E::Tested(O::Waiting)) => Some(S::WaitingForSecondSource),
             (_, E::Tested(O::Waiting)) => Some(S::Waiting),
@@ -239,7 +238,8 @@ mod tests {
 
     const DOCUMENT: &str = include_str!("../../../docs/relay.md");
 
-    /// The cells of the table whose header begins with `state` and then `column`.
+    /// Returns the header and the rows of the table in the documentation whose first columns are
+    /// `state` and `column`.
     fn table(column: &str) -> (Vec<String>, Vec<Vec<String>>) {
         let cells = |line: &str| -> Vec<String> {
             line.trim_matches('|')
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_happens_to_a_job_or_claim_that_has_ended() {
+    fn ended_job_or_claim_accepts_no_event() {
         assert!(
             JobEvent::ALL
                 .iter()
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_never_releases_a_host() {
+    fn delivery_never_releases_a_host() {
         for state in ClaimState::ALL {
             assert_ne!(
                 state.after(ClaimEvent::Delivered),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The owners of a whole net claim: all are tested, and none is granted for want of a turn.
+/// Proved claims do not use up the budget of the prefix, so none is granted untested.
 #[test]
 fn all_proved_claims_of_a_prefix_are_tested() {
     let mut b = Bench::new();
@@ -28,7 +28,7 @@ fn all_proved_claims_of_a_prefix_are_tested() {
     }
 }
 
-/// S3: hosts of a network, whatever nets they lie in; proved claims are asked for.
+/// S3: the budget of a network spans its prefixes. Proved claims do not count.
 #[test]
 fn few_hosts_of_a_network_are_tested_in_a_day() {
     let mut b = Bench::new();
@@ -52,7 +52,7 @@ fn few_hosts_of_a_network_are_tested_in_a_day() {
     assert_eq!(
         b.nominate("127.66.0.1", "anna").state,
         JobState::Queued,
-        "of another network"
+        "a host of another network is queued"
     );
     assert_eq!(
         b.relay
@@ -64,8 +64,8 @@ fn few_hosts_of_a_network_are_tested_in_a_day() {
     );
 }
 
-/// A flood of claims without proof was granted untested, or else kept waiting for ever: now only as
-/// many are taken as are tested.
+/// Once, a flood of unproved claims was granted untested or waited for ever. Only as many are
+/// accepted as can be tested.
 #[test]
 fn unproved_claims_are_accepted_as_far_as_they_can_be_tested_in_time() {
     let mut b = Bench::new();
@@ -86,14 +86,14 @@ fn unproved_claims_are_accepted_as_far_as_they_can_be_tested_in_time() {
         ..(*b.relay.settings()).clone()
     });
     let claim = |b: &Bench, host: &str| b.relay.claim(&who("claimant"), ip(host), false, b.now);
-    let taken: Vec<bool> = hosts[..12].iter().map(|h| claim(&b, h).is_ok()).collect();
+    let accepted_claims: Vec<bool> = hosts[..12].iter().map(|h| claim(&b, h).is_ok()).collect();
     assert_eq!(
-        taken.iter().filter(|t| **t).count(),
+        accepted_claims.iter().filter(|t| **t).count(),
         6,
-        "three today and three tomorrow: {taken:?}"
+        "three today and three tomorrow: {accepted_claims:?}"
     );
     let Err(RelayError::LimitReached(why, wait)) = claim(&b, &hosts[11]) else {
-        panic!("it was taken")
+        panic!("the claim was accepted")
     };
     assert!(
         why.contains("its network") && why.ends_with(&b.now.plus(wait).to_string()),
@@ -105,15 +105,15 @@ fn unproved_claims_are_accepted_as_far_as_they_can_be_tested_in_time() {
     b.deliver(&ready[0], "127.66.0.1");
     assert!(
         matches!(claim(&b, "127.66.0.1"), Err(RelayError::LimitReached(why, _)) if why.contains("tomorrow")),
-        "eight wait"
+        "eight claims wait"
     );
     assert!(
         b.relay
             .claim(&who("owner"), ip("127.66.0.1"), true, b.now)
             .is_ok(),
-        "a proved one is taken"
+        "a proved claim is accepted"
     );
-    // All that were taken are tested within two days, and none is granted.
+    // All accepted claims are tested within two days, and none is granted untested.
     for _ in 0..49 {
         while let Some(job) = b.relay.due(1, b.now).unwrap().first() {
             b.run(job, &accepted());
@@ -126,20 +126,20 @@ fn unproved_claims_are_accepted_as_far_as_they_can_be_tested_in_time() {
     assert_eq!(
         b.relay.count_unproved(&b.relay.batch(b.now)).unwrap(),
         0,
-        "those that wait for their release wait for no test"
+        "claims in their waiting period do not wait for a test"
     );
-    // One that nobody tests is granted, proved or not.
+    // A claim that is not tested is granted, proved or not.
     b.later(30 * 86_400);
     b.relay
         .review(&who("anna"), ip(&hosts[1]), "x", b.now)
         .unwrap();
     claim(&b, &hosts[13]).unwrap();
-    b.later(2 * UNTESTED.0);
+    b.later(2 * GRANT_UNTESTED_AFTER.0);
     b.relay.tick(b.now).unwrap();
     assert!(b.listed(&hosts[13]).is_empty());
 }
 
-/// Hosts of one prefix began together, all against an empty budget.
+/// Once, several hosts of one prefix began at the same time, all with an unused budget.
 #[test]
 fn budget_of_a_prefix_is_checked_when_a_test_begins() {
     let mut b = Bench::new();

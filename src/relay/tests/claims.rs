@@ -1,8 +1,8 @@
-//! Claims: their pace, and what their tests lead to.
+//! Claims: their pauses, and the consequences of their tests.
 
 use super::*;
 
-/// S5 and the three-way rule.
+/// S5, and the rule that a test releases, begins the waiting period, or fails a claim.
 #[test]
 fn claims_are_paced_and_end_by_their_test() {
     let mut b = Bench::new();
@@ -40,17 +40,21 @@ fn claims_are_paced_and_end_by_their_test() {
                 .is_some()
         );
         b.deliver(&ready[0], host);
-        assert_eq!(b.relay.host(ip(host)).unwrap().claim, None, "it has failed");
+        assert_eq!(
+            b.relay.host(ip(host)).unwrap().claim,
+            None,
+            "the claim has failed"
+        );
     }
     assert_eq!(pauses, [0, 1, 4, 16, 64]);
-    // An unproved claim of somebody else has a pace of its own, and never delays a proved one.
+    // Unproved claims have pauses of their own and never delay a proved claim.
     let before = b.relay.host(ip(host)).unwrap().claim_time(true, &[], b.now);
-    let theirs = b
+    let unproved_claim = b
         .relay
         .claim(&who("claimant"), ip(host), false, b.now)
         .unwrap();
-    assert_eq!(theirs.job.not_before, b.now);
-    let (_, ready) = b.run(&theirs.job, &accepted());
+    assert_eq!(unproved_claim.job.not_before, b.now);
+    let (_, ready) = b.run(&unproved_claim.job, &accepted());
     b.deliver(&ready[0], host);
     assert_eq!(
         b.relay.host(ip(host)).unwrap().claim_time(true, &[], b.now),
@@ -62,10 +66,10 @@ fn claims_are_paced_and_end_by_their_test() {
             .unwrap()
             .job
             .not_before,
-        b.now.plus(BETWEEN),
-        "one a day"
+        b.now.plus(MIN_TEST_INTERVAL),
+        "one test a day"
     );
-    // Closed: released at once, for every reason and source, and held down.
+    // A closed host is released at once, for every reason and source, and suppressed by a hold.
     b.later(1);
     let last = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
     b.now = last.job.not_before.max(b.now);
@@ -77,17 +81,17 @@ fn claims_are_paced_and_end_by_their_test() {
         last.row,
         last.controls
     );
-    // A message from before the release lists nobody, and has it tested again.
+    // A message that was sent before the release lists no host and leads to a review.
     assert!(matches!(
         b.deliver(&ready[0], "127.64.9.9"),
         ArrivalOutcome::Recorded(_)
     ));
     assert!(b.listed(host).is_empty());
-    // (The recheck of the release waits, too.)
+    // The recheck of the release waits, too.
     let mut review = b.relay.jobs(None, true, 9).unwrap();
     review.retain(|j| j.cause != Trigger::Recheck);
     assert_eq!((review.len(), review[0].cause), (1, Trigger::Review));
-    // Newer evidence does, also against the hold.
+    // A message that was sent after the release lists the host in spite of the hold.
     b.now = review[0].not_before;
     b.relay.due(9, b.now).unwrap();
     let (_, ready) = b.run(&review[0], &accepted());
@@ -95,8 +99,8 @@ fn claims_are_paced_and_end_by_their_test() {
     assert_eq!(b.listed(host), ["relay"]);
 }
 
-/// Its owner took the relay's name away, and with it the tests that use the name: all others were
-/// refused.
+/// Once, an owner could remove the name of the host, and with it the tests that use the name, so
+/// that all others were refused.
 #[test]
 fn form_that_cannot_be_made_again_is_not_a_refusal() {
     let mut b = Bench::new();
@@ -125,20 +129,20 @@ fn form_that_cannot_be_made_again_is_not_a_refusal() {
         assert_eq!(
             claim.job.names,
             ["relay.example"],
-            "the next test looks whether it is still its own"
+            "the next test verifies the name again"
         );
         let mut names = Bench::names_of(&b.relay, ip(host));
         if nameless {
             names.relay = None;
         }
         let mut n = 1_000_000 + u64::from(released) * 1000;
-        let mut fresh = || {
+        let mut new_token = || {
             n += 1;
             n.to_be_bytes()
         };
         let (job, ready) = b
             .relay
-            .begin(claim.job.id, &names, &mut fresh, b.now)
+            .begin(claim.job.id, &names, &mut new_token, b.now)
             .unwrap();
         let ran = ready
             .iter()
@@ -171,7 +175,7 @@ fn form_that_cannot_be_made_again_is_not_a_refusal() {
                 .release
                 .unwrap();
             assert_eq!(waits, b.now.plus(WAITING));
-            // What was refused cannot have come through: whoever brings it.
+            // A message that the host refused does not count if it is delivered.
             let again = ready.iter().find(|r| r.test == "plain").unwrap().clone();
             b.deliver(&again, host);
             assert!(b.relay.host(ip(host)).unwrap().claim.is_some());
@@ -201,7 +205,7 @@ fn form_that_cannot_be_made_again_is_not_a_refusal() {
     }
 }
 
-/// What came through at one port was refused at another: that is no release at once.
+/// A form that was proved at one port and refused at another does not release the host at once.
 #[test]
 fn claim_is_tested_at_the_proved_port() {
     let mut b = Bench::new();
@@ -219,14 +223,14 @@ fn claim_is_tested_at_the_proved_port() {
         .unwrap();
     let (_, ready) = b.run(&job, &accepted());
     b.deliver(&ready[0], host);
-    // A later test of the other port, refused, and the word of others change nothing about it.
+    // A later test of another port, and a nomination, do not change the port of the claim's test.
     b.later(86_401);
     let job = b.nominate(host, "anna");
     b.run(&job, &refused());
     b.later(1);
     let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
     assert_eq!(claim.job.port, Some(2525));
-    // A nomination does not change a claim's test; one of another port is another.
+    // A nomination does not change the test of a claim; one of another port makes another job.
     let same = Nomination {
         port: Some(2525),
         ..b.nomination(host, "log")
@@ -244,13 +248,13 @@ fn claim_is_tested_at_the_proved_port() {
     assert_eq!(
         (other.port, other.id == claim.job.id),
         (None, false),
-        "25 is the usual one"
+        "25 is the default port"
     );
     b.run(&claim.job, &refused());
     assert!(b.listed(host).is_empty());
 }
 
-/// An open relay took on the greeting of a product that is left alone, and was let out untested.
+/// Once, an open relay with the greeting of a product that is skipped was released untested.
 #[test]
 fn host_that_blocks_testing_is_not_released_untested() {
     let mut b = Bench::new();
@@ -270,14 +274,14 @@ fn host_that_blocks_testing_is_not_released_untested() {
         (job.state, job.assessment()),
         (JobState::Done, Assessment::Untestable)
     );
-    b.later(3 * UNTESTED.0);
+    b.later(3 * GRANT_UNTESTED_AFTER.0);
     b.relay.tick(b.now).unwrap();
     assert_eq!(
         b.listed(host),
         ["relay"],
-        "until it ends, or a person has looked"
+        "it stays listed until it expires or a person reviews it"
     );
-    // Nor by an opt-out while the five days of a claim run.
+    // An opt-out during the waiting period does not release it either.
     let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
     b.run(&claim.job, &accepted());
     b.relay
@@ -291,7 +295,7 @@ fn host_that_blocks_testing_is_not_released_untested() {
     );
 }
 
-/// A host that only an untrusted reporter had listed closed its port, and was released for it.
+/// Once, a host that was listed by an untrusted reporter was released because it closed its port.
 #[test]
 fn unconfirmed_host_without_a_connection_is_not_released() {
     let mut b = Bench::new();

@@ -1,5 +1,4 @@
-//! Claims by the control of their tests: what is released, what waits, what is blocked, and what
-//! comes after it.
+//! The consequences of controls for claims: release, waiting period, and blocked claims.
 
 use super::*;
 use crate::relay::{
@@ -10,7 +9,7 @@ use crate::relay::{
 const HOST: &str = "127.64.0.1";
 
 impl Bench {
-    /// Two addresses of the tester, in nets of their own and with names of their own.
+    /// Configures the source addresses of the tester, each with its EHLO name.
     fn with_sources(mut self, all: &[(&str, Option<&str>)]) -> Bench {
         let one = |(a, name): &(&str, Option<&str>)| TesterSource {
             address: ip(a),
@@ -33,7 +32,7 @@ impl Bench {
             .job
     }
 
-    /// Runs a job: one reply to all forms and one control in all sessions, from the job's source.
+    /// Runs a job to its end, with one outcome for all forms and one control in all sessions.
     fn run_with(
         &mut self,
         job: &Job,
@@ -60,7 +59,7 @@ impl Bench {
         outcome: &MessageOutcome,
         check: &ControlCheck,
     ) -> Job {
-        let ran = ready
+        let results = ready
             .iter()
             .map(|r| MessageResult {
                 place: r.place,
@@ -71,7 +70,7 @@ impl Bench {
         self.relay
             .finish(
                 job.id,
-                ran,
+                results,
                 sessions,
                 &parse_transcript("C EHLO\n"),
                 self.now,
@@ -120,7 +119,7 @@ fn other_control() -> ControlCheck {
     control_reply(550, "5.1.1 no such user")
 }
 
-/// The host is proved open by its form `plain`, and its listing has an end.
+/// A fixture in which the host is proved open by the form `plain` and its listing has an end.
 fn proved(sources: &[(&str, Option<&str>)]) -> Bench {
     let mut b = Bench::new().with_sources(sources);
     b.prove(HOST);
@@ -134,7 +133,7 @@ const TWO: [(&str, Option<&str>); 2] = [
 ];
 
 #[test]
-fn a_blocked_claim_has_not_failed_and_moves_no_end() {
+fn blocked_claim_does_not_fail_and_does_not_extend_the_listing() {
     let mut b = proved(&[]);
     let until = b.end_of_listing();
     let mut pauses = Vec::new();
@@ -152,7 +151,7 @@ fn a_blocked_claim_has_not_failed_and_moves_no_end() {
             (None, HostRecord::default().failed, n)
         );
     }
-    // A second passes between two claims.
+    // One second passes between two claims.
     assert_eq!(
         pauses,
         [
@@ -163,13 +162,17 @@ fn a_blocked_claim_has_not_failed_and_moves_no_end() {
             3600 - 1
         ]
     );
-    assert_eq!(b.end_of_listing(), until, "its end is not moved");
+    assert_eq!(
+        b.end_of_listing(),
+        until,
+        "the end of the listing is not moved"
+    );
     assert!(until.is_some());
-    // Nothing that time does releases it before its end.
+    // Time alone does not release the host before the listing expires.
     b.later(8 * 86_400);
     b.relay.tick(b.now).unwrap();
     assert_eq!(b.listed(HOST), ["relay"]);
-    // Its owner sees who was answered what.
+    // The owner can see the replies to each source address.
     let shown = b.relay.blocked(ip(HOST)).unwrap();
     assert_eq!(
         (shown.len(), shown[0].row),
@@ -182,10 +185,10 @@ fn a_blocked_claim_has_not_failed_and_moves_no_end() {
         "{:?}",
         shown[0]
     );
-    // A claim that is not proved has a count of its own.
+    // Unproved claims are counted apart.
     let job = b.claim(false);
     assert!(job.not_before <= b.now);
-    // Let in, it is released; and the count begins anew.
+    // Once it accepts our postmaster, the host is released, and the count begins anew.
     b.relay.decide(&who("anna"), job.id, false, b.now).unwrap();
     let job = b.claim(true);
     let (job, _) = b.run_with(&job, &refused(), &accepted_control());
@@ -197,7 +200,7 @@ fn a_blocked_claim_has_not_failed_and_moves_no_end() {
 }
 
 #[test]
-fn a_blocked_claim_is_tested_again_at_once_from_another_address() {
+fn blocked_claim_is_tested_again_at_once_from_another_address() {
     let mut b = proved(&TWO);
     for (source, hello, pause) in [
         ("192.0.2.1", "tester.example", 0),
@@ -230,8 +233,9 @@ fn a_blocked_claim_is_tested_again_at_once_from_another_address() {
 }
 
 #[test]
-fn a_second_address_that_sees_the_same_releases_a_proved_claim() {
-    // Whether the claim is proved; what the second address sees; whether the host is released now.
+fn second_source_address_that_agrees_releases_a_proved_claim() {
+    // Whether the claim is proved, the results from the second source address, and whether the host
+    // is released now.
     for (proved_claim, second, released) in [
         (true, Some((refused(), other_control())), true),
         (true, Some((refused(), ControlCheck::default())), true),
@@ -268,11 +272,12 @@ fn a_second_address_that_sees_the_same_releases_a_proved_claim() {
             assert_eq!(
                 b.host().claim.unwrap().release,
                 Some(release),
-                "the waiting period runs on"
+                "the waiting period goes on"
             );
         }
     }
-    // Without such an address, or with one of the same net or name, the claim waits.
+    // Without a second source address, or with one in the same prefix or with the same name, the
+    // claim waits.
     for sources in [
         &TWO[..1],
         &[TWO[0], ("192.0.2.9", Some("second.example"))],
@@ -285,10 +290,10 @@ fn a_second_address_that_sees_the_same_releases_a_proved_claim() {
     }
 }
 
-/// A host that refuses our first address alone is found out by the second one: what it delivers
-/// fails the claim.
+/// A host that refuses only our first address delivers a message of the second one, which fails the
+/// claim.
 #[test]
-fn a_delivery_to_the_second_address_fails_the_claim() {
+fn delivery_of_a_message_from_the_second_address_fails_the_claim() {
     let mut b = proved(&TWO);
     let job = b.claim(true);
     b.run_with(&job, &refused(), &other_control());
@@ -305,7 +310,7 @@ fn a_delivery_to_the_second_address_fails_the_claim() {
 }
 
 #[test]
-fn a_released_host_is_tested_once_more_and_a_delivery_lists_it_again() {
+fn released_host_is_rechecked_and_a_delivery_lists_it_again() {
     let mut b = proved(&TWO);
     let job = b.claim(true);
     b.run_with(&job, &refused(), &accepted_control());
@@ -319,17 +324,17 @@ fn a_released_host_is_tested_once_more_and_a_delivery_lists_it_again() {
             Some(ip("198.51.100.7"))
         )
     );
-    assert_eq!(recheck.only, ["plain"], "the same forms");
+    assert_eq!(recheck.only, ["plain"], "the recheck sends the same forms");
     assert_eq!(
         recheck.not_before,
         b.now.plus(Seconds(1 + RECHECK_WITHIN.0 / 2)),
-        "by the random number"
+        "at the random time"
     );
     assert!(
         !recheck.waiting_for.unwrap().contains("2026"),
-        "and nobody is told when"
+        "the text does not reveal the time"
     );
-    // A nomination in between is a whole test of its own.
+    // A nomination before the recheck makes a whole test of its own.
     let other = b.nominate(HOST, "anna");
     assert_eq!(other.cause, Trigger::Nomination);
     b.relay
@@ -344,9 +349,13 @@ fn a_released_host_is_tested_once_more_and_a_delivery_lists_it_again() {
         )
     );
     b.deliver(&ready[0], HOST);
-    assert_eq!(b.listed(HOST), ["relay"], "at once, and against the hold");
+    assert_eq!(
+        b.listed(HOST),
+        ["relay"],
+        "a delivery lists the host at once, in spite of the hold"
+    );
     b.end(&job, &ready, &accepted(), &accepted_control());
-    // With one address it comes from that one; what it refuses changes nothing.
+    // With one source address the recheck comes from that one. Refused forms change nothing.
     let mut b = proved(&TWO[..1]);
     let job = b.claim(true);
     b.run_with(&job, &refused(), &accepted_control());
@@ -357,7 +366,7 @@ fn a_released_host_is_tested_once_more_and_a_delivery_lists_it_again() {
 }
 
 #[test]
-fn a_host_counts_as_closed_where_a_control_shows_that_it_does_not_refuse_the_tester_alone() {
+fn host_is_assessed_as_closed_only_with_an_accepted_control() {
     for (check, expected) in [
         (accepted_control(), Assessment::Closed),
         (same_control(), Assessment::Refused),
@@ -368,8 +377,7 @@ fn a_host_counts_as_closed_where_a_control_shows_that_it_does_not_refuse_the_tes
         let job = b.claim(true);
         let (job, _) = b.run_with(&job, &refused(), &check);
         assert_eq!(job.assessment(), expected, "{check:?}");
-        // The recheck of a released host has controls, though nothing counts as come through any
-        // more.
+        // The recheck of a released host has controls, although no form counts as proved any more.
         let mut b = proved(&[]);
         let job = b.claim(true);
         b.run_with(&job, &refused(), &accepted_control());
@@ -385,7 +393,7 @@ fn a_host_counts_as_closed_where_a_control_shows_that_it_does_not_refuse_the_tes
             "{check:?}"
         );
     }
-    // An earlier version made rechecks without controls.
+    // Rechecks of an earlier version have no controls.
     let job = Job {
         controls: Vec::new(),
         ..recheck_without_controls()
@@ -401,9 +409,9 @@ fn recheck_without_controls() -> Job {
     b.run_with(&recheck, &refused(), &accepted_control()).0
 }
 
-/// The answer to a claim named the end of a period that stood still, which was in the past.
+/// Once, the receipt of a claim had the end of a paused period, which was in the past.
 #[test]
-fn a_claim_names_the_end_of_a_waiting_period_that_stood_still() {
+fn receipt_of_a_claim_has_the_end_of_a_paused_waiting_period() {
     let mut b = proved(&[]);
     let job = b.claim(true);
     b.run_with(&job, &refused(), &other_control());
@@ -427,7 +435,7 @@ fn a_claim_names_the_end_of_a_waiting_period_that_stood_still() {
     assert_eq!(
         (during.release, during.paused),
         (Some(b.now.plus(WAITING)), true),
-        "not a time in the past"
+        "the end is not in the past"
     );
     b.relay
         .report_health(Component::Collector, None, b.now)
@@ -443,7 +451,7 @@ fn a_claim_names_the_end_of_a_waiting_period_that_stood_still() {
 }
 
 #[test]
-fn an_owners_test_sends_what_came_through_first_and_one_of_each_class_then() {
+fn owners_test_sends_proved_forms_then_one_form_of_each_class_then_the_rest() {
     let mut b = proved(&[]);
     let job = b.claim(true);
     b.relay.due(9, b.now).unwrap();
@@ -458,7 +466,7 @@ fn an_owners_test_sends_what_came_through_first_and_one_of_each_class_then() {
         .collect();
     assert!(
         ready.iter().all(|r| first.contains(&class(r))),
-        "each class, and each port"
+        "the first groups have each class at each port"
     );
     assert_eq!(
         ready
@@ -468,11 +476,10 @@ fn an_owners_test_sends_what_came_through_first_and_one_of_each_class_then() {
             .collect::<Vec<_>>(),
         ["plain"]
     );
-    // The first groups suffice: released before the rest has run, which lists it again only by a
-    // delivery.
+    // The first groups suffice for a release. The rest lists the host again only by a delivery.
     let (first, rest): (Vec<PreparedMessage>, Vec<PreparedMessage>) =
         ready.into_iter().partition(|r| r.phase != Phase::Rest);
-    let ran = |of: &[PreparedMessage], o: &MessageOutcome| {
+    let results = |of: &[PreparedMessage], o: &MessageOutcome| {
         of.iter()
             .map(|r| MessageResult {
                 place: r.place,
@@ -484,16 +491,16 @@ fn an_owners_test_sends_what_came_through_first_and_one_of_each_class_then() {
     b.relay
         .progress(
             job.id,
-            ran(&first[..part], &refused()),
+            results(&first[..part], &refused()),
             controls(&first, &accepted_control()),
             b.now,
         )
         .unwrap();
-    assert_eq!(b.listed(HOST), ["relay"], "a class is missing");
+    assert_eq!(b.listed(HOST), ["relay"], "a class has no result yet");
     b.relay
         .progress(
             job.id,
-            ran(&first, &refused()),
+            results(&first, &refused()),
             controls(&first, &accepted_control()),
             b.now,
         )
@@ -502,9 +509,9 @@ fn an_owners_test_sends_what_came_through_first_and_one_of_each_class_then() {
     assert_eq!(
         b.relay.job(job.id).unwrap().state,
         JobState::Running,
-        "the rest runs on"
+        "the rest of the test goes on"
     );
-    let all = [ran(&first, &refused()), ran(&rest, &accepted())].concat();
+    let all = [results(&first, &refused()), results(&rest, &accepted())].concat();
     let job = b
         .relay
         .finish(
@@ -517,20 +524,20 @@ fn an_owners_test_sends_what_came_through_first_and_one_of_each_class_then() {
         .unwrap();
     assert!(
         b.listed(HOST).is_empty() && job.state == JobState::Done,
-        "acceptance lists nobody"
+        "an accepted message lists no host"
     );
     b.deliver(&rest[0], HOST);
     assert_eq!(b.listed(HOST), ["relay"]);
 }
 
 #[test]
-fn a_claim_is_not_released_early_without_its_control() {
+fn host_is_not_released_early_without_an_accepted_control() {
     for check in [same_control(), other_control(), ControlCheck::default()] {
         let mut b = proved(&[]);
         let job = b.claim(true);
         b.relay.due(9, b.now).unwrap();
         let (job, ready) = b.begin(&job).unwrap();
-        let ran: Vec<MessageResult> = ready
+        let results: Vec<MessageResult> = ready
             .iter()
             .map(|r| MessageResult {
                 place: r.place,
@@ -538,15 +545,18 @@ fn a_claim_is_not_released_early_without_its_control() {
             })
             .collect();
         b.relay
-            .progress(job.id, ran, controls(&ready, &check), b.now)
+            .progress(job.id, results, controls(&ready, &check), b.now)
             .unwrap();
         assert_eq!(b.listed(HOST), ["relay"]);
-        assert!(b.host().claim.is_some(), "the end of the test decides");
+        assert!(
+            b.host().claim.is_some(),
+            "the claim is decided at the end of the test"
+        );
     }
 }
 
 #[test]
-fn the_forms_of_a_session_share_a_sender_and_are_eight_at_most() {
+fn session_has_one_sender_and_at_most_eight_forms() {
     let mut b = Bench::new();
     let all = Nomination {
         only: Vec::new(),
@@ -556,7 +566,7 @@ fn the_forms_of_a_session_share_a_sender_and_are_eight_at_most() {
     let (job, ready) = b.begin(&job).unwrap();
     assert!(
         ready.iter().all(|r| r.control.is_none()),
-        "nothing of it has come through yet"
+        "no form is proved yet"
     );
     for r in &ready {
         b.deliver(r, HOST);
@@ -585,7 +595,7 @@ fn the_forms_of_a_session_share_a_sender_and_are_eight_at_most() {
                 r.control.as_ref().unwrap().recipients,
                 ["<postmaster>", "<postmaster@relay.example>"]
             );
-            // What the message says of its sender, and what the row says, is what is sent.
+            // The message and the stored result have the sender that is sent.
             let text = String::from_utf8(r.message.clone()).unwrap();
             assert!(
                 text.contains(&format!("X-Envelope-Sender: {}\r\n", r.envelope.from)),
@@ -596,18 +606,21 @@ fn the_forms_of_a_session_share_a_sender_and_are_eight_at_most() {
     }
     assert!(
         groups.values().any(|g| g.len() == MAX_FORMS_PER_SESSION),
-        "whole sessions, and not one for each form"
+        "forms share sessions"
     );
     let order: Vec<u32> = ready
         .iter()
         .map(|r| r.control.as_ref().unwrap().session)
         .collect();
-    assert!(order.is_sorted(), "a session's messages follow each other");
+    assert!(
+        order.is_sorted(),
+        "the messages of a session follow each other"
+    );
 }
 
-/// Where only somebody else's tester has proved it open, every form counts.
+/// If only a reporter's tester has proved the host open, all forms count.
 #[test]
-fn all_forms_count_where_none_of_ours_came_through() {
+fn all_forms_count_if_no_form_of_ours_is_proved() {
     let mut b = Bench::new();
     let n = Nomination {
         remote: true,
@@ -629,9 +642,9 @@ fn all_forms_count_where_none_of_ours_came_through() {
     assert_eq!(job.row, Some(DecisionRow::RefusedControlSame));
 }
 
-/// Rows of a store of before have none of the new fields.
+/// Rows of an earlier version lack the new fields.
 #[test]
-fn rows_of_an_earlier_store_open() {
+fn rows_of_an_earlier_version_are_parsed() {
     let job = r#"{"id":7,"target":"127.64.0.1","port":null,"cause":{"claim":{"proved":true}},"by":"owner","grounds":{"kind":"claim","text":"x","at":1},
         "at":1,"state":"done","waiting_for":null,"not_before":1,"agreed":true,"remote":false,"only":[],"tries":1,"cuts":2,"begun":1,"ended":2,
         "results":[{"test":"plain","class":"open","token":"00","envelope":["<a>","<b>"],"outcome":"inconclusive","why":"put off","put_off":"rcpt"},

@@ -1,4 +1,4 @@
-//! How long rows are kept.
+//! The retention of rows.
 
 use super::*;
 
@@ -16,12 +16,12 @@ fn evidence_is_kept_ninety_days_after_its_listing() {
     assert_eq!(
         (proofs(&b), b.relay.transcript(job.id).unwrap().is_empty()),
         (1, false),
-        "it is still listed"
+        "the host is still listed"
     );
     b.relay
         .review(&who("anna"), ip(host), "closed", b.now)
         .unwrap();
-    // The release stands in the history at the time of the ledger's own clock, which is now.
+    // The history has the release at the time of the ledger's clock, which is the wall clock.
     let released = wall();
     b.relay.forget(released.plus(Seconds(89 * 86_400))).unwrap();
     assert_eq!(proofs(&b), 1);
@@ -32,23 +32,23 @@ fn evidence_is_kept_ninety_days_after_its_listing() {
     );
 }
 
-/// S12: what was said to a host that proved closed is kept for 90 days, not for as long as its job.
+/// S12: the transcript of a closed host is kept for 90 days, which is shorter than its job.
 #[test]
 fn transcript_of_a_closed_host_is_forgotten_after_ninety_days() {
     let mut b = Bench::new();
     let job = b.nominate("127.64.0.1", "anna");
     let (job, _) = b.run(&job, &refused());
-    let script = |b: &Bench| b.relay.transcript(job.id).unwrap();
+    let transcript = |b: &Bench| b.relay.transcript(job.id).unwrap();
     b.later(89 * 86_400);
     b.relay.forget(b.now).unwrap();
-    assert!(!script(&b).is_empty());
+    assert!(!transcript(&b).is_empty());
     b.later(2 * 86_400);
     b.relay.forget(b.now).unwrap();
-    assert!(script(&b).is_empty());
+    assert!(transcript(&b).is_empty());
     assert_eq!(b.relay.job(job.id).unwrap().id, job.id);
 }
 
-/// Hosts, nets and reporters were remembered for ever.
+/// Once, the rows of hosts, prefixes and reporters were kept for ever.
 #[test]
 fn hosts_and_reporters_without_news_are_forgotten() {
     let mut b = Bench::new();
@@ -88,5 +88,5 @@ fn hosts_and_reporters_without_news_are_forgotten() {
     assert_eq!(rows(&b), [2, 0, 0, 1]);
     b.later(402 * 86_400);
     b.relay.forget(b.now).unwrap();
-    assert_eq!(rows(&b), [1, 0, 0, 0], "a listed host is known");
+    assert_eq!(rows(&b), [1, 0, 0, 0], "the row of a listed host is kept");
 }

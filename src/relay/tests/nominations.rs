@@ -1,13 +1,14 @@
-//! Nominations: what is tested, held, refused or deferred.
+//! Nominations: which hosts are tested, held, refused or deferred.
 
 use super::*;
 
-/// S1, S2, S3: off until somebody says who he is; evidence; single hosts and few of a net.
+/// S1, S2, S3: the tester is off until the operator names a contact; tests need recent evidence;
+/// few hosts of a prefix are tested.
 #[test]
 fn host_that_may_not_be_tested_is_held_refused_or_deferred() {
     let b = Bench::new();
-    let say = |n: Nomination| b.relay.nominate(&who("anna"), n, b.now);
-    let public = say(b.nomination("8.8.8.8", "log")).unwrap();
+    let nominate = |n: Nomination| b.relay.nominate(&who("anna"), n, b.now);
+    let public = nominate(b.nomination("8.8.8.8", "log")).unwrap();
     assert_eq!(
         (
             public.state,
@@ -15,7 +16,7 @@ fn host_that_may_not_be_tested_is_held_refused_or_deferred() {
         ),
         (JobState::Held, true)
     );
-    let special = say(b.nomination("198.51.100.1", "log")).unwrap();
+    let special = nominate(b.nomination("198.51.100.1", "log")).unwrap();
     assert_eq!(
         (
             special.state,
@@ -25,13 +26,13 @@ fn host_that_may_not_be_tested_is_held_refused_or_deferred() {
     );
     let mut old = b.nomination("127.64.0.1", "log");
     old.grounds.at = Time(b.now.0 - 15 * 86_400);
-    assert!(matches!(say(old), Err(RelayError::Invalid(e)) if e.contains("14 days")));
+    assert!(matches!(nominate(old), Err(RelayError::Invalid(e)) if e.contains("14 days")));
     let mut none = b.nomination("127.64.0.1", "log");
     none.grounds.text = " ".into();
-    assert!(matches!(say(none), Err(RelayError::Invalid(e)) if e.starts_with("evidence")));
+    assert!(matches!(nominate(none), Err(RelayError::Invalid(e)) if e.starts_with("evidence")));
     let mut future = b.nomination("127.64.0.1", "log");
     future.grounds.at = b.now.plus(Seconds(9999));
-    assert!(matches!(say(future), Err(RelayError::Invalid(_))));
+    assert!(matches!(nominate(future), Err(RelayError::Invalid(_))));
     let mut b = b;
     for i in 1..=3 {
         let job = b.nominate(&format!("127.64.0.{i}"), "anna");
@@ -46,12 +47,12 @@ fn host_that_may_not_be_tested_is_held_refused_or_deferred() {
     assert_eq!(
         b.nominate("127.64.1.4", "anna").state,
         JobState::Queued,
-        "another net"
+        "another prefix has its own budget"
     );
     assert_eq!(
         b.nominate("127.64.0.4", "bert").id,
         fourth.id,
-        "one job for a host at a time"
+        "a host has one job at a time"
     );
     b.later(86_401);
     let due: Vec<u64> = b
@@ -64,10 +65,10 @@ fn host_that_may_not_be_tested_is_held_refused_or_deferred() {
     assert!(due.contains(&fourth.id));
 }
 
-/// A job that waits takes what others bring: nobody shields a host by bringing it first, or with a
-/// test that cannot be made.
+/// A waiting job is merged with later nominations, so a reporter cannot shield a host by nominating
+/// it first or with a test that cannot be sent.
 #[test]
-fn waiting_job_takes_newer_evidence_and_more_tests() {
+fn waiting_job_gets_newer_evidence_and_more_tests() {
     let mut b = Bench::new();
     let bring = |b: &Bench, by: &str, decides: bool, only: &[&str]| {
         let n = Nomination {
@@ -83,9 +84,9 @@ fn waiting_job_takes_newer_evidence_and_more_tests() {
     assert_eq!(
         bring(&b, "rep2", false, &["plain"]).state,
         JobState::Held,
-        "two strangers are no person"
+        "nominations of two unapproved reporters do not approve the job"
     );
-    // Evidence that has led to a test already puts no other off.
+    // Evidence that led to an earlier test does not delay newer evidence.
     let newer = b.nomination("127.64.0.1", "log").grounds;
     let joined = bring(&b, "anna", true, &["bang-bare"]);
     assert_eq!((joined.id, joined.state), (held.id, JobState::Queued));
@@ -96,10 +97,13 @@ fn waiting_job_takes_newer_evidence_and_more_tests() {
     assert_eq!(
         (&joined.grounds, joined.by.as_str()),
         (&newer, "anna"),
-        "the newer evidence, and whoever it needs no person for"
+        "the newer evidence, and the reporter who needs no approval"
     );
-    assert!(bring(&b, "anna", true, &[]).only.is_empty(), "all of them");
-    // At another port it is another test.
+    assert!(
+        bring(&b, "anna", true, &[]).only.is_empty(),
+        "an empty list means all tests"
+    );
+    // A test of another port is another job.
     let other = Nomination {
         port: Some(2525),
         ..b.nomination("127.64.0.1", "log")
@@ -108,7 +112,7 @@ fn waiting_job_takes_newer_evidence_and_more_tests() {
         b.relay.nominate(&who("anna"), other, b.now).unwrap().id,
         joined.id
     );
-    // What sends nothing is no test: the next one is not put off by it.
+    // A job without messages does not delay the next test.
     let none = Nomination {
         only: vec!["known-local-user-sender".into()],
         ..b.nomination("127.65.0.1", "log")

@@ -2,8 +2,7 @@
 
 use super::*;
 
-/// What cannot be written down while it is so is written down when it can: nothing of an outage is
-/// lost.
+/// If an outage cannot be stored while it lasts, it is stored later with its full length.
 #[test]
 fn outage_that_cannot_be_stored_is_stored_later() {
     let b = Bench::new();
@@ -25,13 +24,13 @@ fn outage_that_cannot_be_stored_is_stored_later() {
         b.relay
             .report_health(Component::Collector, Some(("down".into(), at(n))), at(n))
     };
-    // It is still so when it can be written down.
+    // The outage still lasts when the store recovers.
     full(true);
     assert!(down(0).is_err());
     assert_eq!(
         (b.relay.problem().as_deref(), written()),
         (Some("collector: down"), vec![]),
-        "nothing is tested all the same"
+        "the problem counts even if it is not stored"
     );
     full(false);
     down(30).unwrap();
@@ -40,7 +39,7 @@ fn outage_that_cannot_be_stored_is_stored_later() {
         .report_health(Component::Collector, None, at(60))
         .unwrap();
     assert_eq!(written(), [(at(0), Some(at(60)))]);
-    // It is over when it can be written down.
+    // The outage is over when the store recovers.
     full(true);
     assert!(down(100).is_err());
     assert!(
@@ -56,8 +55,8 @@ fn outage_that_cannot_be_stored_is_stored_later() {
     assert_eq!(b.relay.problem(), None);
 }
 
-/// Idle sessions of strangers held all places of the collector, and after two days every claim that
-/// waited was granted untested.
+/// Once, idle sessions of other clients occupied all slots of the collector, and after two days
+/// every waiting claim was granted untested.
 #[test]
 fn load_delays_an_untested_grant_by_at_most_seven_days() {
     let day = |n: u64| n * 86_400;
@@ -88,11 +87,12 @@ fn load_delays_an_untested_grant_by_at_most_seven_days() {
                 "{load} days of load, after {hour} s"
             );
         }
-        assert_eq!(b.relay.problem(), None, "tests go on under load");
+        assert_eq!(b.relay.problem(), None, "load does not stop tests");
     }
 }
 
-/// What was sent under load may not have come: it says nothing for the host.
+/// A message that was sent under load may not have arrived, so its absence does not count for the
+/// host.
 #[test]
 fn waiting_period_stands_still_under_load_across_a_restart() {
     let mut b = Bench::new();
@@ -108,7 +108,7 @@ fn waiting_period_stands_still_under_load_across_a_restart() {
     b.relay.report_load(Some(b.now), b.now).unwrap();
     b.later(2 * 86_400);
     b.relay.tick(b.now).unwrap();
-    // Stopped under load, and back a moment later, without load.
+    // The daemon stops under load and starts a moment later without load.
     b.relay = RelayService::new(b.relay.ledger.clone(), (*b.relay.settings()).clone());
     b.relay.resume(b.now).unwrap();
     b.relay.report_load(None, b.now).unwrap();
@@ -120,8 +120,8 @@ fn waiting_period_stands_still_under_load_across_a_restart() {
     assert!(b.listed(host).is_empty());
 }
 
-/// An outage that a stop has cut froze every waiting period; time that nobody was there did not
-/// count as lost.
+/// Once, an outage that was open at a stop paused every waiting period for ever, and downtime did
+/// not count as an outage.
 #[test]
 fn downtime_ends_an_outage_and_counts_as_one() {
     let mut b = Bench::new();
@@ -137,7 +137,7 @@ fn downtime_ends_an_outage_and_counts_as_one() {
     b.relay
         .report_health(Component::Collector, Some(("down".into(), b.now)), b.now)
         .unwrap();
-    // Away for two days, then back: a relay that knows nothing of what was wrong.
+    // The daemon is down for two days, then starts without knowledge of the problem.
     b.later(2 * 86_400);
     b.relay = RelayService::new(b.relay.ledger.clone(), (*b.relay.settings()).clone());
     b.relay.resume(b.now).unwrap();

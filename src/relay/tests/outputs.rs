@@ -1,4 +1,4 @@
-//! Hosts that deliver what other hosts took.
+//! Outputs: hosts that deliver messages which other hosts accepted.
 
 use super::*;
 
@@ -26,9 +26,13 @@ fn output_is_listed_after_two_unrelated_inputs_and_the_grace_period() {
         let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
         b.run(&claim.job, &refused());
         b.relay.tick(b.now).unwrap();
-        assert_eq!(b.listed(out).len(), left, "it goes with its last input");
+        assert_eq!(
+            b.listed(out).len(),
+            left,
+            "the output is delisted with its last input"
+        );
     }
-    // One whose inputs were tested for their owners is never listed.
+    // An output whose inputs were tested for their owners is never listed.
     for host in ["127.66.0.1", "127.67.0.1"] {
         let job = b
             .relay
@@ -42,12 +46,13 @@ fn output_is_listed_after_two_unrelated_inputs_and_the_grace_period() {
     assert!(b.listed("127.71.0.1").is_empty());
 }
 
-/// An output that was taken off, or whose listing has ended, is listed for what comes from then on.
+/// An output that was delisted, or whose listing has expired, is listed again only by later
+/// deliveries.
 #[test]
 fn delisted_output_needs_new_proofs() {
     let mut b = Bench::new();
     let out = "127.70.0.1";
-    let feed = |b: &mut Bench| {
+    let deliver_from_both_inputs = |b: &mut Bench| {
         for (host, by) in [("127.64.0.1", "anna"), ("127.65.0.1", "bert")] {
             let job = b.nominate(host, by);
             b.now = job.not_before.max(b.now);
@@ -58,11 +63,10 @@ fn delisted_output_needs_new_proofs() {
         b.later(7 * 86_400);
         b.relay.tick(b.now).unwrap();
     };
-    feed(&mut b);
+    deliver_from_both_inputs(&mut b);
     assert_eq!(b.listed(out), ["output"]);
-    // By an operator, in the ordinary way: it stays off while the hold lasts, though its inputs are
-    // open.
-    let ask = Command::Delist {
+    // An operator delists it: it is not listed again, although its inputs are open.
+    let command = Command::Delist {
         reason: Some(b.relay.reason("output").unwrap()),
         source: Some(SourceId::PROBER),
         hold: HoldFor::Nothing,
@@ -71,21 +75,21 @@ fn delisted_output_needs_new_proofs() {
     batch.change(
         Subject::host(ip(out)),
         "anna",
-        ask,
-        "looked at".into(),
+        command,
+        "reviewed".into(),
         false,
     );
     b.relay.write(batch, None).unwrap();
     b.later(30 * 86_400);
     b.relay.tick(b.now).unwrap();
     assert!(b.listed(out).is_empty() && b.relay.output(ip(out)).unwrap().inputs.is_empty());
-    feed(&mut b);
+    deliver_from_both_inputs(&mut b);
     assert_eq!(b.listed(out), ["output"], "new proofs");
-    // After a review it is left alone for a while.
+    // After a review a hold keeps it from being listed.
     b.relay
-        .review(&who("anna"), ip(out), "a smart host that has acted", b.now)
+        .review(&who("anna"), ip(out), "a smart host that was fixed", b.now)
         .unwrap();
     assert!(b.listed(out).is_empty());
-    feed(&mut b);
+    deliver_from_both_inputs(&mut b);
     assert!(b.listed(out).is_empty());
 }

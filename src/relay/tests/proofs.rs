@@ -1,4 +1,4 @@
-//! What a message that reaches the collector proves, and when it lists nobody.
+//! Which messages at the collector prove an open relay.
 
 use super::*;
 
@@ -42,7 +42,7 @@ fn acceptance_lists_no_host_and_delivery_does() {
     );
 }
 
-/// What a host says at the collector reaches terminals and logs one day.
+/// Terminals and logs may display the envelope of a proof.
 #[test]
 fn proof_keeps_its_envelope_without_control_characters() {
     let mut b = Bench::new();
@@ -88,7 +88,7 @@ fn wrong_reused_late_or_foreign_token_lists_no_host() {
     assert_eq!(
         b.arrive(&format!("{unknown}@probe.example"), b"", host),
         ArrivalOutcome::NoToken,
-        "signed by us, and never issued"
+        "a token with a valid signature that was never issued"
     );
     let back = ready[0].envelope.from.trim_matches(['<', '>']).to_string();
     b.arrive(&back, &ready[0].message, host);
@@ -118,11 +118,11 @@ fn wrong_reused_late_or_foreign_token_lists_no_host() {
     assert_eq!(
         b.relay.ledger.store.seq().unwrap(),
         commits,
-        "twice is once"
+        "a repeated delivery is not stored"
     );
 }
 
-/// What was in the queue of a host that an operator had looked at listed it again.
+/// Once, messages in the queue of a host listed it again after a review.
 #[test]
 fn message_sent_before_a_review_lists_no_host() {
     let mut b = Bench::new();
@@ -135,7 +135,7 @@ fn message_sent_before_a_review_lists_no_host() {
     let (_, sent) = b.run(&claim.job, &accepted());
     b.later(86_400);
     b.relay
-        .review(&who("anna"), ip(host), "looked at it", b.now)
+        .review(&who("anna"), ip(host), "reviewed", b.now)
         .unwrap();
     b.later(86_400);
     b.deliver(&sent[0], host);
@@ -156,7 +156,7 @@ fn same_address_test(b: &mut Bench, host: &str) -> (Job, Vec<PreparedMessage>) {
     b.run(&job, &accepted())
 }
 
-/// A bounce to the probe's own address was taken for the probe.
+/// Once, a bounce to the probe's own address was taken for the probe.
 #[test]
 fn bounce_to_the_address_of_the_probe_lists_no_host() {
     let mut b = Bench::new();
@@ -172,7 +172,7 @@ fn bounce_to_the_address_of_the_probe_lists_no_host() {
     assert!(b.listed("127.68.0.1").is_empty());
 }
 
-/// A report that does not call itself one was taken for the message, where both addresses are the
+/// Once, a report without the marks of one was taken for the message if both addresses are the
 /// same.
 #[test]
 fn report_that_quotes_the_message_is_a_bounce_and_the_message_itself_lists() {
@@ -191,10 +191,15 @@ fn report_that_quotes_the_message_is_a_bounce_and_the_message_itself_lists() {
         "bounced"
     );
     b.arrive(&to, &ready[0].message, "127.67.0.1");
-    assert_eq!(b.listed("127.67.0.1"), ["relay"], "the message itself");
+    assert_eq!(
+        b.listed("127.67.0.1"),
+        ["relay"],
+        "the message itself lists the host"
+    );
 }
 
-/// The same message from ever more hosts listed again and again, and was kept each time.
+/// Once, each further host that delivered the same message caused another listing and another
+/// proof.
 #[test]
 fn message_from_many_hosts_is_stored_at_most_forty_times() {
     let mut b = Bench::new();
@@ -204,15 +209,15 @@ fn message_from_many_hosts_is_stored_at_most_forty_times() {
         b.deliver(&ready[0], &format!("127.80.0.{}", i % 30));
     }
     let commits = b.relay.ledger.store.seq().unwrap();
-    let kept = b.relay.proofs(ip("127.69.0.1"), true, 999).unwrap().len();
+    let stored = b.relay.proofs(ip("127.69.0.1"), true, 999).unwrap().len();
     b.deliver(&ready[0], "127.80.0.3");
     b.deliver(&ready[0], "127.80.0.99");
     let now = b.relay.proofs(ip("127.69.0.1"), true, 999).unwrap().len();
-    assert!(kept <= 40 && now <= kept + 1);
+    assert!(stored <= 40 && now <= stored + 1);
     assert_eq!(b.relay.ledger.store.seq().unwrap(), commits);
 }
 
-/// What proves nothing was kept as often as it was sent.
+/// Once, a message that proves nothing was stored as often as it was delivered.
 #[test]
 fn message_that_the_host_refused_is_stored_once_for_each_output() {
     let mut b = Bench::new();

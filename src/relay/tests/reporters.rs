@@ -1,11 +1,11 @@
-//! Reporters: reputation, quota, trust, and tests that they send themselves.
+//! Reporters: reputation, quota, trust, and tests that they run themselves.
 
 use super::*;
 
 #[test]
-fn reporter_is_watched_until_one_was_right_and_has_a_quota() {
+fn new_reporter_needs_approval_and_has_a_daily_quota() {
     let mut b = Bench::new();
-    let bring = |b: &Bench, t: &str| {
+    let nominate = |b: &Bench, t: &str| {
         b.relay.nominate(
             &who("rep"),
             Nomination {
@@ -16,11 +16,11 @@ fn reporter_is_watched_until_one_was_right_and_has_a_quota() {
         )
     };
     for i in 0..5 {
-        let job = bring(&b, &format!("127.64.{i}.1")).unwrap();
+        let job = nominate(&b, &format!("127.64.{i}.1")).unwrap();
         assert_eq!(
             (
                 job.state,
-                job.waiting_for.as_ref().unwrap().contains("a person")
+                job.waiting_for.as_ref().unwrap().contains("approval")
             ),
             (JobState::Held, true),
             "{i}"
@@ -32,12 +32,12 @@ fn reporter_is_watched_until_one_was_right_and_has_a_quota() {
         }
     }
     assert_eq!(
-        bring(&b, "127.64.7.1").unwrap().state,
+        nominate(&b, "127.64.7.1").unwrap().state,
         JobState::Queued,
-        "two in seven"
+        "a reputation of two in seven needs no approval"
     );
     for i in 0..60u32 {
-        match bring(&b, &format!("127.65.{i}.1")) {
+        match nominate(&b, &format!("127.65.{i}.1")) {
             Err(RelayError::LimitReached(why, wait)) => {
                 assert!(why.contains("50") && i == 44, "{why} {i}");
                 assert_eq!((b.now.0 + wait.0) % 86_400, 0, "until the next day");
@@ -46,7 +46,7 @@ fn reporter_is_watched_until_one_was_right_and_has_a_quota() {
             other => drop(other.unwrap()),
         }
     }
-    panic!("no quota");
+    panic!("the quota was not enforced");
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn test_of_an_untrusted_reporter_lists_as_unconfirmed() {
             .unwrap();
         assert!(
             b.relay.due(9, b.now).unwrap().is_empty(),
-            "our tester leaves it alone"
+            "our tester does not run it"
         );
         let (job, ready) = b.begin(&job).unwrap();
         b.deliver(&ready[0], host);
@@ -82,8 +82,7 @@ fn test_of_an_untrusted_reporter_lists_as_unconfirmed() {
     }
 }
 
-/// A reporter whose word was taken away listed for fourteen days more, with what he had been given
-/// before.
+/// Once, a reporter who had lost trust could list hosts for fourteen more days with older tokens.
 #[test]
 fn reporter_without_trust_lists_no_host_by_old_tokens() {
     let mut b = Bench::new();
@@ -103,12 +102,12 @@ fn reporter_without_trust_lists_no_host_by_old_tokens() {
     assert_eq!(b.listed("127.64.0.1"), ["unconfirmed"]);
 }
 
-/// Tests that reporters send themselves were bound by few rules: they went to the Internet before
-/// the operator had said who he is, and one host got as many as there were reporters.
+/// Once, few rules applied to reporters' own tests: hosts on the Internet were tested before the
+/// operator had named a contact, and each reporter could test the same host.
 #[test]
 fn tests_of_reporters_obey_the_rules() {
     let mut b = Bench::new();
-    let own = |b: &Bench, target: &str, text: &str| {
+    let nominate_remote = |b: &Bench, target: &str, text: &str| {
         let grounds = EvidenceSummary {
             origin: EvidenceOrigin::Log,
             text: text.into(),
@@ -125,9 +124,9 @@ fn tests_of_reporters_obey_the_rules() {
         )
     };
     assert!(
-        matches!(own(&b, "8.8.8.8", "seen"), Err(RelayError::Refused(why)) if why.contains("allow_public"))
+        matches!(nominate_remote(&b, "8.8.8.8", "seen"), Err(RelayError::Refused(why)) if why.contains("allow_public"))
     );
-    let first = own(&b, "127.64.0.1", "seen").unwrap();
+    let first = nominate_remote(&b, "127.64.0.1", "seen").unwrap();
     assert_eq!(first.state, JobState::Queued);
     b.begin(&first).unwrap();
     b.relay
@@ -135,10 +134,10 @@ fn tests_of_reporters_obey_the_rules() {
         .unwrap();
     b.later(60);
     b.relay.forget(b.now).unwrap();
-    // Told to come again, and nothing of his waits that would keep others out.
+    // The reporter has to retry later, and no waiting job is stored that would block others.
     let (day, month) = (
-        own(&b, "127.64.0.1", "seen again"),
-        own(&b, "127.64.0.1", "seen"),
+        nominate_remote(&b, "127.64.0.1", "seen again"),
+        nominate_remote(&b, "127.64.0.1", "seen"),
     );
     let wait = |e: Result<Job, RelayError>| {
         if let Err(RelayError::LimitReached(_, wait)) = e {
@@ -155,12 +154,12 @@ fn tests_of_reporters_obey_the_rules() {
     assert_eq!(
         b.nominate("127.64.0.1", "anna").state,
         JobState::Queued,
-        "it delays none of ours"
+        "a reporter's test does not delay ours"
     );
 }
 
-/// Whoever joined what others had brought took their reputation, and an owner's test became a
-/// stranger's.
+/// Once, a later reporter of the same host got the credit, and a test that the owner requested
+/// became a nomination.
 #[test]
 fn first_reporter_of_a_host_keeps_the_credit() {
     let mut b = Bench::new();
@@ -171,9 +170,9 @@ fn first_reporter_of_a_host_keeps_the_credit() {
         b.relay.finish(job.id, vec![], vec![], &[], b.now).ok();
     }
     b.later(86_401);
-    let first = b.bring("known", "127.65.0.1");
+    let first = b.nominate_as_reporter("known", "127.65.0.1");
     assert_eq!((first.state, first.approved), (JobState::Queued, false));
-    let other = b.bring("other", "127.65.0.1");
+    let other = b.nominate_as_reporter("other", "127.65.0.1");
     assert_eq!((other.by.as_str(), other.approved), ("known", false));
     let editor = b.nominate("127.65.0.1", "anna");
     assert_eq!(
@@ -184,14 +183,14 @@ fn first_reporter_of_a_host_keeps_the_credit() {
         .relay
         .nominate(&who("anna"), b.nomination("127.66.0.1", "owner"), b.now)
         .unwrap();
-    let joined = b.bring("nobody", "127.66.0.1");
+    let joined = b.nominate_as_reporter("nobody", "127.66.0.1");
     assert_eq!(
         (joined.id, joined.cause, joined.by.as_str()),
         (owner.id, Trigger::Owner, "anna")
     );
 }
 
-/// A reporter's own test of a host, whose messages are the reporter's.
+/// Runs a reporter's own test of a host. Returns the job and its messages.
 fn own_test(b: &mut Bench, by: &str, host: &str) -> (Job, Vec<PreparedMessage>) {
     b.later(86_400);
     let n = Nomination {
@@ -206,7 +205,7 @@ fn own_test(b: &mut Bench, by: &str, host: &str) -> (Job, Vec<PreparedMessage>) 
     )
 }
 
-/// A trusted reporter's messages were handed to another one.
+/// Once, the messages of a trusted reporter were given to another one.
 #[test]
 fn messages_of_one_reporter_are_not_given_to_another() {
     let b = Bench::new();
@@ -242,7 +241,7 @@ fn delivery_of_an_untrusted_reporters_message_fails_no_claim() {
     assert!(b.relay.host(ip(host)).unwrap().claim.is_some());
 }
 
-/// An untrusted reporter handed our message in, and listed any host.
+/// Once, an untrusted reporter could list any host by delivering our message.
 #[test]
 fn untrusted_reporters_message_from_another_host_lists_no_host() {
     let mut b = Bench::new();
@@ -257,27 +256,30 @@ fn untrusted_reporters_message_from_another_host_lists_no_host() {
 fn reporters_own_test_delays_no_test_of_ours() {
     let mut b = Bench::new();
     let (job, _) = own_test(&mut b, "mallory", "127.64.0.1");
-    let ours = b.nominate("127.64.0.1", "anna");
-    assert_eq!((ours.state, ours.id == job.id), (JobState::Queued, false));
+    let local_job = b.nominate("127.64.0.1", "anna");
+    assert_eq!(
+        (local_job.state, local_job.id == job.id),
+        (JobState::Queued, false)
+    );
 }
 
-/// An untrusted reporter's delivery broke the hold of a release, and had the host tested again.
+/// Once, a delivery for an untrusted reporter broke the hold of a release and led to a review.
 #[test]
 fn untrusted_reporters_delivery_breaks_no_hold_and_leads_to_no_review() {
     let mut b = Bench::new();
     let host = "127.65.0.1";
     b.prove(host);
-    let (_, theirs) = own_test(&mut b, "mallory", host);
+    let (_, remote_messages) = own_test(&mut b, "mallory", host);
     b.later(1);
-    b.deliver(&theirs[0], host);
+    b.deliver(&remote_messages[0], host);
     assert_eq!(b.listed(host), ["relay", "unconfirmed"]);
     let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
     b.run(&claim.job, &refused());
     assert!(b.listed(host).is_empty());
     let (_, later) = own_test(&mut b, "other", host);
     b.deliver(&later[0], host);
-    assert!(b.listed(host).is_empty(), "the hold stands");
-    b.deliver(&theirs[0], "127.65.0.77");
+    assert!(b.listed(host).is_empty(), "the hold stays in force");
+    b.deliver(&remote_messages[0], "127.65.0.77");
     let open = b.relay.jobs(None, true, 99).unwrap();
     assert!(open.iter().all(|j| j.cause != Trigger::Review));
 }

@@ -31,11 +31,11 @@ fn deferred_message_is_sent_three_times_with_one_token() {
         (JobState::Done, Assessment::Inconclusive)
     );
     assert!(
-        matches!(&job.results[0].outcome, MessageOutcome::Inconclusive { why, deferred_at: Some(SmtpStage::Rcpt), .. } if why == "put off 3 times, last with 450")
+        matches!(&job.results[0].outcome, MessageOutcome::Inconclusive { why, deferred_at: Some(SmtpStage::Rcpt), .. } if why == "deferred 3 times, last with 450")
     );
 }
 
-/// A form that came through with a sender of the host's own is sent once more from our domain.
+/// A form that was delivered with a sender of the host's own domain is sent again from our domain.
 #[test]
 fn delivered_recipient_form_is_sent_again_from_our_domain() {
     let mut b = Bench::new();
@@ -74,7 +74,11 @@ fn delivered_recipient_form_is_sent_again_from_our_domain() {
         (1, "percent-at-name+plain-sender", JobState::Done)
     );
     assert!(again[0].envelope.from.ends_with("@probe.example>"));
-    assert_eq!(job.assessment(), Assessment::Open, "what was proved stays");
+    assert_eq!(
+        job.assessment(),
+        Assessment::Open,
+        "the proof stays in force"
+    );
 }
 
 #[test]
@@ -107,7 +111,7 @@ fn interrupted_test_sends_the_rest_later_and_old_tokens_are_forgotten() {
     assert_eq!(rows, 0);
 }
 
-/// Switched off while it ran: what was not sent is no result, and the rest is made when the tester
+/// If the tester is switched off during a test, unsent messages have no result and are sent when it
 /// is on again.
 #[test]
 fn test_that_was_switched_off_has_no_result() {
@@ -149,8 +153,8 @@ fn test_that_was_switched_off_has_no_result() {
     );
 }
 
-/// A job that was switched off ended without a line in the audit log; and of several switch-offs
-/// only the first was no try.
+/// Once, a job that was switched off ended without an audit record, and only the first interruption
+/// was not counted as a try.
 #[test]
 fn test_switched_off_again_and_again_ends_with_an_audit_record() {
     let mut b = Bench::new();
@@ -181,8 +185,8 @@ fn test_switched_off_again_and_again_ends_with_an_audit_record() {
     );
 }
 
-/// Three restarts made a closed host that says 454 to everybody inconclusive, and its owner's claim
-/// failed by them; a reporter was wrong by them.
+/// Once, three restarts made a closed host that replies 454 inconclusive, so that its owner's claim
+/// failed, and counted against a reporter.
 #[test]
 fn interruption_is_not_a_try() {
     let mut b = Bench::new();
@@ -221,7 +225,8 @@ fn interruption_is_not_a_try() {
         (job.tries, job.interruptions, claim.release),
         (3, 3, Some(b.now.plus(WAITING)))
     );
-    // Of others there is an end, which is no word about whoever brought them.
+    // A job that is not a claim's ends after many interruptions, which does not count for or
+    // against the reporter.
     let mut job = b.nominate("127.66.0.1", "bert");
     while job.state != JobState::Done {
         b.now = job.not_before.max(b.now);
@@ -230,13 +235,13 @@ fn interruption_is_not_a_try() {
         b.relay.resume(b.now).unwrap();
         job = b.relay.job(job.id).unwrap();
     }
-    let known = b
+    let reporter = b
         .relay
         .batch(b.now)
         .get::<ReporterRecord>(&RelayKey::Reporter("bert".into()))
         .unwrap();
     assert!(
-        job.interruptions == 20 && known.is_none_or(|r| r.recent.is_empty()),
+        job.interruptions == 20 && reporter.is_none_or(|r| r.recent.is_empty()),
         "{job:?}"
     );
 }

@@ -1,5 +1,4 @@
-//! The stored form of rows: a fixture has rows that were written before relay testing had a module
-//! of its own.
+//! The stored form of rows. The fixture has rows of an earlier version.
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -11,13 +10,13 @@ use crate::relay::{
     transcript::render_transcript,
 };
 
-/// Keys in hexadecimal digits, and values.
+/// Each line has a key in hexadecimal and a value.
 const ROWS: &str = include_str!("rows.txt");
 
-/// Fields that were added after the fixture, with the values that old rows get.
+/// Fields that later versions added, with their default values.
 const ADDED_FIELDS: [&str; 1] = ["\"ehlo\":false,"];
 
-fn same<T: Serialize + DeserializeOwned>(value: &str) {
+fn assert_round_trip<T: Serialize + DeserializeOwned>(value: &str) {
     let read: T = serde_json::from_str(value).unwrap_or_else(|e| panic!("{value}: {e}"));
     let mut written = serde_json::to_string(&read).unwrap();
     for field in ADDED_FIELDS {
@@ -36,18 +35,22 @@ fn rows_of_an_earlier_version_are_read_and_written_unchanged() {
         assert_eq!(key.encode(), bytes, "{line}");
         kinds.insert(bytes[0]);
         match key {
-            RelayKey::Job(_) => same::<Job>(value),
-            RelayKey::Host(_) => same::<HostRecord>(value),
-            RelayKey::Token(_) => same::<IssuedToken>(value),
-            RelayKey::Output(_) => same::<OutputRecord>(value),
-            RelayKey::Proof(_) => same::<Proof>(value),
-            RelayKey::PrefixBudget(_) | RelayKey::NetworkBudget(_) => same::<Budget>(value),
-            RelayKey::Reporter(_) => same::<ReporterRecord>(value),
-            RelayKey::OptOut(_) => same::<OptOut>(value),
-            RelayKey::Outages | RelayKey::Loads => same::<Vec<Outage>>(value),
-            RelayKey::Heartbeat => same::<Time>(value),
-            RelayKey::LastId => same::<u64>(value),
-            RelayKey::Claim(_) | RelayKey::ListingProofsComplete => same::<bool>(value),
+            RelayKey::Job(_) => assert_round_trip::<Job>(value),
+            RelayKey::Host(_) => assert_round_trip::<HostRecord>(value),
+            RelayKey::Token(_) => assert_round_trip::<IssuedToken>(value),
+            RelayKey::Output(_) => assert_round_trip::<OutputRecord>(value),
+            RelayKey::Proof(_) => assert_round_trip::<Proof>(value),
+            RelayKey::PrefixBudget(_) | RelayKey::NetworkBudget(_) => {
+                assert_round_trip::<Budget>(value);
+            }
+            RelayKey::Reporter(_) => assert_round_trip::<ReporterRecord>(value),
+            RelayKey::OptOut(_) => assert_round_trip::<OptOut>(value),
+            RelayKey::Outages | RelayKey::Loads => assert_round_trip::<Vec<Outage>>(value),
+            RelayKey::Heartbeat => assert_round_trip::<Time>(value),
+            RelayKey::LastId => assert_round_trip::<u64>(value),
+            RelayKey::Claim(_) | RelayKey::ListingProofsComplete => {
+                assert_round_trip::<bool>(value);
+            }
             RelayKey::Transcript(_) => {
                 let text: String = serde_json::from_str(value).unwrap();
                 assert_eq!(render_transcript(&parse_transcript(&text)), text);
@@ -57,17 +60,17 @@ fn rows_of_an_earlier_version_are_read_and_written_unchanged() {
             | RelayKey::HostJob(..)
             | RelayKey::InputProof(..)
             | RelayKey::OutputProof(..)
-            | RelayKey::ListingProof(..) => same::<()>(value),
+            | RelayKey::ListingProof(..) => assert_round_trip::<()>(value),
         }
     }
     assert_eq!(kinds.len(), 22, "a row of each kind");
 }
 
 #[test]
-fn a_value_that_cannot_be_encoded_fails_the_commit() {
+fn value_that_cannot_be_encoded_fails_the_commit() {
     let b = Bench::new();
     let mut batch = b.relay.batch(b.now);
-    // JSON has no keys that are lists.
+    // JSON cannot have lists as keys.
     batch.put(&RelayKey::Loads, &HashMap::from([(vec![1], 1)]));
     assert!(matches!(
         b.relay.write(batch, None),

@@ -1,11 +1,11 @@
-//! Which job is next, and when none is.
+//! The order of jobs, and when no job is started.
 
 use super::*;
 
-/// A collector that nobody had looked at yet was well, and who listens everywhere tested and listed
-/// itself.
+/// Once, a collector that was not checked yet counted as healthy, and a collector that listened on
+/// all addresses could be tested and listed.
 #[test]
-fn nothing_is_tested_before_the_collector_is_checked_and_never_ourselves() {
+fn no_host_is_tested_before_the_collector_is_checked_and_own_addresses_never() {
     let b = Bench::new();
     b.relay.request_check();
     let job = b.nominate("127.64.0.1", "anna");
@@ -13,15 +13,15 @@ fn nothing_is_tested_before_the_collector_is_checked_and_never_ourselves() {
         b.relay.due(9, b.now).unwrap().is_empty()
             && b.relay.problem().unwrap().contains("not checked")
     );
-    let look = b.relay.begin_check();
+    let check = b.relay.begin_check();
     b.relay.request_check();
     b.relay
         .report_health(Component::Collector, None, b.now)
         .unwrap();
-    b.relay.end_check(look);
+    b.relay.end_check(check);
     assert!(
         b.relay.is_check_pending(),
-        "asked for while one was under way"
+        "a check that was requested during another one is pending"
     );
     b.relay.end_check(b.relay.begin_check());
     assert_eq!(b.relay.due(9, b.now).unwrap(), [job]);
@@ -31,7 +31,7 @@ fn nothing_is_tested_before_the_collector_is_checked_and_never_ourselves() {
             .get::<Vec<Outage>>(&RelayKey::Outages)
             .unwrap(),
         None,
-        "no outage"
+        "a pending check is not an outage"
     );
     let settings = RelaySettings {
         public: true,
@@ -40,23 +40,24 @@ fn nothing_is_tested_before_the_collector_is_checked_and_never_ourselves() {
     b.relay.configure(settings.clone());
     assert!(
         b.relay.problem().is_some(),
-        "from now on it counts where its mail goes"
+        "the mail route matters from now on"
     );
     assert!(
         settings.allows_our_test(ip("198.51.100.8")).is_err(),
-        "no host of the Internet"
+        "an address in a special range is refused"
     );
     assert!(settings.allows_any_test(ip("8.8.8.8")).is_ok());
-    let home = RelaySettings {
+    let own_host = RelaySettings {
         is_local: |_, addr| addr == ip("8.8.8.8"),
         ..settings.clone()
     };
     assert!(
-        home.allows_any_test(ip("8.8.8.8"))
+        own_host
+            .allows_any_test(ip("8.8.8.8"))
             .unwrap_err()
-            .contains("ours")
+            .contains("belongs to the tester")
     );
-    // Another name counts from the next start on, and with it hosts on the Internet.
+    // A new EHLO name needs a restart; until then hosts on the Internet are not tested.
     let renamed = |hello: &str| {
         settings.reloaded(RelaySettings {
             ehlo_name: hello.into(),
@@ -71,12 +72,13 @@ fn nothing_is_tested_before_the_collector_is_checked_and_never_ourselves() {
                 .allows_any_test(ip("8.8.8.8"))
                 .is_err()
     );
-    let deaf = RelaySettings {
+    let without_collector = RelaySettings {
         listen: Vec::new(),
         ..settings.clone()
     };
     assert!(
-        deaf.reloaded(settings)
+        without_collector
+            .reloaded(settings)
             .allows_our_test(ip("127.64.0.1"))
             .unwrap_err()
             .contains("no collector")
@@ -125,8 +127,7 @@ fn proved_claims_go_first_and_other_queues_alternate() {
     assert_eq!(kinds(&b, 99, at).len(), 16);
 }
 
-/// Looking for work read every open job each second, and a page of jobs read all that there ever
-/// were.
+/// Once, each poll read all open jobs, and a page of jobs read all stored ones.
 #[test]
 fn due_jobs_are_found_without_reading_those_that_wait() {
     let mut b = Bench::new();
@@ -185,7 +186,7 @@ fn due_jobs_are_found_without_reading_those_that_wait() {
         [1000, job.id]
     );
     assert_eq!(b.relay.jobs(None, false, 20_000).unwrap().len(), 9002);
-    // Those whose time has come are looked at, a thousand at a time.
+    // Due jobs are checked, a thousand in one round.
     b.later(9001);
     b.relay.due(0, b.now).unwrap();
     let batch = b.relay.batch(b.now);

@@ -1,18 +1,18 @@
-//! Any sequence of events.
+//! Random sequences of events.
 
 use super::*;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
-    /// Whatever happens in whatever order: nobody is listed without a message that was sent to him
-    /// after his last release, came within its time, and was none that came back.
+    /// In any sequence of events, a host is listed only for a message that was sent to it after its
+    /// last release, was delivered within the lifetime of its token, and is not a bounce.
     #[test]
     fn no_sequence_lists_without_a_valid_delivery(steps in proptest::collection::vec((0u8..10, 0usize..4, 0usize..6, any::<u32>()), 1..60)) {
         let mut b = Bench::new();
         let hosts = ["127.64.0.1", "127.65.0.1", "127.66.0.1", "127.67.0.1"];
         let mut sent: Vec<(usize, Time, PreparedMessage, bool)> = Vec::new();
         let mut proved: Vec<(usize, Time)> = Vec::new();
-        let mut fed: HashMap<usize, usize> = HashMap::new();
+        let mut deliveries: HashMap<usize, usize> = HashMap::new();
         for (op, host, other, n) in steps {
             let target = hosts[host];
             match op {
@@ -23,9 +23,9 @@ proptest! {
                         let outcome = [accepted(), refused(), MessageOutcome::inconclusive("x"), MessageOutcome::TempFail { stage: SmtpStage::Rcpt, code: 450, text: String::new() }][n as usize % 4].clone();
                         let i = hosts.iter().position(|h| ip(h) == job.target).unwrap();
                         let Ok((job, ready)) = b.begin(job) else { continue };
-                        let ran = ready.iter().map(|r| MessageResult { place: r.place, outcome: outcome.clone() }).collect();
-                        b.relay.finish(job.id, ran, controls(&ready, &accepted_control()), &[], b.now).unwrap();
-                        // What was refused proves nothing, whoever brings it.
+                        let results = ready.iter().map(|r| MessageResult { place: r.place, outcome: outcome.clone() }).collect();
+                        b.relay.finish(job.id, results, controls(&ready, &accepted_control()), &[], b.now).unwrap();
+                        // A message that the host refused proves nothing.
                         let open = !matches!(outcome, MessageOutcome::Refused { .. });
                         sent.extend(ready.into_iter().map(|r| (i, b.now, r, open)));
                     }
@@ -37,12 +37,12 @@ proptest! {
                     if *open && b.now <= at.plus(TOKEN_LIFE) {
                         proved.push((*i, *at));
                         if other >= 3 {
-                            *fed.entry((*i + 1) % 4).or_default() += 1;
+                            *deliveries.entry((*i + 1) % 4).or_default() += 1;
                         }
                     }
                 }
                 6 if !sent.is_empty() => {
-                    // It comes back, or somebody makes one up.
+                    // A bounce, and a message with a forged token.
                     let (_, _, ready, _) = &sent[n as usize % sent.len()];
                     let back = ready.envelope.from.trim_matches(['<', '>']).to_string();
                     b.arrive(&back, &ready.message, target);
@@ -56,8 +56,8 @@ proptest! {
                 let released = b.relay.host(ip(h)).unwrap().released;
                 let valid = proved.iter().any(|(p, at)| *p == i && released.is_none_or(|r| *at > r));
                 for reason in b.listed(h) {
-                    let right = if reason == "output" { fed.get(&i).is_some_and(|n| *n >= 2) } else { valid };
-                    prop_assert!(right, "{h} is listed as {reason}");
+                    let is_justified = if reason == "output" { deliveries.get(&i).is_some_and(|n| *n >= 2) } else { valid };
+                    prop_assert!(is_justified, "{h} is listed as {reason}");
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Proofs of an earlier version are marked when it starts.
+/// Proofs of an earlier version get their index rows at the start.
 #[test]
 fn proofs_of_an_earlier_store_still_count() {
     let mut b = Bench::new();
@@ -21,7 +21,7 @@ fn proofs_of_an_earlier_store_still_count() {
     assert_eq!(b.relay.listing(ip(host), 9, |_| true).unwrap().len(), 1);
 }
 
-/// A store of before says of no job when it is looked at.
+/// A store of an earlier version has no index of due jobs.
 #[test]
 fn open_jobs_of_an_earlier_store_become_due() {
     let mut b = Bench::new();

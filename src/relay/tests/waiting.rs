@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// A closed Postfix as Debian ships it (`defer_unauth_destination`) says 454 to every stranger, for
-/// good.
+/// A closed Postfix in Debian's configuration (`defer_unauth_destination`) always replies 454 to
+/// other clients.
 #[test]
 fn host_that_always_defers_is_released_after_the_waiting_period() {
     let mut b = Bench::new();
@@ -30,14 +30,14 @@ fn host_that_always_defers_is_released_after_the_waiting_period() {
         }
         (job.assessment(), b.relay.host(ip(host)).unwrap().claim)
     };
-    // To be put off before a recipient is named says nothing about relaying.
+    // A deferral before RCPT shows nothing about relaying.
     assert_eq!(
         claimed(&mut b, &later(SmtpStage::Hello)),
         (Assessment::Blocked, None)
     );
-    let (says, claim) = claimed(&mut b, &later(SmtpStage::Rcpt));
+    let (assessment, claim) = claimed(&mut b, &later(SmtpStage::Rcpt));
     assert_eq!(
-        (says, claim.unwrap().release),
+        (assessment, claim.unwrap().release),
         (Assessment::Inconclusive, Some(b.now.plus(WAITING)))
     );
     b.now = Time(b.now.plus(WAITING).0 - 1);
@@ -62,7 +62,10 @@ fn host_that_accepts_is_released_after_five_days_without_delivery_or_outage() {
     b.relay
         .report_health(Component::Collector, Some(("down".into(), b.now)), b.now)
         .unwrap();
-    assert!(b.relay.due(9, b.now).unwrap().is_empty(), "no tests");
+    assert!(
+        b.relay.due(9, b.now).unwrap().is_empty(),
+        "no tests are run in an outage"
+    );
     let to = vec![ready[0].envelope.to[0].trim_matches(['<', '>']).to_string()];
     let incoming = ReceivedMessage {
         hello: String::new(),
@@ -75,10 +78,9 @@ fn host_that_accepts_is_released_after_five_days_without_delivery_or_outage() {
             b.relay.arrived(&incoming, ip("127.64.0.2"), b.now),
             Err(RelayError::Refused(_))
         ),
-        "no listing"
+        "no message is accepted in an outage"
     );
-    // It was stopped in the midst of it, and the end of both is the same: what was lost counted
-    // twice.
+    // The daemon is stopped during the outage. Once, the time of both counted twice.
     b.relay.tick(b.now).unwrap();
     b.later(2 * 86_400);
     let again = RelayService::new(b.relay.ledger.clone(), (*b.relay.settings()).clone());
@@ -94,7 +96,11 @@ fn host_that_accepts_is_released_after_five_days_without_delivery_or_outage() {
         .unwrap();
     b.now = Time(release.plus(Seconds(2 * 86_400)).0 - 1);
     b.relay.tick(b.now).unwrap();
-    assert_eq!(b.listed(host), ["relay"], "two days were lost");
+    assert_eq!(
+        b.listed(host),
+        ["relay"],
+        "the waiting period was paused for two days"
+    );
     b.later(1);
     b.relay.tick(b.now).unwrap();
     assert!(b.listed(host).is_empty());
@@ -118,7 +124,7 @@ fn untested_claim_is_granted_after_two_days() {
         .claim(&who("owner"), ip(host), false, b.now)
         .unwrap();
     assert_eq!(claim.job.state, JobState::Held);
-    b.later(UNTESTED.0 - 1);
+    b.later(GRANT_UNTESTED_AFTER.0 - 1);
     b.relay.tick(b.now).unwrap();
     assert_eq!(b.listed(host), ["relay"]);
     b.later(1);
@@ -138,8 +144,8 @@ fn untested_claim_is_granted_after_two_days() {
     assert_eq!(b.relay.job(claim.job.id).unwrap().state, JobState::Done);
 }
 
-/// Whoever proved that he speaks for the host was worse off: his claim began the waiting period of
-/// an unproved one again, and an inconclusive test ended it.
+/// Once, a proved claim began the waiting period of an earlier unproved claim again, and an
+/// inconclusive test ended it.
 #[test]
 fn proved_claim_keeps_the_waiting_period_that_runs() {
     let mut b = Bench::new();
@@ -156,7 +162,7 @@ fn proved_claim_keeps_the_waiting_period_that_runs() {
     assert_eq!(own.release, Some(release));
     b.run(&own.job, &MessageOutcome::inconclusive("cut"));
     b.now = release;
-    // What was sent for the first one, and comes, speaks against both.
+    // A message that was sent for the first claim and is delivered refutes both.
     let mut late = Bench {
         n: 9000,
         now: Time(release.0 - 5),
@@ -171,7 +177,7 @@ fn proved_claim_keeps_the_waiting_period_that_runs() {
     late.deliver(&sent[0], host);
     assert!(
         late.listed(host).is_empty(),
-        "sent before the latest claim: it is tested again"
+        "the message was sent before the latest claim, so it leads to a review"
     );
     assert_eq!(
         late.relay.jobs(None, true, 9).unwrap()[0].cause,
@@ -179,10 +185,10 @@ fn proved_claim_keeps_the_waiting_period_that_runs() {
     );
 }
 
-/// A closed host that says 454 failed each claim as long as one of the tests that had come through
-/// could not be made again.
+/// Once, each claim of a closed host that replies 454 failed if one of its proved forms could not
+/// be sent again.
 #[test]
-fn host_that_refuses_all_is_released_though_a_form_cannot_be_made() {
+fn host_that_refuses_all_is_released_although_a_form_cannot_be_sent() {
     let mut b = Bench::new();
     let host = "127.64.0.1";
     let only = |name: &str| Nomination {
@@ -210,11 +216,14 @@ fn host_that_refuses_all_is_released_though_a_form_cannot_be_made() {
     while job.state != JobState::Done {
         b.now = b.now.max(job.not_before);
         b.relay.due(9, b.now).unwrap();
-        let mut fresh = || {
+        let mut new_token = || {
             n += 1;
             n.to_be_bytes()
         };
-        let (begun, ready) = b.relay.begin(job.id, &names, &mut fresh, b.now).unwrap();
+        let (begun, ready) = b
+            .relay
+            .begin(job.id, &names, &mut new_token, b.now)
+            .unwrap();
         let later = MessageOutcome::TempFail {
             stage: SmtpStage::Rcpt,
             code: 454,

@@ -36,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
     if name != known.name && (options.dataset.is_some() || options.subzone.is_some() || first & 64 != 0) {
         return;
     }
-    let mut report = lists::Report::default();
+    let mut report = lists::ListReport::default();
     let _ = lists::read(name, Box::new(rest), "f", &options, &mut report, &mut |e| {
         assert_eq!(orbsd::model::Subject::from_key(&e.subject.key()), Some(e.subject));
         assert!(e.text.is_none_or(|t| t.bytes().all(|b| (0x20..0x7f).contains(&b))), "a text breaks out of its line");

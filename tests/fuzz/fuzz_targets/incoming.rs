@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use orbsd::{
     dns::{
-        incoming::{Asked, Incoming, notified},
+        incoming::{TransferQuery, TransferReader, notified},
         notify,
         transfer::Writer,
         tsig,
@@ -17,8 +17,8 @@ use orbsd::{
 const ZONE: &[u8] = b"\x01z\x01x\0";
 
 fuzz_target!(|data: &[u8]| {
-    for asked in [Asked::Soa, Asked::Axfr, Asked::Ixfr(Serial(7))] {
-        let mut incoming = Incoming::new(ZONE, 0x1234, asked);
+    for asked in [TransferQuery::Soa, TransferQuery::Axfr, TransferQuery::Ixfr(Serial(7))] {
+        let mut incoming = TransferReader::new(ZONE, 0x1234, asked);
         // Two messages: what the first leaves is what the second meets.
         let (a, b) = data.split_at(data.len() / 2);
         for part in [a, b, data] {
@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
     let _ = rows::read(data);
     // Any owner is written so that its message is whole: labels of a fixed length from the data.
     let query = [&[0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], ZONE, &[0, 252, 0, 1]].concat();
-    let mut incoming = Incoming::new(ZONE, 1, Asked::Axfr);
+    let mut incoming = TransferReader::new(ZONE, 1, TransferQuery::Axfr);
     let (mut sent, mut got) = (0u64, 0u64);
     let mut take = |m: &mut Vec<u8>| {
         let read = incoming.message(m, &mut |_| {

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use orbsd::{
-    dns::{Kind, Peer, TCP_SIZE, UDP_SIZE, respond},
+    dns::{AnswerKind, Peer, TCP_SIZE, UDP_SIZE, respond},
     index::{Builder, Changes, RawFact, RawFacts, Snapshot, ZoneSet, ZoneView},
     model::{ReasonId, Reasons, Serial, SourceId, Time},
 };
@@ -41,10 +41,11 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
 fuzz_target!(|data: &[u8]| {
     let mut out = [0u8; TCP_SIZE];
     for stream in [false, true] {
-        let peer = Peer { stream, ..Peer::udp([127, 0, 0, 1].into()) };
+        let addr = [127, 0, 0, 1].into();
+        let peer = if stream { Peer::tcp(addr) } else { Peer::udp(addr) };
         let size = if stream { TCP_SIZE } else { UDP_SIZE };
         let o = respond(&SNAPSHOT, data, peer, Time(0), &mut out[..size]);
-        assert_eq!(o.len == 0, o.kind == Kind::Dropped);
+        assert_eq!(o.len == 0, o.kind == AnswerKind::Dropped);
         assert!(o.len == 0 || (out[2] & 0x80 != 0 && out[..2] == data[..2]));
         // In less room the reply is shorter or none, never more than fits.
         let room = usize::from(data.first().copied().unwrap_or(0)) * 3;

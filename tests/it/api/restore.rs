@@ -176,7 +176,7 @@ $ORBSD list 45.1.1.1 45.1.1.2 --reason relay > /dev/null || exit 91
 head -c 1000000 /dev/zero > disk2/fill 2> /dev/null
 seq 1 250 | sed 's/^/46.1.1./' | $ORBSD list --reason relay > /dev/null || exit 92
 seq 1 250 | sed 's/^/46.1.1./' | $ORBSD delist > done 2> refused
-grep -q 'log of removals' refused || exit 93
+grep -q 'removal log' refused || exit 93
 $ORBSD lookup 46.1.1.250 > /dev/null || exit 94
 rm disk2/fill
 $ORBSD delist 45.1.1.1 > /dev/null || exit 95
@@ -193,7 +193,7 @@ $ORBSD list 45.1.1.9 --reason relay 2>&1 | grep -q 'is not a plain file' || exit
     assert_eq!(status.unwrap().code(), Some(0), "{}", f.log());
 }
 
-/// A reload that was refused left the daemon without its log of removals.
+/// A reload that was refused left the daemon without its removal log.
 #[test]
 fn a_refused_reload_keeps_the_log_of_removals() {
     let api = Api::new();

@@ -9,16 +9,16 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    Field,
+    RelayLab,
     mta::{Fate, Habits, connect},
-    rules::talk,
+    rules::exchange,
     v4,
 };
 
 type Session = fn(TcpStream) -> std::io::Result<()>;
 
-/// A host that does the same in each session.
-fn wild(addr: IpAddr, port: u16, session: Session) {
+/// Starts a host that runs `session` for each connection.
+fn start_host(addr: IpAddr, port: u16, session: Session) {
     let listener = TcpListener::bind((addr, port)).unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -33,14 +33,14 @@ fn wild(addr: IpAddr, port: u16, session: Session) {
     });
 }
 
-/// Says one thing without end.
+/// Sends a text for ever.
 fn endless(mut s: TcpStream, text: &[u8]) -> std::io::Result<()> {
     loop {
         s.write_all(text)?;
     }
 }
 
-/// Says the next thing after each line that it hears, then goes.
+/// Sends the next reply after each received line, then closes.
 fn script(s: TcpStream, replies: &[&str]) -> std::io::Result<()> {
     let mut out = s.try_clone()?;
     let mut lines = BufReader::new(s);
@@ -51,8 +51,8 @@ fn script(s: TcpStream, replies: &[&str]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What each host does, on which port (0: SMTP, 1: submission, 2: under TLS), and what its test
-/// comes to.
+/// Each host with its name, port (0: SMTP, 1: submission, 2: submission under TLS), session,
+/// expected outcome, and a part of the reason.
 const HOSTS: [(&str, usize, Session, &str, &str); 12] = [
     (
         "a greeting without end",
@@ -86,7 +86,7 @@ const HOSTS: [(&str, usize, Session, &str, &str); 12] = [
             Ok(())
         },
         "inconclusive",
-        "no reply came in time",
+        "no reply in time",
     ),
     (
         "two codes in one reply",
@@ -117,18 +117,18 @@ const HOSTS: [(&str, usize, Session, &str, &str); 12] = [
         "",
     ),
     (
-        "421 at the door",
+        "421 as the greeting",
         0,
         |s| script(s, &["421 later\r\n"]),
         "inconclusive",
-        "put off 3 times, last with 421",
+        "deferred 3 times, last with 421",
     ),
     (
-        "421 behind RCPT, and gone",
+        "421 to RCPT, then closed",
         0,
         |s| script(s, &["220 x\r\n", "250 x\r\n", "250 x\r\n", "421 bye\r\n"]),
         "inconclusive",
-        "put off 3 times, last with 421",
+        "deferred 3 times, last with 421",
     ),
     (
         "garbage for TLS",
@@ -150,7 +150,7 @@ const HOSTS: [(&str, usize, Session, &str, &str); 12] = [
         "TLS failed",
     ),
     (
-        "replies in front of TLS (CVE-2011-0411)",
+        "replies before TLS (CVE-2011-0411)",
         1,
         |s| {
             script(
@@ -165,7 +165,7 @@ const HOSTS: [(&str, usize, Session, &str, &str); 12] = [
             )
         },
         "inconclusive",
-        "it went on before TLS",
+        "the server sent data before TLS began",
     ),
     (
         "silence for TLS",
@@ -196,8 +196,8 @@ const HOSTS: [(&str, usize, Session, &str, &str); 12] = [
 ];
 
 #[test]
-fn hostile_hosts_are_inconclusive_and_hold_nobody_up() {
-    let f = Field::new("");
+fn hostile_hosts_are_inconclusive_and_delay_no_other_test() {
+    let f = RelayLab::new("");
     let ports = [f.port, f.submission[0], f.submission[1]];
     let tests = ["plain", "submission-no-auth", "submissions-no-auth"];
     let begun = Instant::now();
@@ -205,7 +205,7 @@ fn hostile_hosts_are_inconclusive_and_hold_nobody_up() {
         .iter()
         .zip(1u8..)
         .map(|((_, port, session, ..), n)| {
-            wild(v4(n, 1), ports[*port], *session);
+            start_host(v4(n, 1), ports[*port], *session);
             f.nominate(v4(n, 1), &json!({"tests": [tests[*port]]}))
         })
         .collect();
@@ -227,12 +227,12 @@ fn hostile_hosts_are_inconclusive_and_hold_nobody_up() {
     assert_eq!(
         f.job(jobs[6])["assessment"],
         "blocked",
-        "put off before a recipient was named"
+        "deferred before RCPT"
     );
     assert_eq!(f.job(jobs[7])["assessment"], "inconclusive");
 }
 
-/// Messages that are hard to read, around a token that is good.
+/// Messages that are hard to parse, with a valid token, and the expected reply to each.
 fn messages(body: &str) -> Vec<(&'static str, String, &'static str)> {
     let nested: String = (0..400)
         .map(|i| {
@@ -262,7 +262,7 @@ fn messages(body: &str) -> Vec<(&'static str, String, &'static str)> {
         ),
         ("no fields", format!("\r\n{body}"), "250 2.0.0 recorded"),
         (
-            "bytes that are no text",
+            "control characters",
             format!("Subject: \u{202e}\u{7f}\u{1b}[2J\r\n: :\r\n=?x?q?\r\n\r\n{body}"),
             "250 2.0.0 recorded",
         ),
@@ -275,12 +275,12 @@ fn messages(body: &str) -> Vec<(&'static str, String, &'static str)> {
             "250 2.0.0 recorded",
         ),
         (
-            "as far as mail comes",
+            "the most Received fields",
             format!("{}\r\n{body}", received(25)),
             "250 2.0.0 recorded",
         ),
         (
-            "in a circle",
+            "a mail loop",
             format!("{}\r\n{body}", received(26)),
             "554 5.4.6",
         ),
@@ -295,8 +295,8 @@ fn messages(body: &str) -> Vec<(&'static str, String, &'static str)> {
 }
 
 #[test]
-fn messages_that_are_hard_to_read_are_judged_at_once_and_shown_in_whole() {
-    let f = Field::new("");
+fn messages_that_are_hard_to_parse_are_handled_in_time_and_can_be_displayed() {
+    let f = RelayLab::new("");
     let target = v4(1, 1);
     f.mta(
         target,
@@ -316,7 +316,7 @@ fn messages_that_are_hard_to_read_are_judged_at_once_and_shown_in_whole() {
             &to
         };
         let begun = Instant::now();
-        let said = talk(
+        let replies = exchange(
             &f,
             v4(n, 1),
             &[
@@ -327,14 +327,18 @@ fn messages_that_are_hard_to_read_are_judged_at_once_and_shown_in_whole() {
                 &format!("{message}.\r\n"),
             ],
         );
-        assert!(said.last().unwrap().starts_with(reply), "{what}: {said:?}");
+        assert!(
+            replies.last().unwrap().starts_with(reply),
+            "{what}: {replies:?}"
+        );
         assert!(
             begun.elapsed() < Duration::from_secs(3),
             "{what}: {:?}",
             begun.elapsed()
         );
     }
-    // Each is shown to the operator, and to the host itself without other people's names.
+    // The operator sees each message, and the host itself sees it without the local parts of third
+    // parties.
     let all = f.api.get(&format!("/v1/evidence?target={target}")).ok();
     let proofs = all["items"].as_array().unwrap();
     assert_eq!(proofs.len(), 7, "{all:#}");
@@ -359,8 +363,8 @@ fn messages_that_are_hard_to_read_are_judged_at_once_and_shown_in_whole() {
     }
 }
 
-/// One claim over HTTP: the status.
-fn claim(f: &Field, from: IpAddr, target: IpAddr) -> u16 {
+/// Makes a claim over HTTP. Returns the status.
+fn claim(f: &RelayLab, from: IpAddr, target: IpAddr) -> u16 {
     let Ok(mut stream) = connect(from, f.api.addr) else {
         return 0;
     };
@@ -378,8 +382,8 @@ fn claim(f: &Field, from: IpAddr, target: IpAddr) -> u16 {
 }
 
 #[test]
-fn a_flood_of_claims_keeps_no_owner_out() {
-    let f = Field::new("");
+fn flood_of_claims_does_not_keep_owners_out() {
+    let f = RelayLab::new("");
     let hosts: Vec<IpAddr> = (1..=6).map(|n| v4(n, 1)).collect();
     let mtas: Vec<_> = hosts
         .iter()
@@ -401,7 +405,8 @@ fn a_flood_of_claims_keeps_no_owner_out() {
     jobs.iter()
         .for_each(|id| assert_eq!(f.done(*id)["assessment"], "open"));
     mtas.iter().for_each(|m| m.close());
-    // Forty addresses claim what is not listed, and one of the hosts that is not theirs.
+    // Forty addresses claim for hosts that are not listed, and for one listed host of another
+    // owner.
     let flood: Vec<u16> = std::thread::scope(|s| {
         let one = |n: u8| {
             let f = &f;
@@ -413,7 +418,7 @@ fn a_flood_of_claims_keeps_no_owner_out() {
             })
         };
         let all: Vec<_> = (0..40).map(one).collect();
-        // Meanwhile owners get theirs in, and DNS answers.
+        // Meanwhile claims of owners are accepted in time.
         for host in &hosts[..5] {
             let begun = Instant::now();
             assert_eq!(claim(&f, *host, *host), 202, "{host}");
@@ -433,12 +438,12 @@ fn a_flood_of_claims_keeps_no_owner_out() {
     );
     assert!(
         count(429) >= 40 * 40 && count(404) >= 40,
-        "ten a minute of each: {} {} {}",
+        "each address may claim ten times a minute: {} {} {}",
         count(202),
         count(404),
         count(429)
     );
-    // Closed ones are released, whoever has claimed for them first.
+    // Closed hosts are released, no matter who claimed first.
     let until = Instant::now() + Duration::from_secs(90);
     for host in &hosts {
         while f.dns(*host) != "NXDOMAIN soa 60" {
@@ -450,7 +455,7 @@ fn a_flood_of_claims_keeps_no_owner_out() {
             std::thread::sleep(Duration::from_millis(100));
         }
     }
-    // Of all those claims one test of that host was made.
+    // All claims for that host led to one test.
     let all = f.api.get("/v1/jobs?open=false").ok();
     let of = all["items"]
         .as_array()

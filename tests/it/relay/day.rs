@@ -1,5 +1,4 @@
-//! A day in the life, and the weeks after it, with a clock that the test moves: a real daemon, its
-//! listings, and its mirror.
+//! The life of listings over weeks, with a clock that the test moves, on a real daemon.
 
 use std::{
     net::IpAddr,
@@ -10,17 +9,17 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    Field,
+    RelayLab,
     mta::{Fate, Habits},
     v4,
 };
 use crate::{lab::Daemon, peers::peers};
 
-/// The daemon again, under a clock of the test's.
-fn with_clock(f: &mut Field) -> Clock {
+/// Restarts the daemon with a clock that the test moves.
+fn with_clock(f: &mut RelayLab) -> Clock {
     f.api.daemon.take().unwrap().stop();
-    // libfaketime counts the time since the machine started from another beginning: the record
-    // would be of another machine.
+    // libfaketime changes the time since boot, so the stored clock record would seem to be of
+    // another machine.
     std::fs::remove_file(f.api.f.path().join("data/clock")).unwrap();
     let file = f.api.f.path().join("clock");
     let clock = Clock { file, ahead: 0 };
@@ -74,7 +73,7 @@ impl Clock {
 
 const HOUR: u64 = 3600;
 
-fn wait(f: &Field, what: &str, mut done: impl FnMut() -> bool) {
+fn wait(f: &RelayLab, what: &str, mut done: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_secs(30);
     while !done() {
         assert!(Instant::now() < until, "{what}\n{}", f.api.f.log());
@@ -84,8 +83,8 @@ fn wait(f: &Field, what: &str, mut done: impl FnMut() -> bool) {
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn a_day_in_the_life_from_nomination_to_release_and_after() {
-    let mut f = Field::new("");
+fn host_is_listed_tested_released_and_listed_again_by_a_feed() {
+    let mut f = RelayLab::new("");
     let mut clock = with_clock(&mut f);
     let addr: IpAddr = v4(1, 1);
     let mta = f.mta(
@@ -97,8 +96,8 @@ fn a_day_in_the_life_from_nomination_to_release_and_after() {
         },
     );
     let only = json!({"tests": ["plain"]});
-    let listed = |f: &Field| f.dns(addr) == "NOERROR 127.0.0.2";
-    let claim = |f: &Field| -> Value {
+    let listed = |f: &RelayLab| f.dns(addr) == "NOERROR 127.0.0.2";
+    let claim = |f: &RelayLab| -> Value {
         f.api
             .post(
                 "/v1/claims",
@@ -106,10 +105,10 @@ fn a_day_in_the_life_from_nomination_to_release_and_after() {
             )
             .ok()
     };
-    // Nominated, tested, delivered, listed.
+    // The nominated host is tested, delivers, and is listed.
     let job = f.done(f.nominate(addr, &only));
     assert_eq!((&job["assessment"], listed(&f)), (&json!("open"), true));
-    // The same news leads to no second test; other news not before the next day.
+    // The same evidence does not lead to a second test, and newer evidence not before the next day.
     let again = f.job(f.nominate(addr, &only));
     assert_eq!(again["state"], "deferred");
     f.api
@@ -121,8 +120,8 @@ fn a_day_in_the_life_from_nomination_to_release_and_after() {
             "",
         )
         .ok();
-    // Claimed too early: tested at once, and still open. The next claim waits an hour, the one
-    // after it four.
+    // The first claim is tested at once, and the host is still open. The next claim waits an hour,
+    // the one after it four.
     for (hours, text) in [(0, "tested now"), (1, "tested at"), (4, "tested at")] {
         let c = claim(&f);
         assert!(
@@ -133,20 +132,24 @@ fn a_day_in_the_life_from_nomination_to_release_and_after() {
         if hours > 0 {
             clock.forward(hours * HOUR - 60);
             std::thread::sleep(Duration::from_millis(1500));
-            assert_eq!(f.job(id)["state"], "deferred", "not before its time");
+            assert_eq!(
+                f.job(id)["state"],
+                "deferred",
+                "the test waits for its time"
+            );
             clock.forward(61);
         }
         assert_eq!(f.done(id)["assessment"], "open");
         assert!(listed(&f));
     }
-    // Its owner closes it, and claims: sixteen hours later it is tested, refuses, and is released
-    // at once.
+    // The owner closes the host and claims: sixteen hours later it is tested, refuses, and is
+    // released at once.
     mta.close();
     let id = claim(&f)["job"]["id"].as_u64().unwrap();
     clock.forward(16 * HOUR + 1);
     assert_eq!(f.done(id)["assessment"], "closed");
     wait(&f, "released", || !listed(&f));
-    // No feed brings it back while the removal holds; when that is over, one does.
+    // A feed cannot list the host during the hold, and lists it afterwards.
     f.api.f.write("feed.txt", &format!("{addr}\n"));
     f.api.f.ok(&[
         "import",
@@ -164,8 +167,8 @@ fn a_day_in_the_life_from_nomination_to_release_and_after() {
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn listings_end_at_their_second_and_what_was_accepted_is_released_in_time() {
-    let mut f = Field::new("");
+fn listings_expire_and_accepting_hosts_are_released_after_the_waiting_period() {
+    let mut f = RelayLab::new("");
     let mut clock = with_clock(&mut f);
     let (one, two) = (v4(1, 1), v4(2, 1));
     f.mta(
@@ -188,13 +191,13 @@ fn listings_end_at_their_second_and_what_was_accepted_is_released_in_time() {
     for addr in [one, two] {
         f.done(f.nominate(addr, &json!({"tests": ["plain"]})));
     }
-    // It comes ten days later, and counts.
+    // A message that is delivered after ten days counts.
     clock.forward(10 * 24 * HOUR);
     assert!(held.release() > 0);
-    wait(&f, "what comes late lists", || {
+    wait(&f, "a late delivery lists the host", || {
         f.dns(two) == "NOERROR 127.0.0.2"
     });
-    // A claim: accepted again, and nothing comes. Released after five days, not before.
+    // The test of the claim is accepted and not delivered. The host is released after five days.
     let c = f
         .api
         .post(
@@ -209,22 +212,22 @@ fn listings_end_at_their_second_and_what_was_accepted_is_released_in_time() {
     assert_eq!(f.dns(two), "NOERROR 127.0.0.2");
     clock.forward(700);
     wait(&f, "five days", || f.dns(two) == "NXDOMAIN soa 60");
-    // What the claim's own test had sent comes after all: the host is open, and was never closed.
+    // A message of the claim's own test is delivered after all, so the host is listed again.
     held.release();
-    wait(&f, "what was sent after the claim counts", || {
+    wait(&f, "a message that was sent after the claim counts", || {
         f.dns(two) == "NOERROR 127.0.0.2"
     });
-    // The other one ends by itself, 90 days after it was proved.
+    // The other listing expires 90 days after its proof.
     assert_eq!(f.dns(one), "NOERROR 127.0.0.2");
     clock.forward(75 * 24 * HOUR);
     wait(&f, "90 days", || f.dns(one) == "NXDOMAIN soa 60");
 }
 
-/// S16: whoever is listed gets out, also where the tester and even its domain are gone.
+/// S16: a listed host is released even if the tester and its domain no longer exist.
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn claims_are_granted_where_there_is_no_tester_any_more() {
-    let mut f = Field::new("");
+fn claims_are_granted_without_a_tester() {
+    let mut f = RelayLab::new("");
     let addr = v4(1, 1);
     f.mta(
         addr,
@@ -235,7 +238,7 @@ fn claims_are_granted_where_there_is_no_tester_any_more() {
         },
     );
     f.done(f.nominate(addr, &json!({"tests": ["plain"]})));
-    // Its reason says nothing about how long: what tests have found ends all the same.
+    // The reason has no lifetime, but listings of tests expire all the same.
     let shown = f.api.get(&format!("/v1/listings?prefix={addr}")).ok();
     assert!(shown["items"][0]["until"].is_string(), "{shown}");
     let config = std::fs::read_to_string(f.api.f.path().join("config.toml")).unwrap();
@@ -264,11 +267,11 @@ fn claims_are_granted_where_there_is_no_tester_any_more() {
     });
 }
 
-/// A reporter's own tester makes the controls too, and the server keeps what they came to.
+/// A reporter's own tester sends the controls too, and the server stores their results.
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn a_remote_tester_carries_the_control() {
-    let mut f = Field::new("");
+fn remote_tester_sends_and_reports_controls() {
+    let mut f = RelayLab::new("");
     let mut clock = with_clock(&mut f);
     let addr: IpAddr = v4(1, 1);
     let mta = f.mta(
@@ -298,6 +301,7 @@ fn a_remote_tester_carries_the_control() {
         &server,
         "--token",
         token.to_str().unwrap(),
+        "relay",
         "probe",
         &target,
         "--port",
@@ -322,7 +326,7 @@ fn a_remote_tester_carries_the_control() {
         "{job:#}"
     );
     assert_eq!(
-        mta.said
+        mta.received_lines
             .lock()
             .unwrap()
             .iter()

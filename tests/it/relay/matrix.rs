@@ -1,16 +1,16 @@
-//! The matrix: each kind of server against each test, and every cell is what its kind says.
+//! The matrix of all kinds of servers and all tests, with the expected outcome of each pair.
 
 use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::{
-    Field,
+    RelayLab,
     mta::{Fate, Habits},
     v4,
 };
 
-/// A kind of server: its name, its habits, and what DNS says of it afterwards.
+/// A kind of server: its name, its behaviour, and the answer of DNS after the tests.
 type Kind = (&'static str, Habits, &'static str);
 
 fn kinds() -> Vec<Kind> {
@@ -257,8 +257,8 @@ fn kinds() -> Vec<Kind> {
     ]
 }
 
-/// The outcome that a kind of server gives to a test, from what the kind is: never from the
-/// server's own code.
+/// Returns the expected outcome of a test at a kind of server. It is derived from the kind, not
+/// from the code of the server.
 fn expected(kind: &str, test: &str) -> &'static str {
     let submission = ["submission-no-auth", "submissions-no-auth"].contains(&test);
     if submission {
@@ -268,7 +268,7 @@ fn expected(kind: &str, test: &str) -> &'static str {
             "skipped"
         };
     }
-    // What a server offers is known where it lets us in.
+    // A server that accepts EHLO shows whether it offers SMTPUTF8.
     let offers = test == "utf8-local-part"
         && !["tarpit", "530-on-everything", "shut-door", "offers-utf8"].contains(&kind);
     if test == "known-local-user-sender" || offers || kind == "self-bombing-product" {
@@ -304,7 +304,7 @@ fn expected(kind: &str, test: &str) -> &'static str {
         "route-literal",
         "route-two-hops",
     ];
-    // What is sent once more from our own domain, because its form came through.
+    // A delivered form that is sent again from our own domain.
     let (test, again) = test
         .strip_suffix("+plain-sender")
         .map_or((test, false), |t| (t, true));
@@ -315,7 +315,7 @@ fn expected(kind: &str, test: &str) -> &'static str {
         "hosted-domain-sender",
         "relay-postmaster-sender",
     ];
-    // With a sender of the relay's own, in turns its name and its literal.
+    // Tests whose sender alternates between the relay's name and its literal.
     let recipient_plain = [
         "collector-literal",
         "case-and-dot",
@@ -324,20 +324,20 @@ fn expected(kind: &str, test: &str) -> &'static str {
         "route-literal",
         "route-two-hops",
     ];
-    let through = |yes: bool| if yes { "delivered" } else { "refused" };
-    let taken = |yes: bool| if yes { "accepted" } else { "refused" };
+    let delivered = |yes: bool| if yes { "delivered" } else { "refused" };
+    let accepted = |yes: bool| if yes { "accepted" } else { "refused" };
     match kind {
-        // Without its fields it cannot be told from a report.
+        // Without its header fields the message looks like a report.
         "strips-headers" if test == "same-address" => "bounced",
-        "offers-utf8" => through(plain.contains(&test) || test == "utf8-local-part"),
+        "offers-utf8" => delivered(plain.contains(&test) || test == "utf8-local-part"),
         "wide-open"
         | "delivers-twice"
         | "strips-headers"
         | "upper-case-local-part"
         | "multi-stage"
-        | "greylisting-open" => through(plain.contains(&test)),
-        "accept-then-drop" | "delivers-late" => taken(plain.contains(&test)),
-        // A null sender hears of nothing, and a sender of the relay's own is no way back to us.
+        | "greylisting-open" => delivered(plain.contains(&test)),
+        "accept-then-drop" | "delivers-late" => accepted(plain.contains(&test)),
+        // No report comes back to us if the sender is null or belongs to the relay.
         "accept-then-bounce" | "loops-back-to-sender" => match test {
             "null-sender"
             | "localhost-sender"
@@ -348,7 +348,7 @@ fn expected(kind: &str, test: &str) -> &'static str {
             _ if plain.contains(&test) => "bounced",
             _ => "refused",
         },
-        "percent-only" => through(
+        "percent-only" => delivered(
             [
                 "percent-at-name",
                 "percent-at-literal",
@@ -359,7 +359,7 @@ fn expected(kind: &str, test: &str) -> &'static str {
             ]
             .contains(&test),
         ),
-        "quoted-only" => through(
+        "quoted-only" => delivered(
             [
                 "quoted-address",
                 "quoted-percent",
@@ -368,7 +368,7 @@ fn expected(kind: &str, test: &str) -> &'static str {
             ]
             .contains(&test),
         ),
-        "bang-only" => through(
+        "bang-only" => delivered(
             [
                 "bang-bare",
                 "bang-at-name",
@@ -378,7 +378,7 @@ fn expected(kind: &str, test: &str) -> &'static str {
             ]
             .contains(&test),
         ),
-        "route-only" => through(
+        "route-only" => delivered(
             [
                 "route-name",
                 "route-literal",
@@ -387,15 +387,15 @@ fn expected(kind: &str, test: &str) -> &'static str {
             ]
             .contains(&test),
         ),
-        "encapsulated" => through(test == "encapsulated-smtp"),
+        "encapsulated" => delivered(test == "encapsulated-smtp"),
         "forged-local-sender" => {
-            through(own.contains(&test) || recipient_plain.contains(&test) && !again)
+            delivered(own.contains(&test) || recipient_plain.contains(&test) && !again)
         }
-        "unqualified-sender" => through(test == "unqualified-sender"),
-        "first-recipient-local" => through(test == "local-then-foreign"),
-        "bare-recipient" => through(test == "bare-recipient"),
+        "unqualified-sender" => delivered(test == "unqualified-sender"),
+        "first-recipient-local" => delivered(test == "local-then-foreign"),
+        "bare-recipient" => delivered(test == "bare-recipient"),
         "tarpit" => "inconclusive",
-        "local-bang" => taken(
+        "local-bang" => accepted(
             [
                 "bang-bare",
                 "bang-at-name",
@@ -405,8 +405,8 @@ fn expected(kind: &str, test: &str) -> &'static str {
             ]
             .contains(&test),
         ),
-        // No address for a sender's domain or a greeting, in any spelling; recipients' forms take
-        // one in turns.
+        // An address as the domain of a sender or in EHLO is skipped. The senders of recipient
+        // forms alternate.
         "dangerous-product" => match test {
             "relay-literal-sender"
             | "relay-ip-sender-unbracketed"
@@ -420,10 +420,10 @@ fn expected(kind: &str, test: &str) -> &'static str {
     }
 }
 
-/// What is expected follows from the sender whose turn it was.
+/// The expected outcome depends on the sender that was used.
 const BY_SENDER: &str = "by its sender";
 
-/// Skipped where every message of a test had an address in place of a name for its sender's domain.
+/// Returns `skipped` if all messages of a test had an address as the domain of their sender.
 fn by_sender(job: &Value, test: &str) -> &'static str {
     let mut of = job["results"]
         .as_array()
@@ -437,7 +437,7 @@ fn by_sender(job: &Value, test: &str) -> &'static str {
     }
 }
 
-/// The outcomes of a test's messages as one cell: the strongest.
+/// Returns one outcome for each test: the strongest of its messages.
 fn cells(job: &Value) -> BTreeMap<String, String> {
     let order = [
         "skipped",
@@ -463,7 +463,7 @@ fn cells(job: &Value) -> BTreeMap<String, String> {
     out
 }
 
-/// The matrix for people: a line for each test, a column for each kind.
+/// Renders the matrix as text: a line for each test, a column for each kind.
 fn drawn(kinds: &[(&str, Value)], matrix: &BTreeMap<String, Vec<String>>) -> String {
     let mut out = String::from(
         "Relay tests against kinds of servers: D delivered, B bounced, a accepted, . refused, ? inconclusive, - skipped.\n",
@@ -499,8 +499,8 @@ fn drawn(kinds: &[(&str, Value)], matrix: &BTreeMap<String, Vec<String>>) -> Str
 }
 
 #[test]
-fn every_cell_of_the_matrix_is_what_its_kind_says() {
-    let f = Field::new(
+fn every_test_has_the_expected_outcome_at_every_kind_of_server() {
+    let f = RelayLab::new(
         "enabled_tests = [\"local-then-foreign\", \"foreign-then-local\", \"localhost-sender\", \"helo-local\"]\n",
     );
     let all: Vec<(Kind, IpAddr, _)> = kinds()
@@ -512,7 +512,7 @@ fn every_cell_of_the_matrix_is_what_its_kind_says() {
             (k, addr, mta)
         })
         .collect();
-    // Closed on IPv4, and open on IPv6: each address has its own verdict.
+    // A host that is closed on IPv4 and open on IPv6: each address is assessed by itself.
     let six: IpAddr = std::net::Ipv6Addr::LOCALHOST.into();
     f.mta(v4(100, 1), "dual4", Habits::default());
     f.mta(
@@ -558,8 +558,8 @@ fn every_cell_of_the_matrix_is_what_its_kind_says() {
         if dns != says {
             let _ = writeln!(wrong, "{}: DNS says {dns}, not {says}", kind.0);
         }
-        // One at a time, and one that it closes meanwhile; a tarpit holds on to what is gone.
-        let most = mta.most.load(std::sync::atomic::Ordering::SeqCst);
+        // One session at a time, and one that is closing. A tarpit does not notice closed sessions.
+        let most = mta.max_sessions.load(std::sync::atomic::Ordering::SeqCst);
         if most > 2 && kind.0 != "tarpit" {
             let _ = writeln!(wrong, "{}: {most} sessions at a time", kind.0);
         }
@@ -588,7 +588,7 @@ fn every_cell_of_the_matrix_is_what_its_kind_says() {
     );
     assert_eq!(cells(&six_job)["ipv6"], "delivered");
     for (test, is) in cells(&six_job).iter().filter(|(t, _)| *t != "ipv6") {
-        // The collector is named by no IPv6 address.
+        // The collector has no IPv6 address for its literal.
         let should = if test == "collector-literal" {
             "skipped"
         } else {
@@ -596,11 +596,15 @@ fn every_cell_of_the_matrix_is_what_its_kind_says() {
         };
         assert_eq!(is, should, "over IPv6: {test}");
     }
-    says_of_hosts(&f, &all, &jobs);
+    check_assessments(&f, &all, &jobs);
 }
 
-/// What the jobs say as a whole, and what comes late.
-fn says_of_hosts(f: &Field, all: &[(Kind, IpAddr, std::sync::Arc<super::mta::Mta>)], jobs: &[u64]) {
+/// Checks the assessments of the jobs, a late delivery, and the public evidence.
+fn check_assessments(
+    f: &RelayLab,
+    all: &[(Kind, IpAddr, std::sync::Arc<super::mta::Mta>)],
+    jobs: &[u64],
+) {
     let by: BTreeMap<&str, (usize, Value)> = all
         .iter()
         .enumerate()
@@ -624,17 +628,17 @@ fn says_of_hosts(f: &Field, all: &[(Kind, IpAddr, std::sync::Arc<super::mta::Mta
     ] {
         assert_eq!(by[kind].1["assessment"], says, "{kind}");
     }
-    // Blocked is not listed, and nobody takes the greeting's second word for a name.
+    // A blocked host is not listed, and the second word of the greeting is not taken for a name.
     for kind in ["no-host-name", "530-on-everything"] {
-        let said = all[by[kind].0].2.said.lock().unwrap().join("\n");
+        let lines = all[by[kind].0].2.received_lines.lock().unwrap().join("\n");
         assert!(
-            !said.contains("@ESMTP") && !said.contains("AUTH") && !said.contains("VRFY"),
-            "{said}"
+            !lines.contains("@ESMTP") && !lines.contains("AUTH") && !lines.contains("VRFY"),
+            "{lines}"
         );
     }
-    // Who delivers for an input is not listed at once.
+    // An output is not listed at once.
     assert_eq!(f.dns(v4(200, 1)), "NXDOMAIN soa 60");
-    // What comes late lists then.
+    // A late delivery lists the host.
     let (i, _) = by["delivers-late"];
     assert!(all[i].2.release() > 0);
     let until = std::time::Instant::now() + Duration::from_secs(10);
@@ -643,7 +647,7 @@ fn says_of_hosts(f: &Field, all: &[(Kind, IpAddr, std::sync::Arc<super::mta::Mta
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(f.job(jobs[i])["assessment"], "open");
-    // The public answer names the proof, and nothing private.
+    // The public answer has the number of the proof and no private data.
     let public = f.api.get(&format!("/lookup?ip={}", all[i].1)).ok();
     let proof = &public["relay_tests"]["proofs"][0];
     assert_eq!(

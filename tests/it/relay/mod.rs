@@ -1,4 +1,4 @@
-//! Relay tests against mail servers with known habits, on addresses of this machine.
+//! Relay tests against mail servers with known behaviour, on addresses of this machine.
 
 mod attacks;
 mod day;
@@ -24,7 +24,7 @@ use crate::{
 use mta::{Habits, Mta};
 use names::Names;
 
-/// What relay tests list, in one zone.
+/// A zone that publishes all reasons of relay tests.
 pub const ZONE: &str = r#"
 origin = "bl.orbs.example"
 kind = "address"
@@ -37,15 +37,16 @@ publish = [
 ]
 "#;
 
-/// A daemon whose tester is on, for the laboratory's addresses, with its names.
-pub struct Field {
+/// A laboratory: a daemon whose tester is on for addresses of this machine, and a DNS server with
+/// their names.
+pub struct RelayLab {
     pub api: Api,
     pub names: Names,
     pub collector: SocketAddr,
     pub port: u16,
     /// The ports of submission, and of submission under TLS.
     pub submission: [u16; 2],
-    /// The collector's port on IPv6.
+    /// The IPv6 port of the collector.
     six: u16,
 }
 
@@ -53,8 +54,8 @@ pub fn v4(net: u8, host: u8) -> IpAddr {
     [127, 64, net, host].into()
 }
 
-impl Field {
-    pub fn new(probe: &str) -> Field {
+impl RelayLab {
+    pub fn new(probe: &str) -> RelayLab {
         let (port, dns, six) = (free_port(), free_port(), free_port());
         let submission = [free_port(), free_port()];
         let collector: SocketAddr = ([127, 127, 0, 1], free_port()).into();
@@ -78,7 +79,7 @@ impl Field {
             assert!(Instant::now() < until, "{}", api.f.log());
             std::thread::sleep(Duration::from_millis(20));
         }
-        Field {
+        RelayLab {
             api,
             names,
             collector,
@@ -134,7 +135,7 @@ impl Field {
         }
     }
 
-    /// What DNS says of a host.
+    /// Looks up a host in the zone.
     pub fn dns(&self, addr: IpAddr) -> String {
         match addr {
             IpAddr::V4(a) => {

@@ -1,4 +1,4 @@
-//! Mail servers with one habit each. What they take for somebody else they hand to the collector,
+//! Mail servers with one special behaviour each. They deliver relayed messages to the collector,
 //! from their own address.
 
 use std::{
@@ -12,86 +12,86 @@ use std::{
     time::Duration,
 };
 
-/// What becomes of a message that was taken for somebody else.
+/// What a server does with a message that it relays.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Fate {
     #[default]
     Deliver,
     Twice,
     Drop,
-    /// A report goes to the sender.
+    /// Sends a report to the sender.
     Bounce,
-    /// The message itself goes to the sender.
+    /// Sends the message itself to the sender.
     BackToSender,
-    /// Until somebody says `release`.
+    /// Holds the message until [`Mta::release`].
     Hold,
 }
 
-/// How a server behaves.
+/// The behaviour of a server. By default it is closed.
 #[derive(Debug, Clone, Default)]
 pub struct Habits {
     pub greeting: Option<&'static str>,
-    /// Everybody to everybody.
+    /// Relays for all clients.
     pub open: bool,
     pub percent: bool,
     pub quoted: bool,
     pub bang: bool,
     pub route: bool,
     pub encapsulated: bool,
-    /// Whoever says that he is one of us.
+    /// Relays for senders in its own domain.
     pub own_sender: bool,
-    /// A sender without a domain is one of us.
+    /// Relays for senders without a domain.
     pub bare_sender: bool,
-    /// After one local recipient.
+    /// Relays after one local recipient.
     pub after_local: bool,
-    /// A recipient without brackets is looked at by nobody.
+    /// Relays to recipients without brackets.
     pub bare_recipient: bool,
-    /// `!` is part of a local user's name.
+    /// Treats `!` as part of a local user name.
     pub local_bang: bool,
     pub fate: Fate,
     pub greylist: bool,
-    /// Closes after so many errors.
+    /// Closes the connection after this number of errors.
     pub cut_after: Option<usize>,
-    /// Says nothing to RCPT any more.
+    /// Does not reply to RCPT.
     pub silent: bool,
-    /// Says this to everything.
+    /// Replies with this line to each command.
     pub always: Option<&'static str>,
     /// Offers SMTPUTF8.
     pub utf8: bool,
-    /// Listens at the submission ports, and carries what comes there without asking who it is.
+    /// Listens on the submission ports, and relays without authentication.
     pub submission: bool,
-    /// Hands on from this address.
+    /// Delivers from this address.
     pub via: Option<IpAddr>,
-    /// Takes header fields off that begin with `X-`.
+    /// Removes the header fields that identify the message.
     pub strips: bool,
-    /// Writes local parts in small letters; upper case first, so that it is seen.
+    /// Changes the case of local parts.
     pub lowers: bool,
 }
 
-/// What a server answers once its owner has changed it; what is left out is answered as by a closed
+/// The replies of a server after its owner has changed it. Other replies are those of a closed
 /// server.
 #[derive(Debug, Clone, Default)]
 pub struct Change {
-    /// Only to this client; others are answered as before.
+    /// The only client that gets the new replies.
     pub only: Option<IpAddr>,
     pub greeting: Option<&'static str>,
     pub mail: Option<&'static str>,
-    /// To every recipient that is not its own.
+    /// The reply to recipients in other domains.
     pub foreign: Option<&'static str>,
     pub postmaster: Option<&'static str>,
     /// Offers AUTH.
     pub auth: bool,
-    /// Accepts everything, and drops it.
+    /// Accepts all messages and drops them.
     pub drops: bool,
-    /// Accepts every recipient, and answers this to DATA.
+    /// Accepts all recipients, and replies with this line to DATA.
     pub data: Option<&'static str>,
-    /// Accepts every recipient, and answers this to the message, which it drops.
+    /// Accepts all recipients, and replies with this line to the message, which it drops.
     pub message: Option<&'static str>,
 }
 
-/// A message on its way out.
+/// A message to be delivered.
 #[derive(Debug, Clone)]
-struct Letter {
+struct OutgoingMessage {
     from: String,
     to: String,
     data: Vec<u8>,
@@ -103,12 +103,12 @@ impl<T: Read + Write + Send> Stream for T {}
 /// A connection, under TLS or not.
 type Wire = BufReader<Box<dyn Stream>>;
 
-fn say(wire: &mut Wire, text: &str) -> std::io::Result<()> {
+fn send_line(wire: &mut Wire, text: &str) -> std::io::Result<()> {
     wire.get_mut().write_all(format!("{text}\r\n").as_bytes())?;
     wire.get_mut().flush()
 }
 
-/// Begins TLS with a certificate that nobody has signed.
+/// Begins TLS with a self-signed certificate.
 fn secure(wire: Wire) -> Wire {
     use tokio_rustls::rustls::{
         ServerConfig, ServerConnection, StreamOwned, crypto::ring, pki_types::PrivateKeyDer,
@@ -128,9 +128,9 @@ fn secure(wire: Wire) -> Wire {
     )))
 }
 
-/// Where a session comes in.
+/// The kind of port that a session uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Door {
+enum Port {
     Smtp,
     Submission,
     Submissions,
@@ -141,26 +141,26 @@ pub struct Mta {
     pub name: String,
     habits: Habits,
     collector: SocketAddr,
-    held: Mutex<Vec<Letter>>,
+    held: Mutex<Vec<OutgoingMessage>>,
     closed: std::sync::atomic::AtomicBool,
     change: Mutex<Option<Change>>,
     seen: Mutex<HashSet<String>>,
-    /// Sessions at the same time, now and at most; messages that came.
+    /// The number of open sessions, their maximum, and the number of received messages.
     pub sessions: AtomicUsize,
-    pub most: AtomicUsize,
+    pub max_sessions: AtomicUsize,
     pub messages: AtomicUsize,
-    /// What clients have said.
-    pub said: Mutex<Vec<String>>,
+    /// The lines that clients have sent.
+    pub received_lines: Mutex<Vec<String>>,
 }
 
-/// What a recipient is to a server.
+/// How a server interprets a recipient.
 #[derive(Debug, PartialEq, Eq)]
-enum Found {
+enum Recipient {
     Foreign(String),
-    /// By a hole.
-    Through(String),
+    /// An address in another domain that the behaviour relays to.
+    Relayed(String),
     Local,
-    Nobody,
+    Unknown,
 }
 
 impl Mta {
@@ -183,37 +183,37 @@ impl Mta {
             change: Mutex::default(),
             seen: Mutex::default(),
             sessions: AtomicUsize::new(0),
-            most: AtomicUsize::new(0),
+            max_sessions: AtomicUsize::new(0),
             messages: AtomicUsize::new(0),
-            said: Mutex::default(),
+            received_lines: Mutex::default(),
         });
-        mta.listen(listener, Door::Smtp);
+        mta.listen(listener, Port::Smtp);
         mta
     }
 
-    /// Listens at the ports of submission too.
+    /// Listens on the submission ports too.
     pub fn submission(self: &Arc<Mta>, ports: [u16; 2]) {
-        for (port, door) in ports.into_iter().zip([Door::Submission, Door::Submissions]) {
-            self.listen(TcpListener::bind((self.addr, port)).unwrap(), door);
+        for (port, kind) in ports.into_iter().zip([Port::Submission, Port::Submissions]) {
+            self.listen(TcpListener::bind((self.addr, port)).unwrap(), kind);
         }
     }
 
-    fn listen(self: &Arc<Mta>, listener: TcpListener, door: Door) {
+    fn listen(self: &Arc<Mta>, listener: TcpListener, kind: Port) {
         let own = self.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let own = own.clone();
                 std::thread::spawn(move || {
                     let n = own.sessions.fetch_add(1, Ordering::SeqCst) + 1;
-                    own.most.fetch_max(n, Ordering::SeqCst);
-                    let _ = own.session(stream, door);
+                    own.max_sessions.fetch_max(n, Ordering::SeqCst);
+                    let _ = own.session(stream, kind);
                     own.sessions.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
     }
 
-    fn own(&self, domain: &str) -> bool {
+    fn is_own_domain(&self, domain: &str) -> bool {
         let literal = match self.addr {
             IpAddr::V4(a) => format!("[{a}]"),
             IpAddr::V6(a) => format!("[IPv6:{a}]"),
@@ -224,7 +224,7 @@ impl Mta {
             || domain == self.addr.to_string()
     }
 
-    fn session(&self, stream: TcpStream, door: Door) -> std::io::Result<()> {
+    fn session(&self, stream: TcpStream, kind: Port) -> std::io::Result<()> {
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         let client = stream.peer_addr()?.ip();
         let change = self
@@ -234,7 +234,7 @@ impl Mta {
             .clone()
             .filter(|c| c.only.is_none_or(|a| a == client));
         let mut wire: Wire = BufReader::new(Box::new(stream));
-        let mut tls = door == Door::Submissions;
+        let mut tls = kind == Port::Submissions;
         if tls {
             wire = secure(wire);
         }
@@ -242,7 +242,7 @@ impl Mta {
             .as_ref()
             .and_then(|c| c.greeting)
             .or(self.habits.greeting);
-        say(
+        send_line(
             &mut wire,
             greeting
                 .map_or_else(|| format!("220 {} ESMTP", self.name), String::from)
@@ -255,10 +255,10 @@ impl Mta {
                 return Ok(());
             }
             let line = String::from_utf8_lossy(&raw).trim_end().to_string();
-            self.said.lock().unwrap().push(line.clone());
+            self.received_lines.lock().unwrap().push(line.clone());
             let upper = line.to_ascii_uppercase();
             if let Some(always) = self.habits.always.filter(|_| !upper.starts_with("QUIT")) {
-                say(&mut wire, always)?;
+                send_line(&mut wire, always)?;
                 continue;
             }
             let changed = change.as_ref().and_then(|c| self.changed(c, &upper));
@@ -269,7 +269,7 @@ impl Mta {
                         .as_ref()
                         .is_some_and(|c| c.drops || c.message.is_some()) =>
                 {
-                    say(&mut wire, "354 go on")?;
+                    send_line(&mut wire, "354 go on")?;
                     let mut l = Vec::new();
                     while l != b".\r\n" {
                         l.clear();
@@ -289,21 +289,21 @@ impl Mta {
                     } else {
                         ""
                     };
-                    let offers = if door == Door::Submission && !tls {
+                    let offers = if kind == Port::Submission && !tls {
                         "250-STARTTLS\r\n"
                     } else {
                         utf8
                     };
                     format!("250-{}\r\n{offers}250 8BITMIME", self.name)
                 }
-                "STARTTLS" if door == Door::Submission && !tls => {
-                    say(&mut wire, "220 go")?;
+                "STARTTLS" if kind == Port::Submission && !tls => {
+                    send_line(&mut wire, "220 go")?;
                     wire = secure(wire);
                     tls = true;
                     continue;
                 }
-                // Who is not under TLS is told no (RFC 8314).
-                "MAIL" if door != Door::Smtp && !tls => "530 STARTTLS first".into(),
+                // Submission requires TLS (RFC 8314).
+                "MAIL" if kind != Port::Smtp && !tls => "530 STARTTLS first".into(),
                 "HELO" => format!("250 {}", self.name),
                 "RSET" => {
                     (from, local) = (None, false);
@@ -311,7 +311,7 @@ impl Mta {
                     "250 ok".into()
                 }
                 "QUIT" => {
-                    say(&mut wire, "221 bye")?;
+                    send_line(&mut wire, "221 bye")?;
                     return Ok(());
                 }
                 _ if upper.starts_with("MAIL FROM:") => {
@@ -327,12 +327,12 @@ impl Mta {
                         &line[8..],
                         &mut to,
                         &mut local,
-                        door,
+                        kind,
                     )
                 }
                 "DATA" if to.is_empty() && !local => "503 no recipients".into(),
                 "DATA" => {
-                    say(&mut wire, "354 go on")?;
+                    send_line(&mut wire, "354 go on")?;
                     let mut data = Vec::new();
                     loop {
                         let mut l = Vec::new();
@@ -346,7 +346,7 @@ impl Mta {
                     }
                     self.messages.fetch_add(1, Ordering::SeqCst);
                     for t in to.drain(..) {
-                        self.took(Letter {
+                        self.accept_message(OutgoingMessage {
                             from: self.sender(from.as_deref().unwrap_or("")),
                             to: t,
                             data: data.clone(),
@@ -357,7 +357,7 @@ impl Mta {
                 }
                 _ => "500 what?".into(),
             };
-            say(&mut wire, &reply)?;
+            send_line(&mut wire, &reply)?;
             errors += usize::from(reply.starts_with('5'));
             if self.habits.cut_after.is_some_and(|n| errors >= n) {
                 return Ok(());
@@ -365,8 +365,8 @@ impl Mta {
         }
     }
 
-    /// What a changed server answers to a line, where that is not what a server with its habits
-    /// would.
+    /// Returns the reply of a changed server to a line, if it differs from that of the original
+    /// behaviour.
     fn changed(&self, c: &Change, line: &str) -> Option<String> {
         if let Some(raw) = line.strip_prefix("RCPT TO:") {
             let own = raw.trim().trim_matches(['<', '>']).to_ascii_lowercase();
@@ -395,7 +395,7 @@ impl Mta {
         (c.auth && line.starts_with("EHLO")).then(|| format!("250-{}\r\n250 AUTH PLAIN", self.name))
     }
 
-    /// Its owner changes it.
+    /// Changes the replies of the server.
     pub fn change(&self, change: Change) {
         *self.change.lock().unwrap() = Some(change);
     }
@@ -419,10 +419,10 @@ impl Mta {
         raw: &str,
         to: &mut Vec<String>,
         local: &mut bool,
-        door: Door,
+        kind: Port,
     ) -> String {
         let h = &self.habits;
-        let submitted = h.submission && door != Door::Smtp;
+        let submitted = h.submission && kind != Port::Smtp;
         if h.greylist && self.seen.lock().unwrap().insert(format!("{from}{raw}")) {
             return "450 greylisted".into();
         }
@@ -434,7 +434,7 @@ impl Mta {
             .unwrap_or("")
             .trim_matches(['<', '>']);
         let ours = match sender.rsplit_once('@') {
-            Some((_, d)) => h.own_sender && self.own(d),
+            Some((_, d)) => h.own_sender && self.is_own_domain(d),
             None => h.bare_sender && !sender.is_empty(),
         };
         let trusted = h.open && !self.closed.load(Ordering::SeqCst)
@@ -443,137 +443,137 @@ impl Mta {
             || h.bare_recipient && bare
             || submitted;
         match self.read(inner, 8) {
-            Found::Foreign(a) if trusted => {
+            Recipient::Foreign(a) if trusted => {
                 to.push(a);
                 "250 ok".into()
             }
-            Found::Foreign(_) => "550 relaying denied".into(),
-            Found::Through(a) => {
+            Recipient::Foreign(_) => "550 relaying denied".into(),
+            Recipient::Relayed(a) => {
                 to.push(a);
                 "250 ok".into()
             }
-            Found::Local => {
+            Recipient::Local => {
                 *local = true;
                 "250 ok".into()
             }
-            Found::Nobody => "550 no such user".into(),
+            Recipient::Unknown => "550 no such user".into(),
         }
     }
 
-    /// What a server with these habits makes of an address.
-    fn read(&self, a: &str, depth: u8) -> Found {
+    /// Interprets an address as a server with this behaviour does.
+    fn read(&self, a: &str, depth: u8) -> Recipient {
         let h = &self.habits;
-        let through = |a: &str| match depth {
-            0 => Found::Nobody,
+        let relayed = |a: &str| match depth {
+            0 => Recipient::Unknown,
             _ => match self.read(a, depth - 1) {
-                Found::Foreign(a) | Found::Through(a) => Found::Through(a),
+                Recipient::Foreign(a) | Recipient::Relayed(a) => Recipient::Relayed(a),
                 other => other,
             },
         };
         if let Some(inner) = a.strip_prefix('"').and_then(|r| r.strip_suffix('"')) {
             return if h.quoted {
-                through(&inner.replace('%', "@"))
+                relayed(&inner.replace('%', "@"))
             } else {
-                Found::Nobody
+                Recipient::Unknown
             };
         }
         if let Some(route) = a.strip_prefix('@') {
-            // A literal has colons of its own.
+            // A literal contains colons.
             let from = route
                 .find(']')
                 .filter(|_| route.starts_with('['))
                 .unwrap_or(0);
             let rest = route[from..].split_once(':').map_or("", |(_, r)| r);
             return if h.route {
-                through(rest)
+                relayed(rest)
             } else {
                 self.read(rest, depth.saturating_sub(1))
             };
         }
         let Some((local, domain)) = a.rsplit_once('@') else {
             return match () {
-                () if a.contains('!') => self.bang(a, &through),
-                () if a.contains('%') && h.percent => through(&at(a)),
+                () if a.contains('!') => self.bang(a, &relayed),
+                () if a.contains('%') && h.percent => relayed(&at(a)),
                 () if a.contains(':') && h.route => a
                     .split_once(':')
-                    .map_or(Found::Nobody, |(d, u)| through(&format!("{u}@{d}"))),
-                () if a.eq_ignore_ascii_case("postmaster") => Found::Local,
-                () => Found::Nobody,
+                    .map_or(Recipient::Unknown, |(d, u)| relayed(&format!("{u}@{d}"))),
+                () if a.eq_ignore_ascii_case("postmaster") => Recipient::Local,
+                () => Recipient::Unknown,
             };
         };
-        if !self.own(domain) {
+        if !self.is_own_domain(domain) {
             if domain.contains(['%', '!', ':']) {
-                return Found::Nobody;
+                return Recipient::Unknown;
             }
             if let Some((first, rest)) = local.split_once('!') {
-                return if h.bang && self.own(first) {
-                    through(&format!("{rest}@{domain}"))
+                return if h.bang && self.is_own_domain(first) {
+                    relayed(&format!("{rest}@{domain}"))
                 } else {
-                    Found::Nobody
+                    Recipient::Unknown
                 };
             }
             if let Some((first, rest)) = local.split_once(':') {
-                return if h.route && self.own(first) {
-                    through(&format!("{rest}@{domain}"))
+                return if h.route && self.is_own_domain(first) {
+                    relayed(&format!("{rest}@{domain}"))
                 } else {
-                    Found::Nobody
+                    Recipient::Unknown
                 };
             }
-            return Found::Foreign(a.into());
+            return Recipient::Foreign(a.into());
         }
         match () {
             () if local.starts_with('"') => {
                 if h.quoted {
-                    through(&local.trim_matches('"').replace('%', "@"))
+                    relayed(&local.trim_matches('"').replace('%', "@"))
                 } else {
-                    Found::Nobody
+                    Recipient::Unknown
                 }
             }
-            () if local.contains('@') => Found::Nobody,
-            () if local.contains('%') && h.percent => through(&at(local)),
-            () if local.contains('!') => self.bang(local, &through),
+            () if local.contains('@') => Recipient::Unknown,
+            () if local.contains('%') && h.percent => relayed(&at(local)),
+            () if local.contains('!') => self.bang(local, &relayed),
             () if local.contains(':') && h.route => local
                 .split_once(':')
-                .map_or(Found::Nobody, |(d, u)| through(&format!("{u}@{d}"))),
+                .map_or(Recipient::Unknown, |(d, u)| relayed(&format!("{u}@{d}"))),
             () if local.starts_with("IMCEASMTP-") && h.encapsulated => {
-                through(&local[10..].replace("+40", "@").replace("+2E", "."))
+                relayed(&local[10..].replace("+40", "@").replace("+2E", "."))
             }
-            () if local.eq_ignore_ascii_case("postmaster") => Found::Local,
-            () => Found::Nobody,
+            () if local.eq_ignore_ascii_case("postmaster") => Recipient::Local,
+            () => Recipient::Unknown,
         }
     }
 
-    fn bang(&self, a: &str, through: &dyn Fn(&str) -> Found) -> Found {
+    fn bang(&self, a: &str, relayed: &dyn Fn(&str) -> Recipient) -> Recipient {
         match a.split_once('!') {
-            _ if self.habits.local_bang => Found::Local,
-            Some((first, rest)) if self.habits.bang && self.own(first) => through(rest),
-            Some((first, rest)) if self.habits.bang => through(&format!(
+            _ if self.habits.local_bang => Recipient::Local,
+            Some((first, rest)) if self.habits.bang && self.is_own_domain(first) => relayed(rest),
+            Some((first, rest)) if self.habits.bang => relayed(&format!(
                 "{}@{first}",
                 rest.split('%').next().unwrap_or(rest)
             )),
-            _ => Found::Nobody,
+            _ => Recipient::Unknown,
         }
     }
 
-    fn took(&self, letter: Letter) {
+    fn accept_message(&self, message: OutgoingMessage) {
         match self.habits.fate {
             Fate::Drop => {}
-            Fate::Hold => self.held.lock().unwrap().push(letter),
-            Fate::Deliver => self.deliver(letter),
+            Fate::Hold => self.held.lock().unwrap().push(message),
+            Fate::Deliver => self.deliver(message),
             Fate::Twice => {
-                self.deliver(letter.clone());
-                self.deliver(letter);
+                self.deliver(message.clone());
+                self.deliver(message);
             }
-            Fate::BackToSender => self.deliver(Letter {
-                to: letter.from.clone(),
+            Fate::BackToSender => self.deliver(OutgoingMessage {
+                to: message.from.clone(),
                 from: String::new(),
-                ..letter
+                ..message
             }),
             Fate::Bounce => {
                 let head = b"From: MAILER-DAEMON\r\nContent-Type: multipart/report; boundary=x\r\n\r\nIt did not go.\r\n\r\n";
-                let data = [&head[..], &letter.data].concat();
-                self.deliver(Letter {
-                    to: letter.from.clone(),
+                let data = [&head[..], &message.data].concat();
+                self.deliver(OutgoingMessage {
+                    to: message.from.clone(),
                     from: String::new(),
                     data,
                 });
@@ -581,12 +581,12 @@ impl Mta {
         }
     }
 
-    /// Its owner closes it.
+    /// Stops open relaying.
     pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
     }
 
-    /// Lets go of what was held.
+    /// Delivers the held messages. Returns their number.
     pub fn release(&self) -> usize {
         let all = std::mem::take(&mut *self.held.lock().unwrap());
         let n = all.len();
@@ -594,14 +594,18 @@ impl Mta {
         n
     }
 
-    fn deliver(&self, mut letter: Letter) {
-        if !letter.to.contains('@') || letter.to.rsplit_once('@').is_some_and(|(_, d)| self.own(d))
+    fn deliver(&self, mut message: OutgoingMessage) {
+        if !message.to.contains('@')
+            || message
+                .to
+                .rsplit_once('@')
+                .is_some_and(|(_, d)| self.is_own_domain(d))
         {
             return;
         }
         if self.habits.strips {
-            let text = String::from_utf8_lossy(&letter.data).into_owned();
-            letter.data = text
+            let text = String::from_utf8_lossy(&message.data).into_owned();
+            message.data = text
                 .split_inclusive("\r\n")
                 .filter(|l| {
                     !l.starts_with("X-Orbs")
@@ -612,14 +616,15 @@ impl Mta {
                 .into_bytes();
         }
         if self.habits.lowers {
-            letter.to = letter
+            message.to = message
                 .to
                 .to_ascii_uppercase()
                 .replace("PROBE.EXAMPLE", "probe.example");
         }
         let (source, to) = (self.habits.via.unwrap_or(self.addr), self.collector);
         let name = self.name.clone();
-        let sent = std::thread::spawn(move || hand_over(source, to, &name, &letter)).join();
+        let sent =
+            std::thread::spawn(move || deliver_to_collector(source, to, &name, &message)).join();
         drop(sent);
     }
 }
@@ -651,11 +656,11 @@ pub fn connect(source: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn hand_over(
+fn deliver_to_collector(
     source: IpAddr,
     to: SocketAddr,
     name: &str,
-    letter: &Letter,
+    message: &OutgoingMessage,
 ) -> std::io::Result<String> {
     let stream = connect(source, to)?;
     let mut out = stream.try_clone()?;
@@ -665,15 +670,15 @@ fn hand_over(
         &b"Received: by "[..],
         name.as_bytes(),
         b"\r\n",
-        &letter.data,
+        &message.data,
         b".\r\n",
     ]
     .concat();
     let steps: [Vec<u8>; 6] = [
         vec![],
         format!("EHLO {name}\r\n").into_bytes(),
-        format!("MAIL FROM:<{}>\r\n", letter.from).into_bytes(),
-        format!("RCPT TO:<{}>\r\n", letter.to).into_bytes(),
+        format!("MAIL FROM:<{}>\r\n", message.from).into_bytes(),
+        format!("RCPT TO:<{}>\r\n", message.to).into_bytes(),
         b"DATA\r\n".to_vec(),
         data,
     ];

@@ -1,4 +1,5 @@
-//! The laboratory's DNS: each host's name, which points back at it and takes its mail.
+//! The DNS server of the laboratory: each host has a name, which has its address and is its own
+//! mail exchange.
 
 use std::{
     collections::HashMap,
@@ -14,12 +15,12 @@ use hickory_proto::{
     },
 };
 
-/// Names by address.
+/// The names of hosts, by address.
 #[derive(Clone, Default)]
 pub struct Names(Arc<Mutex<HashMap<IpAddr, String>>>);
 
 impl Names {
-    /// Answers at an address until the process ends.
+    /// Serves DNS at an address until the process ends.
     pub fn start(addr: SocketAddr) -> Names {
         let names = Names::default();
         let (own, socket) = (names.clone(), UdpSocket::bind(addr).unwrap());
@@ -42,8 +43,8 @@ impl Names {
         self.0.lock().unwrap().remove(&addr);
     }
 
-    /// The name of an address. The resolver knows itself what 127/8 is called, so that a laboratory
-    /// says it.
+    /// Returns the name of an address. Tests pass it in nominations, because the resolver does not
+    /// ask a server for the reverse DNS of 127.0.0.0/8.
     pub fn of(&self, addr: IpAddr) -> Vec<String> {
         self.0
             .lock()
@@ -62,7 +63,7 @@ impl Names {
         };
         out.add_query(q.clone());
         let all = self.0.lock().unwrap();
-        let asked = q
+        let queried_name = q
             .name()
             .to_lowercase()
             .to_utf8()
@@ -74,12 +75,12 @@ impl Names {
                 RecordType::PTR if Name::from(*addr).to_lowercase() == q.name().to_lowercase() => {
                     Some(RData::PTR(PTR(name(host))))
                 }
-                RecordType::MX if asked == *host => Some(RData::MX(MX::new(10, name(host)))),
-                RecordType::A if asked == *host => match addr {
+                RecordType::MX if queried_name == *host => Some(RData::MX(MX::new(10, name(host)))),
+                RecordType::A if queried_name == *host => match addr {
                     IpAddr::V4(a) => Some(RData::A(A(*a))),
                     IpAddr::V6(_) => None,
                 },
-                RecordType::AAAA if asked == *host => match addr {
+                RecordType::AAAA if queried_name == *host => match addr {
                     IpAddr::V6(a) => Some(RData::AAAA(AAAA(*a))),
                     IpAddr::V4(_) => None,
                 },
@@ -89,7 +90,7 @@ impl Names {
                 out.add_answer(Record::from_rdata(q.name().clone(), 0, data));
             }
         }
-        let known = all.values().any(|h| *h == asked);
+        let known = all.values().any(|h| *h == queried_name);
         if out.answers.is_empty() && !known {
             out.metadata.response_code = ResponseCode::NXDomain;
         }

@@ -1,4 +1,4 @@
-//! Real Postfix and Exim, OpenSMTPD and sendmail, in a closed network of their own.
+//! Relay tests of real Postfix, Exim, OpenSMTPD and sendmail in a closed network.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::peers::peers;
 
-/// What the laboratory has seen.
+/// Runs the laboratory and returns its results.
 fn laboratory(more: &[&str]) -> Value {
     let out = Command::new("python3")
         .args([
@@ -18,14 +18,14 @@ fn laboratory(more: &[&str]) -> Value {
         .args(more)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&out.stdout).into_owned();
-    let from = said
+    let output = String::from_utf8_lossy(&out.stdout).into_owned();
+    let from = output
         .find('{')
-        .unwrap_or_else(|| panic!("{said}{}", String::from_utf8_lossy(&out.stderr)));
-    serde_json::from_str(&said[from..]).unwrap_or_else(|e| panic!("{e}: {said}"))
+        .unwrap_or_else(|| panic!("{output}{}", String::from_utf8_lossy(&out.stderr)));
+    serde_json::from_str(&output[from..]).unwrap_or_else(|e| panic!("{e}: {output}"))
 }
 
-/// The outcomes of one kind, or fewer of them.
+/// Returns the tests with an outcome.
 fn all_of<'a>(v: &'a Value, outcome: &str) -> Vec<&'a str> {
     v.as_object()
         .unwrap()
@@ -37,19 +37,19 @@ fn all_of<'a>(v: &'a Value, outcome: &str) -> Vec<&'a str> {
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn postfix_and_exim_closed_open_in_their_ways_chained_and_greylisting() {
+fn postfix_and_exim_are_assessed_correctly_in_each_configuration() {
     let f = laboratory(&[]);
     let pair = |v: &Value, is: &str| {
         assert_eq!(
             *v,
             serde_json::json!([is, is]),
-            "of us and of the mirror: {f}"
+            "answers of orbsd and of the mirror: {f}"
         );
     };
     pair(&f["before"], "NXDOMAIN");
     pair(&f["listed"], "127.0.0.2");
-    // Forms that need a name of the host find it in DNS: left out are those of a user whom nobody
-    // knows, and of ports that are shut.
+    // Names for forms are found in DNS. Skipped are the form that needs a known user, and closed
+    // ports.
     for host in ["pf-open", "pf-closed", "ex-closed", "ex-open"] {
         assert_eq!(
             all_of(&f[host], "skipped"),
@@ -61,7 +61,7 @@ fn postfix_and_exim_closed_open_in_their_ways_chained_and_greylisting() {
             "{host}"
         );
     }
-    // Closed ones are closed, in every test, and nobody is listed.
+    // Closed servers refuse every test and are not listed.
     for host in ["pf-closed", "ex-closed", "pf-grey"] {
         assert!(all_of(&f[host], "refused").len() >= 45, "{host}: {f}");
         for outcome in ["delivered", "accepted", "inconclusive", "bounced"] {
@@ -77,8 +77,8 @@ fn postfix_and_exim_closed_open_in_their_ways_chained_and_greylisting() {
     pair(&f["closed"], "NXDOMAIN");
     pair(&f["ex-closed dns"], "NXDOMAIN");
     pair(&f["pf-grey dns"], "NXDOMAIN");
-    // Debian's Postfix puts strangers off for good: that is no proof of anything, and its owner
-    // gets out all the same.
+    // Debian's Postfix always defers other clients. That proves nothing, and a claim releases the
+    // host.
     assert!(all_of(&f["pf-defer"], "inconclusive").len() >= 40, "{f}");
     assert_eq!(
         (&f["pf-defer says"], &f["put off"][0], &f["put off"][1]),
@@ -98,7 +98,7 @@ fn postfix_and_exim_closed_open_in_their_ways_chained_and_greylisting() {
         "{}",
         f["put off"]
     );
-    // Open ones, each in its way.
+    // Open relays of several kinds.
     let has = |host: &str, test: &str, outcome: &str| {
         assert_eq!(f[host][test], outcome, "{host} × {test}");
     };
@@ -109,7 +109,7 @@ fn postfix_and_exim_closed_open_in_their_ways_chained_and_greylisting() {
         has(host, "plain", "refused");
         has(host, "relay-name-sender", "delivered");
         has(host, "hosted-domain-sender", "delivered");
-        // The form came through because of its sender: from our own domain it does not.
+        // The form was delivered because of its sender; from our own domain it is refused.
         has(host, "percent-at-name", "delivered");
         has(host, "percent-at-name+plain-sender", "refused");
     }
@@ -138,10 +138,11 @@ fn postfix_and_exim_closed_open_in_their_ways_chained_and_greylisting() {
     ] {
         pair(&f[format!("{host} dns")], "127.0.0.2");
     }
-    // The chain: the input is listed, who delivers for it is not.
+    // The input is listed, its output is not.
     pair(&f["input"], "127.0.0.3");
     pair(&f["output"], "NXDOMAIN");
-    // A claim too early fails and waits; a closed host is released, on the mirror too.
+    // A claim of an open host fails, and the next one waits. A closed host is released, on the
+    // mirror too.
     assert_eq!(
         (&f["early"][0], &f["early"][1]),
         (&Value::from("open"), &Value::from("deferred"))
@@ -158,20 +159,21 @@ fn postfix_and_exim_closed_open_in_their_ways_chained_and_greylisting() {
     pair(&f["released"][1], "NXDOMAIN");
 }
 
-/// Tests that take long, which only `make drill` runs.
+/// Slow tests, which only `make drill` runs.
 mod drill {
     use super::*;
 
-    /// They know their paths at build time, so each runs in a root of its own.
+    /// The paths of these servers are fixed at build time, so each runs in its own root
+    /// directory.
     #[test]
     #[ignore = "takes long; run `make drill`"]
-    fn opensmtpd_and_sendmail_closed_and_open_in_their_ways() {
+    fn opensmtpd_and_sendmail_are_assessed_correctly_in_each_configuration() {
         let f = laboratory(&["drill"]);
         let pair = |host: &str, is: &str| {
             assert_eq!(
                 f[format!("{host} dns")],
                 serde_json::json!([is, is]),
-                "of us and of the mirror: {host}"
+                "answers of orbsd and of the mirror: {host}"
             );
         };
         for host in ["os-closed", "sm-closed"] {

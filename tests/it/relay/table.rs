@@ -1,28 +1,28 @@
-//! The table of claims against a server for each row: what follows is what docs/relay.md says.
+//! A server for each row of the table that decides claims (docs/relay.md).
 
 use std::{net::IpAddr, sync::Arc};
 
 use serde_json::{Value, json};
 
 use super::{
-    Field,
+    RelayLab,
     mta::{Change, Habits, Mta, connect},
     v4,
 };
 
-/// The first address of the tester, and one in another net with another name.
+/// The first source address of the tester.
 const FIRST: [u8; 4] = [127, 65, 1, 1];
+/// A second source address, in another prefix and with another name.
 const SECOND: [u8; 4] = [127, 66, 1, 1];
 
 const DENIED: &str = "550 5.7.1 relaying denied";
 
-fn field(sources: &str) -> Field {
-    Field::new(&format!("source_addresses = {sources}\n"))
+fn field(sources: &str) -> RelayLab {
+    RelayLab::new(&format!("source_addresses = {sources}\n"))
 }
 
-/// A server that a test has proved open, and that its owner changes then. An empty `test` is the
-/// whole catalogue.
-fn proved(f: &Field, n: u8, test: &str) -> (IpAddr, Arc<Mta>) {
+/// Starts a server and proves it open by a test. An empty `test` means the whole catalogue.
+fn proved(f: &RelayLab, n: u8, test: &str) -> (IpAddr, Arc<Mta>) {
     let addr = v4(n, 1);
     let mta = f.mta(
         addr,
@@ -43,7 +43,7 @@ fn proved(f: &Field, n: u8, test: &str) -> (IpAddr, Arc<Mta>) {
     (addr, mta)
 }
 
-fn claim(f: &Field, addr: IpAddr, proved: bool) -> Value {
+fn claim(f: &RelayLab, addr: IpAddr, proved: bool) -> Value {
     f.api
         .post(
             "/v1/claims",
@@ -52,14 +52,14 @@ fn claim(f: &Field, addr: IpAddr, proved: bool) -> Value {
         .ok()
 }
 
-/// What follows from a claim's test: its row, and whether the host is released, waits, has failed
-/// or is blocked.
-fn follows(f: &Field, addr: IpAddr, tested: &Value) -> (String, &'static str) {
+/// Returns the row of a claim's test, and whether the host is released, or the claim waits, has
+/// failed or is blocked.
+fn follows(f: &RelayLab, addr: IpAddr, tested: &Value) -> (String, &'static str) {
     let row = tested["row"].as_str().unwrap_or("").to_string();
     if f.dns(addr).starts_with("NXDOMAIN") {
         return (row, "released");
     }
-    // A second claim shows what became of the first.
+    // A second claim shows the state of the first.
     let again = claim(f, addr, true);
     let what = match () {
         () if again["release"].is_string() => "waits",
@@ -70,7 +70,7 @@ fn follows(f: &Field, addr: IpAddr, tested: &Value) -> (String, &'static str) {
 }
 
 #[test]
-fn every_row_of_the_table_has_a_server() {
+fn every_row_of_the_table_is_reached_by_a_real_session() {
     let f = field(&format!("[\"{}\"]", IpAddr::from(FIRST)));
     let differs = Change {
         postmaster: Some("550 5.1.1 no such user here"),
@@ -112,7 +112,7 @@ fn every_row_of_the_table_has_a_server() {
             }),
             "waits",
         ),
-        // A control ends at RCPT, and says nothing about a refusal after it.
+        // A control ends at RCPT and does not support a refusal after it.
         (
             "refused-control-differs",
             "plain",
@@ -180,7 +180,7 @@ fn every_row_of_the_table_has_a_server() {
             }),
             "waits",
         ),
-        // Some of its forms greet with HELO, or not at all.
+        // Some forms use HELO or no greeting.
         (
             "login-required",
             "",
@@ -230,7 +230,7 @@ fn every_row_of_the_table_has_a_server() {
     for (n, (row, test, change, outcome)) in (1u8..).zip(rows) {
         let (addr, mta) = proved(&f, n, test);
         if test == percent {
-            // Its owner takes the name away that the form needs.
+            // The owner removes the name that the form needs.
             f.names.remove(addr);
         }
         if let Some(change) = change {
@@ -254,30 +254,32 @@ fn every_row_of_the_table_has_a_server() {
                 tested["assessment"], tested["controls"]
             ));
         }
-        // S8, S10: a control names nobody but postmaster, and the first thing after it is RSET.
-        let said = mta.said.lock().unwrap();
-        for (i, line) in said
+        // S8, S10: a control names only postmaster, and RSET follows it.
+        let lines = mta.received_lines.lock().unwrap();
+        for (i, line) in lines
             .iter()
             .enumerate()
             .filter(|(_, l)| l.starts_with("RCPT TO:<postmaster"))
         {
             assert!(
-                said[i + 1].starts_with("RSET") || said[i + 1].starts_with("RCPT TO:<postmaster@"),
+                lines[i + 1].starts_with("RSET")
+                    || lines[i + 1].starts_with("RCPT TO:<postmaster@"),
                 "{line}: {}",
-                said[i + 1]
+                lines[i + 1]
             );
         }
         assert!(
-            said.iter()
+            lines
+                .iter()
                 .all(|l| !l.starts_with("AUTH") && !l.starts_with("VRFY"))
         );
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// An open relay that answered 550 to our tester alone was released at once.
+/// Once, an open relay that replied 550 only to our tester was released at once.
 #[test]
-fn who_refuses_the_tester_alone_is_found_out_by_another_address() {
+fn host_that_refuses_only_the_first_source_address_stays_listed() {
     let sources = format!(
         "[\"{}\", {{ address = \"{}\", ehlo_name = \"second.example\" }}]",
         IpAddr::from(FIRST),
@@ -299,7 +301,7 @@ fn who_refuses_the_tester_alone_is_found_out_by_another_address() {
         "{first:#}"
     );
     assert_eq!(f.dns(addr), "NOERROR 127.0.0.2");
-    // At once again, from the other address, which it does not know.
+    // The next claim is tested at once from the second address, which the host does not recognise.
     let again = claim(&f, addr, true);
     let shown = again["blocked"][0].to_string();
     assert!(
@@ -316,14 +318,14 @@ fn who_refuses_the_tester_alone_is_found_out_by_another_address() {
     );
     assert_eq!(f.dns(addr), "NOERROR 127.0.0.2");
     assert!(
-        mta.said
+        mta.received_lines
             .lock()
             .unwrap()
             .iter()
             .any(|l| l == "EHLO second.example")
     );
-    // The owner sees it in the look-up from the address itself, and nobody else does.
-    let look = |from: IpAddr| {
+    // Only the owner sees the blocked claim, in a look-up from the address itself.
+    let look_up = |from: IpAddr| {
         use std::io::{Read, Write};
         let mut stream = connect(from, f.api.addr).unwrap();
         write!(
@@ -336,13 +338,12 @@ fn who_refuses_the_tester_alone_is_found_out_by_another_address() {
         all
     };
     assert!(
-        look(addr).contains("\"blocked\"") && look(addr).contains("refused-control-same"),
+        look_up(addr).contains("\"blocked\"") && look_up(addr).contains("refused-control-same"),
         "{}",
-        look(addr)
+        look_up(addr)
     );
-    assert!(!look(v4(9, 9)).contains("refused-control-same"));
-    // Where the postmaster is refused in other words, the second address decides too: of this one
-    // it hears the truth.
+    assert!(!look_up(v4(9, 9)).contains("refused-control-same"));
+    // If postmaster is refused with another text, the second source address decides.
     let (open, mta) = proved(&f, 2, "plain");
     let user = Some("550 5.1.1 no such user");
     mta.change(Change {

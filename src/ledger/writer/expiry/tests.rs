@@ -17,8 +17,8 @@ use crate::{
     store::schema::FeedEntry,
 };
 
-/// What the attack did: A is listed for 90 days, B for 400 and exempt for 20.
-fn attacked() -> Bench {
+/// A ledger in which 45.51.1.1 is listed for 90 days, and 45.51.1.2 for 400 days and exempt for 20.
+fn listed_and_exempt() -> Bench {
     let b = Bench::new();
     b.list("45.51.1.1", 90);
     b.list("45.51.1.2", 400);
@@ -28,9 +28,9 @@ fn attacked() -> Bench {
 }
 
 #[test]
-fn a_wall_clock_that_is_wrong_for_three_seconds_or_a_week_ends_nothing() {
+fn wall_clock_that_is_wrong_for_seconds_or_a_week_ends_nothing() {
     for seconds in [3, 7 * DAY] {
-        let b = attacked();
+        let b = listed_and_exempt();
         b.time.step(60 * DAY as i64);
         b.pass(seconds);
         assert_eq!(b.ledger().clock.report().state, ClockState::Differs);
@@ -43,8 +43,8 @@ fn a_wall_clock_that_is_wrong_for_three_seconds_or_a_week_ends_nothing() {
 }
 
 #[test]
-fn a_start_with_a_wall_clock_400_days_ahead_ends_nothing() {
-    let mut b = attacked();
+fn start_with_a_wall_clock_400_days_ahead_ends_nothing() {
+    let mut b = listed_and_exempt();
     b.stop();
     b.time.reboot(60, 400 * DAY as i64);
     b.start();
@@ -54,8 +54,8 @@ fn a_start_with_a_wall_clock_400_days_ahead_ends_nothing() {
 }
 
 #[test]
-fn what_is_due_ends_at_its_own_pace_while_the_clock_differs() {
-    let b = attacked();
+fn listings_end_by_trusted_time_while_the_wall_clock_differs() {
+    let b = listed_and_exempt();
     b.time.step(-60 * DAY as i64);
     b.pass(20 * DAY - 60);
     assert!(b.listed("45.51.1.1") && !b.listed("45.51.1.2"));
@@ -69,7 +69,7 @@ fn what_is_due_ends_at_its_own_pace_while_the_clock_differs() {
 }
 
 #[test]
-fn three_days_of_suspend_end_what_is_due_in_them() {
+fn listings_that_are_due_during_a_suspend_end_after_it() {
     let b = Bench::new();
     b.list("45.51.1.1", 2);
     b.list("45.51.1.2", 4);
@@ -79,7 +79,7 @@ fn three_days_of_suspend_end_what_is_due_in_them() {
 }
 
 #[test]
-fn a_machine_that_was_off_for_40_days_ends_what_is_due_when_its_clock_is_confirmed() {
+fn after_40_days_off_listings_end_only_when_the_clock_is_synchronised() {
     let mut b = Bench::new();
     b.list("45.51.1.1", 30);
     b.list("45.51.1.2", 60);
@@ -89,22 +89,25 @@ fn a_machine_that_was_off_for_40_days_ends_what_is_due_when_its_clock_is_confirm
     b.pass(3600);
     assert!(
         b.listed("45.51.1.1") && b.listed("45.51.1.2"),
-        "without NTP"
+        "before synchronisation"
     );
     b.time.set_synchronised(true);
     b.pass(60);
-    assert!(!b.listed("45.51.1.1") && b.listed("45.51.1.2"), "with it");
+    assert!(
+        !b.listed("45.51.1.1") && b.listed("45.51.1.2"),
+        "after synchronisation"
+    );
 }
 
 #[test]
-fn a_copy_restored_on_another_machine_goes_by_the_clock_there() {
-    let mut b = attacked();
+fn store_restored_on_another_machine_uses_the_clock_of_that_machine() {
+    let mut b = listed_and_exempt();
     b.pass(120);
     let (copy, other) = (b.dir.path().join("copy"), tempfile::tempdir().unwrap());
     let made = b.ledger().store.backup(&copy, "now".into()).unwrap();
     assert!(
         made.commit > 0 && !walk(&copy).iter().any(|name| name == "clock"),
-        "the record belongs to the machine"
+        "the clock's record is not part of a backup"
     );
     b.stop();
     let data = other.path().join("data");
@@ -124,7 +127,7 @@ fn a_copy_restored_on_another_machine_goes_by_the_clock_there() {
     assert!(data.join("clock").exists());
 }
 
-/// All names in a folder.
+/// All names of files below a folder.
 fn walk(folder: &std::path::Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap().flatten();
     entries
@@ -138,18 +141,18 @@ fn walk(folder: &std::path::Path) -> Vec<String> {
         .collect()
 }
 
-/// Does something; the commits that queries saw meanwhile.
-fn commits_seen(ledger: &Ledger, during: impl FnOnce()) -> BTreeSet<u64> {
+/// Runs a function, and returns the commits that were published meanwhile.
+fn commits_published(ledger: &Ledger, during: impl FnOnce()) -> BTreeSet<u64> {
     let done = AtomicBool::new(false);
     std::thread::scope(|s| {
         let watcher = s.spawn(|| {
-            let mut seen = BTreeSet::new();
+            let mut published = BTreeSet::new();
             while !done.load(Ordering::Relaxed) {
-                seen.insert(ledger.published.snapshot().seq);
+                published.insert(ledger.published.snapshot().seq);
                 std::thread::sleep(Duration::from_micros(200));
             }
-            seen.insert(ledger.published.snapshot().seq);
-            seen
+            published.insert(ledger.published.snapshot().seq);
+            published
         });
         during();
         done.store(true, Ordering::Relaxed);
@@ -158,9 +161,9 @@ fn commits_seen(ledger: &Ledger, during: impl FnOnce()) -> BTreeSet<u64> {
 }
 
 #[test]
-fn listings_and_sources_end_before_exemptions_whatever_their_due_times_and_are_published_as_one() {
+fn listings_and_sources_end_before_exemptions_and_are_published_at_once() {
     let b = Bench::new();
-    // More than one commit takes, and the exemptions are due first.
+    // Exemptions that are due first, more than fit into one commit.
     let n = 100 * DUE_BATCH;
     let host = |i: usize| format!("45.{}.{}.7", 60 + i / 200, i % 200);
     let all: Vec<Change> = (0..n)
@@ -174,7 +177,7 @@ fn listings_and_sources_end_before_exemptions_whatever_their_due_times_and_are_p
             .submit_many(part.to_vec(), crate::store::schema::AuditRecord::default())
             .unwrap();
     }
-    // What covers them ends later: a listing, and a whole source.
+    // The listing and the source that cover them are due later.
     b.list("45.60.0.0/16", 30);
     let source = b.ledger().source("xbl").unwrap();
     let expires = Some(b.ledger().now().plus(Seconds(40 * DAY)));
@@ -203,12 +206,12 @@ fn listings_and_sources_end_before_exemptions_whatever_their_due_times_and_are_p
     b.time.step(60 * DAY as i64);
     let before = b.ledger().published.snapshot().seq;
     b.ledger().clock.accept();
-    let seen = commits_seen(b.ledger(), || b.tick());
+    let published = commits_published(b.ledger(), || b.tick());
     let after = b.ledger().published.snapshot().seq;
     assert!(after - before >= 4, "it took {} commits", after - before);
     assert!(
-        seen.iter().all(|seq| [before, after].contains(seq)),
-        "{seen:?} between {before} and {after}"
+        published.iter().all(|seq| [before, after].contains(seq)),
+        "{published:?} between {before} and {after}"
     );
     assert!(
         !b.listed(&host(0))
@@ -216,7 +219,7 @@ fn listings_and_sources_end_before_exemptions_whatever_their_due_times_and_are_p
             && !b.listed("45.60.0.1")
             && !b.listed("45.61.0.1")
     );
-    // In the order of commits, too: a failure between them leaves no exempt host listed.
+    // Commits have the same order, so that a failure between them leaves no exempt host listed.
     let changed = |seq: u64, subject: &str| {
         let key = subject.parse::<Subject>().unwrap().key();
         b.ledger()
@@ -262,10 +265,9 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
-    /// Hosts are listed, by themselves and by what is wider, for as long as their exemptions last
-    /// or longer, and each is looked up after each step, whatever the wall clock did.
+    /// Hosts are listed themselves and by a wider listing. After each step, each host is looked up.
     #[test]
-    fn no_sequence_of_wall_clocks_publishes_a_host_whose_exemption_lasts(
+    fn no_sequence_of_wall_clock_changes_lists_an_exempt_host(
         hosts in prop::collection::vec((1u64..80, 1u64..80), 1..8),
         steps in prop::collection::vec(step(), 1..16),
     ) {

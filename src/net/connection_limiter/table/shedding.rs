@@ -1,10 +1,11 @@
-//! Chooses the connection that is closed for a new one. Connections of an address or a network with
-//! many connections are closed before those of one with few, whatever they do. Among equals,
-//! connections that wait for a request are closed first, then idle ones, then those whose client
-//! does not read its answers. A connection is protected while its client reads an answer in time,
-//! and while a client with few connections has just connected. The protection does not hold for an
-//! address that has many more connections than the newcomer's; otherwise a few addresses could
-//! occupy all slots and keep all others out.
+//! Chooses the connection that is closed for a new one.
+//!
+//! Connections of an address or a network with many connections are closed before those of one with
+//! few, whatever they do. Among equals, connections that wait for a request are closed first, then
+//! idle ones, then those whose client does not read its answers. A connection is protected while
+//! its client reads an answer in time, and while a client with few connections has just connected.
+//! The protection does not hold for an address that has many more connections than the newcomer's;
+//! otherwise a few addresses could occupy all slots and keep all others out.
 
 use std::{cmp::Reverse, time::Duration};
 

@@ -350,14 +350,14 @@ fn reserved_clients_get_a_slot_when_all_others_are_occupied() {
             .is_some()
     );
     let mut one = table();
-    let taken = (0..2000)
+    let answered = (0..2000)
         .filter(|_| {
             one.admit(v4(192, 0, 2, 1), ClientKind::Reserved, ms(0), ())
                 .is_some_and(|(id, _)| one.begin_answer(id, ms(0)).is_some())
         })
         .count();
     assert_eq!(
-        taken,
+        answered,
         32 + 64,
         "one address gets its share of the reserved slots and its share of the general ones"
     );
@@ -443,16 +443,16 @@ fn health_check_has_its_own_slot() {
 fn client_of_a_proxy_is_counted_by_its_own_address() {
     let mut t = Table::new(1024, 0, &Shares::default());
     let proxy = v4(10, 0, 0, 1);
-    let behind = |t: &mut Table, addr| {
+    let connect_through_proxy = |t: &mut Table, addr| {
         let (id, _) = t.admit(proxy, ClientKind::Uncounted, ms(0), ()).unwrap();
         (t.reassign(id, addr, ms(0)).0, id)
     };
     for n in 0..200 {
-        let (kept, id) = behind(&mut t, v4(192, 0, 2, 1));
+        let (kept, id) = connect_through_proxy(&mut t, v4(192, 0, 2, 1));
         assert_eq!(kept && t.begin_answer(id, ms(0)).is_some(), n < 64, "{n}");
     }
     assert!(
-        behind(&mut t, v4(203, 0, 113, 1)).0,
+        connect_through_proxy(&mut t, v4(203, 0, 113, 1)).0,
         "another client gets its own share"
     );
     assert_eq!(t.len(Pool::General), 65);

@@ -182,7 +182,11 @@ pub(super) fn ask(s: &Snapshot, name: &str, qtype: u16, stream: bool) -> Message
         s,
         &query(&name, qtype, true),
         Peer {
-            stream,
+            transport: if stream {
+                Transport::Stream
+            } else {
+                Transport::Datagram
+            },
             ..Peer::udp([192, 0, 2, 53].into())
         },
         Time(0),
@@ -391,7 +395,7 @@ proptest! {
 
 /// A block as a bitmap, with runs and exempt hosts in it, against the rendering.
 #[test]
-fn a_full_block_answers_as_its_rendering() {
+fn full_block_answers_as_its_rendering() {
     let listed = |r| RawFacts {
         exempt: false,
         facts: vec![RawFact {
@@ -440,7 +444,7 @@ fn a_full_block_answers_as_its_rendering() {
 /// RFC 6891 section 6.2.5: what does not fit in the smaller of both sizes is cut, and the OPT
 /// record stays.
 #[test]
-fn a_reply_is_cut_at_the_smaller_of_both_sizes() {
+fn reply_is_truncated_at_the_smaller_of_both_sizes() {
     let publish: Vec<String> = (2..64)
         .map(|i| format!("{{reason='x{i}', code='127.0.0.{i}'}}"))
         .collect();
@@ -479,7 +483,7 @@ fn a_reply_is_cut_at_the_smaller_of_both_sizes() {
 
 /// Every kind of reply is read by the other reader.
 #[test]
-fn every_kind_of_reply_is_well_formed() {
+fn every_reply_is_well_formed() {
     let mut builder = Builder::default();
     let listed = RawFacts {
         exempt: false,

@@ -9,12 +9,12 @@ use crate::lists::Input;
 
 /// The position of the reader: line and column of the last byte read; or, if only one line is read,
 /// that line and how much of it was read before.
-pub(super) struct Place<'l> {
+pub(super) struct Position<'l> {
     pub(super) at: Cell<(u64, usize)>,
     pub(super) line: Option<&'l str>,
 }
 
-impl Place<'_> {
+impl Position<'_> {
     /// Line and column of a word that was just read.
     pub(super) fn of(&self, word: &str) -> (u64, usize) {
         let (line, column) = self.at.get();
@@ -29,13 +29,13 @@ impl Place<'_> {
 /// Counts lines and columns.
 pub(super) struct Counted<'p, R> {
     pub(super) inner: R,
-    pub(super) place: &'p Place<'p>,
+    pub(super) position: &'p Position<'p>,
 }
 
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buf)?;
-        let (mut line, mut column) = self.place.at.get();
+        let (mut line, mut column) = self.position.at.get();
         for b in &buf[..n] {
             (line, column) = if *b == b'\n' {
                 (line + 1, 0)
@@ -43,7 +43,7 @@ impl<R: Read> Read for Counted<'_, R> {
                 (line, column + 1)
             };
         }
-        self.place.at.set((line, column));
+        self.position.at.set((line, column));
         Ok(n)
     }
 }

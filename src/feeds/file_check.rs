@@ -6,13 +6,14 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Feed, FileList, Kind, file,
+    FeedSource, FileList,
+    feed::{Feed, LastCheck, lock},
+    file,
     held::{self, Step},
-    lock,
 };
 use crate::{
     api::{FeedDecision, FeedDecisionResponse, HeldListResponse},
-    imports::{self, Asked, Failed},
+    imports::{self, ImportFailure, ImportRequest},
     ledger::{
         AccountChange, Ledger,
         guard::ListLimits,
@@ -26,11 +27,8 @@ const HELD: &str = "feed-held";
 /// The event of a list that is refused.
 const REFUSED: &str = "feed-refused";
 
-/// The file, and the way it is read, at the last import or hold.
-pub(super) type Seen = Option<(FileMark, String)>;
-
 /// A check of a file.
-pub(super) struct Look<'a> {
+pub(super) struct FileCheck<'a> {
     pub ledger: &'a Ledger,
     pub feed: &'a Feed,
     pub path: &'a Path,
@@ -38,18 +36,18 @@ pub(super) struct Look<'a> {
     pub list: &'a FileList,
 }
 
-impl<'a> Look<'a> {
+impl<'a> FileCheck<'a> {
     /// The check of a feed's file; `None` for a feed of another kind.
-    pub fn new(ledger: &'a Ledger, feed: &'a Feed) -> Option<Look<'a>> {
+    pub fn new(ledger: &'a Ledger, feed: &'a Feed) -> Option<FileCheck<'a>> {
         match &feed.settings.kind {
-            Kind::File { path, format, list } => Some(Look {
+            FeedSource::File { path, format, list } => Some(FileCheck {
                 ledger,
                 feed,
                 path,
                 format,
                 list,
             }),
-            Kind::Zone { .. } => None,
+            FeedSource::Zone { .. } => None,
         }
     }
 
@@ -57,35 +55,35 @@ impl<'a> Look<'a> {
     /// status.
     pub fn run(&self) -> Result<Option<ImportDifference>, String> {
         // One check or decision at a time.
-        let mut seen = lock(&self.feed.seen);
-        let looked = self.look(&mut seen);
-        self.show_held();
-        looked
+        let mut last_check = lock(&self.feed.last_check);
+        let result = self.check(&mut last_check);
+        self.update_held_state();
+        result
     }
 
-    fn look(&self, seen: &mut Seen) -> Result<Option<ImportDifference>, String> {
+    fn check(&self, last_check: &mut LastCheck) -> Result<Option<ImportDifference>, String> {
         let mark = file::mark(self.path)?;
-        let is = Some((mark, self.way()?));
+        let this_check = Some((mark, self.read_settings()?));
         let last = self.held();
-        if *seen == is {
+        if *last_check == this_check {
             let due = last
                 .as_ref()
                 .is_some_and(|h| held::is_due(h, self.list.shrink_wait, self.ledger.now()));
             return if due {
-                self.accept_by_itself(mark).map(Some)
+                self.accept_automatically(mark).map(Some)
             } else {
                 Ok(None)
             };
         }
-        match file::import(self.ledger, self.path, &self.asked(), mark) {
+        match file::import(self.ledger, self.path, &self.list_import(), mark) {
             Ok(done) => {
                 if last.is_some() {
-                    self.forget(None)?;
+                    self.delete_held(None)?;
                 }
-                *seen = is;
+                *last_check = this_check;
                 Ok(Some(done.result.difference))
             }
-            Err(Failed::Guard(trip)) => {
+            Err(ImportFailure::Guard(trip)) => {
                 let step = held::next(
                     last.as_ref(),
                     &self.feed.settings.name,
@@ -94,18 +92,18 @@ impl<'a> Look<'a> {
                     self.ledger.now(),
                 );
                 let changed = match step {
-                    Step::Accept => self.accept_by_itself(mark).map(Some)?,
+                    Step::Accept => self.accept_automatically(mark).map(Some)?,
                     Step::Hold(held) => self.hold(held).map(|()| None)?,
                     Step::HoldOn(held) => self
-                        .keep(AccountChange::HeldList(Box::new(held)), None)
+                        .change_accounts(AccountChange::HeldList(Box::new(held)), None)
                         .map(|()| None)?,
                 };
-                *seen = is;
+                *last_check = this_check;
                 Ok(changed)
             }
             Err(e) => {
                 let why = e.text(self.ledger);
-                if matches!(e, Failed::List(_))
+                if matches!(e, ImportFailure::List(_))
                     && lock(&self.feed.state).problem.as_ref() != Some(&why)
                 {
                     self.announce(REFUSED, json!({"problem": why}), None)?;
@@ -115,16 +113,16 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// A hash of the way the file is read, for the comparison with the last check.
-    fn way(&self) -> Result<String, String> {
+    /// The settings by which the file is read, as text to compare with those of the last check.
+    fn read_settings(&self) -> Result<String, String> {
         let options =
-            imports::options(self.ledger, &self.asked()).map_err(|e| e.text(self.ledger))?;
+            imports::options(self.ledger, &self.list_import()).map_err(|e| e.text(self.ledger))?;
         Ok(format!("{:?} {:?}", options.reasoning, options.allowed))
     }
 
-    fn asked(&self) -> Asked {
+    fn list_import(&self) -> ImportRequest {
         let (list, settings) = (self.list.clone(), &self.feed.settings);
-        Asked {
+        ImportRequest {
             source: settings.name.clone(),
             format: self.format.into(),
             reasons: settings.reasons.clone(),
@@ -139,7 +137,7 @@ impl<'a> Look<'a> {
             allow_empty: list.allow_empty,
             allow_suffixes: list.allow_suffixes,
             limits: list.limits,
-            ..Asked::default()
+            ..ImportRequest::default()
         }
     }
 
@@ -152,20 +150,24 @@ impl<'a> Look<'a> {
     }
 
     /// Shows the held list in the status.
-    pub fn show_held(&self) {
+    pub fn update_held_state(&self) {
         lock(&self.feed.state).held = self
             .held()
             .map(|h| HeldListResponse::new(&h, self.list.shrink_wait));
     }
 
-    fn keep(&self, keep: AccountChange, audit: Option<AuditRecord>) -> Result<(), String> {
+    fn change_accounts(
+        &self,
+        change: AccountChange,
+        audit: Option<AuditRecord>,
+    ) -> Result<(), String> {
         self.ledger
-            .change_accounts_blocking(keep, audit)
+            .change_accounts_blocking(change, audit)
             .map_err(|e| e.text(&self.ledger.store.dictionary()))
     }
 
-    fn forget(&self, audit: Option<AuditRecord>) -> Result<(), String> {
-        self.keep(
+    fn delete_held(&self, audit: Option<AuditRecord>) -> Result<(), String> {
+        self.change_accounts(
             AccountChange::DeleteHeldList(self.feed.settings.name.clone()),
             audit,
         )
@@ -208,7 +210,11 @@ impl<'a> Look<'a> {
     }
 
     /// Imports the file in spite of the guards.
-    fn import_allowed(&self, mark: FileMark, audit: AuditRecord) -> Result<imports::Done, Failed> {
+    fn import_allowed(
+        &self,
+        mark: FileMark,
+        audit: AuditRecord,
+    ) -> Result<imports::ImportOutcome, ImportFailure> {
         let limits = ListLimits {
             allow_shrink: true,
             allow_growth: true,
@@ -217,18 +223,18 @@ impl<'a> Look<'a> {
         let done = file::import(
             self.ledger,
             self.path,
-            &Asked {
+            &ImportRequest {
                 limits,
-                asked: Some(audit),
-                ..self.asked()
+                audit: Some(audit),
+                ..self.list_import()
             },
             mark,
         )?;
-        self.forget(None).map_err(Failed::Busy)?;
+        self.delete_held(None).map_err(ImportFailure::Busy)?;
         Ok(done)
     }
 
-    fn accept_by_itself(&self, mark: FileMark) -> Result<ImportDifference, String> {
+    fn accept_automatically(&self, mark: FileMark) -> Result<ImportDifference, String> {
         let name = &self.feed.settings.name;
         tracing::warn!(
             feed = name,
@@ -255,27 +261,27 @@ impl<'a> Look<'a> {
     ///
     /// Returns why nothing was imported: nothing is held, the file has changed, or the list cannot
     /// be read.
-    pub fn accept(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, Failed> {
-        let mut seen = lock(&self.feed.seen);
+    pub fn accept(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, ImportFailure> {
+        let mut last_check = lock(&self.feed.last_check);
         let name = &self.feed.settings.name;
         let held = self
             .held()
-            .ok_or_else(|| Failed::Busy(format!("no list of the feed `{name}` is held")))?;
-        let mark = file::mark(self.path).map_err(Failed::Busy)?;
+            .ok_or_else(|| ImportFailure::Busy(format!("no list of the feed `{name}` is held")))?;
+        let mark = file::mark(self.path).map_err(ImportFailure::Busy)?;
         if mark != held.mark {
-            let looked = self.look(&mut seen).map_err(Failed::Busy);
-            self.show_held();
-            let what = match looked? {
+            let result = self.check(&mut last_check).map_err(ImportFailure::Busy);
+            self.update_held_state();
+            let next_step = match result? {
                 Some(_) => "the new list is within the limits and was imported",
                 None => "look at `orbsd feed show` again",
             };
-            return Err(Failed::Busy(format!(
-                "the file of the feed `{name}` has changed since its list was held; {what}"
+            return Err(ImportFailure::Busy(format!(
+                "the file of the feed `{name}` has changed since its list was held; {next_step}"
             )));
         }
         let done = self.import_allowed(mark, audit)?;
-        *seen = Some((mark, self.way().map_err(Failed::Busy)?));
-        self.show_held();
+        *last_check = Some((mark, self.read_settings().map_err(ImportFailure::Busy)?));
+        self.update_held_state();
         Ok(FeedDecisionResponse {
             feed: name.clone(),
             decision: FeedDecision::Accepted,
@@ -289,12 +295,12 @@ impl<'a> Look<'a> {
     /// # Errors
     ///
     /// Returns why nothing changed: no list is held, or it was refused before.
-    pub fn refuse(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, Failed> {
-        let _seen = lock(&self.feed.seen);
+    pub fn refuse(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, ImportFailure> {
+        let _seen = lock(&self.feed.last_check);
         let name = &self.feed.settings.name;
         let held = self.held().filter(|h| !h.refused);
         let held = held.ok_or_else(|| {
-            Failed::Busy(format!(
+            ImportFailure::Busy(format!(
                 "no list of the feed `{name}` is held, or it was refused before"
             ))
         })?;
@@ -304,8 +310,8 @@ impl<'a> Look<'a> {
         };
         self.ledger
             .change_accounts_blocking(AccountChange::HeldList(Box::new(refused)), Some(audit))
-            .map_err(Failed::Ledger)?;
-        self.show_held();
+            .map_err(ImportFailure::Ledger)?;
+        self.update_held_state();
         Ok(FeedDecisionResponse {
             feed: name.clone(),
             decision: FeedDecision::Refused,

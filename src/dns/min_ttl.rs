@@ -1,12 +1,11 @@
-//! How long an answer may be kept by whoever does not read DNS: the caches of DoH (RFC 8484 section
-//! 5.1).
+//! How long HTTP caches may keep an answer (RFC 8484 section 5.1).
 
 use super::wire::{HEADER, counts, rtype, skip_name};
 
-/// The seconds that a reply may be kept: the least TTL of its answers; of a negative one that of
-/// its SOA record, which is ours and never above its MINIMUM. None for a reply without either, and
-/// for what cannot be read.
-pub fn seconds(reply: &[u8]) -> Option<u32> {
+/// The seconds that a reply may be cached: the least TTL of its answers, or, of a negative reply, the
+/// TTL of its SOA record, which is ours and never above its MINIMUM. `None` for a reply without either,
+/// and for bytes that are not a message.
+pub fn min_ttl(reply: &[u8]) -> Option<u32> {
     let [questions, answers, authorities, _] = counts(reply.first_chunk()?);
     let mut at = HEADER;
     for _ in 0..questions {
@@ -32,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_least_ttl_of_the_answers_or_that_of_the_soa() {
+    fn min_ttl_is_the_least_of_the_answers_or_that_of_the_soa() {
         let question = [1, b'x', 0, 0, 1, 0, 1];
         let rr = |kind: u8, ttl: u8| vec![0xc0, 12, 0, kind, 0, 1, 0, 0, 1, ttl, 0, 3, 9, 9, 9];
         let reply = |an: &[Vec<u8>], ns: &[Vec<u8>]| {
@@ -53,15 +52,15 @@ mod tests {
             [&head[..], &question, &an.concat(), &ns.concat()].concat()
         };
         assert_eq!(
-            seconds(&reply(&[rr(1, 44), rr(1, 7)], &[rr(6, 1)])),
+            min_ttl(&reply(&[rr(1, 44), rr(1, 7)], &[rr(6, 1)])),
             Some(256 + 7)
         );
-        assert_eq!(seconds(&reply(&[], &[rr(2, 1), rr(6, 60)])), Some(256 + 60));
-        assert_eq!(seconds(&reply(&[], &[])), None);
+        assert_eq!(min_ttl(&reply(&[], &[rr(2, 1), rr(6, 60)])), Some(256 + 60));
+        assert_eq!(min_ttl(&reply(&[], &[])), None);
         let whole = reply(&[rr(1, 44), rr(1, 7)], &[]);
         for cut in 0..whole.len() {
             assert!(
-                seconds(&whole[..cut]).is_none_or(|_| cut + 3 >= whole.len()),
+                min_ttl(&whole[..cut]).is_none_or(|_| cut + 3 >= whole.len()),
                 "{cut}"
             );
         }

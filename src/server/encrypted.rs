@@ -1,41 +1,43 @@
-//! The encrypted fronts together: their settings, their sockets, and their start.
+//! The encrypted transports: their settings, their sockets, and their start.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use super::{Certificates, Files, Shared, http3, https, quic, sys, tcp, tls, udp};
+use super::{
+    CertificateFiles, Certificates, ServerContext, http3, https, quic, sys, tcp, tls, udp,
+};
 use crate::net::ConnectionLimiter;
 
-/// Settings of the encrypted fronts: `[tls]`.
+/// The settings of the encrypted transports: `[tls]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// Where DoT and XoT are served.
+pub struct TlsSettings {
+    /// The addresses of DoT and XoT.
     pub listen: Vec<SocketAddr>,
-    /// Where DoH is served.
+    /// The addresses of DoH.
     pub https: Vec<SocketAddr>,
-    /// Where DoQ is served.
+    /// The addresses of DoQ.
     pub quic: Vec<SocketAddr>,
-    /// Where DNS over HTTP/3 is served.
+    /// The addresses of DNS over HTTP/3.
     pub h3: Vec<SocketAddr>,
-    /// The path of DoH's address.
+    /// The path of DoH's URL.
     pub path: String,
     /// Whether the HTTP API or the public look-up is encrypted too.
     pub web: bool,
-    /// The certificate, its key, and who vouches for clients.
-    pub files: Files,
+    /// The certificate, its key, and the authorities of client certificates.
+    pub files: CertificateFiles,
 }
 
-impl Settings {
-    /// Whether anything is encrypted.
-    pub fn wanted(&self) -> bool {
+impl TlsSettings {
+    /// Whether any listener is encrypted.
+    pub fn is_used(&self) -> bool {
         let all = [&self.listen, &self.https, &self.quic, &self.h3];
         self.web || all.iter().any(|addrs| !addrs.is_empty())
     }
 
-    /// Reads the certificate and all that belongs to it, where it is wanted.
+    /// Reads the certificate files, where a listener is encrypted.
     pub fn open(&self) -> Result<Option<Arc<Certificates>>, String> {
-        if !self.wanted() {
+        if !self.is_used() {
             return Ok(None);
         }
         Certificates::open(self.files.clone())
@@ -44,9 +46,9 @@ impl Settings {
     }
 }
 
-/// Open sockets that are not served yet.
+/// Open sockets of the encrypted transports, before they are served.
 #[derive(Debug, Default)]
-pub struct Sockets {
+pub struct EncryptedSockets {
     tls: Vec<TcpListener>,
     https: Vec<TcpListener>,
     quic: Vec<std::net::UdpSocket>,
@@ -54,9 +56,9 @@ pub struct Sockets {
     h3: Vec<Vec<std::net::UdpSocket>>,
 }
 
-/// Opens all sockets. The error names the key and the address.
-pub fn bind(settings: &Settings) -> Result<Sockets, String> {
-    Ok(Sockets {
+/// Opens all sockets. The error names the configuration key and the address.
+pub fn bind(settings: &TlsSettings) -> Result<EncryptedSockets, String> {
+    Ok(EncryptedSockets {
         tls: each("tls.listen", &settings.listen, tcp::bind)?,
         https: each("tls.https", &settings.https, tcp::bind)?,
         quic: each("tls.quic", &settings.quic, udp::bind)?,
@@ -82,13 +84,13 @@ fn each<S>(
     Ok(out)
 }
 
-impl Sockets {
-    /// Serves them all, and looks after the certificate, until the tasks are aborted.
+impl EncryptedSockets {
+    /// Serves all sockets, and reads renewed certificates, until the tasks are aborted.
     pub fn serve(
         self,
         path: &str,
         certificates: &Arc<Certificates>,
-        shared: &Shared,
+        shared: &ServerContext,
         limiter: &ConnectionLimiter,
     ) -> Vec<JoinHandle<()>> {
         let mut tasks = vec![tokio::spawn(certificates.clone().watch())];

@@ -1,16 +1,13 @@
 //! The reasons of a piece as a zone publishes them.
 
-use super::{Export, ExportChangeKind, report::ReportBuilder};
+use super::{Export, ExportChangeKind, report::ReportBuilder, text_change::TextChange};
 use crate::{
-    index::{
-        Items, Listing, Where,
-        zones::{MAX_NAME, txt_data},
-    },
-    model::{Subject, verdict::MAX_TEXT},
+    index::{Items, Listing, Where, zones::txt_data},
+    model::Subject,
 };
 
 /// One published reason of a piece.
-pub(super) struct Said<'a> {
+pub(super) struct PublishedReason<'a> {
     /// Its name.
     pub reason: &'a str,
     /// The A record.
@@ -21,39 +18,13 @@ pub(super) struct Said<'a> {
     pub change: TextChange,
 }
 
-/// How a text in a file differs from the text of the entry.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct TextChange {
-    /// `?` replaces bytes that are not printable.
-    pub replaced: bool,
-    /// It is cut.
-    pub cut: bool,
-    /// The format does not keep blanks at its start and end.
-    pub trimmed: bool,
-}
-
-impl TextChange {
-    /// Of a text with `$` for a subject whose text has `subject` bytes.
-    pub(super) fn of(template: &str, subject: impl FnOnce() -> usize) -> TextChange {
-        let replaced = template.bytes().any(|b| !(32..127).contains(&b));
-        // No substituted text is longer than a name.
-        let dollars = template.bytes().filter(|b| *b == b'$').count();
-        let cut = template.len() + dollars * MAX_NAME > MAX_TEXT && {
-            let literal = template.matches("$$").count();
-            template.len() - literal + (dollars - 2 * literal) * subject() - (dollars - 2 * literal)
-                > MAX_TEXT
-        };
-        TextChange {
-            replaced,
-            cut,
-            trimmed: false,
-        }
-    }
-}
-
 /// The reasons of a piece, in the order of the answer. `$` is the listed subject, as in an answer;
 /// or the piece, if several were merged.
-pub(super) fn said<'e>(e: &Export<'e>, piece: &Subject, items: &Items) -> Vec<Said<'e>> {
+pub(super) fn published_reasons<'e>(
+    e: &Export<'e>,
+    piece: &Subject,
+    items: &Items,
+) -> Vec<PublishedReason<'e>> {
     let mut wire = Vec::new();
     let (at, len) = match piece {
         Subject::V4(p) => (Where::V4(p.first()), p.len()),
@@ -91,7 +62,7 @@ pub(super) fn said<'e>(e: &Export<'e>, piece: &Subject, items: &Items) -> Vec<Sa
         }
         let data = txt_data(template, &listed);
         let text = String::from_utf8_lossy(data.get(1..).unwrap_or(&[])).into_owned();
-        Some(Said {
+        Some(PublishedReason {
             reason: &spec.reason,
             code: p.code,
             text,
@@ -104,7 +75,7 @@ pub(super) fn said<'e>(e: &Export<'e>, piece: &Subject, items: &Items) -> Vec<Sa
 /// The text that a client is shown for a piece in formats with one text: the first that is not
 /// empty.
 pub(super) fn text(e: &Export, report: &ReportBuilder, piece: &Subject, items: &Items) -> String {
-    let mut texts = said(e, piece, items)
+    let mut texts = published_reasons(e, piece, items)
         .into_iter()
         .filter(|t| !t.text.is_empty());
     let Some(first) = texts.next() else {
