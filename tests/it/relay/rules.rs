@@ -183,7 +183,7 @@ fn hosts_that_may_not_be_tested_are_held_or_refused() {
         ),
         (
             json!({"target": "mail.example", "evidence": "x", "kind": "log"}),
-            "no IP address",
+            "not an IP address",
         ),
         (
             json!({"target": "198.51.100.2", "evidence": "", "kind": "log"}),
