@@ -208,7 +208,7 @@ fn serial_that_is_not_newer_for_a_mirror_is_refused_unless_forced() {
             &json!({"serial": n, "force": force}).to_string(),
         )
     };
-    assert_eq!(set(first, false).ok()["unconfigured"], json!([]));
+    assert_eq!(set(first, false).ok()["left_behind"], json!([]));
     let second = first.wrapping_add(HALF - 1);
     let refused = set(second, false);
     assert!(
@@ -219,7 +219,7 @@ fn serial_that_is_not_newer_for_a_mirror_is_refused_unless_forced() {
     assert_eq!(serial(&api), first);
     let done = set(second, true).ok();
     assert_eq!(
-        (&done["serial"], &done["unconfigured"][0]["address"]),
+        (&done["serial"], &done["left_behind"][0]["address"]),
         (&json!(second), &json!("127.0.0.1"))
     );
     assert_eq!(
@@ -310,7 +310,7 @@ fn restore_with_the_log_continues_after_its_serials_and_those_of_mirrors() {
         "--json",
     ]);
     assert_eq!(
-        (&output["serials"][NAME], &output["unconfigured"]),
+        (&output["serials"][NAME], &output["left_behind"]),
         (&json!(70_001), &json!([])),
         "{output}"
     );
