@@ -57,8 +57,8 @@ pub enum Unlistable {
     /// It is a prefix that contains 127.0.0.1 or its IPv4-mapped form.
     #[error("it contains 127.0.0.1 or ::ffff:127.0.0.1, which are never listed (RFC 5782)")]
     HoldsNever,
-    /// It overlaps a special-purpose range; `--special` permits it.
-    #[error("it is in a special-purpose range; use --special to list it nevertheless")]
+    /// It overlaps a special-purpose range; `--allow-special-ranges` permits it.
+    #[error("it is in a special-purpose range; use --allow-special-ranges to list it nevertheless")]
     Special,
     /// It is wider than /8 (IPv6 /19).
     #[error("it is wider than /8 (IPv6: /19)")]

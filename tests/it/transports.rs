@@ -1090,7 +1090,7 @@ fn api_is_served_over_tls() {
     let daemon = Daemon::start(&s.folder);
     let token = s
         .folder
-        .ok(&["token", "create", "--for", "anna", "--role", "editor"]);
+        .ok(&["token", "create", "--owner", "anna", "--role", "editor"]);
     s.folder.write("token", &token);
     let server = format!("https://127.0.0.1:{admin}");
     let remote = |more: &[&str]| {
