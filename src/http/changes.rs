@@ -329,7 +329,7 @@ pub(super) async fn create_listing(
             .into_response(),
         Submission::Pending(pending) => {
             let receipt = pending.receipt().await.map_err(of_ledger(&app.ledger))?;
-            let response = ListingSubmissionResponse::made(id, receipt.into());
+            let response = ListingSubmissionResponse::created(id, receipt.into());
             (StatusCode::CREATED, place, Json(response)).into_response()
         }
     })
