@@ -13,7 +13,7 @@ pub fn hex(revision: u64) -> String {
     format!("{revision:016x}")
 }
 
-/// The number of a listing: its reason, source and subject.
+/// The ID of a listing, which encodes its reason, source and subject.
 pub fn listing_id(subject: &Subject, reason: ReasonId, source: SourceId) -> String {
     let mut bytes = vec![reason.0];
     bytes.extend(source.0.to_be_bytes());
@@ -21,7 +21,7 @@ pub fn listing_id(subject: &Subject, reason: ReasonId, source: SourceId) -> Stri
     BASE32_NOPAD.encode(&bytes).to_ascii_lowercase()
 }
 
-/// The subject, reason and source of a listing's number.
+/// The subject, reason and source of a listing's ID.
 pub fn listing_of(id: &str) -> Option<(Subject, ReasonId, SourceId)> {
     let bytes = BASE32_NOPAD
         .decode(id.to_ascii_uppercase().as_bytes())
@@ -34,7 +34,7 @@ pub fn listing_of(id: &str) -> Option<(Subject, ReasonId, SourceId)> {
     ))
 }
 
-/// A listing with what its history says about it.
+/// A listing as it is sent, with its author, note and evidence from the history.
 pub fn listing(
     v: &Dictionary,
     subject: &Subject,
@@ -88,7 +88,7 @@ pub fn hold(v: &Dictionary, subject: &Subject, h: &Hold) -> HoldResponse {
     }
 }
 
-/// The names of a reason and of a source; none for every source.
+/// The names of a reason and of a source; `None` for every source.
 pub fn names(
     v: &Dictionary,
     about: Option<(ReasonId, SourceId)>,
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn listing_number_names_subject_about() {
+    fn listing_id_encodes_reason_source_and_subject() {
         for s in ["192.0.2.1", "45.0.0.0/8", "2001:db8::/32", "*.spam.example"] {
             let subject: Subject = s.parse().unwrap();
             let id = listing_id(&subject, ReasonId(3), SourceId(700));

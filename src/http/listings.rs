@@ -26,7 +26,7 @@ use crate::{
 /// The most subjects that one request reads; a page that ends there is short and has a `next`.
 const MAX_SCANNED: usize = 200_000;
 
-/// A search after its parameters were read.
+/// The parsed conditions of a search.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ListingFilter {
     pub within: Option<Subject>,
@@ -124,7 +124,7 @@ impl ListingFilter {
             })
     }
 
-    /// The ranges of keys that hold all matches: from, and up to but without.
+    /// The half-open ranges of keys that contain all matches: start and end of each.
     pub(super) fn ranges(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let Some(within) = &self.within else {
             return vec![(vec![], vec![u8::MAX; 32])];
@@ -186,13 +186,13 @@ pub(super) async fn search_listings(
     let after = match &s.after {
         None => None,
         Some(id) => Some(listing_of(id).ok_or_else(|| {
-            ProblemDetails::invalid("after: it takes the `next` of the page before")
+            ProblemDetails::invalid("after: it must be the `next` of the previous page")
         })?),
     };
     let work = move || {
         let store = &app.ledger.store;
         let (mut items, mut next, mut scanned) = (Vec::new(), None, 0);
-        let mut see = |subject: Subject, verdict: Verdict| -> Result<bool, StoreError> {
+        let mut visit = |subject: Subject, verdict: Verdict| -> Result<bool, StoreError> {
             scanned += 1;
             let fits: Vec<&Entry> = verdict
                 .entries
@@ -201,8 +201,8 @@ pub(super) async fn search_listings(
                 .collect();
             let mut history = None;
             for e in fits {
-                let place = (subject.clone(), e.reason, e.source);
-                if after.as_ref().is_some_and(|a| place <= *a) {
+                let key = (subject.clone(), e.reason, e.source);
+                if after.as_ref().is_some_and(|a| key <= *a) {
                     continue;
                 }
                 if items.len() >= most {
@@ -212,14 +212,14 @@ pub(super) async fn search_listings(
                     Some(h) => h,
                     none => none.insert(store.history(&subject)?),
                 };
-                next = Some(listing_id(&place.0, place.1, place.2));
+                next = Some(listing_id(&key.0, key.1, key.2));
                 if filter.needs_history() && !filter.fits_history(e, history) {
                     continue;
                 }
                 items.push(listing(&v, &subject, &verdict, e, history));
             }
             if scanned >= MAX_SCANNED {
-                // The next page begins after this subject, whatever it has.
+                // The next page begins after all listings of this subject.
                 next = Some(listing_id(
                     &subject,
                     crate::model::ReasonId(u8::MAX),
@@ -235,7 +235,7 @@ pub(super) async fn search_listings(
                 .as_ref()
                 .map_or(from.clone(), |(s, ..)| s.key().max(from));
             if whole && from < to {
-                whole = store.scan_range(&v, &from, &to, &mut see)?;
+                whole = store.scan_range(&v, &from, &to, &mut visit)?;
             }
         }
         Ok::<_, ProblemDetails>(Page {
@@ -249,17 +249,17 @@ pub(super) async fn search_listings(
         .map(Json)
 }
 
-/// A page of what is decided subject by subject: `take` returns the items of a verdict.
+/// A page of exemptions or holds; `take` returns those of a verdict.
 async fn decided<T: Send + 'static>(
     app: App,
     paging: PageQuery,
     take: impl Fn(&Dictionary, &Subject, &Verdict) -> Vec<T> + Send + 'static,
 ) -> Result<Json<Page<T>>, ProblemDetails> {
     let most = limit(paging.limit)?;
-    let bad = || ProblemDetails::invalid("after: it takes the `next` of the page before");
+    let invalid = || ProblemDetails::invalid("after: it must be the `next` of the previous page");
     let after = paging
         .after
-        .map(|a| a.parse::<Subject>().map_err(|_| bad()))
+        .map(|a| a.parse::<Subject>().map_err(|_| invalid()))
         .transpose()?;
     let work = move || {
         let (store, v) = (&app.ledger.store, app.ledger.store.dictionary());
@@ -321,7 +321,8 @@ pub(super) async fn list_holds(
     .await
 }
 
-/// Submits the change of an exemption or a hold. `body` tells idempotent requests apart.
+/// Submits the change of an exemption or a hold. `body` distinguishes requests with the same
+/// `Idempotency-Key`.
 async fn submit(
     app: &App,
     caller: &Caller,
@@ -425,14 +426,13 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// A subject lies in the ranges of everything that covers it, and a range has nothing of
-        /// another kind.
+        /// The key of a subject is in the ranges of every prefix that covers the subject.
         #[test]
         fn ranges_contain_every_covered_subject(addr: u32, len in 8u8..=32, host: u32, other in 8u8..=32) {
             use crate::model::Prefix4;
             let within = Subject::V4(Prefix4::new(addr, len));
-            let wanted = ListingFilter { within: Some(within.clone()), ..ListingFilter::default() };
-            let inside = |s: &Subject| wanted.ranges().iter().any(|(from, to)| (from.as_slice()..to.as_slice()).contains(&s.key().as_slice()));
+            let filter = ListingFilter { within: Some(within.clone()), ..ListingFilter::default() };
+            let inside = |s: &Subject| filter.ranges().iter().any(|(from, to)| (from.as_slice()..to.as_slice()).contains(&s.key().as_slice()));
             let near = Prefix4::new(addr & Prefix4::mask(len) | host & !Prefix4::mask(len), other.max(len));
             for s in [Subject::V4(near), Subject::V4(Prefix4::new(host, other))] {
                 prop_assert!(!within.covers(&s) || inside(&s), "{within} {s}");
@@ -441,15 +441,15 @@ mod tests {
     }
 
     #[test]
-    fn range_of_a_domain_contains_the_names_below_it_alone() {
+    fn range_of_a_domain_contains_only_the_domain_and_names_below_it() {
         let v = Dictionary::default();
         let d = "spam.example".to_string();
-        let wanted =
+        let filter =
             ListingFilter::read(&v, Time(0), (None, Some(&d)), (None, None), (None, None)).unwrap();
-        let [(from, to)] = &wanted.ranges()[..] else {
+        let [(from, to)] = &filter.ranges()[..] else {
             panic!()
         };
-        for (s, is) in [
+        for (s, expected) in [
             ("spam.example", true),
             ("*.spam.example", true),
             ("x.spam.example", true),
@@ -457,7 +457,7 @@ mod tests {
             ("spa.example", false),
         ] {
             let key = s.parse::<Subject>().unwrap().key();
-            assert_eq!(*from <= key && key < *to, is, "{s}");
+            assert_eq!(*from <= key && key < *to, expected, "{s}");
         }
     }
 }

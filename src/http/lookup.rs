@@ -1,5 +1,4 @@
-//! Look-ups: what is listed about a subject; for operators with its history, for everybody what is
-//! public.
+//! Look-ups of a subject: everything with its history for operators, the public part for everybody.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -31,7 +30,7 @@ use crate::{
     store::{Dictionary, Store, StoreError, schema::revision},
 };
 
-/// The listings of a subject, and of those that cover it, that no hold suppresses.
+/// The listings of a subject and of the wider subjects that cover it, except suppressed ones.
 pub(super) fn remaining(
     store: &Store,
     subject: &Subject,
@@ -129,7 +128,7 @@ pub(super) async fn get_subject(
         .into_response())
 }
 
-/// What a feed's list says about an entry, for operators.
+/// The note of a feed's list about an entry, for operators.
 fn list_note(
     store: &Store,
     v: &Dictionary,
@@ -172,16 +171,17 @@ fn requested(query: Option<&str>, peer: Option<Peer>) -> Result<Subject, Problem
             .map_err(|e| ProblemDetails::invalid(format!("subject: {e}"))),
         (None, Some(Peer::Net(addr))) if query.is_empty() => Ok(Subject::host(addr.to_canonical())),
         _ => Err(ProblemDetails::invalid(
-            "subject: it takes an address, a prefix or a domain",
+            "subject: it must be an address, a prefix or a domain",
         )),
     }
 }
 
-/// Looks a subject up for everybody: whether it is listed, where, why, since when, and what to do.
+/// Looks up whether a subject is listed: in which zones, why, since when, and what its owner can
+/// do.
 ///
 /// The query may also be the bare address.
 #[utoipa::path(get, path = "/lookup", tag = "public", params(LookupQuery),
-    responses((status = 200, body = LookupResponse, description = "What is public about the subject")))]
+    responses((status = 200, body = LookupResponse, description = "The public information about the subject")))]
 pub(super) async fn lookup(
     State(app): State<App>,
     peer: Option<Extension<Peer>>,
@@ -198,9 +198,9 @@ pub(super) async fn lookup(
     Ok(Json(done?))
 }
 
-/// Looks a subject up under the path of earlier look-up pages.
+/// Looks up a subject under the path of earlier look-up pages.
 #[utoipa::path(get, path = "/nph-lookup", tag = "public", params(LookupQuery),
-    responses((status = 200, body = LookupResponse, description = "What is public about the subject")))]
+    responses((status = 200, body = LookupResponse, description = "The public information about the subject")))]
 pub(super) async fn lookup_by_old_path(
     app: State<App>,
     peer: Option<Extension<Peer>>,
@@ -271,7 +271,7 @@ fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<LookupRes
     })
 }
 
-/// The host that a subject is.
+/// The address of a subject that is a single host.
 fn single(subject: &Subject) -> Option<IpAddr> {
     match subject {
         Subject::V4(p) if p.len() == 32 => Some(IpAddr::V4(p.first().into())),
@@ -321,8 +321,8 @@ pub(super) fn published(snapshot: &Snapshot, subject: &Subject) -> Vec<ZoneCodes
         .collect()
 }
 
-/// What a zone answers for the subject itself; for a prefix, for its first address, and for `*.a.b`,
-/// for a name below.
+/// What a zone answers for a subject; for a prefix, for its first address; for `*.a.b`, for a name
+/// below `a.b`.
 fn answers(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<SubjectZoneResponse> {
     let (never_asked, not_exported) = match subject {
         Subject::Domain(d) => (limits::never_asked(zone, d), limits::left_out(zone, d)),
@@ -349,7 +349,8 @@ fn answers(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<Su
     })
 }
 
-/// The A and TXT records of a subject in a zone; `None` where the zone is not about such subjects.
+/// The A and TXT records of a subject in a zone; `None` if the zone does not have subjects of this
+/// kind.
 fn records(
     snapshot: &Snapshot,
     zone: &ZoneView,

@@ -1,4 +1,4 @@
-//! What a client accepts and what it has already: `Accept-Encoding` and `If-None-Match`.
+//! Content negotiation and conditional requests: `Accept-Encoding` and `If-None-Match`.
 
 use axum::http::{HeaderMap, header};
 
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entity_tag_is_compared_weakly() {
+    fn entity_tags_are_compared_weakly() {
         let has = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::IF_NONE_MATCH, value.parse().unwrap());
