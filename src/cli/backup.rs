@@ -267,7 +267,7 @@ fn warn_of_mirrors(mirrors: &Mirrors, has_log: bool) {
             "orbsd: warning: no serial is known that a mirror has or that a zone gave out after the copy: {place} is missing; a \
              mirror that is ahead of this restore keeps its old zone. If the folder of the old store has mirrors.json, copy it to \
              {place} and run this restore again before the daemon starts",
-            place = mirrors.place().display()
+            place = mirrors.path().display()
         );
     }
 }

@@ -1,5 +1,6 @@
-//! What is known of each mirror: what it was told, what it asked for, what it has. Kept in a file
-//! beside the store's folder, so that a restart and a restore know it. Not used on the query path.
+//! The state of each mirror: its last NOTIFY, request and transfer, and its serial. It is kept in a
+//! file next to the store's folder, so that it survives a restart and a restore. Not used on the
+//! query path.
 
 use std::{
     cmp::Ordering,
@@ -30,51 +31,51 @@ use crate::{
     },
 };
 
-/// How many mirrors are kept that ask without being configured; the one that was silent for longest
-/// goes first.
+/// The most unconfigured mirrors that are kept; beyond them, the one that was not seen for longest
+/// is dropped.
 const MAX_OTHERS: usize = 1024;
-/// How many times of publication are kept of a zone; when there are more, every second one goes.
+/// The most publication times that are kept of a zone; beyond them, every second one is dropped.
 const MAX_LOG: usize = 4096;
-/// For how long a mirror that does not ask any more counts when a serial jumps.
-const REMEMBERED: Seconds = Seconds(30 * 86_400);
-/// How long a completed transfer reserves places for its address.
+/// For how long a mirror that sends no requests is considered when a serial jumps.
+const SEEN_WITHIN: Seconds = Seconds(30 * 86_400);
+/// How long a completed transfer reserves connections for its address.
 const RESERVED_FOR: Seconds = Seconds(7 * 86_400);
-/// From which step on a serial has jumped: the file is written at once then.
+/// The least step of a serial that counts as a jump, after which the file is written at once.
 const JUMP: u32 = 4096;
-/// How many addresses with completed transfers are kept; the one whose transfer is oldest goes
-/// first.
+/// The most addresses with completed transfers that are kept; beyond them, the one with the oldest
+/// transfer is dropped.
 const MAX_TRANSFERRED: usize = 1024;
 
-/// Which mirror: one of `transfer.notify` by its address and key, or one that is only known from
-/// what it asks.
+/// The identity of a mirror: one of `transfer.notify` by its address and key, or one that is known
+/// only by its requests.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-enum Who {
+enum MirrorId {
     Configured(SocketAddr, Option<String>),
     Other(IpAddr, Option<String>),
 }
 
-/// A mirror of `transfer.notify`: two behind one address are told apart by their keys.
+/// A mirror of `transfer.notify`. Two mirrors at one address are distinguished by their keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Configured {
     /// The zone's name.
     pub(super) zone: String,
-    /// Where it is notified.
+    /// The address to which NOTIFY is sent.
     pub(super) address: SocketAddr,
-    /// The name of the key that it is notified with.
+    /// The name of the key that signs NOTIFY.
     pub(super) key: Option<String>,
 }
 
 impl Configured {
-    fn place(&self) -> (String, Who) {
+    fn id(&self) -> (String, MirrorId) {
         (
             self.zone.clone(),
-            Who::Configured(self.address, self.key.clone()),
+            MirrorId::Configured(self.address, self.key.clone()),
         )
     }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Notified {
+struct LastNotify {
     serial: Serial,
     at: Time,
     tries: u32,
@@ -83,7 +84,7 @@ struct Notified {
     problem: Option<String>,
 }
 
-impl Notified {
+impl LastNotify {
     fn response(&self) -> MirrorNotifyResponse {
         MirrorNotifyResponse {
             serial: self.serial.0,
@@ -98,13 +99,13 @@ impl Notified {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Asked {
+struct LastRequest {
     serial: Option<Serial>,
     at: Time,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Transferred {
+struct LastTransfer {
     from: Option<Serial>,
     to: Serial,
     at: Time,
@@ -112,7 +113,7 @@ struct Transferred {
     took_ms: u64,
 }
 
-impl Transferred {
+impl LastTransfer {
     fn response(&self) -> MirrorTransferResponse {
         MirrorTransferResponse {
             kind: match self.from {
@@ -128,10 +129,10 @@ impl Transferred {
     }
 }
 
-/// How often something was done since the file began.
+/// The counters of a mirror since the file was created.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Counts {
+struct MirrorCounters {
     notified: u64,
     answered: u64,
     transfers: u64,
@@ -145,35 +146,35 @@ struct Counts {
 struct Row {
     seen: Time,
     has: Option<Serial>,
-    /// Whether `has` is the claim of an unsigned datagram, whose sender may be anybody.
+    /// Whether `has` is the claim of an unsigned datagram, which any host can have sent.
     unproved: bool,
-    /// The serial of ours that was not newer than what it has: until it has taken a whole zone, its
-    /// copy is another one, whatever its serial says.
+    /// Our serial that was not newer than the mirror's. Until the mirror transfers the whole zone,
+    /// its copy differs from ours, whatever its serial is.
     left_at: Option<Serial>,
-    /// Since when it lacks a serial, as far as the times of publication were known when the file
+    /// Since when the mirror lacks a serial, by the publication times that were known when the file
     /// was written.
     lacks_since: Option<Time>,
-    notified: Option<Notified>,
-    asked: Option<Asked>,
-    transfer: Option<Transferred>,
-    counts: Counts,
+    notified: Option<LastNotify>,
+    asked: Option<LastRequest>,
+    transfer: Option<LastTransfer>,
+    counts: MirrorCounters,
 }
 
-/// The last serial that each zone has given out, and when, by origin.
+/// The last serial that each zone has published, and when, by origin.
 pub type GivenOut = BTreeMap<String, (Serial, Time)>;
 
-/// When a zone came to which serials.
+/// The serials of a zone, and when each was published.
 #[derive(Debug, Default)]
-struct Log {
+struct PublicationLog {
     current: Serial,
-    /// The newest serial that anybody was seen to have from us; a transfer can be ahead of
-    /// `current` for a moment.
+    /// The newest serial that was sent to any mirror; a transfer can be ahead of `current` for a
+    /// moment.
     newest: Option<Serial>,
     /// The first serial of a second, and the second.
     entries: VecDeque<(Serial, Time)>,
 }
 
-impl Log {
+impl PublicationLog {
     fn push(&mut self, serial: Serial, at: Time) {
         if self
             .entries
@@ -194,14 +195,14 @@ impl Log {
         }
     }
 
-    /// Notes a serial that we have given out; the newest one.
+    /// Records a serial that was published. Returns the newest one.
     fn note(&mut self, serial: Serial) -> Serial {
         let newest = self.newest.map_or(serial, |n| n.max(serial));
         self.newest = Some(newest);
         newest
     }
 
-    /// When the serial after this one came, as far as that is known.
+    /// When the serial after this one was published, if that is known.
     fn after(&self, serial: Serial) -> Option<Time> {
         let before_now = |s: Serial| self.current.0.wrapping_sub(s.0);
         let wanted = before_now(serial.next());
@@ -214,29 +215,29 @@ impl Log {
 
 #[derive(Debug, Default)]
 struct Inner {
-    rows: BTreeMap<(String, Who), Row>,
-    logs: HashMap<String, Log>,
-    /// When an address completed its last transfer.
+    rows: BTreeMap<(String, MirrorId), Row>,
+    logs: HashMap<String, PublicationLog>,
+    /// When each address completed its last transfer.
     transferred: BTreeMap<IpAddr, Time>,
     given_out: GivenOut,
     changed: bool,
-    /// Whether a serial has jumped since the file was written: a restore that does not know it
-    /// would go back.
+    /// Whether a serial has jumped since the file was written. Without it, a restore would set an
+    /// older serial.
     jumped: bool,
 }
 
-/// What a mirror asks for.
+/// The request of a mirror for a transfer.
 #[derive(Debug, Clone, Copy)]
 pub struct TransferRequest<'a> {
     /// The zone's name.
     pub zone: &'a str,
-    /// Who asks.
+    /// The address of the mirror.
     pub addr: IpAddr,
     /// The TSIG key that signed the request.
     pub key: Option<&'a str>,
-    /// The serial that it says it has; `None` for an AXFR.
+    /// The serial that the mirror claims to have; `None` for an AXFR.
     pub serial: Option<Serial>,
-    /// Whether the request is signed or came by a stream, so that nobody else can have sent it.
+    /// Whether the request is signed or came over a stream, so that its sender is proved.
     pub proved: bool,
     /// Our serial.
     pub current: Serial,
@@ -245,8 +246,8 @@ pub struct TransferRequest<'a> {
 /// All mirrors of all zones.
 #[derive(Debug)]
 pub struct Mirrors {
-    /// Where the file may lie: at the first place that can be written to.
-    places: Vec<PathBuf>,
+    /// The possible paths of the file: the first that can be written to is used.
+    paths: Vec<PathBuf>,
     /// What is wrong with files that could not be read at the start.
     problems: Vec<String>,
     clock: Clock,
@@ -254,16 +255,16 @@ pub struct Mirrors {
 }
 
 impl Mirrors {
-    /// With what the files at these places say, the newer of two; a damaged one is warned of, and
-    /// left out.
-    pub fn open(places: Vec<PathBuf>, clock: Clock) -> Mirrors {
-        let mut rows: BTreeMap<(String, Who), Row> = BTreeMap::new();
+    /// Reads the state from the files at these paths, the newer of two. A damaged file is reported
+    /// by a warning and ignored.
+    pub fn open(paths: Vec<PathBuf>, clock: Clock) -> Mirrors {
+        let mut rows: BTreeMap<(String, MirrorId), Row> = BTreeMap::new();
         let mut transferred: BTreeMap<IpAddr, Time> = BTreeMap::new();
         let (mut given_out, mut problems) = (GivenOut::new(), Vec::new());
-        for path in &places {
+        for path in &paths {
             let found = file::read(path).unwrap_or_else(|e| {
                 problems.push(format!(
-                    "{}: {e}; what it had of the mirrors and of serials is not used",
+                    "{}: {e}; its state of mirrors and serials is ignored",
                     path.display()
                 ));
                 file::Saved::default()
@@ -275,16 +276,16 @@ impl Mirrors {
                 let last = transferred.entry(addr).or_insert(at);
                 *last = at.max(*last);
             }
-            for (zone, who, row) in found.mirrors {
-                let place = (zone, who);
-                if rows.get(&place).is_none_or(|r| r.seen < row.seen) {
-                    rows.insert(place, row);
+            for (zone, mirror_id, row) in found.mirrors {
+                let id = (zone, mirror_id);
+                if rows.get(&id).is_none_or(|r| r.seen < row.seen) {
+                    rows.insert(id, row);
                 }
             }
         }
         problems.iter().for_each(|p| tracing::warn!("{p}"));
         Mirrors {
-            places,
+            paths,
             problems,
             clock,
             inner: Mutex::new(Inner {
@@ -312,8 +313,8 @@ impl Mirrors {
         !inner.given_out.is_empty() || inner.rows.values().any(|row| row.has.is_some())
     }
 
-    /// Keeps the serials that a restore gives out, so that the next restore of the same copy does
-    /// not give them again.
+    /// Saves the serials that a restore publishes, so that the next restore of the same copy does
+    /// not publish them again.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -324,15 +325,15 @@ impl Mirrors {
         });
         let saved = inner.saved();
         drop(inner);
-        file::write(&self.places, &saved)
+        file::write(&self.paths, &saved)
     }
 
-    /// Where the file is written first.
-    pub fn place(&self) -> &std::path::Path {
-        self.places.first().map_or(std::path::Path::new(""), |p| p)
+    /// The preferred path of the file.
+    pub fn path(&self) -> &std::path::Path {
+        self.paths.first().map_or(std::path::Path::new(""), |p| p)
     }
 
-    /// What the ledger asks before a serial jumps.
+    /// The look-up of mirrors that the ledger uses before a serial jumps.
     pub fn seen_serials(self: &std::sync::Arc<Mirrors>) -> SeenSerials {
         let mirrors = self.clone();
         SeenSerials(Some(std::sync::Arc::new(move |zone| {
@@ -340,19 +341,19 @@ impl Mirrors {
         })))
     }
 
-    /// The mirrors of a zone that were seen in the last 30 days, with the serials that they have
-    /// for certain.
+    /// The mirrors of a zone that were seen in the last 30 days, with their proved serials.
     fn seen(&self, zone: &str, at: Time) -> Vec<SeenMirror> {
         let inner = self.lock();
         inner
             .rows
             .iter()
             .filter(|((z, _), row)| z == zone && !row.unproved)
-            .filter_map(|(place, row)| seen_mirror(place, row, at))
+            .filter_map(|(id, row)| seen_mirror(id, row, at))
             .collect()
     }
 
-    /// The mirrors for which a serial was not newer, and which have not taken a whole zone since.
+    /// The mirrors for which a serial was not newer, and which have not transferred the whole zone
+    /// since.
     pub(super) fn left_behind(&self, zone: &str) -> Vec<SeenMirror> {
         let (inner, at) = (self.lock(), self.clock.now());
         inner
@@ -367,29 +368,29 @@ impl Mirrors {
         self.inner.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Takes the configured mirrors. One that is configured no more is known on by what it asked
-    /// for.
+    /// Sets the configured mirrors. One that is no longer configured is kept as an unconfigured
+    /// mirror.
     pub(super) fn configure(&self, all: &[Configured]) {
         self.lock().configure(all);
     }
 
-    /// A zone has come to a serial.
-    pub(super) fn published(&self, zone: &str, serial: Serial) {
-        self.lock().published(zone, serial, self.clock.now());
+    /// Records that a zone has published a serial.
+    pub(super) fn record_published(&self, zone: &str, serial: Serial) {
+        self.lock().record_published(zone, serial, self.clock.now());
     }
 
-    /// A mirror is being told of a serial.
-    pub(super) fn sent(&self, mirror: &Configured, serial: Serial) {
+    /// Records that a NOTIFY of a serial is sent to a mirror.
+    pub(super) fn record_notify(&self, mirror: &Configured, serial: Serial) {
         self.lock().configured(mirror, |row| {
-            let again = row
+            let tries = row
                 .notified
                 .as_ref()
                 .filter(|n| n.serial == serial)
                 .map_or(0, |n| n.tries);
-            row.notified = Some(Notified {
+            row.notified = Some(LastNotify {
                 serial,
                 at: self.clock.now(),
-                tries: again + 1,
+                tries: tries + 1,
                 rcode: None,
                 answer_ms: None,
                 problem: None,
@@ -398,8 +399,8 @@ impl Mirrors {
         });
     }
 
-    /// It has answered after a time, with an RCODE.
-    pub(super) fn answered(&self, mirror: &Configured, rcode: u8, took: Duration) {
+    /// Records the reply of a mirror to NOTIFY: its RCODE, and how long it took.
+    pub(super) fn record_reply(&self, mirror: &Configured, rcode: u8, took: Duration) {
         self.lock().configured(mirror, |row| {
             row.counts.answered += 1;
             if let Some(n) = &mut row.notified {
@@ -409,8 +410,8 @@ impl Mirrors {
         });
     }
 
-    /// Something is wrong with telling it.
-    pub(super) fn failed(&self, mirror: &Configured, problem: &str) {
+    /// Records why a mirror cannot be notified.
+    pub(super) fn record_failure(&self, mirror: &Configured, problem: &str) {
         self.lock().configured(mirror, |row| {
             if let Some(n) = &mut row.notified {
                 n.problem = Some(problem.into());
@@ -420,25 +421,26 @@ impl Mirrors {
 
     /// The serial that a configured mirror is known to have.
     pub(super) fn has(&self, mirror: &Configured) -> Option<Serial> {
-        self.lock().rows.get(&mirror.place()).and_then(|r| r.has)
+        self.lock().rows.get(&mirror.id()).and_then(|r| r.has)
     }
 
-    /// How often a configured mirror has asked for a transfer.
-    pub(super) fn times_asked(&self, mirror: &Configured) -> u64 {
+    /// How often a configured mirror has requested a transfer.
+    pub(super) fn request_count(&self, mirror: &Configured) -> u64 {
         self.lock()
             .rows
-            .get(&mirror.place())
+            .get(&mirror.id())
             .map_or(0, |r| r.counts.asked)
     }
 
-    /// An address has completed a transfer that its key or certificate allows, or was told that it
-    /// is up to date. A transfer that anybody of a wide prefix may make does not count: strangers
-    /// would fill the reserved places.
-    pub(super) fn completed(&self, addr: IpAddr) {
-        self.lock().completed(addr.to_canonical(), self.clock.now());
+    /// Records that an address has completed a transfer that its key or certificate allows, or was
+    /// up to date. A transfer that is allowed by address alone does not count, since unrelated
+    /// clients of a wide prefix would use up the reserved connections.
+    pub(super) fn record_completed(&self, addr: IpAddr) {
+        self.lock()
+            .record_completed(addr.to_canonical(), self.clock.now());
     }
 
-    /// Whether an address completed such a transfer in the last days.
+    /// Whether an address completed such a transfer in the last seven days.
     pub(super) fn has_transferred(&self, addr: IpAddr) -> bool {
         self.lock()
             .transferred
@@ -446,10 +448,9 @@ impl Mirrors {
             .is_some_and(|t| t.plus(RESERVED_FOR) > self.clock.now())
     }
 
-    /// A mirror has asked for a transfer: of what changed since the serial that it has, or of the
-    /// whole zone. True where it has to take the whole zone, because its copy is not what its
-    /// serial stands for here.
-    pub fn asked(&self, request: &TransferRequest) -> bool {
+    /// Records the request of a mirror for a transfer. Returns true if the mirror has to transfer
+    /// the whole zone, because its copy differs from ours at its serial.
+    pub fn record_request(&self, request: &TransferRequest) -> bool {
         let TransferRequest {
             zone,
             addr,
@@ -460,8 +461,8 @@ impl Mirrors {
         } = *request;
         let mut inner = self.lock();
         let newest = inner.logs.entry(zone.into()).or_default().note(current);
-        inner.known(zone, addr, key, self.clock.now(), |row, at| {
-            row.asked = Some(Asked { serial, at });
+        inner.update_row(zone, addr, key, self.clock.now(), |row, at| {
+            row.asked = Some(LastRequest { serial, at });
             row.counts.asked += 1;
             if serial.is_some() && row.has != serial {
                 (row.has, row.lacks_since, row.unproved) = (serial, None, !proved);
@@ -472,10 +473,9 @@ impl Mirrors {
         })
     }
 
-    /// A mirror has been given a zone up to a serial: the whole of it, or what changed since
-    /// `from`.
+    /// Records a transfer to a mirror: of the whole zone, or of the changes since `from`.
     #[allow(clippy::too_many_arguments)] // they are one record, and this is its only use
-    pub fn transferred(
+    pub fn record_transfer(
         &self,
         zone: &str,
         addr: IpAddr,
@@ -487,8 +487,8 @@ impl Mirrors {
     ) {
         let mut inner = self.lock();
         inner.logs.entry(zone.into()).or_default().note(to);
-        inner.known(zone, addr, key, self.clock.now(), |row, at| {
-            row.transfer = Some(Transferred {
+        inner.update_row(zone, addr, key, self.clock.now(), |row, at| {
+            row.transfer = Some(LastTransfer {
                 from,
                 to,
                 at,
@@ -509,13 +509,13 @@ impl Mirrors {
         let (inner, at) = (self.lock(), self.clock.now());
         let zones = snapshot.zones.all().iter().zip(snapshot.serials.iter());
         let serials: HashMap<&str, Serial> = zones.map(|(z, s)| (&*z.name, *s)).collect();
-        let mirrors = inner.rows.iter().filter_map(|((zone, who), row)| {
+        let mirrors = inner.rows.iter().filter_map(|((zone, mirror_id), row)| {
             let current = *serials.get(zone.as_str())?;
-            let (address, key) = match who {
-                Who::Configured(addr, key) => (addr.to_string(), key),
-                Who::Other(addr, key) => (addr.to_string(), key),
+            let (address, key) = match mirror_id {
+                MirrorId::Configured(addr, key) => (addr.to_string(), key),
+                MirrorId::Other(addr, key) => (addr.to_string(), key),
             };
-            let left = row.left_at.filter(|_| row.seen.plus(REMEMBERED) >= at);
+            let left = row.left_at.filter(|_| row.seen.plus(SEEN_WITHIN) >= at);
             let commands = |_| {
                 let all = forced_transfers(zone).into_iter();
                 all.map(|(software, command)| (software.to_string(), command))
@@ -525,18 +525,18 @@ impl Mirrors {
             Some(MirrorResponse {
                 zone: zone.clone(),
                 address,
-                configured: matches!(who, Who::Configured(..)),
+                configured: matches!(mirror_id, MirrorId::Configured(..)),
                 key: key.clone(),
                 serial: current.0,
                 mirror_serial: row.has.map(|s| s.0),
                 behind: behind.map(|(serials, seconds)| LagResponse { serials, seconds }),
                 needs_transfer: left.map(commands),
-                last_notify: row.notified.as_ref().map(Notified::response),
+                last_notify: row.notified.as_ref().map(LastNotify::response),
                 last_request: row.asked.as_ref().map(|a| MirrorRequestResponse {
                     serial: a.serial.map(|s| s.0),
                     at: a.at.into(),
                 }),
-                last_transfer: row.transfer.as_ref().map(Transferred::response),
+                last_transfer: row.transfer.as_ref().map(LastTransfer::response),
                 counts: MirrorCounts {
                     notified: row.counts.notified,
                     answered: row.counts.answered,
@@ -549,12 +549,12 @@ impl Mirrors {
         mirrors.collect()
     }
 
-    /// Whether the file has to be written now: it lacks a jump of a serial.
+    /// Whether the file has to be written now, since it lacks a jump of a serial.
     pub(super) fn has_jumped(&self) -> bool {
         self.lock().jumped
     }
 
-    /// Writes the file if there is something new to say.
+    /// Writes the file if the state has changed.
     pub fn save(&self) {
         let saved = {
             let mut inner = self.lock();
@@ -564,24 +564,25 @@ impl Mirrors {
             inner.jumped = false;
             inner.saved()
         };
-        if let Err(e) = file::write(&self.places, &saved) {
-            tracing::warn!("{e}; what is known of the mirrors is not kept");
+        if let Err(e) = file::write(&self.paths, &saved) {
+            tracing::warn!("{e}; the state of the mirrors was not saved");
             self.lock().changed = true;
         }
     }
 }
 
-/// Takes a serial as a zone's last one, unless a newer one is known.
+/// Records a serial as the last one of a zone, unless a newer one is known.
 fn note_given_out(all: &mut GivenOut, zone: &str, serial: Serial, at: Time) {
     let last = all.entry(zone.into()).or_insert((serial, at));
-    // A step of a zone is newer by RFC 1982; that of another store at the same place may not be.
+    // The next serial of a zone is newer by RFC 1982; that of another store at the same path may
+    // not be.
     if last.0 < serial || (last.1 < at && last.0 == serial) {
         *last = (serial, at);
     }
 }
 
 impl Row {
-    /// Notes that our serial is not newer than what the mirror has for certain.
+    /// Marks the mirror as left behind if our serial is not newer than its proved one.
     fn mark(&mut self, ours: Serial) {
         let follows = self.has.is_none_or(|has| {
             matches!(
@@ -595,14 +596,13 @@ impl Row {
     }
 }
 
-/// What a serial is held against; `None` for a mirror without a serial, or that was not seen for
-/// long.
-fn seen_mirror((_, who): &(String, Who), row: &Row, at: Time) -> Option<SeenMirror> {
-    let (address, key) = match who {
-        Who::Configured(address, key) => (address.to_string(), key.clone()),
-        Who::Other(address, key) => (address.to_string(), key.clone()),
+/// The serial of a mirror; `None` if it has none, or was not seen for 30 days.
+fn seen_mirror((_, mirror_id): &(String, MirrorId), row: &Row, at: Time) -> Option<SeenMirror> {
+    let (address, key) = match mirror_id {
+        MirrorId::Configured(address, key) => (address.to_string(), key.clone()),
+        MirrorId::Other(address, key) => (address.to_string(), key.clone()),
     };
-    let serial = row.has.filter(|_| row.seen.plus(REMEMBERED) >= at)?;
+    let serial = row.has.filter(|_| row.seen.plus(SEEN_WITHIN) >= at)?;
     Some(SeenMirror {
         address,
         key,
@@ -612,7 +612,7 @@ fn seen_mirror((_, who): &(String, Who), row: &Row, at: Time) -> Option<SeenMirr
 }
 
 impl Inner {
-    fn published(&mut self, zone: &str, serial: Serial, at: Time) {
+    fn record_published(&mut self, zone: &str, serial: Serial, at: Time) {
         let log = self.logs.entry(zone.into()).or_default();
         log.push(serial, at);
         let newest = log.note(serial);
@@ -630,34 +630,35 @@ impl Inner {
     }
 
     fn configure(&mut self, all: &[Configured]) {
-        let places: Vec<(String, Who)> = all.iter().map(Configured::place).collect();
-        let gone = |place: &(String, Who)| {
-            matches!(place.1, Who::Configured(..)) && !places.contains(place)
-        };
-        let mut old: Vec<_> = self.rows.extract_if(.., |place, _| gone(place)).collect();
-        for place in places {
-            // With another key it is the same mirror.
+        let ids: Vec<(String, MirrorId)> = all.iter().map(Configured::id).collect();
+        let is_removed =
+            |id: &(String, MirrorId)| matches!(id.1, MirrorId::Configured(..)) && !ids.contains(id);
+        let mut old: Vec<_> = self.rows.extract_if(.., |id, _| is_removed(id)).collect();
+        for id in ids {
+            // A mirror whose key was changed keeps its state.
             let before = old
                 .iter()
-                .position(|((zone, who), _)| match (who, &place.1) {
-                    (Who::Configured(a, _), Who::Configured(b, _)) => *zone == place.0 && a == b,
+                .position(|((zone, mirror_id), _)| match (mirror_id, &id.1) {
+                    (MirrorId::Configured(a, _), MirrorId::Configured(b, _)) => {
+                        *zone == id.0 && a == b
+                    }
                     _ => false,
                 });
-            let row = if self.rows.contains_key(&place) {
+            let row = if self.rows.contains_key(&id) {
                 None
             } else {
                 before.map(|i| old.swap_remove(i).1)
             };
             self.rows
-                .entry(place)
+                .entry(id)
                 .or_insert_with(|| row.unwrap_or_default());
         }
-        for ((zone, who), row) in old {
-            if let (Who::Configured(address, key), true) = (who, row.has.is_some()) {
-                let place = (zone, Who::Other(address.ip().to_canonical(), key));
-                if self.rows.get(&place).is_none_or(|r| r.seen < row.seen) {
-                    self.make_room();
-                    self.rows.insert(place, row);
+        for ((zone, mirror_id), row) in old {
+            if let (MirrorId::Configured(address, key), true) = (mirror_id, row.has.is_some()) {
+                let id = (zone, MirrorId::Other(address.ip().to_canonical(), key));
+                if self.rows.get(&id).is_none_or(|r| r.seen < row.seen) {
+                    self.evict_oldest();
+                    self.rows.insert(id, row);
                 }
             }
         }
@@ -665,15 +666,16 @@ impl Inner {
     }
 
     fn configured(&mut self, mirror: &Configured, change: impl FnOnce(&mut Row)) {
-        if let Some(row) = self.rows.get_mut(&mirror.place()) {
+        if let Some(row) = self.rows.get_mut(&mirror.id()) {
             change(row);
             self.changed = true;
         }
     }
 
-    /// The row of whoever asks. A configured mirror is known by its key where no other has it, else
-    /// by its address where no other has that; anybody else has a row of its own.
-    fn known<T>(
+    /// Updates the row of the client that sent a request. A configured mirror is identified by its
+    /// key if no other has it, otherwise by its address if no other has that; any other client has
+    /// a row of its own.
+    fn update_row<T>(
         &mut self,
         zone: &str,
         addr: IpAddr,
@@ -682,31 +684,37 @@ impl Inner {
         change: impl FnOnce(&mut Row, Time) -> T,
     ) -> T {
         let addr = addr.to_canonical();
-        let mine = || {
+        let configured = || {
             let here = self.rows.keys().filter(|(z, _)| z == zone);
-            here.filter_map(|(_, who)| match who {
-                Who::Configured(a, k) => Some((who, a.ip().to_canonical() == addr, k.as_deref())),
-                Who::Other(..) => None,
+            here.filter_map(|(_, mirror_id)| match mirror_id {
+                MirrorId::Configured(a, k) => {
+                    Some((mirror_id, a.ip().to_canonical() == addr, k.as_deref()))
+                }
+                MirrorId::Other(..) => None,
             })
         };
-        let found = only(mine().filter(|(_, _, k)| key.is_some() && *k == key))
-            .or_else(|| only(mine().filter(|(_, here, k)| *here && *k == key)))
-            .or_else(|| only(mine().filter(|(_, here, k)| *here && (key.is_none() || k.is_none()))))
-            .map(|(who, ..)| who.clone());
-        let place = (
+        let found = exactly_one(configured().filter(|(_, _, k)| key.is_some() && *k == key))
+            .or_else(|| exactly_one(configured().filter(|(_, here, k)| *here && *k == key)))
+            .or_else(|| {
+                exactly_one(
+                    configured().filter(|(_, here, k)| *here && (key.is_none() || k.is_none())),
+                )
+            })
+            .map(|(mirror_id, ..)| mirror_id.clone());
+        let id = (
             zone.to_string(),
-            found.unwrap_or_else(|| Who::Other(addr, key.map(Into::into))),
+            found.unwrap_or_else(|| MirrorId::Other(addr, key.map(Into::into))),
         );
-        if !self.rows.contains_key(&place) {
-            self.make_room();
+        if !self.rows.contains_key(&id) {
+            self.evict_oldest();
         }
-        let row = self.rows.entry(place).or_default();
+        let row = self.rows.entry(id).or_default();
         row.seen = at;
         self.changed = true;
         change(row, at)
     }
 
-    fn completed(&mut self, addr: IpAddr, at: Time) {
+    fn record_completed(&mut self, addr: IpAddr, at: Time) {
         if self.transferred.len() >= MAX_TRANSFERRED
             && !self.transferred.contains_key(&addr)
             && let Some(oldest) = self
@@ -721,21 +729,21 @@ impl Inner {
         self.changed = true;
     }
 
-    fn make_room(&mut self) {
+    fn evict_oldest(&mut self) {
         let others = self
             .rows
             .iter()
-            .filter(|((_, who), _)| matches!(who, Who::Other(..)));
+            .filter(|((_, mirror_id), _)| matches!(mirror_id, MirrorId::Other(..)));
         if others.clone().count() >= MAX_OTHERS
             && let Some(oldest) = others
                 .min_by_key(|(_, row)| row.seen)
-                .map(|(place, _)| place.clone())
+                .map(|(id, _)| id.clone())
         {
             self.rows.remove(&oldest);
         }
     }
 
-    /// How far a mirror is behind: serials, and seconds since the first that it lacks. `None` where
+    /// How far a mirror is behind: serials, and seconds since the first that it lacks; `None` if
     /// that is not known.
     fn behind(&self, zone: &str, row: &Row, current: Serial, at: Time) -> Option<(u32, u64)> {
         let has = row.has?;
@@ -759,7 +767,7 @@ impl Inner {
     }
 
     fn saved(&self) -> file::Saved {
-        let one = |((zone, who), row): (&(String, Who), &Row)| {
+        let one = |((zone, mirror_id), row): (&(String, MirrorId), &Row)| {
             let current = self
                 .logs
                 .get(zone)
@@ -776,7 +784,7 @@ impl Inner {
             };
             (
                 zone.clone(),
-                who.clone(),
+                mirror_id.clone(),
                 Row {
                     lacks_since,
                     ..row.clone()
@@ -791,8 +799,8 @@ impl Inner {
     }
 }
 
-/// The one of its kind; `None` where there is none, or another.
-fn only<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
+/// The only item of an iterator; `None` if it has none, or more than one.
+fn exactly_one<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
     found.next().filter(|_| found.next().is_none())
 }
 

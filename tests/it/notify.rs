@@ -152,7 +152,7 @@ impl Teller {
     }
     /// A mirror asks for what came after a serial.
     fn asks(&self, serial: u32) {
-        self.mirrors.asked(&TransferRequest {
+        self.mirrors.record_request(&TransferRequest {
             zone: "bl.orbs.example",
             addr: [127, 0, 0, 1].into(),
             key: None,
@@ -205,7 +205,7 @@ fn commit_is_notified_at_once_and_the_lag_is_reported() {
     );
     m.answer(&first, 0);
     t.until(|r| r["last_notify"]["acknowledged"] == true);
-    t.mirrors.transferred(
+    t.mirrors.record_transfer(
         "bl.orbs.example",
         [127, 0, 0, 1].into(),
         None,
@@ -300,7 +300,7 @@ fn mirror_that_acknowledges_and_does_not_transfer_is_notified_again() {
     );
     silent.answer(&third, 0);
     // Who has it is told no more.
-    t.mirrors.transferred(
+    t.mirrors.record_transfer(
         "bl.orbs.example",
         [127, 0, 0, 1].into(),
         None,
@@ -417,7 +417,7 @@ fn late_answer_counts_and_an_unanswered_notify_is_repeated() {
     // Whoever has fetched it is not asked again, whether it has answered or not.
     t.commit(2);
     m.hear();
-    t.mirrors.transferred(
+    t.mirrors.record_transfer(
         "bl.orbs.example",
         [127, 0, 0, 1].into(),
         None,

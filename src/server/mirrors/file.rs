@@ -1,4 +1,4 @@
-//! The file of what is known of the mirrors.
+//! The file with the state of the mirrors.
 
 use std::{
     collections::BTreeMap,
@@ -11,18 +11,18 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{GivenOut, Row, Who};
+use super::{GivenOut, MirrorId, Row};
 use crate::model::Time;
 
 /// The longest file that is read, in bytes.
-const MAX_FILE: u64 = 4 << 20;
-/// The version of the file's form: in 1 a configured mirror had its key in the row alone.
+const MAX_FILE_BYTES: u64 = 4 << 20;
+/// The version of the format. In version 1, only the row of a configured mirror had its key.
 const VERSION: u32 = 2;
 
 /// A mirror of a zone.
-pub(super) type SavedRow = (String, Who, Row);
+pub(super) type SavedRow = (String, MirrorId, Row);
 
-/// What the file keeps.
+/// The content of the file.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Saved {
     version: u32,
@@ -37,7 +37,7 @@ pub(super) struct Saved {
 }
 
 impl Saved {
-    /// In the newest form.
+    /// Creates the content in the current version.
     pub(super) fn new(
         mirrors: Vec<SavedRow>,
         transferred: BTreeMap<IpAddr, Time>,
@@ -59,36 +59,38 @@ impl Default for Saved {
 }
 
 #[derive(Deserialize)]
-struct Saved1 {
-    mirrors: Vec<(String, Who1, Value)>,
+struct SavedV1 {
+    mirrors: Vec<(String, MirrorIdV1, Value)>,
 }
 
 #[derive(Deserialize)]
-enum Who1 {
+enum MirrorIdV1 {
     Configured(SocketAddr),
     Other(IpAddr, Option<String>),
 }
 
-/// Reads a file; nothing is known where there is none.
+/// Reads a file; a missing one is an empty state.
 pub(super) fn read(path: &Path) -> Result<Saved, String> {
     match fs::metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Saved::default()),
-        Ok(m) if m.len() > MAX_FILE => return Err(format!("longer than {MAX_FILE} bytes")),
+        Ok(m) if m.len() > MAX_FILE_BYTES => {
+            return Err(format!("longer than {MAX_FILE_BYTES} bytes"));
+        }
         _ => {}
     }
     let text = fs::read(path).map_err(|e| e.to_string())?;
-    let wrong = |e: serde_json::Error| e.to_string();
-    let value: Value = serde_json::from_slice(&text).map_err(wrong)?;
+    let invalid = |e: serde_json::Error| e.to_string();
+    let value: Value = serde_json::from_slice(&text).map_err(invalid)?;
     match value["version"].as_u64() {
         Some(1) => {
-            let saved: Saved1 = serde_json::from_value(value).map_err(wrong)?;
-            let one = |(zone, who, row): (String, Who1, Value)| {
+            let saved: SavedV1 = serde_json::from_value(value).map_err(invalid)?;
+            let one = |(zone, who, row): (String, MirrorIdV1, Value)| {
                 let key = row["key"].as_str().map(String::from);
                 let who = match who {
-                    Who1::Configured(address) => Who::Configured(address, key),
-                    Who1::Other(address, key) => Who::Other(address, key),
+                    MirrorIdV1::Configured(address) => MirrorId::Configured(address, key),
+                    MirrorIdV1::Other(address, key) => MirrorId::Other(address, key),
                 };
-                Ok((zone, who, serde_json::from_value(row).map_err(wrong)?))
+                Ok((zone, who, serde_json::from_value(row).map_err(invalid)?))
             };
             let mirrors = saved
                 .mirrors
@@ -97,22 +99,23 @@ pub(super) fn read(path: &Path) -> Result<Saved, String> {
                 .collect::<Result<_, String>>()?;
             Ok(Saved::new(mirrors, BTreeMap::new(), GivenOut::new()))
         }
-        Some(v) if v == u64::from(VERSION) => serde_json::from_value(value).map_err(wrong),
+        Some(v) if v == u64::from(VERSION) => serde_json::from_value(value).map_err(invalid),
         other => Err(format!(
-            "version {} of its form is not known here",
+            "unknown version {}; a newer orbsd may have written it",
             other.map_or("?".into(), |v| v.to_string())
         )),
     }
 }
 
-/// Writes the file at the first place that takes it, and removes it from the others.
-pub(super) fn write(places: &[PathBuf], saved: &Saved) -> Result<(), String> {
+/// Writes the file at the first path that can be written to, and removes it from the paths after
+/// it.
+pub(super) fn write(paths: &[PathBuf], saved: &Saved) -> Result<(), String> {
     let bytes = serde_json::to_vec(saved).map_err(|e| e.to_string())?;
-    let mut problem = String::from("there is no place for the file of the mirrors");
-    for (i, path) in places.iter().enumerate() {
+    let mut problem = String::from("no path is set for the file of the mirrors");
+    for (i, path) in paths.iter().enumerate() {
         match replace(path, &bytes) {
             Ok(()) => {
-                places[i + 1..]
+                paths[i + 1..]
                     .iter()
                     .for_each(|other| drop(fs::remove_file(other)));
                 return Ok(());

@@ -34,8 +34,8 @@ fn configured(mirrors: &Mirrors) -> [Configured; 3] {
     all
 }
 
-/// A mirror asks for what came after its serial, and the answer is ours.
-fn asks(
+/// Records a mirror's request for the changes after its serial; true if it needs the whole zone.
+fn request(
     m: &Mirrors,
     zone: &str,
     from: &str,
@@ -44,7 +44,7 @@ fn asks(
     current: u32,
 ) -> bool {
     let addr = from.parse().unwrap();
-    m.asked(&TransferRequest {
+    m.record_request(&TransferRequest {
         zone,
         addr,
         key,
@@ -54,8 +54,8 @@ fn asks(
     })
 }
 
-/// Who has which serial.
-fn have(mirrors: &Mirrors) -> Vec<(String, u32)> {
+/// The known serial of each mirror.
+fn known_serials(mirrors: &Mirrors) -> Vec<(String, u32)> {
     let inner = mirrors.lock();
     inner
         .rows
@@ -65,7 +65,7 @@ fn have(mirrors: &Mirrors) -> Vec<(String, u32)> {
 }
 
 #[test]
-fn whoever_asks_is_known_by_key_then_by_address() {
+fn requests_are_matched_by_key_then_by_address() {
     let (_dir, m) = open();
     configured(&m);
     for (from, key, serial, who) in [
@@ -103,31 +103,35 @@ fn whoever_asks_is_known_by_key_then_by_address() {
             "Other(198.51.100.1, Some(\"x\"))",
         ),
     ] {
-        asks(&m, "bl", from, key, Some(serial), 9);
+        request(&m, "bl", from, key, Some(serial), 9);
         assert!(
-            have(&m).contains(&(who.to_string(), serial)),
+            known_serials(&m).contains(&(who.to_string(), serial)),
             "{from} {key:?}: {:?}",
-            have(&m)
+            known_serials(&m)
         );
     }
-    asks(&m, "other", "192.0.2.1", None, Some(9), 9);
+    request(&m, "other", "192.0.2.1", None, Some(9), 9);
     assert!(
-        have(&m).contains(&("Other(192.0.2.1, None)".into(), 9)),
+        known_serials(&m).contains(&("Other(192.0.2.1, None)".into(), 9)),
         "another zone"
     );
-    // A SOA query says nothing of what they have.
-    asks(&m, "bl", "192.0.2.1", None, None, 9);
-    assert!(have(&m).contains(&("Configured(192.0.2.1:53, None)".into(), 3)));
+    // A SOA query does not tell the serial of the mirror.
+    request(&m, "bl", "192.0.2.1", None, None, 9);
+    assert!(known_serials(&m).contains(&("Configured(192.0.2.1:53, None)".into(), 3)));
     m.configure(&[]);
-    assert!(have(&m).iter().all(|(who, _)| who.starts_with("Other")));
+    assert!(
+        known_serials(&m)
+            .iter()
+            .all(|(who, _)| who.starts_with("Other"))
+    );
 }
 
 #[test]
-fn those_that_are_not_configured_are_bounded_the_oldest_goes() {
+fn unconfigured_mirrors_are_limited_and_the_oldest_is_dropped() {
     let (_dir, m) = open();
     let mut inner = m.lock();
     for i in 0..MAX_OTHERS as u32 + 3 {
-        inner.known(
+        inner.update_row(
             "bl",
             IpAddr::from(i.to_be_bytes()),
             None,
@@ -140,7 +144,7 @@ fn those_that_are_not_configured_are_bounded_the_oldest_goes() {
 }
 
 #[test]
-fn the_lag_counts_serials_and_the_seconds_since_the_first_that_is_missing() {
+fn lag_counts_serials_and_seconds_since_the_first_missing_one() {
     let mut inner = Inner::default();
     for (serial, at) in [
         (u32::MAX - 1, 100),
@@ -149,7 +153,7 @@ fn the_lag_counts_serials_and_the_seconds_since_the_first_that_is_missing() {
         (1, 120),
         (2, 130),
     ] {
-        inner.published("bl", Serial(serial), Time(at));
+        inner.record_published("bl", Serial(serial), Time(at));
     }
     let behind = |has: u32, at| {
         inner.behind(
@@ -176,7 +180,7 @@ fn the_lag_counts_serials_and_the_seconds_since_the_first_that_is_missing() {
         inner.behind("bl", &Row::default(), Serial(2), Time(150)),
         None
     );
-    // Over a restart the time is that of the file.
+    // After a restart, the time comes from the file.
     let old = Row {
         has: Some(Serial(u32::MAX - 5)),
         lacks_since: Some(Time(40)),
@@ -189,8 +193,8 @@ fn the_lag_counts_serials_and_the_seconds_since_the_first_that_is_missing() {
 }
 
 #[test]
-fn the_times_of_publication_are_bounded_and_grow_coarse() {
-    let mut log = Log::default();
+fn publication_times_are_limited_by_dropping_every_second_one() {
+    let mut log = PublicationLog::default();
     for i in 0..3 * MAX_LOG as u32 {
         log.push(Serial(i), Time(u64::from(i)));
         log.push(Serial(i), Time(u64::from(i) + 1));
@@ -206,15 +210,15 @@ fn the_times_of_publication_are_bounded_and_grow_coarse() {
 }
 
 #[test]
-fn the_file_keeps_the_state_and_a_damaged_one_is_an_empty_state() {
+fn saved_state_is_read_again_and_a_damaged_file_is_an_empty_state() {
     let (dir, m) = open();
     let at = configured(&m);
-    m.published("bl", Serial(7));
-    m.sent(&at[0], Serial(7));
-    m.answered(&at[0], 5, Duration::from_millis(3));
-    m.sent(&at[1], Serial(7));
-    m.failed(&at[1], "nobody");
-    m.transferred(
+    m.record_published("bl", Serial(7));
+    m.record_notify(&at[0], Serial(7));
+    m.record_reply(&at[0], 5, Duration::from_millis(3));
+    m.record_notify(&at[1], Serial(7));
+    m.record_failure(&at[1], "unreachable");
+    m.record_transfer(
         "bl",
         at[0].address.ip(),
         None,
@@ -223,70 +227,70 @@ fn the_file_keeps_the_state_and_a_damaged_one_is_an_empty_state() {
         1234,
         Duration::from_millis(20),
     );
-    asks(&m, "bl", "2001:db8::1", Some("k2"), Some(4), 7);
+    request(&m, "bl", "2001:db8::1", Some("k2"), Some(4), 7);
     m.save();
     let path = dir.path().join("mirrors.json");
     let again = Mirrors::open(vec![path.clone()], clock());
     assert_eq!(
-        have(&again),
+        known_serials(&again),
         [
             ("Configured(192.0.2.1:53, None)".to_string(), 6),
             ("Other(2001:db8::1, Some(\"k2\"))".into(), 4)
         ]
     );
     let inner = again.lock();
-    let row = &inner.rows[&at[0].place()];
+    let row = &inner.rows[&at[0].id()];
     let n = row.notified.as_ref().unwrap();
     assert_eq!(
         (n.serial, n.rcode, n.answer_ms, row.counts.bytes),
         (Serial(7), Some(5), Some(3), 1234)
     );
     assert!(row.lacks_since.is_some());
-    let other = inner.rows[&at[1].place()].notified.clone().unwrap();
+    let other = inner.rows[&at[1].id()].notified.clone().unwrap();
     assert_eq!(
         (other.problem.as_deref(), other.rcode, other.tries),
-        (Some("nobody"), None, 1)
+        (Some("unreachable"), None, 1)
     );
-    // Nothing new: nothing is written.
+    // Without a change, nothing is written.
     fs::remove_file(&path).unwrap();
     m.save();
     assert!(!path.exists());
     for damaged in ["{", "{\"version\":9,\"mirrors\":[]}", ""] {
         fs::write(&path, damaged).unwrap();
         assert!(
-            have(&Mirrors::open(vec![path.clone()], clock())).is_empty(),
+            known_serials(&Mirrors::open(vec![path.clone()], clock())).is_empty(),
             "{damaged}"
         );
     }
 }
 
 #[test]
-fn two_mirrors_behind_one_address_are_told_apart_by_key() {
+fn mirrors_at_one_address_are_distinguished_by_key() {
     let (_dir, m) = open();
     let [a, b] = ["a", "b"].map(|k| mirror("192.0.2.1:53", Some(k)));
     m.configure(&[a.clone(), b.clone()]);
-    asks(&m, "bl", "192.0.2.1", Some("a"), Some(3), 5);
-    asks(&m, "bl", "192.0.2.1", Some("b"), Some(4), 5);
+    request(&m, "bl", "192.0.2.1", Some("a"), Some(3), 5);
+    request(&m, "bl", "192.0.2.1", Some("b"), Some(4), 5);
     assert_eq!((m.has(&a), m.has(&b)), (Some(Serial(3)), Some(Serial(4))));
-    m.sent(&b, Serial(5));
-    m.answered(&b, 0, Duration::ZERO);
+    m.record_notify(&b, Serial(5));
+    m.record_reply(&b, 0, Duration::ZERO);
     let inner = m.lock();
-    assert!(inner.rows[&a.place()].notified.is_none() && inner.rows[&b.place()].notified.is_some());
-    assert_eq!(inner.rows.len(), 2, "nobody stands there as a third one");
+    assert!(inner.rows[&a.id()].notified.is_none() && inner.rows[&b.id()].notified.is_some());
+    assert_eq!(inner.rows.len(), 2, "there is no third row");
 }
 
 #[test]
-fn a_mirror_with_another_key_is_the_same_and_one_that_is_configured_no_more_still_counts() {
+fn mirror_keeps_its_serial_with_a_new_key_and_after_its_removal() {
     let (_dir, m) = open();
     m.configure(&[
         mirror("192.0.2.1:53", Some("old")),
         mirror("192.0.2.9:53", None),
     ]);
-    asks(&m, "bl", "192.0.2.1", Some("old"), Some(3), 5);
-    asks(&m, "bl", "192.0.2.9", None, Some(4), 5);
+    request(&m, "bl", "192.0.2.1", Some("old"), Some(3), 5);
+    request(&m, "bl", "192.0.2.9", None, Some(4), 5);
     m.configure(&[mirror("192.0.2.1:53", Some("new"))]);
     assert_eq!(
-        have(&m),
+        known_serials(&m),
         [
             ("Configured(192.0.2.1:53, Some(\"new\"))".to_string(), 3),
             ("Other(192.0.2.9, None)".into(), 4)
@@ -295,12 +299,12 @@ fn a_mirror_with_another_key_is_the_same_and_one_that_is_configured_no_more_stil
 }
 
 #[test]
-fn mirrors_seen_in_the_last_thirty_days_count_when_a_serial_jumps() {
+fn mirrors_seen_in_the_last_30_days_count_when_a_serial_jumps() {
     let (_dir, m) = open();
     configured(&m);
-    asks(&m, "bl", "192.0.2.1", None, Some(3), 5);
+    request(&m, "bl", "192.0.2.1", None, Some(3), 5);
     let (addr, key, serial) = ("192.0.2.2".parse().unwrap(), None, Some(Serial(77)));
-    m.asked(&TransferRequest {
+    m.record_request(&TransferRequest {
         zone: "bl",
         addr,
         key,
@@ -317,23 +321,23 @@ fn mirrors_seen_in_the_last_thirty_days_count_when_a_serial_jumps() {
     assert_eq!(
         seen(now()),
         [("192.0.2.1:53".to_string(), 3)],
-        "a datagram that anybody can send proves nothing"
+        "an unsigned datagram proves nothing"
     );
-    assert_eq!(seen(now().plus(REMEMBERED)).len(), 1);
-    assert_eq!(seen(now().plus(Seconds(REMEMBERED.0 + 5))), []);
-    asks(&m, "bl", "192.0.2.2", None, Some(77), 5);
+    assert_eq!(seen(now().plus(SEEN_WITHIN)).len(), 1);
+    assert_eq!(seen(now().plus(Seconds(SEEN_WITHIN.0 + 5))), []);
+    request(&m, "bl", "192.0.2.2", None, Some(77), 5);
     assert_eq!(seen(now()).len(), 2);
     assert_eq!(m.seen("other", now()), []);
 }
 
-/// Until it has taken a whole zone, a mirror that was ahead has another zone than ours, also when
-/// our serial has passed its own.
+/// Until it transfers the whole zone, a mirror that was ahead has another zone than ours, even
+/// after our serial has passed its own.
 #[test]
-fn a_mirror_that_was_left_behind_is_named_until_it_took_the_whole_zone() {
+fn mirror_is_left_behind_until_it_transfers_the_whole_zone() {
     let (dir, m) = open();
     let [a, ..] = configured(&m);
-    m.published("bl", Serial(100));
-    m.transferred(
+    m.record_published("bl", Serial(100));
+    m.record_transfer(
         "bl",
         a.address.ip(),
         None,
@@ -344,9 +348,9 @@ fn a_mirror_that_was_left_behind_is_named_until_it_took_the_whole_zone() {
     );
     assert!(m.left_behind("bl").is_empty());
     m.save();
-    // The store is put back: our serials start again below its own.
+    // The store is restored, so that our serials start again below the mirror's.
     let m = Mirrors::open(vec![dir.path().join("mirrors.json")], clock());
-    m.published("bl", Serial(50));
+    m.record_published("bl", Serial(50));
     assert_eq!(
         m.left_behind("bl")
             .iter()
@@ -354,13 +358,13 @@ fn a_mirror_that_was_left_behind_is_named_until_it_took_the_whole_zone() {
             .collect::<Vec<_>>(),
         [100]
     );
-    m.published("bl", Serial(200));
+    m.record_published("bl", Serial(200));
     assert_eq!(m.left_behind("bl").len(), 1, "its 100 is not our 100");
     assert!(
-        asks(&m, "bl", "192.0.2.1", None, Some(100), 200),
-        "it needs the whole zone"
+        request(&m, "bl", "192.0.2.1", None, Some(100), 200),
+        "the mirror needs the whole zone"
     );
-    m.transferred(
+    m.record_transfer(
         "bl",
         a.address.ip(),
         None,
@@ -370,7 +374,7 @@ fn a_mirror_that_was_left_behind_is_named_until_it_took_the_whole_zone() {
         Duration::ZERO,
     );
     assert_eq!(m.left_behind("bl").len(), 1);
-    m.transferred(
+    m.record_transfer(
         "bl",
         a.address.ip(),
         None,
@@ -379,15 +383,17 @@ fn a_mirror_that_was_left_behind_is_named_until_it_took_the_whole_zone() {
         1,
         Duration::ZERO,
     );
-    assert!(m.left_behind("bl").is_empty() && !asks(&m, "bl", "192.0.2.1", None, Some(200), 200));
+    assert!(
+        m.left_behind("bl").is_empty() && !request(&m, "bl", "192.0.2.1", None, Some(200), 200)
+    );
 }
 
 #[test]
-fn a_mirror_that_is_quicker_than_the_announcement_is_not_ahead() {
+fn transfer_before_the_announcement_does_not_put_a_mirror_ahead() {
     let (_dir, m) = open();
     let [a, ..] = configured(&m);
-    m.published("bl", Serial(1));
-    m.transferred(
+    m.record_published("bl", Serial(1));
+    m.record_transfer(
         "bl",
         a.address.ip(),
         None,
@@ -396,12 +402,12 @@ fn a_mirror_that_is_quicker_than_the_announcement_is_not_ahead() {
         1,
         Duration::ZERO,
     );
-    m.published("bl", Serial(2));
-    assert!(!asks(&m, "bl", "192.0.2.1", None, Some(3), 3) && m.left_behind("bl").is_empty());
+    m.record_published("bl", Serial(2));
+    assert!(!request(&m, "bl", "192.0.2.1", None, Some(3), 3) && m.left_behind("bl").is_empty());
 }
 
 #[test]
-fn the_file_lies_at_the_first_place_that_takes_it_and_the_first_form_is_read() {
+fn file_is_written_to_the_first_writable_path_and_version_1_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let (beside, inside) = (
         dir.path().join("data.mirrors.json"),
@@ -410,17 +416,17 @@ fn the_file_lies_at_the_first_place_that_takes_it_and_the_first_form_is_read() {
     fs::create_dir(dir.path().join("data")).unwrap();
     let old = r#"{"version":1,"mirrors":[["bl",{"Configured":"192.0.2.1:53"},{"key":"k","seen":7,"has":5}],["bl",{"Other":["::1",null]},{"seen":7,"has":4}]]}"#;
     fs::write(&inside, old).unwrap();
-    let places = vec![beside.clone(), inside.clone()];
-    let have_both = [
+    let paths = vec![beside.clone(), inside.clone()];
+    let both = [
         ("Configured(192.0.2.1:53, Some(\"k\"))".to_string(), 5),
         ("Other(::1, None)".into(), 4),
     ];
-    let m = Mirrors::open(places.clone(), clock());
-    assert_eq!(have(&m), have_both);
+    let m = Mirrors::open(paths.clone(), clock());
+    assert_eq!(known_serials(&m), both);
     m.configure(&[mirror("192.0.2.1:53", Some("k"))]);
     m.save();
     assert!(beside.exists() && !inside.exists());
-    assert_eq!(have(&Mirrors::open(places, clock())), have_both);
+    assert_eq!(known_serials(&Mirrors::open(paths, clock())), both);
     let nowhere = dir.path().join("nowhere/data.mirrors.json");
     let m = Mirrors::open(vec![nowhere.clone(), inside.clone()], clock());
     m.configure(&[mirror("192.0.2.1:53", Some("k"))]);
