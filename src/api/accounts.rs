@@ -9,7 +9,7 @@ use crate::model::Role;
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UserResponse {
-    /// The name of the user, which is also the author of what they do.
+    /// The name of the user, which is also the author of their changes.
     pub name: String,
     /// The role of the user.
     pub role: Role,
@@ -148,10 +148,10 @@ pub struct MeTokenResponse {
     pub per_minute: Option<u32>,
 }
 
-/// Who the caller is, and what they may do.
+/// The caller and their permissions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MeResponse {
-    /// The author of what the caller does: a user, a program, or `uid:N` at the socket.
+    /// The author of the caller's changes: a user, a program, or `uid:N` at the socket.
     pub name: String,
     /// The person that the caller acts for; a proposal has to be approved by another one.
     pub person: String,

@@ -51,7 +51,7 @@ pub struct ClaimResponse {
     pub release: Option<Timestamp>,
     /// What happens next, in words.
     pub what_happens: String,
-    /// The blocked claims of this listing; only where this claim is proved.
+    /// The blocked claims of this listing; only if this claim is proved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocked: Vec<BlockedClaimResponse>,
 }

@@ -50,7 +50,7 @@ pub struct RecordChange<'a> {
     /// True in a whole zone, false in a difference.
     pub whole: bool,
     /// Whether the difference removes the record.
-    pub gone: bool,
+    pub removed: bool,
     /// The record as a row; see the module.
     pub row: &'a [u8],
 }
@@ -238,12 +238,13 @@ impl<'z> TransferReader<'z> {
         if count == 0 && !matches!(self.state, State::Start) {
             return Ok(12);
         }
-        let wrong = || "a message of the reply has a different question than the query".to_string();
+        let other_question =
+            || "a message of the reply has a different question than the query".to_string();
         let at = self
             .owner
             .read(message, 12)
             .filter(|_| count == 1)
-            .ok_or_else(wrong)?;
+            .ok_or_else(other_question)?;
         let kind = match self.query {
             TransferQuery::Soa => rtype::SOA,
             TransferQuery::Axfr => rtype::AXFR,
@@ -251,7 +252,7 @@ impl<'z> TransferReader<'z> {
         };
         let [high, low] = kind.to_be_bytes();
         if self.owner.bytes() != self.zone || message.get(at..at + 4) != Some(&[high, low, 0, 1]) {
-            return Err(wrong());
+            return Err(other_question());
         }
         Ok(at + 4)
     }
@@ -277,7 +278,7 @@ impl<'z> TransferReader<'z> {
                     (at, end),
                     RecordChange {
                         whole: true,
-                        gone: false,
+                        removed: false,
                         row: &[],
                     },
                     sink,
@@ -286,7 +287,7 @@ impl<'z> TransferReader<'z> {
                 Ok(())
             };
         }
-        let (whole, gone) = match self.state {
+        let (whole, removed) = match self.state {
             State::Start if self.query == TransferQuery::Soa => return Ok(()), // a record of an alias, which is not ours
             State::Start => return Err("the reply does not start with the SOA of the zone".into()),
             State::First(_) if self.query == TransferQuery::Soa => return Ok(()),
@@ -309,7 +310,7 @@ impl<'z> TransferReader<'z> {
             (at, end),
             RecordChange {
                 whole,
-                gone,
+                removed,
                 row: &[],
             },
             sink,

@@ -721,13 +721,13 @@ fn edns_options_that_do_not_fit_are_left_out() {
         assert_eq!(m.edns.is_some(), room >= end, "{room}");
         parts.insert((has(out, &nsid), has(out, &ede), has(out, text.as_bytes())));
     }
-    let ways = [
+    let combinations = [
         (false, false, false),
         (false, true, false),
         (false, true, true),
         (true, true, true),
     ];
-    assert_eq!(parts.into_iter().collect::<Vec<_>>(), ways);
+    assert_eq!(parts.into_iter().collect::<Vec<_>>(), combinations);
 }
 
 #[test]

@@ -121,7 +121,7 @@ impl Access {
     }
 }
 
-/// Authenticates the sender of a request. `rate` is set where its token has a limit.
+/// Authenticates the sender of a request. `rate` is set if its token has a limit.
 pub(super) fn authenticate(
     app: &App,
     peer: Peer,

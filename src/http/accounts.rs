@@ -228,7 +228,7 @@ fn token_response(app: &App, t: &Token) -> TokenResponse {
     }
 }
 
-/// Returns who the caller is, and what they may do.
+/// Returns the caller and their permissions.
 #[utoipa::path(get, path = "/v1/me", tag = "users",
     responses((status = 200, body = MeResponse, description = "The caller")))]
 pub(super) async fn get_me(
@@ -262,11 +262,15 @@ pub(super) async fn list_tokens(State(app): State<App>) -> Json<Page<TokenRespon
 
 /// Reads the bounds of a token to create.
 fn read_bounds(app: &App, body: BoundsBody) -> Result<TokenRestrictions, ProblemDetails> {
-    let v = app.ledger.store.dictionary();
-    if let Some(r) = body.reasons.iter().find(|r| v.reasons.get(r).is_none()) {
+    let dictionary = app.ledger.store.dictionary();
+    if let Some(r) = body
+        .reasons
+        .iter()
+        .find(|r| dictionary.reasons.get(r).is_none())
+    {
         return Err(ProblemDetails::invalid(format!(
             "bounds.reasons: unknown reason `{r}`; the reasons are {}",
-            v.reasons.0.all().join(", ")
+            dictionary.reasons.0.all().join(", ")
         )));
     }
     let parse = |s: &String| {
@@ -367,7 +371,7 @@ pub(super) async fn revoke_token(
     Ok(Json(token_response(&app, &token)))
 }
 
-/// Lists the records of the audit log, the newest first: who wrote what, from where, and why.
+/// Lists the records of the audit log, the newest first: each write with its author, origin and note.
 ///
 /// With `Accept: application/x-ndjson`, the response has one record on each line and no `next`.
 #[utoipa::path(get, path = "/v1/audit", tag = "users", params(AuditQuery),

@@ -1,4 +1,4 @@
-//! Who sends a request, and what they may do.
+//! The sender of a request, and their permissions.
 
 use std::net::IpAddr;
 
@@ -18,10 +18,10 @@ pub enum Peer {
     Net(IpAddr),
 }
 
-/// Who sends a request, and what they may do.
+/// The sender of a request, and their permissions.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The author of what they do: a user, a program, or `uid:N`.
+    /// The author of their changes: a user, a program, or `uid:N`.
     pub name: String,
     /// The person that they act for: two tokens of one user are one person.
     pub person: String,
@@ -33,7 +33,7 @@ pub struct Caller {
     pub from: Box<str>,
     /// The ID of the token; `None` at the socket.
     pub token: Option<String>,
-    /// From `Idempotency-Key`, where the whole request is idempotent.
+    /// The `Idempotency-Key`, if the whole request has one key.
     pub idempotency: Option<IdempotencyKey>,
     /// Trusted time.
     pub clock: Clock,

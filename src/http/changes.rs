@@ -239,8 +239,8 @@ pub(super) async fn submit(
 ) -> Result<Submission, ProblemDetails> {
     let needs_approval = match &change.command {
         Command::List { reason, .. } => {
-            let v = app.ledger.store.dictionary();
-            let name = v.reasons.name(*reason);
+            let dictionary = app.ledger.store.dictionary();
+            let name = dictionary.reasons.name(*reason);
             caller.role < Role::Editor
                 || app
                     .ledger
@@ -358,8 +358,8 @@ pub(super) async fn get_listing(
     let work = move || {
         let (subject, verdict, entry) = find(&app, &id)?;
         let history = app.ledger.store.history(&subject)?;
-        let v = app.ledger.store.dictionary();
-        Ok::<_, ProblemDetails>(listing(&v, &subject, &verdict, &entry, &history))
+        let dictionary = app.ledger.store.dictionary();
+        Ok::<_, ProblemDetails>(listing(&dictionary, &subject, &verdict, &entry, &history))
     };
     let out = tokio::task::spawn_blocking(work)
         .await
@@ -395,10 +395,10 @@ pub(super) async fn renew_listing(
         );
     }
     let (subject, _, entry) = find(&app, &id)?;
-    let v = app.ledger.store.dictionary();
+    let dictionary = app.ledger.store.dictionary();
     let request = ListingRequest {
-        reason: Some(v.reasons.name(entry.reason).into()),
-        source: Some(v.sources.name(entry.source).into()),
+        reason: Some(dictionary.reasons.name(entry.reason).into()),
+        source: Some(dictionary.sources.name(entry.source).into()),
         until: renewal.until,
         text: renewal.text.or(entry.text.text.map(Into::into)),
         note: renewal.note,
@@ -448,12 +448,12 @@ pub(super) async fn delete_listing(
     if earlier.is_none() {
         find(&app, &id)?;
     }
-    let v = app.ledger.store.dictionary();
+    let dictionary = app.ledger.store.dictionary();
     let no_hold = query.hold.as_deref() == Some("none");
     let request = ListingRequest {
         op: Operation::Delist,
-        reason: Some(v.reasons.name(reason).into()),
-        source: query.only.then(|| v.sources.name(source).into()),
+        reason: Some(dictionary.reasons.name(reason).into()),
+        source: query.only.then(|| dictionary.sources.name(source).into()),
         until: query.hold.filter(|_| !no_hold),
         note: query.note,
         no_hold,

@@ -40,7 +40,7 @@ const READ_BATCH: usize = 256;
 
 /// A commit as it is sent.
 fn commit_response(store: &Store, seq: u64, c: &Commit) -> Result<CommitResponse, StoreError> {
-    let v = store.dictionary();
+    let dictionary = store.dictionary();
     let mut subjects: Vec<Subject> = c
         .before
         .iter()
@@ -60,7 +60,7 @@ fn commit_response(store: &Store, seq: u64, c: &Commit) -> Result<CommitResponse
             });
         }
         for event in events {
-            let (reason, source) = names(&v, event.what.about());
+            let (reason, source) = names(&dictionary, event.what.about());
             changes.push(ChangeResponse {
                 subject: subject.to_string(),
                 event: Some(event.what.name()),
@@ -229,8 +229,8 @@ pub(super) async fn list_changes(
     }
     let last_id = headers
         .get("last-event-id")
-        .and_then(|v| v.to_str().ok())
-        .and_then(|v| v.parse().ok());
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.parse().ok());
     let from = last_id
         .or(query.after)
         .unwrap_or(app.ledger.published.snapshot().seq);

@@ -36,7 +36,7 @@ pub fn listing_of(id: &str) -> Option<(Subject, ReasonId, SourceId)> {
 
 /// A listing as it is sent, with its author, note and evidence from the history.
 pub fn listing(
-    v: &Dictionary,
+    dictionary: &Dictionary,
     subject: &Subject,
     verdict: &Verdict,
     e: &Entry,
@@ -53,8 +53,8 @@ pub fn listing(
     ListingResponse {
         id: listing_id(subject, e.reason, e.source),
         subject: subject.to_string(),
-        reason: v.reasons.name(e.reason).into(),
-        source: v.sources.name(e.source).into(),
+        reason: dictionary.reasons.name(e.reason).into(),
+        source: dictionary.sources.name(e.source).into(),
         since: e.since.into(),
         until: e.until.map(Into::into),
         text: e.text.as_ref().map(|t| t.to_string()),
@@ -78,11 +78,11 @@ pub fn evidence(e: &crate::model::Evidence) -> EvidenceResponse {
 }
 
 /// A hold as it is sent.
-pub fn hold(v: &Dictionary, subject: &Subject, h: &Hold) -> HoldResponse {
+pub fn hold(dictionary: &Dictionary, subject: &Subject, h: &Hold) -> HoldResponse {
     HoldResponse {
         subject: subject.to_string(),
-        reason: v.reasons.name(h.reason).into(),
-        source: (h.source != SourceId::ALL).then(|| v.sources.name(h.source).into()),
+        reason: dictionary.reasons.name(h.reason).into(),
+        source: (h.source != SourceId::ALL).then(|| dictionary.sources.name(h.source).into()),
         since: h.since.into(),
         until: (h.until != Hold::WITH_COVER).then(|| h.until.into()),
     }
@@ -90,20 +90,20 @@ pub fn hold(v: &Dictionary, subject: &Subject, h: &Hold) -> HoldResponse {
 
 /// The names of a reason and of a source; `None` for every source.
 pub fn names(
-    v: &Dictionary,
+    dictionary: &Dictionary,
     about: Option<(ReasonId, SourceId)>,
 ) -> (Option<String>, Option<String>) {
     (
-        about.map(|(r, _)| v.reasons.name(r).into()),
+        about.map(|(r, _)| dictionary.reasons.name(r).into()),
         about
             .filter(|(_, s)| *s != SourceId::ALL)
-            .map(|(_, s)| v.sources.name(s).into()),
+            .map(|(_, s)| dictionary.sources.name(s).into()),
     )
 }
 
 /// An event as it is sent.
-pub fn event(e: &Event, v: &Dictionary) -> EventResponse {
-    let (reason, source) = names(v, e.what.about());
+pub fn event(e: &Event, dictionary: &Dictionary) -> EventResponse {
+    let (reason, source) = names(dictionary, e.what.about());
     EventResponse {
         at: e.at.into(),
         event: e.what.name(),

@@ -46,10 +46,10 @@ pub const REPORT_TRAILER: &str = "export-report";
 const TRANSFERS: [&str; 2] = ["axfr", "dns"];
 
 fn response(app: &App, snapshot: &Snapshot, z: &ZoneView) -> ZoneResponse {
-    let v = app.ledger.store.dictionary();
+    let dictionary = app.ledger.store.dictionary();
     let number = snapshot.zones.by_name(&z.name).unwrap_or_default();
     let publish = z.publish.iter().map(|p| PublishedReasonResponse {
-        reason: v.reasons.name(p.reason).into(),
+        reason: dictionary.reasons.name(p.reason).into(),
         code: std::net::Ipv4Addr::from(p.code).to_string(),
         text: p.text.to_string(),
     });

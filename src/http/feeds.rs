@@ -119,8 +119,8 @@ pub(super) async fn reset_source(
     Part(name): Part,
 ) -> Result<Json<SourceResetResponse>, ProblemDetails> {
     allow(&caller, &name)?;
-    let v = app.ledger.store.dictionary();
-    let source = v.sources.get(&name).filter(|s| s.is_feed());
+    let dictionary = app.ledger.store.dictionary();
+    let source = dictionary.sources.get(&name).filter(|s| s.is_feed());
     let source = source.ok_or_else(|| {
         ProblemDetails::not_found(format!("no list was imported for a source `{name}`"))
     })?;

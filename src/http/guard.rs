@@ -92,7 +92,7 @@ fn add_headers(headers: &mut HeaderMap, id: &str, rate: Option<RateState>) {
 
 type Admitted = (RoutePolicy, Option<Caller>);
 
-/// Finds the policy of the route, and the caller where it requires one.
+/// Finds the policy of the route, and the caller if it requires one.
 fn admit(
     state: &GuardState,
     request: &Request,

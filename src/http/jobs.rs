@@ -94,7 +94,7 @@ pub(super) fn number(text: &str, what: &str) -> Result<u64, ProblemDetails> {
         .map_err(|_| ProblemDetails::not_found(format!("there is no {what} `{text}`")))
 }
 
-/// Reads a nomination; `remote` where the reporter sends the messages.
+/// Reads a nomination; `remote` if the reporter sends the messages.
 fn read_nomination(
     request: NominationRequest,
     caller: &Caller,
@@ -184,8 +184,8 @@ fn control(s: &ControlSession, full: bool) -> ControlResponse {
 }
 
 /// The name of an enum variant as it is stored.
-fn name(v: &impl Serialize) -> String {
-    match serde_json::to_value(v) {
+fn name(variant: &impl Serialize) -> String {
+    match serde_json::to_value(variant) {
         Ok(serde_json::Value::String(s)) => s,
         _ => String::new(),
     }

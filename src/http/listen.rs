@@ -64,7 +64,7 @@ pub struct SocketOwner {
     pub user: Option<u32>,
     /// The group id.
     pub group: Option<u32>,
-    /// The name of that group, where the configuration has it.
+    /// The name of that group, if the configuration sets it.
     pub group_name: Option<String>,
 }
 
@@ -89,17 +89,17 @@ impl SocketOwner {
     /// its owner may enter is left as it is.
     fn give_directory(&self, path: &Path) -> std::io::Result<()> {
         use std::os::unix::fs::MetadataExt;
-        let found = std::fs::metadata(path)?;
+        let metadata = std::fs::metadata(path)?;
         let Some(group) = &self.group_name else {
             return Ok(());
         };
-        if found.mode() & 0o011 == 0 {
+        if metadata.mode() & 0o011 == 0 {
             let directory = path.display();
             tracing::warn!(
                 "members of `{group}` cannot reach the socket: only its owner may enter {directory}; run `chmod 750 {directory}`"
             );
         }
-        if found.mode() & 0o011 != 0o010 || self.group == Some(found.gid()) {
+        if metadata.mode() & 0o011 != 0o010 || self.group == Some(metadata.gid()) {
             return Ok(());
         }
         SocketOwner {

@@ -41,7 +41,7 @@ pub(super) struct ListingFilter {
 impl ListingFilter {
     /// Reads the parameters of a search.
     pub(super) fn read(
-        v: &Dictionary,
+        dictionary: &Dictionary,
         now: Time,
         within: (Option<&String>, Option<&String>),
         (reason, source): (Option<&String>, Option<&String>),
@@ -83,10 +83,10 @@ impl ListingFilter {
         Ok(ListingFilter {
             within,
             reason: reason
-                .map(|r| v.reasons.get(r).ok_or_else(|| known("reason", r)))
+                .map(|r| dictionary.reasons.get(r).ok_or_else(|| known("reason", r)))
                 .transpose()?,
             source: source
-                .map(|s| v.sources.get(s).ok_or_else(|| known("source", s)))
+                .map(|s| dictionary.sources.get(s).ok_or_else(|| known("source", s)))
                 .transpose()?,
             from: time("from", from)?,
             to: time("to", to)?,
@@ -170,13 +170,13 @@ pub(super) async fn search_listings(
     State(app): State<App>,
     QueryParams(s): QueryParams<ListingsQuery>,
 ) -> Result<Json<Page<ListingResponse>>, ProblemDetails> {
-    let v = app.ledger.store.dictionary();
+    let dictionary = app.ledger.store.dictionary();
     let most = limit(s.limit)?;
     let filter = ListingFilter {
         author: s.author,
         text: s.text,
         ..ListingFilter::read(
-            &v,
+            &dictionary,
             app.ledger.now(),
             (s.prefix.as_ref(), s.domain.as_ref()),
             (s.reason.as_ref(), s.source.as_ref()),
@@ -216,7 +216,7 @@ pub(super) async fn search_listings(
                 if filter.needs_history() && !filter.fits_history(e, history) {
                     continue;
                 }
-                items.push(listing(&v, &subject, &verdict, e, history));
+                items.push(listing(&dictionary, &subject, &verdict, e, history));
             }
             if scanned >= MAX_SCANNED {
                 // The next page begins after all listings of this subject.
@@ -235,7 +235,7 @@ pub(super) async fn search_listings(
                 .as_ref()
                 .map_or(from.clone(), |(s, ..)| s.key().max(from));
             if whole && from < to {
-                whole = store.scan_range(&v, &from, &to, &mut visit)?;
+                whole = store.scan_range(&dictionary, &from, &to, &mut visit)?;
             }
         }
         Ok::<_, ProblemDetails>(Page {
@@ -262,11 +262,11 @@ async fn decided<T: Send + 'static>(
         .map(|a| a.parse::<Subject>().map_err(|_| invalid()))
         .transpose()?;
     let work = move || {
-        let (store, v) = (&app.ledger.store, app.ledger.store.dictionary());
+        let (store, dictionary) = (&app.ledger.store, app.ledger.store.dictionary());
         let (mut items, mut next) = (Vec::new(), None);
         store
             .decided(after.as_ref(), &mut |subject, verdict| {
-                let found = take(&v, &subject, &verdict);
+                let found = take(&dictionary, &subject, &verdict);
                 if !found.is_empty() && items.len() >= most {
                     return Ok(false);
                 }
@@ -305,7 +305,10 @@ pub(super) async fn list_exemptions(
     State(app): State<App>,
     QueryParams(paging): QueryParams<PageQuery>,
 ) -> Result<Json<Page<ExemptionResponse>>, ProblemDetails> {
-    decided(app, paging, |_, s, v| exemption(s, v).into_iter().collect()).await
+    decided(app, paging, |_, subject, verdict| {
+        exemption(subject, verdict).into_iter().collect()
+    })
+    .await
 }
 
 /// Lists the reasons that are suppressed because a removal was granted.
@@ -315,8 +318,12 @@ pub(super) async fn list_holds(
     State(app): State<App>,
     QueryParams(paging): QueryParams<PageQuery>,
 ) -> Result<Json<Page<HoldResponse>>, ProblemDetails> {
-    decided(app, paging, |v, s, verdict| {
-        verdict.holds.iter().map(|h| hold(v, s, h)).collect()
+    decided(app, paging, |dictionary, s, verdict| {
+        verdict
+            .holds
+            .iter()
+            .map(|h| hold(dictionary, s, h))
+            .collect()
     })
     .await
 }
@@ -442,10 +449,16 @@ mod tests {
 
     #[test]
     fn range_of_a_domain_contains_only_the_domain_and_names_below_it() {
-        let v = Dictionary::default();
+        let dictionary = Dictionary::default();
         let d = "spam.example".to_string();
-        let filter =
-            ListingFilter::read(&v, Time(0), (None, Some(&d)), (None, None), (None, None)).unwrap();
+        let filter = ListingFilter::read(
+            &dictionary,
+            Time(0),
+            (None, Some(&d)),
+            (None, None),
+            (None, None),
+        )
+        .unwrap();
         let [(from, to)] = &filter.ranges()[..] else {
             panic!()
         };

@@ -35,7 +35,7 @@ pub(super) fn remaining(
     store: &Store,
     subject: &Subject,
 ) -> Result<Vec<RemainingListing>, StoreError> {
-    let v = store.dictionary();
+    let dictionary = store.dictionary();
     let mut out = Vec::new();
     for s in std::iter::once(subject.clone()).chain(subject.wider()) {
         let verdict = store.verdict(&s)?;
@@ -47,9 +47,9 @@ pub(super) fn remaining(
                 .filter(listed)
                 .map(|e| RemainingListing {
                     subject: s.to_string(),
-                    source: v.sources.name(e.source).into(),
+                    source: dictionary.sources.name(e.source).into(),
                     feed: e.source.is_feed(),
-                    reason: v.reasons.name(e.reason).into(),
+                    reason: dictionary.reasons.name(e.reason).into(),
                 }),
         );
     }
@@ -67,7 +67,7 @@ pub(super) async fn get_subject(
     let subject = super::subject::stored(&app, &text, HostBits::Refuse)?;
     let (store, snapshot) = (app.ledger.store.clone(), app.ledger.published.snapshot());
     let found = tokio::task::spawn_blocking(move || -> Result<SubjectResponse, ProblemDetails> {
-        let (verdict, history, v) = (
+        let (verdict, history, dictionary) = (
             store.verdict(&subject)?,
             store.history(&subject)?,
             store.dictionary(),
@@ -84,9 +84,9 @@ pub(super) async fn get_subject(
          -> Result<Vec<ListingResponse>, StoreError> {
             let each = verdict.entries.iter();
             each.map(|e| {
-                let listing = listing(&v, s, verdict, e, history);
+                let listing = listing(&dictionary, s, verdict, e, history);
                 Ok(ListingResponse {
-                    note: list_note(&store, &v, s, e)?.or(listing.note),
+                    note: list_note(&store, &dictionary, s, e)?.or(listing.note),
                     ..listing
                 })
             })
@@ -112,11 +112,11 @@ pub(super) async fn get_subject(
             holds: verdict
                 .holds
                 .iter()
-                .map(|h| hold(&v, &subject, h))
+                .map(|h| hold(&dictionary, &subject, h))
                 .collect(),
             covered_by,
             zones,
-            history: history.iter().map(|e| event(e, &v)).collect(),
+            history: history.iter().map(|e| event(e, &dictionary)).collect(),
             revision: hex(revision(&verdict)),
         })
     });
@@ -131,11 +131,11 @@ pub(super) async fn get_subject(
 /// The note of a feed's list about an entry, for operators.
 fn list_note(
     store: &Store,
-    v: &Dictionary,
+    dictionary: &Dictionary,
     subject: &Subject,
     e: &Entry,
 ) -> Result<Option<String>, StoreError> {
-    let generation = v
+    let generation = dictionary
         .records
         .get(usize::from(e.source.0))
         .map_or(0, |r| r.generation);
@@ -159,7 +159,7 @@ fn requested(query: Option<&str>, peer: Option<Peer>) -> Result<Subject, Problem
         pairs
             .iter()
             .find(|(k, _)| k == name)
-            .map(|(_, v)| v.clone())
+            .map(|(_, value)| value.clone())
     };
     // Without `=` the whole query is the name of one pair.
     let bare = || match &pairs[..] {
@@ -211,7 +211,7 @@ pub(super) async fn lookup_by_old_path(
 
 fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<LookupResponse, StoreError> {
     let (store, snapshot) = (&app.ledger.store, app.ledger.published.snapshot());
-    let v = store.dictionary();
+    let dictionary = store.dictionary();
     // The verdicts of the subject and of all that covers it, read once for all zones, and only if
     // a zone lists it.
     let mut verdicts: Option<Vec<(Subject, Verdict)>> = None;
@@ -247,7 +247,7 @@ fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<LookupRes
             zone: answer.zone,
             codes: answer.codes,
             texts: answer.texts,
-            reasons: reasons(&v, z, verdicts),
+            reasons: reasons(&dictionary, z, verdicts),
             contact: z.spec.contact.clone(),
         });
     }
@@ -283,7 +283,7 @@ fn single(subject: &Subject) -> Option<IpAddr> {
 /// The published reasons of a zone that apply, each once: the nearest listing, and the oldest of
 /// several sources.
 fn reasons(
-    v: &Dictionary,
+    dictionary: &Dictionary,
     z: &ZoneView,
     verdicts: &[(Subject, Verdict)],
 ) -> Vec<LookupReasonResponse> {
@@ -295,7 +295,7 @@ fn reasons(
         });
         if let Some((s, Some(e))) = of.find(|(_, e)| e.is_some()) {
             out.push(LookupReasonResponse {
-                reason: v.reasons.name(e.reason).into(),
+                reason: dictionary.reasons.name(e.reason).into(),
                 listed: s.to_string(),
                 since: e.since.into(),
                 until: e.until.map(Into::into),

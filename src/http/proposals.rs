@@ -24,7 +24,7 @@ use crate::{
 };
 
 fn response(app: &App, p: &Proposal) -> ProposalResponse {
-    let v = app.ledger.store.dictionary();
+    let dictionary = app.ledger.store.dictionary();
     let (reason, source, until, text) = match &p.change.command {
         Command::List {
             reason,
@@ -32,8 +32,8 @@ fn response(app: &App, p: &Proposal) -> ProposalResponse {
             until,
             text,
         } => (
-            v.reasons.name(*reason).into(),
-            v.sources.name(*source).into(),
+            dictionary.reasons.name(*reason).into(),
+            dictionary.sources.name(*source).into(),
             until.map(Into::into),
             text.as_ref().map(|t| t.to_string()),
         ),

@@ -49,11 +49,11 @@ pub(super) async fn purge_listings(
         ));
     }
     super::input::note(request.note.as_ref())?;
-    let v = app.ledger.store.dictionary();
+    let dictionary = app.ledger.store.dictionary();
     let filter = ListingFilter {
         author: request.author.clone(),
         ..ListingFilter::read(
-            &v,
+            &dictionary,
             app.ledger.now(),
             (request.prefix.as_ref(), request.domain.as_ref()),
             (request.reason.as_ref(), request.source.as_ref()),
@@ -77,10 +77,10 @@ fn matching(
     app: &App,
     filter: &ListingFilter,
 ) -> Result<Vec<(Subject, ReasonId, SourceId)>, StoreError> {
-    let (store, v) = (&app.ledger.store, app.ledger.store.dictionary());
+    let (store, dictionary) = (&app.ledger.store, app.ledger.store.dictionary());
     let mut out = Vec::new();
     for (from, to) in filter.ranges() {
-        store.scan_range(&v, &from, &to, &mut |subject, verdict| {
+        store.scan_range(&dictionary, &from, &to, &mut |subject, verdict| {
             for e in verdict
                 .entries
                 .iter()

@@ -40,14 +40,14 @@ pub fn hash(secret: &[u8]) -> [u8; 32] {
 /// Generates a token: its ID, the text that is displayed once, and the hash that is stored.
 pub fn token() -> Result<(String, String, [u8; 32]), String> {
     let (id, secret) = (text(&random::<5>()?), text(&random::<32>()?));
-    let shown = format!("{PREFIX}{id}_{secret}");
+    let token = format!("{PREFIX}{id}_{secret}");
     let hash = hash(secret.as_bytes());
-    Ok((id, shown, hash))
+    Ok((id, token, hash))
 }
 
 /// Splits the text of a token into its ID and its secret.
-pub fn parts(shown: &str) -> Option<(&str, &str)> {
-    shown.trim().strip_prefix(PREFIX)?.split_once('_')
+pub fn parts(token: &str) -> Option<(&str, &str)> {
+    token.trim().strip_prefix(PREFIX)?.split_once('_')
 }
 
 /// Whether a secret is that of a token, compared in constant time.
@@ -113,21 +113,21 @@ pub fn totp_code(secret: &[u8], at: Time) -> u32 {
     let tag = hmac::sign(&key, &(at.0 / STEP_SECONDS).to_be_bytes());
     let tag = tag.as_ref();
     let offset = usize::from(tag[tag.len() - 1] & 15);
-    let word = tag
+    let truncated = tag
         .get(offset..)
         .and_then(|t| t.first_chunk())
         .map_or(0, |b| u32::from_be_bytes(*b));
-    (word & 0x7fff_ffff) % 1_000_000
+    (truncated & 0x7fff_ffff) % 1_000_000
 }
 
 /// Whether a one-time password is valid at a time. The previous and the next one are valid too, for
 /// clocks that differ.
-pub fn verify_totp(secret: &[u8], at: Time, shown: &str) -> bool {
+pub fn verify_totp(secret: &[u8], at: Time, code: &str) -> bool {
     let near = [at.0.saturating_sub(STEP_SECONDS), at.0, at.0 + STEP_SECONDS];
     near.iter().any(|t| {
         format!("{:06}", totp_code(secret, Time(*t)))
             .as_bytes()
-            .ct_eq(shown.as_bytes())
+            .ct_eq(code.as_bytes())
             .into()
     })
 }
@@ -180,9 +180,9 @@ mod tests {
 
     #[test]
     fn token_is_split_into_id_and_secret() {
-        let (id, shown, kept) = token().unwrap();
-        let (i, secret) = parts(&shown).unwrap();
-        assert_eq!((i, hash(secret.as_bytes())), (id.as_str(), kept));
+        let (id, text, stored_hash) = token().unwrap();
+        let (i, secret) = parts(&text).unwrap();
+        assert_eq!((i, hash(secret.as_bytes())), (id.as_str(), stored_hash));
         for bad in ["", "orbsd_", "orbsd_x", "basic x_y"] {
             assert!(parts(bad).is_none(), "{bad}");
         }

@@ -36,10 +36,10 @@ pub(super) async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
         .unwrap_or_else(|e| Some(e.to_string()));
     let ledger = app.ledger.clone();
     let left = tokio::task::spawn_blocking(move || ledger.left_behind_now()).await;
-    let v = app.ledger.store.dictionary();
+    let dictionary = app.ledger.store.dictionary();
     let left = left
         .map_err(|e| e.to_string())
-        .and_then(|l| l.map_err(|e| e.text(&v)));
+        .and_then(|l| l.map_err(|e| e.text(&dictionary)));
     let (unconfigured, unconfigured_problem) = match left {
         Ok(left) => (left.iter().map(Into::into).collect(), None),
         Err(problem) => (Vec::new(), Some(problem)),
@@ -59,7 +59,7 @@ pub(super) async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
             .as_ref()
             .map(|r| RetirementPlan::new(&z.spec, r, app.ledger.now()).into()),
     });
-    let sources = v.records.iter().map(|r| SourceStatusResponse {
+    let sources = dictionary.records.iter().map(|r| SourceStatusResponse {
         source: r.name.clone(),
         feed: r.feed,
         refreshed: r.feed.then(|| r.refreshed.into()),
@@ -141,14 +141,14 @@ pub(super) async fn list_mirrors(State(app): State<App>) -> Json<Page<MirrorResp
 pub(super) async fn get_readiness(State(app): State<App>) -> (StatusCode, String) {
     match app.ledger.health.writes_refused() {
         None => {
-            let wrong = app
+            let problems = app
                 .ledger
                 .clock
                 .report()
                 .problem()
                 .into_iter()
                 .chain(integrity::degraded(&app).await);
-            let lines: String = wrong.map(|why| format!("degraded: {why}\n")).collect();
+            let lines: String = problems.map(|why| format!("degraded: {why}\n")).collect();
             (
                 StatusCode::OK,
                 if lines.is_empty() {
@@ -200,7 +200,7 @@ pub(super) async fn list_reasons(State(app): State<App>) -> Json<Page<ReasonResp
 fn counters(t: Totals) -> BTreeMap<String, u64> {
     serde_json::to_value(t)
         .ok()
-        .and_then(|v| serde_json::from_value(v).ok())
+        .and_then(|value| serde_json::from_value(value).ok())
         .unwrap_or_default()
 }
 
@@ -308,8 +308,8 @@ pub(super) async fn get_metrics(State(app): State<App>) -> Response {
         one(app.started.0 as f64),
     );
     clock::metrics(&mut out, &app.ledger.clock.report());
-    let v = app.ledger.store.dictionary();
-    let fed = || v.records.iter().filter(|r| r.feed);
+    let dictionary = app.ledger.store.dictionary();
+    let fed = || dictionary.records.iter().filter(|r| r.feed);
     let of = |r: &crate::store::schema::SourceRecord| format!("{{{}}}", label("source", &r.name));
     family(
         &mut out,

@@ -8,7 +8,7 @@ use nix::{
     unistd::{self, User},
 };
 
-/// Sets a socket option whose value is a number, where socket2 does not know the option.
+/// Sets a socket option whose value is a number, for options that socket2 lacks.
 pub fn set_option(
     socket: &impl AsRawFd,
     level: libc::c_int,

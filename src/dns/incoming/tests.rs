@@ -32,18 +32,18 @@ fn message(kind: u16, records: &[Vec<u8>]) -> Vec<u8> {
 
 /// The changes in a reply: `+` and `-` with names, and `W` for records of a whole zone.
 fn read(
-    asked: TransferQuery,
+    query: TransferQuery,
     messages: &[Vec<u8>],
 ) -> Result<(Option<TransferEnd>, Vec<String>), String> {
     let zone = wire_name("z.example").unwrap();
-    let mut incoming = TransferReader::new(&zone, 7, asked);
+    let mut incoming = TransferReader::new(&zone, 7, query);
     let mut out = Vec::new();
     for m in messages {
         incoming.message(m, &mut |c| {
             let (node, ..) = parts(c.row).unwrap();
             out.push(format!(
                 "{}{}{}",
-                if c.gone { '-' } else { '+' },
+                if c.removed { '-' } else { '+' },
                 if c.whole { "W" } else { "" },
                 name(node)
             ));
@@ -242,9 +242,9 @@ fn names_in_record_data_are_decompressed() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_or_refused(mut bytes: Vec<u8>, asked in prop::sample::select(vec![TransferQuery::Soa, TransferQuery::Axfr, TransferQuery::Ixfr(Serial(1))]), cut in 0usize..200, flip in 0usize..200, with: u8) {
+    fn any_bytes_are_read_or_refused(mut bytes: Vec<u8>, query in prop::sample::select(vec![TransferQuery::Soa, TransferQuery::Axfr, TransferQuery::Ixfr(Serial(1))]), cut in 0usize..200, flip in 0usize..200, with: u8) {
         let zone = wire_name("z.example").unwrap();
-        let _ = TransferReader::new(&zone, 7, asked).message(&bytes, &mut |_| Ok(()));
+        let _ = TransferReader::new(&zone, 7, query).message(&bytes, &mut |_| Ok(()));
         let _ = (notified(&bytes), parts(&bytes), name(&bytes));
         // Also a valid reply with small changes.
         let mut near = message(252, &[soa_record(9), a("x", 2), soa_record(9)]);

@@ -268,9 +268,9 @@ fn more_names(world: &BTreeMap<Subject, RawFacts>, records: &[String]) -> Vec<St
 }
 
 /// Compares the answers for all names with the mirror's.
-fn compare(builder: &Builder, zone: &ZoneView, asked: &[String]) -> Result<(), TestCaseError> {
+fn compare(builder: &Builder, zone: &ZoneView, queried: &[String]) -> Result<(), TestCaseError> {
     let (s, mirror) = (snapshot(builder, zone), Mirror::new(builder, zone));
-    for name in asked {
+    for name in queried {
         let name = name.to_ascii_lowercase();
         for qtype in [rtype::A, rtype::TXT, rtype::HINFO, rtype::ANY] {
             if name.is_empty() && qtype == rtype::ANY {
@@ -340,19 +340,19 @@ proptest! {
         let few: BTreeMap<Subject, RawFacts> = few.into_iter().map(|(s, f)| (s.clone(), f.clone())).collect();
         let extra = format!("txt = '{}'\nipv4_mapped = {mapped}", if all { "all" } else { "first" });
         let records: Vec<String> = records.into_iter().collect();
-        let mut asked = names(&few, &noise);
-        asked.extend(more_names(&few, &records));
+        let mut queried = names(&few, &noise);
+        queried.extend(more_names(&few, &records));
         if mapped {
             for a in few.keys().filter_map(|s| match s { Subject::V4(p) => Some(p.first()), _ => None }) {
                 let n: Vec<String> = crate::index::trie::nibbles(0xffff << 32 | u128::from(a)).iter().rev().map(|n| format!("{n:x}")).collect();
-                asked.extend((0..9).map(|i| n[i..].join(".")));
-                asked.extend((1..9).map(|i| format!("x.*.{}", n[i..].join("."))));
+                queried.extend((0..9).map(|i| n[i..].join(".")));
+                queried.extend((1..9).map(|i| format!("x.*.{}", n[i..].join("."))));
             }
         }
-        compare(&builder, &zone("address", ORDERS[order], &extra, &["www".into(), "x.ns1".into()]), &asked)?;
-        asked.retain(|n| !n.ends_with("127") && n.len() < 40);
-        compare(&builder, &zone("domain", ORDERS[order], &extra, &records), &asked)?;
-        compare(&builder, &zone("hash", ORDERS[order], &extra.replace("true", "false").replacen("txt", &format!("{HASH}\ntxt"), 1), &records), &asked)?;
+        compare(&builder, &zone("address", ORDERS[order], &extra, &["www".into(), "x.ns1".into()]), &queried)?;
+        queried.retain(|n| !n.ends_with("127") && n.len() < 40);
+        compare(&builder, &zone("domain", ORDERS[order], &extra, &records), &queried)?;
+        compare(&builder, &zone("hash", ORDERS[order], &extra.replace("true", "false").replacen("txt", &format!("{HASH}\ntxt"), 1), &records), &queried)?;
     }
 
     /// The answer for a domain follows the longest match of each source: the name itself, otherwise
@@ -365,8 +365,8 @@ proptest! {
         let facts: BTreeMap<_, _> = world.into_iter().collect();
         let zone = zone("domain", ORDERS[order], "", &[]);
         let s = snapshot(&builder, &zone);
-        let asked: BTreeSet<String> = names(&facts, &[1]).into_iter().filter(|n| !n.is_empty() && !n.contains('*') && n != "test" && !n.contains("127")).collect();
-        for name in asked {
+        let queried: BTreeSet<String> = names(&facts, &[1]).into_iter().filter(|n| !n.is_empty() && !n.contains('*') && n != "test" && !n.contains("127")).collect();
+        for name in queried {
             let me = Domain::from_canonical(&name, Scope::Name);
             // Wide matches come before narrow ones; at one name, the tree comes before the names
             // below and the name.
@@ -413,31 +413,36 @@ fn full_block_answers_as_its_rendering() {
     let hosts = (0..0x1_0000u32)
         .filter(|i| i % 3 == 0 || i >> 8 == 7)
         .map(|i| (Subject::host4(0x0c22_0000 | i), listed((i >> 12) as u8 % 2)));
-    for holes in [
+    for exclusions in [
         vec![],
         vec!["12.34.7.0/24", "12.34.8.4/30", "12.34.9.9"],
         vec!["12.34.255.255", "12.34.0.0", "12.34.200.0/21"],
     ] {
         for wide in [None, Some("12.34.0.0/16"), Some("12.34.128.0/18")] {
             let mut world: Vec<_> = hosts.clone().collect();
-            world.extend(holes.iter().map(|h| (h.parse().unwrap(), exempt.clone())));
+            world.extend(
+                exclusions
+                    .iter()
+                    .map(|h| (h.parse().unwrap(), exempt.clone())),
+            );
             world.extend(wide.map(|w| (w.parse().unwrap(), listed(1))));
             let mut builder = Builder::default();
             apply(&mut builder, &world);
-            let mut asked: Vec<String> = ["34.12", "x.34.12", "12", "x.12", "*.34.12", "x.*.34.12"]
-                .map(String::from)
-                .into();
+            let mut queried: Vec<String> =
+                ["34.12", "x.34.12", "12", "x.12", "*.34.12", "x.*.34.12"]
+                    .map(String::from)
+                    .into();
             for c in (0..=255).step_by(17).chain([7, 8, 9, 200, 207, 208]) {
-                asked.extend([format!("{c}.34.12"), format!("x.{c}.34.12")]);
-                asked.extend([0, 1, 3, 4, 7, 8, 9, 254, 255].map(|d| format!("{d}.{c}.34.12")));
+                queried.extend([format!("{c}.34.12"), format!("x.{c}.34.12")]);
+                queried.extend([0, 1, 3, 4, 7, 8, 9, 254, 255].map(|d| format!("{d}.{c}.34.12")));
             }
             compare(
                 &builder,
                 &zone("address", &[1, 0], "ipv4_mapped = true", &[]),
-                &asked,
+                &queried,
             )
             .unwrap();
-            compare(&builder, &zone("address", &[0], "", &[]), &asked).unwrap();
+            compare(&builder, &zone("address", &[0], "", &[]), &queried).unwrap();
         }
     }
 }
