@@ -371,7 +371,8 @@ pub(super) async fn revoke_token(
     Ok(Json(token_response(&app, &token)))
 }
 
-/// Lists the records of the audit log, the newest first: each write with its author, origin and note.
+/// Lists the records of the audit log, the newest first: each write with its author, origin and
+/// note.
 ///
 /// With `Accept: application/x-ndjson`, the response has one record on each line and no `next`.
 #[utoipa::path(get, path = "/v1/audit", tag = "users", params(AuditQuery),

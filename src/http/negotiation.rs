@@ -2,8 +2,8 @@
 
 use axum::http::{HeaderMap, header};
 
-/// Whether the client accepts gzip: it names gzip, or everything, with a weight above zero (RFC 9110
-/// section 12.5.3).
+/// Whether the client accepts gzip: it names gzip, or everything, with a weight above zero (RFC
+/// 9110 section 12.5.3).
 pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let mut any = None;
     for value in headers.get_all(header::ACCEPT_ENCODING) {

@@ -38,7 +38,7 @@ const MAX_WAITING: usize = 16;
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest header of a part, in bytes.
 const MAX_PART_HEADER_BYTES: usize = 16 * 1024;
-/// The longest block that the parser gets at a time, in bytes. It can hold two blocks.
+/// The longest block that the parser gets at a time, in bytes. The parser can hold two blocks.
 const MAX_BLOCK_BYTES: usize = 16 * 1024;
 /// The most files of one import.
 const MAX_FILES: usize = 100;

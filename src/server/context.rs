@@ -32,8 +32,8 @@ pub struct ServerContext {
     pub metrics: Arc<Metrics>,
     /// Zone transfers. `None` without a ledger.
     pub transfers: Option<Arc<Transfers>>,
-    /// Handles a NOTIFY: the zone in wire form, the sender, and the key that signed it. Returns whether
-    /// the zone is followed.
+    /// Handles a NOTIFY: the zone in wire form, the sender, and the key that signed it. Returns
+    /// whether the zone is followed.
     pub on_notify: Option<NotifyHandler>,
     /// Set when the server stops.
     pub stop: Arc<AtomicBool>,

@@ -1,10 +1,10 @@
-//! NOTIFY (RFC 1996): announces a new serial to each configured mirror, at once, and again until the
-//! mirror has answered. A mirror that answers but does not request the zone gets a few reminders:
-//! name servers drop a NOTIFY that comes while they are busy.
+//! NOTIFY (RFC 1996): announces a new serial to each configured mirror, at once, and again until
+//! the mirror has answered. A mirror that answers but does not request the zone gets a few
+//! reminders: name servers drop a NOTIFY that comes while they are busy.
 //!
 //! Each zone and mirror has a task with at most one NOTIFY outstanding. It always announces the
-//! newest serial, and waits longer after each NOTIFY without an answer. The socket of a NOTIFY stays
-//! open until the next one, so that a late answer counts.
+//! newest serial, and waits longer after each NOTIFY without an answer. The socket of a NOTIFY
+//! stays open until the next one, so that a late answer counts.
 
 use std::{
     collections::HashMap,

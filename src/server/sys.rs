@@ -33,7 +33,8 @@ pub fn set_option(
     }
 }
 
-/// Whether a socket could not be opened because the machine does not have the address or its family.
+/// Whether a socket could not be opened because the machine does not have the address or its
+/// family.
 pub fn is_missing(e: &io::Error) -> bool {
     e.kind() == io::ErrorKind::AddrNotAvailable || e.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
@@ -87,7 +88,8 @@ pub fn short_slices() {
         deadline: 0,
         period: 0,
     };
-    // SAFETY: `a` is a valid structure of the size that it names. An older kernel refuses or ignores it.
+    // SAFETY: `a` is a valid structure of the size that it names. An older kernel refuses or
+    // ignores it.
     unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const a, 0) };
 }
 

@@ -104,8 +104,8 @@ fn peer_of(from: &sockaddr_storage) -> Option<IpAddr> {
 struct Control([u8; CONTROL_BYTES]);
 
 /// A worker's buffers, one of each kind for each message of a batch. The message headers point into
-/// the other fields, which never grow, so that they never move on the heap (a `Box` would claim that
-/// it has the only pointer to its value).
+/// the other fields, which never grow, so that they never move on the heap (a `Box` would claim
+/// that it has the only pointer to its value).
 struct Buffers {
     queries: Vec<[u8; MAX_QUERY_BYTES]>,
     answers: Vec<[u8; UDP_SIZE]>,
