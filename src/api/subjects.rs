@@ -1,7 +1,5 @@
 //! Look-ups of a subject: everything with its history for operators, the public part for everybody.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -9,21 +7,6 @@ use super::{
     BlockedClaimResponse, EventResponse, ExemptionResponse, HoldResponse, ListingResponse,
     Timestamp,
 };
-
-/// A zone that publishes a subject, and its codes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ZoneCodes {
-    /// The zone.
-    pub zone: String,
-    /// The A records of the subject.
-    pub codes: Vec<String>,
-}
-
-impl fmt::Display for ZoneCodes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.zone, self.codes.join(" "))
-    }
-}
 
 /// An export format that leaves a name out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

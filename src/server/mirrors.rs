@@ -66,7 +66,7 @@ pub(super) struct Configured {
 }
 
 impl Configured {
-    fn id(&self) -> (String, MirrorId) {
+    fn row_key(&self) -> (String, MirrorId) {
         (
             self.zone.clone(),
             MirrorId::Configured(self.address, self.key.clone()),
@@ -75,7 +75,7 @@ impl Configured {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct LastNotify {
+struct NotifyState {
     serial: Serial,
     at: Time,
     tries: u32,
@@ -84,7 +84,7 @@ struct LastNotify {
     problem: Option<String>,
 }
 
-impl LastNotify {
+impl NotifyState {
     fn response(&self) -> MirrorNotifyResponse {
         MirrorNotifyResponse {
             serial: self.serial.0,
@@ -99,13 +99,13 @@ impl LastNotify {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct LastRequest {
+struct MirrorRequest {
     serial: Option<Serial>,
     at: Time,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct LastTransfer {
+struct MirrorTransfer {
     from: Option<Serial>,
     to: Serial,
     at: Time,
@@ -113,7 +113,7 @@ struct LastTransfer {
     took_ms: u64,
 }
 
-impl LastTransfer {
+impl MirrorTransfer {
     fn response(&self) -> MirrorTransferResponse {
         MirrorTransferResponse {
             kind: match self.from {
@@ -132,19 +132,22 @@ impl LastTransfer {
 /// The counters of a mirror since the file was created.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct MirrorCounters {
+struct Counts {
     notified: u64,
     answered: u64,
     transfers: u64,
     bytes: u64,
     /// Requests for a transfer.
-    asked: u64,
+    #[serde(rename = "asked")]
+    requests: u64,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Row {
-    seen: Time,
+    /// When a request of the mirror came last.
+    #[serde(rename = "seen")]
+    last_seen: Time,
     has: Option<Serial>,
     /// Whether `has` is the claim of an unsigned datagram, which any host can have sent.
     unproved: bool,
@@ -154,10 +157,11 @@ struct Row {
     /// Since when the mirror lacks a serial, by the publication times that were known when the file
     /// was written.
     lacks_since: Option<Time>,
-    notified: Option<LastNotify>,
-    asked: Option<LastRequest>,
-    transfer: Option<LastTransfer>,
-    counts: MirrorCounters,
+    notified: Option<NotifyState>,
+    #[serde(rename = "asked")]
+    request: Option<MirrorRequest>,
+    transfer: Option<MirrorTransfer>,
+    counts: Counts,
 }
 
 /// The last serial that each zone has published, and when, by origin.
@@ -165,7 +169,7 @@ pub type GivenOut = BTreeMap<String, (Serial, Time)>;
 
 /// The serials of a zone, and when each was published.
 #[derive(Debug, Default)]
-struct PublicationLog {
+struct Log {
     current: Serial,
     /// The newest serial that was sent to any mirror; a transfer can be ahead of `current` for a
     /// moment.
@@ -174,7 +178,7 @@ struct PublicationLog {
     entries: VecDeque<(Serial, Time)>,
 }
 
-impl PublicationLog {
+impl Log {
     fn push(&mut self, serial: Serial, at: Time) {
         if self
             .entries
@@ -216,7 +220,7 @@ impl PublicationLog {
 #[derive(Debug, Default)]
 struct Inner {
     rows: BTreeMap<(String, MirrorId), Row>,
-    logs: HashMap<String, PublicationLog>,
+    logs: HashMap<String, Log>,
     /// When each address completed its last transfer.
     transferred: BTreeMap<IpAddr, Time>,
     given_out: GivenOut,
@@ -276,10 +280,10 @@ impl Mirrors {
                 let last = transferred.entry(addr).or_insert(at);
                 *last = at.max(*last);
             }
-            for (zone, mirror_id, row) in found.mirrors {
-                let id = (zone, mirror_id);
-                if rows.get(&id).is_none_or(|r| r.seen < row.seen) {
-                    rows.insert(id, row);
+            for (zone, id, row) in found.mirrors {
+                let key = (zone, id);
+                if rows.get(&key).is_none_or(|r| r.last_seen < row.last_seen) {
+                    rows.insert(key, row);
                 }
             }
         }
@@ -337,18 +341,18 @@ impl Mirrors {
     pub fn seen_serials(self: &std::sync::Arc<Mirrors>) -> SeenSerials {
         let mirrors = self.clone();
         SeenSerials(Some(std::sync::Arc::new(move |zone| {
-            mirrors.seen(zone, mirrors.clock.now())
+            mirrors.recent_mirrors(zone, mirrors.clock.now())
         })))
     }
 
     /// The mirrors of a zone that were seen in the last 30 days, with their proved serials.
-    fn seen(&self, zone: &str, at: Time) -> Vec<SeenMirror> {
+    fn recent_mirrors(&self, zone: &str, at: Time) -> Vec<SeenMirror> {
         let inner = self.lock();
         inner
             .rows
             .iter()
             .filter(|((z, _), row)| z == zone && !row.unproved)
-            .filter_map(|(id, row)| seen_mirror(id, row, at))
+            .filter_map(|(key, row)| seen_mirror(key, row, at))
             .collect()
     }
 
@@ -382,15 +386,15 @@ impl Mirrors {
     /// Records that a NOTIFY of a serial is sent to a mirror.
     pub(super) fn record_notify(&self, mirror: &Configured, serial: Serial) {
         self.lock().configured(mirror, |row| {
-            let tries = row
+            let again = row
                 .notified
                 .as_ref()
                 .filter(|n| n.serial == serial)
                 .map_or(0, |n| n.tries);
-            row.notified = Some(LastNotify {
+            row.notified = Some(NotifyState {
                 serial,
                 at: self.clock.now(),
-                tries: tries + 1,
+                tries: again + 1,
                 rcode: None,
                 answer_ms: None,
                 problem: None,
@@ -421,15 +425,15 @@ impl Mirrors {
 
     /// The serial that a configured mirror is known to have.
     pub(super) fn has(&self, mirror: &Configured) -> Option<Serial> {
-        self.lock().rows.get(&mirror.id()).and_then(|r| r.has)
+        self.lock().rows.get(&mirror.row_key()).and_then(|r| r.has)
     }
 
     /// How often a configured mirror has requested a transfer.
     pub(super) fn request_count(&self, mirror: &Configured) -> u64 {
         self.lock()
             .rows
-            .get(&mirror.id())
-            .map_or(0, |r| r.counts.asked)
+            .get(&mirror.row_key())
+            .map_or(0, |r| r.counts.requests)
     }
 
     /// Records that an address has completed a transfer that its key or certificate allows, or was
@@ -462,8 +466,8 @@ impl Mirrors {
         let mut inner = self.lock();
         let newest = inner.logs.entry(zone.into()).or_default().note(current);
         inner.update_row(zone, addr, key, self.clock.now(), |row, at| {
-            row.asked = Some(LastRequest { serial, at });
-            row.counts.asked += 1;
+            row.request = Some(MirrorRequest { serial, at });
+            row.counts.requests += 1;
             if serial.is_some() && row.has != serial {
                 (row.has, row.lacks_since, row.unproved) = (serial, None, !proved);
             }
@@ -488,7 +492,7 @@ impl Mirrors {
         let mut inner = self.lock();
         inner.logs.entry(zone.into()).or_default().note(to);
         inner.update_row(zone, addr, key, self.clock.now(), |row, at| {
-            row.transfer = Some(LastTransfer {
+            row.transfer = Some(MirrorTransfer {
                 from,
                 to,
                 at,
@@ -509,13 +513,15 @@ impl Mirrors {
         let (inner, at) = (self.lock(), self.clock.now());
         let zones = snapshot.zones.all().iter().zip(snapshot.serials.iter());
         let serials: HashMap<&str, Serial> = zones.map(|(z, s)| (&*z.name, *s)).collect();
-        let mirrors = inner.rows.iter().filter_map(|((zone, mirror_id), row)| {
+        let mirrors = inner.rows.iter().filter_map(|((zone, id), row)| {
             let current = *serials.get(zone.as_str())?;
-            let (address, key) = match mirror_id {
+            let (address, key) = match id {
                 MirrorId::Configured(addr, key) => (addr.to_string(), key),
                 MirrorId::Other(addr, key) => (addr.to_string(), key),
             };
-            let left = row.left_at.filter(|_| row.seen.plus(SEEN_WITHIN) >= at);
+            let left = row
+                .left_at
+                .filter(|_| row.last_seen.plus(SEEN_WITHIN) >= at);
             let commands = |_| {
                 let all = forced_transfers(zone).into_iter();
                 all.map(|(software, command)| (software.to_string(), command))
@@ -525,24 +531,24 @@ impl Mirrors {
             Some(MirrorResponse {
                 zone: zone.clone(),
                 address,
-                configured: matches!(mirror_id, MirrorId::Configured(..)),
+                configured: matches!(id, MirrorId::Configured(..)),
                 key: key.clone(),
                 serial: current.0,
                 mirror_serial: row.has.map(|s| s.0),
                 behind: behind.map(|(serials, seconds)| LagResponse { serials, seconds }),
                 needs_transfer: left.map(commands),
-                last_notify: row.notified.as_ref().map(LastNotify::response),
-                last_request: row.asked.as_ref().map(|a| MirrorRequestResponse {
+                last_notify: row.notified.as_ref().map(NotifyState::response),
+                last_request: row.request.as_ref().map(|a| MirrorRequestResponse {
                     serial: a.serial.map(|s| s.0),
                     at: a.at.into(),
                 }),
-                last_transfer: row.transfer.as_ref().map(LastTransfer::response),
+                last_transfer: row.transfer.as_ref().map(MirrorTransfer::response),
                 counts: MirrorCounts {
                     notified: row.counts.notified,
                     answered: row.counts.answered,
                     transfers: row.counts.transfers,
                     bytes: row.counts.bytes,
-                    requests: row.counts.asked,
+                    requests: row.counts.requests,
                 },
             })
         });
@@ -597,17 +603,17 @@ impl Row {
 }
 
 /// The serial of a mirror; `None` if it has none, or was not seen for 30 days.
-fn seen_mirror((_, mirror_id): &(String, MirrorId), row: &Row, at: Time) -> Option<SeenMirror> {
-    let (address, key) = match mirror_id {
+fn seen_mirror((_, id): &(String, MirrorId), row: &Row, at: Time) -> Option<SeenMirror> {
+    let (address, key) = match id {
         MirrorId::Configured(address, key) => (address.to_string(), key.clone()),
         MirrorId::Other(address, key) => (address.to_string(), key.clone()),
     };
-    let serial = row.has.filter(|_| row.seen.plus(SEEN_WITHIN) >= at)?;
+    let serial = row.has.filter(|_| row.last_seen.plus(SEEN_WITHIN) >= at)?;
     Some(SeenMirror {
         address,
         key,
         serial,
-        seen: row.seen,
+        seen: row.last_seen,
     })
 }
 
@@ -630,35 +636,38 @@ impl Inner {
     }
 
     fn configure(&mut self, all: &[Configured]) {
-        let ids: Vec<(String, MirrorId)> = all.iter().map(Configured::id).collect();
-        let is_removed =
-            |id: &(String, MirrorId)| matches!(id.1, MirrorId::Configured(..)) && !ids.contains(id);
-        let mut old: Vec<_> = self.rows.extract_if(.., |id, _| is_removed(id)).collect();
-        for id in ids {
+        let keys: Vec<(String, MirrorId)> = all.iter().map(Configured::row_key).collect();
+        let gone = |key: &(String, MirrorId)| {
+            matches!(key.1, MirrorId::Configured(..)) && !keys.contains(key)
+        };
+        let mut old: Vec<_> = self.rows.extract_if(.., |key, _| gone(key)).collect();
+        for key in keys {
             // A mirror whose key was changed keeps its state.
-            let before = old
-                .iter()
-                .position(|((zone, mirror_id), _)| match (mirror_id, &id.1) {
-                    (MirrorId::Configured(a, _), MirrorId::Configured(b, _)) => {
-                        *zone == id.0 && a == b
-                    }
-                    _ => false,
-                });
-            let row = if self.rows.contains_key(&id) {
+            let before = old.iter().position(|((zone, id), _)| match (id, &key.1) {
+                (MirrorId::Configured(a, _), MirrorId::Configured(b, _)) => {
+                    *zone == key.0 && a == b
+                }
+                _ => false,
+            });
+            let row = if self.rows.contains_key(&key) {
                 None
             } else {
                 before.map(|i| old.swap_remove(i).1)
             };
             self.rows
-                .entry(id)
+                .entry(key)
                 .or_insert_with(|| row.unwrap_or_default());
         }
-        for ((zone, mirror_id), row) in old {
-            if let (MirrorId::Configured(address, key), true) = (mirror_id, row.has.is_some()) {
-                let id = (zone, MirrorId::Other(address.ip().to_canonical(), key));
-                if self.rows.get(&id).is_none_or(|r| r.seen < row.seen) {
-                    self.evict_oldest();
-                    self.rows.insert(id, row);
+        for ((zone, id), row) in old {
+            if let (MirrorId::Configured(address, key), true) = (id, row.has.is_some()) {
+                let key = (zone, MirrorId::Other(address.ip().to_canonical(), key));
+                if self
+                    .rows
+                    .get(&key)
+                    .is_none_or(|r| r.last_seen < row.last_seen)
+                {
+                    self.make_room();
+                    self.rows.insert(key, row);
                 }
             }
         }
@@ -666,7 +675,7 @@ impl Inner {
     }
 
     fn configured(&mut self, mirror: &Configured, change: impl FnOnce(&mut Row)) {
-        if let Some(row) = self.rows.get_mut(&mirror.id()) {
+        if let Some(row) = self.rows.get_mut(&mirror.row_key()) {
             change(row);
             self.changed = true;
         }
@@ -684,32 +693,30 @@ impl Inner {
         change: impl FnOnce(&mut Row, Time) -> T,
     ) -> T {
         let addr = addr.to_canonical();
-        let configured = || {
+        let mine = || {
             let here = self.rows.keys().filter(|(z, _)| z == zone);
-            here.filter_map(|(_, mirror_id)| match mirror_id {
+            here.filter_map(|(_, id)| match id {
                 MirrorId::Configured(a, k) => {
-                    Some((mirror_id, a.ip().to_canonical() == addr, k.as_deref()))
+                    Some((id, a.ip().to_canonical() == addr, k.as_deref()))
                 }
                 MirrorId::Other(..) => None,
             })
         };
-        let found = exactly_one(configured().filter(|(_, _, k)| key.is_some() && *k == key))
-            .or_else(|| exactly_one(configured().filter(|(_, here, k)| *here && *k == key)))
+        let found = single(mine().filter(|(_, _, k)| key.is_some() && *k == key))
+            .or_else(|| single(mine().filter(|(_, here, k)| *here && *k == key)))
             .or_else(|| {
-                exactly_one(
-                    configured().filter(|(_, here, k)| *here && (key.is_none() || k.is_none())),
-                )
+                single(mine().filter(|(_, here, k)| *here && (key.is_none() || k.is_none())))
             })
-            .map(|(mirror_id, ..)| mirror_id.clone());
-        let id = (
+            .map(|(id, ..)| id.clone());
+        let key = (
             zone.to_string(),
             found.unwrap_or_else(|| MirrorId::Other(addr, key.map(Into::into))),
         );
-        if !self.rows.contains_key(&id) {
-            self.evict_oldest();
+        if !self.rows.contains_key(&key) {
+            self.make_room();
         }
-        let row = self.rows.entry(id).or_default();
-        row.seen = at;
+        let row = self.rows.entry(key).or_default();
+        row.last_seen = at;
         self.changed = true;
         change(row, at)
     }
@@ -729,15 +736,15 @@ impl Inner {
         self.changed = true;
     }
 
-    fn evict_oldest(&mut self) {
+    fn make_room(&mut self) {
         let others = self
             .rows
             .iter()
-            .filter(|((_, mirror_id), _)| matches!(mirror_id, MirrorId::Other(..)));
+            .filter(|((_, id), _)| matches!(id, MirrorId::Other(..)));
         if others.clone().count() >= MAX_OTHERS
             && let Some(oldest) = others
-                .min_by_key(|(_, row)| row.seen)
-                .map(|(id, _)| id.clone())
+                .min_by_key(|(_, row)| row.last_seen)
+                .map(|(key, _)| key.clone())
         {
             self.rows.remove(&oldest);
         }
@@ -760,14 +767,14 @@ impl Inner {
 
     fn lacks_since(&self, zone: &str, row: &Row) -> Option<Time> {
         let log = self.logs.get(zone);
-        let known = log.and_then(|l| l.after(row.has?));
-        known
+        let published = log.and_then(|l| l.after(row.has?));
+        published
             .or(row.lacks_since)
             .or_else(|| log?.entries.front().map(|(_, t)| *t))
     }
 
     fn saved(&self) -> file::Saved {
-        let one = |((zone, mirror_id), row): (&(String, MirrorId), &Row)| {
+        let one = |((zone, id), row): (&(String, MirrorId), &Row)| {
             let current = self
                 .logs
                 .get(zone)
@@ -784,7 +791,7 @@ impl Inner {
             };
             (
                 zone.clone(),
-                mirror_id.clone(),
+                id.clone(),
                 Row {
                     lacks_since,
                     ..row.clone()
@@ -800,7 +807,7 @@ impl Inner {
 }
 
 /// The only item of an iterator; `None` if it has none, or more than one.
-fn exactly_one<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
+fn single<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
     found.next().filter(|_| found.next().is_none())
 }
 

@@ -392,7 +392,7 @@ fn resolvers_follow_client_triggers_of_both_families() {
         "relay",
         "--format",
         "list",
-        "--special",
+        "--allow-special-ranges",
         "clients",
     ]);
     f.ok(&["export", "bl", "--format", "rpz", "-o", "clients.rpz"]);
@@ -477,7 +477,7 @@ fn packet_filter_exports_of_overlapping_prefixes_have_no_overlap() {
         "relay",
         "--format",
         "list",
-        "--special",
+        "--allow-special-ranges",
         "overlaps",
     ]);
     let want = [

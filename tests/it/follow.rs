@@ -476,7 +476,7 @@ fn a_zone_is_transferred_once_shown_first_or_written() {
         "--from",
         &from,
         ORIGIN,
-        "--codes",
+        "--code-zone",
         "bl",
         "--dry-run",
         "--json",
@@ -486,7 +486,14 @@ fn a_zone_is_transferred_once_shown_first_or_written() {
         (&2.into(), &serde_json::Value::Null, &ORIGIN.into())
     );
     let said = f.ok(&[
-        "transfer", "--from", &from, ORIGIN, "--codes", "bl", "--source", "peer",
+        "transfer",
+        "--from",
+        &from,
+        ORIGIN,
+        "--code-zone",
+        "bl",
+        "--source",
+        "peer",
     ]);
     assert!(said.contains("2 added"), "{said}");
     assert_eq!(
@@ -507,7 +514,15 @@ fn a_zone_is_transferred_once_shown_first_or_written() {
         "{text}"
     );
     let d = f.json(&[
-        "import", "--json", "--source", "peer", "--codes", "bl", "--format", "master", "zone.txt",
+        "import",
+        "--json",
+        "--source",
+        "peer",
+        "--code-zone",
+        "bl",
+        "--format",
+        "master",
+        "zone.txt",
     ]);
     assert_eq!(
         (&d["difference"]["same"], &d["difference"]["changed"]),
@@ -516,7 +531,14 @@ fn a_zone_is_transferred_once_shown_first_or_written() {
     // Cut in the middle: nothing has changed, and the reason is told.
     p.set(How::Cut(120));
     let out = f.orbsd(&[
-        "transfer", "--from", &from, ORIGIN, "--codes", "bl", "--source", "peer",
+        "transfer",
+        "--from",
+        &from,
+        ORIGIN,
+        "--code-zone",
+        "bl",
+        "--source",
+        "peer",
     ]);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(

@@ -320,7 +320,7 @@ fn two_mirrors_at_one_address_are_notified_each_with_its_key() {
     let (m, f) = (Mirror::new(), Folder::new());
     let mut config = std::fs::read_to_string(f.path().join("config.toml")).unwrap();
     for key in ["one", "two"] {
-        config += f.json(&["key", key, "--json"])["lines"]["orbsd_config"]
+        config += f.json(&["key", "create", key, "--json"])["lines"]["orbsd_config"]
             .as_str()
             .unwrap();
     }
@@ -459,7 +459,7 @@ fn datagram_that_is_not_an_answer_is_ignored_and_a_refusal_is_reported() {
 /// A folder with a key, and a mirror that has to sign with it.
 fn keyed() -> (Mirror, Folder) {
     let (m, f) = (Mirror::new(), Folder::new());
-    let made = f.json(&["key", "mirror", "--json"]);
+    let made = f.json(&["key", "create", "mirror", "--json"]);
     let config = std::fs::read_to_string(f.path().join("config.toml")).unwrap();
     f.write(
         "config.toml",
@@ -560,7 +560,7 @@ fn reload_changes_the_notified_mirrors() {
 fn mirror_state_is_reported_and_survives_a_restart() {
     let m = Mirror::new();
     let f = Folder::with(CONFIG, &[("bl", &zone(&format!("'{}'", m.addr())))]);
-    let one = || f.json(&["status", "mirrors", "--json"])["items"][0].clone();
+    let one = || f.json(&["mirror", "list", "--json"])["items"][0].clone();
     let answers = |n: u64| {
         let end = Instant::now() + Duration::from_secs(10);
         while one()["counts"]["answered"] != n {
@@ -588,10 +588,9 @@ fn mirror_state_is_reported_and_survives_a_restart() {
         (&told.serial().into(), &true.into())
     );
     assert_eq!(shown["mirror_serial"], Value::Null);
-    let human = f.ok(&["status", "mirrors"]);
+    let human = f.ok(&["mirror", "list"]);
     assert!(
-        human.contains("acknowledged after")
-            && human.contains("has not been seen to have any serial"),
+        human.contains("acknowledged after") && human.contains("serial unknown"),
         "{human}"
     );
     assert_eq!(f.json(&["status", "--json"])["running"], true);

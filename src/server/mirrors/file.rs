@@ -15,7 +15,7 @@ use super::{GivenOut, MirrorId, Row};
 use crate::model::Time;
 
 /// The longest file that is read, in bytes.
-const MAX_FILE_BYTES: u64 = 4 << 20;
+const MAX_FILE: u64 = 4 << 20;
 /// The version of the format. In version 1, only the row of a configured mirror had its key.
 const VERSION: u32 = 2;
 
@@ -59,12 +59,12 @@ impl Default for Saved {
 }
 
 #[derive(Deserialize)]
-struct SavedV1 {
-    mirrors: Vec<(String, MirrorIdV1, Value)>,
+struct Saved1 {
+    mirrors: Vec<(String, Who1, Value)>,
 }
 
 #[derive(Deserialize)]
-enum MirrorIdV1 {
+enum Who1 {
     Configured(SocketAddr),
     Other(IpAddr, Option<String>),
 }
@@ -73,24 +73,22 @@ enum MirrorIdV1 {
 pub(super) fn read(path: &Path) -> Result<Saved, String> {
     match fs::metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Saved::default()),
-        Ok(m) if m.len() > MAX_FILE_BYTES => {
-            return Err(format!("longer than {MAX_FILE_BYTES} bytes"));
-        }
+        Ok(m) if m.len() > MAX_FILE => return Err(format!("longer than {MAX_FILE} bytes")),
         _ => {}
     }
     let text = fs::read(path).map_err(|e| e.to_string())?;
-    let invalid = |e: serde_json::Error| e.to_string();
-    let value: Value = serde_json::from_slice(&text).map_err(invalid)?;
+    let wrong = |e: serde_json::Error| e.to_string();
+    let value: Value = serde_json::from_slice(&text).map_err(wrong)?;
     match value["version"].as_u64() {
         Some(1) => {
-            let saved: SavedV1 = serde_json::from_value(value).map_err(invalid)?;
-            let one = |(zone, who, row): (String, MirrorIdV1, Value)| {
+            let saved: Saved1 = serde_json::from_value(value).map_err(wrong)?;
+            let one = |(zone, id, row): (String, Who1, Value)| {
                 let key = row["key"].as_str().map(String::from);
-                let who = match who {
-                    MirrorIdV1::Configured(address) => MirrorId::Configured(address, key),
-                    MirrorIdV1::Other(address, key) => MirrorId::Other(address, key),
+                let id = match id {
+                    Who1::Configured(address) => MirrorId::Configured(address, key),
+                    Who1::Other(address, key) => MirrorId::Other(address, key),
                 };
-                Ok((zone, who, serde_json::from_value(row).map_err(invalid)?))
+                Ok((zone, id, serde_json::from_value(row).map_err(wrong)?))
             };
             let mirrors = saved
                 .mirrors
@@ -99,9 +97,9 @@ pub(super) fn read(path: &Path) -> Result<Saved, String> {
                 .collect::<Result<_, String>>()?;
             Ok(Saved::new(mirrors, BTreeMap::new(), GivenOut::new()))
         }
-        Some(v) if v == u64::from(VERSION) => serde_json::from_value(value).map_err(invalid),
+        Some(v) if v == u64::from(VERSION) => serde_json::from_value(value).map_err(wrong),
         other => Err(format!(
-            "unknown version {}; a newer orbsd may have written it",
+            "version {} of its form is not known here",
             other.map_or("?".into(), |v| v.to_string())
         )),
     }
@@ -111,7 +109,7 @@ pub(super) fn read(path: &Path) -> Result<Saved, String> {
 /// it.
 pub(super) fn write(paths: &[PathBuf], saved: &Saved) -> Result<(), String> {
     let bytes = serde_json::to_vec(saved).map_err(|e| e.to_string())?;
-    let mut problem = String::from("no path is set for the file of the mirrors");
+    let mut problem = String::from("there is no place for the file of the mirrors");
     for (i, path) in paths.iter().enumerate() {
         match replace(path, &bytes) {
             Ok(()) => {

@@ -55,20 +55,20 @@ fn request(
 }
 
 /// The known serial of each mirror.
-fn known_serials(mirrors: &Mirrors) -> Vec<(String, u32)> {
+fn have(mirrors: &Mirrors) -> Vec<(String, u32)> {
     let inner = mirrors.lock();
     inner
         .rows
         .iter()
-        .filter_map(|((_, who), r)| Some((format!("{who:?}"), r.has?.0)))
+        .filter_map(|((_, id), r)| Some((format!("{id:?}"), r.has?.0)))
         .collect()
 }
 
 #[test]
-fn requests_are_matched_by_key_then_by_address() {
+fn client_is_identified_by_key_then_by_address() {
     let (_dir, m) = open();
     configured(&m);
-    for (from, key, serial, who) in [
+    for (from, key, serial, id) in [
         ("192.0.2.1", None, 1, "Configured(192.0.2.1:53, None)"),
         (
             "192.0.2.1",
@@ -105,29 +105,25 @@ fn requests_are_matched_by_key_then_by_address() {
     ] {
         request(&m, "bl", from, key, Some(serial), 9);
         assert!(
-            known_serials(&m).contains(&(who.to_string(), serial)),
+            have(&m).contains(&(id.to_string(), serial)),
             "{from} {key:?}: {:?}",
-            known_serials(&m)
+            have(&m)
         );
     }
     request(&m, "other", "192.0.2.1", None, Some(9), 9);
     assert!(
-        known_serials(&m).contains(&("Other(192.0.2.1, None)".into(), 9)),
+        have(&m).contains(&("Other(192.0.2.1, None)".into(), 9)),
         "another zone"
     );
     // A SOA query does not tell the serial of the mirror.
     request(&m, "bl", "192.0.2.1", None, None, 9);
-    assert!(known_serials(&m).contains(&("Configured(192.0.2.1:53, None)".into(), 3)));
+    assert!(have(&m).contains(&("Configured(192.0.2.1:53, None)".into(), 3)));
     m.configure(&[]);
-    assert!(
-        known_serials(&m)
-            .iter()
-            .all(|(who, _)| who.starts_with("Other"))
-    );
+    assert!(have(&m).iter().all(|(id, _)| id.starts_with("Other")));
 }
 
 #[test]
-fn unconfigured_mirrors_are_limited_and_the_oldest_is_dropped() {
+fn unconfigured_mirrors_are_limited_and_the_oldest_is_removed() {
     let (_dir, m) = open();
     let mut inner = m.lock();
     for i in 0..MAX_OTHERS as u32 + 3 {
@@ -140,7 +136,7 @@ fn unconfigured_mirrors_are_limited_and_the_oldest_is_dropped() {
         );
     }
     assert_eq!(inner.rows.len(), MAX_OTHERS);
-    assert_eq!(inner.rows.values().map(|r| r.seen.0).min(), Some(3));
+    assert_eq!(inner.rows.values().map(|r| r.last_seen.0).min(), Some(3));
 }
 
 #[test]
@@ -193,8 +189,8 @@ fn lag_counts_serials_and_seconds_since_the_first_missing_one() {
 }
 
 #[test]
-fn publication_times_are_limited_by_dropping_every_second_one() {
-    let mut log = PublicationLog::default();
+fn publication_times_are_limited_and_become_coarser() {
+    let mut log = Log::default();
     for i in 0..3 * MAX_LOG as u32 {
         log.push(Serial(i), Time(u64::from(i)));
         log.push(Serial(i), Time(u64::from(i) + 1));
@@ -210,14 +206,14 @@ fn publication_times_are_limited_by_dropping_every_second_one() {
 }
 
 #[test]
-fn saved_state_is_read_again_and_a_damaged_file_is_an_empty_state() {
+fn file_keeps_the_state_and_a_damaged_file_is_an_empty_state() {
     let (dir, m) = open();
     let at = configured(&m);
     m.record_published("bl", Serial(7));
     m.record_notify(&at[0], Serial(7));
     m.record_reply(&at[0], 5, Duration::from_millis(3));
     m.record_notify(&at[1], Serial(7));
-    m.record_failure(&at[1], "unreachable");
+    m.record_failure(&at[1], "nobody");
     m.record_transfer(
         "bl",
         at[0].address.ip(),
@@ -232,24 +228,24 @@ fn saved_state_is_read_again_and_a_damaged_file_is_an_empty_state() {
     let path = dir.path().join("mirrors.json");
     let again = Mirrors::open(vec![path.clone()], clock());
     assert_eq!(
-        known_serials(&again),
+        have(&again),
         [
             ("Configured(192.0.2.1:53, None)".to_string(), 6),
             ("Other(2001:db8::1, Some(\"k2\"))".into(), 4)
         ]
     );
     let inner = again.lock();
-    let row = &inner.rows[&at[0].id()];
+    let row = &inner.rows[&at[0].row_key()];
     let n = row.notified.as_ref().unwrap();
     assert_eq!(
         (n.serial, n.rcode, n.answer_ms, row.counts.bytes),
         (Serial(7), Some(5), Some(3), 1234)
     );
     assert!(row.lacks_since.is_some());
-    let other = inner.rows[&at[1].id()].notified.clone().unwrap();
+    let other = inner.rows[&at[1].row_key()].notified.clone().unwrap();
     assert_eq!(
         (other.problem.as_deref(), other.rcode, other.tries),
-        (Some("unreachable"), None, 1)
+        (Some("nobody"), None, 1)
     );
     // Without a change, nothing is written.
     fs::remove_file(&path).unwrap();
@@ -258,7 +254,7 @@ fn saved_state_is_read_again_and_a_damaged_file_is_an_empty_state() {
     for damaged in ["{", "{\"version\":9,\"mirrors\":[]}", ""] {
         fs::write(&path, damaged).unwrap();
         assert!(
-            known_serials(&Mirrors::open(vec![path.clone()], clock())).is_empty(),
+            have(&Mirrors::open(vec![path.clone()], clock())).is_empty(),
             "{damaged}"
         );
     }
@@ -275,12 +271,14 @@ fn mirrors_at_one_address_are_distinguished_by_key() {
     m.record_notify(&b, Serial(5));
     m.record_reply(&b, 0, Duration::ZERO);
     let inner = m.lock();
-    assert!(inner.rows[&a.id()].notified.is_none() && inner.rows[&b.id()].notified.is_some());
-    assert_eq!(inner.rows.len(), 2, "there is no third row");
+    assert!(
+        inner.rows[&a.row_key()].notified.is_none() && inner.rows[&b.row_key()].notified.is_some()
+    );
+    assert_eq!(inner.rows.len(), 2, "nobody stands there as a third one");
 }
 
 #[test]
-fn mirror_keeps_its_serial_with_a_new_key_and_after_its_removal() {
+fn mirror_keeps_its_row_with_another_key_and_after_its_removal_from_the_configuration() {
     let (_dir, m) = open();
     m.configure(&[
         mirror("192.0.2.1:53", Some("old")),
@@ -290,7 +288,7 @@ fn mirror_keeps_its_serial_with_a_new_key_and_after_its_removal() {
     request(&m, "bl", "192.0.2.9", None, Some(4), 5);
     m.configure(&[mirror("192.0.2.1:53", Some("new"))]);
     assert_eq!(
-        known_serials(&m),
+        have(&m),
         [
             ("Configured(192.0.2.1:53, Some(\"new\"))".to_string(), 3),
             ("Other(192.0.2.9, None)".into(), 4)
@@ -299,7 +297,7 @@ fn mirror_keeps_its_serial_with_a_new_key_and_after_its_removal() {
 }
 
 #[test]
-fn mirrors_seen_in_the_last_30_days_count_when_a_serial_jumps() {
+fn mirrors_of_the_last_thirty_days_count_when_a_serial_jumps() {
     let (_dir, m) = open();
     configured(&m);
     request(&m, "bl", "192.0.2.1", None, Some(3), 5);
@@ -312,28 +310,28 @@ fn mirrors_seen_in_the_last_30_days_count_when_a_serial_jumps() {
         proved: false,
         current: Serial(5),
     });
-    let seen = |at: Time| {
-        m.seen("bl", at)
+    let recent = |at: Time| {
+        m.recent_mirrors("bl", at)
             .iter()
             .map(|s| (s.address.clone(), s.serial.0))
             .collect::<Vec<_>>()
     };
     assert_eq!(
-        seen(now()),
+        recent(now()),
         [("192.0.2.1:53".to_string(), 3)],
-        "an unsigned datagram proves nothing"
+        "a datagram that anybody can send proves nothing"
     );
-    assert_eq!(seen(now().plus(SEEN_WITHIN)).len(), 1);
-    assert_eq!(seen(now().plus(Seconds(SEEN_WITHIN.0 + 5))), []);
+    assert_eq!(recent(now().plus(SEEN_WITHIN)).len(), 1);
+    assert_eq!(recent(now().plus(Seconds(SEEN_WITHIN.0 + 5))), []);
     request(&m, "bl", "192.0.2.2", None, Some(77), 5);
-    assert_eq!(seen(now()).len(), 2);
-    assert_eq!(m.seen("other", now()), []);
+    assert_eq!(recent(now()).len(), 2);
+    assert_eq!(m.recent_mirrors("other", now()), []);
 }
 
 /// Until it transfers the whole zone, a mirror that was ahead has another zone than ours, even
 /// after our serial has passed its own.
 #[test]
-fn mirror_is_left_behind_until_it_transfers_the_whole_zone() {
+fn mirror_that_is_left_behind_is_reported_until_it_transfers_the_whole_zone() {
     let (dir, m) = open();
     let [a, ..] = configured(&m);
     m.record_published("bl", Serial(100));
@@ -362,7 +360,7 @@ fn mirror_is_left_behind_until_it_transfers_the_whole_zone() {
     assert_eq!(m.left_behind("bl").len(), 1, "its 100 is not our 100");
     assert!(
         request(&m, "bl", "192.0.2.1", None, Some(100), 200),
-        "the mirror needs the whole zone"
+        "it needs the whole zone"
     );
     m.record_transfer(
         "bl",
@@ -389,7 +387,7 @@ fn mirror_is_left_behind_until_it_transfers_the_whole_zone() {
 }
 
 #[test]
-fn transfer_before_the_announcement_does_not_put_a_mirror_ahead() {
+fn mirror_with_a_serial_before_its_announcement_is_not_ahead() {
     let (_dir, m) = open();
     let [a, ..] = configured(&m);
     m.record_published("bl", Serial(1));
@@ -407,7 +405,7 @@ fn transfer_before_the_announcement_does_not_put_a_mirror_ahead() {
 }
 
 #[test]
-fn file_is_written_to_the_first_writable_path_and_version_1_is_read() {
+fn file_is_written_to_the_first_writable_path_and_the_first_version_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let (beside, inside) = (
         dir.path().join("data.mirrors.json"),
@@ -417,16 +415,16 @@ fn file_is_written_to_the_first_writable_path_and_version_1_is_read() {
     let old = r#"{"version":1,"mirrors":[["bl",{"Configured":"192.0.2.1:53"},{"key":"k","seen":7,"has":5}],["bl",{"Other":["::1",null]},{"seen":7,"has":4}]]}"#;
     fs::write(&inside, old).unwrap();
     let paths = vec![beside.clone(), inside.clone()];
-    let both = [
+    let have_both = [
         ("Configured(192.0.2.1:53, Some(\"k\"))".to_string(), 5),
         ("Other(::1, None)".into(), 4),
     ];
     let m = Mirrors::open(paths.clone(), clock());
-    assert_eq!(known_serials(&m), both);
+    assert_eq!(have(&m), have_both);
     m.configure(&[mirror("192.0.2.1:53", Some("k"))]);
     m.save();
     assert!(beside.exists() && !inside.exists());
-    assert_eq!(known_serials(&Mirrors::open(paths, clock())), both);
+    assert_eq!(have(&Mirrors::open(paths, clock())), have_both);
     let nowhere = dir.path().join("nowhere/data.mirrors.json");
     let m = Mirrors::open(vec![nowhere.clone(), inside.clone()], clock());
     m.configure(&[mirror("192.0.2.1:53", Some("k"))]);

@@ -265,7 +265,7 @@ fn a_purge_is_looked_at_before_it_is_done() {
         ["NOERROR 127.0.0.2", "NXDOMAIN soa 60"]
     );
     let out = api.f.ok(&["purge", "--reason", "netblock", "--dry-run"]);
-    assert!(out.starts_with("3 listings would go"), "{out}");
+    assert!(out.starts_with("3 listings would be delisted"), "{out}");
 }
 
 #[test]
@@ -293,12 +293,12 @@ fn the_command_line_does_the_same() {
     assert!(remote(&["undo", &commit]).status.success());
     assert_eq!(remote(&["lookup", "45.1.1.1"]).status.code(), Some(1));
     assert!(
-        remote(&["holds", "add", "45.1.1.1", "--reason", "relay"])
+        remote(&["hold", "add", "45.1.1.1", "--reason", "relay"])
             .status
             .success()
     );
     assert!(
-        String::from_utf8_lossy(&remote(&["holds"]).stdout)
+        String::from_utf8_lossy(&remote(&["hold", "list"]).stdout)
             .contains("45.1.1.1: relay by every source")
     );
     assert_eq!(
@@ -313,7 +313,7 @@ fn the_command_line_does_the_same() {
             .success()
     );
     assert!(
-        String::from_utf8_lossy(&remote(&["audit", "--what", "undo"]).stdout).contains("commit ")
+        String::from_utf8_lossy(&remote(&["audit", "--action", "undo"]).stdout).contains("commit ")
     );
     api.f.write("token", "orbsd_a_b");
     let refused = remote(&["status"]);
@@ -497,7 +497,7 @@ fn a_later_large_import_of_another_source_leaves_the_way_back() {
     let said = api.f.ok(&["undo", &commit.to_string(), "--dry-run"]);
     assert!(
         said.starts_with(&format!(
-            "commit {commit}: 299 subjects would be taken back\n  subjects: 45.0.0.0, "
+            "commit {commit}: 299 subjects would be undone\n  subjects: 45.0.0.0, "
         )),
         "{said}"
     );

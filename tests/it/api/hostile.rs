@@ -230,7 +230,7 @@ fn an_approval_and_a_refusal_at_once_agree() {
 #[test]
 fn a_person_is_changed_by_one_at_a_time() {
     let api = Api::new();
-    api.f.ok(&["person", "add", "anna", "--role", "editor"]);
+    api.f.ok(&["user", "add", "anna", "--role", "editor"]);
     for _ in 0..5 {
         let change = |body: &str| {
             api.call(&api.owner, "PATCH", "/v1/users/anna", &[], body)
