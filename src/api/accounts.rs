@@ -9,9 +9,9 @@ use crate::model::Role;
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UserResponse {
-    /// The name of the user, which is also the author of what they do.
+    /// The name of the user, which is also the author of their changes.
     pub name: String,
-    /// What the user may do.
+    /// The role of the user.
     pub role: Role,
     /// When the user was added.
     pub since: Timestamp,
@@ -27,9 +27,10 @@ pub struct UserSecretsResponse {
     /// The user.
     #[serde(flatten)]
     pub user: UserResponse,
-    /// The password, if it was generated here.
+    /// The generated password; null if none was generated.
     pub password: Option<String>,
-    /// The address of the one-time password secret, for an authenticator application.
+    /// The `otpauth:` URI of the secret for one-time passwords, for an authenticator application;
+    /// null if the secrets were not changed.
     pub totp_uri: Option<String>,
     /// The recovery codes; each replaces the authenticator for one login.
     pub recovery_codes: Vec<String>,
@@ -42,14 +43,14 @@ pub struct UserSecretsResponse {
 pub struct UserRequest {
     /// The name of the user.
     pub name: String,
-    /// What the user may do.
+    /// The role of the user.
     pub role: Role,
-    /// A password of 12 to 1024 characters; one is generated without it.
+    /// A password of 12 to 1024 characters (default: a generated one).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
 }
 
-/// What changes about a user.
+/// A change of a user.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct UserChangeRequest {
@@ -69,15 +70,15 @@ pub struct UserChangeRequest {
 /// A token, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TokenResponse {
-    /// The number of the token.
+    /// The ID of the token.
     pub id: String,
     /// The name of the user or program that it belongs to.
     pub owner: String,
     /// True if the owner is a user, whose role and state limit the token.
     pub person: bool,
-    /// What the token may do.
+    /// The role of the token.
     pub role: Role,
-    /// What its writes are limited to.
+    /// The limits of its writes.
     pub bounds: BoundsBody,
     /// When it was created.
     pub since: Timestamp,
@@ -93,7 +94,7 @@ pub struct TokenResponse {
     pub revoked: Option<Timestamp>,
 }
 
-/// What the writes of a token are limited to; an empty list does not limit them.
+/// The limits of the writes of a token; an empty list does not limit them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BoundsBody {
@@ -101,7 +102,7 @@ pub struct BoundsBody {
     pub reasons: Vec<String>,
     /// Only these sources.
     pub sources: Vec<String>,
-    /// Only what these addresses, prefixes or domains cover.
+    /// Only subjects that these addresses, prefixes or domains cover.
     pub prefixes: Vec<String>,
 }
 
@@ -112,12 +113,12 @@ pub struct BoundsBody {
 pub struct TokenRequest {
     /// The name of a user or of a program.
     pub owner: String,
-    /// What the token may do.
+    /// The role of the token.
     pub role: Role,
     /// When it expires: a duration (`90d`) or a time (default: never).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
-    /// What its writes are limited to.
+    /// The limits of its writes.
     #[serde(default)]
     pub bounds: BoundsBody,
     /// How many requests a minute it may make (default: any number).
@@ -139,7 +140,7 @@ pub struct TokenSecretResponse {
 /// The token of the caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MeTokenResponse {
-    /// The number of the token.
+    /// The ID of the token.
     pub id: String,
     /// When it expires; null: never.
     pub expires: Option<Timestamp>,
@@ -147,18 +148,18 @@ pub struct MeTokenResponse {
     pub per_minute: Option<u32>,
 }
 
-/// Who the caller is, and what they may do.
+/// The caller and their permissions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MeResponse {
-    /// The author of what the caller does: a user, a program, or `uid:N` at the socket.
+    /// The author of the caller's changes: a user, a program, or `uid:N` at the socket.
     pub name: String,
-    /// The user that the caller acts for; approvals need another one.
+    /// The person that the caller acts for; a proposal has to be approved by another one.
     pub person: String,
-    /// What the caller may do.
+    /// The role of the caller.
     pub role: Role,
-    /// What the writes of the caller are limited to.
+    /// The limits of the caller's writes.
     pub bounds: BoundsBody,
-    /// Where the caller is: an address, or `socket`.
+    /// Where the request comes from: an address, or `socket`.
     pub from: String,
     /// The token of the request; null at the socket.
     pub token: Option<MeTokenResponse>,
@@ -171,7 +172,7 @@ pub struct MeResponse {
 pub struct AuditQuery {
     /// Only records of this author.
     pub author: Option<String>,
-    /// Only records of this kind, such as `delist` or `token.create`.
+    /// Only records of this action, such as `delist` or `token.create`.
     pub action: Option<String>,
     /// Only records about this, such as a subject or a name.
     pub target: Option<String>,
@@ -179,7 +180,7 @@ pub struct AuditQuery {
     pub from: Option<String>,
     /// Only records up to this time.
     pub to: Option<String>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page.
     pub after: Option<String>,
     /// The largest number of records on the page (default 100).
     #[param(minimum = 1, maximum = 1000)]
@@ -193,18 +194,18 @@ pub struct AuditRecordResponse {
     pub number: u64,
     /// When the write was made.
     pub at: Timestamp,
-    /// Who made it.
+    /// Who made the write.
     pub author: String,
-    /// Where it came from: an address, or `socket`.
+    /// Where the write came from: an address, or `socket`.
     pub from: String,
     /// The kind of write, such as `delist` or `token.create`.
     pub action: String,
-    /// What it is about, such as a subject or a name.
+    /// What the write is about, such as a subject or a name.
     pub target: String,
     /// Further details, such as a reason and a source.
     pub detail: String,
-    /// Why it was made, as its author says.
+    /// The note in which its author says why the write was made.
     pub note: Option<String>,
-    /// The number of the commit.
+    /// The number of the commit; null if the write made none.
     pub commit: Option<u64>,
 }

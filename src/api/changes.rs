@@ -12,7 +12,7 @@ use super::{DifferenceResponse, EventName, ReceiptResponse, Timestamp};
 pub struct ChangeResponse {
     /// The subject.
     pub subject: String,
-    /// What happened to it; null where the history no longer says.
+    /// What happened to the subject; null if the history no longer has the event.
     pub event: Option<EventName>,
     /// The reason; null for an exemption.
     pub reason: Option<String>,
@@ -27,19 +27,19 @@ pub struct ChangeResponse {
 pub struct CommitResponse {
     /// The number of the commit.
     pub commit: u64,
-    /// When it was made.
+    /// When the commit was made.
     pub at: Timestamp,
     /// The new serials, by zone.
     pub serials: BTreeMap<String, u32>,
     /// The serials before the commit, by zone.
     pub previous_serials: BTreeMap<String, u32>,
-    /// What changed, in the order of the subjects; at most 1000 subjects.
+    /// The changes in the order of their subjects; at most 1000 subjects are included.
     pub changes: Vec<ChangeResponse>,
     /// The number of subjects that changed.
     pub count: usize,
     /// True for a large import, whose subjects are too many to list.
     pub bulk: bool,
-    /// True if mirrors take a whole zone across this commit.
+    /// True if mirrors have to transfer the whole zone (AXFR) to get past this commit.
     pub barrier: bool,
 }
 
@@ -52,13 +52,13 @@ pub struct UndoQuery {
     pub dry_run: bool,
 }
 
-/// How a commit is undone.
+/// The options of an undo.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct UndoRequest {
-    /// Only what this author did in it; one commit can hold the changes of many.
+    /// Undo only the changes of this author; one commit can contain the changes of several.
     pub author: Option<String>,
-    /// List again although a removal was granted. Requires the role operator.
+    /// List subjects again although their removal was granted. Requires the role operator.
     pub break_hold: bool,
     /// Why, for the history.
     pub note: Option<String>,
@@ -69,28 +69,28 @@ pub struct UndoRequest {
 pub struct LaterCommitResponse {
     /// The number of the later commit.
     pub commit: u64,
-    /// What it was.
+    /// What the commit did, in words.
     pub description: String,
-    /// How many subjects it changed.
+    /// How many of the subjects it changed.
     pub count: usize,
-    /// The first of them.
+    /// The first of those subjects.
     pub sample: Vec<String>,
 }
 
-/// What became of the subjects of a commit.
+/// The result of an undo.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct UndoResponse {
-    /// The commit that undid it; null for a dry run, and where there was nothing to undo.
+    /// The receipt of the undo; null for a dry run, and if there was nothing to undo.
     pub receipt: Option<ReceiptResponse>,
-    /// The subjects that are as they were before the commit.
+    /// The subjects that were restored, or, in a dry run, would be.
     pub undone: Vec<String>,
-    /// The subjects that changed since, and were left alone.
+    /// The subjects that have changed since the commit, and were left as they are.
     pub changed_since: Vec<String>,
-    /// The commits that changed those, the newest first; at most 20.
+    /// The commits that changed those subjects, the newest first; at most 20.
     pub changed_by: Vec<LaterCommitResponse>,
     /// The subjects that were not listed again because a removal was granted.
     pub held: Vec<String>,
-    /// What changed, for a large import.
+    /// For a large import: what the undo changed.
     pub difference: Option<DifferenceResponse>,
 }
 
@@ -99,7 +99,7 @@ pub struct UndoResponse {
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ChangesQuery {
-    /// Only commits after this number: the `next` of the page before. Without it, a page begins
+    /// Only commits after this number: the `next` of the previous page. Without it, a page begins
     /// with the first commit, and a stream with the next one.
     pub after: Option<u64>,
     /// The largest number of commits on a page (default 100).
@@ -112,7 +112,7 @@ pub struct ChangesQuery {
 pub struct ChangesPage {
     /// The commits.
     pub items: Vec<CommitResponse>,
-    /// Where the next page begins, for `after`; null where these are all commits so far.
+    /// The value of `after` for the next page; null if there are no later commits yet.
     pub next: Option<String>,
     /// The number of the last commit.
     pub last: u64,

@@ -1,4 +1,4 @@
-//! What several resources share: times, pages, receipts, and what an import changes.
+//! Types that several resources share: times, pages, receipts, and the differences of imports.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -64,18 +64,18 @@ impl ToSchema for Timestamp {}
 pub struct Page<T> {
     /// The items of this page.
     pub items: Vec<T>,
-    /// Where the next page begins, for `after`; null on the last page.
+    /// The value of `after` for the next page; null on the last page.
     pub next: Option<String>,
 }
 
 impl<T> Page<T> {
-    /// A page that is the only one.
+    /// A list that fits on one page.
     pub fn all(items: Vec<T>) -> Page<T> {
         Page { items, next: None }
     }
 }
 
-/// What a write did. It is visible in DNS when this is sent.
+/// The receipt of a write. It is sent after the change is durable and visible in DNS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReceiptResponse {
     /// The number of the commit.
@@ -119,7 +119,7 @@ impl From<Renewal> for RenewalResponse {
     }
 }
 
-/// What an import, or its undo, changes.
+/// What changes by an import, or by the undo of one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct DifferenceResponse {

@@ -26,20 +26,20 @@ pub struct BlockedReplyResponse {
     pub answered: String,
 }
 
-/// A claim whose test was blocked: the host refused the tester, and not the messages.
+/// A claim whose test was blocked: the host refused the tester, not the test messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BlockedClaimResponse {
     /// The address of the tester.
     pub source: Option<String>,
     /// When the test ended.
     pub at: Option<Timestamp>,
-    /// The row of the table in docs/relay.md that the test matched.
+    /// The row of the decision table in docs/relay.md that the test matched.
     pub row: Option<String>,
-    /// What was sent, and what was answered.
+    /// The commands of the tester, and the replies of the host.
     pub replies: Vec<BlockedReplyResponse>,
 }
 
-/// What became of a claim.
+/// The result of a claim.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ClaimResponse {
     /// The test that the claim leads to.
@@ -51,7 +51,7 @@ pub struct ClaimResponse {
     pub release: Option<Timestamp>,
     /// What happens next, in words.
     pub what_happens: String,
-    /// The blocked claims of this listing; only where this claim is proved.
+    /// The blocked claims of this listing; only if this claim is proved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocked: Vec<BlockedClaimResponse>,
 }
@@ -62,11 +62,11 @@ pub struct ClaimResponse {
 pub struct ReviewRequest {
     /// The address of the host.
     pub target: String,
-    /// Why.
+    /// Why the host is released.
     pub note: String,
 }
 
-/// What a review did.
+/// The result of a review.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReviewResponse {
     /// The commit; null if there was nothing to release.
@@ -79,7 +79,7 @@ pub struct ReviewResponse {
 pub struct OptOutRequest {
     /// An address or a prefix.
     pub subject: String,
-    /// How control of it was proved.
+    /// How control of the subject was proved.
     pub proof: String,
 }
 
@@ -88,11 +88,11 @@ pub struct OptOutRequest {
 pub struct OptOutResponse {
     /// The address or the prefix.
     pub subject: String,
-    /// When it opted out.
+    /// When the opt-out was recorded.
     pub since: Timestamp,
-    /// Who recorded it.
+    /// Who recorded the opt-out.
     pub author: String,
-    /// How control of it was proved; empty for roles below editor.
+    /// How control of the subject was proved; empty for roles below editor.
     pub proof: String,
 }
 
@@ -101,7 +101,7 @@ pub struct OptOutResponse {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct OptOutQuery {
-    /// The address or the prefix, as it opted out.
+    /// The address or prefix of the opt-out.
     pub subject: String,
 }
 
@@ -122,7 +122,7 @@ pub struct EvidenceQuery {
     pub target: String,
 }
 
-/// A test message that was delivered: what everybody may see of it, and more for its owner and for
+/// A test message that was delivered: the public part, and more for the owner of the host and for
 /// operators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProofResponse {
@@ -140,7 +140,7 @@ pub struct ProofResponse {
     pub arrived: Timestamp,
     /// The SMTP reply codes of the input; empty if a reporter sent the message.
     pub reply_codes: Vec<u16>,
-    /// The reason that the host was listed for, or why it was not listed.
+    /// The reason for which the host was listed, or why it was not listed.
     pub outcome: String,
     /// For the owner and operators: the envelope at the collector.
     #[serde(default, skip_serializing_if = "Option::is_none")]

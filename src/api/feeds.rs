@@ -14,12 +14,12 @@ use crate::{
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FeedKind {
-    /// It reads a file.
+    /// The feed reads a file.
     #[default]
     File,
-    /// It transfers a zone.
+    /// The feed transfers a zone.
     Axfr,
-    /// It follows the rows of another orbsd.
+    /// The feed follows the rows of another orbsd.
     Orbsd,
 }
 
@@ -39,27 +39,28 @@ impl FeedKind {
 pub struct FeedResponse {
     /// The name of the feed, which is its source.
     pub feed: String,
-    /// How it gets its list.
+    /// How the feed gets its list.
     pub kind: FeedKind,
-    /// The file, or the zone and its server.
+    /// Where the list comes from: the file, or the zone and its server.
     pub from: String,
-    /// The serial of the zone that its listings are made from.
+    /// The serial of the zone from which its listings are made.
     pub serial: Option<u32>,
     /// When the file or the server was last checked.
     pub checked: Option<Timestamp>,
     /// When a check last succeeded.
     pub refreshed: Option<Timestamp>,
-    /// How the last change came: `whole`, `changes`, or `remade`.
+    /// How the listings last changed: by the `whole` list, by its `changes`, or `remade` from the
+    /// data that was already here.
     pub how: Option<String>,
     /// When the file or the server is checked next; null while it is being checked.
     pub next: Option<Timestamp>,
     /// Why the last check failed, and what to do.
     pub problem: Option<String>,
-    /// How many items of another server's rows were left out since they came through this server
-    /// or through too many, since the start.
+    /// How many rows of another orbsd were left out since the start, because they had passed
+    /// through this server before, or through too many servers.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub looped: u64,
-    /// Something that an operator may want to look at.
+    /// A remark for operators.
     pub note: Option<String>,
     /// The list that a guard stopped; null if none is held.
     pub held: Option<HeldListResponse>,
@@ -69,7 +70,7 @@ fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 
-/// Which guard stopped a list.
+/// The guard that stopped a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum GuardKind {
@@ -115,18 +116,18 @@ impl From<Extent> for ExtentResponse {
 /// A list of a feed that a guard stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HeldListResponse {
-    /// Since when the feed brings such lists.
+    /// Since when the feed has brought lists that the guard stops.
     pub since: Timestamp,
-    /// When it may be accepted without a person, if the feed brings more such lists; null for a
-    /// list that a person refused.
+    /// When such a list is accepted without a person, if the feed continues to bring them; null for
+    /// a list that a person refused.
     pub accepted_after: Option<Timestamp>,
     /// How many such lists came after the first.
     pub refreshes: u32,
-    /// True if a person refused it: nothing happens until the file changes.
+    /// True if a person refused the list: it is ignored until the file changes.
     pub refused: bool,
-    /// Which guard stopped it.
+    /// The guard that stopped the list.
     pub guard: GuardKind,
-    /// Which limit it exceeds.
+    /// The limit that the list exceeds, in words.
     pub limit: String,
     /// What the source lists now.
     pub before: ExtentResponse,
@@ -137,8 +138,8 @@ pub struct HeldListResponse {
 }
 
 impl HeldListResponse {
-    /// A held list as it is sent; `wait` is how long such lists have to come before they are
-    /// accepted without a person.
+    /// Creates the response for a held list; `wait` is how long a feed has to bring such lists
+    /// before one is accepted without a person.
     pub fn new(held: &HeldList, wait: Seconds) -> HeldListResponse {
         let accepted_after = (!held.refused).then(|| held.since.plus(wait).into());
         HeldListResponse {
@@ -180,7 +181,7 @@ pub struct FeedDecisionResponse {
     pub difference: Option<DifferenceResponse>,
 }
 
-/// A source whose next list may have another shape.
+/// The result of a reset: the next list of the source may have another shape.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SourceResetResponse {
     /// The name of the source.

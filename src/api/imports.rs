@@ -1,4 +1,4 @@
-//! Imports: what is asked for, and what became of it.
+//! Imports: their parameters, state and result.
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{DifferenceResponse, ProblemDetails, ReceiptResponse, Timestamp};
 use crate::{lists::ListReport, store::stage::Mode};
 
-/// What becomes of what the source already lists.
+/// How the file changes the entries of the source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ImportMode {
@@ -41,31 +41,31 @@ pub struct ImportQuery {
     pub format: String,
     /// The reason of all entries; either this or `codes` is required.
     pub reason: Option<String>,
-    /// The zone by whose codes the A values of the file stand for reasons.
+    /// The zone whose codes map the A values of the file to reasons.
     pub codes: Option<String>,
-    /// What becomes of what the source already lists.
+    /// How the file changes the entries of the source.
     #[serde(default)]
     #[param(inline)]
     pub mode: ImportMode,
     /// Only report what would change.
     #[serde(default)]
     pub dry_run: bool,
-    /// Accept an empty list: all that the source lists ends.
+    /// Accept an empty list, which ends all listings of the source.
     #[serde(default)]
     pub allow_empty: bool,
     /// How many lines with errors the list may have: `true` (5 % and at least 3 lines), `false`, a
     /// number, or a part such as `2%`.
     pub skip_errors: Option<String>,
-    /// Accept a list that has much less than the last one.
+    /// Accept a list that is much smaller than the last one.
     #[serde(default)]
     pub allow_shrink: bool,
-    /// Accept a list that has much more than the last one.
+    /// Accept a list that is much larger than the last one.
     #[serde(default)]
     pub allow_growth: bool,
     /// Names at or above a public suffix to accept, separated by commas.
     #[serde(default)]
     pub allow_suffix: String,
-    /// Accept a list of which no zone publishes anything.
+    /// Accept a list from which no zone publishes anything.
     #[serde(default)]
     pub unpublished: bool,
     /// Clear host bits in prefixes instead of refusing them.
@@ -74,7 +74,7 @@ pub struct ImportQuery {
     /// Accept subjects in special-purpose ranges.
     #[serde(default)]
     pub special: bool,
-    /// The column of the subject: a name, a number from 1, or keys with dots between them.
+    /// The column of the subject: a name, a number from 1, or JSON keys separated by dots.
     pub column: Option<String>,
     /// The origin of a master file that does not name it.
     pub origin: Option<String>,
@@ -82,7 +82,7 @@ pub struct ImportQuery {
     pub dataset: Option<String>,
     /// The sub-zone of a combined rbldnsd file whose data sets are read (default `@`).
     pub subzone: Option<String>,
-    /// After how long all of it ends unless it is imported again: a duration.
+    /// How long the listings last unless the list is imported again: a duration.
     #[param(example = "2d")]
     pub max_age: Option<String>,
     /// The name of the file, for messages.
@@ -90,7 +90,7 @@ pub struct ImportQuery {
     pub file: String,
 }
 
-/// How far an import is.
+/// The state of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ImportState {
@@ -105,16 +105,16 @@ pub enum ImportState {
     Interrupted,
 }
 
-/// What became of an import. The last 200 are kept.
+/// The state and the result of an import. The last 200 are kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ImportResponse {
-    /// The number of the import, for `/v1/imports/{id}`.
+    /// The ID of the import, for `/v1/imports/{id}`.
     pub id: String,
-    /// How far it is.
+    /// The state of the import.
     pub state: ImportState,
     /// The source of the list.
     pub source: String,
-    /// When it began.
+    /// When the import began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     /// The SHA-256 of the files, in hexadecimal.
@@ -123,10 +123,10 @@ pub struct ImportResponse {
     /// The format that was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
-    /// What became of what the source already listed.
+    /// How the file changed the entries of the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<ImportMode>,
-    /// True if nothing was to change.
+    /// True for a dry run, which changes nothing.
     #[serde(default)]
     pub dry_run: bool,
     /// The commit; absent for a dry run.
@@ -135,7 +135,7 @@ pub struct ImportResponse {
     /// What changed, or would change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub difference: Option<DifferenceResponse>,
-    /// What reading the files showed.
+    /// The report about reading the files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<ListReport>,
     /// Why the import failed.
@@ -144,7 +144,7 @@ pub struct ImportResponse {
 }
 
 impl ImportResponse {
-    /// An import that begins.
+    /// Creates the response for an import that begins.
     pub fn running(id: String, source: String, since: Timestamp) -> ImportResponse {
         ImportResponse {
             id,
@@ -162,7 +162,7 @@ impl ImportResponse {
         }
     }
 
-    /// The same import after it was refused.
+    /// Marks the import as refused because of a problem.
     #[must_use]
     pub fn failed(self, problem: ProblemDetails) -> ImportResponse {
         ImportResponse {

@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Timestamp;
 use crate::relay::{MessageResult, PreparedMessage, control::ControlSession};
 
-/// What kind of evidence leads to a test.
+/// The kind of evidence that leads to a test.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NominationKind {
@@ -33,22 +33,22 @@ impl NominationKind {
 /// A host to test.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"target": "192.0.2.1", "evidence": "relay=192.0.2.1 delivered mail of a stranger", "kind": "log"}))]
+#[schema(example = json!({"target": "192.0.2.1", "evidence": "relay=192.0.2.1 relayed mail from an unrelated sender", "kind": "log"}))]
 pub struct NominationRequest {
     /// One IP address.
     pub target: String,
-    /// What was seen: the number of a message, a line of a log, or the words of the owner.
+    /// The evidence: the ID of a message, a line of a log, or the request of the owner.
     pub evidence: String,
-    /// What kind of evidence it is.
+    /// The kind of evidence.
     pub kind: NominationKind,
-    /// When it was seen: an RFC 3339 time at most 14 days ago (default: now).
+    /// When the evidence was observed: an RFC 3339 time at most 14 days ago (default: now).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
     /// The port (default 25). Another port requires the role editor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// Names that the host may have, such as that of its greeting; only those that resolve to it
-    /// are used. Requires the role editor.
+    /// Possible names of the host, such as the one in its greeting; only names that resolve to its
+    /// address are used. Requires the role editor.
     #[serde(default)]
     pub names: Vec<String>,
     /// Run only these tests. Requires the role editor, except for messages that the reporter sends.
@@ -56,19 +56,19 @@ pub struct NominationRequest {
     pub tests: Vec<String>,
 }
 
-/// What became of a test message.
+/// The outcome of a test message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OutcomeKind {
-    /// It was delivered: the host relays.
+    /// The message was delivered: the host relays.
     Delivered,
-    /// It came back to the sender.
+    /// The message came back to its sender.
     Bounced,
-    /// The host accepted it, which proves nothing.
+    /// The host accepted the message, which alone does not prove that it relays.
     Accepted,
-    /// The host refused it permanently (5xx).
+    /// The host refused the message permanently (5xx).
     Refused,
-    /// The host refused it temporarily (4xx).
+    /// The host refused the message temporarily (4xx).
     Deferred,
     /// The test has no result.
     Inconclusive,
@@ -116,7 +116,7 @@ pub struct OutcomeDetail {
     /// The step at which each attempt was deferred.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deferred_at: Option<String>,
-    /// Whether the reply spoke of a blocklist.
+    /// Whether the reply mentioned a blocklist.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub blocklist: bool,
 }
@@ -128,31 +128,32 @@ pub struct TestResultResponse {
     pub test: String,
     /// The class of open relay that it looks for.
     pub class: String,
-    /// What became of the message.
+    /// The outcome of the message.
     pub outcome: OutcomeKind,
-    /// For operators: what followed `MAIL FROM:`. It contains a token.
+    /// For operators: the argument of `MAIL FROM:`, which contains a token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// For operators: what followed `RCPT TO:`.
+    /// For operators: the argument of `RCPT TO:`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// The details of the outcome.
     pub detail: OutcomeDetail,
 }
 
-/// A session of a test that asked for the server's postmaster before its first message and after
-/// its last one.
+/// A control: a test session that also tried the host's own postmaster as a recipient, before its
+/// first message and after its last one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ControlResponse {
     /// The address of the tester.
     pub source: Option<String>,
     /// Whether the server offered AUTH.
     pub offers_auth: bool,
-    /// The reply codes for postmaster before the first message; empty if it was not reached.
+    /// The reply codes for the postmaster before the first message; empty if the session did not
+    /// get that far.
     pub before: Vec<u16>,
-    /// The reply codes after the last message.
+    /// The reply codes for the postmaster after the last message.
     pub after: Vec<u16>,
-    /// For operators: the replies, and why one was not reached.
+    /// For operators: the texts of the replies, and why a control has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub texts: Vec<String>,
 }
@@ -161,9 +162,9 @@ pub struct ControlResponse {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum JobTrigger {
-    /// A reporter brought evidence.
+    /// A reporter submitted evidence.
     Nomination,
-    /// The owner asked for it.
+    /// The owner requested the test.
     Owner,
     /// A claim says that the host no longer relays.
     Claim,
@@ -186,19 +187,19 @@ impl JobTrigger {
     }
 }
 
-/// How far a job is.
+/// The state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum JobStateKind {
-    /// It waits for a person or for a switch.
+    /// The job waits until a person decides or the configuration changes.
     Held,
-    /// It waits for a time.
+    /// The job waits for a time.
     Deferred,
-    /// It runs as soon as a slot is free.
+    /// The job runs as soon as a slot is free.
     Queued,
-    /// It runs.
+    /// The job runs.
     Running,
-    /// It has ended.
+    /// The job has ended.
     Done,
 }
 
@@ -215,7 +216,7 @@ impl JobStateKind {
     }
 }
 
-/// What all results of a job say about its host.
+/// The assessment of a host by all results of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AssessmentKind {
@@ -225,7 +226,7 @@ pub enum AssessmentKind {
     Accepted,
     /// Every test was refused permanently.
     Closed,
-    /// Every test was refused, and no control shows that the host does not refuse the tester alone.
+    /// Every test was refused, but no control shows that the host does not refuse only the tester.
     Refused,
     /// The tester was refused before it could name a recipient.
     Blocked,
@@ -257,27 +258,27 @@ pub struct JobResponse {
     pub id: u64,
     /// The address of the host.
     pub target: String,
-    /// Why it is tested.
+    /// Why the host is tested.
     pub trigger: JobTrigger,
-    /// Who asked for the test; empty for everybody else.
+    /// Who requested the test; empty in public responses.
     pub author: String,
-    /// When the test was asked for.
+    /// When the test was requested.
     pub at: Timestamp,
-    /// How far the job is.
+    /// The state of the job.
     pub state: JobStateKind,
-    /// What it waits for, in words.
+    /// What the job waits for, in words.
     pub waiting_for: Option<String>,
     /// The job does not run before this time.
     pub not_before: Timestamp,
-    /// When it began.
+    /// When the test began.
     pub begun: Option<Timestamp>,
-    /// When it ended.
+    /// When the job ended.
     pub ended: Option<Timestamp>,
     /// What the results say about the host; null until the job has ended.
     pub assessment: Option<AssessmentKind>,
-    /// The row of the table in docs/relay.md that a claim's test matched.
+    /// For a claim: the row of the decision table in docs/relay.md that its test matched.
     pub row: Option<String>,
-    /// The address of the tester, if one was chosen for this test.
+    /// The source address of the test, if one was chosen for it.
     pub source: Option<String>,
     /// The results, one for each message.
     pub results: Vec<TestResultResponse>,
@@ -292,7 +293,7 @@ pub struct JobResponse {
 pub struct JobsQuery {
     /// Only jobs that have not ended.
     pub open: bool,
-    /// The `next` of the page before.
+    /// The `next` of the previous page.
     pub after: Option<String>,
     /// The largest number of jobs on the page (default 100).
     #[param(minimum = 1, maximum = 1000)]
@@ -302,57 +303,57 @@ pub struct JobsQuery {
 /// A relay test of the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RelayTestResponse {
-    /// Its number in the literature; may be empty.
+    /// The number of the test in the literature; can be empty.
     pub id: String,
-    /// Its name.
+    /// The name of the test.
     pub name: String,
-    /// What part of a message's way it is about: sender, recipient, session, port or ipv6.
+    /// The part of the SMTP session that the test varies: sender, recipient, session, port or ipv6.
     pub group: String,
     /// The class of open relay that it looks for.
     pub class: String,
-    /// The year since which it is known.
+    /// The year since which the test is known.
     pub since: u16,
     /// Whether spammers have used it.
     pub seen_in_abuse: bool,
-    /// Where it is run: live, opt-in, lab or danger.
+    /// Where the test is run: live, opt-in, lab or danger.
     pub run: String,
-    /// Whether this server runs it.
+    /// Whether this server runs the test.
     pub chosen: bool,
-    /// What it does, in a sentence.
+    /// What the test does, in a sentence.
     pub description: String,
-    /// What follows `MAIL FROM:`, with names in braces.
+    /// The argument of `MAIL FROM:`, with placeholders in braces.
     pub from: Option<String>,
-    /// What follows `RCPT TO:`; each item is a message of its own.
+    /// The arguments of `RCPT TO:`; each is sent in a message of its own.
     pub to: Vec<String>,
-    /// A recipient before it in the same message.
+    /// A recipient that precedes it in the same message.
     pub first: Option<String>,
-    /// A recipient after it in the same message.
+    /// A recipient that follows it in the same message.
     pub last: Option<String>,
-    /// The greeting instead of EHLO and our name; empty for none.
+    /// The greeting that replaces `EHLO` with the tester's name; an empty text sends none.
     pub helo: Option<String>,
     /// The port: smtp, submission or submissions.
     pub port: String,
 }
 
-/// Messages that a reporter sends.
+/// Test messages for a reporter to send.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct PreparedProbesResponse {
     /// The number of the job.
     pub job: u64,
-    /// What to send: place, test, envelope and message.
+    /// The messages, each with its place in the results, test, envelope and content.
     #[schema(value_type = Vec<Object>)]
     pub messages: Vec<PreparedMessage>,
 }
 
-/// What a reporter saw when they sent the messages of a job.
+/// The results of the messages of a job that a reporter sent.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProbeResultsRequest {
-    /// What became of each message, as the server replied.
+    /// The outcome of each message by the replies of the tested server.
     #[schema(value_type = Vec<Object>)]
     #[serde(default)]
     pub results: Vec<MessageResult>,
-    /// The sessions that carried controls, as the server answered them.
+    /// The sessions that carried controls, with the replies of the tested server.
     #[schema(value_type = Vec<Object>)]
     #[serde(default)]
     pub controls: Vec<ControlSession>,

@@ -20,7 +20,7 @@ pub struct ListingsQuery {
     pub reason: Option<String>,
     /// Only listings by this source.
     pub source: Option<String>,
-    /// Only listings that this author made or renewed last.
+    /// Only listings that this author created or last renewed.
     pub author: Option<String>,
     /// Only listings whose text or note contains this.
     pub text: Option<String>,
@@ -30,7 +30,7 @@ pub struct ListingsQuery {
     pub from: Option<String>,
     /// Only listings since this time or earlier.
     pub to: Option<String>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page.
     pub after: Option<String>,
     /// The largest number of items on the page (default 100).
     #[param(minimum = 1, maximum = 1000)]
@@ -42,14 +42,14 @@ pub struct ListingsQuery {
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
-    /// The `next` of the page before.
+    /// The `next` of the previous page.
     pub after: Option<String>,
     /// The largest number of items on the page (default 100).
     #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
 }
 
-/// What a change does to its subject.
+/// The operation that a change performs on its subject.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Operation {
@@ -73,7 +73,7 @@ pub enum Operation {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"subject": "192.0.2.1", "reason": "spam", "until": "30d", "note": "three messages to a trap"}))]
 pub struct ListingRequest {
-    /// What the change does; `POST /v1/listings` takes `list` alone.
+    /// The operation; `POST /v1/listings` accepts only `list`.
     #[serde(default)]
     pub op: Operation,
     /// An address, a prefix, a domain, or a digest where a hash zone publishes the reason.
@@ -90,10 +90,10 @@ pub struct ListingRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "30d")]
     pub until: Option<String>,
-    /// The listing's own text; `$` stands for the subject.
+    /// The text of this listing, instead of that of its reason; `$` stands for the subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// What was seen, for the history; never published.
+    /// A note for the history, such as what was observed; never published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// Accept a subject in a special-purpose range.
@@ -102,7 +102,8 @@ pub struct ListingRequest {
     /// Clear host bits in a prefix instead of refusing it.
     #[serde(default)]
     pub host_bits: bool,
-    /// For `delist`: the listing was a mistake, so that any source may list the subject again.
+    /// For `delist`: set no hold, since the listing was a mistake; any source may list the subject
+    /// again.
     #[serde(default)]
     pub no_hold: bool,
     /// For `list`: list the subject although a removal was granted. Requires the role operator.
@@ -116,16 +117,17 @@ pub struct ListingRequest {
     pub allow_suffix: Vec<String>,
 }
 
-/// What changes about a listing.
+/// The new end, text and note of a listing.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RenewalRequest {
-    /// A duration, a time, or `never` (default: the lifetime of the reason).
+    /// When the listing expires: a duration, a time, or `never` (default: after the lifetime of its
+    /// reason).
     #[schema(example = "30d")]
     pub until: Option<String>,
-    /// The listing's own text; `$` stands for the subject.
+    /// The text of this listing, instead of that of its reason; `$` stands for the subject.
     pub text: Option<String>,
-    /// What was seen, for the history.
+    /// A note for the history, such as what was observed.
     pub note: Option<String>,
 }
 
@@ -140,14 +142,14 @@ pub struct DeletionQuery {
     pub hold: Option<String>,
     /// End the listing of this source alone; others stay.
     pub only: bool,
-    /// Why, for the history.
+    /// A note for the history that says why.
     pub note: Option<String>,
 }
 
-/// A listing that was made, or a proposal that another person has to approve.
+/// A listing that was created, or a proposal that another person has to approve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ListingSubmissionResponse {
-    /// The number of the listing.
+    /// The ID of the listing.
     pub id: String,
     /// The number of the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -161,14 +163,14 @@ pub struct ListingSubmissionResponse {
     /// The old and the new end of a listing that was renewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewed: Option<RenewalResponse>,
-    /// The number of the proposal that another person has to approve.
+    /// The ID of the proposal that another person has to approve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposal: Option<String>,
 }
 
 impl ListingSubmissionResponse {
-    /// A listing that was made.
-    pub fn made(id: String, receipt: ReceiptResponse) -> ListingSubmissionResponse {
+    /// The response for a listing that was created.
+    pub fn created(id: String, receipt: ReceiptResponse) -> ListingSubmissionResponse {
         ListingSubmissionResponse {
             id,
             commit: Some(receipt.commit),
@@ -179,7 +181,7 @@ impl ListingSubmissionResponse {
         }
     }
 
-    /// A listing that another person has to approve.
+    /// The response for a listing that another person has to approve.
     pub fn proposed(id: String, proposal: String) -> ListingSubmissionResponse {
         ListingSubmissionResponse {
             id,
@@ -192,19 +194,19 @@ impl ListingSubmissionResponse {
     }
 }
 
-/// What was seen.
+/// Evidence for a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EvidenceResponse {
-    /// What kind of evidence it is.
+    /// The kind of evidence.
     pub kind: EvidenceKind,
-    /// The evidence in words.
+    /// The evidence as text.
     pub text: String,
 }
 
 /// A subject that a source lists for a reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ListingResponse {
-    /// The number of the listing, for `/v1/listings/{id}`.
+    /// The ID of the listing, for `/v1/listings/{id}`.
     pub id: String,
     /// An address, a prefix or a domain.
     pub subject: String,
@@ -216,15 +218,15 @@ pub struct ListingResponse {
     pub since: Timestamp,
     /// When the listing expires; null for a feed's entry, which ends with the feed.
     pub until: Option<Timestamp>,
-    /// The listing's own text; `$` stands for the subject.
+    /// The text of this listing, instead of that of its reason; `$` stands for the subject.
     pub text: Option<String>,
     /// True for an exclusion from a wider listing of the same source, which lists nothing.
     pub exclusion: bool,
     /// True while a granted removal suppresses the listing, so that it is not published.
     pub held: bool,
-    /// Who made or renewed the listing last.
+    /// The author who created or last renewed the listing.
     pub author: Option<String>,
-    /// What the author, or the list of a feed, says about it for operators; never published.
+    /// A note of the author or of the feed's list, for operators; never published.
     pub note: Option<String>,
     /// The evidence for the listing.
     pub evidence: Vec<EvidenceResponse>,
@@ -242,7 +244,7 @@ pub struct ExemptionRequest {
     /// When the exemption ends: a duration or a time (default: never).
     #[serde(default)]
     pub until: Option<String>,
-    /// Why, for the history.
+    /// A note for the history that says why.
     #[serde(default)]
     pub note: Option<String>,
     /// Public suffixes that are accepted, such as `tk`.
@@ -257,7 +259,7 @@ pub struct ExemptionRequest {
 pub struct ExemptionEndQuery {
     /// An address, a prefix or a domain.
     pub subject: String,
-    /// Why, for the history.
+    /// A note for the history that says why.
     pub note: Option<String>,
 }
 
@@ -286,7 +288,7 @@ pub struct HoldRequest {
     /// When the hold ends: a duration or a time (default 30d).
     #[serde(default)]
     pub until: Option<String>,
-    /// Why, for the history.
+    /// A note for the history that says why.
     #[serde(default)]
     pub note: Option<String>,
 }
@@ -300,7 +302,7 @@ pub struct HoldEndQuery {
     pub subject: String,
     /// Only the hold of this reason.
     pub reason: Option<String>,
-    /// Why, for the history.
+    /// A note for the history that says why.
     pub note: Option<String>,
 }
 
@@ -315,14 +317,15 @@ pub struct HoldResponse {
     pub source: Option<String>,
     /// When the hold began.
     pub since: Timestamp,
-    /// When the hold ends; null: with the wider listing that it takes the subject out of.
+    /// When the hold ends; null: together with the wider listing from which it excludes the
+    /// subject.
     pub until: Option<Timestamp>,
 }
 
 /// One event in the history of a subject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EventResponse {
-    /// When it was decided.
+    /// When the change was made.
     pub at: Timestamp,
     /// What happened.
     pub event: EventName,
@@ -330,11 +333,11 @@ pub struct EventResponse {
     pub reason: Option<String>,
     /// The source; null: every source.
     pub source: Option<String>,
-    /// When its effect ends.
+    /// When the effect of the event ends; null if it has no end.
     pub until: Option<Timestamp>,
-    /// Who decided it.
+    /// The author of the change.
     pub author: String,
-    /// The evidence for it.
+    /// The evidence for the change.
     pub evidence: Option<EvidenceResponse>,
 }
 
@@ -343,8 +346,8 @@ pub struct EventResponse {
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct BulkQuery {
-    /// Report the zones that publish what is listed, and the listings that remain of what is
-    /// delisted without a hold.
+    /// Also report the zones that publish a listed subject, and the listings that remain of a
+    /// subject that was delisted without a hold.
     pub published: bool,
 }
 
@@ -366,21 +369,22 @@ pub struct RemainingListing {
 pub struct BulkResponse {
     /// The number of the line, from 1; empty lines count.
     pub line: u64,
-    /// 201: done; 202: another person has to approve it; otherwise the status of the problem.
+    /// 201: the change was made; 202: another person has to approve it; otherwise the status of the
+    /// problem.
     pub status: u16,
     /// The number of the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<u64>,
-    /// The number of the proposal that another person has to approve.
+    /// The ID of the proposal that another person has to approve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposal: Option<String>,
-    /// With `published=true`, of `list`: the zones that publish the subject now.
+    /// With `published=true`, for `list`: the zones that publish the subject now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<Vec<ZoneCodes>>,
     /// The old and the new end of a listing that was renewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewed: Option<RenewalResponse>,
-    /// With `published=true`, of `delist` with `no_hold`: the listings that remain.
+    /// With `published=true`, for `delist` with `no_hold`: the listings that remain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remaining: Option<Vec<RemainingListing>>,
     /// Why the line was refused.
@@ -402,13 +406,13 @@ pub struct PurgeQuery {
 #[serde(default, deny_unknown_fields)]
 #[schema(example = json!({"source": "oldlist", "note": "its author has withdrawn it"}))]
 pub struct PurgeRequest {
-    /// Only by this source; entries of a feed come back with its next import.
+    /// Only listings by this source; entries of a feed come back with its next import.
     pub source: Option<String>,
-    /// Only for this reason.
+    /// Only listings for this reason.
     pub reason: Option<String>,
-    /// Only what this author made or renewed last.
+    /// Only listings that this author created or last renewed.
     pub author: Option<String>,
-    /// Only what this prefix covers.
+    /// Only subjects that this address or prefix covers.
     pub prefix: Option<String>,
     /// Only this domain and the names below it.
     pub domain: Option<String>,
@@ -417,19 +421,20 @@ pub struct PurgeRequest {
     pub from: Option<String>,
     /// Only listings since this time or earlier.
     pub to: Option<String>,
-    /// Hold the reasons for 30 days, as a granted removal does.
+    /// Suppress the reasons for 30 days, as a granted removal does.
     pub hold: bool,
-    /// Why, for the history.
+    /// A note for the history that says why.
     pub note: Option<String>,
 }
 
-/// What was removed, or would be.
+/// The listings that were removed, or, in a dry run, would be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PurgeResponse {
     /// The number of listings.
     pub count: usize,
-    /// The first of their subjects.
+    /// Their first subjects.
     pub sample: Vec<String>,
-    /// What was done, commit by commit; each has at most 50,000 subjects, so that it can be undone.
+    /// The receipts of the commits; each commit has at most 50,000 subjects, so that it can be
+    /// undone.
     pub commits: Vec<ReceiptResponse>,
 }

@@ -1,8 +1,8 @@
 //! The requests and responses of the HTTP API as types. Handlers return them, the command line and
 //! the tests read them, and the OpenAPI document describes them.
 //!
-//! `…Query` is what stands behind the `?` of an address, `…Request` a body that is sent, and
-//! `…Response` what comes back. Times are RFC 3339 in UTC. A list of things is a [`Page`].
+//! A `…Query` holds the query parameters of a request, a `…Request` its body, and a `…Response` the
+//! body of the response. Times are RFC 3339 in UTC. A list of things is a [`Page`].
 
 mod accounts;
 mod changes;

@@ -7,16 +7,16 @@ use utoipa::ToSchema;
 
 use crate::model::time::Seconds;
 
-/// How long a client waits where nothing says how long it takes.
+/// The wait before a retry where the duration of the problem is not known.
 const RETRY_AFTER: Seconds = Seconds(10);
 
-/// What kind of problem a request met. Programs compare this.
+/// The kind of a problem, for programs to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProblemCode {
     /// A field or a parameter is wrong (422).
     Invalid,
-    /// A list that was sent must not be imported (422).
+    /// The list cannot be imported (422).
     ListRefused,
     /// The body cannot be read (400).
     Malformed,
@@ -24,15 +24,15 @@ pub enum ProblemCode {
     Unauthorized,
     /// The role or the bounds of the token do not allow this (403).
     Forbidden,
-    /// The addressed thing does not exist (404).
+    /// The addressed resource does not exist (404).
     NotFound,
-    /// The path exists and does not answer this method (405).
+    /// The path exists, but does not support this method (405).
     MethodNotAllowed,
-    /// The request contradicts the current state (409).
+    /// The request conflicts with the current state (409).
     Conflict,
     /// A granted removal keeps the subject from being listed (409).
     Held,
-    /// The subject has another revision than `If-Match` names (412).
+    /// The current revision of the subject differs from `If-Match` (412).
     PreconditionFailed,
     /// The body is too long (413).
     ContentTooLarge,
@@ -42,9 +42,10 @@ pub enum ProblemCode {
     AlreadyProcessed,
     /// A rate limit is reached (429).
     TooManyRequests,
-    /// The store failed during the write, so that it may have happened or not (500).
+    /// The store failed during the write, so that it is not known whether the change was made
+    /// (500).
     OutcomeUnknown,
-    /// The service cannot do this now (503).
+    /// The service cannot process the request now (503).
     Unavailable,
     /// The request took too long (408).
     Timeout,
@@ -74,30 +75,30 @@ impl ProblemCode {
 
     /// The code as it is sent.
     pub fn as_str(self) -> &'static str {
-        self.row().0
+        self.definition().0
     }
 
     /// The HTTP status.
     pub fn status(self) -> u16 {
-        self.row().1
+        self.definition().1
     }
 
-    /// The code in words.
+    /// A short title of the code.
     pub fn title(self) -> &'static str {
-        self.row().2
+        self.definition().2
     }
 
-    /// What the client can do about it.
+    /// What the client can do.
     pub fn advice(self) -> &'static str {
-        self.row().3
+        self.definition().3
     }
 
-    /// The code of a text.
+    /// Parses a code as it is sent.
     pub fn parse(text: &str) -> Option<ProblemCode> {
         ProblemCode::ALL.into_iter().find(|c| c.as_str() == text)
     }
 
-    fn row(self) -> (&'static str, u16, &'static str, &'static str) {
+    fn definition(self) -> (&'static str, u16, &'static str, &'static str) {
         match self {
             ProblemCode::Invalid => (
                 "invalid",
@@ -133,13 +134,13 @@ impl ProblemCode {
                 "not-found",
                 404,
                 "Not found",
-                "Nothing has this name, or there is nothing to remove.",
+                "Nothing with this name exists, or there is nothing to remove.",
             ),
             ProblemCode::MethodNotAllowed => (
                 "method-not-allowed",
                 405,
                 "Method not allowed",
-                "The `Allow` header names the methods that are answered here.",
+                "The `Allow` header names the supported methods.",
             ),
             ProblemCode::Conflict => (
                 "conflict",
@@ -193,13 +194,13 @@ impl ProblemCode {
                 "unavailable",
                 503,
                 "Service unavailable",
-                "The store fails, or the daemon stops. Nothing was written; try again later.",
+                "The store has failed, or the daemon is stopping. Nothing was written; try again later.",
             ),
             ProblemCode::Timeout => (
                 "timeout",
                 408,
                 "Request timed out",
-                "The body did not arrive, or the work was not done, in time.",
+                "The body did not arrive in time, or the request took too long.",
             ),
         }
     }
@@ -211,7 +212,7 @@ impl fmt::Display for ProblemCode {
     }
 }
 
-/// What is wrong with a field.
+/// A field that is wrong, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldError {
     /// The field or the query parameter, as it was sent.
@@ -229,7 +230,7 @@ pub struct ProblemDetails {
     pub uri: String,
     /// The kind of problem, the same on every server.
     pub code: ProblemCode,
-    /// The code in words.
+    /// A short title of the code.
     pub title: String,
     /// The HTTP status.
     pub status: u16,
@@ -238,13 +239,13 @@ pub struct ProblemDetails {
     /// The fields that are wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
-    /// How many seconds to wait before the request is worth repeating, as in `Retry-After`.
+    /// How many seconds to wait before the request is repeated, as in `Retry-After`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
 }
 
 impl ProblemDetails {
-    /// A problem of a code. Its `type` is a path until the server's address is put before it.
+    /// Creates a problem with a code. Its `type` is a path until the server's address is prepended.
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> ProblemDetails {
         ProblemDetails {
             uri: format!("/problems/{code}"),
@@ -257,7 +258,8 @@ impl ProblemDetails {
         }
     }
 
-    /// A wrong field or parameter. A detail `field: …` names the field.
+    /// Creates the problem of an invalid field or parameter. A detail of the form `field: …` also
+    /// adds the field to `errors`.
     pub fn invalid(detail: impl Into<String>) -> ProblemDetails {
         let mut out = ProblemDetails::new(ProblemCode::Invalid, detail);
         let named = |f: &str| {
@@ -272,7 +274,7 @@ impl ProblemDetails {
         out
     }
 
-    /// A rate limit is reached; the request is worth repeating after `wait`.
+    /// Creates the problem of a rate limit; the request can be repeated after `wait`.
     pub fn too_many(detail: impl Into<String>, wait: Seconds) -> ProblemDetails {
         ProblemDetails {
             retry_after: Some(wait.0.max(1)),
@@ -280,17 +282,17 @@ impl ProblemDetails {
         }
     }
 
-    /// Nothing has this name.
+    /// Creates the problem of a resource that does not exist.
     pub fn not_found(detail: impl Into<String>) -> ProblemDetails {
         ProblemDetails::new(ProblemCode::NotFound, detail)
     }
 
-    /// The request contradicts the current state.
+    /// Creates the problem of a conflict with the current state.
     pub fn conflict(detail: impl Into<String>) -> ProblemDetails {
         ProblemDetails::new(ProblemCode::Conflict, detail)
     }
 
-    /// The role or the bounds of the token do not allow this.
+    /// Creates the problem of a role, or of the bounds of a token, that do not allow the request.
     pub fn forbidden(detail: impl Into<String>) -> ProblemDetails {
         ProblemDetails::new(ProblemCode::Forbidden, detail)
     }

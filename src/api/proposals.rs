@@ -1,4 +1,4 @@
-//! Proposals: listings that wait for another person.
+//! Proposals: listings that wait for the approval of another person.
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -14,14 +14,14 @@ pub struct ProposalsQuery {
     pub author: Option<String>,
 }
 
-/// A listing that waits for another person.
+/// A listing that waits for the approval of another person.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ProposalResponse {
-    /// The number of the proposal.
+    /// The ID of the proposal.
     pub id: String,
-    /// When it was made.
+    /// When the proposal was made.
     pub at: Timestamp,
-    /// Who made it.
+    /// Who made the proposal.
     pub author: String,
     /// The subject to list.
     pub subject: String,
@@ -31,9 +31,9 @@ pub struct ProposalResponse {
     pub source: String,
     /// When the listing expires; null: after the lifetime of its reason.
     pub until: Option<Timestamp>,
-    /// The listing's own text.
+    /// The text of this listing, instead of that of its reason.
     pub text: Option<String>,
-    /// What was seen.
+    /// The note of the author, such as what was observed.
     pub note: Option<String>,
 }
 
@@ -51,6 +51,6 @@ pub struct ProposalDeletionQuery {
 pub struct ProposalDeletionResponse {
     /// The author of the proposals.
     pub author: String,
-    /// How many were deleted.
+    /// How many proposals were deleted.
     pub deleted: usize,
 }

@@ -89,21 +89,21 @@ impl From<&ClockReport> for ClockResponse {
     }
 }
 
-/// What accepting the wall clock did.
+/// The result of accepting the wall clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ClockAcceptedResponse {
     /// Trusted time before.
     pub before: Timestamp,
     /// Trusted time from now on, which is the wall clock.
     pub now: Timestamp,
-    /// By how many seconds it moved.
+    /// By how many seconds trusted time moved.
     pub moved_seconds: i64,
 }
 
 /// Lines that the removal log has lost since the last backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RemovalGapResponse {
-    /// The last line before the loss.
+    /// The number of the last line before the loss.
     pub line: u64,
     /// When the loss was found.
     pub at: Timestamp,
@@ -117,10 +117,10 @@ pub struct RemovalGapResponse {
 /// The state of the removal log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RemovalLogResponse {
-    /// Its file; null if none is kept.
+    /// The file of the log; null if none is configured.
     #[schema(value_type = Option<String>)]
     pub path: Option<PathBuf>,
-    /// The last line that the store knows.
+    /// The number of the last line that the store knows.
     pub line: Option<u64>,
     /// What is wrong with the file.
     pub problem: Option<String>,
@@ -131,9 +131,9 @@ pub struct RemovalLogResponse {
 /// Damage of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DamageResponse {
-    /// When it was found.
+    /// When the damage was found.
     pub at: Option<Timestamp>,
-    /// How it was found.
+    /// How the damage was found.
     pub found_by: FoundBy,
     /// What is damaged, in words.
     pub description: String,
@@ -182,9 +182,9 @@ impl From<ScrubReport> for ScrubReportResponse {
 /// The scrub that is under way, and the last one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ScrubsResponse {
-    /// The one that is under way.
+    /// The scrub that is under way; null if none is.
     pub running: Option<ScrubProgressResponse>,
-    /// The last one that ended.
+    /// The last scrub that ended.
     pub last: Option<ScrubReportResponse>,
 }
 
@@ -193,7 +193,7 @@ pub struct ScrubsResponse {
 pub struct IntegrityResponse {
     /// The damage that is known.
     pub damage: Vec<DamageResponse>,
-    /// Why the end of the write-ahead log was cut off at the start.
+    /// Why the end of the write-ahead log was cut off at the start; null if it was not.
     pub cut_at_start: Option<String>,
     /// The scrubs.
     pub scrub: ScrubsResponse,
@@ -215,13 +215,13 @@ pub struct ListedCounts {
 /// The retirement of a zone (RFC 6471 section 3.4).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RetirementResponse {
-    /// How far it is.
+    /// The stage of the retirement.
     pub stage: RetirementStage,
-    /// When it was announced.
+    /// When the retirement was announced.
     pub announced: Timestamp,
     /// When the zone is emptied.
     pub empty: Timestamp,
-    /// When no resolver and no mirror knows a listing any more.
+    /// When no resolver and no mirror has a listing any more.
     pub unseen: Timestamp,
     /// When the NS records of the parent zone may be removed.
     pub delegation: Timestamp,
@@ -246,13 +246,13 @@ pub struct ZoneStatusResponse {
     pub zone: String,
     /// The name of its zone file, without `.toml`.
     pub file: String,
-    /// What its names stand for.
+    /// What the names in the zone stand for.
     pub kind: ZoneKind,
-    /// Its serial.
+    /// The serial of the zone.
     pub serial: u32,
     /// The queries and answers since the start.
     pub counters: Totals,
-    /// Its retirement, if it is being retired.
+    /// The retirement of the zone, if it is being retired.
     pub retire: Option<RetirementResponse>,
 }
 
@@ -261,11 +261,11 @@ pub struct ZoneStatusResponse {
 pub struct SourceStatusResponse {
     /// The source.
     pub source: String,
-    /// Whether it is a feed: imports are the only way to change it.
+    /// Whether the source is a feed, which only imports change.
     pub feed: bool,
     /// When a feed was last imported.
     pub refreshed: Option<Timestamp>,
-    /// When its listings end unless it is imported again.
+    /// When the listings of the source end unless it is imported again; null: never.
     pub expires: Option<Timestamp>,
 }
 
@@ -279,7 +279,7 @@ pub struct ExportStatusResponse {
     /// The file.
     #[schema(value_type = String)]
     pub path: PathBuf,
-    /// How often it is written.
+    /// How often the file is written.
     pub interval: String,
     /// The serial of the zone in the file; null before it was first written.
     pub serial: Option<u32>,
@@ -312,7 +312,7 @@ pub struct UnconfiguredResponse {
     pub name: String,
     /// The zone, for `publish`.
     pub zone: Option<String>,
-    /// The number of subjects that are listed by it.
+    /// The number of subjects that are listed under the name.
     pub listings: u64,
     /// A sentence about it, with the commands that help.
     pub message: String,
@@ -352,7 +352,7 @@ pub struct ConnectionCounts {
     pub open: usize,
     /// Transfers that are under way.
     pub transfers: usize,
-    /// Connections that were closed for others because all slots were used.
+    /// Connections that were closed to make room for others because all slots were used.
     pub shed: u64,
     /// Connections that were closed because their network had used up its share.
     pub shed_of_share: u64,
@@ -380,7 +380,7 @@ impl From<LimiterStats> for ConnectionCounts {
 pub struct WorkerResponse {
     /// All queries and answers.
     pub total: Totals,
-    /// The same by zone.
+    /// The queries and answers by zone.
     pub zones: BTreeMap<String, Totals>,
 }
 
@@ -423,7 +423,7 @@ pub struct StatusResponse {
     pub exports: Vec<ExportStatusResponse>,
     /// The names that are no longer configured and have listings.
     pub unconfigured: Vec<UnconfiguredResponse>,
-    /// Why those could not be determined.
+    /// Why `unconfigured` could not be determined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unconfigured_problem: Option<String>,
     /// The relay tester.
@@ -436,12 +436,12 @@ pub struct StatusResponse {
     pub workers: BTreeMap<String, WorkerResponse>,
 }
 
-/// What is wrong or doubtful in the configuration files.
+/// The errors and warnings about the configuration files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigurationCheckResponse {
     /// Errors: the configuration would be refused.
     pub errors: Vec<String>,
-    /// Warnings.
+    /// Warnings about the configuration.
     pub warnings: Vec<String>,
     /// The number of zones.
     pub zones: usize,
@@ -452,9 +452,10 @@ pub struct ConfigurationCheckResponse {
 pub struct ReasonResponse {
     /// The name of the reason.
     pub name: String,
-    /// Its text; `$` stands for the subject.
+    /// The text of the reason; `$` stands for the subject.
     pub text: String,
-    /// How many seconds a listing lasts unless it says otherwise; null: until it is ended.
+    /// How many seconds a listing lasts unless its request sets another end; null: until it is
+    /// removed.
     pub lifetime: Option<u64>,
     /// Whether another person has to approve each listing.
     pub requires_approval: bool,
@@ -470,12 +471,12 @@ pub struct ReloadQuery {
     pub force: bool,
 }
 
-/// What reading the configuration again did.
+/// The result of reading the configuration again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReloadResponse {
     /// The serials, by zone.
     pub serials: BTreeMap<String, u32>,
-    /// Warnings.
+    /// Warnings about the configuration.
     pub warnings: Vec<String>,
     /// The names that are no longer configured and have listings.
     pub unconfigured: Vec<UnconfiguredResponse>,
@@ -489,7 +490,7 @@ pub struct RenameRequest {
     pub to: String,
 }
 
-/// What renaming a reason or source did.
+/// The result of renaming a reason or source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RenameResponse {
     /// The old name.
@@ -498,7 +499,7 @@ pub struct RenameResponse {
     pub to: String,
     /// The serials, by zone.
     pub serials: BTreeMap<String, u32>,
-    /// Warnings.
+    /// Warnings about the configuration.
     pub warnings: Vec<String>,
     /// The names that are no longer configured and have listings.
     pub unconfigured: Vec<UnconfiguredResponse>,
@@ -532,7 +533,7 @@ pub struct RejectedNamesResponse {
     pub checked: u64,
     /// The names that would be rejected, by cause.
     pub classes: Vec<NameClassResponse>,
-    /// Names that belong to more than one of a user, a program, a source and a built-in author.
+    /// Names that more than one of these have: a user, a program, a source, a built-in author.
     pub collisions: Vec<String>,
 }
 
@@ -548,22 +549,22 @@ pub struct BackupRequest {
 /// A backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BackupResponse {
-    /// Its directory.
+    /// The directory of the backup.
     pub path: String,
-    /// The number of its last commit.
+    /// The number of the last commit in the backup.
     pub commit: u64,
-    /// The last line of the removal log that it knows.
+    /// The number of the last line of the removal log that the backup knows.
     pub removal_line: u64,
-    /// How many rows it has; all of them were read back.
+    /// How many rows the backup has; all of them were read back.
     pub rows: u64,
-    /// When it was made.
+    /// When the backup was made.
     pub at: Timestamp,
 }
 
-/// How a scrub is run.
+/// The options of a scrub.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScrubRequest {
-    /// Forget that acknowledged commits are missing, after their changes were made again.
+    /// Accept that acknowledged commits are missing, after their changes were made again.
     pub accept_missing_commits: bool,
 }

@@ -1,5 +1,4 @@
-//! Look-ups: what is listed about a subject, for operators with its history, for everybody what is
-//! public.
+//! Look-ups of a subject: everything with its history for operators, the public part for everybody.
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -27,7 +26,7 @@ pub struct SubjectZoneResponse {
     pub codes: Vec<String>,
     /// The TXT records.
     pub texts: Vec<String>,
-    /// Why no client can ask this zone for the name.
+    /// Why no client can query this zone for the name; absent if clients can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub never_asked: Option<String>,
     /// The export formats that leave the name out.
@@ -40,9 +39,9 @@ pub struct SubjectZoneResponse {
 pub struct CoverResponse {
     /// The wider subject.
     pub subject: String,
-    /// Its listings.
+    /// The listings of the wider subject.
     pub entries: Vec<ListingResponse>,
-    /// Whether it is exempt.
+    /// Whether the wider subject is exempt.
     pub exempt: bool,
 }
 
@@ -53,19 +52,19 @@ pub struct SubjectResponse {
     pub subject: String,
     /// Whether a zone lists it.
     pub listed: bool,
-    /// Its listings.
+    /// The listings of the subject.
     pub entries: Vec<ListingResponse>,
-    /// Its exemption.
+    /// The exemption of the subject; null if there is none.
     pub exempt: Option<ExemptionResponse>,
-    /// Its holds.
+    /// The holds of the subject.
     pub holds: Vec<HoldResponse>,
-    /// The wider subjects that cover it.
+    /// The wider subjects that cover the subject.
     pub covered_by: Vec<CoverResponse>,
     /// What each zone answers.
     pub zones: Vec<SubjectZoneResponse>,
-    /// Its history, the oldest event first.
+    /// The history of the subject, the oldest event first.
     pub history: Vec<EventResponse>,
-    /// Its revision, for `If-Match`.
+    /// The revision of the subject, for `If-Match`.
     pub revision: String,
 }
 
@@ -77,11 +76,11 @@ pub struct LookupQuery {
     /// An address, a prefix or a domain.
     #[param(example = "192.0.2.1")]
     pub subject: Option<String>,
-    /// The same, by the name that earlier look-up pages used.
+    /// The same as `subject`, under the name that earlier look-up pages used.
     pub ip: Option<String>,
 }
 
-/// Why a zone lists a subject, for everybody to read.
+/// Why a zone lists a subject: the public part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LookupReasonResponse {
     /// The reason.
@@ -94,7 +93,7 @@ pub struct LookupReasonResponse {
     pub until: Option<Timestamp>,
 }
 
-/// A zone that lists the subject, for everybody to read.
+/// A zone that lists the subject: the public part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LookupZoneResponse {
     /// The zone.
@@ -109,19 +108,19 @@ pub struct LookupZoneResponse {
     pub contact: String,
 }
 
-/// A zone that cannot be asked for a name.
+/// A zone that cannot be queried for a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UnaskableZoneResponse {
     /// The zone.
     pub zone: String,
-    /// Why no client can ask it for the name.
+    /// Why no client can query the zone for the name.
     pub cause: String,
 }
 
-/// A test message that came through a host, for everybody to read.
+/// A test message that a host relayed: the public part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PublicProofResponse {
-    /// The number of the proof: `/evidence/{id}` has more.
+    /// The number of the proof, for `GET /evidence/{id}`.
     pub id: u64,
     /// The name of the test.
     pub test: String,
@@ -129,19 +128,19 @@ pub struct PublicProofResponse {
     pub input: String,
     /// The host that delivered it.
     pub output: String,
-    /// When it arrived.
+    /// When the message arrived.
     pub arrived: Timestamp,
 }
 
-/// What relay tests found about a host, for everybody to read.
+/// What relay tests found about a host: the public part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RelayFindingsResponse {
-    /// The messages that came through.
+    /// The test messages that the host relayed.
     pub proofs: Vec<PublicProofResponse>,
-    /// For the address itself: the claims whose tests were blocked.
+    /// For a client at the address itself: the claims whose tests were blocked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocked: Vec<BlockedClaimResponse>,
-    /// The hosts that it delivers for, if it is listed for that.
+    /// The hosts whose relayed messages this host delivers, if it is listed for that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<String>,
 }
@@ -155,12 +154,12 @@ pub struct LookupResponse {
     pub listed: bool,
     /// The zones that list it.
     pub zones: Vec<LookupZoneResponse>,
-    /// The zones that cannot be asked for the name, because name and zone together are too long.
+    /// The zones that cannot be queried for the name, because name and zone together are too long.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub never_asked: Vec<UnaskableZoneResponse>,
     /// What relay tests found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay_tests: Option<RelayFindingsResponse>,
-    /// What its owner can do.
+    /// What the owner of the subject can do.
     pub what_to_do: String,
 }

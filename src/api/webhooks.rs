@@ -8,15 +8,15 @@ use super::Timestamp;
 /// A webhook, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WebhookResponse {
-    /// The number of the webhook.
+    /// The ID of the webhook.
     pub id: String,
-    /// Where messages are sent.
+    /// The URL to which messages are sent.
     pub url: String,
-    /// When it was added.
+    /// When the webhook was added.
     pub since: Timestamp,
-    /// Who added it.
+    /// Who added the webhook.
     pub author: String,
-    /// When it was paused; null while messages are sent.
+    /// When the webhook was paused; null while messages are sent.
     pub paused: Option<Timestamp>,
 }
 
@@ -24,7 +24,8 @@ pub struct WebhookResponse {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookRequest {
-    /// Where to send messages: `http://`, `https://`, or `mailto:` by the configured smart host.
+    /// The URL to send messages to: `http://`, `https://`, or `mailto:` by the configured smart
+    /// host.
     #[schema(example = "https://hooks.example.org/orbsd")]
     pub url: String,
 }
@@ -35,28 +36,30 @@ pub struct WebhookSecretResponse {
     /// The webhook.
     #[serde(flatten)]
     pub about: WebhookResponse,
-    /// The key of HMAC-SHA256 over `t.body` in the header `orbsd-signature: t=…,v1=…`.
+    /// The key of the signature in the header `orbsd-signature: t=TIME,v1=HEX`: HMAC-SHA256 over
+    /// `TIME.BODY`.
     pub secret: String,
 }
 
-/// What changes about a webhook.
+/// Pauses or resumes a webhook.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookChangeRequest {
-    /// True stops sending, and commits that come meanwhile are not reported; false starts it again.
+    /// True pauses the webhook: commits that are made meanwhile are never sent to it. False resumes
+    /// it.
     pub paused: bool,
 }
 
-/// A message that waits for a webhook, or was given up.
+/// A message that waits for delivery to a webhook, or a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WebhookMessageResponse {
     /// The commit that the message reports.
     pub commit: u64,
     /// When the message was queued.
     pub since: Timestamp,
-    /// How often it was sent.
+    /// How many attempts were made to deliver the message.
     pub tries: u32,
-    /// When it is sent next.
+    /// When the next attempt is due.
     pub next: Timestamp,
     /// Why the last attempt failed.
     pub problem: Option<String>,

@@ -29,15 +29,16 @@ pub struct PublishedReasonResponse {
 pub struct ZoneResponse {
     /// The name of the zone.
     pub zone: String,
-    /// The name of its file without the ending, which addresses the zone too.
+    /// The short name of the zone: the name of its file without the ending.
     pub alias: String,
-    /// What its names stand for.
+    /// What the names in the zone stand for.
     pub kind: ZoneKind,
     /// The serial.
     pub serial: u32,
-    /// What it publishes, in the order of an answer.
+    /// The reasons that the zone publishes, in the order of the records of an answer.
     pub publish: Vec<PublishedReasonResponse>,
-    /// The TTL of listed names, of other names, and of empty names, in seconds.
+    /// The TTLs in seconds: of listed names, of names that do not exist, and of names without
+    /// records.
     pub ttls: [u32; 3],
     /// The name servers.
     pub name_servers: Vec<String>,
@@ -55,9 +56,9 @@ pub struct ExportQuery {
     /// A format of `orbsd export` (default `master`), `axfr` (lines of a master file from SOA to
     /// SOA), or `dns` (the messages of an AXFR, each after its length in two bytes).
     pub format: String,
-    /// For `rpz`: what a resolver does.
+    /// For `rpz`: the action of the resolver.
     pub action: String,
-    /// For `axfr` and `dns`: only what changed after this serial, as an IXFR.
+    /// For `axfr` and `dns`: only the changes after this serial, as an IXFR.
     pub since: Option<u32>,
 }
 
@@ -68,11 +69,11 @@ pub struct ExportQuery {
 pub struct ExportReportQuery {
     /// A format of `orbsd export` (default `master`).
     pub format: String,
-    /// For `rpz`: what a resolver does.
+    /// For `rpz`: the action of the resolver.
     pub action: String,
 }
 
-/// What an export leaves out or changes.
+/// The report of what an export leaves out or changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ExportReportResponse {
     /// The name of the zone.
@@ -81,14 +82,14 @@ pub struct ExportReportResponse {
     pub serial: u32,
     /// The format of the export.
     pub format: String,
-    /// The changes by kind; empty where the export has all that the zone lists, as it is listed.
+    /// The changes by kind; empty if the export has every listing of the zone unchanged.
     pub changes: Vec<ExportChangeResponse>,
 }
 
 /// One kind of change in an export.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ExportChangeResponse {
-    /// The kind.
+    /// The kind of change.
     pub kind: ExportChangeKind,
     /// What happened to the subjects, as a sentence.
     pub description: String,
@@ -126,7 +127,7 @@ impl fmt::Display for ExportChangeResponse {
 pub struct SerialRequestBody {
     /// The serial. It has to be newer than the zone's own by RFC 1982: at most 2147483647 ahead.
     pub serial: u32,
-    /// Set it although it is not newer for mirrors that were seen in the last 30 days.
+    /// Set the serial although it is not newer for mirrors that were seen in the last 30 days.
     #[serde(default)]
     pub force: bool,
 }
@@ -136,11 +137,11 @@ pub struct SerialRequestBody {
 pub struct SeenMirrorResponse {
     /// The address of the mirror; with a port if the mirror is configured.
     pub address: String,
-    /// The name of its TSIG key.
+    /// The name of the mirror's TSIG key; null without one.
     pub key: Option<String>,
-    /// The serial that it has.
+    /// The serial that the mirror has.
     pub serial: u32,
-    /// When it was last seen.
+    /// When the mirror was last seen.
     pub seen: Timestamp,
 }
 
@@ -160,7 +161,7 @@ impl From<&SeenMirror> for SeenMirrorResponse {
 pub struct SerialResponse {
     /// The name of the zone.
     pub zone: String,
-    /// Its serial.
+    /// The new serial.
     pub serial: u32,
     /// The number of the commit.
     pub commit: u64,

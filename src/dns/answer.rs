@@ -1,4 +1,4 @@
-//! The answer to a query as a value, decided before a byte of it is written.
+//! The answer to a query as a value, which is decided before it is encoded.
 
 use super::{
     AnswerKind, Peer, Rcode,
@@ -14,13 +14,13 @@ use crate::model::ZoneKind;
 /// The records of the answer section.
 #[derive(Debug, Clone, Copy)]
 pub enum AnswerSection<'a> {
-    /// Nothing.
+    /// No record.
     None,
     /// Fixed records of one type, or of the first type for ANY.
     Fixed(&'a Fixed, u16),
     /// The SOA.
     Soa,
-    /// The SOA, where a transfer is granted.
+    /// The SOA alone, as the answer to a transfer request that is granted.
     Transfer,
     /// A listing's A records.
     Codes(Listing<'a>),
@@ -28,10 +28,10 @@ pub enum AnswerSection<'a> {
     Blank,
     /// A listing's TXT records.
     Texts(Listing<'a>),
-    /// A delegation: its NS records go to the authority section, under the part of the question's
-    /// name that starts here.
+    /// A delegation: its NS records go to the authority section. Their owner is the part of the
+    /// question's name that starts at this offset.
     Referral(&'a Fixed, usize),
-    /// The A record for a client that is refused, where a zone asks for one.
+    /// The A record for a refused client, if the zone configures one.
     RefusedCode([u8; 4]),
 }
 
@@ -40,21 +40,21 @@ pub enum AnswerSection<'a> {
 pub struct Answer<'a> {
     /// The response code.
     pub rcode: Rcode,
-    /// The zone asked, by number.
+    /// The index of the zone of the query.
     pub zone: Option<usize>,
-    /// Where its origin starts in the question's name.
+    /// The offset of its origin in the question's name.
     pub origin_at: usize,
     /// The answer section.
     pub body: AnswerSection<'a>,
-    /// The TTL of the SOA in the authority section, where there is one: every negative answer (RFC
-    /// 2308 section 3).
+    /// The TTL of the SOA in the authority section, which every negative answer has (RFC 2308
+    /// section 3).
     pub negative: Option<u32>,
     /// An extended error (RFC 8914): code and text.
     pub ede: Option<(u16, &'static str)>,
 }
 
 impl Answer<'_> {
-    /// Its kind, for the counters.
+    /// The kind of the answer, for the counters.
     pub fn kind(&self) -> AnswerKind {
         match self.rcode {
             Rcode::NoError if matches!(self.body, AnswerSection::RefusedCode(_)) => {
@@ -74,7 +74,7 @@ impl Answer<'_> {
         }
     }
 
-    /// Whether the AA bit is set: not for a delegation (RFC 1034 section 4.3.2).
+    /// Whether the AA bit is set, which it is not for a delegation (RFC 1034 section 4.3.2).
     pub fn authoritative(&self) -> bool {
         self.zone.is_some()
             && !matches!(self.body, AnswerSection::Referral(..))
@@ -104,7 +104,7 @@ const fn plain(
     }
 }
 
-/// Decides the answer to a query. `key` is the TSIG key that signed it.
+/// Decides the answer to a query. `key` is the name of the TSIG key that signed it.
 pub fn answer<'a>(
     snapshot: &'a Snapshot,
     query: &Query<'a>,
@@ -162,18 +162,23 @@ pub fn answer<'a>(
         };
     }
     if query.qclass != 1 && query.qclass != 255 {
-        return plain(Rcode::Refused, Some(number), Some((18, "not served")));
+        return plain(
+            Rcode::Refused,
+            Some(number),
+            Some((18, "this class is not served")),
+        );
     }
-    // What mirrors serve is no secret of theirs to be asked for by everybody (RFC 9432 section 6).
-    let may = match zone.spec.kind {
+    // Only clients that may transfer a catalog zone may query it: which zones a mirror serves is
+    // not public (RFC 9432 section 6).
+    let is_allowed = match zone.spec.kind {
         ZoneKind::Catalog => zone.may_transfer(peer.addr, key, peer.certificate_names),
         _ => zone.allows(peer.addr),
     };
-    if !may {
+    if !is_allowed {
         return refused(zone, number, origin_at, query.qtype);
     }
     if let Some((at, fixed)) = zone.delegation(&name[..origin_at], &labels.starts[..below]) {
-        // The parent alone knows of DS records, and it has none (RFC 4035 section 3.1.4.1).
+        // DS records belong to the parent, and this zone has none (RFC 4035 section 3.1.4.1).
         return match query.qtype == rtype::DS && at == 0 {
             true => Answer {
                 origin_at,
@@ -228,7 +233,7 @@ pub fn answer<'a>(
     out
 }
 
-/// REFUSED with an extended error; or, where the zone asks for it, an A record in 127.255.255.0/24.
+/// REFUSED with an extended error, or, if the zone configures it, an A record in 127.255.255.0/24.
 fn refused(zone: &ZoneView, number: usize, origin_at: usize, qtype: u16) -> Answer<'static> {
     let ede = Some((
         18,
@@ -247,7 +252,7 @@ fn refused(zone: &ZoneView, number: usize, origin_at: usize, qtype: u16) -> Answ
     }
 }
 
-/// Whether a listing has any text to show: without one there is no TXT record.
+/// Whether a listing has a text: without one it has no TXT record.
 fn has_text(snapshot: &Snapshot, zone: &ZoneView, listing: &Listing) -> bool {
     texts(&snapshot.tables.interned, zone, listing)
         .next()

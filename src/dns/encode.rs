@@ -1,5 +1,4 @@
-//! An answer to its bytes. The question is copied as it was asked, so that its letter case comes
-//! back.
+//! Encodes an answer. The question is copied from the query, so that its letter case is kept.
 
 use super::{
     Answer, MAX_NSID, Rcode, UDP_SIZE,
@@ -15,13 +14,13 @@ use crate::index::{
     zones::{Fixed, Rr},
 };
 
-/// The most an OPT record of ours takes beside NSID and an extended error's text.
-const OPT: usize = 11;
-/// How long a TCP connection may idle, in units of 100 ms, as told by the keepalive option (RFC
-/// 7828).
+/// The length of our OPT record without options, in bytes.
+const OPT_BYTES: usize = 11;
+/// How long a TCP connection may be idle, in units of 100 ms, as the keepalive option announces it
+/// (RFC 7828).
 pub const IDLE_DECISECONDS: u16 = 100;
 
-/// Writes into a buffer and remembers if it did not fit.
+/// Writes into a buffer, and records whether something did not fit.
 struct Out<'a> {
     buf: &'a mut [u8],
     len: usize,
@@ -45,7 +44,7 @@ impl Out<'_> {
         self.put(&n.to_be_bytes());
     }
 
-    /// Whether one of the records that were written by [`Out::rr`] from `start` on has this data.
+    /// Whether a record that [`Out::rr`] wrote after `start` has this data.
     fn has(&self, start: usize, data: &[u8]) -> bool {
         let mut at = start;
         while let Some([.., a, b]) = self.buf[..self.len].get(at..at + 12) {
@@ -58,7 +57,7 @@ impl Out<'_> {
         false
     }
 
-    /// Owner (a pointer), type, class IN, TTL and data.
+    /// Writes a record: owner (a pointer), type, class IN, TTL and data.
     fn rr(&mut self, owner: u16, rtype: u16, ttl: u32, data: &[u8]) {
         let mut head = [0u8; 12];
         head[..2].copy_from_slice(&(0xc000 | owner).to_be_bytes());
@@ -71,8 +70,9 @@ impl Out<'_> {
     }
 }
 
-/// A reply to a message that is no query for us: the question where it could be read (it ends at
-/// `question_end`, 0 where not), and an OPT record where there was one.
+/// Writes the error reply to a message that is not a valid query. It has the question if that could
+/// be read (`question_end` is its end, or 0), and an OPT record if the message has one. Returns its
+/// length.
 pub fn error_reply(
     message: &[u8],
     rcode: Rcode,
@@ -89,7 +89,7 @@ pub fn error_reply(
         full: false,
     };
     let question = message.get(HEADER..question_end).unwrap_or(&[]);
-    // The opcode and RD come back (RFC 8906 section 3.1.4).
+    // The opcode and RD are copied (RFC 8906 section 3.1.4).
     o.put(&[header[0], header[1], 0x80 | header[2] & 0x79, rcode as u8]);
     o.put(&[
         0,
@@ -108,8 +108,8 @@ pub fn error_reply(
     if o.full { 0 } else { o.len }
 }
 
-/// Writes an answer; tells its length (0 where not even the question fits) and whether it was cut
-/// short (TC).
+/// Writes an answer. Returns its length (0 if not even the question fits), and whether it was
+/// truncated (TC).
 pub fn encode(
     snapshot: &Snapshot,
     query: &Query,
@@ -120,7 +120,7 @@ pub fn encode(
         return (0, false);
     };
     let options = Options::fit(snapshot, query, answer, left);
-    let available = out.len() - options.map_or(0, |o| OPT + o.len());
+    let available = out.len() - options.map_or(0, |o| OPT_BYTES + o.len());
     let mut o = Out {
         buf: &mut out[..available],
         len: 0,
@@ -145,8 +145,8 @@ pub fn encode(
                     o.rr(owner + at as u16, *rtype, *ttl, data);
                     ns += 1;
                 }
-                // A resolver that lacks them cannot go on: they all fit, or TC says so (RFC 9471
-                // section 3).
+                // A resolver cannot continue without these addresses: either all fit, or TC is set
+                // (RFC 9471 section 3).
                 glue = additional(&mut o, zone, fixed, origin, true);
             }
             _ => {}
@@ -155,7 +155,7 @@ pub fn encode(
     let truncated = o.full;
     let mut len = o.len;
     if truncated {
-        // Nothing but the question and TC: a client has to come again over TCP (RFC 2181 section
+        // Only the question and TC are sent, so that the client retries over TCP (RFC 2181 section
         // 9).
         (an, ns, glue, len) = (0, 0, 0, query.question_end);
     }
@@ -184,7 +184,7 @@ pub fn encode(
     (len, truncated)
 }
 
-/// The answer section; tells how many records it has.
+/// Writes the answer section. Returns the number of its records.
 fn body(
     o: &mut Out,
     snapshot: &Snapshot,
@@ -216,7 +216,8 @@ fn body(
             for (template, item) in texts(&snapshot.tables.interned, zone, listing) {
                 let mut data = Text::default();
                 data.fill(template, |out| listing.write_subject(item, out));
-                // Two reasons can say the same; a set has each record once (RFC 2181 section 5).
+                // Two reasons can have the same text, but an RRset has each record once (RFC 2181
+                // section 5).
                 if !o.has(start, data.done()) {
                     o.rr(owner, rtype::TXT, ttl, data.done());
                     n += 1;
@@ -230,7 +231,7 @@ fn body(
             }
         }
         AnswerSection::Soa | AnswerSection::Transfer => {
-            // Its TTL is that of a mirror's negative answers too (RFC 2308 section 5).
+            // Mirrors use its TTL for negative answers as well (RFC 2308 section 5).
             soa(o, snapshot, zone, answer, (owner, origin), zone.soa_ttl());
             n = 1;
         }
@@ -242,13 +243,12 @@ fn body(
     n
 }
 
-/// The addresses of the name servers that lie in the zone; tells how many records there are. RRsets
-/// that do not fit are left out, or, where they are `required`, make the answer one that is cut
-/// short.
+/// Writes the addresses of the name servers in the zone. Returns the number of records. RRsets that
+/// do not fit are left out, or, if they are `required`, make the answer truncated.
 fn additional(o: &mut Out, zone: &ZoneView, fixed: &Fixed, origin: u16, required: bool) -> u16 {
     let mut n = 0;
     for server in fixed.rrs.iter().filter(|r| r.rtype == rtype::NS) {
-        let Some((place, addresses)) = zone.name_server(&server.data) else {
+        let Some((labels, addresses)) = zone.name_server(&server.data) else {
             continue;
         };
         for kind in [rtype::A, rtype::AAAA] {
@@ -259,7 +259,7 @@ fn additional(o: &mut Out, zone: &ZoneView, fixed: &Fixed, origin: u16, required
                 .filter(|r| is_address(r) && r.rtype == kind)
             {
                 // The labels below the origin, then a pointer to it.
-                o.put(place);
+                o.put(labels);
                 o.rr(origin, rr.rtype, rr.ttl, &rr.data);
                 count += 1;
             }
@@ -273,7 +273,7 @@ fn additional(o: &mut Out, zone: &ZoneView, fixed: &Fixed, origin: u16, required
     n
 }
 
-/// `owner` and `origin` are places in the question.
+/// Writes the SOA. `owner` and `origin` are offsets in the question.
 fn soa(
     o: &mut Out,
     snapshot: &Snapshot,
@@ -287,8 +287,8 @@ fn soa(
         .and_then(|z| snapshot.serials.get(z))
         .map_or(zone.spec.serial, |s| s.0);
     let names = &zone.soa_names;
-    // The names are long and in nearly every reply: what they share with the origin is a pointer to
-    // the question.
+    // The names are long, and in nearly every reply; the labels that they share with the origin are
+    // a pointer to the question.
     let mut head = [0u8; 12];
     head[..2].copy_from_slice(&(0xc000 | owner).to_be_bytes());
     head[2..6].copy_from_slice(&[0, 6, 0, 1]);
@@ -317,7 +317,7 @@ fn soa(
     }
 }
 
-/// What our OPT record says beside its fixed part.
+/// The options of our OPT record.
 #[derive(Clone, Copy, Default)]
 struct Options<'a> {
     nsid: &'a [u8],
@@ -326,8 +326,8 @@ struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    /// As many as fit in `available` bytes: the NSID goes first, then the extended error's text, then
-    /// the rest. `None` where not even an OPT record without options fits.
+    /// The options that fit in `available` bytes: the NSID is dropped first, then the text of the
+    /// extended error, then the rest. `None` if not even an OPT record without options fits.
     fn fit(
         snapshot: &'a Snapshot,
         query: &Query,
@@ -353,7 +353,7 @@ impl<'a> Options<'a> {
         };
         [all, without, code_only, Options::default()]
             .into_iter()
-            .find(|o| OPT + o.len() <= available)
+            .find(|o| OPT_BYTES + o.len() <= available)
     }
 
     fn len(&self) -> usize {
@@ -365,7 +365,7 @@ impl<'a> Options<'a> {
         nsid + if self.keepalive { 6 } else { 0 } + self.ede.map_or(0, |(_, text)| 6 + text.len())
     }
 
-    /// Our OPT record: our own size, version 0, no flags (RFC 6891 section 6.1).
+    /// Writes our OPT record: our buffer size, version 0, no flags (RFC 6891 section 6.1).
     fn put(&self, o: &mut Out, rcode: Rcode) {
         o.put(&[0, 0, rtype::OPT as u8]);
         o.u16(UDP_SIZE as u16);

@@ -1,10 +1,10 @@
-//! A zone on its way in: the replies to AXFR (RFC 5936) and IXFR (RFC 1995), message by message,
-//! strictly.
+//! Incoming transfers: a strict reader of the replies to AXFR (RFC 5936) and IXFR (RFC 1995),
+//! message by message.
 //!
-//! Records come out as *rows*, the form in which a followed zone is kept: the owner's labels below
-//! the zone from the right, each behind its length, then a zero byte, the type and the data with
-//! names written out. In their order a node's own records come first, then all that is below it;
-//! and equal records are equal rows.
+//! Records are returned as *rows*, the form in which a followed zone is stored: the owner's labels
+//! below the zone from the right, each after its length, then a zero byte, the type, and the data
+//! with uncompressed names. Sorted rows have a node's own records before those of the nodes below
+//! it, and equal records are equal rows.
 
 use super::{
     Rcode,
@@ -16,10 +16,11 @@ use crate::model::Serial;
 pub const MAX_RECORDS: u64 = 1 << 27;
 /// The most bytes of one transfer, all messages together.
 pub const MAX_BYTES: u64 = 1 << 34;
-/// The DNSSEC types that say nothing of what a list has: RRSIG, NSEC, NSEC3 and NSEC3PARAM.
+/// The DNSSEC types that are not entries of a list: RRSIG, NSEC, NSEC3 and NSEC3PARAM.
 const SIGNING: [u16; 4] = [46, 47, 50, 51];
 
-/// The fields of a zone's SOA that a secondary needs (RFC 1035 section 3.3.13); spans in seconds.
+/// The fields of a zone's SOA that a secondary needs (RFC 1035 section 3.3.13); intervals are in
+/// seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Soa {
     /// The version of the zone.
@@ -39,17 +40,17 @@ pub enum TransferQuery {
     Soa,
     /// The whole zone.
     Axfr,
-    /// What changed after a serial.
+    /// The changes after a serial.
     Ixfr(Serial),
 }
 
 /// A record of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordChange<'a> {
-    /// Whether it belongs to a whole zone, and not to a difference.
+    /// True in a whole zone, false in a difference.
     pub whole: bool,
-    /// Whether the difference removes it.
-    pub gone: bool,
+    /// Whether the difference removes the record.
+    pub removed: bool,
     /// The record as a row; see the module.
     pub row: &'a [u8],
 }
@@ -65,7 +66,7 @@ pub enum TransferEnd {
     Ixfr(Soa),
 }
 
-/// A query for a zone: header, question, and for an IXFR the SOA that we have (RFC 1995 section 3).
+/// Encodes a query for a zone: header, question, and for an IXFR our SOA (RFC 1995 section 3).
 pub fn transfer_query(id: u16, zone: &[u8], query: TransferQuery) -> Vec<u8> {
     let (kind, serial) = match query {
         TransferQuery::Soa => (rtype::SOA, None),
@@ -86,16 +87,16 @@ pub fn transfer_query(id: u16, zone: &[u8], query: TransferQuery) -> Vec<u8> {
 }
 
 enum State {
-    /// Nothing has come.
+    /// No record was read.
     Start,
-    /// The first SOA has come.
+    /// The first SOA was read.
     First(Soa),
     /// In a whole zone.
     Whole(Soa),
-    /// In a difference: what goes, from this serial.
-    Going(Soa, Serial),
-    /// In a difference: what comes, to this serial.
-    Coming(Soa, Serial),
+    /// In a difference: the removed records, from this serial.
+    Removed(Soa, Serial),
+    /// In a difference: the added records, up to this serial.
+    Added(Soa, Serial),
     Done(TransferEnd),
 }
 
@@ -109,16 +110,16 @@ pub struct TransferReader<'z> {
     bytes: u64,
     /// Records with names outside the zone, which are left out (RFC 5936 section 3.5).
     pub outside: u64,
-    /// Hand the records of the apex on too, the first SOA among them.
+    /// Whether the records of the apex are returned too, with the first SOA.
     pub apex: bool,
     owner: Name,
     row: Vec<u8>,
-    /// Where the label of a name starts.
+    /// The offsets of a name's labels; a reused buffer.
     starts: Vec<u8>,
 }
 
 impl<'z> TransferReader<'z> {
-    /// Starts to read the reply to `query`; `zone` in wire form and lower case.
+    /// Creates a reader of the reply to `query`; `zone` is in wire form and lower case.
     pub fn new(zone: &'z [u8], id: u16, query: TransferQuery) -> TransferReader<'z> {
         TransferReader {
             zone,
@@ -135,7 +136,7 @@ impl<'z> TransferReader<'z> {
         }
     }
 
-    /// How the reply ended; `None` while more has to come.
+    /// How the reply ended; `None` while it is incomplete.
     pub fn end(&self) -> Option<TransferEnd> {
         match &self.state {
             State::Done(end) => Some(*end),
@@ -143,11 +144,11 @@ impl<'z> TransferReader<'z> {
         }
     }
 
-    /// The zone's newest SOA, when it has come.
+    /// The zone's newest SOA; `None` before it was read.
     pub fn soa(&self) -> Option<Soa> {
         match &self.state {
             State::Start => None,
-            State::First(s) | State::Whole(s) | State::Going(s, _) | State::Coming(s, _) => {
+            State::First(s) | State::Whole(s) | State::Removed(s, _) | State::Added(s, _) => {
                 Some(*s)
             }
             State::Done(TransferEnd::UpToDate(s) | TransferEnd::Axfr(s) | TransferEnd::Ixfr(s)) => {
@@ -156,8 +157,7 @@ impl<'z> TransferReader<'z> {
         }
     }
 
-    /// Reads a message, and hands its records on. The error says what is wrong with it, in words
-    /// for people.
+    /// Reads a message, and passes its records to `sink`. The error is a text for operators.
     pub fn message(
         &mut self,
         message: &[u8],
@@ -169,7 +169,7 @@ impl<'z> TransferReader<'z> {
             return Err(format!("the zone has more than {MAX_BYTES} bytes"));
         }
         if self.end().is_some() {
-            return Err("there are messages behind the last SOA".into());
+            return Err("there are messages after the last SOA".into());
         }
         let answers = self.header(message)?;
         let mut at = self.question(message)?;
@@ -198,8 +198,8 @@ impl<'z> TransferReader<'z> {
             at = end;
         }
         self.owner = owner;
-        // Alone in its message it says that nothing has changed, or that the rest comes by another
-        // way or later.
+        // An SOA alone in its message means that nothing has changed, or that the rest follows in
+        // later messages or over TCP.
         if let State::First(soa) = self.state {
             let have = match self.query {
                 TransferQuery::Soa => Some(soa.serial),
@@ -213,37 +213,38 @@ impl<'z> TransferReader<'z> {
         Ok(())
     }
 
-    /// Looks at the header; how many answers there are.
+    /// Checks the header. Returns the number of answers.
     fn header(&self, message: &[u8]) -> Result<u16, String> {
         let header: &[u8; 12] = message
             .first_chunk()
             .ok_or("a message of the reply has no header")?;
         if u16::from_be_bytes([header[0], header[1]]) != self.id || header[2] & 0xf8 != 0x80 {
-            return Err("a message is no reply to what was asked".into());
+            return Err("a message is not a reply to the query".into());
         }
         match header[3] & 15 {
             0 => {}
             code => return Err(refusal(code)),
         }
         if header[2] & 2 != 0 && self.query != TransferQuery::Soa {
-            return Err("a message of the transfer says that it is truncated".into());
+            return Err("a message of the transfer is truncated (TC)".into());
         }
         Ok(u16::from_be_bytes([header[6], header[7]]))
     }
 
-    /// Looks at the question, which every message but the first may leave out (RFC 5936 section
-    /// 2.2.1); where it ends.
+    /// Checks the question, which every message after the first may omit (RFC 5936 section 2.2.1).
+    /// Returns its end.
     fn question(&mut self, message: &[u8]) -> Result<usize, String> {
         let count = u16::from_be_bytes([message[4], message[5]]);
         if count == 0 && !matches!(self.state, State::Start) {
             return Ok(12);
         }
-        let wrong = || "a message of the reply has another question than ours".to_string();
+        let other_question =
+            || "a message of the reply has a different question than the query".to_string();
         let at = self
             .owner
             .read(message, 12)
             .filter(|_| count == 1)
-            .ok_or_else(wrong)?;
+            .ok_or_else(other_question)?;
         let kind = match self.query {
             TransferQuery::Soa => rtype::SOA,
             TransferQuery::Axfr => rtype::AXFR,
@@ -251,7 +252,7 @@ impl<'z> TransferReader<'z> {
         };
         let [high, low] = kind.to_be_bytes();
         if self.owner.bytes() != self.zone || message.get(at..at + 4) != Some(&[high, low, 0, 1]) {
-            return Err(wrong());
+            return Err(other_question());
         }
         Ok(at + 4)
     }
@@ -270,14 +271,14 @@ impl<'z> TransferReader<'z> {
             let first = self.apex && matches!(self.state, State::Start);
             self.handle_apex_soa(soa)?;
             return if first {
-                self.hand(
+                self.emit(
                     message,
                     owner,
                     kind,
                     (at, end),
                     RecordChange {
                         whole: true,
-                        gone: false,
+                        removed: false,
                         row: &[],
                     },
                     sink,
@@ -286,8 +287,8 @@ impl<'z> TransferReader<'z> {
                 Ok(())
             };
         }
-        let (whole, gone) = match self.state {
-            State::Start if self.query == TransferQuery::Soa => return Ok(()), // an alias on the way to nothing of ours
+        let (whole, removed) = match self.state {
+            State::Start if self.query == TransferQuery::Soa => return Ok(()), // a record of an alias, which is not ours
             State::Start => return Err("the reply does not start with the SOA of the zone".into()),
             State::First(_) if self.query == TransferQuery::Soa => return Ok(()),
             State::First(soa) => {
@@ -295,29 +296,29 @@ impl<'z> TransferReader<'z> {
                 (true, false)
             }
             State::Whole(_) => (true, false),
-            State::Going(..) => (false, true),
-            State::Coming(..) => (false, false),
-            State::Done(_) => return Err("there are records behind the last SOA".into()),
+            State::Removed(..) => (false, true),
+            State::Added(..) => (false, false),
+            State::Done(_) => return Err("there are records after the last SOA".into()),
         };
         if apex && !self.apex || SIGNING.contains(&kind) {
-            return Ok(()); // the zone's own records list nothing
+            return Ok(()); // the zone's own records are not entries
         }
-        self.hand(
+        self.emit(
             message,
             owner,
             kind,
             (at, end),
             RecordChange {
                 whole,
-                gone,
+                removed,
                 row: &[],
             },
             sink,
         )
     }
 
-    /// Hands a record on, with its row.
-    fn hand(
+    /// Passes a record with its row to the sink.
+    fn emit(
         &mut self,
         message: &[u8],
         owner: &Name,
@@ -338,11 +339,11 @@ impl<'z> TransferReader<'z> {
         })
     }
 
-    /// An SOA at the apex: where one part ends and another begins.
+    /// Handles an SOA at the apex, which ends a part of the reply and begins the next.
     fn handle_apex_soa(&mut self, soa: Soa) -> Result<(), String> {
         let older = |a: Serial, b: Serial| a.partial_cmp(&b) == Some(std::cmp::Ordering::Less);
-        let chain = || {
-            "the differences do not join: an SOA has another serial than the one before it led to"
+        let not_contiguous = || {
+            "the differences are not contiguous: one does not start at the serial at which the previous one ended"
                 .to_string()
         };
         self.state = match (&self.state, self.query) {
@@ -350,7 +351,7 @@ impl<'z> TransferReader<'z> {
             (State::First(first), TransferQuery::Ixfr(have))
                 if soa.serial == have && older(have, first.serial) =>
             {
-                State::Going(*first, soa.serial)
+                State::Removed(*first, soa.serial)
             }
             (
                 State::First(first) | State::Whole(first),
@@ -359,40 +360,40 @@ impl<'z> TransferReader<'z> {
                 true => State::Done(TransferEnd::Axfr(*first)),
                 false => {
                     return Err(format!(
-                        "the zone's last SOA has the serial {}, and its first has {}",
+                        "the last SOA of the zone has the serial {}, but the first has {}",
                         soa.serial, first.serial
                     ));
                 }
             },
-            (State::Going(first, from), _)
+            (State::Removed(first, from), _)
                 if older(*from, soa.serial) && !older(first.serial, soa.serial) =>
             {
-                State::Coming(*first, soa.serial)
+                State::Added(*first, soa.serial)
             }
-            (State::Coming(first, to), _) if soa.serial == *to => match *to == first.serial {
+            (State::Added(first, to), _) if soa.serial == *to => match *to == first.serial {
                 true => State::Done(TransferEnd::Ixfr(*first)),
-                false => State::Going(*first, *to),
+                false => State::Removed(*first, *to),
             },
-            (State::Going(..) | State::Coming(..), _) => return Err(chain()),
+            (State::Removed(..) | State::Added(..), _) => return Err(not_contiguous()),
             (State::First(_) | State::Whole(_), TransferQuery::Soa) => {
                 return Err("the reply has more than one SOA".into());
             }
-            (State::Done(_), _) => return Err("there are records behind the last SOA".into()),
+            (State::Done(_), _) => return Err("there are records after the last SOA".into()),
         };
         Ok(())
     }
 }
 
-/// An rcode in words, with what to do.
+/// An RCODE in words, with what to do.
 fn refusal(code: u8) -> String {
     match code {
-        c if c == Rcode::Refused as u8 => "the server refuses: it has to allow this host to transfer the zone, or wants a TSIG key".into(),
-        c if c == Rcode::ServFail as u8 => "the server fails (SERVFAIL): it may not have loaded the zone".into(),
-        c if c == Rcode::NotImp as u8 => "the server does not know this kind of query (NOTIMP)".into(),
+        c if c == Rcode::Refused as u8 => "the server refused the query (REFUSED): it has to allow this host to transfer the zone, or requires a TSIG key".into(),
+        c if c == Rcode::ServFail as u8 => "the server failed (SERVFAIL): it may not have loaded the zone".into(),
+        c if c == Rcode::NotImp as u8 => "the server does not support this kind of query (NOTIMP)".into(),
         c if c == Rcode::FormErr as u8 => "the server could not read the query (FORMERR)".into(),
-        3 => "the server says that there is no such zone (NXDOMAIN)".into(),
+        3 => "the zone does not exist on the server (NXDOMAIN)".into(),
         9 => "the server does not serve this zone, or the key is wrong (NOTAUTH)".into(),
-        c => format!("the server answers with rcode {c}"),
+        c => format!("the server answered with RCODE {c}"),
     }
 }
 
@@ -415,7 +416,7 @@ fn soa(message: &[u8], at: usize, end: usize) -> Option<Soa> {
     })
 }
 
-/// Writes a node into `row`, with the zero byte behind it; false where it is not below the zone.
+/// Writes a node and its zero byte into `row`. Returns false if it is not in the zone.
 fn below(owner: &Name, zone: &[u8], starts: &mut Vec<u8>, row: &mut Vec<u8>) -> bool {
     let name = owner.bytes();
     let Some(rest) = name.strip_suffix(zone) else {
@@ -438,8 +439,8 @@ fn below(owner: &Name, zone: &[u8], starts: &mut Vec<u8>, row: &mut Vec<u8>) -> 
     true
 }
 
-/// Where the names stand in the data of types whose names may be compressed (RFC 3597 section 4):
-/// bytes before, and names.
+/// The position of the names in the data of types whose names may be compressed (RFC 3597 section
+/// 4): the bytes before them, and their number.
 fn names_in(kind: u16) -> (usize, usize) {
     match kind {
         2 | 3 | 4 | 5 | 7 | 8 | 9 | 12 | 39 => (0, 1),
@@ -451,7 +452,7 @@ fn names_in(kind: u16) -> (usize, usize) {
     }
 }
 
-/// Appends a record's data with its names written out in lower case.
+/// Appends a record's data with uncompressed names in lower case.
 fn data(message: &[u8], kind: u16, (at, end): (usize, usize), out: &mut Vec<u8>) -> Option<()> {
     let (before, names) = names_in(kind);
     let mut at_name = at + before;
@@ -489,8 +490,8 @@ impl Name {
         &self.bytes[..self.len]
     }
 
-    /// Reads a name, compressed or not; where it ends. Pointers only lead back (RFC 1035 section
-    /// 4.1.4), so it ends.
+    /// Reads a name, compressed or not. Returns its end. Pointers have to point backwards (RFC 1035
+    /// section 4.1.4), so that the loop ends.
     fn read(&mut self, message: &[u8], mut at: usize) -> Option<usize> {
         let (mut end, mut low) = (None, at);
         self.len = 0;
@@ -520,14 +521,13 @@ impl Name {
         }
         self.bytes[self.len] = 0;
         self.len += 1;
-        // Length bytes are below 64 and so not letters: lower case leaves them alone.
+        // Length bytes are below 64, and therefore not changed as letters.
         self.bytes[..self.len].make_ascii_lowercase();
         Some(end.unwrap_or(at + 1))
     }
 }
 
-/// Parts of a row: the node with the zero byte behind it, the type, the data. `None` where it is no
-/// row.
+/// Splits a row into the node with its zero byte, the type and the data; `None` if it is not a row.
 pub fn parts(row: &[u8]) -> Option<(&[u8], u16, &[u8])> {
     let mut at = 0;
     while *row.get(at)? != 0 {
@@ -538,7 +538,7 @@ pub fn parts(row: &[u8]) -> Option<(&[u8], u16, &[u8])> {
     Some((node, u16::from_be_bytes(*kind), data))
 }
 
-/// The node of a relative name: the labels from the right, each behind its length. Empty for the
+/// The node of a relative name: the labels from the right, each after its length. Empty for the
 /// apex.
 pub fn node(name: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(name.len() + 1);
@@ -549,8 +549,8 @@ pub fn node(name: &str) -> Vec<u8> {
     out
 }
 
-/// The relative name of a node, the way back. A byte that no list's name has becomes `?`, which no
-/// subject has.
+/// The relative name of a node. A byte that is not a printable character becomes `?`, which no
+/// subject contains.
 pub fn name(node: &[u8]) -> String {
     let mut labels = Vec::new();
     let mut at = 0;
@@ -575,8 +575,8 @@ pub fn name(node: &[u8]) -> String {
     out
 }
 
-/// A NOTIFY (RFC 1996): the zone it is about, in wire form and lower case, and the serial it tells,
-/// if it does. `None` where the message is none, or not one that can be answered.
+/// Parses a NOTIFY (RFC 1996). Returns the zone in wire form and lower case, and the serial if the
+/// message has one; `None` if the message is not a valid NOTIFY.
 pub fn notified(message: &[u8]) -> Option<(Vec<u8>, Option<Serial>)> {
     let header: &[u8; 12] = message.first_chunk()?;
     if header[2] & 0xf8 != 0x20 || header[4..6] != [0, 1] {

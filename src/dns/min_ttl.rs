@@ -2,9 +2,9 @@
 
 use super::wire::{HEADER, counts, rtype, skip_name};
 
-/// The seconds that a reply may be cached: the least TTL of its answers, or, of a negative reply, the
-/// TTL of its SOA record, which is ours and never above its MINIMUM. `None` for a reply without either,
-/// and for bytes that are not a message.
+/// How many seconds a reply may be cached: the least TTL of its answers, or, for a negative reply,
+/// the TTL of its SOA record, which this server never sets above MINIMUM. `None` for a reply
+/// without either, and for bytes that are not a message.
 pub fn min_ttl(reply: &[u8]) -> Option<u32> {
     let [questions, answers, authorities, _] = counts(reply.first_chunk()?);
     let mut at = HEADER;
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn min_ttl_is_the_least_of_the_answers_or_that_of_the_soa() {
+    fn min_ttl_is_the_least_ttl_of_the_answers_or_the_ttl_of_the_soa() {
         let question = [1, b'x', 0, 0, 1, 0, 1];
         let rr = |kind: u8, ttl: u8| vec![0xc0, 12, 0, kind, 0, 1, 0, 0, 1, ttl, 0, 3, 9, 9, 9];
         let reply = |an: &[Vec<u8>], ns: &[Vec<u8>]| {

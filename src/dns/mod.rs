@@ -1,4 +1,4 @@
-//! The nameserver, without sockets: a query's bytes in, an answer's bytes out.
+//! The name server without sockets: it turns the bytes of a query into the bytes of an answer.
 
 use std::net::IpAddr;
 
@@ -23,35 +23,36 @@ pub use min_ttl::min_ttl;
 pub use respond::respond;
 pub use wire::Rcode;
 
-/// Our EDNS buffer size: what fits every path without fragments (DNS flag day 2020).
+/// The EDNS buffer size of this server, which avoids fragmentation on all common paths (DNS flag
+/// day 2020).
 pub const UDP_SIZE: usize = 1232;
 /// The longest reply over UDP to a query without EDNS (RFC 1035 section 2.3.4).
 pub const PLAIN_SIZE: usize = 512;
 /// The longest message over TCP.
 pub const TCP_SIZE: usize = 65_535;
 
-/// The longest name this server gives itself for NSID (RFC 5001); what is longer is cut.
+/// The longest NSID of this server (RFC 5001), in bytes; a longer one is cut off.
 pub const MAX_NSID: usize = 64;
 
-/// How a query came, and so what its answer may be.
+/// How a query came, which decides the form of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// UDP: one message of limited length.
     Datagram,
-    /// TCP or TLS: messages of any length, zone transfers too.
+    /// TCP or TLS: messages of any length, and zone transfers.
     Stream,
-    /// HTTPS, QUIC or HTTP/3: one message of any length, so no transfers.
+    /// HTTPS, QUIC or HTTP/3: one message of any length, and therefore no transfers.
     SingleMessage,
 }
 
 /// Where a query came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer<'a> {
-    /// The client.
+    /// The address of the client.
     pub addr: IpAddr,
-    /// How its query came.
+    /// How the query came.
     pub transport: Transport,
-    /// The DNS names in the client's certificate, whose key the client has; empty without one.
+    /// The DNS names in the client's verified certificate; empty without one.
     pub certificate_names: &'a [String],
 }
 
@@ -87,24 +88,24 @@ impl Peer<'_> {
 /// The result of a query, for the counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueryOutcome {
-    /// The bytes of the reply in the output; 0 for no reply.
+    /// The length of the reply in the output, in bytes; 0 if there is no reply.
     pub len: usize,
-    /// The zone that was asked, by its slot in the counters ([`crate::index::ZoneView::slot`]).
+    /// The zone of the query, by its slot in the counters ([`crate::index::ZoneView::slot`]).
     pub zone: Option<usize>,
-    /// What kind of answer it is.
+    /// The kind of the answer.
     pub kind: AnswerKind,
-    /// Whether it was cut short (TC).
+    /// Whether the reply was truncated (TC).
     pub truncated: bool,
 }
 
-/// What kind of answer a query got.
+/// The kind of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AnswerKind {
-    /// Listed, or another record that is there.
+    /// Records: the name is listed, or has another record of the type.
     Listed,
     /// NXDOMAIN.
     NotListed,
-    /// The name is there, the type is not.
+    /// NODATA: the name exists, the type does not.
     NoData,
     /// REFUSED.
     Refused,
@@ -112,8 +113,8 @@ pub enum AnswerKind {
     Malformed,
     /// SERVFAIL.
     Failed,
-    /// A transfer, which [`transfer`] writes. The reply in the output is the current SOA alone, for a
-    /// datagram that is too short for the transfer.
+    /// A transfer, which [`transfer`] writes. The reply in the output is the current SOA alone, for
+    /// a transfer that does not fit in a datagram.
     Transfer,
     /// No reply at all.
     Dropped,

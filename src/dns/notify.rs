@@ -3,8 +3,8 @@
 use super::wire::{HEADER, OPCODE_NOTIFY, rtype, skip_name};
 use crate::{index::ZoneView, model::Serial};
 
-/// A NOTIFY for a zone that has come to a serial: the SOA asked for, and in the answer section (RFC
-/// 1996 section 3.7).
+/// Encodes a NOTIFY for a new serial of a zone: the question is the SOA, and the answer section has
+/// it (RFC 1996 section 3.7).
 pub fn request(zone: &ZoneView, serial: Serial, id: u16) -> Vec<u8> {
     let id = id.to_be_bytes();
     // QR 0, AA 1; one question, one answer.
@@ -39,7 +39,7 @@ pub fn is_notify(message: &[u8]) -> bool {
         .is_some_and(|flags| flags & 0xf8 == OPCODE_NOTIFY)
 }
 
-/// The reply to an accepted NOTIFY (RFC 1996 section 4.7): its question, AA and no error.
+/// Encodes the reply to an accepted NOTIFY (RFC 1996 section 4.7): its question, AA and NOERROR.
 pub fn acknowledge(message: &[u8]) -> Option<Vec<u8>> {
     let question = question(message)?;
     let mut out = vec![
@@ -60,8 +60,8 @@ pub fn acknowledge(message: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// The RCODE of a reply to a request. `None`: it is not a reply to this request, by its ID, question
-/// and QR bit (RFC 1996 section 3.4).
+/// The RCODE of a reply; `None` if its ID, question or QR bit is not that of a reply to this
+/// request (RFC 1996 section 3.4).
 pub fn reply_rcode(request: &[u8], reply: &[u8]) -> Option<u8> {
     let (ours, theirs) = (
         request.first_chunk::<HEADER>()?,
@@ -75,7 +75,7 @@ pub fn reply_rcode(request: &[u8], reply: &[u8]) -> Option<u8> {
     (same && asked.eq_ignore_ascii_case(question)).then_some(theirs[3] & 15)
 }
 
-/// The question of a message of ours.
+/// The question of a message that this server encoded.
 fn question(message: &[u8]) -> Option<&[u8]> {
     let end = skip_name(message, HEADER)? + 4;
     message.get(HEADER..end)

@@ -1,25 +1,26 @@
-//! A query, decoded once: header, question, EDNS.
+//! The parser of queries: header, question and EDNS.
 
 use super::{
     PLAIN_SIZE, UDP_SIZE,
     wire::{HEADER, MAX_LABELS, MAX_NAME, Rcode, counts, rtype, skip_name, u16_at},
 };
 
-/// The most records of a query that are looked at; one with more is malformed.
+/// The most records of a query; one with more is malformed.
 const MAX_RECORDS: usize = 16;
 
 /// Why a message is not answered as a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Malformed {
-    /// It gets no reply: it is a reply itself, or too short to have a header.
+    /// It gets no reply, since it is a reply itself, or too short for a header.
     Drop,
-    /// With an rcode and no records.
+    /// It gets a reply with an RCODE and no records.
     Reply {
-        /// Why.
+        /// The RCODE of the reply.
         rcode: Rcode,
-        /// Where the question ends; 0 where it cannot be read.
+        /// The end of the question; 0 if it cannot be read.
         question_end: usize,
-        /// Whether it has an OPT record: the reply has one then (RFC 6891 section 6.1.1).
+        /// Whether the message has an OPT record, so that the reply has one (RFC 6891 section
+        /// 6.1.1).
         edns: bool,
     },
 }
@@ -29,11 +30,11 @@ pub enum Malformed {
 pub struct Edns {
     /// The sender's buffer size.
     pub size: u16,
-    /// The version it speaks.
+    /// The EDNS version of the sender.
     pub version: u8,
-    /// It asks for this server's name (RFC 5001).
+    /// Whether the query requests the NSID (RFC 5001).
     pub nsid: bool,
-    /// It has the TCP keepalive option (RFC 7828).
+    /// Whether the query has the TCP keepalive option (RFC 7828).
     pub keepalive: bool,
 }
 
@@ -42,17 +43,17 @@ pub struct Edns {
 pub struct Query<'a> {
     /// The whole message.
     pub message: &'a [u8],
-    /// Where the question ends.
+    /// The end of the question.
     pub question_end: usize,
-    /// The type asked for.
+    /// The type of the question.
     pub qtype: u16,
-    /// The class asked for.
+    /// The class of the question.
     pub qclass: u16,
-    /// EDNS, if it has any.
+    /// The EDNS of the query, if it has any.
     pub edns: Option<Edns>,
-    /// It has a TSIG record.
+    /// Whether the query has a TSIG record.
     pub signed: bool,
-    /// The name asked for.
+    /// The name of the question.
     pub labels: Labels<'a>,
 }
 
@@ -72,23 +73,23 @@ impl Default for NameBuf {
     }
 }
 
-/// The name of a query, as the look-up needs it.
+/// The name of a query in the form for the look-up.
 #[derive(Debug, Clone, Copy)]
 pub struct Labels<'a> {
-    /// Lower case, wire form, with the root label.
+    /// The name in wire form and lower case, with the root label.
     pub name: &'a [u8],
-    /// Where the labels start.
+    /// The offsets of the labels.
     pub starts: &'a [u8],
 }
 
 impl<'a> Query<'a> {
-    /// Reads a message. One question is asked for (RFC 9619), uncompressed; an OPT record may stand
-    /// anywhere behind it. The name is put into `name_buf` in lower case.
+    /// Parses a message. It must have one question (RFC 9619) with an uncompressed name; an OPT
+    /// record may be anywhere after it. The name is copied to `name_buf` in lower case.
     #[inline]
     pub fn parse(message: &'a [u8], name_buf: &'a mut NameBuf) -> Result<Query<'a>, Malformed> {
         let header: &[u8; HEADER] = message.first_chunk().ok_or(Malformed::Drop)?;
         if header[2] & 0x80 != 0 {
-            return Err(Malformed::Drop); // a reply: two servers could answer each other for ever
+            return Err(Malformed::Drop); // a reply: two servers could answer each other without end
         }
         let rcode = if header[2] & 0x78 != 0 {
             Rcode::NotImp
@@ -125,7 +126,7 @@ impl<'a> Query<'a> {
         Ok(q)
     }
 
-    /// Goes through what stands behind the question for the OPT record. `None`: malformed.
+    /// Reads the records after the question. Returns `None` if the message is malformed.
     fn read_records(&mut self, header: &[u8; HEADER]) -> Option<()> {
         let [_, answers, authorities, additionals] = counts(header);
         let total = answers + authorities + additionals;
@@ -141,7 +142,8 @@ impl<'a> Query<'a> {
             let data = self.message.get(at + 10..at + 10 + len)?;
             self.signed |= u16_at(fixed, 0)? == rtype::TSIG;
             if u16_at(fixed, 0)? == rtype::OPT {
-                // One, at the root, among the additional records (RFC 6891 section 6.1.1).
+                // There may be one, at the root, in the additional section (RFC 6891 section
+                // 6.1.1).
                 if self.edns.is_some() || !root || i < answers + authorities {
                     return None;
                 }
@@ -159,7 +161,7 @@ impl<'a> Query<'a> {
         Some(())
     }
 
-    /// How long a reply over UDP may be: the smaller of both sizes, 512 without EDNS.
+    /// The longest reply over UDP, in bytes: the smaller of both buffer sizes, or 512 without EDNS.
     pub fn udp_limit(&self) -> usize {
         self.edns.map_or(PLAIN_SIZE, |e| {
             usize::from(e.size).clamp(PLAIN_SIZE, UDP_SIZE)
@@ -168,7 +170,7 @@ impl<'a> Query<'a> {
 }
 
 impl Malformed {
-    /// A reply without records, with an OPT record where the message has one that can be found.
+    /// A reply without records, and with an OPT record if the message has one that can be found.
     #[cold]
     fn reply(
         rcode: Rcode,
@@ -185,8 +187,8 @@ impl Malformed {
     }
 }
 
-/// Whether there is an OPT record, whatever else is wrong. `None`: the message cannot be read so
-/// far.
+/// Whether the message has an OPT record, whatever else is wrong with it. Returns `None` if its
+/// records cannot be read.
 fn find_opt(header: &[u8; HEADER], message: &[u8]) -> Option<bool> {
     let [questions, records @ ..] = counts(header);
     let mut at = HEADER;
@@ -205,7 +207,7 @@ fn find_opt(header: &[u8; HEADER], message: &[u8]) -> Option<bool> {
     Some(false)
 }
 
-/// Reads the question's name. Returns its labels, and where it ends.
+/// Reads the question's name. Returns its labels and its end.
 #[inline]
 fn read_name<'a>(
     message: &[u8],
@@ -218,8 +220,8 @@ fn read_name<'a>(
         if len == 0 {
             break;
         }
-        // 255 bytes with the root label (RFC 1035 section 2.3.4); a pointer has no place in a
-        // question.
+        // A name has at most 255 bytes with the root label (RFC 1035 section 2.3.4), and is not
+        // compressed in a question.
         if len > 63 || at + 1 + len - start >= MAX_NAME || count >= MAX_LABELS {
             return None;
         }
@@ -229,7 +231,7 @@ fn read_name<'a>(
     }
     let name = &mut name_buf.name[..at + 1 - start];
     name.copy_from_slice(message.get(start..=at)?);
-    // Length bytes are below 64 and so not letters: lower case leaves them alone.
+    // Length bytes are below 64, and therefore not changed as letters.
     name.make_ascii_lowercase();
     Some((
         Labels {
@@ -240,7 +242,7 @@ fn read_name<'a>(
     ))
 }
 
-/// The IPv4 address that a message's first four labels seem to spell, for
+/// Guesses the IPv4 address in the first four labels of a message, for
 /// [`crate::index::ip4::Ip4::prefetch`]. The answer does not depend on this guess.
 #[inline]
 pub fn guess_ipv4(message: &[u8]) -> Option<u32> {

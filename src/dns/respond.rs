@@ -1,4 +1,4 @@
-//! From the bytes of a query to the bytes of its reply.
+//! The entry point of all transports: a query's bytes in, a reply's bytes out.
 
 use super::{
     AnswerKind, Peer, QueryOutcome, Rcode, TCP_SIZE, answer, encode,
@@ -7,11 +7,11 @@ use super::{
 };
 use crate::{index::Snapshot, model::Time};
 
-/// Answers a query. Every transport calls this function and no other.
+/// Answers a query. Every transport calls only this function.
 ///
-/// `out` holds at least [`TCP_SIZE`] bytes for a stream and [`super::UDP_SIZE`] for UDP. `now` is the
-/// clock, which signatures are held to (RFC 8945 section 5.2.3). No I/O, no lock; no allocation but
-/// for a signature.
+/// `out` holds at least [`TCP_SIZE`] bytes for a stream and [`super::UDP_SIZE`] for UDP. `now` is
+/// the wall clock, by which signatures are checked (RFC 8945 section 5.2.3). It does no I/O, takes
+/// no lock, and allocates only for a signature.
 pub fn respond(
     snapshot: &Snapshot,
     query: &[u8],

@@ -1,4 +1,4 @@
-//! Replies, byte by byte and as a strict second reader sees them.
+//! Tests of replies: their bytes, and what hickory-proto reads in them.
 
 use std::sync::Arc;
 
@@ -22,7 +22,8 @@ fn peer(stream: bool) -> Peer<'static> {
     }
 }
 
-/// A snapshot with `bl.orbs.example` (addresses), `dbl.orbs.example` (domains) and what is listed.
+/// A snapshot of `bl.orbs.example` (addresses) and `dbl.orbs.example` (domains) with these
+/// listings.
 pub(crate) fn snapshot(listed: &[(&str, u8, Option<&str>)]) -> Snapshot {
     let mut b = Builder::default();
     for (s, r, text) in listed {
@@ -99,7 +100,7 @@ fn ask(s: &Snapshot, name: &str, qtype: u16) -> Message {
     Message::from_vec(&out).unwrap()
 }
 
-fn shown(m: &Message) -> Vec<String> {
+fn answers(m: &Message) -> Vec<String> {
     m.answers.iter().map(|r| r.data.to_string()).collect()
 }
 
@@ -115,7 +116,7 @@ fn a1_a2_a3_listed_address_has_a_and_txt() {
         ("203.0.113.0/24", 1, None),
     ]);
     let m = ask(&s, "7.100.51.198.bl.orbs.example", rtype::A);
-    assert_eq!(shown(&m), ["127.0.0.2"]);
+    assert_eq!(answers(&m), ["127.0.0.2"]);
     assert!(
         m.metadata.authoritative
             && !m.metadata.recursion_available
@@ -124,13 +125,13 @@ fn a1_a2_a3_listed_address_has_a_and_txt() {
     );
     assert_eq!(m.answers[0].ttl, 300);
     assert_eq!(
-        shown(&ask(&s, "7.100.51.198.bl.orbs.example", rtype::TXT)),
+        answers(&ask(&s, "7.100.51.198.bl.orbs.example", rtype::TXT)),
         ["r0 says 198.51.100.7"]
     );
-    // A6: every address of a range; the text names the range, for a mirror's wildcard cannot know
+    // A6: every address of a range; the text names the range, since a mirror's wildcard cannot name
     // the address.
     assert_eq!(
-        shown(&ask(&s, "99.113.0.203.bl.orbs.example", rtype::TXT)),
+        answers(&ask(&s, "99.113.0.203.bl.orbs.example", rtype::TXT)),
         ["One 203.0.113.0/24 and $"]
     );
 }
@@ -148,11 +149,11 @@ fn a13_c8_ipv6_is_32_nibbles() {
         format!("{}.bl.orbs.example", n.join("."))
     };
     assert_eq!(
-        shown(&ask(&s, &name("2606:4700::7"), rtype::A)),
+        answers(&ask(&s, &name("2606:4700::7"), rtype::A)),
         ["127.0.0.2"]
     );
     assert_eq!(
-        shown(&ask(&s, &name("2606:4700::7").to_uppercase(), rtype::A)),
+        answers(&ask(&s, &name("2606:4700::7").to_uppercase(), rtype::A)),
         ["127.0.0.2"]
     );
     assert_eq!(
@@ -220,22 +221,22 @@ fn a7_c2_c7_absent_name_is_nxdomain_with_soa_and_branch_is_nodata() {
 fn a17_a18_a19_a20_a21_c3_test_points_are_built_in() {
     let s = snapshot(&[]);
     assert_eq!(
-        shown(&ask(&s, "2.0.0.127.bl.orbs.example", rtype::A)),
+        answers(&ask(&s, "2.0.0.127.bl.orbs.example", rtype::A)),
         ["127.0.0.2", "127.0.0.3"]
     );
     assert_eq!(
-        shown(&ask(&s, "2.0.0.127.bl.orbs.example", rtype::TXT)),
+        answers(&ask(&s, "2.0.0.127.bl.orbs.example", rtype::TXT)),
         ["r0 says 127.0.0.2"]
     );
     assert_eq!(
-        shown(&ask(&s, "3.0.0.127.bl.orbs.example", rtype::A)),
+        answers(&ask(&s, "3.0.0.127.bl.orbs.example", rtype::A)),
         ["127.0.0.3"]
     );
     let mapped = |n: u8| {
         format!("{n}.0.0.0.0.0.f.7.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.bl.orbs.example")
     };
     assert_eq!(
-        shown(&ask(&s, &mapped(2), rtype::A)),
+        answers(&ask(&s, &mapped(2), rtype::A)),
         ["127.0.0.2", "127.0.0.3"]
     );
     for absent in [
@@ -252,7 +253,7 @@ fn a17_a18_a19_a20_a21_c3_test_points_are_built_in() {
         );
     }
     assert_eq!(
-        shown(&ask(&s, "TEST.dbl.orbs.example", rtype::A)),
+        answers(&ask(&s, "TEST.dbl.orbs.example", rtype::A)),
         ["127.0.0.2", "127.0.0.3"]
     );
     assert_eq!(
@@ -267,23 +268,23 @@ fn a17_a18_a19_a20_a21_c3_test_points_are_built_in() {
 fn a22_c10_apex_and_static_names_have_their_records() {
     let s = snapshot(&[]);
     assert_eq!(
-        shown(&ask(&s, "bl.orbs.example", rtype::NS)),
+        answers(&ask(&s, "bl.orbs.example", rtype::NS)),
         ["ns1.orbs.example.", "ns2.elsewhere.test."]
     );
     assert_eq!(
-        shown(&ask(&s, "bl.orbs.example", rtype::SOA)),
+        answers(&ask(&s, "bl.orbs.example", rtype::SOA)),
         ["ns1.orbs.example. host.orbs.example. 7 600 300 604800 120"]
     );
     assert_eq!(
-        shown(&ask(&s, "bl.orbs.example", rtype::A)),
+        answers(&ask(&s, "bl.orbs.example", rtype::A)),
         ["198.51.100.80"]
     );
     assert_eq!(
-        shown(&ask(&s, "WWW.bl.orbs.example", rtype::AAAA)),
+        answers(&ask(&s, "WWW.bl.orbs.example", rtype::AAAA)),
         ["2001:db8::80"]
     );
     assert_eq!(
-        shown(&ask(&s, "dbl.orbs.example", rtype::SOA)),
+        answers(&ask(&s, "dbl.orbs.example", rtype::SOA)),
         ["ns1.orbs.example. host.orbs.example. 8 600 300 604800 120"]
     );
     for (name, qtype) in [
@@ -314,7 +315,7 @@ fn c4_c5_c6_question_keeps_its_case_and_record_order_is_fixed() {
     );
     assert!(out.windows(3).any(|w| w == b"\x02BL") && out.windows(5).any(|w| w == b"\x04oRbS"));
     assert_eq!(
-        shown(&ask(&s, "7.100.51.198.bl.orbs.example", rtype::TXT)),
+        answers(&ask(&s, "7.100.51.198.bl.orbs.example", rtype::TXT)),
         ["own text of 198.51.100.7"]
     );
     let long = snapshot(&[("198.51.100.7", 1, Some(&"ä$ ".repeat(200)))]);
@@ -352,13 +353,13 @@ fn c9_other_types_are_nodata_and_any_is_the_first_rrset() {
         );
     }
     assert_eq!(
-        shown(&ask(&s, "7.100.51.198.bl.orbs.example", rtype::ANY)),
+        answers(&ask(&s, "7.100.51.198.bl.orbs.example", rtype::ANY)),
         ["127.0.0.2"]
     );
 }
 
 #[test]
-fn rfc8906_headers_and_edns_are_answered_by_the_rfc() {
+fn rfc8906_headers_and_edns_get_the_replies_of_the_rfc() {
     let s = snapshot(&[]);
     let rcode = |q: &[u8]| raw(&s, q, false).1.get(3).map(|b| b & 15);
     // Opcode 15, header alone: NOTIMP with that opcode.
@@ -420,7 +421,7 @@ fn rfc8906_headers_and_edns_are_answered_by_the_rfc() {
             .any(|w| w == b"\0\x03\0\x06test-1"),
         "NSID"
     );
-    // No OPT, no OPT back; and outside our zones REFUSED without AA.
+    // A query without OPT gets none back, and one outside of our zones gets REFUSED without AA.
     assert!(
         Message::from_vec(&raw(&s, &query("bl.orbs.example", 6, false), false).1)
             .unwrap()
@@ -501,7 +502,7 @@ fn c1_client_without_permission_to_query_is_refused_with_the_reason() {
     let code = "[query]\nallow=['10.0.0.0/8']\nrefused_code='127.255.255.254'";
     s.zones = Arc::new(ZoneSet::new(vec![zone_with("address", code)]).unwrap());
     assert_eq!(
-        shown(&ask(&s, "7.100.51.198.bl.orbs.example", rtype::A)),
+        answers(&ask(&s, "7.100.51.198.bl.orbs.example", rtype::A)),
         ["127.255.255.254"]
     );
     let ok = Peer::udp([10, 1, 1, 1].into());
@@ -530,7 +531,7 @@ fn untrusted_store_answers_servfail() {
     );
 }
 
-/// A snapshot of zones from their files, publishing r0 (`r0 says $`) and r1 as in [`snapshot`].
+/// A snapshot of these zones, with the listings of [`snapshot`].
 fn with_zones(listed: &[(&str, u8, Option<&str>)], zones: Vec<crate::index::ZoneView>) -> Snapshot {
     let mut s = snapshot(listed);
     s.zones = Arc::new(ZoneSet::new(zones).unwrap());
@@ -574,7 +575,7 @@ fn exempt_name_in_a_listed_tree_is_a_node_with_hinfo() {
     for qtype in [rtype::HINFO, rtype::ANY] {
         let m = ask(&s, "good.bad.test.dbl.orbs.example", qtype);
         assert_eq!(
-            (shown(&m), m.answers[0].ttl, m.authorities.len()),
+            (answers(&m), m.answers[0].ttl, m.authorities.len()),
             (vec!["exempt ".into()], 300, 0)
         );
     }
@@ -622,7 +623,7 @@ fn equal_texts_are_one_record_and_the_first_reason_with_a_text_is_used() {
     }
     s.tables = b.tables().clone();
     let txt = |s: &Snapshot, d: u8| {
-        shown(&ask(
+        answers(&ask(
             s,
             &format!("{d}.100.51.198.bl.orbs.example"),
             rtype::TXT,
@@ -720,13 +721,13 @@ fn edns_options_that_do_not_fit_are_left_out() {
         assert_eq!(m.edns.is_some(), room >= end, "{room}");
         parts.insert((has(out, &nsid), has(out, &ede), has(out, text.as_bytes())));
     }
-    let ways = [
+    let combinations = [
         (false, false, false),
         (false, true, false),
         (false, true, true),
         (true, true, true),
     ];
-    assert_eq!(parts.into_iter().collect::<Vec<_>>(), ways);
+    assert_eq!(parts.into_iter().collect::<Vec<_>>(), combinations);
 }
 
 #[test]
@@ -763,7 +764,7 @@ fn counters_follow_the_zone_and_a_refused_code_counts_as_refused() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
-    /// Any datagram gets a reply that a strict reader accepts, within its limit, or silence.
+    /// Any datagram gets a reply that hickory-proto accepts, within its limit, or none.
     #[test]
     fn any_datagram_is_answered_or_dropped(mut bytes in prop::collection::vec(any::<u8>(), 0..80), shape in 0..4u8, cut in 0..60usize, stream: bool) {
         let s = snapshot(&[("198.51.100.7", 0, None), ("198.51.0.0/20", 1, None), ("2606:4700::/32", 0, None), ("*.bad.test", 1, None)]);
@@ -787,7 +788,7 @@ proptest! {
     }
 }
 
-/// A snapshot of one zone whose name servers lie in it.
+/// A snapshot of one zone with these name servers and records.
 fn with_glue(ns: &str, records: &str) -> Snapshot {
     let text = format!(
         "origin = 'bl.orbs.example'\nkind = 'address'\nns = [{ns}]\ncontact = 'h@orbs.example'\n\
@@ -813,7 +814,7 @@ fn record_of(name: &str, kind: &str, data: &str) -> String {
     format!("[[record]]\nname = '{name}'\ntype = '{kind}'\ndata = '{data}'\n")
 }
 
-/// What another implementation reads of an answer: AA, TC, and the records of each section.
+/// The parts of an answer as hickory-proto reads them: AA, TC, and the records of each section.
 fn sections(
     snapshot: &Snapshot,
     name: &str,
@@ -944,9 +945,9 @@ fn delegated_name_is_a_referral_with_glue() {
     assert_eq!(
         sections(&s, "xlab.bl.orbs.example", rtype::A, udp).2[1].len(),
         1,
-        "another name is none of it"
+        "a name that only ends like the delegated one"
     );
-    // Glue that does not fit makes the referral one that is cut short (RFC 9471 section 3.1).
+    // A referral whose glue does not fit is truncated (RFC 9471 section 3.1).
     let many: String = (0..40)
         .map(|i| record_of("ns1.lab", "A", &format!("192.0.2.{i}")))
         .collect();

@@ -1,7 +1,7 @@
-//! Zone transfers as messages: AXFR (RFC 5936) and IXFR (RFC 1995), from renderings to bytes.
+//! Outgoing zone transfers: AXFR (RFC 5936) and IXFR (RFC 1995), from renderings to messages.
 //!
-//! [`decide`] decides about a request, for every transport alike. A transfer is written by [`axfr`]
-//! or [`ixfr`] from one snapshot, message by message, to a [`MessageWriter`]; nothing of it is kept.
+//! [`decide`] decides about a request for all transports. [`axfr`] and [`ixfr`] write a transfer
+//! from one snapshot to a [`MessageWriter`], message by message, without keeping it in memory.
 
 mod difference;
 #[cfg(test)]
@@ -30,14 +30,14 @@ pub use writer::{FULL, MessageWriter};
 pub enum Grant {
     /// The whole zone.
     Axfr,
-    /// What changed since a serial.
+    /// The changes since a serial.
     Ixfr(Serial),
 }
 
 /// The decision about a request for a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransferDecision {
-    /// An error.
+    /// The request is refused.
     Refused {
         /// The response code.
         rcode: Rcode,
@@ -60,8 +60,9 @@ fn refuse(rcode: Rcode, extended: u16, text: &'static str) -> TransferDecision {
     }
 }
 
-/// Decides about an AXFR or IXFR for a zone of ours, and about the SOA of its rows. `below` are the
-/// labels below the zone's origin in wire form; `key` is the TSIG key that signed it.
+/// Decides about an AXFR or IXFR for a zone of this server, and about a query for the SOA of its
+/// rows. `below` has the labels below the zone's origin in wire form; `key` is the name of the TSIG
+/// key that signed the request.
 pub fn decide(
     snapshot: &Snapshot,
     number: usize,
@@ -78,14 +79,14 @@ pub fn decide(
         return refuse(
             Rcode::Refused,
             21,
-            "no transfers here; they go over TCP or TLS",
+            "this transport has no transfers; use TCP or TLS",
         );
     }
     if view_of(below).is_none() {
         return refuse(
             Rcode::NotAuth,
             20,
-            "a transfer is asked for by the zone's own name",
+            "request a transfer by the name of the zone",
         );
     }
     if !zone.may_transfer(peer.addr, key, peer.certificate_names) {
@@ -109,7 +110,7 @@ pub fn decide(
         return refuse(
             Rcode::FormErr,
             0,
-            "an IXFR query has the mirror's SOA in its authority section",
+            "the IXFR query has no SOA in its authority section",
         );
     };
     match theirs.partial_cmp(&serial(snapshot, number)) {
@@ -153,7 +154,7 @@ pub fn soa_data(zone: &ZoneView, serial: Serial) -> Vec<u8> {
     out
 }
 
-/// Writes a zone as an AXFR answer: from SOA to SOA. False where the taker had enough before the
+/// Writes a zone as an AXFR answer, from SOA to SOA. Returns false if the sink stopped before the
 /// end.
 pub fn axfr(snapshot: &Snapshot, number: usize, view: View, out: &mut MessageWriter) -> bool {
     let zone = &snapshot.zones.all()[number];
@@ -174,7 +175,7 @@ pub fn axfr(snapshot: &Snapshot, number: usize, view: View, out: &mut MessageWri
     out.finish()
 }
 
-/// Writes a difference as an IXFR answer: one sequence, condensed (RFC 1995 sections 4 and 5).
+/// Writes a difference as an IXFR answer: one condensed sequence (RFC 1995 sections 4 and 5).
 pub fn ixfr(zone: &ZoneView, difference: &ZoneDifference, out: &mut MessageWriter) -> bool {
     let soa = |serial, out: &mut MessageWriter| {
         out.record(&[], rtype::SOA, zone.soa_ttl(), &soa_data(zone, serial));
@@ -188,7 +189,7 @@ pub fn ixfr(zone: &ZoneView, difference: &ZoneDifference, out: &mut MessageWrite
     out.finish()
 }
 
-/// Writes the answer that there is nothing newer: the current SOA alone.
+/// Writes the answer to a mirror that is up to date: the current SOA alone.
 pub fn current(snapshot: &Snapshot, number: usize, out: &mut MessageWriter) -> bool {
     let zone = &snapshot.zones.all()[number];
     out.record(

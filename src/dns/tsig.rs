@@ -1,16 +1,17 @@
-//! TSIG (RFC 8945): who sent a message, and that nobody changed it.
+//! TSIG (RFC 8945): proves the sender of a message, and that it was not changed.
 //!
-//! The record and its part of what is signed are hickory-proto's; the MAC is made over the bytes as
-//! they are sent, since we write bytes and sign every message of a transfer.
+//! hickory-proto encodes the record and its signed variables. The MAC is computed over the bytes as
+//! they are sent, since this server writes bytes, and signs every message of a transfer.
 //!
-//! A server: [`verify`] a request, encode the reply with [`TsigSession::size`] bytes of room left,
-//! [`TsigSession::sign`] it, and each further message of a transfer. What `verify` rejects is answered
-//! with [`RejectedRequest::rcode`] and no records, and [`RejectedRequest::sign`]. A client: [`TsigSession::request`],
-//! then [`TsigSession::check`] each message of the reply, and [`TsigSession::whole`] after the last.
+//! A server calls [`verify`] for a request, encodes the reply with [`TsigSession::size`] bytes
+//! left, and calls [`TsigSession::sign`] for it and for each further message of a transfer. A
+//! rejected request is answered with [`RejectedRequest::rcode`] and no records, and signed by
+//! [`RejectedRequest::sign`]. A client calls [`TsigSession::request`], then [`TsigSession::check`]
+//! for each message of the reply, and [`TsigSession::whole`] after the last one.
 //!
 //! Choices that the RFC leaves open: truncated MACs get BADTRUNC, however little is missing
-//! (section 5.2.4); the time of a message may lie before that of the one before it, since datagrams
-//! overtake each other (section 5.2.3).
+//! (section 5.2.4); the time of a message may be before that of the previous one, since datagrams
+//! can be reordered (section 5.2.3).
 
 use std::sync::Arc;
 
@@ -29,24 +30,25 @@ use crate::model::{Algorithm, Keys, Time, TsigKey};
 #[cfg(test)]
 mod tests;
 
-/// How far clocks may lie apart, in seconds (RFC 8945 section 10).
+/// By how much clocks may differ, in seconds (RFC 8945 section 10).
 pub const FUDGE: u16 = 300;
-/// How many messages of a stream may stand unsigned between signed ones (RFC 8945 section 5.3.1).
+/// The most unsigned messages between two signed ones of a stream (RFC 8945 section 5.3.1).
 pub const MAX_UNSIGNED: usize = 99;
-/// The shortest MAC that is looked at, where half of the whole one is shorter (RFC 8945 section
-/// 5.2.2.1).
-const MIN_MAC: usize = 10;
-/// Bytes of a record that do not depend on the key: type to length, then time, fudge, sizes, ID and
-/// error.
-const FIXED: usize = 10 + 16;
+/// The shortest MAC that is accepted for checking, in bytes, if half of the whole one is shorter
+/// (RFC 8945 section 5.2.2.1).
+const MIN_MAC_BYTES: usize = 10;
+/// The bytes of a record that do not depend on the key: type to length, then time, fudge, sizes, ID
+/// and error.
+const FIXED_BYTES: usize = 10 + 16;
 
-/// A message that cannot be read as far as its TSIG, or that has one where none may be: FORMERR.
+/// The error of a message that cannot be read up to its TSIG, or that has one at a wrong position
+/// (FORMERR).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnreadableTsig;
 
-/// Where a message's TSIG record starts; `None` where it has none. It is the last record of the
-/// additional section and the end of the message, or the message is not to be read (RFC 8945
-/// section 5.1).
+/// Finds the start of a message's TSIG record; `None` if it has none. The record must be the last
+/// one of the additional section, and end the message; otherwise this is an error (RFC 8945 section
+/// 5.1).
 #[inline]
 pub fn find(message: &[u8]) -> Result<Option<usize>, UnreadableTsig> {
     match message.first_chunk::<HEADER>() {
@@ -79,22 +81,22 @@ fn walk(message: &[u8], header: &[u8; HEADER]) -> Option<Option<usize>> {
     Some(None)
 }
 
-/// Reads the record at a place: its owner and its data.
+/// Reads the record at an offset: its owner and its data.
 fn read(message: &[u8], at: usize) -> Option<(Name, TSIG)> {
     let mut decoder = BinDecoder::new(message).clone(u16::try_from(at).ok()?);
     let record = Record::read(&mut decoder).ok()?;
     let RData::TSIG(mut tsig) = record.data else {
         return None;
     };
-    // Names of algorithms are names: their letter case is nothing.
+    // Names of algorithms are domain names, whose letter case does not matter.
     if let TsigAlgorithm::Unknown(name) = tsig.algorithm {
         tsig.algorithm = TsigAlgorithm::from_name(name.to_lowercase());
     }
     (record.dns_class == DNSClass::ANY && record.ttl == 0).then_some((record.name, tsig))
 }
 
-/// A record's bytes. Names are whole, so that it can stand behind any message. `None`: it is longer
-/// than a record can be.
+/// Encodes a record. Its names are not compressed, so that it can follow any message. Returns
+/// `None` if it is too long.
 fn bytes(owner: &Name, tsig: TSIG) -> Option<Vec<u8>> {
     let mut record = Record::from_rdata(owner.clone(), 0, RData::TSIG(tsig));
     record.dns_class = DNSClass::ANY;
@@ -103,8 +105,8 @@ fn bytes(owner: &Name, tsig: TSIG) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Puts a record behind a message of `len` bytes and counts it; the new length. `None`: there is no
-/// room.
+/// Appends a record to a message of `len` bytes and counts it. Returns the new length, or `None` if
+/// it does not fit.
 fn append(message: &mut [u8], len: usize, record: &[u8]) -> Option<usize> {
     let end = len + record.len();
     message.get_mut(len..end)?.copy_from_slice(record);
@@ -116,24 +118,24 @@ fn append(message: &mut [u8], len: usize, record: &[u8]) -> Option<usize> {
 /// Why a request is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TsigFault {
-    /// It cannot be read, or its TSIG is none (RFC 8945 sections 5.1, 5.2, 5.2.2.1).
+    /// The request cannot be read, or its TSIG is invalid (RFC 8945 sections 5.1, 5.2, 5.2.2.1).
     Format,
     /// There is no such key with this algorithm (section 5.2.1).
     BadKey,
     /// The MAC is not that of the message (section 5.2.2).
     BadSig,
-    /// It was signed too long ago, or will be (section 5.2.3).
+    /// The time of the signature is too far in the past or future (section 5.2.3).
     BadTime,
-    /// The MAC is right and cut short (section 5.2.4).
+    /// The MAC is right but truncated (section 5.2.4).
     BadTrunc,
 }
 
-/// A rejected request, and what its reply has to say.
+/// A rejected request, and the TSIG of its reply.
 #[derive(Debug)]
 pub struct RejectedRequest {
-    /// Why.
+    /// Why the request is rejected.
     pub fault: TsigFault,
-    /// The TSIG of the reply, and who signs it; none for FORMERR.
+    /// The owner and the TSIG of the reply, and the session that signs it; `None` for FORMERR.
     reply: Option<(Name, TSIG, Option<TsigSession>)>,
 }
 
@@ -142,7 +144,8 @@ impl RejectedRequest {
         Box::new(RejectedRequest { fault, reply: None })
     }
 
-    /// With an error in its reply's TSIG; signed where there is a session.
+    /// Creates a rejection with an error in the TSIG of its reply, which is signed if there is a
+    /// session.
     fn with(
         fault: TsigFault,
         error: TsigError,
@@ -177,9 +180,9 @@ impl RejectedRequest {
             + session.as_ref().map_or(0, |s| s.key.algorithm().mac_len())
     }
 
-    /// Puts the error behind a reply of `len` bytes without records: unsigned for BADKEY and
-    /// BADSIG, signed for BADTIME and BADTRUNC (RFC 8945 section 5.3.2), nothing for FORMERR. The
-    /// new length; `None` where there is no room.
+    /// Appends the error to a reply of `len` bytes without records: unsigned for BADKEY and BADSIG,
+    /// signed for BADTIME and BADTRUNC (RFC 8945 section 5.3.2), nothing for FORMERR. Returns the
+    /// new length, or `None` if it does not fit.
     pub fn sign(self, message: &mut [u8], len: usize) -> Option<usize> {
         match self.reply {
             None => Some(len),
@@ -189,8 +192,8 @@ impl RejectedRequest {
     }
 }
 
-/// Looks at a request's TSIG: `None` where it has none, the session that signs the reply where it
-/// is right.
+/// Verifies the TSIG of a request. Returns the session that signs the reply, or `None` if the
+/// request has no TSIG.
 pub fn verify(
     keys: &Keys,
     message: &[u8],
@@ -214,8 +217,8 @@ pub fn verify(
             None,
         ));
     };
-    let whole = key.algorithm().mac_len();
-    if tsig.mac.len() > whole || tsig.mac.len() < MIN_MAC.max(whole / 2) {
+    let mac_len = key.algorithm().mac_len();
+    if tsig.mac.len() > mac_len || tsig.mac.len() < MIN_MAC_BYTES.max(mac_len / 2) {
         return Err(RejectedRequest::new(TsigFault::Format));
     }
     let mut session = TsigSession::new(key.clone(), tsig.oid);
@@ -235,7 +238,7 @@ pub fn verify(
     }
     session.prior = std::mem::take(&mut tsig.mac);
     if now.0.abs_diff(tsig.time) > u64::from(tsig.fudge) {
-        // With the client's own time, so that the client can believe it (section 5.2.3).
+        // The reply has the client's own time, so that the client can verify it (section 5.2.3).
         let mut rejected = RejectedRequest::with(
             TsigFault::BadTime,
             TsigError::BadTime,
@@ -248,7 +251,7 @@ pub fn verify(
         }
         return Err(rejected);
     }
-    if session.prior.len() < whole {
+    if session.prior.len() < mac_len {
         (tsig.time, tsig.fudge) = (now.0, FUDGE);
         return Err(RejectedRequest::with(
             TsigFault::BadTrunc,
@@ -261,21 +264,21 @@ pub fn verify(
     Ok(Some(session))
 }
 
-/// What is wrong with a reply's TSIG, or what the server says is wrong with ours.
+/// An invalid TSIG of a reply, or the server's error about ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TsigReplyError {
-    /// It cannot be read.
+    /// The TSIG cannot be read.
     Format,
-    /// It is not signed and has to be.
+    /// The reply has to be signed, and is not.
     Unsigned,
-    /// It is signed with another key.
+    /// The reply is signed with another key.
     Key,
-    /// The MAC is not that of the message, or cut short.
+    /// The MAC is not that of the message, or is truncated.
     Mac,
-    /// Our clocks lie too far apart.
+    /// The clocks differ too much.
     Time,
-    /// The server's error: BADSIG (16), BADKEY (17), BADTIME (18), BADTRUNC (22). Only the latter
-    /// two are proven.
+    /// The server's error: BADSIG (16), BADKEY (17), BADTIME (18), BADTRUNC (22). Only the last two
+    /// are signed.
     ServerError(u16),
 }
 
@@ -286,7 +289,7 @@ impl std::fmt::Display for TsigReplyError {
             TsigReplyError::Unsigned => "the reply is not signed",
             TsigReplyError::Key => "the reply is signed with another key",
             TsigReplyError::Mac => {
-                "the reply's signature is wrong: the secrets differ, or somebody changed it"
+                "the reply's signature is wrong: the secrets differ, or the reply was changed"
             }
             TsigReplyError::Time => "the reply was signed at another time: the clocks differ",
             TsigReplyError::ServerError(16) => "BADSIG: the secrets differ",
@@ -294,7 +297,7 @@ impl std::fmt::Display for TsigReplyError {
                 "BADKEY: the server does not know the key, or has another algorithm for it"
             }
             TsigReplyError::ServerError(18) => "BADTIME: the clocks differ",
-            TsigReplyError::ServerError(22) => "BADTRUNC: the server wants longer signatures",
+            TsigReplyError::ServerError(22) => "BADTRUNC: the server requires longer signatures",
             TsigReplyError::ServerError(code) => {
                 return write!(f, "the server reports the TSIG error {code}");
             }
@@ -302,20 +305,22 @@ impl std::fmt::Display for TsigReplyError {
     }
 }
 
-/// A talk under a key: what comes next is signed over what came before.
+/// A signed exchange: each signature also covers the previous one.
 #[derive(Debug, Clone)]
 pub struct TsigSession {
     key: Arc<TsigKey>,
     hmac: hmac::Key,
     owner: Name,
     id: u16,
-    /// The MAC before: the request's, then the last message's. Empty before there is one.
+    /// The previous MAC: that of the request, then that of the last message; empty before the
+    /// first.
     prior: Vec<u8>,
-    /// A reply has been signed, or checked: later ones have only their times in the MAC (RFC 8945
-    /// section 5.3.1).
+    /// Whether a reply was signed or checked: the MAC of later messages covers only their times
+    /// (RFC 8945 section 5.3.1).
     later: bool,
-    /// Messages since the last signed one, and what they have put into the next MAC.
+    /// The number of messages since the last signed one.
     unsigned: usize,
+    /// The next MAC, with the unsigned messages.
     pending: Option<hmac::Context>,
 }
 
@@ -326,7 +331,7 @@ impl TsigSession {
             Algorithm::HmacSha384 => hmac::HMAC_SHA384,
             Algorithm::HmacSha512 => hmac::HMAC_SHA512,
         };
-        let mut owner = Name::from_ascii(key.name()).unwrap_or_default(); // a key's name is one: `model::key::key_name`
+        let mut owner = Name::from_ascii(key.name()).unwrap_or_default(); // a key's name is valid: `model::key::key_name`
         owner.set_fqdn(true);
         let hmac = hmac::Key::new(algorithm, key.secret());
         TsigSession {
@@ -341,31 +346,31 @@ impl TsigSession {
         }
     }
 
-    /// The key's name, for rights.
+    /// The name of the key, for permissions.
     pub fn key(&self) -> &str {
         self.key.name()
     }
 
-    /// How many bytes a signature takes, in every message of the talk.
+    /// How many bytes a signature has, in every message of the session.
     pub fn size(&self) -> usize {
-        // A name's wire form has a length before the first label and the root behind the last one.
+        // A name's wire form has a length before the first label and the root after the last one.
         self.key.name().len()
             + 2
             + self.key.algorithm().name().len()
             + 2
-            + FIXED
+            + FIXED_BYTES
             + self.key.algorithm().mac_len()
     }
 
-    /// Signs a reply of `len` bytes, or the next message of a transfer: the TSIG is put behind it
-    /// and counted. The new length; `None` where there are not [`TsigSession::size`] bytes of room.
+    /// Signs a reply of `len` bytes, or the next message of a transfer: appends the TSIG and counts
+    /// it. Returns the new length, or `None` if there are not [`TsigSession::size`] bytes left.
     pub fn sign(&mut self, message: &mut [u8], len: usize, now: Time) -> Option<usize> {
         let end = self.append_signature(message, len, self.blank(now))?;
         self.later = true;
         Some(end)
     }
 
-    /// Signs a message that can grow, as [`TsigSession::sign`] does. False where that cannot be.
+    /// Signs a message that can grow, as [`TsigSession::sign`] does. Returns false if that fails.
     pub fn sign_message(&mut self, message: &mut Vec<u8>, now: Time) -> bool {
         let len = message.len();
         message.resize(len + self.size(), 0);
@@ -374,8 +379,8 @@ impl TsigSession {
         signed.is_some()
     }
 
-    /// Signs a request of `len` bytes: the session that checks its reply, and the new length.
-    /// `None`: there is no room.
+    /// Signs a request of `len` bytes. Returns the session that checks its reply, and the new
+    /// length; `None` if the signature does not fit.
     pub fn request(
         key: Arc<TsigKey>,
         message: &mut [u8],
@@ -388,8 +393,8 @@ impl TsigSession {
         Some((session, end))
     }
 
-    /// Looks at the next message of a reply: whether it is signed itself. Where it is wrong,
-    /// nothing of the reply is to be believed any more. The caller compares the message's ID.
+    /// Checks the next message of a reply. Returns whether the message itself is signed. After an
+    /// error, the whole reply is untrusted. The caller compares the message's ID.
     pub fn check(&mut self, message: &[u8], now: Time) -> Result<bool, TsigReplyError> {
         let Some(at) = find(message).map_err(|_| TsigReplyError::Format)? else {
             if !self.later || self.unsigned >= MAX_UNSIGNED {
@@ -432,7 +437,8 @@ impl TsigSession {
         Ok(true)
     }
 
-    /// Whether all that was checked is signed: the last message of a reply has to be.
+    /// Whether all checked messages are covered by a signature; the last message of a reply has to
+    /// be signed.
     pub fn whole(&self) -> bool {
         self.later && self.unsigned == 0
     }
@@ -449,7 +455,7 @@ impl TsigSession {
         )
     }
 
-    /// What a MAC starts with: the one before.
+    /// Starts a MAC with the previous one.
     fn context(&self) -> hmac::Context {
         let mut context = hmac::Context::with_key(&self.hmac);
         if !self.prior.is_empty() {
@@ -480,9 +486,8 @@ impl TsigSession {
         Some(end)
     }
 
-    /// Whether a MAC is `theirs`, as far as that goes. Both are hashed once more before they are
-    /// compared, so that the comparison takes the same time wherever they differ, and a truncated
-    /// one can be compared too.
+    /// Whether a MAC begins with `theirs`. Both are hashed once more before they are compared, so
+    /// that the comparison takes constant time, also with a truncated MAC.
     fn mac_matches(&self, context: hmac::Context, theirs: &[u8]) -> bool {
         let ours = context.sign();
         let ours = ours.as_ref().get(..theirs.len());
@@ -500,8 +505,8 @@ fn wire_algorithm(algorithm: Algorithm) -> TsigAlgorithm {
     }
 }
 
-/// A message's header as it is signed: with the ID of the original, without the TSIG that it counts
-/// (RFC 8945 section 4.3.2).
+/// A message's header as it is signed: with the original ID, and without counting the TSIG (RFC
+/// 8945 section 4.3.2).
 fn head(message: &[u8], id: u16, own: u16) -> [u8; HEADER] {
     let mut out = [0; HEADER];
     out.copy_from_slice(&message[..HEADER]);
@@ -511,15 +516,15 @@ fn head(message: &[u8], id: u16, own: u16) -> [u8; HEADER] {
     out
 }
 
-/// What of the record itself is signed (RFC 8945 section 4.3.3).
+/// The signed variables of a TSIG record (RFC 8945 section 4.3.3).
 fn variables(owner: &Name, tsig: &TSIG) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
-    // A vector has room for all that can be read: nothing here can fail.
+    // Writing to a vector cannot fail.
     let _ = tsig.emit_tsig_for_mac(&mut BinEncoder::new(&mut out), owner);
     out
 }
 
-/// What of a later message's record is signed (RFC 8945 section 5.3.1).
+/// The signed variables of a later message's record (RFC 8945 section 5.3.1).
 fn timers(tsig: &TSIG) -> [u8; 8] {
     let mut out = [0; 8];
     out[..6].copy_from_slice(&tsig.time.to_be_bytes()[2..]);

@@ -1,12 +1,13 @@
-//! The wire format of messages (RFC 1035 section 4): constants, and the one walker of names.
+//! The wire format of messages (RFC 1035 section 4): constants, and helpers that read names and
+//! numbers.
 
 pub use crate::index::records::{MAX_NAME, rtype};
 
-/// The bytes of a header.
+/// The length of a header, in bytes.
 pub const HEADER: usize = 12;
 /// The most labels of a name.
 pub const MAX_LABELS: usize = 127;
-/// Opcode NOTIFY (RFC 1996 section 3.1), as it stands in the third byte of a header.
+/// Opcode NOTIFY (RFC 1996 section 3.1), at its position in the third byte of a header.
 pub const OPCODE_NOTIFY: u8 = 4 << 3;
 
 /// Response codes (RFC 1035 section 4.1.1, RFC 6891 section 9).
@@ -23,9 +24,9 @@ pub enum Rcode {
     BadVers = 16,
 }
 
-/// Where what follows a name begins. A compression pointer ends a name (RFC 1035 section 4.1.4).
-/// `None`: the
-/// message ends in the name, or the name has too many labels or one that is too long.
+/// The end of the name at an offset. A compression pointer ends a name (RFC 1035 section 4.1.4).
+/// Returns `None` if the message ends in the name, or if the name has too many labels or a label
+/// that is too long.
 #[inline]
 pub fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
     for _ in 0..=MAX_LABELS {
@@ -39,7 +40,7 @@ pub fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
     None
 }
 
-/// The number of two bytes at a place.
+/// The 16-bit number at an offset.
 #[inline]
 pub fn u16_at(message: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(

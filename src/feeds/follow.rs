@@ -484,7 +484,7 @@ impl TransferSink for TransferReceiver<'_> {
                     "the difference has more than {MAX_CHANGES} records"
                 ));
             }
-            self.changes.push((change.row.to_vec(), !change.gone));
+            self.changes.push((change.row.to_vec(), !change.removed));
             return Ok(());
         }
         let copy = match self.copy.take() {

@@ -1,4 +1,4 @@
-//! Authentication by tokens, and the limits of how often addresses and tokens may ask.
+//! Authentication by tokens, and the rate limits of addresses and tokens.
 
 use std::{
     collections::HashMap,
@@ -22,20 +22,20 @@ use crate::{
     net::{ConnectionPermit, RateLimit, RateLimited, RateLimiter},
 };
 
-/// Requests with a wrong token that an address may make in a minute.
-const FAILURES: RateLimit = RateLimit {
+/// The limit of requests with an invalid token from an address.
+const FAILURE_LIMIT: RateLimit = RateLimit {
     times: 20,
     period: Duration::from_secs(60),
 };
-/// Claims without a token that an address may make in a minute.
-const CLAIMS: RateLimit = RateLimit {
+/// The limit of claims without a token from an address.
+const CLAIM_LIMIT: RateLimit = RateLimit {
     times: 10,
     period: Duration::from_secs(60),
 };
-/// How often the last use of a token is written down, in seconds.
+/// How often the last use of a token is stored, in seconds.
 const USE_INTERVAL_SECONDS: u64 = 3600;
 
-/// How often each token and address has asked.
+/// Counts the requests of each token and address.
 #[derive(Debug)]
 pub struct Access {
     uses: Mutex<HashMap<String, Use>>,
@@ -46,7 +46,10 @@ pub struct Access {
 
 impl Default for Access {
     fn default() -> Access {
-        let (failures, claims) = (RateLimiter::new(FAILURES), RateLimiter::new(CLAIMS));
+        let (failures, claims) = (
+            RateLimiter::new(FAILURE_LIMIT),
+            RateLimiter::new(CLAIM_LIMIT),
+        );
         Access {
             uses: Mutex::default(),
             started: Instant::now(),
@@ -56,7 +59,7 @@ impl Default for Access {
     }
 }
 
-/// A token's last use, and the requests of its minute.
+/// The last use of a token, and its requests in the current minute.
 #[derive(Debug, Clone, Copy, Default)]
 struct Use {
     at: Time,
@@ -68,9 +71,9 @@ struct Use {
 /// How far a token is from its limit, for the `RateLimit` headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RateState {
-    /// Requests that it may make in a minute.
+    /// Requests that the token may make in a minute.
     pub limit: u32,
-    /// Requests that are left of this minute.
+    /// Requests that are left in this minute.
     pub remaining: u32,
     /// Seconds until the next minute begins.
     pub reset: u64,
@@ -82,7 +85,7 @@ impl Access {
         self.uses.lock().get(token).map(|u| u.at)
     }
 
-    /// Counts a request with a wrong token. The error is the limit that it exceeds.
+    /// Counts a request with an invalid token. The error is the limit that it exceeds.
     fn failed(&self, peer: PeerAddress, now: Duration) -> Result<(), RateLimited> {
         match peer {
             PeerAddress::Net(addr) => self.failures.charge(addr, now),
@@ -90,13 +93,13 @@ impl Access {
         }
     }
 
-    /// Counts a claim that an address makes. The error is the limit that it has to wait for.
+    /// Counts a claim that an address makes. The error is the limit that it exceeds.
     pub(super) fn claim(&self, addr: IpAddr) -> Result<(), RateLimited> {
         self.claims.charge(addr, self.started.elapsed())
     }
 
     /// Counts a request. Returns how many the token has made in this minute, and whether its use
-    /// should be written down.
+    /// has to be stored.
     fn count(&self, token: &Token, at: Time) -> (u32, bool) {
         let mut all = self.uses.lock();
         let u = all.entry(token.id.clone()).or_default();
@@ -115,7 +118,7 @@ impl Access {
     }
 }
 
-/// Authenticates the sender of a request. `rate` is set where its token has a limit.
+/// Authenticates the sender of a request. `rate` is set if its token has a limit.
 pub(super) fn authenticate(
     app: &App,
     peer: PeerAddress,
@@ -127,19 +130,19 @@ pub(super) fn authenticate(
         PeerAddress::Net(addr) => addr.to_canonical().to_string(),
     };
     let at = app.ledger.now();
-    // A valid token is never refused because of wrong ones from the same network: it cannot be
-    // guessed, and its neighbours may be anybody.
-    let wrong = |why: &str| match app.access.failed(peer, app.access.started.elapsed()) {
+    // A valid token is never refused because of invalid ones from the same network: tokens cannot
+    // be guessed, and other clients of the network may be unrelated.
+    let reject = |why: &str| match app.access.failed(peer, app.access.started.elapsed()) {
         Ok(()) => {
             tracing::warn!(from, why, "rejected request with invalid token");
             ProblemDetails::new(ProblemCode::Unauthorized, why)
         }
-        Err(limited) => ProblemDetails::rate_limited("wrong tokens", &limited),
+        Err(limited) => ProblemDetails::rate_limited("invalid tokens", &limited),
     };
     let Some(header) = request.headers().get(AUTHORIZATION) else {
         return Err(ProblemDetails::new(
             ProblemCode::Unauthorized,
-            "this requires a token; send `Authorization: Bearer orbsd_…`",
+            "authentication is required; send `Authorization: Bearer orbsd_…`",
         ));
     };
     let bearer = header
@@ -148,18 +151,18 @@ pub(super) fn authenticate(
         .and_then(|h| h.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let Some((id, secret)) = bearer.and_then(|(_, token)| secrets::parts(token)) else {
-        return Err(wrong(
+        return Err(reject(
             "the Authorization header has no token of the form `Bearer orbsd_…`",
         ));
     };
     let accounts = app.ledger.accounts();
-    // The same message for an unknown number and for a wrong secret.
+    // The message is the same for an unknown ID and for a wrong secret.
     let token = accounts
         .tokens
         .get(id)
-        .filter(|t| secrets::is(t, secret))
-        .ok_or_else(|| wrong("the token is unknown"))?;
-    let role = accounts.role(token, at).map_err(|why| wrong(&why))?;
+        .filter(|t| secrets::verify_token(t, secret))
+        .ok_or_else(|| reject("the token is unknown"))?;
+    let role = accounts.role(token, at).map_err(|why| reject(&why))?;
     let (count, write) = app.access.count(token, at);
     if write {
         let (ledger, id) = (app.ledger.clone(), token.id.clone());
@@ -207,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrong_tokens_are_limited_for_an_address_and_its_neighbours() {
+    fn invalid_tokens_are_limited_by_address_and_by_ipv6_network() {
         let access = Access::default();
         let net = |t: &str| PeerAddress::Net(t.parse().unwrap());
         let at = Duration::from_secs;

@@ -35,11 +35,11 @@ const MAX_SCANNED: u64 = 100_000;
 
 /// New secrets of a user, and whether the password was chosen by the caller.
 struct NewSecrets {
-    secrets: secrets::Fresh,
+    secrets: secrets::UserSecrets,
     chosen: bool,
 }
 
-/// Generates secrets on a thread of its own, since hashing a password takes its time.
+/// Generates secrets on a thread that may block, since hashing a password is slow.
 async fn new_secrets(password: Option<String>) -> Result<NewSecrets, ProblemDetails> {
     if password
         .as_ref()
@@ -50,7 +50,7 @@ async fn new_secrets(password: Option<String>) -> Result<NewSecrets, ProblemDeta
         ));
     }
     let chosen = password.is_some();
-    let secrets = tokio::task::spawn_blocking(move || secrets::Fresh::new(password))
+    let secrets = tokio::task::spawn_blocking(move || secrets::UserSecrets::new(password))
         .await
         .map_err(ProblemDetails::failed)?
         .map_err(ProblemDetails::failed)?;
@@ -84,14 +84,18 @@ fn user_with_secrets(p: &User, new: Option<NewSecrets>) -> UserSecretsResponse {
     }
 }
 
-fn hashes(secrets: &secrets::Fresh) -> Vec<[u8; 32]> {
+fn hashes(secrets: &secrets::UserSecrets) -> Vec<[u8; 32]> {
     let hash = |c: &String| secrets::hash(c.as_bytes());
     secrets.codes.iter().map(hash).collect()
 }
 
-async fn keep(app: &App, keep: AccountChange, record: AuditRecord) -> Result<(), ProblemDetails> {
+async fn store(
+    app: &App,
+    change: AccountChange,
+    record: AuditRecord,
+) -> Result<(), ProblemDetails> {
     app.ledger
-        .change_accounts(keep, Some(record))
+        .change_accounts(change, Some(record))
         .await
         .map_err(of_ledger(&app.ledger))
 }
@@ -105,7 +109,7 @@ pub(super) async fn list_users(State(app): State<App>) -> Json<Page<UserResponse
     ))
 }
 
-/// Adds a user. The secrets in the response are displayed once.
+/// Adds a user. The secrets are displayed once, in the response.
 #[utoipa::path(post, path = "/v1/users", tag = "users", request_body = UserRequest,
     responses((status = 201, body = UserSecretsResponse, description = "The user with new secrets")))]
 pub(super) async fn add_user(
@@ -131,7 +135,7 @@ pub(super) async fn add_user(
         disabled: None,
     };
     let record = caller.audit_record("person.add", &person.name, person.role.name(), None);
-    keep(&app, AccountChange::User(None, person.clone()), record).await?;
+    store(&app, AccountChange::User(None, person.clone()), record).await?;
     Ok((
         StatusCode::CREATED,
         Json(user_with_secrets(&person, Some(new))),
@@ -176,11 +180,14 @@ pub(super) async fn change_user(
     }
     let mut new = None;
     if request.reset || request.password.is_some() {
-        let made = new_secrets(request.password).await?;
-        (person.password, person.totp) = (made.secrets.hashed.clone(), made.secrets.totp.clone());
-        person.recovery = hashes(&made.secrets);
+        let generated = new_secrets(request.password).await?;
+        (person.password, person.totp) = (
+            generated.secrets.hashed.clone(),
+            generated.secrets.totp.clone(),
+        );
+        person.recovery = hashes(&generated.secrets);
         what.push("new secrets".into());
-        new = Some(made);
+        new = Some(generated);
     }
     if what.is_empty() {
         return Err(ProblemDetails::invalid(
@@ -189,7 +196,7 @@ pub(super) async fn change_user(
     }
     let record = caller.audit_record("person.change", &name, what.join(", "), None);
     let change = AccountChange::User(Some(Box::new(old.clone())), person.clone());
-    keep(&app, change, record).await?;
+    store(&app, change, record).await?;
     Ok(Json(user_with_secrets(&person, new)))
 }
 
@@ -221,7 +228,7 @@ fn token_response(app: &App, t: &Token) -> TokenResponse {
     }
 }
 
-/// Returns who the caller is, and what they may do.
+/// Returns the caller and their permissions.
 #[utoipa::path(get, path = "/v1/me", tag = "users",
     responses((status = 200, body = MeResponse, description = "The caller")))]
 pub(super) async fn get_me(
@@ -255,11 +262,15 @@ pub(super) async fn list_tokens(State(app): State<App>) -> Json<Page<TokenRespon
 
 /// Reads the bounds of a token to create.
 fn read_bounds(app: &App, body: BoundsBody) -> Result<TokenRestrictions, ProblemDetails> {
-    let v = app.ledger.store.dictionary();
-    if let Some(r) = body.reasons.iter().find(|r| v.reasons.get(r).is_none()) {
+    let dictionary = app.ledger.store.dictionary();
+    if let Some(r) = body
+        .reasons
+        .iter()
+        .find(|r| dictionary.reasons.get(r).is_none())
+    {
         return Err(ProblemDetails::invalid(format!(
             "bounds.reasons: unknown reason `{r}`; the reasons are {}",
-            v.reasons.0.all().join(", ")
+            dictionary.reasons.0.all().join(", ")
         )));
     }
     let parse = |s: &String| {
@@ -274,7 +285,7 @@ fn read_bounds(app: &App, body: BoundsBody) -> Result<TokenRestrictions, Problem
     })
 }
 
-/// Creates a token. Its secret is in the response and nowhere else.
+/// Creates a token. Its secret is displayed once, in the response.
 #[utoipa::path(post, path = "/v1/tokens", tag = "users", request_body = TokenRequest,
     responses((status = 201, body = TokenSecretResponse, description = "The token with its secret")))]
 pub(super) async fn create_token(
@@ -305,12 +316,10 @@ pub(super) async fn create_token(
         })
         .transpose()?;
     if expires.is_some_and(|t| t <= app.ledger.now()) {
-        return Err(ProblemDetails::invalid(
-            "expires: the time has passed already",
-        ));
+        return Err(ProblemDetails::invalid("expires: the time is in the past"));
     }
     if request.per_minute == Some(0) {
-        return Err(ProblemDetails::invalid("per_minute: it takes 1 or more"));
+        return Err(ProblemDetails::invalid("per_minute: it must be at least 1"));
     }
     let (id, secret, hash) = secrets::token().map_err(ProblemDetails::failed)?;
     let token = Token {
@@ -328,7 +337,7 @@ pub(super) async fn create_token(
     };
     let detail = format!("{} for {}", token.role.name(), token.owner);
     let record = caller.audit_record("token.create", &token.id, detail, None);
-    keep(&app, AccountChange::Token(token.clone()), record).await?;
+    store(&app, AccountChange::Token(token.clone()), record).await?;
     Ok((
         StatusCode::CREATED,
         Json(TokenSecretResponse {
@@ -340,7 +349,7 @@ pub(super) async fn create_token(
 
 /// Revokes a token at once.
 #[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "users",
-    params(("id" = String, Path, description = "The number of the token")),
+    params(("id" = String, Path, description = "The ID of the token")),
     responses((status = 200, body = TokenResponse, description = "The revoked token")))]
 pub(super) async fn revoke_token(
     State(app): State<App>,
@@ -358,13 +367,14 @@ pub(super) async fn revoke_token(
         ..old.clone()
     };
     let record = caller.audit_record("token.revoke", &id, &token.owner, None);
-    keep(&app, AccountChange::Token(token.clone()), record).await?;
+    store(&app, AccountChange::Token(token.clone()), record).await?;
     Ok(Json(token_response(&app, &token)))
 }
 
-/// Lists the records of the audit log, the newest first: who wrote what, from where, and why.
+/// Lists the records of the audit log, the newest first: each write with its author, origin and
+/// note.
 ///
-/// With `Accept: application/x-ndjson` the response has one record on each line, and no `next`.
+/// With `Accept: application/x-ndjson`, the response has one record on each line and no `next`.
 #[utoipa::path(get, path = "/v1/audit", tag = "users", params(AuditQuery),
     responses((status = 200, description = "A page of records", content((Page<AuditRecordResponse> = "application/json"), (String = "application/x-ndjson")))))]
 pub(super) async fn list_audit_records(
@@ -386,8 +396,9 @@ pub(super) async fn list_audit_records(
     };
     let (from, to) = (time("from", &query.from)?, time("to", &query.to)?);
     let after = query.after.as_ref().map(|n| n.parse::<u64>()).transpose();
-    let after = after
-        .map_err(|_| ProblemDetails::invalid("after: it takes the `next` of the page before"))?;
+    let after = after.map_err(|_| {
+        ProblemDetails::invalid("after: it must be the `next` of the previous page")
+    })?;
     let store = app.ledger.store.clone();
     let work = move || {
         let (mut out, mut next, mut scanned) = (Vec::new(), None, 0);

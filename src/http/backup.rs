@@ -1,4 +1,5 @@
-//! Backups: a copy of the store on the daemon's own machine, so that only the socket offers them.
+//! Backups: copies of the store on the disk of the server, so that only callers at the socket may
+//! make them.
 
 use std::path::PathBuf;
 
@@ -10,7 +11,8 @@ use crate::{
     model::Time,
 };
 
-/// Copies the store while it is used, and reads the copy back. Only through the socket.
+/// Copies the store while it is in use, and reads the copy back. Only callers at the socket may
+/// make a backup.
 #[utoipa::path(post, path = "/v1/backups", tag = "state", request_body = BackupRequest,
     responses((status = 201, body = BackupResponse, description = "The backup")))]
 pub(super) async fn create_backup(
@@ -25,21 +27,21 @@ pub(super) async fn create_backup(
     }
     let path = PathBuf::from(&request.path);
     if !path.is_absolute() {
-        return Err(ProblemDetails::invalid("path: it takes an absolute path"));
+        return Err(ProblemDetails::invalid("path: it must be an absolute path"));
     }
     let ledger = app.ledger.clone();
     let copy = move || {
         let now: Time = ledger.now();
-        let made = ledger.store.backup(&path, now.to_string())?;
+        let backup = ledger.store.backup(&path, now.to_string())?;
         ledger
-            .backed_up(made.removals)
+            .backed_up(backup.removals)
             .map_err(of_ledger(&ledger))?;
-        Ok::<_, ProblemDetails>((made, now))
+        Ok::<_, ProblemDetails>((backup, now))
     };
-    let (made, at) = tokio::task::spawn_blocking(copy)
+    let (backup, at) = tokio::task::spawn_blocking(copy)
         .await
         .map_err(ProblemDetails::failed)??;
-    let detail = format!("commit {}", made.commit);
+    let detail = format!("commit {}", backup.commit);
     let record = caller.audit_record("backup", &request.path, detail, None);
     app.ledger
         .note(record)
@@ -47,9 +49,9 @@ pub(super) async fn create_backup(
         .map_err(of_ledger(&app.ledger))?;
     let response = BackupResponse {
         path: request.path,
-        commit: made.commit,
-        removal_line: made.removals,
-        rows: made.rows.values().sum(),
+        commit: backup.commit,
+        removal_line: backup.removals,
+        rows: backup.rows.values().sum(),
         at: at.into(),
     };
     Ok((StatusCode::CREATED, Json(response)))

@@ -28,11 +28,11 @@ use crate::{
     },
 };
 
-/// Changes of a stream that are under way at the same time.
+/// The most changes of a stream that are under way at the same time.
 const MAX_IN_FLIGHT: usize = 1024;
 /// The longest line of a stream, in bytes.
 const MAX_LINE_BYTES: usize = 128 * 1024;
-/// How long a sender may pause.
+/// How long a client may pause.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Results are sent in blocks of this many bytes while more are to come.
 const BLOCK_BYTES: usize = 32 * 1024;
@@ -96,8 +96,9 @@ async fn outcome(
 /// same order, as soon as DNS shows the change.
 ///
 /// The number of changes under way is limited, so that the stream of a client that does not read
-/// its results is not read either. With an `Idempotency-Key`, a stream that was cut can be sent
-/// again from its beginning: lines that were done get the same result, and the rest is done.
+/// its results is not read either. With an `Idempotency-Key`, a stream that was cut off can be sent
+/// again from its beginning: lines that were processed get the same result, and the others are
+/// processed.
 #[utoipa::path(post, path = "/v1/bulk", tag = "listings",
     request_body(content = String, content_type = "application/x-ndjson", description = "A change on each line, as POST /v1/listings takes it, with `op`"),
     params(BulkQuery),
@@ -160,13 +161,13 @@ struct Reader {
     caller: Caller,
     conditions: RequestConditions,
     line: u64,
-    /// Whether the zones that publish a listing are wanted.
+    /// Whether results report zones and remaining listings.
     published: bool,
 }
 
 /// What a result reports about its subject after the change.
 enum Report {
-    /// The zones that publish it.
+    /// The zones that publish the subject.
     Published(Subject),
     /// The listings that remain.
     Remaining(Subject),
@@ -188,14 +189,14 @@ impl Reader {
                     Err(_) => return self.end(&waiting, ProblemDetails::new(ProblemCode::Timeout, "nothing was sent for a minute; the lines that follow were not read")).await,
                 },
                 () = super::stopped(&mut stop) => {
-                    return self.end(&waiting, ProblemDetails::new(ProblemCode::Unavailable, "the daemon stops; this line and those that follow were not done")).await;
+                    return self.end(&waiting, ProblemDetails::new(ProblemCode::Unavailable, "the daemon stops; this line and those that follow were not processed")).await;
                 }
             };
             let last = frame.is_none();
             match frame.map(|f| f.map(|f| f.into_data())) {
                 Some(Ok(Ok(data))) => rest.extend(data),
                 Some(Ok(Err(_))) => continue,
-                // The body is cut short: an unfinished line does not count.
+                // The body is cut off; an unfinished line is ignored.
                 Some(Err(_)) => return,
                 None if rest.is_empty() => return,
                 None => rest.push(b'\n'),
@@ -249,7 +250,7 @@ impl Reader {
         ))
     }
 
-    /// The last line of a stream that is not read to its end.
+    /// Sends the last result of a stream that is not read to its end.
     async fn end(&self, waiting: &Waiting, why: ProblemDetails) {
         let _ = waiting.send((self.line + 1, Err(why))).await;
     }

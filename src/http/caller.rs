@@ -1,4 +1,4 @@
-//! Who sends a request, and what they may do.
+//! The sender of a request, and their permissions.
 
 use std::net::IpAddr;
 
@@ -12,35 +12,35 @@ use crate::{
 /// The other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerAddress {
-    /// A process that may open the socket, by its uid; none where the system does not report it.
+    /// A process at the socket, by its uid; `None` if the system does not report it.
     Socket(Option<u32>),
     /// A client at this address.
     Net(IpAddr),
 }
 
-/// Who sends a request, and what they may do.
+/// The sender of a request, and their permissions.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The author of what they do: a user, a program, or `uid:N`.
+    /// The author of their changes: a user, a program, or `uid:N`.
     pub name: String,
     /// The person that they act for: two tokens of one user are one person.
     pub person: String,
-    /// What they may do.
+    /// The role of the caller.
     pub role: Role,
-    /// What their writes are limited to.
+    /// The limits of their writes.
     pub bounds: TokenRestrictions,
-    /// Where they are: an address, or `socket`.
+    /// Where the request comes from: an address, or `socket`.
     pub from: Box<str>,
-    /// The number of the token; none at the socket.
+    /// The ID of the token; `None` at the socket.
     pub token: Option<String>,
-    /// From `Idempotency-Key`, where the whole request is idempotent.
+    /// The `Idempotency-Key`, if the whole request has one key.
     pub idempotency: Option<IdempotencyKey>,
     /// Trusted time.
     pub clock: Clock,
 }
 
 impl Caller {
-    /// Refuses a write outside of what the caller is limited to.
+    /// Refuses a write outside of the limits of the caller.
     pub fn allow(
         &self,
         subject: Option<&Subject>,
@@ -64,7 +64,7 @@ impl Caller {
     }
 
     /// A record for the audit log.
-    #[allow(clippy::needless_pass_by_value)] // most callers make the texts for it
+    #[allow(clippy::needless_pass_by_value)] // most callers create the texts for it
     pub fn audit_record(
         &self,
         action: &str,

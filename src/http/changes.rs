@@ -78,7 +78,7 @@ pub(super) fn change(
     Ok(change)
 }
 
-/// The same for a subject that is known, such as that of a listing that is renewed.
+/// Builds a change of a known subject, such as that of a listing that is renewed.
 fn change_of(
     app: &App,
     subject: Subject,
@@ -193,8 +193,8 @@ fn check_permission(
     caller.allow(Some(subject), reason, source)
 }
 
-/// Refuses a listing that no zone would publish, unless it renews one. What a relay test or a trap
-/// has found is listed all the same, so that its evidence is kept.
+/// Refuses a listing that no zone would publish, unless it renews one. A listing by a relay test or
+/// a trap is always accepted, so that its evidence is kept.
 fn check_published(
     app: &App,
     subject: &Subject,
@@ -239,8 +239,8 @@ pub(super) async fn submit(
 ) -> Result<Submission, ProblemDetails> {
     let needs_approval = match &change.command {
         Command::List { reason, .. } => {
-            let v = app.ledger.store.dictionary();
-            let name = v.reasons.name(*reason);
+            let dictionary = app.ledger.store.dictionary();
+            let name = dictionary.reasons.name(*reason);
             caller.role < Role::Editor
                 || app
                     .ledger
@@ -257,8 +257,8 @@ pub(super) async fn submit(
             pending.map_err(of_ledger(&app.ledger))?,
         ));
     }
-    // A repeated request is the same proposal, and so is another one of the same author for the
-    // same listing.
+    // A repeated request, or another one of the same author for the same listing, gets the same
+    // proposal.
     let waiting = app
         .ledger
         .accounts()
@@ -267,7 +267,7 @@ pub(super) async fn submit(
         .map(|p| p.id.clone());
     let id = match (waiting, &change.preconditions.idempotency) {
         (Some(id), _) => id,
-        (None, Some(once)) => super::secrets::text(&once.key),
+        (None, Some(idempotency)) => super::secrets::text(&idempotency.key),
         (None, None) => super::secrets::token().map_err(ProblemDetails::failed)?.0,
     };
     let record = caller.audit_record(
@@ -311,7 +311,7 @@ pub(super) async fn create_listing(
     let request: ListingRequest = json(&body)?;
     if request.op != Operation::List {
         return Err(ProblemDetails::invalid(
-            "op: only `list` is accepted here; POST /v1/bulk takes the others",
+            "op: only `list` is accepted here; POST /v1/bulk accepts the others",
         ));
     }
     let preconditions = conditions.preconditions(&caller, "listings", &body);
@@ -320,7 +320,7 @@ pub(super) async fn create_listing(
         Command::List { reason, source, .. } => listing_id(&change.subject, *reason, *source),
         _ => String::new(),
     };
-    let place = [(header::LOCATION, format!("/v1/listings/{id}"))];
+    let location = [(header::LOCATION, format!("/v1/listings/{id}"))];
     Ok(match submit(&app, &caller, change).await? {
         Submission::Proposed(proposal) => (
             StatusCode::ACCEPTED,
@@ -329,13 +329,13 @@ pub(super) async fn create_listing(
             .into_response(),
         Submission::Pending(pending) => {
             let receipt = pending.receipt().await.map_err(of_ledger(&app.ledger))?;
-            let response = ListingSubmissionResponse::made(id, receipt.into());
-            (StatusCode::CREATED, place, Json(response)).into_response()
+            let response = ListingSubmissionResponse::created(id, receipt.into());
+            (StatusCode::CREATED, location, Json(response)).into_response()
         }
     })
 }
 
-/// The subject, verdict and entry of a listing's number.
+/// Finds a listing by its ID: its subject, verdict and entry.
 fn find(
     app: &App,
     id: &str,
@@ -349,7 +349,7 @@ fn find(
 
 /// Returns a listing.
 #[utoipa::path(get, path = "/v1/listings/{id}", tag = "listings",
-    params(("id" = String, Path, description = "The number of the listing")),
+    params(("id" = String, Path, description = "The ID of the listing")),
     responses((status = 200, body = ListingResponse, description = "The listing")))]
 pub(super) async fn get_listing(
     State(app): State<App>,
@@ -358,8 +358,8 @@ pub(super) async fn get_listing(
     let work = move || {
         let (subject, verdict, entry) = find(&app, &id)?;
         let history = app.ledger.store.history(&subject)?;
-        let v = app.ledger.store.dictionary();
-        Ok::<_, ProblemDetails>(listing(&v, &subject, &verdict, &entry, &history))
+        let dictionary = app.ledger.store.dictionary();
+        Ok::<_, ProblemDetails>(listing(&dictionary, &subject, &verdict, &entry, &history))
     };
     let out = tokio::task::spawn_blocking(work)
         .await
@@ -367,9 +367,9 @@ pub(super) async fn get_listing(
     Ok(([(header::ETAG, format!("\"{}\"", out.revision))], Json(out)).into_response())
 }
 
-/// Renews a listing: sets a new end, and a new text if one is given.
+/// Renews a listing: sets a new end, and a new text if the request has one.
 #[utoipa::path(patch, path = "/v1/listings/{id}", tag = "listings", request_body = RenewalRequest,
-    params(("id" = String, Path, description = "The number of the listing")),
+    params(("id" = String, Path, description = "The ID of the listing")),
     responses((status = 200, body = ReceiptResponse, description = "The listing is renewed"),
         (status = 202, body = ListingSubmissionResponse, description = "Another person has to approve the renewal")))]
 pub(super) async fn renew_listing(
@@ -383,20 +383,22 @@ pub(super) async fn renew_listing(
     let renewal: RenewalRequest = json(&body)?;
     let preconditions = RequestConditions::read(&headers)?.preconditions(&caller, &id, &body);
     // A repeated request gets the same receipt, also when the listing has ended since.
-    if let Some(once) = preconditions.idempotency
-        && let Some(made) = app
+    if let Some(idempotency) = preconditions.idempotency
+        && let Some(stored) = app
             .ledger
             .store
-            .stored_receipt(app.ledger.now(), &once.key)?
-        && once.body == made.body
+            .stored_receipt(app.ledger.now(), &idempotency.key)?
+        && idempotency.body == stored.body
     {
-        return Ok(Json(ReceiptResponse::from(crate::ledger::Receipt::from(made))).into_response());
+        return Ok(
+            Json(ReceiptResponse::from(crate::ledger::Receipt::from(stored))).into_response(),
+        );
     }
     let (subject, _, entry) = find(&app, &id)?;
-    let v = app.ledger.store.dictionary();
+    let dictionary = app.ledger.store.dictionary();
     let request = ListingRequest {
-        reason: Some(v.reasons.name(entry.reason).into()),
-        source: Some(v.sources.name(entry.source).into()),
+        reason: Some(dictionary.reasons.name(entry.reason).into()),
+        source: Some(dictionary.sources.name(entry.source).into()),
         until: renewal.until,
         text: renewal.text.or(entry.text.text.map(Into::into)),
         note: renewal.note,
@@ -417,10 +419,10 @@ pub(super) async fn renew_listing(
     }
 }
 
-/// Grants a removal: the listings of every source for the reason end, and a hold keeps the subject
-/// from being listed again.
+/// Grants a removal: the listings of every source for the reason end, and a hold prevents a new
+/// listing of the subject.
 #[utoipa::path(delete, path = "/v1/listings/{id}", tag = "listings",
-    params(("id" = String, Path, description = "The number of the listing"), DeletionQuery),
+    params(("id" = String, Path, description = "The ID of the listing"), DeletionQuery),
     responses((status = 200, body = ReceiptResponse, description = "The subject is delisted")))]
 pub(super) async fn delete_listing(
     State(app): State<App>,
@@ -446,12 +448,12 @@ pub(super) async fn delete_listing(
     if earlier.is_none() {
         find(&app, &id)?;
     }
-    let v = app.ledger.store.dictionary();
+    let dictionary = app.ledger.store.dictionary();
     let no_hold = query.hold.as_deref() == Some("none");
     let request = ListingRequest {
         op: Operation::Delist,
-        reason: Some(v.reasons.name(reason).into()),
-        source: query.only.then(|| v.sources.name(source).into()),
+        reason: Some(dictionary.reasons.name(reason).into()),
+        source: query.only.then(|| dictionary.sources.name(source).into()),
         until: query.hold.filter(|_| !no_hold),
         note: query.note,
         no_hold,

@@ -40,11 +40,11 @@ fn blocked(relay: &RelayService, target: IpAddr) -> Result<Vec<BlockedClaimRespo
     Ok(relay.blocked(target)?.into_iter().map(one).collect())
 }
 
-/// What a claimant has to know about the control.
+/// The condition that the control checks, for claimants.
 const CONTROL_NOTE: &str = " The host must accept mail to its own postmaster: one that refuses the tester alone stays listed.";
 
-/// What follows from a claim, in words. What its test came to is for who has proved to speak for
-/// the host.
+/// What follows from a claim, in words. Only a claimant who has proved to be responsible for the
+/// host is told the result of its test.
 fn what_happens(done: &ClaimReceipt, proved: bool) -> String {
     let Some(end) = done.release else {
         return match done.job.state {
@@ -67,23 +67,25 @@ fn what_happens(done: &ClaimReceipt, proved: bool) -> String {
     let found = match row {
         Some(DecisionRow::Accepted) => "A test message was accepted.",
         Some(DecisionRow::RefusedControlDiffers) => {
-            "Every test was refused, but not by a reply that its own postmaster shows to be meant for everybody."
+            "Every test was refused, but the control of its postmaster does not show that other clients would be refused too."
         }
         Some(DecisionRow::DeferredControlAccepted) => {
             "Some tests were deferred (4xx) in each of three tries."
         }
-        Some(DecisionRow::LoginRequired) => "Every test was refused for want of a login.",
+        Some(DecisionRow::LoginRequired) => {
+            "Every test was refused because the host requires a login."
+        }
         Some(DecisionRow::IncompleteControlAccepted) => {
             "Some tests could not be made, or have no result."
         }
         _ => "Its tests do not show yet that it is closed.",
     };
-    let still = if done.paused {
-        " The waiting period stands still now, so that it ends later by as long as that lasts."
+    let pause = if done.paused {
+        " The waiting period is paused now, and ends later by the length of the pause."
     } else {
         ""
     };
-    format!("{found} If no test message is delivered, it is released at {end}.{still}")
+    format!("{found} If no test message is delivered, it is released at {end}.{pause}")
 }
 
 async fn claim(
@@ -112,7 +114,8 @@ async fn claim(
     Ok((StatusCode::ACCEPTED, Json(response)))
 }
 
-/// Claims that a host no longer relays: it is tested again, and released when that is true.
+/// Claims that a host no longer relays: it is tested again, and released if the tests confirm the
+/// claim.
 #[utoipa::path(post, path = "/v1/claims", tag = "relay", request_body = ClaimRequest,
     responses((status = 202, body = ClaimResponse, description = "The claim and its test")))]
 pub(super) async fn claim_closed(
@@ -214,8 +217,8 @@ pub(super) async fn list_opt_outs(
     Ok(Json(Page::all(all.into_iter().map(redacted).collect())))
 }
 
-/// Opts a subject out: it is not tested any more. Jobs that wait end, and what was proved stays
-/// until it expires.
+/// Opts a subject out, so that it is no longer tested. Waiting jobs end; what was proved stays
+/// listed until it expires.
 #[utoipa::path(post, path = "/v1/opt-outs", tag = "relay", request_body = OptOutRequest,
     responses((status = 201, body = OptOutResponse, description = "The opt-out")))]
 pub(super) async fn add_opt_out(
@@ -256,11 +259,12 @@ pub(super) async fn end_opt_out(
     Ok(Json(OptOutSubjectResponse { subject: text }))
 }
 
-/// Who looks at evidence.
+/// Who requests evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Audience {
     Public,
-    /// The host that delivered the message: it has the message, and nothing else of the input's.
+    /// The host that delivered the message: it may see the message, but not the session of the
+    /// input.
     Output,
     Owner,
     Operator,
@@ -268,7 +272,7 @@ enum Audience {
 
 fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofResponse {
     let settings = relay.settings();
-    // Our own addresses stay readable: the contact is meant to be written to.
+    // The addresses of this server stay readable, since recipients write to the contact.
     let (own, contact) = (
         [settings.domain.as_str()],
         [settings.tester.contact.as_str()],
@@ -280,10 +284,10 @@ fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofResp
         }
         Audience::Operator => Some(text),
     };
-    // Other tests are not part of this proof.
+    // The parts of the transcript about other tests do not belong to this proof.
     let lines = relay.transcript(p.job).unwrap_or_default();
     let section = section(&lines, &p.test);
-    // The transcript of a reporter is a claim, and not a reply that this server got.
+    // The transcript of a reporter has replies that this server has not seen.
     let own = relay.job(p.job).is_ok_and(|j| !j.remote);
     let codes = if own {
         section.iter().filter_map(|l| l.reply_code()).collect()
@@ -315,7 +319,7 @@ fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofResp
     }
 }
 
-/// Lists the messages that came through a host or from it, the newest first.
+/// Lists the test messages that a host relayed or delivered for another one, the newest first.
 #[utoipa::path(get, path = "/v1/evidence", tag = "relay", params(EvidenceQuery),
     responses((status = 200, body = Page<ProofResponse>, description = "The newest 100 proofs")))]
 pub(super) async fn list_evidence(
@@ -339,7 +343,7 @@ pub(super) async fn list_evidence(
     Ok(Json(Page::all(all)))
 }
 
-/// The proofs of a host as input and as output.
+/// The proofs of a host as input and as output, the newest first.
 fn of_host(relay: &RelayService, target: IpAddr, most: usize) -> Result<Vec<Proof>, RelayError> {
     let mut all = relay.proofs(target, true, most)?;
     all.extend(
@@ -353,8 +357,8 @@ fn of_host(relay: &RelayService, target: IpAddr, most: usize) -> Result<Vec<Proo
     Ok(all)
 }
 
-/// Returns a message that came through a host. A client at the address of its input or its output
-/// sees the message too; the addresses of others are hashed.
+/// Returns the proof of a relayed message. A client at the address of its input or its output also
+/// gets the message, in which the addresses of others are hashed.
 #[utoipa::path(get, path = "/evidence/{id}", tag = "public",
     params(("id" = u64, Path, description = "The number of the proof")),
     responses((status = 200, body = ProofResponse, description = "The proof")))]
@@ -375,7 +379,7 @@ pub(super) async fn get_proof(
             Some(a) if a == proof.output => Audience::Output,
             _ => Audience::Public,
         };
-        // That a host was tested, and is not listed for it, is not public.
+        // The test of a host that is not listed for it is not public.
         if audience == Audience::Public && !relay.is_public(&proof)? {
             return Err(RelayError::NotFound(format!("there is no proof {id}")));
         }
@@ -384,7 +388,7 @@ pub(super) async fn get_proof(
     Ok(Json(found.await?))
 }
 
-/// What the public look-up of a client shows about the relay tests of a host.
+/// What the public look-up shows a client about the relay tests of a host.
 pub(super) fn relay_findings(
     relay: &RelayService,
     target: IpAddr,
@@ -453,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn a_waiting_period_is_explained_by_what_the_test_came_to() {
+    fn waiting_period_is_explained_by_the_test_result_only_with_proof() {
         let differs = what_happens(&done(Some(DecisionRow::RefusedControlDiffers), false), true);
         assert!(
             differs.starts_with("Every test was refused, but")
@@ -466,10 +470,10 @@ mod tests {
         );
         assert!(
             deferred.starts_with("Some tests were deferred (4xx)")
-                && deferred.contains("stands still now"),
+                && deferred.contains("is paused now"),
             "{deferred}"
         );
-        // Whoever has not proved to speak for the host does not hear what it answered.
+        // A claimant without proof does not learn how the host replied.
         for row in DecisionRow::VARIANTS {
             let text = what_happens(&done(Some(*row), false), false);
             assert!(text.starts_with("Its tests do not show yet"), "{text}");

@@ -10,8 +10,8 @@ use crate::{
 
 /// Adopts the wall clock as trusted time.
 ///
-/// What is due by then ends within a second: listings and sources first, exemptions and holds after
-/// them.
+/// Everything that is due at the new time expires within a second: listings and sources first, then
+/// exemptions and holds.
 #[utoipa::path(post, path = "/v1/clock/accept", tag = "state",
     responses((status = 200, body = ClockAcceptedResponse, description = "The wall clock is trusted")))]
 pub(super) async fn accept_clock(
@@ -29,7 +29,7 @@ pub(super) async fn accept_clock(
     let (before, now) = tokio::task::spawn_blocking(move || clock.accept())
         .await
         .map_err(ProblemDetails::failed)?;
-    // Where no daemon runs, the next tick would come with the next start.
+    // Without a daemon, the next tick would come only with the next start.
     app.ledger.tick().await;
     Ok(Json(ClockAcceptedResponse {
         before: before.into(),
@@ -49,7 +49,7 @@ pub(super) fn metrics(out: &mut String, report: &ClockReport) {
         "1 while the wall clock differs from trusted time by more than 5 s",
         is(ClockState::Differs),
     );
-    let help = "1 while trusted time goes on from the last record, because the wall clock was not plausible at the start";
+    let help = "1 while trusted time continues from the last record, because the wall clock was not plausible at the start";
     family(
         out,
         "clock_unconfirmed",
@@ -69,7 +69,7 @@ pub(super) fn metrics(out: &mut String, report: &ClockReport) {
         out,
         "clock_synchronised",
         "gauge",
-        "1 while the kernel says that the wall clock is synchronised",
+        "1 while the kernel reports that the wall clock is synchronised",
         synchronised,
     );
 }

@@ -33,14 +33,14 @@ use crate::{
 
 /// The most subjects of a commit that a response names.
 const MAX_SUBJECTS: usize = 1000;
-/// Events of a stream that wait for its reader.
+/// The most events of a stream that wait for its reader.
 const MAX_WAITING: usize = 64;
-/// Commits that a stream reads at a time.
+/// The most commits that a stream reads at a time.
 const READ_BATCH: usize = 256;
 
 /// A commit as it is sent.
 fn commit_response(store: &Store, seq: u64, c: &Commit) -> Result<CommitResponse, StoreError> {
-    let v = store.dictionary();
+    let dictionary = store.dictionary();
     let mut subjects: Vec<Subject> = c
         .before
         .iter()
@@ -60,7 +60,7 @@ fn commit_response(store: &Store, seq: u64, c: &Commit) -> Result<CommitResponse
             });
         }
         for event in events {
-            let (reason, source) = names(&v, event.what.about());
+            let (reason, source) = names(&dictionary, event.what.about());
             changes.push(ChangeResponse {
                 subject: subject.to_string(),
                 event: Some(event.what.name()),
@@ -121,7 +121,7 @@ pub(super) async fn get_commit(
 /// Undoes a commit for the subjects that have not changed since. The undo is a commit itself.
 #[utoipa::path(post, path = "/v1/commits/{seq}/undo", tag = "commits", request_body = UndoRequest,
     params(("seq" = u64, Path, description = "The number of the commit"), UndoQuery),
-    responses((status = 200, body = UndoResponse, description = "What was undone, or would be")))]
+    responses((status = 200, body = UndoResponse, description = "The subjects that were restored, or would be")))]
 pub(super) async fn undo_commit(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
@@ -190,7 +190,7 @@ fn read(app: &App, after: u64, most: usize) -> Result<ChangesPage, StoreError> {
         .iter()
         .map(|(seq, c)| commit_response(store, *seq, c))
         .collect::<Result<Vec<_>, _>>()?;
-    // A number that was never given belongs to another store, or to commits that were lost.
+    // A number that was never assigned belongs to another store, or to commits that were lost.
     let gap = after > last || after < last && items.first().is_none_or(|c| c.commit != after + 1);
     let next = items.last().map(|c| c.commit).filter(|n| *n < last);
     Ok(ChangesPage {
@@ -229,8 +229,8 @@ pub(super) async fn list_changes(
     }
     let last_id = headers
         .get("last-event-id")
-        .and_then(|v| v.to_str().ok())
-        .and_then(|v| v.parse().ok());
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.parse().ok());
     let from = last_id
         .or(query.after)
         .unwrap_or(app.ledger.published.snapshot().seq);

@@ -12,7 +12,7 @@ use crate::{
 /// The longest `Idempotency-Key`, in bytes.
 const MAX_KEY_BYTES: usize = 255;
 
-/// What the headers of a write require.
+/// The preconditions in the headers of a write.
 #[derive(Debug, Clone, Default)]
 pub struct RequestConditions {
     /// The revision of `If-Match`.
@@ -38,7 +38,7 @@ impl RequestConditions {
                     .and_then(|r| u64::from_str_radix(r, 16).ok());
                 Some(read.ok_or_else(|| {
                     ProblemDetails::invalid(
-                        "if-match: it takes the `revision` of one listing or subject",
+                        "if-match: it must be the `revision` of a listing or subject",
                     )
                 })?)
             }
@@ -51,15 +51,15 @@ impl RequestConditions {
             Some(k) if valid(k) => Some(k.to_string()),
             Some(_) => {
                 return Err(ProblemDetails::invalid(format!(
-                    "idempotency-key: it takes 1 to {MAX_KEY_BYTES} printable characters"
+                    "idempotency-key: it must have 1 to {MAX_KEY_BYTES} printable ASCII characters"
                 )));
             }
         };
         Ok(RequestConditions { expect, key })
     }
 
-    /// The preconditions of a change. `what` tells requests with one key apart, such as lines; `body` is
-    /// what is requested.
+    /// The preconditions of a change. `what` distinguishes changes with the same key, such as the
+    /// lines of a stream; `body` is the content of the request.
     pub fn preconditions(&self, caller: &Caller, what: &str, body: &[u8]) -> Preconditions {
         let hash = |parts: &[&[u8]]| {
             let mut all = digest::Context::new(&digest::SHA256);

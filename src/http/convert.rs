@@ -13,7 +13,7 @@ pub fn hex(revision: u64) -> String {
     format!("{revision:016x}")
 }
 
-/// The number of a listing: its reason, source and subject.
+/// The ID of a listing, which encodes its reason, source and subject.
 pub fn listing_id(subject: &Subject, reason: ReasonId, source: SourceId) -> String {
     let mut bytes = vec![reason.0];
     bytes.extend(source.0.to_be_bytes());
@@ -21,7 +21,7 @@ pub fn listing_id(subject: &Subject, reason: ReasonId, source: SourceId) -> Stri
     BASE32_NOPAD.encode(&bytes).to_ascii_lowercase()
 }
 
-/// The subject, reason and source of a listing's number.
+/// The subject, reason and source of a listing's ID.
 pub fn listing_of(id: &str) -> Option<(Subject, ReasonId, SourceId)> {
     let bytes = BASE32_NOPAD
         .decode(id.to_ascii_uppercase().as_bytes())
@@ -34,9 +34,9 @@ pub fn listing_of(id: &str) -> Option<(Subject, ReasonId, SourceId)> {
     ))
 }
 
-/// A listing with what its history says about it.
+/// A listing as it is sent, with its author, note and evidence from the history.
 pub fn listing(
-    v: &Dictionary,
+    dictionary: &Dictionary,
     subject: &Subject,
     verdict: &Verdict,
     e: &Entry,
@@ -53,8 +53,8 @@ pub fn listing(
     ListingResponse {
         id: listing_id(subject, e.reason, e.source),
         subject: subject.to_string(),
-        reason: v.reasons.name(e.reason).into(),
-        source: v.sources.name(e.source).into(),
+        reason: dictionary.reasons.name(e.reason).into(),
+        source: dictionary.sources.name(e.source).into(),
         since: e.since.into(),
         until: e.until.map(Into::into),
         text: e.text.as_ref().map(|t| t.to_string()),
@@ -78,32 +78,32 @@ pub fn evidence(e: &crate::model::Evidence) -> EvidenceResponse {
 }
 
 /// A hold as it is sent.
-pub fn hold(v: &Dictionary, subject: &Subject, h: &Hold) -> HoldResponse {
+pub fn hold(dictionary: &Dictionary, subject: &Subject, h: &Hold) -> HoldResponse {
     HoldResponse {
         subject: subject.to_string(),
-        reason: v.reasons.name(h.reason).into(),
-        source: (h.source != SourceId::ALL).then(|| v.sources.name(h.source).into()),
+        reason: dictionary.reasons.name(h.reason).into(),
+        source: (h.source != SourceId::ALL).then(|| dictionary.sources.name(h.source).into()),
         since: h.since.into(),
         until: (h.until != Hold::WITH_COVER).then(|| h.until.into()),
     }
 }
 
-/// The names of a reason and of a source; none for every source.
+/// The names of a reason and of a source; `None` for every source.
 pub fn names(
-    v: &Dictionary,
+    dictionary: &Dictionary,
     about: Option<(ReasonId, SourceId)>,
 ) -> (Option<String>, Option<String>) {
     (
-        about.map(|(r, _)| v.reasons.name(r).into()),
+        about.map(|(r, _)| dictionary.reasons.name(r).into()),
         about
             .filter(|(_, s)| *s != SourceId::ALL)
-            .map(|(_, s)| v.sources.name(s).into()),
+            .map(|(_, s)| dictionary.sources.name(s).into()),
     )
 }
 
 /// An event as it is sent.
-pub fn event(e: &Event, v: &Dictionary) -> EventResponse {
-    let (reason, source) = names(v, e.what.about());
+pub fn event(e: &Event, dictionary: &Dictionary) -> EventResponse {
+    let (reason, source) = names(dictionary, e.what.about());
     EventResponse {
         at: e.at.into(),
         event: e.what.name(),
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn listing_number_names_subject_about() {
+    fn listing_id_encodes_reason_source_and_subject() {
         for s in ["192.0.2.1", "45.0.0.0/8", "2001:db8::/32", "*.spam.example"] {
             let subject: Subject = s.parse().unwrap();
             let id = listing_id(&subject, ReasonId(3), SourceId(700));

@@ -1,5 +1,5 @@
-//! The OpenAPI document: made once for the process, and kept as bytes, as gzip, and with an entity
-//! tag for each.
+//! The OpenAPI document: made once for the process, and kept as plain and as gzip bytes, each with
+//! an entity tag.
 
 use std::{io::Write, sync::OnceLock};
 
@@ -51,8 +51,9 @@ impl Document {
     }
 }
 
-/// Completes what the handlers leave out: the summary of an operation is the first sentence of its
-/// description, and an optional property has the description that is written at its type.
+/// Completes what the handlers leave out: joins the lines of each summary, which comes from the
+/// first paragraph of a handler's doc comment, and moves the description of an optional property
+/// to the property itself.
 pub(super) fn complete(api: &mut OpenApi) {
     for schema in api
         .components
@@ -110,8 +111,8 @@ pub(super) fn respond(api: &OpenApi, headers: &HeaderMap) -> Result<Response, Pr
     let document = match DOCUMENT.get() {
         Some(document) => document,
         None => {
-            let made = Document::new(api).map_err(ProblemDetails::failed)?;
-            DOCUMENT.get_or_init(|| made)
+            let new = Document::new(api).map_err(ProblemDetails::failed)?;
+            DOCUMENT.get_or_init(|| new)
         }
     };
     let gzip = negotiation::accepts_gzip(headers);
@@ -149,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    /// Generators of clients refuse a document without them (OpenAPI 3.1 sections 4.8.10 and
+    /// Client generators refuse a document without descriptions (OpenAPI 3.1 sections 4.8.10 and
     /// 4.8.17).
     #[test]
     fn every_operation_parameter_response_and_property_is_described() {
@@ -196,9 +197,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn openapi_document_is_made_once() {
+    async fn openapi_document_is_serialised_once() {
         let (_, api, _) = super::super::routes::described();
-        let ask = |name: header::HeaderName, value: &str| {
+        let request = |name: header::HeaderName, value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, value.parse().unwrap());
             respond(&api, &headers).unwrap_or_else(|p| panic!("{p:?}"))
@@ -208,8 +209,8 @@ mod tests {
         }
         for encoding in ["identity", "gzip"] {
             let (first, second) = (
-                ask(header::ACCEPT_ENCODING, encoding),
-                ask(header::ACCEPT_ENCODING, encoding),
+                request(header::ACCEPT_ENCODING, encoding),
+                request(header::ACCEPT_ENCODING, encoding),
             );
             assert_eq!(
                 first.headers()[header::ETAG],
@@ -221,22 +222,22 @@ mod tests {
                 "the same bytes in memory: {encoding}"
             );
         }
-        let plain = ask(header::ACCEPT_ENCODING, "gzip;q=0.0");
+        let plain = request(header::ACCEPT_ENCODING, "gzip;q=0.0");
         let tag = plain.headers()[header::ETAG].to_str().unwrap().to_string();
         let plain = body(plain).await;
         let mut unpacked = Vec::new();
-        let packed = body(ask(header::ACCEPT_ENCODING, "gzip")).await;
+        let packed = body(request(header::ACCEPT_ENCODING, "gzip")).await;
         std::io::Read::read_to_end(
             &mut flate2::read::GzDecoder::new(&packed[..]),
             &mut unpacked,
         )
         .unwrap();
         assert!(unpacked == plain && packed.len() * 3 < plain.len());
-        let same = ask(header::IF_NONE_MATCH, &tag);
+        let same = request(header::IF_NONE_MATCH, &tag);
         assert_eq!(same.status(), StatusCode::NOT_MODIFIED);
         assert!(body(same).await.is_empty());
         assert_eq!(
-            ask(header::IF_NONE_MATCH, "\"other\"").status(),
+            request(header::IF_NONE_MATCH, "\"other\"").status(),
             StatusCode::OK
         );
     }

@@ -15,12 +15,13 @@ use crate::{
 };
 
 impl ProblemDetails {
-    /// A limit of this minute is reached.
+    /// The problem of a limit that is reached until the next minute begins.
     pub(super) fn this_minute(detail: impl Into<String>, now: Time) -> ProblemDetails {
         ProblemDetails::too_many(detail, Seconds(60 - now.0 % 60))
     }
 
-    /// An address, or a network around it, does `what` too often; the limits are per minute.
+    /// The problem of an address, or a network around it, that sends too many `what`; the limits
+    /// are per minute.
     pub(super) fn rate_limited(what: &str, limited: &RateLimited) -> ProblemDetails {
         let RateLimited {
             prefix,
@@ -33,18 +34,18 @@ impl ProblemDetails {
         )
     }
 
-    /// A worker of this process failed.
+    /// Logs an internal failure and returns its problem.
     pub(super) fn failed(e: impl std::fmt::Display) -> ProblemDetails {
         tracing::error!(error = %e, "request failed");
         ProblemDetails::new(
             ProblemCode::Unavailable,
-            "the daemon could not do it; its log says why",
+            "the daemon failed to process the request; its log has the cause",
         )
     }
 
-    /// Why the ledger refused a write.
-    pub(super) fn of(refused: &LedgerError, dictionary: &Dictionary) -> ProblemDetails {
-        let code = match refused {
+    /// The problem of a write that the ledger refused.
+    pub(super) fn of(error: &LedgerError, dictionary: &Dictionary) -> ProblemDetails {
+        let code = match error {
             LedgerError::Rule(
                 RuleViolation::NotListed | RuleViolation::NotExempt | RuleViolation::NotHeld,
             )
@@ -53,7 +54,7 @@ impl ProblemDetails {
             LedgerError::Invalid(_) => ProblemCode::Invalid,
             LedgerError::LimitReached {
                 wait: Some(wait), ..
-            } => return ProblemDetails::too_many(refused.text(dictionary), *wait),
+            } => return ProblemDetails::too_many(error.text(dictionary), *wait),
             LedgerError::Rule(_)
             | LedgerError::Unlistable(_)
             | LedgerError::SerialNotNewer(_)
@@ -65,10 +66,10 @@ impl ProblemDetails {
             LedgerError::OutcomeUnknown(_) => ProblemCode::OutcomeUnknown,
             LedgerError::Unavailable(_) | LedgerError::Stopped => ProblemCode::Unavailable,
         };
-        ProblemDetails::new(code, refused.text(dictionary))
+        ProblemDetails::new(code, error.text(dictionary))
     }
 
-    /// The same problem with the address of the server before its type, where that is known.
+    /// Prepends the address of the server to the type, if it is known.
     pub(super) fn at(mut self, base: Option<&str>) -> ProblemDetails {
         if let Some(base) = base.filter(|_| self.uri.starts_with('/')) {
             self.uri.insert_str(0, base);
@@ -77,9 +78,9 @@ impl ProblemDetails {
     }
 }
 
-/// The problem of a ledger's refusal, with the names that it knows.
+/// Returns a function that turns the errors of this ledger into problems.
 pub(super) fn of_ledger(ledger: &Ledger) -> impl Fn(LedgerError) -> ProblemDetails + '_ {
-    |refused| ProblemDetails::of(&refused, &ledger.store.dictionary())
+    |error| ProblemDetails::of(&error, &ledger.store.dictionary())
 }
 
 impl From<StoreError> for ProblemDetails {
@@ -119,7 +120,7 @@ impl IntoResponse for ProblemDetails {
 /// Explains a problem code.
 #[utoipa::path(get, path = "/problems/{code}", tag = "about",
     params(("code" = String, Path, description = "The code of a problem")),
-    responses((status = 200, description = "The code in words, and what the client can do", body = String, content_type = "text/plain")))]
+    responses((status = 200, description = "The title of the code, and what the client can do", body = String, content_type = "text/plain")))]
 pub(super) async fn explain_problem(Path(code): Path<String>) -> Result<String, ProblemDetails> {
     let code = ProblemCode::parse(&code).ok_or_else(|| {
         ProblemDetails::not_found(format!(

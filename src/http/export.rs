@@ -36,7 +36,7 @@ use crate::{
     model::Serial,
 };
 
-/// Blocks that wait for the client.
+/// The most blocks that wait for the client.
 const MAX_WAITING: usize = 8;
 /// The size of a block, in bytes.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -46,10 +46,10 @@ pub const REPORT_TRAILER: &str = "export-report";
 const TRANSFERS: [&str; 2] = ["axfr", "dns"];
 
 fn response(app: &App, snapshot: &Snapshot, z: &ZoneView) -> ZoneResponse {
-    let v = app.ledger.store.dictionary();
+    let dictionary = app.ledger.store.dictionary();
     let number = snapshot.zones.by_name(&z.name).unwrap_or_default();
     let publish = z.publish.iter().map(|p| PublishedReasonResponse {
-        reason: v.reasons.name(p.reason).into(),
+        reason: dictionary.reasons.name(p.reason).into(),
         code: std::net::Ipv4Addr::from(p.code).to_string(),
         text: p.text.to_string(),
     });
@@ -94,15 +94,18 @@ pub(super) async fn get_zone(
     Ok(Json(response(&app, &snapshot, zone)))
 }
 
-/// What is going to be written.
+/// What an export writes. The flag of a transfer selects DNS messages instead of lines.
 enum Plan {
+    /// A file: its format and, for `rpz`, its action.
     File(String, String),
+    /// The whole zone as a transfer.
     Whole(bool),
+    /// The changes since a serial.
     Part(bool, Arc<ZoneDifference>),
 }
 
-/// Exports a zone from one snapshot, whatever is written meanwhile; compressed if the client accepts
-/// gzip.
+/// Exports a zone from one snapshot, regardless of writes meanwhile; compressed if the client
+/// accepts gzip.
 ///
 /// A file ends with the trailer `Export-Report`, for clients that send `TE: trailers`: what the
 /// file leaves out or changes, as JSON.
@@ -119,8 +122,8 @@ pub(super) async fn export_zone(
 ) -> Result<Response, ProblemDetails> {
     let mut snapshot = app.ledger.published.snapshot();
     let origin = find_zone(&snapshot, &origin)?.name.clone();
-    let gone = || ProblemDetails::not_found("the zone was removed");
-    let number = snapshot.zones.by_name(&origin).ok_or_else(gone)?;
+    let removed = || ProblemDetails::not_found("the zone was removed");
+    let number = snapshot.zones.by_name(&origin).ok_or_else(removed)?;
     let format = if query.format.is_empty() {
         "master".to_string()
     } else {
@@ -128,13 +131,13 @@ pub(super) async fn export_zone(
     };
     let transfer = TRANSFERS.contains(&format.as_str());
     if !transfer {
-        let known = |e: String| ProblemDetails::invalid(format!("format: {e}, axfr, dns"));
+        let invalid = |e: String| ProblemDetails::invalid(format!("format: {e}, axfr, dns"));
         write::check(
             &format,
             &query.action,
             snapshot.zones.all()[number].spec.kind,
         )
-        .map_err(known)?;
+        .map_err(invalid)?;
     }
     let serial = transfer::serial(&snapshot, number);
     let gzip = negotiation::accepts_gzip(&headers);
@@ -166,8 +169,8 @@ pub(super) async fn export_zone(
             Plan::Part(format == "dns", found.1)
         }
     };
-    let number = snapshot.zones.by_name(&origin).ok_or_else(gone)?;
-    // Each has a thread as long as it lasts.
+    let number = snapshot.zones.by_name(&origin).ok_or_else(removed)?;
+    // Each export uses a thread until it ends.
     let permit = app
         .exports
         .clone()
@@ -209,8 +212,7 @@ fn too_many() -> ProblemDetails {
     )
 }
 
-/// Writes what was planned into a body, which ends with the report as a trailer (RFC 9110 section
-/// 6.5).
+/// Writes an export into a body, which ends with the report as a trailer (RFC 9110 section 6.5).
 fn stream(
     plan: &Plan,
     snapshot: &Snapshot,
@@ -241,7 +243,7 @@ fn stream(
             trailers.insert(REPORT_TRAILER, value);
             Ok(Frame::trailers(trailers))
         }
-        // The body ends without its end, so that no client takes it for the whole zone.
+        // The body is aborted, so that no client takes it for the whole zone.
         Err(e) => Err(e),
     };
     // The client may have gone away.
@@ -291,7 +293,7 @@ pub(super) async fn report_export(
     found.await.map_err(ProblemDetails::failed)?
 }
 
-/// What changed in a zone after a serial, and the snapshot up to which.
+/// The difference of a zone since a serial, and the snapshot up to which it goes.
 fn changed(
     ledger: &crate::ledger::Ledger,
     origin: &str,
@@ -321,7 +323,7 @@ fn changed(
     Ok((both.new, Arc::new(difference)))
 }
 
-/// Writes what was planned; gives the writer back, flushed, and the report, which only a file has.
+/// Writes an export. Returns the flushed writer, and the report, which is empty for a transfer.
 fn run<W: Write>(
     plan: &Plan,
     snapshot: &Snapshot,
@@ -385,7 +387,7 @@ impl Write for Sender {
             .0
             .blocking_send(Ok(Frame::data(Bytes::copy_from_slice(buf))));
         sent.map(|()| buf.len())
-            .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the reader went away"))
+            .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the client disconnected"))
     }
     fn flush(&mut self) -> io::Result<()> {
         Ok(())

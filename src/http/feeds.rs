@@ -1,5 +1,5 @@
-//! Feeds: their state, what people decide about lists that a guard stopped, and the reset of a
-//! source's shape.
+//! Feeds: their state, decisions about lists that a guard stopped, and the reset of a source's
+//! shape.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub type DecideFeed = Arc<
         + Sync,
 >;
 
-/// The decision where no daemon runs.
+/// The [`DecideFeed`] of a command without a daemon, which refuses every decision.
 pub fn no_feeds() -> DecideFeed {
     Arc::new(|name, _, _| {
         Err(imports::ImportFailure::Busy(format!(
@@ -36,7 +36,7 @@ pub(super) async fn list_feeds(State(app): State<App>) -> Json<Page<FeedResponse
     Json(Page::all((app.feeds)()))
 }
 
-/// Returns a feed; `held` has the difference that its held list would make, with samples.
+/// Returns a feed. If a list is held, `held` has the difference that it would make, with samples.
 #[utoipa::path(get, path = "/v1/feeds/{name}", tag = "imports",
     params(("name" = String, Path, description = "The name of the feed")),
     responses((status = 200, body = FeedResponse, description = "The feed")))]
@@ -76,7 +76,8 @@ pub(super) async fn refuse_list(
     decide(app, caller, name, false).await
 }
 
-/// Only a token for the whole source decides about its list.
+/// Refuses a token that is limited to a part of the source, since a decision concerns its whole
+/// list.
 fn allow(caller: &Caller, source: &str) -> Result<(), ProblemDetails> {
     if !caller.bounds.reasons.is_empty() || !caller.bounds.prefixes.is_empty() {
         return Err(ProblemDetails::forbidden(
@@ -118,8 +119,8 @@ pub(super) async fn reset_source(
     Part(name): Part,
 ) -> Result<Json<SourceResetResponse>, ProblemDetails> {
     allow(&caller, &name)?;
-    let v = app.ledger.store.dictionary();
-    let source = v.sources.get(&name).filter(|s| s.is_feed());
+    let dictionary = app.ledger.store.dictionary();
+    let source = dictionary.sources.get(&name).filter(|s| s.is_feed());
     let source = source.ok_or_else(|| {
         ProblemDetails::not_found(format!("no list was imported for a source `{name}`"))
     })?;

@@ -1,5 +1,5 @@
-//! Metrics of what pages people: certificate, webhooks, tester, disks. docs/metrics.md has alert
-//! rules for them.
+//! Metrics for alerts about the certificate, webhooks, the tester and disks. docs/metrics.md has
+//! the alert rules.
 
 use super::{
     App,
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{ledger::outbox, model::Time};
 
-/// What the daemon knows of the machine and the files around the store.
+/// The state of the machine and of the files around the store.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
     /// When the certificate of the encrypted listeners ends.
@@ -57,7 +57,7 @@ pub(super) fn write(out: &mut String, app: &App) {
         out,
         "tester_enabled",
         "gauge",
-        "1 if relay tests are switched on",
+        "1 if relay tests are enabled",
         one(flag(enabled)),
     );
     let ready = enabled && app.relay.problem().is_none();
@@ -65,7 +65,7 @@ pub(super) fn write(out: &mut String, app: &App) {
         out,
         "tester_ready",
         "gauge",
-        "1 while relay tests are made, 0 while they are off or something prevents them",
+        "1 while relay tests can be made, 0 while they are disabled or something prevents them",
         one(flag(ready)),
     );
     let store = around.store_bytes.map(|n| (String::new(), n as f64));
@@ -111,7 +111,7 @@ fn webhooks(out: &mut String, app: &App) {
         out,
         "webhook_waiting",
         "gauge",
-        "Messages that a webhook has not taken, dead letters too",
+        "Messages that a webhook has not accepted, including dead letters",
         waiting,
     );
     // The first message of a webhook is the oldest. A store that cannot be read has metrics of its
@@ -131,7 +131,7 @@ fn webhooks(out: &mut String, app: &App) {
         out,
         "webhook_oldest_seconds",
         "gauge",
-        "Since when the oldest of them waits, in seconds since 1970",
+        "When the oldest waiting message of a webhook was queued, in seconds since 1970",
         oldest,
     );
 }

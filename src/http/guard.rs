@@ -1,5 +1,5 @@
-//! The guard in front of every handler: a request ID, authentication, authorization, a deadline, and
-//! what every response has.
+//! The guard in front of every handler: a request ID, authentication, authorization, a deadline,
+//! and the headers of every response.
 
 use std::sync::Arc;
 
@@ -21,16 +21,16 @@ use super::{
 };
 use crate::api::{ProblemCode, ProblemDetails};
 
-/// What the guard knows besides the request.
+/// The state of the guard.
 #[derive(Clone)]
 pub(super) struct GuardState {
-    /// What a handler may use.
+    /// The state that handlers share.
     pub app: App,
     /// The policies of the routes.
     pub table: Arc<RouteTable>,
 }
 
-/// Numbers a request, admits it, and completes its response.
+/// Gives a request an ID, admits it, and completes its response.
 pub(super) async fn guard(
     State(state): State<GuardState>,
     request: Request,
@@ -52,7 +52,7 @@ pub(super) async fn guard(
     if let Some(problem) = response.extensions_mut().remove::<ProblemDetails>() {
         let headers = std::mem::take(response.headers_mut());
         response = problem.at(base.as_deref()).into_response();
-        // Such as `Allow`.
+        // Other headers of the response, such as `Allow`, are kept.
         for (name, value) in headers {
             let Some(name) = name else { continue };
             if !response.headers().contains_key(&name) && name != "content-length" {
@@ -66,7 +66,7 @@ pub(super) async fn guard(
     response
 }
 
-/// The address of this server as the client wrote it, for the types of problems; none at the
+/// The address of this server as the client wrote it, for the types of problems; `None` at the
 /// socket.
 fn base(request: &Request) -> Option<String> {
     let Some(PeerAddress::Net(_)) = request.extensions().get::<PeerAddress>() else {
@@ -92,7 +92,7 @@ fn add_headers(headers: &mut HeaderMap, id: &str, rate: Option<RateState>) {
 
 type Admitted = (RoutePolicy, Option<Caller>);
 
-/// Finds the policy of the route, and the caller where it requires one.
+/// Finds the policy of the route, and the caller if it requires one.
 fn admit(
     state: &GuardState,
     request: &Request,
@@ -120,8 +120,8 @@ fn admit(
     Ok((policy, Some(caller)))
 }
 
-/// Refuses a write with a header that its route does not take, so that no client relies on it, and
-/// one of a limited token whose bounds its handler does not check.
+/// Refuses a write with a header that its route does not support, so that no client relies on it,
+/// and a write of a limited token if its handler does not check the bounds.
 fn check_write(
     policy: RoutePolicy,
     request: &Request,
@@ -138,7 +138,7 @@ fn check_write(
     ] {
         if !accepted && request.headers().contains_key(header) {
             return Err(ProblemDetails::invalid(format!(
-                "{header}: this request does not take the header; leave it out"
+                "{header}: this request does not support the header; leave it out"
             )));
         }
     }
@@ -158,7 +158,9 @@ async fn run(
             Deadline::None => Ok(next.run(request).await),
             Deadline::Default => tokio::time::timeout(REQUEST_TIMEOUT, next.run(request))
                 .await
-                .map_err(|_| ProblemDetails::new(ProblemCode::Timeout, "it was not done in time")),
+                .map_err(|_| {
+                    ProblemDetails::new(ProblemCode::Timeout, "the request took too long")
+                }),
         }
     };
     match caller {

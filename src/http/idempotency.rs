@@ -1,6 +1,6 @@
-//! Idempotent requests (`Idempotency-Key`), where the whole request has one key: what it does is
-//! recorded in its own batch, and its response is kept for a repetition. Changes of subjects are
-//! told apart one by one (see [`super::changes`]).
+//! Idempotent requests (`Idempotency-Key`) with one key for the whole request: the key is stored in
+//! the batch of the change, and the response is kept for a repetition. Changes of subjects have a
+//! key each (see [`super::changes`]).
 
 use axum::{
     body::{Body, Bytes},
@@ -22,7 +22,8 @@ use crate::{
     model::history::IdempotencyKey,
 };
 
-/// The longest response that is kept, in bytes. Of a longer one it is kept that it was sent.
+/// The longest response that is kept, in bytes. For a longer one, only the fact that the request
+/// was processed is kept.
 const MAX_KEPT_BYTES: usize = 1 << 20;
 
 /// Runs a request, or repeats the response to an earlier one with the same key.
@@ -40,7 +41,7 @@ pub(super) async fn run<F: Future<Output = Result<Response, ProblemDetails>>>(
         .map_or(String::new(), |p| p.as_str().into());
     let whole = !matches!(policy, Idempotency::None | Idempotency::PerChange);
     if !whole || conditions.key.is_none() {
-        return next(with(request, caller)).await;
+        return next(with_caller(request, caller)).await;
     }
     let what = format!("{} {}", request.method(), request.uri());
     let request = if policy == Idempotency::File {
@@ -58,59 +59,59 @@ pub(super) async fn run<F: Future<Output = Result<Response, ProblemDetails>>>(
         caller.idempotency = conditions
             .preconditions(&caller, &path, &[what.as_bytes(), b"\n", &body].concat())
             .idempotency;
-        if let Some(once) = caller.idempotency
-            && let Some(response) = earlier_response(app, once)?
+        if let Some(key) = caller.idempotency
+            && let Some(response) = earlier_response(app, key)?
         {
             return Ok(response);
         }
         Request::from_parts(parts, Body::from(body))
     };
-    let once = caller.idempotency;
-    let response = next(with(request, caller)).await?;
-    match once {
-        Some(once) if policy != Idempotency::Secret && response.status().is_success() => {
-            keep(app, once, response).await
+    let key = caller.idempotency;
+    let response = next(with_caller(request, caller)).await?;
+    match key {
+        Some(key) if policy != Idempotency::Secret && response.status().is_success() => {
+            store_response(app, key, response).await
         }
         _ => Ok(response),
     }
 }
 
-fn with(mut request: Request, caller: Caller) -> Request {
+fn with_caller(mut request: Request, caller: Caller) -> Request {
     request.extensions_mut().insert(caller);
     request
 }
 
-/// The response to an earlier request with the same key. A problem where that was another request,
-/// or its response is not kept.
+/// The response to an earlier request with the same key. The error is the problem of a different
+/// request, or of a response that is not kept.
 pub(super) fn earlier_response(
     app: &App,
-    once: IdempotencyKey,
+    key: IdempotencyKey,
 ) -> Result<Option<Response>, ProblemDetails> {
-    let made = app
+    let receipt = app
         .ledger
         .store
-        .stored_receipt(app.ledger.now(), &once.key)?;
-    let answer = app.ledger.store.answer(app.ledger.now(), &once.key)?;
+        .stored_receipt(app.ledger.now(), &key.key)?;
+    let answer = app.ledger.store.answer(app.ledger.now(), &key.key)?;
     let earlier = answer
         .as_ref()
         .map(|a| a.0)
-        .or(made.as_ref().map(|m| m.body));
-    if earlier.is_some_and(|body| body != once.body) {
+        .or(receipt.as_ref().map(|m| m.body));
+    if earlier.is_some_and(|body| body != key.body) {
         return Err(ProblemDetails::new(
             ProblemCode::IdempotencyKeyReused,
             "another request used this Idempotency-Key before; send a new key",
         ));
     }
-    match (answer, made) {
+    match (answer, receipt) {
         (Some((_, status, body)), _) => {
             let status = StatusCode::from_u16(status).unwrap_or_default();
             Ok(Some(
                 (status, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
             ))
         }
-        (None, Some(made)) => {
-            let commit = if made.commit > 0 {
-                format!(" as commit {}", made.commit)
+        (None, Some(receipt)) => {
+            let commit = if receipt.commit > 0 {
+                format!(" as commit {}", receipt.commit)
             } else {
                 String::new()
             };
@@ -125,10 +126,10 @@ pub(super) fn earlier_response(
     }
 }
 
-/// Keeps a response. One that cannot be kept is sent all the same.
-async fn keep(
+/// Stores a response. One that cannot be stored is sent nevertheless.
+async fn store_response(
     app: &App,
-    once: IdempotencyKey,
+    key: IdempotencyKey,
     response: Response,
 ) -> Result<Response, ProblemDetails> {
     let (parts, body) = response.into_parts();
@@ -140,7 +141,7 @@ async fn keep(
     if let Ok(text) = std::str::from_utf8(&body)
         && text.len() <= MAX_KEPT_BYTES
     {
-        let answer = AccountChange::Answer(once, parts.status.as_u16(), text.to_string());
+        let answer = AccountChange::Answer(key, parts.status.as_u16(), text.to_string());
         if let Err(e) = app.ledger.change_accounts(answer, None).await {
             tracing::warn!(error = ?e, "response to an idempotent request could not be kept");
         }

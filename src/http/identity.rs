@@ -9,7 +9,7 @@ use crate::{
 
 /// The person that root and the daemon's own user are.
 const ROOT: &str = "uid:0";
-/// How many programs are followed to the person who created the token of the first one.
+/// The most programs that are followed, from each to the creator of its token.
 const MAX_STEPS: usize = 8;
 
 /// The caller that a user of this machine is: root and the daemon's own user are owners, a user in

@@ -42,8 +42,8 @@ pub(super) async fn import_list(
         query.file.clone()
     };
     let mut pieces = receive(request, name).await?;
-    if let Some(once) = caller.idempotency
-        && let Some(earlier) = earlier_import(&app, once)?
+    if let Some(key) = caller.idempotency
+        && let Some(earlier) = earlier_import(&app, key)?
     {
         let read = tokio::task::spawn_blocking(move || pieces.rest())
             .await
@@ -79,29 +79,29 @@ pub(super) async fn import_list(
 /// The response to an earlier import with the same key.
 fn earlier_import(
     app: &App,
-    once: IdempotencyKey,
+    key: IdempotencyKey,
 ) -> Result<Option<ImportResponse>, ProblemDetails> {
-    match app.ledger.store.answer(app.ledger.now(), &once.key)? {
-        Some((body, _, text)) if body == once.body => Ok(Some(
+    match app.ledger.store.answer(app.ledger.now(), &key.key)? {
+        Some((body, _, text)) if body == key.body => Ok(Some(
             serde_json::from_str(&text).map_err(ProblemDetails::failed)?,
         )),
         // Another request had the key, or its response is not kept.
-        _ => earlier_response(app, once).map(|_| None),
+        _ => earlier_response(app, key).map(|_| None),
     }
 }
 
-/// Records how far an import is, for requests by its number, also after a restart.
+/// Stores the state of an import, for requests by its ID, also after a restart.
 async fn record(app: &App, since: Time, import: &ImportResponse) {
     let text = serde_json::to_string(import).unwrap_or_default();
-    let keep = AccountChange::Import(import.id.clone(), since, text.into());
-    if let Err(e) = app.ledger.change_accounts(keep, None).await {
+    let change = AccountChange::Import(import.id.clone(), since, text.into());
+    if let Err(e) = app.ledger.change_accounts(change, None).await {
         tracing::warn!(error = ?e, id = import.id, "state of an import could not be recorded");
     }
 }
 
-/// Returns what became of an import. The last 200 are kept.
+/// Returns the state and the result of an import. The last 200 are kept.
 #[utoipa::path(get, path = "/v1/imports/{id}", tag = "imports",
-    params(("id" = String, Path, description = "The number of the import")),
+    params(("id" = String, Path, description = "The ID of the import")),
     responses((status = 200, body = ImportResponse, description = "The import")))]
 pub(super) async fn get_import(
     State(app): State<App>,
@@ -188,7 +188,7 @@ fn run(
     })
 }
 
-/// Why an import changed nothing, as a problem document.
+/// The problem of an import that changed nothing.
 pub(super) fn problem(ledger: &crate::ledger::Ledger, e: &ImportFailure) -> ProblemDetails {
     match e {
         ImportFailure::Ledger(r) => ProblemDetails::of(r, &ledger.store.dictionary()),

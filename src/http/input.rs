@@ -1,4 +1,4 @@
-//! Requests, read strictly: what cannot be read becomes a problem document that names the field.
+//! Strict parsing of requests: an invalid field becomes a problem document that names it.
 
 use axum::{
     body::Bytes,
@@ -14,10 +14,10 @@ use crate::{
 
 /// The largest number of items on a page.
 pub const MAX_LIMIT: usize = 1000;
-/// The number of items on a page where the request does not say.
+/// The number of items on a page if the request does not set one.
 const DEFAULT_LIMIT: usize = 100;
 
-/// The query of an address.
+/// The query parameters of a request.
 pub struct QueryParams<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T> {
@@ -65,7 +65,7 @@ fn wrong_field(path: &str, error: &str) -> ProblemDetails {
     problem
 }
 
-/// One part of a path, decoded.
+/// The one parameter of a path, decoded.
 pub struct Part(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Part {
@@ -77,7 +77,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Part {
     }
 }
 
-/// A body of JSON; an empty one is an empty object.
+/// A JSON body; an empty body is read as an empty object.
 pub struct JsonBody<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
@@ -88,7 +88,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     }
 }
 
-/// The whole body, within its limit.
+/// Reads the whole body, up to the limit of the route.
 pub async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ProblemDetails> {
     Bytes::from_request(request, state)
         .await
@@ -101,7 +101,7 @@ pub async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes,
         })
 }
 
-/// Bytes as JSON of a type. A text that is not JSON is another problem than a wrong field.
+/// Parses a JSON object. A text that is not JSON gets another problem than a wrong field.
 pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ProblemDetails> {
     let bytes = match bytes.trim_ascii() {
         [] => b"{}",
@@ -122,7 +122,7 @@ pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ProblemDetails> {
         .map_err(|e| wrong_field(&e.path().to_string(), &e.into_inner().to_string()))
 }
 
-/// How many items a page has.
+/// Reads the number of items on a page.
 pub fn limit(requested: Option<usize>) -> Result<usize, ProblemDetails> {
     match requested.unwrap_or(DEFAULT_LIMIT) {
         n @ 1..=MAX_LIMIT => Ok(n),
@@ -132,7 +132,7 @@ pub fn limit(requested: Option<usize>) -> Result<usize, ProblemDetails> {
     }
 }
 
-/// The longest note of a request about many subjects, in bytes: each of them keeps it.
+/// The longest note of a request about many subjects, in bytes; it is stored with each subject.
 const MAX_NOTE_BYTES: usize = 2048;
 
 /// Refuses text that is not one line of plain text, such as a note or a proof.
@@ -140,12 +140,13 @@ pub fn line(field: &str, text: &str) -> Result<(), ProblemDetails> {
     check_line(text).map_err(|e| ProblemDetails::invalid(format!("{field}: {e}")))
 }
 
-/// Refuses a note that is not one line of plain text, or too long for many subjects.
+/// Refuses a note that is not one line of plain text, or is too long to be stored with many
+/// subjects.
 pub fn note(note: Option<&String>) -> Result<(), ProblemDetails> {
     note.map_or(Ok(()), |n| line("note", n))?;
     match note {
         Some(n) if n.len() > MAX_NOTE_BYTES => Err(ProblemDetails::invalid(format!(
-            "note: at most {MAX_NOTE_BYTES} bytes; each subject keeps it"
+            "note: at most {MAX_NOTE_BYTES} bytes; it is stored with each subject"
         ))),
         _ => Ok(()),
     }

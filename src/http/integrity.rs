@@ -50,8 +50,8 @@ pub(super) fn removal_log(app: &App) -> RemovalLogResponse {
     }
 }
 
-/// What is wrong although everything is served and writes are accepted: one line for each problem.
-/// It may wait for the disk.
+/// The problems that exist although queries are answered and writes accepted, one line each.
+/// Finding them can wait for the disk.
 pub(super) async fn degraded(app: &App) -> Vec<String> {
     let gap = app.ledger.health.removals().gap;
     let gap = gap.map(|g| format!("the removal log has lost lines ({}); make a backup", g.why));
@@ -67,7 +67,7 @@ pub(super) async fn degraded(app: &App) -> Vec<String> {
         .collect()
 }
 
-/// Names that the configuration has lost while they have listings.
+/// Names that are no longer configured although they have listings.
 async fn lost_names(app: &App) -> Vec<String> {
     let ledger = app.ledger.clone();
     let found = tokio::task::spawn_blocking(move || {
@@ -112,29 +112,29 @@ pub(super) fn gauges(app: &App) -> Vec<(&'static str, &'static str, Option<f64>)
         ),
         (
             "store_damage",
-            "Findings of damage in the store that are not repaired",
+            "Damage of the store that was found and is not repaired",
             Some(app.ledger.store.damage().len() as f64),
         ),
         (
             "scrub_running",
-            "1 while the store is read for damage",
+            "1 while a scrub reads the store for damage",
             Some(f64::from(u8::from(running.is_some()))),
         ),
         (
             "scrub_end_time_seconds",
-            "When the store was last read for damage to its end",
+            "When the last complete scrub ended",
             last.map(|l| l.ended.0 as f64),
         ),
         (
             "scrub_damaged_families",
-            "Column families in which that found damage",
+            "Column families in which the last complete scrub found damage",
             last.map(|l| l.damaged as f64),
         ),
     ]
 }
 
-/// Reads the whole store for damage. A daemon answers at once; `/v1/status` shows the progress and
-/// the result.
+/// Starts a scrub, which reads the whole store for damage. The daemon responds at once; `GET
+/// /v1/status` shows the progress and the result.
 #[utoipa::path(post, path = "/v1/scrubs", tag = "state", request_body = ScrubRequest,
     responses((status = 202, body = IntegrityResponse, description = "The scrub begins")))]
 pub(super) async fn start_scrub(

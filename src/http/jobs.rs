@@ -41,7 +41,7 @@ const MAX_NAME_BYTES: usize = 100;
 const MAX_REPLY_CHARS: usize = 200;
 
 impl ProblemDetails {
-    /// Why the relay service refused a request.
+    /// The problem of a request that the relay service refused.
     pub(super) fn denied(e: RelayError, dictionary: &Dictionary) -> ProblemDetails {
         match e {
             RelayError::Invalid(why) => ProblemDetails::invalid(why),
@@ -53,7 +53,7 @@ impl ProblemDetails {
     }
 }
 
-/// Runs a request to the relay service, which waits for the writer.
+/// Calls the relay service on a thread that may block, since the service waits for the writer.
 pub(super) async fn call_relay<T: Send + 'static>(
     app: &App,
     f: impl FnOnce(&RelayService) -> Result<T, RelayError> + Send + 'static,
@@ -94,7 +94,7 @@ pub(super) fn number(text: &str, what: &str) -> Result<u64, ProblemDetails> {
         .map_err(|_| ProblemDetails::not_found(format!("there is no {what} `{text}`")))
 }
 
-/// Reads a nomination; `remote` where the reporter sends the messages.
+/// Reads a nomination; `remote` if the reporter sends the messages.
 fn read_nomination(
     request: NominationRequest,
     caller: &Caller,
@@ -115,11 +115,11 @@ fn read_nomination(
     }
     let decides = caller.role >= Role::Editor;
     let owner = request.kind == NominationKind::Owner;
-    // A name of their own at a shared host makes a reporter's own mail look like relaying; a choice
-    // of tests hides the others.
+    // With a host name of their own on a shared host, reporters could make their own mail look
+    // relayed; with a choice of tests they could hide the others.
     if !decides && !(request.names.is_empty() && (remote || request.tests.is_empty())) {
         return Err(ProblemDetails::forbidden(
-            "names, tests: they require the role editor",
+            "names, tests: these fields require the role editor",
         ));
     }
     if owner && !decides {
@@ -183,9 +183,9 @@ fn control(s: &ControlSession, full: bool) -> ControlResponse {
     }
 }
 
-/// The name of a plain enum as it is stored.
-fn name(v: &impl Serialize) -> String {
-    match serde_json::to_value(v) {
+/// The name of an enum variant as it is stored.
+fn name(variant: &impl Serialize) -> String {
+    match serde_json::to_value(variant) {
         Ok(serde_json::Value::String(s)) => s,
         _ => String::new(),
     }
@@ -324,9 +324,9 @@ fn assessment(a: Assessment) -> AssessmentKind {
     }
 }
 
-/// A job as an audience may see it: `full` for operators.
+/// A job as it is sent; `full` includes what only operators may see.
 fn job(j: &Job, full: bool) -> JobResponse {
-    // When a released host is tested once more is not announced.
+    // The time of a recheck is not disclosed.
     let not_before = if full || j.cause != Trigger::Recheck {
         j.not_before
     } else {
@@ -356,7 +356,7 @@ fn job_for(j: &Job, caller: &Caller) -> JobResponse {
     job(j, caller.role >= Role::Operator)
 }
 
-/// A job as everybody may see it: its state, and nothing of its results.
+/// The public part of a job: its state without results.
 pub(super) fn public_job(j: &Job) -> JobResponse {
     JobResponse {
         results: Vec::new(),
@@ -369,7 +369,8 @@ pub(super) fn public_job(j: &Job) -> JobResponse {
     }
 }
 
-/// Nominates a host for a test. The response is its job, or the one that it already has.
+/// Nominates a host for a test. The response is the new job, or the open job that the host already
+/// has.
 #[utoipa::path(post, path = "/v1/nominations", tag = "relay", request_body = NominationRequest,
     responses((status = 202, body = JobResponse, description = "The job")))]
 pub(super) async fn nominate_host(
@@ -399,7 +400,7 @@ pub(super) async fn list_jobs(
         .as_ref()
         .map(|a| {
             a.parse().map_err(|_| {
-                ProblemDetails::invalid("after: it takes the `next` of the page before")
+                ProblemDetails::invalid("after: it must be the `next` of the previous page")
             })
         })
         .transpose()?;
@@ -458,7 +459,7 @@ async fn decide(
     Ok(Json(job_for(&job, caller)))
 }
 
-/// Approves a job that waits for a person: it runs.
+/// Approves a job that waits for a person, so that it runs.
 #[utoipa::path(post, path = "/v1/jobs/{id}/approve", tag = "relay",
     params(("id" = u64, Path, description = "The number of the job")),
     responses((status = 200, body = JobResponse, description = "The job")))]
@@ -470,7 +471,7 @@ pub(super) async fn approve_job(
     decide(&app, &caller, &id, true).await
 }
 
-/// Refuses a job that waits: it ends without a test.
+/// Refuses a job that waits, so that it ends without a test.
 #[utoipa::path(delete, path = "/v1/jobs/{id}", tag = "relay",
     params(("id" = u64, Path, description = "The number of the job")),
     responses((status = 200, body = JobResponse, description = "The job")))]
@@ -516,7 +517,7 @@ pub(super) async fn list_relay_tests(State(app): State<App>) -> Json<Page<RelayT
 
 /// Prepares test messages with tokens of this server, which the caller sends from its own address.
 ///
-/// A host through which one arrives is listed as `unconfirmed`, unless the caller is a trusted
+/// A host that relays one of them is listed as `unconfirmed`, unless the caller is a trusted
 /// reporter.
 #[utoipa::path(post, path = "/v1/probes", tag = "relay", request_body = NominationRequest,
     responses((status = 201, body = PreparedProbesResponse, description = "The messages")))]
@@ -526,7 +527,7 @@ pub(super) async fn prepare_probes(
     JsonBody(request): JsonBody<NominationRequest>,
 ) -> Result<(StatusCode, Json<PreparedProbesResponse>), ProblemDetails> {
     let nomination = read_nomination(request, &caller, true)?;
-    let names = (app.known)(nomination.target, nomination.names.clone()).await;
+    let names = (app.host_names)(nomination.target, nomination.names.clone()).await;
     let mut ids = Vec::new();
     for _ in 0..2 * MAX_MESSAGES {
         ids.push(super::secrets::random::<8>().map_err(ProblemDetails::failed)?);
@@ -555,8 +556,8 @@ pub(super) async fn prepare_probes(
     Ok((StatusCode::CREATED, Json(response)))
 }
 
-/// Reports the results of messages that the reporter sent. They list no host: only messages that
-/// arrive do.
+/// Reports the results of messages that the reporter sent. A report does not list the host; only a
+/// message that arrives does.
 #[utoipa::path(post, path = "/v1/jobs/{id}/results", tag = "relay", request_body = ProbeResultsRequest,
     params(("id" = u64, Path, description = "The number of the job")),
     responses((status = 200, body = JobResponse, description = "The job")))]
@@ -570,26 +571,28 @@ pub(super) async fn report_results(
     let job = call_relay(&app, move |relay| relay.job(id)).await?;
     if job.by != caller.name || !job.remote {
         return Err(ProblemDetails::forbidden(
-            "only the reporter who got the messages may report their results",
+            "only the reporter who requested the messages may report their results",
         ));
     }
     // Only the collector decides that a message was delivered or came back.
-    let own = |r: &MessageResult| {
+    let reportable = |r: &MessageResult| {
         !matches!(
             r.outcome,
             MessageOutcome::Delivered { .. } | MessageOutcome::Bounced { .. }
         )
     };
-    let cut = |text: &mut String| {
+    let clean = |text: &mut String| {
         *text = cleaned(&text.chars().take(MAX_REPLY_CHARS).collect::<String>());
     };
-    let mut results: Vec<MessageResult> = request.results.into_iter().filter(own).collect();
+    let mut results: Vec<MessageResult> = request.results.into_iter().filter(reportable).collect();
     for r in &mut results {
         match &mut r.outcome {
             MessageOutcome::Refused { text, .. }
             | MessageOutcome::TempFail { text, .. }
-            | MessageOutcome::Accepted { text } => cut(text),
-            MessageOutcome::Inconclusive { why, .. } | MessageOutcome::Skipped { why } => cut(why),
+            | MessageOutcome::Accepted { text } => clean(text),
+            MessageOutcome::Inconclusive { why, .. } | MessageOutcome::Skipped { why } => {
+                clean(why)
+            }
             MessageOutcome::NotSent
             | MessageOutcome::Interrupted { .. }
             | MessageOutcome::Delivered { .. }

@@ -1,5 +1,5 @@
-//! Listeners: the socket of the command line, and addresses for all other clients. hyper speaks
-//! HTTP; limits and timeouts are ours.
+//! Listeners: the socket of the command line, and addresses for all other clients. hyper implements
+//! HTTP; the limits and timeouts are set here.
 
 use std::{
     convert::Infallible,
@@ -30,15 +30,15 @@ use super::{
 use crate::api::{ProblemCode, ProblemDetails};
 use crate::net::{ClientKind, ConnectionLimiter, ConnectionPermit, LingeringStream, RequestBody};
 
-/// Connections that wait to be accepted.
+/// The most connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
-/// How long the header of a request may take, and how long a connection may idle between two.
+/// How long the header of a request may take, and how long a connection may be idle between two.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
 /// The longest header of a request, in bytes.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// How long a client may read nothing of a response.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
-/// How often the log has a warning about a listener's proxies.
+/// The least time between two warnings about the proxies of a listener.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
 /// How long to wait after accepting a connection failed.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
@@ -46,7 +46,7 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// How an address is served.
 #[derive(Clone)]
 pub struct ListenerConfig {
-    /// The TLS configuration in force; none for plain HTTP.
+    /// The TLS configuration in force; `None` for plain HTTP.
     pub tls: Option<Tls>,
     /// Proxies that name their clients.
     pub trusted_proxies: TrustedProxies,
@@ -57,19 +57,20 @@ pub struct ListenerConfig {
 /// Returns the TLS configuration that is in force.
 pub type Tls = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
 
-/// The owner of the socket and of a directory that is created for it; none: that of this process.
+/// The owner of the socket and of a directory that is created for it; `None` keeps that of this
+/// process.
 #[derive(Debug, Clone, Default)]
 pub struct SocketOwner {
     /// The user id.
     pub user: Option<u32>,
     /// The group id.
     pub group: Option<u32>,
-    /// The name of that group, where the configuration has it.
+    /// The name of that group, if the configuration sets it.
     pub group_name: Option<String>,
 }
 
 impl SocketOwner {
-    /// Gives a path to the owner.
+    /// Changes the owner of a path.
     fn give(&self, path: &Path) -> std::io::Result<()> {
         std::os::unix::fs::chown(path, self.user, self.group).map_err(|e| match &self.group_name {
             Some(group) => std::io::Error::new(
@@ -84,22 +85,22 @@ impl SocketOwner {
         })
     }
 
-    /// Gives a directory that was there before to the configured group, where nobody but its owner
-    /// and group may enter it: its members have to reach the socket. One that is for its owner
-    /// alone stays so.
+    /// Changes the group of an existing directory to the configured one if only its owner and group
+    /// may enter it, so that the members of the group can reach the socket. A directory that only
+    /// its owner may enter is left as it is.
     fn give_directory(&self, path: &Path) -> std::io::Result<()> {
         use std::os::unix::fs::MetadataExt;
-        let found = std::fs::metadata(path)?;
+        let metadata = std::fs::metadata(path)?;
         let Some(group) = &self.group_name else {
             return Ok(());
         };
-        if found.mode() & 0o011 == 0 {
+        if metadata.mode() & 0o011 == 0 {
             let directory = path.display();
             tracing::warn!(
-                "members of `{group}` cannot reach the socket: nobody but its owner may enter {directory}; run `chmod 750 {directory}`"
+                "members of `{group}` cannot reach the socket: only its owner may enter {directory}; run `chmod 750 {directory}`"
             );
         }
-        if found.mode() & 0o011 != 0o010 || self.group == Some(found.gid()) {
+        if metadata.mode() & 0o011 != 0o010 || self.group == Some(metadata.gid()) {
             return Ok(());
         }
         SocketOwner {
@@ -110,12 +111,12 @@ impl SocketOwner {
     }
 }
 
-/// Opens the socket. A file on which no process listens any more is replaced; another one is an
-/// error. The socket gets the mode 0660, and a directory that is created for it 0750; an existing
-/// one gets the group alone.
+/// Opens the socket. A socket file on which no process listens any more is replaced; any other file
+/// is an error. The socket gets the mode 0660, and a directory that is created for it 0750; an
+/// existing one only gets the group.
 ///
 /// # Errors
-/// Says what could not be done, and leaves nothing behind.
+/// The error names the step that failed. A socket or directory that was created is removed again.
 pub async fn bind(path: &Path, owner: &SocketOwner) -> std::io::Result<UnixListener> {
     use std::os::unix::fs::{FileTypeExt, PermissionsExt};
     // Only a socket is ever replaced.
@@ -159,7 +160,7 @@ pub async fn bind(path: &Path, owner: &SocketOwner) -> std::io::Result<UnixListe
     Ok(listener)
 }
 
-/// Opens an address, inside of a runtime.
+/// Listens on an address. Must be called within a runtime.
 pub fn bind_tcp(addr: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     let socket = if addr.is_ipv4() {
         TcpSocket::new_v4()?
@@ -171,7 +172,7 @@ pub fn bind_tcp(addr: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     socket.listen(BACKLOG)?.into_std()
 }
 
-/// Serves the socket until `stop` says true; requests that are under way are finished.
+/// Serves the socket until `stop` is true; requests that are under way are finished.
 pub async fn run_socket(
     listener: UnixListener,
     router: Router,
@@ -215,7 +216,7 @@ pub async fn run_socket(
     tasks.wait().await;
 }
 
-/// Serves an address until `stop` says true.
+/// Serves an address until `stop` is true.
 pub async fn run_tcp(
     listener: TcpListener,
     router: Router,
@@ -234,7 +235,7 @@ pub async fn run_tcp(
             tokio::time::sleep(ACCEPT_BACKOFF).await;
             continue;
         };
-        // A proxy brings the connections of many clients.
+        // A proxy carries the connections of many clients.
         let trusted = config.trusted_proxies.contain(addr.ip());
         let client = if trusted {
             ClientKind::Uncounted
@@ -278,7 +279,8 @@ struct Proxy {
 }
 
 impl Proxy {
-    /// Logs why a proxy's connection is closed, at most once a minute: proxies open many.
+    /// Logs why the connection of a proxy is closed, at most once a minute, since proxies open
+    /// many.
     fn warn(&self, addr: IpAddr, error: &HeaderError) {
         let mut warned = self.warned.lock();
         if warned.is_none_or(|at| at.elapsed() >= WARN_INTERVAL) {
@@ -287,7 +289,7 @@ impl Proxy {
             match error {
                 HeaderError::Missing(error) => {
                     tracing::warn!(%proxy, %error, "connection of a trusted proxy closed: it does not start with a PROXY v2 header; \
-                        let the proxy send one, or set `forwarded_header = true` beside `trusted_proxies`");
+                        let the proxy send one, or set `forwarded_header = true` next to `trusted_proxies`");
                 }
                 HeaderError::Unsupported(why) => {
                     tracing::warn!(%proxy, "connection of a trusted proxy closed: {why}");
@@ -315,7 +317,7 @@ async fn accept_connection(
         Some(proxy) => {
             match tokio::time::timeout(HEADER_TIMEOUT, proxy::read_header(&mut stream)).await {
                 Ok(Ok(None)) => Sender::Itself(PeerAddress::Net(addr)),
-                // From here on it counts as the client's connection.
+                // From here on, the connection counts for the client.
                 Ok(Ok(Some(client))) if permit.reassign(client) => {
                     Sender::Itself(PeerAddress::Net(client))
                 }

@@ -26,7 +26,7 @@ use crate::{
 /// The most subjects that one request reads; a page that ends there is short and has a `next`.
 const MAX_SCANNED: usize = 200_000;
 
-/// A search after its parameters were read.
+/// The parsed conditions of a search.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ListingFilter {
     pub within: Option<Subject>,
@@ -41,7 +41,7 @@ pub(super) struct ListingFilter {
 impl ListingFilter {
     /// Reads the parameters of a search.
     pub(super) fn read(
-        v: &Dictionary,
+        dictionary: &Dictionary,
         now: Time,
         within: (Option<&String>, Option<&String>),
         (reason, source): (Option<&String>, Option<&String>),
@@ -83,10 +83,10 @@ impl ListingFilter {
         Ok(ListingFilter {
             within,
             reason: reason
-                .map(|r| v.reasons.get(r).ok_or_else(|| known("reason", r)))
+                .map(|r| dictionary.reasons.get(r).ok_or_else(|| known("reason", r)))
                 .transpose()?,
             source: source
-                .map(|s| v.sources.get(s).ok_or_else(|| known("source", s)))
+                .map(|s| dictionary.sources.get(s).ok_or_else(|| known("source", s)))
                 .transpose()?,
             from: time("from", from)?,
             to: time("to", to)?,
@@ -124,7 +124,7 @@ impl ListingFilter {
             })
     }
 
-    /// The ranges of keys that hold all matches: from, and up to but without.
+    /// The half-open ranges of keys that contain all matches: start and end of each.
     pub(super) fn ranges(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let Some(within) = &self.within else {
             return vec![(vec![], vec![u8::MAX; 32])];
@@ -170,13 +170,13 @@ pub(super) async fn search_listings(
     State(app): State<App>,
     QueryParams(s): QueryParams<ListingsQuery>,
 ) -> Result<Json<Page<ListingResponse>>, ProblemDetails> {
-    let v = app.ledger.store.dictionary();
+    let dictionary = app.ledger.store.dictionary();
     let most = limit(s.limit)?;
     let filter = ListingFilter {
         author: s.author,
         text: s.text,
         ..ListingFilter::read(
-            &v,
+            &dictionary,
             app.ledger.now(),
             (s.prefix.as_ref(), s.domain.as_ref()),
             (s.reason.as_ref(), s.source.as_ref()),
@@ -186,13 +186,13 @@ pub(super) async fn search_listings(
     let after = match &s.after {
         None => None,
         Some(id) => Some(listing_of(id).ok_or_else(|| {
-            ProblemDetails::invalid("after: it takes the `next` of the page before")
+            ProblemDetails::invalid("after: it must be the `next` of the previous page")
         })?),
     };
     let work = move || {
         let store = &app.ledger.store;
         let (mut items, mut next, mut scanned) = (Vec::new(), None, 0);
-        let mut see = |subject: Subject, verdict: Verdict| -> Result<bool, StoreError> {
+        let mut visit = |subject: Subject, verdict: Verdict| -> Result<bool, StoreError> {
             scanned += 1;
             let fits: Vec<&Entry> = verdict
                 .entries
@@ -201,8 +201,8 @@ pub(super) async fn search_listings(
                 .collect();
             let mut history = None;
             for e in fits {
-                let place = (subject.clone(), e.reason, e.source);
-                if after.as_ref().is_some_and(|a| place <= *a) {
+                let key = (subject.clone(), e.reason, e.source);
+                if after.as_ref().is_some_and(|a| key <= *a) {
                     continue;
                 }
                 if items.len() >= most {
@@ -212,14 +212,14 @@ pub(super) async fn search_listings(
                     Some(h) => h,
                     none => none.insert(store.history(&subject)?),
                 };
-                next = Some(listing_id(&place.0, place.1, place.2));
+                next = Some(listing_id(&key.0, key.1, key.2));
                 if filter.needs_history() && !filter.fits_history(e, history) {
                     continue;
                 }
-                items.push(listing(&v, &subject, &verdict, e, history));
+                items.push(listing(&dictionary, &subject, &verdict, e, history));
             }
             if scanned >= MAX_SCANNED {
-                // The next page begins after this subject, whatever it has.
+                // The next page begins after all listings of this subject.
                 next = Some(listing_id(
                     &subject,
                     crate::model::ReasonId(u8::MAX),
@@ -235,7 +235,7 @@ pub(super) async fn search_listings(
                 .as_ref()
                 .map_or(from.clone(), |(s, ..)| s.key().max(from));
             if whole && from < to {
-                whole = store.scan_range(&v, &from, &to, &mut see)?;
+                whole = store.scan_range(&dictionary, &from, &to, &mut visit)?;
             }
         }
         Ok::<_, ProblemDetails>(Page {
@@ -249,24 +249,24 @@ pub(super) async fn search_listings(
         .map(Json)
 }
 
-/// A page of what is decided subject by subject: `take` returns the items of a verdict.
+/// A page of exemptions or holds; `take` returns those of a verdict.
 async fn decided<T: Send + 'static>(
     app: App,
     paging: PageQuery,
     take: impl Fn(&Dictionary, &Subject, &Verdict) -> Vec<T> + Send + 'static,
 ) -> Result<Json<Page<T>>, ProblemDetails> {
     let most = limit(paging.limit)?;
-    let bad = || ProblemDetails::invalid("after: it takes the `next` of the page before");
+    let invalid = || ProblemDetails::invalid("after: it must be the `next` of the previous page");
     let after = paging
         .after
-        .map(|a| a.parse::<Subject>().map_err(|_| bad()))
+        .map(|a| a.parse::<Subject>().map_err(|_| invalid()))
         .transpose()?;
     let work = move || {
-        let (store, v) = (&app.ledger.store, app.ledger.store.dictionary());
+        let (store, dictionary) = (&app.ledger.store, app.ledger.store.dictionary());
         let (mut items, mut next) = (Vec::new(), None);
         store
             .decided(after.as_ref(), &mut |subject, verdict| {
-                let found = take(&v, &subject, &verdict);
+                let found = take(&dictionary, &subject, &verdict);
                 if !found.is_empty() && items.len() >= most {
                     return Ok(false);
                 }
@@ -305,7 +305,10 @@ pub(super) async fn list_exemptions(
     State(app): State<App>,
     QueryParams(paging): QueryParams<PageQuery>,
 ) -> Result<Json<Page<ExemptionResponse>>, ProblemDetails> {
-    decided(app, paging, |_, s, v| exemption(s, v).into_iter().collect()).await
+    decided(app, paging, |_, subject, verdict| {
+        exemption(subject, verdict).into_iter().collect()
+    })
+    .await
 }
 
 /// Lists the reasons that are suppressed because a removal was granted.
@@ -315,13 +318,18 @@ pub(super) async fn list_holds(
     State(app): State<App>,
     QueryParams(paging): QueryParams<PageQuery>,
 ) -> Result<Json<Page<HoldResponse>>, ProblemDetails> {
-    decided(app, paging, |v, s, verdict| {
-        verdict.holds.iter().map(|h| hold(v, s, h)).collect()
+    decided(app, paging, |dictionary, s, verdict| {
+        verdict
+            .holds
+            .iter()
+            .map(|h| hold(dictionary, s, h))
+            .collect()
     })
     .await
 }
 
-/// Submits the change of an exemption or a hold. `body` tells idempotent requests apart.
+/// Submits the change of an exemption or a hold. `body` distinguishes requests with the same
+/// `Idempotency-Key`.
 async fn submit(
     app: &App,
     caller: &Caller,
@@ -425,14 +433,13 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// A subject lies in the ranges of everything that covers it, and a range has nothing of
-        /// another kind.
+        /// The key of a subject is in the ranges of every prefix that covers the subject.
         #[test]
         fn ranges_contain_every_covered_subject(addr: u32, len in 8u8..=32, host: u32, other in 8u8..=32) {
             use crate::model::Prefix4;
             let within = Subject::V4(Prefix4::new(addr, len));
-            let wanted = ListingFilter { within: Some(within.clone()), ..ListingFilter::default() };
-            let inside = |s: &Subject| wanted.ranges().iter().any(|(from, to)| (from.as_slice()..to.as_slice()).contains(&s.key().as_slice()));
+            let filter = ListingFilter { within: Some(within.clone()), ..ListingFilter::default() };
+            let inside = |s: &Subject| filter.ranges().iter().any(|(from, to)| (from.as_slice()..to.as_slice()).contains(&s.key().as_slice()));
             let near = Prefix4::new(addr & Prefix4::mask(len) | host & !Prefix4::mask(len), other.max(len));
             for s in [Subject::V4(near), Subject::V4(Prefix4::new(host, other))] {
                 prop_assert!(!within.covers(&s) || inside(&s), "{within} {s}");
@@ -441,15 +448,21 @@ mod tests {
     }
 
     #[test]
-    fn range_of_a_domain_contains_the_names_below_it_alone() {
-        let v = Dictionary::default();
+    fn range_of_a_domain_contains_only_the_domain_and_names_below_it() {
+        let dictionary = Dictionary::default();
         let d = "spam.example".to_string();
-        let wanted =
-            ListingFilter::read(&v, Time(0), (None, Some(&d)), (None, None), (None, None)).unwrap();
-        let [(from, to)] = &wanted.ranges()[..] else {
+        let filter = ListingFilter::read(
+            &dictionary,
+            Time(0),
+            (None, Some(&d)),
+            (None, None),
+            (None, None),
+        )
+        .unwrap();
+        let [(from, to)] = &filter.ranges()[..] else {
             panic!()
         };
-        for (s, is) in [
+        for (s, expected) in [
             ("spam.example", true),
             ("*.spam.example", true),
             ("x.spam.example", true),
@@ -457,7 +470,7 @@ mod tests {
             ("spa.example", false),
         ] {
             let key = s.parse::<Subject>().unwrap().key();
-            assert_eq!(*from <= key && key < *to, is, "{s}");
+            assert_eq!(*from <= key && key < *to, expected, "{s}");
         }
     }
 }

@@ -1,5 +1,4 @@
-//! Look-ups: what is listed about a subject; for operators with its history, for everybody what is
-//! public.
+//! Look-ups of a subject: everything with its history for operators, the public part for everybody.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -31,12 +30,12 @@ use crate::{
     store::{Dictionary, Store, StoreError, schema::revision},
 };
 
-/// The listings of a subject, and of those that cover it, that no hold suppresses.
+/// The listings of a subject and of the wider subjects that cover it, except suppressed ones.
 pub(super) fn remaining(
     store: &Store,
     subject: &Subject,
 ) -> Result<Vec<RemainingListing>, StoreError> {
-    let v = store.dictionary();
+    let dictionary = store.dictionary();
     let mut out = Vec::new();
     for s in std::iter::once(subject.clone()).chain(subject.wider()) {
         let verdict = store.verdict(&s)?;
@@ -48,9 +47,9 @@ pub(super) fn remaining(
                 .filter(listed)
                 .map(|e| RemainingListing {
                     subject: s.to_string(),
-                    source: v.sources.name(e.source).into(),
+                    source: dictionary.sources.name(e.source).into(),
                     feed: e.source.is_feed(),
-                    reason: v.reasons.name(e.reason).into(),
+                    reason: dictionary.reasons.name(e.reason).into(),
                 }),
         );
     }
@@ -68,7 +67,7 @@ pub(super) async fn get_subject(
     let subject = super::subject::stored(&app, &text, HostBits::Refuse)?;
     let (store, snapshot) = (app.ledger.store.clone(), app.ledger.published.snapshot());
     let found = tokio::task::spawn_blocking(move || -> Result<SubjectResponse, ProblemDetails> {
-        let (verdict, history, v) = (
+        let (verdict, history, dictionary) = (
             store.verdict(&subject)?,
             store.history(&subject)?,
             store.dictionary(),
@@ -85,9 +84,9 @@ pub(super) async fn get_subject(
          -> Result<Vec<ListingResponse>, StoreError> {
             let each = verdict.entries.iter();
             each.map(|e| {
-                let listing = listing(&v, s, verdict, e, history);
+                let listing = listing(&dictionary, s, verdict, e, history);
                 Ok(ListingResponse {
-                    note: list_note(&store, &v, s, e)?.or(listing.note),
+                    note: list_note(&store, &dictionary, s, e)?.or(listing.note),
                     ..listing
                 })
             })
@@ -113,11 +112,11 @@ pub(super) async fn get_subject(
             holds: verdict
                 .holds
                 .iter()
-                .map(|h| hold(&v, &subject, h))
+                .map(|h| hold(&dictionary, &subject, h))
                 .collect(),
             covered_by,
             zones,
-            history: history.iter().map(|e| event(e, &v)).collect(),
+            history: history.iter().map(|e| event(e, &dictionary)).collect(),
             revision: hex(revision(&verdict)),
         })
     });
@@ -129,14 +128,14 @@ pub(super) async fn get_subject(
         .into_response())
 }
 
-/// What a feed's list says about an entry, for operators.
+/// The note of a feed's list about an entry, for operators.
 fn list_note(
     store: &Store,
-    v: &Dictionary,
+    dictionary: &Dictionary,
     subject: &Subject,
     e: &Entry,
 ) -> Result<Option<String>, StoreError> {
-    let generation = v
+    let generation = dictionary
         .records
         .get(usize::from(e.source.0))
         .map_or(0, |r| r.generation);
@@ -160,7 +159,7 @@ fn requested(query: Option<&str>, peer: Option<PeerAddress>) -> Result<Subject, 
         pairs
             .iter()
             .find(|(k, _)| k == name)
-            .map(|(_, v)| v.clone())
+            .map(|(_, value)| value.clone())
     };
     // Without `=` the whole query is the name of one pair.
     let bare = || match &pairs[..] {
@@ -174,16 +173,17 @@ fn requested(query: Option<&str>, peer: Option<PeerAddress>) -> Result<Subject, 
             Ok(Subject::host(addr.to_canonical()))
         }
         _ => Err(ProblemDetails::invalid(
-            "subject: it takes an address, a prefix or a domain",
+            "subject: it must be an address, a prefix or a domain",
         )),
     }
 }
 
-/// Looks a subject up for everybody: whether it is listed, where, why, since when, and what to do.
+/// Looks up whether a subject is listed: in which zones, why, since when, and what its owner can
+/// do.
 ///
 /// The query may also be the bare address.
 #[utoipa::path(get, path = "/lookup", tag = "public", params(LookupQuery),
-    responses((status = 200, body = LookupResponse, description = "What is public about the subject")))]
+    responses((status = 200, body = LookupResponse, description = "The public information about the subject")))]
 pub(super) async fn lookup(
     State(app): State<App>,
     peer: Option<Extension<PeerAddress>>,
@@ -200,9 +200,9 @@ pub(super) async fn lookup(
     Ok(Json(done?))
 }
 
-/// Looks a subject up under the path of earlier look-up pages.
+/// Looks up a subject under the path of earlier look-up pages.
 #[utoipa::path(get, path = "/nph-lookup", tag = "public", params(LookupQuery),
-    responses((status = 200, body = LookupResponse, description = "What is public about the subject")))]
+    responses((status = 200, body = LookupResponse, description = "The public information about the subject")))]
 pub(super) async fn lookup_by_old_path(
     app: State<App>,
     peer: Option<Extension<PeerAddress>>,
@@ -213,7 +213,7 @@ pub(super) async fn lookup_by_old_path(
 
 fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<LookupResponse, StoreError> {
     let (store, snapshot) = (&app.ledger.store, app.ledger.published.snapshot());
-    let v = store.dictionary();
+    let dictionary = store.dictionary();
     // The verdicts of the subject and of all that covers it, read once for all zones, and only if
     // a zone lists it.
     let mut verdicts: Option<Vec<(Subject, Verdict)>> = None;
@@ -249,7 +249,7 @@ fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<LookupRes
             zone: answer.zone,
             codes: answer.codes,
             texts: answer.texts,
-            reasons: reasons(&v, z, verdicts),
+            reasons: reasons(&dictionary, z, verdicts),
             contact: z.spec.contact.clone(),
         });
     }
@@ -273,7 +273,7 @@ fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<LookupRes
     })
 }
 
-/// The host that a subject is.
+/// The address of a subject that is a single host.
 fn single(subject: &Subject) -> Option<IpAddr> {
     match subject {
         Subject::V4(p) if p.len() == 32 => Some(IpAddr::V4(p.first().into())),
@@ -285,7 +285,7 @@ fn single(subject: &Subject) -> Option<IpAddr> {
 /// The published reasons of a zone that apply, each once: the nearest listing, and the oldest of
 /// several sources.
 fn reasons(
-    v: &Dictionary,
+    dictionary: &Dictionary,
     z: &ZoneView,
     verdicts: &[(Subject, Verdict)],
 ) -> Vec<LookupReasonResponse> {
@@ -297,7 +297,7 @@ fn reasons(
         });
         if let Some((s, Some(e))) = of.find(|(_, e)| e.is_some()) {
             out.push(LookupReasonResponse {
-                reason: v.reasons.name(e.reason).into(),
+                reason: dictionary.reasons.name(e.reason).into(),
                 listed: s.to_string(),
                 since: e.since.into(),
                 until: e.until.map(Into::into),
@@ -323,8 +323,8 @@ pub(super) fn published(snapshot: &Snapshot, subject: &Subject) -> Vec<ZoneCodes
         .collect()
 }
 
-/// What a zone answers for the subject itself; for a prefix, for its first address, and for `*.a.b`,
-/// for a name below.
+/// What a zone answers for a subject; for a prefix, for its first address; for `*.a.b`, for a name
+/// below `a.b`.
 fn answers(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<SubjectZoneResponse> {
     let (never_asked, not_exported) = match subject {
         Subject::Domain(d) => (limits::never_asked(zone, d), limits::left_out(zone, d)),
@@ -351,7 +351,8 @@ fn answers(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<Su
     })
 }
 
-/// The A and TXT records of a subject in a zone; `None` where the zone is not about such subjects.
+/// The A and TXT records of a subject in a zone; `None` if the zone does not have subjects of this
+/// kind.
 fn records(
     snapshot: &Snapshot,
     zone: &ZoneView,

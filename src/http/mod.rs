@@ -64,8 +64,8 @@ use crate::{
     metrics::Metrics,
 };
 
-/// How many exports run at the same time.
-pub const EXPORTS: usize = 16;
+/// The most exports that run at the same time.
+pub const MAX_EXPORTS: usize = 16;
 
 /// What another part of the daemon reports about itself.
 pub type Report<T> = Arc<dyn Fn() -> T + Send + Sync>;
@@ -75,12 +75,12 @@ pub type ConnectionStats = Report<Vec<(&'static str, crate::net::LimiterStats)>>
 /// Checks a text; the error says what is wrong with it.
 pub type Check = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
-/// What a handler may use.
+/// The state that handlers share.
 #[derive(Clone)]
 pub struct App {
-    /// Reads and writes.
+    /// The listings, and everything else that is stored.
     pub ledger: Ledger,
-    /// Counters.
+    /// Counters of DNS queries.
     pub metrics: Arc<Metrics>,
     /// Reads the configuration again; the error is for the client.
     pub reload: Reload,
@@ -96,7 +96,7 @@ pub struct App {
     pub surroundings: Report<Surroundings>,
     /// The connections of each listener.
     pub connections: ConnectionStats,
-    /// How often tokens and addresses have asked.
+    /// Counts the requests of tokens and addresses.
     pub access: Arc<Access>,
     /// The slots of exports, each of which uses a thread.
     pub exports: Arc<tokio::sync::Semaphore>,
@@ -104,13 +104,13 @@ pub struct App {
     pub check_url: Check,
     /// Relay tests.
     pub relay: crate::relay::RelayService,
-    /// Finds the names of a host.
-    pub known: crate::relay::HostNameResolver,
+    /// Looks up the names of a host.
+    pub host_names: crate::relay::HostNameResolver,
     /// Checks the configuration as `orbsd check` does, for users who cannot read all of it.
     pub check_configuration: Report<ConfigurationCheckResponse>,
     /// The user that this process runs as, who is an owner at the socket.
     pub uid: u32,
-    /// When it started.
+    /// When the process started.
     pub started: crate::model::Time,
     /// Whether this is the daemon, and not a command that has opened the store itself.
     pub daemon: bool,

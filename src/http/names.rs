@@ -1,4 +1,4 @@
-//! Names in the store that would be rejected today: earlier versions read them from lists.
+//! Names in the store that would be rejected today, which earlier versions accepted from lists.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::{
     model::{Domain, Subject},
 };
 
-/// How many names of each class are shown.
+/// How many names of each class are returned.
 const MAX_EXAMPLES: usize = 5;
 
 /// Lists the names that are listed or exempt and would be rejected today.
@@ -67,7 +67,7 @@ fn find(snapshot: &Snapshot) -> RejectedNamesResponse {
     }
 }
 
-/// Why the intake rule does not accept a name; `None` where it does.
+/// The cause for which the intake rule rejects a name; `None` if it accepts it.
 fn class(domain: &Domain) -> Option<&'static str> {
     match word::parse(&domain.to_string(), &Rules::default()) {
         Err(e) => Some(e.class),

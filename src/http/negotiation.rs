@@ -1,9 +1,9 @@
-//! What a client accepts and what it has already: `Accept-Encoding` and `If-None-Match`.
+//! Content negotiation and conditional requests: `Accept-Encoding` and `If-None-Match`.
 
 use axum::http::{HeaderMap, header};
 
-/// Whether the client accepts gzip: it names gzip, or everything, with a weight above zero (RFC 9110
-/// section 12.5.3).
+/// Whether the client accepts gzip: it names gzip, or everything, with a weight above zero (RFC
+/// 9110 section 12.5.3).
 pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let mut any = None;
     for value in headers.get_all(header::ACCEPT_ENCODING) {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entity_tag_is_compared_weakly() {
+    fn entity_tags_are_compared_weakly() {
         let has = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::IF_NONE_MATCH, value.parse().unwrap());

@@ -1,9 +1,9 @@
-//! The files of an import as they come in: one body, or several parts of `multipart/form-data`
-//! within limits.
+//! Streams the files of an import: one body, or several parts of `multipart/form-data` within
+//! limits.
 //!
-//! The parser of multipart bodies keeps a part's header until its end has come, searches it anew
-//! for each block, and takes blocks until its stream has none. So the stream hands it one small
-//! block at a time, and fails where a header is too long.
+//! The multipart parser buffers a part's header until it is complete, searches the buffer again
+//! after each block, and reads blocks as long as its stream has one ready. The stream therefore
+//! yields one small block at a time, and fails if a header is too long.
 
 use std::{
     io::{self, Read},
@@ -32,27 +32,27 @@ use crate::{
     model::text::escape,
 };
 
-/// Blocks of a file that wait to be read.
-const WAITING: usize = 16;
-/// How long a sender may pause.
+/// The most blocks of a file that wait to be read.
+const MAX_WAITING: usize = 16;
+/// How long a client may pause.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest header of a part, in bytes.
 const MAX_PART_HEADER_BYTES: usize = 16 * 1024;
-/// The longest block that the parser is given at a time, in bytes: it may add its second block to a
-/// first one.
+/// The longest block that the parser gets at a time, in bytes. The parser can hold two blocks.
 const MAX_BLOCK_BYTES: usize = 16 * 1024;
 /// The most files of one import.
 const MAX_FILES: usize = 100;
 /// The longest name of a file, in bytes.
 const MAX_NAME_BYTES: usize = 255;
 
-/// A part of what comes in.
+/// An item of the incoming body.
 enum Piece {
     /// A file begins.
     File(String),
-    /// Some of its bytes.
+    /// Bytes of the file.
     Data(Bytes),
-    /// All files are there. A sender that went away before it has cut the last one short.
+    /// The body is complete. If the client disconnects before this item, the last file is
+    /// incomplete.
     End,
 }
 
@@ -62,9 +62,9 @@ type Sender = mpsc::Sender<io::Result<Piece>>;
 ///
 /// # Errors
 ///
-/// Returns a problem where the body is said to be multipart and has no boundary.
+/// Returns a problem if the content type is multipart without a boundary.
 pub(super) async fn receive(request: Request, name: String) -> Result<Pieces, ProblemDetails> {
-    let (tx, rx) = mpsc::channel(WAITING);
+    let (tx, rx) = mpsc::channel(MAX_WAITING);
     let kind = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -90,19 +90,19 @@ pub(super) async fn receive(request: Request, name: String) -> Result<Pieces, Pr
     Ok(Pieces {
         rx,
         piece: Bytes::new(),
-        state: Place::Between,
+        state: Position::Between,
         read: digest::Context::new(&digest::SHA256),
         broken: None,
     })
 }
 
-/// A body in small blocks, each followed by a pause, so that the parser takes no second one before
-/// it has used the first.
+/// A body in small blocks. The stream is not ready after each block, so that the parser processes
+/// it before it reads the next one.
 struct Blocks {
     body: BodyDataStream,
     rest: Bytes,
     yielded: bool,
-    /// Bytes handed on since the parser found the end of a header or of a block of data.
+    /// Bytes yielded since the parser last found the end of a header or of a block of data.
     pending: Arc<AtomicUsize>,
 }
 
@@ -144,7 +144,8 @@ fn too_long(what: &str) -> io::Error {
     )
 }
 
-/// Waits for a sender, but not for ever: its source is busy meanwhile.
+/// Waits for the client for at most [`READ_TIMEOUT`], since the source of the import is busy
+/// meanwhile.
 async fn in_time<T, E: Into<axum::BoxError>>(
     next: impl Future<Output = Result<T, E>>,
 ) -> io::Result<T> {
@@ -157,19 +158,19 @@ async fn in_time<T, E: Into<axum::BoxError>>(
         Err(_) => Err(io::Error::new(
             io::ErrorKind::TimedOut,
             format!(
-                "the sender has sent nothing for {} s",
+                "the client has sent nothing for {} s",
                 READ_TIMEOUT.as_secs()
             ),
         )),
     }
 }
 
-/// What an error is about at its root.
+/// The message of the innermost cause of an error.
 fn innermost(e: &(dyn std::error::Error + 'static)) -> String {
     e.source().map_or_else(|| e.to_string(), innermost)
 }
 
-/// The kind of the I/O error that an error rests on.
+/// The kind of the I/O error that caused an error.
 fn kind(e: &(dyn std::error::Error + 'static)) -> io::ErrorKind {
     match (e.downcast_ref::<io::Error>(), e.source()) {
         (Some(io), _) if io.kind() != io::ErrorKind::Other => io.kind(),
@@ -194,13 +195,13 @@ async fn send_body(mut body: Body, name: String, tx: Sender) {
     let _ = tx.send(Ok(Piece::End)).await;
 }
 
-/// The name of a file as people see it: decoded (RFC 7578 section 2), and on one line.
+/// The name of a file for display: decoded (RFC 7578 section 2), and on one line.
 fn file_name(encoded: &str) -> String {
     let name = percent_encoding::percent_decode_str(encoded).decode_utf8_lossy();
     escape(&name).into_owned()
 }
 
-/// Says of an error which file of the body it follows, or that it is in the first one.
+/// Adds the position in the body to an error: after which file, or in the header of the first one.
 fn after_file(files: usize, e: &io::Error) -> io::Error {
     let place = if files == 0 {
         "in the header of the first file".to_string()
@@ -212,7 +213,7 @@ fn after_file(files: usize, e: &io::Error) -> io::Error {
 
 async fn send_parts(mut parts: Multipart, pending: Arc<AtomicUsize>, tx: Sender) {
     let result: io::Result<()> = async {
-        let gone = || io::Error::other("the import has ended");
+        let ended = || io::Error::other("the import has ended");
         let mut files = 0;
         while let Some(mut part) = in_time(parts.next_field())
             .await
@@ -231,13 +232,13 @@ async fn send_parts(mut parts: Multipart, pending: Arc<AtomicUsize>, tx: Sender)
             }
             tx.send(Ok(Piece::File(file_name(&name))))
                 .await
-                .map_err(|_| gone())?;
+                .map_err(|_| ended())?;
             while let Some(data) = in_time(part.chunk()).await? {
                 pending.store(0, Relaxed);
-                tx.send(Ok(Piece::Data(data))).await.map_err(|_| gone())?;
+                tx.send(Ok(Piece::Data(data))).await.map_err(|_| ended())?;
             }
         }
-        tx.send(Ok(Piece::End)).await.map_err(|_| gone())
+        tx.send(Ok(Piece::End)).await.map_err(|_| ended())
     }
     .await;
     if let Err(e) = result {
@@ -245,21 +246,21 @@ async fn send_parts(mut parts: Multipart, pending: Arc<AtomicUsize>, tx: Sender)
     }
 }
 
-/// Files as they come in: one after the other, each to its end.
+/// The files of a request, read one after the other.
 pub(super) struct Pieces {
     rx: mpsc::Receiver<io::Result<Piece>>,
     piece: Bytes,
-    state: Place,
-    /// The hash of all that was read.
+    state: Position,
+    /// The hash of all files so far.
     read: digest::Context,
     /// Why the body could not be read to its end.
     broken: Option<ProblemDetails>,
 }
 
-enum Place {
+enum Position {
     Between,
     Inside,
-    /// The next file has begun already.
+    /// The next file has begun.
     At(String),
     Ended,
 }
@@ -267,16 +268,16 @@ enum Place {
 impl imports::Files for Pieces {
     fn next_file(&mut self) -> io::Result<Option<String>> {
         loop {
-            match std::mem::replace(&mut self.state, Place::Between) {
-                Place::At(name) => {
-                    self.state = Place::Inside;
+            match std::mem::replace(&mut self.state, Position::Between) {
+                Position::At(name) => {
+                    self.state = Position::Inside;
                     return Ok(Some(name));
                 }
-                Place::Ended => {
-                    self.state = Place::Ended;
+                Position::Ended => {
+                    self.state = Position::Ended;
                     return Ok(None);
                 }
-                Place::Between | Place::Inside => self.advance()?,
+                Position::Between | Position::Inside => self.advance()?,
             }
         }
     }
@@ -294,35 +295,35 @@ impl Pieces {
             .collect()
     }
 
-    /// Reads what is left and throws it away; the sum of it all.
+    /// Reads and discards the rest. Returns the hash of all files.
     pub fn rest(&mut self) -> io::Result<String> {
-        while !matches!(self.state, Place::Ended) {
+        while !matches!(self.state, Position::Ended) {
             self.advance()?;
         }
         Ok(self.sum())
     }
 
-    /// Why the body could not be read to its end, if that is so.
+    /// Takes the problem because of which the body could not be read to its end.
     pub fn broken(&mut self) -> Option<ProblemDetails> {
         self.broken.take()
     }
 
-    /// Takes the next piece.
+    /// Receives the next item.
     fn advance(&mut self) -> io::Result<()> {
         let received = self.rx.blocking_recv();
         let piece = received.unwrap_or_else(|| {
             Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
-                "the sender went away",
+                "the client disconnected before the end of the body",
             ))
         });
         match piece {
-            Ok(Piece::File(name)) => self.state = Place::At(name),
+            Ok(Piece::File(name)) => self.state = Position::At(name),
             Ok(Piece::Data(data)) => {
                 self.read.update(&data);
                 self.piece = data;
             }
-            Ok(Piece::End) => self.state = Place::Ended,
+            Ok(Piece::End) => self.state = Position::Ended,
             Err(e) => {
                 let code = match e.kind() {
                     io::ErrorKind::InvalidData => ProblemCode::ContentTooLarge,
@@ -342,7 +343,7 @@ impl Pieces {
 
 impl Read for Pieces {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.piece.is_empty() && matches!(self.state, Place::Inside) {
+        while self.piece.is_empty() && matches!(self.state, Position::Inside) {
             self.advance()?;
         }
         let n = buf.len().min(self.piece.len());

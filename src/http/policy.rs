@@ -1,5 +1,5 @@
-//! What every route declares besides its handler: who may call it, how long it may take, and which
-//! headers of a write it takes.
+//! The policy of each route: who may call it, how long it may take, and which headers of a write it
+//! supports.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -23,38 +23,38 @@ pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 pub enum Deadline {
     /// [`REQUEST_TIMEOUT`].
     Default,
-    /// As long as its body or its response lasts, which have limits of their own.
+    /// Without a deadline, since the body or the response has limits of its own.
     None,
 }
 
 /// What is kept of a request with an `Idempotency-Key`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Idempotency {
-    /// The route takes no key.
+    /// The route does not support a key.
     None,
-    /// Each change of the request by itself; the ledger keeps its receipt.
+    /// The receipt of each change of the request, in the ledger.
     PerChange,
     /// The response.
     Response,
     /// Only that the request was done: its response contains a secret, which is displayed once.
     Secret,
-    /// The response; the body is a file, which is told apart by its hash.
+    /// The response; the body is a file, which is identified by its hash.
     File,
 }
 
-/// What a route declares.
+/// The policy of a route.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RoutePolicy {
-    /// The least role that may call it; none for everybody.
+    /// The least role that may call it; `None` for everybody.
     pub role: Option<Role>,
     /// How long it may take.
     pub deadline: Deadline,
-    /// Whether its handler checks the bounds of a token. A limited token may not call others that
-    /// write.
+    /// Whether its handler checks the bounds of a token. A limited token may not call a writing
+    /// route that does not.
     pub checks_bounds: bool,
-    /// What it does with an `Idempotency-Key`.
+    /// What is kept of a request with an `Idempotency-Key`.
     pub idempotency: Idempotency,
-    /// Whether it takes `If-Match`.
+    /// Whether it supports `If-Match`.
     pub if_match: bool,
 }
 
@@ -114,7 +114,7 @@ impl RoutePolicy {
 pub(super) struct RouteTable(HashMap<String, Vec<(&'static str, RoutePolicy)>>);
 
 impl RouteTable {
-    /// The policy of a route; none where the path does not answer the method.
+    /// The policy of a route; `None` if the path does not support the method.
     pub fn get(&self, method: &str, path: &str) -> Option<RoutePolicy> {
         let methods = self.0.get(path)?;
         methods.iter().find(|m| m.0 == method).map(|m| m.1)
@@ -165,14 +165,14 @@ impl Routes {
         self
     }
 
-    /// The same with a layer around all routes so far.
+    /// Adds a layer around all routes so far.
     #[must_use]
     pub fn map(mut self, f: impl FnOnce(OpenApiRouter<App>) -> OpenApiRouter<App>) -> Routes {
         self.router = f(self.router);
         self
     }
 
-    /// All routes of both.
+    /// Adds all routes of another collection.
     #[must_use]
     pub fn merge(mut self, other: Routes) -> Routes {
         self.router = self.router.merge(other.router);
@@ -212,7 +212,7 @@ fn describe(method: &str, operation: &mut Operation, policy: RoutePolicy) {
     };
     let if_match = policy
         .if_match
-        .then_some("The revision of the subject that the request is based on. Another one is the problem `precondition-failed`.");
+        .then_some("The revision of the subject on which the request is based. If the subject has another one, the request gets the problem `precondition-failed`.");
     for (name, text) in [("Idempotency-Key", key), ("If-Match", if_match)] {
         let Some(text) = text else { continue };
         let schema = ObjectBuilder::new()

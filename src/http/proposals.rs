@@ -1,4 +1,4 @@
-//! Listings that wait for another person.
+//! Proposals: listings that wait for the approval of another person.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::{
 };
 
 fn response(app: &App, p: &Proposal) -> ProposalResponse {
-    let v = app.ledger.store.dictionary();
+    let dictionary = app.ledger.store.dictionary();
     let (reason, source, until, text) = match &p.change.command {
         Command::List {
             reason,
@@ -32,8 +32,8 @@ fn response(app: &App, p: &Proposal) -> ProposalResponse {
             until,
             text,
         } => (
-            v.reasons.name(*reason).into(),
-            v.sources.name(*source).into(),
+            dictionary.reasons.name(*reason).into(),
+            dictionary.sources.name(*source).into(),
             until.map(Into::into),
             text.as_ref().map(|t| t.to_string()),
         ),
@@ -52,7 +52,7 @@ fn response(app: &App, p: &Proposal) -> ProposalResponse {
     }
 }
 
-/// Lists the listings that wait for another person, the oldest first.
+/// Lists the proposals, which wait for the approval of another person, the oldest first.
 #[utoipa::path(get, path = "/v1/proposals", tag = "proposals", params(ProposalsQuery),
     responses((status = 200, body = Page<ProposalResponse>, description = "All proposals, or those of an author")))]
 pub(super) async fn list_proposals(
@@ -68,7 +68,7 @@ pub(super) async fn list_proposals(
 
 /// Returns a proposal.
 #[utoipa::path(get, path = "/v1/proposals/{id}", tag = "proposals",
-    params(("id" = String, Path, description = "The number of the proposal")),
+    params(("id" = String, Path, description = "The ID of the proposal")),
     responses((status = 200, body = ProposalResponse, description = "The proposal")))]
 pub(super) async fn get_proposal(
     State(app): State<App>,
@@ -86,15 +86,15 @@ fn find(app: &App, id: &str) -> Result<Arc<Proposal>, ProblemDetails> {
         .ok_or_else(|| ProblemDetails::not_found(format!("there is no proposal `{id}`")))
 }
 
-async fn forget(
+async fn delete(
     app: &App,
     caller: &Caller,
     what: &str,
     p: &Proposal,
-    once: Option<IdempotencyKey>,
+    key: Option<IdempotencyKey>,
 ) -> Result<(), ProblemDetails> {
     let mut record = caller.audit_record(what, &p.change.subject, &p.id, None);
-    record.idempotency = once;
+    record.idempotency = key;
     let problem = of_ledger(&app.ledger);
     app.ledger
         .change_accounts(
@@ -113,7 +113,7 @@ fn check_other_person(
     proposal: &Proposal,
     reason: &str,
 ) -> Result<(), ProblemDetails> {
-    let two = app
+    let requires_approval = app
         .ledger
         .settings()
         .reasons
@@ -126,18 +126,18 @@ fn check_other_person(
         ));
     }
     let person = super::identity::person(app, &proposal.person);
-    if two && person == caller.person {
+    if requires_approval && person == caller.person {
         return Err(ProblemDetails::forbidden(format!(
-            "another person has to approve it: its author {author} and {} both act for {person}, and the reason `{reason}` requires approval",
+            "another person has to approve this proposal: its author {author} and {} both act for {person}, and the reason `{reason}` requires approval",
             caller.name
         )));
     }
     Ok(())
 }
 
-/// Approves a proposal of another person: its subject is listed.
+/// Approves a proposal of another person, so that its subject is listed.
 #[utoipa::path(post, path = "/v1/proposals/{id}/approve", tag = "proposals",
-    params(("id" = String, Path, description = "The number of the proposal")),
+    params(("id" = String, Path, description = "The ID of the proposal")),
     responses((status = 200, body = ReceiptResponse, description = "The subject is listed")))]
 pub(super) async fn approve_proposal(
     State(app): State<App>,
@@ -145,12 +145,12 @@ pub(super) async fn approve_proposal(
     Part(id): Part,
 ) -> Result<Json<ReceiptResponse>, ProblemDetails> {
     let proposal = find(&app, &id)?;
-    let known = response(&app, &proposal);
-    check_other_person(&app, &caller, &proposal, &known.reason)?;
+    let details = response(&app, &proposal);
+    check_other_person(&app, &caller, &proposal, &details.reason)?;
     caller.allow(
         Some(&proposal.change.subject),
-        Some(&known.reason),
-        Some(&known.source),
+        Some(&details.reason),
+        Some(&details.source),
     )?;
     let mut change = proposal.change.clone();
     let note = change
@@ -167,7 +167,7 @@ pub(super) async fn approve_proposal(
         change.preconditions.from,
     ) = (None, caller.idempotency, caller.from.clone());
     // It is deleted first, so that it cannot be refused or approved again meanwhile.
-    forget(&app, &caller, "approve", &proposal, None).await?;
+    delete(&app, &caller, "approve", &proposal, None).await?;
     let receipt = match commit(&app, change).await {
         Ok(receipt) => receipt,
         Err(e) => {
@@ -191,9 +191,9 @@ pub(super) async fn approve_proposal(
     Ok(Json(receipt))
 }
 
-/// Refuses a proposal: it is deleted without a listing.
+/// Refuses a proposal, so that it is deleted without a listing.
 #[utoipa::path(delete, path = "/v1/proposals/{id}", tag = "proposals",
-    params(("id" = String, Path, description = "The number of the proposal")),
+    params(("id" = String, Path, description = "The ID of the proposal")),
     responses((status = 200, body = ProposalResponse, description = "The refused proposal")))]
 pub(super) async fn refuse_proposal(
     State(app): State<App>,
@@ -201,13 +201,13 @@ pub(super) async fn refuse_proposal(
     Part(id): Part,
 ) -> Result<Json<ProposalResponse>, ProblemDetails> {
     let proposal = find(&app, &id)?;
-    let known = response(&app, &proposal);
+    let details = response(&app, &proposal);
     caller.allow(
         Some(&proposal.change.subject),
-        Some(&known.reason),
-        Some(&known.source),
+        Some(&details.reason),
+        Some(&details.source),
     )?;
-    forget(&app, &caller, "turn down", &proposal, caller.idempotency).await?;
+    delete(&app, &caller, "turn down", &proposal, caller.idempotency).await?;
     Ok(Json(response(&app, &proposal)))
 }
 
@@ -220,12 +220,12 @@ pub(super) async fn delete_proposals(
     QueryParams(ProposalDeletionQuery { author }): QueryParams<ProposalDeletionQuery>,
 ) -> Result<Json<ProposalDeletionResponse>, ProblemDetails> {
     let allowed = |p: &Proposal| {
-        let known = response(&app, p);
+        let details = response(&app, p);
         caller
             .allow(
                 Some(&p.change.subject),
-                Some(&known.reason),
-                Some(&known.source),
+                Some(&details.reason),
+                Some(&details.source),
             )
             .is_ok()
     };

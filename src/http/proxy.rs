@@ -1,6 +1,6 @@
 //! Clients of trusted proxies: a PROXY header of version 2 at the start of a connection or, where
 //! the operator chose it, the `Forwarded` header (RFC 7239) of each request. Never both, and never
-//! one that the client itself can write.
+//! a header that the client itself can write.
 
 use std::{io, net::IpAddr};
 
@@ -15,7 +15,7 @@ use crate::model::Subject;
 pub struct TrustedProxies {
     /// Their addresses.
     pub addresses: Vec<Subject>,
-    /// Whether they name the client in `Forwarded`; otherwise each of their connections starts with
+    /// True if they name the client in `Forwarded`; otherwise each of their connections starts with
     /// a PROXY v2 header.
     pub forwarded: bool,
 }
@@ -54,7 +54,7 @@ pub(super) async fn read_header(stream: &mut TcpStream) -> Result<Option<IpAddr>
     let mut header = vec![0; PREFIX_BYTES];
     let missing = |e: io::Error| HeaderError::Missing(e.to_string());
     stream.read_exact(&mut header).await.map_err(missing)?;
-    // A connection that starts with anything else is not waited for.
+    // If the connection starts with anything else, no more bytes are awaited.
     if let Err(e) = Header::try_from(&header[..])
         && !matches!(e, ParseError::Partial(..))
     {
@@ -78,7 +78,7 @@ pub(super) async fn read_header(stream: &mut TcpStream) -> Result<Option<IpAddr>
     client_of(&header)
 }
 
-/// The client's address of a whole header; none of a proxy that speaks for itself.
+/// The client's address in a complete header; `None` for a proxy that speaks for itself.
 fn client_of(header: &[u8]) -> Result<Option<IpAddr>, HeaderError> {
     let header = Header::try_from(header).map_err(|e| HeaderError::Missing(e.to_string()))?;
     match (header.command, header.protocol, header.addresses) {
@@ -107,19 +107,20 @@ fn client_of(header: &[u8]) -> Result<Option<IpAddr>, HeaderError> {
     }
 }
 
-/// The client's address of a request through a proxy that names it in `Forwarded`; `None` where the
-/// header is missing: the proxy speaks for itself, as in a health check. Only the last element
-/// counts, which is the one that the proxy wrote.
+/// The client's address of a request through a proxy that names it in `Forwarded`; `None` if the
+/// header is missing, since the proxy then speaks for itself, as in a health check. Only the last
+/// element counts, which the proxy wrote.
 ///
 /// # Errors
 ///
-/// What the last line of the header says is malformed, or names no address (`unknown`, `_hidden`).
+/// The last line of the header is malformed, or its last element names no address (`unknown`,
+/// `_hidden`).
 pub(super) fn forwarded(headers: &HeaderMap) -> Result<Option<IpAddr>, &'static str> {
     let Some(line) = headers.get_all(FORWARDED).iter().next_back() else {
         return Ok(None);
     };
-    // The whole line is read from its start: a quote that a client left open would otherwise hide
-    // where the last element begins.
+    // The whole line is parsed from its start, since a quote that a client left open would
+    // otherwise hide where the last element begins.
     let elements = parse(line.to_str().ok().ok_or("it is not ASCII")?)
         .ok_or("it is malformed (RFC 7239 section 4)")?;
     let last = elements.last().map_or(&[][..], Vec::as_slice);
@@ -138,7 +139,7 @@ pub(super) fn forwarded(headers: &HeaderMap) -> Result<Option<IpAddr>, &'static 
 /// The parameters of one element: names and values.
 type Element = Vec<(String, String)>;
 
-/// Reads a whole `Forwarded` line (RFC 7239 section 4); nothing of one with an error.
+/// Parses a whole `Forwarded` line (RFC 7239 section 4); `None` if it is malformed.
 fn parse(line: &str) -> Option<Vec<Element>> {
     let (mut elements, mut rest) = (vec![Element::new()], line.trim_matches(BLANK));
     while !rest.is_empty() {
@@ -245,7 +246,7 @@ mod tests {
             (&["for=\"[::ffff:192.0.2.1]:_port\""], "192.0.2.1"),
             (&["for=\"\\192.0.2.1\""], "192.0.2.1"),
             (&["for=1.2.3.4,,for=192.0.2.1"], "192.0.2.1"),
-            // What stands in other lines or elements is the client's, and may be anything.
+            // Other lines and elements are written by the client and can contain anything.
             (&["for=\"", "for=192.0.2.1"], "192.0.2.1"),
             (&["for=_hidden;for=unknown, for=192.0.2.1"], "192.0.2.1"),
             (&["x=\", for=6.6.6.6\", for=192.0.2.1"], "192.0.2.1"),
@@ -294,7 +295,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a client writes before the proxy's own element, it is that element or nothing.
+        /// Whatever a client writes before the proxy's own element, the result is the address of
+        /// that element, or an error.
         #[test]
         fn a_client_cannot_choose_its_address(written in "[ -~]{0,40}|(for=|\"|,|;|\\\\|6\\.6\\.6\\.6|x=){0,12}", v6: bool) {
             let (own, addr) = if v6 { ("for=\"[2001:db8::1]\"", "2001:db8::1") } else { ("for=192.0.2.1", "192.0.2.1") };
@@ -305,8 +307,8 @@ mod tests {
             prop_assert_eq!(of(&[&written, own]), Ok(Some(addr.to_string())));
         }
 
-        /// No header makes the parser of PROXY v2 panic, and none of a whole TCP connection is
-        /// misread.
+        /// No header makes the parser of PROXY v2 panic, and a complete header of a TCP connection
+        /// is read correctly.
         #[test]
         fn any_proxy_header_is_read_or_refused(command: u8, family: u8, rest in prop::collection::vec(any::<u8>(), 0..300), claimed: u16) {
             let whole = header(command, family, &rest);

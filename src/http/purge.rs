@@ -29,7 +29,7 @@ const MAX_SAMPLES: usize = 20;
 
 /// Removes all listings that have something in common.
 #[utoipa::path(post, path = "/v1/purges", tag = "listings", params(PurgeQuery), request_body = PurgeRequest,
-    responses((status = 200, body = PurgeResponse, description = "What was removed, or would be")))]
+    responses((status = 200, body = PurgeResponse, description = "The listings that were removed, or would be")))]
 pub(super) async fn purge_listings(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
@@ -49,11 +49,11 @@ pub(super) async fn purge_listings(
         ));
     }
     super::input::note(request.note.as_ref())?;
-    let v = app.ledger.store.dictionary();
+    let dictionary = app.ledger.store.dictionary();
     let filter = ListingFilter {
         author: request.author.clone(),
         ..ListingFilter::read(
-            &v,
+            &dictionary,
             app.ledger.now(),
             (request.prefix.as_ref(), request.domain.as_ref()),
             (request.reason.as_ref(), request.source.as_ref()),
@@ -77,10 +77,10 @@ fn matching(
     app: &App,
     filter: &ListingFilter,
 ) -> Result<Vec<(Subject, ReasonId, SourceId)>, StoreError> {
-    let (store, v) = (&app.ledger.store, app.ledger.store.dictionary());
+    let (store, dictionary) = (&app.ledger.store, app.ledger.store.dictionary());
     let mut out = Vec::new();
     for (from, to) in filter.ranges() {
-        store.scan_range(&v, &from, &to, &mut |subject, verdict| {
+        store.scan_range(&dictionary, &from, &to, &mut |subject, verdict| {
             for e in verdict
                 .entries
                 .iter()
@@ -118,18 +118,18 @@ fn run(
     if dry_run || all.is_empty() {
         return Ok(out);
     }
-    // The last commit records that the request was done: one that was interrupted continues when it
-    // is repeated.
-    let line = |detail: String, last: bool| {
-        let line = caller.audit_record(
+    // Only the last commit records that the request was processed, so that an interrupted request
+    // continues when it is repeated.
+    let audit_record = |detail: String, last: bool| {
+        let record = caller.audit_record(
             "purge",
             request.source.as_deref().unwrap_or("listings"),
             detail,
             request.note.clone(),
         );
         AuditRecord {
-            idempotency: line.idempotency.filter(|_| last),
-            ..line
+            idempotency: record.idempotency.filter(|_| last),
+            ..record
         }
     };
     let mut commands: Vec<(&Subject, Command)> = Vec::new();
@@ -170,22 +170,22 @@ fn run(
             change.preconditions = RequestConditions::default().preconditions(caller, "purge", &[]);
             change
         };
-        let line = line(
+        let record = audit_record(
             format!("{} subjects", part.len()),
             n == parts && feeds.is_empty(),
         );
         out.commits.push(
             app.ledger
-                .submit_many(part.iter().map(change).collect(), line)
+                .submit_many(part.iter().map(change).collect(), record)
                 .map_err(&problem)?
                 .into(),
         );
     }
     for (n, source) in (1..).zip(&feeds) {
-        let line = line(String::new(), n == feeds.len());
+        let record = audit_record(String::new(), n == feeds.len());
         let mut import = Import {
             mode: Mode::Remove,
-            audit: Some(line),
+            audit: Some(record),
             ..Import::replace(*source)
         };
         let rows = all.iter().filter(|(.., s)| s == source);

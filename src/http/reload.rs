@@ -19,27 +19,27 @@ use crate::{
     store::schema::AuditRecord,
 };
 
-/// Reads the configuration again, and renames before it where that is asked for. The error is for
-/// people.
+/// Reads the configuration again, after the rename that the request may contain. The error is a
+/// text for operators.
 pub type Reload = Arc<dyn Fn(ReloadRequest) -> Result<Reloaded, String> + Send + Sync>;
 
 /// How the configuration is read again.
 #[derive(Debug, Default)]
 pub struct ReloadRequest {
-    /// Names may leave the configuration and their listings behind.
+    /// Accept a configuration that no longer has names with listings.
     pub force: bool,
     /// Only report what would be left behind.
     pub dry_run: bool,
-    /// Rename a reason or source with it, with the audit record.
+    /// A reason or source to rename at the same time, with the audit record.
     pub rename: Option<(Rename, AuditRecord)>,
 }
 
-/// What reading the configuration again did.
+/// The result of reading the configuration again.
 #[derive(Debug, Default)]
 pub struct Reloaded {
-    /// Things to think over.
+    /// Warnings about the configuration.
     pub warnings: Vec<String>,
-    /// The names that left listings behind, or would.
+    /// The names that are no longer configured and have listings.
     pub left_behind: Vec<LeftBehind>,
 }
 
@@ -61,8 +61,8 @@ fn response(app: &App, done: Reloaded) -> ReloadResponse {
     }
 }
 
-/// Reads the configuration again. One with an error is refused, and so is one that no longer has a
-/// name with listings, unless `force` is set.
+/// Reads the configuration again. A configuration with an error is refused, and so is one that no
+/// longer has a name with listings, unless `force` is set.
 #[utoipa::path(post, path = "/v1/reload", tag = "state", params(ReloadQuery),
     responses((status = 200, body = ReloadResponse, description = "The configuration is in force")))]
 pub(super) async fn reload_configuration(
@@ -85,7 +85,7 @@ pub(super) async fn reload_configuration(
 /// Reads the configuration files and lists the reasons, feeds and zones that they no longer have
 /// although these have listings. Nothing is changed.
 #[utoipa::path(get, path = "/v1/unconfigured", tag = "state",
-    responses((status = 200, body = Page<UnconfiguredResponse>, description = "The names")))]
+    responses((status = 200, body = Page<UnconfiguredResponse>, description = "The names that are no longer configured")))]
 pub(super) async fn list_unconfigured(
     State(app): State<App>,
 ) -> Result<Json<Page<UnconfiguredResponse>>, ProblemDetails> {

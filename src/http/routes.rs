@@ -46,7 +46,7 @@ const MAX_CLAIM_BYTES: usize = 1024;
         (name = "users", description = "Users, tokens and the audit log"),
         (name = "webhooks", description = "Webhooks, to which every commit is sent"),
         (name = "state", description = "The state of the daemon, its configuration, backups and the clock"),
-        (name = "public", description = "What everybody may ask"),
+        (name = "public", description = "Requests that need no token"),
         (name = "about", description = "This description and the problem codes"),
     ),
     components(schemas(ProblemDetails, ProblemCode, ChangeGapResponse, ChangeEndResponse, CommitNotice)),
@@ -261,7 +261,7 @@ async fn not_found(uri: axum::http::Uri) -> ProblemDetails {
 async fn method_not_allowed(method: axum::http::Method, uri: axum::http::Uri) -> ProblemDetails {
     ProblemDetails::new(
         ProblemCode::MethodNotAllowed,
-        format!("{} does not answer {method}", uri.path()),
+        format!("{} does not support {method}", uri.path()),
     )
 }
 
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn reads_need_no_more_than_operator_and_writes_need_a_role() {
         let (_, api, table) = described();
-        let own = |path: &str| ["/claims"].contains(&path);
+        let is_public_write = |path: &str| path == "/claims";
         for (path, item) in &api.paths.paths {
             for (method, operation) in [
                 ("GET", &item.get),
@@ -285,7 +285,7 @@ mod tests {
                 let Some(policy) = policy else { continue };
                 let write = method != "GET";
                 assert!(
-                    !write || policy.role.is_some() || own(path),
+                    !write || policy.role.is_some() || is_public_write(path),
                     "{method} {path} may be called by everybody"
                 );
                 assert!(write || policy.role <= Some(Role::Operator), "{path}");

@@ -1,4 +1,4 @@
-//! Secrets of people and programs: made here, shown once, kept as hashes.
+//! Secrets of users and programs: generated here, displayed once, stored as hashes.
 
 use argon2::{
     Argon2,
@@ -13,12 +13,12 @@ use crate::{
     random::Random,
 };
 
-/// What every token begins with, so that a leaked one is known for what it is.
+/// The prefix of every token, so that a leaked one is recognised.
 const PREFIX: &str = "orbsd_";
-/// How long one one-time password counts, in seconds (RFC 6238 section 5.2).
-const STEP: u64 = 30;
-/// Recovery codes of a person.
-const CODES: usize = 10;
+/// How long a one-time password is valid, in seconds (RFC 6238 section 5.2).
+const STEP_SECONDS: u64 = 30;
+/// How many recovery codes a user gets.
+const RECOVERY_CODES: usize = 10;
 
 /// Random bytes of the system.
 pub fn random<const N: usize>() -> Result<[u8; N], String> {
@@ -30,32 +30,33 @@ pub fn text(bytes: &[u8]) -> String {
     BASE32_NOPAD.encode(bytes).to_ascii_lowercase()
 }
 
-/// SHA-256. The secrets that are kept by it are random and long, so a slow hash would win nothing.
+/// Hashes a secret with SHA-256. These secrets are random and long, so that a slow hash would not
+/// protect them better.
 pub fn hash(secret: &[u8]) -> [u8; 32] {
     let digest = digest::digest(&digest::SHA256, secret);
     digest.as_ref().try_into().unwrap_or_default()
 }
 
-/// A new token: its number, what is shown once, and the hash that is kept.
+/// Generates a token: its ID, the text that is displayed once, and the hash that is stored.
 pub fn token() -> Result<(String, String, [u8; 32]), String> {
     let (id, secret) = (text(&random::<5>()?), text(&random::<32>()?));
-    let shown = format!("{PREFIX}{id}_{secret}");
+    let token = format!("{PREFIX}{id}_{secret}");
     let hash = hash(secret.as_bytes());
-    Ok((id, shown, hash))
+    Ok((id, token, hash))
 }
 
-/// The number and the secret of a token as it was shown.
-pub fn parts(shown: &str) -> Option<(&str, &str)> {
-    shown.trim().strip_prefix(PREFIX)?.split_once('_')
+/// Splits the text of a token into its ID and its secret.
+pub fn parts(token: &str) -> Option<(&str, &str)> {
+    token.trim().strip_prefix(PREFIX)?.split_once('_')
 }
 
-/// Whether a secret is a token's, in a time that tells nothing.
-pub fn is(token: &Token, secret: &str) -> bool {
+/// Whether a secret is that of a token, compared in constant time.
+pub fn verify_token(token: &Token, secret: &str) -> bool {
     token.hash.ct_eq(&hash(secret.as_bytes())).into()
 }
 
-/// What a new person, or one with new secrets, is shown once, and what is kept of it.
-pub struct Fresh {
+/// New secrets of a user: the texts that are displayed once, and what is stored of them.
+pub struct UserSecrets {
     /// The password.
     pub password: String,
     /// The same as an argon2 string.
@@ -66,9 +67,9 @@ pub struct Fresh {
     pub codes: Vec<String>,
 }
 
-impl Fresh {
-    /// New secrets; the password is a given one or a random one.
-    pub fn new(password: Option<String>) -> Result<Fresh, String> {
+impl UserSecrets {
+    /// Generates secrets; without a password, that one too.
+    pub fn new(password: Option<String>) -> Result<UserSecrets, String> {
         let password = match password {
             Some(p) => p,
             None => text(&random::<15>()?),
@@ -77,10 +78,10 @@ impl Fresh {
             .hash_password(password.as_bytes())
             .map_err(|e| e.to_string())?
             .to_string();
-        let codes = (0..CODES)
+        let codes = (0..RECOVERY_CODES)
             .map(|_| Ok(text(&random::<10>()?)))
             .collect::<Result<_, String>>()?;
-        Ok(Fresh {
+        Ok(UserSecrets {
             password,
             hashed,
             totp: random::<20>()?.into(),
@@ -88,7 +89,7 @@ impl Fresh {
         })
     }
 
-    /// What an authenticator application takes (Key Uri Format).
+    /// The URI for an authenticator application (Key Uri Format).
     pub fn uri(&self, name: &str) -> String {
         format!(
             "otpauth://totp/orbsd:{name}?secret={}&issuer=orbsd",
@@ -97,9 +98,8 @@ impl Fresh {
     }
 }
 
-/// Whether a password is the one that was hashed. Takes tens of milliseconds and 19 MiB, as it
-/// should.
-pub fn password_is(hashed: &str, password: &str) -> bool {
+/// Whether a password matches its hash. It takes tens of milliseconds and 19 MiB by design.
+pub fn verify_password(hashed: &str, password: &str) -> bool {
     PasswordHash::new(hashed).is_ok_and(|h| {
         Argon2::default()
             .verify_password(password.as_bytes(), &h)
@@ -107,27 +107,27 @@ pub fn password_is(hashed: &str, password: &str) -> bool {
     })
 }
 
-/// The one-time password of a moment (RFC 6238, RFC 4226): six digits.
-pub fn one_time(secret: &[u8], at: Time) -> u32 {
+/// The one-time password at a time (RFC 6238, RFC 4226): six digits.
+pub fn totp_code(secret: &[u8], at: Time) -> u32 {
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret);
-    let tag = hmac::sign(&key, &(at.0 / STEP).to_be_bytes());
+    let tag = hmac::sign(&key, &(at.0 / STEP_SECONDS).to_be_bytes());
     let tag = tag.as_ref();
     let offset = usize::from(tag[tag.len() - 1] & 15);
-    let word = tag
+    let truncated = tag
         .get(offset..)
         .and_then(|t| t.first_chunk())
         .map_or(0, |b| u32::from_be_bytes(*b));
-    (word & 0x7fff_ffff) % 1_000_000
+    (truncated & 0x7fff_ffff) % 1_000_000
 }
 
-/// Whether a one-time password counts now; the one before and the one after do too, for clocks that
-/// are off.
-pub fn one_time_is(secret: &[u8], at: Time, shown: &str) -> bool {
-    let near = [at.0.saturating_sub(STEP), at.0, at.0 + STEP];
+/// Whether a one-time password is valid at a time. The previous and the next one are valid too, for
+/// clocks that differ.
+pub fn verify_totp(secret: &[u8], at: Time, code: &str) -> bool {
+    let near = [at.0.saturating_sub(STEP_SECONDS), at.0, at.0 + STEP_SECONDS];
     near.iter().any(|t| {
-        format!("{:06}", one_time(secret, Time(*t)))
+        format!("{:06}", totp_code(secret, Time(*t)))
             .as_bytes()
-            .ct_eq(shown.as_bytes())
+            .ct_eq(code.as_bytes())
             .into()
     })
 }
@@ -146,43 +146,43 @@ mod tests {
             (1_234_567_890, 5_924),
             (20_000_000_000, 353_130),
         ] {
-            assert_eq!(one_time(secret, Time(at)), code);
+            assert_eq!(totp_code(secret, Time(at)), code);
         }
         assert!(
-            one_time_is(secret, Time(59 + 29), "287082")
-                && !one_time_is(secret, Time(59 + 61), "287082")
+            verify_totp(secret, Time(59 + 29), "287082")
+                && !verify_totp(secret, Time(59 + 61), "287082")
         );
-        assert!(!one_time_is(secret, Time(59), "28708"));
+        assert!(!verify_totp(secret, Time(59), "28708"));
     }
 
     #[test]
-    fn a_password_is_known_again_and_no_other() {
-        let fresh = Fresh::new(Some("correct horse".into())).unwrap();
+    fn only_the_hashed_password_is_verified() {
+        let secrets = UserSecrets::new(Some("correct horse".into())).unwrap();
         assert!(
-            password_is(&fresh.hashed, "correct horse")
-                && !password_is(&fresh.hashed, "correct horsf")
+            verify_password(&secrets.hashed, "correct horse")
+                && !verify_password(&secrets.hashed, "correct horsf")
         );
-        assert!(!password_is("", "x"));
+        assert!(!verify_password("", "x"));
         assert_eq!(
-            fresh
+            secrets
                 .codes
                 .iter()
                 .collect::<std::collections::BTreeSet<_>>()
                 .len(),
-            CODES
+            RECOVERY_CODES
         );
         assert!(
-            fresh
+            secrets
                 .uri("anna")
                 .starts_with("otpauth://totp/orbsd:anna?secret=")
         );
     }
 
     #[test]
-    fn a_token_is_read_in_its_parts() {
-        let (id, shown, kept) = token().unwrap();
-        let (i, secret) = parts(&shown).unwrap();
-        assert_eq!((i, hash(secret.as_bytes())), (id.as_str(), kept));
+    fn token_is_split_into_id_and_secret() {
+        let (id, text, stored_hash) = token().unwrap();
+        let (i, secret) = parts(&text).unwrap();
+        assert_eq!((i, hash(secret.as_bytes())), (id.as_str(), stored_hash));
         for bad in ["", "orbsd_", "orbsd_x", "basic x_y"] {
             assert!(parts(bad).is_none(), "{bad}");
         }

@@ -29,17 +29,17 @@ use crate::{
     responses((status = 200, body = StatusResponse, description = "The state")))]
 pub(super) async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
     let degraded = integrity::degraded(&app).await;
-    // The relay service waits for a decision that is being written.
+    // The relay service waits until a decision that is under way is written.
     let relay = app.relay.clone();
     let tester_problem = tokio::task::spawn_blocking(move || relay.problem())
         .await
         .unwrap_or_else(|e| Some(e.to_string()));
     let ledger = app.ledger.clone();
     let left = tokio::task::spawn_blocking(move || ledger.left_behind_now()).await;
-    let v = app.ledger.store.dictionary();
+    let dictionary = app.ledger.store.dictionary();
     let left = left
         .map_err(|e| e.to_string())
-        .and_then(|l| l.map_err(|e| e.text(&v)));
+        .and_then(|l| l.map_err(|e| e.text(&dictionary)));
     let (unconfigured, unconfigured_problem) = match left {
         Ok(left) => (left.iter().map(Into::into).collect(), None),
         Err(problem) => (Vec::new(), Some(problem)),
@@ -59,7 +59,7 @@ pub(super) async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
             .as_ref()
             .map(|r| RetirementPlan::new(&z.spec, r, app.ledger.now()).into()),
     });
-    let sources = v.records.iter().map(|r| SourceStatusResponse {
+    let sources = dictionary.records.iter().map(|r| SourceStatusResponse {
         source: r.name.clone(),
         feed: r.feed,
         refreshed: r.feed.then(|| r.refreshed.into()),
@@ -123,8 +123,8 @@ pub(super) async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
     })
 }
 
-/// Lists the mirrors of all zones: what each was notified of, asked for and has, and how far it is
-/// behind.
+/// Lists the mirrors of all zones, with the last NOTIFY, request and transfer of each, and how far
+/// it is behind.
 #[utoipa::path(get, path = "/v1/mirrors", tag = "state",
     responses((status = 200, body = Page<MirrorResponse>, description = "All mirrors")))]
 pub(super) async fn list_mirrors(State(app): State<App>) -> Json<Page<MirrorResponse>> {
@@ -133,22 +133,22 @@ pub(super) async fn list_mirrors(State(app): State<App>) -> Json<Page<MirrorResp
 
 /// Reports whether writes are accepted: 200 while they are, 503 with the cause while they are not.
 ///
-/// A body that begins with `degraded` names what is wrong although writes are accepted, one line
-/// for each problem.
+/// A body that begins with `degraded` names the problems that exist although writes are accepted,
+/// one on each line.
 #[utoipa::path(get, path = "/health/ready", tag = "state",
     responses((status = 200, body = String, content_type = "text/plain", description = "Writes are accepted"),
         (status = 503, body = String, content_type = "text/plain", description = "Writes are refused")))]
 pub(super) async fn get_readiness(State(app): State<App>) -> (StatusCode, String) {
     match app.ledger.health.writes_refused() {
         None => {
-            let wrong = app
+            let problems = app
                 .ledger
                 .clock
                 .report()
                 .problem()
                 .into_iter()
                 .chain(integrity::degraded(&app).await);
-            let lines: String = wrong.map(|why| format!("degraded: {why}\n")).collect();
+            let lines: String = problems.map(|why| format!("degraded: {why}\n")).collect();
             (
                 StatusCode::OK,
                 if lines.is_empty() {
@@ -200,7 +200,7 @@ pub(super) async fn list_reasons(State(app): State<App>) -> Json<Page<ReasonResp
 fn counters(t: Totals) -> BTreeMap<String, u64> {
     serde_json::to_value(t)
         .ok()
-        .and_then(|v| serde_json::from_value(v).ok())
+        .and_then(|value| serde_json::from_value(value).ok())
         .unwrap_or_default()
 }
 
@@ -228,7 +228,7 @@ pub(super) async fn get_metrics(State(app): State<App>) -> Response {
             &mut out,
             &format!("dns_{name}_total"),
             "counter",
-            "DNS messages by zone; without a name, what belongs to none",
+            "DNS messages by zone; the label is empty for those outside of all zones",
             samples,
         );
     }
@@ -258,7 +258,7 @@ pub(super) async fn get_metrics(State(app): State<App>) -> Response {
         &mut out,
         "listed",
         "gauge",
-        "Subjects of which something is said",
+        "Subjects with listings, exclusions or exemptions, by kind",
         listed,
     );
     let one = |n: f64| [(String::new(), n)];
@@ -283,13 +283,13 @@ pub(super) async fn get_metrics(State(app): State<App>) -> Response {
         "Subjects changed since the start",
         one(app.ledger.health.changes.load(Relaxed) as f64),
     );
-    let well = f64::from(u8::from(app.ledger.health.writes_refused().is_none()));
+    let accepted = f64::from(u8::from(app.ledger.health.writes_refused().is_none()));
     family(
         &mut out,
         "writes_taken",
         "gauge",
-        "1 while writes are taken, 0 while the store or the removal log fails",
-        one(well),
+        "1 while writes are accepted, 0 while the store or the removal log fails",
+        one(accepted),
     );
     for (name, help, value) in integrity::gauges(&app) {
         family(
@@ -308,14 +308,14 @@ pub(super) async fn get_metrics(State(app): State<App>) -> Response {
         one(app.started.0 as f64),
     );
     clock::metrics(&mut out, &app.ledger.clock.report());
-    let v = app.ledger.store.dictionary();
-    let fed = || v.records.iter().filter(|r| r.feed);
+    let dictionary = app.ledger.store.dictionary();
+    let fed = || dictionary.records.iter().filter(|r| r.feed);
     let of = |r: &crate::store::schema::SourceRecord| format!("{{{}}}", label("source", &r.name));
     family(
         &mut out,
         "source_refreshed_seconds",
         "gauge",
-        "When a source was imported last",
+        "When a source was last imported",
         fed().map(|r| (of(r), r.refreshed.0 as f64)),
     );
     let ends = fed().filter_map(|r| Some((of(r), r.expires?.0 as f64)));
@@ -346,7 +346,8 @@ pub(super) async fn get_metrics(State(app): State<App>) -> Response {
         .into_response()
 }
 
-/// How many connections each listener has, and how many were closed or refused for want of places.
+/// How many connections each listener has, and how many were closed or refused because all slots
+/// were used.
 fn connections(out: &mut String, all: &[(&'static str, crate::net::LimiterStats)]) {
     let of = |value: fn(&crate::net::LimiterStats) -> f64| {
         let samples: Vec<_> = all
@@ -369,7 +370,7 @@ fn connections(out: &mut String, all: &[(&'static str, crate::net::LimiterStats)
         "Zone transfers that are under way",
         of(|s| s.transfers as f64),
     );
-    let shed = "Connections that were closed for others";
+    let shed = "Connections that were closed to make room for others";
     family(
         out,
         "connections_shed_total",
@@ -377,7 +378,7 @@ fn connections(out: &mut String, all: &[(&'static str, crate::net::LimiterStats)
         shed,
         of(|s| (s.shed + s.shed_of_share) as f64),
     );
-    let refused = "New connections that were closed at once because no place could be made free";
+    let refused = "New connections that were closed at once because no slot could be freed";
     family(
         out,
         "connections_refused_total",
@@ -404,14 +405,14 @@ fn feeds(out: &mut String, feeds: &[FeedResponse]) {
         out,
         "feed_looped_total",
         "counter",
-        "Items of another server's rows that were left out, since they came through this server",
+        "Rows of another orbsd that were left out because they had passed through this server",
         looped.map(|f| (labels(f), f.looped as f64)),
     );
     family(
         out,
         "feed_failing",
         "gauge",
-        "1 while a feed is not refreshed: its list or its server is refused",
+        "1 while a feed is not refreshed because its list is refused or its server fails",
         feeds.iter().map(|f| (labels(f), set(f.problem.is_some()))),
     );
 }

@@ -1,5 +1,5 @@
-//! The subject of a request: by the intake rule where it is to be listed or exempted, otherwise
-//! also by what the store has.
+//! The subject of a request: read by the intake rule for a listing or an exemption; other requests
+//! also accept the names that the store has.
 
 use super::App;
 use crate::{
@@ -14,8 +14,8 @@ use crate::{
 ///
 /// # Errors
 ///
-/// A problem that says what is wrong with the text. A range of several prefixes is one, and lists
-/// them.
+/// A problem that says what is wrong with the text. A range of several prefixes is an error that
+/// names them.
 pub(super) fn intake(
     zones: &ZoneSet,
     text: &str,
@@ -51,8 +51,7 @@ pub(super) fn intake(
             _ => text,
         };
         return Err(ProblemDetails::invalid(format!(
-            "subject: `{name}` is a public suffix, or above one: the names below it belong to many owners; to take it all the \
-             same, use --allow-suffix {name} (in the API: \"allow_suffix\": [\"{name}\"])"
+            "subject: `{name}` is a public suffix, or above one: the names below it belong to many owners; to list it anyway, use --allow-suffix {name} (in the API: \"allow_suffix\": [\"{name}\"])"
         )));
     }
     Ok(subject)
@@ -77,7 +76,7 @@ pub(super) fn stored(
     {
         return Ok(subject.clone());
     }
-    // A store from before the intake rule may have such a name: it is meant where it is there.
+    // A store from before the intake rule may have such a name; then the request means it.
     if let Ok(name) = Domain::parse_any(text).map(Subject::Domain)
         && !app.ledger.store.verdict(&name)?.is_empty()
     {
@@ -96,8 +95,8 @@ pub(super) fn stored(
     }
 }
 
-/// The one subject of a word. A range of several prefixes is refused with all of them: one request
-/// changes one subject.
+/// Returns the only subject. A range of several prefixes is refused with the list of them, since
+/// one request changes one subject.
 fn one(text: &str, mut subjects: Vec<Subject>) -> Result<Subject, ProblemDetails> {
     match (subjects.pop(), subjects.is_empty()) {
         (Some(subject), true) => Ok(subject),
@@ -108,7 +107,7 @@ fn one(text: &str, mut subjects: Vec<Subject>) -> Result<Subject, ProblemDetails
                 .map(ToString::to_string)
                 .collect();
             Err(ProblemDetails::invalid(format!(
-                "subject: `{text}` is a range of {} prefixes, and a request is about one subject; send one for each of {}",
+                "subject: `{text}` is a range of {} prefixes, but a request has one subject; send one request for each of {}",
                 all.len(),
                 all.join(", ")
             )))

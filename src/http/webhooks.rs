@@ -44,13 +44,13 @@ fn find(app: &App, id: &str) -> Result<Webhook, ProblemDetails> {
         .ok_or_else(|| ProblemDetails::not_found(format!("there is no webhook `{id}`")))
 }
 
-async fn keep(
+async fn store(
     app: &App,
-    keep: AccountChange,
+    change: AccountChange,
     record: crate::store::schema::AuditRecord,
 ) -> Result<(), ProblemDetails> {
     app.ledger
-        .change_accounts(keep, Some(record))
+        .change_accounts(change, Some(record))
         .await
         .map_err(of_ledger(&app.ledger))
 }
@@ -71,7 +71,7 @@ pub(super) async fn list_webhooks(State(app): State<App>) -> Json<Page<WebhookRe
 
 /// Returns a webhook.
 #[utoipa::path(get, path = "/v1/webhooks/{id}", tag = "webhooks",
-    params(("id" = String, Path, description = "The number of the webhook")),
+    params(("id" = String, Path, description = "The ID of the webhook")),
     responses((status = 200, body = WebhookResponse, description = "The webhook")))]
 pub(super) async fn get_webhook(
     State(app): State<App>,
@@ -80,8 +80,8 @@ pub(super) async fn get_webhook(
     find(&app, &id).map(|hook| Json(response(&hook)))
 }
 
-/// Adds a webhook: every commit is sent there, signed, until it is accepted. The secret in the
-/// response is displayed once.
+/// Adds a webhook: every commit is sent to its URL, signed, until it is accepted. The secret is
+/// displayed once, in the response.
 #[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", request_body = WebhookRequest,
     responses((status = 201, body = WebhookSecretResponse, description = "The webhook with its secret")))]
 pub(super) async fn add_webhook(
@@ -105,7 +105,7 @@ pub(super) async fn add_webhook(
         by: caller.name.clone(),
         paused: None,
     };
-    keep(
+    store(
         &app,
         AccountChange::Webhook(hook.clone()),
         caller.audit_record("webhook.add", &hook.id, &hook.url, None),
@@ -122,7 +122,7 @@ pub(super) async fn add_webhook(
 
 /// Pauses a webhook, or resumes it.
 #[utoipa::path(patch, path = "/v1/webhooks/{id}", tag = "webhooks", request_body = WebhookChangeRequest,
-    params(("id" = String, Path, description = "The number of the webhook")),
+    params(("id" = String, Path, description = "The ID of the webhook")),
     responses((status = 200, body = WebhookResponse, description = "The webhook")))]
 pub(super) async fn change_webhook(
     State(app): State<App>,
@@ -139,7 +139,7 @@ pub(super) async fn change_webhook(
     } else {
         "webhook.resume"
     };
-    keep(
+    store(
         &app,
         AccountChange::Webhook(hook.clone()),
         caller.audit_record(what, &id, &hook.url, None),
@@ -150,7 +150,7 @@ pub(super) async fn change_webhook(
 
 /// Removes a webhook and the messages that wait for it.
 #[utoipa::path(delete, path = "/v1/webhooks/{id}", tag = "webhooks",
-    params(("id" = String, Path, description = "The number of the webhook")),
+    params(("id" = String, Path, description = "The ID of the webhook")),
     responses((status = 200, body = WebhookResponse, description = "The removed webhook")))]
 pub(super) async fn remove_webhook(
     State(app): State<App>,
@@ -158,7 +158,7 @@ pub(super) async fn remove_webhook(
     Part(id): Part,
 ) -> Result<Json<WebhookResponse>, ProblemDetails> {
     let hook = find(&app, &id)?;
-    keep(
+    store(
         &app,
         AccountChange::DeleteWebhook(id.clone()),
         caller.audit_record("webhook.remove", &id, &hook.url, None),
@@ -169,7 +169,7 @@ pub(super) async fn remove_webhook(
 
 /// Lists the messages that wait for a webhook, and its dead letters.
 #[utoipa::path(get, path = "/v1/webhooks/{id}/messages", tag = "webhooks",
-    params(("id" = String, Path, description = "The number of the webhook")),
+    params(("id" = String, Path, description = "The ID of the webhook")),
     responses((status = 200, body = Page<WebhookMessageResponse>, description = "The first 1000 messages")))]
 pub(super) async fn list_messages(
     State(app): State<App>,
@@ -188,9 +188,9 @@ pub(super) async fn list_messages(
     Ok(Json(Page::all(all.into_iter().map(one).collect())))
 }
 
-/// Sends all waiting messages again at once, dead letters too.
+/// Sends all waiting messages again at once, including dead letters.
 #[utoipa::path(post, path = "/v1/webhooks/{id}/retry", tag = "webhooks",
-    params(("id" = String, Path, description = "The number of the webhook")),
+    params(("id" = String, Path, description = "The ID of the webhook")),
     responses((status = 200, body = WebhookResponse, description = "The webhook")))]
 pub(super) async fn retry_messages(
     State(app): State<App>,
@@ -200,7 +200,7 @@ pub(super) async fn retry_messages(
     let hook = find(&app, &id)?;
     let all = messages(&app.ledger.store, &id, MAX_MESSAGES)?;
     for m in all.iter().filter(|m| m.tries > 0) {
-        // A message that was accepted meanwhile is gone.
+        // The error of a message that was accepted meanwhile is ignored.
         let _ = app
             .ledger
             .record_delivery(&id, m.commit, DeliveryResult::Retry)

@@ -1,4 +1,4 @@
-//! A newer serial for a zone.
+//! Setting a newer serial of a zone.
 
 use axum::{Extension, Json, extract::State};
 

@@ -1,11 +1,12 @@
 //! The certificate, its key and the authorities of client certificates: read from files for every
-//! encrypted listener, and read again when the files change. CertificateFiles that cannot be used change nothing:
-//! the listeners keep the certificate that they have, and an error is logged.
+//! encrypted listener, and read again when the files change. If the new files cannot be used, the
+//! listeners keep their certificate, and an error is logged.
 //!
-//! Only TLS 1.3 is spoken: RFC 9103 section 7.2 requires it of transfers, DoQ has nothing else, and
-//! today's clients of DoT and DoH speak it. A session is resumed from this process's
-//! memory, as rustls does by default. New files end all sessions, so that a client whose authority was
-//! removed authenticates again. Early data (0-RTT) is not accepted: an attacker can replay it.
+//! Only TLS 1.3 is supported: RFC 9103 section 7.2 requires it for transfers, DoQ has no other
+//! version, and current clients of DoT and DoH support it. Sessions are resumed from the memory of
+//! this process, as rustls does by default. New files end all sessions, so that a client whose
+//! authority was removed has to authenticate again. Early data (0-RTT) is not accepted: an attacker
+//! can replay it.
 
 use std::{
     fmt, fs,
@@ -32,7 +33,7 @@ use crate::model::Time;
 
 /// How often the files are checked: a renewed certificate is in use this long after it was written.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(10);
-/// The largest file that is read: some hundred certificates.
+/// The largest file that is read, which has room for hundreds of certificates.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// The protocol name of HTTP/2.
@@ -50,11 +51,11 @@ const ALPN: [&[&[u8]]; 4] = [
 /// The paths of the files, which are PEM.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CertificateFiles {
-    /// The certificate, followed by those that lead to a root that clients trust.
+    /// The certificate, followed by the intermediate certificates up to a root that clients trust.
     pub certificate: PathBuf,
     /// Its private key, readable only by its owner and group.
     pub key: PathBuf,
-    /// The authorities of client certificates. `None`: clients are not asked for one.
+    /// The authorities of client certificates; `None` to request none from clients.
     pub clients: Option<PathBuf>,
 }
 
@@ -101,7 +102,8 @@ pub struct Certificates {
 impl Certificates {
     /// Reads the files. The error names the file and the next step.
     pub fn open(files: CertificateFiles) -> Result<Certificates, String> {
-        // The stamp first: the next check notices what is written meanwhile.
+        // The stamp is taken first, so that the next check notices files that are written
+        // meanwhile.
         let stamp = files.stamp();
         let ready = ArcSwap::from_pointee(files.read()?);
         Ok(Certificates {
@@ -119,12 +121,12 @@ impl Certificates {
         self.ready.load_full()
     }
 
-    /// Reads the files, which may be others than before, without using them yet. `None`: they have
-    /// not changed.
+    /// Reads the files, which may be others than before, without using them yet. Returns `None` if
+    /// they have not changed.
     ///
     /// # Errors
     ///
-    /// What is wrong with which file.
+    /// The error names the file and what is wrong with it.
     pub fn prepare(
         &self,
         files: &CertificateFiles,
@@ -142,7 +144,7 @@ impl Certificates {
         }))
     }
 
-    /// Uses what [`prepare`](Self::prepare) has read.
+    /// Uses the certificates that [`prepare`](Self::prepare) has read.
     pub fn apply(&self, prepared: PreparedCertificates) {
         let PreparedCertificates {
             ready,
@@ -158,7 +160,7 @@ impl Certificates {
         };
     }
 
-    /// Reads the files where they have changed, and logs an error once.
+    /// Reads the files if they have changed, and logs each error once.
     pub fn check(&self) {
         let files = self.state.lock().files.clone();
         let error = match self.prepare(&files) {
@@ -179,10 +181,10 @@ impl Certificates {
 
     /// Checks the files every [`CHECK_INTERVAL`] until the task is dropped.
     pub async fn watch(self: Arc<Self>) {
-        let mut every = tokio::time::interval(CHECK_INTERVAL);
-        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut interval = tokio::time::interval(CHECK_INTERVAL);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            every.tick().await;
+            interval.tick().await;
             let this = self.clone();
             let _ = tokio::task::spawn_blocking(move || this.check()).await;
         }
@@ -205,12 +207,12 @@ impl CertificateFiles {
     /// Reads the files. The error names the file and what is wrong with it.
     pub fn read(&self) -> Result<TlsConfigs, String> {
         let provider = Arc::new(ring::default_provider());
-        let shown = self.certificate.display();
+        let certificate_path = self.certificate.display();
         let chain = certificates(&self.certificate)?;
         let not_after = chain
             .first()
             .and_then(|c| end_of(c))
-            .ok_or_else(|| format!("{shown}: the first certificate cannot be read"))?;
+            .ok_or_else(|| format!("{certificate_path}: the first certificate cannot be read"))?;
         let metadata = fs::metadata(&self.key).map_err(|e| read_error(&self.key, &e))?;
         if metadata.mode() & 0o007 != 0 {
             return Err(format!(
@@ -229,9 +231,9 @@ impl CertificateFiles {
         })?;
         let pair = CertifiedKey::from_der(chain, key, &provider).map_err(|e| match e {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                format!("{}: this is not the key of the certificate in {shown}; name two files that belong together", self.key.display())
+                format!("{}: this is not the key of the certificate in {certificate_path}; name two files that belong together", self.key.display())
             }
-            rustls::Error::InvalidCertificate(e) => format!("{shown}: the first certificate cannot be read: {e:?}"),
+            rustls::Error::InvalidCertificate(e) => format!("{certificate_path}: the first certificate cannot be read: {e:?}"),
             e => format!("{}: {e}", self.key.display()),
         })?;
         let clients = self
@@ -244,8 +246,8 @@ impl CertificateFiles {
             let builder = ServerConfig::builder_with_provider(provider.clone())
                 .with_protocol_versions(&[&TLS13])
                 .map_err(|e| e.to_string())?;
-            let asks = clients.clone().filter(|_| alpn == ALPN[0]);
-            let builder = match asks {
+            let verifier = clients.clone().filter(|_| alpn == ALPN[0]);
+            let builder = match verifier {
                 Some(verifier) => builder.with_client_cert_verifier(verifier),
                 None => builder.with_no_client_auth(),
             };
@@ -334,7 +336,8 @@ fn end_of(certificate: &[u8]) -> Option<Time> {
         .map(Time)
 }
 
-/// Verifies client certificates. A client may have none, but not one of another authority.
+/// The verifier of client certificates. A client may present none, but not one of another
+/// authority.
 fn authorities(
     path: &Path,
     provider: &Arc<CryptoProvider>,
@@ -372,14 +375,14 @@ pub(super) mod tests {
         CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
     }
 
-    /// A certificate for these names and its key, as PEM.
-    pub fn issue(by: &Authority, names: &[&str]) -> (String, String) {
+    /// Issues a certificate for these names; returns it and its key as PEM.
+    pub fn issue(authority: &Authority, names: &[&str]) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|n| n.to_string()).collect();
         (
             CertificateParams::new(names)
                 .unwrap()
-                .signed_by(&key, by)
+                .signed_by(&key, authority)
                 .unwrap()
                 .pem(),
             key.serialize_pem(),
@@ -391,8 +394,8 @@ pub(super) mod tests {
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    /// The three files in a folder: a certificate of `ns.example`, and the authority as that of
-    /// clients.
+    /// Writes the three files into a folder: a certificate of `ns.example`, its key, and the
+    /// authority of client certificates.
     pub fn files(folder: &Path, by: &Authority) -> CertificateFiles {
         let (certificate, key) = issue(by, &["ns.example"]);
         let files = CertificateFiles {
@@ -496,7 +499,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn changed_files_are_loaded_and_bad_ones_leave_the_old_certificate() {
+    fn changed_files_are_loaded_and_invalid_ones_keep_the_old_certificate() {
         let dir = tempfile::tempdir().unwrap();
         let ca = authority();
         let files = files(dir.path(), &ca);
@@ -531,7 +534,7 @@ pub(super) mod tests {
         certificates.check();
         assert!(
             !Arc::ptr_eq(&first, &certificates.current()),
-            "taken by the check"
+            "loaded by the check"
         );
         assert_eq!(certificates.state.lock().reported, None);
         let other = CertificateFiles {

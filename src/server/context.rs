@@ -1,4 +1,4 @@
-//! What all transports share: the snapshot, the counters, the transfers; and how a query is answered
+//! The state that all transports share (snapshot, counters, transfers), and how a query is answered
 //! and counted.
 
 use std::{
@@ -23,24 +23,24 @@ thread_local! {
 /// See [`ServerContext::on_notify`].
 pub type NotifyHandler = Arc<dyn Fn(&[u8], IpAddr, Option<&str>) -> bool + Send + Sync>;
 
-/// What every transport needs.
+/// The state that every transport needs.
 #[derive(Clone)]
 pub struct ServerContext {
-    /// The snapshot that answers are made from.
+    /// The snapshot from which answers are made.
     pub published: Arc<Published>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// Zone transfers. `None` without a ledger.
     pub transfers: Option<Arc<Transfers>>,
-    /// Handles a NOTIFY: the zone in wire form, the sender, and the key that signed it. Returns whether
-    /// the zone is followed.
+    /// Handles a NOTIFY: the zone in wire form, the sender, and the key that signed it. Returns
+    /// whether the zone is followed.
     pub on_notify: Option<NotifyHandler>,
     /// Set when the server stops.
     pub stop: Arc<AtomicBool>,
 }
 
 impl ServerContext {
-    /// For a ledger. `mirrors` records what mirrors request and get.
+    /// Creates the state for a ledger. `mirrors` records the requests and transfers of mirrors.
     pub fn new(ledger: &crate::ledger::Ledger, mirrors: Option<Arc<Mirrors>>) -> ServerContext {
         let transfers = Some(Arc::new(Transfers::new(ledger.clone(), mirrors)));
         ServerContext {
@@ -52,8 +52,8 @@ impl ServerContext {
         }
     }
 
-    /// The reply to a NOTIFY for a zone that is followed, signed as the request was. `None` for other
-    /// messages. May take a lock.
+    /// The reply to a NOTIFY for a zone that is followed, signed as the request was; `None` for
+    /// other messages. It can wait for a lock.
     pub(super) fn acknowledge_notify(&self, message: &[u8], addr: IpAddr) -> Option<Vec<u8>> {
         let on_notify = self.on_notify.as_ref()?;
         let (zone, _) = crate::dns::incoming::notified(message)?;
@@ -97,8 +97,8 @@ pub(super) fn count_one(counters: &WorkerCounters, outcome: &QueryOutcome, bytes
     counters.of(outcome.zone).add(&totals);
 }
 
-/// Answers and counts a query of a transport whose answers are one message each. Appends the answer to
-/// `output`; false where there is none.
+/// Answers and counts a query of a transport whose answers are one message each. Appends the answer
+/// to `output`; returns false if there is none.
 pub(super) fn reply(
     query: &[u8],
     peer: Peer<'_>,

@@ -35,7 +35,7 @@ impl TlsSettings {
         self.web || all.iter().any(|addrs| !addrs.is_empty())
     }
 
-    /// Reads the certificate files, where a listener is encrypted.
+    /// Reads the certificate files if a listener is encrypted.
     pub fn open(&self) -> Result<Option<Arc<Certificates>>, String> {
         if !self.is_used() {
             return Ok(None);
@@ -46,13 +46,13 @@ impl TlsSettings {
     }
 }
 
-/// Open sockets of the encrypted transports, before they are served.
+/// The open sockets of the encrypted transports, before they are served.
 #[derive(Debug, Default)]
 pub struct EncryptedSockets {
     tls: Vec<TcpListener>,
     https: Vec<TcpListener>,
     quic: Vec<std::net::UdpSocket>,
-    /// Those of each address.
+    /// The sockets of each address.
     h3: Vec<Vec<std::net::UdpSocket>>,
 }
 

@@ -1,9 +1,9 @@
-//! DNS over HTTP/3 (RFC 8484 over RFC 9114). hickory-server speaks QUIC and HTTP/3; the answers come
-//! from [`crate::dns::respond`]. This is the only transport that hickory-server serves.
+//! DNS over HTTP/3 (RFC 8484 over RFC 9114). hickory-server implements QUIC and HTTP/3; the answers
+//! come from [`crate::dns::respond`]. This is the only transport that hickory-server serves.
 //!
-//! What hickory-server does not limit is limited here as far as its API allows: it completes one
-//! handshake at a time on a socket, so each address has several sockets; it counts no queries, so
-//! [`QueryHandler`] does. `docs/http3.md` lists the limits that remain.
+//! The limits that hickory-server lacks are set here as far as its API allows: it completes one
+//! handshake at a time on a socket, so that each address has several sockets; it does not limit
+//! queries, so that [`QueryHandler`] does. `docs/http3.md` lists the limits that remain.
 
 use std::{
     io,
@@ -41,7 +41,7 @@ use crate::{
 pub const SOCKETS: usize = 16;
 /// Threads of the runtime.
 const THREADS: usize = 2;
-/// Queries of one address (IPv6: a /64).
+/// The limit of queries of one address (IPv6: a /64).
 const QUERY_LIMIT: RateLimit = RateLimit {
     times: 1000,
     period: Duration::from_secs(1),
@@ -59,7 +59,7 @@ pub fn bind(addr: SocketAddr) -> io::Result<Vec<UdpSocket>> {
 ///
 /// # Errors
 ///
-/// The system does not provide a thread or what QUIC needs.
+/// The system cannot start a thread, or a socket cannot be registered.
 pub async fn run(
     sockets: Vec<UdpSocket>,
     shared: ServerContext,
@@ -84,8 +84,8 @@ pub async fn run(
     server.block_until_done().await.map_err(io::Error::other)
 }
 
-/// A runtime for hickory-server alone, with threads of low priority: it runs code without our
-/// limits, which must not slow the other transports down.
+/// A runtime for hickory-server alone, with threads of low priority: its code lacks some limits,
+/// and must not slow the other transports down.
 struct OwnRuntime(Option<Runtime>);
 
 impl OwnRuntime {
@@ -108,7 +108,8 @@ impl OwnRuntime {
 }
 
 impl Drop for OwnRuntime {
-    /// An asynchronous task must not wait for the threads, as dropping a [`Runtime`] would.
+    /// Does not wait for the threads, as dropping a [`Runtime`] would, since that would block an
+    /// asynchronous task.
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
@@ -120,7 +121,7 @@ impl Drop for OwnRuntime {
 ///
 /// hickory-server decodes a query before this handler gets it, and encodes the reply from its own
 /// types: the records, flags and EDNS options are those of `respond`, the compression of names may
-/// differ. So a signature (TSIG) would not fit the reply, and signed queries are refused.
+/// differ. A signature (TSIG) would therefore not match the reply, and signed queries are refused.
 pub struct QueryHandler {
     shared: ServerContext,
     counters: Arc<WorkerCounters>,
@@ -129,7 +130,7 @@ pub struct QueryHandler {
 }
 
 impl QueryHandler {
-    /// Makes a handler whose counters have this name, with a limit of the queries of each client.
+    /// Creates a handler whose counters have this name, with a limit of the queries of each client.
     pub fn new(shared: ServerContext, name: &str, limit: Option<RateLimit>) -> QueryHandler {
         QueryHandler {
             counters: shared.metrics.worker(name),
@@ -146,7 +147,7 @@ impl QueryHandler {
         self.limiter.as_ref().is_none_or(within_limit) && request.signature.is_none()
     }
 
-    /// The reply to a query. `None` where there is none.
+    /// The reply to a query; `None` if it gets none.
     fn answer(&self, request: &Request) -> Option<Message> {
         let addr = request.src().ip().to_canonical();
         let peer = match request.protocol() {
@@ -209,12 +210,12 @@ impl RequestHandler for QueryHandler {
             }
             sender.send_response(response).await
         };
-        // How a connection ends is the client's business.
+        // An error means that the client closed the connection.
         sent.unwrap_or_else(|_| no_response(request))
     }
 }
 
-/// What hickory-server wants to know of a request that gets no response.
+/// The result for hickory-server of a request that gets no response.
 fn no_response(request: &Request) -> ResponseInfo {
     ResponseInfo::from(Header {
         metadata: Metadata::response_from_request(&request.metadata),

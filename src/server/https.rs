@@ -1,11 +1,11 @@
-//! DNS over HTTPS (DoH, RFC 8484): GET, HEAD and POST over HTTP/2 and HTTP/1.1. hyper speaks HTTP; the
-//! limits and answers are ours.
+//! DNS over HTTPS (DoH, RFC 8484): GET, HEAD and POST over HTTP/2 and HTTP/1.1. hyper implements
+//! HTTP; the limits and answers are set here.
 //!
-//! The client chooses the version by ALPN; without ALPN it is HTTP/1.1, which is what proxies
-//! speak. `Accept` is ignored: a client has to be ready for `application/dns-message`
-//! whatever it accepts (RFC 8484 section 4.1).
+//! The client chooses the version by ALPN; without ALPN it is HTTP/1.1, which proxies use. `Accept`
+//! is ignored, since a client has to be able to process `application/dns-message` in any case (RFC
+//! 8484 section 4.1).
 //!
-//! A response of HTTP carries one message, so there are no transfers here: AXFR and IXFR are
+//! An HTTP response carries one message, so that transfers are not possible: AXFR and IXFR are
 //! refused.
 
 use std::{
@@ -50,32 +50,32 @@ use crate::{
 
 /// The media type of a message.
 const MEDIA_TYPE: &str = "application/dns-message";
-/// The methods that are answered, for `Allow`.
+/// The supported methods, for `Allow`.
 const METHODS: &str = "GET, HEAD, POST";
-/// Bytes of a request's headers together.
+/// The most bytes of all headers of a request.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// The flow control window of a request and of a connection.
 const WINDOW: u32 = 64 * 1024;
 /// How often the idle time of a connection is checked.
 const IDLE_CHECK: Duration = Duration::from_secs(1);
-/// Bytes of answers that wait until the client receives them.
+/// The most bytes of answers that wait until the client receives them.
 const SEND_BUFFER: usize = 128 * 1024;
-/// Bytes of a body that are read and discarded after its request was refused.
+/// The most bytes of a body that are read and discarded after its request was refused.
 const MAX_DISCARDED_BYTES: usize = 1024 * 1024;
 
-/// One connection's client and what it is served with.
+/// The client of a connection, and the state that serves it.
 struct Client {
     addr: IpAddr,
     shared: ServerContext,
     counters: Arc<WorkerCounters>,
     path: Arc<str>,
     permit: Arc<ConnectionPermit>,
-    /// When the last request came, in milliseconds after the connection.
+    /// When the last request came, in milliseconds since the connection began.
     last: AtomicU64,
     since: Instant,
 }
 
-/// Accepts connections until the task is dropped. `path` is where queries are answered.
+/// Accepts connections until the task is dropped. `path` is the path at which queries are answered.
 pub async fn run(
     listener: TcpListener,
     shared: ServerContext,
@@ -115,8 +115,8 @@ pub async fn run(
     tcp::accept(listener, limiter, serve).await;
 }
 
-/// Serves one connection until it ends or idles for too long. Answers that its client has not received
-/// by then are lost.
+/// Serves one connection until it ends or is idle for too long. Answers that its client has not
+/// received by then are lost.
 async fn connection<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     stream: S,
     http2: bool,
@@ -170,7 +170,7 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + 'static>(
 }
 
 impl Client {
-    /// Answers one request. HEAD gets what GET would, without the body.
+    /// Answers one request. HEAD gets the response of GET without the body.
     async fn answer(&self, request: Request<RequestBody<Incoming>>) -> Response<Full<Bytes>> {
         self.last
             .store(self.since.elapsed().as_millis() as u64, Relaxed);
@@ -197,8 +197,8 @@ impl Client {
         if !reply(query, peer, &self.shared, &self.counters, &mut message) {
             return refused(StatusCode::BAD_REQUEST, "not a DNS query");
         }
-        // RFC 8484 section 5.1: a cache keeps it no longer than its records live; what has none is
-        // not kept at all.
+        // A cache may keep an answer as long as its records live (RFC 8484 section 5.1), and an
+        // answer without records not at all.
         let cache_control =
             min_ttl(&message).map_or("no-store".to_string(), |ttl| format!("max-age={ttl}"));
         let mut response = Response::new(Full::new(Bytes::from(message)));
@@ -211,7 +211,7 @@ impl Client {
         response
     }
 
-    /// The query of a request: in `dns` of its address, base64url without padding, or as its body.
+    /// The query of a request: the parameter `dns` in base64url without padding, or the body.
     async fn query(
         &self,
         head: &Parts,
@@ -225,13 +225,13 @@ impl Client {
         }
         match head.method {
             Method::GET | Method::HEAD => {
-                let of = |q: &str| {
+                let decode = |q: &str| {
                     q.split('&').find_map(|pair| {
                         pair.strip_prefix("dns=")
                             .map(|v| BASE64URL_NOPAD.decode(v.as_bytes()))
                     })
                 };
-                match head.uri.query().and_then(of) {
+                match head.uri.query().and_then(decode) {
                     Some(Ok(query)) => Ok(query.into()),
                     Some(Err(_)) => Err((
                         StatusCode::BAD_REQUEST,
@@ -239,7 +239,7 @@ impl Client {
                     )),
                     None => Err((
                         StatusCode::BAD_REQUEST,
-                        "there is no `dns` (RFC 8484 section 4.1)",
+                        "the parameter `dns` is missing (RFC 8484 section 4.1)",
                     )),
                 }
             }
@@ -247,19 +247,22 @@ impl Client {
                 if !is_message(&head.headers) {
                     return Err((
                         StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                        "a body has to be application/dns-message",
+                        "the media type of the body must be application/dns-message",
                     ));
                 }
                 let body = Limited::new(body, tcp::MAX_QUERY_BYTES);
                 match timeout(tcp::READ_TIMEOUT, body.collect()).await {
                     Ok(Ok(body)) => Ok(body.to_bytes()),
                     Ok(Err(_)) => Err((StatusCode::PAYLOAD_TOO_LARGE, "query too long")),
-                    Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the query did not come")),
+                    Err(_) => Err((
+                        StatusCode::REQUEST_TIMEOUT,
+                        "the query did not arrive in time",
+                    )),
                 }
             }
             _ => Err((
                 StatusCode::METHOD_NOT_ALLOWED,
-                "queries are asked by GET, HEAD or POST",
+                "send queries by GET, HEAD or POST",
             )),
         }
     }
@@ -282,10 +285,10 @@ fn is_message(headers: &HeaderMap) -> bool {
     types.next().is_some_and(essence) && types.next().is_none()
 }
 
-/// Reads the rest of a refused request's body. A stream that is reset, or a connection that is
-/// closed, while the client still sends takes the response with it in many clients. So the body is
-/// read up to a limit, then flow control stops the client, and after [`tcp::READ_TIMEOUT`] the stream ends
-/// with NO_ERROR (RFC 9113 section 8.1).
+/// Reads the rest of a refused request's body. Many clients lose the response if the stream is
+/// reset, or the connection closed, while they still send. The body is therefore read up to a
+/// limit, then flow control stops the client, and after [`tcp::READ_TIMEOUT`] the stream ends with
+/// NO_ERROR (RFC 9113 section 8.1).
 async fn discard(mut body: Incoming) {
     let deadline = Instant::now() + tcp::READ_TIMEOUT;
     let mut discarded = 0;

@@ -1,5 +1,6 @@
-//! What is known of each mirror: what it was told, what it asked for, what it has. Kept in a file
-//! beside the store's folder, so that a restart and a restore know it. Not used on the query path.
+//! The state of each mirror: its last NOTIFY, request and transfer, and its serial. It is kept in a
+//! file next to the store's folder, so that it survives a restart and a restore. Not used on the
+//! query path.
 
 use std::{
     cmp::Ordering,
@@ -30,37 +31,37 @@ use crate::{
     },
 };
 
-/// How many mirrors are kept that ask without being configured; the one that was silent for longest
-/// goes first.
+/// The most unconfigured mirrors that are kept; beyond them, the one that was not seen for longest
+/// is dropped.
 const MAX_OTHERS: usize = 1024;
-/// How many times of publication are kept of a zone; when there are more, every second one goes.
+/// The most publication times that are kept of a zone; beyond them, every second one is dropped.
 const MAX_LOG: usize = 4096;
-/// For how long a mirror that does not ask any more counts when a serial jumps.
-const REMEMBERED: Seconds = Seconds(30 * 86_400);
-/// How long a completed transfer reserves places for its address.
+/// For how long a mirror that sends no requests is considered when a serial jumps.
+const SEEN_WITHIN: Seconds = Seconds(30 * 86_400);
+/// How long a completed transfer reserves connections for its address.
 const RESERVED_FOR: Seconds = Seconds(7 * 86_400);
-/// From which step on a serial has jumped: the file is written at once then.
+/// The least step of a serial that counts as a jump, after which the file is written at once.
 const JUMP: u32 = 4096;
-/// How many addresses with completed transfers are kept; the one whose transfer is oldest goes
-/// first.
+/// The most addresses with completed transfers that are kept; beyond them, the one with the oldest
+/// transfer is dropped.
 const MAX_TRANSFERRED: usize = 1024;
 
-/// Which mirror: one of `transfer.notify` by its address and key, or one that is only known from
-/// what it asks.
+/// The identity of a mirror: one of `transfer.notify` by its address and key, or one that is known
+/// only by its requests.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum MirrorId {
     Configured(SocketAddr, Option<String>),
     Other(IpAddr, Option<String>),
 }
 
-/// A mirror of `transfer.notify`: two behind one address are told apart by their keys.
+/// A mirror of `transfer.notify`. Two mirrors at one address are distinguished by their keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Configured {
     /// The zone's name.
     pub(super) zone: String,
-    /// Where it is notified.
+    /// The address to which NOTIFY is sent.
     pub(super) address: SocketAddr,
-    /// The name of the key that it is notified with.
+    /// The name of the key that signs NOTIFY.
     pub(super) key: Option<String>,
 }
 
@@ -128,7 +129,7 @@ impl MirrorTransfer {
     }
 }
 
-/// How often something was done since the file began.
+/// The counters of a mirror since the file was created.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Counts {
@@ -148,12 +149,12 @@ struct Row {
     #[serde(rename = "seen")]
     last_seen: Time,
     has: Option<Serial>,
-    /// Whether `has` is the claim of an unsigned datagram, whose sender may be anybody.
+    /// Whether `has` is the claim of an unsigned datagram, which any host can have sent.
     unproved: bool,
-    /// The serial of ours that was not newer than what it has: until it has taken a whole zone, its
-    /// copy is another one, whatever its serial says.
+    /// Our serial that was not newer than the mirror's. Until the mirror transfers the whole zone,
+    /// its copy differs from ours, whatever its serial is.
     left_at: Option<Serial>,
-    /// Since when it lacks a serial, as far as the times of publication were known when the file
+    /// Since when the mirror lacks a serial, by the publication times that were known when the file
     /// was written.
     lacks_since: Option<Time>,
     notified: Option<NotifyState>,
@@ -163,15 +164,15 @@ struct Row {
     counts: Counts,
 }
 
-/// The last serial that each zone has given out, and when, by origin.
+/// The last serial that each zone has published, and when, by origin.
 pub type GivenOut = BTreeMap<String, (Serial, Time)>;
 
-/// When a zone came to which serials.
+/// The serials of a zone, and when each was published.
 #[derive(Debug, Default)]
 struct Log {
     current: Serial,
-    /// The newest serial that anybody was seen to have from us; a transfer can be ahead of
-    /// `current` for a moment.
+    /// The newest serial that was sent to any mirror; a transfer can be ahead of `current` for a
+    /// moment.
     newest: Option<Serial>,
     /// The first serial of a second, and the second.
     entries: VecDeque<(Serial, Time)>,
@@ -198,14 +199,14 @@ impl Log {
         }
     }
 
-    /// Notes a serial that we have given out; the newest one.
+    /// Records a serial that was published. Returns the newest one.
     fn note(&mut self, serial: Serial) -> Serial {
         let newest = self.newest.map_or(serial, |n| n.max(serial));
         self.newest = Some(newest);
         newest
     }
 
-    /// When the serial after this one came, as far as that is known.
+    /// When the serial after this one was published, if that is known.
     fn after(&self, serial: Serial) -> Option<Time> {
         let before_now = |s: Serial| self.current.0.wrapping_sub(s.0);
         let wanted = before_now(serial.next());
@@ -220,27 +221,27 @@ impl Log {
 struct Inner {
     rows: BTreeMap<(String, MirrorId), Row>,
     logs: HashMap<String, Log>,
-    /// When an address completed its last transfer.
+    /// When each address completed its last transfer.
     transferred: BTreeMap<IpAddr, Time>,
     given_out: GivenOut,
     changed: bool,
-    /// Whether a serial has jumped since the file was written: a restore that does not know it
-    /// would go back.
+    /// Whether a serial has jumped since the file was written. Without it, a restore would set an
+    /// older serial.
     jumped: bool,
 }
 
-/// What a mirror asks for.
+/// The request of a mirror for a transfer.
 #[derive(Debug, Clone, Copy)]
 pub struct TransferRequest<'a> {
     /// The zone's name.
     pub zone: &'a str,
-    /// Who asks.
+    /// The address of the mirror.
     pub addr: IpAddr,
     /// The TSIG key that signed the request.
     pub key: Option<&'a str>,
-    /// The serial that it says it has; `None` for an AXFR.
+    /// The serial that the mirror claims to have; `None` for an AXFR.
     pub serial: Option<Serial>,
-    /// Whether the request is signed or came by a stream, so that nobody else can have sent it.
+    /// Whether the request is signed or came over a stream, so that its sender is proved.
     pub proved: bool,
     /// Our serial.
     pub current: Serial,
@@ -249,7 +250,7 @@ pub struct TransferRequest<'a> {
 /// All mirrors of all zones.
 #[derive(Debug)]
 pub struct Mirrors {
-    /// Where the file may lie: at the first place that can be written to.
+    /// The possible paths of the file: the first that can be written to is used.
     paths: Vec<PathBuf>,
     /// What is wrong with files that could not be read at the start.
     problems: Vec<String>,
@@ -258,8 +259,8 @@ pub struct Mirrors {
 }
 
 impl Mirrors {
-    /// With what the files at these places say, the newer of two; a damaged one is warned of, and
-    /// left out.
+    /// Reads the state from the files at these paths, the newer of two. A damaged file is reported
+    /// by a warning and ignored.
     pub fn open(paths: Vec<PathBuf>, clock: Clock) -> Mirrors {
         let mut rows: BTreeMap<(String, MirrorId), Row> = BTreeMap::new();
         let mut transferred: BTreeMap<IpAddr, Time> = BTreeMap::new();
@@ -267,7 +268,7 @@ impl Mirrors {
         for path in &paths {
             let found = file::read(path).unwrap_or_else(|e| {
                 problems.push(format!(
-                    "{}: {e}; what it had of the mirrors and of serials is not used",
+                    "{}: {e}; its state of mirrors and serials is ignored",
                     path.display()
                 ));
                 file::Saved::default()
@@ -316,8 +317,8 @@ impl Mirrors {
         !inner.given_out.is_empty() || inner.rows.values().any(|row| row.has.is_some())
     }
 
-    /// Keeps the serials that a restore gives out, so that the next restore of the same copy does
-    /// not give them again.
+    /// Saves the serials that a restore publishes, so that the next restore of the same copy does
+    /// not publish them again.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -331,12 +332,12 @@ impl Mirrors {
         file::write(&self.paths, &saved)
     }
 
-    /// Where the file is written first.
+    /// The preferred path of the file.
     pub fn path(&self) -> &std::path::Path {
         self.paths.first().map_or(std::path::Path::new(""), |p| p)
     }
 
-    /// What the ledger asks before a serial jumps.
+    /// The look-up of mirrors that the ledger uses before a serial jumps.
     pub fn seen_serials(self: &std::sync::Arc<Mirrors>) -> SeenSerials {
         let mirrors = self.clone();
         SeenSerials(Some(std::sync::Arc::new(move |zone| {
@@ -344,8 +345,7 @@ impl Mirrors {
         })))
     }
 
-    /// The mirrors of a zone that were seen in the last 30 days, with the serials that they have
-    /// for certain.
+    /// The mirrors of a zone that were seen in the last 30 days, with their proved serials.
     fn recent_mirrors(&self, zone: &str, at: Time) -> Vec<SeenMirror> {
         let inner = self.lock();
         inner
@@ -356,7 +356,8 @@ impl Mirrors {
             .collect()
     }
 
-    /// The mirrors for which a serial was not newer, and which have not taken a whole zone since.
+    /// The mirrors for which a serial was not newer, and which have not transferred the whole zone
+    /// since.
     pub(super) fn left_behind(&self, zone: &str) -> Vec<SeenMirror> {
         let (inner, at) = (self.lock(), self.clock.now());
         inner
@@ -371,19 +372,19 @@ impl Mirrors {
         self.inner.lock()
     }
 
-    /// Takes the configured mirrors. One that is configured no more is known on by what it asked
-    /// for.
+    /// Sets the configured mirrors. One that is no longer configured is kept as an unconfigured
+    /// mirror.
     pub(super) fn configure(&self, all: &[Configured]) {
         self.lock().configure(all);
     }
 
-    /// A zone has come to a serial.
-    pub(super) fn published(&self, zone: &str, serial: Serial) {
-        self.lock().published(zone, serial, self.clock.now());
+    /// Records that a zone has published a serial.
+    pub(super) fn record_published(&self, zone: &str, serial: Serial) {
+        self.lock().record_published(zone, serial, self.clock.now());
     }
 
-    /// A mirror is being told of a serial.
-    pub(super) fn sent(&self, mirror: &Configured, serial: Serial) {
+    /// Records that a NOTIFY of a serial is sent to a mirror.
+    pub(super) fn record_notify(&self, mirror: &Configured, serial: Serial) {
         self.lock().configured(mirror, |row| {
             let again = row
                 .notified
@@ -402,8 +403,8 @@ impl Mirrors {
         });
     }
 
-    /// It has answered after a time, with an RCODE.
-    pub(super) fn answered(&self, mirror: &Configured, rcode: u8, took: Duration) {
+    /// Records the reply of a mirror to NOTIFY: its RCODE, and how long it took.
+    pub(super) fn record_reply(&self, mirror: &Configured, rcode: u8, took: Duration) {
         self.lock().configured(mirror, |row| {
             row.counts.answered += 1;
             if let Some(n) = &mut row.notified {
@@ -413,8 +414,8 @@ impl Mirrors {
         });
     }
 
-    /// Something is wrong with telling it.
-    pub(super) fn failed(&self, mirror: &Configured, problem: &str) {
+    /// Records why a mirror cannot be notified.
+    pub(super) fn record_failure(&self, mirror: &Configured, problem: &str) {
         self.lock().configured(mirror, |row| {
             if let Some(n) = &mut row.notified {
                 n.problem = Some(problem.into());
@@ -427,7 +428,7 @@ impl Mirrors {
         self.lock().rows.get(&mirror.row_key()).and_then(|r| r.has)
     }
 
-    /// How often a configured mirror has asked for a transfer.
+    /// How often a configured mirror has requested a transfer.
     pub(super) fn request_count(&self, mirror: &Configured) -> u64 {
         self.lock()
             .rows
@@ -435,14 +436,15 @@ impl Mirrors {
             .map_or(0, |r| r.counts.requests)
     }
 
-    /// An address has completed a transfer that its key or certificate allows, or was told that it
-    /// is up to date. A transfer that anybody of a wide prefix may make does not count: strangers
-    /// would fill the reserved places.
-    pub(super) fn completed(&self, addr: IpAddr) {
-        self.lock().completed(addr.to_canonical(), self.clock.now());
+    /// Records that an address has completed a transfer that its key or certificate allows, or was
+    /// up to date. A transfer that is allowed by address alone does not count, since unrelated
+    /// clients of a wide prefix would use up the reserved connections.
+    pub(super) fn record_completed(&self, addr: IpAddr) {
+        self.lock()
+            .record_completed(addr.to_canonical(), self.clock.now());
     }
 
-    /// Whether an address completed such a transfer in the last days.
+    /// Whether an address completed such a transfer in the last seven days.
     pub(super) fn has_transferred(&self, addr: IpAddr) -> bool {
         self.lock()
             .transferred
@@ -450,9 +452,8 @@ impl Mirrors {
             .is_some_and(|t| t.plus(RESERVED_FOR) > self.clock.now())
     }
 
-    /// A mirror has asked for a transfer: of what changed since the serial that it has, or of the
-    /// whole zone. True where it has to take the whole zone, because its copy is not what its
-    /// serial stands for here.
+    /// Records the request of a mirror for a transfer. Returns true if the mirror has to transfer
+    /// the whole zone, because its copy differs from ours at its serial.
     pub fn record_request(&self, request: &TransferRequest) -> bool {
         let TransferRequest {
             zone,
@@ -476,8 +477,7 @@ impl Mirrors {
         })
     }
 
-    /// A mirror has been given a zone up to a serial: the whole of it, or what changed since
-    /// `from`.
+    /// Records a transfer to a mirror: of the whole zone, or of the changes since `from`.
     #[allow(clippy::too_many_arguments)] // they are one record, and this is its only use
     pub fn record_transfer(
         &self,
@@ -519,7 +519,9 @@ impl Mirrors {
                 MirrorId::Configured(addr, key) => (addr.to_string(), key),
                 MirrorId::Other(addr, key) => (addr.to_string(), key),
             };
-            let left = row.left_at.filter(|_| row.last_seen.plus(REMEMBERED) >= at);
+            let left = row
+                .left_at
+                .filter(|_| row.last_seen.plus(SEEN_WITHIN) >= at);
             let commands = |_| {
                 let all = forced_transfers(zone).into_iter();
                 all.map(|(software, command)| (software.to_string(), command))
@@ -553,12 +555,12 @@ impl Mirrors {
         mirrors.collect()
     }
 
-    /// Whether the file has to be written now: it lacks a jump of a serial.
+    /// Whether the file has to be written now, since it lacks a jump of a serial.
     pub(super) fn has_jumped(&self) -> bool {
         self.lock().jumped
     }
 
-    /// Writes the file if there is something new to say.
+    /// Writes the file if the state has changed.
     pub fn save(&self) {
         let saved = {
             let mut inner = self.lock();
@@ -569,23 +571,24 @@ impl Mirrors {
             inner.saved()
         };
         if let Err(e) = file::write(&self.paths, &saved) {
-            tracing::warn!("{e}; what is known of the mirrors is not kept");
+            tracing::warn!("{e}; the state of the mirrors was not saved");
             self.lock().changed = true;
         }
     }
 }
 
-/// Takes a serial as a zone's last one, unless a newer one is known.
+/// Records a serial as the last one of a zone, unless a newer one is known.
 fn note_given_out(all: &mut GivenOut, zone: &str, serial: Serial, at: Time) {
     let last = all.entry(zone.into()).or_insert((serial, at));
-    // A step of a zone is newer by RFC 1982; that of another store at the same place may not be.
+    // The next serial of a zone is newer by RFC 1982; that of another store at the same path may
+    // not be.
     if last.0 < serial || (last.1 < at && last.0 == serial) {
         *last = (serial, at);
     }
 }
 
 impl Row {
-    /// Notes that our serial is not newer than what the mirror has for certain.
+    /// Marks the mirror as left behind if our serial is not newer than its proved one.
     fn mark(&mut self, ours: Serial) {
         let follows = self.has.is_none_or(|has| {
             matches!(
@@ -599,14 +602,13 @@ impl Row {
     }
 }
 
-/// What a serial is held against; `None` for a mirror without a serial, or that was not seen for
-/// long.
+/// The serial of a mirror; `None` if it has none, or was not seen for 30 days.
 fn seen_mirror((_, id): &(String, MirrorId), row: &Row, at: Time) -> Option<SeenMirror> {
     let (address, key) = match id {
         MirrorId::Configured(address, key) => (address.to_string(), key.clone()),
         MirrorId::Other(address, key) => (address.to_string(), key.clone()),
     };
-    let serial = row.has.filter(|_| row.last_seen.plus(REMEMBERED) >= at)?;
+    let serial = row.has.filter(|_| row.last_seen.plus(SEEN_WITHIN) >= at)?;
     Some(SeenMirror {
         address,
         key,
@@ -616,7 +618,7 @@ fn seen_mirror((_, id): &(String, MirrorId), row: &Row, at: Time) -> Option<Seen
 }
 
 impl Inner {
-    fn published(&mut self, zone: &str, serial: Serial, at: Time) {
+    fn record_published(&mut self, zone: &str, serial: Serial, at: Time) {
         let log = self.logs.entry(zone.into()).or_default();
         log.push(serial, at);
         let newest = log.note(serial);
@@ -640,7 +642,7 @@ impl Inner {
         };
         let mut old: Vec<_> = self.rows.extract_if(.., |key, _| gone(key)).collect();
         for key in keys {
-            // With another key it is the same mirror.
+            // A mirror whose key was changed keeps its state.
             let before = old.iter().position(|((zone, id), _)| match (id, &key.1) {
                 (MirrorId::Configured(a, _), MirrorId::Configured(b, _)) => {
                     *zone == key.0 && a == b
@@ -679,8 +681,9 @@ impl Inner {
         }
     }
 
-    /// The row of whoever asks. A configured mirror is known by its key where no other has it, else
-    /// by its address where no other has that; anybody else has a row of its own.
+    /// Updates the row of the client that sent a request. A configured mirror is identified by its
+    /// key if no other has it, otherwise by its address if no other has that; any other client has
+    /// a row of its own.
     fn update_row<T>(
         &mut self,
         zone: &str,
@@ -718,7 +721,7 @@ impl Inner {
         change(row, at)
     }
 
-    fn completed(&mut self, addr: IpAddr, at: Time) {
+    fn record_completed(&mut self, addr: IpAddr, at: Time) {
         if self.transferred.len() >= MAX_TRANSFERRED
             && !self.transferred.contains_key(&addr)
             && let Some(oldest) = self
@@ -747,7 +750,7 @@ impl Inner {
         }
     }
 
-    /// How far a mirror is behind: serials, and seconds since the first that it lacks. `None` where
+    /// How far a mirror is behind: serials, and seconds since the first that it lacks; `None` if
     /// that is not known.
     fn behind(&self, zone: &str, row: &Row, current: Serial, at: Time) -> Option<(u32, u64)> {
         let has = row.has?;
@@ -803,7 +806,7 @@ impl Inner {
     }
 }
 
-/// The one of its kind; `None` where there is none, or another.
+/// The only item of an iterator; `None` if it has none, or more than one.
 fn single<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
     found.next().filter(|_| found.next().is_none())
 }

@@ -1,6 +1,6 @@
 //! The transports of DNS: UDP, TCP, TLS, HTTPS, QUIC and HTTP/3. All of them call
-//! [`crate::dns::respond`], and all but HTTP/3 send its bytes as they are. Transfers and NOTIFY to
-//! the mirrors are here too.
+//! [`crate::dns::respond`], and all but HTTP/3 send its bytes unchanged. Transfers and NOTIFY to
+//! mirrors are here too.
 
 use std::net::SocketAddr;
 

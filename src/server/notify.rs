@@ -1,10 +1,10 @@
-//! NOTIFY (RFC 1996): announces a new serial to each configured mirror, at once, and again until the
-//! mirror has answered. A mirror that answers but does not request the zone gets a few reminders:
-//! name servers drop a NOTIFY that comes while they are busy.
+//! NOTIFY (RFC 1996): announces a new serial to each configured mirror, at once, and again until
+//! the mirror has answered. A mirror that answers but does not request the zone gets a few
+//! reminders: name servers drop a NOTIFY that comes while they are busy.
 //!
 //! Each zone and mirror has a task with at most one NOTIFY outstanding. It always announces the
-//! newest serial, and waits longer after each NOTIFY without an answer. The socket of a NOTIFY stays
-//! open until the next one, so that a late answer counts.
+//! newest serial, and waits longer after each NOTIFY without an answer. The socket of a NOTIFY
+//! stays open until the next one, so that a late answer counts.
 
 use std::{
     collections::HashMap,
@@ -42,27 +42,27 @@ use crate::{
 const MAX_TARGETS: usize = 1024;
 /// The shortest time between an answer and the next NOTIFY to its mirror.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
-/// How long the first NOTIFY waits for its answer, a new serial notwithstanding. Doubled with each
-/// try.
+/// How long the first NOTIFY waits for its answer, even if there is a new serial. The wait doubles
+/// with each try.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait between tries.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 /// After how many tries without an answer a mirror counts as unreachable.
 const MAX_TRIES: u32 = 10;
-/// How often an unreachable mirror, or one that refuses, is notified while it is behind.
+/// How often a mirror that is unreachable, or that refuses NOTIFY, is notified while it is behind.
 const SLOW_INTERVAL: Duration = Duration::from_secs(15 * 60);
-/// The reminders of a mirror that has acknowledged a serial and has not requested it: how long after
-/// the NOTIFY before. Every mirror gets the first one.
+/// The reminders of a mirror that has acknowledged a serial and has not requested it: the time
+/// since the previous NOTIFY. Every mirror gets the first reminder.
 const REMINDERS: [Duration; 3] = [
     Duration::from_secs(5),
     Duration::from_secs(10),
     Duration::from_secs(30),
 ];
-/// How often the log names mirrors that need a forced transfer, where nothing changes.
+/// How often the log repeats the mirrors that need a forced transfer.
 const LOG_INTERVAL: Duration = Duration::from_secs(3600);
-/// The most datagrams that one try reads without finding its answer.
+/// The most datagrams without a valid answer that one try reads.
 const MAX_STRAY: u32 = 64;
-/// How often the state of the mirrors is written to its file, where it changed.
+/// How often the state of the mirrors is written to its file, if it has changed.
 const SAVE_INTERVAL: Duration = Duration::from_secs(60);
 /// The response code SERVFAIL, after which a NOTIFY is tried again.
 const SERVFAIL: u8 = 2;
@@ -89,7 +89,7 @@ impl Announcement {
     }
 }
 
-/// A task that ends with its handle.
+/// The task of a target, which is aborted when this is dropped.
 struct Task {
     announcements: watch::Sender<Announcement>,
     handle: JoinHandle<()>,
@@ -101,8 +101,8 @@ impl Drop for Task {
     }
 }
 
-/// The parts of a snapshot that were applied last. Not its tables: the last owner of a snapshot frees
-/// them, which takes long.
+/// The parts of the snapshot that was applied last, without its tables: freeing them takes long,
+/// and the last owner of a snapshot has to do it.
 #[derive(Default)]
 struct PublishedState {
     zones: Arc<ZoneSet>,
@@ -117,7 +117,7 @@ pub async fn run(ledger: Ledger, mirrors: Arc<Mirrors>) {
     let mut published = PublishedState::default();
     let mut save = interval(SAVE_INTERVAL);
     save.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut named = Named::default();
+    let mut logged = LoggedMirrors::default();
     loop {
         commits.borrow_and_update();
         published = apply_snapshot(
@@ -132,7 +132,7 @@ pub async fn run(ledger: Ledger, mirrors: Arc<Mirrors>) {
         tokio::select! {
             changed = commits.changed() => if changed.is_err() { return },
             _ = save.tick() => {
-                named.log(&ledger.published.snapshot(), &mirrors);
+                logged.log(&ledger.published.snapshot(), &mirrors);
                 save_now(&mirrors).await;
             }
         }
@@ -144,14 +144,14 @@ async fn save_now(mirrors: &Arc<Mirrors>) {
     let _ = tokio::task::spawn_blocking(move || mirrors.save()).await;
 }
 
-/// Which mirrors the log has named as those that need a forced transfer.
+/// The mirrors that the log has named as in need of a forced transfer.
 #[derive(Default)]
-struct Named {
+struct LoggedMirrors {
     last: Vec<(String, Vec<SeenMirror>)>,
     at: Option<Instant>,
 }
 
-impl Named {
+impl LoggedMirrors {
     fn log(&mut self, snapshot: &Snapshot, mirrors: &Mirrors) {
         let left = |zone: &ZoneView| (zone.name.to_string(), mirrors.left_behind(&zone.name));
         let all: Vec<_> = snapshot
@@ -161,7 +161,7 @@ impl Named {
             .map(left)
             .filter(|(_, left)| !left.is_empty())
             .collect();
-        let who = |all: &[(String, Vec<SeenMirror>)]| -> Vec<_> {
+        let identities = |all: &[(String, Vec<SeenMirror>)]| -> Vec<_> {
             all.iter()
                 .flat_map(|(z, left)| {
                     left.iter()
@@ -169,7 +169,9 @@ impl Named {
                 })
                 .collect()
         };
-        if who(&all) == who(&self.last) && self.at.is_some_and(|at| at.elapsed() < LOG_INTERVAL) {
+        if identities(&all) == identities(&self.last)
+            && self.at.is_some_and(|at| at.elapsed() < LOG_INTERVAL)
+        {
             return;
         }
         for (zone, left) in &all {
@@ -205,12 +207,12 @@ fn apply_snapshot(
         .zip(snapshot.serials.iter())
         .enumerate()
     {
-        let place = if is_same {
+        let index = if is_same {
             Some(i)
         } else {
             published.zones.by_name(&zone.name)
         };
-        if place.and_then(|i| published.serials.get(i)) != Some(serial) {
+        if index.and_then(|i| published.serials.get(i)) != Some(serial) {
             announce(zone, *serial, mirrors, tasks);
         }
     }
@@ -233,7 +235,7 @@ fn configure(snapshot: &Snapshot, mirrors: &Arc<Mirrors>, tasks: &mut HashMap<Ta
             let tsig = key.as_deref().and_then(|k| snapshot.keys.get(k)).cloned();
             target.mirror.key = tsig.as_ref().map(|k| k.name().to_string());
             if all.contains(&target.mirror) {
-                continue; // it is there twice
+                continue; // a duplicate
             }
             if all.len() == MAX_TARGETS {
                 tracing::warn!(
@@ -272,8 +274,8 @@ fn configure(snapshot: &Snapshot, mirrors: &Arc<Mirrors>, tasks: &mut HashMap<Ta
     }
 }
 
-/// The target of a line of `transfer.notify`, and its key's name; `None` where it cannot be read,
-/// which `check` says.
+/// The target of an entry of `transfer.notify`, and the name of its key; `None` if it is invalid,
+/// which `orbsd check` reports.
 fn target(zone: &ZoneView, n: &Notify) -> Option<(Target, Option<String>)> {
     let (address, source, key) = match n {
         Notify::Plain(address) => (address, None, None),
@@ -290,17 +292,17 @@ fn target(zone: &ZoneView, n: &Notify) -> Option<(Target, Option<String>)> {
 
 fn update(sender: &watch::Sender<Announcement>, announcement: Announcement) {
     sender.send_if_modified(|w| {
-        let other = !w.is_same(&announcement);
-        if other {
+        let differs = !w.is_same(&announcement);
+        if differs {
             *w = announcement;
         }
-        other
+        differs
     });
 }
 
 /// Announces a zone's new serial to its mirrors.
 fn announce(zone: &ZoneView, serial: Serial, mirrors: &Mirrors, tasks: &HashMap<Target, Task>) {
-    mirrors.published(&zone.name, serial);
+    mirrors.record_published(&zone.name, serial);
     let mut message: Option<Arc<[u8]>> = None;
     for (_, task) in tasks.iter().filter(|(t, _)| t.mirror.zone == *zone.name) {
         let message = message
@@ -333,18 +335,18 @@ async fn run_target(
         }
         let (sent, requests) = (Instant::now(), mirrors.request_count(mirror));
         let wait = FIRST_WAIT.saturating_mul(1 << tries.min(16)).min(MAX_WAIT);
-        mirrors.sent(mirror, announcement.serial);
+        mirrors.record_notify(mirror, announcement.serial);
         let answer = tokio::select! {
             answer = attempt(&target, &announcement, &mirrors) => answer,
             () = sleep(wait) => None,
-            // The next try announces a newer serial, and then need not wait as long.
+            // A newer serial is announced by the next try, which need not wait as long.
             () = newer(&announcements, sent + FIRST_WAIT) => None,
         };
         tries += 1;
         let acknowledged = answer == Some(0);
         let (next, floor) = match answer {
             Some(rcode) => {
-                mirrors.answered(mirror, rcode, sent.elapsed());
+                mirrors.record_reply(mirror, rcode, sent.elapsed());
                 let next_try = match rcode {
                     0 => REMINDERS.get(reminders).map(|pause| sent + *pause),
                     SERVFAIL if tries < MAX_TRIES => Some(sent + wait),
@@ -362,7 +364,7 @@ async fn run_target(
                 None => std::future::pending().await,
             }
             // A mirror that has this serial needs no NOTIFY, nor does one that has acknowledged it
-            // and requests it. One reminder is sent all the same: NSD drops transfers that come
+            // and requests it. One reminder is sent in any case: NSD drops transfers that arrive
             // while it applies others, and then waits for minutes.
             let has = mirrors
                 .has(mirror)
@@ -382,17 +384,17 @@ async fn run_target(
     }
 }
 
-/// Resolves when there is a newer announcement, and not before a time.
+/// Resolves when there is a newer announcement, but not before a time.
 async fn newer(announcements: &watch::Receiver<Announcement>, floor: Instant) {
     sleep_until(floor).await;
     let mut announcements = announcements.clone();
     let _ = announcements.changed().await;
 }
 
-/// Sends one NOTIFY and reads until its answer comes: returns the RCODE. Never returns without one;
-/// errors are reported to `mirrors`.
+/// Sends one NOTIFY, waits for its answer, and returns the RCODE. It never returns without one;
+/// errors are recorded in `mirrors`.
 async fn attempt(target: &Target, announcement: &Announcement, mirrors: &Mirrors) -> Option<u8> {
-    let failed = |why: &str| mirrors.failed(&target.mirror, why);
+    let failed = |why: &str| mirrors.record_failure(&target.mirror, why);
     match exchange(target, announcement, &failed).await {
         Ok(rcode) => Some(rcode),
         Err(e) => {
@@ -425,7 +427,7 @@ async fn exchange(
     if let Some(key) = &announcement.key {
         let signed = TsigSession::request(key.clone(), &mut message, len, wall());
         let (s, end) =
-            signed.ok_or_else(|| io::Error::other("the NOTIFY has no room for its signature"))?;
+            signed.ok_or_else(|| io::Error::other("the signature does not fit in the NOTIFY"))?;
         (session, len) = (Some(s), end);
     }
     let message = &message[..len];
@@ -434,7 +436,7 @@ async fn exchange(
     for _ in 0..MAX_STRAY {
         let reply = match socket.recv(&mut buf).await {
             Ok(n) => &buf[..n],
-            // The error says that nobody listens there now; an answer may still come.
+            // The error can mean that no process listens there now; an answer may still come.
             Err(e) => {
                 failed(&e.to_string());
                 continue;
@@ -445,12 +447,15 @@ async fn exchange(
         };
         match &session {
             None => return Ok(rcode),
-            // Each answer is checked on its own: a forged one must not spoil the next.
+            // Each answer is checked with a copy of the session, so that a forged one does not
+            // invalidate the next.
             Some(s) => match s.clone().check(reply, wall()) {
                 Ok(_) => return Ok(rcode),
-                Err(wrong) => failed(&wrong.to_string()),
+                Err(error) => failed(&error.to_string()),
             },
         }
     }
-    Err(io::Error::other("what comes from there is no answer"))
+    Err(io::Error::other(
+        "the mirror sends datagrams, but no valid answer",
+    ))
 }

@@ -1,8 +1,8 @@
-//! DNS over QUIC (DoQ, RFC 9250): one query on each stream of a connection. quinn speaks QUIC; the
-//! limits and answers are ours.
+//! DNS over QUIC (DoQ, RFC 9250): one query on each stream of a connection. quinn implements QUIC;
+//! the limits and answers are set here.
 //!
-//! There are no transfers here: AXFR and IXFR are refused, and go over TLS. Packets are padded to
-//! full length, which is what RFC 9250 section 5.4 wants against an observer who counts bytes.
+//! Transfers are not supported: AXFR and IXFR are refused, and are available over TLS. Packets are
+//! padded to full length, as RFC 9250 section 5.4 recommends against traffic analysis.
 
 use std::{
     io,
@@ -32,16 +32,16 @@ use crate::{
 
 /// The flow control window of queries on one connection.
 const RECEIVE_WINDOW: u32 = 64 * 1024;
-/// Bytes of answers on one connection that the client has not received.
+/// The most bytes of answers on one connection that the client has not received.
 const SEND_WINDOW: u64 = 256 * 1024;
-/// Connections that wait to be accepted.
+/// The most connections that wait to be accepted.
 const MAX_INCOMING: usize = 1024;
-/// Bytes that one of them may have sent.
+/// The most bytes that are buffered for one of them.
 const MAX_INCOMING_BYTES: u64 = 16 * 1024;
-/// Bytes that all of them may have sent.
+/// The most bytes that are buffered for all of them.
 const MAX_INCOMING_TOTAL_BYTES: u64 = 4 * 1024 * 1024;
-/// QUIC's own idle timeout, for clients that have gone. Others are closed by [`tcp::IDLE_TIMEOUT`]
-/// before.
+/// QUIC's own idle timeout, for clients that have disappeared. Other connections are closed
+/// earlier, by [`tcp::IDLE_TIMEOUT`].
 const QUIC_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often the idle time of a connection is checked.
@@ -58,7 +58,7 @@ const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(4);
 ///
 /// # Errors
 ///
-/// The system does not provide what QUIC needs.
+/// The socket cannot be used for QUIC.
 pub async fn run(
     socket: UdpSocket,
     shared: ServerContext,
@@ -79,8 +79,8 @@ pub async fn run(
     )?;
     while let Some(incoming) = endpoint.accept().await {
         let addr = incoming.remote_address().ip().to_canonical();
-        // A forged address must not use up permits: where few are left, the client first proves that
-        // it has its address (Retry).
+        // A forged address must not use up permits: if few are left, the client first has to prove
+        // its address (Retry).
         if limiter.needs_address_validation(addr) && incoming.may_retry() {
             let _ = incoming.retry();
             continue;
@@ -107,8 +107,8 @@ pub async fn run(
     Ok(())
 }
 
-/// Our limits of a connection. It stays with the address that it began with: who may ask is decided
-/// by that.
+/// Sets the limits of a connection. It cannot migrate, since permissions depend on its first
+/// address.
 fn settings(mut config: ServerConfig) -> ServerConfig {
     let mut transport = TransportConfig::default();
     transport
@@ -132,7 +132,7 @@ fn settings(mut config: ServerConfig) -> ServerConfig {
     config
 }
 
-/// One connection's client and what it is served with.
+/// The client of a connection, and the state that serves it.
 struct Client {
     addr: IpAddr,
     shared: ServerContext,
@@ -141,11 +141,11 @@ struct Client {
 }
 
 impl Client {
-    /// Serves one connection until it ends or idles for too long.
+    /// Serves one connection until it ends or is idle for too long.
     async fn connection(self: &Arc<Self>, incoming: Incoming, config: ServerConfig) -> Option<()> {
         let connecting = incoming.accept_with(Arc::new(config)).ok()?;
         let connection = timeout(HANDSHAKE_TIMEOUT, connecting).await.ok()?.ok()?;
-        // As many as the client may have streams; they end with the connection.
+        // One task for each stream; they end with the connection.
         let mut streams = JoinSet::new();
         let mut last = Instant::now();
         loop {
@@ -166,8 +166,8 @@ impl Client {
         }
     }
 
-    /// Answers the query of one stream. What breaks the protocol ends the connection (RFC 9250
-    /// section 4.3.3).
+    /// Answers the query of one stream. A protocol error ends the connection (RFC 9250 section
+    /// 4.3.3).
     async fn stream(
         &self,
         connection: &Connection,
@@ -221,24 +221,24 @@ impl Client {
     }
 }
 
-/// The one query that a stream holds, behind its length; or what is wrong with it (RFC 9250
-/// sections 4.2.1, 4.3.3 and 5.5.2).
+/// The only query of a stream, which follows its length (RFC 9250 sections 4.2.1, 4.3.3 and 5.5.2).
+/// The error says what is wrong.
 fn query(read: &[u8]) -> Result<&[u8], &'static str> {
     let (len, query) = read
         .split_first_chunk::<2>()
         .ok_or("the stream ended before its query")?;
     match usize::from(u16::from_be_bytes(*len)) {
         len if len > query.len() => return Err("the stream ended before its query"),
-        len if len < query.len() => return Err("a stream has one query"),
+        len if len < query.len() => return Err("a stream must have one query"),
         _ => {}
     }
     if query.get(..2).is_some_and(|id| id != [0, 0]) {
-        return Err("the message id has to be 0");
+        return Err("the message ID must be 0");
     }
     if Query::parse(query, &mut NameBuf::default())
         .is_ok_and(|q| q.edns.is_some_and(|e| e.keepalive))
     {
-        return Err("edns-tcp-keepalive is not for QUIC");
+        return Err("edns-tcp-keepalive is not allowed over QUIC");
     }
     Ok(query)
 }
@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stream_has_one_whole_query_with_id_0_and_without_keepalive() {
+    fn stream_has_one_complete_query_with_id_0_and_without_keepalive() {
         let plain = [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'x', 0, 0, 1, 0, 1];
         let framed = |q: &[u8]| [&(q.len() as u16).to_be_bytes()[..], q].concat();
         assert_eq!(query(&framed(&plain)), Ok(&plain[..]));
@@ -265,7 +265,7 @@ mod tests {
             (vec![0], "ended before"),
             (framed(&plain)[..10].to_vec(), "ended before"),
             ([framed(&plain), framed(&plain)].concat(), "one query"),
-            (framed(&id), "id has to be 0"),
+            (framed(&id), "ID must be 0"),
             (framed(&keepalive), "keepalive"),
         ] {
             assert!(query(&bad).unwrap_err().contains(text), "{text}");

@@ -1,4 +1,4 @@
-//! Which clients have reserved places: those that fetch zones.
+//! Clients for which connections are reserved: those that transfer zones.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -14,21 +14,21 @@ use crate::{
     model::zone::{Notify, TransferRules},
 };
 
-/// The shortest prefix of `transfer.allow` that reserves places: of IPv4, and of IPv6.
+/// The shortest prefix of `transfer.allow` that reserves connections: of IPv4, and of IPv6.
 const MIN_PREFIX: (u8, u8) = (16, 32);
 
-/// The clients for which places are reserved: prefixes of `transfer.allow` that are not too wide,
-/// the addresses of `transfer.notify`, and those that completed a transfer by a key or a
+/// The clients for which connections are reserved: prefixes of `transfer.allow` that are not too
+/// wide, the addresses of `transfer.notify`, and those that completed a transfer by a key or a
 /// certificate in the last days.
 pub struct ReservedClients {
     published: Arc<Published>,
     mirrors: Option<Arc<Mirrors>>,
-    /// The prefixes of the zones that were published when somebody asked last.
+    /// The zones of the last look-up, and their prefixes.
     configured: Mutex<(Arc<ZoneSet>, Arc<[IpNet]>)>,
 }
 
 impl ReservedClients {
-    /// Of the zones that are published, and the mirrors that are known.
+    /// Reserves connections for the published zones and the known mirrors.
     pub fn new(published: Arc<Published>, mirrors: Option<Arc<Mirrors>>) -> ReservedClients {
         ReservedClients {
             published,
@@ -37,7 +37,7 @@ impl ReservedClients {
         }
     }
 
-    /// Whether an address is one of them.
+    /// Whether connections are reserved for an address.
     pub fn contains(&self, addr: IpAddr) -> bool {
         let addr = addr.to_canonical();
         self.prefixes().iter().any(|p| p.contains(&addr))
@@ -62,7 +62,7 @@ impl ReservedClients {
     }
 }
 
-/// The prefixes of a zone's rules that reserve places.
+/// The prefixes of a zone's rules that reserve connections.
 fn prefixes(rules: &TransferRules) -> Vec<IpNet> {
     let narrow = |p: &IpNet| {
         p.prefix_len()

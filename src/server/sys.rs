@@ -1,5 +1,5 @@
-//! System calls about the process, its threads and its sockets. `unsafe` code that is not about UDP is
-//! here.
+//! System calls for the process, its threads and its sockets, with all `unsafe` code of the server
+//! except that of UDP.
 
 use std::{ffi::CString, io, os::fd::AsRawFd};
 
@@ -8,7 +8,7 @@ use nix::{
     unistd::{self, User},
 };
 
-/// Sets a socket option whose value is a number, where socket2 does not know the option.
+/// Sets a socket option whose value is a number, for options that socket2 lacks.
 pub fn set_option(
     socket: &impl AsRawFd,
     level: libc::c_int,
@@ -33,21 +33,22 @@ pub fn set_option(
     }
 }
 
-/// Whether a socket could not be opened because the machine does not have the address or its family.
+/// Whether a socket could not be opened because the machine does not have the address or its
+/// family.
 pub fn is_missing(e: &io::Error) -> bool {
     e.kind() == io::ErrorKind::AddrNotAvailable || e.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
-/// Raises the limit of open files to what the system allows this process, and returns it: every TCP
-/// connection is one.
+/// Raises the limit of open files to the hard limit, and returns it. Every TCP connection is an
+/// open file.
 pub fn raise_file_limit() -> io::Result<u64> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     Ok(hard)
 }
 
-/// Lowers the priority of the calling thread: nice value 10, which Linux counts for each thread, and
-/// as a batch task, which does not interrupt other threads when it wakes.
+/// Lowers the priority of the calling thread: to the nice value 10, which Linux keeps for each
+/// thread, and to the batch policy, by which it does not preempt other threads when it wakes.
 pub fn lower_priority() {
     // SAFETY: plain system calls on the calling thread. Nothing depends on their result.
     unsafe {
@@ -60,8 +61,8 @@ pub fn lower_priority() {
     }
 }
 
-/// Lets the calling thread run in short slices, so that it gets the processor soon after it wakes
-/// (Linux 6.12 and newer; no privilege is needed, since it gets no larger share).
+/// Lets the calling thread run in short time slices, so that it runs soon after it wakes (Linux
+/// 6.12 and later). This needs no privilege, since the thread's share stays the same.
 pub fn short_slices() {
     /// `struct sched_attr` of sched_setattr(2), first version.
     #[repr(C)]
@@ -87,7 +88,8 @@ pub fn short_slices() {
         deadline: 0,
         period: 0,
     };
-    // SAFETY: `a` is a valid structure of the size that it names. An older kernel refuses or ignores it.
+    // SAFETY: `a` is a valid structure of the size that it names. An older kernel refuses or
+    // ignores it.
     unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const a, 0) };
 }
 
@@ -101,7 +103,7 @@ pub fn uid() -> u32 {
     unistd::geteuid().as_raw()
 }
 
-/// A user of this machine.
+/// Looks up a user of this machine.
 fn find_user(name: &str) -> io::Result<User> {
     User::from_name(name)?.ok_or_else(|| {
         io::Error::new(
@@ -115,13 +117,13 @@ fn find_user(name: &str) -> io::Result<User> {
 pub fn drop_privileges(user: &str) -> io::Result<()> {
     let user = find_user(user)?;
     let name = CString::new(user.name)?;
-    // Groups first: the last call gives up the privilege that they need.
+    // Groups are set first, since setuid gives up the privilege that they need.
     unistd::initgroups(&name, user.gid)?;
     unistd::setgid(user.gid)?;
     Ok(unistd::setuid(user.uid)?)
 }
 
-/// Gives a folder and what is in it to a user, before privileges are dropped.
+/// Changes the owner of a folder and its content to a user, before privileges are dropped.
 pub fn give(path: &std::path::Path, user: &str) -> io::Result<()> {
     let owner = find_user(user)?;
     std::os::unix::fs::lchown(path, Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))?;
@@ -133,8 +135,8 @@ pub fn give(path: &std::path::Path, user: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the kernel reports that the wall clock is synchronised (by NTP, PTP or a host) to less than
-/// a second. Needs no privilege; false where the call is filtered.
+/// Whether the kernel reports that the wall clock is synchronised (by NTP, PTP or a host) to less
+/// than a second. Needs no privilege; returns false if the call is filtered.
 pub fn is_clock_synchronised() -> bool {
     const MAX_ERROR_MICROS: libc::c_long = 1_000_000;
     // SAFETY: `timex` is plain numbers, for which zeros are valid.
@@ -147,11 +149,10 @@ pub fn is_clock_synchronised() -> bool {
         && t.maxerror < MAX_ERROR_MICROS
 }
 
-/// Returns memory that is free inside the process to the system. An import needs much more than what
-/// remains in use after it.
+/// Returns free memory of the process to the system. An import needs much more memory than remains
+/// in use after it.
 pub fn trim_memory() {
-    // SAFETY: a plain call of the C library, safe from any thread. Other libraries than
-    // glibc do not have it.
+    // SAFETY: a plain call of the C library, safe from any thread. Only glibc has it.
     #[cfg(target_env = "gnu")]
     unsafe {
         libc::malloc_trim(0)

@@ -1,5 +1,6 @@
-//! DNS over TCP (RFC 7766): many queries on a connection, answered in order as they come, with a limit
-//! on everything. The encrypted transports use the limits of this file, and TLS its connections too.
+//! DNS over TCP (RFC 7766): many queries on a connection, answered in order, with limits on time,
+//! size and number. The encrypted transports use the limits of this file, and TLS also its
+//! connection loop.
 
 use std::{
     future::Future,
@@ -32,11 +33,11 @@ pub(super) const MAX_CONNECTION_AGE: Duration = Duration::from_secs(300);
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a client may take to receive an answer.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Queries that are answered before their answers are written.
+/// The most queries that are answered before their answers are written.
 pub(super) const MAX_PIPELINED: usize = 64;
 /// The most bytes of a query; a longer one is malformed.
 pub(super) const MAX_QUERY_BYTES: usize = 8 * 1024;
-/// Connections that wait to be accepted.
+/// The most connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
 /// How long a transfer waits for a permit.
@@ -44,8 +45,8 @@ const TRANSFER_WAIT: Duration = Duration::from_secs(120);
 /// How long to wait after the system could not accept a connection.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
-/// Opens a listener. An IPv6 one is for IPv6 alone, as the UDP sockets are, so that `0.0.0.0` and
-/// `[::]` can stand side by side.
+/// Opens a listener. An IPv6 listener accepts only IPv6, as the UDP sockets do, so that `0.0.0.0`
+/// and `[::]` can use the same port.
 pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), None)?;
     socket.set_reuse_address(true)?;
@@ -65,7 +66,7 @@ pub async fn run(listener: TcpListener, shared: ServerContext, limiter: Connecti
     let serve = move |stream, addr, permit: Arc<ConnectionPermit>| {
         let (shared, counters) = (shared.clone(), counters.clone());
         async move {
-            // How a connection ends is the client's business.
+            // An error means that the client closed the connection.
             let _ = connection(stream, Peer::tcp(addr), &shared, &counters, &permit).await;
         }
     };
@@ -80,8 +81,7 @@ pub(super) fn worker_name(transport: &str, addr: io::Result<SocketAddr>) -> Stri
     )
 }
 
-/// Accepts connections until the task is dropped, each with a permit that it gets before a byte is
-/// read.
+/// Accepts connections until the task is dropped. Each gets its permit before a byte is read.
 pub(super) async fn accept<T: Future<Output = ()> + Send + 'static>(
     listener: TcpListener,
     limiter: ConnectionLimiter,
@@ -99,13 +99,13 @@ pub(super) async fn accept<T: Future<Output = ()> + Send + 'static>(
                     tokio::spawn(async move { permit.run(work).await });
                 }
             }
-            // Out of file descriptors, most likely: wait for some to come back.
+            // Most likely there are no file descriptors left: wait until some are closed.
             Err(_) => tokio::time::sleep(ACCEPT_BACKOFF).await,
         }
     }
 }
 
-/// Serves one connection until it ends: of TCP, or of what runs over it.
+/// Serves one connection of TCP, or of TLS over TCP, until it ends.
 pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     peer: Peer<'_>,
@@ -118,11 +118,11 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     let mut started: Option<Instant> = None;
     let end = Instant::now() + MAX_CONNECTION_AGE;
     while !shared.stop.load(Ordering::Relaxed) && Instant::now() < end {
-        let got = match started {
+        let received = match started {
             Some(b) => timeout_at(b + READ_TIMEOUT, stream.read_buf(&mut input)).await??,
             None => timeout(IDLE_TIMEOUT, stream.read_buf(&mut input)).await??,
         };
-        if got == 0 {
+        if received == 0 {
             return Ok(());
         }
         let mut rest = &input[..];
@@ -133,8 +133,8 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
             None
         };
         let mut waiting = 0;
-        // A client that sends something else than queries does not speak DNS. Earlier answers are
-        // written nevertheless.
+        // A client that sends anything but queries does not speak DNS, and its connection is closed
+        // after earlier answers are written.
         let is_dns = loop {
             let (query, tail) = match split(rest) {
                 Ok(Some(found)) => found,
@@ -155,7 +155,7 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
             }
             waiting += 1;
             if waiting % MAX_PIPELINED == 0 {
-                // A client that does not read gets no further answers: its queries wait in its own
+                // A client that does not read gets no further answers; its queries wait in its own
                 // buffers.
                 send(&mut stream, &output).await?;
                 output.clear();
@@ -182,7 +182,7 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 fn shed() -> io::Error {
-    io::Error::other("the connection was closed for another one")
+    io::Error::other("the connection was closed to make room for another one")
 }
 
 /// Writes all bytes, and flushes a stream that buffers them (TLS).
@@ -206,17 +206,17 @@ async fn transfer<S: AsyncWrite + Unpin>(
         return Err(io::Error::other("transfers are not served here"));
     };
     if !permit.begin_transfer(TRANSFER_WAIT).await {
-        tracing::info!(client = %peer.addr, "a transfer was refused: too many are under way");
-        return Err(io::Error::other("too many transfers at the same time"));
+        tracing::info!(client = %peer.addr, "transfer refused: too many are under way");
+        return Err(io::Error::other("too many transfers are under way"));
     }
     let started = Instant::now();
     let sent = transfers.stream(query, peer, &shared.stop, stream).await;
     match &sent {
         Ok(s) => {
-            tracing::debug!(client = %peer.addr, to = %s.to, from = ?s.from, s.records, s.bytes, took = ?started.elapsed(), "transferred");
+            tracing::debug!(client = %peer.addr, to = %s.to, from = ?s.from, s.records, s.bytes, took = ?started.elapsed(), "transfer completed");
         }
         Err(e) => {
-            tracing::info!(client = %peer.addr, error = %e, took = ?started.elapsed(), "a transfer was cut off");
+            tracing::info!(client = %peer.addr, error = %e, took = ?started.elapsed(), "transfer aborted");
         }
     }
     if permit.end_transfer() {
@@ -251,7 +251,7 @@ fn answer(
     })
 }
 
-/// The first whole message of what was read, and what follows it.
+/// The first complete message of the input, and what follows it.
 fn split(bytes: &[u8]) -> io::Result<Option<(&[u8], &[u8])>> {
     let Some((len, rest)) = bytes.split_first_chunk::<2>() else {
         return Ok(None);
@@ -335,7 +335,10 @@ mod tests {
         for i in 0..64 + 10 {
             let mut s = TcpStream::connect(addrs[i % 2]).await.unwrap();
             s.write_all(&query(1)).await.unwrap();
-            assert!(reply(&mut s).await.is_some(), "{i}: a new one is answered");
+            assert!(
+                reply(&mut s).await.is_some(),
+                "{i}: a new connection is answered"
+            );
             open.push(s);
         }
         assert_eq!(
@@ -362,7 +365,7 @@ mod tests {
                 break;
             }
         }
-        assert_eq!(limiter.stats().open, 0, "places are given back");
+        assert_eq!(limiter.stats().open, 0, "permits are released");
     }
 
     #[tokio::test]
@@ -380,8 +383,8 @@ mod tests {
                 .await
                 .unwrap();
             for id in [1, 2] {
-                let got = reply(&mut s).await.unwrap();
-                assert_eq!((got[1], got[3] & 15), (id, 5));
+                let received = reply(&mut s).await.unwrap();
+                assert_eq!((received[1], received[3] & 15), (id, 5));
             }
             assert!(
                 matches!(

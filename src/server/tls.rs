@@ -1,10 +1,10 @@
-//! DNS over TLS: DoT (RFC 7858) and transfers over TLS (XoT, RFC 9103). A connection is that of TCP on
-//! an encrypted stream.
+//! DNS over TLS: DoT (RFC 7858) and transfers over TLS (XoT, RFC 9103). A connection is served as
+//! one of TCP on an encrypted stream.
 //!
-//! The protocol name `dot` is agreed on (ALPN) with every client that offers it, and RFC 9103
-//! section 7.1 wants it of transfers; a client that offers others alone is refused in the
-//! handshake. One that offers none is served, since DoT is older than its name (RFC 7858 knows
-//! none): it has the rights of a client on TCP, and no fewer.
+//! The ALPN protocol name `dot` is selected with every client that offers it; RFC 9103 section 7.1
+//! requires it for transfers. A client that offers only other names is refused in the handshake. A
+//! client that offers none is served, since RFC 7858 does not define a name; it has the rights of a
+//! client on TCP.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -48,14 +48,15 @@ pub async fn run(
                 ..Peer::tcp(addr)
             };
             let _ = tcp::connection(&mut stream, peer, &shared, &counters, &permit).await;
-            // close_notify: the client knows then that nothing was cut off (RFC 8446 section 6.1).
+            // This sends close_notify, by which the client knows that nothing was cut off (RFC 8446
+            // section 6.1).
             let _ = timeout(HANDSHAKE_TIMEOUT, stream.shutdown()).await;
         }
     };
     tcp::accept(listener, limiter, serve).await;
 }
 
-/// The handshake, and the names that the client has proved to have.
+/// Performs the handshake. Returns the stream, and the names in the client's verified certificate.
 async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     configs: &TlsConfigs,
@@ -74,7 +75,7 @@ async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     Ok((stream, names))
 }
 
-/// The DNS names of a certificate (its subjectAltName), in small letters.
+/// The DNS names of a certificate (its subjectAltName), in lower case.
 fn names(certificate: &CertificateDer) -> Vec<String> {
     match webpki::EndEntityCert::try_from(certificate) {
         Ok(c) => c
@@ -100,7 +101,7 @@ mod tests {
     use super::*;
     use crate::server::certificates::tests::{Authority, authority, files, issue};
 
-    /// A client with the certificate and key of that PEM, and these protocol names.
+    /// The configuration of a client with a certificate and key in PEM, and protocol names.
     fn client(
         ca: &Authority,
         certificate: Option<&(String, String)>,
@@ -131,22 +132,22 @@ mod tests {
         config
     }
 
-    /// The handshake of both sides: the names we see and the protocol name the client got, or our
-    /// error.
-    async fn talk(
+    /// Performs the handshake of both sides. Returns the names that the server sees and the
+    /// protocol name of the client, or the server's error.
+    async fn connect(
         configs: &TlsConfigs,
         config: ClientConfig,
     ) -> Result<(Vec<String>, Option<Vec<u8>>), String> {
-        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let (server, client_side) = tokio::io::duplex(64 * 1024);
         let connector = TlsConnector::from(Arc::new(config));
-        let (ours, theirs) = tokio::join!(
-            handshake(ours, configs),
-            connector.connect("ns.example".try_into().unwrap(), theirs)
+        let (server, client_side) = tokio::join!(
+            handshake(server, configs),
+            connector.connect("ns.example".try_into().unwrap(), client_side)
         );
-        let names = ours.map_err(|e| e.to_string())?.1;
+        let names = server.map_err(|e| e.to_string())?.1;
         Ok((
             names,
-            theirs
+            client_side
                 .map_err(|e| e.to_string())?
                 .get_ref()
                 .1
@@ -163,7 +164,7 @@ mod tests {
         let names = |certificate: Option<(String, String)>| {
             let config = client(&ca, certificate.as_ref(), &["dot"]);
             let configs = &configs;
-            async move { talk(configs, config).await.map(|t| t.0) }
+            async move { connect(configs, config).await.map(|t| t.0) }
         };
         assert_eq!(
             names(Some(issue(
@@ -177,7 +178,7 @@ mod tests {
         assert_eq!(
             names(None).await.unwrap(),
             Vec::<String>::new(),
-            "asked for, not demanded"
+            "a certificate is optional"
         );
         let e = names(Some(issue(&stranger, &["mirror.example"])))
             .await
@@ -193,7 +194,7 @@ mod tests {
         let alpn = |offers: &'static [&'static str]| {
             let config = client(&ca, None, offers);
             let configs = &configs;
-            async move { talk(configs, config).await.map(|t| t.1) }
+            async move { connect(configs, config).await.map(|t| t.1) }
         };
         assert_eq!(alpn(&["dot"]).await, Ok(Some(b"dot".to_vec())));
         assert_eq!(alpn(&["h2", "dot"]).await, Ok(Some(b"dot".to_vec())));

@@ -1,9 +1,9 @@
-//! Outgoing transfers: a thread renders and fills messages, and the connection sends them as fast as
-//! its mirror receives them.
+//! Outgoing transfers: a thread renders the zone into messages, and the connection sends them as
+//! fast as its mirror receives them.
 //!
-//! What lies between the two is a few chunks; a mirror that stalls is cut off, and one that is slow
-//! holds a snapshot for a limited time. Differences are kept for a while, since mirrors ask for the
-//! same one after each NOTIFY.
+//! At most a few chunks wait between the two. The transfer to a mirror that stalls is aborted, and
+//! a slow mirror holds a snapshot for a limited time. Differences are cached, since mirrors request
+//! the same one after each NOTIFY.
 
 use std::{
     collections::VecDeque,
@@ -36,9 +36,9 @@ use crate::{
     model::Serial,
 };
 
-/// Bytes that the renderer hands to the connection at a time.
+/// Bytes that the renderer passes to the connection at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// Chunks that wait for the connection.
+/// The most chunks that wait for the connection.
 const MAX_QUEUED_CHUNKS: usize = 3;
 /// How long a mirror may take to receive one chunk.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -52,7 +52,7 @@ const MAX_CACHED_BYTES: usize = 32 << 20;
 /// A finished transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sent {
-    /// The serial that the mirror had, where it got a difference.
+    /// The serial that the mirror had; `None` after a whole transfer.
     pub from: Option<Serial>,
     /// The serial that it has now.
     pub to: Serial,
@@ -62,34 +62,34 @@ pub struct Sent {
     pub bytes: u64,
 }
 
-/// What all transfers share.
+/// The state that all transfers share.
 pub struct Transfers {
     ledger: Ledger,
-    /// Records what mirrors request and get.
+    /// Records the requests and transfers of mirrors.
     mirrors: Option<Arc<Mirrors>>,
     cached: Mutex<VecDeque<CachedDiff>>,
 }
 
-/// A difference that is kept for other mirrors.
+/// A difference that is cached for other mirrors.
 struct CachedDiff {
     zone: Box<str>,
-    /// The zone's hash: a zone of the same name with other records has differences of its own.
+    /// The zone's hash, which tells a zone of the same name with other records apart.
     hash: u64,
     view: View,
     difference: Arc<ZoneDifference>,
 }
 
-/// A transfer that was written as a whole.
+/// A transfer that was written to its end.
 struct Completed {
     sent: Sent,
     zone: Box<str>,
     /// The key that signed the request.
     key: Option<String>,
-    /// The client may transfer by its key or its certificate, not only by its address.
+    /// Whether the client may transfer by its key or its certificate, not only by its address.
     is_identified: bool,
 }
 
-/// What is written.
+/// What a transfer writes.
 enum TransferPlan {
     Axfr(Arc<Snapshot>, usize, View),
     Ixfr(Arc<Snapshot>, usize, Arc<ZoneDifference>),
@@ -97,7 +97,7 @@ enum TransferPlan {
 }
 
 impl Transfers {
-    /// For the zones of a ledger.
+    /// Creates the transfers of a ledger's zones.
     pub fn new(ledger: Ledger, mirrors: Option<Arc<Mirrors>>) -> Transfers {
         Transfers {
             ledger,
@@ -107,7 +107,7 @@ impl Transfers {
     }
 
     /// Answers a request for a transfer that [`crate::dns::respond`] has granted, on a stream. An
-    /// error ends the connection: the mirror keeps what it has.
+    /// error ends the connection, and the mirror keeps its version.
     pub async fn stream<S: AsyncWrite + Unpin>(
         self: &Arc<Self>,
         query: &[u8],
@@ -115,7 +115,7 @@ impl Transfers {
         stop: &Arc<AtomicBool>,
         stream: &mut S,
     ) -> io::Result<Sent> {
-        let cut = |why: &str| io::Error::new(io::ErrorKind::TimedOut, why.to_string());
+        let timed_out = |why: &str| io::Error::new(io::ErrorKind::TimedOut, why.to_string());
         let started = Instant::now();
         let (tx, mut rx) = mpsc::channel::<Vec<u8>>(MAX_QUEUED_CHUNKS);
         let thread = std::thread::Builder::new().name("transfer".into());
@@ -144,11 +144,11 @@ impl Transfers {
             .await
             {
                 Ok(written) => written?,
-                Err(_) => return Err(cut("the mirror takes too long")),
+                Err(_) => return Err(timed_out("the mirror receives too slowly")),
             }
         }
         stream.flush().await?;
-        // The channel is closed, so the thread is at its end.
+        // The channel is closed, so that the thread is ending.
         let Ok(Some(Completed {
             sent,
             zone,
@@ -159,7 +159,7 @@ impl Transfers {
             return Err(io::Error::other("the transfer was not finished"));
         };
         if let Some(mirrors) = self.mirrors.as_ref().filter(|_| is_identified) {
-            mirrors.completed(addr);
+            mirrors.record_completed(addr);
         }
         if let Some(mirrors) = self.mirrors.as_ref().filter(|_| sent.records > 1) {
             mirrors.record_transfer(
@@ -175,7 +175,7 @@ impl Transfers {
         Ok(sent)
     }
 
-    /// The whole answer to an IXFR as one datagram of at most `limit` bytes, where it fits. Blocks.
+    /// The whole answer to an IXFR as one datagram, if it fits in `limit` bytes. It can block.
     pub fn datagram(&self, query: &[u8], peer: Peer<'_>, limit: usize) -> Option<Vec<u8>> {
         let mut name_buf = NameBuf::default();
         let parsed = Query::parse(query, &mut name_buf).ok()?;
@@ -197,12 +197,13 @@ impl Transfers {
         transfer::ixfr(&snapshot.zones.all()[zone], &difference, &mut writer).then_some(out)
     }
 
-    /// Writes the messages of an answer, framed, in chunks. `None` where `give` returned false.
+    /// Writes the messages of an answer, each after its length, in chunks. Returns `None` if `send`
+    /// returned false.
     fn write(
         &self,
         query: &[u8],
         peer: Peer<'_>,
-        give: &mut dyn FnMut(Vec<u8>) -> bool,
+        send: &mut dyn FnMut(Vec<u8>) -> bool,
     ) -> Option<Completed> {
         let mut name_buf = NameBuf::default();
         let parsed = Query::parse(query, &mut name_buf).ok()?;
@@ -218,7 +219,7 @@ impl Transfers {
             chunk.extend((m.len() as u16).to_be_bytes());
             chunk.extend(&*m);
             chunk.len() < CHUNK_BYTES
-                || give(std::mem::replace(
+                || send(std::mem::replace(
                     &mut chunk,
                     Vec::with_capacity(CHUNK_BYTES + transfer::FULL * 2),
                 ))
@@ -255,7 +256,7 @@ impl Transfers {
         };
         let is_identified = zone.allows_transfer_to(key.as_deref(), peer.certificate_names);
         let zone = zone.name.clone();
-        (done && (chunk.is_empty() || give(chunk))).then_some(Completed {
+        (done && (chunk.is_empty() || send(chunk))).then_some(Completed {
             sent,
             zone,
             key,
@@ -263,7 +264,8 @@ impl Transfers {
         })
     }
 
-    /// The plan for a request, from the current snapshot, which may differ from the one that granted it.
+    /// Plans the answer to a request by the current snapshot, which may differ from the one that
+    /// granted it.
     fn plan(&self, query: &Query, peer: Peer<'_>, key: Option<&str>) -> Option<TransferPlan> {
         let snapshot = self.ledger.published.snapshot();
         let (number, origin_at) = snapshot.zones.find(query.labels.name, |at| {
@@ -313,7 +315,7 @@ impl Transfers {
         }
     }
 
-    /// The difference of a zone from a serial to the snapshot or a later one. `None` where a whole
+    /// The difference of a zone from a serial to the snapshot or a later one. `None` if a whole
     /// transfer is needed.
     fn difference(
         &self,
@@ -361,7 +363,7 @@ impl Transfers {
     }
 }
 
-/// Signs the messages of an answer, where its query was signed.
+/// Signs the messages of an answer if its query was signed.
 struct MessageSigner(Option<tsig::TsigSession>);
 
 impl MessageSigner {
@@ -380,7 +382,7 @@ impl MessageSigner {
         self.0.as_ref().map(tsig::TsigSession::key)
     }
 
-    /// Signs a message. False where that is impossible.
+    /// Signs a message. Returns false if it is too long.
     fn sign(&mut self, message: &mut Vec<u8>) -> bool {
         self.0
             .as_mut()

@@ -1,7 +1,7 @@
 //! UDP workers: one thread and one SO_REUSEPORT socket each, `recvmmsg` → [`respond`] → `sendmmsg`.
 //!
-//! A worker shares nothing but the published snapshot, which it loads once for a batch. All
-//! `unsafe` code of the data path is in this file.
+//! Workers share only the published snapshot, which each loads once for a batch. All `unsafe` code
+//! of the data path is in this file.
 
 use std::{
     io,
@@ -24,23 +24,23 @@ use crate::{
     metrics::{MAX_ZONES, Totals},
 };
 
-/// Datagrams of one system call.
+/// The most datagrams of one system call.
 const BATCH: usize = 64;
-/// The most bytes of a query. A longer datagram is cut and answered with FORMERR. An odd number of
-/// cache lines, so that the buffers are spread over the sets of the cache.
+/// The most bytes of a query. A longer datagram is cut off and answered with FORMERR. An odd number
+/// of cache lines, so that the buffers are spread over the sets of the cache.
 const MAX_QUERY_BYTES: usize = 21 * 64;
 /// Bytes of the packet information that comes with a datagram: that of IPv6 and its header.
 const CONTROL_BYTES: usize = 64;
-/// Kernel buffers, in bytes: what arrives while a batch is answered.
+/// The size of the kernel buffers, in bytes: they hold what arrives while a batch is answered.
 const SOCKET_BUFFER_BYTES: libc::c_int = 4 << 20;
-/// Deferred replies that wait. A request beyond them gets the current SOA.
+/// The most deferred replies that wait. A request beyond them gets the current SOA.
 const MAX_DEFERRED: usize = 64;
 /// How long a worker waits for a datagram before it checks whether to stop.
 const READ_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(250);
 /// How long a worker pauses after an error of its socket; twice as long after each further one, up
 /// to [`READ_TIMEOUT`].
 const MIN_ERROR_PAUSE: std::time::Duration = std::time::Duration::from_micros(100);
-/// Errors in a row after which they are logged.
+/// Consecutive errors after which one is logged.
 const ERRORS_BEFORE_LOG: u32 = 16;
 
 /// Opens a worker's socket. Several sockets can have one address (SO_REUSEPORT).
@@ -48,7 +48,7 @@ pub fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, None)?;
     socket.set_reuse_port(true)?;
     socket.set_read_timeout(Some(READ_TIMEOUT))?;
-    // With the privilege (CAP_NET_ADMIN) past the system's limit, else up to it.
+    // With the capability CAP_NET_ADMIN, the size may exceed the system's limit.
     for (force, plain) in [
         (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF),
         (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF),
@@ -56,7 +56,7 @@ pub fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
         let _ = set(&socket, libc::SOL_SOCKET, force, SOCKET_BUFFER_BYTES)
             .or_else(|_| set(&socket, libc::SOL_SOCKET, plain, SOCKET_BUFFER_BYTES));
     }
-    // Replies may be fragmented rather than shrink to what a forged ICMP message claims.
+    // Replies may be fragmented, and ignore the path MTU that a forged ICMP message claims.
     let (level, discover, omit, packet_info) = if addr.is_ipv4() {
         (
             libc::IPPROTO_IP,
@@ -104,8 +104,8 @@ fn peer_of(from: &sockaddr_storage) -> Option<IpAddr> {
 struct Control([u8; CONTROL_BYTES]);
 
 /// A worker's buffers, one of each kind for each message of a batch. The message headers point into
-/// the other fields, which never grow, so that they never move on the heap (a `Box` would claim that
-/// it has the only pointer to its value).
+/// the other fields, which never grow, so that they never move on the heap (a `Box` would claim
+/// that it has the only pointer to its value).
 struct Buffers {
     queries: Vec<[u8; MAX_QUERY_BYTES]>,
     answers: Vec<[u8; UDP_SIZE]>,
@@ -147,7 +147,7 @@ impl Buffers {
         b
     }
 
-    /// Makes slot `i` ready to receive again: the kernel has shortened its lengths.
+    /// Makes slot `i` ready to receive again, since the kernel has changed its lengths.
     #[inline]
     fn rearm(&mut self, i: usize) {
         let h = &mut self.incoming[i].msg_hdr;
@@ -158,9 +158,9 @@ impl Buffers {
         }
     }
 
-    /// Readies the answer to slot `i` as message `n` of the batch.
+    /// Prepares the answer to slot `i` as message `n` of the batch.
     #[inline]
-    fn ready(&mut self, n: usize, i: usize, len: usize) {
+    fn prepare(&mut self, n: usize, i: usize, len: usize) {
         let v = &mut self.vectors[BATCH + n];
         *v = iovec {
             iov_base: self.answers[n].as_mut_ptr().cast(),
@@ -178,8 +178,8 @@ impl Buffers {
     }
 }
 
-/// Keeps the packet information, so that the answer leaves from the address that was asked, but not
-/// the interface, which routing decides.
+/// Keeps the packet information, so that the answer is sent from the address that the query was
+/// sent to, but not the interface, which routing decides.
 fn keep_source(h: &mut libc::msghdr) {
     // SAFETY: the kernel wrote well-formed control messages of `msg_controllen` bytes, and the
     // macros stay inside them.
@@ -207,8 +207,8 @@ fn keep_source(h: &mut libc::msghdr) {
     }
 }
 
-/// A request for a difference, which is answered from the store, or a NOTIFY; and the reply that is
-/// sent where there is none from there: the current SOA alone, or NOTIMP.
+/// A request for a difference, which is answered from the store, or a NOTIFY. `plain` is the reply
+/// that is sent if those have none: the current SOA alone, or NOTIMP.
 struct DeferredReply {
     query: Vec<u8>,
     plain: Vec<u8>,
@@ -272,11 +272,13 @@ impl DeferredReply {
 pub fn run(socket: &UdpSocket, shared: &ServerContext, name: &str) -> io::Result<()> {
     let fd = socket.as_raw_fd();
     std::thread::scope(|s| {
-        // Differences come from the store: queries for listings do not wait for them.
+        // Differences come from the store, and queries for listings must not wait for them.
         let (deferred, waiting) = std::sync::mpsc::sync_channel::<DeferredReply>(MAX_DEFERRED);
         s.spawn(move || {
             super::sys::lower_priority();
-            waiting.into_iter().for_each(|l| l.answer(fd, shared));
+            waiting
+                .into_iter()
+                .for_each(|reply| reply.answer(fd, shared));
         });
         work(socket, shared, name, &deferred)
     })
@@ -297,7 +299,7 @@ fn work(
     let mut errors = ReceiveErrors::default();
     while !shared.stop.load(Ordering::Relaxed) {
         // SAFETY: every header points into the buffers of `b`, which live longer than the call.
-        let got = unsafe {
+        let received = unsafe {
             libc::recvmmsg(
                 fd,
                 b.incoming.as_mut_ptr(),
@@ -306,17 +308,17 @@ fn work(
                 null_mut(),
             )
         };
-        if got <= 0 {
+        if received <= 0 {
             errors.wait(&io::Error::last_os_error(), name);
             continue;
         }
         errors.count = 0;
-        let got = got as usize;
+        let received = received as usize;
         let snapshot = shared.published.load();
         let now = crate::clock::wall();
         let mut addrs = [0; BATCH];
         let mut guessed = 0;
-        for i in 0..got {
+        for i in 0..received {
             if let Some(a) =
                 guess_ipv4(&b.queries[i][..(b.incoming[i].msg_len as usize).min(MAX_QUERY_BYTES)])
             {
@@ -326,7 +328,7 @@ fn work(
         }
         snapshot.tables.ip4.prefetch(&addrs[..guessed]);
         let mut n = 0;
-        for i in 0..got {
+        for i in 0..received {
             let len = b.incoming[i].msg_len as usize;
             let Some(addr) = peer_of(&b.from[i]) else {
                 continue;
@@ -360,13 +362,13 @@ fn work(
                 }
             }
             if outcome.len > 0 {
-                b.ready(n, i, outcome.len);
+                b.prepare(n, i, outcome.len);
                 n += 1;
             }
         }
         drop(snapshot);
         send(fd, &mut b.outgoing[..n]);
-        (0..got).for_each(|i| b.rearm(i));
+        (0..received).for_each(|i| b.rearm(i));
         for slot in (0..=MAX_ZONES).filter(|p| used[*p]) {
             counters.of(slot.checked_sub(1)).add(&totals[slot]);
             totals[slot] = Totals::default();
@@ -376,8 +378,8 @@ fn work(
     Ok(())
 }
 
-/// Errors of `recvmmsg` in a row. One may belong to an earlier answer. A socket that always fails must
-/// not keep a core busy, and is tried again, since the fault may pass.
+/// Consecutive errors of `recvmmsg`. An error can belong to an earlier answer. A socket that always
+/// fails must not keep a core busy; it is tried again, since the fault may pass.
 #[derive(Default)]
 struct ReceiveErrors {
     count: u32,
@@ -395,14 +397,14 @@ impl ReceiveErrors {
         }
         self.count = self.count.saturating_add(1);
         if self.count == ERRORS_BEFORE_LOG {
-            tracing::error!(error = %e, worker = name, "a UDP socket cannot be read; it is tried again four times a second");
+            tracing::error!(error = %e, worker = name, "UDP socket cannot be read; retrying four times a second");
         }
         let pause = MIN_ERROR_PAUSE.saturating_mul(1 << self.count.saturating_sub(1).min(16));
         std::thread::sleep(pause.min(READ_TIMEOUT));
     }
 }
 
-/// Sends a batch. A datagram that cannot be sent is dropped, as the network would do.
+/// Sends a batch. A datagram that cannot be sent is dropped, as the network may do.
 fn send(fd: libc::c_int, mut messages: &mut [mmsghdr]) {
     while !messages.is_empty() {
         // SAFETY: every header points into the worker's buffers, which live longer than the call.
@@ -419,7 +421,7 @@ mod tests {
     use super::*;
     use crate::{index::Published, metrics::Metrics};
 
-    /// More than one batch, on a plain and on a wildcard address.
+    /// The queries fill more than one batch, on a specific and on a wildcard address.
     #[test]
     fn answer_goes_to_the_client_that_asked() {
         for addr in ["127.0.0.1:0", "0.0.0.0:0"] {
@@ -481,8 +483,7 @@ mod tests {
             on_notify: None,
             stop: Arc::default(),
         };
-        // A socket that listens for TCP has an address, and nothing can be received from it:
-        // ENOTCONN, each time.
+        // A listening TCP socket has an address, but each receive fails with ENOTCONN.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = UdpSocket::from(std::os::fd::OwnedFd::from(listener));
         let worker = std::thread::spawn({

@@ -234,7 +234,7 @@ fn what_goes_wrong_on_the_way_changes_nothing_or_ends_in_a_whole_zone() {
     for (how, why) in [
         (How::Cut(150), "closed the connection"),
         (How::Cut(1), "closed the connection"),
-        (How::Garbage, "no reply to what was asked"),
+        (How::Garbage, "not a reply to the query"),
         (How::Refused, "allow this host"),
     ] {
         p.set(how);

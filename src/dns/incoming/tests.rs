@@ -30,20 +30,20 @@ fn message(kind: u16, records: &[Vec<u8>]) -> Vec<u8> {
     out
 }
 
-/// What comes out of a reply: `+` and `-` with names, in capitals for a whole zone.
+/// The changes in a reply: `+` and `-` with names, and `W` for records of a whole zone.
 fn read(
-    asked: TransferQuery,
+    query: TransferQuery,
     messages: &[Vec<u8>],
 ) -> Result<(Option<TransferEnd>, Vec<String>), String> {
     let zone = wire_name("z.example").unwrap();
-    let mut incoming = TransferReader::new(&zone, 7, asked);
+    let mut incoming = TransferReader::new(&zone, 7, query);
     let mut out = Vec::new();
     for m in messages {
         incoming.message(m, &mut |c| {
             let (node, ..) = parts(c.row).unwrap();
             out.push(format!(
                 "{}{}{}",
-                if c.gone { '-' } else { '+' },
+                if c.removed { '-' } else { '+' },
                 if c.whole { "W" } else { "" },
                 name(node)
             ));
@@ -121,22 +121,26 @@ fn ixfr_reply_is_a_chain_of_differences() {
         ((3, 3), "-x +y -y +w +v")
     );
     let (end, _) = ixfr(&[s(3), s(1), s(3), a("y", 2), s(3)]).unwrap();
-    assert_eq!(serial(end), (3, 3), "condensed, nothing goes");
+    assert_eq!(serial(end), (3, 3), "condensed, nothing is removed");
     assert_eq!(serial(ixfr(&[s(1)]).unwrap().0), (1, 1));
     assert_eq!(
         serial(ixfr(&[s(0)]).unwrap().0),
         (1, 0),
-        "a server behind us"
+        "the server has an older serial"
     );
-    assert_eq!(serial(ixfr(&[s(3)]).unwrap().0), (0, 0), "more has to come");
+    assert_eq!(
+        serial(ixfr(&[s(3)]).unwrap().0),
+        (0, 0),
+        "the reply is incomplete"
+    );
     assert_eq!(serial(ixfr(&[s(3), s(1), a("x", 2)]).unwrap().0), (0, 0));
     for wrong in [
         vec![s(3), s(2), a("x", 2), s(3), s(3)], // not from our serial
-        vec![s(3), s(1), s(2), a("x", 2), s(1), s(3), s(3)], // a chain that is torn
+        vec![s(3), s(1), s(2), a("x", 2), s(1), s(3), s(3)], // not contiguous
         vec![s(3), s(1), a("x", 2), s(1), s(3)], // not forward
         vec![s(3), s(1), a("x", 2), s(9), s(9)], // beyond the newest
-        vec![s(3), s(1), a("x", 2), s(3), s(3), a("y", 2)], // more behind the end
-        vec![s(3), a("x", 2), s(4)],             // a whole zone of two serials
+        vec![s(3), s(1), a("x", 2), s(3), s(3), a("y", 2)], // records after the end
+        vec![s(3), a("x", 2), s(4)],             // a whole zone with two serials
         vec![a("x", 2), s(3)],                   // no SOA first
     ] {
         assert!(ixfr(&wrong).is_err());
@@ -147,13 +151,13 @@ fn ixfr_reply_is_a_chain_of_differences() {
 fn reply_to_another_query_is_refused_with_a_reason() {
     let good = message(252, &[soa_record(9), soa_record(9)]);
     for (at, value, part) in [
-        (1, 8, "no reply"),
-        (2, 4, "no reply"),
+        (1, 8, "not a reply"),
+        (2, 4, "not a reply"),
         (3, 5, "allow this host"),
         (3, 9, "NOTAUTH"),
         (2, 0x86, "truncated"),
-        (13, b'q', "another question"),
-        (5, 0, "another question"),
+        (13, b'q', "a different question"),
+        (5, 0, "a different question"),
     ] {
         let mut m = good.clone();
         m[at] = value;
@@ -163,7 +167,7 @@ fn reply_to_another_query_is_refused_with_a_reason() {
     assert!(
         read(TransferQuery::Axfr, &[good.clone(), good])
             .unwrap_err()
-            .contains("behind the last SOA")
+            .contains("after the last SOA")
     );
 }
 
@@ -188,7 +192,8 @@ fn transfer_queries_are_encoded_and_notify_is_parsed() {
     assert_eq!(notified(&n), None, "a reply");
 }
 
-/// Compressed and plain spellings, in any letter case, are one row: what goes must be found.
+/// Compressed and uncompressed names in any letter case give the same row, so that a removal finds
+/// its record.
 #[test]
 fn names_in_record_data_are_decompressed() {
     let mx = |name: &[u8]| {
@@ -237,11 +242,11 @@ fn names_in_record_data_are_decompressed() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_or_refused(mut bytes: Vec<u8>, asked in prop::sample::select(vec![TransferQuery::Soa, TransferQuery::Axfr, TransferQuery::Ixfr(Serial(1))]), cut in 0usize..200, flip in 0usize..200, with: u8) {
+    fn any_bytes_are_read_or_refused(mut bytes: Vec<u8>, query in prop::sample::select(vec![TransferQuery::Soa, TransferQuery::Axfr, TransferQuery::Ixfr(Serial(1))]), cut in 0usize..200, flip in 0usize..200, with: u8) {
         let zone = wire_name("z.example").unwrap();
-        let _ = TransferReader::new(&zone, 7, asked).message(&bytes, &mut |_| Ok(()));
+        let _ = TransferReader::new(&zone, 7, query).message(&bytes, &mut |_| Ok(()));
         let _ = (notified(&bytes), parts(&bytes), name(&bytes));
-        // And what is nearly a reply.
+        // Also a valid reply with small changes.
         let mut near = message(252, &[soa_record(9), a("x", 2), soa_record(9)]);
         let len = near.len();
         near[flip % len] = with;

@@ -1,5 +1,5 @@
-//! Law 8 through `respond()`: what a client is told is what RFC 4592 finds in the zone's rendering,
-//! byte for byte as another reader sees it; and a domain is listed as the words of the design say.
+//! Law 8 through `respond()`: each answer is the one that RFC 4592 finds in the zone's rendering,
+//! as hickory-proto reads it; and domains are listed by the rule of the design.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -20,7 +20,7 @@ use crate::{
     model::{Domain, Prefix4, ReasonId, Reasons, Scope, Serial, SourceId, Subject, Time, ZoneKind},
 };
 
-/// Publish orders: as the codes, one alone, against the codes.
+/// Orders of published reasons: in the order of the codes, a single one, and against it.
 const ORDERS: [&[usize]; 4] = [&[0, 1, 2], &[1], &[2, 0], &[2, 1, 0]];
 
 /// A zone that publishes some of r0, r1 and r2. r1 has no text, and r0 and r2 have the same.
@@ -140,7 +140,7 @@ impl Mirror {
         Mirror(all, exist)
     }
 
-    /// The records of a type at a name; `None`: no such name.
+    /// The records of a type at a name; `None` if the name does not exist.
     fn look_up(&self, name: &str, qtype: u16) -> Option<Vec<Record>> {
         let of = |all: &Vec<Record>| {
             let first = all.first().map_or(0, |r| r.0);
@@ -169,8 +169,8 @@ impl Mirror {
     }
 }
 
-/// Asks, and has the reply read by the other reader: its counts are those of the header, and it
-/// fits.
+/// Sends a query, and reads the reply with hickory-proto: the counts are those of the header, and
+/// it fits.
 pub(super) fn ask(s: &Snapshot, name: &str, qtype: u16, stream: bool) -> Message {
     let name = if name.is_empty() {
         "bl.orbs.example".into()
@@ -209,7 +209,7 @@ fn read(reply: &[u8]) -> Message {
     m
 }
 
-/// What stands under names with `*` in them, in 127.0.0.0/8 and beside fixed names.
+/// Names to query: with `*` labels, in 127.0.0.0/8, and next to static names.
 fn more_names(world: &BTreeMap<Subject, RawFacts>, records: &[String]) -> Vec<String> {
     let mut out: Vec<String> = [
         "1.64.127",
@@ -267,10 +267,10 @@ fn more_names(world: &BTreeMap<Subject, RawFacts>, records: &[String]) -> Vec<St
     out
 }
 
-/// Compares every name asked with the mirror.
-fn compare(builder: &Builder, zone: &ZoneView, asked: &[String]) -> Result<(), TestCaseError> {
+/// Compares the answers for all names with the mirror's.
+fn compare(builder: &Builder, zone: &ZoneView, queried: &[String]) -> Result<(), TestCaseError> {
     let (s, mirror) = (snapshot(builder, zone), Mirror::new(builder, zone));
-    for name in asked {
+    for name in queried {
         let name = name.to_ascii_lowercase();
         for qtype in [rtype::A, rtype::TXT, rtype::HINFO, rtype::ANY] {
             if name.is_empty() && qtype == rtype::ANY {
@@ -340,23 +340,23 @@ proptest! {
         let few: BTreeMap<Subject, RawFacts> = few.into_iter().map(|(s, f)| (s.clone(), f.clone())).collect();
         let extra = format!("txt = '{}'\nipv4_mapped = {mapped}", if all { "all" } else { "first" });
         let records: Vec<String> = records.into_iter().collect();
-        let mut asked = names(&few, &noise);
-        asked.extend(more_names(&few, &records));
+        let mut queried = names(&few, &noise);
+        queried.extend(more_names(&few, &records));
         if mapped {
             for a in few.keys().filter_map(|s| match s { Subject::V4(p) => Some(p.first()), _ => None }) {
                 let n: Vec<String> = crate::index::trie::nibbles(0xffff << 32 | u128::from(a)).iter().rev().map(|n| format!("{n:x}")).collect();
-                asked.extend((0..9).map(|i| n[i..].join(".")));
-                asked.extend((1..9).map(|i| format!("x.*.{}", n[i..].join("."))));
+                queried.extend((0..9).map(|i| n[i..].join(".")));
+                queried.extend((1..9).map(|i| format!("x.*.{}", n[i..].join("."))));
             }
         }
-        compare(&builder, &zone("address", ORDERS[order], &extra, &["www".into(), "x.ns1".into()]), &asked)?;
-        asked.retain(|n| !n.ends_with("127") && n.len() < 40);
-        compare(&builder, &zone("domain", ORDERS[order], &extra, &records), &asked)?;
-        compare(&builder, &zone("hash", ORDERS[order], &extra.replace("true", "false").replacen("txt", &format!("{HASH}\ntxt"), 1), &records), &asked)?;
+        compare(&builder, &zone("address", ORDERS[order], &extra, &["www".into(), "x.ns1".into()]), &queried)?;
+        queried.retain(|n| !n.ends_with("127") && n.len() < 40);
+        compare(&builder, &zone("domain", ORDERS[order], &extra, &records), &queried)?;
+        compare(&builder, &zone("hash", ORDERS[order], &extra.replace("true", "false").replacen("txt", &format!("{HASH}\ntxt"), 1), &records), &queried)?;
     }
 
-    /// A domain answers what the longest match of each source says: the name itself, else the
-    /// nearest tree.
+    /// The answer for a domain follows the longest match of each source: the name itself, otherwise
+    /// the nearest tree.
     #[test]
     fn domains_answer_as_the_naive_model(world in any_world(), order in 0..4usize) {
         let world: Vec<_> = world.into_iter().filter(|(s, _)| matches!(s, Subject::Domain(_))).collect();
@@ -365,26 +365,27 @@ proptest! {
         let facts: BTreeMap<_, _> = world.into_iter().collect();
         let zone = zone("domain", ORDERS[order], "", &[]);
         let s = snapshot(&builder, &zone);
-        let asked: BTreeSet<String> = names(&facts, &[1]).into_iter().filter(|n| !n.is_empty() && !n.contains('*') && n != "test" && !n.contains("127")).collect();
-        for name in asked {
+        let queried: BTreeSet<String> = names(&facts, &[1]).into_iter().filter(|n| !n.is_empty() && !n.contains('*') && n != "test" && !n.contains("127")).collect();
+        for name in queried {
             let me = Domain::from_canonical(&name, Scope::Name);
-            // The wide before the narrow; at one name the tree before what is below and the name.
-            let mut way: Vec<_> = facts.iter().filter_map(|(s, f)| match s {
+            // Wide matches come before narrow ones; at one name, the tree comes before the names
+            // below and the name.
+            let mut matches: Vec<_> = facts.iter().filter_map(|(s, f)| match s {
                 Subject::Domain(d) if d.covers(&me) => Some((d.name().split('.').count(), std::cmp::Reverse(d.scope() as u8), f)),
                 _ => None,
             }).collect();
-            way.sort_by_key(|(labels, scope, _)| (*labels, *scope));
-            let mut said: BTreeMap<(u8, u16), bool> = BTreeMap::new();
-            for f in way.iter().flat_map(|w| &w.2.facts) {
+            matches.sort_by_key(|(labels, scope, _)| (*labels, *scope));
+            let mut listed_by: BTreeMap<(u8, u16), bool> = BTreeMap::new();
+            for f in matches.iter().flat_map(|w| &w.2.facts) {
                 if f.source == SourceId::ALL {
-                    // A removal that was granted: whoever says it.
-                    said.iter_mut().filter(|((r, _), _)| *r == f.reason.0).for_each(|(_, listed)| *listed = false);
+                    // A granted removal applies to every source.
+                    listed_by.iter_mut().filter(|((r, _), _)| *r == f.reason.0).for_each(|(_, listed)| *listed = false);
                 } else {
-                    said.insert((f.reason.0, f.source.0), !f.exclusion);
+                    listed_by.insert((f.reason.0, f.source.0), !f.exclusion);
                 }
             }
-            let exempt = way.iter().any(|w| w.2.exempt);
-            let reason = |i: usize| !exempt && said.iter().any(|((r, _), listed)| usize::from(*r) == i && *listed);
+            let exempt = matches.iter().any(|w| w.2.exempt);
+            let reason = |i: usize| !exempt && listed_by.iter().any(|((r, _), listed)| usize::from(*r) == i && *listed);
             let want: Vec<String> = ORDERS[order].iter().filter(|i| reason(**i)).map(|i| format!("127.0.0.{}", i + 2)).collect();
             let m = ask(&s, &name, rtype::A, false);
             let got: Vec<String> = m.answers.iter().map(|r| r.data.to_string()).collect();
@@ -393,7 +394,7 @@ proptest! {
     }
 }
 
-/// A block as a bitmap, with runs and exempt hosts in it, against the rendering.
+/// Compares a block that is stored as a bitmap, with runs and exempt hosts, with its rendering.
 #[test]
 fn full_block_answers_as_its_rendering() {
     let listed = |r| RawFacts {
@@ -412,37 +413,42 @@ fn full_block_answers_as_its_rendering() {
     let hosts = (0..0x1_0000u32)
         .filter(|i| i % 3 == 0 || i >> 8 == 7)
         .map(|i| (Subject::host4(0x0c22_0000 | i), listed((i >> 12) as u8 % 2)));
-    for holes in [
+    for exclusions in [
         vec![],
         vec!["12.34.7.0/24", "12.34.8.4/30", "12.34.9.9"],
         vec!["12.34.255.255", "12.34.0.0", "12.34.200.0/21"],
     ] {
         for wide in [None, Some("12.34.0.0/16"), Some("12.34.128.0/18")] {
             let mut world: Vec<_> = hosts.clone().collect();
-            world.extend(holes.iter().map(|h| (h.parse().unwrap(), exempt.clone())));
+            world.extend(
+                exclusions
+                    .iter()
+                    .map(|h| (h.parse().unwrap(), exempt.clone())),
+            );
             world.extend(wide.map(|w| (w.parse().unwrap(), listed(1))));
             let mut builder = Builder::default();
             apply(&mut builder, &world);
-            let mut asked: Vec<String> = ["34.12", "x.34.12", "12", "x.12", "*.34.12", "x.*.34.12"]
-                .map(String::from)
-                .into();
+            let mut queried: Vec<String> =
+                ["34.12", "x.34.12", "12", "x.12", "*.34.12", "x.*.34.12"]
+                    .map(String::from)
+                    .into();
             for c in (0..=255).step_by(17).chain([7, 8, 9, 200, 207, 208]) {
-                asked.extend([format!("{c}.34.12"), format!("x.{c}.34.12")]);
-                asked.extend([0, 1, 3, 4, 7, 8, 9, 254, 255].map(|d| format!("{d}.{c}.34.12")));
+                queried.extend([format!("{c}.34.12"), format!("x.{c}.34.12")]);
+                queried.extend([0, 1, 3, 4, 7, 8, 9, 254, 255].map(|d| format!("{d}.{c}.34.12")));
             }
             compare(
                 &builder,
                 &zone("address", &[1, 0], "ipv4_mapped = true", &[]),
-                &asked,
+                &queried,
             )
             .unwrap();
-            compare(&builder, &zone("address", &[0], "", &[]), &asked).unwrap();
+            compare(&builder, &zone("address", &[0], "", &[]), &queried).unwrap();
         }
     }
 }
 
-/// RFC 6891 section 6.2.5: what does not fit in the smaller of both sizes is cut, and the OPT
-/// record stays.
+/// RFC 6891 section 6.2.5: a reply that exceeds the smaller of both sizes is truncated, and keeps
+/// the OPT record.
 #[test]
 fn reply_is_truncated_at_the_smaller_of_both_sizes() {
     let publish: Vec<String> = (2..64)
@@ -481,7 +487,7 @@ fn reply_is_truncated_at_the_smaller_of_both_sizes() {
     }
 }
 
-/// Every kind of reply is read by the other reader.
+/// hickory-proto reads every kind of reply.
 #[test]
 fn every_reply_is_well_formed() {
     let mut builder = Builder::default();

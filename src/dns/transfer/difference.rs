@@ -1,4 +1,4 @@
-//! What a mirror has to take out and put in to come from one serial to another.
+//! The records that a mirror has to remove and add to get from one serial to another.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,12 @@ use crate::{
     model::{Serial, Subject},
 };
 
-/// The most bytes of records that a difference holds in memory; a larger one is a full transfer.
-pub const MAX_DIFFERENCE: usize = 64 << 20;
+/// The most bytes of records that a difference has in memory; beyond that, the whole zone is
+/// transferred.
+pub const MAX_DIFFERENCE_BYTES: usize = 64 << 20;
 
-/// Records to take out and to put in, condensed: what came and went is in neither.
+/// The removed and added records, condensed: a record that was added and removed again is in
+/// neither.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneDifference {
     /// The serial that the mirror has.
@@ -25,16 +27,16 @@ pub struct ZoneDifference {
     /// Packed records: owner's length and labels, type, TTL, data's length, data.
     removed: Vec<u8>,
     added: Vec<u8>,
-    /// How many records there are in both.
+    /// The number of removed and added records.
     pub records: usize,
 }
 
-/// Sees a record: owner relative to the origin, type, TTL, data.
-type See<'s> = &'s mut dyn FnMut(&[u8], u16, u32, &[u8]);
+/// Receives a record: owner relative to the origin, type, TTL, data.
+type RecordSink<'s> = &'s mut dyn FnMut(&[u8], u16, u32, &[u8]);
 
 impl ZoneDifference {
-    /// The difference of a zone between `old` and the snapshot, where `subjects` are all that
-    /// changed. `None` where it is too large, or larger than the zone.
+    /// Computes the difference of a zone between `old` and the snapshot; `subjects` has every
+    /// changed subject. Returns `None` if it is too large, or larger than the zone.
     pub fn new(
         old: &Tables,
         from: Serial,
@@ -45,7 +47,7 @@ impl ZoneDifference {
     ) -> Option<ZoneDifference> {
         let (zone, new) = (&snapshot.zones.all()[number], &snapshot.tables);
         let mut owners: BTreeMap<Box<[u8]>, [Vec<u8>; 2]> = BTreeMap::new();
-        let mut room = MAX_DIFFERENCE;
+        let mut room = MAX_DIFFERENCE_BYTES;
         let small =
             difference::difference(old, new, zone, view, subjects, &mut |side, owner, at| {
                 let sets = owners.entry(owner.into()).or_default();
@@ -74,36 +76,42 @@ impl ZoneDifference {
             added: Vec::new(),
             records: 0,
         };
-        for [was, is] in owners.into_values().filter(|[was, is]| was != is) {
-            for (set, other, to) in [(&was, &is, &mut out.removed), (&is, &was, &mut out.added)] {
+        for [before, after] in owners
+            .into_values()
+            .filter(|[before, after]| before != after)
+        {
+            for (set, other, to) in [
+                (&before, &after, &mut out.removed),
+                (&after, &before, &mut out.added),
+            ] {
                 for record in packed(set).filter(|r| !packed(other).any(|o| o == *r)) {
                     to.extend(record);
                     out.records += 1;
                 }
             }
         }
-        larger(new, zone, view, out.records).then_some(out)
+        has_at_least(new, zone, view, out.records).then_some(out)
     }
 
-    /// The records to take out.
-    pub fn removed(&self, see: See) {
-        unpack(&self.removed, see);
+    /// Passes the removed records to `sink`.
+    pub fn removed(&self, sink: RecordSink) {
+        unpack(&self.removed, sink);
     }
 
-    /// The records to put in.
-    pub fn added(&self, see: See) {
-        unpack(&self.added, see);
+    /// Passes the added records to `sink`.
+    pub fn added(&self, sink: RecordSink) {
+        unpack(&self.added, sink);
     }
 
-    /// How many bytes it holds.
+    /// The size of the packed records, in bytes.
     pub fn size(&self) -> usize {
         self.removed.len() + self.added.len()
     }
 }
 
-/// Whether a zone has at least so many records; it is rendered no further than that.
-fn larger(tables: &Tables, zone: &ZoneView, view: View, than: usize) -> bool {
-    let mut left = than;
+/// Whether a zone has at least `count` records. Rendering stops after that many.
+fn has_at_least(tables: &Tables, zone: &ZoneView, view: View, count: usize) -> bool {
+    let mut left = count;
     left == 0
         || !render_view(view, tables, zone, &mut |owner, at: Rendered| {
             records_of(view, &tables.interned, zone, owner, &at, &mut |_, _, _| {
@@ -133,13 +141,13 @@ fn packed(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-fn unpack(bytes: &[u8], see: See) {
+fn unpack(bytes: &[u8], sink: RecordSink) {
     for r in packed(bytes) {
         let (owner, rest) = r[1..].split_at(usize::from(r[0]));
         let ([a, b, c, d, e, f, _, _], data) = (&rest[..8], &rest[8..]) else {
             continue;
         };
-        see(
+        sink(
             owner,
             u16::from_be_bytes([*a, *b]),
             u32::from_be_bytes([*c, *d, *e, *f]),

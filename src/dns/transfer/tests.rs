@@ -1,4 +1,4 @@
-//! Transfers as a second reader sees them, and the laws between them.
+//! Tests of transfers as hickory-proto reads them, and of the laws between them.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -12,7 +12,7 @@ use crate::{
     model::{ReasonId, SourceId, Subject, Time},
 };
 
-/// A zone's records as text, the SOA left out.
+/// A zone's records as text, without the SOA.
 type Zone = BTreeSet<String>;
 
 fn snapshot(builder: &Builder, zone: ZoneView, serial: u32) -> Snapshot {
@@ -26,7 +26,7 @@ fn snapshot(builder: &Builder, zone: ZoneView, serial: u32) -> Snapshot {
     }
 }
 
-/// All records of a transfer, read by the other reader, and its messages.
+/// All records of a transfer as hickory-proto reads them, and its messages.
 fn read(
     write: impl FnOnce(&mut MessageWriter) -> bool,
 ) -> (Vec<hickory_proto::rr::Record>, Vec<Vec<u8>>) {
@@ -120,8 +120,8 @@ fn applied(mut zone: Zone, difference: &ZoneDifference, view: &ZoneView) -> Zone
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
-    /// Law 7: IXFR from a to b and from b to c is IXFR from a to c, and is AXFR of c; nothing is
-    /// sent that did not change.
+    /// Law 7: the IXFRs from a to b and from b to c have the result of the IXFR from a to c, and of
+    /// the AXFR of c; only changed records are sent.
     #[test]
     fn ixfr_is_axfr_record_for_record(a in any_world(), b in any_world(), c in any_world(), txt in any::<bool>()) {
         let txt = if txt { "txt = 'all'" } else { "" };
@@ -181,7 +181,7 @@ fn listed(n: u32) -> Builder {
     builder
 }
 
-/// Names of IPv6 pointed from one to the next, and dnspython gave up on the chain.
+/// Regression: each IPv6 name pointed to the previous one, and dnspython gave up on the chain.
 #[test]
 fn compressed_names_have_short_chains_of_pointers() {
     let fact = RawFact {
@@ -244,20 +244,20 @@ fn transfer_messages_are_filled_and_names_compressed() {
     let bytes: usize = messages.iter().map(Vec::len).sum();
     let each = bytes as f64 / records.len() as f64;
     assert!(each < 30.0, "{each} bytes a record");
-    // Whoever has had enough gets no more.
-    let (mut taken, q) = (0, query("bl.orbs.example", rtype::AXFR, false));
+    // A sink that returns false gets no more messages.
+    let (mut received, q) = (0, query("bl.orbs.example", rtype::AXFR, false));
     let mut take = |_: &mut Vec<u8>| {
-        taken += 1;
-        taken < 3
+        received += 1;
+        received < 3
     };
     let mut w = MessageWriter::new(&q, q.len(), false, &mut take);
     assert!(!axfr(&s, 0, View::Names, &mut w));
     assert!(
         w.records < 5_000,
-        "{} records were written for nobody",
+        "{} records were written after the sink had stopped",
         w.records
     );
-    assert_eq!(taken, 3);
+    assert_eq!(received, 3);
 }
 
 /// An IXFR query with the mirror's serial.

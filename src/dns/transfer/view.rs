@@ -10,8 +10,8 @@ use crate::{
     model::Serial,
 };
 
-/// The view that a name requests: a zone's own name its records, `_rows` below it its rows. `None` for
-/// other names.
+/// The view that a name requests: the zone's own name requests its records, `_rows` below it its
+/// rows. `None` for other names.
 pub fn view_of(below: &[u8]) -> Option<View> {
     match below {
         [] => Some(View::Names),

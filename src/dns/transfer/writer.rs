@@ -1,60 +1,64 @@
-//! Records into messages: filled, with names compressed against each other.
+//! Writes the records of a transfer into full messages with compressed names.
 
 use crate::dns::wire::rtype;
 
-/// A message is handed on when it has this many bytes: everything that a compression pointer can
-/// reach (RFC 1035 section 4.1.4) has been used then.
+/// A message is full with this many bytes, which is as far as a compression pointer reaches (RFC
+/// 1035 section 4.1.4).
 pub const FULL: usize = 16 * 1024;
-/// The longest message (RFC 1035 section 4.2.2), less what a signature takes.
-const MAX: usize = 65_535 - 1024;
-/// Where the question's name, the zone's own, stands in every message.
+/// The longest message (RFC 1035 section 4.2.2), without room for a signature.
+const MAX_BYTES: usize = 65_535 - 1024;
+/// The offset of the question's name, which is the zone's, in every message.
 const ORIGIN: u16 = 12;
-/// The most pointers that a name is read by, one after the other: readers give up on longer chains.
-const CHAIN: u8 = 4;
+/// The most pointers in a chain: readers give up on longer ones.
+const MAX_CHAIN: u8 = 4;
 /// The most labels of a name.
-const LABELS: usize = 128;
+const MAX_LABELS: usize = 128;
 
-/// Takes a whole message, without its length in front; it may append a signature. False: nobody
-/// wants more.
-pub type Take<'t> = &'t mut dyn FnMut(&mut Vec<u8>) -> bool;
+/// Receives a complete message without its length, and may append a signature. Returns false to
+/// stop the transfer.
+pub type MessageSink<'t> = &'t mut dyn FnMut(&mut Vec<u8>) -> bool;
 
-/// Puts records into messages and hands these on.
+/// Writes records into messages, and passes these to a sink.
 pub struct MessageWriter<'t> {
     /// Header and question, as every message begins.
     head: Vec<u8>,
-    /// Our OPT record, where the query had one (RFC 6891 section 6.1.1).
+    /// Our OPT record, if the query had one (RFC 6891 section 6.1.1).
     opt: Option<[u8; 11]>,
     message: Vec<u8>,
     count: u16,
     last: Name,
-    take: Take<'t>,
+    sink: MessageSink<'t>,
     is_wanted: bool,
-    /// Bytes handed on.
+    /// Bytes of messages that were passed on.
     pub bytes: u64,
     /// Records written.
     pub records: u64,
-    /// Messages handed on.
+    /// Messages that were passed on.
     pub messages: u64,
 }
 
-/// The owner that was written last: where its labels start, and where in the message each of them
-/// begins.
+/// The owner that was written last, with the offsets of its labels in the name and in the message.
 struct Name {
     wire: Vec<u8>,
     labels: usize,
-    starts: [u8; LABELS],
-    offsets: [u16; LABELS],
-    /// How many pointers a reader follows from each of them.
-    chains: [u8; LABELS],
+    starts: [u8; MAX_LABELS],
+    offsets: [u16; MAX_LABELS],
+    /// How many pointers a reader follows from each label.
+    chains: [u8; MAX_LABELS],
 }
 
 impl<'t> MessageWriter<'t> {
-    /// For the answer to a query, whose question ends at `question_end`; with an OPT record of ours
-    /// where it had one.
-    pub fn new(query: &[u8], question_end: usize, edns: bool, take: Take<'t>) -> MessageWriter<'t> {
+    /// Creates a writer of the answer to a query, whose question ends at `question_end`. `edns`
+    /// adds our OPT record.
+    pub fn new(
+        query: &[u8],
+        question_end: usize,
+        edns: bool,
+        sink: MessageSink<'t>,
+    ) -> MessageWriter<'t> {
         let mut head = query[..question_end.min(query.len())].to_vec();
-        // QR and AA; opcode and RD come back. One question, which every message repeats: it holds
-        // the origin's name.
+        // QR and AA are set; the opcode and RD are copied. Every message repeats the question,
+        // which has the origin's name.
         head[2] = 0x84 | head[2] & 0x79;
         head[3] = 0;
         head[4..12].copy_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
@@ -63,9 +67,9 @@ impl<'t> MessageWriter<'t> {
         let last = Name {
             wire: Vec::with_capacity(256),
             labels: 0,
-            starts: [0; LABELS],
-            offsets: [0; LABELS],
-            chains: [0; LABELS],
+            starts: [0; MAX_LABELS],
+            offsets: [0; MAX_LABELS],
+            chains: [0; MAX_LABELS],
         };
         let message = Vec::with_capacity(FULL + 1024);
         let mut out = MessageWriter {
@@ -74,7 +78,7 @@ impl<'t> MessageWriter<'t> {
             message,
             count: 0,
             last,
-            take,
+            sink,
             is_wanted: true,
             bytes: 0,
             records: 0,
@@ -84,7 +88,7 @@ impl<'t> MessageWriter<'t> {
         out
     }
 
-    /// Whether somebody still takes what is written.
+    /// Whether the sink still accepts messages.
     pub fn is_wanted(&self) -> bool {
         self.is_wanted
     }
@@ -95,7 +99,9 @@ impl<'t> MessageWriter<'t> {
         if !self.is_wanted {
             return;
         }
-        if self.message.len() >= FULL || self.message.len() + owner.len() + data.len() + 12 > MAX {
+        if self.message.len() >= FULL
+            || self.message.len() + owner.len() + data.len() + 12 > MAX_BYTES
+        {
             self.flush();
         }
         let Name {
@@ -125,11 +131,11 @@ impl<'t> MessageWriter<'t> {
         self.records += 1;
     }
 
-    /// A name: its labels up to those that it shares with the last one, then a pointer.
+    /// Writes a name: its labels up to those that it shares with the last one, then a pointer.
     fn name(&mut self, owner: &[u8]) {
-        let mut starts = [0u8; LABELS];
+        let mut starts = [0u8; MAX_LABELS];
         let (mut n, mut at) = (0, 0);
-        while at < owner.len() && n < LABELS {
+        while at < owner.len() && n < MAX_LABELS {
             starts[n] = at as u8;
             n += 1;
             at += usize::from(owner[at]) + 1;
@@ -150,7 +156,7 @@ impl<'t> MessageWriter<'t> {
             }
             common += 1;
         }
-        while common > 0 && last.chains[last.labels - common] >= CHAIN - 1 {
+        while common > 0 && last.chains[last.labels - common] >= MAX_CHAIN - 1 {
             common -= 1;
         }
         let new_labels = n - common;
@@ -170,7 +176,7 @@ impl<'t> MessageWriter<'t> {
         last.offsets
             .copy_within(last.labels - common..last.labels, new_labels);
         for (i, start) in starts[..new_labels].iter().enumerate() {
-            // Below 16 KiB: a message that is longer is handed on before the next name.
+            // Below 16 KiB, since a longer message is passed on before the next name.
             last.offsets[i] = (self.message.len() + usize::from(*start)) as u16;
         }
         let end = if new_labels < n {
@@ -200,13 +206,13 @@ impl<'t> MessageWriter<'t> {
             self.message.extend(opt);
             self.message[10..12].copy_from_slice(&[0, 1]);
         }
-        self.is_wanted = (self.take)(&mut self.message);
+        self.is_wanted = (self.sink)(&mut self.message);
         self.bytes += self.message.len() as u64;
         self.messages += 1;
         self.begin();
     }
 
-    /// Hands on what is left. False where somebody had enough before the end.
+    /// Passes on the last message. Returns false if the sink stopped before the end.
     pub fn finish(&mut self) -> bool {
         self.flush();
         self.is_wanted

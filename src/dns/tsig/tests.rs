@@ -2,7 +2,7 @@ use super::*;
 use hickory_proto::rr::TSigner;
 use proptest::prelude::*;
 
-/// When dnspython and dig signed what stands in the vectors.
+/// When dnspython and dig signed the messages in the vectors.
 const NOW: Time = Time(1_800_000_000);
 const DIG: Time = Time(1795549482);
 
@@ -28,7 +28,7 @@ fn keys(algorithm: Algorithm) -> Keys {
     Keys::new(vec![key(algorithm)]).unwrap()
 }
 
-/// A message without its TSIG, with room behind it.
+/// A message without its TSIG in a longer buffer, and its length.
 fn bare(message: &[u8]) -> (Vec<u8>, usize) {
     let at = find(message).unwrap().unwrap();
     let mut out = message[..at].to_vec();
@@ -126,7 +126,7 @@ fn signature_is_verified_by_hickory() {
     }
 }
 
-/// What a rejected request gets, and what its sender reads in it.
+/// The reply to a rejected request, and the result of its check by the sender.
 fn answered(
     request: &[u8],
     session: &mut TsigSession,
@@ -143,8 +143,8 @@ fn answered(
     let end = rejected.sign(&mut reply, len).unwrap();
     assert_eq!(end, len + size);
     reply.truncate(end);
-    let said = session.check(&reply, client_now);
-    (fault, rcode, reply, said)
+    let checked = session.check(&reply, client_now);
+    (fault, rcode, reply, checked)
 }
 
 #[test]
@@ -153,19 +153,19 @@ fn tsig_errors_are_those_of_the_rfc() {
     let body = query(b"\x02bl\x04orbs\x07example\0", 7);
     let other =
         |name: &str, secret: u8| TsigKey::new(name, Algorithm::HmacSha256, &[secret; 32]).unwrap();
-    // 5.2.1: unsigned BADKEY, with the name that was asked for.
-    let (mut s, request) = signed(other("nobody", 1), &body, NOW);
-    let (fault, rcode, reply, said) = answered(&request, &mut s, &keys, NOW, NOW);
+    // 5.2.1: unsigned BADKEY with the name of the requested key.
+    let (mut s, request) = signed(other("unknown", 1), &body, NOW);
+    let (fault, rcode, reply, checked) = answered(&request, &mut s, &keys, NOW, NOW);
     assert_eq!(
-        (fault, rcode, said),
+        (fault, rcode, checked),
         (TsigFault::BadKey, 9, Err(TsigReplyError::ServerError(17)))
     );
     assert!(tsig(&reply).mac.is_empty() && tsig(&reply).oid == 7);
     // 5.2.2: unsigned BADSIG.
     let (mut s, request) = signed(other("mirror.orbs.example", 1), &body, NOW);
-    let (fault, rcode, reply, said) = answered(&request, &mut s, &keys, NOW, NOW);
+    let (fault, rcode, reply, checked) = answered(&request, &mut s, &keys, NOW, NOW);
     assert_eq!(
-        (fault, rcode, said),
+        (fault, rcode, checked),
         (TsigFault::BadSig, 9, Err(TsigReplyError::ServerError(16)))
     );
     assert!(tsig(&reply).mac.is_empty());
@@ -176,9 +176,10 @@ fn tsig_errors_are_those_of_the_rfc() {
         let now = Time(NOW.0.wrapping_add_signed(now));
         assert_eq!(verify(&keys, &request, now).is_ok(), fine, "{now:?}");
         if !fine {
-            let (fault, rcode, reply, said) = answered(&request, &mut s.clone(), &keys, now, NOW);
+            let (fault, rcode, reply, checked) =
+                answered(&request, &mut s.clone(), &keys, now, NOW);
             assert_eq!(
-                (fault, rcode, said),
+                (fault, rcode, checked),
                 (TsigFault::BadTime, 9, Err(TsigReplyError::ServerError(18)))
             );
             assert_eq!(
@@ -187,8 +188,8 @@ fn tsig_errors_are_those_of_the_rfc() {
             );
         }
     }
-    // 5.2.2.1 and 5.2.4: a MAC cut to half is looked at and refused by our choice; a shorter one is
-    // malformed.
+    // 5.2.2.1 and 5.2.4: a MAC that is truncated to half or more is verified and then refused, by
+    // our choice; a shorter one is malformed.
     for (mac, want) in [
         (31, TsigFault::BadTrunc),
         (16, TsigFault::BadTrunc),
@@ -219,7 +220,7 @@ fn tsig_errors_are_those_of_the_rfc() {
                 answered(&message[..end], &mut s, &keys, NOW, NOW).3,
                 Err(TsigReplyError::ServerError(22))
             );
-            message[len - 1] ^= 1; // and a wrong one that is cut is BADSIG all the same
+            message[len - 1] ^= 1; // a wrong MAC that is truncated is BADSIG
             assert_eq!(
                 verify(&keys, &message[..end], NOW).unwrap_err().fault,
                 TsigFault::BadSig
@@ -258,7 +259,7 @@ fn tsig_that_is_not_the_last_record_is_malformed() {
         (with(&request[at..], [0, 0, 2]), "twice"),
         (with(&[], [1, 0, 0]), "an answer"),
         (with(&[], [0, 1, 0]), "an authority"),
-        (with(&[0], [0, 0, 1]), "something behind it"),
+        (with(&[0], [0, 0, 1]), "a byte after it"),
         (request[..request.len() - 1].to_vec(), "cut"),
         (request[..11].to_vec(), "no header"),
     ] {
@@ -272,7 +273,7 @@ fn tsig_that_is_not_the_last_record_is_malformed() {
         assert_eq!(fault(&m), TsigFault::Format);
     }
     assert_eq!(find(&query(b"\x02bl\0", 7)), Ok(None));
-    // Other additional records may stand before it.
+    // Other additional records may precede it.
     let body = [query(b"\x02bl\0", 7), opt.to_vec()].concat();
     let mut body = body;
     body[11] = 1;
@@ -294,7 +295,7 @@ fn stream(server: &mut TsigSession, signed: impl Fn(usize) -> bool, n: usize) ->
         let end = match signed(i) {
             true => server.sign(&mut m, len, NOW).unwrap(),
             false => {
-                // What a server does that leaves some unsigned: they count for the next MAC.
+                // A server that leaves messages unsigned includes them in the next MAC.
                 let mut context = server.pending.take().unwrap_or_else(|| server.context());
                 context.update(&m[..len]);
                 server.pending = Some(context);
@@ -308,7 +309,7 @@ fn stream(server: &mut TsigSession, signed: impl Fn(usize) -> bool, n: usize) ->
 }
 
 #[test]
-fn stream_is_trusted_as_far_as_it_is_signed() {
+fn stream_is_trusted_only_up_to_its_last_signature() {
     let keys = keys(Algorithm::HmacSha256);
     let (client, request) = signed(key(Algorithm::HmacSha256), &query(b"\x02bl\0", 7), NOW);
     let server = verify(&keys, &request, NOW).unwrap().unwrap();
@@ -327,13 +328,13 @@ fn stream_is_trusted_as_far_as_it_is_signed() {
     assert_eq!(read(&other), Err(TsigReplyError::Mac), "another order");
     other = all.clone();
     other.remove(1);
-    assert_eq!(read(&other), Err(TsigReplyError::Mac), "one left out");
+    assert_eq!(read(&other), Err(TsigReplyError::Mac), "a missing message");
     other = all.clone();
     other[3] = bare(&all[3]).0[..19].to_vec();
     assert_eq!(
         read(&other),
         Err(TsigReplyError::Mac),
-        "one robbed of its TSIG"
+        "a message without its TSIG"
     );
     assert_eq!(
         read(&[query(b"\x02bl\0", 7)]),
@@ -357,12 +358,12 @@ fn stream_is_trusted_as_far_as_it_is_signed() {
     }
 }
 
-/// A signed message, unsigned ones up to the place `n`, and there a signed one.
+/// A signed message, `n - 1` unsigned ones, and a signed one.
 fn stream_of(server: &mut TsigSession, n: usize) -> Vec<Vec<u8>> {
     let mut out = stream(server, |_| true, 1);
     let unsigned = stream(server, |_| false, n - 1);
     out.extend(unsigned);
-    // The signed one is over all of them.
+    // The last signature covers all of them.
     let mut m = query(b"\x02bl\0", 7);
     let len = m.len();
     m[2] = 0x84;
@@ -404,15 +405,15 @@ proptest! {
     ) {
         let algorithm = Algorithm::ALL[which];
         let keys = keys(algorithm);
-        // Whatever stands behind the question's fixed part is data of one record.
+        // The random bytes are the data of one record.
         let record = [&[0, 0, 16, 0, 1, 0, 0, 0, 0][..], &(body.len() as u16).to_be_bytes(), &body].concat();
         let mut message = query(b"\x02bl\0", id);
         message[7] = 1;
         message.extend(record);
         let (mut client, request) = signed(key(algorithm), &message, Time(time));
         let now = Time(time.saturating_add_signed(shift));
-        let seen = verify(&keys, &request, now);
-        prop_assert_eq!(seen.is_ok(), now.0.abs_diff(time) <= 300);
+        let verified = verify(&keys, &request, now);
+        prop_assert_eq!(verified.is_ok(), now.0.abs_diff(time) <= 300);
         let mut changed = request.clone();
         let place = place.index(changed.len());
         changed[place] ^= 1 << bit;
@@ -423,7 +424,7 @@ proptest! {
             let found = verify(&keys, &changed, Time(time));
             prop_assert!(!matches!(found, Ok(Some(_))), "{} {}", place, bit);
         }
-        if let Ok(Some(mut server)) = seen {
+        if let Ok(Some(mut server)) = verified {
             let mut reply = message.clone();
             let len = reply.len();
             reply[2] |= 0x80;

@@ -1,4 +1,4 @@
-//! The file of what is known of the mirrors.
+//! The file with the state of the mirrors.
 
 use std::{
     collections::BTreeMap,
@@ -16,13 +16,13 @@ use crate::model::Time;
 
 /// The longest file that is read, in bytes.
 const MAX_FILE: u64 = 4 << 20;
-/// The version of the file's form: in 1 a configured mirror had its key in the row alone.
+/// The version of the format. In version 1, only the row of a configured mirror had its key.
 const VERSION: u32 = 2;
 
 /// A mirror of a zone.
 pub(super) type SavedRow = (String, MirrorId, Row);
 
-/// What the file keeps.
+/// The content of the file.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Saved {
     version: u32,
@@ -37,7 +37,7 @@ pub(super) struct Saved {
 }
 
 impl Saved {
-    /// In the newest form.
+    /// Creates the content in the current version.
     pub(super) fn new(
         mirrors: Vec<SavedRow>,
         transferred: BTreeMap<IpAddr, Time>,
@@ -69,7 +69,7 @@ enum Who1 {
     Other(IpAddr, Option<String>),
 }
 
-/// Reads a file; nothing is known where there is none.
+/// Reads a file; a missing one is an empty state.
 pub(super) fn read(path: &Path) -> Result<Saved, String> {
     match fs::metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Saved::default()),
@@ -105,7 +105,8 @@ pub(super) fn read(path: &Path) -> Result<Saved, String> {
     }
 }
 
-/// Writes the file at the first place that takes it, and removes it from the others.
+/// Writes the file at the first path that can be written to, and removes it from the paths after
+/// it.
 pub(super) fn write(paths: &[PathBuf], saved: &Saved) -> Result<(), String> {
     let bytes = serde_json::to_vec(saved).map_err(|e| e.to_string())?;
     let mut problem = String::from("there is no place for the file of the mirrors");

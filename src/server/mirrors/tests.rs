@@ -34,7 +34,7 @@ fn configured(mirrors: &Mirrors) -> [Configured; 3] {
     all
 }
 
-/// A mirror asks for what came after its serial, and the answer is ours.
+/// Records a mirror's request for the changes after its serial; true if it needs the whole zone.
 fn request(
     m: &Mirrors,
     zone: &str,
@@ -54,7 +54,7 @@ fn request(
     })
 }
 
-/// Who has which serial.
+/// The known serial of each mirror.
 fn have(mirrors: &Mirrors) -> Vec<(String, u32)> {
     let inner = mirrors.lock();
     inner
@@ -115,7 +115,7 @@ fn client_is_identified_by_key_then_by_address() {
         have(&m).contains(&("Other(192.0.2.1, None)".into(), 9)),
         "another zone"
     );
-    // A SOA query says nothing of what they have.
+    // A SOA query does not tell the serial of the mirror.
     request(&m, "bl", "192.0.2.1", None, None, 9);
     assert!(have(&m).contains(&("Configured(192.0.2.1:53, None)".into(), 3)));
     m.configure(&[]);
@@ -149,7 +149,7 @@ fn lag_counts_serials_and_seconds_since_the_first_missing_one() {
         (1, 120),
         (2, 130),
     ] {
-        inner.published("bl", Serial(serial), Time(at));
+        inner.record_published("bl", Serial(serial), Time(at));
     }
     let behind = |has: u32, at| {
         inner.behind(
@@ -176,7 +176,7 @@ fn lag_counts_serials_and_seconds_since_the_first_missing_one() {
         inner.behind("bl", &Row::default(), Serial(2), Time(150)),
         None
     );
-    // Over a restart the time is that of the file.
+    // After a restart, the time comes from the file.
     let old = Row {
         has: Some(Serial(u32::MAX - 5)),
         lacks_since: Some(Time(40)),
@@ -209,11 +209,11 @@ fn publication_times_are_limited_and_become_coarser() {
 fn file_keeps_the_state_and_a_damaged_file_is_an_empty_state() {
     let (dir, m) = open();
     let at = configured(&m);
-    m.published("bl", Serial(7));
-    m.sent(&at[0], Serial(7));
-    m.answered(&at[0], 5, Duration::from_millis(3));
-    m.sent(&at[1], Serial(7));
-    m.failed(&at[1], "nobody");
+    m.record_published("bl", Serial(7));
+    m.record_notify(&at[0], Serial(7));
+    m.record_reply(&at[0], 5, Duration::from_millis(3));
+    m.record_notify(&at[1], Serial(7));
+    m.record_failure(&at[1], "nobody");
     m.record_transfer(
         "bl",
         at[0].address.ip(),
@@ -247,7 +247,7 @@ fn file_keeps_the_state_and_a_damaged_file_is_an_empty_state() {
         (other.problem.as_deref(), other.rcode, other.tries),
         (Some("nobody"), None, 1)
     );
-    // Nothing new: nothing is written.
+    // Without a change, nothing is written.
     fs::remove_file(&path).unwrap();
     m.save();
     assert!(!path.exists());
@@ -268,8 +268,8 @@ fn mirrors_at_one_address_are_distinguished_by_key() {
     request(&m, "bl", "192.0.2.1", Some("a"), Some(3), 5);
     request(&m, "bl", "192.0.2.1", Some("b"), Some(4), 5);
     assert_eq!((m.has(&a), m.has(&b)), (Some(Serial(3)), Some(Serial(4))));
-    m.sent(&b, Serial(5));
-    m.answered(&b, 0, Duration::ZERO);
+    m.record_notify(&b, Serial(5));
+    m.record_reply(&b, 0, Duration::ZERO);
     let inner = m.lock();
     assert!(
         inner.rows[&a.row_key()].notified.is_none() && inner.rows[&b.row_key()].notified.is_some()
@@ -321,20 +321,20 @@ fn mirrors_of_the_last_thirty_days_count_when_a_serial_jumps() {
         [("192.0.2.1:53".to_string(), 3)],
         "a datagram that anybody can send proves nothing"
     );
-    assert_eq!(recent(now().plus(REMEMBERED)).len(), 1);
-    assert_eq!(recent(now().plus(Seconds(REMEMBERED.0 + 5))), []);
+    assert_eq!(recent(now().plus(SEEN_WITHIN)).len(), 1);
+    assert_eq!(recent(now().plus(Seconds(SEEN_WITHIN.0 + 5))), []);
     request(&m, "bl", "192.0.2.2", None, Some(77), 5);
     assert_eq!(recent(now()).len(), 2);
     assert_eq!(m.recent_mirrors("other", now()), []);
 }
 
-/// Until it has taken a whole zone, a mirror that was ahead has another zone than ours, also when
-/// our serial has passed its own.
+/// Until it transfers the whole zone, a mirror that was ahead has another zone than ours, even
+/// after our serial has passed its own.
 #[test]
 fn mirror_that_is_left_behind_is_reported_until_it_transfers_the_whole_zone() {
     let (dir, m) = open();
     let [a, ..] = configured(&m);
-    m.published("bl", Serial(100));
+    m.record_published("bl", Serial(100));
     m.record_transfer(
         "bl",
         a.address.ip(),
@@ -346,9 +346,9 @@ fn mirror_that_is_left_behind_is_reported_until_it_transfers_the_whole_zone() {
     );
     assert!(m.left_behind("bl").is_empty());
     m.save();
-    // The store is put back: our serials start again below its own.
+    // The store is restored, so that our serials start again below the mirror's.
     let m = Mirrors::open(vec![dir.path().join("mirrors.json")], clock());
-    m.published("bl", Serial(50));
+    m.record_published("bl", Serial(50));
     assert_eq!(
         m.left_behind("bl")
             .iter()
@@ -356,7 +356,7 @@ fn mirror_that_is_left_behind_is_reported_until_it_transfers_the_whole_zone() {
             .collect::<Vec<_>>(),
         [100]
     );
-    m.published("bl", Serial(200));
+    m.record_published("bl", Serial(200));
     assert_eq!(m.left_behind("bl").len(), 1, "its 100 is not our 100");
     assert!(
         request(&m, "bl", "192.0.2.1", None, Some(100), 200),
@@ -390,7 +390,7 @@ fn mirror_that_is_left_behind_is_reported_until_it_transfers_the_whole_zone() {
 fn mirror_with_a_serial_before_its_announcement_is_not_ahead() {
     let (_dir, m) = open();
     let [a, ..] = configured(&m);
-    m.published("bl", Serial(1));
+    m.record_published("bl", Serial(1));
     m.record_transfer(
         "bl",
         a.address.ip(),
@@ -400,7 +400,7 @@ fn mirror_with_a_serial_before_its_announcement_is_not_ahead() {
         1,
         Duration::ZERO,
     );
-    m.published("bl", Serial(2));
+    m.record_published("bl", Serial(2));
     assert!(!request(&m, "bl", "192.0.2.1", None, Some(3), 3) && m.left_behind("bl").is_empty());
 }
 
