@@ -23,7 +23,7 @@ use crate::{
         domain::name_to_ascii,
         retire::{self, MONTH},
         retirement::{RetirementPlan, RetirementStage},
-        time::until,
+        time::parse_end,
     },
 };
 
@@ -144,7 +144,7 @@ fn begin(
             file.display()
         )));
     }
-    let empty = until(when, now).map_err(|e| Failure::Usage(format!("--empty: {e}")))?;
+    let empty = parse_end(when, now).map_err(|e| Failure::Usage(format!("--empty: {e}")))?;
     if empty < now.plus(MONTH) && !c.soon {
         return Err(Failure::Usage(format!(
             "--empty: {empty} is less than {MONTH} away; a list is announced for a month or more (RFC 6471 section 3.4), or say --soon"

@@ -97,7 +97,7 @@ impl Hold {
     pub const WITH_COVER: Time = Time(u64::MAX);
 
     /// Whether it suppresses a reason of a source.
-    pub fn on(&self, reason: ReasonId, source: SourceId) -> bool {
+    pub fn suppresses(&self, reason: ReasonId, source: SourceId) -> bool {
         self.reason == reason && (self.source == source || self.source == SourceId::ALL)
     }
 }
@@ -127,8 +127,8 @@ impl Verdict {
     }
 
     /// Whether a hold suppresses a reason of a source.
-    pub fn held(&self, reason: ReasonId, source: SourceId) -> bool {
-        self.holds.iter().any(|h| h.on(reason, source))
+    pub fn is_suppressed(&self, reason: ReasonId, source: SourceId) -> bool {
+        self.holds.iter().any(|h| h.suppresses(reason, source))
     }
 
     /// The entries that list the subject now: without exclusions and suppressed entries; none if
@@ -137,7 +137,7 @@ impl Verdict {
         let exempt = self.exempt.is_some();
         self.entries
             .iter()
-            .filter(move |e| !exempt && !e.exclusion && !self.held(e.reason, e.source))
+            .filter(move |e| !exempt && !e.exclusion && !self.is_suppressed(e.reason, e.source))
     }
 
     /// The reasons in force.

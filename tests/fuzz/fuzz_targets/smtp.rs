@@ -47,7 +47,7 @@ fn host(data: &[u8]) {
                 return;
             }
             ClientAction::StartTls => {
-                next = talk.secured();
+                next = talk.tls_established();
                 continue;
             }
             ClientAction::Send(bytes) => assert!(bytes.len() <= 2048 && bytes.ends_with(b"\r\n")),
@@ -80,7 +80,7 @@ fn client(data: &[u8]) {
                     assert_eq!(match_tokens(&tokens, &m.to, &m.data), None, "nobody guesses a token");
                     session.end_message();
                 }
-                ServerAction::Tls(_) => session.secured(),
+                ServerAction::Tls(_) => session.tls_established(),
                 ServerAction::Close(_) => return,
                 ServerAction::More | ServerAction::Reply(_) | ServerAction::Data(_) => {}
             }
