@@ -24,7 +24,7 @@ fn code(folder: &Folder, args: &[&str]) -> (i32, String) {
 }
 
 #[test]
-fn a_listing_from_the_command_line_is_in_dns_when_it_returns() {
+fn list_command_returns_after_dns_answers_with_the_listing() {
     let f = Folder::new();
     let daemon = Daemon::start(&f);
     f.ok(&[
@@ -100,7 +100,7 @@ fn a_listing_from_the_command_line_is_in_dns_when_it_returns() {
 }
 
 #[test]
-fn wrong_usage_and_configuration_are_exit_code_2_with_the_place() {
+fn usage_and_configuration_errors_have_exit_code_2_and_name_the_place() {
     let f = Folder::new();
     for (args, part) in [
         (&["list", "45.1.1.1", "--reason", "relai"][..], "relay"),
@@ -158,7 +158,7 @@ fn wrong_usage_and_configuration_are_exit_code_2_with_the_place() {
 }
 
 #[test]
-fn a_reload_takes_what_is_sound_and_refuses_what_is_not() {
+fn reload_applies_a_valid_configuration_and_refuses_an_invalid_one() {
     let f = Folder::new();
     let daemon = Daemon::start(&f);
     f.ok(&["list", "45.51.100.7", "--reason", "relay"]);
@@ -213,7 +213,7 @@ fn a_reload_takes_what_is_sound_and_refuses_what_is_not() {
 }
 
 #[test]
-fn a_second_daemon_on_the_same_store_is_told_why_not() {
+fn second_daemon_on_the_same_store_is_refused_with_the_reason() {
     let f = Folder::new();
     let daemon = Daemon::start(&f);
     let other = Folder::new();
@@ -244,7 +244,7 @@ fn a_second_daemon_on_the_same_store_is_told_why_not() {
 
 /// A line that is not UTF-8 ended the input without a word.
 #[test]
-fn every_line_of_standard_input_is_taken_or_named() {
+fn every_line_of_standard_input_is_accepted_or_reported() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_orbsd"))
@@ -270,7 +270,7 @@ fn every_line_of_standard_input_is_taken_or_named() {
 
 /// Stopping: whoever waits for a receipt keeps the answers waiting for nobody.
 #[test]
-fn queries_are_answered_while_requests_end_and_a_reload_drops_none() {
+fn reload_and_shutdown_drop_no_queries() {
     let f = Folder::new();
     let daemon = Daemon::start(&f);
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
@@ -320,7 +320,7 @@ fn queries_are_answered_while_requests_end_and_a_reload_drops_none() {
 }
 
 #[test]
-fn a_reload_that_comes_too_early_and_readiness_are_told_right() {
+fn readiness_and_early_reload_are_reported_to_systemd() {
     let f = Folder::new();
     let socket = std::os::unix::net::UnixDatagram::bind(f.path().join("notify")).unwrap();
     socket
@@ -362,7 +362,7 @@ fn a_reload_that_comes_too_early_and_readiness_are_told_right() {
 /// Started as root it becomes the user that is named, with its store and socket; the test is of use
 /// where root runs it.
 #[test]
-fn root_is_given_up_for_the_user_that_is_named() {
+fn daemon_switches_from_root_to_the_configured_user() {
     let me = fs::metadata("/proc/self")
         .map(|m| std::os::unix::fs::MetadataExt::uid(&m))
         .unwrap();
@@ -409,7 +409,7 @@ fn root_is_given_up_for_the_user_that_is_named() {
 
 /// What would only fail when the daemon starts, or when the first test is made, is told by `check`.
 #[test]
-fn check_tells_what_the_listeners_and_the_tester_lack() {
+fn check_reports_what_listeners_and_tester_need() {
     let f = Folder::new();
     f.write(
         "zones/bl.toml",
@@ -470,7 +470,7 @@ fn check_tells_what_the_listeners_and_the_tester_lack() {
 
 /// A token goes unencrypted to this machine alone, and its file is not for others.
 #[test]
-fn a_token_is_not_sent_unencrypted_beyond_this_machine() {
+fn token_is_not_sent_unencrypted_to_another_host() {
     let port = crate::lab::free_port();
     let config =
         crate::lab::CONFIG.replace("listen = \"\"", &format!("listen = \"0.0.0.0:{port}\""));

@@ -92,7 +92,7 @@ fn texts_in_file(text: &str) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn texts_are_the_same_bytes_by_dns_by_transfer_and_in_a_master_file() {
+fn texts_are_identical_in_dns_transfers_and_master_files() {
     let zone = format!("{ZONE}\n[transfer]\nallow = [\"127.0.0.1\"]\n");
     let f = Folder::with(CONFIG, &[("bl", &zone)]);
     f.write("texts.rbl", &TEXTS.replace("LONG", &"x".repeat(250)));
@@ -158,7 +158,7 @@ fn long_name(len: usize) -> String {
 }
 
 #[test]
-fn names_too_long_are_left_out_of_exports_and_the_look_up_says_why() {
+fn overlong_names_are_left_out_of_exports_and_lookup_reports_why() {
     let tables = "[[export]]\nzone='dbl'\nformat='master'\npath='dbl.zone'\ninterval = '1s'\n";
     let f = Folder::with(
         &format!("{CONFIG}{tables}"),
@@ -244,7 +244,7 @@ fn names_too_long_are_left_out_of_exports_and_the_look_up_says_why() {
 }
 
 #[test]
-fn the_api_reports_what_an_export_leaves_out() {
+fn api_reports_subjects_that_an_export_leaves_out() {
     let api = Api::new();
     let never = long_name(244);
     api.list(&never, "spam");

@@ -137,7 +137,7 @@ fn scheduled_files_follow_the_zone_and_the_configuration() {
 }
 
 #[test]
-fn wrong_tables_are_named() {
+fn invalid_export_tables_are_reported() {
     let tables = "[[export]]\nzone='nope'\nformat='list'\npath='a'\n[[export]]\nzone='dbl'\nformat='ipset'\npath='b'\n\
                   [[export]]\nzone='bl'\nformat='pdf'\npath='c'\n[[export]]\nzone='bl'\nformat='list'\npath='c'\ninterval = '0s'\n\
                   [[export]]\nzone='bl'\nformat='list'\n[[export]]\nzone='bl'\nformat='rpz'\naction='bang'\npath='d'\nevry='1s'\n";
@@ -184,7 +184,7 @@ fn wrong_tables_are_named() {
 
 /// A disk that is full keeps the old file; when there is room again, the new one comes.
 #[test]
-fn a_full_disk_keeps_the_old_file() {
+fn full_disk_keeps_the_old_file() {
     let f = folder("[[export]]\nzone='bl'\nformat='list'\npath='small/list'\ninterval = '1s'\n");
     fs::create_dir(f.path().join("small")).unwrap();
     let root = fs::metadata("/proc/self")
@@ -332,7 +332,7 @@ pub fn in_network(program: &Command, script: &str, f: &Folder) -> Output {
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn nft_loads_the_sets_and_a_reload_replaces_them() {
+fn nft_loads_the_sets_and_replaces_them() {
     let nft = program("nft");
     let (f, inside, outside) = listed();
     f.ok(&["export", "bl", "--format", "nftables", "-o", "new.nft"]);
@@ -443,7 +443,7 @@ fn postfix_looks_up_the_table() {
 /// BIND checks the policies and does what they say: to clients by their address, and of names.
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn bind_follows_the_policies() {
+fn bind_applies_the_response_policy_zones() {
     let mut named = program("named");
     let (f, ..) = listed();
     for zone in ["bl", "dbl"] {

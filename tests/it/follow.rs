@@ -89,7 +89,7 @@ fn six(rest: &str) -> String {
 }
 
 #[test]
-fn names_become_subjects_and_changes_are_few() {
+fn followed_zone_is_imported_and_only_changes_are_written() {
     let f = Folder::new();
     let ledger = f.ledger();
     let six = six("1");
@@ -187,7 +187,7 @@ impl Dice {
 }
 
 #[test]
-fn random_histories_by_ixfr_are_what_an_axfr_gives() {
+fn random_histories_by_ixfr_equal_an_axfr() {
     for seed in 1..=4u64 {
         let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let dir = Folder::new();
@@ -223,7 +223,7 @@ fn random_histories_by_ixfr_are_what_an_axfr_gives() {
 }
 
 #[test]
-fn what_goes_wrong_on_the_way_changes_nothing_or_ends_in_a_whole_zone() {
+fn failed_transfer_changes_nothing_or_is_replaced_by_an_axfr() {
     let f = Folder::new();
     let ledger = f.ledger();
     let zone: Vec<Record> = (1..60).map(|i| a(&format!("{i}.1.1.45"), 2)).collect();
@@ -281,7 +281,7 @@ fn what_goes_wrong_on_the_way_changes_nothing_or_ends_in_a_whole_zone() {
 
 /// Rows depend on the configuration too, which can change without the zone.
 #[test]
-fn codes_that_change_make_the_list_anew_from_what_is_there() {
+fn changed_codes_rebuild_the_list_from_the_stored_zone() {
     let f = Folder::new();
     let p = Primary::new([a("1.1.1.45", 2), a("2.1.1.45", 9)]);
     let ledger = f.ledger();
@@ -317,7 +317,7 @@ fn codes_that_change_make_the_list_anew_from_what_is_there() {
 }
 
 #[test]
-fn transfers_are_signed_and_checked() {
+fn followed_transfers_are_signed_and_verified() {
     let f = Folder::new();
     let ledger = f.ledger();
     let p = Primary::new(
@@ -356,7 +356,7 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 #[test]
-fn a_notify_from_the_server_makes_a_feed_look_at_once() {
+fn notify_from_the_primary_refreshes_the_feed_at_once() {
     let f = Folder::new();
     let ledger = f.ledger();
     let p = Primary::new([a("1.1.1.45", 2)]);
@@ -411,7 +411,7 @@ fn status(f: &Folder) -> serde_json::Value {
 }
 
 #[test]
-fn a_daemon_follows_goes_on_after_a_kill_and_ends_what_is_too_old() {
+fn daemon_follows_a_zone_after_a_kill_and_expires_it_without_a_refresh() {
     let p = Primary::new([a("1.1.1.45", 2), txt("1.1.1.45", "their word")]);
     p.script.lock().unwrap().timers = [1, 1, 3];
     let f = followed(&p, "codes = \"bl\"");
@@ -462,7 +462,7 @@ fn a_daemon_follows_goes_on_after_a_kill_and_ends_what_is_too_old() {
 }
 
 #[test]
-fn a_zone_is_transferred_once_shown_first_or_written() {
+fn transfer_command_imports_shows_or_writes_a_zone() {
     let p = Primary::new([
         a("1.1.1.45", 2),
         txt("1.1.1.45", "say \"hi\""),
@@ -537,7 +537,7 @@ fn a_zone_is_transferred_once_shown_first_or_written() {
 }
 
 #[test]
-fn a_file_is_read_again_when_it_has_changed() {
+fn file_feed_is_read_again_after_a_change() {
     let feed =
         "\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"relay\"\ninterval = \"1s\"\n";
     let f = Folder::with(

@@ -40,7 +40,7 @@ fn with_key(f: &Folder) -> serde_json::Value {
 }
 
 #[test]
-fn a_key_that_was_made_is_accepted_and_never_overwritten() {
+fn created_key_is_accepted_and_never_overwritten() {
     let f = Folder::new();
     let made = with_key(&f);
     let path = f.path().join("keys/mirror.example");
@@ -111,7 +111,7 @@ fn a_key_that_was_made_is_accepted_and_never_overwritten() {
 }
 
 #[test]
-fn a_reload_takes_new_keys() {
+fn reload_applies_new_keys() {
     let f = Folder::new();
     let ledger = f.ledger();
     let published = || ledger.published.snapshot().keys.clone();
@@ -135,7 +135,7 @@ fn a_reload_takes_new_keys() {
 }
 
 #[test]
-fn a_broken_key_file_is_refused_with_its_line_and_the_old_keys_stay() {
+fn invalid_key_file_is_refused_with_its_line_and_the_old_keys_stay() {
     let f = Folder::new();
     with_key(&f);
     let daemon = Daemon::start(&f);
@@ -161,7 +161,7 @@ fn a_broken_key_file_is_refused_with_its_line_and_the_old_keys_stay() {
 /// A mirror whose clock is ten minutes off: refused with BADTIME and our time, signed, over the
 /// wire; no zone is sent.
 #[test]
-fn a_clock_ten_minutes_off_is_told_the_time() {
+fn badtime_answer_has_the_time_of_the_server() {
     let f = Folder::new();
     with_key(&f);
     let daemon = Daemon::start(&f);

@@ -87,7 +87,7 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
 }
 
 #[test]
-fn a_certificates_end_is_a_metric() {
+fn certificate_expiry_is_a_metric() {
     let s = Secure::new();
     let admin = free_port();
     let path = s.folder.path().join("config.toml");
@@ -128,7 +128,7 @@ fn a_certificates_end_is_a_metric() {
 }
 
 #[test]
-fn a_tester_that_can_work_is_a_metric() {
+fn tester_readiness_is_a_metric() {
     let reasons = ["input", "output", "unconfirmed", "notest"]
         .map(|n| format!("[[reason]]\nname = \"{n}\"\n"))
         .concat();
@@ -151,7 +151,7 @@ fn a_tester_that_can_work_is_a_metric() {
 }
 
 #[test]
-fn a_webhooks_backlog_is_a_metric() {
+fn webhook_backlog_is_a_metric() {
     let api = Api::with(&format!(
         "[http_client]\nallow_special_ranges = [\"127.0.0.1\"]\n{CONFIG}"
     ));
@@ -229,7 +229,7 @@ tests:
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn prometheus_takes_the_documented_files_and_every_alert_fires() {
+fn prometheus_accepts_the_documented_files_and_every_alert_fires() {
     let blocks: Vec<_> = recipes::blocks(PAGE)
         .into_iter()
         .filter(|b| b.language == "yaml")

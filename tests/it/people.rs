@@ -185,7 +185,7 @@ fn owned(config: &str, (uid, gid): (u32, u32)) -> Folder {
 }
 
 #[test]
-fn what_root_restores_belongs_to_the_user_of_the_daemon() {
+fn store_restored_by_root_belongs_to_the_daemons_user() {
     if !is_root() {
         return;
     }
@@ -251,7 +251,7 @@ fn what_root_restores_belongs_to_the_user_of_the_daemon() {
 }
 
 #[test]
-fn a_directory_that_was_there_gets_the_group_of_the_socket() {
+fn existing_directory_gets_the_socket_group() {
     if !is_root() {
         return;
     }
@@ -275,7 +275,7 @@ fn a_directory_that_was_there_gets_the_group_of_the_socket() {
 }
 
 #[test]
-fn a_socket_group_that_the_daemon_may_not_give_is_named_and_nothing_is_left() {
+fn socket_group_without_permission_is_reported_and_leaves_no_socket() {
     if !is_root() {
         return;
     }
@@ -308,7 +308,7 @@ fn a_socket_group_that_the_daemon_may_not_give_is_named_and_nothing_is_left() {
 }
 
 #[test]
-fn nobody_is_told_to_join_the_group_of_root() {
+fn socket_error_does_not_suggest_the_group_of_root() {
     if !is_root() {
         return;
     }
@@ -325,7 +325,7 @@ fn nobody_is_told_to_join_the_group_of_root() {
 
 /// Other users can only be had by root.
 #[test]
-fn members_of_the_group_read_through_the_socket_alone() {
+fn group_members_can_only_read_through_the_socket() {
     if !is_root() {
         return;
     }
@@ -368,7 +368,7 @@ fn members_of_the_group_read_through_the_socket_alone() {
 }
 
 #[test]
-fn a_user_of_the_machine_is_the_user_that_the_configuration_names() {
+fn system_user_is_mapped_to_the_configured_user() {
     if !is_root() {
         return;
     }
@@ -393,7 +393,7 @@ fn a_user_of_the_machine_is_the_user_that_the_configuration_names() {
 }
 
 #[test]
-fn two_persons_are_two_users() {
+fn approval_requires_a_different_user() {
     let config = CONFIG.replace(
         "name = \"netblock\"",
         "name = \"netblock\"\nrequire_approval = true",
@@ -453,7 +453,7 @@ fn two_persons_are_two_users() {
 }
 
 #[test]
-fn root_and_the_daemons_user_are_one_person() {
+fn root_and_the_daemons_user_count_as_one_person() {
     if !is_root() {
         return;
     }
@@ -548,7 +548,7 @@ fn names_of_users_programs_and_sources_do_not_collide() {
 /// The end of an exemption by somebody whose name is that of a source of an earlier store is a
 /// decision all the same.
 #[test]
-fn a_removal_is_logged_by_its_kind_and_not_by_the_authors_name() {
+fn removal_is_logged_whatever_its_authors_name() {
     use orbsd::model::{Change, history::Command};
     let f = Folder::new();
     let ledger = f.ledger();
@@ -689,7 +689,7 @@ fn one_reporter_cannot_fill_the_queue_and_others_stay_fast() {
 }
 
 #[test]
-fn a_listing_for_two_persons_says_how_another_person_approves_it() {
+fn pending_listing_reports_how_to_approve_it() {
     let config = CONFIG.replace(
         "name = \"netblock\"",
         "name = \"netblock\"\nrequire_approval = true",
@@ -805,7 +805,7 @@ fn webhooks_are_managed_by_the_command_line() {
 }
 
 #[test]
-fn a_listing_keeps_its_end_unless_another_is_named() {
+fn renewal_keeps_the_end_unless_another_is_given() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     let until =
@@ -878,7 +878,7 @@ fn a_listing_keeps_its_end_unless_another_is_named() {
 }
 
 #[test]
-fn a_delisting_without_a_hold_says_who_still_lists_it() {
+fn delisting_without_a_hold_reports_remaining_listings() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     f.write("list.txt", "45.1.1.1\n");

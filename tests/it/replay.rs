@@ -278,7 +278,7 @@ fn subjects_that_change_while_an_import_is_staged_are_compared_again() {
                 .unwrap()
         };
         assert!(
-            verdict(0).held(relay, source) && verdict(0).reasons() == 0,
+            verdict(0).is_suppressed(relay, source) && verdict(0).reasons() == 0,
             "large {large}: suppressed, and the feed still has it"
         );
         assert!(

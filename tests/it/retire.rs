@@ -55,7 +55,7 @@ fn sound(f: &Folder) {
 }
 
 #[test]
-fn the_plan_of_another_server_is_asked_of_it() {
+fn retire_plan_of_a_remote_server_is_fetched_from_it() {
     let port = crate::lab::free_port();
     let config =
         crate::lab::CONFIG.replace("listen = \"\"", &format!("listen = \"127.0.0.1:{port}\""));
@@ -110,7 +110,7 @@ fn the_plan_of_another_server_is_asked_of_it() {
 }
 
 #[test]
-fn b24_a28_a_list_ends_in_order_and_never_lists_the_world() {
+fn retired_zone_is_announced_then_empty_and_never_lists_everything() {
     let f = Folder::new();
     let daemon = Daemon::start(&f);
     let file = f.path().join("zones/bl.toml");
@@ -165,8 +165,9 @@ fn b24_a28_a_list_ends_in_order_and_never_lists_the_world() {
     sound(&f);
     for name in ["", "2.0.0.127", "3.0.0.127"] {
         assert!(
-            ask(&f, name, 16)
-                .starts_with("NOERROR bl.orbs.example is being shut down: it lists nobody from 20"),
+            ask(&f, name, 16).starts_with(
+                "NOERROR bl.orbs.example is being shut down: it lists nothing from 20"
+            ),
             "{}",
             ask(&f, name, 16)
         );
@@ -239,7 +240,7 @@ fn b24_a28_a_list_ends_in_order_and_never_lists_the_world() {
 }
 
 #[test]
-fn a_day_that_came_while_it_was_stopped_has_come_before_the_first_answer() {
+fn retirement_due_while_stopped_applies_before_the_first_answer() {
     let f = Folder::new();
     f.ok(&["list", "45.51.100.7", "--reason", "relay"]);
     let file = f.path().join("zones/bl.toml");

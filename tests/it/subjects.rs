@@ -53,7 +53,7 @@ fn refused(f: &Folder, args: &[&str], parts: &[&str]) {
 }
 
 #[test]
-fn a_digest_is_listed_found_exported_imported_and_delisted() {
+fn digest_is_listed_found_exported_imported_and_delisted() {
     let f = Folder::with(&config(""), &zones());
     let _daemon = Daemon::start(&f);
     let listed = f.ok(&[
@@ -156,7 +156,7 @@ fn answers(follower: &Folder, name: &str, want: &str) {
 }
 
 #[test]
-fn a_hash_zone_is_followed_by_rows_and_by_transfers() {
+fn hash_zone_is_followed_by_rows_and_by_transfers() {
     let open = format!("{DIGESTS}[transfer]\nallow = ['127.0.0.0/8']\n");
     let leader = Folder::with(&config(""), &[("bl", ZONE), ("ebl", &open)]);
     let _leader = Daemon::start(&leader);
@@ -184,7 +184,7 @@ fn a_hash_zone_is_followed_by_rows_and_by_transfers() {
 }
 
 #[test]
-fn a_name_from_before_the_intake_rule_is_answered_found_counted_and_removed() {
+fn invalid_stored_name_is_answered_found_counted_and_removed() {
     let f = Folder::new();
     {
         let ledger = f.ledger();
@@ -242,7 +242,7 @@ fn a_name_from_before_the_intake_rule_is_answered_found_counted_and_removed() {
 }
 
 #[test]
-fn a_range_is_one_change_for_each_prefix() {
+fn address_range_is_one_change_for_each_prefix() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     let out = f.ok(&[
@@ -298,7 +298,7 @@ fn a_range_is_one_change_for_each_prefix() {
 }
 
 #[test]
-fn a_request_is_about_one_subject() {
+fn request_for_one_subject_refuses_a_range_of_several_prefixes() {
     let api = Api::new();
     let body = json!({"subject": "45.1.1.0-45.1.1.9", "reason": "relay"}).to_string();
     for path in ["/v1/listings", "/v1/exemptions"] {
@@ -337,7 +337,7 @@ fn a_request_is_about_one_subject() {
 }
 
 #[test]
-fn a_subject_that_no_zone_publishes_is_refused_unless_it_is_meant() {
+fn unpublished_subject_is_refused_unless_permitted() {
     let api = Api::new();
     let f = &api.f;
     let parts = [
@@ -388,7 +388,7 @@ fn a_subject_that_no_zone_publishes_is_refused_unless_it_is_meant() {
 }
 
 #[test]
-fn a_public_suffix_is_taken_only_where_it_is_named() {
+fn public_suffix_is_listed_only_if_permitted() {
     let api = Api::new();
     let f = &api.f;
     for name in ["tk", "*.tk", "co.uk", ".com"] {
@@ -435,7 +435,7 @@ fn a_public_suffix_is_taken_only_where_it_is_named() {
 }
 
 #[test]
-fn a_listing_tells_where_it_is_published_and_a_proposal_that_another_person_is_needed() {
+fn listing_reports_its_zones_and_proposal_reports_the_needed_approval() {
     let two = CONFIG.replace(
         "name = \"netblock\"",
         "name = \"netblock\"\nrequire_approval = true",

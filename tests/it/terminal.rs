@@ -420,7 +420,7 @@ fn errors_of_the_command_line_are_escaped() {
 /// A command whose output nobody has got has not succeeded, and says so; a reader that has had
 /// enough is no error.
 #[test]
-fn an_output_that_cannot_be_written_is_reported_with_its_own_code() {
+fn output_write_error_has_its_own_exit_code() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);

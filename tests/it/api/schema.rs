@@ -1,15 +1,15 @@
-//! The whole description of the API, tried out by schemathesis.
+//! Tests the API against its description with schemathesis.
 
 use std::process::Command;
 
 use super::Api;
 use crate::peers::peers;
 
-/// No 5xx, nothing outside the schema, nothing taken that the schema forbids. `make drill` looks
-/// for longer.
+/// No 5xx, no response outside the schema, no accepted request that the schema forbids. `make
+/// drill` runs it for longer.
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn schemathesis_finds_nothing() {
+fn schemathesis_finds_no_violation() {
     look("15");
 }
 
@@ -41,13 +41,13 @@ fn look(examples: &str) {
     api.f.ok(&["status"]);
 }
 
-/// Tests that take long, which only `make drill` runs.
+/// Long tests, which only `make drill` runs.
 mod drill {
     use super::*;
 
     #[test]
     #[ignore = "takes long; run `make drill`"]
-    fn schemathesis_finds_nothing_in_a_long_run() {
+    fn schemathesis_finds_no_violation_in_a_long_run() {
         look("500");
     }
 }

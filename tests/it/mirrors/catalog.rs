@@ -1,4 +1,4 @@
-//! A catalog of our zones (RFC 9432): mirrors that are told of no zone find them.
+//! A catalog zone (RFC 9432): mirrors find the zones by it.
 
 use super::{
     Laboratory, Mirror, PATIENCE,
@@ -12,7 +12,7 @@ const CATALOG: &str = "catalog.orbs.example";
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn zones_come_and_go_with_the_catalog_at_knot_bind_and_powerdns() {
+fn knot_bind_and_powerdns_add_and_remove_zones_of_the_catalog() {
     let kinds = [Kind::Knot, Kind::Bind, Kind::Powerdns];
     let mut world = World::default();
     let lab = Laboratory::with_catalog(CATALOG, &ZONES[..2], &kinds, |f| {
@@ -30,7 +30,7 @@ fn zones_come_and_go_with_the_catalog_at_knot_bind_and_powerdns() {
         );
         agree(lab.folder.addr(), &lab.mirrors, name, &names);
     }
-    // Another zone file is another zone everywhere, and one that is gone is gone.
+    // A new zone file adds the zone at all mirrors, and a removed one removes it.
     let told: Vec<_> = lab.mirrors.iter().map(|m| m.addr).collect();
     let domains = ZONES[3];
     lab.folder.write("zones/dbl.toml", &zone(domains, &told));
@@ -58,7 +58,7 @@ fn zones_come_and_go_with_the_catalog_at_knot_bind_and_powerdns() {
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn zones_come_and_go_with_an_include_file_at_nsd() {
+fn nsd_adds_and_removes_zones_of_an_include_file() {
     let mut lab = Laboratory::prepared("", &ZONES[..1], &[Kind::Nsd], |f| {
         drop(send(
             f.path(),
