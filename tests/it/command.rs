@@ -1,4 +1,4 @@
-//! The command line, with a daemon and without.
+//! The command line, with and without a daemon.
 
 use std::{fs, time::Duration};
 
@@ -64,12 +64,12 @@ fn list_command_returns_after_dns_answers_with_the_listing() {
         f.json(&["lookup", "45.51.100.7", "--json"])["history"][1]["event"],
         "delisted"
     );
-    // Special ranges need the word.
+    // A special-purpose range needs permission.
     let (n, why) = code(&f, &["list", "198.51.100.7", "--reason", "relay"]);
     assert!(n == 1 && why.contains("--special"), "{n} {why}");
     f.ok(&["list", "198.51.100.7", "--reason", "relay", "--special"]);
     assert_eq!(a(&f, "7.100.51.198"), "NOERROR 127.0.0.2");
-    // Many from standard input, with a bad one among them: it is named, the others are taken.
+    // Many from standard input, one of them invalid: it is reported, and the others are listed.
     let out = f.orbsd_with(
         &["list", "--reason", "netblock"],
         "46.1.0.0/16 # net\n\n47.1.1.300\n2a00:1::/32\n",
@@ -200,7 +200,7 @@ fn reload_applies_a_valid_configuration_and_refuses_an_invalid_one() {
     );
     let before = serial(&f);
     daemon.stop();
-    // Also while it was stopped; `serial` counts on the first day alone.
+    // The same while it was stopped. `serial` applies only to a new zone.
     f.write(
         "zones/bl.toml",
         &zone.replace("contact", "serial = 1000\nttl = '9m'\ncontact"),
@@ -219,7 +219,7 @@ fn second_daemon_on_the_same_store_is_refused_with_the_reason() {
     let other = Folder::new();
     let config = fs::read_to_string(other.path().join("config.toml")).unwrap();
     let store = format!("[store]\npath = {:?}\n", f.path().join("data"));
-    // The default socket is beside the store, where the daemon answers.
+    // The default socket is next to the store, where the daemon answers.
     let config = config.replace("[admin]", "[admin]\nsocket = 'other.sock'");
     other.write("config.toml", &format!("{store}{config}"));
     let out = other.orbsd(&["serve"]);
@@ -228,8 +228,8 @@ fn second_daemon_on_the_same_store_is_refused_with_the_reason() {
         out.status.code() == Some(1) && said.contains("open in another process"),
         "{said}"
     );
-    // A command there neither takes the lock away nor changes anything, and works when the daemon
-    // is gone.
+    // A command there neither removes the lock nor changes anything, and works when the daemon has
+    // stopped.
     let (n, said) = code(&other, &["list", "45.1.1.1", "--reason", "relay"]);
     assert!(n == 1 && said.contains("open in another process"), "{said}");
     assert_eq!(
@@ -242,7 +242,7 @@ fn second_daemon_on_the_same_store_is_refused_with_the_reason() {
     other.ok(&["list", "45.1.1.1", "--reason", "relay"]);
 }
 
-/// A line that is not UTF-8 ended the input without a word.
+/// Once, a line that is not UTF-8 ended the input without a message.
 #[test]
 fn every_line_of_standard_input_is_accepted_or_reported() {
     let f = Folder::new();
@@ -268,7 +268,7 @@ fn every_line_of_standard_input_is_accepted_or_reported() {
     );
 }
 
-/// Stopping: whoever waits for a receipt keeps the answers waiting for nobody.
+/// While the daemon stops, requests that wait for a receipt do not delay the answers to queries.
 #[test]
 fn reload_and_shutdown_drop_no_queries() {
     let f = Folder::new();
@@ -301,7 +301,7 @@ fn reload_and_shutdown_drop_no_queries() {
         daemon.signal("HUP");
         std::thread::sleep(Duration::from_millis(20));
     }
-    // An import that does not end holds the stop for seconds; queries go on meanwhile.
+    // An import that does not end delays the stop by seconds; queries are answered meanwhile.
     let mut import = std::process::Command::new(env!("CARGO_BIN_EXE_orbsd"))
         .args(["import", "--source", "x", "--reason", "relay", "-"])
         .current_dir(f.path())
@@ -334,7 +334,7 @@ fn readiness_and_early_reload_are_reported_to_systemd() {
         .spawn()
         .map(Daemon)
         .unwrap();
-    // As soon as it has signals at all.
+    // As soon as the signal handlers are installed.
     let early = std::time::Instant::now();
     while early.elapsed() < Duration::from_millis(60) && !f.path().join("data/LOCK").exists() {}
     if f.path().join("data/LOCK").exists() {
@@ -359,8 +359,8 @@ fn readiness_and_early_reload_are_reported_to_systemd() {
     assert!(child.stop().success());
 }
 
-/// Started as root it becomes the user that is named, with its store and socket; the test is of use
-/// where root runs it.
+/// A daemon that root starts switches to the configured user, with its store and socket. The test
+/// needs root.
 #[test]
 fn daemon_switches_from_root_to_the_configured_user() {
     let me = fs::metadata("/proc/self")
@@ -407,7 +407,8 @@ fn daemon_switches_from_root_to_the_configured_user() {
     assert!(daemon.stop().success());
 }
 
-/// What would only fail when the daemon starts, or when the first test is made, is told by `check`.
+/// `check` reports problems that would otherwise appear when the daemon starts or the first test
+/// runs.
 #[test]
 fn check_reports_what_listeners_and_tester_need() {
     let f = Folder::new();
@@ -468,7 +469,7 @@ fn check_reports_what_listeners_and_tester_need() {
     }
 }
 
-/// A token goes unencrypted to this machine alone, and its file is not for others.
+/// A token is sent unencrypted only to this machine, and its file must be private.
 #[test]
 fn token_is_not_sent_unencrypted_to_another_host() {
     let port = crate::lab::free_port();
@@ -495,7 +496,7 @@ fn token_is_not_sent_unencrypted_to_another_host() {
     for host in ["http://127.0.0.1", "http://localhost", "http://127.9.9.9"] {
         assert_eq!(remote(host, &[]), (Some(0), String::new()), "{host}");
     }
-    // The unspecified address leads here too, and is not an address of the loopback.
+    // The unspecified address also leads to this machine, but is not a loopback address.
     for host in [
         "http://0.0.0.0",
         "http://192.0.2.1",
@@ -514,7 +515,7 @@ fn token_is_not_sent_unencrypted_to_another_host() {
     );
     let (code, said) = remote("https://127.0.0.1", &["--insecure"]);
     assert!(code == Some(2) && said.contains("--ca"), "{said}");
-    // A device that never ends, and a file that holds no token.
+    // A device that never ends, and a file without a token.
     f.write("long", &"x".repeat(70_000));
     for (token, part) in [
         ("/dev/zero", "neither a regular file nor a pipe"),

@@ -1,4 +1,4 @@
-//! Files of zones: kept current by a schedule, and loaded by the programs that they are for.
+//! Scheduled exports, loaded by the programs that they are for.
 
 use std::{
     fs,
@@ -56,7 +56,7 @@ fn scheduled_files_follow_the_zone_and_the_configuration() {
             & 0o777,
         0o644
     );
-    // Whoever reads meanwhile has a whole file: it begins and ends with the same SOA.
+    // A concurrent reader gets a complete file: it begins and ends with the same SOA.
     let (stop, path) = (Arc::new(AtomicBool::new(false)), zone.clone());
     let stopped = stop.clone();
     let reader = std::thread::spawn(move || {
@@ -115,7 +115,7 @@ fn scheduled_files_follow_the_zone_and_the_configuration() {
         f.ok(&["status"])
             .contains("out/bl.zone as master of bl.orbs.example: serial")
     );
-    // Another set with the next reload: at once, although nothing was listed.
+    // The next reload names another set, which is written at once although no listing has changed.
     let config = fs::read_to_string(f.path().join("config.toml")).unwrap();
     f.write("config.toml", &config.replace("'master'", "'cidr'"));
     f.ok(&["reload"]);
@@ -182,7 +182,7 @@ fn invalid_export_tables_are_reported() {
     }
 }
 
-/// A disk that is full keeps the old file; when there is room again, the new one comes.
+/// A full disk keeps the old file; when there is space again, the new one is written.
 #[test]
 fn full_disk_keeps_the_old_file() {
     let f = folder("[[export]]\nzone='bl'\nformat='list'\npath='small/list'\ninterval = '1s'\n");
@@ -204,7 +204,7 @@ fn full_disk_keeps_the_old_file() {
         .stderr(log)
         .spawn()
         .unwrap();
-    // Its folder, as it sees it.
+    // Its folder, as the daemon sees it.
     let seen = PathBuf::from(format!(
         "/proc/{}/root{}",
         child.id(),
@@ -264,7 +264,7 @@ pub fn said(out: &Output) -> String {
     )
 }
 
-/// Addresses of both families, prefixes, a hole in one; then what is listed and what is not.
+/// Addresses of both families, prefixes, and an exclusion; then listed and unlisted addresses.
 fn listed() -> (Folder, [&'static str; 6], [&'static str; 6]) {
     let f = folder("");
     f.write("a.rbl", "45.51.100.7\n45.51.100.8\n46.0.0.0/8\n!46.1.2.0/25\n127.1.2.0/25\n2a00:1:2::/48\n2a00:1:2:3::/64\n2a00:9:0:0:1::1/128\n2a00::1/128\n");
@@ -316,7 +316,7 @@ fn listed() -> (Folder, [&'static str; 6], [&'static str; 6]) {
     )
 }
 
-/// Runs a script in a network of its own, with `$TOOL`.
+/// Runs a script in a network namespace of its own, with `$TOOL`.
 pub fn in_network(program: &Command, script: &str, f: &Folder) -> Output {
     let root = fs::metadata("/proc/self")
         .map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
@@ -384,7 +384,7 @@ fn ipset_restores_the_sets_and_swaps_them_in() {
             );
         }
     }
-    // A file that is cut short changes nothing.
+    // A truncated file changes nothing.
     script += "head -n 5 empty.ipset | sed '$s/.*/add nonsense/' > cut; \"$TOOL\" restore < cut 2>/dev/null && echo taken\n";
     script += "\"$TOOL\" test bl_v4 45.51.100.7 2>/dev/null || echo lost\n";
     let out = in_network(&ipset, &script, &f);
@@ -403,7 +403,7 @@ fn postfix_looks_up_the_table() {
     let mut postmap = program("postmap");
     let (f, inside, outside) = listed();
     f.ok(&["export", "bl", "--format", "postfix", "-o", "bl.cidr"]);
-    // Its own users need not be here.
+    // The users of the program need not exist here.
     f.write(
         "main.cf",
         "compatibility_level = 3.6\nmail_owner = daemon\nsetgid_group = mail\n",
@@ -440,7 +440,7 @@ fn postfix_looks_up_the_table() {
     );
 }
 
-/// BIND checks the policies and does what they say: to clients by their address, and of names.
+/// BIND checks the response policy zones, and applies them to clients by address and to names.
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
 fn bind_applies_the_response_policy_zones() {

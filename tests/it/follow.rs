@@ -54,7 +54,7 @@ fn refresh(ledger: &Ledger, p: &Primary) -> Result<Refreshed, TransferError> {
 
 type Listed = BTreeMap<Subject, Vec<(u8, bool, Option<Box<str>>)>>;
 
-/// What the source says.
+/// Returns the listings of the source.
 fn listed(ledger: &Ledger) -> Listed {
     let v = ledger.store.dictionary();
     let Some(id) = v.sources.get("peer") else {
@@ -132,7 +132,7 @@ fn followed_zone_is_imported_and_only_changes_are_written() {
         Some(vec![(0, false, None), (1, true, None)])
     );
     assert_eq!(of("127.0.0.2"), None);
-    // Few records, few rows: nothing else is touched.
+    // Few records, few rows: no other row is written.
     p.step(&[a("1.1.1.45", 2)], &[a("1.1.1.45", 3), a("9.1.1.45", 2)]);
     let done = refresh(&ledger, &p).unwrap();
     let d = &done.difference;
@@ -140,10 +140,10 @@ fn followed_zone_is_imported_and_only_changes_are_written() {
         (done.kind, d.added, d.changed, d.removed, d.same, p.asked()),
         (RefreshKind::Changes, 1, 1, 0, 0, vec!["IXFR 1".to_string()])
     );
-    // Nothing new: one look at the SOA, and the source lives on.
+    // No change: one SOA query, and the expiry of the source is extended.
     let done = refresh(&ledger, &p).unwrap();
     assert_eq!((done.kind, p.asked()), (RefreshKind::Same, vec![]));
-    // Another import of the source is no longer that zone's version.
+    // After another import the source no longer has that version of the zone.
     let id = ledger.source("peer").unwrap();
     let mut what = orbsd::ledger::Import::replace(id);
     ledger.import_with(&mut what, |_, _| Ok(())).unwrap();
@@ -151,7 +151,7 @@ fn followed_zone_is_imported_and_only_changes_are_written() {
     ledger.stop().unwrap();
 }
 
-/// A small generator of numbers, so that a history is known by its seed.
+/// A small random number generator, so that a seed reproduces a history.
 struct Dice(u64);
 
 impl Dice {
@@ -242,7 +242,7 @@ fn failed_transfer_changes_nothing_or_is_replaced_by_an_axfr() {
         assert!(e.contains(why), "{how:?}: {e}");
         assert_eq!(listed(&ledger), before, "{how:?}");
     }
-    // A first transfer that is cut leaves nothing at all.
+    // An interrupted first transfer changes nothing.
     let fresh = Folder::new();
     let other = fresh.ledger();
     for how in [How::Cut(700), How::OtherEnd] {
@@ -279,7 +279,7 @@ fn failed_transfer_changes_nothing_or_is_replaced_by_an_axfr() {
     ledger.stop().unwrap();
 }
 
-/// Rows depend on the configuration too, which can change without the zone.
+/// Rows also depend on the configuration, which can change without the zone.
 #[test]
 fn changed_codes_rebuild_the_list_from_the_stored_zone() {
     let f = Folder::new();
@@ -304,7 +304,7 @@ fn changed_codes_rebuild_the_list_from_the_stored_zone() {
         (RefreshKind::Remade, None, vec![])
     );
     assert_eq!(names(&ledger), set(&["45.1.1.1", "45.1.1.2"]));
-    // Codes of which none fits are a slip of the configuration: nothing goes.
+    // Codes of which none matches are a mistake in the configuration: no listing ends.
     p.step(&[], &[]);
     assert!(
         refresh_with(&ledger, &server(&p), "dbl")
@@ -337,7 +337,7 @@ fn followed_transfers_are_signed_and_verified() {
     for wrong in [Some(key(&[8; 32])), None] {
         refresh_with(&ledger, &with(wrong), "bl").unwrap_err();
     }
-    // A server that does not sign is not believed.
+    // A server that does not sign is not trusted.
     p.script.lock().unwrap().keys = Keys::default();
     let e = refresh_with(&ledger, &with(Some(key(&[7; 32]))), "bl")
         .unwrap_err()
@@ -513,7 +513,7 @@ fn transfer_command_imports_shows_or_writes_a_zone() {
         (&d["difference"]["same"], &d["difference"]["changed"]),
         (&2.into(), &0.into())
     );
-    // Cut in the middle: nothing has changed, and the reason is told.
+    // Interrupted: nothing has changed, and the reason is reported.
     p.set(How::Cut(120));
     let out = f.orbsd(&[
         "transfer", "--from", &from, ORIGIN, "--codes", "bl", "--source", "peer",
@@ -567,7 +567,7 @@ fn file_feed_is_read_again_after_a_change() {
     f.write("xbl.txt", "45.1.1.2\n45.1.1.3\n");
     until("the change", || listed("45.1.1.3") && !listed("45.1.1.1"));
     assert!(status(&f)["problem"].is_null());
-    // A reload that takes the feed away leaves its listings to their life.
+    // After a reload without the feed, its listings stay until they expire.
     f.write(
         "config.toml",
         &crate::lab::CONFIG.replace("PORT", &f.port.to_string()),

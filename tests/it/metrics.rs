@@ -1,5 +1,5 @@
-//! Metrics: each is documented, each alert fires, and Prometheus takes the files of docs/metrics.md
-//! as they are printed.
+//! Metrics: each is documented, each alert fires, and Prometheus accepts the files in
+//! docs/metrics.md as printed.
 
 use std::{
     collections::BTreeSet,
@@ -24,7 +24,7 @@ fn now() -> f64 {
         .as_secs_f64()
 }
 
-/// The value of a sample, by its name and labels.
+/// Returns the value of a sample, by its name and labels.
 fn value(metrics: &str, sample: &str) -> Option<f64> {
     metrics
         .lines()
@@ -115,7 +115,7 @@ fn certificate_expiry_is_a_metric() {
         "orbsd_tls_not_after_seconds",
     )
     .unwrap();
-    // Not valid a minute after the end that the metric names, and valid a minute before.
+    // The certificate is invalid a minute after the time in the metric, and valid a minute before.
     let valid = |shift: i64| {
         let seconds = ((end - now()) as i64 + shift).to_string();
         let out = Command::new("openssl")
@@ -184,8 +184,8 @@ fn webhook_backlog_is_a_metric() {
     assert_eq!(of("oldest_seconds"), None);
 }
 
-/// Samples for two instances, before and after one minute each; the alerts that have to fire for
-/// the second alone.
+/// Samples of two instances, before an event and one minute after it. The alerts have to fire only
+/// for the second instance.
 const CASES: &str = r#"
 rule_files: [orbsd.rules.yml]
 evaluation_interval: 1m
@@ -279,7 +279,7 @@ fn prometheus_accepts_the_documented_files_and_every_alert_fires() {
     {
         assert!(page.contains(&format!("| `{name}` |")), "{name}");
     }
-    // What is served is well formed.
+    // The served metrics are well formed.
     let api = Api::new();
     write("metrics", &api.get("/metrics").text());
     let input = fs::File::open(dir.path().join("metrics")).unwrap();

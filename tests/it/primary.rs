@@ -1,5 +1,5 @@
-//! A name server of a script: a zone in versions, served by SOA, AXFR and IXFR, rightly or in one
-//! of many wrong ways.
+//! A scripted name server: a zone in versions, served by SOA, AXFR and IXFR, correctly or with one
+//! of many faults.
 
 use std::{
     collections::BTreeSet,
@@ -29,32 +29,32 @@ pub fn txt(name: &str, text: &str) -> Record {
     )
 }
 
-/// How it answers.
+/// How the server answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum How {
     Well,
-    /// The connection is cut after so many bytes of a transfer.
+    /// The connection is closed after so many bytes of a transfer.
     Cut(usize),
     /// IXFR is answered with the whole zone.
     WholeZone,
     /// IXFR is answered with NOTIMP.
     NoIxfr,
-    /// A difference takes away what was never there.
+    /// A difference deletes a record that does not exist.
     BadDifference,
-    /// The whole zone ends with another serial.
+    /// The AXFR ends with another serial.
     OtherEnd,
-    /// Bytes that are no messages.
+    /// Bytes that are not messages.
     Garbage,
     Refused,
 }
 
 pub struct Script {
-    /// Serials and what the zone has, oldest first.
+    /// The serials and the records of the zone, oldest first.
     pub versions: Vec<(u32, BTreeSet<Record>)>,
     pub how: How,
     /// Refresh, retry, expire.
     pub timers: [u32; 3],
-    /// What was asked: `SOA`, `AXFR`, `IXFR 7`.
+    /// The requests: `SOA`, `AXFR`, `IXFR 7`.
     pub log: Vec<String>,
     pub keys: Keys,
 }
@@ -112,7 +112,7 @@ impl Primary {
         Primary { addr, script, stop }
     }
 
-    /// A new version of the zone; its serial.
+    /// Makes a new version of the zone. Returns its serial.
     pub fn step(&self, gone: &[Record], come: &[Record]) -> u32 {
         let mut s = self.script.lock().unwrap();
         let (serial, mut zone) = s.versions.last().unwrap().clone();
@@ -127,7 +127,7 @@ impl Primary {
         self.script.lock().unwrap().how = how;
     }
 
-    /// What was asked since the last time, but for SOAs.
+    /// Returns the requests since the last call, except those for the SOA.
     pub fn asked(&self) -> Vec<String> {
         let mut log = std::mem::take(&mut self.script.lock().unwrap().log);
         log.retain(|l| l != "SOA");
@@ -177,7 +177,7 @@ fn record(out: &mut Vec<u8>, (name, kind, data): &Record) {
     out.extend(data);
 }
 
-/// The messages of a reply, three records each.
+/// Returns the messages of a reply, with three records each.
 fn replies(s: &mut Script, query: &[u8]) -> Vec<Vec<u8>> {
     let zone = wire_name(ORIGIN).unwrap();
     let end = 12 + zone.len() + 4;
@@ -219,7 +219,7 @@ fn replies(s: &mut Script, query: &[u8]) -> Vec<Vec<u8>> {
             records.push(soa(newest));
         }
         _ => {
-            // As some servers do, in no order at all but for the SOAs.
+            // Like some servers: in random order, except for the SOA records.
             records.extend(all.iter().rev().cloned());
             records.push((String::new(), 2, b"\x01n\0".to_vec()));
             records.push(soa(if s.how == How::OtherEnd {

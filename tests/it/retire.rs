@@ -1,5 +1,5 @@
-//! The end of a list (RFC 6471 section 3.4): before, while it is announced, when it lists nobody,
-//! and back.
+//! The shutdown of a zone (RFC 6471 section 3.4): before it, while it is announced, while the zone
+//! is empty, and its undo.
 
 use std::{
     fs,
@@ -36,8 +36,8 @@ fn zone(f: &Folder) -> serde_json::Value {
         .clone()
 }
 
-/// What holds at every time: the zone is there, its test points answer, and nobody answers for
-/// everybody.
+/// Checks what holds at every stage: the zone exists, its test points answer, and it does not list
+/// everything.
 fn sound(f: &Folder) {
     assert_eq!(ask(f, "2.0.0.127", 1), "NOERROR 127.0.0.2 127.0.0.3");
     assert_eq!(ask(f, "3.0.0.127", 1), "NOERROR 127.0.0.3");
@@ -66,7 +66,7 @@ fn retire_plan_of_a_remote_server_is_fetched_from_it() {
         &far.ok(&["token", "create", "--for", "anna", "--role", "reader"]),
     );
     fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    // Nothing of this machine's is read.
+    // No file of this machine's server is read.
     let near = Folder::with(crate::lab::CONFIG, &[]);
     let server = format!("http://127.0.0.1:{port}");
     let run = |args: &[&str]| {
@@ -127,7 +127,7 @@ fn retired_zone_is_announced_then_empty_and_never_lists_everything() {
         ["NOERROR 127.0.0.2", "NOERROR 127.0.0.3"],
         ["NXDOMAIN soa 60", "NXDOMAIN soa 60"],
     );
-    // The plan alone changes nothing.
+    // A dry run changes nothing.
     let first = serial(&f);
     let plan = f.ok(&["retire", "bl"]);
     assert!(
@@ -141,7 +141,7 @@ fn retired_zone_is_announced_then_empty_and_never_lists_everything() {
         (first, before.clone())
     );
     assert_eq!(f.json(&["retire", "bl", "--json"])["retiring"], false);
-    // A month is announced, or somebody has said that he knows.
+    // The shutdown is announced for a month, unless the operator permits less.
     for args in [
         &["retire", "bl", "--empty", "10d"][..],
         &["retire", "bl", "--empty", "someday"],
@@ -154,7 +154,7 @@ fn retired_zone_is_announced_then_empty_and_never_lists_everything() {
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), before);
 
-    // Announced: it lists as ever, and says so.
+    // Announced: the zone lists as before, with the announcement.
     let said = f.ok(&["retire", "bl", "--empty", "4s", "--soon"]);
     let began = Instant::now();
     assert!(
@@ -184,7 +184,7 @@ fn retired_zone_is_announced_then_empty_and_never_lists_everything() {
         "it is under way"
     );
 
-    // Empty, by itself, at its second.
+    // The zone becomes empty by itself, at its second.
     let announced = serial(&f);
     while lists(&f) != nobody {
         assert!(began.elapsed() < Duration::from_secs(15));
@@ -201,7 +201,7 @@ fn retired_zone_is_announced_then_empty_and_never_lists_everything() {
             "{format}"
         );
     }
-    // What a mirror gets: SOA, NS, announcement and test points.
+    // A mirror gets SOA, NS, announcement and test points.
     let master = f.ok(&["export", "bl", "--format", "master"]);
     assert!(
         master.contains("2.0.0.127 A 127.0.0.2")
@@ -212,7 +212,7 @@ fn retired_zone_is_announced_then_empty_and_never_lists_everything() {
         !master.contains('*') && !master.contains(".45 ") && !master.contains(".46 "),
         "{master}"
     );
-    // Listings go on to be kept, and are not shown.
+    // Listings are still stored, and not published.
     f.ok(&["list", "45.51.100.8", "--reason", "relay"]);
     assert_eq!(ask(&f, "8.100.51.45", 1), "NXDOMAIN soa 60");
     let empty = serial(&f);
@@ -225,7 +225,7 @@ fn retired_zone_is_announced_then_empty_and_never_lists_everything() {
     );
     sound(&f);
 
-    // And back: nothing was lost.
+    // The undo restores all listings.
     let said = f.ok(&["retire", "bl", "--undo"]);
     assert!(said.contains("not being retired"), "{said}");
     assert_eq!(fs::read_to_string(&file).unwrap(), before);
@@ -245,7 +245,7 @@ fn retirement_due_while_stopped_applies_before_the_first_answer() {
     f.ok(&["list", "45.51.100.7", "--reason", "relay"]);
     let file = f.path().join("zones/bl.toml");
     let before = fs::read_to_string(&file).unwrap();
-    // Written by hand, with words of its own; no daemon runs.
+    // A table that was written by hand, with its own text; no daemon is running.
     f.write("zones/bl.toml", &format!("{before}[retire]\nannounce_at = '2020-01-01'\nempty_at = '2020-03-01'\ntext = 'Gone for $$0, $'\n"));
     assert!(
         f.ok(&["check"])

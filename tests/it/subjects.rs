@@ -1,5 +1,5 @@
-//! Subjects as people write them: digests, ranges, public suffixes, and names from before the
-//! intake rule.
+//! Subjects as users write them: digests, ranges, public suffixes, and stored names that are no
+//! longer accepted.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ fn a(f: &Folder, name: &str) -> String {
     )
 }
 
-/// The exit code and what was printed, both streams.
+/// Returns the exit code and the output of both streams.
 fn run(f: &Folder, args: &[&str]) -> (i32, String) {
     let out = f.orbsd(args);
     (
@@ -43,7 +43,7 @@ fn run(f: &Folder, args: &[&str]) -> (i32, String) {
     )
 }
 
-/// A command fails with usage, and its message has all of these parts.
+/// Checks that a command fails with a usage error whose message has all of these parts.
 fn refused(f: &Folder, args: &[&str], parts: &[&str]) {
     let (code, text) = run(f, args);
     assert_eq!(code, 2, "{args:?}: {text}");
@@ -102,7 +102,7 @@ fn digest_is_listed_found_exported_imported_and_delisted() {
         &["list", "bad.example", "--reason", "drop-box"],
         &["ebl.orbs.example publishes sha1-hex digests", "`spam`"],
     );
-    // Exports hold the digests alone, and those that go back in are read as they were.
+    // Exports have only the digests, and an import reads them unchanged.
     f.ok(&[
         "list",
         "bad.example",
@@ -141,7 +141,7 @@ fn digest_is_listed_found_exported_imported_and_delisted() {
     assert_eq!(a(&f, &format!("{DIGITS}.ebl")), "NOERROR 127.0.1.6");
 }
 
-/// Waits until a follower answers this.
+/// Waits until a follower gives this answer.
 fn answers(follower: &Folder, name: &str, want: &str) {
     let end = Instant::now() + Duration::from_secs(20);
     while a(follower, name) != want {
@@ -235,7 +235,7 @@ fn invalid_stored_name_is_answered_found_counted_and_removed() {
     assert_eq!(a(&f, "too.dbl"), "NXDOMAIN soa 60");
     assert_eq!(run(&f, &["lookup", "45.51.100.x"]).0, 1);
     assert!(!f.ok(&["check"]).contains("too"));
-    // A prefix in another spelling is that prefix where no such name is in the store.
+    // Another spelling of a prefix is that prefix if the store has no such name.
     f.ok(&["list", "45.51.101.0/24", "--reason", "relay"]);
     f.ok(&["delist", "45.51.101.*"]);
     assert_eq!(a(&f, "7.101.51.45.bl"), "NXDOMAIN soa 60");
@@ -363,7 +363,7 @@ fn unpublished_subject_is_refused_unless_permitted() {
         .as_str()
         .unwrap()
         .to_string();
-    // What is listed is renewed, and an exemption has no reason.
+    // A present listing is renewed, and an exemption has no reason.
     assert_eq!(api.post("/v1/listings", &listing.to_string()).status, 201);
     api.call(
         &api.owner,
@@ -430,7 +430,7 @@ fn public_suffix_is_listed_only_if_permitted() {
         "{counted}"
     );
     f.ok(&["delist", "*.tk", "xyz"]);
-    // A suffix of the list's private section belongs to one owner.
+    // A suffix in the private section of the list belongs to one owner.
     f.ok(&["list", "github.io", "--reason", "spam"]);
 }
 

@@ -243,7 +243,7 @@ fn below(name: &str, r: &mut Random) -> Vec<String> {
     out
 }
 
-/// Returns at least `n` names of a zone: owner names, all branches, names next to and below them,
+/// Returns at least `want` names of a zone: owner names, all branches, names next to and below them,
 /// listed addresses and their neighbours, names of both families, test points, and random names.
 pub fn names(
     zone: &str,
@@ -324,7 +324,7 @@ pub fn names(
     r.shuffle(&mut more);
     let mut out: Vec<String> = sure.into_iter().collect();
     r.shuffle(&mut out);
-    // What stands for sure may be much; of both kinds some are always there.
+    // The required names may be many; some of both kinds are always included.
     let share = want.saturating_sub(out.len()).max(want / 3);
     out.truncate(want - share.min(more.len()));
     out.extend(more.into_iter().take(share));

@@ -31,7 +31,7 @@ fn list(addresses: std::ops::Range<u32>) -> Vec<Value> {
         .collect()
 }
 
-/// Imports a list of `n` hosts as a feed, with one new serial.
+/// Imports a list of hosts, by their numbers, as a feed, with one new serial.
 fn import(f: &Folder, source: &str, hosts: std::ops::Range<u32>) {
     let text: String = hosts
         .map(|i| format!("{}\n", std::net::Ipv4Addr::from((50 << 24) + i * 3)))

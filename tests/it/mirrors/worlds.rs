@@ -242,7 +242,7 @@ pub struct World {
 }
 
 impl World {
-    /// Returns random changes, as many as are requested.
+    /// Returns `count` random changes.
     pub fn changes(&mut self, r: &mut Random, count: usize) -> Vec<Value> {
         (0..count).map(|_| self.change(r)).collect()
     }
