@@ -10,7 +10,7 @@ use hickory_proto::{
 
 use crate::{
     api::Api,
-    exports::{in_network, said},
+    exports::{in_network, output_text},
     lab::{CONFIG, DOMAINS, Daemon, Folder, ZONE, query, read_tcp, udp},
     peers::program,
 };
@@ -144,7 +144,7 @@ fn texts_are_identical_in_dns_transfers_and_master_files() {
             ours(texts_in_file(&String::from_utf8_lossy(&out.stdout))),
             want,
             "{name}: {}",
-            said(&out)
+            output_text(&out)
         );
     }
 }
@@ -176,7 +176,7 @@ fn overlong_names_are_left_out_of_exports_and_lookup_reports_why() {
     ]);
     let exported = |format: &str| {
         let out = f.orbsd(&["export", "dbl", "--format", format]);
-        assert!(out.status.success(), "{}", said(&out));
+        assert!(out.status.success(), "{}", output_text(&out));
         (
             String::from_utf8(out.stdout).unwrap(),
             String::from_utf8(out.stderr).unwrap(),
@@ -452,7 +452,7 @@ fn resolvers_follow_client_triggers_of_both_families() {
             String::from_utf8_lossy(&out.stdout),
             want,
             "{name}: {}\n{log}",
-            said(&out)
+            output_text(&out)
         );
         let complaints = ["invalid", "rror loading", "could not parse", "rror parsing"];
         let wrong: Vec<&str> = log
@@ -538,9 +538,9 @@ fn packet_filter_exports_of_overlapping_prefixes_have_no_overlap() {
         let filter = program(name);
         let out = in_network(&filter, script, &f);
         assert!(
-            out.status.success() && said(&out).is_empty(),
+            out.status.success() && output_text(&out).is_empty(),
             "{name}: {}",
-            said(&out)
+            output_text(&out)
         );
     }
 }

@@ -256,7 +256,7 @@ fn full_disk_keeps_the_old_file() {
     assert!(daemon.stop().success());
 }
 
-pub fn said(out: &Output) -> String {
+pub fn output_text(out: &Output) -> String {
     format!(
         "{}{}",
         String::from_utf8_lossy(&out.stdout),
@@ -357,9 +357,9 @@ fn nft_loads_the_sets_and_replaces_them() {
     script += "\"$TOOL\" -f empty.nft; \"$TOOL\" list ruleset | grep -c elements || echo emptied\n";
     let out = in_network(&nft, &script, &f);
     assert!(
-        out.status.success() && said(&out) == "0\nemptied\n",
+        out.status.success() && output_text(&out) == "0\nemptied\n",
         "{}",
-        said(&out)
+        output_text(&out)
     );
 }
 
@@ -388,12 +388,12 @@ fn ipset_restores_the_sets_and_swaps_them_in() {
     script += "head -n 5 empty.ipset | sed '$s/.*/add nonsense/' > cut; \"$TOOL\" restore < cut 2>/dev/null && echo taken\n";
     script += "\"$TOOL\" test bl_v4 45.51.100.7 2>/dev/null || echo lost\n";
     let out = in_network(&ipset, &script, &f);
-    let mut words: Vec<String> = said(&out).lines().map(String::from).collect();
+    let mut words: Vec<String> = output_text(&out).lines().map(String::from).collect();
     words.sort();
     assert!(
         out.status.success() && words == ["bl_v4", "bl_v6"],
         "{}",
-        said(&out)
+        output_text(&out)
     );
 }
 
@@ -431,7 +431,7 @@ fn postfix_looks_up_the_table() {
         .filter_map(|l| l.split_once("\tREJECT Open relay, see https://orbs.example/"))
         .map(|(k, _)| k)
         .collect();
-    assert_eq!(keys, inside, "{}", said(&out));
+    assert_eq!(keys, inside, "{}", output_text(&out));
     assert!(
         found.contains(
             &"46.1.2.128\tREJECT Open relay, see https://orbs.example/46.0.0.0/8".to_string()
@@ -461,7 +461,7 @@ fn bind_applies_the_response_policy_zones() {
             .arg(f.path().join(format!("{zone}.rpz")))
             .output()
             .unwrap();
-        assert!(out.status.success(), "{}", said(&out));
+        assert!(out.status.success(), "{}", output_text(&out));
     }
     f.write(
         "root",

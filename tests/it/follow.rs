@@ -22,7 +22,7 @@ use orbsd::{
 
 use crate::{
     lab::{Daemon, Folder, query, shown, udp},
-    primary::{How, ORIGIN, Primary, Record, a, txt},
+    primary::{Behavior, ORIGIN, Primary, Record, a, txt},
 };
 
 fn server(p: &Primary) -> Server {
@@ -84,7 +84,7 @@ fn set(all: &[&str]) -> BTreeSet<String> {
     all.iter().map(ToString::to_string).collect()
 }
 
-fn six(rest: &str) -> String {
+fn ip6_name(rest: &str) -> String {
     format!("{rest}.{}.8.b.d.0.0.a.2", ["0"; 24].join("."))
 }
 
@@ -92,7 +92,7 @@ fn six(rest: &str) -> String {
 fn followed_zone_is_imported_and_only_changes_are_written() {
     let f = Folder::new();
     let ledger = f.ledger();
-    let six = six("1");
+    let six = ip6_name("1");
     let p = Primary::new([
         a("1.1.1.45", 2),
         txt("1.1.1.45", "see http://x/$"),
@@ -152,9 +152,9 @@ fn followed_zone_is_imported_and_only_changes_are_written() {
 }
 
 /// A small random number generator, so that a seed reproduces a history.
-struct Dice(u64);
+struct Random(u64);
 
-impl Dice {
+impl Random {
     fn roll(&mut self, n: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -169,7 +169,7 @@ impl Dice {
             .collect::<Vec<_>>()
             .join(".");
         match self.roll(6) {
-            0 => name = six(["1", "2", "a"][self.roll(3)]),
+            0 => name = ip6_name(["1", "2", "a"][self.roll(3)]),
             1 => name = ["8.b.d.0.0.a.2", "0.0.8.b.d.0.0.a.2"][self.roll(2)].into(),
             2 => name = format!("{}.com", ["x", "y", "z.x"][self.roll(3)]),
             _ => {}
@@ -189,7 +189,7 @@ impl Dice {
 #[test]
 fn random_histories_by_ixfr_equal_an_axfr() {
     for seed in 1..=4u64 {
-        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut dice = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let dir = Folder::new();
         let ledger = dir.ledger();
         let p = Primary::new((0..30).map(|_| dice.record()).collect::<Vec<_>>());
@@ -232,10 +232,10 @@ fn failed_transfer_changes_nothing_or_is_replaced_by_an_axfr() {
     let before = listed(&ledger);
     p.step(&[a("1.1.1.45", 2)], &[a("1.1.1.46", 2)]);
     for (how, why) in [
-        (How::Cut(150), "closed the connection"),
-        (How::Cut(1), "closed the connection"),
-        (How::Garbage, "no reply to what was asked"),
-        (How::Refused, "allow this host"),
+        (Behavior::Cut(150), "closed the connection"),
+        (Behavior::Cut(1), "closed the connection"),
+        (Behavior::Garbage, "no reply to what was asked"),
+        (Behavior::Refused, "allow this host"),
     ] {
         p.set(how);
         let e = refresh(&ledger, &p).unwrap_err().text();
@@ -245,23 +245,23 @@ fn failed_transfer_changes_nothing_or_is_replaced_by_an_axfr() {
     // An interrupted first transfer changes nothing.
     let fresh = Folder::new();
     let other = fresh.ledger();
-    for how in [How::Cut(700), How::OtherEnd] {
+    for how in [Behavior::Cut(700), Behavior::OtherEnd] {
         p.set(how);
         refresh(&other, &p).unwrap_err();
         assert_eq!(listed(&other), Listed::new(), "{how:?}");
     }
     other.stop().unwrap();
     for (how, asked) in [
-        (How::BadDifference, vec!["IXFR 1", "AXFR"]),
-        (How::NoIxfr, vec!["IXFR 2", "AXFR"]),
-        (How::WholeZone, vec!["IXFR 3"]),
-        (How::Well, vec!["IXFR 4"]),
+        (Behavior::BadDifference, vec!["IXFR 1", "AXFR"]),
+        (Behavior::NoIxfr, vec!["IXFR 2", "AXFR"]),
+        (Behavior::WholeZone, vec!["IXFR 3"]),
+        (Behavior::Correct, vec!["IXFR 4"]),
     ] {
         p.set(how);
         p.asked();
         let done = refresh(&ledger, &p).unwrap();
         assert_eq!(p.asked(), asked);
-        assert_eq!(done.kind == RefreshKind::Changes, how == How::Well);
+        assert_eq!(done.kind == RefreshKind::Changes, how == Behavior::Correct);
         let serial = p.script.lock().unwrap().versions.last().unwrap().0;
         assert_eq!(done.soa.serial.0, serial);
         p.step(
@@ -440,7 +440,7 @@ fn daemon_follows_a_zone_after_a_kill_and_expires_it_without_a_refresh() {
     });
     assert_eq!(p.asked(), ["IXFR 2"], "it goes on where it was");
     // The server is gone: one line in the log, and after `expire` the listings end.
-    p.set(How::Refused);
+    p.set(Behavior::Refused);
     until("the end", || ask("2.1.1.45", 1).starts_with("NXDOMAIN"));
     assert!(
         status(&f)["problem"]
@@ -455,7 +455,7 @@ fn daemon_follows_a_zone_after_a_kill_and_expires_it_without_a_refresh() {
         f.log()
     );
     assert!(f.ok(&["status"]).contains("problem: "));
-    p.set(How::Well);
+    p.set(Behavior::Correct);
     until("its return", || ask("2.1.1.45", 1) == "NOERROR 127.0.0.3");
     assert!(p.asked().contains(&"AXFR".to_string()));
     daemon.stop();
@@ -514,7 +514,7 @@ fn transfer_command_imports_shows_or_writes_a_zone() {
         (&2.into(), &0.into())
     );
     // Interrupted: nothing has changed, and the reason is reported.
-    p.set(How::Cut(120));
+    p.set(Behavior::Cut(120));
     let out = f.orbsd(&[
         "transfer", "--from", &from, ORIGIN, "--codes", "bl", "--source", "peer",
     ]);

@@ -4,7 +4,7 @@
 use std::fs;
 
 use crate::{
-    exports::said,
+    exports::output_text,
     lab::{CONFIG, DIGESTS, DOMAINS, Daemon, Folder, ZONE},
     mirrors::wire::{lines, take},
     peers::program,
@@ -141,7 +141,7 @@ fn named_checkzone_accepts_master_exports() {
                 .arg(f.path().join(file))
                 .output()
                 .unwrap();
-            (out.status.success(), said(&out))
+            (out.status.success(), output_text(&out))
         };
         let (good, text) = check(&format!("{stem}.zone"));
         assert!(

@@ -152,7 +152,7 @@ fn store_journal_keys_and_backups_are_private_whatever_the_umask() {
 
 /// Starts a daemon whose socket a group may open, with private keys. Returns the number of the
 /// group too.
-fn shared(more: &str) -> (Folder, Daemon, u32) {
+fn daemon_with_group(more: &str) -> (Folder, Daemon, u32) {
     let (name, gid) = group();
     let config = CONFIG.replace(
         "[admin]\n",
@@ -174,7 +174,7 @@ fn shared(more: &str) -> (Folder, Daemon, u32) {
 }
 
 /// Creates a folder of the daemon's user and group, for programs that run as another user.
-fn owned(config: &str, (uid, gid): (u32, u32)) -> Folder {
+fn folder_owned_by(config: &str, (uid, gid): (u32, u32)) -> Folder {
     let f = Folder::with(config, &[("bl", crate::lab::ZONE)]);
     fs::create_dir(f.path().join("run")).unwrap();
     let all = ["", "zones", "zones/bl.toml", "config.toml", "run"];
@@ -190,7 +190,7 @@ fn store_restored_by_root_belongs_to_the_daemons_user() {
         return;
     }
     let user = (4711, 4712);
-    let f = owned(CONFIG, user);
+    let f = folder_owned_by(CONFIG, user);
     let run = |args: &[&str], ids| {
         let (code, text) = orbsd(&f, args, ids);
         assert_eq!(code, 0, "{args:?}: {text}");
@@ -256,7 +256,7 @@ fn existing_directory_gets_the_socket_group() {
         return;
     }
     let (name, gid) = group();
-    let f = owned(
+    let f = folder_owned_by(
         &CONFIG.replace(
             "[admin]\n",
             &format!("[admin]\nsocket_group = \"{name}\"\n"),
@@ -281,7 +281,7 @@ fn socket_group_without_permission_is_reported_and_leaves_no_socket() {
     }
     let (name, gid) = group();
     let user = (4711, 4712);
-    let f = owned(
+    let f = folder_owned_by(
         &CONFIG.replace(
             "[admin]\n",
             &format!("[admin]\nsocket_group = \"{name}\"\n"),
@@ -312,7 +312,7 @@ fn socket_error_does_not_suggest_the_group_of_root() {
     if !is_root() {
         return;
     }
-    let f = owned(CONFIG, (0, 0));
+    let f = folder_owned_by(CONFIG, (0, 0));
     let _daemon = Daemon::start(&f);
     fs::set_permissions(f.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let (code, text) = orbsd(&f, &["status"], Some((4711, 4712)));
@@ -329,7 +329,7 @@ fn group_members_can_only_read_through_the_socket() {
     if !is_root() {
         return;
     }
-    let (f, _daemon, gid) = shared("");
+    let (f, _daemon, gid) = daemon_with_group("");
     let member = Some((4711, gid));
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
     let (code, text) = orbsd(&f, &["status"], member);
@@ -372,7 +372,7 @@ fn system_user_is_mapped_to_the_configured_user() {
     if !is_root() {
         return;
     }
-    let (f, _daemon, gid) = shared("[admin.uids]\n4711 = \"anna\"");
+    let (f, _daemon, gid) = daemon_with_group("[admin.uids]\n4711 = \"anna\"");
     let member = Some((4711, gid));
     let (code, text) = orbsd(&f, &["status"], member);
     assert!(
@@ -569,7 +569,7 @@ fn removal_is_logged_whatever_its_authors_name() {
             .lines
             .into_iter()
             .flat_map(|l| l.events)
-            .filter(|e| e.what == orbsd::ledger::removals::Decision::ExemptEnded)
+            .filter(|e| e.decision == orbsd::ledger::removals::Decision::ExemptEnded)
             .map(|e| (e.author, e.subject.to_string()))
             .collect();
     let expected = [

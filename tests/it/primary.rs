@@ -31,8 +31,8 @@ pub fn txt(name: &str, text: &str) -> Record {
 
 /// How the server answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum How {
-    Well,
+pub enum Behavior {
+    Correct,
     /// The connection is closed after so many bytes of a transfer.
     Cut(usize),
     /// IXFR is answered with the whole zone.
@@ -51,7 +51,7 @@ pub enum How {
 pub struct Script {
     /// The serials and the records of the zone, oldest first.
     pub versions: Vec<(u32, BTreeSet<Record>)>,
-    pub how: How,
+    pub how: Behavior,
     /// Refresh, retry, expire.
     pub timers: [u32; 3],
     /// The requests: `SOA`, `AXFR`, `IXFR 7`.
@@ -78,7 +78,7 @@ impl Primary {
         let addr = udp.local_addr().unwrap();
         let script = Script {
             versions: vec![(1, records.into_iter().collect())],
-            how: How::Well,
+            how: Behavior::Correct,
             timers: [3600, 600, 86_400],
             log: vec![],
             keys: Keys::default(),
@@ -123,7 +123,7 @@ impl Primary {
         serial + 1
     }
 
-    pub fn set(&self, how: How) {
+    pub fn set(&self, how: Behavior) {
         self.script.lock().unwrap().how = how;
     }
 
@@ -158,8 +158,8 @@ fn serve(script: &Mutex<Script>, mut stream: TcpStream) -> std::io::Result<()> {
         out.extend(m);
     }
     match how {
-        How::Cut(at) => out.truncate(at),
-        How::Garbage => out.iter_mut().skip(2).for_each(|b| *b ^= 0x5a),
+        Behavior::Cut(at) => out.truncate(at),
+        Behavior::Garbage => out.iter_mut().skip(2).for_each(|b| *b ^= 0x5a),
         _ => {}
     }
     stream.write_all(&out)
@@ -197,20 +197,20 @@ fn replies(s: &mut Script, query: &[u8]) -> Vec<Vec<u8>> {
         )
     };
     let (newest, all) = s.versions.last().unwrap().clone();
-    let mut rcode = if s.how == How::Refused { 5 } else { 0 };
+    let mut rcode = if s.how == Behavior::Refused { 5 } else { 0 };
     let mut records = vec![soa(newest)];
     let from =
         (kind == 251).then(|| u32::from_be_bytes(query[end + 14..end + 18].try_into().unwrap()));
     let known = s.versions.iter().position(|v| Some(v.0) == from);
     match (kind, known) {
         (6, _) => {}
-        (251, _) if s.how == How::NoIxfr => rcode = 4,
+        (251, _) if s.how == Behavior::NoIxfr => rcode = 4,
         (251, _) if Some(newest) == from => {}
-        (251, Some(at)) if s.how != How::WholeZone => {
+        (251, Some(at)) if s.how != Behavior::WholeZone => {
             for pair in s.versions[at..].windows(2) {
                 records.push(soa(pair[0].0));
                 records.extend(pair[0].1.difference(&pair[1].1).cloned());
-                if s.how == How::BadDifference {
+                if s.how == Behavior::BadDifference {
                     records.push(a("9.9.9.9", 2));
                 }
                 records.push(soa(pair[1].0));
@@ -222,7 +222,7 @@ fn replies(s: &mut Script, query: &[u8]) -> Vec<Vec<u8>> {
             // Like some servers: in random order, except for the SOA records.
             records.extend(all.iter().rev().cloned());
             records.push((String::new(), 2, b"\x01n\0".to_vec()));
-            records.push(soa(if s.how == How::OtherEnd {
+            records.push(soa(if s.how == Behavior::OtherEnd {
                 newest + 1
             } else {
                 newest

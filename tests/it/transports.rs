@@ -36,7 +36,7 @@ use crate::{
     lab::{CONFIG, DOMAINS, Daemon, Folder, ZONE, free_port, query, tcp, udp},
 };
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A zone that this client may not query.
 const CLOSED: &str = r#"
 origin = "closed.orbs.example"
@@ -147,10 +147,13 @@ impl Secure {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((from, 0).into()).unwrap();
         socket.set_nodelay(true).unwrap();
-        let stream = timeout(PATIENCE, socket.connect(to)).await.ok()?.ok()?;
+        let stream = timeout(CLIENT_TIMEOUT, socket.connect(to))
+            .await
+            .ok()?
+            .ok()?;
         let name = "ns.orbs.example".try_into().unwrap();
         timeout(
-            PATIENCE,
+            CLIENT_TIMEOUT,
             TlsConnector::from(self.client(alpn)).connect(name, stream),
         )
         .await
@@ -222,7 +225,10 @@ async fn framed(
         .await
         .ok()?;
     stream.flush().await.ok()?;
-    let len = timeout(PATIENCE, stream.read_u16()).await.ok()?.ok()?;
+    let len = timeout(CLIENT_TIMEOUT, stream.read_u16())
+        .await
+        .ok()?
+        .ok()?;
     let mut out = vec![0; usize::from(len)];
     stream.read_exact(&mut out).await.ok()?;
     Some(out)
@@ -389,7 +395,7 @@ fn hickory_clients_get_the_answers_of_udp_on_every_encrypted_transport() {
             for part in all.chunks(90) {
                 let client = s.hickory(transport).await.unwrap();
                 for (query, message) in part {
-                    let wanted = udp(s.folder.addr(), query, PATIENCE).unwrap();
+                    let wanted = udp(s.folder.addr(), query, CLIENT_TIMEOUT).unwrap();
                     let wanted = Message::from_vec(&wanted).unwrap();
                     let got = client
                         .ask(message)
@@ -448,7 +454,7 @@ fn stalled_http3_handshake_does_not_stop_other_clients() {
         let mut datagram = [0; 2048];
         let length = relay.recv(&mut datagram).await.unwrap();
         relay.send_to(&datagram[..length], s.h3).await.unwrap();
-        timeout(PATIENCE, relay.peek(&mut [0; 2048]))
+        timeout(CLIENT_TIMEOUT, relay.peek(&mut [0; 2048]))
             .await
             .unwrap()
             .unwrap();
@@ -1012,13 +1018,13 @@ fn stalled_clients_and_those_above_their_share_are_closed_and_others_served() {
         slow.flush().await.unwrap();
         for stream in [&mut silent, &mut half] {
             let mut rest = Vec::new();
-            let _ = timeout(PATIENCE, stream.read_to_end(&mut rest))
+            let _ = timeout(CLIENT_TIMEOUT, stream.read_to_end(&mut rest))
                 .await
                 .expect("cut off");
         }
         // A clean end is marked by close_notify; without it, the client's library reports an error.
         assert_eq!(
-            timeout(PATIENCE, slow.read(&mut [0; 9]))
+            timeout(CLIENT_TIMEOUT, slow.read(&mut [0; 9]))
                 .await
                 .unwrap()
                 .unwrap(),

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 
-const TAKES: u8 = 0;
+const ACCEPT: u8 = 0;
 const FAILS: u8 = 1;
 const HANGS: u8 = 2;
 const REDIRECTS: u8 = 3;
@@ -56,14 +56,14 @@ impl Sink {
                     let mut body = vec![0; len];
                     stream.read_exact(&mut body).unwrap();
                     let answer = match how.load(Ordering::Relaxed) {
-                        TAKES => "204 No Content\r\n",
+                        ACCEPT => "204 No Content\r\n",
                         FAILS => "500 No\r\ncontent-length: 0\r\n",
                         REDIRECTS => {
                             "302 There\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n"
                         }
                         _ => return std::thread::sleep(Duration::from_secs(60)),
                     };
-                    if how.load(Ordering::Relaxed) == TAKES {
+                    if how.load(Ordering::Relaxed) == ACCEPT {
                         got.lock()
                             .unwrap()
                             .push((head, String::from_utf8(body).unwrap()));
@@ -82,7 +82,7 @@ impl Sink {
     }
     /// Accepts messages from now on.
     pub fn take(&self) {
-        self.how.store(TAKES, Ordering::Relaxed);
+        self.how.store(ACCEPT, Ordering::Relaxed);
     }
     /// Waits until `n` messages have arrived, and returns them in order.
     pub fn wait(&self, n: usize) -> Vec<(String, Value)> {
@@ -181,7 +181,7 @@ fn webhook_delivers_each_commit_signed_in_order_and_retries_until_accepted() {
     );
     drop(api.daemon.take());
     api.start();
-    sink.how.store(TAKES, Ordering::Relaxed);
+    sink.how.store(ACCEPT, Ordering::Relaxed);
     api.post(&format!("/v1/webhooks/{id}/retry"), "").ok();
     let all = sink.wait(4);
     let subjects: Vec<&str> = all

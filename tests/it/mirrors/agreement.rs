@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Laboratory,
     agree::{agree, names, owners},
-    proxy::Kind as Passed,
+    proxy::TransferKind,
     servers::{ALL, Kind},
     worlds::{Random, World, ZONES, belongs, feeds, send},
 };
@@ -53,20 +53,20 @@ fn mirrors_answer_like_the_primary_and_follow_thousands_of_changes_by_ixfr() {
         for m in &lab.mirrors {
             let passed: Vec<_> = m
                 .wire
-                .passed()
+                .transfers()
                 .into_iter()
                 .filter(|p| p.bytes > 0)
                 .collect();
             let count = |k| passed.iter().filter(|p| p.kind == k).count();
             let (axfr, ixfr, whole) = (
-                count(Passed::Axfr),
-                count(Passed::Ixfr),
-                count(Passed::Whole),
+                count(TransferKind::Axfr),
+                count(TransferKind::Ixfr),
+                count(TransferKind::Whole),
             );
             let all = ZONES.iter().all(|z| {
                 passed
                     .iter()
-                    .any(|p| p.zone == *z && p.kind == Passed::Ixfr)
+                    .any(|p| p.zone == *z && p.kind == TransferKind::Ixfr)
             });
             // PowerDNS uses only AXFR, because its IXFR does not give the right zone
             // (docs/mirrors/powerdns.md). A difference that is larger than the zone is sent as the

@@ -1,7 +1,7 @@
 //! A catalog zone (RFC 9432): mirrors find the zones by it.
 
 use super::{
-    Laboratory, Mirror, PATIENCE,
+    Laboratory, Mirror, SYNC_TIMEOUT,
     agree::{agree, names, owners},
     servers::Kind,
     wire::serial,
@@ -37,7 +37,7 @@ fn knot_bind_and_powerdns_add_and_remove_zones_of_the_catalog() {
     std::fs::remove_file(lab.folder.path().join("zones/all.toml")).unwrap();
     lab.folder.ok(&["reload", "--force"]);
     lab.in_step(domains);
-    let until = std::time::Instant::now() + PATIENCE;
+    let until = std::time::Instant::now() + SYNC_TIMEOUT;
     while let Some(m) = lab
         .mirrors
         .iter()
@@ -83,14 +83,14 @@ fn nsd_adds_and_removes_zones_of_an_include_file() {
     export();
     let mut mirror = Mirror::with_include(at, lab.folder.addr(), &file);
     mirror.start();
-    mirror.in_step(ZONES[0], lab.folder.addr(), PATIENCE);
+    mirror.in_step(ZONES[0], lab.folder.addr(), SYNC_TIMEOUT);
     lab.folder.write("zones/dbl.toml", &zone(ZONES[3], &[at]));
     std::fs::remove_file(lab.folder.path().join("zones/bl.toml")).unwrap();
     lab.folder.ok(&["reload", "--force"]);
     export();
     mirror.control("reconfig");
-    mirror.in_step(ZONES[3], lab.folder.addr(), PATIENCE);
-    let until = std::time::Instant::now() + PATIENCE;
+    mirror.in_step(ZONES[3], lab.folder.addr(), SYNC_TIMEOUT);
+    let until = std::time::Instant::now() + SYNC_TIMEOUT;
     while serial(at, ZONES[0]).is_some() {
         assert!(
             std::time::Instant::now() < until,

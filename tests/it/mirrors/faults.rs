@@ -12,8 +12,8 @@ use orbsd::store::Store;
 use serde_json::{Value, json};
 
 use super::{
-    Laboratory, PATIENCE,
-    proxy::Kind as Passed,
+    Laboratory, SYNC_TIMEOUT,
+    proxy::TransferKind,
     servers::Kind,
     wire::{self, frame, framed, serial, serial_of, transfer_query},
     worlds::{self, Random, World, send},
@@ -43,10 +43,10 @@ fn import(f: &Folder, source: &str, hosts: std::ops::Range<u32>) {
 }
 
 /// Returns the kinds of a mirror's transfers since the last call that had records.
-fn kinds(lab: &Laboratory, mirror: usize) -> Vec<Passed> {
+fn kinds(lab: &Laboratory, mirror: usize) -> Vec<TransferKind> {
     lab.mirrors[mirror]
         .wire
-        .passed()
+        .transfers()
         .iter()
         .filter(|p| p.zone == ZONE && p.bytes > 0)
         .map(|p| p.kind)
@@ -73,9 +73,9 @@ fn mirror_that_was_down_continues_by_ixfr() {
     for m in 0..2 {
         let kinds = kinds(&lab, m);
         assert!(
-            kinds.contains(&Passed::Ixfr)
-                && !kinds.contains(&Passed::Whole)
-                && !kinds.contains(&Passed::Axfr),
+            kinds.contains(&TransferKind::Ixfr)
+                && !kinds.contains(&TransferKind::Whole)
+                && !kinds.contains(&TransferKind::Axfr),
             "{kinds:?}"
         );
     }
@@ -126,10 +126,10 @@ fn serial_older_than_the_journal_gets_an_axfr() {
     for m in 0..2 {
         let kinds = kinds(&lab, m);
         assert!(
-            kinds.contains(&Passed::Whole) || kinds.contains(&Passed::Axfr),
+            kinds.contains(&TransferKind::Whole) || kinds.contains(&TransferKind::Axfr),
             "{kinds:?}"
         );
-        assert!(!kinds.contains(&Passed::Ixfr), "{kinds:?}");
+        assert!(!kinds.contains(&TransferKind::Ixfr), "{kinds:?}");
     }
 }
 
@@ -143,7 +143,7 @@ fn interrupted_transfer_keeps_the_old_zone_and_is_repeated() {
     lab.mirrors.iter().for_each(|m| m.wire.cut_after(40_000));
     import(&lab.folder, "more", 40_000..45_000);
     let cut = |times: u64| {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + SYNC_TIMEOUT;
         while lab.mirrors.iter().any(|m| m.wire.cuts() < times) {
             assert!(Instant::now() < until, "nothing was cut");
             std::thread::sleep(Duration::from_millis(5));
@@ -187,7 +187,7 @@ fn interrupted_transfer_keeps_the_old_zone_and_is_repeated() {
     assert!(third.iter().filter(|l| l.contains(" 540 A ")).count() > 30_000);
     (0..2).for_each(|m| {
         assert!(
-            kinds(&lab, m).contains(&Passed::Whole),
+            kinds(&lab, m).contains(&TransferKind::Whole),
             "{:?}",
             lab.mirrors[m].kind
         );
@@ -202,8 +202,8 @@ fn mirror_recovers_after_the_primary_is_killed_during_a_transfer() {
         .iter()
         .for_each(|m| m.wire.pace(Duration::from_millis(60)));
     lab.mirrors.iter_mut().for_each(super::Mirror::start);
-    let until = Instant::now() + PATIENCE;
-    while lab.mirrors.iter().any(|m| m.wire.under_way() < 60_000) {
+    let until = Instant::now() + SYNC_TIMEOUT;
+    while lab.mirrors.iter().any(|m| m.wire.running_bytes() < 60_000) {
         assert!(Instant::now() < until, "no transfer");
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -224,7 +224,7 @@ fn mirror_recovers_after_the_primary_is_killed_during_a_transfer() {
         .for_each(|m| m.wire.pace(Duration::from_millis(60)));
     (0..2).for_each(|m| drop(kinds(&lab, m)));
     import(&lab.folder, "more", 50_000..62_000);
-    while lab.mirrors.iter().any(|m| m.wire.under_way() < 40_000) {
+    while lab.mirrors.iter().any(|m| m.wire.running_bytes() < 40_000) {
         assert!(Instant::now() < until, "no transfer");
         std::thread::sleep(Duration::from_millis(2));
     }

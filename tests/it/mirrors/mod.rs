@@ -26,7 +26,7 @@ struct Laboratory {
 }
 
 /// How long a mirror may take to be in step. Other tests measure the time.
-const PATIENCE: Duration = Duration::from_secs(30);
+const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Laboratory {
     /// `more` is added to `config.toml`; `fill` lists subjects before the mirrors start.
@@ -92,7 +92,7 @@ impl Laboratory {
     fn in_step(&self, zone: &str) {
         self.mirrors
             .iter()
-            .for_each(|m| m.in_step(zone, self.folder.addr(), PATIENCE));
+            .for_each(|m| m.in_step(zone, self.folder.addr(), SYNC_TIMEOUT));
     }
 
     /// Waits until all mirrors have the serial of the primary, and checks that they have the same

@@ -18,7 +18,7 @@ use super::wire::{AXFR, IXFR, frame, framed, serial_of};
 
 /// The kind of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum TransferKind {
     /// The request only: no answer yet, or a single SOA.
     Asked,
     /// An AXFR that was requested.
@@ -31,9 +31,9 @@ pub enum Kind {
 
 /// A transfer through the proxy.
 #[derive(Debug, Clone)]
-pub struct Passed {
+pub struct ObservedTransfer {
     pub zone: String,
-    pub kind: Kind,
+    pub kind: TransferKind,
     /// The bytes of its messages so far.
     pub bytes: usize,
     head: Vec<Option<u32>>,
@@ -48,7 +48,7 @@ struct State {
     /// The bytes of the primary after which the connection is closed, once; 0: never.
     cut: AtomicU64,
     cuts: AtomicU64,
-    log: Mutex<Vec<Passed>>,
+    log: Mutex<Vec<ObservedTransfer>>,
     told: AtomicUsize,
 }
 
@@ -108,12 +108,12 @@ impl Proxy {
         self.state.cuts.load(SeqCst)
     }
     /// Returns the transfers since the last call.
-    pub fn passed(&self) -> Vec<Passed> {
+    pub fn transfers(&self) -> Vec<ObservedTransfer> {
         let log = self.state.log.lock().unwrap();
         log[self.state.told.swap(log.len(), SeqCst)..].to_vec()
     }
     /// Returns the bytes of the running transfer.
-    pub fn under_way(&self) -> usize {
+    pub fn running_bytes(&self) -> usize {
         self.state.log.lock().unwrap().last().map_or(0, |p| p.bytes)
     }
 }
@@ -162,13 +162,13 @@ fn carry(client: &TcpStream, server: &TcpStream, state: &Arc<State>) {
                     .contains(&u16::from(first.query_type()))
                     .then(|| {
                         let kind = if u16::from(first.query_type()) == AXFR {
-                            Kind::Axfr
+                            TransferKind::Axfr
                         } else {
-                            Kind::Asked
+                            TransferKind::Asked
                         };
                         let zone = first.name().to_string().trim_end_matches('.').to_string();
                         let mut log = log.log.lock().unwrap();
-                        log.push(Passed {
+                        log.push(ObservedTransfer {
                             zone,
                             kind,
                             bytes: 0,
@@ -223,11 +223,11 @@ fn note(state: &State, at: usize, reply: &[u8]) {
     if p.head.len() < 2 {
         let m = Message::from_vec(reply).unwrap_or_else(|e| panic!("a message of a transfer: {e}"));
         p.head.extend(m.answers.iter().take(2).map(serial_of));
-        if p.kind == Kind::Asked && p.head.len() >= 2 {
+        if p.kind == TransferKind::Asked && p.head.len() >= 2 {
             p.kind = if p.head[1].is_some_and(|s| Some(s) != p.head[0]) {
-                Kind::Ixfr
+                TransferKind::Ixfr
             } else {
-                Kind::Whole
+                TransferKind::Whole
             };
         }
     }

@@ -28,7 +28,7 @@ fn filled() -> (Folder, Daemon) {
     (f, daemon)
 }
 
-fn said(command: &mut Command) -> String {
+fn stdout_of(command: &mut Command) -> String {
     let out = command.stderr(Stdio::piped()).output().unwrap();
     assert!(
         out.status.success(),
@@ -72,13 +72,13 @@ fn hickory_ldns_and_dnspython_read_axfr() {
         let want = wanted(f.addr(), zone);
         // ldns transfers the zone itself, and then reads its own output as a zone.
         let mut drill = program("drill");
-        let text = said(drill.args(["-t", "-p", &port, "@127.0.0.1", zone, "AXFR"]));
+        let text = stdout_of(drill.args(["-t", "-p", &port, "@127.0.0.1", zone, "AXFR"]));
         let mut got = heads(&text);
         let soa = got.iter().position(|l| l.ends_with(" SOA")).unwrap();
         got.remove(soa); // it comes twice
         assert_eq!(got, want, "{zone}");
         let file = f.write("axfr", &text.replace("\t\t", "\t"));
-        let read = said(program("ldns-read-zone").arg(&file));
+        let read = stdout_of(program("ldns-read-zone").arg(&file));
         assert_eq!(heads(&read), want, "{zone}");
         // dnspython checks the order of SOA records and builds a zone, which fails on records
         // outside of it and on duplicates.
@@ -90,7 +90,7 @@ fn hickory_ldns_and_dnspython_read_axfr() {
                       for n, ttl, d in v.iterate_rdatas(): print(n, ttl, 'IN', dns.rdatatype.to_text(d.rdtype), d)\n\
                       assert sorted(map(str, z.iterate_rdatas())) == sorted(map(str, v.iterate_rdatas()))\n";
         let mut python = Command::new("python3");
-        let lines = said(
+        let lines = stdout_of(
             python
                 .env(
                     "PYTHONPATH",
@@ -200,7 +200,7 @@ fn shell_pipelines_of_the_founding_document_read_axfr() {
         "dig -p {} @127.0.0.1 bl.orbs.example axfr | grep nph | cut -f2 -d\\? | cut -f1 -d\\> | sort",
         f.port
     );
-    let got: Vec<String> = said(Command::new("sh").args(["-c", &first]))
+    let got: Vec<String> = stdout_of(Command::new("sh").args(["-c", &first]))
         .lines()
         .map(String::from)
         .collect();
@@ -220,7 +220,7 @@ while(<DIG>) {{
         f.port
     );
     let file = f.write("list.pl", &second);
-    let got: Vec<String> = said(Command::new("perl").arg(file))
+    let got: Vec<String> = stdout_of(Command::new("perl").arg(file))
         .lines()
         .map(String::from)
         .collect();

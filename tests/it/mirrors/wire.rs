@@ -17,7 +17,7 @@ use crate::lab::query;
 /// The most queries of one client in flight.
 const IN_FLIGHT: usize = 96;
 /// The timeout of a datagram, and how often it is sent again.
-const PATIENCE: Duration = Duration::from_millis(700);
+const DATAGRAM_TIMEOUT: Duration = Duration::from_millis(700);
 const TRIES: usize = 12;
 
 pub const A: u16 = 1;
@@ -107,7 +107,7 @@ pub fn ask_all(to: SocketAddr, questions: &[(String, u16)]) -> Result<Vec<Answer
             Ok(_) => {}
             Err(_) => {
                 for (id, (i, at, tries)) in &mut waiting {
-                    if at.elapsed() > PATIENCE {
+                    if at.elapsed() > DATAGRAM_TIMEOUT {
                         if *tries == TRIES {
                             return Err(format!("no answer to {:?}, number {i}", questions[*i]));
                         }
@@ -167,7 +167,7 @@ pub fn framed(message: &[u8]) -> Vec<u8> {
 }
 
 /// A received transfer.
-pub struct Taken {
+pub struct ReceivedTransfer {
     pub records: Vec<Record>,
     pub messages: usize,
     pub bytes: usize,
@@ -175,12 +175,12 @@ pub struct Taken {
 
 /// Transfers a zone by AXFR, or from a serial by IXFR. The error is the response code, or the
 /// failure.
-pub fn take(from: SocketAddr, zone: &str, serial: Option<u32>) -> Result<Taken, String> {
+pub fn take(from: SocketAddr, zone: &str, serial: Option<u32>) -> Result<ReceivedTransfer, String> {
     let mut s = TcpStream::connect(from).map_err(|e| e.to_string())?;
     s.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     s.write_all(&framed(&transfer_query(zone, serial)))
         .map_err(|e| e.to_string())?;
-    let mut taken = Taken {
+    let mut received = ReceivedTransfer {
         records: Vec::new(),
         messages: 0,
         bytes: 0,
@@ -191,14 +191,14 @@ pub fn take(from: SocketAddr, zone: &str, serial: Option<u32>) -> Result<Taken, 
         if m.metadata.response_code != ResponseCode::NoError {
             return Err(format!("{:?}", m.metadata.response_code));
         }
-        taken.messages += 1;
-        taken.bytes += message.len();
+        received.messages += 1;
+        received.bytes += message.len();
         if m.answers.is_empty() {
             return Err("an empty message".into());
         }
-        taken.records.extend(m.answers);
-        if ended(&taken.records, serial) {
-            return Ok(taken);
+        received.records.extend(m.answers);
+        if ended(&received.records, serial) {
+            return Ok(received);
         }
     }
 }

@@ -58,7 +58,7 @@ pub fn config(more: &str) -> String {
 }
 
 /// Returns the mirrors to notify, as in a zone file.
-fn told(mirrors: &[std::net::SocketAddr]) -> String {
+fn notify_list(mirrors: &[std::net::SocketAddr]) -> String {
     mirrors
         .iter()
         .map(|m| format!("{{address='{m}',key='mirror'}}"))
@@ -90,7 +90,7 @@ pub fn zone(origin: &str, mirrors: &[std::net::SocketAddr]) -> String {
     format!(
         "origin='{origin}'\nns=['ns1.orbs.example','ns2.orbs.example']\ncontact='h@orbs.example'\nrefresh='1h'\nretry='1s'\n{rest}\n{fixed}\
          [transfer]\nallow=['127.0.0.0/8','key:mirror']\nnotify=[{}]\n",
-        told(mirrors)
+        notify_list(mirrors)
     )
 }
 
@@ -99,7 +99,7 @@ pub fn catalog(origin: &str, mirrors: &[std::net::SocketAddr]) -> String {
     format!(
         "origin='{origin}'\nkind='catalog'\nns=['invalid.']\ncontact='h@orbs.example'\nrefresh='1h'\nretry='1s'\n\
          [transfer]\nallow=['127.0.0.0/8','key:mirror']\nnotify=[{}]\n",
-        told(mirrors)
+        notify_list(mirrors)
     )
 }
 
