@@ -10,10 +10,10 @@ use crate::peers::peers;
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
 fn schemathesis_finds_no_violation() {
-    look("15");
+    run_schemathesis("15");
 }
 
-fn look(examples: &str) {
+fn run_schemathesis(examples: &str) {
     let api = Api::new();
     api.list("45.1.1.1", "relay");
     api.f.write("a.txt", "46.1.1.1\n46.1.1.2\n");
@@ -48,6 +48,6 @@ mod drill {
     #[test]
     #[ignore = "takes long; run `make drill`"]
     fn schemathesis_finds_no_violation_in_a_long_run() {
-        look("500");
+        run_schemathesis("500");
     }
 }
