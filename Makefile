@@ -7,7 +7,7 @@ export CC = $(if $(shell command -v ccache 2>/dev/null),ccache cc,cc)
 export CXX = $(if $(shell command -v ccache 2>/dev/null),ccache c++,c++)
 CARGO ?= cargo
 
-.PHONY: help need run test check deny bench fuzz drill peers mirrors lab docs
+.PHONY: help need run test check deny bench fuzz drill peers snapshots mirrors lab docs
 
 help: ## list the targets
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## /{ printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ check: need ## format, lints, tests without I/O, architecture: minutes
 
 peers: ## fetch the servers that tests and benches run, without installing them
 	@sh tests/peers.sh $(TARGET)/peers
+
+snapshots: ## renew the snapshots of tests: the help of all commands
+	UPDATE_SNAPSHOTS=1 $(CARGO) test --lib --locked -q snapshot
 
 deny: ## check licences and sources of all dependencies
 	@sh tests/deny.sh $(TARGET)

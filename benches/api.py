@@ -24,7 +24,7 @@ def serving(name, workers=1):
     return d, port, f"127.0.0.1:{web}"
 
 def token(d, role="owner"):
-    return subprocess.run([orbsd, "token", "create", "--for", "bench", "--role", role], cwd=d, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run([orbsd, "token", "create", "--owner", "bench", "--role", role], cwd=d, check=True, capture_output=True, text=True).stdout.strip()
 
 def fsyncs(n=300):
     """What one synced append to a file of this disk takes, in milliseconds: its 99th percentile."""

@@ -99,7 +99,7 @@ def listing(a): return json.dumps({"subject": ip(a), "reason": "relay"}).encode(
 
 def imported(d, *files, fmt="rbldnsd"):
     begun = time.monotonic()
-    subprocess.run([orbsd, "import", "--source", "bench", "--reason", "relay", "--format", fmt, "--special", *files], cwd=d, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([orbsd, "import", "--source", "bench", "--reason", "relay", "--format", fmt, "--allow-special-ranges", *files], cwd=d, check=True, stdout=subprocess.DEVNULL)
     return time.monotonic() - begun
 
 def data():

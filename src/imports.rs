@@ -377,7 +377,7 @@ fn check_complete_list(
     if listed > 0 && lost == listed && mode == Mode::Replace && !request.unpublished {
         return Err(format!(
             "nothing in the list would be published: the zones of its reasons publish {families}; nothing was changed \
-             (use --unpublished if a zone will publish it later)"
+             (use --allow-unpublished if a zone will publish it later)"
         ));
     }
     Ok(())

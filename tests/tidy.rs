@@ -287,7 +287,7 @@ fn nothing_unfinished_and_no_unsafe_outside_its_files() {
 }
 
 /// Files that may ask for the wall clock, because another machine compares it with its own: TSIG,
-/// signatures of webhooks, the date of a message that `orbsd probe` sends without a store, and the
+/// signatures of webhooks, the date of a message that `orbsd relay probe` sends without a store, and the
 /// times of files.
 const WALL: [&str; 9] = [
     "src/server/udp.rs",

@@ -18,6 +18,7 @@ mod proposals;
 mod status;
 mod subjects;
 mod webhooks;
+mod zone_codes;
 mod zones;
 
 pub use accounts::{
@@ -73,12 +74,13 @@ pub use status::{
 pub use subjects::{
     CoverResponse, LookupQuery, LookupReasonResponse, LookupResponse, LookupZoneResponse,
     OmittedExportResponse, PublicProofResponse, RelayFindingsResponse, SubjectResponse,
-    SubjectZoneResponse, UnaskableZoneResponse, ZoneCodes,
+    SubjectZoneResponse, UnaskableZoneResponse,
 };
 pub use webhooks::{
     WebhookChangeRequest, WebhookMessageResponse, WebhookRequest, WebhookResponse,
     WebhookSecretResponse,
 };
+pub use zone_codes::ZoneCodes;
 pub use zones::{
     ExportChangeResponse, ExportQuery, ExportReportQuery, ExportReportResponse,
     PublishedReasonResponse, SeenMirrorResponse, SerialRequestBody, SerialResponse, ZoneResponse,

@@ -1,8 +1,6 @@
 //! Look-ups: what is listed about a subject, for operators with its history, for everybody what is
 //! public.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -10,21 +8,6 @@ use super::{
     BlockedClaimResponse, EventResponse, ExemptionResponse, HoldResponse, ListingResponse,
     Timestamp,
 };
-
-/// A zone that publishes a subject, and its codes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ZoneCodes {
-    /// The zone.
-    pub zone: String,
-    /// The A records of the subject.
-    pub codes: Vec<String>,
-}
-
-impl fmt::Display for ZoneCodes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.zone, self.codes.join(" "))
-    }
-}
 
 /// An export format that leaves a name out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

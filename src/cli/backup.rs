@@ -6,7 +6,7 @@ use clap::Args;
 use hyper::Method;
 use serde_json::json;
 
-use super::{Common, Failure, client::Client, output, owner};
+use super::{CliError, Common, client::Client, output, owner};
 use crate::{
     api::{BackupRequest, BackupResponse},
     config::Config,
@@ -19,14 +19,14 @@ use crate::{
     store::{self, Restoration, Store},
 };
 
-/// Copy the store into a new folder, while it is used, and read the copy back
+/// Copy the store to a new folder while it is in use, and verify the copy
 #[derive(Debug, Args)]
 pub(super) struct Backup {
-    /// A folder that is not there yet, or empty
+    /// New or empty folder
     folder: PathBuf,
 }
 
-pub(super) fn backup(common: &Common, c: &Backup) -> Result<(), Failure> {
+pub(super) fn backup(common: &Common, c: &Backup) -> Result<(), CliError> {
     let path = std::path::absolute(&c.folder)?;
     let request = BackupRequest {
         path: path.display().to_string(),
@@ -45,40 +45,32 @@ pub(super) fn backup(common: &Common, c: &Backup) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Put a copy where the store has to lie, and replay what was taken off since
-///
-/// No daemon may run, and no store may lie there: move the old one away. The removal log of
-/// `[removal_log] path` is what keeps from being listed again who was taken off after the copy was
-/// made.
+/// Put a backup in place of the store, and replay the removals since
 #[derive(Debug, Args)]
 pub(super) struct Restore {
-    /// What `orbsd backup` has made
+    /// Folder that `orbsd backup` has written
     folder: PathBuf,
-    /// The removal log
-    #[arg(long)]
-    removals: Option<PathBuf>,
-    /// There is no log: whoever was taken off since is listed again, and serials jump as far as the
-    /// zones may have come since
-    #[arg(long, conflicts_with = "removals")]
-    without_removals: bool,
-    /// Replay a log that lacks lines or has damaged ones: whoever was taken off in those is listed
-    /// again
-    #[arg(long, requires = "removals")]
+    /// Removal log of the lost store
+    #[arg(long, value_name = "FILE")]
+    removal_log: Option<PathBuf>,
+    /// Restore without a removal log: subjects delisted since the backup are listed again
+    #[arg(long, conflicts_with = "removal_log")]
+    without_removal_log: bool,
+    /// Accept a removal log with missing or damaged lines: their subjects are listed again
+    #[arg(long, requires = "removal_log")]
     allow_gap: bool,
-    /// Restore although the serials will not be newer for some mirrors, on which a transfer has to
-    /// be forced then
+    /// Restore although the serials are not newer for some mirrors
     #[arg(long)]
     force: bool,
-    /// Give the copy an identity of its own: the store that it was copied from goes on elsewhere,
-    /// and servers that follow both, or each other, have to tell them apart
+    /// Give the copy a new identity, because the original stays in use
     #[arg(long)]
     new_identity: bool,
 }
 
-pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
-    if c.removals.is_none() && !c.without_removals {
-        return Err(Failure::Usage(
-            "without the removal log, whoever was taken off after the copy was made is listed again; name it with --removals FILE, or say --without-removals"
+pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), CliError> {
+    if c.removal_log.is_none() && !c.without_removal_log {
+        return Err(CliError::Usage(
+            "without the removal log, subjects that were delisted after the backup are listed again; name the log with --removal-log FILE, or add --without-removal-log"
                 .into(),
         ));
     }
@@ -90,44 +82,44 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
             .iter()
             .try_for_each(|path| owner.map_or(Ok(()), |owner| owner.give(path)))
     };
-    // What is left of one that was refused, such as the store's folder, has to be the daemon's too.
+    // The remains of a refused restore, such as the store's folder, belong to the daemon too.
     restore_with(common, c, &config, &give).inspect_err(|_| drop(give()))
 }
 
-/// Does the restore; `give` gives to the daemon's user what was written.
+/// Does the restore; `give` gives the written files to the daemon's user.
 fn restore_with(
     common: &Common,
     c: &Restore,
     config: &Config,
-    give: &dyn Fn() -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    // Read first: nothing is put anywhere for a log that cannot be read.
+    give: &dyn Fn() -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    // First, so that nothing is written if the log cannot be read.
     let log = c
-        .removals
+        .removal_log
         .as_ref()
         .map(|p| removals::read(p))
         .transpose()
-        .map_err(Failure::No)?;
+        .map_err(CliError::Refused)?;
     let place = config
         .ledger
         .removals
         .as_deref()
         .filter(|_| !c.new_identity);
-    let placement = match (&c.removals, &log, place) {
+    let placement = match (&c.removal_log, &log, place) {
         (Some(path), Some(log), Some(place)) => {
-            removals::placement(path, log, place).map_err(Failure::No)?
+            removals::placement(path, log, place).map_err(CliError::Refused)?
         }
         _ => removals::Placement::Keep,
     };
-    let no = |e: store::StoreError| Failure::No(e.to_string());
-    // Dropped before its end, it leaves nothing that could start.
-    let restoration = Restoration::begin(&c.folder, &config.store.path).map_err(no)?;
+    let refused = |e: store::StoreError| CliError::Refused(e.to_string());
+    // If it is dropped before its end, no store is left that could start.
+    let restoration = Restoration::begin(&c.folder, &config.store.path).map_err(refused)?;
     let found = restoration.found.clone();
     let mut store = Store::open(store::StoreSettings {
         path: restoration.path(),
         ..config.store.clone()
     })
-    .map_err(no)?;
+    .map_err(refused)?;
     let clock = crate::daemon::clock(config, None);
     let mirrors = Arc::new(Mirrors::open(config.mirrors(), clock.clone()));
     warn_of_mirrors(&mirrors, log.is_some());
@@ -140,14 +132,14 @@ fn restore_with(
         config,
         clock.now(),
     )
-    .map_err(|e| Failure::No(e.text(&store.dictionary())))?;
-    store.close().map_err(no)?;
+    .map_err(|e| CliError::Refused(e.text(&store.dictionary())))?;
+    store.close().map_err(refused)?;
     if let Err(e) = mirrors.keep_restored(&done.serials) {
         eprintln!("orbsd: warning: {e}; another restore of this copy may give the same serials");
     }
     // Before the last step, so that nothing can start that the daemon cannot open.
     give()?;
-    restoration.finish().map_err(no)?;
+    restoration.finish().map_err(refused)?;
     if common.json {
         let serials: std::collections::BTreeMap<_, _> =
             done.serials.iter().map(|(o, s)| (o, s.0)).collect();
@@ -159,23 +151,25 @@ fn restore_with(
         return Ok(());
     }
     println!(
-        "restored to commit {}; {} decisions since then were replayed",
+        "restored to commit {}; {} changes since then were replayed",
         found.commit, done.decisions
     );
     if !missing.is_empty() {
-        println!("the log lacks lines {missing:?}: whoever was taken off in them is listed again");
+        println!(
+            "the log lacks lines {missing:?}: the subjects that were delisted in them are listed again"
+        );
     }
     done.serials
         .iter()
-        .for_each(|(origin, serial)| println!("  {origin}: goes on after serial {serial}"));
+        .for_each(|(origin, serial)| println!("  {origin}: continues after serial {serial}"));
     for (zone, serial, mirrors) in &done.left_behind {
         println!("warning: {}", left_behind(zone, *serial, mirrors));
     }
     Ok(())
 }
 
-/// What a restore writes: the store, the file of the mirrors and the removal log, with the
-/// folders that it makes for them.
+/// The files that a restore writes: the store, the file of the mirrors and the removal log, with
+/// their folders.
 fn files_of_daemon(config: &Config) -> Vec<PathBuf> {
     let removals = config.ledger.removals.clone();
     let all = config
@@ -187,9 +181,8 @@ fn files_of_daemon(config: &Config) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Replays the log into a copy that is not at its place yet, gives it its serials and, where that
-/// is wanted, an identity of its own, and puts the log where the daemon looks for it. Returns the
-/// runs of missing lines too.
+/// Replays the log into a copy that is not in place yet, sets its serials and, on request, a new
+/// identity, and puts the log where the daemon expects it. Returns the missing lines too.
 fn bring_up_to_date(
     store: &mut Store,
     c: &Restore,
@@ -208,13 +201,13 @@ fn bring_up_to_date(
         store.renew_identity()?;
     }
     if let Some(place) = &config.ledger.removals {
-        match (&c.removals, c.new_identity) {
+        match (&c.removal_log, c.new_identity) {
             (Some(log), false) => {
                 if let Some(aside) = removals::install(log, place, placement)
                     .map_err(ledger::LedgerError::Invalid)?
                 {
                     eprintln!(
-                        "orbsd: the removal log that was at {} is kept as {}",
+                        "orbsd: the previous removal log at {} is now {}",
                         place.display(),
                         aside.display()
                     );
@@ -242,8 +235,8 @@ fn bring_up_to_date(
     Ok((missing, done))
 }
 
-/// What serials are decided by: the copy's age, and what mirrors were seen to have, which is no
-/// part of the copy.
+/// The input for the new serials: the age of the copy, and the serials that mirrors were seen to
+/// have, which are not in the copy.
 fn serials(mirrors: &Arc<Mirrors>, now: Time, copied: &str, force: bool) -> ledger::RestoreSerials {
     let copied = copied.parse::<Time>().unwrap_or_default();
     let age = now.0.saturating_sub(copied.0);
@@ -256,7 +249,7 @@ fn serials(mirrors: &Arc<Mirrors>, now: Time, copied: &str, force: bool) -> ledg
     }
 }
 
-/// Says what is not known of the serials that mirrors have, and how to make it known.
+/// Warns if the serials of the mirrors are unknown.
 fn warn_of_mirrors(mirrors: &Mirrors, has_log: bool) {
     mirrors
         .problems()
@@ -267,7 +260,7 @@ fn warn_of_mirrors(mirrors: &Mirrors, has_log: bool) {
             "orbsd: warning: no serial is known that a mirror has or that a zone gave out after the copy: {place} is missing; a \
              mirror that is ahead of this restore keeps its old zone. If the folder of the old store has mirrors.json, copy it to \
              {place} and run this restore again before the daemon starts",
-            place = mirrors.place().display()
+            place = mirrors.path().display()
         );
     }
 }

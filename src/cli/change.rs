@@ -1,4 +1,4 @@
-//! `orbsd list`, `delist`, `exempt`: a stream of changes.
+//! `orbsd list`, `delist` and `exempt`: a stream of changes.
 
 use std::io::{BufRead, IsTerminal};
 
@@ -7,7 +7,7 @@ use hyper::Method;
 use tokio::sync::mpsc;
 
 use super::{
-    Common, Failure,
+    CliError, Common,
     client::{Client, pieces, with_query},
     output,
     text::plain_line,
@@ -17,80 +17,78 @@ use crate::{
     lists::word,
 };
 
-/// Subjects of a command: arguments, or lines of standard input.
+/// The subjects of a command.
 #[derive(Debug, Args)]
 struct Subjects {
-    /// Addresses, prefixes, ranges or domains; without any, one a line from standard input
+    /// Addresses, prefixes, ranges or domains [default: lines of standard input]
     subjects: Vec<String>,
-    /// Clear host bits in prefixes instead of refusing them
+    /// Clear host bits of prefixes instead of refusing them
     #[arg(long)]
-    host_bits: bool,
-    /// What was seen, for the history
+    clear_host_bits: bool,
+    /// Note for the history
     #[arg(long, value_parser = plain_line)]
     note: Option<String>,
 }
 
-/// `orbsd list`
+/// List subjects
 #[derive(Debug, Args)]
 pub(super) struct List {
     #[command(flatten)]
     subjects: Subjects,
-    /// Why: a reason of config.toml
+    /// Reason of config.toml
     #[arg(long)]
     reason: String,
-    /// Who says so
+    /// Source of the listing [default: operator]
     #[arg(long)]
     source: Option<String>,
-    /// Set when the listing ends: 30d, 2026-12-31T00:00:00Z, or never (default: a listing that is
-    /// there keeps its end, a new one gets its reason's lifetime)
+    /// End: duration, date, RFC 3339 time or `never` [default: the old end, or the reason's lifetime]
     #[arg(long)]
     until: Option<String>,
-    /// A text of its own, `$` standing for the subject
+    /// Text of the TXT record; `$` is the subject [default: the text of the reason]
     #[arg(long, value_parser = plain_line)]
     text: Option<String>,
-    /// List it although it lies in a special-purpose range
+    /// List subjects in special-purpose ranges
     #[arg(long)]
-    special: bool,
-    /// List it although a removal was granted and holds it down
+    allow_special_ranges: bool,
+    /// List subjects that are on hold
     #[arg(long)]
     break_hold: bool,
-    /// List it although no zone publishes such a subject for the reason
+    /// List subjects that no zone publishes for the reason
     #[arg(long)]
-    unpublished: bool,
+    allow_unpublished: bool,
     /// Public suffixes that may be listed, such as tk,xyz
     #[arg(long, value_name = "SUFFIX", value_delimiter = ',')]
     allow_suffix: Vec<String>,
 }
 
-/// `orbsd delist`
+/// Delist subjects, and hold them for some time
 #[derive(Debug, Args)]
 pub(super) struct Delist {
     #[command(flatten)]
     subjects: Subjects,
-    /// Only this reason
+    /// Delist only listings for this reason
     #[arg(long)]
     reason: Option<String>,
-    /// Only this source
+    /// Delist only listings of this source
     #[arg(long)]
     source: Option<String>,
-    /// How long nobody may list it again (30d where it is not said)
+    /// End of the hold: duration, date or RFC 3339 time [default: 30d]
     #[arg(long)]
     until: Option<String>,
-    /// Delist what was listed by mistake: any source may list it again at any time. Prints who
-    /// still lists it
+    /// Do not hold the subjects, and print the sources that still list them
     #[arg(long, conflicts_with = "until")]
     no_hold: bool,
 }
 
-/// `orbsd exempt`
+/// Exempt subjects: publish no listing of them
 #[derive(Debug, Args)]
 pub(super) struct Exempt {
     #[command(flatten)]
     subjects: Subjects,
-    /// When that ends by itself
+    /// End: duration, date or RFC 3339 time [default: never]
     #[arg(long)]
     until: Option<String>,
-    /// Publish the subjects again
+    /// End the exemption
     #[arg(long)]
     remove: bool,
     /// Public suffixes that may be exempted, such as tk,xyz
@@ -103,23 +101,23 @@ pub(super) struct Exempt {
     allow_suffix: Vec<String>,
 }
 
-pub(super) fn list_subjects(common: &Common, c: List) -> Result<(), Failure> {
+pub(super) fn list_subjects(common: &Common, c: List) -> Result<(), CliError> {
     let request = ListingRequest {
         op: Operation::List,
         reason: Some(c.reason),
         source: c.source,
         until: c.until,
         text: c.text,
-        special: c.special,
+        special: c.allow_special_ranges,
         break_hold: c.break_hold,
-        unpublished: c.unpublished,
+        unpublished: c.allow_unpublished,
         allow_suffix: c.allow_suffix,
         ..ListingRequest::default()
     };
     send(common, c.subjects, request, "listed")
 }
 
-pub(super) fn delist(common: &Common, c: Delist) -> Result<(), Failure> {
+pub(super) fn delist(common: &Common, c: Delist) -> Result<(), CliError> {
     let request = ListingRequest {
         op: Operation::Delist,
         reason: c.reason,
@@ -131,7 +129,7 @@ pub(super) fn delist(common: &Common, c: Delist) -> Result<(), Failure> {
     send(common, c.subjects, request, "delisted")
 }
 
-pub(super) fn exempt(common: &Common, c: Exempt) -> Result<(), Failure> {
+pub(super) fn exempt(common: &Common, c: Exempt) -> Result<(), CliError> {
     let (op, done) = if c.remove {
         (Operation::Unexempt, "no longer exempt")
     } else {
@@ -158,13 +156,13 @@ pub(super) fn prefixes(word: &str) -> Vec<String> {
 }
 
 /// Sends one change for each subject, and prints the result of each.
-fn send(common: &Common, s: Subjects, request: ListingRequest, done: &str) -> Result<(), Failure> {
+fn send(common: &Common, s: Subjects, request: ListingRequest, done: &str) -> Result<(), CliError> {
     let mut client = Client::open(common)?;
     let (tx, rx) = mpsc::channel(64);
     let (names, names_rx) = std::sync::mpsc::sync_channel::<String>(8192);
     let until = request.until.clone();
     let request = ListingRequest {
-        host_bits: s.host_bits,
+        host_bits: s.clear_host_bits,
         note: s.note,
         ..request
     };
@@ -172,7 +170,7 @@ fn send(common: &Common, s: Subjects, request: ListingRequest, done: &str) -> Re
         let stdin = std::io::stdin();
         let lines: Box<dyn Iterator<Item = String>> = if s.subjects.is_empty() {
             if stdin.is_terminal() {
-                eprintln!("reading subjects from standard input, one a line");
+                eprintln!("reading subjects from standard input, one per line");
             }
             // What is not UTF-8 is refused by the daemon with its line, like any other word that is
             // no subject.
@@ -222,7 +220,7 @@ fn send(common: &Common, s: Subjects, request: ListingRequest, done: &str) -> Re
         while let Some(n) = rest.iter().position(|b| *b == b'\n') {
             let line: Vec<u8> = rest.drain(..=n).collect();
             let result: BulkResponse =
-                serde_json::from_slice(&line).map_err(|e| Failure::No(e.to_string()))?;
+                serde_json::from_slice(&line).map_err(|e| CliError::Refused(e.to_string()))?;
             let subject = names_rx.recv().unwrap_or_default();
             count += 1;
             report(common, &subject, &result, done);
@@ -234,12 +232,14 @@ fn send(common: &Common, s: Subjects, request: ListingRequest, done: &str) -> Re
     }
     client.warn_of_clock(until.as_deref().filter(|_| count > failed));
     match (count, failed) {
-        (0, _) => Err(Failure::Usage("there was no subject".into())),
+        (0, _) => Err(CliError::Usage(
+            "no subject was given; name one, or write one per line to standard input".into(),
+        )),
         (_, 0) => Ok(()),
-        (n, f) if usage => Err(Failure::Usage(format!(
-            "{f} of {n} were not understood or not taken"
+        (n, f) if usage => Err(CliError::Usage(format!(
+            "{f} of {n} are invalid or were refused"
         ))),
-        (n, f) => Err(Failure::No(format!("{f} of {n} were refused"))),
+        (n, f) => Err(CliError::Refused(format!("{f} of {n} were refused"))),
     }
 }
 
@@ -262,7 +262,7 @@ fn report(common: &Common, subject: &str, result: &BulkResponse, done: &str) {
     }
     if let Some(id) = &result.proposal {
         println!(
-            "{subject}: proposed ({id}), not listed yet; another person approves it: orbsd proposal approve {id}"
+            "{subject}: proposed ({id}), not listed yet; another user approves it: orbsd proposal approve {id}"
         );
         return;
     }

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::{
-    Common, Failure,
+    CliError, Common,
     client::{Client, with_query},
-    failure::print_error,
+    error::print_error,
     output,
 };
 use crate::{
@@ -23,22 +23,22 @@ struct Report {
     errors: Vec<String>,
     warnings: Vec<String>,
     zones: usize,
-    /// What the daemon found in its store; null where none was asked.
+    /// The rejected names in the daemon's store; null if no daemon runs.
     names: Option<RejectedNamesResponse>,
 }
 
-/// Read the configuration and all zones, and report what is wrong or doubtful
+/// Check the configuration and all zones
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
-    /// Accept a configuration that no longer has a reason, feed or zone which has listings
+    /// Accept a configuration without a reason, feed or zone that has listings
     #[arg(long)]
     force: bool,
 }
 
-/// Reads everything and says what is wrong (exit code 2) or doubtful (exit code 0). A daemon that
-/// runs is asked for names in its store that would not be accepted today. Where none runs the store
-/// is read for names that the configuration has lost.
-pub(super) fn run(common: &Common, c: &Check) -> Result<(), Failure> {
+/// Reports errors (exit code 2) and warnings (exit code 0). A running daemon reports the names in its
+/// store that would not be accepted today. If no daemon runs, the store is compared with the names
+/// of the configuration.
+pub(super) fn run(common: &Common, c: &Check) -> Result<(), CliError> {
     let mut left = Vec::new();
     let (mut errors, mut warnings, zones, names) = match Config::load(&common.config) {
         Ok(c) => {
@@ -77,11 +77,10 @@ pub(super) fn run(common: &Common, c: &Check) -> Result<(), Failure> {
     };
     let names = match names {
         Some(Ok(found)) => Some(found),
-        Some(Err(
-            Failure::No(why) | Failure::Usage(why) | Failure::List(why) | Failure::Code(_, why),
-        )) => {
+        Some(Err(e)) => {
             warnings.push(format!(
-                "the daemon did not compare the configuration with its store: {why}"
+                "the daemon did not compare the configuration with its store: {}",
+                e.text()
             ));
             None
         }
@@ -111,36 +110,35 @@ pub(super) fn run(common: &Common, c: &Check) -> Result<(), Failure> {
         warnings.iter().for_each(|w| println!("warning: {w}"));
         errors.iter().for_each(|e| print_error(e));
         if !failed {
-            println!("{}: sound, {zones} zones", common.config.display());
+            println!("{}: valid, {zones} zones", common.config.display());
         }
     }
     // The errors are printed above.
     if failed {
-        Err(Failure::Usage(String::new()))
+        Err(CliError::Usage(String::new()))
     } else {
         Ok(())
     }
 }
 
-/// How the system says that a file may not be read.
+/// The system's message about a file that this user cannot read.
 const UNREADABLE: &str = "Permission denied";
 
-/// Errors, warnings, how many zones there are, and the names in the store that would not be
-/// accepted today.
+/// Errors, warnings, the number of zones, and the rejected names in the store.
 type Checked = (
     Vec<String>,
     Vec<String>,
     usize,
-    Option<Result<RejectedNamesResponse, Failure>>,
+    Option<Result<RejectedNamesResponse, CliError>>,
 );
 
-/// What the daemon finds in its configuration, where this user cannot read all of it. `None` where
-/// no daemon answers.
+/// Asks the daemon to check its configuration, which this user cannot read. `None` if no daemon
+/// answers.
 fn checked_by_daemon(common: &Common) -> Option<Checked> {
     let mut client = Client::running(&common.socket().ok()?)?;
     let found: ConfigurationCheckResponse = client.get("/v1/configuration/check").ok()?;
-    let note = "this user cannot read the whole configuration, so the daemon has checked its own"
-        .to_string();
+    let note =
+        "this user cannot read the whole configuration; the daemon has checked it".to_string();
     let names = client.get("/v1/names/rejected");
     Some((
         found.errors,

@@ -1,9 +1,9 @@
-//! The command line's way to the API: the daemon's socket, or, where none runs, the same API on the
-//! store for the time of the command.
+//! The client of the HTTP API: over the daemon's socket, over the network, or, if no daemon runs, to
+//! the same API on the store, opened for this command.
 
 use std::{
     net::{SocketAddr, ToSocketAddrs},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -16,7 +16,12 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{net::UnixStream, runtime::Runtime, sync::mpsc};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::UnixStream,
+    runtime::Runtime,
+    sync::mpsc,
+};
 use tokio_rustls::{
     TlsConnector,
     rustls::{
@@ -26,7 +31,7 @@ use tokio_rustls::{
 };
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
-use super::{Common, Failure, request_stream::RequestStream};
+use super::{CliError, Common, request_stream::RequestStream};
 use crate::{
     api::{ProblemCode, ProblemDetails, StatusResponse},
     config::Config,
@@ -39,45 +44,70 @@ use crate::{
     server::sys,
 };
 
-/// A body of either kind: bytes, or pieces that come with time.
+/// The body of a request: bytes, or pieces of a channel.
 pub(super) type AnyBody = http_body_util::combinators::BoxBody<Bytes, std::io::Error>;
 
 /// A connection to the API.
 pub(super) struct Client {
     runtime: Runtime,
     sender: SendRequest<AnyBody>,
-    /// The ledger of this process, where no daemon runs.
+    /// The ledger of this process, if no daemon runs.
     own: Option<Ledger>,
-    socket: std::path::PathBuf,
-    /// What stands in `Host`, and the token, of a server that is reached over the network.
+    socket: PathBuf,
+    /// The header `Host`.
     host: String,
+    /// The token, over the network.
     token: Option<String>,
 }
 
-fn text(e: impl std::fmt::Display) -> Failure {
-    Failure::No(e.to_string())
+fn text(e: impl std::fmt::Display) -> CliError {
+    CliError::Refused(e.to_string())
+}
+
+/// The runtime of a connection.
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
 }
 
 impl Client {
-    /// Connects to the daemon, or opens the store where none runs.
-    pub(super) fn open(common: &Common) -> Result<Client, Failure> {
+    /// Speaks HTTP over a stream.
+    fn over<S>(runtime: Runtime, stream: S) -> Result<Client, CliError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (sender, connection) = runtime
+            .block_on(handshake(TokioIo::new(RequestStream(stream))))
+            .map_err(text)?;
+        runtime.spawn(connection);
+        Ok(Client {
+            runtime,
+            sender,
+            own: None,
+            socket: PathBuf::new(),
+            host: "orbsd".into(),
+            token: None,
+        })
+    }
+
+    /// Connects to the daemon, or opens the store if none runs.
+    pub(super) fn open(common: &Common) -> Result<Client, CliError> {
         if let (Some(server), Some(token)) = (&common.server, &common.token) {
             return Client::connect(server, token, common.ca.as_deref(), common.insecure);
         }
         let socket = common.socket()?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()?;
+        let runtime = runtime()?;
         let mut own = None;
         let stream = match runtime.block_on(UnixStream::connect(&socket)) {
             Ok(s) => s,
             Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
-                return Err(Failure::No(no_access(&socket)));
+                return Err(CliError::Refused(no_access(&socket)));
             }
-            // A socket that was named is a daemon's; the store is that of the configuration.
+            // `--socket` names a daemon; the store belongs to the configuration.
             Err(e) if common.socket.is_some() => {
-                return Err(Failure::No(format!(
+                return Err(CliError::Refused(format!(
                     "{}: {e}; is the daemon running?",
                     socket.display()
                 )));
@@ -87,41 +117,16 @@ impl Client {
                 runtime.block_on(UnixStream::connect(&socket))?
             }
         };
-        let (sender, connection) = runtime
-            .block_on(handshake(TokioIo::new(RequestStream(stream))))
-            .map_err(text)?;
-        runtime.spawn(connection);
-        Ok(Client {
-            runtime,
-            sender,
-            own,
-            socket,
-            host: "orbsd".into(),
-            token: None,
-        })
+        let mut client = Client::over(runtime, stream)?;
+        (client.own, client.socket) = (own, socket);
+        Ok(client)
     }
 
-    /// Connects to the socket of a daemon that runs; `None` where none answers, and the store is
-    /// left alone.
-    pub(super) fn running(socket: &std::path::Path) -> Option<Client> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .ok()?;
+    /// Connects to the socket of a running daemon. `None` if none answers; the store is not opened.
+    pub(super) fn running(socket: &Path) -> Option<Client> {
+        let runtime = runtime().ok()?;
         let stream = runtime.block_on(UnixStream::connect(socket)).ok()?;
-        let (sender, connection) = runtime
-            .block_on(handshake(TokioIo::new(RequestStream(stream))))
-            .ok()?;
-        runtime.spawn(connection);
-        Some(Client {
-            runtime,
-            sender,
-            own: None,
-            socket: socket.to_path_buf(),
-            host: "orbsd".into(),
-            token: None,
-        })
+        Client::over(runtime, stream).ok()
     }
 
     /// Connects to a daemon over the network.
@@ -130,61 +135,50 @@ impl Client {
         token: &Path,
         ca: Option<&Path>,
         insecure: bool,
-    ) -> Result<Client, Failure> {
-        let (tls, host) = match (
-            server.strip_prefix("https://"),
-            server.strip_prefix("http://"),
-        ) {
-            (Some(h), _) => (true, h),
-            (_, Some(h)) => (false, h),
+    ) -> Result<Client, CliError> {
+        let (tls, host) = match server.split_once("://") {
+            Some(("https", host)) => (true, host),
+            Some(("http", host)) => (false, host),
             _ => (false, ""),
         };
         let host = host.trim_end_matches('/');
         if host.is_empty() || host.contains('/') {
-            return Err(Failure::Usage(format!(
+            return Err(CliError::Usage(format!(
                 "--server: `{server}` is not https://HOST:PORT"
             )));
         }
-        let port = host
+        let has_port = host
             .rsplit_once(':')
             .is_some_and(|(_, p)| p.parse::<u16>().is_ok());
-        let addr = if port {
-            host.to_string()
-        } else {
-            format!("{host}:8053")
+        let addr = match has_port {
+            true => host.to_string(),
+            false => format!("{host}:8053"),
         };
         let named = |path: &Path, e: &dyn std::fmt::Display| {
-            Failure::Usage(format!("{}: {e}", path.display()))
+            CliError::Usage(format!("{}: {e}", path.display()))
         };
-        let resolved: Vec<SocketAddr> = addr
-            .to_socket_addrs()
-            .map_err(|e| Failure::No(format!("{addr}: {e}")))?
-            .collect();
+        let unreachable = |e: &dyn std::fmt::Display| CliError::Refused(format!("{addr}: {e}"));
+        let resolved = addr.to_socket_addrs().map_err(|e| unreachable(&e))?;
+        let resolved: Vec<SocketAddr> = resolved.collect();
         if !tls && !insecure && !resolved.iter().all(|a| a.ip().to_canonical().is_loopback()) {
-            return Err(Failure::Usage(format!(
+            return Err(CliError::Usage(format!(
                 "--server: http://{host} is not this machine, and the token would go there unencrypted; use https://, or add --insecure on a network that you trust"
             )));
         }
         if tls && insecure {
-            return Err(Failure::Usage("--insecure is for http://; for a certificate that this machine does not know, use --ca".into()));
+            return Err(CliError::Usage(
+                "--insecure is for http://; for a certificate of an unknown authority, use --ca"
+                    .into(),
+            ));
         }
         let secret = read_token(token).map_err(|e| named(token, &e))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()?;
+        let runtime = runtime()?;
         let stream = runtime
             .block_on(tokio::net::TcpStream::connect(&resolved[..]))
-            .map_err(|e| Failure::No(format!("{addr}: {e}")))?;
-        let sender =
+            .map_err(|e| unreachable(&e))?;
+        let mut client =
             match tls {
-                false => {
-                    let (sender, connection) = runtime
-                        .block_on(handshake(TokioIo::new(RequestStream(stream))))
-                        .map_err(text)?;
-                    runtime.spawn(connection);
-                    sender
-                }
+                false => Client::over(runtime, stream)?,
                 true => {
                     let mut roots = RootCertStore::empty();
                     match ca {
@@ -202,50 +196,32 @@ impl Client {
                     let config = ClientConfig::builder()
                         .with_root_certificates(roots)
                         .with_no_client_auth();
-                    let name = addr
-                        .rsplit_once(':')
-                        .map_or(host, |(h, _)| h)
-                        .trim_matches(['[', ']'])
-                        .to_string();
+                    let name = addr.rsplit_once(':').map_or(host, |(name, _)| name);
+                    let name = name.trim_matches(['[', ']']).to_string();
                     let name = ServerName::try_from(name).map_err(text)?;
                     let secured = runtime
                         .block_on(TlsConnector::from(Arc::new(config)).connect(name, stream));
-                    let secured = secured.map_err(|e| Failure::No(format!("{addr}: TLS: {e}")))?;
-                    let (sender, connection) = runtime
-                        .block_on(handshake(TokioIo::new(RequestStream(secured))))
-                        .map_err(text)?;
-                    runtime.spawn(connection);
-                    sender
+                    let secured = secured.map_err(|e| unreachable(&format_args!("TLS: {e}")))?;
+                    Client::over(runtime, secured)?
                 }
             };
-        Ok(Client {
-            runtime,
-            sender,
-            own: None,
-            socket: Default::default(),
-            host: host.into(),
-            token: Some(secret),
-        })
+        (client.host, client.token) = (host.into(), Some(secret));
+        Ok(client)
     }
 
-    /// Whether a daemon answers, and not this process itself.
+    /// Whether a daemon responds, rather than this process.
     pub(super) fn is_daemon(&self) -> bool {
         self.own.is_none()
     }
 
-    /// Requests a stream of a media type; its body is read block by block.
-    pub(super) fn stream(&mut self, path: &str, accept: &str) -> Result<Incoming, Failure> {
-        let request = self
-            .request(Method::GET, path)
-            .header("accept", accept)
-            .body(bytes(""))
-            .map_err(text)?;
-        let response = self.exchange(request)?;
+    /// Requests a stream of a media type; the caller reads its body piece by piece.
+    pub(super) fn stream(&mut self, path: &str, accept: &str) -> Result<Incoming, CliError> {
+        let response = self.send_with(Method::GET, path, ("accept", accept), bytes(""))?;
         self.check(response)
     }
 
     /// The body of a successful response; a problem becomes a failure.
-    pub(super) fn check(&self, response: Response<Incoming>) -> Result<Incoming, Failure> {
+    pub(super) fn check(&self, response: Response<Incoming>) -> Result<Incoming, CliError> {
         let status = response.status();
         let mut body = response.into_body();
         match status.is_success() {
@@ -255,7 +231,7 @@ impl Client {
     }
 
     /// The rest of a body.
-    fn whole(&self, body: &mut Incoming) -> Result<Vec<u8>, Failure> {
+    fn whole(&self, body: &mut Incoming) -> Result<Vec<u8>, CliError> {
         let mut all = Vec::new();
         while let Some(piece) = self.piece(body)? {
             all.extend(piece);
@@ -263,78 +239,62 @@ impl Client {
         Ok(all)
     }
 
-    fn request(&self, method: Method, path: &str) -> hyper::http::request::Builder {
-        let request = Request::builder()
+    /// Sends a request with a header, and waits for the head of the response.
+    fn send_with(
+        &mut self,
+        method: Method,
+        path: &str,
+        (name, value): (&str, &str),
+        body: AnyBody,
+    ) -> Result<Response<Incoming>, CliError> {
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header("host", &self.host);
-        match &self.token {
-            Some(t) => request.header("authorization", format!("Bearer {t}")),
-            None => request,
+            .header("host", &self.host)
+            .header(name, value);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
         }
+        let request = request.body(body).map_err(text)?;
+        self.runtime
+            .block_on(self.sender.send_request(request))
+            .map_err(|e| CliError::Refused(format!("the daemon did not respond: {e}")))
     }
 
-    /// Sends a request, after the one before it on this connection is done with, and waits for the
-    /// head of the answer.
-    fn exchange(&mut self, request: Request<AnyBody>) -> Result<Response<Incoming>, Failure> {
-        let (runtime, sender) = (&self.runtime, &mut self.sender);
-        let response = runtime.block_on(async {
-            sender.ready().await?;
-            sender.send_request(request).await
-        });
-        response.map_err(|e| Failure::No(format!("the daemon did not answer: {e}")))
-    }
-
-    /// Sends a request and waits for the head of the answer.
+    /// Sends a request with a body of bytes, and waits for the head of the response.
     pub(super) fn send(
         &mut self,
         method: Method,
         path: &str,
         body: AnyBody,
-    ) -> Result<Response<Incoming>, Failure> {
-        self.send_as(method, path, "application/octet-stream", body)
+    ) -> Result<Response<Incoming>, CliError> {
+        let kind = ("content-type", "application/octet-stream");
+        self.send_with(method, path, kind, body)
     }
 
-    fn send_as(
-        &mut self,
-        method: Method,
-        path: &str,
-        kind: &str,
-        body: AnyBody,
-    ) -> Result<Response<Incoming>, Failure> {
-        let request = self.request(method, path).header("content-type", kind);
-        let request = request.body(body).map_err(text)?;
-        self.exchange(request)
-    }
-
-    /// Sends a request without a body whose answer may end with trailers.
+    /// Sends a request without a body whose response may end with trailers.
     pub(super) fn send_for_trailers(
         &mut self,
         method: Method,
         path: &str,
-    ) -> Result<Response<Incoming>, Failure> {
-        let request = self
-            .request(method, path)
-            .header("te", "trailers")
-            .body(bytes(""))
-            .map_err(text)?;
-        self.exchange(request)
+    ) -> Result<Response<Incoming>, CliError> {
+        self.send_with(method, path, ("te", "trailers"), bytes(""))
     }
 
     /// Sends a request without a body, and reads the response as text.
-    pub(super) fn text(&mut self, method: Method, path: &str) -> Result<String, Failure> {
+    pub(super) fn text(&mut self, method: Method, path: &str) -> Result<String, CliError> {
         let response = self.send(method, path, bytes(""))?;
         let mut body = self.check(response)?;
         Ok(String::from_utf8_lossy(&self.whole(&mut body)?).into_owned())
     }
 
-    /// Warns on the terminal where a time was given relative to now, and the daemon's clock does
-    /// not agree with the wall clock: such a time counts by trusted time.
+    /// Warns if a time is relative to now, and trusted time differs from the wall clock: such a time
+    /// counts from trusted time.
     pub(super) fn warn_of_clock(&mut self, time: Option<&str>) {
         if !time.is_some_and(is_relative) {
             return;
         }
-        // Only a help: the change itself is done.
+        // Errors do not matter here: the change is done.
         let status = self.get::<StatusResponse>("/v1/status").ok();
         if let Some(problem) = status.and_then(|s| s.clock.problem) {
             eprintln!(
@@ -344,21 +304,21 @@ impl Client {
         }
     }
 
-    /// The next piece of an answer's body; `None` at its end.
-    pub(super) fn piece(&self, body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
+    /// The next piece of a response's body; `None` at its end.
+    pub(super) fn piece(&self, body: &mut Incoming) -> Result<Option<Bytes>, CliError> {
         Ok(self.frame(body)?.map(|f| f.into_data().unwrap_or_default()))
     }
 
-    /// The next frame of an answer's body, data or trailers; `None` at its end.
-    pub(super) fn frame(&self, body: &mut Incoming) -> Result<Option<Frame<Bytes>>, Failure> {
+    /// The next frame of a response's body, data or trailers; `None` at its end.
+    pub(super) fn frame(&self, body: &mut Incoming) -> Result<Option<Frame<Bytes>>, CliError> {
         self.runtime
             .block_on(body.frame())
             .transpose()
-            .map_err(|e| Failure::No(format!("the answer was cut short: {e}")))
+            .map_err(|e| CliError::Refused(format!("the response is incomplete: {e}")))
     }
 
     /// Reads a resource.
-    pub(super) fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, Failure> {
+    pub(super) fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, CliError> {
         self.call(Method::GET, path)
     }
 
@@ -367,7 +327,7 @@ impl Client {
         &mut self,
         method: Method,
         path: &str,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, CliError> {
         self.call_with(method, path, "application/json", bytes(""))
     }
 
@@ -377,7 +337,7 @@ impl Client {
         method: Method,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, CliError> {
         let body = serde_json::to_vec(body).map_err(text)?;
         self.call_with(method, path, "application/json", bytes(body))
     }
@@ -390,16 +350,17 @@ impl Client {
         path: &str,
         kind: &str,
         body: AnyBody,
-    ) -> Result<T, Failure> {
-        let response = self.send_as(method, path, kind, body)?;
+    ) -> Result<T, CliError> {
+        let response = self.send_with(method, path, ("content-type", kind), body)?;
         let mut body = self.check(response)?;
-        serde_json::from_slice(&self.whole(&mut body)?)
-            .map_err(|e| Failure::No(format!("the response of the daemon cannot be read: {e}")))
+        serde_json::from_slice(&self.whole(&mut body)?).map_err(|e| {
+            CliError::Refused(format!("the response of the daemon cannot be read: {e}"))
+        })
     }
 }
 
-/// Why a socket cannot be opened, and who may.
-fn no_access(socket: &std::path::Path) -> String {
+/// The error about a socket that this user may not open.
+fn no_access(socket: &Path) -> String {
     use std::os::unix::fs::MetadataExt;
     // The socket's group, or that of a folder which this user may not enter.
     let found = std::fs::metadata(socket)
@@ -410,7 +371,7 @@ fn no_access(socket: &std::path::Path) -> String {
         .and_then(|m| nix::unistd::Group::from_gid(m.gid().into()).ok().flatten());
     let how = match group {
         Some(g) => format!("join the group {}", g.name),
-        // Its members could read whatever root's group can.
+        // Root's group is not one to join.
         None => "let `socket_group` of [admin] name a group that you are in".into(),
     };
     format!(
@@ -432,7 +393,7 @@ fn read_token(path: &Path) -> std::io::Result<String> {
     let metadata = file.metadata()?;
     if !metadata.is_file() && !metadata.file_type().is_fifo() {
         return Err(Error::other(
-            "it is neither a regular file nor a pipe; name the file that holds the token",
+            "it is neither a regular file nor a pipe; name the file with the token",
         ));
     }
     let mode = metadata.mode() & 0o777;
@@ -447,46 +408,46 @@ fn read_token(path: &Path) -> std::io::Result<String> {
         .read_to_string(&mut token)?;
     match token.len() as u64 > MAX_TOKEN_FILE_BYTES {
         true => Err(Error::other(format!(
-            "it is longer than {MAX_TOKEN_FILE_BYTES} bytes, and no token is; name the file that holds it"
+            "it is longer than {MAX_TOKEN_FILE_BYTES} bytes, and no token is; name the file with the token"
         ))),
         false => Ok(token.trim().to_string()),
     }
 }
 
 /// A problem document as a failure; a wrong request is wrong usage.
-fn failure(status: StatusCode, body: &[u8]) -> Failure {
+fn failure(status: StatusCode, body: &[u8]) -> CliError {
     let problem: Option<ProblemDetails> = serde_json::from_slice(body).ok();
     let Some(problem) = problem else {
-        return Failure::No(format!("the daemon responded with {status}"));
+        return CliError::Refused(format!("the daemon responded with {status}"));
     };
     match problem.code {
-        ProblemCode::ListRefused => Failure::List(problem.detail),
-        _ if status == StatusCode::UNPROCESSABLE_ENTITY => Failure::Usage(problem.detail),
-        _ => Failure::No(problem.detail),
+        ProblemCode::ListRefused => CliError::ListRefused(problem.detail),
+        _ if status == StatusCode::UNPROCESSABLE_ENTITY => CliError::Usage(problem.detail),
+        _ => CliError::Refused(problem.detail),
     }
 }
 
 /// Opens the store in this process and serves the API on the socket.
-fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
+fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
     use std::os::unix::fs::MetadataExt;
     let owner = match std::fs::metadata(&config.store.path) {
         Ok(meta) => Some(meta.uid()).filter(|uid| *uid != sys::uid()),
-        // A store that root makes is of no use to a daemon that is not root.
+        // A daemon that is not root could not use a store of root.
         Err(_) => super::owner::of_daemon(config)?.map(|owner| owner.user),
     };
     if let Some(uid) = owner {
-        return Err(Failure::No(format!(
+        return Err(CliError::Refused(format!(
             "no daemon runs, and the store {} belongs to uid {uid}: run this as that user, or start the daemon",
             config.store.path.display(),
         )));
     }
-    let (ledger, mirrors) = crate::daemon::open_ledger(config).map_err(Failure::No)?;
-    // Nobody says stop: the command ends, and its runtime with it.
+    let (ledger, mirrors) = crate::daemon::open_ledger(config).map_err(CliError::Refused)?;
+    // The server ends with the runtime of the command.
     let stop = tokio::sync::watch::channel(false).1;
-    // Of this command alone, so nobody else has to reach it.
+    // Only this command connects to it.
     let listener = runtime.block_on(http::bind(&config.socket, &http::SocketOwner::default()))?;
     let reload = offline_reload(ledger.clone(), config.ledger.clone());
-    // Nothing is tested by a command, and no token is made or read.
+    // A command tests nothing, and needs no tokens.
     let relay = RelayService::new(
         ledger.clone(),
         RelaySettings {
@@ -520,8 +481,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
     Ok(ledger)
 }
 
-/// What a command may do with the configuration where no daemon runs: the store was opened with the
-/// files as they are.
+/// The reload of a command without a daemon, which has opened the store with the present files.
 fn offline_reload(ledger: Ledger, settings: crate::ledger::LedgerSettings) -> http::Reload {
     Arc::new(move |request| {
         let text = |e: crate::ledger::LedgerError| e.text(&ledger.store.dictionary());
@@ -551,14 +511,14 @@ pub(super) fn bytes(b: impl Into<Bytes>) -> AnyBody {
     Full::new(b.into()).map_err(|e| match e {}).boxed()
 }
 
-/// A body whose pieces come through a channel.
+/// A body whose pieces come from a channel.
 pub(super) fn pieces(rx: mpsc::Receiver<std::io::Result<Bytes>>) -> AnyBody {
     BodyExt::boxed(StreamBody::new(
         ReceiverStream::new(rx).map(|b| b.map(Frame::data)),
     ))
 }
 
-/// What is escaped in a part of a path: everything but unreserved characters (RFC 3986 section 2.3).
+/// The characters to escape in a part of a path: all but the unreserved ones (RFC 3986 section 2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')

@@ -2,29 +2,29 @@
 
 use hyper::Method;
 
-use super::{Common, Failure, client::Client, output};
+use super::{CliError, Common, client::Client, output};
 use crate::api::{ClockAcceptedResponse, StatusResponse};
 
 /// Show trusted time, or accept the wall clock
 #[derive(Debug, clap::Args)]
 pub(super) struct Clock {
     #[command(subcommand)]
-    action: Action,
+    command: ClockCommand,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Action {
-    /// Show trusted time and the wall clock; exit code 1 while they differ
+enum ClockCommand {
+    /// Show trusted time and the wall clock; exit code 1 if they differ
     Show,
-    /// Adopt the wall clock as trusted time; what is due by then ends at once
+    /// Set trusted time to the wall clock; listings that are due end at once
     Accept,
 }
 
 /// Shows the clock, or accepts the wall clock.
-pub(super) fn run(common: &Common, args: &Clock) -> Result<(), Failure> {
+pub(super) fn run(common: &Common, args: &Clock) -> Result<(), CliError> {
     let mut client = Client::open(common)?;
-    match args.action {
-        Action::Show => {
+    match args.command {
+        ClockCommand::Show => {
             let status: StatusResponse = client.get("/v1/status")?;
             let clock = status.clock;
             match common.json {
@@ -41,9 +41,11 @@ pub(super) fn run(common: &Common, args: &Clock) -> Result<(), Failure> {
                     }
                 ),
             }
-            clock.problem.map_or(Ok(()), |why| Err(Failure::No(why)))
+            clock
+                .problem
+                .map_or(Ok(()), |why| Err(CliError::Refused(why)))
         }
-        Action::Accept => {
+        ClockCommand::Accept => {
             let done: ClockAcceptedResponse = client.call(Method::POST, "/v1/clock/accept")?;
             match common.json {
                 true => output::json(&done),

@@ -1,33 +1,38 @@
-//! The options that every command has.
+//! The options of all commands.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Failure;
+use super::CliError;
 use crate::config::Config;
 
-/// Options of every command.
+/// The options of all commands.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of all commands")]
 pub struct Common {
-    /// The configuration file
-    #[arg(long, global = true, default_value = "config.toml")]
+    /// Configuration file
+    #[arg(
+        long,
+        value_name = "FILE",
+        global = true,
+        default_value = "config.toml"
+    )]
     pub(super) config: PathBuf,
-    /// The socket of the daemon, instead of `[admin] socket` of the configuration
-    #[arg(long, global = true, conflicts_with = "server")]
+    /// Socket of the daemon [default: `[admin] socket` of the configuration]
+    #[arg(long, value_name = "PATH", global = true, conflicts_with = "server")]
     pub(super) socket: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     pub(super) json: bool,
-    /// Talk to this daemon instead of the one of the configuration: https://HOST:PORT, or http://
-    /// on this machine
-    #[arg(long, global = true, requires = "token")]
+    /// Use the daemon at https://HOST:PORT, or at http://HOST:PORT on this machine
+    #[arg(long, value_name = "URL", global = true, requires = "token")]
     pub(super) server: Option<String>,
-    /// The file with the token for it
-    #[arg(long, global = true, requires = "server")]
+    /// File with the token for --server
+    #[arg(long, value_name = "FILE", global = true, requires = "server")]
     pub(super) token: Option<PathBuf>,
-    /// The PEM file of the authority that vouches for it, where this machine does not know it
-    #[arg(long, global = true, requires = "server")]
+    /// PEM file with the certificate authority of --server [default: those of this machine]
+    #[arg(long, value_name = "FILE", global = true, requires = "server")]
     pub(super) ca: Option<PathBuf>,
     /// Send the token unencrypted to an http:// server beyond this machine
     #[arg(long, global = true, requires = "server")]
@@ -35,17 +40,17 @@ pub struct Common {
 }
 
 impl Common {
-    /// The daemon's socket. Of the configuration only its place is read: keys and zones may be
-    /// unreadable to whoever asks.
-    pub(super) fn socket(&self) -> Result<PathBuf, Failure> {
+    /// The path of the daemon's socket. It is the only key of the configuration that is read: the
+    /// user may be unable to read keys and zones.
+    pub(super) fn socket(&self) -> Result<PathBuf, CliError> {
         match &self.socket {
             Some(socket) => Ok(socket.clone()),
-            None => crate::config::socket(&self.config).map_err(Failure::Usage),
+            None => crate::config::socket(&self.config).map_err(CliError::Usage),
         }
     }
 
     /// Reads the configuration.
-    pub(super) fn load(&self) -> Result<Config, Failure> {
-        Config::load(&self.config).map_err(|e| Failure::Usage(e.to_string()))
+    pub(super) fn load(&self) -> Result<Config, CliError> {
+        Config::load(&self.config).map_err(|e| CliError::Usage(e.to_string()))
     }
 }

@@ -9,31 +9,31 @@ use clap::Args;
 use hyper::{HeaderMap, Method};
 
 use super::{
-    Common, Failure,
+    CliError, Common,
     client::{Client, escape, with_query},
     output,
 };
 use crate::{api::ExportQuery, exports::replace, http::REPORT_TRAILER, lists::write::ExportReport};
 
-/// Write a zone to a file or to standard output
+/// Write a zone as a file
 #[derive(Debug, Args)]
 pub(super) struct Export {
-    /// A zone's file name without its ending, or its origin
+    /// Origin of the zone, or its short name
     zone: String,
-    /// master, rbldnsd, list, cidr, jsonl, rpz, postfix, nftables or ipset
+    /// Format: master, rbldnsd, list, cidr, jsonl, rpz, postfix, nftables or ipset
     #[arg(long, default_value = "master")]
     format: String,
-    /// rpz: nxdomain, nodata, drop, tcp-only, passthru, an address, or a host's name
+    /// Action of rpz: nxdomain, nodata, drop, tcp-only, passthru, an address or a host name
     #[arg(long, default_value = "")]
     action: String,
-    /// Where to write; a file is replaced as a whole when it is complete
+    /// File, which is replaced when the export is complete [default: standard output]
     #[arg(long, short)]
     output: Option<PathBuf>,
 }
 
 /// Streams the export to a file or to standard output. What it leaves out or changes is printed on
 /// standard error.
-pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
+pub(super) fn run(common: &Common, c: &Export) -> Result<(), CliError> {
     let mut client = Client::open(common)?;
     let query = ExportQuery {
         format: c.format.clone(),
@@ -43,15 +43,16 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
     let path = with_query(&format!("/v1/zones/{}/export", escape(&c.zone)), &query);
     let response = client.send_for_trailers(Method::GET, &path)?;
     let mut body = client.check(response)?;
-    let wrong = |p: &PathBuf, e: std::io::Error| Failure::No(format!("{}: {e}", p.display()));
+    let file_error =
+        |p: &PathBuf, e: std::io::Error| CliError::Refused(format!("{}: {e}", p.display()));
     let bar = super::import::bar(0);
-    let mut copy = |out: &mut dyn Write| -> Result<ExportReport, Failure> {
+    let mut copy = |out: &mut dyn Write| -> Result<ExportReport, CliError> {
         let mut report = ExportReport::default();
         while let Some(frame) = client.frame(&mut body)? {
             let piece = match frame.into_data() {
                 Ok(piece) => piece,
                 Err(trailers) => {
-                    report = trailers.trailers_ref().map(reported).unwrap_or_default();
+                    report = trailers.trailers_ref().map(read_report).unwrap_or_default();
                     continue;
                 }
             };
@@ -72,13 +73,13 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
             &mut std::fs::OpenOptions::new()
                 .write(true)
                 .open(to)
-                .map_err(|e| wrong(to, e))?,
+                .map_err(|e| file_error(to, e))?,
         )?,
         Some(to) => {
             let mut report = ExportReport::default();
             replace(to, super::umask::user_file_mode(to), |file| {
                 report = copy(&mut BufWriter::new(file))?;
-                Ok::<(), Failure>(())
+                Ok::<(), CliError>(())
             })?;
             if common.json {
                 println!(
@@ -95,8 +96,8 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The report in the trailers of an export; empty where the daemon sends none.
-fn reported(trailers: &HeaderMap) -> ExportReport {
+/// The report in the trailers of an export; empty if the daemon sends none.
+fn read_report(trailers: &HeaderMap) -> ExportReport {
     let text = trailers.get(REPORT_TRAILER).and_then(|v| v.to_str().ok());
     text.and_then(|t| serde_json::from_str(t).ok())
         .unwrap_or_default()

@@ -1,17 +1,16 @@
-//! `orbsd feed` and `orbsd source`: lists that a guard stopped, and the shape of a source's last
-//! list.
+//! `orbsd feed` and `orbsd source`.
 
 use clap::{Args, Subcommand};
 use hyper::Method;
 
 use super::{
-    Common, Failure,
+    CliError, Common,
     client::{Client, escape},
     output,
 };
 use crate::api::{FeedDecisionResponse, FeedResponse, HeldListResponse, Page, SourceResetResponse};
 
-/// Show feeds, and decide about lists that are held
+/// Show feeds, and decide about held lists
 #[derive(Debug, Args)]
 pub(super) struct Feed {
     #[command(subcommand)]
@@ -20,27 +19,27 @@ pub(super) struct Feed {
 
 #[derive(Debug, Subcommand)]
 enum FeedCommand {
-    /// Show all feeds, one a line
+    /// Show all feeds, one per line
     List,
-    /// Show a feed, and what its held list would change
+    /// Show a feed, and the changes of its held list
     Show {
-        /// The feed's name
+        /// Name of the feed
         name: String,
     },
-    /// Accept the list that is held, and import it
+    /// Import the held list
     Accept {
-        /// The feed's name
+        /// Name of the feed
         name: String,
     },
-    /// Refuse the list that is held: the old list stays until the file changes
+    /// Refuse the held list; the old list stays until the file changes
     Refuse {
-        /// The feed's name
+        /// Name of the feed
         name: String,
     },
 }
 
 /// Shows feeds, or decides about one.
-pub(super) fn feed(common: &Common, c: &Feed) -> Result<(), Failure> {
+pub(super) fn feed(common: &Common, c: &Feed) -> Result<(), CliError> {
     let mut client = Client::open(common)?;
     let path = |name: &str| format!("/v1/feeds/{}", escape(name));
     match &c.command {
@@ -160,7 +159,7 @@ fn print_held(name: &str, held: &HeldListResponse) {
     }
 }
 
-/// Change what is known of a source
+/// Rename a source, or forget the shape of its last list
 #[derive(Debug, Args)]
 pub(super) struct Source {
     #[command(subcommand)]
@@ -169,24 +168,22 @@ pub(super) struct Source {
 
 #[derive(Debug, Subcommand)]
 enum SourceCommand {
-    /// Forget the shape of the last list (kind, final record), so that a list of another shape may
-    /// follow; removes no entry
+    /// Forget the shape of the last list, so that the next one may differ
     Reset {
-        /// The source's name
+        /// Name of the source
         name: String,
     },
-    /// Rename a source with its listings and history; a feed has its new name in config.toml
-    /// already
+    /// Rename a source; change the name of a feed in config.toml first
     Rename {
-        /// The old name
+        /// Old name
         old: String,
-        /// The new name
+        /// New name
         new: String,
     },
 }
 
-/// Changes what is known of a source.
-pub(super) fn source(common: &Common, c: &Source) -> Result<(), Failure> {
+/// Renames or resets a source.
+pub(super) fn source(common: &Common, c: &Source) -> Result<(), CliError> {
     let name = match &c.command {
         SourceCommand::Reset { name } => name,
         SourceCommand::Rename { old, new } => {

@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
 
 use super::{
-    Common, Failure,
+    CliError, Common,
     client::{Client, pieces, with_query},
     output,
 };
@@ -33,79 +33,77 @@ enum Mode {
     Remove,
 }
 
-/// Import list files as one change
+/// Import list files as one list of a source
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// List files, which together are one list, plain or packed by gzip, bzip2, xz or zstd; `-` is
-    /// standard input
+    /// Files, plain or packed by gzip, bzip2, xz or zstd; `-` is standard input
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Whose list it is
+    /// Source of the list
     #[arg(long)]
     source: String,
-    /// Why its subjects are listed
-    #[arg(long, required_unless_present = "codes", conflicts_with = "codes")]
+    /// Reason of all entries
+    #[arg(
+        long,
+        required_unless_present = "code_zone",
+        conflicts_with = "code_zone"
+    )]
     reason: Option<String>,
-    /// Take the reasons from the file's A values, by this zone's codes
-    #[arg(long)]
-    codes: Option<String>,
-    /// The format, such as rbldnsd, list, csv, json, master, hosts, adblock, rpz, nftables or ipset
-    /// (default: recognised from the file)
-    #[arg(long, default_value = "")]
+    /// Zone whose codes give the reasons of the file's A values
+    #[arg(long, value_name = "ZONE")]
+    code_zone: Option<String>,
+    /// Format: rbldnsd, list, csv, json, master, hosts, adblock, rpz, … [default: recognised]
+    #[arg(long, default_value = "", hide_default_value = true)]
     format: String,
-    /// What becomes of what the source already lists
+    /// Effect on the present list: replace it, add to it, or remove from it
     #[arg(long, value_enum, default_value = "replace")]
     mode: Mode,
-    /// Only show what would change
+    /// Show the changes, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// The list is meant to be empty: all that the source lists ends
+    /// Accept an empty list, which ends all listings of the source
     #[arg(long)]
     allow_empty: bool,
-    /// Take the list although some lines have errors: at most N lines, or P% of the entries
-    /// (default: 5 % and at least 3 lines)
+    /// Accept N lines with errors, or P% of the entries [default: none; without a value: 5 %, at least 3]
     #[arg(long, value_name = "N|P%", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = error_allowance)]
     skip_errors: Option<String>,
-    /// Take a list that has much less than the last one
+    /// Accept a list that is much shorter than the last one
     #[arg(long)]
     allow_shrink: bool,
-    /// Take a list that has much more than the last one
+    /// Accept a list that is much longer than the last one
     #[arg(long)]
     allow_growth: bool,
-    /// Take names at or above these public suffixes, separated by commas
+    /// Accept names at or above these public suffixes, separated by commas
     #[arg(long, value_name = "SUFFIXES")]
     allow_suffix: Option<String>,
-    /// Take a list of which no zone publishes anything
+    /// Accept a list of which no zone publishes anything
     #[arg(long)]
-    unpublished: bool,
-    /// Clear host bits in prefixes instead of refusing them
+    allow_unpublished: bool,
+    /// Clear host bits of prefixes instead of refusing them
     #[arg(long)]
-    host_bits: bool,
-    /// Take special-purpose ranges too
+    clear_host_bits: bool,
+    /// Accept special-purpose ranges
     #[arg(long)]
-    special: bool,
-    /// The data set type of an rbldnsd file: ip4set, ip4trie, ip4tset, ip6trie, ip6tset, dnset,
-    /// generic, combined (told line by line where it is not said)
+    allow_special_ranges: bool,
+    /// Data set type of an rbldnsd file, such as ip4set or dnset [default: recognised by line]
     #[arg(long)]
     dataset: Option<String>,
-    /// The sub-zone of a combined rbldnsd file whose data sets are taken (`@`, the zone itself,
-    /// where it is not said)
+    /// Sub-zone of a combined rbldnsd file [default: @, the zone itself]
     #[arg(long)]
     subzone: Option<String>,
-    /// The column of the subject: a name, a number from 1, or keys with dots between them
-    /// (data.ipAddress)
+    /// Column of the subject: name, number from 1, or keys (data.ipAddress) [default: recognised]
     #[arg(long)]
     column: Option<String>,
-    /// The origin of a master file that does not say it
+    /// Origin of a master file that does not name it
     #[arg(long)]
     origin: Option<String>,
-    /// All of it ends when it is not imported again for so long
+    /// End all listings if the list is not imported again for this time [default: never]
     #[arg(long)]
     max_age: Option<String>,
 }
 
-/// What stands between files; 128 random bits, so that no list holds it.
-fn boundary() -> Result<String, Failure> {
+/// The boundary between files: 128 random bits, so that no list contains it.
+fn boundary() -> Result<String, CliError> {
     let bits: [u8; 16] = crate::random::Random::system()
         .bytes()
         .map_err(std::io::Error::from)?;
@@ -139,7 +137,7 @@ fn error_allowance(text: &str) -> Result<String, String> {
 }
 
 /// Imports the files.
-pub(super) fn run(common: &Common, c: &Import) -> Result<(), Failure> {
+pub(super) fn run(common: &Common, c: &Import) -> Result<(), CliError> {
     let mut readers: Readers = Vec::new();
     let mut total = 0;
     for path in &c.files {
@@ -148,12 +146,12 @@ pub(super) fn run(common: &Common, c: &Import) -> Result<(), Failure> {
             readers.push((name, Box::new(std::io::stdin())));
             continue;
         }
-        let file = File::open(path).map_err(|e| Failure::Usage(format!("{name}: {e}")))?;
+        let file = File::open(path).map_err(|e| CliError::Usage(format!("{name}: {e}")))?;
         let meta = file
             .metadata()
-            .map_err(|e| Failure::Usage(format!("{name}: {e}")))?;
+            .map_err(|e| CliError::Usage(format!("{name}: {e}")))?;
         if meta.is_dir() {
-            return Err(Failure::Usage(format!(
+            return Err(CliError::Usage(format!(
                 "{name} is a directory; name the files in it"
             )));
         }
@@ -167,12 +165,12 @@ pub(super) fn run(common: &Common, c: &Import) -> Result<(), Failure> {
         c.max_age.as_deref(),
         &bar(total),
     )?;
-    tell(common, &done, c.dry_run);
+    print_report(common, &done, c.dry_run);
     Ok(())
 }
 
 /// Prints what an import did, or would do.
-pub(super) fn tell(common: &Common, done: &ImportResponse, dry_run: bool) {
+pub(super) fn print_report(common: &Common, done: &ImportResponse, dry_run: bool) {
     if common.json {
         output::json(done);
     } else {
@@ -180,7 +178,7 @@ pub(super) fn tell(common: &Common, done: &ImportResponse, dry_run: bool) {
     }
 }
 
-/// What is sent as one list: names, and where the bytes come from.
+/// The files of one list: names and readers.
 pub(super) type Readers = Vec<(String, Box<dyn Read + Send>)>;
 
 /// Sends files as parts of one body (RFC 7578); what the import did. `max_age` is the option of
@@ -191,12 +189,12 @@ pub(super) fn send(
     readers: Readers,
     max_age: Option<&str>,
     bar: &ProgressBar,
-) -> Result<ImportResponse, Failure> {
+) -> Result<ImportResponse, CliError> {
     let boundary = boundary()?;
     let kind = format!("multipart/form-data; boundary={boundary}");
     let mut client = Client::open(common)?;
     let (tx, rx) = mpsc::channel(4);
-    let shown = bar.clone();
+    let display = bar.clone();
     let unread = Arc::new(Mutex::new(None));
     let broken = unread.clone();
     std::thread::spawn(move || {
@@ -222,7 +220,7 @@ pub(super) fn send(
                     break;
                 }
                 piece.truncate(n);
-                shown.inc(n as u64);
+                display.inc(n as u64);
                 if tx.blocking_send(Ok(piece.into())).is_err() {
                     return;
                 }
@@ -232,12 +230,12 @@ pub(super) fn send(
             }
         }
         let _ = tx.blocking_send(Ok(format!("--{boundary}--\r\n").into()));
-        shown.set_message("committing");
+        display.set_message("committing");
     });
     let result = client.call_with(Method::POST, path, &kind, pieces(rx));
     bar.finish_and_clear();
     if let Some(why) = unread.lock().unwrap_or_else(|e| e.into_inner()).take() {
-        return Err(Failure::Usage(why));
+        return Err(CliError::Usage(why));
     }
     if result.is_ok() {
         client.warn_of_clock(max_age);
@@ -251,7 +249,7 @@ fn address(c: &Import) -> String {
         source: c.source.clone(),
         format: c.format.clone(),
         reason: c.reason.clone(),
-        codes: c.codes.clone(),
+        codes: c.code_zone.clone(),
         mode: match c.mode {
             Mode::Replace => ImportMode::Replace,
             Mode::Add => ImportMode::Add,
@@ -263,9 +261,9 @@ fn address(c: &Import) -> String {
         allow_shrink: c.allow_shrink,
         allow_growth: c.allow_growth,
         allow_suffix: c.allow_suffix.clone().unwrap_or_default(),
-        unpublished: c.unpublished,
-        host_bits: c.host_bits,
-        special: c.special,
+        unpublished: c.allow_unpublished,
+        host_bits: c.clear_host_bits,
+        special: c.allow_special_ranges,
         column: c.column.clone(),
         origin: c.origin.clone(),
         dataset: c.dataset.clone(),
@@ -281,16 +279,16 @@ pub(super) fn bar(total: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let shown = if total > 0 {
+    let display = if total > 0 {
         "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left {msg}"
     } else {
         "{spinner} {bytes} {bytes_per_sec} {msg}"
     };
-    let style = ProgressStyle::with_template(shown);
+    let style = ProgressStyle::with_template(display);
     ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Prints what reading has shown and what changed, listings and exclusions apart.
+/// Prints what the import read and what changed, listings and exclusions apart.
 fn print(done: &ImportResponse, dry_run: bool) {
     let d = done.difference.clone().unwrap_or_default();
     let report = done.report.clone().unwrap_or_default();

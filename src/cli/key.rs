@@ -1,4 +1,4 @@
-//! `orbsd key`: makes a TSIG key and prints the lines that use it.
+//! `orbsd key`: creates a TSIG key and prints the lines that use it.
 
 use std::{
     fs::OpenOptions,
@@ -11,39 +11,51 @@ use std::{
 use data_encoding::BASE64;
 use serde_json::json;
 
-use super::{Common, Failure, output, owner};
+use super::{CliError, Common, output, owner};
 use crate::{
     model::{Algorithm, TsigKey, key::key_name},
     store::private,
 };
 
-/// The server's address in the printed lines where neither the command nor the configuration says
-/// one.
+/// The default address of this server in the printed lines.
 const EXAMPLE_SERVER: &str = "192.0.2.1:53";
-/// The zone in the printed lines where the configuration has none.
+/// The default zone in the printed lines.
 const EXAMPLE_ZONE: &str = "bl.orbs.example";
 
-/// Make a key for TSIG: a secret in a new file, and the lines for both sides
+/// Create TSIG keys
 #[derive(Debug, clap::Args)]
 pub(super) struct Key {
-    /// The key's name, the same on both sides
+    #[command(subcommand)]
+    command: KeyCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum KeyCommand {
+    Create(Create),
+}
+
+/// Create a TSIG key in a new file, and print the lines for both sides
+#[derive(Debug, clap::Args)]
+struct Create {
+    /// Name of the key, the same on both sides
     name: String,
-    /// hmac-sha256, hmac-sha384 or hmac-sha512
+    /// Algorithm: hmac-sha256, hmac-sha384 or hmac-sha512
     #[arg(long, default_value = "hmac-sha256")]
     algorithm: String,
-    /// The file to write, starting at the folder of config.toml; keys/NAME where it is not said
+    /// New file, relative to the folder of config.toml [default: keys/NAME]
     #[arg(long)]
     file: Option<PathBuf>,
-    /// This server's address as its mirrors see it, for the printed lines
+    /// Address of this server in the printed lines [default: that of `[dns] listen`]
     #[arg(long)]
     server: Option<String>,
 }
 
-/// Makes the key. A file that is there already stays as it is: exit code 1.
-pub(super) fn run(common: &Common, args: &Key) -> Result<(), Failure> {
-    let name = key_name(&args.name).map_err(Failure::Usage)?;
-    let algorithm: Algorithm = args.algorithm.parse().map_err(Failure::Usage)?;
-    // The first key can be made before there is a configuration that is sound.
+/// Creates the key. An existing file is not changed: exit code 1.
+pub(super) fn run(common: &Common, c: &Key) -> Result<(), CliError> {
+    let KeyCommand::Create(args) = &c.command;
+    let name = key_name(&args.name).map_err(CliError::Usage)?;
+    let algorithm: Algorithm = args.algorithm.parse().map_err(CliError::Usage)?;
+    // The first key can be created before the configuration is valid.
     let config = common.load().ok();
     let listen = config.as_ref().and_then(|c| {
         c.serve
@@ -64,8 +76,8 @@ pub(super) fn run(common: &Common, args: &Key) -> Result<(), Failure> {
     let mut secret = vec![0; algorithm.mac_len()];
     crate::random::Random::system()
         .fill(&mut secret)
-        .map_err(|e| Failure::No(e.to_string()))?;
-    let key = TsigKey::new(&name, algorithm, &secret).map_err(Failure::Usage)?;
+        .map_err(|e| CliError::Refused(e.to_string()))?;
+    let key = TsigKey::new(&name, algorithm, &secret).map_err(CliError::Usage)?;
     let clause = bind_clause(&key);
     let new_folder = owner::missing_folder(&path).map(Path::to_path_buf);
     write(&path, &clause)?;
@@ -106,7 +118,7 @@ pub(super) fn run(common: &Common, args: &Key) -> Result<(), Failure> {
         );
     } else {
         println!(
-            "The secret is in {}. Whoever has it is taken for this mirror.",
+            "The secret is in {}. It identifies the mirror: keep it private.",
             path.display()
         );
         for (title, _, text) in &lines {
@@ -118,23 +130,24 @@ pub(super) fn run(common: &Common, args: &Key) -> Result<(), Failure> {
     Ok(())
 }
 
-/// An address, with port 53 where it says none.
-fn server(text: &str) -> Result<SocketAddr, Failure> {
+/// Reads an address; its default port is 53.
+fn server(text: &str) -> Result<SocketAddr, CliError> {
     let with_port = text
         .parse()
         .or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)));
     with_port.map_err(|_| {
-        Failure::Usage(format!(
+        CliError::Usage(format!(
             "--server: `{text}` is not an address such as 192.0.2.1 or [2001:db8::1]:53"
         ))
     })
 }
 
-/// A new file for its owner alone, in a folder for its owner alone where there was none.
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let told = |e: std::io::Error| Failure::No(format!("{}: {e}", path.display()));
+/// Writes a new file that only its owner can read, in a folder that only its owner can enter if it is
+/// new.
+fn write(path: &Path, text: &str) -> Result<(), CliError> {
+    let named = |e: std::io::Error| CliError::Refused(format!("{}: {e}", path.display()));
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-        private::create_dir(folder).map_err(told)?;
+        private::create_dir(folder).map_err(named)?;
     }
     let file = OpenOptions::new()
         .write(true)
@@ -142,22 +155,22 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
         .mode(0o600)
         .open(path);
     let mut file = file.map_err(|e| match e.kind() {
-        std::io::ErrorKind::AlreadyExists => Failure::No(format!(
-            "{} is there already and stays as it is",
+        std::io::ErrorKind::AlreadyExists => CliError::Refused(format!(
+            "{} exists already and was not changed",
             path.display()
         )),
-        _ => told(e),
+        _ => named(e),
     })?;
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
-        .map_err(told)
+        .map_err(named)
 }
 
 fn secret(key: &TsigKey) -> String {
     BASE64.encode(key.secret())
 }
 
-/// What the file holds: BIND includes it, and `dig -k` reads it.
+/// The content of the file: BIND includes it, and `dig -k` reads it.
 fn bind_clause(key: &TsigKey) -> String {
     format!(
         "key \"{}\" {{\n\talgorithm {};\n\tsecret \"{}\";\n}};\n",

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{
-    Common, Failure,
+    CliError, Common,
     change::prefixes,
     client::{Client, escape},
     output,
@@ -11,18 +11,18 @@ use super::{
 };
 use crate::api::{SubjectResponse, SubjectZoneResponse};
 
-/// `orbsd lookup`
+/// Show the listings of a subject, its history, and the answers of each zone
 #[derive(Debug, Args)]
 pub(super) struct Lookup {
-    /// An address, a prefix, a range or a domain
+    /// Address, prefix, range or domain
     subject: String,
 }
 
 /// Exit code 0: listed in some zone (of a range: one of its prefixes); 1: not listed.
-pub(super) fn run(common: &Common, c: &Lookup) -> Result<(), Failure> {
+pub(super) fn run(common: &Common, c: &Lookup) -> Result<(), CliError> {
     if c.subject.trim().is_empty() {
-        return Err(Failure::Usage(
-            "say an address, a prefix or a domain".into(),
+        return Err(CliError::Usage(
+            "name an address, a prefix or a domain".into(),
         ));
     }
     let mut client = Client::open(common)?;
@@ -39,7 +39,7 @@ pub(super) fn run(common: &Common, c: &Lookup) -> Result<(), Failure> {
     if listed {
         Ok(())
     } else {
-        Err(Failure::No(String::new()))
+        Err(CliError::Refused(String::new()))
     }
 }
 
@@ -52,7 +52,7 @@ fn print(found: &SubjectResponse) {
     for e in &found.entries {
         let kind = match (e.exclusion, e.held) {
             (true, _) => "excluded by",
-            (_, true) => "held, though listed by",
+            (_, true) => "on hold, listed by",
             _ => "listed by",
         };
         println!(
@@ -67,10 +67,10 @@ fn print(found: &SubjectResponse) {
     for h in &found.holds {
         let until = match h.until {
             Some(t) => format!(" until {t}"),
-            None => " as long as something wider lists it".into(),
+            None => " while a wider subject is listed".into(),
         };
         println!(
-            "  {}: held{} since {}{until}",
+            "  {}: on hold{} since {}{until}",
             h.reason,
             some(" by ", h.source.as_ref()),
             h.since

@@ -1,9 +1,10 @@
-//! The command line: one file for each command, all over the same API as everybody else.
+//! The command line: one file for each command, all over the HTTP API.
 
 #[macro_use]
 mod output;
 mod owner;
 
+mod audit;
 mod backup;
 mod change;
 mod check;
@@ -11,17 +12,22 @@ mod client;
 mod clock;
 mod command;
 mod common;
+mod error;
 mod export;
-mod failure;
 mod feed;
+mod help;
+mod hold;
 mod import;
+mod job;
 mod key;
 mod lookup;
-mod people;
+mod mirror;
 mod probe;
 mod proposal;
+mod purge;
 mod relay;
 mod rename;
+mod renamed;
 mod request_stream;
 mod retire;
 mod scrub;
@@ -31,21 +37,32 @@ mod text;
 mod transfer;
 mod umask;
 mod undo;
+mod users;
+mod watch;
 mod webhook;
 mod zone;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{
+    ArgMatches, FromArgMatches, Parser,
+    error::{ContextKind, ContextValue},
+};
 
 use crate::model::text::escape;
 use command::Command;
 pub use common::Common;
-pub use failure::Failure;
+pub use error::{CliError, ProbeExit};
 
-/// An authoritative DNS blocklist server with evidence, history and a way out.
+/// Authoritative DNS blocklist server with evidence, history and delisting
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(
+    name = "orbsd",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    disable_help_subcommand = true
+)]
 struct Cli {
     #[command(flatten)]
     common: Common,
@@ -56,49 +73,74 @@ struct Cli {
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     umask::restrict_new_files();
-    let Cli { common, command } = match Cli::try_parse() {
+    let arguments: Vec<String> = std::env::args_os()
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect();
+    let parsed = help::command()
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let Cli { common, command } = match parsed {
         Ok(cli) => cli,
-        // Help and the version are our own words.
+        // Help and version contain no text of others.
         Err(e) if !e.use_stderr() => {
             output::written(e.print());
             return ExitCode::SUCCESS;
         }
         Err(e) => {
-            print_usage_error(&e);
-            // 2 says "delivered" there.
-            let usage = if std::env::args_os().any(|a| a == "probe") {
-                probe::USAGE
-            } else {
-                2
-            };
-            return ExitCode::from(usage);
+            match renamed_error(&arguments, &e) {
+                Some(text) => error::print_error(&text),
+                None => print_usage_error(&e),
+            }
+            return ExitCode::from(usage_error(&arguments).exit_code());
         }
     };
     let json = common.json;
-    let result = command.run(&common);
-    match result {
+    match command.run(&common) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(json),
+        Err(e) => e.report(json),
     }
 }
 
-/// Prints an error of the command line. It repeats arguments, which are escaped first: none begins
-/// a line of its own.
+/// The usage error of the command that the arguments name.
+fn usage_error(arguments: &[String]) -> CliError {
+    let lenient = help::command().ignore_errors(true);
+    let matches = lenient.try_get_matches_from(arguments).ok();
+    let inner = |m: &ArgMatches, name: &str| m.subcommand_matches(name).cloned();
+    match matches.and_then(|m| inner(&inner(&m, "relay")?, "probe")) {
+        Some(_) => CliError::ProbeUsage(String::new()),
+        None => CliError::Usage(String::new()),
+    }
+}
+
+/// The error about a command or an option that has another name today.
+fn renamed_error(arguments: &[String], error: &clap::Error) -> Option<String> {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let word = context(ContextKind::InvalidSubcommand).or(context(ContextKind::InvalidArg))?;
+    renamed::command(arguments, word).or_else(|| renamed::option(arguments, word))
+}
+
+/// Prints a usage error. It repeats arguments, which are escaped first: none begins a line of its
+/// own.
 fn print_usage_error(error: &clap::Error) {
-    use clap::error::{ContextKind, ContextValue};
     let arguments = std::env::args_os().map(|a| escape(&a.to_string_lossy()).into_owned());
-    let text = match Cli::try_parse_from(arguments) {
+    let text = match help::command()
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+    {
         Err(same) => same.render().to_string(),
-        // What is wrong is a character that was escaped.
+        // The error is about a character that was escaped.
         Ok(_) => {
             let of = |kind| match error.get(kind) {
                 Some(ContextValue::String(text)) => escape(text).into_owned(),
                 _ => String::new(),
             };
-            let why =
+            let cause =
                 std::error::Error::source(error).map_or_else(String::new, |e| format!(": {e}"));
             format!(
-                "error: invalid value '{}' for '{}'{why}",
+                "error: invalid value '{}' for '{}'{cause}",
                 of(ContextKind::InvalidValue),
                 of(ContextKind::InvalidArg)
             )

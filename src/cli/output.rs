@@ -1,7 +1,7 @@
-//! What the command line prints. Every character that a terminal could take for an instruction is
-//! escaped here, so that one record is one line, whoever wrote the text in it.
+//! The output of commands. Control characters are escaped here, so that one record is one line,
+//! whatever text it contains.
 //!
-//! In this module tree `println!` and `eprintln!` are the macros below: a command cannot print past
+//! In this module tree `println!` and `eprintln!` are the macros below: a command cannot avoid
 //! them, and `tests/tidy.rs` refuses other ways to standard output and standard error.
 
 use std::{
@@ -11,6 +11,7 @@ use std::{
 
 use serde::Serialize;
 
+use super::error::OUTPUT_FAILED;
 use crate::model::text::escape;
 
 /// Prints one line on standard output; unsafe characters in it are escaped, line breaks too.
@@ -46,7 +47,7 @@ pub(super) fn coloured_line(code: &str, text: Arguments<'_>) {
     }
 }
 
-/// Prints a text of several lines behind an indent; in each line unsafe characters are escaped, but
+/// Prints a text of several lines with an indent; in each line unsafe characters are escaped, but
 /// for tabs.
 pub(super) fn block(indent: &str, text: &str) {
     let mut out = io::stdout().lock();
@@ -91,10 +92,6 @@ fn escape_all_but_tabs(line: &str) -> String {
     line.split('\t').map(escape).collect::<Vec<_>>().join("\t")
 }
 
-/// The exit code where standard output cannot be written (EX_IOERR of sysexits.h): nobody has the
-/// whole output.
-pub(super) const UNWRITABLE: u8 = 74;
-
 /// Ends the process where standard output could not be written: quietly if its reader has had
 /// enough (`orbsd … | head`), else with a message and a code of its own. The signal for the first
 /// stays ignored: it would also end a command whose daemon went away.
@@ -106,7 +103,7 @@ pub(super) fn written<T>(result: io::Result<T>) -> T {
             error_line(format_args!(
                 "orbsd: standard output: {e}; the output is not complete"
             ));
-            std::process::exit(UNWRITABLE.into())
+            std::process::exit(OUTPUT_FAILED.into())
         }
     }
 }

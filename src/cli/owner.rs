@@ -1,5 +1,4 @@
-//! Who owns what a command run by root writes for the daemon: its user, who has to read and replace
-//! it.
+//! The owner of files that a command run by root writes for the daemon: the daemon's user.
 
 use std::{
     fs, io,
@@ -7,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::Failure;
+use super::CliError;
 use crate::{config::Config, server::sys};
 
 /// A user and a group.
@@ -18,18 +17,17 @@ pub(super) struct Owner {
     group: u32,
 }
 
-/// Whom the daemon's files belong to, where a command is run by root and the daemon is not: the
-/// user of `[process] user`, or else the owner of the store's folder, or of the nearest folder
-/// above it that is there.
-pub(super) fn of_daemon(config: &Config) -> Result<Option<Owner>, Failure> {
+/// The owner of the daemon's files, if root runs the command and the daemon is not root: the user of
+/// `[process] user`, or else the owner of the store's folder or of the nearest existing folder above.
+pub(super) fn of_daemon(config: &Config) -> Result<Option<Owner>, CliError> {
     if !sys::is_root() {
         return Ok(None);
     }
     if !config.user.is_empty() {
         let found = nix::unistd::User::from_name(&config.user)
-            .map_err(|e| Failure::No(format!("process.user: {e}")))?;
+            .map_err(|e| CliError::Refused(format!("process.user: {e}")))?;
         let user = found.ok_or_else(|| {
-            Failure::No(format!("process.user: there is no user `{}`", config.user))
+            CliError::Refused(format!("process.user: there is no user `{}`", config.user))
         })?;
         return Ok(Some(Owner {
             user: user.uid.as_raw(),
@@ -39,7 +37,7 @@ pub(super) fn of_daemon(config: &Config) -> Result<Option<Owner>, Failure> {
     Ok(of_folder(&config.store.path))
 }
 
-/// The owner of a folder, or of the nearest one above it that is there; none where that is root.
+/// The owner of a folder, or of the nearest existing one above it; none if it is root.
 fn of_folder(path: &Path) -> Option<Owner> {
     let path = std::path::absolute(path).ok()?;
     let found = path.ancestors().find_map(|p| fs::metadata(p).ok())?;
@@ -50,11 +48,11 @@ fn of_folder(path: &Path) -> Option<Owner> {
 }
 
 impl Owner {
-    /// Gives a file, or a folder with all that is in it, to the owner: what root has made there,
-    /// and no link to what lies elsewhere. What is not there is left out.
-    pub(super) fn give(self, path: &Path) -> Result<(), Failure> {
+    /// Gives a file, or a folder with its content, to the owner: files of root, and no links. A
+    /// missing file is not an error.
+    pub(super) fn give(self, path: &Path) -> Result<(), CliError> {
         self.give_all(path).map_err(|e| {
-            Failure::No(format!(
+            CliError::Refused(format!(
                 "{}: it cannot be given to uid {}: {e}",
                 path.display(),
                 self.user
@@ -81,7 +79,7 @@ impl Owner {
     }
 }
 
-/// The topmost of the folders above a path that are not there yet.
+/// The topmost missing folder above a path.
 pub(super) fn missing_folder(path: &Path) -> Option<&Path> {
     path.ancestors()
         .skip(1)

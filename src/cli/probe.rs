@@ -1,5 +1,5 @@
-//! `orbsd probe`: tests a host of one's own from here, and lists nobody; or, with `--server`, sends
-//! that server's messages.
+//! `orbsd relay probe`: tests a host from this machine and lists nothing; or, with `--server`, sends
+//! the test messages of that server.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -11,7 +11,7 @@ use clap::Args;
 use hyper::Method;
 use serde_json::json;
 
-use super::{Common, Failure, client::Client, output, text::plain_line};
+use super::{CliError, Common, ProbeExit, client::Client, output, text::plain_line};
 use crate::{
     api::{
         AssessmentKind, JobResponse, NominationKind, NominationRequest, PreparedProbesResponse,
@@ -36,77 +36,72 @@ use crate::{
     smtp::{Envelope, MessageOutcome, SmtpPort, session::ReceiverSettings},
 };
 
-/// Test a host of your own from here; nobody is listed. Exit codes: 0 refused, 1 the server was not
-/// reached or says no, 2 delivered, 3 accepted and not delivered, 4 inconclusive, 64 wrong usage
+/// Test a host of your own from this machine, and list nothing
 #[derive(Debug, Args)]
 pub(super) struct Probe {
-    /// One IP address
+    /// IP address of the host
     target: String,
-    /// Only this test; again for more. `orbsd tests` shows them
+    /// Run only this test of `orbsd relay catalogue`; repeat for more
     #[arg(long = "test")]
     tests: Vec<String>,
-    /// One message with this behind `MAIL FROM:`, as it stands; {u}, {s}, {d}, {R}, {L}, {I} are
-    /// filled in, and {{ is a brace
+    /// Send one message with this text after `MAIL FROM:`; {u} {s} {d} {R} {L} {I} are replaced
     #[arg(long, requires = "rcpt_to")]
     mail_from: Option<String>,
-    /// The same behind `RCPT TO:`
+    /// Send one message with this text after `RCPT TO:`
     #[arg(long)]
     rcpt_to: Option<String>,
-    /// Instead of 25
+    /// Port of the host [default: 25]
     #[arg(long)]
     port: Option<u16>,
-    /// How long to wait for what comes through
+    /// How long to wait for delivered messages
     #[arg(long, default_value = "60s")]
     wait: Seconds,
-    /// Take what comes through here, ADDR:PORT; the host has to reach it as its mail exchange for
-    /// the probe domain
-    #[arg(long)]
-    collect: Option<SocketAddr>,
-    /// The probe domain; that of the configuration where it is left out
+    /// Receive messages at this ADDR:PORT, the MX of the probe domain [default: do not]
+    #[arg(long, value_name = "ADDR:PORT")]
+    collector: Option<SocketAddr>,
+    /// Probe domain [default: `[probe] domain`]
     #[arg(long)]
     domain: Option<String>,
-    /// The relay's name, where DNS does not tell it
+    /// Name of the host [default: from DNS]
     #[arg(long)]
     relay: Option<String>,
-    /// A domain that it hosts, where DNS does not tell it
+    /// Domain that the host accepts mail for [default: from DNS]
     #[arg(long)]
     hosted: Option<String>,
-    /// A user of it, as user@domain; DNS does not tell
+    /// User of the host, as user@domain
     #[arg(long)]
     user: Option<String>,
-    /// The pause between two messages
+    /// Pause between two messages
     #[arg(long, default_value = "1s")]
     pause: Seconds,
-    /// What was seen, for --server: a message's id or a line of a log; without it nobody is tested
+    /// Evidence for --server: message ID or log line
     #[arg(long, value_parser = plain_line)]
     evidence: Option<String>,
 }
 
-/// Wrong usage has a code of its own here (sysexits).
-pub(super) const USAGE: u8 = 64;
-/// How long DNS may take to tell the names of a host.
+/// The timeout for finding the names of a host in DNS.
 const FIND_NAMES: Duration = Duration::from_secs(10);
-/// How long to wait at most, in seconds.
-const LONGEST_WAIT: u64 = 30 * 86_400;
+/// The longest wait, in seconds.
+const MAX_WAIT_SECONDS: u64 = 30 * 86_400;
 
-fn usage(text: impl Into<String>) -> Failure {
-    Failure::Code(USAGE, text.into())
+fn usage(text: impl Into<String>) -> CliError {
+    CliError::ProbeUsage(text.into())
 }
 
-pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
+pub(super) fn run(common: &Common, c: &Probe) -> Result<(), CliError> {
     let target: IpAddr = c
         .target
         .trim_matches(['[', ']'])
         .parse()
-        .map_err(|_| usage(format!("`{}` is no IP address", c.target)))?;
+        .map_err(|_| usage(format!("`{}` is not an IP address", c.target)))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
     if common.server.is_some() {
-        // 2 means "delivered" here, and nothing else.
+        // Exit code 2 is a result of this command.
         return for_server(common, c, target, &runtime).map_err(|e| match e {
-            Failure::Usage(text) => usage(text),
+            CliError::Usage(text) => usage(text),
             e => e,
         });
     }
@@ -117,60 +112,68 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
             "that address is on the Internet: test your own hosts, and set allow_public, ehlo_name, contact and info_url of [probe] first",
         ));
     }
-    let mut here = Here::new(c, config.as_ref(), target)?;
-    runtime.block_on(here.find_names(config.as_ref()));
-    let messages = here.messages(c)?;
-    let came: Arc<Mutex<Vec<(MessageMatch, IpAddr)>>> = Arc::default();
-    runtime.block_on(here.collect(c, &came))?;
-    let listens = c.collect.is_some();
+    let mut test = LocalTest::new(c, config.as_ref(), target)?;
+    runtime.block_on(test.find_names(config.as_ref()));
+    let messages = test.messages(c)?;
+    let arrivals: Arc<Mutex<Vec<(MessageMatch, IpAddr)>>> = Arc::default();
+    runtime.block_on(test.collect(c, &arrivals))?;
+    let listens = c.collector.is_some();
     let mut ran = runtime
         .block_on(tester::run(
             target,
             c.port,
             &messages,
-            &here.how,
-            &mut told(common.json),
+            &test.settings,
+            &mut print_transcript(common.json),
             &mut || true,
         ))
         .results;
-    let ids: Vec<TokenId> = here
+    let ids: Vec<TokenId> = test
         .ids
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .clone();
-    let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(LONGEST_WAIT));
+    let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(MAX_WAIT_SECONDS));
     let accepted = |ran: &[MessageResult]| {
         ran.iter()
             .any(|r| matches!(r.outcome, MessageOutcome::Accepted { .. }))
     };
     while listens && accepted(&ran) && std::time::Instant::now() < until {
-        arrived(&came, &ids, &mut ran);
+        arrived(&arrivals, &ids, &mut ran);
         std::thread::sleep(Duration::from_millis(100));
     }
-    arrived(&came, &ids, &mut ran);
-    let class = |name: &str| here.catalogue.get(name).map_or("", |t| t.class.as_str());
+    arrived(&arrivals, &ids, &mut ran);
+    let class = |name: &str| test.catalogue.get(name).map_or("", |t| t.class.as_str());
     let assessment = assess(
         messages
             .iter()
             .zip(&ran)
             .map(|(m, r)| (class(&m.test), &r.outcome)),
     );
-    shown(common, target, &messages, &ran, assessment);
+    print_results(common, target, &messages, &ran, assessment);
     match assessment {
         Assessment::Closed => Ok(()),
-        Assessment::Open => Err(Failure::Code(2, String::new())),
-        Assessment::Accepted => Err(Failure::Code(3, String::new())),
+        Assessment::Open => Err(CliError::Probe(ProbeExit::Delivered)),
+        Assessment::Accepted => Err(CliError::Probe(ProbeExit::Accepted)),
         Assessment::Refused
         | Assessment::Blocked
         | Assessment::Inconclusive
-        | Assessment::Untestable => Err(Failure::Code(4, String::new())),
+        | Assessment::Untestable => Err(CliError::Probe(ProbeExit::NoVerdict)),
     }
 }
 
-/// What came goes into the results.
-fn arrived(came: &Mutex<Vec<(MessageMatch, IpAddr)>>, ids: &[TokenId], ran: &mut [MessageResult]) {
+/// Records the messages that arrived in the results.
+fn arrived(
+    arrivals: &Mutex<Vec<(MessageMatch, IpAddr)>>,
+    ids: &[TokenId],
+    ran: &mut [MessageResult],
+) {
     let at = crate::clock::wall();
-    for (seen, output) in came.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+    for (seen, output) in arrivals
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .iter()
+    {
         let (id, outcome) = match seen {
             MessageMatch::Probe(id) => (
                 id,
@@ -192,8 +195,8 @@ fn arrived(came: &Mutex<Vec<(MessageMatch, IpAddr)>>, ids: &[TokenId], ran: &mut
     }
 }
 
-/// Prints what is said, in colour on a terminal.
-fn told(json: bool) -> impl FnMut(&TranscriptLine) + Send {
+/// Prints the SMTP dialogue, in colour on a terminal.
+fn print_transcript(json: bool) -> impl FnMut(&TranscriptLine) + Send {
     move |line| {
         if json {
             return;
@@ -209,7 +212,7 @@ fn told(json: bool) -> impl FnMut(&TranscriptLine) + Send {
     }
 }
 
-fn shown(
+fn print_results(
     common: &Common,
     target: IpAddr,
     messages: &[PreparedMessage],
@@ -228,33 +231,35 @@ fn shown(
     for (m, r) in messages.iter().zip(ran) {
         println!("{:<28} {}", m.test, r.outcome.as_str());
     }
-    let words = match assessment {
+    let verdict = match assessment {
         Assessment::Closed => "every kind of test was refused",
-        Assessment::Refused => "every kind of test was refused, and perhaps because of who tested",
-        Assessment::Open => "it relays: a message came through",
-        Assessment::Accepted => "something was accepted; nothing came (yet), which proves nothing",
+        Assessment::Refused => {
+            "every kind of test was refused, perhaps because of the tester's address"
+        }
+        Assessment::Open => "it is an open relay: a message was delivered",
+        Assessment::Accepted => "a message was accepted and none has arrived, which proves nothing",
         Assessment::Blocked => {
-            "we were refused before a recipient was named, which says nothing about relaying"
+            "the host refused this machine before a recipient was named, which proves nothing"
         }
         Assessment::Inconclusive => "some tests have no outcome",
         Assessment::Untestable => "no test could be run",
     };
     println!();
-    println!("{target}: {words}");
+    println!("{target}: {verdict}");
 }
 
 /// Tests from this machine.
-struct Here {
+struct LocalTest {
     names: HostNames,
     tokens: TokenCodec,
-    who: TesterIdentity,
-    how: TesterSettings,
+    identity: TesterIdentity,
+    settings: TesterSettings,
     catalogue: Arc<Catalogue>,
     ids: Mutex<Vec<TokenId>>,
 }
 
-impl Here {
-    fn new(c: &Probe, config: Option<&Config>, target: IpAddr) -> Result<Here, Failure> {
+impl LocalTest {
+    fn new(c: &Probe, config: Option<&Config>, target: IpAddr) -> Result<LocalTest, CliError> {
         let relay = config.map(|c| &c.probe.relay);
         let filled = |t: &String| Some(t.clone()).filter(|t| !t.is_empty());
         let domain = c
@@ -262,12 +267,13 @@ impl Here {
             .clone()
             .or_else(|| relay.and_then(|d| filled(&d.domain)));
         let domain = domain.ok_or_else(|| {
-            usage("no probe domain: say --domain, or set [probe] domain in config.toml")
+            usage("no probe domain; add --domain, or set [probe] domain in config.toml")
         })?;
-        let secret = secrets::random::<32>().map_err(Failure::No)?;
-        let mut how = config.map_or_else(default_ways, |c| c.probe.scheduler.tester.clone());
-        (how.pause, how.min_duration) = (
-            Duration::from_secs(c.pause.0.min(LONGEST_WAIT)),
+        let secret = secrets::random::<32>().map_err(CliError::Refused)?;
+        let mut settings =
+            config.map_or_else(default_settings, |c| c.probe.scheduler.tester.clone());
+        (settings.pause, settings.min_duration) = (
+            Duration::from_secs(c.pause.0.min(MAX_WAIT_SECONDS)),
             Duration::ZERO,
         );
         let names = HostNames {
@@ -278,16 +284,16 @@ impl Here {
             domain: domain.clone(),
             foreign: relay.and_then(|d| d.second_domain.clone()),
             collector: c
-                .collect
+                .collector
                 .map(|a| a.ip())
                 .filter(|a| a.is_ipv4() == target.is_ipv4()),
             hello: relay.map_or_else(|| domain.clone(), |d| d.ehlo_name.clone()),
         };
-        Ok(Here {
+        Ok(LocalTest {
             names,
             tokens: TokenCodec::new(&secret),
-            who: relay.map(|d| d.tester.clone()).unwrap_or_default(),
-            how,
+            identity: relay.map(|d| d.tester.clone()).unwrap_or_default(),
+            settings,
             catalogue: relay
                 .map_or_else(|| Arc::new(Catalogue::standard()), |d| d.catalogue.clone()),
             ids: Mutex::default(),
@@ -300,7 +306,7 @@ impl Here {
         let Ok(resolver) = resolver::Resolver::new(resolvers, false) else {
             return;
         };
-        let said: Vec<String> = self
+        let given_names: Vec<String> = self
             .names
             .relay
             .iter()
@@ -309,8 +315,11 @@ impl Here {
             .collect();
         if self.names.relay.is_none() || self.names.hosted.is_none() {
             // A name server that does not answer costs the tests that need a name.
-            let _ = tokio::time::timeout(FIND_NAMES, find_names(&resolver, said, &mut self.names))
-                .await;
+            let _ = tokio::time::timeout(
+                FIND_NAMES,
+                find_names(&resolver, given_names, &mut self.names),
+            )
+            .await;
         }
     }
 
@@ -327,12 +336,18 @@ impl Here {
         )
     }
 
-    fn messages(&self, c: &Probe) -> Result<Vec<PreparedMessage>, Failure> {
+    fn messages(&self, c: &Probe) -> Result<Vec<PreparedMessage>, CliError> {
         let mut out: Vec<PreparedMessage> = Vec::new();
         let mut add = |test: &str, token: &str, envelope: Envelope| {
             let at: Time = crate::clock::wall();
-            let message =
-                message::probe(&self.names, &envelope, token, &self.who, "orbsd probe", at);
+            let message = message::probe(
+                &self.names,
+                &envelope,
+                token,
+                &self.identity,
+                "orbsd relay probe",
+                at,
+            );
             let place = self
                 .ids
                 .lock()
@@ -378,7 +393,7 @@ impl Here {
         }
         if let Some(name) = c.tests.iter().find(|n| self.catalogue.get(n).is_none()) {
             return Err(usage(format!(
-                "there is no test `{name}`; `orbsd tests` shows all"
+                "there is no test `{name}`; `orbsd relay catalogue` shows all"
             )));
         }
         let mut nameless = 0;
@@ -419,7 +434,7 @@ impl Here {
         }
         if nameless > 0 {
             eprintln!(
-                "skipping {nameless} messages that need names which DNS does not tell; supply them with --relay, --hosted, --user and --collect"
+                "skipping {nameless} tests that need host names; supply them with --relay, --hosted, --user and --collector"
             );
         }
         Ok(out)
@@ -429,13 +444,15 @@ impl Here {
     async fn collect(
         &self,
         c: &Probe,
-        came: &Arc<Mutex<Vec<(MessageMatch, IpAddr)>>>,
-    ) -> Result<(), Failure> {
-        let Some(addr) = c.collect else { return Ok(()) };
+        arrivals: &Arc<Mutex<Vec<(MessageMatch, IpAddr)>>>,
+    ) -> Result<(), CliError> {
+        let Some(addr) = c.collector else {
+            return Ok(());
+        };
         let listener = tokio::net::TcpListener::bind(addr)
             .await
-            .map_err(|e| usage(format!("--collect: {addr}: {e}")))?;
-        let (tokens, came) = (self.tokens.clone(), came.clone());
+            .map_err(|e| usage(format!("--collector: {addr}: {e}")))?;
+        let (tokens, arrivals) = (self.tokens.clone(), arrivals.clone());
         let domain = self.names.domain.clone();
         let receiver = ReceiverSettings {
             hello: domain.clone(),
@@ -447,7 +464,8 @@ impl Here {
             match message::match_tokens(&tokens, &incoming.to, &incoming.data) {
                 None => collector::NO_TOKEN.into(),
                 Some(seen) => {
-                    came.lock()
+                    arrivals
+                        .lock()
                         .unwrap_or_else(PoisonError::into_inner)
                         .push((seen, from));
                     proof_reply("here", from)
@@ -464,7 +482,7 @@ impl Here {
     }
 }
 
-fn default_ways() -> TesterSettings {
+fn default_settings() -> TesterSettings {
     let timeout = Duration::from_secs(60);
     TesterSettings {
         ports: config::DEFAULT_PORTS,
@@ -476,21 +494,21 @@ fn default_ways() -> TesterSettings {
     }
 }
 
-/// Sends the messages of a server, and tells it what was said.
+/// Sends the test messages of a server, and reports the results to it.
 fn for_server(
     common: &Common,
     c: &Probe,
     target: IpAddr,
     runtime: &tokio::runtime::Runtime,
-) -> Result<(), Failure> {
-    if c.rcpt_to.is_some() || c.collect.is_some() {
+) -> Result<(), CliError> {
+    if c.rcpt_to.is_some() || c.collector.is_some() {
         return Err(usage(
-            "--server has its own messages and its own collector; leave --rcpt-to and --collect out",
+            "--server has its own messages and its own collector; remove --rcpt-to and --collector",
         ));
     }
     let Some(evidence) = &c.evidence else {
         return Err(usage(
-            "--server tests what somebody has evidence against: say what you saw with --evidence",
+            "--server needs evidence against the host; add --evidence",
         ));
     };
     let request = NominationRequest {
@@ -505,13 +523,15 @@ fn for_server(
     let prepared: PreparedProbesResponse =
         Client::open(common)?.call_json(Method::POST, "/v1/probes", &request)?;
     let path = format!("/v1/jobs/{}", prepared.job);
-    let mut how = default_ways();
-    how.pause = Duration::from_secs(c.pause.0.min(LONGEST_WAIT));
+    let mut settings = default_settings();
+    settings.pause = Duration::from_secs(c.pause.0.min(MAX_WAIT_SECONDS));
     if special::unlistable(&Subject::host(target), &[]).is_none() {
         // Other people's hosts are tested as slowly as the server's own tester does (safety rule
         // S4).
-        (how.pause, how.min_duration) = (
-            how.pause.max(Duration::from_secs(config::DEFAULT_PAUSE.0)),
+        (settings.pause, settings.min_duration) = (
+            settings
+                .pause
+                .max(Duration::from_secs(config::DEFAULT_PAUSE.0)),
             Duration::from_secs(config::DEFAULT_MIN_DURATION.0),
         );
     }
@@ -519,8 +539,8 @@ fn for_server(
         target,
         c.port,
         &prepared.messages,
-        &how,
-        &mut told(common.json),
+        &settings,
+        &mut print_transcript(common.json),
         &mut || true,
     ));
     // A server may have ended the connection meanwhile.
@@ -531,7 +551,7 @@ fn for_server(
     };
     let _: JobResponse =
         Client::open(common)?.call_json(Method::POST, &format!("{path}/results"), &results)?;
-    let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(LONGEST_WAIT));
+    let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(MAX_WAIT_SECONDS));
     loop {
         let job: JobResponse = Client::open(common)?.get(&path)?;
         let decided = matches!(
@@ -539,12 +559,12 @@ fn for_server(
             Some(AssessmentKind::Open | AssessmentKind::Closed | AssessmentKind::Refused)
         );
         if decided || std::time::Instant::now() >= until {
-            output::print(common.json, &job, super::relay::job);
+            output::print(common.json, &job, super::job::print);
             return match job.assessment {
                 Some(AssessmentKind::Closed) => Ok(()),
-                Some(AssessmentKind::Open) => Err(Failure::Code(2, String::new())),
-                Some(AssessmentKind::Accepted) => Err(Failure::Code(3, String::new())),
-                _ => Err(Failure::Code(4, String::new())),
+                Some(AssessmentKind::Open) => Err(CliError::Probe(ProbeExit::Delivered)),
+                Some(AssessmentKind::Accepted) => Err(CliError::Probe(ProbeExit::Accepted)),
+                _ => Err(CliError::Probe(ProbeExit::NoVerdict)),
             };
         }
         std::thread::sleep(Duration::from_secs(1));

@@ -1,10 +1,10 @@
-//! `orbsd proposal`: listings that wait for another person.
+//! `orbsd proposal`: listings that wait for another user.
 
 use clap::{Args, Subcommand};
 use hyper::Method;
 
 use super::{
-    Common, Failure,
+    CliError, Common,
     client::{Client, escape, with_query},
     output,
     text::some,
@@ -14,7 +14,7 @@ use crate::api::{
     ReceiptResponse,
 };
 
-/// Show listings that wait for another person, and decide about them
+/// Show listings that wait for another user, and decide about them
 #[derive(Debug, Args)]
 pub(super) struct Proposal {
     #[command(subcommand)]
@@ -23,7 +23,7 @@ pub(super) struct Proposal {
 
 #[derive(Debug, Subcommand)]
 enum ProposalCommand {
-    /// Show all proposals, the oldest first, one a line
+    /// Show all proposals, the oldest first, one per line
     List {
         /// Show only the proposals of this author
         #[arg(long)]
@@ -31,29 +31,29 @@ enum ProposalCommand {
     },
     /// Show one proposal
     Show {
-        /// The proposal's number
+        /// ID of the proposal
         id: String,
     },
-    /// Approve a proposal of another person: list its subject
+    /// Approve a proposal of another user, and list its subject
     Approve {
-        /// The proposal's number
+        /// ID of the proposal
         id: String,
     },
-    /// Refuse a proposal: remove it without a listing
+    /// Refuse a proposal
     Refuse {
-        /// The proposal's number
+        /// ID of the proposal
         id: String,
     },
     /// Delete all proposals of an author
     Delete {
-        /// The author of the proposals
+        /// Author of the proposals
         #[arg(long)]
         author: String,
     },
 }
 
 /// Shows proposals, or decides about them.
-pub(super) fn run(common: &Common, c: &Proposal) -> Result<(), Failure> {
+pub(super) fn run(common: &Common, c: &Proposal) -> Result<(), CliError> {
     let mut client = Client::open(common)?;
     let path = |id: &str| format!("/v1/proposals/{}", escape(id));
     match &c.command {

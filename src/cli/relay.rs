@@ -1,14 +1,14 @@
-//! `orbsd nominate`, `jobs`, `tests`, `claim`, `optout`, `evidence`: relay tests, through the
-//! daemon.
+//! `orbsd relay`: relay tests.
 
 use clap::{Args, Subcommand};
 use hyper::Method;
 
 use super::{
-    Common, Failure,
+    CliError, Common,
     client::{Client, with_query},
-    output,
-    text::{plain_line, some},
+    job, output,
+    probe::{self, Probe},
+    text::plain_line,
 };
 use crate::api::{
     ClaimRequest, ClaimResponse, EvidenceQuery, JobResponse, JobsQuery, NominationKind,
@@ -16,61 +16,70 @@ use crate::api::{
     ProofResponse, RelayTestResponse,
 };
 
-/// Bring a host to be tested: single addresses, with evidence not older than 14 days
+/// Test hosts for open relays
 #[derive(Debug, Args)]
-pub(super) struct Nominate {
-    /// One IP address
+pub(super) struct Relay {
+    #[command(subcommand)]
+    command: RelayCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RelayCommand {
+    Nominate(Nominate),
+    Jobs(Jobs),
+    Claim(Claim),
+    OptOut(OptOut),
+    Evidence(Evidence),
+    /// Show the catalogue of relay tests
+    Catalogue,
+    Probe(Box<Probe>),
+}
+
+/// Runs a command of relay tests.
+pub(super) fn run(common: &Common, c: Relay) -> Result<(), CliError> {
+    match c.command {
+        RelayCommand::Nominate(c) => nominate(common, &c),
+        RelayCommand::Jobs(c) => jobs(common, &c),
+        RelayCommand::Claim(c) => claim(common, &c),
+        RelayCommand::OptOut(c) => opt_out(common, c),
+        RelayCommand::Evidence(c) => evidence(common, &c),
+        RelayCommand::Catalogue => catalogue(common),
+        RelayCommand::Probe(c) => probe::run(common, &c),
+    }
+}
+
+/// Nominate a host for a relay test
+#[derive(Debug, Args)]
+struct Nominate {
+    /// IP address of the host
     target: String,
-    /// What was seen: a message's id, a line of a log, the owner's words
+    /// Evidence, at most 14 days old: message ID, log line, or statement of the owner
     #[arg(long, value_parser = plain_line)]
     evidence: String,
-    /// message, log, or owner where he has proved that the host is his
+    /// Kind of the evidence: message, log, or owner (who has proved control of the host)
     #[arg(long, default_value = "log")]
     kind: String,
-    /// When it was seen (RFC 3339); now where it is left out
+    /// Time of the evidence (RFC 3339) [default: now]
     #[arg(long)]
     at: Option<String>,
-    /// Instead of 25
+    /// Port of the host [default: 25]
     #[arg(long)]
     port: Option<u16>,
-    /// A name that the host may have, such as that of its greeting; again for more. Only one that
-    /// points at it is used
+    /// Possible name of the host; used only if it points at the host; repeat for more
     #[arg(long = "name")]
     names: Vec<String>,
-    /// Only this test; again for more
+    /// Run only this test; repeat for more
     #[arg(long = "test")]
     tests: Vec<String>,
 }
 
-/// A job in a few lines.
-pub(super) fn job(j: &JobResponse) {
-    let waiting = some(": ", j.waiting_for.as_ref());
-    println!("job {} {} {}{waiting}", j.id, j.target, j.state.as_str());
-    if let Some(a) = j.assessment {
-        let row = j
-            .row
-            .as_ref()
-            .map_or_else(String::new, |r| format!(" ({r})"));
-        println!("  {}{row}", a.as_str());
-    }
-    for r in &j.results {
-        let d = &r.detail;
-        let more = [&d.output, &d.text, &d.cause];
-        let more = more.into_iter().flatten().next().map_or("", String::as_str);
-        let code = d.code.map_or(String::new(), |c| {
-            format!(" {c} at {}", d.stage.as_deref().unwrap_or_default())
-        });
-        println!("  {:<28} {}{code} {more}", r.test, r.outcome.as_str());
-    }
-}
-
-pub(super) fn nominate(common: &Common, c: &Nominate) -> Result<(), Failure> {
+fn nominate(common: &Common, c: &Nominate) -> Result<(), CliError> {
     let kind = match c.kind.as_str() {
         "message" => NominationKind::Message,
         "log" => NominationKind::Log,
         "owner" => NominationKind::Owner,
         other => {
-            return Err(Failure::Usage(format!(
+            return Err(CliError::Usage(format!(
                 "kind: `{other}` is not message, log or owner"
             )));
         }
@@ -86,30 +95,30 @@ pub(super) fn nominate(common: &Common, c: &Nominate) -> Result<(), Failure> {
     };
     let done: JobResponse =
         Client::open(common)?.call_json(Method::POST, "/v1/nominations", &request)?;
-    output::print(common.json, &done, job);
+    output::print(common.json, &done, job::print);
     Ok(())
 }
 
-/// Show what is tested, and decide about what waits for a person
+/// Show test jobs, and approve or refuse those that wait for an editor
 #[derive(Debug, Args)]
-pub(super) struct Jobs {
-    /// One job, with its results
+struct Jobs {
+    /// Show this job with its results [default: all jobs]
     id: Option<u64>,
-    /// Only those that wait or run
+    /// Show only jobs that wait or run
     #[arg(long)]
     open: bool,
-    /// Let the job run
+    /// Approve the job
     #[arg(long, requires = "id", conflicts_with = "refuse")]
     approve: bool,
-    /// End the job
+    /// Refuse the job
     #[arg(long, requires = "id")]
     refuse: bool,
-    /// Show what was said
+    /// Show the SMTP transcript
     #[arg(long, requires = "id")]
     transcript: bool,
 }
 
-pub(super) fn jobs(common: &Common, c: &Jobs) -> Result<(), Failure> {
+fn jobs(common: &Common, c: &Jobs) -> Result<(), CliError> {
     let mut client = Client::open(common)?;
     let Some(id) = c.id else {
         let query = JobsQuery {
@@ -131,7 +140,7 @@ pub(super) fn jobs(common: &Common, c: &Jobs) -> Result<(), Failure> {
         (_, true) => client.call(Method::DELETE, &path)?,
         _ => client.get(&path)?,
     };
-    output::print(common.json, &done, job);
+    output::print(common.json, &done, job::print);
     Ok(())
 }
 
@@ -148,11 +157,7 @@ fn job_line(j: &JobResponse) {
     );
 }
 
-/// Show the relay tests
-#[derive(Debug, Args)]
-pub(super) struct Tests {}
-
-pub(super) fn tests(common: &Common, _: &Tests) -> Result<(), Failure> {
+fn catalogue(common: &Common) -> Result<(), CliError> {
     let all: Page<RelayTestResponse> = Client::open(common)?.get("/v1/catalogue")?;
     output::print(common.json, &all, |all| {
         for t in &all.items {
@@ -166,17 +171,17 @@ pub(super) fn tests(common: &Common, _: &Tests) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Say that a listed host is closed: it is tested again, and released when it is
+/// Claim that a listed host is closed, so that it is tested again
 #[derive(Debug, Args)]
-pub(super) struct Claim {
-    /// The address
+struct Claim {
+    /// IP address of the host
     target: String,
-    /// The claimant has proved that he speaks for it
+    /// Confirm that the claimant has proved control of the host
     #[arg(long)]
     proved: bool,
 }
 
-pub(super) fn claim(common: &Common, c: &Claim) -> Result<(), Failure> {
+fn claim(common: &Common, c: &Claim) -> Result<(), CliError> {
     let request = ClaimRequest {
         target: c.target.clone(),
         proved: c.proved,
@@ -196,48 +201,52 @@ pub(super) fn claim(common: &Common, c: &Claim) -> Result<(), Failure> {
                 println!("  {:<44} {}", r.sent, r.answered);
             }
         }
-        job(&d.job);
+        job::print(&d.job);
     });
     Ok(())
 }
 
-/// Those who asked not to be tested
+/// Manage opt-outs: addresses that are never tested
 #[derive(Debug, Args)]
-pub(super) struct Optout {
+struct OptOut {
     #[command(subcommand)]
-    what: Option<OptoutCommand>,
+    command: OptOutCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum OptoutCommand {
-    /// Show them
+enum OptOutCommand {
+    /// Show all opt-outs
     List,
-    /// Test nobody in an address or prefix from now on
+    /// Add an opt-out, which ends waiting and running tests
     Add {
+        /// Address or prefix
         subject: String,
-        /// How control of it was proved
+        /// How the owner has proved control
         #[arg(long, value_parser = plain_line)]
         proof: String,
     },
-    /// End it
-    End { subject: String },
+    /// End an opt-out
+    End {
+        /// Address or prefix
+        subject: String,
+    },
 }
 
-pub(super) fn optout(common: &Common, c: Optout) -> Result<(), Failure> {
+fn opt_out(common: &Common, c: OptOut) -> Result<(), CliError> {
     let mut client = Client::open(common)?;
     let path = "/v1/opt-outs";
     let line = |o: &OptOutResponse| println!("{} {} {} {}", o.subject, o.since, o.author, o.proof);
-    match c.what.unwrap_or(OptoutCommand::List) {
-        OptoutCommand::List => {
+    match c.command {
+        OptOutCommand::List => {
             let all: Page<OptOutResponse> = client.get(path)?;
             output::print(common.json, &all, |all| all.items.iter().for_each(line));
         }
-        OptoutCommand::Add { subject, proof } => {
+        OptOutCommand::Add { subject, proof } => {
             let request = OptOutRequest { subject, proof };
             let done: OptOutResponse = client.call_json(Method::POST, path, &request)?;
             output::print(common.json, &done, line);
         }
-        OptoutCommand::End { subject } => {
+        OptOutCommand::End { subject } => {
             let path = with_query(path, &OptOutQuery { subject });
             let done: OptOutSubjectResponse = client.call(Method::DELETE, &path)?;
             output::print(common.json, &done, |d| println!("{}", d.subject));
@@ -246,14 +255,14 @@ pub(super) fn optout(common: &Common, c: Optout) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Show the messages that came through a host
+/// Show the test messages that a host delivered
 #[derive(Debug, Args)]
-pub(super) struct Evidence {
-    /// The address
+struct Evidence {
+    /// IP address of the host
     target: String,
 }
 
-pub(super) fn evidence(common: &Common, c: &Evidence) -> Result<(), Failure> {
+fn evidence(common: &Common, c: &Evidence) -> Result<(), CliError> {
     let query = EvidenceQuery {
         target: c.target.clone(),
     };
@@ -262,7 +271,7 @@ pub(super) fn evidence(common: &Common, c: &Evidence) -> Result<(), Failure> {
     output::print(common.json, &all, |all| {
         for p in &all.items {
             println!(
-                "proof {} {}: given to [{}] {}, came from [{}] {}: {}",
+                "proof {} {}: sent to [{}] {}, arrived from [{}] {}: {}",
                 p.id, p.test, p.input, p.sent, p.output, p.arrived, p.outcome
             );
             for part in [&p.envelope, &p.transcript, &p.message] {

@@ -4,13 +4,13 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 
 use super::{
-    Common, Failure,
+    CliError, Common,
     client::{Client, escape},
     output,
 };
 use crate::api::{RenameRequest, RenameResponse};
 
-/// Change what is known of a reason
+/// Rename a reason
 #[derive(Debug, Args)]
 pub(super) struct Reason {
     #[command(subcommand)]
@@ -19,24 +19,23 @@ pub(super) struct Reason {
 
 #[derive(Debug, Subcommand)]
 enum ReasonCommand {
-    /// Rename a reason with its listings and history; config.toml and the zone files have the new
-    /// name already
+    /// Rename a reason; change the name in config.toml and the zone files first
     Rename {
-        /// The old name
+        /// Old name
         old: String,
-        /// The new name
+        /// New name
         new: String,
     },
 }
 
-/// Changes what is known of a reason.
-pub(super) fn reason(common: &Common, c: &Reason) -> Result<(), Failure> {
+/// Renames a reason.
+pub(super) fn reason(common: &Common, c: &Reason) -> Result<(), CliError> {
     let ReasonCommand::Rename { old, new } = &c.command;
     rename(common, "reason", old, new)
 }
 
 /// Renames a reason or source.
-pub(super) fn rename(common: &Common, kind: &str, old: &str, new: &str) -> Result<(), Failure> {
+pub(super) fn rename(common: &Common, kind: &str, old: &str, new: &str) -> Result<(), CliError> {
     let path = format!("/v1/{kind}s/{}/rename", escape(old));
     let request = RenameRequest { to: new.into() };
     let done: RenameResponse = Client::open(common)?.call_json(Method::POST, &path, &request)?;
@@ -47,7 +46,7 @@ pub(super) fn rename(common: &Common, kind: &str, old: &str, new: &str) -> Resul
     let unconfigured = done.unconfigured.iter();
     unconfigured.for_each(|l| println!("warning: {}", l.message));
     done.warnings.iter().for_each(|w| println!("warning: {w}"));
-    println!("{kind} {old} is called {new} now");
+    println!("{kind} {old} is now called {new}");
     done.serials
         .iter()
         .for_each(|(zone, serial)| println!("{zone} serial {serial}"));

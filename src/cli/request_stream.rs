@@ -1,4 +1,4 @@
-//! A connection to the API whose answer is read although the request cannot be written to its end.
+//! A connection whose response is read although the request could not be written to its end.
 
 use std::{
     io,
@@ -8,12 +8,11 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream whose failed writes wait for the answer.
+/// A stream whose failed writes wait for the response.
 ///
-/// A daemon can refuse an upload before its end: it answers and closes the connection. Writing
-/// fails then, and the answer that says why may not be read yet. So a write that fails because the
-/// other side has closed waits for ever, and the connection ends with the answer, or with the error
-/// of reading.
+/// A daemon can refuse an upload before its end: it responds and closes the connection. Writing then
+/// fails, perhaps before the response was read. So a write that fails because the other side has
+/// closed stays pending, and the connection ends with the response, or with a read error.
 #[derive(Debug)]
 pub(super) struct RequestStream<S>(pub S);
 
@@ -25,7 +24,7 @@ fn is_closed(error: &io::Error) -> bool {
     )
 }
 
-/// A write's result; pending for ever where the other side has closed the connection.
+/// The result of a write; pending if the other side has closed the connection.
 fn wait_for_answer<T>(written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
     match written {
         Poll::Ready(Err(e)) if is_closed(&e) => Poll::Pending,
@@ -77,9 +76,8 @@ mod tests {
     use super::*;
     use crate::cli::client::pieces;
 
-    /// The command line reported a broken pipe in place of the refusal.
     #[tokio::test]
-    async fn the_answer_is_read_after_a_failed_write_of_the_body() {
+    async fn response_is_read_after_a_failed_write_of_the_body() {
         for answers in [true, false] {
             let (client, mut server) = UnixStream::pair().unwrap();
             tokio::spawn(async move {

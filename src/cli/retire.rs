@@ -1,7 +1,7 @@
 //! `orbsd retire`: the end of a list, in order (RFC 6471 section 3.4).
 //!
-//! The plan stands in the zone's file, where the daemon acts on it by itself; this command writes
-//! it there, takes it back, and tells at any time what is done, what comes and when, and what only
+//! The plan is in the zone file, and the daemon acts on it; this command writes it there, cancels it,
+//! and prints at any time what is done, what comes and when, and what only
 //! people can do.
 
 use std::{
@@ -14,7 +14,7 @@ use clap::Args;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::{Common, Failure, client::Client};
+use super::{CliError, Common, client::Client};
 use crate::{
     api::{ReloadResponse, StatusResponse},
     config::Config,
@@ -27,30 +27,30 @@ use crate::{
     },
 };
 
-/// What stands above the table that this command writes.
-const MARK: &str = "# Written by `orbsd retire`; `orbsd retire ZONE --undo` takes it back.";
+/// The line above the table that this command writes.
+const MARK: &str = "# Written by `orbsd retire`; `orbsd retire ZONE --undo` cancels it.";
 
-/// End a list in order: announce it, then let it list nobody
+/// End a zone in order: announce the end, then empty it (RFC 6471)
 #[derive(Debug, Args)]
 pub(super) struct Retire {
-    /// A zone's file name without its ending, or its origin
+    /// Origin of the zone, or its short name
     zone: String,
-    /// Announce it now, and let it list nobody from this day (UTC) or after this time (60d) on
-    #[arg(long, conflicts_with = "undo")]
-    empty: Option<String>,
-    /// What the announcement says, instead of our words
-    #[arg(long, requires = "empty")]
+    /// Announce the end now, and empty the zone on this day (UTC) or after this duration
+    #[arg(long, value_name = "TIME", conflicts_with = "undo")]
+    empty_at: Option<String>,
+    /// Text of the announcement [default: a text that names the day]
+    #[arg(long, requires = "empty_at")]
     text: Option<String>,
-    /// Announce it for less than a month
-    #[arg(long, requires = "empty")]
-    soon: bool,
-    /// Take it back: the zone lists again what it listed
+    /// Announce the end less than a month before
+    #[arg(long, requires = "empty_at")]
+    short_notice: bool,
+    /// Cancel the end: the zone lists what it listed before
     #[arg(long)]
     undo: bool,
 }
 
-/// Shows the plan; begins it or takes it back where that is said.
-pub(super) fn run(common: &Common, c: &Retire) -> Result<(), Failure> {
+/// Shows the plan; begins or cancels it if an option says so.
+pub(super) fn run(common: &Common, c: &Retire) -> Result<(), CliError> {
     if let Some(server) = &common.server {
         return run_remote(common, c, server);
     }
@@ -58,21 +58,21 @@ pub(super) fn run(common: &Common, c: &Retire) -> Result<(), Failure> {
     let now = crate::daemon::clock(&config, None).now();
     let zone = find(&config, &c.zone)?;
     let file = config.zones.join(format!("{}.toml", zone.short_name));
-    match &c.empty {
+    match &c.empty_at {
         Some(when) => begin(common, c, now, (zone, &file), when)?,
         None if c.undo => undo(common, zone, &file)?,
         None => {}
     }
-    // What is in the files now, whoever wrote it.
+    // The plan that is in the files now.
     let config = common.load()?;
-    tell(common, now, find(&config, &c.zone)?, &file);
+    print_plan(common, now, find(&config, &c.zone)?, &file);
     Ok(())
 }
 
 /// Shows the plan of a zone of another server, which alone knows it.
-fn run_remote(common: &Common, c: &Retire, server: &str) -> Result<(), Failure> {
-    if c.empty.is_some() || c.undo {
-        return Err(Failure::Usage(format!(
+fn run_remote(common: &Common, c: &Retire, server: &str) -> Result<(), CliError> {
+    if c.empty_at.is_some() || c.undo {
+        return Err(CliError::Usage(format!(
             "--server: the plan is in a zone file of {server}; run this on that machine"
         )));
     }
@@ -84,7 +84,7 @@ fn run_remote(common: &Common, c: &Retire, server: &str) -> Result<(), Failure> 
         .find(|z| z.file == c.zone || ascii(&z.zone) == ascii(&c.zone))
     else {
         let known: Vec<&str> = status.zones.iter().map(|z| z.zone.as_str()).collect();
-        return Err(Failure::No(format!(
+        return Err(CliError::Refused(format!(
             "{server} has no zone `{}`; it has {}",
             c.zone,
             known.join(", ")
@@ -100,12 +100,15 @@ fn run_remote(common: &Common, c: &Retire, server: &str) -> Result<(), Failure> 
         println!("{name}: {}", plan.stage.as_str());
         for (at, what) in [
             (plan.announced, "announced"),
-            (plan.empty, "lists nobody"),
+            (plan.empty, "lists nothing"),
             (
                 plan.unseen,
-                "no resolver and no mirror knows a listing any more",
+                "no resolver and no mirror has a listing any more",
             ),
-            (plan.delegation, "the NS records in the parent zone may go"),
+            (
+                plan.delegation,
+                "the NS records may be removed from the parent zone",
+            ),
         ] {
             println!("  {at}  {what}");
         }
@@ -115,7 +118,7 @@ fn run_remote(common: &Common, c: &Retire, server: &str) -> Result<(), Failure> 
     Ok(())
 }
 
-fn find<'c>(config: &'c Config, name: &str) -> Result<&'c Zone, Failure> {
+fn find<'c>(config: &'c Config, name: &str) -> Result<&'c Zone, CliError> {
     let ascii = |n: &str| name_to_ascii(n.trim_end_matches('.')).unwrap_or_default();
     let zones = &config.ledger.zones;
     zones
@@ -123,7 +126,7 @@ fn find<'c>(config: &'c Config, name: &str) -> Result<&'c Zone, Failure> {
         .find(|z| z.short_name == name || ascii(&z.origin) == ascii(name))
         .ok_or_else(|| {
             let known: Vec<&str> = zones.iter().map(|z| z.short_name.as_str()).collect();
-            Failure::No(format!(
+            CliError::Refused(format!(
                 "there is no zone `{name}`; there are {}",
                 known.join(", ")
             ))
@@ -137,17 +140,17 @@ fn begin(
     now: Time,
     (zone, file): (&Zone, &Path),
     when: &str,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     if zone.retire.is_some() {
-        return Err(Failure::No(format!(
-            "{}: it is being retired already; --undo takes that back",
+        return Err(CliError::Refused(format!(
+            "{}: it is being retired already; --undo cancels that",
             file.display()
         )));
     }
-    let empty = parse_end(when, now).map_err(|e| Failure::Usage(format!("--empty: {e}")))?;
-    if empty < now.plus(MONTH) && !c.soon {
-        return Err(Failure::Usage(format!(
-            "--empty: {empty} is less than {MONTH} away; a list is announced for a month or more (RFC 6471 section 3.4), or say --soon"
+    let empty = parse_end(when, now).map_err(|e| CliError::Usage(format!("--empty-at: {e}")))?;
+    if empty < now.plus(MONTH) && !c.short_notice {
+        return Err(CliError::Usage(format!(
+            "--empty-at: {empty} is less than {MONTH} away; a list is announced for a month or more (RFC 6471 section 3.4); choose a later time, or add --short-notice"
         )));
     }
     let text = c.text.as_ref().map_or(String::new(), |t| {
@@ -165,10 +168,10 @@ fn begin(
     })
 }
 
-/// Takes the plan out again, where it stands at the end of the file as it was written.
-fn undo(common: &Common, zone: &Zone, file: &Path) -> Result<(), Failure> {
+/// Removes the plan, if it is at the end of the file as this command wrote it.
+fn undo(common: &Common, zone: &Zone, file: &Path) -> Result<(), CliError> {
     if zone.retire.is_none() {
-        return Err(Failure::No(format!(
+        return Err(CliError::Refused(format!(
             "{}: it is not being retired",
             file.display()
         )));
@@ -182,8 +185,8 @@ fn undo(common: &Common, zone: &Zone, file: &Path) -> Result<(), Failure> {
                 .any(|l| l.trim_start().starts_with(['[', '#']))
         };
         let Some(at) = at.filter(last) else {
-            return Err(Failure::No(format!(
-                "{}: [retire] was not written by this command; take it out and reload",
+            return Err(CliError::Refused(format!(
+                "{}: [retire] was not written by this command; remove it and reload",
                 file.display()
             )));
         };
@@ -201,13 +204,13 @@ fn undo(common: &Common, zone: &Zone, file: &Path) -> Result<(), Failure> {
 fn edit(
     common: &Common,
     file: &Path,
-    change: impl FnOnce(&str) -> Result<String, Failure>,
-) -> Result<(), Failure> {
-    let wrong = |e: std::io::Error| Failure::No(format!("{}: {e}", file.display()));
-    // First, so that nothing is written where nobody can be told.
+    change: impl FnOnce(&str) -> Result<String, CliError>,
+) -> Result<(), CliError> {
+    let file_error = |e: std::io::Error| CliError::Refused(format!("{}: {e}", file.display()));
+    // First, so that nothing is written if the daemon cannot reload.
     let mut client = Client::open(common)?;
     let running = client.get::<StatusResponse>("/v1/status")?.running;
-    let old = fs::read_to_string(file).map_err(wrong)?;
+    let old = fs::read_to_string(file).map_err(file_error)?;
     let new = change(&old)?;
     let put = |from: &str, to: &str| {
         let same = from
@@ -220,8 +223,8 @@ fn edit(
         out.write_all(&to.as_bytes()[same..])?;
         out.sync_all()
     };
-    let taken = put(&old, &new)
-        .map_err(wrong)
+    let result = put(&old, &new)
+        .map_err(file_error)
         .and_then(|()| common.load())
         .and_then(|_| match running {
             true => client
@@ -229,14 +232,14 @@ fn edit(
                 .map(drop),
             false => Ok(()),
         });
-    if taken.is_err() {
-        put(&new, &old).map_err(wrong)?;
+    if result.is_err() {
+        put(&new, &old).map_err(file_error)?;
     }
-    taken
+    result
 }
 
-/// Tells the plan: what is done, what comes, what people have to do.
-fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
+/// Prints the plan: the steps that are done, those to come, and the tasks of people.
+fn print_plan(common: &Common, now: Time, zone: &Zone, file: &Path) {
     let started = zone.retire.is_some();
     let planned = retire::Retire {
         announce_at: now,
@@ -246,12 +249,13 @@ fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
     let retire = zone.retire.as_ref().unwrap_or(&planned);
     let plan = RetirementPlan::new(zone, retire, now);
     let name = zone.origin.trim_end_matches('.');
-    let words = crate::index::zones::txt_data(&retire.announcement(name), name);
-    let words = String::from_utf8_lossy(words.get(1..).unwrap_or_default()).into_owned();
+    let announcement = crate::index::zones::txt_data(&retire.announcement(name), name);
+    let announcement =
+        String::from_utf8_lossy(announcement.get(1..).unwrap_or_default()).into_owned();
     if common.json {
         println!(
             "{}",
-            json!({"zone": name, "file": file, "retiring": started, "plan": plan, "announcement": words})
+            json!({"zone": name, "file": file, "retiring": started, "plan": plan, "announcement": announcement})
         );
         return;
     }
@@ -267,51 +271,51 @@ fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
         }
     };
     println!(
-        "{}1. {}  announced, for a month or more. TXT at {name} and at its test points says:",
+        "{}1. {}  announced, for a month or more. The TXT records of {name} and of its test points:",
         done(plan.announced),
         plan.announced
     );
-    println!("        {words}");
+    println!("        {announcement}");
     println!(
-        "        Say it too: on your web page, on mailing lists, to vendors who ship the list, to your mirrors."
+        "        Announce it too: on your web page, on mailing lists, to vendors who ship the list, to your mirrors."
     );
     println!(
-        "{}2. {}  lists nobody; the serial moves, so mirrors take the empty zone. SOA, NS and test points",
+        "{}2. {}  lists nothing; the serial moves, so mirrors fetch the empty zone. SOA, NS and test points",
         done(plan.empty),
         plan.empty
     );
     println!(
-        "        stay: nothing ever answers for everybody, and no mail is refused because of us."
+        "        stay: at no time is every address listed, and no mail is refused because of this zone."
     );
     println!(
-        "{}3. {}  no resolver and no mirror knows a listing any more (SOA expire and TTL after step 2).",
+        "{}3. {}  no resolver and no mirror has a listing any more (SOA expire and TTL after step 2).",
         done(plan.unseen),
         plan.unseen
     );
     println!(
-        "{}4. {}  from now on the NS records in the parent zone may go; not before. To send the last",
+        "{}4. {}  from now on the NS records may be removed from the parent zone. To end the queries",
         done(plan.delegation),
         plan.delegation
     );
     println!(
-        "        clients to nobody, put names in TEST-NET-1 there for some months, with a long TTL; never a server of others:"
+        "        of the last clients, delegate it to TEST-NET-1 for some months, never to a server of others:"
     );
     println!("            {name}. 2419200 IN NS gone.{name}.");
     println!("            gone.{name}. 2419200 IN A 192.0.2.1");
     println!(
-        "        Then take the zone file away. Keep the domain registered for good: who owns it can list the world."
+        "        Then remove the zone file. Keep the domain registered for good: its owner can list every address."
     );
     println!();
     match (started, plan.stage) {
         (false, _) => println!(
-            "Begin: orbsd retire {} --empty {}",
+            "Begin: orbsd retire {} --empty-at {}",
             zone.short_name,
             &plan.empty.to_string()[..10]
         ),
         (_, RetirementStage::Over) => println!(
-            "All that is done here is done. Until the NS records go: orbsd retire {} --undo",
+            "All steps on this server are done. To cancel until the NS records are removed: orbsd retire {} --undo",
             zone.short_name
         ),
-        _ => println!("Take it back: orbsd retire {} --undo", zone.short_name),
+        _ => println!("To cancel it: orbsd retire {} --undo", zone.short_name),
     }
 }

@@ -3,21 +3,18 @@
 use clap::Args;
 use hyper::Method;
 
-use super::{Common, Failure, client::Client, output, text::some};
+use super::{CliError, Common, client::Client, output, text::some};
 use crate::api::{IntegrityResponse, ScrubRequest};
 
-/// Read the whole store for damage now
-///
-/// A daemon does so once a day; `orbsd status` shows what was found, until a later scrub finds
-/// nothing.
+/// Read the whole store now to find damage
 #[derive(Debug, Args)]
 pub(super) struct Scrub {
-    /// Forget that acknowledged commits are missing, after you have made their changes again
+    /// Forget missing acknowledged commits, after you have made their changes again
     #[arg(long)]
     accept_missing_commits: bool,
 }
 
-pub(super) fn run(common: &Common, c: &Scrub) -> Result<(), Failure> {
+pub(super) fn run(common: &Common, c: &Scrub) -> Result<(), CliError> {
     let mut client = Client::open(common)?;
     let request = ScrubRequest {
         accept_missing_commits: c.accept_missing_commits,
@@ -25,7 +22,7 @@ pub(super) fn run(common: &Common, c: &Scrub) -> Result<(), Failure> {
     let report: IntegrityResponse = client.call_json(Method::POST, "/v1/scrubs", &request)?;
     match common.json {
         true => output::json(&report),
-        false if client.is_daemon() => println!("the scrub begins; `orbsd status` shows its end"),
+        false if client.is_daemon() => println!("scrub started; `orbsd status` shows its result"),
         false => print(&report),
     }
     Ok(())

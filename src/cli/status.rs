@@ -3,52 +3,29 @@
 use hyper::Method;
 
 use super::{
-    Common, Failure,
+    CliError, Common,
     client::{Client, with_query},
     feed::print_details,
     output,
     text::some,
-    zone::print_commands,
 };
 use crate::{
-    api::{
-        FeedResponse, MirrorResponse, Page, ReloadQuery, ReloadResponse, RetirementStage,
-        StatusResponse, WriteState,
-    },
+    api::{FeedResponse, ReloadQuery, ReloadResponse, RetirementStage, StatusResponse, WriteState},
     metrics::Totals,
 };
 
-/// Show how the daemon is: zones, serials, counters
-#[derive(Debug, clap::Args)]
-pub(super) struct Status {
-    #[command(subcommand)]
-    of: Option<Of>,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Of {
-    /// Show each zone's mirrors: what they were told, asked for and have, and how far behind they
-    /// are
-    Mirrors,
-}
-
-/// Shows how the daemon is. Exit code 1 while it takes no writes, or something is damaged.
-pub(super) fn run(common: &Common, args: &Status) -> Result<(), Failure> {
+/// Shows the state of the daemon. Exit code 1 while it accepts no writes, or something is damaged.
+pub(super) fn run(common: &Common) -> Result<(), CliError> {
     let mut client = Client::open(common)?;
-    if let Some(Of::Mirrors) = args.of {
-        let found: Page<MirrorResponse> = client.get("/v1/mirrors")?;
-        output::print(common.json, &found, |found| print_mirrors(&found.items));
-        return Ok(());
-    }
     let s: StatusResponse = client.get("/v1/status")?;
     output::print(common.json, &s, print);
     match s.problem {
         None => Ok(()),
-        Some(_) if common.json => Err(Failure::No(String::new())), // the document has it
+        Some(_) if common.json => Err(CliError::Refused(String::new())), // the document has it
         Some(why) if s.writes == WriteState::Refused => {
-            Err(Failure::No(format!("no writes are accepted: {why}")))
+            Err(CliError::Refused(format!("no writes are accepted: {why}")))
         }
-        Some(why) => Err(Failure::No(why)),
+        Some(why) => Err(CliError::Refused(why)),
     }
 }
 
@@ -89,7 +66,7 @@ fn print(s: &StatusResponse) {
         }
     }
     for l in &s.unconfigured {
-        println!("LEFT BEHIND: {}", l.message);
+        println!("NOT CONFIGURED: {}", l.message);
     }
     for e in &s.exports {
         let serial = match e.serial {
@@ -120,9 +97,9 @@ fn print(s: &StatusResponse) {
     }
     super::scrub::print(&s.integrity);
     if let Some(why) = &s.tester.problem {
-        println!("relay tests stand still: {why}");
+        println!("relay tests are paused: {why}");
     }
-    println!("no zone of ours: {}", counters(&s.no_zone));
+    println!("other zones: {}", counters(&s.no_zone));
     for (name, w) in &s.workers {
         println!("worker {name}: {}", counters(&w.total));
     }
@@ -136,11 +113,11 @@ fn print(s: &StatusResponse) {
     s.feeds.iter().for_each(feed);
 }
 
-/// What refreshes a feed, and how that goes.
+/// Prints the state of a feed.
 fn feed(f: &FeedResponse) {
     let next = match f.next {
-        Some(t) => format!("next look {t}"),
-        None => "being looked at".into(),
+        Some(t) => format!("next check {t}"),
+        None => "being checked".into(),
     };
     println!(
         "feed {} follows {} ({}){}, {next}",
@@ -150,66 +127,6 @@ fn feed(f: &FeedResponse) {
         some(", serial ", f.serial)
     );
     print_details(f);
-}
-
-fn print_mirrors(mirrors: &[MirrorResponse]) {
-    if mirrors.is_empty() {
-        println!("no mirror is configured, and none has asked");
-    }
-    mirrors.iter().for_each(print_mirror);
-}
-
-fn print_mirror(m: &MirrorResponse) {
-    let other = if m.configured {
-        ""
-    } else {
-        " (not configured)"
-    };
-    let state = match (m.behind, m.mirror_serial) {
-        (Some(b), _) if b.serials == 0 => "in step".to_string(),
-        (Some(b), _) => format!("{} serials behind for {} s", b.serials, b.seconds),
-        (None, None) => "has not been seen to have any serial".into(),
-        (None, Some(serial)) => format!("has serial {serial}, which is ahead of ours"),
-    };
-    println!(
-        "{} serial {} {}{}{other}: {state}",
-        m.zone,
-        m.serial,
-        m.address,
-        some(" key ", m.key.as_ref())
-    );
-    if let Some(commands) = &m.needs_transfer {
-        println!("  ours was not newer for it, so it keeps its old zone: force a transfer there");
-        print_commands(commands);
-    }
-    if let Some(n) = &m.last_notify {
-        let answer = match (n.rcode.as_deref(), &n.problem) {
-            (Some("NOERROR"), _) => {
-                format!("acknowledged after {} ms", n.answer_ms.unwrap_or_default())
-            }
-            (Some(rcode), _) => format!("answered {rcode}"),
-            (None, Some(problem)) => format!("tried {} times: {problem}", n.tries),
-            (None, None) => format!("tried {} times, no answer yet", n.tries),
-        };
-        println!("  notified of {} at {}: {answer}", n.serial, n.at);
-    }
-    if let Some(r) = &m.last_request {
-        let what = match r.serial {
-            Some(s) => format!("what came after {s}"),
-            None => "for the SOA".into(),
-        };
-        println!("  asked {what} at {}", r.at);
-    }
-    if let Some(t) = &m.last_transfer {
-        println!(
-            "  took {} at {}: {}, {} bytes in {} ms",
-            t.to,
-            t.at,
-            t.kind.as_str(),
-            t.bytes,
-            t.ms
-        );
-    }
 }
 
 /// All counters in one line, without those that are zero, except for the first.
@@ -234,16 +151,15 @@ fn counters(c: &Totals) -> String {
         .join(", ")
 }
 
-/// Let the running daemon read its configuration again
+/// Make the daemon read its configuration again
 #[derive(Debug, clap::Args)]
 pub(super) struct Reload {
-    /// Accept a configuration that no longer has a reason, feed or zone which has listings
+    /// Accept a configuration without a reason, feed or zone that has listings
     #[arg(long)]
     force: bool,
 }
 
-/// Lets the daemon read its configuration again.
-pub(super) fn reload(common: &Common, c: &Reload) -> Result<(), Failure> {
+pub(super) fn reload(common: &Common, c: &Reload) -> Result<(), CliError> {
     let mut client = Client::open(common)?;
     let path = with_query("/v1/reload", &ReloadQuery { force: c.force });
     let done: ReloadResponse = client.call(Method::POST, &path)?;

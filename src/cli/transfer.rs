@@ -1,4 +1,4 @@
-//! `orbsd transfer`: another server's zone, once.
+//! `orbsd transfer`.
 
 use std::{
     fmt::Write as _,
@@ -11,9 +11,9 @@ use clap::Args;
 use indicatif::ProgressBar;
 
 use super::{
-    Common, Failure,
+    CliError, Common,
     client::escape,
-    import::{bar, send, tell},
+    import::{bar, print_report, send},
     output,
 };
 use crate::{
@@ -28,70 +28,69 @@ use crate::{
 const PIECE: usize = 128 * 1024;
 const WAITING: usize = 8;
 
-/// Fetch another server's zone once, by AXFR, and import it or write it to a file
+/// Transfer a zone of another server once (AXFR), and import or write it
 #[derive(Debug, Args)]
 pub(super) struct Transfer {
-    /// The zone
+    /// Name of the zone
     zone: String,
-    /// Whom to ask: an address or a name, with a port or without
+    /// Server: address or name, with a port [default port: 53]
     #[arg(long)]
     from: String,
-    /// The TSIG key: a name in config.toml, or a file with a `key` clause
+    /// TSIG key: name of a [[key]], or file with a `key` clause
     #[arg(long)]
     key: Option<String>,
-    /// Whose list it becomes; the zone's name where it is not said
+    /// Source of the listings [default: the name of the zone]
     #[arg(long)]
     source: Option<String>,
-    /// Why its subjects are listed
-    #[arg(long, required_unless_present_any = ["codes", "output"], conflicts_with = "codes")]
+    /// Reason of all entries
+    #[arg(long, required_unless_present_any = ["code_zone", "output"], conflicts_with = "code_zone")]
     reason: Option<String>,
-    /// Take the reasons from the zone's A values, by the codes of this zone of ours
-    #[arg(long)]
-    codes: Option<String>,
-    /// Only show what would change
+    /// Own zone whose codes give the reasons of the A values
+    #[arg(long, value_name = "ZONE")]
+    code_zone: Option<String>,
+    /// Show the changes, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// The zone is meant to be empty: all that the source lists ends
+    /// Accept an empty zone, which ends all listings of the source
     #[arg(long)]
     allow_empty: bool,
-    /// Take the zone although some records have errors: at most N, or P% of the entries (default: 5
-    /// % and at least 3)
+    /// Accept N records with errors, or P% of the entries [default: none; without a value: 5 %, at least 3]
     #[arg(long, value_name = "N|P%", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     skip_errors: Option<String>,
-    /// Take a zone that has much less than the last one
+    /// Accept a zone that is much smaller than the last one
     #[arg(long)]
     allow_shrink: bool,
-    /// Take a zone that has much more than the last one
+    /// Accept a zone that is much larger than the last one
     #[arg(long)]
     allow_growth: bool,
-    /// Take special-purpose ranges too
+    /// Accept special-purpose ranges
     #[arg(long)]
-    special: bool,
-    /// All of it ends when it does not come again for so long
+    allow_special_ranges: bool,
+    /// End all listings if the zone is not imported again for this time [default: never]
     #[arg(long)]
     max_age: Option<String>,
-    /// Write the zone as a master file instead; `-` is standard output
-    #[arg(long, short, conflicts_with_all = ["source", "reason", "codes", "dry_run", "max_age"])]
+    /// Write a master file instead of importing; `-` is standard output
+    #[arg(long, short, conflicts_with_all = ["source", "reason", "code_zone", "dry_run", "max_age"])]
     output: Option<PathBuf>,
 }
 
-pub(super) fn run(common: &Common, c: &Transfer) -> Result<(), Failure> {
+pub(super) fn run(common: &Common, c: &Transfer) -> Result<(), CliError> {
     let server =
-        Server::new(&c.from, &c.zone, key(common, c.key.as_deref())?).map_err(Failure::Usage)?;
+        Server::new(&c.from, &c.zone, key(common, c.key.as_deref())?).map_err(CliError::Usage)?;
     let bar = bar(0);
     let (tx, rx) = sync_channel(WAITING);
-    let (zone, shown) = (server.zone.clone(), bar.clone());
+    let (zone, display) = (server.zone.clone(), bar.clone());
     let text = Text {
         rx,
         piece: Vec::new(),
         at: 0,
         ended: false,
     };
-    let fetch = std::thread::spawn(move || fetch(&server, tx, shown));
+    let fetch = std::thread::spawn(move || fetch(&server, tx, display));
     let result = match &c.output {
         Some(to) => write(common, c, to, text),
         None => {
-            // The messages' bytes are what is shown; those of the text that is sent on are not
+            // The messages' bytes are displayed; those of the text that is sent on are not
             // counted once more.
             let done = send(
                 common,
@@ -100,27 +99,29 @@ pub(super) fn run(common: &Common, c: &Transfer) -> Result<(), Failure> {
                 None,
                 &ProgressBar::hidden(),
             );
-            done.map(|done| tell(common, &done, c.dry_run))
+            done.map(|done| print_report(common, &done, c.dry_run))
         }
     };
     bar.finish_and_clear();
     match fetch.join() {
         // Why the text ended is told by who fetched it; how the import took that is no news then.
-        Ok(Err(why)) if result.is_err() => Err(Failure::No(format!("{why}; nothing was changed"))),
+        Ok(Err(why)) if result.is_err() => {
+            Err(CliError::Refused(format!("{why}; nothing was changed")))
+        }
         _ => result,
     }
 }
 
 /// The key of a name in the configuration, or of a file.
-fn key(common: &Common, name: Option<&str>) -> Result<Option<std::sync::Arc<TsigKey>>, Failure> {
+fn key(common: &Common, name: Option<&str>) -> Result<Option<std::sync::Arc<TsigKey>>, CliError> {
     let Some(name) = name else { return Ok(None) };
     if Path::new(name).is_file() {
         return crate::config::keys::of_file(Path::new(name))
             .map(|k| Some(k.into()))
-            .map_err(Failure::Usage);
+            .map_err(CliError::Usage);
     }
     let unknown = || {
-        Failure::Usage(format!(
+        CliError::Usage(format!(
             "`{name}` is neither a [[key]] of {} nor a file",
             common.config.display()
         ))
@@ -145,7 +146,7 @@ fn address(c: &Transfer, zone: &str) -> String {
     );
     for (name, value) in [
         ("reason", &c.reason),
-        ("codes", &c.codes),
+        ("codes", &c.code_zone),
         ("max_age", &c.max_age),
         ("skip_errors", &c.skip_errors),
     ] {
@@ -158,7 +159,7 @@ fn address(c: &Transfer, zone: &str) -> String {
         ("allow_empty", c.allow_empty),
         ("allow_shrink", c.allow_shrink),
         ("allow_growth", c.allow_growth),
-        ("special", c.special),
+        ("special", c.allow_special_ranges),
     ];
     for (name, set) in flags {
         path += &format!("&{name}={set}");
@@ -167,8 +168,8 @@ fn address(c: &Transfer, zone: &str) -> String {
 }
 
 /// Writes the zone to a file, which is replaced when it is complete, or to standard output.
-fn write(common: &Common, c: &Transfer, to: &Path, mut text: Text) -> Result<(), Failure> {
-    let mut copy = |out: &mut dyn Write| -> Result<(), Failure> {
+fn write(common: &Common, c: &Transfer, to: &Path, mut text: Text) -> Result<(), CliError> {
+    let mut copy = |out: &mut dyn Write| -> Result<(), CliError> {
         io::copy(&mut text, out)?;
         Ok(out.flush()?)
     };
@@ -214,7 +215,7 @@ impl Lines {
         let piece = std::mem::take(&mut self.text).into_bytes();
         self.tx
             .send(piece)
-            .map_err(|_| "nobody wants the zone any more".into())
+            .map_err(|_| "the import has ended".into())
     }
 }
 

@@ -1,10 +1,10 @@
-//! `orbsd webhook`: who is told of each commit.
+//! `orbsd webhook`: URLs that receive each commit.
 
 use clap::{Args, Subcommand};
 use hyper::Method;
 
 use super::{
-    Common, Failure,
+    CliError, Common,
     client::{Client, escape},
     output,
     text::some,
@@ -14,7 +14,7 @@ use crate::api::{
     WebhookSecretResponse,
 };
 
-/// Manage webhooks: where each commit is reported
+/// Manage webhooks, which receive each commit
 #[derive(Debug, Args)]
 pub(super) struct Webhook {
     #[command(subcommand)]
@@ -23,36 +23,36 @@ pub(super) struct Webhook {
 
 #[derive(Debug, Subcommand)]
 enum WebhookCommand {
-    /// Show all webhooks, one a line
+    /// Show all webhooks, one per line
     List,
-    /// Show one webhook, and the messages that wait for it
+    /// Show a webhook and its waiting messages
     Show {
-        /// The webhook's number
+        /// ID of the webhook
         id: String,
     },
-    /// Add a webhook; its secret is displayed once
+    /// Add a webhook, and display its secret once
     Add {
-        /// Where messages are sent: http://, https://, or mailto: by the smart host of `[mail]`
+        /// URL that messages are sent to: http://, https://, or mailto: by the smart host of `[mail]`
         url: String,
     },
-    /// Stop sending to a webhook; commits that come meanwhile are not reported to it
+    /// Pause a webhook; it does not receive the commits of the pause
     Pause {
-        /// The webhook's number
+        /// ID of the webhook
         id: String,
     },
-    /// Send to a paused webhook again
+    /// Resume a paused webhook
     Resume {
-        /// The webhook's number
+        /// ID of the webhook
         id: String,
     },
-    /// Try all waiting messages again now, those that were given up too
+    /// Send all waiting messages and dead letters again now
     Retry {
-        /// The webhook's number
+        /// ID of the webhook
         id: String,
     },
-    /// Remove a webhook and the messages that wait for it
+    /// Remove a webhook and its waiting messages
     Remove {
-        /// The webhook's number
+        /// ID of the webhook
         id: String,
     },
 }
@@ -66,14 +66,14 @@ struct WebhookWithMessages {
 }
 
 /// Shows webhooks, or changes one.
-pub(super) fn run(common: &Common, c: &Webhook) -> Result<(), Failure> {
+pub(super) fn run(common: &Common, c: &Webhook) -> Result<(), CliError> {
     let mut client = Client::open(common)?;
     let path = |id: &str| format!("/v1/webhooks/{}", escape(id));
     let change = |client: &mut Client, id: &str, paused: bool, done: &str| {
         let request = WebhookChangeRequest { paused };
         let changed: WebhookResponse = client.call_json(Method::PATCH, &path(id), &request)?;
         output::print(common.json, &changed, |_| println!("{id}: {done}"));
-        Ok::<(), Failure>(())
+        Ok::<(), CliError>(())
     };
     match &c.command {
         WebhookCommand::List => {

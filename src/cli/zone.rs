@@ -6,14 +6,14 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 
 use super::{
-    Common, Failure,
+    CliError, Common,
     client::{Client, escape},
     output,
     text::some,
 };
 use crate::api::{SerialRequestBody, SerialResponse};
 
-/// Change what is known of a zone
+/// Set the serial of a zone
 #[derive(Debug, Args)]
 pub(super) struct Zone {
     #[command(subcommand)]
@@ -22,21 +22,20 @@ pub(super) struct Zone {
 
 #[derive(Debug, Subcommand)]
 enum ZoneCommand {
-    /// Set a newer serial, and name the mirrors for which it is not newer
+    /// Set a newer serial, and show the mirrors for which it is not newer
     Serial {
-        /// The zone's origin, or its file's name
+        /// Origin of the zone, or its short name
         zone: String,
-        /// The serial: at most 2147483647 ahead of the zone's own (RFC 1982)
+        /// Serial, at most 2147483647 ahead of the present one (RFC 1982)
         serial: u32,
-        /// Set it although mirrors seen in the last 30 days cannot order it: a transfer has to be
-        /// forced on them then
+        /// Set it although it is not newer for mirrors seen in the last 30 days
         #[arg(long)]
         force: bool,
     },
 }
 
-/// Changes what is known of a zone.
-pub(super) fn run(common: &Common, c: &Zone) -> Result<(), Failure> {
+/// Sets a serial.
+pub(super) fn run(common: &Common, c: &Zone) -> Result<(), CliError> {
     let ZoneCommand::Serial {
         zone,
         serial,

@@ -133,7 +133,7 @@ pub(super) fn read(
         report.error(
             &p.place,
             "enabled_tests",
-            format_args!("there is no test `{name}`; `orbsd tests` lists them"),
+            format_args!("there is no test `{name}`; `orbsd relay catalogue` lists them"),
         );
     }
     let networks = networks(&p.asn_table, folder).unwrap_or_else(|e| {

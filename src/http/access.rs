@@ -11,7 +11,7 @@ use axum::{extract::Request, http::header::AUTHORIZATION};
 
 use super::{
     App,
-    caller::{Caller, Peer},
+    caller::{Caller, PeerAddress},
     identity, secrets,
 };
 use crate::{
@@ -86,10 +86,10 @@ impl Access {
     }
 
     /// Counts a request with a wrong token. The error is the limit that it exceeds.
-    fn failed(&self, peer: Peer, now: Duration) -> Result<(), RateLimited> {
+    fn failed(&self, peer: PeerAddress, now: Duration) -> Result<(), RateLimited> {
         match peer {
-            Peer::Net(addr) => self.failures.charge(addr, now),
-            Peer::Socket(_) => Ok(()),
+            PeerAddress::Net(addr) => self.failures.charge(addr, now),
+            PeerAddress::Socket(_) => Ok(()),
         }
     }
 
@@ -121,13 +121,13 @@ impl Access {
 /// Authenticates the sender of a request. `rate` is set where its token has a limit.
 pub(super) fn authenticate(
     app: &App,
-    peer: Peer,
+    peer: PeerAddress,
     request: &Request,
     rate: &mut Option<RateState>,
 ) -> Result<Caller, ProblemDetails> {
     let from = match peer {
-        Peer::Socket(uid) => return identity::at_socket(app, uid),
-        Peer::Net(addr) => addr.to_canonical().to_string(),
+        PeerAddress::Socket(uid) => return identity::at_socket(app, uid),
+        PeerAddress::Net(addr) => addr.to_canonical().to_string(),
     };
     let at = app.ledger.now();
     // A valid token is never refused because of wrong ones from the same network: it cannot be
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn wrong_tokens_are_limited_for_an_address_and_its_neighbours() {
         let access = Access::default();
-        let net = |t: &str| Peer::Net(t.parse().unwrap());
+        let net = |t: &str| PeerAddress::Net(t.parse().unwrap());
         let at = Duration::from_secs;
         let tries = |t: &str, now| {
             (0..100)
@@ -229,6 +229,6 @@ mod tests {
         assert_eq!(tries("2001:db8::3", at(60)), 20);
         assert_eq!(tries("192.0.2.1", at(0)), 20);
         assert!(access.failed(net("::ffff:192.0.2.1"), at(1)).is_err());
-        assert!((0..100).all(|_| access.failed(Peer::Socket(Some(0)), at(1)).is_ok()));
+        assert!((0..100).all(|_| access.failed(PeerAddress::Socket(Some(0)), at(1)).is_ok()));
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 
 /// The other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peer {
+pub enum PeerAddress {
     /// A process that may open the socket, by its uid; none where the system does not report it.
     Socket(Option<u32>),
     /// A client at this address.

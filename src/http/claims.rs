@@ -6,7 +6,7 @@ use axum::{Extension, Json, extract::State, http::StatusCode};
 
 use super::{
     App,
-    caller::{Caller, Peer},
+    caller::{Caller, PeerAddress},
     input::{JsonBody, Part, QueryParams},
     jobs::{actor, call_relay, host, number, public_job},
 };
@@ -140,7 +140,7 @@ pub(super) async fn claim_closed(
     responses((status = 202, body = ClaimResponse, description = "The claim and its test")))]
 pub(super) async fn claim_closed_publicly(
     State(app): State<App>,
-    peer: Option<Extension<Peer>>,
+    peer: Option<Extension<PeerAddress>>,
     JsonBody(request): JsonBody<ClaimRequest>,
 ) -> Result<(StatusCode, Json<ClaimResponse>), ProblemDetails> {
     let target = host("target", &request.target)?;
@@ -150,7 +150,7 @@ pub(super) async fn claim_closed_publicly(
         ));
     }
     let (from, own) = match peer {
-        Some(Extension(Peer::Net(a))) => {
+        Some(Extension(PeerAddress::Net(a))) => {
             app.access
                 .claim(a)
                 .map_err(|limited| ProblemDetails::rate_limited("claims", &limited))?;
@@ -365,12 +365,12 @@ fn of_host(relay: &RelayService, target: IpAddr, most: usize) -> Result<Vec<Proo
     responses((status = 200, body = ProofResponse, description = "The proof")))]
 pub(super) async fn get_proof(
     State(app): State<App>,
-    peer: Option<Extension<Peer>>,
+    peer: Option<Extension<PeerAddress>>,
     Part(id): Part,
 ) -> Result<Json<ProofResponse>, ProblemDetails> {
     let id = number(&id, "proof")?;
     let from = match peer {
-        Some(Extension(Peer::Net(a))) => Some(a.to_canonical()),
+        Some(Extension(PeerAddress::Net(a))) => Some(a.to_canonical()),
         _ => None,
     };
     let found = call_relay(&app, move |relay| {

@@ -13,7 +13,7 @@ use axum::{
 use super::{
     App,
     access::{RateState, authenticate},
-    caller::{Caller, Peer},
+    caller::{Caller, PeerAddress},
     idempotency,
     listen::Encrypted,
     policy::{Deadline, Idempotency, REQUEST_TIMEOUT, RoutePolicy, RouteTable},
@@ -69,7 +69,7 @@ pub(super) async fn guard(
 /// The address of this server as the client wrote it, for the types of problems; none at the
 /// socket.
 fn base(request: &Request) -> Option<String> {
-    let Some(Peer::Net(_)) = request.extensions().get::<Peer>() else {
+    let Some(PeerAddress::Net(_)) = request.extensions().get::<PeerAddress>() else {
         return None;
     };
     let tls = request.extensions().get::<Encrypted>().is_some();
@@ -109,7 +109,7 @@ fn admit(
     let Some(least) = policy.role else {
         return Ok((policy, None));
     };
-    let peer = request.extensions().get::<Peer>().copied();
+    let peer = request.extensions().get::<PeerAddress>().copied();
     let peer = peer
         .ok_or_else(|| ProblemDetails::new(ProblemCode::Unauthorized, "client address unknown"))?;
     let caller = authenticate(&state.app, peer, request, rate)?;

@@ -46,7 +46,7 @@ pub(super) fn at_socket(app: &App, uid: Option<u32>) -> Result<Caller, ProblemDe
             "the user {name} (uid {uid}) is disabled"
         ))),
         None => Err(ProblemDetails::forbidden(format!(
-            "[admin] uids maps uid {uid} to `{name}`, which is not a user; `orbsd person add {name}` adds one"
+            "[admin] uids maps uid {uid} to `{name}`, which is not a user; `orbsd user add {name}` adds one"
         ))),
     }
 }

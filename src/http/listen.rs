@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::{
-    caller::Peer,
+    caller::PeerAddress,
     proxy::{self, HeaderError, TrustedProxies},
 };
 use crate::api::{ProblemCode, ProblemDetails};
@@ -201,7 +201,7 @@ pub async fn run_socket(
             permit
                 .run(connection(
                     stream,
-                    (Sender::Itself(Peer::Socket(uid)), false),
+                    (Sender::Itself(PeerAddress::Socket(uid)), false),
                     router,
                     stop,
                     permit.clone(),
@@ -307,20 +307,22 @@ async fn accept_connection(
     permit: Arc<ConnectionPermit>,
 ) {
     let caller = match proxy {
-        None => Sender::Itself(Peer::Net(addr)),
+        None => Sender::Itself(PeerAddress::Net(addr)),
         Some(proxy) if proxy.forwarded => Sender::Forwarded(addr),
         // The header is required (section 2 of its specification): without one the client is not
         // known.
-        Some(proxy) => match tokio::time::timeout(HEADER_TIMEOUT, proxy::read_header(&mut stream))
-            .await
-        {
-            Ok(Ok(None)) => Sender::Itself(Peer::Net(addr)),
-            // From here on it counts as the client's connection.
-            Ok(Ok(Some(client))) if permit.reassign(client) => Sender::Itself(Peer::Net(client)),
-            Ok(Ok(Some(_))) => return,
-            Ok(Err(e)) => return proxy.warn(addr, &e),
-            Err(_) => return proxy.warn(addr, &HeaderError::Missing("timed out".into())),
-        },
+        Some(proxy) => {
+            match tokio::time::timeout(HEADER_TIMEOUT, proxy::read_header(&mut stream)).await {
+                Ok(Ok(None)) => Sender::Itself(PeerAddress::Net(addr)),
+                // From here on it counts as the client's connection.
+                Ok(Ok(Some(client))) if permit.reassign(client) => {
+                    Sender::Itself(PeerAddress::Net(client))
+                }
+                Ok(Ok(Some(_))) => return,
+                Ok(Err(e)) => return proxy.warn(addr, &e),
+                Err(_) => return proxy.warn(addr, &HeaderError::Missing("timed out".into())),
+            }
+        }
     };
     let stream = LingeringStream::new(stream);
     match tls {
@@ -343,14 +345,14 @@ pub(super) struct Encrypted;
 #[derive(Clone, Copy)]
 enum Sender {
     /// The other end of the connection.
-    Itself(Peer),
+    Itself(PeerAddress),
     /// The client that a proxy names in each request.
     Forwarded(IpAddr),
 }
 
 impl Sender {
     /// The sender of a request.
-    fn of(self, headers: &HeaderMap) -> Result<Peer, ProblemDetails> {
+    fn of(self, headers: &HeaderMap) -> Result<PeerAddress, ProblemDetails> {
         let addr = match self {
             Sender::Itself(peer) => return Ok(peer),
             Sender::Forwarded(addr) => addr,
@@ -362,7 +364,7 @@ impl Sender {
                 format!("the proxy must name the client in `Forwarded`: {e}"),
             )
         })?;
-        Ok(Peer::Net(client.unwrap_or(addr)))
+        Ok(PeerAddress::Net(client.unwrap_or(addr)))
     }
 }
 

@@ -12,7 +12,7 @@ use axum::{
 
 use super::{
     App,
-    caller::Peer,
+    caller::PeerAddress,
     convert::{event, hex, hold, listing},
     input::Part,
     listings::exemption,
@@ -153,7 +153,7 @@ fn list_note(
 
 /// Reads the subject of a public look-up: `subject=`, `ip=`, the bare address of the old form, or
 /// the address of the client.
-fn requested(query: Option<&str>, peer: Option<Peer>) -> Result<Subject, ProblemDetails> {
+fn requested(query: Option<&str>, peer: Option<PeerAddress>) -> Result<Subject, ProblemDetails> {
     let query = query.unwrap_or_default();
     let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
     let value = |name: &str| {
@@ -170,7 +170,9 @@ fn requested(query: Option<&str>, peer: Option<Peer>) -> Result<Subject, Problem
     match (value("subject").or_else(|| value("ip")).or_else(bare), peer) {
         (Some(t), _) => Subject::parse(t.trim(), HostBits::Refuse)
             .map_err(|e| ProblemDetails::invalid(format!("subject: {e}"))),
-        (None, Some(Peer::Net(addr))) if query.is_empty() => Ok(Subject::host(addr.to_canonical())),
+        (None, Some(PeerAddress::Net(addr))) if query.is_empty() => {
+            Ok(Subject::host(addr.to_canonical()))
+        }
         _ => Err(ProblemDetails::invalid(
             "subject: it takes an address, a prefix or a domain",
         )),
@@ -184,12 +186,12 @@ fn requested(query: Option<&str>, peer: Option<Peer>) -> Result<Subject, Problem
     responses((status = 200, body = LookupResponse, description = "What is public about the subject")))]
 pub(super) async fn lookup(
     State(app): State<App>,
-    peer: Option<Extension<Peer>>,
+    peer: Option<Extension<PeerAddress>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<LookupResponse>, ProblemDetails> {
     let subject = requested(query.as_deref(), peer.as_ref().map(|p| p.0))?;
     let client = match peer {
-        Some(Extension(Peer::Net(addr))) => addr,
+        Some(Extension(PeerAddress::Net(addr))) => addr,
         _ => IpAddr::V4(Ipv4Addr::LOCALHOST),
     };
     let done = tokio::task::spawn_blocking(move || find_public(&app, &subject, client))
@@ -203,7 +205,7 @@ pub(super) async fn lookup(
     responses((status = 200, body = LookupResponse, description = "What is public about the subject")))]
 pub(super) async fn lookup_by_old_path(
     app: State<App>,
-    peer: Option<Extension<Peer>>,
+    peer: Option<Extension<PeerAddress>>,
     query: RawQuery,
 ) -> Result<Json<LookupResponse>, ProblemDetails> {
     lookup(app, peer, query).await

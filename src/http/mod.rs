@@ -49,7 +49,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use access::Access;
-pub use caller::Peer;
+pub use caller::PeerAddress;
 pub use export::REPORT_TRAILER;
 pub use feeds::{DecideFeed, no_feeds};
 pub use gauges::{Disk, Surroundings};

@@ -130,7 +130,7 @@ impl ZoneSet {
         if !fits.is_empty() {
             text += &format!("; the reasons that would publish it: {}", fits.join(", "));
         }
-        text += "; to list it all the same, use --unpublished (in the API: \"unpublished\": true)";
+        text += "; to list it all the same, use --allow-unpublished (in the API: \"unpublished\": true)";
         Some(text)
     }
 
@@ -228,7 +228,7 @@ mod tests {
             "`r0`",
             "bl.orbs.example publishes addresses",
             "`r1` (dbl.orbs.example)",
-            "--unpublished",
+            "--allow-unpublished",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }

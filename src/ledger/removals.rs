@@ -394,7 +394,7 @@ pub fn placement(log: &Path, contents: &Contents, place: &Path) -> Result<Placem
     match (there.lines.last(), contents.lines.last()) {
         (None, _) => foreign("is not a removal log"),
         (Some(there), last) if there.n > last.map_or(0, |l| l.n) => Err(format!(
-            "{shown} is newer than {}: it goes up to line {}; name it with --removals, or move it away",
+            "{shown} is newer than {}: it goes up to line {}; name it with --removal-log, or move it away",
             log.display(),
             there.n
         )),

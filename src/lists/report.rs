@@ -104,7 +104,9 @@ impl Omission {
     /// A description for people, which follows the count.
     pub fn describe(self) -> &'static str {
         match self {
-            Omission::SpecialRange => "in special-purpose ranges (--special takes them)",
+            Omission::SpecialRange => {
+                "in special-purpose ranges (--allow-special-ranges takes them)"
+            }
             Omission::Loopback => "prefixes that hold 127.0.0.1, which is never listed",
             Omission::TooWide => "wider than /8 (IPv6 /19)",
             Omission::TestPoint => "test points, which every zone has by itself",

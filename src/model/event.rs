@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     entry_text::EntryText,
     evidence::Evidence,
+    hold::Hold,
     reason::{ReasonId, SourceId},
     time::Time,
-    verdict::Hold,
 };
 
 /// An event in the history of a subject.

@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 pub use super::event::{Event, EventKind};
 use super::{
     evidence::{Evidence, EvidenceKind},
+    hold::Hold,
     reason::{ReasonId, SourceId},
     subject::Subject,
     time::{Seconds, Time},
-    verdict::{Entry, Exempt, Hold, Verdict},
+    verdict::{Entry, Exempt, Verdict},
 };
 
 /// The reasons under which the source `prober` lists hosts.

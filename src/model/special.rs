@@ -54,7 +54,7 @@ pub enum Unlistable {
     TestPoint,
     /// It is a prefix that contains 127.0.0.1 or its IPv4-mapped form.
     ContainsNever,
-    /// It overlaps a special-purpose range; `--special` permits it.
+    /// It overlaps a special-purpose range; `--allow-special-ranges` permits it.
     Special,
     /// It is wider than /8 (IPv6 /19).
     TooWide,
@@ -69,7 +69,7 @@ impl std::fmt::Display for Unlistable {
             }
             Unlistable::TestPoint => "it is a test point, which every zone has anyway (RFC 5782)",
             Unlistable::Special => {
-                "it is in a special-purpose range; use --special to list it nevertheless"
+                "it is in a special-purpose range; use --allow-special-ranges to list it nevertheless"
             }
             Unlistable::TooWide => "it is wider than /8 (IPv6: /19)",
         })

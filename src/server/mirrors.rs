@@ -48,7 +48,7 @@ const MAX_TRANSFERRED: usize = 1024;
 /// Which mirror: one of `transfer.notify` by its address and key, or one that is only known from
 /// what it asks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-enum Who {
+enum MirrorId {
     Configured(SocketAddr, Option<String>),
     Other(IpAddr, Option<String>),
 }
@@ -65,16 +65,16 @@ pub(super) struct Configured {
 }
 
 impl Configured {
-    fn place(&self) -> (String, Who) {
+    fn row_key(&self) -> (String, MirrorId) {
         (
             self.zone.clone(),
-            Who::Configured(self.address, self.key.clone()),
+            MirrorId::Configured(self.address, self.key.clone()),
         )
     }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Notified {
+struct NotifyState {
     serial: Serial,
     at: Time,
     tries: u32,
@@ -83,7 +83,7 @@ struct Notified {
     problem: Option<String>,
 }
 
-impl Notified {
+impl NotifyState {
     fn response(&self) -> MirrorNotifyResponse {
         MirrorNotifyResponse {
             serial: self.serial.0,
@@ -98,13 +98,13 @@ impl Notified {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Asked {
+struct MirrorRequest {
     serial: Option<Serial>,
     at: Time,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Transferred {
+struct MirrorTransfer {
     from: Option<Serial>,
     to: Serial,
     at: Time,
@@ -112,7 +112,7 @@ struct Transferred {
     took_ms: u64,
 }
 
-impl Transferred {
+impl MirrorTransfer {
     fn response(&self) -> MirrorTransferResponse {
         MirrorTransferResponse {
             kind: match self.from {
@@ -137,13 +137,16 @@ struct Counts {
     transfers: u64,
     bytes: u64,
     /// Requests for a transfer.
-    asked: u64,
+    #[serde(rename = "asked")]
+    requests: u64,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Row {
-    seen: Time,
+    /// When a request of the mirror came last.
+    #[serde(rename = "seen")]
+    last_seen: Time,
     has: Option<Serial>,
     /// Whether `has` is the claim of an unsigned datagram, whose sender may be anybody.
     unproved: bool,
@@ -153,9 +156,10 @@ struct Row {
     /// Since when it lacks a serial, as far as the times of publication were known when the file
     /// was written.
     lacks_since: Option<Time>,
-    notified: Option<Notified>,
-    asked: Option<Asked>,
-    transfer: Option<Transferred>,
+    notified: Option<NotifyState>,
+    #[serde(rename = "asked")]
+    request: Option<MirrorRequest>,
+    transfer: Option<MirrorTransfer>,
     counts: Counts,
 }
 
@@ -214,7 +218,7 @@ impl Log {
 
 #[derive(Debug, Default)]
 struct Inner {
-    rows: BTreeMap<(String, Who), Row>,
+    rows: BTreeMap<(String, MirrorId), Row>,
     logs: HashMap<String, Log>,
     /// When an address completed its last transfer.
     transferred: BTreeMap<IpAddr, Time>,
@@ -246,7 +250,7 @@ pub struct TransferRequest<'a> {
 #[derive(Debug)]
 pub struct Mirrors {
     /// Where the file may lie: at the first place that can be written to.
-    places: Vec<PathBuf>,
+    paths: Vec<PathBuf>,
     /// What is wrong with files that could not be read at the start.
     problems: Vec<String>,
     clock: Clock,
@@ -256,11 +260,11 @@ pub struct Mirrors {
 impl Mirrors {
     /// With what the files at these places say, the newer of two; a damaged one is warned of, and
     /// left out.
-    pub fn open(places: Vec<PathBuf>, clock: Clock) -> Mirrors {
-        let mut rows: BTreeMap<(String, Who), Row> = BTreeMap::new();
+    pub fn open(paths: Vec<PathBuf>, clock: Clock) -> Mirrors {
+        let mut rows: BTreeMap<(String, MirrorId), Row> = BTreeMap::new();
         let mut transferred: BTreeMap<IpAddr, Time> = BTreeMap::new();
         let (mut given_out, mut problems) = (GivenOut::new(), Vec::new());
-        for path in &places {
+        for path in &paths {
             let found = file::read(path).unwrap_or_else(|e| {
                 problems.push(format!(
                     "{}: {e}; what it had of the mirrors and of serials is not used",
@@ -275,16 +279,16 @@ impl Mirrors {
                 let last = transferred.entry(addr).or_insert(at);
                 *last = at.max(*last);
             }
-            for (zone, who, row) in found.mirrors {
-                let place = (zone, who);
-                if rows.get(&place).is_none_or(|r| r.seen < row.seen) {
-                    rows.insert(place, row);
+            for (zone, id, row) in found.mirrors {
+                let key = (zone, id);
+                if rows.get(&key).is_none_or(|r| r.last_seen < row.last_seen) {
+                    rows.insert(key, row);
                 }
             }
         }
         problems.iter().for_each(|p| tracing::warn!("{p}"));
         Mirrors {
-            places,
+            paths,
             problems,
             clock,
             inner: Mutex::new(Inner {
@@ -324,31 +328,31 @@ impl Mirrors {
         });
         let saved = inner.saved();
         drop(inner);
-        file::write(&self.places, &saved)
+        file::write(&self.paths, &saved)
     }
 
     /// Where the file is written first.
-    pub fn place(&self) -> &std::path::Path {
-        self.places.first().map_or(std::path::Path::new(""), |p| p)
+    pub fn path(&self) -> &std::path::Path {
+        self.paths.first().map_or(std::path::Path::new(""), |p| p)
     }
 
     /// What the ledger asks before a serial jumps.
     pub fn seen_serials(self: &std::sync::Arc<Mirrors>) -> SeenSerials {
         let mirrors = self.clone();
         SeenSerials(Some(std::sync::Arc::new(move |zone| {
-            mirrors.seen(zone, mirrors.clock.now())
+            mirrors.recent_mirrors(zone, mirrors.clock.now())
         })))
     }
 
     /// The mirrors of a zone that were seen in the last 30 days, with the serials that they have
     /// for certain.
-    fn seen(&self, zone: &str, at: Time) -> Vec<SeenMirror> {
+    fn recent_mirrors(&self, zone: &str, at: Time) -> Vec<SeenMirror> {
         let inner = self.lock();
         inner
             .rows
             .iter()
             .filter(|((z, _), row)| z == zone && !row.unproved)
-            .filter_map(|(place, row)| seen_mirror(place, row, at))
+            .filter_map(|(key, row)| seen_mirror(key, row, at))
             .collect()
     }
 
@@ -386,7 +390,7 @@ impl Mirrors {
                 .as_ref()
                 .filter(|n| n.serial == serial)
                 .map_or(0, |n| n.tries);
-            row.notified = Some(Notified {
+            row.notified = Some(NotifyState {
                 serial,
                 at: self.clock.now(),
                 tries: again + 1,
@@ -420,15 +424,15 @@ impl Mirrors {
 
     /// The serial that a configured mirror is known to have.
     pub(super) fn has(&self, mirror: &Configured) -> Option<Serial> {
-        self.lock().rows.get(&mirror.place()).and_then(|r| r.has)
+        self.lock().rows.get(&mirror.row_key()).and_then(|r| r.has)
     }
 
     /// How often a configured mirror has asked for a transfer.
-    pub(super) fn times_asked(&self, mirror: &Configured) -> u64 {
+    pub(super) fn request_count(&self, mirror: &Configured) -> u64 {
         self.lock()
             .rows
-            .get(&mirror.place())
-            .map_or(0, |r| r.counts.asked)
+            .get(&mirror.row_key())
+            .map_or(0, |r| r.counts.requests)
     }
 
     /// An address has completed a transfer that its key or certificate allows, or was told that it
@@ -449,7 +453,7 @@ impl Mirrors {
     /// A mirror has asked for a transfer: of what changed since the serial that it has, or of the
     /// whole zone. True where it has to take the whole zone, because its copy is not what its
     /// serial stands for here.
-    pub fn asked(&self, request: &TransferRequest) -> bool {
+    pub fn record_request(&self, request: &TransferRequest) -> bool {
         let TransferRequest {
             zone,
             addr,
@@ -460,9 +464,9 @@ impl Mirrors {
         } = *request;
         let mut inner = self.lock();
         let newest = inner.logs.entry(zone.into()).or_default().note(current);
-        inner.known(zone, addr, key, self.clock.now(), |row, at| {
-            row.asked = Some(Asked { serial, at });
-            row.counts.asked += 1;
+        inner.update_row(zone, addr, key, self.clock.now(), |row, at| {
+            row.request = Some(MirrorRequest { serial, at });
+            row.counts.requests += 1;
             if serial.is_some() && row.has != serial {
                 (row.has, row.lacks_since, row.unproved) = (serial, None, !proved);
             }
@@ -475,7 +479,7 @@ impl Mirrors {
     /// A mirror has been given a zone up to a serial: the whole of it, or what changed since
     /// `from`.
     #[allow(clippy::too_many_arguments)] // they are one record, and this is its only use
-    pub fn transferred(
+    pub fn record_transfer(
         &self,
         zone: &str,
         addr: IpAddr,
@@ -487,8 +491,8 @@ impl Mirrors {
     ) {
         let mut inner = self.lock();
         inner.logs.entry(zone.into()).or_default().note(to);
-        inner.known(zone, addr, key, self.clock.now(), |row, at| {
-            row.transfer = Some(Transferred {
+        inner.update_row(zone, addr, key, self.clock.now(), |row, at| {
+            row.transfer = Some(MirrorTransfer {
                 from,
                 to,
                 at,
@@ -509,13 +513,13 @@ impl Mirrors {
         let (inner, at) = (self.lock(), self.clock.now());
         let zones = snapshot.zones.all().iter().zip(snapshot.serials.iter());
         let serials: HashMap<&str, Serial> = zones.map(|(z, s)| (&*z.name, *s)).collect();
-        let mirrors = inner.rows.iter().filter_map(|((zone, who), row)| {
+        let mirrors = inner.rows.iter().filter_map(|((zone, id), row)| {
             let current = *serials.get(zone.as_str())?;
-            let (address, key) = match who {
-                Who::Configured(addr, key) => (addr.to_string(), key),
-                Who::Other(addr, key) => (addr.to_string(), key),
+            let (address, key) = match id {
+                MirrorId::Configured(addr, key) => (addr.to_string(), key),
+                MirrorId::Other(addr, key) => (addr.to_string(), key),
             };
-            let left = row.left_at.filter(|_| row.seen.plus(REMEMBERED) >= at);
+            let left = row.left_at.filter(|_| row.last_seen.plus(REMEMBERED) >= at);
             let commands = |_| {
                 let all = forced_transfers(zone).into_iter();
                 all.map(|(software, command)| (software.to_string(), command))
@@ -525,24 +529,24 @@ impl Mirrors {
             Some(MirrorResponse {
                 zone: zone.clone(),
                 address,
-                configured: matches!(who, Who::Configured(..)),
+                configured: matches!(id, MirrorId::Configured(..)),
                 key: key.clone(),
                 serial: current.0,
                 mirror_serial: row.has.map(|s| s.0),
                 behind: behind.map(|(serials, seconds)| LagResponse { serials, seconds }),
                 needs_transfer: left.map(commands),
-                last_notify: row.notified.as_ref().map(Notified::response),
-                last_request: row.asked.as_ref().map(|a| MirrorRequestResponse {
+                last_notify: row.notified.as_ref().map(NotifyState::response),
+                last_request: row.request.as_ref().map(|a| MirrorRequestResponse {
                     serial: a.serial.map(|s| s.0),
                     at: a.at.into(),
                 }),
-                last_transfer: row.transfer.as_ref().map(Transferred::response),
+                last_transfer: row.transfer.as_ref().map(MirrorTransfer::response),
                 counts: MirrorCounts {
                     notified: row.counts.notified,
                     answered: row.counts.answered,
                     transfers: row.counts.transfers,
                     bytes: row.counts.bytes,
-                    requests: row.counts.asked,
+                    requests: row.counts.requests,
                 },
             })
         });
@@ -564,7 +568,7 @@ impl Mirrors {
             inner.jumped = false;
             inner.saved()
         };
-        if let Err(e) = file::write(&self.places, &saved) {
+        if let Err(e) = file::write(&self.paths, &saved) {
             tracing::warn!("{e}; what is known of the mirrors is not kept");
             self.lock().changed = true;
         }
@@ -597,17 +601,17 @@ impl Row {
 
 /// What a serial is held against; `None` for a mirror without a serial, or that was not seen for
 /// long.
-fn seen_mirror((_, who): &(String, Who), row: &Row, at: Time) -> Option<SeenMirror> {
-    let (address, key) = match who {
-        Who::Configured(address, key) => (address.to_string(), key.clone()),
-        Who::Other(address, key) => (address.to_string(), key.clone()),
+fn seen_mirror((_, id): &(String, MirrorId), row: &Row, at: Time) -> Option<SeenMirror> {
+    let (address, key) = match id {
+        MirrorId::Configured(address, key) => (address.to_string(), key.clone()),
+        MirrorId::Other(address, key) => (address.to_string(), key.clone()),
     };
-    let serial = row.has.filter(|_| row.seen.plus(REMEMBERED) >= at)?;
+    let serial = row.has.filter(|_| row.last_seen.plus(REMEMBERED) >= at)?;
     Some(SeenMirror {
         address,
         key,
         serial,
-        seen: row.seen,
+        seen: row.last_seen,
     })
 }
 
@@ -630,34 +634,38 @@ impl Inner {
     }
 
     fn configure(&mut self, all: &[Configured]) {
-        let places: Vec<(String, Who)> = all.iter().map(Configured::place).collect();
-        let gone = |place: &(String, Who)| {
-            matches!(place.1, Who::Configured(..)) && !places.contains(place)
+        let keys: Vec<(String, MirrorId)> = all.iter().map(Configured::row_key).collect();
+        let gone = |key: &(String, MirrorId)| {
+            matches!(key.1, MirrorId::Configured(..)) && !keys.contains(key)
         };
-        let mut old: Vec<_> = self.rows.extract_if(.., |place, _| gone(place)).collect();
-        for place in places {
+        let mut old: Vec<_> = self.rows.extract_if(.., |key, _| gone(key)).collect();
+        for key in keys {
             // With another key it is the same mirror.
-            let before = old
-                .iter()
-                .position(|((zone, who), _)| match (who, &place.1) {
-                    (Who::Configured(a, _), Who::Configured(b, _)) => *zone == place.0 && a == b,
-                    _ => false,
-                });
-            let row = if self.rows.contains_key(&place) {
+            let before = old.iter().position(|((zone, id), _)| match (id, &key.1) {
+                (MirrorId::Configured(a, _), MirrorId::Configured(b, _)) => {
+                    *zone == key.0 && a == b
+                }
+                _ => false,
+            });
+            let row = if self.rows.contains_key(&key) {
                 None
             } else {
                 before.map(|i| old.swap_remove(i).1)
             };
             self.rows
-                .entry(place)
+                .entry(key)
                 .or_insert_with(|| row.unwrap_or_default());
         }
-        for ((zone, who), row) in old {
-            if let (Who::Configured(address, key), true) = (who, row.has.is_some()) {
-                let place = (zone, Who::Other(address.ip().to_canonical(), key));
-                if self.rows.get(&place).is_none_or(|r| r.seen < row.seen) {
+        for ((zone, id), row) in old {
+            if let (MirrorId::Configured(address, key), true) = (id, row.has.is_some()) {
+                let key = (zone, MirrorId::Other(address.ip().to_canonical(), key));
+                if self
+                    .rows
+                    .get(&key)
+                    .is_none_or(|r| r.last_seen < row.last_seen)
+                {
                     self.make_room();
-                    self.rows.insert(place, row);
+                    self.rows.insert(key, row);
                 }
             }
         }
@@ -665,7 +673,7 @@ impl Inner {
     }
 
     fn configured(&mut self, mirror: &Configured, change: impl FnOnce(&mut Row)) {
-        if let Some(row) = self.rows.get_mut(&mirror.place()) {
+        if let Some(row) = self.rows.get_mut(&mirror.row_key()) {
             change(row);
             self.changed = true;
         }
@@ -673,7 +681,7 @@ impl Inner {
 
     /// The row of whoever asks. A configured mirror is known by its key where no other has it, else
     /// by its address where no other has that; anybody else has a row of its own.
-    fn known<T>(
+    fn update_row<T>(
         &mut self,
         zone: &str,
         addr: IpAddr,
@@ -684,24 +692,28 @@ impl Inner {
         let addr = addr.to_canonical();
         let mine = || {
             let here = self.rows.keys().filter(|(z, _)| z == zone);
-            here.filter_map(|(_, who)| match who {
-                Who::Configured(a, k) => Some((who, a.ip().to_canonical() == addr, k.as_deref())),
-                Who::Other(..) => None,
+            here.filter_map(|(_, id)| match id {
+                MirrorId::Configured(a, k) => {
+                    Some((id, a.ip().to_canonical() == addr, k.as_deref()))
+                }
+                MirrorId::Other(..) => None,
             })
         };
-        let found = only(mine().filter(|(_, _, k)| key.is_some() && *k == key))
-            .or_else(|| only(mine().filter(|(_, here, k)| *here && *k == key)))
-            .or_else(|| only(mine().filter(|(_, here, k)| *here && (key.is_none() || k.is_none()))))
-            .map(|(who, ..)| who.clone());
-        let place = (
+        let found = single(mine().filter(|(_, _, k)| key.is_some() && *k == key))
+            .or_else(|| single(mine().filter(|(_, here, k)| *here && *k == key)))
+            .or_else(|| {
+                single(mine().filter(|(_, here, k)| *here && (key.is_none() || k.is_none())))
+            })
+            .map(|(id, ..)| id.clone());
+        let key = (
             zone.to_string(),
-            found.unwrap_or_else(|| Who::Other(addr, key.map(Into::into))),
+            found.unwrap_or_else(|| MirrorId::Other(addr, key.map(Into::into))),
         );
-        if !self.rows.contains_key(&place) {
+        if !self.rows.contains_key(&key) {
             self.make_room();
         }
-        let row = self.rows.entry(place).or_default();
-        row.seen = at;
+        let row = self.rows.entry(key).or_default();
+        row.last_seen = at;
         self.changed = true;
         change(row, at)
     }
@@ -725,11 +737,11 @@ impl Inner {
         let others = self
             .rows
             .iter()
-            .filter(|((_, who), _)| matches!(who, Who::Other(..)));
+            .filter(|((_, id), _)| matches!(id, MirrorId::Other(..)));
         if others.clone().count() >= MAX_OTHERS
             && let Some(oldest) = others
-                .min_by_key(|(_, row)| row.seen)
-                .map(|(place, _)| place.clone())
+                .min_by_key(|(_, row)| row.last_seen)
+                .map(|(key, _)| key.clone())
         {
             self.rows.remove(&oldest);
         }
@@ -752,14 +764,14 @@ impl Inner {
 
     fn lacks_since(&self, zone: &str, row: &Row) -> Option<Time> {
         let log = self.logs.get(zone);
-        let known = log.and_then(|l| l.after(row.has?));
-        known
+        let published = log.and_then(|l| l.after(row.has?));
+        published
             .or(row.lacks_since)
             .or_else(|| log?.entries.front().map(|(_, t)| *t))
     }
 
     fn saved(&self) -> file::Saved {
-        let one = |((zone, who), row): (&(String, Who), &Row)| {
+        let one = |((zone, id), row): (&(String, MirrorId), &Row)| {
             let current = self
                 .logs
                 .get(zone)
@@ -776,7 +788,7 @@ impl Inner {
             };
             (
                 zone.clone(),
-                who.clone(),
+                id.clone(),
                 Row {
                     lacks_since,
                     ..row.clone()
@@ -792,7 +804,7 @@ impl Inner {
 }
 
 /// The one of its kind; `None` where there is none, or another.
-fn only<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
+fn single<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
     found.next().filter(|_| found.next().is_none())
 }
 

@@ -331,7 +331,7 @@ async fn run_target(
         if last != Some(announcement.serial) {
             (tries, reminders, last) = (0, 0, Some(announcement.serial));
         }
-        let (sent, asked) = (Instant::now(), mirrors.times_asked(mirror));
+        let (sent, requests) = (Instant::now(), mirrors.request_count(mirror));
         let wait = FIRST_WAIT.saturating_mul(1 << tries.min(16)).min(MAX_WAIT);
         mirrors.sent(mirror, announcement.serial);
         let answer = tokio::select! {
@@ -367,7 +367,7 @@ async fn run_target(
             let has = mirrors
                 .has(mirror)
                 .is_some_and(|has| has >= announcement.serial);
-            let follows = has || acknowledged && mirrors.times_asked(mirror) != asked;
+            let follows = has || acknowledged && mirrors.request_count(mirror) != requests;
             if follows && !(acknowledged && reminders == 1) {
                 std::future::pending::<()>().await;
             }

@@ -161,7 +161,7 @@ impl Transfers {
             mirrors.completed(addr);
         }
         if let Some(mirrors) = self.mirrors.as_ref().filter(|_| sent.records > 1) {
-            mirrors.transferred(
+            mirrors.record_transfer(
                 &zone,
                 addr,
                 key.as_deref(),
@@ -278,7 +278,7 @@ impl Transfers {
             .as_ref()
             .filter(|_| !matches!(decision, TransferDecision::Refused { .. }))
             .is_some_and(|mirrors| {
-                mirrors.asked(&TransferRequest {
+                mirrors.record_request(&TransferRequest {
                     zone: &snapshot.zones.all()[number].name,
                     addr: peer.addr,
                     key,

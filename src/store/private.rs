@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn readable_directory_is_made_private_with_its_files() {
+    fn readable_directory_becomes_private_with_its_files() {
         let dir = tempfile::tempdir().unwrap();
         let (store, file) = (
             dir.path().join("a/store"),

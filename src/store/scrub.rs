@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scrub_keeps_to_its_rate_and_ends_when_it_is_told_to() {
+    fn scrub_keeps_to_its_rate_and_ends_on_request() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path());
         commit(&store, 1, 30_000);
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_or_missing_record_of_the_last_commit_is_told_from_a_sound_one() {
+    fn damaged_or_missing_record_of_the_last_commit_is_detected() {
         use super::super::{UnknownCommit, integrity::LAST_COMMIT};
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(LAST_COMMIT);

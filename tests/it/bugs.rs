@@ -62,7 +62,14 @@ fn removing_listings_from_a_feed_keeps_its_exclusions() {
     f.write("v.rbl", "63.1.0.0/16 :127.0.0.2:\n63.1.2.3 :127.0.0.3:\n");
     f.write("one.txt", "63.1.2.3\n");
     f.ok(&[
-        "import", "--source", "two", "--codes", "bl", "--format", "rbldnsd", "v.rbl",
+        "import",
+        "--source",
+        "two",
+        "--code-zone",
+        "bl",
+        "--format",
+        "rbldnsd",
+        "v.rbl",
     ]);
     f.ok(&[
         "import", "--source", "two", "--reason", "relay", "--mode", "remove", "one.txt",
@@ -109,7 +116,14 @@ fn imported_master_file_of_domains_gives_the_same_answers() {
     ]);
     f.ok(&["exempt", "--remove", ".x.foo.test"]);
     f.ok(&[
-        "import", "--source", "m", "--codes", "dbl", "--format", "master", "d.zone",
+        "import",
+        "--source",
+        "m",
+        "--code-zone",
+        "dbl",
+        "--format",
+        "master",
+        "d.zone",
     ]);
     let after: Vec<String> = names
         .iter()

@@ -66,8 +66,17 @@ fn list_command_returns_after_dns_answers_with_the_listing() {
     );
     // A special-purpose range needs permission.
     let (n, why) = code(&f, &["list", "198.51.100.7", "--reason", "relay"]);
-    assert!(n == 1 && why.contains("--special"), "{n} {why}");
-    f.ok(&["list", "198.51.100.7", "--reason", "relay", "--special"]);
+    assert!(
+        n == 1 && why.contains("--allow-special-ranges"),
+        "{n} {why}"
+    );
+    f.ok(&[
+        "list",
+        "198.51.100.7",
+        "--reason",
+        "relay",
+        "--allow-special-ranges",
+    ]);
     assert_eq!(a(&f, "7.100.51.198"), "NOERROR 127.0.0.2");
     // Many from standard input, one of them invalid: it is reported, and the others are listed.
     let out = f.orbsd_with(
@@ -443,7 +452,7 @@ fn check_reports_what_listeners_and_tester_need() {
     for (config, code, part) in [
         ("[collector]\nlisten = [\"127.0.0.1:8053\"]".to_string(), 2, "collector.listen: 127.0.0.1:8053 is already used by admin.listen"),
         ("[web]\nlisten = \"0.0.0.0:5300\"".into(), 2, "web.listen: 0.0.0.0:5300 is already used by dns.listen"),
-        ("[dns]\nlisten = [\"0.0.0.0:53\", \"[::]:53\"]\n[collector]\nlisten = [\"0.0.0.0:25\", \"[::]:25\"]".into(), 0, "sound"),
+        ("[dns]\nlisten = [\"0.0.0.0:53\", \"[::]:53\"]\n[collector]\nlisten = [\"0.0.0.0:25\", \"[::]:25\"]".into(), 0, "valid"),
         ("[collector]\nlisten = [\"[::]:25\", \"[::1]:25\"]".into(), 2, "collector.listen: [::1]:25 is already used by collector.listen"),
         (
             "[tls]\nquic = [\"127.0.0.1:5300\"]\ncertificate = \"a\"\nkey = \"b\"".into(),
@@ -457,12 +466,12 @@ fn check_reports_what_listeners_and_tester_need() {
         ),
         (format!("{probe}\"probe.bl.orbs.example\""), 2, "bl.orbs.example answers for it, and has no MX there"),
         (format!("{probe}\"bl.orbs.example\""), 2, "add a [[record]] with the name @ and the type MX"),
-        (format!("{probe}\"mail.bl.orbs.example\""), 0, "sound"),
-        (format!("{probe}\"mybl.orbs.example\""), 0, "sound"),
+        (format!("{probe}\"mail.bl.orbs.example\""), 0, "valid"),
+        (format!("{probe}\"mybl.orbs.example\""), 0, "valid"),
         (format!("{probe}\"probe.example\"\nkey = \"folder\""), 2, "folder is a folder; name a file"),
         (format!("{probe}\"probe.example\"\nkey = \"short\""), 2, "short has less than 32 bytes"),
         (format!("{probe}\"probe.example\"\nsource_addresses = [\"192.0.2.7\"]"), 0, "192.0.2.7 is not an address of this machine"),
-        (format!("{probe}\"probe.example\"\nsource_addresses = [\"127.0.0.9\"]"), 0, "sound"),
+        (format!("{probe}\"probe.example\"\nsource_addresses = [\"127.0.0.9\"]"), 0, "valid"),
     ] {
         let (is, said) = check(&config);
         assert!(is == code && said.contains(part), "{config}: {is} {said}");
@@ -479,7 +488,7 @@ fn token_is_not_sent_unencrypted_to_another_host() {
     let _daemon = Daemon::start(&f);
     let path = f.write(
         "token",
-        &f.ok(&["token", "create", "--for", "anna", "--role", "reader"]),
+        &f.ok(&["token", "create", "--owner", "anna", "--role", "reader"]),
     );
     let mode = |mode: u32| {
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();

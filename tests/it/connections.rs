@@ -322,7 +322,7 @@ fn keeps_connection(f: &Folder, addr: IpAddr) -> bool {
 #[test]
 fn transfer_with_a_key_reserves_slots_across_a_restart_and_one_by_a_wide_prefix_does_not() {
     let f = folder("[connections]\ndns = 64\n", "");
-    let made = f.json(&["key", "mirror.example", "--json"]);
+    let made = f.json(&["key", "create", "mirror.example", "--json"]);
     let config = format!(
         "{CONFIG}[connections]\ndns = 64\n{}",
         made["lines"]["orbsd_config"].as_str().unwrap()

@@ -394,7 +394,7 @@ fn resolvers_follow_client_triggers_of_both_families() {
         "relay",
         "--format",
         "list",
-        "--special",
+        "--allow-special-ranges",
         "clients",
     ]);
     f.ok(&["export", "bl", "--format", "rpz", "-o", "clients.rpz"]);
@@ -479,7 +479,7 @@ fn packet_filter_exports_of_overlapping_prefixes_have_no_overlap() {
         "relay",
         "--format",
         "list",
-        "--special",
+        "--allow-special-ranges",
         "overlaps",
     ]);
     let want = [

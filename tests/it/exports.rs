@@ -276,7 +276,7 @@ fn listed() -> (Folder, [&'static str; 6], [&'static str; 6]) {
         "relay",
         "--format",
         "rbldnsd",
-        "--special",
+        "--allow-special-ranges",
         "a.rbl",
     ]);
     f.write(

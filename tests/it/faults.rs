@@ -104,7 +104,13 @@ fn zone_that_returns_to_the_configuration_has_a_new_serial() {
     };
     let seen = serial(&f);
     fs::remove_file(f.path().join("zones/bl.toml")).unwrap();
-    f.ok(&["list", "45.1.1.2", "--reason", "relay", "--unpublished"]);
+    f.ok(&[
+        "list",
+        "45.1.1.2",
+        "--reason",
+        "relay",
+        "--allow-unpublished",
+    ]);
     f.write("zones/bl.toml", &zone);
     assert!(serial(&f) > seen);
 }

@@ -476,7 +476,7 @@ fn transfer_command_imports_shows_or_writes_a_zone() {
         "--from",
         &from,
         ORIGIN,
-        "--codes",
+        "--code-zone",
         "bl",
         "--dry-run",
         "--json",
@@ -486,7 +486,14 @@ fn transfer_command_imports_shows_or_writes_a_zone() {
         (&2.into(), &serde_json::Value::Null, &ORIGIN.into())
     );
     let said = f.ok(&[
-        "transfer", "--from", &from, ORIGIN, "--codes", "bl", "--source", "peer",
+        "transfer",
+        "--from",
+        &from,
+        ORIGIN,
+        "--code-zone",
+        "bl",
+        "--source",
+        "peer",
     ]);
     assert!(said.contains("2 added"), "{said}");
     assert_eq!(
@@ -507,7 +514,15 @@ fn transfer_command_imports_shows_or_writes_a_zone() {
         "{text}"
     );
     let d = f.json(&[
-        "import", "--json", "--source", "peer", "--codes", "bl", "--format", "master", "zone.txt",
+        "import",
+        "--json",
+        "--source",
+        "peer",
+        "--code-zone",
+        "bl",
+        "--format",
+        "master",
+        "zone.txt",
     ]);
     assert_eq!(
         (&d["difference"]["same"], &d["difference"]["changed"]),
@@ -516,7 +531,14 @@ fn transfer_command_imports_shows_or_writes_a_zone() {
     // Interrupted: nothing has changed, and the reason is reported.
     p.set(Behavior::Cut(120));
     let out = f.orbsd(&[
-        "transfer", "--from", &from, ORIGIN, "--codes", "bl", "--source", "peer",
+        "transfer",
+        "--from",
+        &from,
+        ORIGIN,
+        "--code-zone",
+        "bl",
+        "--source",
+        "peer",
     ]);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(

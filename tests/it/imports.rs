@@ -81,7 +81,7 @@ fn modes_change_the_source_and_dry_runs_and_errors_do_not() {
         listed(&f),
         ["45.1.1.1", "45.2.0.0/16"].map(String::from).into()
     );
-    report(&f, &["--skip-errors", "--host-bits", "bad.txt"]);
+    report(&f, &["--skip-errors", "--clear-host-bits", "bad.txt"]);
     assert_eq!(listed(&f), ["45.1.1.0/24"].map(String::from).into());
     // `operator` is not a feed.
     assert_eq!(
@@ -198,7 +198,15 @@ fn several_files_packed_or_not_are_one_list() {
     f.write("v1.rbl", ":127.0.0.3:blah\n45.2.1.1\n");
     f.write("v2.rbl", "45.2.1.2\n");
     f.ok(&[
-        "import", "--source", "two", "--codes", "bl", "--format", "rbldnsd", "v1.rbl", "v2.rbl",
+        "import",
+        "--source",
+        "two",
+        "--code-zone",
+        "bl",
+        "--format",
+        "rbldnsd",
+        "v1.rbl",
+        "v2.rbl",
     ]);
     let zones = |s: &str| f.json(&["lookup", s, "--json"])["zones"][0]["codes"][0].clone();
     assert_eq!(
@@ -298,7 +306,14 @@ fn imported_export_is_the_same_list() {
     let list = "45.1.1.1\n45.1.1.2 :3:why $\n46.1.0.0/20 :3:\n!46.1.1.0/25\n2a00:1:2::/48 :2:six\n2a00:1:2:3::4\n!2a00:1:2:4::/64\n47.0.0.0/8\n";
     f.write("a.rbl", list);
     f.ok(&[
-        "import", "--source", "one", "--codes", "bl", "--format", "rbldnsd", "a.rbl",
+        "import",
+        "--source",
+        "one",
+        "--code-zone",
+        "bl",
+        "--format",
+        "rbldnsd",
+        "a.rbl",
     ]);
     for (format, pieces) in [
         ("master", "master"),
@@ -312,7 +327,7 @@ fn imported_export_is_the_same_list() {
         let reasons: &[&str] = if pieces == "list" {
             &["--reason", "relay"]
         } else {
-            &["--codes", "bl"]
+            &["--code-zone", "bl"]
         };
         other.ok(&[
             &["import", "--source", "two", "--format", pieces, "x"][..],

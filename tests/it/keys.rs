@@ -17,6 +17,7 @@ use crate::lab::{CONFIG, Daemon, Folder, ZONE, query};
 fn with_key(f: &Folder) -> serde_json::Value {
     let made = f.json(&[
         "key",
+        "create",
         "Mirror.Example.",
         "--algorithm",
         "hmac-sha512",
@@ -78,7 +79,7 @@ fn created_key_is_accepted_and_never_overwritten() {
     }
     let clause = fs::read_to_string(&path).unwrap();
     assert!(made["lines"]["bind"].as_str().unwrap().starts_with(&clause));
-    let human = f.ok(&["key", "second", "--file", "keys/b"]);
+    let human = f.ok(&["key", "create", "second", "--file", "keys/b"]);
     assert!(
         human.contains("# Knot, knot.conf")
             && human.contains("name = \"second\"\nalgorithm = \"hmac-sha256\"\nfile = \"keys/b\""),
@@ -86,14 +87,14 @@ fn created_key_is_accepted_and_never_overwritten() {
     );
     assert_ne!(fs::read_to_string(f.path().join("keys/b")).unwrap(), clause);
     // Again: the key is not changed.
-    let again = f.orbsd(&["key", "mirror.example"]);
+    let again = f.orbsd(&["key", "create", "mirror.example"]);
     assert_eq!(again.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&again.stderr).contains("stays as it is"));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("was not changed"));
     assert_eq!(fs::read_to_string(&path).unwrap(), clause);
     for args in [
-        &["key", "a b"][..],
-        &["key", "c", "--algorithm", "hmac-md5"],
-        &["key", "c", "--server", "ns1"],
+        &["key", "create", "a b"][..],
+        &["key", "create", "c", "--algorithm", "hmac-md5"],
+        &["key", "create", "c", "--server", "ns1"],
     ] {
         assert_eq!(f.orbsd(args).status.code(), Some(2), "{args:?}");
     }

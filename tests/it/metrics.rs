@@ -97,9 +97,14 @@ fn certificate_expiry_is_a_metric() {
     );
     fs::write(&path, config).unwrap();
     let _daemon = Daemon::start(&s.folder);
-    let token = s
-        .folder
-        .ok(&["token", "create", "--for", "prometheus", "--role", "reader"]);
+    let token = s.folder.ok(&[
+        "token",
+        "create",
+        "--owner",
+        "prometheus",
+        "--role",
+        "reader",
+    ]);
     let header = format!("authorization: Bearer {}", token.trim());
     let out = Command::new("curl")
         .args([

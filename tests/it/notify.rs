@@ -154,7 +154,7 @@ impl NotifySender {
     }
     /// Requests an IXFR from a serial, as a mirror.
     fn asks(&self, serial: u32) {
-        self.mirrors.asked(&TransferRequest {
+        self.mirrors.record_request(&TransferRequest {
             zone: "bl.orbs.example",
             addr: [127, 0, 0, 1].into(),
             key: None,
@@ -207,7 +207,7 @@ fn commit_is_notified_at_once_and_the_lag_is_reported() {
     );
     m.answer(&first, 0);
     t.until(|r| r["last_notify"]["acknowledged"] == true);
-    t.mirrors.transferred(
+    t.mirrors.record_transfer(
         "bl.orbs.example",
         [127, 0, 0, 1].into(),
         None,
@@ -301,7 +301,7 @@ fn mirror_that_acknowledges_and_does_not_transfer_is_notified_again() {
     );
     silent.answer(&third, 0);
     // A mirror with the serial is not notified again.
-    t.mirrors.transferred(
+    t.mirrors.record_transfer(
         "bl.orbs.example",
         [127, 0, 0, 1].into(),
         None,
@@ -321,7 +321,7 @@ fn two_mirrors_at_one_address_are_notified_each_with_its_key() {
     let (m, f) = (Mirror::new(), Folder::new());
     let mut config = std::fs::read_to_string(f.path().join("config.toml")).unwrap();
     for key in ["one", "two"] {
-        config += f.json(&["key", key, "--json"])["lines"]["orbsd_config"]
+        config += f.json(&["key", "create", key, "--json"])["lines"]["orbsd_config"]
             .as_str()
             .unwrap();
     }
@@ -418,7 +418,7 @@ fn late_answer_counts_and_an_unanswered_notify_is_repeated() {
     // A mirror that has transferred the zone is not notified again, even if it has not answered.
     t.commit(2);
     m.hear();
-    t.mirrors.transferred(
+    t.mirrors.record_transfer(
         "bl.orbs.example",
         [127, 0, 0, 1].into(),
         None,
@@ -469,7 +469,7 @@ fn datagram_that_is_not_an_answer_is_ignored_and_a_refusal_is_reported() {
 /// A folder with a key, and a mirror that has to sign with it.
 fn keyed() -> (Mirror, Folder) {
     let (m, f) = (Mirror::new(), Folder::new());
-    let made = f.json(&["key", "mirror", "--json"]);
+    let made = f.json(&["key", "create", "mirror", "--json"]);
     let config = std::fs::read_to_string(f.path().join("config.toml")).unwrap();
     f.write(
         "config.toml",
@@ -573,7 +573,7 @@ fn reload_changes_the_notified_mirrors() {
 fn mirror_state_is_reported_and_survives_a_restart() {
     let m = Mirror::new();
     let f = Folder::with(CONFIG, &[("bl", &zone(&format!("'{}'", m.addr())))]);
-    let one = || f.json(&["status", "mirrors", "--json"])["items"][0].clone();
+    let one = || f.json(&["mirror", "list", "--json"])["items"][0].clone();
     let answers = |n: u64| {
         let end = Instant::now() + Duration::from_secs(10);
         while one()["counts"]["answered"] != n {
@@ -601,10 +601,9 @@ fn mirror_state_is_reported_and_survives_a_restart() {
         (&notification.serial().into(), &true.into())
     );
     assert_eq!(shown["mirror_serial"], Value::Null);
-    let human = f.ok(&["status", "mirrors"]);
+    let human = f.ok(&["mirror", "list"]);
     assert!(
-        human.contains("acknowledged after")
-            && human.contains("has not been seen to have any serial"),
+        human.contains("acknowledged after") && human.contains("serial unknown"),
         "{human}"
     );
     assert_eq!(f.json(&["status", "--json"])["running"], true);

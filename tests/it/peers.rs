@@ -224,7 +224,7 @@ fn side_by_side() -> (Folder, Daemon, Peer, std::net::SocketAddr) {
             "import",
             "--source",
             name,
-            "--codes",
+            "--code-zone",
             name,
             "--format",
             "rbldnsd",

@@ -401,7 +401,7 @@ fn shipped() -> (Folder, Daemon, u16, u16) {
         "sample",
         "--reason",
         "relay",
-        "--special",
+        "--allow-special-ranges",
         "zones/sample.txt",
     ]);
     let daemon = Daemon::spawn(&f);
@@ -416,8 +416,8 @@ fn shipped() -> (Folder, Daemon, u16, u16) {
 /// A replacement for `orbsd` and `curl`: it runs the real program, passes on the output, and
 /// records the exit code.
 const ORBSD: &str = r#"#!/bin/sh
-case "$1" in
-serve | probe | restore) timeout 9 "$ORBSD" "$@" --help > out 2>&1; code=$? ;;
+case "$1 $2" in
+serve* | "relay probe" | restore*) timeout 9 "$ORBSD" "$@" --help > out 2>&1; code=$? ;;
 *) timeout 9 "$ORBSD" "$@" > out 2> err; code=$? ;;
 esac
 echo "orbsd $code $* $(tail -n 1 err 2> /dev/null | cut -c 1-300)" >> "$RAN"

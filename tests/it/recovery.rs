@@ -290,7 +290,14 @@ fn restart_from_image_journal_or_rows_gives_the_same_answers() {
         "45.0.0.0/16\n!45.0.3.0/24\n45.0.3.7 :3:own\n2a00:1::/32\n46.1.1.1\n",
     );
     f.ok(&[
-        "import", "--source", "one", "--codes", "bl", "--format", "rbldnsd", "a.rbl",
+        "import",
+        "--source",
+        "one",
+        "--code-zone",
+        "bl",
+        "--format",
+        "rbldnsd",
+        "a.rbl",
     ]);
     f.ok(&["list", "bad.test", "--reason", "spam"]);
     f.ok(&["exempt", "45.0.9.0/24"]);
@@ -305,7 +312,7 @@ fn restart_from_image_journal_or_rows_gives_the_same_answers() {
             "worse.test",
             "--reason",
             "netblock",
-            "--unpublished",
+            "--allow-unpublished",
         ]);
         f.ok(&["delist", "45.0.3.7"]);
         f.ok(&["exempt", "47.1.1.1", "--until", "1h"]);
@@ -429,7 +436,7 @@ mod drill {
             "big",
             "--reason",
             "relay",
-            "--special",
+            "--allow-special-ranges",
             "big.txt",
         ]);
         assert_eq!(

@@ -228,7 +228,7 @@ fn truncated_removal_log_is_restarted_and_a_restore_names_the_missing_lines() {
     drop(api.daemon.take());
     fs::copy(log(&api), api.f.path().join("saved.log")).unwrap();
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
-    let output = failed(&api.f, &["restore", "copy", "--removals", "saved.log"]);
+    let output = failed(&api.f, &["restore", "copy", "--removal-log", "saved.log"]);
     assert!(
         output.contains(&format!("lines {} to {} are missing", known + 2, known + 3))
             && output.contains("--allow-gap"),
@@ -241,7 +241,7 @@ fn truncated_removal_log_is_restarted_and_a_restore_names_the_missing_lines() {
     let output = api.f.json(&[
         "restore",
         "copy",
-        "--removals",
+        "--removal-log",
         "saved.log",
         "--allow-gap",
         "--json",
@@ -261,7 +261,8 @@ fn truncated_removal_log_is_restarted_and_a_restore_names_the_missing_lines() {
     // The newer copy does not need the missing lines.
     drop(api.daemon.take());
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
-    api.f.ok(&["restore", "copy2", "--removals", "saved.log"]);
+    api.f
+        .ok(&["restore", "copy2", "--removal-log", "saved.log"]);
 }
 
 /// A copy without the decisions since must not be able to start.
@@ -294,7 +295,7 @@ fn failed_restore_leaves_nothing_that_can_start() {
         .replace("\"n\":2", "\"n\":9");
     api.f.write("gap.log", &format!("{bare}}}\n"));
     for file in ["other.log", "gap.log"] {
-        failed(&api.f, &["restore", "copy", "--removals", file]);
+        failed(&api.f, &["restore", "copy", "--removal-log", file]);
         let left: Vec<_> = fs::read_dir(&data)
             .map(|d| d.flatten().map(|e| e.file_name()).collect())
             .unwrap_or_default();
@@ -306,7 +307,7 @@ fn failed_restore_leaves_nothing_that_can_start() {
     fs::write(data.join("000007.sst"), "half").unwrap();
     assert!(failed(&api.f, &["serve"]).contains("a restore was cut"));
     api.f.write("whole.log", &whole);
-    api.f.ok(&["restore", "copy", "--removals", "whole.log"]);
+    api.f.ok(&["restore", "copy", "--removal-log", "whole.log"]);
     assert!(!data.join("000007.sst").exists() && !data.join("restoring").exists());
     api.start();
     assert_eq!(api.dns("1.1.1.45"), "NXDOMAIN soa 60");
@@ -336,7 +337,7 @@ fn restore_replaces_an_older_log_and_refuses_that_of_another_store() {
     };
     for there in [&b""[..], &older] {
         prepare(there);
-        api.f.ok(&["restore", "copy", "--removals", "saved.log"]);
+        api.f.ok(&["restore", "copy", "--removal-log", "saved.log"]);
         let is = fs::read(log(&api)).unwrap();
         assert!(
             is == whole,
@@ -353,7 +354,7 @@ fn restore_replaces_an_older_log_and_refuses_that_of_another_store() {
         (b"root:x:0:0\n", "is not a removal log"),
     ] {
         prepare(there);
-        assert!(failed(&api.f, &["restore", "copy", "--removals", "saved.log"]).contains(why));
+        assert!(failed(&api.f, &["restore", "copy", "--removal-log", "saved.log"]).contains(why));
         assert!(
             fs::read(log(&api)).unwrap() == there && fs::read_dir(&data).unwrap().count() == 1,
             "nothing was done"
@@ -445,8 +446,13 @@ fn restore_with_a_new_identity_replays_the_log_and_starts_a_new_one() {
     assert!(api.daemon.take().unwrap().stop().success());
     fs::copy(log(&api), api.f.path().join("old.log")).unwrap();
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
-    api.f
-        .ok(&["restore", "copy", "--removals", "old.log", "--new-identity"]);
+    api.f.ok(&[
+        "restore",
+        "copy",
+        "--removal-log",
+        "old.log",
+        "--new-identity",
+    ]);
     api.start();
     assert_eq!(api.dns("1.1.1.45"), "NXDOMAIN soa 60");
     assert_eq!(
@@ -467,7 +473,7 @@ fn restore_with_a_new_identity_replays_the_log_and_starts_a_new_one() {
     api.list("45.1.1.2", "relay");
     assert!(api.daemon.take().unwrap().stop().success());
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
-    api.f.ok(&["restore", "copy", "--removals", "old.log"]);
+    api.f.ok(&["restore", "copy", "--removal-log", "old.log"]);
 }
 
 #[test]
@@ -478,7 +484,7 @@ fn restore_without_the_log_starts_a_new_one() {
     api.f.ok(&["backup", "copy"]);
     drop(api.daemon.take());
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
-    api.f.ok(&["restore", "copy", "--without-removals"]);
+    api.f.ok(&["restore", "copy", "--without-removal-log"]);
     api.start();
     assert_eq!(status(&api)["problem"], Value::Null);
     api.f.ok(&["exempt", "45.1.1.2"]);
@@ -509,7 +515,7 @@ fn changed_byte_in_the_removal_log_is_found_and_the_remedy_is_named() {
     drop(api.daemon.take());
     api.f.write("flipped.log", &flipped);
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
-    let output = failed(&api.f, &["restore", "copy", "--removals", "flipped.log"]);
+    let output = failed(&api.f, &["restore", "copy", "--removal-log", "flipped.log"]);
     assert!(
         output.contains("flipped.log:") && output.contains("--allow-gap"),
         "{output}"
@@ -517,7 +523,7 @@ fn changed_byte_in_the_removal_log_is_found_and_the_remedy_is_named() {
     api.f.ok(&[
         "restore",
         "copy",
-        "--removals",
+        "--removal-log",
         "flipped.log",
         "--allow-gap",
     ]);

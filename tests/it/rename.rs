@@ -225,7 +225,7 @@ fn start_with_a_lost_name_serves_the_rest_and_reports_it_until_resolved() {
     assert_eq!(lab.status()[0]["listings"], 3);
     let (code, output) = lab.run(&["status"]);
     assert!(
-        code == 1 && output.contains("LEFT BEHIND: reason `relay` has 3 listings"),
+        code == 1 && output.contains("NOT CONFIGURED: reason `relay` has 3 listings"),
         "{output}"
     );
     let s: Value = serde_json::from_slice(&lab.f.orbsd(&["status", "--json"]).stdout).unwrap();
@@ -253,7 +253,7 @@ fn renamed_reason_keeps_its_listings_holds_history_and_tokens() {
     let mut lab = Lab::new();
     lab.f.ok(&["delist", "45.1.1.3"]);
     let token = lab.f.json(&[
-        "token", "create", "--for", "feeder", "--role", "editor", "--reason", "relay", "--json",
+        "token", "create", "--owner", "feeder", "--role", "editor", "--reason", "relay", "--json",
     ]);
     // The files must have the new name before the rename.
     for (args, part) in [
@@ -282,7 +282,7 @@ fn renamed_reason_keeps_its_listings_holds_history_and_tokens() {
     );
     let output = lab.f.ok(&["reason", "rename", "relay", "openrelay"]);
     assert!(
-        output.contains("reason relay is called openrelay now"),
+        output.contains("reason relay is now called openrelay"),
         "{output}"
     );
     for restarted in [false, true] {
@@ -329,7 +329,8 @@ fn copy_from_before_a_rename_is_restored_with_the_new_name() {
     fs::copy(lab.f.path().join("data/removals.log"), &log).unwrap();
     lab.daemon = None;
     fs::remove_dir_all(lab.f.path().join("data")).unwrap();
-    lab.f.ok(&["restore", "copy", "--removals", "removals.log"]);
+    lab.f
+        .ok(&["restore", "copy", "--removal-log", "removals.log"]);
     lab.restart();
     let answers = ["1.1.1.45", "2.1.1.45", "3.1.1.45"].map(|n| lab.a(n));
     assert_eq!(

@@ -63,7 +63,7 @@ fn retire_plan_of_a_remote_server_is_fetched_from_it() {
     let _daemon = Daemon::start(&far);
     let token = far.write(
         "token",
-        &far.ok(&["token", "create", "--for", "anna", "--role", "reader"]),
+        &far.ok(&["token", "create", "--owner", "anna", "--role", "reader"]),
     );
     fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     // No file of this machine's server is read.
@@ -87,11 +87,11 @@ fn retire_plan_of_a_remote_server_is_fetched_from_it() {
         run(&["bl"]),
         (Some(0), "bl.orbs.example is not being retired\n".into())
     );
-    far.ok(&["retire", "bl", "--empty", "60d"]);
+    far.ok(&["retire", "bl", "--empty-at", "60d"]);
     for name in ["bl", "bl.orbs.example."] {
         let (code, text) = run(&[name]);
         assert!(
-            code == Some(0) && text.contains("lists nobody") && text.contains("announced"),
+            code == Some(0) && text.contains("lists nothing") && text.contains("announced"),
             "{text}"
         );
     }
@@ -100,7 +100,7 @@ fn retire_plan_of_a_remote_server_is_fetched_from_it() {
         code == Some(1) && text.contains("has no zone `nowhere`; it has bl.orbs.example"),
         "{text}"
     );
-    for args in [&["bl", "--undo"][..], &["bl", "--empty", "60d"]] {
+    for args in [&["bl", "--undo"][..], &["bl", "--empty-at", "60d"]] {
         let (code, text) = run(args);
         assert!(
             code == Some(2) && text.contains("run this on that machine"),
@@ -132,7 +132,7 @@ fn retired_zone_is_announced_then_empty_and_never_lists_everything() {
     let plan = f.ok(&["retire", "bl"]);
     assert!(
         plan.contains("nothing was changed")
-            && plan.contains("--empty 20")
+            && plan.contains("--empty-at 20")
             && plan.contains("192.0.2.1"),
         "{plan}"
     );
@@ -143,9 +143,9 @@ fn retired_zone_is_announced_then_empty_and_never_lists_everything() {
     assert_eq!(f.json(&["retire", "bl", "--json"])["retiring"], false);
     // The shutdown is announced for a month, unless the operator permits less.
     for args in [
-        &["retire", "bl", "--empty", "10d"][..],
-        &["retire", "bl", "--empty", "someday"],
-        &["retire", "bl", "--soon"],
+        &["retire", "bl", "--empty-at", "10d"][..],
+        &["retire", "bl", "--empty-at", "someday"],
+        &["retire", "bl", "--short-notice"],
     ] {
         assert_eq!(f.orbsd(args).status.code(), Some(2), "{args:?}");
     }
@@ -155,7 +155,7 @@ fn retired_zone_is_announced_then_empty_and_never_lists_everything() {
     assert_eq!(fs::read_to_string(&file).unwrap(), before);
 
     // Announced: the zone lists as before, with the announcement.
-    let said = f.ok(&["retire", "bl", "--empty", "4s", "--soon"]);
+    let said = f.ok(&["retire", "bl", "--empty-at", "4s", "--short-notice"]);
     let began = Instant::now();
     assert!(
         said.contains("lists nobody from 20") && said.contains("--undo"),
@@ -176,10 +176,12 @@ fn retired_zone_is_announced_then_empty_and_never_lists_everything() {
     assert_eq!(zone(&f)["retire"]["stage"], "announced");
     assert!(
         f.ok(&["status"])
-            .contains("retiring: lists as ever until 20")
+            .contains("retiring: lists as before until 20")
     );
     assert_eq!(
-        f.orbsd(&["retire", "bl", "--empty", "90d"]).status.code(),
+        f.orbsd(&["retire", "bl", "--empty-at", "90d"])
+            .status
+            .code(),
         Some(1),
         "it is under way"
     );

@@ -102,7 +102,14 @@ fn server_that_follows_rows_answers_like_its_primary() {
     let _follower = Daemon::start(&follower);
     leader.write("x.rbl", ":127.0.0.2:own $$ of $\n45.2.0.0/15\n!45.2.128.0/17\n45.2.200.7 :3:hole's own $\n2a00:1::/32\n!2a00:1:5::/48\n");
     leader.ok(&[
-        "import", "--source", "xbl", "--codes", "bl", "--format", "rbldnsd", "x.rbl",
+        "import",
+        "--source",
+        "xbl",
+        "--code-zone",
+        "bl",
+        "--format",
+        "rbldnsd",
+        "x.rbl",
     ]);
     leader.ok(&["list", ".bad.test", "--reason", "spam"]);
     leader.ok(&["list", "x.good.bad.test", "--reason", "relay"]);
@@ -328,7 +335,7 @@ fn restored_copy_has_the_identity_of_its_original_unless_told() {
     let restore = |more: &[&str]| {
         let _ = std::fs::remove_dir_all(all[1].path().join("data"));
         let words = [
-            &["restore", copy.to_str().unwrap(), "--without-removals"],
+            &["restore", copy.to_str().unwrap(), "--without-removal-log"],
             more,
         ]
         .concat();

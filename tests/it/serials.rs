@@ -50,7 +50,7 @@ fn repeated_restores_without_the_log_give_newer_serials_for_a_mirror() {
     for round in 0..3 {
         assert!(take(api.f.addr(), NAME, None).is_ok(), "a mirror follows");
         lose_the_store(&mut api);
-        api.f.ok(&["restore", "copy", "--without-removals"]);
+        api.f.ok(&["restore", "copy", "--without-removal-log"]);
         api.start();
         let is = serial(&api);
         assert!(newer(is, had), "round {round}: {is} after {had}");
@@ -62,7 +62,7 @@ fn repeated_restores_without_the_log_give_newer_serials_for_a_mirror() {
             api.f.ok(&["backup", "copy"]);
         }
     }
-    let shown = api.f.json(&["status", "mirrors", "--json"]);
+    let shown = api.f.json(&["mirror", "list", "--json"]);
     assert_eq!(shown["items"][0]["needs_transfer"], Value::Null, "{shown}");
 }
 
@@ -86,7 +86,7 @@ fn restore_without_a_newer_serial_for_a_mirror_is_refused_unless_forced() {
     lose_the_store(&mut api);
     let known = far_apart();
     api.f.write("data.mirrors.json", &known);
-    let refused = api.f.orbsd(&["restore", "copy", "--without-removals"]);
+    let refused = api.f.orbsd(&["restore", "copy", "--without-removal-log"]);
     let output = stderr(&refused);
     assert_eq!(refused.status.code(), Some(1), "{output}");
     let named = [
@@ -108,12 +108,12 @@ fn restore_without_a_newer_serial_for_a_mirror_is_refused_unless_forced() {
     let _ = fs::remove_dir_all(api.f.path().join("data"));
     let output = api
         .f
-        .ok(&["restore", "copy", "--without-removals", "--force"]);
+        .ok(&["restore", "copy", "--without-removal-log", "--force"]);
     named
         .iter()
         .for_each(|part| assert!(output.contains(part), "{output}"));
     api.start();
-    let shown = api.f.ok(&["status", "mirrors"]);
+    let shown = api.f.ok(&["mirror", "list"]);
     assert!(
         shown.contains("192.0.2.2") && shown.contains("knotc zone-retransfer bl.orbs.example"),
         "{shown}"
@@ -208,7 +208,7 @@ fn serial_that_is_not_newer_for_a_mirror_is_refused_unless_forced() {
             &json!({"serial": n, "force": force}).to_string(),
         )
     };
-    assert_eq!(set(first, false).ok()["unconfigured"], json!([]));
+    assert_eq!(set(first, false).ok()["left_behind"], json!([]));
     let second = first.wrapping_add(HALF - 1);
     let refused = set(second, false);
     assert!(
@@ -219,15 +219,14 @@ fn serial_that_is_not_newer_for_a_mirror_is_refused_unless_forced() {
     assert_eq!(serial(&api), first);
     let done = set(second, true).ok();
     assert_eq!(
-        (&done["serial"], &done["unconfigured"][0]["address"]),
+        (&done["serial"], &done["left_behind"][0]["address"]),
         (&json!(second), &json!("127.0.0.1"))
     );
     assert_eq!(
         done["commands"]["Knot"],
         "knotc zone-retransfer bl.orbs.example"
     );
-    let needs =
-        || api.f.json(&["status", "mirrors", "--json"])["items"][0]["needs_transfer"].clone();
+    let needs = || api.f.json(&["mirror", "list", "--json"])["items"][0]["needs_transfer"].clone();
     assert!(needs()["BIND"].is_string(), "{}", needs());
     // The mirror gets the whole zone even when the zone has reached its serial.
     api.list("45.1.1.2", "relay");
@@ -305,12 +304,12 @@ fn restore_with_the_log_continues_after_its_serials_and_those_of_mirrors() {
     let output = f.json(&[
         "restore",
         "copy",
-        "--removals",
+        "--removal-log",
         "disk2/removals.log",
         "--json",
     ]);
     assert_eq!(
-        (&output["serials"][NAME], &output["unconfigured"]),
+        (&output["serials"][NAME], &output["left_behind"]),
         (&json!(70_001), &json!([])),
         "{output}"
     );
@@ -319,7 +318,7 @@ fn restore_with_the_log_continues_after_its_serials_and_those_of_mirrors() {
     let output = f.json(&[
         "restore",
         "copy",
-        "--removals",
+        "--removal-log",
         "disk2/removals.log",
         "--json",
     ]);
@@ -340,7 +339,7 @@ fn repeated_restores_of_an_old_copy_give_different_serials() {
     f.write("copy/backup.json", &copy.to_string());
     let restore = || {
         let _ = fs::remove_dir_all(f.path().join("data"));
-        let out = f.orbsd(&["restore", "copy", "--without-removals", "--json"]);
+        let out = f.orbsd(&["restore", "copy", "--without-removal-log", "--json"]);
         assert!(out.status.success(), "{}", stderr(&out));
         let output: Value = serde_json::from_slice(&out.stdout).unwrap();
         (
@@ -394,7 +393,7 @@ fn restore_with_the_log_continues_after_a_jump_by_almost_half_of_the_number_spac
         }
         let output = api
             .f
-            .json(&["restore", "copy", "--removals", "saved.log", "--json"]);
+            .json(&["restore", "copy", "--removal-log", "saved.log", "--json"]);
         let is = output["serials"][NAME].as_u64().unwrap() as u32;
         assert!(
             newer(is, to) && is.wrapping_sub(to) < 10_000,
@@ -423,7 +422,7 @@ fn jump_of_a_serial_is_recorded_for_restores_at_once() {
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
     let output = api
         .f
-        .json(&["restore", "copy", "--without-removals", "--json"]);
+        .json(&["restore", "copy", "--without-removal-log", "--json"]);
     assert!(
         newer(
             output["serials"][NAME].as_u64().unwrap() as u32,

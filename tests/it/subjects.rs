@@ -108,7 +108,7 @@ fn digest_is_listed_found_exported_imported_and_delisted() {
         "bad.example",
         "--reason",
         "drop-box",
-        "--unpublished",
+        "--allow-unpublished",
     ]);
     let list = f.ok(&["export", "ebl", "--format", "list"]);
     let lines: Vec<&str> = list.lines().filter(|l| !l.starts_with('#')).collect();
@@ -129,7 +129,7 @@ fn digest_is_listed_found_exported_imported_and_delisted() {
         "import",
         "--source",
         "ebl",
-        "--codes",
+        "--code-zone",
         "ebl",
         "--format",
         "rbldnsd",
@@ -344,7 +344,7 @@ fn unpublished_subject_is_refused_unless_permitted() {
         "bad.example (a name)",
         "bl.orbs.example publishes addresses",
         "`spam` (dbl.orbs.example)",
-        "--unpublished",
+        "--allow-unpublished",
     ];
     refused(f, &["list", "bad.example", "--reason", "relay"], &parts);
     refused(
@@ -456,7 +456,7 @@ fn listing_reports_its_zones_and_proposal_reports_the_needed_approval() {
     for (line, subject) in text.lines().zip(["45.70.1.1", "45.70.1.2"]) {
         assert!(
             line.starts_with(&format!("{subject}: proposed ("))
-                && line.contains("another person approves it: orbsd proposal approve "),
+                && line.contains("another user approves it: orbsd proposal approve "),
             "{line}"
         );
     }

@@ -986,10 +986,10 @@ fn missing_or_unsafe_key_file_prevents_the_start_and_check_reports_it() {
     let config = fs::read_to_string(s.folder.path().join("config.toml")).unwrap();
     s.folder.write(
         "config.toml",
-        &config.replace("key = 'k.pem'", "path = 'q'"),
+        &config.replace("key = 'k.pem'", "https_path = 'q'"),
     );
     check("tls.key: it is required when any TLS listener is configured");
-    check("tls.path: `q`");
+    check("tls.https_path: `q`");
     s.folder
         .write("config.toml", &config.replace("client_ca = 'ca.pem'", ""));
     s.folder.write(
@@ -1096,7 +1096,7 @@ fn api_is_served_over_tls() {
     let daemon = Daemon::start(&s.folder);
     let token = s
         .folder
-        .ok(&["token", "create", "--for", "anna", "--role", "editor"]);
+        .ok(&["token", "create", "--owner", "anna", "--role", "editor"]);
     s.folder.write("token", &token);
     let server = format!("https://127.0.0.1:{admin}");
     let remote = |more: &[&str]| {

@@ -322,7 +322,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     #[test]
-    fn law8_what_a_client_is_told_stands_in_the_rendering(
+    fn answers_equal_an_rfc4592_lookup_in_the_rendering(
         world in any_world(),
         noise in prop::collection::vec(any::<u32>(), 8),
         (order, all, mapped) in (0..4usize, any::<bool>(), any::<bool>()),

@@ -398,7 +398,7 @@ fn original_id_is_signed_and_names_ignore_case() {
 
 proptest! {
     #[test]
-    fn whatever_is_signed_is_verified_and_any_change_is_seen(
+    fn signed_message_is_verified_and_any_change_is_detected(
         body in prop::collection::vec(any::<u8>(), 0..300), id: u16, which in 0..3usize, place: prop::sample::Index, bit in 0..8u32,
         time in 0u64..1 << 47, shift in -400i64..400,
     ) {
@@ -435,7 +435,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_that_comes_is_too_odd(message in prop::collection::vec(any::<u8>(), 0..200), counts in prop::array::uniform4(0..3u8)) {
+    fn any_message_is_verified_or_refused(message in prop::collection::vec(any::<u8>(), 0..200), counts in prop::array::uniform4(0..3u8)) {
         let mut message = message;
         if message.len() >= 12 {
             for (i, n) in counts.into_iter().enumerate() {

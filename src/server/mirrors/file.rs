@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{GivenOut, Row, Who};
+use super::{GivenOut, MirrorId, Row};
 use crate::model::Time;
 
 /// The longest file that is read, in bytes.
@@ -20,7 +20,7 @@ const MAX_FILE: u64 = 4 << 20;
 const VERSION: u32 = 2;
 
 /// A mirror of a zone.
-pub(super) type SavedRow = (String, Who, Row);
+pub(super) type SavedRow = (String, MirrorId, Row);
 
 /// What the file keeps.
 #[derive(Serialize, Deserialize)]
@@ -82,13 +82,13 @@ pub(super) fn read(path: &Path) -> Result<Saved, String> {
     match value["version"].as_u64() {
         Some(1) => {
             let saved: Saved1 = serde_json::from_value(value).map_err(wrong)?;
-            let one = |(zone, who, row): (String, Who1, Value)| {
+            let one = |(zone, id, row): (String, Who1, Value)| {
                 let key = row["key"].as_str().map(String::from);
-                let who = match who {
-                    Who1::Configured(address) => Who::Configured(address, key),
-                    Who1::Other(address, key) => Who::Other(address, key),
+                let id = match id {
+                    Who1::Configured(address) => MirrorId::Configured(address, key),
+                    Who1::Other(address, key) => MirrorId::Other(address, key),
                 };
-                Ok((zone, who, serde_json::from_value(row).map_err(wrong)?))
+                Ok((zone, id, serde_json::from_value(row).map_err(wrong)?))
             };
             let mirrors = saved
                 .mirrors
@@ -106,13 +106,13 @@ pub(super) fn read(path: &Path) -> Result<Saved, String> {
 }
 
 /// Writes the file at the first place that takes it, and removes it from the others.
-pub(super) fn write(places: &[PathBuf], saved: &Saved) -> Result<(), String> {
+pub(super) fn write(paths: &[PathBuf], saved: &Saved) -> Result<(), String> {
     let bytes = serde_json::to_vec(saved).map_err(|e| e.to_string())?;
     let mut problem = String::from("there is no place for the file of the mirrors");
-    for (i, path) in places.iter().enumerate() {
+    for (i, path) in paths.iter().enumerate() {
         match replace(path, &bytes) {
             Ok(()) => {
-                places[i + 1..]
+                paths[i + 1..]
                     .iter()
                     .for_each(|other| drop(fs::remove_file(other)));
                 return Ok(());

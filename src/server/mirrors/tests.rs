@@ -35,7 +35,7 @@ fn configured(mirrors: &Mirrors) -> [Configured; 3] {
 }
 
 /// A mirror asks for what came after its serial, and the answer is ours.
-fn asks(
+fn request(
     m: &Mirrors,
     zone: &str,
     from: &str,
@@ -44,7 +44,7 @@ fn asks(
     current: u32,
 ) -> bool {
     let addr = from.parse().unwrap();
-    m.asked(&TransferRequest {
+    m.record_request(&TransferRequest {
         zone,
         addr,
         key,
@@ -60,15 +60,15 @@ fn have(mirrors: &Mirrors) -> Vec<(String, u32)> {
     inner
         .rows
         .iter()
-        .filter_map(|((_, who), r)| Some((format!("{who:?}"), r.has?.0)))
+        .filter_map(|((_, id), r)| Some((format!("{id:?}"), r.has?.0)))
         .collect()
 }
 
 #[test]
-fn whoever_asks_is_known_by_key_then_by_address() {
+fn client_is_identified_by_key_then_by_address() {
     let (_dir, m) = open();
     configured(&m);
-    for (from, key, serial, who) in [
+    for (from, key, serial, id) in [
         ("192.0.2.1", None, 1, "Configured(192.0.2.1:53, None)"),
         (
             "192.0.2.1",
@@ -103,31 +103,31 @@ fn whoever_asks_is_known_by_key_then_by_address() {
             "Other(198.51.100.1, Some(\"x\"))",
         ),
     ] {
-        asks(&m, "bl", from, key, Some(serial), 9);
+        request(&m, "bl", from, key, Some(serial), 9);
         assert!(
-            have(&m).contains(&(who.to_string(), serial)),
+            have(&m).contains(&(id.to_string(), serial)),
             "{from} {key:?}: {:?}",
             have(&m)
         );
     }
-    asks(&m, "other", "192.0.2.1", None, Some(9), 9);
+    request(&m, "other", "192.0.2.1", None, Some(9), 9);
     assert!(
         have(&m).contains(&("Other(192.0.2.1, None)".into(), 9)),
         "another zone"
     );
     // A SOA query says nothing of what they have.
-    asks(&m, "bl", "192.0.2.1", None, None, 9);
+    request(&m, "bl", "192.0.2.1", None, None, 9);
     assert!(have(&m).contains(&("Configured(192.0.2.1:53, None)".into(), 3)));
     m.configure(&[]);
-    assert!(have(&m).iter().all(|(who, _)| who.starts_with("Other")));
+    assert!(have(&m).iter().all(|(id, _)| id.starts_with("Other")));
 }
 
 #[test]
-fn those_that_are_not_configured_are_bounded_the_oldest_goes() {
+fn unconfigured_mirrors_are_limited_and_the_oldest_is_removed() {
     let (_dir, m) = open();
     let mut inner = m.lock();
     for i in 0..MAX_OTHERS as u32 + 3 {
-        inner.known(
+        inner.update_row(
             "bl",
             IpAddr::from(i.to_be_bytes()),
             None,
@@ -136,11 +136,11 @@ fn those_that_are_not_configured_are_bounded_the_oldest_goes() {
         );
     }
     assert_eq!(inner.rows.len(), MAX_OTHERS);
-    assert_eq!(inner.rows.values().map(|r| r.seen.0).min(), Some(3));
+    assert_eq!(inner.rows.values().map(|r| r.last_seen.0).min(), Some(3));
 }
 
 #[test]
-fn the_lag_counts_serials_and_the_seconds_since_the_first_that_is_missing() {
+fn lag_counts_serials_and_seconds_since_the_first_missing_one() {
     let mut inner = Inner::default();
     for (serial, at) in [
         (u32::MAX - 1, 100),
@@ -189,7 +189,7 @@ fn the_lag_counts_serials_and_the_seconds_since_the_first_that_is_missing() {
 }
 
 #[test]
-fn the_times_of_publication_are_bounded_and_grow_coarse() {
+fn publication_times_are_limited_and_become_coarser() {
     let mut log = Log::default();
     for i in 0..3 * MAX_LOG as u32 {
         log.push(Serial(i), Time(u64::from(i)));
@@ -206,7 +206,7 @@ fn the_times_of_publication_are_bounded_and_grow_coarse() {
 }
 
 #[test]
-fn the_file_keeps_the_state_and_a_damaged_one_is_an_empty_state() {
+fn file_keeps_the_state_and_a_damaged_file_is_an_empty_state() {
     let (dir, m) = open();
     let at = configured(&m);
     m.published("bl", Serial(7));
@@ -214,7 +214,7 @@ fn the_file_keeps_the_state_and_a_damaged_one_is_an_empty_state() {
     m.answered(&at[0], 5, Duration::from_millis(3));
     m.sent(&at[1], Serial(7));
     m.failed(&at[1], "nobody");
-    m.transferred(
+    m.record_transfer(
         "bl",
         at[0].address.ip(),
         None,
@@ -223,7 +223,7 @@ fn the_file_keeps_the_state_and_a_damaged_one_is_an_empty_state() {
         1234,
         Duration::from_millis(20),
     );
-    asks(&m, "bl", "2001:db8::1", Some("k2"), Some(4), 7);
+    request(&m, "bl", "2001:db8::1", Some("k2"), Some(4), 7);
     m.save();
     let path = dir.path().join("mirrors.json");
     let again = Mirrors::open(vec![path.clone()], clock());
@@ -235,14 +235,14 @@ fn the_file_keeps_the_state_and_a_damaged_one_is_an_empty_state() {
         ]
     );
     let inner = again.lock();
-    let row = &inner.rows[&at[0].place()];
+    let row = &inner.rows[&at[0].row_key()];
     let n = row.notified.as_ref().unwrap();
     assert_eq!(
         (n.serial, n.rcode, n.answer_ms, row.counts.bytes),
         (Serial(7), Some(5), Some(3), 1234)
     );
     assert!(row.lacks_since.is_some());
-    let other = inner.rows[&at[1].place()].notified.clone().unwrap();
+    let other = inner.rows[&at[1].row_key()].notified.clone().unwrap();
     assert_eq!(
         (other.problem.as_deref(), other.rcode, other.tries),
         (Some("nobody"), None, 1)
@@ -261,29 +261,31 @@ fn the_file_keeps_the_state_and_a_damaged_one_is_an_empty_state() {
 }
 
 #[test]
-fn two_mirrors_behind_one_address_are_told_apart_by_key() {
+fn mirrors_at_one_address_are_distinguished_by_key() {
     let (_dir, m) = open();
     let [a, b] = ["a", "b"].map(|k| mirror("192.0.2.1:53", Some(k)));
     m.configure(&[a.clone(), b.clone()]);
-    asks(&m, "bl", "192.0.2.1", Some("a"), Some(3), 5);
-    asks(&m, "bl", "192.0.2.1", Some("b"), Some(4), 5);
+    request(&m, "bl", "192.0.2.1", Some("a"), Some(3), 5);
+    request(&m, "bl", "192.0.2.1", Some("b"), Some(4), 5);
     assert_eq!((m.has(&a), m.has(&b)), (Some(Serial(3)), Some(Serial(4))));
     m.sent(&b, Serial(5));
     m.answered(&b, 0, Duration::ZERO);
     let inner = m.lock();
-    assert!(inner.rows[&a.place()].notified.is_none() && inner.rows[&b.place()].notified.is_some());
+    assert!(
+        inner.rows[&a.row_key()].notified.is_none() && inner.rows[&b.row_key()].notified.is_some()
+    );
     assert_eq!(inner.rows.len(), 2, "nobody stands there as a third one");
 }
 
 #[test]
-fn a_mirror_with_another_key_is_the_same_and_one_that_is_configured_no_more_still_counts() {
+fn mirror_keeps_its_row_with_another_key_and_after_its_removal_from_the_configuration() {
     let (_dir, m) = open();
     m.configure(&[
         mirror("192.0.2.1:53", Some("old")),
         mirror("192.0.2.9:53", None),
     ]);
-    asks(&m, "bl", "192.0.2.1", Some("old"), Some(3), 5);
-    asks(&m, "bl", "192.0.2.9", None, Some(4), 5);
+    request(&m, "bl", "192.0.2.1", Some("old"), Some(3), 5);
+    request(&m, "bl", "192.0.2.9", None, Some(4), 5);
     m.configure(&[mirror("192.0.2.1:53", Some("new"))]);
     assert_eq!(
         have(&m),
@@ -295,12 +297,12 @@ fn a_mirror_with_another_key_is_the_same_and_one_that_is_configured_no_more_stil
 }
 
 #[test]
-fn mirrors_seen_in_the_last_thirty_days_count_when_a_serial_jumps() {
+fn mirrors_of_the_last_thirty_days_count_when_a_serial_jumps() {
     let (_dir, m) = open();
     configured(&m);
-    asks(&m, "bl", "192.0.2.1", None, Some(3), 5);
+    request(&m, "bl", "192.0.2.1", None, Some(3), 5);
     let (addr, key, serial) = ("192.0.2.2".parse().unwrap(), None, Some(Serial(77)));
-    m.asked(&TransferRequest {
+    m.record_request(&TransferRequest {
         zone: "bl",
         addr,
         key,
@@ -308,32 +310,32 @@ fn mirrors_seen_in_the_last_thirty_days_count_when_a_serial_jumps() {
         proved: false,
         current: Serial(5),
     });
-    let seen = |at: Time| {
-        m.seen("bl", at)
+    let recent = |at: Time| {
+        m.recent_mirrors("bl", at)
             .iter()
             .map(|s| (s.address.clone(), s.serial.0))
             .collect::<Vec<_>>()
     };
     assert_eq!(
-        seen(now()),
+        recent(now()),
         [("192.0.2.1:53".to_string(), 3)],
         "a datagram that anybody can send proves nothing"
     );
-    assert_eq!(seen(now().plus(REMEMBERED)).len(), 1);
-    assert_eq!(seen(now().plus(Seconds(REMEMBERED.0 + 5))), []);
-    asks(&m, "bl", "192.0.2.2", None, Some(77), 5);
-    assert_eq!(seen(now()).len(), 2);
-    assert_eq!(m.seen("other", now()), []);
+    assert_eq!(recent(now().plus(REMEMBERED)).len(), 1);
+    assert_eq!(recent(now().plus(Seconds(REMEMBERED.0 + 5))), []);
+    request(&m, "bl", "192.0.2.2", None, Some(77), 5);
+    assert_eq!(recent(now()).len(), 2);
+    assert_eq!(m.recent_mirrors("other", now()), []);
 }
 
 /// Until it has taken a whole zone, a mirror that was ahead has another zone than ours, also when
 /// our serial has passed its own.
 #[test]
-fn a_mirror_that_was_left_behind_is_named_until_it_took_the_whole_zone() {
+fn mirror_that_is_left_behind_is_reported_until_it_transfers_the_whole_zone() {
     let (dir, m) = open();
     let [a, ..] = configured(&m);
     m.published("bl", Serial(100));
-    m.transferred(
+    m.record_transfer(
         "bl",
         a.address.ip(),
         None,
@@ -357,10 +359,10 @@ fn a_mirror_that_was_left_behind_is_named_until_it_took_the_whole_zone() {
     m.published("bl", Serial(200));
     assert_eq!(m.left_behind("bl").len(), 1, "its 100 is not our 100");
     assert!(
-        asks(&m, "bl", "192.0.2.1", None, Some(100), 200),
+        request(&m, "bl", "192.0.2.1", None, Some(100), 200),
         "it needs the whole zone"
     );
-    m.transferred(
+    m.record_transfer(
         "bl",
         a.address.ip(),
         None,
@@ -370,7 +372,7 @@ fn a_mirror_that_was_left_behind_is_named_until_it_took_the_whole_zone() {
         Duration::ZERO,
     );
     assert_eq!(m.left_behind("bl").len(), 1);
-    m.transferred(
+    m.record_transfer(
         "bl",
         a.address.ip(),
         None,
@@ -379,15 +381,17 @@ fn a_mirror_that_was_left_behind_is_named_until_it_took_the_whole_zone() {
         1,
         Duration::ZERO,
     );
-    assert!(m.left_behind("bl").is_empty() && !asks(&m, "bl", "192.0.2.1", None, Some(200), 200));
+    assert!(
+        m.left_behind("bl").is_empty() && !request(&m, "bl", "192.0.2.1", None, Some(200), 200)
+    );
 }
 
 #[test]
-fn a_mirror_that_is_quicker_than_the_announcement_is_not_ahead() {
+fn mirror_with_a_serial_before_its_announcement_is_not_ahead() {
     let (_dir, m) = open();
     let [a, ..] = configured(&m);
     m.published("bl", Serial(1));
-    m.transferred(
+    m.record_transfer(
         "bl",
         a.address.ip(),
         None,
@@ -397,11 +401,11 @@ fn a_mirror_that_is_quicker_than_the_announcement_is_not_ahead() {
         Duration::ZERO,
     );
     m.published("bl", Serial(2));
-    assert!(!asks(&m, "bl", "192.0.2.1", None, Some(3), 3) && m.left_behind("bl").is_empty());
+    assert!(!request(&m, "bl", "192.0.2.1", None, Some(3), 3) && m.left_behind("bl").is_empty());
 }
 
 #[test]
-fn the_file_lies_at_the_first_place_that_takes_it_and_the_first_form_is_read() {
+fn file_is_written_to_the_first_writable_path_and_the_first_version_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let (beside, inside) = (
         dir.path().join("data.mirrors.json"),
@@ -410,17 +414,17 @@ fn the_file_lies_at_the_first_place_that_takes_it_and_the_first_form_is_read() {
     fs::create_dir(dir.path().join("data")).unwrap();
     let old = r#"{"version":1,"mirrors":[["bl",{"Configured":"192.0.2.1:53"},{"key":"k","seen":7,"has":5}],["bl",{"Other":["::1",null]},{"seen":7,"has":4}]]}"#;
     fs::write(&inside, old).unwrap();
-    let places = vec![beside.clone(), inside.clone()];
+    let paths = vec![beside.clone(), inside.clone()];
     let have_both = [
         ("Configured(192.0.2.1:53, Some(\"k\"))".to_string(), 5),
         ("Other(::1, None)".into(), 4),
     ];
-    let m = Mirrors::open(places.clone(), clock());
+    let m = Mirrors::open(paths.clone(), clock());
     assert_eq!(have(&m), have_both);
     m.configure(&[mirror("192.0.2.1:53", Some("k"))]);
     m.save();
     assert!(beside.exists() && !inside.exists());
-    assert_eq!(have(&Mirrors::open(places, clock())), have_both);
+    assert_eq!(have(&Mirrors::open(paths, clock())), have_both);
     let nowhere = dir.path().join("nowhere/data.mirrors.json");
     let m = Mirrors::open(vec![nowhere.clone(), inside.clone()], clock());
     m.configure(&[mirror("192.0.2.1:53", Some("k"))]);

@@ -78,7 +78,7 @@ fn token_is_invalid_after_its_expiry_its_revocation_or_with_a_disabled_user() {
     let api = Api::new();
     let anna = api
         .f
-        .json(&["person", "add", "anna", "--role", "editor", "--json"]);
+        .json(&["user", "add", "anna", "--role", "editor", "--json"]);
     assert_eq!(anna["recovery_codes"].as_array().unwrap().len(), 10);
     assert!(
         anna["totp_uri"]
@@ -94,20 +94,20 @@ fn token_is_invalid_after_its_expiry_its_revocation_or_with_a_disabled_user() {
     );
     let refused = api
         .f
-        .orbsd(&["token", "create", "--for", "anna", "--role", "operator"]);
+        .orbsd(&["token", "create", "--owner", "anna", "--role", "operator"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("anna has the role editor"));
     let token = api.token("anna", "editor", &[]);
     let status = |token: &str| api.call(token, "GET", "/v1/reasons", &[], "").status;
     assert_eq!(status(&token), 200);
     // A lower role of the user limits the token.
-    api.f.ok(&["person", "role", "anna", "reader"]);
+    api.f.ok(&["user", "role", "anna", "reader"]);
     assert_eq!(
         api.call(&token, "POST", "/v1/listings", &[], "{}").status,
         403
     );
-    api.f.ok(&["person", "disable", "anna"]);
+    api.f.ok(&["user", "disable", "anna"]);
     assert_eq!(status(&token), 401);
-    api.f.ok(&["person", "enable", "anna"]);
+    api.f.ok(&["user", "enable", "anna"]);
     assert_eq!(status(&token), 200);
     let id = token.split('_').nth(1).unwrap().to_string();
     api.f.ok(&["token", "revoke", &id]);
@@ -129,8 +129,8 @@ fn token_is_invalid_after_its_expiry_its_revocation_or_with_a_disabled_user() {
         "{all}"
     );
     // The last owner cannot be demoted.
-    api.f.ok(&["person", "add", "otto", "--role", "owner"]);
-    let refused = api.f.orbsd(&["person", "disable", "otto"]);
+    api.f.ok(&["user", "add", "otto", "--role", "owner"]);
+    let refused = api.f.orbsd(&["user", "disable", "otto"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("last owner"));
 }
 

@@ -265,7 +265,7 @@ fn purge_dry_run_reports_the_changes_without_making_them() {
         ["NOERROR 127.0.0.2", "NXDOMAIN soa 60"]
     );
     let out = api.f.ok(&["purge", "--reason", "netblock", "--dry-run"]);
-    assert!(out.starts_with("3 listings would go"), "{out}");
+    assert!(out.starts_with("3 listings would be delisted"), "{out}");
 }
 
 #[test]
@@ -293,12 +293,12 @@ fn undo_and_purge_work_on_the_command_line() {
     assert!(remote(&["undo", &commit]).status.success());
     assert_eq!(remote(&["lookup", "45.1.1.1"]).status.code(), Some(1));
     assert!(
-        remote(&["holds", "add", "45.1.1.1", "--reason", "relay"])
+        remote(&["hold", "add", "45.1.1.1", "--reason", "relay"])
             .status
             .success()
     );
     assert!(
-        String::from_utf8_lossy(&remote(&["holds"]).stdout)
+        String::from_utf8_lossy(&remote(&["hold", "list"]).stdout)
             .contains("45.1.1.1: relay by every source")
     );
     assert_eq!(
@@ -313,7 +313,7 @@ fn undo_and_purge_work_on_the_command_line() {
             .success()
     );
     assert!(
-        String::from_utf8_lossy(&remote(&["audit", "--what", "undo"]).stdout).contains("commit ")
+        String::from_utf8_lossy(&remote(&["audit", "--action", "undo"]).stdout).contains("commit ")
     );
     api.f.write("token", "orbsd_a_b");
     let refused = remote(&["status"]);
@@ -498,7 +498,7 @@ fn large_import_can_be_undone_after_one_of_another_source() {
     let said = api.f.ok(&["undo", &commit.to_string(), "--dry-run"]);
     assert!(
         said.starts_with(&format!(
-            "commit {commit}: 299 subjects would be taken back\n  subjects: 45.0.0.0, "
+            "commit {commit}: 299 subjects would be undone\n  subjects: 45.0.0.0, "
         )),
         "{said}"
     );

@@ -230,7 +230,7 @@ fn simultaneous_approval_and_refusal_have_one_outcome() {
 #[test]
 fn concurrent_changes_of_a_user_are_serialized() {
     let api = Api::new();
-    api.f.ok(&["person", "add", "anna", "--role", "editor"]);
+    api.f.ok(&["user", "add", "anna", "--role", "editor"]);
     for _ in 0..5 {
         let change = |body: &str| {
             api.call(&api.owner, "PATCH", "/v1/users/anna", &[], body)

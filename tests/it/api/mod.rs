@@ -100,13 +100,13 @@ impl Api {
     }
     /// Adds a user, and returns a token of theirs.
     pub fn user(&self, name: &str, role: &str) -> String {
-        self.f.ok(&["person", "add", name, "--role", role]);
+        self.f.ok(&["user", "add", name, "--role", role]);
         self.token(name, role, &[])
     }
     /// Returns a token that is created on the command line.
     pub fn token(&self, owner: &str, role: &str, more: &[&str]) -> String {
         let args = [
-            &["token", "create", "--for", owner, "--role", role][..],
+            &["token", "create", "--owner", owner, "--role", role][..],
             more,
         ]
         .concat();

@@ -59,7 +59,7 @@ fn restored_store_keeps_removals_made_since_the_copy() {
     assert_eq!(listed(&api), [false, true, true, false, false, false, true]);
     let refused = api
         .f
-        .orbsd(&["restore", "copy", "--removals", "disk2/removals.log"]);
+        .orbsd(&["restore", "copy", "--removal-log", "disk2/removals.log"]);
     assert!(
         String::from_utf8_lossy(&refused.stderr).contains("move it away first"),
         "{refused:?}"
@@ -69,12 +69,12 @@ fn restored_store_keeps_removals_made_since_the_copy() {
     let refused = api.f.orbsd(&["restore", "copy"]);
     assert!(
         refused.status.code() == Some(2)
-            && String::from_utf8_lossy(&refused.stderr).contains("--without-removals")
+            && String::from_utf8_lossy(&refused.stderr).contains("--without-removal-log")
     );
     let said = api.f.json(&[
         "restore",
         "copy",
-        "--removals",
+        "--removal-log",
         "disk2/removals.log",
         "--json",
     ]);
@@ -104,7 +104,7 @@ fn restored_store_keeps_removals_made_since_the_copy() {
     drop(api.daemon.take());
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
     api.f
-        .ok(&["restore", "copy2", "--removals", "disk2/removals.log"]);
+        .ok(&["restore", "copy2", "--removal-log", "disk2/removals.log"]);
     api.start();
     assert_eq!(listed(&api), [true, true, false, false, false, false, true]);
 }
@@ -119,7 +119,7 @@ fn serials_jump_past_possible_ones_if_a_restore_has_no_log() {
     let seen = serial(&api);
     drop(api.daemon.take());
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
-    api.f.ok(&["restore", "copy", "--without-removals"]);
+    api.f.ok(&["restore", "copy", "--without-removal-log"]);
     api.start();
     assert_eq!(api.dns("1.1.1.45"), "NOERROR 127.0.0.2");
     let jumped = serial(&api) - seen;
@@ -147,7 +147,7 @@ fn damaged_copy_is_not_restored() {
     bytes[..middle].iter_mut().for_each(|b| *b ^= 0x55);
     fs::remove_file(&sst).unwrap(); // it may be a link to the store's own
     fs::write(&sst, bytes).unwrap();
-    let refused = f.orbsd(&["restore", "copy", "--without-removals"]);
+    let refused = f.orbsd(&["restore", "copy", "--without-removal-log"]);
     assert_eq!(
         refused.status.code(),
         Some(1),
@@ -270,7 +270,7 @@ fn store_replays_missing_log_lines_at_a_start() {
     api.f.ok(&["backup", "b"]);
     api.f.write("cut.log", &cut);
     run(&api.f, &["mv", "data", "gone"]);
-    let refused = api.f.orbsd(&["restore", "b", "--removals", "cut.log"]);
+    let refused = api.f.orbsd(&["restore", "b", "--removal-log", "cut.log"]);
     assert!(
         refused.status.code() == Some(1)
             && String::from_utf8_lossy(&refused.stderr).contains("gap"),

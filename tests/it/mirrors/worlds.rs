@@ -328,7 +328,7 @@ pub fn feeds(f: &Folder) {
             "import",
             "--source",
             source,
-            "--codes",
+            "--code-zone",
             zone,
             "--format",
             "rbldnsd",

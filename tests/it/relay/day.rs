@@ -157,7 +157,7 @@ fn host_is_listed_tested_released_and_listed_again_by_a_feed() {
         "xbl",
         "--reason",
         "relay",
-        "--special",
+        "--allow-special-ranges",
         "feed.txt",
     ]);
     assert!(!listed(&f));
@@ -301,6 +301,7 @@ fn remote_tester_sends_and_reports_controls() {
         &server,
         "--token",
         token.to_str().unwrap(),
+        "relay",
         "probe",
         &target,
         "--port",

@@ -113,10 +113,10 @@ fn host_is_listed_by_a_test_and_released_by_a_review() {
     assert!(mta.messages.load(Ordering::SeqCst) >= 2);
     // Each step has an audit record.
     let log = f.api.get("/v1/audit").ok().to_string();
-    for what in ["nominate", "claim", "review"] {
+    for action in ["nominate", "claim", "review"] {
         assert!(
-            log.contains(&format!("\"what\":\"{what}\"")),
-            "{what}: {log}"
+            log.contains(&format!("\"action\":\"{action}\"")),
+            "{action}: {log}"
         );
     }
 }
@@ -179,11 +179,11 @@ fn hosts_that_may_not_be_tested_are_held_or_refused() {
     for (bad, why) in [
         (
             json!({"target": "198.51.100.0/24", "evidence": "x", "kind": "log"}),
-            "no networks",
+            "not networks",
         ),
         (
             json!({"target": "mail.example", "evidence": "x", "kind": "log"}),
-            "no IP address",
+            "not an IP address",
         ),
         (
             json!({"target": "198.51.100.2", "evidence": "", "kind": "log"}),
@@ -397,7 +397,7 @@ fn host_is_tested_slowly_and_messages_identify_the_tester() {
     }
 }
 
-/// The exit codes of `orbsd probe`. It lists no host.
+/// The exit codes of `orbsd relay probe`. It lists no host.
 #[test]
 fn probe_command_reports_by_exit_code_and_lists_no_host() {
     let f = RelayLab::new("");
@@ -431,13 +431,14 @@ fn probe_command_reports_by_exit_code_and_lists_no_host() {
     );
     let run = |target: &str, more: &[&str]| {
         let base = [
+            "relay",
             "probe",
             target,
             "--port",
             &port,
             "--pause",
             "0s",
-            "--collect",
+            "--collector",
             &collector,
             "--wait",
             "1s",
@@ -483,6 +484,7 @@ fn probe_command_reports_by_exit_code_and_lists_no_host() {
     // All tests at once, with JSON output.
     let out = f.api.f.orbsd(&[
         "--json",
+        "relay",
         "probe",
         &shut,
         "--port",
@@ -501,7 +503,7 @@ fn probe_command_reports_by_exit_code_and_lists_no_host() {
     );
 }
 
-/// `orbsd probe` finds the names of a host in DNS, as the daemon does.
+/// `orbsd relay probe` finds the names of a host in DNS, as the daemon does.
 #[test]
 fn probe_command_finds_the_names_of_a_host() {
     let f = RelayLab::new("");
@@ -510,6 +512,7 @@ fn probe_command_finds_the_names_of_a_host() {
     f.mta(addr, "named", MtaBehavior::default());
     let run = |more: &[&str]| {
         let base = [
+            "relay",
             "probe",
             &addr.to_string(),
             "--port",
@@ -638,6 +641,7 @@ fn reporters_own_test_lists_as_unconfirmed_unless_trusted() {
             &server,
             "--token",
             token.to_str().unwrap(),
+            "relay",
             "probe",
             &target,
             "--port",
@@ -668,6 +672,7 @@ fn reporters_own_test_lists_as_unconfirmed_unless_trusted() {
         &server,
         "--token",
         token.to_str().unwrap(),
+        "relay",
         "probe",
         &v4(1, 1).to_string(),
     ]);
@@ -699,7 +704,7 @@ fn reporters_own_test_lists_as_unconfirmed_unless_trusted() {
     );
 }
 
-/// Once, `orbsd probe` exited with the code of a closed host if its results could not be sent.
+/// Once, `orbsd relay probe` exited with the code of a closed host if its results could not be sent.
 #[test]
 fn results_that_cannot_be_sent_are_an_error() {
     let mut f = RelayLab::new("");
@@ -721,6 +726,7 @@ fn results_that_cannot_be_sent_are_an_error() {
             &server,
             "--token",
             token.to_str().unwrap(),
+            "relay",
             "probe",
             &target,
             "--port",
@@ -823,6 +829,7 @@ fn collector_does_not_relay_and_accepts_only_test_messages() {
     // orbsd's own tests find the collector closed.
     let port = f.collector.port().to_string();
     let out = f.api.f.orbsd(&[
+        "relay",
         "probe",
         "127.127.0.1",
         "--port",
@@ -876,6 +883,7 @@ fn tester_and_collector_support_starttls() {
     f.api.f.write("config.toml", &config);
     f.api.start();
     let out = f.api.f.orbsd(&[
+        "relay",
         "probe",
         "127.127.0.1",
         "--domain",

@@ -1,47 +1,61 @@
-//! `orbsd person`, `orbsd token`, `orbsd audit`: who may do what, and who did.
+//! `orbsd user` and `orbsd token`.
 
 use clap::{Args, Subcommand};
 use hyper::Method;
 
 use super::{
-    Common, Failure,
-    client::{Client, escape, with_query},
+    CliError, Common,
+    client::{Client, escape},
     output,
     text::some,
 };
 use crate::{
     api::{
-        AuditQuery, AuditRecordResponse, BoundsBody, Page, TokenRequest, TokenResponse,
-        TokenSecretResponse, UserChangeRequest, UserRequest, UserResponse, UserSecretsResponse,
+        BoundsBody, Page, TokenRequest, TokenResponse, TokenSecretResponse, UserChangeRequest,
+        UserRequest, UserResponse, UserSecretsResponse,
     },
     model::Role,
 };
 
 /// Manage users
 #[derive(Debug, Args)]
-pub(super) struct Person {
+pub(super) struct User {
     #[command(subcommand)]
-    what: PersonCommand,
+    command: UserCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum PersonCommand {
-    /// Add a user; the password, the authenticator's address and the recovery codes are displayed
-    /// once
+enum UserCommand {
+    /// Add a user, and display the password, TOTP URI and recovery codes once
     Add {
+        /// Name of the user
         name: String,
-        /// reader, reporter, editor, operator or owner
+        /// Role: reader, reporter, editor, operator or owner
         #[arg(long)]
         role: String,
     },
-    /// Reset a user's password, authenticator secret and recovery codes
-    Reset { name: String },
+    /// Reset a user's password, TOTP secret and recovery codes
+    Reset {
+        /// Name of the user
+        name: String,
+    },
     /// Change a user's role
-    Role { name: String, role: String },
+    Role {
+        /// Name of the user
+        name: String,
+        /// Role: reader, reporter, editor, operator or owner
+        role: String,
+    },
     /// Disable a user and all of their tokens
-    Disable { name: String },
+    Disable {
+        /// Name of the user
+        name: String,
+    },
     /// Enable a disabled user
-    Enable { name: String },
+    Enable {
+        /// Name of the user
+        name: String,
+    },
     /// Show all users
     List,
 }
@@ -50,78 +64,81 @@ enum PersonCommand {
 #[derive(Debug, Args)]
 pub(super) struct Token {
     #[command(subcommand)]
-    what: TokenCommand,
+    command: TokenCommand,
 }
 
 #[derive(Debug, Subcommand)]
 enum TokenCommand {
-    /// Create a token; it is displayed once
+    /// Create a token, and display it once
     Create {
-        /// The name of a user or of a program
-        #[arg(long = "for")]
+        /// Name of the user or program that uses the token
+        #[arg(long)]
         owner: String,
-        /// reader, reporter, editor, operator or owner
+        /// Role: reader, reporter, editor, operator or owner
         #[arg(long)]
         role: String,
-        /// When it ends: 90d, or 2026-12-31T00:00:00Z
+        /// End of the token: duration, date or RFC 3339 time [default: never]
         #[arg(long)]
         expires: Option<String>,
-        /// Only for this reason; may be said several times
+        /// Restrict the token to this reason; repeat for more
         #[arg(long = "reason")]
         reasons: Vec<String>,
-        /// Only for this source; may be said several times
+        /// Restrict the token to this source; repeat for more
         #[arg(long = "source")]
         sources: Vec<String>,
-        /// Only for what this prefix or domain covers; may be said several times
+        /// Restrict the token to subjects of this prefix or domain; repeat for more
         #[arg(long = "prefix")]
         prefixes: Vec<String>,
-        /// How many requests it may make in a minute
+        /// Requests that the token may make in a minute [default: no limit]
         #[arg(long)]
         per_minute: Option<u32>,
     },
     /// Revoke a token
-    Revoke { id: String },
+    Revoke {
+        /// ID of the token
+        id: String,
+    },
     /// Show all tokens, without their secrets
     List,
 }
 
-pub(super) fn person(common: &Common, c: Person) -> Result<(), Failure> {
+pub(super) fn user(common: &Common, c: User) -> Result<(), CliError> {
     let mut client = Client::open(common)?;
     let none = UserChangeRequest::default();
     let mut change = |name: &str, request: UserChangeRequest| {
         let path = format!("/v1/users/{}", escape(name));
         client.call_json(Method::PATCH, &path, &request)
     };
-    let done: UserSecretsResponse = match c.what {
-        PersonCommand::Reset { name } => change(
+    let done: UserSecretsResponse = match c.command {
+        UserCommand::Reset { name } => change(
             &name,
             UserChangeRequest {
                 reset: true,
                 ..none
             },
         )?,
-        PersonCommand::Role { name, role } => change(
+        UserCommand::Role { name, role } => change(
             &name,
             UserChangeRequest {
                 role: Some(read_role(&role)?),
                 ..none
             },
         )?,
-        PersonCommand::Disable { name } => change(
+        UserCommand::Disable { name } => change(
             &name,
             UserChangeRequest {
                 disabled: Some(true),
                 ..none
             },
         )?,
-        PersonCommand::Enable { name } => change(
+        UserCommand::Enable { name } => change(
             &name,
             UserChangeRequest {
                 disabled: Some(false),
                 ..none
             },
         )?,
-        PersonCommand::Add { name, role } => {
+        UserCommand::Add { name, role } => {
             let request = UserRequest {
                 name,
                 role: read_role(&role)?,
@@ -129,7 +146,7 @@ pub(super) fn person(common: &Common, c: Person) -> Result<(), Failure> {
             };
             client.call_json(Method::POST, "/v1/users", &request)?
         }
-        PersonCommand::List => {
+        UserCommand::List => {
             let all: Page<UserResponse> = client.get("/v1/users")?;
             if common.json {
                 output::json(&all);
@@ -154,7 +171,7 @@ pub(super) fn person(common: &Common, c: Person) -> Result<(), Failure> {
     if let Some(uri) = &done.totp_uri {
         println!();
         println!(
-            "Displayed once; keep it safe. It is for the web console, which this version does not have: the API takes tokens."
+            "Displayed once; keep it safe. It is for the web console, which this version does not have; the API needs a token."
         );
         println!(
             "  password:      {}",
@@ -168,14 +185,14 @@ pub(super) fn person(common: &Common, c: Person) -> Result<(), Failure> {
 }
 
 /// Reads a role of the command line.
-fn read_role(text: &str) -> Result<Role, Failure> {
+fn read_role(text: &str) -> Result<Role, CliError> {
     text.parse()
-        .map_err(|e| Failure::Usage(format!("role: {e}")))
+        .map_err(|e| CliError::Usage(format!("role: {e}")))
 }
 
-pub(super) fn token(common: &Common, c: Token) -> Result<(), Failure> {
+pub(super) fn token(common: &Common, c: Token) -> Result<(), CliError> {
     let mut client = Client::open(common)?;
-    match c.what {
+    match c.command {
         TokenCommand::Create {
             owner,
             role,
@@ -204,12 +221,12 @@ pub(super) fn token(common: &Common, c: Token) -> Result<(), Failure> {
                 println!("{}", made.token);
                 if !made.about.person {
                     eprintln!(
-                        "{} is not a user (`orbsd person list` shows them): this is the token of a program.",
+                        "{} is not a user (`orbsd user list` shows them): this is the token of a program.",
                         made.about.owner
                     );
                 }
                 eprintln!(
-                    "Displayed once. Put it into a file that only its owner may read, and use it with `--token FILE`."
+                    "Displayed once. Write it to a file that only its owner can read, and name the file with `--token FILE`."
                 );
             }
         }
@@ -242,66 +259,6 @@ pub(super) fn token(common: &Common, c: Token) -> Result<(), Failure> {
                     t.since
                 );
             }
-        }
-    }
-    Ok(())
-}
-
-/// Show who wrote what, from where and why, the newest first
-#[derive(Debug, Args)]
-pub(super) struct Audit {
-    /// Only by this author
-    #[arg(long)]
-    who: Option<String>,
-    /// Only this kind of write, such as delist or token.create
-    #[arg(long)]
-    what: Option<String>,
-    /// Only about this, such as a subject or a name
-    #[arg(long)]
-    about: Option<String>,
-    /// Only from this time on: a date, an RFC 3339 time, or a duration before now (7d)
-    #[arg(long)]
-    from: Option<String>,
-    /// Only up to this time
-    #[arg(long)]
-    to: Option<String>,
-    /// How many lines at most
-    #[arg(long, default_value_t = 100)]
-    limit: u64,
-}
-
-pub(super) fn audit(common: &Common, c: &Audit) -> Result<(), Failure> {
-    let mut client = Client::open(common)?;
-    let mut query = AuditQuery {
-        author: c.who.clone(),
-        action: c.what.clone(),
-        target: c.about.clone(),
-        from: c.from.clone(),
-        to: c.to.clone(),
-        after: None,
-        limit: None,
-    };
-    let mut left = c.limit;
-    while left > 0 {
-        query.limit = Some(left.min(1000) as usize);
-        let page: Page<AuditRecordResponse> = client.get(&with_query("/v1/audit", &query))?;
-        for r in &page.items {
-            left = left.saturating_sub(1);
-            if common.json {
-                output::json_line(r);
-                continue;
-            }
-            let detail = Some(&r.detail).filter(|d| !d.is_empty());
-            let more = [some(", ", detail), some(": ", r.note.as_ref())].concat();
-            let commit = r.commit.map_or(String::new(), |c| format!(" (commit {c})"));
-            println!(
-                "{} {} {} {}{more}{commit}, from {}",
-                r.at, r.author, r.action, r.target, r.from
-            );
-        }
-        match page.next {
-            Some(next) => query.after = Some(next),
-            None => break,
         }
     }
     Ok(())

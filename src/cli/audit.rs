@@ -1,0 +1,71 @@
+//! `orbsd audit`.
+
+use clap::Args;
+
+use super::{
+    CliError, Common,
+    client::{Client, with_query},
+    output,
+    text::some,
+};
+use crate::api::{AuditQuery, AuditRecordResponse, Page};
+
+/// Show the audit log of changes, the newest first
+#[derive(Debug, Args)]
+pub(super) struct Audit {
+    /// Show only changes of this author
+    #[arg(long)]
+    author: Option<String>,
+    /// Show only this action, such as delist or token.create
+    #[arg(long)]
+    action: Option<String>,
+    /// Show only changes of this subject or name
+    #[arg(long)]
+    target: Option<String>,
+    /// Show only changes at this time or later: date, RFC 3339 time, or duration before now (7d)
+    #[arg(long)]
+    from: Option<String>,
+    /// Show only changes at this time or earlier
+    #[arg(long)]
+    to: Option<String>,
+    /// Maximum number of records
+    #[arg(long, default_value_t = 100)]
+    limit: u64,
+}
+
+pub(super) fn run(common: &Common, c: &Audit) -> Result<(), CliError> {
+    let mut client = Client::open(common)?;
+    let mut query = AuditQuery {
+        author: c.author.clone(),
+        action: c.action.clone(),
+        target: c.target.clone(),
+        from: c.from.clone(),
+        to: c.to.clone(),
+        after: None,
+        limit: None,
+    };
+    let mut left = c.limit;
+    while left > 0 {
+        query.limit = Some(left.min(1000) as usize);
+        let page: Page<AuditRecordResponse> = client.get(&with_query("/v1/audit", &query))?;
+        for r in &page.items {
+            left = left.saturating_sub(1);
+            if common.json {
+                output::json_line(r);
+                continue;
+            }
+            let detail = Some(&r.detail).filter(|d| !d.is_empty());
+            let more = [some(", ", detail), some(": ", r.note.as_ref())].concat();
+            let commit = r.commit.map_or(String::new(), |c| format!(" (commit {c})"));
+            println!(
+                "{} {} {} {}{more}{commit}, from {}",
+                r.at, r.author, r.action, r.target, r.from
+            );
+        }
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => break,
+        }
+    }
+    Ok(())
+}

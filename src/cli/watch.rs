@@ -1,0 +1,92 @@
+//! `orbsd watch`.
+
+use clap::Args;
+
+use super::{
+    CliError, Common,
+    client::{Client, with_query},
+};
+use crate::api::{ChangeEndResponse, ChangeGapResponse, ChangesQuery, CommitResponse};
+
+/// How many subjects of a commit are printed.
+const MAX_SUBJECTS: usize = 8;
+
+/// Print commits until the daemon stops
+#[derive(Debug, Args)]
+pub(super) struct Watch {
+    /// Start after this commit [default: now]
+    #[arg(long)]
+    after: Option<u64>,
+}
+
+pub(super) fn run(common: &Common, c: &Watch) -> Result<(), CliError> {
+    let mut client = Client::open(common)?;
+    if !client.is_daemon() {
+        return Err(CliError::Refused(
+            "no daemon is running; start it with `orbsd serve`".into(),
+        ));
+    }
+    let query = ChangesQuery {
+        after: c.after,
+        ..ChangesQuery::default()
+    };
+    let path = with_query("/v1/changes", &query);
+    let mut body = client.stream(&path, "text/event-stream")?;
+    let (mut rest, mut event, mut data) = (String::new(), String::new(), String::new());
+    while let Some(piece) = client.piece(&mut body)? {
+        rest += &String::from_utf8_lossy(&piece);
+        while let Some(n) = rest.find('\n') {
+            let line: String = rest.drain(..=n).collect();
+            match line.trim_end().split_once(':') {
+                Some(("event", e)) => event = e.trim().into(),
+                Some(("data", d)) => data = d.trim().into(),
+                None if line.trim().is_empty() && !data.is_empty() => {
+                    show(common, &event, &std::mem::take(&mut data))?;
+                    if event == "end" {
+                        return Ok(());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    Err(CliError::Refused("the daemon closed the connection".into()))
+}
+
+/// Prints an event of the stream.
+fn show(common: &Common, event: &str, data: &str) -> Result<(), CliError> {
+    if common.json {
+        println!("{data}");
+        return Ok(());
+    }
+    let unread = |e| CliError::Refused(format!("the response of the daemon cannot be read: {e}"));
+    match event {
+        "commit" => {
+            let c: CommitResponse = serde_json::from_str(data).map_err(unread)?;
+            let serials: Vec<String> = c.serials.iter().map(|(z, s)| format!("{z} {s}")).collect();
+            let mut subjects: Vec<&str> = c.changes.iter().map(|c| c.subject.as_str()).collect();
+            subjects.dedup();
+            subjects.truncate(MAX_SUBJECTS);
+            let more = if c.bulk {
+                "a large import".into()
+            } else {
+                format!("{} subjects: {}", c.count, subjects.join(", "))
+            };
+            println!(
+                "{} commit {}: {more} [{}]",
+                c.at,
+                c.commit,
+                serials.join(", ")
+            );
+        }
+        "gap" => {
+            let gap: ChangeGapResponse = serde_json::from_str(data).map_err(unread)?;
+            println!("the journal does not have the commits before {}", gap.next);
+        }
+        _ => {
+            let end: ChangeEndResponse = serde_json::from_str(data).map_err(unread)?;
+            println!("{}", end.detail);
+        }
+    }
+    Ok(())
+}
