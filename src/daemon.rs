@@ -80,7 +80,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &connections,
         ReservedClients::new(ledger.published.clone(), Some(mirrors.clone())),
     );
-    let (exports, feeds) = by_themselves(&ledger, &config);
+    let (exports, feeds) = exports_and_feeds(&ledger, &config);
     let notified_feeds = feeds.clone();
     shared.on_notify = Some(Arc::new(move |zone, from, key| {
         notified_feeds.notified(zone, from, key)
@@ -132,24 +132,24 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         web_stopped.clone(),
     );
     // The API and all background work run on threads of their own, with a lower priority than DNS.
-    let back = Builder::new_multi_thread()
+    let background = Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .thread_name("web")
         .on_thread_start(sys::lower_priority)
         .build();
-    let back = back.map_err(|e| e.to_string())?;
+    let background = background.map_err(|e| e.to_string())?;
     let mut web = start_web(
-        &back,
+        &background,
         (socket, admin, public),
         app,
         &listener_configs,
         &limiters.socket,
         &web_stopped,
     )?;
-    let tester = tests.start(&back, collectors, &web_stopped)?;
-    web.push(back.spawn(crate::webhooks::run(ledger.clone(), outbound, web_stopped)));
-    let files = back.spawn(exports.clone().run(ledger.published.clone()));
+    let tester = tests.start(&background, collectors, &web_stopped)?;
+    web.push(background.spawn(crate::webhooks::run(ledger.clone(), outbound, web_stopped)));
+    let files = background.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, &shared.stop)?;
     notify(NotifyState::Ready);
     signals.wait(&reload).await;
@@ -160,7 +160,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let _ = stop_web.send(true);
     // Running requests get their receipts while queries are still answered. A stream that does not
     // end in time is aborted.
-    let _ = tokio::time::timeout(Duration::from_secs(5), all(web)).await;
+    let _ = tokio::time::timeout(Duration::from_secs(5), join_all(web)).await;
     tester.iter().chain([&notifier]).for_each(|t| t.abort());
     exports.stop();
     let _ = tokio::time::timeout(Duration::from_secs(5), files).await;
@@ -172,7 +172,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         ledger.stop()
     });
     let _ = std::fs::remove_file(&socket_path);
-    back.shutdown_background();
+    background.shutdown_background();
     stopped
         .await
         .map_err(|e| e.to_string())?
@@ -223,7 +223,7 @@ fn listen(
 
 /// Starts the listeners of the socket, the API and the public look-up.
 fn start_web(
-    back: &tokio::runtime::Runtime,
+    background: &tokio::runtime::Runtime,
     (socket, admin, public): (
         tokio::net::UnixListener,
         Option<std::net::TcpListener>,
@@ -231,18 +231,18 @@ fn start_web(
     ),
     app: http::App,
     configs: &[http::ListenerConfig; 2],
-    of_socket: &ConnectionLimiter,
+    socket_limiter: &ConnectionLimiter,
     stop: &tokio::sync::watch::Receiver<bool>,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>, String> {
-    let _in = back.enter();
+    let _in = background.enter();
     let socket = socket
         .into_std()
         .and_then(tokio::net::UnixListener::from_std)
         .map_err(|e| format!("admin.socket: {e}"))?;
-    let mut out = vec![back.spawn(http::run_socket(
+    let mut out = vec![background.spawn(http::run_socket(
         socket,
         http::router(app.clone()),
-        of_socket.clone(),
+        socket_limiter.clone(),
         stop.clone(),
     ))];
     let both = [
@@ -255,7 +255,8 @@ fn start_web(
             .transpose()
             .map_err(|e| e.to_string())?;
         out.extend(
-            listener.map(|l| back.spawn(http::run_tcp(l, router, config.clone(), stop.clone()))),
+            listener
+                .map(|l| background.spawn(http::run_tcp(l, router, config.clone(), stop.clone()))),
         );
     }
     Ok(out)
@@ -334,7 +335,7 @@ fn listener_configs(
 }
 
 /// Waits for all tasks.
-async fn all(tasks: Vec<tokio::task::JoinHandle<()>>) {
+async fn join_all(tasks: Vec<tokio::task::JoinHandle<()>>) {
     for task in tasks {
         let _ = task.await;
     }
@@ -552,7 +553,7 @@ fn report_left_behind(ledger: &Ledger) {
 }
 
 /// What goes in and out without being asked: feeds, which run from now on, and scheduled exports.
-fn by_themselves(ledger: &Ledger, config: &Config) -> (Exports, Feeds) {
+fn exports_and_feeds(ledger: &Ledger, config: &Config) -> (Exports, Feeds) {
     let (exports, feeds) = (Exports::default(), Feeds::new(ledger.clone()));
     exports.set(config.exports.clone());
     feeds.configure(&config.feeds);

@@ -6,7 +6,7 @@ mod bounds;
 use std::io::{self, Read};
 
 pub use allowance::ErrorAllowance;
-use bounds::{Bounds, Counted, Meter, Waiting};
+use bounds::{Bounds, LineCounter, Meter, TimedReader};
 
 use crate::{
     index::{Families, Snapshot, ZoneView},
@@ -149,7 +149,7 @@ pub trait Files: Read {
 /// # Errors
 ///
 /// Names the known formats.
-pub fn known_format(format: &str) -> Result<(), String> {
+pub fn check_format(format: &str) -> Result<(), String> {
     match format.is_empty() || lists::is_read(format) {
         true => Ok(()),
         false => Err(format!(
@@ -169,7 +169,7 @@ pub fn run(
     request: &ImportRequest,
     files: &mut dyn Files,
 ) -> Result<ImportOutcome, ImportFailure> {
-    known_format(&request.format).map_err(ImportFailure::Invalid)?;
+    check_format(&request.format).map_err(ImportFailure::Invalid)?;
     let options = options(ledger, request)?;
     let known = ledger.store.dictionary().sources.get(&request.source);
     let source = match known {
@@ -207,12 +207,12 @@ pub fn run(
         while let Some(file) = files.next_file().map_err(|e| e.to_string())? {
             names.add(&file);
             let named = |e: io::Error| format!("{file}: {e}");
-            let inner = lists::plain(Box::new(Waiting {
+            let inner = lists::plain(Box::new(TimedReader {
                 inner: &mut *files,
                 meter: &meter,
             }))
             .map_err(named)?;
-            let mut lines = Counted {
+            let mut lines = LineCounter {
                 inner,
                 meter: &meter,
                 ahead: 0,
@@ -254,7 +254,7 @@ pub fn run(
             final_record,
         };
         report.unpublished = unpublished(&families, &import.shape);
-        acceptable(request, import.mode, &report, &families)
+        check_complete_list(request, import.mode, &report, &families)
             .map_err(|why| format!("{}{names}: {why}", findings(&report)))
     });
     let result =
@@ -345,7 +345,7 @@ fn findings(report: &ListReport) -> String {
 }
 
 /// Checks a complete list by itself, without comparing it with the last one of its source.
-fn acceptable(
+fn check_complete_list(
     request: &ImportRequest,
     mode: Mode,
     report: &ListReport,

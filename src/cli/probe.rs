@@ -26,7 +26,7 @@ use crate::{
         Catalogue, HostNames, MessageResult, Phase, PreparedMessage, RelayTest, TokenCodec,
         TokenKind,
         collector::{self, Collector},
-        message::{self, MessageMatch, TesterIdentity, recorded},
+        message::{self, MessageMatch, TesterIdentity, proof_reply},
         name_lookup::find_names,
         outcome::{Assessment, assess},
         tester::{self, TesterSettings},
@@ -194,13 +194,13 @@ fn print_transcript(json: bool) -> impl FnMut(&TranscriptLine) + Send {
         if json {
             return;
         }
-        let code = match line.who {
+        let code = match line.speaker {
             Some(Speaker::Client) => "36",
             Some(Speaker::Server) if line.text.starts_with(['2', '3']) => "32",
             Some(Speaker::Server) => "31",
             Some(Speaker::Tester) | None => "2",
         };
-        let sign = line.who.map_or(' ', Speaker::sign);
+        let sign = line.speaker.map_or(' ', Speaker::sign);
         output::coloured_line(code, format_args!("{sign} {}", line.text));
     }
 }
@@ -443,7 +443,7 @@ impl LocalTest {
                 None => collector::NO_TOKEN.into(),
                 Some(seen) => {
                     arrivals.lock().push((seen, from));
-                    recorded("here", from)
+                    proof_reply("here", from)
                 }
             }
         });

@@ -23,7 +23,7 @@ use crate::{
         domain::name_to_ascii,
         retire::{self, MONTH},
         retirement::{RetirementPlan, RetirementStage},
-        time::until,
+        time::parse_end,
     },
 };
 
@@ -147,7 +147,7 @@ fn begin(
             file.display()
         )));
     }
-    let empty = until(when, now).map_err(|e| CliError::Usage(format!("--empty-at: {e}")))?;
+    let empty = parse_end(when, now).map_err(|e| CliError::Usage(format!("--empty-at: {e}")))?;
     if empty < now.plus(MONTH) && !c.short_notice {
         return Err(CliError::Usage(format!(
             "--empty-at: {empty} is less than {MONTH} away; a list is announced for a month or more (RFC 6471 section 3.4); choose a later time, or add --short-notice"

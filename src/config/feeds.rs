@@ -150,7 +150,7 @@ fn list_file(
     if f.path.as_os_str().is_empty() {
         wrong("path", "it is missing: the file to read".into());
     }
-    if let Err(e) = crate::imports::known_format(&f.format) {
+    if let Err(e) = crate::imports::check_format(&f.format) {
         wrong("format", e);
     }
     Some(FeedSource::File {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     model::{Subject, Zone, history::PROBER_REASONS, time::Seconds},
     relay::{
-        Catalogue, NOTEST, RelaySettings, TesterSource, TokenCodec,
+        Catalogue, OPT_OUT_REASON, RelaySettings, TesterSource, TokenCodec,
         message::TesterIdentity,
         networks::Networks,
         scheduler::SchedulerSettings,
@@ -260,7 +260,7 @@ fn check(
         }
         for name in PROBER_REASONS
             .iter()
-            .chain([&NOTEST])
+            .chain([&OPT_OUT_REASON])
             .filter(|r| reasons.unknown(r).is_some())
         {
             report.error(

@@ -91,20 +91,20 @@ impl RelayTests {
     /// Starts the collector and the scheduler.
     pub fn start(
         self,
-        back: &Runtime,
+        background: &Runtime,
         listeners: Vec<TcpListener>,
         stop: &watch::Receiver<bool>,
     ) -> Result<Vec<JoinHandle<()>>, String> {
-        let _in = back.enter();
+        let _in = background.enter();
         let mut out = Vec::new();
         let mut addresses = Vec::new();
         for l in listeners {
             addresses.extend(l.local_addr());
-            out.push(back.spawn(collector::run(l, self.collector.clone())));
+            out.push(background.spawn(collector::run(l, self.collector.clone())));
         }
         if !addresses.is_empty() {
             self.service.request_check();
-            out.push(back.spawn(health::watch(
+            out.push(background.spawn(health::watch(
                 addresses,
                 self.outside,
                 self.collector.clone(),
@@ -114,7 +114,7 @@ impl RelayTests {
         // The scheduler runs even without a probe domain, because claims and stored data still
         // expire.
         let fresh = Arc::new(secrets::random::<8>);
-        out.push(back.spawn(scheduler::run(
+        out.push(background.spawn(scheduler::run(
             self.service,
             self.settings.scheduler,
             self.known,

@@ -25,7 +25,7 @@ use crate::{
     model::{
         Role, Subject, Token, TokenRestrictions, User,
         access::check_name,
-        time::{since, until},
+        time::{parse_end, parse_start},
     },
     store::schema::AuditRecord,
 };
@@ -312,7 +312,8 @@ pub(super) async fn create_token(
         .expires
         .as_ref()
         .map(|e| {
-            until(e, app.ledger.now()).map_err(|e| ProblemDetails::invalid(format!("expires: {e}")))
+            parse_end(e, app.ledger.now())
+                .map_err(|e| ProblemDetails::invalid(format!("expires: {e}")))
         })
         .transpose()?;
     if expires.is_some_and(|t| t <= app.ledger.now()) {
@@ -389,7 +390,7 @@ pub(super) async fn list_audit_records(
     let time = |field: &str, t: &Option<String>| {
         t.as_ref()
             .map(|t| {
-                since(t, app.ledger.now())
+                parse_start(t, app.ledger.now())
                     .map_err(|e| ProblemDetails::invalid(format!("{field}: {e}")))
             })
             .transpose()

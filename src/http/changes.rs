@@ -28,7 +28,7 @@ use crate::{
         Change, Evidence, Preconditions, ReasonId, Role, SourceId, Subject,
         history::{Command, HoldFor, OpenEnd},
         subject::HostBits,
-        time::until,
+        time::parse_end,
     },
 };
 
@@ -111,7 +111,8 @@ fn change_of(
         .as_ref()
         .filter(|_| preconditions.open_end != OpenEnd::Never)
         .map(|u| {
-            until(u, app.ledger.now()).map_err(|e| ProblemDetails::invalid(format!("until: {e}")))
+            parse_end(u, app.ledger.now())
+                .map_err(|e| ProblemDetails::invalid(format!("until: {e}")))
         })
         .transpose()?;
     for (field, text) in [("text", &request.text), ("note", &request.note)] {
@@ -162,7 +163,7 @@ fn change_of(
     Ok(Change {
         subject,
         author: caller.name.clone(),
-        evidence: request.note.clone().map(Evidence::word),
+        evidence: request.note.clone().map(Evidence::statement),
         command,
         preconditions,
     })

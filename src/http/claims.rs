@@ -18,8 +18,9 @@ use crate::{
     },
     model::{Role, Subject, subject::HostBits},
     relay::{
-        Actor, ClaimReceipt, NOTEST, OptOut, Proof, RelayError, RelayService, SourceReplies,
-        control::DecisionRow, message::redact, policy::JobState, transcript::section,
+        Actor, ClaimReceipt, OPT_OUT_REASON, OptOut, Proof, RelayError, RelayService,
+        SourceReplies, control::DecisionRow, message::redact, policy::JobState,
+        transcript::section,
     },
 };
 
@@ -37,7 +38,11 @@ fn blocked(relay: &RelayService, target: IpAddr) -> Result<Vec<BlockedClaimRespo
         row: s.row.map(|r| r.name().into()),
         replies: s.replies.into_iter().map(reply).collect(),
     };
-    Ok(relay.blocked(target)?.into_iter().map(one).collect())
+    Ok(relay
+        .blocked_replies(target)?
+        .into_iter()
+        .map(one)
+        .collect())
 }
 
 /// The condition that the control checks, for claimants.
@@ -227,7 +232,7 @@ pub(super) async fn add_opt_out(
     JsonBody(request): JsonBody<OptOutRequest>,
 ) -> Result<(StatusCode, Json<OptOutResponse>), ProblemDetails> {
     let subject = subject(&request.subject)?;
-    caller.allow(Some(&subject), Some(NOTEST), None)?;
+    caller.allow(Some(&subject), Some(OPT_OUT_REASON), None)?;
     if request.proof.trim().is_empty() {
         return Err(ProblemDetails::invalid(
             "proof: required; how control of the subject was proved",
@@ -250,7 +255,7 @@ pub(super) async fn end_opt_out(
     QueryParams(query): QueryParams<OptOutQuery>,
 ) -> Result<Json<OptOutSubjectResponse>, ProblemDetails> {
     let subject = subject(&query.subject)?;
-    caller.allow(Some(&subject), Some(NOTEST), None)?;
+    caller.allow(Some(&subject), Some(OPT_OUT_REASON), None)?;
     let text = subject.to_string();
     call_relay(&app, move |relay| {
         relay.opt_in(&actor(&caller), &subject, relay.now())
@@ -437,13 +442,13 @@ mod tests {
     };
 
     fn done(row: Option<DecisionRow>, paused: bool) -> ClaimReceipt {
-        let grounds = EvidenceSummary {
+        let evidence = EvidenceSummary {
             origin: EvidenceOrigin::Claim,
             text: String::new(),
             at: Time(0),
         };
         let job = serde_json::json!({
-            "id": 1, "target": "192.0.2.1", "port": null, "cause": Trigger::Claim { proved: true }, "by": "owner", "grounds": grounds,
+            "id": 1, "target": "192.0.2.1", "port": null, "cause": Trigger::Claim { proved: true }, "by": "owner", "grounds": evidence,
             "at": 0, "state": "done", "waiting_for": null, "not_before": 0, "agreed": false, "remote": false, "only": [], "tries": 1,
             "begun": null, "ended": 0, "results": []
         });

@@ -59,7 +59,7 @@ pub fn listing(
         until: e.until.map(Into::into),
         text: e.text.as_ref().map(|t| t.to_string()),
         exclusion: e.exclusion,
-        held: verdict.held(e.reason, e.source),
+        held: verdict.is_suppressed(e.reason, e.source),
         author: last.map(|h| h.author.clone()),
         note: last
             .and_then(|h| h.evidence.as_ref())

@@ -17,7 +17,7 @@ use crate::{
         PreparedProbesResponse, ProbeResultsRequest, ProblemDetails, RelayTestResponse,
         TestResultResponse,
     },
-    model::{Role, Subject, Time, text::cleaned},
+    model::{Role, Subject, Time, text::replace_unsafe},
     relay::{
         Actor, MessageResult, Nomination, RelayError, RelayService, RelayTest,
         catalogue::MAX_MESSAGES,
@@ -148,7 +148,7 @@ fn read_nomination(
     Ok(Nomination {
         target,
         port: request.port,
-        grounds: EvidenceSummary {
+        evidence: EvidenceSummary {
             origin,
             text: request.evidence,
             at,
@@ -327,7 +327,7 @@ fn assessment(a: Assessment) -> AssessmentKind {
 /// A job as it is sent; `full` includes what only operators may see.
 fn job(j: &Job, full: bool) -> JobResponse {
     // The time of a recheck is not disclosed.
-    let not_before = if full || j.cause != Trigger::Recheck {
+    let not_before = if full || j.trigger != Trigger::Recheck {
         j.not_before
     } else {
         j.at
@@ -335,7 +335,7 @@ fn job(j: &Job, full: bool) -> JobResponse {
     JobResponse {
         id: j.id,
         target: j.target.to_string(),
-        trigger: trigger(j.cause),
+        trigger: trigger(j.trigger),
         author: j.by.clone(),
         at: j.at.into(),
         state: state(j.state),
@@ -582,7 +582,7 @@ pub(super) async fn report_results(
         )
     };
     let clean = |text: &mut String| {
-        *text = cleaned(&text.chars().take(MAX_REPLY_CHARS).collect::<String>());
+        *text = replace_unsafe(&text.chars().take(MAX_REPLY_CHARS).collect::<String>());
     };
     let mut results: Vec<MessageResult> = request.results.into_iter().filter(reportable).collect();
     for r in &mut results {

@@ -18,7 +18,7 @@ use crate::{
     },
     model::{
         Domain, Entry, Event, Scope, SourceId, Subject, Time, Verdict, subject::HostBits,
-        time::since,
+        time::parse_start,
     },
     store::{Dictionary, StoreError, schema::revision},
 };
@@ -48,8 +48,10 @@ impl ListingFilter {
         (from, to): (Option<&String>, Option<&String>),
     ) -> Result<ListingFilter, ProblemDetails> {
         let time = |field: &str, t: Option<&String>| {
-            t.map(|t| since(t, now).map_err(|e| ProblemDetails::invalid(format!("{field}: {e}"))))
-                .transpose()
+            t.map(|t| {
+                parse_start(t, now).map_err(|e| ProblemDetails::invalid(format!("{field}: {e}")))
+            })
+            .transpose()
         };
         let within = match within {
             (Some(p), None) => {

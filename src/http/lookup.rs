@@ -39,7 +39,7 @@ pub(super) fn remaining(
     let mut out = Vec::new();
     for s in std::iter::once(subject.clone()).chain(subject.wider()) {
         let verdict = store.verdict(&s)?;
-        let listed = |e: &&Entry| !e.exclusion && !verdict.held(e.reason, e.source);
+        let listed = |e: &&Entry| !e.exclusion && !verdict.is_suppressed(e.reason, e.source);
         out.extend(
             verdict
                 .entries

@@ -157,7 +157,7 @@ pub(super) async fn approve_proposal(
         .evidence
         .as_ref()
         .map_or(String::new(), |e| format!("{} ", e.text));
-    change.evidence = Some(Evidence::word(format!(
+    change.evidence = Some(Evidence::statement(format!(
         "{note}(approved by {})",
         caller.name
     )));

@@ -166,7 +166,7 @@ fn run(
     for (n, part) in (1..).zip(commands.chunks(MAX_CHANGES)) {
         let change = |(subject, command): &(&Subject, Command)| {
             let mut change = Change::new((*subject).clone(), caller.name.clone(), command.clone());
-            change.evidence = request.note.clone().map(Evidence::word);
+            change.evidence = request.note.clone().map(Evidence::statement);
             change.preconditions = RequestConditions::default().preconditions(caller, "purge", &[]);
             change
         };

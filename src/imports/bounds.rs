@@ -10,10 +10,10 @@ use std::{
 const MAX_LINES: u64 = 200_000_000;
 /// The most lines without an entry. A megabyte of gzip can have a thousand million empty lines, and
 /// lists have headers of some hundred lines.
-const MAX_BARREN_LINES: u64 = 10_000_000;
+const MAX_LINES_WITHOUT_ENTRY: u64 = 10_000_000;
 /// The lines without an entry that do not count for each entry; an object in indented JSON needs
 /// them.
-const BARREN_LINES_PER_ENTRY: u64 = 16;
+const EXTRA_LINES_PER_ENTRY: u64 = 16;
 /// The longest reading time, without the time of waiting for the sender. A list of [`MAX_LINES`]
 /// takes half of it.
 const MAX_READING: Duration = Duration::from_secs(600);
@@ -30,7 +30,7 @@ impl Default for Bounds {
     fn default() -> Bounds {
         Bounds {
             lines: MAX_LINES,
-            barren_lines: MAX_BARREN_LINES,
+            barren_lines: MAX_LINES_WITHOUT_ENTRY,
             reading: MAX_READING,
         }
     }
@@ -82,7 +82,7 @@ impl Meter {
         }
         let entries = self.entries.get();
         // The entries of this block are counted after it, so allow one for each line.
-        let barren = lines.saturating_sub(entries.saturating_mul(BARREN_LINES_PER_ENTRY + 1));
+        let barren = lines.saturating_sub(entries.saturating_mul(EXTRA_LINES_PER_ENTRY + 1));
         if barren > barren_lines {
             return Err(io::Error::other(format!(
                 "more than {barren_lines} lines have no entry (of {lines} lines, {entries} have one); check that it is a list"
@@ -99,12 +99,12 @@ impl Meter {
 }
 
 /// A reader that measures the time of waiting for the sender of a file.
-pub(super) struct Waiting<'a, R> {
+pub(super) struct TimedReader<'a, R> {
     pub inner: R,
     pub meter: &'a Meter,
 }
 
-impl<R: Read> Read for Waiting<'_, R> {
+impl<R: Read> Read for TimedReader<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let since = Instant::now();
         let read = self.inner.read(buf);
@@ -116,14 +116,14 @@ impl<R: Read> Read for Waiting<'_, R> {
 }
 
 /// A reader of the unpacked text of a file that counts its lines.
-pub(super) struct Counted<'a, R> {
+pub(super) struct LineCounter<'a, R> {
     pub inner: R,
     pub meter: &'a Meter,
     /// Bytes of the inner buffer that were counted and are not consumed yet.
     pub ahead: usize,
 }
 
-impl<R: BufRead> BufRead for Counted<'_, R> {
+impl<R: BufRead> BufRead for LineCounter<'_, R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         let block = self.inner.fill_buf()?;
         if self.ahead == 0 && !block.is_empty() {
@@ -139,7 +139,7 @@ impl<R: BufRead> BufRead for Counted<'_, R> {
     }
 }
 
-impl<R: BufRead> Read for Counted<'_, R> {
+impl<R: BufRead> Read for LineCounter<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let block = self.fill_buf()?;
         let n = block.len().min(buf.len());
@@ -158,12 +158,12 @@ mod tests {
         let meter = Meter::new(bounds);
         let inner = io::BufReader::with_capacity(
             64,
-            Waiting {
+            TimedReader {
                 inner: text.as_bytes(),
                 meter: &meter,
             },
         );
-        let mut counted = Counted {
+        let mut counted = LineCounter {
             inner,
             meter: &meter,
             ahead: 0,
@@ -245,7 +245,7 @@ mod tests {
             reading: Duration::from_millis(50),
             ..Bounds::default()
         });
-        let mut slow = Waiting {
+        let mut slow = TimedReader {
             inner: Slow,
             meter: &meter,
         };

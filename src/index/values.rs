@@ -285,7 +285,7 @@ impl RawFacts {
         let facts = v.entries.iter().map(|e| RawFact {
             reason: e.reason,
             source: e.source,
-            exclusion: e.exclusion || v.held(e.reason, e.source),
+            exclusion: e.exclusion || v.is_suppressed(e.reason, e.source),
             text: e.text.clone(),
         });
         // A hold without an entry keeps the subject out of what is wider.

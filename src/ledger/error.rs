@@ -56,7 +56,7 @@ impl LedgerError {
             LedgerError::Rule(RuleViolation::FeedOwned(s)) => {
                 format!("the source `{}` is a feed, whose listings come only from imports; use another source", dictionary.sources.name(*s))
             }
-            LedgerError::Rule(RuleViolation::AlreadyOver(t)) => format!("the end {t} is in the past; use a later time"),
+            LedgerError::Rule(RuleViolation::EndInPast(t)) => format!("the end {t} is in the past; use a later time"),
             LedgerError::Rule(RuleViolation::Held(Hold::WITH_COVER)) => {
                 "the subject was removed from a wider listing, and a hold suppresses it as long as that listing exists; an operator can break the hold".into()
             }

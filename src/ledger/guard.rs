@@ -12,13 +12,15 @@ use crate::{
     },
 };
 
-/// The shrink guard always accepts the removal of this many entries, however short the list is.
+/// The shrink guard always accepts the removal of at most this many entries, however short the list
+/// is.
 const MAX_FREE_LOSS: u64 = 25;
 /// The largest loss within [`DAY_HOURS`], in percent; `max_shrink` applies instead if it is larger.
 const MAX_DAY_SHRINK: u8 = 80;
 /// The hours within which the loss of a day is measured.
 const DAY_HOURS: u64 = 24;
-/// The growth guard always accepts a list of this many entries, however short the last one was.
+/// The growth guard always accepts a list of at most this many entries, however short the last one
+/// was.
 const MAX_FREE_GROWTH: u64 = 10_000;
 /// The growth guard refuses an IPv4 prefix that is wider than this if the source had none so wide.
 const WIDEST_NEW4: u8 = 12;
@@ -154,7 +156,7 @@ impl ListRefusal {
 
 /// How a list was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Passed {
+pub enum ListAcceptance {
     /// The list is within all limits.
     Within,
     /// The list exceeds a limit, and the import permits that.
@@ -171,7 +173,7 @@ pub fn check(
     last: Option<&AcceptedList>,
     limits: &ListLimits,
     now: Time,
-) -> Result<Passed, ListRefusal> {
+) -> Result<ListAcceptance, ListRefusal> {
     if list.mode == Mode::Replace {
         check_shape(list, last)?;
     }
@@ -183,18 +185,18 @@ pub fn check(
             difference: ImportDifference::default(),
         }))
     };
-    let mut passed = Passed::Within;
+    let mut passed = ListAcceptance::Within;
     if let Some(reason) = shrinks(list.extents, last, limits.max_shrink, now) {
         if !limits.allow_shrink {
             return Err(trip(Guard::Shrink, reason));
         }
-        passed = Passed::Allowed;
+        passed = ListAcceptance::Allowed;
     }
     if let Some(reason) = grows(list.extents, limits.max_growth) {
         if !limits.allow_growth {
             return Err(trip(Guard::Growth, reason));
         }
-        passed = Passed::Allowed;
+        passed = ListAcceptance::Allowed;
     }
     Ok(passed)
 }
@@ -311,7 +313,7 @@ fn grows(extents: &Extents, max_growth: u64) -> Option<String> {
 pub fn accepted(
     list: &NewList,
     last: Option<AcceptedList>,
-    passed: Passed,
+    passed: ListAcceptance,
     now: Time,
 ) -> AcceptedList {
     let mut out = last.unwrap_or_default();
@@ -323,8 +325,8 @@ pub fn accepted(
     let Extents { before, after, .. } = *list.extents;
     // The next list is not compared with peaks before a change that was permitted.
     let newest = match passed {
-        Passed::Within => before.max(after),
-        Passed::Allowed => {
+        ListAcceptance::Within => before.max(after),
+        ListAcceptance::Allowed => {
             out.peaks.clear();
             after
         }
@@ -377,7 +379,7 @@ mod tests {
         gone: u64,
         last: Option<&AcceptedList>,
         limits: &ListLimits,
-    ) -> Result<Passed, ListRefusal> {
+    ) -> Result<ListAcceptance, ListRefusal> {
         let (shape, extents) = (shape(after.entries, 0), extents(before, after, gone));
         check(
             &NewList {
@@ -391,7 +393,7 @@ mod tests {
         )
     }
 
-    fn guard(result: Result<Passed, ListRefusal>) -> Option<Guard> {
+    fn guard(result: Result<ListAcceptance, ListRefusal>) -> Option<Guard> {
         match result {
             Err(ListRefusal::Guard(trip)) => Some(trip.guard),
             _ => None,
@@ -424,7 +426,7 @@ mod tests {
         };
         assert_eq!(
             compare(hosts(100), hosts(1), 99, None, &allowed),
-            Ok(Passed::Allowed)
+            Ok(ListAcceptance::Allowed)
         );
         let most = ListLimits {
             max_shrink: 90,
@@ -432,7 +434,7 @@ mod tests {
         };
         assert_eq!(
             compare(hosts(100), hosts(10), 90, None, &most),
-            Ok(Passed::Within)
+            Ok(ListAcceptance::Within)
         );
         assert_eq!(
             guard(compare(hosts(100), hosts(9), 91, None, &most)),
@@ -444,7 +446,7 @@ mod tests {
         };
         assert_eq!(
             compare(hosts(100), hosts(1), 99, None, &off),
-            Ok(Passed::Within)
+            Ok(ListAcceptance::Within)
         );
     }
 
@@ -464,7 +466,7 @@ mod tests {
         );
         assert_eq!(
             compare(nets, hosts(30), 25, None, &limits),
-            Ok(Passed::Within),
+            Ok(ListAcceptance::Within),
             "few entries are removed"
         );
         let nets = Extent {
@@ -519,7 +521,7 @@ mod tests {
         };
         assert_eq!(
             check(&list, None, &ListLimits::default(), NOW),
-            Ok(Passed::Within)
+            Ok(ListAcceptance::Within)
         );
     }
 
@@ -577,7 +579,7 @@ mod tests {
             hours(20),
         )
         .unwrap();
-        assert_eq!(passed, Passed::Allowed);
+        assert_eq!(passed, ListAcceptance::Allowed);
         let kept = accepted(&list, last, passed, hours(20));
         assert_eq!(kept.peaks.len(), 1);
         assert!(step(Some(kept), hosts(10), 9, hours(21)).is_ok());
@@ -597,7 +599,7 @@ mod tests {
             last = Some(accepted(
                 &list,
                 last,
-                Passed::Within,
+                ListAcceptance::Within,
                 Time(NOW.0 + minute * 60),
             ));
         }
@@ -627,7 +629,7 @@ mod tests {
         };
         assert_eq!(
             compare(hosts(100), hosts(20_000), 0, None, &allowed),
-            Ok(Passed::Allowed)
+            Ok(ListAcceptance::Allowed)
         );
     }
 
@@ -721,7 +723,7 @@ mod tests {
                 extents: &Extents::default(),
             },
             last(40, 0),
-            Passed::Within,
+            ListAcceptance::Within,
             NOW,
         );
         assert_eq!(
@@ -757,10 +759,10 @@ mod tests {
             run(&shape(4, 0), &last),
             Err(ListRefusal::FinalRecordMissing)
         );
-        assert_eq!(run(&ended, &last), Ok(Passed::Within));
+        assert_eq!(run(&ended, &last), Ok(ListAcceptance::Within));
         assert_eq!(
             run(&shape(4, 0), &AcceptedList::default()),
-            Ok(Passed::Within)
+            Ok(ListAcceptance::Within)
         );
         let text = ListRefusal::FinalRecordMissing.describe("drop");
         assert!(

@@ -3,7 +3,7 @@
 
 use super::{
     error::LedgerError,
-    guard::{ListLimits, ListRefusal, Passed},
+    guard::{ListAcceptance, ListLimits, ListRefusal},
     receipt::Receipt,
 };
 use crate::{
@@ -143,7 +143,7 @@ pub(super) struct StagedImport {
     /// The time at which the source expires without the import.
     pub(super) was_expires: Option<Time>,
     /// See [`Import::shape`]; `None` if the list was not compared with the last one.
-    pub(super) passed: Option<(ListShape, Passed)>,
+    pub(super) passed: Option<(ListShape, ListAcceptance)>,
     pub(super) mode: Mode,
     /// The last commit when `prepared` was read.
     pub(super) base: u64,

@@ -15,7 +15,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::removals::{Gap, Holes, Line, Ranges, Removal, encode, tail, visit, with_suffix};
+use super::removals::{Gap, Line, LineGaps, Ranges, Removal, encode, tail, visit, with_suffix};
 use crate::model::{Serial, Time};
 
 /// How far ahead serials are recorded, so that not every commit has to record its own.
@@ -36,7 +36,7 @@ pub enum OnLoss {
 
 /// The last line of the log that the store knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct LastLine {
     /// The number of the line; 0 if there is none.
     pub(super) n: u64,
     /// The checksum of the line, if it is known.
@@ -47,7 +47,7 @@ pub(super) struct Known {
 
 /// Why a log is not the one that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Loss {
+pub(super) struct LogLoss {
     /// The problem, for users; it begins with the path.
     pub(super) why: String,
     /// Whether the file belongs to another store or program. Such a file is never moved, and writes
@@ -57,16 +57,16 @@ pub(super) struct Loss {
 
 /// File metadata that stays the same as long as no other program changes the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     file: (u64, u64),
     len: u64,
     modified: (i64, i64),
     changed: (i64, i64),
 }
 
-impl Stamp {
-    fn of(m: &fs::Metadata) -> Stamp {
-        Stamp {
+impl FileStamp {
+    fn of(m: &fs::Metadata) -> FileStamp {
+        FileStamp {
             file: (m.dev(), m.ino()),
             len: m.len(),
             modified: (m.mtime(), m.mtime_nsec()),
@@ -82,7 +82,7 @@ pub(super) struct RemovalLog {
     /// The file that is written to; `None` if the log was lost before the start.
     file: Option<File>,
     /// The last line that was written.
-    known: Known,
+    known: LastLine,
     /// The length of the complete lines in bytes.
     len: u64,
     /// Whether a failed write may have left bytes after the complete lines. The next write
@@ -91,9 +91,9 @@ pub(super) struct RemovalLog {
     /// The recorded serial of each zone, which is ahead of the zone's own.
     ahead: BTreeMap<String, u32>,
     /// The metadata of the file after the last write or check.
-    stamp: Option<Stamp>,
+    stamp: Option<FileStamp>,
     /// The loss that was found, and the metadata of the file then; `None` there: no file.
-    loss: Option<(Option<Stamp>, Loss)>,
+    loss: Option<(Option<FileStamp>, LogLoss)>,
 }
 
 impl RemovalLog {
@@ -103,7 +103,7 @@ impl RemovalLog {
     /// # Errors
     ///
     /// The path is not that of a plain file, or the file cannot be created.
-    pub(super) fn open(path: &Path, known: Known) -> Result<RemovalLog, String> {
+    pub(super) fn open(path: &Path, known: LastLine) -> Result<RemovalLog, String> {
         let named = |e: std::io::Error| format!("removal_log.path: {}: {e}", path.display());
         if let Some(folder) = path.parent() {
             crate::store::private::create_dir(folder).map_err(named)?;
@@ -154,9 +154,9 @@ impl RemovalLog {
     /// # Errors
     ///
     /// The log is lost or damaged.
-    pub(super) fn check(&mut self, thorough: bool) -> Result<(), Loss> {
+    pub(super) fn check(&mut self, thorough: bool) -> Result<(), LogLoss> {
         let found = fs::metadata(&self.path);
-        let stamp = found.as_ref().ok().map(Stamp::of);
+        let stamp = found.as_ref().ok().map(FileStamp::of);
         if let Some((seen, loss)) = &self.loss
             && *seen == stamp
         {
@@ -167,7 +167,7 @@ impl RemovalLog {
         }
         let result = match found {
             Ok(m) if !m.is_file() => Err(self.foreign("is not a plain file")),
-            Ok(m) => self.examine(Stamp::of(&m), thorough),
+            Ok(m) => self.examine(FileStamp::of(&m), thorough),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(match &self.file {
                 Some(_) => self.lost("was deleted while it was open"),
                 None => self.lost(&format!(
@@ -182,7 +182,7 @@ impl RemovalLog {
     }
 
     /// Checks an existing file, and continues with it if it is the log that was written.
-    fn examine(&mut self, stamp: Stamp, thorough: bool) -> Result<(), Loss> {
+    fn examine(&mut self, stamp: FileStamp, thorough: bool) -> Result<(), LogLoss> {
         let ours = self.file.is_some() && self.stamp.is_some_and(|s| s.file == stamp.file);
         if ours && stamp.len < self.len {
             return Err(self.lost(&format!(
@@ -242,7 +242,7 @@ impl RemovalLog {
         if len < stamp.len {
             file.set_len(len)
                 .map_err(|e| self.lost(&format!("cannot be written: {e}")))?;
-            self.stamp = file.metadata().ok().map(|m| Stamp::of(&m));
+            self.stamp = file.metadata().ok().map(|m| FileStamp::of(&m));
         }
         // Only serials near the end of the log are known; others are recorded with the next commit.
         for line in lines.into_iter().flatten() {
@@ -254,7 +254,7 @@ impl RemovalLog {
     }
 
     /// Checks that the first line belongs to this store.
-    fn check_first_line(&self, file: &File, cause: &str) -> Result<(), Loss> {
+    fn check_first_line(&self, file: &File, cause: &str) -> Result<(), LogLoss> {
         let mut first = Ok(());
         let _ = from_start(file).and_then(|mut reader| {
             visit(&mut reader, &mut |_, _, line| {
@@ -274,8 +274,8 @@ impl RemovalLog {
     }
 
     /// Checks every line, and that no line is missing without a record.
-    fn check_all_lines(&self, file: &File, cause: &str) -> Result<(), Loss> {
-        let (mut wrong, mut holes) = (None, Holes::default());
+    fn check_all_lines(&self, file: &File, cause: &str) -> Result<(), LogLoss> {
+        let (mut wrong, mut holes) = (None, LineGaps::default());
         let read = from_start(file).and_then(|mut reader| {
             visit(&mut reader, &mut |(place, _), _, line| {
                 match line {
@@ -297,15 +297,15 @@ impl RemovalLog {
         wrong.map_or(Ok(()), |why| Err(self.lost(&why)))
     }
 
-    fn lost(&self, what: &str) -> Loss {
-        Loss {
+    fn lost(&self, what: &str) -> LogLoss {
+        LogLoss {
             why: format!("the removal log {} {what}", self.path.display()),
             foreign: false,
         }
     }
 
-    fn foreign(&self, what: &str) -> Loss {
-        Loss {
+    fn foreign(&self, what: &str) -> LogLoss {
+        LogLoss {
             why: format!(
                 "the removal log {} {what}; name another file in `path` of [removal_log], or move this one away",
                 self.path.display()
@@ -374,7 +374,7 @@ impl RemovalLog {
             .and_then(|()| file.write_all(&bytes))
             .and_then(|()| file.sync_data());
         self.dirty = written.is_err();
-        self.stamp = file.metadata().ok().map(|m| Stamp::of(&m));
+        self.stamp = file.metadata().ok().map(|m| FileStamp::of(&m));
         written.map_err(|e| unwritable(&self.path, &e))?;
         (self.known.n, self.known.sum, self.len) =
             (line.n, Some(sum), self.len + bytes.len() as u64);
@@ -453,7 +453,7 @@ impl RemovalLog {
             .map_err(named)?;
         *self = RemovalLog::open(
             path,
-            Known {
+            LastLine {
                 n,
                 sum: None,
                 store: std::mem::take(&mut self.known.store),
@@ -468,7 +468,7 @@ impl RemovalLog {
 /// lines.
 fn copy_lines(
     source: &File,
-    known: &Known,
+    known: &LastLine,
     out: &mut impl Write,
 ) -> std::io::Result<Vec<(u64, u64)>> {
     let (mut missing, mut last, mut looks_like_a_log) = (Vec::new(), 0, true);
@@ -533,7 +533,7 @@ fn from_start(mut file: &File) -> std::io::Result<BufReader<&File>> {
 pub fn verify(path: &Path) -> Result<(), String> {
     let shown = path.display();
     let named = |e: std::io::Error| format!("{shown}: {e}");
-    let (mut wrong, mut holes) = (None, Holes::default());
+    let (mut wrong, mut holes) = (None, LineGaps::default());
     let file = File::open(path).map_err(named)?;
     visit(&mut BufReader::new(file), &mut |(place, _), _, line| {
         match line {
@@ -560,7 +560,7 @@ mod tests {
         let subject = subject.parse().unwrap();
         Removal {
             subject,
-            what: Decision::Held,
+            decision: Decision::Held,
             reason: Some("relay".into()),
             source: None,
             until: Some(Time(9)),
@@ -568,8 +568,8 @@ mod tests {
         }
     }
 
-    fn known(n: u64) -> Known {
-        Known {
+    fn known(n: u64) -> LastLine {
+        LastLine {
             n,
             sum: None,
             store: "0123".into(),
@@ -621,7 +621,7 @@ mod tests {
         fs::write(&path, [&whole[..], b"{\"n\":3,\"at\":"].concat()).unwrap();
         let mut log = RemovalLog::open(
             &path,
-            Known {
+            LastLine {
                 sum: log.sum(),
                 ..known(2)
             },
@@ -751,7 +751,7 @@ mod tests {
                 let sum = log.sum();
                 damage(&path);
                 if !open {
-                    log = RemovalLog::open(&path, Known { sum, ..known(5) }).unwrap();
+                    log = RemovalLog::open(&path, LastLine { sum, ..known(5) }).unwrap();
                 }
                 let loss = log.check(!open).unwrap_err();
                 assert!(loss.why.contains(message), "{name}: {}", loss.why);
@@ -797,7 +797,7 @@ mod tests {
                     .collect()
             });
             assert!(verify(&path).unwrap_err().contains(missing), "line {gone}");
-            let mut log = RemovalLog::open(&path, Known { sum, ..known(5) }).unwrap();
+            let mut log = RemovalLog::open(&path, LastLine { sum, ..known(5) }).unwrap();
             assert!(
                 log.check(true).unwrap_err().why.contains(missing),
                 "line {gone}"
@@ -814,7 +814,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("removals.log");
         let mut log = five(&path);
-        let other = Known {
+        let other = LastLine {
             n: 5,
             sum: log.sum(),
             store: "4567".into(),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     LedgerError, RemovalLogHealth,
-    removal_log::{Known, OnLoss, RemovalLog},
+    removal_log::{LastLine, OnLoss, RemovalLog},
     transaction::Transaction,
     writer::Writer,
 };
@@ -20,14 +20,14 @@ impl Writer {
     /// Opens the removal log at a path.
     pub(super) fn open_removals(&self, path: &Path) -> Result<RemovalLog, LedgerError> {
         let store = self.store.id().iter().map(|b| format!("{b:02x}")).collect();
-        let known = Known {
+        let known = LastLine {
             n: self.store.removals()?,
             sum: self.store.removals_sum()?,
             store,
         };
         let known = match &self.removals {
             // The log may have a line whose commit failed.
-            Some(log) if log.n() > known.n => Known {
+            Some(log) if log.n() > known.n => LastLine {
                 n: log.n(),
                 sum: log.sum(),
                 ..known

@@ -99,7 +99,8 @@ pub struct Removal {
     /// The subject.
     pub subject: Subject,
     /// The kind of the decision.
-    pub what: Decision,
+    #[serde(rename = "what")]
+    pub decision: Decision,
     /// The reason; `None` for exemptions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -138,7 +139,7 @@ impl Removal {
         if consequence && matches!(e.what, EventKind::HoldEnded { .. } | EventKind::ExemptEnded) {
             return None;
         }
-        let (what, about, until) = match &e.what {
+        let (decision, about, until) = match &e.what {
             EventKind::Delisted { reason, source } => {
                 (Decision::Delisted, Some((reason, source)), None)
             }
@@ -162,7 +163,7 @@ impl Removal {
             .map(|(_, s)| v.sources.name(*s).to_string());
         Some(Removal {
             subject: subject.clone(),
-            what,
+            decision,
             reason,
             source,
             until,
@@ -172,14 +173,14 @@ impl Removal {
 
     /// The event of the decision, with the numbers of a store; `None` if the store does not know
     /// the names.
-    pub fn what(&self, v: &Dictionary) -> Option<EventKind> {
+    pub fn event_kind(&self, v: &Dictionary) -> Option<EventKind> {
         let reason = || self.reason.as_ref().and_then(|r| v.reasons.get(r));
         let source = || {
             self.source
                 .as_ref()
                 .map_or(Some(SourceId::ALL), |s| v.sources.get(s))
         };
-        Some(match self.what {
+        Some(match self.decision {
             Decision::Delisted => EventKind::Delisted {
                 reason: reason()?,
                 source: source()?,
@@ -238,13 +239,13 @@ pub struct Contents {
 
 /// Collects the runs of missing line numbers while the lines are read in order.
 #[derive(Debug, Default)]
-pub(super) struct Holes {
+pub(super) struct LineGaps {
     last: Option<u64>,
     found: Vec<(u64, u64)>,
     recorded: Vec<(u64, u64)>,
 }
 
-impl Holes {
+impl LineGaps {
     pub(super) fn add(&mut self, line: &Line) {
         // A log begins with line 1, or with one that names the store.
         let before = self
@@ -269,8 +270,8 @@ impl Holes {
 
 impl Contents {
     /// The runs of missing lines that no recorded gap covers.
-    pub(super) fn unrecorded_holes(&self) -> Vec<(u64, u64)> {
-        let mut holes = Holes::default();
+    pub(super) fn unrecorded_gaps(&self) -> Vec<(u64, u64)> {
+        let mut holes = LineGaps::default();
         self.lines.iter().for_each(|l| holes.add(l));
         holes.unrecorded()
     }
@@ -612,7 +613,7 @@ mod tests {
         let path = dir.path().join("removals.log");
         let events = (0..3000).map(|i| Removal {
             subject: format!("45.2.{}.{}", i >> 8, i & 255).parse().unwrap(),
-            what: Decision::Delisted,
+            decision: Decision::Delisted,
             reason: None,
             source: None,
             until: None,

@@ -1,6 +1,6 @@
 //! The renaming of a reason or source.
 //!
-//! Rows have the numbers of reasons and sources, so that a rename changes only the vocabulary. Rows
+//! Rows have the numbers of reasons and sources, so that a rename changes only the dictionary. Rows
 //! that have their names are rewritten in the same batch: the restrictions of tokens, held lists,
 //! and the names of the last configuration. The removal log gets a line, so that a store restored
 //! from an older copy renames at the same point.
@@ -39,7 +39,7 @@ pub struct Rename {
 }
 
 impl Rename {
-    /// Renames in a vocabulary. If the new name exists, the two names swap their numbers, so that
+    /// Renames in a dictionary. If the new name exists, the two names swap their numbers, so that
     /// the new name has to be unused.
     ///
     /// # Errors

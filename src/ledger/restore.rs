@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     LedgerError, NameKind, SeenSerials,
-    removal_log::{Known, OnLoss, RemovalLog},
+    removal_log::{LastLine, OnLoss, RemovalLog},
     removals::{Contents, Line, Ranges, Removal},
     transaction::Transaction,
 };
@@ -208,7 +208,7 @@ pub fn restore(
         }
     }
     out.decisions = events.len();
-    // The vocabulary of the copy may lack names of the decisions.
+    // The dictionary of the copy may lack names of the decisions.
     for (_, e) in &events {
         e.reason
             .iter()
@@ -232,8 +232,8 @@ pub fn restore(
         let mut transaction = Transaction::new(now);
         for (at, e) in part {
             // The next start ends what has expired meanwhile.
-            if let Some(what) = e.what(&v) {
-                transaction.apply_event(store, &e.subject, &e.author, what, *at)?;
+            if let Some(kind) = e.event_kind(&v) {
+                transaction.apply_event(store, &e.subject, &e.author, kind, *at)?;
             }
         }
         let seq = store.seq()? + 1;
@@ -314,13 +314,13 @@ pub fn check_log(
         ));
     }
     // A gap without a record is an error even before `known`, because it makes the rest doubtful.
-    let mut missing = log.unrecorded_holes();
+    let mut missing = log.unrecorded_gaps();
     match missing.is_empty() || allow_gap {
         true => missing = log.missing_after(known),
         false => missing.extend(
             log.missing_after(known)
                 .into_iter()
-                .filter(|run| !log.unrecorded_holes().contains(run)),
+                .filter(|run| !log.unrecorded_gaps().contains(run)),
         ),
     }
     if allow_gap || (missing.is_empty() && !log.end_damaged) {
@@ -360,7 +360,7 @@ pub fn check_log(
 ///
 /// The file there is the log of another store, or the log cannot be written.
 pub fn begin_log(store: &Store, path: &Path, why: &str, now: Time) -> Result<(), LedgerError> {
-    let known = Known {
+    let known = LastLine {
         n: store.removals()?,
         sum: store.removals_sum()?,
         store: hex(&store.id()),

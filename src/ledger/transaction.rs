@@ -25,7 +25,7 @@ use crate::{
 /// The author of events that are caused by the passing of time.
 pub(super) const EXPIRY: &str = "expiry";
 /// The longest note in an audit record, in characters. The subject's history has the whole note.
-const MAX_WHY: usize = 400;
+const MAX_NOTE_CHARS: usize = 400;
 
 /// The outcome of a change that no rule forbids.
 pub(super) enum ChangeOutcome {
@@ -228,7 +228,7 @@ impl Transaction {
                 why: change
                     .evidence
                     .as_ref()
-                    .map(|e| e.text.chars().take(MAX_WHY).collect()),
+                    .map(|e| e.text.chars().take(MAX_NOTE_CHARS).collect()),
                 ..schema::AuditRecord::default()
             });
         }
@@ -283,7 +283,10 @@ impl Transaction {
                 .collect::<Vec<_>>()
             {
                 decided.push((e.reason, e.source));
-                if !e.exclusion && !verdict.held(e.reason, e.source) && verdict.exempt.is_none() {
+                if !e.exclusion
+                    && !verdict.is_suppressed(e.reason, e.source)
+                    && verdict.exempt.is_none()
+                {
                     out.push((e.reason, e.source));
                 }
             }

@@ -475,7 +475,7 @@ impl Ledger {
                 .before
                 .holds
                 .iter()
-                .filter(|h| h.source == source && !t.now.held(h.reason, source))
+                .filter(|h| h.source == source && !t.now.is_suppressed(h.reason, source))
                 .cloned();
             let target = Verdict {
                 holds: t.now.holds.iter().cloned().chain(missing).collect(),
@@ -632,7 +632,7 @@ impl Undo {
             holds: holds_of.holds.clone(),
         };
         let mut change = Change::new(subject.clone(), self.author.clone(), command);
-        change.evidence = self.why.clone().map(crate::model::Evidence::word);
+        change.evidence = self.why.clone().map(crate::model::Evidence::statement);
         change.preconditions = Preconditions {
             expect: Some(revision(now)),
             idempotency: None,

@@ -404,7 +404,7 @@ impl<'a> Input<'a> {
             Some(Unlistable::Special) if self.options.special => {}
             Some(Unlistable::TestPoint | Unlistable::Never) => return Some(Omission::TestPoint),
             Some(Unlistable::Special) => return Some(Omission::SpecialRange),
-            Some(Unlistable::HoldsNever) => return Some(Omission::Loopback),
+            Some(Unlistable::ContainsNever) => return Some(Omission::Loopback),
             Some(Unlistable::TooWide) => return Some(Omission::TooWide),
         }
         if exclusion || self.options.followed {

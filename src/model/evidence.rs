@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum EvidenceKind {
     /// A statement: an operator's note, an owner's claim.
-    Word,
+    #[serde(rename = "word")]
+    Statement,
     /// A line of an imported list.
     Import,
     /// A transcript of a relay test.
@@ -33,9 +34,9 @@ impl Evidence {
     pub const MAX_TEXT: usize = 64 * 1024;
 
     /// A statement as evidence.
-    pub fn word(text: impl Into<String>) -> Evidence {
+    pub fn statement(text: impl Into<String>) -> Evidence {
         Evidence {
-            kind: EvidenceKind::Word,
+            kind: EvidenceKind::Statement,
             text: text.into(),
         }
     }

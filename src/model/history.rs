@@ -175,7 +175,7 @@ pub enum RuleViolation {
     /// The subject has no hold.
     NotHeld,
     /// The requested end is in the past.
-    AlreadyOver(Time),
+    EndInPast(Time),
     /// A listing of source `prober` needs evidence of a delivery.
     NoDelivery,
 }
@@ -221,12 +221,12 @@ pub fn decide(
         | Command::Hold { until: Some(t), .. }
             if *t <= now =>
         {
-            Err(RuleViolation::AlreadyOver(*t))
+            Err(RuleViolation::EndInPast(*t))
         }
         Command::Delist {
             hold: HoldFor::Until(t),
             ..
-        } if *t <= now => Err(RuleViolation::AlreadyOver(*t)),
+        } if *t <= now => Err(RuleViolation::EndInPast(*t)),
         Command::List {
             reason,
             source,
@@ -305,7 +305,7 @@ fn end_conflicting_holds(
     let holds: Vec<&Hold> = verdict
         .holds
         .iter()
-        .filter(|h| h.on(reason, source))
+        .filter(|h| h.suppresses(reason, source))
         .collect();
     match holds.iter().map(|h| h.until).max() {
         Some(until) if !permitted => Err(RuleViolation::Held(until)),
@@ -345,7 +345,7 @@ fn delist(
                 reason: e.reason,
                 source: e.source,
             });
-        } else if verdict.held(e.reason, e.source) {
+        } else if verdict.is_suppressed(e.reason, e.source) {
             continue;
         } else if source.is_some() {
             out.push(EventKind::Held {
@@ -358,7 +358,7 @@ fn delist(
     }
     for (r, s) in covers
         .iter()
-        .filter(|(r, s)| matches(*r, *s) && !verdict.held(*r, *s))
+        .filter(|(r, s)| matches(*r, *s) && !verdict.is_suppressed(*r, *s))
     {
         out.push(EventKind::Held {
             reason: *r,
@@ -463,7 +463,7 @@ fn restore(
         {
             continue;
         }
-        if verdict.held(e.reason, e.source) && !breaks_hold {
+        if verdict.is_suppressed(e.reason, e.source) && !breaks_hold {
             continue;
         }
         out.push(EventKind::Listed {

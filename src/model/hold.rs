@@ -26,7 +26,7 @@ impl Hold {
     pub const WITH_COVER: Time = Time(u64::MAX);
 
     /// Whether it suppresses a reason of a source.
-    pub fn on(&self, reason: ReasonId, source: SourceId) -> bool {
+    pub fn suppresses(&self, reason: ReasonId, source: SourceId) -> bool {
         self.reason == reason && (self.source == source || self.source == SourceId::ALL)
     }
 }

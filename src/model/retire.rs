@@ -41,7 +41,7 @@ impl Retire {
         match &self.text {
             Some(text) => text.clone(),
             None => format!(
-                "{zone} is being shut down: it lists nobody from {} on. Please remove it from your mail server.",
+                "{zone} is being shut down: it lists nothing from {} on. Please remove it from your mail server.",
                 self.empty_at
             ),
         }

@@ -56,7 +56,7 @@ pub enum Unlistable {
     TestPoint,
     /// It is a prefix that contains 127.0.0.1 or its IPv4-mapped form.
     #[error("it contains 127.0.0.1 or ::ffff:127.0.0.1, which are never listed (RFC 5782)")]
-    HoldsNever,
+    ContainsNever,
     /// It overlaps a special-purpose range; `--allow-special-ranges` permits it.
     #[error("it is in a special-purpose range; use --allow-special-ranges to list it nevertheless")]
     Special,
@@ -73,14 +73,14 @@ pub fn unlistable(subject: &Subject, allowed: &[Subject]) -> Option<Unlistable> 
             _ if p.len() < MIN_LISTED_LEN4 => Some(Unlistable::TooWide),
             _ if p.first() == 0x7f00_0001 && p.is_host() => Some(Unlistable::Never),
             _ if p.is_host() && p.first() >> 8 == 0x007f_0000 => Some(Unlistable::TestPoint),
-            _ if TESTS4.contains(*p) || p.contains(TESTS4) => Some(Unlistable::HoldsNever),
+            _ if TESTS4.contains(*p) || p.contains(TESTS4) => Some(Unlistable::ContainsNever),
             _ if allowed.iter().any(|a| a.covers(subject)) => None,
             _ if special4().any(|s| s.contains(*p) || p.contains(s)) => Some(Unlistable::Special),
             _ => None,
         },
         Subject::V6(p) => match p {
             _ if p.len() < MIN_LISTED_LEN6 => Some(Unlistable::TooWide),
-            _ if p.contains(Prefix6::host(0xffff << 32)) => Some(Unlistable::HoldsNever),
+            _ if p.contains(Prefix6::host(0xffff << 32)) => Some(Unlistable::ContainsNever),
             _ if allowed.iter().any(|a| a.covers(subject)) => None,
             _ if special6().any(|s| s.contains(*p) || p.contains(s)) => Some(Unlistable::Special),
             _ => None,
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn b25_special_ranges_need_permission() {
+    fn special_ranges_need_permission() {
         let why = |s: &str| unlistable(&s.parse().unwrap(), &["127.64.0.0/10".parse().unwrap()]);
         for s in [
             "10.1.2.3",
@@ -155,9 +155,9 @@ mod tests {
             "::8000:0:0/81",
             "::fffe:0:0/95",
         ] {
-            assert_eq!(why(s), Some(Unlistable::HoldsNever), "{s}");
+            assert_eq!(why(s), Some(Unlistable::ContainsNever), "{s}");
         }
-        assert_eq!(why("127.0.0.0/9"), Some(Unlistable::HoldsNever));
+        assert_eq!(why("127.0.0.0/9"), Some(Unlistable::ContainsNever));
         assert_eq!(
             why("127.128.0.0/9"),
             Some(Unlistable::Special),

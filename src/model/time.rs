@@ -146,7 +146,7 @@ pub mod rfc3339 {
 pub struct Seconds(pub u64);
 
 /// Parses a duration of zero or more whole seconds.
-fn span(s: &str) -> Option<Span> {
+fn parse_span(s: &str) -> Option<Span> {
     let s = s.trim();
     // ISO 8601 (`P1D`) is case-sensitive here. Other durations are not: earlier versions accepted
     // `90D`.
@@ -186,7 +186,7 @@ impl FromStr for Seconds {
     fn from_str(s: &str) -> Result<Seconds, String> {
         check_unit(s)?;
         let bad = || format!("`{s}` is not a duration; write it as 30s, 5m, 12h, 90d, 2w or 1y");
-        let span = span(s).ok_or_else(bad)?;
+        let span = parse_span(s).ok_or_else(bad)?;
         let parts = [
             (i64::from(span.get_years()), 365 * 86_400),
             (i64::from(span.get_months()), 30 * 86_400),
@@ -246,9 +246,9 @@ impl serde::Serialize for Seconds {
 /// # Errors
 ///
 /// The text has none of these forms, or the time is before 1970 or after the year 9999.
-pub fn until(s: &str, now: Time) -> Result<Time, String> {
+pub fn parse_end(s: &str, now: Time) -> Result<Time, String> {
     check_unit(s)?;
-    match span(s) {
+    match parse_span(s) {
         Some(span) => {
             let end = civil(now).and_then(|now| now.checked_add(span).ok());
             let end = end.ok_or_else(|| {
@@ -262,9 +262,9 @@ pub fn until(s: &str, now: Time) -> Result<Time, String> {
     }
 }
 
-/// Whether a text is a duration, which [`until`] reads as a time relative to now.
+/// Whether a text is a duration, which [`parse_end`] reads as a time relative to now.
 pub fn is_relative(s: &str) -> bool {
-    span(s).is_some()
+    parse_span(s).is_some()
 }
 
 /// Parses a start, such as `--since`: a duration before `now` by the calendar in UTC, a date, or an
@@ -272,10 +272,10 @@ pub fn is_relative(s: &str) -> bool {
 ///
 /// # Errors
 ///
-/// As [`until`].
-pub fn since(s: &str, now: Time) -> Result<Time, String> {
+/// As [`parse_end`].
+pub fn parse_start(s: &str, now: Time) -> Result<Time, String> {
     check_unit(s)?;
-    match span(s) {
+    match parse_span(s) {
         Some(span) => {
             let start = civil(now).and_then(|now| now.checked_sub(span).ok());
             let seconds = start.and_then(|s| u64::try_from(seconds_since_epoch(s)).ok());
@@ -349,8 +349,8 @@ mod tests {
     fn ambiguous_unit_m_is_refused() {
         let wrong = "`5M` may mean minutes or months; write 5m or 5mo";
         assert_eq!("5M".parse::<Seconds>().unwrap_err(), wrong);
-        assert_eq!(until("5M", Time(0)).unwrap_err(), wrong);
-        assert_eq!(since("5M", Time(10_000_000)).unwrap_err(), wrong);
+        assert_eq!(parse_end("5M", Time(0)).unwrap_err(), wrong);
+        assert_eq!(parse_start("5M", Time(10_000_000)).unwrap_err(), wrong);
         for text in ["1h5M", "5 M", "1M"] {
             assert!(
                 text.parse::<Seconds>()
@@ -386,7 +386,7 @@ mod tests {
             ("9999-12-31T23:59:59+00:00", "9999-12-31T23:59:59Z"),
         ] {
             assert_eq!(
-                until(text, now).map(|t| t.to_string()),
+                parse_end(text, now).map(|t| t.to_string()),
                 Ok(end.into()),
                 "{text}"
             );
@@ -409,7 +409,7 @@ mod tests {
             ("1969-12-31", "before 1970"),
             ("-1d", "is not a time"),
         ] {
-            let e = until(text, now).unwrap_err();
+            let e = parse_end(text, now).unwrap_err();
             assert!(e.contains(part) && !e.contains("neither"), "{text}: {e}");
         }
     }
@@ -423,14 +423,18 @@ mod tests {
             ("2028-01-01", "2028-01-01T00:00:00Z"),
         ] {
             assert_eq!(
-                since(text, now).map(|t| t.to_string()),
+                parse_start(text, now).map(|t| t.to_string()),
                 Ok(start.into()),
                 "{text}"
             );
         }
-        assert!(since("100y", now).unwrap_err().contains("before 1970"));
         assert!(
-            since("lately", now)
+            parse_start("100y", now)
+                .unwrap_err()
+                .contains("before 1970")
+        );
+        assert!(
+            parse_start("lately", now)
                 .unwrap_err()
                 .contains("a duration (90d")
         );

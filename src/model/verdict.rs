@@ -104,8 +104,8 @@ impl Verdict {
     }
 
     /// Whether a hold suppresses a reason of a source.
-    pub fn held(&self, reason: ReasonId, source: SourceId) -> bool {
-        self.holds.iter().any(|h| h.on(reason, source))
+    pub fn is_suppressed(&self, reason: ReasonId, source: SourceId) -> bool {
+        self.holds.iter().any(|h| h.suppresses(reason, source))
     }
 
     /// The entries that list the subject now: without exclusions and suppressed entries; none if
@@ -114,7 +114,7 @@ impl Verdict {
         let exempt = self.exempt.is_some();
         self.entries
             .iter()
-            .filter(move |e| !exempt && !e.exclusion && !self.held(e.reason, e.source))
+            .filter(move |e| !exempt && !e.exclusion && !self.is_suppressed(e.reason, e.source))
     }
 
     /// The next time at which an entry, a hold or the exemption ends.

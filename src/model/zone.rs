@@ -631,7 +631,7 @@ mod tests {
     }
 
     #[test]
-    fn a11_a18_b19_b22_codes_and_origin_are_linted() {
+    fn codes_and_origin_are_linted() {
         let publish = |reason: &str, code: [u8; 4]| Publish {
             reason: reason.into(),
             code: code.into(),
@@ -770,7 +770,7 @@ mod tests {
     }
 
     #[test]
-    fn c1_refused_code_is_an_error_in_a_bit_mask() {
+    fn refused_code_is_an_error_in_a_bit_mask() {
         let code = Some(Ipv4Addr::new(127, 255, 255, 254));
         assert!(contains(
             &zone(|z| (z.bitmask, z.query.refused_code) = (true, code)),

@@ -21,7 +21,7 @@ use super::ClientPrefix;
 /// The cells of a table.
 const CELLS: usize = 65_536;
 /// The cells of a set, one of which holds a key.
-const WAYS: usize = 16;
+const CELLS_PER_SET: usize = 16;
 /// The limits of the networks around an address, as multiples of its own limit: a /24 or /48, and a
 /// /32 of IPv6.
 const NETWORK_FACTORS: [u64; 3] = [1, 8, 64];
@@ -120,8 +120,8 @@ impl RateLimiter {
 /// Returns the index of a key's cell; if it has none, that of the cell with the least load in its
 /// set.
 fn cell(cells: &[Cell], key: u64) -> usize {
-    let first = key as usize % (CELLS / WAYS) * WAYS;
-    let set = first..first + WAYS;
+    let first = key as usize % (CELLS / CELLS_PER_SET) * CELLS_PER_SET;
+    let set = first..first + CELLS_PER_SET;
     set.clone()
         .find(|i| cells[*i].key == key)
         .or_else(|| set.min_by_key(|i| cells[*i].paid_off))

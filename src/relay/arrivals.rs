@@ -24,7 +24,7 @@ use crate::{
     model::{
         EventKind, EvidenceKind, SourceId, Subject, Time,
         history::Command,
-        text::{cleaned, needs_escape},
+        text::{needs_escape, replace_unsafe},
     },
     smtp::{MessageOutcome, mail::parse_mail, session::ReceivedMessage},
 };
@@ -350,7 +350,7 @@ fn record_result(
         save(batch, &job)?;
     }
     // A reporter who sends the messages could also deliver them, so such a delivery does not count.
-    if lists && job.cause == Trigger::Nomination && !job.remote && job.state == JobState::Done {
+    if lists && job.trigger == Trigger::Nomination && !job.remote && job.state == JobState::Done {
         let name = RelayKey::Reporter(job.by.clone());
         let mut reporter: ReporterRecord = batch.get(&name)?.unwrap_or_default();
         reporter.note(job.id, true);
@@ -372,7 +372,7 @@ fn review(
     let same = |j: &Job| {
         !j.remote
             && j.state != JobState::Held
-            && j.cause != Trigger::Recheck
+            && j.trigger != Trigger::Recheck
             && settings.other_port(j.port) == settings.other_port(host.port)
     };
     if open_job(batch, issued.target, same)?.is_some() || opted_out(batch, issued.target)?.is_some()
@@ -402,7 +402,7 @@ fn proof(
     arrival: &Arrival,
     outcome: ProofOutcome,
 ) -> Proof {
-    let short = |text: &str| cleaned(&text[..text.floor_char_boundary(MAX_ADDRESS)]);
+    let short = |text: &str| replace_unsafe(&text[..text.floor_char_boundary(MAX_ADDRESS)]);
     // Text from a host is shortened, and characters that could control a terminal are replaced.
     let plain = |c: char| {
         if needs_escape(c) && !matches!(c, '\n' | '\r' | '\t') {

@@ -9,7 +9,7 @@ use super::{
     messages::PLAIN_SUFFIX,
     policy::{
         Claim, ClaimEvent, ClaimState, EvidenceOrigin, EvidenceSummary, HostRecord, Job, JobState,
-        MIN_TEST_INTERVAL, OutputRecord, RECHECK_WITHIN, Trigger, WAITING,
+        MIN_TEST_INTERVAL, OutputRecord, RECHECK_PERIOD, Trigger, WAITING_PERIOD,
     },
     proof::{IssuedToken, ProofKind},
     proofs::{Proof, ProofOutcome},
@@ -100,7 +100,7 @@ impl RelayService {
         }
         // A proved claim replaces an unproved one. Nominations by reporters stay.
         let is_replaced =
-            |j: &Job| j.state != JobState::Running && matches!(j.cause, Trigger::Claim { .. });
+            |j: &Job| j.state != JobState::Running && matches!(j.trigger, Trigger::Claim { .. });
         if let Some(mut old) = open_job(&batch, target, is_replaced)? {
             cancel(&mut old, "replaced by a new claim", now)?;
             save(&mut batch, &old)?;
@@ -213,7 +213,7 @@ impl RelayService {
     }
 
     /// Decides a claim whose test has ended, by the table of [`control::DecisionRow`].
-    pub(super) fn claim_tested(
+    pub(super) fn decide_tested_claim(
         &self,
         batch: &mut RelayBatch<'_>,
         job: &mut Job,
@@ -309,7 +309,7 @@ impl RelayService {
             batch,
             job.target,
             ("every test was refused", false),
-            before(claimed),
+            second_before(claimed),
         )?;
         let text = format!("released after job {}", job.id);
         let evidence = EvidenceSummary {
@@ -333,7 +333,7 @@ impl RelayService {
             .filter(|s| sources.contains(s));
         let at = batch
             .now
-            .plus(Seconds(1 + (settings.random)(RECHECK_WITHIN.0)));
+            .plus(Seconds(1 + (settings.random)(RECHECK_PERIOD.0)));
         let why = "a random time within 72 hours after the release";
         defer(&mut recheck, at, why.into())?;
         save(batch, &recheck)?;
@@ -356,7 +356,7 @@ impl RelayService {
             text,
             at: batch.now,
         };
-        let mut second = new_job(batch, job.target, job.cause, &job.by, evidence)?;
+        let mut second = new_job(batch, job.target, job.trigger, &job.by, evidence)?;
         (second.names, second.port, second.only) = (
             job.names.clone(),
             job.port,
@@ -413,7 +413,7 @@ impl RelayService {
     }
 
     /// Returns the replies to our addresses in the blocked claims of a host, the newest first.
-    pub fn blocked(&self, target: IpAddr) -> Result<Vec<SourceReplies>, RelayError> {
+    pub fn blocked_replies(&self, target: IpAddr) -> Result<Vec<SourceReplies>, RelayError> {
         let batch = self.batch(Time(0));
         let host: HostRecord = batch.get(&RelayKey::Host(target))?.unwrap_or_default();
         let mut jobs: Vec<u64> = host
@@ -524,12 +524,12 @@ impl RelayService {
 
 /// Returns when the waiting period that ends at `release` began.
 pub(super) fn waiting_since(release: Time) -> Time {
-    Time(release.0.saturating_sub(WAITING.0))
+    Time(release.0.saturating_sub(WAITING_PERIOD.0))
 }
 
 /// Returns the second before a claim. A release that dates from it leaves messages in force that
 /// were sent with the claim or later.
-pub(super) fn before(claimed: Time) -> Time {
+pub(super) fn second_before(claimed: Time) -> Time {
     Time(claimed.0.saturating_sub(1))
 }
 

@@ -23,7 +23,7 @@ use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use super::{
     arrivals::ArrivalOutcome,
-    message::recorded,
+    message::proof_reply,
     service::{RelayError, RelayService},
     token::TokenId,
 };
@@ -299,7 +299,7 @@ async fn session(
                     let accepted =
                         timeout(IDLE_TIMEOUT, TlsAcceptor::from(tls()).accept(stream)).await??;
                     stream = Box::new(accepted);
-                    session.secured();
+                    session.tls_established();
                 }
             }
         }
@@ -345,11 +345,11 @@ pub fn by_service(service: RelayService) -> MessageHandler {
         move |incoming, from| match service.arrived(incoming, from, service.now()) {
             Ok(ArrivalOutcome::Recorded(id)) => {
                 tracing::info!(%from, proof = id, "test message received");
-                recorded(&id.to_string(), from)
+                proof_reply(&id.to_string(), from)
             }
             Ok(ArrivalOutcome::Duplicate(id)) => {
                 tracing::debug!(%from, proof = id, "test message received again");
-                recorded(&id.to_string(), from)
+                proof_reply(&id.to_string(), from)
             }
             Ok(ArrivalOutcome::NoToken) => NO_TOKEN.into(),
             Err(RelayError::Refused(why)) => format!("451 4.3.0 {why}"),

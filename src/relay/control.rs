@@ -66,13 +66,13 @@ const MAX_REPLIES: usize = 4;
 /// The most characters of a text that are accepted from a reporter's tester.
 const MAX_TEXT: usize = 200;
 /// The most results of a session that are accepted from a reporter's tester.
-const MAX_PLACES: usize = 50;
+const MAX_SESSION_RESULTS: usize = 50;
 
 impl ControlSession {
     /// Shortens the report of a reporter's tester to the limits of ours.
     pub fn shorten(&mut self) {
         let cut = |text: &mut String| *text = text.chars().take(MAX_TEXT).collect();
-        self.places.truncate(MAX_PLACES);
+        self.places.truncate(MAX_SESSION_RESULTS);
         cut(&mut self.greeting);
         for check in [&mut self.before, &mut self.after] {
             check.replies.truncate(MAX_REPLIES);

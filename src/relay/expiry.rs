@@ -5,13 +5,13 @@ use std::net::IpAddr;
 
 use super::{
     batch::RelayBatch,
-    claims::{before, waiting_since},
+    claims::{second_before, waiting_since},
     keys::{RelayKey, RelayRange, RelayTable},
     policy::{
         Budget, Claim, ClaimEvent, ClaimState, HostRecord, Job, JobState, OutputRecord,
         ReporterRecord,
     },
-    proof::{IssuedToken, ProofKind, TOKEN_LIFE},
+    proof::{IssuedToken, ProofKind, TOKEN_LIFETIME},
     proofs::Proof,
     queue::{cancel, opted_out, save},
     service::{Component, OUTPUT_REASON, REASONS, RelayError, RelayService},
@@ -24,15 +24,15 @@ use crate::model::{
 };
 
 /// How long evidence is kept after a listing has ended (safety rule S12).
-const EVIDENCE_KEPT: Seconds = Seconds(90 * 86_400);
+const EVIDENCE_RETENTION: Seconds = Seconds(90 * 86_400);
 /// How long jobs are kept after they have ended.
-const JOBS_KEPT: Seconds = Seconds(365 * 86_400);
+const JOB_RETENTION: Seconds = Seconds(365 * 86_400);
 /// How often the heartbeat is stored.
 const HEARTBEAT_INTERVAL: Seconds = Seconds(60);
 /// How long the rows of hosts that are not listed, and of reporters without nominations, are kept.
-const HOSTS_KEPT: Seconds = Seconds(400 * 86_400);
+const HOST_RETENTION: Seconds = Seconds(400 * 86_400);
 /// The most rows of a table that one round of cleaning up reads.
-const FORGET_BATCH: usize = 10_000;
+const CLEANUP_BATCH: usize = 10_000;
 /// The most claims, and the most outputs, that one round checks.
 const DUE_BATCH: usize = 1000;
 
@@ -48,9 +48,9 @@ impl RelayService {
             batch.put(&RelayKey::Heartbeat, &now);
             self.write(batch, None)?;
         }
-        let log_failure = |what: &str, addr: IpAddr, done: Result<(), RelayError>| {
+        let log_failure = |kind: &str, addr: IpAddr, done: Result<(), RelayError>| {
             if let Err(e) = done {
-                tracing::warn!(%addr, what, error = ?e, "due work failed");
+                tracing::warn!(%addr, kind, error = ?e, "due work failed");
             }
         };
         // After a clock jump every deadline would appear to have passed.
@@ -62,15 +62,19 @@ impl RelayService {
         };
         let outputs = self.next_round(&batch, RelayRange::All(RelayTable::Outputs), DUE_BATCH)?;
         for target in claims.iter().filter_map(RelayKey::host) {
-            log_failure("claim", target, self.claim_due(target, now));
+            log_failure("claim", target, self.process_due_claim(target, now));
         }
         for addr in outputs.iter().filter_map(RelayKey::host) {
-            log_failure("output", addr, self.output_due(&settings, addr, now));
+            log_failure(
+                "output",
+                addr,
+                self.process_due_output(&settings, addr, now),
+            );
         }
         Ok(())
     }
 
-    fn claim_due(&self, target: IpAddr, now: Time) -> Result<(), RelayError> {
+    fn process_due_claim(&self, target: IpAddr, now: Time) -> Result<(), RelayError> {
         let _guard = self.lock();
         let mut batch = self.batch(now);
         let host: HostRecord = batch.get(&RelayKey::Host(target))?.unwrap_or_default();
@@ -96,7 +100,7 @@ impl RelayService {
             Some(ClaimState::Released) => {
                 // Messages of the claim's own test still count.
                 let why = "not all tests were refused, and no message was delivered in five days";
-                self.release(&mut batch, target, (why, false), before(claim.at))?;
+                self.release(&mut batch, target, (why, false), second_before(claim.at))?;
             }
             _ => return Ok(()),
         }
@@ -127,7 +131,7 @@ impl RelayService {
             return Ok(Some(ClaimEvent::Withdraw));
         };
         let paused = Self::grant_paused(batch, claim.at, claim.due)?;
-        let is_late = batch.now >= claim.granted(job.begun).plus(paused);
+        let is_late = batch.now >= claim.grant_time(job.begun).plus(paused);
         Ok((is_late && job.state != JobState::Running).then_some(ClaimEvent::NotTested))
     }
 
@@ -150,7 +154,7 @@ impl RelayService {
 
     /// Updates an output: removes inputs that are no longer listed, lists the output after the
     /// grace period, and delists it with its last input.
-    fn output_due(
+    fn process_due_output(
         &self,
         settings: &RelaySettings,
         addr: IpAddr,
@@ -200,7 +204,7 @@ impl RelayService {
         } else if is_due
             && opted_out(&batch, addr)?.is_none()
             && !row.listed
-            && !verdict.held(self.reason(OUTPUT_REASON)?, SourceId::PROBER)
+            && !verdict.is_suppressed(self.reason(OUTPUT_REASON)?, SourceId::PROBER)
         {
             let inputs: Vec<String> = row
                 .inputs
@@ -236,15 +240,15 @@ impl RelayService {
     pub fn forget(&self, now: Time) -> Result<(), RelayError> {
         let _guard = self.lock();
         let mut batch = self.batch(now);
-        for k in self.next_round(&batch, RelayRange::All(RelayTable::Tokens), FORGET_BATCH)? {
+        for k in self.next_round(&batch, RelayRange::All(RelayTable::Tokens), CLEANUP_BATCH)? {
             if batch
                 .get::<IssuedToken>(&k)?
-                .is_some_and(|i| i.at.plus(TOKEN_LIFE).plus(Seconds(86_400)) < now)
+                .is_some_and(|i| i.at.plus(TOKEN_LIFETIME).plus(Seconds(86_400)) < now)
             {
                 batch.delete(&k);
             }
         }
-        let before = Time(now.0.saturating_sub(EVIDENCE_KEPT.0));
+        let before = Time(now.0.saturating_sub(EVIDENCE_RETENTION.0));
         let listed = |a: IpAddr| -> Result<bool, RelayError> {
             Ok(self
                 .ledger
@@ -254,11 +258,11 @@ impl RelayService {
                 .iter()
                 .any(|e| e.source == SourceId::PROBER))
         };
-        for k in self.next_round(&batch, RelayRange::All(RelayTable::Proofs), FORGET_BATCH)? {
+        for k in self.next_round(&batch, RelayRange::All(RelayTable::Proofs), CLEANUP_BATCH)? {
             let Some(proof) = batch.get::<Proof>(&k)? else {
                 continue;
             };
-            let is_expired = proof.at.plus(EVIDENCE_KEPT) < now
+            let is_expired = proof.at.plus(EVIDENCE_RETENTION) < now
                 && !listed(proof.input)?
                 && !listed(proof.output)?;
             if is_expired
@@ -273,10 +277,10 @@ impl RelayService {
                 batch.delete(&k);
             }
         }
-        for k in self.next_round(&batch, RelayRange::All(RelayTable::Jobs), FORGET_BATCH)? {
+        for k in self.next_round(&batch, RelayRange::All(RelayTable::Jobs), CLEANUP_BATCH)? {
             let Some(job) = batch
                 .get::<Job>(&k)?
-                .filter(|j| j.ended.is_some_and(|t| t.plus(EVIDENCE_KEPT) < now))
+                .filter(|j| j.ended.is_some_and(|t| t.plus(EVIDENCE_RETENTION) < now))
             else {
                 continue;
             };
@@ -289,22 +293,22 @@ impl RelayService {
             {
                 batch.delete(&transcript);
             }
-            if job.ended.is_none_or(|t| t.plus(JOBS_KEPT) >= now) {
+            if job.ended.is_none_or(|t| t.plus(JOB_RETENTION) >= now) {
                 continue;
             }
             batch.delete(&RelayKey::HostJob(job.target, job.id));
             batch.delete(&RelayKey::Transcript(job.id));
             batch.delete(&k);
         }
-        self.forget_records(&mut batch)?;
+        self.remove_unused_records(&mut batch)?;
         self.write(batch, None).map(drop)
     }
 
     /// Removes the rows of hosts, budgets and reporters that were not used for a long time.
-    fn forget_records(&self, batch: &mut RelayBatch<'_>) -> Result<(), RelayError> {
+    fn remove_unused_records(&self, batch: &mut RelayBatch<'_>) -> Result<(), RelayError> {
         let now = batch.now;
-        let is_old = |t: Option<Time>| t.is_none_or(|t| t.plus(HOSTS_KEPT) < now);
-        for k in self.next_round(batch, RelayRange::All(RelayTable::Hosts), FORGET_BATCH)? {
+        let is_old = |t: Option<Time>| t.is_none_or(|t| t.plus(HOST_RETENTION) < now);
+        for k in self.next_round(batch, RelayRange::All(RelayTable::Hosts), CLEANUP_BATCH)? {
             let (Some(host), Some(addr)) = (batch.get::<HostRecord>(&k)?, k.host()) else {
                 continue;
             };
@@ -326,13 +330,13 @@ impl RelayService {
             }
         }
         for table in [RelayTable::PrefixBudgets, RelayTable::NetworkBudgets] {
-            for k in self.next_round(batch, RelayRange::All(table), FORGET_BATCH)? {
+            for k in self.next_round(batch, RelayRange::All(table), CLEANUP_BATCH)? {
                 if batch.get::<Budget>(&k)?.is_some_and(|b| b.is_over(now)) {
                     batch.delete(&k);
                 }
             }
         }
-        for k in self.next_round(batch, RelayRange::All(RelayTable::Reporters), FORGET_BATCH)? {
+        for k in self.next_round(batch, RelayRange::All(RelayTable::Reporters), CLEANUP_BATCH)? {
             if batch
                 .get::<ReporterRecord>(&k)?
                 .is_some_and(|r| is_old(Some(r.last())))

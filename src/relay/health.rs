@@ -54,7 +54,7 @@ pub fn mail_route_check(
             let ours =
                 |a: IpAddr| addresses.contains(&a) || (settings.is_local)(&settings.listen, a);
             match &*names {
-                Some(names) if settings.is_outside() => {
+                Some(names) if settings.may_test_internet() => {
                     route_problem(names, &settings.domain, &ours).await
                 }
                 _ => Ok(None),
@@ -105,9 +105,10 @@ pub async fn watch(
     loop {
         // After a reload that changes whether the route matters, the earlier result is not valid.
         let number = service.begin_check();
-        let is_outside = service.settings().is_outside();
-        if is_outside != was_outside || service.is_check_pending() {
-            (was_outside, last_answer, next_route_check) = (is_outside, None, Instant::now());
+        let may_test_internet = service.settings().may_test_internet();
+        if may_test_internet != was_outside || service.is_check_pending() {
+            (was_outside, last_answer, next_route_check) =
+                (may_test_internet, None, Instant::now());
         }
         if Instant::now() >= next_route_check {
             match route_check().await {

@@ -6,7 +6,9 @@ use super::{
     batch::RelayBatch,
     claims::withdraw,
     keys::{RelayKey, RelayRange, RelayTable},
-    policy::{EVIDENCE_LIFE, EvidenceSummary, HostRecord, Job, JobState, ReporterRecord, Trigger},
+    policy::{
+        EvidenceSummary, HostRecord, Job, JobState, MAX_EVIDENCE_AGE, ReporterRecord, Trigger,
+    },
     queue::{cancel, new_job, open_job, opted_out, save, schedule},
     service::{Actor, MAX_OPEN_JOBS, RelayError, RelayService, audit_record},
     transcript::{TranscriptLine, parse_transcript},
@@ -21,7 +23,7 @@ pub struct Nomination {
     /// The port, if it is not 25.
     pub port: Option<u16>,
     /// The evidence.
-    pub grounds: EvidenceSummary,
+    pub evidence: EvidenceSummary,
     /// Whether the caller has the role of an editor or a higher one, so that the nomination needs
     /// no approval.
     pub decides: bool,
@@ -51,17 +53,17 @@ impl RelayService {
             ..n
         };
         let _guard = self.lock();
-        if n.grounds.text.trim().is_empty() {
+        if n.evidence.text.trim().is_empty() {
             return Err(RelayError::Invalid(
                 "evidence: missing; give the identifier of a message, a line of a log, or the request of the owner".into(),
             ));
         }
-        if n.grounds.at.plus(EVIDENCE_LIFE) < now {
+        if n.evidence.at.plus(MAX_EVIDENCE_AGE) < now {
             return Err(RelayError::Invalid(
                 "at: the evidence is older than 14 days".into(),
             ));
         }
-        if n.grounds.at > now.plus(MAX_CLOCK_SKEW) {
+        if n.evidence.at > now.plus(MAX_CLOCK_SKEW) {
             return Err(RelayError::Invalid("at: the time is in the future".into()));
         }
         if let Some(name) = n.only.iter().find(|o| settings.catalogue.get(o).is_none()) {
@@ -87,11 +89,11 @@ impl RelayService {
             needs_no_approval = !reporter.needs_approval();
             batch.put(&name, &reporter);
         }
-        let is_not_nominated = |j: &Job| !matches!(j.cause, Trigger::Nomination | Trigger::Owner);
+        let is_not_nominated = |j: &Job| !matches!(j.trigger, Trigger::Nomination | Trigger::Owner);
         // A test of another port is a different test, and a recheck sends only a few forms.
         let is_same_test = |j: &Job| {
             j.remote == n.remote
-                && j.cause != Trigger::Recheck
+                && j.trigger != Trigger::Recheck
                 && settings.other_port(j.port) == n.port
         };
         if let Some(job) = open_job(&batch, n.target, is_same_test)? {
@@ -118,12 +120,12 @@ impl RelayService {
                 FULL_RETRY_AFTER,
             ));
         }
-        let cause = if n.owner {
+        let trigger = if n.owner {
             Trigger::Owner
         } else {
             Trigger::Nomination
         };
-        let mut job = new_job(&mut batch, n.target, cause, &who.name, n.grounds)?;
+        let mut job = new_job(&mut batch, n.target, trigger, &who.name, n.evidence)?;
         (job.port, job.approved, job.remote) = (n.port, n.decides || n.owner, n.remote);
         (job.names, job.only) = (n.names, n.only);
         schedule(&batch, &settings, &mut job)?;
@@ -146,7 +148,7 @@ impl RelayService {
             "nominate",
             &job.target,
             format!("job {}", job.id),
-            Some(job.grounds.text.chars().take(500).collect()),
+            Some(job.evidence.text.chars().take(500).collect()),
             now,
         );
         self.write(batch, Some(record))?;
@@ -172,8 +174,8 @@ impl RelayService {
                     std::cmp::Reverse(g.at),
                 )
             };
-            if time(&n.grounds) < time(&job.grounds) {
-                merged.grounds = n.grounds;
+            if time(&n.evidence) < time(&job.evidence) {
+                merged.evidence = n.evidence;
             }
             // The job keeps its first reporter, unless it would need approval without the new one.
             let reporter: ReporterRecord = batch
@@ -183,10 +185,10 @@ impl RelayService {
                 merged.by.clone_from(&who.name);
             }
             merged.approved |= needs_no_approval;
-            if job.cause == Trigger::Owner && !n.owner && needs_no_approval {
+            if job.trigger == Trigger::Owner && !n.owner && needs_no_approval {
                 // Unlike a request of the owner, a nomination by a third party also counts against
                 // outputs.
-                (merged.cause, merged.by) = (Trigger::Nomination, who.name.clone());
+                (merged.trigger, merged.by) = (Trigger::Nomination, who.name.clone());
             }
             merged
                 .names
@@ -202,7 +204,7 @@ impl RelayService {
         }
         if merged != *job {
             save(&mut batch, &merged)?;
-            let text = merged.grounds.text.chars().take(500).collect();
+            let text = merged.evidence.text.chars().take(500).collect();
             let record = audit_record(
                 who,
                 "nominate",

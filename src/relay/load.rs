@@ -4,13 +4,13 @@
 use super::{
     batch::RelayBatch,
     keys::RelayKey,
-    policy::{Outage, paused},
+    policy::{Outage, paused_time},
     service::{RelayError, RelayService},
 };
 use crate::model::{Time, time::Seconds};
 
 /// How long periods of load are kept: longer than a claim can wait.
-const LOADS_KEPT: Seconds = Seconds(60 * 86_400);
+const LOAD_RETENTION: Seconds = Seconds(60 * 86_400);
 /// The most periods of load that are kept.
 const MAX_LOADS: usize = 4096;
 
@@ -25,7 +25,7 @@ impl RelayService {
             (Some(_), Some(_)) | (None, None) => return Ok(()),
             (Some(open), None) => open.1 = Some(now),
             (None, Some(since)) => {
-                all.retain(|l| l.1.is_none_or(|end| end.plus(LOADS_KEPT) > now));
+                all.retain(|l| l.1.is_none_or(|end| end.plus(LOAD_RETENTION) > now));
                 all.drain(..(all.len() + 1).saturating_sub(MAX_LOADS));
                 all.push((since.min(now), None));
             }
@@ -56,7 +56,7 @@ impl RelayService {
     ) -> Result<Seconds, RelayError> {
         let outages: Vec<Outage> = batch.get(&RelayKey::Outages)?.unwrap_or_default();
         let loads: Vec<Outage> = batch.get(&RelayKey::Loads)?.unwrap_or_default();
-        Ok(paused(&outages, &loads, claimed, from, to))
+        Ok(paused_time(&outages, &loads, claimed, from, to))
     }
 
     /// Returns how long the period was paused after which a claim is granted untested. Only load
@@ -67,6 +67,6 @@ impl RelayService {
         from: Time,
     ) -> Result<Seconds, RelayError> {
         let loads: Vec<Outage> = batch.get(&RelayKey::Loads)?.unwrap_or_default();
-        Ok(paused(&[], &loads, claimed, from, batch.now))
+        Ok(paused_time(&[], &loads, claimed, from, batch.now))
     }
 }

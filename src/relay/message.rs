@@ -239,7 +239,7 @@ pub fn redact(text: &str, own: &[&str], keep: &[&str], salt: &[u8]) -> String {
 }
 
 /// Returns the collector's reply to a message that was stored as a proof.
-pub fn recorded(id: &str, output: IpAddr) -> String {
+pub fn proof_reply(id: &str, output: IpAddr) -> String {
     format!("250 2.0.0 recorded {id} from [{}]", literal(output))
 }
 

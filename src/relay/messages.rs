@@ -175,7 +175,7 @@ fn repeat_message(
 }
 
 pub(super) fn evidence_line(job: &Job) -> String {
-    format!("job {} ({})", job.id, job.grounds.origin)
+    format!("job {} ({})", job.id, job.evidence.origin)
 }
 
 /// Prepares the messages of one test, and adds the rows of their tokens.
@@ -226,7 +226,7 @@ fn make_messages(
             strict: test.run == TestScope::OptIn,
             null: envelope.from.starts_with("<>"),
             // Only the test of a nomination counts against outputs.
-            owner: job.cause != Trigger::Nomination,
+            owner: job.trigger != Trigger::Nomination,
             same: envelope.from.contains(&token),
             outputs: Vec::new(),
             seen: Vec::new(),

@@ -75,6 +75,6 @@ pub use {
     name_lookup::HostNameResolver,
     policy::OptOut,
     proofs::{Proof, ProofOutcome},
-    service::{Actor, Component, NOTEST, REASONS, RelayError, RelayService},
+    service::{Actor, Component, OPT_OUT_REASON, REASONS, RelayError, RelayService},
     settings::{RelaySettings, TesterSource},
 };

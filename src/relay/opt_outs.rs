@@ -4,7 +4,7 @@ use super::{
     keys::{RelayKey, RelayRange, RelayTable},
     policy::OptOut,
     queue::{OPTED_OUT, cancel, save},
-    service::{Actor, NOTEST, RelayError, RelayService, audit_record},
+    service::{Actor, OPT_OUT_REASON, RelayError, RelayService, audit_record},
 };
 use crate::model::{
     Change, Evidence, SourceId, Subject, Time,
@@ -42,7 +42,7 @@ impl RelayService {
                 save(&mut batch, &job)?;
             }
         }
-        if let Some(reason) = self.ledger.store.dictionary().reasons.get(NOTEST) {
+        if let Some(reason) = self.ledger.store.dictionary().reasons.get(OPT_OUT_REASON) {
             let command = Command::List {
                 reason,
                 source: SourceId::OPERATOR,
@@ -55,7 +55,7 @@ impl RelayService {
                 change.preconditions.from,
                 change.preconditions.breaks_hold,
             ) = (
-                Some(Evidence::word(out.proof.clone())),
+                Some(Evidence::statement(out.proof.clone())),
                 who.from.clone().into(),
                 true,
             );
@@ -88,7 +88,7 @@ impl RelayService {
             )));
         }
         batch.delete(&RelayKey::OptOut(subject.clone()));
-        let listed = self.ledger.store.dictionary().reasons.get(NOTEST);
+        let listed = self.ledger.store.dictionary().reasons.get(OPT_OUT_REASON);
         if let Some(reason) = listed.filter(|r| {
             batch
                 .verdict(subject)

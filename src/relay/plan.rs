@@ -35,7 +35,7 @@ pub(super) fn arrange(
     let (first, mut rest): (Vec<PreparedMessage>, Vec<PreparedMessage>) = messages
         .into_iter()
         .partition(|m| Some(m.phase) == controlled);
-    if job.cause.is_by_owner() || job.is_claim() {
+    if job.trigger.is_by_owner() || job.is_claim() {
         rest.sort_by_key(|m| m.phase);
     }
     let mut out = into_sessions(settings, job, (names, now), first);

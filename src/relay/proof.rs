@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Time, time::Seconds};
 
 /// How long a token is valid.
-pub const TOKEN_LIFE: Seconds = Seconds(14 * 86_400);
+pub const TOKEN_LIFETIME: Seconds = Seconds(14 * 86_400);
 /// The record of an issued token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IssuedToken {
@@ -135,7 +135,7 @@ pub fn evaluate_arrival(
     released: Option<Time>,
     ours: bool,
 ) -> Result<ProofKind, RejectedProof> {
-    if arrival.at > issued.at.plus(TOKEN_LIFE) {
+    if arrival.at > issued.at.plus(TOKEN_LIFETIME) {
         return Err(RejectedProof::Late);
     }
     if arrival.back {
@@ -244,7 +244,7 @@ mod tests {
             evaluate(
                 &issued(),
                 &Arrival {
-                    at: Time(1001).plus(TOKEN_LIFE),
+                    at: Time(1001).plus(TOKEN_LIFETIME),
                     ..at(own)
                 },
                 None

@@ -7,8 +7,8 @@ use super::{
     keys::{Due, Queue, RelayKey, RelayRange, RelayTable},
     networks::prefix_of,
     policy::{
-        Budget, BudgetKind, EVIDENCE_LIFE, EvidenceSummary, HostRecord, InvalidTransition, Job,
-        JobEvent, JobState, MIN_TEST_INTERVAL, OptOut, ReporterRecord, Trigger,
+        Budget, BudgetKind, EvidenceSummary, HostRecord, InvalidTransition, Job, JobEvent,
+        JobState, MAX_EVIDENCE_AGE, MIN_TEST_INTERVAL, OptOut, ReporterRecord, Trigger,
     },
     service::RelayError,
     settings::RelaySettings,
@@ -74,13 +74,13 @@ pub(super) fn open_job(
 pub(super) fn new_job(
     batch: &mut RelayBatch<'_>,
     target: IpAddr,
-    cause: Trigger,
+    trigger: Trigger,
     by: &str,
-    grounds: EvidenceSummary,
+    evidence: EvidenceSummary,
 ) -> Result<Job, StoreError> {
     let id = batch.next_id()?;
     batch.put(&RelayKey::HostJob(target, id), &());
-    Ok(Job::new(id, target, cause, by, grounds, batch.now))
+    Ok(Job::new(id, target, trigger, by, evidence, batch.now))
 }
 
 /// Cancels a job.
@@ -99,7 +99,7 @@ fn next_due(job: &Job) -> Due {
     };
     let after = |time: Time, period: Seconds| Due::At(time.plus(period).plus(Seconds(1)));
     match job.state {
-        JobState::Queued if job.remote => after(job.grounds.at, EVIDENCE_LIFE),
+        JobState::Queued if job.remote => after(job.evidence.at, MAX_EVIDENCE_AGE),
         JobState::Queued => Due::Queued(queue),
         JobState::Deferred => Due::At(job.not_before),
         JobState::Running => after(job.begun.unwrap_or(job.at), MAX_RUN),
@@ -182,9 +182,9 @@ pub(super) fn schedule(
     job: &mut Job,
 ) -> Result<(), RelayError> {
     let now = batch.now;
-    if matches!(job.cause, Trigger::Nomination | Trigger::Owner)
+    if matches!(job.trigger, Trigger::Nomination | Trigger::Owner)
         && job.begun.is_none()
-        && job.grounds.at.plus(EVIDENCE_LIFE) < now
+        && job.evidence.at.plus(MAX_EVIDENCE_AGE) < now
     {
         return Ok(cancel(job, "its evidence is older than 14 days", now)?);
     }
@@ -249,9 +249,9 @@ fn earliest_time(
         return Ok((not_before, "the pause between tries".into()));
     }
     let host: HostRecord = batch.get(&RelayKey::Host(job.target))?.unwrap_or_default();
-    let mut at = match job.cause {
+    let mut at = match job.trigger {
         Trigger::Claim { .. } | Trigger::Recheck => not_before,
-        Trigger::Nomination => host.nomination_time(job.grounds.fingerprint(), job.remote, now),
+        Trigger::Nomination => host.nomination_time(job.evidence.fingerprint(), job.remote, now),
         Trigger::Owner | Trigger::Review => host
             .tested
             .map_or(now, |t| t.plus(MIN_TEST_INTERVAL))

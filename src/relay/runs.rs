@@ -19,7 +19,7 @@ use super::{
     transcript::TranscriptLine,
 };
 use crate::{
-    model::{Time, text::cleaned, time::Seconds},
+    model::{Time, text::replace_unsafe, time::Seconds},
     smtp::{Interruption, MessageOutcome, outcome::names_blocklist},
 };
 
@@ -166,7 +166,7 @@ impl RelayService {
         // while.
         let proved = self.proved_forms(&batch, job.target, job.port)?;
         // A recheck has controls too, although no form counts as proved after the release.
-        let proved = if job.is_claim() || job.cause == Trigger::Recheck {
+        let proved = if job.is_claim() || job.trigger == Trigger::Recheck {
             Some(proved.unwrap_or_default())
         } else {
             proved
@@ -177,7 +177,7 @@ impl RelayService {
             true if first => {
                 let key = RelayKey::Host(job.target);
                 let mut host: HostRecord = batch.get(&key)?.unwrap_or_default();
-                HostRecord::note(&mut host.remote, job.grounds.fingerprint(), now);
+                HostRecord::note(&mut host.remote, job.evidence.fingerprint(), now);
                 batch.put(&key, &host);
                 charge(&mut batch, &settings, &job, now)?;
             }
@@ -338,7 +338,7 @@ impl RelayService {
         if job.is_open() || job.remote {
             return Ok(());
         }
-        if job.cause == Trigger::Nomination {
+        if job.trigger == Trigger::Nomination {
             let key = RelayKey::Reporter(job.by.clone());
             let mut reporter: ReporterRecord = batch.get(&key)?.unwrap_or_default();
             // An untestable host does not count for or against the reporter.
@@ -348,7 +348,7 @@ impl RelayService {
             }
         }
         if job.is_claim() {
-            self.claim_tested(batch, job)?;
+            self.decide_tested_claim(batch, job)?;
         }
         Ok(())
     }
@@ -464,10 +464,10 @@ fn count_test(
             host.names.push(name.clone());
         }
     }
-    if job.cause == Trigger::Nomination {
-        HostRecord::note(&mut host.grounds, job.grounds.fingerprint(), now);
+    if job.trigger == Trigger::Nomination {
+        HostRecord::note(&mut host.evidence, job.evidence.fingerprint(), now);
     }
-    if job.cause == (Trigger::Claim { proved: false }) {
+    if job.trigger == (Trigger::Claim { proved: false }) {
         host.unproved = Some(now);
     }
     batch.put(&key, &host);
@@ -500,7 +500,7 @@ fn append_transcript(
     let mut all: String = batch.get(&key)?.unwrap_or_default();
     for line in lines {
         let free = MAX_TRANSCRIPT_BYTES.saturating_sub(all.len());
-        let text = cleaned(&line.to_string()) + "\n";
+        let text = replace_unsafe(&line.to_string()) + "\n";
         all.push_str(&text[..text.floor_char_boundary(free)]);
         if text.len() > free {
             break;

@@ -29,7 +29,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often due claims and outputs are processed, in polls.
 const DUE_EVERY: u64 = 5;
 /// How often old rows are removed, in polls.
-const FORGET_EVERY: u64 = 3600;
+const CLEANUP_EVERY: u64 = 3600;
 /// The timeout of the look-up of a host's names.
 const NAME_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most jobs that are started at once.
@@ -75,7 +75,7 @@ pub async fn run(
                 blocking(&service, |d| d.tick(d.now())).await,
             );
         }
-        if round % FORGET_EVERY == FORGET_EVERY - 1 {
+        if round % CLEANUP_EVERY == CLEANUP_EVERY - 1 {
             log_failure(
                 "remove old rows",
                 blocking(&service, |d| d.forget(d.now())).await,
@@ -169,7 +169,9 @@ async fn test(
         watched.job(id).is_ok_and(|j| j.state == JobState::Running)
             && watched.settings().allows_our_test(target).is_ok()
     };
-    let tester_settings = settings.tester.for_job(job.cause.is_by_owner(), job.source);
+    let tester_settings = settings
+        .tester
+        .for_job(job.trigger.is_by_owner(), job.source);
     // The first groups of a claim may suffice for a release.
     let split = messages
         .iter()

@@ -39,7 +39,7 @@ pub(super) const INPUT_REASONS: [&str; 3] = [REASONS[0], REASONS[1], REASONS[2]]
 /// The reason for which an output is listed.
 pub(super) const OUTPUT_REASON: &str = REASONS[3];
 /// The reason for which opt-outs are published.
-pub const NOTEST: &str = "notest";
+pub const OPT_OUT_REASON: &str = "notest";
 /// How far ahead the budget is reserved for an unproved claim. A day later the claim would be
 /// granted untested.
 pub(super) const LOOKAHEAD: Seconds = Seconds(86_400);
@@ -203,7 +203,7 @@ impl RelayService {
     /// Applies new settings.
     pub fn configure(&self, settings: RelaySettings) {
         // If hosts on the Internet are tested from now on, the mail route has to be checked first.
-        let begins = settings.is_outside() && !self.settings().is_outside();
+        let begins = settings.may_test_internet() && !self.settings().may_test_internet();
         if begins {
             self.request_check();
         }
@@ -344,7 +344,7 @@ impl RelayService {
             verdict
                 .entry(r, SourceId::PROBER)
                 .is_some_and(|e| !e.exclusion)
-                && !verdict.held(r, SourceId::PROBER)
+                && !verdict.is_suppressed(r, SourceId::PROBER)
         })
     }
 

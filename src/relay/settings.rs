@@ -160,14 +160,14 @@ impl RelaySettings {
     }
 
     /// Whether there is a collector and a probe domain.
-    fn collects(&self) -> bool {
+    fn has_collector(&self) -> bool {
         !self.domain.is_empty() && !self.listen.is_empty()
     }
 
     /// Whether hosts on the Internet may be tested, so that the mail route of the probe
     /// domain has to be checked.
-    pub fn is_outside(&self) -> bool {
-        self.public && self.collects()
+    pub fn may_test_internet(&self) -> bool {
+        self.public && self.has_collector()
     }
 
     /// Checks that our tester may test a host now. The error states why not.
@@ -196,7 +196,7 @@ impl RelaySettings {
         if !is_enabled {
             return Err("the tester is off; set [probe] enabled to switch it on".into());
         }
-        if !self.collects() {
+        if !self.has_collector() {
             return Err(
                 "there is no collector; set [probe] domain and [collector] listen, and restart"
                     .into(),

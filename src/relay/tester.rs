@@ -320,7 +320,7 @@ impl TestRun<'_> {
         let fits = |c: &Connection| {
             c.port == m.envelope.port
                 && c.hello == m.envelope.hello
-                && !c.link.over
+                && !c.link.closed
                 && c.control.as_ref().map(|c| c.0) == session
         };
         if !self.connection.as_ref().is_some_and(fits) {
@@ -363,7 +363,7 @@ impl TestRun<'_> {
                 session.places.push(m.place);
             }
         }
-        if !c.link.over {
+        if !c.link.closed {
             self.connection = Some(c);
         }
         attempt
@@ -465,7 +465,7 @@ impl TestRun<'_> {
             session.ehlo |= c.link.ehlo;
             session.auth |= c.link.auth;
         }
-        if !c.link.over {
+        if !c.link.closed {
             self.connection = Some(c);
         }
         Some((ControlCheck { replies, failure }, attempt))
@@ -518,7 +518,7 @@ impl TestRun<'_> {
                         Ok(Ok(s)) => {
                             (c.stream, c.reader) = (s, ReplyReader::default());
                             self.note(Speaker::Tester, "TLS");
-                            next = client.secured();
+                            next = client.tls_established();
                             continue;
                         }
                         Ok(Err(e)) => return broken(client, &format!("TLS failed: {e}"), cut),
@@ -605,9 +605,9 @@ impl TestRun<'_> {
             .take(MAX_LINE_CHARS)
             .collect();
         let now = Instant::now();
-        let waited = self.last.replace(now).map_or(Duration::ZERO, |l| now - l);
+        let elapsed = self.last.replace(now).map_or(Duration::ZERO, |l| now - l);
         let line = TranscriptLine {
-            waited: Some(waited),
+            elapsed: Some(elapsed),
             who: Some(who),
             text,
         };

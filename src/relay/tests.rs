@@ -37,11 +37,11 @@ use super::{
     outcome::Assessment,
     policy::{
         EvidenceOrigin, EvidenceSummary, GRANT_UNTESTED_AFTER, HostRecord, Job, JobState,
-        MIN_TEST_INTERVAL, Outage, ReporterRecord, Trigger, WAITING, lost,
+        MIN_TEST_INTERVAL, Outage, ReporterRecord, Trigger, WAITING_PERIOD, outage_time,
     },
-    proof::TOKEN_LIFE,
+    proof::TOKEN_LIFETIME,
     queue::save,
-    service::{Actor, Component, NOTEST, REASONS, RelayError, RelayService},
+    service::{Actor, Component, OPT_OUT_REASON, REASONS, RelayError, RelayService},
     settings::{RelaySettings, TesterSource},
     token::{TokenCodec, TokenKind},
     transcript::parse_transcript,
@@ -82,12 +82,15 @@ impl Bench {
             scrub_interval: Seconds(0),
             scrub_rate: 1 << 23,
         };
-        let reasons = REASONS.iter().chain([&NOTEST]).map(|name| ReasonSettings {
-            name: (*name).into(),
-            text: "x".into(),
-            lifetime: Some(Seconds(90 * 86_400)),
-            two_persons: false,
-        });
+        let reasons = REASONS
+            .iter()
+            .chain([&OPT_OUT_REASON])
+            .map(|name| ReasonSettings {
+                name: (*name).into(),
+                text: "x".into(),
+                lifetime: Some(Seconds(90 * 86_400)),
+                two_persons: false,
+            });
         let special: Vec<Subject> = vec![
             "127.64.0.0/10".parse().unwrap(),
             "fd00::/8".parse().unwrap(),
@@ -144,7 +147,7 @@ impl Bench {
     }
 
     fn nomination(&self, target: &str, kind: &str) -> Nomination {
-        let grounds = EvidenceSummary {
+        let evidence = EvidenceSummary {
             origin: match kind {
                 "owner" => EvidenceOrigin::Owner,
                 _ => EvidenceOrigin::Log,
@@ -155,7 +158,7 @@ impl Bench {
         Nomination {
             target: ip(target),
             port: None,
-            grounds,
+            evidence,
             decides: true,
             owner: kind == "owner",
             remote: false,

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::model::text::cleaned;
+use crate::model::text::replace_unsafe;
 
 /// The origin of a line of a transcript.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +36,9 @@ impl Speaker {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TranscriptLine {
     /// The time since the previous line.
-    pub waited: Option<Duration>,
+    pub elapsed: Option<Duration>,
     /// The origin of the line; `None` if the transcript of a reporter does not state it.
-    pub who: Option<Speaker>,
+    pub speaker: Option<Speaker>,
     /// The text, without line breaks.
     pub text: String,
 }
@@ -49,7 +49,7 @@ const ENVELOPE: &str = ": MAIL FROM:";
 impl TranscriptLine {
     /// Returns the name of the test that begins with this line.
     pub fn begins_test(&self) -> Option<&str> {
-        if self.who != Some(Speaker::Tester) {
+        if self.speaker != Some(Speaker::Tester) {
             return None;
         }
         let rest = self.text.strip_prefix("test ")?;
@@ -58,7 +58,7 @@ impl TranscriptLine {
 
     /// Returns the code if this line is a reply.
     pub fn reply_code(&self) -> Option<u16> {
-        if self.who != Some(Speaker::Server) {
+        if self.speaker != Some(Speaker::Server) {
             return None;
         }
         self.text.get(..3)?.parse().ok()
@@ -66,19 +66,19 @@ impl TranscriptLine {
 
     /// Parses one line of a transcript. Control characters become replacement characters.
     fn parse(line: &str) -> TranscriptLine {
-        let line = cleaned(line);
+        let line = replace_unsafe(line);
         let timed = line.trim_start().split_once(' ').and_then(|(time, rest)| {
-            let waited = Duration::try_from_secs_f32(time.parse().ok()?).ok()?;
-            Some((Some(waited), rest))
+            let elapsed = Duration::try_from_secs_f32(time.parse().ok()?).ok()?;
+            Some((Some(elapsed), rest))
         });
-        let (waited, rest) = timed.unwrap_or((None, &line));
+        let (elapsed, rest) = timed.unwrap_or((None, &line));
         let spoken = rest
             .split_once(' ')
             .and_then(|(sign, text)| Some((Speaker::of_sign(sign)?, text)));
         let read = match spoken {
-            Some((who, text)) => TranscriptLine {
-                waited,
-                who: Some(who),
+            Some((speaker, text)) => TranscriptLine {
+                elapsed,
+                speaker: Some(speaker),
                 text: text.into(),
             },
             None => TranscriptLine::unsigned(&line),
@@ -93,8 +93,8 @@ impl TranscriptLine {
 
     fn unsigned(text: &str) -> TranscriptLine {
         TranscriptLine {
-            waited: None,
-            who: None,
+            elapsed: None,
+            speaker: None,
             text: text.into(),
         }
     }
@@ -102,11 +102,11 @@ impl TranscriptLine {
 
 impl fmt::Display for TranscriptLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(waited) = self.waited {
-            write!(f, "{:>7.3} ", waited.as_secs_f32())?;
+        if let Some(elapsed) = self.elapsed {
+            write!(f, "{:>7.3} ", elapsed.as_secs_f32())?;
         }
-        if let Some(who) = self.who {
-            write!(f, "{} ", who.sign())?;
+        if let Some(speaker) = self.speaker {
+            write!(f, "{} ", speaker.sign())?;
         }
         f.write_str(&self.text)
     }
@@ -151,8 +151,8 @@ mod tests {
     fn parsed_transcript_renders_to_the_same_text() {
         let lines = parse_transcript(TEXT);
         assert_eq!(render_transcript(&lines), TEXT);
-        assert_eq!(lines[2].who, Some(Speaker::Server));
-        assert_eq!(lines[4].waited, Some(Duration::from_millis(12_500)));
+        assert_eq!(lines[2].speaker, Some(Speaker::Server));
+        assert_eq!(lines[4].elapsed, Some(Duration::from_millis(12_500)));
         assert_eq!(lines[0].begins_test(), Some("plain"));
         assert_eq!(lines[5].begins_test(), None);
     }

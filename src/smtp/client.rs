@@ -30,7 +30,7 @@ pub struct ConnectionInfo {
     /// Whether the connection uses TLS.
     pub tls: bool,
     /// Whether the connection cannot be used any more.
-    pub over: bool,
+    pub closed: bool,
 }
 
 /// The next action of the caller.
@@ -40,9 +40,10 @@ pub enum ClientAction {
     Send(Vec<u8>),
     /// Read the greeting.
     Read,
-    /// Begin TLS, then call [`ClientSession::secured`].
+    /// Begin TLS, then call [`ClientSession::tls_established`].
     StartTls,
-    /// The test has ended. The connection can be used again unless [`ConnectionInfo::over`] is set.
+    /// The test has ended. The connection can be used again unless [`ConnectionInfo::closed`] is
+    /// set.
     Done(MessageOutcome),
 }
 
@@ -55,14 +56,14 @@ pub enum GreetingPolicy {
     /// (CVE-2000-1203).
     NoLiterals,
     /// Nothing: test messages make the server flood itself.
-    Shut,
+    SendNothing,
 }
 
 /// Returns the policy for a greeting. It recognises the products that tests have harmed.
 pub fn greeting_policy(greeting: &str) -> GreetingPolicy {
     let text = greeting.to_ascii_lowercase();
     if text.contains("cc:mail") {
-        return GreetingPolicy::Shut;
+        return GreetingPolicy::SendNothing;
     }
     let domino = text
         .split_once("lotus domino release ")
@@ -145,7 +146,7 @@ impl<'a> ClientSession<'a> {
     fn begin(mut session: ClientSession<'a>) -> (ClientSession<'a>, ClientAction) {
         let next = match session.link.greeting {
             None => ClientAction::Read,
-            Some(_) => session.greeted(),
+            Some(_) => session.handle_greeting(),
         };
         (session, next)
     }
@@ -170,7 +171,7 @@ impl<'a> ClientSession<'a> {
     /// Returns the outcome after the connection broke or timed out. A test that has an outcome
     /// keeps it.
     pub fn broken(&mut self, why: &str) -> MessageOutcome {
-        self.link.over = true;
+        self.link.closed = true;
         let stage = self.stage();
         self.outcome
             .take()
@@ -178,16 +179,16 @@ impl<'a> ClientSession<'a> {
     }
 
     /// Continues after TLS was negotiated.
-    pub fn secured(&mut self) -> ClientAction {
+    pub fn tls_established(&mut self) -> ClientAction {
         (self.link.tls, self.link.hello) = (true, None);
-        self.greeted()
+        self.handle_greeting()
     }
 
     fn command(line: &str) -> ClientAction {
         ClientAction::Send([line.as_bytes(), b"\r\n"].concat())
     }
 
-    fn greeted(&mut self) -> ClientAction {
+    fn handle_greeting(&mut self) -> ClientAction {
         let e = self.envelope;
         // Any address in any spelling, which includes the target's own.
         let is_address = |name: &str| {
@@ -202,7 +203,7 @@ impl<'a> ClientSession<'a> {
                 || t.rsplit_once('@').is_some_and(|(_, n)| is_address(n))
         };
         match greeting_policy(self.link.greeting.as_deref().unwrap_or("")) {
-            GreetingPolicy::Shut => {
+            GreetingPolicy::SendNothing => {
                 return self.skip("the greeting names a product that tests have harmed");
             }
             GreetingPolicy::NoLiterals
@@ -296,14 +297,14 @@ impl<'a> ClientSession<'a> {
             5 => MessageOutcome::Refused { stage, code, text },
             // Such a code is not a refusal, and may be the reply to another command.
             _ => {
-                self.link.over = true;
+                self.link.closed = true;
                 return ClientAction::Done(MessageOutcome::inconclusive(format!(
                     "unexpected reply code {code}"
                 )));
             }
         };
         if code == 421 || stage == SmtpStage::Connect {
-            self.link.over = true;
+            self.link.closed = true;
             return ClientAction::Done(outcome);
         }
         self.end(outcome)
@@ -314,7 +315,7 @@ impl<'a> ClientSession<'a> {
         match self.state {
             State::Greeting if reply.is_success() => {
                 self.link.greeting = Some(reply.lines.join(" "));
-                self.greeted()
+                self.handle_greeting()
             }
             State::Hello | State::OldHello if reply.is_success() => {
                 self.link.hello.clone_from(&self.envelope.hello);
@@ -369,7 +370,7 @@ impl<'a> ClientSession<'a> {
                 self.end(MessageOutcome::Accepted { text })
             }
             State::Reset => {
-                self.link.over |= !reply.is_success();
+                self.link.closed |= !reply.is_success();
                 ClientAction::Done(
                     self.outcome
                         .take()
@@ -415,7 +416,7 @@ mod tests {
                 ClientAction::Done(o) => break o,
                 ClientAction::StartTls => {
                     sent.push("(TLS)".into());
-                    next = session.secured();
+                    next = session.tls_established();
                     continue;
                 }
                 ClientAction::Send(bytes) => {
@@ -459,7 +460,7 @@ mod tests {
             ("Subject: x\r\n\r\nx\r\n.", "RSET")
         );
         assert_eq!(
-            (outcome, link.over),
+            (outcome, link.closed),
             (
                 MessageOutcome::Accepted {
                     text: "queued as 1".into()
@@ -501,7 +502,7 @@ mod tests {
                     stage,
                     code,
                     sent.last().cloned().unwrap_or_default(),
-                    link.over,
+                    link.closed,
                 ),
                 o => panic!("{o:?}"),
             }
@@ -674,10 +675,13 @@ mod tests {
                 "RSET"
             ]
         );
-        assert_eq!((codes, link.over, link.auth), (vec![550, 250], false, true));
+        assert_eq!(
+            (codes, link.closed, link.auth),
+            (vec![550, 250], false, true)
+        );
         let (sent, codes, outcome, link) = run_control(&["220 x", "250 x", "250 ok", "421 bye"]);
         assert_eq!(
-            (codes, link.over, sent.last().unwrap().as_str()),
+            (codes, link.closed, sent.last().unwrap().as_str()),
             (vec![421], true, "RCPT TO:<postmaster>")
         );
         assert!(matches!(
@@ -720,7 +724,7 @@ mod tests {
         );
         assert_eq!(
             greeting_policy("cc:Mail Link to SMTP"),
-            GreetingPolicy::Shut
+            GreetingPolicy::SendNothing
         );
         assert_eq!(greeting_policy("mx ESMTP Postfix"), GreetingPolicy::Open);
         let (sent, outcome, _) = run(
@@ -760,7 +764,7 @@ mod tests {
                 prop_assert!(steps < 30);
                 match &next {
                     ClientAction::Done(_) => break,
-                    ClientAction::StartTls => { next = session.secured(); continue; }
+                    ClientAction::StartTls => { next = session.tls_established(); continue; }
                     ClientAction::Send(bytes) if bytes.ends_with(b"\r\n.\r\n") => prop_assert!(bytes.len() < message::MAX_PROBE_BYTES),
                     ClientAction::Send(bytes) => {
                         prop_assert!(bytes.len() <= MAX_COMMAND && bytes.ends_with(b"\r\n"));

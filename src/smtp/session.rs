@@ -54,7 +54,7 @@ pub enum ServerAction {
     /// A message begins: send this line, or refuse the message and call
     /// [`ServerSession::end_message`].
     Data(String),
-    /// Send this line, then begin TLS and call [`ServerSession::secured`].
+    /// Send this line, then begin TLS and call [`ServerSession::tls_established`].
     Tls(String),
     /// Handle this message, send the reply, and call [`ServerSession::end_message`].
     Message(ReceivedMessage),
@@ -111,7 +111,7 @@ impl<'a> ServerSession<'a> {
 
     /// Begins the session anew after TLS was negotiated; everything before is discarded (RFC
     /// 3207 section 4.2).
-    pub fn secured(&mut self) {
+    pub fn tls_established(&mut self) {
         *self = ServerSession {
             tls: true,
             commands: self.commands,
@@ -423,7 +423,7 @@ mod tests {
                     ServerAction::Reply(t) | ServerAction::Data(t) => replies.push(t),
                     ServerAction::Tls(t) => {
                         replies.push(t);
-                        s.secured();
+                        s.tls_established();
                     }
                     ServerAction::Message(m) => {
                         messages.push(m);

@@ -619,7 +619,7 @@ impl Store {
         })
     }
 
-    /// Replaces the vocabulary after its rows were committed; only the ledger calls it.
+    /// Replaces the dictionary after its rows were committed; only the ledger calls it.
     pub fn set_dictionary(&self, v: Dictionary) {
         *self.dictionary.write() = Arc::new(v);
     }
@@ -683,7 +683,7 @@ fn with_ends(events: impl Iterator<Item = Event>, dictionary: &Dictionary) -> Ve
     out
 }
 
-/// The rows of a vocabulary.
+/// The rows of a dictionary.
 pub fn dictionary_rows(v: &Dictionary, batch: &mut Batch) {
     batch.put(
         schema::META,

@@ -710,7 +710,7 @@ mod tests {
             EventKind::ExemptEnded,
         ];
         for what in all {
-            let evidence = Some(crate::model::Evidence::word("seen"));
+            let evidence = Some(crate::model::Evidence::statement("seen"));
             let event = Event {
                 at: Time(1),
                 author: "uid:0".into(),

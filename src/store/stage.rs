@@ -561,7 +561,7 @@ impl Staged {
                 !e.exclusion
                     && holds
                         .iter()
-                        .any(|h| h.on(e.reason, self.source.unwrap_or(SourceId::ALL)))
+                        .any(|h| h.suppresses(e.reason, self.source.unwrap_or(SourceId::ALL)))
             })
         {
             d.held += 1;

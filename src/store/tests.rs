@@ -198,7 +198,7 @@ fn rows_of_an_earlier_build_are_the_same_after_a_round_trip() {
             .entry(RELAY, SourceId::OPERATOR)
             .is_some()
     );
-    assert!(verdict("45.1.1.2").held(RELAY, SourceId::OPERATOR));
+    assert!(verdict("45.1.1.2").is_suppressed(RELAY, SourceId::OPERATOR));
     assert!(verdict("45.1.1.3").exempt.is_some());
     assert!(verdict("46.1.0.0/16").entry(RELAY, SourceId(3)).is_some());
     ledger.stop().unwrap();

@@ -1,4 +1,4 @@
-//! The command line, with a daemon and without.
+//! The command line, with and without a daemon.
 
 use std::{fs, time::Duration};
 
@@ -24,7 +24,7 @@ fn code(folder: &Folder, args: &[&str]) -> (i32, String) {
 }
 
 #[test]
-fn a_listing_from_the_command_line_is_in_dns_when_it_returns() {
+fn list_command_returns_after_dns_answers_with_the_listing() {
     let f = Folder::new();
     let daemon = Daemon::start(&f);
     f.ok(&[
@@ -64,7 +64,7 @@ fn a_listing_from_the_command_line_is_in_dns_when_it_returns() {
         f.json(&["lookup", "45.51.100.7", "--json"])["history"][1]["event"],
         "delisted"
     );
-    // Special ranges need the word.
+    // A special-purpose range needs permission.
     let (n, why) = code(&f, &["list", "198.51.100.7", "--reason", "relay"]);
     assert!(
         n == 1 && why.contains("--allow-special-ranges"),
@@ -78,7 +78,7 @@ fn a_listing_from_the_command_line_is_in_dns_when_it_returns() {
         "--allow-special-ranges",
     ]);
     assert_eq!(a(&f, "7.100.51.198"), "NOERROR 127.0.0.2");
-    // Many from standard input, with a bad one among them: it is named, the others are taken.
+    // Many from standard input, one of them invalid: it is reported, and the others are listed.
     let out = f.orbsd_with(
         &["list", "--reason", "netblock"],
         "46.1.0.0/16 # net\n\n47.1.1.300\n2a00:1::/32\n",
@@ -109,7 +109,7 @@ fn a_listing_from_the_command_line_is_in_dns_when_it_returns() {
 }
 
 #[test]
-fn wrong_usage_and_configuration_are_exit_code_2_with_the_place() {
+fn usage_and_configuration_errors_have_exit_code_2_and_name_the_place() {
     let f = Folder::new();
     for (args, part) in [
         (&["list", "45.1.1.1", "--reason", "relai"][..], "relay"),
@@ -167,7 +167,7 @@ fn wrong_usage_and_configuration_are_exit_code_2_with_the_place() {
 }
 
 #[test]
-fn a_reload_takes_what_is_sound_and_refuses_what_is_not() {
+fn reload_applies_a_valid_configuration_and_refuses_an_invalid_one() {
     let f = Folder::new();
     let daemon = Daemon::start(&f);
     f.ok(&["list", "45.51.100.7", "--reason", "relay"]);
@@ -209,7 +209,7 @@ fn a_reload_takes_what_is_sound_and_refuses_what_is_not() {
     );
     let before = serial(&f);
     daemon.stop();
-    // Also while it was stopped; `serial` counts on the first day alone.
+    // The same while it was stopped. `serial` applies only to a new zone.
     f.write(
         "zones/bl.toml",
         &zone.replace("contact", "serial = 1000\nttl = '9m'\ncontact"),
@@ -222,13 +222,13 @@ fn a_reload_takes_what_is_sound_and_refuses_what_is_not() {
 }
 
 #[test]
-fn a_second_daemon_on_the_same_store_is_told_why_not() {
+fn second_daemon_on_the_same_store_is_refused_with_the_reason() {
     let f = Folder::new();
     let daemon = Daemon::start(&f);
     let other = Folder::new();
     let config = fs::read_to_string(other.path().join("config.toml")).unwrap();
     let store = format!("[store]\npath = {:?}\n", f.path().join("data"));
-    // The default socket is beside the store, where the daemon answers.
+    // The default socket is next to the store, where the daemon answers.
     let config = config.replace("[admin]", "[admin]\nsocket = 'other.sock'");
     other.write("config.toml", &format!("{store}{config}"));
     let out = other.orbsd(&["serve"]);
@@ -237,8 +237,8 @@ fn a_second_daemon_on_the_same_store_is_told_why_not() {
         out.status.code() == Some(1) && said.contains("open in another process"),
         "{said}"
     );
-    // A command there neither takes the lock away nor changes anything, and works when the daemon
-    // is gone.
+    // A command there neither removes the lock nor changes anything, and works when the daemon has
+    // stopped.
     let (n, said) = code(&other, &["list", "45.1.1.1", "--reason", "relay"]);
     assert!(n == 1 && said.contains("open in another process"), "{said}");
     assert_eq!(
@@ -251,9 +251,9 @@ fn a_second_daemon_on_the_same_store_is_told_why_not() {
     other.ok(&["list", "45.1.1.1", "--reason", "relay"]);
 }
 
-/// A line that is not UTF-8 ended the input without a word.
+/// Once, a line that is not UTF-8 ended the input without a message.
 #[test]
-fn every_line_of_standard_input_is_taken_or_named() {
+fn every_line_of_standard_input_is_accepted_or_reported() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_orbsd"))
@@ -277,9 +277,9 @@ fn every_line_of_standard_input_is_taken_or_named() {
     );
 }
 
-/// Stopping: whoever waits for a receipt keeps the answers waiting for nobody.
+/// While the daemon stops, requests that wait for a receipt do not delay the answers to queries.
 #[test]
-fn queries_are_answered_while_requests_end_and_a_reload_drops_none() {
+fn reload_and_shutdown_drop_no_queries() {
     let f = Folder::new();
     let daemon = Daemon::start(&f);
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
@@ -310,7 +310,7 @@ fn queries_are_answered_while_requests_end_and_a_reload_drops_none() {
         daemon.signal("HUP");
         std::thread::sleep(Duration::from_millis(20));
     }
-    // An import that does not end holds the stop for seconds; queries go on meanwhile.
+    // An import that does not end delays the stop by seconds; queries are answered meanwhile.
     let mut import = std::process::Command::new(env!("CARGO_BIN_EXE_orbsd"))
         .args(["import", "--source", "x", "--reason", "relay", "-"])
         .current_dir(f.path())
@@ -329,7 +329,7 @@ fn queries_are_answered_while_requests_end_and_a_reload_drops_none() {
 }
 
 #[test]
-fn a_reload_that_comes_too_early_and_readiness_are_told_right() {
+fn readiness_and_early_reload_are_reported_to_systemd() {
     let f = Folder::new();
     let socket = std::os::unix::net::UnixDatagram::bind(f.path().join("notify")).unwrap();
     socket
@@ -343,7 +343,7 @@ fn a_reload_that_comes_too_early_and_readiness_are_told_right() {
         .spawn()
         .map(Daemon)
         .unwrap();
-    // As soon as it has signals at all.
+    // As soon as the signal handlers are installed.
     let early = std::time::Instant::now();
     while early.elapsed() < Duration::from_millis(60) && !f.path().join("data/LOCK").exists() {}
     if f.path().join("data/LOCK").exists() {
@@ -368,10 +368,10 @@ fn a_reload_that_comes_too_early_and_readiness_are_told_right() {
     assert!(child.stop().success());
 }
 
-/// Started as root it becomes the user that is named, with its store and socket; the test is of use
-/// where root runs it.
+/// A daemon that root starts switches to the configured user, with its store and socket. The test
+/// needs root.
 #[test]
-fn root_is_given_up_for_the_user_that_is_named() {
+fn daemon_switches_from_root_to_the_configured_user() {
     let me = fs::metadata("/proc/self")
         .map(|m| std::os::unix::fs::MetadataExt::uid(&m))
         .unwrap();
@@ -416,9 +416,10 @@ fn root_is_given_up_for_the_user_that_is_named() {
     assert!(daemon.stop().success());
 }
 
-/// What would only fail when the daemon starts, or when the first test is made, is told by `check`.
+/// `check` reports problems that would otherwise appear when the daemon starts or the first test
+/// runs.
 #[test]
-fn check_tells_what_the_listeners_and_the_tester_lack() {
+fn check_reports_what_listeners_and_tester_need() {
     let f = Folder::new();
     f.write(
         "zones/bl.toml",
@@ -477,9 +478,9 @@ fn check_tells_what_the_listeners_and_the_tester_lack() {
     }
 }
 
-/// A token goes unencrypted to this machine alone, and its file is not for others.
+/// A token is sent unencrypted only to this machine, and its file must be private.
 #[test]
-fn a_token_is_not_sent_unencrypted_beyond_this_machine() {
+fn token_is_not_sent_unencrypted_to_another_host() {
     let port = crate::lab::free_port();
     let config =
         crate::lab::CONFIG.replace("listen = \"\"", &format!("listen = \"0.0.0.0:{port}\""));
@@ -504,7 +505,7 @@ fn a_token_is_not_sent_unencrypted_beyond_this_machine() {
     for host in ["http://127.0.0.1", "http://localhost", "http://127.9.9.9"] {
         assert_eq!(remote(host, &[]), (Some(0), String::new()), "{host}");
     }
-    // The unspecified address leads here too, and is not an address of the loopback.
+    // The unspecified address also leads to this machine, but is not a loopback address.
     for host in [
         "http://0.0.0.0",
         "http://192.0.2.1",
@@ -523,7 +524,7 @@ fn a_token_is_not_sent_unencrypted_beyond_this_machine() {
     );
     let (code, said) = remote("https://127.0.0.1", &["--insecure"]);
     assert!(code == Some(2) && said.contains("--ca"), "{said}");
-    // A device that never ends, and a file that holds no token.
+    // A device that never ends, and a file without a token.
     f.write("long", &"x".repeat(70_000));
     for (token, part) in [
         ("/dev/zero", "neither a regular file nor a pipe"),

@@ -23,7 +23,7 @@ use crate::{
     lab::{CONFIG, DOMAINS, Daemon, Folder, ZONE, free_port, query, read_tcp, shown},
     relay::{
         RelayLab,
-        mta::{Habits, connect},
+        mta::{MtaBehavior, connect},
         v4,
     },
     transports::Secure,
@@ -546,9 +546,9 @@ fn idle_smtp_sessions_of_168_addresses_do_not_stop_the_tester() {
     let mta = f.mta(
         v4(7, 1),
         "h7",
-        Habits {
+        MtaBehavior {
             open: true,
-            ..Habits::default()
+            ..MtaBehavior::default()
         },
     );
     // 42 networks with 4 addresses each, in 14 wide networks. One half sends commands, the other

@@ -1,5 +1,4 @@
-//! DoH as clients and proxies speak it: both versions of HTTP, HEAD, media types, and errors that
-//! arrive.
+//! DoH for clients and proxies: both versions of HTTP, HEAD, media types, and errors.
 
 use std::{
     fs,
@@ -36,7 +35,7 @@ fn path(query: &[u8]) -> String {
     format!("/dns-query?dns={}", BASE64URL_NOPAD.encode(query))
 }
 
-/// A connection of HTTP/1.1 and what was read of it beyond the last response.
+/// A connection of HTTP/1.1, with the bytes that were read after the last response.
 struct Http1 {
     stream: TlsStream<TcpStream>,
     rest: Vec<u8>,
@@ -65,7 +64,7 @@ impl Http1 {
         self.stream.flush().await.unwrap();
     }
 
-    /// The next response; none where the connection ends before it is whole.
+    /// Returns the next response; `None` if the connection ends before it is complete.
     async fn receive(&mut self, head_only: bool) -> Option<Response> {
         loop {
             if let Some(end) = self.rest.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -111,7 +110,7 @@ fn doh_answer_is_the_same_over_http_1_and_http_2() {
         // A client without ALPN speaks HTTP/1.1.
         for alpn in ["http/1.1", ""] {
             let mut http = Http1::open(&s, alpn).await;
-            // One connection carries many requests, also where they are sent before the first is
+            // One connection carries many requests, even if they are sent before the first is
             // answered.
             for _ in 0..3 {
                 http.send(&format!("GET {} HTTP/1.1\nhost: ns.orbs.example\n\n", path(&q)), b"").await;
@@ -128,7 +127,7 @@ fn doh_answer_is_the_same_over_http_1_and_http_2() {
                 }
             }
         }
-        // As nginx asks by default: HTTP/1.0, one request for each connection.
+        // Like nginx by default: HTTP/1.0, one request for each connection.
         let mut http = Http1::open(&s, "http/1.1").await;
         http.send(&format!("GET {} HTTP/1.0\nhost: ns.orbs.example\nconnection: close\n\n", path(&q)), b"").await;
         assert_eq!(http.receive(false).await.unwrap().2, wanted);
@@ -194,9 +193,9 @@ fn doh_head_has_the_header_fields_of_get_and_no_body() {
     });
 }
 
-/// The type and its case matter, parameters do not; `Accept` never refuses a query.
+/// The media type and its case matter, parameters do not. `Accept` never refuses a query.
 #[test]
-fn doh_takes_media_types_with_parameters() {
+fn doh_accepts_media_types_with_parameters() {
     let s = Secure::new();
     let _daemon = s.listed();
     let q = question();
@@ -284,8 +283,8 @@ impl H2 {
         self.stream(method, path, headers, body, true).await
     }
 
-    /// Sends as much of a body as flow control allows, and waits for the whole response; then,
-    /// where the body has no end, for the end of the stream.
+    /// Sends as much of a body as flow control allows, and waits for the whole response; if the
+    /// body has no end, also for the end of the stream.
     async fn stream(
         &mut self,
         method: &str,
@@ -365,14 +364,14 @@ fn doh_errors_arrive_before_the_stream_is_reset() {
             let good = http.ask("POST", "/dns-query", &message, &q).await;
             assert_eq!(good.status, 200, "the connection goes on after {method} {path}");
         }
-        // A body that never ends, and one that is longer than what is read: the response is whole,
-        // then NO_ERROR.
+        // For a body without an end, and for one that is longer than the limit, the response is
+        // complete and is followed by NO_ERROR.
         for body in [&big, &endless] {
             let mut http = H2::open(&s).await;
             let reply = http.stream("POST", "/dns-query", &plain, body, false).await;
             assert_eq!((reply.status, reply.reset), (415, Some(h2::Reason::NO_ERROR)));
         }
-        // HTTP/1.1: the response comes while the body is still sent.
+        // HTTP/1.1: the response arrives while the body is still being sent.
         let mut http = Http1::open(&s, "http/1.1").await;
         http.send(&format!("POST /dns-query HTTP/1.1\nhost: x\ncontent-type: text/plain\ncontent-length: {}\n\n", big.len()), &big).await;
         assert_eq!(http.receive(false).await.unwrap().0, 415);
@@ -382,7 +381,7 @@ fn doh_errors_arrive_before_the_stream_is_reset() {
         let mut http = Http1::open(&s, "http/1.1").await;
         http.send("POST /dns-query HTTP/1.1\nhost: x\ncontent-type: text/plain\ncontent-length: 9\nexpect: 100-continue\n\n", b"").await;
         assert_eq!(http.receive(false).await.unwrap().0, 415);
-        // A head that is too long.
+        // A header that is too long.
         let mut http = Http1::open(&s, "http/1.1").await;
         http.send(&format!("GET /{} HTTP/1.1\nhost: x\n\n", "x".repeat(20_000)), b"").await;
         let status = http.receive(false).await.unwrap().0;
@@ -406,7 +405,7 @@ fn doh_errors_arrive_before_the_stream_is_reset() {
     }
 }
 
-/// The limits of time are the real ones, all waited for at once: ten seconds.
+/// The timeouts are the real ones; all of them are waited for at once, which takes ten seconds.
 #[test]
 fn doh_connections_of_http_1_end_when_they_idle_or_stall() {
     let s = Secure::new();
@@ -440,8 +439,8 @@ fn doh_connections_of_http_1_end_when_they_idle_or_stall() {
     });
 }
 
-/// Of an address that has its share, a connection that waits for a request is closed first, then
-/// the one that was idle longest.
+/// If the share of an address is full, a connection that waits for a request is closed first, then
+/// the longest idle one.
 #[test]
 fn doh_connections_of_http_1_are_closed_for_others_by_their_state() {
     let s = Secure::new();
@@ -450,7 +449,7 @@ fn doh_connections_of_http_1_are_closed_for_others_by_their_state() {
     fs::write(&config, format!("{text}\n[connections]\ndns = 64\n")).unwrap();
     let _daemon = s.listed();
     let get = format!("GET {} HTTP/1.1\nhost: x\n\n", path(&question()));
-    // Four connections are its share.
+    // Four connections are the share of an address.
     let from = Ipv4Addr::new(127, 9, 9, 9);
     s.runtime.block_on(async {
         let mut idle = Vec::new();
@@ -478,7 +477,7 @@ fn doh_connections_of_http_1_are_closed_for_others_by_their_state() {
     });
 }
 
-/// What curl wrote, and its status, version and error.
+/// The output of curl, and its status, version and error.
 fn curl(s: &Secure, args: &[&str]) -> (Vec<u8>, String) {
     let resolve = format!("ns.orbs.example:{}:127.0.0.1", s.doh.port());
     let out = Command::new("curl")

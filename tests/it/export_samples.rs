@@ -1,5 +1,5 @@
-//! Lists that are hard to export: texts, long names, client triggers, overlapping prefixes; read by
-//! the programs that load the files.
+//! Lists that are hard to export: texts, long names, client triggers, overlapping prefixes. The
+//! programs that load the files read them.
 
 use std::{collections::BTreeMap, fs, io::Write, net::TcpStream, time::Duration};
 
@@ -10,12 +10,12 @@ use hickory_proto::{
 
 use crate::{
     api::Api,
-    exports::{in_network, said},
+    exports::{in_network, output_text},
     lab::{CONFIG, DOMAINS, Daemon, Folder, ZONE, query, read_tcp, udp},
     peers::program,
 };
 
-/// Texts as an rbldnsd file has them.
+/// Texts in the form of an rbldnsd file.
 const TEXTS: &str = r#"$DATASET ip4set @
 45.51.100.1 :127.0.0.2:he said "no"; see C:\list\ and 50% off
 45.51.100.2 :127.0.0.2:ends with a backslash \
@@ -25,7 +25,7 @@ const TEXTS: &str = r#"$DATASET ip4set @
 45.51.100.6 :127.0.0.2:LONG the end of a long one $$
 "#;
 
-/// The same texts as a TXT record has them: printable, at most 255 bytes.
+/// The same texts in the form of a TXT record: printable, at most 255 bytes.
 fn published() -> BTreeMap<String, Vec<u8>> {
     let long = format!("{} the ", "x".repeat(250));
     let texts = [
@@ -48,7 +48,7 @@ fn published() -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-/// The TXT records of a message, by owner.
+/// Returns the TXT records of a message, by owner.
 fn texts_of(message: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let message = Message::from_vec(message).unwrap();
     let txt = message
@@ -62,8 +62,8 @@ fn texts_of(message: &[u8]) -> BTreeMap<String, Vec<u8>> {
     txt.map(|r| (r.name.to_string(), data(r))).collect()
 }
 
-/// The TXT records of a master file with whole names and one record a line, as servers print it, by
-/// owner.
+/// Returns the TXT records, by owner, of a master file with absolute names and one record on each
+/// line, as servers print it.
 fn texts_in_file(text: &str) -> BTreeMap<String, Vec<u8>> {
     let one = |line: &str| {
         let (head, data) = line.split_once("TXT")?;
@@ -92,7 +92,7 @@ fn texts_in_file(text: &str) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn texts_are_the_same_bytes_by_dns_by_transfer_and_in_a_master_file() {
+fn texts_are_identical_in_dns_transfers_and_master_files() {
     let zone = format!("{ZONE}\n[transfer]\nallow = [\"127.0.0.1\"]\n");
     let f = Folder::with(CONFIG, &[("bl", &zone)]);
     f.write("texts.rbl", &TEXTS.replace("LONG", &"x".repeat(250)));
@@ -144,12 +144,12 @@ fn texts_are_the_same_bytes_by_dns_by_transfer_and_in_a_master_file() {
             ours(texts_in_file(&String::from_utf8_lossy(&out.stdout))),
             want,
             "{name}: {}",
-            said(&out)
+            output_text(&out)
         );
     }
 }
 
-/// A name of a length, below `bad.example`.
+/// Returns a name of some length below `bad.example`.
 fn long_name(len: usize) -> String {
     let letters = "l".repeat(len - ".bad.example".len() - 4);
     let (each, last) = (letters.len() / 5, letters.len() - letters.len() / 5 * 4);
@@ -158,13 +158,13 @@ fn long_name(len: usize) -> String {
 }
 
 #[test]
-fn names_too_long_are_left_out_of_exports_and_the_look_up_says_why() {
+fn overlong_names_are_left_out_of_exports_and_lookup_reports_why() {
     let tables = "[[export]]\nzone='dbl'\nformat='master'\npath='dbl.zone'\ninterval = '1s'\n";
     let f = Folder::with(
         &format!("{CONFIG}{tables}"),
         &[("bl", ZONE), ("dbl", DOMAINS)],
     );
-    // The origin has 16 characters: 236 are left for a name. A policy zone leaves 195 bytes, one
+    // The origin has 16 characters, so a name can have 236. A policy zone leaves 195 bytes, one
     // more than the text has.
     let (fits, policy, never) = (long_name(190), long_name(220), long_name(244));
     f.write(
@@ -176,7 +176,7 @@ fn names_too_long_are_left_out_of_exports_and_the_look_up_says_why() {
     ]);
     let exported = |format: &str| {
         let out = f.orbsd(&["export", "dbl", "--format", format]);
-        assert!(out.status.success(), "{}", said(&out));
+        assert!(out.status.success(), "{}", output_text(&out));
         (
             String::from_utf8(out.stdout).unwrap(),
             String::from_utf8(out.stderr).unwrap(),
@@ -215,7 +215,8 @@ fn names_too_long_are_left_out_of_exports_and_the_look_up_says_why() {
         "{looked}"
     );
     assert!(!f.ok(&["lookup", "short.bad.example"]).contains("left out"));
-    // The scheduled file: once in the log for each change, and in the status as long as it is so.
+    // The scheduled file: the log has it once for each change, and the status as long as it
+    // applies.
     let status = f.ok(&["status"]);
     assert!(
         status.contains("  1 left out: name and zone together are longer"),
@@ -244,7 +245,7 @@ fn names_too_long_are_left_out_of_exports_and_the_look_up_says_why() {
 }
 
 #[test]
-fn the_api_reports_what_an_export_leaves_out() {
+fn api_reports_subjects_that_an_export_leaves_out() {
     let api = Api::new();
     let never = long_name(244);
     api.list(&never, "spam");
@@ -284,8 +285,8 @@ fn the_api_reports_what_an_export_leaves_out() {
         (&public["listed"], &public["never_asked"][0]["zone"]),
         (&false.into(), &"dbl.orbs.example".into())
     );
-    // A client that takes trailers gets the same report at the end of the file; others get the file
-    // alone.
+    // A client that accepts trailers gets the same report at the end of the file; others get only
+    // the file.
     let end = |te: &str| {
         let mut s = TcpStream::connect(api.addr).unwrap();
         let head = format!(
@@ -310,10 +311,10 @@ fn the_api_reports_what_an_export_leaves_out() {
     assert_eq!(end(""), "\r\n");
 }
 
-/// Clients of both families, as a list has them.
+/// Clients of both families, as in a list.
 const CLIENTS: &str = "45.51.100.7\n45.51.100.8/30\n45.51.101.0/24\n2001:db8:1234:5678:9abc:def0:1234:5678\n2001:db8::/48\n\
     2001:db8:0:0:1::/80\n2001:db8:1:0:0:1:0:0/112\n::ffff:45.51.102.1\n";
-/// Addresses to ask from, and whether they are listed.
+/// Client addresses, and whether they are listed.
 const ASK_FROM: [(&str, bool); 11] = [
     ("45.51.100.7", true),
     ("45.51.100.11", true),
@@ -328,7 +329,8 @@ const ASK_FROM: [(&str, bool); 11] = [
     ("2001:db8:2::1", false),
 ];
 
-/// A resolver's program, its arguments, and its configuration files, where `DIR` is their folder.
+/// The program of a resolver, its arguments, and its configuration files, in which `DIR` is their
+/// folder.
 type Resolver = (
     &'static str,
     &'static str,
@@ -377,7 +379,7 @@ const RESOLVERS: [Resolver; 3] = [
     ),
 ];
 
-/// BIND, unbound and PowerDNS Recursor load the triggers, without a complaint, and follow them for
+/// BIND, unbound and PowerDNS Recursor load the triggers without a warning, and apply them to
 /// clients of both families.
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
@@ -450,7 +452,7 @@ fn resolvers_follow_client_triggers_of_both_families() {
             String::from_utf8_lossy(&out.stdout),
             want,
             "{name}: {}\n{log}",
-            said(&out)
+            output_text(&out)
         );
         let complaints = ["invalid", "rror loading", "could not parse", "rror parsing"];
         let wrong: Vec<&str> = log
@@ -461,7 +463,7 @@ fn resolvers_follow_client_triggers_of_both_families() {
     }
 }
 
-/// Prefixes inside prefixes, neighbours, and a range.
+/// Nested prefixes, adjacent prefixes, and a range.
 const OVERLAPS: &str = "45.51.100.0/23\n45.51.101.0/24\n45.51.101.7\n45.51.102.0-45.51.102.130\n45.51.102.131\n2001:db8:1::/48\n2001:db8:1:2::/64\n";
 
 #[test]
@@ -536,9 +538,9 @@ fn packet_filter_exports_of_overlapping_prefixes_have_no_overlap() {
         let filter = program(name);
         let out = in_network(&filter, script, &f);
         assert!(
-            out.status.success() && said(&out).is_empty(),
+            out.status.success() && output_text(&out).is_empty(),
             "{name}: {}",
-            said(&out)
+            output_text(&out)
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Files of zones: kept current by a schedule, and loaded by the programs that they are for.
+//! Scheduled exports, loaded by the programs that they are for.
 
 use std::{
     fs,
@@ -56,7 +56,7 @@ fn scheduled_files_follow_the_zone_and_the_configuration() {
             & 0o777,
         0o644
     );
-    // Whoever reads meanwhile has a whole file: it begins and ends with the same SOA.
+    // A concurrent reader gets a complete file: it begins and ends with the same SOA.
     let (stop, path) = (Arc::new(AtomicBool::new(false)), zone.clone());
     let stopped = stop.clone();
     let reader = std::thread::spawn(move || {
@@ -115,7 +115,7 @@ fn scheduled_files_follow_the_zone_and_the_configuration() {
         f.ok(&["status"])
             .contains("out/bl.zone as master of bl.orbs.example: serial")
     );
-    // Another set with the next reload: at once, although nothing was listed.
+    // The next reload names another set, which is written at once although no listing has changed.
     let config = fs::read_to_string(f.path().join("config.toml")).unwrap();
     f.write("config.toml", &config.replace("'master'", "'cidr'"));
     f.ok(&["reload"]);
@@ -137,7 +137,7 @@ fn scheduled_files_follow_the_zone_and_the_configuration() {
 }
 
 #[test]
-fn wrong_tables_are_named() {
+fn invalid_export_tables_are_reported() {
     let tables = "[[export]]\nzone='nope'\nformat='list'\npath='a'\n[[export]]\nzone='dbl'\nformat='ipset'\npath='b'\n\
                   [[export]]\nzone='bl'\nformat='pdf'\npath='c'\n[[export]]\nzone='bl'\nformat='list'\npath='c'\ninterval = '0s'\n\
                   [[export]]\nzone='bl'\nformat='list'\n[[export]]\nzone='bl'\nformat='rpz'\naction='bang'\npath='d'\nevry='1s'\n";
@@ -182,9 +182,9 @@ fn wrong_tables_are_named() {
     }
 }
 
-/// A disk that is full keeps the old file; when there is room again, the new one comes.
+/// A full disk keeps the old file; when there is space again, the new one is written.
 #[test]
-fn a_full_disk_keeps_the_old_file() {
+fn full_disk_keeps_the_old_file() {
     let f = folder("[[export]]\nzone='bl'\nformat='list'\npath='small/list'\ninterval = '1s'\n");
     fs::create_dir(f.path().join("small")).unwrap();
     let root = fs::metadata("/proc/self")
@@ -204,7 +204,7 @@ fn a_full_disk_keeps_the_old_file() {
         .stderr(log)
         .spawn()
         .unwrap();
-    // Its folder, as it sees it.
+    // Its folder, as the daemon sees it.
     let seen = PathBuf::from(format!(
         "/proc/{}/root{}",
         child.id(),
@@ -256,7 +256,7 @@ fn a_full_disk_keeps_the_old_file() {
     assert!(daemon.stop().success());
 }
 
-pub fn said(out: &Output) -> String {
+pub fn output_text(out: &Output) -> String {
     format!(
         "{}{}",
         String::from_utf8_lossy(&out.stdout),
@@ -264,7 +264,7 @@ pub fn said(out: &Output) -> String {
     )
 }
 
-/// Addresses of both families, prefixes, a hole in one; then what is listed and what is not.
+/// Addresses of both families, prefixes, and an exclusion; then listed and unlisted addresses.
 fn listed() -> (Folder, [&'static str; 6], [&'static str; 6]) {
     let f = folder("");
     f.write("a.rbl", "45.51.100.7\n45.51.100.8\n46.0.0.0/8\n!46.1.2.0/25\n127.1.2.0/25\n2a00:1:2::/48\n2a00:1:2:3::/64\n2a00:9:0:0:1::1/128\n2a00::1/128\n");
@@ -316,7 +316,7 @@ fn listed() -> (Folder, [&'static str; 6], [&'static str; 6]) {
     )
 }
 
-/// Runs a script in a network of its own, with `$TOOL`.
+/// Runs a script in a network namespace of its own, with `$TOOL`.
 pub fn in_network(program: &Command, script: &str, f: &Folder) -> Output {
     let root = fs::metadata("/proc/self")
         .map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
@@ -332,7 +332,7 @@ pub fn in_network(program: &Command, script: &str, f: &Folder) -> Output {
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn nft_loads_the_sets_and_a_reload_replaces_them() {
+fn nft_loads_the_sets_and_replaces_them() {
     let nft = program("nft");
     let (f, inside, outside) = listed();
     f.ok(&["export", "bl", "--format", "nftables", "-o", "new.nft"]);
@@ -357,9 +357,9 @@ fn nft_loads_the_sets_and_a_reload_replaces_them() {
     script += "\"$TOOL\" -f empty.nft; \"$TOOL\" list ruleset | grep -c elements || echo emptied\n";
     let out = in_network(&nft, &script, &f);
     assert!(
-        out.status.success() && said(&out) == "0\nemptied\n",
+        out.status.success() && output_text(&out) == "0\nemptied\n",
         "{}",
-        said(&out)
+        output_text(&out)
     );
 }
 
@@ -384,16 +384,16 @@ fn ipset_restores_the_sets_and_swaps_them_in() {
             );
         }
     }
-    // A file that is cut short changes nothing.
+    // A truncated file changes nothing.
     script += "head -n 5 empty.ipset | sed '$s/.*/add nonsense/' > cut; \"$TOOL\" restore < cut 2>/dev/null && echo taken\n";
     script += "\"$TOOL\" test bl_v4 45.51.100.7 2>/dev/null || echo lost\n";
     let out = in_network(&ipset, &script, &f);
-    let mut words: Vec<String> = said(&out).lines().map(String::from).collect();
+    let mut words: Vec<String> = output_text(&out).lines().map(String::from).collect();
     words.sort();
     assert!(
         out.status.success() && words == ["bl_v4", "bl_v6"],
         "{}",
-        said(&out)
+        output_text(&out)
     );
 }
 
@@ -403,7 +403,7 @@ fn postfix_looks_up_the_table() {
     let mut postmap = program("postmap");
     let (f, inside, outside) = listed();
     f.ok(&["export", "bl", "--format", "postfix", "-o", "bl.cidr"]);
-    // Its own users need not be here.
+    // The users of the program need not exist here.
     f.write(
         "main.cf",
         "compatibility_level = 3.6\nmail_owner = daemon\nsetgid_group = mail\n",
@@ -431,7 +431,7 @@ fn postfix_looks_up_the_table() {
         .filter_map(|l| l.split_once("\tREJECT Open relay, see https://orbs.example/"))
         .map(|(k, _)| k)
         .collect();
-    assert_eq!(keys, inside, "{}", said(&out));
+    assert_eq!(keys, inside, "{}", output_text(&out));
     assert!(
         found.contains(
             &"46.1.2.128\tREJECT Open relay, see https://orbs.example/46.0.0.0/8".to_string()
@@ -440,10 +440,10 @@ fn postfix_looks_up_the_table() {
     );
 }
 
-/// BIND checks the policies and does what they say: to clients by their address, and of names.
+/// BIND checks the response policy zones, and applies them to clients by address and to names.
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn bind_follows_the_policies() {
+fn bind_applies_the_response_policy_zones() {
     let mut named = program("named");
     let (f, ..) = listed();
     for zone in ["bl", "dbl"] {
@@ -461,7 +461,7 @@ fn bind_follows_the_policies() {
             .arg(f.path().join(format!("{zone}.rpz")))
             .output()
             .unwrap();
-        assert!(out.status.success(), "{}", said(&out));
+        assert!(out.status.success(), "{}", output_text(&out));
     }
     f.write(
         "root",

@@ -22,7 +22,7 @@ use orbsd::{
 
 use crate::{
     lab::{Daemon, Folder, query, shown, udp},
-    primary::{How, ORIGIN, Primary, Record, a, txt},
+    primary::{Behavior, ORIGIN, Primary, Record, a, txt},
 };
 
 fn server(p: &Primary) -> Server {
@@ -54,7 +54,7 @@ fn refresh(ledger: &Ledger, p: &Primary) -> Result<Refreshed, TransferError> {
 
 type Listed = BTreeMap<Subject, Vec<(u8, bool, Option<Box<str>>)>>;
 
-/// What the source says.
+/// Returns the listings of the source.
 fn listed(ledger: &Ledger) -> Listed {
     let v = ledger.store.dictionary();
     let Some(id) = v.sources.get("peer") else {
@@ -84,15 +84,15 @@ fn set(all: &[&str]) -> BTreeSet<String> {
     all.iter().map(ToString::to_string).collect()
 }
 
-fn six(rest: &str) -> String {
+fn ip6_name(rest: &str) -> String {
     format!("{rest}.{}.8.b.d.0.0.a.2", ["0"; 24].join("."))
 }
 
 #[test]
-fn names_become_subjects_and_changes_are_few() {
+fn followed_zone_is_imported_and_only_changes_are_written() {
     let f = Folder::new();
     let ledger = f.ledger();
-    let six = six("1");
+    let six = ip6_name("1");
     let p = Primary::new([
         a("1.1.1.45", 2),
         txt("1.1.1.45", "see http://x/$"),
@@ -132,7 +132,7 @@ fn names_become_subjects_and_changes_are_few() {
         Some(vec![(0, false, None), (1, true, None)])
     );
     assert_eq!(of("127.0.0.2"), None);
-    // Few records, few rows: nothing else is touched.
+    // Few records, few rows: no other row is written.
     p.step(&[a("1.1.1.45", 2)], &[a("1.1.1.45", 3), a("9.1.1.45", 2)]);
     let done = refresh(&ledger, &p).unwrap();
     let d = &done.difference;
@@ -140,10 +140,10 @@ fn names_become_subjects_and_changes_are_few() {
         (done.kind, d.added, d.changed, d.removed, d.same, p.asked()),
         (RefreshKind::Changes, 1, 1, 0, 0, vec!["IXFR 1".to_string()])
     );
-    // Nothing new: one look at the SOA, and the source lives on.
+    // No change: one SOA query, and the expiry of the source is extended.
     let done = refresh(&ledger, &p).unwrap();
     assert_eq!((done.kind, p.asked()), (RefreshKind::Same, vec![]));
-    // Another import of the source is no longer that zone's version.
+    // After another import the source no longer has that version of the zone.
     let id = ledger.source("peer").unwrap();
     let mut what = orbsd::ledger::Import::replace(id);
     ledger.import_with(&mut what, |_, _| Ok(())).unwrap();
@@ -151,10 +151,10 @@ fn names_become_subjects_and_changes_are_few() {
     ledger.stop().unwrap();
 }
 
-/// A small generator of numbers, so that a history is known by its seed.
-struct Dice(u64);
+/// A small random number generator, so that a seed reproduces a history.
+struct Random(u64);
 
-impl Dice {
+impl Random {
     fn roll(&mut self, n: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -169,7 +169,7 @@ impl Dice {
             .collect::<Vec<_>>()
             .join(".");
         match self.roll(6) {
-            0 => name = six(["1", "2", "a"][self.roll(3)]),
+            0 => name = ip6_name(["1", "2", "a"][self.roll(3)]),
             1 => name = ["8.b.d.0.0.a.2", "0.0.8.b.d.0.0.a.2"][self.roll(2)].into(),
             2 => name = format!("{}.com", ["x", "y", "z.x"][self.roll(3)]),
             _ => {}
@@ -187,9 +187,9 @@ impl Dice {
 }
 
 #[test]
-fn random_histories_by_ixfr_are_what_an_axfr_gives() {
+fn random_histories_by_ixfr_equal_an_axfr() {
     for seed in 1..=4u64 {
-        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut dice = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let dir = Folder::new();
         let ledger = dir.ledger();
         let p = Primary::new((0..30).map(|_| dice.record()).collect::<Vec<_>>());
@@ -223,7 +223,7 @@ fn random_histories_by_ixfr_are_what_an_axfr_gives() {
 }
 
 #[test]
-fn what_goes_wrong_on_the_way_changes_nothing_or_ends_in_a_whole_zone() {
+fn failed_transfer_changes_nothing_or_is_replaced_by_an_axfr() {
     let f = Folder::new();
     let ledger = f.ledger();
     let zone: Vec<Record> = (1..60).map(|i| a(&format!("{i}.1.1.45"), 2)).collect();
@@ -232,36 +232,36 @@ fn what_goes_wrong_on_the_way_changes_nothing_or_ends_in_a_whole_zone() {
     let before = listed(&ledger);
     p.step(&[a("1.1.1.45", 2)], &[a("1.1.1.46", 2)]);
     for (how, why) in [
-        (How::Cut(150), "closed the connection"),
-        (How::Cut(1), "closed the connection"),
-        (How::Garbage, "not a reply to the query"),
-        (How::Refused, "allow this host"),
+        (Behavior::Cut(150), "closed the connection"),
+        (Behavior::Cut(1), "closed the connection"),
+        (Behavior::Garbage, "not a reply to the query"),
+        (Behavior::Refused, "allow this host"),
     ] {
         p.set(how);
         let e = refresh(&ledger, &p).unwrap_err().text();
         assert!(e.contains(why), "{how:?}: {e}");
         assert_eq!(listed(&ledger), before, "{how:?}");
     }
-    // A first transfer that is cut leaves nothing at all.
+    // An interrupted first transfer changes nothing.
     let fresh = Folder::new();
     let other = fresh.ledger();
-    for how in [How::Cut(700), How::OtherEnd] {
+    for how in [Behavior::Cut(700), Behavior::OtherEnd] {
         p.set(how);
         refresh(&other, &p).unwrap_err();
         assert_eq!(listed(&other), Listed::new(), "{how:?}");
     }
     other.stop().unwrap();
     for (how, asked) in [
-        (How::BadDifference, vec!["IXFR 1", "AXFR"]),
-        (How::NoIxfr, vec!["IXFR 2", "AXFR"]),
-        (How::WholeZone, vec!["IXFR 3"]),
-        (How::Well, vec!["IXFR 4"]),
+        (Behavior::BadDifference, vec!["IXFR 1", "AXFR"]),
+        (Behavior::NoIxfr, vec!["IXFR 2", "AXFR"]),
+        (Behavior::WholeZone, vec!["IXFR 3"]),
+        (Behavior::Correct, vec!["IXFR 4"]),
     ] {
         p.set(how);
         p.asked();
         let done = refresh(&ledger, &p).unwrap();
         assert_eq!(p.asked(), asked);
-        assert_eq!(done.kind == RefreshKind::Changes, how == How::Well);
+        assert_eq!(done.kind == RefreshKind::Changes, how == Behavior::Correct);
         let serial = p.script.lock().unwrap().versions.last().unwrap().0;
         assert_eq!(done.soa.serial.0, serial);
         p.step(
@@ -279,9 +279,9 @@ fn what_goes_wrong_on_the_way_changes_nothing_or_ends_in_a_whole_zone() {
     ledger.stop().unwrap();
 }
 
-/// Rows depend on the configuration too, which can change without the zone.
+/// Rows also depend on the configuration, which can change without the zone.
 #[test]
-fn codes_that_change_make_the_list_anew_from_what_is_there() {
+fn changed_codes_rebuild_the_list_from_the_stored_zone() {
     let f = Folder::new();
     let p = Primary::new([a("1.1.1.45", 2), a("2.1.1.45", 9)]);
     let ledger = f.ledger();
@@ -304,7 +304,7 @@ fn codes_that_change_make_the_list_anew_from_what_is_there() {
         (RefreshKind::Remade, None, vec![])
     );
     assert_eq!(names(&ledger), set(&["45.1.1.1", "45.1.1.2"]));
-    // Codes of which none fits are a slip of the configuration: nothing goes.
+    // Codes of which none matches are a mistake in the configuration: no listing ends.
     p.step(&[], &[]);
     assert!(
         refresh_with(&ledger, &server(&p), "dbl")
@@ -317,7 +317,7 @@ fn codes_that_change_make_the_list_anew_from_what_is_there() {
 }
 
 #[test]
-fn transfers_are_signed_and_checked() {
+fn followed_transfers_are_signed_and_verified() {
     let f = Folder::new();
     let ledger = f.ledger();
     let p = Primary::new(
@@ -337,7 +337,7 @@ fn transfers_are_signed_and_checked() {
     for wrong in [Some(key(&[8; 32])), None] {
         refresh_with(&ledger, &with(wrong), "bl").unwrap_err();
     }
-    // A server that does not sign is not believed.
+    // A server that does not sign is not trusted.
     p.script.lock().unwrap().keys = Keys::default();
     let e = refresh_with(&ledger, &with(Some(key(&[7; 32]))), "bl")
         .unwrap_err()
@@ -356,7 +356,7 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 #[test]
-fn a_notify_from_the_server_makes_a_feed_look_at_once() {
+fn notify_from_the_primary_refreshes_the_feed_at_once() {
     let f = Folder::new();
     let ledger = f.ledger();
     let p = Primary::new([a("1.1.1.45", 2)]);
@@ -411,7 +411,7 @@ fn status(f: &Folder) -> serde_json::Value {
 }
 
 #[test]
-fn a_daemon_follows_goes_on_after_a_kill_and_ends_what_is_too_old() {
+fn daemon_follows_a_zone_after_a_kill_and_expires_it_without_a_refresh() {
     let p = Primary::new([a("1.1.1.45", 2), txt("1.1.1.45", "their word")]);
     p.script.lock().unwrap().timers = [1, 1, 3];
     let f = followed(&p, "codes = \"bl\"");
@@ -440,7 +440,7 @@ fn a_daemon_follows_goes_on_after_a_kill_and_ends_what_is_too_old() {
     });
     assert_eq!(p.asked(), ["IXFR 2"], "it goes on where it was");
     // The server is gone: one line in the log, and after `expire` the listings end.
-    p.set(How::Refused);
+    p.set(Behavior::Refused);
     until("the end", || ask("2.1.1.45", 1).starts_with("NXDOMAIN"));
     assert!(
         status(&f)["problem"]
@@ -455,14 +455,14 @@ fn a_daemon_follows_goes_on_after_a_kill_and_ends_what_is_too_old() {
         f.log()
     );
     assert!(f.ok(&["status"]).contains("problem: "));
-    p.set(How::Well);
+    p.set(Behavior::Correct);
     until("its return", || ask("2.1.1.45", 1) == "NOERROR 127.0.0.3");
     assert!(p.asked().contains(&"AXFR".to_string()));
     daemon.stop();
 }
 
 #[test]
-fn a_zone_is_transferred_once_shown_first_or_written() {
+fn transfer_command_imports_shows_or_writes_a_zone() {
     let p = Primary::new([
         a("1.1.1.45", 2),
         txt("1.1.1.45", "say \"hi\""),
@@ -528,8 +528,8 @@ fn a_zone_is_transferred_once_shown_first_or_written() {
         (&d["difference"]["same"], &d["difference"]["changed"]),
         (&2.into(), &0.into())
     );
-    // Cut in the middle: nothing has changed, and the reason is told.
-    p.set(How::Cut(120));
+    // Interrupted: nothing has changed, and the reason is reported.
+    p.set(Behavior::Cut(120));
     let out = f.orbsd(&[
         "transfer",
         "--from",
@@ -559,7 +559,7 @@ fn a_zone_is_transferred_once_shown_first_or_written() {
 }
 
 #[test]
-fn a_file_is_read_again_when_it_has_changed() {
+fn file_feed_is_read_again_after_a_change() {
     let feed =
         "\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"relay\"\ninterval = \"1s\"\n";
     let f = Folder::with(
@@ -589,7 +589,7 @@ fn a_file_is_read_again_when_it_has_changed() {
     f.write("xbl.txt", "45.1.1.2\n45.1.1.3\n");
     until("the change", || listed("45.1.1.3") && !listed("45.1.1.1"));
     assert!(status(&f)["problem"].is_null());
-    // A reload that takes the feed away leaves its listings to their life.
+    // After a reload without the feed, its listings stay until they expire.
     f.write(
         "config.toml",
         &crate::lab::CONFIG.replace("PORT", &f.port.to_string()),

@@ -1,10 +1,10 @@
-//! Name servers inside a zone: `check` names those without an address, and exports and transfers
+//! Name servers inside a zone: `check` reports those without an address, and exports and transfers
 //! have their addresses.
 
 use std::fs;
 
 use crate::{
-    exports::said,
+    exports::output_text,
     lab::{CONFIG, DIGESTS, DOMAINS, Daemon, Folder, ZONE},
     mirrors::wire::{lines, take},
     peers::program,
@@ -31,7 +31,7 @@ data = "192.0.2.77"
 allow = ["127.0.0.0/8"]
 "#;
 
-/// A zone whose name servers lie in it, in a zone below it, and in a part of it that is delegated.
+/// A zone whose name servers are in it, in a zone below it, and in a delegated part of it.
 fn folder() -> Folder {
     let bl = ZONE
         .replace("\"ns2.orbs.example\"", "\"ns2.low.bl.orbs.example\"")
@@ -46,7 +46,7 @@ fn folder() -> Folder {
 }
 
 #[test]
-fn check_names_the_name_servers_without_an_address() {
+fn check_reports_name_servers_without_an_address() {
     let f = folder();
     let said = f.ok(&["check"]);
     assert!(!said.contains("no address"), "{said}");
@@ -82,7 +82,7 @@ fn transfers_carry_glue_of_the_zone_and_of_zones_below_it() {
     ] {
         assert!(records.iter().any(|r| r == want), "{want}: {records:#?}");
     }
-    // Glue that changes in the zone below moves the serial of the one above.
+    // Glue that changes in the zone below moves the serial of the zone above.
     let before = take(f.addr(), "bl.orbs.example", None).unwrap();
     let low = fs::read_to_string(f.path().join("zones/low.toml")).unwrap();
     f.write("zones/low.toml", &low.replace("db8::2", "db8::3"));
@@ -96,7 +96,7 @@ fn transfers_carry_glue_of_the_zone_and_of_zones_below_it() {
     assert!(daemon.stop().success());
 }
 
-/// BIND's own reader takes what is exported, glue, wildcards and exceptions included.
+/// The reader of BIND accepts exports with glue, wildcards and exclusions.
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
 fn named_checkzone_accepts_master_exports() {
@@ -134,14 +134,14 @@ fn named_checkzone_accepts_master_exports() {
             "-o",
             &format!("{stem}.zone"),
         ]);
-        // Names outside of the zone would be asked for on the Internet.
+        // Names outside of the zone would be looked up on the Internet.
         let check = |file: &str| {
             let out = program("named-checkzone")
                 .args(["-i", "local", origin])
                 .arg(f.path().join(file))
                 .output()
                 .unwrap();
-            (out.status.success(), said(&out))
+            (out.status.success(), output_text(&out))
         };
         let (good, text) = check(&format!("{stem}.zone"));
         assert!(

@@ -1,4 +1,4 @@
-//! hickory's clients of the encrypted transports: an opinion that does not depend on our code.
+//! hickory's clients of the encrypted transports, as a check that is independent of our code.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -104,11 +104,11 @@ impl Client {
         })
     }
 
-    /// The reply to a message, with the message's id: the clients choose their own.
+    /// The reply to a message, with the ID of the message: the clients choose their own IDs.
     ///
     /// # Errors
     ///
-    /// The connection ends without a reply, or what comes is not a reply to the message.
+    /// The connection ends without a reply, or the answer is not a reply to the message.
     pub async fn ask(&self, message: &Message) -> Result<Message, String> {
         let request = DnsRequest::new(message.clone(), DnsRequestOptions::default());
         let reply = tokio::time::timeout(TIMEOUT, self.exchange.send(request).first_answer());

@@ -1,4 +1,4 @@
-//! Clients that mean no good, or know no better.
+//! Hostile and faulty clients.
 
 use std::{
     io::{Read, Write},
@@ -23,7 +23,7 @@ fn many_queries_on_one_connection_are_answered_in_order() {
         q[..2].copy_from_slice(&i.to_be_bytes());
         all.extend(frame(&q));
     }
-    // In pieces that fall anywhere.
+    // Send the bytes in pieces of any length.
     for piece in all.chunks(777) {
         s.write_all(piece).unwrap();
     }
@@ -31,7 +31,7 @@ fn many_queries_on_one_connection_are_answered_in_order() {
         let reply = read_tcp(&mut s).unwrap();
         assert_eq!(reply[..2], i.to_be_bytes());
     }
-    // The keepalive option tells how long a connection may idle (RFC 7828), over TCP only.
+    // The keepalive option states how long a connection may be idle (RFC 7828), over TCP only.
     let mut q = query("bl.orbs.example", 6, true);
     let at = q.len() - 1;
     q[at] = 4;
@@ -52,7 +52,7 @@ fn many_queries_on_one_connection_are_answered_in_order() {
 }
 
 #[test]
-fn slow_half_open_and_oversized_clients_are_cut_off_and_others_served() {
+fn slow_half_open_and_oversized_clients_are_closed_and_others_served() {
     let lab = Lab::new(Folder::new());
     let mut slow = TcpStream::connect(lab.addr).unwrap();
     slow.write_all(&[0]).unwrap();
@@ -72,13 +72,13 @@ fn slow_half_open_and_oversized_clients_are_cut_off_and_others_served() {
     assert!(matches!(slow.read(&mut [0; 10]), Ok(0) | Err(_)));
     assert!(
         begun.elapsed() < Duration::from_secs(15),
-        "a client that does not go on is cut off"
+        "a stalled client is closed"
     );
     assert!(tcp(lab.addr, &query("2.0.0.127.bl.orbs.example", 1, false)).is_some());
 }
 
 #[test]
-fn one_client_can_not_take_all_connections() {
+fn one_client_cannot_take_all_connections() {
     let lab = Lab::new(Folder::new());
     let held: Vec<TcpStream> = (0..300)
         .filter_map(|_| TcpStream::connect_timeout(&lab.addr, Duration::from_secs(2)).ok())
@@ -116,7 +116,7 @@ fn one_client_can_not_take_all_connections() {
 }
 
 #[test]
-fn datagrams_of_every_length_are_survived() {
+fn datagrams_of_every_length_are_handled() {
     let lab = Lab::new(Folder::new());
     let s = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut x = 1u32;
@@ -143,7 +143,7 @@ fn datagrams_of_every_length_are_survived() {
 
 /// On a wildcard bind the answer leaves from the address that was asked.
 #[test]
-fn a_wildcard_bind_answers_from_the_address_that_was_asked() {
+fn wildcard_listener_answers_from_the_queried_address() {
     let lab = Lab::new(Folder::new());
     for (bind, asked) in [
         ("0.0.0.0:0", ["127.0.0.5", "127.0.0.77"]),

@@ -1,4 +1,4 @@
-//! Keys for TSIG: made by the command line, taken by the configuration.
+//! TSIG keys: created on the command line, used by the configuration.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use orbsd::{
 
 use crate::lab::{CONFIG, Daemon, Folder, ZONE, query};
 
-/// Makes a key and puts what was printed for our own files into them.
+/// Creates a key, and puts the printed lines for our own files into them.
 fn with_key(f: &Folder) -> serde_json::Value {
     let made = f.json(&[
         "key",
@@ -41,7 +41,7 @@ fn with_key(f: &Folder) -> serde_json::Value {
 }
 
 #[test]
-fn a_key_that_was_made_is_accepted_and_never_overwritten() {
+fn created_key_is_accepted_and_never_overwritten() {
     let f = Folder::new();
     let made = with_key(&f);
     let path = f.path().join("keys/mirror.example");
@@ -57,7 +57,7 @@ fn a_key_that_was_made_is_accepted_and_never_overwritten() {
         (key.algorithm(), key.secret().len()),
         (Algorithm::HmacSha512, 64)
     );
-    // Its secret is in what the others get, and its file is BIND's.
+    // Its secret is in the lines for the other server, and its file has BIND's form.
     let secret = data_encoding::BASE64.encode(key.secret());
     for (other, part) in [
         ("nsd", "request-xfr: 192.0.2.9@53 mirror.example"),
@@ -86,7 +86,7 @@ fn a_key_that_was_made_is_accepted_and_never_overwritten() {
         "{human}"
     );
     assert_ne!(fs::read_to_string(f.path().join("keys/b")).unwrap(), clause);
-    // Again: it stays as it is.
+    // Again: the key is not changed.
     let again = f.orbsd(&["key", "create", "mirror.example"]);
     assert_eq!(again.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&again.stderr).contains("was not changed"));
@@ -99,7 +99,7 @@ fn a_key_that_was_made_is_accepted_and_never_overwritten() {
         assert_eq!(f.orbsd(args).status.code(), Some(2), "{args:?}");
     }
     assert!(!f.path().join("keys/c").exists());
-    // Too open, and `check` says so.
+    // `check` reports a file with too open a mode.
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     let out = f.orbsd(&["check"]);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
@@ -112,7 +112,7 @@ fn a_key_that_was_made_is_accepted_and_never_overwritten() {
 }
 
 #[test]
-fn a_reload_takes_new_keys() {
+fn reload_applies_new_keys() {
     let f = Folder::new();
     let ledger = f.ledger();
     let published = || ledger.published.snapshot().keys.clone();
@@ -123,7 +123,7 @@ fn a_reload_takes_new_keys() {
         .map_err(|e| format!("{e:?}"))
         .unwrap();
     let key = published().get("mirror.example").unwrap().clone();
-    // What a client signs with it, the snapshot's keys verify.
+    // The keys of the snapshot verify a request that a client has signed with it.
     let mut request = query("bl.orbs.example", 6, true);
     let len = request.len();
     request.resize(512, 0);
@@ -136,7 +136,7 @@ fn a_reload_takes_new_keys() {
 }
 
 #[test]
-fn a_broken_key_file_is_refused_with_its_line_and_the_old_keys_stay() {
+fn invalid_key_file_is_refused_with_its_line_and_the_old_keys_stay() {
     let f = Folder::new();
     with_key(&f);
     let daemon = Daemon::start(&f);
@@ -159,10 +159,10 @@ fn a_broken_key_file_is_refused_with_its_line_and_the_old_keys_stay() {
     assert!(daemon.stop().success());
 }
 
-/// A mirror whose clock is ten minutes off: refused with BADTIME and our time, signed, over the
-/// wire; no zone is sent.
+/// A mirror whose clock is ten minutes wrong gets a signed BADTIME with the time of the server, and
+/// no zone.
 #[test]
-fn a_clock_ten_minutes_off_is_told_the_time() {
+fn badtime_answer_has_the_time_of_the_server() {
     let f = Folder::new();
     with_key(&f);
     let daemon = Daemon::start(&f);

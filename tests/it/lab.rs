@@ -1,4 +1,5 @@
-//! Where tests work: a ledger with its transports in this process, or the real daemon as a child.
+//! The environment of tests: a ledger with its transports in this process, or the real daemon as a
+//! child.
 
 use std::{
     fs,
@@ -70,7 +71,7 @@ contact = "hostmaster@orbs.example"
 publish = [{ reason = "drop-box", code = "127.0.1.6" }]
 "#;
 
-/// The clock of a ledger in this process: the wall clock, from its start on.
+/// The clock of a ledger in this process: it starts with the wall clock.
 pub fn clock() -> Clock {
     Clock::without_record(SystemTimeSource::default())
 }
@@ -104,9 +105,9 @@ impl TimeSource for TestTime {
     }
 }
 
-/// A port of this host that is free for UDP and TCP alike; below those that the kernel gives to
-/// clients, so that none of them takes it before the server comes, and no two of this process are
-/// the same.
+/// Returns a port of this host that is free for both UDP and TCP. It is below the kernel's range
+/// for clients, so that no client takes it before the server starts, and each port is returned once
+/// in this process.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
@@ -172,7 +173,7 @@ impl Folder {
         .map_err(|e| format!("{e:?}"))
         .unwrap()
     }
-    /// Runs the command line here; the exit code and what it printed.
+    /// Runs the command line. Returns the exit code and the output.
     pub fn orbsd(&self, args: &[&str]) -> Output {
         self.orbsd_with(args, "")
     }
@@ -193,7 +194,7 @@ impl Folder {
             .unwrap();
         child.wait_with_output().unwrap()
     }
-    /// The same, and it has to succeed; what it printed.
+    /// Runs the command line, which has to succeed. Returns the output.
     pub fn ok(&self, args: &[&str]) -> String {
         let out = self.orbsd(args);
         assert!(
@@ -216,7 +217,7 @@ impl Folder {
     }
 }
 
-/// A child that ends with the test, also when it fails.
+/// A child process that ends with the test, even if the test fails.
 pub struct Daemon(pub Child);
 
 impl Drop for Daemon {
@@ -268,7 +269,7 @@ impl Daemon {
             .unwrap();
         assert!(sent.success());
     }
-    /// Stops it in order, also where it was told so before.
+    /// Stops the daemon in order, even if it was told to stop before.
     pub fn stop(mut self) -> std::process::ExitStatus {
         if self.0.try_wait().unwrap().is_none() {
             self.signal("TERM");
@@ -318,7 +319,8 @@ pub fn udp(to: SocketAddr, query: &[u8], patience: Duration) -> Option<Vec<u8>> 
     let mut buf = vec![0; 4096];
     let n = s.recv(&mut buf).ok()?;
     buf.truncate(n);
-    // While nobody listens, a socket can be given the very port it asks, and then hears itself.
+    // While no server listens, a socket can get the same port that it queries, and then receives
+    // its own query.
     (buf[2] & 0x80 != 0).then_some(buf)
 }
 
@@ -338,8 +340,8 @@ pub fn read_tcp(s: &mut TcpStream) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// An answer in words: rcode, then the records' data; or `no data`, with the SOA's TTL for negative
-/// ones.
+/// An answer as text: the rcode and the data of the records; or `no data` with the SOA's TTL for
+/// negative answers.
 pub fn shown(reply: &[u8]) -> String {
     let m = Message::from_vec(reply).unwrap();
     let data: Vec<String> = m.answers.iter().map(|r| r.data.to_string()).collect();
@@ -356,7 +358,7 @@ pub fn shown(reply: &[u8]) -> String {
     [rcode, data.join(" ")].join(" ").trim().to_string() + &soa
 }
 
-/// A ledger with UDP and TCP fronts in this process.
+/// A ledger with UDP and TCP listeners in this process.
 pub struct Lab {
     pub ledger: Ledger,
     pub shared: ServerContext,
@@ -415,7 +417,7 @@ impl Lab {
         let _ = self.ledger.verify_removals();
     }
 
-    /// Serves HTTP/3 too.
+    /// Also serves HTTP/3.
     pub fn with_http3(folder: Folder) -> Lab {
         let issued = rcgen::generate_simple_self_signed(["ns.orbs.example".into()]).unwrap();
         let write = |name: &str, text: &str| {
@@ -455,7 +457,7 @@ impl Lab {
         shown(&reply.unwrap().to_vec().unwrap())
     }
 
-    /// The same question over every transport; they have to agree.
+    /// Sends the same query over every transport; the answers have to agree.
     pub fn ask(&self, name: &str, qtype: u16) -> String {
         let q = query(name, qtype, true);
         let mut out = vec![0; orbsd::dns::TCP_SIZE];

@@ -1,5 +1,5 @@
-//! One binary of tests that need more than pure functions: a ledger, sockets, the real daemon, real
-//! peers.
+//! One binary of tests that need more than pure functions: a ledger, sockets, the real daemon,
+//! other programs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 

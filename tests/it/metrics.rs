@@ -1,5 +1,5 @@
-//! Metrics: each is documented, each alert fires, and Prometheus takes the files of docs/metrics.md
-//! as they are printed.
+//! Metrics: each is documented, each alert fires, and Prometheus accepts the files in
+//! docs/metrics.md as printed.
 
 use std::{
     collections::BTreeSet,
@@ -24,7 +24,7 @@ fn now() -> f64 {
         .as_secs_f64()
 }
 
-/// The value of a sample, by its name and labels.
+/// Returns the value of a sample, by its name and labels.
 fn value(metrics: &str, sample: &str) -> Option<f64> {
     metrics
         .lines()
@@ -87,7 +87,7 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
 }
 
 #[test]
-fn a_certificates_end_is_a_metric() {
+fn certificate_expiry_is_a_metric() {
     let s = Secure::new();
     let admin = free_port();
     let path = s.folder.path().join("config.toml");
@@ -120,7 +120,7 @@ fn a_certificates_end_is_a_metric() {
         "orbsd_tls_not_after_seconds",
     )
     .unwrap();
-    // Not valid a minute after the end that the metric names, and valid a minute before.
+    // The certificate is invalid a minute after the time in the metric, and valid a minute before.
     let valid = |shift: i64| {
         let seconds = ((end - now()) as i64 + shift).to_string();
         let out = Command::new("openssl")
@@ -133,7 +133,7 @@ fn a_certificates_end_is_a_metric() {
 }
 
 #[test]
-fn a_tester_that_can_work_is_a_metric() {
+fn tester_readiness_is_a_metric() {
     let reasons = ["input", "output", "unconfirmed", "notest"]
         .map(|n| format!("[[reason]]\nname = \"{n}\"\n"))
         .concat();
@@ -156,7 +156,7 @@ fn a_tester_that_can_work_is_a_metric() {
 }
 
 #[test]
-fn a_webhooks_backlog_is_a_metric() {
+fn webhook_backlog_is_a_metric() {
     let api = Api::with(&format!(
         "[http_client]\nallow_special_ranges = [\"127.0.0.1\"]\n{CONFIG}"
     ));
@@ -189,8 +189,8 @@ fn a_webhooks_backlog_is_a_metric() {
     assert_eq!(of("oldest_seconds"), None);
 }
 
-/// Samples for two instances, before and after one minute each; the alerts that have to fire for
-/// the second alone.
+/// Samples of two instances, before an event and one minute after it. The alerts have to fire only
+/// for the second instance.
 const CASES: &str = r#"
 rule_files: [orbsd.rules.yml]
 evaluation_interval: 1m
@@ -234,7 +234,7 @@ tests:
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn prometheus_takes_the_documented_files_and_every_alert_fires() {
+fn prometheus_accepts_the_documented_files_and_every_alert_fires() {
     let blocks: Vec<_> = recipes::blocks(PAGE)
         .into_iter()
         .filter(|b| b.language == "yaml")
@@ -284,7 +284,7 @@ fn prometheus_takes_the_documented_files_and_every_alert_fires() {
     {
         assert!(page.contains(&format!("| `{name}` |")), "{name}");
     }
-    // What is served is well formed.
+    // The served metrics are well formed.
     let api = Api::new();
     write("metrics", &api.get("/metrics").text());
     let input = fs::File::open(dir.path().join("metrics")).unwrap();

@@ -1,4 +1,4 @@
-//! NOTIFY to mirrors of our own making: that answer at once, late, wrongly, or not at all.
+//! NOTIFY to simulated mirrors, which answer at once, late, wrongly, or not at all.
 
 use std::{
     net::{SocketAddr, UdpSocket},
@@ -16,11 +16,11 @@ use serde_json::Value;
 
 use crate::lab::{CONFIG, Daemon, Folder, ZONE};
 
-/// A mirror: a socket that hears what it is told.
+/// A simulated mirror: a socket that receives NOTIFY.
 struct Mirror(UdpSocket);
 
-/// A NOTIFY that came.
-struct Told {
+/// A received NOTIFY.
+struct ReceivedNotify {
     bytes: Vec<u8>,
     from: SocketAddr,
 }
@@ -32,27 +32,29 @@ impl Mirror {
     fn addr(&self) -> SocketAddr {
         self.0.local_addr().unwrap()
     }
-    fn next(&self, patience: Duration) -> Option<Told> {
+    fn next(&self, patience: Duration) -> Option<ReceivedNotify> {
         let mut buf = [0; 2000];
         self.0.set_read_timeout(Some(patience)).unwrap();
         let (n, from) = self.0.recv_from(&mut buf).ok()?;
-        Some(Told {
+        Some(ReceivedNotify {
             bytes: buf[..n].to_vec(),
             from,
         })
     }
-    fn hear(&self) -> Told {
+    fn hear(&self) -> ReceivedNotify {
         self.next(Duration::from_secs(10)).expect("a NOTIFY")
     }
-    fn answer(&self, told: &Told, rcode: u8) {
-        self.0.send_to(&told.reply(rcode), told.from).unwrap();
+    fn answer(&self, notification: &ReceivedNotify, rcode: u8) {
+        self.0
+            .send_to(&notification.reply(rcode), notification.from)
+            .unwrap();
     }
-    /// Answers until it was told of a serial; how often it was told.
+    /// Answers until it was notified of a serial. Returns the number of received NOTIFY messages.
     fn until(&self, serial: u32) -> usize {
         for n in 1.. {
-            let told = self.hear();
-            self.answer(&told, 0);
-            if told.serial() == serial {
+            let notification = self.hear();
+            self.answer(&notification, 0);
+            if notification.serial() == serial {
                 return n;
             }
         }
@@ -60,7 +62,7 @@ impl Mirror {
     }
 }
 
-impl Told {
+impl ReceivedNotify {
     fn serial(&self) -> u32 {
         let m = hickory_proto::op::Message::from_vec(&self.bytes).unwrap();
         assert_eq!(
@@ -73,7 +75,7 @@ impl Told {
         };
         soa.serial
     }
-    /// The header and the question, as a reply.
+    /// Returns a reply with the header and the question.
     fn reply(&self, rcode: u8) -> Vec<u8> {
         let mut out = self.bytes[..12 + "bl.orbs.example".len() + 2 + 4].to_vec();
         (out[2], out[3], out[7], out[11]) = (0xa4, rcode, 0, 0);
@@ -81,8 +83,8 @@ impl Told {
     }
 }
 
-/// A ledger whose mirrors are told, in this process.
-struct Teller {
+/// A ledger in this process that notifies its mirrors.
+struct NotifySender {
     ledger: Ledger,
     mirrors: Arc<Mirrors>,
     runtime: Option<tokio::runtime::Runtime>,
@@ -93,11 +95,11 @@ fn zone(notify: &str) -> String {
     format!("{ZONE}[transfer]\nnotify = [{notify}]\n")
 }
 
-impl Teller {
-    fn new(notify: &str) -> Teller {
-        Teller::of(Folder::with(CONFIG, &[("bl", &zone(notify))]))
+impl NotifySender {
+    fn new(notify: &str) -> NotifySender {
+        NotifySender::of(Folder::with(CONFIG, &[("bl", &zone(notify))]))
     }
-    fn of(folder: Folder) -> Teller {
+    fn of(folder: Folder) -> NotifySender {
         let ledger = folder.ledger();
         let mirrors = Arc::new(Mirrors::open(
             folder.config().mirrors(),
@@ -109,7 +111,7 @@ impl Teller {
             .build()
             .unwrap();
         runtime.spawn(notify::run(ledger.clone(), mirrors.clone()));
-        Teller {
+        NotifySender {
             ledger,
             mirrors,
             runtime: Some(runtime),
@@ -150,7 +152,7 @@ impl Teller {
             .map_err(|e| format!("{e:?}"))
             .unwrap();
     }
-    /// A mirror asks for what came after a serial.
+    /// Requests an IXFR from a serial, as a mirror.
     fn asks(&self, serial: u32) {
         self.mirrors.record_request(&TransferRequest {
             zone: "bl.orbs.example",
@@ -167,7 +169,7 @@ impl Teller {
     fn report(&self) -> Value {
         serde_json::json!(self.mirrors.report(&self.ledger.published.snapshot()))[0].clone()
     }
-    /// Waits until the report says something.
+    /// Waits until the report has some content.
     fn until(&self, what: impl Fn(&Value) -> bool) -> Value {
         let end = Instant::now() + Duration::from_secs(10);
         loop {
@@ -181,7 +183,7 @@ impl Teller {
     }
 }
 
-impl Drop for Teller {
+impl Drop for NotifySender {
     fn drop(&mut self) {
         if let Some(r) = self.runtime.take() {
             r.shutdown_background();
@@ -193,7 +195,7 @@ impl Drop for Teller {
 #[test]
 fn commit_is_notified_at_once_and_the_lag_is_reported() {
     let m = Mirror::new();
-    let t = Teller::new(&format!(
+    let t = NotifySender::new(&format!(
         "{{ address = '{}', source = '127.0.0.3' }}",
         m.addr()
     ));
@@ -215,7 +217,7 @@ fn commit_is_notified_at_once_and_the_lag_is_reported() {
         Duration::from_millis(2),
     );
     assert_eq!(t.report()["behind"]["serials"], 0);
-    // The quickest of a few: a machine can be busy once.
+    // The fastest of a few, because the machine can be busy.
     let mut quickest = Duration::MAX;
     for n in 1..=4 {
         std::thread::sleep(Duration::from_millis(150)); // what follows an answer closely has to wait
@@ -228,10 +230,10 @@ fn commit_is_notified_at_once_and_the_lag_is_reported() {
     assert!(quickest < Duration::from_millis(100), "{quickest:?}");
     assert_eq!(t.report()["behind"]["serials"], 4);
     t.commit(9);
-    let told = m.hear();
-    assert_eq!(told.serial(), t.serial());
+    let notification = m.hear();
+    assert_eq!(notification.serial(), t.serial());
     assert_eq!(t.report()["behind"]["serials"], 5);
-    m.answer(&told, 0);
+    m.answer(&notification, 0);
     let r = t.until(|r| r["last_notify"]["acknowledged"] == true);
     assert_eq!(
         (
@@ -265,14 +267,13 @@ fn commit_is_notified_at_once_and_the_lag_is_reported() {
     );
 }
 
-/// Name servers acknowledge a NOTIFY and lose it, or the transfer after it, while they are busy:
-/// they are told again after 5, 15 and 45 seconds; after the first of these only where they do not
-/// ask.
+/// Busy name servers acknowledge a NOTIFY and lose it, or the transfer after it. NOTIFY is repeated
+/// after 5, 15 and 45 seconds; after the first of these only if the mirror does not query.
 #[test]
 fn mirror_that_acknowledges_and_does_not_transfer_is_notified_again() {
     let (silent, asks) = (Mirror::new(), Mirror::new());
-    let t = Teller::new(&format!("'{}'", silent.addr()));
-    let other = Teller::new(&format!("'{}'", asks.addr()));
+    let t = NotifySender::new(&format!("'{}'", silent.addr()));
+    let other = NotifySender::new(&format!("'{}'", asks.addr()));
     let start = Instant::now();
     silent.answer(&silent.hear(), 0);
     asks.answer(&asks.hear(), 0);
@@ -299,7 +300,7 @@ fn mirror_that_acknowledges_and_does_not_transfer_is_notified_again() {
         start.elapsed()
     );
     silent.answer(&third, 0);
-    // Who has it is told no more.
+    // A mirror with the serial is not notified again.
     t.mirrors.record_transfer(
         "bl.orbs.example",
         [127, 0, 0, 1].into(),
@@ -331,7 +332,7 @@ fn two_mirrors_at_one_address_are_notified_each_with_its_key() {
         .collect();
     f.write("zones/bl.toml", &zone(&both.join(", ")));
     let keys = f.config().ledger.keys;
-    let t = Teller::of(f);
+    let t = NotifySender::of(f);
     let mut signed_by: Vec<String> = (0..2)
         .map(|_| {
             tsig::verify(&keys, &m.hear().bytes, orbsd::clock::wall())
@@ -356,11 +357,11 @@ fn two_mirrors_at_one_address_are_notified_each_with_its_key() {
 }
 
 #[test]
-fn a_thousand_commits_send_few_notifies_and_a_dead_mirror_delays_no_other() {
+fn thousand_commits_send_few_notifies_and_a_dead_mirror_delays_no_other() {
     let (m, dead) = (Mirror::new(), Mirror::new());
-    let t = Teller::new(&format!("'{}', '{}'", dead.addr(), m.addr()));
+    let t = NotifySender::new(&format!("'{}', '{}'", dead.addr(), m.addr()));
     let start = Instant::now();
-    let told = std::thread::scope(|s| {
+    let count = std::thread::scope(|s| {
         let last = t.serial() + 1000;
         let heard = s.spawn(move || m.until(last));
         (1..=1000).for_each(|n| t.commit(n));
@@ -368,8 +369,8 @@ fn a_thousand_commits_send_few_notifies_and_a_dead_mirror_delays_no_other() {
         heard.join().unwrap()
     });
     let most = start.elapsed().as_millis() as usize / 100 + 3;
-    assert!(told <= most, "{told} times in {:?}", start.elapsed());
-    // The dead one has one outstanding at a time, and the newest serial in it.
+    assert!(count <= most, "{count} times in {:?}", start.elapsed());
+    // The dead mirror has one outstanding NOTIFY at a time, with the newest serial.
     let heard: Vec<u32> = std::iter::from_fn(|| dead.next(Duration::from_millis(1500)))
         .take(30)
         .map(|t| t.serial())
@@ -385,10 +386,10 @@ fn a_thousand_commits_send_few_notifies_and_a_dead_mirror_delays_no_other() {
 #[test]
 fn late_answer_counts_and_an_unanswered_notify_is_repeated() {
     let m = Mirror::new();
-    let t = Teller::new(&format!("'{}'", m.addr()));
-    let told = m.hear();
+    let t = NotifySender::new(&format!("'{}'", m.addr()));
+    let notification = m.hear();
     std::thread::sleep(Duration::from_millis(700));
-    m.answer(&told, 0);
+    m.answer(&notification, 0);
     let r = t.until(|r| r["last_notify"]["acknowledged"] == true);
     assert!(
         r["last_notify"]["answer_ms"].as_u64().unwrap() >= 700 && r["last_notify"]["tries"] == 1,
@@ -414,7 +415,7 @@ fn late_answer_counts_and_an_unanswered_notify_is_repeated() {
         t.until(|r| r["last_notify"]["acknowledged"] == true)["last_notify"]["tries"],
         3
     );
-    // Whoever has fetched it is not asked again, whether it has answered or not.
+    // A mirror that has transferred the zone is not notified again, even if it has not answered.
     t.commit(2);
     m.hear();
     t.mirrors.record_transfer(
@@ -432,16 +433,21 @@ fn late_answer_counts_and_an_unanswered_notify_is_repeated() {
 #[test]
 fn datagram_that_is_not_an_answer_is_ignored_and_a_refusal_is_reported() {
     let m = Mirror::new();
-    let t = Teller::new(&format!("'{}'", m.addr()));
-    let told = m.hear();
-    for (at, byte) in [(0, told.bytes[0] ^ 1), (2, 0x24), (13, b'x'), (5, 0)] {
-        let mut wrong = told.reply(0);
+    let t = NotifySender::new(&format!("'{}'", m.addr()));
+    let notification = m.hear();
+    for (at, byte) in [
+        (0, notification.bytes[0] ^ 1),
+        (2, 0x24),
+        (13, b'x'),
+        (5, 0),
+    ] {
+        let mut wrong = notification.reply(0);
         wrong[at] = byte;
-        m.0.send_to(&wrong, told.from).unwrap();
+        m.0.send_to(&wrong, notification.from).unwrap();
     }
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(t.report()["last_notify"]["acknowledged"], false);
-    m.answer(&told, 9);
+    m.answer(&notification, 9);
     let r = t.until(|r| r["last_notify"]["rcode"] == "NOTAUTH");
     assert_eq!(r["last_notify"]["acknowledged"], false);
     assert!(
@@ -449,9 +455,13 @@ fn datagram_that_is_not_an_answer_is_ignored_and_a_refusal_is_reported() {
         "not again for this serial"
     );
     t.commit(1);
-    let told = m.hear();
-    assert_eq!(told.serial(), t.serial(), "but for the next");
-    m.answer(&told, 2);
+    let notification = m.hear();
+    assert_eq!(
+        notification.serial(),
+        t.serial(),
+        "the next serial is notified"
+    );
+    m.answer(&notification, 2);
     t.until(|r| r["last_notify"]["rcode"] == "SERVFAIL");
     assert_eq!(m.hear().serial(), t.serial(), "SERVFAIL is asked again");
 }
@@ -475,9 +485,9 @@ fn keyed() -> (Mirror, Folder) {
     (m, f)
 }
 
-/// A reply to what came, signed as its session says.
-fn signed(told: &Told, session: &mut TsigSession) -> Vec<u8> {
-    let mut reply = told.reply(0);
+/// Returns a reply to a NOTIFY, signed in its session.
+fn signed(notification: &ReceivedNotify, session: &mut TsigSession) -> Vec<u8> {
+    let mut reply = notification.reply(0);
     let len = reply.len();
     reply.resize(600, 0);
     let end = session.sign(&mut reply, len, orbsd::clock::wall()).unwrap();
@@ -489,36 +499,36 @@ fn signed(told: &Told, session: &mut TsigSession) -> Vec<u8> {
 fn notify_and_its_answer_are_signed() {
     let (m, f) = keyed();
     let keys = f.config().ledger.keys;
-    let t = Teller::of(f);
-    let told = m.hear();
-    assert_eq!(told.serial(), t.serial());
-    let session = tsig::verify(&keys, &told.bytes, orbsd::clock::wall())
+    let t = NotifySender::of(f);
+    let notification = m.hear();
+    assert_eq!(notification.serial(), t.serial());
+    let session = tsig::verify(&keys, &notification.bytes, orbsd::clock::wall())
         .unwrap()
         .expect("a signed NOTIFY");
-    m.answer(&told, 0);
+    m.answer(&notification, 0);
     t.until(|r| {
         r["last_notify"]["problem"]
             .as_str()
             .is_some_and(|p| p.contains("not signed"))
     });
-    let mut forged = signed(&told, &mut session.clone());
+    let mut forged = signed(&notification, &mut session.clone());
     *forged.last_mut().unwrap() ^= 1;
-    m.0.send_to(&forged, told.from).unwrap();
+    m.0.send_to(&forged, notification.from).unwrap();
     let other = keys
         .get("mirror")
         .map(|k| orbsd::model::TsigKey::new("mirror", k.algorithm(), &[1; 32]).unwrap())
         .unwrap();
     let wrong = tsig::verify(
         &Keys::new(vec![other]).unwrap(),
-        &told.bytes,
+        &notification.bytes,
         orbsd::clock::wall(),
     )
     .unwrap_err();
-    let mut reply = told.reply(wrong.rcode());
+    let mut reply = notification.reply(wrong.rcode());
     let len = reply.len();
     reply.resize(600, 0);
     let end = wrong.sign(&mut reply, len).unwrap();
-    m.0.send_to(&reply[..end], told.from).unwrap();
+    m.0.send_to(&reply[..end], notification.from).unwrap();
     let r = t.until(|r| {
         r["last_notify"]["problem"]
             .as_str()
@@ -528,8 +538,11 @@ fn notify_and_its_answer_are_signed() {
         (&r["last_notify"]["rcode"], &r["key"]),
         (&Value::Null, &"mirror".into())
     );
-    m.0.send_to(&signed(&told, &mut session.clone()), told.from)
-        .unwrap();
+    m.0.send_to(
+        &signed(&notification, &mut session.clone()),
+        notification.from,
+    )
+    .unwrap();
     let r = t.until(|r| r["last_notify"]["acknowledged"] == true);
     assert_eq!(r["last_notify"]["problem"], Value::Null);
 }
@@ -537,7 +550,7 @@ fn notify_and_its_answer_are_signed() {
 #[test]
 fn reload_changes_the_notified_mirrors() {
     let (a, b) = (Mirror::new(), Mirror::new());
-    let t = Teller::new(&format!("'{}'", a.addr()));
+    let t = NotifySender::new(&format!("'{}'", a.addr()));
     a.answer(&a.hear(), 0);
     t.folder
         .write("zones/bl.toml", &zone(&format!("'{}'", b.addr())));
@@ -545,8 +558,8 @@ fn reload_changes_the_notified_mirrors() {
         .configure(t.folder.config().ledger)
         .map_err(|e| format!("{e:?}"))
         .unwrap();
-    let told = b.hear();
-    b.answer(&told, 0);
+    let notification = b.hear();
+    b.answer(&notification, 0);
     let r = t.until(|r| {
         r["address"] == b.addr().to_string() && r["last_notify"]["acknowledged"] == true
     });
@@ -571,8 +584,8 @@ fn mirror_state_is_reported_and_survives_a_restart() {
     m.answer(&m.hear(), 0);
     let sent = Instant::now();
     f.ok(&["list", "45.51.100.7", "--reason", "relay"]);
-    let told = m.hear();
-    m.answer(&told, 0);
+    let notification = m.hear();
+    m.answer(&notification, 0);
     assert!(sent.elapsed() < Duration::from_secs(5));
     answers(2);
     let shown = one();
@@ -585,7 +598,7 @@ fn mirror_state_is_reported_and_survives_a_restart() {
             &shown["last_notify"]["serial"],
             &shown["last_notify"]["acknowledged"]
         ),
-        (&told.serial().into(), &true.into())
+        (&notification.serial().into(), &true.into())
     );
     assert_eq!(shown["mirror_serial"], Value::Null);
     let human = f.ok(&["mirror", "list"]);
@@ -598,7 +611,11 @@ fn mirror_state_is_reported_and_survives_a_restart() {
     assert_eq!(one(), shown, "also without a daemon");
     let daemon = Daemon::start(&f);
     let again = m.hear();
-    assert_eq!(again.serial(), told.serial(), "told once more at start");
+    assert_eq!(
+        again.serial(),
+        notification.serial(),
+        "notified once more at the start"
+    );
     m.answer(&again, 0);
     answers(3);
     assert!(daemon.stop().success());

@@ -1,5 +1,4 @@
-//! Real programs of the field: resolvers and mail servers that ask us, and rbldnsd on the same
-//! files.
+//! Interoperability: resolvers and mail servers that query orbsd, and rbldnsd on the same files.
 
 use std::{
     fs,
@@ -40,7 +39,7 @@ fn assert_caller_is_ignored() {
     );
 }
 
-/// A fetched program, with the libraries that came along.
+/// A fetched program, with its libraries.
 pub fn program(name: &str) -> Command {
     let root = peers().join("root");
     let found = ["usr/sbin", "usr/bin", "sbin", "bin"]
@@ -55,15 +54,14 @@ pub fn program(name: &str) -> Command {
     command
 }
 
-/// Strict resolvers and real mail servers see what is listed and what is not, by the recipes of
-/// docs/mail-servers.md as they are printed.
+/// Strict resolvers and real mail servers distinguish listed hosts from others, with the recipes of
+/// docs/mail-servers.md as printed.
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn c_unbound_postfix_exim_spamassassin_and_rspamd_know_the_listed_from_the_clean() {
+fn unbound_postfix_exim_spamassassin_and_rspamd_recognise_listed_hosts() {
     let dir = tempfile::tempdir().unwrap();
     let script = std::env::current_dir().unwrap().join("tests/mail.sh");
-    // Postfix needs users beside root: real root has them, anybody else takes a range of
-    // subordinate ids.
+    // Postfix needs users besides root: root has them, other users need a range of subordinate IDs.
     let root = fs::metadata("/proc/self")
         .map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
         .unwrap();
@@ -110,8 +108,8 @@ fn c_unbound_postfix_exim_spamassassin_and_rspamd_know_the_listed_from_the_clean
         "1.2.3.47 A: NXDOMAIN",
         "5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.2.0.0.0.1.0.0.0.0.0.7.4.6.0.6.2 A: NOERROR 127.0.0.2",
         "5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.3.0.0.0.1.0.0.0.0.0.7.4.6.0.6.2 A: NXDOMAIN",
-        // rspamd's and Haraka's probes: a list is dead unless the one is listed and the other does
-        // not exist.
+        // The probes of rspamd and Haraka: a list counts as dead unless one test point is listed
+        // and the other does not exist.
         "1.0.0.127 A: NXDOMAIN",
         "2.0.0.127 A: NOERROR 127.0.0.2",
         "postfix clean: 250",
@@ -153,7 +151,7 @@ impl Drop for Peer {
     }
 }
 
-/// What both say to a name: rcode, A and TXT records.
+/// The answers of both servers to a name: rcode, A and TXT records.
 fn both(q: &[u8], to: std::net::SocketAddr) -> Option<(u8, Vec<String>)> {
     let reply = udp(to, q, Duration::from_secs(3))?;
     let m = hickory_proto::op::Message::from_vec(&reply).ok()?;
@@ -162,8 +160,8 @@ fn both(q: &[u8], to: std::net::SocketAddr) -> Option<(u8, Vec<String>)> {
     Some((reply[3] & 15, data))
 }
 
-/// Data set type, file and zone, data; each in networks of its own, since all zones here publish
-/// the same reasons. What is known to differ (`src/lists/rbldnsd.rs`) is left out here.
+/// Data set type, file and zone, data; each in networks of its own, because all zones here publish
+/// the same reasons. Known differences (`src/lists/rbldnsd.rs`) are left out here.
 const FILES: [(&str, &str, &str); 8] = [
     (
         "ip4trie",
@@ -208,7 +206,7 @@ const FILES: [(&str, &str, &str); 8] = [
     ),
 ];
 
-/// Both servers on the same files: our folder and daemon, theirs, and where they answer.
+/// Both servers on the same files: our folder and daemon, theirs, and the addresses of both.
 fn side_by_side() -> (Folder, Daemon, Peer, std::net::SocketAddr) {
     let f = Folder::new();
     for (kind, name, text) in FILES {
@@ -274,7 +272,7 @@ fn side_by_side() -> (Folder, Daemon, Peer, std::net::SocketAddr) {
     (f, daemon, peer, to)
 }
 
-/// The names that are asked of both.
+/// The names that both are queried for.
 fn names() -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let four = |a: u32| {
@@ -336,8 +334,8 @@ fn names() -> Vec<String> {
     names
 }
 
-/// A text with every address, prefix and name in it as `@`: `$` names what is listed with us, and
-/// what is asked for there.
+/// Replaces every address, prefix and name in a text by `@`, because `$` is the listed subject here
+/// and the queried name in rbldnsd.
 fn without_subject(text: &str) -> String {
     let subject = |w: &&str| {
         w.trim_matches('"').parse::<orbsd::model::Subject>().is_ok() && w.contains(['.', ':'])
@@ -349,10 +347,11 @@ fn without_subject(text: &str) -> String {
         .replace('"', "")
 }
 
-/// rbldnsd files keep rbldnsd's meaning: thousands of answers are the same, A and TXT.
+/// rbldnsd files keep the meaning that they have in rbldnsd: thousands of A and TXT answers are the
+/// same.
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn rbldnsd_says_the_same_on_the_same_files() {
+fn rbldnsd_gives_the_same_answers_for_the_same_files() {
     let (f, _daemon, _peer, to) = side_by_side();
     let (mut same, mut branches) = (0, Vec::new());
     for name in &names() {
@@ -366,22 +365,22 @@ fn rbldnsd_says_the_same_on_the_same_files() {
         let t = query(name, 16, false);
         let (ours, theirs) = (both(&t, f.addr()).unwrap(), both(&t, to).unwrap());
         let texts = |d: &[String]| d.iter().map(|t| without_subject(t)).collect::<Vec<_>>();
-        // A generic set has no texts; we give the reason's.
+        // A generic set has no texts; orbsd uses that of the reason.
         if !name.ends_with("h.orbs.example") && !name.ends_with(".72.50.g.orbs.example") {
             assert_eq!(texts(&ours.1), texts(&theirs.1), "{name} TXT");
         }
         same += 1;
     }
-    // Names that only have others below them exist with us; rbldnsd knows no such names.
+    // Empty non-terminals exist in orbsd and not in rbldnsd.
     let known = ["worse.test", "ok.both.test"].map(|n| format!("{n}.c.orbs.example"));
     assert!(branches.iter().all(|b| known.contains(b)), "{branches:?}");
     assert!(same > 5000, "{same}");
 }
 
-/// Where we answer otherwise than rbldnsd, on purpose.
+/// The intended differences from rbldnsd.
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn the_known_differences_from_rbldnsd_are_these() {
+fn documented_differences_from_rbldnsd_are_complete() {
     let (f, _daemon, _peer, to) = side_by_side();
     let asked = |name: &str, qtype: u16, edns: bool| {
         let q = query(&format!("{name}.orbs.example"), qtype, edns);
@@ -391,7 +390,7 @@ fn the_known_differences_from_rbldnsd_are_these() {
         };
         (reply(f.addr()), reply(to))
     };
-    // Rcode and the number of additional records: ours, theirs.
+    // The rcode and the number of additional records: orbsd, rbldnsd.
     assert_eq!(
         asked("1.1.46.a", 1, false),
         (Some((0, 0)), Some((3, 0))),
@@ -427,6 +426,6 @@ fn the_known_differences_from_rbldnsd_are_these() {
             vec!["first 45.0.0.0/8".to_string()],
             vec!["first 45.0.0.9".to_string()]
         ),
-        "`$` is what is listed"
+        "`$` is the listed subject"
     );
 }

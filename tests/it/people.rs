@@ -1,5 +1,5 @@
-//! Users of this machine and users of orbsd: files that nobody else can read, who is who at the
-//! socket, proposals and webhooks.
+//! System users and orbsd users: private files, the identity of users at the socket, proposals and
+//! webhooks.
 
 use std::{
     fs,
@@ -27,7 +27,7 @@ fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().mode() & 0o777
 }
 
-/// Everything below a directory, but for what a daemon's test leaves there itself.
+/// Returns all files below a directory, except those that a test of the daemon leaves there.
 fn below(path: &Path, out: &mut Vec<std::path::PathBuf>) {
     for entry in fs::read_dir(path).unwrap().flatten() {
         out.push(entry.path());
@@ -37,7 +37,7 @@ fn below(path: &Path, out: &mut Vec<std::path::PathBuf>) {
     }
 }
 
-/// A group of this machine that is not root's: name and number.
+/// Returns a group of this machine other than root's: name and number.
 fn group() -> (String, u32) {
     let all = fs::read_to_string("/etc/group").unwrap();
     let parse = |l: &str| {
@@ -50,10 +50,10 @@ fn group() -> (String, u32) {
         .unwrap()
 }
 
-/// The command line with a umask of 0, and as another user and group where they are named: exit
-/// code, and what it printed.
+/// Runs the command line with a umask of 0, and as another user and group if they are given.
+/// Returns the exit code and the output.
 fn orbsd(f: &Folder, args: &[&str], ids: Option<(u32, u32)>) -> (i32, String) {
-    // The binary's directory need not be open to other users.
+    // The directory of the binary may be closed to other users.
     let binary = f.path().join("orbsd");
     if !binary.exists() && fs::hard_link(env!("CARGO_BIN_EXE_orbsd"), &binary).is_err() {
         fs::copy(env!("CARGO_BIN_EXE_orbsd"), &binary).unwrap();
@@ -80,7 +80,7 @@ fn store_journal_keys_and_backups_are_private_whatever_the_umask() {
         "{CONFIG}\n[[export]]\nzone = \"bl\"\nformat = \"list\"\npath = \"pub/deep/bl.txt\"\ninterval = \"1s\"\n"
     );
     let f = Folder::with(&config, &[("bl", crate::lab::ZONE)]);
-    // A command that makes the store, by itself.
+    // A command that creates the store.
     assert_eq!(
         orbsd(&f, &["list", "45.1.1.1", "--reason", "relay"], None).0,
         0
@@ -96,7 +96,7 @@ fn store_journal_keys_and_backups_are_private_whatever_the_umask() {
         None,
     );
     assert_eq!(code, 0, "{text}");
-    // A daemon whose user has a umask of 0 too.
+    // A daemon whose user also has a umask of 0.
     let log = fs::File::create(f.path().join("log")).unwrap();
     let daemon = process::Command::new("sh")
         .args(["-c", "umask 0; exec ./orbsd serve"])
@@ -120,7 +120,7 @@ fn store_journal_keys_and_backups_are_private_whatever_the_umask() {
             assert_eq!(mode(&p) & 0o077, 0, "{}: {:o}", p.display(), mode(&p));
         }
     }
-    // What others fetch, they can; the socket is for its group.
+    // Files for other programs can be read; the socket is for its group.
     assert_eq!(
         ["pub", "pub/deep", "pub/deep/bl.txt"].map(|p| mode(&f.path().join(p))),
         [0o755, 0o755, 0o644]
@@ -130,8 +130,8 @@ fn store_journal_keys_and_backups_are_private_whatever_the_umask() {
         [0o750, 0o660]
     );
     assert!(daemon.stop().success());
-    // A store of an earlier version that others could read is shut, and `check` warns of it until
-    // then.
+    // A store of an earlier version that others could read is made private, and `check` warns of it
+    // until then.
     fs::set_permissions(f.path().join("data"), fs::Permissions::from_mode(0o755)).unwrap();
     let (code, text) = orbsd(&f, &["check"], None);
     assert!(
@@ -142,7 +142,7 @@ fn store_journal_keys_and_backups_are_private_whatever_the_umask() {
     );
     assert_eq!(orbsd(&f, &["status"], None).0, 0);
     assert_eq!(mode(&f.path().join("data")), 0o700);
-    // A file that the user has a command write gets what the umask leaves, and keeps its mode.
+    // A file that a command writes for the user gets the mode of the umask, and keeps it later.
     assert_eq!(orbsd(&f, &["export", "bl", "-o", "bl.zone"], None).0, 0);
     assert_eq!(mode(&f.path().join("bl.zone")), 0o666);
     fs::set_permissions(f.path().join("bl.zone"), fs::Permissions::from_mode(0o640)).unwrap();
@@ -150,9 +150,9 @@ fn store_journal_keys_and_backups_are_private_whatever_the_umask() {
     assert_eq!(mode(&f.path().join("bl.zone")), 0o640);
 }
 
-/// A daemon whose socket a group may open, with keys that nobody else can read; and that group's
-/// number.
-fn shared(more: &str) -> (Folder, Daemon, u32) {
+/// Starts a daemon whose socket a group may open, with private keys. Returns the number of the
+/// group too.
+fn daemon_with_group(more: &str) -> (Folder, Daemon, u32) {
     let (name, gid) = group();
     let config = CONFIG.replace(
         "[admin]\n",
@@ -162,7 +162,7 @@ fn shared(more: &str) -> (Folder, Daemon, u32) {
         &format!("{config}\n{more}\n[[key]]\nname = \"mirror\"\nfile = \"keys/mirror\"\n"),
         &[("bl", crate::lab::ZONE)],
     );
-    // The key comes first: without it the configuration is not sound.
+    // The key is created first: without it the configuration is not valid.
     assert!(f.orbsd(&["key", "create", "mirror"]).status.success());
     let daemon = Daemon::start(&f);
     fs::set_permissions(f.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -173,8 +173,8 @@ fn shared(more: &str) -> (Folder, Daemon, u32) {
     (f, daemon, gid)
 }
 
-/// A folder of the daemon's user and group, for what runs as another user.
-fn owned(config: &str, (uid, gid): (u32, u32)) -> Folder {
+/// Creates a folder of the daemon's user and group, for programs that run as another user.
+fn folder_owned_by(config: &str, (uid, gid): (u32, u32)) -> Folder {
     let f = Folder::with(config, &[("bl", crate::lab::ZONE)]);
     fs::create_dir(f.path().join("run")).unwrap();
     let all = ["", "zones", "zones/bl.toml", "config.toml", "run"];
@@ -185,12 +185,12 @@ fn owned(config: &str, (uid, gid): (u32, u32)) -> Folder {
 }
 
 #[test]
-fn what_root_restores_belongs_to_the_user_of_the_daemon() {
+fn store_restored_by_root_belongs_to_the_daemons_user() {
     if !is_root() {
         return;
     }
     let user = (4711, 4712);
-    let f = owned(CONFIG, user);
+    let f = folder_owned_by(CONFIG, user);
     let run = |args: &[&str], ids| {
         let (code, text) = orbsd(&f, args, ids);
         assert_eq!(code, 0, "{args:?}: {text}");
@@ -225,7 +225,7 @@ fn what_root_restores_belongs_to_the_user_of_the_daemon() {
         }
         run(&["list", "45.1.1.2", "--reason", "relay"], Some(user));
     }
-    // One that is refused leaves nothing that is in the daemon's way.
+    // A refused command leaves no files that prevent the daemon's start.
     fs::rename(f.path().join("data"), f.path().join("old-2")).unwrap();
     f.write(
         "other.log",
@@ -241,7 +241,7 @@ fn what_root_restores_belongs_to_the_user_of_the_daemon() {
         ["keys", "keys/mirror"].map(|p| fs::metadata(f.path().join(p)).unwrap().uid()),
         [user.0; 2]
     );
-    // A store that root would make.
+    // A store that root would create.
     fs::rename(f.path().join("data"), f.path().join("gone")).unwrap();
     let (code, text) = orbsd(&f, &["list", "45.1.1.1", "--reason", "relay"], None);
     assert!(
@@ -251,12 +251,12 @@ fn what_root_restores_belongs_to_the_user_of_the_daemon() {
 }
 
 #[test]
-fn a_directory_that_was_there_gets_the_group_of_the_socket() {
+fn existing_directory_gets_the_socket_group() {
     if !is_root() {
         return;
     }
     let (name, gid) = group();
-    let f = owned(
+    let f = folder_owned_by(
         &CONFIG.replace(
             "[admin]\n",
             &format!("[admin]\nsocket_group = \"{name}\"\n"),
@@ -275,13 +275,13 @@ fn a_directory_that_was_there_gets_the_group_of_the_socket() {
 }
 
 #[test]
-fn a_socket_group_that_the_daemon_may_not_give_is_named_and_nothing_is_left() {
+fn socket_group_without_permission_is_reported_and_leaves_no_socket() {
     if !is_root() {
         return;
     }
     let (name, gid) = group();
     let user = (4711, 4712);
-    let f = owned(
+    let f = folder_owned_by(
         &CONFIG.replace(
             "[admin]\n",
             &format!("[admin]\nsocket_group = \"{name}\"\n"),
@@ -308,11 +308,11 @@ fn a_socket_group_that_the_daemon_may_not_give_is_named_and_nothing_is_left() {
 }
 
 #[test]
-fn nobody_is_told_to_join_the_group_of_root() {
+fn socket_error_does_not_suggest_the_group_of_root() {
     if !is_root() {
         return;
     }
-    let f = owned(CONFIG, (0, 0));
+    let f = folder_owned_by(CONFIG, (0, 0));
     let _daemon = Daemon::start(&f);
     fs::set_permissions(f.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let (code, text) = orbsd(&f, &["status"], Some((4711, 4712)));
@@ -323,20 +323,20 @@ fn nobody_is_told_to_join_the_group_of_root() {
     assert!(!text.contains("join the group"), "{text}");
 }
 
-/// Other users can only be had by root.
+/// Only root can run commands as other users.
 #[test]
-fn members_of_the_group_read_through_the_socket_alone() {
+fn group_members_can_only_read_through_the_socket() {
     if !is_root() {
         return;
     }
-    let (f, _daemon, gid) = shared("");
+    let (f, _daemon, gid) = daemon_with_group("");
     let member = Some((4711, gid));
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
     let (code, text) = orbsd(&f, &["status"], member);
     assert!(code == 0 && text.contains("running since"), "{text}");
     let (code, text) = orbsd(&f, &["lookup", "45.1.1.1"], member);
     assert!(code == 0 && text.contains("listed by operator"), "{text}");
-    // The keys cannot be read, so the daemon checks for them.
+    // The keys cannot be read, so the daemon checks them.
     let (code, text) = orbsd(&f, &["check"], member);
     assert!(
         code == 0 && text.contains("the daemon has checked it") && text.contains("valid, 1 zones"),
@@ -345,7 +345,7 @@ fn members_of_the_group_read_through_the_socket_alone() {
     f.write("zones/bl.toml", "origin = 1");
     let (code, text) = orbsd(&f, &["check"], member);
     assert!(code == 2 && text.contains("bl.toml:1"), "{text}");
-    // Nothing else.
+    // All other files.
     for args in [
         &["list", "45.1.1.2", "--reason", "relay"][..],
         &["audit"],
@@ -366,11 +366,11 @@ fn members_of_the_group_read_through_the_socket_alone() {
 }
 
 #[test]
-fn a_user_of_the_machine_is_the_user_that_the_configuration_names() {
+fn system_user_is_mapped_to_the_configured_user() {
     if !is_root() {
         return;
     }
-    let (f, _daemon, gid) = shared("[admin.uids]\n4711 = \"anna\"");
+    let (f, _daemon, gid) = daemon_with_group("[admin.uids]\n4711 = \"anna\"");
     let member = Some((4711, gid));
     let (code, text) = orbsd(&f, &["status"], member);
     assert!(code == 1 && text.contains("which is not a user"), "{text}");
@@ -388,7 +388,7 @@ fn a_user_of_the_machine_is_the_user_that_the_configuration_names() {
 }
 
 #[test]
-fn two_persons_are_two_users() {
+fn approval_requires_a_different_user() {
     let config = CONFIG.replace(
         "name = \"netblock\"",
         "name = \"netblock\"\nrequire_approval = true",
@@ -396,7 +396,7 @@ fn two_persons_are_two_users() {
     let api = Api::with(&config);
     let (anna, bert) = (api.user("anna", "editor"), api.user("bert", "editor"));
     let again = api.token("anna", "editor", &[]);
-    // Programs of root, and root himself at the socket, are one person.
+    // Programs of root, and root at the socket, are one person.
     let (bot, other) = (
         api.token("bot", "editor", &[]),
         api.token("other", "editor", &[]),
@@ -434,7 +434,7 @@ fn two_persons_are_two_users() {
         "{why}"
     );
     approve(&anna, &id).ok();
-    // Of a reason that takes one person, root approves what a program of his reports.
+    // Under a reason that needs no second person, root approves a report by a program of root.
     let reporter = api.token("trapper", "reporter", &[]);
     let body = json!({"subject": "45.3.1.1", "reason": "relay"}).to_string();
     let id = api
@@ -448,7 +448,7 @@ fn two_persons_are_two_users() {
 }
 
 #[test]
-fn root_and_the_daemons_user_are_one_person() {
+fn root_and_the_daemons_user_count_as_one_person() {
     if !is_root() {
         return;
     }
@@ -472,7 +472,7 @@ fn root_and_the_daemons_user_are_one_person() {
         code == 1 && text.contains("both act for uid:0"),
         "{code} {text}"
     );
-    // The daemon's user is an owner, too.
+    // The user of the daemon is an owner, too.
     assert_eq!(
         orbsd(&f, &["user", "add", "anna", "--role", "editor"], nobody).0,
         0
@@ -514,7 +514,7 @@ fn names_of_users_programs_and_sources_do_not_collide() {
             "{source}: {why}"
         );
     }
-    // `check` sees what a feed of the configuration would collide with.
+    // `check` reports names that a feed of the configuration would collide with.
     let config = fs::read_to_string(api.f.path().join("config.toml")).unwrap();
     let feed = |name: &str| {
         format!("{config}\n[[feed]]\nname = \"{name}\"\npath = \"list.txt\"\nreason = \"relay\"\n")
@@ -531,7 +531,7 @@ fn names_of_users_programs_and_sources_do_not_collide() {
         String::from_utf8_lossy(&out.stderr).contains("built-in author")
             && out.status.code() == Some(2)
     );
-    // A program is told apart from a user whose name was mistyped.
+    // A program is not taken for a user whose name was mistyped.
     let out = api
         .f
         .orbsd(&["token", "create", "--owner", "carl", "--role", "reader"]);
@@ -540,10 +540,10 @@ fn names_of_users_programs_and_sources_do_not_collide() {
     );
 }
 
-/// The end of an exemption by somebody whose name is that of a source of an earlier store is a
-/// decision all the same.
+/// The end of an exemption is recorded as a decision even if its author has the name of a source of
+/// an earlier store.
 #[test]
-fn a_removal_is_logged_by_its_kind_and_not_by_the_authors_name() {
+fn removal_is_logged_whatever_its_authors_name() {
     use orbsd::model::{Change, history::Command};
     let f = Folder::new();
     let ledger = f.ledger();
@@ -564,7 +564,7 @@ fn a_removal_is_logged_by_its_kind_and_not_by_the_authors_name() {
             .lines
             .into_iter()
             .flat_map(|l| l.events)
-            .filter(|e| e.what == orbsd::ledger::removals::Decision::ExemptEnded)
+            .filter(|e| e.decision == orbsd::ledger::removals::Decision::ExemptEnded)
             .map(|e| (e.author, e.subject.to_string()))
             .collect();
     let expected = [
@@ -639,7 +639,7 @@ fn one_reporter_cannot_fill_the_queue_and_others_stay_fast() {
         refused.text()
     );
     assert_eq!(propose(&carl, 1).status, 202, "another reporter is served");
-    // Deleted in bulk, and limited by the day all the same.
+    // The proposals are deleted in bulk, and still count for the limit of the day.
     let text = api.f.ok(&["proposal", "delete", "--author", "eve"]);
     assert!(text.contains("eve: 40 proposals deleted"), "{text}");
     assert_eq!((waiting("eve"), waiting("carl")), (0, 1));
@@ -669,7 +669,8 @@ fn one_reporter_cannot_fill_the_queue_and_others_stay_fast() {
         api.call(&carl, "POST", "/v1/listings", &[], &body).status,
         202
     );
-    // An author's own role does not delete, and bound tokens delete what is within their bounds.
+    // An author's own role cannot delete proposals, and restricted tokens delete only those within
+    // their restrictions.
     assert_eq!(
         api.call(&eve, "DELETE", "/v1/proposals?author=eve", &[], "")
             .problem(),
@@ -684,7 +685,7 @@ fn one_reporter_cannot_fill_the_queue_and_others_stay_fast() {
 }
 
 #[test]
-fn a_listing_for_two_persons_says_how_another_person_approves_it() {
+fn pending_listing_reports_how_to_approve_it() {
     let config = CONFIG.replace(
         "name = \"netblock\"",
         "name = \"netblock\"\nrequire_approval = true",
@@ -800,7 +801,7 @@ fn webhooks_are_managed_by_the_command_line() {
 }
 
 #[test]
-fn a_listing_keeps_its_end_unless_another_is_named() {
+fn renewal_keeps_the_end_unless_another_is_given() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     let until =
@@ -844,7 +845,7 @@ fn a_listing_keeps_its_end_unless_another_is_named() {
     let text = f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
     assert!(text.contains("ends never, as before"), "{text}");
     assert_eq!(until("45.1.1.1"), Value::Null);
-    // One without.
+    // A reason without a lifetime.
     f.ok(&[
         "list",
         "45.1.1.2",
@@ -855,7 +856,7 @@ fn a_listing_keeps_its_end_unless_another_is_named() {
     ]);
     f.ok(&["list", "45.1.1.2", "--reason", "netblock"]);
     assert_eq!(until("45.1.1.2"), "2031-01-02T00:00:00Z");
-    // Of several in one stream each sees the one before it.
+    // Each of several lines in a stream applies after those before it.
     let out = f.orbsd_with(
         &[
             "list",
@@ -867,13 +868,13 @@ fn a_listing_keeps_its_end_unless_another_is_named() {
         "45.1.1.3\n45.1.1.3\n",
     );
     assert!(String::from_utf8_lossy(&out.stdout).contains("ends 2033-01-01T00:00:00Z, as before"));
-    // A new one gets the lifetime of its reason.
+    // A new listing gets the lifetime of its reason.
     f.ok(&["list", "45.1.1.4", "--reason", "relay"]);
     assert!(until("45.1.1.4").is_string());
 }
 
 #[test]
-fn a_delisting_without_a_hold_says_who_still_lists_it() {
+fn delisting_without_a_hold_reports_remaining_listings() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     f.write("list.txt", "45.1.1.1\n");

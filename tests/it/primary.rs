@@ -1,5 +1,5 @@
-//! A name server of a script: a zone in versions, served by SOA, AXFR and IXFR, rightly or in one
-//! of many wrong ways.
+//! A scripted name server: a zone in versions, served by SOA, AXFR and IXFR, correctly or with one
+//! of many faults.
 
 use std::{
     collections::BTreeSet,
@@ -29,32 +29,32 @@ pub fn txt(name: &str, text: &str) -> Record {
     )
 }
 
-/// How it answers.
+/// How the server answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum How {
-    Well,
-    /// The connection is cut after so many bytes of a transfer.
+pub enum Behavior {
+    Correct,
+    /// The connection is closed after so many bytes of a transfer.
     Cut(usize),
     /// IXFR is answered with the whole zone.
     WholeZone,
     /// IXFR is answered with NOTIMP.
     NoIxfr,
-    /// A difference takes away what was never there.
+    /// A difference deletes a record that does not exist.
     BadDifference,
-    /// The whole zone ends with another serial.
+    /// The AXFR ends with another serial.
     OtherEnd,
-    /// Bytes that are no messages.
+    /// Bytes that are not messages.
     Garbage,
     Refused,
 }
 
 pub struct Script {
-    /// Serials and what the zone has, oldest first.
+    /// The serials and the records of the zone, oldest first.
     pub versions: Vec<(u32, BTreeSet<Record>)>,
-    pub how: How,
+    pub how: Behavior,
     /// Refresh, retry, expire.
     pub timers: [u32; 3],
-    /// What was asked: `SOA`, `AXFR`, `IXFR 7`.
+    /// The requests: `SOA`, `AXFR`, `IXFR 7`.
     pub log: Vec<String>,
     pub keys: Keys,
 }
@@ -78,7 +78,7 @@ impl Primary {
         let addr = udp.local_addr().unwrap();
         let script = Script {
             versions: vec![(1, records.into_iter().collect())],
-            how: How::Well,
+            how: Behavior::Correct,
             timers: [3600, 600, 86_400],
             log: vec![],
             keys: Keys::default(),
@@ -112,7 +112,7 @@ impl Primary {
         Primary { addr, script, stop }
     }
 
-    /// A new version of the zone; its serial.
+    /// Makes a new version of the zone. Returns its serial.
     pub fn step(&self, gone: &[Record], come: &[Record]) -> u32 {
         let mut s = self.script.lock().unwrap();
         let (serial, mut zone) = s.versions.last().unwrap().clone();
@@ -123,11 +123,11 @@ impl Primary {
         serial + 1
     }
 
-    pub fn set(&self, how: How) {
+    pub fn set(&self, how: Behavior) {
         self.script.lock().unwrap().how = how;
     }
 
-    /// What was asked since the last time, but for SOAs.
+    /// Returns the requests since the last call, except those for the SOA.
     pub fn asked(&self) -> Vec<String> {
         let mut log = std::mem::take(&mut self.script.lock().unwrap().log);
         log.retain(|l| l != "SOA");
@@ -158,8 +158,8 @@ fn serve(script: &Mutex<Script>, mut stream: TcpStream) -> std::io::Result<()> {
         out.extend(m);
     }
     match how {
-        How::Cut(at) => out.truncate(at),
-        How::Garbage => out.iter_mut().skip(2).for_each(|b| *b ^= 0x5a),
+        Behavior::Cut(at) => out.truncate(at),
+        Behavior::Garbage => out.iter_mut().skip(2).for_each(|b| *b ^= 0x5a),
         _ => {}
     }
     stream.write_all(&out)
@@ -177,7 +177,7 @@ fn record(out: &mut Vec<u8>, (name, kind, data): &Record) {
     out.extend(data);
 }
 
-/// The messages of a reply, three records each.
+/// Returns the messages of a reply, with three records each.
 fn replies(s: &mut Script, query: &[u8]) -> Vec<Vec<u8>> {
     let zone = wire_name(ORIGIN).unwrap();
     let end = 12 + zone.len() + 4;
@@ -197,20 +197,20 @@ fn replies(s: &mut Script, query: &[u8]) -> Vec<Vec<u8>> {
         )
     };
     let (newest, all) = s.versions.last().unwrap().clone();
-    let mut rcode = if s.how == How::Refused { 5 } else { 0 };
+    let mut rcode = if s.how == Behavior::Refused { 5 } else { 0 };
     let mut records = vec![soa(newest)];
     let from =
         (kind == 251).then(|| u32::from_be_bytes(query[end + 14..end + 18].try_into().unwrap()));
     let known = s.versions.iter().position(|v| Some(v.0) == from);
     match (kind, known) {
         (6, _) => {}
-        (251, _) if s.how == How::NoIxfr => rcode = 4,
+        (251, _) if s.how == Behavior::NoIxfr => rcode = 4,
         (251, _) if Some(newest) == from => {}
-        (251, Some(at)) if s.how != How::WholeZone => {
+        (251, Some(at)) if s.how != Behavior::WholeZone => {
             for pair in s.versions[at..].windows(2) {
                 records.push(soa(pair[0].0));
                 records.extend(pair[0].1.difference(&pair[1].1).cloned());
-                if s.how == How::BadDifference {
+                if s.how == Behavior::BadDifference {
                     records.push(a("9.9.9.9", 2));
                 }
                 records.push(soa(pair[1].0));
@@ -219,10 +219,10 @@ fn replies(s: &mut Script, query: &[u8]) -> Vec<Vec<u8>> {
             records.push(soa(newest));
         }
         _ => {
-            // As some servers do, in no order at all but for the SOAs.
+            // Like some servers: in random order, except for the SOA records.
             records.extend(all.iter().rev().cloned());
             records.push((String::new(), 2, b"\x01n\0".to_vec()));
-            records.push(soa(if s.how == How::OtherEnd {
+            records.push(soa(if s.how == Behavior::OtherEnd {
                 newest + 1
             } else {
                 newest

@@ -1,6 +1,6 @@
-//! HTTP behind proxies: a client is who its proxy says, by PROXY v2 or by `Forwarded`, whatever the
-//! client writes itself. With real proxies, by the lines that `orbsd check` and docs/proxies.md
-//! print.
+//! HTTP behind proxies: a client is identified by PROXY v2 or by `Forwarded` of a trusted proxy,
+//! whatever the client itself sends. Real proxies are configured with the lines that `orbsd check`
+//! and docs/proxies.md print.
 
 use std::{
     fs,
@@ -37,7 +37,7 @@ impl Web {
         }
     }
 
-    /// Sends bytes, and reads what comes back until the end.
+    /// Sends bytes, and reads the response until the end.
     fn talk(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream
@@ -49,7 +49,7 @@ impl Web {
         String::from_utf8_lossy(&out).into_owned()
     }
 
-    /// Looks up the one who asks, behind some bytes and with some header fields.
+    /// Looks up the client itself, after some bytes and with some header fields.
     fn ask(&self, before: &[u8], fields: &str) -> String {
         let request =
             format!("GET /lookup HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{fields}\r\n");
@@ -80,18 +80,18 @@ fn header(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
 const CLIENT: [u8; 12] = [45, 1, 1, 1, 127, 0, 0, 1, 0, 80, 0, 81];
 
 #[test]
-fn a_proxys_connection_starts_with_a_proxy_v2_header_or_is_closed() {
+fn proxy_connection_without_a_proxy_v2_header_is_closed() {
     let web = Web::new("trusted_proxies = ['127.0.0.1']\nforwarded_header = false");
     let good = header(0x21, 0x11, &CLIENT);
     assert_eq!(subject(&web.ask(&good, "")), "45.1.1.1");
-    // What the client writes is not believed: it claimed other people's hosts so.
+    // Header fields of the client are not trusted; once, clients could claim other hosts with them.
     for fields in [
         "forwarded: for=45.2.2.2\r\n",
         "x-forwarded-for: 45.2.2.2\r\nx-real-ip: 45.2.2.2\r\n",
     ] {
         assert_eq!(subject(&web.ask(&good, fields)), "45.1.1.1", "{fields}");
     }
-    // A second header is the client's own.
+    // A second header is from the client itself.
     assert!(
         web.ask(
             &[
@@ -108,8 +108,8 @@ fn a_proxys_connection_starts_with_a_proxy_v2_header_or_is_closed() {
         "127.0.0.1",
         "a health check of the proxy"
     );
-    // Without a header, with one of version 1, with a broken one, or with one that names no client,
-    // nothing is answered.
+    // Without a header, or with one of version 1, an invalid one, or one without a client address,
+    // there is no answer.
     for bad in [
         &b""[..],
         b"PROXY TCP4 45.2.2.2 127.0.0.1 80 81\r\n",
@@ -127,16 +127,16 @@ fn a_proxys_connection_starts_with_a_proxy_v2_header_or_is_closed() {
     assert_eq!(
         log.matches("connection of a trusted proxy closed").count(),
         1,
-        "once a minute: {log}"
+        "logged once a minute: {log}"
     );
     assert!(
         log.contains("forwarded_header = true"),
-        "it says what to do: {log}"
+        "the log names the remedy: {log}"
     );
 }
 
 #[test]
-fn the_log_says_what_is_wrong_with_a_proxy_v2_header() {
+fn invalid_proxy_v2_header_is_logged_with_the_reason() {
     for (bad, text) in [
         (
             header(0x21, 0x12, &CLIENT),
@@ -166,7 +166,7 @@ fn the_log_says_what_is_wrong_with_a_proxy_v2_header() {
 }
 
 #[test]
-fn a_client_behind_a_proxy_is_counted_as_itself() {
+fn client_behind_a_proxy_is_counted_by_its_own_address() {
     let web = Web::new(
         "trusted_proxies = ['127.0.0.1']\nforwarded_header = false\n[connections]\nweb = 64",
     );
@@ -198,7 +198,7 @@ fn a_client_behind_a_proxy_is_counted_as_itself() {
 }
 
 #[test]
-fn forwarded_is_believed_only_where_it_was_chosen_and_only_the_last_element() {
+fn only_the_last_element_of_the_configured_forwarded_header_is_trusted() {
     let web = Web::new("trusted_proxies = ['127.0.0.1']\nforwarded_header = true");
     let ask = |fields: &str| web.ask(b"", fields);
     assert_eq!(
@@ -231,9 +231,9 @@ fn forwarded_is_believed_only_where_it_was_chosen_and_only_the_last_element() {
             "{bad}: {answer}"
         );
     }
-    // A PROXY header is not read there.
+    // A PROXY header is not read on this listener.
     assert!(web.ask(&header(0x21, 0x11, &CLIENT), "").contains(" 400 "));
-    // Another address is not a proxy, and is not believed.
+    // Another address is not a trusted proxy.
     let web = Web::new("trusted_proxies = ['192.0.2.1']\nforwarded_header = true");
     assert_eq!(
         subject(&web.ask(b"", "forwarded: for=45.1.1.1\r\n")),
@@ -306,8 +306,8 @@ impl Proxy {
     }
 }
 
-/// Whom orbsd sees behind a proxy on a port: the client itself, whatever it writes, over IPv4 and
-/// IPv6.
+/// Returns the client that orbsd sees behind a proxy on a port, over IPv4 and IPv6, whatever the
+/// client itself sends.
 fn clients_are_seen_and_cannot_forge(port: u16) {
     let ask = |from: &str, fields: &[&str]| {
         let url = if from.contains(':') {
@@ -338,10 +338,10 @@ fn clients_are_seen_and_cannot_forge(port: u16) {
     }
 }
 
-/// What `orbsd check` says of an old `trust`, word by word, in the two configurations.
+/// Compares the exact text of `orbsd check` about an old `trust` key, in both configurations.
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn check_names_the_lines_for_an_old_trust_and_they_work() {
+fn check_prints_working_replacements_for_the_old_trust_key() {
     let port = free_port();
     let orbsd = free_port();
     let config = |lines: &str| {
@@ -366,7 +366,7 @@ fn check_names_the_lines_for_an_old_trust_and_they_work() {
         choices,
         ["forwarded_header = false", "forwarded_header = true"]
     );
-    // The line after a label, or all lines that follow it without one.
+    // Returns the line after a label, or all lines that follow it without one.
     let line = |label: &str, n: usize| -> String {
         let from = said.lines().skip_while(|l| !l.contains(label)).take(n);
         from.map(|l| format!("    {}\n", l.split(label).last().unwrap().trim()))
@@ -427,7 +427,7 @@ fn check_names_the_lines_for_an_old_trust_and_they_work() {
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn the_proxies_of_the_documentation_work_as_they_are_printed() {
+fn documented_proxy_configurations_work() {
     let blocks = recipes::blocks("docs/proxies.md");
     let find = |language: &str, part: &str| {
         let found = blocks

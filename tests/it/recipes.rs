@@ -1,4 +1,4 @@
-//! The code blocks of README.md, CONTRIBUTING.md and docs/ are run as they are printed.
+//! Runs the code blocks of README.md, CONTRIBUTING.md and docs/ as they are printed.
 
 use std::{
     fs,
@@ -44,7 +44,7 @@ pub fn blocks(document: &str) -> Vec<Block> {
     out
 }
 
-/// The pages whose blocks are tested: all that people read but the changelog.
+/// The pages whose blocks are tested: all pages for readers except the changelog.
 fn pages() -> Vec<String> {
     let mut out = vec!["README.md".to_string(), "CONTRIBUTING.md".to_string()];
     let mut folders = vec!["docs".to_string()];
@@ -95,7 +95,7 @@ fn all() -> Vec<Block> {
     pages().iter().flat_map(|page| blocks(page)).collect()
 }
 
-/// What this file does with a block.
+/// How this file tests a block.
 #[derive(Debug, PartialEq, Eq)]
 enum Check {
     Configuration,
@@ -153,8 +153,8 @@ fn run(folder: &Folder, program: &str, args: &[&str]) -> String {
     said
 }
 
-/// Each block of configuration is accepted by `orbsd check`, with what the text around it takes for
-/// granted.
+/// Each block of configuration is accepted by `orbsd check`, with the parts that the surrounding
+/// text assumes.
 #[test]
 fn documented_configuration_is_accepted() {
     let mut checked = 0;
@@ -243,8 +243,7 @@ fn documented_configuration_is_accepted() {
     assert!(checked >= 9, "{checked}");
 }
 
-/// Blocks for name servers, by the servers' own checkers, with the key that the page takes for
-/// granted.
+/// The checkers of the name servers accept the blocks for them, with the key that the page assumes.
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
 fn documented_name_server_configuration_is_accepted() {
@@ -290,7 +289,8 @@ fn documented_name_server_configuration_is_accepted() {
     assert!(checked >= 3, "{checked}");
 }
 
-/// The code spans of all pages and of the comments of the shipped configuration, with their pages.
+/// Returns the code spans of all pages and of the comments in the shipped configuration, with their
+/// pages.
 fn spans() -> Vec<(String, String)> {
     let mut files = pages();
     files.push("config.toml".into());
@@ -413,8 +413,8 @@ fn shipped() -> (Folder, Daemon, u16, u16) {
     (f, daemon, dns, admin)
 }
 
-/// In the place of `orbsd` and `curl`: runs the real one, shows what it wrote, and writes down how
-/// it ended.
+/// A replacement for `orbsd` and `curl`: it runs the real program, passes on the output, and
+/// records the exit code.
 const ORBSD: &str = r#"#!/bin/sh
 case "$1 $2" in
 serve* | "relay probe" | restore*) timeout 9 "$ORBSD" "$@" --help > out 2>&1; code=$? ;;
@@ -431,8 +431,8 @@ case "$*" in *192.0.2.*) exit ;; esac
 echo "dig $("$DIG" +time=2 +tries=1 +short "$@" | tr '\n' ' ') $*" >> "$RAN"
 "#;
 
-/// Whether lines are as a page shows them: `…` stands for any text in a line, and alone on a line
-/// for any number of lines.
+/// Whether lines match those on a page: `…` matches any text in a line, and alone on a line any
+/// number of lines.
 fn is_shown(page: &[&str], lines: &[&str]) -> bool {
     let fits = |shown: &str, line: &str| {
         let mut parts = shown.split('…');
@@ -458,8 +458,8 @@ fn is_shown(page: &[&str], lines: &[&str]) -> bool {
     }
 }
 
-/// Sessions print what the pages show below each command, on the shipped configuration and the
-/// sample list. The sessions of a page share an installation.
+/// Sessions print the lines that the pages show below each command, with the shipped configuration
+/// and the sample list. The sessions of a page share an installation.
 #[test]
 fn documented_sessions_print_what_is_shown() {
     let mut commands = 0;
@@ -514,8 +514,8 @@ fn documented_sessions_print_what_is_shown() {
     assert!(commands >= 7, "{commands}");
 }
 
-/// The commands of all pages, on the shipped configuration: all are understood, and all that can
-/// succeed do.
+/// Runs the commands of all pages with the shipped configuration: all are understood, and all that
+/// can succeed do.
 #[test]
 fn documented_commands_run() {
     let ran: String = all()
@@ -524,8 +524,8 @@ fn documented_commands_run() {
         .map(commands_of)
         .collect();
     let targets = fs::read_to_string("Makefile").unwrap();
-    // What cannot succeed here: placeholders, hosts that are not listed, tests that are switched
-    // off, a stream without an end.
+    // Commands that cannot succeed here: placeholders, hosts that are not listed, tests that are
+    // switched off, a stream without an end.
     let excused = [
         (
             "orbsd 1",
@@ -566,7 +566,8 @@ fn documented_commands_run() {
     );
 }
 
-/// Runs the commands of a block on an installation of its own: one line for each, with its result.
+/// Runs the commands of a block on an installation of its own. Returns one line for each, with its
+/// result.
 fn commands_of(b: &Block) -> String {
     let (f, _daemon, dns, admin) = shipped();
     let bin = f.path().join("bin");

@@ -11,8 +11,8 @@ use orbsd::{
 use crate::lab::Folder;
 
 /// A pseudo-random number generator, so that a failure can be repeated with its seed.
-struct Dice(u64);
-impl Dice {
+struct Random(u64);
+impl Random {
     fn below(&mut self, n: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -36,7 +36,7 @@ const SUBJECTS: [&str; 12] = [
     "x.worse.test",
 ];
 
-fn import(ledger: &Ledger, dice: &mut Dice, name: &str) {
+fn import(ledger: &Ledger, dice: &mut Random, name: &str) {
     let v = ledger.store.dictionary();
     let reasons = ["relay", "netblock", "spam"].map(|r| v.reasons.get(r).unwrap());
     let mut lines = Vec::new();
@@ -69,7 +69,7 @@ fn import(ledger: &Ledger, dice: &mut Dice, name: &str) {
     done.unwrap_or_else(|e| panic!("{e:?}"));
 }
 
-fn change(ledger: &Ledger, dice: &mut Dice) {
+fn change(ledger: &Ledger, dice: &mut Random) {
     let v = ledger.store.dictionary();
     let reason = v
         .reasons
@@ -170,7 +170,7 @@ fn verdicts_journal_and_image_agree_after_random_changes() {
 
 fn run(seed: u64) {
     let f = Folder::new();
-    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut dice = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let ledger = f.ledger();
     for step in 0..60 {
         match dice.below(10) {
@@ -278,7 +278,7 @@ fn subjects_that_change_while_an_import_is_staged_are_compared_again() {
                 .unwrap()
         };
         assert!(
-            verdict(0).held(relay, source) && verdict(0).in_force().next().is_none(),
+            verdict(0).is_suppressed(relay, source) && verdict(0).in_force().next().is_none(),
             "large {large}: suppressed, and the feed still has it"
         );
         assert!(

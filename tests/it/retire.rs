@@ -1,5 +1,5 @@
-//! The end of a list (RFC 6471 section 3.4): before, while it is announced, when it lists nobody,
-//! and back.
+//! The shutdown of a zone (RFC 6471 section 3.4): before it, while it is announced, while the zone
+//! is empty, and its undo.
 
 use std::{
     fs,
@@ -36,8 +36,8 @@ fn zone(f: &Folder) -> serde_json::Value {
         .clone()
 }
 
-/// What holds at every time: the zone is there, its test points answer, and nobody answers for
-/// everybody.
+/// Checks what holds at every stage: the zone exists, its test points answer, and it does not list
+/// everything.
 fn sound(f: &Folder) {
     assert_eq!(ask(f, "2.0.0.127", 1), "NOERROR 127.0.0.2 127.0.0.3");
     assert_eq!(ask(f, "3.0.0.127", 1), "NOERROR 127.0.0.3");
@@ -55,7 +55,7 @@ fn sound(f: &Folder) {
 }
 
 #[test]
-fn the_plan_of_another_server_is_asked_of_it() {
+fn retire_plan_of_a_remote_server_is_fetched_from_it() {
     let port = crate::lab::free_port();
     let config =
         crate::lab::CONFIG.replace("listen = \"\"", &format!("listen = \"127.0.0.1:{port}\""));
@@ -66,7 +66,7 @@ fn the_plan_of_another_server_is_asked_of_it() {
         &far.ok(&["token", "create", "--owner", "anna", "--role", "reader"]),
     );
     fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    // Nothing of this machine's is read.
+    // No file of this machine's server is read.
     let near = Folder::with(crate::lab::CONFIG, &[]);
     let server = format!("http://127.0.0.1:{port}");
     let run = |args: &[&str]| {
@@ -110,7 +110,7 @@ fn the_plan_of_another_server_is_asked_of_it() {
 }
 
 #[test]
-fn b24_a28_a_list_ends_in_order_and_never_lists_the_world() {
+fn retired_zone_is_announced_then_empty_and_never_lists_everything() {
     let f = Folder::new();
     let daemon = Daemon::start(&f);
     let file = f.path().join("zones/bl.toml");
@@ -127,7 +127,7 @@ fn b24_a28_a_list_ends_in_order_and_never_lists_the_world() {
         ["NOERROR 127.0.0.2", "NOERROR 127.0.0.3"],
         ["NXDOMAIN soa 60", "NXDOMAIN soa 60"],
     );
-    // The plan alone changes nothing.
+    // A dry run changes nothing.
     let first = serial(&f);
     let plan = f.ok(&["retire", "bl"]);
     assert!(
@@ -141,7 +141,7 @@ fn b24_a28_a_list_ends_in_order_and_never_lists_the_world() {
         (first, before.clone())
     );
     assert_eq!(f.json(&["retire", "bl", "--json"])["retiring"], false);
-    // A month is announced, or somebody has said that he knows.
+    // The shutdown is announced for a month, unless the operator permits less.
     for args in [
         &["retire", "bl", "--empty-at", "10d"][..],
         &["retire", "bl", "--empty-at", "someday"],
@@ -154,7 +154,7 @@ fn b24_a28_a_list_ends_in_order_and_never_lists_the_world() {
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), before);
 
-    // Announced: it lists as ever, and says so.
+    // Announced: the zone lists as before, with the announcement.
     let said = f.ok(&["retire", "bl", "--empty-at", "4s", "--short-notice"]);
     let began = Instant::now();
     assert!(
@@ -165,8 +165,9 @@ fn b24_a28_a_list_ends_in_order_and_never_lists_the_world() {
     sound(&f);
     for name in ["", "2.0.0.127", "3.0.0.127"] {
         assert!(
-            ask(&f, name, 16)
-                .starts_with("NOERROR bl.orbs.example is being shut down: it lists nobody from 20"),
+            ask(&f, name, 16).starts_with(
+                "NOERROR bl.orbs.example is being shut down: it lists nothing from 20"
+            ),
             "{}",
             ask(&f, name, 16)
         );
@@ -185,7 +186,7 @@ fn b24_a28_a_list_ends_in_order_and_never_lists_the_world() {
         "it is under way"
     );
 
-    // Empty, by itself, at its second.
+    // The zone becomes empty by itself, at its second.
     let announced = serial(&f);
     while lists(&f) != nobody {
         assert!(began.elapsed() < Duration::from_secs(15));
@@ -202,7 +203,7 @@ fn b24_a28_a_list_ends_in_order_and_never_lists_the_world() {
             "{format}"
         );
     }
-    // What a mirror gets: SOA, NS, announcement and test points.
+    // A mirror gets SOA, NS, announcement and test points.
     let master = f.ok(&["export", "bl", "--format", "master"]);
     assert!(
         master.contains("2.0.0.127 A 127.0.0.2")
@@ -213,7 +214,7 @@ fn b24_a28_a_list_ends_in_order_and_never_lists_the_world() {
         !master.contains('*') && !master.contains(".45 ") && !master.contains(".46 "),
         "{master}"
     );
-    // Listings go on to be kept, and are not shown.
+    // Listings are still stored, and not published.
     f.ok(&["list", "45.51.100.8", "--reason", "relay"]);
     assert_eq!(ask(&f, "8.100.51.45", 1), "NXDOMAIN soa 60");
     let empty = serial(&f);
@@ -226,7 +227,7 @@ fn b24_a28_a_list_ends_in_order_and_never_lists_the_world() {
     );
     sound(&f);
 
-    // And back: nothing was lost.
+    // The undo restores all listings.
     let said = f.ok(&["retire", "bl", "--undo"]);
     assert!(said.contains("not being retired"), "{said}");
     assert_eq!(fs::read_to_string(&file).unwrap(), before);
@@ -241,12 +242,12 @@ fn b24_a28_a_list_ends_in_order_and_never_lists_the_world() {
 }
 
 #[test]
-fn a_day_that_came_while_it_was_stopped_has_come_before_the_first_answer() {
+fn retirement_due_while_stopped_applies_before_the_first_answer() {
     let f = Folder::new();
     f.ok(&["list", "45.51.100.7", "--reason", "relay"]);
     let file = f.path().join("zones/bl.toml");
     let before = fs::read_to_string(&file).unwrap();
-    // Written by hand, with words of its own; no daemon runs.
+    // A table that was written by hand, with its own text; no daemon is running.
     f.write("zones/bl.toml", &format!("{before}[retire]\nannounce_at = '2020-01-01'\nempty_at = '2020-03-01'\ntext = 'Gone for $$0, $'\n"));
     assert!(
         f.ok(&["check"])

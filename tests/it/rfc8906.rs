@@ -20,9 +20,9 @@ fn dig(lab: &Lab, args: &str) -> String {
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
-/// Each line: dig's options, what the reply has to show, and what it must not.
+/// Each line: the options of dig, the text that the reply must show, and the text that it must not.
 const TESTS: [(&str, &[&str], &[&str]); 20] = [
-    // 8.1: without EDNS
+    // 8.1: without EDNS.
     (
         "+noedns +noad +norec soa ZONE",
         &["status: NOERROR", "flags: qr aa;", "SOA\tns1"],
@@ -93,7 +93,7 @@ const TESTS: [(&str, &[&str], &[&str]); 20] = [
         &["status: NOERROR", "flags: qr aa;"],
         &[],
     ),
-    // 8.2: with EDNS
+    // 8.2: with EDNS.
     (
         "+edns=0 +noad +norec soa ZONE",
         &[

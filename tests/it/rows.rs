@@ -66,7 +66,7 @@ fn v4(a: u32) -> String {
 }
 
 #[test]
-fn x_an_orbsd_that_follows_rows_answers_as_the_one_it_follows() {
+fn server_that_follows_rows_answers_like_its_primary() {
     let follower = Folder::with(
         CONFIG,
         &[

@@ -1,4 +1,5 @@
-//! Text scenarios: what is done, what is asked, what is answered; each over `respond()`, UDP, TCP and HTTP/3.
+//! Text scenarios: commands, queries and expected answers; each over `respond()`, UDP, TCP and
+//! HTTP/3.
 //!
 //! A line is `list SUBJECT REASON [key=value…]`, `delist`, `exempt`, `unexempt`, `import SOURCE
 //! REASON` with indented lines after it, `wait SECONDS`, or `NAME TYPE => ANSWER`. Names without a
@@ -10,7 +11,7 @@ use orbsd::{
     clock::wall,
     ledger::Import,
     lists,
-    model::{Change, Subject, Time, history::Command, subject::HostBits, time::until},
+    model::{Change, Subject, Time, history::Command, subject::HostBits, time::parse_end},
     store::schema::FeedEntry,
 };
 
@@ -90,7 +91,7 @@ fn act(lab: &Lab, line: &str, body: &str) -> Result<(), String> {
             .find_map(|w| w.strip_prefix(key)?.strip_prefix('='))
             .map(|w| w.replace('_', " "))
     };
-    let end = value("until").map(|u| until(&u, wall())).transpose()?;
+    let end = value("until").map(|u| parse_end(&u, wall())).transpose()?;
     let ask = match words[0] {
         "wait" => {
             lab.pass(words[1].parse().unwrap());

@@ -1,5 +1,5 @@
-//! Subjects as people write them: digests, ranges, public suffixes, and names from before the
-//! intake rule.
+//! Subjects as users write them: digests, ranges, public suffixes, and stored names that are no
+//! longer accepted.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ fn a(f: &Folder, name: &str) -> String {
     )
 }
 
-/// The exit code and what was printed, both streams.
+/// Returns the exit code and the output of both streams.
 fn run(f: &Folder, args: &[&str]) -> (i32, String) {
     let out = f.orbsd(args);
     (
@@ -43,7 +43,7 @@ fn run(f: &Folder, args: &[&str]) -> (i32, String) {
     )
 }
 
-/// A command fails with usage, and its message has all of these parts.
+/// Checks that a command fails with a usage error whose message has all of these parts.
 fn refused(f: &Folder, args: &[&str], parts: &[&str]) {
     let (code, text) = run(f, args);
     assert_eq!(code, 2, "{args:?}: {text}");
@@ -53,7 +53,7 @@ fn refused(f: &Folder, args: &[&str], parts: &[&str]) {
 }
 
 #[test]
-fn a_digest_is_listed_found_exported_imported_and_delisted() {
+fn digest_is_listed_found_exported_imported_and_delisted() {
     let f = Folder::with(&config(""), &zones());
     let _daemon = Daemon::start(&f);
     let listed = f.ok(&[
@@ -102,7 +102,7 @@ fn a_digest_is_listed_found_exported_imported_and_delisted() {
         &["list", "bad.example", "--reason", "drop-box"],
         &["ebl.orbs.example publishes sha1-hex digests", "`spam`"],
     );
-    // Exports hold the digests alone, and those that go back in are read as they were.
+    // Exports have only the digests, and an import reads them unchanged.
     f.ok(&[
         "list",
         "bad.example",
@@ -141,7 +141,7 @@ fn a_digest_is_listed_found_exported_imported_and_delisted() {
     assert_eq!(a(&f, &format!("{DIGITS}.ebl")), "NOERROR 127.0.1.6");
 }
 
-/// Waits until a follower answers this.
+/// Waits until a follower gives this answer.
 fn answers(follower: &Folder, name: &str, want: &str) {
     let end = Instant::now() + Duration::from_secs(20);
     while a(follower, name) != want {
@@ -156,7 +156,7 @@ fn answers(follower: &Folder, name: &str, want: &str) {
 }
 
 #[test]
-fn a_hash_zone_is_followed_by_rows_and_by_transfers() {
+fn hash_zone_is_followed_by_rows_and_by_transfers() {
     let open = format!("{DIGESTS}[transfer]\nallow = ['127.0.0.0/8']\n");
     let leader = Folder::with(&config(""), &[("bl", ZONE), ("ebl", &open)]);
     let _leader = Daemon::start(&leader);
@@ -184,7 +184,7 @@ fn a_hash_zone_is_followed_by_rows_and_by_transfers() {
 }
 
 #[test]
-fn a_name_from_before_the_intake_rule_is_answered_found_counted_and_removed() {
+fn invalid_stored_name_is_answered_found_counted_and_removed() {
     let f = Folder::new();
     {
         let ledger = f.ledger();
@@ -235,14 +235,14 @@ fn a_name_from_before_the_intake_rule_is_answered_found_counted_and_removed() {
     assert_eq!(a(&f, "too.dbl"), "NXDOMAIN soa 60");
     assert_eq!(run(&f, &["lookup", "45.51.100.x"]).0, 1);
     assert!(!f.ok(&["check"]).contains("too"));
-    // A prefix in another spelling is that prefix where no such name is in the store.
+    // Another spelling of a prefix is that prefix if the store has no such name.
     f.ok(&["list", "45.51.101.0/24", "--reason", "relay"]);
     f.ok(&["delist", "45.51.101.*"]);
     assert_eq!(a(&f, "7.101.51.45.bl"), "NXDOMAIN soa 60");
 }
 
 #[test]
-fn a_range_is_one_change_for_each_prefix() {
+fn address_range_is_one_change_for_each_prefix() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     let out = f.ok(&[
@@ -298,7 +298,7 @@ fn a_range_is_one_change_for_each_prefix() {
 }
 
 #[test]
-fn a_request_is_about_one_subject() {
+fn request_for_one_subject_refuses_a_range_of_several_prefixes() {
     let api = Api::new();
     let body = json!({"subject": "45.1.1.0-45.1.1.9", "reason": "relay"}).to_string();
     for path in ["/v1/listings", "/v1/exemptions"] {
@@ -337,7 +337,7 @@ fn a_request_is_about_one_subject() {
 }
 
 #[test]
-fn a_subject_that_no_zone_publishes_is_refused_unless_it_is_meant() {
+fn unpublished_subject_is_refused_unless_permitted() {
     let api = Api::new();
     let f = &api.f;
     let parts = [
@@ -363,7 +363,7 @@ fn a_subject_that_no_zone_publishes_is_refused_unless_it_is_meant() {
         .as_str()
         .unwrap()
         .to_string();
-    // What is listed is renewed, and an exemption has no reason.
+    // A present listing is renewed, and an exemption has no reason.
     assert_eq!(api.post("/v1/listings", &listing.to_string()).status, 201);
     api.call(
         &api.owner,
@@ -388,7 +388,7 @@ fn a_subject_that_no_zone_publishes_is_refused_unless_it_is_meant() {
 }
 
 #[test]
-fn a_public_suffix_is_taken_only_where_it_is_named() {
+fn public_suffix_is_listed_only_if_permitted() {
     let api = Api::new();
     let f = &api.f;
     for name in ["tk", "*.tk", "co.uk", ".com"] {
@@ -430,12 +430,12 @@ fn a_public_suffix_is_taken_only_where_it_is_named() {
         "{counted}"
     );
     f.ok(&["delist", "*.tk", "xyz"]);
-    // A suffix of the list's private section belongs to one owner.
+    // A suffix in the private section of the list belongs to one owner.
     f.ok(&["list", "github.io", "--reason", "spam"]);
 }
 
 #[test]
-fn a_listing_tells_where_it_is_published_and_a_proposal_that_another_person_is_needed() {
+fn listing_reports_its_zones_and_proposal_reports_the_needed_approval() {
     let two = CONFIG.replace(
         "name = \"netblock\"",
         "name = \"netblock\"\nrequire_approval = true",

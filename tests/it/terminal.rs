@@ -1,4 +1,5 @@
-//! What others wrote does not reach a terminal: a hostile server answers every command that prints.
+//! Text from untrusted sources does not control the terminal: a hostile server answers every
+//! command that prints.
 
 use std::{
     io::{Read, Write},
@@ -10,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::lab::{Daemon, Folder};
 
-/// Forges a line, sets a title, clears the screen by a one-byte control, turns the writing round.
+/// Forges a line, sets the title, clears the screen by a one-byte control, reverses the text
+/// direction.
 const HOSTILE: &str = "x\nFORGED line\r\u{1b}]0;pwn\u{7}\u{1b}[2J\u{9b}2J\u{202e}evil\u{2066}\u{2028}FORGED\u{85}FORGED\u{200b}\u{7f}";
 
 /// The OpenAPI document of a daemon.
@@ -19,7 +21,7 @@ fn document() -> Value {
     api.call("", "GET", "/openapi.json", &[], "").json()
 }
 
-/// A value of a schema in which every text is hostile.
+/// Returns a value of a schema in which every text is hostile.
 fn hostile(document: &Value, schema: &Value) -> Value {
     let of = |s: &Value| hostile(document, s);
     if let Some(path) = schema["$ref"].as_str() {
@@ -76,7 +78,7 @@ fn hostile(document: &Value, schema: &Value) -> Value {
     }
 }
 
-/// The body of the response to a request line: by its schema, of a success or of a problem.
+/// Returns the body of the response to a request line, by its schema, for success or a problem.
 fn respond(document: &Value, request: &str, good: bool) -> String {
     let mut words = request.split(' ');
     let (method, path) = (words.next().unwrap(), words.next().unwrap_or("/"));
@@ -125,7 +127,7 @@ fn reply(status: &str, kind: &str, body: &str) -> String {
     )
 }
 
-/// A server whose response depends on the request line; its port.
+/// Starts a server whose response depends on the request line. Returns its port.
 fn server(respond: impl Fn(&str) -> String + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -142,8 +144,7 @@ fn server(respond: impl Fn(&str) -> String + Send + Sync + 'static) -> u16 {
                 let head = String::from_utf8_lossy(&head).into_owned();
                 let _ = stream.write_all(respond(head.lines().next().unwrap_or("")).as_bytes());
                 let _ = stream.flush();
-                // Whatever of a body still comes is taken, so that the answer is not lost with a
-                // reset.
+                // The rest of a body is read, so that a reset does not lose the answer.
                 let _ = std::io::copy(&mut stream, &mut std::io::sink());
             });
         }
@@ -151,7 +152,7 @@ fn server(respond: impl Fn(&str) -> String + Send + Sync + 'static) -> u16 {
     port
 }
 
-/// Every command that prints what a server says.
+/// Every command that prints text of a server.
 const COMMANDS: [&[&str]; 39] = [
     &["status"],
     &["mirror", "list"],
@@ -264,7 +265,7 @@ fn text_of_a_hostile_server_is_escaped_by_every_command() {
             }
         }
     }
-    // They do print the hostile text, and it is the escaping that holds it back.
+    // The commands do print the hostile text; only the escaping makes it harmless.
     assert!(
         shown > COMMANDS.len() && refused > COMMANDS.len(),
         "{shown} {refused}"
@@ -323,7 +324,7 @@ fn control_characters_are_refused_in_notes_proofs_and_evidence() {
         );
         check(args, why.trim_start_matches(|c| c != '\n'));
     }
-    // The API refuses them by itself, and names the field and the place.
+    // The API itself refuses them, and names the field and the position.
     for (path, body, place) in [
         (
             "/v1/listings",
@@ -379,7 +380,7 @@ fn control_characters_are_refused_in_notes_proofs_and_evidence() {
     );
 }
 
-/// A request through the daemon's socket; the whole answer.
+/// Sends a request through the daemon's socket. Returns the whole response.
 pub fn request(f: &Folder, method: &str, path: &str, body: &str) -> String {
     let mut stream = std::os::unix::net::UnixStream::connect(f.config().socket).unwrap();
     write!(stream, "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
@@ -388,8 +389,8 @@ pub fn request(f: &Folder, method: &str, path: &str, body: &str) -> String {
     answer
 }
 
-/// An argument in an error of the command line begins no line, and no control of it reaches the
-/// terminal.
+/// An argument in an error of the command line does not begin a line, and none of its control
+/// characters reaches the terminal.
 #[test]
 fn errors_of_the_command_line_are_escaped() {
     let f = Folder::new();
@@ -417,10 +418,10 @@ fn errors_of_the_command_line_are_escaped() {
     }
 }
 
-/// A command whose output nobody has got has not succeeded, and says so; a reader that has had
-/// enough is no error.
+/// A command whose output cannot be written fails with a message. A reader that closes early is not
+/// an error.
 #[test]
-fn an_output_that_cannot_be_written_is_reported_with_its_own_code() {
+fn output_write_error_has_its_own_exit_code() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
@@ -464,7 +465,7 @@ fn an_output_that_cannot_be_written_is_reported_with_its_own_code() {
             "{args:?}"
         );
     }
-    // What went wrong is reported all the same.
+    // The error is reported nevertheless.
     let full = std::fs::OpenOptions::new()
         .write(true)
         .open("/dev/full")

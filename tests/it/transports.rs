@@ -1,5 +1,5 @@
-//! The encrypted transports: each answers as UDP does, to clients of ours, to those of hickory and
-//! to real ones; certificates are renewed; no client takes more than its share.
+//! The encrypted transports: each answers like UDP, to our clients, to those of hickory and to
+//! other programs. Certificates are renewed, and no client gets more than its share.
 
 use std::{
     fs,
@@ -36,8 +36,8 @@ use crate::{
     lab::{CONFIG, DOMAINS, Daemon, Folder, ZONE, free_port, query, tcp, udp},
 };
 
-const PATIENCE: Duration = Duration::from_secs(10);
-/// A zone that this client may not ask.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A zone that this client may not query.
 const CLOSED: &str = r#"
 origin = "closed.orbs.example"
 kind = "address"
@@ -64,7 +64,7 @@ impl Secure {
         Secure::with("")
     }
 
-    /// With more lines of configuration.
+    /// As [`Secure::new`], with more lines of configuration.
     pub fn with(more: &str) -> Secure {
         let free = || TcpListener::bind("127.0.0.1:0").unwrap();
         let listeners = [free(), free()];
@@ -116,7 +116,7 @@ impl Secure {
         self.put("c.pem", &params.signed_by(&key, &self.ca).unwrap().pem());
     }
 
-    /// Writes by rename, as tools for certificates do.
+    /// Writes by rename, like certificate tools.
     fn put(&self, name: &str, text: &str) {
         let new = self.folder.write("new", text);
         fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();
@@ -147,10 +147,13 @@ impl Secure {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((from, 0).into()).unwrap();
         socket.set_nodelay(true).unwrap();
-        let stream = timeout(PATIENCE, socket.connect(to)).await.ok()?.ok()?;
+        let stream = timeout(CLIENT_TIMEOUT, socket.connect(to))
+            .await
+            .ok()?
+            .ok()?;
         let name = "ns.orbs.example".try_into().unwrap();
         timeout(
-            PATIENCE,
+            CLIENT_TIMEOUT,
             TlsConnector::from(self.client(alpn)).connect(name, stream),
         )
         .await
@@ -212,7 +215,7 @@ impl Secure {
     }
 }
 
-/// A message on a stream, behind its length.
+/// Returns a message with its length prefix.
 async fn framed(
     stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin),
     query: &[u8],
@@ -222,13 +225,16 @@ async fn framed(
         .await
         .ok()?;
     stream.flush().await.ok()?;
-    let len = timeout(PATIENCE, stream.read_u16()).await.ok()?.ok()?;
+    let len = timeout(CLIENT_TIMEOUT, stream.read_u16())
+        .await
+        .ok()?
+        .ok()?;
     let mut out = vec![0; usize::from(len)];
     stream.read_exact(&mut out).await.ok()?;
     Some(out)
 }
 
-/// What a connection of QUIC says to a query.
+/// Returns the answer of a QUIC connection to a query.
 async fn over_quic(
     connection: &quinn::Connection,
     query: &[u8],
@@ -277,7 +283,7 @@ fn post(kind: &str, body: Vec<u8>) -> Request<Full<Bytes>> {
     to.body(Full::from(body)).unwrap()
 }
 
-/// Hundreds of queries of every kind, with id 0.
+/// Hundreds of queries of every kind, with ID 0.
 fn queries() -> Vec<Vec<u8>> {
     let mut names: Vec<String> = (0..20)
         .map(|d| format!("{d}.100.51.45.bl.orbs.example"))
@@ -331,7 +337,7 @@ fn queries() -> Vec<Vec<u8>> {
     );
     let mut out = Vec::new();
     for name in &names {
-        // A, NS, SOA, MX, TXT, AAAA, ANY, CAA, and one that nobody knows.
+        // A, NS, SOA, MX, TXT, AAAA, ANY, CAA, and an unknown type.
         for qtype in [1, 2, 6, 15, 16, 28, 255, 257, 1000] {
             out.extend([true, false].map(|edns| query(name, qtype, edns)));
         }
@@ -361,7 +367,7 @@ fn queries() -> Vec<Vec<u8>> {
         with(3, 0xf0),
         with(9, 1),
     ]);
-    // Options: NSID, and one that nobody knows.
+    // Options: NSID, and an unknown one.
     out.extend([3u8, 99].map(|code| [&with(edns + 10, 4)[..], &[0, code, 0, 0]].concat()));
     for q in &mut out {
         q[..2].copy_from_slice(&[0, 0]);
@@ -369,7 +375,7 @@ fn queries() -> Vec<Vec<u8>> {
     out
 }
 
-/// hickory-server decodes the query before our code gets it, so only well-formed ones are asked.
+/// hickory-server decodes the query before our code gets it, so only well-formed queries are sent.
 #[test]
 fn hickory_clients_get_the_answers_of_udp_on_every_encrypted_transport() {
     let s = Secure::new();
@@ -385,11 +391,11 @@ fn hickory_clients_get_the_answers_of_udp_on_every_encrypted_transport() {
     assert!(all.len() > 150, "{}", all.len());
     for transport in Transport::ALL {
         s.runtime.block_on(async {
-            // hickory-server ends a connection of HTTP/3 after 100 queries.
+            // hickory-server closes an HTTP/3 connection after 100 queries.
             for part in all.chunks(90) {
                 let client = s.hickory(transport).await.unwrap();
                 for (query, message) in part {
-                    let wanted = udp(s.folder.addr(), query, PATIENCE).unwrap();
+                    let wanted = udp(s.folder.addr(), query, CLIENT_TIMEOUT).unwrap();
                     let wanted = Message::from_vec(&wanted).unwrap();
                     let got = client
                         .ask(message)
@@ -429,15 +435,15 @@ fn http3_refuses_transfers_and_signed_queries() {
     });
 }
 
-/// A client that begins a handshake and does not go on blocks one socket of its address, for five
-/// seconds at most; the kernel gives other clients other sockets.
+/// A client that begins a handshake and stalls blocks one socket of its address, for at most five
+/// seconds. The kernel gives other clients other sockets.
 #[test]
 fn stalled_http3_handshake_does_not_stop_other_clients() {
     let s = Secure::new();
     let _daemon = s.listed();
     let message = Message::from_vec(&query("7.100.51.45.bl.orbs.example", 1, true)).unwrap();
     s.runtime.block_on(async {
-        // The server gets the first datagram of this client, and no other.
+        // The server gets only the first datagram of this client.
         let relay = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
         let config = quinn::ClientConfig::new(Arc::new(self::h3(&s)));
@@ -448,7 +454,7 @@ fn stalled_http3_handshake_does_not_stop_other_clients() {
         let mut datagram = [0; 2048];
         let length = relay.recv(&mut datagram).await.unwrap();
         relay.send_to(&datagram[..length], s.h3).await.unwrap();
-        timeout(PATIENCE, relay.peek(&mut [0; 2048]))
+        timeout(CLIENT_TIMEOUT, relay.peek(&mut [0; 2048]))
             .await
             .unwrap()
             .unwrap();
@@ -499,7 +505,7 @@ fn refused_reload_applies_nothing() {
         "{error}"
     );
     assert_eq!(certificate(), first);
-    // The certificate is refused, and a zone that is new stays out.
+    // The certificate is refused, and a new zone is not added.
     let zone = read("zones/bl.toml").replace("bl.orbs.example", "new.orbs.example");
     s.folder.write("zones/new.toml", &zone);
     s.folder
@@ -618,7 +624,7 @@ fn every_transport_answers_as_udp_does() {
                 );
             }
         }
-        // There are no transfers over a transport whose answer is one message.
+        // A transport whose answer is one message has no transfers.
         for qtype in [251, 252] {
             let mut q = query("bl.orbs.example", qtype, true);
             q[..2].copy_from_slice(&[0, 0]);
@@ -665,7 +671,7 @@ fn every_transport_answers_as_udp_does() {
     );
 }
 
-/// XoT (RFC 9103): a zone goes over TLS to whoever has the certificate, and to nobody else.
+/// XoT (RFC 9103): a zone is transferred over TLS only to a client with the certificate.
 #[test]
 fn zone_is_transferred_over_tls_to_a_client_with_the_certificate() {
     let s = Secure::new();
@@ -715,7 +721,7 @@ fn zone_is_transferred_over_tls_to_a_client_with_the_certificate() {
             assert_eq!(m.metadata.response_code, rcode);
             assert!(m.answers.len() >= records, "{}", m.answers.len());
             assert!(m.answers.first() == m.answers.last(), "from SOA to SOA");
-            // The connection goes on.
+            // The connection stays open.
             let m = Message::from_vec(
                 &framed(&mut stream, &query("7.100.51.45.bl.orbs.example", 1, true))
                     .await
@@ -777,7 +783,7 @@ fn request_without_a_query_gets_an_error_that_says_why() {
             StatusCode::OK,
             "the connection goes on"
         );
-        // What breaks DoQ's rules ends the connection with DOQ_PROTOCOL_ERROR.
+        // A violation of the rules of DoQ ends the connection with DOQ_PROTOCOL_ERROR.
         let mut numbered = good.clone();
         numbered[1] = 7;
         for bad in [numbered, reply.clone(), vec![0; 3], vec![0; 9000]] {
@@ -898,7 +904,7 @@ fn renewed_certificate_is_used_without_closing_connections_and_a_bad_one_is_not(
         .block_on(async { (s.dot().await, s.doq().await.unwrap()) });
     let first = shown(&old);
     assert_eq!(quic_certificate(&old_doq.1), first);
-    // One whose key is another's.
+    // A certificate with the key of another one.
     let other = CertificateParams::new(["ns.orbs.example".into()]).unwrap();
     s.put(
         "c.pem",
@@ -939,7 +945,7 @@ fn renewed_certificate_is_used_without_closing_connections_and_a_bad_one_is_not(
         );
         new
     });
-    // By itself, without being told.
+    // The renewed certificate is used without a reload.
     s.renew();
     let until = Instant::now() + Duration::from_secs(20);
     while shown(&s.runtime.block_on(s.dot())) == second {
@@ -999,8 +1005,8 @@ fn stalled_clients_and_those_above_their_share_are_closed_and_others_served() {
     let _daemon = s.listed();
     let q = query("7.100.51.45.bl.orbs.example", 1, true);
     s.runtime.block_on(async {
-        // One says nothing, one stops in the middle, one goes on for the talk but not for the
-        // query.
+        // One client sends nothing, one stalls within a message, one completes the handshake and
+        // sends no query.
         let begun = Instant::now();
         let mut silent = TcpStream::connect(s.dot).await.unwrap();
         let mut half = TcpStream::connect(s.doh).await.unwrap();
@@ -1012,13 +1018,13 @@ fn stalled_clients_and_those_above_their_share_are_closed_and_others_served() {
         slow.flush().await.unwrap();
         for stream in [&mut silent, &mut half] {
             let mut rest = Vec::new();
-            let _ = timeout(PATIENCE, stream.read_to_end(&mut rest))
+            let _ = timeout(CLIENT_TIMEOUT, stream.read_to_end(&mut rest))
                 .await
                 .expect("cut off");
         }
-        // A clean end says so by close_notify: without, the client's library calls it an error.
+        // A clean end is marked by close_notify; without it, the client's library reports an error.
         assert_eq!(
-            timeout(PATIENCE, slow.read(&mut [0; 9]))
+            timeout(CLIENT_TIMEOUT, slow.read(&mut [0; 9]))
                 .await
                 .unwrap()
                 .unwrap(),
@@ -1029,7 +1035,7 @@ fn stalled_clients_and_those_above_their_share_are_closed_and_others_served() {
             took > Duration::from_secs(4) && took < Duration::from_secs(9),
             "{took:?}"
         );
-        // All transports share the connections of a client.
+        // All transports share the connection limit of a client.
         let mut held = Vec::new();
         for i in 0..80 {
             let (to, alpn) = if i % 2 == 0 {
@@ -1043,7 +1049,7 @@ fn stalled_clients_and_those_above_their_share_are_closed_and_others_served() {
         }
         assert_eq!(held.len(), 80, "a new one is served");
         assert!(s.doq().await.is_ok());
-        // For each that is more than one client may have, that which was idle longest was closed.
+        // For each connection above a client's limit, the longest idle one was closed.
         let mut closed = 0;
         for stream in &mut held {
             closed += usize::from(
@@ -1063,7 +1069,7 @@ fn stalled_clients_and_those_above_their_share_are_closed_and_others_served() {
         assert!(framed(&mut other, &q).await.is_some());
         drop(held);
         tokio::time::sleep(Duration::from_millis(300)).await;
-        // With many places of its own a client shows first that it is where it says (Retry).
+        // With many connections, a client has to validate its address first (Retry).
         let mut many = Vec::new();
         for _ in 0..24 {
             many.push(s.doq().await.unwrap());
@@ -1075,7 +1081,7 @@ fn stalled_clients_and_those_above_their_share_are_closed_and_others_served() {
     });
 }
 
-/// With the certificate of the other transports, from the command line.
+/// The API over TLS uses the certificate of the other transports; tested from the command line.
 #[test]
 fn api_is_served_over_tls() {
     use std::io::{Read, Write};
@@ -1105,7 +1111,7 @@ fn api_is_served_over_tls() {
     );
     let done = remote(&["list", "45.1.1.1", "--reason", "relay", "--ca", "ca.pem"]);
     assert!(done.status.success(), "{done:?}");
-    // A new certificate is taken without a restart.
+    // A new certificate is used without a restart.
     s.renew();
     s.folder.ok(&["reload"]);
     assert!(
@@ -1113,7 +1119,7 @@ fn api_is_served_over_tls() {
             .status
             .success()
     );
-    // Plain HTTP is not spoken there.
+    // Plain HTTP is refused on that listener.
     let plain = |port: u16, bytes: &[u8]| {
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream

@@ -1,4 +1,4 @@
-//! The systemd unit: what it says, what systemd says of it, and the daemon under its restrictions.
+//! The systemd unit: its settings, the opinion of systemd, and the daemon under its restrictions.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ fn values(setting: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_unit_lets_the_daemon_ask_about_the_clock_and_not_set_it() {
+fn unit_permits_reading_the_clock_state_and_not_setting_it() {
     assert_eq!(values("ProtectClock"), [""; 0], "it forbids adjtimex");
     let calls = values("SystemCallFilter").join(" ");
     for call in ["@system-service", "adjtimex", "clock_adjtime"] {
@@ -33,7 +33,7 @@ fn the_unit_lets_the_daemon_ask_about_the_clock_and_not_set_it() {
 }
 
 #[test]
-fn systemd_accepts_the_unit_and_finds_little_exposure() {
+fn systemd_accepts_the_unit_with_low_exposure() {
     if Command::new("systemd-analyze")
         .arg("--version")
         .output()
@@ -67,8 +67,8 @@ fn systemd_accepts_the_unit_and_finds_little_exposure() {
     }
 }
 
-/// The folder of a machine: `etc` with the shipped configuration and what the unit's header asks
-/// for, `state` and `run`.
+/// The folders of a machine: `etc` with the shipped configuration and the changes that the unit's
+/// header requires, `state` and `run`.
 struct Machine {
     dir: tempfile::TempDir,
     port: u16,
@@ -119,7 +119,7 @@ impl Machine {
         self.dir.path().join(name)
     }
 
-    /// A command or setting of the unit with the paths of this machine.
+    /// Returns a command or setting of the unit with the paths of this machine.
     fn here(&self, text: &str) -> String {
         let shown = |name: &str| self.path(name).display().to_string();
         text.replace("/var/lib/orbsd", &shown("state"))
@@ -128,8 +128,8 @@ impl Machine {
             .replace("/usr/local/bin/orbsd", env!("CARGO_BIN_EXE_orbsd"))
     }
 
-    /// Starts a command of the unit where only the state and the runtime directory can be written,
-    /// without capabilities but the one to bind ports.
+    /// Starts a command of the unit so that only the state and the runtime directory are writable,
+    /// without capabilities except the one to bind ports.
     fn command(&self, setting: &str) -> Command {
         let script = r#"
 set -u
@@ -155,7 +155,7 @@ exec chroot root setpriv --no-new-privs --inh-caps=-all,+net_bind_service --boun
     }
 }
 
-/// A configuration with a setting in place of the one that a table has.
+/// Returns a configuration in which a setting of a table is replaced.
 fn with(config: &str, table: &str, setting: &str) -> String {
     let key = setting.split(" = ").next().unwrap();
     let (mut within, mut done, mut out) = (false, false, String::new());
@@ -185,7 +185,7 @@ fn files(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn the_daemon_runs_under_the_restrictions_of_its_unit_and_a_refused_reload_fails() {
+fn daemon_runs_under_the_unit_and_a_refused_reload_fails() {
     let machine = Machine::new();
     let before = files(&machine.path("etc"));
     let log = fs::File::create(machine.path("log")).unwrap();
@@ -236,7 +236,7 @@ fn the_daemon_runs_under_the_restrictions_of_its_unit_and_a_refused_reload_fails
         before,
         "the configuration is only read"
     );
-    // `systemctl reload` does what ExecReload= does, and fails as it does.
+    // `systemctl reload` runs ExecReload=, and fails if that fails.
     let reload = || machine.command("ExecReload").output().unwrap();
     let out = reload();
     assert!(

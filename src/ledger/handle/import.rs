@@ -6,7 +6,7 @@ use crate::{
     ledger::{
         command::WriterCommand,
         error::LedgerError,
-        guard::{self, ListRefusal, NewList, Passed},
+        guard::{self, ListAcceptance, ListRefusal, NewList},
         import::{Import, ImportError, ImportReply, LineSink, MAX_IMPORTS, Prepared, StagedImport},
         receipt::{ImportResult, Receipt},
         tables::{build, load},
@@ -31,15 +31,15 @@ impl Ledger {
     /// See [`ImportError`]; nothing has changed then.
     pub fn import_with(
         &self,
-        what: &mut Import,
+        request: &mut Import,
         lines: impl FnOnce(&mut Import, LineSink) -> Result<(), String>,
     ) -> Result<ImportResult, ImportError> {
-        match what.source {
+        match request.source {
             Some(source) if !source.is_feed() => {
                 let name = self.store.dictionary().sources.name(source).into();
                 return Err(ImportError::NotAFeed(name));
             }
-            None if !what.dry_run => {
+            None if !request.dry_run => {
                 let why = "a source without a number permits only a dry run";
                 return Err(LedgerError::Invalid(why.into()).into());
             }
@@ -48,18 +48,18 @@ impl Ledger {
         let busy = || self.busy.lock();
         {
             let mut busy = busy();
-            if busy.len() >= MAX_IMPORTS || !busy.insert(what.source) {
+            if busy.len() >= MAX_IMPORTS || !busy.insert(request.source) {
                 return Err(ImportError::Busy);
             }
         }
-        let result = self.import_alone(what, lines);
-        busy().remove(&what.source);
+        let result = self.import_alone(request, lines);
+        busy().remove(&request.source);
         result
     }
 
     fn import_alone(
         &self,
-        what: &mut Import,
+        request: &mut Import,
         lines: impl FnOnce(&mut Import, LineSink) -> Result<(), String>,
     ) -> Result<ImportResult, ImportError> {
         let known = self.published.load().tables.counts().iter().sum();
@@ -68,7 +68,7 @@ impl Ledger {
             mode,
             exceptions,
             ..
-        } = *what;
+        } = *request;
         let mut stage = self.store.stage(StageOptions {
             source,
             mode,
@@ -76,9 +76,9 @@ impl Ledger {
             now: self.clock.now(),
             known,
         });
-        stage.patch(std::mem::take(&mut what.touched));
+        stage.patch(std::mem::take(&mut request.touched));
         let mut stage_error = None;
-        let read = lines(what, &mut |subject, entry| {
+        let read = lines(request, &mut |subject, entry| {
             stage.push(subject, entry).map_err(|e| {
                 let text = e.to_string();
                 stage_error = Some(e);
@@ -89,11 +89,11 @@ impl Ledger {
             return Err(e.into());
         }
         read.map_err(ImportError::Input)?;
-        if let Some(t) = what.expires.filter(|t| *t <= self.clock.now()) {
+        if let Some(t) = request.expires.filter(|t| *t <= self.clock.now()) {
             return Err(ImportError::Expired(t));
         }
-        let compared = stage.compared(what.dry_run)?;
-        let passed = self.compare_with_last(what, &compared)?;
+        let compared = stage.compared(request.dry_run)?;
+        let passed = self.compare_with_last(request, &compared)?;
         let mut refused = None;
         let generation = || {
             let source = source.ok_or_else(|| StoreError::Io("the source has no number".into()))?;
@@ -110,13 +110,13 @@ impl Ledger {
         }
         let staged = staged?;
         let difference = staged.difference.clone();
-        let Some(source) = source.filter(|_| !what.dry_run) else {
+        let Some(source) = source.filter(|_| !request.dry_run) else {
             return Ok(ImportResult {
                 receipt: None,
                 difference,
             });
         };
-        let expires = self.expires(what, source);
+        let expires = self.expires(request, source);
         let generation = match &staged.rows {
             StagedRows::Large(g, _) => Some(*g),
             StagedRows::Small(_) => None,
@@ -126,10 +126,10 @@ impl Ledger {
             staged,
             expires,
             ended: false,
-            follow: what.follow.take(),
-            audit: what.audit.take(),
+            follow: request.follow.take(),
+            audit: request.audit.take(),
             was_expires: None,
-            passed: passed.map(|p| (what.shape, p)),
+            passed: passed.map(|p| (request.shape, p)),
             mode,
             base: 0,
             prepared: Prepared::Nothing,
@@ -156,11 +156,11 @@ impl Ledger {
     }
 
     /// The time at which the source expires after an import, unless it is imported again.
-    fn expires(&self, what: &Import, source: SourceId) -> Option<Time> {
-        let requested = what
+    fn expires(&self, request: &Import, source: SourceId) -> Option<Time> {
+        let requested = request
             .expires
             .into_iter()
-            .chain(what.max_age.map(|a| self.clock.now().plus(a)))
+            .chain(request.max_age.map(|a| self.clock.now().plus(a)))
             .min();
         // An import that changes only a part of the list keeps the expiry of the source.
         let present = || {
@@ -171,7 +171,7 @@ impl Ledger {
                 .and_then(|r| r.expires)
         };
         requested.or_else(|| {
-            if what.mode == Mode::Replace {
+            if request.mode == Mode::Replace {
                 None
             } else {
                 present()
@@ -182,19 +182,19 @@ impl Ledger {
     /// Compares the list with the source's last one, if limits are set.
     fn compare_with_last(
         &self,
-        what: &Import,
+        request: &Import,
         compared: &Compared,
-    ) -> Result<Option<Passed>, ImportError> {
-        let Some(limits) = &what.limits else {
+    ) -> Result<Option<ListAcceptance>, ImportError> {
+        let Some(limits) = &request.limits else {
             return Ok(None);
         };
-        let last = match what.source {
+        let last = match request.source {
             Some(source) => self.store.accepted_list(source)?,
             None => None,
         };
         let list = NewList {
-            mode: what.mode,
-            shape: &what.shape,
+            mode: request.mode,
+            shape: &request.shape,
             extents: &compared.extents(),
         };
         guard::check(&list, last.as_ref(), limits, self.clock.now())

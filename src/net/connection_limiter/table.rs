@@ -197,7 +197,7 @@ impl<T> Connection<T> {
 
 /// The limit that is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Full {
+enum ReachedLimit {
     Share(ClientPrefix),
     Total,
 }
@@ -483,14 +483,14 @@ impl<T> ConnectionTable<T> {
                 match full {
                     // The previous health check has not closed its connection yet.
                     _ if *pool == Pool::HealthCheck => {}
-                    Full::Total => self.stats.shed += 1,
-                    Full::Share(_) => self.stats.shed_of_share += 1,
+                    ReachedLimit::Total => self.stats.shed += 1,
+                    ReachedLimit::Share(_) => self.stats.shed_of_share += 1,
                 }
                 return Some((*pool, self.remove(victim)));
             }
         }
         match pools.last().and_then(|p| full(self, *p)) {
-            Some(Full::Share(_)) => self.stats.refused_of_share += 1,
+            Some(ReachedLimit::Share(_)) => self.stats.refused_of_share += 1,
             _ => self.stats.refused += 1,
         }
         None
@@ -498,16 +498,21 @@ impl<T> ConnectionTable<T> {
 
     /// Returns the limit that keeps a client from one more slot of a pool. The narrowest comes
     /// first, because a slot that is freed in it is free in all wider ones.
-    fn full(&self, pool: Pool, prefixes: [ClientPrefix; 3], client: ClientKind) -> Option<Full> {
+    fn full(
+        &self,
+        pool: Pool,
+        prefixes: [ClientPrefix; 3],
+        client: ClientKind,
+    ) -> Option<ReachedLimit> {
         let limits = self.limits(pool);
         let count = |p: &ClientPrefix| self.counts.get(&(pool, *p)).copied().unwrap_or(0);
         let share = prefixes
             .iter()
             .zip(limits.per_prefix)
             .find(|(p, most)| count(p) >= *most)
-            .map(|(p, _)| Full::Share(*p));
+            .map(|(p, _)| ReachedLimit::Share(*p));
         let share = share.filter(|_| client.is_counted());
-        share.or_else(|| (self.len(pool) >= limits.total).then_some(Full::Total))
+        share.or_else(|| (self.len(pool) >= limits.total).then_some(ReachedLimit::Total))
     }
 }
 

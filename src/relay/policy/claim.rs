@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    periods::{GRANT_UNTESTED_AFTER, WAITING},
+    periods::{GRANT_UNTESTED_AFTER, WAITING_PERIOD},
     state::ClaimState,
 };
 use crate::model::Time;
@@ -34,7 +34,7 @@ pub struct Claim {
 impl Claim {
     /// Begins the waiting period, unless it has begun.
     pub fn begin_waiting(&mut self, now: Time) {
-        self.release.get_or_insert(now.plus(WAITING));
+        self.release.get_or_insert(now.plus(WAITING_PERIOD));
     }
 
     /// Returns the state of the claim.
@@ -58,7 +58,7 @@ impl Claim {
 
     /// Returns when the claim is granted without a test. If a test has begun, the time is later,
     /// within a limit.
-    pub fn granted(&self, begun: Option<Time>) -> Time {
+    pub fn grant_time(&self, begun: Option<Time>) -> Time {
         let usual = self.due.plus(GRANT_UNTESTED_AFTER);
         begun.map_or(usual, |b| {
             b.plus(GRANT_UNTESTED_AFTER)

@@ -17,7 +17,8 @@ pub struct HostRecord {
     /// When the last test began.
     pub tested: Option<Time>,
     /// The last evidence that led to a test of ours: time and fingerprint.
-    pub grounds: Vec<(Time, u64)>,
+    #[serde(rename = "grounds")]
+    pub evidence: Vec<(Time, u64)>,
     /// The last evidence that led to a reporter's own test: time and fingerprint.
     pub remote: Vec<(Time, u64)>,
     /// The port that was last proved open, if it was not 25.
@@ -63,7 +64,7 @@ pub const BLOCKED_PAUSE: Seconds = Seconds(15 * 60);
 /// See [`BLOCKED_PAUSE`]. Later pauses are those after failed claims.
 pub const QUICK_BLOCKED: u32 = 3;
 /// The period after a release in which the host is rechecked at a random time.
-pub const RECHECK_WITHIN: Seconds = Seconds(72 * HOUR);
+pub const RECHECK_PERIOD: Seconds = Seconds(72 * HOUR);
 
 impl BlockedClaims {
     /// Notes a blocked claim.
@@ -133,7 +134,7 @@ impl HostRecord {
         let theirs = if remote { &self.remote[..] } else { &[] };
         let last = self.tested.max(theirs.iter().map(|g| g.0).max());
         let rested = last.map_or(now, |t| t.plus(MIN_TEST_INTERVAL));
-        let mut known = self.grounds.iter().chain(theirs).filter(|g| g.1 == hash);
+        let mut known = self.evidence.iter().chain(theirs).filter(|g| g.1 == hash);
         let same = known
             .next_back()
             .map_or(now, |g| g.0.plus(SAME_EVIDENCE_INTERVAL));
@@ -183,7 +184,7 @@ mod tests {
         let now = Time(10_000_000);
         let h = HostRecord {
             tested: Some(now),
-            grounds: vec![(now, 7)],
+            evidence: vec![(now, 7)],
             ..HostRecord::default()
         };
         assert_eq!(

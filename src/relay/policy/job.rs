@@ -122,11 +122,13 @@ pub struct Job {
     /// The port, if it is not 25.
     pub port: Option<u16>,
     /// The reason for the test.
-    pub cause: Trigger,
+    #[serde(rename = "cause")]
+    pub trigger: Trigger,
     /// The user or program that requested the test.
     pub by: String,
     /// The evidence that led to the test.
-    pub grounds: EvidenceSummary,
+    #[serde(rename = "grounds")]
+    pub evidence: EvidenceSummary,
     /// The time of the request.
     pub at: Time,
     /// The state.
@@ -176,18 +178,18 @@ impl Job {
     pub fn new(
         id: u64,
         target: IpAddr,
-        cause: Trigger,
+        trigger: Trigger,
         by: &str,
-        grounds: EvidenceSummary,
+        evidence: EvidenceSummary,
         now: Time,
     ) -> Job {
         Job {
             id,
             target,
             port: None,
-            cause,
+            trigger,
             by: by.into(),
-            grounds,
+            evidence,
             at: now,
             state: JobState::Queued,
             waiting_for: None,
@@ -213,7 +215,7 @@ impl Job {
     pub fn assessment(&self) -> Assessment {
         let assessment = assess(self.results.iter().map(|r| (r.class.as_str(), &r.outcome)));
         let is_supported = match self.controls.is_empty() {
-            true => !self.is_claim() && self.cause != Trigger::Recheck,
+            true => !self.is_claim() && self.trigger != Trigger::Recheck,
             false => control::is_supported(&self.results, &self.controls),
         };
         if assessment == Assessment::Closed && !is_supported {
@@ -224,7 +226,7 @@ impl Job {
     }
     /// Whether the job tests a claim.
     pub fn is_claim(&self) -> bool {
-        matches!(self.cause, Trigger::Claim { .. })
+        matches!(self.trigger, Trigger::Claim { .. })
     }
 
     /// Returns our address that the test came from, if it is known.
@@ -268,7 +270,7 @@ impl Job {
         if self.remote {
             BudgetKind::Remote
         } else {
-            self.cause.budget_kind()
+            self.trigger.budget_kind()
         }
     }
     /// Whether the job waits or runs.

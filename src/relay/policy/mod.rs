@@ -15,14 +15,15 @@ mod state;
 pub use budget::{Budget, BudgetKind};
 pub use claim::Claim;
 pub use host::{
-    BLOCKED_PAUSE, BlockedClaims, HostRecord, QUICK_BLOCKED, RECHECK_WITHIN, claim_pause,
+    BLOCKED_PAUSE, BlockedClaims, HostRecord, QUICK_BLOCKED, RECHECK_PERIOD, claim_pause,
 };
 pub use job::{EvidenceOrigin, EvidenceSummary, InvalidTransition, Job, Trigger};
 pub use opt_out::OptOut;
-pub use outage::{MAX_LOAD_PAUSE, Outage, lost, paused};
+pub use outage::{MAX_LOAD_PAUSE, Outage, outage_time, paused_time};
 pub use output::{OutputRecord, RelayPath};
 pub use periods::{
-    EVIDENCE_LIFE, GRANT_UNTESTED_AFTER, MIN_TEST_INTERVAL, SAME_EVIDENCE_INTERVAL, WAITING,
+    GRANT_UNTESTED_AFTER, MAX_EVIDENCE_AGE, MIN_TEST_INTERVAL, SAME_EVIDENCE_INTERVAL,
+    WAITING_PERIOD,
 };
 pub use reporter::{FIRST_JOBS, MIN_REPUTATION, REPUTATION_JOBS, ReporterRecord};
 pub use state::{ClaimEvent, ClaimState, JobEvent, JobState};

@@ -89,8 +89,8 @@ fn claims_are_paced_and_end_by_their_test() {
     assert!(b.listed(host).is_empty());
     // The recheck of the release waits, too.
     let mut review = b.relay.jobs(None, true, 9).unwrap();
-    review.retain(|j| j.cause != Trigger::Recheck);
-    assert_eq!((review.len(), review[0].cause), (1, Trigger::Review));
+    review.retain(|j| j.trigger != Trigger::Recheck);
+    assert_eq!((review.len(), review[0].trigger), (1, Trigger::Review));
     // A message that was sent after the release lists the host in spite of the hold.
     b.now = review[0].not_before;
     b.relay.due(9, b.now).unwrap();
@@ -174,7 +174,7 @@ fn form_that_cannot_be_made_again_is_not_a_refusal() {
                 .unwrap()
                 .release
                 .unwrap();
-            assert_eq!(waits, b.now.plus(WAITING));
+            assert_eq!(waits, b.now.plus(WAITING_PERIOD));
             // A message that the host refused does not count if it is delivered.
             let again = ready.iter().find(|r| r.test == "plain").unwrap().clone();
             b.deliver(&again, host);
@@ -287,7 +287,7 @@ fn host_that_blocks_testing_is_not_released_untested() {
     b.relay
         .opt_out(&who("anna"), &Subject::host(ip(host)), "x", b.now)
         .unwrap();
-    b.later(WAITING.0 + 1);
+    b.later(WAITING_PERIOD.0 + 1);
     b.relay.tick(b.now).unwrap();
     assert_eq!(
         (b.listed(host), b.relay.host(ip(host)).unwrap().claim),

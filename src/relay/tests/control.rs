@@ -3,7 +3,7 @@
 use super::*;
 use crate::relay::{
     control::{DecisionRow, MAX_FORMS_PER_SESSION},
-    policy::{BLOCKED_PAUSE, RECHECK_WITHIN},
+    policy::{BLOCKED_PAUSE, RECHECK_PERIOD},
 };
 
 const HOST: &str = "127.64.0.1";
@@ -173,7 +173,7 @@ fn blocked_claim_does_not_fail_and_does_not_extend_the_listing() {
     b.relay.tick(b.now).unwrap();
     assert_eq!(b.listed(HOST), ["relay"]);
     // The owner can see the replies to each source address.
-    let shown = b.relay.blocked(ip(HOST)).unwrap();
+    let shown = b.relay.blocked_replies(ip(HOST)).unwrap();
     assert_eq!(
         (shown.len(), shown[0].row),
         (5, Some(DecisionRow::RefusedControlSame))
@@ -222,7 +222,7 @@ fn blocked_claim_is_tested_again_at_once_from_another_address() {
     }
     assert_eq!(
         b.relay
-            .blocked(ip(HOST))
+            .blocked_replies(ip(HOST))
             .unwrap()
             .iter()
             .filter_map(|s| s.source)
@@ -256,7 +256,7 @@ fn second_source_address_that_agrees_releases_a_proved_claim() {
             (Some(DecisionRow::RefusedControlDiffers), vec!["relay"])
         );
         let release = b.host().claim.unwrap().release.unwrap();
-        assert_eq!(release, b.now.plus(WAITING));
+        assert_eq!(release, b.now.plus(WAITING_PERIOD));
         let asked = b.open_jobs();
         assert_eq!(asked.len(), usize::from(second.is_some()), "{asked:?}");
         if let Some((outcome, check)) = second {
@@ -317,7 +317,7 @@ fn released_host_is_rechecked_and_a_delivery_lists_it_again() {
     assert!(b.listed(HOST).is_empty());
     let recheck = b.open_jobs()[0].clone();
     assert_eq!(
-        (recheck.cause, recheck.state, recheck.source),
+        (recheck.trigger, recheck.state, recheck.source),
         (
             Trigger::Recheck,
             JobState::Deferred,
@@ -327,7 +327,7 @@ fn released_host_is_rechecked_and_a_delivery_lists_it_again() {
     assert_eq!(recheck.only, ["plain"], "the recheck sends the same forms");
     assert_eq!(
         recheck.not_before,
-        b.now.plus(Seconds(1 + RECHECK_WITHIN.0 / 2)),
+        b.now.plus(Seconds(1 + RECHECK_PERIOD.0 / 2)),
         "at the random time"
     );
     assert!(
@@ -336,7 +336,7 @@ fn released_host_is_rechecked_and_a_delivery_lists_it_again() {
     );
     // A nomination before the recheck makes a whole test of its own.
     let other = b.nominate(HOST, "anna");
-    assert_eq!(other.cause, Trigger::Nomination);
+    assert_eq!(other.trigger, Trigger::Nomination);
     b.relay
         .decide(&who("anna"), other.id, false, b.now)
         .unwrap();
@@ -388,7 +388,7 @@ fn host_is_assessed_as_closed_only_with_an_accepted_control() {
             "{ready:?}"
         );
         assert_eq!(
-            (job.cause, job.assessment()),
+            (job.trigger, job.assessment()),
             (Trigger::Recheck, expected),
             "{check:?}"
         );
@@ -421,7 +421,7 @@ fn receipt_of_a_claim_has_the_end_of_a_paused_waiting_period() {
     assert_eq!(
         (end, first.row, first.paused),
         (
-            b.now.plus(WAITING),
+            b.now.plus(WAITING_PERIOD),
             Some(DecisionRow::RefusedControlDiffers),
             false
         )
@@ -434,7 +434,7 @@ fn receipt_of_a_claim_has_the_end_of_a_paused_waiting_period() {
     let during = claimed(&mut b);
     assert_eq!(
         (during.release, during.paused),
-        (Some(b.now.plus(WAITING)), true),
+        (Some(b.now.plus(WAITING_PERIOD)), true),
         "the end is not in the past"
     );
     b.relay
@@ -443,9 +443,9 @@ fn receipt_of_a_claim_has_the_end_of_a_paused_waiting_period() {
     let after = claimed(&mut b);
     assert_eq!(
         (after.release, after.paused),
-        (Some(b.now.plus(WAITING)), false)
+        (Some(b.now.plus(WAITING_PERIOD)), false)
     );
-    b.later(WAITING.0);
+    b.later(WAITING_PERIOD.0);
     b.relay.tick(b.now).unwrap();
     assert!(b.listed(HOST).is_empty());
 }

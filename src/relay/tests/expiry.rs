@@ -34,7 +34,7 @@ fn evidence_is_kept_ninety_days_after_its_listing() {
 
 /// S12: the transcript of a closed host is kept for 90 days, which is shorter than its job.
 #[test]
-fn transcript_of_a_closed_host_is_forgotten_after_ninety_days() {
+fn transcript_of_a_closed_host_is_removed_after_ninety_days() {
     let mut b = Bench::new();
     let job = b.nominate("127.64.0.1", "anna");
     let (job, _) = b.run(&job, &refused());
@@ -50,7 +50,7 @@ fn transcript_of_a_closed_host_is_forgotten_after_ninety_days() {
 
 /// Once, the rows of hosts, prefixes and reporters were kept for ever.
 #[test]
-fn hosts_and_reporters_without_news_are_forgotten() {
+fn records_of_unused_hosts_and_reporters_are_removed() {
     let mut b = Bench::new();
     for (host, delivers) in [("127.64.0.1", true), ("127.65.0.1", false)] {
         let job = b

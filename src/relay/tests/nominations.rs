@@ -25,13 +25,13 @@ fn host_that_may_not_be_tested_is_held_refused_or_deferred() {
         (JobState::Held, true)
     );
     let mut old = b.nomination("127.64.0.1", "log");
-    old.grounds.at = Time(b.now.0 - 15 * 86_400);
+    old.evidence.at = Time(b.now.0 - 15 * 86_400);
     assert!(matches!(nominate(old), Err(RelayError::Invalid(e)) if e.contains("14 days")));
     let mut none = b.nomination("127.64.0.1", "log");
-    none.grounds.text = " ".into();
+    none.evidence.text = " ".into();
     assert!(matches!(nominate(none), Err(RelayError::Invalid(e)) if e.starts_with("evidence")));
     let mut future = b.nomination("127.64.0.1", "log");
-    future.grounds.at = b.now.plus(Seconds(9999));
+    future.evidence.at = b.now.plus(Seconds(9999));
     assert!(matches!(nominate(future), Err(RelayError::Invalid(_))));
     let mut b = b;
     for i in 1..=3 {
@@ -87,7 +87,7 @@ fn waiting_job_gets_newer_evidence_and_more_tests() {
         "nominations of two unapproved reporters do not approve the job"
     );
     // Evidence that led to an earlier test does not delay newer evidence.
-    let newer = b.nomination("127.64.0.1", "log").grounds;
+    let newer = b.nomination("127.64.0.1", "log").evidence;
     let joined = bring(&b, "anna", true, &["bang-bare"]);
     assert_eq!((joined.id, joined.state), (held.id, JobState::Queued));
     assert_eq!(
@@ -95,7 +95,7 @@ fn waiting_job_gets_newer_evidence_and_more_tests() {
         ["known-local-user-sender", "plain", "bang-bare"]
     );
     assert_eq!(
-        (&joined.grounds, joined.by.as_str()),
+        (&joined.evidence, joined.by.as_str()),
         (&newer, "anna"),
         "the newer evidence, and the reporter who needs no approval"
     );

@@ -94,7 +94,7 @@ fn load_delays_an_untested_grant_by_at_most_seven_days() {
 /// A message that was sent under load may not have arrived, so its absence does not count for the
 /// host.
 #[test]
-fn waiting_period_stands_still_under_load_across_a_restart() {
+fn waiting_period_is_paused_under_load_across_a_restart() {
     let mut b = Bench::new();
     let host = "127.64.0.1";
     let job = b.nominate(host, "anna");
@@ -112,7 +112,7 @@ fn waiting_period_stands_still_under_load_across_a_restart() {
     b.relay = RelayService::new(b.relay.ledger.clone(), (*b.relay.settings()).clone());
     b.relay.resume(b.now).unwrap();
     b.relay.report_load(None, b.now).unwrap();
-    b.now = begun.plus(WAITING).plus(Seconds(2 * 86_400 - 1));
+    b.now = begun.plus(WAITING_PERIOD).plus(Seconds(2 * 86_400 - 1));
     b.relay.tick(b.now).unwrap();
     assert_eq!(b.listed(host), ["relay"]);
     b.later(200);
@@ -148,12 +148,12 @@ fn downtime_ends_an_outage_and_counts_as_one() {
         .unwrap()
         .unwrap();
     assert!(outages.iter().all(|o| o.1.is_some()), "{outages:?}");
-    let lost = lost(&outages, begun, b.now);
+    let lost = outage_time(&outages, begun, b.now);
     assert!(
         lost >= Seconds(2 * 86_400) && lost <= Seconds(4 * 86_400 + 10),
         "{lost:?}"
     );
-    b.now = begun.plus(WAITING).plus(lost);
+    b.now = begun.plus(WAITING_PERIOD).plus(lost);
     b.relay.tick(b.now).unwrap();
     assert!(b.listed(host).is_empty());
 }

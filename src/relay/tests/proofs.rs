@@ -141,7 +141,7 @@ fn message_sent_before_a_review_lists_no_host() {
     b.deliver(&sent[0], host);
     assert!(b.listed(host).is_empty());
     assert_eq!(
-        b.relay.jobs(None, true, 9).unwrap()[0].cause,
+        b.relay.jobs(None, true, 9).unwrap()[0].trigger,
         Trigger::Review
     );
 }

@@ -108,7 +108,7 @@ fn reporter_without_trust_lists_no_host_by_old_tokens() {
 fn tests_of_reporters_obey_the_rules() {
     let mut b = Bench::new();
     let nominate_remote = |b: &Bench, target: &str, text: &str| {
-        let grounds = EvidenceSummary {
+        let evidence = EvidenceSummary {
             origin: EvidenceOrigin::Log,
             text: text.into(),
             at: b.now,
@@ -117,7 +117,7 @@ fn tests_of_reporters_obey_the_rules() {
             &who("trusty"),
             Nomination {
                 remote: true,
-                grounds,
+                evidence,
                 ..b.nomination(target, "log")
             },
             b.now,
@@ -185,7 +185,7 @@ fn first_reporter_of_a_host_keeps_the_credit() {
         .unwrap();
     let joined = b.nominate_as_reporter("nobody", "127.66.0.1");
     assert_eq!(
-        (joined.id, joined.cause, joined.by.as_str()),
+        (joined.id, joined.trigger, joined.by.as_str()),
         (owner.id, Trigger::Owner, "anna")
     );
 }
@@ -281,5 +281,5 @@ fn untrusted_reporters_delivery_breaks_no_hold_and_leads_to_no_review() {
     assert!(b.listed(host).is_empty(), "the hold stays in force");
     b.deliver(&remote_messages[0], "127.65.0.77");
     let open = b.relay.jobs(None, true, 99).unwrap();
-    assert!(open.iter().all(|j| j.cause != Trigger::Review));
+    assert!(open.iter().all(|j| j.trigger != Trigger::Review));
 }

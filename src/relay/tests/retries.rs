@@ -82,7 +82,7 @@ fn delivered_recipient_form_is_sent_again_from_our_domain() {
 }
 
 #[test]
-fn interrupted_test_sends_the_rest_later_and_old_tokens_are_forgotten() {
+fn interrupted_test_sends_the_rest_later_and_old_tokens_are_removed() {
     let mut b = Bench::new();
     let job = b.nominate("127.64.0.1", "anna");
     let (job, first) = b.begin(&job).unwrap();
@@ -156,7 +156,7 @@ fn test_that_was_switched_off_has_no_result() {
 /// Once, a job that was switched off ended without an audit record, and only the first interruption
 /// was not counted as a try.
 #[test]
-fn test_switched_off_again_and_again_ends_with_an_audit_record() {
+fn repeatedly_switched_off_test_ends_with_an_audit_record() {
     let mut b = Bench::new();
     let mut job = b.nominate("127.64.0.1", "anna");
     let settings = (*b.relay.settings()).clone();
@@ -223,7 +223,7 @@ fn interruption_is_not_a_try() {
     let claim = b.relay.host(ip(host)).unwrap().claim.unwrap();
     assert_eq!(
         (job.tries, job.interruptions, claim.release),
-        (3, 3, Some(b.now.plus(WAITING)))
+        (3, 3, Some(b.now.plus(WAITING_PERIOD)))
     );
     // A job that is not a claim's ends after many interruptions, which does not count for or
     // against the reporter.

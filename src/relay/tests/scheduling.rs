@@ -106,7 +106,7 @@ fn proved_claims_go_first_and_other_queues_alternate() {
     let kinds = |b: &Bench, most, after| {
         let all = b.relay.due(most, b.now.plus(Seconds(after))).unwrap();
         all.iter()
-            .map(|j| match j.cause {
+            .map(|j| match j.trigger {
                 Trigger::Claim { proved } => {
                     if proved {
                         'P'

@@ -34,7 +34,7 @@ proptest! {
                     let (i, at, ready, open) = &sent[n as usize % sent.len()];
                     let output = if other < 3 { hosts[*i] } else { hosts[(*i + 1) % 4] };
                     b.deliver(ready, output);
-                    if *open && b.now <= at.plus(TOKEN_LIFE) {
+                    if *open && b.now <= at.plus(TOKEN_LIFETIME) {
                         proved.push((*i, *at));
                         if other >= 3 {
                             *deliveries.entry((*i + 1) % 4).or_default() += 1;

@@ -38,9 +38,9 @@ fn host_that_always_defers_is_released_after_the_waiting_period() {
     let (assessment, claim) = claimed(&mut b, &later(SmtpStage::Rcpt));
     assert_eq!(
         (assessment, claim.unwrap().release),
-        (Assessment::Inconclusive, Some(b.now.plus(WAITING)))
+        (Assessment::Inconclusive, Some(b.now.plus(WAITING_PERIOD)))
     );
-    b.now = Time(b.now.plus(WAITING).0 - 1);
+    b.now = Time(b.now.plus(WAITING_PERIOD).0 - 1);
     b.relay.tick(b.now).unwrap();
     assert_eq!(b.listed(host), ["relay"]);
     b.later(1);
@@ -156,7 +156,7 @@ fn proved_claim_keeps_the_waiting_period_that_runs() {
     b.later(10);
     let first = b.relay.claim(&who("x"), ip(host), false, b.now).unwrap();
     let (_, sent) = b.run(&first.job, &accepted());
-    let release = b.now.plus(WAITING);
+    let release = b.now.plus(WAITING_PERIOD);
     b.later(4 * 86_400);
     let own = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
     assert_eq!(own.release, Some(release));
@@ -180,7 +180,7 @@ fn proved_claim_keeps_the_waiting_period_that_runs() {
         "the message was sent before the latest claim, so it leads to a review"
     );
     assert_eq!(
-        late.relay.jobs(None, true, 9).unwrap()[0].cause,
+        late.relay.jobs(None, true, 9).unwrap()[0].trigger,
         Trigger::Review
     );
 }
@@ -249,6 +249,6 @@ fn host_that_refuses_all_is_released_although_a_form_cannot_be_sent() {
     }
     assert_eq!(
         b.relay.host(ip(host)).unwrap().claim.unwrap().release,
-        Some(b.now.plus(WAITING))
+        Some(b.now.plus(WAITING_PERIOD))
     );
 }

@@ -38,7 +38,7 @@ fn host(data: &[u8]) {
     let test = &catalogue.0[usize::from(*first) % catalogue.0.len()];
     let Ok(made) = names().envelopes(test, 0, false, || ("t".repeat(27), "b".repeat(27))) else { return };
     let (mut link, mut reader) = (ConnectionInfo::default(), ReplyReader::default());
-    let (mut talk, mut next) = ClientSession::new(&made[0].1, b"Subject: x\r\n\r\nx\r\n", &mut link);
+    let (mut client, mut next) = ClientSession::new(&made[0].1, b"Subject: x\r\n\r\nx\r\n", &mut link);
     let mut steps = 0;
     loop {
         match &next {
@@ -47,7 +47,7 @@ fn host(data: &[u8]) {
                 return;
             }
             ClientAction::StartTls => {
-                next = talk.secured();
+                next = client.tls_established();
                 continue;
             }
             ClientAction::Send(bytes) => assert!(bytes.len() <= 2048 && bytes.ends_with(b"\r\n")),
@@ -56,9 +56,9 @@ fn host(data: &[u8]) {
         let (n, reply) = reader.feed(rest);
         rest = &rest[n..];
         let Ok(Some(reply)) = reply else { return };
-        next = talk.reply(&reply);
+        next = client.reply(&reply);
         steps += 1;
-        assert!(steps < 40, "a talk ends");
+        assert!(steps < 40, "a session ends");
     }
 }
 
@@ -80,7 +80,7 @@ fn client(data: &[u8]) {
                     assert_eq!(match_tokens(&tokens, &m.to, &m.data), None, "nobody guesses a token");
                     session.end_message();
                 }
-                ServerAction::Tls(_) => session.secured(),
+                ServerAction::Tls(_) => session.tls_established(),
                 ServerAction::Close(_) => return,
                 ServerAction::More | ServerAction::Reply(_) | ServerAction::Data(_) => {}
             }

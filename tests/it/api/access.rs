@@ -1,4 +1,4 @@
-//! Who may call what: the whole table, tokens, people, the audit log.
+//! Permissions: the table of routes and roles, tokens, users, the audit log.
 
 use std::io::{Read, Write};
 
@@ -8,10 +8,10 @@ use serde_json::json;
 use super::Api;
 use crate::lab::CONFIG;
 
-/// Every route of the table with a token of every role, and with none: what is not allowed is
-/// refused before it is read.
+/// Calls every route of the table with a token of every role, and without a token. A forbidden
+/// request is refused before its body is read.
 #[test]
-fn the_table_of_who_may_call_what_holds_for_every_role() {
+fn permissions_of_every_role_match_the_table() {
     let api = Api::new();
     let tokens: Vec<(Role, String)> = Role::ALL
         .iter()
@@ -39,8 +39,7 @@ fn the_table_of_who_may_call_what_holds_for_every_role() {
             ),
         }
         for (role, token) in &tokens {
-            // Nothing here reads the body before the guard has spoken, and no body here is one that
-            // does anything.
+            // The guard decides before it reads the body, and no body here has an effect.
             let reply = api.call(token, method, &path, &[], "{\"nothing\":");
             let refused = least.is_some_and(|l| *role < l);
             assert_eq!(
@@ -57,7 +56,7 @@ fn the_table_of_who_may_call_what_holds_for_every_role() {
     }
 }
 
-/// All routes of the OpenAPI document, each with the role that it says is required.
+/// Returns all routes of the OpenAPI document, each with the role that it requires.
 fn routes(api: &Api) -> Vec<(String, String, Option<Role>)> {
     let document = api.call("", "GET", "/openapi.json", &[], "").json();
     let mut out = Vec::new();
@@ -75,7 +74,7 @@ fn routes(api: &Api) -> Vec<(String, String, Option<Role>)> {
 }
 
 #[test]
-fn a_token_ends_with_its_time_its_person_and_its_revocation() {
+fn token_is_invalid_after_its_expiry_its_revocation_or_with_a_disabled_user() {
     let api = Api::new();
     let anna = api
         .f
@@ -100,7 +99,7 @@ fn a_token_ends_with_its_time_its_person_and_its_revocation() {
     let token = api.token("anna", "editor", &[]);
     let status = |token: &str| api.call(token, "GET", "/v1/reasons", &[], "").status;
     assert_eq!(status(&token), 200);
-    // Less for the person is less for the token.
+    // A lower role of the user limits the token.
     api.f.ok(&["user", "role", "anna", "reader"]);
     assert_eq!(
         api.call(&token, "POST", "/v1/listings", &[], "{}").status,
@@ -116,7 +115,7 @@ fn a_token_ends_with_its_time_its_person_and_its_revocation() {
     let short = api.token("program", "reader", &["--expires", "1s"]);
     std::thread::sleep(std::time::Duration::from_millis(2100));
     assert_eq!(status(&short), 401);
-    // What was made wrong is none either: another secret, another number, other schemes.
+    // Malformed tokens are refused too: another secret, another ID, other schemes.
     let good = api.token("program", "reader", &[]);
     let (head, tail) = good.split_at(good.len() - 1);
     let other = format!("{head}{}", if tail == "a" { "b" } else { "a" });
@@ -129,14 +128,14 @@ fn a_token_ends_with_its_time_its_person_and_its_revocation() {
         shown.iter().any(|t| !t["last_used"].is_null()) && !all.to_string().contains("hash"),
         "{all}"
     );
-    // The last owner stays one.
+    // The last owner cannot be demoted.
     api.f.ok(&["user", "add", "otto", "--role", "owner"]);
     let refused = api.f.orbsd(&["user", "disable", "otto"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("last owner"));
 }
 
 #[test]
-fn a_token_stays_within_its_bounds_and_its_pace() {
+fn token_is_limited_by_its_restrictions_and_its_rate_limit() {
     let api = Api::new();
     let bound = api.token(
         "feed",
@@ -171,7 +170,7 @@ fn a_token_stays_within_its_bounds_and_its_pace() {
         .map(|_| api.call(&slow, "GET", "/v1/reasons", &[], ""))
         .collect();
     let all: Vec<u16> = replies.iter().map(|r| r.status).collect();
-    // The minute may have turned in between.
+    // A new minute may have begun in between.
     assert!(
         all[..3].iter().all(|s| *s == 200) && all.iter().filter(|s| **s == 429).count() >= 1,
         "{all:?}"
@@ -187,7 +186,7 @@ fn a_token_stays_within_its_bounds_and_its_pace() {
         assert!((1..=60).contains(&reset), "{n}: {reset}");
     }
     assert_eq!(api.get("/v1/reasons").header("ratelimit-limit"), "");
-    // Told to wait until the next minute, not for ten seconds whatever it was.
+    // The client is told to wait until the next minute, not for a fixed ten seconds.
     let told = replies.iter().find(|r| r.status == 429).unwrap();
     let wait: u64 = told.header("retry-after").parse().unwrap();
     assert!(
@@ -197,9 +196,9 @@ fn a_token_stays_within_its_bounds_and_its_pace() {
     );
 }
 
-/// 21 wrong tokens refused the valid ones of the same address for the rest of the minute.
+/// Once, 21 wrong tokens blocked valid ones from the same address for the rest of the minute.
 #[test]
-fn a_valid_token_is_not_refused_for_wrong_ones_from_the_same_address() {
+fn valid_token_is_accepted_after_invalid_ones_from_the_same_address() {
     let api = Api::new();
     let wrong = |token: &str| api.call(token, "GET", "/v1/reasons", &[], "");
     let statuses: Vec<u16> = (0..45).map(|_| wrong("orbsd_aaaaaaaa_b").status).collect();
@@ -210,7 +209,7 @@ fn a_valid_token_is_not_refused_for_wrong_ones_from_the_same_address() {
     for _ in 0..30 {
         assert_eq!(api.get("/v1/reasons").status, 200);
     }
-    // The wrong ones are refused still, whatever is wrong with them, and told how long to wait.
+    // Wrong tokens are still refused, with the time to wait.
     let told = wrong("x");
     assert_eq!(
         (told.status, told.problem().as_str()),
@@ -221,7 +220,7 @@ fn a_valid_token_is_not_refused_for_wrong_ones_from_the_same_address() {
 }
 
 #[test]
-fn every_write_is_in_the_audit_log() {
+fn every_write_has_an_audit_record() {
     let api = Api::new();
     let token = api.token("anna", "editor", &[]);
     let body =
@@ -289,7 +288,7 @@ fn every_write_is_in_the_audit_log() {
 }
 
 #[test]
-fn a_listing_that_takes_two_persons_waits_for_the_second() {
+fn listing_that_requires_approval_waits_for_a_second_person() {
     let api = Api::with(&CONFIG.replace(
         "name = \"netblock\"",
         "name = \"netblock\"\nrequire_approval = true",
@@ -314,7 +313,7 @@ fn a_listing_that_takes_two_persons_waits_for_the_second() {
     approve(&bert).ok();
     assert_eq!(api.dns("1.1.1.45"), "NOERROR 127.0.0.3");
     assert_eq!(approve(&bert).problem(), "not-found");
-    // A reporter's listings always wait.
+    // Listings by a reporter always wait for approval.
     let reporter = api.token("carl", "reporter", &[]);
     let body = json!({"subject": "46.1.1.1", "reason": "relay"}).to_string();
     let id = api
@@ -334,10 +333,9 @@ fn a_listing_that_takes_two_persons_waits_for_the_second() {
     assert_eq!(api.dns("1.1.1.46"), "NXDOMAIN soa 60");
 }
 
-/// Requests that are no requests: each gets an answer of the 4xx kind or a closed connection, and
-/// the daemon goes on.
+/// Each malformed request gets a 4xx response or a closed connection, and the daemon continues.
 #[test]
-fn what_is_no_request_does_no_harm() {
+fn malformed_requests_are_refused_without_effect() {
     let api = Api::new();
     let raw = |bytes: &[u8]| {
         let mut s = std::net::TcpStream::connect(api.addr).unwrap();
@@ -361,7 +359,7 @@ fn what_is_no_request_does_no_harm() {
         let said = raw(bad);
         assert!(said.is_empty() || said.starts_with("HTTP/1.1 4"), "{said}");
     }
-    // A body that is longer than a single change may be is not read to its end.
+    // A body that is longer than a single change can be is not read to its end.
     let big = format!(
         "{{\"subject\":\"45.1.1.1\",\"note\":\"{}\"}}",
         "x".repeat(300_000)
@@ -370,7 +368,7 @@ fn what_is_no_request_does_no_harm() {
         api.post("/v1/listings", &big).problem(),
         "content-too-large"
     );
-    // Header injection: what a client sends comes back in no header.
+    // Header injection: no response header repeats text of the client.
     let reply = api.get("/v1/zones/x%0d%0aset-cookie:%20a=b/export");
     assert!(
         reply.status == 404 && reply.header("set-cookie").is_empty(),
@@ -379,9 +377,9 @@ fn what_is_no_request_does_no_harm() {
     assert_eq!(api.get("/v1/reasons").status, 200);
 }
 
-/// Connections that say nothing are limited for each address, and do not keep others out.
+/// Idle connections are limited for each address, and do not keep other clients out.
 #[test]
-fn many_connections_of_one_address_are_limited() {
+fn connections_of_one_address_are_limited() {
     let api = Api::new();
     let held: Vec<_> = (0..200)
         .filter_map(|_| std::net::TcpStream::connect(api.addr).ok())
@@ -394,7 +392,7 @@ fn many_connections_of_one_address_are_limited() {
 }
 
 #[test]
-fn me_is_the_caller_with_role_bounds_and_token() {
+fn me_returns_the_caller_with_role_restrictions_and_token() {
     let api = Api::new();
     let token = api.token(
         "feed",
@@ -413,9 +411,9 @@ fn me_is_the_caller_with_role_bounds_and_token() {
     );
 }
 
-/// RFC 9457: the type of a problem is an address where the problem is explained.
+/// RFC 9457: the type of a problem is the URL of a page that explains it.
 #[test]
-fn type_of_a_problem_is_a_page_of_this_server() {
+fn problem_type_is_a_page_of_this_server() {
     let api = Api::new();
     let problem = api.get("/v1/listings/x").json();
     let expected = format!("http://{}/problems/not-found", api.addr);

@@ -1,4 +1,4 @@
-//! The way back: undo and purge, and what they leave alone.
+//! Undo and purge, and the changes that they keep.
 
 use serde_json::{Value, json};
 
@@ -15,13 +15,13 @@ fn undo(api: &Api, commit: &Value, more: &Value) -> Value {
 }
 
 #[test]
-fn undo_takes_back_what_still_stands() {
+fn undo_reverts_only_subjects_that_have_not_changed_since() {
     let api = Api::new();
     let lines: String = (1..=4)
         .map(|i| format!("{{\"subject\":\"45.1.1.{i}\",\"reason\":\"relay\"}}\n"))
         .collect();
     api.post("/v1/bulk", &lines);
-    // However the stream was grouped: one purge, one commit.
+    // A purge is one commit, however the listings were grouped into commits.
     let purged = api.post("/v1/purges", "{\"prefix\":\"45.1.1.0/24\"}").ok();
     assert_eq!(
         (
@@ -48,11 +48,11 @@ fn undo_takes_back_what_still_stands() {
             "NOERROR 127.0.0.2"
         ]
     );
-    // The way back is a commit itself, with a way back.
+    // An undo is a commit itself, and can be undone.
     let again = undo(&api, &done["receipt"]["commit"], &json!({}));
     assert_eq!(again["undone"].as_array().unwrap().len(), 3);
     assert_eq!(api.dns("1.1.1.45"), "NXDOMAIN soa 60");
-    // They stand again as the purge left them, so that can be taken back again.
+    // The subjects are as the purge has left them, so the purge can be undone again.
     assert_eq!(
         undo(&api, commit, &json!({}))["undone"]
             .as_array()
@@ -75,7 +75,7 @@ fn undo_takes_back_what_still_stands() {
 }
 
 #[test]
-fn undo_respects_what_was_granted() {
+fn undo_keeps_granted_removals() {
     let api = Api::new();
     let (id, _) = api.list("45.1.1.1", "relay");
     let gone = api
@@ -93,13 +93,13 @@ fn undo_respects_what_was_granted() {
 }
 
 #[test]
-fn undo_of_one_author_leaves_the_others() {
+fn undo_of_one_author_keeps_changes_of_others() {
     let api = Api::new();
     let (anna, bert) = (
         api.token("anna", "editor", &[]),
         api.token("bert", "editor", &[]),
     );
-    // Whether they share a commit or not, each is undone alone.
+    // Each listing is undone alone, whether they share a commit or not.
     let list = |token: &str, net: u8| {
         let lines: String = (0..50)
             .map(|i| format!("{{\"subject\":\"45.{net}.1.{i}\",\"reason\":\"relay\"}}\n"))
@@ -146,9 +146,9 @@ fn import(api: &Api, name: &str, lines: std::ops::Range<u32>, more: &[&str]) -> 
     )
 }
 
-/// A small import and a large one, the first of a source and a later one.
+/// Tests a small import and a large one, each as the first of a source and as a later one.
 #[test]
-fn undo_brings_a_feed_back_to_what_it_said() {
+fn undo_restores_the_listings_of_a_feed() {
     for lines in [500u32, 30_000] {
         let api = Api::new();
         let told = import(&api, "a.txt", 0..lines, &["--dry-run"]);
@@ -173,8 +173,8 @@ fn undo_brings_a_feed_back_to_what_it_said() {
                 .map(String::from)
                 .collect::<Vec<_>>()
         };
-        // In another second: what comes back has a later day, and the commit before can be taken
-        // back all the same.
+        // Wait for another second: restored entries have a later start, and the commit before can
+        // still be undone.
         std::thread::sleep(std::time::Duration::from_millis(1100));
         undo(&api, &second["receipt"]["commit"], &json!({}));
         let back = exported(&api);
@@ -184,7 +184,7 @@ fn undo_brings_a_feed_back_to_what_it_said() {
             "{lines}"
         );
         if lines > 20_000 {
-            // Of a large import the rows are kept until the next one.
+            // The rows of a large import are kept until the next one.
             assert_eq!(
                 api.post(
                     &format!("/v1/commits/{}/undo", first["receipt"]["commit"]),
@@ -207,7 +207,7 @@ fn undo_brings_a_feed_back_to_what_it_said() {
 }
 
 #[test]
-fn undo_of_a_first_large_import_leaves_nothing() {
+fn undo_of_a_first_large_import_removes_all_its_listings() {
     let mut api = Api::new();
     let first = import(&api, "a.txt", 0..30_000, &[]);
     drop(api.daemon.take()); // kill -9: what is kept for it is on disk
@@ -220,7 +220,7 @@ fn undo_of_a_first_large_import_leaves_nothing() {
 }
 
 #[test]
-fn a_purge_is_looked_at_before_it_is_done() {
+fn purge_dry_run_reports_the_changes_without_making_them() {
     let api = Api::new();
     let anna = api.token("anna", "editor", &[]);
     for i in 1..=3 {
@@ -245,7 +245,7 @@ fn a_purge_is_looked_at_before_it_is_done() {
         ["1.1.1.45", "1.2.1.45"].map(|n| api.dns(n)),
         ["NXDOMAIN soa 60", "NOERROR 127.0.0.3"]
     );
-    // Of a feed: gone until its next import; with a hold also then.
+    // A removed listing of a feed returns with the next import, unless it has a hold.
     assert_eq!(
         purge(&json!({"source": "xbl", "prefix": "45.0.0.0/25"}), false).ok()["count"],
         128
@@ -269,7 +269,7 @@ fn a_purge_is_looked_at_before_it_is_done() {
 }
 
 #[test]
-fn the_command_line_does_the_same() {
+fn undo_and_purge_work_on_the_command_line() {
     let api = Api::new();
     let file = api.f.write("token", &api.owner);
     let server = format!("http://{}", api.addr);
@@ -324,16 +324,16 @@ fn the_command_line_does_the_same() {
     );
 }
 
-/// An undone import brought back what had been taken out of its source since, and an undone hold
-/// was called undone.
+/// Once, an undone import restored listings that were removed from its source since, and an ended
+/// hold was reported as undone.
 #[test]
-fn undo_brings_holds_back_before_what_they_hold_down() {
+fn undo_restores_holds_before_the_listings_that_they_suppress() {
     for lines in [300u32, 30_000] {
         let api = Api::new();
         import(&api, "a.txt", 0..lines, &[]);
         api.f.ok(&["delist", "45.0.0.7", "--source", "xbl"]);
         assert_eq!(api.dns("7.0.0.45"), "NXDOMAIN soa 60");
-        // The feed drops it, which ends the hold; and that import was a mistake.
+        // The feed drops the entry, which ends the hold. That import was a mistake.
         let broken = import(&api, "b.txt", lines - 5..lines, &["--allow-shrink"]);
         assert!(
             api.get("/v1/holds").ok()["items"]
@@ -367,7 +367,7 @@ fn undo_brings_holds_back_before_what_they_hold_down() {
     assert_eq!(
         api.get("/v1/holds").ok()["items"][0]["subject"],
         "45.1.1.1",
-        "a broken hold comes back"
+        "an ended hold is restored"
     );
     undo(&api, &held["commit"], &json!({"break_hold": true}));
     assert!(
@@ -378,10 +378,10 @@ fn undo_brings_holds_back_before_what_they_hold_down() {
     );
 }
 
-/// What looked alike and was another's word went with an undo: a hold that was granted again, a row
-/// that was imported again.
+/// Once, an undo also reverted later changes that looked the same: a hold that was granted again, a
+/// row that was imported again.
 #[test]
-fn undo_leaves_what_was_said_again_since() {
+fn undo_keeps_listings_that_were_made_again_since() {
     let api = Api::new();
     let hold = |note: &str| {
         api.post(
@@ -415,9 +415,10 @@ fn undo_leaves_what_was_said_again_since() {
     );
 }
 
-/// A host that was listed itself and by a wider listing of the same source stayed listed by that.
+/// Once, a host that was listed itself and by a wider listing of the same source stayed listed by
+/// the wider one.
 #[test]
-fn a_removal_counts_for_the_wider_listing_of_the_same_source_too() {
+fn removal_also_suppresses_the_wider_listing_of_the_same_source() {
     let api = Api::new();
     api.f
         .ok(&["list", "45.1.1.0/24", "45.1.1.1", "--reason", "relay"]);
@@ -426,7 +427,7 @@ fn a_removal_counts_for_the_wider_listing_of_the_same_source_too() {
         ["1.1.1.45", "2.1.1.45"].map(|n| api.dns(n)),
         ["NXDOMAIN soa 60", "NOERROR 127.0.0.2"]
     );
-    // A feed that lists both, and drops the host alone.
+    // A feed that lists both, and then drops only the host.
     api.f.write("a.txt", "46.1.1.0/24\n46.1.1.1\n");
     api.f
         .ok(&["import", "--source", "xbl", "--reason", "relay", "a.txt"]);
@@ -451,7 +452,7 @@ fn a_removal_counts_for_the_wider_listing_of_the_same_source_too() {
     assert_eq!(
         subjects,
         ["45.1.1.1"],
-        "that of the feed ended with its prefix: {holds}"
+        "the hold on the feed's entry ended with its prefix: {holds}"
     );
 }
 
@@ -477,10 +478,10 @@ fn large(api: &Api, source: &str, from: u32, to: u32, more: &[&str]) -> Value {
     )
 }
 
-/// After any large import of any source each row of an earlier one was called "changed since",
-/// though nobody had changed it.
+/// Once, after a large import of any source each row of an earlier import was reported as changed
+/// since.
 #[test]
-fn a_later_large_import_of_another_source_leaves_the_way_back() {
+fn large_import_can_be_undone_after_one_of_another_source() {
     let api = Api::new();
     let small = import(&api, "a.txt", 0..300, &[]);
     api.list("45.0.0.5", "netblock");
@@ -518,15 +519,15 @@ fn a_later_large_import_of_another_source_leaves_the_way_back() {
     assert_eq!(sources, ["big"], "the other source's row stays: {subject}");
 }
 
-/// What a later large import of the same source has changed stays, and the report names that
-/// commit.
+/// Rows that a later large import of the same source has changed are kept, and the report names
+/// that commit.
 #[test]
-fn rows_that_a_later_large_import_has_changed_are_left_alone_with_its_commit() {
+fn undo_keeps_rows_of_a_later_large_import_and_names_its_commit() {
     let api = Api::new();
     large(&api, "xbl", 0, 60_000, &[]);
     let dropped = large(&api, "xbl", 10, 60_000, &[]);
     std::thread::sleep(std::time::Duration::from_millis(1100));
-    // It has five of the ten again, and 24,990 that were never there.
+    // The list has five of the ten again, and 24,990 new ones.
     let later = large(&api, "xbl", 5, 85_000, &[]);
     let told = undo(
         &api,
@@ -553,10 +554,10 @@ fn rows_that_a_later_large_import_has_changed_are_left_alone_with_its_commit() {
     );
 }
 
-/// A purge of a part ended the way back of a large import, and the message blamed an import that
-/// had not come.
+/// Once, a partial purge prevented the undo of a large import, and the message blamed an import
+/// that did not exist.
 #[test]
-fn a_purge_of_a_part_leaves_the_way_back_of_a_large_import() {
+fn large_import_can_be_undone_after_a_partial_purge() {
     let api = Api::new();
     let first = large(&api, "big", 0, 30_000, &[]);
     let purged = api
@@ -590,7 +591,7 @@ fn a_purge_of_a_part_leaves_the_way_back_of_a_large_import() {
         (&done["difference"]["removed"], &done["changed_since"]),
         (&json!(30_000), &json!([]))
     );
-    // Another large import ends it, and is named.
+    // Another large import makes the undo impossible; the message names it.
     let first = large(&api, "big", 0, 30_000, &[]);
     let second = large(&api, "big", 20_000, 60_000, &["--allow-shrink"]);
     let refused = api.post(
@@ -608,7 +609,7 @@ fn a_purge_of_a_part_leaves_the_way_back_of_a_large_import() {
 }
 
 #[test]
-fn undo_brings_rows_back_with_their_notes() {
+fn undo_restores_rows_with_their_notes() {
     use orbsd::{
         ledger::{Import, Undo},
         model::Preconditions,
@@ -663,9 +664,9 @@ fn undo_brings_rows_back_with_their_notes() {
     ledger.stop().unwrap();
 }
 
-/// Each said that the other has to be undone first.
+/// Once, each of two commits required that the other be undone first.
 #[test]
-fn a_large_import_that_can_no_longer_be_undone_says_so_and_why() {
+fn undo_of_an_irreversible_large_import_is_refused_with_the_reason() {
     let api = Api::new();
     let first = import(&api, "a.txt", 0..30_000, &[])["receipt"]["commit"].to_string();
     let second = import(&api, "b.txt", 30_000..60_000, &[])["receipt"]["commit"].to_string();
@@ -690,7 +691,7 @@ fn a_large_import_that_can_no_longer_be_undone_says_so_and_why() {
 }
 
 #[test]
-fn the_undo_of_a_commit_without_listings_is_refused_with_the_reason() {
+fn undo_of_a_commit_without_listings_is_refused_with_the_reason() {
     let api = Api::new();
     api.f.ok(&["zone", "serial", "bl", "90000"]);
     let commit = api.get("/v1/status").ok()["commit"].to_string();

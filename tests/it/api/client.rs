@@ -4,8 +4,8 @@ use std::process::Command;
 
 use super::Api;
 
-/// The document is valid OpenAPI, openapi-python-client generates all of it without a warning, and
-/// the client works against the daemon.
+/// The document is valid OpenAPI, openapi-python-client generates a client without a warning, and
+/// the client works with the daemon.
 #[test]
 fn generated_python_client_works() {
     let api = Api::new();

@@ -1,4 +1,4 @@
-//! `kill -9` in the middle of large writes, bombs, and what a monitor reads.
+//! `kill -9` during large writes, decompression bombs, and the metrics.
 
 use std::{
     io::{Read, Write},
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 
-/// Sends a request whose answer nobody waits for.
+/// Sends a request and does not wait for the answer.
 fn send_only(api: &Api, path: &str, body: &str) -> TcpStream {
     let mut s = TcpStream::connect(api.addr).unwrap();
     let head = format!(
@@ -29,10 +29,10 @@ fn hosts(api: &Api) -> u64 {
         .unwrap()
 }
 
-/// A purge of 60,000 listings is two commits, and so is the way back: whenever it is cut, each is
-/// there whole or not at all.
+/// A purge of 60,000 listings is two commits, and so is its undo. Whenever the daemon is killed,
+/// each commit is complete or missing.
 #[test]
-fn kill_9_during_a_purge_and_its_undo_leaves_whole_commits() {
+fn kill_9_during_a_purge_and_its_undo_leaves_only_complete_commits() {
     let mut api = Api::new();
     let lines: String = (0..60_000u32)
         .map(|i| {
@@ -65,7 +65,7 @@ fn kill_9_during_a_purge_and_its_undo_leaves_whole_commits() {
     }
     let purged = api.post("/v1/purges", "{\"prefix\":\"45.0.0.0/16\"}").ok();
     assert_eq!(hosts(&api), 0, "{seen:?} {purged}");
-    // The way back of the last commit of a purge, cut at any moment.
+    // The undo of the last commit of a purge, killed at any moment.
     let changes = api.get("/v1/changes?after=0&limit=1000").ok();
     let of = |c: &&Value| c["count"].as_u64().unwrap() >= 10_000;
     let commit = changes["items"]
@@ -103,9 +103,9 @@ fn kill_9_during_a_purge_and_its_undo_leaves_whole_commits() {
     );
 }
 
-/// What grows without end while it is unpacked is refused, and takes no memory.
+/// Data that grows without limit when it is unpacked is refused, and takes no memory.
 #[test]
-fn a_bomb_is_refused_in_constant_memory() {
+fn decompression_bomb_is_refused_in_constant_memory() {
     let api = Api::new();
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     (0..400).for_each(|_| packed.write_all(&vec![b'7'; 1 << 20]).unwrap());
@@ -144,10 +144,10 @@ fn a_bomb_is_refused_in_constant_memory() {
     assert_eq!(api.get("/v1/reasons").status, 200);
 }
 
-/// What Prometheus' own parser reads in `/metrics`.
+/// Parses `/metrics` with the parser of Prometheus.
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn the_parser_of_prometheus_reads_the_metrics() {
+fn prometheus_parser_accepts_the_metrics() {
     let api = Api::new();
     api.list("45.1.1.1", "relay");
     let file = api.f.write("metrics", &api.get("/metrics").text());

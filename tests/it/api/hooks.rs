@@ -1,4 +1,4 @@
-//! Webhooks, to a sink that takes, fails, hangs, and comes back.
+//! Webhooks, with a receiver that accepts, fails, hangs and recovers.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -14,16 +14,16 @@ use serde_json::{Value, json};
 
 use super::Api;
 
-const TAKES: u8 = 0;
+const ACCEPT: u8 = 0;
 const FAILS: u8 = 1;
 const HANGS: u8 = 2;
 const REDIRECTS: u8 = 3;
 
-/// A receiver of messages.
+/// A receiver of webhook messages.
 pub struct Sink {
     pub addr: SocketAddr,
     how: Arc<AtomicU8>,
-    /// Heads and bodies, as they came.
+    /// The headers and bodies, in order of arrival.
     got: Arc<Mutex<Vec<(String, String)>>>,
 }
 
@@ -56,14 +56,14 @@ impl Sink {
                     let mut body = vec![0; len];
                     stream.read_exact(&mut body).unwrap();
                     let answer = match how.load(Ordering::Relaxed) {
-                        TAKES => "204 No Content\r\n",
+                        ACCEPT => "204 No Content\r\n",
                         FAILS => "500 No\r\ncontent-length: 0\r\n",
                         REDIRECTS => {
                             "302 There\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n"
                         }
                         _ => return std::thread::sleep(Duration::from_secs(60)),
                     };
-                    if how.load(Ordering::Relaxed) == TAKES {
+                    if how.load(Ordering::Relaxed) == ACCEPT {
                         got.lock()
                             .unwrap()
                             .push((head, String::from_utf8(body).unwrap()));
@@ -80,11 +80,11 @@ impl Sink {
     pub fn fail(&self) {
         self.how.store(FAILS, Ordering::Relaxed);
     }
-    /// Takes what comes from now on.
+    /// Accepts messages from now on.
     pub fn take(&self) {
-        self.how.store(TAKES, Ordering::Relaxed);
+        self.how.store(ACCEPT, Ordering::Relaxed);
     }
-    /// Waits until `n` messages came; they are in order.
+    /// Waits until `n` messages have arrived, and returns them in order.
     pub fn wait(&self, n: usize) -> Vec<(String, Value)> {
         let until = Instant::now() + Duration::from_secs(20);
         loop {
@@ -119,7 +119,7 @@ fn hook(api: &Api, url: &str) -> (String, String) {
 }
 
 #[test]
-fn each_commit_is_told_signed_and_in_order_until_it_is_taken() {
+fn webhook_delivers_each_commit_signed_in_order_and_retries_until_accepted() {
     let mut api = Api::with(&allowed());
     let sink = Sink::new();
     let (id, secret) = hook(&api, &format!("http://{}/orbsd?a=b", sink.addr));
@@ -138,7 +138,7 @@ fn each_commit_is_told_signed_and_in_order_until_it_is_taken() {
         (&body["event"], &body["count"]),
         (&json!("commit"), &json!(1))
     );
-    // The signature is what the page says it is.
+    // The signature is as documented.
     let of = |name: &str| {
         head.lines()
             .find_map(|l| l.strip_prefix(name))
@@ -160,7 +160,7 @@ fn each_commit_is_told_signed_and_in_order_until_it_is_taken() {
         .collect();
     ring::hmac::verify(&key, format!("{t}.{raw}").as_bytes(), &tag).unwrap();
     assert_eq!(of("orbsd-delivery: "), format!("{id}-{}", body["commit"]));
-    // It fails, hangs and redirects: nothing is lost, also over kill -9.
+    // The receiver fails, hangs and redirects. No message is lost, even after kill -9.
     for (how, subject) in [
         (FAILS, "45.1.1.2"),
         (HANGS, "45.1.1.3"),
@@ -181,7 +181,7 @@ fn each_commit_is_told_signed_and_in_order_until_it_is_taken() {
     );
     drop(api.daemon.take());
     api.start();
-    sink.how.store(TAKES, Ordering::Relaxed);
+    sink.how.store(ACCEPT, Ordering::Relaxed);
     api.post(&format!("/v1/webhooks/{id}/retry"), "").ok();
     let all = sink.wait(4);
     let subjects: Vec<&str> = all
@@ -198,7 +198,7 @@ fn each_commit_is_told_signed_and_in_order_until_it_is_taken() {
         assert!(Instant::now() < until);
         std::thread::sleep(Duration::from_millis(20));
     }
-    // Paused, nothing is gathered.
+    // No messages are queued for a paused webhook.
     api.call(
         &api.owner,
         "PATCH",
@@ -224,9 +224,9 @@ fn each_commit_is_told_signed_and_in_order_until_it_is_taken() {
     );
 }
 
-/// What points at this machine, or at a network behind it, is not connected to.
+/// URLs that lead to this machine or to an internal network are not connected to.
 #[test]
-fn a_webhook_can_not_reach_what_is_behind_us() {
+fn webhook_cannot_reach_internal_addresses() {
     let api = Api::new();
     let sink = Sink::new();
     let urls = [
@@ -262,9 +262,10 @@ fn a_webhook_can_not_reach_what_is_behind_us() {
     assert!(sink.got.lock().unwrap().is_empty());
 }
 
-/// Names are asked of the configured servers; one that leads back to us is not followed.
+/// Names are resolved by the configured servers. A name that leads to this machine is not connected
+/// to.
 #[test]
-fn a_name_is_looked_up_by_the_configured_servers_and_its_address_checked() {
+fn webhook_host_is_resolved_by_the_configured_servers_and_its_address_is_checked() {
     for (allow, sent) in [("", false), ("\"127.0.0.0/8\"", true)] {
         let port = crate::lab::free_port();
         let config = crate::lab::CONFIG.replace(
@@ -275,7 +276,7 @@ fn a_name_is_looked_up_by_the_configured_servers_and_its_address_checked() {
             "[http_client]\nallow_special_ranges = [{allow}]\nresolvers = [\"127.0.0.1:{port}\"]\n{config}"
         );
         let api = Api::with(&config);
-        // We are the server that knows the name.
+        // The test itself is the DNS server of the name.
         let zone = std::fs::read_to_string(api.f.path().join("zones/bl.toml")).unwrap();
         api.f.write(
             "zones/bl.toml",
@@ -306,7 +307,7 @@ fn a_name_is_looked_up_by_the_configured_servers_and_its_address_checked() {
 }
 
 #[test]
-fn a_webhook_by_mail_takes_a_smart_host() {
+fn mail_webhook_requires_a_smart_host() {
     let api = Api::new();
     let refused = api.post("/v1/webhooks", "{\"url\":\"mailto:ops@orbs.example\"}");
     assert!(
@@ -316,9 +317,10 @@ fn a_webhook_by_mail_takes_a_smart_host() {
     );
 }
 
-/// A `mailto:` webhook goes by the smart host; a smart host that says no has it tried again.
+/// A `mailto:` webhook delivers through the smart host. A message that the smart host refuses is
+/// sent again.
 #[test]
-fn a_commit_is_told_by_mail_through_the_smart_host() {
+fn mail_webhook_delivers_through_the_smart_host() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let smarthost = listener.local_addr().unwrap();
     let (got, refuse) = (
@@ -398,6 +400,6 @@ fn a_commit_is_told_by_mail_through_the_smart_host() {
     assert_eq!(
         refuse.load(Ordering::Relaxed),
         0,
-        "the first try was refused"
+        "the first delivery is refused"
     );
 }

@@ -1,4 +1,4 @@
-//! What hostile and careless clients did to the API, by name.
+//! Attacks and mistakes of API clients.
 
 use std::{
     fs,
@@ -13,9 +13,9 @@ use serde_json::json;
 use super::Api;
 use crate::lab::CONFIG;
 
-/// A word that is no address was taken for no filter, and a purge took everything.
+/// Once, text that is not an address counted as no filter, and a purge removed everything.
 #[test]
-fn a_prefix_that_is_none_is_refused_and_never_everything() {
+fn invalid_prefix_is_refused_and_never_matches_everything() {
     let api = Api::new();
     api.list("45.1.1.1", "relay");
     for bad in ["com", "localhost", "spam.example"] {
@@ -41,10 +41,10 @@ fn a_prefix_that_is_none_is_refused_and_never_everything() {
     assert_eq!(api.dns("1.1.1.45"), "NOERROR 127.0.0.2");
 }
 
-/// A token got out of its bounds by naming what its order does not take, or by an order that did
-/// not look.
+/// Once, a token exceeded its restrictions by fields that a command ignores, or by a command
+/// without the check.
 #[test]
-fn a_bound_token_can_not_get_out_of_its_bounds() {
+fn restricted_token_cannot_exceed_its_restrictions() {
     let api = Api::new();
     let operator = api.token("bound", "operator", &["--reason", "relay"]);
     let owner = api.token("bound", "owner", &["--prefix", "45.0.0.0/8"]);
@@ -103,9 +103,9 @@ fn a_bound_token_can_not_get_out_of_its_bounds() {
     );
 }
 
-/// One person renewed what takes two, and what was turned down was listed.
+/// Once, one person renewed a listing that requires approval, and a refused proposal was listed.
 #[test]
-fn two_persons_are_two_persons_for_a_renewal_too() {
+fn renewal_also_requires_approval_by_a_second_person() {
     let api = Api::with(&CONFIG.replace(
         "name = \"netblock\"",
         "name = \"netblock\"\nrequire_approval = true",
@@ -177,10 +177,10 @@ fn two_persons_are_two_persons_for_a_renewal_too() {
     assert!(until.starts_with("202"), "{until}");
 }
 
-/// Somebody approves and somebody turns down at the same moment: one of them has the word, and the
-/// list says the same.
+/// A proposal is approved and refused at the same moment. Only one request succeeds, and the list
+/// agrees with it.
 #[test]
-fn an_approval_and_a_refusal_at_once_agree() {
+fn simultaneous_approval_and_refusal_have_one_outcome() {
     let api = Api::with(&CONFIG.replace(
         "name = \"netblock\"",
         "name = \"netblock\"\nrequire_approval = true",
@@ -226,9 +226,9 @@ fn an_approval_and_a_refusal_at_once_agree() {
     }
 }
 
-/// A reset that was under way brought a person back who was disabled meanwhile.
+/// Once, a concurrent password reset enabled a user who had just been disabled.
 #[test]
-fn a_person_is_changed_by_one_at_a_time() {
+fn concurrent_changes_of_a_user_are_serialized() {
     let api = Api::new();
     api.f.ok(&["user", "add", "anna", "--role", "editor"]);
     for _ in 0..5 {
@@ -252,9 +252,9 @@ fn a_person_is_changed_by_one_at_a_time() {
     }
 }
 
-/// What a route does not do is not ignored: nobody shall rely on it.
+/// Unsupported parts of a request are refused and not ignored, so that clients do not rely on them.
 #[test]
-fn what_a_route_does_not_take_is_refused() {
+fn unsupported_headers_and_values_are_refused() {
     let api = Api::new();
     let with = |path: &str, header: (&str, &str), body: &str| {
         api.call(&api.owner, "POST", path, &[header], body)
@@ -290,9 +290,9 @@ fn what_a_route_does_not_take_is_refused() {
     );
 }
 
-/// Clients that ask and do not read held all places of the listener, and all threads.
+/// Once, clients that did not read occupied all connections of the listener, and all threads.
 #[test]
-fn clients_that_do_not_read_are_cut_and_others_are_served() {
+fn clients_that_do_not_read_are_closed_and_others_served() {
     let api = Api::new();
     let lines: String = (0..60_000u32)
         .map(|i| format!("45.{}.{}.{}\n", i >> 16, i >> 8 & 255, i & 255))
@@ -322,14 +322,14 @@ fn clients_that_do_not_read_are_cut_and_others_are_served() {
         })
         .collect();
     std::thread::sleep(Duration::from_millis(500));
-    // The look-up goes on, and the sixteenth export is told to wait.
+    // The look-up still works, and the sixteenth export is told to wait.
     let begun = Instant::now();
     assert_eq!(
         api.call("", "GET", "/lookup?subject=45.0.0.1", &[], "")
             .status,
         200
     );
-    // Long before the others are cut, also where the machine has much else to do.
+    // This happens long before the others are closed, even on a busy machine.
     assert!(
         begun.elapsed() < Duration::from_secs(10),
         "{:?}",
@@ -340,7 +340,7 @@ fn clients_that_do_not_read_are_cut_and_others_are_served() {
     for mut s in held {
         s.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let mut sink = vec![0; 1 << 20];
-        // What was on its way comes, then the end.
+        // Data in transit arrives, then the end.
         let end = loop {
             match s.read(&mut sink) {
                 Ok(0) => break true,
@@ -354,9 +354,10 @@ fn clients_that_do_not_read_are_cut_and_others_are_served() {
     assert_eq!(api.get("/v1/zones/bl/export").status, 200);
 }
 
-/// A body that does not come ends its request, and a stream whose next line does not come too.
+/// A request whose body does not arrive times out, and so does a stream whose next line does not
+/// arrive.
 #[test]
-fn slow_bodies_are_not_waited_for() {
+fn slow_request_bodies_time_out() {
     let api = Api::new();
     let send = |path: &str, body: &str| {
         let mut s = TcpStream::connect(api.addr).unwrap();
@@ -395,14 +396,14 @@ fn slow_bodies_are_not_waited_for() {
     assert_eq!(
         api.dns("1.1.1.45"),
         "NOERROR 127.0.0.2",
-        "the line that was whole counts"
+        "the complete line is processed"
     );
 }
 
-/// Two thousand connections of many addresses that say nothing: they are dropped after a while, and
-/// the socket is never concerned.
+/// Two thousand idle connections from many addresses are closed after a while, and do not affect
+/// the socket.
 #[test]
-fn thousands_of_silent_connections_pass() {
+fn thousands_of_idle_connections_do_not_block_other_clients() {
     let api = Api::new();
     let addr: std::net::SocketAddr = api.addr;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -426,7 +427,7 @@ fn thousands_of_silent_connections_pass() {
     });
     assert!(held.len() > 1000, "{}", held.len());
     api.f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
-    // Each is given up when its request has not come; then others have their places.
+    // Each connection is closed after the request timeout; then others get their slots.
     let until = Instant::now() + Duration::from_secs(60);
     loop {
         let mut s = TcpStream::connect(addr).unwrap();
@@ -437,15 +438,15 @@ fn thousands_of_silent_connections_pass() {
         if said.starts_with("HTTP/1.1 200") {
             break;
         }
-        assert!(Instant::now() < until, "nobody is served");
+        assert!(Instant::now() < until, "no client is served");
     }
     drop(held);
 }
 
-/// 40 MB that are refused before their end: a client that writes all of it before it reads, and the
-/// command line.
+/// 40 MB that are refused early, sent by a client that writes everything before it reads, and by
+/// the command line.
 #[test]
-fn an_upload_that_is_refused_early_gets_its_answer() {
+fn upload_that_is_refused_early_gets_its_answer() {
     let api = Api::new();
     let big = "45.51.1.1 # a list that is refused\n".repeat(1_200_000);
     api.f.write("big", &big);

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::Api;
 
 #[test]
-fn a_listing_lives_through_the_api() {
+fn listing_is_created_renewed_and_delisted_through_the_api() {
     let api = Api::new();
     let body = json!({"subject": "45.1.1.1", "reason": "relay", "note": "seen", "text": "see $"})
         .to_string();
@@ -14,7 +14,7 @@ fn a_listing_lives_through_the_api() {
     assert_eq!(
         api.dns("1.1.1.45"),
         "NOERROR 127.0.0.2",
-        "true when the receipt arrives"
+        "in force when the receipt arrives"
     );
     let id = made.json()["id"].as_str().unwrap().to_string();
     assert_eq!(made.header("location"), format!("/v1/listings/{id}"));
@@ -72,7 +72,7 @@ fn a_listing_lives_through_the_api() {
         api.get(&format!("/v1/listings/{id}")).problem(),
         "not-found"
     );
-    // A removal was granted: it does not come back, unless an operator means it.
+    // A removal was granted: the listing does not return unless an operator ends the hold.
     let again = api.post("/v1/listings", &body);
     assert_eq!((again.status, again.problem().as_str()), (409, "held"));
     let editor = api.token("anna", "editor", &[]);
@@ -95,7 +95,7 @@ fn a_listing_lives_through_the_api() {
 }
 
 #[test]
-fn a_request_under_a_key_is_made_once() {
+fn idempotent_request_is_processed_once() {
     let mut api = Api::new();
     let send = |api: &Api, key: &str, body: &str| {
         api.call(
@@ -108,7 +108,11 @@ fn a_request_under_a_key_is_made_once() {
     };
     let one = json!({"subject": "45.1.1.1", "reason": "relay"}).to_string();
     let first = send(&api, "k1", &one).ok();
-    assert_eq!(send(&api, "k1", &one).ok(), first, "told again");
+    assert_eq!(
+        send(&api, "k1", &one).ok(),
+        first,
+        "the stored response is returned again"
+    );
     let other = send(
         &api,
         "k1",
@@ -119,7 +123,7 @@ fn a_request_under_a_key_is_made_once() {
         (422, "idempotency-key-reused")
     );
     assert_ne!(send(&api, "k2", &one).ok()["commit"], first["commit"]);
-    // Another token's key is another key.
+    // The same key of another token is a different key.
     let token = api.token("anna", "editor", &[]);
     let theirs = api
         .call(
@@ -131,11 +135,11 @@ fn a_request_under_a_key_is_made_once() {
         )
         .ok();
     assert_ne!(theirs["commit"], first["commit"]);
-    // It is in the same batch: a kill does not part them.
+    // Listing and receipt are in the same batch, so a kill cannot separate them.
     drop(api.daemon.take());
     api.start();
     assert_eq!(send(&api, "k1", &one).ok()["commit"], first["commit"]);
-    // A removal under a key, too, although there is nothing left to remove.
+    // A removal with a key is also repeated, although there is nothing left to remove.
     let id = first["id"].as_str().unwrap();
     let remove = || {
         api.call(
@@ -150,9 +154,9 @@ fn a_request_under_a_key_is_made_once() {
     assert_eq!(remove().ok()["commit"], gone["commit"]);
 }
 
-/// A whole request under a key: what it did and what it was told are both still there after a kill.
+/// A complete request with a key: its effect and its response both survive a kill.
 #[test]
-fn purges_undo_imports_people_and_tokens_are_done_once_too() {
+fn idempotency_keys_apply_to_purges_undo_imports_users_and_tokens() {
     let mut api = Api::new();
     let send = |api: &Api, method: &str, path: &str, body: &str| {
         api.call(&api.owner, method, path, &[("idempotency-key", "k")], body)
@@ -189,7 +193,7 @@ fn purges_undo_imports_people_and_tokens_are_done_once_too() {
     assert_eq!(
         send(&api, "POST", import, "45.1.1.1\n45.1.1.2\n").ok(),
         first,
-        "told again"
+        "the stored response is returned again"
     );
     assert_eq!(
         send(&api, "POST", import, "45.1.1.1\n45.1.1.3\n").problem(),
@@ -198,7 +202,7 @@ fn purges_undo_imports_people_and_tokens_are_done_once_too() {
     assert_eq!(
         send(&api, "POST", "/v1/purges", purge).ok(),
         gone,
-        "and what came back since is still there:"
+        "listings since then are kept:"
     );
     assert_eq!(api.dns("1.1.1.45"), "NOERROR 127.0.0.2");
     assert_eq!(
@@ -206,7 +210,7 @@ fn purges_undo_imports_people_and_tokens_are_done_once_too() {
         "idempotency-key-reused"
     );
     assert_eq!(send(&api, "POST", &undo, "{}").ok(), back);
-    // What shows a secret is shown once, and done once.
+    // A response with a secret is displayed once, and the request is processed once.
     for (path, body) in [
         ("/v1/tokens", "{\"owner\":\"p\",\"role\":\"reader\"}"),
         ("/v1/users", "{\"name\":\"anna\",\"role\":\"editor\"}"),
@@ -227,7 +231,7 @@ fn purges_undo_imports_people_and_tokens_are_done_once_too() {
         .filter(|t| t["owner"] == "p")
         .count();
     assert_eq!(tokens, 1);
-    // The import is still known by its number.
+    // The import is still known by its ID.
     let known = api
         .get(&format!("/v1/imports/{}", first["id"].as_str().unwrap()))
         .ok();
@@ -235,7 +239,7 @@ fn purges_undo_imports_people_and_tokens_are_done_once_too() {
 }
 
 #[test]
-fn a_search_finds_what_it_names_page_by_page() {
+fn search_returns_the_matches_page_by_page() {
     let api = Api::new();
     let anna = api.token("anna", "editor", &[]);
     for i in 0..25 {
@@ -301,7 +305,7 @@ fn a_search_finds_what_it_names_page_by_page() {
 }
 
 #[test]
-fn subjects_in_odd_spellings_are_one_or_refused() {
+fn unusual_spellings_of_a_subject_are_normalized_or_refused() {
     let api = Api::new();
     api.list("::ffff:45.1.1.1", "relay");
     assert_eq!(api.dns("1.1.1.45"), "NOERROR 127.0.0.2");
@@ -371,7 +375,7 @@ fn subjects_in_odd_spellings_are_one_or_refused() {
 }
 
 #[test]
-fn the_public_answer_says_why_and_nothing_private() {
+fn public_lookup_shows_the_reason_and_no_private_data() {
     let api = Api::new();
     let body =
         json!({"subject": "45.2.0.0/16", "reason": "relay", "note": "secret note"}).to_string();
@@ -416,7 +420,7 @@ fn the_public_answer_says_why_and_nothing_private() {
 }
 
 #[test]
-fn holds_and_exemptions_are_shown_and_ended() {
+fn holds_and_exemptions_can_be_read_and_ended() {
     let api = Api::new();
     let ask = |method: &str, path: &str, body: serde_json::Value| {
         api.call(&api.owner, method, path, &[], &body.to_string())
@@ -476,7 +480,7 @@ fn holds_and_exemptions_are_shown_and_ended() {
 }
 
 #[test]
-fn a_zone_leaves_as_a_file_or_a_transfer_and_only_when_it_is_new() {
+fn zone_export_is_sent_only_if_it_has_changed() {
     let api = Api::new();
     api.list("45.1.1.1", "relay");
     let zone = api.get("/v1/zones/bl").ok();
@@ -501,7 +505,7 @@ fn a_zone_leaves_as_a_file_or_a_transfer_and_only_when_it_is_new() {
     assert_eq!(
         export("format=cidr", &[("if-none-match", &tag)]).status,
         200,
-        "another format is another thing"
+        "another format has another ETag"
     );
     let axfr = export("format=axfr", &[]).text();
     let soas: Vec<&str> = axfr.lines().filter(|l| l.contains(" SOA ")).collect();
@@ -516,7 +520,7 @@ fn a_zone_leaves_as_a_file_or_a_transfer_and_only_when_it_is_new() {
         axfr.contains("1.1.1.45.bl.orbs.example. 300 A 127.0.0.2\n"),
         "{axfr}"
     );
-    // The messages of a transfer, as hickory reads them.
+    // Decodes the messages of a transfer with hickory.
     let dns = export("format=dns", &[]);
     let (mut rest, mut answers) = (&dns.body[..], 0);
     while let Some((len, tail)) = rest.split_first_chunk::<2>() {
@@ -559,7 +563,7 @@ fn a_zone_leaves_as_a_file_or_a_transfer_and_only_when_it_is_new() {
 }
 
 #[test]
-fn health_metrics_and_the_description_are_there() {
+fn health_metrics_and_openapi_description_are_served() {
     let api = Api::new();
     api.list("45.1.1.1", "relay");
     api.dns("1.1.1.45");
@@ -586,8 +590,8 @@ fn health_metrics_and_the_description_are_there() {
         "{}",
         description["openapi"]
     );
-    // The document is served at one place, to the interactive page too, and again only to a client
-    // that has another one.
+    // The document is served at one path, which the interactive page uses too, and sent only to a
+    // client that does not have it.
     let document = api.call("", "GET", "/openapi.json", &[], "");
     let current = [("if-none-match", document.header("etag"))];
     let again = api.call("", "GET", "/openapi.json", &current, "");
@@ -626,9 +630,9 @@ fn health_metrics_and_the_description_are_there() {
     assert_eq!(status["zones"][0]["zone"], "bl.orbs.example");
 }
 
-/// The public listener answers look-ups and nothing else.
+/// The public listener answers only look-ups.
 #[test]
-fn the_public_listener_serves_the_look_up_alone() {
+fn public_listener_serves_only_the_lookup() {
     let port = crate::lab::free_port();
     let mut api = Api::with(&format!(
         "[web]\nlisten = \"127.0.0.1:{port}\"\n{}",

@@ -31,7 +31,7 @@ pub struct Api {
     pub owner: String,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -49,7 +49,7 @@ impl Reply {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
-    /// The JSON, and it has to be a success.
+    /// Returns the JSON of a successful response.
     pub fn ok(self) -> Value {
         assert!(
             (200..300).contains(&self.status),
@@ -59,7 +59,7 @@ impl Reply {
         );
         self.json()
     }
-    /// The code of the problem, and it has to be one.
+    /// Returns the code of a problem response.
     pub fn problem(&self) -> String {
         assert_eq!(
             self.header("content-type"),
@@ -98,12 +98,12 @@ impl Api {
         api.owner = api.token("root", "owner", &[]);
         api
     }
-    /// A user that is added, and a token of theirs.
+    /// Adds a user, and returns a token of theirs.
     pub fn user(&self, name: &str, role: &str) -> String {
         self.f.ok(&["user", "add", name, "--role", role]);
         self.token(name, role, &[])
     }
-    /// A token made by the command line.
+    /// Returns a token that is created on the command line.
     pub fn token(&self, owner: &str, role: &str, more: &[&str]) -> String {
         let args = [
             &["token", "create", "--owner", owner, "--role", role][..],
@@ -157,7 +157,7 @@ impl Api {
     pub fn post(&self, path: &str, body: &str) -> Reply {
         self.call(&self.owner, "POST", path, &[], body)
     }
-    /// Lists a subject for a reason; the listing's number and revision.
+    /// Lists a subject for a reason. Returns the commit and the revision.
     pub fn list(&self, subject: &str, reason: &str) -> (String, String) {
         let made = self
             .post(
@@ -170,7 +170,7 @@ impl Api {
             made["revision"].as_str().unwrap().into(),
         )
     }
-    /// What DNS says of a name in the address zone.
+    /// Returns the DNS answer for a name in the address zone.
     pub fn dns(&self, reversed: &str) -> String {
         shown(
             &udp(
@@ -181,7 +181,7 @@ impl Api {
             .unwrap(),
         )
     }
-    /// Starts the daemon again after it was ended.
+    /// Starts the daemon again after it has ended.
     pub fn start(&mut self) {
         self.daemon = Some(Daemon::start(&self.f));
         let until = Instant::now() + Duration::from_secs(20);

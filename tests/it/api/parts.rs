@@ -11,8 +11,8 @@ use super::Api;
 
 const HEAD: &str = "--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"";
 
-/// Sends an import in chunks of 16 KiB until the server has had enough; how many bytes went, and
-/// the answer.
+/// Sends an import in chunks of 16 KiB until the server stops reading. Returns the number of sent
+/// bytes and the response.
 fn send(api: &Api, first: &str, block: &[u8], blocks: usize, last: &str) -> (usize, String) {
     let mut s = TcpStream::connect(api.addr).unwrap();
     s.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -41,7 +41,7 @@ fn send(api: &Api, first: &str, block: &[u8], blocks: usize, last: &str) -> (usi
     (sent, String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// The daemon's resident memory in bytes.
+/// Returns the daemon's resident memory in bytes.
 fn memory(api: &Api) -> usize {
     let id = api.daemon.as_ref().unwrap().0.id();
     let text = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
@@ -54,9 +54,9 @@ fn memory(api: &Api) -> usize {
         * 1024
 }
 
-/// The parser kept such a header in memory to its end, and searched it anew for each block.
+/// Once, the parser kept such a header in memory to its end, and searched it again for each block.
 #[test]
-fn a_header_without_an_end_is_refused_early() {
+fn part_header_without_an_end_is_refused_early() {
     let api = Api::new();
     let before = memory(&api);
     for first in [format!("{HEAD}x\"\r\nx: "), "no boundary".into()] {
@@ -68,7 +68,7 @@ fn a_header_without_an_end_is_refused_early() {
     }
     let grown = memory(&api).saturating_sub(before);
     assert!(grown < 16 << 20, "{grown} bytes more");
-    // The answer is there for who sends no more than that.
+    // A client that sends no more gets the response.
     let (_, answer) = send(
         &api,
         &format!("{HEAD}x\"\r\nx: "),
@@ -83,7 +83,7 @@ fn a_header_without_an_end_is_refused_early() {
 }
 
 #[test]
-fn names_of_files_and_their_number_are_bounded() {
+fn number_and_names_of_parts_are_limited() {
     let api = Api::new();
     let name = "n".repeat(1 << 20);
     let (_, answer) = send(
@@ -123,9 +123,9 @@ fn names_of_files_and_their_number_are_bounded() {
     );
 }
 
-/// The header of a part, its data and the next boundary come byte by byte or all at once.
+/// The header of a part, its data and the next boundary arrive byte by byte or all at once.
 #[test]
-fn parts_are_read_in_whatever_pieces_they_come() {
+fn parts_are_parsed_however_their_bytes_are_divided() {
     let api = Api::new();
     let lines: String = (0..20_000)
         .map(|i| format!("45.52.{}.{}\n", i >> 8, i & 255))

@@ -1,4 +1,4 @@
-//! Backups and the way back: who was taken off after the copy was made stays off.
+//! Backup and restore: hosts that were removed after the copy was made stay removed.
 
 use std::{fs, process::Command};
 
@@ -19,10 +19,10 @@ fn run(f: &Folder, args: &[&str]) {
     );
 }
 
-/// The drill: back up, delist, lose the disk, restore: the host stays off; import its feed again:
-/// it stays off.
+/// The drill: back up, delist, lose the disk, restore. The host stays delisted, also after its feed
+/// is imported again.
 #[test]
-fn a_restored_store_keeps_who_was_taken_off_since() {
+fn restored_store_keeps_removals_made_since_the_copy() {
     let config = crate::lab::CONFIG.replace(
         "[admin]",
         "[removal_log]\npath = \"disk2/removals.log\"\n[admin]",
@@ -96,7 +96,8 @@ fn a_restored_store_keeps_who_was_taken_off_since() {
     );
     let history = api.get("/v1/subjects/46.1.1.1").ok();
     assert_eq!(history["holds"][0]["source"], json!(null), "{history}");
-    // A second copy knows what the first did not: nothing of the log is replayed twice.
+    // A second copy has the lines that the first one lacked, so no line of the log is replayed
+    // twice.
     api.f
         .ok(&["list", "45.1.1.1", "--reason", "relay", "--break-hold"]);
     api.f.ok(&["backup", "copy2"]);
@@ -109,7 +110,7 @@ fn a_restored_store_keeps_who_was_taken_off_since() {
 }
 
 #[test]
-fn without_the_log_serials_jump_as_far_as_the_zone_may_have_come() {
+fn serials_jump_past_possible_ones_if_a_restore_has_no_log() {
     let mut api = Api::new();
     api.list("45.1.1.1", "relay");
     api.f.ok(&["backup", "copy"]);
@@ -130,7 +131,7 @@ fn without_the_log_serials_jump_as_far_as_the_zone_may_have_come() {
 }
 
 #[test]
-fn a_copy_that_was_damaged_is_not_restored() {
+fn damaged_copy_is_not_restored() {
     let f = Folder::new();
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
     f.ok(&["backup", "copy"]); // also where no daemon runs
@@ -155,9 +156,9 @@ fn a_copy_that_was_damaged_is_not_restored() {
     );
 }
 
-/// What cannot be logged is not done, and is told so; what needs no log goes on.
+/// A change that cannot be logged is refused with the reason. Changes that need no log are made.
 #[test]
-fn a_removal_that_can_not_be_logged_is_refused_and_nothing_is_lost() {
+fn removal_that_cannot_be_logged_is_refused_without_loss() {
     let config = crate::lab::CONFIG.replace(
         "[admin]",
         "[removal_log]\npath = \"disk2/removals.log\"\n[admin]",
@@ -193,9 +194,9 @@ $ORBSD list 45.1.1.9 --reason relay 2>&1 | grep -q 'is not a plain file' || exit
     assert_eq!(status.unwrap().code(), Some(0), "{}", f.log());
 }
 
-/// A reload that was refused left the daemon without its removal log.
+/// Once, a refused reload left the daemon without its removal log.
 #[test]
-fn a_refused_reload_keeps_the_log_of_removals() {
+fn refused_reload_keeps_the_removal_log() {
     let api = Api::new();
     api.list("45.1.1.1", "relay");
     let config = fs::read_to_string(api.f.path().join("config.toml")).unwrap();
@@ -214,10 +215,11 @@ fn a_refused_reload_keeps_the_log_of_removals() {
     );
 }
 
-/// A store that was copied back by hand learns from its log at the next start; a zone that came
-/// after the copy goes on behind its last serial; what only a feed ended is not replayed.
+/// A store that was copied back by hand replays its log at the next start. A zone that was added
+/// after the copy continues after its last serial. Entries that only a feed has ended are not
+/// replayed.
 #[test]
-fn a_store_that_lacks_its_log_catches_up_at_its_start() {
+fn store_replays_missing_log_lines_at_a_start() {
     let config = crate::lab::CONFIG.replace(
         "[admin]",
         "[removal_log]\npath = \"disk2/removals.log\"\n[admin]",
@@ -256,7 +258,7 @@ fn a_store_that_lacks_its_log_catches_up_at_its_start() {
     );
     let now = api.get("/v1/zones/new").ok()["serial"].as_u64().unwrap();
     assert!(now > seen, "{now} after {seen}");
-    // Another store's log is told apart.
+    // The log of another store is recognised.
     assert!(api.daemon.take().unwrap().stop().success());
     let log = fs::read_to_string(api.f.path().join("disk2/removals.log")).unwrap();
     let cut: String = log

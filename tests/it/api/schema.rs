@@ -1,19 +1,19 @@
-//! The whole description of the API, tried out by schemathesis.
+//! Tests the API against its description with schemathesis.
 
 use std::process::Command;
 
 use super::Api;
 use crate::peers::peers;
 
-/// No 5xx, nothing outside the schema, nothing taken that the schema forbids. `make drill` looks
-/// for longer.
+/// No 5xx, no response outside the schema, no accepted request that the schema forbids. `make
+/// drill` runs it for longer.
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn schemathesis_finds_nothing() {
-    look("15");
+fn schemathesis_finds_no_violation() {
+    run_schemathesis("15");
 }
 
-fn look(examples: &str) {
+fn run_schemathesis(examples: &str) {
     let api = Api::new();
     api.list("45.1.1.1", "relay");
     api.f.write("a.txt", "46.1.1.1\n46.1.1.2\n");
@@ -41,13 +41,13 @@ fn look(examples: &str) {
     api.f.ok(&["status"]);
 }
 
-/// Tests that take long, which only `make drill` runs.
+/// Long tests, which only `make drill` runs.
 mod drill {
     use super::*;
 
     #[test]
     #[ignore = "takes long; run `make drill`"]
-    fn schemathesis_finds_nothing_in_a_long_run() {
-        look("500");
+    fn schemathesis_finds_no_violation_in_a_long_run() {
+        run_schemathesis("500");
     }
 }

@@ -1,4 +1,4 @@
-//! Streams: bulk changes, and what happens, as it happens; also when they are cut.
+//! Streams of bulk changes and of events, also interrupted ones.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -19,13 +19,13 @@ fn line(i: u32) -> String {
     )
 }
 
-/// A stream under a key that was cut is sent again: lines that were made are told again, the rest
-/// is made.
+/// An interrupted stream with a key is sent again: processed lines get the same answers, the others
+/// are processed.
 #[test]
-fn a_stream_under_a_key_goes_on_where_it_was_cut() {
+fn idempotent_stream_continues_where_it_was_interrupted() {
     let mut api = Api::new();
     let lines: Vec<String> = (0..3000).map(line).collect();
-    // Half of it, in a body that never ends in order.
+    // Half of it, in a chunked body without an end.
     let mut s = TcpStream::connect(api.addr).unwrap();
     s.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let head = format!(
@@ -38,7 +38,7 @@ fn a_stream_under_a_key_goes_on_where_it_was_cut() {
         s.write_all(format!("{:x}\r\n{part}\r\n", part.len()).as_bytes())
             .unwrap();
     }
-    // Half a line more, and away.
+    // Half a line more, then disconnect.
     s.write_all(b"20\r\n{\"subject\":\"46.1.1.1\",\"reason\":\"\r\n")
         .unwrap();
     let mut got = vec![0; 4096];
@@ -88,18 +88,18 @@ fn a_stream_under_a_key_goes_on_where_it_was_cut() {
     assert_eq!(
         commits(&again),
         commits(&answers),
-        "told again, not made again"
+        "the answer is repeated, not the change"
     );
     assert_eq!(api.get("/v1/status").ok()["listed"]["ipv4_hosts"], 3000);
     assert_eq!(
         api.dns("1.1.1.46"),
         "NXDOMAIN soa 60",
-        "half a line is no line"
+        "an incomplete line is not processed"
     );
 }
 
 #[test]
-fn every_line_is_answered_in_order_with_its_problem() {
+fn every_line_of_a_stream_is_answered_in_order_with_its_problem() {
     let api = Api::new();
     let body = "{\"subject\":\"45.1.1.1\",\"reason\":\"relay\"}\n\n{\"subject\":\"45.1.1.1\"}\nnonsense\n{\"op\":\"delist\",\"subject\":\"45.9.9.9\"}\n{\"op\":\"hold\",\"subject\":\"45.1.1.9\",\"reason\":\"relay\"}\n{\"subject\":\"45.1.1.9\",\"reason\":\"relay\"}";
     let answers = api.post("/v1/bulk", body);
@@ -126,7 +126,8 @@ fn every_line_is_answered_in_order_with_its_problem() {
     );
 }
 
-/// The change stream: from a commit on, as they come, and a clear last line when the daemon stops.
+/// The stream of changes starts after a commit, has each change as it happens, and ends with a
+/// final line when the daemon stops.
 #[test]
 fn changes_are_streamed_until_the_daemon_stops() {
     let mut api = Api::new();
@@ -167,10 +168,10 @@ fn changes_are_streamed_until_the_daemon_stops() {
     assert!(daemon.stop().success());
 }
 
-/// A sender that is stopped by the daemon's end is told which line was not done; all that was
-/// acknowledged is there.
+/// The client of a stream that ends because the daemon stops learns which line was not processed.
+/// All acknowledged lines are stored.
 #[test]
-fn a_stream_under_way_ends_with_a_clear_line_when_the_daemon_stops() {
+fn running_stream_ends_with_a_final_line_when_the_daemon_stops() {
     let mut api = Api::new();
     let mut s = TcpStream::connect(api.addr).unwrap();
     s.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -204,7 +205,7 @@ fn a_stream_under_way_ends_with_a_clear_line_when_the_daemon_stops() {
 }
 
 #[test]
-fn a_line_that_is_too_long_ends_the_stream() {
+fn overlong_line_ends_the_stream() {
     let api = Api::new();
     let body = format!(
         "{}{{\"subject\":\"45.1.1.9\",\"note\":\"{}\"}}\n",

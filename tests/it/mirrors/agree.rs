@@ -1,4 +1,4 @@
-//! Two servers of one zone, compared by thousands of names, and by their whole content.
+//! Compares two servers of a zone by thousands of names, and by the content of the zone.
 
 use std::{
     collections::BTreeSet,
@@ -13,12 +13,12 @@ use super::{
 };
 
 const TYPES: [u16; 5] = [A, TXT, CAA, AAAA, ANY];
-/// How long a mirror is asked again for a zone that it cuts off.
+/// How long a transfer from a mirror is retried if the mirror closes the connection.
 const AGAIN: Duration = Duration::from_secs(10);
-/// Differences that are shown of a comparison that fails.
+/// The most differences that a failed comparison prints.
 const SHOWN: usize = 25;
 
-/// Questions for each name: all types.
+/// The query types for each name.
 fn questions(zone: &str, names: &[String]) -> Vec<(String, u16)> {
     let full = |n: &String| {
         if n.is_empty() {
@@ -33,20 +33,20 @@ fn questions(zone: &str, names: &[String]) -> Vec<(String, u16)> {
         .collect()
 }
 
-/// Whether a mirror's answer is ours.
+/// Whether a mirror's answer equals that of the primary.
 fn same(qtype: u16, ours: &Answer, theirs: &Answer) -> bool {
     let head = (ours.rcode, ours.aa) == (theirs.rcode, theirs.aa);
     if qtype != ANY {
         let negative = ours.records.is_empty();
         return head && ours.records == theirs.records && (!negative || ours.soa == theirs.soa);
     }
-    // Each gives what it likes of a node (RFC 8482).
+    // For ANY each server returns what it chooses (RFC 8482).
     let within = |a: &Answer, b: &Answer| a.records.iter().all(|r| b.records.contains(r));
     head && ours.records.is_empty() == theirs.records.is_empty()
         && (within(ours, theirs) || within(theirs, ours))
 }
 
-/// Asks all names of us and of every mirror, and demands the same of all.
+/// Queries all names at the primary and at every mirror, and compares the answers.
 pub fn agree(ours: SocketAddr, mirrors: &[Mirror], zone: &str, names: &[String]) {
     let asked = questions(zone, names);
     let (we, they) = std::thread::scope(|s| {
@@ -84,7 +84,7 @@ pub fn agree(ours: SocketAddr, mirrors: &[Mirror], zone: &str, names: &[String])
     assert!(wrong.is_empty(), "{zone}:\n{}", wrong.join("\n\n"));
 }
 
-/// A zone's records as sorted lines, by AXFR.
+/// Returns the records of a zone as sorted lines, by AXFR.
 pub fn dump(at: SocketAddr, zone: &str) -> Vec<String> {
     wire::lines(
         &wire::take(at, zone, None)
@@ -93,8 +93,8 @@ pub fn dump(at: SocketAddr, zone: &str) -> Vec<String> {
     )
 }
 
-/// A mirror's zone. NSD starts again at every change and cuts whom its old process has not served
-/// yet: that one asks again.
+/// Returns the zone of a mirror. NSD restarts at each change and closes connections that its old
+/// process has not served yet; then the transfer is retried.
 pub fn mirrored(m: &Mirror, zone: &str) -> Vec<String> {
     let until = Instant::now() + AGAIN;
     loop {
@@ -111,7 +111,8 @@ pub fn mirrored(m: &Mirror, zone: &str) -> Vec<String> {
     }
 }
 
-/// Every mirror's zone is ours, record for record. Gives back ours.
+/// Checks that the zone of each mirror equals that of the primary, record by record. Returns the
+/// records of the primary.
 pub fn equal(ours: SocketAddr, mirrors: &[Mirror], zone: &str) -> Vec<String> {
     let we = dump(ours, zone);
     for m in mirrors {
@@ -137,7 +138,7 @@ pub fn equal(ours: SocketAddr, mirrors: &[Mirror], zone: &str) -> Vec<String> {
     we
 }
 
-/// The owners of a dump, relative to the zone.
+/// Returns the owner names of a dump, relative to the zone.
 pub fn owners(zone: &str, dump: &[String]) -> BTreeSet<String> {
     let relative = |l: &String| {
         l.split(' ')
@@ -149,7 +150,7 @@ pub fn owners(zone: &str, dump: &[String]) -> BTreeSet<String> {
     dump.iter().filter_map(relative).collect()
 }
 
-/// An address as a name of a zone.
+/// Returns the name of an address in a zone.
 pub fn reversed(a: IpAddr) -> String {
     match a {
         IpAddr::V4(a) => a
@@ -168,7 +169,7 @@ pub fn reversed(a: IpAddr) -> String {
     }
 }
 
-/// The edges of a prefix, and its neighbours.
+/// Returns the first and last addresses of a prefix, and its neighbours.
 fn around(subject: &str, r: &mut Random) -> Vec<String> {
     let Ok(net) = subject
         .parse::<ipnet::IpNet>()
@@ -214,7 +215,7 @@ fn around(subject: &str, r: &mut Random) -> Vec<String> {
     }
 }
 
-/// Names in and around a wildcard or a branch.
+/// Returns names in and around a wildcard or a branch.
 fn below(name: &str, r: &mut Random) -> Vec<String> {
     let labels: Vec<&str> = name.split('.').filter(|l| !l.is_empty()).collect();
     let digits = |r: &mut Random, n: usize| {
@@ -242,8 +243,8 @@ fn below(name: &str, r: &mut Random) -> Vec<String> {
     out
 }
 
-/// At least so many names of a zone: owners, all branches, what lies beside and below, what is
-/// listed and next to it, names that are of both families, test points, and nonsense.
+/// Returns at least `want` names of a zone: owner names, all branches, names next to and below them,
+/// listed addresses and their neighbours, names of both families, test points, and random names.
 pub fn names(
     zone: &str,
     owners: &BTreeSet<String>,
@@ -323,7 +324,7 @@ pub fn names(
     r.shuffle(&mut more);
     let mut out: Vec<String> = sure.into_iter().collect();
     r.shuffle(&mut out);
-    // What stands for sure may be much; of both kinds some are always there.
+    // The required names may be many; some of both kinds are always included.
     let share = want.saturating_sub(out.len()).max(want / 3);
     out.truncate(want - share.min(more.len()));
     out.extend(more.into_iter().take(share));
@@ -332,7 +333,7 @@ pub fn names(
             && n.split('.')
                 .all(|l| l.len() < 64 && (!l.is_empty() || n.is_empty()))
     });
-    // Letter case does not matter to anybody.
+    // Letter case must not matter.
     out.iter_mut()
         .step_by(7)
         .for_each(|n| *n = n.to_ascii_uppercase());

@@ -1,21 +1,21 @@
-//! Law 8: what is asked of a mirror is answered as we answer it.
+//! Mirrors give the same answers as the primary (law 8).
 
 use std::time::Duration;
 
 use super::{
     Laboratory,
     agree::{agree, names, owners},
-    proxy::Kind as Passed,
+    proxy::TransferKind,
     servers::{ALL, Kind},
     worlds::{Random, World, ZONES, belongs, feeds, send},
 };
 
-/// Changes in a request; each request gives at least one serial.
+/// The changes in a request. Each request leads to at least one new serial.
 const REQUEST: usize = 100;
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn law8_mirrors_answer_as_we_do_and_follow_thousands_of_changes_by_ixfr() {
+fn mirrors_answer_like_the_primary_and_follow_thousands_of_changes_by_ixfr() {
     let mut r = Random(0x5eed);
     let mut world = World::default();
     let first = world.changes(&mut r, 3000);
@@ -26,7 +26,7 @@ fn law8_mirrors_answer_as_we_do_and_follow_thousands_of_changes_by_ixfr() {
     });
     let ours = lab.folder.addr();
     for (round, want) in [21_000, 3_000, 21_000].into_iter().enumerate() {
-        // What ends by itself has ended, so that nothing moves while it is compared.
+        // Everything that expires has expired, so that nothing changes during the comparison.
         std::thread::sleep(Duration::from_secs(6));
         for zone in ZONES {
             let we = lab.equal(zone);
@@ -53,25 +53,25 @@ fn law8_mirrors_answer_as_we_do_and_follow_thousands_of_changes_by_ixfr() {
         for m in &lab.mirrors {
             let passed: Vec<_> = m
                 .wire
-                .passed()
+                .transfers()
                 .into_iter()
                 .filter(|p| p.bytes > 0)
                 .collect();
             let count = |k| passed.iter().filter(|p| p.kind == k).count();
             let (axfr, ixfr, whole) = (
-                count(Passed::Axfr),
-                count(Passed::Ixfr),
-                count(Passed::Whole),
+                count(TransferKind::Axfr),
+                count(TransferKind::Ixfr),
+                count(TransferKind::Whole),
             );
             let all = ZONES.iter().all(|z| {
                 passed
                     .iter()
-                    .any(|p| p.zone == *z && p.kind == Passed::Ixfr)
+                    .any(|p| p.zone == *z && p.kind == TransferKind::Ixfr)
             });
-            // PowerDNS is left at AXFR: what it makes of differences is not the zone
-            // (docs/mirrors/powerdns.md). A difference that is larger than the zone comes as the
-            // zone; few are. And NSD 4.6 takes two transfers that came while it put another in
-            // place for one that failed, and fetches the zone again (docs/mirrors/nsd.md).
+            // PowerDNS uses only AXFR, because its IXFR does not give the right zone
+            // (docs/mirrors/powerdns.md). A difference that is larger than the zone is sent as the
+            // zone; few are. NSD 4.6 counts two transfers that arrive while it applies another as a
+            // failed one, and fetches the zone again (docs/mirrors/nsd.md).
             let right = match (round, m.kind) {
                 (_, Kind::Powerdns) => ixfr == 0 && axfr >= ZONES.len(),
                 (0, _) => axfr >= ZONES.len(),

@@ -1,7 +1,7 @@
-//! A catalog of our zones (RFC 9432): mirrors that are told of no zone find them.
+//! A catalog zone (RFC 9432): mirrors find the zones by it.
 
 use super::{
-    Laboratory, Mirror, PATIENCE,
+    Laboratory, Mirror, SYNC_TIMEOUT,
     agree::{agree, names, owners},
     servers::Kind,
     wire::serial,
@@ -12,7 +12,7 @@ const CATALOG: &str = "catalog.orbs.example";
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn zones_come_and_go_with_the_catalog_at_knot_bind_and_powerdns() {
+fn knot_bind_and_powerdns_add_and_remove_zones_of_the_catalog() {
     let kinds = [Kind::Knot, Kind::Bind, Kind::Powerdns];
     let mut world = World::default();
     let lab = Laboratory::with_catalog(CATALOG, &ZONES[..2], &kinds, |f| {
@@ -30,14 +30,14 @@ fn zones_come_and_go_with_the_catalog_at_knot_bind_and_powerdns() {
         );
         agree(lab.folder.addr(), &lab.mirrors, name, &names);
     }
-    // Another zone file is another zone everywhere, and one that is gone is gone.
+    // A new zone file adds the zone at all mirrors, and a removed one removes it.
     let told: Vec<_> = lab.mirrors.iter().map(|m| m.addr).collect();
     let domains = ZONES[3];
     lab.folder.write("zones/dbl.toml", &zone(domains, &told));
     std::fs::remove_file(lab.folder.path().join("zones/all.toml")).unwrap();
     lab.folder.ok(&["reload", "--force"]);
     lab.in_step(domains);
-    let until = std::time::Instant::now() + PATIENCE;
+    let until = std::time::Instant::now() + SYNC_TIMEOUT;
     while let Some(m) = lab
         .mirrors
         .iter()
@@ -58,7 +58,7 @@ fn zones_come_and_go_with_the_catalog_at_knot_bind_and_powerdns() {
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn zones_come_and_go_with_an_include_file_at_nsd() {
+fn nsd_adds_and_removes_zones_of_an_include_file() {
     let mut lab = Laboratory::prepared("", &ZONES[..1], &[Kind::Nsd], |f| {
         drop(send(
             f.path(),
@@ -83,14 +83,14 @@ fn zones_come_and_go_with_an_include_file_at_nsd() {
     export();
     let mut mirror = Mirror::with_include(at, lab.folder.addr(), &file);
     mirror.start();
-    mirror.in_step(ZONES[0], lab.folder.addr(), PATIENCE);
+    mirror.in_step(ZONES[0], lab.folder.addr(), SYNC_TIMEOUT);
     lab.folder.write("zones/dbl.toml", &zone(ZONES[3], &[at]));
     std::fs::remove_file(lab.folder.path().join("zones/bl.toml")).unwrap();
     lab.folder.ok(&["reload", "--force"]);
     export();
     mirror.control("reconfig");
-    mirror.in_step(ZONES[3], lab.folder.addr(), PATIENCE);
-    let until = std::time::Instant::now() + PATIENCE;
+    mirror.in_step(ZONES[3], lab.folder.addr(), SYNC_TIMEOUT);
+    let until = std::time::Instant::now() + SYNC_TIMEOUT;
     while serial(at, ZONES[0]).is_some() {
         assert!(
             std::time::Instant::now() < until,

@@ -1,4 +1,4 @@
-//! Bursts of commits with wide prefixes, as a feed's change or an operator's clean-up brings them.
+//! Bursts of commits with wide prefixes, as from a change of a feed or a clean-up by an operator.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
@@ -15,13 +15,13 @@ use super::{
 };
 
 const ZONE: &str = "bl.orbs.example";
-/// Orders of one burst; each is a commit.
+/// The commands of one burst, each of which is a commit.
 const BURST: usize = 400;
-/// How long a mirror may take after a burst: NSD drops a transfer at times, and then waits for the
-/// reminder after 5 seconds.
+/// How long a mirror may take after a burst. NSD sometimes drops a transfer and then waits for the
+/// repeated NOTIFY after 5 seconds.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// An order that lists, delists or exempts a prefix of either family, wide or narrow.
+/// A command that lists, delists or exempts a prefix of either family, wide or narrow.
 fn order(r: &mut Random, listed: &mut Vec<String>) -> Option<Value> {
     if r.chance(45) && !listed.is_empty() {
         let subject = listed.swap_remove(r.below(listed.len() as u64) as usize);
@@ -56,11 +56,12 @@ fn order(r: &mut Random, listed: &mut Vec<String>) -> Option<Value> {
     Some(json!({"op": "list", "subject": subject, "reason": "relay"}))
 }
 
-/// Tests that take long, which only `make drill` runs.
+/// Long tests, which only `make drill` runs.
 mod drill {
     use super::*;
 
-    /// Without the reminder NSD 4.6 was more than a hundred seconds behind after one burst of some ten.
+    /// Without the repeated NOTIFY, NSD 4.6 was over a hundred seconds late after about one burst
+    /// in ten.
     #[test]
     #[ignore = "takes long; run `make drill`"]
     fn mirrors_follow_bursts_of_wide_prefixes_within_seconds() {

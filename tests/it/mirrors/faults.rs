@@ -1,5 +1,5 @@
-//! What goes wrong between us and a mirror: it is away, the journal is too short, connections
-//! break, we die.
+//! Failures between the primary and a mirror: the mirror is down, the journal is too short,
+//! connections break, the primary is killed.
 
 use std::{
     io::{Read, Write},
@@ -12,8 +12,8 @@ use orbsd::store::Store;
 use serde_json::{Value, json};
 
 use super::{
-    Laboratory, PATIENCE,
-    proxy::Kind as Passed,
+    Laboratory, SYNC_TIMEOUT,
+    proxy::TransferKind,
     servers::Kind,
     wire::{self, frame, framed, serial, serial_of, transfer_query},
     worlds::{self, Random, World, send},
@@ -21,7 +21,7 @@ use super::{
 use crate::lab::{Daemon, Folder, query, udp};
 
 const ZONE: &str = "bl.orbs.example";
-/// Those that follow by differences.
+/// The mirrors that use IXFR.
 const BOTH: [Kind; 2] = [Kind::Nsd, Kind::Knot];
 
 fn list(addresses: std::ops::Range<u32>) -> Vec<Value> {
@@ -31,7 +31,7 @@ fn list(addresses: std::ops::Range<u32>) -> Vec<Value> {
         .collect()
 }
 
-/// A list of so many hosts, imported as a feed: one serial.
+/// Imports a list of hosts, by their numbers, as a feed, with one new serial.
 fn import(f: &Folder, source: &str, hosts: std::ops::Range<u32>) {
     let text: String = hosts
         .map(|i| format!("{}\n", std::net::Ipv4Addr::from((50 << 24) + i * 3)))
@@ -42,11 +42,11 @@ fn import(f: &Folder, source: &str, hosts: std::ops::Range<u32>) {
     ]);
 }
 
-/// Kinds of the transfers of a mirror that passed since the last look and carried something.
-fn kinds(lab: &Laboratory, mirror: usize) -> Vec<Passed> {
+/// Returns the kinds of a mirror's transfers since the last call that had records.
+fn kinds(lab: &Laboratory, mirror: usize) -> Vec<TransferKind> {
     lab.mirrors[mirror]
         .wire
-        .passed()
+        .transfers()
         .iter()
         .filter(|p| p.zone == ZONE && p.bytes > 0)
         .map(|p| p.kind)
@@ -55,7 +55,7 @@ fn kinds(lab: &Laboratory, mirror: usize) -> Vec<Passed> {
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn a_mirror_that_was_away_comes_back_by_differences() {
+fn mirror_that_was_down_continues_by_ixfr() {
     let lab = Laboratory::new("", &[ZONE], &BOTH, |f| drop(send(f.path(), &list(0..3000))));
     lab.equal(ZONE);
     (0..2).for_each(|m| drop(kinds(&lab, m)));
@@ -73,9 +73,9 @@ fn a_mirror_that_was_away_comes_back_by_differences() {
     for m in 0..2 {
         let kinds = kinds(&lab, m);
         assert!(
-            kinds.contains(&Passed::Ixfr)
-                && !kinds.contains(&Passed::Whole)
-                && !kinds.contains(&Passed::Axfr),
+            kinds.contains(&TransferKind::Ixfr)
+                && !kinds.contains(&TransferKind::Whole)
+                && !kinds.contains(&TransferKind::Axfr),
             "{kinds:?}"
         );
     }
@@ -83,7 +83,7 @@ fn a_mirror_that_was_away_comes_back_by_differences() {
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn past_the_end_of_the_journal_the_whole_zone_comes() {
+fn serial_older_than_the_journal_gets_an_axfr() {
     let lab = Laboratory::new("[journal]\nmax_size = \"64KiB\"", &[ZONE], &BOTH, |f| {
         drop(send(f.path(), &list(0..500)));
     });
@@ -91,7 +91,8 @@ fn past_the_end_of_the_journal_the_whole_zone_comes() {
     let old = serial(lab.folder.addr(), ZONE).unwrap();
     (0..2).for_each(|m| drop(kinds(&lab, m)));
     lab.mirrors.iter().for_each(|m| m.wire.away(true));
-    // More than the journal may hold. It is trimmed every minute; here while nobody runs.
+    // More than the journal may hold. The journal is trimmed every minute; here while the daemon is
+    // stopped.
     for some in list(1000..9000).chunks(400) {
         send(lab.folder.path(), some);
     }
@@ -117,7 +118,7 @@ fn past_the_end_of_the_journal_the_whole_zone_comes() {
     assert_eq!(
         taken.records.get(1).and_then(serial_of),
         None,
-        "the whole zone, not differences"
+        "an AXFR, not an IXFR"
     );
     lab.mirrors.iter().for_each(|m| m.wire.away(false));
     send(lab.folder.path(), &list(9000..9001));
@@ -125,24 +126,24 @@ fn past_the_end_of_the_journal_the_whole_zone_comes() {
     for m in 0..2 {
         let kinds = kinds(&lab, m);
         assert!(
-            kinds.contains(&Passed::Whole) || kinds.contains(&Passed::Axfr),
+            kinds.contains(&TransferKind::Whole) || kinds.contains(&TransferKind::Axfr),
             "{kinds:?}"
         );
-        assert!(!kinds.contains(&Passed::Ixfr), "{kinds:?}");
+        assert!(!kinds.contains(&TransferKind::Ixfr), "{kinds:?}");
     }
 }
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn a_transfer_that_is_cut_leaves_the_old_zone_and_is_made_up_for() {
+fn interrupted_transfer_keeps_the_old_zone_and_is_repeated() {
     let lab = Laboratory::new("", &[ZONE], &BOTH, |f| import(f, "many", 0..30_000));
     let first = lab.equal(ZONE);
-    // Differences are cut: the mirrors keep what they had. One commit, so that there is nothing
+    // Interrupt an IXFR: the mirrors keep their zone. One commit, so that there is no serial in
     // between.
     lab.mirrors.iter().for_each(|m| m.wire.cut_after(40_000));
     import(&lab.folder, "more", 40_000..45_000);
     let cut = |times: u64| {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + SYNC_TIMEOUT;
         while lab.mirrors.iter().any(|m| m.wire.cuts() < times) {
             assert!(Instant::now() < until, "nothing was cut");
             std::thread::sleep(Duration::from_millis(5));
@@ -150,7 +151,7 @@ fn a_transfer_that_is_cut_leaves_the_old_zone_and_is_made_up_for() {
     };
     cut(1);
     for (i, m) in lab.mirrors.iter().enumerate() {
-        // It may have been quick to ask again; never anything between.
+        // A mirror may have retried quickly, but it never has anything in between.
         let has = lab.copy(i, ZONE);
         assert!(
             has == first || serial(m.addr, ZONE) == serial(lab.folder.addr(), ZONE),
@@ -162,7 +163,7 @@ fn a_transfer_that_is_cut_leaves_the_old_zone_and_is_made_up_for() {
     send(lab.folder.path(), &list(5000..5001));
     let second = lab.equal(ZONE);
     assert_eq!(second.len(), first.len() + 2 * 5001);
-    // The whole zone is cut: another TTL is another rendering, which no difference leads to.
+    // Interrupt an AXFR: another TTL is another rendering, to which no difference leads.
     (0..2).for_each(|m| drop(kinds(&lab, m)));
     lab.mirrors.iter().for_each(|m| m.wire.cut_after(400_000));
     let told: Vec<_> = lab.mirrors.iter().map(|m| m.addr).collect();
@@ -186,7 +187,7 @@ fn a_transfer_that_is_cut_leaves_the_old_zone_and_is_made_up_for() {
     assert!(third.iter().filter(|l| l.contains(" 540 A ")).count() > 30_000);
     (0..2).for_each(|m| {
         assert!(
-            kinds(&lab, m).contains(&Passed::Whole),
+            kinds(&lab, m).contains(&TransferKind::Whole),
             "{:?}",
             lab.mirrors[m].kind
         );
@@ -195,14 +196,14 @@ fn a_transfer_that_is_cut_leaves_the_old_zone_and_is_made_up_for() {
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn we_die_in_the_middle_of_a_transfer() {
+fn mirror_recovers_after_the_primary_is_killed_during_a_transfer() {
     let mut lab = Laboratory::prepared("", &[ZONE], &BOTH, |f| import(f, "many", 0..40_000));
     lab.mirrors
         .iter()
         .for_each(|m| m.wire.pace(Duration::from_millis(60)));
     lab.mirrors.iter_mut().for_each(super::Mirror::start);
-    let until = Instant::now() + PATIENCE;
-    while lab.mirrors.iter().any(|m| m.wire.under_way() < 60_000) {
+    let until = Instant::now() + SYNC_TIMEOUT;
+    while lab.mirrors.iter().any(|m| m.wire.running_bytes() < 60_000) {
         assert!(Instant::now() < until, "no transfer");
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -210,20 +211,20 @@ fn we_die_in_the_middle_of_a_transfer() {
     lab.daemon.0.wait().unwrap();
     assert!(
         lab.mirrors.iter().all(|m| serial(m.addr, ZONE).is_none()),
-        "half a zone is none"
+        "an incomplete zone is not served"
     );
     lab.daemon = Daemon::start(&lab.folder);
     lab.mirrors.iter().for_each(|m| m.wire.pace(Duration::ZERO));
     send(lab.folder.path(), &list(0..1));
     let all = lab.equal(ZONE);
     assert!(all.len() > 80_000);
-    // And with a zone there already: what it has stays.
+    // Again with an existing zone, which the mirror keeps.
     lab.mirrors
         .iter()
         .for_each(|m| m.wire.pace(Duration::from_millis(60)));
     (0..2).for_each(|m| drop(kinds(&lab, m)));
     import(&lab.folder, "more", 50_000..62_000);
-    while lab.mirrors.iter().any(|m| m.wire.under_way() < 40_000) {
+    while lab.mirrors.iter().any(|m| m.wire.running_bytes() < 40_000) {
         assert!(Instant::now() < until, "no transfer");
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -235,7 +236,7 @@ fn we_die_in_the_middle_of_a_transfer() {
     assert_eq!(
         serial(lab.folder.addr(), ZONE),
         newest,
-        "what was acknowledged is there, at its serial"
+        "acknowledged changes are stored with their serial"
     );
     lab.mirrors.iter().for_each(|m| m.wire.pace(Duration::ZERO));
     send(lab.folder.path(), &list(1..2));
@@ -244,7 +245,7 @@ fn we_die_in_the_middle_of_a_transfer() {
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn a_thousand_transfers_at_once_starve_nobody() {
+fn thousand_simultaneous_transfers_do_not_starve_other_clients() {
     let lab = Laboratory::new("", &[ZONE], &[Kind::Knot], |f| import(f, "many", 0..20_000));
     let all = lab.equal(ZONE).len() + 1;
     let to = lab.folder.addr();
@@ -254,11 +255,11 @@ fn a_thousand_transfers_at_once_starve_nobody() {
             continue;
         };
         s.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        // Whoever is turned away at once may be gone already.
+        // A refused client may already be closed.
         let _ = s.write_all(&framed(&transfer_query(ZONE, None)));
         clients.push(s);
     }
-    // Most of them do not read; others are answered, and changes are made and followed.
+    // Most of them do not read. Other clients are answered, and changes are made and followed.
     let mut slowest = Duration::ZERO;
     for i in 0..200 {
         let begun = Instant::now();
@@ -275,7 +276,8 @@ fn a_thousand_transfers_at_once_starve_nobody() {
     }
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
     send(lab.folder.path(), &list(0..10));
-    // Each is served whole, or told no, or cut; the end of a zone is never missing without a sign.
+    // Each is served completely, refused, or closed. An incomplete zone is never without a sign of
+    // that.
     let (mut whole, mut refused, mut cut) = (0, 0, 0);
     for s in &mut clients {
         let mut records = Vec::new();
@@ -324,7 +326,7 @@ fn a_thousand_transfers_at_once_starve_nobody() {
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn a_serial_of_the_future_is_answered_with_ours_alone() {
+fn ixfr_from_a_newer_serial_is_answered_with_the_soa_only() {
     let lab = Laboratory::new("", &[ZONE], &BOTH, |f| {
         (0..5).for_each(|i| drop(send(f.path(), &list(i * 20..i * 20 + 20))));
     });
@@ -349,13 +351,14 @@ fn a_serial_of_the_future_is_answered_with_ours_alone() {
             (1, Some(now), false),
             "TCP, {ahead} ahead"
         );
-        // And nothing after it.
+        // No record follows.
         s.set_read_timeout(Some(Duration::from_millis(100)))
             .unwrap();
         assert!(!matches!(s.read(&mut [0; 2]), Ok(1..)), "{ahead} ahead");
     }
-    // Our store is lost with all that is known of the mirrors, and our serial is behind theirs:
-    // they keep what they have, are named, and take the whole zone once we are past them.
+    // The primary loses its store with the state of the mirrors, and its serial is older than
+    // theirs. They keep their zones, are reported, and transfer the whole zone once the serial is
+    // newer.
     let Laboratory {
         folder,
         mirrors,
@@ -382,11 +385,11 @@ fn a_serial_of_the_future_is_answered_with_ours_alone() {
     assert!(lab.equal(ZONE).len() < 40);
 }
 
-/// Every kind of mirror keeps what it has where our serial is not newer, and comes back by the
-/// command that we print.
+/// Each kind of mirror keeps its zone if the serial is not newer, and transfers it after the
+/// printed command.
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn the_commands_that_we_print_force_a_transfer() {
+fn printed_commands_force_a_transfer() {
     let lab = Laboratory::new("", &[ZONE], &super::servers::ALL, |f| {
         drop(send(f.path(), &list(0..50)));
     });
@@ -419,7 +422,7 @@ fn the_commands_that_we_print_force_a_transfer() {
         m.force_transfer(ZONE);
     }
     lab.equal(ZONE);
-    // And from here on they follow as ever.
+    // After this they follow as before.
     send(lab.folder.path(), &list(101..110));
     lab.equal(ZONE);
 }

@@ -1,5 +1,5 @@
-//! Real name servers mirror us, and answer as we do: NSD, Knot, BIND and PowerDNS, with the
-//! documentation's configurations.
+//! NSD, Knot, BIND and PowerDNS as mirrors, with the documented configurations, give the same
+//! answers as the primary.
 
 mod agree;
 mod agreement;
@@ -25,11 +25,11 @@ struct Laboratory {
     daemon: Daemon,
 }
 
-/// How long a mirror may take to be in step; what it takes is another test's matter.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a mirror may take to be in step. Other tests measure the time.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Laboratory {
-    /// `more` stands in `config.toml`; `fill` lists what is there before the mirrors come.
+    /// `more` is added to `config.toml`; `fill` lists subjects before the mirrors start.
     fn new(more: &str, zones: &[&str], kinds: &[Kind], fill: impl FnOnce(&Folder)) -> Laboratory {
         let mut lab = Laboratory::prepared(more, zones, kinds, fill);
         lab.mirrors.iter_mut().for_each(Mirror::start);
@@ -37,7 +37,7 @@ impl Laboratory {
         lab
     }
 
-    /// Mirrors that know the catalog alone.
+    /// Creates mirrors that know only the catalog.
     fn with_catalog(
         catalog: &str,
         zones: &[&str],
@@ -60,7 +60,7 @@ impl Laboratory {
         lab
     }
 
-    /// The same, with mirrors that are not started.
+    /// As [`Laboratory::new`], with mirrors that are not started.
     fn prepared(
         more: &str,
         zones: &[&str],
@@ -88,21 +88,21 @@ impl Laboratory {
         }
     }
 
-    /// Waits until all mirrors are where we are.
+    /// Waits until all mirrors have the serial of the primary.
     fn in_step(&self, zone: &str) {
         self.mirrors
             .iter()
-            .for_each(|m| m.in_step(zone, self.folder.addr(), PATIENCE));
+            .for_each(|m| m.in_step(zone, self.folder.addr(), SYNC_TIMEOUT));
     }
 
-    /// Waits until all mirrors are where we are, and demands that they have what we have; our
-    /// records.
+    /// Waits until all mirrors have the serial of the primary, and checks that they have the same
+    /// zone. Returns the records of the primary.
     fn equal(&self, zone: &str) -> Vec<String> {
         self.in_step(zone);
         equal(self.folder.addr(), &self.mirrors, zone)
     }
 
-    /// A zone's records as a mirror has them.
+    /// Returns the records of a zone at a mirror.
     fn copy(&self, mirror: usize, zone: &str) -> Vec<String> {
         mirrored(&self.mirrors[mirror], zone)
     }

@@ -1,4 +1,5 @@
-//! A wire between a mirror and us: it says what passed, and can be slow, cut or gone.
+//! A proxy between a mirror and the primary. It records transfers, and can be slow, interrupted or
+//! down.
 
 use std::{
     collections::HashMap,
@@ -15,25 +16,25 @@ use hickory_proto::op::Message;
 
 use super::wire::{AXFR, IXFR, frame, framed, serial_of};
 
-/// What a transfer turned out to be.
+/// The kind of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Asked for; nothing has come, or one SOA alone.
+pub enum TransferKind {
+    /// The request only: no answer yet, or a single SOA.
     Asked,
-    /// The whole zone, as it was asked for.
+    /// An AXFR that was requested.
     Axfr,
-    /// Differences.
+    /// An IXFR with differences.
     Ixfr,
-    /// The whole zone, where differences were asked for.
+    /// An IXFR that is answered with the whole zone.
     Whole,
 }
 
-/// A transfer that passed.
+/// A transfer through the proxy.
 #[derive(Debug, Clone)]
-pub struct Passed {
+pub struct ObservedTransfer {
     pub zone: String,
-    pub kind: Kind,
-    /// Bytes of its messages so far.
+    pub kind: TransferKind,
+    /// The bytes of its messages so far.
     pub bytes: usize,
     head: Vec<Option<u32>>,
 }
@@ -42,16 +43,16 @@ struct State {
     to: SocketAddr,
     stop: AtomicBool,
     away: AtomicBool,
-    /// Microseconds to wait before each message of ours.
+    /// The microseconds to wait before each message of the primary.
     pace: AtomicU64,
-    /// Bytes of ours after which the connection is cut, once; 0 is never.
+    /// The bytes of the primary after which the connection is closed, once; 0: never.
     cut: AtomicU64,
     cuts: AtomicU64,
-    log: Mutex<Vec<Passed>>,
+    log: Mutex<Vec<ObservedTransfer>>,
     told: AtomicUsize,
 }
 
-/// The wire; it goes with the test.
+/// The proxy. It ends with the test.
 pub struct Proxy {
     pub addr: SocketAddr,
     state: Arc<State>,
@@ -90,29 +91,29 @@ impl Proxy {
         std::thread::spawn(move || connections(&tcp, &two));
         Proxy { addr, state }
     }
-    /// Nothing passes from now on, or again.
+    /// Stops or resumes all traffic.
     pub fn away(&self, away: bool) {
         self.state.away.store(away, SeqCst);
     }
-    /// Waits before each message of ours.
+    /// Sets the wait before each message of the primary.
     pub fn pace(&self, each: Duration) {
         self.state.pace.store(each.as_micros() as u64, SeqCst);
     }
-    /// Cuts the connection that carries so many more bytes of a transfer, once.
+    /// Closes the connection after so many more bytes of a transfer, once.
     pub fn cut_after(&self, bytes: u64) {
         self.state.cut.store(bytes, SeqCst);
     }
-    /// How often it was cut.
+    /// Returns how often a connection was closed.
     pub fn cuts(&self) -> u64 {
         self.state.cuts.load(SeqCst)
     }
-    /// The transfers that passed since the last call.
-    pub fn passed(&self) -> Vec<Passed> {
+    /// Returns the transfers since the last call.
+    pub fn transfers(&self) -> Vec<ObservedTransfer> {
         let log = self.state.log.lock().unwrap();
         log[self.state.told.swap(log.len(), SeqCst)..].to_vec()
     }
-    /// How many bytes the transfer that is under way has had.
-    pub fn under_way(&self) -> usize {
+    /// Returns the bytes of the running transfer.
+    pub fn running_bytes(&self) -> usize {
         self.state.log.lock().unwrap().last().map_or(0, |p| p.bytes)
     }
 }
@@ -147,7 +148,7 @@ fn connections(tcp: &TcpListener, state: &Arc<State>) {
     }
 }
 
-/// Carries one connection: questions up in a thread of their own, answers down here.
+/// Forwards one connection: requests in a thread of their own, answers in this one.
 fn carry(client: &TcpStream, server: &TcpStream, state: &Arc<State>) {
     let asked: Arc<Mutex<HashMap<[u8; 2], Option<usize>>>> = Arc::default();
     let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
@@ -161,13 +162,13 @@ fn carry(client: &TcpStream, server: &TcpStream, state: &Arc<State>) {
                     .contains(&u16::from(first.query_type()))
                     .then(|| {
                         let kind = if u16::from(first.query_type()) == AXFR {
-                            Kind::Axfr
+                            TransferKind::Axfr
                         } else {
-                            Kind::Asked
+                            TransferKind::Asked
                         };
                         let zone = first.name().to_string().trim_end_matches('.').to_string();
                         let mut log = log.log.lock().unwrap();
-                        log.push(Passed {
+                        log.push(ObservedTransfer {
                             zone,
                             kind,
                             bytes: 0,
@@ -200,7 +201,7 @@ fn carry(client: &TcpStream, server: &TcpStream, state: &Arc<State>) {
                 state.cut.store(more, SeqCst);
                 if more == 0 {
                     state.cuts.fetch_add(1, SeqCst);
-                    // In the middle of a message.
+                    // Close within a message.
                     let _ = to.write_all(&framed(&reply)[..reply.len() / 2]);
                     break;
                 }
@@ -214,7 +215,7 @@ fn carry(client: &TcpStream, server: &TcpStream, state: &Arc<State>) {
     let _ = server.shutdown(Shutdown::Both);
 }
 
-/// Counts a message, and tells from the first two records what the transfer is.
+/// Counts a message, and recognises the kind of a transfer by its first two records.
 fn note(state: &State, at: usize, reply: &[u8]) {
     let mut log = state.log.lock().unwrap();
     let p = &mut log[at];
@@ -222,11 +223,11 @@ fn note(state: &State, at: usize, reply: &[u8]) {
     if p.head.len() < 2 {
         let m = Message::from_vec(reply).unwrap_or_else(|e| panic!("a message of a transfer: {e}"));
         p.head.extend(m.answers.iter().take(2).map(serial_of));
-        if p.kind == Kind::Asked && p.head.len() >= 2 {
+        if p.kind == TransferKind::Asked && p.head.len() >= 2 {
             p.kind = if p.head[1].is_some_and(|s| Some(s) != p.head[0]) {
-                Kind::Ixfr
+                TransferKind::Ixfr
             } else {
-                Kind::Whole
+                TransferKind::Whole
             };
         }
     }

@@ -1,5 +1,5 @@
-//! Others read what we send: hickory-proto, ldns, dnspython, and the pipelines of twenty-five years
-//! ago.
+//! Other programs read the transfers: hickory-proto, ldns, dnspython, and the shell pipelines of
+//! the year 2000.
 
 use std::{
     collections::BTreeSet,
@@ -28,7 +28,7 @@ fn filled() -> (Folder, Daemon) {
     (f, daemon)
 }
 
-fn said(command: &mut Command) -> String {
+fn stdout_of(command: &mut Command) -> String {
     let out = command.stderr(Stdio::piped()).output().unwrap();
     assert!(
         out.status.success(),
@@ -39,7 +39,7 @@ fn said(command: &mut Command) -> String {
     String::from_utf8(out.stdout).unwrap()
 }
 
-/// Owner, TTL and type of lines in master file form.
+/// Returns owner, TTL and type of lines in master file form.
 fn heads(text: &str) -> Vec<String> {
     let mut out: Vec<String> = text
         .lines()
@@ -53,7 +53,7 @@ fn heads(text: &str) -> Vec<String> {
     out
 }
 
-/// What ldns and dnspython have to have read: our own reading, without the second SOA.
+/// Returns what ldns and dnspython must read: our own parse, without the second SOA.
 fn wanted(at: SocketAddr, zone: &str) -> Vec<String> {
     let head = |l: &String| l.split(' ').take(3).collect::<Vec<_>>().join(" ");
     let mut out: Vec<String> = dump(at, zone).iter().map(head).collect();
@@ -63,25 +63,25 @@ fn wanted(at: SocketAddr, zone: &str) -> Vec<String> {
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn hickory_ldns_and_dnspython_read_our_transfers() {
+fn hickory_ldns_and_dnspython_read_axfr() {
     let (f, _daemon) = filled();
     let port = f.port.to_string();
     for zone in ZONES {
         let taken = take(f.addr(), zone, None).unwrap();
         assert!(taken.records.len() > 20, "{zone}");
         let want = wanted(f.addr(), zone);
-        // ldns takes it itself, and reads what it wrote as a zone.
+        // ldns transfers the zone itself, and then reads its own output as a zone.
         let mut drill = program("drill");
-        let text = said(drill.args(["-t", "-p", &port, "@127.0.0.1", zone, "AXFR"]));
+        let text = stdout_of(drill.args(["-t", "-p", &port, "@127.0.0.1", zone, "AXFR"]));
         let mut got = heads(&text);
         let soa = got.iter().position(|l| l.ends_with(" SOA")).unwrap();
         got.remove(soa); // it comes twice
         assert_eq!(got, want, "{zone}");
         let file = f.write("axfr", &text.replace("\t\t", "\t"));
-        let read = said(program("ldns-read-zone").arg(&file));
+        let read = stdout_of(program("ldns-read-zone").arg(&file));
         assert_eq!(heads(&read), want, "{zone}");
-        // dnspython checks the order of SOAs and makes a zone of it, which fails on records outside
-        // and twice the same.
+        // dnspython checks the order of SOA records and builds a zone, which fails on records
+        // outside of it and on duplicates.
         let script = "import sys, dns.query, dns.zone, dns.rdatatype, dns.message, dns.versioned\n\
                       zone, port = sys.argv[1], int(sys.argv[2])\n\
                       z = dns.zone.from_xfr(dns.query.xfr('127.0.0.1', zone, port=port, relativize=False), relativize=False)\n\
@@ -90,7 +90,7 @@ fn hickory_ldns_and_dnspython_read_our_transfers() {
                       for n, ttl, d in v.iterate_rdatas(): print(n, ttl, 'IN', dns.rdatatype.to_text(d.rdtype), d)\n\
                       assert sorted(map(str, z.iterate_rdatas())) == sorted(map(str, v.iterate_rdatas()))\n";
         let mut python = Command::new("python3");
-        let lines = said(
+        let lines = stdout_of(
             python
                 .env(
                     "PYTHONPATH",
@@ -104,7 +104,7 @@ fn hickory_ldns_and_dnspython_read_our_transfers() {
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn dnspython_and_hickory_follow_by_differences() {
+fn dnspython_and_hickory_read_ixfr() {
     let (f, _daemon) = filled();
     let zone = "bl.orbs.example";
     let script = f.write(
@@ -135,7 +135,7 @@ fn dnspython_and_hickory_follow_by_differences() {
     let mut world = World::default();
     let mut r = Random(4242);
     let mut steps = 0;
-    // The first step starts it and changes nothing.
+    // The first step starts the client and changes nothing.
     for count in [0, 1, 30, 400] {
         let before = wire::serial(f.addr(), zone).unwrap();
         if count > 0 {
@@ -158,7 +158,7 @@ fn dnspython_and_hickory_follow_by_differences() {
             assert_eq!(
                 wire::serial_of(&taken.records[1]),
                 Some(before),
-                "differences, and from where we were"
+                "an IXFR from the last serial"
             );
             steps += 1;
         }
@@ -170,16 +170,16 @@ fn dnspython_and_hickory_follow_by_differences() {
     assert!(python.wait().unwrap().success());
 }
 
-/// An order without the end that was taken out of it.
+/// A command without the end that was removed from it.
 fn clean(mut order: serde_json::Value) -> serde_json::Value {
     order.as_object_mut().unwrap().retain(|_, v| !v.is_null());
     order
 }
 
-/// The two pipelines of the founding document, but for server, port and zone (and, in the second,
-/// what its web page had eaten: the handle in `<>` and the last braces).
+/// The two pipelines of the founding document, except for server, port and zone, and with the parts
+/// of the second that its web page had lost: the handle in `<>` and the last braces.
 #[test]
-fn the_pipelines_of_the_year_2000_read_our_transfer() {
+fn shell_pipelines_of_the_founding_document_read_axfr() {
     let config = "[admin]\nlisten = \"\"\n[dns]\nlisten = [\"127.0.0.1:PORT\"]\n[[reason]]\nname = \"relay\"\ntext = \"see <https://orbs.example/cgi-bin/nph-lookup?$>\"\n";
     let zone = "origin='bl.orbs.example'\nkind='address'\nns=['ns1.orbs.example','ns2.orbs.example']\ncontact='h@orbs.example'\n\
                 publish=[{reason='relay',code='127.0.0.2'}]\n[transfer]\nallow=['127.0.0.0/8']\n";
@@ -200,11 +200,11 @@ fn the_pipelines_of_the_year_2000_read_our_transfer() {
         "dig -p {} @127.0.0.1 bl.orbs.example axfr | grep nph | cut -f2 -d\\? | cut -f1 -d\\> | sort",
         f.port
     );
-    let got: Vec<String> = said(Command::new("sh").args(["-c", &first]))
+    let got: Vec<String> = stdout_of(Command::new("sh").args(["-c", &first]))
         .lines()
         .map(String::from)
         .collect();
-    // The test point is of the list too, twice: the mapped one says the same address.
+    // The test point is in the list twice: its mapped form is the same address.
     let points: Vec<&String> = got.iter().filter(|l| !hosts.contains(*l)).collect();
     assert_eq!(points, ["127.0.0.2", "127.0.0.2"]);
     assert_eq!(got.len(), hosts.len() + 2, "each once");
@@ -220,7 +220,7 @@ while(<DIG>) {{
         f.port
     );
     let file = f.write("list.pl", &second);
-    let got: Vec<String> = said(Command::new("perl").arg(file))
+    let got: Vec<String> = stdout_of(Command::new("perl").arg(file))
         .lines()
         .map(String::from)
         .collect();
@@ -228,9 +228,9 @@ while(<DIG>) {{
     assert_eq!(
         lines,
         2 * hosts.len(),
-        "a line for the A record and one for the TXT record of each, as it was then"
+        "a line for the A record and one for the TXT record of each"
     );
-    // It knew no IPv6: of the mapped test point it takes the last four nibbles.
+    // The pipeline does not know IPv6: it takes the last four nibbles of the mapped test point.
     let others: BTreeSet<&str> = got
         .iter()
         .map(String::as_str)

@@ -1,4 +1,4 @@
-//! The name servers of the field as mirrors, with the configurations that the documentation shows.
+//! Name servers as mirrors, with the documented configurations.
 
 use std::{
     fs,
@@ -14,11 +14,12 @@ use crate::{
     peers::{self, peers},
 };
 
-/// The key of the documentation, and of the tests.
+/// The key in the documentation and in the tests.
 pub const SECRET: &str = "Y2hhbmdlIG1lOiBtYWtlIG9uZSB3aXRoIG9yYnNkIGs=";
-/// Above this line a configuration stands once, below it once for each zone.
+/// The line that separates the part of a configuration that is used once from the part for each
+/// zone.
 const EACH: &str = "One such block for each zone.\n";
-/// The zone of the documentation.
+/// The zone in the documentation.
 const SHOWN: &str = "relays.orbs.example";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub enum Kind {
 
 pub const ALL: [Kind; 4] = [Kind::Nsd, Kind::Knot, Kind::Bind, Kind::Powerdns];
 
-/// A mirror, behind a wire of its own.
+/// A mirror, with a proxy of its own.
 pub struct Mirror {
     pub kind: Kind,
     pub addr: SocketAddr,
@@ -48,20 +49,19 @@ impl Drop for Mirror {
     }
 }
 
-/// A program of `make peers` without input.
+/// Returns the command of a program of `make peers`, without input.
 pub fn program(name: &str) -> Command {
     let mut command = peers::program(name);
     command.stdin(Stdio::null());
     command
 }
 
-/// Where the libraries of the unpacked programs lie.
+/// Returns the folder of the libraries of the unpacked programs.
 fn libraries() -> PathBuf {
     peers().join(format!("root/usr/lib/{}-linux-gnu", std::env::consts::ARCH))
 }
 
-/// A text of the documentation with what is of this machine in it. What is to be replaced has to be
-/// there.
+/// Returns a documented text with the values of this machine. Each replaced text must occur.
 fn filled(text: &str, pairs: &[(&str, &str)]) -> String {
     pairs.iter().fold(text.to_string(), |text, (from, to)| {
         assert!(
@@ -72,18 +72,18 @@ fn filled(text: &str, pairs: &[(&str, &str)]) -> String {
     })
 }
 
-/// Its part below the line, for each of the zones.
+/// Repeats the part below the line for each zone.
 fn for_each(text: &str, zones: &[&str]) -> String {
     let (once, each) = text.split_once(EACH).unwrap();
     let blocks: Vec<String> = zones.iter().map(|z| filled(each, &[(SHOWN, z)])).collect();
     format!("{once}{EACH}{}", blocks.join("\n"))
 }
 
-/// What of a file of the documentation is of this machine.
+/// The parts of a documented file that depend on this machine.
 type Pairs = Vec<(&'static str, String)>;
 
 impl Kind {
-    /// Its configuration, the file of its catalog, and what to put in the place of what.
+    /// The configuration, the file of its catalog, and the replacements.
     fn files(self) -> (&'static str, &'static str) {
         match self {
             Kind::Nsd => ("nsd.conf", ""),
@@ -93,8 +93,8 @@ impl Kind {
         }
     }
 
-    /// Where we are, in the documentation and here; the same in the parts for zones and for the
-    /// catalog.
+    /// The address of the primary, in the documentation and here. It is the same in the parts for
+    /// zones and for the catalog.
     fn primary(self, port: u16) -> (&'static str, String) {
         match self {
             Kind::Nsd | Kind::Knot => ("192.0.2.1@53", format!("127.0.0.1@{port}")),
@@ -144,20 +144,20 @@ impl Kind {
     }
 }
 
-/// The documentation's file.
+/// Reads the documented file.
 fn shown(name: &str) -> String {
     fs::read_to_string(format!("docs/mirrors/{name}")).unwrap()
 }
 
 impl Mirror {
-    /// Prepares a mirror of what is at `ours`; it starts with [`Mirror::start`].
+    /// Prepares a mirror of the primary at `ours`. [`Mirror::start`] starts it.
     pub fn new(kind: Kind, ours: SocketAddr, zones: &[&str]) -> Mirror {
         Mirror::make(kind, ([127, 0, 0, 1], free_port()).into(), ours, |text| {
             for_each(&text, zones)
         })
     }
 
-    /// Prepares a mirror at an address, which is told of the catalog alone.
+    /// Prepares a mirror at an address that knows only the catalog.
     pub fn with_catalog(kind: Kind, addr: SocketAddr, ours: SocketAddr) -> Mirror {
         Mirror::make(kind, addr, ours, |text| {
             let (once, _) = text.split_once(EACH).unwrap();
@@ -166,7 +166,7 @@ impl Mirror {
             let Some((options, zone)) = catalog.split_once("// In place of") else {
                 return format!("{once}\n{catalog}");
             };
-            // BIND's has a part that stands within another.
+            // The configuration of BIND has a part within another.
             let before = "    zone-statistics none;\n";
             format!(
                 "{}\n// In place of{zone}",
@@ -175,7 +175,7 @@ impl Mirror {
         })
     }
 
-    /// NSD before 4.9 knows no catalogs: it includes the file at `zones`.
+    /// NSD before 4.9 does not support catalogs; it includes the file `zones`.
     pub fn with_include(addr: SocketAddr, ours: SocketAddr, zones: &Path) -> Mirror {
         let include = format!("include: \"{}\"\n", zones.display());
         Mirror::make(Kind::Nsd, addr, ours, |text| {
@@ -190,7 +190,7 @@ impl Mirror {
         })
     }
 
-    /// `nsd-control`.
+    /// Runs `nsd-control`.
     pub fn control(&self, command: &str) {
         let out = program("nsd-control")
             .arg("-c")
@@ -206,7 +206,7 @@ impl Mirror {
         );
     }
 
-    /// Lets it take a zone whatever its serial, by the command that we print.
+    /// Forces a transfer of a zone whatever its serial, by the printed command.
     pub fn force_transfer(&self, zone: &str) {
         let software = match self.kind {
             Kind::Nsd => "NSD",
@@ -281,7 +281,7 @@ impl Mirror {
         mirror
     }
 
-    /// PowerDNS keeps its zones in a database: the documentation's commands fill it.
+    /// PowerDNS stores its zones in a database, which the documented commands fill.
     fn commands(&self, commands: &str) {
         let (dir, port) = (self.dir().display(), self.addr.port());
         let pairs = [
@@ -365,7 +365,7 @@ impl Mirror {
         );
     }
 
-    /// Ends it in order, so that none of its own children stays.
+    /// Stops the server in order, so that none of its children stays.
     pub fn stop(&mut self) {
         let Some(mut child) = self.child.take() else {
             return;
@@ -382,7 +382,7 @@ impl Mirror {
         }
     }
 
-    /// The end of what it said, but for each NOTIFY that it got.
+    /// Returns the end of its log, without the lines about each NOTIFY.
     pub fn log(&self) -> String {
         let log = fs::read(self.dir().join("log")).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
@@ -390,7 +390,7 @@ impl Mirror {
         lines[lines.len().saturating_sub(60)..].join("\n")
     }
 
-    /// Waits until it has a zone at the serial at which we have it.
+    /// Waits until it has a zone at the serial of the primary.
     pub fn in_step(&self, zone: &str, ours: SocketAddr, patience: Duration) {
         let until = Instant::now() + patience;
         loop {

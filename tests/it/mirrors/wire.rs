@@ -1,4 +1,4 @@
-//! Asking many names at once, and taking whole zones, with hickory-proto as the reader.
+//! Queries many names at once, and transfers whole zones, with hickory-proto as the parser.
 
 use std::{
     collections::HashMap,
@@ -14,10 +14,10 @@ use hickory_proto::{
 
 use crate::lab::query;
 
-/// Questions of one client that are on their way at the same time.
+/// The most queries of one client in flight.
 const IN_FLIGHT: usize = 96;
-/// How long one lost datagram may hold up the rest, and how often it is sent again.
-const PATIENCE: Duration = Duration::from_millis(700);
+/// The timeout of a datagram, and how often it is sent again.
+const DATAGRAM_TIMEOUT: Duration = Duration::from_millis(700);
 const TRIES: usize = 12;
 
 pub const A: u16 = 1;
@@ -29,13 +29,13 @@ pub const AXFR: u16 = 252;
 pub const ANY: u16 = 255;
 pub const CAA: u16 = 257;
 
-/// What a server says to a question, the order of the records aside.
+/// An answer, without regard to the order of its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub rcode: u16,
     pub aa: bool,
-    /// Type, TTL and data of the answer section; an owner that is not the name asked for stands
-    /// with the data.
+    /// Type, TTL and data of the records in the answer section; the owner is included if it is not
+    /// the queried name.
     pub records: Vec<(u16, u32, String)>,
     /// Whether AUTHORITY has the SOA.
     pub soa: bool,
@@ -73,7 +73,8 @@ impl Answer {
     }
 }
 
-/// Asks all questions, many at a time; the answers in their order, or what was not answered.
+/// Sends all queries, many at a time. Returns the answers in order, or the queries without an
+/// answer.
 pub fn ask_all(to: SocketAddr, questions: &[(String, u16)]) -> Result<Vec<Answer>, String> {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(to).unwrap();
@@ -106,7 +107,7 @@ pub fn ask_all(to: SocketAddr, questions: &[(String, u16)]) -> Result<Vec<Answer
             Ok(_) => {}
             Err(_) => {
                 for (id, (i, at, tries)) in &mut waiting {
-                    if at.elapsed() > PATIENCE {
+                    if at.elapsed() > DATAGRAM_TIMEOUT {
                         if *tries == TRIES {
                             return Err(format!("no answer to {:?}, number {i}", questions[*i]));
                         }
@@ -120,14 +121,15 @@ pub fn ask_all(to: SocketAddr, questions: &[(String, u16)]) -> Result<Vec<Answer
     Ok(out.into_iter().map(Option::unwrap).collect())
 }
 
-/// A zone's serial at a server; `None` where it does not have the zone, or nobody answers.
+/// Returns the serial of a zone at a server; `None` if the server does not have the zone or does
+/// not answer.
 pub fn serial(at: SocketAddr, zone: &str) -> Option<u32> {
     let reply = crate::lab::udp(at, &query(zone, SOA, false), Duration::from_millis(500))?;
     let m = Message::from_vec(&reply).ok()?;
     m.answers.first().and_then(serial_of)
 }
 
-/// The serial of an SOA record.
+/// Returns the serial of an SOA record.
 pub fn serial_of(r: &Record) -> Option<u32> {
     match &r.data {
         RData::SOA(soa) => Some(soa.serial),
@@ -135,7 +137,7 @@ pub fn serial_of(r: &Record) -> Option<u32> {
     }
 }
 
-/// A query for a zone's transfer; with a serial an IXFR.
+/// Makes a query for a zone transfer; with a serial, an IXFR.
 pub fn transfer_query(zone: &str, serial: Option<u32>) -> Vec<u8> {
     let mut q = query(zone, if serial.is_some() { IXFR } else { AXFR }, false);
     if let Some(serial) = serial {
@@ -147,7 +149,7 @@ pub fn transfer_query(zone: &str, serial: Option<u32>) -> Vec<u8> {
     q
 }
 
-/// One framed message of a stream; `None` at its end.
+/// Reads one framed message of a stream; `None` at its end.
 pub fn frame(s: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     let mut len = [0; 2];
     match s.read_exact(&mut len) {
@@ -159,25 +161,26 @@ pub fn frame(s: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(out))
 }
 
-/// A message with its length in front.
+/// Returns a message with its length prefix.
 pub fn framed(message: &[u8]) -> Vec<u8> {
     [&(message.len() as u16).to_be_bytes()[..], message].concat()
 }
 
-/// A transfer as it came.
-pub struct Taken {
+/// A received transfer.
+pub struct ReceivedTransfer {
     pub records: Vec<Record>,
     pub messages: usize,
     pub bytes: usize,
 }
 
-/// Takes a zone by AXFR, or from a serial by IXFR. The error is the response code, or what broke.
-pub fn take(from: SocketAddr, zone: &str, serial: Option<u32>) -> Result<Taken, String> {
+/// Transfers a zone by AXFR, or from a serial by IXFR. The error is the response code, or the
+/// failure.
+pub fn take(from: SocketAddr, zone: &str, serial: Option<u32>) -> Result<ReceivedTransfer, String> {
     let mut s = TcpStream::connect(from).map_err(|e| e.to_string())?;
     s.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     s.write_all(&framed(&transfer_query(zone, serial)))
         .map_err(|e| e.to_string())?;
-    let mut taken = Taken {
+    let mut received = ReceivedTransfer {
         records: Vec::new(),
         messages: 0,
         bytes: 0,
@@ -188,20 +191,20 @@ pub fn take(from: SocketAddr, zone: &str, serial: Option<u32>) -> Result<Taken, 
         if m.metadata.response_code != ResponseCode::NoError {
             return Err(format!("{:?}", m.metadata.response_code));
         }
-        taken.messages += 1;
-        taken.bytes += message.len();
+        received.messages += 1;
+        received.bytes += message.len();
         if m.answers.is_empty() {
             return Err("an empty message".into());
         }
-        taken.records.extend(m.answers);
-        if ended(&taken.records, serial) {
-            return Ok(taken);
+        received.records.extend(m.answers);
+        if ended(&received.records, serial) {
+            return Ok(received);
         }
     }
 }
 
-/// Whether a transfer's records are whole: the SOA it started with has come back as often as its
-/// kind needs.
+/// Whether the records of a transfer are complete: its first SOA has occurred as often as its kind
+/// requires.
 fn ended(records: &[Record], asked: Option<u32>) -> bool {
     let Some(newest) = records.first().and_then(serial_of) else {
         return true;
@@ -213,9 +216,9 @@ fn ended(records: &[Record], asked: Option<u32>) -> bool {
             .and_then(serial_of)
             .is_some_and(|s| s != newest);
     match asked {
-        // Ours is not older: the single SOA.
+        // The client's serial is not older: the answer is a single SOA.
         Some(mine) if records.len() == 1 => mine == newest || mine.wrapping_sub(newest) < 1 << 31,
-        // The newest SOA heads the last additions too.
+        // The newest SOA also begins the last additions.
         Some(_) if incremental => {
             last && records
                 .iter()
@@ -227,7 +230,7 @@ fn ended(records: &[Record], asked: Option<u32>) -> bool {
     }
 }
 
-/// Records as sorted lines `owner TTL type data`, without the SOA at the end.
+/// Returns records as sorted lines `owner TTL type data`, without the SOA at the end.
 pub fn lines(records: &[Record]) -> Vec<String> {
     let line = |r: &Record| {
         format!(

@@ -1,5 +1,5 @@
-//! What is listed in the laboratory: zones of every kind, feeds with holes, and thousands of random
-//! changes.
+//! The content of the laboratory: zones of every kind, feeds with exclusions, and thousands of
+//! random changes.
 
 use std::{
     io::{Read, Write},
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::servers::SECRET;
 use crate::lab::Folder;
 
-/// A small generator, so that a run can be run again.
+/// A small random number generator, so that a run can be repeated.
 pub struct Random(pub u64);
 
 impl Random {
@@ -35,7 +35,7 @@ impl Random {
     }
 }
 
-/// The zones of the laboratory: a plain one, one with every text, one with mapped addresses, one of
+/// The zones of the laboratory: a plain one, one with all texts, one with mapped addresses, one of
 /// domains, one of digests.
 pub const ZONES: [&str; 5] = [
     "bl.orbs.example",
@@ -47,7 +47,7 @@ pub const ZONES: [&str; 5] = [
 
 const REASONS: [&str; 3] = ["relay", "netblock", "dynamic"];
 
-/// `config.toml`, with the key of the documentation and more at its end.
+/// Returns `config.toml` with the key of the documentation, and `more` at its end.
 pub fn config(more: &str) -> String {
     format!(
         "[admin]\nlisten = \"\"\n[dns]\nlisten = [\"127.0.0.1:PORT\"]\nworkers = 1\n{more}\n[[key]]\nname = \"mirror\"\nfile = \"keys/mirror\"\n\
@@ -57,8 +57,8 @@ pub fn config(more: &str) -> String {
     )
 }
 
-/// Mirrors to tell, as a zone file has them.
-fn told(mirrors: &[std::net::SocketAddr]) -> String {
+/// Returns the mirrors to notify, as in a zone file.
+fn notify_list(mirrors: &[std::net::SocketAddr]) -> String {
     mirrors
         .iter()
         .map(|m| format!("{{address='{m}',key='mirror'}}"))
@@ -66,7 +66,8 @@ fn told(mirrors: &[std::net::SocketAddr]) -> String {
         .join(",")
 }
 
-/// A zone file that lets this host and the key transfer, and tells these mirrors.
+/// Returns a zone file that permits transfers to this host and to the key, and notifies the
+/// mirrors.
 pub fn zone(origin: &str, mirrors: &[std::net::SocketAddr]) -> String {
     let stem = origin.split('.').next().unwrap();
     let rest = match stem {
@@ -89,20 +90,20 @@ pub fn zone(origin: &str, mirrors: &[std::net::SocketAddr]) -> String {
     format!(
         "origin='{origin}'\nns=['ns1.orbs.example','ns2.orbs.example']\ncontact='h@orbs.example'\nrefresh='1h'\nretry='1s'\n{rest}\n{fixed}\
          [transfer]\nallow=['127.0.0.0/8','key:mirror']\nnotify=[{}]\n",
-        told(mirrors)
+        notify_list(mirrors)
     )
 }
 
-/// The catalog of all zones.
+/// Returns the zone file of the catalog of all zones.
 pub fn catalog(origin: &str, mirrors: &[std::net::SocketAddr]) -> String {
     format!(
         "origin='{origin}'\nkind='catalog'\nns=['invalid.']\ncontact='h@orbs.example'\nrefresh='1h'\nretry='1s'\n\
          [transfer]\nallow=['127.0.0.0/8','key:mirror']\nnotify=[{}]\n",
-        told(mirrors)
+        notify_list(mirrors)
     )
 }
 
-/// A folder with zones, the key, and mirrors to tell.
+/// Returns a folder with zones, the key, and mirrors to notify.
 pub fn folder(more: &str, zones: &[&str], mirrors: &[std::net::SocketAddr]) -> Folder {
     let texts: Vec<(String, String)> = zones
         .iter()
@@ -116,7 +117,8 @@ pub fn folder(more: &str, zones: &[&str], mirrors: &[std::net::SocketAddr]) -> F
     f
 }
 
-/// An IPv4 subject; the regions are small, so that many meet, and one of them is of single digits.
+/// Returns a random IPv4 subject. The ranges are small, so that many subjects overlap, and one
+/// range has only single digits.
 pub fn v4(r: &mut Random) -> String {
     let (digits, addr) = match r.below(8) {
         0..=3 => (
@@ -151,7 +153,7 @@ pub fn v4(r: &mut Random) -> String {
     )
 }
 
-/// An IPv6 subject, of digits alone now and then.
+/// Returns a random IPv6 subject, sometimes with digits only.
 pub fn v6(r: &mut Random) -> String {
     let low = r.below(1 << 53) as u128;
     let addr = match r.below(4) {
@@ -195,7 +197,7 @@ fn prefix(addr: std::net::IpAddr, len: u64, whole: u64) -> String {
     }
 }
 
-/// A domain, what is below it, or both.
+/// Returns a random domain, the names below it, or both.
 pub fn domain(r: &mut Random) -> String {
     let name: Vec<String> = (0..1 + r.below(3))
         .map(|i| format!("{}{}", ["x", "y", "mail"][i as usize], r.below(4)))
@@ -204,7 +206,7 @@ pub fn domain(r: &mut Random) -> String {
     format!("{form}{}.d{}.test", name.join("."), r.below(150))
 }
 
-/// A digest, of digits alone now and then.
+/// Returns a random digest, sometimes with digits only.
 pub fn digest(r: &mut Random) -> String {
     let base = if r.chance(10) { 10 } else { 16 };
     let few = r.below(300);
@@ -213,7 +215,7 @@ pub fn digest(r: &mut Random) -> String {
         .collect()
 }
 
-/// Whether a subject is of the kind that a zone publishes.
+/// Whether a zone publishes the kind of a subject.
 pub fn belongs(zone: &str, subject: &str) -> bool {
     let family = |s: &str| match s {
         s if s.ends_with(".test") || s.starts_with("dbl") => 1,
@@ -232,7 +234,7 @@ pub fn subject(r: &mut Random) -> String {
     }
 }
 
-/// What is listed and exempt now, as far as the tests did it.
+/// The subjects that the tests have listed and exempted.
 #[derive(Default)]
 pub struct World {
     pub listed: Vec<String>,
@@ -240,7 +242,7 @@ pub struct World {
 }
 
 impl World {
-    /// So many random changes; those of an order that is told.
+    /// Returns `count` random changes.
     pub fn changes(&mut self, r: &mut Random, count: usize) -> Vec<Value> {
         (0..count).map(|_| self.change(r)).collect()
     }
@@ -282,8 +284,8 @@ impl World {
     }
 }
 
-/// Sends changes through the daemon's socket; the last is acknowledged when this returns. Gives
-/// back what was refused.
+/// Sends changes through the daemon's socket, and returns after the last one is acknowledged.
+/// Returns the refused ones.
 pub fn send(folder: &Path, orders: &[Value]) -> Vec<Value> {
     let body: String = orders.iter().map(|o| format!("{o}\n")).collect();
     let mut s = UnixStream::connect(folder.join("run/orbsd.sock")).unwrap();
@@ -310,7 +312,7 @@ pub fn send(folder: &Path, orders: &[Value]) -> Vec<Value> {
     answers.into_iter().filter(|a| a["status"] != 201).collect()
 }
 
-/// The feeds: listings and holes in them, of both families, and a list of domains.
+/// The feeds: listings of both families with exclusions, and a list of domains.
 pub fn feeds(f: &Folder) {
     let four = ":127.0.0.3:feed $\n45.0.0.0/14\n!45.1.0.0/17\n45.1.2.0/24\n!45.1.2.64/26\n45.1.2.77\n!45.2.3.4\n91.16.0.0/12\n!91.17.128.0/18\n\
                 91.17.130.0/24 :127.0.0.2:own text\n4.1.0.0/21\n!4.1.3.0/24\n!4.1.4.7\n4.1.3.9\n9.4.0.0/15\n!9.5.16.0/20\n";

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     RelayLab,
-    mta::{Fate, Habits, connect},
+    mta::{Disposition, MtaBehavior, connect},
     rules::exchange,
     v4,
 };
@@ -301,10 +301,10 @@ fn messages_that_are_hard_to_parse_are_handled_in_time_and_can_be_displayed() {
     f.mta(
         target,
         "hard",
-        Habits {
+        MtaBehavior {
             open: true,
-            fate: Fate::Hold,
-            ..Habits::default()
+            disposition: Disposition::Hold,
+            ..MtaBehavior::default()
         },
     );
     let job = f.done(f.nominate(target, &json!({"tests": ["plain"]})));
@@ -391,9 +391,9 @@ fn flood_of_claims_does_not_keep_owners_out() {
             f.mta(
                 *a,
                 &format!("h{}", a.to_string().replace('.', "-")),
-                Habits {
+                MtaBehavior {
                     open: true,
-                    ..Habits::default()
+                    ..MtaBehavior::default()
                 },
             )
         })

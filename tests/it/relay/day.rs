@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     RelayLab,
-    mta::{Fate, Habits},
+    mta::{Disposition, MtaBehavior},
     v4,
 };
 use crate::{lab::Daemon, peers::peers};
@@ -90,9 +90,9 @@ fn host_is_listed_tested_released_and_listed_again_by_a_feed() {
     let mta = f.mta(
         addr,
         "day",
-        Habits {
+        MtaBehavior {
             open: true,
-            ..Habits::default()
+            ..MtaBehavior::default()
         },
     );
     let only = json!({"tests": ["plain"]});
@@ -174,18 +174,18 @@ fn listings_expire_and_accepting_hosts_are_released_after_the_waiting_period() {
     f.mta(
         one,
         "ends",
-        Habits {
+        MtaBehavior {
             open: true,
-            ..Habits::default()
+            ..MtaBehavior::default()
         },
     );
     let held = f.mta(
         two,
         "held",
-        Habits {
+        MtaBehavior {
             open: true,
-            fate: Fate::Hold,
-            ..Habits::default()
+            disposition: Disposition::Hold,
+            ..MtaBehavior::default()
         },
     );
     for addr in [one, two] {
@@ -232,9 +232,9 @@ fn claims_are_granted_without_a_tester() {
     f.mta(
         addr,
         "left",
-        Habits {
+        MtaBehavior {
             open: true,
-            ..Habits::default()
+            ..MtaBehavior::default()
         },
     );
     f.done(f.nominate(addr, &json!({"tests": ["plain"]})));
@@ -277,9 +277,9 @@ fn remote_tester_sends_and_reports_controls() {
     let mta = f.mta(
         addr,
         "remote",
-        Habits {
+        MtaBehavior {
             open: true,
-            ..Habits::default()
+            ..MtaBehavior::default()
         },
     );
     f.done(f.nominate(addr, &json!({"tests": ["plain"]})));

@@ -6,25 +6,25 @@ use serde_json::{Value, json};
 
 use super::{
     RelayLab,
-    mta::{Fate, Habits},
+    mta::{Disposition, MtaBehavior},
     v4,
 };
 
 /// A kind of server: its name, its behaviour, and the answer of DNS after the tests.
-type Kind = (&'static str, Habits, &'static str);
+type Kind = (&'static str, MtaBehavior, &'static str);
 
 fn kinds() -> Vec<Kind> {
-    let closed = Habits::default;
-    let open = || Habits {
+    let closed = MtaBehavior::default;
+    let open = || MtaBehavior {
         open: true,
-        ..Habits::default()
+        ..MtaBehavior::default()
     };
     vec![
         ("closed", closed(), ""),
         ("wide-open", open(), "127.0.0.2"),
         (
             "percent-only",
-            Habits {
+            MtaBehavior {
                 percent: true,
                 ..closed()
             },
@@ -32,7 +32,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "quoted-only",
-            Habits {
+            MtaBehavior {
                 quoted: true,
                 ..closed()
             },
@@ -40,7 +40,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "bang-only",
-            Habits {
+            MtaBehavior {
                 bang: true,
                 ..closed()
             },
@@ -48,7 +48,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "route-only",
-            Habits {
+            MtaBehavior {
                 route: true,
                 ..closed()
             },
@@ -56,7 +56,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "forged-local-sender",
-            Habits {
+            MtaBehavior {
                 own_sender: true,
                 ..closed()
             },
@@ -64,7 +64,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "unqualified-sender",
-            Habits {
+            MtaBehavior {
                 bare_sender: true,
                 ..closed()
             },
@@ -72,7 +72,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "first-recipient-local",
-            Habits {
+            MtaBehavior {
                 after_local: true,
                 ..closed()
             },
@@ -80,7 +80,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "bare-recipient",
-            Habits {
+            MtaBehavior {
                 bare_recipient: true,
                 ..closed()
             },
@@ -88,7 +88,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "encapsulated",
-            Habits {
+            MtaBehavior {
                 encapsulated: true,
                 ..closed()
             },
@@ -96,23 +96,23 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "accept-then-drop",
-            Habits {
-                fate: Fate::Drop,
+            MtaBehavior {
+                disposition: Disposition::Drop,
                 ..open()
             },
             "",
         ),
         (
             "accept-then-bounce",
-            Habits {
-                fate: Fate::Bounce,
+            MtaBehavior {
+                disposition: Disposition::Bounce,
                 ..open()
             },
             "",
         ),
         (
             "greylisting",
-            Habits {
+            MtaBehavior {
                 greylist: true,
                 ..closed()
             },
@@ -120,7 +120,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "greylisting-open",
-            Habits {
+            MtaBehavior {
                 greylist: true,
                 ..open()
             },
@@ -128,7 +128,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "cuts-after-errors",
-            Habits {
+            MtaBehavior {
                 cut_after: Some(3),
                 ..closed()
             },
@@ -136,7 +136,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "tarpit",
-            Habits {
+            MtaBehavior {
                 silent: true,
                 ..closed()
             },
@@ -144,7 +144,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "multi-stage",
-            Habits {
+            MtaBehavior {
                 via: Some(v4(200, 1)),
                 ..open()
             },
@@ -152,7 +152,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "no-host-name",
-            Habits {
+            MtaBehavior {
                 greeting: Some("220 ESMTP"),
                 ..closed()
             },
@@ -160,7 +160,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "530-on-everything",
-            Habits {
+            MtaBehavior {
                 always: Some("530 log in first"),
                 ..closed()
             },
@@ -168,7 +168,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "shut-door",
-            Habits {
+            MtaBehavior {
                 greeting: Some("554 go away"),
                 ..closed()
             },
@@ -176,31 +176,31 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "loops-back-to-sender",
-            Habits {
-                fate: Fate::BackToSender,
+            MtaBehavior {
+                disposition: Disposition::BackToSender,
                 ..open()
             },
             "",
         ),
         (
             "delivers-twice",
-            Habits {
-                fate: Fate::Twice,
+            MtaBehavior {
+                disposition: Disposition::Twice,
                 ..open()
             },
             "127.0.0.2",
         ),
         (
             "delivers-late",
-            Habits {
-                fate: Fate::Hold,
+            MtaBehavior {
+                disposition: Disposition::Hold,
                 ..open()
             },
             "",
         ),
         (
             "strips-headers",
-            Habits {
+            MtaBehavior {
                 strips: true,
                 ..open()
             },
@@ -208,7 +208,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "upper-case-local-part",
-            Habits {
+            MtaBehavior {
                 lowers: true,
                 ..open()
             },
@@ -216,7 +216,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "local-bang",
-            Habits {
+            MtaBehavior {
                 local_bang: true,
                 ..closed()
             },
@@ -224,7 +224,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "open-submission",
-            Habits {
+            MtaBehavior {
                 submission: true,
                 ..closed()
             },
@@ -232,7 +232,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "offers-utf8",
-            Habits {
+            MtaBehavior {
                 utf8: true,
                 ..open()
             },
@@ -240,7 +240,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "dangerous-product",
-            Habits {
+            MtaBehavior {
                 greeting: Some("220 x ESMTP Service (Lotus Domino Release 5.0.8) ready"),
                 ..closed()
             },
@@ -248,7 +248,7 @@ fn kinds() -> Vec<Kind> {
         ),
         (
             "self-bombing-product",
-            Habits {
+            MtaBehavior {
                 greeting: Some("220 cc:Mail Link to SMTP ready"),
                 ..open()
             },
@@ -514,13 +514,13 @@ fn every_test_has_the_expected_outcome_at_every_kind_of_server() {
         .collect();
     // A host that is closed on IPv4 and open on IPv6: each address is assessed by itself.
     let six: IpAddr = std::net::Ipv6Addr::LOCALHOST.into();
-    f.mta(v4(100, 1), "dual4", Habits::default());
+    f.mta(v4(100, 1), "dual4", MtaBehavior::default());
     f.mta(
         six,
         "dual6",
-        Habits {
+        MtaBehavior {
             open: true,
-            ..Habits::default()
+            ..MtaBehavior::default()
         },
     );
     let jobs: Vec<u64> = all

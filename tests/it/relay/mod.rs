@@ -21,7 +21,7 @@ use crate::{
     api::Api,
     lab::{CONFIG, free_port},
 };
-use mta::{Habits, Mta};
+use mta::{Mta, MtaBehavior};
 use names::Names;
 
 /// A zone that publishes all reasons of relay tests.
@@ -89,16 +89,16 @@ impl RelayLab {
         }
     }
 
-    pub fn mta(&self, addr: IpAddr, name: &str, habits: Habits) -> Arc<Mta> {
+    pub fn mta(&self, addr: IpAddr, name: &str, behavior: MtaBehavior) -> Arc<Mta> {
         let name = format!("{name}.lab.example");
         self.names.add(addr, &name);
         let six = SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), self.six);
-        let submission = habits.submission;
+        let submission = behavior.submission;
         let mta = Mta::start(
             addr,
             self.port,
             &name,
-            habits,
+            behavior,
             if addr.is_ipv4() { self.collector } else { six },
         );
         if submission {

@@ -14,7 +14,7 @@ use std::{
 
 /// What a server does with a message that it relays.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Fate {
+pub enum Disposition {
     #[default]
     Deliver,
     Twice,
@@ -29,7 +29,7 @@ pub enum Fate {
 
 /// The behaviour of a server. By default it is closed.
 #[derive(Debug, Clone, Default)]
-pub struct Habits {
+pub struct MtaBehavior {
     pub greeting: Option<&'static str>,
     /// Relays for all clients.
     pub open: bool,
@@ -48,7 +48,7 @@ pub struct Habits {
     pub bare_recipient: bool,
     /// Treats `!` as part of a local user name.
     pub local_bang: bool,
-    pub fate: Fate,
+    pub disposition: Disposition,
     pub greylist: bool,
     /// Closes the connection after this number of errors.
     pub cut_after: Option<usize>,
@@ -139,7 +139,7 @@ enum Port {
 pub struct Mta {
     pub addr: IpAddr,
     pub name: String,
-    habits: Habits,
+    behavior: MtaBehavior,
     collector: SocketAddr,
     held: Mutex<Vec<OutgoingMessage>>,
     closed: std::sync::atomic::AtomicBool,
@@ -168,7 +168,7 @@ impl Mta {
         addr: IpAddr,
         port: u16,
         name: &str,
-        habits: Habits,
+        behavior: MtaBehavior,
         collector: SocketAddr,
     ) -> Arc<Mta> {
         let listener =
@@ -176,7 +176,7 @@ impl Mta {
         let mta = Arc::new(Mta {
             addr,
             name: name.into(),
-            habits,
+            behavior,
             collector,
             held: Mutex::default(),
             closed: Default::default(),
@@ -241,7 +241,7 @@ impl Mta {
         let greeting = change
             .as_ref()
             .and_then(|c| c.greeting)
-            .or(self.habits.greeting);
+            .or(self.behavior.greeting);
         send_line(
             &mut wire,
             greeting
@@ -257,7 +257,7 @@ impl Mta {
             let line = String::from_utf8_lossy(&raw).trim_end().to_string();
             self.received_lines.lock().unwrap().push(line.clone());
             let upper = line.to_ascii_uppercase();
-            if let Some(always) = self.habits.always.filter(|_| !upper.starts_with("QUIT")) {
+            if let Some(always) = self.behavior.always.filter(|_| !upper.starts_with("QUIT")) {
                 send_line(&mut wire, always)?;
                 continue;
             }
@@ -284,7 +284,7 @@ impl Mta {
                         .into()
                 }
                 "EHLO" => {
-                    let utf8 = if self.habits.utf8 {
+                    let utf8 = if self.behavior.utf8 {
                         "250-SMTPUTF8\r\n"
                     } else {
                         ""
@@ -319,7 +319,7 @@ impl Mta {
                     "250 ok".into()
                 }
                 _ if upper.starts_with("RCPT TO:") => {
-                    if self.habits.silent {
+                    if self.behavior.silent {
                         std::thread::sleep(Duration::from_secs(60));
                     }
                     self.recipient(
@@ -359,7 +359,7 @@ impl Mta {
             };
             send_line(&mut wire, &reply)?;
             errors += usize::from(reply.starts_with('5'));
-            if self.habits.cut_after.is_some_and(|n| errors >= n) {
+            if self.behavior.cut_after.is_some_and(|n| errors >= n) {
                 return Ok(());
             }
         }
@@ -421,7 +421,7 @@ impl Mta {
         local: &mut bool,
         kind: Port,
     ) -> String {
-        let h = &self.habits;
+        let h = &self.behavior;
         let submitted = h.submission && kind != Port::Smtp;
         if h.greylist && self.seen.lock().unwrap().insert(format!("{from}{raw}")) {
             return "450 greylisted".into();
@@ -462,7 +462,7 @@ impl Mta {
 
     /// Interprets an address as a server with this behaviour does.
     fn read(&self, a: &str, depth: u8) -> Recipient {
-        let h = &self.habits;
+        let h = &self.behavior;
         let relayed = |a: &str| match depth {
             0 => Recipient::Unknown,
             _ => match self.read(a, depth - 1) {
@@ -545,9 +545,9 @@ impl Mta {
 
     fn bang(&self, a: &str, relayed: &dyn Fn(&str) -> Recipient) -> Recipient {
         match a.split_once('!') {
-            _ if self.habits.local_bang => Recipient::Local,
-            Some((first, rest)) if self.habits.bang && self.is_own_domain(first) => relayed(rest),
-            Some((first, rest)) if self.habits.bang => relayed(&format!(
+            _ if self.behavior.local_bang => Recipient::Local,
+            Some((first, rest)) if self.behavior.bang && self.is_own_domain(first) => relayed(rest),
+            Some((first, rest)) if self.behavior.bang => relayed(&format!(
                 "{}@{first}",
                 rest.split('%').next().unwrap_or(rest)
             )),
@@ -556,20 +556,20 @@ impl Mta {
     }
 
     fn accept_message(&self, message: OutgoingMessage) {
-        match self.habits.fate {
-            Fate::Drop => {}
-            Fate::Hold => self.held.lock().unwrap().push(message),
-            Fate::Deliver => self.deliver(message),
-            Fate::Twice => {
+        match self.behavior.disposition {
+            Disposition::Drop => {}
+            Disposition::Hold => self.held.lock().unwrap().push(message),
+            Disposition::Deliver => self.deliver(message),
+            Disposition::Twice => {
                 self.deliver(message.clone());
                 self.deliver(message);
             }
-            Fate::BackToSender => self.deliver(OutgoingMessage {
+            Disposition::BackToSender => self.deliver(OutgoingMessage {
                 to: message.from.clone(),
                 from: String::new(),
                 ..message
             }),
-            Fate::Bounce => {
+            Disposition::Bounce => {
                 let head = b"From: MAILER-DAEMON\r\nContent-Type: multipart/report; boundary=x\r\n\r\nIt did not go.\r\n\r\n";
                 let data = [&head[..], &message.data].concat();
                 self.deliver(OutgoingMessage {
@@ -603,7 +603,7 @@ impl Mta {
         {
             return;
         }
-        if self.habits.strips {
+        if self.behavior.strips {
             let text = String::from_utf8_lossy(&message.data).into_owned();
             message.data = text
                 .split_inclusive("\r\n")
@@ -615,13 +615,13 @@ impl Mta {
                 .collect::<String>()
                 .into_bytes();
         }
-        if self.habits.lowers {
+        if self.behavior.lowers {
             message.to = message
                 .to
                 .to_ascii_uppercase()
                 .replace("PROBE.EXAMPLE", "probe.example");
         }
-        let (source, to) = (self.habits.via.unwrap_or(self.addr), self.collector);
+        let (source, to) = (self.behavior.via.unwrap_or(self.addr), self.collector);
         let name = self.name.clone();
         let sent =
             std::thread::spawn(move || deliver_to_collector(source, to, &name, &message)).join();

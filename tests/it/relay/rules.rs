@@ -11,14 +11,14 @@ use serde_json::json;
 
 use super::{
     RelayLab,
-    mta::{Habits, connect},
+    mta::{MtaBehavior, connect},
     v4,
 };
 
-fn open() -> Habits {
-    Habits {
+fn open() -> MtaBehavior {
+    MtaBehavior {
         open: true,
-        ..Habits::default()
+        ..MtaBehavior::default()
     }
 }
 
@@ -129,8 +129,8 @@ fn closed_host_is_released_at_once_by_a_claim() {
     let mta = f.mta(
         addr,
         "shut",
-        Habits {
-            fate: super::mta::Fate::Hold,
+        MtaBehavior {
+            disposition: super::mta::Disposition::Hold,
             ..open()
         },
     );
@@ -406,26 +406,26 @@ fn probe_command_reports_by_exit_code_and_lists_no_host() {
         format!("127.127.0.2:{}", crate::lab::free_port()),
     );
     let at: std::net::SocketAddr = collector.parse().unwrap();
-    let start = |n: u8, habits: Habits| {
+    let start = |n: u8, behavior: MtaBehavior| {
         let addr = v4(n, 1);
-        super::Mta::start(addr, f.port, &format!("h{n}.lab.example"), habits, at);
+        super::Mta::start(addr, f.port, &format!("h{n}.lab.example"), behavior, at);
         addr.to_string()
     };
     let (shut, open_, drop_, closed_door) = (
-        start(1, Habits::default()),
+        start(1, MtaBehavior::default()),
         start(2, open()),
         start(
             3,
-            Habits {
-                fate: super::mta::Fate::Drop,
+            MtaBehavior {
+                disposition: super::mta::Disposition::Drop,
                 ..open()
             },
         ),
         start(
             4,
-            Habits {
+            MtaBehavior {
                 greeting: Some("554 no"),
-                ..Habits::default()
+                ..MtaBehavior::default()
             },
         ),
     );
@@ -509,7 +509,7 @@ fn probe_command_finds_the_names_of_a_host() {
     let f = RelayLab::new("");
     // The resolver does not ask a server for the reverse DNS of 127.0.0.0/8, so one name is given.
     let addr = v4(1, 1);
-    f.mta(addr, "named", Habits::default());
+    f.mta(addr, "named", MtaBehavior::default());
     let run = |more: &[&str]| {
         let base = [
             "relay",
@@ -709,7 +709,7 @@ fn reporters_own_test_lists_as_unconfirmed_unless_trusted() {
 fn results_that_cannot_be_sent_are_an_error() {
     let mut f = RelayLab::new("");
     let addr = v4(1, 1);
-    let mta = f.mta(addr, "unheard", Habits::default());
+    let mta = f.mta(addr, "unheard", MtaBehavior::default());
     let token = f
         .api
         .f

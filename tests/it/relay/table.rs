@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     RelayLab,
-    mta::{Change, Habits, Mta, connect},
+    mta::{Change, Mta, MtaBehavior, connect},
     v4,
 };
 
@@ -27,10 +27,10 @@ fn proved(f: &RelayLab, n: u8, test: &str) -> (IpAddr, Arc<Mta>) {
     let mta = f.mta(
         addr,
         &format!("row{n}"),
-        Habits {
+        MtaBehavior {
             open: true,
             percent: true,
-            ..Habits::default()
+            ..MtaBehavior::default()
         },
     );
     let tests: Vec<&str> = Some(test).into_iter().filter(|t| !t.is_empty()).collect();

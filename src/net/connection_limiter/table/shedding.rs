@@ -9,16 +9,18 @@
 
 use std::{cmp::Reverse, time::Duration};
 
-use super::{ClientKind, Connection, ConnectionId, ConnectionState, ConnectionTable, Full, Pool};
+use super::{
+    ClientKind, Connection, ConnectionId, ConnectionState, ConnectionTable, Pool, ReachedLimit,
+};
 use crate::net::ClientPrefix;
 
 /// An address has many connections from this number on, or from its share on if that is smaller.
-const MANY: usize = 8;
+const MANY_CONNECTIONS: usize = 8;
 /// How long a client with few connections may take for its handshake and its request, or be idle,
 /// before a client with more connections gets its slot.
 const GRACE: Duration = Duration::from_secs(5);
 /// The same for a client with many connections.
-const GRACE_OF_MANY: Duration = Duration::from_secs(1);
+const CROWDED_GRACE: Duration = Duration::from_secs(1);
 /// How long a client may read nothing of an answer while slots are needed. Without load the
 /// listener's own timeout applies.
 pub(super) const WRITE_TIMEOUT_UNDER_LOAD: Duration = Duration::from_secs(1);
@@ -57,14 +59,14 @@ impl<T> ConnectionTable<T> {
     pub(super) fn victim(
         &self,
         pool: Pool,
-        full: Full,
+        full: ReachedLimit,
         newcomer: [ClientPrefix; 3],
         client: ClientKind,
         now: Duration,
     ) -> Option<ConnectionId> {
         let of_share = |c: &Connection<T>| match full {
-            Full::Share(prefix) => c.client.is_counted() && c.prefixes.contains(&prefix),
-            Full::Total => true,
+            ReachedLimit::Share(prefix) => c.client.is_counted() && c.prefixes.contains(&prefix),
+            ReachedLimit::Total => true,
         };
         let held = self.held(pool, newcomer, client);
         let all = self
@@ -92,8 +94,8 @@ impl<T> ConnectionTable<T> {
     /// may not. `newcomer` is the number of connections of the newcomer's prefixes.
     fn rank(&self, c: &Connection<T>, newcomer: [usize; 3], now: Duration) -> Option<Rank> {
         let held = self.held(c.pool, c.prefixes, c.client);
-        let has_few = held[0] < MANY.min(self.limits(c.pool).per_prefix[0]);
-        let grace = if has_few { GRACE } else { GRACE_OF_MANY };
+        let has_few = held[0] < MANY_CONNECTIONS.min(self.limits(c.pool).per_prefix[0]);
+        let grace = if has_few { GRACE } else { CROWDED_GRACE };
         let age = |since: Duration| now.saturating_sub(since);
         let (class, since, is_protected) = match c.state {
             _ if c.pool == Pool::HealthCheck => (0, now, false),
