@@ -310,7 +310,7 @@ fn codes_that_change_make_the_list_anew_from_what_is_there() {
         refresh_with(&ledger, &server(&p), "dbl")
             .unwrap_err()
             .text()
-            .contains("nothing in the zone can be taken")
+            .contains("no record of the zone can be used")
     );
     assert_eq!(names(&ledger), set(&["45.1.1.1", "45.1.1.2"]));
     ledger.stop().unwrap();
