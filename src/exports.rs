@@ -351,8 +351,8 @@ fn create(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Resolves the symbolic links of a path. Links of users other than root and `own` are an error. The
-/// file itself may be missing.
+/// Resolves the symbolic links of a path. Links of users other than root and `own` are an error.
+/// The file itself may be missing.
 fn follow(path: &Path, own: u32) -> io::Result<PathBuf> {
     let (mut out, mut links) = (PathBuf::new(), 0);
     let mut rest: Vec<PathBuf> = parts(path);

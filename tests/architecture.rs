@@ -1,4 +1,5 @@
-//! The structure of the source: no import cycles between files, and no two public types of one name.
+//! The structure of the source: no import cycles between files, and no two public types of one
+//! name.
 //!
 //! Reads `src` with a parser, resolves every path to the file that defines the item (through
 //! re-exports), and looks for cycles. Test modules are left out.

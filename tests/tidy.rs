@@ -360,9 +360,9 @@ fn only_the_clock_reads_the_wall_clock() {
     );
 }
 
-/// The command line prints only through `cli/output.rs`, which escapes control characters. In `cli`,
-/// `println!` and `eprintln!` are macros of that module that print one line each: they would escape
-/// a line break in the format, and those of pretty JSON.
+/// The command line prints only through `cli/output.rs`, which escapes control characters. In
+/// `cli`, `println!` and `eprintln!` are macros of that module that print one line each: they would
+/// escape a line break in the format, and those of pretty JSON.
 #[test]
 fn command_line_prints_only_through_its_output_module() {
     let mut wrong = Vec::new();

@@ -2,8 +2,8 @@
 //! AXFR.
 //!
 //! The store keeps a copy of the zone's records beside the rows that were made from them, and one
-//! commit names both. An incremental transfer is checked against the copy first: if it does not fit,
-//! the whole zone is transferred (RFC 1995 section 4).
+//! commit names both. An incremental transfer is checked against the copy first: if it does not
+//! fit, the whole zone is transferred (RFC 1995 section 4).
 
 use std::{
     collections::BTreeMap,

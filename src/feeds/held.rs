@@ -24,8 +24,8 @@ pub enum Step {
     Accept,
 }
 
-/// Decides about a list that a guard stopped. `last` is the list that is held already; `wait` is the
-/// time after which a list can be accepted automatically.
+/// Decides about a list that a guard stopped. `last` is the list that is held already; `wait` is
+/// the time after which a list can be accepted automatically.
 pub fn next(
     last: Option<&HeldList>,
     feed: &str,

@@ -303,8 +303,8 @@ pub(super) fn database_files(path: &Path) -> Result<Vec<String>> {
 }
 
 /// Removes the files of an interrupted restore: its folder, and the database files that it had
-/// already moved. Without `CURRENT` those belong to no store, and there were none before the restore
-/// began.
+/// already moved. Without `CURRENT` those belong to no store, and there were none before the
+/// restore began.
 fn remove_leftovers(to: &Path) -> Result<()> {
     if !is_unfinished(to) || to.join(CURRENT).exists() {
         return Ok(());

@@ -269,8 +269,8 @@ impl Integrity {
         self.state().progress = Some(progress);
     }
 
-    /// Ends a scrub, with a report if it read everything. If it found no damage, the damage `before`
-    /// it counts as repaired.
+    /// Ends a scrub, with a report if it read everything. If it found no damage, the damage
+    /// `before` it counts as repaired.
     pub(super) fn scrub_ended(&self, report: Option<ScrubReport>, before: &[Damage]) {
         let mut state = self.state();
         state.progress = None;

@@ -26,8 +26,8 @@ const WRITE_BUFFER_BYTES: usize = 4 << 20;
 pub(super) fn family_options(cache: &Cache) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_bloom_filter(10.0, false);
-    // A feed with millions of rows has filters of megabytes. They are partitioned, so that a look-up
-    // reads one page.
+    // A feed with millions of rows has filters of megabytes. They are partitioned, so that a
+    // look-up reads one page.
     table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
     table.set_partition_filters(true);
     table.set_metadata_block_size(4096);
@@ -44,8 +44,8 @@ pub(super) fn family_options(cache: &Cache) -> Options {
 
 /// Opens the database, and returns why the end of its write-ahead log was truncated, if it was. The
 /// first attempt requires a log that is intact to its last byte. If that fails, everything before
-/// the first damaged record is used: after a power loss that record was being written, and was never
-/// acknowledged. The ledger checks whether an acknowledged record is missing.
+/// the first damaged record is used: after a power loss that record was being written, and was
+/// never acknowledged. The ledger checks whether an acknowledged record is missing.
 fn open_db(settings: &StoreSettings) -> Result<(DB, Option<String>)> {
     match open_with(settings, DBRecoveryMode::AbsoluteConsistency) {
         Err(StoreError::Damaged(why)) if settings.path.join("CURRENT").exists() => {

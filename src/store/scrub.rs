@@ -1,7 +1,7 @@
 //! The scrub: reads all rows from disk at intervals, at a limited rate, and verifies checksums.
 //!
-//! It reads a checkpoint, which consists of links to the store's files. So it also reads blocks that
-//! the store has cached, holds no lock, and does not change the store's cache.
+//! It reads a checkpoint, which consists of links to the store's files. So it also reads blocks
+//! that the store has cached, holds no lock, and does not change the store's cache.
 
 use std::{path::Path, time::Duration};
 
@@ -48,8 +48,8 @@ impl Store {
         self.acknowledged.0
     }
 
-    /// Why the last commit that was acknowledged before the store was opened is not known; `None` if
-    /// it is.
+    /// Why the last commit that was acknowledged before the store was opened is not known; `None`
+    /// if it is.
     pub fn unknown_commit(&self) -> Option<super::UnknownCommit> {
         self.unknown_commit
     }

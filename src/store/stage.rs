@@ -1,6 +1,6 @@
 //! An import before its commit: its lines are sorted and compared with the rows of the source. A
-//! large difference is written as a new generation, in files that RocksDB ingests. The generation is
-//! not used until a small batch names it.
+//! large difference is written as a new generation, in files that RocksDB ingests. The generation
+//! is not used until a small batch names it.
 
 use std::{
     cell::RefCell,
@@ -451,8 +451,8 @@ impl Stage<'_> {
         new
     }
 
-    /// Writes all rows of the source after the import, and the events of the difference, and ingests
-    /// both files.
+    /// Writes all rows of the source after the import, and the events of the difference, and
+    /// ingests both files.
     fn write_generation(
         &mut self,
         generation: u32,
@@ -658,8 +658,8 @@ impl Changed {
     }
 }
 
-/// Groups lines by subject, with at most one entry for each reason: an exclusion has priority over a
-/// listing, otherwise the first line counts.
+/// Groups lines by subject, with at most one entry for each reason: an exclusion has priority over
+/// a listing, otherwise the first line counts.
 struct Groups<'a> {
     wide: &'a HashSet<Subject>,
     /// Implied exclusions stay even if the list has nothing wider, because the import removes
@@ -701,8 +701,8 @@ impl Groups<'_> {
     }
 }
 
-/// The priority of entries of the same subject and reason: an exclusion in the list, then a listing,
-/// then an implied exclusion.
+/// The priority of entries of the same subject and reason: an exclusion in the list, then a
+/// listing, then an implied exclusion.
 fn rank(e: &FeedEntry) -> u8 {
     match (e.exclusion, e.implied) {
         (true, false) => 2,

@@ -1,5 +1,5 @@
-//! Tests that a store of an earlier build opens, and that its rows keep the same bytes when they are
-//! read and written again.
+//! Tests that a store of an earlier build opens, and that its rows keep the same bytes when they
+//! are read and written again.
 
 use std::path::Path;
 
