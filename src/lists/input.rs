@@ -58,7 +58,7 @@ pub struct Input<'a> {
     /// The last line had no line end.
     pub(super) unended: bool,
     /// The previous owner, in a master file.
-    pub(super) seen: Option<String>,
+    pub(super) previous_owner: Option<String>,
     /// Entries are independent: their values imply no exclusions.
     pub(super) alone: bool,
     /// The current owner of a followed zone, which messages name instead of a line.
@@ -88,7 +88,7 @@ impl<'a> Input<'a> {
             line: 0,
             column: 0,
             unended: false,
-            seen: None,
+            previous_owner: None,
             alone: false,
             owner: String::new(),
             note: None,
@@ -208,8 +208,8 @@ impl<'a> Input<'a> {
 
     /// Records a problem in the current line. Problems whose texts differ only in numbers and in
     /// the parts in backticks are of one class.
-    pub(super) fn problem(&mut self, column: usize, what: &str) {
-        self.problem_of("", column, what);
+    pub(super) fn problem(&mut self, column: usize, message: &str) {
+        self.problem_of("", column, message);
     }
 
     /// Records that a word in the current line is not an entry.
@@ -218,14 +218,14 @@ impl<'a> Input<'a> {
     }
 
     /// Records a problem of a class.
-    pub(super) fn problem_of(&mut self, class: &str, column: usize, what: &str) {
-        let what = if self.owner.is_empty() {
-            what
+    pub(super) fn problem_of(&mut self, class: &str, column: usize, message: &str) {
+        let message = if self.owner.is_empty() {
+            message
         } else {
-            &format!("{}: {what}", self.owner)
+            &format!("{}: {message}", self.owner)
         };
         self.report
-            .problem(self.file, self.line, column, class, what);
+            .problem(self.file, self.line, column, class, message);
     }
 
     /// Counts an entry or rule in the current line that is left out.
@@ -244,10 +244,10 @@ impl<'a> Input<'a> {
             .next()
             .is_some_and(|a| a.parse::<std::net::IpAddr>().is_ok())
         {
-            let what = format!(
+            let message = format!(
                 "`{line}` is not a rule of this format; to read one address a line, use --format list"
             );
-            self.problem_of("an address without a rule", column, &what);
+            self.problem_of("an address without a rule", column, &message);
         } else {
             self.leave_out(Omission::OtherLine, column, line);
         }
@@ -261,9 +261,9 @@ impl<'a> Input<'a> {
     }
 
     /// Records a warning about the current line.
-    pub(super) fn warn(&mut self, what: &str) {
+    pub(super) fn warn(&mut self, message: &str) {
         self.report
-            .warn(format!("{}:{}: {what}", self.file, self.line));
+            .warn(format!("{}:{}: {message}", self.file, self.line));
     }
 
     /// Accepts a subject with its code (if it has one) and its text.
@@ -441,10 +441,10 @@ impl<'a> Input<'a> {
             }
             Ok(e) => {
                 let more = word[e.used..].trim();
-                let what = format!(
+                let message = format!(
                     "`{word}`: an entry is one address, prefix, range or name; remove `{more}`"
                 );
-                self.problem_of("more than one entry", column, &what);
+                self.problem_of("more than one entry", column, &message);
                 Ok(())
             }
             Err(e) => {

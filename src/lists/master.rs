@@ -198,7 +198,7 @@ pub(super) fn enclosers(input: &mut Input, name: &str) -> Result<(), String> {
     }
     while let Some(n) = above {
         if input
-            .seen
+            .previous_owner
             .as_ref()
             .is_some_and(|s| s.strip_suffix(n).is_some_and(|below| below.ends_with('.')))
         {
@@ -207,7 +207,7 @@ pub(super) fn enclosers(input: &mut Input, name: &str) -> Result<(), String> {
         encloser(input, n)?;
         above = n.split_once('.').map(|(_, rest)| rest);
     }
-    input.seen = Some(name.strip_prefix("*.").unwrap_or(name).into());
+    input.previous_owner = Some(name.strip_prefix("*.").unwrap_or(name).into());
     Ok(())
 }
 

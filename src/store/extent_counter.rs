@@ -20,9 +20,9 @@ pub struct ExtentCounter {
 impl ExtentCounter {
     /// Counts a subject with its entries before and after.
     pub fn add(&mut self, subject: &Subject, old: &[FeedEntry], new: &[FeedEntry]) {
-        let was = self.before.add(subject, old);
-        let is = self.after.add(subject, new);
-        if was && !is {
+        let was_listed = self.before.add(subject, old);
+        let is_listed = self.after.add(subject, new);
+        if was_listed && !is_listed {
             let family = match subject {
                 Subject::V4(_) => 0,
                 Subject::V6(_) => 1,

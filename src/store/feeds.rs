@@ -131,7 +131,7 @@ impl Store {
         to: &[u8],
         f: &mut dyn FnMut(Subject, Verdict) -> Result<bool>,
     ) -> Result<bool> {
-        let mut whole = true;
+        let mut is_complete = true;
         self.with(|db| {
             let mut cursors = self.cursors(db, dictionary)?;
             if !from.is_empty() {
@@ -158,13 +158,13 @@ impl Store {
                     }
                 }
                 if !f(subject, verdict)? {
-                    whole = false;
+                    is_complete = false;
                     return Ok(());
                 }
             }
             cursors.iter().try_for_each(Cursor::check)
         })?;
-        Ok(whole)
+        Ok(is_complete)
     }
 
     /// Visits, in order, the subjects after `after` that have entries of sources other than feeds,
@@ -175,7 +175,7 @@ impl Store {
         after: Option<&Subject>,
         f: &mut dyn FnMut(Subject, Verdict) -> Result<bool>,
     ) -> Result<bool> {
-        let mut whole = true;
+        let mut is_complete = true;
         let from = after.map(Subject::key).unwrap_or_default();
         self.rows(schema::VERDICTS, &from, &mut |key, row| {
             if after.is_some() && *key == *from {
@@ -184,7 +184,7 @@ impl Store {
             let subject = Subject::from_key(key).ok_or_else(|| self.damaged("a subject's key"))?;
             let own: schema::Own = schema::decode(row)
                 .ok_or_else(|| self.damaged(&format!("the verdict of {subject}")))?;
-            whole = f(
+            is_complete = f(
                 subject,
                 Verdict {
                     entries: own.entries,
@@ -192,9 +192,9 @@ impl Store {
                     holds: own.holds,
                 },
             )?;
-            Ok(whole)
+            Ok(is_complete)
         })?;
-        Ok(whole)
+        Ok(is_complete)
     }
 
     /// Visits the verdicts of the given subjects, which have to be in order, with the feeds'
@@ -247,7 +247,7 @@ impl Store {
         generation: u32,
         f: &mut dyn FnMut(Subject, Vec<FeedEntry>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let mut broken = None;
+        let mut visit_error = None;
         self.with(|db| {
             let mut rows = Cursor::new(
                 db,
@@ -260,14 +260,14 @@ impl Store {
                 let entries =
                     schema::read_feed(rows.value()).ok_or_else(|| self.damaged("a feed's row"))?;
                 if let Err(e) = f(subject, entries) {
-                    broken = Some(e);
+                    visit_error = Some(e);
                     return Ok(());
                 }
                 rows.next();
             }
             rows.check()
         })?;
-        broken.map_or(Ok(()), Err)
+        visit_error.map_or(Ok(()), Err)
     }
 
     /// The rows of a generation of a source, at most `limit`.

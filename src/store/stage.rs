@@ -242,16 +242,16 @@ impl Stage<'_> {
 
     /// All lines in order, grouped by subject.
     fn groups(&self) -> Result<Groups<'_>> {
-        let broken = Rc::new(RefCell::new(None));
+        let read_error = Rc::new(RefCell::new(None));
         let mut sources: Vec<Lines> = Vec::new();
         for run in &self.runs {
             let mut file = BufReader::with_capacity(1 << 18, File::open(run).map_err(io)?);
-            let broken = broken.clone();
+            let read_error = read_error.clone();
             let lines: Box<dyn Iterator<Item = (Subject, FeedEntry)>> =
                 Box::new(std::iter::from_fn(move || match read_line(&mut file) {
                     Ok(line) => line,
                     Err(e) => {
-                        *broken.borrow_mut() = Some(io(e));
+                        *read_error.borrow_mut() = Some(io(e));
                         None
                     }
                 }));
@@ -267,7 +267,7 @@ impl Stage<'_> {
             sources,
             wide: &self.wide,
             all: matches!(self.options.mode, Mode::Remove | Mode::Patch),
-            broken,
+            read_error,
         })
     }
 
@@ -461,10 +461,10 @@ impl Stage<'_> {
         std::fs::create_dir_all(self.store.stage_path()).map_err(io)?;
         let StageOptions { source, now, .. } = self.options;
         let source = source.ok_or_else(|| io("its source has no number"))?;
-        let path = |what: &str| {
+        let path = |extension: &str| {
             self.store
                 .stage_path()
-                .join(format!("{}-{generation}.{what}", source.0))
+                .join(format!("{}-{generation}.{extension}", source.0))
         };
         self.files = vec![path("rows"), path("events")];
         let cache = rocksdb::Cache::new_lru_cache(1 << 20);
@@ -667,12 +667,12 @@ struct Groups<'a> {
     all: bool,
     sources: Vec<Lines<'a>>,
     /// Set if a run could not be read to its end; the groups must not be used then.
-    broken: Rc<RefCell<Option<StoreError>>>,
+    read_error: Rc<RefCell<Option<StoreError>>>,
 }
 
 impl Groups<'_> {
     fn check(&self) -> Result<()> {
-        self.broken.borrow_mut().take().map_or(Ok(()), Err)
+        self.read_error.borrow_mut().take().map_or(Ok(()), Err)
     }
 
     fn next(&mut self) -> Option<(Subject, Vec<FeedEntry>)> {
