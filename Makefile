@@ -53,7 +53,7 @@ bench: need peers ## measure against rbldnsd, an echo and NSD in one run; writes
 	python3 benches/api.py $(TARGET)
 	python3 benches/relay.py $(TARGET)
 
-fuzz: need ## fuzz every decoder, ten million executions each
+fuzz: need ## fuzz every decoder, ten million runs each
 	@sh tests/fuzz/run.sh
 
 drill: need peers ## run the long tests: ten million entries, hours of faults, OpenSMTPD and sendmail

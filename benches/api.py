@@ -7,7 +7,7 @@ from common import *
 
 http = f"{target}/release/examples/http"
 
-NOTE = """The row of a stream to *another* orbsd is the control: that stream changes nothing in the list that answers, and costs a query as much as a stream to its own orbsd does. So the cost of a full stream of listings for the DNS worker comes from the machine's shared cache and memory, and not from the change of the list. Look-ups hold the limit.
+NOTE = """The row of a stream to *another* orbsd is the control: that stream does not change the served list, and still costs a query as much as a stream to the same orbsd. So the cost of a full stream of listings for the DNS worker comes from the machine's shared cache and memory, and not from the change of the list. Look-ups meet the limit.
 """
 
 def api(*words):

@@ -124,6 +124,6 @@ def results(path, what, notes=""):
     """Writes the table: what was measured, where, and by which command."""
     cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "?")
     disk = subprocess.run(["stat", "-f", "-c", "%T", tmp], capture_output=True, text=True).stdout.strip()
-    text = f"# {what}\n\nWritten by `make bench` ({time.strftime('%Y-%m-%d')}, {cpu}, {os.cpu_count()} cores, Linux {platform.release()}, {disk}; medians of {rounds} interleaved rounds, lowest and highest in brackets). Runs on a shared machine differ; only ratios from one run are compared.\n\n| what | must | measured | holds |\n| --- | --- | --- | --- |\n"
+    text = f"# {what}\n\nWritten by `make bench` ({time.strftime('%Y-%m-%d')}, {cpu}, {os.cpu_count()} cores, Linux {platform.release()}, {disk}; medians of {rounds} interleaved rounds, lowest and highest in brackets). Runs on a shared machine differ; only ratios from one run are compared.\n\n| what | limit | measured | met |\n| --- | --- | --- | --- |\n"
     text += "".join(f"| {a} | {b} | {c} | {h} |\n" for a, b, c, h in rows)
     open(path, "w").write(text + "\n" + notes)

@@ -97,7 +97,7 @@ def main():
     for _ in range(rounds):
         busy.append(cost()); peak = max(peak, memory(p)["VmRSS"])
     rate = (handed[1] - before) / (time.monotonic() - begun)
-    row("sessions at the collector at the same time", f"{SESSIONS:,}", f"{handed[0]:,}; {rate:,.0f} messages judged a second", handed[0] >= SESSIONS * 0.99)
+    row("sessions at the collector at the same time", f"{SESSIONS:,}", f"{handed[0]:,}; {rate:,.0f} messages assessed a second", handed[0] >= SESSIONS * 0.99)
     row("memory of the whole process with them", "bounded", f"{peak:.0f} MB ({(peak - base) * 1024 / SESSIONS:.0f} KB a session; {base:.0f} MB before)", (peak - base) / SESSIONS < 0.1)
     ratio = m(busy) / m(calm)
     row("CPU of the DNS worker per query with them, against none", "≤ 1.10 ×", f"{ratio:.3f} × ({spread(busy, 2)} µs against {spread(calm, 2)} µs)", ratio <= 1.10)

@@ -1,10 +1,10 @@
 //! Scheduled exports: files of zones that are kept current, for others to fetch.
 //!
 //! The first line of a file names zone, serial and format. At intervals that line is compared with
-//! the one that the zone would be written with now; if they differ, the file is written again from
-//! one snapshot. So a restart, or a file that somebody removed, needs no further state. The file is
-//! replaced by rename when it is complete and synced: a reader has the old file or the new one, and
-//! on any error the old one stays.
+//! the first line of a new export; if they differ, the file is written again from one snapshot. So
+//! no other state is needed after a restart or if a file was removed. A file is replaced by rename
+//! when the new one is complete and synced: a reader sees the old file or the new one, and after an
+//! error the old one stays.
 
 use std::{
     fs::{self, File},
@@ -35,10 +35,11 @@ use crate::{
 const MAX_FIRST_LINE_BYTES: u64 = 4096;
 /// Bytes that are written at a time.
 const WRITE_BUFFER_BYTES: usize = 256 * 1024;
-/// Modes of an exported file and of a directory that is made for one: others fetch it.
+/// The mode of an exported file, which other users fetch.
 const FILE_MODE: u32 = 0o644;
+/// The mode of a directory that is created for an exported file.
 const DIRECTORY_MODE: u32 = 0o755;
-/// Symbolic links of a path that are followed at most.
+/// The most symbolic links of a path that are followed.
 const MAX_LINKS: usize = 40;
 
 /// One file, from an `[[export]]` table.
@@ -48,7 +49,7 @@ pub struct ExportSettings {
     pub zone: String,
     /// One of `lists::write::WRITERS`.
     pub format: String,
-    /// What a policy does; empty for its default.
+    /// The action of a policy zone; empty for the default.
     pub action: String,
     /// The file; compressed if its name ends in `.gz`.
     pub path: PathBuf,
@@ -61,9 +62,9 @@ pub struct ExportSettings {
 struct ScheduledFile {
     settings: ExportSettings,
     due: Instant,
-    /// The serial that it has.
+    /// The serial in the file.
     serial: Option<u32>,
-    /// Why it could not be written.
+    /// Why the file could not be written.
     problem: Option<String>,
     /// What the file leaves out or changes; unknown until the daemon has checked the file.
     report: Option<ExportReport>,
@@ -75,7 +76,7 @@ struct Refreshed {
     serial: u32,
     /// Whether it was written.
     written: bool,
-    /// What it leaves out or changes; `None` if that is already known.
+    /// What the file leaves out or changes; `None` if the caller knows it already.
     report: Option<ExportReport>,
 }
 
@@ -88,7 +89,7 @@ pub struct Exports {
 }
 
 impl Exports {
-    /// Applies a new set of files: each is checked at once.
+    /// Replaces the set of files, and checks each at once.
     pub fn set(&self, settings: Vec<ExportSettings>) {
         let mut all = self.lock();
         let old = std::mem::take(&mut *all);
@@ -127,7 +128,7 @@ impl Exports {
         self.lock().iter().map(one).collect()
     }
 
-    /// Stops: a file that is being written is abandoned, and no other is begun.
+    /// Stops the exports. A file that is being written is abandoned.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
         self.changed.notify_one();
@@ -137,13 +138,13 @@ impl Exports {
         self.all.lock()
     }
 
-    /// Keeps the files current, one after the other, until stopped. Files are written on threads
-    /// that may block.
+    /// Keeps the files current, one after the other, until [`Exports::stop`]. Files are written on
+    /// blocking threads.
     pub async fn run(self, published: Arc<Published>) {
         while !self.stop.load(Ordering::Relaxed) {
             let next = self.lock().iter().map(|o| o.due).min();
             match next {
-                Some(due) if due <= Instant::now() => self.one(&published).await,
+                Some(due) if due <= Instant::now() => self.check_next(&published).await,
                 Some(due) => drop(tokio::time::timeout_at(due, self.changed.notified()).await),
                 None => self.changed.notified().await,
             }
@@ -151,7 +152,7 @@ impl Exports {
     }
 
     /// Checks the file that is due first.
-    async fn one(&self, published: &Arc<Published>) {
+    async fn check_next(&self, published: &Arc<Published>) {
         let (settings, reported) = {
             let mut all = self.lock();
             let Some(first) = all.iter_mut().min_by_key(|o| o.due) else {
@@ -160,22 +161,23 @@ impl Exports {
             first.due = Instant::now() + Duration::from_secs(first.settings.every.0.max(1));
             (first.settings.clone(), first.report.is_some())
         };
-        let (snapshot, stop, asked) = (published.snapshot(), self.stop.clone(), settings.clone());
+        let (snapshot, stop, checked) = (published.snapshot(), self.stop.clone(), settings.clone());
         let result =
-            tokio::task::spawn_blocking(move || refresh(&asked, &snapshot, reported, &stop)).await;
+            tokio::task::spawn_blocking(move || refresh(&checked, &snapshot, reported, &stop))
+                .await;
         let result = result.unwrap_or_else(|e| Err(e.to_string()));
         if self.stop.load(Ordering::Relaxed) {
             return;
         }
         if let Some(one) = self.lock().iter_mut().find(|o| o.settings == settings) {
-            one.took(result);
+            one.record_result(result);
         }
     }
 }
 
 impl ScheduledFile {
-    /// Records the result of a check, and logs it when it changes.
-    fn took(&mut self, result: Result<Refreshed, String>) {
+    /// Records the result of a check, and logs it if it differs from the last one.
+    fn record_result(&mut self, result: Result<Refreshed, String>) {
         let path = self.settings.path.display();
         match result {
             Ok(Refreshed {
@@ -188,12 +190,12 @@ impl ScheduledFile {
                         tracing::warn!(%path, serial, kind = ?change.kind, count = change.count, "export differs from the zone: {change}");
                     }
                     if report.is_empty() && self.report.as_ref().is_some_and(|r| !r.is_empty()) {
-                        tracing::info!(%path, serial, "export has all that the zone lists again");
+                        tracing::info!(%path, serial, "export no longer differs from the zone");
                     }
                     self.report = Some(report);
                 }
                 if self.problem.take().is_some() {
-                    tracing::info!(%path, serial, "the export is current again");
+                    tracing::info!(%path, serial, "export is current again");
                 } else if written {
                     tracing::debug!(%path, serial, "exported");
                 }
@@ -201,7 +203,7 @@ impl ScheduledFile {
             }
             Err(why) => {
                 if self.problem.as_ref() != Some(&why) {
-                    tracing::error!(%path, why, "a zone could not be exported; the old file stays");
+                    tracing::error!(%path, why, "zone could not be exported; the old file stays");
                 }
                 self.problem = Some(why);
             }
@@ -209,8 +211,8 @@ impl ScheduledFile {
     }
 }
 
-/// Writes a file if it is not current. If it is current and its report is unknown (`reported`),
-/// counts what it leaves out without writing.
+/// Writes a file if it is not current. If it is current and `reported` is false, makes its report
+/// without writing.
 fn refresh(
     s: &ExportSettings,
     snapshot: &Snapshot,
@@ -222,7 +224,7 @@ fn refresh(
         .by_name(&s.zone)
         .ok_or_else(|| format!("the zone {} is not served", s.zone))?;
     if !snapshot.sound {
-        return Err("the store cannot be trusted; nothing is written from it".into());
+        return Err("the store is damaged, so exports are not written".into());
     }
     let export = Export::new(&s.format, &s.action, snapshot, zone)?;
     if first_line(&s.path).is_some_and(|l| l == export.first_line()) {
@@ -262,7 +264,7 @@ fn refresh(
 
 /// The first line of a file, compressed or not.
 fn first_line(path: &Path) -> Option<String> {
-    // Opening a pipe in its place would block.
+    // Opening a pipe would block.
     fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     let file = plain(Box::new(File::open(path).ok()?)).ok()?;
     let mut line = String::new();
@@ -272,7 +274,7 @@ fn first_line(path: &Path) -> Option<String> {
     Some(line.strip_suffix('\n')?.to_string())
 }
 
-/// Aborts a write when the daemon stops.
+/// A writer that fails when the daemon stops.
 struct Stoppable<'s, W> {
     out: W,
     stop: &'s AtomicBool,
@@ -290,10 +292,14 @@ impl<W: Write> Write for Stoppable<'_, W> {
     }
 }
 
-/// Replaces a file as a whole: `fill` writes to a new file beside it, which is synced, gets its
-/// mode, and takes the file's place. On any error the old file stays and the new one is removed. A
-/// symbolic link is followed only if root or this process's own user has made it: otherwise others
-/// could have any file of ours replaced. The error names the file.
+/// Replaces a file: `fill` writes a new file beside it, which gets its mode, is synced, and is
+/// renamed to the file. After an error the old file stays, and the new one is removed. A symbolic
+/// link is followed only if it belongs to root or to the user of this process; otherwise another
+/// user could make the daemon replace any of its files.
+///
+/// # Errors
+///
+/// The file or its folder cannot be written; the error names it.
 pub fn replace<E: From<io::Error>>(
     path: &Path,
     mode: u32,
@@ -329,7 +335,7 @@ pub fn replace<E: From<io::Error>>(
     result
 }
 
-/// Creates a file, in place of a file of that name; never writes through a symbolic link.
+/// Creates a file, and removes first a file of that name. Never writes through a symbolic link.
 fn create(path: &Path) -> io::Result<File> {
     let new = || {
         fs::OpenOptions::new()
@@ -342,12 +348,12 @@ fn create(path: &Path) -> io::Result<File> {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
             fs::remove_file(path).and_then(|()| new())
         }
-        made => made,
+        created => created,
     }
 }
 
-/// Resolves a path by symbolic links of root and of the user `own` alone; the file itself may be
-/// missing.
+/// Resolves the symbolic links of a path. Links of users other than root and `own` are an error.
+/// The file itself may be missing.
 fn follow(path: &Path, own: u32) -> io::Result<PathBuf> {
     let (mut out, mut links) = (PathBuf::new(), 0);
     let mut rest: Vec<PathBuf> = parts(path);
@@ -362,7 +368,7 @@ fn follow(path: &Path, own: u32) -> io::Result<PathBuf> {
         };
         if link.uid() != 0 && link.uid() != own {
             let why = format!(
-                "{} is a link that another user (uid {}) has made; it is not followed",
+                "{} is a symbolic link of another user (uid {}); replace it by a link of root or of the daemon's user",
                 next.display(),
                 link.uid()
             );
@@ -370,7 +376,7 @@ fn follow(path: &Path, own: u32) -> io::Result<PathBuf> {
         }
         links += 1;
         if links > MAX_LINKS {
-            return Err(io::Error::other("too many links"));
+            return Err(io::Error::other("the path has too many symbolic links"));
         }
         let target = fs::read_link(&next)?;
         if target.is_absolute() {
@@ -389,7 +395,7 @@ fn parts(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Creates the missing directories of a path, readable by others.
+/// Creates the missing directories of a path, readable by all users.
 fn create_public_dirs(path: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = path
         .ancestors()
@@ -402,7 +408,7 @@ fn create_public_dirs(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes what a killed process has left beside a file.
+/// Removes temporary files that a killed process has left beside a file.
 fn sweep(path: &Path, folder: &Path) {
     let Some(name) = path
         .file_name()
@@ -495,7 +501,7 @@ mod tests {
             assert_eq!(
                 refresh(&s, &snapshot(8), &go),
                 Ok((8, true)),
-                "somebody took it away"
+                "the file was removed"
             );
             let left = s.path.with_file_name(format!(
                 "{}.{}.new",
@@ -505,7 +511,7 @@ mod tests {
             fs::write(&left, "half").unwrap();
             assert!(
                 refresh(&s, &snapshot(9), &AtomicBool::new(true)).is_err(),
-                "it is stopping"
+                "the daemon is stopping"
             );
             assert_eq!(
                 first_line(&s.path).unwrap(),
@@ -538,7 +544,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replacement_that_fails_leaves_the_old_file_alone() {
+    fn failed_replacement_keeps_the_old_file() {
         let dir = tempfile::tempdir().unwrap();
         let (path, link) = (dir.path().join("f"), dir.path().join("link"));
         fs::write(&path, "old").unwrap();
@@ -572,7 +578,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_of_another_user_is_not_followed() {
+    fn link_of_another_user_is_not_followed() {
         let dir = tempfile::tempdir().unwrap();
         let (victim, real) = (dir.path().join("victim"), dir.path().join("real"));
         fs::write(&victim, "secret").unwrap();
@@ -647,18 +653,18 @@ mod tests {
             problem: None,
             report: None,
         };
-        one.took(Err("full".into()));
+        one.record_result(Err("full".into()));
         assert_eq!(
             (one.serial, one.problem.as_deref()),
             (Some(6), Some("full"))
         );
-        one.took(Ok(Refreshed {
+        one.record_result(Ok(Refreshed {
             serial: 7,
             written: true,
             report: Some(ExportReport::default()),
         }));
         assert_eq!((one.serial, one.problem.as_deref()), (Some(7), None));
-        one.took(Ok(Refreshed {
+        one.record_result(Ok(Refreshed {
             serial: 7,
             written: false,
             report: None,
@@ -666,12 +672,12 @@ mod tests {
         assert_eq!(
             one.report,
             Some(ExportReport::default()),
-            "what is known stays known"
+            "a check without a report keeps the last report"
         );
     }
 
     #[test]
-    fn a_current_file_gets_its_report_once_after_a_start() {
+    fn current_file_gets_its_report_once_after_a_start() {
         let dir = tempfile::tempdir().unwrap();
         let (s, go) = (settings(dir.path().join("a.txt")), AtomicBool::new(false));
         let known = |reported: bool| super::refresh(&s, &snapshot(7), reported, &go).unwrap();

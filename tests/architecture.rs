@@ -1,4 +1,5 @@
-//! The structure of the source: no import cycles between files, and no two public types of one name.
+//! The structure of the source: no import cycles between files, and no two public types of one
+//! name.
 //!
 //! Reads `src` with a parser, resolves every path to the file that defines the item (through
 //! re-exports), and looks for cycles. Test modules are left out.
@@ -22,7 +23,7 @@ const EXCEPTIONS: [&str; 1] = ["src/index/"];
 /// A path of modules from the crate's root.
 type ModulePath = Vec<String>;
 
-/// What a name of a module stands for.
+/// The meaning of a name in a module.
 #[derive(Debug, Clone)]
 enum Name {
     /// An item that the module's file defines.
@@ -190,14 +191,15 @@ fn read_items(items: &[Item], file: &Path, folder: &Path, at: &[String], out: &m
     out.insert(at.to_vec(), module);
 }
 
-/// What a path leads to.
+/// The target of a path.
 #[derive(Debug, PartialEq, Eq)]
 enum Target {
     Module(ModulePath),
     File(PathBuf),
 }
 
-/// Follows a path that is written in a module; none: it leads out of the crate, or is a local name.
+/// Resolves a path that is written in a module; `None` if it leads out of the crate or is a local
+/// name.
 fn resolve(modules: &Modules, from: &[String], path: &[String], depth: u32) -> Option<Target> {
     let (mut at, mut rest) = (from.to_vec(), path);
     let mut rooted = false;
@@ -251,8 +253,8 @@ fn walk(
     }
 }
 
-/// Whether a file belongs to a module below the one that another file defines: it is a part of that
-/// module, and may name what its parent has.
+/// Whether a file belongs to a module below the one that another file defines. Such a file is part
+/// of that module and may use the items of its parent.
 fn is_below(file: &Path, parent: &Path) -> bool {
     let folder = match parent.file_name().unwrap().to_str().unwrap() {
         "mod.rs" | "lib.rs" => parent.parent().unwrap().to_path_buf(),
@@ -261,7 +263,7 @@ fn is_below(file: &Path, parent: &Path) -> bool {
     file.starts_with(folder)
 }
 
-/// Which file takes which names from which other file.
+/// By importing and imported file: the imported names.
 type Imports = BTreeMap<(PathBuf, PathBuf), BTreeSet<String>>;
 
 fn imports(modules: &Modules) -> Imports {
@@ -326,7 +328,7 @@ fn is_exception(file: &Path) -> bool {
 #[test]
 fn files_do_not_import_each_other_in_cycles() {
     let imports = imports(&modules());
-    assert!(imports.len() > 500, "the imports are not found");
+    assert!(imports.len() > 500, "only {} imports found", imports.len());
     let mut report = String::new();
     let cycles = cycles(&imports);
     let found = cycles.iter().filter(|c| !c.iter().all(|f| is_exception(f)));
@@ -336,7 +338,7 @@ fn files_do_not_import_each_other_in_cycles() {
         for ((from, to), names) in &imports {
             if cycle.contains(from) && cycle.contains(to) {
                 report += &format!(
-                    "  {} takes {names:?} from {}\n",
+                    "  {} imports {names:?} from {}\n",
                     from.display(),
                     to.display()
                 );

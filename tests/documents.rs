@@ -1,5 +1,5 @@
-//! Checks the documents: the flow tables of docs/design.md name files and functions that exist and
-//! lead to each other, links lead somewhere, and the book has every page.
+//! Checks the documentation: the flow tables of docs/design.md name existing files and functions,
+//! and each step leads to the next; links have a target; and the book has every page.
 
 use std::{
     collections::BTreeSet,
@@ -60,7 +60,7 @@ fn is_word(text: &str, word: &str) -> bool {
         .any(|(at, _)| !text[..at].ends_with(part) && !text[at + word.len()..].starts_with(part))
 }
 
-/// Whether code names a word outside of comments and, for a function, outside of its definition.
+/// Whether code contains a word outside of comments and, for a function, outside of its definition.
 fn names(code: &str, word: &str) -> bool {
     let definition = format!("fn {word}");
     code.lines()
@@ -98,7 +98,7 @@ fn flow_tables_name_functions_that_lead_to_each_other() {
                 ("calls", None) if names(&code, &next.function) => {}
                 ("calls", None) => wrong.push(format!("{at} does not call `{}`", next.function)),
                 ("returns" | "value" | "channel", Some(value)) => {
-                    // A path such as `Job::Import` is looked for as it stands.
+                    // A path such as `Job::Import` is searched for as written.
                     for file in [step, next] {
                         if !names(&read(file), value) {
                             wrong.push(format!(
@@ -109,7 +109,7 @@ fn flow_tables_name_functions_that_lead_to_each_other() {
                     }
                 }
                 _ => wrong.push(format!(
-                    "docs/design.md:{}: write calls, or returns, value or channel with a type",
+                    "docs/design.md:{}: write `calls`, or `returns`, `value` or `channel` with a type",
                     step.line
                 )),
             }
@@ -117,7 +117,7 @@ fn flow_tables_name_functions_that_lead_to_each_other() {
     }
     assert!(
         wrong.is_empty(),
-        "mend the flow tables of docs/design.md: {wrong:#?}"
+        "correct the flow tables of docs/design.md: {wrong:#?}"
     );
 }
 
@@ -132,7 +132,7 @@ fn documents(folder: &Path, out: &mut Vec<PathBuf>) {
     }
 }
 
-/// The anchor of a heading, as mdBook and code hosts make it.
+/// The anchor of a heading, as mdBook and code hosts generate it.
 fn anchor(heading: &str) -> String {
     heading
         .to_lowercase()
@@ -143,7 +143,7 @@ fn anchor(heading: &str) -> String {
 }
 
 #[test]
-fn links_of_documents_lead_to_files_and_headings() {
+fn links_in_documents_have_targets() {
     let mut pages: Vec<PathBuf> = [
         "README.md",
         "CONTRIBUTING.md",
@@ -192,7 +192,7 @@ fn code_spans(page: &str) -> Vec<String> {
         .collect()
 }
 
-/// All sources of a module, or of all if it is not a module, as one text.
+/// All sources of a module as one text; the sources of all modules if there is no such module.
 fn code_of(module: &str) -> String {
     fn read(path: &Path, out: &mut String) {
         match path.is_dir() {
@@ -214,7 +214,7 @@ fn code_of(module: &str) -> String {
 }
 
 #[test]
-fn paths_that_the_design_names_exist() {
+fn paths_in_documents_exist() {
     let part = |p: &str| p.chars().all(|c| c.is_alphanumeric() || c == '_') && !p.is_empty();
     let mut wrong = Vec::new();
     for span in code_spans("docs/design.md") {
@@ -225,7 +225,7 @@ fn paths_that_the_design_names_exist() {
                 is_word(&code, p) || Path::new(&format!("src/{}/{p}.rs", parts[0])).exists()
             };
             if !parts[1..].iter().all(known) {
-                wrong.push(format!("docs/design.md: no {span} in src"));
+                wrong.push(format!("docs/design.md: there is no {span} in src"));
             }
         }
     }
@@ -246,7 +246,7 @@ fn paths_that_the_design_names_exist() {
 }
 
 #[test]
-fn the_book_has_every_page() {
+fn book_has_every_page() {
     let summary = fs::read_to_string("docs/SUMMARY.md").unwrap();
     let mut pages = Vec::new();
     documents(Path::new("docs"), &mut pages);
@@ -260,7 +260,7 @@ fn the_book_has_every_page() {
 }
 
 #[test]
-fn safety_rules_that_code_cites_are_defined() {
+fn safety_rules_are_numbered_without_gaps() {
     let page = fs::read_to_string("docs/safety-rules.md").unwrap();
     let numbers: BTreeSet<u32> = page
         .lines()

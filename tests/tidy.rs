@@ -1,4 +1,5 @@
-//! The house rules: who may import whom, how long things may be, what must not be there.
+//! Architecture lints: which module may import which, how long files and functions may be, and
+//! which code is not allowed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -10,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Who may import whom, beside itself. Everything else is refused.
+/// Each module, and the modules that it may import. All other imports are refused.
 const MAY_IMPORT: [(&str, &[&str]); 24] = [
     ("model", &[]),
     ("metrics", &[]),
@@ -85,9 +86,10 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
         ],
     ),
 ];
-const MAX_FILE: usize = 850;
-const MAX_FUNCTION: usize = 140;
-const MAX_DOOR: usize = 160;
+const MAX_FILE_LINES: usize = 850;
+const MAX_FUNCTION_LINES: usize = 140;
+/// The most lines of a `mod.rs`, which only declares and re-exports.
+const MAX_MOD_FILE_LINES: usize = 160;
 
 fn sources(folder: &Path, out: &mut Vec<PathBuf>) {
     let mut entries: Vec<_> = fs::read_dir(folder)
@@ -104,13 +106,13 @@ fn sources(folder: &Path, out: &mut Vec<PathBuf>) {
     }
 }
 
-/// All sources: the room, the path, the text without tests.
+/// All sources: the module, the path, the text without tests.
 fn all() -> Vec<(String, String, String)> {
     let mut paths = Vec::new();
     sources(Path::new("src"), &mut paths);
     let one = |p: &PathBuf| {
         let text = fs::read_to_string(p).unwrap();
-        let room = p
+        let module = p
             .components()
             .nth(1)
             .unwrap()
@@ -130,12 +132,12 @@ fn all() -> Vec<(String, String, String)> {
         } else {
             own.to_string()
         };
-        (room, p.display().to_string(), own)
+        (module, p.display().to_string(), own)
     };
     paths.iter().map(one).collect()
 }
 
-/// The rooms a text names: `crate::x` and the first words of `use crate::{…}`.
+/// The modules that a text names: `crate::x` and the first segments of `use crate::{…}`.
 fn imports(text: &str) -> Vec<String> {
     let mut out = Vec::new();
     let code: String = text
@@ -176,19 +178,19 @@ fn imports(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn imports_point_up_the_list_only() {
+fn modules_import_only_what_the_table_allows() {
     let table: BTreeMap<_, _> = MAY_IMPORT.into();
     let mut wrong = Vec::new();
-    for (room, path, text) in all()
+    for (module, path, text) in all()
         .iter()
         .filter(|f| !["lib", "main"].contains(&f.0.as_str()))
     {
-        let may = table
-            .get(room.as_str())
-            .unwrap_or_else(|| panic!("{path}: the room `{room}` is not in the table"));
+        let may = table.get(module.as_str()).unwrap_or_else(|| {
+            panic!("{path}: the module `{module}` is not in the table; add it to MAY_IMPORT")
+        });
         for name in imports(text)
             .iter()
-            .filter(|n| *n != room && !may.contains(&n.as_str()))
+            .filter(|n| *n != module && !may.contains(&n.as_str()))
         {
             wrong.push(format!("{path} imports {name}"));
         }
@@ -198,8 +200,8 @@ fn imports_point_up_the_list_only() {
             ("clap", "cli"),
             ("toml::", "config"),
         ] {
-            // The catalogue of relay tests is data in the same language.
-            if room != home
+            // The catalogue of relay tests is TOML too.
+            if module != home
                 && (krate, path.as_str()) != ("toml::", "src/relay/catalogue.rs")
                 && text.lines().any(|l| {
                     !l.trim_start().starts_with("//")
@@ -219,9 +221,9 @@ fn files_and_functions_stay_short() {
     for (_, path, text) in all() {
         let lines: Vec<&str> = text.lines().collect();
         let limit = if path.ends_with("mod.rs") {
-            MAX_DOOR
+            MAX_MOD_FILE_LINES
         } else {
-            MAX_FILE
+            MAX_FILE_LINES
         };
         if lines.len() > limit {
             wrong.push(format!("{path}: {} lines, at most {limit}", lines.len()));
@@ -244,9 +246,9 @@ fn files_and_functions_stay_short() {
                 .iter()
                 .position(|l| *l == format!("{}}}", " ".repeat(indent)))
                 .unwrap_or(0);
-            if end > MAX_FUNCTION {
+            if end > MAX_FUNCTION_LINES {
                 wrong.push(format!(
-                    "{path}:{}: a function of {end} lines, at most {MAX_FUNCTION}",
+                    "{path}:{}: a function of {end} lines, at most {MAX_FUNCTION_LINES}",
                     i + 1
                 ));
             }
@@ -256,7 +258,7 @@ fn files_and_functions_stay_short() {
 }
 
 #[test]
-fn nothing_unfinished_and_no_unsafe_outside_its_files() {
+fn code_has_no_unfinished_parts_no_panics_and_unsafe_only_where_allowed() {
     let mut wrong = Vec::new();
     for (_, path, text) in all() {
         for (i, line) in text.lines().enumerate() {
@@ -286,10 +288,10 @@ fn nothing_unfinished_and_no_unsafe_outside_its_files() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Files that may ask for the wall clock, because another machine compares it with its own: TSIG,
-/// signatures of webhooks, the date of a message that `orbsd relay probe` sends without a store, and the
-/// times of files.
-const WALL: [&str; 9] = [
+/// Files that may read the wall clock, because another machine compares it with its own (TSIG,
+/// signatures of webhooks, the date of a message that `orbsd relay probe` sends without a store), or
+/// because it is compared with times of files.
+const WALL_CLOCK_FILES: [&str; 9] = [
     "src/server/udp.rs",
     "src/server/tcp.rs",
     "src/server/context.rs",
@@ -303,8 +305,7 @@ const WALL: [&str; 9] = [
 
 #[test]
 fn only_the_clock_reads_the_wall_clock() {
-    // Whatever tells the time of day, by the names of the standard library, of libc and of the
-    // crates that know it.
+    // Names in the standard library, libc and crates that read the time of day.
     const READERS: [&str; 12] = [
         "SystemTime",
         "UNIX_EPOCH",
@@ -320,16 +321,16 @@ fn only_the_clock_reads_the_wall_clock() {
         "libc::time(",
     ];
     let mut wrong = Vec::new();
-    for (room, path, text) in all() {
+    for (module, path, text) in all() {
         let code = text
             .lines()
             .enumerate()
             .filter(|(_, l)| !l.trim_start().starts_with("//"));
         for (i, line) in code {
             let at = format!("{path}:{}: {}", i + 1, line.trim());
-            // Of the monotonic clock, for systemd.
+            // systemd needs the monotonic clock.
             let monotonic = path == "src/server/sys.rs" && line.contains("CLOCK_MONOTONIC");
-            if room != "clock"
+            if module != "clock"
                 && !monotonic
                 && READERS
                     .iter()
@@ -340,26 +341,30 @@ fn only_the_clock_reads_the_wall_clock() {
             let wall = ["wall()", "clock::wall", "SystemTimeSource"]
                 .iter()
                 .any(|w| line.contains(w));
-            // The daemon makes the one clock.
-            let makes = path == "src/daemon.rs"
+            // The daemon creates the clock of the process.
+            let creates_clock = path == "src/daemon.rs"
                 && line.contains("SystemTimeSource")
                 && !line.contains("wall");
-            if room != "clock" && wall && !makes && !WALL.contains(&path.as_str()) {
+            if module != "clock"
+                && wall
+                && !creates_clock
+                && !WALL_CLOCK_FILES.contains(&path.as_str())
+            {
                 wrong.push(at);
             }
         }
     }
     assert!(
         wrong.is_empty(),
-        "take trusted time from the clock that the ledger has: {wrong:#?}"
+        "use trusted time, from the ledger's clock: {wrong:#?}"
     );
 }
 
-/// Whatever the command line prints goes through `cli/output.rs`, which escapes it. There
-/// `println!` and `eprintln!` are macros of that module, for one line each: a line break in a
-/// format would be escaped too, and so would those of pretty JSON.
+/// The command line prints only through `cli/output.rs`, which escapes control characters. In
+/// `cli`, `println!` and `eprintln!` are macros of that module that print one line each: they would
+/// escape a line break in the format, and those of pretty JSON.
 #[test]
-fn the_command_line_prints_through_its_output_module_alone() {
+fn command_line_prints_only_through_its_output_module() {
     let mut wrong = Vec::new();
     for (_, path, text) in all()
         .iter()
@@ -390,7 +395,7 @@ fn the_command_line_prints_through_its_output_module_alone() {
 }
 
 #[test]
-fn the_project_speaks_of_itself_alone() {
+fn project_names_no_path_of_a_development_machine() {
     let mut files = Vec::new();
     sources(Path::new("src"), &mut files);
     sources(Path::new("tests"), &mut files);
@@ -409,7 +414,7 @@ fn the_project_speaks_of_itself_alone() {
         for word in ["/work/", "/root/"] {
             assert!(
                 !text.contains(word),
-                "{} names a path of some machine: {word}",
+                "{} names a path of a development machine: {word}",
                 path.display()
             );
         }

@@ -358,7 +358,7 @@ mod tests {
             ("kind='axfr'\nreason='relay'", "server: it is missing"),
             (
                 "kind='axfr'\nreason='relay'\nserver='a b'\nzone='z'",
-                "`a b` is no server",
+                "`a b` is not a server",
             ),
             (
                 "kind='axfr'\nreason='relay'\nserver='a'\nzone='z..z'",

@@ -10,23 +10,23 @@ use parking_lot::{Condvar, Mutex};
 use super::{FeedSettings, state::FeedState};
 use crate::{ledger::held::FileMark, model::Time, store::stage::ImportDifference};
 
-/// The shortest time between two refreshes, whatever an SOA says.
+/// The shortest time between two refreshes, whatever the timers of an SOA are.
 pub(super) const MIN_WAIT_SECONDS: u64 = 1;
-/// The longest time between two refreshes, whatever an SOA says.
+/// The longest time between two refreshes, whatever the timers of an SOA are.
 pub(super) const MAX_WAIT_SECONDS: u64 = 7 * 86_400;
 
-/// The file, and the way it is read, at the last import or hold.
+/// The file and the settings by which it was read at the last import or hold.
 pub(super) type LastCheck = Option<(FileMark, String)>;
 
 /// A running feed.
 pub(super) struct Feed {
     pub(super) settings: FeedSettings,
     pub(super) stop: AtomicBool,
-    /// Wakes it to refresh now.
+    /// Set to refresh at once.
     pub(super) is_woken: Mutex<bool>,
     pub(super) wakeup: Condvar,
     pub(super) state: Mutex<FeedState>,
-    /// The last check of a file; its lock is held by a check or a decision.
+    /// The last check of a file. A check or a decision holds the lock while it runs.
     pub(super) last_check: Mutex<LastCheck>,
 }
 
@@ -50,7 +50,7 @@ impl Feed {
         state.next = Some(Time(at.0 + wait));
         let name = &self.settings.name;
         if self.stop.load(Relaxed) {
-            return wait; // whatever went wrong did so because of that
+            return wait; // the stop caused the error
         }
         match result {
             Ok(change) => {
@@ -58,11 +58,7 @@ impl Feed {
                     tracing::info!(feed = name, "the feed is refreshed again");
                 }
                 if note.is_some() && note != state.note {
-                    tracing::warn!(
-                        feed = name,
-                        note,
-                        "the feed was refreshed, and there is something to look at"
-                    );
+                    tracing::warn!(feed = name, note, "feed refreshed with a warning");
                 }
                 if state.held.is_none() {
                     state.refreshed = state.checked;
@@ -94,8 +90,8 @@ impl Feed {
         wait
     }
 
-    /// Waits for a time or until it is woken; never less than the shortest time, so that a stream
-    /// of NOTIFY cannot make it refresh all the time.
+    /// Waits for a time or until it is woken, but at least for the shortest time, so that a stream
+    /// of NOTIFY messages cannot make it refresh without a pause.
     pub(super) fn wait(&self, time: Duration) {
         let start = Instant::now();
         let mut is_woken = self.is_woken.lock();

@@ -1,4 +1,4 @@
-//! A feed that reads a local file again when it changes.
+//! The file of a feed: its identity, its age, and its import.
 
 use std::{
     fs::{File, Metadata},
@@ -14,7 +14,7 @@ use crate::{
     model::{Time, time::Seconds},
 };
 
-/// The identity of a version of a file.
+/// The identity of the current version of a file.
 pub fn mark(path: &Path) -> Result<FileMark, String> {
     let meta = std::fs::metadata(path).map_err(|e| format!("{}: {e}", path.display()))?;
     if meta.is_dir() {
@@ -30,23 +30,28 @@ fn of(m: &Metadata) -> FileMark {
     (m.dev(), m.ino(), m.size(), m.mtime(), m.mtime_nsec())
 }
 
-/// Imports a file as `orbsd import` does. Its lifetime counts from the file's modification, so that
-/// the list of a file that is no longer written ends, however often the daemon is restarted.
+/// Imports a file as `orbsd import` does. `max_age` counts from the file's modification, so that a
+/// list ends if its file is no longer written, however often the daemon is restarted. `mark` is the
+/// version that the caller has checked.
+///
+/// # Errors
+///
+/// The file is older than `max_age`, was changed while it was read, or cannot be imported.
 pub fn import(
     ledger: &Ledger,
     path: &Path,
     request: &ImportRequest,
-    seen: FileMark,
+    mark: FileMark,
 ) -> Result<ImportOutcome, ImportFailure> {
     let shown = path.display().to_string();
-    let written = Time(u64::try_from(seen.3).unwrap_or(0));
+    let written = Time(u64::try_from(mark.3).unwrap_or(0));
     let age = age(written, ledger.now(), wall());
     let left = match request.max_age {
         None => None,
         Some(max) => match max.0.saturating_sub(age.0) {
             0 => {
                 let why = format!(
-                    "{shown} was written at {written}, longer ago than its max_age; is it still refreshed?"
+                    "{shown} was written at {written} and is older than max_age; check the program that writes it"
                 );
                 return Err(ImportFailure::Invalid(why));
             }
@@ -54,10 +59,10 @@ pub fn import(
         },
     };
     let file = File::open(path).map_err(|e| ImportFailure::Invalid(format!("{shown}: {e}")))?;
-    let mut one = One {
+    let mut one_file = OneFile {
         name: Some(shown),
         file,
-        seen,
+        mark,
     };
     imports::run(
         ledger,
@@ -65,37 +70,37 @@ pub fn import(
             max_age: left,
             ..request.clone()
         },
-        &mut one,
+        &mut one_file,
     )
 }
 
-/// The age of a file. Its time comes from the wall clock, which may have been wrong when the file
-/// was written or may be wrong now: of the ages by both clocks the lower counts, so that no list
-/// ends because of it.
+/// The age of a file. The wall clock may have been wrong when the file was written, or may be wrong
+/// now. So the lower of the ages by trusted time and by the wall clock counts, and no list ends
+/// because of a wrong clock.
 fn age(written: Time, trusted: Time, wall: Time) -> Seconds {
     Seconds(trusted.min(wall).0.saturating_sub(written.0))
 }
 
-/// This file.
-struct One {
+/// A file to import, which must not change while it is read.
+struct OneFile {
     name: Option<String>,
     file: File,
-    seen: FileMark,
+    mark: FileMark,
 }
 
-impl Files for One {
+impl Files for OneFile {
     fn next_file(&mut self) -> io::Result<Option<String>> {
         let name = self.name.take();
-        if name.is_none() && of(&self.file.metadata()?) != self.seen {
+        if name.is_none() && of(&self.file.metadata()?) != self.mark {
             return Err(io::Error::other(
-                "the file was written while it was read; it is read again",
+                "the file was changed while it was read; it will be read again",
             ));
         }
         Ok(name)
     }
 }
 
-impl Read for One {
+impl Read for OneFile {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.file.read(buf)
     }
@@ -111,8 +116,16 @@ mod tests {
         let ages = |written, trusted, wall| age(day(written), day(trusted), day(wall)).0 / 86_400;
         assert_eq!(ages(10, 12, 12), 2);
         assert_eq!(ages(10, 12, 72), 2, "the wall clock is ahead now");
-        assert_eq!(ages(72, 12, 72), 0, "it was when the file was written");
+        assert_eq!(
+            ages(72, 12, 72),
+            0,
+            "it was ahead when the file was written"
+        );
         assert_eq!(ages(72, 73, 13), 0, "the wall clock is behind now");
-        assert_eq!(ages(13, 73, 13), 0, "it was when the file was written");
+        assert_eq!(
+            ages(13, 73, 13),
+            0,
+            "it was behind when the file was written"
+        );
     }
 }

@@ -1,5 +1,4 @@
-//! One check of a feed's file: the file is imported, held or refused; and decisions about held
-//! lists.
+//! The check of a feed's file, which imports, holds or refuses it; and decisions about held lists.
 
 use std::path::Path;
 
@@ -51,8 +50,11 @@ impl<'a> FileCheck<'a> {
         }
     }
 
-    /// Imports the file if it, or the way it is read, has changed; the error is shown in the
-    /// status.
+    /// Imports the file if the file or the settings by which it is read have changed.
+    ///
+    /// # Errors
+    ///
+    /// The reason why the feed was not refreshed; the status shows it.
     pub fn run(&self) -> Result<Option<ImportDifference>, String> {
         // One check or decision at a time.
         let mut last_check = self.feed.last_check.lock();
@@ -113,7 +115,8 @@ impl<'a> FileCheck<'a> {
         }
     }
 
-    /// The settings by which the file is read, as text to compare with those of the last check.
+    /// The settings by which the file is read, as a text that is compared with that of the last
+    /// check.
     fn read_settings(&self) -> Result<String, String> {
         let options =
             imports::options(self.ledger, &self.list_import()).map_err(|e| e.text(self.ledger))?;
@@ -149,7 +152,7 @@ impl<'a> FileCheck<'a> {
             .cloned()
     }
 
-    /// Shows the held list in the status.
+    /// Copies the held list into the state of the feed.
     pub fn update_held_state(&self) {
         self.feed.state.lock().held = self
             .held()
@@ -209,8 +212,8 @@ impl<'a> FileCheck<'a> {
         self.announce(HELD, fields, Some(held))
     }
 
-    /// Imports the file in spite of the guards.
-    fn import_allowed(
+    /// Imports the file without the shrink and growth guards.
+    fn import_unguarded(
         &self,
         mark: FileMark,
         audit: AuditRecord,
@@ -238,7 +241,7 @@ impl<'a> FileCheck<'a> {
         let name = &self.feed.settings.name;
         tracing::warn!(
             feed = name,
-            "held list accepted: the feed has brought lists like it for {}",
+            "held list accepted: the feed has had similar lists for {}",
             self.list.shrink_wait
         );
         let audit = AuditRecord {
@@ -247,20 +250,19 @@ impl<'a> FileCheck<'a> {
             from: "feed".into(),
             what: "feed.accept".into(),
             about: name.clone(),
-            why: Some("the feed has brought lists like it for long enough".into()),
+            why: Some("the feed has had similar lists for shrink_wait".into()),
             ..AuditRecord::default()
         };
-        self.import_allowed(mark, audit)
+        self.import_unguarded(mark, audit)
             .map(|d| d.result.difference)
             .map_err(|e| e.text(self.ledger))
     }
 
-    /// A person accepts the held list.
+    /// Accepts the held list on behalf of an operator.
     ///
     /// # Errors
     ///
-    /// Returns why nothing was imported: nothing is held, the file has changed, or the list cannot
-    /// be read.
+    /// No list is held, the file has changed, or the list cannot be read.
     pub fn accept(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, ImportFailure> {
         let mut last_check = self.feed.last_check.lock();
         let name = &self.feed.settings.name;
@@ -273,13 +275,13 @@ impl<'a> FileCheck<'a> {
             self.update_held_state();
             let next_step = match result? {
                 Some(_) => "the new list is within the limits and was imported",
-                None => "look at `orbsd feed show` again",
+                None => "run `orbsd feed show` again",
             };
             return Err(ImportFailure::Busy(format!(
                 "the file of the feed `{name}` has changed since its list was held; {next_step}"
             )));
         }
-        let done = self.import_allowed(mark, audit)?;
+        let done = self.import_unguarded(mark, audit)?;
         *last_check = Some((mark, self.read_settings().map_err(ImportFailure::Busy)?));
         self.update_held_state();
         Ok(FeedDecisionResponse {
@@ -290,13 +292,13 @@ impl<'a> FileCheck<'a> {
         })
     }
 
-    /// A person refuses the held list: the old one stays until the file changes.
+    /// Refuses the held list on behalf of an operator: the old one stays until the file changes.
     ///
     /// # Errors
     ///
-    /// Returns why nothing changed: no list is held, or it was refused before.
+    /// No list is held, or it was refused before.
     pub fn refuse(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, ImportFailure> {
-        let _seen = self.feed.last_check.lock();
+        let _last_check = self.feed.last_check.lock();
         let name = &self.feed.settings.name;
         let held = self.held().filter(|h| !h.refused);
         let held = held.ok_or_else(|| {

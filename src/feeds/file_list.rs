@@ -1,4 +1,4 @@
-//! How the list of a file feed is read.
+//! Settings of a feed of a file: how its list is read.
 
 use crate::{imports::ErrorAllowance, ledger::guard::ListLimits, model::time::Seconds};
 
@@ -13,7 +13,7 @@ pub struct FileList {
     pub dataset: Option<String>,
     /// The sub-zone of a combined rbldnsd file.
     pub subzone: Option<String>,
-    /// Clear host bits.
+    /// Clear host bits of prefixes instead of refusing them.
     pub host_bits: bool,
     /// How many lines with errors are allowed.
     pub skip_errors: ErrorAllowance,
@@ -23,9 +23,9 @@ pub struct FileList {
     pub allow_empty: bool,
     /// Public suffixes at or above which names are accepted.
     pub allow_suffixes: Vec<String>,
-    /// How far it may differ from the last one.
+    /// How far a list may differ from the last one.
     pub limits: ListLimits,
-    /// How long a held list waits before it is accepted without a person.
+    /// How long a held list waits before it is accepted automatically.
     pub shrink_wait: Seconds,
 }
 

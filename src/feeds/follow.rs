@@ -1,9 +1,9 @@
 //! A feed that follows another server's zone: by IXFR from the version that it has, otherwise by
 //! AXFR.
 //!
-//! A copy of the zone's records is kept beside the rows that were made from them, and the commit
-//! that makes both visible names both. A difference is compared with the copy first: if it does not
-//! fit, the whole zone is fetched (RFC 1995 section 4).
+//! The store keeps a copy of the zone's records beside the rows that were made from them, and one
+//! commit names both. An incremental transfer is checked against the copy first: if it does not
+//! fit, the whole zone is transferred (RFC 1995 section 4).
 
 use std::{
     collections::BTreeMap,
@@ -29,10 +29,10 @@ use crate::{
     },
 };
 
-/// The most records of a difference; above this, a whole zone is no more work.
+/// The most records of an incremental transfer; with more, a full transfer is as fast.
 const MAX_CHANGES: usize = 1 << 20;
 /// The version of the rules by which records become rows. Increase it with each change of the
-/// rules, so that all followed zones are read again.
+/// rules, so that the rows of all followed zones are made again.
 const RULES_VERSION: u32 = 2;
 
 const _: () = assert!(
@@ -54,9 +54,9 @@ pub struct Following<'a> {
     pub transit: bool,
     /// The reasons of the entries.
     pub reasons: &'a imports::Reasons,
-    /// A limit of the source's lifetime besides the zone's own expire.
+    /// After how long without a refresh the listings end, besides the zone's own `expire`.
     pub max_age: Option<Seconds>,
-    /// Set when it is time to stop.
+    /// Set when the feed has to stop.
     pub stop: &'a AtomicBool,
 }
 
@@ -71,7 +71,7 @@ pub struct Refreshed {
     pub difference: ImportDifference,
     /// Rows that were left out because they came through this server or through too many.
     pub looped: u64,
-    /// A warning, although the refresh succeeded.
+    /// A warning about a refresh that succeeded.
     pub note: Option<String>,
 }
 
@@ -82,9 +82,9 @@ pub enum RefreshKind {
     Same,
     /// By IXFR.
     Changes,
-    /// By AXFR, or as a whole zone where a difference was asked for.
+    /// By AXFR, or as a whole zone in reply to IXFR.
     Whole,
-    /// The records are the same, and are read by new rules.
+    /// The records did not change; the rows were made again by new rules.
     Remade,
 }
 
@@ -159,13 +159,13 @@ impl Following<'_> {
             .filter(|f| f.zone == self.server.zone)
         {
             None => refresh.transfer(TransferQuery::Axfr),
-            // The copy may be in a form that is not read any more.
+            // The copy may be in an old form.
             Some(f) if older(f.serial, soa.serial) && f.mapping != refresh.mapping => {
                 refresh.transfer(TransferQuery::Axfr)
             }
             Some(f) if older(f.serial, soa.serial) => {
                 match refresh.transfer(TransferQuery::Ixfr(f.serial)) {
-                    // The difference is unusable or unavailable: the whole zone may be available.
+                    // If the IXFR fails, AXFR may still work.
                     Err(TransferError::Answer(_)) if !self.stop.load(Relaxed) => {
                         refresh.transfer(TransferQuery::Axfr)
                     }
@@ -173,9 +173,12 @@ impl Following<'_> {
                 }
             }
             Some(f) => {
-                // A server with an older serial is not a reason to forget what it sent before.
+                // Keep the zone if the server has an older serial.
                 let note = (f.serial != soa.serial).then(|| {
-                    format!("the server has the serial {}, which is older than {}, the one that is followed", soa.serial, f.serial)
+                    format!(
+                        "the server has the serial {}, which is older than the followed serial {}",
+                        soa.serial, f.serial
+                    )
                 });
                 let soa = Soa {
                     serial: f.serial,
@@ -203,7 +206,7 @@ fn store_error(e: impl Into<StoreError>) -> TransferError {
 }
 
 impl Refresh<'_> {
-    /// Transfers the zone or a difference; the reply says which it is.
+    /// Transfers the whole zone or the changes; the server decides which it sends.
     fn transfer(&self, query: TransferQuery) -> Result<Refreshed, TransferError> {
         let store = &self.f.ledger.store;
         let number = self.previous.as_ref().map_or(1, |f| f.copy.wrapping_add(1));
@@ -227,13 +230,13 @@ impl Refresh<'_> {
                 RefreshKind::Same,
             ),
             (Ok(TransferEnd::UpToDate(_)), _, None) => Err(TransferError::Answer(
-                "the server sends an SOA where a zone was asked for".into(),
+                "the server replied to AXFR with a single SOA record".into(),
             )),
             (Ok(TransferEnd::Ixfr(soa)), _, Some(f)) => self
                 .net(f, changes)
                 .and_then(|net| self.changed(f, &net, soa, RefreshKind::Changes)),
             (Ok(TransferEnd::Ixfr(_)), _, None) => Err(TransferError::Answer(
-                "the server sends a difference where a zone was asked for".into(),
+                "the server replied to AXFR with an incremental transfer".into(),
             )),
             (Ok(TransferEnd::Axfr(soa)), copy, _) => {
                 let copy = copy.map_or_else(|| store.write_copy(self.source, number), Ok);
@@ -248,7 +251,7 @@ impl Refresh<'_> {
                     )
                 });
                 if result.is_err() {
-                    let _ = store.drop_copy(self.source, number); // never named; the next try clears it too
+                    let _ = store.drop_copy(self.source, number); // the next attempt removes it too
                 }
                 return result;
             }
@@ -270,8 +273,8 @@ impl Refresh<'_> {
         }
     }
 
-    /// The net effect of a difference on the copy: each removed record has to exist, and each added
-    /// one must not.
+    /// The net effect of an incremental transfer on the copy. Each removed record has to exist, and
+    /// each added one must not.
     fn net(&self, f: &Followed, changes: Vec<(Vec<u8>, bool)>) -> Result<Net, TransferError> {
         let mut all: BTreeMap<Vec<u8>, (bool, bool)> = BTreeMap::new();
         for (row, there) in changes {
@@ -289,7 +292,8 @@ impl Refresh<'_> {
             };
             if is == there {
                 return Err(TransferError::Answer(
-                    "the difference does not fit to what was sent before".into(),
+                    "the incremental transfer does not match the records that were transferred before"
+                        .into(),
                 ));
             }
             all.insert(row, (base, there));
@@ -301,7 +305,7 @@ impl Refresh<'_> {
             .collect())
     }
 
-    /// The copy stays and changes by `net`: if possible, only what the change touches is read.
+    /// Applies `net` to the copy and to the rows. If possible, only the affected subjects are read.
     fn changed(
         &self,
         f: &Followed,
@@ -364,7 +368,7 @@ impl Refresh<'_> {
         }
     }
 
-    /// Makes the source's rows anew from the copy that `is` names, changed by `net`.
+    /// Makes all rows of the source from the copy that `is` names, with the changes `net`.
     fn import(
         &self,
         is: Followed,
@@ -407,10 +411,9 @@ impl Refresh<'_> {
             });
             read.map_err(|e| e.to_string())??;
             match (report.taken, report.problems.first()) {
-                // Most likely the codes are those of another list: the present rows must not be
-                // removed for that.
+                // The codes are most likely those of another list, so the current rows stay.
                 (0, Some(p)) => Err(format!(
-                    "nothing in the zone can be taken; the first of {} problems: {}",
+                    "no record of the zone can be used; the first of {} problems: {}",
                     report.errors, p.what
                 )),
                 _ => Ok(()),
@@ -419,7 +422,7 @@ impl Refresh<'_> {
         self.result(result.map(|d| d.difference), &report, soa, kind)
     }
 
-    /// The settings of an import: the zone's lifetime is the source's.
+    /// The settings of an import. The listings end when the zone expires.
     fn import_settings(&self, follow: Follow, soa: Soa) -> Import {
         let life = u64::from(soa.expire).max(u64::from(soa.refresh) + u64::from(soa.retry));
         let expires = Some(self.f.ledger.now().plus(Seconds(life.max(1))));
@@ -459,7 +462,7 @@ impl Refresh<'_> {
     }
 }
 
-/// Receives the records of a transfer: a whole zone into a new copy, a difference into memory.
+/// Receives the records of a transfer: those of a whole zone into a new copy, changes into memory.
 struct TransferReceiver<'a> {
     refresh: &'a Refresh<'a>,
     /// The new copy's number.
@@ -481,7 +484,7 @@ impl TransferSink for TransferReceiver<'_> {
         if !change.whole {
             if self.changes.len() >= MAX_CHANGES {
                 return Err(format!(
-                    "the difference has more than {MAX_CHANGES} records"
+                    "the incremental transfer has more than {MAX_CHANGES} records"
                 ));
             }
             self.changes.push((change.row.to_vec(), !change.removed));
@@ -504,7 +507,7 @@ impl TransferSink for TransferReceiver<'_> {
     }
 }
 
-/// A copy's records as rows.
+/// The records of a copy, as [`Rows`].
 struct Copy<'a>(CopyReader<'a>);
 
 impl Rows for Copy<'_> {

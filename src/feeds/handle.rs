@@ -22,18 +22,18 @@ use crate::{
     store::schema::AuditRecord,
 };
 
-/// All feeds that run. Clones share them.
+/// The running feeds. Clones share them.
 #[derive(Clone)]
 pub struct Feeds {
     ledger: Ledger,
     running: Arc<Mutex<Vec<Arc<Feed>>>>,
-    /// One lock for each source: a feed that is configured anew waits until the one before has
-    /// released it.
+    /// One lock for each source: a feed with new settings waits until the thread with the old
+    /// settings has released it.
     source_locks: Arc<Mutex<HashMap<String, Arc<Mutex<()>>>>>,
 }
 
 impl Feeds {
-    /// None yet.
+    /// Creates the handle, without feeds.
     pub fn new(ledger: Ledger) -> Feeds {
         Feeds {
             ledger,
@@ -42,7 +42,7 @@ impl Feeds {
         }
     }
 
-    /// Applies a configuration: changed feeds are started anew, unchanged ones refresh, since
+    /// Applies a configuration: changed feeds are restarted, and unchanged ones refresh, because
     /// reasons may have changed.
     pub fn configure(&self, settings: &[FeedSettings]) {
         let mut running = self.running.lock();
@@ -86,7 +86,7 @@ impl Feeds {
         }
     }
 
-    /// The running feeds.
+    /// The settings of the running feeds.
     pub fn settings(&self) -> Vec<FeedSettings> {
         self.running
             .lock()
@@ -95,9 +95,9 @@ impl Feeds {
             .collect()
     }
 
-    /// Handles a NOTIFY (RFC 1996) for a zone in wire form, from an address, signed with a key or
-    /// not. Returns true if a feed follows that zone and the sender may speak for its server: the
-    /// reply is then NOERROR, and the feed refreshes at once.
+    /// Handles a NOTIFY (RFC 1996) for a zone in wire form, from an address, with the name of the
+    /// TSIG key if it is signed. Returns true if a feed follows that zone and the NOTIFY comes from
+    /// its server: the reply is then NOERROR, and the feed refreshes at once.
     pub fn notified(&self, zone: &[u8], from: IpAddr, key: Option<&str>) -> bool {
         let mut any = false;
         for f in self.running.lock().iter() {
@@ -119,12 +119,11 @@ impl Feeds {
         any
     }
 
-    /// Accepts or refuses the list of a feed that a guard stopped; the audit record is written with
-    /// it. Blocks.
+    /// Accepts or refuses the held list of a feed, and writes the audit record. Blocks.
     ///
     /// # Errors
     ///
-    /// There is no such feed, no list of it is held, or the file has changed since.
+    /// There is no such feed, no list of it is held, or its file has changed since.
     pub fn decide(
         &self,
         name: &str,
@@ -140,12 +139,12 @@ impl Feeds {
                 known.join(", ")
             };
             return Err(ImportFailure::NotFound(format!(
-                "there is no feed `{name}`; there are: {known}"
+                "there is no feed `{name}`; configured feeds: {known}"
             )));
         };
         let Some(file_check) = FileCheck::new(&self.ledger, feed) else {
             return Err(ImportFailure::Busy(format!(
-                "the feed `{name}` follows a zone, whose lists are never held"
+                "the feed `{name}` follows a zone; only lists of files are held"
             )));
         };
         if accept {
@@ -164,7 +163,7 @@ impl Feeds {
             .collect()
     }
 
-    /// Tells all feeds to stop; does not wait for them.
+    /// Stops all feeds without waiting for them.
     pub fn stop(&self) {
         self.configure(&[]);
     }

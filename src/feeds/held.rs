@@ -1,4 +1,5 @@
-//! Whether a list that a guard stopped is held, stays held, or is accepted without a person. Pure.
+//! Decides whether a list that a guard stopped is held, stays held, or is accepted automatically.
+//! Pure.
 
 use crate::{
     ledger::{
@@ -8,22 +9,23 @@ use crate::{
     model::{Time, time::Seconds},
 };
 
-/// How many lists like the first held one have to come before it is accepted without a person.
+/// How many more lists have to be similar to the first held one before it is accepted
+/// automatically.
 const MIN_REFRESHES: u32 = 3;
 
 /// The decision about a list that a guard stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// It is held; this is new.
+    /// It is held, and the hold is announced.
     Hold(HeldList),
-    /// It is held like the one before it.
+    /// It is similar to the list that is held already, and stays held.
     HoldOn(HeldList),
-    /// It is accepted: the feed has brought lists like it for long enough.
+    /// It is accepted: the feed has had similar lists for long enough.
     Accept,
 }
 
-/// Decides about a list that a guard stopped: `last` is the list that was held before it, `wait`
-/// how long the first one waits.
+/// Decides about a list that a guard stopped. `last` is the list that is held already; `wait` is
+/// the time after which a list can be accepted automatically.
 pub fn next(
     last: Option<&HeldList>,
     feed: &str,
@@ -70,7 +72,7 @@ pub fn next(
     }
 }
 
-/// Whether a held list is accepted without a person.
+/// Whether a held list is accepted automatically.
 pub fn is_due(held: &HeldList, wait: Seconds, now: Time) -> bool {
     !held.refused && held.refreshes >= MIN_REFRESHES && now >= held.since.plus(wait)
 }
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_accepted_after_the_wait_and_three_more_like_it() {
+    fn held_list_is_accepted_after_the_wait_and_three_similar_lists() {
         let first = next(None, "x", (mark(1), trip(100)), DAY, hours(0));
         assert!(
             matches!(&first, Step::Hold(h) if (h.refreshes, h.entries, h.since) == (0, 100, hours(0)))
@@ -152,7 +154,7 @@ mod tests {
                 "measured against the first"
             );
         }
-        // The wait is over, and only two came.
+        // The wait is over, but there were only two similar lists.
         let two = next(Some(&last), "x", (mark(3), trip(90)), DAY, hours(30));
         assert!(
             matches!(two, Step::HoldOn(_)),
@@ -162,7 +164,7 @@ mod tests {
             next(Some(&last), "x", (mark(4), trip(100)), DAY, hours(24)),
             Step::Accept
         );
-        // Three came, and the wait is not over.
+        // There were three similar lists, but the wait is not over.
         let three = held(next(Some(&last), "x", (mark(4), trip(100)), DAY, hours(23)));
         assert_eq!(
             (
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_differs_is_held_anew() {
+    fn different_list_starts_a_new_hold() {
         let first = held(next(None, "x", (mark(1), trip(100)), DAY, hours(0)));
         for entries in [89, 111, 0, 300] {
             let other = next(Some(&first), "x", (mark(2), trip(entries)), DAY, hours(5));
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_list_stays_refused_until_the_file_changes() {
+    fn refused_list_stays_refused_until_the_file_changes() {
         let refused = HeldList {
             refused: true,
             ..held(next(None, "x", (mark(1), trip(100)), DAY, hours(0)))

@@ -1,4 +1,4 @@
-//! Feeds: sources that are refreshed automatically, each on a thread of its own.
+//! Feeds: sources that are refreshed automatically, each on its own thread.
 
 mod feed;
 pub mod file;
@@ -19,7 +19,7 @@ pub use handle::Feeds;
 pub use state::FeedState;
 use wire::Server;
 
-/// How many feeds there can be; each has a thread.
+/// The most feeds; each has a thread.
 pub const MAX_FEEDS: usize = 64;
 
 /// A `[[feed]]`.
@@ -31,32 +31,31 @@ pub struct FeedSettings {
     pub kind: FeedSource,
     /// The reason or reasons of its subjects.
     pub reasons: Reasons,
-    /// How often a file is checked, and how often a server that has never answered is asked.
+    /// How often a file is checked, and how often a server that has never answered is queried.
     pub every: Seconds,
-    /// After which time without a refresh all of its listings end.
+    /// All listings end if the feed was not refreshed for this time.
     pub max_age: Option<Seconds>,
 }
 
 /// Where the list of a feed comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FeedSource {
-    /// A local file; if the format is empty, it is recognised.
+    /// A local file.
     File {
         /// Its path.
         path: PathBuf,
-        /// Its format.
+        /// Its format; if empty, the format is recognised.
         format: String,
-        /// How it is read, and what may replace it.
+        /// How it is read, and how far a new list may differ.
         list: Box<FileList>,
     },
     /// Another server's zone.
     Zone {
         /// The server and the zone.
         server: Server,
-        /// How its records become entries. Another way to write rows into a zone would be another
-        /// variant.
+        /// How its records become entries.
         mapping: Mapping,
-        /// Whether entries of a transfer without paths are sent on in rows.
+        /// Whether entries of kind `axfr`, which have no path, are sent on in rows.
         transit: bool,
     },
 }
@@ -70,8 +69,7 @@ impl FeedSource {
             transit: false,
         }
     }
-    /// The zone of another orbsd, by its rows; the zone's name is the one under which that server
-    /// has them.
+    /// The zone of another orbsd, followed by rows; the zone's name is that of the zone of rows.
     pub fn rows(server: Server) -> FeedSource {
         FeedSource::Zone {
             server,

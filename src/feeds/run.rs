@@ -1,4 +1,4 @@
-//! The thread of one feed: when it refreshes, and what it reports.
+//! The thread of one feed: refreshes it at its times, and records the results.
 
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{ledger::Ledger, lists::records::Mapping};
 
-/// Refreshes, waits, and repeats, until it is told to stop.
+/// Refreshes the feed and waits, until the feed is stopped.
 pub(super) fn run(ledger: &Ledger, feed: &Feed) {
     while !feed.stop.load(Relaxed) {
         let wait = match (&feed.settings.kind, FileCheck::new(ledger, feed)) {
@@ -39,7 +39,7 @@ pub(super) fn run(ledger: &Ledger, feed: &Feed) {
     }
 }
 
-/// Refreshes a zone; returns how long to wait.
+/// Refreshes a zone; returns the seconds to wait.
 fn follow(
     ledger: &Ledger,
     feed: &Feed,
@@ -68,7 +68,7 @@ fn follow(
         .and_then(|id| v.records.get(usize::from(id.0)))
         .and_then(|r| r.followed.as_ref());
     feed.state.lock().serial = followed.map(|f| f.serial);
-    // By the zone's own timers, or, before the first answer, by the configuration.
+    // The zone's retry timer, or the configured interval before the first answer.
     let retry = followed.map_or(s.every.0, |f| u64::from(f.timers[1]));
     match result {
         Ok(Refreshed {

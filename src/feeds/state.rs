@@ -24,19 +24,18 @@ pub struct FeedState {
     pub checked: Option<Time>,
     /// When a check last succeeded.
     pub refreshed: Option<Time>,
-    /// How the last change came: `whole`, `changes`, `remade`.
+    /// How the last change was transferred: `whole`, `changes` or `remade`.
     pub how: Option<&'static str>,
     /// When it is checked next.
     pub next: Option<Time>,
     /// Why the last check failed, and what to do.
     pub problem: Option<String>,
-    /// Items of another server's rows that were left out, since they came through this server or
-    /// through as many servers as an item may; counted each time that they are read, since the
-    /// daemon's start.
+    /// Rows of another server that were left out because they came through this server or through
+    /// too many servers; counted at each refresh since the start of the daemon.
     pub looped: u64,
-    /// Something that an operator may want to look at.
+    /// A warning about the last refresh.
     pub note: Option<String>,
-    /// The list that a guard stopped.
+    /// The held list.
     pub held: Option<HeldListResponse>,
     /// The server's addresses, which may send a NOTIFY.
     pub(super) addresses: Vec<IpAddr>,

@@ -18,24 +18,25 @@ use crate::{
     model::TsigKey,
 };
 
-/// How long a connection may take to be established.
+/// How long the connection to a server may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the next bytes of a transfer may take.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long one transfer may take, from its first byte to its last.
+/// How long one transfer may take as a whole.
 const MAX_TRANSFER_TIME: Duration = Duration::from_secs(4 * 3600);
-/// How long a response over UDP may take, and how many attempts are made.
+/// How long a response over UDP may take.
 const UDP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often a query over UDP is sent.
 const MAX_UDP_TRIES: usize = 2;
-/// Addresses of one server name that are tried.
+/// How many addresses of a server name are tried.
 const MAX_ADDRESSES: usize = 8;
-/// The port of a server that is named without one.
-const PORT: u16 = 53;
+/// The port of a server that is configured without one.
+const DEFAULT_PORT: u16 = 53;
 
 /// A zone and its server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Server {
-    /// The server: an address or a name, with a port or without.
+    /// The server: an address or a name, with or without a port.
     pub address: String,
     /// The zone, in text.
     pub zone: String,
@@ -45,27 +46,27 @@ pub struct Server {
 
 /// Receives a transfer, and may abort it.
 pub trait TransferSink {
-    /// Whether it wants the zone's own records (SOA, NS and others) too.
+    /// Whether the receiver also wants the zone's own records (SOA, NS and others).
     fn apex(&self) -> bool {
         false
     }
-    /// A message of this many bytes was received. An error ends the transfer.
+    /// Receives the size of each message. An error ends the transfer.
     fn bytes(&mut self, n: usize) -> Result<(), String>;
-    /// A record.
+    /// Receives a record. An error ends the transfer.
     fn change(&mut self, change: RecordChange) -> Result<(), String>;
 }
 
 /// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TransferError {
-    /// The server could not be reached, or the connection broke: try again later.
+    /// The server could not be reached, or the connection failed; try again later.
     Network(String),
-    /// The server's answer rules this kind of request out.
+    /// The server refused the request, or its answer cannot be used.
     Answer(String),
 }
 
 impl TransferError {
-    /// In words for people.
+    /// The message.
     pub fn text(self) -> String {
         match self {
             TransferError::Network(why) | TransferError::Answer(why) => why,
@@ -74,13 +75,17 @@ impl TransferError {
 }
 
 impl Server {
-    /// Checks a server's address or name and its zone; the error says what is wrong with them.
+    /// Checks the address or name of a server and the name of its zone.
+    ///
+    /// # Errors
+    ///
+    /// The address or the zone is malformed.
     pub fn new(address: &str, zone: &str, key: Option<Arc<TsigKey>>) -> Result<Server, String> {
         wire_name(zone).map_err(|why| format!("zone: {why}"))?;
         let host = address.trim();
         if host.is_empty() || host.contains(char::is_whitespace) {
             return Err(format!(
-                "`{address}` is no server; write 192.0.2.1, [2001:db8::1]:5300 or a name"
+                "`{address}` is not a server; write 192.0.2.1, [2001:db8::1]:5300 or a name"
             ));
         }
         Ok(Server {
@@ -90,7 +95,11 @@ impl Server {
         })
     }
 
-    /// The addresses of the server; the error says what is wrong with how it is written.
+    /// The addresses of the server. A name is looked up.
+    ///
+    /// # Errors
+    ///
+    /// The name has no address or is malformed.
     pub fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
         if let Some(address) = self.literal() {
             return Ok(vec![address]);
@@ -99,7 +108,7 @@ impl Server {
         let with_port = if text.rsplit_once(':').is_some() {
             text.to_string()
         } else {
-            format!("{text}:{PORT}")
+            format!("{text}:{DEFAULT_PORT}")
         };
         let found = with_port
             .to_socket_addrs()
@@ -107,20 +116,20 @@ impl Server {
         Ok(found.take(MAX_ADDRESSES).collect())
     }
 
-    /// The address, if the server is given as an address and not as a name.
+    /// The address, if the server is configured as an address and not as a name.
     pub fn literal(&self) -> Option<SocketAddr> {
         let text = self.address.trim();
         let without_brackets = text.trim_start_matches('[').trim_end_matches(']');
         without_brackets
             .parse::<IpAddr>()
-            .map(|ip| SocketAddr::new(ip, PORT))
+            .map(|ip| SocketAddr::new(ip, DEFAULT_PORT))
             .or_else(|_| text.parse())
             .ok()
     }
 
-    /// The addresses that are known without a question to DNS: those of a literal in any spelling
-    /// that the system takes (`127.1`, `[::ffff:127.0.0.1]`), and those of this machine for the
-    /// names of RFC 6761 section 6.3 (`localhost`).
+    /// The addresses that are known without a DNS query: that of a literal in any form that the
+    /// system accepts (`127.1`, `[::ffff:127.0.0.1]`), and those of this machine for the names of
+    /// RFC 6761 section 6.3 (`localhost`).
     pub fn local_addresses(&self) -> Vec<SocketAddr> {
         let canonical = |a: SocketAddr| SocketAddr::new(a.ip().to_canonical(), a.port());
         if let Some(address) = self.literal() {
@@ -129,7 +138,7 @@ impl Server {
         let text = self.address.trim();
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) => (host, port.parse().ok()),
-            None => (text, Some(PORT)),
+            None => (text, Some(DEFAULT_PORT)),
         };
         let Some(port) = port else { return Vec::new() };
         let host = host.trim_end_matches('.').to_ascii_lowercase();
@@ -140,7 +149,7 @@ impl Server {
         match host.as_str() {
             "localhost" | "localhost.localdomain" | "ip6-localhost" | "ip6-loopback" => {}
             name if name.ends_with(".localhost") => {}
-            // Numbers alone are read as an address, and never looked up.
+            // The system reads a name of numbers as an address and does not look it up.
             numbers if numbers.split('.').all(is_number) => {
                 return (numbers, port)
                     .to_socket_addrs()
@@ -159,7 +168,7 @@ impl Server {
         .into()
     }
 
-    /// Whether what is signed with this key speaks for the server.
+    /// Whether the server's messages are signed with the TSIG key of this name.
     pub fn has_key(&self, key: Option<&str>) -> bool {
         self.key.as_ref().is_some_and(|k| Some(k.name()) == key)
     }
@@ -176,21 +185,21 @@ impl Server {
             return Ok((query, None));
         };
         let len = query.len();
-        query.resize(PLAIN_SIZE + len, 0); // more than any key's name and MAC take
+        query.resize(PLAIN_SIZE + len, 0); // enough for the name and the MAC of any key
         let signed = TsigSession::request(key.clone(), &mut query, len, wall());
         let (session, len) = signed.ok_or_else(|| {
-            TransferError::Answer(format!("the key `{}` is too long to sign with", key.name()))
+            TransferError::Answer(format!("the name of the key `{}` is too long", key.name()))
         })?;
         query.truncate(len);
         Ok((query, Some(session)))
     }
 
-    /// The zone's name on the wire.
+    /// The zone's name in wire form.
     fn wire(&self) -> Result<Vec<u8>, TransferError> {
         wire_name(&self.zone).map_err(TransferError::Answer)
     }
 
-    /// The zone's SOA: over UDP, or over TCP if UDP gives none.
+    /// Queries the zone's SOA over UDP, and over TCP if UDP gives none.
     pub fn soa(&self) -> Result<Soa, TransferError> {
         let zone = self.wire()?;
         let mut last = None;
@@ -216,8 +225,8 @@ impl Server {
         }))
     }
 
-    /// Transfers the zone, or its changes, over TCP. After the first record no other address is
-    /// tried.
+    /// Transfers the zone or its changes over TCP. Tries the next address only if no record was
+    /// received.
     pub fn transfer(
         &self,
         kind: TransferQuery,
@@ -240,7 +249,8 @@ impl Server {
         Err(last)
     }
 
-    /// Asks for the SOA over UDP; `None` if TCP has to be used: truncated, or without the SOA.
+    /// Queries the SOA over UDP; `None` if TCP has to be used, because the answer is truncated or
+    /// has no SOA.
     fn udp(&self, addr: SocketAddr, zone: &[u8]) -> Result<Option<Soa>, TransferError> {
         let network = |e: std::io::Error| TransferError::Network(format!("{addr}: {e}"));
         let socket = UdpSocket::bind(if addr.is_ipv4() {
@@ -255,7 +265,7 @@ impl Server {
             let id = id().map_err(network)?;
             let (query, session) = self.query(id, zone, TransferQuery::Soa)?;
             if socket.send(&query).is_err() {
-                continue; // what an earlier packet met; TCP tells it better
+                continue; // an ICMP error of an earlier packet; TCP reports it better
             }
             let until = Instant::now() + UDP_TIMEOUT;
             loop {
@@ -266,12 +276,12 @@ impl Server {
                 socket.set_read_timeout(Some(remaining)).map_err(network)?;
                 let Ok(n) = socket.recv(&mut buf) else { break };
                 if buf.get(..2) != Some(&id.to_be_bytes()) || n < 12 {
-                    continue; // an answer to somebody else's question
+                    continue; // not the reply to this query
                 }
                 if buf[2] & 2 != 0 {
                     return Ok(None);
                 }
-                // Anybody can send a datagram: one without the required signature is ignored.
+                // A datagram can be forged, so one without the required signature is ignored.
                 if session
                     .clone()
                     .is_some_and(|mut s| s.check(&buf[..n], wall()).is_err())
@@ -298,7 +308,7 @@ impl Server {
         let network = |e: std::io::Error| match e.kind() {
             std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
                 TransferError::Network(format!(
-                    "{addr} has sent nothing for {} s",
+                    "{addr} has sent no data for {} s",
                     READ_TIMEOUT.as_secs()
                 ))
             }
@@ -310,7 +320,7 @@ impl Server {
         let until = Instant::now() + MAX_TRANSFER_TIME;
         let mut stream = TcpStream::connect_timeout(&addr, CONNECT_TIMEOUT).map_err(|e| {
             TransferError::Network(format!(
-                "{addr} cannot be reached over TCP: {e}; is the server there?"
+                "{addr} cannot be reached over TCP: {e}; check the address and the server"
             ))
         })?;
         stream
@@ -349,13 +359,13 @@ impl Server {
             match incoming.end() {
                 Some(_) if session.as_ref().is_some_and(|s| !s.whole()) => {
                     return Err(TransferError::Answer(format!(
-                        "{addr}: the last message of the reply is not signed"
+                        "{addr}: the last message of the transfer is not signed"
                     )));
                 }
                 Some(end) => return Ok(end),
                 None if kind == TransferQuery::Soa => {
                     return Err(TransferError::Answer(format!(
-                        "{addr} answers without the SOA of {}",
+                        "the answer of {addr} has no SOA of {}",
                         self.zone
                     )));
                 }
@@ -365,12 +375,12 @@ impl Server {
     }
 }
 
-/// An unpredictable number: a sender that knows it has seen the query.
+/// A random message ID, which a forged reply would have to guess.
 fn id() -> std::io::Result<u16> {
     Ok(u16::from_be_bytes(crate::random::Random::system().bytes()?))
 }
 
-/// The receiver has ended the transfer.
+/// Discards all records.
 struct DiscardRecords;
 
 impl TransferSink for DiscardRecords {
@@ -382,7 +392,7 @@ impl TransferSink for DiscardRecords {
     }
 }
 
-/// Counts the records that are passed on.
+/// Passes records on and counts them.
 struct Counted<'w> {
     sink: &'w mut dyn TransferSink,
     records: u64,

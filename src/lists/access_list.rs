@@ -2,9 +2,8 @@
 
 use super::{Input, hosts::Words, report::Omission, word};
 
-/// Reads a configuration: the sources of `deny` entries, denied prefixes, routes to Null0 and
-/// members of network objects are listed. Entries that permit, or that are not about sources, are
-/// left out.
+/// Reads a configuration: lists the sources of `deny` entries, denied prefixes, routes to Null0 and
+/// members of network objects. Leaves out entries that permit, or that do not match sources.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.trim();
@@ -30,7 +29,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     Ok(())
 }
 
-/// The words of a line that it lists.
+/// The words of a line that are the subject to list; otherwise why the line is left out.
 fn listed_words(words: &[String]) -> Result<std::ops::Range<usize>, Omission> {
     let w: Vec<&str> = words.iter().map(String::as_str).collect();
     let other = Err(Omission::OtherLine);
@@ -93,7 +92,7 @@ fn rule(w: &[&str]) -> Result<std::ops::Range<usize>, Omission> {
     }
 }
 
-/// An address, with the mask after it if there is one.
+/// The range of words of an address, with its mask if it has one.
 fn address(w: &[&str], at: usize) -> Result<std::ops::Range<usize>, Omission> {
     if w.get(at).is_none_or(|x| !is_address(x)) {
         return Err(Omission::OtherLine);

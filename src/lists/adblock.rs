@@ -1,10 +1,10 @@
-//! Filter lists of browsers (Adblock Plus, uBlock Origin, AdGuard). Of their rules only `||name^`
-//! applies to a whole name.
+//! Browser filter lists (Adblock Plus, uBlock Origin, AdGuard). Only rules of the form `||name^`
+//! apply to a whole name.
 
 use super::{Input, report::Omission};
 
-/// Reads a filter list: `||name^` lists the name and what is below it. Exceptions, rules with
-/// options, and rules about pages, paths and patterns are left out.
+/// Reads a filter list: `||name^` lists the name and all names below it. Leaves out exceptions,
+/// rules with options, and rules about pages, paths and patterns.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let rule = line.trim();

@@ -2,7 +2,8 @@
 
 use super::{Input, hosts::Words, report::Omission, word};
 
-/// Reads rules: `Deny from` and `Require not ip|host` list; rules that allow are left out.
+/// Reads rules: lists the hosts of `Deny from` and `Require not ip|host`. Leaves out rules that
+/// allow.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.split('#').next().unwrap_or("");
@@ -30,16 +31,16 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             if what.eq_ignore_ascii_case("all") || what.starts_with("env=") {
                 input.leave_out(Omission::OtherLine, column, text.trim());
             } else {
-                input.take_word(&meant(what), false, None, None, column)?;
+                input.take_word(&subject_of(what), false, None, None, column)?;
             }
         }
     }
     Ok(())
 }
 
-/// The meaning of a host in these rules: the first octets are a network, and a name includes
-/// everything below it.
-fn meant(what: &str) -> String {
+/// The subject of a host in these rules: one to three octets are a network, and a name includes all
+/// names below it.
+fn subject_of(what: &str) -> String {
     if word::is_address_form(what) {
         let octets = what.trim_end_matches('.');
         let count = octets.split('.').count();

@@ -1,4 +1,4 @@
-//! Which columns of a table, or keys of an object, hold the subject, and which belong to it.
+//! Finds the columns of a table, or the keys of an object, that hold the subject or a part of it.
 
 use super::{list, word};
 
@@ -19,14 +19,14 @@ pub(super) const SUBJECTS: [&str; 13] = [
     "first",
 ];
 
-/// What a column adds to the subject.
+/// The meaning of a column that belongs to the subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Column {
     /// The last address of a range.
     Last,
     /// A netmask, or a prefix length.
     Mask,
-    /// How many addresses.
+    /// The number of addresses.
     Count,
 }
 
@@ -42,14 +42,15 @@ const PARTS: [(&str, Column); 8] = [
     ("count", Column::Count),
 ];
 
-/// The column with a usual name, the best first. Beside an address, a column `prefix` is a length.
+/// The column of the subject, by its usual names. If there is a column of addresses, a column
+/// `prefix` is a length.
 pub(super) fn subject(names: &[impl AsRef<str>]) -> Option<usize> {
     SUBJECTS
         .iter()
         .find_map(|s| names.iter().position(|n| n.as_ref() == *s))
 }
 
-/// What a column adds to the subject, if anything.
+/// The meaning of a column that belongs to the subject, by its name.
 pub(super) fn part(name: &str) -> Option<Column> {
     PARTS.iter().find(|p| p.0 == name).map(|p| p.1)
 }
@@ -62,8 +63,8 @@ pub(super) fn parts(names: &[impl AsRef<str>], subject: usize) -> Vec<(usize, Co
         .collect()
 }
 
-/// A subject with its other columns, as one entry in text form. `chosen`: the caller named the
-/// subject's column, so a count that does not fit is a number of reports.
+/// Joins a subject and its other columns to one entry in text form. `chosen`: the caller named the
+/// subject's column, so that a count which is not the number of addresses is ignored.
 ///
 /// # Errors
 ///
@@ -83,7 +84,7 @@ pub(super) fn join(
                 let length = subject.rsplit('/').next().unwrap_or("");
                 if length != *value && !value.contains('/') {
                     return Err(format!(
-                        "`{subject}` and the length `{value}` beside it disagree"
+                        "`{subject}` and the length column `{value}` disagree"
                     ));
                 }
             }
@@ -95,7 +96,7 @@ pub(super) fn join(
     if wholes.is_empty() && given().all(|(c, _)| *c != Column::Count) {
         return Ok(whole);
     }
-    // An unreadable entry is reported when it is taken.
+    // The caller reports an entry that cannot be parsed.
     let Ok(read) = word::parse(&whole, &rules) else {
         return Ok(whole);
     };
@@ -112,25 +113,25 @@ pub(super) fn join(
         .fold(0u128, |n, s| n.saturating_add(s.addresses()));
     match given().find(|(c, v)| *c == Column::Count && v.parse() != Ok(addresses)) {
         Some((_, count)) if !wholes.is_empty() => Err(format!(
-            "`{whole}` has {addresses} addresses, and the count beside it is `{count}`"
+            "`{whole}` has {addresses} addresses, but the count column is `{count}`"
         )),
         Some((_, count)) if !chosen => Err(format!(
-            "beside `{whole}` stands the count `{count}`: if it is not a number of addresses, choose the column of the addresses with --column"
+            "the count column of `{whole}` is `{count}`; if that is not a number of addresses, choose the column of the addresses with --column"
         )),
         _ => Ok(whole),
     }
 }
 
-/// The error for a table or object in which several columns or keys may be meant.
+/// The error for a table or object in which several columns or keys may hold the subject.
 pub(super) fn several(what: &str, all: &[String]) -> String {
     format!(
-        "several {what} hold addresses or names: {}; choose the one that is meant with --column; nothing was changed",
+        "several {what} hold addresses or names: {}; choose one with --column; nothing was changed",
         all.join(", ")
     )
 }
 
 /// Whether a value of another column is an address, or a name below a suffix that exists or is
-/// reserved (RFC 2606): then that column may be the intended one.
+/// reserved (RFC 2606), so that the column may hold the subject.
 pub(super) fn holds_subject(value: &str) -> bool {
     if value
         .split('/')

@@ -9,7 +9,7 @@ use super::{
     list,
 };
 
-/// How many lines one record may take.
+/// The most lines of one record.
 const MAX_JOINED: usize = 64;
 /// How many records are searched for further columns with addresses or names.
 const MAX_CHECKED: u32 = 20;
@@ -21,8 +21,8 @@ struct Field {
     text: String,
 }
 
-/// Reads a table. The subject's column is the one that was named or numbered, otherwise the first
-/// with a usual name. A table without header and without a chosen column is read like a plain list.
+/// Reads a table. The subject's column is the chosen one, or the first with a usual name. A table
+/// without a header and without a chosen column is read like a plain list.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     let mut records = Records {
         reader: csv_core::Reader::new(),
@@ -67,26 +67,26 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     }
     if let Some(Some(plan)) = plan.filter(|_| records.taken == 0) {
         input.warn(&format!(
-            "the table has a header and nothing else: {}",
+            "the table has a header and no rows: {}",
             plan.header.join(", ")
         ));
     }
     Ok(())
 }
 
-/// Which columns are read.
+/// The columns that are read.
 struct Plan {
     subject: usize,
-    /// Columns that belong to the subject, and what they add to it.
+    /// Columns that belong to the subject, and their meanings.
     parts: Vec<(usize, Column)>,
     header: Vec<String>,
-    /// The column was named by the caller.
+    /// The caller named the column.
     chosen: bool,
 }
 
 impl Plan {
-    /// Whether no other column can be the intended one: the caller chose, or there are the two ends
-    /// of a range.
+    /// Whether no other column can hold the subject: the caller chose the column, or there are
+    /// columns for both ends of a range.
     fn certain(&self) -> bool {
         self.chosen || self.parts.iter().any(|p| p.1 == Column::Last)
     }
@@ -98,7 +98,7 @@ fn take(input: &mut Input, plan: &Plan, fields: &[Field]) -> Result<(), String> 
         input.problem(
             1,
             &format!(
-                "the line has {} columns, and the subject is column {}",
+                "the line has {} columns, but the subject is in column {}",
                 fields.len(),
                 plan.subject + 1
             ),
@@ -167,15 +167,15 @@ fn make_plan(
             ))
         }
         (None, Some(w)) if header.is_empty() => Err(format!(
-            "{place}: there is no header with the column `{w}`; number it: --column 1 to {}",
+            "{place}: the table has no header, so there is no column `{w}`; give its number: --column 1 to {}",
             fields.len()
         )),
         (None, Some(w)) => Err(format!(
-            "{place}: no column is called `{w}`; the columns are {}",
+            "{place}: there is no column `{w}`; the columns are {}",
             shown(&header)
         )),
         (None, None) if !header.is_empty() => Err(format!(
-            "{place}: cannot tell which column holds the address or name; choose one with --column: {}",
+            "{place}: no column has a known name for addresses or names; choose one with --column: {}",
             shown(&header)
         )),
         (None, None)
@@ -193,7 +193,7 @@ fn make_plan(
     }
 }
 
-/// Refuses a table of which other columns hold addresses or names too.
+/// Refuses a table whose other columns also hold addresses or names.
 fn check_others(input: &Input, plan: &Plan, fields: &[Field]) -> Result<(), String> {
     let known = |at: &usize| *at == plan.subject || plan.parts.iter().any(|p| p.0 == *at);
     let others: Vec<String> = fields
@@ -220,7 +220,7 @@ fn check_others(input: &Input, plan: &Plan, fields: &[Field]) -> Result<(), Stri
     ))
 }
 
-/// Whether a row is a header: words, and nothing that could be an entry, a number or a date.
+/// Whether a row is a header: it has words, and no entries, numbers or dates.
 fn looks_like_header(row: &[String]) -> bool {
     let word =
         |f: &String| f.is_empty() || f.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
@@ -231,8 +231,7 @@ fn looks_like_header(row: &[String]) -> bool {
             .all(|f| word(f) && !data(f) && !list::is_number(f))
 }
 
-/// Whether a line is a header with a column that holds subjects; returns what separates its
-/// columns.
+/// If a line is a header with a column of subjects, returns the delimiter of its columns.
 pub(super) fn is_header(line: &str) -> Option<u8> {
     b",;\t".iter().copied().find(|d| {
         let names: Vec<String> = line
@@ -285,12 +284,12 @@ impl Records {
     fn comment(&mut self, input: &mut Input, text: &str) -> Result<(), String> {
         let words: Vec<&str> = text.split_whitespace().collect();
         if let ["END", count, ..] = words[..]
-            && let Ok(said) = count.trim_matches(['(', ')']).parse::<u64>()
+            && let Ok(claimed) = count.trim_matches(['(', ')']).parse::<u64>()
         {
-            if said != self.taken {
+            if claimed != self.taken {
                 let place = format!("{}:{}", input.file, input.line);
                 return Err(format!(
-                    "{place}: the last line says that there are {said} entries, and there are {}: the file is not whole",
+                    "{place}: the last line claims {claimed} entries, but the file has {}: the file is not complete",
                     self.taken
                 ));
             }
@@ -321,7 +320,7 @@ impl Records {
             }
             let Some(more) = input.next()? else {
                 return Err(format!(
-                    "{}:{first}: a quote is not closed: the file is cut off; nothing was changed",
+                    "{}:{first}: a quote is not closed: the file is truncated; nothing was changed",
                     input.file
                 ));
             };
@@ -334,10 +333,10 @@ impl Records {
     }
 }
 
-/// What separates the columns of a line: the most frequent candidate.
+/// The delimiter of a line: the most frequent candidate.
 fn delimiter(line: &str) -> u8 {
     let count = |d: &u8| line.bytes().filter(|b| b == d).count();
-    // If two are equally frequent, the comma.
+    // `max_by_key` returns the last of several maxima, so the comma is preferred.
     [b';', b'\t', b',']
         .into_iter()
         .max_by_key(count)
@@ -356,7 +355,7 @@ fn parse(
     let mut at = 0;
     let mut buffer = vec![0; bytes.len() + 1];
     loop {
-        // Blanks before a quote are not part of the field; some writers add them.
+        // Some programs write blanks before a quote; they are not part of the field.
         let blanks = bytes[at..]
             .iter()
             .take_while(|b| matches!(b, b' ' | b'\t') && **b != delimiter)

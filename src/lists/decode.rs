@@ -1,4 +1,4 @@
-//! A file's bytes as lines of UTF-8: unpacked, in one encoding, with one kind of line end.
+//! Decodes a file to lines of UTF-8: unpacks it, and converts its encoding and its line ends.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
@@ -6,12 +6,12 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 pub(super) const BOM: &str = "\u{feff}";
 /// How much of a file is read to recognise its format.
 pub const MAX_HEAD: usize = 64 * 1024;
-/// How many bytes one file may have when it is unpacked: ten times the largest list of the field.
+/// The most bytes of an unpacked file: ten times the largest known list.
 pub const MAX_UNPACKED: u64 = 16 << 30;
-/// How much memory unpacking may use: the most that xz and zstd ask for at their usual levels.
+/// The most memory for unpacking, in bytes: enough for xz and zstd at their usual levels.
 const MAX_DICTIONARY: usize = 96 << 20;
-/// Bytes read at a time.
-const BUFFER: usize = 1 << 17;
+/// The size of the read buffer.
+const BUFFER_BYTES: usize = 1 << 17;
 
 /// How a file is compressed, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,15 +29,15 @@ const PACKINGS: [(&[u8], Packing); 4] = [
     (&[0x28, 0xb5, 0x2f, 0xfd], Packing::Zstd),
 ];
 
-/// The text of a file: unpacked from gzip, bzip2, xz or zstd, from UTF-16 to UTF-8, and carriage
-/// returns alone to line feeds.
+/// Decodes a file: unpacks gzip, bzip2, xz and zstd, converts UTF-16 to UTF-8, and carriage returns
+/// alone to line feeds.
 ///
-/// The first `fill_buf` of what is returned gives up to [`MAX_HEAD`] bytes, or the whole file.
+/// The first `fill_buf` of the returned reader gives up to [`MAX_HEAD`] bytes, or the whole file.
 ///
 /// # Errors
 ///
-/// Those of the reader. A file that is cut, damaged or larger than [`MAX_UNPACKED`] is an
-/// error of a later read.
+/// The input cannot be read. If the file is truncated, damaged or larger than [`MAX_UNPACKED`], a
+/// later read fails.
 pub fn plain<'a>(input: Box<dyn Read + 'a>) -> io::Result<Box<dyn BufRead + 'a>> {
     let (head, rest) = head(input)?;
     let packing = PACKINGS.iter().find(|p| head.starts_with(p.0)).map(|p| p.1);
@@ -82,7 +82,7 @@ type Opened<'a> = (Vec<u8>, BufReader<Box<dyn Read + 'a>>);
 fn head<'a>(mut input: Box<dyn Read + 'a>) -> io::Result<Opened<'a>> {
     let mut head = Vec::new();
     (&mut input).take(MAX_HEAD as u64).read_to_end(&mut head)?;
-    Ok((head, BufReader::with_capacity(BUFFER, input)))
+    Ok((head, BufReader::with_capacity(BUFFER_BYTES, input)))
 }
 
 /// UTF-8 with line feeds.
@@ -114,7 +114,7 @@ fn reopen<'a>(input: impl Read + 'a) -> io::Result<Box<dyn BufRead + 'a>> {
     Ok(Box::new(Cursor::new(head).chain(rest)))
 }
 
-/// Whether bytes are UTF-16: by their mark, or by the zero in every second byte of plain text.
+/// Whether bytes are UTF-16, by the byte order mark or by zeros in every second byte.
 fn utf16(start: &[u8]) -> Option<&'static encoding_rs::Encoding> {
     use encoding_rs::{UTF_16BE, UTF_16LE};
     match start {
@@ -142,7 +142,7 @@ fn utf16(start: &[u8]) -> Option<&'static encoding_rs::Encoding> {
     }
 }
 
-/// Ends a reader that unpacks to more than a file may have, and adds the compression to its errors.
+/// A reader that fails after [`MAX_UNPACKED`] bytes, and names the compression in errors.
 struct Limited<R> {
     inner: R,
     left: u64,
@@ -156,12 +156,12 @@ impl<R: Read> Read for Limited<R> {
         let n = self.inner.read(buf).map_err(|e| {
             io::Error::new(
                 e.kind(),
-                format!("the {name} file is damaged or cut off: {e}"),
+                format!("the {name} file is damaged or truncated: {e}"),
             )
         })?;
         self.left = self.left.checked_sub(n as u64).ok_or_else(|| {
             io::Error::other(format!(
-                "the file unpacks to more than {} GiB; split it, or import what is in it",
+                "the file unpacks to more than {} GiB; split the list into several files",
                 MAX_UNPACKED >> 30
             ))
         })?;
@@ -224,9 +224,9 @@ fn check_sum(frame: &ruzstd::decoding::FrameDecoder) -> io::Result<()> {
         frame.get_checksum_from_data(),
         frame.get_calculated_checksum(),
     ) {
-        (Some(said), Some(is)) if said != is => Err(io::Error::new(
+        (Some(stored), Some(computed)) if stored != computed => Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            "its checksum differs",
+            "its checksum is wrong",
         )),
         _ => Ok(()),
     }
@@ -236,7 +236,7 @@ fn broken(e: impl std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, e.to_string())
 }
 
-/// UTF-16 as UTF-8.
+/// A reader that converts UTF-16 to UTF-8.
 struct Decoded<R> {
     inner: R,
     decoder: encoding_rs::Decoder,
@@ -265,8 +265,8 @@ impl<R: BufRead> Read for Decoded<R> {
     }
 }
 
-/// Carriage returns as line feeds: a line that ends in both is followed by an empty line, which
-/// lists nothing.
+/// A reader that converts carriage returns to line feeds. A line that ends in both is followed by
+/// an empty line, which readers skip.
 struct Returns<R> {
     inner: R,
 }
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn packed_files_are_unpacked_and_cut_ones_are_errors() {
+    fn packed_files_are_unpacked_and_truncated_ones_are_errors() {
         let long = TEXT.repeat(10_000);
         let mut gz = flate2::write::GzEncoder::new(Vec::new(), Default::default());
         gz.write_all(long.as_bytes()).unwrap();
@@ -346,12 +346,12 @@ mod tests {
                 "{} bytes",
                 text.len()
             );
-            assert!(read(&packed[..packed.len() * 2 / 3]).is_err(), "cut off");
+            assert!(read(&packed[..packed.len() * 2 / 3]).is_err(), "truncated");
         }
     }
 
     #[test]
-    fn the_first_buffer_is_the_head() {
+    fn first_buffer_is_the_head() {
         struct Slow<'a>(&'a [u8]);
         impl Read for Slow<'_> {
             fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {

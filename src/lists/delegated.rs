@@ -1,5 +1,5 @@
-//! `delegated` files of the regional Internet registries: which addresses they assigned, to which
-//! country.
+//! `delegated` files of the regional Internet registries, which list the addresses that they have
+//! assigned.
 
 use std::net::Ipv4Addr;
 
@@ -23,9 +23,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
                 None => input.problem_of(
                     "not an address and a count",
                     column,
-                    &format!(
-                        "`{start}|{count}` is not an address and a number of addresses from it on"
-                    ),
+                    &format!("`{start}|{count}` is not an address and a number of addresses"),
                 ),
             },
             [_, _, "ipv6", start, length, ..] => {

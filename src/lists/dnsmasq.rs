@@ -1,10 +1,9 @@
-//! Lines of a dnsmasq configuration that answer for names themselves: `address=/name/`,
-//! `local=/name/`.
+//! Names that a dnsmasq configuration blocks: `address=/name/`, `local=/name/`.
 
 use super::{Input, report::Omission};
 
-/// Reads a configuration. Each name includes everything below it. Other lines, and `server=` lines
-/// that only send queries elsewhere, are left out.
+/// Reads a configuration. Each name includes all names below it. Leaves out other lines, and
+/// `server=` lines that forward queries.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.trim();
@@ -35,7 +34,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
                     input.problem_of(
                         "a line for every name",
                         column,
-                        &format!("`{text}` is about every name there is; take it out"),
+                        &format!("`{text}` applies to every name; remove it"),
                     );
                 }
                 name => input.take_word(&format!(".{name}"), false, None, None, column)?,

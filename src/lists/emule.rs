@@ -6,9 +6,9 @@ use super::{Input, report::Omission};
 /// Ranges with this access level or a higher one are allowed.
 const ALLOWED: u32 = 128;
 
-/// Reads a filter: ranges with an access level below 128 are listed. Octets of three digits are
-/// this format's form, so their leading zeros mean nothing; other leading zeros are errors as
-/// everywhere.
+/// Reads a filter: lists ranges with an access level below 128. This format writes octets with
+/// three digits, so their leading zeros are ignored; other leading zeros are errors as in all
+/// formats.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.trim();
@@ -46,7 +46,8 @@ pub(super) fn unpadded_range(range: &str) -> String {
         .join("-")
 }
 
-/// An address of four times three digits without the zeros before them; anything else as it is.
+/// An address whose octets all have three digits without their leading zeros; other texts
+/// unchanged.
 fn unpadded(address: &str) -> String {
     let octets: Vec<&str> = address.split('.').collect();
     if octets.len() != 4

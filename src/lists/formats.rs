@@ -1,4 +1,4 @@
-//! The formats of lists: how a file is recognised, and how it is read or refused.
+//! The table of list formats: how a file is recognised, and whether it is read or refused.
 
 use std::io::Read;
 
@@ -12,9 +12,9 @@ use super::{
 
 /// Whether files of a format are read.
 enum Reading {
-    /// It is read.
+    /// The files are read by this function.
     Read(fn(&mut Input) -> Result<(), String>),
-    /// It is refused by name, with what to do instead.
+    /// The files are refused, with this advice.
     Refuse(&'static str),
 }
 
@@ -22,13 +22,13 @@ enum Reading {
 pub struct Format {
     /// Its name on the command line.
     pub name: &'static str,
-    /// Whether it is read.
+    /// Whether and how it is read.
     reading: Reading,
     /// Whether the first bytes of a file have this format.
     recognise: fn(&Head) -> bool,
-    /// Whether its entries can have A values, from which a zone's codes give reasons.
+    /// Whether its entries can have A values, which a zone's codes map to reasons.
     pub codes: bool,
-    /// A description in a few words.
+    /// A short description.
     pub what: &'static str,
 }
 
@@ -69,20 +69,20 @@ const fn refused(
     }
 }
 
-/// All known formats. The first that recognises a file is its format, so the narrower ones come
+/// All known formats. A file has the first format that recognises it, so more specific formats come
 /// first.
 pub const FORMATS: [Format; 29] = [
     refused(
         "archive",
         "an archive, or a file of another program",
         recognise::archive,
-        "unpack it, and import the list that is in it",
+        "unpack it and import the list inside",
     ),
     refused(
         "binary",
         "not a text file",
         recognise::binary,
-        "a list is a text; see whether the download is the right file",
+        "a list is a text file; check that the download is the right file",
     ),
     refused(
         "git-lfs",
@@ -94,13 +94,13 @@ pub const FORMATS: [Format; 29] = [
         "html",
         "an HTML page",
         recognise::html,
-        "the server has sent a page in place of the list; see whether the address has changed",
+        "the server has sent a web page instead of the list; check whether its URL has changed",
     ),
     refused(
         "xml",
         "an XML document",
         recognise::xml,
-        "write the addresses and names into a list, one a line",
+        "convert it to a list with one address or name a line",
     ),
     refused(
         "asn-list",
@@ -154,7 +154,7 @@ pub const FORMATS: [Format; 29] = [
         "ip-route",
         ip_route::read,
         recognise::ip_route,
-        "routes to a blackhole, unreachable or rejected",
+        "blackhole, unreachable, prohibited and rejected routes",
     ),
     read_by(
         "nginx",
@@ -190,7 +190,7 @@ pub const FORMATS: [Format; 29] = [
         "postfix",
         postfix::read,
         recognise::postfix,
-        "Postfix cidr tables: what is rejected, discarded or deferred",
+        "Postfix cidr tables: patterns that are rejected, discarded or deferred",
     ),
     read_by(
         "delegated",
@@ -232,13 +232,13 @@ pub const FORMATS: [Format; 29] = [
         "drop",
         list::read,
         recognise::drop,
-        "Spamhaus DROP: prefixes with the number of their case in a comment",
+        "Spamhaus DROP: prefixes with a case number in a comment",
     ),
     read_by(
         "csv",
         csv::read,
         recognise::csv,
-        "tables with commas, semicolons or tabs; --column names the subject's column, or numbers it from 1",
+        "tables with commas, semicolons or tabs; --column is the name of the subject's column, or its number from 1",
     ),
     read_by(
         "list",
@@ -267,7 +267,7 @@ pub fn known() -> String {
 ///
 /// # Errors
 ///
-/// The format is one that is refused; the message says what to do instead.
+/// Files of the format are refused; the message says what to do instead.
 pub fn guess(head: &[u8]) -> Result<&'static str, String> {
     let text = Head::text(head);
     let head = Head::new(head, &text);
@@ -279,7 +279,7 @@ pub fn guess(head: &[u8]) -> Result<&'static str, String> {
     }
 }
 
-/// How much of a file a refusal shows.
+/// How many characters of a refused file the message shows.
 const MAX_SHOWN: usize = 60;
 
 /// The message for a file of a refused format.
@@ -307,8 +307,11 @@ fn refusal(name: &str, head: &Head) -> String {
     format!("the file is {what} ({name}){shown}; {advice}; nothing was changed")
 }
 
-/// Reads one file in a format; compressed files are unpacked. Problems of lines are in the report;
-/// an error ends the reading.
+/// Reads one file in a format; a compressed file is unpacked. Problems of lines are in the report.
+///
+/// # Errors
+///
+/// The file cannot be read to its end, is refused, or the sink has failed.
 pub fn read<'a>(
     format: &str,
     input: Box<dyn Read + 'a>,
@@ -320,7 +323,7 @@ pub fn read<'a>(
     let known = FORMATS.iter().find(|f| f.name == format);
     let format = known.ok_or_else(|| {
         format!(
-            "there is no format `{format}`; it is one of {}",
+            "there is no format `{format}`; the formats are {}",
             self::known()
         )
     })?;
@@ -334,20 +337,20 @@ pub fn read<'a>(
     if !format.codes && matches!(options.reasoning, Reasoning::Codes(_)) {
         let with: Vec<&str> = FORMATS.iter().filter(|f| f.codes).map(|f| f.name).collect();
         return Err(format!(
-            "{file}: the format `{}` has no A values for codes; say a reason. Formats with codes: {}",
+            "{file}: the format `{}` has no A values for codes; give a reason instead. Formats with codes: {}",
             format.name,
             with.join(", ")
         ));
     }
     if format.name != "rbldnsd" && (options.dataset.is_some() || options.subzone.is_some()) {
         return Err(format!(
-            "{file}: data set types and sub-zones belong to the format rbldnsd, and this is read as `{}`",
+            "{file}: only the format rbldnsd has data set types and sub-zones; this file is read as `{}`",
             format.name
         ));
     }
     let lines = plain(input).map_err(|e| format!("{file}: {e}"))?;
     let mut input = Input::new(lines, file, options, report, sink);
-    // Whatever format was chosen: a file that cannot be a list is refused.
+    // Refuse a file that cannot be a list, whichever format the caller has chosen.
     let head = input.head()?.to_vec();
     let text = Head::text(&head);
     let head = Head::new(&head, &text);
@@ -355,7 +358,7 @@ pub fn read<'a>(
         .iter()
         .take_while(|f| matches!(f.reading, Reading::Refuse(_)))
         .find(|f| (f.recognise)(&head));
-    // The chosen column may be another one than that of the AS numbers.
+    // A chosen column may be another one than that of the AS numbers.
     if let Some(refused) = never.filter(|f| f.name != "asn-list" || options.column.is_none()) {
         return Err(format!("{file}: {}", refusal(refused.name, &head)));
     }

@@ -1,5 +1,5 @@
-//! Hosts files: an address, and its names. The names are listed; the address is only where clients
-//! are redirected to.
+//! Hosts files: an address and its names. The names are listed; the address is only the target of
+//! the redirection.
 
 use super::{Input, report::Omission};
 
@@ -17,7 +17,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             .is_none_or(|a| a.parse::<std::net::IpAddr>().is_err())
         {
             let what = format!(
-                "`{address}` is not an address; a line of a hosts file is an address and names"
+                "`{address}` is not an address; a line of a hosts file has an address and names"
             );
             input.problem_of("not a line of a hosts file", column, &what);
             continue;
@@ -39,14 +39,14 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             input.problem_of(
                 "an address without a name",
                 column,
-                &format!("`{address}` has no name beside it; this is read as a hosts file"),
+                &format!("`{address}` has no name after it; the file is read as a hosts file"),
             );
         }
     }
     Ok(())
 }
 
-/// Names that hosts files have for the machine itself.
+/// Whether hosts files have this name for the machine itself.
 fn is_local(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     [

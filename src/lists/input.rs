@@ -1,4 +1,5 @@
-//! A list that is being read: its lines, their entries, and the report.
+//! The input of a format's reader: the lines of a file, and the receivers of its entries, problems
+//! and warnings.
 
 use std::{
     io::{BufRead, Read, empty},
@@ -17,10 +18,10 @@ use crate::model::{
     verdict::own_text,
 };
 
-/// The longest line that is read; a longer one is an error.
-const MAX_LINE: usize = 64 * 1024;
+/// The longest line; a longer one is an error.
+const MAX_LINE_BYTES: usize = 64 * 1024;
 
-/// A line's entry.
+/// An entry of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListEntry {
     /// The subject.
@@ -29,20 +30,21 @@ pub struct ListEntry {
     pub reason: ReasonId,
     /// An exclusion from a wider listing of the same source.
     pub exclusion: bool,
-    /// The exclusion follows from another line's value and yields to a listing of the same subject.
+    /// The exclusion follows from the value of another line; a listing of the same subject
+    /// overrides it.
     pub implied: bool,
-    /// Its own text, `$` standing for the subject.
+    /// Its own text; `$` is replaced by the subject.
     pub text: Option<Box<str>>,
-    /// Its path.
+    /// The stores that it came through.
     pub path: FeedPath,
-    /// A remark for operators, such as the case number of the list's publisher; never published.
+    /// A note for operators, such as the publisher's case number; never published.
     pub note: Option<Box<str>>,
 }
 
 /// Receives entries. An error ends the reading.
 pub type Sink<'a> = &'a mut dyn FnMut(ListEntry) -> Result<(), String>;
 
-/// A file that is being read: its lines, and the receivers of its entries and problems.
+/// A file that is being read.
 pub struct Input<'a> {
     lines: Box<dyn BufRead + 'a>,
     pub(super) file: &'a str,
@@ -51,15 +53,15 @@ pub struct Input<'a> {
     sink: Sink<'a>,
     buffer: Vec<u8>,
     pub(super) line: u64,
-    /// Bytes of the next line that were already read.
+    /// How many bytes of the next line were already read.
     column: usize,
     /// The last line had no line end.
     pub(super) unended: bool,
     /// The previous owner, in a master file.
-    pub(super) seen: Option<String>,
-    /// Each entry is independent: no exclusions follow from values.
+    pub(super) previous_owner: Option<String>,
+    /// Entries are independent: their values imply no exclusions.
     pub(super) alone: bool,
-    /// The zone whose records are read, if there are no lines to name.
+    /// The current owner of a followed zone, which messages name instead of a line.
     pub(super) owner: String,
     /// The note of the next entries.
     pub(super) note: Option<Box<str>>,
@@ -68,7 +70,7 @@ pub struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// Starts to read a file.
+    /// Creates the input of a file.
     pub(super) fn new(
         lines: Box<dyn BufRead + 'a>,
         file: &'a str,
@@ -86,7 +88,7 @@ impl<'a> Input<'a> {
             line: 0,
             column: 0,
             unended: false,
-            seen: None,
+            previous_owner: None,
             alone: false,
             owner: String::new(),
             note: None,
@@ -98,7 +100,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The first bytes of the rest, without consuming them: at the start of a file its head.
+    /// The next bytes, without consuming them; at the start of a file these are its head.
     pub(super) fn head(&mut self) -> Result<&[u8], String> {
         self.lines
             .fill_buf()
@@ -127,8 +129,8 @@ impl<'a> Input<'a> {
                     (self.line, self.column) = (self.line + 1, 0);
                     self.report.lines += 1;
                 }
-                // Byte order marks can be at the start of each file that was concatenated, and ^Z
-                // at the end of old ones.
+                // Concatenated files can have a byte order mark at the start of each, and old files
+                // a ^Z at their end.
                 Some(b' ' | b'\t' | b'\r' | 0xef | 0xbb | 0xbf | 0x1a) => self.column += 1,
                 other => return Ok(other),
             }
@@ -141,12 +143,12 @@ impl<'a> Input<'a> {
         self.column
     }
 
-    /// Lends the rest of the file to a reader that does not go by lines.
+    /// Takes the rest of the file for a reader that does not read lines.
     pub(super) fn lend(&mut self) -> Box<dyn BufRead + 'a> {
         std::mem::replace(&mut self.lines, Box::new(empty()))
     }
 
-    /// Takes back what that reader left, which begins after `column` of a line.
+    /// Takes back what that reader has not read, which begins after `column` of a line.
     pub(super) fn give_back(&mut self, rest: Box<dyn BufRead + 'a>, column: usize) {
         (self.lines, self.column) = (rest, column);
     }
@@ -155,7 +157,7 @@ impl<'a> Input<'a> {
     pub(super) fn next(&mut self) -> Result<Option<String>, String> {
         loop {
             self.buffer.clear();
-            let mut limited = (&mut self.lines).take(MAX_LINE as u64 + 1);
+            let mut limited = (&mut self.lines).take(MAX_LINE_BYTES as u64 + 1);
             let n = limited
                 .read_until(b'\n', &mut self.buffer)
                 .map_err(|e| format!("{}:{}: {e}", self.file, self.line + 1))?;
@@ -166,11 +168,14 @@ impl<'a> Input<'a> {
             self.report.lines += 1;
             self.column = 0;
             self.unended = !self.buffer.ends_with(b"\n");
-            if n > MAX_LINE {
-                self.problem(1, &format!("the line is longer than {MAX_LINE} bytes"));
+            if n > MAX_LINE_BYTES {
+                self.problem(
+                    1,
+                    &format!("the line is longer than {MAX_LINE_BYTES} bytes"),
+                );
                 while !self.buffer.ends_with(b"\n") {
                     self.buffer.clear();
-                    let mut limited = (&mut self.lines).take(MAX_LINE as u64);
+                    let mut limited = (&mut self.lines).take(MAX_LINE_BYTES as u64);
                     if limited
                         .read_until(b'\n', &mut self.buffer)
                         .map_err(|e| e.to_string())?
@@ -201,37 +206,37 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Records a problem in the current line; problems whose texts differ only in numbers and in
-    /// what is in backticks are one class.
-    pub(super) fn problem(&mut self, column: usize, what: &str) {
-        self.problem_of("", column, what);
+    /// Records a problem in the current line. Problems whose texts differ only in numbers and in
+    /// the parts in backticks are of one class.
+    pub(super) fn problem(&mut self, column: usize, message: &str) {
+        self.problem_of("", column, message);
     }
 
-    /// Records that a word in the current line names nothing.
+    /// Records that a word in the current line is not an entry.
     pub(super) fn word_problem(&mut self, column: usize, e: &WordError) {
         self.problem_of(e.class, column, &e.text);
     }
 
     /// Records a problem of a class.
-    pub(super) fn problem_of(&mut self, class: &str, column: usize, what: &str) {
-        let what = if self.owner.is_empty() {
-            what
+    pub(super) fn problem_of(&mut self, class: &str, column: usize, message: &str) {
+        let message = if self.owner.is_empty() {
+            message
         } else {
-            &format!("{}: {what}", self.owner)
+            &format!("{}: {message}", self.owner)
         };
         self.report
-            .problem(self.file, self.line, column, class, what);
+            .problem(self.file, self.line, column, class, message);
     }
 
-    /// Counts something in the current line that a rule leaves out.
+    /// Counts an entry or rule in the current line that is left out.
     pub(super) fn leave_out(&mut self, kind: Omission, column: usize, found: &str) {
         let (file, line) = (self.file, self.line);
         self.report
             .leave_out(kind, || place(file, line, column, found));
     }
 
-    /// A line of a recognised format that lists nothing: left out, but an address without a rule
-    /// around it is an error.
+    /// Leaves out a line that is not a rule of the format. A line that starts with an address is an
+    /// error.
     pub(super) fn other_line(&mut self, column: usize, line: &str) {
         let word = line.split([' ', '\t', ';', ',']).next().unwrap_or("");
         if word
@@ -239,16 +244,16 @@ impl<'a> Input<'a> {
             .next()
             .is_some_and(|a| a.parse::<std::net::IpAddr>().is_ok())
         {
-            let what = format!(
-                "`{line}` is not a rule of this format; with --format list one address a line is read"
+            let message = format!(
+                "`{line}` is not a rule of this format; to read one address a line, use --format list"
             );
-            self.problem_of("an address without a rule", column, &what);
+            self.problem_of("an address without a rule", column, &message);
         } else {
             self.leave_out(Omission::OtherLine, column, line);
         }
     }
 
-    /// Counts something in the current line that is accepted and may surprise.
+    /// Counts an entry in the current line that is accepted with a remark.
     pub(super) fn remark(&mut self, kind: Remark, column: usize, found: &str) {
         let (file, line) = (self.file, self.line);
         self.report
@@ -256,12 +261,12 @@ impl<'a> Input<'a> {
     }
 
     /// Records a warning about the current line.
-    pub(super) fn warn(&mut self, what: &str) {
+    pub(super) fn warn(&mut self, message: &str) {
         self.report
-            .warn(format!("{}:{}: {what}", self.file, self.line));
+            .warn(format!("{}:{}: {message}", self.file, self.line));
     }
 
-    /// Takes a subject with its code (or none) and its text.
+    /// Accepts a subject with its code (if it has one) and its text.
     pub(super) fn take(
         &mut self,
         subject: Subject,
@@ -319,8 +324,7 @@ impl<'a> Input<'a> {
                     return Ok(());
                 }
                 self.count(&subject, exclusion);
-                // The longest match decides with its whole value: other reasons are not listed
-                // here.
+                // The longest match decides for all reasons, so other reasons are excluded here.
                 let others = if self.alone { &[][..] } else { &codes[..] };
                 for (_, other) in others
                     .iter()
@@ -352,8 +356,8 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Takes an exclusion for every reason, which yields to a listing of the same subject.
-    pub(super) fn take_weak(&mut self, subject: &Subject) -> Result<(), String> {
+    /// Accepts an implied exclusion for every reason.
+    pub(super) fn take_implied(&mut self, subject: &Subject) -> Result<(), String> {
         let reasons: Vec<ReasonId> = match &self.options.reasoning {
             Reasoning::One(r) => vec![*r],
             Reasoning::Codes(codes) => codes.iter().map(|c| c.1).collect(),
@@ -372,7 +376,7 @@ impl<'a> Input<'a> {
     }
 
     /// Passes an entry on unchanged.
-    pub(super) fn hand(&mut self, entry: ListEntry) -> Result<(), String> {
+    pub(super) fn emit(&mut self, entry: ListEntry) -> Result<(), String> {
         (self.sink)(entry)
     }
 
@@ -419,7 +423,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Takes the subjects of a text that is one entry, such as a field of a table.
+    /// Accepts the subjects of a text that is one entry, such as a field of a table.
     pub(super) fn take_word(
         &mut self,
         word: &str,
@@ -437,10 +441,10 @@ impl<'a> Input<'a> {
             }
             Ok(e) => {
                 let more = word[e.used..].trim();
-                let what = format!(
-                    "`{word}`: an entry is one address, prefix, range or name; what is `{more}` here?"
+                let message = format!(
+                    "`{word}`: an entry is one address, prefix, range or name; remove `{more}`"
                 );
-                self.problem_of("more than one entry", column, &what);
+                self.problem_of("more than one entry", column, &message);
                 Ok(())
             }
             Err(e) => {
@@ -450,7 +454,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Takes an entry that was read.
+    /// Accepts an entry that was parsed.
     pub(super) fn take_entry(
         &mut self,
         entry: word::EntryStart,
@@ -473,7 +477,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// The position of something that was found, and its text.
+/// A position and the text found there.
 fn place(file: &str, line: u64, column: usize, found: &str) -> String {
     format!("{file}:{line}:{column}: {found}")
 }

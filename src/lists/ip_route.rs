@@ -1,9 +1,9 @@
-//! Routes to nowhere, as `ip route` shows and takes them, and `route add … reject`.
+//! Routes that drop packets, as `ip route` prints and accepts them, and `route add … reject`.
 
 use super::{Input, hosts::Words};
 
-/// Reads routes: those to a blackhole, and unreachable, prohibited or rejected ones, are listed.
-/// Other routes are left out.
+/// Reads routes: lists the destinations of blackhole, unreachable, prohibited and rejected routes.
+/// Leaves out other routes.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.split('#').next().unwrap_or("");

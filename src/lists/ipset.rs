@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 use super::{Input, hosts::Words, report::Omission};
 
-/// How many sets of other types are remembered.
+/// The most sets of other types.
 const MAX_SETS: usize = 100_000;
 
-/// Reads sets of addresses and networks: their entries are listed, those with `nomatch` are
-/// exclusions. Sets of other types, such as those with ports, are left out.
+/// Reads sets of addresses and networks: lists their entries; those with `nomatch` are exclusions.
+/// Leaves out sets of other types, such as those with ports.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
-    // Sets whose entries are not addresses alone.
+    // Sets whose entries are not only addresses.
     let mut others: HashSet<String> = HashSet::new();
     let (mut members, mut skips) = (false, false);
     while let Some(line) = input.next()? {
@@ -43,9 +43,9 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             }
             ["del" | "-D", ..] => {
                 input.problem_of(
-                    "a command that takes away",
+                    "a command that deletes an entry",
                     1,
-                    &format!("`{text}` takes an entry away; save the set anew"),
+                    &format!("`{text}` deletes an entry; save the set again with `ipset save`"),
                 );
             }
             ["add" | "-A", set, _, ..] if !others.contains(set) => entry(input, &words[2..], text)?,

@@ -1,9 +1,9 @@
-//! Rules of iptables and ip6tables, as commands or as iptables-save writes them.
+//! Rules of iptables and ip6tables, as commands or as output of iptables-save.
 
 use super::{Input, hosts::Words, report::Omission};
 
-/// Reads rules: sources that are dropped or rejected are listed. Rules that accept, or that are not
-/// about sources, are left out.
+/// Reads rules: lists sources that are dropped or rejected. Leaves out rules that accept, or that
+/// do not match sources.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.trim();
@@ -40,7 +40,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a target drops or rejects, by its own name or as a chain.
+/// Whether a target drops or rejects packets, by the name of the target or of a chain.
 fn drops(target: &str) -> bool {
     let target = target.to_ascii_uppercase();
     ["DROP", "REJECT", "TARPIT", "BLOCK", "DENY", "BAN"]

@@ -1,5 +1,5 @@
-//! JSON: values one after another, as lines (Spamhaus DROP's form) or over many lines; an array's
-//! items are taken one by one as they come, so it may be of any size.
+//! JSON: values one after another, one a line (as in Spamhaus DROP) or over several lines. The
+//! items of an array are read one by one, so it may have any size.
 
 use std::{
     cell::Cell,
@@ -17,8 +17,8 @@ mod walk;
 use position::{Counted, Position};
 use walk::Walk;
 
-/// Reads JSON values. A line that is one value is read by itself, so that an error costs that line
-/// only; an array, or an object that goes on in the next line, is read as a stream.
+/// Reads JSON values. A line that is one value is parsed separately, so that an error affects only
+/// that line. An array, or an object over several lines, is read as a stream.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     let state = walk::FileState::default();
     loop {
@@ -56,7 +56,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     }
 }
 
-/// Reads one value from the stream; `head` is what was already read of it, a whole line.
+/// Reads one value from the stream; `head` is its first line if that was already read.
 ///
 /// # Errors
 ///
@@ -94,16 +94,16 @@ fn stream(input: &mut Input, head: String, state: &walk::FileState) -> Result<()
             None if e.is_io() => format!("{}:{line}: {e}", input.file),
             None if e.is_eof() => {
                 format!(
-                    "{position}: the JSON value that starts in line {began} does not end: the file is cut off; nothing was changed"
+                    "{position}: the JSON value that starts in line {began} does not end: the file is truncated; nothing was changed"
                 )
             }
             None => format!(
-                "{position}: this is not a JSON value: {}; what follows cannot be read, and nothing was changed",
+                "{position}: this is not a JSON value: {}; the rest of the file cannot be read; nothing was changed",
                 bare(e)
             ),
         });
     }
-    // The rest of the line, up to its end, is read and counted as a line of its own.
+    // The rest of the line is read next and counted as a line.
     (input.report.lines, input.line) = (
         input.report.lines + (line - 1).saturating_sub(input.line),
         line - 1,

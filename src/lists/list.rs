@@ -8,9 +8,9 @@ use crate::model::Subject;
 
 /// Reads a plain list. `#` and `;` start comments; blanks, commas and `|` separate columns.
 ///
-/// The second column changes the entry only as a length, a mask, or the end of a range; after a
-/// range a number has to be its length or its count. After a name only numbers and dates are
-/// skipped: anything else is most likely a sentence.
+/// The second column changes the entry only if it is a length, a mask, or the end of a range. A
+/// number after a range has to be its length or its count. After a name only numbers and dates are
+/// ignored; other words are an error, because the line is most likely a sentence.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let (text, comment) = line.split_at(line.find(['#', ';']).unwrap_or(line.len()));
@@ -32,13 +32,13 @@ pub(super) fn case_number(comment: &str) -> Option<&str> {
         .map(|_| word)
 }
 
-/// How much of a line an error shows.
+/// How many characters of a line an error shows.
 const MAX_SHOWN: usize = 80;
 
 /// Column separators.
 const SEPARATORS: [char; 5] = [' ', '\t', ',', '|', '\u{a0}'];
 
-/// Takes the entry of a line, without its comment.
+/// Accepts the entry of a line without its comment.
 pub(super) fn entry_line(input: &mut Input, line: &str) -> Result<(), String> {
     let text = line.trim_start_matches(|c: char| SEPARATORS.contains(&c) || c.is_whitespace());
     if text.is_empty() {
@@ -47,7 +47,7 @@ pub(super) fn entry_line(input: &mut Input, line: &str) -> Result<(), String> {
     let column = line.len() - text.len() + 1;
     match word::first(text, &input.rules()) {
         Err(mut e) => {
-            // A sentence is best shown as a whole.
+            // Show the whole line, which may be a sentence.
             if text.trim_end().contains(char::is_whitespace) {
                 let shown: String = text.trim_end().chars().take(MAX_SHOWN).collect();
                 e.text = format!("{} (the line is `{shown}`)", e.text);
@@ -122,20 +122,22 @@ fn column_error(
             .subjects
             .iter()
             .fold(0u128, |n, s| n.saturating_add(s.addresses()));
-        let said = word.parse::<u128>().ok();
-        let fits = said.is_some() && (said == length || said == Some(count));
+        let number = word.parse::<u128>().ok();
+        let fits = number.is_some() && (number == length || number == Some(count));
         let length = length.map_or(String::new(), |l| format!("/{l}, "));
         return (!fits).then(|| {
             (
                 "columns that disagree",
-                format!("column 3 is `{word}`, and the first two columns are {length}{count} addresses; which is right?"),
+                format!("column 3 is `{word}`, but the first two columns are {length}{count} addresses; correct the line"),
             )
         });
     }
     if word.strip_prefix('/').is_some_and(is_number) {
         return Some((
             "columns that disagree",
-            format!("a prefix and the length `{word}` beside it; which is right?"),
+            format!(
+                "the prefix has a length, and column {number} is another length, `{word}`; remove one of them"
+            ),
         ));
     }
     let address = |w: &str| {
@@ -146,7 +148,7 @@ fn column_error(
     address(word).then(|| {
         (
             "a further address",
-            format!("column {number} is the address `{word}`; write one entry a line, or choose the column with --column N --format csv"),
+            format!("column {number} is another address, `{word}`; write one entry a line, or choose the column with --column N --format csv"),
         )
     })
 }

@@ -1,16 +1,16 @@
-//! Master files (RFC 1035 section 5) of block lists: owner names with A and TXT records become
-//! subjects again.
+//! Master files (RFC 1035 section 5) of block lists: owner names with A and TXT records are
+//! converted to subjects.
 //!
-//! A name that has other records only, or only has others below it, lists nothing, but it stops a
-//! wildcard above it (RFC 4592 section 2.2.1), so it is an exclusion from that.
+//! A name that has only other records, or only names below it, is not listed. But a wildcard above
+//! it does not match it (RFC 4592 section 2.2.1), so the name is excluded from that wildcard.
 
 use std::net::Ipv4Addr;
 
 use super::{Input, text::literal};
 use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject};
 
-/// Reads a master file. A records list; TXT records give the texts; records of other types only
-/// make their owner exist.
+/// Reads a master file. A records list their owners; TXT records are the texts; records of other
+/// types only make their owner exist.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     let given = input
         .options
@@ -18,10 +18,10 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         .as_ref()
         .map(|o| o.trim_end_matches('.').to_ascii_lowercase());
     let mut origin = given.clone().unwrap_or_default();
-    // The zone's own name: as given, that of the SOA, or the first origin.
+    // The zone's name: the given one, the owner of the SOA, or the first origin.
     let mut zone = given;
     let mut owner = String::new();
-    // The records of one owner are adjacent: they are taken when the next owner comes.
+    // The records of one owner are adjacent; they are processed when the next owner begins.
     let mut open: Option<Open> = None;
     while let Some((words, starts_blank)) = record(input)? {
         let Some(first) = words.first() else { continue };
@@ -77,8 +77,8 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     finish(input, open, zone.as_deref())
 }
 
-/// Reads a line that starts with `$`: a new origin, if it sets one. A directive that would make
-/// further records is an error: without them the list is another one.
+/// Reads a line that starts with `$`; returns the new origin if it sets one. A directive that adds
+/// records is an error, because the list would be incomplete without them.
 fn directive(input: &mut Input, words: &[Word], origin: &str) -> Option<String> {
     let name = words[0].text.to_ascii_uppercase();
     match name.as_str() {
@@ -87,10 +87,10 @@ fn directive(input: &mut Input, words: &[Word], origin: &str) -> Option<String> 
         "$INCLUDE" | "$GENERATE" => {
             input.problem(
                 words[0].column,
-                &format!("{name} is not followed; give the file with its records written out"),
+                &format!("{name} is not supported; use a file that contains the records"),
             );
         }
-        _ => input.warn(&format!("`{name}` is read over")),
+        _ => input.warn(&format!("`{name}` is ignored")),
     }
     None
 }
@@ -125,7 +125,8 @@ fn finish(input: &mut Input, open: Option<Open>, zone: Option<&str>) -> Result<(
     Ok(())
 }
 
-/// Takes an owner's own records: A records list; an owner without any is an exclusion.
+/// Processes the records of an owner: A records list it; an owner without A records is an
+/// exclusion.
 pub(super) fn own(
     input: &mut Input,
     name: &str,
@@ -143,7 +144,7 @@ pub(super) fn own(
     let checked = digest
         .map_or_else(|| subject(name), Ok)
         .and_then(|s| match &s {
-            // A followed zone is taken as it is published; a file is a list like others.
+            // Names of a followed zone are accepted as published; names of a file are checked.
             Subject::Domain(d)
                 if lists && !input.options.followed && !matches!(d.name(), "test" | "invalid") =>
             {
@@ -163,12 +164,13 @@ pub(super) fn own(
                 input.take(s.clone(), false, Some(*code), text, column)?;
             }
         }
-        Ok(s) => input.take_weak(&s)?,
+        Ok(s) => input.take_implied(&s)?,
         Err(why) if lists => input.problem(column, &why),
         Err(_) => {}
     }
-    // The name exists, so a wildcard above it does not match below it either. The name of a wildcard
-    // exists by it (RFC 4592 section 2.2.2), and a wildcard above does not match the name itself.
+    // The name exists, so a wildcard above it does not match names below it either. A wildcard
+    // makes the name above it exist (RFC 4592 section 2.2.2), so that a higher wildcard does not
+    // match that name.
     let below = match name.strip_prefix("*.") {
         Some(inner) => match subject(name) {
             Ok(Subject::Domain(_)) => subject(inner).ok(),
@@ -177,13 +179,13 @@ pub(super) fn own(
         None => subject(&format!("*.{name}")).ok(),
     };
     match below {
-        Some(s @ (Subject::Domain(_) | Subject::V4(_))) => input.take_weak(&s),
+        Some(s @ (Subject::Domain(_) | Subject::V4(_))) => input.take_implied(&s),
         _ => Ok(()),
     }
 }
 
-/// The names above an owner exist, so a wildcard higher up does not match below them (RFC 4592
-/// section 2.2.1): they are exclusions, unless they have a wildcard of their own.
+/// Adds implied exclusions for the names above an owner. These names exist, so a higher wildcard
+/// does not match below them (RFC 4592 section 2.2.1) unless they have their own wildcard.
 pub(super) fn enclosers(input: &mut Input, name: &str) -> Result<(), String> {
     let mut above = name
         .strip_prefix("*.")
@@ -196,22 +198,22 @@ pub(super) fn enclosers(input: &mut Input, name: &str) -> Result<(), String> {
     }
     while let Some(n) = above {
         if input
-            .seen
+            .previous_owner
             .as_ref()
             .is_some_and(|s| s.strip_suffix(n).is_some_and(|below| below.ends_with('.')))
         {
-            break; // the owner before stood below it too
+            break; // the previous owner was below this name too
         }
         encloser(input, n)?;
         above = n.split_once('.').map(|(_, rest)| rest);
     }
-    input.seen = Some(name.strip_prefix("*.").unwrap_or(name).into());
+    input.previous_owner = Some(name.strip_prefix("*.").unwrap_or(name).into());
     Ok(())
 }
 
-/// A name that exists because another one is below it.
+/// Adds the implied exclusion for a name that exists because there is a name below it.
 pub(super) fn encloser(input: &mut Input, name: &str) -> Result<(), String> {
-    subject(&format!("*.{name}")).map_or(Ok(()), |s| input.take_weak(&s))
+    subject(&format!("*.{name}")).map_or(Ok(()), |s| input.take_implied(&s))
 }
 
 /// The subject of an owner name relative to its zone: an address, a wildcard, or a domain.
@@ -272,7 +274,7 @@ fn absolute(owner: &str, origin: &str) -> String {
     }
 }
 
-/// How many lines one record may take.
+/// The most lines of one record.
 const MAX_JOINED: usize = 64;
 
 /// A word of a record and its position.
@@ -309,8 +311,8 @@ pub(super) fn record(input: &mut Input) -> Result<Option<(Vec<Word>, bool)>, Str
     Ok(Some((words, line.starts_with(char::is_whitespace))))
 }
 
-/// Adds the words of a line: quoted strings whole, escapes decoded, without comments; counts open
-/// parentheses.
+/// Adds the words of a line, without comments: a quoted string is one word, and escapes are
+/// decoded. Counts open parentheses.
 fn split(line: &str, number: u64, words: &mut Vec<Word>, depth: &mut i32) {
     let (mut word, mut quoted): (Option<Word>, bool) = (None, false);
     let mut chars = line.char_indices();

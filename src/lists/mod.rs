@@ -1,5 +1,4 @@
-//! Lists in and out, as streams. Each format has one file, and one line in the table of
-//! [`formats`](FORMATS).
+//! Reads and writes lists as streams. Each format has its own file, and an entry in [`FORMATS`].
 
 mod access_list;
 mod adblock;

@@ -2,8 +2,8 @@
 
 use super::{Input, report::Omission};
 
-/// Reads a ruleset, or commands for `nft -f`: elements of sets of addresses, and sources in rules
-/// that drop or reject, are listed. Sets of other types and other rules are left out.
+/// Reads a ruleset, or commands for `nft -f`: lists elements of sets of addresses, and sources in
+/// rules that drop or reject. Leaves out sets of other types and other rules.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     let mut state = State::default();
     while let Some(line) = input.next()? {
@@ -14,15 +14,14 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     }
     if state.depth > 0 || state.element.is_some() {
         return Err(format!(
-            "{}:{}: a brace is not closed: the file is cut off; nothing was changed",
+            "{}:{}: a brace is not closed: the file is truncated; nothing was changed",
             input.file, input.line
         ));
     }
     Ok(())
 }
 
-/// The longest statement or element, in words: a rule with a set of sources of its own is the
-/// longest.
+/// The longest statement or element, in words; rules with an anonymous set of sources are long.
 const MAX_WORDS: usize = 100_000;
 
 /// The state of the reader.
@@ -32,15 +31,15 @@ struct State {
     statement: Vec<String>,
     /// Inside the braces of elements: the words of the element so far, and its position.
     element: Option<(Vec<String>, u64, usize)>,
-    /// The set of these elements is not one of addresses.
+    /// The elements of the set are not addresses.
     skips: bool,
-    /// The type of the set that is being described.
+    /// The type of the current set.
     kind: String,
     /// The column of the source in the statement.
     column: usize,
-    /// Inside the braces of a rule's own set of sources.
+    /// Inside the braces of an anonymous set of sources.
     sources: bool,
-    /// How many braces are open.
+    /// The number of open braces.
     depth: usize,
 }
 
@@ -128,7 +127,7 @@ impl State {
             || s.windows(2).any(|w| w == ["add", "element"])
     }
 
-    /// Takes the element that ends here.
+    /// Processes the element that ends here.
     fn element(&mut self, input: &mut Input) -> Result<(), String> {
         let Some((words, line, column)) = self.element.take() else {
             return Ok(());
@@ -149,7 +148,7 @@ impl State {
                 Ok(())
             }
             _ => {
-                // A range may have blanks around its dash.
+                // The dash of a range may have blanks around it.
                 let range = words.get(1).is_some_and(|w| w == "-");
                 let what = if range {
                     words[..words.len().min(3)].concat()
@@ -163,12 +162,12 @@ impl State {
         result
     }
 
-    /// A statement ends: a type, or a rule.
+    /// Processes the statement that ends here: a type or a rule.
     fn end_of_line(&mut self, input: &mut Input) -> Result<(), String> {
         let words: Vec<&str> = self.statement.iter().map(String::as_str).collect();
         match words[..] {
             ["type" | "typeof", ref kind @ ..] => self.kind = kind.join(" "),
-            // An opened list of elements goes on in the next lines.
+            // A list of elements continues in the next lines.
             ["elements", ..] | ["define", ..] if words.len() < 4 && self.element.is_some() => {
                 return Ok(());
             }
@@ -200,7 +199,7 @@ impl State {
     }
 }
 
-/// Whether a word in a rule is an address after `saddr`.
+/// Whether a word after `saddr` is an address.
 fn is_source(word: &str) -> bool {
     super::word::is_address_form(word)
 }

@@ -1,4 +1,4 @@
-//! How a list is read.
+//! Options for reading a list.
 
 use std::net::Ipv4Addr;
 
@@ -9,11 +9,11 @@ use crate::model::{Digest, ReasonId, StoreId, Subject, Time, subject::HostBits};
 pub enum Reasoning {
     /// Every entry has this reason.
     One(ReasonId),
-    /// From the entry's A value, by the codes of a zone.
+    /// The A value of each entry is mapped by the codes of a zone.
     Codes(Vec<(Ipv4Addr, ReasonId)>),
 }
 
-/// How a list is read.
+/// Options for reading a list.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The reasons.
@@ -26,33 +26,32 @@ pub struct Options {
     pub allowed: Vec<Subject>,
     /// Public suffixes that may be listed, such as `tk`.
     pub allow_suffixes: Vec<String>,
-    /// The list is the zone of another server and is taken as it is published: only the rules about
-    /// test points and too wide prefixes apply.
+    /// The list is the zone of another server, and its names are accepted as published: only the
+    /// rules about test points and too wide prefixes apply.
     pub followed: bool,
-    /// Whether the list is a zone transfer that is not sent on in rows, because the origin of its
-    /// entries is unknown.
+    /// The list is a zone transfer whose entries are not sent on in rows, because their origin is
+    /// unknown.
     pub untraced: bool,
-    /// This store: another server's rows that came through it are left out.
+    /// This store. Rows of another server that came through it are left out.
     pub store: StoreId,
-    /// The form of the digests that the reasons' zones publish, if they do.
+    /// The form of digests, if the zones of the reasons publish digests.
     pub digest: Option<Digest>,
     /// The column of the subject in a table: its name, or its number from 1.
     pub column: Option<String>,
     /// The origin of a master file without `$ORIGIN`.
     pub origin: Option<String>,
-    /// The type of an rbldnsd file, as on rbldnsd's command line; without it each key is recognised
-    /// by its form.
+    /// The data set type of an rbldnsd file, as on rbldnsd's command line. Without it, the type of
+    /// each key is recognised by its form.
     pub dataset: Option<String>,
     /// The sub-zone of a combined rbldnsd file whose data sets are read; by default `@`, the zone
     /// itself.
     pub subzone: Option<String>,
-    /// The time of the import, to see whether a file has expired or comes from the future; 0 for
-    /// unknown.
+    /// The time of the import, with which the times in a file are compared; 0 if unknown.
     pub now: Time,
 }
 
 impl Default for Options {
-    /// No codes, so that nothing is listed until a reason is chosen.
+    /// Without codes, so that no entry is accepted until the caller sets the reasons.
     fn default() -> Options {
         Options {
             reasoning: Reasoning::Codes(Vec::new()),

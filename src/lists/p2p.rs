@@ -2,8 +2,8 @@
 
 use super::Input;
 
-/// Reads a list: the range after the last colon of each line. The name before it may contain
-/// anything. Octets of three digits are read as in eMule's files.
+/// Reads a list: the range is after the last colon of each line; the name before it may contain
+/// colons. Octets of three digits are read as in eMule's files.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         if line.trim().is_empty() || line.trim_start().starts_with('#') {

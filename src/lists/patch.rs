@@ -1,11 +1,11 @@
-//! The changes of a list when records of its zone change: the touched subjects, and all their
-//! entries afterwards. The result equals reading the whole zone anew; a property test compares
-//! them.
+//! Computes the changes of a list from changed records of its zone: the affected subjects, and all
+//! their entries after the change. The result is the same as after reading the whole zone again; a
+//! property test compares them.
 //!
-//! A record touches its own owner. If an owner is added or removed, the names above it begin or
-//! cease to exist, and with them exclusions from wildcards (RFC 4592 section 2.2.1). If a wildcard
-//! begins or ceases to list, everything below it is read, because exclusions are kept only where
-//! something wider is listed.
+//! A record affects its owner. If an owner is added or removed, names above it may begin or cease
+//! to exist, and so may exclusions from wildcards (RFC 4592 section 2.2.1). If a wildcard begins or
+//! ceases to list, all nodes below it are read, because exclusions are only kept below a wider
+//! listing.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -22,23 +22,23 @@ use crate::{
     model::Subject,
 };
 
-/// The most nodes that are read one by one; with more, the list is read as a whole.
+/// The most nodes that are read one by one; with more, the whole zone is read.
 pub const MAX_NODES: usize = 10_000;
 
 /// The rows of a zone in order.
 pub trait Rows {
     /// Goes to the first row at or after `from`.
     fn seek(&mut self, from: &[u8]) -> Result<(), String>;
-    /// The row; `None` after the last.
+    /// The current row; `None` after the last one.
     fn row(&self) -> Option<&[u8]>;
-    /// Goes to the next.
+    /// Goes to the next row.
     fn next(&mut self) -> Result<(), String>;
 }
 
 /// Rows that are added (true) or removed (false).
 pub type Net = BTreeMap<Vec<u8>, bool>;
 
-/// Rows with changes on top of them.
+/// Rows with changes applied to them.
 pub struct Merged<'a, R> {
     base: R,
     net: &'a Net,
@@ -47,7 +47,7 @@ pub struct Merged<'a, R> {
 }
 
 impl<'a, R: Rows> Merged<'a, R> {
-    /// Starts before the first row: call `seek` first.
+    /// Creates the cursor; call `seek` before reading.
     pub fn new(base: R, net: &'a Net) -> Merged<'a, R> {
         Merged {
             base,
@@ -115,27 +115,27 @@ impl<R: Rows> Rows for Merged<'_, R> {
     }
 }
 
-/// The touched subjects and their entries afterwards.
+/// The affected subjects, and their entries after the change.
 #[derive(Debug, Default)]
 pub struct Patch {
     /// The subjects that may have changed.
     pub touched: BTreeSet<Subject>,
-    /// All of their entries from now on.
+    /// All their entries after the change.
     pub entries: Vec<ListEntry>,
 }
 
-/// The zone that a list came from.
+/// The followed zone.
 pub struct FollowedZone<'a> {
     /// Its name, for messages.
     pub name: &'a str,
-    /// How it becomes a list.
+    /// How its records become entries.
     pub mapping: Mapping,
     /// How the list is read.
     pub options: &'a Options,
 }
 
-/// Computes the patch of `net`; `old` and `new` are the rows before and after. `None` if reading
-/// the whole zone is quicker.
+/// Computes the patch of the changes `net`; `old` and `new` are the rows before and after. `None`
+/// if the caller has to read the whole zone.
 pub fn patch(
     zone: &FollowedZone,
     net: &Net,
@@ -146,8 +146,8 @@ pub fn patch(
     if zone.mapping == Mapping::Rows {
         return rows(zone, net, new, report);
     }
-    // IPv4 addresses in the spelling of IPv6 share their subjects with other nodes. Usually only
-    // test points are written so.
+    // The subject of an IPv4-mapped address is also that of another node. Usually only test points
+    // are mapped.
     if mapped(old)? || mapped(new)? {
         return Ok(None);
     }
@@ -166,12 +166,12 @@ pub fn patch(
     let mut out = Patch::default();
     let mut lists = HashMap::new();
     for n in &nodes {
-        one(zone, n, new, report, &mut lists, &mut out)?;
+        add_node(zone, n, new, report, &mut lists, &mut out)?;
     }
     Ok(Some(out))
 }
 
-/// Rows are independent of each other.
+/// Computes the patch of a zone of rows, which are independent of each other.
 fn rows(
     zone: &FollowedZone,
     net: &Net,
@@ -188,7 +188,7 @@ fn rows(
         last = owner;
         let name = name(owner);
         if name == super::rows::IDENTITY {
-            return Ok(None); // it is checked where the whole zone is read
+            return Ok(None); // the identity is checked when the whole zone is read
         }
         out.touched
             .extend(super::rows::subjects(&name).unwrap_or_default());
@@ -211,7 +211,7 @@ fn rows(
     Ok(Some(out))
 }
 
-/// Whether there are mapped addresses other than 127/8.
+/// Whether there are IPv4-mapped addresses outside 127.0.0.0/8.
 fn mapped(rows: &mut dyn Rows) -> Result<bool, String> {
     let under = node(&format!("f.f.f.f.{}", ["0"; 20].join(".")));
     let local = [&under[..], &[1, b'7', 1, b'f']].concat();
@@ -222,8 +222,8 @@ fn mapped(rows: &mut dyn Rows) -> Result<bool, String> {
     Ok(rows.row().is_some_and(|r| r.starts_with(&under)))
 }
 
-/// The first row after all that start with `prefix`, which does not end with the largest byte: it
-/// is that of a label.
+/// The first key after all that start with `prefix`. A prefix ends with a byte of a label, which is
+/// never the largest byte.
 fn after(prefix: &[u8]) -> Vec<u8> {
     let mut out = prefix.to_vec();
     while let Some(last) = out.pop() {
@@ -235,17 +235,17 @@ fn after(prefix: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A node, and whether the owner is the wildcard below it.
+/// The node of an owner, and whether the owner is the wildcard below the node.
 fn split(owner: &[u8]) -> (&[u8], bool) {
     let bare = &owner[..owner.len() - 1];
     match bare.strip_suffix(b"\x01*") {
-        // A label that only ends with these bytes is another one.
+        // These bytes must be a whole label.
         Some(n) if !n.is_empty() && starts(bare).last() == Some(&n.len()) => (n, true),
         _ => (bare, false),
     }
 }
 
-/// Where the labels of a node start.
+/// The offsets at which the labels of a node start.
 fn starts(node: &[u8]) -> Vec<usize> {
     let (mut out, mut at) = (Vec::new(), 0);
     while at < node.len() {
@@ -269,7 +269,7 @@ fn records(rows: &mut dyn Rows, owner: &[u8]) -> Result<(Owner, bool), String> {
     Ok((out, any))
 }
 
-/// Adds the nodes that an owner's change touches.
+/// Adds the nodes that the change of an owner affects.
 fn touch(
     zone: &FollowedZone,
     owner: &[u8],
@@ -306,7 +306,7 @@ fn touch(
     Ok(())
 }
 
-/// The subject that an owner lists, if it does.
+/// The subject that an owner lists; `None` if it lists none.
 fn listed(zone: &FollowedZone, name: &str, owner: &Owner) -> Result<Option<Subject>, String> {
     let (mut report, mut out) = (ListReport::default(), None);
     let mut sink = |e: ListEntry| {
@@ -321,8 +321,8 @@ fn listed(zone: &FollowedZone, name: &str, owner: &Owner) -> Result<Option<Subje
     Ok(out)
 }
 
-/// Adds the entries of a node and of everything below it.
-fn one(
+/// Adds the entries of a node and of the wildcard below it.
+fn add_node(
     zone: &FollowedZone,
     n: &[u8],
     rows: &mut dyn Rows,
@@ -333,7 +333,7 @@ fn one(
     let (own_rows, wild_rows) = ([n, &[0]].concat(), [n, b"\x01*\0"].concat());
     let (own_records, exists) = records(rows, &own_rows)?;
     let (wild_records, wild) = records(rows, &wild_rows)?;
-    // Anything below but the wildcard itself makes it an encloser.
+    // A name below other than the wildcard makes the node an encloser.
     rows.seek(&[n, &[1]].concat())?;
     if rows.row().is_some_and(|r| r.starts_with(&wild_rows)) {
         rows.seek(&after(&wild_rows))?;

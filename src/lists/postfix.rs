@@ -2,7 +2,7 @@
 
 use super::{Input, hosts::Words, report::Omission};
 
-/// Actions of access(5) that a cidr table can start with.
+/// Actions of access(5), by which a cidr table is recognised.
 pub(super) const ACTIONS: [&str; 13] = [
     "REJECT",
     "DISCARD",
@@ -24,11 +24,11 @@ pub(super) fn is_reply_code(word: &str) -> bool {
     word.len() == 3 && word.starts_with(['4', '5']) && word.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// Reads a table: patterns that are rejected, discarded, deferred or held are listed; patterns with
-/// other actions are left out.
+/// Reads a table: lists patterns that are rejected, discarded, deferred or held. Leaves out
+/// patterns with other actions.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
-        // A line that starts with a blank continues the one before it.
+        // A line that starts with a blank continues the previous one.
         if line.trim().is_empty() || line.starts_with(['#', ' ', '\t']) {
             continue;
         }
@@ -49,7 +49,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             [(column, pattern)] => input.problem_of(
                 "a pattern without an action",
                 column,
-                &format!("`{pattern}` has no action beside it"),
+                &format!("`{pattern}` has no action; a line is written PATTERN ACTION"),
             ),
             _ => input.leave_out(Omission::OtherLine, 1, line.trim()),
         }

@@ -1,30 +1,29 @@
-//! rbldnsd data files (rbldnsd(8)), the common format of the field.
+//! Data files of rbldnsd (rbldnsd(8)), the most common format of DNS blocklists.
 //!
-//! `ip4set`, `ip4trie`, `ip4tset`, `ip6trie`, `ip6tset`, `dnset` and `combined` by their keys;
-//! `generic` if its names are those of listed subjects. Without a type, a key is recognised by its
-//! form: one that starts like an IPv4 address is one, hexadecimal groups with colons are IPv6,
-//! anything else is a name. After `$DATASET` the data set's type decides.
+//! The types `ip4set`, `ip4trie`, `ip4tset`, `ip6trie`, `ip6tset`, `dnset` and `combined` are read
+//! by their keys; `generic` if its names are those of listed subjects. Without a type, a key is
+//! recognised by its form: digits with dots are IPv4, hexadecimal groups with colons are IPv6, and
+//! other keys are names. After `$DATASET` the type of the data set decides.
 //!
-//! A source has one longest match, and a file is read once, from its start. This leads to known
-//! differences:
+//! In orbsd a source has one longest match, and a file is read once, from its start. So some
+//! answers differ from those of rbldnsd:
 //!
-//! * rbldnsd's `ip4set` answers with all entries of the narrowest of /32, /24, /16 and /8 that has
-//!   any, after cutting others into these: 1.2.3.4 under 1.2.3.0/25 answers with both values there,
-//!   with the host's alone here.
-//! * rbldnsd answers the union of a combined file's data sets, each with a longest match of its
-//!   own. Here the data sets that count are one list; a warning names those that have keys of the
-//!   same family.
-//! * `.a.b` is one entry: if the file has `a.b` or `*.a.b` too, that one decides for its names,
-//!   listing or exclusion; in rbldnsd's `dnset` all of them count, and an exclusion before the
-//!   others.
-//! * Of several lines with the same key and the same A value the first gives the text; rbldnsd's
+//! * rbldnsd splits the prefixes of an `ip4set` into /32, /24, /16 and /8, and answers with all
+//!   entries of the narrowest size that has any. For 1.2.3.4 inside 1.2.3.0/25 it answers with both
+//!   values; orbsd answers with the host's value only.
+//! * rbldnsd answers with the union of the data sets of a combined file, each with its own longest
+//!   match. orbsd reads the data sets as one list, and warns about those with keys of the same
+//!   family.
+//! * `.a.b` is one entry: if the file also has `a.b` or `*.a.b`, that entry decides for its names.
+//!   In rbldnsd's `dnset` all of them count, exclusions first.
+//! * If several lines have the same key and the same A value, the first gives the text; rbldnsd's
 //!   sets answer with each text.
 //! * `$=` and `$0` to `$9` apply to later lines; rbldnsd applies them to earlier entries too. A
-//!   warning reports it.
-//! * `$` in a text is the listed prefix here, and the address that is asked there.
+//!   warning reports this.
+//! * `$` in a text is the listed prefix; in rbldnsd it is the queried address.
 //! * In a trie the first of two lines with the same key counts; this is checked for the first 2²⁰
 //!   keys of a data set.
-//! * An `ip6tset` takes entries of the form `/64` too, and data sets without any sub-zone count.
+//! * An `ip6tset` also accepts entries with `/64`, and data sets without a sub-zone are read.
 
 mod keys;
 mod parameters;
@@ -45,10 +44,10 @@ use self::{
 use super::{Input, report::Omission, word::WordError};
 use crate::model::{Prefix4, Subject, Time};
 
-/// How many keys of a trie are remembered, to find duplicates.
+/// How many keys of a trie are stored to find duplicates.
 const MAX_TRIE_KEYS: usize = 1 << 20;
 
-/// The values that apply until a line changes them.
+/// The state of the reader; special and default lines change it.
 struct State {
     kind: Kind,
     code: Ipv4Addr,
@@ -60,7 +59,7 @@ struct State {
     defaulted: bool,
     /// Entries were read.
     filled: bool,
-    /// Keys of a trie.
+    /// The keys of a trie so far.
     seen: FxHashSet<([u8; 16], u8)>,
 }
 
@@ -91,14 +90,14 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     let mut sets = Sets::default();
     while let Some(line) = input.next()? {
         if input.unended && !line.trim().is_empty() {
-            input.warn("the last line has no end; is the file whole?");
+            input.warn("the last line has no line end; the file may be truncated");
         }
         let column = line.len() - line.trim_start().len() + 1;
         let text = line.trim();
         if let Some(special) = special(text) {
             state.special(input, &mut sets, special, column)?;
         } else if text.is_empty() || text.starts_with(['#', ';']) || state.kind == Kind::Skip {
-            // Nothing to take.
+            // A comment, or a line of a skipped data set.
         } else if text.starts_with(':') && !text.starts_with("::") {
             state.default(input, text, column);
         } else {
@@ -108,7 +107,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     sets.check(input)
 }
 
-/// What follows `$`, `#$`, `;$` or `:$`.
+/// The rest of a special line, after `$`, `#$`, `;$` or `:$`.
 fn special(text: &str) -> Option<&str> {
     text.strip_prefix('$').or_else(|| {
         text.strip_prefix(['#', ';', ':'])
@@ -131,10 +130,10 @@ impl State {
             return Ok(());
         }
         match name.as_bytes() {
-            b"SOA" | b"NS" | b"TTL" => {} // the zone's own file says this here
+            b"SOA" | b"NS" | b"TTL" => {} // the zone file has these settings
             [b'=' | b'0'..=b'9'] => {
                 if self.filled {
-                    input.warn(&format!("`${name}` holds for the entries below it; rbldnsd takes it for those above too"));
+                    input.warn(&format!("`${name}` applies to the entries below it; rbldnsd applies it to those above too"));
                 }
                 match name.as_bytes()[0] {
                     b'=' => self.template.set_frame(rest),
@@ -165,17 +164,19 @@ impl State {
                 None | Some("combined") => sets.start(input, self, rest, column),
                 Some(kind) => input.problem(
                     column,
-                    &format!("$DATASET stands in a combined file, and this is read as {kind}"),
+                    &format!(
+                        "$DATASET is only allowed in a combined file; this file is read as {kind}"
+                    ),
                 ),
             },
-            // Other lines belong to rbldnsd's own way of serving.
-            _ => input.warn(&format!("`${name}` is read over")),
+            // Other special lines are settings of rbldnsd.
+            _ => input.warn(&format!("`${name}` is ignored")),
         }
         Ok(())
     }
 
-    /// When the list was made, and when it ends. An end that has passed ends the import: rbldnsd
-    /// serves no such file.
+    /// Reads the time at which the list was made and the time at which it expires. An expired list
+    /// is an error, because rbldnsd does not serve it.
     fn timestamp(&self, input: &mut Input, text: &str, column: usize) -> Result<(), String> {
         let now = input.options.now;
         let (made, ends) = match timestamp(text) {
@@ -203,16 +204,16 @@ impl State {
         Ok(())
     }
 
-    /// `:A:TXT`: the value of later entries that have none of their own.
+    /// Reads a default line, `:A:TXT`: the value of later entries without their own.
     fn default(&mut self, input: &mut Input, text: &str, column: usize) {
         let kind = self.kind;
         if kind.one_value() && self.defaulted {
-            return input.warn("the data set has one value, and the first default line says it; this one is read over");
+            return input.warn("the data set has one value, which the first default line has set; this line is ignored");
         }
         if kind.one_value() && self.filled {
             return input.problem(
                 column,
-                "the data set has one value, so its default line stands before the entries",
+                "the data set has one value, so its default line has to be before the entries",
             );
         }
         match value_of(text, (Ipv4Addr::new(127, 0, 0, 2), "")) {
@@ -242,7 +243,7 @@ impl State {
             _ => body.find(|c: char| c.is_whitespace() || ":#;".contains(c)),
         };
         let (key, value) = body.split_at(end.unwrap_or(body.len()));
-        // A tset has no values of entries, and the value of an exclusion means nothing.
+        // The entries of a tset have no values, and the value of an exclusion is ignored.
         let value = if kind.one_value() || exclusion {
             ""
         } else {
@@ -274,7 +275,7 @@ impl State {
             }
         };
         if matches!(self.kind, Kind::Ip4Trie | Kind::Ip6Trie) && !self.first(&subjects) {
-            input.warn(&format!("`{key}` is there twice; the first line counts"));
+            input.warn(&format!("`{key}` is a duplicate; the first line counts"));
             return Ok(());
         }
         let text = self.template.text(&value.1);
@@ -283,7 +284,7 @@ impl State {
             .try_for_each(|s| input.take(s, exclusion, Some(value.0), Some(&text), column))
     }
 
-    /// The subjects of a key; none if it is a larger range than the file allows.
+    /// The subjects of a key; empty if the range is larger than the file allows.
     fn subjects(
         &self,
         input: &mut Input,
@@ -304,7 +305,7 @@ impl State {
             )),
             Kind::Ip4Set | Kind::Ip4Trie | Kind::Ip4Tset => {
                 if kind != Kind::Ip4Set && key.contains('-') {
-                    return Err(format!("`{key}`: ranges stand in an ip4set only").into());
+                    return Err(format!("`{key}`: only an ip4set can have ranges").into());
                 }
                 let (first, last) = keys::range4(key, input.options.host_bits)?;
                 let found: Vec<Subject> = match u64::from(last - first) < self.max_range {
@@ -324,12 +325,12 @@ impl State {
                     _ => Ok(found),
                 }
             }
-            // If the type is unknown, a key that looks like an address was meant as one.
+            // If the type is unknown, a key in the form of an address is read as one.
             _ => keys::name(key, self.kind == Kind::Any, input.options.digest).map(one),
         }
     }
 
-    /// Whether a trie's key is new, as far as keys are remembered.
+    /// Whether a trie's key is new, as far as keys are stored.
     fn first(&mut self, subjects: &[Subject]) -> bool {
         let key = match subjects {
             [Subject::V4(p)] => (u128::from(p.first()).to_be_bytes(), p.len()),
@@ -345,7 +346,7 @@ impl State {
 }
 
 /// Reads a line of a generic data set: `name [ttl] [IN] A value` lists the subject of its name.
-/// Other lines, which are records of the zone itself, are counted and reported.
+/// Other lines, which are records of the zone itself, are left out.
 fn generic(input: &mut Input, body: &str, column: usize) -> Result<(), String> {
     let mut words = body.split_whitespace().peekable();
     let name = words.next().unwrap_or("").to_ascii_lowercase();
@@ -364,14 +365,14 @@ fn generic(input: &mut Input, body: &str, column: usize) -> Result<(), String> {
         Ok(())
     };
     if !kind.eq_ignore_ascii_case("A") {
-        return other("A records list");
+        return other("only A records list");
     }
     if name.starts_with('*') {
         return other("a generic data set has no wildcards");
     }
     let code = match value.parse::<Ipv4Addr>() {
         Ok(code) if code.octets()[0] == 127 && name != "@" => code,
-        Ok(_) => return other("it is a host's address, no listing"),
+        Ok(_) => return other("it is the address of a host, not a listing"),
         Err(_) => {
             input.problem(column, &format!("`{value}` is not an IPv4 address"));
             return Ok(());

@@ -1,20 +1,20 @@
-//! Recognises a file by its first bytes. Each function returns whether a head has one format; the
-//! order of the table of formats decides between them.
+//! Recognises the format of a file by its first bytes. Each function returns whether a head has one
+//! format; if several match, the order in the table of formats decides.
 
 use std::{borrow::Cow, net::IpAddr};
 
 use super::decode::{BOM, MAX_HEAD};
 
-/// How many lines with data are read.
+/// How many data lines are examined.
 const MAX_LINES: usize = 200;
 
 /// The start of a file.
 pub(super) struct Head<'h> {
     /// Its bytes.
     pub(super) bytes: &'h [u8],
-    /// Its lines that are not empty, trimmed; a last line that is cut is left out.
+    /// Its lines, trimmed, without empty ones and without an incomplete last line.
     pub(super) lines: Vec<&'h str>,
-    /// Those of them that are not comments. rbldnsd's lines that start like comments count as data.
+    /// The lines that are not comments. Special lines of rbldnsd that start like comments are data.
     pub(super) data: Vec<&'h str>,
 }
 
@@ -79,7 +79,7 @@ fn starts(line: &str, any: &[&str]) -> bool {
     })
 }
 
-/// Files of other programs, by the bytes that they start with.
+/// Files of other programs, by their first bytes.
 const MAGIC: [(&[u8], &str); 12] = [
     (b"PK\x03\x04", "a zip archive"),
     (b"PK\x05\x06", "a zip archive"),
@@ -88,14 +88,14 @@ const MAGIC: [(&[u8], &str); 12] = [
     (b"!<arch>", "an ar archive"),
     (b"%PDF", "a PDF document"),
     (b"\x7fELF", "a program"),
-    (b"\x1f\x9d", "a file packed by compress"),
-    (b"\x04\x22\x4d\x18", "a file packed by lz4"),
-    (b"LZIP", "a file packed by lzip"),
-    (b"\x89PNG", "a picture"),
+    (b"\x1f\x9d", "a file compressed with compress"),
+    (b"\x04\x22\x4d\x18", "a file compressed with lz4"),
+    (b"LZIP", "a file compressed with lzip"),
+    (b"\x89PNG", "an image"),
     (b"SQLite format 3", "an SQLite database"),
 ];
 
-/// The program that a file belongs to.
+/// A description of an archive or another program's file; `None` for other files.
 pub(super) fn archive_kind(bytes: &[u8]) -> Option<&'static str> {
     let tar = || (bytes.get(257..262) == Some(b"ustar")).then_some("a tar archive");
     MAGIC
@@ -184,7 +184,7 @@ pub(super) fn asn_list(h: &Head) -> bool {
     h.most(text) || h.most(json)
 }
 
-/// Separators of rules about parts of pages.
+/// Separators in rules for parts of pages.
 const PAGE_RULES: [&str; 6] = ["##", "#@#", "#?#", "#$#", "#%#", "#@?#"];
 
 pub(super) fn adblock(h: &Head) -> bool {
@@ -207,7 +207,7 @@ pub(super) fn adblock(h: &Head) -> bool {
     title || ((h.any(rule) || h.any(page)) && plain * 2 < h.data.len())
 }
 
-/// Targets of a policy.
+/// CNAME targets that are actions of a policy zone.
 pub(super) const POLICY_TARGETS: [&str; 5] =
     [".", "*.", "rpz-passthru.", "rpz-drop.", "rpz-tcp-only."];
 
@@ -237,8 +237,8 @@ pub(super) fn master(h: &Head) -> bool {
     h.any(|l| l.starts_with("$ORIGIN") || has_soa(l))
 }
 
-/// `owner [ttl] [class] SOA mname rname …`: only a time and a class may be between the owner and
-/// the type.
+/// Whether a line is `owner [ttl] [class] SOA mname rname …`: only a TTL and a class may be between
+/// owner and type.
 fn has_soa(line: &str) -> bool {
     let words: Vec<&str> = line.split_whitespace().collect();
     let Some(at) = words.iter().take(4).position(|w| *w == "SOA") else {
@@ -374,7 +374,7 @@ pub(super) fn apache(h: &Head) -> bool {
     h.any(rule)
 }
 
-/// Addresses to which a hosts file redirects names so that they are not reached.
+/// Whether a word is an address to which hosts files redirect names to block them.
 pub(super) fn is_sinkhole(word: &str) -> bool {
     match word.split('%').next().unwrap_or("").parse::<IpAddr>() {
         Ok(IpAddr::V4(a)) => matches!(a.octets()[0], 0 | 127 | 255),
@@ -398,7 +398,7 @@ pub(super) fn hosts(h: &Head) -> bool {
             .is_some_and(|n| n.contains(|c: char| c.is_ascii_alphabetic()) || is_sinkhole(n));
         address && name
     };
-    let sends_nowhere = |l: &str| {
+    let is_blocked = |l: &str| {
         let mut w = l.split_whitespace();
         let own = |n: &str| {
             n.contains('.')
@@ -408,7 +408,7 @@ pub(super) fn hosts(h: &Head) -> bool {
         };
         w.next().is_some_and(is_sinkhole) && w.next().is_some_and(own)
     };
-    h.most(host) && h.any(sends_nowhere)
+    h.most(host) && h.any(is_blocked)
 }
 
 pub(super) fn dnsmasq(h: &Head) -> bool {
@@ -454,7 +454,7 @@ pub(super) fn emule(h: &Head) -> bool {
     })
 }
 
-/// Four numbers with dots between them, with or without leading zeros.
+/// Whether a word is four numbers with dots between them, with or without leading zeros.
 fn is_padded(word: &str) -> bool {
     word.split('.').count() == 4 && word.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }
@@ -466,7 +466,7 @@ pub(super) fn p2p(h: &Head) -> bool {
     })
 }
 
-/// One of rbldnsd's own lines, also after `#`, `;` or `:`, as it allows.
+/// Whether a line is a special line of rbldnsd, which can also start with `#`, `;` or `:`.
 fn is_rbldnsd_special(line: &str) -> bool {
     let line = line.strip_prefix(['#', ';', ':']).unwrap_or(line);
     [
@@ -482,8 +482,7 @@ fn is_rbldnsd_special(line: &str) -> bool {
     .any(|s| line.starts_with(s))
 }
 
-/// A special line, a default value, an exclusion, an entry with a value of its own, or with
-/// parameters.
+/// A special line, a default value, an exclusion, or an entry with its own value or parameters.
 pub(super) fn rbldnsd(h: &Head) -> bool {
     let line = |line: &str| {
         let default = line.starts_with(':') && !line.starts_with("::");
@@ -528,7 +527,7 @@ pub(super) fn json(h: &Head) -> bool {
 }
 
 pub(super) fn csv(h: &Head) -> bool {
-    // In the other forms a comment can follow on a line.
+    // Ignore a comment, which can follow an entry in other formats.
     let Some(first) = h.data.first() else {
         return false;
     };

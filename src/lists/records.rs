@@ -1,6 +1,6 @@
-//! The records of a followed zone ([`crate::dns::incoming`]) as a list: the rules are those of
-//! master files, with one difference. Records of a zone have no order, so several texts of one
-//! owner cannot be told apart: they are joined to one text.
+//! Reads the records of a followed zone ([`crate::dns::incoming`]) as a list. The rules are those
+//! of master files, with one difference: records of a zone have no order, so that texts of one
+//! owner cannot be assigned to its codes; they are joined to one text.
 
 use std::{io::empty, net::Ipv4Addr};
 
@@ -10,12 +10,12 @@ use crate::{
     index::records::rtype,
 };
 
-/// How the names and records of a zone become a list.
+/// How the records of a zone become entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mapping {
-    /// A DNSBL's: reversed addresses and names, with A and TXT records.
+    /// Those of a DNSBL: reversed addresses and names, with A and TXT records.
     Names,
-    /// Another orbsd's rows ([`crate::index::rows`]).
+    /// The rows of another orbsd ([`crate::index::rows`]).
     Rows,
 }
 
@@ -27,9 +27,9 @@ const BETWEEN: &str = "; ";
 pub(super) struct Owner {
     /// Values of A records.
     pub(super) codes: Vec<Ipv4Addr>,
-    /// The text, if there is any.
+    /// The joined text; empty if there is none.
     pub(super) texts: Vec<String>,
-    /// The row, if it is one.
+    /// The data of the row record; empty if there is none.
     pub(super) row: Vec<u8>,
 }
 
@@ -61,19 +61,19 @@ impl Owner {
     }
 }
 
-/// Reads rows in their order.
+/// Reads the records of a zone in their order.
 pub struct Records<'a> {
     input: Input<'a>,
     mapping: Mapping,
-    /// The node, with its zero byte, whose rows are being read.
+    /// The current node, with its zero byte.
     node: Vec<u8>,
     owner: Owner,
-    /// Whether the row with the identity of the rows' server was read.
+    /// Whether the row with the identity of the other server was read.
     identified: bool,
 }
 
 impl<'a> Records<'a> {
-    /// Starts to read; `zone` is what messages name.
+    /// Creates the reader of a zone; messages name `zone`.
     pub fn new(
         mapping: Mapping,
         zone: &'a str,
@@ -90,11 +90,11 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// Takes the next row.
+    /// Reads the next row.
     pub fn row(&mut self, row: &[u8]) -> Result<(), String> {
         let (node, kind, data) = parts(row).ok_or("a row of the zone's copy cannot be read")?;
         if node != self.node {
-            self.owned()?;
+            self.finish_owner()?;
             node.clone_into(&mut self.node);
         }
         self.input.report.lines += 1;
@@ -102,9 +102,13 @@ impl<'a> Records<'a> {
         Ok(())
     }
 
-    /// Takes what is left at the end.
+    /// Processes the last owner.
+    ///
+    /// # Errors
+    ///
+    /// The sink has failed, or the rows have no identity of their server.
     pub fn finish(mut self) -> Result<(), String> {
-        self.owned()?;
+        self.finish_owner()?;
         match self.mapping {
             Mapping::Rows if !self.identified => {
                 super::rows::check_identity(self.input.options.store, &[])
@@ -113,7 +117,7 @@ impl<'a> Records<'a> {
         }
     }
 
-    fn owned(&mut self) -> Result<(), String> {
+    fn finish_owner(&mut self) -> Result<(), String> {
         if self.node.is_empty() {
             return Ok(());
         }
@@ -133,7 +137,7 @@ impl<'a> Records<'a> {
     }
 }
 
-/// An input that has no lines: its entries come from records.
+/// An input without lines, for entries that come from records.
 pub(super) fn input<'a>(
     zone: &'a str,
     options: &'a Options,
@@ -143,15 +147,15 @@ pub(super) fn input<'a>(
     Input::new(Box::new(empty()), zone, options, report, sink)
 }
 
-/// Takes an owner's own records.
+/// Processes the records of an owner.
 pub(super) fn own(input: &mut Input, name: &str, owner: &Owner) -> Result<(), String> {
     input.owner.clear();
     input.owner.push_str(name);
     master::own(input, name, &owner.codes, &owner.texts, 0)
 }
 
-/// A row as a line of a master file under the zone's `$ORIGIN`. Types without a text form here are
-/// written as in RFC 3597 section 5, which every server reads.
+/// Appends a row as a line of a master file under the zone's `$ORIGIN`. Types without a text form
+/// here are written as in RFC 3597 section 5, which every server reads.
 pub fn master_line(row: &[u8], out: &mut String) {
     let Some((node, kind, data)) = parts(row) else {
         return;
@@ -166,15 +170,15 @@ pub fn master_line(row: &[u8], out: &mut String) {
     if labels.is_empty() {
         labels.push("@".into());
     }
-    let (word, text) = words(kind, data).unwrap_or_else(|| {
+    let (type_name, text) = type_and_data(kind, data).unwrap_or_else(|| {
         let hex: String = data.iter().map(|b| format!("{b:02x}")).collect();
         (format!("TYPE{kind}"), format!("\\# {} {hex}", data.len()))
     });
-    *out += &format!("{}\t{word}\t{text}\n", labels.join("."));
+    *out += &format!("{}\t{type_name}\t{text}\n", labels.join("."));
 }
 
-/// Type and data as text; `None` for an unknown type, or malformed data.
-fn words(kind: u16, data: &[u8]) -> Option<(String, String)> {
+/// The type and the data of a record as text; `None` for an unknown type or malformed data.
+fn type_and_data(kind: u16, data: &[u8]) -> Option<(String, String)> {
     Some(match kind {
         rtype::A => (
             "A".into(),
@@ -216,7 +220,7 @@ fn words(kind: u16, data: &[u8]) -> Option<(String, String)> {
     })
 }
 
-/// Takes a name in wire form off the front; absolute, in text.
+/// Reads a name in wire form from the start of `data`, and returns it as absolute text.
 fn whole_name(data: &mut &[u8]) -> Option<String> {
     let mut out = String::new();
     loop {
@@ -272,7 +276,6 @@ mod tests {
         );
     }
 
-    /// The order of records in a zone means nothing: several texts of an owner are one.
     #[test]
     fn texts_of_one_owner_are_joined() {
         let mut o = Owner::default();

@@ -1,19 +1,19 @@
-//! The result of reading files: problems, what was left out, and warnings.
+//! The report of reading files: problems, omissions, remarks and warnings.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::Time;
 
-/// How many classes of problems are shown, and how many warnings; the rest is counted.
+/// The most classes of problems, and the most warnings, that are shown; others are counted.
 pub const MAX_PROBLEMS: usize = 20;
-/// How many further lines of one class are named.
+/// The most further lines of one class that are named.
 const MAX_LINES: usize = 10;
-/// How many ranges are shown, and how many prefixes of one.
+/// The most ranges that are shown, and the most prefixes of each.
 const MAX_RANGES: usize = 10;
-/// How many columns are described that were not read.
+/// The most unread columns that are described.
 const MAX_COLUMNS: usize = 8;
 
-/// The first problem of a class, with its place, and how many there are of it.
+/// The first problem of a class, its position, and the number of problems of the class.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub struct Problem {
@@ -21,17 +21,17 @@ pub struct Problem {
     pub file: String,
     /// The line, from 1.
     pub line: u64,
-    /// The column in bytes, from 1; 0 where there are no lines.
+    /// The column in bytes, from 1; 0 if the input has no lines.
     pub column: usize,
-    /// What was found, what is wrong with it, and what was expected.
+    /// The text that was found, what is wrong with it, and what was expected.
     pub what: String,
-    /// How many problems of this class there are.
+    /// The number of problems of this class.
     #[serde(default = "one")]
     pub count: u64,
     /// The lines of further problems of the class.
     #[serde(default)]
     pub lines: Vec<u64>,
-    /// What problems are grouped by.
+    /// The class, by which problems are grouped.
     #[serde(skip)]
     class: String,
 }
@@ -66,75 +66,75 @@ impl std::fmt::Display for Problem {
     }
 }
 
-/// What a rule leaves out of a list. It is not an error, and does not count against the error
-/// allowance.
+/// Why an entry, line or rule was left out. This is not an error and does not count against the
+/// error allowance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum Omission {
     /// A special-purpose address range or name.
     SpecialRange,
-    /// A prefix that holds 127.0.0.1.
+    /// A prefix that contains 127.0.0.1.
     Loopback,
-    /// Wider than a list may be.
+    /// A prefix that is too wide to be listed.
     TooWide,
-    /// A test point, which every zone has by itself.
+    /// A test point, which is built into every zone.
     TestPoint,
     /// A name at or above a public suffix.
     PublicSuffix,
-    /// A record that lists nothing.
+    /// A record that does not list its owner.
     OtherRecord,
     /// An exception rule, or a rule that allows.
     ExceptionRule,
-    /// A rule with options, which applies to some requests alone.
+    /// A rule with options, which applies only to some requests.
     RuleWithOptions,
-    /// A rule about parts of pages, paths or patterns.
+    /// A rule for parts of pages, paths or patterns.
     PageRule,
-    /// Another line of a file that was recognised.
+    /// Another line of a recognised format.
     OtherLine,
-    /// A host's own name in a hosts file.
+    /// A name of the machine itself in a hosts file.
     LocalName,
     /// An AS number.
     AsNumber,
-    /// An entry that is not active yet, or for clients with a key alone.
+    /// An entry that is not active yet, or only for clients with a key.
     Inactive,
 }
 
 impl Omission {
-    /// A description for people, which follows the count.
+    /// A description, which follows the count.
     pub fn describe(self) -> &'static str {
         match self {
             Omission::SpecialRange => {
-                "in special-purpose ranges (--allow-special-ranges takes them)"
+                "in special-purpose ranges (--allow-special-ranges accepts them)"
             }
-            Omission::Loopback => "prefixes that hold 127.0.0.1, which is never listed",
+            Omission::Loopback => "prefixes that contain 127.0.0.1, which is never listed",
             Omission::TooWide => "wider than /8 (IPv6 /19)",
-            Omission::TestPoint => "test points, which every zone has by itself",
+            Omission::TestPoint => "test points, which are built into every zone",
             Omission::PublicSuffix => {
-                "names at or above a public suffix (--allow-suffix NAME takes one)"
+                "names at or above a public suffix (--allow-suffix NAME accepts one)"
             }
-            Omission::OtherRecord => "records that list nothing",
+            Omission::OtherRecord => "records that do not list their owner",
             Omission::ExceptionRule => "exceptions and rules that allow",
             Omission::RuleWithOptions => "rules with options",
-            Omission::PageRule => "rules about pages, paths or patterns",
+            Omission::PageRule => "rules for pages, paths or patterns",
             Omission::OtherLine => "other lines of the format",
             Omission::LocalName => "names of the machine itself",
             Omission::AsNumber => "AS numbers",
-            Omission::Inactive => "entries that are not active for everybody",
+            Omission::Inactive => "entries that are not active for all clients",
         }
     }
 }
 
-/// What was accepted, although it may not be what its author meant.
+/// A remark about an accepted entry that may not be as its author intended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum Remark {
-    /// The port after an address was not read.
+    /// The port after an address was ignored.
     Port,
-    /// The whole of a private suffix such as `*.github.io` is listed.
+    /// All names below a private suffix, such as `*.github.io`, are listed.
     PrivateSuffix,
-    /// A text was cut to what a TXT string holds.
+    /// A text was truncated to the length of a TXT string.
     CutText,
     /// Bytes of a text that are not printable ASCII were replaced.
     ReplacedText,
@@ -143,12 +143,12 @@ pub enum Remark {
 }
 
 impl Remark {
-    /// A description for people, which follows the count.
+    /// A description, which follows the count.
     pub fn describe(self) -> &'static str {
         match self {
-            Remark::Port => "addresses had a port, which was not read",
-            Remark::PrivateSuffix => "entries list everything below a private suffix",
-            Remark::CutText => "texts were cut to the 255 bytes that an answer can hold",
+            Remark::Port => "addresses had a port, which was ignored",
+            Remark::PrivateSuffix => "entries list all names below a private suffix",
+            Remark::CutText => "texts were truncated to the 255 bytes of a TXT string",
             Remark::ReplacedText => {
                 "texts had bytes that are not printable ASCII; each was replaced by `?`"
             }
@@ -159,15 +159,15 @@ impl Remark {
     }
 }
 
-/// How often something was seen, and its first place.
+/// The number of omissions or remarks of one kind, and the first of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub struct Tally<K> {
-    /// What.
+    /// The kind.
     pub kind: K,
-    /// How often.
+    /// The number.
     pub count: u64,
-    /// The first: `file:line:column: what was found`.
+    /// The position and the text of the first: `file:line:column: text`.
     pub first: String,
 }
 
@@ -177,7 +177,7 @@ pub struct Tally<K> {
 pub struct UnreadColumn {
     /// Its number, from 1.
     pub column: usize,
-    /// The smallest and the largest number in it, where all are numbers.
+    /// The smallest and the largest number in it, if all values are numbers.
     #[cfg_attr(feature = "daemon", schema(value_type = Option<Vec<i64>>))]
     pub numbers: Option<(i64, i64)>,
     /// The first value in it.
@@ -201,7 +201,7 @@ impl std::fmt::Display for UnreadColumn {
     }
 }
 
-/// The shape of one list, which the next list of the same source is compared with.
+/// The shape of one list. The next list of the same source is compared with it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
@@ -216,7 +216,8 @@ pub struct Shape {
     pub digests: u64,
     /// Entries that exclude something from a wider listing, as the file writes them.
     pub exclusions: u64,
-    /// Whether the list ended with a record about itself, such as the last line of Spamhaus DROP.
+    /// Whether the list ended with a record that describes it, such as the last line of Spamhaus
+    /// DROP.
     pub final_record: bool,
 }
 
@@ -238,29 +239,29 @@ pub struct Unpublished {
 #[serde(default)]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub struct ListReport {
-    /// Lines read.
+    /// The number of lines that were read.
     pub lines: u64,
-    /// Entries taken.
+    /// The number of entries that were accepted.
     pub taken: u64,
-    /// Rows of another server that came through this server, or through too many.
+    /// The number of rows of another server that came through this server, or through too many.
     pub looped: u64,
-    /// What rules left out.
+    /// The entries, lines and rules that were left out, by kind.
     pub left_out: Vec<Tally<Omission>>,
-    /// What was accepted and may surprise.
+    /// Remarks about accepted entries, by kind.
     pub remarks: Vec<Tally<Remark>>,
     /// Columns of plain lists that were not read.
     pub unread_columns: Vec<UnreadColumn>,
     /// The first ranges as they are written, with their prefixes.
     pub ranges: Vec<String>,
-    /// Errors.
+    /// The number of errors.
     pub errors: u64,
     /// The first problem of each class.
     pub problems: Vec<Problem>,
     /// The first warnings.
     pub warnings: Vec<String>,
-    /// How many warnings more there were.
+    /// The number of further warnings.
     pub more_warnings: u64,
-    /// When the list ends, if the file has an end.
+    /// When the list expires, if the file has an expiry time.
     #[serde(with = "crate::model::time::rfc3339")]
     #[cfg_attr(feature = "daemon", schema(value_type = Option<String>, format = DateTime))]
     pub expires: Option<Time>,
@@ -280,8 +281,8 @@ impl ListReport {
         }
     }
 
-    /// Records a problem. Those of one class are shown as one; if `class` is empty, the class is
-    /// the text without what is in backticks and without numbers.
+    /// Records a problem. Problems of one class are shown as one. If `class` is empty, the class is
+    /// the text without numbers and without the parts in backticks.
     pub fn problem(&mut self, file: &str, line: u64, column: usize, class: &str, what: &str) {
         self.errors += 1;
         let class = if class.is_empty() {
@@ -311,12 +312,12 @@ impl ListReport {
         }
     }
 
-    /// Counts something that a rule leaves out. `first` is only called for the first of its kind.
+    /// Counts an omission. `first` is only called for the first of its kind.
     pub fn leave_out(&mut self, kind: Omission, first: impl FnOnce() -> String) {
         tally(&mut self.left_out, kind, first);
     }
 
-    /// Counts something that was accepted and may surprise.
+    /// Counts a remark. `first` is only called for the first of its kind.
     pub fn remark(&mut self, kind: Remark, first: impl FnOnce() -> String) {
         tally(&mut self.remarks, kind, first);
     }
@@ -357,7 +358,7 @@ impl ListReport {
         }
     }
 
-    /// What was left out and what may surprise, one line each, for people.
+    /// Omissions, remarks and unread columns as text, one line each.
     pub fn notes(&self) -> Vec<String> {
         let left = self.left_out.iter().map(|t| {
             format!(
@@ -390,7 +391,7 @@ impl ListReport {
         .filter(|u| u.0 > 0);
         let unpublished = unpublished.map(|(n, what)| {
             format!(
-                "note: {n} {what} are listed and not published: no zone of the reason has {what}"
+                "note: {n} {what} are listed but not published: no zone of the reason has {what}"
             )
         });
         left.chain(remarks)
@@ -411,7 +412,7 @@ fn tally<K: PartialEq>(all: &mut Vec<Tally<K>>, kind: K, first: impl FnOnce() ->
     }
 }
 
-/// A problem's text without what differs between problems of one class.
+/// The text of a problem without the parts that differ between problems of one class.
 fn class_of(what: &str) -> String {
     what.split('`')
         .step_by(2)
@@ -425,7 +426,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn problems_of_one_class_are_one_with_a_count_and_lines() {
+    fn problems_of_one_class_are_grouped() {
         let mut r = ListReport::default();
         for line in [2, 3, 4, 6] {
             r.problem(

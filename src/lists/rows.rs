@@ -1,5 +1,5 @@
-//! A zone's rows ([`crate::index::rows`]) as a list: a row is one prefix, or a name and what is
-//! below it.
+//! Reads the rows of another orbsd ([`crate::index::rows`]) as a list: a row is one prefix, or a
+//! name and all names below it.
 
 use super::{Input, ListEntry, Reasoning};
 use crate::{
@@ -14,27 +14,28 @@ pub(super) const IDENTITY: &str = "_id";
 /// if there is none.
 ///
 /// # Errors
-/// The rows have no identity, or that of this store: the list must not be accepted.
+///
+/// The rows have no identity, or that of this store, so the list must not be accepted.
 pub(super) fn check_identity(own: StoreId, data: &[u8]) -> Result<(), String> {
     match read_identity(data) {
         None => Err("the server sends rows of a form that this version does not read; bring both servers to the same version".into()),
         Some(id) if id == own => Err(format!(
-            "the server has the identity of this server's own store, {id}: the feed follows this very server, or a copy of its store; remove the feed, or give the copy an identity of its own by `orbsd restore --new-identity`"
+            "the server has the identity of this server's own store, {id}: the feed follows this server itself or a copy of its store; remove the feed, or give the copy a new identity with `orbsd restore --new-identity`"
         )),
         Some(_) => Ok(()),
     }
 }
 
-/// Whether a follower leaves a row out: it has come through the follower itself, or through as many
-/// servers as allowed.
+/// Whether a follower leaves a row out, because it came through the follower itself or through the
+/// maximum number of servers.
 fn is_looped(own: StoreId, path: &[StoreId]) -> bool {
     path.contains(&own) || path.len() >= MAX_HOPS
 }
 
-/// The subject of a row's owner, relative to the name of the rows: a prefix; or a name, and all
-/// below it.
+/// The subjects of a row's owner, relative to the zone of the rows: a prefix, or a name and all
+/// names below it.
 pub(super) fn subjects(owner: &str) -> Result<Vec<Subject>, String> {
-    let wrong = || format!("`{owner}` is no owner of a row");
+    let wrong = || format!("`{owner}` is not the owner of a row");
     let (rest, kind) = owner.rsplit_once('.').ok_or_else(wrong)?;
     if kind == "d" {
         let name = Domain::parse_any(rest)?;
@@ -69,7 +70,7 @@ pub(super) fn subjects(owner: &str) -> Result<Vec<Subject>, String> {
     Ok(vec![subject])
 }
 
-/// Takes the answers of a row.
+/// Accepts the entries of a row.
 pub(super) fn take(input: &mut Input, owner: &str, data: &[u8]) -> Result<(), String> {
     input.alone = true;
     input.owner.clear();
@@ -81,11 +82,11 @@ pub(super) fn take(input: &mut Input, owner: &str, data: &[u8]) -> Result<(), St
             return Ok(());
         }
     };
-    let Some(said) = read(data).filter(|s| s.len() == subjects.len()) else {
+    let Some(values) = read(data).filter(|v| v.len() == subjects.len()) else {
         input.problem(0, "the row has a form that this version does not know");
         return Ok(());
     };
-    for (subject, (exception, all)) in subjects.into_iter().zip(said) {
+    for (subject, (exception, all)) in subjects.into_iter().zip(values) {
         for Listed { code, path, text } in &all {
             if is_looped(input.options.store, path) {
                 input.report.looped += 1;
@@ -99,7 +100,7 @@ pub(super) fn take(input: &mut Input, owner: &str, data: &[u8]) -> Result<(), St
         input.path = FeedPath::Own;
         if exception {
             for reason in others(&input.options.reasoning, &all) {
-                input.hand(ListEntry {
+                input.emit(ListEntry {
                     subject: subject.clone(),
                     reason,
                     exclusion: true,
@@ -114,11 +115,11 @@ pub(super) fn take(input: &mut Input, owner: &str, data: &[u8]) -> Result<(), St
     Ok(())
 }
 
-/// The reasons of the list that are not among those said.
-fn others(reasoning: &Reasoning, said: &[Listed]) -> Vec<ReasonId> {
+/// The reasons of the list that a row does not list.
+fn others(reasoning: &Reasoning, listed: &[Listed]) -> Vec<ReasonId> {
     match reasoning {
         Reasoning::One(r) => {
-            if said.is_empty() {
+            if listed.is_empty() {
                 vec![*r]
             } else {
                 vec![]
@@ -127,7 +128,7 @@ fn others(reasoning: &Reasoning, said: &[Listed]) -> Vec<ReasonId> {
         Reasoning::Codes(codes) => {
             let given: Vec<ReasonId> = codes
                 .iter()
-                .filter(|(c, _)| said.iter().any(|s| s.code == c.octets()))
+                .filter(|(c, _)| listed.iter().any(|l| l.code == c.octets()))
                 .map(|c| c.1)
                 .collect();
             let mut out: Vec<ReasonId> = codes

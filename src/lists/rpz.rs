@@ -1,13 +1,13 @@
-//! Response policy zones (draft-vixie-dnsop-dns-rpz), with an SOA or without: names and addresses
-//! that a resolver acts on.
+//! Response policy zones (draft-vixie-dnsop-dns-rpz), with or without an SOA: names and addresses
+//! to which a resolver applies a policy.
 
 use super::{Input, master, word};
 
-/// How many name servers of the zone are remembered.
+/// The most name servers of the zone that are stored.
 const MAX_SERVERS: usize = 64;
 
-/// Reads a policy zone: names and addresses of answers, clients and name servers, with any action
-/// but `rpz-passthru.`, which is an exclusion.
+/// Reads a policy zone: lists names and addresses of answers, clients and name servers, with any
+/// action except `rpz-passthru.`, which is an exclusion.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     let mut origin = input
         .options
@@ -18,7 +18,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     let mut owner = String::new();
     // Addresses of the zone's own name servers are not triggers.
     let mut servers: Vec<String> = Vec::new();
-    // The records of an owner are adjacent and list it once.
+    // The records of an owner are adjacent; they list it only once.
     let mut listed = String::new();
     while let Some((words, starts_blank)) = master::record(input)? {
         let Some(first) = words.first() else { continue };
@@ -111,7 +111,7 @@ fn take(input: &mut Input, owner: &str, passes: bool, column: usize) -> Result<(
                 input.problem_of(
                     "not the owner of an address trigger",
                     column,
-                    &format!("`{owner}` is not a length and an address from its end"),
+                    &format!("`{owner}` is not a prefix length and a reversed address"),
                 );
                 Ok(())
             }

@@ -1,4 +1,4 @@
-//! Tests of every format: text to entries, and back.
+//! Tests of the formats: reading entries, and reading exports back.
 
 use proptest::prelude::*;
 
@@ -81,7 +81,7 @@ fn rbldnsd_ipv4_keys_are_read() {
 }
 
 #[test]
-fn rbldnsd_values_take_defaults_and_frames() {
+fn rbldnsd_values_use_defaults_and_templates() {
     let text = "$0 see\n1.1.1.0 own text\n:127.0.0.2:Open $, $0 there\n1.1.1.1\n1.1.1.2 :2:Other $$ 1.1.1.2\n1.1.1.3 :3:\n1.1.1.4 ; note\n";
     let (out, _) = parse("rbldnsd", text);
     let want = [
@@ -166,7 +166,7 @@ fn rbldnsd_special_lines_set_the_end_of_a_list() {
 }
 
 #[test]
-fn lists_with_comments_and_columns() {
+fn list_comments_and_columns_are_read() {
     let text = "# IPsum\n1.1.1.1\t10\n2.2.2.0/24 ; SBL1\n; x\n3.3.3.3-3.3.3.4\nbad.test,5\n\n10.0.0.1\n127.0.0.2\n16.0.0.0/4\nnope_!\n";
     let (out, report) = parse("list", text);
     assert_eq!(
@@ -187,7 +187,7 @@ fn lists_with_comments_and_columns() {
 }
 
 #[test]
-fn csv_json_and_master_files() {
+fn csv_json_and_master_files_are_read() {
     assert_eq!(
         parse("csv", "name,IP\n\"a,b\",1.1.1.1\nx,2.2.2.0/24\n").0,
         ["1.1.1.1 0", "2.2.2.0/24 0"]
@@ -284,7 +284,7 @@ fn typed(kind: &str, text: &str) -> (Vec<String>, ListReport) {
 }
 
 #[test]
-fn texts_cannot_break_out_of_their_line() {
+fn text_cannot_add_lines_to_an_export() {
     let (out, _) = parse("rbldnsd", "1.1.1.1 a\tb\u{1b}[0m\u{e9}\n1.1.1.2 x\ry\n");
     assert_eq!(out, ["1.1.1.1 0 a?b?[0m??", "1.1.1.2 0 x?y"]);
     assert_eq!(
@@ -376,7 +376,7 @@ fn master_texts_are_literal_joined_and_paired_with_codes() {
     assert_eq!(
         out,
         ["1.2.3.4 0", "1.2.9.1 0"],
-        "names are the zone's, wherever the origin stands"
+        "names are relative to the zone, whatever the origin"
     );
 }
 
@@ -409,7 +409,7 @@ fn data_sets_count_by_their_sub_zone() {
         parse_with("rbldnsd", only.as_bytes(), &options(false))
             .2
             .is_err(),
-        "it would empty the source"
+        "a list without data sets would empty the source"
     );
     assert!(parse_with("rbldnsd", b"1.1.1.1\n", &two).2.is_err());
     let (_, report) = parse(
@@ -436,7 +436,7 @@ fn rbldnsd_file_is_read_as_the_chosen_type() {
     assert_eq!(
         typed("ip4tset", "1.2.3.4\n:3:b\n").1.errors,
         1,
-        "the value came too late"
+        "the default line is after the entries"
     );
     assert_eq!(
         typed("dnset", "4.3.2.45 x\n!.3.2.45\n*.2.45\n").0,
@@ -533,7 +533,7 @@ fn head_of_a_combined_file_applies_to_every_set() {
     assert_eq!(
         parse("rbldnsd", "1.1.1.1 t\n$= A $=\n").1.warnings.len(),
         1,
-        "rbldnsd would take it for the line above"
+        "rbldnsd would apply it to the line above"
     );
 }
 
@@ -558,13 +558,13 @@ fn last_line_without_line_end_is_reported() {
     assert_eq!(
         (out.len(), report.warnings.len()),
         (2, 1),
-        "rbldnsd warns too, and takes it all the same"
+        "the line is read with a warning, as in rbldnsd"
     );
     assert_eq!(parse("rbldnsd", "1.1.1.1\n").1.warnings.len(), 0);
 }
 
 #[test]
-fn an_unknown_data_set_is_an_error_with_its_place() {
+fn unknown_data_set_is_an_error_with_its_position() {
     let (out, report) = parse(
         "rbldnsd",
         "$DATASET ip4set @\n1.1.1.1\n #$DATASET foo @\n1.1.1.2\n",
@@ -677,7 +677,7 @@ fn short_a_values_are_read_as_addresses() {
 }
 
 #[test]
-fn templates_put_texts_together_as_rbldnsd_does() {
+fn templates_build_texts_as_in_rbldnsd() {
     let text = "1.1.1.1 a$3b $\n1.1.1.2 =bare\n1.1.1.3 ==x\n1.1.1.4 a $= b\n1.1.1.5 =\n";
     let want = [
         "1.1.1.1 0 a$$3b $",
@@ -707,7 +707,7 @@ fn warnings_beyond_the_first_are_counted() {
 }
 
 #[test]
-fn json_of_any_shape_with_places() {
+fn json_of_any_shape_is_read_with_positions() {
     let text = "[{\"ip\":\"1.1.1.1\"},\n{\"ip\":\"1.1.1.2\",\"x\":[1,{\"ip\":\"9.9.9.9\"}]},\n  \"bad_!\"]\n{\n  \"cidr\":\n   \"1.1.2.0/24\", \"text\": \"why\"\n}\n{\"ip\":\"1.1.1.3\"}\n[[\"1.1.1.4\"], 5]";
     let (out, report) = parse("json", text);
     assert_eq!(
@@ -749,7 +749,7 @@ fn json_of_any_shape_with_places() {
     );
     for (text, place, part) in [
         ("[\n\"1.1.1.1\",\n oops]\n", "f:3:2:", "not a JSON value"),
-        ("{\"ip\": \"1.1.1.1\"\n", "f:", "cut off"),
+        ("{\"ip\": \"1.1.1.1\"\n", "f:", "truncated"),
     ] {
         let why = parse_with("json", text.as_bytes(), &options(false))
             .2
@@ -781,7 +781,7 @@ fn codes_need_a_format_that_has_them() {
 }
 
 #[test]
-fn csv_without_a_header_by_number_and_with_a_mark() {
+fn csv_without_a_header_is_read_by_column_number() {
     assert_eq!(parse("csv", "1.1.1.1,5\n1.1.1.2,6\n").0.len(), 2);
     let second = Options {
         column: Some("2".into()),
@@ -811,7 +811,7 @@ fn csv_without_a_header_by_number_and_with_a_mark() {
 }
 
 #[test]
-fn lists_take_ranges_with_spaces() {
+fn ranges_with_spaces_are_read() {
     let (out, report) = parse(
         "list",
         "45.1.1.8 - 45.1.1.9 x\n45.1.1.1 - a remark\n45.1.1.2 -45.1.1.3 # y\n2a00::-2a00::1\n",
@@ -949,7 +949,7 @@ fn rbldnsd_exports_read_back_to_the_same_answers() {
 }
 
 #[test]
-fn rbldnsd_exports_are_what_rbldnsd_loads() {
+fn rbldnsd_exports_are_in_the_form_that_rbldnsd_loads() {
     let data = exported(
         "rbldnsd",
         &published("address", "all", &entries("rbldnsd", ADDRESSES).0),
@@ -975,7 +975,7 @@ fn rbldnsd_exports_are_what_rbldnsd_loads() {
 }
 
 #[test]
-fn master_exports_say_what_a_mirror_needs() {
+fn master_exports_have_the_records_that_a_mirror_needs() {
     let equal = entries("rbldnsd", "45.1.1.1 :2:same\n45.1.1.1 :3:same\n").0;
     let data = exported("master", &published("address", "all", &equal));
     assert!(

@@ -1,11 +1,11 @@
-//! Texts in and out: what a TXT record may contain, without anything that could end a line.
+//! Texts of TXT records in imports and exports: replaces, truncates and escapes characters.
 
 use std::borrow::Cow;
 
 use crate::model::{domain::name_to_ascii, verdict::MAX_TEXT};
 
-/// A text with `?` for every byte that is not printable ASCII, as answers show it. Imports and
-/// exports both use it, so that a stored text cannot break out of its line in an export.
+/// A text with `?` for every byte that is not printable ASCII, as in DNS answers. Imports and
+/// exports use it, so that a stored text cannot add lines to an exported file.
 pub(super) fn harmless(text: &str) -> Cow<'_, str> {
     let plain = |b: u8| (0x20..0x7f).contains(&b);
     if text.bytes().all(plain) {
@@ -18,13 +18,13 @@ pub(super) fn harmless(text: &str) -> Cow<'_, str> {
     )
 }
 
-/// A text where every `$` stands for itself.
+/// A text in which every `$` is escaped as `$$`.
 pub(super) fn literal(text: &str) -> String {
     text.replace('$', "$$")
 }
 
-/// The first bytes of a text, as many as a TXT string holds; `$$` is not split, because half of it
-/// would be the subject.
+/// A text truncated to the length of a TXT string. `$$` is not split, because half of it would be
+/// replaced by the subject.
 pub(super) fn cut(text: &str) -> &str {
     let Some(head) = text.get(..MAX_TEXT).filter(|_| text.len() > MAX_TEXT) else {
         return text;
@@ -37,8 +37,8 @@ pub(super) fn cut(text: &str) -> &str {
     }
 }
 
-/// A label in the form of a master file: characters that have a meaning or are not printable are
-/// escaped (RFC 1035 section 5.1).
+/// A label as in a master file: characters that are special or not printable are escaped (RFC 1035
+/// section 5.1).
 pub(super) fn label(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for b in bytes {
@@ -53,7 +53,7 @@ pub(super) fn label(bytes: &[u8]) -> String {
     out
 }
 
-/// A mail address as an SOA's RNAME: dots before the `@` belong to one label.
+/// A mail address as the RNAME of an SOA; dots before the `@` are escaped.
 pub(super) fn rname(contact: &str) -> String {
     let contact = contact.trim_end_matches('.');
     match contact.split_once('@') {

@@ -1,9 +1,8 @@
-//! Lines of an unbound configuration that answer for names themselves: `local-zone:` and
-//! `local-data:`.
+//! Names that an unbound configuration blocks: `local-zone:` and `local-data:`.
 
 use super::{Input, recognise::is_sinkhole, report::Omission};
 
-/// Types of a local zone that do not answer with what the Internet has.
+/// Types of local zones that block their names.
 const BLOCKING: [&str; 11] = [
     "deny",
     "refuse",
@@ -18,8 +17,8 @@ const BLOCKING: [&str; 11] = [
     "always_deny",
 ];
 
-/// Reads a configuration: a zone of a type that blocks lists its name and what is below it; data
-/// with an address that leads nowhere lists its name. Other lines are left out.
+/// Reads a configuration: lists the name of a blocking zone and all names below it, and the name of
+/// data with an unroutable address. Leaves out other lines.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.split('#').next().unwrap_or("").trim();

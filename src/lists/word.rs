@@ -1,10 +1,10 @@
-//! What one entry of a list names. Imports, feeds, single listings and exemptions use this rule;
-//! look-up, delisting, holds and exports do not, so that a store with older names still finds and
-//! removes them.
+//! Parses the entries of lists. Imports, feeds, single listings and exemptions use these rules.
+//! Look-ups, delistings, holds and exports do not, so that names which an older version stored can
+//! still be found and removed.
 //!
-//! A word that has the form of an address is an address or an error, never a name: a mistyped
-//! address must not become a domain name that is never asked for. The forms and their reasons are
-//! in `docs/design.md`, "What a word in a list is".
+//! A word that has the form of an address is read as an address or is an error, never a name: a
+//! mistyped address must not become a domain name that no client queries. The forms and their
+//! reasons are in `docs/design.md`, "What a word in a list is".
 
 use std::{
     borrow::Cow,
@@ -24,7 +24,7 @@ use reverse::{TRIGGERS, reverse_name};
 use suffix::is_top_level;
 pub use suffix::{PublicSuffix, public_suffix};
 
-/// How words are read.
+/// Rules for parsing words.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rules {
     /// How host bits in a prefix are treated.
@@ -38,12 +38,11 @@ pub struct Rules {
 pub struct EntryStart {
     /// Its subjects: one, or the fewest prefixes of a range.
     pub subjects: Vec<Subject>,
-    /// How many bytes of the text it uses.
+    /// The length of the entry in bytes of the text.
     pub used: usize,
-    /// A port that followed the address and was not read.
+    /// A port after the address, which is not part of the subject.
     pub port: Option<u16>,
-    /// The last address of a range that was written as two addresses with a blank between, such as
-    /// in a further column.
+    /// The entry is a range whose last address is in a second column.
     pub last_column: bool,
 }
 
@@ -55,7 +54,7 @@ pub struct EntryStart {
 ///
 /// # Errors
 ///
-/// The class of the error, and a message that says what was found and what to write instead.
+/// The class of the error, and a message with the word and what to write instead.
 pub fn parse(text: &str, rules: &Rules) -> Result<Vec<Subject>, WordError> {
     let text = without_marks(text.trim());
     let entry = first(&text, rules)?;
@@ -65,7 +64,7 @@ pub fn parse(text: &str, rules: &Rules) -> Result<Vec<Subject>, WordError> {
         return Err(error(
             "more than one entry",
             format!(
-                "`{text}`: there is more than one entry here (`{more}`); write a range as FIRST-LAST"
+                "`{text}`: there is more than one entry (`{more}`); write a range as FIRST-LAST"
             ),
         ));
     }
@@ -103,7 +102,7 @@ pub fn first(text: &str, rules: &Rules) -> Result<EntryStart, WordError> {
             last_column: false,
         });
     }
-    // The plain cases first: most lines of most lists have one of them.
+    // Most lines of most lists are a plain address.
     if let Ok(a) = word.parse::<Ipv4Addr>() {
         return follow(text, word.len(), Address::V4(a), rules);
     }
@@ -118,8 +117,7 @@ pub fn first(text: &str, rules: &Rules) -> Result<EntryStart, WordError> {
     })
 }
 
-/// The text without byte order marks and the invisible characters that copying from a page leaves
-/// in it.
+/// The text without byte order marks and invisible characters, which are copied from web pages.
 pub fn without_marks(text: &str) -> Cow<'_, str> {
     let invisible = ['\u{feff}', '\u{200b}', '\u{200e}', '\u{200f}', '\u{2060}'];
     if text.is_ascii() || !text.contains(invisible) {
@@ -265,7 +263,7 @@ fn bracketed(text: &str, word: &str, rest: &str, rules: &Rules) -> Result<EntryS
     }
 }
 
-/// What can follow an address as words of its own: a length, a mask, or the end of a range.
+/// Reads the words after an address that belong to it: a length, a mask, or the end of a range.
 fn follow(text: &str, used: usize, addr: Address, rules: &Rules) -> Result<EntryStart, WordError> {
     let (at, word) = next_word(text, used);
     let entry = |subjects, used| EntryStart {
@@ -291,7 +289,7 @@ fn follow(text: &str, used: usize, addr: Address, rules: &Rules) -> Result<Entry
         let (at, last) = next_word(text, end);
         let end = at + last.len();
         if !looks_like_address(last) {
-            return plain(); // a remark behind a dash
+            return plain(); // a comment after a dash
         }
         return range(&text[..end], addr, literal(last)?).map(|s| entry(s, end));
     }
@@ -299,13 +297,13 @@ fn follow(text: &str, used: usize, addr: Address, rules: &Rules) -> Result<Entry
     if let Some(last) = word.strip_prefix(DASHES).filter(|l| looks_like_address(l)) {
         return range(&text[..end], addr, literal(last)?).map(|s| entry(s, end));
     }
-    // `a- b` is read with its first word; this is a second column.
+    // The word is a second column.
     let Ok(second) = literal(word) else {
         if looks_like_address(word) {
             return Err(error(
                 "a second column that is almost an address",
                 format!(
-                    "`{}`: column 2 looks like an address, and is not one: {}",
+                    "`{}`: column 2 looks like an address but is not one: {}",
                     &text[..end],
                     literal(word).map_or_else(|e| e.text, |_| String::new())
                 ),
@@ -326,7 +324,7 @@ fn follow(text: &str, used: usize, addr: Address, rules: &Rules) -> Result<Entry
     }
 }
 
-/// Whether a word was meant as one address: digits and dots, or groups with colons.
+/// Whether a word looks like one address: digits and dots, or groups with colons.
 fn looks_like_address(word: &str) -> bool {
     let four = word.contains('.') && word.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let six = word.matches(':').count() > 1
@@ -343,7 +341,7 @@ fn host(addr: Address) -> Subject {
     }
 }
 
-/// One address, in any spelling; the error says which part is wrong.
+/// Parses one address in any form; the error names the wrong part.
 fn literal(word: &str) -> Result<Address, WordError> {
     if word.contains(':') {
         return six(word);
@@ -376,7 +374,7 @@ fn six(word: &str) -> Result<Address, WordError> {
     ))
 }
 
-/// What is wrong with the octets of an IPv4 address.
+/// The error for a malformed IPv4 address.
 fn octets_error(word: &str) -> WordError {
     let labels: Vec<&str> = word.split('.').collect();
     for (i, label) in labels.iter().enumerate() {
@@ -405,7 +403,7 @@ fn octets_error(word: &str) -> WordError {
             return error(
                 "not an address",
                 format!(
-                    "`{word}` has the form of an address, and `{label}` is not a number from 0 to 255"
+                    "`{word}` has the form of an address, but `{label}` is not a number from 0 to 255"
                 ),
             );
         }
@@ -420,7 +418,7 @@ fn octets_error(word: &str) -> WordError {
         return error(
             "a leading zero",
             format!(
-                "`{word}`: leading zero in octet {} (`{label}`); some programs read it as octal, so write {plain} if that is meant",
+                "`{word}`: leading zero in octet {} (`{label}`), which some programs read as octal; write {plain} if that is the intended number",
                 i + 1
             ),
         );
@@ -440,7 +438,7 @@ fn octets_error(word: &str) -> WordError {
     }
     let hint = match labels.len() {
         n @ 2..=3 => format!(
-            "; if the network is meant, write {}{}/{}",
+            "; to list the network, write {}{}/{}",
             word,
             ".0".repeat(4 - n),
             8 * n
@@ -456,7 +454,8 @@ fn octets_error(word: &str) -> WordError {
     )
 }
 
-/// The length of a dotted mask: contiguous from the left a netmask, from the right a wildcard mask.
+/// The prefix length of a dotted mask: a netmask is contiguous from the left, a wildcard mask from
+/// the right.
 fn mask_length(mask: Ipv4Addr) -> Option<u8> {
     let m = mask.to_bits();
     if m == 0 {
@@ -548,7 +547,7 @@ fn not_a_prefix(word: &str, before: &str) -> WordError {
     url(word)
 }
 
-/// The address or name in a URL, for messages.
+/// The error for a URL, with its address or name.
 fn url(word: &str) -> WordError {
     let rest = word
         .split_once("://")
@@ -596,16 +595,16 @@ fn not_an_address_with_port(word: &str, before: &str) -> WordError {
     match subject_kind(before) {
         Some(kind) => error(
             "a name with a port",
-            format!("`{word}`: ports of names are not listed; list the {kind} {before}"),
+            format!("`{word}`: a name cannot have a port; list the {kind} {before}"),
         ),
         None => error(
             "not an address",
-            format!("`{word}` has the form of an address, and is not one"),
+            format!("`{word}` has the form of an address but is not one"),
         ),
     }
 }
 
-/// `a.b.c.*`, `a.b.*`, `a.b.c.x`, `a.b.c.`: the octets that are given, from the left.
+/// Parses a network from its first octets: `a.b.c.*`, `a.b.*`, `a.b.c.x`, `a.b.c.`.
 fn wildcard(word: &str) -> Result<Subject, WordError> {
     let mut rest = word;
     while let Some(shorter) = rest.strip_suffix(['*', 'x', 'X']) {
@@ -614,8 +613,8 @@ fn wildcard(word: &str) -> Result<Subject, WordError> {
     let rest = rest.strip_suffix('.').unwrap_or(rest);
     let labels: Vec<&str> = rest.split('.').collect();
     let given = word.strip_suffix('.').unwrap_or(word).split('.').count();
-    // `1.` is the number of a line, `4.x` a version and `1*` a typing error: only what cannot be
-    // anything else is a network.
+    // `1.` is the number of a line, `4.x` a version and `1*` a typing error, so only unambiguous
+    // forms are networks.
     let last = word.rsplit('.').next().unwrap_or("");
     let whole = match last {
         "" => matches!(labels.len(), 3 | 4),
@@ -668,7 +667,7 @@ fn range_word(word: &str, a: &str, b: &str) -> Result<Vec<Subject>, WordError> {
         return Err(error(
             "not an address or range",
             format!(
-                "`{word}` has the form of an address or range, and is not one; a range is written 192.0.2.1-192.0.2.9"
+                "`{word}` has the form of an address or range but is not one; a range is written 192.0.2.1-192.0.2.9"
             ),
         ));
     }
@@ -698,7 +697,7 @@ fn range_word(word: &str, a: &str, b: &str) -> Result<Vec<Subject>, WordError> {
         return Err(error(
             "not an address or range",
             format!(
-                "`{word}`: `{b}` is not the end of a range; it is an address, or the last octet alone"
+                "`{word}`: `{b}` is not the end of a range; write an address, or only its last octet"
             ),
         ));
     }
@@ -758,15 +757,15 @@ fn name(word: &str) -> Result<Subject, WordError> {
     if is_address_form(ascii) {
         return Err(error(
             "an address in other digits",
-            format!("`{word}` is `{ascii}` in plain digits; write the address so"),
+            format!("`{word}` has digits that are not ASCII; write `{ascii}`"),
         ));
     }
     check_name(word, &domain, None)?;
     Ok(Subject::Domain(domain))
 }
 
-/// Whether a name can be an entry: it is not a reverse name or a trigger of a policy zone, and has
-/// two labels or is a top-level domain; `word` is how it is written, for messages.
+/// Checks that a name can be an entry: it is not a reverse name or a trigger of a policy zone, and
+/// it has two labels or is a top-level domain. `word` is how it is written, for messages.
 pub(super) fn check_name(
     word: &str,
     domain: &Domain,
@@ -782,7 +781,7 @@ pub(super) fn check_name(
     if TRIGGERS.contains(&last) || last == "arpa" {
         return Err(reverse_name(word, ascii));
     }
-    // A top-level domain is left out, or accepted, like every other public suffix.
+    // A top-level domain is treated like other public suffixes.
     if !ascii.contains('.') && !is_top_level(ascii) {
         return Err(one_label(word, ascii));
     }

@@ -1,14 +1,14 @@
 //! Exports of zones: as a master file, as rbldnsd data, as lists, and in the formats of firewalls,
 //! resolvers and mail servers.
 //!
-//! Every file starts with a line that names the zone, its serial and the format, by which a reader
-//! can tell whether the file is current. Files for firewalls and policies have listings and nothing
-//! else: test points (RFC 5782 section 5) are names for clients of a list, and 127.0.0.2 does not
-//! belong in a packet filter.
+//! Every file starts with a line that names the zone, its serial and the format, so that a reader
+//! can check whether the file is current. Files for firewalls and policies contain only listings:
+//! test points (RFC 5782 section 5) are for clients of a list, and 127.0.0.2 does not belong in a
+//! packet filter.
 //!
-//! Not every format can express everything that a zone lists. What an export leaves out or changes
-//! is counted by kind in an [`ExportReport`]. A file never lists more than the zone, except for the
-//! exclusions that are too long for a policy zone, which the report counts.
+//! Some formats cannot express everything that a zone lists. An [`ExportReport`] counts by kind
+//! what an export leaves out or changes. A file never lists more than the zone, with one exception
+//! that the report counts: exclusions that are too long for a policy zone.
 
 mod ipset;
 mod jsonl;
@@ -44,21 +44,21 @@ use crate::{
 };
 use report::ReportBuilder;
 
-/// A format that a zone can be written in.
+/// A format of exports.
 pub struct Writer {
     /// Its name on the command line.
     pub name: &'static str,
-    /// A description in a few words.
+    /// A short description.
     pub what: &'static str,
-    /// What starts a comment; empty where the first line is a value of the format itself.
+    /// The start of a comment; empty if the first line is not a comment.
     comment: &'static str,
-    /// Whether it is for addresses alone.
+    /// Whether it is only for addresses.
     addresses: bool,
-    /// Writes what comes after the first line.
+    /// Writes the file after its first line.
     write: fn(&Export, &ReportBuilder, &mut dyn Write) -> io::Result<()>,
 }
 
-/// The formats that a zone can be written in.
+/// All formats of exports.
 pub const WRITERS: [Writer; 10] = [
     Writer {
         name: "master",
@@ -118,7 +118,7 @@ pub const WRITERS: [Writer; 10] = [
     },
     Writer {
         name: "nsd",
-        what: "of a catalog: its zones for NSD's include, each with the pattern `orbsd`",
+        what: "an include file for NSD with the zones of a catalog, each with the pattern `orbsd`",
         comment: "#",
         addresses: false,
         write: nsd,
@@ -132,8 +132,8 @@ pub const WRITERS: [Writer; 10] = [
     },
 ];
 
-/// For NSD before 4.9, which has no catalog zones: the settings of each zone are in the pattern
-/// `orbsd`.
+/// Writes an include file for NSD before 4.9, which has no catalog zones. The settings of each zone
+/// are in the pattern `orbsd`.
 fn nsd(export: &Export, _: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
     let mut zones = export
         .snapshot
@@ -161,14 +161,14 @@ pub struct Export<'a> {
     view: &'a ZoneView,
     /// The serial that the zone has in the snapshot.
     pub serial: u32,
-    /// What a policy does (`rpz`); empty for its default.
+    /// The action of a policy zone (`rpz`); empty for the default.
     action: &'a str,
     writer: &'static Writer,
 }
 
 impl<'a> Export<'a> {
-    /// A zone (by its number in the snapshot) in a format. `action` is for `rpz` alone, see
-    /// `check`.
+    /// Creates an export of a zone (by its number in the snapshot). `action` is only for `rpz`; see
+    /// [`check`].
     pub fn new(
         format: &str,
         action: &'a str,
@@ -187,8 +187,8 @@ impl<'a> Export<'a> {
         })
     }
 
-    /// The first line of the file, without its end. A file that starts with it is this export,
-    /// complete and current.
+    /// The first line of the file, without its line end. A file that starts with this line is
+    /// current.
     pub fn first_line(&self) -> String {
         let (name, format, serial) = (&self.view.name, self.writer.name, self.serial);
         if self.writer.comment.is_empty() {
@@ -205,8 +205,11 @@ impl<'a> Export<'a> {
         )
     }
 
-    /// Writes the export as a stream, and returns what the file leaves out or changes. An error is
-    /// the writer's.
+    /// Writes the export as a stream, and returns what the file leaves out or changes.
+    ///
+    /// # Errors
+    ///
+    /// Writing to `out` failed.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<ExportReport> {
         let report = ReportBuilder::default();
         writeln!(out, "{}", self.first_line())?;
@@ -217,11 +220,11 @@ impl<'a> Export<'a> {
 
     /// The report alone, without a file.
     pub fn report(&self) -> ExportReport {
-        // A sink accepts everything.
+        // Writing to a sink cannot fail.
         self.write(&mut io::sink()).unwrap_or_default()
     }
 
-    /// Counts the names that no client can ask for; no format has them.
+    /// Counts the names that are too long to be queried; no format contains them.
     fn long_names(&self, report: &ReportBuilder) {
         too_long(&self.snapshot.tables, self.view, &mut |name| {
             let scope = match (name.own && !name.fits, name.below) {
@@ -238,7 +241,7 @@ impl<'a> Export<'a> {
     }
 
     /// The names that are excluded from a wildcard above them and are too long for the zone, so
-    /// that the rendering does not have them. They are few, or none.
+    /// that the rendered zone does not contain them.
     fn long_exclusions(&self) -> Vec<String> {
         let mut out = Vec::new();
         too_long(&self.snapshot.tables, self.view, &mut |name| {
@@ -249,7 +252,7 @@ impl<'a> Export<'a> {
         out
     }
 
-    /// An item of a listing whose code another of its reasons also has.
+    /// An item of a listing whose code is also that of another of its reasons.
     fn one_code(&self, listing: &Listing) -> Option<Item> {
         let publish = &self.view.publish;
         let shared = |(i, p): (usize, &Published)| {
@@ -263,7 +266,7 @@ impl<'a> Export<'a> {
             .find_map(|(i, p)| listing.item(p.reason).filter(|_| shared((i, p))))
     }
 
-    /// Reports the fewest disjoint prefixes that cover exactly the listed addresses: IPv4, then
+    /// Visits the fewest disjoint prefixes that cover exactly the listed addresses: IPv4, then
     /// IPv6.
     fn prefixes(
         &self,
@@ -277,8 +280,8 @@ impl<'a> Export<'a> {
         })
     }
 
-    /// Reports pieces until one fails. Listed prefixes that are not written as they are listed are
-    /// counted in the report.
+    /// Visits the pieces of the zone until the sink fails. Counts in the report the listed prefixes
+    /// that are merged or split.
     fn pieces(
         &self,
         cut: Cut,
@@ -339,12 +342,15 @@ impl std::fmt::Display for Net {
     }
 }
 
-/// Checks whether a zone of a kind can be written in a format, with an action. The error names what
-/// can.
+/// Checks whether a zone of a kind can be written in a format, with an action.
+///
+/// # Errors
+///
+/// It cannot; the message names the formats or actions that are possible.
 pub fn check(format: &str, action: &str, kind: ZoneKind) -> Result<&'static Writer, String> {
     let Some(writer) = WRITERS.iter().find(|w| w.name == format) else {
         return Err(format!(
-            "`{format}` is not a format that a zone can be written in; it is one of {}",
+            "`{format}` is not an export format; the formats are {}",
             known()
         ));
     };
@@ -356,7 +362,7 @@ pub fn check(format: &str, action: &str, kind: ZoneKind) -> Result<&'static Writ
             ));
         }
         (false, "nsd") => {
-            return Err("nsd is for a catalog: it tells NSD what zones there are".into());
+            return Err("the format nsd is only for catalog zones".into());
         }
         (false, _) => {}
     }
@@ -366,23 +372,23 @@ pub fn check(format: &str, action: &str, kind: ZoneKind) -> Result<&'static Writ
         };
         let fit: Vec<&str> = WRITERS.iter().filter(fits).map(|w| w.name).collect();
         return Err(format!(
-            "the format {format} takes addresses, and this zone has names; {} take names",
+            "the format {format} is only for addresses, and this zone has names; formats for names are {}",
             fit.join(", ")
         ));
     }
     if kind == ZoneKind::Hash && format == "rpz" {
         return Err(
-            "a hash zone has digests, and a resolver's policy needs names or addresses; write it as master, rbldnsd, list or jsonl".into(),
+            "a hash zone has digests, but a policy zone needs names or addresses; export it as master, rbldnsd, list or jsonl".into(),
         );
     }
     match (format, action) {
         ("rpz", action) => rpz::Action::parse(action).map(|_| writer),
         (_, "") => Ok(writer),
-        _ => Err(format!("the format {format} takes no action; rpz does")),
+        _ => Err(format!("the format {format} has no actions; only rpz has")),
     }
 }
 
-/// A zone's short name as the name of a set: letters, digits, `_` and `-`, a letter first.
+/// The name of a set, from the zone's short name: letters, digits, `_` and `-`, a letter first.
 fn set_name(view: &ZoneView) -> String {
     let short = if view.spec.short_name.is_empty() {
         &*view.name

@@ -1,4 +1,4 @@
-//! A copy of a store that is in use, and its restoration.
+//! Backups: copies a store while it is in use, and restores such a copy.
 
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,10 @@ use super::{Result, Store, StoreError, cf, damaged, private::restrict_dir, schem
 
 /// The folder of the copy's database, beside its description.
 const FOLDER: &str = "store";
-/// What a copy holds, for people and for the restore.
+/// The file that describes a copy, for operators and for the restore.
 const DESCRIPTION: &str = "backup.json";
 
-/// What a copy holds.
+/// The content of a copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backup {
     /// The version of the store's format.
@@ -21,11 +21,11 @@ pub struct Backup {
     pub id: String,
     /// The last commit in it.
     pub commit: u64,
-    /// The last line of the removal log that it knows.
+    /// The last line of the removal log that its store had recorded.
     pub removals: u64,
-    /// Rows, by family.
+    /// The number of rows by column family.
     pub rows: std::collections::BTreeMap<String, u64>,
-    /// When it was made.
+    /// The time of the copy.
     pub at: String,
 }
 
@@ -33,8 +33,8 @@ fn io(path: &Path) -> impl Fn(std::io::Error) -> StoreError + '_ {
     move |e| StoreError::Io(format!("{}: {e}", path.display()))
 }
 
-/// Whether a folder can be written to as a new one: it does not exist, or is empty.
-fn empty(path: &Path) -> Result<bool> {
+/// Whether a folder is empty or does not exist.
+fn is_empty_folder(path: &Path) -> Result<bool> {
     match std::fs::read_dir(path) {
         Ok(mut entries) => Ok(entries.next().is_none()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(true),
@@ -42,8 +42,8 @@ fn empty(path: &Path) -> Result<bool> {
     }
 }
 
-/// Reads every block of a copy, which verifies their checksums, and returns what it holds. Opens
-/// the copy read-only.
+/// Opens a copy read-only, reads every block, which verifies the checksums, and returns the
+/// description of its content.
 fn read(path: &Path, at: String) -> Result<Backup> {
     let db =
         DB::open_cf_for_read_only(&super::scrub::copy_options(), path, schema::FAMILIES, false)?;
@@ -84,10 +84,16 @@ fn read(path: &Path, at: String) -> Result<Backup> {
 }
 
 impl Store {
-    /// Copies the store, as it is between two commits, into a new folder, and reads the copy back.
-    /// Files that do not change any more are hard links if the folder is on the same file system.
+    /// Copies the store, in a state between two commits, into a new folder, and reads the copy back
+    /// to verify it. Files that RocksDB no longer changes become hard links if the folder is on the
+    /// same file system.
+    ///
+    /// # Errors
+    ///
+    /// The folder is not empty or is one that the store empties, or the copy cannot be written or
+    /// read back.
     pub fn backup(&self, to: &Path, at: String) -> Result<Backup> {
-        if !empty(to)? {
+        if !is_empty_folder(to)? {
             return Err(StoreError::Io(format!(
                 "{} is not empty; name a new folder",
                 to.display()
@@ -95,7 +101,7 @@ impl Store {
         }
         if let Some(own) = self.own_folder(to) {
             return Err(StoreError::Io(format!(
-                "{} is in {}, which the store empties; name a folder elsewhere",
+                "{} is in {}, which the store empties; name another folder",
                 to.display(),
                 own.display()
             )));
@@ -123,14 +129,14 @@ impl Store {
         Ok(found)
     }
 
-    /// The folder of the store's own work that a path is in, if it is.
+    /// The working folder of the store that contains a path; `None` if the path is in none of them.
     fn own_folder(&self, path: &Path) -> Option<PathBuf> {
         let path = std::path::absolute(path).ok()?;
-        // By what is there already: the rest of the path has no links.
-        let there = path.ancestors().find(|p| p.exists())?;
-        let path = std::fs::canonicalize(there)
+        // Only the existing part can have symbolic links.
+        let existing = path.ancestors().find(|p| p.exists())?;
+        let path = std::fs::canonicalize(existing)
             .ok()?
-            .join(path.strip_prefix(there).ok()?);
+            .join(path.strip_prefix(existing).ok()?);
         let store = std::fs::canonicalize(self.path()).ok()?;
         let own = [
             self.stage_path().file_name()?.into(),
@@ -145,25 +151,26 @@ impl Store {
 
 /// The folder, inside that of the store, in which a copy is prepared before it becomes the store.
 const RESTORING: &str = "restoring";
-/// The file that makes a folder a store: it is moved last.
+/// The file without which RocksDB finds no database in a folder. A restore moves it last.
 const CURRENT: &str = "CURRENT";
 
-/// A copy that becomes a store. Nothing of it can be opened before [`Restoration::finish`]; if it
-/// is dropped before, it leaves nothing.
+/// A restore in progress. The copy cannot be opened as a store before [`Restoration::finish`]. If
+/// the value is dropped before that, all files of the restore are removed.
 #[derive(Debug)]
 pub struct Restoration {
     to: PathBuf,
-    /// What the copy holds.
+    /// The content of the copy.
     pub found: Backup,
     finished: bool,
 }
 
 impl Restoration {
-    /// Copies a backup into a folder of its own, inside the folder of the store, and verifies it
-    /// before and after. Removes first what an interrupted restore has left there. Does not touch
-    /// the backup.
+    /// Copies a backup into a working folder inside the folder of the store, and verifies the copy.
+    /// Removes first the files that an interrupted restore has left there. Does not change the
+    /// backup.
     ///
     /// # Errors
+    ///
     /// There is a store already, or the copy cannot be read or written.
     pub fn begin(from: &Path, to: &Path) -> Result<Restoration> {
         let description = from.join(DESCRIPTION);
@@ -173,7 +180,7 @@ impl Restoration {
         if manifest.version > schema::VERSION {
             return Err(StoreError::Newer(manifest.version));
         }
-        // The socket and similar files may be there already; a database may not.
+        // The socket and similar files may exist; a database may not.
         if to.join(CURRENT).exists() {
             return Err(StoreError::Io(format!(
                 "there is a store in {}; move it away first",
@@ -183,7 +190,7 @@ impl Restoration {
         remove_leftovers(to)?;
         if let Some(name) = database_files(to)?.first() {
             return Err(StoreError::Io(format!(
-                "there is a part of a store in {}: {name}; move it away first",
+                "there is a file of a store in {}: {name}; move it away first",
                 to.display()
             )));
         }
@@ -207,7 +214,7 @@ impl Restoration {
         sync_folder(&path)?;
         if read(&path, out.found.at.clone())? != out.found {
             return Err(StoreError::Damaged(format!(
-                "the copy in {} does not hold what {} says",
+                "the content of the copy in {} differs from its description {}",
                 from.display(),
                 description.display()
             )));
@@ -215,15 +222,15 @@ impl Restoration {
         Ok(out)
     }
 
-    /// The copy's folder, for changes before it becomes the store.
+    /// The folder of the copy, in which it can be changed before it becomes the store.
     pub fn path(&self) -> PathBuf {
         self.to.join(RESTORING)
     }
 
-    /// Makes the copy the store. Nothing can be opened before the last step.
+    /// Makes the copy the store. Before the last step no store can be opened.
     pub fn finish(mut self) -> Result<()> {
         let path = self.path();
-        // What was kept beside another store does not belong to this one.
+        // These files describe the store that was here before.
         for name in [
             "image",
             super::integrity::LAST_COMMIT,
@@ -256,7 +263,7 @@ impl Drop for Restoration {
         if !self.finished
             && let Err(e) = remove_leftovers(&self.to)
         {
-            tracing::warn!(error = %e, "what a failed restore has left could not be removed");
+            tracing::warn!(error = %e, "files of a failed restore could not be removed");
         }
     }
 }
@@ -287,7 +294,7 @@ pub(super) fn database_files(path: &Path) -> Result<Vec<String>> {
                 && name
                     .bytes()
                     .all(|b| b.is_ascii_digit() || b".log".contains(&b));
-        // A file without a byte holds nothing.
+        // An empty file contains no data of a store.
         if (one || name.starts_with("MANIFEST-")) && entry.metadata().is_ok_and(|m| m.len() > 0) {
             out.push(name);
         }
@@ -295,9 +302,9 @@ pub(super) fn database_files(path: &Path) -> Result<Vec<String>> {
     Ok(out)
 }
 
-/// Removes what an interrupted restore has left: its folder, and files that it has moved to their
-/// place already. Without `CURRENT` they do not belong to a store, and before the restore began
-/// there were none.
+/// Removes the files of an interrupted restore: its folder, and the database files that it had
+/// already moved. Without `CURRENT` those belong to no store, and there were none before the
+/// restore began.
 fn remove_leftovers(to: &Path) -> Result<()> {
     if !is_unfinished(to) || to.join(CURRENT).exists() {
         return Ok(());

@@ -1,5 +1,5 @@
-//! The names of the last accepted configuration, by which a name that is gone from the files is
-//! noticed while it has listings.
+//! The names of the last accepted configuration. With them the ledger detects a name that was
+//! removed from the files and still has listings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::model::ReasonId;
 /// The key of the row in the family `meta`.
 const KEY: &[u8] = b"configured";
 
-/// The names that have been in use, by the store's numbers if they have one.
+/// The configured names; reasons by their numbers in the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configured {
     /// The reasons.
@@ -22,18 +22,18 @@ pub struct Configured {
     pub zones: BTreeMap<String, ConfiguredZone>,
 }
 
-/// What a zone published.
+/// The reasons that a configured zone published.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfiguredZone {
-    /// Whether it lists names, not addresses.
+    /// Whether it is a zone of names and not of addresses.
     pub names: bool,
     /// Its reasons.
     pub reasons: BTreeSet<ReasonId>,
 }
 
 impl Configured {
-    /// The union of both: a name that has left the files stays until a configuration without it is
-    /// accepted.
+    /// Adds the names of `other`. A name that was removed from the files stays until a
+    /// configuration without it is accepted.
     pub fn merge(&mut self, other: Configured) {
         self.reasons.extend(other.reasons);
         self.feeds.extend(other.feeds);
@@ -56,7 +56,7 @@ impl Configured {
 }
 
 impl Store {
-    /// The names of the last configuration; `None` in a store of a version that did not keep them.
+    /// The names of the last accepted configuration; `None` if an older version wrote the store.
     ///
     /// # Errors
     ///

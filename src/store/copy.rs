@@ -1,6 +1,6 @@
-//! Copies of followed zones: their records in order, so that a difference can be compared with
-//! them, and lists be made from them. A new copy is written beside the current one and is invisible
-//! until a commit names it.
+//! Copies of followed zones: their records in order. An incremental transfer is checked against the
+//! copy, and the rows of the feed are made from it. A new copy is written beside the current one
+//! and is not used until a commit names it.
 
 use std::path::PathBuf;
 
@@ -24,7 +24,7 @@ pub struct CopyWriter<'s> {
 }
 
 impl Store {
-    /// Starts a copy; removes first what has its number.
+    /// Starts a copy. Removes first the records that have its number.
     pub fn write_copy(&self, source: SourceId, copy: u32) -> Result<CopyWriter<'_>> {
         let prefix = schema::feed_prefix(source, copy);
         self.drop_rows(schema::RECORDS, &prefix)?;
@@ -41,7 +41,7 @@ impl Store {
         })
     }
 
-    /// Removes a copy that no commit has named.
+    /// Removes a copy that no commit names.
     pub fn drop_copy(&self, source: SourceId, copy: u32) -> Result<()> {
         self.drop_rows(schema::RECORDS, &schema::feed_prefix(source, copy))
     }
@@ -87,12 +87,12 @@ impl CopyReader<'_> {
         self.0.check()
     }
 
-    /// The record; `None` after the last.
+    /// The current record; `None` after the last one.
     pub fn row(&self) -> Option<&[u8]> {
         self.0.key()
     }
 
-    /// Goes on to the next.
+    /// Goes to the next record.
     pub fn step(&mut self) -> Result<()> {
         self.0.next();
         self.0.check()
@@ -129,18 +129,19 @@ impl CopyWriter<'_> {
         file.open(&self.file)?;
         keys.iter().try_for_each(|k| file.put(k, []))?;
         file.finish()?;
-        let mut how = IngestExternalFileOptions::default();
-        how.set_move_files(true);
+        let mut ingest_options = IngestExternalFileOptions::default();
+        ingest_options.set_move_files(true);
         self.store.with(|db| {
             Ok(db.ingest_external_file_cf_opts(
                 &super::cf(db, schema::RECORDS)?,
-                &how,
+                &ingest_options,
                 vec![&self.file],
             )?)
         })
     }
 
-    /// Finishes the copy: it is on disk, and invisible until a commit names it.
+    /// Writes the rest of the copy to disk, and returns the number of records. The copy is not used
+    /// until a commit names it.
     pub fn finish(mut self) -> Result<u64> {
         self.spill()?;
         Ok(self.records)

@@ -1,5 +1,5 @@
-//! Encoded values of rows. A value that cannot be encoded makes the commit of its batch fail, so that
-//! no row is ever written without its value.
+//! Encoded values of rows. If a value cannot be encoded, the commit of its batch fails, so that no
+//! row is written without its value.
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 pub struct Encoded(Result<Vec<u8>, String>);
 
 impl Encoded {
-    /// Encodes a value with postcard, after a byte that names the form.
+    /// Encodes a value with postcard, after a byte for the version of the form.
     pub(super) fn new<T: Serialize + ?Sized>(form: u8, value: &T) -> Encoded {
         Encoded(postcard::to_extend(value, vec![form]).map_err(|e| e.to_string()))
     }
@@ -22,7 +22,7 @@ impl Encoded {
         self.0
     }
 
-    /// How many bytes it has; 0 if the value could not be encoded.
+    /// The size in bytes; 0 if the value could not be encoded.
     pub fn size(&self) -> usize {
         self.0.as_ref().map_or(0, Vec::len)
     }

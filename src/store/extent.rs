@@ -1,21 +1,21 @@
-//! How much a source lists: its entries, and the addresses that they cover.
+//! The extent of a source: its entries, and the addresses that they cover.
 
 use serde::{Deserialize, Serialize};
 
-/// How much a source lists.
+/// The extent of a source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
     /// Listed subjects: addresses, prefixes and names.
     pub entries: u64,
-    /// Of these, names.
+    /// The entries that are names.
     pub names: u64,
-    /// Covered IPv4 addresses, without those that an exclusion takes out.
+    /// Covered IPv4 addresses, without excluded ones.
     pub ipv4: u64,
-    /// Covered IPv6 networks of 64 bits, without those that an exclusion takes out.
+    /// Covered IPv6 networks of 64 bits, without excluded ones.
     pub ipv6: u64,
-    /// The length of the widest listed IPv4 prefix; `None` without any.
+    /// The length of the widest listed IPv4 prefix; `None` if none is listed.
     pub widest4: Option<u8>,
-    /// The length of the widest listed IPv6 prefix; `None` without any.
+    /// The length of the widest listed IPv6 prefix; `None` if none is listed.
     pub widest6: Option<u8>,
 }
 
@@ -39,23 +39,23 @@ impl Extent {
     }
 }
 
-/// What a source lists before and after an import.
+/// The extent of a source before and after an import.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extents {
-    /// Before it.
+    /// Before the import.
     pub before: Extent,
-    /// After it.
+    /// After the import.
     pub after: Extent,
-    /// IPv4 subjects that are listed before it only.
+    /// IPv4 subjects that are no longer listed after the import.
     pub gone4: u64,
-    /// IPv6 subjects that are listed before it only.
+    /// IPv6 subjects that are no longer listed after the import.
     pub gone6: u64,
-    /// Names that are listed before it only.
+    /// Names that are no longer listed after the import.
     pub gone_names: u64,
 }
 
 impl Extents {
-    /// Subjects that are listed before it only.
+    /// Subjects that are no longer listed after the import.
     pub fn gone(&self) -> u64 {
         self.gone4 + self.gone6 + self.gone_names
     }

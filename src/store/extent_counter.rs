@@ -1,4 +1,4 @@
-//! Counts how much a source lists, from rows in key order.
+//! Counts the extent of a source from its rows in key order.
 
 use super::{
     extent::{Extent, Extents},
@@ -6,10 +6,10 @@ use super::{
 };
 use crate::model::{Mask, Prefix4, Prefix6, Subject};
 
-/// The prefix length by which IPv6 is counted; a longer prefix counts as one such network.
+/// The prefix length in which IPv6 networks are counted; a longer prefix counts as one network.
 const NETWORK6: u8 = 64;
 
-/// Counts both sides of an import; the rows come in key order.
+/// Counts the extents before and after an import, from rows in key order.
 #[derive(Debug, Default)]
 pub struct ExtentCounter {
     before: Side,
@@ -20,9 +20,9 @@ pub struct ExtentCounter {
 impl ExtentCounter {
     /// Counts a subject with its entries before and after.
     pub fn add(&mut self, subject: &Subject, old: &[FeedEntry], new: &[FeedEntry]) {
-        let was = self.before.add(subject, old);
-        let is = self.after.add(subject, new);
-        if was && !is {
+        let was_listed = self.before.add(subject, old);
+        let is_listed = self.after.add(subject, new);
+        if was_listed && !is_listed {
             let family = match subject {
                 Subject::V4(_) => 0,
                 Subject::V6(_) => 1,
@@ -45,7 +45,7 @@ impl ExtentCounter {
     }
 }
 
-/// One side of an import.
+/// The rows before or after an import.
 #[derive(Debug, Default)]
 struct Side {
     entries: u64,
@@ -90,8 +90,8 @@ impl Side {
     }
 }
 
-/// The reasons that remain for an entry that is inside something wider, and how the count of
-/// covered units changes.
+/// Returns the reasons that are listed at an entry inside a prefix with the reasons `outer`, and
+/// corrects the count of covered units.
 fn nested(outer: Mask, listed: Mask, excluded: Mask, units: u64, covered: &mut u64) -> Mask {
     let inner = (outer & !excluded) | listed;
     match (outer != 0, inner != 0) {
@@ -108,7 +108,7 @@ fn nested(outer: Mask, listed: Mask, excluded: Mask, units: u64, covered: &mut u
 struct Cover4 {
     covered: u64,
     widest: Option<u8>,
-    /// Prefixes around the last one: their last addresses and reasons.
+    /// Prefixes that contain the last one: their last addresses and reasons.
     open: Vec<(u32, Mask)>,
     /// Where segments start, in order, and the reasons that are listed in each.
     starts: Vec<u32>,
@@ -170,12 +170,12 @@ impl Cover4 {
     }
 }
 
-/// Covered IPv6 networks. In key order a prefix comes directly before what is inside it.
+/// Covered IPv6 networks. In key order a prefix comes directly before its parts.
 #[derive(Debug, Default)]
 struct Cover6 {
     covered: u64,
     widest: Option<u8>,
-    /// Networks around the last one: their first and last numbers and reasons.
+    /// Networks that contain the last one: their first and last numbers and reasons.
     open: Vec<(u64, u64, Mask)>,
 }
 
@@ -185,7 +185,7 @@ impl Cover6 {
             self.widest = Some(self.widest.map_or(p.len(), |w| w.min(p.len())));
         }
         if listed == 0 && p.len() > NETWORK6 {
-            return; // an exclusion of less than a network takes no network out
+            return; // only a part of a network is excluded, so the network still counts
         }
         let whole = p.widen(NETWORK6);
         let (first, last) = (

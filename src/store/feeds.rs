@@ -1,5 +1,5 @@
-//! Reads the rows of feeds in order, all sources side by side: for a full build, and for many
-//! subjects at once.
+//! Reads the rows of all feeds in key order at once: for a full build of the index, and for many
+//! subjects.
 
 use rocksdb::{DB, DBRawIterator, ReadOptions};
 
@@ -11,11 +11,11 @@ use schema::FeedEntry;
 pub(super) struct Cursor<'a> {
     rows: DBRawIterator<'a>,
     prefix: Vec<u8>,
-    /// The source of these rows; `None` for verdicts that are decided one by one.
+    /// The source of these rows; `None` for the rows of the family `verdicts`.
     source: Option<SourceId>,
 }
 
-/// After this many steps a seek is cheaper.
+/// A cursor that has to move further than this many rows seeks, because that is cheaper.
 const STEPS: usize = 16;
 
 impl<'a> Cursor<'a> {
@@ -69,7 +69,7 @@ impl<'a> Cursor<'a> {
         self.rows.seek([&self.prefix, key].concat());
     }
 
-    /// Reading stops at the end and at an error alike; this returns the error.
+    /// Returns the error at which reading stopped, if it was not the end.
     pub(super) fn check(&self) -> Result<()> {
         self.rows.status().map_err(Into::into)
     }
@@ -131,7 +131,7 @@ impl Store {
         to: &[u8],
         f: &mut dyn FnMut(Subject, Verdict) -> Result<bool>,
     ) -> Result<bool> {
-        let mut whole = true;
+        let mut is_complete = true;
         self.with(|db| {
             let mut cursors = self.cursors(db, dictionary)?;
             if !from.is_empty() {
@@ -158,24 +158,24 @@ impl Store {
                     }
                 }
                 if !f(subject, verdict)? {
-                    whole = false;
+                    is_complete = false;
                     return Ok(());
                 }
             }
             cursors.iter().try_for_each(Cursor::check)
         })?;
-        Ok(whole)
+        Ok(is_complete)
     }
 
-    /// Visits, in order, what is decided one by one of each subject after `after`, until `f`
-    /// returns false: its entries of sources that are not feeds, its exemption and its holds.
-    /// Returns whether it reached the end.
+    /// Visits, in order, the subjects after `after` that have entries of sources other than feeds,
+    /// an exemption or holds, with these, until `f` returns false. Returns whether it reached the
+    /// end.
     pub fn decided(
         &self,
         after: Option<&Subject>,
         f: &mut dyn FnMut(Subject, Verdict) -> Result<bool>,
     ) -> Result<bool> {
-        let mut whole = true;
+        let mut is_complete = true;
         let from = after.map(Subject::key).unwrap_or_default();
         self.rows(schema::VERDICTS, &from, &mut |key, row| {
             if after.is_some() && *key == *from {
@@ -184,7 +184,7 @@ impl Store {
             let subject = Subject::from_key(key).ok_or_else(|| self.damaged("a subject's key"))?;
             let own: schema::Own = schema::decode(row)
                 .ok_or_else(|| self.damaged(&format!("the verdict of {subject}")))?;
-            whole = f(
+            is_complete = f(
                 subject,
                 Verdict {
                     entries: own.entries,
@@ -192,13 +192,13 @@ impl Store {
                     holds: own.holds,
                 },
             )?;
-            Ok(whole)
+            Ok(is_complete)
         })?;
-        Ok(whole)
+        Ok(is_complete)
     }
 
-    /// Visits the verdicts of some subjects, which are in order, with the feeds' generations of
-    /// `dictionary`.
+    /// Visits the verdicts of the given subjects, which have to be in order, with the feeds'
+    /// generations of `dictionary`.
     pub fn verdicts<'s>(
         &self,
         dictionary: &Dictionary,
@@ -224,7 +224,7 @@ impl Store {
 }
 
 impl Store {
-    /// The entries of a generation of a source for a subject.
+    /// The entries for a subject in a generation of a source.
     pub fn feed_row(
         &self,
         source: SourceId,
@@ -247,7 +247,7 @@ impl Store {
         generation: u32,
         f: &mut dyn FnMut(Subject, Vec<FeedEntry>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let mut broken = None;
+        let mut visit_error = None;
         self.with(|db| {
             let mut rows = Cursor::new(
                 db,
@@ -260,14 +260,14 @@ impl Store {
                 let entries =
                     schema::read_feed(rows.value()).ok_or_else(|| self.damaged("a feed's row"))?;
                 if let Err(e) = f(subject, entries) {
-                    broken = Some(e);
+                    visit_error = Some(e);
                     return Ok(());
                 }
                 rows.next();
             }
             rows.check()
         })?;
-        broken.map_or(Ok(()), Err)
+        visit_error.map_or(Ok(()), Err)
     }
 
     /// The rows of a generation of a source, at most `limit`.

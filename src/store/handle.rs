@@ -1,4 +1,4 @@
-//! The store's handle: reading for all modules, and one synced batch for the ledger.
+//! The handle of an open store: all modules read from it, and the ledger commits synced batches.
 
 use std::{
     collections::HashMap,
@@ -29,30 +29,30 @@ pub struct StoreSettings {
     pub journal_size: u64,
     /// How long the history of feeds is kept.
     pub feed_event_age: crate::model::time::Seconds,
-    /// How often everything is read for damage; 0 for never.
+    /// How often the whole store is read to find damage; 0 for never.
     pub scrub_interval: crate::model::time::Seconds,
-    /// Bytes of rows a second that a scrub reads at most.
+    /// The most bytes of rows that a scrub reads in a second.
     pub scrub_rate: u64,
-    /// How many of its tables may be open files at the same time.
+    /// How many of its table files may be open at the same time.
     pub open_tables: u16,
 }
 
 /// Why an operation of the store failed; named by what the caller can do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Another process has it open.
+    /// Another process has the store open.
     #[error("the store {} is open in another process; is an orbsd running on it?", .0.display())]
     Locked(PathBuf),
-    /// It was written by a newer version.
+    /// A newer version wrote the store.
     #[error(
-        "the store was written by a newer orbsd (version {0}, this one knows {version}); run that one, or restore an older copy",
+        "the store was written by a newer orbsd (store version {0}; this program supports {version}); run the newer program, or restore an older backup",
         version = schema::VERSION
     )]
     Newer(u32),
     /// Its data cannot be decoded: restore it from a backup.
     #[error("the store is damaged: {0}; restore it from a backup")]
     Damaged(String),
-    /// The disk or the file system failed; try again when the cause is gone.
+    /// The disk or the file system failed; the operation may succeed when the cause is removed.
     #[error("the store cannot be read or written: {0}")]
     Io(String),
     /// A value could not be encoded. Nothing was written.
@@ -76,7 +76,7 @@ pub(super) fn damaged(what: &str) -> StoreError {
     StoreError::Damaged(format!("{what} cannot be read"))
 }
 
-/// The names that this store has given numbers, and what it knows of its sources.
+/// The numbered names of reasons and sources, and the records of the sources.
 #[derive(Debug, Clone, Default)]
 pub struct Dictionary {
     /// Reasons.
@@ -88,7 +88,8 @@ pub struct Dictionary {
 }
 
 impl Dictionary {
-    /// Whether an event with this number in its key counts.
+    /// Whether an event with the number `seq` in its key belongs to a commit: its commit is not
+    /// after `last`, or a commit has named its generation.
     fn counts(&self, seq: u64, last: u64) -> bool {
         if seq >> 63 == 0 {
             return seq <= last;
@@ -112,13 +113,13 @@ pub struct Store {
     pub(super) id: [u8; 16],
     pub(super) dictionary: RwLock<Arc<Dictionary>>,
     pub(super) integrity: Integrity,
-    /// The last commit that it had acknowledged before it was opened, 0 if unknown; and whether
+    /// The last commit that was acknowledged before the store was opened, 0 if unknown; and whether
     /// acknowledged rows are missing.
     pub(super) acknowledged: (u64, bool),
-    /// Why that is not known.
+    /// Why the last acknowledged commit is not known; `None` if it is.
     pub(super) unknown_commit: Option<super::UnknownCommit>,
-    /// Why the end of the write-ahead log was cut when the store was opened; `None` if it was
-    /// whole.
+    /// Why the end of the write-ahead log was truncated when the store was opened; `None` if it was
+    /// intact.
     pub(super) cut: Mutex<Option<String>>,
     /// How commits fail in a unit test.
     #[cfg(test)]
@@ -137,13 +138,13 @@ pub(crate) enum CommitFault {
 
 /// Rows that are written together.
 #[derive(Default)]
-pub struct Batch(Vec<RowWrite>, Vec<Cut>);
+pub struct Batch(Vec<RowWrite>, Vec<RangeDelete>);
 
 /// Family, key and value; `None` removes the row.
 type RowWrite = (&'static str, Vec<u8>, Option<Encoded>);
 /// Family, first key, and the first key after the range.
-type Cut = (&'static str, Vec<u8>, Vec<u8>);
-/// Gets a row's key and value; false ends the visit.
+type RangeDelete = (&'static str, Vec<u8>, Vec<u8>);
+/// A visitor: receives the key and value of a row; returns false to end the visit.
 pub type RowFn<'f> = &'f mut dyn FnMut(&[u8], &[u8]) -> Result<bool>;
 
 impl Batch {
@@ -155,14 +156,14 @@ impl Batch {
     pub fn delete(&mut self, family: &'static str, key: Vec<u8>) {
         self.0.push((family, key, None));
     }
-    /// Removes the rows from `from` up to, but without, `to`.
+    /// Removes the rows with keys from `from` (inclusive) to `to` (exclusive).
     pub fn delete_range(&mut self, family: &'static str, from: Vec<u8>, to: Vec<u8>) {
         self.1.push((family, from, to));
     }
 }
 
 impl Store {
-    /// The present names and sources.
+    /// The current names and sources.
     pub fn dictionary(&self) -> Arc<Dictionary> {
         self.dictionary.read().clone()
     }
@@ -172,7 +173,7 @@ impl Store {
         self.id
     }
 
-    /// The identity that rows have: the first half of [`Store::id`].
+    /// The identity of this store in the paths of rows: the first half of [`Store::id`].
     pub fn store_id(&self) -> StoreId {
         self.id.first_chunk().map_or(StoreId::default(), |half| {
             StoreId(u64::from_be_bytes(*half))
@@ -184,8 +185,8 @@ impl Store {
         &self.settings.path
     }
 
-    /// Why the end of the write-ahead log was cut when the store was opened; `None` if it was
-    /// whole.
+    /// Why the end of the write-ahead log was truncated when the store was opened; `None` if it was
+    /// intact.
     pub fn cut(&self) -> Option<String> {
         self.cut.lock().clone()
     }
@@ -195,7 +196,8 @@ impl Store {
         let result = match self.db.read().as_ref() {
             Some(db) => f(db),
             None => Err(StoreError::Io(
-                "it is closed after an error, and opened again when the cause is gone".into(),
+                "it was closed after an error; the daemon opens it again when the cause is gone"
+                    .into(),
             )),
         };
         if let Err(StoreError::Damaged(why)) = &result {
@@ -249,7 +251,7 @@ impl Store {
         self.verdict_in(&self.dictionary(), subject)
     }
 
-    /// The verdict that a subject would have if the feeds' generations were those of `dictionary`.
+    /// The verdict of a subject, with the feeds' generations of `dictionary`.
     pub fn verdict_in(&self, dictionary: &Dictionary, subject: &Subject) -> Result<Verdict> {
         let key = subject.key();
         let own = self.own(subject)?;
@@ -274,7 +276,7 @@ impl Store {
     pub fn history(&self, subject: &Subject) -> Result<Vec<Event>> {
         let mut out: Vec<(u64, u32, Event)> = Vec::new();
         let key = subject.key();
-        let mut take = |prefix: &[u8], family| {
+        let mut read_family = |prefix: &[u8], family| {
             self.rows(family, prefix, &mut |k, v| {
                 let Some(tail) = k
                     .strip_prefix(prefix)
@@ -307,17 +309,17 @@ impl Store {
             from = schema::after(&bucket);
         }
         for bucket in buckets {
-            take(&[&bucket[..], &key].concat(), schema::FEED_EVENTS)?;
+            read_family(&[&bucket[..], &key].concat(), schema::FEED_EVENTS)?;
         }
-        take(&key, schema::EVENTS)?;
+        read_family(&key, schema::EVENTS)?;
         let seq = self.seq()?;
         let dictionary = self.dictionary();
         out.retain(|(s, ..)| dictionary.counts(*s, seq));
         Ok(with_ends(in_order(out).into_iter(), &dictionary))
     }
 
-    /// The subjects of which something ends at `now` or before, with their due dates, in that
-    /// order: those after `last`, at most `limit`.
+    /// The subjects that are due at `now` (a listing, hold or exemption of theirs ends), with their
+    /// due dates, in the order of these: at most `limit`, and only those after `last`.
     pub fn due(
         &self,
         last: Option<&(Time, Subject)>,
@@ -346,7 +348,7 @@ impl Store {
         Ok(out)
     }
 
-    /// When the next due date is.
+    /// The next due date; `None` if nothing ends.
     pub fn next_due(&self) -> Result<Option<Time>> {
         let mut out = None;
         self.rows(schema::DUE, &[], &mut |k, _| {
@@ -382,7 +384,7 @@ impl Store {
         Ok(out)
     }
 
-    /// What is decided one by one of a subject.
+    /// The stored part of a subject's verdict, without entries of feeds.
     fn own(&self, subject: &Subject) -> Result<Own> {
         match self.get(schema::VERDICTS, &subject.key())? {
             None => Ok(Own::default()),
@@ -391,7 +393,7 @@ impl Store {
         }
     }
 
-    /// The outcome of an idempotent request, if it came before.
+    /// The outcome of an idempotent request; `None` if no request with this key was stored.
     pub fn stored_receipt(
         &self,
         now: Time,
@@ -400,15 +402,15 @@ impl Store {
         for at in [now, Time(now.0.saturating_sub(schema::DAY))] {
             if let Some(row) = self.get(schema::IDEMPOTENCY, &schema::idempotency_key(at, key))? {
                 return Ok(Some(
-                    schema::decode(&row).ok_or_else(|| self.damaged("what became of a request"))?,
+                    schema::decode(&row).ok_or_else(|| self.damaged("the outcome of a request"))?,
                 ));
             }
         }
         Ok(None)
     }
 
-    /// The stored answer to an idempotent request, if it came before: a hash of the request, the
-    /// status, and the body.
+    /// The stored answer to an idempotent request: a hash of the request, the status, and the body;
+    /// `None` if no request with this key was stored.
     pub fn answer(&self, now: Time, key: &[u8; 16]) -> Result<Option<(u64, u16, String)>> {
         for at in [now, Time(now.0.saturating_sub(schema::DAY))] {
             if let Some(row) = self.get(schema::IDEMPOTENCY, &schema::answer_key(at, key))? {
@@ -438,8 +440,8 @@ impl Store {
         })
     }
 
-    /// Visits the rows of relay tests whose keys begin with a prefix, from before `before`
-    /// backwards, until `f` returns false.
+    /// Visits the rows of relay tests whose keys begin with a prefix and are less than `before`, in
+    /// descending order, until `f` returns false.
     pub fn relay_rows_desc(&self, prefix: &[u8], before: &[u8], f: RowFn) -> Result<()> {
         self.with(|db| {
             for row in db.iterator_cf(
@@ -455,7 +457,7 @@ impl Store {
         })
     }
 
-    /// The rows of users and tokens: keys and values.
+    /// Keys and values of the family `people`: users, tokens and other named values.
     pub fn account_rows(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let mut out = Vec::new();
         self.rows(schema::ACCOUNTS, &[], &mut |k, v| {
@@ -465,7 +467,8 @@ impl Store {
         Ok(out)
     }
 
-    /// Visits the audit records from line `from` backwards, until `f` returns false.
+    /// Visits the audit records with numbers up to `from`, in descending order, until `f` returns
+    /// false.
     pub fn audit(
         &self,
         from: u64,
@@ -481,11 +484,11 @@ impl Store {
                 let number = k[..]
                     .try_into()
                     .map(u64::from_be_bytes)
-                    .map_err(|_| self.damaged("a line of the audit log"))?;
+                    .map_err(|_| self.damaged("an audit record"))?;
                 if !f(
                     number,
                     schema::decode(&v)
-                        .ok_or_else(|| self.damaged(&format!("line {number} of the audit log")))?,
+                        .ok_or_else(|| self.damaged(&format!("audit record {number}")))?,
                 ) {
                     break;
                 }
@@ -516,7 +519,7 @@ impl Store {
         last.map_or(Ok(0), |k| {
             k.try_into()
                 .map(u64::from_be_bytes)
-                .map_err(|_| self.damaged("a line of the audit log"))
+                .map_err(|_| self.damaged("an audit record"))
         })
     }
 
@@ -564,8 +567,12 @@ impl Store {
         .transpose()
     }
 
-    /// Writes a batch, synced. After an error it is unknown whether the batch was written until the
-    /// end of the store was read.
+    /// Writes a batch and syncs it to disk.
+    ///
+    /// # Errors
+    ///
+    /// A value could not be encoded: nothing was written. Or the disk failed: the batch may have
+    /// been written, and the caller has to read the store to find out.
     pub fn commit(&self, batch: Batch) -> Result<()> {
         #[cfg(test)]
         self.fail_as(CommitFault::NotWritten)?;
@@ -600,16 +607,16 @@ impl Store {
         })
     }
 
-    /// Fails if the test wants commits to fail like this.
+    /// Fails if a test has requested this fault.
     #[cfg(test)]
     fn fail_as(&self, fault: CommitFault) -> Result<()> {
         match *self.fault.lock() == Some(fault) {
-            true => Err(StoreError::Io("the test makes commits fail".into())),
+            true => Err(StoreError::Io("fault of a test".into())),
             false => Ok(()),
         }
     }
 
-    /// Flushes memory and log into files, so that the next start has nothing to replay.
+    /// Flushes the write buffers into table files, so that the next start has no log to replay.
     pub fn flush(&self) -> Result<()> {
         self.with(|db| {
             for family in schema::FAMILIES {
@@ -625,9 +632,9 @@ impl Store {
     }
 }
 
-/// Sorts events in the order in which they were decided: that of their commits, however the clock
-/// moved. An event that was staged before its commit had a number goes by its time, and within a
-/// second before what was decided on it.
+/// Sorts events by their commits, so that a clock step does not change the order. An event that was
+/// staged before its commit had a number is sorted by its time, before the other events of the same
+/// second.
 fn in_order(mut all: Vec<(u64, u32, Event)>) -> Vec<Event> {
     all.sort_by_key(|(seq, place, _)| (*seq, *place));
     let split = all.partition_point(|(seq, ..)| seq >> 63 == 0);
@@ -645,7 +652,7 @@ fn in_order(mut all: Vec<(u64, u32, Event)>) -> Vec<Event> {
     out
 }
 
-/// The events of a subject, with those that the ends of whole feeds imply.
+/// Adds the events that the ends of whole feeds imply to the events of a subject.
 fn with_ends(events: impl Iterator<Item = Event>, dictionary: &Dictionary) -> Vec<Event> {
     let mut ends: Vec<(Time, SourceId)> = Vec::new();
     for (i, r) in dictionary.records.iter().enumerate() {
@@ -683,7 +690,7 @@ fn with_ends(events: impl Iterator<Item = Event>, dictionary: &Dictionary) -> Ve
     out
 }
 
-/// The rows of a dictionary.
+/// Adds the rows of a dictionary to a batch.
 pub fn dictionary_rows(v: &Dictionary, batch: &mut Batch) {
     batch.put(
         schema::META,
@@ -697,10 +704,10 @@ pub fn dictionary_rows(v: &Dictionary, batch: &mut Batch) {
     );
 }
 
-/// A column family, which `open` has created.
+/// A column family of an open database.
 pub(super) fn cf<'a>(db: &'a DB, family: &str) -> Result<&'a rocksdb::ColumnFamily> {
     db.cf_handle(family)
-        .ok_or_else(|| StoreError::Damaged(format!("it has no column family `{family}`")))
+        .ok_or_else(|| StoreError::Damaged(format!("the column family `{family}` is missing")))
 }
 
 #[cfg(test)]
@@ -708,9 +715,8 @@ mod tests {
     use super::*;
     use crate::model::ReasonId;
 
-    /// Events were once ordered by the clock, so a clock that stepped back reversed a history.
     #[test]
-    fn history_follows_the_commits_when_the_clock_steps_back() {
+    fn history_is_in_commit_order_when_the_clock_steps_back() {
         let event = |at: u64, what| Event {
             at: Time(at),
             author: "t".into(),
@@ -740,7 +746,7 @@ mod tests {
         assert_eq!(
             ordered[0].what,
             EventKind::HoldEnded { reason, source },
-            "of the same second, what was staged comes first"
+            "a staged event comes first in its second"
         );
         ordered.iter().for_each(|e| verdict.fold(e.at, &e.what));
         assert!(verdict.exempt.is_none());

@@ -1,5 +1,5 @@
-//! The record of the store's integrity: damage that was found, until it is repaired; the last
-//! scrub; and the last acknowledged commit, so that a start notices if it is missing.
+//! The record of the store's integrity: unrepaired damage, the last scrub, and the last
+//! acknowledged commit, by which a start detects that commits are missing.
 
 use std::{
     fs::{File, OpenOptions},
@@ -16,19 +16,19 @@ use crate::model::{Time, time::Seconds};
 /// The file beside the database with the damage and the last scrub, in JSON.
 pub(super) const REPORT: &str = "integrity.json";
 /// The file beside the database with the last acknowledged commit: the store's identity, the
-/// commit's number, the database's own number of the last row that was written, a checksum.
+/// commit's number, RocksDB's sequence number of the last row, and a checksum.
 pub(super) const LAST_COMMIT: &str = "last-commit";
-/// How many findings are kept; more are of the same kind.
+/// The most findings that are kept; further ones add no information.
 const MAX_DAMAGE: usize = 32;
 
 /// Damage of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damage {
-    /// When the writer noticed it; `None` before that.
+    /// When the writer recorded it; `None` until then.
     pub at: Option<Time>,
     /// How it was found.
     pub found_by: FoundBy,
-    /// What is damaged, for people.
+    /// A description of the damage.
     pub what: String,
 }
 
@@ -44,12 +44,12 @@ pub enum FoundBy {
     Backup,
     /// By a scrub.
     Scrub,
-    /// By a start: acknowledged commits are missing. No scrub can repair that.
+    /// At a start: acknowledged commits are missing. A scrub does not clear this.
     Start,
 }
 
 impl FoundBy {
-    /// The origin as a word.
+    /// The name, as in the API.
     pub fn as_str(self) -> &'static str {
         self.into()
     }
@@ -62,9 +62,9 @@ pub struct ScrubReport {
     pub started: Time,
     /// When it ended.
     pub ended: Time,
-    /// Rows that were read.
+    /// The number of rows that were read.
     pub rows: u64,
-    /// Bytes of them.
+    /// The bytes of these rows.
     pub bytes: u64,
     /// Column families with damage.
     pub damaged: u64,
@@ -75,7 +75,7 @@ pub struct ScrubReport {
 pub struct ScrubProgress {
     /// When it began.
     pub started: Time,
-    /// Column families that were read, and how many there are.
+    /// The number of column families that were read, and the number of all.
     pub families: (usize, usize),
     /// Bytes of rows that were read.
     pub bytes: u64,
@@ -93,39 +93,39 @@ struct Report {
 struct State {
     report: Report,
     progress: Option<ScrubProgress>,
-    /// A scrub is wanted now: it was requested, or damage was found.
+    /// A scrub has to begin now: it was requested, or damage was found.
     wanted: bool,
 }
 
-/// See the documentation of the module.
+/// The integrity record of an open store; see the documentation of this module.
 #[derive(Debug)]
 pub(super) struct Integrity {
     folder: PathBuf,
     state: Mutex<State>,
+    /// The open file [`LAST_COMMIT`], and the identity of the store.
     last_commit: OnceLock<(File, [u8; 16])>,
-    /// The content.
+    /// The content of that file.
     acknowledged: Mutex<Acknowledged>,
 }
 
-/// The last acknowledged write. Rows that belong to no numbered commit, such as those of users,
-/// have only the second number.
+/// The last acknowledged write. A write without a numbered commit, such as that of a user, only
+/// changes the sequence number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Acknowledged {
     /// The number of the commit.
     pub(super) commit: u64,
-    /// The database's number of the last row.
+    /// RocksDB's sequence number of the last row.
     pub(super) sequence: u64,
 }
 
-/// Why it is not known what was acknowledged last.
+/// Why the last acknowledged commit is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnknownCommit {
-    /// The file is not there or empty, as in a store of an older version or one that was just
-    /// restored.
+    /// The file is missing or empty, as in a store of an older version or after a restore.
     Missing,
-    /// The file is another store's.
+    /// The file belongs to another store.
     OfAnotherStore,
-    /// The file cannot be read, or its checksum does not fit.
+    /// The file cannot be read, or its checksum is wrong.
     Damaged,
 }
 
@@ -133,7 +133,7 @@ impl std::fmt::Display for UnknownCommit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             UnknownCommit::Missing => "the file last-commit is missing",
-            UnknownCommit::OfAnotherStore => "the file last-commit is that of another store",
+            UnknownCommit::OfAnotherStore => "the file last-commit belongs to another store",
             UnknownCommit::Damaged => "the file last-commit is damaged",
         })
     }
@@ -146,7 +146,7 @@ impl Integrity {
             .ok()
             .and_then(|text| serde_json::from_slice(&text).ok());
         let report: Report = read.unwrap_or_default();
-        // Known damage is checked again at once.
+        // If damage is known, the first scrub begins at once.
         let state = State {
             wanted: !report.damage.is_empty(),
             report,
@@ -164,7 +164,7 @@ impl Integrity {
         self.state.lock()
     }
 
-    /// Writes the record. If the disk takes no file, the server goes on.
+    /// Writes the record. An error is only logged, because the server can run without the file.
     fn save(&self, state: &State) {
         let (path, new) = (
             self.folder.join(REPORT),
@@ -175,11 +175,11 @@ impl Integrity {
             .and_then(|()| File::open(&new)?.sync_all())
             .and_then(|()| std::fs::rename(&new, &path));
         if let Err(e) = written {
-            tracing::warn!(error = %e, path = %path.display(), "the report on the store's integrity could not be kept");
+            tracing::warn!(error = %e, path = %path.display(), "the report on the store's integrity could not be written");
         }
     }
 
-    /// Records damage; the same damage is recorded once.
+    /// Records damage, unless the same damage is recorded already.
     pub(super) fn record(&self, found_by: FoundBy, what: &str) {
         let mut state = self.state();
         if state.report.damage.iter().any(|d| d.what == what)
@@ -200,7 +200,7 @@ impl Integrity {
         self.state().report.damage.clone()
     }
 
-    /// Sets the time of new damage, and returns all damage.
+    /// Sets the time of new damage, and returns the new damage.
     pub(super) fn date(&self, now: Time) -> Vec<Damage> {
         let mut state = self.state();
         if state.report.damage.iter().all(|d| d.at.is_some()) {
@@ -217,14 +217,14 @@ impl Integrity {
         new
     }
 
-    /// Forgets that commits are missing, after a person has accepted it.
+    /// Removes the damage of missing commits, after an operator has accepted it.
     pub(super) fn accept(&self) {
         let mut state = self.state();
         state.report.damage.retain(|d| d.found_by != FoundBy::Start);
         self.save(&state);
     }
 
-    /// Forgets everything: the store is new, and the file is of another one.
+    /// Removes all damage, because the store is new and the file belongs to an earlier one.
     pub(super) fn forget(&self) {
         *self.state() = State::default();
         let _ = std::fs::remove_file(self.folder.join(REPORT));
@@ -248,7 +248,7 @@ impl Integrity {
         (state.progress, state.report.scrub)
     }
 
-    /// Begins a scrub; returns the damage that it may show to be repaired.
+    /// Begins a scrub; returns the damage that counts as repaired if the scrub finds none.
     pub(super) fn scrub_began(&self, progress: ScrubProgress) -> Vec<Damage> {
         let mut state = self.state();
         (state.progress, state.wanted) = (Some(progress), false);
@@ -265,8 +265,8 @@ impl Integrity {
         self.state().progress = Some(progress);
     }
 
-    /// Ends a scrub, with a report if it read everything. Damage from before it counts as repaired
-    /// if it found none.
+    /// Ends a scrub, with a report if it read everything. If it found no damage, the damage
+    /// `before` it counts as repaired.
     pub(super) fn scrub_ended(&self, report: Option<ScrubReport>, before: &[Damage]) {
         let mut state = self.state();
         state.progress = None;
@@ -281,11 +281,12 @@ impl Integrity {
         self.save(&state);
     }
 
-    /// What a store with this identity has acknowledged last. From now on
-    /// [`Integrity::acknowledge`] keeps it.
+    /// Reads the last acknowledged write of the store with this identity. From now on
+    /// [`Integrity::acknowledge`] updates it.
     ///
     /// # Errors
-    /// It is not known.
+    ///
+    /// The reason why it is not known.
     pub(super) fn acknowledged(&self, id: [u8; 16]) -> Result<Acknowledged, UnknownCommit> {
         let path = self.folder.join(LAST_COMMIT);
         let file = OpenOptions::new()
@@ -295,8 +296,8 @@ impl Integrity {
             .write(true)
             .open(path);
         let file = file.map_err(|_| UnknownCommit::Damaged)?;
-        let mut bytes = [0; RECORD];
-        let number = |bytes: &[u8; RECORD], at: usize| {
+        let mut bytes = [0; RECORD_BYTES];
+        let number = |bytes: &[u8; RECORD_BYTES], at: usize| {
             bytes[at..]
                 .first_chunk()
                 .map_or(0, |b| u64::from_le_bytes(*b))
@@ -308,8 +309,8 @@ impl Integrity {
             commit: number(&bytes, 16),
             sequence: number(&bytes, 24),
         };
-        // A file that was new when the power went can be empty, or have noughts.
-        if is_empty || (read.is_ok() && bytes == [0; RECORD]) {
+        // After a power loss a new file can be empty, or contain only zero bytes.
+        if is_empty || (read.is_ok() && bytes == [0; RECORD_BYTES]) {
             return Err(UnknownCommit::Missing);
         }
         let written_by = bytes.first_chunk().copied().unwrap_or_default();
@@ -323,14 +324,14 @@ impl Integrity {
         Ok(found)
     }
 
-    /// The missing commits are recorded: from now on the present state counts.
+    /// Makes the given numbers the last acknowledged ones, after missing commits were recorded.
     pub(super) fn start_from(&self, commit: u64, sequence: u64) {
         *self.acknowledged.lock() = Acknowledged::default();
         self.acknowledge(Some(commit), sequence);
     }
 
-    /// Records the numbers of what is on disk. The file is not synced: it serves after damage and
-    /// not after a power loss, and it is never ahead of what was written.
+    /// Records the numbers of a write that is on disk. The file is not synced: it detects damage,
+    /// not the effects of a power loss, and it is never ahead of the written data.
     pub(super) fn acknowledge(&self, commit: Option<u64>, sequence: u64) {
         if let Some((file, id)) = self.last_commit.get() {
             let mut last = self.acknowledged.lock();
@@ -343,11 +344,11 @@ impl Integrity {
     }
 }
 
-/// The bytes of the file with the last commit.
-const RECORD: usize = 36;
+/// The size of the file [`LAST_COMMIT`].
+const RECORD_BYTES: usize = 36;
 
-fn record(id: [u8; 16], last: Acknowledged) -> [u8; RECORD] {
-    let mut out = [0; RECORD];
+fn record(id: [u8; 16], last: Acknowledged) -> [u8; RECORD_BYTES] {
+    let mut out = [0; RECORD_BYTES];
     out[..16].copy_from_slice(&id);
     out[16..24].copy_from_slice(&last.commit.to_le_bytes());
     out[24..32].copy_from_slice(&last.sequence.to_le_bytes());

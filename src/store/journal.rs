@@ -1,4 +1,4 @@
-//! The journal: commits by number, and how old ones are removed.
+//! The journal: reads commits by number, and removes old ones.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -6,22 +6,22 @@ use super::{Batch, Result, Store, schema};
 use crate::model::{Entry, Event, Serial, SourceId, Subject, Time, Verdict};
 use schema::{Commit, FeedNote};
 
-/// What a start has to read after an image: some subjects, or everything.
+/// The subjects that changed since a commit; a start reads them after it has loaded an image.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ChangedSince {
     /// These subjects changed.
     Subjects(Vec<Subject>),
-    /// Too much to list, or the journal no longer reaches back that far.
+    /// Too many subjects changed to list them, or the journal does not reach back to the commit.
     Everything,
 }
 
-/// Subjects that changed, and their verdicts before.
+/// Subjects that changed, and their verdicts before the change.
 pub type Past = HashMap<Subject, Verdict>;
 
 /// The verdict of a subject after a commit, and the commits that changed it since.
 pub type Later = (Verdict, Vec<u64>);
 
-/// The same by the subjects' keys.
+/// [`Later`] by the subjects' keys.
 pub type LaterByKey = HashMap<Vec<u8>, Later>;
 
 /// A large import: its commit, and its source if known.
@@ -32,7 +32,7 @@ const TRIM_ROWS: usize = 100_000;
 
 impl Store {
     /// The subjects that changed between the zone's serial `from` and commit `last`, with their
-    /// verdicts at that serial. `None` if the journal cannot tell: it does not reach back so far,
+    /// verdicts at that serial. `None` if that is unknown: the journal does not reach back so far,
     /// no commit gave the zone exactly that serial, there is a barrier for the zone in between, or
     /// more than `limit` subjects changed.
     pub fn past(
@@ -62,8 +62,8 @@ impl Store {
         Ok((whole && out.len() <= limit).then_some(out))
     }
 
-    /// Adds to `past` the subjects that changed after commit `seq` up to `last`, unless they are in
-    /// it. Returns false if there is a barrier for the zone.
+    /// Adds to `past` the subjects that changed after commit `seq` up to `last`, unless it has them
+    /// already. Returns false if there is a barrier for the zone, or the journal lacks a commit.
     pub fn before(&self, origin: &str, seq: u64, last: u64, past: &mut Past) -> Result<bool> {
         let (mut next, mut barred) = (seq + 1, false);
         self.rows(schema::JOURNAL, &next.to_be_bytes(), &mut |k, v| {
@@ -88,9 +88,9 @@ impl Store {
         Ok(!barred && next > last)
     }
 
-    /// For the subjects of a commit that changed after it: the verdict after the commit, and the
-    /// commits that changed it, in order. Also the large imports after it, whose subjects are too
-    /// many to list, with their sources if known.
+    /// For each subject of a commit that was changed by later commits: its verdict after the
+    /// commit, and the later commits in order. Also the later large imports, of which the journal
+    /// has no subjects, with their sources if known.
     pub fn later(&self, seq: u64, commit: &Commit) -> Result<(LaterByKey, Vec<Bulk>)> {
         let keys: HashSet<&[u8]> = commit.before.iter().map(|(key, _)| &key[..]).collect();
         let (mut out, mut bulks) = (HashMap::<Vec<u8>, Later>::new(), Vec::new());
@@ -126,7 +126,7 @@ impl Store {
         .transpose()
     }
 
-    /// The notes of a commit's rows before it.
+    /// The notes that the rows of a commit had before it.
     pub fn notes_before(&self, seq: u64) -> Result<Vec<FeedNote>> {
         let row = self.get(schema::META, &schema::notes_key(seq))?;
         row.map_or(Ok(Vec::new()), |r| {
@@ -161,8 +161,8 @@ impl Store {
         Ok(out.into_iter().map(|(_, event)| event).collect())
     }
 
-    /// The subjects of which a source's entries have changed after commit `seq`, and the commits
-    /// that changed them. Between `seq` and now there must be no large import of the source.
+    /// The subjects whose entries of a source have changed after commit `seq`, and the commits that
+    /// changed them. There must be no large import of the source after `seq`.
     pub fn rows_changed_since(
         &self,
         seq: u64,
@@ -175,8 +175,8 @@ impl Store {
                 .cloned()
                 .collect::<Vec<_>>()
         };
-        // The last commit that had the subject, the entries before it, and the commits that changed
-        // them.
+        // The last commit with the subject, the entries before it, and the commits that changed the
+        // entries.
         let mut all: HashMap<Vec<u8>, (u64, Vec<Entry>, Vec<u64>)> = HashMap::new();
         self.commits(seq + 1, &mut |at, commit| {
             for (key, verdict) in commit.before {
@@ -226,7 +226,7 @@ impl Store {
             .transpose()
     }
 
-    /// The events of a subject in a commit, which was made at a time, in order.
+    /// The events of a subject in the commit `seq` with the time `at`, in order.
     pub fn events_of_commit(&self, subject: &Subject, seq: u64, at: Time) -> Result<Vec<Event>> {
         let mut out: Vec<(Vec<u8>, Event)> = Vec::new();
         let ends = |mut key: Vec<u8>| {
@@ -254,13 +254,12 @@ impl Store {
         Ok(out.into_iter().map(|(_, event)| event).collect())
     }
 
-    /// When the last commit was made; `None` where there is none, or the journal does not have it
-    /// any more.
+    /// The time of the last commit; `None` if there is none, or the journal no longer has it.
     pub fn last_commit_time(&self) -> Result<Option<Time>> {
         Ok(self.commit_row(self.seq()?)?.map(|c| c.at))
     }
 
-    /// The changes after commit `seq`, up to the last one.
+    /// The subjects that changed after commit `seq`.
     pub fn changed_since(&self, seq: u64) -> Result<ChangedSince> {
         let last = self.seq()?;
         let mut next = seq + 1;
@@ -291,14 +290,14 @@ impl Store {
         Ok(ChangedSince::Subjects(out))
     }
 
-    /// Bytes ever written to the journal; the next row counts on from here.
+    /// The number of bytes that were ever written to the journal.
     pub fn journal_bytes(&self) -> Result<u64> {
         let seq = self.seq()?;
         Ok(self.commit_row(seq)?.map_or(0, |c| c.bytes))
     }
 
-    /// The rows of old commits and of old feed events that can be removed now, as a batch; `None`
-    /// if there are none. Commits after `imaged` stay, because a start needs them.
+    /// A batch that removes old commits, old feed events and old idempotent requests; `None` if
+    /// there are none. Commits after `imaged` stay, because a start needs them.
     pub fn trim(&self, now: Time, imaged: u64) -> Result<Option<Batch>> {
         let (age, size) = (self.settings.journal_age.0, self.settings.journal_size);
         let total = self.journal_bytes()?;

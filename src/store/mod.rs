@@ -1,4 +1,4 @@
-//! The store: what outlives a request. The only code that knows RocksDB.
+//! The store: all persistent data. The only module that uses RocksDB.
 
 #[cfg(feature = "daemon")]
 pub mod backup;

@@ -15,19 +15,19 @@ use crate::{
     random::Random,
 };
 
-/// The write-ahead log is flushed when it grows past this many bytes: a start after a crash has to
+/// The write-ahead log is flushed when it is larger than this, because a start after a crash has to
 /// replay it.
-const MAX_LOG: u64 = 16 << 20;
-/// Memory for blocks read from files, in bytes; index and filter blocks are in it too.
-const BLOCK_CACHE: usize = 24 << 20;
-/// Memory for rows that are not in files yet, for each family, in bytes.
-const WRITE_BUFFER: usize = 4 << 20;
+const MAX_LOG_BYTES: u64 = 16 << 20;
+/// Memory for blocks of table files, index and filter blocks included.
+const BLOCK_CACHE_BYTES: usize = 24 << 20;
+/// Memory of each family for rows that are not in table files yet.
+const WRITE_BUFFER_BYTES: usize = 4 << 20;
 
 pub(super) fn family_options(cache: &Cache) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_bloom_filter(10.0, false);
-    // A feed of millions has a filter of megabytes: it is partitioned, so that a look-up reads one
-    // page of it.
+    // A feed with millions of rows has filters of megabytes. They are partitioned, so that a
+    // look-up reads one page.
     table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
     table.set_partition_filters(true);
     table.set_metadata_block_size(4096);
@@ -37,15 +37,15 @@ pub(super) fn family_options(cache: &Cache) -> Options {
     table.set_format_version(5);
     let mut o = Options::default();
     o.set_block_based_table_factory(&table);
-    o.set_write_buffer_size(WRITE_BUFFER);
+    o.set_write_buffer_size(WRITE_BUFFER_BYTES);
     o.set_compression_type(DBCompressionType::Lz4);
     o
 }
 
-/// Opens the database, and returns why the end of its write-ahead log was cut, if it was. First the
-/// log has to be whole to its last byte. If it is not, everything before the first damaged record
-/// is used: after a power loss that record was being written, and was never acknowledged. The
-/// ledger finds out whether an acknowledged one is missing.
+/// Opens the database, and returns why the end of its write-ahead log was truncated, if it was. The
+/// first attempt requires a log that is intact to its last byte. If that fails, everything before
+/// the first damaged record is used: after a power loss that record was being written, and was
+/// never acknowledged. The ledger checks whether an acknowledged record is missing.
 fn open_db(settings: &StoreSettings) -> Result<(DB, Option<String>)> {
     match open_with(settings, DBRecoveryMode::AbsoluteConsistency) {
         Err(StoreError::Damaged(why)) if settings.path.join("CURRENT").exists() => {
@@ -57,17 +57,17 @@ fn open_db(settings: &StoreSettings) -> Result<(DB, Option<String>)> {
 }
 
 fn open_with(settings: &StoreSettings, recovery: DBRecoveryMode) -> Result<DB> {
-    // Few shards: each has to hold the largest block with room to spare.
+    // Few shards, because each has to hold the largest block.
     let mut lru = LruCacheOptions::default();
-    lru.set_capacity(BLOCK_CACHE);
+    lru.set_capacity(BLOCK_CACHE_BYTES);
     lru.set_num_shard_bits(2);
     let cache = Cache::new_lru_cache_opts(&lru);
     let mut o = family_options(&cache);
     let fresh = is_fresh(&settings.path)?;
     o.create_if_missing(fresh);
-    // Families of a later version: an upgrade fills them.
+    // A store of an older version lacks families; the upgrade fills them.
     o.create_missing_column_families(true);
-    o.set_max_total_wal_size(MAX_LOG);
+    o.set_max_total_wal_size(MAX_LOG_BYTES);
     o.set_wal_recovery_mode(recovery);
     o.set_paranoid_checks(true);
     o.set_max_open_files(settings.open_tables.into());
@@ -75,14 +75,14 @@ fn open_with(settings: &StoreSettings, recovery: DBRecoveryMode) -> Result<DB> {
     o.set_max_background_jobs(2);
     o.set_avoid_unnecessary_blocking_io(true);
     if let Ok(mut env) = Env::new() {
-        // Answering comes first: flushes and compactions use the remaining time.
+        // Queries have priority over flushes and compactions.
         env.lower_thread_pool_cpu_priority();
         env.lower_high_priority_thread_pool_cpu_priority();
         o.set_env(&env);
     }
     let families = schema::FAMILIES.map(|f| ColumnFamilyDescriptor::new(f, family_options(&cache)));
     DB::open_cf_descriptors(&o, &settings.path, families).map_err(|e| match e.to_string() {
-        // RocksDB's message about its lock file; "block", a path or a damaged file must not match.
+        // Match only RocksDB's message about its lock file, not "block", a path or a damaged file.
         text if text.contains("While lock file")
             || text.contains("lock hold by current process") =>
         {
@@ -95,38 +95,41 @@ fn open_with(settings: &StoreSettings, recovery: DBRecoveryMode) -> Result<DB> {
     })
 }
 
-/// Whether a folder has no database yet. One that has lost its first file is damaged, and not a new
-/// one.
+/// Whether a folder has no database yet. A folder with database files but without `CURRENT` is a
+/// damaged store and not a new one.
 fn is_fresh(path: &std::path::Path) -> Result<bool> {
     if path.join("CURRENT").exists() {
         return Ok(false);
     }
     if super::backup::is_unfinished(path) {
         return Err(StoreError::Damaged(
-            "a restore was cut before its end; run `orbsd restore` again".into(),
+            "a restore was interrupted; run `orbsd restore` again".into(),
         ));
     }
     if let Some(name) = super::backup::database_files(path)?.first() {
         return Err(StoreError::Damaged(format!(
-            "there is {name}, but no file CURRENT"
+            "the folder has {name}, but no file CURRENT"
         )));
     }
     Ok(true)
 }
 
-/// The most tables that a store keeps open, if the system allows so many files.
+/// The most table files that a store keeps open, if the system allows so many open files.
 pub const MAX_OPEN_TABLES: u16 = 256;
 
 /// 16 random bytes, the identity of a store.
 fn new_id() -> Result<[u8; 16]> {
     Random::system()
         .bytes()
-        .map_err(|e| StoreError::Io(format!("the identity of a new store: {e}")))
+        .map_err(|e| StoreError::Io(format!("random bytes for the identity of the store: {e}")))
 }
 
 impl Store {
-    /// Opens a store, and creates it if there is none. An older version is upgraded, a newer one
-    /// refused.
+    /// Opens a store, and creates it if there is none. A store of an older version is upgraded.
+    ///
+    /// # Errors
+    ///
+    /// Another process has it open, a newer version wrote it, it is damaged, or the disk failed.
     pub fn open(settings: StoreSettings) -> Result<Store> {
         super::private::restrict_dir(&settings.path)
             .map_err(|e| StoreError::Io(format!("{}: {e}", settings.path.display())))?;
@@ -146,7 +149,7 @@ impl Store {
             fault: Mutex::default(),
         };
         match store.get(schema::META, b"version")? {
-            None if store.is_empty()? => store.found()?,
+            None if store.is_empty()? => store.initialise()?,
             None => return Err(damaged("the version")),
             Some(v) => {
                 let v = v
@@ -169,12 +172,12 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens a store for reading alone, whoever has it open; nothing in its folder changes. `None`
-    /// where there is none.
+    /// Opens a store read-only, also while another process has it open; nothing in its folder
+    /// changes. `None` if there is no store.
     ///
     /// # Errors
     ///
-    /// It cannot be read, or another version wrote it.
+    /// The store cannot be read, or another version wrote it.
     pub fn open_read_only(settings: StoreSettings) -> Result<Option<Store>> {
         let current = settings.path.join("CURRENT");
         if !current
@@ -211,7 +214,7 @@ impl Store {
             Some(newer) if newer > schema::VERSION => return Err(StoreError::Newer(newer)),
             Some(_) => {
                 return Err(StoreError::Io(
-                    "an earlier version wrote it; the next start upgrades it".into(),
+                    "an older orbsd wrote it; start the daemon to upgrade it".into(),
                 ));
             }
             None => return Err(damaged("the version")),
@@ -220,9 +223,9 @@ impl Store {
         Ok(Some(store))
     }
 
-    /// Gives a store that was copied an identity of its own, so that servers which follow each
-    /// other tell the two apart. Zones get new serials at the next start, since every row of them
-    /// has the identity.
+    /// Gives a copied store a new identity, so that servers which follow each other can distinguish
+    /// the copy from the original. Zones get new serials at the next start, because every row of
+    /// them contains the identity.
     pub fn renew_identity(&mut self) -> Result<()> {
         let id = new_id()?;
         let mut batch = Batch::default();
@@ -244,7 +247,7 @@ impl Store {
     }
 
     /// Writes the first rows of a new store.
-    fn found(&self) -> Result<()> {
+    fn initialise(&self) -> Result<()> {
         self.integrity.forget();
         let mut batch = Batch::default();
         batch.put(
@@ -284,8 +287,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what an import staged and no commit named, and generations and copies that were
-    /// replaced.
+    /// Removes generations and copies that no commit named or that were replaced, and files of
+    /// interrupted imports.
     fn drop_stages(&self) -> Result<()> {
         self.drop_stale(schema::FEEDS, |r, n| {
             r.generation == n || r.kept.is_some_and(|k| k.generation == n)
@@ -297,7 +300,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes all rows under a source and a number, except those whose number counts.
+    /// Removes all rows under a source and a number, except those for which `counts` returns true.
     fn drop_stale(
         &self,
         family: &'static str,
@@ -338,7 +341,8 @@ impl Store {
         self.commit(batch)
     }
 
-    /// Closes and opens the database again: the only way out of an error that RocksDB keeps.
+    /// Closes and opens the database again, because RocksDB refuses writes after some errors until
+    /// then.
     pub fn reopen(&self) -> Result<()> {
         let mut slot = self.db.write();
         *slot = None;
@@ -349,7 +353,7 @@ impl Store {
         self.load_dictionary()
     }
 
-    /// Flushes and closes; nothing can be read after it.
+    /// Flushes and closes the store; every later operation fails.
     pub fn close(&self) -> Result<()> {
         let flushed = self.flush();
         *self.db.write() = None;

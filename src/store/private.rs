@@ -1,5 +1,5 @@
-//! Directories and files that only their owner may read: the store, the journal and the removal log
-//! in it, keys, backups.
+//! Directories and files that only their owner may read: the store, the removal log, keys and
+//! backups.
 
 use std::{
     fs::{self, DirBuilder, Permissions},
@@ -11,13 +11,13 @@ use std::{
 /// The mode bits of a group and of others.
 const NOT_OWNER: u32 = 0o077;
 
-/// Creates a directory, and its missing parents, for their owner alone (0700), whatever the umask.
+/// Creates a directory and its missing parents with the mode 0700, whatever the umask.
 pub fn create_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Creates a directory or uses an existing one, and makes it (0700) and the files in it (0600)
-/// private. Files of another user stay as they are: `check` warns of them.
+/// private. Files of another user are not changed; `orbsd check` warns about them.
 pub fn restrict_dir(path: &Path) -> io::Result<()> {
     create_dir(path)?;
     restrict(path, 0o700);
@@ -40,8 +40,8 @@ fn restrict(path: &Path, mode: u32) {
     }
 }
 
-/// Why users other than its owner can read a file or directory, and what to do; `None` if none can,
-/// or if it does not exist.
+/// A warning that users other than the owner can read a file or directory, with the command that
+/// changes it; `None` if only the owner can read it, or it does not exist.
 pub fn readable_by_others(path: &Path) -> Option<String> {
     let meta = fs::metadata(path).ok()?;
     let mode = meta.mode() & 0o7777;
@@ -54,7 +54,7 @@ pub fn readable_by_others(path: &Path) -> Option<String> {
         ),
     };
     Some(format!(
-        "{}: its mode is {mode:04o}, so {who} can read what is secret in it; run `chmod {right} {0}`",
+        "{}: its mode is {mode:04o}, so {who} can read its secrets; run `chmod {right} {0}`",
         path.display()
     ))
 }

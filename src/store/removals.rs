@@ -1,16 +1,16 @@
-//! What the store knows of the removal log.
+//! The store's record of the removal log: the last line, its checksum, and a gap.
 
 use super::{Result, Store, schema};
 
 impl Store {
-    /// The number of the last line of the removal log that this store knows; 0 for none.
+    /// The number of the last line of the removal log that this store has recorded; 0 for none.
     pub fn removals(&self) -> Result<u64> {
         match self.get(schema::META, b"removals")? {
             None => Ok(0),
             Some(v) => v
                 .try_into()
                 .map(u64::from_be_bytes)
-                .map_err(|_| self.damaged("the number of the removal log")),
+                .map_err(|_| self.damaged("the last line of the removal log")),
         }
     }
 
@@ -25,7 +25,7 @@ impl Store {
         .transpose()
     }
 
-    /// What the removal log has lost, until a backup knows about it.
+    /// The lines that the removal log has lost since the last backup; `None` if it lost none.
     pub fn removals_gap(&self) -> Result<Option<schema::RemovalGap>> {
         let row = self.get(schema::META, schema::REMOVALS_GAP)?;
         row.map(|r| schema::decode(&r).ok_or_else(|| self.damaged("the gap of the removal log")))

@@ -1,24 +1,25 @@
-//! What is where on disk: column families, keys, and values that carry a version.
+//! The data on disk: column families, keys, and values with a version.
 //!
-//! The names on disk stay as they are; this table gives each its name in the code and its meaning.
+//! The names of families on disk never change; this table gives the constant and the meaning of
+//! each.
 //!
 //! | family | constant | key | value |
 //! | --- | --- | --- | --- |
-//! | `verdicts` | [`VERDICTS`] | subject | [`Own`]: entries, holds and exemption that are decided one by one |
+//! | `verdicts` | [`VERDICTS`] | subject | [`Own`]: entries of sources that are not feeds, holds, exemption |
 //! | `feeds` | [`FEEDS`] | source, generation, subject | [`FeedEntry`] list of a feed; only the generation that the source's record names counts |
-//! | `events` | [`EVENTS`] | subject, sequence, place | [`Event`], kept for ever |
-//! | `churn` | [`FEED_EVENTS`] | ten days, subject, sequence, place | [`Event`] of a feed, kept for a configured time |
+//! | `events` | [`EVENTS`] | subject, sequence, place | [`Event`], never deleted |
+//! | `churn` | [`FEED_EVENTS`] | bucket of ten days, subject, sequence, place | [`Event`] of a feed, kept for a configured time |
 //! | `records` | [`RECORDS`] | source, copy, a record of a followed zone | nothing; only the copy that the source's record names counts |
-//! | `due` | [`DUE`] | time, subject | nothing: the next time at which something of the subject ends |
+//! | `due` | [`DUE`] | time, subject | nothing: the next time at which a listing, hold or exemption of the subject ends |
 //! | `holds` | [`HOLDS`] | source, subject | nothing: the subjects that have a hold of the source |
-//! | `people` | [`ACCOUNTS`] | see below | users, tokens and other values that have a name (`ledger::accounts`) |
-//! | `audit` | [`AUDIT`] | a number | [`AuditRecord`], kept for ever |
+//! | `people` | [`ACCOUNTS`] | see below | users, tokens and other named values (`ledger::accounts`) |
+//! | `audit` | [`AUDIT`] | a number | [`AuditRecord`], never deleted |
 //! | `outbox` | [`OUTBOX`] | webhook, 0, commit | a message that waits for delivery (`ledger::outbox`) |
 //! | `probes` | [`RELAY`] | letter, host or number | rows of relay tests, in JSON; `relay::rows` has the table of letters |
-//! | `once` | [`IDEMPOTENCY`] | day, key | [`StoredReceipt`] of an idempotent request, kept for a day or two |
+//! | `once` | [`IDEMPOTENCY`] | day, key | [`StoredReceipt`] of an idempotent request, kept for one to two days |
 //! | `once` | [`IDEMPOTENCY`] | day, key, 1 | the answer of an idempotent request: hash of the request, status, body |
-//! | `journal` | [`JOURNAL`] | sequence | [`Commit`]: its subjects and their verdicts before |
-//! | `meta` | [`META`] | see below | values that exist once |
+//! | `journal` | [`JOURNAL`] | sequence | [`Commit`]: its subjects and their verdicts before it |
+//! | `meta` | [`META`] | see below | other values |
 //!
 //! | key in `people` | value |
 //! | --- | --- |
@@ -27,21 +28,21 @@
 //! | `webhook/` id | a webhook |
 //! | `proposal/` id | a proposal |
 //! | `used/` token id | the time at which the token was last used, to the hour |
-//! | `import/` id | the beginning and the report of an import |
-//! | `held/` feed | a feed's list that a guard stopped, in JSON |
+//! | `import/` id | the start time and the report of an import |
+//! | `held/` feed | the list of a feed that a guard stopped, in JSON |
 //!
 //! | key in `meta` | value |
 //! | --- | --- |
-//! | `version`, `id` | the version of the forms; the store's identity |
+//! | `version`, `id` | the version of the store; its identity |
 //! | `seq` | the number of the last commit |
 //! | `reasons`, `sources` | the dictionary: names by number; [`SourceRecord`] by number |
 //! | `zone/` origin | [`ZoneRecord`] |
 //! | `serial/` origin, 0, serial | the commit that gave the zone the serial |
 //! | `accepted/` source | [`AcceptedList`] |
 //! | `bulk/` commit | the source of a large import |
-//! | `notes/` commit | [`FeedNote`] list: the notes of the commit's rows before it |
+//! | `notes/` commit | [`FeedNote`] list: the notes that the commit's rows had before it |
 //! | `configured` | the names of the last accepted configuration (`store::configured`) |
-//! | `removals`, `removals-sum`, `removals-gap` | the last known line of the removal log, its checksum, what the log has lost ([`RemovalGap`]) |
+//! | `removals`, `removals-sum`, `removals-gap` | the last recorded line of the removal log, its checksum, the lines that the log has lost ([`RemovalGap`]) |
 //!
 //! Numbers in keys are big-endian, so that they sort.
 
@@ -53,7 +54,7 @@ use crate::model::{
     Subject, Time, Verdict, history::EventKind,
 };
 
-/// The version of everything below; a store of a newer one is refused.
+/// The version of the store; a store of a newer version is refused.
 pub const VERSION: u32 = 6;
 /// All column families.
 pub const FAMILIES: [&str; 14] = [
@@ -72,47 +73,47 @@ pub const FAMILIES: [&str; 14] = [
     OUTBOX,
     RELAY,
 ];
-/// A column family; see the table of this module.
+/// The name of a column family; see the table of this module.
 pub const VERDICTS: &str = "verdicts";
-/// A column family; see the table of this module.
+/// The name of a column family; see the table of this module.
 pub const FEEDS: &str = "feeds";
-/// A column family; see the table of this module.
+/// The name of a column family; see the table of this module.
 pub const RECORDS: &str = "records";
-/// A column family; see the table of this module.
+/// The name of a column family; see the table of this module.
 pub const EVENTS: &str = "events";
-/// A column family; see the table of this module.
+/// The name of a column family; see the table of this module.
 pub const FEED_EVENTS: &str = "churn";
-/// A column family; see the table of this module.
+/// The name of a column family; see the table of this module.
 pub const DUE: &str = "due";
-/// A column family; see the table of this module.
+/// The name of a column family; see the table of this module.
 pub const HOLDS: &str = "holds";
-/// A column family; see the table of this module.
+/// The name of a column family; see the table of this module.
 pub const JOURNAL: &str = "journal";
-/// A column family; see the table of this module.
+/// The name of a column family; see the table of this module.
 pub const META: &str = "meta";
-/// A column family; see the table of this module.
+/// The name of a column family; see the table of this module.
 pub const ACCOUNTS: &str = "people";
-/// A column family; see the table of this module.
+/// The name of a column family; see the table of this module.
 pub const AUDIT: &str = "audit";
-/// A column family; see the table of this module.
+/// The name of a column family; see the table of this module.
 pub const IDEMPOTENCY: &str = "once";
-/// A column family; see the table of this module.
+/// The name of a column family; see the table of this module.
 pub const OUTBOX: &str = "outbox";
-/// A column family; see the table of this module.
+/// The name of a column family; see the table of this module.
 pub const RELAY: &str = "probes";
 
-/// The span of one bucket of feed events: old ones are removed by whole buckets.
+/// The span of one bucket of feed events, in seconds. Old events are removed by whole buckets.
 pub const BUCKET: u64 = 10 * 86_400;
 
-/// The form of every value below: this byte, then postcard.
+/// The first byte of every value; the rest is in postcard.
 const FORM: u8 = 1;
 
-/// Writes a value with its version.
+/// Encodes a value.
 pub fn encode<T: Serialize>(value: &T) -> Encoded {
     Encoded::new(FORM, value)
 }
 
-/// Reads a value; `None` if this version cannot read it.
+/// Decodes a value; `None` if this version cannot read it.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let (form, rest) = bytes.split_first()?;
     if *form != FORM {
@@ -124,8 +125,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     }
 }
 
-/// The stored part of a verdict: what is decided subject by subject. Entries of feeds are in their
-/// own family.
+/// The stored part of a verdict. Entries of feeds are in their own family.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Own {
     /// Entries of sources that are not feeds.
@@ -161,19 +161,19 @@ pub struct FeedEntry {
     pub reason: ReasonId,
     /// An exclusion from the feed's wider listing.
     pub exclusion: bool,
-    /// Only while it is staged: an exclusion that yields to a listing of the same subject, and that
-    /// is dropped where nothing wider is listed.
+    /// Only while the entry is staged: an exclusion that a listing of the same subject overrides,
+    /// and that is dropped if nothing wider is listed.
     pub implied: bool,
-    /// Since when the feed has it.
+    /// When the feed first had it.
     pub since: Time,
     /// Its own text, and its path.
     pub text: EntryText,
-    /// The list's note about the entry, for operators; never published.
+    /// The note of the list about the entry, for operators; never published.
     pub note: Option<Box<str>>,
 }
 
 impl FeedEntry {
-    /// Whether both publish the same: all but the note and the time.
+    /// Whether both entries are published in the same way: they may differ in note and time.
     pub fn publishes_as(&self, other: &FeedEntry) -> bool {
         (self.reason, self.exclusion, &self.text) == (other.reason, other.exclusion, &other.text)
     }
@@ -186,7 +186,7 @@ const IMPLIED: u8 = 1 << 2;
 const HAS_NOTE: u8 = 1 << 3;
 const HAS_PATH: u8 = 1 << 4;
 
-/// The longest note of an entry, in bytes; the rest is cut off.
+/// The longest note of an entry, in bytes; a longer note is truncated.
 pub const MAX_NOTE_BYTES: usize = 255;
 
 /// Writes a feed's row: the version byte, then for each entry reason, flags, since, path, text,
@@ -217,7 +217,7 @@ pub(super) fn write_single(
     write_entry(head, text, path, note, out);
 }
 
-/// Reason, whether it is an exclusion, whether it is a weak one, since when.
+/// The reason, whether it is an exclusion, whether it is an implied one, and since when.
 pub(super) type EntryHead = (ReasonId, bool, bool, Time);
 
 fn write_entry(
@@ -242,7 +242,7 @@ fn write_entry(
             .for_each(|s| out.extend(s.0.to_be_bytes()));
     }
     if let Some(text) = text {
-        // Readers cut texts; a longer one is cut here, so that the row reads back.
+        // Readers truncate texts; truncate here too, so that the length fits its field.
         let text = &text[..text.floor_char_boundary(usize::from(u16::MAX))];
         out.extend((text.len() as u16).to_be_bytes());
         out.extend(text.as_bytes());
@@ -324,25 +324,25 @@ impl FeedEntry {
 pub struct SourceRecord {
     /// Its name.
     pub name: String,
-    /// Whether it is a feed, which imports replace as a whole.
+    /// Whether it is a feed, whose list each import replaces as a whole.
     pub feed: bool,
     /// The current generation of its rows; 0 for none.
     pub generation: u32,
-    /// The next generation to stage.
+    /// The number of the next generation to stage.
     pub next: u32,
     /// Generations that were staged and never named by a commit; their events do not count.
     pub dead: Vec<u32>,
     /// When it was last imported.
     pub refreshed: Time,
-    /// When its lifetime ends unless it is imported again.
+    /// When its listings end unless it is imported again.
     pub expires: Option<Time>,
-    /// The reasons that it has ever listed: of addresses, and of domains.
+    /// The reasons that it has ever listed: for addresses, and for domains.
     pub masks: [Mask; 2],
-    /// When its lifetime ended without an event for each subject, because there were too many.
+    /// When its listings ended without an event for each subject, because there were too many.
     pub ends: Vec<Time>,
     /// The zone from which its rows were made, if any.
     pub followed: Option<Followed>,
-    /// The rows that a large import replaced, so that it can be undone until the next import.
+    /// The rows that a large import replaced, so that it can be undone until the next one.
     pub kept: Option<ReplacedRows>,
 }
 
@@ -353,7 +353,7 @@ pub struct ReplacedRows {
     pub commit: u64,
     /// The generation of the rows; 0 if there were none.
     pub generation: u32,
-    /// When the source's lifetime would have ended.
+    /// When the source's listings would have ended.
     pub expires: Option<Time>,
 }
 
@@ -369,7 +369,8 @@ pub struct Followed {
     pub timers: [u32; 3],
     /// The current copy of its records.
     pub copy: u32,
-    /// A hash of the rules by which records become rows: with other rules the rows are made anew.
+    /// A hash of the rules by which records become rows. If the rules change, the rows are made
+    /// again.
     pub mapping: u64,
 }
 
@@ -386,7 +387,7 @@ pub struct ListShape {
     pub digests: u64,
     /// Entries that exclude something from a wider listing.
     pub exclusions: u64,
-    /// Whether the list ended with a record about itself.
+    /// Whether the list ended with a record that describes it.
     pub final_record: bool,
 }
 
@@ -422,7 +423,7 @@ pub fn bulk_key(seq: u64) -> Vec<u8> {
     [b"bulk/", &seq.to_be_bytes()[..]].concat()
 }
 
-/// The key, in the family `meta`, of the notes of a commit's rows before it.
+/// The key, in the family `meta`, of the notes that a commit's rows had before it.
 pub fn notes_key(seq: u64) -> Vec<u8> {
     [b"notes/", &seq.to_be_bytes()[..]].concat()
 }
@@ -440,34 +441,33 @@ pub struct FeedNote {
     pub note: Box<str>,
 }
 
-/// The key, in the family `meta`, of the checksum of the last line of the removal log that the
-/// store knows.
+/// The key, in the family `meta`, of the checksum of the last recorded line of the removal log.
 pub const REMOVALS_SUM: &[u8] = b"removals-sum";
-/// The key, in the family `meta`, of what the removal log has lost.
+/// The key, in the family `meta`, of the lines that the removal log has lost.
 pub const REMOVALS_GAP: &[u8] = b"removals-gap";
 
 /// Lines that the removal log has lost: a restore of an older copy cannot replay them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemovalGap {
-    /// The line with which the log began anew.
+    /// The first line of the restarted log.
     pub line: u64,
-    /// When the log began anew.
+    /// When the log was restarted.
     pub at: Time,
     /// The first and last number of each run of missing lines.
     pub missing: Vec<(u64, u64)>,
-    /// What happened to the log.
+    /// Why lines are missing.
     pub why: String,
 }
 
-/// How many ends of a source's lifetime are remembered.
+/// How many times of [`SourceRecord::ends`] are kept.
 pub const MAX_ENDS: usize = 32;
 
 /// The record of a zone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZoneRecord {
-    /// The serial that was last handed out.
+    /// The current serial.
     pub serial: Serial,
-    /// The hash of the configuration that is rendered.
+    /// A hash of the configuration that affects the zone's records.
     pub hash: u64,
 }
 
@@ -476,17 +476,17 @@ pub struct ZoneRecord {
 pub struct Commit {
     /// Its time.
     pub at: Time,
-    /// Bytes of the journal up to and with this row, since the store was made.
+    /// Bytes of the journal up to this row, with it, since the store was created.
     pub bytes: u64,
-    /// True if the change is too large to list (a large import, a configuration): a transfer across
-    /// it is a full one.
+    /// True if the change is too large to list (a large import, a configuration). A transfer across
+    /// it is an AXFR.
     pub barrier: bool,
-    /// True if the tables cannot be brought past it from the rows; a start from before it scans the
-    /// store.
+    /// True for a large import, whose subjects are not listed. A start from an older image scans
+    /// the store.
     pub bulk: bool,
-    /// The serials that moved: origin, before, after.
+    /// The serials that changed: origin, before, after.
     pub serials: Vec<(String, Serial, Serial)>,
-    /// The subjects' keys, and their verdicts before.
+    /// The subjects' keys, and their verdicts before the commit.
     pub before: Vec<(Vec<u8>, Verdict)>,
 }
 
@@ -503,7 +503,7 @@ pub struct AuditRecord {
     pub what: String,
     /// The object: a subject, a name.
     pub about: String,
-    /// Details, such as reason and source, or counts.
+    /// Details, such as reason and source or counts.
     pub detail: String,
     /// The author's note.
     pub why: Option<String>,
@@ -521,27 +521,27 @@ pub struct StoredReceipt {
     pub body: u64,
     /// The commit that it made.
     pub commit: u64,
-    /// The serials that moved: origin, serial.
+    /// The serials that changed: origin and new serial.
     pub serials: Vec<(String, Serial)>,
-    /// The subject's revision after it.
+    /// The subject's revision after the commit.
     pub revision: u64,
 }
 
-/// The key of an idempotent request, in the family of those.
+/// The key of an idempotent request, in the family `once`.
 pub fn idempotency_key(at: Time, key: &[u8; 16]) -> Vec<u8> {
     let day = (at.0 / DAY) as u32;
     [&day.to_be_bytes()[..], key].concat()
 }
 
-/// The key of the stored answer to such a request.
+/// The key of the stored answer to an idempotent request, in the family `once`.
 pub fn answer_key(at: Time, key: &[u8; 16]) -> Vec<u8> {
     [&idempotency_key(at, key)[..], &[1]].concat()
 }
 
-/// The span of one bucket of such requests.
+/// The span of one bucket of idempotent requests, in seconds.
 pub const DAY: u64 = 86_400;
 
-/// A revision distinguishes a subject's verdict from those before and after.
+/// The revision of a verdict: a hash that differs from those of the subject's other verdicts.
 pub fn revision(v: &Verdict) -> u64 {
     // A verdict that cannot be encoded cannot be committed either.
     let bytes = encode(v).into_bytes().unwrap_or_default();
@@ -584,8 +584,8 @@ pub fn event_key(subject: &Subject, seq: u64, place: u32) -> Vec<u8> {
     key
 }
 
-/// Takes the place of a sequence number in the keys of a large import's events: they are staged
-/// before their commit has a number, and count if a commit named their generation.
+/// The number in the keys of a large import's events, in place of a sequence number: the events are
+/// staged before their commit has a number, and count if a commit names their generation.
 pub fn staged_seq(source: SourceId, generation: u32) -> u64 {
     1 << 63 | u64::from(source.0) << 32 | u64::from(generation)
 }
@@ -627,7 +627,7 @@ pub fn after(prefix: &[u8]) -> Vec<u8> {
     vec![u8::MAX; 32]
 }
 
-/// An event in its stored form.
+/// An encoded event.
 pub fn event_value(event: &Event) -> Encoded {
     encode(event)
 }
@@ -729,9 +729,9 @@ mod tests {
         }
     }
 
-    /// Rows of versions before notes have no bit for them.
+    /// Rows that were written before notes existed have no bit for them.
     #[test]
-    fn a_row_without_notes_reads_as_before() {
+    fn row_without_notes_reads_back() {
         let row = [
             FORM, 3, HAS_TEXT, 0, 0, 0, 9, 0, 1, b't', 4, EXCLUSION, 0, 0, 0, 7,
         ];
@@ -751,7 +751,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_note_is_cut_and_the_row_reads_back() {
+    fn long_note_is_truncated() {
         let entry = FeedEntry {
             reason: ReasonId(1),
             exclusion: false,

@@ -1,7 +1,7 @@
-//! The scrub: reads everything on disk at intervals, at a bounded rate, and verifies checksums.
+//! The scrub: reads all rows from disk at intervals, at a limited rate, and verifies checksums.
 //!
-//! It reads a checkpoint, which is made of links to the store's files: blocks that a cache holds
-//! are read from disk too, no lock is held, and the store's own cache stays as it is.
+//! It reads a checkpoint, which consists of links to the store's files. So it also reads blocks
+//! that the store has cached, holds no lock, and does not change the store's cache.
 
 use std::{path::Path, time::Duration};
 
@@ -16,9 +16,9 @@ use crate::model::Time;
 /// The folder of the checkpoint, inside the store's.
 pub(super) const FOLDER: &str = "scrub";
 /// Bytes of rows that are read between two waits.
-const SLICE: u64 = 256 << 10;
+const SLICE_BYTES: u64 = 256 << 10;
 
-/// Waits for a time; returns false if the scrub has to end.
+/// Waits for a time; returns false if the scrub has to stop.
 pub type Wait<'a> = &'a mut dyn FnMut(Duration) -> bool;
 
 /// Read options that verify every block and leave the cache alone.
@@ -30,28 +30,26 @@ pub(super) fn checked() -> ReadOptions {
     o
 }
 
-/// Options of a read-only copy: few open files, because the store's own and the listeners' use the
-/// rest.
+/// Options of a read-only copy: few open files, because the store and the listeners need the rest.
 pub(super) fn copy_options() -> Options {
     let mut options = Options::default();
-    options.set_max_open_files(20); // the least that RocksDB takes
+    options.set_max_open_files(20); // RocksDB's minimum
     options
 }
 
 impl Store {
-    /// Damage that was found and is not repaired.
+    /// The unrepaired damage.
     pub fn damage(&self) -> Vec<Damage> {
         self.integrity.damage()
     }
 
-    /// The last commit that was acknowledged before the store was opened; 0 where that is not
-    /// known.
+    /// The last commit that was acknowledged before the store was opened; 0 if it is not known.
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged.0
     }
 
-    /// Why it is not known which commit was acknowledged last before the store was opened; `None`
-    /// where it is.
+    /// Why the last commit that was acknowledged before the store was opened is not known; `None`
+    /// if it is.
     pub fn unknown_commit(&self) -> Option<super::UnknownCommit> {
         self.unknown_commit
     }
@@ -61,14 +59,16 @@ impl Store {
         self.acknowledged.1
     }
 
-    /// Remembers damage that was found otherwise than by reading.
+    /// Records damage that was not found by reading a row.
     pub fn record_damage(&self, found_by: FoundBy, what: &str) {
         self.integrity.record(found_by, what);
     }
 
-    /// The missing commits are recorded: from now on the present state counts.
+    /// Makes the last commit the last acknowledged one, after missing commits were recorded as
+    /// damage.
     ///
     /// # Errors
+    ///
     /// The store cannot be read.
     pub fn start_from_here(&self) -> Result<()> {
         let sequence = self.with(|db| Ok(db.latest_sequence_number()))?;
@@ -76,12 +76,12 @@ impl Store {
         Ok(())
     }
 
-    /// Sets the time of new damage, and returns all damage.
+    /// Sets the time of new damage, and returns the new damage.
     pub fn date_damage(&self, now: Time) -> Vec<Damage> {
         self.integrity.date(now)
     }
 
-    /// Forgets that commits are missing, after a person has accepted it.
+    /// Removes the damage of missing commits, after an operator has accepted it.
     pub fn accept_missing_commits(&self) {
         self.integrity.accept();
     }
@@ -96,21 +96,22 @@ impl Store {
         self.integrity.want_scrub();
     }
 
-    /// Whether a scrub is wanted at once: it was requested, or damage was found.
+    /// Whether a scrub has to begin at once: it was requested, or damage was found.
     pub fn scrub_wanted(&self) -> bool {
         self.integrity.scrub_wanted()
     }
 
-    /// Whether a scrub is due by time.
+    /// Whether the interval since the last scrub has passed.
     pub fn scrub_due(&self, now: Time) -> bool {
         self.integrity.scrub_due(now, self.settings.scrub_interval)
     }
 
-    /// Reads every row of every family. Damage that was found before and is not found now counts as
-    /// repaired. Returns the report; `None` if `wait` ended it.
+    /// Reads every row of every family. If it finds no damage, earlier damage counts as repaired.
+    /// Returns the report; `None` if `wait` stopped the scrub.
     ///
     /// # Errors
-    /// It could not be done. Damage is not an error here: it is recorded.
+    ///
+    /// The checkpoint could not be created or read. Damage is recorded and is not an error.
     pub fn scrub(&self, now: &dyn Fn() -> Time, wait: Wait) -> Result<Option<ScrubReport>> {
         let progress = ScrubProgress {
             started: now(),
@@ -147,7 +148,7 @@ impl Store {
         };
         let damaged = |e: rocksdb::Error, family: &str| match StoreError::from(e) {
             StoreError::Damaged(why) => {
-                // Files are named as they are in the store.
+                // The message names the file in the store, not in the checkpoint.
                 let why = why.replace(&*folder.to_string_lossy(), &self.path().to_string_lossy());
                 self.integrity
                     .record(FoundBy::Scrub, &format!("{family}: {why}"));
@@ -180,7 +181,7 @@ impl Store {
                 let bytes = (key.len() + value.len()) as u64;
                 (report.rows, report.bytes, unpaid) =
                     (report.rows + 1, report.bytes + bytes, unpaid + bytes);
-                if unpaid >= SLICE {
+                if unpaid >= SLICE_BYTES {
                     progress.bytes = report.bytes;
                     self.integrity.scrub_goes_on(progress);
                     let time = Duration::from_secs_f64(
@@ -245,7 +246,7 @@ mod tests {
         store.scrub(&|| Time(at), &mut |_| true).unwrap().unwrap()
     }
 
-    /// The largest table, its bytes, and the same with a block in the middle that is damaged.
+    /// The largest table file, its bytes, and its bytes with a damaged block in the middle.
     fn table(path: &Path) -> (std::path::PathBuf, Vec<u8>, Vec<u8>) {
         let files = fs::read_dir(path)
             .unwrap()
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_remembered_over_a_restart_until_a_scrub_finds_none() {
+    fn damage_is_reported_after_a_restart_until_a_scrub_finds_none() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path());
         commit(&store, 1, 20_000);
@@ -295,13 +296,13 @@ mod tests {
         assert_eq!(
             store.damage()[0].at,
             Some(Time(21)),
-            "the same is not found twice"
+            "the same damage is recorded once"
         );
         store.close().unwrap();
         drop(store);
         let store = open(dir.path());
         assert_eq!(store.damage().len(), 1);
-        assert!(store.scrub_wanted(), "it is looked at again at once");
+        assert!(store.scrub_wanted(), "known damage is scrubbed at once");
         fs::write(&file, whole).unwrap();
         scrub(&store, 30);
         assert!(store.damage().is_empty());
@@ -311,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_that_a_read_or_a_backup_finds_is_remembered() {
+    fn damage_found_by_a_read_or_a_backup_is_recorded() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data");
         let store = open(&path);
@@ -336,14 +337,14 @@ mod tests {
                 .collect::<Vec<_>>(),
             [FoundBy::Use]
         );
-        assert!(store.scrub_wanted(), "the scrub looks at the rest");
+        assert!(store.scrub_wanted(), "a scrub checks the rest");
         assert!(
             store
                 .backup(&dir.path().join("copy"), String::new())
                 .is_err()
         );
         assert!(store.damage().iter().any(|d| d.found_by == FoundBy::Backup));
-        // A row that is whole and cannot be decoded is damage too.
+        // A row with a valid checksum that cannot be decoded is damage too.
         let mut batch = Batch::default();
         batch.put(schema::META, b"removals".to_vec(), vec![1, 2, 3]);
         store.commit(batch).unwrap();
@@ -351,15 +352,15 @@ mod tests {
     }
 
     #[test]
-    fn scrub_keeps_to_its_rate_and_ends_on_request() {
+    fn scrub_obeys_its_rate_limit_and_stops_on_request() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path());
         commit(&store, 1, 30_000);
         let mut waited = Duration::ZERO;
-        let mut seen = 0;
+        let mut progress = 0;
         let report = store.scrub(&|| Time(5), &mut |time| {
             waited += time;
-            seen = store.scrubs().0.unwrap().bytes;
+            progress = store.scrubs().0.unwrap().bytes;
             true
         });
         let report = report.unwrap().unwrap();
@@ -368,12 +369,12 @@ mod tests {
             (waited.as_secs_f64() - wanted).abs() < 0.3 && wanted > 3.0,
             "{waited:?} for {wanted} MiB"
         );
-        assert!(seen > 3 << 20 && store.scrubs() == (None, Some(report)));
+        assert!(progress > 3 << 20 && store.scrubs() == (None, Some(report)));
         assert_eq!(store.scrub(&|| Time(6), &mut |_| false).unwrap(), None);
         assert_eq!(
             store.scrubs().1,
             Some(report),
-            "one that was ended counts for nothing"
+            "a stopped scrub does not replace the last report"
         );
         assert!(!dir.path().join(FOLDER).exists());
     }
@@ -386,7 +387,7 @@ mod tests {
         let acknowledged = fs::read(dir.path().join(super::super::integrity::LAST_COMMIT)).unwrap();
         commit(&store, 4, 1);
         drop(store);
-        // The power went while the fourth was written.
+        // A power loss while the fourth commit was written.
         fs::write(
             dir.path().join(super::super::integrity::LAST_COMMIT),
             acknowledged,
@@ -434,7 +435,7 @@ mod tests {
     fn missing_acknowledged_commit_is_detected() {
         for (what, damage) in [
             (
-                "the last record cut",
+                "the last record truncated",
                 &(|b: &[u8]| b[..b.len() - 7].to_vec()) as &dyn Fn(&[u8]) -> Vec<u8>,
             ),
             ("a byte of the last record flipped", &|b| {
@@ -468,14 +469,17 @@ mod tests {
             assert!(store.lacks_rows(), "{what}");
             drop(store);
             let store = open(dir.path());
-            assert!(store.lacks_rows(), "{what}: until it is on record");
+            assert!(store.lacks_rows(), "{what}: until it is recorded");
             store.start_from_here().unwrap();
             drop(store);
-            assert!(!open(dir.path()).lacks_rows(), "{what}: it is known once");
+            assert!(
+                !open(dir.path()).lacks_rows(),
+                "{what}: after it was recorded"
+            );
         }
     }
 
-    /// Users, tokens and audit records are rows without a commit's number.
+    /// Rows of users, tokens and audit records belong to no numbered commit.
     #[test]
     fn missing_acknowledged_row_is_detected() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
-//! An import before its commit: its lines sorted, compared with what the source has, and, if the
-//! difference is large, written as a new generation in files that RocksDB ingests. It is invisible
-//! until one small batch names it.
+//! An import before its commit: its lines are sorted and compared with the rows of the source. A
+//! large difference is written as a new generation, in files that RocksDB ingests. The generation
+//! is not used until a small batch names it.
 
 use std::{
     cell::RefCell,
@@ -27,8 +27,8 @@ mod line;
 pub use difference::ImportDifference;
 use line::{Line, read_line};
 
-/// Lines that are sorted in memory at a time; more are written to sorted files (runs).
-const RUN: usize = 1 << 20;
+/// The most lines that are sorted in memory; more are written to sorted files (runs).
+const RUN_LINES: usize = 1 << 20;
 /// A difference of at most this many subjects is committed row by row, with every before-image in
 /// the journal.
 pub const ROW_COMMIT_MAX: usize = 20_000;
@@ -38,32 +38,31 @@ const SAMPLES: usize = 10;
 /// The settings of a stage.
 #[derive(Debug, Clone, Copy)]
 pub struct StageOptions {
-    /// The source; none for a dry run of a source that has no number yet.
+    /// The source; `None` for a dry run of a source that has no number yet.
     pub source: Option<SourceId>,
-    /// How present entries are treated.
+    /// How the import treats existing entries.
     pub mode: Mode,
-    /// Whether exclusions may follow from values or from the order of names, so that prefixes have
-    /// to be remembered.
+    /// Whether the format can have implied exclusions ([`FeedEntry::implied`]), so that the stage
+    /// has to keep the prefixes.
     pub exceptions: bool,
     /// The time of the import.
     pub now: Time,
-    /// How many subjects the store has: this decides whether building the tables anew is quicker
-    /// than changing them.
+    /// How many subjects the store has. By this number the stage decides whether building the
+    /// tables again is faster than changing them.
     pub known: usize,
 }
 
-/// How an import treats the present entries of the source.
+/// How an import treats the existing entries of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Afterwards the source has what the list has.
+    /// The list replaces the entries of the source.
     Replace,
     /// The entries of the list are added.
     Add,
     /// The entries of the list are removed.
     Remove,
-    /// For some subjects the list is complete; the others stay. Only for callers who know which
-    /// subjects these are.
+    /// The list replaces the entries of the subjects given to [`Stage::patch`]; others stay.
     #[serde(skip_deserializing)]
     Patch,
 }
@@ -73,9 +72,9 @@ pub enum Mode {
 pub struct ChangedRow {
     /// The subject.
     pub subject: Subject,
-    /// Before.
+    /// The entries before the import.
     pub old: Vec<FeedEntry>,
-    /// After.
+    /// The entries after the import.
     pub new: Vec<FeedEntry>,
 }
 
@@ -86,12 +85,12 @@ pub struct Staged {
     pub source: Option<SourceId>,
     /// The generation that it was compared with.
     pub base: u32,
-    /// What changes.
+    /// The counted changes.
     pub difference: ImportDifference,
-    /// What the source lists before and after; not counted for a patch, which does not see all
+    /// The extent of the source before and after; not counted for a patch, which does not read all
     /// rows.
     pub extents: Extents,
-    /// The reasons that change: of addresses, and of domains.
+    /// The reasons that change: for addresses, and for domains.
     pub masks: [Mask; 2],
     /// The rows that change, or the new generation that replaces them.
     pub rows: StagedRows,
@@ -99,33 +98,33 @@ pub struct Staged {
     pub holds: HashMap<Subject, Vec<Hold>>,
 }
 
-/// See [`Staged::rows`].
+/// The rows of a staged import.
 #[derive(Debug)]
 pub enum StagedRows {
-    /// Few enough to commit one by one.
+    /// Few enough rows to commit one by one.
     Small(Vec<ChangedRow>),
-    /// A whole generation in files; and the subjects that change, unless the tables have to be
-    /// built anew anyway.
+    /// The number of a generation in files, and the subjects that change; `None` if they are so
+    /// many that the tables are built again.
     Large(u32, Option<Vec<Subject>>),
 }
 
-/// A stage that was compared with what the source has, and is not written yet.
+/// A stage that was compared with the rows of the source, and is not written yet.
 pub struct Compared {
     staged: Staged,
     counter: ExtentCounter,
     changed: Changed,
-    /// The source has no rows and the list is long: it is compared while it is written.
+    /// The source has no rows and the list is long, so the list is compared while it is written.
     fresh: bool,
     dry: bool,
 }
 
 impl Compared {
-    /// What would change; empty if the source has no rows and the list is long.
+    /// The counted changes; zero if the source has no rows and the list is long.
     pub fn difference(&self) -> &ImportDifference {
         &self.staged.difference
     }
 
-    /// What the source lists before and would list after.
+    /// The extent of the source before and after the import.
     pub fn extents(&self) -> Extents {
         self.counter.extents()
     }
@@ -147,10 +146,10 @@ pub struct Stage<'s> {
     base: u32,
     lines: Vec<Line>,
     runs: Vec<PathBuf>,
-    /// Files that RocksDB has not ingested.
+    /// Files that RocksDB has not ingested yet.
     files: Vec<PathBuf>,
     total: usize,
-    /// Subjects that can cover others: prefixes, and domains with what is below them.
+    /// Subjects that can cover others: prefixes, and domains with all names below them.
     wide: HashSet<Subject>,
     /// The subjects of a patch, in order.
     touched: Vec<Subject>,
@@ -196,7 +195,7 @@ impl Stage<'_> {
         }
         self.lines.push(Line::new(subject, entry));
         self.total += 1;
-        if self.lines.len() >= RUN {
+        if self.lines.len() >= RUN_LINES {
             self.spill()
         } else {
             Ok(())
@@ -221,7 +220,7 @@ impl Stage<'_> {
             .stage_path()
             .join(format!("{name}-{}.run", self.runs.len()));
         self.lines.sort_by(|a, b| a.subject.cmp(&b.subject));
-        self.runs.push(path.clone()); // first, so that it goes even if it cannot be written whole
+        self.runs.push(path.clone()); // first, so that an incomplete file is removed too
         let mut file = BufWriter::new(File::create(&path).map_err(io)?);
         let mut buf = Vec::new();
         for line in self.lines.drain(..) {
@@ -231,18 +230,18 @@ impl Stage<'_> {
         file.flush().map_err(io)
     }
 
-    /// All lines in order, joined by subject.
+    /// All lines in order, grouped by subject.
     fn groups(&self) -> Result<Groups<'_>> {
-        let broken = Rc::new(RefCell::new(None));
+        let read_error = Rc::new(RefCell::new(None));
         let mut sources: Vec<Lines> = Vec::new();
         for run in &self.runs {
             let mut file = BufReader::with_capacity(1 << 18, File::open(run).map_err(io)?);
-            let broken = broken.clone();
+            let read_error = read_error.clone();
             let lines: Box<dyn Iterator<Item = (Subject, FeedEntry)>> =
                 Box::new(std::iter::from_fn(move || match read_line(&mut file) {
                     Ok(line) => line,
                     Err(e) => {
-                        *broken.borrow_mut() = Some(io(e));
+                        *read_error.borrow_mut() = Some(io(e));
                         None
                     }
                 }));
@@ -258,11 +257,11 @@ impl Stage<'_> {
             sources,
             wide: &self.wide,
             all: matches!(self.options.mode, Mode::Remove | Mode::Patch),
-            broken,
+            read_error,
         })
     }
 
-    /// Compares the lines with what the source has; `dry` keeps no rows.
+    /// Compares the lines with the rows of the source. With `dry`, no rows are kept.
     pub fn compared(&mut self, dry: bool) -> Result<Compared> {
         self.lines.sort_by(|a, b| a.subject.cmp(&b.subject));
         let staged = Staged {
@@ -406,24 +405,23 @@ impl Stage<'_> {
         match next {
             None => Ok(()),
             Some((s, _)) => Err(StoreError::Io(format!(
-                "a patch that does not name {s} has lines for it"
+                "a patch has lines for {s}, which is not one of its subjects"
             ))),
         }
     }
 
     /// The entries of the source for a subject after the import. An entry that stays keeps its
-    /// first day.
+    /// `since`.
     fn merge(&self, old: &[FeedEntry], file: Vec<FeedEntry>) -> Vec<FeedEntry> {
         let in_file = |e: &FeedEntry| file.iter().any(|f| f.reason == e.reason);
-        // Removing a listing ends a listing, and removing an exclusion ends an exclusion: this
-        // lists nothing.
-        let the_same = |e: &FeedEntry| {
+        // Removing a listing must not end an exclusion, or the reverse.
+        let is_removed = |e: &FeedEntry| {
             file.iter()
                 .any(|f| (f.reason, f.exclusion) == (e.reason, e.exclusion))
         };
         let mut new = match self.options.mode {
             Mode::Replace | Mode::Patch => file,
-            Mode::Remove => return old.iter().filter(|e| !the_same(e)).cloned().collect(),
+            Mode::Remove => return old.iter().filter(|e| !is_removed(e)).cloned().collect(),
             Mode::Add => old
                 .iter()
                 .filter(|e| !in_file(e))
@@ -443,8 +441,8 @@ impl Stage<'_> {
         new
     }
 
-    /// Writes all that the source has afterwards, and the events of the difference, and ingests
-    /// both files.
+    /// Writes all rows of the source after the import, and the events of the difference, and
+    /// ingests both files.
     fn write_generation(
         &mut self,
         generation: u32,
@@ -453,10 +451,10 @@ impl Stage<'_> {
         std::fs::create_dir_all(self.store.stage_path()).map_err(io)?;
         let StageOptions { source, now, .. } = self.options;
         let source = source.ok_or_else(|| io("its source has no number"))?;
-        let path = |what: &str| {
+        let path = |extension: &str| {
             self.store
                 .stage_path()
-                .join(format!("{}-{generation}.{what}", source.0))
+                .join(format!("{}-{generation}.{extension}", source.0))
         };
         self.files = vec![path("rows"), path("events")];
         let cache = rocksdb::Cache::new_lru_cache(1 << 20);
@@ -496,8 +494,8 @@ impl Stage<'_> {
             }
             Ok(())
         })?;
-        let mut how = IngestExternalFileOptions::default();
-        how.set_move_files(true);
+        let mut ingest_options = IngestExternalFileOptions::default();
+        ingest_options.set_move_files(true);
         for (count, mut file, family, name) in [
             (n, rows, schema::FEEDS, "rows"),
             (m, events, schema::FEED_EVENTS, "events"),
@@ -505,7 +503,11 @@ impl Stage<'_> {
             if count > 0 {
                 file.finish()?;
                 self.store.with(|db| {
-                    Ok(db.ingest_external_file_cf_opts(&cf(db, family)?, &how, vec![path(name)])?)
+                    Ok(db.ingest_external_file_cf_opts(
+                        &cf(db, family)?,
+                        &ingest_options,
+                        vec![path(name)],
+                    )?)
                 })?;
             }
         }
@@ -522,7 +524,7 @@ impl Drop for Stage<'_> {
 }
 
 impl ChangedRow {
-    /// The events of a subject.
+    /// The events of the change.
     pub fn events(&self, source: SourceId) -> Vec<EventKind> {
         let gone = self
             .old
@@ -534,12 +536,12 @@ impl ChangedRow {
                 source,
             })
             .collect();
-        let said = |e: &FeedEntry| {
+        let is_unchanged = |e: &FeedEntry| {
             self.old
                 .iter()
                 .any(|o| o.publishes_as(e) && o.since == e.since)
         };
-        for e in self.new.iter().filter(|e| !said(e)) {
+        for e in self.new.iter().filter(|e| !is_unchanged(e)) {
             out.push(EventKind::Listed {
                 reason: e.reason,
                 source,
@@ -598,7 +600,7 @@ impl Staged {
                 row.subject.to_string()
             });
         }
-        // A note is not published, so its change moves no serial.
+        // A note is not published, so its change does not change a serial.
         let published =
             |e: &FeedEntry, others: &[FeedEntry]| !others.iter().any(|o| o.publishes_as(e));
         let changes = row
@@ -624,11 +626,11 @@ fn is_exclusion(row: &[FeedEntry]) -> bool {
     !row.is_empty() && row.iter().all(|e| e.exclusion)
 }
 
-/// The changes of an import, as far as they are needed: both lists end when they get too long.
+/// The changes of an import. Each list is dropped when it gets too long to be used.
 struct Changed {
     small: Option<Vec<ChangedRow>>,
     subjects: Option<Vec<Subject>>,
-    /// With more subjects than this, building the tables anew from the rows is as quick as changing
+    /// With more subjects than this, building the tables again from the rows is as fast as changing
     /// them.
     limit: usize,
 }
@@ -646,21 +648,21 @@ impl Changed {
     }
 }
 
-/// Joins lines by subject: at most one entry for each reason, an exclusion before a listing,
-/// otherwise the first.
+/// Groups lines by subject, with at most one entry for each reason: an exclusion has priority over
+/// a listing, otherwise the first line counts.
 struct Groups<'a> {
     wide: &'a HashSet<Subject>,
-    /// Exclusions stay even if the list has nothing wider: they are to be removed, or belong to a
-    /// patch.
+    /// Implied exclusions stay even if the list has nothing wider, because the import removes
+    /// entries or is a patch.
     all: bool,
     sources: Vec<Lines<'a>>,
-    /// A run that could not be read to its end: results that follow from it must not be used.
-    broken: Rc<RefCell<Option<StoreError>>>,
+    /// Set if a run could not be read to its end; the groups must not be used then.
+    read_error: Rc<RefCell<Option<StoreError>>>,
 }
 
 impl Groups<'_> {
     fn check(&self) -> Result<()> {
-        self.broken.borrow_mut().take().map_or(Ok(()), Err)
+        self.read_error.borrow_mut().take().map_or(Ok(()), Err)
     }
 
     fn next(&mut self) -> Option<(Subject, Vec<FeedEntry>)> {
@@ -689,8 +691,8 @@ impl Groups<'_> {
     }
 }
 
-/// Rank of entries of the same subject and reason: an exclusion in the list, then a listing, then
-/// an exclusion that only follows from another value.
+/// The priority of entries of the same subject and reason: an exclusion in the list, then a
+/// listing, then an implied exclusion.
 fn rank(e: &FeedEntry) -> u8 {
     match (e.exclusion, e.implied) {
         (true, false) => 2,
@@ -699,7 +701,7 @@ fn rank(e: &FeedEntry) -> u8 {
     }
 }
 
-/// Whether something wider in the same source lists this subject too.
+/// Whether a wider entry of the same source covers this subject.
 fn covered(subject: &Subject, wide: &HashSet<Subject>) -> bool {
     match subject {
         Subject::V4(p) => {

@@ -1,4 +1,5 @@
-//! A store that an earlier build wrote opens, and its rows are the same bytes after a round trip.
+//! Tests that a store of an earlier build opens, and that its rows keep the same bytes when they
+//! are read and written again.
 
 use std::path::Path;
 
@@ -104,7 +105,7 @@ fn rows(store: &Store) -> String {
     out
 }
 
-/// Makes a store of rows.
+/// Creates a store with these rows.
 fn write(path: &Path, rows: &str) {
     let store = store(path);
     let mut batch = Batch::default();
@@ -129,9 +130,9 @@ fn same<T: Serialize + DeserializeOwned>(row: &[u8]) -> Vec<u8> {
     schema::encode(&value).into_bytes().unwrap()
 }
 
-/// Reads a row as what it is, and writes it again; none for rows of other modules, and those
-/// without a form of their own.
-fn written_again(family: &str, key: &[u8], row: &[u8]) -> Option<Vec<u8>> {
+/// Decodes a row by its type and encodes it again; `None` for rows of other modules and for plain
+/// numbers.
+fn reencode(family: &str, key: &[u8], row: &[u8]) -> Option<Vec<u8>> {
     let starts = |name: &str| key.starts_with(name.as_bytes());
     Some(match family {
         schema::VERDICTS => same::<Own>(row),
@@ -206,7 +207,7 @@ fn rows_of_an_earlier_build_are_the_same_after_a_round_trip() {
     let mut typed = std::collections::BTreeSet::new();
     for family in schema::FAMILIES {
         let mut again = |key: &[u8], row: &[u8]| {
-            if let Some(written) = written_again(family, key, row) {
+            if let Some(written) = reencode(family, key, row) {
                 assert_eq!(hex(&written), hex(row), "{family} {}", hex(key));
                 typed.insert(family);
             }
@@ -263,11 +264,11 @@ fn entry(
 }
 
 fn import(ledger: &Ledger, source: SourceId, lines: &[(&str, schema::FeedEntry)]) {
-    let mut what = Import::replace(source);
-    what.max_age = Some(Seconds(7 * DAY));
-    what.limits = Some(Default::default());
-    what.shape.ipv4 = lines.len() as u64;
-    what.follow = Some(Follow {
+    let mut settings = Import::replace(source);
+    settings.max_age = Some(Seconds(7 * DAY));
+    settings.limits = Some(Default::default());
+    settings.shape.ipv4 = lines.len() as u64;
+    settings.follow = Some(Follow {
         was: ledger.store.dictionary().records[usize::from(source.0)]
             .followed
             .clone(),
@@ -281,7 +282,7 @@ fn import(ledger: &Ledger, source: SourceId, lines: &[(&str, schema::FeedEntry)]
         records: vec![(b"record".to_vec(), true)],
     });
     ledger
-        .import_with(&mut what, |_, sink| {
+        .import_with(&mut settings, |_, sink| {
             lines
                 .iter()
                 .try_for_each(|(s, e)| sink(s.parse().unwrap(), e.clone()))
@@ -289,7 +290,7 @@ fn import(ledger: &Ledger, source: SourceId, lines: &[(&str, schema::FeedEntry)]
         .unwrap();
 }
 
-/// Writes `store-6.rows`. Only a new version of the stored forms writes them anew.
+/// Writes `store-6.rows`. Run it only for a new version of the store.
 #[test]
 #[ignore = "writes the rows that the other test reads"]
 fn write_rows() {
@@ -343,18 +344,18 @@ fn write_rows() {
         per_minute: Some(60),
         revoked: None,
     }));
-    let once = |n: u8| IdempotencyKey {
+    let idempotency_key = |n: u8| IdempotencyKey {
         key: [n; 16],
         body: u64::from(n),
     };
-    let ask = |subject: &str, ask, tag: u8| {
-        let mut change = Change::new(subject.parse::<Subject>().unwrap(), "anna", ask);
+    let change = |subject: &str, command, tag: u8| {
+        let mut change = Change::new(subject.parse::<Subject>().unwrap(), "anna", command);
         change.evidence = Some(Evidence {
             kind: EvidenceKind::Probe,
             text: "a transcript".into(),
         });
         change.preconditions.from = "192.0.2.1".into();
-        change.preconditions.idempotency = (tag > 0).then(|| once(tag));
+        change.preconditions.idempotency = (tag > 0).then(|| idempotency_key(tag));
         change.preconditions.open_end = OpenEnd::Never;
         change
     };
@@ -391,21 +392,21 @@ fn write_rows() {
         ],
     );
     let changes = [
-        ask("45.1.1.1", list(Some(30), Some("45.1.1.1 relays")), 1),
-        ask("45.1.1.2", list(None, None), 0),
-        ask("45.1.1.2", delist(None, None), 2),
-        ask(
+        change("45.1.1.1", list(Some(30), Some("45.1.1.1 relays")), 1),
+        change("45.1.1.2", list(None, None), 0),
+        change("45.1.1.2", delist(None, None), 2),
+        change(
             "45.1.1.3",
             Command::Exempt {
                 until: Some(Time(BEGIN + 60 * DAY)),
             },
             0,
         ),
-        ask("45.1.1.4", Command::Exempt { until: None }, 0),
-        ask("45.1.1.4", Command::Unexempt, 0),
-        ask("2001:db9::/48", list(None, None), 0),
-        ask(".spam.example", list(None, None), 0),
-        ask(
+        change("45.1.1.4", Command::Exempt { until: None }, 0),
+        change("45.1.1.4", Command::Unexempt, 0),
+        change("2001:db9::/48", list(None, None), 0),
+        change(".spam.example", list(None, None), 0),
+        change(
             "45.1.1.5",
             Command::Hold {
                 reason: RELAY,
@@ -413,7 +414,7 @@ fn write_rows() {
             },
             0,
         ),
-        ask(
+        change(
             "45.1.1.6",
             Command::Hold {
                 reason: RELAY,
@@ -421,12 +422,12 @@ fn write_rows() {
             },
             0,
         ),
-        ask("45.1.1.6", Command::Unhold { reason: None }, 0),
-        ask("46.1.7.7", delist(Some(RELAY), Some(feed)), 0),
-        ask("46.2.2.2", delist(Some(RELAY), Some(feed)), 0),
+        change("45.1.1.6", Command::Unhold { reason: None }, 0),
+        change("46.1.7.7", delist(Some(RELAY), Some(feed)), 0),
+        change("46.2.2.2", delist(Some(RELAY), Some(feed)), 0),
     ];
-    for change in changes {
-        ledger.submit_blocking(change).unwrap().wait().unwrap();
+    for one_change in changes {
+        ledger.submit_blocking(one_change).unwrap().wait().unwrap();
     }
     import(
         &ledger,
@@ -439,7 +440,7 @@ fn write_rows() {
             ("46.2.2.2", entry(None, FeedPath::Own, false, None)),
         ],
     );
-    let proposal = ask("45.1.1.9", list(Some(9), Some("text")), 3);
+    let proposal = change("45.1.1.9", list(Some(9), Some("text")), 3);
     keep(AccountChange::Proposal(Proposal {
         id: "p1".into(),
         at: Time(BEGIN),
@@ -452,7 +453,7 @@ fn write_rows() {
         Time(BEGIN),
         "{\"state\":\"done\"}".into(),
     ));
-    keep(AccountChange::Answer(once(4), 201, "{}".into()));
+    keep(AccountChange::Answer(idempotency_key(4), 201, "{}".into()));
     let held = HeldList {
         feed: "ipsum".into(),
         mark: (1, 2, 3, 4, 5),

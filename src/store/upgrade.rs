@@ -1,12 +1,16 @@
-//! Upgrades from every older version on disk to the present one, one step for each version. Stores
-//! of the older versions are kept as test fixtures.
+//! Upgrades of stores from older versions to the current one, one step for each version. The test
+//! fixtures contain a store of each older version.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Batch, Result, Store, StoreError, damaged, schema};
 use crate::model::{Mask, Time};
 
-/// Upgrades a store of version `from`, or returns why it cannot be used.
+/// Upgrades a store of version `from`.
+///
+/// # Errors
+///
+/// The version is newer than this program's, or the store cannot be read or written.
 pub fn run(store: &Store, from: u32) -> Result<()> {
     match from {
         schema::VERSION => Ok(()),
@@ -63,9 +67,8 @@ struct Source3 {
     followed: Option<schema::Followed>,
 }
 
-/// 1 to 2: sources know their reasons and the ends of their lifetimes; commits in the journal know
-/// the serials before them. The journal is not carried over, so a transfer across the upgrade is a
-/// full one.
+/// 1 to 2: records of sources get their reasons and ends, and commits in the journal the serials
+/// before them. The journal is removed, so a transfer across the upgrade is an AXFR.
 fn sources_with_masks(store: &Store) -> Result<()> {
     let old = store
         .get(schema::META, b"sources")?
@@ -79,7 +82,7 @@ fn sources_with_masks(store: &Store) -> Result<()> {
         dead: s.dead,
         refreshed: s.refreshed,
         expires: s.expires,
-        // Its reasons are not known, so its end will move the serials of all zones.
+        // Its reasons are not known, so its end will change the serials of all zones.
         masks: if s.generation > 0 {
             [Mask::MAX; 2]
         } else {
@@ -102,7 +105,7 @@ fn sources_with_masks(store: &Store) -> Result<()> {
     store.commit(batch)
 }
 
-/// 2 to 3: sources know the zone that they follow. None follows one yet.
+/// 2 to 3: records of sources get the zone that the source follows. No source follows one yet.
 fn sources_that_follow(store: &Store) -> Result<()> {
     let old = store
         .get(schema::META, b"sources")?
@@ -134,8 +137,8 @@ fn sources_that_follow(store: &Store) -> Result<()> {
     store.commit(batch)
 }
 
-/// 3 to 4: sources know the rows that their last import replaced. None has any yet; other new data
-/// has families of its own.
+/// 3 to 4: records of sources get the rows that the last large import replaced. No source has any
+/// yet; other new data is in new families.
 fn sources_that_keep(store: &Store) -> Result<()> {
     let old = store
         .get(schema::META, b"sources")?
@@ -168,7 +171,7 @@ fn sources_that_keep(store: &Store) -> Result<()> {
     store.commit(batch)
 }
 
-/// 4 to 5: relay tests have a family of their own, which is empty.
+/// 4 to 5: there is a new, empty family for relay tests.
 fn relay_tests(store: &Store) -> Result<()> {
     let mut batch = Batch::default();
     batch.put(
@@ -179,7 +182,7 @@ fn relay_tests(store: &Store) -> Result<()> {
     store.commit(batch)
 }
 
-/// 5 to 6: rows of feeds may have notes, and sources the shape of their last list. None has any
+/// 5 to 6: rows of feeds can have notes, and sources the shape of their last list. There are none
 /// yet.
 fn notes_of_entries(store: &Store) -> Result<()> {
     let mut batch = Batch::default();

@@ -146,7 +146,7 @@ fn invalid_export_tables_are_reported() {
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     for part in [
         "unknown zone `nope`; there are bl, dbl",
-        "takes addresses",
+        "only for addresses",
         "`pdf`",
         "c would be written over the file of another [[export]]",
         "1s or more",
@@ -163,7 +163,7 @@ fn invalid_export_tables_are_reported() {
     for (args, part) in [
         (
             &["export", "dbl", "--format", "nftables"][..],
-            "takes addresses",
+            "only for addresses",
         ),
         (
             &["export", "bl", "--format", "rpz", "--action", "bang"],

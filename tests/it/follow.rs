@@ -310,7 +310,7 @@ fn changed_codes_rebuild_the_list_from_the_stored_zone() {
         refresh_with(&ledger, &server(&p), "dbl")
             .unwrap_err()
             .text()
-            .contains("nothing in the zone can be taken")
+            .contains("no record of the zone can be used")
     );
     assert_eq!(names(&ledger), set(&["45.1.1.1", "45.1.1.2"]));
     ledger.stop().unwrap();

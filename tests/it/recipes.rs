@@ -44,7 +44,7 @@ pub fn blocks(document: &str) -> Vec<Block> {
     out
 }
 
-/// The pages whose blocks are tested: all pages for readers except the changelog.
+/// The pages whose blocks are tested: all documents except the changelog.
 fn pages() -> Vec<String> {
     let mut out = vec!["README.md".to_string(), "CONTRIBUTING.md".to_string()];
     let mut folders = vec!["docs".to_string()];
@@ -63,8 +63,8 @@ fn pages() -> Vec<String> {
     out
 }
 
-/// The blocks that no test in this file runs, by a text in them, and the reason. Other tests run
-/// those of the first group.
+/// The blocks that no test in this file runs: a text in each, and the file that tests it or the
+/// reason why it is not tested.
 const ELSEWHERE: [(&str, &str); 20] = [
     ("reject_rbl_client", "tests/mail.sh"),
     ("postscreen_dnsbl_sites", "tests/mail.sh"),
@@ -79,7 +79,7 @@ const ELSEWHERE: [(&str, &str); 20] = [
     ("unix socket (HTTP)", "a picture"),
     ("nomination (evidence)", "a picture"),
     ("composition ", "a picture"),
-    ("cargo test ", "commands that build"),
+    ("cargo test ", "commands that take minutes to build"),
     ("tls: on", "Knot 3.4, which Debian 12 does not have"),
     (
         "catalog: consumer",
@@ -122,12 +122,12 @@ fn check_of(b: &Block) -> Option<Check> {
 }
 
 #[test]
-fn every_block_of_the_documentation_is_tested_or_has_a_reason() {
+fn every_documented_block_is_tested_or_excused() {
     let blocks = all();
     for b in &blocks {
         assert!(
             check_of(b).is_some(),
-            "{}:{}: no test knows this block:\n{}",
+            "{}:{}: no test covers this block; tag it or add it to ELSEWHERE:\n{}",
             b.document,
             b.line,
             b.text
@@ -136,7 +136,7 @@ fn every_block_of_the_documentation_is_tested_or_has_a_reason() {
     for (part, _) in ELSEWHERE {
         assert!(
             blocks.iter().any(|b| b.text.contains(part)),
-            "no block has {part} any more"
+            "no block contains {part}; remove it from ELSEWHERE"
         );
     }
 }
@@ -147,14 +147,14 @@ fn run(folder: &Folder, program: &str, args: &[&str]) -> String {
         .current_dir(folder.path())
         .output()
         .unwrap_or_else(|e| panic!("{program}: {e}"));
-    let said =
+    let output =
         String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "{program} {args:?}: {said}");
-    said
+    assert!(out.status.success(), "{program} {args:?}: {output}");
+    output
 }
 
-/// Each block of configuration is accepted by `orbsd check`, with the parts that the surrounding
-/// text assumes.
+/// `orbsd check` accepts each block of configuration, together with the settings that the text
+/// around it assumes.
 #[test]
 fn documented_configuration_is_accepted() {
     let mut checked = 0;
@@ -243,7 +243,8 @@ fn documented_configuration_is_accepted() {
     assert!(checked >= 9, "{checked}");
 }
 
-/// The checkers of the name servers accept the blocks for them, with the key that the page assumes.
+/// The checkers of the name servers accept the blocks for them, together with the key that the page
+/// assumes.
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
 fn documented_name_server_configuration_is_accepted() {
@@ -281,9 +282,9 @@ fn documented_name_server_configuration_is_accepted() {
             .env("LD_LIBRARY_PATH", std::env::join_paths(&libraries).unwrap())
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&out.stdout).into_owned()
+        let output = String::from_utf8_lossy(&out.stdout).into_owned()
             + &String::from_utf8_lossy(&out.stderr);
-        assert!(out.status.success(), "{}:{}: {said}", b.document, b.line);
+        assert!(out.status.success(), "{}:{}: {output}", b.document, b.line);
         checked += 1;
     }
     assert!(checked >= 3, "{checked}");
@@ -313,8 +314,8 @@ fn spans() -> Vec<(String, String)> {
     out
 }
 
-/// A command that a page names outside of a block exists: its words up to the first option or
-/// placeholder are accepted.
+/// A command that a page names outside of a block exists: the program accepts its words up to the
+/// first option or placeholder.
 #[test]
 fn commands_that_documents_mention_exist() {
     let word =
@@ -423,16 +424,18 @@ esac
 echo "orbsd $code $* $(tail -n 1 err 2> /dev/null | cut -c 1-300)" >> "$RAN"
 cat out
 "#;
+/// Stands in for `curl`: records the HTTP status.
 const CURL: &str = r#"#!/bin/sh
 echo "curl $("$CURL" -sS --max-time 3 -o /dev/null -w '%{http_code}' "$@" 2> /dev/null) $*" >> "$RAN"
 "#;
+/// Stands in for `dig`: records the answer; skips queries to addresses of TEST-NET-1.
 const DIG: &str = r#"#!/bin/sh
 case "$*" in *192.0.2.*) exit ;; esac
 echo "dig $("$DIG" +time=2 +tries=1 +short "$@" | tr '\n' ' ') $*" >> "$RAN"
 "#;
 
-/// Whether lines match those on a page: `…` matches any text in a line, and alone on a line any
-/// number of lines.
+/// Whether printed lines match the lines of a page: `…` matches any text in a line, and any number
+/// of lines if it is alone on a line.
 fn is_shown(page: &[&str], lines: &[&str]) -> bool {
     let fits = |shown: &str, line: &str| {
         let mut parts = shown.split('…');
@@ -458,8 +461,8 @@ fn is_shown(page: &[&str], lines: &[&str]) -> bool {
     }
 }
 
-/// Sessions print the lines that the pages show below each command, with the shipped configuration
-/// and the sample list. The sessions of a page share an installation.
+/// Commands of a session print the output that the page shows below them, with the shipped
+/// configuration and the sample list. The sessions of a page share an installation.
 #[test]
 fn documented_sessions_print_what_is_shown() {
     let mut commands = 0;
@@ -503,7 +506,7 @@ fn documented_sessions_print_what_is_shown() {
                 let printed_lines: Vec<&str> = printed.lines().collect();
                 assert!(
                     is_shown(&shown, &printed_lines),
-                    "{page}:{}: {command} prints\n{printed}\nand not\n{}",
+                    "{page}:{}: {command} prints\n{printed}\nbut the page shows\n{}",
                     b.line,
                     shown.join("\n")
                 );
@@ -514,8 +517,8 @@ fn documented_sessions_print_what_is_shown() {
     assert!(commands >= 7, "{commands}");
 }
 
-/// Runs the commands of all pages with the shipped configuration: all are understood, and all that
-/// can succeed do.
+/// The commands of all pages run with the shipped configuration: each is accepted, and each that
+/// can succeed there does.
 #[test]
 fn documented_commands_run() {
     let ran: String = all()
@@ -524,8 +527,8 @@ fn documented_commands_run() {
         .map(commands_of)
         .collect();
     let targets = fs::read_to_string("Makefile").unwrap();
-    // Commands that cannot succeed here: placeholders, hosts that are not listed, tests that are
-    // switched off, a stream without an end.
+    // These commands cannot succeed here: they have placeholders, name hosts that are not listed,
+    // need relay tests, which are off, or read an endless stream.
     let excused = [
         (
             "orbsd 1",
@@ -566,7 +569,7 @@ fn documented_commands_run() {
     );
 }
 
-/// Runs the commands of a block on an installation of its own. Returns one line for each, with its
+/// Runs the commands of a block in a new installation; returns one line for each command, with its
 /// result.
 fn commands_of(b: &Block) -> String {
     let (f, _daemon, dns, admin) = shipped();

@@ -305,7 +305,7 @@ fn failed_restore_leaves_nothing_that_can_start() {
     fs::create_dir_all(data.join("restoring")).unwrap();
     fs::write(data.join("restoring/CURRENT"), "x").unwrap();
     fs::write(data.join("000007.sst"), "half").unwrap();
-    assert!(failed(&api.f, &["serve"]).contains("a restore was cut"));
+    assert!(failed(&api.f, &["serve"]).contains("a restore was interrupted"));
     api.f.write("whole.log", &whole);
     api.f.ok(&["restore", "copy", "--removal-log", "whole.log"]);
     assert!(!data.join("000007.sst").exists() && !data.join("restoring").exists());

@@ -136,7 +136,7 @@ impl Writer {
         transaction
             .audit
             .extend(staged_import.audit.take().map(|a| AuditRecord {
-                detail: staged_import.staged.difference.words(),
+                detail: staged_import.staged.difference.to_string(),
                 ..a
             }));
         self.commit(&transaction, tables).map(ImportReply::Done)

@@ -1,14 +1,14 @@
-//! A JSON value of which only the first parts are kept: a list can have a whole file under one key.
+//! Reads a JSON value and keeps only its first parts, because one key can contain a whole file.
 
 use std::{cell::Cell, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// The longest string that is kept.
+/// The longest string that is kept, in bytes; a longer one is truncated.
 const MAX_STRING: usize = 4096;
 
-/// Reads a value and keeps a number of its parts; the others are skipped.
+/// Reads a value and keeps a limited number of its parts; others are skipped.
 #[derive(Clone, Copy)]
 pub(super) struct Limited<'b> {
     left: &'b Cell<usize>,

@@ -7,8 +7,8 @@ use std::{
 
 use crate::lists::Input;
 
-/// The position of the reader: line and column of the last byte read; or, if only one line is read,
-/// that line and how much of it was read before.
+/// The position of the reader: the line and column of the last byte that was read. If only one line
+/// is parsed, the column is where its value begins, and `line` is its text.
 pub(super) struct Position<'l> {
     pub(super) at: Cell<(u64, usize)>,
     pub(super) line: Option<&'l str>,
@@ -26,7 +26,7 @@ impl Position<'_> {
     }
 }
 
-/// Counts lines and columns.
+/// A reader that counts lines and columns.
 pub(super) struct Counted<'p, R> {
     pub(super) inner: R,
     pub(super) position: &'p Position<'p>,
@@ -48,5 +48,5 @@ impl<R: Read> Read for Counted<'_, R> {
     }
 }
 
-/// What an input is borrowed as while a value is walked.
+/// The input, shared by the visitors of one value.
 pub(super) type Shared<'w, 'i> = RefCell<&'w mut Input<'i>>;

@@ -1,5 +1,5 @@
-//! Walks through a JSON value and takes its entries: strings, and objects with the subject under a
-//! key.
+//! Walks through a JSON value and accepts its entries: strings, and objects with the subject under
+//! a key.
 
 use std::{
     cell::{Cell, RefCell},
@@ -20,21 +20,21 @@ use crate::lists::{Input, Omission, Reasoning, columns};
 const MAX_CHECKED: u32 = 20;
 /// How many keys an error shows.
 const MAX_KEYS: usize = 20;
-/// How many values are kept of those under one key.
+/// How many values under one key are kept.
 const MAX_VALUES: usize = 512;
-/// Keys of a server's error.
+/// Keys of a server's error object.
 const ERRORS: [&str; 7] = [
     "error", "errors", "message", "detail", "title", "reason", "status",
 ];
 
-/// What was seen of a file so far.
+/// Counts of a file so far.
 #[derive(Default)]
 pub(super) struct FileState {
     /// Objects with a subject.
     objects: Cell<u64>,
     /// Objects that were searched for further keys.
     checked: Cell<u32>,
-    /// Anything was taken or left out.
+    /// An entry was accepted or left out.
     any: Cell<bool>,
 }
 
@@ -49,8 +49,8 @@ pub(super) struct Walk<'w, 'i> {
     fatal: RefCell<Option<String>>,
 }
 
-/// The problem of a value that lists nothing.
-const NEITHER: &str = "a value is a string, or an object with the subject in it";
+/// The problem of a value that is not an entry.
+const NEITHER: &str = "a value is a string, or an object that contains the subject";
 
 impl<'w, 'i> Walk<'w, 'i> {
     pub(super) fn new(
@@ -85,7 +85,7 @@ impl<'w, 'i> Walk<'w, 'i> {
         E::custom("the import ends")
     }
 
-    /// A value that lists nothing.
+    /// Records a value that is not an entry.
     fn neither<E>(&self, value: impl fmt::Display) -> Result<(), E> {
         self.problem("", &format!("`{value}`: {NEITHER}"))
     }
@@ -107,8 +107,8 @@ impl<'w, 'i> Walk<'w, 'i> {
             .map(|c| c.split('.').map(String::from).collect())
     }
 
-    /// The rank of a key as the subject's: 0 for the chosen one. If one was chosen, no other
-    /// counts.
+    /// The priority of a key as that of the subject: 0 for the chosen one. If one was chosen, other
+    /// keys have none.
     fn rank(&self, chosen_key: Option<&[String]>, key: &str) -> Option<usize> {
         match chosen_key {
             Some([above @ .., last]) => {
@@ -251,7 +251,7 @@ impl Object {
 }
 
 impl Walk<'_, '_> {
-    /// Whether a key is the next one on the way to the chosen key.
+    /// Whether a key is the next part of the path to the chosen key.
     fn leads(&self, chosen_key: &[String], key: &str) -> bool {
         let path = self.path.borrow();
         path.len() + 1 < chosen_key.len()
@@ -259,7 +259,7 @@ impl Walk<'_, '_> {
             && chosen_key[path.len()] == key
     }
 
-    /// Takes the entry of an object.
+    /// Accepts the entry of an object.
     fn object<E: Error>(&self, object: &Object, chosen: bool) -> Result<(), E> {
         if object.led_on {
             return Ok(());
@@ -312,8 +312,8 @@ impl Walk<'_, '_> {
         result.map_err(|why| self.end(why))
     }
 
-    /// An object that has no subject: the record about the list, a server's error, or an unknown
-    /// form.
+    /// Handles an object without a subject: the final record of a list, the error of a server, or
+    /// an object of an unknown form.
     fn without_subject<E: Error>(&self, object: &Object) -> Result<(), E> {
         if object.get("asn").is_some() {
             self.at(self.position.of(""), |input, column| {
@@ -338,7 +338,7 @@ impl Walk<'_, '_> {
         if let Some(claimed) = claimed.filter(|_| !self.state.any.get()) {
             let claimed: String = claimed.chars().take(200).collect();
             return Err(
-                self.end(format!("{file}:{}: this is a JSON error object and not a list: it says `{claimed}`; nothing was changed", position.0))
+                self.end(format!("{file}:{}: this is a JSON error object and not a list: `{claimed}`; nothing was changed", position.0))
             );
         }
         let mut keys = Vec::new();
@@ -376,7 +376,7 @@ impl Walk<'_, '_> {
         Err(self.end(format!("{file}:{}: {what}", position.0)))
     }
 
-    /// The record about the list at its end: its count has to be correct.
+    /// Checks the count in the final record, which describes the list.
     fn final_record<E: Error>(&self, object: &Object) -> Result<(), E> {
         let count = self.state.objects.get();
         let claimed = object
@@ -387,14 +387,14 @@ impl Walk<'_, '_> {
             let (line, _) = self.position.of("");
             let file = self.input.borrow().file.to_string();
             return Err(self.end(format!(
-                "{file}:{line}: the final record says that the list has {claimed} records, and it has {count}: the file is not whole; nothing was changed"
+                "{file}:{line}: the final record claims {claimed} records, but the list has {count}: the file is not complete; nothing was changed"
             )));
         }
         self.input.borrow_mut().report.shape.final_record = true;
         Ok(())
     }
 
-    /// Refuses a file of which other keys hold addresses or names too.
+    /// Refuses a file in which other keys also hold addresses or names.
     fn check_others<E: Error>(&self, object: &Object, found: &FoundSubject) -> Result<(), E> {
         let checked = &self.state.checked;
         checked.set(checked.get() + 1);
@@ -423,8 +423,8 @@ impl Walk<'_, '_> {
     }
 }
 
-/// Takes the subject of an object with its other keys. orbsd's own export has reasons with codes;
-/// without any it is an exclusion.
+/// Accepts the subject of an object with its other keys. An object of orbsd's own export has
+/// reasons with codes; without any it is an exclusion.
 fn take(input: &mut Input, word: &str, object: &Object, column: usize) -> Result<(), String> {
     let Some(Value::Array(reasons)) = object.get("reasons") else {
         return input.take_word(word, false, None, object.text("text"), column);
@@ -438,7 +438,7 @@ fn take(input: &mut Input, word: &str, object: &Object, column: usize) -> Result
             .get("code")
             .and_then(Value::as_str)
             .and_then(|c| c.parse::<Ipv4Addr>().ok());
-        // `$` is filled in already.
+        // `$` was already replaced.
         let text = reason
             .get("text")
             .and_then(Value::as_str)
@@ -448,7 +448,7 @@ fn take(input: &mut Input, word: &str, object: &Object, column: usize) -> Result
     Ok(())
 }
 
-/// The keys that lead to values that are not objects.
+/// Collects the paths of keys to values that are not objects.
 fn paths(above: &mut Vec<String>, key: &str, value: &Value, out: &mut Vec<String>) {
     above.push(key.into());
     match value {

@@ -32,7 +32,7 @@ impl Rows for Set<'_> {
 
 type List = BTreeMap<Subject, BTreeMap<ReasonId, (bool, Option<Box<str>>)>>;
 
-/// What an import makes of entries, computed naively.
+/// The rows that an import makes of entries, computed in a simple way.
 fn list(entries: Vec<ListEntry>, wide: &dyn Fn(&Subject) -> bool) -> List {
     let mut out: BTreeMap<Subject, BTreeMap<ReasonId, ListEntry>> = BTreeMap::new();
     let rank = |e: &ListEntry| {
@@ -175,10 +175,9 @@ proptest! {
     }
 }
 
-/// Millions of mapped addresses would need a second look at every node; the whole zone is read
-/// instead.
+/// With mapped addresses every node would have to be read twice, so the whole zone is read.
 #[test]
-fn mapped_addresses_are_read_as_a_whole_but_for_test_points() {
+fn mapped_addresses_other_than_test_points_need_the_whole_zone() {
     let zone = |o| FollowedZone {
         name: "z",
         mapping: Mapping::Names,

@@ -6,7 +6,7 @@ use super::Kind;
 use crate::lists::word::{self, WordError};
 use crate::model::{Digest, Domain, Prefix4, Prefix6, Subject, subject::HostBits};
 
-/// The form of a key.
+/// The data set type to which a key belongs, by its form.
 pub(super) fn guess(body: &str) -> Kind {
     let word = body.split(|c: char| c.is_whitespace()).next().unwrap_or("");
     let key = word.split([':', '#', ';']).next().unwrap_or("");
@@ -118,8 +118,8 @@ fn octets(text: &str) -> Option<(u32, usize)> {
         .then_some((addr, parts.len()))
 }
 
-/// The address of an IPv6 key, with zeros for groups that are left out at the end; the number of
-/// groups if they are not all there; and the length, if it has one.
+/// The address of an IPv6 key, with zeros for missing groups at the end; the number of groups if
+/// some are missing; and the length, if it has one.
 fn address6(key: &str) -> Result<(Ipv6Addr, Option<usize>, Option<u8>), String> {
     let (addr, len) = match key.split_once('/') {
         Some((a, l)) => (a, Some(l)),
@@ -158,7 +158,7 @@ pub(super) fn ip6(key: &str, host_bits: HostBits) -> Result<Subject, String> {
     p.to_string().parse() // mapped addresses are IPv4
 }
 
-/// A key of an `ip6tset`: the four words of a /64; an exclusion is one address.
+/// A key of an `ip6tset`: the four groups of a /64; an exclusion is one address.
 pub(super) fn ip6tset(key: &str, exclusion: bool) -> Result<Subject, String> {
     let (addr, cut, len) = address6(key)?;
     let right = match (exclusion, cut, len) {
@@ -178,8 +178,8 @@ pub(super) fn ip6tset(key: &str, exclusion: bool) -> Result<Subject, String> {
     }
 }
 
-/// A key of a `dnset`: a name, `*.name` for what is below it, `.name` for both. A name of digits is
-/// a name in rbldnsd; if the type of the data set is `unknown`, it was meant as an address.
+/// A key of a `dnset`: a name, `*.name` for all names below it, `.name` for both. rbldnsd accepts
+/// names of digits; if the type of the data set is `unknown`, such a key is an address.
 pub(super) fn name(key: &str, unknown: bool, digest: Option<Digest>) -> Result<Subject, WordError> {
     if unknown && word::is_address_form(key) {
         return word::parse(key, &word::Rules::default()).and_then(|_| other_form(key));
@@ -196,7 +196,7 @@ pub(super) fn name(key: &str, unknown: bool, digest: Option<Digest>) -> Result<S
     Ok(Subject::Domain(domain))
 }
 
-/// An address in a form that data sets do not have.
+/// The error for an address in a form that data sets do not have.
 fn other_form(key: &str) -> Result<Subject, WordError> {
     Err(WordError {
         class: "not a key of a data set",

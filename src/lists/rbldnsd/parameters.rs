@@ -1,26 +1,27 @@
-//! Parameters of entries, which rspamd's rbldnsd has: `1.2.3.4 :2:text @
+//! Parameters of entries in files for rspamd's rbldnsd: `1.2.3.4 :2:text @
 //! ts=1790000000;delay=60s;key=require`.
 
 use crate::model::{Time, time::Seconds};
 
-/// The effect of an entry's parameters.
+/// Whether an entry is active by its parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Active {
-    /// It answers all clients.
+    /// It is active for all clients.
     Yes,
-    /// Its delay is not over, or it answers only clients with a key.
+    /// Its delay has not passed, or it is only active for clients with a key.
     No,
 }
 
-/// Keys that are known.
+/// The known parameters.
 const KEYS: [&str; 3] = ["ts", "delay", "key"];
 
-/// The value of an entry without its parameters, and their effect. Parameters start with an `@`
-/// after a blank; a text with an `@` and none of the known keys is a text.
+/// Splits the value of an entry from its parameters, and returns whether the entry is active.
+/// Parameters start with an `@` after a blank. If none of the known keys follows, the `@` is part
+/// of the text.
 ///
 /// # Errors
 ///
-/// A parameter cannot be read: an entry with unknown parameters is not published.
+/// A parameter is unknown or malformed, so the entry must not be published.
 pub(super) fn split(value: &str, now: Time) -> Result<(&str, Active), String> {
     if !value.contains('@') {
         return Ok((value, Active::Yes));
@@ -45,13 +46,13 @@ pub(super) fn split(value: &str, now: Time) -> Result<(&str, Active), String> {
         return Ok((value, Active::Yes));
     }
     let (mut since, mut delay, mut keyed) = (None, None, false);
-    for (key, said) in &pairs {
+    for (key, setting) in &pairs {
         let bad = || {
             format!(
-                "the parameter `{key}={said}` of rspamd's rbldnsd is not understood; remove it, or the entry"
+                "unknown parameter `{key}={setting}` of rspamd's rbldnsd; remove it, or the entry"
             )
         };
-        match (key.trim(), said.trim()) {
+        match (key.trim(), setting.trim()) {
             ("ts", t) => since = Some(t.parse::<u64>().map_err(|_| bad())?),
             ("delay", d) => {
                 let d = if d.ends_with(|c: char| c.is_ascii_digit()) {
@@ -82,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_understood_or_refused_and_are_not_part_of_the_text() {
+    fn parameters_are_not_part_of_the_text_and_unknown_ones_are_errors() {
         let read = |v| split(v, Time(1_000));
         assert_eq!(
             read(":2:why @ ts=900;delay=60s"),
@@ -97,7 +98,7 @@ mod tests {
         assert_eq!(
             read("why @ delay=5s"),
             Ok(("why", Active::Yes)),
-            "answers come later, and are the same"
+            "a delay without a time has no effect"
         );
         assert_eq!(
             read("write to abuse @ list.example"),

@@ -1,12 +1,12 @@
-//! Types of data sets, and the data sets of a combined file: which of them count, and the values of
-//! its head.
+//! Types of data sets, and the data sets of a combined file: which of them are read, and the values
+//! of the file's head.
 
 use std::collections::BTreeSet;
 
 use super::{State, values::Template};
 use crate::lists::Input;
 
-/// How many sub-zones are remembered for messages.
+/// How many sub-zones are stored for messages.
 const MAX_SUBZONES: usize = 20;
 
 /// How the key of a line is read.
@@ -23,7 +23,7 @@ pub(super) enum Kind {
     Generic,
     /// The head of a combined file, which has no entries.
     Combined,
-    /// Lists that have no meaning here.
+    /// A data set that is not read.
     Skip,
 }
 
@@ -51,18 +51,18 @@ impl Kind {
             .map(|k| k.1)
             .ok_or_else(|| {
                 format!(
-                    "there is no data set type `{name}`; it is one of {}",
+                    "there is no data set type `{name}`; the types are {}",
                     known()
                 )
             })
     }
 
-    /// One value holds for every entry, and entries have none of their own.
+    /// Whether all entries have one value, so that entries cannot have their own.
     pub(super) fn one_value(self) -> bool {
         matches!(self, Kind::Ip4Tset | Kind::Ip6Tset)
     }
 
-    /// Which of our tables it fills.
+    /// The family of its keys; `None` for types without one.
     fn family(self) -> Option<&'static str> {
         match self {
             Kind::Ip4Set | Kind::Ip4Trie | Kind::Ip4Tset => Some("IPv4 addresses"),
@@ -84,15 +84,15 @@ pub(super) struct Sets {
 }
 
 impl Sets {
-    /// A file whose data sets are all for other sub-zones would empty its source: the caller has to
-    /// choose one.
+    /// Refuses a file that has no data set for the chosen sub-zone, because it would empty its
+    /// source.
     pub(super) fn check(&self, input: &Input) -> Result<(), String> {
         let wanted = input.options.subzone.as_deref();
         match &self.head {
             Some(_) if self.counted => Ok(()),
             None if wanted.is_none() => Ok(()),
             None => Err(format!(
-                "{}: a sub-zone is asked for, and the file has no $DATASET",
+                "{}: --subzone needs a combined file, and the file has no $DATASET",
                 input.file
             )),
             Some(_) => {
@@ -107,7 +107,7 @@ impl Sets {
         }
     }
 
-    /// A data set starts: `$DATASET type[:name] sub-zone…`.
+    /// Starts a data set: `$DATASET type[:name] sub-zone…`.
     pub(super) fn start(
         &mut self,
         input: &mut Input,
@@ -124,7 +124,7 @@ impl Sets {
         *state = State::new(Kind::Skip, template, max_range);
         let kind = match Kind::of(name) {
             Ok(Kind::Combined) => {
-                return input.problem(column, "a combined data set cannot stand in another");
+                return input.problem(column, "a combined data set cannot contain another one");
             }
             Ok(kind) => kind,
             Err(why) => return input.problem(column, &why),
@@ -139,21 +139,21 @@ impl Sets {
                     .map(ToString::to_string),
             );
             return input.warn(&format!(
-                "a data set is skipped: it is for the sub-zone {}, not `{wanted}`",
+                "a data set is ignored: it is for the sub-zone {}, not `{wanted}`",
                 places.join(" ")
             ));
         }
         if places.is_empty() {
-            input.warn("the data set names no sub-zone; rbldnsd leaves such a set out");
+            input.warn("the data set names no sub-zone; rbldnsd ignores such a data set");
         }
         self.counted = true;
         if kind == Kind::Skip {
-            return input.warn(&format!("a data set of type `{name}` is read over"));
+            return input.warn(&format!("a data set of type `{name}` is ignored"));
         }
         state.kind = kind;
         if let Some(family) = kind.family().filter(|f| !self.families.insert(f)) {
             input.warn(&format!(
-                "several data sets have {family}; they are one list here, with one longest match"
+                "several data sets have {family}; they are read as one list, with one longest match"
             ));
         }
     }

@@ -1,9 +1,9 @@
-//! `$TIMESTAMP stamp [expires]`: when a list was made, and when it ends.
+//! `$TIMESTAMP stamp [expires]`: when a list was made, and when it expires.
 
 use crate::model::{Time, time::Seconds};
 
-/// The two times of a stamp: when the list was made, and when it ends. The end is a time, or `+`
-/// and a span from the first.
+/// The two times of a line: when the list was made, and when it expires. The second is a time, or
+/// `+` and a duration after the first.
 pub(super) fn timestamp(text: &str) -> Result<(Option<Time>, Option<Time>), String> {
     let mut words = text.split_whitespace();
     let stamp = moment(words.next().unwrap_or(""))?;
@@ -17,9 +17,11 @@ pub(super) fn timestamp(text: &str) -> Result<(Option<Time>, Option<Time>), Stri
                     span.to_string()
                 };
                 let span: Seconds = span.parse()?;
-                Some(stamp.map(|s| s.plus(span)).ok_or_else(|| {
-                    format!("$TIMESTAMP `{text}`: a span needs a stamp to start from")
-                })?)
+                Some(
+                    stamp
+                        .map(|s| s.plus(span))
+                        .ok_or_else(|| format!("$TIMESTAMP `{text}`: `+` needs a first time"))?,
+                )
             }
             None => moment(e)?,
         },

@@ -1,11 +1,11 @@
-//! Values after keys: `:A:TXT`, and how a text is put together.
+//! Values after keys, `:A:TXT`, and the templates of texts.
 
 use std::net::Ipv4Addr;
 
 use crate::lists::text::literal;
 
-/// The frame of every text of a data set: `$=`, and the substitutions `$0` to `$9`. The first
-/// definition of each counts.
+/// The template of the texts of a data set: the base template `$=`, and the substitutions `$0` to
+/// `$9`. The first definition of each counts.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Template {
     frame: Option<String>,
@@ -21,22 +21,23 @@ impl Template {
         self.words[usize::from(digit % 10)].get_or_insert_with(|| text.into());
     }
 
-    /// A text in its frame, in orbsd's form: `$` for the subject, `$$` for a dollar. Substituted
-    /// text is not read again. A text that starts with `=` is its own frame.
+    /// The text of an entry in orbsd's form: `$` for the subject, `$$` for a dollar sign.
+    /// Substituted text is not substituted again. A text that starts with `=` replaces the base
+    /// template.
     pub(super) fn text(&self, own: &str) -> String {
         let (frame, own) = match (own.strip_prefix('='), &self.frame) {
             (Some(own), _) => (own, own),
             (None, Some(frame)) => (frame.as_str(), own),
             (None, None) => (own, own),
         };
-        // Nearly all texts have no substitution: a `$` alone and `$$` stay as they are.
-        let puts_in = |(at, _): (usize, &str)| {
+        // Nearly all texts have no substitution; `$` alone and `$$` do not change.
+        let is_substitution = |(at, _): (usize, &str)| {
             frame
                 .as_bytes()
                 .get(at + 1)
                 .is_some_and(|b| b.is_ascii_digit() || *b == b'=')
         };
-        if !frame.match_indices('$').any(puts_in) {
+        if !frame.match_indices('$').any(is_substitution) {
             return frame.to_string();
         }
         let mut out = String::with_capacity(frame.len() + own.len());
@@ -63,31 +64,31 @@ impl Template {
     }
 }
 
-/// The code and text after a key, given the defaults: nothing, `:A`, `:A:TXT`, or a text alone. A
-/// comment counts as nothing.
+/// The code and text of a value, which is empty, `:A`, `:A:TXT`, or a text alone; missing parts are
+/// those of `default`. A comment counts as an empty value.
 pub(super) fn value_of(
     value: &str,
-    standing: (Ipv4Addr, &str),
+    default: (Ipv4Addr, &str),
 ) -> Result<(Ipv4Addr, String), String> {
     let value = value.trim();
     if value.is_empty() || value.starts_with(['#', ';']) {
-        return Ok((standing.0, standing.1.into()));
+        return Ok((default.0, default.1.into()));
     }
     let Some(rest) = value.strip_prefix(':') else {
-        return Ok((standing.0, value.into()));
+        return Ok((default.0, value.into()));
     };
     let (a, text) = match rest.split_once(':') {
         Some((a, t)) => (a.trim(), Some(t.trim())),
         None => (rest.trim(), None),
     };
     let code = code(a).ok_or_else(|| {
-        format!("`{a}` is not an A value; write 127.0.0.2, or its last number alone")
+        format!("`{a}` is not an A value; write 127.0.0.2, or only its last number")
     })?;
-    Ok((code, text.unwrap_or(standing.1).into()))
+    Ok((code, text.unwrap_or(default.1).into()))
 }
 
-/// `127.0.0.2`, its last number alone, or with zeros left out before it, as `inet_aton` reads it:
-/// `127.2` is 127.0.0.2.
+/// An A value: `127.0.0.2`, its last number, or an address without zero octets as `inet_aton` reads
+/// it (`127.2` is 127.0.0.2).
 pub(super) fn code(text: &str) -> Option<Ipv4Addr> {
     let number = |p: &str| {
         p.parse::<u8>()

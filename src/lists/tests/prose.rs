@@ -1,4 +1,5 @@
-//! Texts that are not lists: only a name that is alone on its line is listed.
+//! Tests that texts which are not lists are not imported: only a name that is alone on its line is
+//! listed.
 
 use proptest::prelude::*;
 
@@ -8,7 +9,7 @@ use crate::{
     model::{ReasonId, Subject},
 };
 
-/// Words of sentences, logs and messages, and what lists are made of.
+/// Words of sentences, logs and messages, and words of lists.
 fn any_word() -> impl Strategy<Value = String> {
     let prose = [
         "Too",
@@ -57,7 +58,7 @@ fn any_word() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Whether a line is a name and nothing else but a comment, numbers and dates.
+/// Whether a line has only a name, a comment, numbers and dates.
 fn is_name_alone(line: &str, name: &Subject) -> bool {
     let text = line.split(['#', ';']).next().unwrap_or("");
     let mut words = text
@@ -77,12 +78,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     #[test]
-    fn prose_lists_only_names_that_are_alone_on_their_line(
+    fn prose_lists_only_names_alone_on_their_line(
         lines in prop::collection::vec(prop::collection::vec(any_word(), 1..6).prop_map(|w| w.join(" ")), 1..6),
     ) {
         let text = lines.join("\n");
         let Ok(format) = guess(text.as_bytes()) else { return Ok(()) };
-        // A text that is recognised as another format is read as that.
+        // Texts that are recognised as another format are not of interest.
         prop_assume!(matches!(format, "list" | "csv"));
         let options = Options { reasoning: Reasoning::One(ReasonId(0)), ..Options::default() };
         let (mut found, mut report) = (Vec::new(), ListReport::default());

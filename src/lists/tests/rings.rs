@@ -1,6 +1,6 @@
-//! Servers that follow each other by rows, in memory: whatever they list and delist, and whichever
-//! of them cannot reach each other for a while, each ends with the listings of the servers that it
-//! follows, and then nothing changes.
+//! Tests of servers that follow each other by rows, in memory: whatever they list and delist, and
+//! whichever of them cannot reach each other for a while, each converges to the listings of the
+//! servers that it follows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -89,7 +89,7 @@ impl Server {
         out
     }
 
-    /// Replaces what it had from another server by that server's rows.
+    /// Replaces the entries from another server by the rows of that server.
     fn receive(&mut self, from: usize, rows: &BTreeSet<Vec<u8>>) -> Result<u64, String> {
         let reasoning = Reasoning::One(ReasonId(0));
         let options = Options {
@@ -145,7 +145,7 @@ fn zone(kind: &str) -> ZoneView {
     .unwrap()
 }
 
-/// How specific a subject is that covers a point; `None` where it does not.
+/// How specific a subject is, if it covers a point; `None` if it does not.
 fn covers(s: &Subject, point: &Subject) -> Option<u32> {
     match (s, point) {
         (Subject::V4(a), Subject::V4(p)) => {
@@ -167,7 +167,7 @@ fn covers(s: &Subject, point: &Subject) -> Option<u32> {
     }
 }
 
-/// What can be listed, and the points that are compared.
+/// The subjects that can be listed, and the points that are compared.
 fn universe(kind: &str) -> (Vec<Subject>, Vec<Subject>) {
     let parse = |all: &[&str]| {
         all.iter()
@@ -215,14 +215,14 @@ fn universe(kind: &str) -> (Vec<Subject>, Vec<Subject>) {
     (listed, points)
 }
 
-/// One event. Numbers are taken modulo what exists.
+/// One step. Numbers are used modulo the number of servers, edges or subjects.
 #[derive(Debug, Clone)]
 enum Step {
     /// A server lists a subject itself, or ends that listing.
     Word(usize, usize, Option<usize>),
     /// A server refreshes the feed of one edge.
     Refresh(usize),
-    /// All refresh at once.
+    /// All feeds refresh at once.
     All,
     /// An edge cannot be used, or can be used again.
     Cut(usize, bool),
@@ -393,8 +393,7 @@ fn check(
             );
         }
     }
-    // Nothing is left of what happened before: servers that have never listed anything else end
-    // with the same lists.
+    // No trace of earlier listings remains: servers that never had them converge to the same lists.
     let fresh = world
         .servers
         .iter()
@@ -430,7 +429,7 @@ proptest! {
     }
 
     #[test]
-    fn rings_forget_what_is_no_longer_listed(
+    fn ended_listings_disappear_from_rings(
         count in 2..=6usize,
         domains: bool,
         edges in prop::collection::vec((0..6usize, 0..6usize), 3..14),
@@ -443,7 +442,7 @@ proptest! {
 /// In the ring 0→1→3→0, 0 no longer lists what is more specific than the listing of 2, which 0 and
 /// 3 follow.
 #[test]
-fn ghost_entry_does_not_go_round_a_ring() {
+fn ended_entry_does_not_circulate_in_a_ring() {
     // By number in the universe: `.x.bad.test` in `*.bad.test`, a /30 in a /24, a /63 in a /32.
     for (kind, narrow, wide) in [("domain", 5, 1), ("address", 2, 0), ("address", 6, 5)] {
         // The edge of server 1 to 0 is the third in order.
@@ -533,7 +532,7 @@ fn row_that_repeats_the_row_above_is_not_sent() {
     }
 }
 
-/// Two servers that follow each other: what ended at its origin ends at both.
+/// Two servers that follow each other: an entry that ended at its origin ends at both.
 #[test]
 fn ended_entry_does_not_come_back_through_a_follower() {
     let steps = [
@@ -547,8 +546,8 @@ fn ended_entry_does_not_come_back_through_a_follower() {
     check("address", 2, &[(0, 1), (1, 0)], &steps).unwrap();
 }
 
-/// If each server preferred the more specific listing of the other, both would change their minds
-/// at every refresh.
+/// If each server preferred the more specific listing of the other, both would change at every
+/// refresh.
 #[test]
 fn followers_of_each_other_converge() {
     let words =

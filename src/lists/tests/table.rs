@@ -1,4 +1,4 @@
-//! `tests/lists/table.txt`: list files, options and outcomes, one test case a line.
+//! Runs the test cases of `tests/lists/table.txt`: list files, options and outcomes.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -17,7 +17,7 @@ fn folder() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lists")
 }
 
-/// How many errors an option permits, of so many lines with entries.
+/// How many errors an option allows in a list with this number of entries.
 fn allowance(option: &str, lines: u64) -> u64 {
     match option.strip_prefix("skip_errors=") {
         None => 3.max(lines * 5 / 100),
@@ -136,7 +136,7 @@ fn outcome(files: &str, options: &str) -> Outcome {
     out
 }
 
-/// `a` and `*.a` together are `.a`.
+/// Joins `a` and `*.a` to `.a`.
 fn joined(subjects: &BTreeSet<String>) -> BTreeSet<String> {
     let mut out = subjects.clone();
     for s in subjects {
@@ -161,7 +161,7 @@ fn listed(details: &str) -> BTreeSet<String> {
     )
 }
 
-/// What is wrong with an outcome; `None` if it is as expected.
+/// The difference from the expected outcome; `None` if there is none.
 fn fault(kind: &str, details: &str, is: &Outcome) -> Option<String> {
     let got = joined(&is.subjects);
     let takes = |want: &BTreeSet<String>| match &is.refusal {

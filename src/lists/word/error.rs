@@ -1,16 +1,16 @@
-//! Why a word names nothing.
+//! The error of a word that is not an entry.
 
-/// Why a word names nothing that can be listed.
+/// Why a word is not an entry that can be listed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct WordError {
-    /// What is wrong, the same for all words of one class: reports group errors by it.
+    /// The class, by which reports group errors.
     pub class: &'static str,
     /// The word, what is wrong with it, and what to write instead.
     pub text: String,
 }
 
-/// An error whose text is its class.
+/// An error whose class follows from its text.
 impl From<String> for WordError {
     fn from(text: String) -> WordError {
         WordError { class: "", text }

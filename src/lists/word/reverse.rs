@@ -1,18 +1,17 @@
-//! Names that stand for addresses: reverse names, and owners of response policy zones.
+//! Names that encode addresses: reverse names, and owners of response policy zones.
 
 use std::net::Ipv6Addr;
 
 use super::error::{WordError, error};
 use crate::model::{Prefix4, Prefix6, Subject};
 
-/// Owners of a response policy zone that are not names.
+/// Last labels of owners in a response policy zone that are not host names.
 pub(super) const TRIGGERS: [&str; 4] = ["rpz-ip", "rpz-client-ip", "rpz-nsip", "rpz-nsdname"];
 
-/// A name below `in-addr.arpa` or a trigger of a response policy zone, with the address that it
-/// means.
+/// The error for a reverse name or a trigger of a response policy zone, with its address.
 pub(super) fn reverse_name(word: &str, ascii: &str) -> WordError {
-    let meant = reverse_subject(ascii).map_or_else(
-        || "list the address or prefix that is meant".to_string(),
+    let advice = reverse_subject(ascii).map_or_else(
+        || "list the address or prefix instead".to_string(),
         |s| format!("list {s}"),
     );
     let what = if ascii.ends_with("arpa") {
@@ -20,7 +19,7 @@ pub(super) fn reverse_name(word: &str, ascii: &str) -> WordError {
     } else {
         "a trigger of a response policy zone"
     };
-    error("a reverse name", format!("`{word}` is {what}; {meant}"))
+    error("a reverse name", format!("`{word}` is {what}; {advice}"))
 }
 
 /// The subject of a name below `in-addr.arpa` or `ip6.arpa`, or of an `rpz-ip` owner.
@@ -59,9 +58,9 @@ fn reverse_subject(ascii: &str) -> Option<Subject> {
         .flatten()
 }
 
-/// The prefix of a trigger's owner without its type: `32.7.2.0.192` or `48.zz.db8.2001`
-/// (draft-vixie-dnsop-dns-rpz, section 4.1.1): the length, then the address from its end; `zz` is
-/// the run of zeros.
+/// The prefix of a trigger's owner without its type, such as `32.7.2.0.192` or `48.zz.db8.2001`
+/// (draft-vixie-dnsop-dns-rpz, section 4.1.1): the length, then the reversed address; `zz` is a run
+/// of zeros.
 pub(in crate::lists) fn policy_address(owner: &str) -> Option<Subject> {
     let mut labels = owner.split('.');
     let len: u8 = labels.next()?.parse().ok()?;

@@ -1,18 +1,18 @@
-//! Public suffixes: names under which others register names.
+//! Public suffixes: names under which registrants register names.
 
 use crate::model::{Scope, Subject};
 
-/// A suffix under which names are registered, by the ICANN section of the public suffix list.
+/// How a subject is related to the public suffix list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PublicSuffix {
-    /// The name is such a suffix, or is above one: it has no single owner.
+    /// The name is at or above a suffix of the ICANN section, so it has no single owner.
     Icann,
-    /// The name is a suffix of the list's private section, such as `github.io`, and what is below
-    /// it is listed too.
+    /// The name is a suffix of the private section, such as `github.io`, and all names below it are
+    /// listed too.
     PrivateTree,
 }
 
-/// Whether a subject is a public suffix. `allowed` are suffixes that may be listed.
+/// Whether a subject is a public suffix; `None` if it is not, or if it is one of the `allowed`.
 pub fn public_suffix(subject: &Subject, allowed: &[String]) -> Option<PublicSuffix> {
     let Subject::Domain(d) = subject else {
         return None;

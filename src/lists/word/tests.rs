@@ -13,7 +13,7 @@ fn shown(text: &str) -> Result<String, String> {
 }
 
 #[test]
-fn address_forms_are_read_everywhere() {
+fn every_address_form_is_read() {
     for (text, want) in [
         ("45.51.100.7", "45.51.100.7"),
         ("45.51.100.0/24", "45.51.100.0/24"),
@@ -54,7 +54,7 @@ fn address_forms_are_read_everywhere() {
 }
 
 #[test]
-fn an_address_form_is_an_address_or_an_error() {
+fn word_in_address_form_is_an_address_or_an_error() {
     for (text, part) in [
         ("45.51.100.040", "leading zero"),
         ("010.51.100.9", "leading zero"),
@@ -113,7 +113,7 @@ fn an_address_form_is_an_address_or_an_error() {
 }
 
 #[test]
-fn words_with_a_letter_at_the_right_place_are_names() {
+fn words_without_the_form_of_an_address_are_names() {
     for (text, want) in [
         ("163.com", "163.com"),
         ("1-800-flowers.com", "1-800-flowers.com"),
@@ -150,7 +150,7 @@ fn words_with_a_letter_at_the_right_place_are_names() {
 }
 
 #[test]
-fn suffixes_of_the_icann_section_are_not_names_of_one_owner() {
+fn icann_suffixes_are_recognised() {
     let kind = |s: &str, allowed: &[&str]| {
         let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
         public_suffix(&parse(s, &Rules::default()).unwrap()[0], &allowed)

@@ -1,17 +1,17 @@
-//! Two sets for `ipset restore`: they are filled beside those in use and swapped with them, so that
-//! a packet sees the old set or the new one. A restore stops at the first line that fails, and then
-//! the old set stays.
+//! Two sets for `ipset restore`: new sets are filled and swapped with those in use, so that each
+//! packet is matched against the old set or the new one. A restore stops at the first line that
+//! fails, and the old set then stays in use.
 
 use std::io::{self, Write};
 
 use super::{Export, Net, report::ReportBuilder, set_name};
 
-/// The longest name of a set, in bytes (IPSET_MAXNAMELEN without its end).
+/// The longest name of a set, in bytes (IPSET_MAXNAMELEN without the final NUL).
 const MAX_NAME: usize = 31;
 /// The longest suffix that is added to a zone's name.
 const SUFFIX: usize = "_v4_new".len();
-/// How many prefixes a set can hold. It is only a limit, but it has to be the same in every file;
-/// otherwise ipset takes the existing set for another one.
+/// The most prefixes of a set. It has to be the same in every file; otherwise ipset refuses to
+/// create the existing set again.
 const MAX_ELEMENTS: u32 = 1 << 30;
 
 pub(super) fn ipset(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
@@ -48,8 +48,8 @@ pub(super) fn ipset(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> 
     swap(out, "v6")
 }
 
-/// A name that fits: the rest of a long one is replaced by a hash (FNV-1a), so that two do not
-/// become one.
+/// Shortens a name: the end of a long name is replaced by a hash (FNV-1a), so that different names
+/// stay different.
 fn short(name: String) -> String {
     if name.len() + SUFFIX <= MAX_NAME {
         return name;

@@ -1,8 +1,8 @@
-//! JSON lines: first an object about the file, then one for each subject with its reasons as they
-//! are answered.
+//! JSON lines: first an object that describes the file, then one object for each subject with its
+//! reasons as in DNS answers.
 //!
-//! In a domain zone the most specific subject decides: one without reasons is an exclusion below a
-//! listed tree.
+//! In a domain zone the most specific subject decides; a subject without reasons is an exclusion
+//! below a listed wildcard.
 
 use std::io::{self, Write};
 
@@ -32,7 +32,7 @@ pub(super) fn jsonl(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> 
     e.pieces(Cut::Values, Some(&reshaped), &mut |piece, items| {
         parts(piece, items, &mut |part| line(e, report, part, items, out))
     })?;
-    // A subject that was merged into a piece is a line of its own again.
+    // Merged subjects are separate lines again, so only splits are reported.
     report.take(&reshaped, ExportChangeKind::Split);
     Ok(())
 }
@@ -59,8 +59,8 @@ fn line(
     )
 }
 
-/// Cuts a piece into its listed subjects if several were merged: each has a text of its own. There
-/// are never more lines than listings.
+/// Splits a piece into its listed subjects if several were merged, because each has its own text.
+/// There are never more lines than listings.
 fn parts(
     piece: &Subject,
     items: &Items,

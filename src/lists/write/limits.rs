@@ -1,4 +1,4 @@
-//! Which names a zone or a format cannot have, for look-ups.
+//! Names that a zone or an export format cannot contain, for look-ups.
 
 use super::{
     WRITERS, check,
@@ -21,10 +21,10 @@ pub struct FormatLimit {
     pub why: String,
 }
 
-/// Why no client can ask for a name in a domain zone; `None` if it can.
+/// Why no client can query a name in a domain zone; `None` if clients can.
 pub fn never_asked(zone: &ZoneView, domain: &Domain) -> Option<String> {
     let whole = domain.name().len() + 1 + zone.name.len();
-    // A name below has one more label, of one character or more.
+    // A name below has at least one more label, of at least one character.
     let (what, count) = match domain.scope() {
         Scope::Below => (
             "a name below it and the zone together have at least",

@@ -1,4 +1,4 @@
-//! A transfer as master-file lines: from SOA to SOA, with every name and TTL in full.
+//! A transfer as lines of a master file: from SOA to SOA, with absolute names and every TTL.
 
 use std::io::{self, Write};
 
@@ -38,7 +38,7 @@ impl Lines<'_> {
         labels_in(owner).for_each(|l| name += &format!("{}.", label(l)));
         name += &format!("{}.", self.view.name);
         self.text.clear();
-        // No TTL is the usual one here.
+        // No TTL equals this default, so that every TTL is written.
         record(&mut self.text, &name, ttl, u32::MAX, kind, data);
         let text = std::mem::take(&mut self.text);
         self.put(text.as_bytes());
@@ -80,8 +80,8 @@ pub fn axfr(
     lines.result
 }
 
-/// Writes the changes of a zone as the lines of an IXFR: one sequence, condensed (RFC 1995 section
-/// 4).
+/// Writes the changes of a zone as the lines of an IXFR with one condensed sequence (RFC 1995
+/// section 4).
 pub fn ixfr(view: &ZoneView, difference: &ZoneDifference, out: &mut dyn Write) -> io::Result<()> {
     let mut lines = Lines {
         view,

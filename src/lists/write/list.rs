@@ -1,5 +1,5 @@
-//! One subject a line. The format has no exclusions, so a wildcard that has some below it is left
-//! out: the file never lists what the zone does not.
+//! One subject a line. The format has no exclusions, so a wildcard with exclusions below it is left
+//! out; the file never lists more than the zone.
 
 use std::io::{self, Write};
 
@@ -35,14 +35,14 @@ pub(super) fn list(
     lines.close(None)
 }
 
-/// Writes the names; a wildcard is written after what is below it, when it is known whether that
-/// has exclusions.
+/// Writes the names. A wildcard is written after the names below it, when it is known whether there
+/// are exclusions.
 struct Lines<'l> {
     report: &'l ReportBuilder,
     out: &'l mut dyn Write,
     /// Exclusions that are too long for the zone, so that they are not among its names.
     excluded: &'l [String],
-    /// The listed wildcards above the current name, and whether something below them is excluded.
+    /// The listed wildcards above the current name, and whether there are exclusions below them.
     open: Vec<(Domain, bool)>,
 }
 

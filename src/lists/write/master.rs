@@ -1,5 +1,4 @@
-//! A zone as a master file: the records that a mirror gets by a transfer, with one SOA, as servers
-//! expect in a file.
+//! A zone as a master file: the records of a transfer, with one SOA.
 
 use std::{
     fmt::Write as _,
@@ -16,8 +15,8 @@ use crate::{
     lists::text::{label, name, rname},
 };
 
-/// The SOA. For names that do not exist, a mirror takes the lesser of its TTL and MINIMUM (RFC 2308
-/// section 3); here they have a TTL of their own.
+/// The SOA record. A mirror uses the lesser of the SOA's TTL and MINIMUM for negative answers (RFC
+/// 2308 section 3), so the TTL is limited to the negative TTL.
 fn soa(view: &ZoneView, serial: u32) -> String {
     let [ttl, negative, _] = view.ttls;
     format!(
@@ -87,11 +86,11 @@ pub(super) fn master(e: &Export, report: &ReportBuilder, out: &mut dyn Write) ->
     result
 }
 
-/// Counts what the records of a listing change.
+/// Counts the changes in the records of a listing.
 fn changes(e: &Export, report: &ReportBuilder, listing: &Listing) {
     let subject = |item| {
         let mut out = String::new();
-        // Writing into a string never fails.
+        // Writing into a string cannot fail.
         let _ = listing.write_subject(item, &mut out);
         out
     };
@@ -119,7 +118,7 @@ pub(super) fn quoted(bytes: &[u8]) -> String {
     out + "\""
 }
 
-/// A record's line; the TTL is left out if it is the default one.
+/// Appends the line of a record, without its TTL if that is the default.
 pub(super) fn record(text: &mut String, name: &str, ttl: u32, usual: u32, kind: u16, data: &[u8]) {
     let wire = |mut d: &[u8]| {
         let mut out = String::new();

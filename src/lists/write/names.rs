@@ -1,9 +1,9 @@
-//! A domain zone as names that give the same result to both kinds of readers: by the rules of DNS
-//! (RFC 4592: the closest existing name decides), or by removing labels until a wildcard fits.
-//! Resolvers use the one or the other with policies.
+//! A domain zone as names that give the same result to readers of both kinds: by the rules of DNS
+//! (RFC 4592: the closest existing name decides), or by removing labels until a wildcard matches.
+//! Resolvers apply policies in one way or the other.
 //!
-//! So every name that is not listed below a listed wildcard is written: names with others below
-//! them, and what is below those.
+//! So every unlisted name below a listed wildcard is written as an exclusion: also names that only
+//! have names below them.
 
 use std::io;
 
@@ -17,15 +17,16 @@ use crate::{
     model::{Domain, Scope},
 };
 
-/// Reports a name, or what is below one, with what lists it; no listing for an exclusion.
+/// Receives a name or the wildcard below one, with its listings; without listings it is an
+/// exclusion.
 pub(super) type NameSink<'t> = &'t mut dyn FnMut(&Domain, &Items) -> io::Result<()>;
 
-/// A name on the way to the current one, and the value of what is below it so far.
+/// The current name or one above it, with the listings of the name and of the wildcard below it.
 struct Above {
     name: String,
     own: Items,
     below: Items,
-    /// Whether what is below it was reported.
+    /// Whether the name and the wildcard were reported.
     is_reported: bool,
 }
 
@@ -37,7 +38,8 @@ struct Walk<'t> {
 }
 
 impl Walk<'_> {
-    /// Takes what is at a name or below it. A name comes before everything below it.
+    /// Sets the listings of a name or of the wildcard below it. A name comes before all names below
+    /// it.
     fn take(&mut self, name: &str, scope: Scope, items: Items) {
         if self.open_names.last().is_none_or(|a| a.name != name) {
             self.finish();
@@ -60,7 +62,7 @@ impl Walk<'_> {
             return;
         }
         at.is_reported = true;
-        // Without a listed wildcard above, nothing has to be excluded.
+        // Exclusions are only needed below a listed wildcard.
         let wild = above.last().is_some_and(|a| !a.below.is_empty());
         for (scope, items) in [(Scope::Name, &at.own), (Scope::Below, &at.below)] {
             if self.result.is_ok() && (wild || !items.is_empty()) {
@@ -69,8 +71,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Goes to a name: leaves the names that it is not below of, and enters those in between, which
-    /// only have others below them.
+    /// Goes to a name: leaves the names that are not above it, and enters those between, which only
+    /// have names below them.
     fn enter(&mut self, name: &str) {
         let within = |a: &Above| {
             name.strip_suffix(&a.name)
@@ -96,7 +98,7 @@ impl Walk<'_> {
     }
 }
 
-/// Reports all names of a domain zone, those above before those below them.
+/// Visits all names of a domain zone, each before the names below it.
 pub(super) fn names(e: &Export, sink: NameSink) -> io::Result<()> {
     let mut walk = Walk {
         sink,

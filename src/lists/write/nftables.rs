@@ -1,5 +1,5 @@
-//! Two sets for `nft -f`: one transaction that creates them if they are missing, empties and fills
-//! them, so that a packet sees the old set or the new one.
+//! Two sets for `nft -f`. One transaction creates them if they are missing, and empties and fills
+//! them, so that each packet is matched against the old set or the new one.
 
 use std::io::{self, Write};
 
@@ -21,8 +21,8 @@ pub(super) fn nftables(e: &Export, report: &ReportBuilder, out: &mut dyn Write) 
         out,
         "}}\nflush set {TABLE} {name}_v4\nflush set {TABLE} {name}_v6"
     )?;
-    // One command for each set: nft sorts the intervals of a set again with every command for it.
-    // An empty command is an error, so it is opened with its first element.
+    // One command for each set, because nft sorts the intervals of a set again after every command.
+    // An empty command is an error, so it is written with the first element.
     let mut open = "";
     e.prefixes(report, &mut |net| {
         let family = if matches!(net, Net::V4(_)) {

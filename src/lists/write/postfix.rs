@@ -1,8 +1,9 @@
 //! A Postfix cidr table (cidr_table(5)), for `check_client_access cidr:FILE`.
 //!
-//! The first pattern that matches decides in Postfix; the prefixes are disjoint, so their order
-//! does not matter and an exclusion needs no line. The format has no names, and access(5) tables
-//! are no alternative: by default Postfix applies a name in one to everything below it too.
+//! In Postfix the first pattern that matches decides. The prefixes are disjoint, so their order
+//! does not matter, and an exclusion needs no line. The format has no names; access(5) tables
+//! cannot be used instead, because Postfix by default applies their names to all names below them
+//! too.
 
 use std::io::{self, Write};
 

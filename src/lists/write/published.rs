@@ -14,12 +14,12 @@ pub(super) struct PublishedReason<'a> {
     pub code: [u8; 4],
     /// The text, printable, `$` filled in; empty for none.
     pub text: String,
-    /// How the text differs from what was written for the entry.
+    /// How the text differs from the text of the entry.
     pub change: TextChange,
 }
 
-/// The reasons of a piece, in the order of the answer. `$` is the listed subject, as in an answer;
-/// or the piece, if several were merged.
+/// The reasons of a piece, in the order of an answer. `$` is the listed subject, as in an answer,
+/// or the piece if several subjects were merged.
 pub(super) fn published_reasons<'e>(
     e: &Export<'e>,
     piece: &Subject,
@@ -72,8 +72,7 @@ pub(super) fn published_reasons<'e>(
     published.filter_map(one).collect()
 }
 
-/// The text that a client is shown for a piece in formats with one text: the first that is not
-/// empty.
+/// The text of a piece in formats with one text: the first that is not empty.
 pub(super) fn text(e: &Export, report: &ReportBuilder, piece: &Subject, items: &Items) -> String {
     let mut texts = published_reasons(e, piece, items)
         .into_iter()

@@ -1,5 +1,5 @@
-//! A zone as rbldnsd data: a combined file for addresses, a dnset for names. It gives the same
-//! answers, test points included.
+//! A zone as rbldnsd data: a combined file for addresses, a dnset for names. rbldnsd gives the same
+//! answers from it, test points included.
 
 use std::io::{self, Write};
 
@@ -17,8 +17,8 @@ use crate::{
     model::{Prefix6, Subject, ZoneKind, zone::TxtPolicy},
 };
 
-/// Writes the data. In a trie one key has one value, so a subject with several is in several data
-/// sets: rbldnsd answers with the values of all.
+/// Writes the data. A key of a trie has one value, so a subject with several values is in several
+/// data sets; rbldnsd answers with the values of all.
 pub(super) fn rbldnsd(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
     let Export { view, serial, .. } = *e;
     let s = &view.spec;
@@ -80,7 +80,7 @@ pub(super) fn rbldnsd(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -
 #[derive(Clone, PartialEq, Eq)]
 struct Value {
     line: String,
-    /// The line contains the subject itself, so it serves no other entry.
+    /// The line contains the subject, so it cannot be a default line for other entries.
     own: bool,
 }
 
@@ -142,7 +142,7 @@ fn shown(data: &[u8]) -> String {
     escaped(literal(&String::from_utf8_lossy(data)))
 }
 
-/// A text whose first `=` would be read as a mark.
+/// Escapes a `=` at the start of a text, which rbldnsd would read as a replaced base template.
 fn escaped(text: String) -> String {
     if text.starts_with('=') {
         format!("={text}")
@@ -193,15 +193,15 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Writes the pieces of a family: all their values, or the one at an index. Returns how many
-    /// values a piece had at most.
+    /// Writes the pieces of a family with all their values, or only the value at the index `place`.
+    /// Returns the largest number of values of a piece.
     fn pieces(
         &mut self,
         family: impl Fn(&Subject) -> bool,
         place: Option<usize>,
     ) -> io::Result<usize> {
         let mut most = 0;
-        // Both families are walked each time; the first walk counts.
+        // Each walk visits both families; only the first one counts changes.
         let report = place.is_none().then_some(self.report);
         let e = self.e;
         e.pieces(Cut::Values, report, &mut |subject, items| {
@@ -216,7 +216,8 @@ impl Writer<'_> {
         Ok(most)
     }
 
-    /// Writes names, with each name to which a listed wildcard above it does not apply.
+    /// Writes the names, and exclusions for the names to which a listed wildcard above does not
+    /// apply.
     fn names(&mut self) -> io::Result<()> {
         let e = self.e;
         names(e, &mut |domain, items| {
@@ -229,7 +230,7 @@ impl Writer<'_> {
         })
     }
 
-    /// Writes an entry. If it has one value, that is in a default line for the entries that follow.
+    /// Writes an entry. A single value is written as a default line, for the next entries too.
     fn entry(&mut self, key: &str, values: &[Value], place: Option<usize>) -> io::Result<()> {
         let values = match place {
             Some(i) => values.get(i..values.len().min(i + 1)).unwrap_or(&[]),
@@ -250,7 +251,7 @@ impl Writer<'_> {
     }
 }
 
-/// The values of a piece: one for each code, with its text; no text twice.
+/// The values of a piece: one for each code, with its text, unless an earlier value has that text.
 fn values(
     e: &Export,
     report: Option<&ReportBuilder>,
@@ -323,8 +324,8 @@ fn values(
                 line: value_line(p.code, &escaped(template.into_owned())),
                 own: false,
             },
-            // rbldnsd substitutes the address that is asked for `$`; here `$` is the listed
-            // subject, so it is written out.
+            // rbldnsd replaces `$` by the queried address, but here `$` is the listed subject, so
+            // the subject is written.
             _ => Value {
                 line: value_line(p.code, &shown(&data[1..])),
                 own: listed == piece && template.replace("$$", "").contains('$'),
@@ -338,8 +339,8 @@ fn values(
     out
 }
 
-/// Whether rbldnsd reads a text's `$` in the same way: digits and `=` after it would give it
-/// another meaning.
+/// Whether rbldnsd replaces the same `$` in a text: a digit or `=` after it would have another
+/// meaning.
 fn plain(template: &str) -> bool {
     let mut bytes = template.bytes().peekable();
     while let Some(b) = bytes.next() {

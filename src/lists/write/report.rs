@@ -1,43 +1,43 @@
-//! What an export leaves out of a zone, or writes in another form: counts by kind, each with its
-//! first subjects.
+//! The report of an export: what it leaves out or changes, counted by kind, with the first
+//! subjects.
 
 use std::{cell::RefCell, collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-/// How many subjects a kind names; all are counted.
+/// The most subjects of a kind that are named; all are counted.
 pub const MAX_EXAMPLES: usize = 3;
 
-/// What an export leaves out or changes.
+/// A kind of change in an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum ExportChangeKind {
-    /// Left out: no client can ask for it in this zone.
+    /// Left out: the name is too long to be queried in this zone.
     NameTooLong,
-    /// Left out of `rpz`: it may not fit under the resolver's name of the policy zone.
+    /// Left out of `rpz`: the name may be too long below the resolver's name of the policy zone.
     NameTooLongForPolicyZone,
-    /// Left out of `rpz`: its last label starts with `rpz-`, which means something else there.
+    /// Left out of `rpz`: the last label starts with `rpz-`, so the name would be another trigger.
     ReservedName,
     /// An exclusion that is left out of `rpz` because it is too long; the policy of the wildcard
     /// above it applies.
     ExclusionTooLong,
-    /// Left out of `list` and `cidr`: a wildcard with exclusions below it, which these formats do
-    /// not have.
+    /// Left out of `list` and `cidr`: a wildcard with exclusions below it, because these formats
+    /// have no exclusions.
     WildcardWithExclusions,
-    /// Reasons of a subject whose texts are left out: the format has one text for a subject.
+    /// Texts of further reasons are left out, because the format has one text for a subject.
     FurtherReasons,
-    /// Reasons of a subject that have one code, so that the file does not tell them apart.
+    /// Several reasons of a subject have the same code, so that the file does not distinguish them.
     ReasonsWithOneCode,
-    /// Texts with `?` in place of bytes that are not printable ASCII.
+    /// `?` replaces bytes of a text that are not printable ASCII.
     TextReplaced,
-    /// Texts cut to the 255 bytes of a TXT string.
+    /// A text was truncated to the 255 bytes of a TXT string.
     TextCut,
-    /// Texts without the blanks at their start or end, which `rbldnsd` does not keep.
+    /// Blanks at the start or end of a text are lost, because `rbldnsd` does not keep them.
     TextTrimmed,
-    /// Addresses and prefixes that are written as a part of a wider prefix.
+    /// An address or prefix is written as a part of a wider prefix.
     Merged,
-    /// Prefixes that are written in parts.
+    /// A prefix is written in parts.
     Split,
 }
 
@@ -65,13 +65,13 @@ impl ExportChangeKind {
                 "several reasons: the format has one text, so only the first reason's is written"
             }
             ExportChangeKind::ReasonsWithOneCode => {
-                "several reasons with the same code: the file does not tell them apart"
+                "several reasons with the same code: the file does not distinguish them"
             }
             ExportChangeKind::TextReplaced => {
                 "text changed: `?` replaces each byte that is not printable ASCII"
             }
             ExportChangeKind::TextCut => {
-                "text changed: it is cut to 255 bytes, the length of a TXT string"
+                "text changed: it is truncated to 255 bytes, the length of a TXT string"
             }
             ExportChangeKind::TextTrimmed => {
                 "text changed: the format does not keep blanks at the start or the end"
@@ -87,11 +87,11 @@ impl ExportChangeKind {
 /// One kind of change, with the subjects that it concerns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportChange {
-    /// What happened.
+    /// The kind.
     pub kind: ExportChangeKind,
-    /// How many subjects it concerns; of texts, how many records or lines have them.
+    /// The number of subjects; for texts, the number of records or lines.
     pub count: u64,
-    /// The first of them, at most [`MAX_EXAMPLES`].
+    /// The first subjects, at most [`MAX_EXAMPLES`].
     pub first: Vec<String>,
 }
 
@@ -112,16 +112,16 @@ impl fmt::Display for ExportChange {
     }
 }
 
-/// What an export left out or changed. Empty if the file has everything as the zone lists it.
+/// What an export left out or changed. Empty if the file lists exactly what the zone lists.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ExportReport {
-    /// By kind; kinds that leave something out come first.
+    /// The changes by kind; kinds that leave subjects out come first.
     pub changes: Vec<ExportChange>,
 }
 
 impl ExportReport {
-    /// Whether the file has everything as the zone lists it.
+    /// Whether the file lists exactly what the zone lists.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
@@ -132,7 +132,7 @@ impl ExportReport {
 pub(super) struct ReportBuilder(RefCell<BTreeMap<ExportChangeKind, (u64, Vec<String>)>>);
 
 impl ReportBuilder {
-    /// Counts a subject. It is formatted only if it is one of the first.
+    /// Counts a subject, and formats it if it is one of the first.
     pub(super) fn add(&self, kind: ExportChangeKind, subject: impl fmt::Display) {
         let mut all = self.0.borrow_mut();
         let (count, first) = all.entry(kind).or_default();
@@ -142,7 +142,7 @@ impl ReportBuilder {
         }
     }
 
-    /// Counts the changes of a text, which belongs to a subject.
+    /// Counts the changes of a subject's text.
     pub(super) fn add_text(
         &self,
         change: super::text_change::TextChange,

@@ -1,9 +1,8 @@
-//! A response policy zone (draft-vixie-dnsop-dns-rpz): the listings as triggers, with one action
-//! for all.
+//! A response policy zone (draft-vixie-dnsop-dns-rpz): the listings are triggers with one action.
 //!
-//! An address zone becomes `rpz-client-ip` triggers: its hosts are the clients to which the policy
-//! applies. A domain zone becomes names, with `rpz-passthru.` for exclusions below a listed tree.
-//! Owner names are relative, so that the file can be loaded under any name.
+//! The listings of an address zone are `rpz-client-ip` triggers: the policy applies to these
+//! clients. Those of a domain zone are names, with `rpz-passthru.` for exclusions below a listed
+//! wildcard. Owner names are relative, so that the file can be loaded under any zone name.
 
 use std::{
     fmt::Write as _,
@@ -21,23 +20,23 @@ use crate::{
     model::{Domain, Prefix6, Scope, Subject, ZoneKind},
 };
 
-/// Bytes of an owner name that are reserved for the resolver's name of the policy zone, its root
-/// label included: that name is not known here.
+/// Bytes of an owner name that are reserved for the resolver's name of the policy zone, root label
+/// included, because that name is not known here.
 pub(super) const POLICY_ZONE_RESERVE: usize = 60;
 
-/// What a resolver does (section 3 of the draft).
+/// The action of a resolver (section 3 of the draft).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Action {
-    /// A CNAME with a meaning, or to a host of the operator.
+    /// A CNAME, which is a special target of the draft or a host of the operator. There can be no
+    /// TXT record at the same owner (RFC 1034 section 3.6.2).
     Cname(String),
-    /// Answer with an address; TXT gives the reason. Beside a CNAME there can be no TXT (RFC 1034
-    /// section 3.6.2).
+    /// An answer with this address; a TXT record gives the reason.
     Address(std::net::IpAddr),
 }
 
 impl Action {
-    /// `nxdomain` (the default), `nodata`, `drop`, `tcp-only`, `passthru`, an address or a host's
-    /// name.
+    /// Parses an action: `nxdomain` (the default), `nodata`, `drop`, `tcp-only`, `passthru`, an
+    /// address or a host name.
     pub(super) fn parse(text: &str) -> Result<Action, String> {
         let cname = |target: &str| Ok(Action::Cname(target.into()));
         match text {
@@ -50,7 +49,7 @@ impl Action {
                     cname(&format!("{}.", name(other)))
                 }
                 Err(_) => Err(format!(
-                    "`{other}` is not an action; it is one of nxdomain, nodata, drop, tcp-only, passthru, an address, or a host's name with a dot"
+                    "`{other}` is not an action; write nxdomain, nodata, drop, tcp-only, passthru, an address, or a host name with a dot"
                 )),
             },
         }
@@ -170,8 +169,8 @@ fn domains(
     })
 }
 
-/// The owner of a client's trigger (section 4.1.1): the length, then the address from its end; of
-/// IPv6 16 bits a label, the longest run of zeros as `zz`.
+/// The owner of a client trigger (section 4.1.1): the length, then the reversed address. IPv6 has
+/// 16 bits a label, with `zz` for the longest run of zeros.
 fn client(net: Net) -> String {
     match net {
         Net::V4(p) => {
@@ -182,8 +181,8 @@ fn client(net: Net) -> String {
     }
 }
 
-/// As RFC 5952 shortens: the longest run of two or more, the first of equals. Resolvers refuse
-/// other spellings.
+/// The reversed groups of an IPv6 address, with zeros shortened as in RFC 5952: the longest run of
+/// two or more, the first of equal ones. Resolvers refuse other forms.
 pub(super) fn address_groups(p: Prefix6) -> String {
     let address_groups: Vec<u16> = (0..8)
         .map(|i| (p.first() >> (112 - 16 * i)) as u16)

@@ -1,5 +1,5 @@
-//! Exports compared with the listings, in any small world, by the rules of the program that loads
-//! the file.
+//! Compares exports of small zones with their listings, by the rules of the program that loads the
+//! file.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -105,7 +105,7 @@ fn lists(snapshot: &Snapshot, subject: &Subject) -> bool {
     )
 }
 
-/// The prefixes that a file of a format holds.
+/// The prefixes in a file of a format.
 fn held(format: &str, text: &str) -> Vec<Subject> {
     let word = |l: &str| -> Option<String> {
         match format {
@@ -160,7 +160,7 @@ const FORMATS: [&str; 6] = ["cidr", "postfix", "nftables", "ipset", "rpz", "json
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
 
-    /// Every listed address is inside, no other is, however subjects nest; nothing is there twice.
+    /// An export covers exactly the listed addresses, each once, however subjects nest.
     #[test]
     fn exports_cover_exactly_what_is_listed(world in any_world(), noise in prop::collection::vec(any::<u32>(), 4)) {
         let snapshot = snapshot("address", &world);
@@ -201,7 +201,7 @@ proptest! {
         prop_assert_eq!(rules.len(), text.matches(" CNAME ").count(), "an owner has one rule");
         let exists = |name: &str| rules.keys().any(|k| *k == name || k.ends_with(&format!(".{name}")));
         for name in names(&world.into_iter().collect(), &noise) {
-            // Static names of the zone, and what cannot be a name, do not belong to a policy.
+            // A policy zone has no static names of the zone, and no words that cannot be names.
             if name.is_empty() || name.split('.').next_back().is_some_and(|t| ["*", "test", "127"].contains(&t)) {
                 continue;
             }
@@ -326,7 +326,7 @@ fn every_file_names_the_serial() {
 }
 
 #[test]
-fn exceptions_pass_below_listed_trees() {
+fn exclusions_below_listed_wildcards_pass() {
     let snapshot = snapshot(
         "domain",
         &world("*.a.bx !.ok.a.bx x.y.ok.a.bx .t.rpz-client-ip plain.bx"),
@@ -334,7 +334,7 @@ fn exceptions_pass_below_listed_trees() {
     let rpz = exported("rpz", "nodata", &snapshot);
     let rules: Vec<&str> = rpz.lines().filter(|l| l.contains("CNAME")).collect();
     let want = [
-        "a.bx", // nothing: only what is below it is listed
+        "a.bx", // not listed: only names below it are
         "*.a.bx CNAME *.",
         "ok.a.bx CNAME rpz-passthru.",
         "*.ok.a.bx CNAME rpz-passthru.",
@@ -464,8 +464,8 @@ fn set_names_fit_the_length_limit() {
     assert!(a != b && a.len() == 31 && b.len() == 31, "{a} {b}");
 }
 
-/// Texts that are hard to express: quotes, semicolons, backslashes, dollars, a comment sign, a tab,
-/// other letters, too long.
+/// Texts that are hard to express: with quotes, semicolons, backslashes, dollar signs, a comment
+/// sign, a tab or other letters, and a text that is too long.
 const TEXTS: [&str; 8] = [
     "he said \"no\"; see C:\\list\\ and 50% off",
     "ends with a backslash \\",
@@ -511,7 +511,7 @@ fn hard_world(world: World, noise: &[u32]) -> World {
     rows.into_iter().collect()
 }
 
-/// How a file of a format is read back.
+/// The reader of a format's files.
 struct ReadBack {
     format: &'static str,
     action: &'static str,
@@ -611,7 +611,7 @@ fn read_as(reader: &str, text: &str, codes: bool) -> Vec<ListEntry> {
     out
 }
 
-/// A snapshot of what was read, as one source.
+/// A snapshot of the entries that were read, as one source.
 fn read_again(kind: &str, extra: &str, entries: &[ListEntry]) -> Snapshot {
     let mut rows: BTreeMap<Subject, BTreeMap<ReasonId, &ListEntry>> = BTreeMap::new();
     let rank = |e: &ListEntry| (e.exclusion && !e.implied, !e.exclusion);
@@ -660,7 +660,7 @@ fn snapshot_of(kind: &str, extra: &str, world: &[(Subject, RawFacts)]) -> Snapsh
     }
 }
 
-/// The A and TXT records of a name below the zone; `None` where it is not listed.
+/// The A and TXT records of a name below the zone; `None` if it is not listed.
 fn answer(snapshot: &Snapshot, name: &str) -> Option<(Vec<Vec<u8>>, Vec<String>)> {
     let (mut wire, mut starts, mut scratch) = (Vec::new(), Vec::new(), None);
     for l in name.split('.') {
@@ -687,8 +687,8 @@ fn answer(snapshot: &Snapshot, name: &str) -> Option<(Vec<Vec<u8>>, Vec<String>)
     Some((a, txt))
 }
 
-/// Names that both are asked for: whole addresses in and around the listed prefixes, or names in
-/// and around the listed ones.
+/// Names for which the answers are compared: addresses in and around the listed prefixes, or names
+/// at and around the listed ones.
 fn asked_of_both(kind: &str, world: &World, noise: &[u32]) -> Vec<String> {
     let facts = world.iter().cloned().collect();
     let whole = |n: &String| {
@@ -705,7 +705,7 @@ fn asked_of_both(kind: &str, world: &World, noise: &[u32]) -> Vec<String> {
     let mut out = names(&facts, noise);
     match kind {
         "address" => out.retain(|n| whole(n) && !n.ends_with(".127")),
-        // Static records of the zone, and names too long to be asked for in it, are not listings.
+        // Static records of the zone, and names too long to be queried in it, are not listings.
         _ => out.retain(|n| n.ends_with(".example") && n.len() + ".bl.orbs.example".len() <= 253),
     }
     out
@@ -714,8 +714,8 @@ fn asked_of_both(kind: &str, world: &World, noise: &[u32]) -> Vec<String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
 
-    /// Every export, read back, publishes the same addresses and names, except for what its report
-    /// says was left out. Formats with reasons give the same answers.
+    /// Every export, read back, publishes the same addresses and names, except those that its report
+    /// counts as left out. Formats with reasons give the same answers.
     #[test]
     fn exports_read_back_publish_the_same(
         world in any_world(), noise in prop::collection::vec(any::<u32>(), 4), domains in any::<bool>(), mapped in any::<bool>(),
@@ -744,7 +744,7 @@ proptest! {
     }
 }
 
-/// What an export of a domain zone with these subjects reports, as lines.
+/// The report of an export of a domain zone with these subjects, as lines.
 fn reported(format: &str, action: &str, snapshot: &Snapshot) -> Vec<String> {
     let report = Export::new(format, action, snapshot, 0).unwrap().report();
     report
@@ -805,7 +805,7 @@ fn names_that_a_policy_zone_cannot_have_are_left_out_and_counted() {
 }
 
 #[test]
-fn a_list_leaves_out_a_wildcard_that_has_exclusions() {
+fn list_export_leaves_out_a_wildcard_with_exclusions() {
     let snapshot = snapshot(
         "domain",
         &world("*.a.bx !.ok.a.bx x.y.ok.a.bx .whole.bx plain.bx"),
@@ -831,7 +831,7 @@ fn a_list_leaves_out_a_wildcard_that_has_exclusions() {
 }
 
 #[test]
-fn rbldnsd_data_excludes_a_name_and_what_is_below_it_separately() {
+fn rbldnsd_export_excludes_a_name_and_names_below_it_separately() {
     let snapshot = snapshot("domain", &world("*.a.bx !one.a.bx two.a.bx !*.two.a.bx"));
     let text = exported("rbldnsd", "", &snapshot);
     let has = |line: &str| text.lines().any(|l| l == line);
@@ -859,7 +859,7 @@ fn merged_and_split_prefixes_are_counted() {
             exported(format, "", &snapshot)
         );
     }
-    // Where texts differ, each part is a line of its own.
+    // If texts differ, each part is a separate line.
     assert_eq!(
         reported("postfix", "", &snapshot)[0]
             .split(' ')
@@ -872,7 +872,7 @@ fn merged_and_split_prefixes_are_counted() {
 }
 
 #[test]
-fn texts_that_are_changed_are_counted() {
+fn changed_texts_are_counted() {
     let mut rows = world("45.1.1.1 45.1.1.3 45.1.1.5");
     let texts = [
         "caf\u{e9} and\ta tab".to_string(),
@@ -972,7 +972,7 @@ fn small_and_odd_zones_are_written_in_every_format() {
 }
 
 #[test]
-fn a_look_up_names_the_formats_that_leave_a_name_out() {
+fn look_up_names_the_formats_that_leave_a_name_out() {
     let view = test_zone("domain", &[0], "");
     let formats = |name: &str| {
         let found = limits::left_out(&view, &Domain::parse(name).unwrap());
@@ -1013,7 +1013,7 @@ fn a_look_up_names_the_formats_that_leave_a_name_out() {
 }
 
 #[test]
-fn a_hash_zone_is_exported_as_its_digests_alone() {
+fn export_of_a_hash_zone_has_only_digests() {
     let (one, digits) = (
         "d41d8cd98f00b204e9800998ecf8427e",
         "12345678901234567890123456789012",

@@ -7,14 +7,14 @@ use crate::{index::zones::MAX_NAME, model::verdict::MAX_TEXT};
 pub(super) struct TextChange {
     /// `?` replaces bytes that are not printable.
     pub replaced: bool,
-    /// It is cut.
+    /// It is truncated.
     pub cut: bool,
-    /// The format does not keep blanks at its start and end.
+    /// Blanks at its start or end are lost.
     pub trimmed: bool,
 }
 
 impl TextChange {
-    /// Of a text with `$` for a subject whose text has `subject` bytes.
+    /// The change of a text in which `$` is replaced by a subject of `subject` bytes.
     pub(super) fn of(template: &str, subject: impl FnOnce() -> usize) -> TextChange {
         let replaced = template.bytes().any(|b| !(32..127).contains(&b));
         // No substituted text is longer than a name.

@@ -1,40 +1,39 @@
-//! What an import changes, counted.
+//! The counted changes of an import.
 
-/// The result of an import or of a dry run.
+/// The counted changes of an import or of a dry run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ImportDifference {
-    /// Subjects the source did not have.
+    /// Subjects that the source did not have.
     pub added: u64,
     /// Subjects whose reasons or texts changed.
     pub changed: u64,
-    /// Subjects the source no longer has.
+    /// Subjects that the source no longer has.
     pub removed: u64,
-    /// Subjects that stay as they are.
+    /// Subjects that did not change.
     pub same: u64,
-    /// Of those that were added, how many are exclusions alone.
+    /// Added subjects that are only excluded, not listed.
     #[serde(default)]
     pub excluded_added: u64,
-    /// Of those that were removed, how many were exclusions alone.
+    /// Removed subjects that were only excluded, not listed.
     #[serde(default)]
     pub excluded_removed: u64,
-    /// Of those that stay, how many are exclusions alone.
+    /// Unchanged subjects that are only excluded, not listed.
     #[serde(default)]
     pub excluded_same: u64,
-    /// Subjects that it lists, and that a hold keeps unlisted.
+    /// Subjects of the list that a hold keeps unlisted.
     #[serde(default)]
     pub held: u64,
-    /// A few of those that were added.
+    /// Some added subjects.
     pub sample_added: Vec<String>,
-    /// A few of those that were removed.
+    /// Some removed subjects.
     pub sample_removed: Vec<String>,
-    /// A few of those that are held.
+    /// Some held subjects.
     #[serde(default)]
     pub sample_held: Vec<String>,
 }
 
-impl ImportDifference {
-    /// The counts as text.
-    pub fn words(&self) -> String {
+impl std::fmt::Display for ImportDifference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let ImportDifference {
             added,
             changed,
@@ -43,6 +42,9 @@ impl ImportDifference {
             held,
             ..
         } = self;
-        format!("{added} added, {changed} changed, {removed} removed, {same} the same, {held} held")
+        write!(
+            f,
+            "{added} added, {changed} changed, {removed} removed, {same} the same, {held} held"
+        )
     }
 }

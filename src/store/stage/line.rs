@@ -1,5 +1,5 @@
-//! A line of an import before it is sorted, in as few bytes as possible, because a million of them
-//! are in memory.
+//! A line of an import before it is sorted. It is compact, because a million lines are in memory at
+//! a time.
 
 use std::io::BufRead;
 
@@ -9,9 +9,9 @@ use crate::model::{EntryText, FeedPath, ReasonId, Subject, Time};
 /// A line without its time, which is that of the import.
 pub(super) struct Line {
     pub(super) subject: Subject,
-    /// The text, and the note after it.
-    words: Box<str>,
-    /// How many of these bytes are the text.
+    /// The text, followed by the note.
+    text_and_note: Box<str>,
+    /// The length of the text in these bytes.
     text_bytes: u16,
     /// The path of the entry; `None` for [`FeedPath::Own`], which most lines have.
     path: Option<Box<FeedPath>>,
@@ -41,21 +41,21 @@ impl Line {
             | flag(note.is_some(), HAS_NOTE);
         let EntryText { text, path } = text;
         let text = text.unwrap_or_default();
-        // Readers cut texts far below this.
+        // Readers truncate texts to far less than this.
         let text = if text.len() > usize::from(u16::MAX) {
             text[..text.floor_char_boundary(usize::from(u16::MAX))].into()
         } else {
             text
         };
         let text_bytes = text.len() as u16;
-        let words = match note {
+        let text_and_note = match note {
             None => text,
             Some(note) => [&*text, &*note].concat().into(),
         };
         let path = (path != FeedPath::Own).then(|| Box::new(path));
         Line {
             subject,
-            words,
+            text_and_note,
             text_bytes,
             path,
             reason,
@@ -69,7 +69,7 @@ impl Line {
 
     fn text(&self) -> Option<&str> {
         self.has(HAS_TEXT)
-            .then(|| &self.words[..usize::from(self.text_bytes)])
+            .then(|| &self.text_and_note[..usize::from(self.text_bytes)])
     }
 
     fn path(&self) -> &FeedPath {
@@ -78,10 +78,10 @@ impl Line {
 
     fn note(&self) -> Option<&str> {
         self.has(HAS_NOTE)
-            .then(|| &self.words[usize::from(self.text_bytes)..])
+            .then(|| &self.text_and_note[usize::from(self.text_bytes)..])
     }
 
-    /// The entry of the line in an import of this time.
+    /// The entry of the line in an import at the time `since`.
     pub(super) fn entry(&self, since: Time) -> FeedEntry {
         let (text, note) = (self.text().map(Into::into), self.note().map(Into::into));
         let text = EntryText {
@@ -98,8 +98,8 @@ impl Line {
         }
     }
 
-    /// Writes the line in the form of a run: the lengths of the key and of the row in two bytes
-    /// each, the key, and the row.
+    /// Writes the line as in a run: the lengths of the key and of the row in two bytes each, the
+    /// key, and the row.
     pub(super) fn write(&self, since: Time, out: &mut Vec<u8>) {
         out.clear();
         out.extend([0; 4]);
@@ -132,7 +132,7 @@ pub(super) fn read_line(file: &mut impl BufRead) -> std::io::Result<Option<(Subj
     let line = Subject::from_key(&buf[..key])
         .zip(schema::read_feed(&buf[key..]).and_then(|mut row| row.pop()));
     line.map(Some)
-        .ok_or_else(|| std::io::Error::other("a sorted run cannot be read back"))
+        .ok_or_else(|| std::io::Error::other("a temporary file of the import cannot be read back"))
 }
 
 #[cfg(test)]
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_a_run_reads_back() {
+    fn line_of_a_run_reads_back() {
         let since = Time(1_800_000_000);
         let mut run = Vec::new();
         let entry = |text: Option<&str>, note: Option<&str>| FeedEntry {
