@@ -608,7 +608,7 @@ impl TestRun<'_> {
         let elapsed = self.last.replace(now).map_or(Duration::ZERO, |l| now - l);
         let line = TranscriptLine {
             elapsed: Some(elapsed),
-            who: Some(who),
+            speaker: Some(who),
             text,
         };
         (self.sink)(&line);
