@@ -714,8 +714,8 @@ fn asked_of_both(kind: &str, world: &World, noise: &[u32]) -> Vec<String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
 
-    /// Every export, read back, publishes the same addresses and names, except those that its report
-    /// counts as left out. Formats with reasons give the same answers.
+    /// Every export, read back, publishes the same addresses and names, except those that its
+    /// report counts as left out. Formats with reasons give the same answers.
     #[test]
     fn exports_read_back_publish_the_same(
         world in any_world(), noise in prop::collection::vec(any::<u32>(), 4), domains in any::<bool>(), mapped in any::<bool>(),
