@@ -254,7 +254,7 @@ fn a_day_that_came_while_it_was_stopped_has_come_before_the_first_answer() {
     );
     assert!(
         f.ok(&["retire", "bl"])
-            .contains("All that is done here is done")
+            .contains("All steps on this server are done")
     );
     let out = f.orbsd(&["retire", "bl", "--undo"]);
     assert!(
