@@ -38,9 +38,11 @@ deny: ## check licences and sources of all dependencies
 docs: ## build the book of docs/ into TARGET/book; installs mdbook if it is missing
 	@sh tests/docs.sh $(TARGET)
 
+# Integration tests wait for most of their time, for sockets and timeouts.
+THREADS ?= $(shell echo $$((2 * $$(nproc))))
 test: check peers deny ## run all tests: units, properties, scenarios on every transport, faults, real peers
-	$(CARGO) test --lib --locked -q
-	ORBSD_PEERS=$(TARGET)/peers $(CARGO) test --test it --locked -- --include-ignored --skip drill
+	TMPDIR=$$(sh tests/tmpdir.sh) $(CARGO) test --lib --locked -q
+	TMPDIR=$$(sh tests/tmpdir.sh) ORBSD_PEERS=$(TARGET)/peers $(CARGO) test --test it --locked -- --include-ignored --skip drill --test-threads=$(THREADS)
 	@cat $(TARGET)/tmp/relay-matrix.txt
 
 bench: need peers ## measure against rbldnsd, an echo and NSD in one run; writes RESULTS.md, TRANSFERS.md, API.md and RELAY.md of benches/

@@ -18,11 +18,9 @@ mod system;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{path::PathBuf, sync::Arc};
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use crate::model::Time;
@@ -344,7 +342,7 @@ impl Clock {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.inner.lock()
     }
 
     fn warn(&self) {
@@ -435,7 +433,7 @@ impl Clock {
     pub fn save(&self) {
         let Some(path) = &self.0.path else { return };
         let boot_id = self.0.boot_id.as_deref().unwrap_or(UNKNOWN_BOOT);
-        let mut failed = self.0.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failed = self.0.saving.lock();
         let record = {
             let mut inner = self.lock();
             let r = read(&*self.0.source);

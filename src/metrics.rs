@@ -1,9 +1,11 @@
 //! Counters of queries. Each worker has a set for each zone, so that workers never contend.
 
 use std::sync::{
-    Arc, Mutex,
+    Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
+
+use parking_lot::Mutex;
 
 /// How many zones have counters of their own; all further zones share the last ones.
 pub const MAX_ZONES: usize = 64;
@@ -87,16 +89,13 @@ impl Metrics {
             other: CounterSet::default(),
             zones,
         });
-        self.0
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .push(worker.clone());
+        self.0.lock().push(worker.clone());
         worker
     }
 
     /// Returns the name of each worker, its totals, and its totals by zone slot.
     pub fn by_worker(&self) -> Vec<(String, Totals, Vec<Totals>)> {
-        let all = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        let all = self.0.lock();
         let values = |c: &CounterSet| {
             let mut t = Totals::default();
             c.add_to(&mut t);
@@ -113,11 +112,7 @@ impl Metrics {
     /// Returns the totals of a zone, by its slot; `None` for messages that belong to no zone.
     pub fn zone(&self, zone: Option<usize>) -> Totals {
         let mut t = Totals::default();
-        self.0
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .iter()
-            .for_each(|w| w.of(zone).add_to(&mut t));
+        self.0.lock().iter().for_each(|w| w.of(zone).add_to(&mut t));
         t
     }
 }

@@ -7,16 +7,9 @@ use std::{fmt, sync::Arc};
 use ring::rand::{SecureRandom, SystemRandom};
 
 /// The error of an operating system that provides no random numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the system has no random numbers; check that /dev/urandom can be read")]
 pub struct RandomError;
-
-impl fmt::Display for RandomError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the system has no random numbers; check that /dev/urandom can be read")
-    }
-}
-
-impl std::error::Error for RandomError {}
 
 impl From<RandomError> for String {
     fn from(e: RandomError) -> String {

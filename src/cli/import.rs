@@ -4,12 +4,13 @@ use std::{
     fs::File,
     io::{IsTerminal, Read},
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
 use clap::{Args, ValueEnum};
 use hyper::Method;
 use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::{
@@ -211,8 +212,7 @@ pub(super) fn send(
                 let n = match reader.read(&mut piece) {
                     Ok(n) => n,
                     Err(e) => {
-                        *broken.lock().unwrap_or_else(|e| e.into_inner()) =
-                            Some(format!("{path}: {e}; nothing was changed"));
+                        *broken.lock() = Some(format!("{path}: {e}; nothing was changed"));
                         return drop(tx.blocking_send(Err(e)));
                     }
                 };
@@ -234,7 +234,7 @@ pub(super) fn send(
     });
     let result = client.call_with(Method::POST, path, &kind, pieces(rx));
     bar.finish_and_clear();
-    if let Some(why) = unread.lock().unwrap_or_else(|e| e.into_inner()).take() {
+    if let Some(why) = unread.lock().take() {
         return Err(CliError::Usage(why));
     }
     if result.is_ok() {

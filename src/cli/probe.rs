@@ -3,12 +3,13 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use clap::Args;
 use hyper::Method;
+use parking_lot::Mutex;
 use serde_json::json;
 
 use super::{CliError, Common, ProbeExit, client::Client, output, text::plain_line};
@@ -128,11 +129,7 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), CliError> {
             &mut || true,
         ))
         .results;
-    let ids: Vec<TokenId> = test
-        .ids
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
+    let ids: Vec<TokenId> = test.ids.lock().clone();
     let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(MAX_WAIT_SECONDS));
     let accepted = |ran: &[MessageResult]| {
         ran.iter()
@@ -169,11 +166,7 @@ fn arrived(
     ran: &mut [MessageResult],
 ) {
     let at = crate::clock::wall();
-    for (seen, output) in arrivals
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .iter()
-    {
+    for (seen, output) in arrivals.lock().iter() {
         let (id, outcome) = match seen {
             MessageMatch::Probe(id) => (
                 id,
@@ -326,10 +319,7 @@ impl LocalTest {
     /// A number, and the two addresses that it makes.
     fn fresh(&self) -> (String, String) {
         let id = secrets::random::<8>().unwrap_or_default();
-        self.ids
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(id);
+        self.ids.lock().push(id);
         (
             self.tokens.text(TokenKind::Probe, &id),
             self.tokens.text(TokenKind::Return, &id),
@@ -348,12 +338,7 @@ impl LocalTest {
                 "orbsd relay probe",
                 at,
             );
-            let place = self
-                .ids
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .len()
-                - 1;
+            let place = self.ids.lock().len() - 1;
             out.push(PreparedMessage {
                 place,
                 test: test.into(),
@@ -409,18 +394,11 @@ impl LocalTest {
                     to: vec![form.clone()],
                     ..test.clone()
                 };
-                let before = self
-                    .ids
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .len();
+                let before = self.ids.lock().len();
                 match self.names.envelopes(&one, turn, false, || self.fresh()) {
                     Ok(made) => made.into_iter().for_each(|(u, e)| add(&test.name, &u, e)),
                     Err(why) => {
-                        self.ids
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .truncate(before);
+                        self.ids.lock().truncate(before);
                         if !c.tests.is_empty() {
                             return Err(usage(format!(
                                 "{}: {why}; --relay, --hosted and --user name them",
@@ -464,10 +442,7 @@ impl LocalTest {
             match message::match_tokens(&tokens, &incoming.to, &incoming.data) {
                 None => collector::NO_TOKEN.into(),
                 Some(seen) => {
-                    arrivals
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push((seen, from));
+                    arrivals.lock().push((seen, from));
                     recorded("here", from)
                 }
             }

@@ -1,12 +1,11 @@
 //! A running feed: its settings and state, and how its thread waits and is woken.
 
 use std::{
-    sync::{
-        Condvar, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::{Duration, Instant},
 };
+
+use parking_lot::{Condvar, Mutex};
 
 use super::{FeedSettings, state::FeedState};
 use crate::{ledger::held::FileMark, model::Time, store::stage::ImportDifference};
@@ -31,13 +30,9 @@ pub(super) struct Feed {
     pub(super) last_check: Mutex<LastCheck>,
 }
 
-pub(super) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(|e| e.into_inner())
-}
-
 impl Feed {
     pub(super) fn wake(&self) {
-        *lock(&self.is_woken) = true;
+        *self.is_woken.lock() = true;
         self.wakeup.notify_all();
     }
 
@@ -49,7 +44,7 @@ impl Feed {
         note: Option<String>,
         wait: u64,
     ) -> u64 {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let wait = wait.clamp(MIN_WAIT_SECONDS, MAX_WAIT_SECONDS);
         state.checked = Some(at);
         state.next = Some(Time(at.0 + wait));
@@ -103,7 +98,7 @@ impl Feed {
     /// of NOTIFY cannot make it refresh all the time.
     pub(super) fn wait(&self, time: Duration) {
         let start = Instant::now();
-        let mut is_woken = lock(&self.is_woken);
+        let mut is_woken = self.is_woken.lock();
         loop {
             let least = start.elapsed() >= Duration::from_secs(MIN_WAIT_SECONDS);
             let left = time.saturating_sub(start.elapsed());
@@ -115,10 +110,8 @@ impl Feed {
             } else {
                 left
             };
-            is_woken = self
-                .wakeup
-                .wait_timeout(is_woken, left.max(Duration::from_millis(1)))
-                .map_or_else(|e| e.into_inner().0, |r| r.0);
+            self.wakeup
+                .wait_for(&mut is_woken, left.max(Duration::from_millis(1)));
         }
         *is_woken = false;
     }

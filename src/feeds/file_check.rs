@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     FeedSource, FileList,
-    feed::{Feed, LastCheck, lock},
+    feed::{Feed, LastCheck},
     file,
     held::{self, Step},
 };
@@ -55,7 +55,7 @@ impl<'a> FileCheck<'a> {
     /// status.
     pub fn run(&self) -> Result<Option<ImportDifference>, String> {
         // One check or decision at a time.
-        let mut last_check = lock(&self.feed.last_check);
+        let mut last_check = self.feed.last_check.lock();
         let result = self.check(&mut last_check);
         self.update_held_state();
         result
@@ -104,7 +104,7 @@ impl<'a> FileCheck<'a> {
             Err(e) => {
                 let why = e.text(self.ledger);
                 if matches!(e, ImportFailure::List(_))
-                    && lock(&self.feed.state).problem.as_ref() != Some(&why)
+                    && self.feed.state.lock().problem.as_ref() != Some(&why)
                 {
                     self.announce(REFUSED, json!({"problem": why}), None)?;
                 }
@@ -151,7 +151,7 @@ impl<'a> FileCheck<'a> {
 
     /// Shows the held list in the status.
     pub fn update_held_state(&self) {
-        lock(&self.feed.state).held = self
+        self.feed.state.lock().held = self
             .held()
             .map(|h| HeldListResponse::new(&h, self.list.shrink_wait));
     }
@@ -262,7 +262,7 @@ impl<'a> FileCheck<'a> {
     /// Returns why nothing was imported: nothing is held, the file has changed, or the list cannot
     /// be read.
     pub fn accept(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, ImportFailure> {
-        let mut last_check = lock(&self.feed.last_check);
+        let mut last_check = self.feed.last_check.lock();
         let name = &self.feed.settings.name;
         let held = self
             .held()
@@ -296,7 +296,7 @@ impl<'a> FileCheck<'a> {
     ///
     /// Returns why nothing changed: no list is held, or it was refused before.
     pub fn refuse(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, ImportFailure> {
-        let _seen = lock(&self.feed.last_check);
+        let _seen = self.feed.last_check.lock();
         let name = &self.feed.settings.name;
         let held = self.held().filter(|h| !h.refused);
         let held = held.ok_or_else(|| {

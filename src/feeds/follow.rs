@@ -7,11 +7,8 @@
 
 use std::{
     collections::BTreeMap,
-    hash::{Hash, Hasher},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
-
-use rustc_hash::FxHasher;
 
 use super::wire::{Server, TransferError, TransferSink};
 use crate::{
@@ -19,7 +16,7 @@ use crate::{
     imports,
     ledger::{Follow, Import, Ledger},
     lists::{
-        ListReport, Options,
+        ListReport, Options, Reasoning,
         patch::{FollowedZone, MAX_NODES, Merged, Net, Patch, Rows, patch},
         records::{Mapping, Records},
     },
@@ -27,7 +24,7 @@ use crate::{
     store::{
         StoreError,
         copy::{CopyReader, CopyWriter},
-        schema::Followed,
+        schema::{Followed, short_digest},
         stage::{ImportDifference, Mode, ROW_COMMIT_MAX},
     },
 };
@@ -91,6 +88,28 @@ pub enum RefreshKind {
     Remade,
 }
 
+/// Identifies the rules by which a zone's records become rows. It is stored, so the text that it is
+/// the digest of is written here in full and depends on no crate.
+fn rules_digest(mapping: Mapping, options: &Options) -> u64 {
+    let mut text = match mapping {
+        Mapping::Names => format!("{RULES_VERSION} names"),
+        Mapping::Rows => format!("{RULES_VERSION} rows"),
+    };
+    match &options.reasoning {
+        Reasoning::One(reason) => text += &format!(" reason={}", reason.0),
+        Reasoning::Codes(codes) => codes
+            .iter()
+            .for_each(|(code, reason)| text += &format!(" {code}={}", reason.0)),
+    }
+    options
+        .allowed
+        .iter()
+        .for_each(|subject| text += &format!(" allowed={subject}"));
+    let (untraced, store) = (options.untraced, options.store.0);
+    text += &format!(" untraced={untraced} store={store:016x}");
+    short_digest(text.as_bytes())
+}
+
 /// The state of a refresh.
 struct Refresh<'a> {
     f: &'a Following<'a>,
@@ -126,20 +145,11 @@ impl Following<'_> {
             .records
             .get(usize::from(source.0))
             .and_then(|r| r.followed.clone());
-        let mut hash = FxHasher::default();
-        let rules = (
-            self.mapping,
-            &options.reasoning,
-            &options.allowed,
-            options.untraced,
-            options.store,
-        );
-        format!("{RULES_VERSION} {rules:?}").hash(&mut hash);
         let refresh = Refresh {
             f: self,
             source,
+            mapping: rules_digest(self.mapping, &options),
             options,
-            mapping: hash.finish(),
             previous: followed,
         };
         let soa = self.server.soa()?;
@@ -506,5 +516,31 @@ impl Rows for Copy<'_> {
     }
     fn next(&mut self) -> Result<(), String> {
         self.0.step().map_err(|e| e.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ReasonId, StoreId};
+
+    #[test]
+    fn stored_digest_of_the_rules_never_changes() {
+        let options = |reasoning| Options {
+            reasoning,
+            allowed: vec!["10.0.0.0/8".parse().unwrap()],
+            untraced: true,
+            store: StoreId(0x1234),
+            ..Options::default()
+        };
+        let one = options(Reasoning::One(ReasonId(3)));
+        let code = std::net::Ipv4Addr::new(127, 0, 0, 2);
+        let codes = options(Reasoning::Codes(vec![(code, ReasonId(3))]));
+        let text = "2 names reason=3 allowed=10.0.0.0/8 untraced=true store=0000000000001234";
+        let digest = short_digest(text.as_bytes());
+        assert_eq!(rules_digest(Mapping::Names, &one), digest);
+        assert_eq!(digest, 0x0493_07c0_a4b5_797b);
+        assert_ne!(rules_digest(Mapping::Rows, &one), digest);
+        assert_ne!(rules_digest(Mapping::Names, &codes), digest);
     }
 }

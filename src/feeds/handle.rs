@@ -4,16 +4,15 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Condvar, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
 
+use parking_lot::{Condvar, Mutex};
+
 use super::{
-    FeedSettings, FeedSource, FeedState, MAX_FEEDS,
-    feed::{Feed, lock},
-    file_check::FileCheck,
-    run,
+    FeedSettings, FeedSource, FeedState, MAX_FEEDS, feed::Feed, file_check::FileCheck, run,
 };
 use crate::{
     api::{FeedDecisionResponse, FeedResponse},
@@ -46,7 +45,7 @@ impl Feeds {
     /// Applies a configuration: changed feeds are started anew, unchanged ones refresh, since
     /// reasons may have changed.
     pub fn configure(&self, settings: &[FeedSettings]) {
-        let mut running = lock(&self.running);
+        let mut running = self.running.lock();
         running.retain(|f| {
             let stays = settings.contains(&f.settings);
             f.stop.store(!stays, Relaxed);
@@ -65,7 +64,9 @@ impl Feeds {
                 state: Mutex::new(FeedState::of(s)),
                 last_check: Mutex::default(),
             });
-            let source_lock = lock(&self.source_locks)
+            let source_lock = self
+                .source_locks
+                .lock()
                 .entry(s.name.clone())
                 .or_default()
                 .clone();
@@ -73,7 +74,7 @@ impl Feeds {
             let thread = std::thread::Builder::new()
                 .name("feed".into())
                 .spawn(move || {
-                    let _alone = lock(&source_lock);
+                    let _alone = source_lock.lock();
                     run::run(&ledger, &started);
                 });
             match thread {
@@ -87,7 +88,8 @@ impl Feeds {
 
     /// The running feeds.
     pub fn settings(&self) -> Vec<FeedSettings> {
-        lock(&self.running)
+        self.running
+            .lock()
             .iter()
             .map(|f| f.settings.clone())
             .collect()
@@ -98,7 +100,7 @@ impl Feeds {
     /// reply is then NOERROR, and the feed refreshes at once.
     pub fn notified(&self, zone: &[u8], from: IpAddr, key: Option<&str>) -> bool {
         let mut any = false;
-        for f in lock(&self.running).iter() {
+        for f in self.running.lock().iter() {
             let FeedSource::Zone { server, .. } = &f.settings.kind else {
                 continue;
             };
@@ -109,7 +111,7 @@ impl Feeds {
             {
                 continue;
             }
-            if server.has_key(key) || lock(&f.state).addresses.contains(&from.to_canonical()) {
+            if server.has_key(key) || f.state.lock().addresses.contains(&from.to_canonical()) {
                 f.wake();
                 any = true;
             }
@@ -129,7 +131,7 @@ impl Feeds {
         accept: bool,
         audit: AuditRecord,
     ) -> Result<FeedDecisionResponse, ImportFailure> {
-        let running = lock(&self.running).clone();
+        let running = self.running.lock().clone();
         let Some(feed) = running.iter().find(|f| f.settings.name == name) else {
             let known: Vec<&str> = running.iter().map(|f| f.settings.name.as_str()).collect();
             let known = if known.is_empty() {
@@ -155,9 +157,10 @@ impl Feeds {
 
     /// The state of each feed.
     pub fn states(&self) -> Vec<FeedResponse> {
-        lock(&self.running)
+        self.running
+            .lock()
             .iter()
-            .map(|f| lock(&f.state).response())
+            .map(|f| f.state.lock().response())
             .collect()
     }
 

@@ -62,14 +62,6 @@ pub enum FeedSource {
 }
 
 impl FeedSource {
-    /// A local file that is read with the defaults.
-    pub fn file(path: PathBuf, format: &str) -> FeedSource {
-        FeedSource::File {
-            path,
-            format: format.into(),
-            list: Box::default(),
-        }
-    }
     /// The zone of another server, a DNSBL.
     pub fn zone(server: Server) -> FeedSource {
         FeedSource::Zone {

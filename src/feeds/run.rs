@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use super::{
     FeedSource,
-    feed::{Feed, MAX_WAIT_SECONDS, MIN_WAIT_SECONDS, lock},
+    feed::{Feed, MAX_WAIT_SECONDS, MIN_WAIT_SECONDS},
     file_check::FileCheck,
     follow::{Following, RefreshKind, Refreshed},
     wire::Server,
@@ -48,7 +48,7 @@ fn follow(
 ) -> u64 {
     let s = &feed.settings;
     if let Ok(addresses) = server.addresses() {
-        lock(&feed.state).addresses = addresses.iter().map(|a| a.ip().to_canonical()).collect();
+        feed.state.lock().addresses = addresses.iter().map(|a| a.ip().to_canonical()).collect();
     }
     let following = Following {
         ledger,
@@ -67,7 +67,7 @@ fn follow(
         .get(&s.name)
         .and_then(|id| v.records.get(usize::from(id.0)))
         .and_then(|r| r.followed.as_ref());
-    lock(&feed.state).serial = followed.map(|f| f.serial);
+    feed.state.lock().serial = followed.map(|f| f.serial);
     // By the zone's own timers, or, before the first answer, by the configuration.
     let retry = followed.map_or(s.every.0, |f| u64::from(f.timers[1]));
     match result {
@@ -78,7 +78,7 @@ fn follow(
             looped,
             note,
         }) => {
-            lock(&feed.state).looped += looped;
+            feed.state.lock().looped += looped;
             let change = match kind {
                 RefreshKind::Same => None,
                 RefreshKind::Changes => Some("changes"),

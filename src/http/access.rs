@@ -3,11 +3,12 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use axum::{extract::Request, http::header::AUTHORIZATION};
+use parking_lot::Mutex;
 
 use super::{
     App,
@@ -78,11 +79,7 @@ pub(super) struct RateState {
 impl Access {
     /// When a token was last used since the start.
     pub fn last(&self, token: &str) -> Option<Time> {
-        self.uses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(token)
-            .map(|u| u.at)
+        self.uses.lock().get(token).map(|u| u.at)
     }
 
     /// Counts a request with a wrong token. The error is the limit that it exceeds.
@@ -101,7 +98,7 @@ impl Access {
     /// Counts a request. Returns how many the token has made in this minute, and whether its use
     /// should be written down.
     fn count(&self, token: &Token, at: Time) -> (u32, bool) {
-        let mut all = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.uses.lock();
         let u = all.entry(token.id.clone()).or_default();
         let minute = at.0 / 60;
         u.count = if u.minute == minute {

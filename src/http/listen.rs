@@ -5,13 +5,14 @@ use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use axum::{Router, body::Body, http::HeaderMap, response::IntoResponse};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream},
@@ -279,7 +280,7 @@ struct Proxy {
 impl Proxy {
     /// Logs why a proxy's connection is closed, at most once a minute: proxies open many.
     fn warn(&self, addr: IpAddr, error: &HeaderError) {
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warned = self.warned.lock();
         if warned.is_none_or(|at| at.elapsed() >= WARN_INTERVAL) {
             *warned = Some(Instant::now());
             let proxy = addr.to_canonical();

@@ -1,7 +1,9 @@
 //! The tables from which queries are answered, prepared zones, and the pointer that is swapped when
 //! they change.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::model::{Keys, Serial};
 
@@ -93,14 +95,14 @@ impl Published {
     /// Publishes `next`: every later query is answered from it.
     pub fn replace(&self, next: Snapshot) {
         let old = self.current.swap(Arc::new(next));
-        self.old.lock().unwrap_or_else(|e| e.into_inner()).push(old);
+        self.old.lock().push(old);
         self.sweep();
     }
 
     /// Frees replaced snapshots that no reader has any more. The writer calls it at intervals.
     pub fn sweep(&self) {
         // No reader can get a replaced snapshot anew, so a count of one stays one.
-        let mut old = self.old.lock().unwrap_or_else(|e| e.into_inner());
+        let mut old = self.old.lock();
         old.retain(|s| Arc::strong_count(s) > 1);
     }
 }

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::store::Dictionary;
 
 /// The kind of a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "lowercase")]
 pub enum NameKind {
     /// A reason.
     Reason,
@@ -22,10 +23,7 @@ pub enum NameKind {
 impl NameKind {
     /// The kind as text.
     pub fn as_str(self) -> &'static str {
-        match self {
-            NameKind::Reason => "reason",
-            NameKind::Source => "source",
-        }
+        self.into()
     }
 }
 

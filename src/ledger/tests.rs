@@ -1,13 +1,14 @@
 //! A ledger for unit tests, and the tests of failed commits.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Ledger, LedgerError, LedgerSettings, ReasonSettings, Receipt, command::WriterCommand};
 use crate::{
     clock::{Clock, TrustAtStart, tests::ManualTime},
     dns::{AnswerKind, Peer, respond},
+    index::Snapshot,
     model::{Change, ReasonId, SourceId, Subject, Zone, history::Command, time::Seconds},
-    store::{CommitFault, Store},
+    store::{CommitFault, Store, schema::AuditRecord},
 };
 
 pub(super) const DAY: u64 = 86_400;
@@ -142,6 +143,11 @@ impl Bench {
 
     /// The address that DNS answers with; `None` if the answer does not list.
     fn answer(&self, addr: &str) -> Option<[u8; 4]> {
+        self.answer_from(&self.ledger().published.snapshot(), addr)
+    }
+
+    /// The same from a snapshot.
+    fn answer_from(&self, snapshot: &Snapshot, addr: &str) -> Option<[u8; 4]> {
         let mut query = vec![0xab, 0xcd, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
         for label in addr.rsplit('.').chain(["bl", "orbs", "example"]) {
             query.push(label.len() as u8);
@@ -151,7 +157,7 @@ impl Bench {
         let mut out = vec![0; 4096];
         let from = "192.0.2.1".parse().unwrap();
         let done = respond(
-            &self.ledger().published.snapshot(),
+            snapshot,
             &query,
             Peer::udp(from),
             self.ledger().now(),
@@ -265,4 +271,45 @@ fn reload_with_unknown_outcome_gives_each_content_its_own_serial() {
     assert!(third.0 > second.0);
     b.ledger().configure(settings("127.0.0.2")).unwrap();
     assert!(served().0 > third.0);
+}
+
+/// A commit moves an exemption from one host to the other, so that in each snapshot exactly one of
+/// them is listed.
+#[test]
+fn a_query_never_sees_half_of_a_commit() {
+    let b = Bench::new();
+    let hosts = ["45.1.1.1", "45.1.1.2"];
+    hosts.iter().for_each(|h| drop(b.try_list(h).unwrap()));
+    b.exempt(hosts[0], 1000);
+    let end = Instant::now() + Duration::from_secs(1);
+    let commits_seen = std::thread::scope(|s| {
+        let reader = || {
+            let (mut last, mut seen) = ((0, None), 0);
+            while Instant::now() < end {
+                let snapshot = b.ledger().published.load();
+                let now = (snapshot.seq, Some(snapshot.serials[0]));
+                assert!(now >= last, "{now:?} after {last:?}");
+                seen += u64::from(now > last);
+                last = now;
+                let listed = hosts.map(|h| b.answer_from(&snapshot, h).is_some());
+                assert_ne!(listed[0], listed[1], "{now:?}");
+            }
+            seen
+        };
+        let readers = [s.spawn(reader), s.spawn(reader), s.spawn(reader)];
+        let mut exempt = 0;
+        while Instant::now() < end {
+            let change =
+                |host: usize, command| Change::new(hosts[host].parse().unwrap(), "anna", command);
+            let changes = vec![
+                change(exempt, Command::Unexempt),
+                change(1 - exempt, Command::Exempt { until: None }),
+            ];
+            let done = b.ledger().submit_many(changes, AuditRecord::default());
+            done.unwrap();
+            exempt = 1 - exempt;
+        }
+        readers.map(|r| r.join().unwrap())
+    });
+    assert!(commits_seen.iter().all(|n| *n > 2), "{commits_seen:?}");
 }

@@ -321,14 +321,6 @@ impl ListReport {
         tally(&mut self.remarks, kind, first);
     }
 
-    /// How many a rule left out, of one kind.
-    pub fn omitted(&self, kind: Omission) -> u64 {
-        self.left_out
-            .iter()
-            .find(|t| t.kind == kind)
-            .map_or(0, |t| t.count)
-    }
-
     /// Keeps one of the first ranges as it is written.
     pub fn range(&mut self, written: &str, prefixes: &[crate::model::Subject]) {
         if self.ranges.len() < MAX_RANGES {

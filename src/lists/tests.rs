@@ -1024,3 +1024,13 @@ proptest! {
         }
     }
 }
+
+impl ListReport {
+    /// How many a rule left out, of one kind.
+    pub fn omitted(&self, kind: Omission) -> u64 {
+        self.left_out
+            .iter()
+            .find(|t| t.kind == kind)
+            .map_or(0, |t| t.count)
+    }
+}

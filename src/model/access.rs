@@ -5,9 +5,22 @@ use serde::{Deserialize, Serialize};
 use super::{subject::Subject, time::Time};
 
 /// A role. Each one has the permissions of those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[strum(serialize_all = "lowercase")]
 pub enum Role {
     /// Reads: listings, history, zones, changes, state.
     Reader,
@@ -33,13 +46,7 @@ impl Role {
 
     /// Its name.
     pub fn name(self) -> &'static str {
-        match self {
-            Role::Reader => "reader",
-            Role::Reporter => "reporter",
-            Role::Editor => "editor",
-            Role::Operator => "operator",
-            Role::Owner => "owner",
-        }
+        self.into()
     }
 }
 

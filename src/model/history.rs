@@ -99,7 +99,8 @@ pub enum HoldFor {
 }
 
 /// What a change does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Command {
     /// Lists the subject, or renews its listing.
     List {
@@ -156,16 +157,7 @@ pub enum Command {
 impl Command {
     /// The name in the audit log.
     pub fn as_str(&self) -> &'static str {
-        match self {
-            Command::List { .. } => "list",
-            Command::Delist { .. } => "delist",
-            Command::Hold { .. } => "hold",
-            Command::Unhold { .. } => "unhold",
-            Command::Restore { .. } => "restore",
-            Command::Exempt { .. } => "exempt",
-            Command::Unexempt => "unexempt",
-            Command::Expire => "expire",
-        }
+        self.into()
     }
 }
 

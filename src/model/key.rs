@@ -12,8 +12,9 @@ pub const MAX_SECRET: usize = 512;
 pub const MAX_KEY_FILE: usize = 4096;
 
 /// A TSIG algorithm. Algorithms older than SHA-2 are not supported (RFC 8945 section 6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
 #[allow(missing_docs)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Algorithm {
     HmacSha256,
     HmacSha384,
@@ -30,11 +31,7 @@ impl Algorithm {
 
     /// The name in files, and as a domain name in messages (RFC 8945 section 6).
     pub fn name(self) -> &'static str {
-        match self {
-            Algorithm::HmacSha256 => "hmac-sha256",
-            Algorithm::HmacSha384 => "hmac-sha384",
-            Algorithm::HmacSha512 => "hmac-sha512",
-        }
+        self.into()
     }
 
     /// The length of a MAC in bytes, which is also the length of a good secret (RFC 8945 section

@@ -114,13 +114,6 @@ pub struct JumpResult {
     pub not_newer_for: Vec<usize>,
 }
 
-impl JumpResult {
-    /// Whether the serial is newer for the zone and for all mirrors.
-    pub fn is_accepted(&self) -> bool {
-        self.newer && self.not_newer_for.is_empty()
-    }
-}
-
 /// Computes the serial that a jump leads to. `own` are the serials that the zone is known to have
 /// had, `seen` those of its mirrors.
 ///
@@ -198,6 +191,13 @@ pub fn left_behind(zone: &str, serial: Serial, mirrors: &[SeenMirror]) -> String
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    impl JumpResult {
+        /// Whether nobody is left behind.
+        pub fn is_accepted(&self) -> bool {
+            self.newer && self.not_newer_for.is_empty()
+        }
+    }
 
     #[test]
     fn serials_are_ordered_across_the_wrap() {

@@ -46,34 +46,23 @@ const SPECIAL6: [(u64, u8); 13] = [
 ];
 
 /// Why a subject cannot be listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unlistable {
     /// It is 127.0.0.1 or the name `invalid`, which a DNSBL must not list (RFC 5782 section 5).
+    #[error("127.0.0.1 and `invalid` are never listed (RFC 5782)")]
     Never,
     /// It is a test point, which every zone has anyway.
+    #[error("it is a test point, which every zone has anyway (RFC 5782)")]
     TestPoint,
     /// It is a prefix that contains 127.0.0.1 or its IPv4-mapped form.
+    #[error("it contains 127.0.0.1 or ::ffff:127.0.0.1, which are never listed (RFC 5782)")]
     HoldsNever,
     /// It overlaps a special-purpose range; `--allow-special-ranges` permits it.
+    #[error("it is in a special-purpose range; use --allow-special-ranges to list it nevertheless")]
     Special,
     /// It is wider than /8 (IPv6 /19).
+    #[error("it is wider than /8 (IPv6: /19)")]
     TooWide,
-}
-
-impl std::fmt::Display for Unlistable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Unlistable::Never => "127.0.0.1 and `invalid` are never listed (RFC 5782)",
-            Unlistable::HoldsNever => {
-                "it contains 127.0.0.1 or ::ffff:127.0.0.1, which are never listed (RFC 5782)"
-            }
-            Unlistable::TestPoint => "it is a test point, which every zone has anyway (RFC 5782)",
-            Unlistable::Special => {
-                "it is in a special-purpose range; use --allow-special-ranges to list it nevertheless"
-            }
-            Unlistable::TooWide => "it is wider than /8 (IPv6: /19)",
-        })
-    }
 }
 
 /// The reason why a subject cannot be listed without a permission; `None`: it can. `allowed` are

@@ -6,7 +6,7 @@ use super::{
     entry_text::EntryText,
     event::EventKind,
     hold::Hold,
-    reason::{Mask, ReasonId, SourceId},
+    reason::{ReasonId, SourceId},
     subject::Subject,
     time::Time,
 };
@@ -117,11 +117,6 @@ impl Verdict {
             .filter(move |e| !exempt && !e.exclusion && !self.held(e.reason, e.source))
     }
 
-    /// The reasons in force.
-    pub fn reasons(&self) -> Mask {
-        self.in_force().fold(0, |m, e| m | e.reason.bit())
-    }
-
     /// The next time at which an entry, a hold or the exemption ends.
     pub fn next_due(&self) -> Option<Time> {
         let entries = self.entries.iter().filter_map(|e| e.until);
@@ -205,6 +200,13 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Verdict {
+        /// The reasons in force.
+        pub fn reasons(&self) -> crate::model::reason::Mask {
+            self.in_force().fold(0, |m, e| m | e.reason.bit())
+        }
+    }
 
     #[test]
     fn own_subject_is_replaced_only_as_a_whole_word() {

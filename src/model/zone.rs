@@ -14,9 +14,12 @@ use super::{
 };
 
 /// The kind of a zone's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[strum(serialize_all = "lowercase")]
 pub enum ZoneKind {
     /// Reversed IPv4 and IPv6 addresses (RFC 5782 sections 2.1 and 2.4).
     #[default]
@@ -32,12 +35,7 @@ pub enum ZoneKind {
 impl ZoneKind {
     /// The name in a zone file.
     pub fn name(self) -> &'static str {
-        match self {
-            ZoneKind::Address => "address",
-            ZoneKind::Domain => "domain",
-            ZoneKind::Catalog => "catalog",
-            ZoneKind::Hash => "hash",
-        }
+        self.into()
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use hyper::body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
 
 use super::{AnswerGuard, ConnectionPermit};
 
@@ -20,7 +21,7 @@ struct Exchange {
 impl Exchange {
     /// Notes that the whole request has been received.
     fn received(&self) {
-        let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answer = self.answer.lock();
         if answer.is_none() {
             *answer = self.permit.begin_answer();
         }
@@ -104,12 +105,7 @@ impl<B: Body + Unpin> Body for AnsweringBody<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         // hyper polls for the next part once the connection has room, so the client has taken some
         // of the previous parts.
-        if let Some(answer) = &*self
-            .exchange
-            .answer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-        {
+        if let Some(answer) = &*self.exchange.answer.lock() {
             answer.progress();
         }
         Pin::new(&mut self.body).poll_frame(cx)
@@ -126,10 +122,6 @@ impl<B: Body + Unpin> Body for AnsweringBody<B> {
 
 impl<B> Drop for AnsweringBody<B> {
     fn drop(&mut self) {
-        self.exchange
-            .answer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.exchange.answer.lock().take();
     }
 }

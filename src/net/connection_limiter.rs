@@ -8,12 +8,13 @@
 use std::{
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::AcqRel, Ordering::Acquire},
     },
     time::{Duration, Instant},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -128,7 +129,7 @@ impl ConnectionLimiter {
     }
 
     fn table(&self) -> MutexGuard<'_, ConnectionTable<CancellationToken>> {
-        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.table.lock()
     }
 
     fn now(&self) -> Duration {

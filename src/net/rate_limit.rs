@@ -11,9 +11,10 @@
 use std::{
     hash::{BuildHasher, RandomState},
     net::IpAddr,
-    sync::{Mutex, PoisonError},
     time::Duration,
 };
+
+use parking_lot::Mutex;
 
 use super::ClientPrefix;
 
@@ -82,7 +83,7 @@ impl RateLimiter {
         let prefixes = ClientPrefix::of(addr);
         // An IPv4 /16 has no limit, because it has many owners.
         let levels = if prefixes[0].is_ipv6() { 3 } else { 2 };
-        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cells = self.cells.lock();
         let mut charged = [(0, Cell::default()); 3];
         for (i, slot) in charged.iter_mut().enumerate().take(levels) {
             let times = u64::from(self.limit.times.max(1)) * NETWORK_FACTORS[i];

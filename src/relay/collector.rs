@@ -6,12 +6,13 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -100,7 +101,7 @@ struct TokenUse(TokenUses, TokenId);
 
 impl TokenUse {
     fn begin(all: &TokenUses, id: TokenId) -> Option<TokenUse> {
-        let mut uses = all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut uses = all.lock();
         let n = uses.entry(id).or_default();
         if *n >= MAX_USES_PER_TOKEN {
             return None;
@@ -112,7 +113,7 @@ impl TokenUse {
 
 impl Drop for TokenUse {
     fn drop(&mut self) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         if let Some(n) = all.get_mut(&self.1) {
             *n -= 1;
             if *n == 0 {
@@ -179,10 +180,7 @@ impl Collector {
     }
 
     fn client(&self, from: SocketAddr) -> ClientKind {
-        let checks = self
-            .health_checks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let checks = self.health_checks.lock();
         match checks
             .iter()
             .any(|c| (c.ip().to_canonical(), c.port()) == (from.ip().to_canonical(), from.port()))
@@ -528,7 +526,7 @@ mod tests {
             !collector.was_loaded(&mut turned_away),
             "a health check does not count as load"
         );
-        assert!(collector.health_checks.lock().unwrap().is_empty());
+        assert!(collector.health_checks.lock().is_empty());
         // One token protects only a few sessions.
         let mut same = Vec::new();
         for n in 100..130 {
@@ -541,7 +539,6 @@ mod tests {
             collector
                 .preferred
                 .lock()
-                .unwrap()
                 .values()
                 .copied()
                 .collect::<Vec<_>>(),

@@ -129,8 +129,10 @@ pub enum FormsResult {
 }
 
 /// A row of the table that decides claims.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantArray))]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum DecisionRow {
     /// A message was delivered.
     Delivered,
@@ -183,36 +185,9 @@ pub enum ClaimOutcome {
 }
 
 impl DecisionRow {
-    /// All rows, in the order of the table.
-    pub const ALL: [DecisionRow; 11] = [
-        DecisionRow::Delivered,
-        DecisionRow::Accepted,
-        DecisionRow::RefusedControlAccepted,
-        DecisionRow::RefusedControlDiffers,
-        DecisionRow::RefusedControlSame,
-        DecisionRow::DeferredControlAccepted,
-        DecisionRow::DeferredControlFailed,
-        DecisionRow::LoginRequired,
-        DecisionRow::ShutOut,
-        DecisionRow::IncompleteControlAccepted,
-        DecisionRow::IncompleteControlFailed,
-    ];
-
     /// The name of the row in the API and in the documentation.
     pub fn name(self) -> &'static str {
-        match self {
-            DecisionRow::Delivered => "delivered",
-            DecisionRow::Accepted => "accepted",
-            DecisionRow::RefusedControlAccepted => "refused-control-accepted",
-            DecisionRow::RefusedControlDiffers => "refused-control-differs",
-            DecisionRow::RefusedControlSame => "refused-control-same",
-            DecisionRow::DeferredControlAccepted => "deferred-control-accepted",
-            DecisionRow::DeferredControlFailed => "deferred-control-failed",
-            DecisionRow::LoginRequired => "login-required",
-            DecisionRow::ShutOut => "shut-out",
-            DecisionRow::IncompleteControlAccepted => "incomplete-control-accepted",
-            DecisionRow::IncompleteControlFailed => "incomplete-control-failed",
-        }
+        self.into()
     }
 
     /// Returns the row of a test.

@@ -5,7 +5,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::Pin,
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -195,10 +195,7 @@ struct HealthCheck<'a>(&'a HealthChecks, SocketAddr);
 
 impl Drop for HealthCheck<'_> {
     fn drop(&mut self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.1);
+        self.0.lock().remove(&self.1);
     }
 }
 
@@ -223,10 +220,7 @@ pub(super) async fn check_answers(addr: SocketAddr, checks: &HealthChecks) -> io
         source.set_port(0);
         socket.bind(source)?;
         let source = socket.local_addr()?;
-        checks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(source);
+        checks.lock().insert(source);
         let _check = HealthCheck(checks, source);
         let mut stream = socket.connect(addr).await?;
         let mut buffer = [0; 3];

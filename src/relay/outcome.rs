@@ -26,8 +26,9 @@ pub struct TestResult {
 }
 
 /// The assessment of a host by all tests of a job. Only [`Assessment::Open`] lists the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Assessment {
     /// A message was delivered.
     Open,
@@ -48,15 +49,7 @@ pub enum Assessment {
 impl Assessment {
     /// The name of the assessment in the API and in the audit log.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Assessment::Open => "open",
-            Assessment::Accepted => "accepted",
-            Assessment::Closed => "closed",
-            Assessment::Refused => "refused",
-            Assessment::Blocked => "blocked",
-            Assessment::Inconclusive => "inconclusive",
-            Assessment::Untestable => "untestable",
-        }
+        self.into()
     }
 }
 

@@ -44,7 +44,8 @@ pub struct IssuedToken {
 }
 
 /// The kind of a proof, which gives the reason that the host is listed for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum ProofKind {
     /// The host itself delivered the message.
     Relay,
@@ -60,11 +61,7 @@ impl ProofKind {
 
     /// Returns the name of the reason.
     pub fn reason(self) -> &'static str {
-        match self {
-            ProofKind::Relay => "relay",
-            ProofKind::Input => "input",
-            ProofKind::Unconfirmed => "unconfirmed",
-        }
+        self.into()
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     keys::{RelayKey, RelayRange, RelayTable},
-    policy::{HostRecord, OutputRecord},
+    policy::OutputRecord,
     proof::ProofKind,
     service::{RelayError, RelayService},
 };
@@ -141,14 +141,6 @@ impl RelayService {
         Ok(self
             .batch(Time(0))
             .get(&RelayKey::Output(addr))?
-            .unwrap_or_default())
-    }
-
-    /// Returns the record of a host.
-    pub fn host(&self, addr: IpAddr) -> Result<HostRecord, RelayError> {
-        Ok(self
-            .batch(Time(0))
-            .get(&RelayKey::Host(addr))?
             .unwrap_or_default())
     }
 }

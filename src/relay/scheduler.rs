@@ -3,10 +3,11 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::{
     sync::{Semaphore, watch},
     time::{sleep, timeout},
@@ -81,10 +82,7 @@ pub async fn run(
             );
         }
         // Jobs that are being started are still in their queues.
-        let starting_count = starting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len();
+        let starting_count = starting.lock().len();
         let free = permits.available_permits().min(MAX_STARTS);
         let most = if free == 0 { 0 } else { free + starting_count };
         match blocking(&service, move |d| d.due(most, d.now())).await {
@@ -128,19 +126,13 @@ struct InFlight(InFlightJobs, u64);
 
 impl InFlight {
     fn begin(all: &InFlightJobs, id: u64) -> Option<InFlight> {
-        all.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id)
-            .then(|| InFlight(all.clone(), id))
+        all.lock().insert(id).then(|| InFlight(all.clone(), id))
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.1);
+        self.0.lock().remove(&self.1);
     }
 }
 

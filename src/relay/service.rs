@@ -7,11 +7,12 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::{
@@ -230,7 +231,7 @@ impl RelayService {
 
     /// Begins a decision. Other decisions wait until the guard is dropped.
     pub(super) fn lock(&self) -> MutexGuard<'_, RelayHealth> {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+        self.health.lock()
     }
 
     /// Reports the health of a component: its problem and since when, or `None`. While a component
@@ -318,7 +319,7 @@ impl RelayService {
         range: RelayRange,
         most: usize,
     ) -> Result<Vec<RelayKey>, RelayError> {
-        let mut rounds = self.rounds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rounds = self.rounds.lock();
         let keys = batch.scan_after(range, rounds.get(&range), most)?;
         match keys.last().filter(|_| keys.len() >= most) {
             Some(last) => drop(rounds.insert(range, last.clone())),

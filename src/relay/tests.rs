@@ -339,3 +339,13 @@ fn accepted() -> MessageOutcome {
         text: "queued".into(),
     }
 }
+
+impl RelayService {
+    /// What is known of a host.
+    pub fn host(&self, addr: IpAddr) -> Result<HostRecord, RelayError> {
+        Ok(self
+            .batch(Time(0))
+            .get(&RelayKey::Host(addr))?
+            .unwrap_or_default())
+    }
+}

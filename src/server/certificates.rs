@@ -12,11 +12,12 @@ use std::{
     io::Read,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use quinn::crypto::rustls::QuicServerConfig;
 use tokio_rustls::rustls::{
     self, InconsistentKeys, RootCertStore, ServerConfig,
@@ -128,7 +129,7 @@ impl Certificates {
         &self,
         files: &CertificateFiles,
     ) -> Result<Option<PreparedCertificates>, String> {
-        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        let state = self.state.lock();
         let stamp = files.stamp();
         if (&state.files, state.stamp) == (files, stamp) {
             return Ok(None);
@@ -150,7 +151,7 @@ impl Certificates {
         } = prepared;
         tracing::info!(certificate = %files.certificate.display(), "certificate loaded");
         self.ready.store(Arc::new(ready));
-        *self.state.lock().unwrap_or_else(|e| e.into_inner()) = State {
+        *self.state.lock() = State {
             files,
             stamp,
             reported: None,
@@ -159,12 +160,7 @@ impl Certificates {
 
     /// Reads the files where they have changed, and logs an error once.
     pub fn check(&self) {
-        let files = self
-            .state
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .files
-            .clone();
+        let files = self.state.lock().files.clone();
         let error = match self.prepare(&files) {
             Ok(prepared) => {
                 prepared.into_iter().for_each(|p| self.apply(p));
@@ -172,7 +168,7 @@ impl Certificates {
             }
             Err(e) => Some(format!("{e}; the old certificate stays in use")),
         };
-        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        let mut state = self.state.lock();
         if state.reported != error {
             if let Some(e) = &error {
                 tracing::error!("{e}");
@@ -526,7 +522,6 @@ pub(super) mod tests {
             certificates
                 .state
                 .lock()
-                .unwrap()
                 .reported
                 .as_ref()
                 .unwrap()
@@ -538,7 +533,7 @@ pub(super) mod tests {
             !Arc::ptr_eq(&first, &certificates.current()),
             "taken by the check"
         );
-        assert_eq!(certificates.state.lock().unwrap().reported, None);
+        assert_eq!(certificates.state.lock().reported, None);
         let other = CertificateFiles {
             clients: None,
             ..files.clone()
@@ -550,6 +545,6 @@ pub(super) mod tests {
             ..files.clone()
         };
         assert!(certificates.prepare(&missing).is_err());
-        assert_eq!(certificates.state.lock().unwrap().files, other);
+        assert_eq!(certificates.state.lock().files, other);
     }
 }

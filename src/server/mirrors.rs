@@ -6,10 +6,10 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 mod file;
@@ -368,7 +368,7 @@ impl Mirrors {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(|e| e.into_inner())
+        self.inner.lock()
     }
 
     /// Takes the configured mirrors. One that is configured no more is known on by what it asked

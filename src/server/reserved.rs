@@ -2,10 +2,11 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use ipnet::IpNet;
+use parking_lot::Mutex;
 
 use super::Mirrors;
 use crate::{
@@ -48,10 +49,7 @@ impl ReservedClients {
 
     fn prefixes(&self) -> Arc<[IpNet]> {
         let zones = self.published.load().zones.clone();
-        let mut configured = self
-            .configured
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut configured = self.configured.lock();
         if !Arc::ptr_eq(&configured.0, &zones) {
             let prefixes = zones
                 .all()

@@ -9,12 +9,13 @@ use std::{
     collections::VecDeque,
     io,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     sync::mpsc,
@@ -321,7 +322,7 @@ impl Transfers {
         snapshot: &Arc<Snapshot>,
         number: usize,
     ) -> Option<(Arc<Snapshot>, usize, Arc<ZoneDifference>)> {
-        let cached = || self.cached.lock().unwrap_or_else(|e| e.into_inner());
+        let cached = || self.cached.lock();
         let to = transfer::serial(snapshot, number);
         let is_this = |c: &&CachedDiff| {
             *c.zone == *zone.name

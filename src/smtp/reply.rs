@@ -91,11 +91,6 @@ impl ReplyReader {
         (bytes.len(), Ok(None))
     }
 
-    /// Whether a part of a reply has been read.
-    pub fn has_begun(&self) -> bool {
-        !self.line.is_empty() || self.code.is_some()
-    }
-
     fn end_line(&mut self) -> Result<Option<SmtpReply>, InvalidReply> {
         let line = std::mem::take(&mut self.line);
         let line = line.strip_suffix(b"\r").unwrap_or(&line);

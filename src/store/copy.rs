@@ -113,16 +113,6 @@ impl CopyWriter<'_> {
         }
     }
 
-    /// How many records there are.
-    pub fn len(&self) -> u64 {
-        self.records
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.records == 0
-    }
-
     fn spill(&mut self) -> Result<()> {
         self.bytes = 0;
         let mut keys = std::mem::take(&mut self.keys);

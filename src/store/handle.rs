@@ -38,46 +38,27 @@ pub struct StoreSettings {
 }
 
 /// Why an operation of the store failed; named by what the caller can do.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process has it open.
+    #[error("the store {} is open in another process; is an orbsd running on it?", .0.display())]
     Locked(PathBuf),
     /// It was written by a newer version.
+    #[error(
+        "the store was written by a newer orbsd (version {0}, this one knows {version}); run that one, or restore an older copy",
+        version = schema::VERSION
+    )]
     Newer(u32),
     /// Its data cannot be decoded: restore it from a backup.
+    #[error("the store is damaged: {0}; restore it from a backup")]
     Damaged(String),
     /// The disk or the file system failed; try again when the cause is gone.
+    #[error("the store cannot be read or written: {0}")]
     Io(String),
     /// A value could not be encoded. Nothing was written.
+    #[error("a row could not be encoded ({0}); nothing was written; please report this as a bug")]
     Encode(String),
 }
-
-impl std::fmt::Display for StoreError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            StoreError::Locked(p) => write!(
-                f,
-                "the store {} is open in another process; is an orbsd running on it?",
-                p.display()
-            ),
-            StoreError::Newer(v) => write!(
-                f,
-                "the store was written by a newer orbsd (version {v}, this one knows {}); run that one, or restore an older copy",
-                schema::VERSION
-            ),
-            StoreError::Damaged(why) => {
-                write!(f, "the store is damaged: {why}; restore it from a backup")
-            }
-            StoreError::Io(why) => write!(f, "the store cannot be read or written: {why}"),
-            StoreError::Encode(why) => write!(
-                f,
-                "a row could not be encoded ({why}); nothing was written; please report this as a bug"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for StoreError {}
 
 impl From<rocksdb::Error> for StoreError {
     fn from(e: rocksdb::Error) -> StoreError {
@@ -184,11 +165,6 @@ impl Store {
     /// The present names and sources.
     pub fn dictionary(&self) -> Arc<Dictionary> {
         self.dictionary.read().clone()
-    }
-
-    /// Its settings.
-    pub fn settings(&self) -> &StoreSettings {
-        &self.settings
     }
 
     /// The identity of this store.

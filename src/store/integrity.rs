@@ -33,9 +33,10 @@ pub struct Damage {
 }
 
 /// How damage is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[strum(serialize_all = "lowercase")]
 pub enum FoundBy {
     /// By a read or write of a row.
     Use,
@@ -50,12 +51,7 @@ pub enum FoundBy {
 impl FoundBy {
     /// The origin as a word.
     pub fn as_str(self) -> &'static str {
-        match self {
-            FoundBy::Use => "use",
-            FoundBy::Backup => "backup",
-            FoundBy::Scrub => "scrub",
-            FoundBy::Start => "start",
-        }
+        self.into()
     }
 }
 

@@ -545,7 +545,12 @@ pub const DAY: u64 = 86_400;
 pub fn revision(v: &Verdict) -> u64 {
     // A verdict that cannot be encoded cannot be committed either.
     let bytes = encode(v).into_bytes().unwrap_or_default();
-    let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
+    short_digest(&bytes)
+}
+
+/// The first eight bytes of SHA-256: an identity that is the same in every version.
+pub fn short_digest(bytes: &[u8]) -> u64 {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
     digest
         .as_ref()
         .first_chunk()

@@ -208,16 +208,6 @@ impl Stage<'_> {
         self.touched = touched;
     }
 
-    /// How many lines there are.
-    pub fn len(&self) -> usize {
-        self.total
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.total == 0
-    }
-
     /// Writes the lines in memory to a run, sorted. Lines of the same subject stay in the order of
     /// the file.
     fn spill(&mut self) -> Result<()> {

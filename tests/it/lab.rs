@@ -16,7 +16,7 @@ use std::{
 
 use hickory_proto::op::Message;
 use orbsd::{
-    clock::{Clock, SystemTimeSource},
+    clock::{Clock, SystemTimeSource, TimeSource},
     config::Config,
     ledger::{self, Ledger},
     net::{ConnectionLimiter, Shares},
@@ -75,6 +75,35 @@ pub fn clock() -> Clock {
     Clock::without_record(SystemTimeSource::default())
 }
 
+/// The clocks of this machine, ahead by what a test lets pass without waiting.
+#[derive(Clone, Default)]
+pub struct TestTime(Arc<AtomicU32>);
+
+impl TestTime {
+    /// Lets time pass.
+    pub fn pass(&self, seconds: u32) {
+        self.0.fetch_add(seconds, Ordering::Relaxed);
+    }
+    fn ahead_ms(&self) -> i64 {
+        i64::from(self.0.load(Ordering::Relaxed)) * 1000
+    }
+}
+
+impl TimeSource for TestTime {
+    fn wall_ms(&self) -> i64 {
+        SystemTimeSource::default().wall_ms() + self.ahead_ms()
+    }
+    fn boottime_ms(&self) -> i64 {
+        SystemTimeSource::default().boottime_ms() + self.ahead_ms()
+    }
+    fn boot_id(&self) -> Option<String> {
+        SystemTimeSource::default().boot_id()
+    }
+    fn is_synchronised(&self) -> bool {
+        false
+    }
+}
+
 /// A port of this host that is free for UDP and TCP alike; below those that the kernel gives to
 /// clients, so that none of them takes it before the server comes, and no two of this process are
 /// the same.
@@ -97,6 +126,8 @@ pub fn free_port() -> u16 {
 pub struct Folder {
     pub dir: tempfile::TempDir,
     pub port: u16,
+    /// The time of its ledgers in this process.
+    pub time: TestTime,
 }
 
 impl Folder {
@@ -115,7 +146,11 @@ impl Folder {
         for (name, text) in zones {
             fs::write(dir.path().join(format!("zones/{name}.toml")), text).unwrap();
         }
-        Folder { dir, port }
+        Folder {
+            dir,
+            port,
+            time: TestTime::default(),
+        }
     }
     pub fn path(&self) -> &Path {
         self.dir.path()
@@ -131,7 +166,7 @@ impl Folder {
         ledger::open(
             Store::open(config.store.clone()).unwrap(),
             config.ledger,
-            clock(),
+            Clock::without_record(self.time.clone()),
             || (),
         )
         .map_err(|e| format!("{e:?}"))
@@ -327,7 +362,7 @@ pub struct Lab {
     pub shared: ServerContext,
     pub addr: SocketAddr,
     http3: Option<(SocketAddr, ClientConfig)>,
-    _folder: Folder,
+    folder: Folder,
     runtime: Option<tokio::runtime::Runtime>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
@@ -362,7 +397,7 @@ impl Lab {
         );
         runtime.spawn(server::tcp::run(listener, shared.clone(), limiter));
         Lab {
-            _folder: folder,
+            folder,
             ledger,
             shared,
             addr,
@@ -370,6 +405,14 @@ impl Lab {
             runtime: Some(runtime),
             threads,
         }
+    }
+
+    /// Lets time pass, and ends what is due.
+    pub fn pass(&self, seconds: u32) {
+        self.folder.time.pass(seconds);
+        self.ledger.tick_blocking();
+        // Commands are carried out in order: what is due has ended when this one has its answer.
+        let _ = self.ledger.verify_removals();
     }
 
     /// Serves HTTP/3 too.

@@ -8,9 +8,16 @@ use std::{
     time::Duration,
 };
 
-use orbsd::store::{Batch, Store, StoreError, schema};
+use orbsd::{
+    model::{
+        Change, SourceId, Subject,
+        history::{Command, EventKind},
+        time::Seconds,
+    },
+    store::{Batch, Store, StoreError, schema},
+};
 
-use crate::lab::{Daemon, Folder, query, shown, udp};
+use crate::lab::{Daemon, Folder, Lab, query, shown, udp};
 
 fn answer(f: &Folder, addr: u32) -> String {
     let [a, b, c, d] = addr.to_be_bytes();
@@ -354,49 +361,29 @@ fn restart_from_image_journal_or_rows_gives_the_same_answers() {
 #[test]
 fn listing_that_expires_while_stopped_ends_before_the_first_answer() {
     let f = Folder::new();
-    f.ok(&["list", "45.1.1.1", "--reason", "relay", "--until", "1s"]);
-    f.ok(&["list", "45.1.1.2", "--reason", "relay", "--until", "1h"]);
-    std::thread::sleep(Duration::from_millis(2100));
-    let _daemon = Daemon::start(&f);
-    assert_eq!(
-        (answer(&f, 0x2d01_0101), answer(&f, 0x2d01_0102)),
-        ("NXDOMAIN soa 60".into(), "NOERROR 127.0.0.2".into())
-    );
-    let found = f.json(&["lookup", "45.1.1.1", "--json"]);
-    assert_eq!(found["history"][1]["event"], "expired");
-}
-
-#[test]
-fn all_listings_of_a_feed_that_is_not_refreshed_end() {
-    let f = Folder::new();
-    f.write("a.txt", "45.1.1.1\n45.1.1.2\n");
-    f.ok(&[
-        "import",
-        "--source",
-        "xbl",
-        "--reason",
-        "relay",
-        "--max-age",
-        "2s",
-        "a.txt",
-    ]);
-    let _daemon = Daemon::start(&f);
-    assert_eq!(answer(&f, 0x2d01_0101), "NOERROR 127.0.0.2");
-    for _ in 0..60 {
-        if answer(&f, 0x2d01_0101) != "NOERROR 127.0.0.2" {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(100));
+    let ledger = f.ledger();
+    let relay = ledger.store.dictionary().reasons.get("relay").unwrap();
+    let subject = |addr: &str| addr.parse::<Subject>().unwrap();
+    for (addr, seconds) in [("45.1.1.1", 60), ("45.1.1.2", 3600)] {
+        let list = Command::List {
+            reason: relay,
+            source: SourceId::OPERATOR,
+            until: Some(ledger.now().plus(Seconds(seconds))),
+            text: None,
+        };
+        let change = Change::new(subject(addr), "test", list);
+        ledger.submit_blocking(change).unwrap().wait().unwrap();
     }
-    assert_eq!(
-        (answer(&f, 0x2d01_0101), answer(&f, 0x2d01_0102)),
-        ("NXDOMAIN soa 60".into(), "NXDOMAIN soa 60".into())
-    );
-    f.ok(&["import", "--source", "xbl", "--reason", "relay", "a.txt"]);
-    assert_eq!(
-        answer(&f, 0x2d01_0101),
-        "NOERROR 127.0.0.2",
-        "the next import lists it again"
+    ledger.stop().unwrap();
+    drop(ledger);
+    f.time.pass(120);
+    let lab = Lab::new(f);
+    assert_eq!(lab.ask("1.1.1.45.bl.orbs.example", 1), "NXDOMAIN soa 60");
+    assert_eq!(lab.ask("2.1.1.45.bl.orbs.example", 1), "NOERROR 127.0.0.2");
+    let history = lab.ledger.store.history(&subject("45.1.1.1")).unwrap();
+    assert!(
+        matches!(history[1].what, EventKind::Expired { .. }),
+        "{history:?}"
     );
 }
 

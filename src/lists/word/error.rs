@@ -1,7 +1,8 @@
 //! Why a word names nothing.
 
 /// Why a word names nothing that can be listed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
 pub struct WordError {
     /// What is wrong, the same for all words of one class: reports group errors by it.
     pub class: &'static str,
@@ -13,12 +14,6 @@ pub struct WordError {
 impl From<String> for WordError {
     fn from(text: String) -> WordError {
         WordError { class: "", text }
-    }
-}
-
-impl std::fmt::Display for WordError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)
     }
 }
 

@@ -82,11 +82,6 @@ impl ExportChangeKind {
             }
         }
     }
-
-    /// Whether subjects, or some of their listings, are missing from the file.
-    pub fn leaves_out(self) -> bool {
-        self < ExportChangeKind::ReasonsWithOneCode
-    }
 }
 
 /// One kind of change, with the subjects that it concerns.
@@ -126,14 +121,6 @@ pub struct ExportReport {
 }
 
 impl ExportReport {
-    /// How many subjects a kind concerns.
-    pub fn count(&self, kind: ExportChangeKind) -> u64 {
-        self.changes
-            .iter()
-            .find(|c| c.kind == kind)
-            .map_or(0, |c| c.count)
-    }
-
     /// Whether the file has everything as the zone lists it.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()

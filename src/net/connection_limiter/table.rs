@@ -253,11 +253,6 @@ impl<T> ConnectionTable<T> {
         }
     }
 
-    /// Returns the state of a connection; `None` after it was closed.
-    pub fn state(&self, id: ConnectionId) -> Option<ConnectionState> {
-        self.connections.get(&id).map(|c| c.state)
-    }
-
     /// Whether a new connection of this client would take one of the last slots, so that it has to
     /// validate its address first.
     pub fn needs_address_validation(&self, addr: IpAddr, client: ClientKind) -> bool {

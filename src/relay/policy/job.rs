@@ -1,6 +1,6 @@
 //! A job: the test of one host, with its reason, state and results.
 
-use std::{fmt, net::IpAddr};
+use std::net::IpAddr;
 
 use ring::digest;
 use serde::{Deserialize, Serialize};
@@ -55,8 +55,11 @@ impl Trigger {
 }
 
 /// The origin of the evidence that led to a test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum EvidenceOrigin {
     /// A received message.
     Message,
@@ -75,20 +78,7 @@ pub enum EvidenceOrigin {
 impl EvidenceOrigin {
     /// The name in the API and on disk.
     pub fn as_str(self) -> &'static str {
-        match self {
-            EvidenceOrigin::Message => "message",
-            EvidenceOrigin::Log => "log",
-            EvidenceOrigin::Owner => "owner",
-            EvidenceOrigin::Claim => "claim",
-            EvidenceOrigin::Review => "review",
-            EvidenceOrigin::Recheck => "recheck",
-        }
-    }
-}
-
-impl fmt::Display for EvidenceOrigin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.into()
     }
 }
 
@@ -288,7 +278,8 @@ impl Job {
 }
 
 /// The error of an event that cannot happen to a job in its state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("job {job} is {}; the event `{}` cannot happen to it", .from.as_str(), .event.as_str())]
 pub struct InvalidTransition {
     /// The job.
     pub job: u64,
@@ -297,20 +288,6 @@ pub struct InvalidTransition {
     /// The event.
     pub event: JobEvent,
 }
-
-impl fmt::Display for InvalidTransition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "job {} is {}; the event `{}` cannot happen to it",
-            self.job,
-            self.from.as_str(),
-            self.event.as_str()
-        )
-    }
-}
-
-impl std::error::Error for InvalidTransition {}
 
 #[cfg(test)]
 mod tests {

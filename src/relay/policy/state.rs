@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::relay::control::ClaimOutcome;
 
 /// The state of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantArray))]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum JobState {
     /// The job waits until a person decides or the configuration changes.
     Held,
@@ -23,7 +25,9 @@ pub enum JobState {
 }
 
 /// The events of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantArray))]
+#[strum(serialize_all = "lowercase")]
 pub enum JobEvent {
     /// A rule requires a person or another configuration.
     Hold,
@@ -42,24 +46,9 @@ pub enum JobEvent {
 }
 
 impl JobState {
-    /// All states.
-    pub const ALL: [JobState; 5] = [
-        JobState::Held,
-        JobState::Deferred,
-        JobState::Queued,
-        JobState::Running,
-        JobState::Done,
-    ];
-
     /// The name of the state in the API and in the documentation.
     pub fn as_str(self) -> &'static str {
-        match self {
-            JobState::Held => "held",
-            JobState::Deferred => "deferred",
-            JobState::Queued => "queued",
-            JobState::Running => "running",
-            JobState::Done => "done",
-        }
+        self.into()
     }
 
     /// Whether the job waits for a person, a time or a free test slot.
@@ -85,33 +74,16 @@ impl JobState {
 }
 
 impl JobEvent {
-    /// All events.
-    pub const ALL: [JobEvent; 7] = [
-        JobEvent::Hold,
-        JobEvent::Defer,
-        JobEvent::Enqueue,
-        JobEvent::Start,
-        JobEvent::Retry,
-        JobEvent::Finish,
-        JobEvent::Cancel,
-    ];
-
     /// The name of the event in the documentation.
     pub fn as_str(self) -> &'static str {
-        match self {
-            JobEvent::Hold => "hold",
-            JobEvent::Defer => "defer",
-            JobEvent::Enqueue => "enqueue",
-            JobEvent::Start => "start",
-            JobEvent::Retry => "retry",
-            JobEvent::Finish => "finish",
-            JobEvent::Cancel => "cancel",
-        }
+        self.into()
     }
 }
 
 /// The state of a claim. Only claims in the first three states are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(test, derive(strum::IntoStaticStr, strum::VariantArray))]
+#[cfg_attr(test, strum(serialize_all = "kebab-case"))]
 pub enum ClaimState {
     /// The test has not ended.
     Testing,
@@ -145,30 +117,6 @@ pub enum ClaimEvent {
 }
 
 impl ClaimState {
-    /// All states.
-    pub const ALL: [ClaimState; 7] = [
-        ClaimState::Testing,
-        ClaimState::Waiting,
-        ClaimState::WaitingForSecondSource,
-        ClaimState::Released,
-        ClaimState::Failed,
-        ClaimState::Blocked,
-        ClaimState::Withdrawn,
-    ];
-
-    /// The name of the state in the documentation.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ClaimState::Testing => "testing",
-            ClaimState::Waiting => "waiting",
-            ClaimState::WaitingForSecondSource => "waiting-for-second-source",
-            ClaimState::Released => "released",
-            ClaimState::Failed => "failed",
-            ClaimState::Blocked => "blocked",
-            ClaimState::Withdrawn => "withdrawn",
-        }
-    }
-
     /// Whether the claim is not decided yet.
     pub fn is_open(self) -> bool {
         matches!(
@@ -202,39 +150,27 @@ impl ClaimState {
     }
 }
 
-impl ClaimEvent {
-    /// All events.
-    pub const ALL: [ClaimEvent; 9] = [
-        ClaimEvent::Tested(ClaimOutcome::Released),
-        ClaimEvent::Tested(ClaimOutcome::Waiting),
-        ClaimEvent::Tested(ClaimOutcome::WaitingForSecondSource),
-        ClaimEvent::Tested(ClaimOutcome::Blocked),
-        ClaimEvent::Tested(ClaimOutcome::Failed),
-        ClaimEvent::Delivered,
-        ClaimEvent::WaitingPeriodOver,
-        ClaimEvent::NotTested,
-        ClaimEvent::Withdraw,
-    ];
-
-    /// The name of the event in the documentation.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ClaimEvent::Tested(ClaimOutcome::Released) => "test: release",
-            ClaimEvent::Tested(ClaimOutcome::Waiting) => "test: wait",
-            ClaimEvent::Tested(ClaimOutcome::WaitingForSecondSource) => "test: second source",
-            ClaimEvent::Tested(ClaimOutcome::Blocked) => "test: blocked",
-            ClaimEvent::Tested(ClaimOutcome::Failed) => "test: failed",
-            ClaimEvent::Delivered => "delivered",
-            ClaimEvent::WaitingPeriodOver => "waiting period over",
-            ClaimEvent::NotTested => "not tested",
-            ClaimEvent::Withdraw => "withdraw",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use strum::VariantArray;
+
     use super::*;
+
+    /// The events of claims, and their names in the documentation.
+    const CLAIM_EVENTS: [(ClaimEvent, &str); 9] = [
+        (ClaimEvent::Tested(ClaimOutcome::Released), "test: release"),
+        (ClaimEvent::Tested(ClaimOutcome::Waiting), "test: wait"),
+        (
+            ClaimEvent::Tested(ClaimOutcome::WaitingForSecondSource),
+            "test: second source",
+        ),
+        (ClaimEvent::Tested(ClaimOutcome::Blocked), "test: blocked"),
+        (ClaimEvent::Tested(ClaimOutcome::Failed), "test: failed"),
+        (ClaimEvent::Delivered, "delivered"),
+        (ClaimEvent::WaitingPeriodOver, "waiting period over"),
+        (ClaimEvent::NotTested, "not tested"),
+        (ClaimEvent::Withdraw, "withdraw"),
+    ];
 
     const DOCUMENT: &str = include_str!("../../../docs/relay.md");
 
@@ -257,11 +193,13 @@ mod tests {
     #[test]
     fn documented_table_of_jobs_equals_the_transition_function() {
         let (head, rows) = table("hold");
-        assert_eq!(head[1..], JobEvent::ALL.map(|e| e.as_str().to_string()));
-        assert_eq!(rows.len(), JobState::ALL.len());
-        for (state, row) in JobState::ALL.into_iter().zip(rows) {
+        let names: Vec<_> = JobEvent::VARIANTS.iter().map(|e| e.as_str()).collect();
+        assert_eq!(head[1..], names);
+        assert_eq!(rows.len(), JobState::VARIANTS.len());
+        for (state, row) in JobState::VARIANTS.iter().zip(rows) {
             assert_eq!(row[0], state.as_str());
-            let expected = JobEvent::ALL.map(|e| state.after(e).map_or("–", JobState::as_str));
+            let after = |e: &JobEvent| state.after(*e).map_or("–", JobState::as_str);
+            let expected: Vec<_> = JobEvent::VARIANTS.iter().map(after).collect();
             assert_eq!(row[1..], expected, "{state:?}");
         }
     }
@@ -269,31 +207,28 @@ mod tests {
     #[test]
     fn documented_table_of_claims_equals_the_transition_function() {
         let (head, rows) = table("test: release");
-        assert_eq!(head[1..], ClaimEvent::ALL.map(|e| e.as_str().to_string()));
-        let open = ClaimState::ALL.into_iter().filter(|s| s.is_open());
+        assert_eq!(head[1..], CLAIM_EVENTS.map(|(_, name)| name));
+        let open = ClaimState::VARIANTS.iter().filter(|s| s.is_open());
         assert_eq!(rows.len(), open.clone().count());
         for (state, row) in open.zip(rows) {
-            assert_eq!(row[0], state.as_str());
-            let expected = ClaimEvent::ALL.map(|e| state.after(e).map_or("–", ClaimState::as_str));
+            assert_eq!(row[0], <&str>::from(state));
+            let expected = CLAIM_EVENTS.map(|(e, _)| state.after(e).map_or("–", Into::into));
             assert_eq!(row[1..], expected, "{state:?}");
         }
     }
 
     #[test]
     fn ended_job_or_claim_accepts_no_event() {
-        assert!(
-            JobEvent::ALL
-                .iter()
-                .all(|e| JobState::Done.after(*e).is_none())
-        );
-        for state in ClaimState::ALL.into_iter().filter(|s| !s.is_open()) {
-            assert!(ClaimEvent::ALL.iter().all(|e| state.after(*e).is_none()));
+        let mut events = JobEvent::VARIANTS.iter();
+        assert!(events.all(|e| JobState::Done.after(*e).is_none()));
+        for state in ClaimState::VARIANTS.iter().filter(|s| !s.is_open()) {
+            assert!(CLAIM_EVENTS.iter().all(|(e, _)| state.after(*e).is_none()));
         }
     }
 
     #[test]
     fn delivery_never_releases_a_host() {
-        for state in ClaimState::ALL {
+        for state in ClaimState::VARIANTS {
             assert_ne!(
                 state.after(ClaimEvent::Delivered),
                 Some(ClaimState::Released)

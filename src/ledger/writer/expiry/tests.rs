@@ -185,14 +185,7 @@ fn listings_and_sources_end_before_exemptions_and_are_published_at_once() {
         expires,
         ..Import::replace(source)
     };
-    let entry = FeedEntry {
-        reason: RELAY,
-        exclusion: false,
-        implied: false,
-        since: b.ledger().now(),
-        text: EntryText::default(),
-        note: None,
-    };
+    let entry = relay_entry(b.ledger());
     let wide: Subject = "45.61.0.0/16".parse().unwrap();
     b.ledger()
         .import_with(&mut import, |_, sink| sink(wide, entry))
@@ -303,5 +296,43 @@ proptest! {
                 prop_assert!(latest >= *end || !b.listed(&host(i)), "{} is exempt until {end}, and listed at {latest}", host(i));
             }
         }
+    }
+}
+
+#[test]
+fn a_source_that_is_not_imported_in_time_ends_as_a_whole_and_the_next_import_lists_again() {
+    let b = Bench::new();
+    let source = b.ledger().source("xbl").unwrap();
+    let import = || {
+        let mut import = Import {
+            expires: Some(b.ledger().now().plus(Seconds(DAY))),
+            ..Import::replace(source)
+        };
+        let lines = ["45.1.1.1", "45.1.1.2"];
+        b.ledger()
+            .import_with(&mut import, |_, sink| {
+                lines
+                    .iter()
+                    .try_for_each(|s| sink(s.parse().unwrap(), relay_entry(b.ledger())))
+            })
+            .unwrap();
+    };
+    import();
+    assert!(b.listed("45.1.1.1") && b.listed("45.1.1.2"));
+    b.pass(DAY);
+    assert!(!b.listed("45.1.1.1") && !b.listed("45.1.1.2"));
+    import();
+    assert!(b.listed("45.1.1.1"));
+}
+
+/// A feed's entry for the reason `relay`.
+fn relay_entry(ledger: &Ledger) -> FeedEntry {
+    FeedEntry {
+        reason: RELAY,
+        exclusion: false,
+        implied: false,
+        since: ledger.now(),
+        text: EntryText::default(),
+        note: None,
     }
 }

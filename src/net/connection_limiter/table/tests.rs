@@ -616,3 +616,10 @@ fn hostile_address() -> impl Strategy<Value = IpAddr> {
         (0u128..3, 0u128..60).prop_map(|(net, subnet)| v6(net, subnet)),
     ]
 }
+
+impl<T> ConnectionTable<T> {
+    /// Where a connection stands; `None` after it was closed.
+    pub fn state(&self, id: ConnectionId) -> Option<ConnectionState> {
+        self.connections.get(&id).map(|c| c.state)
+    }
+}
