@@ -255,7 +255,7 @@ fn retirement_due_while_stopped_applies_before_the_first_answer() {
     );
     assert!(
         f.ok(&["retire", "bl"])
-            .contains("All that is done here is done")
+            .contains("All steps on this server are done")
     );
     let out = f.orbsd(&["retire", "bl", "--undo"]);
     assert!(

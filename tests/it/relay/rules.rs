@@ -462,7 +462,7 @@ fn probe_command_reports_by_exit_code_and_lists_no_host() {
     );
     let (code, text) = run(&open_, &plain);
     assert_eq!(
-        (code, text.contains("it relays")),
+        (code, text.contains("it is an open relay")),
         (Some(2), true),
         "{text}"
     );
