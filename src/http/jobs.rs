@@ -17,7 +17,7 @@ use crate::{
         PreparedProbesResponse, ProbeResultsRequest, ProblemDetails, RelayTestResponse,
         TestResultResponse,
     },
-    model::{Role, Subject, Time, text::replace_unsafe},
+    model::{Role, Subject, Time, text::replace_controls},
     relay::{
         Actor, MessageResult, Nomination, RelayError, RelayService, RelayTest,
         catalogue::MAX_MESSAGES,
@@ -582,7 +582,7 @@ pub(super) async fn report_results(
         )
     };
     let clean = |text: &mut String| {
-        *text = replace_unsafe(&text.chars().take(MAX_REPLY_CHARS).collect::<String>());
+        *text = replace_controls(&text.chars().take(MAX_REPLY_CHARS).collect::<String>());
     };
     let mut results: Vec<MessageResult> = request.results.into_iter().filter(reportable).collect();
     for r in &mut results {
@@ -591,7 +591,7 @@ pub(super) async fn report_results(
             | MessageOutcome::TempFail { text, .. }
             | MessageOutcome::Accepted { text } => clean(text),
             MessageOutcome::Inconclusive { why, .. } | MessageOutcome::Skipped { why } => {
-                clean(why)
+                clean(why);
             }
             MessageOutcome::NotSent
             | MessageOutcome::Interrupted { .. }

@@ -68,7 +68,7 @@ pub fn check_line(text: &str) -> Result<(), String> {
 
 /// Replaces every unsafe character by U+FFFD. Used for text from the network that is stored, such
 /// as an envelope.
-pub fn replace_unsafe(text: &str) -> String {
+pub fn replace_controls(text: &str) -> String {
     text.chars()
         .map(|c| {
             if needs_escape(c) {
@@ -116,7 +116,7 @@ mod tests {
             let out = escape(&text);
             prop_assert!(!out.contains(needs_escape));
             prop_assert_eq!(out.lines().count(), usize::from(!out.is_empty()));
-            prop_assert!(!replace_unsafe(&text).contains(needs_escape));
+            prop_assert!(!replace_controls(&text).contains(needs_escape));
         }
 
         #[test]

@@ -24,7 +24,7 @@ use crate::{
     model::{
         EventKind, EvidenceKind, SourceId, Subject, Time,
         history::Command,
-        text::{needs_escape, replace_unsafe},
+        text::{needs_escape, replace_controls},
     },
     smtp::{MessageOutcome, mail::parse_mail, session::ReceivedMessage},
 };
@@ -402,7 +402,7 @@ fn proof(
     arrival: &Arrival,
     outcome: ProofOutcome,
 ) -> Proof {
-    let short = |text: &str| replace_unsafe(&text[..text.floor_char_boundary(MAX_ADDRESS)]);
+    let short = |text: &str| replace_controls(&text[..text.floor_char_boundary(MAX_ADDRESS)]);
     // Text from a host is shortened, and characters that could control a terminal are replaced.
     let plain = |c: char| {
         if needs_escape(c) && !matches!(c, '\n' | '\r' | '\t') {

@@ -19,7 +19,7 @@ use super::{
     transcript::TranscriptLine,
 };
 use crate::{
-    model::{Time, text::replace_unsafe, time::Seconds},
+    model::{Time, text::replace_controls, time::Seconds},
     smtp::{Interruption, MessageOutcome, outcome::names_blocklist},
 };
 
@@ -500,7 +500,7 @@ fn append_transcript(
     let mut all: String = batch.get(&key)?.unwrap_or_default();
     for line in lines {
         let free = MAX_TRANSCRIPT_BYTES.saturating_sub(all.len());
-        let text = replace_unsafe(&line.to_string()) + "\n";
+        let text = replace_controls(&line.to_string()) + "\n";
         all.push_str(&text[..text.floor_char_boundary(free)]);
         if text.len() > free {
             break;

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::model::text::replace_unsafe;
+use crate::model::text::replace_controls;
 
 /// The origin of a line of a transcript.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl TranscriptLine {
 
     /// Parses one line of a transcript. Control characters become replacement characters.
     fn parse(line: &str) -> TranscriptLine {
-        let line = replace_unsafe(line);
+        let line = replace_controls(line);
         let timed = line.trim_start().split_once(' ').and_then(|(time, rest)| {
             let elapsed = Duration::try_from_secs_f32(time.parse().ok()?).ok()?;
             Some((Some(elapsed), rest))

@@ -195,6 +195,9 @@ for round in $(seq 20); do
     grep -qE 'outcome unknown|writes are refused' refused && break
 done
 dig +short +time=2 @127.0.0.1 -p PORT 9.9.9.45.bl.orbs.example | grep -q 127.0.0.2 || exit 97
+# A slow list above may have ended after the store took small writes again.
+head -c 40000000 /dev/zero >> data/fill 2>/dev/null
+$ORBSD list 45.7.7.7 --reason relay --note "$(head -c 30000 /dev/zero | tr '\0' x)" > /dev/null 2>&1 && exit 87
 $ORBSD status > status.txt 2>&1; [ $? = 1 ] || exit 98
 grep -q 'writes refused' status.txt || exit 99
 rm data/fill data/ballast
