@@ -256,8 +256,13 @@ impl Client {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         let request = request.body(body).map_err(text)?;
+        // A connection is ready some moments after the response before was read; a request that is
+        // sent earlier is cancelled.
         self.runtime
-            .block_on(self.sender.send_request(request))
+            .block_on(async {
+                self.sender.ready().await?;
+                self.sender.send_request(request).await
+            })
             .map_err(|e| CliError::Refused(format!("the daemon did not respond: {e}")))
     }
 

@@ -216,7 +216,8 @@ pub fn check_name(name: &str) -> Result<(), String> {
 pub(crate) mod tests {
     use super::*;
 
-    /// A user for the tests of other modules.
+    /// A user for the tests of the store and the ledger.
+    #[cfg(feature = "daemon")]
     pub(crate) fn person(name: &str) -> User {
         let name = name.to_string();
         User {

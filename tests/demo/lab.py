@@ -465,7 +465,7 @@ def answers(name):
 
 
 def nominated(name):
-    return run("nominate", address(name), "--evidence", f"a line of a log about {name}", "--name", f"{name}.lab.example")["id"]
+    return run("relay", "nominate", address(name), "--evidence", f"a line of a log about {name}", "--name", f"{name}.lab.example")["id"]
 
 
 def tested(name):
@@ -473,10 +473,10 @@ def tested(name):
 
 
 def finished(id):
-    job = until(f"job {id}", lambda: (j := run("jobs", str(id)))["state"] == "done" and j, 240)
+    job = until(f"job {id}", lambda: (j := run("relay", "jobs", str(id)))["state"] == "done" and j, 240)
     out = {}
     for r in job["results"]:
-        order = ["skipped", "refused", "inconclusive", "later", "accepted", "bounced", "delivered"]
+        order = ["skipped", "refused", "inconclusive", "deferred", "accepted", "bounced", "delivered"]
         if order.index(r["outcome"]) > order.index(out.get(r["test"], "skipped")): out[r["test"]] = r["outcome"]
         out.setdefault(r["test"], r["outcome"])
     return job, out
@@ -484,7 +484,7 @@ def finished(id):
 
 def tell(job, outcomes):
     n = {o: sum(1 for x in outcomes.values() if x == o) for o in sorted(set(outcomes.values()))}
-    say(f"      {job['says']}: " + ", ".join(f"{v} {k}" for k, v in n.items()))
+    say(f"      {job['assessment']}: " + ", ".join(f"{v} {k}" for k, v in n.items()))
     through = [t for t, o in outcomes.items() if o == "delivered"]
     if through: say(f"      came through: {', '.join(through[:6])}{' …' if len(through) > 6 else ''}")
 
@@ -549,8 +549,8 @@ def main():
     say("\n2  Somebody brings a line of his log about pf-open: it is tested, and the messages come through.")
     job, out = tested("pf-open"); tell(job, out); facts["pf-open"] = out
     facts["listed"] = answers("pf-open")
-    proof = run("evidence", address("pf-open"))["items"][0]
-    say(f"      proof {proof['id']}: given to [{proof['input']}] at {proof['sent']}, came from [{proof['output']}] at {proof['came']}")
+    proof = run("relay", "evidence", address("pf-open"))["items"][0]
+    say(f"      proof {proof['id']}: given to [{proof['input']}] at {proof['sent']}, came from [{proof['output']}] at {proof['arrived']}")
     say("\n3  The same for pf-closed: every test is refused, and nobody is listed.")
     job, out = tested("pf-closed"); tell(job, out); facts["pf-closed"] = out; facts["closed says"] = job["assessment"]
     facts["closed"] = answers("pf-closed")
@@ -558,15 +558,15 @@ def main():
     job, out = tested("pf-input"); tell(job, out)
     facts["input"], facts["output"] = answers("pf-input"), answers("pf-output")
     say("\n5  The owner of pf-open claims that it is closed. It is not: the claim fails, and the next one waits an hour.")
-    claim = run("claim", address("pf-open"), "--proved")
+    claim = run("relay", "claim", address("pf-open"), "--proved")
     job, out = finished(claim["job"]["id"]); tell(job, out)
-    again = run("claim", address("pf-open"), "--proved")
+    again = run("relay", "claim", address("pf-open"), "--proved")
     say(f"      {again['what_happens']}")
     facts["early"] = [job["assessment"], again["job"]["state"], answers("pf-open")]
     say("\n6  The owner of pf-input closes it, restarts it, and claims: every test is refused, its postmaster is not, and it is released.")
     if closed_net: close_postfix("pf-input")
     else: begin[2].state["open"] = False
-    claim = run("claim", address("pf-input"), "--proved")
+    claim = run("relay", "claim", address("pf-input"), "--proved")
     job, out = finished(claim["job"]["id"]); tell(job, out)
     facts["released"] = [job["assessment"], answers("pf-input"), job["row"]]
     if facts_only and closed_net:
@@ -577,8 +577,8 @@ def main():
             facts[n] = out; facts[f"{n} says"] = job["assessment"]; facts[f"{n} dns"] = answers(n)
         # As Debian ships it: strangers are put off for good.
         close_postfix("pf-domain", "defer_unauth_destination")
-        job, out = finished(run("claim", address("pf-domain"), "--proved")["job"]["id"])
-        again = run("claim", address("pf-domain"), "--proved")
+        job, out = finished(run("relay", "claim", address("pf-domain"), "--proved")["job"]["id"])
+        again = run("relay", "claim", address("pf-domain"), "--proved")
         facts["put off"] = [job["assessment"], out["plain"], again["release"], again["what_happens"], job["row"]]
     if facts_only: print(json.dumps(facts))
     else: say(f"\nThat was the loop: nomination, test, proof, DNS, claim, release. Nothing left this machine.\n")

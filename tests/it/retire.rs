@@ -158,7 +158,7 @@ fn retired_zone_is_announced_then_empty_and_never_lists_everything() {
     let said = f.ok(&["retire", "bl", "--empty-at", "4s", "--short-notice"]);
     let began = Instant::now();
     assert!(
-        said.contains("lists nobody from 20") && said.contains("--undo"),
+        said.contains("lists nothing from 20") && said.contains("--undo"),
         "{said}"
     );
     assert_eq!(lists(&f), yes);
@@ -260,7 +260,7 @@ fn retirement_due_while_stopped_applies_before_the_first_answer() {
     let out = f.orbsd(&["retire", "bl", "--undo"]);
     assert!(
         out.status.code() == Some(1)
-            && String::from_utf8_lossy(&out.stderr).contains("take it out"),
+            && String::from_utf8_lossy(&out.stderr).contains("remove it and reload"),
         "it is somebody's own"
     );
     let _daemon = Daemon::start(&f);

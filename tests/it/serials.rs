@@ -371,7 +371,7 @@ fn repeated_restores_of_an_old_copy_give_different_serials() {
     f.write("data.mirrors.json", "{");
     let (_, warned) = restore();
     assert!(
-        warned.contains("data.mirrors.json: ") && warned.contains("is not used"),
+        warned.contains("data.mirrors.json: ") && warned.contains("is ignored"),
         "{warned}"
     );
 }

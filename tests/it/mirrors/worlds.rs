@@ -75,7 +75,7 @@ pub fn zone(origin: &str, mirrors: &[std::net::SocketAddr]) -> String {
             "kind='address'\ntxt='all'\npublish=[{reason='netblock',code='127.0.0.3'},{reason='relay',code='127.0.0.2',text='all: $'},{reason='dynamic',code='127.0.0.4'}]"
         }
         "mapped" => {
-            "kind='address'\nmapped=true\nttl='10m'\npublish=[{reason='relay',code='127.0.0.2'},{reason='dynamic',code='127.0.0.4'}]"
+            "kind='address'\nipv4_mapped=true\nttl='10m'\npublish=[{reason='relay',code='127.0.0.2'},{reason='dynamic',code='127.0.0.4'}]"
         }
         "dbl" => {
             "kind='domain'\nttl='7m'\npublish=[{reason='spam',code='127.0.1.2'},{reason='phish',code='127.0.1.4'}]"
