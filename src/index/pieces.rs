@@ -20,6 +20,8 @@ use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject, ZoneKind};
 pub enum Cut {
     /// Each piece has one value.
     Values,
+    /// Each piece has one answer: one value, and one listed subject if a text names it.
+    Answers,
     /// Single addresses that are themselves listed are pieces of their own, unless a prefix lists
     /// them too.
     Subjects,
@@ -27,8 +29,40 @@ pub enum Cut {
     Fewest,
 }
 
+impl Cut {
+    /// Whether neighbours with these items are one piece; `alike` tells whether their answers are.
+    fn joins(self, one: &Items, other: &Items, alike: impl FnOnce() -> bool) -> bool {
+        match self {
+            Cut::Subjects | Cut::Fewest => true,
+            Cut::Values => one.same(other),
+            Cut::Answers => one.same(other) && alike(),
+        }
+    }
+}
+
+/// Whether the items give the same answers in two places. A text with `$` names the listed subject,
+/// so neighbours that are listed one by one have different answers.
+fn answers_alike(
+    tables: &Tables,
+    zone: &ZoneView,
+    items: &Items,
+    same_subject: impl Fn(u8) -> bool,
+) -> bool {
+    items.as_slice().iter().all(|item| {
+        let names_subject =
+            |template: &str| template.contains('$') && template.replace("$$", "").contains('$');
+        same_subject(item.len)
+            || !zone.publish.iter().any(|p| {
+                let own = tables.interned.own_text(item.text);
+                p.reason == item.reason && names_subject(own.unwrap_or(&p.text))
+            })
+    })
+}
+
 /// A run of IPv4 addresses that is being built.
 struct Run<'a, 'r> {
+    tables: &'a Tables,
+    zone: &'a ZoneView,
     open: Option<(u32, u32, Items)>,
     cut: Cut,
     tell: &'a mut dyn FnMut(Subject, &Items),
@@ -43,10 +77,15 @@ impl Run<'_, '_> {
             self.start(first, last, items);
             return self.flush();
         }
-        if let Some((_, end, old)) = &mut self.open
+        let (tables, zone, cut) = (self.tables, self.zone, self.cut);
+        if let Some((start, end, old)) = &mut self.open
             && end.checked_add(1) == Some(first)
             && !items.is_empty()
-            && (self.cut != Cut::Values || old.same(items))
+            && cut.joins(old, items, || {
+                answers_alike(tables, zone, items, |len| {
+                    Prefix4::new(*start, len.min(32)) == Prefix4::new(first, len.min(32))
+                })
+            })
         {
             *end = last;
             self.reshaped.add(first.into(), last.into(), items);
@@ -88,6 +127,8 @@ pub fn pieces_reshaped(
     match zone.spec.kind {
         ZoneKind::Address => {
             let mut run = Run {
+                tables,
+                zone,
                 open: None,
                 cut,
                 tell,
@@ -106,9 +147,13 @@ pub fn pieces_reshaped(
             };
             ip6(&six, &mut Vec::new(), zone, &mut |p, items| {
                 match &mut open {
-                    Some((_, end, old))
+                    Some((start, end, old))
                         if end.checked_add(1) == Some(p.first())
-                            && (cut != Cut::Values || old.same(items)) =>
+                            && cut.joins(old, items, || {
+                                answers_alike(tables, zone, items, |len| {
+                                    Prefix6::new(*start, len) == Prefix6::new(p.first(), len)
+                                })
+                            }) =>
                     {
                         *end = p.last();
                     }

@@ -204,7 +204,7 @@ impl Writer<'_> {
         // Each walk visits both families; only the first one counts changes.
         let report = place.is_none().then_some(self.report);
         let e = self.e;
-        e.pieces(Cut::Values, report, &mut |subject, items| {
+        e.pieces(Cut::Answers, report, &mut |subject, items| {
             if !family(subject) {
                 return Ok(());
             }
