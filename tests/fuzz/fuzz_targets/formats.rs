@@ -29,6 +29,8 @@ fuzz_target!(|data: &[u8]| {
         subzone: set(64, "a").filter(|_| known.name == "rbldnsd"),
         now: Time(if second & 128 == 0 { 0 } else { 1_800_000_000 }),
         dataset,
+        untraced: false,
+        store: orbsd::model::StoreId(7),
     };
     // What is recognised is read by that name, as an import does.
     let guessed = lists::guess(rest);

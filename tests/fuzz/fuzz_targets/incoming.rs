@@ -7,7 +7,7 @@ use orbsd::{
     dns::{
         incoming::{TransferQuery, TransferReader, notified},
         notify,
-        transfer::Writer,
+        transfer::MessageWriter,
         tsig,
     },
     index::rows,
@@ -31,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
             assert!(rows <= message.len());
         }
     }
-    let _ = (notified(data), notify::taken(data), tsig::find(data), tsig::verify(&Keys::default(), data, Time(0)).is_ok());
+    let _ = (notified(data), notify::acknowledge(data), tsig::find(data), tsig::verify(&Keys::default(), data, Time(0)).is_ok());
     let _ = rows::read(data);
     // Any owner is written so that its message is whole: labels of a fixed length from the data.
     let query = [&[0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], ZONE, &[0, 252, 0, 1]].concat();
@@ -45,7 +45,7 @@ fuzz_target!(|data: &[u8]| {
         assert!(read.is_ok(), "{read:?}");
         true
     };
-    let mut writer = Writer::new(&query, query.len(), false, &mut take);
+    let mut writer = MessageWriter::new(&query, query.len(), false, &mut take);
     let soa = [&ZONE[..], ZONE, &[0; 20]].concat();
     writer.record(&[], 6, 60, &soa);
     for labels in data.chunks(6) {
