@@ -114,12 +114,19 @@ pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ProblemDetails> {
             ));
         }
     };
-    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|e| {
+    let malformed = |e: serde_json::Error| {
         ProblemDetails::new(ProblemCode::Malformed, format!("the body is not JSON: {e}"))
-    })?;
+    };
     let mut read = serde_json::Deserializer::from_slice(bytes);
-    serde_path_to_error::deserialize(&mut read)
-        .map_err(|e| wrong_field(&e.path().to_string(), &e.into_inner().to_string()))
+    let value = serde_path_to_error::deserialize(&mut read).map_err(|e| {
+        // A field is reported only if the whole body is JSON.
+        match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
+            Ok(_) => wrong_field(&e.path().to_string(), &e.into_inner().to_string()),
+            Err(e) => malformed(e),
+        }
+    })?;
+    read.end().map_err(malformed)?;
+    Ok(value)
 }
 
 /// Reads the number of items on a page.

@@ -193,7 +193,7 @@ mod tests {
     use proptest::prelude::*;
 
     impl JumpResult {
-        /// Whether nobody is left behind.
+        /// Whether no mirror is left behind.
         pub fn is_accepted(&self) -> bool {
             self.newer && self.not_newer_for.is_empty()
         }
