@@ -113,7 +113,13 @@ fn kill_rounds(rounds: u32) {
         let wait = Duration::from_millis(u64::from(
             20 + (seed >> 16) % if import.is_some() { 400 } else { 150 },
         ));
+        // In every second round the time counts from the first acknowledgement, so that a slow
+        // machine has some too.
+        let (first_ack, acknowledged) = std::sync::mpsc::channel();
         let killer = std::thread::spawn(move || {
+            if round % 2 == 1 {
+                let _ = acknowledged.recv_timeout(Duration::from_secs(20));
+            }
             std::thread::sleep(wait);
             drop(daemon);
         });
@@ -123,6 +129,7 @@ fn kill_rounds(rounds: u32) {
             .map_while(Result::ok)
         {
             if let Some((addr, _)) = line.split_once(": listed") {
+                let _ = first_ack.send(());
                 now.push(addr.parse::<std::net::Ipv4Addr>().unwrap().to_bits());
             }
         }
@@ -166,7 +173,7 @@ fn kill_rounds(rounds: u32) {
         ledger.stop().unwrap();
     }
     assert!(
-        rounds_with_acks * 5 > rounds && acked.len() > rounds as usize,
+        rounds_with_acks * 2 > rounds && acked.len() > rounds as usize,
         "the machine is too slow for this test: {rounds_with_acks} of {rounds}, {}",
         acked.len()
     );
