@@ -23,6 +23,7 @@ check: need ## format, lints, tests without I/O, architecture: minutes
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 	$(CARGO) check --lib --no-default-features --locked
+	$(CARGO) check --manifest-path tests/fuzz/Cargo.toml --locked
 	$(CARGO) test --lib --no-default-features --locked -q
 	$(CARGO) test --test tidy --test architecture --locked -q
 
