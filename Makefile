@@ -19,7 +19,7 @@ run: need ## build, and start the daemon with this folder's configuration and a 
 	$(CARGO) build --release
 	@sh tests/run.sh $(TARGET)/release/orbsd
 
-check: need ## format, lints, tests without I/O, architecture: minutes
+check: need ## check format, lints, tests without I/O and architecture; takes minutes
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 	$(CARGO) check --lib --no-default-features --locked
@@ -27,7 +27,7 @@ check: need ## format, lints, tests without I/O, architecture: minutes
 	$(CARGO) test --lib --no-default-features --locked -q
 	$(CARGO) test --test tidy --test architecture --locked -q
 
-peers: ## fetch the servers that tests and benches run, without installing them
+peers: ## fetch the servers that tests and benchmarks run, without installing them
 	@sh tests/peers.sh $(TARGET)/peers
 
 snapshots: ## renew the snapshots of tests: the help of all commands
@@ -39,14 +39,14 @@ deny: ## check licences and sources of all dependencies
 docs: ## build the book of docs/ into TARGET/book; installs mdbook if it is missing
 	@sh tests/docs.sh $(TARGET)
 
-# Integration tests wait for most of their time, for sockets and timeouts.
+# Integration tests spend most of their time waiting for sockets and timeouts.
 THREADS ?= $(shell echo $$((2 * $$(nproc))))
-test: check peers deny ## run all tests: units, properties, scenarios on every transport, faults, real peers
+test: check peers deny ## run all tests but the long ones: units, properties, scenarios on every transport, faults, real peers
 	TMPDIR=$$(sh tests/tmpdir.sh) $(CARGO) test --lib --locked -q
 	TMPDIR=$$(sh tests/tmpdir.sh) ORBSD_PEERS=$(TARGET)/peers $(CARGO) test --test it --locked -- --include-ignored --skip drill --test-threads=$(THREADS)
 	@cat $(TARGET)/tmp/relay-matrix.txt
 
-bench: need peers ## measure against rbldnsd, an echo and NSD in one run; writes RESULTS.md, TRANSFERS.md, API.md and RELAY.md of benches/
+bench: need peers ## compare with rbldnsd, hickory-server, an echo server and NSD in one run; writes RESULTS.md, TRANSFERS.md, API.md and RELAY.md of benches/
 	$(CARGO) build --release --bins --examples --locked
 	$(CARGO) bench --bench pure --locked -- --noplot
 	ORBSD_PEERS=$(TARGET)/peers python3 benches/compare.py $(TARGET)

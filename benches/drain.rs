@@ -1,5 +1,5 @@
-//! A client that takes a zone transfer as fast as it comes, and tells how long it took: `drain ADDR
-//! ZONE [SERIAL]`, an IXFR where a serial is given. Prints one line of JSON.
+//! Receives a zone transfer as fast as it arrives, and measures its duration: `drain ADDR ZONE
+//! [SERIAL]`. With a serial, the transfer is an IXFR. Prints one line of JSON.
 
 use std::{
     io::{Read, Write},
@@ -37,18 +37,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         query.extend(serial.to_be_bytes());
         query.extend([0; 16]);
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut stream = TcpStream::connect(addr)?;
     stream.set_nodelay(true)?;
     stream.write_all(&[&(query.len() as u16).to_be_bytes()[..], &query].concat())?;
-    let mut got = Got::default();
+    let mut transfer = Transfer::default();
     let mut buffer = vec![0; 1 << 18];
     let (mut start, mut end) = (0, 0);
-    while !got.over() {
+    while !transfer.is_complete() {
         if end - start >= 2 {
             let len = usize::from(u16::from_be_bytes([buffer[start], buffer[start + 1]]));
             if end - start >= 2 + len {
-                got.message(&buffer[start + 2..start + 2 + len]);
+                transfer.add_message(&buffer[start + 2..start + 2 + len]);
                 start += 2 + len;
                 continue;
             }
@@ -62,32 +62,33 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             _ => break,
         }
     }
-    let ms = begun.elapsed().as_secs_f64() * 1000.0;
+    let ms = started.elapsed().as_secs_f64() * 1000.0;
     println!(
-        "{{\"ms\": {ms:.3}, \"records\": {}, \"bytes\": {}, \"messages\": {}, \"whole\": {}}}",
-        got.records,
-        got.bytes,
-        got.messages,
-        got.over()
+        "{{\"ms\": {ms:.3}, \"records\": {}, \"bytes\": {}, \"messages\": {}, \"complete\": {}}}",
+        transfer.records,
+        transfer.bytes,
+        transfer.messages,
+        transfer.is_complete()
     );
     Ok(())
 }
 
+/// The counts of a transfer, and what shows that it is complete.
 #[derive(Default)]
-struct Got {
+struct Transfer {
     records: u64,
     bytes: u64,
     messages: u64,
-    soas: u32,
-    /// The first serial, and how often it was seen.
-    first: Option<u32>,
-    again: u32,
+    /// The serial of the first SOA.
+    first_serial: Option<u32>,
+    /// The number of SOA records with that serial.
+    first_serial_count: u32,
     second_is_soa: bool,
     failed: bool,
 }
 
-impl Got {
-    fn message(&mut self, m: &[u8]) {
+impl Transfer {
+    fn add_message(&mut self, m: &[u8]) {
         self.messages += 1;
         self.bytes += m.len() as u64;
         self.failed |= m[3] & 15 != 0;
@@ -100,23 +101,24 @@ impl Got {
             let len = usize::from(u16::from_be_bytes([m[at + 8], m[at + 9]]));
             self.records += 1;
             if m[at..at + 2] == [0, 6] {
-                self.soas += 1;
                 let data = skip(m, skip(m, at + 10));
                 let serial = u32::from_be_bytes([m[data], m[data + 1], m[data + 2], m[data + 3]]);
                 self.second_is_soa |= self.records == 2;
-                self.again += u32::from(*self.first.get_or_insert(serial) == serial);
+                self.first_serial_count +=
+                    u32::from(*self.first_serial.get_or_insert(serial) == serial);
             }
             at += 10 + len;
         }
     }
 
-    /// A transfer ends with the SOA it began with: the second of an AXFR, the third with that
-    /// serial of one difference.
-    fn over(&self) -> bool {
-        self.failed || self.again == if self.second_is_soa { 3 } else { 2 }
+    /// Whether the transfer has ended. It ends with the SOA with which it began: in an AXFR that is
+    /// the second SOA with this serial, in an IXFR with one difference the third.
+    fn is_complete(&self) -> bool {
+        self.failed || self.first_serial_count == if self.second_is_soa { 3 } else { 2 }
     }
 }
 
+/// Returns the position after a name.
 fn skip(m: &[u8], mut at: usize) -> usize {
     loop {
         match m[at] {

@@ -1,5 +1,5 @@
-//! `echo PORT`: answers every datagram from a constant, by recvmmsg and sendmmsg, without looking
-//! at it: what the kernel alone costs.
+//! `echo PORT`: answers every datagram with a constant record, by recvmmsg and sendmmsg, without
+//! parsing it. It measures the cost of the kernel alone.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

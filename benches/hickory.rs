@@ -1,5 +1,5 @@
 //! `hickory FOLDER PORT`: serves the zones of a folder over UDP by hickory-server's listener, with the
-//! request handler of HTTP/3: what our own UDP workers are compared with.
+//! request handler of HTTP/3. `benches/compare.py` compares our own UDP workers with it.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -19,7 +19,7 @@ fn main() {
     std::env::set_current_dir(&folder).unwrap();
     let config = Config::load(Path::new("config.toml")).unwrap();
     let (ledger, _) = daemon::open_ledger(&config).unwrap();
-    // One thread, as the server of the comparison has one worker.
+    // One thread, because the orbsd of the comparison has one worker.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

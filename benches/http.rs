@@ -1,5 +1,5 @@
-//! Load on the HTTP API: `http ADDR TOKEN list CONNECTIONS COUNT`, `… lookup CONNECTIONS RATE
-//! SECONDS`, `… bulk LINES`, or `… get PATH`. Prints one line of JSON. Latencies are in
+//! Sends requests to the HTTP API: `http ADDR TOKEN list CONNECTIONS COUNT`, `… lookup CONNECTIONS
+//! RATE SECONDS`, `… bulk LINES`, or `… get PATH`. Prints one line of JSON. Latencies are in
 //! milliseconds.
 
 use std::{
@@ -9,12 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-type Any = Box<dyn std::error::Error + Send + Sync>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-fn main() -> Result<(), Any> {
+fn main() -> Result<(), BoxError> {
     let args: Vec<String> = std::env::args().collect();
-    let words: Vec<&str> = args[1..].iter().map(String::as_str).collect();
-    match words[..] {
+    let arguments: Vec<&str> = args[1..].iter().map(String::as_str).collect();
+    match arguments[..] {
         [addr, token, "list", connections, count] => {
             list(addr, token, connections.parse()?, count.parse()?)
         }
@@ -32,19 +32,20 @@ fn main() -> Result<(), Any> {
 }
 
 fn address(i: u32) -> String {
-    // Spread over 45.0.0.0/8, which the lists of the other measurements leave out.
+    // Addresses in 45.0.0.0/8, which the lists of the other measurements leave out.
     let a = 0x2d00_0000 | i.wrapping_mul(2_654_435_761) >> 8;
     std::net::Ipv4Addr::from(a).to_string()
 }
 
-/// One connection, kept alive.
+/// A persistent connection.
 struct Client {
     stream: BufReader<TcpStream>,
+    /// The header fields of every request.
     head: String,
 }
 
 impl Client {
-    fn new(addr: &str, token: &str) -> Result<Client, Any> {
+    fn new(addr: &str, token: &str) -> Result<Client, BoxError> {
         let stream = TcpStream::connect(addr)?;
         stream.set_nodelay(true)?;
         let auth = if token.is_empty() {
@@ -58,7 +59,7 @@ impl Client {
         })
     }
 
-    fn send(&mut self, method: &str, path: &str, body: &str) -> Result<(), Any> {
+    fn send(&mut self, method: &str, path: &str, body: &str) -> Result<(), BoxError> {
         let request = format!(
             "{method} {path} HTTP/1.1\r\n{}content-length: {}\r\n\r\n{body}",
             self.head,
@@ -67,13 +68,14 @@ impl Client {
         Ok(self.stream.get_mut().write_all(request.as_bytes())?)
     }
 
-    /// The status, the length of the body where it is told, and whether it comes in chunks.
-    fn answer(&mut self) -> Result<(u16, Option<usize>, bool), Any> {
+    /// Reads the head of a response: the status, the length of the body if there is a
+    /// Content-Length, and whether the body is sent in chunks.
+    fn read_head(&mut self) -> Result<(u16, Option<usize>, bool), BoxError> {
         let (mut status, mut len, mut chunked) = (0, None, false);
         loop {
             let mut line = String::new();
             if self.stream.read_line(&mut line)? == 0 {
-                return Err("the server went away".into());
+                return Err("the server closed the connection".into());
             }
             let line = line.trim_end().to_ascii_lowercase();
             if line.is_empty() {
@@ -88,16 +90,16 @@ impl Client {
         }
     }
 
-    fn call(&mut self, method: &str, path: &str, body: &str) -> Result<(u16, Vec<u8>), Any> {
+    fn call(&mut self, method: &str, path: &str, body: &str) -> Result<(u16, Vec<u8>), BoxError> {
         self.send(method, path, body)?;
-        let (status, len, _) = self.answer()?;
+        let (status, len, _) = self.read_head()?;
         let mut out = vec![0; len.unwrap_or(0)];
         self.stream.read_exact(&mut out)?;
         Ok((status, out))
     }
 
-    /// The next chunk of a body; empty at its end.
-    fn chunk(&mut self) -> Result<Vec<u8>, Any> {
+    /// Reads the next chunk of a body; it is empty at the end of the body.
+    fn chunk(&mut self) -> Result<Vec<u8>, BoxError> {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
         let mut out = vec![0; usize::from_str_radix(line.trim(), 16)? + 2];
@@ -107,7 +109,8 @@ impl Client {
     }
 }
 
-fn told(mut latencies: Vec<f64>, took: Duration, wrong: usize) {
+/// Prints the result of a run. `wrong` is the number of wrong answers.
+fn print_latencies(mut latencies: Vec<f64>, duration: Duration, wrong: usize) {
     latencies.sort_by(f64::total_cmp);
     let at = |p: f64| {
         latencies
@@ -117,19 +120,22 @@ fn told(mut latencies: Vec<f64>, took: Duration, wrong: usize) {
             .unwrap_or(0.0)
     };
     println!(
-        "{{\"count\": {}, \"seconds\": {:.3}, \"median\": {:.3}, \"p99\": {:.3}, \"wrong\": {wrong}}}",
+        "{{\"count\": {}, \"seconds\": {:.3}, \"median\": {:.3}, \"p99\": {:.3}, \"wrong_answers\": {wrong}}}",
         latencies.len(),
-        took.as_secs_f64(),
+        duration.as_secs_f64(),
         at(0.5),
         at(0.99)
     );
 }
 
-/// Runs `work` on some connections at the same time; all latencies, and how many answers were
-/// wrong.
-fn crowd(n: u32, work: impl Fn(u32) -> Result<(Vec<f64>, usize), Any> + Sync) -> Result<(), Any> {
-    let begun = Instant::now();
-    let all: Result<Vec<_>, Any> = std::thread::scope(|s| {
+/// Runs `work` in `n` threads at the same time, and prints the result. `work` gets the number of its
+/// thread, and returns latencies and the number of wrong answers.
+fn run_on_connections(
+    n: u32,
+    work: impl Fn(u32) -> Result<(Vec<f64>, usize), BoxError> + Sync,
+) -> Result<(), BoxError> {
+    let started = Instant::now();
+    let all: Result<Vec<_>, BoxError> = std::thread::scope(|s| {
         let threads: Vec<_> = (0..n)
             .map(|i| {
                 s.spawn({
@@ -140,7 +146,7 @@ fn crowd(n: u32, work: impl Fn(u32) -> Result<(Vec<f64>, usize), Any> + Sync) ->
             .collect();
         threads
             .into_iter()
-            .map(|t| t.join().map_err(|_| "a thread died")?)
+            .map(|t| t.join().map_err(|_| "a thread panicked")?)
             .collect()
     });
     let (mut latencies, mut wrong) = (Vec::new(), 0);
@@ -148,14 +154,14 @@ fn crowd(n: u32, work: impl Fn(u32) -> Result<(Vec<f64>, usize), Any> + Sync) ->
         latencies.extend(l);
         wrong += w;
     }
-    told(latencies, begun.elapsed(), wrong);
+    print_latencies(latencies, started.elapsed(), wrong);
     Ok(())
 }
 
-fn list(addr: &str, token: &str, connections: u32, count: u32) -> Result<(), Any> {
+fn list(addr: &str, token: &str, connections: u32, count: u32) -> Result<(), BoxError> {
     let next = AtomicU32::new(std::process::id() << 10);
     let end = next.load(Ordering::Relaxed).wrapping_add(count);
-    crowd(connections, |_| {
+    run_on_connections(connections, |_| {
         let (mut client, mut out, mut wrong) = (Client::new(addr, token)?, Vec::new(), 0);
         loop {
             let i = next.fetch_add(1, Ordering::Relaxed);
@@ -171,17 +177,23 @@ fn list(addr: &str, token: &str, connections: u32, count: u32) -> Result<(), Any
     })
 }
 
-fn lookup(addr: &str, token: &str, connections: u32, rate: f64, seconds: f64) -> Result<(), Any> {
+fn lookup(
+    addr: &str,
+    token: &str,
+    connections: u32,
+    rate: f64,
+    seconds: f64,
+) -> Result<(), BoxError> {
     let each = rate / f64::from(connections);
-    let begun = Instant::now();
-    crowd(connections, |c| {
+    let started = Instant::now();
+    run_on_connections(connections, |c| {
         let (mut client, mut out, mut wrong) = (Client::new(addr, token)?, Vec::new(), 0);
         for k in 0.. {
             let due = (f64::from(k) + f64::from(c) / f64::from(connections)) / each;
             if due > seconds {
                 return Ok((out, wrong));
             }
-            let due = begun + Duration::from_secs_f64(due);
+            let due = started + Duration::from_secs_f64(due);
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             let path = format!(
                 "/lookup?subject={}",
@@ -190,7 +202,8 @@ fn lookup(addr: &str, token: &str, connections: u32, rate: f64, seconds: f64) ->
                 )
             );
             let (status, body) = client.call("GET", &path, "")?;
-            // From when it was due: a server that falls behind is not spared.
+            // Latency counts from the time at which the request was due, so that the delays of a slow
+            // server are counted.
             out.push(due.elapsed().as_secs_f64() * 1000.0);
             wrong += usize::from(status != 200 || !body.starts_with(b"{\"subject\""));
         }
@@ -198,7 +211,7 @@ fn lookup(addr: &str, token: &str, connections: u32, rate: f64, seconds: f64) ->
     })
 }
 
-fn bulk(addr: &str, token: &str, lines: u32) -> Result<(), Any> {
+fn bulk(addr: &str, token: &str, lines: u32) -> Result<(), BoxError> {
     let mut client = Client::new(addr, token)?;
     let mut writer = client.stream.get_ref().try_clone()?;
     let head = format!(
@@ -206,7 +219,7 @@ fn bulk(addr: &str, token: &str, lines: u32) -> Result<(), Any> {
         client.head
     );
     let from = std::process::id() << 10;
-    let begun = Instant::now();
+    let started = Instant::now();
     let sender = std::thread::spawn(move || -> Result<(), std::io::Error> {
         writer.write_all(head.as_bytes())?;
         for part in (0..lines).collect::<Vec<_>>().chunks(1000) {
@@ -223,7 +236,7 @@ fn bulk(addr: &str, token: &str, lines: u32) -> Result<(), Any> {
         }
         writer.write_all(b"0\r\n\r\n")
     });
-    client.answer()?;
+    client.read_head()?;
     let (mut good, mut all) = (0usize, 0usize);
     let mut rest = Vec::new();
     loop {
@@ -239,21 +252,23 @@ fn bulk(addr: &str, token: &str, lines: u32) -> Result<(), Any> {
         }
         rest.drain(..end);
     }
-    let took = begun.elapsed();
-    sender.join().map_err(|_| "the sender died")??;
+    let duration = started.elapsed();
+    sender
+        .join()
+        .map_err(|_| "the thread that sends panicked")??;
     println!(
-        "{{\"count\": {all}, \"seconds\": {:.3}, \"wrong\": {}}}",
-        took.as_secs_f64(),
+        "{{\"count\": {all}, \"seconds\": {:.3}, \"wrong_answers\": {}}}",
+        duration.as_secs_f64(),
         all - good
     );
     Ok(())
 }
 
-fn get(addr: &str, token: &str, path: &str) -> Result<(), Any> {
+fn get(addr: &str, token: &str, path: &str) -> Result<(), BoxError> {
     let mut client = Client::new(addr, token)?;
-    let begun = Instant::now();
+    let started = Instant::now();
     client.send("GET", path, "")?;
-    let (status, ..) = client.answer()?;
+    let (status, ..) = client.read_head()?;
     let (mut lines, mut bytes) = (0, 0);
     loop {
         let chunk = client.chunk()?;
@@ -265,7 +280,7 @@ fn get(addr: &str, token: &str, path: &str) -> Result<(), Any> {
     }
     println!(
         "{{\"status\": {status}, \"lines\": {lines}, \"bytes\": {bytes}, \"seconds\": {:.3}}}",
-        begun.elapsed().as_secs_f64()
+        started.elapsed().as_secs_f64()
     );
     Ok(())
 }

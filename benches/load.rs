@@ -1,11 +1,12 @@
-//! A closed loop of UDP queries, and what one answer costs the server.
+//! Sends UDP queries in a closed loop, and measures the cost of an answer.
 //!
-//! `load SERVER:PORT QUERIES --seconds S --window N [--sockets N] [--rate R] [--pid PID]`: QUERIES
-//! has `name type` lines; all of them are encoded up front, with EDNS. Prints one JSON object:
-//! answers a second; lost; how many answers were listed, NXDOMAIN, anything else; microseconds at
-//! the median and the 99th percentile; and with `--pid` the server's own CPU microseconds (user and
-//! system, all threads) for each answer. With `--rate` a query's time counts from when it was due,
-//! whether or not it could be sent then.
+//! `load SERVER:PORT QUERIES --seconds S --window N [--sockets N] [--rate R] [--pid PID]`: the file
+//! QUERIES has `name type` lines; all are encoded in advance, with EDNS. Prints one JSON object: the
+//! answers a second (`qps`) and in all (`answers`); the lost queries (`lost`); the answers that are
+//! `listed`, `nxdomain` and `other`; the latency at the median and the 99th percentile (`p50`,
+//! `p99`) in microseconds; and with `--pid` the CPU time of the server (user and system, all
+//! threads) for each answer (`cpu`), also in microseconds. With `--rate`, a query's latency counts
+//! from the time at which it was due, even if it was sent later.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
@@ -19,8 +20,8 @@ use std::{
 };
 
 const BATCH: usize = 64;
-/// A query that is not answered for so long is lost.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// A query without an answer for this time is lost.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn encode(line: &str) -> Vec<u8> {
     let (name, kind) = line.split_once(' ').unwrap_or((line, "A"));
@@ -34,10 +35,10 @@ fn encode(line: &str) -> Vec<u8> {
     m
 }
 
-/// CPU time of a process's threads so far, in nanoseconds.
+/// Returns the CPU time of each thread of a process, in nanoseconds.
 fn cpu(pid: u32) -> HashMap<String, u64> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task"))
-        .expect("the server is gone")
+        .expect("the server has ended")
         .flatten();
     let one = |e: fs::DirEntry| {
         let spent = fs::read_to_string(e.path().join("schedstat"))
@@ -51,8 +52,8 @@ fn cpu(pid: u32) -> HashMap<String, u64> {
     tasks.filter_map(one).collect()
 }
 
-/// What was spent between two looks, in microseconds. A thread that ended in between took its
-/// figure along.
+/// Returns the CPU time between two calls of [`cpu`], in microseconds. Threads that ended in between
+/// are not counted.
 fn spent(before: &HashMap<String, u64>, after: &HashMap<String, u64>) -> u64 {
     after
         .iter()
@@ -61,9 +62,12 @@ fn spent(before: &HashMap<String, u64>, after: &HashMap<String, u64>) -> u64 {
         / 1000
 }
 
-struct Line {
+/// A socket and its open queries.
+struct Client {
     socket: UdpSocket,
+    /// By query ID, the time from which the latency counts; `None` if no query with the ID is open.
     sent: Vec<Option<Instant>>,
+    /// The IDs without an open query.
     free: Vec<u16>,
 }
 
@@ -87,12 +91,12 @@ fn main() {
     let sockets = option("--sockets").unwrap_or(4.0) as usize;
     let window = option("--window").unwrap_or(256.0) as usize / sockets;
     let pid = option("--pid").map(|p| p as u32);
-    let mut lines: Vec<Line> = (0..sockets)
+    let mut clients: Vec<Client> = (0..sockets)
         .map(|_| {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             socket.connect(server).unwrap();
             socket.set_nonblocking(true).unwrap();
-            Line {
+            Client {
                 socket,
                 sent: vec![None; window],
                 free: (0..window as u16).collect(),
@@ -106,7 +110,7 @@ fn main() {
     let start = Instant::now();
     let mut swept = start;
     while start.elapsed().as_secs_f64() < seconds {
-        for line in &mut lines {
+        for client in &mut clients {
             let due = (start.elapsed().as_secs_f64() * rate) as usize;
             let allowed = due.saturating_sub(next).min(BATCH);
             let when = |n: usize| {
@@ -116,19 +120,19 @@ fn main() {
                     start + Duration::from_secs_f64(n as f64 / rate)
                 }
             };
-            send(line, &queries, &mut next, allowed, when);
-            receive(line, &mut times, &mut kinds);
+            send(client, &queries, &mut next, allowed, when);
+            receive(client, &mut times, &mut kinds);
         }
-        if swept.elapsed() > PATIENCE / 4 {
+        if swept.elapsed() > QUERY_TIMEOUT / 4 {
             swept = Instant::now();
-            lost += lines.iter_mut().map(sweep).sum::<u64>();
+            lost += clients.iter_mut().map(sweep).sum::<u64>();
         }
     }
     let elapsed = start.elapsed().as_secs_f64();
-    let got: u64 = kinds.iter().sum();
+    let answers: u64 = kinds.iter().sum();
     let spent = pid.map(|p| spent(&before.unwrap_or_default(), &cpu(p)));
     let percentile = |p: f64| {
-        let mut rest = (got as f64 * p) as u64;
+        let mut rest = (answers as f64 * p) as u64;
         times.iter().position(|n| {
             let here = rest <= *n;
             rest = rest.saturating_sub(*n);
@@ -136,11 +140,11 @@ fn main() {
         })
     };
     let cpu_per = spent.map_or("null".into(), |s| {
-        format!("{:.4}", s as f64 / got.max(1) as f64)
+        format!("{:.4}", s as f64 / answers.max(1) as f64)
     });
     println!(
-        "{{\"qps\": {:.0}, \"got\": {got}, \"lost\": {lost}, \"listed\": {}, \"nxdomain\": {}, \"other\": {}, \"p50\": {}, \"p99\": {}, \"cpu\": {cpu_per}}}",
-        got as f64 / elapsed,
+        "{{\"qps\": {:.0}, \"answers\": {answers}, \"lost\": {lost}, \"listed\": {}, \"nxdomain\": {}, \"other\": {}, \"p50\": {}, \"p99\": {}, \"cpu\": {cpu_per}}}",
+        answers as f64 / elapsed,
         kinds[0],
         kinds[1],
         kinds[2],
@@ -150,13 +154,13 @@ fn main() {
 }
 
 fn send(
-    line: &mut Line,
+    client: &mut Client,
     queries: &[Vec<u8>],
     next: &mut usize,
     allowed: usize,
     when: impl Fn(usize) -> Instant,
 ) {
-    let n = allowed.min(line.free.len());
+    let n = allowed.min(client.free.len());
     if n == 0 {
         return;
     }
@@ -165,7 +169,7 @@ fn send(
     let (mut headers, mut vectors): ([libc::mmsghdr; BATCH], [libc::iovec; BATCH]) =
         unsafe { (zeroed(), zeroed()) };
     let mut messages: Vec<Vec<u8>> = Vec::with_capacity(n);
-    let ids: Vec<u16> = line.free.drain(line.free.len() - n..).collect();
+    let ids: Vec<u16> = client.free.drain(client.free.len() - n..).collect();
     for (i, id) in ids.iter().enumerate() {
         let mut m = queries[(*next + i) % queries.len()].clone();
         m[..2].copy_from_slice(&id.to_be_bytes());
@@ -178,17 +182,18 @@ fn send(
         headers[i].msg_hdr.msg_iovlen = 1;
     }
     // SAFETY: as above.
-    let done = unsafe { libc::sendmmsg(line.socket.as_raw_fd(), headers.as_mut_ptr(), n as u32, 0) }
-        .max(0) as usize;
+    let done =
+        unsafe { libc::sendmmsg(client.socket.as_raw_fd(), headers.as_mut_ptr(), n as u32, 0) }
+            .max(0) as usize;
     ids[..done]
         .iter()
         .enumerate()
-        .for_each(|(i, id)| line.sent[usize::from(*id)] = Some(when(*next + i)));
-    line.free.extend(&ids[done..]);
+        .for_each(|(i, id)| client.sent[usize::from(*id)] = Some(when(*next + i)));
+    client.free.extend(&ids[done..]);
     *next += done;
 }
 
-fn receive(line: &mut Line, times: &mut [u64], kinds: &mut [u64; 3]) {
+fn receive(client: &mut Client, times: &mut [u64], kinds: &mut [u64; 3]) {
     let mut buffers = [[0u8; 600]; BATCH];
     // SAFETY: as above.
     let (mut headers, mut vectors): ([libc::mmsghdr; BATCH], [libc::iovec; BATCH]) =
@@ -204,7 +209,7 @@ fn receive(line: &mut Line, times: &mut [u64], kinds: &mut [u64; 3]) {
     // SAFETY: as above.
     let n = unsafe {
         libc::recvmmsg(
-            line.socket.as_raw_fd(),
+            client.socket.as_raw_fd(),
             headers.as_mut_ptr(),
             BATCH as u32,
             libc::MSG_DONTWAIT,
@@ -214,8 +219,8 @@ fn receive(line: &mut Line, times: &mut [u64], kinds: &mut [u64; 3]) {
     let now = Instant::now();
     for buffer in &buffers[..n.max(0) as usize] {
         let id = u16::from_be_bytes([buffer[0], buffer[1]]);
-        if let Some(at) = line.sent.get_mut(usize::from(id)).and_then(Option::take) {
-            line.free.push(id);
+        if let Some(at) = client.sent.get_mut(usize::from(id)).and_then(Option::take) {
+            client.free.push(id);
             let last = times.len() - 1;
             times[(now.saturating_duration_since(at).as_micros() as usize).min(last)] += 1;
             let kind = match (buffer[3] & 15, buffer[7]) {
@@ -228,14 +233,14 @@ fn receive(line: &mut Line, times: &mut [u64], kinds: &mut [u64; 3]) {
     }
 }
 
-/// Gives up on what was not answered.
-fn sweep(line: &mut Line) -> u64 {
+/// Frees the IDs of lost queries, and returns their number.
+fn sweep(client: &mut Client) -> u64 {
     let now = Instant::now();
     let mut lost = 0;
-    for (id, at) in line.sent.iter_mut().enumerate() {
-        if at.is_some_and(|t| now - t > PATIENCE) {
+    for (id, at) in client.sent.iter_mut().enumerate() {
+        if at.is_some_and(|t| now - t > QUERY_TIMEOUT) {
             *at = None;
-            line.free.push(id as u16);
+            client.free.push(id as u16);
             lost += 1;
         }
     }

@@ -1,4 +1,4 @@
-//! Timing of pure functions: `respond`, building and changing the index, reading lists.
+//! Measures pure functions: `respond`, building and changing the index, and reading lists.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -24,7 +24,7 @@ fn listed() -> RawFacts {
     }
 }
 
-/// Public addresses, the same every time.
+/// Returns at most `n` sorted public addresses, which are the same in every run.
 fn addresses(n: usize) -> Vec<u32> {
     let mut x = 1u64;
     let mut out: Vec<u32> = std::iter::repeat_with(|| {
@@ -88,7 +88,7 @@ fn query(name: &str, qtype: u8, edns: bool) -> Vec<u8> {
     m
 }
 
-fn answering(c: &mut Criterion) {
+fn bench_respond(c: &mut Criterion) {
     let b = build(1_000_000);
     let s = snapshot(&b);
     let [x, y, z, w] = addresses(1_000_000)[500_000].to_be_bytes();
@@ -114,9 +114,9 @@ fn answering(c: &mut Criterion) {
     }
 }
 
-/// Applies one change after the other and publishes each: a subject comes, and goes with the next
-/// one.
-fn one_by_one(
+/// Applies changes one by one and publishes each. Every second change removes the subject that the
+/// one before it has added.
+fn bench_changes_of(
     c: &mut Criterion,
     name: &str,
     b: &mut Builder,
@@ -146,12 +146,12 @@ fn one_by_one(
     });
 }
 
-fn changing(c: &mut Criterion) {
+fn bench_changes(c: &mut Criterion) {
     c.bench_function("build 1,000,000 addresses", |b| b.iter(|| build(1_000_000)));
     let mut b = build(10_000_000);
     let all = addresses(10_000_000);
     let spread = |i: usize| all[i.wrapping_mul(1_000_003) % all.len()];
-    one_by_one(c, "one address at 10,000,000", &mut b, &listed(), |i| {
+    bench_changes_of(c, "one address at 10,000,000", &mut b, &listed(), |i| {
         Subject::host4(spread(i) ^ 1)
     });
     let own = RawFacts {
@@ -161,23 +161,23 @@ fn changing(c: &mut Criterion) {
         }],
         ..listed()
     };
-    one_by_one(
+    bench_changes_of(
         c,
         "one address with another text at 10,000,000",
         &mut b,
         &own,
         |i| Subject::host4(spread(i) ^ 1),
     );
-    one_by_one(c, "one /24 at 10,000,000", &mut b, &listed(), |i| {
+    bench_changes_of(c, "one /24 at 10,000,000", &mut b, &listed(), |i| {
         Subject::V4(Prefix4::new(spread(i), 24))
     });
-    one_by_one(c, "one IPv6 /64", &mut b, &listed(), |i| {
+    bench_changes_of(c, "one IPv6 /64", &mut b, &listed(), |i| {
         Subject::V6(Prefix6::new(0x2606_4700 << 96 | (i as u128) << 64, 64))
     });
-    one_by_one(c, "one domain", &mut b, &listed(), |i| {
+    bench_changes_of(c, "one domain", &mut b, &listed(), |i| {
         format!("name{i}.example").parse().unwrap()
     });
-    // A /16 full of hosts of three kinds: the largest block there can be.
+    // A /16 full of hosts with three kinds of facts is the largest possible block.
     let mut dense = Changes::default();
     let kinds = [
         listed(),
@@ -195,12 +195,12 @@ fn changing(c: &mut Criterion) {
         b.add(&mut dense, &Subject::host4(0xdd11_0000 | i), id);
     }
     b.apply(dense);
-    one_by_one(c, "one address of a full /16", &mut b, &listed(), |i| {
+    bench_changes_of(c, "one address of a full /16", &mut b, &listed(), |i| {
         Subject::host4(0xdd11_0000 | 60_000 | (i as u32 % 5000))
     });
 }
 
-fn reading(c: &mut Criterion) {
+fn bench_lists(c: &mut Criterion) {
     let options = lists::Options {
         reasoning: lists::Reasoning::One(ReasonId(0)),
         ..Default::default()
@@ -262,5 +262,5 @@ fn reading(c: &mut Criterion) {
     }
 }
 
-criterion_group!(name = benches; config = Criterion::default().sample_size(20); targets = answering, changing, reading);
+criterion_group!(name = benches; config = Criterion::default().sample_size(20); targets = bench_respond, bench_changes, bench_lists);
 criterion_main!(benches);

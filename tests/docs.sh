@@ -6,7 +6,7 @@ tools=$target/tools
 export PATH="$tools/bin:$PATH"
 command -v mdbook >/dev/null 2>&1 || {
     echo "installing mdbook into $tools"
-    # Without optimisation it compiles in a third of the time and still builds this book in a second.
+    # Without optimisation, mdbook compiles in a third of the time and still builds this book in a second.
     CARGO_TARGET_DIR="$tools/target" cargo install mdbook --version 0.5.4 --locked --quiet --debug --no-default-features \
         --features search --root "$tools"
     rm -rf "$tools/target"

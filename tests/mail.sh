@@ -1,21 +1,21 @@
 #!/bin/sh
-# A mail host in a network and mount namespace of its own: orbsd, unbound in front of it on 127.0.0.1:53, and real MTAs
-# that ask it, by the recipes of docs/mail-servers.md. The tests run it in an empty folder; ORBSD, PEERS and PAGE are
-# the paths of the programs and of that page. Prints the results.
+# Runs a mail host in a network and mount namespace of its own: orbsd, the resolver unbound on 127.0.0.1:53, and real mail
+# servers that query orbsd through it with the settings of docs/mail-servers.md. The tests run this script in an empty folder.
+# ORBSD and PEERS are the paths of the programs, and PAGE is that of docs/mail-servers.md. Prints the results.
 set -u
 root=$PEERS/root
 export LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/usr/lib/postfix:$root/usr/lib/rspamd:$root/usr/lib/aarch64-linux-gnu
 pids=""
 trap 'kill $pids 2>/dev/null; wait 2>/dev/null' EXIT
-# The block of the page after the line that starts with a text, for the zone that is served here.
+# Prints the block of the page after the line that starts with a text, with the name of the zone that is served here.
 recipe() {
     awk -v head="$1" 'index($0, head) == 1 { found = 1 } found && /^```/ { if (open) exit; open = 1; next } open' "$PAGE" \
-        | sed 's/relays\.example\.org/bl.orbs.example/g' | grep . || echo "FAILED: docs/mail-servers.md has no recipe \"$1\"" >&2
+        | sed 's/relays\.example\.org/bl.orbs.example/g' | grep . || echo "FAILED: docs/mail-servers.md has no block after \"$1\"" >&2
 }
-# LIST and LISTED use another list, and an address of it.
+# LIST and LISTED set another list, and an address in it.
 listed=${LISTED:-45.51.100.7} clean=45.51.100.8
 
-# Servers that drop root have to read their files here.
+# Servers that give up root privileges have to read their files here.
 chmod 755 .
 ip link set lo up
 ip addr add $listed/32 dev lo
@@ -25,7 +25,7 @@ echo 'nameserver 127.0.0.1' > etc/resolv.conf
 printf 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\npostfix:x:6501:6501::/:/bin/false\nDebian-exim:x:6503:6503::/:/bin/false\n' > etc/passwd
 printf 'root:x:0:\nnogroup:x:65534:\npostfix:x:6501:\npostdrop:x:6502:\nDebian-exim:x:6503:\n' > etc/group
 for f in passwd group; do mount --bind etc/$f /etc/$f; done
-# resolv.conf may be a link to a file that is not there.
+# resolv.conf may be a link to a missing file.
 mount --bind etc/resolv.conf "$(readlink -f /etc/resolv.conf)" 2>/dev/null || mount --bind etc /etc
 
 cat > config.toml <<CONF
@@ -88,7 +88,7 @@ ask 5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.3.0.0.0.1.0.0.0.0.0.7.4.6.0.6.2 A
 ask 1.0.0.127 A
 ask 2.0.0.127 A
 
-# One SMTP session from an address to a port; prints the reply to RCPT.
+# Runs an SMTP session from an address to a port, and prints the reply to RCPT.
 talk() {
     perl -MIO::Socket::INET -e '
         my ($from, $port) = @ARGV;
@@ -168,7 +168,7 @@ exim() { printf 'EHLO client.test\r\nMAIL FROM:<a@client.test>\r\nRCPT TO:<root@
 echo "exim listed: $(exim $listed)"
 echo "exim clean: $(exim $clean)"
 
-# A message from an address, in the form in which the two filters get it.
+# Prints a message from an address, as the two filters get it.
 message() {
     printf 'Received: from client.test (client.test [%s])\r\n\tby mx.test (Postfix) with ESMTP id 4ABC for <root@mx.test>;\r\n\tTue, 24 Nov 2026 10:00:00 +0000 (UTC)\r\nFrom: <a@client.test>\r\nTo: <root@mx.test>\r\nSubject: hello\r\nMessage-ID: <1@client.test>\r\nDate: Tue, 24 Nov 2026 10:00:00 +0000\r\n\r\nHello.\r\n' "$1"
 }
@@ -214,7 +214,7 @@ logging { type = "file"; filename = "$PWD/rs/log/log"; level = "info"; }
 worker "normal" { bind_socket = "127.0.0.1:11333"; count = 1; }
 modules { path = "$share/plugins/rbl.lua"; }
 actions { reject = 15; add_header = 1; }
-# As in rspamd's package.
+# These lines are as in rspamd's package.
 rbl { .include(priority=1,duplicate=merge) "$PWD/rs/local.d/rbl.conf" }
 .include(priority=1,duplicate=merge) "$PWD/rs/local.d/groups.conf"
 CONF

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the packages that are missing to build orbsd, by apt, and names them.
+# Installs by apt the packages that the build of orbsd needs and this machine lacks, and names them.
 set -eu
 want=""
 command -v cc >/dev/null 2>&1 && command -v c++ >/dev/null 2>&1 || want="$want build-essential"
@@ -16,11 +16,11 @@ command -v curl >/dev/null 2>&1 || want="$want curl"
 command -v python3 >/dev/null 2>&1 || want="$want python3"
 command -v unshare >/dev/null 2>&1 || want="$want util-linux"
 command -v ip >/dev/null 2>&1 || want="$want iproute2"
-# For systemd-analyze, which checks the unit; nothing is started by it.
+# For systemd-analyze, which checks the unit and starts no service.
 command -v systemd-analyze >/dev/null 2>&1 || want="$want systemd"
 if [ -n "$want" ]; then
     if ! command -v apt-get >/dev/null 2>&1; then
-        echo "orbsd needs these Debian packages or their equivalents, and there is no apt here:$want" >&2
+        echo "orbsd needs these Debian packages or their equivalents, and this machine has no apt:$want" >&2
         exit 1
     fi
     sudo=""
@@ -37,6 +37,6 @@ if [ -n "$want" ]; then
     DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $want >/dev/null
 fi
 if ! command -v cargo >/dev/null 2>&1; then
-    echo "orbsd needs Rust 1.91 or newer, and there is no cargo here; install it by rustup (Debian's is too old)" >&2
+    echo "orbsd needs Rust 1.91 or newer, and cargo was not found; install Rust by rustup (the package of Debian is too old)" >&2
     exit 1
 fi

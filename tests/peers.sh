@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fetches servers that only tests and benches run, with their libraries, and unpacks them without installing:
-# they conflict with each other and start themselves, and a test should not change the machine.
+# Fetches servers that only tests and benchmarks run, with their libraries, and unpacks them without installing them,
+# because their packages conflict with each other and start services, and a test should not change the machine.
 set -eu
 to=$1
 updated() {
@@ -8,7 +8,7 @@ updated() {
         if [ "$(id -u)" = 0 ]; then apt-get update -qq; else sudo apt-get update -qq; fi
     }
 }
-# Packages and their dependencies.
+# Prints packages and their dependencies.
 needs() {
     apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances "$@" \
         | grep -E '^[a-z0-9]' | sort -u
@@ -18,7 +18,7 @@ needs() {
 packages="rbldnsd unbound postfix exim4-daemon-light rspamd spamassassin \
     nsd knot knot-dnsutils bind9 bind9-utils bind9-libs pdns-server pdns-backend-lmdb \
     pdns-recursor ldnsutils python3-dnspython nftables ipset postgrey libfaketime"
-# The client that tests the description of the API, and the reader of metrics.
+# A client that tests the API by its OpenAPI document, and a parser of metrics.
 if [ ! -e "$to/venv/.done-1" ]; then
     mkdir -p "$to"
     echo "fetching for tests, into $to/venv: schemathesis, prometheus-client"
@@ -34,7 +34,7 @@ fi
 get() {
     apt-get download -qq "$1" 2>/dev/null || echo "(no $1)"
 }
-# Mail servers with paths that are fixed at build time run in a root of their own, with everything that they need.
+# Mail servers whose paths are fixed at build time run in a root directory of their own, with all files that they need.
 if [ ! -e "$to/mtas/.done-1" ]; then
     mtas="opensmtpd sendmail-bin sendmail-base sendmail-cf m4 dash coreutils sed"
     echo "fetching for tests, into $to/mtas: $mtas"
@@ -50,7 +50,7 @@ if [ ! -e "$to/mtas/.done-1" ]; then
     done
     touch "$to/mtas/.done-1"
 fi
-# Proxies for the HTTP listeners, and the checker of Prometheus' files: programs whose paths can be set at run time.
+# Proxies for the HTTP listeners, and promtool, which checks files for Prometheus: programs whose paths can be set at run time.
 if [ ! -e "$to/web/.done-1" ]; then
     web="haproxy nginx prometheus"
     echo "fetching for tests, into $to/web: $web"
@@ -61,7 +61,7 @@ if [ ! -e "$to/web/.done-1" ]; then
         dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || get "$p"
     done )
     for deb in "$to"/web-debs/*.deb; do dpkg -x "$deb" "$to/web"; done
-    # Only the checker of Prometheus is run.
+    # Of the package prometheus only promtool is run.
     rm -rf "$to/web-debs" "$to/web/usr/bin/prometheus"
     for p in sbin/haproxy sbin/nginx bin/promtool; do
         [ -x "$to/web/usr/$p" ] || { echo "$p was not fetched: see apt's messages above" >&2; exit 1; }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints a folder for the files of tests: in memory if there is room, since a store syncs each commit, which on a disk takes
-# most of the time of the tests.
+# Prints a folder for the files of tests. It is in memory if there is room, because a store syncs each commit, which takes most
+# of the time of the tests on a disk.
 set -eu
 if [ -n "${TMPDIR:-}" ]; then
     echo "$TMPDIR"

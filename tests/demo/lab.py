@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""The laboratory: a closed network in which relay tests are tried on real mail servers.
+"""The laboratory: runs relay tests of real mail servers in a closed network.
 
-lab.py ORBSD PEERS [facts [drill]]: the program, and the folder of the fetched peers (make peers). It moves into network and mount
-namespaces of its own, where the hosts 10.64.N.1 are addresses of the loopback interface and nothing leads outside. Where
-namespaces are not allowed it stays on loopback, with small servers of its own at 127.64.N.1 in place of Postfix and Exim.
-Shown are the answers of orbsd and of its mirror, an NSD, at each step. With `facts` it prints JSON for the tests instead;
-with `drill` OpenSMTPD and sendmail take part too, each in a root of its own.
+Usage: lab.py ORBSD PEERS [facts [drill]]. ORBSD is the program, and PEERS the folder of the fetched peers (make peers). The script
+runs in network and mount namespaces of its own, where the hosts 10.64.N.1 are addresses of the loopback interface and no packet
+can leave. If namespaces are not allowed, it uses the loopback interface of the machine, with small servers of its own at
+127.64.N.1 in place of Postfix and Exim. It prints the answers of orbsd and of its mirror, an NSD, at each step. With `facts` it
+prints JSON for the tests instead; with `drill` it also runs OpenSMTPD and sendmail, each in a root directory of its own.
 """
 import glob, json, os, platform, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
 
@@ -33,19 +33,19 @@ DOMAIN = "probe.lab.example"
 SECOND_DOMAIN = "second.lab.example"
 
 
-def say(text=""):
+def show(text=""):
     if not facts_only: print(text, flush=True)
 
 
-def free():
+def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0)); return s.getsockname()[1]
 
 
-PORT = 25 if closed_net else free()
-COLLECT = 25 if closed_net else free()
-NAMES = 53 if closed_net else free()
-DNS, MIRROR = (5300, 5301) if closed_net else (free(), free())
+PORT = 25 if closed_net else free_port()
+COLLECT = 25 if closed_net else free_port()
+NAMES = 53 if closed_net else free_port()
+DNS, MIRROR = (5300, 5301) if closed_net else (free_port(), free_port())
 
 
 def env(**more):
@@ -64,7 +64,7 @@ def write(path, text):
     open(f"{tmp}/{path}", "w").write(text)
 
 
-def until(what, f, seconds=30):
+def wait_until(what, f, seconds=30):
     end = time.time() + seconds
     while time.time() < end:
         try:
@@ -73,10 +73,10 @@ def until(what, f, seconds=30):
         except (OSError, ValueError): pass
         time.sleep(0.1)
     logs = "".join(f"--- {n}\n{open(n, errors='replace').read()[-3000:]}" for n in glob.glob(f"{tmp}/*.log") + glob.glob(f"{tmp}/*/log") if os.path.isfile(n))
-    raise SystemExit(f"{what}: not within {seconds} s\n{logs}")
+    raise SystemExit(f"{what}: not ready within {seconds} s\n{logs}")
 
 
-def listens(addr, port):
+def is_listening(addr, port):
     with socket.create_connection((addr, port), 1) as s: return s.recv(1) == b"2"
 
 
@@ -87,7 +87,7 @@ HOSTS = {}  # name: N of NET.N.1
 def address(name): return f"{NET}.{HOSTS[name]}.1"
 
 
-def network():
+def set_up_network():
     if not closed_net: return
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     for n in range(0, 40): subprocess.run(["ip", "addr", "add", f"{NET}.{n}.1/32", "dev", "lo"], check=True)
@@ -102,7 +102,7 @@ def network():
 
 
 def nsd(name, port, zones):
-    """A name server with zones: (origin, text of the file) or (origin, (primary's port, key))."""
+    """Starts a name server. Each zone is (origin, text of its file) or, for a secondary zone, (origin, port of the primary)."""
     os.makedirs(f"{tmp}/{name}", exist_ok=True)
     text = f'server:\n  ip-address: 127.0.0.1@{port}\n  username: ""\n  zonesdir: "{tmp}/{name}"\n  database: ""\n  pidfile: ""\n  xfrdfile: "{tmp}/{name}/xfrd"\n  zonelistfile: "{tmp}/{name}/list"\n  xfrdir: "{tmp}/{name}"\n  rrl-ratelimit: 0\n  xfrd-reload-timeout: 0\nremote-control:\n  control-enable: no\n'
     for origin, what in zones:
@@ -114,12 +114,12 @@ def nsd(name, port, zones):
     start(name, [f"{root}/usr/sbin/nsd", "-d", "-c", f"{tmp}/{name}/conf"])
 
 
-def names():
+def start_name_servers():
     soa = "@ 60 SOA ns.lab.example. hostmaster.lab.example. 1 60 60 60 60\n@ NS ns.lab.example.\n"
     lab = soa + f"ns A 127.0.0.1\nprobe MX 10 collector\nsecond MX 10 collector\ncollector A {COLLECTOR}\n" + "".join(f"{n} A {address(n)}\n{n} MX 10 {n}\n" for n in HOSTS)
     reverse = soa + f"1.0 PTR collector.lab.example.\n" + "".join(f"1.{i} PTR {n}.lab.example.\n" for n, i in HOSTS.items())
     a, b = NET.split(".")
-    # The root, so that what there is not is said not to be: a mail server puts off what DNS does not answer.
+    # There is a root zone, so that missing names get NXDOMAIN: a mail server defers mail if a look-up gets no answer.
     root = soa + "example NS ns.lab.example.\narpa NS ns.lab.example.\nns.lab.example A 127.0.0.1\n"
     nsd("names", NAMES, [(".", root), ("lab.example", lab), (f"{b}.{a}.in-addr.arpa", reverse), ("example", soa + "lab NS ns.lab.example.\nns.lab A 127.0.0.1\n")])
 
@@ -187,34 +187,34 @@ postlog unix-dgram n - n - 1 postlogd
 
 
 def close_postfix(name, how="reject_unauth_destination"):
-    """Its owner closes it, and restarts it."""
+    """Closes a Postfix that relays, and makes it read its configuration again."""
     conf = f"{tmp}/{name}/conf/main.cf"
     text = re.sub(r"(?m)^(mynetworks|relay_domains|smtpd_relay_restrictions|relayhost) = .*$", "", open(conf).read())
     open(conf, "w").write(text + f"mynetworks = 192.0.2.1/32\nsmtpd_relay_restrictions = permit_mynetworks, {how}\nrelay_domains =\n")
     pid = int(open(f"{tmp}/{name}/queue/pid/master.pid").read())
     os.kill(pid, signal.SIGHUP)
-    until(f"{name} to be closed", lambda: rcpt(name) == (4 if how.startswith("defer") else 5))
+    wait_until(f"the closed {name}", lambda: rcpt_reply_class(name) == (4 if how.startswith("defer") else 5))
 
 
-def rcpt(name):
-    """The first digit of what a host says to a stranger's recipient."""
+def rcpt_reply_class(name):
+    """Returns the first digit of a host's reply to a recipient in a foreign domain."""
     with socket.create_connection((address(name), PORT), 5) as s:
         f = s.makefile("rwb")
-        for l in ("", "EHLO x", "MAIL FROM:<>", f"RCPT TO:<nobody@{DOMAIN}>"):
+        for l in ("", "EHLO x", "MAIL FROM:<>", f"RCPT TO:<unknown@{DOMAIN}>"):
             if l: f.write(l.encode() + b"\r\n"); f.flush()
             while (r := f.readline())[3:4] == b"-": pass
         return int(r[:1])
 
 
-def own_exim():
-    """Exim runs itself again as its own user, who cannot read everybody's folders: it gets a copy, with its libraries."""
+def copy_exim():
+    """Copies Exim and its libraries: Exim executes itself again as its own user, who cannot read the folder of the peers."""
     if not os.path.exists(f"{tmp}/exim/exim4"):
         os.makedirs(f"{tmp}/exim")
         shutil.copy(f"{root}/usr/sbin/exim4", f"{tmp}/exim/exim4")
         for l in subprocess.run(["ldd", f"{tmp}/exim/exim4"], env=env(), capture_output=True, text=True).stdout.splitlines():
             m = re.search(r"=> (\S+)", l)
             if m and m[1].startswith(root): shutil.copy(m[1], f"{tmp}/exim/")
-        # It changes its user on the way, and then hears no LD_LIBRARY_PATH.
+        # When Exim changes its user, the loader ignores LD_LIBRARY_PATH, so the libraries are in the loader's cache.
         conf = glob.glob("/etc/ld.so.conf.d/*.conf")
         write("exim/ld.conf", f"{tmp}/exim\n" + "".join(f"include {c}\n" for c in conf))
         subprocess.run(["/sbin/ldconfig", "-X", "-f", f"{tmp}/exim/ld.conf", "-C", f"{tmp}/exim/ld.cache"], check=True, stderr=subprocess.DEVNULL)
@@ -228,7 +228,7 @@ def exim(name, acl, n, more=""):
         d = f"{tmp}/{name}"
         os.makedirs(f"{d}/log", exist_ok=True)
         write(f"{name}/conf", f"""primary_hostname = {name}.lab.example
-exim_path = {own_exim()}/exim4
+exim_path = {copy_exim()}/exim4
 exim_user = Debian-exim
 exim_group = Debian-exim
 spool_directory = {d}
@@ -272,23 +272,23 @@ begin retry
     return begin
 
 
-def shown(what, where):
-    """Shows a file or folder at another place, read-only; taken away again before the temporary folder is emptied."""
+def mount_read_only(what, where):
+    """Mounts a file or folder read-only at another path. It is unmounted before the temporary folder is removed."""
     subprocess.run(["mount", "-o", "bind,ro", what, where], check=True)
     mounted.append(where)
 
 
 def private_root(name):
-    """A root of its own for a server that knows its paths at build time: programs read-only, /etc and /var its own."""
+    """Makes a root directory for a server whose paths are fixed at build time. Programs are read-only; /etc and /var are separate."""
     own, shared = f"{tmp}/{name}/root", f"{peers}/mtas"
     for d in ("etc", "dev", "run", "tmp", "var/empty", "var/lib/opensmtpd/empty", "var/spool", "var/run"): os.makedirs(f"{own}/{d}", exist_ok=True)
     for d in ("bin", "lib", "lib64", "usr"):
-        if not os.path.isdir(f"{shared}/{d}"): continue  # Not every machine has a lib64.
+        if not os.path.isdir(f"{shared}/{d}"): continue  # Not every architecture has lib64.
         os.makedirs(f"{own}/{d}")
-        shown(f"{shared}/{d}", f"{own}/{d}")
+        mount_read_only(f"{shared}/{d}", f"{own}/{d}")
     for d in ("null", "urandom", "random"):
         write(f"{name}/root/dev/{d}", "")
-        shown(f"/dev/{d}", f"{own}/dev/{d}")
+        mount_read_only(f"/dev/{d}", f"{own}/dev/{d}")
     users = [("root", 0), ("mail", 8), ("nobody", 65534), ("opensmtpd", 6511), ("opensmtpq", 6512), ("smmta", 6513), ("smmsp", 6514)]
     write(f"{name}/root/etc/passwd", "".join(f"{u}:x:{i}:{i}::/var/empty:/bin/false\n" for u, i in users))
     write(f"{name}/root/etc/group", "".join(f"{u}:x:{i}:\n" for u, i in users))
@@ -299,7 +299,7 @@ def private_root(name):
 
 
 def opensmtpd(name, match, n):
-    """OpenSMTPD; `match` is what it relays beside mail for its own domain."""
+    """Returns a function that starts OpenSMTPD. `match` is the rule for mail that it relays besides mail for its own domain."""
     HOSTS[name] = n
     def begin():
         own = private_root(name)
@@ -315,7 +315,7 @@ match from any for domain "{name}.lab.example" action "here"
 
 
 def sendmail(name, features, n):
-    """sendmail; `features` are lines of its m4 configuration."""
+    """Returns a function that starts sendmail. `features` are lines of its m4 configuration."""
     HOSTS[name] = n
     def begin():
         own = private_root(name)
@@ -342,7 +342,7 @@ MAILER(`smtp')dnl
 """)
         with open(f"{own}/etc/mail/sendmail.cf", "w") as cf:
             subprocess.run(["chroot", own, "/usr/bin/m4", "-D_CF_DIR_=/usr/share/sendmail/cf/", "/etc/mail/sendmail.mc"], stdout=cf, stderr=open(f"{tmp}/{name}.log", "w"), check=True)
-        # Without a database of aliases it takes every local part, for later.
+        # Without a database of aliases, sendmail accepts every local part and queues the message.
         write(f"{name}/root/etc/mail/aliases", "postmaster: /dev/null\n")
         subprocess.run(["chroot", own, "/usr/libexec/sendmail/sendmail", "-bi", "-C/etc/mail/sendmail.cf"], stdout=subprocess.DEVNULL, check=True)
         start(name, ["chroot", own, "/usr/libexec/sendmail/sendmail", "-bD", "-q1m", "-C/etc/mail/sendmail.cf"])
@@ -350,13 +350,13 @@ MAILER(`smtp')dnl
 
 
 def small(name, n, opened=True, via=None):
-    """A server of a few lines, for where there are no namespaces."""
+    """Returns a function that starts a small mail server, for machines without namespaces."""
     HOSTS[name] = n
     state = {"open": opened}
-    def talk(c):
+    def serve(c):
         f = c.makefile("rwb")
-        def out(t): f.write(t.encode() + b"\r\n"); f.flush()
-        out(f"220 {name}.lab.example ESMTP"); to, sender = [], ""
+        def reply(t): f.write(t.encode() + b"\r\n"); f.flush()
+        reply(f"220 {name}.lab.example ESMTP"); to, sender = [], ""
         for line in f:
             verb = line.strip().upper()
             if verb.startswith(b"MAIL"): sender = line.strip()[10:].split(b" ")[0].strip(b" <>").decode(errors="replace")
@@ -365,19 +365,19 @@ def small(name, n, opened=True, via=None):
                 own = a.lower() in ("postmaster", f"postmaster@{name}.lab.example")
                 ok = own or state["open"] and a.endswith("@" + DOMAIN) and not a.startswith(("@", '"'))
                 if ok and not own: to.append(a)
-                out("250 ok" if ok else "550 relaying denied")
+                reply("250 ok" if ok else "550 relaying denied")
             elif verb.startswith(b"DATA") and to:
-                out("354 go"); data = b""
+                reply("354 go"); data = b""
                 for l in f:
                     if l == b".\r\n": break
                     data += l
-                out("250 queued")
-                for a in to: threading.Thread(target=hand, args=(sender, a, data)).start()
+                reply("250 queued")
+                for a in to: threading.Thread(target=deliver, args=(sender, a, data)).start()
                 to = []
-            elif verb.startswith(b"QUIT"): out("221 bye"); break
-            else: out("250 ok"); to = [] if verb.startswith(b"RSET") else to
+            elif verb.startswith(b"QUIT"): reply("221 bye"); break
+            else: reply("250 ok"); to = [] if verb.startswith(b"RSET") else to
         c.close()
-    def hand(sender, a, data):
+    def deliver(sender, a, data):
         with socket.create_connection((COLLECTOR, COLLECT), 10, (via or address(name), 0)) as s:
             f = s.makefile("rwb"); f.readline()
             for l in (f"EHLO {name}", f"MAIL FROM:<{sender}>", f"RCPT TO:<{a}>", "DATA"):
@@ -387,15 +387,15 @@ def small(name, n, opened=True, via=None):
     def begin():
         s = socket.create_server((address(name), PORT))
         def loop():
-            while True: threading.Thread(target=talk, args=(s.accept()[0],), daemon=True).start()
+            while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
         threading.Thread(target=loop, daemon=True).start()
     begin.state = state
     return begin
 
 
 # ── orbsd ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-def list_server():
-    # From an address of another host than the tested one: a mail server trusts its own.
+def start_orbsd():
+    # The tests come from an address that no tested host has, because a mail server trusts its own addresses.
     source = f'source_addresses = ["{COLLECTOR}"]' if closed_net else ""
     reasons = "".join(f'[[reason]]\nname = "{r}"\ntext = "{t} $"\nlifetime = "90d"\n' for r, t in [("relay", "Open relay"), ("input", "Open relay input"), ("output", "Delivers for open relays"), ("unconfirmed", "Unconfirmed"), ("notest", "Not tested")])
     write("config.toml", f"""[admin]
@@ -436,7 +436,7 @@ allow = ["127.0.0.0/8"]
 notify = ["127.0.0.1:{MIRROR}"]
 """)
     start("orbsd", [orbsd, "serve"])
-    until("orbsd", lambda: ask("2.0.0.127", DNS))
+    wait_until("orbsd", lambda: query("2.0.0.127", DNS))
 
 
 def run(*args, ok=True):
@@ -445,7 +445,7 @@ def run(*args, ok=True):
     return json.loads(p.stdout)
 
 
-def ask(name, port):
+def query(name, port):
     q = b"\x12\x34\x01\x00\x00\x01" + bytes(6) + b"".join(bytes([len(l)]) + l.encode() for l in f"{name}.relays.lab.example".split(".")) + b"\x00\x00\x01\x00\x01"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.settimeout(1); s.sendto(q, ("127.0.0.1", port))
@@ -455,25 +455,25 @@ def ask(name, port):
     return {0: "", 3: "NXDOMAIN"}.get(rcode, f"rcode {rcode}") + " ".join(sorted(socket.inet_ntoa(r[m.end():m.end() + 4]) for m in re.finditer(rb"\xc0.\x00\x01\x00\x01.{4}\x00\x04", r, re.S))) if n or rcode else "no data"
 
 
-def answers(name):
+def compare_answers(name):
     a = ".".join(reversed(address(name).split(".")))
-    here = ask(a, DNS)
+    here = query(a, DNS)
     end = time.time() + 15
-    while (there := ask(a, MIRROR)) != here and time.time() < end: time.sleep(0.05)
-    say(f"      DNS: {address(name)} is {here}; the mirror says {there}")
+    while (there := query(a, MIRROR)) != here and time.time() < end: time.sleep(0.05)
+    show(f"      DNS for {address(name)}: {here}; of the mirror: {there}")
     return here, there
 
 
-def nominated(name):
-    return run("relay", "nominate", address(name), "--evidence", f"a line of a log about {name}", "--name", f"{name}.lab.example")["id"]
+def nominate(name):
+    return run("relay", "nominate", address(name), "--evidence", f"log line about {name}", "--name", f"{name}.lab.example")["id"]
 
 
-def tested(name):
-    return finished(nominated(name))
+def run_test(name):
+    return wait_for_job(nominate(name))
 
 
-def finished(id):
-    job = until(f"job {id}", lambda: (j := run("relay", "jobs", str(id)))["state"] == "done" and j, 240)
+def wait_for_job(id):
+    job = wait_until(f"job {id}", lambda: (j := run("relay", "jobs", str(id)))["state"] == "done" and j, 240)
     out = {}
     for r in job["results"]:
         order = ["skipped", "refused", "inconclusive", "deferred", "accepted", "bounced", "delivered"]
@@ -482,14 +482,14 @@ def finished(id):
     return job, out
 
 
-def tell(job, outcomes):
+def show_outcomes(job, outcomes):
     n = {o: sum(1 for x in outcomes.values() if x == o) for o in sorted(set(outcomes.values()))}
-    say(f"      {job['assessment']}: " + ", ".join(f"{v} {k}" for k, v in n.items()))
-    through = [t for t, o in outcomes.items() if o == "delivered"]
-    if through: say(f"      came through: {', '.join(through[:6])}{' …' if len(through) > 6 else ''}")
+    show(f"      {job['assessment']}: " + ", ".join(f"{v} {k}" for k, v in n.items()))
+    delivered = [t for t, o in outcomes.items() if o == "delivered"]
+    if delivered: show(f"      delivered: {', '.join(delivered[:6])}{' …' if len(delivered) > 6 else ''}")
 
 
-# ── The story ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── The demonstration ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 def main():
     if closed_net:
         begin = [
@@ -528,60 +528,60 @@ def main():
             ]
     else:
         begin = [small("pf-closed", 1, opened=False), small("pf-open", 2), small("pf-input", 3, via=f"{NET}.4.1"), small("pf-output", 4, opened=False)]
-    network()
-    names()
+    set_up_network()
+    start_name_servers()
     for b in begin: b()
     if closed_net and facts_only:
         perl = ":".join([f"{root}/usr/share/perl5", *glob.glob(f"{lib}/perl5/5.*"), *glob.glob(f"{lib}/perl-base")])
         os.makedirs(f"{tmp}/postgrey", exist_ok=True)
         start("postgrey", ["perl", "-T", f"-I{root}/usr/share/perl5", *[f"-I{p}" for p in glob.glob(f"{lib}/perl5/5.*")], f"{root}/usr/sbin/postgrey", "--inet=127.0.0.1:10023", "--delay=1", "--user=root", "--group=root", f"--dbdir={tmp}/postgrey", "--whitelist-clients=/dev/null", "--whitelist-recipients=/dev/null", "--greylist-text=later"], PERL5LIB=perl)
-    for n in HOSTS: until(n, lambda: listens(address(n), PORT))
-    list_server()
+    for n in HOSTS: wait_until(n, lambda: is_listening(address(n), PORT))
+    start_orbsd()
     nsd("mirror", MIRROR, [("relays.lab.example", DNS)])
-    until("the mirror", lambda: ask("2.0.0.127", MIRROR) not in (None, "rcode 2"))
+    wait_until("the mirror", lambda: query("2.0.0.127", MIRROR) not in (None, "rcode 2"))
 
-    say(f"\nThe laboratory: {'namespaces of its own' if closed_net else 'loopback (namespaces are not allowed here)'}")
-    for n in HOSTS: say(f"  {address(n):<12} {n}")
-    say(f"  {COLLECTOR:<12} the collector, MX of {DOMAIN}\n")
+    show(f"\nThe laboratory: {'namespaces of its own' if closed_net else 'loopback (namespaces are not allowed here)'}")
+    for n in HOSTS: show(f"  {address(n):<12} {n}")
+    show(f"  {COLLECTOR:<12} the collector, MX of {DOMAIN}\n")
 
-    say("1  Nobody is listed.")
-    facts["before"] = answers("pf-open")
-    say("\n2  Somebody brings a line of his log about pf-open: it is tested, and the messages come through.")
-    job, out = tested("pf-open"); tell(job, out); facts["pf-open"] = out
-    facts["listed"] = answers("pf-open")
+    show("1  No host is listed.")
+    facts["before"] = compare_answers("pf-open")
+    show("\n2  A reporter nominates pf-open with a log line: it is tested, and it delivers test messages.")
+    job, out = run_test("pf-open"); show_outcomes(job, out); facts["pf-open"] = out
+    facts["listed"] = compare_answers("pf-open")
     proof = run("relay", "evidence", address("pf-open"))["items"][0]
-    say(f"      proof {proof['id']}: given to [{proof['input']}] at {proof['sent']}, came from [{proof['output']}] at {proof['arrived']}")
-    say("\n3  The same for pf-closed: every test is refused, and nobody is listed.")
-    job, out = tested("pf-closed"); tell(job, out); facts["pf-closed"] = out; facts["closed says"] = job["assessment"]
-    facts["closed"] = answers("pf-closed")
-    say("\n4  pf-input hands what it takes to a smart host, pf-output: the input is listed, the output is not (yet).")
-    job, out = tested("pf-input"); tell(job, out)
-    facts["input"], facts["output"] = answers("pf-input"), answers("pf-output")
-    say("\n5  The owner of pf-open claims that it is closed. It is not: the claim fails, and the next one waits an hour.")
+    show(f"      proof {proof['id']}: sent to [{proof['input']}] at {proof['sent']}, delivered by [{proof['output']}] at {proof['arrived']}")
+    show("\n3  The same for pf-closed: it refuses every test, and is not listed.")
+    job, out = run_test("pf-closed"); show_outcomes(job, out); facts["pf-closed"] = out; facts["closed says"] = job["assessment"]
+    facts["closed"] = compare_answers("pf-closed")
+    show("\n4  pf-input sends accepted mail through a smart host, pf-output: the input is listed, the output is not (yet).")
+    job, out = run_test("pf-input"); show_outcomes(job, out)
+    facts["input"], facts["output"] = compare_answers("pf-input"), compare_answers("pf-output")
+    show("\n5  The owner of pf-open claims that it is closed. It is not, so the claim fails, and the next one waits an hour.")
     claim = run("relay", "claim", address("pf-open"), "--proved")
-    job, out = finished(claim["job"]["id"]); tell(job, out)
+    job, out = wait_for_job(claim["job"]["id"]); show_outcomes(job, out)
     again = run("relay", "claim", address("pf-open"), "--proved")
-    say(f"      {again['what_happens']}")
-    facts["early"] = [job["assessment"], again["job"]["state"], answers("pf-open")]
-    say("\n6  The owner of pf-input closes it, restarts it, and claims: every test is refused, its postmaster is not, and it is released.")
+    show(f"      {again['what_happens']}")
+    facts["early"] = [job["assessment"], again["job"]["state"], compare_answers("pf-open")]
+    show("\n6  The owner of pf-input closes it and claims: it refuses every test but not its postmaster, and is released.")
     if closed_net: close_postfix("pf-input")
     else: begin[2].state["open"] = False
     claim = run("relay", "claim", address("pf-input"), "--proved")
-    job, out = finished(claim["job"]["id"]); tell(job, out)
-    facts["released"] = [job["assessment"], answers("pf-input"), job["row"]]
+    job, out = wait_for_job(claim["job"]["id"]); show_outcomes(job, out)
+    facts["released"] = [job["assessment"], compare_answers("pf-input"), job["row"]]
     if facts_only and closed_net:
         rest = [n for n in HOSTS if n not in ("pf-open", "pf-closed", "pf-input", "pf-output")]
-        jobs = {n: nominated(n) for n in rest}
+        jobs = {n: nominate(n) for n in rest}
         for n, id in jobs.items():
-            job, out = finished(id)
-            facts[n] = out; facts[f"{n} says"] = job["assessment"]; facts[f"{n} dns"] = answers(n)
-        # As Debian ships it: strangers are put off for good.
+            job, out = wait_for_job(id)
+            facts[n] = out; facts[f"{n} says"] = job["assessment"]; facts[f"{n} dns"] = compare_answers(n)
+        # The default of Debian: recipients in foreign domains are always deferred.
         close_postfix("pf-domain", "defer_unauth_destination")
-        job, out = finished(run("relay", "claim", address("pf-domain"), "--proved")["job"]["id"])
+        job, out = wait_for_job(run("relay", "claim", address("pf-domain"), "--proved")["job"]["id"])
         again = run("relay", "claim", address("pf-domain"), "--proved")
         facts["put off"] = [job["assessment"], out["plain"], again["release"], again["what_happens"], job["row"]]
     if facts_only: print(json.dumps(facts))
-    else: say(f"\nThat was the loop: nomination, test, proof, DNS, claim, release. Nothing left this machine.\n")
+    else: show(f"\nThese were all steps: nomination, test, proof, DNS, claim, release. No message left this machine.\n")
 
 
 try:

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""A zone of N addresses, mirrored by NSD and Knot; how long a listing takes to reach each of them.
+"""Measures how long a listing takes to reach NSD and Knot as mirrors of a zone of N addresses.
 
-mirrors.py TARGET [N [LISTINGS [EVERY]]]: the cargo target directory, with a release build and TARGET/peers (make peers);
-addresses in the zone (10000000), listings to make (20), and seconds between them (2). Everything runs on 127.0.0.1 with the
-configurations of docs/mirrors, in a folder of its own under TARGET that is removed at the end. Ten million addresses are
-twenty million records: the two mirrors take about 20 GB of memory then.
+Usage: mirrors.py TARGET [N [LISTINGS [EVERY]]]. TARGET is the cargo target directory, with a release build and TARGET/peers (make
+peers); N is the number of addresses in the zone (10000000), LISTINGS the number of listings (20), and EVERY the seconds between
+them (2). All servers run on 127.0.0.1 with the configurations of docs/mirrors, in a folder under TARGET that is removed at the
+end. Ten million addresses are twenty million records, for which the two mirrors need about 20 GB of memory.
 """
 import json, os, platform, re, shutil, signal, socket, statistics, struct, subprocess, sys, tempfile, threading, time
 
@@ -19,13 +19,13 @@ tmp = tempfile.mkdtemp(prefix="orbsd-mirrors-", dir=target)
 ZONE = "relays.orbs.example"
 SECRET = "Y2hhbmdlIG1lOiBtYWtlIG9uZSB3aXRoIG9yYnNkIGs="
 SPECIAL = {0, 10, 100, 127, 169, 172, 192, 198, 203, *range(224, 256)}
-PATIENCE = 1800
+MAX_WAIT = 1800  # seconds
 children = []
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started ends too
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the child processes are ended too
 
 
 def addresses():
-    """Different addresses without end, outside special ranges: a generator that visits all 2**32 once."""
+    """Yields different addresses outside special ranges. The generator visits each of the 2**32 addresses once."""
     a = 1
     while True:
         a = (a * 1664525 + 1013904223) & 0xFFFFFFFF
@@ -34,7 +34,7 @@ def addresses():
 
 
 def free():
-    """A port that is free for both, below those that the kernel gives to clients."""
+    """Returns a port that is free for UDP and TCP, below those that the kernel assigns to clients."""
     for port in range(11_000 + os.getpid() % 10_000, 32_000):
         try:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as u, socket.socket() as t:
@@ -65,40 +65,40 @@ def config(name, file, pairs):
     return f"{tmp}/{name}/{file}"
 
 
-def ask(port, name, qtype, patience=0.5):
-    """A reply's code and number of answers, and the reply; None if there is none in time."""
+def query(port, name, qtype, timeout=0.5):
+    """Sends a query. Returns the response code, the number of answers and the reply; None if no reply arrives in time."""
     q = b"\0\1\0\0\0\1\0\0\0\0\0\0" + b"".join(bytes([len(l)]) + l.encode() for l in name.split(".")) + b"\0" + struct.pack(">HH", qtype, 1)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.settimeout(patience); s.connect(("127.0.0.1", port))
+        s.settimeout(timeout); s.connect(("127.0.0.1", port))
         try: s.send(q); r = s.recv(1500)
         except OSError: return None
     return (r[3] & 15, r[7], r) if r[2] & 0x80 else None
 
 
 def serial(port):
-    r = ask(port, ZONE, 6)
+    r = query(port, ZONE, 6)
     return struct.unpack(">I", r[2][-20:-16])[0] if r and r[:2] == (0, 1) else None
 
 
-def wait(what, true, pause=0.05):
-    """How long it took until something was true."""
-    begun = time.monotonic()
+def wait(name, true, pause=0.05):
+    """Waits until `true()` is true. Returns the seconds of the wait."""
+    started = time.monotonic()
     while not true():
-        if time.monotonic() - begun > PATIENCE: sys.exit(f"{what}: not within {PATIENCE} s; see {tmp}")
+        if time.monotonic() - started > MAX_WAIT: sys.exit(f"{name}: not ready within {MAX_WAIT} s; see {tmp}")
         if dead := [p.args[0] for p in children if p.poll() is not None]: sys.exit(f"{dead[0]} has ended; see {tmp}")
         time.sleep(pause)
-    return time.monotonic() - begun
+    return time.monotonic() - started
 
 
 def memory(p):
-    """Resident memory of a process and its children, shared pages once."""
+    """Returns the resident memory of a process and its children in MB; shared pages are counted once."""
     all = [p.pid] + [int(c) for c in subprocess.run(["pgrep", "-P", str(p.pid)], capture_output=True, text=True).stdout.split()]
     kb = lambda pid: int(re.search(r"^Pss:\s+(\d+)", open(f"/proc/{pid}/smaps_rollup").read(), re.M)[1])
     return sum(kb(pid) for pid in all) / 1024
 
 
 class Api:
-    """One connection to the daemon's socket."""
+    """A connection to the daemon's socket."""
     def __init__(self): self.s = socket.socket(socket.AF_UNIX); self.s.connect(f"{tmp}/orbsd/run/orbsd.sock")
     def list(self, address):
         body = json.dumps({"subject": address, "reason": "relay"}).encode()
@@ -111,11 +111,11 @@ class Api:
         if not head.startswith(b"HTTP/1.1 201"): sys.exit(f"{address}: {head} {rest}")
 
 
-def watch(mirror, name, lags):
-    """Asks a mirror until it answers with the listing, and says when that was."""
+def watch(mirror, name, times):
+    """Queries a mirror until it answers with the listing, and records the time in `times`."""
     while True:
-        r = ask(mirror["port"], name, 1)
-        if r and r[:2] == (0, 1): lags[mirror["name"]] = time.monotonic(); return
+        r = query(mirror["port"], name, 1)
+        if r and r[:2] == (0, 1): times[mirror["name"]] = time.monotonic(); return
         time.sleep(0.0005)
 
 
@@ -130,38 +130,38 @@ def main():
     open(f"{tmp}/orbsd/zones/relays.toml", "w").write(
         f'origin = "{ZONE}"\nkind = "address"\nns = ["ns1.orbs.example", "ns2.orbs.example"]\ncontact = "hostmaster@orbs.example"\n'
         f'publish = [{{ reason = "relay", code = "127.0.0.2" }}]\n[transfer]\nallow = ["key:mirror"]\nnotify = [{notify}]\n')
-    some = addresses()
+    all_addresses = addresses()
     with open(f"{tmp}/list", "w") as f:
-        for _ in range(count): f.write(next(some) + "\n")
+        for _ in range(count): f.write(next(all_addresses) + "\n")
     process = {"orbsd": start("orbsd", [orbsd, "serve"])}
     wait("orbsd", lambda: serial(ours) is not None)
-    begun = time.monotonic()
+    started = time.monotonic()
     subprocess.run([orbsd, "import", "--source", "many", "--reason", "relay", "--format", "list", f"{tmp}/list"], cwd=f"{tmp}/orbsd", check=True, stdout=subprocess.DEVNULL)
-    print(f"orbsd: {count:,} addresses imported in {time.monotonic() - begun:.1f} s, {memory(process['orbsd']):,.0f} MB", flush=True)
-    places = lambda d: [(f"/var/lib/{d}", f"{tmp}/{d}"), (f"/run/{d}", f"{tmp}/{d}"), ("192.0.2.53@53", f"127.0.0.1@{ {'nsd': nsd, 'knot': knot}[d]}"), ("192.0.2.1@53", f"127.0.0.1@{ours}"), ("192.0.2.1", "127.0.0.1")]
+    print(f"orbsd: {count:,} addresses imported in {time.monotonic() - started:.1f} s, {memory(process['orbsd']):,.0f} MB", flush=True)
+    replacements = lambda d: [(f"/var/lib/{d}", f"{tmp}/{d}"), (f"/run/{d}", f"{tmp}/{d}"), ("192.0.2.53@53", f"127.0.0.1@{ {'nsd': nsd, 'knot': knot}[d]}"), ("192.0.2.1@53", f"127.0.0.1@{ours}"), ("192.0.2.1", "127.0.0.1")]
     mirrors = [
-        {"name": "nsd", "port": nsd, "args": [f"{root}/usr/sbin/nsd", "-d", "-c", config("nsd", "nsd.conf", places("nsd") + [("username: nsd", 'username: ""')])]},
-        {"name": "knot", "port": knot, "args": [f"{root}/usr/sbin/knotd", "-c", config("knot", "knot.conf", places("knot") + [("    user: knot:knot\n", "")])]},
+        {"name": "nsd", "port": nsd, "args": [f"{root}/usr/sbin/nsd", "-d", "-c", config("nsd", "nsd.conf", replacements("nsd") + [("username: nsd", 'username: ""')])]},
+        {"name": "knot", "port": knot, "args": [f"{root}/usr/sbin/knotd", "-c", config("knot", "knot.conf", replacements("knot") + [("    user: knot:knot\n", "")])]},
     ]
     for m in mirrors:
         m["process"] = start(m["name"], m["args"])
-        took = wait(m["name"], lambda: serial(m["port"]) == serial(ours))
-        print(f"{m['name']}: has the zone after {took:.1f} s, {memory(m['process']):,.0f} MB", flush=True)
-    api, all = Api(), {m["name"]: [] for m in mirrors}
+        duration = wait(m["name"], lambda: serial(m["port"]) == serial(ours))
+        print(f"{m['name']}: has the zone after {duration:.1f} s, {memory(m['process']):,.0f} MB", flush=True)
+    api, lags = Api(), {m["name"]: [] for m in mirrors}
     for i in range(listings):
         time.sleep(every)
-        address = next(some)
+        address = next(all_addresses)
         name = ".".join(reversed(address.split("."))) + "." + ZONE
-        seen, begun = {}, time.monotonic()
+        seen, started = {}, time.monotonic()
         threads = [threading.Thread(target=watch, args=(m, name, seen), daemon=True) for m in mirrors]
         for t in threads: t.start()
         api.list(address)
-        known = time.monotonic()
-        for t in threads: t.join(PATIENCE)
-        if len(seen) < len(mirrors): sys.exit(f"{address} did not reach every mirror within {PATIENCE} s; see {tmp}")
-        for k, v in seen.items(): all[k].append(max(0, v - known) * 1000)
-        print(f"{i + 1:3} {address:15} acknowledged after {(known - begun) * 1000:.1f} ms; " + ", ".join(f"{k} {v[-1]:.0f} ms later" for k, v in all.items()), flush=True)
-    for k, v in all.items(): print(f"{k}: lag median {statistics.median(v):.0f} ms, max {max(v):.0f} ms, over {len(v)} listings")
+        acknowledged = time.monotonic()
+        for t in threads: t.join(MAX_WAIT)
+        if len(seen) < len(mirrors): sys.exit(f"{address} did not reach every mirror within {MAX_WAIT} s; see {tmp}")
+        for k, v in seen.items(): lags[k].append(max(0, v - acknowledged) * 1000)
+        print(f"{i + 1:3} {address:15} acknowledged after {(acknowledged - started) * 1000:.1f} ms; " + ", ".join(f"{k} {v[-1]:.0f} ms later" for k, v in lags.items()), flush=True)
+    for k, v in lags.items(): print(f"{k}: lag median {statistics.median(v):.0f} ms, max {max(v):.0f} ms, over {len(v)} listings")
     done.append(True)
 
 
