@@ -74,10 +74,7 @@ impl Writer {
                     .map_err(store_error)?;
             }
             if !transaction.is_empty() {
-                transaction
-                    .release_orphaned_holds(&self.store)
-                    .and_then(|()| self.commit(&transaction, None))
-                    .map_err(store_error)?;
+                self.commit_changes(&mut transaction).map_err(store_error)?;
             }
             match due.into_iter().next_back() {
                 Some(end) => last = Some(end),
@@ -109,17 +106,13 @@ impl Writer {
                 let change = Change::new(subject.clone(), EXPIRY, Command::Expire);
                 // No rule refuses an expiry. Other errors of the store are found by the commit
                 // below.
-                if let Err(LedgerError::Unavailable(e)) =
-                    transaction.decide(&self.store, &change, |_| false)
-                {
+                let decided = transaction.decide(&self.store, &change, |_| false);
+                if let Err(LedgerError::Unavailable(e)) = decided {
                     return Err(StoreError::Io(e));
                 }
             }
             transaction.clear_due(due);
-            transaction
-                .release_orphaned_holds(&self.store)
-                .and_then(|()| self.commit(&transaction, None))
-                .map_err(store_error)?;
+            self.commit_changes(&mut transaction).map_err(store_error)?;
             self.next_due = self.store.next_due()?;
         }
         Ok(())

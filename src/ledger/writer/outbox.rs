@@ -131,7 +131,7 @@ impl Writer {
 
     /// Records the result of a delivery: deletes the message, or sets the time of the next
     /// delivery.
-    pub(super) fn record_delivery(
+    pub(in crate::ledger) fn record_delivery(
         &mut self,
         webhook: &str,
         commit: u64,
