@@ -387,7 +387,8 @@ impl Writer {
             return;
         }
         if let Err(e) = self.expire() {
-            tracing::error!(error = %e, "ending due listings failed");
+            let error = e.text(&self.store.dictionary());
+            tracing::error!(error, "ending due listings failed");
         }
         self.retire();
         if self.ticks >= self.next_image && self.seq > self.imaged.load(Ordering::Relaxed) {
