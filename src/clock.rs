@@ -118,24 +118,20 @@ pub struct ClockReport {
 impl ClockReport {
     /// The problem for users; `None` while the clocks agree.
     pub fn problem(&self) -> Option<String> {
-        let (size, side) = (
-            self.offset_seconds.unsigned_abs(),
-            if self.offset_seconds < 0 {
-                "behind"
-            } else {
-                "ahead of"
-            },
-        );
+        let size = self.offset_seconds.unsigned_abs();
+        let side = match self.offset_seconds {
+            ..0 => "behind",
+            _ => "ahead of",
+        };
         let comparison = format!(
             "the wall clock is at {}, {size} s {side} trusted time {}",
             self.wall, self.trusted
         );
-        let near =
-            self.state == ClockState::Differs && self.offset_seconds.abs() * SECOND <= MAX_NEAR;
-        let near = if near {
-            ", after 60 steady minutes"
-        } else {
-            ""
+        let near = match self.state {
+            ClockState::Differs if self.offset_seconds.abs() * SECOND <= MAX_NEAR => {
+                ", after 60 steady minutes"
+            }
+            _ => "",
         };
         let remedy = format!(
             "it is adopted after 10 steady minutes if the kernel reports it as synchronised (NTP){near}, or by `orbsd clock accept`"
@@ -189,8 +185,8 @@ enum StateChange {
     Differs,
     /// The wall clock agrees again.
     Agrees,
-    /// The wall clock was adopted.
-    Adopted { from: Time, to: Time },
+    /// The wall clock was adopted: trusted time before and after.
+    Adopted(Time, Time),
 }
 
 fn time(ms: i64) -> Time {
@@ -209,16 +205,14 @@ impl Inner {
         }
     }
 
-    fn adopt(&mut self, r: Reading) -> StateChange {
+    /// Adopts the wall clock. Returns trusted time before and after.
+    fn adopt(&mut self, r: Reading) -> (Time, Time) {
         let from = time(self.trusted(r.boottime));
         (self.base, self.floor) = (r.wall - r.boottime, r.wall);
         self.set(ClockState::Agrees, r.boottime);
         self.adoptions += 1;
         self.adopted_from = Some(from);
-        StateChange::Adopted {
-            from,
-            to: time(r.wall),
-        }
+        (from, time(r.wall))
     }
 
     /// Compares a reading with trusted time; see [`Clock::check`] for the rules.
@@ -238,8 +232,12 @@ impl Inner {
         let offset = r.wall - self.trusted(r.boottime);
         let synchronised = r.synchronised && self.steadiness.observed >= STEADY_SYNCHRONISED;
         let near = offset.abs() <= MAX_NEAR && self.steadiness.observed >= STEADY_NEAR;
+        let adopt = |clock: &mut Inner| {
+            let (from, to) = clock.adopt(r);
+            StateChange::Adopted(from, to)
+        };
         match self.state {
-            ClockState::Unconfirmed => synchronised.then(|| self.adopt(r)),
+            ClockState::Unconfirmed => synchronised.then(|| adopt(self)),
             before if offset.abs() <= MAX_SLEW => {
                 let max_step = elapsed / SLEW_DIVISOR;
                 self.floor = self.trusted(r.boottime);
@@ -247,7 +245,7 @@ impl Inner {
                 self.set(ClockState::Agrees, r.boottime);
                 (before == ClockState::Differs).then_some(StateChange::Agrees)
             }
-            ClockState::Differs if synchronised || near => Some(self.adopt(r)),
+            ClockState::Differs if synchronised || near => Some(adopt(self)),
             ClockState::Differs => None,
             ClockState::Agrees => {
                 self.set(ClockState::Differs, r.boottime);
@@ -371,7 +369,7 @@ impl Clock {
             Some(StateChange::Agrees) => {
                 tracing::info!("the wall clock agrees with trusted time again");
             }
-            Some(StateChange::Adopted { from, to }) => self.record_adoption(from, to),
+            Some(StateChange::Adopted(from, to)) => self.record_adoption(from, to),
         }
     }
 
@@ -395,12 +393,7 @@ impl Clock {
     pub fn accept(&self) -> (Time, Time) {
         let (from, to) = {
             let mut inner = self.lock();
-            let r = read(&*self.0.source);
-            let from = time(inner.trusted(r.boottime));
-            match inner.adopt(r) {
-                StateChange::Adopted { to, .. } => (from, to),
-                _ => (from, from),
-            }
+            inner.adopt(read(&*self.0.source))
         };
         self.record_adoption(from, to);
         (from, to)
@@ -480,16 +473,11 @@ fn start_time(
         return (r.wall, ClockState::Agrees);
     };
     if Some(last.boot_id.as_str()) == boot_id && last.boottime <= r.boottime {
+        let trusted = last.trusted + (r.boottime - last.boottime);
         return match (last.confirmed, trust) {
-            (true, _) => (
-                last.trusted + (r.boottime - last.boottime),
-                ClockState::Agrees,
-            ),
+            (true, _) => (trusted, ClockState::Agrees),
             (false, TrustAtStart::Always) => (r.wall, ClockState::Agrees),
-            (false, TrustAtStart::Plausible) => (
-                last.trusted + (r.boottime - last.boottime),
-                ClockState::Unconfirmed,
-            ),
+            (false, TrustAtStart::Plausible) => (trusted, ClockState::Unconfirmed),
         };
     }
     let plausible = START_WINDOW.contains(&(r.wall - last.trusted));

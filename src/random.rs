@@ -50,23 +50,6 @@ impl Random {
         }))
     }
 
-    /// Returns a source for tests that gives the same numbers for the same seed (SplitMix64).
-    pub fn seeded(seed: u64) -> Random {
-        let state = std::sync::atomic::AtomicU64::new(seed);
-        Random(Arc::new(move |out| {
-            const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
-            for chunk in out.chunks_mut(8) {
-                let step = state.fetch_add(GAMMA, std::sync::atomic::Ordering::Relaxed);
-                let mut n = step.wrapping_add(GAMMA);
-                n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                let bytes = (n ^ (n >> 31)).to_be_bytes();
-                chunk.copy_from_slice(&bytes[..chunk.len()]);
-            }
-            Ok(())
-        }))
-    }
-
     /// Fills a buffer with random bytes.
     ///
     /// # Errors
@@ -101,6 +84,25 @@ impl Random {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Random {
+        /// Returns a source for tests that gives the same numbers for the same seed (SplitMix64).
+        pub fn seeded(seed: u64) -> Random {
+            let state = std::sync::atomic::AtomicU64::new(seed);
+            Random(Arc::new(move |out| {
+                const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
+                for chunk in out.chunks_mut(8) {
+                    let step = state.fetch_add(GAMMA, std::sync::atomic::Ordering::Relaxed);
+                    let mut n = step.wrapping_add(GAMMA);
+                    n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                    n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                    let bytes = (n ^ (n >> 31)).to_be_bytes();
+                    chunk.copy_from_slice(&bytes[..chunk.len()]);
+                }
+                Ok(())
+            }))
+        }
+    }
 
     #[test]
     fn equal_seeds_give_equal_numbers() {

@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use serde::{Serialize, de::DeserializeOwned};
+
 use super::{
     error::LedgerError,
     held::{HELD, HeldList, held_key, held_row, read_held},
@@ -69,20 +71,12 @@ impl Accounts {
                 names
                     .iter_mut()
                     .for_each(|n| rename.forward(rename.kind, n));
-                batch.put(
-                    schema::ACCOUNTS,
-                    format!("{TOKEN}{}", token.id).into_bytes(),
-                    schema::encode(&token),
-                );
+                put(batch, TOKEN, &token.id, &token);
                 self.tokens.insert_mut(token.id.clone(), token);
             }
         }
-        let held = self
-            .held
-            .get(&rename.from)
-            .cloned()
-            .filter(|_| rename.kind == NameKind::Source);
-        if let Some(mut held) = held {
+        let held = self.held.get(&rename.from).cloned();
+        if let Some(mut held) = held.filter(|_| rename.kind == NameKind::Source) {
             batch.delete(schema::ACCOUNTS, held_key(&rename.from));
             self.held.remove_mut(&rename.from);
             held.feed.clone_from(&rename.to);
@@ -94,19 +88,12 @@ impl Accounts {
 
     /// Sets the report of an import, and deletes the oldest if there are too many.
     pub(super) fn set_import(&mut self, id: String, at: Time, report: Arc<str>, batch: &mut Batch) {
-        batch.put(
-            schema::ACCOUNTS,
-            format!("{IMPORT}{id}").into_bytes(),
-            schema::encode(&(at, &*report)),
-        );
+        put(batch, IMPORT, &id, &(at, &*report));
         self.imports.insert_mut(id, (at, report));
-        let oldest = self
-            .imports
-            .iter()
-            .min_by_key(|(_, (at, _))| *at)
-            .map(|(id, _)| id.clone());
+        let oldest = self.imports.iter().min_by_key(|(_, (at, _))| *at);
+        let oldest = oldest.map(|(id, _)| id.clone());
         if let Some(oldest) = oldest.filter(|_| self.imports.size() > MAX_IMPORT_REPORTS) {
-            batch.delete(schema::ACCOUNTS, format!("{IMPORT}{oldest}").into_bytes());
+            batch.delete(schema::ACCOUNTS, key(IMPORT, &oldest));
             self.imports.remove_mut(&oldest);
         }
     }
@@ -122,42 +109,36 @@ impl Accounts {
     pub(super) fn read(store: &Store) -> Result<Accounts, StoreError> {
         let mut out = Accounts::default();
         for (key, value) in store.account_rows()? {
-            let damaged = || {
-                StoreError::Damaged(format!(
-                    "the row `{}` of the accounts cannot be read",
-                    String::from_utf8_lossy(&key)
-                ))
+            let key = String::from_utf8_lossy(&key);
+            // The names of users and held lists, and the ids of the others, are also in the values.
+            let Some((kind, name)) = key.split_once('/') else {
+                continue;
             };
-            if key.starts_with(PERSON.as_bytes()) {
-                let p: User = schema::decode(&value).ok_or_else(damaged)?;
-                out.users.insert_mut(p.name.clone(), p);
-            } else if key.starts_with(TOKEN.as_bytes()) {
-                let t: Token = schema::decode(&value).ok_or_else(damaged)?;
-                out.tokens.insert_mut(t.id.clone(), t);
-            } else if key.starts_with(WEBHOOK.as_bytes()) {
-                let h: Webhook = schema::decode(&value).ok_or_else(damaged)?;
-                out.webhooks.insert_mut(h.id.clone(), h);
-            } else if key.starts_with(PROPOSAL.as_bytes()) {
-                out.proposals.add(read_row(&value)?, true);
-            } else if let Some(id) = key.strip_prefix(USED.as_bytes()) {
-                let at: Time = schema::decode(&value).ok_or_else(damaged)?;
-                out.used
-                    .insert_mut(String::from_utf8_lossy(id).into_owned(), at);
-            } else if let Some(id) = key.strip_prefix(IMPORT.as_bytes()) {
-                let import: (Time, String) = schema::decode(&value).ok_or_else(damaged)?;
-                out.imports.insert_mut(
-                    String::from_utf8_lossy(id).into_owned(),
-                    (import.0, import.1.into()),
-                );
-            } else if key.starts_with(HELD.as_bytes()) {
-                let held = read_held(&value)?;
-                out.held.insert_mut(held.feed.clone(), held);
+            let name = name.to_string();
+            match &key[..=kind.len()] {
+                PERSON => out.users.insert_mut(name, read(&key, &value)?),
+                TOKEN => out.tokens.insert_mut(name, read(&key, &value)?),
+                WEBHOOK => out.webhooks.insert_mut(name, read(&key, &value)?),
+                PROPOSAL => out.proposals.add(read_row(&value)?, true),
+                USED => out.used.insert_mut(name, read(&key, &value)?),
+                IMPORT => {
+                    let (at, report): (Time, String) = read(&key, &value)?;
+                    out.imports.insert_mut(name, (at, report.into()));
+                }
+                HELD => out.held.insert_mut(name, read_held(&value)?),
+                _ => {}
             }
         }
         let (day, counts) = proposals_of_last_day(store)?;
         out.proposals.restore_day_counts(day, counts);
         Ok(out)
     }
+}
+
+/// Decodes the value of a row.
+fn read<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, StoreError> {
+    let damaged = || format!("the row `{key}` of the accounts cannot be read");
+    schema::decode(value).ok_or_else(|| StoreError::Damaged(damaged()))
 }
 
 /// Returns the day of the last audit record, and the number of proposals that each author made on
@@ -187,6 +168,16 @@ fn proposals_of_last_day(store: &Store) -> Result<(u64, BTreeMap<String, u32>), 
 
 /// The most audit records that a start reads.
 const MAX_AUDIT_SCAN: usize = 50_000;
+
+/// The key of a row: the prefix of its kind, and its name.
+pub(super) fn key(kind: &str, name: &str) -> Vec<u8> {
+    [kind, name].concat().into_bytes()
+}
+
+/// Adds a row to a batch.
+pub(super) fn put(batch: &mut Batch, kind: &str, name: &str, value: &impl Serialize) {
+    batch.put(schema::ACCOUNTS, key(kind, name), schema::encode(value));
+}
 
 pub(super) const WEBHOOK: &str = "webhook/";
 pub(super) const PROPOSAL: &str = "proposal/";

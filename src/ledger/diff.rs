@@ -9,16 +9,7 @@ use std::sync::Arc;
 use crate::{
     index::{Snapshot, Tables},
     model::Subject,
-    store::journal::Past,
 };
-
-/// A request for a zone at an earlier serial.
-pub(super) struct DiffRequest {
-    pub(super) origin: String,
-    pub(super) past: Past,
-    /// The commit up to which `past` was read.
-    pub(super) seq: u64,
-}
 
 /// A zone at an earlier serial and now.
 pub struct OldAndNew {

@@ -177,24 +177,21 @@ pub fn check(
     if list.mode == Mode::Replace {
         check_shape(list, last)?;
     }
-    let trip = |guard, reason| {
-        ListRefusal::Guard(Box::new(GuardTrip {
-            guard,
-            reason,
-            extents: *list.extents,
-            difference: ImportDifference::default(),
-        }))
-    };
     let mut passed = ListAcceptance::Within;
-    if let Some(reason) = shrinks(list.extents, last, limits.max_shrink, now) {
-        if !limits.allow_shrink {
-            return Err(trip(Guard::Shrink, reason));
-        }
-        passed = ListAcceptance::Allowed;
-    }
-    if let Some(reason) = grows(list.extents, limits.max_growth) {
-        if !limits.allow_growth {
-            return Err(trip(Guard::Growth, reason));
+    let shrinks = shrinks(list.extents, last, limits.max_shrink, now);
+    let grows = grows(list.extents, limits.max_growth);
+    for (guard, reason, allowed) in [
+        (Guard::Shrink, shrinks, limits.allow_shrink),
+        (Guard::Growth, grows, limits.allow_growth),
+    ] {
+        let Some(reason) = reason else { continue };
+        if !allowed {
+            return Err(ListRefusal::Guard(Box::new(GuardTrip {
+                guard,
+                reason,
+                extents: *list.extents,
+                difference: ImportDifference::default(),
+            })));
         }
         passed = ListAcceptance::Allowed;
     }
@@ -246,25 +243,14 @@ fn shrinks(
         .filter(|(h, _)| h + DAY_HOURS > hour)
         .fold(before, |all, (_, e)| all.max(*e));
     let day_shrink = MAX_DAY_SHRINK.max(max_shrink);
-    // The counts before, after and at the peak, and the number of removed entries of that kind.
-    let counts = [
-        (
-            "entries",
-            [&before, &after, &peak].map(|e| e.entries),
-            extents.gone(),
-        ),
-        (
-            "covered IPv4 addresses",
-            [&before, &after, &peak].map(|e| e.ipv4),
-            extents.gone4,
-        ),
-        (
-            "covered IPv6 networks",
-            [&before, &after, &peak].map(|e| e.ipv6),
-            extents.gone6,
-        ),
+    // Each count, and the number of removed entries of that kind.
+    let counts: [(&str, fn(&Extent) -> u64, u64); 3] = [
+        ("entries", |e| e.entries, extents.gone()),
+        ("covered IPv4 addresses", |e| e.ipv4, extents.gone4),
+        ("covered IPv6 networks", |e| e.ipv6, extents.gone6),
     ];
-    for (what, [was, is, most], gone) in counts {
+    for (what, count, gone) in counts {
+        let (was, is, most) = (count(&before), count(&after), count(&peak));
         if gone > MAX_FREE_LOSS && falls_by_more(was, is, max_shrink) {
             return Some(format!(
                 "the {what} fall by more than {max_shrink} %, from {was} to {is}"

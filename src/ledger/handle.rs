@@ -18,12 +18,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     accounts::Accounts,
-    command::{Reply, WriterCommand},
     error::LedgerError,
     health::Health,
     left_behind::LeftBehind,
     receipt::Receipt,
     settings::LedgerSettings,
+    writer::{Reply, Writer, WriterCommand},
 };
 use crate::{
     clock::Clock,
@@ -72,6 +72,14 @@ impl Pending {
     }
 }
 
+/// A command that runs a function and sends its result.
+fn replying<T: Send + 'static>(
+    run: impl FnOnce(&mut Writer) -> Result<T, LedgerError> + Send + 'static,
+    reply: Reply<T>,
+) -> WriterCommand {
+    WriterCommand::Run(Box::new(move |writer| drop(reply.send(run(writer)))))
+}
+
 impl Ledger {
     /// Submits a change. Waits only while the queue is full.
     pub async fn submit(&self, change: Change) -> Result<Pending, LedgerError> {
@@ -93,7 +101,7 @@ impl Ledger {
     }
 
     /// Sends a command to the writer and waits for its reply, on a thread that may block.
-    pub(super) fn call<T>(
+    pub(super) fn request<T>(
         &self,
         command: impl FnOnce(Reply<T>) -> WriterCommand,
     ) -> Result<T, LedgerError> {
@@ -104,13 +112,33 @@ impl Ledger {
         rx.blocking_recv().unwrap_or(Err(LedgerError::Stopped))
     }
 
+    /// Runs a function on the writer's thread and waits for its result, on a thread that may block.
+    pub(super) fn call<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&mut Writer) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        self.request(|reply| replying(run, reply))
+    }
+
+    /// Runs a function on the writer's thread and waits for its result.
+    async fn call_async<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&mut Writer) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let (tx, rx) = oneshot::channel();
+        let sent = self.jobs.send(replying(run, tx)).await;
+        sent.map_err(|_| LedgerError::Stopped)?;
+        rx.await.unwrap_or(Err(LedgerError::Stopped))
+    }
+
     /// Applies new settings. May block.
     pub fn configure(&self, settings: LedgerSettings) -> Result<Receipt, LedgerError> {
         let settings = LedgerSettings {
             mirrors: self.settings().mirrors.clone(),
             ..settings
         };
-        let receipt = self.call(|r| WriterCommand::Configure(Box::new(settings.clone()), r))?;
+        let applied = settings.clone();
+        let receipt = self.call(|writer| writer.configure(applied))?;
         self.set_settings(settings);
         Ok(receipt)
     }
@@ -134,7 +162,10 @@ impl Ledger {
     pub fn source(&self, name: &str) -> Result<SourceId, LedgerError> {
         match self.store.dictionary().sources.get(name) {
             Some(s) => Ok(s),
-            None => self.call(|r| WriterCommand::Source(name.into(), r)),
+            None => {
+                let name = name.to_string();
+                self.call(move |writer| writer.source(&name))
+            }
         }
     }
 
@@ -150,16 +181,16 @@ impl Ledger {
 
     /// Lets the writer read the whole removal log and handle damage. May block.
     pub fn verify_removals(&self) -> Result<(), LedgerError> {
-        self.call(WriterCommand::VerifyRemovals)
+        self.call(Writer::verify_removals)
     }
 
     /// Reports a backup that has the removal log up to a line. May block.
     pub fn backed_up(&self, line: u64) -> Result<(), LedgerError> {
-        self.call(|r| WriterCommand::BackedUp(line, r))
+        self.call(move |writer| writer.backed_up(line))
     }
 
     /// Stops the writer, which writes an image and closes the store. May block.
     pub fn stop(&self) -> Result<(), LedgerError> {
-        self.call(WriterCommand::Stop)
+        self.request(WriterCommand::Stop)
     }
 }

@@ -41,8 +41,11 @@ impl Health {
     pub fn removals(&self) -> RemovalLogHealth {
         self.removals.lock().clone()
     }
-    pub(super) fn set_removals(&self, health: RemovalLogHealth) {
-        *self.removals.lock() = health;
+    pub(super) fn set_removal_problem(&self, problem: Option<String>) {
+        self.removals.lock().problem = problem;
+    }
+    pub(super) fn set_removal_gap(&self, gap: Option<schema::RemovalGap>) {
+        self.removals.lock().gap = gap;
     }
     /// The number of messages for each webhook, with dead letters. A webhook without an entry has
     /// no messages.

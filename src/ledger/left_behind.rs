@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::settings::LedgerSettings;
 use crate::{
-    model::{Mask, SourceId, ZoneKind},
+    model::{Mask, ReasonId, SourceId, Zone, ZoneKind},
     store::{
         Dictionary, Store, StoreError,
         configured::{Configured, ConfiguredZone},
@@ -35,14 +35,8 @@ impl fmt::Display for LeftBehind {
             zone,
             listings,
         } = self;
-        let listings = format!(
-            "{listings} {}",
-            if *listings == 1 {
-                "listing"
-            } else {
-                "listings"
-            }
-        );
+        let plural = if *listings == 1 { "" } else { "s" };
+        let listings = format!("{listings} listing{plural}");
         match (*kind, zone) {
             ("reason", _) => write!(
                 f,
@@ -68,26 +62,18 @@ impl fmt::Display for LeftBehind {
 
 /// The names in a configuration, as numbers of a store.
 pub(super) fn configured(settings: &LedgerSettings, v: &Dictionary) -> Configured {
-    let zone = |z: &crate::model::Zone| {
-        let reasons = z
-            .publish
-            .iter()
-            .filter_map(|p| v.reasons.get(&p.reason))
-            .collect();
-        (
-            z.origin.trim_end_matches('.').to_ascii_lowercase(),
-            ConfiguredZone {
-                names: z.kind != ZoneKind::Address,
-                reasons,
-            },
-        )
+    let zone = |z: &Zone| {
+        let published = z.publish.iter().map(|p| &p.reason);
+        let configured = ConfiguredZone {
+            names: z.kind != ZoneKind::Address,
+            reasons: published.filter_map(|r| v.reasons.get(r)).collect(),
+        };
+        let origin = z.origin.trim_end_matches('.').to_ascii_lowercase();
+        (origin, configured)
     };
+    let reasons = settings.reasons.iter().map(|r| &r.name);
     Configured {
-        reasons: settings
-            .reasons
-            .iter()
-            .filter_map(|r| v.reasons.get(&r.name))
-            .collect(),
+        reasons: reasons.filter_map(|r| v.reasons.get(r)).collect(),
         feeds: settings.feeds.iter().cloned().collect(),
         zones: settings.zones.iter().map(zone).collect(),
     }
@@ -95,14 +81,10 @@ pub(super) fn configured(settings: &LedgerSettings, v: &Dictionary) -> Configure
 
 /// The names that a store has recorded from the last configurations.
 pub(super) fn last_configured(store: &Store, v: &Dictionary) -> Result<Configured, StoreError> {
-    let all = || {
-        (0..v.reasons.0.all().len())
-            .filter_map(|i| v.reasons.get(&v.reasons.0.all()[i]))
-            .collect()
-    };
+    let names = v.reasons.0.all().iter();
     // Earlier versions recorded no names. Every reason that the store knows was configured once.
     Ok(store.configured()?.unwrap_or_else(|| Configured {
-        reasons: all(),
+        reasons: names.filter_map(|n| v.reasons.get(n)).collect(),
         ..Configured::default()
     }))
 }
@@ -111,9 +93,9 @@ pub(super) fn last_configured(store: &Store, v: &Dictionary) -> Result<Configure
 #[derive(Default)]
 pub(super) struct Usage {
     /// By reason: addresses and names.
-    pub(super) reasons: Vec<[u64; 2]>,
+    reasons: Vec<[u64; 2]>,
     /// By source.
-    pub(super) sources: Vec<u64>,
+    sources: Vec<u64>,
     /// By zone of the arguments of [`Usage::read`].
     zones: Vec<u64>,
     pub(super) held_reasons: Mask,
@@ -138,20 +120,15 @@ impl Usage {
             let (mut mask, mut seen) = (0, Vec::new());
             for e in verdict.entries.iter().filter(|e| !e.exclusion) {
                 mask |= e.reason.bit();
-                if !seen.contains(&e.source) {
+                let new = !seen.contains(&e.source);
+                if let Some(n) = u.sources.get_mut(usize::from(e.source.0)).filter(|_| new) {
                     seen.push(e.source);
-                    u.sources
-                        .get_mut(usize::from(e.source.0))
-                        .into_iter()
-                        .for_each(|n| *n += 1);
+                    *n += 1;
                 }
             }
-            let listed = u
-                .reasons
-                .iter_mut()
-                .enumerate()
-                .filter(|(i, _)| mask >> i & 1 == 1);
-            listed.for_each(|(_, n)| n[usize::from(names)] += 1);
+            for (i, n) in u.reasons.iter_mut().enumerate() {
+                n[usize::from(names)] += mask >> i & 1;
+            }
             for (n, (of_names, reasons)) in u.zones.iter_mut().zip(zones) {
                 *n += u64::from(*of_names == names && mask & reasons != 0);
             }
@@ -164,6 +141,17 @@ impl Usage {
             Ok(())
         })?;
         Ok(u)
+    }
+
+    /// The numbers of addresses and names that a reason lists.
+    pub(super) fn of_reason(&self, reason: ReasonId) -> [u64; 2] {
+        let n = self.reasons.get(usize::from(reason.0));
+        n.copied().unwrap_or_default()
+    }
+
+    pub(super) fn of_source(&self, source: SourceId) -> u64 {
+        let n = self.sources.get(usize::from(source.0));
+        n.copied().unwrap_or_default()
     }
 }
 
@@ -208,40 +196,21 @@ pub(super) fn left_behind(
             });
         }
     };
-    let count = |r: crate::model::ReasonId| {
-        usage
-            .reasons
-            .get(usize::from(r.0))
-            .copied()
-            .unwrap_or_default()
-    };
-    reasons
-        .iter()
-        .for_each(|r| add("reason", v.reasons.name(*r), None, count(*r).iter().sum()));
-    for f in &feeds {
-        let source = v.sources.get(f).map(|s| usize::from(s.0));
-        add(
-            "feed",
-            f,
-            None,
-            source
-                .and_then(|s| usage.sources.get(s))
-                .copied()
-                .unwrap_or(0),
-        );
+    for r in reasons {
+        let n = usage.of_reason(r).iter().sum();
+        add("reason", v.reasons.name(r), None, n);
     }
-    zones
-        .iter()
-        .zip(&usage.zones)
-        .for_each(|(origin, n)| add("zone", origin, None, *n));
-    publish.iter().for_each(|(zone, names, r)| {
-        add(
-            "publish",
-            v.reasons.name(*r),
-            Some(zone),
-            count(*r)[usize::from(*names)],
-        );
-    });
+    for f in &feeds {
+        let n = v.sources.get(f).map_or(0, |s| usage.of_source(s));
+        add("feed", f, None, n);
+    }
+    for (origin, n) in zones.into_iter().zip(&usage.zones) {
+        add("zone", origin, None, *n);
+    }
+    for (zone, names, r) in publish {
+        let n = usage.of_reason(r)[usize::from(names)];
+        add("publish", v.reasons.name(r), Some(zone), n);
+    }
     Ok(out)
 }
 

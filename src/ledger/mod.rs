@@ -5,7 +5,6 @@
 //! writer's side in `writer/`. The types depend on neither side.
 
 mod accounts;
-mod command;
 mod diff;
 mod error;
 pub mod guard;
@@ -36,7 +35,6 @@ mod undo;
 mod writer;
 
 pub use accounts::{AccountChange, Accounts};
-use command::{QUEUE_LENGTH, WriterCommand};
 pub use diff::OldAndNew;
 pub use error::LedgerError;
 pub use handle::{Ledger, Pending};

@@ -10,9 +10,11 @@ use crate::{
 };
 
 /// The kind of thing that has a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum NameOwner {
     /// orbsd itself uses the name, as an author or as a source.
+    #[strum(serialize = "built-in author")]
     BuiltIn,
     /// A user.
     User,
@@ -24,30 +26,20 @@ pub enum NameOwner {
 
 impl NameOwner {
     fn as_str(self) -> &'static str {
-        match self {
-            NameOwner::BuiltIn => "built-in author",
-            NameOwner::User => "user",
-            NameOwner::Program => "program",
-            NameOwner::Source => "source",
-        }
+        self.into()
     }
 }
 
 /// The kinds of things that have a name, in any letter case.
 fn owners_of(name: &str, accounts: &Accounts, v: &Dictionary) -> Vec<NameOwner> {
     let same = |other: &str| other.eq_ignore_ascii_case(name);
-    let sources = v.sources.0.all().iter().skip(SourceId::DECIDING.len());
+    let mut sources = v.sources.0.all().iter().skip(SourceId::DECIDING.len());
+    let mut programs = accounts.tokens.values().filter(|t| !t.person);
     let all = [
         (NameOwner::BuiltIn, is_built_in(name)),
         (NameOwner::User, accounts.users.keys().any(|n| same(n))),
-        (
-            NameOwner::Program,
-            accounts
-                .tokens
-                .values()
-                .any(|t| !t.person && same(&t.owner)),
-        ),
-        (NameOwner::Source, sources.into_iter().any(|n| same(n))),
+        (NameOwner::Program, programs.any(|t| same(&t.owner))),
+        (NameOwner::Source, sources.any(|n| same(n))),
     ];
     all.into_iter()
         .filter(|(_, there)| *there)
@@ -62,10 +54,8 @@ pub(super) fn check_free(
     accounts: &Accounts,
     v: &Dictionary,
 ) -> Result<(), LedgerError> {
-    match owners_of(name, accounts, v)
-        .into_iter()
-        .find(|o| *o != owner)
-    {
+    let mut owners = owners_of(name, accounts, v).into_iter();
+    match owners.find(|o| *o != owner) {
         None => Ok(()),
         Some(other) => Err(LedgerError::Conflict(format!(
             "`{name}` is the name of a {}; users, programs, sources and built-in authors share one name space, so choose another name for the {}",
@@ -78,18 +68,11 @@ pub(super) fn check_free(
 /// Messages about the names that more than one kind of thing has. `feeds` are configured sources
 /// that the dictionary may not have yet.
 pub fn collisions(accounts: &Accounts, v: &Dictionary, feeds: &[String]) -> Vec<String> {
-    let users = accounts.users.keys().chain(
-        accounts
-            .tokens
-            .values()
-            .filter(|t| !t.person)
-            .map(|t| &t.owner),
-    );
+    let programs = accounts.tokens.values().filter(|t| !t.person);
+    let users = accounts.users.keys().chain(programs.map(|t| &t.owner));
+    let sources = v.sources.0.all().iter().skip(SourceId::DECIDING.len());
     let mut found = BTreeMap::new();
-    for name in users
-        .chain(v.sources.0.all().iter().skip(SourceId::DECIDING.len()))
-        .chain(feeds)
-    {
+    for name in users.chain(sources).chain(feeds) {
         let mut owners = owners_of(name, accounts, v);
         if feeds.contains(name) && !owners.contains(&NameOwner::Source) {
             owners.push(NameOwner::Source);

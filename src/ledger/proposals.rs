@@ -157,6 +157,10 @@ impl Proposals {
         self.by_id.is_empty()
     }
 
+    fn count(&self, author: &str) -> AuthorCount {
+        self.by_author.get(author).copied().unwrap_or_default()
+    }
+
     /// Refuses a proposal that exceeds a limit of its author or of the store. A proposal with the
     /// ID of another one replaces it, and is not refused.
     pub(super) fn check(&self, p: &Proposal, limits: ProposalLimits) -> Result<(), LedgerError> {
@@ -164,31 +168,22 @@ impl Proposals {
             return Ok(());
         }
         let author = &p.change.author;
-        let count = self.by_author.get(author).copied().unwrap_or_default();
-        let limit = |why: String, wait| Err(LedgerError::LimitReached { why, wait });
+        let count = self.count(author);
+        let refuse = |why, wait| Err(LedgerError::LimitReached { why, wait });
+        const REMEDY: &str = "an editor has to approve, refuse or delete some first";
         if count.waiting >= limits.waiting {
-            let waiting = count.waiting;
-            return limit(
-                format!(
-                    "{author} has {waiting} proposals that wait, which is the limit; an editor has to approve, refuse or delete some first"
-                ),
-                None,
-            );
+            let n = count.waiting;
+            let why = format!("{author} has {n} proposals that wait, which is the limit; {REMEDY}");
+            return refuse(why, None);
         }
         if count.day == p.at.0 / DAY && count.on_day >= limits.daily {
-            let why = format!(
-                "{author} made {} proposals today, which is the limit",
-                count.on_day
-            );
-            return limit(why, Some(Seconds(DAY - p.at.0 % DAY)));
+            let n = count.on_day;
+            let why = format!("{author} made {n} proposals today, which is the limit");
+            return refuse(why, Some(Seconds(DAY - p.at.0 % DAY)));
         }
         if self.len() >= MAX_WAITING {
-            return limit(
-                format!(
-                    "{MAX_WAITING} proposals wait, which is the limit; an editor has to approve, refuse or delete some first"
-                ),
-                None,
-            );
+            let why = format!("{MAX_WAITING} proposals wait, which is the limit; {REMEDY}");
+            return refuse(why, None);
         }
         Ok(())
     }
@@ -196,7 +191,7 @@ impl Proposals {
     /// Adds a proposal, and counts it for its author and day if it is `new`.
     pub(super) fn add(&mut self, p: Proposal, new: bool) {
         let author = p.change.author.clone();
-        let mut count = self.by_author.get(&author).copied().unwrap_or_default();
+        let mut count = self.count(&author);
         if self.by_id.contains_key(&p.id) {
             count.waiting = count.waiting.saturating_sub(1);
         } else if new {
@@ -216,7 +211,7 @@ impl Proposals {
     /// were decided meanwhile.
     pub(super) fn restore_day_counts(&mut self, day: u64, counts: BTreeMap<String, u32>) {
         for (author, proposals) in counts {
-            let mut count = self.by_author.get(&author).copied().unwrap_or_default();
+            let mut count = self.count(&author);
             if count.day < day {
                 (count.day, count.on_day) = (day, 0);
             }
@@ -232,11 +227,7 @@ impl Proposals {
         let Some(p) = self.by_id.get(id).cloned() else {
             return false;
         };
-        let mut count = self
-            .by_author
-            .get(&p.change.author)
-            .copied()
-            .unwrap_or_default();
+        let mut count = self.count(&p.change.author);
         count.waiting = count.waiting.saturating_sub(1);
         self.by_author.insert_mut(p.change.author.clone(), count);
         self.by_id.remove_mut(id)

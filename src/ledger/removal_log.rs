@@ -8,15 +8,20 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
-    io::{BufReader, BufWriter, Seek, Write},
+    io::{BufRead, BufReader, BufWriter, Seek, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
 
-use super::removals::{Gap, Line, LineGaps, Ranges, Removal, encode, tail, visit, with_suffix};
-use crate::model::{Serial, Time};
+use super::removals::{
+    Gap, Line, LineGaps, Ranges, Removal, encode, put_in_place, tail, visit, with_suffix,
+};
+use crate::{
+    model::{Serial, Time},
+    store::{Store, StoreError},
+};
 
 /// How far ahead serials are recorded, so that not every commit has to record its own.
 const SERIALS_AHEAD: u32 = 4096;
@@ -43,6 +48,16 @@ pub(super) struct LastLine {
     pub(super) sum: Option<u32>,
     /// The store's identity in hexadecimal digits.
     pub(super) store: String,
+}
+
+impl LastLine {
+    pub(super) fn of(store: &Store) -> Result<LastLine, StoreError> {
+        Ok(LastLine {
+            n: store.removals()?,
+            sum: store.removals_sum()?,
+            store: store.id().iter().map(|b| format!("{b:02x}")).collect(),
+        })
+    }
 }
 
 /// Why a log is not the one that was written.
@@ -206,9 +221,7 @@ impl RemovalLog {
             let line = line.as_ref().map_err(|e| {
                 self.lost(&format!("{cause}: a line near its end cannot be read: {e}"))
             })?;
-            if !line.store.is_empty() && line.store != self.known.store {
-                return Err(self.foreign("is the log of another store"));
-            }
+            self.check_store(line)?;
             if line.n == self.known.n && self.known.sum.is_some_and(|known| known != line.sum) {
                 return Err(self.lost(&format!(
                     "{cause}: line {} is not the one that was written",
@@ -258,43 +271,33 @@ impl RemovalLog {
         let mut first = Ok(());
         let _ = from_start(file).and_then(|mut reader| {
             visit(&mut reader, &mut |_, _, line| {
-                first = match line {
-                    Ok(line) if !line.store.is_empty() && line.store != self.known.store => {
-                        Err(self.foreign("is the log of another store"))
-                    }
-                    Ok(_) => Ok(()),
-                    Err(e) => {
-                        Err(self.lost(&format!("{cause}: its first line cannot be read: {e}")))
-                    }
-                };
+                let line = line.map_err(|e| format!("{cause}: its first line cannot be read: {e}"));
+                first = line
+                    .map_err(|why| self.lost(&why))
+                    .and_then(|line| self.check_store(&line));
                 Err(std::io::ErrorKind::Interrupted.into()) // stops after the first line
             })
         });
         first
     }
 
+    fn check_store(&self, line: &Line) -> Result<(), LogLoss> {
+        if line.store.is_empty() || line.store == self.known.store {
+            return Ok(());
+        }
+        Err(self.foreign("is the log of another store"))
+    }
+
     /// Checks every line, and that no line is missing without a record.
     fn check_all_lines(&self, file: &File, cause: &str) -> Result<(), LogLoss> {
-        let (mut wrong, mut holes) = (None, LineGaps::default());
-        let read = from_start(file).and_then(|mut reader| {
-            visit(&mut reader, &mut |(place, _), _, line| {
-                match line {
-                    Ok(line) => holes.add(&line),
-                    Err(e) => {
-                        wrong = wrong
-                            .take()
-                            .or(Some(format!("{cause}: line {place} of the file: {e}")));
-                    }
-                }
-                Ok(())
-            })
-        });
-        read.map_err(|e| self.lost(&format!("cannot be read: {e}")))?;
-        let missing = holes.unrecorded();
-        if wrong.is_none() && !missing.is_empty() {
-            wrong = Some(format!("{cause}: {} missing", Ranges(&missing)));
+        let found = from_start(file).and_then(|mut reader| find_damage(&mut reader));
+        match found.map_err(|e| self.lost(&format!("cannot be read: {e}")))? {
+            None => Ok(()),
+            Some((Some(place), e)) => {
+                Err(self.lost(&format!("{cause}: line {place} of the file: {e}")))
+            }
+            Some((None, gap)) => Err(self.lost(&format!("{cause}: {gap}"))),
         }
-        wrong.map_or(Ok(()), |why| Err(self.lost(&why)))
     }
 
     fn lost(&self, what: &str) -> LogLoss {
@@ -329,35 +332,32 @@ impl RemovalLog {
         if events.is_empty() && serials.is_empty() {
             return Ok(());
         }
-        let store = if self.known.n == 0 {
-            self.known.store.clone()
-        } else {
-            String::new()
-        };
         self.append(Line {
-            n: self.known.n + 1,
-            at: at.to_string(),
             events,
             serials,
-            store,
-            ..Line::default()
+            ..self.next_line(at)
         })
     }
 
     /// Writes a rename of a reason or source, and syncs the file. The log has to be checked before.
     pub(super) fn rename(&mut self, at: Time, rename: &super::Rename) -> Result<(), String> {
-        let store = if self.known.n == 0 {
-            self.known.store.clone()
-        } else {
-            String::new()
-        };
         self.append(Line {
+            rename: Some(rename.clone()),
+            ..self.next_line(at)
+        })
+    }
+
+    /// The next line, without content. The first line names the store.
+    fn next_line(&self, at: Time) -> Line {
+        let is_first = self.known.n == 0;
+        Line {
             n: self.known.n + 1,
             at: at.to_string(),
-            rename: Some(rename.clone()),
-            store,
+            store: is_first
+                .then(|| self.known.store.clone())
+                .unwrap_or_default(),
             ..Line::default()
-        })
+        }
     }
 
     fn append(&mut self, line: Line) -> Result<(), String> {
@@ -420,45 +420,30 @@ impl RemovalLog {
             Some(file) => copy_lines(file, &self.known, &mut out).map_err(named)?,
             None => gap_after(0, self.known.n).into_iter().collect(),
         };
-        let n = self.known.n + 1;
         let gap = Gap {
             missing,
             why: why.into(),
         };
-        let store = self.known.store.clone();
         let line = Line {
-            n,
-            at: at.to_string(),
             serials: ahead_of(serials),
-            store,
+            store: self.known.store.clone(),
             gap: Some(gap.clone()),
-            ..Line::default()
+            ..self.next_line(at)
         };
         let (mut bytes, _) = encode(&line)?;
         bytes.push(b'\n');
-        let file = out
-            .write_all(&bytes)
-            .and_then(|()| {
-                out.into_inner()
-                    .map_err(std::io::IntoInnerError::into_error)
-            })
-            .map_err(named)?;
+        out.write_all(&bytes).map_err(named)?;
+        let file = out.into_inner().map_err(|e| named(e.into_error()))?;
         file.sync_all().map_err(named)?;
-        if path.exists() {
-            fs::rename(path, with_suffix(path, &format!(".lost-{n}"))).map_err(named)?;
-        }
-        fs::rename(&new, path).map_err(named)?;
-        path.parent()
-            .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-            .map_err(named)?;
-        *self = RemovalLog::open(
-            path,
-            LastLine {
-                n,
-                sum: None,
-                store: std::mem::take(&mut self.known.store),
-            },
-        )?;
+        let lost = with_suffix(path, &format!(".lost-{}", line.n));
+        let aside = path.exists().then_some(&*lost);
+        put_in_place(&new, path, aside).map_err(named)?;
+        let known = LastLine {
+            n: line.n,
+            sum: None,
+            store: std::mem::take(&mut self.known.store),
+        };
+        *self = RemovalLog::open(path, known)?;
         self.check(false).map_err(|loss| loss.why)?;
         Ok(gap)
     }
@@ -472,7 +457,7 @@ fn copy_lines(
     out: &mut impl Write,
 ) -> std::io::Result<Vec<(u64, u64)>> {
     let (mut missing, mut last, mut looks_like_a_log) = (Vec::new(), 0, true);
-    visit(&mut from_start(source)?, &mut |(place, _), bytes, line| {
+    visit(&mut from_start(source)?, &mut |place, bytes, line| {
         match line {
             Ok(line) if line.n > last && line.n <= known.n => {
                 missing.extend(gap_after(last, line.n - 1));
@@ -533,34 +518,40 @@ fn from_start(mut file: &File) -> std::io::Result<BufReader<&File>> {
 pub fn verify(path: &Path) -> Result<(), String> {
     let shown = path.display();
     let named = |e: std::io::Error| format!("{shown}: {e}");
-    let (mut wrong, mut holes) = (None, LineGaps::default());
     let file = File::open(path).map_err(named)?;
-    visit(&mut BufReader::new(file), &mut |(place, _), _, line| {
+    match find_damage(&mut BufReader::new(file)).map_err(named)? {
+        None => Ok(()),
+        Some((Some(place), e)) => Err(format!("{shown}:{place}: {e}")),
+        Some((None, gap)) => Err(format!("{shown}: {gap}")),
+    }
+}
+
+/// Finds the first damaged line, with its number in the file, or else the lines that are missing
+/// without a record.
+fn find_damage(log: &mut impl BufRead) -> std::io::Result<Option<(Option<usize>, String)>> {
+    let (mut damage, mut gaps) = (None, LineGaps::default());
+    visit(log, &mut |place, _, line| {
         match line {
-            Ok(line) => holes.add(&line),
-            Err(e) => wrong = wrong.take().or(Some(format!("{shown}:{place}: {e}"))),
+            Ok(line) => gaps.add(&line),
+            Err(e) => _ = damage.get_or_insert((Some(place), e)),
         }
         Ok(())
-    })
-    .map_err(named)?;
-    let missing = holes.unrecorded();
-    match wrong {
-        Some(why) => Err(why),
-        None if missing.is_empty() => Ok(()),
-        None => Err(format!("{shown}: {} missing", Ranges(&missing))),
-    }
+    })?;
+    let missing = gaps.unrecorded();
+    let gap = (!missing.is_empty()).then(|| (None, format!("{} missing", Ranges(&missing))));
+    Ok(damage.or(gap))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::removals::{Decision, read};
+    use crate::{ledger::removals::read, model::event::EventName};
 
     fn removal(subject: &str) -> Removal {
         let subject = subject.parse().unwrap();
         Removal {
             subject,
-            decision: Decision::Held,
+            decision: EventName::Held,
             reason: Some("relay".into()),
             source: None,
             until: Some(Time(9)),

@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    LedgerError, RemovalLogHealth,
+    LedgerError,
     removal_log::{LastLine, OnLoss, RemovalLog},
     transaction::Transaction,
     writer::Writer,
 };
 use crate::{
-    model::Serial,
+    model::{Serial, Time},
     store::{Batch, schema},
 };
 
@@ -19,21 +19,11 @@ const ADVICE: &str = "put the file back, or set `on_loss = \"restart\"` in [remo
 impl Writer {
     /// Opens the removal log at a path.
     pub(super) fn open_removals(&self, path: &Path) -> Result<RemovalLog, LedgerError> {
-        let store = self.store.id().iter().map(|b| format!("{b:02x}")).collect();
-        let known = LastLine {
-            n: self.store.removals()?,
-            sum: self.store.removals_sum()?,
-            store,
-        };
-        let known = match &self.removals {
-            // The log may have a line whose commit failed.
-            Some(log) if log.n() > known.n => LastLine {
-                n: log.n(),
-                sum: log.sum(),
-                ..known
-            },
-            _ => known,
-        };
+        let mut known = LastLine::of(&self.store)?;
+        // The log may have a line whose commit failed.
+        if let Some(log) = self.removals.as_ref().filter(|log| log.n() > known.n) {
+            (known.n, known.sum) = (log.n(), log.sum());
+        }
         RemovalLog::open(path, known).map_err(LedgerError::Invalid)
     }
 
@@ -43,10 +33,8 @@ impl Writer {
             && !new.path().exists()
             && old.check(false).is_ok()
         {
-            let (path, why) = (
-                new.path().to_path_buf(),
-                format!("it was at {} before", old.path().display()),
-            );
+            let why = format!("it was at {} before", old.path().display());
+            let path = new.path().to_path_buf();
             match self.restart_removals(&path, &why) {
                 Ok(()) => {
                     return tracing::info!(path = %path.display(), "the removal log was moved");
@@ -65,26 +53,10 @@ impl Writer {
         serials: &BTreeMap<String, Serial>,
         batch: &mut Batch,
     ) -> Result<(), LedgerError> {
-        self.watch_removals(false);
-        let Some(log) = &mut self.removals else {
-            return Ok(());
-        };
         let events = transaction.removals(&self.store.dictionary());
-        if let Some(why) = self.health.removals().problem {
-            // An expiry writes only serials, which are recorded when the log works again.
-            return if events.is_empty() {
-                Ok(())
-            } else {
-                Err(LedgerError::Unavailable(why))
-            };
-        }
-        let known = log.n();
-        log.write(self.clock.now(), events, serials)
-            .map_err(LedgerError::Unavailable)?;
-        if log.n() > known {
-            known_line(log, batch);
-        }
-        Ok(())
+        self.write_removal_log(!events.is_empty(), batch, |log, now| {
+            log.write(now, events, serials)
+        })
     }
 
     /// Writes a rename to the removal log, before it is committed.
@@ -93,37 +65,47 @@ impl Writer {
         rename: &super::Rename,
         batch: &mut Batch,
     ) -> Result<(), LedgerError> {
+        self.write_removal_log(true, batch, |log, now| log.rename(now, rename))
+    }
+
+    /// Writes to the removal log, if there is one, and adds the new last line to a batch. While the
+    /// log is lost, an error refuses what is `required`.
+    fn write_removal_log(
+        &mut self,
+        required: bool,
+        batch: &mut Batch,
+        write: impl FnOnce(&mut RemovalLog, Time) -> Result<(), String>,
+    ) -> Result<(), LedgerError> {
         self.watch_removals(false);
         let Some(log) = &mut self.removals else {
             return Ok(());
         };
-        if let Some(why) = self.health.removals().problem {
-            return Err(LedgerError::Unavailable(why));
+        match self.health.removals().problem {
+            None => {}
+            Some(why) if required => return Err(LedgerError::Unavailable(why)),
+            // An expiry writes only serials, which are recorded when the log works again.
+            Some(_) => return Ok(()),
         }
-        log.rename(self.clock.now(), rename)
-            .map_err(LedgerError::Unavailable)?;
-        known_line(log, batch);
+        let known = log.n();
+        write(log, self.clock.now()).map_err(LedgerError::Unavailable)?;
+        if log.n() > known {
+            known_line(log.n(), log.sum(), batch);
+        }
         Ok(())
     }
 
     /// Checks that the log is still the one that was written. If it is lost, writes stop or the log
     /// is restarted, depending on the setting `on_loss`.
     pub(super) fn watch_removals(&mut self, thorough: bool) {
-        let before = self.health.removals();
+        let before = self.health.removals().problem;
         let Some(log) = &mut self.removals else {
-            return self.health.set_removals(RemovalLogHealth {
-                problem: None,
-                ..before
-            });
+            return self.health.set_removal_problem(None);
         };
         let loss = match log.check(thorough) {
             Ok(()) => {
-                if before.problem.is_some() {
+                if before.is_some() {
                     tracing::info!(path = %log.path().display(), "the removal log is intact again; writes are accepted");
-                    self.health.set_removals(RemovalLogHealth {
-                        problem: None,
-                        ..before
-                    });
+                    self.health.set_removal_problem(None);
                 }
                 return;
             }
@@ -139,16 +121,13 @@ impl Writer {
             OnLoss::Stop => Err(format!("{}; {ADVICE}", loss.why)),
         };
         if let Err(why) = restarted {
-            if before.problem.as_ref() != Some(&why) {
+            if before.as_ref() != Some(&why) {
                 tracing::error!(
                     why,
                     "writes are refused: the removal log is lost or damaged"
                 );
             }
-            self.health.set_removals(RemovalLogHealth {
-                problem: Some(why),
-                gap: self.health.removals().gap,
-            });
+            self.health.set_removal_problem(Some(why));
         }
     }
 
@@ -160,10 +139,9 @@ impl Writer {
         let zones = self.store.zones().map_err(|e| e.to_string())?;
         let serials = zones
             .into_iter()
-            .map(|(origin, record)| (origin, record.serial))
-            .collect();
+            .map(|(origin, zone)| (origin, zone.serial));
         let now = self.clock.now();
-        let gap = log.restart(path, now, why, &serials)?;
+        let gap = log.restart(path, now, why, &serials.collect())?;
         let kept = schema::RemovalGap {
             line: log.n(),
             at: now,
@@ -171,23 +149,16 @@ impl Writer {
             why: gap.why.clone(),
         };
         let mut batch = Batch::default();
-        known_line(log, &mut batch);
-        let mut health = RemovalLogHealth {
-            problem: None,
-            gap: self.health.removals().gap,
-        };
-        if !gap.missing.is_empty() {
-            tracing::error!(path = %path.display(), %gap, "the removal log was restarted; make a backup now: older copies cannot be restored without loss");
-            batch.put(
-                schema::META,
-                schema::REMOVALS_GAP.to_vec(),
-                schema::encode(&kept),
-            );
-            health.gap = Some(kept);
-        } else {
+        known_line(log.n(), log.sum(), &mut batch);
+        self.health.set_removal_problem(None);
+        if gap.missing.is_empty() {
             tracing::warn!(path = %path.display(), why, "the removal log was restarted; no line is missing");
+        } else {
+            tracing::error!(path = %path.display(), %gap, "the removal log was restarted; make a backup now: older copies cannot be restored without loss");
+            let key = schema::REMOVALS_GAP.to_vec();
+            batch.put(schema::META, key, schema::encode(&kept));
+            self.health.set_removal_gap(Some(kept));
         }
-        self.health.set_removals(health);
         self.store.commit(batch).map_err(|e| e.to_string())
     }
 
@@ -200,33 +171,21 @@ impl Writer {
     /// Records a backup that includes the log up to a line: lines that were lost before it are no
     /// longer needed.
     pub(super) fn backed_up(&mut self, line: u64) -> Result<(), LedgerError> {
-        let health = self.health.removals();
-        if health.gap.as_ref().is_some_and(|gap| gap.line <= line) {
+        let gap = self.health.removals().gap;
+        if gap.is_some_and(|gap| gap.line <= line) {
             let mut batch = Batch::default();
             batch.delete(schema::META, schema::REMOVALS_GAP.to_vec());
             self.commit_batch(batch)?;
-            self.health.set_removals(RemovalLogHealth {
-                gap: None,
-                ..health
-            });
+            self.health.set_removal_gap(None);
         }
         Ok(())
     }
 }
 
 /// Adds the rows with the last line of the log that the store knows.
-pub(super) fn known_line(log: &RemovalLog, batch: &mut Batch) {
-    batch.put(
-        schema::META,
-        b"removals".to_vec(),
-        log.n().to_be_bytes().to_vec(),
-    );
-    match log.sum() {
-        Some(sum) => batch.put(
-            schema::META,
-            schema::REMOVALS_SUM.to_vec(),
-            sum.to_be_bytes().to_vec(),
-        ),
-        None => batch.delete(schema::META, schema::REMOVALS_SUM.to_vec()),
-    }
+pub(super) fn known_line(n: u64, sum: Option<u32>, batch: &mut Batch) {
+    let number = n.to_be_bytes().to_vec();
+    batch.put(schema::META, b"removals".to_vec(), number);
+    let sum = sum.map(|sum| sum.to_be_bytes().to_vec());
+    batch.set(schema::META, schema::REMOVALS_SUM.to_vec(), sum);
 }

@@ -17,7 +17,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{Event, SourceId, Subject, Time, history::EventKind},
+    model::{
+        Event, SourceId, Subject, Time,
+        event::{EventKind, EventName},
+    },
     store::Dictionary,
 };
 
@@ -98,9 +101,9 @@ impl std::fmt::Display for Ranges<'_> {
 pub struct Removal {
     /// The subject.
     pub subject: Subject,
-    /// The kind of the decision.
+    /// The kind of the decision: a listing was removed, a hold or an exemption began or ended.
     #[serde(rename = "what")]
-    pub decision: Decision,
+    pub decision: EventName,
     /// The reason; `None` for exemptions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -114,89 +117,60 @@ pub struct Removal {
     pub author: String,
 }
 
-/// The kinds of decision that are logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Decision {
-    /// A listing was removed.
-    Delisted,
-    /// A hold was set.
-    Held,
-    /// A hold was ended.
-    HoldEnded,
-    /// The subject was exempted.
-    Exempted,
-    /// The exemption was ended.
-    ExemptEnded,
-}
-
 impl Removal {
     /// The decision to log for an event; `None` if it needs no record.
     ///
     /// The end of a hold or exemption is not logged if it is a `consequence` of its time or of the
     /// entries of a source, because it happens again in a restored store.
     pub fn of(subject: &Subject, e: &Event, consequence: bool, v: &Dictionary) -> Option<Removal> {
-        if consequence && matches!(e.what, EventKind::HoldEnded { .. } | EventKind::ExemptEnded) {
-            return None;
+        match e.what.name() {
+            EventName::HoldEnded | EventName::ExemptEnded if !consequence => {}
+            EventName::Delisted | EventName::Held | EventName::Exempted => {}
+            _ => return None,
         }
-        let (decision, about, until) = match &e.what {
-            EventKind::Delisted { reason, source } => {
-                (Decision::Delisted, Some((reason, source)), None)
-            }
-            EventKind::Held {
-                reason,
-                source,
-                until,
-            } => (Decision::Held, Some((reason, source)), Some(*until)),
-            EventKind::HoldEnded { reason, source } => {
-                (Decision::HoldEnded, Some((reason, source)), None)
-            }
-            EventKind::Exempted { until } => (Decision::Exempted, None, *until),
-            EventKind::ExemptEnded => (Decision::ExemptEnded, None, None),
-            EventKind::Listed { .. } | EventKind::Expired { .. } | EventKind::Dropped { .. } => {
-                return None;
-            }
-        };
-        let reason = about.map(|(r, _)| v.reasons.name(*r).to_string());
-        let source = about
-            .filter(|(_, s)| **s != SourceId::ALL)
-            .map(|(_, s)| v.sources.name(*s).to_string());
+        let about = e.what.about();
+        let source = about.filter(|(_, s)| *s != SourceId::ALL);
         Some(Removal {
             subject: subject.clone(),
-            decision,
-            reason,
-            source,
-            until,
+            decision: e.what.name(),
+            reason: about.map(|(r, _)| v.reasons.name(r).to_string()),
+            source: source.map(|(_, s)| v.sources.name(s).to_string()),
+            until: match e.what {
+                EventKind::Held { until, .. } => Some(until),
+                EventKind::Exempted { until } => until,
+                _ => None,
+            },
             author: e.author.clone(),
         })
     }
 
     /// The event of the decision, with the numbers of a store; `None` if the store does not know
-    /// the names.
+    /// the names, or such an event is not a decision.
     pub fn event_kind(&self, v: &Dictionary) -> Option<EventKind> {
-        let reason = || self.reason.as_ref().and_then(|r| v.reasons.get(r));
-        let source = || {
-            self.source
-                .as_ref()
-                .map_or(Some(SourceId::ALL), |s| v.sources.get(s))
+        let listing = || {
+            let source = self.source.as_ref();
+            let source = source.map_or(Some(SourceId::ALL), |s| v.sources.get(s));
+            Some((v.reasons.get(self.reason.as_ref()?)?, source?))
         };
-        Some(match self.decision {
-            Decision::Delisted => EventKind::Delisted {
-                reason: reason()?,
-                source: source()?,
-            },
-            Decision::Held => EventKind::Held {
-                reason: reason()?,
-                source: source()?,
-                until: self.until?,
-            },
-            Decision::HoldEnded => EventKind::HoldEnded {
-                reason: reason()?,
-                source: source()?,
-            },
-            Decision::Exempted => EventKind::Exempted { until: self.until },
-            Decision::ExemptEnded => EventKind::ExemptEnded,
-        })
+        match self.decision {
+            EventName::Delisted => {
+                listing().map(|(reason, source)| EventKind::Delisted { reason, source })
+            }
+            EventName::Held => {
+                let ((reason, source), until) = (listing()?, self.until?);
+                Some(EventKind::Held {
+                    reason,
+                    source,
+                    until,
+                })
+            }
+            EventName::HoldEnded => {
+                listing().map(|(reason, source)| EventKind::HoldEnded { reason, source })
+            }
+            EventName::Exempted => Some(EventKind::Exempted { until: self.until }),
+            EventName::ExemptEnded => Some(EventKind::ExemptEnded),
+            _ => None,
+        }
     }
 }
 
@@ -290,19 +264,18 @@ impl Contents {
     }
 }
 
-/// Receives a line of a log: its position, its bytes, and the decoded line.
+/// Receives a line of a log: its number in the file, its bytes, and the decoded line.
 pub(super) type LineFn<'f> =
-    &'f mut dyn FnMut((usize, u64), &[u8], Result<Line, String>) -> std::io::Result<()>;
+    &'f mut dyn FnMut(usize, &[u8], Result<Line, String>) -> std::io::Result<()>;
 
-/// Passes each line of a log to `f`, with its position: its number in the file from 1, and the
-/// bytes up to its end. A last line without a newline was not written completely, and is left out.
+/// Passes each line of a log to `f`, with its number in the file from 1. A last line without a newline was not written completely, and is left out.
 pub(super) fn visit(file: &mut impl BufRead, f: LineFn) -> std::io::Result<()> {
-    let (mut bytes, mut end) = (Vec::new(), 0);
+    let mut bytes = Vec::new();
     for place in 1.. {
         bytes.clear();
-        end += file.read_until(b'\n', &mut bytes)? as u64;
+        file.read_until(b'\n', &mut bytes)?;
         match bytes.split_last() {
-            Some((b'\n', line)) => f((place, end), line, decode(line))?,
+            Some((b'\n', line)) => f(place, line, decode(line))?,
             _ => break,
         }
     }
@@ -318,7 +291,7 @@ pub fn read(path: &Path) -> Result<Contents, String> {
     let shown = path.display();
     let mut out = Contents::default();
     let file = File::open(path).map_err(|e| format!("{shown}: {e}"))?;
-    let visited = visit(&mut BufReader::new(file), &mut |(place, _), _, line| {
+    let visited = visit(&mut BufReader::new(file), &mut |place, _, line| {
         out.end_damaged = line.is_err();
         match line {
             Ok(line) => out.lines.push(line),
@@ -374,11 +347,8 @@ pub fn placement(log: &Path, contents: &Contents, place: &Path) -> Result<Placem
         return foreign("is not a removal log");
     };
     let stores = |c: &Contents| {
-        c.lines
-            .iter()
-            .map(|l| l.store.clone())
-            .filter(|s| !s.is_empty())
-            .collect::<Vec<_>>()
+        let stores = c.lines.iter().map(|l| l.store.clone());
+        stores.filter(|s| !s.is_empty()).collect::<Vec<_>>()
     };
     let (ours, theirs) = (stores(contents), stores(&there));
     // Lines of earlier versions do not name the store.
@@ -406,19 +376,15 @@ pub fn placement(log: &Path, contents: &Contents, place: &Path) -> Result<Placem
 /// that was moved aside.
 pub fn install(log: &Path, place: &Path, placement: Placement) -> Result<Option<PathBuf>, String> {
     let named = |e: std::io::Error| format!("{}: {e}", place.display());
-    let mut aside = None;
-    match placement {
-        Placement::Keep => return Ok(None),
-        Placement::New => {}
-        Placement::Replace => {
-            let free = (1..)
-                .map(|n| with_suffix(place, &format!(".replaced-{n}")))
-                .find(|p| !p.exists());
-            aside = free.filter(|_| std::fs::metadata(place).is_ok_and(|m| m.len() > 0));
-        }
+    if placement == Placement::Keep {
+        return Ok(None);
     }
-    place
-        .parent()
+    let moved =
+        placement == Placement::Replace && std::fs::metadata(place).is_ok_and(|m| m.len() > 0);
+    let mut names = (1..).map(|n| with_suffix(place, &format!(".replaced-{n}")));
+    let aside = moved.then(|| names.find(|p| !p.exists())).flatten();
+    let folder = place.parent();
+    folder
         .map_or(Ok(()), crate::store::private::create_dir)
         .map_err(named)?;
     // Copy under another name first, so that an incomplete copy is never taken for the log.
@@ -426,19 +392,16 @@ pub fn install(log: &Path, place: &Path, placement: Placement) -> Result<Option<
     std::fs::copy(log, &new).map_err(named)?;
     crate::store::private::restrict_file(&new);
     File::open(&new).and_then(|f| f.sync_all()).map_err(named)?;
-    aside
-        .as_ref()
-        .map_or(Ok(()), |aside| std::fs::rename(place, aside))
-        .map_err(named)?;
-    std::fs::rename(&new, place).map_err(named)?;
-    let folder = place
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    File::open(folder)
-        .and_then(|f| f.sync_all())
-        .map_err(named)?;
+    put_in_place(&new, place, aside.as_deref()).map_err(named)?;
     Ok(aside)
+}
+
+/// Renames a complete file to its path `place`. A file that is there is renamed to `aside`.
+pub(super) fn put_in_place(new: &Path, place: &Path, aside: Option<&Path>) -> std::io::Result<()> {
+    aside.map_or(Ok(()), |aside| std::fs::rename(place, aside))?;
+    std::fs::rename(new, place)?;
+    let folder = place.parent().filter(|p| !p.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Appends a suffix to the file name of a path.
@@ -613,7 +576,7 @@ mod tests {
         let path = dir.path().join("removals.log");
         let events = (0..3000).map(|i| Removal {
             subject: format!("45.2.{}.{}", i >> 8, i & 255).parse().unwrap(),
-            decision: Decision::Delisted,
+            decision: EventName::Delisted,
             reason: None,
             source: None,
             until: None,

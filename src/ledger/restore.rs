@@ -5,8 +5,10 @@ use std::{collections::BTreeMap, path::Path};
 use super::{
     LedgerError, NameKind, SeenSerials,
     removal_log::{LastLine, OnLoss, RemovalLog},
+    removal_watch::known_line,
     removals::{Contents, Line, Ranges, Removal},
     transaction::Transaction,
+    writer::put_zone,
 };
 use crate::{
     model::{
@@ -116,33 +118,24 @@ impl RestoreSerials {
         let mut logged: BTreeMap<&String, LoggedSerial> = BTreeMap::new();
         for l in lines.unwrap_or_default() {
             let (at, after_copy) = (l.at.parse().unwrap_or_default(), l.n > known);
-            logged.extend(l.serials.iter().map(|(o, n)| {
-                (
-                    o,
-                    LoggedSerial {
-                        serial: Serial(*n),
-                        at,
-                        after_copy,
-                    },
-                )
-            }));
+            for (origin, serial) in &l.serials {
+                let serial = LoggedSerial {
+                    serial: Serial(*serial),
+                    at,
+                    after_copy,
+                };
+                logged.insert(origin, serial);
+            }
         }
-        let mut zones: BTreeMap<String, Option<Serial>> = store
-            .zones()?
-            .into_iter()
-            .map(|(o, r)| (o, Some(r.serial)))
-            .collect();
+        let zones = store.zones()?.into_iter();
+        let mut zones: BTreeMap<_, _> = zones.map(|(o, r)| (o, Some(r.serial))).collect();
         // Include zones that were added after the copy: mirrors have their serials.
-        logged
-            .keys()
-            .for_each(|o| _ = zones.entry((*o).clone()).or_default());
+        for origin in logged.keys() {
+            zones.entry((*origin).clone()).or_default();
+        }
         for (origin, had) in zones {
             let logged = logged.get(&origin).copied();
-            let step = if logged.is_some() {
-                1
-            } else {
-                restore_step(self.age)
-            };
+            let step = logged.map_or(restore_step(self.age), |_| 1);
             let own = self.own_serials(&origin, had, logged);
             let (serial, left) = self.mirrors.jump(&origin, &own, Jump::Past(step));
             out.serials.push((origin.clone(), serial));
@@ -151,11 +144,8 @@ impl RestoreSerials {
             }
         }
         if !out.left_behind.is_empty() && !self.force {
-            let named: Vec<String> = out
-                .left_behind
-                .iter()
-                .map(|(zone, serial, left)| left_behind(zone, *serial, left))
-                .collect();
+            let left = out.left_behind.iter();
+            let named: Vec<String> = left.map(|(z, s, left)| left_behind(z, *s, left)).collect();
             return Err(LedgerError::SerialNotNewer(format!(
                 "{}; nothing was restored; use --force to restore nevertheless",
                 named.join("\n")
@@ -180,48 +170,35 @@ pub fn restore(
     let known = store.removals()?;
     let mut out = RestoreReport::default();
     serials.decide(store, lines, &mut out)?;
-    let new: Vec<&Line> = lines
-        .unwrap_or_default()
-        .iter()
-        .filter(|l| l.n > known)
-        .collect();
+    let new = lines.unwrap_or_default().iter().filter(|l| l.n > known);
+    let new: Vec<&Line> = new.collect();
     out.lines = new.len();
     let mut events: Vec<(Time, Removal)> = Vec::new();
     let mut v = Dictionary::clone(&store.dictionary());
     for l in &new {
-        events.extend(
-            l.events
-                .iter()
-                .map(|e| (l.at.parse().unwrap_or(now), e.clone())),
-        );
+        let at = l.at.parse().unwrap_or(now);
+        events.extend(l.events.iter().map(|e| (at, e.clone())));
         let Some(rename) = &l.rename else { continue };
         // A name that the copy does not know has no listings. Decisions before the rename use the
         // old name.
         let _unknown = rename.apply(&mut v);
         for (_, e) in &mut events {
-            e.reason
-                .iter_mut()
-                .for_each(|n| rename.forward(NameKind::Reason, n));
-            e.source
-                .iter_mut()
-                .for_each(|n| rename.forward(NameKind::Source, n));
+            if let Some(name) = &mut e.reason {
+                rename.forward(NameKind::Reason, name);
+            }
+            if let Some(name) = &mut e.source {
+                rename.forward(NameKind::Source, name);
+            }
         }
     }
     out.decisions = events.len();
     // The dictionary of the copy may lack names of the decisions.
     for (_, e) in &events {
-        e.reason
-            .iter()
-            .try_for_each(|r| v.reasons.add(r).map(drop))
-            .map_err(LedgerError::Invalid)?;
+        if let Some(name) = &e.reason {
+            v.reasons.add(name).map_err(LedgerError::Invalid)?;
+        }
         if let Some(name) = &e.source {
-            let id = v.sources.add(name).map_err(LedgerError::Invalid)?;
-            if usize::from(id.0) == v.records.len() {
-                v.records.push(schema::SourceRecord {
-                    name: name.clone(),
-                    ..Default::default()
-                });
-            }
+            v.add_source(name).map_err(LedgerError::Invalid)?;
         }
     }
     let mut batch = Batch::default();
@@ -245,29 +222,12 @@ pub fn restore(
     let mut batch = Batch::default();
     for (origin, serial) in &out.serials {
         // With this hash, the next start uses the serial after this one, and sets a barrier.
-        batch.put(
-            schema::META,
-            format!("zone/{origin}").into_bytes(),
-            schema::encode(&schema::ZoneRecord {
-                serial: *serial,
-                hash: 0,
-            }),
-        );
+        put_zone(&mut batch, origin, *serial, 0);
     }
     // The journal no longer leads from any published serial to the present one.
     batch.delete_range(schema::META, b"serial/".to_vec(), schema::after(b"serial/"));
-    let last = lines.and_then(|l| l.last()).filter(|l| l.n >= known);
-    batch.put(
-        schema::META,
-        b"removals".to_vec(),
-        last.map_or(known, |l| l.n).to_be_bytes().to_vec(),
-    );
-    if let Some(last) = last {
-        batch.put(
-            schema::META,
-            schema::REMOVALS_SUM.to_vec(),
-            last.sum.to_be_bytes().to_vec(),
-        );
+    if let Some(last) = lines.and_then(|l| l.last()).filter(|l| l.n >= known) {
+        known_line(last.n, Some(last.sum), &mut batch);
     }
     // A gap from before the copy does not matter: the copy has its decisions.
     batch.delete(schema::META, schema::REMOVALS_GAP.to_vec());
@@ -287,23 +247,17 @@ pub fn check_log(
     allow_gap: bool,
 ) -> Result<Vec<(u64, u64)>, LedgerError> {
     let refuse = |why: String| Err(LedgerError::Invalid(why));
-    let (known, id) = (store.removals()?, hex(&store.id()));
-    if log
-        .lines
-        .iter()
-        .any(|l| !l.store.is_empty() && l.store != id)
-    {
+    let last = LastLine::of(store)?;
+    let is_ours = |l: &Line| l.store.is_empty() || l.store == last.store;
+    if !log.lines.iter().all(is_ours) {
         return refuse(
             "the removal log belongs to another store; name the log that this store has written"
                 .into(),
         );
     }
-    let sum = store.removals_sum()?;
-    if log
-        .lines
-        .iter()
-        .any(|l| l.n == known && sum.is_some_and(|s| s != l.sum))
-    {
+    let is_other = |l: &Line| l.n == last.n && last.sum.is_some_and(|s| s != l.sum);
+    let known = last.n;
+    if log.lines.iter().any(is_other) {
         return refuse(format!(
             "line {known} of the removal log is not the one that this store has written; name the log of this store"
         ));
@@ -314,17 +268,11 @@ pub fn check_log(
         ));
     }
     // A gap without a record is an error even before `known`, because it makes the rest doubtful.
-    let mut missing = log.unrecorded_gaps();
-    match missing.is_empty() || allow_gap {
-        true => missing = log.missing_after(known),
-        false => missing.extend(
-            log.missing_after(known)
-                .into_iter()
-                .filter(|run| !log.unrecorded_gaps().contains(run)),
-        ),
-    }
+    let (unrecorded, after) = (log.unrecorded_gaps(), log.missing_after(known));
+    let others = after.iter().filter(|run| !unrecorded.contains(run));
+    let missing: Vec<_> = unrecorded.iter().chain(others).copied().collect();
     if allow_gap || (missing.is_empty() && !log.end_damaged) {
-        return Ok(missing);
+        return Ok(after);
     }
     let mut why = match &missing[..] {
         [] => "the end of the removal log cannot be read".to_string(),
@@ -333,10 +281,8 @@ pub fn check_log(
             Ranges(missing)
         ),
     };
-    let gaps = log
-        .lines
-        .iter()
-        .filter_map(|l| l.gap.as_ref().map(|gap| format!("{} {gap}", l.at)));
+    let gaps = log.lines.iter();
+    let gaps = gaps.filter_map(|l| Some(format!("{} {}", l.at, l.gap.as_ref()?)));
     let known: Vec<String> = log
         .damaged
         .iter()
@@ -360,29 +306,18 @@ pub fn check_log(
 ///
 /// The file there is the log of another store, or the log cannot be written.
 pub fn begin_log(store: &Store, path: &Path, why: &str, now: Time) -> Result<(), LedgerError> {
-    let known = LastLine {
-        n: store.removals()?,
-        sum: store.removals_sum()?,
-        store: hex(&store.id()),
-    };
+    let known = LastLine::of(store)?;
     let mut log = RemovalLog::open(path, known).map_err(LedgerError::Invalid)?;
     if log.check(true).is_ok() {
         return Ok(()); // The next start replays it.
     }
-    let serials = store
-        .zones()?
-        .into_iter()
-        .map(|(origin, record)| (origin, record.serial))
-        .collect();
+    let zones = store.zones()?.into_iter();
+    let serials = zones.map(|(origin, zone)| (origin, zone.serial)).collect();
     log.restart(path, now, why, &serials)
         .map_err(LedgerError::Invalid)?;
     let mut batch = Batch::default();
-    super::removal_watch::known_line(&log, &mut batch);
+    known_line(log.n(), log.sum(), &mut batch);
     Ok(store.commit(batch)?)
-}
-
-fn hex(id: &[u8]) -> String {
-    id.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Replays the lines of the log that the store does not know: a copy was put back by hand, a
@@ -417,10 +352,9 @@ pub(super) fn catch_up(
         ..RestoreSerials::default()
     };
     let report = restore(store, Some(&log.lines), &serials, now)?;
-    report
-        .left_behind
-        .iter()
-        .for_each(|(zone, serial, left)| tracing::error!("{}", left_behind(zone, *serial, left)));
+    for (zone, serial, left) in &report.left_behind {
+        tracing::error!("{}", left_behind(zone, *serial, left));
+    }
     tracing::warn!(
         lines = report.lines,
         decisions = report.decisions,

@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Health, Ledger, LedgerError, LedgerSettings, QUEUE_LENGTH,
+    Health, Ledger, LedgerError, LedgerSettings,
     tables::{build, load},
-    writer::Writer,
+    writer::{QUEUE_LENGTH, Writer},
 };
 use crate::{
     clock::Clock,
@@ -117,10 +117,7 @@ pub fn open(
     report_start(&store, newest, seq)?;
     let published = Arc::new(Published::default());
     let health = Arc::new(Health::default());
-    health.set_removals(super::RemovalLogHealth {
-        problem: None,
-        gap: store.removals_gap()?,
-    });
+    health.set_removal_gap(store.removals_gap()?);
     let (committed, commits) = watch::channel(seq);
     let accounts = Arc::new(ArcSwap::from_pointee(super::Accounts::read(&store)?));
     let mut writer = Writer {

@@ -14,12 +14,16 @@ use crate::{
     model::{
         Change, Event, Hold, Mask, ReasonId, Serial, SourceId, Subject, Time, Verdict,
         history::{
-            Command, EventKind, IdempotencyKey, OpenEnd, check_delivery_evidence, decide,
-            expired_listings,
+            Command, DEFAULT_HOLD, EventKind, IdempotencyKey, OpenEnd, check_delivery_evidence,
+            decide, expired_listings,
         },
         subject::covers_others,
     },
-    store::{Batch, Dictionary, Encoded, Store, schema, stage::ChangedRow},
+    store::{
+        Batch, Dictionary, Encoded, Store,
+        schema::{self, AuditRecord, FeedEntry, StoredReceipt},
+        stage::ChangedRow,
+    },
 };
 
 /// The author of events that are caused by the passing of time.
@@ -32,7 +36,7 @@ pub(super) enum ChangeOutcome {
     /// The change is part of the transaction. Has the ends of the listing for a renewal.
     Applied(Option<Renewal>),
     /// The same idempotent request was processed before.
-    Duplicate(schema::StoredReceipt),
+    Duplicate(StoredReceipt),
 }
 
 /// The origin of an event.
@@ -72,7 +76,22 @@ fn resolve_renewal(verdict: &Verdict, change: &Change) -> (Command, Option<Renew
     (command, Some(renewal))
 }
 
+/// Whether a source lists a wider subject for a reason.
+fn is_covered(
+    subject: &Subject,
+    (reason, source): (ReasonId, SourceId),
+    verdict_of: impl Fn(&Subject) -> Result<Verdict, LedgerError>,
+) -> Result<bool, LedgerError> {
+    for wider in subject.wider() {
+        if verdict_of(&wider)?.lists(reason, source) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// A transaction; see the module.
+#[derive(Default)]
 pub(super) struct Transaction {
     now: Time,
     /// Each subject's verdict before and after.
@@ -80,27 +99,21 @@ pub(super) struct Transaction {
     events: Vec<(Subject, Event, Origin)>,
     /// Due times that have been handled, and are deleted.
     stale: Vec<(Time, Subject)>,
-    feed_rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Other rows: family, key and value; `None` deletes the row.
+    rows: Vec<(&'static str, Vec<u8>, Option<Encoded>)>,
+    /// The dictionary that is committed with the transaction.
     pub(super) dictionary: Option<Dictionary>,
     /// Audit records.
-    pub(super) audit: Vec<schema::AuditRecord>,
+    pub(super) audit: Vec<AuditRecord>,
     /// The keys of idempotent requests, and their subjects.
-    pub(super) idempotency: Vec<(IdempotencyKey, Subject)>,
-    /// Rows of relay tests; `None` deletes one.
-    pub(super) relay_rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    idempotency: Vec<(IdempotencyKey, Subject)>,
     /// Ranges to delete: family and prefix.
     drops: Vec<(&'static str, Vec<u8>)>,
-    /// Records of followed zones that are added (true) and deleted.
-    records: Vec<(Vec<u8>, bool)>,
     /// Reasons whose listings change without a changed subject in the transaction: those of
     /// addresses, and those of domains.
     pub(super) extra: [Mask; 2],
-    /// The properties of a source's list, for the comparison with the next one.
-    pub(super) accepted: Option<(SourceId, schema::AcceptedList)>,
     /// An event for webhooks that is sent in place of the commit: its name and fields.
     pub(super) notice: Option<(&'static str, serde_json::Map<String, serde_json::Value>)>,
-    /// Rows of the family [`schema::ACCOUNTS`].
-    pub(super) account_rows: Vec<(Vec<u8>, Encoded)>,
     /// See [`schema::Commit::barrier`].
     pub(super) barrier: bool,
     /// See [`schema::Commit::bulk`]: the source whose rows change.
@@ -113,23 +126,7 @@ impl Transaction {
     pub(super) fn new(now: Time) -> Transaction {
         Transaction {
             now,
-            touched: HashMap::new(),
-            events: Vec::new(),
-            stale: Vec::new(),
-            feed_rows: Vec::new(),
-            dictionary: None,
-            audit: Vec::new(),
-            idempotency: Vec::new(),
-            relay_rows: Vec::new(),
-            drops: Vec::new(),
-            records: Vec::new(),
-            extra: [0; 2],
-            accepted: None,
-            notice: None,
-            account_rows: Vec::new(),
-            barrier: false,
-            bulk: None,
-            notes: Vec::new(),
+            ..Transaction::default()
         }
     }
 
@@ -143,6 +140,14 @@ impl Transaction {
             self.touched.insert(subject.clone(), (v.clone(), v));
         }
         self.touched.get_mut(subject).ok_or(LedgerError::Stopped)
+    }
+
+    /// The verdict on a subject after the changes so far.
+    fn present(&self, store: &Store, subject: &Subject) -> Result<Verdict, LedgerError> {
+        match self.touched.get(subject) {
+            Some((_, verdict)) => Ok(verdict.clone()),
+            None => Ok(store.verdict(subject)?),
+        }
     }
 
     /// Decides a change on top of the changes before it, and applies its events. `covered` says
@@ -179,11 +184,9 @@ impl Transaction {
             _ => Vec::new(),
         };
         let (_, verdict) = self.verdict(store, &change.subject)?;
-        let revision = |v: &Verdict| schema::revision(v);
-        if let Some(expected) = change.preconditions.expect
-            && revision(verdict) != expected
-        {
-            return Err(LedgerError::PreconditionFailed(revision(verdict)));
+        let revision = schema::revision(verdict);
+        if change.preconditions.expect.is_some_and(|e| e != revision) {
+            return Err(LedgerError::PreconditionFailed(revision));
         }
         let (command, renewal) = resolve_renewal(verdict, change);
         let decided = decide(
@@ -198,7 +201,8 @@ impl Transaction {
         for what in &decided {
             verdict.fold(now, what);
         }
-        let origin = if matches!(change.command, Command::Expire) {
+        let is_expiry = matches!(change.command, Command::Expire);
+        let origin = if is_expiry {
             Origin::Consequence
         } else {
             Origin::Request
@@ -212,24 +216,19 @@ impl Transaction {
             };
             self.events.push((change.subject.clone(), event, origin));
         }
-        self.idempotency.extend(
-            change
-                .preconditions
-                .idempotency
-                .map(|o| (o, change.subject.clone())),
-        );
-        if !matches!(change.command, Command::Expire) {
-            self.audit.push(schema::AuditRecord {
+        let key = change.preconditions.idempotency;
+        self.idempotency
+            .extend(key.map(|key| (key, change.subject.clone())));
+        if !is_expiry {
+            let note = change.evidence.as_ref();
+            self.audit.push(AuditRecord {
                 at: now,
                 who: change.author.clone(),
                 from: change.preconditions.from.to_string(),
                 what: change.command.as_str().into(),
                 about: change.subject.to_string(),
-                why: change
-                    .evidence
-                    .as_ref()
-                    .map(|e| e.text.chars().take(MAX_NOTE_CHARS).collect()),
-                ..schema::AuditRecord::default()
+                why: note.map(|e| e.text.chars().take(MAX_NOTE_CHARS).collect()),
+                ..AuditRecord::default()
             });
         }
         Ok(ChangeOutcome::Applied(renewal))
@@ -240,16 +239,12 @@ impl Transaction {
         &self,
         store: &Store,
         idempotency: &IdempotencyKey,
-    ) -> Result<Option<schema::StoredReceipt>, LedgerError> {
-        if let Some((o, _)) = self
-            .idempotency
-            .iter()
-            .rev()
-            .find(|(o, _)| o.key == idempotency.key)
-        {
-            return Ok(Some(schema::StoredReceipt {
+    ) -> Result<Option<StoredReceipt>, LedgerError> {
+        let mut keys = self.idempotency.iter().rev();
+        if let Some((o, _)) = keys.find(|(o, _)| o.key == idempotency.key) {
+            return Ok(Some(StoredReceipt {
                 body: o.body,
-                ..schema::StoredReceipt::default()
+                ..StoredReceipt::default()
             }));
         }
         Ok(store.stored_receipt(self.now, &idempotency.key)?)
@@ -262,32 +257,21 @@ impl Transaction {
         subject: &Subject,
     ) -> Result<Vec<(ReasonId, SourceId)>, LedgerError> {
         let mut out = Vec::new();
-        // For each reason and source only the nearest entry applies.
-        let mut decided: Vec<(ReasonId, SourceId)> = Vec::new();
         let (_, own) = self.verdict(store, subject)?;
-        decided.extend(
-            own.entries
-                .iter()
-                .filter(|e| e.exclusion)
-                .map(|e| (e.reason, e.source)),
-        );
+        let exclusions = own.entries.iter().filter(|e| e.exclusion);
+        // For each reason and source only the nearest entry applies.
+        let mut decided: Vec<_> = exclusions.map(|e| (e.reason, e.source)).collect();
         for wider in subject.wider() {
-            let verdict = match self.touched.get(&wider) {
-                Some((_, v)) => v.clone(),
-                None => store.verdict(&wider)?,
-            };
-            for e in verdict
-                .entries
-                .iter()
-                .filter(|e| !decided.contains(&(e.reason, e.source)))
-                .collect::<Vec<_>>()
-            {
-                decided.push((e.reason, e.source));
-                if !e.exclusion
-                    && !verdict.is_suppressed(e.reason, e.source)
-                    && verdict.exempt.is_none()
-                {
-                    out.push((e.reason, e.source));
+            let verdict = self.present(store, &wider)?;
+            for e in &verdict.entries {
+                let listing = (e.reason, e.source);
+                if decided.contains(&listing) {
+                    continue;
+                }
+                decided.push(listing);
+                let suppressed = verdict.is_suppressed(e.reason, e.source);
+                if !e.exclusion && !suppressed && verdict.exempt.is_none() {
+                    out.push(listing);
                 }
             }
         }
@@ -297,23 +281,19 @@ impl Transaction {
     /// Ends holds that suppress a subject of a wider listing if the source no longer has that
     /// listing.
     pub(super) fn release_orphaned_holds(&mut self, store: &Store) -> Result<(), LedgerError> {
-        let wide = self.touched.iter().filter(|(s, _)| covers_others(s));
-        let lost = wide.flat_map(|(s, (before, after))| {
-            let gone = before.entries.iter().filter(|e| {
-                !e.exclusion && after.entry(e.reason, e.source).is_none_or(|a| a.exclusion)
-            });
-            gone.map(|e| (s.clone(), e.source)).collect::<Vec<_>>()
-        });
-        let lost: Vec<(Subject, SourceId)> = lost.collect();
-        let mut sources: Vec<SourceId> = lost.iter().map(|(_, s)| *s).collect();
-        sources.sort_unstable();
-        sources.dedup();
-        for source in sources {
+        let mut lost: Vec<(SourceId, Subject)> = Vec::new();
+        for (subject, (before, after)) in &self.touched {
+            let listed = before.entries.iter().filter(|e| !e.exclusion);
+            let gone = listed.filter(|e| !after.lists(e.reason, e.source));
+            if covers_others(subject) {
+                lost.extend(gone.map(|e| (e.source, subject.clone())));
+            }
+        }
+        lost.sort_unstable();
+        for lost in lost.chunk_by(|a, b| a.0 == b.0) {
+            let source = lost[0].0;
             for subject in store.held(source)? {
-                if lost
-                    .iter()
-                    .any(|(wide, s)| *s == source && wide.covers(&subject))
-                {
+                if lost.iter().any(|(_, wide)| wide.covers(&subject)) {
                     self.release_orphaned_hold(store, source, &subject)?;
                 }
             }
@@ -329,39 +309,24 @@ impl Transaction {
         source: SourceId,
         subject: &Subject,
     ) -> Result<(), LedgerError> {
-        let (_, verdict) = self.verdict(store, subject)?;
-        let lasting = |h: &&Hold| h.source == source && h.until == Hold::WITH_COVER;
-        let reasons: Vec<ReasonId> = verdict
-            .holds
-            .iter()
-            .filter(lasting)
-            .map(|h| h.reason)
-            .collect();
-        for reason in reasons {
-            let mut covered = false;
-            for wider in subject.wider() {
-                let listed = |v: &Verdict| v.entry(reason, source).is_some_and(|e| !e.exclusion);
-                covered |= match self.touched.get(&wider) {
-                    Some((_, v)) => listed(v),
-                    None => listed(&store.verdict(&wider)?),
-                };
+        let (_, verdict) = self.verdict(store, subject)?.clone();
+        let holds = verdict.holds.iter();
+        for h in holds.filter(|h| h.source == source && h.until == Hold::WITH_COVER) {
+            let reason = h.reason;
+            if is_covered(subject, (reason, source), |s| self.present(store, s))? {
+                continue;
             }
-            let own = self
-                .touched
-                .get(subject)
-                .is_some_and(|(_, v)| v.entry(reason, source).is_some_and(|e| !e.exclusion));
-            if !covered && own {
-                // The source also lists the subject itself, which stays suppressed as after any
-                // removal.
-                let what = EventKind::Held {
+            // If the source also lists the subject itself, it stays suppressed as after any
+            // removal.
+            let event = match verdict.lists(reason, source) {
+                true => EventKind::Held {
                     reason,
                     source,
-                    until: self.now.plus(crate::model::history::DEFAULT_HOLD),
-                };
-                self.apply_event(store, subject, EXPIRY, what, self.now)?;
-            } else if !covered {
-                self.end_hold(subject, reason, source, EXPIRY);
-            }
+                    until: self.now.plus(DEFAULT_HOLD),
+                },
+                false => EventKind::HoldEnded { reason, source },
+            };
+            self.apply_event(store, subject, EXPIRY, event, self.now)?;
         }
         Ok(())
     }
@@ -396,17 +361,25 @@ impl Transaction {
     ) -> Result<(), LedgerError> {
         let (_, verdict) = self.verdict(store, subject)?;
         verdict.fold(at, &what);
-        self.events.push((
-            subject.clone(),
-            Event {
-                at,
-                author: author.into(),
-                what,
-                evidence: None,
-            },
-            Origin::Consequence,
-        ));
+        self.push_event(subject, author, what, at, Origin::Consequence);
         Ok(())
+    }
+
+    fn push_event(
+        &mut self,
+        subject: &Subject,
+        author: &str,
+        what: EventKind,
+        at: Time,
+        origin: Origin,
+    ) {
+        let event = Event {
+            at,
+            author: author.into(),
+            what,
+            evidence: None,
+        };
+        self.events.push((subject.clone(), event, origin));
     }
 
     /// The decisions that the removal log records.
@@ -418,23 +391,6 @@ impl Transaction {
         logged
             .filter_map(|(s, e, origin)| Removal::of(s, e, *origin == Origin::Consequence, v))
             .collect()
-    }
-
-    fn end_hold(&mut self, subject: &Subject, reason: ReasonId, source: SourceId, author: &str) {
-        let (now, what) = (self.now, EventKind::HoldEnded { reason, source });
-        if let Some((_, verdict)) = self.touched.get_mut(subject) {
-            verdict.fold(now, &what);
-            self.events.push((
-                subject.clone(),
-                Event {
-                    at: now,
-                    author: author.into(),
-                    what,
-                    evidence: None,
-                },
-                Origin::Consequence,
-            ));
-        }
     }
 
     /// Sets a verdict that was read before and has not changed since.
@@ -455,23 +411,21 @@ impl Transaction {
         ended: bool,
     ) -> Result<(), LedgerError> {
         let now = self.now;
-        let (subject, old) = (&row.subject, &row.old);
-        self.notes.extend(old.iter().filter_map(|e| {
-            let note = e.note.clone()?;
-            Some(schema::FeedNote {
-                subject: subject.key(),
-                source,
-                reason: e.reason,
-                note,
-            })
-        }));
+        for e in &row.old {
+            self.notes
+                .extend(e.note.as_ref().map(|note| schema::FeedNote {
+                    subject: row.subject.key(),
+                    source,
+                    reason: e.reason,
+                    note: note.clone(),
+                }));
+        }
         // A new entry exists since the commit, not since it was staged.
-        for e in row.new.iter_mut().filter(|e| {
-            !row.old
-                .iter()
-                .any(|o| (o.reason, o.exclusion) == (e.reason, e.exclusion))
-        }) {
-            e.since = now;
+        for e in &mut row.new {
+            let same = |o: &FeedEntry| (o.reason, o.exclusion) == (e.reason, e.exclusion);
+            if !row.old.iter().any(same) {
+                e.since = now;
+            }
         }
         let mut key = schema::feed_prefix(source, generation);
         row.subject.write_key(&mut key);
@@ -480,35 +434,27 @@ impl Transaction {
             schema::write_feed(&row.new, &mut out);
             out
         });
-        self.feed_rows.push((key, value));
-        let mut events = row.events(source);
-        if ended {
-            events = row
-                .old
-                .iter()
-                .map(|e| EventKind::Expired {
-                    reason: e.reason,
-                    source,
-                })
-                .collect();
-        }
+        self.set(schema::FEEDS, key, value);
+        let expired = |e: &FeedEntry| EventKind::Expired {
+            reason: e.reason,
+            source,
+        };
+        let mut events: Vec<EventKind> = match ended {
+            true => row.old.iter().map(expired).collect(),
+            false => row.events(source),
+        };
         let mut has_lasting_hold = false;
         let (_, verdict) = self.verdict(store, &row.subject)?;
-        for reason in row
-            .old
-            .iter()
-            .map(|e| e.reason)
-            .filter(|r| !row.new.iter().any(|e| e.reason == *r))
-        {
-            let own =
-                |h: &Hold| (h.reason, h.source) == (reason, source) && h.until != Hold::WITH_COVER;
-            if !ended && verdict.holds.iter().any(own) {
-                events.push(EventKind::HoldEnded { reason, source });
+        let stays = |reason| row.new.iter().any(|e| e.reason == reason);
+        for reason in row.old.iter().map(|e| e.reason).filter(|r| !stays(*r)) {
+            let holds = verdict.holds.iter();
+            for h in holds.filter(|h| (h.reason, h.source) == (reason, source)) {
+                match h.until {
+                    Hold::WITH_COVER => has_lasting_hold = true,
+                    _ if !ended => events.push(EventKind::HoldEnded { reason, source }),
+                    _ => {}
+                }
             }
-            has_lasting_hold |= verdict
-                .holds
-                .iter()
-                .any(|h| (h.reason, h.source, h.until) == (reason, source, Hold::WITH_COVER));
         }
         for what in &events {
             verdict.fold(now, what);
@@ -517,21 +463,11 @@ impl Transaction {
             verdict.put(e.entry(source)); // keeps `since` of the row
         }
         for what in events {
-            let origin = if matches!(what, EventKind::HoldEnded { .. }) {
-                Origin::Consequence
-            } else {
-                Origin::FeedRow
+            let origin = match what {
+                EventKind::HoldEnded { .. } => Origin::Consequence,
+                _ => Origin::FeedRow,
             };
-            self.events.push((
-                row.subject.clone(),
-                Event {
-                    at: now,
-                    author: author.into(),
-                    what,
-                    evidence: None,
-                },
-                origin,
-            ));
+            self.push_event(&row.subject, author, what, now, origin);
         }
         if has_lasting_hold && !ended {
             self.release_orphaned_hold(store, source, &row.subject)?;
@@ -540,40 +476,45 @@ impl Transaction {
     }
 
     /// Ends the holds on entries that a source no longer has for a subject, after a large import.
-    /// `verdict` is the subject's verdict with the new rows; `covered` says whether the source has
-    /// a wider listing for a reason.
+    /// `verdict_of` returns the verdict on a subject with the new rows.
     pub(super) fn release(
         &mut self,
+        store: &Store,
         source: SourceId,
         subject: &Subject,
-        verdict: Verdict,
-        covered: impl Fn(ReasonId) -> Result<bool, LedgerError>,
+        verdict_of: impl Fn(&Subject) -> Result<Verdict, LedgerError>,
         author: &str,
     ) -> Result<(), LedgerError> {
-        let mut ended = Vec::new();
+        let verdict = verdict_of(subject)?;
+        self.seed(subject.clone(), verdict.clone());
         for h in verdict.holds.iter().filter(|h| h.source == source) {
             let stays = match h.until {
-                Hold::WITH_COVER => covered(h.reason)?,
+                Hold::WITH_COVER => is_covered(subject, (h.reason, source), &verdict_of)?,
                 _ => verdict.entry(h.reason, source).is_some(),
             };
-            ended.extend((!stays).then_some(h.reason));
+            if !stays {
+                self.apply_event(store, subject, author, EventKind::hold_ended(h), self.now)?;
+            }
         }
-        self.seed(subject.clone(), verdict);
-        ended
-            .into_iter()
-            .for_each(|reason| self.end_hold(subject, reason, source, author));
         Ok(())
     }
 
-    /// Sets the dictionary that is committed with the transaction.
-    pub(super) fn set_dictionary(&mut self, v: Dictionary) {
-        self.dictionary = Some(v);
+    /// Puts another row; without a value, deletes it.
+    pub(super) fn set(
+        &mut self,
+        family: &'static str,
+        key: Vec<u8>,
+        value: Option<impl Into<Encoded>>,
+    ) {
+        self.rows.push((family, key, value.map(Into::into)));
     }
 
-    /// Deletes the rows of a generation.
-    pub(super) fn drop_generation(&mut self, source: SourceId, generation: u32) {
-        self.drops
-            .push((schema::FEEDS, schema::feed_prefix(source, generation)));
+    /// Deletes rows that a large import has replaced.
+    pub(super) fn drop_replaced(&mut self, source: SourceId, rows: Option<schema::ReplacedRows>) {
+        if let Some(rows) = rows.filter(|rows| rows.generation > 0) {
+            let prefix = schema::feed_prefix(source, rows.generation);
+            self.drops.push((schema::FEEDS, prefix));
+        }
     }
 
     /// Records the step of a source to another version of the zone that it follows, or the end of
@@ -587,13 +528,13 @@ impl Transaction {
     ) {
         let is = follow.as_ref().map(|f| f.is.copy);
         if let Some(copy) = was.filter(|c| Some(*c) != is) {
-            self.drops
-                .push((schema::RECORDS, schema::feed_prefix(source, copy)));
+            let prefix = schema::feed_prefix(source, copy);
+            self.drops.push((schema::RECORDS, prefix));
         }
         for (row, added) in follow.map(|f| f.records).unwrap_or_default() {
             let mut key = schema::feed_prefix(source, is.unwrap_or_default());
             key.extend(row);
-            self.records.push((key, added));
+            self.set(schema::RECORDS, key, added.then(Vec::<u8>::new));
         }
     }
 
@@ -611,13 +552,10 @@ impl Transaction {
 
     /// The subjects whose facts change, with their new facts, for the tables of the index.
     pub(super) fn facts(&self) -> impl Iterator<Item = (&Subject, RawFacts)> {
-        let changed = self
-            .touched
-            .iter()
-            .map(|(s, (before, after))| (s, RawFacts::of(before), RawFacts::of(after)));
-        changed
-            .filter(|(_, before, after)| before != after)
-            .map(|(s, _, after)| (s, after))
+        self.touched.iter().filter_map(|(s, (before, after))| {
+            let (before, after) = (RawFacts::of(before), RawFacts::of(after));
+            (before != after).then_some((s, after))
+        })
     }
 
     /// The reasons whose listings change: those of addresses, and those of domains.
@@ -628,16 +566,10 @@ impl Transaction {
             if b == a {
                 continue;
             }
-            let mask = b
-                .facts
-                .iter()
-                .chain(&a.facts)
-                .fold(0, |m, f| m | f.reason.bit());
-            // An exemption can suppress wider listings of any reason.
-            let mask = if b.exempt == a.exempt {
-                mask
-            } else {
-                Mask::MAX
+            let facts = b.facts.iter().chain(&a.facts);
+            let mask = match b.exempt == a.exempt {
+                true => facts.fold(0, |m, f| m | f.reason.bit()),
+                false => Mask::MAX, // An exemption can suppress wider listings of any reason.
             };
             out[usize::from(!subject.is_address())] |= mask;
         }
@@ -649,23 +581,22 @@ impl Transaction {
         if let Some(v) = &self.dictionary {
             crate::store::dictionary_rows(v, batch);
         }
-        self.stale
-            .iter()
-            .for_each(|(t, s)| batch.delete(schema::DUE, schema::due_key(*t, s)));
+        for (t, s) in &self.stale {
+            batch.delete(schema::DUE, schema::due_key(*t, s));
+        }
         for (subject, (before, after)) in &self.touched {
-            let key = subject.key();
             let own = |v| schema::Own::of(v).map(|o| schema::encode(&o));
-            match (own(before), own(after)) {
-                (b, a) if b == a => {}
-                (_, Some(row)) => batch.put(schema::VERDICTS, key, row),
-                (_, None) => batch.delete(schema::VERDICTS, key),
+            let (was, is) = (own(before), own(after));
+            if was != is {
+                batch.set(schema::VERDICTS, subject.key(), is);
             }
             let (was, is) = (before.next_due(), after.next_due());
             if was != is {
+                let key = |t| schema::due_key(t, subject);
                 was.into_iter()
-                    .for_each(|t| batch.delete(schema::DUE, schema::due_key(t, subject)));
+                    .for_each(|t| batch.delete(schema::DUE, key(t)));
                 is.into_iter()
-                    .for_each(|t| batch.put(schema::DUE, schema::due_key(t, subject), vec![]));
+                    .for_each(|t| batch.put(schema::DUE, key(t), vec![]));
             }
             let held = |v: &Verdict, s| v.holds.iter().any(|h| h.source == s);
             for h in before.holds.iter().filter(|h| !held(after, h.source)) {
@@ -675,88 +606,48 @@ impl Transaction {
                 batch.put(schema::HOLDS, schema::hold_key(h.source, subject), vec![]);
             }
         }
-        for (key, value) in &self.feed_rows {
-            match value {
-                Some(v) => batch.put(schema::FEEDS, key.clone(), v.clone()),
-                None => batch.delete(schema::FEEDS, key.clone()),
-            }
-        }
-        for (key, added) in &self.records {
-            match added {
-                true => batch.put(schema::RECORDS, key.clone(), vec![]),
-                false => batch.delete(schema::RECORDS, key.clone()),
-            }
-        }
-        put_relay_rows(&self.relay_rows, batch);
-        for (key, row) in &self.account_rows {
-            batch.put(schema::ACCOUNTS, key.clone(), row.clone());
-        }
-        if let Some((source, list)) = &self.accepted {
-            batch.put(
-                schema::META,
-                schema::accepted_key(*source),
-                schema::encode(list),
-            );
+        for (family, key, value) in &self.rows {
+            batch.set(family, key.clone(), value.clone());
         }
         for (family, prefix) in &self.drops {
             batch.delete_range(family, prefix.clone(), schema::after(prefix));
         }
-        for (place, (subject, event, origin)) in self.events.iter().enumerate() {
-            let value = schema::event_value(event);
-            match *origin == Origin::FeedRow {
-                true => batch.put(
-                    schema::FEED_EVENTS,
-                    schema::feed_event_key(event.at, subject, seq, place as u32),
-                    value,
-                ),
-                false => batch.put(
-                    schema::EVENTS,
-                    schema::event_key(subject, seq, place as u32),
-                    value,
-                ),
-            }
+        for (place, (subject, event, origin)) in (0..).zip(&self.events) {
+            let (family, key) = match origin {
+                Origin::FeedRow => {
+                    let key = schema::feed_event_key(event.at, subject, seq, place);
+                    (schema::FEED_EVENTS, key)
+                }
+                _ => (schema::EVENTS, schema::event_key(subject, seq, place)),
+            };
+            batch.put(family, key, schema::event_value(event));
         }
     }
 
     /// Writes the audit records, numbered from `number`, and the receipts of idempotent requests.
     pub(super) fn audit_rows(&self, number: u64, receipt: &Receipt, batch: &mut Batch) {
+        let commit = (receipt.commit > 0).then_some(receipt.commit);
         for (n, record) in (number..).zip(&self.audit) {
-            let record = schema::AuditRecord {
-                commit: record
-                    .commit
-                    .or((receipt.commit > 0).then_some(receipt.commit)),
+            let record = AuditRecord {
+                commit: record.commit.or(commit),
                 ..record.clone()
             };
-            batch.put(
-                schema::AUDIT,
-                n.to_be_bytes().to_vec(),
-                schema::encode(&record),
-            );
+            let key = n.to_be_bytes().to_vec();
+            batch.put(schema::AUDIT, key, schema::encode(&record));
         }
-        let whole = self
-            .audit
-            .iter()
-            .filter_map(|record| Some((record.idempotency?, 0)));
-        let single = self.idempotency.iter().map(|(idempotency, subject)| {
-            (*idempotency, self.revision(subject).unwrap_or_default())
-        });
+        let whole = self.audit.iter().filter_map(|r| Some((r.idempotency?, 0)));
+        let single = self.idempotency.iter();
+        let single =
+            single.map(|(key, subject)| (*key, self.revision(subject).unwrap_or_default()));
         for (idempotency, revision) in single.chain(whole) {
-            let serials = receipt
-                .serials
-                .iter()
-                .map(|(o, s)| (o.clone(), *s))
-                .collect();
-            let stored = schema::StoredReceipt {
+            let stored = StoredReceipt {
                 body: idempotency.body,
                 commit: receipt.commit,
-                serials,
+                serials: receipt.serials.clone().into_iter().collect(),
                 revision,
             };
-            batch.put(
-                schema::IDEMPOTENCY,
-                schema::idempotency_key(self.now, &idempotency.key),
-                schema::encode(&stored),
-            );
+            let key = schema::idempotency_key(self.now, &idempotency.key);
+            batch.put(schema::IDEMPOTENCY, key, schema::encode(&stored));
         }
     }
 
@@ -781,59 +672,34 @@ impl Transaction {
         bytes: u64,
         batch: &mut Batch,
     ) -> u64 {
+        let number = seq.to_be_bytes().to_vec();
         for (origin, _, to) in &serials {
-            batch.put(
-                schema::META,
-                schema::serial_key(origin, *to),
-                seq.to_be_bytes().to_vec(),
-            );
+            let key = schema::serial_key(origin, *to);
+            batch.put(schema::META, key, number.clone());
         }
-        let changed = self
-            .touched
-            .iter()
-            .filter(|(_, (before, after))| before != after);
-        let before = changed
-            .map(|(s, (before, _))| (s.key(), before.clone()))
-            .collect();
+        let changed = self.touched.iter();
+        let changed = changed.filter(|(_, (before, after))| before != after);
         let mut row = schema::Commit {
             at: self.now,
             bytes: 0,
             barrier: self.barrier,
             bulk: self.bulk.is_some(),
-            before,
+            before: changed
+                .map(|(s, (before, _))| (s.key(), before.clone()))
+                .collect(),
             serials,
         };
         row.bytes = bytes + schema::encode(&row).size() as u64;
-        batch.put(
-            schema::JOURNAL,
-            seq.to_be_bytes().to_vec(),
-            schema::encode(&row),
-        );
+        batch.put(schema::JOURNAL, number.clone(), schema::encode(&row));
         if let Some(source) = self.bulk {
-            batch.put(
-                schema::META,
-                schema::bulk_key(seq),
-                source.0.to_be_bytes().to_vec(),
-            );
+            let source = source.0.to_be_bytes().to_vec();
+            batch.put(schema::META, schema::bulk_key(seq), source);
         }
         if !self.notes.is_empty() {
-            batch.put(
-                schema::META,
-                schema::notes_key(seq),
-                schema::encode(&self.notes),
-            );
+            let notes = schema::encode(&self.notes);
+            batch.put(schema::META, schema::notes_key(seq), notes);
         }
-        batch.put(schema::META, b"seq".to_vec(), seq.to_be_bytes().to_vec());
+        batch.put(schema::META, b"seq".to_vec(), number);
         row.bytes
-    }
-}
-
-/// Writes rows of relay tests to a batch.
-pub(super) fn put_relay_rows(rows: &[(Vec<u8>, Option<Vec<u8>>)], batch: &mut Batch) {
-    for (key, value) in rows {
-        match value {
-            Some(v) => batch.put(schema::RELAY, key.clone(), v.clone()),
-            None => batch.delete(schema::RELAY, key.clone()),
-        }
     }
 }

@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
-    Import, ImportError, ImportResult, Ledger, LedgerError, Receipt, WriterCommand,
+    Import, ImportError, ImportResult, Ledger, LedgerError, Receipt,
     transaction::{ChangeOutcome, Transaction},
     writer::Writer,
 };
 use crate::{
     model::{
-        Change, Entry, Preconditions, SourceId, Subject, Verdict, history::Command, time::Seconds,
+        Change, Entry, Hold, Preconditions, SourceId, Subject, Verdict,
+        history::{Command, IdempotencyKey},
+        time::Seconds,
     },
     store::{
         StoreError,
-        schema::{AuditRecord, Commit, FeedEntry, revision},
+        schema::{AuditRecord, Commit, FeedEntry, ReplacedRows, revision},
         stage::{ImportDifference, Mode},
     },
 };
@@ -142,7 +144,7 @@ impl Ledger {
         changes: Vec<Change>,
         audit: AuditRecord,
     ) -> Result<Receipt, LedgerError> {
-        self.call(|r| WriterCommand::ChangeMany(Box::new((changes, audit)), r))
+        self.call(|writer| writer.change_many(changes, audit))
     }
 
     /// Undoes a commit for the subjects that have not changed since. May block.
@@ -169,7 +171,8 @@ impl Ledger {
         }
         let subjects = self.commit_subjects(undo, &commit)?;
         let mut out = UndoResult::default();
-        let (mut changes, mut feeds): (Vec<Change>, Vec<SourceId>) = (Vec::new(), Vec::new());
+        let (mut changes, mut feeds) = (Vec::new(), Vec::new());
+        let mut undone: Vec<&CommitSubject> = Vec::new();
         for t in &subjects {
             if t.changed_by.is_some() {
                 out.changed_since.push(t.subject.clone());
@@ -177,59 +180,44 @@ impl Ledger {
             }
             // A removal that was granted since, or by the commit itself, is kept unless the undo
             // may end holds.
-            let granted = t.now.holds.iter().any(|h| {
-                !t.before
-                    .holds
-                    .iter()
-                    .any(|o| (o.reason, o.source) == (h.reason, h.source))
-            });
-            if granted && !undo.preconditions.breaks_hold {
+            let same = |a: &Hold, b: &Hold| (a.reason, a.source) == (b.reason, b.source);
+            let had = |h: &Hold| t.before.holds.iter().any(|o| same(o, h));
+            if !undo.preconditions.breaks_hold && !t.now.holds.iter().all(had) {
                 out.held.push(t.subject.clone());
                 continue;
             }
             let rows = |v: &Verdict, s| {
-                of_source(v, s)
-                    .into_iter()
-                    .map(|e| (e.reason, e.exclusion, e.text.clone()))
+                let rows = of_source(v, s).into_iter();
+                rows.map(|e| (e.reason, e.exclusion, e.text.clone()))
                     .collect::<Vec<_>>()
             };
-            for s in t
-                .feeds
-                .iter()
-                .filter(|s| rows(&t.before, **s) != rows(&t.now, **s))
-            {
-                if !feeds.contains(s) {
+            for s in &t.feeds {
+                if rows(&t.before, *s) != rows(&t.now, *s) && !feeds.contains(s) {
                     feeds.push(*s);
                 }
             }
-            changes.extend(undo.restore(&t.subject, &t.now, &t.before, &t.before));
-            out.undone.push(t.subject.clone());
+            changes.extend(undo.restore(&t.subject, &t.now, &t.before));
+            undone.push(t);
         }
-        out.changed_by = self.changed_by(
-            subjects
-                .iter()
-                .filter_map(|t| Some((t.changed_by?, &t.subject))),
-            undo.seq,
-        )?;
+        out.undone = undone.iter().map(|t| t.subject.clone()).collect();
+        let changed = subjects
+            .iter()
+            .filter_map(|t| Some((t.changed_by?, &t.subject)));
+        out.changed_by = self.changed_by(changed, undo.seq)?;
         if undo.dry_run {
             return Ok(out);
         }
         // Restore holds before the listings that they suppress.
         if !changes.is_empty() {
-            let mut record = undo.audit_record(self.now(), out.undone.len());
+            let mut record = undo.audit_record(self.now(), undone.len());
             record.idempotency = record.idempotency.filter(|_| feeds.is_empty());
             out.receipt = Some(self.submit_many(changes, record)?);
         }
-        let undone: HashSet<&Subject> = out.undone.iter().collect();
-        let same: Vec<&CommitSubject> = subjects
-            .iter()
-            .filter(|t| undone.contains(&t.subject))
-            .collect();
         let last = feeds.len();
         for (n, source) in (1..).zip(feeds) {
-            let mut record = undo.audit_record(self.now(), same.len());
+            let mut record = undo.audit_record(self.now(), undone.len());
             record.idempotency = record.idempotency.filter(|_| n == last);
-            out.receipt = self.undo_feed(record, source, undo.seq, &same)?.receipt;
+            out.receipt = self.undo_feed(record, source, undo.seq, &undone)?.receipt;
         }
         Ok(out)
     }
@@ -240,50 +228,33 @@ impl Ledger {
         undo: &Undo,
         commit: &Commit,
     ) -> Result<Vec<CommitSubject>, LedgerError> {
-        let of_author: Option<HashSet<String>> = match &undo.of {
-            None => None,
-            Some(author) => Some(
-                self.store
-                    .audit_of(undo.seq)?
-                    .into_iter()
-                    .filter(|l| l.who == *author)
-                    .map(|l| l.about)
-                    .collect(),
-            ),
-        };
-        // A subject that another author has also changed in this commit is not undone.
-        let of_others: HashSet<String> = match &undo.of {
-            None => HashSet::new(),
-            Some(author) => self
-                .store
-                .audit_of(undo.seq)?
-                .into_iter()
-                .filter(|l| l.who != *author)
-                .map(|l| l.about)
-                .collect(),
-        };
+        let (mut of_author, mut of_others) = (HashSet::new(), HashSet::new());
+        if let Some(author) = &undo.of {
+            for record in self.store.audit_of(undo.seq)? {
+                match record.who == *author {
+                    true => of_author.insert(record.about),
+                    false => of_others.insert(record.about),
+                };
+            }
+        }
         let (later, bulks) = self.store.later(undo.seq, commit)?;
         let reverts = self.reverts(undo.seq)?;
         // The last large import that may have changed a source's rows, unless all are undone.
         let bulk_of = |source: SourceId| {
-            let all: Vec<u64> = bulks
+            let of_source = bulks
                 .iter()
-                .filter(|(_, of)| of.is_none_or(|of| of == source))
-                .map(|(at, _)| *at)
-                .collect();
-            all.last()
-                .copied()
-                .filter(|_| !is_fully_reverted(undo.seq, &all, &reverts))
+                .filter(|(_, of)| of.is_none_or(|of| of == source));
+            let all: Vec<u64> = of_source.map(|(at, _)| *at).collect();
+            let last = all.last().copied();
+            last.filter(|_| !is_fully_reverted(undo.seq, &all, &reverts))
         };
         let mut out = Vec::new();
         for (key, before) in &commit.before {
             let Some(subject) = Subject::from_key(key) else {
                 continue;
             };
-            if of_author
-                .as_ref()
-                .is_some_and(|t| !t.contains(&subject.to_string()))
-            {
+            let name = subject.to_string();
+            if undo.of.is_some() && !of_author.contains(&name) {
                 continue;
             }
             let now = self.store.verdict(&subject)?;
@@ -300,23 +271,18 @@ impl Ledger {
             let by_bulk = feeds
                 .iter()
                 .find_map(|s| bulk_of(*s).filter(|_| of_source(&after, *s) != of_source(&now, *s)));
+            let counts = |e: &&Entry| {
+                !e.source.is_feed() || feeds.contains(&e.source) || bulk_of(e.source).is_none()
+            };
             let is_unchanged = |left: &Verdict| {
-                let counts = |e: &&Entry| {
-                    !e.source.is_feed() || feeds.contains(&e.source) || bulk_of(e.source).is_none()
-                };
-                let of = |v: &Verdict| {
-                    (
-                        v.entries.iter().filter(counts).cloned().collect::<Vec<_>>(),
-                        v.exempt.clone(),
-                        v.holds.clone(),
-                    )
-                };
-                of(left) == of(&now)
+                let of = |v: &Verdict| v.entries.iter().filter(counts).cloned().collect::<Vec<_>>();
+                of(left) == of(&now) && (&left.exempt, &left.holds) == (&now.exempt, &now.holds)
             };
             let by_later = later.filter(|(left, by)| {
                 !is_unchanged(left) && !is_fully_reverted(undo.seq, by, &reverts)
             });
-            let by_others = of_others.contains(&subject.to_string()).then_some(undo.seq);
+            // A subject that another author has also changed in this commit is not undone.
+            let by_others = of_others.contains(&name).then_some(undo.seq);
             let changed_by = by_later
                 .and_then(|(_, by)| by.last().copied())
                 .or(by_bulk)
@@ -367,11 +333,8 @@ impl Ledger {
         subject: Option<&Subject>,
     ) -> Result<String, LedgerError> {
         let v = self.store.dictionary();
-        if let Some(record) = self.store.audit_of(commit)?.into_iter().next() {
-            return Ok(format!(
-                "{} {} by {}",
-                record.what, record.about, record.who
-            ));
+        if let Some(r) = self.store.audit_of(commit)?.first() {
+            return Ok(format!("{} {} by {}", r.what, r.about, r.who));
         }
         if let Some(source) = self.store.bulk_source(commit)? {
             return Ok(format!("a large import of {}", v.sources.name(source)));
@@ -379,15 +342,11 @@ impl Ledger {
         let (Some(subject), Some(row)) = (subject, self.store.commit_row(commit)?) else {
             return Ok("unknown".into());
         };
-        let author = self
-            .store
-            .events_at(commit, row.at, subject)?
-            .into_iter()
-            .next()
-            .map(|e| e.author);
-        Ok(author.map_or("a large import".into(), |author| {
-            format!("a change by {author}")
-        }))
+        let events = self.store.events_at(commit, row.at, subject)?;
+        Ok(match events.first() {
+            Some(e) => format!("a change by {}", e.author),
+            None => "a large import".into(),
+        })
     }
 
     /// The undo commits after a commit.
@@ -407,26 +366,21 @@ impl Ledger {
         audit: AuditRecord,
         source: SourceId,
         seq: u64,
-        same: &[&CommitSubject],
+        undone: &[&CommitSubject],
     ) -> Result<ImportResult, LedgerError> {
-        let same: Vec<&&CommitSubject> =
-            same.iter().filter(|t| t.feeds.contains(&source)).collect();
-        let subjects = same.iter().map(|t| t.subject.clone()).collect();
-        let notes = self
-            .store
-            .notes_before(seq)?
-            .into_iter()
-            .filter(|n| n.source == source);
+        let undone = undone.iter().filter(|t| t.feeds.contains(&source));
+        let notes = self.store.notes_before(seq)?.into_iter();
+        let notes = notes.filter(|n| n.source == source);
         let mut notes: HashMap<_, _> = notes.map(|n| ((n.subject, n.reason), n.note)).collect();
         let mut import = Import {
             mode: Mode::Patch,
-            touched: subjects,
+            touched: undone.clone().map(|t| t.subject.clone()).collect(),
             audit: Some(audit),
             ..Import::replace(source)
         };
         let result = self.import_with(&mut import, |_, sink| {
-            for t in same {
-                for e in t.before.entries.iter().filter(|e| e.source == source) {
+            for t in undone {
+                for e in of_source(&t.before, source) {
                     let note = notes.remove(&(t.subject.key(), e.reason));
                     let entry = FeedEntry {
                         reason: e.reason,
@@ -448,106 +402,78 @@ impl Ledger {
     /// stored.
     fn undo_bulk(&self, undo: &Undo, commit: &Commit) -> Result<UndoResult, LedgerError> {
         let v = self.store.dictionary();
-        let kept = v.records.iter().enumerate().find_map(|(i, r)| {
-            Some((SourceId(i as u16), r.kept.filter(|k| k.commit == undo.seq)?))
+        let replaced = v.records.iter().enumerate().find_map(|(i, r)| {
+            let kept = r.kept.filter(|k| k.commit == undo.seq)?;
+            Some((SourceId(i as u16), r.generation, kept))
         });
-        let Some((source, kept)) = kept else {
+        let Some((source, generation, kept)) = replaced else {
             return Err(LedgerError::NotFound(self.why_irreversible(undo.seq)?));
         };
-        let generation = v
-            .records
-            .get(usize::from(source.0))
-            .map_or(0, |r| r.generation);
         // Rows that have changed since stay as they are.
         let reverts = self.reverts(undo.seq)?;
         let mut changed = self.store.rows_changed_since(undo.seq, source)?;
         changed.retain(|_, by| !is_fully_reverted(undo.seq, by, &reverts));
-        let changed_by = self.changed_by(
-            changed
-                .iter()
-                .filter_map(|(subject, by)| Some((*by.last()?, subject))),
-            undo.seq,
-        )?;
+        let by = changed
+            .iter()
+            .filter_map(|(subject, by)| Some((*by.last()?, subject)));
+        let changed_by = self.changed_by(by, undo.seq)?;
         // Restore the holds that it has ended before the listings that they suppress.
         let mut changes = Vec::new();
         for t in self.commit_subjects(undo, commit)? {
-            let missing = t
-                .before
-                .holds
-                .iter()
-                .filter(|h| h.source == source && !t.now.is_suppressed(h.reason, source))
-                .cloned();
-            let target = Verdict {
-                holds: t.now.holds.iter().cloned().chain(missing).collect(),
-                ..t.now.clone()
-            };
-            changes.extend(undo.restore(&t.subject, &t.now, &t.now, &target));
+            let mut target = t.now.clone();
+            for h in t.before.holds.iter().filter(|h| h.source == source) {
+                if !t.now.is_suppressed(h.reason, source) {
+                    target.holds.push(h.clone());
+                }
+            }
+            changes.extend(undo.restore(&t.subject, &t.now, &target));
         }
         if !undo.dry_run && !changes.is_empty() {
-            self.submit_many(
-                changes,
-                AuditRecord {
-                    idempotency: None,
-                    ..undo.audit_record(self.now(), 0)
-                },
-            )?;
+            let record = AuditRecord {
+                idempotency: None,
+                ..undo.audit_record(self.now(), 0)
+            };
+            self.submit_many(changes, record)?;
         }
         // An import needs an end in the future; a source that had expired expires with the next
         // tick.
-        let expires = kept
-            .expires
-            .map(|t| t.max(self.clock.now().plus(Seconds(2))));
+        let soon = self.now().plus(Seconds(2));
         let mut import = Import {
             dry_run: undo.dry_run,
             audit: Some(undo.audit_record(self.now(), 0)),
-            expires,
+            expires: kept.expires.map(|t| t.max(soon)),
             ..Import::replace(source)
         };
         let result = self.import_with(&mut import, |_, sink| {
-            let record = self
-                .store
-                .dictionary()
-                .records
-                .get(usize::from(source.0))
-                .cloned()
-                .unwrap_or_default();
-            if record.generation != generation
-                || record.kept.map(|k| k.generation) != Some(kept.generation)
-            {
+            let v = self.store.dictionary();
+            let record = &v.records[usize::from(source.0)];
+            let is_kept = |rows: ReplacedRows| rows.generation == kept.generation;
+            if record.generation != generation || !record.kept.is_some_and(is_kept) {
                 return Err("the source was imported meanwhile; try again".into());
             }
             let mut push = |subject: &Subject, entries: Vec<FeedEntry>| {
-                entries
-                    .into_iter()
-                    .try_for_each(|e| sink(subject.clone(), e))
+                let mut entries = entries.into_iter();
+                entries.try_for_each(|e| sink(subject.clone(), e))
             };
             for subject in changed.keys() {
-                push(
-                    subject,
-                    self.store
-                        .feed_row(source, generation, subject)
-                        .map_err(|e| e.to_string())?,
-                )?;
+                let row = self.store.feed_row(source, generation, subject);
+                push(subject, row.map_err(|e| e.to_string())?)?;
             }
             if kept.generation == 0 {
                 return Ok(());
             }
-            let each = &mut |subject: Subject, entries: Vec<FeedEntry>| match changed
-                .contains_key(&subject)
-            {
+            let each = &mut |subject: Subject, entries| match changed.contains_key(&subject) {
                 true => Ok(()),
                 false => push(&subject, entries).map_err(StoreError::Io),
             };
-            self.store
-                .feed_scan(source, kept.generation, each)
-                .map_err(|e| e.to_string())
+            let scanned = self.store.feed_scan(source, kept.generation, each);
+            scanned.map_err(|e| e.to_string())
         });
         let result = self.imported(result)?;
-        let changed_since = changed.into_keys().collect();
         Ok(UndoResult {
             receipt: result.receipt,
             rows: Some(result.difference),
-            changed_since,
+            changed_since: changed.into_keys().collect(),
             changed_by,
             ..UndoResult::default()
         })
@@ -603,33 +529,21 @@ fn reverted_commit(record: &AuditRecord) -> Option<u64> {
 }
 
 impl Undo {
-    /// The change that restores the entries and the exemption of `entries_of`, without entries of
-    /// feeds, and the holds of `holds_of`; `None` if the subject has them already.
-    fn restore(
-        &self,
-        subject: &Subject,
-        now: &Verdict,
-        entries_of: &Verdict,
-        holds_of: &Verdict,
-    ) -> Option<Change> {
-        let decided = |v: &Verdict| {
-            (
-                v.entries
-                    .iter()
-                    .filter(|e| !e.source.is_feed())
-                    .cloned()
-                    .collect::<Vec<_>>(),
-                v.exempt.clone(),
-            )
+    /// The change that gives a subject the state `target`, without entries of feeds; `None` if it
+    /// has that state already.
+    fn restore(&self, subject: &Subject, now: &Verdict, target: &Verdict) -> Option<Change> {
+        let own = |v: &Verdict| {
+            let entries = v.entries.iter().filter(|e| !e.source.is_feed());
+            entries.cloned().collect::<Vec<_>>()
         };
-        if decided(now) == decided(entries_of) && now.holds == holds_of.holds {
+        let (entries, exempt, holds) = (own(target), &target.exempt, &target.holds);
+        if (own(now), &now.exempt, &now.holds) == (entries.clone(), exempt, holds) {
             return None;
         }
-        let (entries, exempt) = decided(entries_of);
         let command = Command::Restore {
             entries,
-            exempt,
-            holds: holds_of.holds.clone(),
+            exempt: exempt.clone(),
+            holds: holds.clone(),
         };
         let mut change = Change::new(subject.clone(), self.author.clone(), command);
         change.evidence = self.why.clone().map(crate::model::Evidence::statement);
@@ -658,17 +572,16 @@ impl Undo {
 
 impl Writer {
     /// Refuses an idempotent request that was processed before.
-    pub(super) fn check_idempotency(&self, audit: &AuditRecord) -> Result<(), LedgerError> {
-        match &audit.idempotency {
-            Some(idempotency)
-                if self
-                    .store
-                    .stored_receipt(self.clock.now(), &idempotency.key)?
-                    .is_some() =>
-            {
-                Err(LedgerError::Duplicate)
-            }
-            _ => Ok(()),
+    pub(super) fn check_idempotency(
+        &self,
+        request: Option<IdempotencyKey>,
+    ) -> Result<(), LedgerError> {
+        let Some(request) = request else {
+            return Ok(());
+        };
+        match self.store.stored_receipt(self.clock.now(), &request.key)? {
+            Some(_) => Err(LedgerError::Duplicate),
+            None => Ok(()),
         }
     }
 
@@ -678,20 +591,15 @@ impl Writer {
         changes: Vec<Change>,
         audit: AuditRecord,
     ) -> Result<Receipt, LedgerError> {
-        self.check_idempotency(&audit)?;
+        self.check_idempotency(audit.idempotency)?;
         let mut transaction = Transaction::new(self.clock.now());
         for change in changes {
-            match self
-                .check(change)
-                .and_then(|c| transaction.decide(&self.store, &c, |s| self.covered(s)))?
-            {
-                ChangeOutcome::Applied(_) => {}
-                ChangeOutcome::Duplicate(stored) => return Ok(stored.into()),
+            if let ChangeOutcome::Duplicate(stored) = self.decide(&mut transaction, change)? {
+                return Ok(stored.into());
             }
         }
         transaction.audit = vec![audit];
-        transaction.release_orphaned_holds(&self.store)?;
-        self.commit(&transaction, None)
+        self.commit_changes(&mut transaction)
     }
 }
 

@@ -19,11 +19,10 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     accounts::Accounts,
-    command::{GROUP_COMMIT_MAX, Reply, WriterCommand},
     error::LedgerError,
     health::Health,
     outbox::Queues,
@@ -43,13 +42,29 @@ use crate::{
     store::{Batch, Store, StoreError, schema},
 };
 
+/// The most commands that wait for the writer. Further callers wait until one is taken.
+pub(super) const QUEUE_LENGTH: usize = 4096;
+/// The most changes in one group commit.
+const GROUP_COMMIT_MAX: usize = 1024;
 /// The number of changed subjects after which a new image is written.
 const IMAGE_EVERY: usize = 100_000;
 /// The time between two trims of the journal, in ticks of a second.
 const TRIM_EVERY: u64 = 60;
-
 /// The time between two checks of the removal log, in ticks. It is also checked before each write.
 const WATCH_EVERY: u64 = 10;
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, LedgerError>>;
+
+/// A command to the writer.
+#[allow(clippy::large_enum_variant)] // Nearly all commands are changes; a box for each costs time.
+pub(super) enum WriterCommand {
+    Change(Change, Reply<Receipt>),
+    /// Runs a function, which sends its own reply.
+    Run(Box<dyn FnOnce(&mut Writer) + Send>),
+    /// A second has passed.
+    Tick,
+    Stop(Reply<()>),
+}
 
 pub(super) struct Writer {
     pub(super) store: Arc<Store>,
@@ -117,48 +132,8 @@ impl Writer {
             self.changes(std::mem::take(&mut group));
             match command {
                 WriterCommand::Change(..) => {}
+                WriterCommand::Run(run) => run(self),
                 WriterCommand::Tick => self.tick(),
-                WriterCommand::Import(staged_import, reply) => self.import(*staged_import, reply),
-                WriterCommand::Fork(reply) => {
-                    drop(reply.send(Ok((Box::new(self.builder.clone()), self.seq))));
-                }
-                WriterCommand::NewGeneration(source, reply) => {
-                    drop(reply.send(self.generation(source)));
-                }
-                WriterCommand::Source(name, reply) => drop(reply.send(self.source(&name))),
-                WriterCommand::DeliveryResult(all, reply) => {
-                    let (webhook, commit, result) = *all;
-                    drop(reply.send(self.record_delivery(&webhook, commit, result)));
-                }
-                WriterCommand::ChangeMany(all, reply) => {
-                    drop(reply.send(self.change_many(all.0, all.1)));
-                }
-                WriterCommand::RelayRows(rows, reply) => {
-                    drop(reply.send(self.commit_relay_rows(*rows)));
-                }
-                WriterCommand::FeedEvent(event, reply) => {
-                    drop(reply.send(self.announce_feed(*event)));
-                }
-                WriterCommand::ChangeAccounts(all, reply) => {
-                    drop(reply.send(self.change_accounts(all.0, all.1.as_ref())));
-                }
-                WriterCommand::VerifyRemovals(reply) => drop(reply.send(self.verify_removals())),
-                WriterCommand::BackedUp(line, reply) => drop(reply.send(self.backed_up(line))),
-                WriterCommand::DiffSince(request, reply) => {
-                    drop(reply.send(self.diff_since(*request)));
-                }
-                WriterCommand::Configure(settings, reply) => {
-                    drop(reply.send(self.configure(*settings)));
-                    self.committed.send_replace(self.seq); // zones and mirrors may have changed
-                }
-                WriterCommand::SetSerial(request, reply) => {
-                    drop(reply.send(self.set_serial(&request)));
-                }
-                WriterCommand::Rename(all, reply) => {
-                    let (rename, settings, audit) = *all;
-                    drop(reply.send(self.rename(&rename, settings, &audit)));
-                    self.committed.send_replace(self.seq);
-                }
                 WriterCommand::Stop(reply) => return Some(reply),
             }
             self.notify();
@@ -176,18 +151,13 @@ impl Writer {
         let mut decided = Vec::with_capacity(group.len());
         for (change, reply) in group {
             let subject = change.subject.clone();
-            let result = self
-                .check(change)
-                .and_then(|c| transaction.decide(&self.store, &c, |s| self.covered(s)));
-            decided.push((reply, subject, result));
+            decided.push((reply, subject, self.decide(&mut transaction, change)));
         }
         let accepted = decided
             .iter()
             .any(|(.., r)| matches!(r, Ok(ChangeOutcome::Applied(_))));
         let result = match accepted {
-            true => transaction
-                .release_orphaned_holds(&self.store)
-                .and_then(|()| self.commit(&transaction, None)),
+            true => self.commit_changes(&mut transaction),
             false => Err(LedgerError::Stopped),
         };
         for (reply, subject, decision) in decided {
@@ -213,9 +183,28 @@ impl Writer {
             .send_if_modified(|committed| std::mem::replace(committed, self.seq) != self.seq);
     }
 
+    /// Checks a change and decides it on top of the changes that a transaction has.
+    pub(super) fn decide(
+        &self,
+        transaction: &mut Transaction,
+        change: Change,
+    ) -> Result<ChangeOutcome, LedgerError> {
+        let change = self.check(change)?;
+        transaction.decide(&self.store, &change, |s| self.covered(s))
+    }
+
+    /// Commits changes, and ends the holds that have lost the listing that they suppress.
+    pub(super) fn commit_changes(
+        &mut self,
+        transaction: &mut Transaction,
+    ) -> Result<Receipt, LedgerError> {
+        transaction.release_orphaned_holds(&self.store)?;
+        self.commit(transaction, None)
+    }
+
     /// Whether a wider listing may cover a subject. Exact only for single IPv4 addresses, for which
     /// the tables answer it quickly.
-    pub(super) fn covered(&self, subject: &Subject) -> bool {
+    fn covered(&self, subject: &Subject) -> bool {
         match subject {
             Subject::V4(p) if p.is_host() => {
                 self.builder.tables().ip4.get(p.first()).1 != crate::index::values::ValueId::EMPTY
@@ -225,7 +214,7 @@ impl Writer {
     }
 
     /// Refuses subjects that must not be listed, and completes the change with defaults.
-    pub(super) fn check(&self, mut change: Change) -> Result<Change, LedgerError> {
+    fn check(&self, mut change: Change) -> Result<Change, LedgerError> {
         if let Some(why) = self.health.writes_refused() {
             return Err(LedgerError::Unavailable(why));
         }
@@ -340,24 +329,13 @@ impl Writer {
         let mut batch = Batch::default();
         transaction.rows(seq, &mut batch);
         transaction.audit_rows(self.audited + 1, receipt, &mut batch);
-        for (origin, serial) in &receipt.serials {
-            let hash = self
-                .zones
-                .by_name(origin)
-                .map_or(0, |i| self.zones.all()[i].hash);
-            put_zone(&mut batch, origin, *serial, hash);
+        let mut serials = Vec::new();
+        for (zone, was) in self.zones.all().iter().zip(&self.serials) {
+            if let Some(serial) = receipt.serials.get(&*zone.name) {
+                put_zone(&mut batch, &zone.name, *serial, zone.hash);
+                serials.push((zone.name.to_string(), *was, *serial));
+            }
         }
-        let was = |origin: &str| {
-            self.zones
-                .by_name(origin)
-                .and_then(|i| self.serials.get(i).copied())
-                .unwrap_or_default()
-        };
-        let serials = receipt
-            .serials
-            .iter()
-            .map(|(o, s)| (o.clone(), was(o), *s))
-            .collect();
         self.journal_bytes = transaction.journal(seq, serials, self.journal_bytes, &mut batch);
         batch
     }
@@ -409,20 +387,20 @@ impl Writer {
             return;
         }
         if let Err(e) = self.expire() {
-            tracing::error!(error = %e, "ending due listings failed");
+            let error = e.text(&self.store.dictionary());
+            tracing::error!(error, "ending due listings failed");
         }
         self.retire();
         if self.ticks >= self.next_image && self.seq > self.imaged.load(Ordering::Relaxed) {
             self.write_image(false, None);
         }
         if self.ticks.is_multiple_of(TRIM_EVERY) {
-            match self
+            let trimmed = self
                 .store
                 .trim(self.clock.now(), self.imaged.load(Ordering::Relaxed))
-                .and_then(|b| b.map_or(Ok(()), |b| self.store.commit(b)))
-            {
-                Ok(()) => {}
-                Err(e) => tracing::warn!(error = %e, "trimming the journal failed"),
+                .and_then(|b| b.map_or(Ok(()), |b| self.store.commit(b)));
+            if let Err(e) = trimmed {
+                tracing::warn!(error = %e, "trimming the journal failed");
             }
             if let Err(e) = self.drop_kept() {
                 tracing::warn!(error = ?e, "deleting replaced rows failed");
@@ -436,6 +414,39 @@ impl Writer {
         crate::store::dictionary_rows(&v, &mut batch);
         self.commit_batch(batch)?;
         self.store.set_dictionary(v);
+        Ok(())
+    }
+
+    /// Commits rows that are not part of a numbered commit, with the audit record of their request.
+    pub(super) fn commit_audited(
+        &mut self,
+        mut batch: Batch,
+        audit: Option<schema::AuditRecord>,
+    ) -> Result<(), LedgerError> {
+        let mut transaction = Transaction::new(self.clock.now());
+        transaction.audit.extend(audit);
+        transaction.audit_rows(self.audited + 1, &Receipt::default(), &mut batch);
+        self.commit_batch(batch)?;
+        self.audited += transaction.audit.len() as u64;
+        Ok(())
+    }
+
+    /// Commits new serials of zones, which each have their row in the batch: origin, serial before
+    /// and after.
+    pub(super) fn commit_serials(
+        &mut self,
+        transaction: &Transaction,
+        receipt: &Receipt,
+        moved: Vec<(String, Serial, Serial)>,
+        mut batch: Batch,
+    ) -> Result<(), LedgerError> {
+        let (commit, before) = (receipt.commit, self.journal_bytes);
+        let bytes = transaction.journal(commit, moved, before, &mut batch);
+        transaction.audit_rows(self.audited + 1, receipt, &mut batch);
+        self.log_removals(transaction, &receipt.serials, &mut batch)?;
+        self.commit_batch(batch)?;
+        self.audited += transaction.audit.len() as u64;
+        (self.seq, self.journal_bytes) = (commit, bytes);
         Ok(())
     }
 

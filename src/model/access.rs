@@ -94,39 +94,29 @@ impl TokenRestrictions {
         reason: Option<&str>,
         source: Option<&str>,
     ) -> Result<(), String> {
-        let check = |field: &str, allowed: &[String], name: Option<&str>| match name {
-            _ if allowed.is_empty() => Ok(()),
-            Some(n) if allowed.iter().any(|a| a == n) => Ok(()),
-            Some(n) => Err(format!(
-                "this token is restricted to {field} {}, not `{n}`",
-                allowed.join(", ")
-            )),
-            None => Err(format!(
-                "this token is restricted to {field} {}; name one",
-                allowed.join(", ")
-            )),
+        let check = |field: &str, allowed: &[String], name: Option<&str>| {
+            let problem = match name {
+                _ if allowed.is_empty() => return Ok(()),
+                Some(n) if allowed.iter().any(|a| a == n) => return Ok(()),
+                Some(n) => format!(", not `{n}`"),
+                None => "; name one".into(),
+            };
+            let allowed = allowed.join(", ");
+            Err(format!(
+                "this token is restricted to {field} {allowed}{problem}"
+            ))
         };
         check("the reasons", &self.reasons, reason)?;
         check("the sources", &self.sources, source)?;
-        let prefixes = || {
-            self.prefixes
-                .iter()
-                .map(Subject::to_string)
-                .collect::<Vec<_>>()
-                .join(", ")
+        let problem = match subject {
+            _ if self.prefixes.is_empty() => return Ok(()),
+            Some(s) if self.prefixes.iter().any(|p| p.covers(s)) => return Ok(()),
+            Some(s) => format!("{s} is outside"),
+            None => "the request affects other subjects too".into(),
         };
-        match subject {
-            _ if self.prefixes.is_empty() => Ok(()),
-            Some(s) if self.prefixes.iter().any(|p| p.covers(s)) => Ok(()),
-            Some(s) => Err(format!(
-                "this token is restricted to {}; {s} is outside",
-                prefixes()
-            )),
-            None => Err(format!(
-                "this token is restricted to {}; the request affects other subjects too",
-                prefixes()
-            )),
-        }
+        let prefixes: Vec<String> = self.prefixes.iter().map(Subject::to_string).collect();
+        let prefixes = prefixes.join(", ");
+        Err(format!("this token is restricted to {prefixes}; {problem}"))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The form of the names of a hash zone, such as MSBL's EBL or Spamhaus' HBL.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -121,28 +121,20 @@ impl Digest {
     /// Says which length and alphabet are expected, and what was found.
     pub fn check(&self, label: &str) -> Result<(), String> {
         let (name, len, alphabet) = self.form();
-        let expected = match alphabet {
-            Alphabet::Hex => format!("{len} hexadecimal digits"),
-            Alphabet::Base32 => {
-                format!("{len} base32 characters (a to z and 2 to 7, without padding)")
-            }
+        let characters = match alphabet {
+            Alphabet::Hex => "hexadecimal digits",
+            Alphabet::Base32 => "base32 characters (a to z and 2 to 7, without padding)",
         };
         let lower = label.to_ascii_lowercase();
-        if let Some(c) = lower
-            .chars()
-            .find(|c| !u8::try_from(*c).is_ok_and(|b| alphabet.contains(b)))
-        {
-            return Err(format!(
-                "`{label}` is not a {name} digest, which has {expected}: it contains {c:?}"
-            ));
-        }
-        if lower.len() != len {
-            return Err(format!(
-                "`{label}` is not a {name} digest, which has {expected}: it has {}",
-                lower.len()
-            ));
-        }
-        Ok(())
+        let is_other = |c: &char| !u8::try_from(*c).is_ok_and(|b| alphabet.contains(b));
+        let problem = match lower.chars().find(is_other) {
+            Some(c) => format!("it contains {c:?}"),
+            None if lower.len() != len => format!("it has {}", lower.len()),
+            None => return Ok(()),
+        };
+        Err(format!(
+            "`{label}` is not a {name} digest, which has {len} {characters}: {problem}"
+        ))
     }
 
     /// Reads a digest as a subject: one label in lower case, without the names below it.
@@ -176,16 +168,9 @@ impl fmt::Display for Digest {
     }
 }
 
-impl FromStr for Digest {
-    type Err = String;
-    fn from_str(name: &str) -> Result<Digest, String> {
-        Digest::parse(name)
-    }
-}
-
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(self.name())
+        s.collect_str(self)
     }
 }
 

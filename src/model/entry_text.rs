@@ -82,18 +82,12 @@ impl Deref for EntryText {
     }
 }
 
-impl From<Option<Box<str>>> for EntryText {
-    fn from(text: Option<Box<str>>) -> EntryText {
+impl<T: Into<Box<str>>> From<Option<T>> for EntryText {
+    fn from(text: Option<T>) -> EntryText {
         EntryText {
-            text,
+            text: text.map(Into::into),
             path: FeedPath::Own,
         }
-    }
-}
-
-impl From<Option<&str>> for EntryText {
-    fn from(text: Option<&str>) -> EntryText {
-        EntryText::from(text.map(Box::from))
     }
 }
 

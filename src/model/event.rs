@@ -24,8 +24,9 @@ pub struct Event {
 }
 
 /// The kind of an event, as the API and webhooks name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum EventName {
     /// A source lists the subject, or renews the listing.
@@ -51,17 +52,7 @@ pub enum EventName {
 impl EventName {
     /// The name as it is sent.
     pub fn as_str(self) -> &'static str {
-        match self {
-            EventName::Listed => "listed",
-            EventName::Excluded => "excluded",
-            EventName::Delisted => "delisted",
-            EventName::Expired => "expired",
-            EventName::Dropped => "dropped",
-            EventName::Held => "held",
-            EventName::HoldEnded => "hold_ended",
-            EventName::Exempted => "exempted",
-            EventName::ExemptEnded => "exempt_ended",
-        }
+        self.into()
     }
 }
 
@@ -129,6 +120,23 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// The start of a hold.
+    pub fn held(hold: &Hold) -> EventKind {
+        EventKind::Held {
+            reason: hold.reason,
+            source: hold.source,
+            until: hold.until,
+        }
+    }
+
+    /// The end of a hold.
+    pub fn hold_ended(hold: &Hold) -> EventKind {
+        EventKind::HoldEnded {
+            reason: hold.reason,
+            source: hold.source,
+        }
+    }
+
     /// The name of the kind.
     pub fn name(&self) -> EventName {
         match self {

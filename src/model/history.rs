@@ -261,20 +261,12 @@ pub fn decide(
             until: until.unwrap_or_else(|| now.plus(DEFAULT_HOLD)),
         }]),
         Command::Unhold { reason } => {
-            let ends = verdict
-                .holds
-                .iter()
-                .filter(|h| reason.is_none_or(|r| r == h.reason));
-            let ends: Vec<EventKind> = ends
-                .map(|h| EventKind::HoldEnded {
-                    reason: h.reason,
-                    source: h.source,
-                })
-                .collect();
-            if ends.is_empty() {
-                Err(RuleViolation::NotHeld)
-            } else {
-                Ok(ends)
+            let holds = verdict.holds.iter();
+            let ends = holds.filter(|h| reason.is_none_or(|r| r == h.reason));
+            let ends: Vec<_> = ends.map(EventKind::hold_ended).collect();
+            match ends.is_empty() {
+                true => Err(RuleViolation::NotHeld),
+                false => Ok(ends),
             }
         }
         Command::Restore {
@@ -302,20 +294,11 @@ fn end_conflicting_holds(
     source: SourceId,
     permitted: bool,
 ) -> Result<Vec<EventKind>, RuleViolation> {
-    let holds: Vec<&Hold> = verdict
-        .holds
-        .iter()
-        .filter(|h| h.suppresses(reason, source))
-        .collect();
+    let holds = verdict.holds.iter();
+    let holds: Vec<&Hold> = holds.filter(|h| h.suppresses(reason, source)).collect();
     match holds.iter().map(|h| h.until).max() {
         Some(until) if !permitted => Err(RuleViolation::Held(until)),
-        _ => Ok(holds
-            .iter()
-            .map(|h| EventKind::HoldEnded {
-                reason: h.reason,
-                source: h.source,
-            })
-            .collect()),
+        _ => Ok(holds.into_iter().map(EventKind::hold_ended).collect()),
     }
 }
 
@@ -328,44 +311,35 @@ fn delist(
 ) -> Result<Vec<EventKind>, RuleViolation> {
     let matches =
         |r: ReasonId, s: SourceId| reason.is_none_or(|x| x == r) && source.is_none_or(|x| x == s);
+    let listings = verdict.entries.iter();
+    let listings = listings.filter(|e| !e.exclusion && matches(e.reason, e.source));
     let Some(until) = until else {
-        return delist_without_hold(verdict, matches, is_feed);
+        return delist_without_hold(listings, is_feed);
     };
     let mut out = Vec::new();
     // Reasons that are removed. If the request names no source, a hold on each suppresses all
     // sources.
     let mut granted: Vec<ReasonId> = Vec::new();
-    for e in verdict
-        .entries
-        .iter()
-        .filter(|e| !e.exclusion && matches(e.reason, e.source))
-    {
+    let held = |reason, source, until| EventKind::Held {
+        reason,
+        source,
+        until,
+    };
+    for e in listings {
         if !is_feed(e.source) {
-            out.push(EventKind::Delisted {
-                reason: e.reason,
-                source: e.source,
-            });
+            out.push(e.delisted());
         } else if verdict.is_suppressed(e.reason, e.source) {
             continue;
         } else if source.is_some() {
-            out.push(EventKind::Held {
-                reason: e.reason,
-                source: e.source,
-                until,
-            });
+            out.push(held(e.reason, e.source, until));
         }
         granted.push(e.reason);
     }
-    for (r, s) in covers
-        .iter()
-        .filter(|(r, s)| matches(*r, *s) && !verdict.is_suppressed(*r, *s))
-    {
-        out.push(EventKind::Held {
-            reason: *r,
-            source: *s,
-            until: Hold::WITH_COVER,
-        });
-        granted.push(*r);
+    for &(r, s) in covers {
+        if matches(r, s) && !verdict.is_suppressed(r, s) {
+            out.push(held(r, s, Hold::WITH_COVER));
+            granted.push(r);
+        }
     }
     granted.sort_unstable();
     granted.dedup();
@@ -374,47 +348,27 @@ fn delist(
     }
     if source.is_none() {
         // A hold that lasts longer stays as it is.
-        let held = |r: &ReasonId| {
-            verdict
-                .holds
-                .iter()
-                .any(|h| (h.reason, h.source) == (*r, SourceId::ALL) && h.until >= until)
-        };
-        out.extend(
-            granted
-                .into_iter()
-                .filter(|r| !held(r))
-                .map(|reason| EventKind::Held {
-                    reason,
-                    source: SourceId::ALL,
-                    until,
-                }),
-        );
+        let is_longer = |h: &&Hold| h.source == SourceId::ALL && h.until >= until;
+        let longer: Vec<ReasonId> = verdict
+            .holds
+            .iter()
+            .filter(is_longer)
+            .map(|h| h.reason)
+            .collect();
+        granted.retain(|r| !longer.contains(r));
+        out.extend(granted.into_iter().map(|r| held(r, SourceId::ALL, until)));
     }
     Ok(out)
 }
 
 /// Ends listings that were a mistake, without a hold. Entries of feeds cannot be ended so.
-fn delist_without_hold(
-    verdict: &Verdict,
-    matches: impl Fn(ReasonId, SourceId) -> bool,
+fn delist_without_hold<'e>(
+    listings: impl Iterator<Item = &'e Entry>,
     is_feed: impl Fn(SourceId) -> bool,
 ) -> Result<Vec<EventKind>, RuleViolation> {
-    let listed = || {
-        verdict
-            .entries
-            .iter()
-            .filter(|e| !e.exclusion && matches(e.reason, e.source))
-    };
-    let own: Vec<EventKind> = listed()
-        .filter(|e| !is_feed(e.source))
-        .map(|e| EventKind::Delisted {
-            reason: e.reason,
-            source: e.source,
-        })
-        .collect();
-    match listed().next() {
-        _ if !own.is_empty() => Ok(own),
+    let (of_feeds, own): (Vec<_>, Vec<_>) = listings.partition(|e| is_feed(e.source));
+    match of_feeds.first() {
+        _ if !own.is_empty() => Ok(own.into_iter().map(Entry::delisted).collect()),
         Some(e) => Err(RuleViolation::FeedOwned(e.source)),
         None => Err(RuleViolation::NotListed),
     }
@@ -428,62 +382,39 @@ fn restore(
     is_feed: impl Fn(SourceId) -> bool,
 ) -> Vec<EventKind> {
     let mut out = Vec::new();
-    for h in verdict.holds.iter().filter(|h| {
-        breaks_hold
-            && !holds
-                .iter()
-                .any(|o| (o.reason, o.source) == (h.reason, h.source))
-    }) {
-        out.push(EventKind::HoldEnded {
-            reason: h.reason,
-            source: h.source,
-        });
-    }
     let over = |t: Option<Time>| t.is_some_and(|t| t <= now);
     let own = |e: &&Entry| !is_feed(e.source);
     let like = |a: &Entry, b: &Entry| {
         (a.reason, a.source, a.exclusion, &a.text, a.until)
             == (b.reason, b.source, b.exclusion, &b.text, b.until)
     };
+    for h in verdict.holds.iter().filter(|_| breaks_hold) {
+        let same = |o: &Hold| (o.reason, o.source) == (h.reason, h.source);
+        if !holds.iter().any(same) {
+            out.push(EventKind::hold_ended(h));
+        }
+    }
     for e in verdict.entries.iter().filter(own) {
-        if !entries
-            .iter()
-            .any(|o| (o.reason, o.source) == (e.reason, e.source) && !over(o.until))
-        {
-            out.push(EventKind::Delisted {
-                reason: e.reason,
-                source: e.source,
-            });
+        let same = |o: &Entry| (o.reason, o.source) == (e.reason, e.source);
+        if !entries.iter().any(|o| same(o) && !over(o.until)) {
+            out.push(e.delisted());
         }
     }
     for e in entries.iter().filter(own).filter(|e| !over(e.until)) {
-        if verdict
-            .entry(e.reason, e.source)
-            .is_some_and(|o| like(o, e))
-        {
-            continue;
+        let present = verdict.entry(e.reason, e.source);
+        let suppressed = verdict.is_suppressed(e.reason, e.source) && !breaks_hold;
+        if !suppressed && !present.is_some_and(|o| like(o, e)) {
+            out.push(EventKind::Listed {
+                reason: e.reason,
+                source: e.source,
+                until: e.until,
+                exclusion: e.exclusion,
+                text: e.text.clone(),
+            });
         }
-        if verdict.is_suppressed(e.reason, e.source) && !breaks_hold {
-            continue;
-        }
-        out.push(EventKind::Listed {
-            reason: e.reason,
-            source: e.source,
-            until: e.until,
-            exclusion: e.exclusion,
-            text: e.text.clone(),
-        });
     }
-    for h in holds
-        .iter()
-        .filter(|h| h.until > now && !verdict.holds.contains(h))
-    {
-        out.push(EventKind::Held {
-            reason: h.reason,
-            source: h.source,
-            until: h.until,
-        });
-    }
+    let new = |h: &&Hold| h.until > now && !verdict.holds.contains(h);
+    out.extend(holds.iter().filter(new).map(EventKind::held));
     match (exempt.filter(|e| !over(e.until)), &verdict.exempt) {
         (Some(e), is) if is.as_ref().map(|i| i.until) != Some(e.until) => {
             out.push(EventKind::Exempted { until: e.until });
@@ -497,29 +428,20 @@ fn restore(
 /// The expiries of the listings of a subject that end at or before `now`.
 pub fn expired_listings(verdict: &Verdict, now: Time) -> Vec<EventKind> {
     let over = |e: &&Entry| e.until.is_some_and(|t| t <= now);
-    verdict
-        .entries
-        .iter()
-        .filter(over)
-        .map(|e| EventKind::Expired {
-            reason: e.reason,
-            source: e.source,
-        })
-        .collect()
+    let expired = verdict.entries.iter().filter(over);
+    expired.map(Entry::expired).collect()
 }
 
 fn expire(verdict: &Verdict, now: Time) -> Vec<EventKind> {
     let mut out = expired_listings(verdict, now);
-    let over = |t: Option<Time>| t.is_some_and(|t| t <= now);
-    for h in verdict.holds.iter().filter(|h| h.until <= now) {
-        out.push(EventKind::HoldEnded {
-            reason: h.reason,
-            source: h.source,
-        });
-    }
-    if verdict.exempt.as_ref().is_some_and(|e| over(e.until)) {
-        out.push(EventKind::ExemptEnded);
-    }
+    let holds = verdict.holds.iter().filter(|h| h.until <= now);
+    out.extend(holds.map(EventKind::hold_ended));
+    let exempt_until = verdict.exempt.as_ref().and_then(|e| e.until);
+    out.extend(
+        exempt_until
+            .filter(|t| *t <= now)
+            .map(|_| EventKind::ExemptEnded),
+    );
     out
 }
 

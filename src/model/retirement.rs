@@ -9,8 +9,9 @@ use super::{
 };
 
 /// How far a zone is on its way out of service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum RetirementStage {
     /// The zone lists as before, and announces its end.
@@ -24,11 +25,7 @@ pub enum RetirementStage {
 impl RetirementStage {
     /// The stage as it is sent.
     pub fn as_str(self) -> &'static str {
-        match self {
-            RetirementStage::Announced => "announced",
-            RetirementStage::Empty => "empty",
-            RetirementStage::Over => "over",
-        }
+        self.into()
     }
 }
 

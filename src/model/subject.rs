@@ -95,14 +95,15 @@ impl Subject {
                 }
             },
         };
-        let subject = match addr {
-            IpAddr::V4(a) => Subject::V4(Prefix4::new(a.to_bits(), len)),
-            IpAddr::V6(a) => Subject::V6(Prefix6::new(a.to_bits(), len)),
-        };
-        let clean = match (&subject, addr) {
-            (Subject::V4(p), IpAddr::V4(a)) => p.first() == a.to_bits(),
-            (Subject::V6(p), IpAddr::V6(a)) => p.first() == a.to_bits(),
-            _ => true,
+        let (subject, clean) = match addr {
+            IpAddr::V4(a) => {
+                let p = Prefix4::new(a.to_bits(), len);
+                (Subject::V4(p), p.first() == a.to_bits())
+            }
+            IpAddr::V6(a) => {
+                let p = Prefix6::new(a.to_bits(), len);
+                (Subject::V6(p), p.first() == a.to_bits())
+            }
         };
         if !clean && host_bits == HostBits::Refuse {
             return Err(format!(
@@ -166,20 +167,10 @@ impl Subject {
                 .collect(),
             Subject::Domain(d) => {
                 let above = d.name().match_indices('.').map(|(i, _)| &d.name()[i + 1..]);
-                let mut out: Vec<Subject> = Vec::new();
-                if d.scope() != Scope::Tree {
-                    out.push(Subject::Domain(Domain::from_canonical(
-                        d.name(),
-                        Scope::Tree,
-                    )));
-                }
-                for name in above {
-                    out.extend(
-                        [Scope::Below, Scope::Tree]
-                            .map(|s| Subject::Domain(Domain::from_canonical(name, s))),
-                    );
-                }
-                out
+                let domain = |name, scope| Subject::Domain(Domain::from_canonical(name, scope));
+                let own = (d.scope() != Scope::Tree).then(|| domain(d.name(), Scope::Tree));
+                let above = above.flat_map(|n| [domain(n, Scope::Below), domain(n, Scope::Tree)]);
+                own.into_iter().chain(above).collect()
             }
         }
     }

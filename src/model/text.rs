@@ -69,15 +69,7 @@ pub fn check_line(text: &str) -> Result<(), String> {
 /// Replaces every unsafe character by U+FFFD. Used for text from the network that is stored, such
 /// as an envelope.
 pub fn replace_controls(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if needs_escape(c) {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                c
-            }
-        })
-        .collect()
+    text.replace(needs_escape, "\u{fffd}")
 }
 
 #[cfg(test)]

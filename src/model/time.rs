@@ -1,7 +1,7 @@
 //! Times and durations in whole seconds, and their forms in text: a duration, a date or an RFC 3339
 //! time. All command line options, configuration keys and API fields are parsed here.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, marker::PhantomData, str::FromStr};
 
 use jiff::{SignedDuration, Span, civil::DateTime, fmt::temporal::Pieces};
 
@@ -84,19 +84,28 @@ impl FromStr for Time {
 
 /// Deserializes a [`Time`] from text in a configuration file.
 pub fn text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Time, D::Error> {
-    struct Text;
-    impl serde::de::Visitor<'_> for Text {
-        type Value = Time;
+    from_text(
+        from,
+        "a date or time in quotes, such as \"2026-12-31\" or \"2026-12-31T00:00:00Z\"",
+    )
+}
+
+/// Deserializes a value from text; `expected` describes it in the error about another type.
+fn from_text<'de, T: FromStr<Err = String>, D: serde::Deserializer<'de>>(
+    from: D,
+    expected: &'static str,
+) -> Result<T, D::Error> {
+    struct Text<T>(&'static str, PhantomData<T>);
+    impl<T: FromStr<Err = String>> serde::de::Visitor<'_> for Text<T> {
+        type Value = T;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str(
-                "a date or time in quotes, such as \"2026-12-31\" or \"2026-12-31T00:00:00Z\"",
-            )
+            f.write_str(self.0)
         }
-        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Time, E> {
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
             text.parse().map_err(E::custom)
         }
     }
-    from.deserialize_str(Text)
+    from.deserialize_str(Text(expected, PhantomData))
 }
 
 /// An optional [`Time`] in JSON: RFC 3339 in UTC. A number of seconds since 1970, as earlier versions
@@ -150,10 +159,9 @@ fn parse_span(s: &str) -> Option<Span> {
     let s = s.trim();
     // ISO 8601 (`P1D`) is case-sensitive here. Other durations are not: earlier versions accepted
     // `90D`.
-    let lower = if s.starts_with(['P', 'p']) {
-        s.to_string()
-    } else {
-        s.to_ascii_lowercase()
+    let lower = match s.starts_with(['P', 'p']) {
+        true => s.to_string(),
+        false => s.to_ascii_lowercase(),
     };
     let span: Span = lower.parse().ok()?;
     let fraction = (
@@ -220,17 +228,7 @@ impl fmt::Display for Seconds {
 
 impl<'de> serde::Deserialize<'de> for Seconds {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Seconds, D::Error> {
-        struct Text;
-        impl serde::de::Visitor<'_> for Text {
-            type Value = Seconds;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a duration in quotes, such as \"90d\" or \"5m\"")
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Seconds, E> {
-                text.parse().map_err(E::custom)
-            }
-        }
-        d.deserialize_str(Text)
+        from_text(d, "a duration in quotes, such as \"90d\" or \"5m\"")
     }
 }
 

@@ -39,14 +39,8 @@ pub fn own_text(text: &str, subject: &Subject) -> String {
         let (before, after) = (&rest[..at], &rest[at + shown.len()..]);
         // A full stop after it may end the sentence.
         let next = after.strip_prefix('.').unwrap_or(after);
-        let inside = out
-            .chars()
-            .chain(before.chars())
-            .next_back()
-            .is_some_and(part)
-            || next.starts_with(part)
-            || after.starts_with('/');
         out += before;
+        let inside = out.ends_with(part) || next.starts_with(part) || after.starts_with('/');
         out += if inside { &shown } else { "$" };
         rest = after;
     }
@@ -68,6 +62,24 @@ pub struct Entry {
     pub exclusion: bool,
     /// Its own text, with `$` for the subject, and the stores through which it came.
     pub text: EntryText,
+}
+
+impl Entry {
+    /// Its removal on request.
+    pub fn delisted(&self) -> EventKind {
+        EventKind::Delisted {
+            reason: self.reason,
+            source: self.source,
+        }
+    }
+
+    /// Its end at its time.
+    pub fn expired(&self) -> EventKind {
+        EventKind::Expired {
+            reason: self.reason,
+            source: self.source,
+        }
+    }
 }
 
 /// An exemption: the subject is not published.
@@ -101,6 +113,11 @@ impl Verdict {
         self.entries
             .iter()
             .find(|e| (e.reason, e.source) == (reason, source))
+    }
+
+    /// Whether a source lists the subject for a reason, in force or suppressed.
+    pub fn lists(&self, reason: ReasonId, source: SourceId) -> bool {
+        self.entry(reason, source).is_some_and(|e| !e.exclusion)
     }
 
     /// Whether a hold suppresses a reason of a source.
@@ -138,6 +155,11 @@ impl Verdict {
         }
     }
 
+    fn end_hold(&mut self, reason: ReasonId, source: SourceId) {
+        let same = |h: &Hold| (h.reason, h.source) == (reason, source);
+        self.holds.retain(|h| !same(h));
+    }
+
     /// Applies an event. An event for an entry, hold or exemption that does not exist has no
     /// effect.
     pub fn fold(&mut self, at: Time, what: &EventKind) {
@@ -173,8 +195,7 @@ impl Verdict {
                 source,
                 until,
             } => {
-                self.holds
-                    .retain(|h| (h.reason, h.source) != (*reason, *source));
+                self.end_hold(*reason, *source);
                 self.holds.push(Hold {
                     reason: *reason,
                     source: *source,
@@ -183,9 +204,7 @@ impl Verdict {
                 });
                 self.holds.sort_by_key(|h| (h.reason, h.source));
             }
-            EventKind::HoldEnded { reason, source } => self
-                .holds
-                .retain(|h| (h.reason, h.source) != (*reason, *source)),
+            EventKind::HoldEnded { reason, source } => self.end_hold(*reason, *source),
             EventKind::Exempted { until } => {
                 self.exempt = Some(Exempt {
                     since: at,

@@ -397,15 +397,12 @@ impl Zone {
 
     /// Warns about mirrors that cannot be distinguished: two on one address with the same key.
     fn lint_mirrors(&self, out: &mut Vec<Lint>) {
-        let mirrors: Vec<(Option<SocketAddr>, Option<&str>)> = self
-            .transfer
-            .notify
-            .iter()
-            .map(|n| match n {
-                Notify::Plain(address) => (address.parse().ok(), None),
-                Notify::Full(t) => (t.address.parse().ok(), t.key.as_deref()),
-            })
-            .collect();
+        let mirror = |n: &Notify| match n {
+            Notify::Plain(address) => (address.parse().ok(), None),
+            Notify::Full(t) => (t.address.parse().ok(), t.key.clone()),
+        };
+        let mirrors: Vec<(Option<SocketAddr>, Option<String>)> =
+            self.transfer.notify.iter().map(mirror).collect();
         for (i, (address, key)) in mirrors.iter().enumerate() {
             let Some(address) = address else { continue };
             let same = mirrors[..i]
@@ -416,7 +413,7 @@ impl Zone {
                 out.push(Lint::Warning(format!(
                     "transfer.notify: more than one mirror has the address {}{}, so that their serials cannot be distinguished; give each a key of its own",
                     address.ip(),
-                    key.map_or(String::new(), |k| format!(" and the key {k}")),
+                    key.as_ref().map_or(String::new(), |k| format!(" and the key {k}")),
                 )));
             }
         }
@@ -424,28 +421,14 @@ impl Zone {
 
     fn lint_codes(&self, reasons: &[String], out: &mut Vec<Lint>) {
         for (i, p) in self.publish.iter().enumerate() {
-            let mut error =
-                |text: String| out.push(Lint::Error(format!("publish {}: {text}", i + 1)));
+            let at = format!("publish {}", i + 1);
+            let mut error = |text: String| out.push(Lint::Error(format!("{at}: {text}")));
             if p.code.octets()[0] != 127 {
                 error(format!(
                     "code {} is outside 127.0.0.0/8, which clients take for a broken list (RFC 5782 section 2.3)",
                     p.code
                 ));
             }
-            if p.code.octets()[..3] == [127, 255, 255] {
-                let text = format!(
-                    "publish {}: code {} is in 127.255.255.0/24, which clients take for an error of the list",
-                    i + 1,
-                    p.code
-                );
-                out.push(if self.bitmask {
-                    Lint::Error(text)
-                } else {
-                    Lint::Warning(text)
-                });
-            }
-            let mut error =
-                |text: String| out.push(Lint::Error(format!("publish {}: {text}", i + 1)));
             if p.code == Ipv4Addr::LOCALHOST {
                 error("127.0.0.1 is the test point that is never listed and cannot be a code (RFC 5782 section 5)".into());
             }
@@ -458,6 +441,13 @@ impl Zone {
             }
             if self.publish[..i].iter().any(|q| q.reason == p.reason) {
                 error(format!("reason `{}` is published twice", p.reason));
+            }
+            if p.code.octets()[..3] == [127, 255, 255] {
+                let kind = [Lint::Warning, Lint::Error][usize::from(self.bitmask)];
+                out.push(kind(format!(
+                    "{at}: code {} is in 127.255.255.0/24, which clients take for an error of the list",
+                    p.code
+                )));
             }
             if let Some(q) = self.publish[..i].iter().find(|q| q.code == p.code) {
                 out.push(Lint::Warning(format!(
@@ -477,12 +467,8 @@ impl Zone {
                 out.push(Lint::Warning(format!("query.refused_code: mail servers that do not look at the code take {code} for a listing")));
             }
         }
-        if self.bitmask
-            && self
-                .publish
-                .iter()
-                .any(|p| p.code.octets()[3].count_ones() != 1)
-        {
+        let is_mixed = |p: &Publish| p.code.octets()[3].count_ones() != 1;
+        if self.bitmask && self.publish.iter().any(is_mixed) {
             out.push(Lint::Warning(
                 "bitmask: every code should set exactly one bit of the last octet".into(),
             ));
@@ -543,39 +529,30 @@ impl Zone {
 /// or other digests, in another. Each error has the index of the zone whose file has to change.
 pub fn lint_reasons(zones: &[Zone]) -> Vec<(usize, String)> {
     let mut out = Vec::new();
-    for (i, zone) in zones
-        .iter()
-        .enumerate()
-        .filter(|(_, z)| z.kind == ZoneKind::Hash)
-    {
-        for (n, p) in zone.publish.iter().enumerate() {
+    for (i, zone) in zones.iter().enumerate() {
+        if zone.kind != ZoneKind::Hash {
+            continue;
+        }
+        for (n, p) in (1..).zip(&zone.publish) {
             let publishes = |z: &&Zone| z.publish.iter().any(|q| q.reason == p.reason);
             let name = &p.reason;
-            if let Some(other) = zones
-                .iter()
-                .find(|z| z.kind == ZoneKind::Domain && publishes(z))
-            {
-                out.push((
-                    i,
-                    format!(
-                        "publish {}: reason `{name}` is published by the domain zone {} too, and would mix digests with names; use another reason",
-                        n + 1,
-                        other.origin
-                    ),
-                ));
+            let mut domains = zones.iter().filter(|z| z.kind == ZoneKind::Domain);
+            if let Some(other) = domains.find(publishes) {
+                let text = format!(
+                    "publish {n}: reason `{name}` is published by the domain zone {} too, and would mix digests with names; use another reason",
+                    other.origin
+                );
+                out.push((i, text));
             }
-            let other = zones[..i]
-                .iter()
-                .find(|z| z.kind == ZoneKind::Hash && z.digest != zone.digest && publishes(z));
-            if let Some((other, digest)) = other.and_then(|z| Some((z, z.digest?))) {
-                out.push((
-                    i,
-                    format!(
-                        "publish {}: reason `{name}` has {digest} digests in the zone {}; use one reason for each form of digest",
-                        n + 1,
-                        other.origin
-                    ),
-                ));
+            let earlier = zones[..i].iter().filter(|z| z.kind == ZoneKind::Hash);
+            let mut others = earlier.filter(|z| z.digest != zone.digest);
+            if let Some((other, digest)) = others.find(publishes).and_then(|z| Some((z, z.digest?)))
+            {
+                let text = format!(
+                    "publish {n}: reason `{name}` has {digest} digests in the zone {}; use one reason for each form of digest",
+                    other.origin
+                );
+                out.push((i, text));
             }
         }
     }

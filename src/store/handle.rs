@@ -98,6 +98,21 @@ impl Dictionary {
         let record = self.records.get((seq >> 32) as usize & 0xffff);
         record.is_some_and(|r| generation <= r.generation && !r.dead.contains(&generation))
     }
+    /// The number of a source; a new name gets one.
+    ///
+    /// # Errors
+    ///
+    /// There are too many sources, or the name is not valid.
+    pub fn add_source(&mut self, name: &str) -> std::result::Result<SourceId, String> {
+        let id = self.sources.add(name)?;
+        if usize::from(id.0) == self.records.len() {
+            self.records.push(SourceRecord {
+                name: name.into(),
+                ..SourceRecord::default()
+            });
+        }
+        Ok(id)
+    }
     /// The feeds that have rows: source and generation.
     pub fn feeds(&self) -> impl Iterator<Item = (SourceId, u32)> {
         let all = self.records.iter().enumerate();
@@ -151,6 +166,10 @@ impl Batch {
     /// Puts a row.
     pub fn put(&mut self, family: &'static str, key: Vec<u8>, value: impl Into<Encoded>) {
         self.0.push((family, key, Some(value.into())));
+    }
+    /// Puts a row; without a value, removes it.
+    pub fn set(&mut self, family: &'static str, key: Vec<u8>, value: Option<impl Into<Encoded>>) {
+        self.0.push((family, key, value.map(Into::into)));
     }
     /// Removes a row.
     pub fn delete(&mut self, family: &'static str, key: Vec<u8>) {

@@ -564,7 +564,7 @@ fn removal_is_logged_whatever_its_authors_name() {
             .lines
             .into_iter()
             .flat_map(|l| l.events)
-            .filter(|e| e.decision == orbsd::ledger::removals::Decision::ExemptEnded)
+            .filter(|e| e.decision == orbsd::model::event::EventName::ExemptEnded)
             .map(|e| (e.author, e.subject.to_string()))
             .collect();
     let expected = [

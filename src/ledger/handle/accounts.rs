@@ -6,7 +6,6 @@ use super::Ledger;
 use crate::{
     ledger::{
         accounts::{AccountChange, Accounts},
-        command::WriterCommand,
         error::LedgerError,
     },
     store::schema,
@@ -24,7 +23,7 @@ impl Ledger {
         change: AccountChange,
         audit: Option<schema::AuditRecord>,
     ) -> Result<(), LedgerError> {
-        self.call(|r| WriterCommand::ChangeAccounts(Box::new((change, audit)), r))
+        self.call(|writer| writer.change_accounts(change, audit))
     }
 
     /// Changes an account. A change that a person requested has an audit record.
@@ -33,12 +32,8 @@ impl Ledger {
         change: AccountChange,
         audit: Option<schema::AuditRecord>,
     ) -> Result<(), LedgerError> {
-        let (tx, rx) = tokio::sync::oneshot::channel();
-        self.jobs
-            .send(WriterCommand::ChangeAccounts(Box::new((change, audit)), tx))
+        self.call_async(|writer| writer.change_accounts(change, audit))
             .await
-            .map_err(|_| LedgerError::Stopped)?;
-        rx.await.unwrap_or(Err(LedgerError::Stopped))
     }
 
     /// Writes the audit record of an action that changes nothing else in the store.

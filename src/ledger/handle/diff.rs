@@ -2,11 +2,7 @@
 
 use super::Ledger;
 use crate::{
-    ledger::{
-        command::WriterCommand,
-        diff::{DiffRequest, OldAndNew},
-        error::LedgerError,
-    },
+    ledger::{diff::OldAndNew, error::LedgerError},
     model::Serial,
 };
 
@@ -18,18 +14,10 @@ impl Ledger {
     /// that far, or too many subjects have changed. Blocks.
     pub fn diff_since(&self, origin: &str, from: Serial) -> Result<Option<OldAndNew>, LedgerError> {
         let seq = self.published.load().seq;
-        match self.store.past(origin, from, seq, MAX_SUBJECTS)? {
-            Some(past) => self.call(|r| {
-                WriterCommand::DiffSince(
-                    Box::new(DiffRequest {
-                        origin: origin.into(),
-                        past,
-                        seq,
-                    }),
-                    r,
-                )
-            }),
-            None => Ok(None),
-        }
+        let Some(past) = self.store.past(origin, from, seq, MAX_SUBJECTS)? else {
+            return Ok(None);
+        };
+        let origin = origin.to_string();
+        self.call(move |writer| writer.diff_since(&origin, past, seq))
     }
 }

@@ -4,12 +4,12 @@
 use super::Ledger;
 use crate::{
     ledger::{
-        command::WriterCommand,
         error::LedgerError,
         guard::{self, ListAcceptance, ListRefusal, NewList},
         import::{Import, ImportError, ImportReply, LineSink, MAX_IMPORTS, Prepared, StagedImport},
         receipt::{ImportResult, Receipt},
         tables::{build, load},
+        writer::WriterCommand,
     },
     model::{SourceId, Time},
     store::{
@@ -97,7 +97,7 @@ impl Ledger {
         let mut refused = None;
         let generation = || {
             let source = source.ok_or_else(|| StoreError::Io("the source has no number".into()))?;
-            self.call(|r| WriterCommand::NewGeneration(source, r))
+            self.call(move |writer| writer.generation(source))
                 .map_err(|e| {
                     let text = e.text(&self.store.dictionary());
                     refused = Some(e);
@@ -210,26 +210,20 @@ impl Ledger {
     /// Prepares a staged import while the writer works on, and submits it; repeats this if too much
     /// was committed meanwhile.
     fn submit_import(&self, mut staged_import: StagedImport) -> Result<Receipt, ImportError> {
-        for left in (0..PREPARE_ATTEMPTS).rev() {
-            self.prepare(&mut staged_import)?;
-            match self
-                .call(|r| WriterCommand::Import(Box::new(staged_import), r))
-                .map_err(ImportError::Ledger)?
-            {
+        for attempt in 0..=PREPARE_ATTEMPTS {
+            staged_import.prepared = Prepared::Nothing;
+            if attempt < PREPARE_ATTEMPTS {
+                self.prepare(&mut staged_import)?;
+            }
+            let reply = self.request(|reply| {
+                WriterCommand::Run(Box::new(|writer| writer.import(staged_import, reply)))
+            });
+            match reply? {
                 ImportReply::Done(receipt) => return Ok(receipt),
                 ImportReply::Stale(returned) => staged_import = *returned,
             }
-            if left == 0 {
-                staged_import.prepared = Prepared::Nothing;
-            }
         }
-        match self
-            .call(|r| WriterCommand::Import(Box::new(staged_import), r))
-            .map_err(ImportError::Ledger)?
-        {
-            ImportReply::Done(receipt) => Ok(receipt),
-            ImportReply::Stale(_) => Err(ImportError::Busy),
-        }
+        Err(ImportError::Busy)
     }
 
     fn prepare(&self, staged_import: &mut StagedImport) -> Result<(), ImportError> {
@@ -250,9 +244,9 @@ impl Ledger {
             }
             StagedRows::Large(generation, listed) => {
                 let (mut builder, base) = match listed {
-                    Some(_) => self
-                        .call(WriterCommand::Fork)
-                        .map_err(ImportError::Ledger)?,
+                    Some(_) => {
+                        self.call(|writer| Ok((Box::new(writer.builder.clone()), writer.seq)))?
+                    }
                     None => (Box::default(), self.store.seq()?),
                 };
                 let mut v = Dictionary::clone(&self.store.dictionary());

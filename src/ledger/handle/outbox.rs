@@ -1,7 +1,7 @@
 //! Records the results of webhook deliveries.
 
 use super::Ledger;
-use crate::ledger::{command::WriterCommand, error::LedgerError, outbox::DeliveryResult};
+use crate::ledger::{error::LedgerError, outbox::DeliveryResult};
 
 impl Ledger {
     /// Records the result of the delivery of a message, named by its webhook and commit.
@@ -11,14 +11,8 @@ impl Ledger {
         commit: u64,
         result: DeliveryResult,
     ) -> Result<(), LedgerError> {
-        let (tx, rx) = tokio::sync::oneshot::channel();
-        self.jobs
-            .send(WriterCommand::DeliveryResult(
-                Box::new((webhook.into(), commit, result)),
-                tx,
-            ))
+        let webhook = webhook.to_string();
+        self.call_async(move |writer| writer.record_delivery(&webhook, commit, result))
             .await
-            .map_err(|_| LedgerError::Stopped)?;
-        rx.await.unwrap_or(Err(LedgerError::Stopped))
     }
 }

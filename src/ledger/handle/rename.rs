@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use super::Ledger;
 use crate::{
     ledger::{
-        command::WriterCommand,
         error::LedgerError,
         left_behind::{LeftBehind, left_behind},
         receipt::Receipt,
@@ -66,8 +65,8 @@ impl Ledger {
             mirrors: self.settings().mirrors.clone(),
             ..settings
         };
-        let receipt =
-            self.call(|r| WriterCommand::Rename(Box::new((rename, settings.clone(), audit)), r))?;
+        let applied = settings.clone();
+        let receipt = self.call(move |writer| writer.rename(&rename, applied, audit))?;
         self.set_settings(settings);
         Ok(receipt)
     }

@@ -2,7 +2,6 @@
 
 use super::Ledger;
 use crate::ledger::{
-    command::WriterCommand,
     error::LedgerError,
     serials::{SerialChange, SerialRequest},
 };
@@ -15,6 +14,6 @@ impl Ledger {
     /// [`LedgerError::SerialNotNewer`]: the serial is not newer than the zone's own, or, without
     /// `force`, than that of a mirror.
     pub fn set_serial(&self, request: SerialRequest) -> Result<SerialChange, LedgerError> {
-        self.call(|r| WriterCommand::SetSerial(Box::new(request), r))
+        self.call(move |writer| writer.set_serial(&request))
     }
 }

@@ -13,20 +13,15 @@ use crate::{
         transaction::Transaction,
     },
     model::SourceId,
-    store::{Batch, Dictionary, dictionary_rows, schema},
+    store::{Batch, Dictionary, dictionary_rows},
 };
 
 impl Writer {
     /// Empties the zones whose time in the `[retire]` table has come.
     pub(super) fn retire(&mut self) {
         let now = self.clock.now();
-        let due: Vec<String> = self
-            .zones
-            .all()
-            .iter()
-            .filter(|z| z.falls_empty(now))
-            .map(|z| z.name.to_string())
-            .collect();
+        let due = self.zones.all().iter().filter(|z| z.falls_empty(now));
+        let due: Vec<String> = due.map(|z| z.name.to_string()).collect();
         if due.is_empty() {
             return;
         }
@@ -41,15 +36,17 @@ impl Writer {
     }
 
     /// Applies a new configuration, unless writes are refused because the store has failed.
-    pub(super) fn configure(&mut self, settings: LedgerSettings) -> Result<Receipt, LedgerError> {
-        match self.health.poisoned() {
-            Some(why) => Err(LedgerError::Unavailable(why)),
-            None => {
-                let receipt = self.apply_settings(settings, false)?;
-                self.note_configured(true)?;
-                Ok(receipt)
-            }
+    pub(in crate::ledger) fn configure(
+        &mut self,
+        settings: LedgerSettings,
+    ) -> Result<Receipt, LedgerError> {
+        if let Some(why) = self.health.poisoned() {
+            return Err(LedgerError::Unavailable(why));
         }
+        let applied = self.apply_settings(settings, false);
+        let applied = applied.and_then(|receipt| self.note_configured(true).map(|()| receipt));
+        self.committed.send_replace(self.seq); // zones and mirrors may have changed
+        applied
     }
 
     /// Applies a configuration: zones, reasons, limits. Zones that render differently get a new
@@ -67,31 +64,21 @@ impl Writer {
             (None, None) => None,
             (Some(_), None) => Some(None),
         };
+        let mut texts = HashMap::new();
         for r in &settings.reasons {
-            dictionary
-                .reasons
-                .add(&r.name)
-                .map_err(LedgerError::Invalid)?;
+            let added = dictionary.reasons.add(&r.name);
+            added.map_err(LedgerError::Invalid)?;
+            texts.insert(r.name.clone(), r.text.clone());
         }
-        let texts: HashMap<String, String> = settings
-            .reasons
-            .iter()
-            .map(|r| (r.name.clone(), r.text.clone()))
-            .collect();
         let now = self.clock.now();
         let store = self.store.store_id();
-        let view = |z| {
-            Ok(ZoneView::new(z, &dictionary.reasons, &texts)?
-                .of_store(store)
-                .at(now))
-        };
-        let views = settings.zones.iter().map(|z| {
-            view(z).map_err(|e: String| LedgerError::Invalid(format!("zone {}: {e}", z.origin)))
-        });
-        let zones = self
-            .zones
-            .next(views.collect::<Result<_, _>>()?)
-            .map_err(LedgerError::Invalid)?;
+        let mut views = Vec::new();
+        for z in &settings.zones {
+            let view = ZoneView::new(z, &dictionary.reasons, &texts)
+                .map_err(|e| LedgerError::Invalid(format!("zone {}: {e}", z.origin)))?;
+            views.push(view.of_store(store).at(now));
+        }
+        let zones = self.zones.next(views).map_err(LedgerError::Invalid)?;
         let mut transaction = Transaction::new(now);
         let (mut serials, mut moved) = (Vec::new(), Vec::new());
         let mut receipt = Receipt {
@@ -128,12 +115,7 @@ impl Writer {
             receipt.commit = self.seq + 1;
             transaction.barrier = true;
             dictionary_rows(&dictionary, &mut batch);
-            let bytes = transaction.journal(receipt.commit, moved, self.journal_bytes, &mut batch);
-            if self.removals.is_some() {
-                self.log_removals(&transaction, &receipt.serials, &mut batch)?;
-            }
-            self.commit_batch(batch)?;
-            (self.seq, self.journal_bytes) = (receipt.commit, bytes);
+            self.commit_serials(&transaction, &receipt, moved, batch)?;
             self.store.set_dictionary(dictionary);
         }
         (self.settings, self.zones, self.serials) = (settings, Arc::new(zones), serials);
@@ -146,20 +128,12 @@ impl Writer {
     }
 
     /// Returns the number of a source; a new name gets one.
-    pub(super) fn source(&mut self, name: &str) -> Result<SourceId, LedgerError> {
-        let mut v = Dictionary::clone(&self.store.dictionary());
-        let id = v.sources.add(name).map_err(LedgerError::Invalid)?;
-        if usize::from(id.0) == v.records.len() {
-            check_free(
-                name,
-                NameOwner::Source,
-                &self.accounts.load(),
-                &self.store.dictionary(),
-            )?;
-            v.records.push(schema::SourceRecord {
-                name: name.into(),
-                ..Default::default()
-            });
+    pub(in crate::ledger) fn source(&mut self, name: &str) -> Result<SourceId, LedgerError> {
+        let known = self.store.dictionary();
+        let mut v = Dictionary::clone(&known);
+        let id = v.add_source(name).map_err(LedgerError::Invalid)?;
+        if v.records.len() > known.records.len() {
+            check_free(name, NameOwner::Source, &self.accounts.load(), &known)?;
             self.save(v)?;
         }
         Ok(id)

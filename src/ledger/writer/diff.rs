@@ -2,40 +2,31 @@
 
 use super::Writer;
 use crate::{
-    index::{RawFacts, Tables},
-    ledger::{
-        diff::{DiffRequest, OldAndNew},
-        error::LedgerError,
-    },
+    index::RawFacts,
+    ledger::{diff::OldAndNew, error::LedgerError},
     store::journal::Past,
 };
 
 impl Writer {
-    /// The zone at the requested serial and now; `None` if the journal does not reach back that
-    /// far, or the store has failed.
-    pub(super) fn diff_since(
+    /// The zone before the changes in `past`, which has those up to commit `seq`, and now; `None`
+    /// if the journal does not reach back that far, or the store has failed.
+    pub(in crate::ledger) fn diff_since(
         &mut self,
-        mut request: DiffRequest,
+        origin: &str,
+        mut past: Past,
+        seq: u64,
     ) -> Result<Option<OldAndNew>, LedgerError> {
-        let store_failed = self.health.poisoned().is_some();
-        // Commits since the request are part of the difference too.
-        if store_failed
-            || !self
-                .store
-                .before(&request.origin, request.seq, self.seq, &mut request.past)?
+        // Commits since `seq` are part of the difference too.
+        if self.health.poisoned().is_some()
+            || !self.store.before(origin, seq, self.seq, &mut past)?
         {
             return Ok(None);
         }
+        let earlier = past.iter().map(|(s, v)| (s, RawFacts::of(v)));
         Ok(Some(OldAndNew {
-            old: self.tables_before(&request.past),
+            old: self.builder.with(earlier),
             new: self.published.snapshot(),
-            subjects: request.past.into_keys().collect(),
+            subjects: past.into_keys().collect(),
         }))
-    }
-
-    /// The tables with earlier verdicts in them.
-    fn tables_before(&mut self, past: &Past) -> Tables {
-        self.builder
-            .with(past.iter().map(|(s, v)| (s, RawFacts::of(v))))
     }
 }

@@ -14,18 +14,10 @@ use crate::{
         transaction::{EXPIRY, Transaction},
     },
     model::{Change, SourceId, Time, history::Command},
-    store::StoreError,
 };
 
 /// The most subjects of one commit; few in unit tests, so that they need several commits.
 const DUE_BATCH: usize = if cfg!(test) { 4 } else { 4096 };
-
-fn store_error(e: LedgerError) -> StoreError {
-    match e {
-        LedgerError::Unavailable(why) | LedgerError::OutcomeUnknown(why) => StoreError::Io(why),
-        e => StoreError::Io(format!("{e:?}")),
-    }
-}
 
 impl Writer {
     /// Ends everything that is due now, and publishes it at once.
@@ -34,7 +26,7 @@ impl Writer {
     ///
     /// The store fails. The parts that have ended by then are published; the next call ends the
     /// rest, in the same order.
-    pub(in crate::ledger) fn expire(&mut self) -> Result<(), StoreError> {
+    pub(in crate::ledger) fn expire(&mut self) -> Result<(), LedgerError> {
         let now = self.clock.now();
         let before = self.seq;
         self.expiring = true;
@@ -46,7 +38,7 @@ impl Writer {
         done
     }
 
-    fn expire_at(&mut self, now: Time) -> Result<(), StoreError> {
+    fn expire_at(&mut self, now: Time) -> Result<(), LedgerError> {
         let due = self.next_due.is_some_and(|t| t <= now);
         if due {
             self.end_listings(now)?;
@@ -60,7 +52,7 @@ impl Writer {
 
     /// Ends the listings that are due. Does nothing if all due subjects fit into one commit, in
     /// which the order does not matter.
-    fn end_listings(&mut self, now: Time) -> Result<(), StoreError> {
+    fn end_listings(&mut self, now: Time) -> Result<(), LedgerError> {
         let mut last = None;
         loop {
             let due = self.store.due(last.as_ref(), now, DUE_BATCH)?;
@@ -69,15 +61,10 @@ impl Writer {
             }
             let mut transaction = Transaction::new(now);
             for (_, subject) in &due {
-                transaction
-                    .end_listings(&self.store, subject)
-                    .map_err(store_error)?;
+                transaction.end_listings(&self.store, subject)?;
             }
             if !transaction.is_empty() {
-                transaction
-                    .release_orphaned_holds(&self.store)
-                    .and_then(|()| self.commit(&transaction, None))
-                    .map_err(store_error)?;
+                self.commit_changes(&mut transaction)?;
             }
             match due.into_iter().next_back() {
                 Some(end) => last = Some(end),
@@ -87,21 +74,21 @@ impl Writer {
     }
 
     /// Ends the listings of feeds that were not imported in time, with one commit for each feed.
-    fn end_sources(&mut self, now: Time) -> Result<(), StoreError> {
+    fn end_sources(&mut self, now: Time) -> Result<(), LedgerError> {
         let v = self.store.dictionary();
         let expired = |i: &usize| v.records[*i].expires.is_some_and(|t| t <= now);
         let mut result = Ok(());
         for i in (0..v.records.len()).filter(expired) {
             if let Err(e) = self.end_source(SourceId(i as u16)) {
                 tracing::error!(source = v.records[i].name, error = ?e, "ending the listings of an expired feed failed");
-                result = Err(store_error(e));
+                result = Err(e);
             }
         }
         result
     }
 
     /// Ends everything else that is due.
-    fn end_all(&mut self, now: Time) -> Result<(), StoreError> {
+    fn end_all(&mut self, now: Time) -> Result<(), LedgerError> {
         while self.next_due.is_some_and(|t| t <= now) {
             let due = self.store.due(None, now, DUE_BATCH)?;
             let mut transaction = Transaction::new(now);
@@ -109,17 +96,13 @@ impl Writer {
                 let change = Change::new(subject.clone(), EXPIRY, Command::Expire);
                 // No rule refuses an expiry. Other errors of the store are found by the commit
                 // below.
-                if let Err(LedgerError::Unavailable(e)) =
-                    transaction.decide(&self.store, &change, |_| false)
-                {
-                    return Err(StoreError::Io(e));
+                let decided = transaction.decide(&self.store, &change, |_| false);
+                if let Err(e @ LedgerError::Unavailable(_)) = decided {
+                    return Err(e);
                 }
             }
             transaction.clear_due(due);
-            transaction
-                .release_orphaned_holds(&self.store)
-                .and_then(|()| self.commit(&transaction, None))
-                .map_err(store_error)?;
+            self.commit_changes(&mut transaction)?;
             self.next_due = self.store.next_due()?;
         }
         Ok(())

@@ -1,20 +1,19 @@
 //! Commits staged imports, and ends the listings of feeds that were not imported in time.
 
-use super::Writer;
+use super::{Reply, Writer};
 use crate::{
     ledger::{
-        command::Reply,
         error::LedgerError,
         guard::{self, NewList},
         import::{ImportReply, Prepared, StagedImport},
         tables::{build, load},
         transaction::Transaction,
     },
-    model::SourceId,
+    model::{SourceId, Subject},
     store::{
         Dictionary,
         journal::ChangedSince,
-        schema::{AcceptedList, AuditRecord, ListShape, MAX_ENDS, ReplacedRows, SourceRecord},
+        schema::{self, AcceptedList, ListShape, MAX_ENDS, ReplacedRows, SourceRecord},
         stage::{ChangedRow, ImportDifference, Mode, ROW_COMMIT_MAX, Staged, StagedRows},
     },
 };
@@ -34,7 +33,7 @@ fn new_generation(r: &mut SourceRecord) -> u32 {
 
 impl Writer {
     /// Returns the number for a new generation of a source; see [`new_generation`].
-    pub(super) fn generation(&mut self, source: SourceId) -> Result<u32, LedgerError> {
+    pub(in crate::ledger) fn generation(&mut self, source: SourceId) -> Result<u32, LedgerError> {
         let mut v = Dictionary::clone(&self.store.dictionary());
         let Some(r) = v.records.get_mut(usize::from(source.0)) else {
             return Err(LedgerError::NotFound("there is no such source".into()));
@@ -46,7 +45,11 @@ impl Writer {
 
     /// Commits a staged import. The receipt of a large import is sent after its image is written,
     /// so that a restart right after it is quick.
-    pub(super) fn import(&mut self, staged_import: StagedImport, reply: Reply<ImportReply>) {
+    pub(in crate::ledger) fn import(
+        &mut self,
+        staged_import: StagedImport,
+        reply: Reply<ImportReply>,
+    ) {
         let bulk = matches!(staged_import.staged.rows, StagedRows::Large(..));
         let result = self.commit_import(staged_import);
         if bulk && matches!(result, Ok(ImportReply::Done(_))) {
@@ -79,20 +82,14 @@ impl Writer {
                 "the source changed while the import was staged; import it again".into(),
             ));
         }
-        if staged_import
-            .follow
-            .as_ref()
-            .is_some_and(|f| f.was != record.followed)
-        {
+        let follow = staged_import.follow.as_ref();
+        if follow.is_some_and(|f| f.was != record.followed) {
             return Err(LedgerError::Conflict(
                 "the source was imported, or has expired, while its zone was read; the zone is read again"
                     .into(),
             ));
         }
-        let was = std::mem::replace(
-            &mut record.followed,
-            staged_import.follow.as_ref().map(|f| f.is.clone()),
-        );
+        let was = std::mem::replace(&mut record.followed, follow.map(|f| f.is.clone()));
         staged_import.was_expires = record.expires;
         (record.feed, record.expires) = (true, staged_import.expires);
         if staged_import.ended {
@@ -108,10 +105,9 @@ impl Writer {
                 StagedRows::Small(rows) => (self.small(&staged_import, rows, v, &changed)?, None),
                 StagedRows::Large(generation, listed) => {
                     v.records[usize::from(source.0)].generation = generation;
-                    let builder = match (
-                        std::mem::replace(&mut staged_import.prepared, Prepared::Nothing),
-                        &changed,
-                    ) {
+                    let prepared =
+                        std::mem::replace(&mut staged_import.prepared, Prepared::Nothing);
+                    let builder = match (prepared, &changed) {
                         (Prepared::Tables(mut b), ChangedSince::Subjects(subjects)) => {
                             load(&self.store, &v, &mut b, subjects)?;
                             *b
@@ -125,20 +121,16 @@ impl Writer {
                     (self.large(&staged_import, v)?, Some(builder))
                 }
             };
-        transaction.accepted = self
-            .accepted_list(&staged_import)?
-            .map(|list| (source, list));
+        if let Some(list) = self.accepted_list(&staged_import)? {
+            let (key, row) = (schema::accepted_key(source), schema::encode(&list));
+            transaction.set(schema::META, key, Some(row));
+        }
         transaction.update_followed_copy(source, was.map(|f| f.copy), staged_import.follow.take());
-        staged_import
-            .audit
-            .as_ref()
-            .map_or(Ok(()), |audit| self.check_idempotency(audit))?;
-        transaction
-            .audit
-            .extend(staged_import.audit.take().map(|a| AuditRecord {
-                detail: staged_import.staged.difference.to_string(),
-                ..a
-            }));
+        if let Some(mut audit) = staged_import.audit.take() {
+            self.check_idempotency(audit.idempotency)?;
+            audit.detail = staged_import.staged.difference.to_string();
+            transaction.audit.push(audit);
+        }
         self.commit(&transaction, tables).map(ImportReply::Done)
     }
 
@@ -155,12 +147,8 @@ impl Writer {
                 shape,
                 extents: &staged_import.staged.extents,
             };
-            return Ok(Some(guard::accepted(
-                &list,
-                last,
-                *passed,
-                self.clock.now(),
-            )));
+            let now = self.clock.now();
+            return Ok(Some(guard::accepted(&list, last, *passed, now)));
         }
         let Some(last) = last else { return Ok(None) };
         // The next list is not compared with peaks from before intended removals. An undo may
@@ -168,12 +156,12 @@ impl Writer {
         let keeps_shape = staged_import.ended
             || staged_import.follow.is_some()
             || staged_import.mode == Mode::Remove;
+        let shape = match keeps_shape {
+            true => last.shape,
+            false => ListShape::default(),
+        };
         Ok(Some(AcceptedList {
-            shape: if keeps_shape {
-                last.shape
-            } else {
-                ListShape::default()
-            },
+            shape,
             peaks: Vec::new(),
         }))
     }
@@ -197,42 +185,30 @@ impl Writer {
         let mut transaction = Transaction::new(self.clock.now());
         // Keep the rows that the last large import has replaced: the journal has the changes since.
         // They expire with the source.
-        match &mut record.kept {
-            Some(k)
-                if !staged_import.ended
-                    && matches!(staged_import.mode, Mode::Replace | Mode::Add) =>
-            {
-                k.expires = staged_import.expires;
-            }
-            kept if staged_import.ended => {
-                kept.take()
-                    .into_iter()
-                    .filter(|k| k.generation > 0)
-                    .for_each(|k| transaction.drop_generation(source, k.generation));
-            }
-            _ => {}
+        if staged_import.ended {
+            transaction.drop_replaced(source, record.kept.take());
+        } else if let Some(kept) = &mut record.kept
+            && matches!(staged_import.mode, Mode::Replace | Mode::Add)
+        {
+            kept.expires = staged_import.expires;
         }
         if let (Prepared::Verdicts(read), ChangedSince::Subjects(changed)) =
             (&staged_import.prepared, changed)
         {
-            let unchanged = read
-                .iter()
-                .filter(|(s, _)| changed.binary_search(s).is_err());
-            unchanged.for_each(|(s, verdict)| transaction.seed(s.clone(), verdict.clone()));
+            for (subject, verdict) in read {
+                if changed.binary_search(subject).is_err() {
+                    transaction.seed(subject.clone(), verdict.clone());
+                }
+            }
         }
         for row in rows {
-            transaction.feed_row(
-                &self.store,
-                (source, generation),
-                &author,
-                row,
-                staged_import.ended,
-            )?;
+            let of = (source, generation);
+            transaction.feed_row(&self.store, of, &author, row, staged_import.ended)?;
         }
         if !staged_import.ended {
             transaction.release_orphaned_holds(&self.store)?;
         }
-        transaction.set_dictionary(v);
+        transaction.dictionary = Some(v);
         Ok(transaction)
     }
 
@@ -253,21 +229,8 @@ impl Writer {
             ends.drain(..ends.len().saturating_sub(MAX_ENDS));
         } else {
             for subject in self.store.held(source)? {
-                let verdict = self.store.verdict_in(&v, &subject)?;
-                let covered = |reason| {
-                    for wider in subject.wider() {
-                        if self
-                            .store
-                            .verdict_in(&v, &wider)?
-                            .entry(reason, source)
-                            .is_some_and(|e| !e.exclusion)
-                        {
-                            return Ok(true);
-                        }
-                    }
-                    Ok(false)
-                };
-                transaction.release(source, &subject, verdict, covered, &author)?;
+                let verdict_of = |s: &Subject| Ok(self.store.verdict_in(&v, s)?);
+                transaction.release(&self.store, source, &subject, verdict_of, &author)?;
             }
         }
         // Keep the replaced rows until the next large import, so that this one can be undone.
@@ -277,11 +240,8 @@ impl Writer {
             expires: staged_import.was_expires,
         };
         let older = v.records[usize::from(source.0)].kept.replace(kept);
-        older
-            .into_iter()
-            .filter(|k| k.generation > 0)
-            .for_each(|k| transaction.drop_generation(source, k.generation));
-        transaction.set_dictionary(v);
+        transaction.drop_replaced(source, older);
+        transaction.dictionary = Some(v);
         Ok(transaction)
     }
 
@@ -302,11 +262,10 @@ impl Writer {
             return Ok(());
         }
         self.save(v)?;
-        for (source, generation) in dropped
-            .into_iter()
-            .filter(|(_, generation)| *generation > 0)
-        {
-            self.store.drop_generation(source, generation)?;
+        for (source, generation) in dropped {
+            if generation > 0 {
+                self.store.drop_generation(source, generation)?;
+            }
         }
         Ok(())
     }
@@ -323,16 +282,13 @@ impl Writer {
             .store
             .feed_rows(source, record.generation, ROW_COMMIT_MAX + 1)?;
         let few = rows.len() <= ROW_COMMIT_MAX;
+        let ended = |(subject, old)| ChangedRow {
+            subject,
+            old,
+            new: vec![],
+        };
         let rows = match few {
-            true => StagedRows::Small(
-                rows.into_iter()
-                    .map(|(subject, old)| ChangedRow {
-                        subject,
-                        old,
-                        new: vec![],
-                    })
-                    .collect(),
-            ),
+            true => StagedRows::Small(rows.into_iter().map(ended).collect()),
             false => StagedRows::Large(self.generation(source)?, None),
         };
         let staged = Staged {

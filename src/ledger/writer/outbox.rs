@@ -78,19 +78,16 @@ impl Writer {
 
     /// What changes about the first subjects of a commit, and how many subjects change.
     fn change_notices(&self, transaction: &Transaction) -> (Vec<ChangeNotice>, usize) {
-        let mut subjects: Vec<&Subject> = transaction
-            .touched
-            .iter()
-            .filter(|(_, (before, after))| before != after)
-            .map(|(s, _)| s)
-            .collect();
+        let touched = transaction.touched.iter();
+        let changed = touched.filter(|(_, (before, after))| before != after);
+        let mut subjects: Vec<&Subject> = changed.map(|(s, _)| s).collect();
         let count = subjects.len();
         subjects.sort();
         subjects.truncate(MAX_SUBJECTS);
         let current = self.store.dictionary();
         let v = transaction.dictionary.as_ref().unwrap_or(&current);
-        let mut changes: Vec<_> = transaction
-            .events()
+        let changes = transaction.events();
+        let mut changes: Vec<_> = changes
             .filter(|(s, _)| subjects.binary_search(s).is_ok())
             .collect();
         changes.sort_by_key(|(s, _)| *s);
@@ -122,16 +119,14 @@ impl Writer {
 
     /// Publishes the lengths of the queues in [`Health`](crate::ledger::Health).
     pub(super) fn report_queues(&self) {
-        self.health.set_webhook_backlog(
-            self.queues
-                .iter()
-                .map(|(hook, (waiting, _))| (hook.clone(), *waiting)),
-        );
+        let queues = self.queues.iter();
+        self.health
+            .set_webhook_backlog(queues.map(|(hook, (waiting, _))| (hook.clone(), *waiting)));
     }
 
     /// Records the result of a delivery: deletes the message, or sets the time of the next
     /// delivery.
-    pub(super) fn record_delivery(
+    pub(in crate::ledger) fn record_delivery(
         &mut self,
         webhook: &str,
         commit: u64,
@@ -149,27 +144,17 @@ impl Writer {
                 batch.delete(schema::OUTBOX, key);
                 deleted = true;
             }
-            (Some(mut m), DeliveryResult::Failed(why)) => {
-                m.tries += 1;
-                m.next = self
-                    .clock
-                    .now()
-                    .plus(Seconds((1 << m.tries.min(20)).min(MAX_RETRY_SECONDS)));
-                m.problem = Some(why);
-                m.dead = m.tries >= MAX_TRIES;
+            (Some(mut m), result) => {
+                if let DeliveryResult::Failed(why) = result {
+                    m.tries += 1;
+                    let wait = (1 << m.tries.min(20)).min(MAX_RETRY_SECONDS);
+                    m.next = self.clock.now().plus(Seconds(wait));
+                    m.problem = Some(why);
+                    m.dead = m.tries >= MAX_TRIES;
+                } else {
+                    (m.tries, m.next, m.dead) = (0, Time(0), false);
+                }
                 batch.put(schema::OUTBOX, key, schema::encode(&m));
-            }
-            (Some(m), DeliveryResult::Retry) => {
-                batch.put(
-                    schema::OUTBOX,
-                    key,
-                    schema::encode(&Message {
-                        tries: 0,
-                        next: Time(0),
-                        dead: false,
-                        ..m
-                    }),
-                );
             }
         }
         self.commit_batch(batch)?;
@@ -185,10 +170,8 @@ impl Writer {
         let mut queues = Queues::new();
         self.store.outbox(&[], &mut |key, _| {
             let hook = key.split(|b| *b == 0).next().unwrap_or_default();
-            queues
-                .entry(String::from_utf8_lossy(hook).into_owned())
-                .or_default()
-                .0 += 1;
+            let hook = String::from_utf8_lossy(hook).into_owned();
+            queues.entry(hook).or_default().0 += 1;
             Ok(true)
         })?;
         for (hook, (waiting, gap)) in &mut queues {

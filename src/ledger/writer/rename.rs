@@ -14,7 +14,7 @@ use crate::{
         settings::LedgerSettings,
     },
     model::SourceId,
-    store::{Batch, Dictionary, Store, dictionary_rows, schema},
+    store::{Batch, Dictionary, Store, dictionary_rows, schema::AuditRecord},
 };
 
 /// Checks a rename against the configuration that is applied with it.
@@ -47,15 +47,14 @@ fn check_files(rename: &Rename, settings: &LedgerSettings, was_feed: bool) -> Re
 fn check(store: &Store, v: &Dictionary, rename: &Rename) -> Result<(), LedgerError> {
     let Rename { kind, from, to } = rename;
     let invalid = |why: String| Err(LedgerError::Invalid(why));
-    let conflict = |why: String| Err(LedgerError::Conflict(why));
     if from == to {
         return invalid(format!("`{from}` and `{to}` are the same name"));
     }
-    let known = match kind {
-        NameKind::Reason => v.reasons.get(from).is_some(),
-        NameKind::Source => v.sources.get(from).is_some(),
+    let is_known = |name: &str| match kind {
+        NameKind::Reason => v.reasons.get(name).is_some(),
+        NameKind::Source => v.sources.get(name).is_some(),
     };
-    if !known {
+    if !is_known(from) {
         return Err(LedgerError::NotFound(format!(
             "there is no {} `{from}`",
             kind.as_str()
@@ -69,42 +68,28 @@ fn check(store: &Store, v: &Dictionary, rename: &Rename) -> Result<(), LedgerErr
             "the source `{fixed}` is built in and cannot be renamed"
         ));
     }
-    let in_use = |listings: u64| {
-        let option = kind.as_str();
-        conflict(format!(
-            "the {option} `{to}` is in use ({listings} listings), and two names cannot be merged; choose another name, or run `orbsd purge --{option} {to}` first"
-        ))
-    };
-    match kind {
-        NameKind::Reason => {
-            let Some(id) = v.reasons.get(to) else {
-                return Ok(());
-            };
-            let usage = Usage::read(store, v, &[])?;
-            let listings = usage
-                .reasons
-                .get(usize::from(id.0))
-                .map_or(0, |n| n.iter().sum());
-            if listings > 0 || usage.held_reasons & id.bit() != 0 {
-                in_use(listings)
-            } else {
-                Ok(())
-            }
-        }
-        NameKind::Source => {
-            let Some(id) = v.sources.get(to) else {
-                return Ok(());
-            };
-            let usage = Usage::read(store, v, &[])?;
-            let listings = usage.sources.get(usize::from(id.0)).copied().unwrap_or(0);
-            let held = usage.held_sources.contains(&id);
-            if listings > 0 || held {
-                in_use(listings)
-            } else {
-                Ok(())
-            }
-        }
+    if !is_known(to) {
+        return Ok(());
     }
+    let usage = Usage::read(store, v, &[])?;
+    let (listings, held) = match kind {
+        NameKind::Reason => v.reasons.get(to).map_or((0, false), |id| {
+            (
+                usage.of_reason(id).iter().sum(),
+                usage.held_reasons & id.bit() != 0,
+            )
+        }),
+        NameKind::Source => v.sources.get(to).map_or((0, false), |id| {
+            (usage.of_source(id), usage.held_sources.contains(&id))
+        }),
+    };
+    if listings > 0 || held {
+        let option = kind.as_str();
+        return Err(LedgerError::Conflict(format!(
+            "the {option} `{to}` is in use ({listings} listings), and two names cannot be merged; choose another name, or run `orbsd purge --{option} {to}` first"
+        )));
+    }
+    Ok(())
 }
 
 impl Writer {
@@ -125,11 +110,11 @@ impl Writer {
     }
 
     /// Renames, and applies the configuration that has the new name.
-    pub(super) fn rename(
+    pub(in crate::ledger) fn rename(
         &mut self,
         rename: &Rename,
         settings: LedgerSettings,
-        audit: &schema::AuditRecord,
+        audit: AuditRecord,
     ) -> Result<Receipt, LedgerError> {
         if let Some(why) = self.health.writes_refused() {
             return Err(LedgerError::Unavailable(why));
@@ -153,18 +138,18 @@ impl Writer {
         named.row(&mut batch);
         let mut accounts = Accounts::clone(&self.accounts.load());
         accounts.rename(rename, &mut batch)?;
-        batch.put(
-            schema::AUDIT,
-            (self.audited + 1).to_be_bytes().to_vec(),
-            schema::encode(audit),
-        );
-        self.commit_batch(batch)?;
-        self.audited += 1;
+        let record = AuditRecord {
+            idempotency: None,
+            ..audit
+        };
+        self.commit_audited(batch, Some(record))?;
         self.store.set_dictionary(v);
         self.accounts.store(Arc::new(accounts));
         // The old configuration must not be applied again, even if the next step fails: it would
         // create the old name again.
         self.settings = settings.clone();
-        self.apply_settings(settings, false)
+        let applied = self.apply_settings(settings, false);
+        self.committed.send_replace(self.seq);
+        applied
     }
 }

@@ -52,10 +52,8 @@ impl Writer {
     /// Warns if `serial` in a zone file was changed, which has no effect on an existing zone.
     pub(super) fn warn_of_serials(&self, zones: &[ZoneView], serials: &[Serial]) {
         for (zone, serial) in zones.iter().zip(serials) {
-            let was = self
-                .zones
-                .by_name(&zone.name)
-                .map(|i| self.zones.all()[i].spec.serial);
+            let old = self.zones.by_name(&zone.name);
+            let was = old.map(|i| self.zones.all()[i].spec.serial);
             let wanted = zone.spec.serial;
             if was.is_some_and(|was| was != wanted) && *serial != Serial(wanted) {
                 tracing::warn!(
@@ -69,20 +67,16 @@ impl Writer {
 
     /// Sets a newer serial of a zone, in a commit of its own. Nothing else changes, so that a
     /// mirror gets an IXFR without records.
-    pub(super) fn set_serial(
+    pub(in crate::ledger) fn set_serial(
         &mut self,
         request: &SerialRequest,
     ) -> Result<SerialChange, LedgerError> {
         if let Some(why) = self.health.writes_refused() {
             return Err(LedgerError::Unavailable(why));
         }
-        self.check_idempotency(&request.audit)?;
-        let Some(i) = self.zones.by_name(&request.zone) else {
-            return Err(LedgerError::NotFound(format!(
-                "there is no zone `{}`",
-                request.zone
-            )));
-        };
+        self.check_idempotency(request.audit.idempotency)?;
+        let missing = || LedgerError::NotFound(format!("there is no zone `{}`", request.zone));
+        let i = self.zones.by_name(&request.zone).ok_or_else(missing)?;
         let (name, hash) = (self.zones.all()[i].name.clone(), self.zones.all()[i].hash);
         let (was, to) = (self.serials[i], request.serial);
         if was.partial_cmp(&to) != Some(std::cmp::Ordering::Less) {
@@ -107,17 +101,8 @@ impl Writer {
         };
         let mut batch = Batch::default();
         put_zone(&mut batch, &name, to, hash);
-        transaction.audit_rows(self.audited + 1, &receipt, &mut batch);
-        let bytes = transaction.journal(
-            receipt.commit,
-            vec![(name.to_string(), was, to)],
-            self.journal_bytes,
-            &mut batch,
-        );
-        self.log_removals(&transaction, &receipt.serials, &mut batch)?;
-        self.commit_batch(batch)?;
-        self.audited += 1;
-        (self.seq, self.journal_bytes) = (receipt.commit, bytes);
+        let moved = vec![(name.to_string(), was, to)];
+        self.commit_serials(&transaction, &receipt, moved, batch)?;
         self.serials[i] = to;
         self.publish();
         match left.is_empty() {

@@ -56,7 +56,7 @@ fn outcome(files: &str, options: &str) -> Outcome {
         column: value("column="),
         dataset: value("dataset="),
         subzone: value("subzone="),
-        digest: value("digest=").map(|d| d.parse().unwrap()),
+        digest: value("digest=").map(|d| crate::model::Digest::parse(&d).unwrap()),
         allow_suffixes: value("allow_suffix=")
             .map_or(Vec::new(), |s| s.split(',').map(String::from).collect()),
         ..Options::default()
