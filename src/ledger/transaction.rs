@@ -585,7 +585,7 @@ impl Transaction {
         was: Option<u32>,
         follow: Option<Follow>,
     ) {
-        let is = follow.as_ref().map(|f| f.is.copy);
+        let is = follow.as_ref().map(|f| f.current.copy);
         if let Some(copy) = was.filter(|c| Some(*c) != is) {
             self.drops
                 .push((schema::RECORDS, schema::feed_prefix(source, copy)));

@@ -82,7 +82,7 @@ impl Writer {
         if staged_import
             .follow
             .as_ref()
-            .is_some_and(|f| f.was != record.followed)
+            .is_some_and(|f| f.previous != record.followed)
         {
             return Err(LedgerError::Conflict(
                 "the source was imported, or has expired, while its zone was read; the zone is read again"
@@ -91,7 +91,7 @@ impl Writer {
         }
         let was = std::mem::replace(
             &mut record.followed,
-            staged_import.follow.as_ref().map(|f| f.is.clone()),
+            staged_import.follow.as_ref().map(|f| f.current.clone()),
         );
         staged_import.was_expires = record.expires;
         (record.feed, record.expires) = (true, staged_import.expires);
