@@ -15,7 +15,7 @@ use crate::{
         guard::{Guard, GuardTrip, ListLimits, ListRefusal},
     },
     lists::{self, ListReport, Options, Reasoning},
-    model::{EntryText, ReasonId, Subject, Time, subject::HostBits, time::Seconds},
+    model::{EntryText, Subject, Time, subject::HostBits, time::Seconds},
     store::{
         schema::{AuditRecord, FeedEntry, ListShape},
         stage::Mode,
@@ -35,20 +35,19 @@ pub struct ImportRequest {
     pub mode: Option<Mode>,
     /// Whether to report the changes without making them.
     pub dry_run: bool,
-    /// Whether to accept an empty list.
-    pub allow_empty: bool,
-    /// The number of lines with errors that the list may have. The other lines are imported.
-    pub skip_errors: ErrorAllowance,
-    /// How far the list may differ from the last one of its source.
-    pub limits: ListLimits,
-    /// Whether to clear host bits.
-    pub host_bits: bool,
-    /// Whether to accept special-purpose ranges.
-    pub special: bool,
+    /// How the list is read and checked.
+    pub list: ListSettings,
     /// Whether to accept a list of which no zone publishes anything.
     pub unpublished: bool,
-    /// See [`Options::allow_suffixes`].
-    pub allow_suffixes: Vec<String>,
+    /// The time after which the source expires unless it is imported again.
+    pub max_age: Option<Seconds>,
+    /// The audit record of a request; `None` for an import by the source itself.
+    pub audit: Option<AuditRecord>,
+}
+
+/// How a list is read, and how far it may differ from the last one of its source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListSettings {
     /// The column of the subject in a table.
     pub column: Option<String>,
     /// The origin of a master file that does not name it.
@@ -57,10 +56,18 @@ pub struct ImportRequest {
     pub dataset: Option<String>,
     /// See [`Options::subzone`].
     pub subzone: Option<String>,
-    /// The time after which the source expires unless it is imported again.
-    pub max_age: Option<Seconds>,
-    /// The audit record of a request; `None` for an import by the source itself.
-    pub audit: Option<AuditRecord>,
+    /// Whether to clear host bits of prefixes instead of refusing them.
+    pub host_bits: bool,
+    /// The number of lines with errors that the list may have. The other lines are imported.
+    pub skip_errors: ErrorAllowance,
+    /// Whether to accept special-purpose ranges.
+    pub special: bool,
+    /// Whether to accept a well-formed empty list.
+    pub allow_empty: bool,
+    /// See [`Options::allow_suffixes`].
+    pub allow_suffixes: Vec<String>,
+    /// How far the list may differ from the last one of its source.
+    pub limits: ListLimits,
 }
 
 /// The origin of the reasons of a list. One of the fields is set.
@@ -152,10 +159,10 @@ pub trait Files: Read {
 pub fn check_format(format: &str) -> Result<(), String> {
     match format.is_empty() || lists::is_read(format) {
         true => Ok(()),
-        false => Err(format!(
-            "there is no format `{format}`; use one of {}",
-            lists::known()
-        )),
+        false => {
+            let names = lists::format_names();
+            Err(format!("there is no format `{format}`; use one of {names}"))
+        }
     }
 }
 
@@ -175,11 +182,10 @@ pub fn run(
     let source = match known {
         // A dry run stores nothing, not even the name of the source.
         None if request.dry_run => None,
-        _ => Some(
-            ledger
-                .source(&request.source)
-                .map_err(ImportFailure::Ledger)?,
-        ),
+        _ => {
+            let source = ledger.source(&request.source);
+            Some(source.map_err(ImportFailure::Ledger)?)
+        }
     };
     if request.max_age == Some(Seconds(0)) {
         return Err(ImportFailure::Invalid(
@@ -197,7 +203,7 @@ pub fn run(
         max_age: request.max_age,
         audit: request.audit.clone(),
         exceptions,
-        limits: Some(request.limits),
+        limits: Some(request.list.limits),
         ..Import::replace(source)
     };
     let mut format = request.format.clone();
@@ -207,11 +213,11 @@ pub fn run(
         while let Some(file) = files.next_file().map_err(|e| e.to_string())? {
             names.add(&file);
             let named = |e: io::Error| format!("{file}: {e}");
-            let inner = lists::plain(Box::new(TimedReader {
+            let timed = TimedReader {
                 inner: &mut *files,
                 meter: &meter,
-            }))
-            .map_err(named)?;
+            };
+            let inner = lists::plain(Box::new(timed)).map_err(named)?;
             let mut lines = LineCounter {
                 inner,
                 meter: &meter,
@@ -237,21 +243,14 @@ pub fn run(
             )?;
         }
         import.expires = report.expires;
-        let lists::Shape {
-            ipv4,
-            ipv6,
-            names: named,
-            digests,
-            exclusions,
-            final_record,
-        } = report.shape;
+        let shape = &report.shape;
         import.shape = ListShape {
-            ipv4,
-            ipv6,
-            names: named,
-            digests,
-            exclusions,
-            final_record,
+            ipv4: shape.ipv4,
+            ipv6: shape.ipv6,
+            names: shape.names,
+            digests: shape.digests,
+            exclusions: shape.exclusions,
+            final_record: shape.final_record,
         };
         report.unpublished = unpublished(&families, &import.shape);
         check_complete_list(request, import.mode, &report, &families)
@@ -270,18 +269,15 @@ pub fn run(
 /// The kinds of subjects that the zones of a list's reasons publish.
 fn families(ledger: &Ledger, options: &Options) -> Families {
     let snapshot = ledger.published.snapshot();
-    let reasons: Vec<ReasonId> = match &options.reasoning {
-        Reasoning::One(reason) => vec![*reason],
-        Reasoning::Codes(codes) => codes.iter().map(|c| c.1).collect(),
-    };
-    reasons
-        .into_iter()
-        .map(|r| snapshot.zones.published(r))
-        .fold(Families::default(), |all, one| Families {
-            addresses: all.addresses || one.addresses,
-            names: all.names || one.names,
-            digest: all.digest.or(one.digest),
-        })
+    let families = options
+        .reasoning
+        .reasons()
+        .map(|r| snapshot.zones.published(r));
+    families.fold(Families::default(), |all, one| Families {
+        addresses: all.addresses || one.addresses,
+        names: all.names || one.names,
+        digest: all.digest.or(one.digest),
+    })
 }
 
 /// The number of entries of a list that no zone publishes.
@@ -351,9 +347,10 @@ fn check_complete_list(
     report: &ListReport,
     families: &Families,
 ) -> Result<(), String> {
-    let allowed = request.skip_errors.allowed(report.taken + report.errors);
+    let list = &request.list;
+    let allowed = list.skip_errors.allowed(report.accepted + report.errors);
     if report.errors > allowed {
-        let more = match request.skip_errors {
+        let more = match list.skip_errors {
             ErrorAllowance::None => "none is allowed (--skip-errors allows some)".to_string(),
             _ => format!("{allowed} are allowed (--skip-errors=N or --skip-errors=P% allows more)"),
         };
@@ -364,13 +361,13 @@ fn check_complete_list(
     }
     // A failed download must not remove a whole list.
     let listed = report.shape.ipv4 + report.shape.ipv6 + report.shape.names + report.shape.digests;
-    if listed == 0 && (report.errors > 0 || (!report.left_out.is_empty() && !request.allow_empty)) {
+    if listed == 0 && (report.errors > 0 || (!report.left_out.is_empty() && !list.allow_empty)) {
         return Err("the list has no valid entry; nothing was changed".into());
     }
     if mode == Mode::Replace && listed == 0 && report.shape.exclusions > 0 {
         return Err("the list has only exclusions and no listings; nothing was changed".into());
     }
-    if listed == 0 && mode == Mode::Replace && !request.allow_empty {
+    if listed == 0 && mode == Mode::Replace && !list.allow_empty {
         return Err("the list has no entries; nothing was changed (use --allow-empty to end all listings of the source)".into());
     }
     let lost = report.unpublished.addresses + report.unpublished.names + report.unpublished.digests;
@@ -385,21 +382,18 @@ fn check_complete_list(
 
 /// Converts an entry of a list to a row of a feed.
 pub fn row(e: lists::ListEntry) -> (Subject, FeedEntry) {
-    let text = EntryText {
-        text: e.text,
-        path: e.path,
-    };
-    (
-        e.subject,
-        FeedEntry {
-            reason: e.reason,
-            exclusion: e.exclusion,
-            implied: e.implied,
-            since: Time(0),
-            text,
-            note: e.note,
+    let entry = FeedEntry {
+        reason: e.reason,
+        exclusion: e.exclusion,
+        implied: e.implied,
+        since: Time(0),
+        text: EntryText {
+            text: e.text,
+            path: e.path,
         },
-    )
+        note: e.note,
+    };
+    (e.subject, entry)
 }
 
 /// The options with which the list is read.
@@ -408,9 +402,10 @@ pub fn row(e: lists::ListEntry) -> (Subject, FeedEntry) {
 ///
 /// The reason or the zone does not exist, or the request names none or both.
 pub fn options(ledger: &Ledger, request: &ImportRequest) -> Result<Options, ImportFailure> {
+    let list = request.list.clone();
     let v = ledger.store.dictionary();
     let snapshot = ledger.published.snapshot();
-    let reasoning = match (&request.reasons.reason, &request.reasons.codes) {
+    let (reasoning, digest) = match (&request.reasons.reason, &request.reasons.codes) {
         (Some(r), None) => {
             let settings = ledger.settings();
             let known: Vec<&str> = settings.reasons.iter().map(|r| r.name.as_str()).collect();
@@ -421,17 +416,16 @@ pub fn options(ledger: &Ledger, request: &ImportRequest) -> Result<Options, Impo
                     known.join(", ")
                 ))
             };
-            Reasoning::One(found.ok_or_else(unknown)?)
+            let reason = found.ok_or_else(unknown)?;
+            (
+                Reasoning::One(reason),
+                snapshot.zones.digests(Some(reason)).first().copied(),
+            )
         }
         (None, Some(zone)) => {
             let found = find_zone(&snapshot, zone).map_err(ImportFailure::NotFound)?;
-            Reasoning::Codes(
-                found
-                    .publish
-                    .iter()
-                    .map(|p| (p.code.into(), p.reason))
-                    .collect(),
-            )
+            let codes = found.publish.iter().map(|p| (p.code.into(), p.reason));
+            (Reasoning::Codes(codes.collect()), found.spec.digest)
         }
         _ => {
             return Err(ImportFailure::Invalid(
@@ -439,32 +433,24 @@ pub fn options(ledger: &Ledger, request: &ImportRequest) -> Result<Options, Impo
             ));
         }
     };
-    let digest = match &reasoning {
-        Reasoning::One(reason) => snapshot.zones.digests(Some(*reason)).first().copied(),
-        Reasoning::Codes(_) => request
-            .reasons
-            .codes
-            .as_ref()
-            .and_then(|zone| find_zone(&snapshot, zone).ok()?.spec.digest),
-    };
     Ok(Options {
         reasoning,
         digest,
         followed: false,
         untraced: false,
         store: ledger.store.store_id(),
-        host_bits: if request.host_bits {
+        host_bits: if list.host_bits {
             HostBits::Clear
         } else {
             HostBits::Refuse
         },
-        special: request.special,
+        special: list.special,
         allowed: ledger.settings().special.clone(),
-        allow_suffixes: request.allow_suffixes.clone(),
-        column: request.column.clone(),
-        origin: request.origin.clone(),
-        dataset: request.dataset.clone(),
-        subzone: request.subzone.clone(),
+        allow_suffixes: list.allow_suffixes,
+        column: list.column,
+        origin: list.origin,
+        dataset: list.dataset,
+        subzone: list.subzone,
         now: ledger.now(),
     })
 }

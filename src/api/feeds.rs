@@ -35,7 +35,7 @@ impl FeedKind {
 }
 
 /// A feed, and how it is refreshed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FeedResponse {
     /// The name of the feed, which is its source.
     pub feed: String,

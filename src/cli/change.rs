@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     api::{BulkQuery, BulkResponse, ListingRequest, Operation, RemainingListing, RenewalResponse},
-    lists::word,
+    lists::entry,
 };
 
 /// The subjects of a command.
@@ -147,7 +147,7 @@ pub(super) fn exempt(common: &Common, c: Exempt) -> Result<(), CliError> {
 /// The subjects of a word: the prefixes of a range that has several, otherwise the word itself,
 /// which the daemon reads.
 pub(super) fn prefixes(word: &str) -> Vec<String> {
-    match word::parse_address(word, &word::Rules::default()) {
+    match entry::parse_address(word, &entry::Rules::default()) {
         Some(Ok(subjects)) if subjects.len() > 1 => {
             subjects.iter().map(ToString::to_string).collect()
         }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     feeds::{FeedSettings, FeedSource, FileList, MAX_FEEDS, wire::Server},
-    imports::Reasons,
+    imports::{ListSettings, Reasons},
     ledger::guard::ListLimits,
     lists::records::Mapping,
     model::{Domain, Keys, SourceId, Sources, Zone, names::suggest},
@@ -194,7 +194,8 @@ fn list(f: &FeedTable, wrong: &mut dyn FnMut(&str, String)) -> FileList {
         );
     }
     let defaults = FileList::default();
-    let mut max_shrink = defaults.limits.max_shrink;
+    let settings = defaults.settings;
+    let mut max_shrink = settings.limits.max_shrink;
     if let Some(text) = &f.max_shrink {
         match text
             .strip_suffix('%')
@@ -208,7 +209,7 @@ fn list(f: &FeedTable, wrong: &mut dyn FnMut(&str, String)) -> FileList {
             ),
         }
     }
-    let max_growth = f.max_growth.unwrap_or(defaults.limits.max_growth);
+    let max_growth = f.max_growth.unwrap_or(settings.limits.max_growth);
     if max_growth < 2 {
         wrong(
             "max_growth",
@@ -232,21 +233,24 @@ fn list(f: &FeedTable, wrong: &mut dyn FnMut(&str, String)) -> FileList {
     {
         wrong("allow_suffixes", e);
     }
-    FileList {
+    let settings = ListSettings {
         column,
         origin,
         dataset,
         subzone,
-        host_bits: f.host_bits.unwrap_or(defaults.host_bits),
-        skip_errors: f.skip_errors.unwrap_or(defaults.skip_errors),
-        special: f.allow_special_ranges.unwrap_or(defaults.special),
-        allow_empty: f.allow_empty.unwrap_or(defaults.allow_empty),
+        host_bits: f.host_bits.unwrap_or(settings.host_bits),
+        skip_errors: f.skip_errors.unwrap_or(settings.skip_errors),
+        special: f.allow_special_ranges.unwrap_or(settings.special),
+        allow_empty: f.allow_empty.unwrap_or(settings.allow_empty),
         allow_suffixes,
         limits: ListLimits {
             max_shrink,
             max_growth,
-            ..defaults.limits
+            ..settings.limits
         },
+    };
+    FileList {
+        settings,
         shrink_wait,
     }
 }
@@ -402,8 +406,8 @@ mod tests {
         let defaults = FileList::default();
         assert_eq!(
             (
-                defaults.limits.max_shrink,
-                defaults.limits.max_growth,
+                defaults.settings.limits.max_shrink,
+                defaults.settings.limits.max_growth,
                 defaults.shrink_wait
             ),
             (50, 10, Seconds(86_400))
@@ -411,9 +415,11 @@ mod tests {
         let all = list(
             "column='ip'\nhost_bits=true\nskip_errors='2%'\nallow_special_ranges=true\nallow_empty=true\nallow_suffixes=['tk']\nmax_shrink='80%'\nmax_growth=20\nshrink_wait='2h'",
         );
+        assert_eq!(all.shrink_wait, Seconds(7200));
+        let all = all.settings;
         assert_eq!(
-            (all.column.as_deref(), all.skip_errors, all.shrink_wait),
-            (Some("ip"), ErrorAllowance::Percent(2), Seconds(7200))
+            (all.column.as_deref(), all.skip_errors),
+            (Some("ip"), ErrorAllowance::Percent(2))
         );
         assert_eq!(
             (
@@ -425,15 +431,16 @@ mod tests {
         );
         assert!(all.host_bits && all.special && all.allow_empty && all.allow_suffixes == ["tk"]);
         assert_eq!(
-            list("skip_errors=true").skip_errors,
+            list("skip_errors=true").settings.skip_errors,
             ErrorAllowance::Default
         );
         assert_eq!(
-            list("skip_errors=12").skip_errors,
+            list("skip_errors=12").settings.skip_errors,
             ErrorAllowance::Lines(12)
         );
         assert_eq!(
             list("format='rbldnsd'\ndataset='ip4set'\nsubzone='a'")
+                .settings
                 .dataset
                 .as_deref(),
             Some("ip4set")

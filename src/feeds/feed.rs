@@ -1,14 +1,21 @@
 //! A running feed: its settings and state, and how its thread waits and is woken.
 
 use std::{
+    net::IpAddr,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{FeedSettings, state::FeedState};
-use crate::{ledger::held::FileMark, model::Time, store::stage::ImportDifference};
+use super::{FeedSettings, FeedSource};
+use crate::{
+    api::{FeedKind, FeedResponse},
+    ledger::held::FileMark,
+    lists::records::Mapping,
+    model::Time,
+    store::stage::ImportDifference,
+};
 
 /// The shortest time between two refreshes, whatever the timers of an SOA are.
 pub(super) const MIN_WAIT_SECONDS: u64 = 1;
@@ -25,12 +32,44 @@ pub(super) struct Feed {
     /// Set to refresh at once.
     pub(super) is_woken: Mutex<bool>,
     pub(super) wakeup: Condvar,
-    pub(super) state: Mutex<FeedState>,
+    pub(super) state: Mutex<FeedResponse>,
+    /// The addresses of the server of a zone, which may send a NOTIFY.
+    pub(super) addresses: Mutex<Vec<IpAddr>>,
     /// The last check of a file. A check or a decision holds the lock while it runs.
     pub(super) last_check: Mutex<LastCheck>,
 }
 
 impl Feed {
+    pub(super) fn new(settings: FeedSettings) -> Feed {
+        let (kind, from) = match &settings.kind {
+            FeedSource::File { path, .. } => (FeedKind::File, path.display().to_string()),
+            FeedSource::Zone {
+                server, mapping, ..
+            } => {
+                let kind = match mapping {
+                    Mapping::Rows => FeedKind::Orbsd,
+                    Mapping::Names => FeedKind::Axfr,
+                };
+                (kind, format!("{} at {}", server.zone, server.address))
+            }
+        };
+        let feed = settings.name.clone();
+        Feed {
+            settings,
+            stop: AtomicBool::new(false),
+            is_woken: Mutex::new(false),
+            wakeup: Condvar::new(),
+            state: Mutex::new(FeedResponse {
+                feed,
+                kind,
+                from,
+                ..FeedResponse::default()
+            }),
+            addresses: Mutex::default(),
+            last_check: Mutex::default(),
+        }
+    }
+
     pub(super) fn wake(&self) {
         *self.is_woken.lock() = true;
         self.wakeup.notify_all();
@@ -46,8 +85,8 @@ impl Feed {
     ) -> u64 {
         let mut state = self.state.lock();
         let wait = wait.clamp(MIN_WAIT_SECONDS, MAX_WAIT_SECONDS);
-        state.checked = Some(at);
-        state.next = Some(Time(at.0 + wait));
+        state.checked = Some(at.into());
+        state.next = Some(Time(at.0 + wait).into());
         let name = &self.settings.name;
         if self.stop.load(Relaxed) {
             return wait; // the stop caused the error
@@ -64,13 +103,12 @@ impl Feed {
                     state.refreshed = state.checked;
                 }
                 if let Some((how, d)) = change {
-                    state.how = Some(how);
+                    state.how = Some(how.into());
                     state.note = note;
-                    let serial = state.serial.map(|s| s.0);
                     tracing::info!(
                         feed = name,
                         how,
-                        serial,
+                        serial = state.serial,
                         added = d.added,
                         changed = d.changed,
                         removed = d.removed,
@@ -96,16 +134,12 @@ impl Feed {
         let start = Instant::now();
         let mut is_woken = self.is_woken.lock();
         loop {
-            let least = start.elapsed() >= Duration::from_secs(MIN_WAIT_SECONDS);
-            let left = time.saturating_sub(start.elapsed());
-            if self.stop.load(Relaxed) || left.is_zero() || (*is_woken && least) {
+            let shortest = Duration::from_secs(MIN_WAIT_SECONDS);
+            let until = if *is_woken { time.min(shortest) } else { time };
+            let left = until.saturating_sub(start.elapsed());
+            if self.stop.load(Relaxed) || left.is_zero() {
                 break;
             }
-            let left = if *is_woken {
-                Duration::from_secs(MIN_WAIT_SECONDS).saturating_sub(start.elapsed())
-            } else {
-                left
-            };
             self.wakeup
                 .wait_for(&mut is_woken, left.max(Duration::from_millis(1)));
         }

@@ -46,31 +46,27 @@ pub fn import(
     let shown = path.display().to_string();
     let written = Time(u64::try_from(mark.3).unwrap_or(0));
     let age = age(written, ledger.now(), wall());
-    let left = match request.max_age {
-        None => None,
-        Some(max) => match max.0.saturating_sub(age.0) {
-            0 => {
-                let why = format!(
-                    "{shown} was written at {written} and is older than max_age; check the program that writes it"
-                );
-                return Err(ImportFailure::Invalid(why));
-            }
-            left => Some(Seconds(left)),
-        },
-    };
+    let max_age = request
+        .max_age
+        .map(|max| Seconds(max.0.saturating_sub(age.0)));
+    if max_age == Some(Seconds(0)) {
+        return Err(ImportFailure::Invalid(format!(
+            "{shown} was written at {written} and is older than max_age; check the program that writes it"
+        )));
+    }
     let file = File::open(path).map_err(|e| ImportFailure::Invalid(format!("{shown}: {e}")))?;
-    let mut one_file = OneFile {
-        name: Some(shown),
-        file,
-        mark,
+    let request = ImportRequest {
+        max_age,
+        ..request.clone()
     };
     imports::run(
         ledger,
-        &ImportRequest {
-            max_age: left,
-            ..request.clone()
+        &request,
+        &mut OneFile {
+            name: Some(shown),
+            file,
+            mark,
         },
-        &mut one_file,
     )
 }
 

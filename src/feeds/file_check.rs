@@ -15,7 +15,6 @@ use crate::{
     imports::{self, ImportFailure, ImportRequest},
     ledger::{
         AccountChange, Ledger,
-        guard::ListLimits,
         held::{FeedEvent, FileMark, HeldList},
     },
     store::{schema::AuditRecord, stage::ImportDifference},
@@ -68,13 +67,10 @@ impl<'a> FileCheck<'a> {
         let this_check = Some((mark, self.read_settings()?));
         let last = self.held();
         if *last_check == this_check {
-            let due = last
-                .as_ref()
-                .is_some_and(|h| held::is_due(h, self.list.shrink_wait, self.ledger.now()));
-            return if due {
-                self.accept_automatically(mark).map(Some)
-            } else {
-                Ok(None)
+            let wait = self.list.shrink_wait;
+            return match last.filter(|h| held::is_due(h, wait, self.ledger.now())) {
+                Some(_) => self.accept_automatically(mark).map(Some),
+                None => Ok(None),
             };
         }
         match file::import(self.ledger, self.path, &self.list_import(), mark) {
@@ -124,22 +120,13 @@ impl<'a> FileCheck<'a> {
     }
 
     fn list_import(&self) -> ImportRequest {
-        let (list, settings) = (self.list.clone(), &self.feed.settings);
+        let settings = &self.feed.settings;
         ImportRequest {
             source: settings.name.clone(),
             format: self.format.into(),
             reasons: settings.reasons.clone(),
             max_age: settings.max_age,
-            column: list.column,
-            origin: list.origin,
-            dataset: list.dataset,
-            subzone: list.subzone,
-            host_bits: list.host_bits,
-            skip_errors: list.skip_errors,
-            special: list.special,
-            allow_empty: list.allow_empty,
-            allow_suffixes: list.allow_suffixes,
-            limits: list.limits,
+            list: self.list.settings.clone(),
             ..ImportRequest::default()
         }
     }
@@ -182,18 +169,17 @@ impl<'a> FileCheck<'a> {
         fields: Value,
         held: Option<HeldList>,
     ) -> Result<(), String> {
-        let mut all =
-            Map::from_iter([("feed".into(), Value::from(self.feed.settings.name.clone()))]);
+        let name = self.feed.settings.name.clone();
+        let mut all = Map::from_iter([("feed".into(), Value::from(name))]);
         if let Value::Object(fields) = fields {
             all.extend(fields);
         }
-        let event = FeedEvent {
-            event,
-            fields: all,
-            held,
-        };
         self.ledger
-            .announce_feed(event)
+            .announce_feed(FeedEvent {
+                event,
+                fields: all,
+                held,
+            })
             .map_err(|e| e.text(&self.ledger.store.dictionary()))
     }
 
@@ -218,21 +204,13 @@ impl<'a> FileCheck<'a> {
         mark: FileMark,
         audit: AuditRecord,
     ) -> Result<imports::ImportOutcome, ImportFailure> {
-        let limits = ListLimits {
-            allow_shrink: true,
-            allow_growth: true,
-            ..self.list.limits
+        let mut request = ImportRequest {
+            audit: Some(audit),
+            ..self.list_import()
         };
-        let done = file::import(
-            self.ledger,
-            self.path,
-            &ImportRequest {
-                limits,
-                audit: Some(audit),
-                ..self.list_import()
-            },
-            mark,
-        )?;
+        request.list.limits.allow_shrink = true;
+        request.list.limits.allow_growth = true;
+        let done = file::import(self.ledger, self.path, &request, mark)?;
         self.delete_held(None).map_err(ImportFailure::Busy)?;
         Ok(done)
     }
@@ -300,8 +278,7 @@ impl<'a> FileCheck<'a> {
     pub fn refuse(&self, audit: AuditRecord) -> Result<FeedDecisionResponse, ImportFailure> {
         let _last_check = self.feed.last_check.lock();
         let name = &self.feed.settings.name;
-        let held = self.held().filter(|h| !h.refused);
-        let held = held.ok_or_else(|| {
+        let held = self.held().filter(|h| !h.refused).ok_or_else(|| {
             ImportFailure::Busy(format!(
                 "no list of the feed `{name}` is held, or it was refused before"
             ))

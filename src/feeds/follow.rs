@@ -138,19 +138,14 @@ impl Following<'_> {
             .ledger
             .source(self.name)
             .map_err(|e| refused(imports::ImportFailure::Ledger(e)))?;
-        let followed = self
-            .ledger
-            .store
-            .dictionary()
-            .records
-            .get(usize::from(source.0))
-            .and_then(|r| r.followed.clone());
+        let dictionary = self.ledger.store.dictionary();
+        let record = dictionary.records.get(usize::from(source.0));
         let refresh = Refresh {
             f: self,
             source,
             mapping: rules_digest(self.mapping, &options),
             options,
-            previous: followed,
+            previous: record.and_then(|r| r.followed.clone()),
         };
         let soa = self.server.soa()?;
         match refresh
@@ -184,10 +179,9 @@ impl Following<'_> {
                     serial: f.serial,
                     ..soa
                 };
-                let kind = if f.mapping == refresh.mapping {
-                    RefreshKind::Same
-                } else {
-                    RefreshKind::Remade
+                let kind = match f.mapping == refresh.mapping {
+                    true => RefreshKind::Same,
+                    false => RefreshKind::Remade,
                 };
                 let mut result = refresh.changed(&f, &Net::new(), soa, kind)?;
                 result.note = note.or(result.note);
@@ -218,56 +212,45 @@ impl Refresh<'_> {
         };
         let end = self.f.server.transfer(query, &mut receiver);
         let TransferReceiver { copy, changes, .. } = receiver;
-        let result = match (end, copy, &self.previous) {
-            (Err(e), ..) => Err(e),
-            (Ok(TransferEnd::UpToDate(soa)), _, Some(f)) => self.changed(
-                f,
-                &Net::new(),
-                Soa {
+        let result = match (end, &self.previous) {
+            (Err(e), _) => Err(e),
+            (Ok(TransferEnd::UpToDate(soa)), Some(f)) => {
+                let soa = Soa {
                     serial: f.serial,
                     ..soa
-                },
-                RefreshKind::Same,
-            ),
-            (Ok(TransferEnd::UpToDate(_)), _, None) => Err(TransferError::Answer(
+                };
+                self.changed(f, &Net::new(), soa, RefreshKind::Same)
+            }
+            (Ok(TransferEnd::UpToDate(_)), None) => Err(TransferError::Answer(
                 "the server replied to AXFR with a single SOA record".into(),
             )),
-            (Ok(TransferEnd::Ixfr(soa)), _, Some(f)) => self
+            (Ok(TransferEnd::Ixfr(soa)), Some(f)) => self
                 .net(f, changes)
                 .and_then(|net| self.changed(f, &net, soa, RefreshKind::Changes)),
-            (Ok(TransferEnd::Ixfr(_)), _, None) => Err(TransferError::Answer(
+            (Ok(TransferEnd::Ixfr(_)), None) => Err(TransferError::Answer(
                 "the server replied to AXFR with an incremental transfer".into(),
             )),
-            (Ok(TransferEnd::Axfr(soa)), copy, _) => {
+            (Ok(TransferEnd::Axfr(soa)), _) => {
                 let copy = copy.map_or_else(|| store.write_copy(self.source, number), Ok);
-                let written = copy.and_then(CopyWriter::finish).map_err(store_error);
-                let result = written.and_then(|_| {
-                    self.import(
-                        self.followed(soa, number),
-                        Vec::new(),
-                        &Net::new(),
-                        soa,
-                        RefreshKind::Whole,
-                    )
-                });
-                if result.is_err() {
-                    let _ = store.drop_copy(self.source, number); // the next attempt removes it too
-                }
-                return result;
+                copy.and_then(CopyWriter::finish)
+                    .map_err(store_error)
+                    .and_then(|_| {
+                        let current = self.followed(soa, number);
+                        self.import(current, &Net::new(), soa, RefreshKind::Whole)
+                    })
             }
         };
         if result.is_err() {
-            let _ = store.drop_copy(self.source, number);
+            let _ = store.drop_copy(self.source, number); // the next attempt removes it too
         }
         result
     }
 
     fn followed(&self, soa: Soa, copy: u32) -> Followed {
-        let timers = [soa.refresh, soa.retry, soa.expire];
         Followed {
             zone: self.f.server.zone.clone(),
             serial: soa.serial,
-            timers,
+            timers: [soa.refresh, soa.retry, soa.expire],
             copy,
             mapping: self.mapping,
         }
@@ -276,15 +259,13 @@ impl Refresh<'_> {
     /// The net effect of an incremental transfer on the copy. Each removed record has to exist, and
     /// each added one must not.
     fn net(&self, f: &Followed, changes: Vec<(Vec<u8>, bool)>) -> Result<Net, TransferError> {
+        let store = &self.f.ledger.store;
         let mut all: BTreeMap<Vec<u8>, (bool, bool)> = BTreeMap::new();
         for (row, there) in changes {
             let (base, is) = match all.get(&row) {
                 Some(state) => *state,
                 None => {
-                    let has = self
-                        .f
-                        .ledger
-                        .store
+                    let has = store
                         .has_record(self.source, f.copy, &row)
                         .map_err(store_error)?;
                     (has, has)
@@ -313,13 +294,9 @@ impl Refresh<'_> {
         soa: Soa,
         kind: RefreshKind,
     ) -> Result<Refreshed, TransferError> {
-        let is = self.followed(soa, f.copy);
-        let records = net
-            .iter()
-            .map(|(row, there)| (row.clone(), *there))
-            .collect();
+        let current = self.followed(soa, f.copy);
         if f.mapping != self.mapping {
-            return self.import(is, records, net, soa, kind);
+            return self.import(current, net, soa, kind);
         }
         let zone = FollowedZone {
             name: &self.f.server.zone,
@@ -340,66 +317,43 @@ impl Refresh<'_> {
                     &mut report,
                 )
             });
-        match result
+        let patch = result
             .map_err(store_error)?
-            .map_err(TransferError::Network)?
-        {
-            None => self.import(is, records, net, soa, kind),
-            Some(Patch { touched, entries }) => {
-                let follow = Follow {
-                    was: self.previous.clone(),
-                    is,
-                    records,
-                };
-                let touched = touched.into_iter().collect();
-                let mut import_settings = Import {
-                    mode: Mode::Patch,
-                    touched,
-                    ..self.import_settings(follow, soa)
-                };
-                let result = self.f.ledger.import_with(&mut import_settings, |_, sink| {
-                    entries
-                        .into_iter()
-                        .map(imports::row)
-                        .try_for_each(|(subject, row)| sink(subject, row))
-                });
-                self.result(result.map(|d| d.difference), &report, soa, kind)
-            }
-        }
+            .map_err(TransferError::Network)?;
+        let Some(Patch { touched, entries }) = patch else {
+            return self.import(current, net, soa, kind);
+        };
+        let mut import_settings = Import {
+            mode: Mode::Patch,
+            touched: touched.into_iter().collect(),
+            ..self.import_settings(current, net, soa)
+        };
+        let result = self.f.ledger.import_with(&mut import_settings, |_, sink| {
+            let mut rows = entries.into_iter().map(imports::row);
+            rows.try_for_each(|(subject, row)| sink(subject, row))
+        });
+        self.result(result.map(|d| d.difference), &report, soa, kind)
     }
 
-    /// Makes all rows of the source from the copy that `is` names, with the changes `net`.
+    /// Makes all rows of the source from the copy of the `current` zone, with the changes `net`.
     fn import(
         &self,
-        is: Followed,
-        records: Vec<(Vec<u8>, bool)>,
+        current: Followed,
         net: &Net,
         soa: Soa,
         kind: RefreshKind,
     ) -> Result<Refreshed, TransferError> {
         let store = &self.f.ledger.store;
-        let (copy, zone) = (is.copy, is.zone.clone());
-        let mut import_settings = self.import_settings(
-            Follow {
-                was: self.previous.clone(),
-                is,
-                records,
-            },
-            soa,
-        );
+        let (copy, zone) = (current.copy, current.zone.clone());
+        let mut import_settings = self.import_settings(current, net, soa);
         let mut report = ListReport::default();
         let result = self.f.ledger.import_with(&mut import_settings, |_, sink| {
             let mut entry = |e| {
                 let (subject, row) = imports::row(e);
                 sink(subject, row)
             };
-            let mut list = Records::new(
-                self.f.mapping,
-                &zone,
-                &self.options,
-                &mut report,
-                &mut entry,
-            );
+            let (mapping, options) = (self.f.mapping, &self.options);
+            let mut list = Records::new(mapping, &zone, options, &mut report, &mut entry);
             let read = store.read_copy(self.source, copy, |[rows, _]| {
                 let mut rows = Merged::new(Copy(rows), net);
                 rows.seek(&[])?;
@@ -410,7 +364,7 @@ impl Refresh<'_> {
                 list.finish()
             });
             read.map_err(|e| e.to_string())??;
-            match (report.taken, report.problems.first()) {
+            match (report.accepted, report.problems.first()) {
                 // The codes are most likely those of another list, so the current rows stay.
                 (0, Some(p)) => Err(format!(
                     "no record of the zone can be used; the first of {} problems: {}",
@@ -423,7 +377,15 @@ impl Refresh<'_> {
     }
 
     /// The settings of an import. The listings end when the zone expires.
-    fn import_settings(&self, follow: Follow, soa: Soa) -> Import {
+    fn import_settings(&self, current: Followed, net: &Net, soa: Soa) -> Import {
+        let follow = Follow {
+            previous: self.previous.clone(),
+            current,
+            records: net
+                .iter()
+                .map(|(row, there)| (row.clone(), *there))
+                .collect(),
+        };
         let life = u64::from(soa.expire).max(u64::from(soa.refresh) + u64::from(soa.retry));
         let expires = Some(self.f.ledger.now().plus(Seconds(life.max(1))));
         Import {
@@ -442,9 +404,8 @@ impl Refresh<'_> {
         kind: RefreshKind,
     ) -> Result<Refreshed, TransferError> {
         let difference = result.map_err(|e| {
-            TransferError::Network(
-                imports::ImportFailure::of(e, self.f.ledger, self.f.name).text(self.f.ledger),
-            )
+            let failure = imports::ImportFailure::of(e, self.f.ledger, self.f.name);
+            TransferError::Network(failure.text(self.f.ledger))
         })?;
         let note = report.problems.first().map(|p| {
             format!(
@@ -473,10 +434,9 @@ struct TransferReceiver<'a> {
 
 impl TransferSink for TransferReceiver<'_> {
     fn bytes(&mut self, _: usize) -> Result<(), String> {
-        if self.refresh.f.stop.load(Relaxed) {
-            Err("the daemon is stopping, or its configuration has changed".into())
-        } else {
-            Ok(())
+        match self.refresh.f.stop.load(Relaxed) {
+            true => Err("the daemon is stopping, or its configuration has changed".into()),
+            false => Ok(()),
         }
     }
 
@@ -490,13 +450,10 @@ impl TransferSink for TransferReceiver<'_> {
             self.changes.push((change.row.to_vec(), !change.removed));
             return Ok(());
         }
+        let store = &self.refresh.f.ledger.store;
         let copy = match self.copy.take() {
             Some(copy) => copy,
-            None => self
-                .refresh
-                .f
-                .ledger
-                .store
+            None => store
                 .write_copy(self.refresh.source, self.number)
                 .map_err(|e| e.to_string())?,
         };

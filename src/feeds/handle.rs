@@ -3,17 +3,12 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
-use super::{
-    FeedSettings, FeedSource, FeedState, MAX_FEEDS, feed::Feed, file_check::FileCheck, run,
-};
+use super::{FeedSettings, FeedSource, MAX_FEEDS, feed::Feed, file_check::FileCheck, run};
 use crate::{
     api::{FeedDecisionResponse, FeedResponse},
     imports::ImportFailure,
@@ -56,14 +51,7 @@ impl Feeds {
             if running.iter().any(|f| f.settings == *s) {
                 continue;
             }
-            let feed = Arc::new(Feed {
-                settings: s.clone(),
-                stop: AtomicBool::new(false),
-                is_woken: Mutex::new(false),
-                wakeup: Condvar::new(),
-                state: Mutex::new(FeedState::of(s)),
-                last_check: Mutex::default(),
-            });
+            let feed = Arc::new(Feed::new(s.clone()));
             let source_lock = self
                 .source_locks
                 .lock()
@@ -105,13 +93,10 @@ impl Feeds {
                 continue;
             };
             let bare = server.zone.strip_prefix("_rows.").unwrap_or(&server.zone);
-            if ![bare, &server.zone]
-                .into_iter()
-                .any(|z| wire_name(z).is_ok_and(|z| z == zone))
+            let is_followed = |z: &&str| wire_name(z).is_ok_and(|z| z == zone);
+            if [bare, &server.zone].iter().any(is_followed)
+                && (server.has_key(key) || f.addresses.lock().contains(&from.to_canonical()))
             {
-                continue;
-            }
-            if server.has_key(key) || f.state.lock().addresses.contains(&from.to_canonical()) {
                 f.wake();
                 any = true;
             }
@@ -159,7 +144,7 @@ impl Feeds {
         self.running
             .lock()
             .iter()
-            .map(|f| f.state.lock().response())
+            .map(|f| f.state.lock().clone())
             .collect()
     }
 

@@ -8,7 +8,6 @@ pub mod follow;
 mod handle;
 pub mod held;
 mod run;
-mod state;
 pub mod wire;
 
 use std::path::PathBuf;
@@ -16,7 +15,6 @@ use std::path::PathBuf;
 use crate::{imports::Reasons, lists::records::Mapping, model::time::Seconds};
 pub use file_list::FileList;
 pub use handle::Feeds;
-pub use state::FeedState;
 use wire::Server;
 
 /// The most feeds; each has a thread.

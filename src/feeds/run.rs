@@ -6,31 +6,20 @@ use super::{
     FeedSource,
     feed::{Feed, MAX_WAIT_SECONDS, MIN_WAIT_SECONDS},
     file_check::FileCheck,
-    follow::{Following, RefreshKind, Refreshed},
-    wire::Server,
+    follow::{Following, RefreshKind},
 };
-use crate::{ledger::Ledger, lists::records::Mapping};
+use crate::ledger::Ledger;
 
 /// Refreshes the feed and waits, until the feed is stopped.
 pub(super) fn run(ledger: &Ledger, feed: &Feed) {
     while !feed.stop.load(Relaxed) {
-        let wait = match (&feed.settings.kind, FileCheck::new(ledger, feed)) {
-            (
-                FeedSource::Zone {
-                    server,
-                    mapping,
-                    transit,
-                },
-                _,
-            ) => follow(ledger, feed, server, (*mapping, *transit)),
-            (FeedSource::File { .. }, file_check) => {
-                let result = file_check.map_or(Ok(None), |l| l.run());
-                feed.record_result(
-                    ledger.now(),
-                    result.map(|changed| changed.map(|d| ("whole", d))),
-                    None,
-                    feed.settings.every.0,
-                )
+        let wait = match FileCheck::new(ledger, feed) {
+            None => follow(ledger, feed),
+            Some(file_check) => {
+                let result = file_check
+                    .run()
+                    .map(|changed| changed.map(|d| ("whole", d)));
+                feed.record_result(ledger.now(), result, None, feed.settings.every.0)
             }
         };
         feed.wait(Duration::from_secs(
@@ -40,22 +29,25 @@ pub(super) fn run(ledger: &Ledger, feed: &Feed) {
 }
 
 /// Refreshes a zone; returns the seconds to wait.
-fn follow(
-    ledger: &Ledger,
-    feed: &Feed,
-    server: &Server,
-    (mapping, transit): (Mapping, bool),
-) -> u64 {
+fn follow(ledger: &Ledger, feed: &Feed) -> u64 {
     let s = &feed.settings;
+    let FeedSource::Zone {
+        server,
+        mapping,
+        transit,
+    } = &s.kind
+    else {
+        return s.every.0;
+    };
     if let Ok(addresses) = server.addresses() {
-        feed.state.lock().addresses = addresses.iter().map(|a| a.ip().to_canonical()).collect();
+        *feed.addresses.lock() = addresses.iter().map(|a| a.ip().to_canonical()).collect();
     }
     let following = Following {
         ledger,
         name: &s.name,
         server,
-        mapping,
-        transit,
+        mapping: *mapping,
+        transit: *transit,
         reasons: &s.reasons,
         max_age: s.max_age,
         stop: &feed.stop,
@@ -67,31 +59,24 @@ fn follow(
         .get(&s.name)
         .and_then(|id| v.records.get(usize::from(id.0)))
         .and_then(|r| r.followed.as_ref());
-    feed.state.lock().serial = followed.map(|f| f.serial);
-    // The zone's retry timer, or the configured interval before the first answer.
-    let retry = followed.map_or(s.every.0, |f| u64::from(f.timers[1]));
+    feed.state.lock().serial = followed.map(|f| f.serial.0);
     match result {
-        Ok(Refreshed {
-            soa,
-            kind,
-            difference,
-            looped,
-            note,
-        }) => {
-            feed.state.lock().looped += looped;
-            let change = match kind {
+        Ok(refreshed) => {
+            feed.state.lock().looped += refreshed.looped;
+            let change = match refreshed.kind {
                 RefreshKind::Same => None,
                 RefreshKind::Changes => Some("changes"),
                 RefreshKind::Whole => Some("whole"),
                 RefreshKind::Remade => Some("remade"),
             };
-            feed.record_result(
-                ledger.now(),
-                Ok(change.map(|c| (c, difference))),
-                note,
-                u64::from(soa.refresh),
-            )
+            let change = change.map(|c| (c, refreshed.difference));
+            let wait = u64::from(refreshed.soa.refresh);
+            feed.record_result(ledger.now(), Ok(change), refreshed.note, wait)
         }
-        Err(e) => feed.record_result(ledger.now(), Err(e.text()), None, retry),
+        Err(e) => {
+            // The zone's retry timer, or the configured interval before the first answer.
+            let retry = followed.map_or(s.every.0, |f| u64::from(f.timers[1]));
+            feed.record_result(ledger.now(), Err(e.text()), None, retry)
+        }
     }
 }

@@ -51,7 +51,9 @@ pub trait TransferSink {
         false
     }
     /// Receives the size of each message. An error ends the transfer.
-    fn bytes(&mut self, n: usize) -> Result<(), String>;
+    fn bytes(&mut self, _size: usize) -> Result<(), String> {
+        Ok(())
+    }
     /// Receives a record. An error ends the transfer.
     fn change(&mut self, change: RecordChange) -> Result<(), String>;
 }
@@ -105,10 +107,9 @@ impl Server {
             return Ok(vec![address]);
         }
         let text = self.address.trim();
-        let with_port = if text.rsplit_once(':').is_some() {
-            text.to_string()
-        } else {
-            format!("{text}:{DEFAULT_PORT}")
+        let with_port = match text.contains(':') {
+            true => text.to_string(),
+            false => format!("{text}:{DEFAULT_PORT}"),
         };
         let found = with_port
             .to_socket_addrs()
@@ -160,12 +161,11 @@ impl Server {
             }
             _ => return Vec::new(),
         }
-        [
+        let loopback = [
             IpAddr::from(Ipv4Addr::LOCALHOST),
             Ipv6Addr::LOCALHOST.into(),
-        ]
-        .map(|ip| SocketAddr::new(ip, port))
-        .into()
+        ];
+        loopback.map(|ip| SocketAddr::new(ip, port)).into()
     }
 
     /// Whether the server's messages are signed with the TSIG key of this name.
@@ -210,19 +210,17 @@ impl Server {
                 Err(e @ TransferError::Answer(_)) => last = Some(e),
                 Err(e) => last = last.or(Some(e)),
             }
-            let mut soa = None;
             match self.exchange(addr, &zone, TransferQuery::Soa, &mut DiscardRecords) {
-                Ok(TransferEnd::UpToDate(s)) => soa = Some(s),
+                Ok(TransferEnd::UpToDate(soa)) => return Ok(soa),
                 Ok(_) => {}
                 Err(e) => last = Some(e),
             }
-            if let Some(soa) = soa {
-                return Ok(soa);
-            }
         }
-        Err(last.unwrap_or_else(|| {
-            TransferError::Network(format!("the server `{}` has no address", self.address))
-        }))
+        Err(last.unwrap_or_else(|| self.no_address()))
+    }
+
+    fn no_address(&self) -> TransferError {
+        TransferError::Network(format!("the server `{}` has no address", self.address))
     }
 
     /// Transfers the zone or its changes over TCP. Tries the next address only if no record was
@@ -233,8 +231,7 @@ impl Server {
         sink: &mut dyn TransferSink,
     ) -> Result<TransferEnd, TransferError> {
         let zone = self.wire()?;
-        let mut last =
-            TransferError::Network(format!("the server `{}` has no address", self.address));
+        let mut last = self.no_address();
         for addr in self.addresses().map_err(TransferError::Network)? {
             let mut counted = Counted {
                 sink: &mut *sink,
@@ -253,12 +250,12 @@ impl Server {
     /// has no SOA.
     fn udp(&self, addr: SocketAddr, zone: &[u8]) -> Result<Option<Soa>, TransferError> {
         let network = |e: std::io::Error| TransferError::Network(format!("{addr}: {e}"));
-        let socket = UdpSocket::bind(if addr.is_ipv4() {
+        let any = if addr.is_ipv4() {
             "0.0.0.0:0"
         } else {
             "[::]:0"
-        })
-        .map_err(network)?;
+        };
+        let socket = UdpSocket::bind(any).map_err(network)?;
         socket.connect(addr).map_err(network)?;
         let mut buf = [0; UDP_SIZE];
         for _ in 0..MAX_UDP_TRIES {
@@ -384,9 +381,6 @@ fn id() -> std::io::Result<u16> {
 struct DiscardRecords;
 
 impl TransferSink for DiscardRecords {
-    fn bytes(&mut self, _: usize) -> Result<(), String> {
-        Ok(())
-    }
     fn change(&mut self, _: RecordChange) -> Result<(), String> {
         Ok(())
     }

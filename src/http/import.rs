@@ -155,21 +155,23 @@ fn run(
         },
         mode: Some(query.mode.into()),
         dry_run: query.dry_run,
-        allow_empty: query.allow_empty,
-        skip_errors: allowance(query.skip_errors.as_deref())?,
-        limits: ListLimits {
-            allow_shrink: query.allow_shrink,
-            allow_growth: query.allow_growth,
-            ..ListLimits::default()
+        list: imports::ListSettings {
+            allow_empty: query.allow_empty,
+            skip_errors: allowance(query.skip_errors.as_deref())?,
+            limits: ListLimits {
+                allow_shrink: query.allow_shrink,
+                allow_growth: query.allow_growth,
+                ..ListLimits::default()
+            },
+            allow_suffixes: suffixes.map(String::from).collect(),
+            host_bits: query.host_bits,
+            special: query.special,
+            column: query.column.clone(),
+            origin: query.origin.clone(),
+            dataset: query.dataset.clone(),
+            subzone: query.subzone.clone(),
         },
-        allow_suffixes: suffixes.map(String::from).collect(),
         unpublished: query.unpublished,
-        host_bits: query.host_bits,
-        special: query.special,
-        column: query.column.clone(),
-        origin: query.origin.clone(),
-        dataset: query.dataset.clone(),
-        subzone: query.subzone.clone(),
         max_age,
         audit: Some(caller.audit_record("import", &query.source, "", None)),
     };

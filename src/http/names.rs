@@ -9,7 +9,7 @@ use crate::{
     api::{NameClassResponse, ProblemDetails, RejectedNamesQuery, RejectedNamesResponse},
     index::Snapshot,
     ledger::names::collisions,
-    lists::word::{self, PublicSuffix, Rules},
+    lists::entry::{self, PublicSuffix, Rules},
     model::{Domain, Subject},
 };
 
@@ -69,10 +69,10 @@ fn find(snapshot: &Snapshot) -> RejectedNamesResponse {
 
 /// The cause for which the intake rule rejects a name; `None` if it accepts it.
 fn class(domain: &Domain) -> Option<&'static str> {
-    match word::parse(&domain.to_string(), &Rules::default()) {
+    match entry::parse(&domain.to_string(), &Rules::default()) {
         Err(e) => Some(e.class),
         Ok(subjects) => match &subjects[..] {
-            [s @ Subject::Domain(_)] => (word::public_suffix(s, &[]) == Some(PublicSuffix::Icann))
+            [s @ Subject::Domain(_)] => (entry::public_suffix(s, &[]) == Some(PublicSuffix::Icann))
                 .then_some("a public suffix"),
             _ => Some("an address or a range"),
         },

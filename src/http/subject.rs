@@ -5,7 +5,7 @@ use super::App;
 use crate::{
     api::ProblemDetails,
     index::ZoneSet,
-    lists::word::{self, PublicSuffix, Rules},
+    lists::entry::{self, PublicSuffix, Rules},
     model::{Domain, ReasonId, Subject, subject::HostBits},
 };
 
@@ -29,7 +29,7 @@ pub(super) fn intake(
         return Ok(Subject::Domain(digest));
     }
     let subject = match (
-        word::parse(
+        entry::parse(
             text,
             &Rules {
                 host_bits,
@@ -39,13 +39,13 @@ pub(super) fn intake(
         digests.first(),
     ) {
         (Ok(subjects), _) => one(text, subjects)?,
-        (Err(e), Some(digest)) if !text.contains('.') && !word::is_address_form(text) => {
+        (Err(e), Some(digest)) if !text.contains('.') && !entry::is_address_form(text) => {
             let why = digest.check(text).err().unwrap_or(e.text);
             return Err(ProblemDetails::invalid(format!("subject: {why}")));
         }
         (Err(e), _) => return Err(ProblemDetails::invalid(format!("subject: {e}"))),
     };
-    if word::public_suffix(&subject, allow_suffix) == Some(PublicSuffix::Icann) {
+    if entry::public_suffix(&subject, allow_suffix) == Some(PublicSuffix::Icann) {
         let name = match &subject {
             Subject::Domain(d) => d.name(),
             _ => text,
@@ -72,7 +72,7 @@ pub(super) fn stored(
     let text = text.trim();
     let read = Subject::parse(text, host_bits);
     if let Ok(subject) = &read
-        && (subject.is_address() || !word::is_address_form(text))
+        && (subject.is_address() || !entry::is_address_form(text))
     {
         return Ok(subject.clone());
     }
@@ -82,7 +82,7 @@ pub(super) fn stored(
     {
         return Ok(name);
     }
-    match word::parse_address(
+    match entry::parse_address(
         text,
         &Rules {
             host_bits,

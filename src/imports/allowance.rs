@@ -51,25 +51,20 @@ impl fmt::Display for ErrorAllowance {
 impl FromStr for ErrorAllowance {
     type Err = String;
     fn from_str(text: &str) -> Result<ErrorAllowance, String> {
-        let wrong = || {
+        let allowance = match (text, text.strip_suffix('%').map(str::parse)) {
+            ("false", _) => Some(ErrorAllowance::None),
+            ("true", _) => Some(ErrorAllowance::Default),
+            (_, Some(percent)) => percent
+                .ok()
+                .filter(|p| *p <= 100)
+                .map(ErrorAllowance::Percent),
+            (lines, None) => lines.parse().ok().map(ErrorAllowance::Lines),
+        };
+        allowance.ok_or_else(|| {
             format!(
                 "`{text}` is not valid; write true, false, a number of lines, or a share such as 2%"
             )
-        };
-        match (text, text.strip_suffix('%')) {
-            ("false", _) => Ok(ErrorAllowance::None),
-            ("true", _) => Ok(ErrorAllowance::Default),
-            (_, Some(percent)) => percent
-                .parse()
-                .ok()
-                .filter(|p| *p <= 100)
-                .map(ErrorAllowance::Percent)
-                .ok_or_else(wrong),
-            (lines, None) => lines
-                .parse()
-                .map(ErrorAllowance::Lines)
-                .map_err(|_| wrong()),
-        }
+        })
     }
 }
 

@@ -51,9 +51,9 @@ pub struct Import {
 #[derive(Debug, Clone, Default)]
 pub struct Follow {
     /// The version before the step. The import is refused if the source has another one.
-    pub was: Option<Followed>,
+    pub previous: Option<Followed>,
     /// The version after the step.
-    pub is: Followed,
+    pub current: Followed,
     /// The records of the copy that are added (true) and deleted, if the step keeps the copy.
     pub records: Vec<(Vec<u8>, bool)>,
 }

@@ -526,7 +526,7 @@ impl Transaction {
         was: Option<u32>,
         follow: Option<Follow>,
     ) {
-        let is = follow.as_ref().map(|f| f.is.copy);
+        let is = follow.as_ref().map(|f| f.current.copy);
         if let Some(copy) = was.filter(|c| Some(*c) != is) {
             let prefix = schema::feed_prefix(source, copy);
             self.drops.push((schema::RECORDS, prefix));

@@ -1,30 +1,28 @@
 //! Access lists of Cisco IOS, PIX and ASA, prefix lists, null routes and network objects.
 
-use super::{Input, hosts::Words, report::Omission, word};
+use super::{Input, entry, report::Omission, text::words};
 
-/// Reads a configuration: lists the sources of `deny` entries, denied prefixes, routes to Null0 and
+/// Reads a line of a configuration: lists the sources of `deny` entries, denied prefixes, routes to Null0 and
 /// members of network objects. Leaves out entries that permit, or that do not match sources.
-pub(super) fn read(input: &mut Input) -> Result<(), String> {
-    while let Some(line) = input.next()? {
-        let text = line.trim();
-        if text.is_empty() || text.starts_with(['!', '#']) {
-            continue;
+pub(super) fn read_line(input: &mut Input, line: &str) -> Result<(), String> {
+    let text = line.trim();
+    if text.starts_with('!') {
+        return Ok(());
+    }
+    // `show access-lists` writes `45.51.104.0, wildcard bits 0.0.3.255`.
+    let words: Vec<(usize, &str)> = words(line)
+        .map(|(at, w)| (at, w.trim_end_matches(',')))
+        .filter(|w| !matches!(w.1, "wildcard" | "bits"))
+        .collect();
+    let lower: Vec<String> = words.iter().map(|w| w.1.to_ascii_lowercase()).collect();
+    match listed_words(&lower) {
+        Ok(range) => {
+            let column = words[range.start].0;
+            let subject: Vec<&str> = words[range].iter().map(|w| w.1).collect();
+            input.list_word(&subject.join(" "), column)?;
         }
-        // `show access-lists` writes `45.51.104.0, wildcard bits 0.0.3.255`.
-        let words: Vec<(usize, &str)> = Words::new(&line)
-            .map(|(at, w)| (at, w.trim_end_matches(',')))
-            .filter(|w| !matches!(w.1, "wildcard" | "bits"))
-            .collect();
-        let lower: Vec<String> = words.iter().map(|w| w.1.to_ascii_lowercase()).collect();
-        match listed_words(&lower) {
-            Ok(range) => {
-                let column = words[range.start].0;
-                let what: Vec<&str> = words[range].iter().map(|w| w.1).collect();
-                input.take_word(&what.join(" "), false, None, None, column)?;
-            }
-            Err(Omission::OtherLine) => input.other_line(1, text),
-            Err(kind) => input.leave_out(kind, 1, text),
-        }
+        Err(Omission::OtherLine) => input.other_line(1, text),
+        Err(kind) => input.leave_out(kind, 1, text),
     }
     Ok(())
 }
@@ -60,35 +58,25 @@ fn object(w: &[&str]) -> Result<std::ops::Range<usize>, Omission> {
 
 /// An entry of an access list: `deny PROTOCOL SOURCE …`, or `deny SOURCE`.
 fn rule(w: &[&str]) -> Result<std::ops::Range<usize>, Omission> {
-    let Some(action) = w
+    let action = w
         .iter()
         .take(6)
-        .position(|x| matches!(*x, "deny" | "permit"))
-    else {
+        .position(|x| matches!(*x, "deny" | "permit"));
+    let Some(action) = action.filter(|at| !w[..*at].contains(&"remark")) else {
         return Err(Omission::OtherLine);
     };
-    if w[..action].contains(&"remark") {
-        return Err(Omission::OtherLine);
-    }
     if w[action] == "permit" {
         return Err(Omission::ExceptionRule);
     }
-    let mut at = action + 1;
     // A protocol, by name or number, precedes the source.
-    let source = |x: &str| {
-        is_address(x)
-            || matches!(
-                x,
-                "host" | "any" | "any4" | "any6" | "object" | "object-group"
-            )
-    };
-    if w.get(at).is_some_and(|x| !source(x)) {
-        at += 1;
-    }
-    match w.get(at) {
-        Some(&"host") => address(w, at + 1),
-        Some(x) if is_address(x) => address(w, at),
-        _ => Err(Omission::OtherLine),
+    const SOURCES: [&str; 6] = ["host", "any", "any4", "any6", "object", "object-group"];
+    let has_protocol = w
+        .get(action + 1)
+        .is_some_and(|x| !is_address(x) && !SOURCES.contains(x));
+    let source = action + 1 + usize::from(has_protocol);
+    match w.get(source) {
+        Some(&"host") => address(w, source + 1),
+        _ => address(w, source),
     }
 }
 
@@ -105,5 +93,5 @@ fn address(w: &[&str], at: usize) -> Result<std::ops::Range<usize>, Omission> {
 
 /// Whether a word has the form of an address, and is not the number of a protocol or a line.
 fn is_address(word: &str) -> bool {
-    word.contains(['.', ':']) && word::is_address_form(word)
+    word.contains(['.', ':']) && entry::is_address_form(word)
 }

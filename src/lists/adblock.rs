@@ -1,7 +1,7 @@
 //! Browser filter lists (Adblock Plus, uBlock Origin, AdGuard). Only rules of the form `||name^`
 //! apply to a whole name.
 
-use super::{Input, report::Omission};
+use super::{Input, entry, report::Omission};
 
 /// Reads a filter list: `||name^` lists the name and all names below it. Leaves out exceptions,
 /// rules with options, and rules about pages, paths and patterns.
@@ -17,12 +17,12 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         let kind = match rule.strip_prefix("||").map(|r| r.split_once('^')) {
             _ if rule.starts_with("@@") => Omission::ExceptionRule,
             Some(Some((name, ""))) if !name.contains(['*', '/', '|']) => {
-                let subject = if crate::lists::word::is_address_form(name) {
-                    name.to_string()
+                let dot = if entry::is_address_form(name) {
+                    ""
                 } else {
-                    format!(".{name}")
+                    "."
                 };
-                input.take_word(&subject, false, None, None, column + 2)?;
+                input.list_word(&format!("{dot}{name}"), column + 2)?;
                 continue;
             }
             Some(Some((_, options))) if options.starts_with('$') => Omission::RuleWithOptions,

@@ -1,6 +1,10 @@
 //! Finds the columns of a table, or the keys of an object, that hold the subject or a part of it.
 
-use super::{list, word};
+use super::{
+    entry::{self, EntryError},
+    input::is_subject,
+    list,
+};
 
 /// Names of columns and keys that hold the subject, the best first.
 pub(super) const SUBJECTS: [&str; 13] = [
@@ -73,8 +77,12 @@ pub(super) fn join(
     subject: &str,
     parts: &[(Column, &str)],
     chosen: bool,
-) -> Result<String, String> {
-    let rules = word::Rules::default();
+) -> Result<String, EntryError> {
+    let disagree = |text| EntryError {
+        class: "columns that disagree",
+        text,
+    };
+    let rules = entry::Rules::default();
     let mut wholes: Vec<String> = Vec::new();
     let given = || parts.iter().filter(|(_, v)| !v.is_empty());
     for (column, value) in given() {
@@ -83,9 +91,9 @@ pub(super) fn join(
             Column::Mask if subject.contains('/') => {
                 let length = subject.rsplit('/').next().unwrap_or("");
                 if length != *value && !value.contains('/') {
-                    return Err(format!(
+                    return Err(disagree(format!(
                         "`{subject}` and the length column `{value}` disagree"
-                    ));
+                    )));
                 }
             }
             Column::Mask => wholes.push(format!("{subject}/{}", value.trim_start_matches('/'))),
@@ -97,27 +105,25 @@ pub(super) fn join(
         return Ok(whole);
     }
     // The caller reports an entry that cannot be parsed.
-    let Ok(read) = word::parse(&whole, &rules) else {
+    let Ok(read) = entry::parse(&whole, &rules) else {
         return Ok(whole);
     };
     if let Some(other) = wholes
         .iter()
-        .find(|w| word::parse(w, &rules).as_ref() != Ok(&read))
+        .find(|w| entry::parse(w, &rules).as_ref() != Ok(&read))
     {
-        return Err(format!(
+        return Err(disagree(format!(
             "the columns of one row disagree: `{whole}` and `{other}`"
-        ));
+        )));
     }
-    let addresses = read
-        .iter()
-        .fold(0u128, |n, s| n.saturating_add(s.addresses()));
+    let addresses = entry::addresses(&read);
     match given().find(|(c, v)| *c == Column::Count && v.parse() != Ok(addresses)) {
-        Some((_, count)) if !wholes.is_empty() => Err(format!(
+        Some((_, count)) if !wholes.is_empty() => Err(disagree(format!(
             "`{whole}` has {addresses} addresses, but the count column is `{count}`"
-        )),
-        Some((_, count)) if !chosen => Err(format!(
+        ))),
+        Some((_, count)) if !chosen => Err(disagree(format!(
             "the count column of `{whole}` is `{count}`; if that is not a number of addresses, choose the column of the addresses with --column"
-        )),
+        ))),
         _ => Ok(whole),
     }
 }
@@ -133,27 +139,18 @@ pub(super) fn several(what: &str, all: &[String]) -> String {
 /// Whether a value of another column is an address, or a name below a suffix that exists or is
 /// reserved (RFC 2606), so that the column may hold the subject.
 pub(super) fn holds_subject(value: &str) -> bool {
-    if value
-        .split('/')
-        .next()
-        .is_some_and(|a| a.parse::<std::net::IpAddr>().is_ok())
-    {
+    if entry::starts_with_address(value) {
         return true;
     }
     if value.contains(char::is_whitespace)
         || list::is_number(value)
-        || word::is_address_form(value)
+        || entry::is_address_form(value)
         || !value.contains('.')
     {
         return false;
     }
-    let last = value
-        .trim_end_matches('.')
-        .rsplit('.')
-        .next()
-        .unwrap_or("")
-        .to_ascii_lowercase();
+    let last = value.trim_end_matches('.').rsplit('.').next().unwrap_or("");
+    let last = last.to_ascii_lowercase();
     let known = psl::Psl::suffix(&psl::List, last.as_bytes()).is_some_and(|s| s.is_known());
-    (known || ["example", "test", "invalid"].contains(&last.as_str()))
-        && super::input::is_subject(value)
+    (known || ["example", "test", "invalid"].contains(&last.as_str())) && is_subject(value)
 }

@@ -6,13 +6,14 @@ use csv_core::ReadFieldResult;
 use super::{
     Input,
     columns::{self, Column},
+    input::is_subject,
     list,
 };
 
 /// The most lines of one record.
 const MAX_JOINED: usize = 64;
 /// How many records are searched for further columns with addresses or names.
-const MAX_CHECKED: u32 = 20;
+const MAX_CHECKED: u64 = 20;
 
 /// A field of a record, and its position.
 struct Field {
@@ -24,52 +25,36 @@ struct Field {
 /// Reads a table. The subject's column is the chosen one, or the first with a usual name. A table
 /// without a header and without a chosen column is read like a plain list.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
-    let mut records = Records {
-        reader: csv_core::Reader::new(),
-        delimiter: b',',
-        chosen: false,
-        comment: None,
-        taken: 0,
+    let mut records = Records::default();
+    let Some(first) = records.next(input)? else {
+        return Ok(());
     };
-    let mut plan = None;
-    let mut checked = 0;
-    while let Some((raw, fields)) = records.next(input)? {
-        let plan = match &plan {
-            Some(plan) => plan,
-            None => {
-                let (new, is_header) = make_plan(input, &records, &fields)?;
-                let plan = plan.insert(new);
-                if is_header {
-                    continue;
-                }
-                &*plan
-            }
-        };
-        records.taken += 1;
-        let Some(plan) = plan else {
-            // Without quotes, the columns of errors are those of the line.
-            let text = match raw.contains('"') {
-                true => fields
-                    .iter()
-                    .map(|f| f.text.trim())
-                    .collect::<Vec<_>>()
-                    .join(","),
-                false => raw[..raw.find(['#', ';']).unwrap_or(raw.len())].into(),
-            };
-            list::entry_line(input, &text)?;
-            continue;
-        };
-        if !plan.certain() && checked < MAX_CHECKED {
-            checked += 1;
-            check_others(input, plan, &fields)?;
-        }
-        take(input, plan, &fields)?;
+    let (plan, is_header) = make_plan(input, &records, &first.1)?;
+    let mut next = match is_header {
+        true => records.next(input)?,
+        false => Some(first),
+    };
+    if next.is_none() {
+        let header = plan.as_ref().map_or(String::new(), |p| p.header.join(", "));
+        input.warn(&format!("the table has a header and no rows: {header}"));
     }
-    if let Some(Some(plan)) = plan.filter(|_| records.taken == 0) {
-        input.warn(&format!(
-            "the table has a header and no rows: {}",
-            plan.header.join(", ")
-        ));
+    while let Some((raw, fields)) = next {
+        records.count += 1;
+        match &plan {
+            Some(plan) => {
+                if !plan.certain() && records.count <= MAX_CHECKED {
+                    check_others(input, plan, &fields)?;
+                }
+                take(input, plan, &fields)?;
+            }
+            // Without quotes, the columns of errors are those of the line.
+            None if raw.contains('"') => {
+                let row: Vec<&str> = fields.iter().map(|f| f.text.trim()).collect();
+                list::entry_line(input, &row.join(","))?;
+            }
+            None => list::entry_line(input, raw.split(['#', ';']).next().unwrap_or(""))?,
+        }
+        next = records.next(input)?;
     }
     Ok(())
 }
@@ -95,14 +80,10 @@ impl Plan {
 fn take(input: &mut Input, plan: &Plan, fields: &[Field]) -> Result<(), String> {
     let after = input.line;
     let Some(field) = fields.get(plan.subject) else {
-        input.problem(
-            1,
-            &format!(
-                "the line has {} columns, but the subject is in column {}",
-                fields.len(),
-                plan.subject + 1
-            ),
-        );
+        let (columns, subject) = (fields.len(), plan.subject + 1);
+        let what =
+            format!("the line has {columns} columns, but the subject is in column {subject}");
+        input.problem(1, &what);
         return Ok(());
     };
     input.line = field.line;
@@ -112,15 +93,11 @@ fn take(input: &mut Input, plan: &Plan, fields: &[Field]) -> Result<(), String> 
         .filter_map(|(at, c)| fields.get(*at).map(|f| (*c, f.text.trim())))
         .collect();
     let text = field.text.trim();
-    let result = match columns::join(text, &parts, plan.chosen) {
-        Ok(whole) => input.take_word(&whole, false, None, None, field.column),
-        Err(why) => {
-            input.problem_of("columns that disagree", field.column, &why);
-            Ok(())
-        }
-    };
+    if let Some(whole) = input.valid(field.column, columns::join(text, &parts, plan.chosen)) {
+        input.list_word(&whole, field.column)?;
+    }
     input.line = after;
-    result
+    Ok(())
 }
 
 /// Determines, from the first record, which columns are read and whether that record is a header.
@@ -144,87 +121,69 @@ fn make_plan(
         Some((name, _)) => names.iter().position(|n| n.eq_ignore_ascii_case(name)),
         None => columns::subject(&names),
     };
-    let place = format!("{}:{}", input.file, input.line);
-    let shown = |names: &[String]| {
-        names
-            .iter()
-            .filter(|n| !n.is_empty())
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    match (subject, wanted) {
-        (Some(subject), _) => {
-            let parts = columns::parts(&names, subject);
-            Ok((
-                Some(Plan {
-                    subject,
-                    parts,
-                    header,
-                    chosen: wanted.is_some(),
-                }),
-                is_header,
-            ))
-        }
-        (None, Some(w)) if header.is_empty() => Err(format!(
-            "{place}: the table has no header, so there is no column `{w}`; give its number: --column 1 to {}",
-            fields.len()
-        )),
-        (None, Some(w)) => Err(format!(
-            "{place}: there is no column `{w}`; the columns are {}",
-            shown(&header)
-        )),
-        (None, None) if !header.is_empty() => Err(format!(
-            "{place}: no column has a known name for addresses or names; choose one with --column: {}",
-            shown(&header)
-        )),
-        (None, None)
-            if fields
-                .first()
-                .is_some_and(|f| super::input::is_subject(f.text.trim())) =>
-        {
-            Ok((None, false))
-        }
-        (None, None) => Err(format!(
-            "{place}: the table has no header, and its first column, `{}`, is not an address or a name; choose one with --column 1 to {}",
-            fields.first().map_or("", |f| f.text.trim()),
-            fields.len()
-        )),
+    if let Some(subject) = subject {
+        let parts = columns::parts(&names, subject);
+        let chosen = wanted.is_some();
+        return Ok((
+            Some(Plan {
+                subject,
+                parts,
+                header,
+                chosen,
+            }),
+            is_header,
+        ));
     }
+    let first = fields.first().map_or("", |f| f.text.trim());
+    if wanted.is_none() && header.is_empty() && is_subject(first) {
+        return Ok((None, false));
+    }
+    let columns = fields.len();
+    let shown: Vec<&str> = header
+        .iter()
+        .map(String::as_str)
+        .filter(|n| !n.is_empty())
+        .collect();
+    let shown = shown.join(", ");
+    Err(input.located(match wanted {
+        Some(w) if header.is_empty() => format!(
+            "the table has no header, so there is no column `{w}`; give its number: --column 1 to {columns}"
+        ),
+        Some(w) => format!("there is no column `{w}`; the columns are {shown}"),
+        None if header.is_empty() => format!(
+            "the table has no header, and its first column, `{first}`, is not an address or a name; choose one with --column 1 to {columns}"
+        ),
+        None => format!(
+            "no column has a known name for addresses or names; choose one with --column: {shown}"
+        ),
+    }))
 }
 
 /// Refuses a table whose other columns also hold addresses or names.
 fn check_others(input: &Input, plan: &Plan, fields: &[Field]) -> Result<(), String> {
     let known = |at: &usize| *at == plan.subject || plan.parts.iter().any(|p| p.0 == *at);
-    let others: Vec<String> = fields
+    let mut all = vec![plan.header.get(plan.subject).cloned().unwrap_or_default()];
+    let others = fields
         .iter()
         .enumerate()
-        .filter(|(at, f)| !known(at) && columns::holds_subject(f.text.trim()))
-        .map(|(at, _)| {
-            plan.header
-                .get(at)
-                .cloned()
-                .unwrap_or_else(|| (at + 1).to_string())
-        })
-        .collect();
-    if others.is_empty() {
-        return Ok(());
+        .filter(|(at, f)| !known(at) && columns::holds_subject(f.text.trim()));
+    all.extend(others.map(|(at, _)| {
+        plan.header
+            .get(at)
+            .cloned()
+            .unwrap_or_else(|| (at + 1).to_string())
+    }));
+    match all.len() {
+        1 => Ok(()),
+        _ => Err(input.located(columns::several("columns", &all))),
     }
-    let read = plan.header.get(plan.subject).cloned().unwrap_or_default();
-    let all: Vec<String> = std::iter::once(read).chain(others).collect();
-    Err(format!(
-        "{}:{}: {}",
-        input.file,
-        input.line,
-        columns::several("columns", &all)
-    ))
 }
 
 /// Whether a row is a header: it has words, and no entries, numbers or dates.
 fn looks_like_header(row: &[String]) -> bool {
     let word =
         |f: &String| f.is_empty() || f.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    let data = |f: &String| f.contains(['.', ':']) && super::input::is_subject(f);
+    let data = |f: &String| f.contains(['.', ':']) && is_subject(f);
     row.iter().any(|f| !f.is_empty())
         && row
             .iter()
@@ -243,40 +202,28 @@ pub(super) fn is_header(line: &str) -> Option<u8> {
 }
 
 /// The records of a table.
+#[derive(Default)]
 struct Records {
-    reader: csv_core::Reader,
-    delimiter: u8,
-    /// The delimiter was recognised from the first record.
-    chosen: bool,
+    /// The delimiter of the first record, and a reader for it; `None` before that record.
+    format: Option<(u8, csv_core::Reader)>,
     /// The names in the last comment before the first record.
     comment: Option<Vec<String>>,
-    /// How many records were read.
-    taken: u64,
+    /// How many records without the header were read.
+    count: u64,
 }
 
 impl Records {
     /// The next record: its text, and its fields. Comments are skipped.
     fn next(&mut self, input: &mut Input) -> Result<Option<(String, Vec<Field>)>, String> {
-        loop {
-            let Some(line) = input.next()? else {
-                return Ok(None);
-            };
-            if line.trim().is_empty() {
-                continue;
-            }
+        while let Some(line) = input.next()? {
             if let Some(comment) = line.trim_start().strip_prefix('#') {
                 self.comment(input, comment)?;
-                continue;
+            } else if !line.trim().is_empty() {
+                let format = self.format.get_or_insert_with(|| format_of(&line));
+                return record(input, line, format).map(Some);
             }
-            if !self.chosen {
-                self.delimiter = delimiter(&line);
-                self.reader = csv_core::ReaderBuilder::new()
-                    .delimiter(self.delimiter)
-                    .build();
-                self.chosen = true;
-            }
-            return self.record(input, line).map(Some);
         }
+        Ok(None)
     }
 
     /// A comment: names of columns before the first record, or the count at the end (`# END 2
@@ -286,70 +233,67 @@ impl Records {
         if let ["END", count, ..] = words[..]
             && let Ok(claimed) = count.trim_matches(['(', ')']).parse::<u64>()
         {
-            if claimed != self.taken {
-                let place = format!("{}:{}", input.file, input.line);
-                return Err(format!(
-                    "{place}: the last line claims {claimed} entries, but the file has {}: the file is not complete",
-                    self.taken
-                ));
+            let count = self.count;
+            if claimed != count {
+                return Err(input.located(format_args!(
+                    "the last line claims {claimed} entries, but the file has {count}: the file is not complete"
+                )));
             }
             input.report.shape.final_record = true;
         }
-        if self.taken == 0 && text.contains([',', ';', '\t']) {
-            let d = delimiter(text);
-            let mut reader = csv_core::ReaderBuilder::new().delimiter(d).build();
-            let (fields, _) = parse(&mut reader, d, text.trim(), input.line);
-            let names: Vec<String> = fields
-                .into_iter()
-                .map(|f| f.text.trim().to_string())
-                .collect();
-            if looks_like_header(&names) {
-                self.comment = Some(names);
-            }
+        if self.count == 0 && text.contains([',', ';', '\t']) {
+            let (fields, _) = parse(&mut format_of(text), text.trim(), input.line);
+            let names: Vec<String> = fields.iter().map(|f| f.text.trim().to_string()).collect();
+            self.comment = Some(names)
+                .filter(|n| looks_like_header(n))
+                .or(self.comment.take());
         }
         Ok(())
     }
-
-    fn record(&mut self, input: &mut Input, line: String) -> Result<(String, Vec<Field>), String> {
-        let (first, mut text) = (input.line, line);
-        for _ in 0..MAX_JOINED {
-            self.reader.reset();
-            let (fields, whole) = parse(&mut self.reader, self.delimiter, &text, first);
-            if whole {
-                return Ok((text, fields));
-            }
-            let Some(more) = input.next()? else {
-                return Err(format!(
-                    "{}:{first}: a quote is not closed: the file is truncated; nothing was changed",
-                    input.file
-                ));
-            };
-            text = format!("{text}\n{more}");
-        }
-        Err(format!(
-            "{}:{first}: a quote is not closed in the next {MAX_JOINED} lines",
-            input.file
-        ))
-    }
 }
 
-/// The delimiter of a line: the most frequent candidate.
-fn delimiter(line: &str) -> u8 {
+/// Reads the record that starts in a line.
+fn record(
+    input: &mut Input,
+    line: String,
+    format: &mut (u8, csv_core::Reader),
+) -> Result<(String, Vec<Field>), String> {
+    let (file, first, mut text) = (input.file, input.line, line);
+    for _ in 0..MAX_JOINED {
+        let (fields, whole) = parse(format, &text, first);
+        if whole {
+            return Ok((text, fields));
+        }
+        let more = input.next()?.ok_or_else(|| {
+            format!(
+                "{file}:{first}: a quote is not closed: the file is truncated; nothing was changed"
+            )
+        })?;
+        text = format!("{text}\n{more}");
+    }
+    Err(format!(
+        "{file}:{first}: a quote is not closed in the next {MAX_JOINED} lines"
+    ))
+}
+
+/// The delimiter of a line, which is the most frequent candidate, and a reader for it.
+fn format_of(line: &str) -> (u8, csv_core::Reader) {
     let count = |d: &u8| line.bytes().filter(|b| b == d).count();
     // `max_by_key` returns the last of several maxima, so the comma is preferred.
-    [b';', b'\t', b',']
-        .into_iter()
-        .max_by_key(count)
-        .unwrap_or(b',')
+    let delimiter = b";\t,".iter().copied().max_by_key(count).unwrap_or(b',');
+    (
+        delimiter,
+        csv_core::ReaderBuilder::new().delimiter(delimiter).build(),
+    )
 }
 
 /// The fields of a record with their positions; false if a quote is still open at its end.
 fn parse(
-    reader: &mut csv_core::Reader,
-    delimiter: u8,
+    (delimiter, reader): &mut (u8, csv_core::Reader),
     text: &str,
     first: u64,
 ) -> (Vec<Field>, bool) {
+    reader.reset();
     let mut fields = Vec::new();
     let bytes = [text.as_bytes(), b"\n"].concat();
     let mut at = 0;
@@ -358,13 +302,14 @@ fn parse(
         // Some programs write blanks before a quote; they are not part of the field.
         let blanks = bytes[at..]
             .iter()
-            .take_while(|b| matches!(b, b' ' | b'\t') && **b != delimiter)
+            .take_while(|b| matches!(b, b' ' | b'\t') && *b != delimiter)
             .count();
-        let start = if bytes.get(at + blanks) == Some(&b'"') {
-            at + blanks
-        } else {
-            at
-        };
+        let start = at
+            + if bytes.get(at + blanks) == Some(&b'"') {
+                blanks
+            } else {
+                0
+            };
         let (result, read, written) = reader.read_field(&bytes[start..], &mut buffer);
         let before = &text[..start.min(text.len())];
         let line = first + before.matches('\n').count() as u64;

@@ -13,21 +13,37 @@ const MAX_DICTIONARY: usize = 96 << 20;
 /// The size of the read buffer.
 const BUFFER_BYTES: usize = 1 << 17;
 
-/// How a file is compressed, by its first bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Packing {
-    Gzip,
-    Bzip2,
-    Xz,
-    Zstd,
-}
+/// A compression: its name, the first bytes of its files, and its reader.
+type Packing<'a> = (
+    &'static str,
+    &'static [u8],
+    fn(Packed<'a>) -> Box<dyn Read + 'a>,
+);
 
-const PACKINGS: [(&[u8], Packing); 4] = [
-    (&[0x1f, 0x8b], Packing::Gzip),
-    (b"BZh", Packing::Bzip2),
-    (&[0xfd, b'7', b'z', b'X', b'Z', 0], Packing::Xz),
-    (&[0x28, 0xb5, 0x2f, 0xfd], Packing::Zstd),
-];
+/// A compressed file.
+type Packed<'a> = Box<dyn BufRead + 'a>;
+
+/// The compressions that are unpacked.
+fn packings<'a>() -> [Packing<'a>; 4] {
+    const XZ_KIB: u32 = (MAX_DICTIONARY >> 10) as u32;
+    [
+        ("gzip", &[0x1f, 0x8b], |file| {
+            Box::new(flate2::bufread::MultiGzDecoder::new(file))
+        }),
+        ("bzip2", b"BZh", |file| {
+            Box::new(bzip2::bufread::MultiBzDecoder::new(file))
+        }),
+        ("xz", b"\xfd7zXZ\0", |file| {
+            Box::new(lzma_rust2::XzReader::new_mem_limit(file, true, XZ_KIB))
+        }),
+        ("zstd", &[0x28, 0xb5, 0x2f, 0xfd], |packed| {
+            Box::new(Frames {
+                packed,
+                frame: None,
+            })
+        }),
+    ]
+}
 
 /// Decodes a file: unpacks gzip, bzip2, xz and zstd, converts UTF-16 to UTF-8, and carriage returns
 /// alone to line feeds.
@@ -39,41 +55,21 @@ const PACKINGS: [(&[u8], Packing); 4] = [
 /// The input cannot be read. If the file is truncated, damaged or larger than [`MAX_UNPACKED`], a
 /// later read fails.
 pub fn plain<'a>(input: Box<dyn Read + 'a>) -> io::Result<Box<dyn BufRead + 'a>> {
-    let (head, rest) = head(input)?;
-    let packing = PACKINGS.iter().find(|p| head.starts_with(p.0)).map(|p| p.1);
-    let whole = Cursor::new(head).chain(rest);
-    let (head, rest) = match packing {
-        None => return text(whole),
-        Some(packing) => unpack(whole, packing)?,
+    let (start, rest) = head(input)?;
+    let packing = packings()
+        .into_iter()
+        .find(|(_, magic, _)| start.starts_with(magic));
+    let file = Cursor::new(start).chain(rest);
+    let Some((name, _, open)) = packing else {
+        return text(file);
     };
-    text(Cursor::new(head).chain(rest))
-}
-
-fn unpack<'a>(packed: impl BufRead + 'a, packing: Packing) -> io::Result<Opened<'a>> {
-    let name = match packing {
-        Packing::Gzip => "gzip",
-        Packing::Bzip2 => "bzip2",
-        Packing::Xz => "xz",
-        Packing::Zstd => "zstd",
-    };
-    let unpacked: Box<dyn Read + 'a> = match packing {
-        Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
-        Packing::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(packed)),
-        Packing::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(
-            packed,
-            true,
-            (MAX_DICTIONARY >> 10) as u32,
-        )),
-        Packing::Zstd => Box::new(Frames {
-            packed,
-            frame: None,
-        }),
-    };
-    head(Box::new(Limited {
-        inner: unpacked,
+    let inner = open(Box::new(file));
+    let (start, rest) = head(Box::new(Limited {
+        inner,
         left: MAX_UNPACKED,
         name,
-    }))
+    }))?;
+    text(Cursor::new(start).chain(rest))
 }
 
 /// The first bytes of an input, up to the limit, and the rest of the input.
@@ -89,23 +85,19 @@ fn head<'a>(mut input: Box<dyn Read + 'a>) -> io::Result<Opened<'a>> {
 fn text<'a>(mut input: impl BufRead + 'a) -> io::Result<Box<dyn BufRead + 'a>> {
     let start = input.fill_buf()?;
     let Some(encoding) = utf16(start) else {
-        let returns_alone = start.contains(&b'\r') && !start.contains(&b'\n');
-        return if returns_alone {
-            reopen(Returns { inner: input })
-        } else {
-            Ok(Box::new(input))
+        return match start.contains(&b'\r') && !start.contains(&b'\n') {
+            true => reopen(Returns { inner: input }),
+            false => Ok(Box::new(input)),
         };
     };
     let decoder = encoding.new_decoder_with_bom_removal();
-    reopen(Returns {
-        inner: Decoded {
-            inner: input,
-            decoder,
-            pending: Vec::new(),
-            at: 0,
-            ended: false,
-        },
-    })
+    let inner = Decoded {
+        inner: input,
+        decoder,
+        pending: Cursor::default(),
+        ended: false,
+    };
+    reopen(Returns { inner })
 }
 
 /// A reader whose first `fill_buf` gives the head again.
@@ -152,12 +144,9 @@ struct Limited<R> {
 
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let name = self.name;
         let n = self.inner.read(buf).map_err(|e| {
-            io::Error::new(
-                e.kind(),
-                format!("the {name} file is damaged or truncated: {e}"),
-            )
+            let what = format!("the {} file is damaged or truncated: {e}", self.name);
+            io::Error::new(e.kind(), what)
         })?;
         self.left = self.left.checked_sub(n as u64).ok_or_else(|| {
             io::Error::other(format!(
@@ -205,11 +194,9 @@ impl<R: BufRead> Read for Frames<R> {
                 Err(ruzstd::decoding::errors::FrameDecoderError::ReadFrameHeaderError(
                     ruzstd::decoding::errors::ReadFrameHeaderError::SkipFrame { length, .. },
                 )) => {
-                    let skipped = io::copy(
-                        &mut (&mut self.packed).take(u64::from(length)),
-                        &mut io::sink(),
-                    )?;
-                    if skipped < u64::from(length) {
+                    let length = u64::from(length);
+                    let mut skipped = (&mut self.packed).take(length);
+                    if io::copy(&mut skipped, &mut io::sink())? < length {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
                 }
@@ -224,10 +211,9 @@ fn check_sum(frame: &ruzstd::decoding::FrameDecoder) -> io::Result<()> {
         frame.get_checksum_from_data(),
         frame.get_calculated_checksum(),
     ) {
-        (Some(stored), Some(computed)) if stored != computed => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "its checksum is wrong",
-        )),
+        (Some(stored), Some(computed)) if stored != computed => {
+            Err(broken("its checksum is wrong"))
+        }
         _ => Ok(()),
     }
 }
@@ -240,28 +226,22 @@ fn broken(e: impl std::fmt::Display) -> io::Error {
 struct Decoded<R> {
     inner: R,
     decoder: encoding_rs::Decoder,
-    pending: Vec<u8>,
-    at: usize,
+    pending: Cursor<Vec<u8>>,
     ended: bool,
 }
 
 impl<R: BufRead> Read for Decoded<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.pending.len() && !self.ended {
+        while self.pending.fill_buf()?.is_empty() && !self.ended {
             let input = self.inner.fill_buf()?;
             self.ended = input.is_empty();
-            self.pending.resize(input.len() * 3 + 16, 0);
-            let (_, read, written, _) =
-                self.decoder
-                    .decode_to_utf8(input, &mut self.pending, self.ended);
-            self.pending.truncate(written);
-            self.at = 0;
+            let mut text = vec![0; input.len() * 3 + 16];
+            let (_, read, written, _) = self.decoder.decode_to_utf8(input, &mut text, self.ended);
+            text.truncate(written);
+            self.pending = Cursor::new(text);
             self.inner.consume(read);
         }
-        let n = buf.len().min(self.pending.len() - self.at);
-        buf[..n].copy_from_slice(&self.pending[self.at..self.at + n]);
-        self.at += n;
-        Ok(n)
+        self.pending.read(buf)
     }
 }
 

@@ -9,11 +9,14 @@ use super::{
     recognise::{self, Head},
     rpz, unbound,
 };
+use Reading::{Lines, Refuse, Whole};
 
-/// Whether files of a format are read.
+/// Whether and how files of a format are read.
 enum Reading {
-    /// The files are read by this function.
-    Read(fn(&mut Input) -> Result<(), String>),
+    /// The function reads each line, except blank lines and those that start with `#`.
+    Lines(fn(&mut Input, &str) -> Result<(), String>),
+    /// The function reads the file.
+    Whole(fn(&mut Input) -> Result<(), String>),
     /// The files are refused, with this advice.
     Refuse(&'static str),
 }
@@ -32,15 +35,15 @@ pub struct Format {
     pub what: &'static str,
 }
 
-const fn read_by(
+const fn format(
     name: &'static str,
-    read: fn(&mut Input) -> Result<(), String>,
+    reading: Reading,
     recognise: fn(&Head) -> bool,
     what: &'static str,
 ) -> Format {
     Format {
         name,
-        reading: Reading::Read(read),
+        reading,
         recognise,
         codes: false,
         what,
@@ -54,213 +57,202 @@ const fn with_codes(format: Format) -> Format {
     }
 }
 
-const fn refused(
-    name: &'static str,
-    what: &'static str,
-    recognise: fn(&Head) -> bool,
-    advice: &'static str,
-) -> Format {
-    Format {
-        name,
-        reading: Reading::Refuse(advice),
-        recognise,
-        codes: false,
-        what,
-    }
-}
-
 /// All known formats. A file has the first format that recognises it, so more specific formats come
 /// first.
 pub const FORMATS: [Format; 29] = [
-    refused(
+    format(
         "archive",
-        "an archive, or a file of another program",
+        Refuse("unpack it and import the list inside"),
         recognise::archive,
-        "unpack it and import the list inside",
+        "an archive, or a file of another program",
     ),
-    refused(
+    format(
         "binary",
-        "not a text file",
+        Refuse("a list is a text file; check that the download is the right file"),
         recognise::binary,
-        "a list is a text file; check that the download is the right file",
+        "not a text file",
     ),
-    refused(
+    format(
         "git-lfs",
-        "a pointer of Git LFS and not the file itself",
+        Refuse("fetch the file with `git lfs pull`"),
         recognise::git_lfs,
-        "fetch the file with `git lfs pull`",
+        "a pointer of Git LFS and not the file itself",
     ),
-    refused(
+    format(
         "html",
-        "an HTML page",
+        Refuse(
+            "the server has sent a web page instead of the list; check whether its URL has changed",
+        ),
         recognise::html,
-        "the server has sent a web page instead of the list; check whether its URL has changed",
+        "an HTML page",
     ),
-    refused(
+    format(
         "xml",
-        "an XML document",
+        Refuse("convert it to a list with one address or name a line"),
         recognise::xml,
-        "convert it to a list with one address or name a line",
+        "an XML document",
     ),
-    refused(
+    format(
         "asn-list",
-        "a list of AS numbers",
+        Refuse("nothing in it can be listed: an entry is an address, a prefix or a name"),
         recognise::asn_list,
-        "nothing in it can be listed: an entry is an address, a prefix or a name",
+        "a list of AS numbers",
     ),
-    read_by(
+    format(
         "adblock",
-        adblock::read,
+        Whole(adblock::read),
         recognise::adblock,
         "browser filter lists: `||name^` is read, other rules are left out",
     ),
-    read_by(
+    format(
         "rpz",
-        rpz::read,
+        Whole(rpz::read),
         recognise::rpz,
         "response policy zones: names, and addresses of answers and clients",
     ),
-    with_codes(read_by(
+    with_codes(format(
         "master",
-        master::read,
+        Whole(master::read),
         recognise::master,
         "a zone's master file: owner names with A and TXT records",
     )),
-    read_by(
+    format(
         "nftables",
-        nftables::read,
+        Whole(nftables::read),
         recognise::nftables,
         "nftables: elements of sets, and rules that drop or reject sources",
     ),
-    read_by(
+    format(
         "ipset",
-        ipset::read,
+        Whole(ipset::read),
         recognise::ipset,
         "ipset save, restore and list",
     ),
-    read_by(
+    format(
         "iptables",
-        iptables::read,
+        Lines(iptables::read_line),
         recognise::iptables,
         "iptables rules that drop or reject sources",
     ),
-    read_by(
+    format(
         "access-list",
-        access_list::read,
+        Lines(access_list::read_line),
         recognise::access_list,
         "access lists of Cisco IOS, PIX and ASA",
     ),
-    read_by(
+    format(
         "ip-route",
-        ip_route::read,
+        Lines(ip_route::read_line),
         recognise::ip_route,
         "blackhole, unreachable, prohibited and rejected routes",
     ),
-    read_by(
+    format(
         "nginx",
-        nginx::read,
+        Lines(nginx::read_line),
         recognise::nginx,
         "`deny` rules of nginx",
     ),
-    read_by(
+    format(
         "apache",
-        apache::read,
+        Lines(apache::read_line),
         recognise::apache,
         "`Deny from` and `Require not` rules of Apache",
     ),
-    read_by(
+    format(
         "dnsmasq",
-        dnsmasq::read,
+        Lines(dnsmasq::read_line),
         recognise::dnsmasq,
         "`address=/name/` and `local=/name/` lines of dnsmasq",
     ),
-    read_by(
+    format(
         "unbound",
-        unbound::read,
+        Lines(unbound::read_line),
         recognise::unbound,
         "`local-zone:` and `local-data:` lines of unbound",
     ),
-    read_by(
+    format(
         "hosts",
-        hosts::read,
+        Lines(hosts::read_line),
         recognise::hosts,
         "hosts files: the names, never the address before them",
     ),
-    read_by(
+    format(
         "postfix",
-        postfix::read,
+        Lines(postfix::read_line),
         recognise::postfix,
         "Postfix cidr tables: patterns that are rejected, discarded or deferred",
     ),
-    read_by(
+    format(
         "delegated",
-        delegated::read,
+        Lines(delegated::read_line),
         recognise::delegated,
         "`delegated` files of the Internet registries",
     ),
-    read_by(
+    format(
         "emule",
-        emule::read,
+        Lines(emule::read_line),
         recognise::emule,
         "eMule's ipfilter.dat",
     ),
-    read_by(
+    format(
         "p2p",
-        p2p::read,
+        Lines(p2p::read_line),
         recognise::p2p,
         "PeerGuardian lists: name:first-last",
     ),
-    with_codes(read_by(
+    with_codes(format(
         "rbldnsd",
-        rbldnsd::read,
+        Whole(rbldnsd::read),
         recognise::rbldnsd,
         "rbldnsd data files of every type (ip4set, ip4trie, ip4tset, ip6trie, ip6tset, dnset, generic, combined)",
     )),
-    with_codes(read_by(
+    with_codes(format(
         "json",
-        json::read,
+        Whole(json::read),
         recognise::json,
         "JSON lines or arrays: strings, or objects with cidr, ip, prefix, domain or subject; --column names another key",
     )),
-    read_by(
+    format(
         "dshield",
-        list::read,
+        Lines(list::read_line),
         recognise::dshield,
         "DShield blocks: first, last and length in columns",
     ),
-    read_by(
+    format(
         "drop",
-        list::read,
+        Lines(list::read_line),
         recognise::drop,
         "Spamhaus DROP: prefixes with a case number in a comment",
     ),
-    read_by(
+    format(
         "csv",
-        csv::read,
+        Whole(csv::read),
         recognise::csv,
         "tables with commas, semicolons or tabs; --column is the name of the subject's column, or its number from 1",
     ),
-    read_by(
+    format(
         "list",
-        list::read,
+        Lines(list::read_line),
         |_| true,
         "one address, prefix, range or name a line, with comments and further columns (IPsum, FireHOL)",
     ),
 ];
 
+/// The names of the formats that are read, for messages.
+pub fn format_names() -> String {
+    let read: Vec<&str> = FORMATS
+        .iter()
+        .map(|f| f.name)
+        .filter(|n| is_read(n))
+        .collect();
+    read.join(", ")
+}
+
 /// Whether there is a format of this name that is read.
 pub fn is_read(name: &str) -> bool {
     FORMATS
         .iter()
-        .any(|f| f.name == name && matches!(f.reading, Reading::Read(_)))
-}
-
-/// The names of the formats that are read, for messages.
-pub fn known() -> String {
-    let read = FORMATS
-        .iter()
-        .filter(|f| matches!(f.reading, Reading::Read(_)));
-    read.map(|f| f.name).collect::<Vec<_>>().join(", ")
+        .any(|f| f.name == name && !matches!(f.reading, Refuse(_)))
 }
 
 /// The format of a file, from its first bytes ([`MAX_HEAD`] at most).
@@ -271,10 +263,8 @@ pub fn known() -> String {
 pub fn guess(head: &[u8]) -> Result<&'static str, String> {
     let text = Head::text(head);
     let head = Head::new(head, &text);
-    let found = FORMATS.iter().find(|f| (f.recognise)(&head));
-    match found.map(|f| (f.name, &f.reading)) {
-        Some((name, Reading::Refuse(_))) => Err(refusal(name, &head)),
-        Some((name, Reading::Read(_))) => Ok(name),
+    match FORMATS.iter().find(|f| (f.recognise)(&head)) {
+        Some(format) => format.check(&head).map(|()| format.name),
         None => Ok("list"),
     }
 }
@@ -282,29 +272,28 @@ pub fn guess(head: &[u8]) -> Result<&'static str, String> {
 /// How many characters of a refused file the message shows.
 const MAX_SHOWN: usize = 60;
 
-/// The message for a file of a refused format.
-fn refusal(name: &str, head: &Head) -> String {
-    let format = FORMATS.iter().find(|f| f.name == name);
-    let advice = format.map_or("", |f| {
-        if let Reading::Refuse(advice) = f.reading {
-            advice
-        } else {
-            ""
-        }
-    });
-    let what = recognise::archive_kind(head.bytes).unwrap_or_else(|| format.map_or("", |f| f.what));
-    let printable = |l: &&&str| l.chars().all(|c| !c.is_control() && c != '\u{fffd}');
-    let first: String = head
-        .data
-        .first()
-        .filter(printable)
-        .map_or(String::new(), |l| l.chars().take(MAX_SHOWN).collect());
-    let shown = if first.is_empty() {
-        String::new()
-    } else {
-        format!(" and starts with `{first}`")
-    };
-    format!("the file is {what} ({name}){shown}; {advice}; nothing was changed")
+impl Format {
+    /// Checks that a file of this format is not refused.
+    fn check(&self, head: &Head) -> Result<(), String> {
+        let Refuse(advice) = self.reading else {
+            return Ok(());
+        };
+        let name = self.name;
+        let what = recognise::archive_kind(head.bytes).unwrap_or(self.what);
+        let printable = |l: &&&str| l.chars().all(|c| !c.is_control() && c != '\u{fffd}');
+        let first: String = head
+            .data
+            .first()
+            .filter(printable)
+            .map_or(String::new(), |l| l.chars().take(MAX_SHOWN).collect());
+        let shown = match first.as_str() {
+            "" => String::new(),
+            first => format!(" and starts with `{first}`"),
+        };
+        Err(format!(
+            "the file is {what} ({name}){shown}; {advice}; nothing was changed"
+        ))
+    }
 }
 
 /// Reads one file in a format; a compressed file is unpacked. Problems of lines are in the report.
@@ -320,20 +309,16 @@ pub fn read<'a>(
     report: &'a mut ListReport,
     sink: Sink<'a>,
 ) -> Result<(), String> {
-    let known = FORMATS.iter().find(|f| f.name == format);
-    let format = known.ok_or_else(|| {
-        format!(
-            "there is no format `{format}`; the formats are {}",
-            self::known()
-        )
-    })?;
-    let Reading::Read(read) = &format.reading else {
+    let Some(format) = FORMATS.iter().find(|f| f.name == format) else {
+        let names = format_names();
         return Err(format!(
-            "`{}` is not read; the formats are {}",
-            format.name,
-            self::known()
+            "there is no format `{format}`; the formats are {names}"
         ));
     };
+    if matches!(format.reading, Refuse(_)) {
+        let (name, names) = (format.name, format_names());
+        return Err(format!("`{name}` is not read; the formats are {names}"));
+    }
     if !format.codes && matches!(options.reasoning, Reasoning::Codes(_)) {
         let with: Vec<&str> = FORMATS.iter().filter(|f| f.codes).map(|f| f.name).collect();
         return Err(format!(
@@ -354,13 +339,26 @@ pub fn read<'a>(
     let head = input.head()?.to_vec();
     let text = Head::text(&head);
     let head = Head::new(&head, &text);
-    let never = FORMATS
+    let refused = FORMATS
         .iter()
-        .take_while(|f| matches!(f.reading, Reading::Refuse(_)))
+        .take_while(|f| matches!(f.reading, Refuse(_)))
         .find(|f| (f.recognise)(&head));
     // A chosen column may be another one than that of the AS numbers.
-    if let Some(refused) = never.filter(|f| f.name != "asn-list" || options.column.is_none()) {
-        return Err(format!("{file}: {}", refusal(refused.name, &head)));
+    if let Some(refused) = refused.filter(|f| f.name != "asn-list" || options.column.is_none()) {
+        refused
+            .check(&head)
+            .map_err(|why| format!("{file}: {why}"))?;
     }
-    read(&mut input)
+    match format.reading {
+        Whole(read) => read(&mut input)?,
+        Lines(read_line) => {
+            while let Some(line) = input.next()? {
+                if !line.trim_start().starts_with('#') && !line.trim().is_empty() {
+                    read_line(&mut input, &line)?;
+                }
+            }
+        }
+        Refuse(_) => {}
+    }
+    Ok(())
 }

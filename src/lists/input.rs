@@ -8,9 +8,9 @@ use std::{
 
 use super::{
     ListReport, Options, Reasoning,
+    entry::{self, EntryError, PublicSuffix, Rules},
     report::{Omission, Remark},
     text,
-    word::{self, PublicSuffix, Rules, WordError},
 };
 use crate::model::{
     FeedPath, ReasonId, Subject,
@@ -39,6 +39,21 @@ pub struct ListEntry {
     pub path: FeedPath,
     /// A note for operators, such as the publisher's case number; never published.
     pub note: Option<Box<str>>,
+}
+
+impl ListEntry {
+    /// An exclusion without a note, of this store.
+    pub(super) fn exclusion(subject: Subject, reason: ReasonId, implied: bool) -> ListEntry {
+        ListEntry {
+            subject,
+            reason,
+            exclusion: true,
+            implied,
+            text: None,
+            path: FeedPath::Own,
+            note: None,
+        }
+    }
 }
 
 /// Receives entries. An error ends the reading.
@@ -102,9 +117,15 @@ impl<'a> Input<'a> {
 
     /// The next bytes, without consuming them; at the start of a file these are its head.
     pub(super) fn head(&mut self) -> Result<&[u8], String> {
+        let (file, line) = (self.file, self.line + 1);
         self.lines
             .fill_buf()
-            .map_err(|e| format!("{}:{}: {e}", self.file, self.line + 1))
+            .map_err(|e| format!("{file}:{line}: {e}"))
+    }
+
+    /// A message about the current line that ends the reading.
+    pub(super) fn located(&self, message: impl std::fmt::Display) -> String {
+        format!("{}:{}: {message}", self.file, self.line)
     }
 
     /// The rules for words of this list.
@@ -118,13 +139,7 @@ impl<'a> Input<'a> {
     /// The first byte that is not white space, without consuming it; `None` at the end of the file.
     pub(super) fn peek(&mut self) -> Result<Option<u8>, String> {
         loop {
-            let first = self
-                .lines
-                .fill_buf()
-                .map_err(|e| format!("{}:{}: {e}", self.file, self.line + 1))?
-                .first()
-                .copied();
-            match first {
+            match self.head()?.first().copied() {
                 Some(b'\n') => {
                     (self.line, self.column) = (self.line + 1, 0);
                     self.report.lines += 1;
@@ -157,8 +172,8 @@ impl<'a> Input<'a> {
     pub(super) fn next(&mut self) -> Result<Option<String>, String> {
         loop {
             self.buffer.clear();
-            let mut limited = (&mut self.lines).take(MAX_LINE_BYTES as u64 + 1);
-            let n = limited
+            let n = (&mut self.lines)
+                .take(MAX_LINE_BYTES as u64 + 1)
                 .read_until(b'\n', &mut self.buffer)
                 .map_err(|e| format!("{}:{}: {e}", self.file, self.line + 1))?;
             if n == 0 {
@@ -173,16 +188,8 @@ impl<'a> Input<'a> {
                     1,
                     &format!("the line is longer than {MAX_LINE_BYTES} bytes"),
                 );
-                while !self.buffer.ends_with(b"\n") {
-                    self.buffer.clear();
-                    let mut limited = (&mut self.lines).take(MAX_LINE_BYTES as u64);
-                    if limited
-                        .read_until(b'\n', &mut self.buffer)
-                        .map_err(|e| e.to_string())?
-                        == 0
-                    {
-                        break;
-                    }
+                if self.unended {
+                    self.lines.skip_until(b'\n').map_err(|e| e.to_string())?;
                 }
                 continue;
             }
@@ -190,17 +197,15 @@ impl<'a> Input<'a> {
                 self.buffer.pop();
             }
             if self.buffer.contains(&0) {
-                return Err(format!(
-                    "{}:{}: there is a NUL byte: the file is not text; nothing was changed",
-                    self.file, self.line
-                ));
+                return Err(
+                    self.located("there is a NUL byte: the file is not text; nothing was changed")
+                );
             }
             let text = String::from_utf8_lossy(&self.buffer);
-            let clean = word::without_marks(&text);
+            let clean = entry::without_marks(&text);
             if clean.len() < text.len() {
-                let (file, line) = (self.file, self.line);
-                self.report
-                    .remark(Remark::InvisibleCharacter, || format!("{file}:{line}"));
+                let place = || format!("{}:{}", self.file, self.line);
+                self.report.remark(Remark::InvisibleCharacter, place);
             }
             return Ok(Some(clean.into_owned()));
         }
@@ -213,37 +218,41 @@ impl<'a> Input<'a> {
     }
 
     /// Records that a word in the current line is not an entry.
-    pub(super) fn word_problem(&mut self, column: usize, e: &WordError) {
+    pub(super) fn entry_problem(&mut self, column: usize, e: &EntryError) {
         self.problem_of(e.class, column, &e.text);
+    }
+
+    /// The value of a result; its error is recorded as a problem in the current line.
+    pub(super) fn valid<T>(
+        &mut self,
+        column: usize,
+        result: Result<T, impl Into<EntryError>>,
+    ) -> Option<T> {
+        result
+            .map_err(|e| self.entry_problem(column, &e.into()))
+            .ok()
     }
 
     /// Records a problem of a class.
     pub(super) fn problem_of(&mut self, class: &str, column: usize, message: &str) {
-        let message = if self.owner.is_empty() {
-            message
-        } else {
-            &format!("{}: {message}", self.owner)
-        };
+        let separator = if self.owner.is_empty() { "" } else { ": " };
+        let message = &format!("{}{separator}{message}", self.owner);
         self.report
             .problem(self.file, self.line, column, class, message);
     }
 
     /// Counts an entry or rule in the current line that is left out.
     pub(super) fn leave_out(&mut self, kind: Omission, column: usize, found: &str) {
-        let (file, line) = (self.file, self.line);
-        self.report
-            .leave_out(kind, || place(file, line, column, found));
+        self.report.leave_out(kind, || {
+            format!("{}:{}:{column}: {found}", self.file, self.line)
+        });
     }
 
     /// Leaves out a line that is not a rule of the format. A line that starts with an address is an
     /// error.
     pub(super) fn other_line(&mut self, column: usize, line: &str) {
         let word = line.split([' ', '\t', ';', ',']).next().unwrap_or("");
-        if word
-            .split('/')
-            .next()
-            .is_some_and(|a| a.parse::<std::net::IpAddr>().is_ok())
-        {
+        if entry::starts_with_address(word) {
             let message = format!(
                 "`{line}` is not a rule of this format; to read one address a line, use --format list"
             );
@@ -255,15 +264,14 @@ impl<'a> Input<'a> {
 
     /// Counts an entry in the current line that is accepted with a remark.
     pub(super) fn remark(&mut self, kind: Remark, column: usize, found: &str) {
-        let (file, line) = (self.file, self.line);
-        self.report
-            .remark(kind, || place(file, line, column, found));
+        self.report.remark(kind, || {
+            format!("{}:{}:{column}: {found}", self.file, self.line)
+        });
     }
 
     /// Records a warning about the current line.
     pub(super) fn warn(&mut self, message: &str) {
-        self.report
-            .warn(format!("{}:{}: {message}", self.file, self.line));
+        self.report.warn(self.located(message));
     }
 
     /// Accepts a subject with its code (if it has one) and its text.
@@ -290,89 +298,46 @@ impl<'a> Input<'a> {
             }
             own_text(kept, &subject).into()
         });
-        let (note, path) = (self.note.clone(), self.path.clone());
-        self.report.taken += 1;
-        match &self.options.reasoning {
-            Reasoning::One(reason) => {
-                self.count(&subject, exclusion);
-                (self.sink)(ListEntry {
-                    subject,
-                    reason: *reason,
-                    exclusion,
-                    implied: false,
-                    text,
-                    path,
-                    note,
-                })
-            }
+        let options = self.options;
+        let (listed, codes) = match &options.reasoning {
+            Reasoning::One(reason) => (Some(*reason), &[][..]),
             Reasoning::Codes(codes) => {
                 let code = code.unwrap_or(Ipv4Addr::new(127, 0, 0, 2));
-                let listed = codes
-                    .iter()
-                    .find(|(c, _)| *c == code)
-                    .filter(|_| !exclusion);
+                let listed = codes.iter().find(|c| c.0 == code && !exclusion);
                 if listed.is_none() && !exclusion {
-                    self.report.taken -= 1;
                     let known: Vec<String> = codes.iter().map(|(c, _)| c.to_string()).collect();
-                    self.problem(
-                        column,
-                        &format!(
-                            "`{code}` is not a code of the zone; its codes are {}",
-                            known.join(", ")
-                        ),
-                    );
+                    let codes = known.join(", ");
+                    let what = format!("`{code}` is not a code of the zone; its codes are {codes}");
+                    self.problem(column, &what);
                     return Ok(());
                 }
-                self.count(&subject, exclusion);
-                // The longest match decides for all reasons, so other reasons are excluded here.
-                let others = if self.alone { &[][..] } else { &codes[..] };
-                for (_, other) in others
-                    .iter()
-                    .filter(|c| Some(*c) != listed && listed.is_none_or(|l| l.1 != c.1))
-                {
-                    (self.sink)(ListEntry {
-                        subject: subject.clone(),
-                        reason: *other,
-                        exclusion: true,
-                        implied: !exclusion,
-                        text: None,
-                        path: FeedPath::Own,
-                        note: None,
-                    })?;
-                }
-                match listed {
-                    Some((_, reason)) => (self.sink)(ListEntry {
-                        subject,
-                        reason: *reason,
-                        exclusion: false,
-                        implied: false,
-                        text,
-                        path,
-                        note,
-                    }),
-                    None => Ok(()),
-                }
+                (listed.map(|l| l.1), &codes[..])
+            }
+        };
+        self.report.accepted += 1;
+        self.count(&subject, exclusion);
+        // The longest match decides for all reasons, so other reasons are excluded here.
+        if !self.alone {
+            for (_, other) in codes.iter().filter(|c| Some(c.1) != listed) {
+                (self.sink)(ListEntry::exclusion(subject.clone(), *other, !exclusion))?;
             }
         }
+        let Some(reason) = listed else { return Ok(()) };
+        (self.sink)(ListEntry {
+            subject,
+            reason,
+            exclusion,
+            implied: false,
+            text,
+            path: self.path.clone(),
+            note: self.note.clone(),
+        })
     }
 
     /// Accepts an implied exclusion for every reason.
     pub(super) fn take_implied(&mut self, subject: &Subject) -> Result<(), String> {
-        let reasons: Vec<ReasonId> = match &self.options.reasoning {
-            Reasoning::One(r) => vec![*r],
-            Reasoning::Codes(codes) => codes.iter().map(|c| c.1).collect(),
-        };
-        reasons.into_iter().try_for_each(|reason| {
-            (self.sink)(ListEntry {
-                subject: subject.clone(),
-                reason,
-                exclusion: true,
-                implied: true,
-                text: None,
-                path: FeedPath::Own,
-                note: None,
-            })
-        })
+        let mut reasons = self.options.reasoning.reasons();
+        reasons.try_for_each(|r| (self.sink)(ListEntry::exclusion(subject.clone(), r, true)))
     }
 
     /// Passes an entry on unchanged.
@@ -387,12 +352,7 @@ impl<'a> Input<'a> {
             _ if exclusion => &mut shape.exclusions,
             Subject::V4(_) => &mut shape.ipv4,
             Subject::V6(_) => &mut shape.ipv6,
-            Subject::Domain(d)
-                if self
-                    .options
-                    .digest
-                    .is_some_and(|digest| digest.publishes(d)) =>
-            {
+            Subject::Domain(d) if self.options.digest.is_some_and(|form| form.publishes(d)) => {
                 &mut shape.digests
             }
             Subject::Domain(_) => &mut shape.names,
@@ -414,13 +374,18 @@ impl<'a> Input<'a> {
         if exclusion || self.options.followed {
             return None;
         }
-        match word::public_suffix(subject, &self.options.allow_suffixes)? {
+        match entry::public_suffix(subject, &self.options.allow_suffixes)? {
             PublicSuffix::Icann => Some(Omission::PublicSuffix),
             PublicSuffix::PrivateTree => {
                 self.remark(Remark::PrivateSuffix, 1, &subject.to_string());
                 None
             }
         }
+    }
+
+    /// Lists the subjects of a text that is one entry, without a code and a text of its own.
+    pub(super) fn list_word(&mut self, word: &str, column: usize) -> Result<(), String> {
+        self.take_word(word, false, None, None, column)
     }
 
     /// Accepts the subjects of a text that is one entry, such as a field of a table.
@@ -432,43 +397,38 @@ impl<'a> Input<'a> {
         text: Option<&str>,
         column: usize,
     ) -> Result<(), String> {
-        match word::first(word, &self.rules()) {
-            Ok(e) if e.used == word.len() && !e.last_column => {
-                if e.subjects.len() > 1 {
-                    self.report.range(word, &e.subjects);
-                }
-                self.take_entry(e, exclusion, code, text, column)
-            }
-            Ok(e) => {
-                let more = word[e.used..].trim();
-                let message = format!(
-                    "`{word}`: an entry is one address, prefix, range or name; remove `{more}`"
-                );
-                self.problem_of("more than one entry", column, &message);
-                Ok(())
-            }
-            Err(e) => {
-                self.word_problem(column, &e);
-                Ok(())
-            }
+        let Some(entry) = self.valid(column, entry::first(word, &self.rules())) else {
+            return Ok(());
+        };
+        if entry.used < word.len() || entry.last_column {
+            let more = word[entry.used..].trim();
+            let message = format!(
+                "`{word}`: an entry is one address, prefix, range or name; remove `{more}`"
+            );
+            self.problem_of("more than one entry", column, &message);
+            return Ok(());
         }
+        if entry.subjects.len() > 1 {
+            self.report.range(word, &entry.subjects);
+        }
+        self.take_entry(entry, exclusion, code, text, column)
     }
 
     /// Accepts an entry that was parsed.
     pub(super) fn take_entry(
         &mut self,
-        entry: word::EntryStart,
+        entry: entry::EntryStart,
         exclusion: bool,
         code: Option<Ipv4Addr>,
         text: Option<&str>,
         column: usize,
     ) -> Result<(), String> {
         if let Some(port) = entry.port {
-            let found = entry
+            let address = entry
                 .subjects
                 .first()
-                .map_or(String::new(), |s| format!("{s}, port {port}"));
-            self.remark(Remark::Port, column, &found);
+                .map_or(String::new(), ToString::to_string);
+            self.remark(Remark::Port, column, &format!("{address}, port {port}"));
         }
         entry
             .subjects
@@ -477,16 +437,11 @@ impl<'a> Input<'a> {
     }
 }
 
-/// A position and the text found there.
-fn place(file: &str, line: u64, column: usize, found: &str) -> String {
-    format!("{file}:{line}:{column}: {found}")
-}
-
 /// Whether a word can be a subject.
 pub(super) fn is_subject(word: &str) -> bool {
     let rules = Rules {
         host_bits: crate::model::subject::HostBits::Clear,
         digest: None,
     };
-    word::first(word, &rules).is_ok_and(|e| e.used == word.len())
+    entry::first(word, &rules).is_ok_and(|e| e.used == word.len())
 }

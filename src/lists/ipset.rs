@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Input, hosts::Words, report::Omission};
+use super::{Input, report::Omission, text::words};
 
 /// The most sets of other types.
 const MAX_SETS: usize = 100_000;
@@ -19,44 +19,35 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             members &= !text.is_empty();
             continue;
         }
-        let words: Vec<(usize, &str)> = Words::new(&line)
+        let words: Vec<(usize, &str)> = words(&line)
             .filter(|w| !matches!(w.1, "ipset" | "sudo" | "-exist" | "-!"))
             .collect();
         let plain: Vec<&str> = words.iter().map(|w| w.1).collect();
-        if plain.is_empty() {
-            input.other_line(1, text);
-            continue;
-        }
         match plain[..] {
             ["Name:", ..] => members = false,
             ["Type:", kind] => skips = !is_addresses(kind),
             ["Members:"] => members = true,
-            _ if members && !skips => entry(input, &words, text)?,
+            [_, ..] if members && !skips => entry(input, &words, text)?,
             ["create" | "-N", _, kind, ..] if !is_addresses(kind) && others.len() >= MAX_SETS => {
-                return Err(format!(
-                    "{}:{}: there are more than {MAX_SETS} sets of other types",
-                    input.file, input.line
-                ));
+                let why = format!("there are more than {MAX_SETS} sets of other types");
+                return Err(input.located(why));
             }
             ["create" | "-N", set, kind, ..] if !is_addresses(kind) => {
                 others.insert(set.into());
             }
-            ["del" | "-D", ..] => {
-                input.problem_of(
-                    "a command that deletes an entry",
-                    1,
-                    &format!("`{text}` deletes an entry; save the set again with `ipset save`"),
-                );
-            }
+            ["del" | "-D", ..] => input.problem_of(
+                "a command that deletes an entry",
+                1,
+                &format!("`{text}` deletes an entry; save the set again with `ipset save`"),
+            ),
             ["add" | "-A", set, _, ..] if !others.contains(set) => entry(input, &words[2..], text)?,
             [
                 "create" | "-N" | "flush" | "-F" | "swap" | "-W" | "destroy" | "-X" | "COMMIT"
                 | "rename",
                 ..,
             ] => {}
-            _ if members || plain[0] == "add" || plain[0] == "-A" => {
-                input.leave_out(Omission::OtherLine, 1, text);
-            }
+            ["add" | "-A", ..] => input.leave_out(Omission::OtherLine, 1, text),
+            [_, ..] if members => input.leave_out(Omission::OtherLine, 1, text),
             [key, ..] if key.ends_with(':') => {}
             _ => input.other_line(1, text),
         }

@@ -1,43 +1,37 @@
 //! Rules of iptables and ip6tables, as commands or as output of iptables-save.
 
-use super::{Input, hosts::Words, report::Omission};
+use super::{
+    Input,
+    report::Omission,
+    text::{column_of, words},
+};
 
-/// Reads rules: lists sources that are dropped or rejected. Leaves out rules that accept, or that
-/// do not match sources.
-pub(super) fn read(input: &mut Input) -> Result<(), String> {
-    while let Some(line) = input.next()? {
-        let text = line.trim();
-        if text.is_empty() || text.starts_with(['#', '*', ':']) || text == "COMMIT" {
-            continue;
+/// Reads a rule: lists its sources if they are dropped or rejected. Leaves out rules that accept,
+/// or that do not match sources.
+pub(super) fn read_line(input: &mut Input, line: &str) -> Result<(), String> {
+    let text = line.trim();
+    if text.starts_with(['*', ':']) || text == "COMMIT" {
+        return Ok(());
+    }
+    let words: Vec<&str> = words(line).map(|w| w.1).collect();
+    let value = |names: &[&str]| {
+        let at = words.iter().position(|w| names.contains(w))?;
+        words.get(at + 1).map(|value| (at, *value))
+    };
+    let target = value(&["-j", "--jump", "-g", "--goto"]).map_or("", |(_, target)| target);
+    match value(&["-s", "--source", "--src", "--src-range"]) {
+        Some((at, sources)) if drops(target) && !words[..at].ends_with(&["!"]) => sources
+            .split(',')
+            .try_for_each(|source| input.list_word(source, column_of(line, source))),
+        Some(_) if matches!(target, "ACCEPT" | "RETURN") => {
+            input.leave_out(Omission::ExceptionRule, 1, text);
+            Ok(())
         }
-        let words: Vec<(usize, &str)> = Words::new(&line).collect();
-        let value = |names: &[&str]| {
-            words
-                .iter()
-                .position(|w| names.contains(&w.1))
-                .and_then(|i| words.get(i + 1).map(|v| (i, *v)))
-        };
-        let target = value(&["-j", "--jump", "-g", "--goto"]).map_or("", |(_, (_, t))| t);
-        let source = value(&["-s", "--source", "--src", "--src-range"]);
-        let negated = source.is_some_and(|(i, _)| i > 0 && words[i - 1].1 == "!");
-        match source {
-            Some((_, (column, what))) if drops(target) && !negated => {
-                for (i, part) in what.split(',').enumerate() {
-                    let column = if i == 0 {
-                        column
-                    } else {
-                        line.find(part).map_or(column, |at| at + 1)
-                    };
-                    input.take_word(part, false, None, None, column)?;
-                }
-            }
-            Some(_) if matches!(target, "ACCEPT" | "RETURN") => {
-                input.leave_out(Omission::ExceptionRule, 1, text);
-            }
-            _ => input.other_line(1, text),
+        _ => {
+            input.other_line(1, text);
+            Ok(())
         }
     }
-    Ok(())
 }
 
 /// Whether a target drops or rejects packets, by the name of the target or of a chain.

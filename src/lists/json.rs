@@ -62,24 +62,23 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
 ///
 /// After an error in a value the rest of the file cannot be parsed, so the file is refused.
 fn stream(input: &mut Input, head: String, state: &walk::FileState) -> Result<(), String> {
-    let began = if head.is_empty() {
-        input.line + 1
-    } else {
-        input.line
+    let (began, column) = match head.as_str() {
+        "" => (input.line + 1, input.column()),
+        _ => (input.line, 0),
     };
-    let column = if head.is_empty() { input.column() } else { 0 };
     let mut rest = input.lend();
     let position = Position {
         at: Cell::new((began, column)),
         line: None,
     };
-    let head = if head.is_empty() || input.unended {
-        head
+    let end = if head.is_empty() || input.unended {
+        ""
     } else {
-        head + "\n"
+        "\n"
     };
+    let inner = io::Cursor::new(head + end).chain(&mut rest);
     let mut counted = Counted {
-        inner: io::Cursor::new(head).chain(&mut rest),
+        inner,
         position: &position,
     };
     let walk = Walk::new(&mut *input, &position, state);
@@ -87,27 +86,24 @@ fn stream(input: &mut Input, head: String, state: &walk::FileState) -> Result<()
     let fatal = walk.into_fatal();
     let (line, at) = position.at.get();
     if let Err(e) = &result {
-        (input.report.lines, input.line) = (input.report.lines + line - input.line, line);
-        let position = format!("{}:{line}:{}", input.file, at.max(1));
+        input.report.lines += line - input.line;
+        input.line = line;
+        let place = format!("{}:{line}:{}", input.file, at.max(1));
         return Err(match fatal {
             Some(why) => why,
-            None if e.is_io() => format!("{}:{line}: {e}", input.file),
-            None if e.is_eof() => {
-                format!(
-                    "{position}: the JSON value that starts in line {began} does not end: the file is truncated; nothing was changed"
-                )
-            }
+            None if e.is_io() => input.located(e),
+            None if e.is_eof() => format!(
+                "{place}: the JSON value that starts in line {began} does not end: the file is truncated; nothing was changed"
+            ),
             None => format!(
-                "{position}: this is not a JSON value: {}; the rest of the file cannot be read; nothing was changed",
+                "{place}: this is not a JSON value: {}; the rest of the file cannot be read; nothing was changed",
                 bare(e)
             ),
         });
     }
     // The rest of the line is read next and counted as a line.
-    (input.report.lines, input.line) = (
-        input.report.lines + (line - 1).saturating_sub(input.line),
-        line - 1,
-    );
+    input.report.lines += (line - 1).saturating_sub(input.line);
+    input.line = line - 1;
     input.give_back(rest, at);
     Ok(())
 }

@@ -2,57 +2,54 @@
 
 use super::{
     Input,
-    word::{self, EntryStart},
+    entry::{self, EntryStart, starts_with_address},
+    text::{column_of, is_digits},
 };
 use crate::model::Subject;
 
-/// Reads a plain list. `#` and `;` start comments; blanks, commas and `|` separate columns.
+/// Reads a line of a plain list. `#` and `;` start comments; blanks, commas and `|` separate columns.
 ///
 /// The second column changes the entry only if it is a length, a mask, or the end of a range. A
 /// number after a range has to be its length or its count. After a name only numbers and dates are
 /// ignored; other words are an error, because the line is most likely a sentence.
-pub(super) fn read(input: &mut Input) -> Result<(), String> {
-    while let Some(line) = input.next()? {
-        let (text, comment) = line.split_at(line.find(['#', ';']).unwrap_or(line.len()));
-        input.note = case_number(comment).map(Into::into);
-        entry_line(input, text)?;
-    }
-    input.note = None;
-    Ok(())
+pub(super) fn read_line(input: &mut Input, line: &str) -> Result<(), String> {
+    let (text, comment) = line.split_at(line.find(['#', ';']).unwrap_or(line.len()));
+    input.note = case_number(comment).map(Into::into);
+    entry_line(input, text)
 }
 
 /// A case number in a comment, as Spamhaus DROP has it: `SBL256894`.
 pub(super) fn case_number(comment: &str) -> Option<&str> {
-    let word = comment
-        .trim_start_matches([';', '#', ' ', '\t'])
-        .split_whitespace()
-        .next()?;
+    let text = comment.trim_start_matches([';', '#', ' ', '\t']);
+    let word = text.split_whitespace().next()?;
     word.strip_prefix("SBL")
-        .filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
-        .map(|_| word)
+        .is_some_and(is_digits)
+        .then_some(word)
 }
 
 /// How many characters of a line an error shows.
 const MAX_SHOWN: usize = 80;
 
-/// Column separators.
-const SEPARATORS: [char; 5] = [' ', '\t', ',', '|', '\u{a0}'];
+/// Whether a character separates columns.
+fn is_separator(c: char) -> bool {
+    c.is_whitespace() || c == ',' || c == '|'
+}
 
 /// Accepts the entry of a line without its comment.
 pub(super) fn entry_line(input: &mut Input, line: &str) -> Result<(), String> {
-    let text = line.trim_start_matches(|c: char| SEPARATORS.contains(&c) || c.is_whitespace());
+    let text = line.trim_start_matches(is_separator);
     if text.is_empty() {
         return Ok(());
     }
-    let column = line.len() - text.len() + 1;
-    match word::first(text, &input.rules()) {
+    let column = column_of(line, text);
+    match entry::first(text, &input.rules()) {
         Err(mut e) => {
             // Show the whole line, which may be a sentence.
             if text.trim_end().contains(char::is_whitespace) {
                 let shown: String = text.trim_end().chars().take(MAX_SHOWN).collect();
                 e.text = format!("{} (the line is `{shown}`)", e.text);
             }
-            input.word_problem(column, &e);
+            input.entry_problem(column, &e);
             Ok(())
         }
         Ok(entry) if columns(input, text, &entry, column) => {
@@ -68,31 +65,20 @@ pub(super) fn entry_line(input: &mut Input, line: &str) -> Result<(), String> {
 /// Checks the columns after an entry; returns false if they make it an error.
 fn columns(input: &mut Input, text: &str, entry: &EntryStart, start: usize) -> bool {
     let is_name = matches!(entry.subjects.first(), Some(Subject::Domain(_)));
-    let mut number = if entry.last_column { 3 } else { 2 };
-    let mut at = entry.used;
-    while at < text.len() {
-        let rest =
-            text[at..].trim_start_matches(|c: char| SEPARATORS.contains(&c) || c.is_whitespace());
-        at = text.len() - rest.len();
-        let word = &rest[..rest
-            .find(|c: char| SEPARATORS.contains(&c) || c.is_whitespace())
-            .unwrap_or(rest.len())];
-        if word.is_empty() {
-            break;
-        }
+    let first = if entry.last_column { 3 } else { 2 };
+    let further = text[entry.used..]
+        .split(is_separator)
+        .filter(|w| !w.is_empty());
+    for (number, word) in (first..).zip(further) {
         if let Some((class, what)) = column_error(entry, word, number, is_name) {
             let shown: String = text.chars().take(MAX_SHOWN).collect();
-            input.problem_of(
-                class,
-                start + at,
-                &format!("`{}`: {what}", shown.trim_end()),
-            );
+            let column = start - 1 + column_of(text, word);
+            input.problem_of(class, column, &format!("`{}`: {what}", shown.trim_end()));
             return false;
         }
         if !(entry.last_column && number == 3) {
             input.report.unread_column(number, word);
         }
-        (at, number) = (at + word.len(), number + 1);
     }
     true
 }
@@ -118,10 +104,7 @@ fn column_error(
             [Subject::V6(p)] => Some(u128::from(p.len())),
             _ => None,
         };
-        let count = entry
-            .subjects
-            .iter()
-            .fold(0u128, |n, s| n.saturating_add(s.addresses()));
+        let count = entry::addresses(&entry.subjects);
         let number = word.parse::<u128>().ok();
         let fits = number.is_some() && (number == length || number == Some(count));
         let length = length.map_or(String::new(), |l| format!("/{l}, "));
@@ -140,12 +123,7 @@ fn column_error(
             ),
         ));
     }
-    let address = |w: &str| {
-        w.split('/')
-            .next()
-            .is_some_and(|a| a.parse::<std::net::IpAddr>().is_ok())
-    };
-    address(word).then(|| {
+    starts_with_address(word).then(|| {
         (
             "a further address",
             format!("column {number} is another address, `{word}`; write one entry a line, or choose the column with --column N --format csv"),

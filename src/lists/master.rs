@@ -6,62 +6,51 @@
 
 use std::net::Ipv4Addr;
 
-use super::{Input, text::literal};
-use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject};
+use super::{
+    Input, Options,
+    entry::{check_name, prefix4_of, prefix6_of},
+    text::{is_below, literal},
+};
+use crate::model::{Domain, Scope, Subject, domain::name_to_ascii};
 
 /// Reads a master file. A records list their owners; TXT records are the texts; records of other
 /// types only make their owner exist.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
-    let given = input
-        .options
-        .origin
-        .as_ref()
-        .map(|o| o.trim_end_matches('.').to_ascii_lowercase());
+    let given = origin(input.options);
     let mut origin = given.clone().unwrap_or_default();
     // The zone's name: the given one, the owner of the SOA, or the first origin.
     let mut zone = given;
     let mut owner = String::new();
     // The records of one owner are adjacent; they are processed when the next owner begins.
     let mut open: Option<Open> = None;
-    while let Some((words, starts_blank)) = record(input)? {
-        let Some(first) = words.first() else { continue };
-        if first.text.starts_with('$') && !first.quoted && !starts_blank {
-            if let Some(new) = directive(input, &words, &origin) {
-                zone.get_or_insert_with(|| new.clone());
-                origin = new;
+    while let Some(line) = next(input)? {
+        let record = match line {
+            Line::Record(record) => record,
+            Line::Directive(words) => {
+                if let Some(new) = directive(input, &words, &origin) {
+                    zone.get_or_insert_with(|| new.clone());
+                    origin = new;
+                }
+                continue;
             }
-            continue;
-        }
-        let (line, column) = (first.line, first.column);
-        let mut rest = &words[..];
-        if !starts_blank {
-            owner = absolute(&words[0].text, &origin);
-            rest = &words[1..];
-        }
-        while rest.first().is_some_and(|w| {
-            w.text.eq_ignore_ascii_case("IN") || w.text.starts_with(|c: char| c.is_ascii_digit())
-        }) {
-            rest = &rest[1..];
-        }
-        let [kind, data @ ..] = rest else {
-            input.problem(column, "a record has an owner, a type and data");
-            continue;
         };
-        let kind = kind.text.to_ascii_uppercase();
-        if kind == "SOA" {
+        if let Some(written) = record.owner {
+            owner = absolute(&written, &origin);
+        }
+        if record.kind == "SOA" {
             zone = Some(owner.clone());
         }
+        let (line, column) = (record.line, record.column);
         if open.as_ref().is_none_or(|o| o.owner != owner) {
             finish(input, open.take(), zone.as_deref())?;
-            open = Some(Open {
-                owner: owner.clone(),
-                line,
-                column,
-                ..Open::default()
-            });
         }
-        let Some(o) = &mut open else { continue };
-        match (kind.as_str(), data) {
+        let o = open.get_or_insert_with(|| Open {
+            owner: owner.clone(),
+            line,
+            column,
+            ..Open::default()
+        });
+        match (record.kind.as_str(), &record.data[..]) {
             ("A", [a, ..]) => match a.text.parse::<Ipv4Addr>() {
                 Ok(code) => o.codes.push(code),
                 Err(_) => {
@@ -69,12 +58,20 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
                     input.problem(a.column, &format!("`{}` is not an IPv4 address", a.text));
                 }
             },
-            ("TXT", [_, ..]) => o.texts.push(data.iter().map(|w| w.text.as_str()).collect()),
+            ("TXT", data @ [_, ..]) => {
+                o.texts.push(data.iter().map(|w| w.text.as_str()).collect());
+            }
             ("A" | "TXT", []) => input.problem(column, "the record has no data"),
             _ => {}
         }
     }
     finish(input, open, zone.as_deref())
+}
+
+/// The origin that the caller has given, in lower case and without its final dot.
+pub(super) fn origin(options: &Options) -> Option<String> {
+    let given = options.origin.as_ref()?;
+    Some(given.trim_end_matches('.').to_ascii_lowercase())
 }
 
 /// Reads a line that starts with `$`; returns the new origin if it sets one. A directive that adds
@@ -84,12 +81,10 @@ fn directive(input: &mut Input, words: &[Word], origin: &str) -> Option<String> 
     match name.as_str() {
         "$ORIGIN" => return Some(absolute(words.get(1).map_or("", |o| &o.text), origin)),
         "$TTL" => {}
-        "$INCLUDE" | "$GENERATE" => {
-            input.problem(
-                words[0].column,
-                &format!("{name} is not supported; use a file that contains the records"),
-            );
-        }
+        "$INCLUDE" | "$GENERATE" => input.problem(
+            words[0].column,
+            &format!("{name} is not supported; use a file that contains the records"),
+        ),
         _ => input.warn(&format!("`{name}` is ignored")),
     }
     None
@@ -136,24 +131,18 @@ pub(super) fn own(
 ) -> Result<(), String> {
     // An address outside 127/8 belongs to a host of the list itself, such as a name server.
     let lists = !codes.is_empty() && codes.iter().all(|c| c.octets()[0] == 127);
-    let digest = input
-        .options
-        .digest
-        .and_then(|d| d.read(name).ok())
-        .map(Subject::Domain);
-    let checked = digest
-        .map_or_else(|| subject(name), Ok)
-        .and_then(|s| match &s {
-            // Names of a followed zone are accepted as published; names of a file are checked.
-            Subject::Domain(d)
-                if lists && !input.options.followed && !matches!(d.name(), "test" | "invalid") =>
-            {
-                super::word::check_name(name, d, input.options.digest)
-                    .map(|()| s)
-                    .map_err(|e| e.text)
-            }
-            _ => Ok(s),
-        });
+    let digest = input.options.digest.and_then(|form| form.read(name).ok());
+    let subject_of_name = digest.map_or_else(|| subject(name), |d| Ok(Subject::Domain(d)));
+    // Names of a followed zone are accepted as published; names of a file are checked.
+    let is_checked = lists && !input.options.followed;
+    let checked = subject_of_name.and_then(|s| match &s {
+        Subject::Domain(d) if is_checked && !matches!(d.name(), "test" | "invalid") => {
+            check_name(name, d, input.options.digest)
+                .map(|()| s)
+                .map_err(|e| e.text)
+        }
+        _ => Ok(s),
+    });
     match checked {
         Ok(s) if lists => {
             // In these files `$` is an ordinary character.
@@ -187,27 +176,20 @@ pub(super) fn own(
 /// Adds implied exclusions for the names above an owner. These names exist, so a higher wildcard
 /// does not match below them (RFC 4592 section 2.2.1) unless they have their own wildcard.
 pub(super) fn enclosers(input: &mut Input, name: &str) -> Result<(), String> {
-    let mut above = name
-        .strip_prefix("*.")
-        .map_or_else(|| name.split_once('.').map(|(_, rest)| rest), |_| None);
-    if above.is_none() {
-        above = name
-            .strip_prefix("*.")
-            .and_then(|n| n.split_once('.'))
-            .map(|(_, rest)| rest);
-    }
-    while let Some(n) = above {
+    let name = name.strip_prefix("*.").unwrap_or(name);
+    let mut below = name;
+    while let Some((_, above)) = below.split_once('.') {
         if input
             .previous_owner
             .as_ref()
-            .is_some_and(|s| s.strip_suffix(n).is_some_and(|below| below.ends_with('.')))
+            .is_some_and(|previous| is_below(previous, above))
         {
             break; // the previous owner was below this name too
         }
-        encloser(input, n)?;
-        above = n.split_once('.').map(|(_, rest)| rest);
+        encloser(input, above)?;
+        below = above;
     }
-    input.previous_owner = Some(name.strip_prefix("*.").unwrap_or(name).into());
+    input.previous_owner = Some(name.into());
     Ok(())
 }
 
@@ -218,49 +200,18 @@ pub(super) fn encloser(input: &mut Input, name: &str) -> Result<(), String> {
 
 /// The subject of an owner name relative to its zone: an address, a wildcard, or a domain.
 pub fn subject(name: &str) -> Result<Subject, String> {
-    let (wild, rest) = match name.strip_prefix("*.") {
-        Some(rest) => (true, rest),
-        None => (false, name),
-    };
-    let labels: Vec<&str> = rest.rsplit('.').collect();
-    let octets: Option<Vec<u32>> = labels
-        .iter()
-        .map(|l| {
-            l.parse::<u8>()
-                .ok()
-                .filter(|n| n.to_string() == **l)
-                .map(u32::from)
-        })
-        .collect();
-    if let Some(o) = octets
-        && (o.len() == 4 && !wild || o.len() < 4 && wild)
-    {
-        let addr = o
-            .iter()
-            .enumerate()
-            .fold(0, |a, (i, o)| a | o << (24 - 8 * i));
-        return Ok(Subject::V4(Prefix4::new(addr, 8 * o.len() as u8)));
+    let below = name.strip_prefix("*.");
+    let (wild, rest) = (below.is_some(), below.unwrap_or(name));
+    if let Some(p) = prefix4_of(rest.rsplit('.')).filter(|p| p.is_host() != wild) {
+        return Ok(Subject::V4(p));
     }
-    let nibble = |l: &&str| {
-        (l.len() == 1)
-            .then(|| u128::from_str_radix(l, 16).ok())
-            .flatten()
-    };
-    let nibbles: Option<Vec<u128>> = labels.iter().map(nibble).collect();
-    if let Some(n) = nibbles
-        && (n.len() == 32 && !wild || n.len() < 32 && wild)
-    {
-        let addr = n
-            .iter()
-            .enumerate()
-            .fold(0, |a, (i, n)| a | n << (124 - 4 * i));
-        let six = Subject::V6(Prefix6::new(addr, 4 * n.len() as u8));
-        return Ok(six.to_string().parse().unwrap_or(six)); // mapped addresses are IPv4
+    if let Some(p) = prefix6_of(rest.rsplit('.')).filter(|p| p.is_host() != wild) {
+        return Ok(Subject::V6(p).unmapped());
     }
-    let name = crate::model::domain::name_to_ascii(rest)?;
+    let scope = if wild { Scope::Below } else { Scope::Name };
     Ok(Subject::Domain(Domain::from_canonical(
-        &name,
-        if wild { Scope::Below } else { Scope::Name },
+        &name_to_ascii(rest)?,
+        scope,
     )))
 }
 
@@ -285,9 +236,60 @@ pub(super) struct Word {
     quoted: bool,
 }
 
+/// A record of a master file.
+pub(super) struct Record {
+    /// Its owner as it is written; `None` if it has that of the previous record.
+    pub(super) owner: Option<String>,
+    /// Its type in upper case.
+    pub(super) kind: String,
+    pub(super) data: Vec<Word>,
+    pub(super) line: u64,
+    pub(super) column: usize,
+}
+
+/// A line of a master file; it can be written in several lines.
+pub(super) enum Line {
+    /// The words of a directive, which starts with `$`.
+    Directive(Vec<Word>),
+    Record(Record),
+}
+
+/// The next directive or record. A record without a type is a problem and is skipped.
+pub(super) fn next(input: &mut Input) -> Result<Option<Line>, String> {
+    let mut owner = None;
+    while let Some((words, starts_blank)) = words(input)? {
+        let Some(first) = words.first() else { continue };
+        if first.text.starts_with('$') && !first.quoted && !starts_blank {
+            return Ok(Some(Line::Directive(words)));
+        }
+        let (line, column) = (first.line, first.column);
+        let mut words = words.into_iter();
+        if !starts_blank {
+            owner = words.next().map(|w| w.text);
+        }
+        let is_ttl_or_class = |w: &Word| {
+            w.text.eq_ignore_ascii_case("IN") || w.text.starts_with(|c: char| c.is_ascii_digit())
+        };
+        match words.find(|w| !is_ttl_or_class(w)) {
+            Some(kind) => {
+                let (kind, data) = (kind.text.to_ascii_uppercase(), words.collect());
+                return Ok(Some(Line::Record(Record {
+                    owner,
+                    kind,
+                    data,
+                    line,
+                    column,
+                })));
+            }
+            None => input.problem(column, "a record has an owner, a type and data"),
+        }
+    }
+    Ok(None)
+}
+
 /// The words of the next record, and whether it starts with a blank. Parentheses join lines (RFC
 /// 1035 section 5.1).
-pub(super) fn record(input: &mut Input) -> Result<Option<(Vec<Word>, bool)>, String> {
+fn words(input: &mut Input) -> Result<Option<(Vec<Word>, bool)>, String> {
     let Some(line) = input.next()? else {
         return Ok(None);
     };

@@ -1,6 +1,6 @@
 //! nftables: elements of sets, and rules that drop or reject sources.
 
-use super::{Input, report::Omission};
+use super::{Input, entry::is_address_form, report::Omission};
 
 /// Reads a ruleset, or commands for `nft -f`: lists elements of sets of addresses, and sources in
 /// rules that drop or reject. Leaves out sets of other types and other rules.
@@ -13,10 +13,9 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         state.end_of_line(input)?;
     }
     if state.depth > 0 || state.element.is_some() {
-        return Err(format!(
-            "{}:{}: a brace is not closed: the file is truncated; nothing was changed",
-            input.file, input.line
-        ));
+        return Err(
+            input.located("a brace is not closed: the file is truncated; nothing was changed")
+        );
     }
     Ok(())
 }
@@ -66,12 +65,7 @@ impl State {
             return Ok(());
         }
         match token {
-            "{" if self
-                .statement
-                .last()
-                .is_some_and(|w| w == "saddr" || w == "!=")
-                && self.statement.iter().any(|w| w == "saddr") =>
-            {
+            "{" if self.ends_with(&["saddr", "!="]) && self.has_source() => {
                 self.sources = true;
                 self.column = column + 1;
             }
@@ -87,14 +81,15 @@ impl State {
             }
             "{" => {
                 self.depth += 1;
+                let starts = ["set", "map", "table", "chain"];
                 if self
                     .statement
                     .first()
-                    .is_some_and(|w| matches!(w.as_str(), "set" | "map" | "table" | "chain"))
+                    .is_some_and(|w| starts.contains(&w.as_str()))
                 {
                     self.kind.clear();
                 }
-                if !self.statement.iter().any(|w| w == "saddr") {
+                if !self.has_source() {
                     self.statement.clear();
                 }
             }
@@ -104,19 +99,30 @@ impl State {
             }
             ";" => self.end_of_line(input)?,
             _ => {
-                if self.statement.last().is_some_and(|w| w == "saddr") {
+                if self.ends_with(&["saddr"]) {
                     self.column = column;
                 }
                 if self.statement.len() >= MAX_WORDS {
-                    return Err(format!(
-                        "{}:{}: a statement has more than {MAX_WORDS} words: this is not a ruleset",
-                        input.file, input.line
-                    ));
+                    return Err(input.located(format_args!(
+                        "a statement has more than {MAX_WORDS} words: this is not a ruleset"
+                    )));
                 }
                 self.statement.push(token.into());
             }
         }
         Ok(())
+    }
+
+    /// Whether the last word of the statement is one of these.
+    fn ends_with(&self, any: &[&str]) -> bool {
+        self.statement
+            .last()
+            .is_some_and(|w| any.contains(&w.as_str()))
+    }
+
+    /// Whether the statement names sources.
+    fn has_source(&self) -> bool {
+        self.statement.iter().any(|w| w == "saddr")
     }
 
     /// Whether a brace opens the elements of a set: `elements = {`, `add element family table set
@@ -132,34 +138,26 @@ impl State {
         let Some((words, line, column)) = self.element.take() else {
             return Ok(());
         };
-        let Some(first) = words.first() else {
-            return Ok(());
-        };
-        let joined = words.get(1).is_some_and(|w| w == ".");
-        let accepted = words.iter().any(|w| w == "accept");
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let now = std::mem::replace(&mut input.line, line);
-        let result = match (self.skips || joined || first.starts_with('$'), accepted) {
-            (true, _) => {
+        match words[..] {
+            [] => {}
+            [first, ".", ..] => input.leave_out(Omission::OtherLine, column, first),
+            [first, ..] if self.skips || first.starts_with('$') => {
                 input.leave_out(Omission::OtherLine, column, first);
-                Ok(())
             }
-            (_, true) => {
+            [first, ..] if words.contains(&"accept") => {
                 input.leave_out(Omission::ExceptionRule, column, first);
-                Ok(())
             }
-            _ => {
-                // The dash of a range may have blanks around it.
-                let range = words.get(1).is_some_and(|w| w == "-");
-                let what = if range {
-                    words[..words.len().min(3)].concat()
-                } else {
-                    first.clone()
-                };
-                input.take_word(&what, false, None, None, column)
+            // The dash of a range may have blanks around it.
+            [first, "-", ref last @ ..] => {
+                let last = last.first().unwrap_or(&"");
+                input.list_word(&format!("{first}-{last}"), column)?;
             }
-        };
+            [first, ..] => input.list_word(first, column)?,
+        }
         input.line = now;
-        result
+        Ok(())
     }
 
     /// Processes the statement that ends here: a type or a rule.
@@ -173,35 +171,29 @@ impl State {
             }
             _ => {}
         }
-        let source = words.iter().position(|w| *w == "saddr").map(|i| i + 1);
         let drops = words.iter().any(|w| matches!(*w, "drop" | "reject"));
         let accepts = words.iter().any(|w| matches!(*w, "accept" | "return"));
-        if let Some(at) = source {
-            let found: Vec<String> = words[at..]
-                .iter()
-                .take_while(|w| is_source(w))
-                .map(ToString::to_string)
-                .collect();
-            let text = words.join(" ");
+        if let Some(at) = words.iter().position(|w| *w == "saddr") {
+            let sources = words[at + 1..].iter().take_while(|w| is_address_form(w));
+            let sources: Vec<&&str> = sources.filter(|_| drops).collect();
             let column = self.column.max(1);
-            match drops && !found.is_empty() {
-                true => found
-                    .iter()
-                    .try_for_each(|w| input.take_word(w, false, None, None, column))?,
-                false if accepts => input.leave_out(Omission::ExceptionRule, column, &text),
-                false => input.leave_out(Omission::OtherLine, column, &text),
+            let kind = if accepts {
+                Omission::ExceptionRule
+            } else {
+                Omission::OtherLine
+            };
+            if sources.is_empty() {
+                input.leave_out(kind, column, &words.join(" "));
             }
+            sources
+                .iter()
+                .try_for_each(|w| input.list_word(w, column))?;
         }
         if self.element.is_none() {
             self.statement.clear();
         }
         Ok(())
     }
-}
-
-/// Whether a word after `saddr` is an address.
-fn is_source(word: &str) -> bool {
-    super::word::is_address_form(word)
 }
 
 /// Words, braces, commas and semicolons of a line with their columns, without comments. Quoted
@@ -214,23 +206,15 @@ fn tokens(line: &str) -> Vec<(usize, &str)> {
         let len = match c {
             '#' => break,
             c if c.is_whitespace() => c.len_utf8(),
-            '{' | '}' | ',' | ';' => {
-                out.push((at + 1, &rest[..1]));
-                1
-            }
-            '"' => {
-                let len = rest[1..].find('"').map_or(rest.len(), |i| i + 2);
-                out.push((at + 1, &rest[..len]));
-                len
-            }
-            _ => {
-                let len = rest
-                    .find(|c: char| c.is_whitespace() || "{},;#".contains(c))
-                    .unwrap_or(rest.len());
-                out.push((at + 1, &rest[..len]));
-                len
-            }
+            '{' | '}' | ',' | ';' => 1,
+            '"' => rest[1..].find('"').map_or(rest.len(), |i| i + 2),
+            _ => rest
+                .find(|c: char| c.is_whitespace() || "{},;#".contains(c))
+                .unwrap_or(rest.len()),
         };
+        if !c.is_whitespace() {
+            out.push((at + 1, &rest[..len]));
+        }
         at += len;
     }
     out

@@ -13,8 +13,26 @@ pub enum Reasoning {
     Codes(Vec<(Ipv4Addr, ReasonId)>),
 }
 
+impl Reasoning {
+    /// The reasons in their order; a reason with several codes occurs several times.
+    pub fn reasons(&self) -> impl Iterator<Item = ReasonId> {
+        let (one, codes) = match self {
+            Reasoning::One(reason) => (Some(*reason), &[][..]),
+            Reasoning::Codes(codes) => (None, &codes[..]),
+        };
+        one.into_iter().chain(codes.iter().map(|c| c.1))
+    }
+}
+
+impl Default for Reasoning {
+    /// Without codes, so that no entry is accepted until the caller sets the reasons.
+    fn default() -> Reasoning {
+        Reasoning::Codes(Vec::new())
+    }
+}
+
 /// Options for reading a list.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The reasons.
     pub reasoning: Reasoning,
@@ -48,26 +66,4 @@ pub struct Options {
     pub subzone: Option<String>,
     /// The time of the import, with which the times in a file are compared; 0 if unknown.
     pub now: Time,
-}
-
-impl Default for Options {
-    /// Without codes, so that no entry is accepted until the caller sets the reasons.
-    fn default() -> Options {
-        Options {
-            reasoning: Reasoning::Codes(Vec::new()),
-            host_bits: HostBits::Refuse,
-            special: false,
-            allowed: Vec::new(),
-            allow_suffixes: Vec::new(),
-            followed: false,
-            untraced: false,
-            store: StoreId::default(),
-            digest: None,
-            column: None,
-            origin: None,
-            dataset: None,
-            subzone: None,
-            now: Time(0),
-        }
-    }
 }

@@ -1,30 +1,18 @@
 //! PeerGuardian lists: `name:first-last`.
 
-use super::Input;
+use super::{Input, emule::unpadded_range};
 
-/// Reads a list: the range is after the last colon of each line; the name before it may contain
-/// colons. Octets of three digits are read as in eMule's files.
-pub(super) fn read(input: &mut Input) -> Result<(), String> {
-    while let Some(line) = input.next()? {
-        if line.trim().is_empty() || line.trim_start().starts_with('#') {
-            continue;
+/// Reads a line: the range is after the last colon; the name before it may contain colons. Octets
+/// of three digits are read as in eMule's files.
+pub(super) fn read_line(input: &mut Input, line: &str) -> Result<(), String> {
+    match line.rsplit_once(':') {
+        Some((name, range)) if range.contains('-') => {
+            input.list_word(&unpadded_range(range), name.len() + 2)
         }
-        match line.rsplit_once(':') {
-            Some((name, range)) if range.contains('-') => {
-                input.take_word(
-                    &super::emule::unpadded_range(range),
-                    false,
-                    None,
-                    None,
-                    name.len() + 2,
-                )?;
-            }
-            _ => input.problem_of(
-                "not a line of a PeerGuardian list",
-                1,
-                &format!("`{}`: a line is written NAME:FIRST-LAST", line.trim()),
-            ),
+        _ => {
+            let what = format!("`{}`: a line is written NAME:FIRST-LAST", line.trim());
+            input.problem_of("not a line of a PeerGuardian list", 1, &what);
+            Ok(())
         }
     }
-    Ok(())
 }

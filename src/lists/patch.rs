@@ -96,15 +96,11 @@ impl<R: Rows> Rows for Merged<'_, R> {
     }
 
     fn next(&mut self) -> Result<(), String> {
-        let (base, come) = (
-            self.base.row(),
-            self.next.filter(|n| n.1).map(|n| n.0.as_slice()),
-        );
-        let both = [base, come].into_iter().flatten().min();
-        let (on_base, on_net) = (
-            base.is_some() && base == both,
-            come.is_some() && come == both,
-        );
+        let added = self.next.filter(|n| n.1).map(|n| n.0.as_slice());
+        let (on_base, on_net) = match (self.base.row(), added) {
+            (Some(base), Some(added)) => (base <= added, added <= base),
+            (base, added) => (base.is_some(), added.is_some()),
+        };
         if on_net {
             self.step();
         }
@@ -152,13 +148,8 @@ pub fn patch(
         return Ok(None);
     }
     let mut nodes = BTreeSet::new();
-    let mut last: &[u8] = &[];
-    for row in net.keys() {
-        let (owner, ..) = parts(row).ok_or("a changed row cannot be read")?;
-        if owner != last {
-            touch(zone, owner, old, new, &mut nodes)?;
-            last = owner;
-        }
+    for owner in owners(net) {
+        touch(zone, owner?, old, new, &mut nodes)?;
         if nodes.len() > MAX_NODES {
             return Ok(None);
         }
@@ -171,6 +162,19 @@ pub fn patch(
     Ok(Some(out))
 }
 
+/// The owners of changed rows, each once.
+fn owners(net: &Net) -> impl Iterator<Item = Result<&[u8], String>> {
+    let mut last: &[u8] = &[];
+    net.keys().filter_map(move |row| match parts(row) {
+        Some((owner, ..)) if owner == last => None,
+        Some((owner, ..)) => {
+            last = owner;
+            Some(Ok(owner))
+        }
+        None => Some(Err("a changed row cannot be read".into())),
+    })
+}
+
 /// Computes the patch of a zone of rows, which are independent of each other.
 fn rows(
     zone: &FollowedZone,
@@ -179,13 +183,8 @@ fn rows(
     report: &mut ListReport,
 ) -> Result<Option<Patch>, String> {
     let mut out = Patch::default();
-    let mut last: &[u8] = &[];
-    for row in net.keys() {
-        let (owner, ..) = parts(row).ok_or("a changed row cannot be read")?;
-        if owner == last {
-            continue;
-        }
-        last = owner;
+    for owner in owners(net) {
+        let owner = owner?;
         let name = name(owner);
         if name == super::rows::IDENTITY {
             return Ok(None); // the identity is checked when the whole zone is read
@@ -195,17 +194,14 @@ fn rows(
         if out.touched.len() > MAX_NODES {
             return Ok(None);
         }
-        let (is, any) = records(new, owner)?;
+        let (records, exists) = records(new, owner)?;
         let mut sink = |e: ListEntry| {
             out.entries.push(e);
             Ok(())
         };
-        if any {
-            super::rows::take(
-                &mut input(zone.name, zone.options, report, &mut sink),
-                &name,
-                &is.row,
-            )?;
+        if exists {
+            let mut input = input(zone.name, zone.options, report, &mut sink);
+            super::rows::take(&mut input, &name, &records.row)?;
         }
     }
     Ok(Some(out))
@@ -294,13 +290,11 @@ fn touch(
     {
         let Some((below, ..)) = parts(row) else { break };
         let (below, _) = split(below);
-        nodes.extend(
-            starts(below)
-                .into_iter()
-                .chain([below.len()])
-                .filter(|at| *at > n.len())
-                .map(|at| below[..at].to_vec()),
-        );
+        let ends = starts(below)
+            .into_iter()
+            .chain([below.len()])
+            .filter(|at| *at > n.len());
+        nodes.extend(ends.map(|at| below[..at].to_vec()));
         new.next()?;
     }
     Ok(())
@@ -340,7 +334,8 @@ fn add_node(
     }
     let below = rows
         .row()
-        .is_some_and(|r| r.starts_with(n) && r.len() > n.len() && r[n.len()] != 0);
+        .and_then(|r| r.strip_prefix(n))
+        .is_some_and(|r| !r.starts_with(&[0]));
     let text = name(n);
     let mut found = Vec::new();
     let mut sink = |e: ListEntry| {

@@ -36,14 +36,15 @@ use std::net::Ipv4Addr;
 use rustc_hash::FxHashSet;
 
 use self::{
-    parameters::Active,
     sets::{Kind, Sets},
     stamp::timestamp,
     values::{Template, value_of},
 };
-use super::{Input, report::Omission, word::WordError};
+use super::{Input, entry::EntryError, report::Omission};
 use crate::model::{Prefix4, Subject, Time};
 
+/// The A value of entries before the first default line.
+const DEFAULT_CODE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// How many keys of a trie are stored to find duplicates.
 const MAX_TRIE_KEYS: usize = 1 << 20;
 
@@ -66,11 +67,10 @@ struct State {
 impl State {
     /// The start of a file or data set, with the values of the file's head.
     fn new(kind: Kind, template: Template, max_range: u64) -> State {
-        let (code, text) = (Ipv4Addr::new(127, 0, 0, 2), String::new());
         State {
             kind,
-            code,
-            text,
+            code: DEFAULT_CODE,
+            text: String::new(),
             template,
             max_range,
             defaulted: false,
@@ -109,10 +109,9 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
 
 /// The rest of a special line, after `$`, `#$`, `;$` or `:$`.
 fn special(text: &str) -> Option<&str> {
-    text.strip_prefix('$').or_else(|| {
-        text.strip_prefix(['#', ';', ':'])
-            .and_then(|t| t.strip_prefix('$'))
-    })
+    text.strip_prefix(['#', ';', ':'])
+        .unwrap_or(text)
+        .strip_prefix('$')
 }
 
 impl State {
@@ -142,22 +141,15 @@ impl State {
             }
             b"TIMESTAMP" => self.timestamp(input, rest, column)?,
             b"MAXRANGE4" => {
-                let size = match rest.strip_prefix('/') {
-                    Some(len) => len
-                        .parse::<u32>()
-                        .ok()
-                        .filter(|l| *l <= 32)
-                        .map(|l| 1u64 << (32 - l)),
+                let size = match rest.strip_prefix('/').map(str::parse) {
+                    Some(len) => len.ok().and_then(|l| Some(1 << 32u32.checked_sub(l)?)),
                     None => rest.parse().ok(),
                 };
                 match size {
                     Some(n) => self.max_range = self.max_range.min(n),
-                    None => {
-                        let what = format!(
-                            "$MAXRANGE4 `{rest}` is neither a length such as /24 nor a number of addresses"
-                        );
-                        input.problem(column, &what);
-                    }
+                    None => input.problem(column, &format!(
+                        "$MAXRANGE4 `{rest}` is neither a length such as /24 nor a number of addresses"
+                    )),
                 }
             }
             b"DATASET" => match input.options.dataset.as_deref() {
@@ -179,12 +171,8 @@ impl State {
     /// is an error, because rbldnsd does not serve it.
     fn timestamp(&self, input: &mut Input, text: &str, column: usize) -> Result<(), String> {
         let now = input.options.now;
-        let (made, ends) = match timestamp(text) {
-            Ok(times) => times,
-            Err(why) => {
-                input.problem(column, &why);
-                return Ok(());
-            }
+        let Some((made, ends)) = input.valid(column, timestamp(text)) else {
+            return Ok(());
         };
         if let Some(made) = made.filter(|t| now > Time(0) && *t > now) {
             input.problem(
@@ -194,10 +182,7 @@ impl State {
         }
         if let Some(end) = ends {
             if now > Time(0) && end <= now {
-                return Err(format!(
-                    "{}:{}: the list has expired at {end}",
-                    input.file, input.line
-                ));
+                return Err(input.located(format_args!("the list has expired at {end}")));
             }
             input.report.expires = Some(input.report.expires.map_or(end, |old| old.min(end)));
         }
@@ -216,9 +201,8 @@ impl State {
                 "the data set has one value, so its default line has to be before the entries",
             );
         }
-        match value_of(text, (Ipv4Addr::new(127, 0, 0, 2), "")) {
-            Ok((code, text)) => (self.code, self.text, self.defaulted) = (code, text, true),
-            Err(why) => input.problem(column, &why),
+        if let Some((code, text)) = input.valid(column, value_of(text, (DEFAULT_CODE, ""))) {
+            (self.code, self.text, self.defaulted) = (code, text, true);
         }
     }
 
@@ -249,39 +233,30 @@ impl State {
         } else {
             value
         };
-        let (value, active) = match parameters::split(value, input.options.now) {
-            Ok(split) => split,
-            Err(why) => {
-                input.problem(column + key.len(), &why);
-                return Ok(());
-            }
+        let value = parameters::active_value(value, input.options.now);
+        let Some(value) = input.valid(column + key.len(), value) else {
+            return Ok(());
         };
-        if active == Active::No {
+        let Some(value) = value else {
             input.leave_out(Omission::Inactive, column, key);
             return Ok(());
-        }
-        let (subjects, value) = match (
-            self.subjects(input, kind, key, exclusion),
-            value_of(value, (self.code, &self.text)),
-        ) {
-            (Ok(s), Ok(v)) => (s, v),
-            (Err(e), _) => {
-                input.word_problem(column, &e);
-                return Ok(());
-            }
-            (_, Err(why)) => {
-                input.problem(column + key.len(), &why);
-                return Ok(());
-            }
+        };
+        let subjects = self.subjects(input, kind, key, exclusion);
+        let Some(subjects) = input.valid(column, subjects) else {
+            return Ok(());
+        };
+        let value = value_of(value, (self.code, &self.text));
+        let Some((code, text)) = input.valid(column + key.len(), value) else {
+            return Ok(());
         };
         if matches!(self.kind, Kind::Ip4Trie | Kind::Ip6Trie) && !self.first(&subjects) {
             input.warn(&format!("`{key}` is a duplicate; the first line counts"));
             return Ok(());
         }
-        let text = self.template.text(&value.1);
+        let text = self.template.text(&text);
         subjects
             .into_iter()
-            .try_for_each(|s| input.take(s, exclusion, Some(value.0), Some(&text), column))
+            .try_for_each(|s| input.take(s, exclusion, Some(code), Some(&text), column))
     }
 
     /// The subjects of a key; empty if the range is larger than the file allows.
@@ -291,43 +266,35 @@ impl State {
         kind: Kind,
         key: &str,
         exclusion: bool,
-    ) -> Result<Vec<Subject>, WordError> {
-        let one = |s: Subject| vec![s];
-        match kind {
-            Kind::Ip6Trie => keys::ip6(key, input.options.host_bits)
-                .map(one)
-                .map_err(WordError::from),
-            Kind::Ip6Tset => keys::ip6tset(key, exclusion)
-                .map(one)
-                .map_err(WordError::from),
-            Kind::Combined => Err(WordError::from(
-                "entries of a combined file have to follow a $DATASET line".to_string(),
-            )),
+    ) -> Result<Vec<Subject>, EntryError> {
+        let subject = match kind {
+            Kind::Ip6Trie => keys::ip6(key, input.options.host_bits)?,
+            Kind::Ip6Tset => keys::ip6tset(key, exclusion)?,
+            Kind::Combined => {
+                let why = "entries of a combined file have to follow a $DATASET line";
+                return Err(why.to_string().into());
+            }
             Kind::Ip4Set | Kind::Ip4Trie | Kind::Ip4Tset => {
                 if kind != Kind::Ip4Set && key.contains('-') {
                     return Err(format!("`{key}`: only an ip4set can have ranges").into());
                 }
                 let (first, last) = keys::range4(key, input.options.host_bits)?;
-                let found: Vec<Subject> = match u64::from(last - first) < self.max_range {
-                    true => Prefix4::cover(first, last).map(Subject::V4).collect(),
-                    false => Vec::new(),
-                };
-                if found.is_empty() {
+                if kind == Kind::Ip4Tset && exclusion {
+                    return Err("an ip4tset has no exclusions".to_string().into());
+                }
+                if kind == Kind::Ip4Tset && first != last {
+                    return Err(format!("`{key}`: an ip4tset has single addresses only").into());
+                }
+                if u64::from(last - first) >= self.max_range {
                     input.warn(&format!("`{key}` is larger than $MAXRANGE4 and is skipped"));
+                    return Ok(Vec::new());
                 }
-                match kind {
-                    Kind::Ip4Tset if exclusion => {
-                        Err("an ip4tset has no exclusions".to_string().into())
-                    }
-                    Kind::Ip4Tset if first != last => {
-                        Err(format!("`{key}`: an ip4tset has single addresses only").into())
-                    }
-                    _ => Ok(found),
-                }
+                return Ok(Prefix4::cover(first, last).map(Subject::V4).collect());
             }
             // If the type is unknown, a key in the form of an address is read as one.
-            _ => keys::name(key, self.kind == Kind::Any, input.options.digest).map(one),
-        }
+            _ => keys::name(key, self.kind == Kind::Any, input.options.digest)?,
+        };
+        Ok(vec![subject])
     }
 
     /// Whether a trie's key is new, as far as keys are stored.
@@ -357,11 +324,8 @@ fn generic(input: &mut Input, body: &str, column: usize) -> Result<(), String> {
         return Ok(());
     };
     let mut other = |why: &str| {
-        input.leave_out(
-            Omission::OtherRecord,
-            column,
-            &format!("{kind} record of {name}: {why}"),
-        );
+        let what = format!("{kind} record of {name}: {why}");
+        input.leave_out(Omission::OtherRecord, column, &what);
         Ok(())
     };
     if !kind.eq_ignore_ascii_case("A") {
@@ -378,11 +342,8 @@ fn generic(input: &mut Input, body: &str, column: usize) -> Result<(), String> {
             return Ok(());
         }
     };
-    match super::master::subject(&name) {
-        Ok(s) => input.take(s, false, Some(code), None, column),
-        Err(why) => {
-            input.problem(column, &why);
-            Ok(())
-        }
+    match input.valid(column, super::master::subject(&name)) {
+        Some(s) => input.take(s, false, Some(code), None, column),
+        None => Ok(()),
     }
 }

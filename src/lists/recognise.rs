@@ -3,7 +3,15 @@
 
 use std::{borrow::Cow, net::IpAddr};
 
-use super::decode::{BOM, MAX_HEAD};
+use super::{
+    csv::is_header,
+    decode::{BOM, MAX_HEAD},
+    entry::{TRIGGERS, starts_with_address, zoned_address},
+    input::is_subject,
+    list::case_number,
+    postfix::{ACTIONS, is_reply_code},
+    text::is_digits,
+};
 
 /// How many data lines are examined.
 const MAX_LINES: usize = 200;
@@ -64,12 +72,10 @@ impl<'h> Head<'h> {
     }
 }
 
-/// The first words of a line in lower case.
-fn words(line: &str) -> Vec<String> {
-    line.split_whitespace()
-        .take(8)
-        .map(str::to_ascii_lowercase)
-        .collect()
+/// Whether the first words of a line, in lower case, match.
+fn words_match(line: &str, like: impl FnOnce(&[&str]) -> bool) -> bool {
+    let line = line.to_ascii_lowercase();
+    like(&line.split_whitespace().take(8).collect::<Vec<_>>())
 }
 
 fn starts(line: &str, any: &[&str]) -> bool {
@@ -169,11 +175,8 @@ pub(super) fn xml(h: &Head) -> bool {
 
 pub(super) fn asn_list(h: &Head) -> bool {
     let number = |w: &str| {
-        let rest = w
-            .get(..2)
-            .filter(|p| p.eq_ignore_ascii_case("as"))
-            .map(|_| &w[2..]);
-        rest.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        let (prefix, number) = w.split_at_checked(2).unwrap_or_default();
+        prefix.eq_ignore_ascii_case("as") && is_digits(number)
     };
     let text = |l: &str| l.split([' ', '\t', ';', ',']).next().is_some_and(number);
     let json = |l: &str| {
@@ -199,11 +202,7 @@ pub(super) fn adblock(h: &Head) -> bool {
                 .is_some_and(|i| i > 0 && !l[..i].ends_with(char::is_whitespace))
         })
     };
-    let plain = h
-        .data
-        .iter()
-        .filter(|l| super::input::is_subject(l))
-        .count();
+    let plain = h.data.iter().filter(|l| is_subject(l)).count();
     title || ((h.any(rule) || h.any(page)) && plain * 2 < h.data.len())
 }
 
@@ -225,10 +224,10 @@ pub(super) fn rpz(h: &Head) -> bool {
     let trigger = |l: &str| {
         let owner = l
             .split_once(char::is_whitespace)
-            .map_or("", |(owner, _)| owner.trim_end_matches('.'));
-        ["rpz-ip", "rpz-client-ip", "rpz-nsip", "rpz-nsdname"]
+            .map_or("", |(owner, _)| owner);
+        TRIGGERS
             .iter()
-            .any(|t| owner.ends_with(t))
+            .any(|t| owner.trim_end_matches('.').ends_with(t))
     };
     ours || h.any(target) || h.any(trigger)
 }
@@ -252,96 +251,87 @@ fn has_soa(line: &str) -> bool {
 
 pub(super) fn iptables(h: &Head) -> bool {
     h.most(|l| {
-        starts(
-            l,
-            &[
-                "-A ",
-                "-I ",
-                "iptables ",
-                "ip6tables ",
-                "*filter",
-                "*raw",
-                "*mangle",
-                ":INPUT",
-                ":FORWARD",
-                ":OUTPUT",
-                "COMMIT",
-            ],
-        )
+        words_match(l, |w| {
+            matches!(
+                w,
+                ["-a" | "-i" | "iptables" | "ip6tables", _, ..]
+                    | ["*filter" | "*raw" | "*mangle" | "commit", ..]
+                    | [":input" | ":forward" | ":output", ..]
+            )
+        })
     })
 }
 
 pub(super) fn ipset(h: &Head) -> bool {
     let restore = |l: &str| {
-        starts(
-            l,
-            &[
-                "add ", "create ", "flush ", "swap ", "destroy ", "ipset ", "-A ", "-N ",
-            ],
-        )
+        words_match(l, |w| {
+            matches!(
+                w,
+                [
+                    "add" | "create" | "flush" | "swap" | "destroy" | "ipset" | "-a" | "-n",
+                    _,
+                    ..
+                ]
+            )
+        })
     };
-    let saved =
-        h.any(|l| starts(l, &["create ", "add ", "ipset "]) && l.split_whitespace().count() > 2);
-    (saved && h.most(restore)) || (h.any(|l| l == "Members:") && h.any(|l| l.starts_with("Name: ")))
+    let saved = |l: &str| words_match(l, |w| matches!(w, ["create" | "add" | "ipset", _, _, ..]));
+    (h.any(saved) && h.most(restore))
+        || (h.any(|l| l == "Members:") && h.any(|l| l.starts_with("Name: ")))
 }
 
 pub(super) fn nftables(h: &Head) -> bool {
     let table = |l: &str| l.starts_with("table ") && l.ends_with('{');
-    let element = |l: &str| {
-        starts(
-            l,
-            &[
-                "add element ",
-                "nft add element",
-                "add rule ",
-                "nft add rule",
-                "define ",
-            ],
-        )
+    let command = |l: &str| {
+        words_match(l, |w| {
+            matches!(
+                w,
+                ["define", _, ..]
+                    | ["add", "element" | "rule", ..]
+                    | ["nft", "add", "element" | "rule", ..]
+            )
+        })
     };
-    h.any(table) || h.any(element) || h.any(|l| l.starts_with("elements = {"))
+    h.any(table) || h.any(command) || h.any(|l| l.starts_with("elements = {"))
 }
 
 pub(super) fn access_list(h: &Head) -> bool {
+    let hex = |c: char| c.is_ascii_hexdigit();
     let rule = |l: &str| {
-        let w = words(l);
-        let w: Vec<&str> = w.iter().map(String::as_str).collect();
-        match w[..] {
+        words_match(l, |w| match w {
             ["access-list" | "network-object" | "subnet", ..]
-            | ["ip" | "ipv6", "access-list" | "prefix-list", ..] => true,
-            ["object-group" | "object", "network", ..] => true,
-            ["ip" | "ipv6", "route", target, ..] => {
-                target.starts_with(|c: char| c.is_ascii_hexdigit())
-                    && w.iter().any(|x| x.starts_with("null"))
-            }
-            [
+            | ["ip" | "ipv6", "access-list" | "prefix-list", ..]
+            | ["object-group" | "object", "network", ..]
+            | [
                 "deny" | "permit",
                 "ip" | "tcp" | "udp" | "icmp" | "host" | "any",
                 ..,
             ] => true,
-            [number, "deny" | "permit", ..] => number.bytes().all(|b| b.is_ascii_digit()),
+            ["ip" | "ipv6", "route", target, ..] => {
+                target.starts_with(hex) && w.iter().any(|x| x.starts_with("null"))
+            }
+            [number, "deny" | "permit", ..] => is_digits(number),
             _ => false,
-        }
+        })
     };
     h.any(rule) && !h.any(|l| l.ends_with(';'))
 }
 
 pub(super) fn ip_route(h: &Head) -> bool {
     h.most(|l| {
-        starts(
-            l,
-            &[
-                "blackhole ",
-                "unreachable ",
-                "prohibit ",
-                "ip route ",
-                "ip -6 route ",
-                "route add ",
-                "default via ",
-                "/sbin/route ",
-                "/sbin/ip ",
-            ],
-        )
+        words_match(l, |w| {
+            matches!(
+                w,
+                [
+                    "blackhole" | "unreachable" | "prohibit" | "/sbin/route" | "/sbin/ip",
+                    _,
+                    ..
+                ] | ["ip", "route", _, ..]
+                    | ["ip", "-6", "route", _, ..]
+                    | ["route", "add", _, ..]
+                    | ["default", "via", _, ..]
+            )
+        })
     })
 }
 
@@ -355,48 +345,35 @@ pub(super) fn nginx(h: &Head) -> bool {
 }
 
 pub(super) fn apache(h: &Head) -> bool {
-    let rule = |l: &str| {
-        let w = words(l);
-        let w: Vec<&str> = w.iter().map(String::as_str).collect();
-        matches!(
-            w[..],
-            ["deny" | "allow", "from", ..]
-                | [
-                    "order",
-                    "allow,deny" | "deny,allow" | "deny," | "allow,",
-                    ..
-                ]
-        ) || matches!(
-            w[..],
-            ["require", "not" | "ip" | "host" | "all" | "expr", ..]
-        )
-    };
-    h.any(rule)
+    h.any(|l| {
+        words_match(l, |w| {
+            matches!(
+                w,
+                ["deny" | "allow", "from", ..]
+                    | [
+                        "order",
+                        "allow,deny" | "deny,allow" | "deny," | "allow,",
+                        ..
+                    ]
+                    | ["require", "not" | "ip" | "host" | "all" | "expr", ..]
+            )
+        })
+    })
 }
 
 /// Whether a word is an address to which hosts files redirect names to block them.
 pub(super) fn is_sinkhole(word: &str) -> bool {
-    match word.split('%').next().unwrap_or("").parse::<IpAddr>() {
-        Ok(IpAddr::V4(a)) => matches!(a.octets()[0], 0 | 127 | 255),
-        Ok(IpAddr::V6(a)) => {
-            a.is_unspecified() || a.is_loopback() || (a.segments()[0] & 0xffc0) == 0xfe80
-        }
-        Err(_) => false,
-    }
+    zoned_address(word).is_some_and(|address| match address {
+        IpAddr::V4(a) => matches!(a.octets()[0], 0 | 127 | 255),
+        IpAddr::V6(a) => a.is_unspecified() || a.is_loopback() || a.is_unicast_link_local(),
+    })
 }
 
 pub(super) fn hosts(h: &Head) -> bool {
     let host = |l: &str| {
         let mut w = l.split(['#', ';']).next().unwrap_or("").split_whitespace();
-        let address = w.next().is_some_and(|a| {
-            a.split('%')
-                .next()
-                .is_some_and(|a| a.parse::<IpAddr>().is_ok())
-        });
-        let name = w
-            .next()
-            .is_some_and(|n| n.contains(|c: char| c.is_ascii_alphabetic()) || is_sinkhole(n));
-        address && name
+        let name = |n: &str| n.contains(|c: char| c.is_ascii_alphabetic()) || is_sinkhole(n);
+        w.next().and_then(zoned_address).is_some() && w.next().is_some_and(name)
     };
     let is_blocked = |l: &str| {
         let mut w = l.split_whitespace();
@@ -420,78 +397,73 @@ pub(super) fn unbound(h: &Head) -> bool {
 }
 
 pub(super) fn postfix(h: &Head) -> bool {
+    let action = |a: &str| ACTIONS.contains(&a) || is_reply_code(a);
     h.most(|l| {
         let mut w = l.split_whitespace();
-        let pattern = w.next().is_some_and(|p| {
-            p.split('/')
-                .next()
-                .is_some_and(|a| a.parse::<IpAddr>().is_ok())
-        });
-        let action = w.next().is_some_and(|a| {
-            super::postfix::ACTIONS.contains(&a) || super::postfix::is_reply_code(a)
-        });
-        pattern && action
+        w.next().is_some_and(starts_with_address) && w.next().is_some_and(action)
     })
 }
 
 pub(super) fn delegated(h: &Head) -> bool {
-    h.most(|l| {
-        let f: Vec<&str> = l.split('|').collect();
-        f.len() >= 6
-            && (matches!(f[2], "ipv4" | "ipv6" | "asn")
-                || f[0].starts_with(|c: char| c.is_ascii_digit()))
+    h.most(|l| match l.split('|').collect::<Vec<_>>()[..] {
+        [first, _, kind, _, _, _, ..] => {
+            matches!(kind, "ipv4" | "ipv6" | "asn")
+                || first.starts_with(|c: char| c.is_ascii_digit())
+        }
+        _ => false,
     })
 }
 
 pub(super) fn emule(h: &Head) -> bool {
     h.most(|l| {
-        let f: Vec<&str> = l.splitn(3, ',').map(str::trim).collect();
-        let range = f
-            .first()
-            .and_then(|r| r.split_once('-'))
-            .is_some_and(|(a, b)| is_padded(a.trim()) && is_padded(b.trim()));
-        range && f.len() >= 2 && f[1].bytes().all(|b| b.is_ascii_digit())
+        let mut fields = l.splitn(3, ',').map(str::trim);
+        fields.next().is_some_and(is_padded_range)
+            && fields
+                .next()
+                .is_some_and(|level| level.bytes().all(|b| b.is_ascii_digit()))
     })
 }
 
-/// Whether a word is four numbers with dots between them, with or without leading zeros.
-fn is_padded(word: &str) -> bool {
-    word.split('.').count() == 4 && word.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+/// Whether a text is a range of IPv4 addresses, with or without leading zeros.
+fn is_padded_range(text: &str) -> bool {
+    let padded = |a: &str| a.split('.').count() == 4 && a.split('.').all(is_digits);
+    text.split_once('-')
+        .is_some_and(|(a, b)| padded(a.trim()) && padded(b.trim()))
 }
 
 pub(super) fn p2p(h: &Head) -> bool {
     h.most(|l| {
-        let range = l.rsplit_once(':').and_then(|(_, r)| r.split_once('-'));
-        range.is_some_and(|(a, b)| is_padded(a.trim()) && is_padded(b.trim()))
+        l.rsplit_once(':')
+            .is_some_and(|(_, range)| is_padded_range(range))
     })
 }
 
 /// Whether a line is a special line of rbldnsd, which can also start with `#`, `;` or `:`.
 fn is_rbldnsd_special(line: &str) -> bool {
+    const NAMES: [&str; 7] = [
+        "SOA",
+        "NS",
+        "TTL ",
+        "TIMESTAMP",
+        "DATASET",
+        "MAXRANGE4",
+        "=",
+    ];
     let line = line.strip_prefix(['#', ';', ':']).unwrap_or(line);
-    [
-        "$SOA",
-        "$NS",
-        "$TTL ",
-        "$TIMESTAMP",
-        "$DATASET",
-        "$MAXRANGE4",
-        "$=",
-    ]
-    .iter()
-    .any(|s| line.starts_with(s))
+    line.strip_prefix('$')
+        .is_some_and(|special| NAMES.iter().any(|n| special.starts_with(n)))
 }
 
 /// A special line, a default value, an exclusion, or an entry with its own value or parameters.
 pub(super) fn rbldnsd(h: &Head) -> bool {
     let line = |line: &str| {
         let default = line.starts_with(':') && !line.starts_with("::");
+        let digit = |c: char| c.is_ascii_digit();
         let value = |w: &str| {
-            w.strip_prefix(':')
-                .is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()) && !w.contains("::"))
+            w.strip_prefix(':').is_some_and(|v| v.starts_with(digit)) && !w.contains("::")
         };
-        let own = !line.starts_with(['{', '[', '"'])
-            && line.split_whitespace().skip(1).take(1).any(value);
+        let own =
+            !line.starts_with(['{', '[', '"']) && line.split_whitespace().nth(1).is_some_and(value);
         let exclusion = line
             .strip_prefix('!')
             .is_some_and(|rest| rest.starts_with(|c: char| !c.is_whitespace()));
@@ -532,26 +504,23 @@ pub(super) fn csv(h: &Head) -> bool {
         return false;
     };
     let bare = first.split(['#', ';']).next().unwrap_or("").trim();
-    bare.contains(',') || super::csv::is_header(first).is_some()
+    bare.contains(',') || is_header(first).is_some()
 }
 
 pub(super) fn drop(h: &Head) -> bool {
     h.most(|l| {
         l.split_once(';')
-            .is_some_and(|(_, c)| super::list::case_number(c).is_some())
+            .is_some_and(|(_, comment)| case_number(comment).is_some())
     })
 }
 
 pub(super) fn dshield(h: &Head) -> bool {
-    let header = h
-        .data
-        .first()
-        .is_some_and(|l| super::csv::is_header(l).is_some());
-    !header
-        && h.most(|l| {
-            let f: Vec<&str> = l.split('\t').collect();
-            f.len() >= 3
-                && f[..2].iter().all(|a| a.trim().parse::<IpAddr>().is_ok())
-                && f[2].trim().parse::<u32>().is_ok()
-        })
+    let is_address = |field: &str| field.trim().parse::<IpAddr>().is_ok();
+    let is_block = |l: &str| match l.split('\t').collect::<Vec<_>>()[..] {
+        [first, last, length, ..] => {
+            is_address(first) && is_address(last) && length.trim().parse::<u32>().is_ok()
+        }
+        _ => false,
+    };
+    !h.data.first().is_some_and(|l| is_header(l).is_some()) && h.most(is_block)
 }

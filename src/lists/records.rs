@@ -4,7 +4,11 @@
 
 use std::{io::empty, net::Ipv4Addr};
 
-use super::{Input, ListReport, Options, Sink, master, text::label};
+use super::{
+    Input, ListReport, Options, Sink, master,
+    record_text::{strings, type_and_data},
+    text::label,
+};
 use crate::{
     dns::incoming::{name, parts},
     index::records::rtype,
@@ -41,13 +45,7 @@ impl Owner {
                 .codes
                 .extend(data.first_chunk::<4>().map(|a| Ipv4Addr::from(*a))),
             rtype::TXT => {
-                let mut bytes = Vec::with_capacity(data.len());
-                let mut rest = data;
-                while let Some((len, tail)) = rest.split_first() {
-                    let (string, tail) = tail.split_at(usize::from(*len).min(tail.len()));
-                    bytes.extend(string);
-                    rest = tail;
-                }
+                let bytes = strings(data).collect::<Vec<_>>().concat();
                 let text = String::from_utf8_lossy(&bytes);
                 match self.texts.first_mut() {
                     None => self.texts.push(text.into_owned()),
@@ -149,8 +147,7 @@ pub(super) fn input<'a>(
 
 /// Processes the records of an owner.
 pub(super) fn own(input: &mut Input, name: &str, owner: &Owner) -> Result<(), String> {
-    input.owner.clear();
-    input.owner.push_str(name);
+    name.clone_into(&mut input.owner);
     master::own(input, name, &owner.codes, &owner.texts, 0)
 }
 
@@ -172,81 +169,12 @@ pub fn master_line(row: &[u8], out: &mut String) {
     }
     let (type_name, text) = type_and_data(kind, data).unwrap_or_else(|| {
         let hex: String = data.iter().map(|b| format!("{b:02x}")).collect();
-        (format!("TYPE{kind}"), format!("\\# {} {hex}", data.len()))
+        (
+            format!("TYPE{kind}").into(),
+            format!("\\# {} {hex}", data.len()),
+        )
     });
     *out += &format!("{}\t{type_name}\t{text}\n", labels.join("."));
-}
-
-/// The type and the data of a record as text; `None` for an unknown type or malformed data.
-fn type_and_data(kind: u16, data: &[u8]) -> Option<(String, String)> {
-    Some(match kind {
-        rtype::A => (
-            "A".into(),
-            Ipv4Addr::from(<[u8; 4]>::try_from(data).ok()?).to_string(),
-        ),
-        rtype::NS => ("NS".into(), whole_name(&mut { data })?),
-        rtype::SOA => {
-            let mut rest = data;
-            let (host, mail) = (whole_name(&mut rest)?, whole_name(&mut rest)?);
-            let numbers: Vec<String> = rest
-                .chunks_exact(4)
-                .map(|n| {
-                    n.iter()
-                        .fold(0u32, |a, b| a << 8 | u32::from(*b))
-                        .to_string()
-                })
-                .collect();
-            (
-                "SOA".into(),
-                format!(
-                    "{host} {mail} {}",
-                    (numbers.len() == 5).then(|| numbers.join(" "))?
-                ),
-            )
-        }
-        rtype::TXT => {
-            let (mut strings, mut rest) = (Vec::new(), data);
-            while let Some((len, tail)) = rest.split_first() {
-                let (string, tail) = tail.split_at_checked(usize::from(*len))?;
-                strings.push(quoted(string));
-                rest = tail;
-            }
-            (
-                "TXT".into(),
-                (!strings.is_empty()).then(|| strings.join(" "))?,
-            )
-        }
-        _ => return None,
-    })
-}
-
-/// Reads a name in wire form from the start of `data`, and returns it as absolute text.
-fn whole_name(data: &mut &[u8]) -> Option<String> {
-    let mut out = String::new();
-    loop {
-        let (len, rest) = data.split_first()?;
-        let (bytes, rest) = rest.split_at_checked(usize::from(*len))?;
-        *data = rest;
-        if bytes.is_empty() {
-            return Some(if out.is_empty() { ".".into() } else { out });
-        }
-        out += &label(bytes);
-        out.push('.');
-    }
-}
-
-/// A character string of a master file.
-fn quoted(bytes: &[u8]) -> String {
-    let mut out = String::from("\"");
-    for b in bytes {
-        match b {
-            b'"' | b'\\' => out.extend(['\\', *b as char]),
-            0x20..0x7f => out.push(*b as char),
-            b => out += &format!("\\{b:03}"),
-        }
-    }
-    out.push('"');
-    out
 }
 
 #[cfg(test)]

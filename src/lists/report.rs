@@ -42,120 +42,113 @@ fn one() -> u64 {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Problem {
+            file,
+            line,
+            column,
+            what,
+            ..
+        } = self;
+        write!(f, "{file}:{line}:{column}: {what}")?;
+        let further = self.count.saturating_sub(1);
+        if further == 0 {
+            return Ok(());
+        }
+        let lines: Vec<String> = self.lines.iter().map(ToString::to_string).collect();
+        let more = if further > lines.len() as u64 {
+            ", …"
+        } else {
+            ""
+        };
+        let word = if further == 1 { "line" } else { "lines" };
         write!(
             f,
-            "{}:{}:{}: {}",
-            self.file, self.line, self.column, self.what
-        )?;
-        if self.count > 1 {
-            let lines: Vec<String> = self.lines.iter().map(ToString::to_string).collect();
-            let more = if self.count as usize > self.lines.len() + 1 {
-                ", …"
-            } else {
-                ""
-            };
-            let what = if self.count == 2 { "line" } else { "lines" };
-            write!(
-                f,
-                " ({} more of this kind: {what} {}{more})",
-                self.count - 1,
-                lines.join(", ")
-            )?;
-        }
-        Ok(())
+            " ({further} more of this kind: {word} {}{more})",
+            lines.join(", ")
+        )
     }
 }
 
 /// Why an entry, line or rule was left out. This is not an error and does not count against the
 /// error allowance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum Omission {
     /// A special-purpose address range or name.
+    #[strum(serialize = "in special-purpose ranges (--allow-special-ranges accepts them)")]
     SpecialRange,
     /// A prefix that contains 127.0.0.1.
+    #[strum(serialize = "prefixes that contain 127.0.0.1, which is never listed")]
     Loopback,
     /// A prefix that is too wide to be listed.
+    #[strum(serialize = "wider than /8 (IPv6 /19)")]
     TooWide,
     /// A test point, which is built into every zone.
+    #[strum(serialize = "test points, which are built into every zone")]
     TestPoint,
     /// A name at or above a public suffix.
+    #[strum(serialize = "names at or above a public suffix (--allow-suffix NAME accepts one)")]
     PublicSuffix,
     /// A record that does not list its owner.
+    #[strum(serialize = "records that do not list their owner")]
     OtherRecord,
     /// An exception rule, or a rule that allows.
+    #[strum(serialize = "exceptions and rules that allow")]
     ExceptionRule,
     /// A rule with options, which applies only to some requests.
+    #[strum(serialize = "rules with options")]
     RuleWithOptions,
     /// A rule for parts of pages, paths or patterns.
+    #[strum(serialize = "rules for pages, paths or patterns")]
     PageRule,
     /// Another line of a recognised format.
+    #[strum(serialize = "other lines of the format")]
     OtherLine,
     /// A name of the machine itself in a hosts file.
+    #[strum(serialize = "names of the machine itself")]
     LocalName,
     /// An AS number.
+    #[strum(serialize = "AS numbers")]
     AsNumber,
     /// An entry that is not active yet, or only for clients with a key.
+    #[strum(serialize = "entries that are not active for all clients")]
     Inactive,
 }
 
 impl Omission {
     /// A description, which follows the count.
     pub fn describe(self) -> &'static str {
-        match self {
-            Omission::SpecialRange => {
-                "in special-purpose ranges (--allow-special-ranges accepts them)"
-            }
-            Omission::Loopback => "prefixes that contain 127.0.0.1, which is never listed",
-            Omission::TooWide => "wider than /8 (IPv6 /19)",
-            Omission::TestPoint => "test points, which are built into every zone",
-            Omission::PublicSuffix => {
-                "names at or above a public suffix (--allow-suffix NAME accepts one)"
-            }
-            Omission::OtherRecord => "records that do not list their owner",
-            Omission::ExceptionRule => "exceptions and rules that allow",
-            Omission::RuleWithOptions => "rules with options",
-            Omission::PageRule => "rules for pages, paths or patterns",
-            Omission::OtherLine => "other lines of the format",
-            Omission::LocalName => "names of the machine itself",
-            Omission::AsNumber => "AS numbers",
-            Omission::Inactive => "entries that are not active for all clients",
-        }
+        self.into()
     }
 }
 
 /// A remark about an accepted entry that may not be as its author intended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum Remark {
     /// The port after an address was ignored.
+    #[strum(serialize = "addresses had a port, which was ignored")]
     Port,
     /// All names below a private suffix, such as `*.github.io`, are listed.
+    #[strum(serialize = "entries list all names below a private suffix")]
     PrivateSuffix,
     /// A text was truncated to the length of a TXT string.
+    #[strum(serialize = "texts were truncated to the 255 bytes of a TXT string")]
     CutText,
     /// Bytes of a text that are not printable ASCII were replaced.
+    #[strum(serialize = "texts had bytes that are not printable ASCII; each was replaced by `?`")]
     ReplacedText,
     /// Byte order marks or other invisible characters were removed.
+    #[strum(serialize = "lines had byte order marks or invisible characters, which were removed")]
     InvisibleCharacter,
 }
 
 impl Remark {
     /// A description, which follows the count.
     pub fn describe(self) -> &'static str {
-        match self {
-            Remark::Port => "addresses had a port, which was ignored",
-            Remark::PrivateSuffix => "entries list all names below a private suffix",
-            Remark::CutText => "texts were truncated to the 255 bytes of a TXT string",
-            Remark::ReplacedText => {
-                "texts had bytes that are not printable ASCII; each was replaced by `?`"
-            }
-            Remark::InvisibleCharacter => {
-                "lines had byte order marks or invisible characters, which were removed"
-            }
-        }
+        self.into()
     }
 }
 
@@ -186,17 +179,15 @@ pub struct UnreadColumn {
 
 impl std::fmt::Display for UnreadColumn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let column = self.column;
         match self.numbers {
-            Some((least, most)) => write!(
-                f,
-                "column {} (numbers {least} to {most}) was not read",
-                self.column
-            ),
-            None => write!(
-                f,
-                "column {} (such as `{}`) was not read",
-                self.column, self.first
-            ),
+            Some((least, most)) => {
+                write!(
+                    f,
+                    "column {column} (numbers {least} to {most}) was not read"
+                )
+            }
+            None => write!(f, "column {column} (such as `{}`) was not read", self.first),
         }
     }
 }
@@ -242,7 +233,8 @@ pub struct ListReport {
     /// The number of lines that were read.
     pub lines: u64,
     /// The number of entries that were accepted.
-    pub taken: u64,
+    #[serde(rename = "taken")]
+    pub accepted: u64,
     /// The number of rows of another server that came through this server, or through too many.
     pub looped: u64,
     /// The entries, lines and rules that were left out, by kind.
@@ -290,11 +282,11 @@ impl ListReport {
         } else {
             class.into()
         };
-        if let Some(p) = self
+        let same = self
             .problems
             .iter_mut()
-            .find(|p| p.class == class && p.file == file)
-        {
+            .find(|p| p.class == class && p.file == file);
+        if let Some(p) = same {
             p.count += 1;
             if p.lines.len() < MAX_LINES {
                 p.lines.push(line);
@@ -344,15 +336,14 @@ impl ListReport {
     pub fn unread_column(&mut self, column: usize, value: &str) {
         let number = value.parse::<i64>().ok();
         if let Some(c) = self.unread_columns.iter_mut().find(|c| c.column == column) {
-            c.numbers = c
-                .numbers
-                .zip(number)
-                .map(|((least, most), n)| (least.min(n), most.max(n)));
+            let numbers = c.numbers.zip(number);
+            c.numbers = numbers.map(|((least, most), n)| (least.min(n), most.max(n)));
         } else if self.unread_columns.len() < MAX_COLUMNS {
+            let numbers = number.map(|n| (n, n));
             let first = value.chars().take(40).collect();
             self.unread_columns.push(UnreadColumn {
                 column,
-                numbers: number.map(|n| (n, n)),
+                numbers,
                 first,
             });
         }
@@ -360,36 +351,20 @@ impl ListReport {
 
     /// Omissions, remarks and unread columns as text, one line each.
     pub fn notes(&self) -> Vec<String> {
-        let left = self.left_out.iter().map(|t| {
-            format!(
-                "left out: {} {}; the first: {}",
-                t.count,
-                t.kind.describe(),
-                t.first
-            )
-        });
-        let remarks = self.remarks.iter().map(|t| {
-            format!(
-                "note: {} {}; the first: {}",
-                t.count,
-                t.kind.describe(),
-                t.first
-            )
-        });
+        let tally =
+            |label, count, kind, first| format!("{label}: {count} {kind}; the first: {first}");
+        let left = self.left_out.iter();
+        let left = left.map(|t| tally("left out", t.count, t.kind.describe(), &t.first));
+        let remarks = self.remarks.iter();
+        let remarks = remarks.map(|t| tally("note", t.count, t.kind.describe(), &t.first));
         let columns = self.unread_columns.iter().map(|c| format!("note: {c}"));
-        let Unpublished {
-            addresses,
-            names,
-            digests,
-        } = self.unpublished;
-        let unpublished = [
-            (addresses, "addresses"),
-            (names, "names"),
-            (digests, "digests"),
-        ]
-        .into_iter()
-        .filter(|u| u.0 > 0);
-        let unpublished = unpublished.map(|(n, what)| {
+        let u = &self.unpublished;
+        let counts = [
+            (u.addresses, "addresses"),
+            (u.names, "names"),
+            (u.digests, "digests"),
+        ];
+        let unpublished = counts.into_iter().filter(|u| u.0 > 0).map(|(n, what)| {
             format!(
                 "note: {n} {what} are listed but not published: no zone of the reason has {what}"
             )

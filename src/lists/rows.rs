@@ -1,6 +1,8 @@
 //! Reads the rows of another orbsd ([`crate::index::rows`]) as a list: a row is one prefix, or a
 //! name and all names below it.
 
+use std::{collections::BTreeSet, net::Ipv4Addr};
+
 use super::{Input, ListEntry, Reasoning};
 use crate::{
     index::rows::{Listed, read, read_identity},
@@ -73,20 +75,16 @@ pub(super) fn subjects(owner: &str) -> Result<Vec<Subject>, String> {
 /// Accepts the entries of a row.
 pub(super) fn take(input: &mut Input, owner: &str, data: &[u8]) -> Result<(), String> {
     input.alone = true;
-    input.owner.clear();
-    input.owner.push_str(owner);
-    let subjects = match subjects(owner) {
-        Ok(s) => s,
-        Err(why) => {
-            input.problem(0, &why);
-            return Ok(());
-        }
-    };
-    let Some(values) = read(data).filter(|v| v.len() == subjects.len()) else {
-        input.problem(0, "the row has a form that this version does not know");
+    owner.clone_into(&mut input.owner);
+    let values = subjects(owner).and_then(|subjects| {
+        let values = read(data).filter(|v| v.len() == subjects.len());
+        let values = values.ok_or("the row has a form that this version does not know")?;
+        Ok(subjects.into_iter().zip(values))
+    });
+    let Some(values) = input.valid(0, values) else {
         return Ok(());
     };
-    for (subject, (exception, all)) in subjects.into_iter().zip(values) {
+    for (subject, (exception, all)) in values {
         for Listed { code, path, text } in &all {
             if is_looped(input.options.store, path) {
                 input.report.looped += 1;
@@ -94,21 +92,12 @@ pub(super) fn take(input: &mut Input, owner: &str, data: &[u8]) -> Result<(), St
             }
             input.path = FeedPath::via(path.clone());
             let text = String::from_utf8_lossy(text);
-            let own = Some(&*text).filter(|t| !t.is_empty());
-            input.take(subject.clone(), false, Some((*code).into()), own, 0)?;
+            input.take(subject.clone(), false, Some((*code).into()), Some(&text), 0)?;
         }
         input.path = FeedPath::Own;
         if exception {
             for reason in others(&input.options.reasoning, &all) {
-                input.emit(ListEntry {
-                    subject: subject.clone(),
-                    reason,
-                    exclusion: true,
-                    implied: false,
-                    text: None,
-                    path: FeedPath::Own,
-                    note: None,
-                })?;
+                input.emit(ListEntry::exclusion(subject.clone(), reason, false))?;
             }
         }
     }
@@ -116,31 +105,18 @@ pub(super) fn take(input: &mut Input, owner: &str, data: &[u8]) -> Result<(), St
 }
 
 /// The reasons of the list that a row does not list.
-fn others(reasoning: &Reasoning, listed: &[Listed]) -> Vec<ReasonId> {
-    match reasoning {
-        Reasoning::One(r) => {
-            if listed.is_empty() {
-                vec![*r]
-            } else {
-                vec![]
-            }
-        }
-        Reasoning::Codes(codes) => {
-            let given: Vec<ReasonId> = codes
-                .iter()
-                .filter(|(c, _)| listed.iter().any(|l| l.code == c.octets()))
-                .map(|c| c.1)
-                .collect();
-            let mut out: Vec<ReasonId> = codes
-                .iter()
-                .map(|c| c.1)
-                .filter(|r| !given.contains(r))
-                .collect();
-            out.sort_unstable();
-            out.dedup();
-            out
-        }
-    }
+fn others(reasoning: &Reasoning, listed: &[Listed]) -> BTreeSet<ReasonId> {
+    let is_listed = |code: &Ipv4Addr| listed.iter().any(|l| l.code == code.octets());
+    let given: Vec<ReasonId> = match reasoning {
+        Reasoning::One(_) if listed.is_empty() => Vec::new(),
+        Reasoning::One(reason) => vec![*reason],
+        Reasoning::Codes(codes) => codes
+            .iter()
+            .filter(|c| is_listed(&c.0))
+            .map(|c| c.1)
+            .collect(),
+    };
+    reasoning.reasons().filter(|r| !given.contains(r)).collect()
 }
 
 #[cfg(test)]

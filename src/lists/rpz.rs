@@ -1,7 +1,10 @@
 //! Response policy zones (draft-vixie-dnsop-dns-rpz), with or without an SOA: names and addresses
 //! to which a resolver applies a policy.
 
-use super::{Input, master, word};
+use super::{
+    Input, entry,
+    master::{self, Line},
+};
 
 /// The most name servers of the zone that are stored.
 const MAX_SERVERS: usize = 64;
@@ -9,78 +12,50 @@ const MAX_SERVERS: usize = 64;
 /// Reads a policy zone: lists names and addresses of answers, clients and name servers, with any
 /// action except `rpz-passthru.`, which is an exclusion.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
-    let mut origin = input
-        .options
-        .origin
-        .as_ref()
-        .map(|o| o.trim_end_matches('.').to_ascii_lowercase())
-        .unwrap_or_default();
+    let mut origin = master::origin(input.options).unwrap_or_default();
     let mut owner = String::new();
     // Addresses of the zone's own name servers are not triggers.
     let mut servers: Vec<String> = Vec::new();
     // The records of an owner are adjacent; they list it only once.
     let mut listed = String::new();
-    while let Some((words, starts_blank)) = master::record(input)? {
-        let Some(first) = words.first() else { continue };
-        if first.text.starts_with('$') && !starts_blank {
-            if first.text.eq_ignore_ascii_case("$ORIGIN") {
-                origin = words
-                    .get(1)
-                    .map_or("", |w| &w.text)
-                    .trim_end_matches('.')
-                    .to_ascii_lowercase();
+    while let Some(line) = master::next(input)? {
+        let record = match line {
+            Line::Record(record) => record,
+            Line::Directive(words) => {
+                if words[0].text.eq_ignore_ascii_case("$ORIGIN") {
+                    let new = words.get(1).map_or("", |w| &w.text);
+                    origin = new.trim_end_matches('.').to_ascii_lowercase();
+                }
+                continue;
             }
-            continue;
-        }
-        let (line, column) = (first.line, first.column);
-        let mut rest = &words[..];
-        if !starts_blank {
-            owner = first.text.to_ascii_lowercase();
-            rest = &words[1..];
-        }
-        let skips = |w: &master::Word| {
-            w.text.eq_ignore_ascii_case("IN") || w.text.starts_with(|c: char| c.is_ascii_digit())
         };
-        while rest.first().is_some_and(skips) {
-            rest = &rest[1..];
+        if let Some(written) = record.owner {
+            owner = written.to_ascii_lowercase();
         }
-        let [kind, data @ ..] = rest else {
-            input.problem(column, "a record has an owner, a type and data");
-            continue;
-        };
-        let kind = kind.text.to_ascii_uppercase();
+        let (kind, column) = (record.kind.as_str(), record.column);
         if kind == "SOA" && origin.is_empty() && owner.ends_with('.') {
             origin = owner.trim_end_matches('.').into();
         }
-        if kind == "NS" && servers.len() < MAX_SERVERS {
-            servers.extend(
-                data.first()
-                    .map(|d| relative(&d.text.to_ascii_lowercase(), &origin)),
-            );
-        }
-        let relative = relative(&owner, &origin);
-        if data.is_empty() {
-            input.problem_of(
-                "a record without data",
-                column,
-                &format!("the record {kind} of `{owner}` has no data"),
-            );
+        let relative_owner = relative(&owner, &origin);
+        let Some(data) = record.data.first().map(|w| w.text.to_ascii_lowercase()) else {
+            let what = format!("the record {kind} of `{owner}` has no data");
+            input.problem_of("a record without data", column, &what);
             continue;
+        };
+        if kind == "NS" && servers.len() < MAX_SERVERS {
+            servers.push(relative(&data, &origin));
         }
-        if relative.is_empty()
-            || servers.contains(&relative)
-            || matches!(kind.as_str(), "SOA" | "NS" | "TXT")
+        if relative_owner.is_empty()
+            || servers.contains(&relative_owner)
+            || matches!(kind, "SOA" | "NS" | "TXT")
             || listed == owner
         {
             continue;
         }
         listed.clone_from(&owner);
-        let passes = kind == "CNAME"
-            && data
-                .first()
-                .is_some_and(|d| d.text.eq_ignore_ascii_case("rpz-passthru."));
-        let now = std::mem::replace(&mut input.line, line);
-        take(input, &relative, passes, column)?;
+        let passes = kind == "CNAME" && data == "rpz-passthru.";
+        let now = std::mem::replace(&mut input.line, record.line);
+        take(input, &relative_owner, passes, column)?;
         input.line = now;
     }
     Ok(())
@@ -105,14 +80,11 @@ fn relative(owner: &str, origin: &str) -> String {
 fn take(input: &mut Input, owner: &str, passes: bool, column: usize) -> Result<(), String> {
     let (head, trigger) = owner.rsplit_once('.').unwrap_or(("", owner));
     match trigger {
-        "rpz-ip" | "rpz-client-ip" | "rpz-nsip" => match word::policy_address(head) {
+        "rpz-ip" | "rpz-client-ip" | "rpz-nsip" => match entry::policy_address(head) {
             Some(subject) => input.take(subject, passes, None, None, column),
             None => {
-                input.problem_of(
-                    "not the owner of an address trigger",
-                    column,
-                    &format!("`{owner}` is not a prefix length and a reversed address"),
-                );
+                let what = format!("`{owner}` is not a prefix length and a reversed address");
+                input.problem_of("not the owner of an address trigger", column, &what);
                 Ok(())
             }
         },

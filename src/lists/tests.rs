@@ -157,7 +157,7 @@ fn rbldnsd_special_lines_set_the_end_of_a_list() {
         report.expires,
         Some("2026-01-03T03:04:05Z".parse().unwrap())
     );
-    assert_eq!((report.taken, report.warnings.len()), (1, 1));
+    assert_eq!((report.accepted, report.warnings.len()), (1, 1));
     assert_eq!(
         parse("rbldnsd", "$TIMESTAMP 20260102 2026-02-01").1.expires,
         Some("2026-02-01T00:00:00Z".parse().unwrap())

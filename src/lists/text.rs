@@ -1,8 +1,31 @@
-//! Texts of TXT records in imports and exports: replaces, truncates and escapes characters.
+//! Words of lines; and texts of TXT records in imports and exports: replaces, truncates and escapes
+//! characters.
 
 use std::borrow::Cow;
 
 use crate::model::{domain::name_to_ascii, verdict::MAX_TEXT};
+
+/// The words of a line with the columns where they start, from 1.
+pub(super) fn words(line: &str) -> impl Iterator<Item = (usize, &str)> {
+    line.split_whitespace()
+        .map(move |word| (column_of(line, word), word))
+}
+
+/// The column, from 1, at which a part of a line starts. `part` is a slice of `line`.
+pub(super) fn column_of(line: &str, part: &str) -> usize {
+    part.as_ptr() as usize - line.as_ptr() as usize + 1
+}
+
+/// Whether a name is strictly below another.
+pub(super) fn is_below(name: &str, above: &str) -> bool {
+    name.strip_suffix(above)
+        .is_some_and(|labels| labels.ends_with('.'))
+}
+
+/// Whether a word is one or more ASCII digits.
+pub(super) fn is_digits(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit())
+}
 
 /// A text with `?` for every byte that is not printable ASCII, as in DNS answers. Imports and
 /// exports use it, so that a stored text cannot add lines to an exported file.
@@ -65,16 +88,10 @@ pub(super) fn rname(contact: &str) -> String {
 /// A name from a configuration in A-labels, without its final dot.
 pub(super) fn name(text: &str) -> String {
     let text = text.trim_end_matches('.');
-    let ascii = if text.is_ascii() {
-        None
-    } else {
-        name_to_ascii(text).ok()
-    };
-    let labels: Vec<String> = ascii
-        .as_deref()
-        .unwrap_or(text)
-        .split('.')
+    let ascii = name_to_ascii(text).ok().filter(|_| !text.is_ascii());
+    let labels = ascii.as_deref().unwrap_or(text).split('.');
+    labels
         .map(|l| label(l.as_bytes()))
-        .collect();
-    labels.join(".")
+        .collect::<Vec<_>>()
+        .join(".")
 }

@@ -31,16 +31,16 @@ use std::io::{self, Write};
 
 pub use report::{ExportChange, ExportChangeKind, ExportReport, MAX_EXAMPLES};
 
+use super::text::label;
 use crate::{
     index::{
-        Listing, Snapshot, ZoneView,
+        Items, Listing, Snapshot, ZoneView,
         find::labels_in,
         pieces::{Cut, OnReshaped, Shape, pieces_reshaped},
-        render::too_long,
+        render::{Rendered, render_while, too_long},
         values::Item,
-        zones::Published,
     },
-    model::{Domain, Prefix4, Prefix6, Scope, Subject, ZoneKind},
+    model::{Domain, Scope, Subject, ZoneKind},
 };
 use report::ReportBuilder;
 
@@ -135,23 +135,20 @@ pub const WRITERS: [Writer; 10] = [
 /// Writes an include file for NSD before 4.9, which has no catalog zones. The settings of each zone
 /// are in the pattern `orbsd`.
 fn nsd(export: &Export, _: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
-    let mut zones = export
-        .snapshot
-        .zones
-        .all()
-        .iter()
-        .filter(|z| z.spec.kind != ZoneKind::Catalog);
-    zones.try_for_each(|z| {
-        writeln!(
-            out,
-            "zone:\n    name: \"{}\"\n    include-pattern: \"orbsd\"",
-            z.name
-        )
-    })
+    let zones = export.snapshot.zones.all().iter();
+    zones
+        .filter(|z| z.spec.kind != ZoneKind::Catalog)
+        .try_for_each(|z| {
+            let name = &z.name;
+            writeln!(
+                out,
+                "zone:\n    name: \"{name}\"\n    include-pattern: \"orbsd\""
+            )
+        })
 }
 
 /// The names of all formats, for messages.
-pub fn known() -> String {
+pub fn format_names() -> String {
     WRITERS.each_ref().map(|w| w.name).join(", ")
 }
 
@@ -194,15 +191,11 @@ impl<'a> Export<'a> {
         if self.writer.comment.is_empty() {
             return jsonl::first_line(self);
         }
-        let action = if self.action.is_empty() {
-            String::new()
-        } else {
-            format!(" {}", self.action)
-        };
-        format!(
-            "{} {name} serial {serial} as {format}{action}",
-            self.writer.comment
-        )
+        let line = format!(
+            "{} {name} serial {serial} as {format} {}",
+            self.writer.comment, self.action
+        );
+        line.trim_end().into()
     }
 
     /// Writes the export as a stream, and returns what the file leaves out or changes.
@@ -254,16 +247,23 @@ impl<'a> Export<'a> {
 
     /// An item of a listing whose code is also that of another of its reasons.
     fn one_code(&self, listing: &Listing) -> Option<Item> {
-        let publish = &self.view.publish;
-        let shared = |(i, p): (usize, &Published)| {
-            publish[..i]
-                .iter()
-                .any(|q| q.code == p.code && listing.item(q.reason).is_some())
-        };
-        publish
-            .iter()
-            .enumerate()
-            .find_map(|(i, p)| listing.item(p.reason).filter(|_| shared((i, p))))
+        let mut codes = Vec::new();
+        self.view.publish.iter().find_map(|p| {
+            let item = listing.item(p.reason)?;
+            let is_shared = codes.contains(&p.code);
+            codes.push(p.code);
+            is_shared.then_some(item)
+        })
+    }
+
+    /// Renders the zone until the sink fails.
+    fn render(&self, sink: &mut dyn FnMut(&[u8], Rendered) -> io::Result<()>) -> io::Result<()> {
+        let mut result = Ok(());
+        render_while(&self.snapshot.tables, self.view, &mut |owner, rendered| {
+            result = sink(owner, rendered);
+            result.is_ok()
+        });
+        result
     }
 
     /// Visits the fewest disjoint prefixes that cover exactly the listed addresses: IPv4, then
@@ -271,13 +271,9 @@ impl<'a> Export<'a> {
     fn prefixes(
         &self,
         report: &ReportBuilder,
-        sink: &mut dyn FnMut(Net) -> io::Result<()>,
+        sink: &mut dyn FnMut(&Subject) -> io::Result<()>,
     ) -> io::Result<()> {
-        self.pieces(Cut::Fewest, Some(report), &mut |subject, _| match subject {
-            Subject::V4(p) => sink(Net::V4(*p)),
-            Subject::V6(p) => sink(Net::V6(*p)),
-            Subject::Domain(_) => Ok(()),
-        })
+        self.pieces(Cut::Fewest, Some(report), &mut |prefix, _| sink(prefix))
     }
 
     /// Visits the pieces of the zone until the sink fails. Counts in the report the listed prefixes
@@ -286,7 +282,7 @@ impl<'a> Export<'a> {
         &self,
         cut: Cut,
         report: Option<&ReportBuilder>,
-        sink: &mut dyn FnMut(&Subject, &crate::index::Items) -> io::Result<()>,
+        sink: &mut dyn FnMut(&Subject, &Items) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut result = Ok(());
         let mut reshaped = |shape: Shape, subject: Subject| {
@@ -298,10 +294,9 @@ impl<'a> Export<'a> {
                 report.add(kind, subject);
             }
         };
-        let reshaped: Option<OnReshaped> = if report.is_some() {
-            Some(&mut reshaped)
-        } else {
-            None
+        let reshaped: Option<OnReshaped> = match report {
+            Some(_) => Some(&mut reshaped),
+            None => None,
         };
         pieces_reshaped(
             &self.snapshot.tables,
@@ -326,20 +321,9 @@ fn text_of(labels: &[u8]) -> String {
     labels.join(".")
 }
 
-/// A prefix of either family.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Net {
-    V4(Prefix4),
-    V6(Prefix6),
-}
-
-impl std::fmt::Display for Net {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Net::V4(p) => p.fmt(f),
-            Net::V6(p) => p.fmt(f),
-        }
-    }
+/// The labels of an owner as in a master file.
+fn escaped_labels(owner: &[u8]) -> Vec<String> {
+    labels_in(owner).map(label).collect()
 }
 
 /// Checks whether a zone of a kind can be written in a format, with an action.
@@ -351,7 +335,7 @@ pub fn check(format: &str, action: &str, kind: ZoneKind) -> Result<&'static Writ
     let Some(writer) = WRITERS.iter().find(|w| w.name == format) else {
         return Err(format!(
             "`{format}` is not an export format; the formats are {}",
-            known()
+            format_names()
         ));
     };
     match (kind == ZoneKind::Catalog, format) {
@@ -361,9 +345,7 @@ pub fn check(format: &str, action: &str, kind: ZoneKind) -> Result<&'static Writ
                 "a catalog is written as master or nsd, not as {format}"
             ));
         }
-        (false, "nsd") => {
-            return Err("the format nsd is only for catalog zones".into());
-        }
+        (false, "nsd") => return Err("the format nsd is only for catalog zones".into()),
         (false, _) => {}
     }
     if writer.addresses && kind != ZoneKind::Address {
@@ -390,24 +372,16 @@ pub fn check(format: &str, action: &str, kind: ZoneKind) -> Result<&'static Writ
 
 /// The name of a set, from the zone's short name: letters, digits, `_` and `-`, a letter first.
 fn set_name(view: &ZoneView) -> String {
-    let short = if view.spec.short_name.is_empty() {
-        &*view.name
-    } else {
-        &view.spec.short_name
+    let short = match view.spec.short_name.as_str() {
+        "" => &*view.name,
+        short => short,
     };
-    let name: String = short
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '-' {
-                c
-            } else {
-                '_'
-            }
-        })
-        .collect();
-    if name.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        name
+    let is_other = |c: char| !c.is_ascii_alphanumeric() && c != '-';
+    let name = short.replace(is_other, "_");
+    let prefix = if name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        ""
     } else {
-        format!("z{name}")
-    }
+        "z"
+    };
+    format!("{prefix}{name}")
 }

@@ -269,10 +269,10 @@ fn import(ledger: &Ledger, source: SourceId, lines: &[(&str, schema::FeedEntry)]
     settings.limits = Some(Default::default());
     settings.shape.ipv4 = lines.len() as u64;
     settings.follow = Some(Follow {
-        was: ledger.store.dictionary().records[usize::from(source.0)]
+        previous: ledger.store.dictionary().records[usize::from(source.0)]
             .followed
             .clone(),
-        is: Followed {
+        current: Followed {
             zone: "up.example".into(),
             serial: Serial(lines.len() as u32),
             timers: [1, 2, 3],

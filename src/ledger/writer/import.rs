@@ -83,13 +83,13 @@ impl Writer {
             ));
         }
         let follow = staged_import.follow.as_ref();
-        if follow.is_some_and(|f| f.was != record.followed) {
+        if follow.is_some_and(|f| f.previous != record.followed) {
             return Err(LedgerError::Conflict(
                 "the source was imported, or has expired, while its zone was read; the zone is read again"
                     .into(),
             ));
         }
-        let was = std::mem::replace(&mut record.followed, follow.map(|f| f.is.clone()));
+        let was = std::mem::replace(&mut record.followed, follow.map(|f| f.current.clone()));
         staged_import.was_expires = record.expires;
         (record.feed, record.expires) = (true, staged_import.expires);
         if staged_import.ended {

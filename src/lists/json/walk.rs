@@ -14,7 +14,7 @@ use super::{
     limited::Limited,
     position::{Position, Shared},
 };
-use crate::lists::{Input, Omission, Reasoning, columns};
+use crate::lists::{Input, Omission, Reasoning, columns, text::literal};
 
 /// How many objects are searched for further keys with addresses or names.
 const MAX_CHECKED: u32 = 20;
@@ -99,21 +99,18 @@ impl<'w, 'i> Walk<'w, 'i> {
 
     /// The chosen key, split at its dots.
     fn chosen_key(&self) -> Option<Vec<String>> {
-        let input = self.input.borrow();
-        input
-            .options
-            .column
-            .as_ref()
-            .map(|c| c.split('.').map(String::from).collect())
+        let column = self.input.borrow().options.column.as_ref()?;
+        Some(column.split('.').map(String::from).collect())
     }
 
     /// The priority of a key as that of the subject: 0 for the chosen one. If one was chosen, other
     /// keys have none.
     fn rank(&self, chosen_key: Option<&[String]>, key: &str) -> Option<usize> {
         match chosen_key {
-            Some([above @ .., last]) => {
-                (last.eq_ignore_ascii_case(key) && self.is_at(above)).then_some(0)
-            }
+            // A chosen key without dots counts in every object.
+            Some([above @ .., last]) => (last.eq_ignore_ascii_case(key)
+                && (above.is_empty() || *self.path.borrow() == above))
+                .then_some(0),
             _ => columns::SUBJECTS
                 .iter()
                 .position(|k| k.eq_ignore_ascii_case(key))
@@ -121,9 +118,14 @@ impl<'w, 'i> Walk<'w, 'i> {
         }
     }
 
-    /// Whether the position is below these keys; a chosen key without dots counts in every object.
-    fn is_at(&self, above: &[String]) -> bool {
-        above.is_empty() || *self.path.borrow() == above
+    /// The position of the object that was just read, as an error begins with it.
+    fn place(&self) -> String {
+        format!("{}:{}", self.input.borrow().file, self.position.of("").0)
+    }
+
+    /// Counts an object that has a subject or is left out.
+    fn count_object(&self) {
+        self.state.objects.set(self.state.objects.get() + 1);
     }
 }
 
@@ -144,7 +146,7 @@ impl<'de> Visitor<'de> for &Walk<'_, '_> {
     fn visit_str<E: Error>(self, word: &str) -> Result<(), E> {
         self.state.any.set(true);
         let result = self.at(self.position.of(word), |input, column| {
-            input.take_word(word.trim(), false, None, None, column)
+            input.list_word(word.trim(), column)
         });
         result.map_err(|why| self.end(why))
     }
@@ -179,10 +181,7 @@ impl<'de> Visitor<'de> for &Walk<'_, '_> {
         let mut object = Object::default();
         let is_checked = self.state.checked.get() < MAX_CHECKED;
         while let Some(key) = map.next_key::<String>()? {
-            if chosen_key
-                .as_ref()
-                .is_some_and(|w| w.len() > 1 && self.leads(w, &key))
-            {
+            if chosen_key.as_ref().is_some_and(|w| self.leads(w, &key)) {
                 self.path.borrow_mut().push(key);
                 map.next_value_seed(self)?;
                 self.path.borrow_mut().pop();
@@ -264,50 +263,41 @@ impl Walk<'_, '_> {
         if object.led_on {
             return Ok(());
         }
-        let is_address = |f: &&FoundSubject| {
-            !matches!(&*f.key.to_ascii_lowercase(), "domain" | "host" | "hostname")
-        };
         let Some(found) = &object.subject else {
             return self.without_subject(object);
         };
-        if object.get("asn").is_some()
-            && !chosen
-            && object.subject.as_ref().filter(is_address).is_none()
-        {
+        self.count_object();
+        // The name of an object with an AS number is that of the system.
+        let is_name = matches!(
+            &*found.key.to_ascii_lowercase(),
+            "domain" | "host" | "hostname"
+        );
+        if object.get("asn").is_some() && !chosen && is_name {
             self.at(found.at, |input, column| {
                 input.leave_out(Omission::AsNumber, column, &found.word);
             });
-            self.state.objects.set(self.state.objects.get() + 1);
             return Ok(());
         }
         self.state.any.set(true);
-        self.state.objects.set(self.state.objects.get() + 1);
         if !chosen && self.state.checked.get() < MAX_CHECKED {
             self.check_others(object, found)?;
         }
-        let parts: Vec<(String, columns::Column)> = object
+        let parts: Vec<(columns::Column, String)> = object
             .others
             .iter()
-            .filter_map(|(k, v)| {
-                columns::part(&k.to_ascii_lowercase())
-                    .map(|c| (v.as_str().map_or_else(|| v.to_string(), String::from), c))
-            })
+            .filter_map(|(k, v)| Some((columns::part(&k.to_ascii_lowercase())?, text_of(v))))
             .collect();
         let parts: Vec<(columns::Column, &str)> =
-            parts.iter().map(|(v, c)| (*c, v.as_str())).collect();
+            parts.iter().map(|(c, v)| (*c, v.as_str())).collect();
         let result = self.at(found.at, |input, column| {
-            match columns::join(found.word.trim(), &parts, chosen) {
-                Ok(word) => {
-                    input.note = object.text("sblid").map(Into::into);
-                    let result = take(input, &word, object, column);
-                    input.note = None;
-                    result
-                }
-                Err(why) => {
-                    input.problem_of("columns that disagree", column, &why);
-                    Ok(())
-                }
-            }
+            let entry = columns::join(found.word.trim(), &parts, chosen);
+            let Some(entry) = input.valid(column, entry) else {
+                return Ok(());
+            };
+            input.note = object.text("sblid").map(Into::into);
+            let result = take(input, &entry, object, column);
+            input.note = None;
+            result
         });
         result.map_err(|why| self.end(why))
     }
@@ -319,7 +309,7 @@ impl Walk<'_, '_> {
             self.at(self.position.of(""), |input, column| {
                 input.leave_out(Omission::AsNumber, column, "an AS number");
             });
-            self.state.objects.set(self.state.objects.get() + 1);
+            self.count_object();
             return Ok(());
         }
         if object.text("type") == Some("metadata") {
@@ -328,66 +318,50 @@ impl Walk<'_, '_> {
         if object.text("format") == Some("jsonl") {
             return Ok(());
         }
-        let position = self.position.of("");
-        let file = self.input.borrow().file.to_string();
-        let claimed = ERRORS.iter().find_map(|k| {
-            object
-                .get(k)
-                .map(|v| v.as_str().map_or_else(|| v.to_string(), String::from))
-        });
-        if let Some(claimed) = claimed.filter(|_| !self.state.any.get()) {
-            let claimed: String = claimed.chars().take(200).collect();
-            return Err(
-                self.end(format!("{file}:{}: this is a JSON error object and not a list: `{claimed}`; nothing was changed", position.0))
-            );
+        let place = self.place();
+        let error = ERRORS.iter().find_map(|k| object.get(k)).map(text_of);
+        if let Some(error) = error.filter(|_| !self.state.any.get()) {
+            let error: String = error.chars().take(200).collect();
+            return Err(self.end(format!(
+                "{place}: this is a JSON error object and not a list: `{error}`; nothing was changed"
+            )));
         }
         let mut keys = Vec::new();
         object
             .others
             .iter()
             .for_each(|(k, v)| paths(&mut self.path.borrow().clone(), k, v, &mut keys));
-        let key_list = if keys.is_empty() {
-            "the object is empty".to_string()
-        } else {
-            format!("its keys are {}", keys.join(", "))
+        let key_list = match keys.is_empty() {
+            true => "the object is empty".to_string(),
+            false => format!("its keys are {}", keys.join(", ")),
         };
-        let chosen_key = self.input.borrow().options.column.clone();
-        let other = object.get(
-            chosen_key
-                .as_deref()
-                .map_or("ip", |w| w.rsplit('.').next().unwrap_or(w)),
-        );
-        let what = match (other, chosen_key) {
+        let chosen_key = self.input.borrow().options.column.as_deref();
+        let last = chosen_key
+            .and_then(|k| k.rsplit('.').next())
+            .unwrap_or("ip");
+        let what = match (object.get(last), chosen_key) {
             (Some(value), _) => {
                 format!("`{value}` is not a string with an address or name; {key_list}")
             }
-            (None, Some(chosen_key)) => {
-                format!("the object has no string under `{chosen_key}`; {key_list}")
-            }
-            (None, None) => {
-                format!(
-                    "no key of the object holds the subject; {key_list}; choose one with --column"
-                )
-            }
+            (None, Some(key)) => format!("the object has no string under `{key}`; {key_list}"),
+            (None, None) => format!(
+                "no key of the object holds the subject; {key_list}; choose one with --column"
+            ),
         };
         if self.state.any.get() {
             return self.problem("an object without subject", &what);
         }
-        Err(self.end(format!("{file}:{}: {what}", position.0)))
+        Err(self.end(format!("{place}: {what}")))
     }
 
     /// Checks the count in the final record, which describes the list.
     fn final_record<E: Error>(&self, object: &Object) -> Result<(), E> {
         let count = self.state.objects.get();
-        let claimed = object
-            .get("records")
-            .or_else(|| object.get("count"))
-            .and_then(Value::as_u64);
-        if let Some(claimed) = claimed.filter(|s| *s != count) {
-            let (line, _) = self.position.of("");
-            let file = self.input.borrow().file.to_string();
+        let claimed = object.get("records").or_else(|| object.get("count"));
+        if let Some(claimed) = claimed.and_then(Value::as_u64).filter(|n| *n != count) {
             return Err(self.end(format!(
-                "{file}:{line}: the final record claims {claimed} records, but the list has {count}: the file is not complete; nothing was changed"
+                "{}: the final record claims {claimed} records, but the list has {count}: the file is not complete; nothing was changed",
+                self.place()
             )));
         }
         self.input.borrow_mut().report.shape.final_record = true;
@@ -403,21 +377,14 @@ impl Walk<'_, '_> {
                 && k != "text"
                 && v.as_str().is_some_and(columns::holds_subject)
         };
-        let others: Vec<String> = object
-            .others
-            .iter()
-            .filter(holds)
-            .map(|(k, _)| k.clone())
-            .collect();
-        if others.is_empty() {
+        let others = object.others.iter().filter(holds).map(|(k, _)| k.clone());
+        let all: Vec<String> = std::iter::once(found.key.clone()).chain(others).collect();
+        if all.len() == 1 {
             return Ok(());
         }
-        let all = [vec![found.key.clone()], others].concat();
-        let file = self.input.borrow().file.to_string();
+        let ((line, column), file) = (found.at, self.input.borrow().file);
         Err(self.end(format!(
-            "{file}:{}:{}: {}",
-            found.at.0,
-            found.at.1,
+            "{file}:{line}:{column}: {}",
             columns::several("keys", &all)
         )))
     }
@@ -434,32 +401,33 @@ fn take(input: &mut Input, word: &str, object: &Object, column: usize) -> Result
     }
     let by_code = matches!(input.options.reasoning, Reasoning::Codes(_));
     for reason in reasons.iter().take(if by_code { reasons.len() } else { 1 }) {
-        let code = reason
-            .get("code")
-            .and_then(Value::as_str)
-            .and_then(|c| c.parse::<Ipv4Addr>().ok());
+        let string = |key| reason.get(key).and_then(Value::as_str);
+        let code = string("code").and_then(|c| c.parse::<Ipv4Addr>().ok());
         // `$` was already replaced.
-        let text = reason
-            .get("text")
-            .and_then(Value::as_str)
-            .map(|t| t.replace('$', "$$"));
+        let text = string("text").map(literal);
         input.take_word(word, false, code, text.as_deref(), column)?;
     }
     Ok(())
 }
 
+/// A string without its quotes; other values as they are written.
+fn text_of(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), String::from)
+}
+
 /// Collects the paths of keys to values that are not objects.
 fn paths(above: &mut Vec<String>, key: &str, value: &Value, out: &mut Vec<String>) {
     above.push(key.into());
-    match value {
-        Value::Object(map) => map.iter().for_each(|(k, v)| paths(above, k, v, out)),
-        Value::Array(items) if items.first().is_some_and(Value::is_object) => {
-            if let Some(Value::Object(map)) = items.first() {
-                map.iter().for_each(|(k, v)| paths(above, k, v, out));
-            }
-        }
-        _ if out.len() < MAX_KEYS => out.push(above.join(".")),
-        _ => {}
+    let object = match value {
+        Value::Array(items) => items.first().and_then(Value::as_object),
+        value => value.as_object(),
+    };
+    match object {
+        Some(map) => map.iter().for_each(|(k, v)| paths(above, k, v, out)),
+        None if out.len() < MAX_KEYS => out.push(above.join(".")),
+        None => {}
     }
     above.pop();
 }

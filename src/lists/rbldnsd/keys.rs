@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::Kind;
-use crate::lists::word::{self, WordError};
+use crate::lists::entry::{self, EntryError, prefix4_of};
 use crate::model::{Digest, Domain, Prefix4, Prefix6, Subject, subject::HostBits};
 
 /// The data set type to which a key belongs, by its form.
@@ -30,26 +30,20 @@ pub(super) fn guess(body: &str) -> Kind {
 
 /// The addresses of an IPv4 key: `1.2.3.4`, `1.2.3` (a /24), `1.2.3.0/24`, `1.2/16`,
 /// `1.2.3.4-1.2.3.9`, `1.2.3.4-9`, `1.2-5`, `1.2-1.5`.
-pub(super) fn range4(key: &str, host_bits: HostBits) -> Result<(u32, u32), WordError> {
+pub(super) fn range4(key: &str, host_bits: HostBits) -> Result<(u32, u32), EntryError> {
     let bad = |why: &str| {
-        Err(WordError::from(format!(
+        Err(EntryError::from(format!(
             "`{key}` is not an IPv4 address, prefix or range: {why}"
         )))
     };
     if has_leading_zero(key.as_bytes()) {
-        return Err(WordError {
+        return Err(EntryError {
             class: "a leading zero",
             text: format!("`{key}`: leading zero; some programs read such a number as octal"),
         });
     }
-    let (low, high) = match key.split_once('-') {
-        Some((a, b)) => (a, Some(b)),
-        None => (key, None),
-    };
-    let (low, len) = match low.split_once('/') {
-        Some((a, l)) => (a, Some(l)),
-        None => (low, None),
-    };
+    let (low, high) = split_optional(key, '-');
+    let (low, len) = split_optional(low, '/');
     let Some((first, count)) = octets(low) else {
         return bad("octets are numbers from 0 to 255");
     };
@@ -61,7 +55,7 @@ pub(super) fn range4(key: &str, host_bits: HostBits) -> Result<(u32, u32), WordE
             };
             let p = Prefix4::new(first, len);
             if p.first() != first && host_bits == HostBits::Refuse {
-                return Err(WordError {
+                return Err(EntryError {
                     class: "host bits set",
                     text: format!("`{key}` has host bits set; the prefix is {p}"),
                 });
@@ -100,50 +94,29 @@ fn has_leading_zero(key: &[u8]) -> bool {
 
 /// One to four octets, from the left, and their number.
 fn octets(text: &str) -> Option<(u32, usize)> {
-    let parts: Vec<u8> = text
-        .split('.')
-        .map(|p| {
-            p.parse::<u8>()
-                .ok()
-                .filter(|_| p.bytes().all(|b| b.is_ascii_digit()))
-        })
-        .collect::<Option<_>>()?;
-    let addr = parts
-        .iter()
-        .take(4)
-        .enumerate()
-        .fold(0, |a, (i, o)| a | u32::from(*o) << (24 - 8 * i));
-    (1..=4)
-        .contains(&parts.len())
-        .then_some((addr, parts.len()))
+    let prefix = prefix4_of(text.split('.'))?;
+    Some((prefix.first(), usize::from(prefix.len() / 8)))
+}
+
+/// The text before a separator and the text after it, if there is one.
+fn split_optional(text: &str, separator: char) -> (&str, Option<&str>) {
+    text.split_once(separator)
+        .map_or((text, None), |(first, rest)| (first, Some(rest)))
 }
 
 /// The address of an IPv6 key, with zeros for missing groups at the end; the number of groups if
 /// some are missing; and the length, if it has one.
 fn address6(key: &str) -> Result<(Ipv6Addr, Option<usize>, Option<u8>), String> {
-    let (addr, len) = match key.split_once('/') {
-        Some((a, l)) => (a, Some(l)),
-        None => (key, None),
-    };
+    let (addr, len) = split_optional(key, '/');
     let groups = addr.split(':').filter(|g| !g.is_empty()).count();
     let cut = !addr.contains("::") && groups < 8;
-    let whole = if cut {
-        format!("{addr}::")
-    } else {
-        addr.to_string()
-    };
-    let parsed = whole
+    let parsed = format!("{addr}{}", if cut { "::" } else { "" })
         .parse()
         .map_err(|_| format!("`{key}` is not an IPv6 address or prefix"))?;
-    let len = match len {
-        Some(l) => Some(
-            l.parse::<u8>()
-                .ok()
-                .filter(|l| *l <= 128)
-                .ok_or_else(|| format!("`{key}`: a length is a number from 0 to 128"))?,
-        ),
-        None => None,
-    };
+    let len: Option<u8> = len.map(|l| l.parse().unwrap_or(u8::MAX));
+    if len.is_some_and(|l| l > 128) {
+        return Err(format!("`{key}`: a length is a number from 0 to 128"));
+    }
     Ok((parsed, cut.then_some(groups), len))
 }
 
@@ -155,7 +128,7 @@ pub(super) fn ip6(key: &str, host_bits: HostBits) -> Result<Subject, String> {
     if p.first() != addr.to_bits() && host_bits == HostBits::Refuse {
         return Err(format!("`{key}` has host bits set; the prefix is {p}"));
     }
-    p.to_string().parse() // mapped addresses are IPv4
+    Ok(Subject::V6(p).unmapped())
 }
 
 /// A key of an `ip6tset`: the four groups of a /64; an exclusion is one address.
@@ -168,7 +141,7 @@ pub(super) fn ip6tset(key: &str, exclusion: bool) -> Result<Subject, String> {
         _ => None,
     };
     match right {
-        Some(len) => Prefix6::new(addr.to_bits(), len).to_string().parse(),
+        Some(len) => Ok(Subject::V6(Prefix6::new(addr.to_bits(), len)).unmapped()),
         None if exclusion => Err(format!(
             "`{key}`: an exclusion in an ip6tset is a single address"
         )),
@@ -180,25 +153,29 @@ pub(super) fn ip6tset(key: &str, exclusion: bool) -> Result<Subject, String> {
 
 /// A key of a `dnset`: a name, `*.name` for all names below it, `.name` for both. rbldnsd accepts
 /// names of digits; if the type of the data set is `unknown`, such a key is an address.
-pub(super) fn name(key: &str, unknown: bool, digest: Option<Digest>) -> Result<Subject, WordError> {
-    if unknown && word::is_address_form(key) {
-        return word::parse(key, &word::Rules::default()).and_then(|_| other_form(key));
+pub(super) fn name(
+    key: &str,
+    unknown: bool,
+    digest: Option<Digest>,
+) -> Result<Subject, EntryError> {
+    if unknown && entry::is_address_form(key) {
+        return entry::parse(key, &entry::Rules::default()).and_then(|_| other_form(key));
     }
-    let domain = Domain::parse_any(key).map_err(WordError::from)?;
+    let domain = Domain::parse_any(key).map_err(EntryError::from)?;
     let digits = domain
         .name()
         .bytes()
         .all(|b| b.is_ascii_digit() || b == b'.');
     let is_free = matches!(domain.name(), "test" | "invalid") || (digits && digest.is_none());
     if !is_free {
-        word::check_name(key, &domain, digest)?;
+        entry::check_name(key, &domain, digest)?;
     }
     Ok(Subject::Domain(domain))
 }
 
 /// The error for an address in a form that data sets do not have.
-fn other_form(key: &str) -> Result<Subject, WordError> {
-    Err(WordError {
+fn other_form(key: &str) -> Result<Subject, EntryError> {
+    Err(EntryError {
         class: "not a key of a data set",
         text: format!(
             "`{key}` is not in a form that data sets have; write an address, a prefix or a range"

@@ -44,16 +44,13 @@ const KINDS: [(&str, Kind); 11] = [
 
 impl Kind {
     pub(super) fn of(name: &str) -> Result<Kind, String> {
-        let known = || KINDS.map(|k| k.0).join(", ");
         KINDS
             .iter()
             .find(|k| k.0 == name)
             .map(|k| k.1)
             .ok_or_else(|| {
-                format!(
-                    "there is no data set type `{name}`; the types are {}",
-                    known()
-                )
+                let known = KINDS.map(|k| k.0).join(", ");
+                format!("there is no data set type `{name}`; the types are {known}")
             })
     }
 
@@ -87,21 +84,18 @@ impl Sets {
     /// Refuses a file that has no data set for the chosen sub-zone, because it would empty its
     /// source.
     pub(super) fn check(&self, input: &Input) -> Result<(), String> {
-        let wanted = input.options.subzone.as_deref();
+        let (file, wanted) = (input.file, input.options.subzone.as_deref());
         match &self.head {
             Some(_) if self.counted => Ok(()),
             None if wanted.is_none() => Ok(()),
             None => Err(format!(
-                "{}: --subzone needs a combined file, and the file has no $DATASET",
-                input.file
+                "{file}: --subzone needs a combined file, and the file has no $DATASET"
             )),
             Some(_) => {
                 let known: Vec<&str> = self.subzones.iter().map(String::as_str).collect();
+                let (wanted, known) = (wanted.unwrap_or("@"), known.join(", "));
                 Err(format!(
-                    "{}: no data set is for the sub-zone `{}`; there are {}",
-                    input.file,
-                    wanted.unwrap_or("@"),
-                    known.join(", ")
+                    "{file}: no data set is for the sub-zone `{wanted}`; there are {known}"
                 ))
             }
         }
@@ -132,12 +126,9 @@ impl Sets {
         let places: Vec<&str> = words.collect();
         let wanted = input.options.subzone.as_deref().unwrap_or("@");
         if !places.is_empty() && !places.contains(&wanted) {
-            self.subzones.extend(
-                places
-                    .iter()
-                    .take(MAX_SUBZONES.saturating_sub(self.subzones.len()))
-                    .map(ToString::to_string),
-            );
+            let more = MAX_SUBZONES.saturating_sub(self.subzones.len());
+            self.subzones
+                .extend(places.iter().take(more).map(ToString::to_string));
             return input.warn(&format!(
                 "a data set is ignored: it is for the sub-zone {}, not `{wanted}`",
                 places.join(" ")

@@ -1,32 +1,36 @@
 //! `$TIMESTAMP stamp [expires]`: when a list was made, and when it expires.
 
-use crate::model::{Time, time::Seconds};
+use crate::{
+    lists::text::is_digits,
+    model::{Time, time::Seconds},
+};
 
 /// The two times of a line: when the list was made, and when it expires. The second is a time, or
 /// `+` and a duration after the first.
 pub(super) fn timestamp(text: &str) -> Result<(Option<Time>, Option<Time>), String> {
     let mut words = text.split_whitespace();
     let stamp = moment(words.next().unwrap_or(""))?;
-    let ends = match words.next() {
-        None => None,
-        Some(e) => match e.strip_prefix('+') {
-            Some(span) => {
-                let span = if span.ends_with(|c: char| c.is_ascii_digit()) {
-                    format!("{span}s")
-                } else {
-                    span.to_string()
-                };
-                let span: Seconds = span.parse()?;
-                Some(
-                    stamp
-                        .map(|s| s.plus(span))
-                        .ok_or_else(|| format!("$TIMESTAMP `{text}`: `+` needs a first time"))?,
-                )
-            }
-            None => moment(e)?,
-        },
+    let Some(end) = words.next() else {
+        return Ok((stamp, None));
     };
-    Ok((stamp, ends))
+    let Some(span) = end.strip_prefix('+') else {
+        return Ok((stamp, moment(end)?));
+    };
+    let span = seconds(span)?;
+    match stamp {
+        Some(start) => Ok((stamp, Some(start.plus(span)))),
+        None => Err(format!("$TIMESTAMP `{text}`: `+` needs a first time")),
+    }
+}
+
+/// A duration; a number alone is in seconds.
+pub(super) fn seconds(text: &str) -> Result<Seconds, String> {
+    let unit = if text.ends_with(|c: char| c.is_ascii_digit()) {
+        "s"
+    } else {
+        ""
+    };
+    format!("{text}{unit}").parse()
 }
 
 /// `yyyy:mm:dd[:hh[:mi[:ss]]]` with `:` or `-` between, where a number may have one digit; or
@@ -36,7 +40,6 @@ fn moment(text: &str) -> Result<Option<Time>, String> {
         return Ok(None);
     }
     let bad = || format!("`{text}` is not a time; it is written yyyy:mm:dd:hh:mi:ss");
-    let digits = |p: &&str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit());
     let parts: Vec<&str> = match text.contains([':', '-']) {
         true => text.split([':', '-']).collect(),
         false if matches!(text.len(), 8 | 10 | 12 | 14) && text.is_ascii() => {
@@ -50,7 +53,7 @@ fn moment(text: &str) -> Result<Option<Time>, String> {
     let right = (3..=6).contains(&parts.len())
         && parts[0].len() == 4
         && parts[1..].iter().all(|p| p.len() <= 2);
-    if !right || !parts.iter().all(digits) {
+    if !right || !parts.iter().all(|p| is_digits(p)) {
         return Err(bad());
     }
     let part = |i: usize| parts.get(i).map_or("0", |p| p);

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::lists::text::literal;
+use crate::lists::text::{is_digits, literal};
 
 /// The template of the texts of a data set: the base template `$=`, and the substitutions `$0` to
 /// `$9`. The first definition of each counts.
@@ -32,10 +32,7 @@ impl Template {
         };
         // Nearly all texts have no substitution; `$` alone and `$$` do not change.
         let is_substitution = |(at, _): (usize, &str)| {
-            frame
-                .as_bytes()
-                .get(at + 1)
-                .is_some_and(|b| b.is_ascii_digit() || *b == b'=')
+            frame[at + 1..].starts_with(|c: char| c.is_ascii_digit() || c == '=')
         };
         if !frame.match_indices('$').any(is_substitution) {
             return frame.to_string();
@@ -77,24 +74,18 @@ pub(super) fn value_of(
     let Some(rest) = value.strip_prefix(':') else {
         return Ok((default.0, value.into()));
     };
-    let (a, text) = match rest.split_once(':') {
-        Some((a, t)) => (a.trim(), Some(t.trim())),
-        None => (rest.trim(), None),
-    };
+    let (a, text) = rest.split_once(':').unwrap_or((rest, default.1));
+    let a = a.trim();
     let code = code(a).ok_or_else(|| {
         format!("`{a}` is not an A value; write 127.0.0.2, or only its last number")
     })?;
-    Ok((code, text.unwrap_or(default.1).into()))
+    Ok((code, text.trim().into()))
 }
 
 /// An A value: `127.0.0.2`, its last number, or an address without zero octets as `inet_aton` reads
 /// it (`127.2` is 127.0.0.2).
 pub(super) fn code(text: &str) -> Option<Ipv4Addr> {
-    let number = |p: &str| {
-        p.parse::<u8>()
-            .ok()
-            .filter(|_| p.bytes().all(|b| b.is_ascii_digit()))
-    };
+    let number = |p: &str| p.parse::<u8>().ok().filter(|_| is_digits(p));
     let parts: Vec<u8> = text.split('.').map(number).collect::<Option<_>>()?;
     match parts[..] {
         [d] => Some(Ipv4Addr::new(127, 0, 0, d)),

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::super::*;
 use crate::{
-    lists::word,
+    lists::entry,
     model::{ReasonId, Subject},
 };
 
@@ -66,7 +66,7 @@ fn is_name_alone(line: &str, name: &Subject) -> bool {
         .filter(|w| !w.trim().is_empty());
     let first = words
         .next()
-        .map(|w| word::parse(w.trim_matches('"'), &word::Rules::default()));
+        .map(|w| entry::parse(w.trim_matches('"'), &entry::Rules::default()));
     let number = |w: &str| {
         w.chars()
             .all(|c| c.is_ascii_digit() || "+-.:/%TZUC\"".contains(c))

@@ -117,7 +117,7 @@ fn outcome(files: &str, options: &str) -> Outcome {
     let listed = shape.ipv4 + shape.ipv6 + shape.names + shape.digests;
     let refusal = match r.errors {
         _ if out.refusal.is_some() => None,
-        n if n > skip.map_or(0, |o| allowance(o, r.taken + n)) => Some(problems()),
+        n if n > skip.map_or(0, |o| allowance(o, r.accepted + n)) => Some(problems()),
         n if listed == 0 && (n > 0 || !has("allow_empty")) => {
             let what = if shape.exclusions > 0 {
                 "only exclusions were taken"

@@ -4,7 +4,8 @@
 
 use std::io::{self, Write};
 
-use super::{Export, Net, report::ReportBuilder, set_name};
+use super::{Export, report::ReportBuilder, set_name};
+use crate::model::Subject;
 
 /// The longest name of a set, in bytes (IPSET_MAXNAMELEN without the final NUL).
 const MAX_NAME: usize = 31;
@@ -26,24 +27,21 @@ pub(super) fn ipset(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> 
         writeln!(out, "flush {name}_{family}_new")
     };
     let swap = |out: &mut dyn Write, family: &str| {
-        writeln!(
-            out,
-            "swap {name}_{family}_new {name}_{family}\ndestroy {name}_{family}_new"
-        )
+        let new = format!("{name}_{family}_new");
+        writeln!(out, "swap {new} {name}_{family}\ndestroy {new}")
     };
-    let mut six = false;
+    let mut family = "v4";
     head(out, "v4", "inet")?;
-    e.prefixes(report, &mut |net| {
-        if matches!(net, Net::V6(_)) && !six {
-            six = true;
-            swap(out, "v4")?;
-            head(out, "v6", "inet6")?;
+    let start_ipv6 = |out: &mut dyn Write| swap(out, "v4").and_then(|()| head(out, "v6", "inet6"));
+    e.prefixes(report, &mut |prefix| {
+        if matches!(prefix, Subject::V6(_)) && family == "v4" {
+            family = "v6";
+            start_ipv6(out)?;
         }
-        writeln!(out, "add {name}_v{}_new {net}", if six { 6 } else { 4 })
+        writeln!(out, "add {name}_{family}_new {prefix}")
     })?;
-    if !six {
-        swap(out, "v4")?;
-        head(out, "v6", "inet6")?;
+    if family == "v4" {
+        start_ipv6(out)?;
     }
     swap(out, "v6")
 }

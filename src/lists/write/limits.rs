@@ -42,23 +42,17 @@ pub fn left_out(zone: &ZoneView, domain: &Domain) -> Vec<FormatLimit> {
         return Vec::new();
     }
     let never = never_asked(zone, domain);
-    let formats = WRITERS
-        .iter()
-        .map(|w| w.name)
-        .filter(|format| check(format, "", zone.spec.kind).is_ok());
-    let why = |format: &str| match &never {
-        Some(why) => Some(why.clone()),
-        None if format == "rpz" => policy(domain),
-        None => None,
-    };
-    formats
+    let formats = WRITERS.iter().map(|w| w.name);
+    let limits = formats
+        .filter(|f| check(f, "", zone.spec.kind).is_ok())
         .filter_map(|format| {
+            let policy = || policy(domain).filter(|_| format == "rpz");
             Some(FormatLimit {
                 format,
-                why: why(format)?,
+                why: never.clone().or_else(policy)?,
             })
-        })
-        .collect()
+        });
+    limits.collect()
 }
 
 /// Why a policy zone does not have a name.

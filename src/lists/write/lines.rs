@@ -2,15 +2,16 @@
 
 use std::io::{self, Write};
 
-use super::master::{record, soa_data};
+use super::{
+    escaped_labels,
+    master::{record, soa_data},
+};
 use crate::{
     dns::transfer::ZoneDifference,
     index::{
         Snapshot, ZoneView,
-        find::labels_in,
         render::{records, render_while},
     },
-    lists::text::label,
     model::Serial,
 };
 
@@ -22,21 +23,29 @@ struct Lines<'a> {
     result: io::Result<()>,
 }
 
-impl Lines<'_> {
+impl<'a> Lines<'a> {
+    fn new(view: &'a ZoneView, out: &'a mut dyn Write) -> Lines<'a> {
+        Lines {
+            view,
+            out,
+            text: String::new(),
+            result: Ok(()),
+        }
+    }
+
     fn soa(&mut self, serial: Serial) {
-        let line = format!(
-            "{}. {} SOA {}\n",
-            self.view.name,
+        let (name, ttl, data) = (
+            &self.view.name,
             self.view.soa_ttl(),
-            soa_data(self.view, serial.0)
+            soa_data(self.view, serial.0),
         );
-        self.put(line.as_bytes());
+        self.put(format!("{name}. {ttl} SOA {data}\n").as_bytes());
     }
 
     fn record(&mut self, owner: &[u8], kind: u16, ttl: u32, data: &[u8]) {
-        let mut name = String::new();
-        labels_in(owner).for_each(|l| name += &format!("{}.", label(l)));
-        name += &format!("{}.", self.view.name);
+        let mut labels = escaped_labels(owner);
+        labels.push(format!("{}.", self.view.name));
+        let name = labels.join(".");
         self.text.clear();
         // No TTL equals this default, so that every TTL is written.
         record(&mut self.text, &name, ttl, u32::MAX, kind, data);
@@ -60,20 +69,13 @@ pub fn axfr(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let view = &snapshot.zones.all()[zone];
-    let mut lines = Lines {
-        view,
-        out,
-        text: String::new(),
-        result: Ok(()),
-    };
+    let mut lines = Lines::new(view, out);
     lines.soa(serial);
     render_while(&snapshot.tables, view, &mut |owner, at| {
-        records(
-            &snapshot.tables.interned,
-            view,
-            &at,
-            &mut |kind, ttl, data| lines.record(owner, kind, ttl, data),
-        );
+        let interned = &snapshot.tables.interned;
+        records(interned, view, &at, &mut |kind, ttl, data| {
+            lines.record(owner, kind, ttl, data)
+        });
         lines.result.is_ok()
     });
     lines.soa(serial);
@@ -83,12 +85,7 @@ pub fn axfr(
 /// Writes the changes of a zone as the lines of an IXFR with one condensed sequence (RFC 1995
 /// section 4).
 pub fn ixfr(view: &ZoneView, difference: &ZoneDifference, out: &mut dyn Write) -> io::Result<()> {
-    let mut lines = Lines {
-        view,
-        out,
-        text: String::new(),
-        result: Ok(()),
-    };
+    let mut lines = Lines::new(view, out);
     lines.soa(difference.to);
     lines.soa(difference.from);
     difference.removed(&mut |owner, kind, ttl, data| lines.record(owner, kind, ttl, data));

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use super::{Export, ExportChangeKind, names::names, report::ReportBuilder};
 use crate::{
     index::pieces::Cut,
+    lists::text::is_below,
     model::{Domain, Scope, ZoneKind},
 };
 
@@ -16,13 +17,14 @@ pub(super) fn list(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     if e.view.spec.kind != ZoneKind::Domain {
-        return e.pieces(cut, Some(report), &mut |subject, items| {
-            if items.is_empty() {
-                Ok(())
-            } else {
-                writeln!(out, "{subject}")
-            }
-        });
+        return e.pieces(
+            cut,
+            Some(report),
+            &mut |subject, items| match items.is_empty() {
+                true => Ok(()),
+                false => writeln!(out, "{subject}"),
+            },
+        );
     }
     let excluded = e.long_exclusions();
     let mut lines = Lines {
@@ -77,10 +79,4 @@ impl Lines<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether a name is strictly below another.
-fn is_below(name: &str, above: &str) -> bool {
-    name.strip_suffix(above)
-        .is_some_and(|rest| rest.ends_with('.'))
 }

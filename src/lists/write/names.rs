@@ -7,13 +7,10 @@
 
 use std::io;
 
-use super::Export;
+use super::{Export, text_of};
 use crate::{
-    index::{
-        Items,
-        find::labels_in,
-        render::{Rendered, render},
-    },
+    index::{Items, render::Rendered},
+    lists::text::is_below,
     model::{Domain, Scope},
 };
 
@@ -34,16 +31,15 @@ struct Walk<'t> {
     sink: NameSink<'t>,
     /// The current name and those above it: at most as many as a name has labels.
     open_names: Vec<Above>,
-    result: io::Result<()>,
 }
 
 impl Walk<'_> {
     /// Sets the listings of a name or of the wildcard below it. A name comes before all names below
     /// it.
-    fn take(&mut self, name: &str, scope: Scope, items: Items) {
+    fn take(&mut self, name: &str, scope: Scope, items: Items) -> io::Result<()> {
         if self.open_names.last().is_none_or(|a| a.name != name) {
-            self.finish();
-            self.enter(name);
+            self.finish()?;
+            self.enter(name)?;
         }
         if let Some(at) = self.open_names.last_mut() {
             match scope {
@@ -51,43 +47,39 @@ impl Walk<'_> {
                 _ => at.below = items,
             }
         }
+        Ok(())
     }
 
     /// Reports the current name.
-    fn finish(&mut self) {
+    fn finish(&mut self) -> io::Result<()> {
         let Some((at, above)) = self.open_names.split_last_mut() else {
-            return;
+            return Ok(());
         };
-        if at.is_reported {
-            return;
+        if std::mem::replace(&mut at.is_reported, true) {
+            return Ok(());
         }
-        at.is_reported = true;
         // Exclusions are only needed below a listed wildcard.
         let wild = above.last().is_some_and(|a| !a.below.is_empty());
         for (scope, items) in [(Scope::Name, &at.own), (Scope::Below, &at.below)] {
-            if self.result.is_ok() && (wild || !items.is_empty()) {
-                self.result = (self.sink)(&Domain::from_canonical(&at.name, scope), items);
+            if wild || !items.is_empty() {
+                (self.sink)(&Domain::from_canonical(&at.name, scope), items)?;
             }
         }
+        Ok(())
     }
 
     /// Goes to a name: leaves the names that are not above it, and enters those between, which only
     /// have names below them.
-    fn enter(&mut self, name: &str) {
-        let within = |a: &Above| {
-            name.strip_suffix(&a.name)
-                .is_some_and(|rest| rest.ends_with('.'))
-        };
-        while self.open_names.last().is_some_and(|a| !within(a)) {
-            self.open_names.pop();
-        }
+    fn enter(&mut self, name: &str) -> io::Result<()> {
+        let above = self
+            .open_names
+            .iter()
+            .take_while(|a| is_below(name, &a.name));
+        self.open_names.truncate(above.count());
         let known = self.open_names.last().map_or(0, |a| a.name.len());
-        let starts: Vec<usize> = [0]
-            .into_iter()
-            .chain(name.match_indices('.').map(|(i, _)| i + 1))
-            .collect();
-        for start in starts.into_iter().rev().filter(|s| name.len() - s > known) {
-            self.finish();
+        let starts = name.rmatch_indices('.').map(|(i, _)| i + 1).chain([0]);
+        for start in starts.filter(|s| name.len() - s > known) {
+            self.finish()?;
             self.open_names.push(Above {
                 name: name[start..].into(),
                 own: Items::default(),
@@ -95,6 +87,7 @@ impl Walk<'_> {
                 is_reported: false,
             });
         }
+        Ok(())
     }
 }
 
@@ -103,30 +96,23 @@ pub(super) fn names(e: &Export, sink: NameSink) -> io::Result<()> {
     let mut walk = Walk {
         sink,
         open_names: Vec::new(),
-        result: Ok(()),
     };
-    render(&e.snapshot.tables, e.view, &mut |owner, at| {
-        if walk.result.is_err() {
-            return;
-        }
-        let labels: Vec<&str> = labels_in(owner)
-            .map(|l| std::str::from_utf8(l).unwrap_or("?"))
-            .collect();
-        let (scope, labels) = match labels.split_first() {
-            Some((&"*", rest)) => (Scope::Below, rest),
-            _ => (Scope::Name, &labels[..]),
+    e.render(&mut |owner, at| {
+        let name = text_of(owner);
+        let (scope, name) = match name.strip_prefix("*.") {
+            Some(rest) => (Scope::Below, rest),
+            None => (Scope::Name, name.as_str()),
         };
         let mut items = Items::default();
         match at {
-            Rendered::Fixed(_) | Rendered::Row(_) | Rendered::Identity(_) => return,
+            Rendered::Fixed(_) | Rendered::Row(_) | Rendered::Identity(_) => return Ok(()),
             Rendered::Blank => {}
             Rendered::Listed(l) => {
                 items.extend(l.own, e.view.mask);
                 items.extend(l.cover, e.view.mask);
             }
         }
-        walk.take(&labels.join("."), scope, items);
-    });
-    walk.finish();
-    walk.result
+        walk.take(name, scope, items)
+    })?;
+    walk.finish()
 }

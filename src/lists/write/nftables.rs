@@ -3,7 +3,8 @@
 
 use std::io::{self, Write};
 
-use super::{Export, Net, report::ReportBuilder, set_name};
+use super::{Export, report::ReportBuilder, set_name};
+use crate::model::Subject;
 
 /// The table of the sets.
 const TABLE: &str = "inet orbsd";
@@ -24,8 +25,8 @@ pub(super) fn nftables(e: &Export, report: &ReportBuilder, out: &mut dyn Write) 
     // One command for each set, because nft sorts the intervals of a set again after every command.
     // An empty command is an error, so it is written with the first element.
     let mut open = "";
-    e.prefixes(report, &mut |net| {
-        let family = if matches!(net, Net::V4(_)) {
+    e.prefixes(report, &mut |prefix| {
+        let family = if matches!(prefix, Subject::V4(_)) {
             "v4"
         } else {
             "v6"
@@ -35,11 +36,10 @@ pub(super) fn nftables(e: &Export, report: &ReportBuilder, out: &mut dyn Write) 
             writeln!(out, "{end}add element {TABLE} {name}_{family} {{")?;
             open = family;
         }
-        writeln!(out, "{net},")
+        writeln!(out, "{prefix},")
     })?;
-    if open.is_empty() {
-        Ok(())
-    } else {
-        writeln!(out, "}}")
+    match open {
+        "" => Ok(()),
+        _ => writeln!(out, "}}"),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Export, ExportChangeKind, report::ReportBuilder, text_change::TextChange};
 use crate::{
-    index::{Items, Listing, Where, zones::txt_data},
+    index::{Items, Listing, Where, values::Item, zones::txt_data},
     model::Subject,
 };
 
@@ -18,23 +18,34 @@ pub(super) struct PublishedReason<'a> {
     pub change: TextChange,
 }
 
-/// The reasons of a piece, in the order of an answer. `$` is the listed subject, as in an answer,
-/// or the piece if several subjects were merged.
-pub(super) fn published_reasons<'e>(
+/// One reason of a piece, with its text before `$` is replaced.
+pub(super) struct ListedReason<'a> {
+    /// Its name.
+    reason: &'a str,
+    /// The A record.
+    pub code: [u8; 4],
+    item: Item,
+    pub template: &'a str,
+    /// The listed subject.
+    pub listed: String,
+}
+
+/// The reasons of a piece, in the order of an answer.
+pub(super) fn listed_reasons<'e>(
     e: &Export<'e>,
     piece: &Subject,
     items: &Items,
-) -> Vec<PublishedReason<'e>> {
+) -> Vec<ListedReason<'e>> {
     let mut wire = Vec::new();
-    let (at, len) = match piece {
-        Subject::V4(p) => (Where::V4(p.first()), p.len()),
-        Subject::V6(p) => (Where::V6(p.first()), p.len()),
+    let at = match piece {
+        Subject::V4(p) => Where::V4(p.first()),
+        Subject::V6(p) => Where::V6(p.first()),
         Subject::Domain(d) => {
             for l in d.name().split('.') {
                 wire.push(l.len() as u8);
                 wire.extend(l.as_bytes());
             }
-            (Where::Name(&wire), u8::MAX)
+            Where::Name(&wire)
         }
     };
     let listing = Listing {
@@ -42,34 +53,59 @@ pub(super) fn published_reasons<'e>(
         cover: &[],
         at,
     };
+    let interned = &e.snapshot.tables.interned;
     let published = e.view.publish.iter().zip(&e.view.spec.publish);
-    let one = |(p, spec): (
-        &crate::index::zones::Published,
-        &'e crate::model::zone::Publish,
-    )| {
+    let reasons = published.filter_map(|(p, spec)| {
         let item = listing.item(p.reason)?;
-        let template = e
-            .snapshot
-            .tables
-            .interned
-            .own_text(item.text)
-            .unwrap_or(&p.text);
-        let mut listed = String::new();
-        if item.len > len && !alone(piece) {
-            listed = piece.to_string();
-        } else {
-            let _ = listing.write_subject(item, &mut listed);
-        }
-        let data = txt_data(template, &listed);
-        let text = String::from_utf8_lossy(data.get(1..).unwrap_or(&[])).into_owned();
-        Some(PublishedReason {
+        Some(ListedReason {
             reason: &spec.reason,
             code: p.code,
-            text,
-            change: TextChange::of(template, || listed.len()),
+            item,
+            template: interned.own_text(item.text).unwrap_or(&p.text),
+            listed: listed_subject(&listing, item),
         })
+    });
+    reasons.collect()
+}
+
+/// The listed subject of an item, as in the texts of answers.
+pub(super) fn listed_subject(listing: &Listing, item: Item) -> String {
+    let mut out = String::new();
+    // Writing into a string cannot fail.
+    let _ = listing.write_subject(item, &mut out);
+    out
+}
+
+/// The reasons of a piece with their texts. `$` is the listed subject, as in an answer, or the
+/// piece if several subjects were merged.
+pub(super) fn published_reasons<'e>(
+    e: &Export<'e>,
+    piece: &Subject,
+    items: &Items,
+) -> Vec<PublishedReason<'e>> {
+    let is_merged = |item: Item| match piece {
+        Subject::V4(p) => item.len > p.len() && !p.is_host(),
+        Subject::V6(p) => item.len > p.len() && !p.is_host(),
+        Subject::Domain(_) => false,
     };
-    published.filter_map(one).collect()
+    let published = |r: ListedReason<'e>| {
+        let listed = if is_merged(r.item) {
+            piece.to_string()
+        } else {
+            r.listed
+        };
+        let data = txt_data(r.template, &listed);
+        PublishedReason {
+            reason: r.reason,
+            code: r.code,
+            text: String::from_utf8_lossy(data.get(1..).unwrap_or(&[])).into_owned(),
+            change: TextChange::of(r.template, || listed.len()),
+        }
+    };
+    listed_reasons(e, piece, items)
+        .into_iter()
+        .map(published)
+        .collect()
 }
 
 /// The text of a piece in formats with one text: the first that is not empty.
@@ -85,13 +121,4 @@ pub(super) fn text(e: &Export, report: &ReportBuilder, piece: &Subject, items: &
         report.add(ExportChangeKind::FurtherReasons, piece);
     }
     first.text
-}
-
-/// Whether a piece is one address.
-fn alone(piece: &Subject) -> bool {
-    match piece {
-        Subject::V4(p) => p.is_host(),
-        Subject::V6(p) => p.is_host(),
-        Subject::Domain(_) => false,
-    }
 }

@@ -4,11 +4,15 @@
 use std::io::{self, Write};
 
 use super::{
-    Export, ExportChangeKind, names::names, report::ReportBuilder, text_change::TextChange,
+    Export, ExportChangeKind,
+    names::names,
+    published::{ListedReason, listed_reasons},
+    report::ReportBuilder,
+    text_change::TextChange,
 };
 use crate::{
     index::{
-        Items, Listing, Where, ZoneView,
+        Items, ZoneView,
         find::labels_in,
         pieces::Cut,
         zones::{rtype, txt_data},
@@ -26,18 +30,13 @@ pub(super) fn rbldnsd(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -
     let domains = s.kind != ZoneKind::Address;
     let kind = if domains { "dnset" } else { "combined" };
     writeln!(out, "# Data for rbldnsd {}:{kind}:FILE", view.name)?;
-    writeln!(
-        out,
-        "$SOA {} {} {} {serial} {} {} {} {}",
-        s.ttl.0,
-        ns.first().map_or("", |n| n),
-        rname(&s.contact),
-        s.refresh.0,
-        s.retry.0,
-        s.expire.0,
-        s.minimum().0
-    )?;
-    writeln!(out, "$NS {} {}\n$TTL {}", s.ttl.0, ns.join(" "), s.ttl.0)?;
+    let (ttl, contact) = (s.ttl.0, rname(&s.contact));
+    let first = ns.first().map_or("", |n| n);
+    let times = [s.refresh, s.retry, s.expire, s.minimum()]
+        .map(|t| t.0.to_string())
+        .join(" ");
+    writeln!(out, "$SOA {ttl} {first} {contact} {serial} {times}")?;
+    writeln!(out, "$NS {ttl} {}\n$TTL {ttl}", ns.join(" "))?;
     let mut w = Writer {
         out,
         e,
@@ -51,26 +50,21 @@ pub(super) fn rbldnsd(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -
     }
     w.section("ip4set")?;
     w.tests(&tests, false, None)?;
-    let mut six = 0;
     w.pieces(|s| !matches!(s, Subject::V6(_)), None)?;
-    let most = tests
+    w.section("ip6trie")?;
+    w.tests(&tests, true, Some(0))?;
+    let pieces_most = w.pieces(|s| matches!(s, Subject::V6(_)), Some(0))?;
+    let tests_most = tests
         .iter()
         .filter(|t| t.six)
         .map(|t| t.values.len())
         .max()
         .unwrap_or(0);
-    for place in 0.. {
-        if place > 0 && place >= most.max(six) {
-            break;
-        }
-        w.section(&if place == 0 {
-            "ip6trie".to_string()
-        } else {
-            format!("ip6trie:{}", place + 1)
-        })?;
+    for place in 1..tests_most.max(pieces_most) {
+        w.section(&format!("ip6trie:{}", place + 1))?;
         w.tests(&tests, true, Some(place))?;
-        if place == 0 || place < six {
-            six = w.pieces(|s| matches!(s, Subject::V6(_)), Some(place))?;
+        if place < pieces_most {
+            w.pieces(|s| matches!(s, Subject::V6(_)), Some(place))?;
         }
     }
     Ok(())
@@ -113,11 +107,8 @@ fn test_points(view: &ZoneView) -> Vec<TestPoint> {
             _ => continue,
         };
         let data = |kind| {
-            fixed
-                .rrs
-                .iter()
-                .filter(move |r| r.rtype == kind)
-                .map(|r| &r.data[..])
+            let records = fixed.rrs.iter().filter(move |r| r.rtype == kind);
+            records.map(|r| &r.data[..])
         };
         let mut texts = data(rtype::TXT).map(|t| shown(t.get(1..).unwrap_or(&[])));
         let value = |code: &[u8]| {
@@ -144,11 +135,8 @@ fn shown(data: &[u8]) -> String {
 
 /// Escapes a `=` at the start of a text, which rbldnsd would read as a replaced base template.
 fn escaped(text: String) -> String {
-    if text.starts_with('=') {
-        format!("={text}")
-    } else {
-        text
-    }
+    let escape = if text.starts_with('=') { "=" } else { "" };
+    format!("{escape}{text}")
 }
 
 fn value_line(code: [u8; 4], text: &str) -> String {
@@ -258,83 +246,54 @@ fn values(
     subject: &Subject,
     items: &Items,
 ) -> Vec<Value> {
-    let (snapshot, view) = (e.snapshot, e.view);
-    let mut wire = Vec::new();
-    let (at, alone) = match subject {
-        Subject::V4(p) => (Where::V4(p.first()), p.is_host()),
-        Subject::V6(p) => (Where::V6(p.first()), p.is_host()),
-        Subject::Domain(d) => {
-            for l in d.name().split('.') {
-                wire.push(l.len() as u8);
-                wire.extend(l.as_bytes());
-            }
-            (Where::Name(&wire), true)
-        }
-    };
-    let piece = match subject {
-        Subject::Domain(d) => d.name().to_string(),
-        s => s.to_string(),
-    };
-    let l = Listing {
-        own: items.as_slice(),
-        cover: &[],
-        at,
+    let (piece, alone) = match subject {
+        Subject::V4(p) => (subject.to_string(), p.is_host()),
+        Subject::V6(p) => (subject.to_string(), p.is_host()),
+        Subject::Domain(d) => (d.name().to_string(), true),
     };
     let (mut out, mut codes, mut texts) = (Vec::new(), Vec::new(), Vec::new());
-    for p in view.publish.iter() {
-        let Some(item) = l.item(p.reason) else {
-            continue;
-        };
-        let mut listed = String::new();
-        let _ = l.write_subject(item, &mut listed);
-        let template = snapshot
-            .tables
-            .interned
-            .own_text(item.text)
-            .unwrap_or(&p.text);
+    for ListedReason {
+        code,
+        template,
+        listed,
+        ..
+    } in listed_reasons(e, subject, items)
+    {
         let data = txt_data(template, &listed);
         if let Some(report) = report {
             let shown = data.get(1..).unwrap_or(&[]);
             let trimmed = shown.first() == Some(&b' ') || shown.last() == Some(&b' ');
-            report.add_text(
-                TextChange {
-                    trimmed,
-                    ..TextChange::of(template, || listed.len())
-                },
-                subject,
-            );
-            if codes.contains(&p.code) {
+            let change = TextChange::of(template, || listed.len());
+            report.add_text(TextChange { trimmed, ..change }, subject);
+            if codes.contains(&code) {
                 report.add(ExportChangeKind::ReasonsWithOneCode, subject);
             }
         }
-        let is_reported = data.len() < 2
+        let has_no_text = data.len() < 2
             || texts.contains(&data)
-            || (view.spec.txt == TxtPolicy::First && !codes.is_empty());
-        if is_reported && codes.contains(&p.code) {
+            || (e.view.spec.txt == TxtPolicy::First && !codes.is_empty());
+        if has_no_text && codes.contains(&code) {
             continue;
         }
-        codes.push(p.code);
+        codes.push(code);
         let template = harmless(template);
-        let value = match (is_reported, alone && listed == piece && plain(&template)) {
-            (true, _) => Value {
-                line: value_line(p.code, ""),
-                own: false,
-            },
-            (_, true) => Value {
-                line: value_line(p.code, &escaped(template.into_owned())),
-                own: false,
-            },
+        let (text, own) = if has_no_text {
+            (String::new(), false)
+        } else if alone && listed == piece && plain(&template) {
+            (escaped(template.into_owned()), false)
+        } else {
             // rbldnsd replaces `$` by the queried address, but here `$` is the listed subject, so
             // the subject is written.
-            _ => Value {
-                line: value_line(p.code, &shown(&data[1..])),
-                own: listed == piece && template.replace("$$", "").contains('$'),
-            },
+            let own = listed == piece && template.replace("$$", "").contains('$');
+            (shown(&data[1..]), own)
         };
-        if !is_reported {
+        out.push(Value {
+            line: value_line(code, &text),
+            own,
+        });
+        if !has_no_text {
             texts.push(data);
         }
-        out.push(value);
     }
     out
 }
@@ -342,16 +301,7 @@ fn values(
 /// Whether rbldnsd replaces the same `$` in a text: a digit or `=` after it would have another
 /// meaning.
 fn plain(template: &str) -> bool {
-    let mut bytes = template.bytes().peekable();
-    while let Some(b) = bytes.next() {
-        if b == b'$'
-            && bytes.next_if_eq(&b'$').is_none()
-            && bytes
-                .peek()
-                .is_some_and(|n| n.is_ascii_digit() || *n == b'=')
-        {
-            return false;
-        }
-    }
-    true
+    let singles = template.replace("$$", "\0");
+    let mut after = singles.split('$').skip(1);
+    !after.any(|text| text.starts_with(|c: char| c.is_ascii_digit() || c == '='))
 }

@@ -5,82 +5,84 @@ use std::{cell::RefCell, collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
+use super::text_change::TextChange;
+
 /// The most subjects of a kind that are named; all are counted.
 pub const MAX_EXAMPLES: usize = 3;
 
 /// A kind of change in an export.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum ExportChangeKind {
     /// Left out: the name is too long to be queried in this zone.
+    #[strum(
+        serialize = "left out: name and zone together are longer than a DNS name can be (253 characters)"
+    )]
     NameTooLong,
     /// Left out of `rpz`: the name may be too long below the resolver's name of the policy zone.
+    #[strum(
+        serialize = "left out: name and policy zone together may be longer than a DNS name can be (255 bytes, of which 60 are reserved for the policy zone)"
+    )]
     NameTooLongForPolicyZone,
     /// Left out of `rpz`: the last label starts with `rpz-`, so the name would be another trigger.
+    #[strum(
+        serialize = "left out: in a policy zone, names whose last label starts with `rpz-` are not host names"
+    )]
     ReservedName,
     /// An exclusion that is left out of `rpz` because it is too long; the policy of the wildcard
     /// above it applies.
+    #[strum(
+        serialize = "exclusion left out: it is too long for a policy zone, so the wildcard above applies to it"
+    )]
     ExclusionTooLong,
     /// Left out of `list` and `cidr`: a wildcard with exclusions below it, because these formats
     /// have no exclusions.
+    #[strum(
+        serialize = "left out: a wildcard with exclusions below it, which the format cannot express"
+    )]
     WildcardWithExclusions,
     /// Texts of further reasons are left out, because the format has one text for a subject.
+    #[strum(
+        serialize = "several reasons: the format has one text, so only the first reason's is written"
+    )]
     FurtherReasons,
     /// Several reasons of a subject have the same code, so that the file does not distinguish them.
+    #[strum(serialize = "several reasons with the same code: the file does not distinguish them")]
     ReasonsWithOneCode,
     /// `?` replaces bytes of a text that are not printable ASCII.
+    #[strum(serialize = "text changed: `?` replaces each byte that is not printable ASCII")]
     TextReplaced,
     /// A text was truncated to the 255 bytes of a TXT string.
+    #[strum(serialize = "text changed: it is truncated to 255 bytes, the length of a TXT string")]
     TextCut,
     /// Blanks at the start or end of a text are lost, because `rbldnsd` does not keep them.
+    #[strum(serialize = "text changed: the format does not keep blanks at the start or the end")]
     TextTrimmed,
     /// An address or prefix is written as a part of a wider prefix.
+    #[strum(serialize = "written as a part of a wider prefix")]
     Merged,
     /// A prefix is written in parts.
+    #[strum(serialize = "written in parts, because of what is listed or excluded inside")]
     Split,
 }
 
 impl ExportChangeKind {
     /// A description of the kind, in one line.
     pub fn description(self) -> &'static str {
-        match self {
-            ExportChangeKind::NameTooLong => {
-                "left out: name and zone together are longer than a DNS name can be (253 characters)"
-            }
-            ExportChangeKind::NameTooLongForPolicyZone => {
-                "left out: name and policy zone together may be longer than a DNS name can be (255 bytes, of which 60 are reserved for \
-                 the policy zone)"
-            }
-            ExportChangeKind::ReservedName => {
-                "left out: in a policy zone, names whose last label starts with `rpz-` are not host names"
-            }
-            ExportChangeKind::ExclusionTooLong => {
-                "exclusion left out: it is too long for a policy zone, so the wildcard above applies to it"
-            }
-            ExportChangeKind::WildcardWithExclusions => {
-                "left out: a wildcard with exclusions below it, which the format cannot express"
-            }
-            ExportChangeKind::FurtherReasons => {
-                "several reasons: the format has one text, so only the first reason's is written"
-            }
-            ExportChangeKind::ReasonsWithOneCode => {
-                "several reasons with the same code: the file does not distinguish them"
-            }
-            ExportChangeKind::TextReplaced => {
-                "text changed: `?` replaces each byte that is not printable ASCII"
-            }
-            ExportChangeKind::TextCut => {
-                "text changed: it is truncated to 255 bytes, the length of a TXT string"
-            }
-            ExportChangeKind::TextTrimmed => {
-                "text changed: the format does not keep blanks at the start or the end"
-            }
-            ExportChangeKind::Merged => "written as a part of a wider prefix",
-            ExportChangeKind::Split => {
-                "written in parts, because of what is listed or excluded inside"
-            }
-        }
+        self.into()
     }
 }
 
@@ -102,13 +104,8 @@ impl fmt::Display for ExportChange {
         } else {
             ""
         };
-        write!(
-            f,
-            "{} {}: {}{more}",
-            self.count,
-            self.kind.description(),
-            self.first.join(", ")
-        )
+        let (kind, first) = (self.kind.description(), self.first.join(", "));
+        write!(f, "{} {kind}: {first}{more}", self.count)
     }
 }
 
@@ -143,19 +140,15 @@ impl ReportBuilder {
     }
 
     /// Counts the changes of a subject's text.
-    pub(super) fn add_text(
-        &self,
-        change: super::text_change::TextChange,
-        subject: impl fmt::Display,
-    ) {
-        if change.replaced {
-            self.add(ExportChangeKind::TextReplaced, &subject);
-        }
-        if change.cut {
-            self.add(ExportChangeKind::TextCut, &subject);
-        }
-        if change.trimmed {
-            self.add(ExportChangeKind::TextTrimmed, &subject);
+    pub(super) fn add_text(&self, change: TextChange, subject: impl fmt::Display) {
+        for (changed, kind) in [
+            (change.replaced, ExportChangeKind::TextReplaced),
+            (change.cut, ExportChangeKind::TextCut),
+            (change.trimmed, ExportChangeKind::TextTrimmed),
+        ] {
+            if changed {
+                self.add(kind, &subject);
+            }
         }
     }
 

@@ -4,19 +4,19 @@
 //! clients. Those of a domain zone are names, with `rpz-passthru.` for exclusions below a listed
 //! wildcard. Owner names are relative, so that the file can be loaded under any zone name.
 
-use std::{
-    fmt::Write as _,
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
-use super::{Export, ExportChangeKind, Net, names::names, published::text, report::ReportBuilder};
+use super::{Export, ExportChangeKind, names::names, published::text, report::ReportBuilder};
 use crate::{
     index::{
         Items,
         pieces::Cut,
         zones::{MAX_NAME, wire_name},
     },
-    lists::text::{label, name, rname},
+    lists::{
+        record_text::quoted,
+        text::{name, rname},
+    },
     model::{Domain, Prefix6, Scope, Subject, ZoneKind},
 };
 
@@ -55,22 +55,19 @@ impl Action {
         }
     }
 
-    /// Whether the records give the reason.
-    fn gives_reason(&self) -> bool {
-        matches!(self, Action::Address(_))
-    }
-
-    /// Writes the records of an owner.
-    fn write(&self, owner: &str, why: &str, out: &mut dyn Write) -> io::Result<()> {
+    /// Writes the records of an owner; those of an address give the reason.
+    fn write(
+        &self,
+        owner: &str,
+        reason: impl FnOnce() -> String,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
         match self {
             Action::Cname(target) => writeln!(out, "{owner} CNAME {target}"),
             Action::Address(a) => {
                 let kind = if a.is_ipv4() { "A" } else { "AAAA" };
-                writeln!(
-                    out,
-                    "{owner} {kind} {a}\n{owner} TXT {}",
-                    super::master::quoted(why.as_bytes())
-                )
+                let reason = quoted(reason().as_bytes());
+                writeln!(out, "{owner} {kind} {a}\n{owner} TXT {reason}")
             }
         }
     }
@@ -92,21 +89,17 @@ pub(super) fn rpz(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io
         e.serial
     )?;
     ns.iter().try_for_each(|n| writeln!(out, "@ NS {n}"))?;
-    match s.kind {
-        ZoneKind::Address if action.gives_reason() => {
-            e.pieces(Cut::Values, Some(report), &mut |piece, items| match piece {
-                Subject::V4(p) => {
-                    action.write(&client(Net::V4(*p)), &text(e, report, piece, items), out)
-                }
-                Subject::V6(p) => {
-                    action.write(&client(Net::V6(*p)), &text(e, report, piece, items), out)
-                }
-                Subject::Domain(_) => Ok(()),
-            })
-        }
-        ZoneKind::Address => e.prefixes(report, &mut |net| action.write(&client(net), "", out)),
-        _ => domains(e, &action, report, out),
+    if s.kind != ZoneKind::Address {
+        return domains(e, &action, report, out);
     }
+    // Prefixes with different reasons are only kept apart if the reasons are written.
+    let cut = match action {
+        Action::Address(_) => Cut::Values,
+        Action::Cname(_) => Cut::Fewest,
+    };
+    e.pieces(cut, Some(report), &mut |piece, items| {
+        action.write(&client(piece), || text(e, report, piece, items), out)
+    })
 }
 
 /// Whether resolvers read a name as an address or a name server instead of a host name.
@@ -133,79 +126,56 @@ fn domains(
     }
     names(e, &mut |domain, items: &Items| {
         let excluded = items.is_empty();
-        if reserved(domain.name()) || owner_bytes(domain) + POLICY_ZONE_RESERVE > MAX_NAME {
-            let kind = match (excluded, reserved(domain.name())) {
-                (true, _) => ExportChangeKind::ExclusionTooLong,
-                (false, true) => ExportChangeKind::ReservedName,
-                (false, false) => ExportChangeKind::NameTooLongForPolicyZone,
-            };
-            if !excluded || !reserved(domain.name()) {
-                report.add(kind, domain);
+        let is_reserved = reserved(domain.name());
+        if is_reserved || owner_bytes(domain) + POLICY_ZONE_RESERVE > MAX_NAME {
+            match (excluded, is_reserved) {
+                (true, true) => {}
+                (true, false) => report.add(ExportChangeKind::ExclusionTooLong, domain),
+                (false, true) => report.add(ExportChangeKind::ReservedName, domain),
+                (false, false) => report.add(ExportChangeKind::NameTooLongForPolicyZone, domain),
             }
             return Ok(());
         }
-        let mut owner = String::from(if domain.scope() == Scope::Below {
+        let wildcard = if domain.scope() == Scope::Below {
             "*."
         } else {
             ""
-        });
-        for (i, l) in domain.name().split('.').enumerate() {
-            let _ = write!(
-                owner,
-                "{}{}",
-                if i > 0 { "." } else { "" },
-                label(l.as_bytes())
-            );
-        }
-        match (excluded, action.gives_reason()) {
-            (true, _) => exception.write(&owner, "", out),
-            (false, true) => action.write(
-                &owner,
-                &text(e, report, &Subject::Domain(domain.clone()), items),
-                out,
-            ),
-            (false, false) => action.write(&owner, "", out),
-        }
+        };
+        let owner = format!("{wildcard}{}", name(domain.name()));
+        let action = if excluded { &exception } else { action };
+        let subject = || Subject::Domain(domain.clone());
+        action.write(&owner, || text(e, report, &subject(), items), out)
     })
 }
 
 /// The owner of a client trigger (section 4.1.1): the length, then the reversed address. IPv6 has
 /// 16 bits a label, with `zz` for the longest run of zeros.
-fn client(net: Net) -> String {
-    match net {
-        Net::V4(p) => {
+fn client(prefix: &Subject) -> String {
+    match prefix {
+        Subject::V4(p) => {
             let [a, b, c, d] = p.first().to_be_bytes();
             format!("{}.{d}.{c}.{b}.{a}.rpz-client-ip", p.len())
         }
-        Net::V6(p) => format!("{}.{}.rpz-client-ip", p.len(), address_groups(p)),
+        Subject::V6(p) => format!("{}.{}.rpz-client-ip", p.len(), address_groups(*p)),
+        Subject::Domain(name) => name.to_string(),
     }
 }
 
 /// The reversed groups of an IPv6 address, with zeros shortened as in RFC 5952: the longest run of
 /// two or more, the first of equal ones. Resolvers refuse other forms.
 pub(super) fn address_groups(p: Prefix6) -> String {
-    let address_groups: Vec<u16> = (0..8)
+    let groups: Vec<u16> = (0..8)
         .map(|i| (p.first() >> (112 - 16 * i)) as u16)
         .collect();
-    let run = |at: usize| address_groups[at..].iter().take_while(|w| **w == 0).count();
+    let run = |at: usize| groups[at..].iter().take_while(|w| **w == 0).count();
     let longest = (0..8)
         .map(|at| (run(at), at))
         .filter(|(n, _)| *n > 1)
         .max_by_key(|(n, at)| (*n, 8 - at));
-    let mut out: Vec<String> = Vec::with_capacity(8);
-    let mut at = 0;
-    while at < 8 {
-        match longest {
-            Some((n, start)) if start == at => {
-                out.push("zz".into());
-                at += n;
-            }
-            _ => {
-                out.push(format!("{:x}", address_groups[at]));
-                at += 1;
-            }
-        }
+    let mut labels: Vec<String> = groups.iter().map(|group| format!("{group:x}")).collect();
+    if let Some((n, start)) = longest {
+        labels.splice(start..start + n, ["zz".into()]);
     }
-    out.reverse();
-    out.join(".")
+    labels.reverse();
+    labels.join(".")
 }

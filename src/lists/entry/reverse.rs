@@ -2,14 +2,15 @@
 
 use std::net::Ipv6Addr;
 
-use super::error::{WordError, error};
+use super::error::{EntryError, error};
 use crate::model::{Prefix4, Prefix6, Subject};
 
 /// Last labels of owners in a response policy zone that are not host names.
-pub(super) const TRIGGERS: [&str; 4] = ["rpz-ip", "rpz-client-ip", "rpz-nsip", "rpz-nsdname"];
+pub(in crate::lists) const TRIGGERS: [&str; 4] =
+    ["rpz-ip", "rpz-client-ip", "rpz-nsip", "rpz-nsdname"];
 
 /// The error for a reverse name or a trigger of a response policy zone, with its address.
-pub(super) fn reverse_name(word: &str, ascii: &str) -> WordError {
+pub(super) fn reverse_name(word: &str, ascii: &str) -> EntryError {
     let advice = reverse_subject(ascii).map_or_else(
         || "list the address or prefix instead".to_string(),
         |s| format!("list {s}"),
@@ -26,36 +27,33 @@ pub(super) fn reverse_name(word: &str, ascii: &str) -> WordError {
 fn reverse_subject(ascii: &str) -> Option<Subject> {
     if let Some(reversed) = ascii.strip_suffix(".in-addr.arpa") {
         let reversed = reversed.strip_prefix("*.").unwrap_or(reversed);
-        let octets: Vec<u8> = reversed
-            .rsplit('.')
-            .map(|o| o.parse().ok())
-            .collect::<Option<_>>()?;
-        let addr = octets
-            .iter()
-            .take(4)
-            .enumerate()
-            .fold(0, |a, (i, o)| a | u32::from(*o) << (24 - 8 * i));
-        return (octets.len() <= 4)
-            .then(|| Subject::V4(Prefix4::new(addr, 8 * octets.len() as u8)));
+        return prefix4_of(reversed.rsplit('.')).map(Subject::V4);
     }
     if let Some(reversed) = ascii.strip_suffix(".ip6.arpa") {
-        let nibbles: Vec<u8> = reversed
-            .rsplit('.')
-            .map(|n| u8::from_str_radix(n, 16).ok().filter(|_| n.len() == 1))
-            .collect::<Option<_>>()?;
-        let addr = nibbles
-            .iter()
-            .take(32)
-            .enumerate()
-            .fold(0, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i));
-        return (nibbles.len() <= 32)
-            .then(|| Subject::V6(Prefix6::new(addr, 4 * nibbles.len() as u8)).unmapped());
+        return prefix6_of(reversed.rsplit('.')).map(|p| Subject::V6(p).unmapped());
     }
     let (owner, kind) = ascii.rsplit_once('.')?;
-    TRIGGERS[..3]
-        .contains(&kind)
-        .then(|| policy_address(owner))
-        .flatten()
+    policy_address(owner).filter(|_| TRIGGERS[..3].contains(&kind))
+}
+
+/// The IPv4 prefix of one to four octets, from the left; an octet has no leading zeros.
+pub(in crate::lists) fn prefix4_of<'l>(labels: impl Iterator<Item = &'l str>) -> Option<Prefix4> {
+    let octet = |l: &str| l.parse::<u8>().ok().filter(|n| n.to_string() == l);
+    let octets: Vec<u8> = labels.map(octet).collect::<Option<_>>()?;
+    let mut addr = [0; 4];
+    addr.get_mut(..octets.len())?.copy_from_slice(&octets);
+    Some(Prefix4::new(
+        u32::from_be_bytes(addr),
+        8 * octets.len() as u8,
+    ))
+}
+
+/// The IPv6 prefix of one to 32 hexadecimal digits, from the left.
+pub(in crate::lists) fn prefix6_of<'l>(labels: impl Iterator<Item = &'l str>) -> Option<Prefix6> {
+    let nibble = |l: &str| u128::from_str_radix(l, 16).ok().filter(|_| l.len() == 1);
+    let nibbles: Vec<u128> = labels.map(nibble).collect::<Option<_>>()?;
+    let addr = nibbles.iter().rev().fold(0, |addr, n| addr >> 4 | n << 124);
+    (nibbles.len() <= 32).then(|| Prefix6::new(addr, 4 * nibbles.len() as u8))
 }
 
 /// The prefix of a trigger's owner without its type, such as `32.7.2.0.192` or `48.zz.db8.2001`
@@ -66,13 +64,9 @@ pub(in crate::lists) fn policy_address(owner: &str) -> Option<Subject> {
     let len: u8 = labels.next()?.parse().ok()?;
     let mut parts: Vec<&str> = labels.collect();
     parts.reverse();
-    let octets: Option<Vec<u8>> = parts.iter().map(|p| p.parse().ok()).collect();
-    if let (4, Some(o)) = (parts.len(), octets)
-        && len <= 32
-    {
-        let addr = o.iter().fold(0u32, |a, o| a << 8 | u32::from(*o));
-        let p = Prefix4::new(addr, len);
-        return (p.first() == addr).then_some(Subject::V4(p));
+    if let Some(host) = prefix4_of(parts.iter().copied()).filter(|p| p.is_host() && len <= 32) {
+        let p = host.widen(len);
+        return (p.first() == host.first()).then_some(Subject::V4(p));
     }
     let text = match parts.iter().position(|p| *p == "zz") {
         Some(at) => format!("{}::{}", parts[..at].join(":"), parts[at + 1..].join(":")),

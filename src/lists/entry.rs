@@ -8,19 +8,20 @@
 
 use std::{
     borrow::Cow,
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+use super::text::is_digits;
 use crate::model::{Digest, Domain, Prefix4, Prefix6, Subject, subject::HostBits};
 
 mod error;
 mod reverse;
 mod suffix;
 
-pub use error::WordError;
+pub use error::EntryError;
 use error::error;
-pub(super) use reverse::policy_address;
-use reverse::{TRIGGERS, reverse_name};
+use reverse::reverse_name;
+pub(super) use reverse::{TRIGGERS, policy_address, prefix4_of, prefix6_of};
 use suffix::is_top_level;
 pub use suffix::{PublicSuffix, public_suffix};
 
@@ -46,6 +47,17 @@ pub struct EntryStart {
     pub last_column: bool,
 }
 
+impl EntryStart {
+    fn new(subjects: Vec<Subject>, used: usize) -> EntryStart {
+        EntryStart {
+            subjects,
+            used,
+            port: None,
+            last_column: false,
+        }
+    }
+}
+
 /// Reads a text that is one entry and nothing else.
 ///
 /// Accepted are an address, a prefix, `a-b`, `a - b`, `a – b`, `a to b`, `a.b.c.0-255`, `a.b.c.*`,
@@ -55,7 +67,7 @@ pub struct EntryStart {
 /// # Errors
 ///
 /// The class of the error, and a message with the word and what to write instead.
-pub fn parse(text: &str, rules: &Rules) -> Result<Vec<Subject>, WordError> {
+pub fn parse(text: &str, rules: &Rules) -> Result<Vec<Subject>, EntryError> {
     let text = without_marks(text.trim());
     let entry = first(&text, rules)?;
     let rest = text[entry.used..].trim();
@@ -78,7 +90,7 @@ pub fn parse(text: &str, rules: &Rules) -> Result<Vec<Subject>, WordError> {
 }
 
 /// Reads a word that looks like an address or a range of addresses; `None` if it does not.
-pub fn parse_address(text: &str, rules: &Rules) -> Option<Result<Vec<Subject>, WordError>> {
+pub fn parse_address(text: &str, rules: &Rules) -> Option<Result<Vec<Subject>, EntryError>> {
     let word = text.split_whitespace().next().unwrap_or("");
     is_address_form(word).then(|| parse(text, rules))
 }
@@ -88,33 +100,42 @@ pub fn parse_address(text: &str, rules: &Rules) -> Option<Result<Vec<Subject>, W
 /// # Errors
 ///
 /// As [`parse`].
-pub fn first(text: &str, rules: &Rules) -> Result<EntryStart, WordError> {
+pub fn first(text: &str, rules: &Rules) -> Result<EntryStart, EntryError> {
     let word = word_of(text);
     // A digest may be all digits, so digests are tried before addresses.
     if let Some(digest) = rules.digest.filter(|_| !word.contains(['.', ':', '/'])) {
         let domain = digest
             .read(word)
             .map_err(|why| error("not a digest", why))?;
-        return Ok(EntryStart {
-            subjects: vec![Subject::Domain(domain)],
-            used: word.len(),
-            port: None,
-            last_column: false,
-        });
+        return Ok(EntryStart::new(vec![Subject::Domain(domain)], word.len()));
     }
     // Most lines of most lists are a plain address.
     if let Ok(a) = word.parse::<Ipv4Addr>() {
-        return follow(text, word.len(), Address::V4(a), rules);
+        return follow(text, word.len(), a.into(), rules);
     }
     if is_address_form(word) {
         return address(text, word, rules);
     }
-    name(word).map(|s| EntryStart {
-        subjects: vec![s],
-        used: word.len(),
-        port: None,
-        last_column: false,
-    })
+    name(word).map(|s| EntryStart::new(vec![s], word.len()))
+}
+
+/// Whether a word is an address, or starts with one and a `/`.
+pub(super) fn starts_with_address(word: &str) -> bool {
+    word.split('/')
+        .next()
+        .is_some_and(|a| a.parse::<IpAddr>().is_ok())
+}
+
+/// An address with or without a zone identifier, such as `fe80::1%eth0`.
+pub(super) fn zoned_address(word: &str) -> Option<IpAddr> {
+    word.split('%').next()?.parse().ok()
+}
+
+/// The number of addresses of disjoint subjects.
+pub(super) fn addresses(subjects: &[Subject]) -> u128 {
+    subjects
+        .iter()
+        .fold(0, |n: u128, s| n.saturating_add(s.addresses()))
 }
 
 /// The text without byte order marks and invisible characters, which are copied from web pages.
@@ -136,24 +157,27 @@ pub fn is_address_form(word: &str) -> bool {
     }
     let word = word.strip_suffix('.').unwrap_or(word);
     let (above, last) = word.rsplit_once('.').unwrap_or(("", word));
-    let digits = |l: &str| !l.is_empty() && l.bytes().all(|b| b.is_ascii_digit());
-    let hexadecimal = |l: &str| {
-        let rest = l.strip_prefix("0x").or_else(|| l.strip_prefix("0X"));
-        rest.is_some_and(|h| h.bytes().all(|b| b.is_ascii_hexdigit()))
-    };
-    if digits(last) || hexadecimal(last) {
-        return true;
-    }
-    if matches!(last, "x" | "X" | "*")
-        && above
-            .rsplit('.')
-            .find(|l| !matches!(*l, "x" | "X" | "*"))
-            .is_some_and(digits)
+    let is_wild = |l: &&str| matches!(*l, "x" | "X" | "*");
+    if is_digits(last)
+        || is_hexadecimal(last)
+        || is_wild(&last)
+            && above
+                .rsplit('.')
+                .find(|l| !is_wild(l))
+                .is_some_and(is_digits)
     {
         return true;
     }
     let written = |c: char| c.is_ascii_digit() || ".*xX/-_".contains(c) || DASHES.contains(&c);
     word.chars().all(written) && word.contains(|c: char| c.is_ascii_digit())
+}
+
+/// Whether a label is a hexadecimal number with its prefix `0x`.
+fn is_hexadecimal(label: &str) -> bool {
+    let digits = label
+        .strip_prefix("0x")
+        .or_else(|| label.strip_prefix("0X"));
+    digits.is_some_and(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// Dashes between the ends of a range.
@@ -180,21 +204,9 @@ fn next_word(text: &str, from: usize) -> (usize, &str) {
     }
 }
 
-/// An address of either family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Address {
-    V4(Ipv4Addr),
-    V6(Ipv6Addr),
-}
-
 /// Reads a word that has the form of an address, and the words after it that belong to it.
-fn address(text: &str, word: &str, rules: &Rules) -> Result<EntryStart, WordError> {
-    let whole = |subjects| EntryStart {
-        subjects,
-        used: word.len(),
-        port: None,
-        last_column: false,
-    };
+fn address(text: &str, word: &str, rules: &Rules) -> Result<EntryStart, EntryError> {
+    let whole = |subjects| EntryStart::new(subjects, word.len());
     if word.contains("://") || word.starts_with("//") {
         return Err(url(word));
     }
@@ -202,9 +214,7 @@ fn address(text: &str, word: &str, rules: &Rules) -> Result<EntryStart, WordErro
         return bracketed(text, word, rest, rules);
     }
     if let Some((a, len)) = word.split_once('/') {
-        let Ok(addr) = literal(a) else {
-            return Err(not_a_prefix(word, a));
-        };
+        let addr = literal(a).map_err(|e| not_a_prefix(word, a, &e))?;
         return prefix(word, addr, len, rules).map(|s| whole(vec![s]));
     }
     if let Some((at, dash)) = word
@@ -217,9 +227,7 @@ fn address(text: &str, word: &str, rules: &Rules) -> Result<EntryStart, WordErro
         return wildcard(word).map(|s| whole(vec![s]));
     }
     if let Some((a, port)) = word.rsplit_once(':').filter(|(a, _)| !a.contains(':')) {
-        let Ok(addr) = literal(a) else {
-            return Err(not_an_address_with_port(word, a));
-        };
+        let addr = literal(a).map_err(|_| not_an_address_with_port(word, a))?;
         let port = port.parse::<u16>().map_err(|_| {
             error(
                 "a port",
@@ -228,7 +236,7 @@ fn address(text: &str, word: &str, rules: &Rules) -> Result<EntryStart, WordErro
         })?;
         return Ok(EntryStart {
             port: Some(port),
-            ..whole(vec![host(addr)])
+            ..whole(vec![Subject::host(addr)])
         });
     }
     let addr = literal(word)?;
@@ -236,43 +244,34 @@ fn address(text: &str, word: &str, rules: &Rules) -> Result<EntryStart, WordErro
 }
 
 /// `[::1]`, `[::1]/64`, `[::1]:25`; `rest` is the word after the bracket.
-fn bracketed(text: &str, word: &str, rest: &str, rules: &Rules) -> Result<EntryStart, WordError> {
+fn bracketed(text: &str, word: &str, rest: &str, rules: &Rules) -> Result<EntryStart, EntryError> {
     let bad = |why: &str| {
         error(
             "an address in brackets",
             format!("`{word}` is not an address in brackets: {why}"),
         )
     };
-    let Some((inner, behind)) = rest.split_once(']') else {
-        return Err(bad("the closing bracket is missing"));
-    };
+    let (inner, behind) = rest
+        .split_once(']')
+        .ok_or_else(|| bad("the closing bracket is missing"))?;
     let addr = literal(inner)?;
-    let entry = |subjects, port| EntryStart {
-        subjects,
-        used: word.len(),
-        port,
-        last_column: false,
-    };
+    let entry = |subject| EntryStart::new(vec![subject], word.len());
     match behind.split_at_checked(1) {
         None => follow(text, word.len(), addr, rules),
-        Some(("/", len)) => prefix(word, addr, len, rules).map(|s| entry(vec![s], None)),
-        Some((":", port)) if port.parse::<u16>().is_ok() => {
-            Ok(entry(vec![host(addr)], port.parse().ok()))
-        }
+        Some(("/", len)) => prefix(word, addr, len, rules).map(entry),
+        Some((":", port)) if port.parse::<u16>().is_ok() => Ok(EntryStart {
+            port: port.parse().ok(),
+            ..entry(Subject::host(addr))
+        }),
         _ => Err(bad("only a length or a port may follow the bracket")),
     }
 }
 
 /// Reads the words after an address that belong to it: a length, a mask, or the end of a range.
-fn follow(text: &str, used: usize, addr: Address, rules: &Rules) -> Result<EntryStart, WordError> {
+fn follow(text: &str, used: usize, addr: IpAddr, rules: &Rules) -> Result<EntryStart, EntryError> {
     let (at, word) = next_word(text, used);
-    let entry = |subjects, used| EntryStart {
-        subjects,
-        used,
-        port: None,
-        last_column: false,
-    };
-    let plain = || Ok(entry(vec![host(addr)], used));
+    let entry = EntryStart::new;
+    let plain = || Ok(entry(vec![Subject::host(addr)], used));
     if word.is_empty() {
         return plain();
     }
@@ -298,21 +297,21 @@ fn follow(text: &str, used: usize, addr: Address, rules: &Rules) -> Result<Entry
         return range(&text[..end], addr, literal(last)?).map(|s| entry(s, end));
     }
     // The word is a second column.
-    let Ok(second) = literal(word) else {
-        if looks_like_address(word) {
+    let second = match literal(word) {
+        Ok(second) => second,
+        Err(e) if looks_like_address(word) => {
             return Err(error(
                 "a second column that is almost an address",
                 format!(
-                    "`{}`: column 2 looks like an address but is not one: {}",
-                    &text[..end],
-                    literal(word).map_or_else(|e| e.text, |_| String::new())
+                    "`{}`: column 2 looks like an address but is not one: {e}",
+                    &text[..end]
                 ),
             ));
         }
-        return plain();
+        Err(_) => return plain(),
     };
     match (addr, second) {
-        (Address::V4(_), Address::V4(m))
+        (IpAddr::V4(_), IpAddr::V4(m))
             if m.octets()[0] == 255 || m.octets()[0] == 0 || mask_length(m).is_some() =>
         {
             prefix(&text[..end], addr, word, rules).map(|s| entry(vec![s], end))
@@ -334,56 +333,42 @@ fn looks_like_address(word: &str) -> bool {
     four || six
 }
 
-fn host(addr: Address) -> Subject {
-    match addr {
-        Address::V4(a) => Subject::host(a.into()),
-        Address::V6(a) => Subject::host(a.into()),
-    }
-}
-
 /// Parses one address in any form; the error names the wrong part.
-fn literal(word: &str) -> Result<Address, WordError> {
-    if word.contains(':') {
-        return six(word);
-    }
-    word.parse()
-        .map(Address::V4)
-        .map_err(|_| octets_error(word))
+fn literal(word: &str) -> Result<IpAddr, EntryError> {
+    word.parse().map_err(|_| {
+        if word.contains(':') {
+            ipv6_error(word)
+        } else {
+            octets_error(word)
+        }
+    })
 }
 
-fn six(word: &str) -> Result<Address, WordError> {
-    if let Ok(a) = word.parse::<Ipv6Addr>() {
-        return Ok(Address::V6(a));
-    }
+/// The error for a malformed IPv6 address.
+fn ipv6_error(word: &str) -> EntryError {
     if let Some((a, zone)) = word.split_once('%') {
-        return Err(error(
+        return error(
             "a zone identifier",
             format!("`{word}`: `%{zone}` names an interface of one machine; list the address {a}"),
-        ));
+        );
     }
     // The dotted part of ::ffff:192.0.2.1.
     if let Some((_, four)) = word.rsplit_once(':').filter(|(_, four)| four.contains('.')) {
-        let e = octets_error(four);
-        return Err(error(e.class, format!("`{word}`: {}", e.text)));
+        return octets_error(four).in_word(word);
     }
-    Err(error(
+    error(
         "not an IPv6 address",
         format!(
             "`{word}` is not an IPv6 address; it has eight groups of up to four hexadecimal digits, or `::`"
         ),
-    ))
+    )
 }
 
 /// The error for a malformed IPv4 address.
-fn octets_error(word: &str) -> WordError {
+fn octets_error(word: &str) -> EntryError {
     let labels: Vec<&str> = word.split('.').collect();
-    for (i, label) in labels.iter().enumerate() {
-        let n = i + 1;
-        let hex = label
-            .strip_prefix("0x")
-            .or_else(|| label.strip_prefix("0X"))
-            .is_some_and(|h| h.bytes().all(|b| b.is_ascii_hexdigit()));
-        if hex {
+    for (n, label) in (1..).zip(&labels) {
+        if is_hexadecimal(label) {
             return error(
                 "a hexadecimal octet",
                 format!(
@@ -399,7 +384,7 @@ fn octets_error(word: &str) -> WordError {
                 ),
             );
         }
-        if !label.bytes().all(|b| b.is_ascii_digit()) {
+        if !is_digits(label) {
             return error(
                 "not an address",
                 format!(
@@ -408,32 +393,23 @@ fn octets_error(word: &str) -> WordError {
             );
         }
     }
-    if let Some((i, label)) = labels
-        .iter()
-        .enumerate()
-        .find(|(_, l)| l.len() > 1 && l.starts_with('0'))
-    {
-        let plain = label.trim_start_matches('0');
-        let plain = if plain.is_empty() { "0" } else { plain };
+    let find = |wrong: fn(&str) -> bool| (1..).zip(&labels).find(|(_, label)| wrong(label));
+    if let Some((n, label)) = find(|l| l.len() > 1 && l.starts_with('0')) {
+        let plain = match label.trim_start_matches('0') {
+            "" => "0",
+            digits => digits,
+        };
         return error(
             "a leading zero",
             format!(
-                "`{word}`: leading zero in octet {} (`{label}`), which some programs read as octal; write {plain} if that is the intended number",
-                i + 1
+                "`{word}`: leading zero in octet {n} (`{label}`), which some programs read as octal; write {plain} if that is the intended number"
             ),
         );
     }
-    if let Some((i, label)) = labels
-        .iter()
-        .enumerate()
-        .find(|(_, l)| l.parse::<u8>().is_err())
-    {
+    if let Some((n, label)) = find(|l| l.parse::<u8>().is_err()) {
         return error(
             "an octet above 255",
-            format!(
-                "`{word}`: octet {} is {label}; an octet is a number from 0 to 255",
-                i + 1
-            ),
+            format!("`{word}`: octet {n} is {label}; an octet is a number from 0 to 255"),
         );
     }
     let hint = match labels.len() {
@@ -468,13 +444,9 @@ fn mask_length(mask: Ipv4Addr) -> Option<u8> {
 }
 
 /// A prefix from an address and its length or mask; `word` is the whole text, for messages.
-fn prefix(word: &str, addr: Address, len: &str, rules: &Rules) -> Result<Subject, WordError> {
-    let bits = if matches!(addr, Address::V4(_)) {
-        32
-    } else {
-        128
-    };
-    let number = !len.is_empty() && len.bytes().all(|b| b.is_ascii_digit());
+fn prefix(word: &str, addr: IpAddr, len: &str, rules: &Rules) -> Result<Subject, EntryError> {
+    let bits = if addr.is_ipv4() { 32 } else { 128 };
+    let number = is_digits(len);
     if number && len.len() > 1 && len.starts_with('0') {
         return Err(error(
             "a leading zero",
@@ -486,40 +458,38 @@ fn prefix(word: &str, addr: Address, len: &str, rules: &Rules) -> Result<Subject
     }
     let length = match addr {
         _ if number => len.parse::<u8>().ok().filter(|l| *l <= bits),
-        Address::V4(_) if len.contains('.') => match len.parse::<Ipv4Addr>() {
-            Err(_) => return Err(octets_error(len)),
-            Ok(mask) => match mask_length(mask) {
-                Some(l) => Some(l),
-                None => {
-                    return Err(error(
-                        "a mask that is not contiguous",
-                        format!(
-                            "`{word}`: {mask} is not a netmask such as 255.255.255.0 or a wildcard mask such as 0.0.0.255"
-                        ),
-                    ));
-                }
-            },
-        },
-        Address::V6(_) => len
-            .parse::<Ipv6Addr>()
-            .ok()
+        IpAddr::V4(_) if len.contains('.') => {
+            let mask = len.parse().map_err(|_| octets_error(len))?;
+            let length = mask_length(mask).ok_or_else(|| {
+                error(
+                    "a mask that is not contiguous",
+                    format!(
+                        "`{word}`: {mask} is not a netmask such as 255.255.255.0 or a wildcard mask such as 0.0.0.255"
+                    ),
+                )
+            });
+            Some(length?)
+        }
+        IpAddr::V4(_) => None,
+        IpAddr::V6(_) => len
+            .parse()
             .map(Ipv6Addr::to_bits)
+            .ok()
             .filter(|m| m.leading_ones() + m.trailing_zeros() == 128)
             .map(|m| m.leading_ones() as u8),
-        Address::V4(_) => None,
     };
-    let Some(length) = length else {
-        return Err(error(
+    let length = length.ok_or_else(|| {
+        error(
             "not a prefix length",
             format!("`{word}`: a prefix length is a number from 0 to {bits}"),
-        ));
-    };
+        )
+    })?;
     let (subject, exact) = match addr {
-        Address::V4(a) => {
+        IpAddr::V4(a) => {
             let p = Prefix4::new(a.to_bits(), length);
             (Subject::V4(p), p.first() == a.to_bits())
         }
-        Address::V6(a) => {
+        IpAddr::V6(a) => {
             let p = Prefix6::new(a.to_bits(), length);
             (Subject::V6(p).unmapped(), p.first() == a.to_bits())
         }
@@ -533,22 +503,20 @@ fn prefix(word: &str, addr: Address, len: &str, rules: &Rules) -> Result<Subject
     Ok(subject)
 }
 
-/// The error for a word with `/` that is not a prefix.
-fn not_a_prefix(word: &str, before: &str) -> WordError {
-    if before.starts_with(|c: char| c.is_ascii_digit())
-        && before.bytes().all(|b| b.is_ascii_digit() || b == b'.')
-        || before.contains(':')
+/// The error for a word with `/` that is not a prefix; `e` is the error of the text before the `/`.
+fn not_a_prefix(word: &str, before: &str, e: &EntryError) -> EntryError {
+    let digit = |c: char| c.is_ascii_digit();
+    if before.contains(':')
+        || before.starts_with(digit) && before.chars().all(|c| digit(c) || c == '.')
     {
-        return literal(before).map_or_else(
-            |e| error(e.class, format!("`{word}`: {}", e.text)),
-            |_| url(word),
-        );
+        e.in_word(word)
+    } else {
+        url(word)
     }
-    url(word)
 }
 
 /// The error for a URL, with its address or name.
-fn url(word: &str) -> WordError {
+fn url(word: &str) -> EntryError {
     let rest = word
         .split_once("://")
         .map_or(word, |(_, rest)| rest)
@@ -565,16 +533,11 @@ fn url(word: &str) -> WordError {
     } else {
         "a path, or part of a URL"
     };
-    match subject_kind(host) {
-        Some(kind) => error(
-            "a URL",
-            format!("`{word}` is {what}; list the {kind} {host}"),
-        ),
-        None => error(
-            "a URL",
-            format!("`{word}` is {what}; an entry is an address, a prefix or a name"),
-        ),
-    }
+    let advice = match subject_kind(host) {
+        Some(kind) => format!("list the {kind} {host}"),
+        None => "an entry is an address, a prefix or a name".into(),
+    };
+    error("a URL", format!("`{word}` is {what}; {advice}"))
 }
 
 /// The subject to list for a host in a URL or a mail address.
@@ -587,10 +550,9 @@ fn subject_kind(host: &str) -> Option<&'static str> {
 }
 
 /// The error for an `a:b` that is not an address with a port.
-fn not_an_address_with_port(word: &str, before: &str) -> WordError {
+fn not_an_address_with_port(word: &str, before: &str) -> EntryError {
     if before.contains('.') && before.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-        let e = octets_error(before);
-        return error(e.class, format!("`{word}`: {}", e.text));
+        return octets_error(before).in_word(word);
     }
     match subject_kind(before) {
         Some(kind) => error(
@@ -605,7 +567,7 @@ fn not_an_address_with_port(word: &str, before: &str) -> WordError {
 }
 
 /// Parses a network from its first octets: `a.b.c.*`, `a.b.*`, `a.b.c.x`, `a.b.c.`.
-fn wildcard(word: &str) -> Result<Subject, WordError> {
+fn wildcard(word: &str) -> Result<Subject, EntryError> {
     let mut rest = word;
     while let Some(shorter) = rest.strip_suffix(['*', 'x', 'X']) {
         rest = shorter.strip_suffix('.').unwrap_or(shorter);
@@ -622,7 +584,8 @@ fn wildcard(word: &str) -> Result<Subject, WordError> {
         "x" | "X" => given == 4,
         _ => false,
     };
-    if !whole {
+    let is_number = labels.iter().all(|l| is_digits(l));
+    if !whole || !is_number {
         return Err(error(
             "not an address",
             format!(
@@ -630,39 +593,19 @@ fn wildcard(word: &str) -> Result<Subject, WordError> {
             ),
         ));
     }
-    let octets: Option<Vec<u8>> = labels
-        .iter()
-        .map(|l| l.parse::<u8>().ok().filter(|n| n.to_string() == **l))
-        .collect();
-    match octets {
-        Some(o) if o.len() <= 4 && given <= 4 => {
-            let addr = o
-                .iter()
-                .enumerate()
-                .fold(0, |a, (i, o)| a | u32::from(*o) << (24 - 8 * i));
-            Ok(Subject::V4(Prefix4::new(addr, 8 * o.len() as u8)))
-        }
-        Some(_) => Err(error(
+    if given > 4 {
+        return Err(error(
             "too few or too many octets",
             format!("`{word}` has more than four octets"),
-        )),
-        None if labels
-            .iter()
-            .all(|l| !l.is_empty() && l.bytes().all(|b| b.is_ascii_digit())) =>
-        {
-            Err(octets_error(rest))
-        }
-        None => Err(error(
-            "not an address",
-            format!(
-                "`{word}` has the form of an address; a network is written 192.0.2.* or 192.0.2.0/24"
-            ),
-        )),
+        ));
     }
+    prefix4_of(labels.into_iter())
+        .map(Subject::V4)
+        .ok_or_else(|| octets_error(rest))
 }
 
 /// A range in one word: `a-b`, or `a.b.c.0-255`.
-fn range_word(word: &str, a: &str, b: &str) -> Result<Vec<Subject>, WordError> {
+fn range_word(word: &str, a: &str, b: &str) -> Result<Vec<Subject>, EntryError> {
     if !looks_like_address(a) {
         return Err(error(
             "not an address or range",
@@ -672,26 +615,25 @@ fn range_word(word: &str, a: &str, b: &str) -> Result<Vec<Subject>, WordError> {
         ));
     }
     let first = literal(a)?;
-    if let (Address::V4(low), true) = (
-        first,
-        !b.is_empty() && b.bytes().all(|b| b.is_ascii_digit()),
-    ) {
+    if let IpAddr::V4(low) = first
+        && is_digits(b)
+    {
         if b.len() > 1 && b.starts_with('0') {
             return Err(error(
                 "a leading zero",
                 format!("`{word}`: leading zero in the end of the range (`{b}`)"),
             ));
         }
-        let Ok(last) = b.parse::<u8>() else {
-            return Err(error(
+        let last = b.parse().map_err(|_| {
+            error(
                 "an octet above 255",
                 format!(
                     "`{word}`: the end of the range is {b}; an octet is a number from 0 to 255"
                 ),
-            ));
-        };
+            )
+        })?;
         let [o1, o2, o3, _] = low.octets();
-        return range(word, first, Address::V4(Ipv4Addr::new(o1, o2, o3, last)));
+        return range(word, first, Ipv4Addr::new(o1, o2, o3, last).into());
     }
     if !looks_like_address(b) {
         return Err(error(
@@ -705,21 +647,19 @@ fn range_word(word: &str, a: &str, b: &str) -> Result<Vec<Subject>, WordError> {
 }
 
 /// The fewest prefixes from one address to another; `word` is the whole range, for messages.
-fn range(word: &str, first: Address, last: Address) -> Result<Vec<Subject>, WordError> {
-    let order = || {
-        Err(error(
-            "a range that goes down",
-            format!("`{word}`: a range goes from the lower address to the higher"),
-        ))
-    };
+fn range(word: &str, first: IpAddr, last: IpAddr) -> Result<Vec<Subject>, EntryError> {
     match (first, last) {
-        (Address::V4(a), Address::V4(b)) if a <= b => Ok(Prefix4::cover(a.to_bits(), b.to_bits())
+        (IpAddr::V4(a), IpAddr::V4(b)) if a <= b => Ok(Prefix4::cover(a.to_bits(), b.to_bits())
             .map(Subject::V4)
             .collect()),
-        (Address::V6(a), Address::V6(b)) if a <= b => Ok(Prefix6::cover(a.to_bits(), b.to_bits())
-            .map(|p| Subject::V6(p).unmapped())
-            .collect()),
-        (Address::V4(_), Address::V4(_)) | (Address::V6(_), Address::V6(_)) => order(),
+        (IpAddr::V6(a), IpAddr::V6(b)) if a <= b => {
+            let prefixes = Prefix6::cover(a.to_bits(), b.to_bits());
+            Ok(prefixes.map(|p| Subject::V6(p).unmapped()).collect())
+        }
+        _ if first.is_ipv4() == last.is_ipv4() => Err(error(
+            "a range that goes down",
+            format!("`{word}`: a range goes from the lower address to the higher"),
+        )),
         _ => Err(error(
             "a range of two families",
             format!("`{word}`: both ends of a range are IPv4, or both are IPv6"),
@@ -728,7 +668,7 @@ fn range(word: &str, first: Address, last: Address) -> Result<Vec<Subject>, Word
 }
 
 /// A name of two or more labels, or a top-level domain.
-fn name(word: &str) -> Result<Subject, WordError> {
+fn name(word: &str) -> Result<Subject, EntryError> {
     let bare = word
         .strip_prefix("*.")
         .or_else(|| word.strip_prefix('.'))
@@ -742,10 +682,7 @@ fn name(word: &str) -> Result<Subject, WordError> {
         ));
     }
     // IDNA reads these as dots, and a sentence would become a name.
-    if let Some(stop) = bare
-        .chars()
-        .find(|c| matches!(c, '\u{3002}' | '\u{ff0e}' | '\u{ff61}'))
-    {
+    if let Some(stop) = bare.matches(['\u{3002}', '\u{ff0e}', '\u{ff61}']).next() {
         return Err(error(
             "a full stop that is not a dot",
             format!("`{word}` has the full stop `{stop}`; write a name with dots"),
@@ -770,7 +707,7 @@ pub(super) fn check_name(
     word: &str,
     domain: &Domain,
     digest: Option<Digest>,
-) -> Result<(), WordError> {
+) -> Result<(), EntryError> {
     let ascii = domain.name();
     if let Some(digest) = digest.filter(|_| !ascii.contains('.')) {
         return digest
@@ -789,11 +726,8 @@ pub(super) fn check_name(
 }
 
 /// The error for a name of one label.
-fn one_label(word: &str, ascii: &str) -> WordError {
-    if ascii
-        .strip_prefix("as")
-        .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
-    {
+fn one_label(word: &str, ascii: &str) -> EntryError {
+    if ascii.strip_prefix("as").is_some_and(is_digits) {
         return error(
             "an AS number",
             format!("`{word}` is an AS number; only addresses, prefixes and names can be listed"),
