@@ -229,7 +229,7 @@ fn delivery_of_an_untrusted_reporters_message_fails_no_claim() {
     let host = "127.67.0.1";
     b.prove(host);
     b.later(1);
-    b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    b.claim(host);
     b.later(86_400);
     let own = Nomination {
         remote: true,
@@ -238,7 +238,7 @@ fn delivery_of_an_untrusted_reporters_message_fails_no_claim() {
     let job = b.relay.nominate(&who("mallory"), own, b.now).unwrap();
     let (_, ready) = b.begin(&job).unwrap();
     b.deliver(&ready[0], host);
-    assert!(b.relay.host(ip(host)).unwrap().claim.is_some());
+    assert!(b.open_claim(host).is_some());
 }
 
 /// Once, an untrusted reporter could list any host by delivering our message.
@@ -273,7 +273,7 @@ fn untrusted_reporters_delivery_breaks_no_hold_and_leads_to_no_review() {
     b.later(1);
     b.deliver(&remote_messages[0], host);
     assert_eq!(b.listed(host), ["relay", "unconfirmed"]);
-    let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    let claim = b.claim(host);
     b.run(&claim.job, &refused());
     assert!(b.listed(host).is_empty());
     let (_, later) = own_test(&mut b, "other", host);
