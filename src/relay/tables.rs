@@ -190,15 +190,16 @@ impl<A: KeyPart> KeyPart for (A, u64) {
     }
 }
 
-/// The queues of jobs that only wait for a free test slot, in the order of their priority.
+/// The queues of jobs that only wait for a free test slot, in the order of their priority. Their
+/// numbers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Queue {
     /// Tests of proved claims.
-    ProvedClaims,
+    ProvedClaims = 0,
     /// Tests of unproved claims.
-    UnprovedClaims,
+    UnprovedClaims = 1,
     /// All other tests.
-    Others,
+    Others = 2,
 }
 
 impl Queue {

@@ -168,24 +168,17 @@ impl Bench {
     }
 
     pub fn nominate(&self, target: &str, by: &str) -> Job {
-        self.relay
-            .nominate(&who(by), self.nomination(target, "log"), self.now)
-            .unwrap()
+        self.nominate_as(by, self.nomination(target, "log"))
     }
 
     /// Nominates a host as a reporter whose nominations may need approval.
     fn nominate_as_reporter(&self, by: &str, target: &str) -> Job {
-        self.relay
-            .nominate(
-                &who(by),
-                Nomination {
-                    decides: false,
-                    only: Vec::new(),
-                    ..self.nomination(target, "log")
-                },
-                self.now,
-            )
-            .unwrap()
+        let n = Nomination {
+            decides: false,
+            only: Vec::new(),
+            ..self.nomination(target, "log")
+        };
+        self.nominate_as(by, n)
     }
 
     /// Nominates a host for one test.
@@ -194,7 +187,21 @@ impl Bench {
             only: vec![test.into()],
             ..self.nomination(host, "log")
         };
-        self.relay.nominate(&who("anna"), n, self.now).unwrap()
+        self.nominate_as("anna", n)
+    }
+
+    fn nominate_as(&self, by: &str, n: Nomination) -> Job {
+        self.relay.nominate(&who(by), n, self.now).unwrap()
+    }
+
+    /// Proves a host open, claims that it is closed, and begins the waiting period by a test that
+    /// the host accepts. Returns the messages that proved it open.
+    fn begin_waiting(&mut self, host: &str) -> Vec<PreparedMessage> {
+        let ready = self.prove(host);
+        self.later(10);
+        let claim = self.claim(host);
+        self.run(&claim.job, &accepted());
+        ready
     }
 
     /// Claims as the owner of a host that it is closed.

@@ -131,17 +131,13 @@ fn form_that_cannot_be_made_again_is_not_a_refusal() {
                 .review(&who("anna"), ip(host), "for the test", b.now)
                 .unwrap();
             b.later(1);
-            let job = b
-                .relay
-                .nominate(
-                    &who("anna"),
-                    Nomination {
-                        only: vec!["percent-at-name".into()],
-                        ..b.nomination(host, "owner")
-                    },
-                    b.now,
-                )
-                .unwrap();
+            let job = b.nominate_as(
+                "anna",
+                Nomination {
+                    only: vec!["percent-at-name".into()],
+                    ..b.nomination(host, "owner")
+                },
+            );
             b.now = b.now.max(job.not_before);
             b.relay.due(9, b.now).unwrap();
             let (job, ready) = b.begin(&job).unwrap();
@@ -157,17 +153,13 @@ fn form_that_cannot_be_made_again_is_not_a_refusal() {
 fn claim_is_tested_at_the_proved_port() {
     let mut b = Bench::new();
     let host = "127.64.0.1";
-    let job = b
-        .relay
-        .nominate(
-            &who("anna"),
-            Nomination {
-                port: Some(2525),
-                ..b.nomination(host, "log")
-            },
-            b.now,
-        )
-        .unwrap();
+    let job = b.nominate_as(
+        "anna",
+        Nomination {
+            port: Some(2525),
+            ..b.nomination(host, "log")
+        },
+    );
     let (_, ready) = b.run(&job, &accepted());
     b.deliver(&ready[0], host);
     // A later test of another port, and a nomination, do not change the port of the claim's test.
@@ -182,16 +174,13 @@ fn claim_is_tested_at_the_proved_port() {
         port: Some(2525),
         ..b.nomination(host, "log")
     };
-    assert_eq!(
-        b.relay.nominate(&who("bert"), same, b.now).unwrap().id,
-        claim.job.id
-    );
+    assert_eq!(b.nominate_as("bert", same).id, claim.job.id);
     assert_eq!(b.relay.job(claim.job.id).unwrap(), claim.job);
     let other = Nomination {
         port: Some(25),
         ..b.nomination(host, "log")
     };
-    let other = b.relay.nominate(&who("bert"), other, b.now).unwrap();
+    let other = b.nominate_as("bert", other);
     assert_eq!(
         (other.port, other.id == claim.job.id),
         (None, false),
@@ -247,7 +236,7 @@ fn unconfirmed_host_without_a_connection_is_not_released() {
         remote: true,
         ..b.nomination(host, "log")
     };
-    let job = b.relay.nominate(&who("mallory"), n, b.now).unwrap();
+    let job = b.nominate_as("mallory", n);
     let (job, ready) = b.begin(&job).unwrap();
     b.relay.finish(job.id, vec![], vec![], &[], b.now).unwrap();
     b.deliver(&ready[0], host);

@@ -549,7 +549,7 @@ fn session_has_one_sender_and_at_most_eight_forms() {
         only: Vec::new(),
         ..b.nomination(HOST, "log")
     };
-    let job = b.relay.nominate(&who("anna"), all, b.now).unwrap();
+    let job = b.nominate_as("anna", all);
     let (job, ready) = b.begin(&job).unwrap();
     assert!(
         ready.iter().all(|r| r.control.is_none()),
@@ -613,7 +613,7 @@ fn all_forms_count_if_no_form_of_ours_is_proved() {
         remote: true,
         ..b.nomination(HOST, "log")
     };
-    let job = b.relay.nominate(&who("rep"), n, b.now).unwrap();
+    let job = b.nominate_as("rep", n);
     let (_, ready) = b.begin(&job).unwrap();
     b.deliver(&ready[0], HOST);
     assert_eq!(b.listed(HOST), ["unconfirmed"]);

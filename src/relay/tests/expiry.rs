@@ -54,17 +54,13 @@ fn transcript_of_a_closed_host_is_removed_after_ninety_days() {
 fn records_of_unused_hosts_and_reporters_are_removed() {
     let mut b = Bench::new();
     for (host, delivers) in [("127.64.0.1", true), ("127.65.0.1", false)] {
-        let job = b
-            .relay
-            .nominate(
-                &who("rep"),
-                Nomination {
-                    decides: false,
-                    ..b.nomination(host, "log")
-                },
-                b.now,
-            )
-            .unwrap();
+        let job = b.nominate_as(
+            "rep",
+            Nomination {
+                decides: false,
+                ..b.nomination(host, "log")
+            },
+        );
         let job = b.relay.decide(&who("anna"), job.id, true, b.now).unwrap();
         let (_, ready) = b.run(&job, &accepted());
         if delivers {

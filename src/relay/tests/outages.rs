@@ -95,10 +95,7 @@ fn load_delays_an_untested_grant_by_at_most_seven_days() {
 fn waiting_period_is_paused_under_load_across_a_restart() {
     let mut b = Bench::new();
     let host = "127.64.0.1";
-    b.prove(host);
-    b.later(10);
-    let claim = b.claim(host);
-    b.run(&claim.job, &accepted());
+    b.begin_waiting(host);
     b.tick();
     let begun = b.now;
     b.relay.report_load(Some(b.now), b.now).unwrap();
@@ -121,10 +118,7 @@ fn waiting_period_is_paused_under_load_across_a_restart() {
 fn downtime_ends_an_outage_and_counts_as_one() {
     let mut b = Bench::new();
     let host = "127.64.0.1";
-    b.prove(host);
-    b.later(10);
-    let claim = b.claim(host);
-    b.run(&claim.job, &accepted());
+    b.begin_waiting(host);
     let begun = b.now;
     b.tick();
     b.stop_collector();

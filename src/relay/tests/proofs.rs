@@ -150,7 +150,7 @@ fn same_address_test(b: &mut Bench, host: &str) -> (Job, Vec<PreparedMessage>) {
         only: vec!["same-address".into()],
         ..b.nomination(host, "log")
     };
-    let job = b.relay.nominate(&who("anna"), n, b.now).unwrap();
+    let job = b.nominate_as("anna", n);
     b.run(&job, &accepted())
 }
 

@@ -56,17 +56,13 @@ fn test_of_an_untrusted_reporter_lists_as_unconfirmed() {
         ("rep", "127.64.0.1", "unconfirmed"),
         ("trusty", "127.65.0.1", "relay"),
     ] {
-        let job = b
-            .relay
-            .nominate(
-                &who(by),
-                Nomination {
-                    remote: true,
-                    ..b.nomination(host, "log")
-                },
-                b.now,
-            )
-            .unwrap();
+        let job = b.nominate_as(
+            by,
+            Nomination {
+                remote: true,
+                ..b.nomination(host, "log")
+            },
+        );
         assert!(
             b.relay.due(9, b.now).unwrap().is_empty(),
             "our tester does not run it"
@@ -90,7 +86,7 @@ fn reporter_without_trust_lists_no_host_by_old_tokens() {
         remote: true,
         ..b.nomination("127.64.0.1", "log")
     };
-    let job = b.relay.nominate(&who("trusty"), own, b.now).unwrap();
+    let job = b.nominate_as("trusty", own);
     let (_, ready) = b.begin(&job).unwrap();
     b.relay.configure(RelaySettings {
         trusted_reporters: Vec::new(),
@@ -197,7 +193,7 @@ fn own_test(b: &mut Bench, by: &str, host: &str) -> (Job, Vec<PreparedMessage>) 
         remote: true,
         ..b.nomination(host, "log")
     };
-    let job = b.relay.nominate(&who(by), n, b.now).unwrap();
+    let job = b.nominate_as(by, n);
     let (job, ready) = b.begin(&job).unwrap();
     (
         b.relay.finish(job.id, vec![], vec![], &[], b.now).unwrap(),
@@ -235,7 +231,7 @@ fn delivery_of_an_untrusted_reporters_message_fails_no_claim() {
         remote: true,
         ..b.nomination(host, "log")
     };
-    let job = b.relay.nominate(&who("mallory"), own, b.now).unwrap();
+    let job = b.nominate_as("mallory", own);
     let (_, ready) = b.begin(&job).unwrap();
     b.deliver(&ready[0], host);
     assert!(b.open_claim(host).is_some());

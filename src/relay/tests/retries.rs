@@ -107,7 +107,7 @@ fn test_that_was_switched_off_has_no_result() {
         only: vec!["plain".into(), "null-sender".into()],
         ..b.nomination("127.64.0.1", "log")
     };
-    let job = b.relay.nominate(&who("anna"), two, b.now).unwrap();
+    let job = b.nominate_as("anna", two);
     let (job, ready) = b.begin(&job).unwrap();
     let settings = (*b.relay.settings()).clone();
     b.relay.configure(RelaySettings {

@@ -46,10 +46,7 @@ fn host_that_always_defers_is_released_after_the_waiting_period() {
 fn host_that_accepts_is_released_after_five_days_without_delivery_or_outage() {
     let mut b = Bench::new();
     let host = "127.64.0.1";
-    let ready = b.prove(host);
-    b.later(10);
-    let claim = b.claim(host);
-    b.run(&claim.job, &accepted());
+    let ready = b.begin_waiting(host);
     b.later(86_400);
     b.stop_collector();
     assert!(
@@ -172,10 +169,7 @@ fn host_that_refuses_all_is_released_although_a_form_cannot_be_sent() {
         only: vec![name.into()],
         ..b.nomination(host, "log")
     };
-    let job = b
-        .relay
-        .nominate(&who("anna"), only("relay-name-sender"), b.now)
-        .unwrap();
+    let job = b.nominate_as("anna", only("relay-name-sender"));
     let (_, ready) = b.begin(&job).unwrap();
     b.deliver(&ready[0], host);
     b.relay.finish(job.id, vec![], vec![], &[], b.now).unwrap();
