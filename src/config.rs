@@ -180,6 +180,7 @@ impl Config {
                     daily: file.limits.max_proposals_per_day,
                 },
                 socket_users: accounts::socket_users(&file),
+                expiry_batch: ledger::ExpiryBatch::default(),
             },
             serve: server::DnsSettings {
                 listen: file.dns.listen.clone(),

@@ -7,7 +7,10 @@ use std::{
 
 use lettre::{
     AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
-    message::{Mailbox, header::ContentType},
+    message::{
+        Mailbox,
+        header::{ContentType, HeaderName, HeaderValue},
+    },
 };
 
 /// How long the smart host may take to accept a message.
@@ -46,9 +49,8 @@ pub fn check_address(address: &str) -> Result<(), String> {
 /// The text is not a host, or its port is not valid.
 pub fn parse_smarthost(text: &str, tls: bool) -> Result<(String, u16), String> {
     let bad = || {
-        format!(
-            "`{text}` is not a host, such as mx.example.org, mx.example.org:587 or [2001:db8::1]:587"
-        )
+        let examples = "mx.example.org, mx.example.org:587 or [2001:db8::1]:587";
+        format!("`{text}` is not a host, such as {examples}")
     };
     let default = if tls { 587 } else { 25 };
     if let Ok(address) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
@@ -59,23 +61,13 @@ pub fn parse_smarthost(text: &str, tls: bool) -> Result<(String, u16), String> {
         None => (text, default),
     };
     if let Some(address) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-        return address
-            .parse::<Ipv6Addr>()
-            .map(|a| (a.to_string(), port))
-            .map_err(|_| bad());
+        let address: Ipv6Addr = address.parse().map_err(|_| bad())?;
+        return Ok((address.to_string(), port));
     }
-    let is_label = |l: &str| {
-        !l.is_empty()
-            && l.len() <= 63
-            && l.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
-    };
-    let is_host = host.len() <= 253
-        && host
-            .strip_suffix('.')
-            .unwrap_or(host)
-            .split('.')
-            .all(is_label);
+    let in_label = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+    let is_label = |l: &str| (1..=63).contains(&l.len()) && l.bytes().all(in_label);
+    let mut labels = host.strip_suffix('.').unwrap_or(host).split('.');
+    let is_host = host.len() <= 253 && labels.all(is_label);
     if is_host {
         Ok((host.into(), port))
     } else {
@@ -109,14 +101,18 @@ impl Mailer {
     /// Sends a text to a recipient, and returns once the smart host has accepted it.
     pub async fn send(&self, to: &str, subject: &str, text: String) -> Result<(), String> {
         let to: Mailbox = to.parse().map_err(|e| format!("`{to}`: {e}"))?;
-        let builder = Message::builder()
+        // The header marks the message as automatic, so that it gets no automatic reply (RFC 3834
+        // section 5).
+        let automatic = HeaderValue::new(
+            HeaderName::new_from_ascii_str("Auto-Submitted"),
+            "auto-generated".into(),
+        );
+        let message = Message::builder()
             .from(self.from.clone())
             .to(to)
             .subject(subject)
-            .header(ContentType::TEXT_PLAIN);
-        // Marks the message as automatic, so that it gets no automatic reply (RFC 3834 section 5).
-        let message = builder
-            .header(AutoSubmitted)
+            .header(ContentType::TEXT_PLAIN)
+            .raw_header(automatic)
             .body(text)
             .map_err(|e| e.to_string())?;
         self.transport
@@ -124,21 +120,5 @@ impl Mailer {
             .await
             .map(drop)
             .map_err(|e| format!("smart host: {e}"))
-    }
-}
-
-/// The header `Auto-Submitted: auto-generated`.
-#[derive(Clone)]
-struct AutoSubmitted;
-
-impl lettre::message::header::Header for AutoSubmitted {
-    fn name() -> lettre::message::header::HeaderName {
-        lettre::message::header::HeaderName::new_from_ascii_str("Auto-Submitted")
-    }
-    fn parse(_: &str) -> Result<AutoSubmitted, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(AutoSubmitted)
-    }
-    fn display(&self) -> lettre::message::header::HeaderValue {
-        lettre::message::header::HeaderValue::new(Self::name(), "auto-generated".into())
     }
 }

@@ -66,10 +66,6 @@ impl Pending {
     pub async fn receipt(self) -> Result<Receipt, LedgerError> {
         self.0.await.unwrap_or(Err(LedgerError::Stopped))
     }
-    /// Waits for the receipt on a thread that may block.
-    pub fn wait(self) -> Result<Receipt, LedgerError> {
-        self.0.blocking_recv().unwrap_or(Err(LedgerError::Stopped))
-    }
 }
 
 /// A command that runs a function and sends its result.
@@ -87,15 +83,6 @@ impl Ledger {
         self.jobs
             .send(WriterCommand::Change(change, tx))
             .await
-            .map_err(|_| LedgerError::Stopped)?;
-        Ok(Pending(rx))
-    }
-
-    /// Submits a change from a thread that may block.
-    pub fn submit_blocking(&self, change: Change) -> Result<Pending, LedgerError> {
-        let (tx, rx) = oneshot::channel();
-        self.jobs
-            .blocking_send(WriterCommand::Change(change, tx))
             .map_err(|_| LedgerError::Stopped)?;
         Ok(Pending(rx))
     }
@@ -172,11 +159,6 @@ impl Ledger {
     /// Reports that a second has passed: the writer ends what is due, and retries a failed store.
     pub async fn tick(&self) {
         let _ = self.jobs.send(WriterCommand::Tick).await;
-    }
-
-    /// Reports that a second has passed, from a thread that may block.
-    pub fn tick_blocking(&self) {
-        let _ = self.jobs.blocking_send(WriterCommand::Tick);
     }
 
     /// Lets the writer read the whole removal log and handle damage. May block.

@@ -29,7 +29,7 @@ mod settings;
 mod start;
 mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod transaction;
 mod undo;
 mod writer;
@@ -49,6 +49,6 @@ pub use removal_log::OnLoss;
 pub use rename::{NameKind, Rename};
 pub use restore::{RestoreReport, RestoreSerials, begin_log, check_log, restore};
 pub use serials::{SeenSerials, SerialChange, SerialRequest};
-pub use settings::{LedgerSettings, ReasonSettings};
+pub use settings::{ExpiryBatch, LedgerSettings, ReasonSettings};
 pub use start::open;
 pub use undo::{ChangedBy, MAX_CHANGES, Undo, UndoResult};

@@ -43,4 +43,16 @@ pub struct LedgerSettings {
     pub proposals: ProposalLimits,
     /// The orbsd user names of users of this machine, by uid.
     pub socket_users: BTreeMap<u32, String>,
+    /// The size of the commits that end what is due.
+    pub expiry_batch: ExpiryBatch,
+}
+
+/// The most subjects that one commit ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpiryBatch(pub usize);
+
+impl Default for ExpiryBatch {
+    fn default() -> ExpiryBatch {
+        ExpiryBatch(4096)
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Ledger, LedgerError, LedgerSettings, ReasonSettings, Receipt};
+use super::{ExpiryBatch, Ledger, LedgerError, LedgerSettings, ReasonSettings, Receipt};
 use crate::{
     clock::{Clock, TrustAtStart, tests::ManualTime},
     dns::{AnswerKind, Peer, respond},
@@ -23,6 +23,9 @@ publish = [{ reason = "relay", code = "127.0.0.2" }]
 "#;
 pub(super) const RELAY: ReasonId = ReasonId(0);
 
+/// A small batch, so that a few subjects need several commits.
+pub(super) const EXPIRY_BATCH: ExpiryBatch = ExpiryBatch(4);
+
 /// Settings with one zone and one reason, published as a return code.
 fn settings(code: &str) -> LedgerSettings {
     let zone: Zone = toml::from_str(&ZONE.replace("127.0.0.2", code)).unwrap();
@@ -35,8 +38,19 @@ fn settings(code: &str) -> LedgerSettings {
     LedgerSettings {
         reasons: vec![relay],
         zones: vec![zone],
+        expiry_batch: EXPIRY_BATCH,
         ..LedgerSettings::default()
     }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(future)
+}
+
+/// Submits a change, and waits until it is committed.
+pub(crate) fn commit(ledger: &Ledger, change: Change) -> Result<Receipt, LedgerError> {
+    block_on(async { ledger.submit(change).await?.receipt().await })
 }
 
 /// A ledger on a machine whose clocks the test controls.
@@ -101,7 +115,7 @@ impl Bench {
     }
 
     pub(super) fn tick(&self) {
-        self.ledger().tick_blocking();
+        block_on(self.ledger().tick());
         self.ledger().call(|_| Ok(())).unwrap();
     }
 
@@ -111,7 +125,7 @@ impl Bench {
 
     fn submit(&self, subject: &str, command: Command) -> Result<Receipt, LedgerError> {
         let change = Change::new(subject.parse().unwrap(), "anna", command);
-        self.ledger().submit_blocking(change)?.wait()
+        commit(self.ledger(), change)
     }
 
     pub(super) fn list(&self, subject: &str, days: u64) {

@@ -5,25 +5,24 @@ use std::net::IpAddr;
 use super::{
     batch::RelayBatch,
     claims,
-    keys::RelayKey,
     message::{self, MessageMatch},
-    outcome::TestResult,
-    policy::{
-        EvidenceOrigin, EvidenceSummary, HostRecord, Job, JobState, OutputRecord, RelayPath,
-        ReporterRecord, Trigger,
+    policy::{EvidenceOrigin, EvidenceSummary, Job, JobState, RelayPath, Trigger},
+    proof::{
+        Arrival, IssuedToken, Proof, ProofKind, ProofOutcome, RejectedProof, evaluate_arrival,
     },
-    proof::{Arrival, IssuedToken, ProofKind, RejectedProof, evaluate_arrival},
-    proofs::{Proof, ProofOutcome},
     queue::{new_job, open_job, opted_out, save, schedule},
     service::{INPUT_REASONS, RelayError, RelayService},
     settings::RelaySettings,
+    tables::{
+        HOSTS, INPUT_PROOFS, JOBS, LAST_ID, LISTING_PROOFS, OUTPUT_PROOFS, OUTPUTS, PROOFS,
+        REPORTERS, TOKENS,
+    },
     token::{TokenId, TokenKind, hex},
 };
 use crate::{
     ledger::LedgerError,
     model::{
-        EventKind, EvidenceKind, SourceId, Subject, Time,
-        history::Command,
+        EventKind, EvidenceKind, Time,
         text::{needs_escape, replace_controls},
     },
     smtp::{MessageOutcome, mail::parse_mail, session::ReceivedMessage},
@@ -79,20 +78,15 @@ impl RelayService {
         }
         let (MessageMatch::Probe(id) | MessageMatch::Bounce(id)) = matched;
         let mut batch = self.batch(now);
-        let Some(mut issued) = batch.get::<IssuedToken>(&RelayKey::Token(id))? else {
+        let Some(mut issued) = batch.get(TOKENS, &id)? else {
             return Ok(ArrivalOutcome::NoToken);
         };
         // A reporter who is no longer trusted is not trusted for older tokens either.
-        issued.trusted &= issued
-            .tester
-            .as_ref()
-            .is_some_and(|t| settings.trusted_reporters.contains(t));
-        let direct = incoming.to.iter().any(|t| {
-            settings
-                .tokens
-                .find(t.as_bytes())
-                .contains(&(TokenKind::Probe, id))
-        });
+        let is_trusted = |t| settings.trusted_reporters.contains(t);
+        issued.trusted &= issued.tester.as_ref().is_some_and(is_trusted);
+        let token = (TokenKind::Probe, id);
+        let mut recipients = incoming.to.iter().map(|t| t.as_bytes());
+        let direct = recipients.any(|t| settings.tokens.find(t).contains(&token));
         // A report has the null sender, which a probe has only if it was sent with it.
         let back =
             matches!(matched, MessageMatch::Bounce(_)) || incoming.from.is_empty() && !issued.null;
@@ -109,9 +103,7 @@ impl RelayService {
         if let Some(earlier) = earlier_proof(&issued, &arrival) {
             return Ok(ArrivalOutcome::Duplicate(earlier));
         }
-        let host: HostRecord = batch
-            .get(&RelayKey::Host(issued.target))?
-            .unwrap_or_default();
+        let host = batch.get_or_default(HOSTS, &issued.target)?;
         let released = host.released.max(self.last_removal(issued.target)?);
         let mut verdict = evaluate_arrival(&issued, &arrival, released, settings.is_ours(output));
         if issued.outputs.len() >= MAX_OUTPUTS {
@@ -130,9 +122,9 @@ impl RelayService {
             Ok(kind) => {
                 self.list(&mut batch, &issued, (kind, output), number)?;
                 issued.outputs.push(output);
-                batch.put(&RelayKey::ListingProof(issued.target, number), &());
+                batch.put(LISTING_PROOFS, &(issued.target, number), &());
                 if output != issued.target {
-                    batch.put(&RelayKey::ListingProof(output, number), &());
+                    batch.put(LISTING_PROOFS, &(output, number), &());
                 }
                 // A message of an untrusted reporter does not fail a claim.
                 if kind != ProofKind::Unconfirmed {
@@ -151,14 +143,9 @@ impl RelayService {
             }
         };
         let proof = proof(number, &issued, &id, incoming, &arrival, outcome);
-        batch.put(&RelayKey::Token(id), &issued);
-        batch.put(&RelayKey::Proof(number), &proof);
-        batch.put(&RelayKey::InputProof(issued.target, number), &());
-        batch.put(&RelayKey::OutputProof(output, number), &());
-        match self.commit_proof(batch, (number, &proof), &id, issued) {
-            Ok(()) => Ok(ArrivalOutcome::Recorded(number)),
-            Err(e) => Err(e),
-        }
+        put_proof(&mut batch, &id, &issued, &proof);
+        self.commit_proof(batch, proof, &id, issued)?;
+        Ok(ArrivalOutcome::Recorded(number))
     }
 
     /// Commits the decision. If a rule of the ledger refuses the listing, the proof is stored with
@@ -166,56 +153,36 @@ impl RelayService {
     fn commit_proof(
         &self,
         batch: RelayBatch<'_>,
-        (number, proof): (u64, &Proof),
+        mut proof: Proof,
         id: &TokenId,
         mut issued: IssuedToken,
     ) -> Result<(), RelayError> {
         let now = batch.now;
-        match self.write(batch, None) {
-            Ok(_) => Ok(()),
+        match self.write(batch) {
             Err(RelayError::Ledger(
                 e @ (LedgerError::Rule(_) | LedgerError::Unlistable(_) | LedgerError::Invalid(_)),
             )) => {
                 let mut proof_only = self.batch(now);
                 let why = format!("not listed: {}", e.text(&self.ledger.store.dictionary()));
-                let outcome = ProofOutcome::NotListed(why);
-                proof_only.put(&RelayKey::LastId, &number);
+                proof.outcome = ProofOutcome::NotListed(why);
                 issued.outputs.retain(|o| *o != proof.output);
-                proof_only.put(&RelayKey::Token(*id), &issued);
-                proof_only.put(
-                    &RelayKey::Proof(number),
-                    &Proof {
-                        outcome,
-                        ..proof.clone()
-                    },
-                );
-                proof_only.put(&RelayKey::InputProof(proof.input, number), &());
-                proof_only.put(&RelayKey::OutputProof(proof.output, number), &());
-                self.write(proof_only, None).map(drop)
+                proof_only.put(LAST_ID, &(), &proof.id);
+                put_proof(&mut proof_only, id, &issued, &proof);
+                self.write(proof_only).map(drop)
             }
-            Err(e) => Err(e),
+            written => written.map(drop),
         }
     }
 
     /// Returns when a person last removed or suppressed a listing of a relay test. Releases by
     /// the service are in the row of the host.
     fn last_removal(&self, target: IpAddr) -> Result<Option<Time>, RelayError> {
-        let history = self.ledger.store.history(&Subject::host(target))?;
-        let v = self.ledger.store.dictionary();
-        let ours: Vec<_> = INPUT_REASONS
-            .iter()
-            .filter_map(|r| v.reasons.get(r))
-            .collect();
-        let is_removal = |e: &crate::model::Event| match e.what {
-            EventKind::Held { reason, .. } | EventKind::Delisted { reason, .. } => {
-                ours.contains(&reason)
-                    && e.evidence
-                        .as_ref()
-                        .is_none_or(|e| e.kind != EvidenceKind::Probe)
-            }
-            _ => false,
-        };
-        Ok(history.iter().filter(|e| is_removal(e)).map(|e| e.at).max())
+        self.last_event(target, &INPUT_REASONS, |e| {
+            matches!(e.what, EventKind::Held { .. } | EventKind::Delisted { .. })
+                && e.evidence
+                    .as_ref()
+                    .is_none_or(|e| e.kind != EvidenceKind::Probe)
+        })
     }
 
     /// Lists the tested host, and notes the host that delivered for it.
@@ -226,13 +193,9 @@ impl RelayService {
         (kind, output): (ProofKind, IpAddr),
         proof: u64,
     ) -> Result<(), RelayError> {
-        let name = kind.reason();
-        let subject = Subject::host(issued.target);
-        let before = batch.verdict(&subject)?;
-        let place = RelayKey::Host(issued.target);
-        let mut host: HostRecord = batch.get(&place)?.unwrap_or_default();
-        let job: Option<Job> = batch.get(&RelayKey::Job(issued.job))?;
-        let is_new = !before.entries.iter().any(|e| e.source == SourceId::PROBER);
+        let mut host = batch.get_or_default(HOSTS, &issued.target)?;
+        let job = batch.get(JOBS, &issued.job)?;
+        let is_new = !batch.has_listing(issued.target)?;
         // A claim is tested at the port that was proved open. A message of an untrusted reporter
         // does not change that port.
         if kind != ProofKind::Unconfirmed || is_new {
@@ -253,36 +216,30 @@ impl RelayService {
                 owner: issued.owner,
                 at: batch.now,
             };
-            let key = RelayKey::Output(output);
-            let mut row: OutputRecord = batch.get(&key)?.unwrap_or_default();
-            row.add(path);
-            batch.put(&key, &row);
+            batch.update(OUTPUTS, &output, |row| row.add(path))?;
             if !host.outputs.contains(&output) {
                 host.outputs.push(output);
             }
         }
-        batch.put(&place, &host);
-        let reason = self.reason(name)?;
-        let ask = Command::List {
-            reason,
-            source: SourceId::PROBER,
-            until: None,
-            text: None,
-        };
+        batch.put(HOSTS, &issued.target, &host);
+        let reason = self.reason(kind.reason())?;
         let text = format!(
             "relay test `{}`: sent to [{}], delivered by [{output}]; proof {proof}",
             issued.test, issued.target
         );
+        let author = issued.tester.as_deref().unwrap_or("tester");
         // A message of our own tester breaks a hold; one of an untrusted reporter does not.
-        batch.change(
-            subject,
-            issued.tester.as_deref().unwrap_or("tester"),
-            ask,
-            text,
-            kind != ProofKind::Unconfirmed,
-        );
+        let breaks_hold = kind != ProofKind::Unconfirmed;
+        batch.list(issued.target, reason, author, text, breaks_hold);
         Ok(())
     }
+}
+
+fn put_proof(batch: &mut RelayBatch<'_>, id: &TokenId, issued: &IssuedToken, proof: &Proof) {
+    batch.put(TOKENS, id, issued);
+    batch.put(PROOFS, &proof.id, proof);
+    batch.put(INPUT_PROOFS, &(proof.input, proof.id), &());
+    batch.put(OUTPUT_PROOFS, &(proof.output, proof.id), &());
 }
 
 /// Returns the earlier proof of the same message from the same output. If the token has too many
@@ -290,13 +247,9 @@ impl RelayService {
 fn earlier_proof(issued: &IssuedToken, arrival: &Arrival) -> Option<u64> {
     let key = |a: &Arrival| (a.output, a.direct, a.back);
     let same = issued.seen.iter().find(|(a, _)| key(a) == key(arrival));
-    same.or_else(|| {
-        issued
-            .seen
-            .last()
-            .filter(|_| issued.seen.len() >= MAX_ARRIVALS)
-    })
-    .map(|(_, proof)| *proof)
+    let is_full = issued.seen.len() >= MAX_ARRIVALS;
+    same.or_else(|| issued.seen.last().filter(|_| is_full))
+        .map(|(_, proof)| *proof)
 }
 
 /// Whether the host refused this message when our own tester sent it.
@@ -305,14 +258,13 @@ fn is_refused_by_host(
     issued: &IssuedToken,
     id: &TokenId,
 ) -> Result<bool, RelayError> {
-    let job = batch
-        .get::<Job>(&RelayKey::Job(issued.job))?
-        .filter(|j| !j.remote);
+    let job = batch.get(JOBS, &issued.job)?.filter(|j| !j.remote);
     let token = hex(id);
-    let result = job
-        .as_ref()
-        .and_then(|j| j.results.iter().find(|r| r.token == token));
-    Ok(result.is_some_and(|r| matches!(r.outcome, MessageOutcome::Refused { .. })))
+    let is_refused = |job: Job| {
+        let result = job.results.iter().find(|r| r.token == token);
+        result.is_some_and(|r| r.outcome.is_refused())
+    };
+    Ok(job.is_some_and(is_refused))
 }
 
 /// Records an arrival in the results of its job. If it `lists` the host, it counts for the
@@ -324,37 +276,25 @@ fn record_result(
     arrival: &Arrival,
     lists: bool,
 ) -> Result<(), RelayError> {
-    let Some(mut job) = batch.get::<Job>(&RelayKey::Job(issued.job))? else {
+    let Some(mut job) = batch.get(JOBS, &issued.job)? else {
         return Ok(());
     };
+    let Arrival { output, at, .. } = *arrival;
     let outcome = match arrival.back {
-        true => MessageOutcome::Bounced { at: arrival.at },
-        false => MessageOutcome::Delivered {
-            output: arrival.output,
-            at: arrival.at,
-        },
+        true => MessageOutcome::Bounced { at },
+        false => MessageOutcome::Delivered { output, at },
     };
-    let token = hex(id);
-    let remote = job.remote;
-    let is_refused_by_host =
-        |o: &MessageOutcome| !remote && matches!(o, MessageOutcome::Refused { .. });
-    let open =
-        |r: &&mut TestResult| r.outcome.superseded_by(&outcome) && !is_refused_by_host(&r.outcome);
-    if let Some(r) = job
-        .results
-        .iter_mut()
-        .find(|r| r.token == token)
-        .filter(open)
+    let (token, remote) = (hex(id), job.remote);
+    let result = job.results.iter_mut().find(|r| r.token == token);
+    if let Some(r) =
+        result.filter(|r| r.outcome.superseded_by(&outcome) && (remote || !r.outcome.is_refused()))
     {
-        r.outcome = outcome.clone();
+        r.outcome = outcome;
         save(batch, &job)?;
     }
     // A reporter who sends the messages could also deliver them, so such a delivery does not count.
     if lists && job.trigger == Trigger::Nomination && !job.remote && job.state == JobState::Done {
-        let name = RelayKey::Reporter(job.by.clone());
-        let mut reporter: ReporterRecord = batch.get(&name)?.unwrap_or_default();
-        reporter.note(job.id, true);
-        batch.put(&name, &reporter);
+        batch.update(REPORTERS, &job.by, |r| r.note(job.id, true))?;
     }
     Ok(())
 }
@@ -365,9 +305,7 @@ fn review(
     settings: &RelaySettings,
     issued: &IssuedToken,
 ) -> Result<(), RelayError> {
-    let host: HostRecord = batch
-        .get(&RelayKey::Host(issued.target))?
-        .unwrap_or_default();
+    let host = batch.get_or_default(HOSTS, &issued.target)?;
     // A held job, or one on a different port, does not count.
     let same = |j: &Job| {
         !j.remote
@@ -379,12 +317,10 @@ fn review(
     {
         return Ok(());
     }
+    let test = &issued.test;
     let evidence = EvidenceSummary {
         origin: EvidenceOrigin::Review,
-        text: format!(
-            "a message of test `{}` was delivered after the release",
-            issued.test
-        ),
+        text: format!("a message of test `{test}` was delivered after the release"),
         at: batch.now,
     };
     let mut job = new_job(batch, issued.target, Trigger::Review, "tester", evidence)?;
@@ -412,14 +348,11 @@ fn proof(
         }
     };
     let lists = matches!(outcome, ProofOutcome::Listed(_)) && issued.outputs.len() <= 1;
-    let message = match lists || issued.seen.len() <= MAX_MESSAGES {
-        true => {
-            String::from_utf8_lossy(&incoming.data[..incoming.data.len().min(MAX_STORED_BYTES)])
-                .chars()
-                .map(plain)
-                .collect()
-        }
-        false => String::new(),
+    let stored = &incoming.data[..incoming.data.len().min(MAX_STORED_BYTES)];
+    let message = if lists || issued.seen.len() <= MAX_MESSAGES {
+        String::from_utf8_lossy(stored).chars().map(plain).collect()
+    } else {
+        String::new()
     };
     Proof {
         id: number,

@@ -3,31 +3,24 @@
 use std::net::IpAddr;
 
 use super::{
+    actor::Actor,
     batch::RelayBatch,
     control::{self, ClaimOutcome, DecisionRow, ProvedForms, SecondSource},
-    keys::{RelayKey, RelayTable},
-    messages::PLAIN_SUFFIX,
+    messages::form_name,
     policy::{
         Claim, ClaimEvent, ClaimState, EvidenceOrigin, EvidenceSummary, HostRecord, Job, JobState,
-        MIN_TEST_INTERVAL, OutputRecord, RECHECK_PERIOD, Trigger, WAITING_PERIOD,
+        MIN_TEST_INTERVAL, RECHECK_PERIOD, Trigger, WAITING_PERIOD,
     },
-    proof::{IssuedToken, ProofKind},
-    proofs::{Proof, ProofOutcome},
+    proof::{IssuedToken, Proof, ProofKind, ProofOutcome},
     queue::{cancel, charge, defer, new_job, open_job, opted_out, save, schedule},
-    service::{
-        Actor, INPUT_REASONS, LOOKAHEAD, OUTPUT_REASON, REASONS, RelayError, RelayService,
-        audit_record,
-    },
+    service::{INPUT_REASONS, LOOKAHEAD, OUTPUT_REASON, REASONS, RelayError, RelayService},
     settings::RelaySettings,
+    tables::{CLAIMS, HOSTS, JOBS, OUTPUTS},
 };
 use crate::{
     ledger::Receipt,
-    model::{
-        SourceId, Subject, Time,
-        history::{Command, HoldFor},
-        time::Seconds,
-    },
-    smtp::{MessageOutcome, SmtpStage, outcome::RecipientReply},
+    model::{SourceId, Subject, Time, history::HoldFor, text::replace_controls, time::Seconds},
+    smtp::{MessageOutcome, outcome::RecipientReply},
 };
 
 /// The most proofs of a listing that are compared with the test of a claim.
@@ -60,7 +53,7 @@ impl RelayService {
         let settings = self.settings();
         let _guard = self.lock();
         let mut batch = self.batch(now);
-        let verdict = batch.verdict(&Subject::host(target))?;
+        let verdict = batch.verdict(target)?;
         let listed: Vec<&str> = REASONS
             .into_iter()
             .filter(|r| self.is_listed(&verdict, r))
@@ -71,7 +64,7 @@ impl RelayService {
             )));
         }
         if listed == [OUTPUT_REASON] {
-            let row: OutputRecord = batch.get(&RelayKey::Output(target))?.unwrap_or_default();
+            let row = batch.get_or_default(OUTPUTS, &target)?;
             let inputs: Vec<String> = row.inputs.iter().map(|f| f.input.to_string()).collect();
             return Err(RelayError::Refused(format!(
                 "{target} is listed because it delivers messages of open relays: {}; it is released when they are closed, or by an operator",
@@ -85,10 +78,9 @@ impl RelayService {
                 "{out} asked not to be tested, so its listing stays until it expires; revoke the opt-out, then claim again"
             )));
         }
-        let key = RelayKey::Host(target);
-        let mut host: HostRecord = batch.get(&key)?.unwrap_or_default();
+        let mut host = batch.get_or_default(HOSTS, &target)?;
         if let Some(claim) = &host.claim {
-            let job: Option<Job> = batch.get(&RelayKey::Job(claim.job))?;
+            let job = batch.get(JOBS, &claim.job)?;
             if let Some(job) = job.filter(|_| claim.proved || !proved) {
                 return Self::receipt(&batch, claim, job);
             }
@@ -110,13 +102,8 @@ impl RelayService {
             text: format!("{} claims that the host is closed", who.name),
             at: now,
         };
-        let mut job = new_job(
-            &mut batch,
-            target,
-            Trigger::Claim { proved },
-            &who.name,
-            evidence,
-        )?;
+        let trigger = Trigger::Claim { proved };
+        let mut job = new_job(&mut batch, target, trigger, &who.name, evidence)?;
         let sources = settings.sources(target);
         let due = host.claim_time(proved, &sources, now);
         (job.not_before, job.names, job.port) = (due, host.names.clone(), host.port);
@@ -131,10 +118,8 @@ impl RelayService {
                 let why = format!(
                     "too many claims of its network are waiting; claim from the address itself, or after {retry_at}"
                 );
-                return Err(RelayError::LimitReached(
-                    why,
-                    Seconds(retry_at.0.saturating_sub(now.0)),
-                ));
+                let pause = Seconds(retry_at.0.saturating_sub(now.0));
+                return Err(RelayError::LimitReached(why, pause));
             }
             charge(&mut batch, &settings, &job, at)?;
         }
@@ -142,36 +127,24 @@ impl RelayService {
         // A waiting period that has begun goes on, so that a proved claim does not wait longer than
         // an unproved one.
         let waiting = host.claim.as_ref().filter(|c| c.release.is_some());
-        let (release, since) = (
-            waiting.and_then(|c| c.release),
-            waiting.map(|c| c.since.unwrap_or(c.at)),
-        );
         let claim = Claim {
             at: now,
             by: who.name.clone(),
             proved,
             job: job.id,
             due,
-            release,
-            since,
+            release: waiting.and_then(|c| c.release),
+            since: waiting.map(|c| c.since.unwrap_or(c.at)),
             second_job: None,
         };
         let receipt = Self::receipt(&batch, &claim, job.clone())?;
         host.claim = Some(claim);
-        batch.put(&key, &host);
-        batch.put(&RelayKey::Claim(target), &!proved);
+        batch.put(HOSTS, &target, &host);
+        batch.put(CLAIMS, &target, &Some(!proved));
         let standing = if proved { "proved" } else { "not proved" };
-        self.write(
-            batch,
-            Some(audit_record(
-                who,
-                "claim",
-                &target,
-                format!("job {}, {standing}", job.id),
-                None,
-                now,
-            )),
-        )?;
+        let detail = format!("job {}, {standing}", job.id);
+        batch.audit(who, "claim", &target, detail, None);
+        self.write(batch)?;
         Ok(receipt)
     }
 
@@ -206,9 +179,7 @@ impl RelayService {
     /// Counts the unproved claims that wait for their test.
     pub(super) fn count_unproved(&self, batch: &RelayBatch<'_>) -> Result<usize, RelayError> {
         let mut n = 0;
-        batch.each(RelayTable::Claims, &mut |waits: Option<bool>| {
-            n += usize::from(waits == Some(true));
-        })?;
+        batch.each(CLAIMS, &mut |waits| n += usize::from(waits == Some(true)))?;
         Ok(n)
     }
 
@@ -219,17 +190,15 @@ impl RelayService {
         job: &mut Job,
     ) -> Result<(), RelayError> {
         let settings = self.settings();
-        let key = RelayKey::Host(job.target);
-        let mut host: HostRecord = batch.get(&key)?.unwrap_or_default();
+        let mut host = batch.get_or_default(HOSTS, &job.target)?;
         let proved_forms = self
             .proved_forms(batch, job.target, job.port)?
             .unwrap_or_default();
         let row = control::decision_row(&job.results, &proved_forms, &job.controls);
         // The claim may have ended before: failed by a delivery, or granted by an early release.
         let Some(claim) = host.claim.as_mut().filter(|c| c.is_tested_by(job.id)) else {
-            job.row = job
-                .row
-                .or(Some(row).filter(|r| *r == DecisionRow::Delivered));
+            let delivered = Some(row).filter(|r| *r == DecisionRow::Delivered);
+            job.row = job.row.or(delivered);
             return Ok(());
         };
         job.row = Some(row);
@@ -255,19 +224,18 @@ impl RelayService {
             Some(ClaimState::Blocked) => {
                 host.blocked[kind].note(job.id, job.source_used(), batch.now);
                 host.claim = None;
-                batch.delete(&RelayKey::Claim(job.target));
             }
             Some(ClaimState::Failed) => {
-                host.failed[kind] = (host.failed[kind].0 + 1, Some(batch.now));
-                host.claim = None;
-                batch.delete(&RelayKey::Claim(job.target));
+                fail_claim(&mut host, kind, batch.now);
             }
             Some(ClaimState::Testing | ClaimState::Withdrawn) | None => {}
         }
         if host.claim.is_some() {
-            batch.put(&RelayKey::Claim(job.target), &false);
+            batch.put(CLAIMS, &job.target, &Some(false));
+        } else {
+            batch.delete(CLAIMS, &job.target);
         }
-        batch.put(&key, &host);
+        batch.put(HOSTS, &job.target, &host);
         Ok(())
     }
 
@@ -278,7 +246,7 @@ impl RelayService {
         batch: &mut RelayBatch<'_>,
         job: &mut Job,
     ) -> Result<(), RelayError> {
-        let host: HostRecord = batch.get(&RelayKey::Host(job.target))?.unwrap_or_default();
+        let host = batch.get_or_default(HOSTS, &job.target)?;
         let Some(claim) = host.claim.as_ref().filter(|c| c.job == job.id) else {
             return Ok(());
         };
@@ -303,14 +271,10 @@ impl RelayService {
         proved_forms: &ProvedForms,
     ) -> Result<(), RelayError> {
         let settings = self.settings();
-        let host: HostRecord = batch.get(&RelayKey::Host(job.target))?.unwrap_or_default();
+        let host = batch.get_or_default(HOSTS, &job.target)?;
         let claimed = host.claim.as_ref().map_or(job.at, |c| c.at);
-        self.release(
-            batch,
-            job.target,
-            ("every test was refused", false),
-            second_before(claimed),
-        )?;
+        let why = ("every test was refused", false);
+        self.release(batch, job.target, why, second_before(claimed))?;
         let text = format!("released after job {}", job.id);
         let evidence = EvidenceSummary {
             origin: EvidenceOrigin::Recheck,
@@ -318,22 +282,16 @@ impl RelayService {
             at: batch.now,
         };
         let mut recheck = new_job(batch, job.target, Trigger::Recheck, "tester", evidence)?;
-        (recheck.names, recheck.port, recheck.only) = (
-            host.names,
-            job.port,
-            proved_forms.tests.iter().cloned().collect(),
-        );
+        (recheck.names, recheck.port) = (host.names, job.port);
+        recheck.only = proved_forms.tests.iter().cloned().collect();
         let used_source = job.source_used();
         let sources = settings.sources(job.target);
-        recheck.source = sources
-            .iter()
+        let other_source = sources.iter().find(|s| Some(**s) != used_source);
+        recheck.source = other_source
             .copied()
-            .find(|s| Some(*s) != used_source)
-            .or(used_source)
-            .filter(|s| sources.contains(s));
-        let at = batch
-            .now
-            .plus(Seconds(1 + (settings.random)(RECHECK_PERIOD.0)));
+            .or(used_source.filter(|s| sources.contains(s)));
+        let delay = 1 + (settings.random)(RECHECK_PERIOD.0);
+        let at = batch.now.plus(Seconds(delay));
         let why = "a random time within 72 hours after the release";
         defer(&mut recheck, at, why.into())?;
         save(batch, &recheck)?;
@@ -357,11 +315,8 @@ impl RelayService {
             at: batch.now,
         };
         let mut second = new_job(batch, job.target, job.trigger, &job.by, evidence)?;
-        (second.names, second.port, second.only) = (
-            job.names.clone(),
-            job.port,
-            proved_forms.tests.iter().cloned().collect(),
-        );
+        (second.names, second.port) = (job.names.clone(), job.port);
+        second.only = proved_forms.tests.iter().cloned().collect();
         (second.source, second.second) = (source, true);
         schedule(batch, settings, &mut second)?;
         save(batch, &second)?;
@@ -378,16 +333,14 @@ impl RelayService {
         port: Option<u16>,
     ) -> Result<Option<ProvedForms>, RelayError> {
         let settings = self.settings();
-        let host: HostRecord = batch.get(&RelayKey::Host(target))?.unwrap_or_default();
+        let host = batch.get_or_default(HOSTS, &target)?;
         let is_current =
             |p: &Proof| p.input == target && host.released.is_none_or(|r| p.issued > r);
-        let proofs = self.listing(target, MAX_PROOFS, |p| {
-            is_current(p)
-                && matches!(
-                    p.outcome,
-                    ProofOutcome::Listed(ProofKind::Relay | ProofKind::Input)
-                )
-        })?;
+        let is_confirmed = |p: &Proof| {
+            use ProofKind::{Input, Relay};
+            is_current(p) && matches!(p.outcome, ProofOutcome::Listed(Relay | Input))
+        };
+        let proofs = self.listing(target, MAX_PROOFS, is_confirmed)?;
         if proofs.is_empty() {
             // Messages of untrusted reporters do not prove a form, so all forms count.
             let is_any = !self.listing(target, 1, is_current)?.is_empty();
@@ -396,40 +349,23 @@ impl RelayService {
         // A form that was proved at one port is not tested at another.
         let mut other_port = false;
         for p in &proofs {
-            let job: Option<Job> = batch.get(&RelayKey::Job(p.job))?;
+            let job = batch.get(JOBS, &p.job)?;
             other_port |=
                 job.is_some_and(|j| settings.other_port(j.port) != settings.other_port(port));
         }
-        let tests = proofs
-            .iter()
-            .map(|p| {
-                p.test
-                    .strip_suffix(PLAIN_SUFFIX)
-                    .unwrap_or(&p.test)
-                    .to_string()
-            })
-            .collect();
+        let tests = proofs.iter().map(|p| form_name(&p.test).into()).collect();
         Ok(Some(ProvedForms { tests, other_port }))
     }
 
     /// Returns the replies to our addresses in the blocked claims of a host, the newest first.
     pub fn blocked_replies(&self, target: IpAddr) -> Result<Vec<SourceReplies>, RelayError> {
         let batch = self.batch(Time(0));
-        let host: HostRecord = batch.get(&RelayKey::Host(target))?.unwrap_or_default();
-        let mut jobs: Vec<u64> = host
-            .blocked
-            .iter()
-            .flat_map(|b| b.jobs.iter().copied())
-            .collect();
+        let host = batch.get_or_default(HOSTS, &target)?;
+        let mut jobs = host.blocked.map(|b| b.jobs).concat();
         jobs.sort_unstable_by_key(|n| std::cmp::Reverse(*n));
         let mut out = Vec::new();
         for id in jobs {
-            out.extend(
-                batch
-                    .get::<Job>(&RelayKey::Job(id))?
-                    .as_ref()
-                    .map(SourceReplies::of),
-            );
+            out.extend(batch.get(JOBS, &id)?.as_ref().map(SourceReplies::of));
         }
         Ok(out)
     }
@@ -443,40 +379,32 @@ impl RelayService {
         (why, on_request): (&str, bool),
         since: Time,
     ) -> Result<(), RelayError> {
-        let key = RelayKey::Host(target);
-        let mut host: HostRecord = batch.get(&key)?.unwrap_or_default();
-        let by = host
-            .claim
-            .as_ref()
-            .map_or_else(|| "tester".to_string(), |c| c.by.clone());
-        let verdict = batch.verdict(&Subject::host(target))?;
+        let mut host = batch.get_or_default(HOSTS, &target)?;
+        let by = host.claim.as_ref().map_or("tester", |c| c.by.as_str());
+        let verdict = batch.verdict(target)?;
         let text = if on_request {
             format!("on-request: {why}")
         } else {
             why.to_string()
         };
+        // Without a test the listings of other sources are not refuted.
+        let source = on_request.then_some(SourceId::PROBER);
         for name in INPUT_REASONS {
             if self.is_listed(&verdict, name) {
-                // Without a test the listings of other sources are not refuted.
-                let source = on_request.then_some(SourceId::PROBER);
-                let command = Command::Delist {
-                    reason: Some(self.reason(name)?),
-                    source,
-                    hold: HoldFor::Usual,
-                };
-                batch.change(Subject::host(target), &by, command, text.clone(), false);
+                let listing = (self.reason(name)?, source);
+                let host = Subject::host(target);
+                batch.delist(host, listing, HoldFor::Usual, by, text.clone());
             }
         }
         for output in std::mem::take(&mut host.outputs) {
-            let key = RelayKey::Output(output);
-            let mut row: OutputRecord = batch.get(&key)?.unwrap_or_default();
-            row.inputs.retain(|f| f.input != target);
-            batch.put(&key, &row);
+            batch.update(OUTPUTS, &output, |row| {
+                row.inputs.retain(|f| f.input != target);
+            })?;
         }
         (host.released, host.claim) = (Some(since), None);
         (host.failed, host.blocked) = Default::default();
-        batch.put(&key, &host);
-        batch.delete(&RelayKey::Claim(target));
+        batch.put(HOSTS, &target, &host);
+        batch.delete(CLAIMS, &target);
         Ok(())
     }
 
@@ -490,7 +418,7 @@ impl RelayService {
     ) -> Result<Option<Receipt>, RelayError> {
         let _guard = self.lock();
         let mut batch = self.batch(now);
-        let verdict = batch.verdict(&Subject::host(target))?;
+        let verdict = batch.verdict(target)?;
         if !REASONS.iter().any(|r| self.is_listed(&verdict, r)) {
             return Err(RelayError::NotFound(format!(
                 "{target} is not listed for a relay test"
@@ -500,25 +428,13 @@ impl RelayService {
         self.release(&mut batch, target, (why, false), now)?;
         if self.is_listed(&verdict, OUTPUT_REASON) {
             // The hold keeps the next message from listing the host at once.
-            let command = Command::Delist {
-                reason: Some(self.reason(OUTPUT_REASON)?),
-                source: None,
-                hold: HoldFor::Usual,
-            };
-            batch.change(Subject::host(target), &who.name, command, why.into(), false);
-            batch.delete(&RelayKey::Output(target));
+            let listing = (self.reason(OUTPUT_REASON)?, None);
+            let host = Subject::host(target);
+            batch.delist(host, listing, HoldFor::Usual, &who.name, why.into());
+            batch.delete(OUTPUTS, &target);
         }
-        self.write(
-            batch,
-            Some(audit_record(
-                who,
-                "review",
-                &target,
-                "released".into(),
-                Some(why.into()),
-                now,
-            )),
-        )
+        batch.audit(who, "review", &target, "released".into(), Some(why.into()));
+        self.write(batch)
     }
 }
 
@@ -553,51 +469,28 @@ impl SourceReplies {
     fn of(job: &Job) -> SourceReplies {
         let controls = job.controls.iter().flat_map(|s| [&s.before, &s.after]);
         let replied = |r: &RecipientReply| {
-            (
-                format!("control: RCPT TO:{}", r.recipient),
-                format!("{} {}", r.code, r.text),
-            )
+            let sent = format!("control: RCPT TO:{}", r.recipient);
+            (sent, format!("{} {}", r.code, r.text))
         };
         let control = controls.flat_map(|c| {
-            c.replies
-                .iter()
-                .map(replied)
-                .chain(c.failure.iter().map(|f| ("control".into(), f.clone())))
+            let failure = c.failure.iter().map(|f| ("control".into(), f.clone()));
+            c.replies.iter().map(replied).chain(failure)
         });
         let forms = job.results.iter().filter_map(|r| {
-            let sent = |stage: Option<SmtpStage>| {
-                format!(
-                    "test {}{}",
-                    r.test,
-                    stage.map_or_else(String::new, |s| format!(": {}", s.name()))
-                )
+            let stage = r.outcome.refused_at();
+            let stage = stage.map_or_else(String::new, |s| format!(": {}", s.name()));
+            let reply = match &r.outcome {
+                MessageOutcome::Refused { code, text, .. }
+                | MessageOutcome::TempFail { code, text, .. } => format!("{code} {text}"),
+                MessageOutcome::Inconclusive { why, .. } => why.clone(),
+                _ => return None,
             };
-            match &r.outcome {
-                MessageOutcome::Refused { stage, code, text }
-                | MessageOutcome::TempFail { stage, code, text } => {
-                    Some((sent(Some(*stage)), format!("{code} {text}")))
-                }
-                MessageOutcome::Inconclusive {
-                    why, deferred_at, ..
-                } => Some((sent(*deferred_at), why.clone())),
-                _ => None,
-            }
+            Some((format!("test {}{stage}", r.test), reply))
         });
         // The text of a reply can contain anything, and terminals display it.
-        let printable = |text: String| {
-            text.chars()
-                .map(|c| {
-                    if c.is_control() {
-                        char::REPLACEMENT_CHARACTER
-                    } else {
-                        c
-                    }
-                })
-                .collect()
-        };
         let replies = control
             .chain(forms)
-            .map(|(sent, answered)| (sent, printable(answered)))
+            .map(|(sent, reply)| (sent, replace_controls(&reply)))
             .take(MAX_REPLIES)
             .collect();
         SourceReplies {
@@ -611,11 +504,10 @@ impl SourceReplies {
 
 /// Withdraws a claim whose job has ended without a test.
 pub(super) fn withdraw(batch: &mut RelayBatch<'_>, job: &Job) -> Result<(), RelayError> {
-    let key = RelayKey::Host(job.target);
-    let mut host: HostRecord = batch.get(&key)?.unwrap_or_default();
+    let mut host = batch.get_or_default(HOSTS, &job.target)?;
     if host.claim.take_if(|c| c.job == job.id).is_some() {
-        batch.put(&key, &host);
-        batch.delete(&RelayKey::Claim(job.target));
+        batch.put(HOSTS, &job.target, &host);
+        batch.delete(CLAIMS, &job.target);
     }
     Ok(())
 }
@@ -625,14 +517,18 @@ pub(super) fn fail_refuted(
     batch: &mut RelayBatch<'_>,
     issued: &IssuedToken,
 ) -> Result<(), RelayError> {
-    let key = RelayKey::Host(issued.target);
-    let mut host: HostRecord = batch.get(&key)?.unwrap_or_default();
-    let Some(claim) = host.claim.take_if(|c| c.is_refuted(issued.at)) else {
-        return Ok(());
-    };
-    let kind = usize::from(claim.proved);
-    host.failed[kind] = (host.failed[kind].0 + 1, Some(batch.now));
-    batch.put(&key, &host);
-    batch.delete(&RelayKey::Claim(issued.target));
+    let mut host = batch.get_or_default(HOSTS, &issued.target)?;
+    let refuted = host.claim.as_ref().filter(|c| c.is_refuted(issued.at));
+    if let Some(kind) = refuted.map(|c| usize::from(c.proved)) {
+        fail_claim(&mut host, kind, batch.now);
+        batch.put(HOSTS, &issued.target, &host);
+        batch.delete(CLAIMS, &issued.target);
+    }
     Ok(())
+}
+
+/// Ends a claim that was wrong. `kind` is 0 for an unproved claim and 1 for a proved one.
+fn fail_claim(host: &mut HostRecord, kind: usize, now: Time) {
+    host.failed[kind] = (host.failed[kind].0 + 1, Some(now));
+    host.claim = None;
 }

@@ -155,15 +155,15 @@ impl Collector {
     fn begin_message(&self, to: &[String]) -> Option<MessagePermit> {
         let (all, token_use) = match to.iter().find_map(|to| (self.token_of)(to)) {
             None => (&self.others, None),
-            Some(id) => (
-                &self.with_token,
-                Some(TokenUse::begin(&self.receiving, id)?),
-            ),
+            Some(id) => {
+                let token_use = TokenUse::begin(&self.receiving, id)?;
+                (&self.with_token, Some(token_use))
+            }
         };
-        let permit = all
-            .clone()
-            .try_acquire_owned()
-            .inspect_err(|_| self.has_deferred.store(true, Relaxed));
+        let permit = all.clone().try_acquire_owned();
+        if permit.is_err() {
+            self.has_deferred.store(true, Relaxed);
+        }
         Some(MessagePermit {
             _permit: permit.ok()?,
             token_use,
@@ -181,12 +181,11 @@ impl Collector {
 
     fn client(&self, from: SocketAddr) -> ClientKind {
         let checks = self.health_checks.lock();
-        match checks
-            .iter()
-            .any(|c| (c.ip().to_canonical(), c.port()) == (from.ip().to_canonical(), from.port()))
-        {
-            true => ClientKind::HealthCheck,
-            false => ClientKind::Ordinary,
+        let key = |a: &SocketAddr| (a.ip().to_canonical(), a.port());
+        if checks.iter().any(|c| key(c) == key(&from)) {
+            ClientKind::HealthCheck
+        } else {
+            ClientKind::Ordinary
         }
     }
 }
@@ -258,22 +257,18 @@ async fn session(
                     send_reply(&mut stream, &text).await?;
                 }
                 ServerAction::Data(text) => {
-                    (permit_of_message, until) = (
-                        collector.begin_message(session.recipients()),
-                        Instant::now() + MESSAGE_TIMEOUT,
-                    );
+                    permit_of_message = collector.begin_message(session.recipients());
+                    until = Instant::now() + MESSAGE_TIMEOUT;
                     if permit_of_message.is_none() {
                         session.end_message();
-                    } else if has_token(permit_of_message.as_ref()) {
+                        send_reply(&mut stream, TOO_MANY_MESSAGES).await?;
+                        continue;
+                    }
+                    if has_token(permit_of_message.as_ref()) {
                         // This client has named a token. Until then other sessions come first.
                         drop(permit.begin_answer());
                     }
-                    let reply = if permit_of_message.is_some() {
-                        &text
-                    } else {
-                        TOO_MANY_MESSAGES
-                    };
-                    send_reply(&mut stream, reply).await?;
+                    send_reply(&mut stream, &text).await?;
                 }
                 ServerAction::Close(text) => {
                     send_reply(&mut stream, &text).await?;

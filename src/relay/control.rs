@@ -285,41 +285,25 @@ fn forms_result(
     sessions: &[ControlSession],
 ) -> FormsResult {
     let any = |f: fn(&MessageOutcome) -> bool| results.iter().any(|r| f(&r.outcome));
-    if any(|o| matches!(o, MessageOutcome::Delivered { .. })) {
+    if any(MessageOutcome::is_delivered) {
         return FormsResult::Delivered;
     }
-    if any(|o| {
-        matches!(
-            o,
-            MessageOutcome::Accepted { .. } | MessageOutcome::Bounced { .. }
-        )
-    }) {
+    if any(MessageOutcome::is_accepted) {
         return FormsResult::Accepted;
     }
     let is_missing = |test: &String| !forms.iter().any(|(_, r)| r.test == *test);
     if forms.is_empty() || proved.other_port || proved.tests.iter().any(is_missing) {
         return FormsResult::Incomplete;
     }
-    let all = |f: &dyn Fn(&MessageOutcome) -> bool| forms.iter().all(|(_, r)| f(&r.outcome));
-    if all(&|o| {
-        o.refused_at().is_some_and(|s| s <= SmtpStage::Mail)
-            || matches!(
-                o,
-                MessageOutcome::Inconclusive {
-                    deferred_at: None,
-                    ..
-                } | MessageOutcome::NotSent
-                    | MessageOutcome::Interrupted { .. }
-            )
-    }) {
-        let login = offers_login(sessions) && forms.iter().all(|(_, r)| r.outcome.requires_login());
-        return if login {
+    let all = |f: fn(&MessageOutcome) -> bool| forms.iter().all(|(_, r)| f(&r.outcome));
+    if all(is_before_rcpt) {
+        return if offers_login(sessions) && all(MessageOutcome::requires_login) {
             FormsResult::LoginRequired
         } else {
             FormsResult::ShutOut
         };
     }
-    if all(&|o| matches!(o, MessageOutcome::Refused { .. })) {
+    if all(MessageOutcome::is_refused) {
         let assessment = assess(results.iter().map(|r| (r.class.as_str(), &r.outcome)));
         return if assessment == Assessment::Closed {
             FormsResult::Refused
@@ -327,9 +311,21 @@ fn forms_result(
             FormsResult::Incomplete
         };
     }
-    match all(&|o| o.refused_at().is_some()) {
-        true => FormsResult::Deferred,
-        false => FormsResult::Incomplete,
+    if all(|o| o.refused_at().is_some()) {
+        FormsResult::Deferred
+    } else {
+        FormsResult::Incomplete
+    }
+}
+
+/// Whether a message was refused at MAIL or before, or no session was possible.
+fn is_before_rcpt(outcome: &MessageOutcome) -> bool {
+    match outcome {
+        MessageOutcome::NotSent | MessageOutcome::Interrupted { .. } => true,
+        MessageOutcome::Inconclusive {
+            deferred_at: None, ..
+        } => true,
+        other => other.refused_at().is_some_and(|s| s <= SmtpStage::Mail),
     }
 }
 
@@ -347,18 +343,18 @@ fn control(
     results: &[TestResult],
     sessions: &[ControlSession],
 ) -> ControlResult {
-    let is_covered = |place: &usize| sessions.iter().any(|s| s.places.contains(place));
     let sent = |r: &TestResult| !matches!(r.outcome, MessageOutcome::Skipped { .. });
-    let uncovered = forms.iter().any(|(place, r)| sent(r) && !is_covered(place));
+    let uncovered = forms
+        .iter()
+        .any(|(place, r)| sent(r) && !is_controlled(*place, sessions));
     let worst = sessions
         .iter()
         .map(|s| session_control(s, results))
         .min()
         .unwrap_or(ControlResult::None);
     let after_recipient = forms.iter().any(|(_, r)| {
-        r.outcome
-            .refused_at()
-            .is_some_and(|stage| stage > SmtpStage::Rcpt)
+        let stage = r.outcome.refused_at();
+        stage.is_some_and(|stage| stage > SmtpStage::Rcpt)
     });
     if uncovered || after_recipient {
         worst.min(ControlResult::None)
@@ -367,14 +363,18 @@ fn control(
     }
 }
 
+/// Whether a session with controls carried the message of a result.
+fn is_controlled(place: usize, sessions: &[ControlSession]) -> bool {
+    sessions.iter().any(|s| s.places.contains(&place))
+}
+
 /// Whether the controls of a job support its results: postmaster was accepted before and after the
 /// forms of each session.
 pub fn is_supported(results: &[TestResult], sessions: &[ControlSession]) -> bool {
-    let is_controlled = |place: &usize| sessions.iter().any(|s| s.places.contains(place));
     let forms: Vec<(usize, &TestResult)> = results
         .iter()
         .enumerate()
-        .filter(|(place, _)| is_controlled(place))
+        .filter(|(place, _)| is_controlled(*place, sessions))
         .collect();
     control(&forms, results, sessions) == ControlResult::Yes
         && !forms.iter().any(|(_, r)| r.outcome.names_blocklist())
@@ -423,10 +423,8 @@ impl Comparable {
     fn new(code: u16, text: &str, recipient: &str) -> Comparable {
         let recipient = recipient.to_ascii_lowercase();
         let is_part = |c: char| c.is_alphanumeric() || c == '-' || c == '.';
-        let parts: Vec<&str> = recipient
-            .split(|c: char| !is_part(c))
-            .filter(|p| p.len() >= MIN_ECHO)
-            .collect();
+        let parts = recipient.split(|c: char| !is_part(c));
+        let parts: Vec<&str> = parts.filter(|p| p.len() >= MIN_ECHO).collect();
         let lower = text.to_lowercase();
         let mut words: Vec<&str> = Vec::new();
         for word in lower.split_whitespace() {

@@ -3,25 +3,23 @@
 
 use std::net::IpAddr;
 
+use serde::de::DeserializeOwned;
+
 use super::{
     batch::RelayBatch,
     claims::{second_before, waiting_since},
-    keys::{RelayKey, RelayRange, RelayTable},
-    policy::{
-        Budget, Claim, ClaimEvent, ClaimState, HostRecord, Job, JobState, OutputRecord,
-        ReporterRecord,
-    },
-    proof::{IssuedToken, ProofKind, TOKEN_LIFETIME},
-    proofs::Proof,
+    policy::{Claim, ClaimEvent, ClaimState, HostRecord, Job, JobState, OutputRecord},
+    proof::{ProofKind, TOKEN_LIFETIME},
     queue::{cancel, opted_out, save},
     service::{Component, OUTPUT_REASON, REASONS, RelayError, RelayService},
     settings::RelaySettings,
+    tables::{
+        CLAIMS, HEARTBEAT, HOST_JOBS, HOSTS, INPUT_PROOFS, JOBS, KeyPart, LISTING_PROOFS,
+        NETWORK_BUDGETS, OUTPUT_PROOFS, OUTPUTS, PREFIX_BUDGETS, PROOFS, REPORTERS, RelayTable,
+        TOKENS, TRANSCRIPTS,
+    },
 };
-use crate::model::{
-    EventKind, SourceId, Subject, Time,
-    history::{Command, HoldFor},
-    time::Seconds,
-};
+use crate::model::{Event, SourceId, Subject, Time, history::HoldFor, time::Seconds};
 
 /// How long evidence is kept after a listing has ended (safety rule S12).
 const EVIDENCE_RETENTION: Seconds = Seconds(90 * 86_400);
@@ -42,34 +40,27 @@ impl RelayService {
     pub fn tick(&self, now: Time) -> Result<(), RelayError> {
         let settings = self.settings();
         let is_clock_wrong = self.lock().has_problem(Component::Clock);
-        let heartbeat: Option<Time> = self.batch(now).get(&RelayKey::Heartbeat)?;
+        let heartbeat = self.batch(now).get(HEARTBEAT, &())?;
         if heartbeat.is_none_or(|t| t.plus(HEARTBEAT_INTERVAL) <= now || t > now) {
             let mut batch = self.batch(now);
-            batch.put(&RelayKey::Heartbeat, &now);
-            self.write(batch, None)?;
+            batch.put(HEARTBEAT, &(), &now);
+            self.write(batch)?;
         }
         let log_failure = |kind: &str, addr: IpAddr, done: Result<(), RelayError>| {
             if let Err(e) = done {
                 tracing::warn!(%addr, kind, error = ?e, "due work failed");
             }
         };
-        // After a clock jump every deadline would appear to have passed.
         let batch = self.batch(now);
-        let claims = if is_clock_wrong {
-            Vec::new()
-        } else {
-            self.next_round(&batch, RelayRange::All(RelayTable::Claims), DUE_BATCH)?
-        };
-        let outputs = self.next_round(&batch, RelayRange::All(RelayTable::Outputs), DUE_BATCH)?;
-        for target in claims.iter().filter_map(RelayKey::host) {
-            log_failure("claim", target, self.process_due_claim(target, now));
+        // After a clock jump every deadline would appear to have passed.
+        if !is_clock_wrong {
+            for target in self.next_round(&batch, &CLAIMS.all(), DUE_BATCH)? {
+                log_failure("claim", target, self.process_due_claim(target, now));
+            }
         }
-        for addr in outputs.iter().filter_map(RelayKey::host) {
-            log_failure(
-                "output",
-                addr,
-                self.process_due_output(&settings, addr, now),
-            );
+        for addr in self.next_round(&batch, &OUTPUTS.all(), DUE_BATCH)? {
+            let done = self.process_due_output(&settings, addr, now);
+            log_failure("output", addr, done);
         }
         Ok(())
     }
@@ -77,18 +68,28 @@ impl RelayService {
     fn process_due_claim(&self, target: IpAddr, now: Time) -> Result<(), RelayError> {
         let _guard = self.lock();
         let mut batch = self.batch(now);
-        let host: HostRecord = batch.get(&RelayKey::Host(target))?.unwrap_or_default();
+        let host = batch.get_or_default(HOSTS, &target)?;
         let Some(claim) = host.claim.clone() else {
-            batch.delete(&RelayKey::Claim(target));
-            return self.write(batch, None).map(drop);
+            batch.delete(CLAIMS, &target);
+            return self.write(batch).map(drop);
         };
         let Some(event) = self.due_claim_event(&batch, target, &claim)? else {
             return Ok(());
         };
         match claim.state().after(event) {
-            Some(ClaimState::Withdrawn) => return self.forget_claim(batch, target, host),
+            Some(ClaimState::Withdrawn) => {
+                batch.put(
+                    HOSTS,
+                    &target,
+                    &HostRecord {
+                        claim: None,
+                        ..host
+                    },
+                );
+                batch.delete(CLAIMS, &target);
+            }
             Some(ClaimState::Released) if event == ClaimEvent::NotTested => {
-                let job = batch.get::<Job>(&RelayKey::Job(claim.job))?;
+                let job = batch.get(JOBS, &claim.job)?;
                 if let Some(mut job) = job.filter(|j| j.state.is_waiting()) {
                     let why = "granted on request: not tested within two days";
                     cancel(&mut job, why, now)?;
@@ -104,7 +105,7 @@ impl RelayService {
             }
             _ => return Ok(()),
         }
-        self.write(batch, None).map(drop)
+        self.write(batch).map(drop)
     }
 
     /// Returns the event that is due for a claim at the time of the batch.
@@ -114,7 +115,7 @@ impl RelayService {
         target: IpAddr,
         claim: &Claim,
     ) -> Result<Option<ClaimEvent>, RelayError> {
-        let verdict = batch.verdict(&Subject::host(target))?;
+        let verdict = batch.verdict(target)?;
         // After an opt-out deliveries no longer count, so the claim could not be refuted.
         if !self.is_listed_as_input(&verdict) || opted_out(batch, target)?.is_some() {
             return Ok(Some(ClaimEvent::Withdraw));
@@ -126,30 +127,13 @@ impl RelayService {
             let end = release.plus(paused);
             return Ok((batch.now >= end).then_some(ClaimEvent::WaitingPeriodOver));
         }
-        let job = batch.get::<Job>(&RelayKey::Job(claim.job))?;
+        let job = batch.get(JOBS, &claim.job)?;
         let Some(job) = job.filter(Job::is_open) else {
             return Ok(Some(ClaimEvent::Withdraw));
         };
         let paused = Self::grant_paused(batch, claim.at, claim.due)?;
         let is_late = batch.now >= claim.grant_time(job.begun).plus(paused);
         Ok((is_late && job.state != JobState::Running).then_some(ClaimEvent::NotTested))
-    }
-
-    fn forget_claim(
-        &self,
-        mut batch: RelayBatch<'_>,
-        target: IpAddr,
-        host: HostRecord,
-    ) -> Result<(), RelayError> {
-        batch.put(
-            &RelayKey::Host(target),
-            &HostRecord {
-                claim: None,
-                ..host
-            },
-        );
-        batch.delete(&RelayKey::Claim(target));
-        self.write(batch, None).map(drop)
     }
 
     /// Updates an output: removes inputs that are no longer listed, lists the output after the
@@ -162,22 +146,18 @@ impl RelayService {
     ) -> Result<(), RelayError> {
         let health = self.lock();
         let mut batch = self.batch(now);
-        let key = RelayKey::Output(addr);
-        let Some(before) = batch.get::<OutputRecord>(&key)? else {
+        let Some(before) = batch.get(OUTPUTS, &addr)? else {
             return Ok(());
         };
         let mut row = before.clone();
         let mut open = Vec::new();
         for f in row.inputs.drain(..) {
-            if self.is_listed(
-                &batch.verdict(&Subject::host(f.input))?,
-                ProofKind::Input.reason(),
-            ) {
+            if self.is_listed(&batch.verdict(f.input)?, ProofKind::Input.reason()) {
                 open.push(f);
             }
         }
         row.inputs = open;
-        let verdict = batch.verdict(&Subject::host(addr))?;
+        let verdict = batch.verdict(addr)?;
         let listed = self.is_listed(&verdict, OUTPUT_REASON);
         if row.listed && !listed {
             // The listing has expired or was removed, so only later deliveries count.
@@ -188,17 +168,14 @@ impl RelayService {
             .is_some_and(|t| t.plus(settings.grace_period) <= now)
             && self.problem_in(&health).is_none();
         if listed && row.inputs.is_empty() {
-            let command = Command::Delist {
-                reason: Some(self.reason(OUTPUT_REASON)?),
-                source: Some(SourceId::PROBER),
-                hold: HoldFor::Nothing,
-            };
-            batch.change(
+            let listing = (self.reason(OUTPUT_REASON)?, Some(SourceId::PROBER));
+            let why = "all hosts that it delivered for are closed".into();
+            batch.delist(
                 Subject::host(addr),
+                listing,
+                HoldFor::Nothing,
                 "tester",
-                command,
-                "all hosts that it delivered for are closed".into(),
-                false,
+                why,
             );
             row.listed = false;
         } else if is_due
@@ -206,33 +183,18 @@ impl RelayService {
             && !row.listed
             && !verdict.is_suppressed(self.reason(OUTPUT_REASON)?, SourceId::PROBER)
         {
-            let inputs: Vec<String> = row
-                .inputs
-                .iter()
-                .map(|f| format!("[{}]", f.input))
-                .collect();
-            let command = Command::List {
-                reason: self.reason(OUTPUT_REASON)?,
-                source: SourceId::PROBER,
-                until: None,
-                text: None,
-            };
-            batch.change(
-                Subject::host(addr),
-                "tester",
-                command,
-                format!("delivers messages of open relays: {}", inputs.join(", ")),
-                false,
-            );
+            let inputs = row.inputs.iter().map(|f| format!("[{}]", f.input));
+            let inputs = inputs.collect::<Vec<_>>().join(", ");
+            let text = format!("delivers messages of open relays: {inputs}");
+            batch.list(addr, self.reason(OUTPUT_REASON)?, "tester", text, false);
             row.listed = true;
         }
-        match row.inputs.is_empty() {
-            true => batch.delete(&key),
-            false if row != before => batch.put(&key, &row),
-            false if batch.changes.is_empty() => return Ok(()),
-            false => {}
+        if row.inputs.is_empty() {
+            batch.delete(OUTPUTS, &addr);
+        } else if row != before {
+            batch.put(OUTPUTS, &addr, &row);
         }
-        self.write(batch, None).map(drop)
+        self.write(batch).map(drop)
     }
 
     /// Removes old rows: tokens, jobs with their transcripts, and evidence of listings that ended
@@ -240,76 +202,53 @@ impl RelayService {
     pub fn forget(&self, now: Time) -> Result<(), RelayError> {
         let _guard = self.lock();
         let mut batch = self.batch(now);
-        for k in self.next_round(&batch, RelayRange::All(RelayTable::Tokens), CLEANUP_BATCH)? {
-            if batch
-                .get::<IssuedToken>(&k)?
-                .is_some_and(|i| i.at.plus(TOKEN_LIFETIME).plus(Seconds(86_400)) < now)
-            {
-                batch.delete(&k);
-            }
-        }
-        let before = Time(now.0.saturating_sub(EVIDENCE_RETENTION.0));
-        let listed = |a: IpAddr| -> Result<bool, RelayError> {
-            Ok(self
-                .ledger
-                .store
-                .verdict(&Subject::host(a))?
-                .entries
-                .iter()
-                .any(|e| e.source == SourceId::PROBER))
-        };
-        for k in self.next_round(&batch, RelayRange::All(RelayTable::Proofs), CLEANUP_BATCH)? {
-            let Some(proof) = batch.get::<Proof>(&k)? else {
+        self.remove_rows(&mut batch, TOKENS, |issued| {
+            issued.at.plus(TOKEN_LIFETIME).plus(Seconds(86_400)) < now
+        })?;
+        for id in self.next_round(&batch, &PROOFS.all(), CLEANUP_BATCH)? {
+            let Some(proof) = batch.get(PROOFS, &id)? else {
                 continue;
             };
-            let is_expired = proof.at.plus(EVIDENCE_RETENTION) < now
-                && !listed(proof.input)?
-                && !listed(proof.output)?;
-            if is_expired
-                && self.ended_before(proof.input, before)?
-                && self.ended_before(proof.output, before)?
-            {
-                batch.delete(&RelayKey::InputProof(proof.input, proof.id));
-                batch.delete(&RelayKey::OutputProof(proof.output, proof.id));
-                batch.delete(&RelayKey::ListingProof(proof.input, proof.id));
-                batch.delete(&RelayKey::ListingProof(proof.output, proof.id));
-                batch.delete(&RelayKey::Transcript(proof.job));
-                batch.delete(&k);
+            let hosts = [proof.input, proof.output];
+            if proof.at.plus(EVIDENCE_RETENTION) < now && self.is_forgotten(&batch, &hosts)? {
+                batch.delete(INPUT_PROOFS, &(proof.input, id));
+                batch.delete(OUTPUT_PROOFS, &(proof.output, id));
+                for host in hosts {
+                    batch.delete(LISTING_PROOFS, &(host, id));
+                }
+                batch.delete(TRANSCRIPTS, &proof.job);
+                batch.delete(PROOFS, &id);
             }
         }
-        for k in self.next_round(&batch, RelayRange::All(RelayTable::Jobs), CLEANUP_BATCH)? {
-            let Some(job) = batch
-                .get::<Job>(&k)?
-                .filter(|j| j.ended.is_some_and(|t| t.plus(EVIDENCE_RETENTION) < now))
-            else {
+        for id in self.next_round(&batch, &JOBS.all(), CLEANUP_BATCH)? {
+            let Some(job) = batch.get(JOBS, &id)? else {
                 continue;
             };
+            let ended_before = |period| job.ended.is_some_and(|t| t.plus(period) < now);
             // The transcript is removed before its job. If a proof needs it, it is removed with the
             // proof.
-            let transcript = RelayKey::Transcript(job.id);
-            if !listed(job.target)?
-                && batch.contains(&transcript)?
-                && self.ended_before(job.target, before)?
+            if ended_before(EVIDENCE_RETENTION)
+                && batch.get(TRANSCRIPTS, &id)?.is_some()
+                && self.is_forgotten(&batch, &[job.target])?
             {
-                batch.delete(&transcript);
+                batch.delete(TRANSCRIPTS, &id);
             }
-            if job.ended.is_none_or(|t| t.plus(JOB_RETENTION) >= now) {
-                continue;
+            if ended_before(JOB_RETENTION) {
+                batch.delete(HOST_JOBS, &(job.target, id));
+                batch.delete(TRANSCRIPTS, &id);
+                batch.delete(JOBS, &id);
             }
-            batch.delete(&RelayKey::HostJob(job.target, job.id));
-            batch.delete(&RelayKey::Transcript(job.id));
-            batch.delete(&k);
         }
         self.remove_unused_records(&mut batch)?;
-        self.write(batch, None).map(drop)
+        self.write(batch).map(drop)
     }
 
     /// Removes the rows of hosts, budgets and reporters that were not used for a long time.
     fn remove_unused_records(&self, batch: &mut RelayBatch<'_>) -> Result<(), RelayError> {
         let now = batch.now;
         let is_old = |t: Option<Time>| t.is_none_or(|t| t.plus(HOST_RETENTION) < now);
-        for k in self.next_round(batch, RelayRange::All(RelayTable::Hosts), CLEANUP_BATCH)? {
-            let (Some(host), Some(addr)) = (batch.get::<HostRecord>(&k)?, k.host()) else {
+        for addr in self.next_round(batch, &HOSTS.all(), CLEANUP_BATCH)? {
+            let Some(host) = batch.get(HOSTS, &addr)? else {
                 continue;
             };
             let times = [
@@ -319,50 +258,47 @@ impl RelayService {
                 host.remote.iter().map(|g| g.0).max(),
             ];
             let is_unused = host.claim.is_none() && times.into_iter().all(is_old);
-            if is_unused
-                && batch
-                    .verdict(&Subject::host(addr))?
-                    .entries
-                    .iter()
-                    .all(|e| e.source != SourceId::PROBER)
-            {
-                batch.delete(&k);
+            if is_unused && !batch.has_listing(addr)? {
+                batch.delete(HOSTS, &addr);
             }
         }
-        for table in [RelayTable::PrefixBudgets, RelayTable::NetworkBudgets] {
-            for k in self.next_round(batch, RelayRange::All(table), CLEANUP_BATCH)? {
-                if batch.get::<Budget>(&k)?.is_some_and(|b| b.is_over(now)) {
-                    batch.delete(&k);
-                }
-            }
-        }
-        for k in self.next_round(batch, RelayRange::All(RelayTable::Reporters), CLEANUP_BATCH)? {
-            if batch
-                .get::<ReporterRecord>(&k)?
-                .is_some_and(|r| is_old(Some(r.last())))
-            {
-                batch.delete(&k);
+        self.remove_rows(batch, PREFIX_BUDGETS, |b| b.is_over(now))?;
+        self.remove_rows(batch, NETWORK_BUDGETS, |b| b.is_over(now))?;
+        self.remove_rows(batch, REPORTERS, |r| is_old(Some(r.last())))
+    }
+
+    /// Removes the rows of a table that `is_unused` selects.
+    fn remove_rows<K: KeyPart, V: DeserializeOwned>(
+        &self,
+        batch: &mut RelayBatch<'_>,
+        table: &RelayTable<K, V>,
+        is_unused: impl Fn(&V) -> bool,
+    ) -> Result<(), RelayError> {
+        for key in self.next_round(batch, &table.all(), CLEANUP_BATCH)? {
+            if batch.get(table, &key)?.is_some_and(|v| is_unused(&v)) {
+                batch.delete(table, &key);
             }
         }
         Ok(())
     }
 
-    /// Whether the last listing of a host by a relay test ended before a time. Listings by feeds do
-    /// not count.
-    fn ended_before(&self, target: IpAddr, time: Time) -> Result<bool, RelayError> {
-        let history = self.ledger.store.history(&Subject::host(target))?;
-        let v = self.ledger.store.dictionary();
-        let ours: Vec<_> = REASONS.iter().filter_map(|r| v.reasons.get(r)).collect();
-        let is_ours = |what: &EventKind| {
-            what.about().is_some_and(|(reason, source)| {
-                ours.contains(&reason) && [SourceId::PROBER, SourceId::ALL].contains(&source)
-            })
+    /// Whether no relay test lists one of the hosts, and the last such listing ended so long ago
+    /// that its evidence is removed. Listings by feeds do not count.
+    fn is_forgotten(&self, batch: &RelayBatch<'_>, hosts: &[IpAddr]) -> Result<bool, RelayError> {
+        let before = Time(batch.now.0.saturating_sub(EVIDENCE_RETENTION.0));
+        let is_ours = |e: &Event| {
+            let source = e.what.about().map(|(_, source)| source);
+            source.is_some_and(|s| [SourceId::PROBER, SourceId::ALL].contains(&s))
         };
-        Ok(history
-            .iter()
-            .filter(|e| is_ours(&e.what))
-            .map(|e| e.at)
-            .max()
-            .is_none_or(|t| t < time))
+        for host in hosts {
+            if batch.has_listing(*host)?
+                || self
+                    .last_event(*host, &REASONS, is_ours)?
+                    .is_some_and(|t| t >= before)
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }

@@ -11,13 +11,13 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpSocket,
     time::{Instant, sleep, timeout},
 };
 
 use super::{
     collector::{Collector, HealthChecks},
     service::{Component, RelayService},
+    tester::tcp_socket,
 };
 use crate::{model::Time, resolver};
 
@@ -123,12 +123,11 @@ pub async fn watch(
                 }
             }
             // While there is a problem, the route is checked more often.
-            next_route_check = Instant::now()
-                + if route_error.is_some() {
-                    CHECK_INTERVAL
-                } else {
-                    ROUTE_CHECK_INTERVAL
-                };
+            let interval = match route_error {
+                Some(_) => CHECK_INTERVAL,
+                None => ROUTE_CHECK_INTERVAL,
+            };
+            next_route_check = Instant::now() + interval;
         }
         let mut problem = route_error.clone();
         for addr in &addresses {
@@ -140,11 +139,8 @@ pub async fn watch(
             problem = Some(why);
         }
         let reporter = service.clone();
-        let loaded = load.update(
-            collector.was_loaded(&mut turned_away),
-            Instant::now(),
-            reporter.now(),
-        );
+        let is_loaded = collector.was_loaded(&mut turned_away);
+        let loaded = load.update(is_loaded, Instant::now(), reporter.now());
         let reported = tokio::task::spawn_blocking(move || {
             let problem = problem.map(|p| (p, reporter.now()));
             // Both reports are attempted, even if the first one fails.
@@ -212,11 +208,7 @@ pub(super) async fn check_answers(addr: SocketAddr, checks: &HealthChecks) -> io
         }
         // The source is registered before the connection is made, so that its session is
         // recognised.
-        let socket = if addr.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
+        let socket = tcp_socket(addr)?;
         let mut source = addr;
         source.set_port(0);
         socket.bind(source)?;

@@ -47,40 +47,26 @@ impl HostNames {
             let Some((key, after)) = after.split_once('}') else {
                 return Err("a placeholder has no closing brace");
             };
-            match key {
-                "u" => out.push_str(token),
-                "s" => out.push_str(back),
-                "d" => out.push_str(&self.domain),
-                "D" => out.push_str(&format!("{}.", self.domain.to_ascii_uppercase())),
-                "X" => out.push_str(&self.domain.replace('.', "+2E")),
-                "e" => out.push_str(
-                    self.foreign
-                        .as_deref()
-                        .ok_or("no second domain is configured ([probe] second_domain)")?,
-                ),
-                "r" => out.push_str(&format!("x{}", token.get(1..12).unwrap_or("none"))),
-                "R" => out.push_str(
-                    self.relay
-                        .as_deref()
-                        .ok_or("no name of the relay has its address")?,
-                ),
-                "L" => out.push_str(
-                    self.hosted
-                        .as_deref()
-                        .ok_or("no domain whose MX is the relay is known")?,
-                ),
-                "I" => out.push_str(&literal(self.target)),
-                "i" => out.push_str(&self.target.to_string()),
-                "C" => out.push_str(&literal(
-                    self.collector.ok_or("the collector has no address")?,
-                )),
-                "v" => out.push_str(
-                    self.user
-                        .as_deref()
-                        .ok_or("no user of the relay is known from evidence")?,
-                ),
+            let name = |name: &Option<String>, missing| name.clone().ok_or(missing);
+            out.push_str(&match key {
+                "u" => token.into(),
+                "s" => back.into(),
+                "d" => self.domain.clone(),
+                "D" => format!("{}.", self.domain.to_ascii_uppercase()),
+                "X" => self.domain.replace('.', "+2E"),
+                "e" => name(
+                    &self.foreign,
+                    "no second domain is configured ([probe] second_domain)",
+                )?,
+                "r" => format!("x{}", token.get(1..12).unwrap_or("none")),
+                "R" => name(&self.relay, "no name of the relay has its address")?,
+                "L" => name(&self.hosted, "no domain whose MX is the relay is known")?,
+                "I" => literal(self.target),
+                "i" => self.target.to_string(),
+                "C" => literal(self.collector.ok_or("the collector has no address")?),
+                "v" => name(&self.user, "no user of the relay is known from evidence")?,
                 _ => return Err("unknown placeholder"),
-            }
+            });
             rest = after;
         }
         out.push_str(rest);

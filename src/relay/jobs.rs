@@ -3,14 +3,13 @@
 use std::net::IpAddr;
 
 use super::{
+    actor::Actor,
     batch::RelayBatch,
     claims::withdraw,
-    keys::{RelayKey, RelayRange, RelayTable},
-    policy::{
-        EvidenceSummary, HostRecord, Job, JobState, MAX_EVIDENCE_AGE, ReporterRecord, Trigger,
-    },
+    policy::{EvidenceSummary, Job, JobState, MAX_EVIDENCE_AGE, Trigger},
     queue::{cancel, new_job, open_job, opted_out, save, schedule},
-    service::{Actor, MAX_OPEN_JOBS, RelayError, RelayService, audit_record},
+    service::{MAX_OPEN_JOBS, RelayError, RelayService},
+    tables::{HOSTS, JOBS, OPEN_JOBS, REPORTERS, TRANSCRIPTS},
     transcript::{TranscriptLine, parse_transcript},
 };
 use crate::model::{Time, time::Seconds};
@@ -77,17 +76,14 @@ impl RelayService {
         }
         let mut needs_no_approval = n.decides || n.owner;
         if !needs_no_approval {
-            let name = RelayKey::Reporter(who.name.clone());
-            let mut reporter: ReporterRecord = batch.get(&name)?.unwrap_or_default();
-            if !reporter.count(settings.nominations_per_day, now) {
-                let most = settings.nominations_per_day;
-                return Err(RelayError::LimitReached(
-                    format!("{most} nominations a day are accepted from one reporter"),
-                    reporter.next_day(now),
-                ));
+            let mut reporter = batch.get_or_default(REPORTERS, &who.name)?;
+            let most = settings.nominations_per_day;
+            if !reporter.count(most, now) {
+                let why = format!("{most} nominations a day are accepted from one reporter");
+                return Err(RelayError::LimitReached(why, reporter.next_day(now)));
             }
             needs_no_approval = !reporter.needs_approval();
-            batch.put(&name, &reporter);
+            batch.put(REPORTERS, &who.name, &reporter);
         }
         let is_not_nominated = |j: &Job| !matches!(j.trigger, Trigger::Nomination | Trigger::Owner);
         // A test of another port is a different test, and a recheck sends only a few forms.
@@ -110,15 +106,9 @@ impl RelayService {
                 self.merge_nomination(batch, who, &job, (n, needs_no_approval))
             };
         }
-        if batch
-            .scan(RelayRange::All(RelayTable::OpenJobs), MAX_OPEN_JOBS)?
-            .len()
-            >= MAX_OPEN_JOBS
-        {
-            return Err(RelayError::LimitReached(
-                format!("{MAX_OPEN_JOBS} jobs are waiting"),
-                FULL_RETRY_AFTER,
-            ));
+        if batch.scan(&OPEN_JOBS.all(), MAX_OPEN_JOBS)?.len() >= MAX_OPEN_JOBS {
+            let why = format!("{MAX_OPEN_JOBS} jobs are waiting");
+            return Err(RelayError::LimitReached(why, FULL_RETRY_AFTER));
         }
         let trigger = if n.owner {
             Trigger::Owner
@@ -136,22 +126,13 @@ impl RelayService {
                 .allows_any_test(job.target)
                 .map_err(RelayError::Refused)?;
             if let (JobState::Deferred, Some(why)) = (job.state, &job.waiting_for) {
-                return Err(RelayError::LimitReached(
-                    why.clone(),
-                    Seconds(job.not_before.0.saturating_sub(now.0)),
-                ));
+                let pause = Seconds(job.not_before.0.saturating_sub(now.0));
+                return Err(RelayError::LimitReached(why.clone(), pause));
             }
         }
         save(&mut batch, &job)?;
-        let record = audit_record(
-            who,
-            "nominate",
-            &job.target,
-            format!("job {}", job.id),
-            Some(job.evidence.text.chars().take(500).collect()),
-            now,
-        );
-        self.write(batch, Some(record))?;
+        audit_nomination(&mut batch, who, &job, format!("job {}", job.id));
+        self.write(batch)?;
         Ok(job)
     }
 
@@ -166,21 +147,17 @@ impl RelayService {
     ) -> Result<Job, RelayError> {
         let mut merged = job.clone();
         if !n.remote && job.begun.is_none() && job.state.is_waiting() {
-            let host: HostRecord = batch.get(&RelayKey::Host(n.target))?.unwrap_or_default();
+            let host = batch.get_or_default(HOSTS, &n.target)?;
             // The evidence that leads to an earlier test is kept; of two equal ones, the newer.
             let time = |g: &EvidenceSummary| {
-                (
-                    host.nomination_time(g.fingerprint(), false, batch.now),
-                    std::cmp::Reverse(g.at),
-                )
+                let at = host.nomination_time(g.fingerprint(), false, batch.now);
+                (at, std::cmp::Reverse(g.at))
             };
             if time(&n.evidence) < time(&job.evidence) {
                 merged.evidence = n.evidence;
             }
             // The job keeps its first reporter, unless it would need approval without the new one.
-            let reporter: ReporterRecord = batch
-                .get(&RelayKey::Reporter(job.by.clone()))?
-                .unwrap_or_default();
+            let reporter = batch.get_or_default(REPORTERS, &job.by)?;
             if needs_no_approval && !job.approved && reporter.needs_approval() {
                 merged.by.clone_from(&who.name);
             }
@@ -190,30 +167,22 @@ impl RelayService {
                 // outputs.
                 (merged.trigger, merged.by) = (Trigger::Nomination, who.name.clone());
             }
-            merged
-                .names
-                .extend(n.names.into_iter().filter(|name| !job.names.contains(name)));
+            let new_names = n.names.into_iter().filter(|name| !job.names.contains(name));
+            merged.names.extend(new_names);
             merged.names.truncate(MAX_NAMES);
-            match job.only.is_empty() || n.only.is_empty() {
-                true => merged.only.clear(),
-                false => merged
-                    .only
-                    .extend(n.only.into_iter().filter(|t| !job.only.contains(t))),
+            if job.only.is_empty() || n.only.is_empty() {
+                merged.only.clear();
+            } else {
+                let new_tests = n.only.into_iter().filter(|t| !job.only.contains(t));
+                merged.only.extend(new_tests);
             }
             schedule(&batch, &self.settings(), &mut merged)?;
         }
         if merged != *job {
             save(&mut batch, &merged)?;
-            let text = merged.evidence.text.chars().take(500).collect();
-            let record = audit_record(
-                who,
-                "nominate",
-                &job.target,
-                format!("job {}, merged", job.id),
-                Some(text),
-                batch.now,
-            );
-            self.write(batch, Some(record))?;
+            let detail = format!("job {}, merged", job.id);
+            audit_nomination(&mut batch, who, &merged, detail);
+            self.write(batch)?;
         }
         Ok(merged)
     }
@@ -237,17 +206,9 @@ impl RelayService {
             withdraw(&mut batch, &job)?;
         }
         save(&mut batch, &job)?;
-        self.write(
-            batch,
-            Some(audit_record(
-                who,
-                if run { "job.approve" } else { "job.refuse" },
-                &job.target,
-                format!("job {id}"),
-                None,
-                now,
-            )),
-        )?;
+        let what = if run { "job.approve" } else { "job.refuse" };
+        batch.audit(who, what, &job.target, format!("job {id}"), None);
+        self.write(batch)?;
         Ok(job)
     }
 
@@ -265,16 +226,9 @@ impl RelayService {
         most: usize,
     ) -> Result<Vec<Job>, RelayError> {
         let batch = self.batch(self.now());
-        let numbers = batch.scan_ids_desc(
-            RelayRange::All(if open {
-                RelayTable::OpenJobs
-            } else {
-                RelayTable::Jobs
-            }),
-            before.unwrap_or(u64::MAX),
-            most,
-        )?;
-        numbers
+        let table = if open { OPEN_JOBS.all() } else { JOBS.all() };
+        batch
+            .scan_ids_desc(&table, before.unwrap_or(u64::MAX), most)?
             .into_iter()
             .map(|n| self.find_job(&batch, n))
             .collect()
@@ -282,7 +236,12 @@ impl RelayService {
 
     /// Returns the transcript of a job.
     pub fn transcript(&self, id: u64) -> Result<Vec<TranscriptLine>, RelayError> {
-        let text: Option<String> = self.batch(self.now()).get(&RelayKey::Transcript(id))?;
-        Ok(parse_transcript(&text.unwrap_or_default()))
+        let text = self.batch(self.now()).get_or_default(TRANSCRIPTS, &id)?;
+        Ok(parse_transcript(&text))
     }
+}
+
+fn audit_nomination(batch: &mut RelayBatch<'_>, who: &Actor, job: &Job, detail: String) {
+    let why = job.evidence.text.chars().take(500).collect();
+    batch.audit(who, "nominate", &job.target, detail, Some(why));
 }

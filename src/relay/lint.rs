@@ -37,12 +37,8 @@ const TARGET_NAMES: [&str; 3] = ["relay.lint", "hosted.lint", "[198.18.0.1]"];
 ///
 /// The test breaks a rule; the text names it.
 pub fn check(test: &RelayTest) -> Result<(), String> {
-    if test.name.is_empty()
-        || !test
-            .name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    {
+    let in_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if test.name.is_empty() || !test.name.bytes().all(in_name) {
         return Err("a name consists of lower-case letters, digits and hyphens".into());
     }
     if test.to.is_empty() {
@@ -80,10 +76,7 @@ pub fn check(test: &RelayTest) -> Result<(), String> {
         }
         check_single_address(form)?;
         let destinations = destinations(&fill(form)?);
-        if let Some(Destination::Foreign(host)) = destinations
-            .iter()
-            .find(|p| matches!(p, Destination::Foreign(_)))
-        {
+        if let Some(host) = foreign_host(&destinations) {
             return Err(format!(
                 "`{form}` may be sent to {host}, which is neither the collector nor the target"
             ));
@@ -101,10 +94,7 @@ pub fn check(test: &RelayTest) -> Result<(), String> {
                 "a local recipient besides the probe's gets a copy; set run = \"opt-in\"".into(),
             );
         }
-        if destinations(&fill(form)?)
-            .iter()
-            .any(|p| matches!(p, Destination::Foreign(_)))
-        {
+        if foreign_host(&destinations(&fill(form)?)).is_some() {
             return Err(format!("`{form}` is not an address of the target"));
         }
     }
@@ -138,13 +128,13 @@ pub fn check_control(form: &str) -> Result<(), String> {
         ));
     }
     check_single_address(form)?;
-    match destinations(&fill(form)?)
-        .into_iter()
-        .find(|p| *p != Destination::Target)
+    if destinations(&fill(form)?)
+        .iter()
+        .any(|p| *p != Destination::Target)
     {
-        Some(_) => Err(format!("`{form}` is not an address of the target")),
-        None => Ok(()),
+        return Err(format!("`{form}` is not an address of the target"));
     }
+    Ok(())
 }
 
 /// Checks that a form is one address. Of several, some servers read the first and others the
@@ -196,13 +186,20 @@ pub fn destinations(form: &str) -> BTreeSet<Destination> {
     out
 }
 
+/// Returns the name of a third party among destinations.
+fn foreign_host(destinations: &BTreeSet<Destination>) -> Option<&str> {
+    destinations.iter().find_map(|p| match p {
+        Destination::Foreign(host) => Some(host.as_str()),
+        _ => None,
+    })
+}
+
 /// Returns the destination that a host name stands for.
 fn destination_of(name: &str) -> Destination {
+    let bare = name.trim_end_matches('.');
     let is = |known: &[&str]| {
-        known.iter().any(|k| {
-            k.trim_end_matches('.')
-                .eq_ignore_ascii_case(name.trim_end_matches('.'))
-        })
+        let mut known = known.iter().map(|k| k.trim_end_matches('.'));
+        known.any(|k| k.eq_ignore_ascii_case(bare))
     };
     match name {
         _ if is(&OUR_NAMES) => Destination::Collector,
@@ -268,8 +265,8 @@ fn interpret(address: &str, depth: usize, out: &mut BTreeSet<Destination>) {
         return;
     }
     out.insert(Destination::Target);
-    for decode_local_part in decode_local_part(address) {
-        interpret(&decode_local_part, depth, out);
+    for encoded in decode_local_part(address) {
+        interpret(&encoded, depth, out);
     }
 }
 

@@ -3,9 +3,9 @@
 
 use super::{
     batch::RelayBatch,
-    keys::RelayKey,
-    policy::{Outage, paused_time},
+    policy::paused_time,
     service::{RelayError, RelayService},
+    tables::{LOADS, OUTAGES},
 };
 use crate::model::{Time, time::Seconds};
 
@@ -19,7 +19,7 @@ impl RelayService {
     pub fn report_load(&self, since: Option<Time>, now: Time) -> Result<(), RelayError> {
         let _guard = self.lock();
         let mut batch = self.batch(now);
-        let mut all: Vec<Outage> = batch.get(&RelayKey::Loads)?.unwrap_or_default();
+        let mut all = batch.get_or_default(LOADS, &())?;
         let open = all.last_mut().filter(|l| l.1.is_none());
         match (open, since) {
             (Some(_), Some(_)) | (None, None) => return Ok(()),
@@ -30,8 +30,8 @@ impl RelayService {
                 all.push((since.min(now), None));
             }
         }
-        batch.put(&RelayKey::Loads, &all);
-        self.write(batch, None).map(drop)
+        batch.put(LOADS, &(), &all);
+        self.write(batch).map(drop)
     }
 
     /// Ends a period of load that was open when the daemon stopped, at the last heartbeat.
@@ -39,10 +39,10 @@ impl RelayService {
         batch: &mut RelayBatch<'_>,
         heartbeat: Option<Time>,
     ) -> Result<(), RelayError> {
-        let mut all: Vec<Outage> = batch.get(&RelayKey::Loads)?.unwrap_or_default();
+        let mut all = batch.get_or_default(LOADS, &())?;
         if let Some(open) = all.last_mut().filter(|l| l.1.is_none()) {
             open.1 = Some(heartbeat.unwrap_or(batch.now).max(open.0));
-            batch.put(&RelayKey::Loads, &all);
+            batch.put(LOADS, &(), &all);
         }
         Ok(())
     }
@@ -54,8 +54,8 @@ impl RelayService {
         from: Time,
         to: Time,
     ) -> Result<Seconds, RelayError> {
-        let outages: Vec<Outage> = batch.get(&RelayKey::Outages)?.unwrap_or_default();
-        let loads: Vec<Outage> = batch.get(&RelayKey::Loads)?.unwrap_or_default();
+        let outages = batch.get_or_default(OUTAGES, &())?;
+        let loads = batch.get_or_default(LOADS, &())?;
         Ok(paused_time(&outages, &loads, claimed, from, to))
     }
 
@@ -66,7 +66,7 @@ impl RelayService {
         claimed: Time,
         from: Time,
     ) -> Result<Seconds, RelayError> {
-        let loads: Vec<Outage> = batch.get(&RelayKey::Loads)?.unwrap_or_default();
+        let loads = batch.get_or_default(LOADS, &())?;
         Ok(paused_time(&[], &loads, claimed, from, batch.now))
     }
 }

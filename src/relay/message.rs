@@ -1,7 +1,8 @@
 //! Makes test messages, and recognises them at the collector.
 
-use std::{fmt::Write as _, net::IpAddr};
+use std::net::IpAddr;
 
+use data_encoding::HEXLOWER;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use ring::digest;
 
@@ -49,50 +50,36 @@ pub fn probe(
         out.truncate(out.floor_char_boundary(most));
         out
     };
-    let (sender, recipient) = (
-        cut(&envelope.from, 150),
-        cut(&envelope.to[envelope.probe], 150),
+    let sender = cut(&envelope.from, 150);
+    let recipient = cut(&envelope.to[envelope.probe], 150);
+    let (contact, about) = (cut(&who.contact, 100), cut(&who.info_url, 140));
+    let (evidence, test) = (cut(evidence, 60), cut(&envelope.test, 60));
+    let date = date.unwrap_or_default();
+    let text = format!(
+        "From: relay test <{contact}>\n\
+         To: <{token}@{domain}>\n\
+         Subject: relay test of [{target}]\n\
+         Date: {date}\n\
+         Message-ID: <{token}@{domain}>\n\
+         Auto-Submitted: auto-generated\n\
+         Precedence: bulk\n\
+         X-Envelope-Sender: {sender}\n\
+         X-Envelope-Recipient: {recipient}\n\
+         X-Orbs-Token: {token}\n\
+         \n\
+         This message tests whether [{target}] relays mail between strangers.\n\
+         It is addressed to ourselves; no one else receives it. If it arrives,\n\
+         the host is an open relay, and spammers can use it.\n\
+         \n\
+         Who tests, why, and how to opt out: {about}\n\
+         Contact: {contact}\n\
+         Reason: {evidence}\n\
+         Test: {test}\n\
+         X-Envelope-Sender: {sender}\n\
+         X-Envelope-Recipient: {recipient}\n\
+         {token}\n"
     );
-    let (contact, about, evidence, test) = (
-        cut(&who.contact, 100),
-        cut(&who.info_url, 140),
-        cut(evidence, 60),
-        cut(&envelope.test, 60),
-    );
-    let mut out = String::with_capacity(1500);
-    let mut line = |text: std::fmt::Arguments<'_>| {
-        let _ = out.write_fmt(text);
-        out.push_str("\r\n");
-    };
-    line(format_args!("From: relay test <{contact}>"));
-    line(format_args!("To: <{token}@{domain}>"));
-    line(format_args!("Subject: relay test of [{target}]"));
-    line(format_args!("Date: {}", date.unwrap_or_default()));
-    line(format_args!("Message-ID: <{token}@{domain}>"));
-    line(format_args!("Auto-Submitted: auto-generated"));
-    line(format_args!("Precedence: bulk"));
-    line(format_args!("X-Envelope-Sender: {sender}"));
-    line(format_args!("X-Envelope-Recipient: {recipient}"));
-    line(format_args!("X-Orbs-Token: {token}"));
-    line(format_args!(""));
-    line(format_args!(
-        "This message tests whether [{target}] relays mail between strangers."
-    ));
-    line(format_args!(
-        "It is addressed to ourselves; no one else receives it. If it arrives,"
-    ));
-    line(format_args!(
-        "the host is an open relay, and spammers can use it."
-    ));
-    line(format_args!(""));
-    line(format_args!("Who tests, why, and how to opt out: {about}"));
-    line(format_args!("Contact: {contact}"));
-    line(format_args!("Reason: {evidence}"));
-    line(format_args!("Test: {test}"));
-    line(format_args!("X-Envelope-Sender: {sender}"));
-    line(format_args!("X-Envelope-Recipient: {recipient}"));
-    line(format_args!("{token}"));
-    out.into_bytes()
+    text.replace('\n', "\r\n").into_bytes()
 }
 
 /// Whether a message is a test message and not a report about one: it has a token in a header field
@@ -126,66 +113,54 @@ pub fn match_tokens(
         .iter()
         .flat_map(|r| tokens.find(r.as_bytes()))
         .collect();
-    if let Some((_, id)) = by_address.iter().find(|(w, _)| *w == TokenKind::Return) {
+    let is_probe = |(kind, _): &(TokenKind, TokenId)| *kind == TokenKind::Probe;
+    if let Some((_, id)) = by_address.iter().find(|token| !is_probe(token)) {
         // Messages of one session share a sender, so the quoted message identifies the one that
         // bounced.
-        let quoted = parsed
-            .fields
-            .iter()
-            .map(|(_, v)| v.as_bytes())
+        let fields = parsed.fields.iter().map(|(_, v)| v.as_bytes());
+        let quoted = fields
             .chain([parsed.body])
             .flat_map(|text| tokens.find(text));
-        return Some(MessageMatch::Bounce(
-            quoted
-                .into_iter()
-                .find(|(w, _)| *w == TokenKind::Probe)
-                .map_or(*id, |(_, id)| id),
-        ));
+        let quoted = quoted.into_iter().find(is_probe);
+        return Some(MessageMatch::Bounce(quoted.map_or(*id, |(_, id)| id)));
     }
-    if let Some((_, id)) = by_address.first() {
-        return Some(if parsed.is_report() {
-            MessageMatch::Bounce(*id)
-        } else {
-            MessageMatch::Probe(*id)
-        });
-    }
-    if recipients.iter().all(|r| is_role(r)) {
+    let id = if let Some((_, id)) = by_address.first() {
+        *id
+    } else if recipients.iter().all(|r| is_role(r)) {
         return None;
-    }
-    let header = ["x-orbs-token", "message-id", "x-envelope-recipient", "to"]
-        .into_iter()
-        .filter_map(|n| parsed.field(n));
-    let inside = header
-        .map(str::as_bytes)
-        .chain([parsed.body])
-        .flat_map(|text| tokens.find(text))
-        .find(|(w, _)| *w == TokenKind::Probe)?;
-    Some(if parsed.is_report() {
-        MessageMatch::Bounce(inside.1)
     } else {
-        MessageMatch::Probe(inside.1)
+        let header = ["x-orbs-token", "message-id", "x-envelope-recipient", "to"]
+            .into_iter()
+            .filter_map(|n| parsed.field(n));
+        let mut inside = header
+            .map(str::as_bytes)
+            .chain([parsed.body])
+            .flat_map(|text| tokens.find(text));
+        inside.find(is_probe)?.1
+    };
+    Some(if parsed.is_report() {
+        MessageMatch::Bounce(id)
+    } else {
+        MessageMatch::Probe(id)
     })
 }
+
+/// The local parts of roles that people write to (RFC 2142).
+const ROLES: [&str; 6] = [
+    "postmaster",
+    "abuse",
+    "hostmaster",
+    "webmaster",
+    "security",
+    "noc",
+];
 
 /// Whether an address is a role that people write to (RFC 2142). A person may have forwarded a
 /// message to it, so that it proves nothing.
 pub fn is_role(recipient: &str) -> bool {
-    let local = recipient
-        .trim_start_matches('<')
-        .split('@')
-        .next()
-        .unwrap_or("")
-        .trim_matches('"');
-    [
-        "postmaster",
-        "abuse",
-        "hostmaster",
-        "webmaster",
-        "security",
-        "noc",
-    ]
-    .iter()
-    .any(|r| r.eq_ignore_ascii_case(local))
+    let local = recipient.trim_start_matches('<').split('@').next();
+    let local = local.unwrap_or("").trim_matches('"');
+    ROLES.iter().any(|r| r.eq_ignore_ascii_case(local))
 }
 
 /// Replaces the local parts of mail addresses of third parties by short hashes (safety rule S12).
@@ -198,24 +173,16 @@ pub fn redact(text: &str, own: &[&str], keep: &[&str], salt: &[u8]) -> String {
     while let Some(at) = rest.find('@') {
         let (before, after) = (&rest[..at], &rest[at + 1..]);
         let quoted = before.strip_suffix('"').and_then(|b| b.rfind('"'));
-        let begin = quoted.unwrap_or_else(|| {
-            before
-                .char_indices()
-                .rev()
-                .take_while(|(_, c)| local(*c))
-                .last()
-                .map_or(at, |(i, _)| i)
-        });
+        let begin = quoted.unwrap_or_else(|| before.trim_end_matches(local).len());
         let domain: &str = &after[..after.find(|c| !name(c)).unwrap_or(after.len())];
-        let ours = own
-            .iter()
-            .any(|o| o.eq_ignore_ascii_case(domain.trim_end_matches('.')));
+        let bare = domain.trim_end_matches('.');
+        let ours = own.iter().any(|o| o.eq_ignore_ascii_case(bare));
         let user = &before[begin..];
-        let kept = keep.iter().any(|k| {
-            k.rsplit_once('@').is_some_and(|(u, d)| {
-                u.eq_ignore_ascii_case(user) && d.eq_ignore_ascii_case(domain.trim_end_matches('.'))
-            })
-        });
+        let is_same = |k: &&str| {
+            k.rsplit_once('@')
+                .is_some_and(|(u, d)| u.eq_ignore_ascii_case(user) && d.eq_ignore_ascii_case(bare))
+        };
+        let kept = keep.iter().any(is_same);
         if user.is_empty() || domain.is_empty() || ours || kept {
             out.push_str(before);
         } else {
@@ -223,12 +190,7 @@ pub fn redact(text: &str, own: &[&str], keep: &[&str], salt: &[u8]) -> String {
             all.update(salt);
             all.update(user.as_bytes());
             out.push_str(&before[..begin]);
-            let _ = all
-                .finish()
-                .as_ref()
-                .iter()
-                .take(4)
-                .try_for_each(|b| write!(out, "{b:02x}"));
+            out.push_str(&HEXLOWER.encode(&all.finish().as_ref()[..4]));
         }
         out.push('@');
         out.push_str(domain);

@@ -7,18 +7,21 @@ use super::{
     control_plan::ControlPlan,
     forms::{RelayTest, TestGroup, TestScope},
     host_names::HostNames,
-    keys::RelayKey,
     message,
     outcome::TestResult,
     policy::{Job, Trigger},
     proof::IssuedToken,
     settings::RelaySettings,
-    token::{TokenId, TokenKind, hex, token_id},
+    tables::TOKENS,
+    token::{TokenId, hex, token_id},
 };
-use crate::smtp::{Envelope, MessageOutcome};
+use crate::{
+    model::Subject,
+    smtp::{Envelope, MessageOutcome},
+};
 
 /// The suffix of the name of a test whose form is sent again with a sender in our own domain.
-pub(super) const PLAIN_SUFFIX: &str = "+plain-sender";
+const PLAIN_SUFFIX: &str = "+plain-sender";
 
 /// The groups of messages in a test that the owner of the host requested, in the order in which
 /// they are sent.
@@ -54,6 +57,19 @@ pub struct PreparedMessage {
     pub phase: Phase,
 }
 
+impl PreparedMessage {
+    fn new(place: usize, test: &str, envelope: Envelope, message: Vec<u8>) -> PreparedMessage {
+        PreparedMessage {
+            place,
+            test: test.into(),
+            envelope,
+            message,
+            control: None,
+            phase: Phase::Rest,
+        }
+    }
+}
+
 /// The result of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageResult {
@@ -74,81 +90,47 @@ pub(super) fn prepare_messages(
 ) -> Vec<PreparedMessage> {
     let mut out = Vec::new();
     if job.results.is_empty() {
-        let own = settings
-            .special_ranges
-            .iter()
-            .any(|s| s.covers(&crate::model::Subject::host(job.target)));
-        let tests: Vec<RelayTest> = settings
+        let host = Subject::host(job.target);
+        let own = settings.special_ranges.iter().any(|s| s.covers(&host));
+        let only = job.only.clone();
+        let tests = settings
             .catalogue
-            .select(job.target, &settings.enabled_tests, &job.only, own)
-            .into_iter()
-            .cloned()
-            .collect();
-        for (turn, test) in tests.iter().enumerate() {
-            make_messages(
-                batch,
-                settings,
-                job,
-                (names, test, turn, false),
-                new_token,
-                &mut out,
-            );
+            .select(job.target, &settings.enabled_tests, &only, own);
+        for (turn, test) in tests.into_iter().enumerate() {
+            let form = (names, test, turn, false);
+            make_messages(batch, settings, job, form, new_token, &mut out);
         }
         return out;
     }
     // Delivered forms are sent again with a sender in our own domain.
-    let plain: Vec<String> = job
-        .results
-        .iter()
-        .filter(|r| r.outcome.is_not_sent())
-        .filter_map(|r| r.test.strip_suffix(PLAIN_SUFFIX).map(String::from))
-        .collect();
-    job.results
-        .retain(|r| !(r.outcome.is_not_sent() && r.test.ends_with(PLAIN_SUFFIX)));
-    for name in plain {
-        if let Some(test) = settings.catalogue.get(&name) {
-            make_messages(
-                batch,
-                settings,
-                job,
-                (names, test, 0, true),
-                new_token,
-                &mut out,
-            );
+    let is_plain = |r: &mut TestResult| r.outcome.is_not_sent() && r.test.ends_with(PLAIN_SUFFIX);
+    let plain: Vec<TestResult> = job.results.extract_if(.., is_plain).collect();
+    for result in plain {
+        if let Some(test) = settings.catalogue.get(form_name(&result.test)) {
+            let form = (names, test, 0, true);
+            make_messages(batch, settings, job, form, new_token, &mut out);
         }
     }
     // A deferred message keeps its token.
     let evidence = evidence_line(job);
-    for (place, r) in job
-        .results
-        .iter_mut()
-        .enumerate()
-        .filter(|(_, r)| r.outcome.is_deferred())
-    {
+    let results = job.results.iter_mut().enumerate();
+    for (place, r) in results.filter(|(_, r)| r.outcome.is_deferred()) {
         let Some((token, envelope)) = repeat_message(settings, names, r) else {
             r.outcome = MessageOutcome::inconclusive(
                 "deferred, and the names that it needs no longer belong to the host",
             );
             continue;
         };
-        let message = message::probe(
-            names,
-            &envelope,
-            &token,
-            &settings.tester,
-            &evidence,
-            batch.now,
-        );
-        out.push(PreparedMessage {
-            place,
-            test: r.test.clone(),
-            envelope,
-            message,
-            control: None,
-            phase: Phase::Rest,
-        });
+        let tester = &settings.tester;
+        let message = message::probe(names, &envelope, &token, tester, &evidence, batch.now);
+        out.push(PreparedMessage::new(place, &r.test, envelope, message));
     }
     out
+}
+
+/// Returns the name of the test in the catalogue whose form a message has.
+pub(super) fn form_name(test: &str) -> &str {
+    test.strip_suffix(PLAIN_SUFFIX).unwrap_or(test)
 }
 
 /// Returns the token and the envelope of a message that is sent again.
@@ -157,14 +139,9 @@ fn repeat_message(
     names: &HostNames,
     r: &TestResult,
 ) -> Option<(String, Envelope)> {
-    let test = settings
-        .catalogue
-        .get(r.test.strip_suffix(PLAIN_SUFFIX).unwrap_or(&r.test))?;
+    let test = settings.catalogue.get(form_name(&r.test))?;
     let id = token_id(&r.token)?;
-    let tokens = (
-        settings.tokens.text(TokenKind::Probe, &id),
-        settings.tokens.text(TokenKind::Return, &id),
-    );
+    let tokens = settings.tokens.pair(&id);
     let forms = names.envelopes(test, 0, true, || tokens.clone()).ok()?;
     let (token, mut envelope) = forms
         .into_iter()
@@ -196,25 +173,18 @@ fn make_messages(
     let mut tokens = || {
         let id = new_token();
         ids.push(id);
-        (
-            settings.tokens.text(TokenKind::Probe, &id),
-            settings.tokens.text(TokenKind::Return, &id),
-        )
+        settings.tokens.pair(&id)
     };
     let envelopes = match names.envelopes(test, turn, plain, &mut tokens) {
         Ok(envelopes) => envelopes,
         Err(why) => {
             let outcome = MessageOutcome::Skipped { why: why.into() };
-            job.results.push(TestResult {
-                test: name,
-                class: test.class.clone(),
-                token: String::new(),
-                envelope: Default::default(),
-                outcome,
-            });
+            let result = TestResult::without_message(name, &test.class, outcome);
+            job.results.push(result);
             return;
         }
     };
+    let evidence = evidence_line(job);
     for ((token, envelope), id) in envelopes.into_iter().zip(ids) {
         let issued = IssuedToken {
             target: job.target,
@@ -231,63 +201,35 @@ fn make_messages(
             outputs: Vec::new(),
             seen: Vec::new(),
         };
-        batch.put(&RelayKey::Token(id), &issued);
-        let message = message::probe(
-            names,
-            &envelope,
-            &token,
-            &settings.tester,
-            &evidence_line(job),
-            batch.now,
-        );
+        batch.put(TOKENS, &id, &issued);
+        let tester = &settings.tester;
+        let message = message::probe(names, &envelope, &token, tester, &evidence, batch.now);
         job.results.push(TestResult {
-            test: name.clone(),
-            class: test.class.clone(),
             token: hex(&id),
             envelope: (envelope.from.clone(), envelope.to[envelope.probe].clone()),
-            outcome: MessageOutcome::NotSent,
+            ..TestResult::without_message(name.clone(), &test.class, MessageOutcome::NotSent)
         });
         let place = job.results.len() - 1;
-        out.push(PreparedMessage {
-            place,
-            test: name.clone(),
-            envelope,
-            message,
-            control: None,
-            phase: Phase::Rest,
-        });
+        out.push(PreparedMessage::new(place, &name, envelope, message));
     }
 }
 
 /// Adds the forms that were delivered with a sender of the host's own domain; they are sent again
 /// from our domain. Returns whether there are any.
 pub(super) fn add_plain_forms(settings: &RelaySettings, job: &mut Job) -> bool {
-    let is_new = |job: &Job, name: &str| !job.results.iter().any(|r| r.test == name);
-    let delivered: Vec<(String, String)> = job
-        .results
-        .iter()
-        .filter(|r| matches!(r.outcome, MessageOutcome::Delivered { .. }))
-        .filter(|r| {
-            settings
-                .catalogue
-                .get(&r.test)
-                .is_some_and(|t| t.group == TestGroup::Recipient && t.from.is_none())
-        })
-        .map(|r| (format!("{}{PLAIN_SUFFIX}", r.test), r.class.clone()))
-        .filter(|(name, _)| is_new(job, name))
-        .collect();
-    let any = !delivered.is_empty();
-    for (test, class) in delivered {
-        if is_new(job, &test) {
-            let outcome = MessageOutcome::NotSent;
-            job.results.push(TestResult {
-                test,
-                class,
-                token: String::new(),
-                envelope: Default::default(),
-                outcome,
-            });
+    let has_own_sender = |r: &TestResult| {
+        let test = settings.catalogue.get(&r.test);
+        test.is_some_and(|t| t.group == TestGroup::Recipient && t.from.is_none())
+    };
+    let mut added: Vec<TestResult> = Vec::new();
+    for r in job.results.iter().filter(|r| r.outcome.is_delivered()) {
+        let test = format!("{}{PLAIN_SUFFIX}", r.test);
+        if has_own_sender(r) && !job.results.iter().chain(&added).any(|r| r.test == test) {
+            let result = TestResult::without_message(test, &r.class, MessageOutcome::NotSent);
+            added.push(result);
         }
     }
+    let any = !added.is_empty();
+    job.results.append(&mut added);
     any
 }

@@ -18,6 +18,8 @@ pub mod token;
 pub mod transcript;
 
 #[cfg(feature = "daemon")]
+mod actor;
+#[cfg(feature = "daemon")]
 mod arrivals;
 #[cfg(feature = "daemon")]
 mod batch;
@@ -31,8 +33,6 @@ mod expiry;
 pub mod health;
 #[cfg(feature = "daemon")]
 mod jobs;
-#[cfg(feature = "daemon")]
-mod keys;
 #[cfg(feature = "daemon")]
 mod load;
 #[cfg(feature = "daemon")]
@@ -56,6 +56,8 @@ mod service;
 #[cfg(feature = "daemon")]
 mod settings;
 #[cfg(feature = "daemon")]
+mod tables;
+#[cfg(feature = "daemon")]
 pub mod tester;
 
 #[cfg(all(test, feature = "daemon"))]
@@ -68,13 +70,14 @@ pub use token::{TokenCodec, TokenKind};
 
 #[cfg(feature = "daemon")]
 pub use {
+    actor::Actor,
     arrivals::ArrivalOutcome,
     claims::{ClaimReceipt, SourceReplies},
     jobs::Nomination,
     messages::{MessageResult, Phase, PreparedMessage},
     name_lookup::HostNameResolver,
     policy::OptOut,
-    proofs::{Proof, ProofOutcome},
-    service::{Actor, Component, OPT_OUT_REASON, REASONS, RelayError, RelayService},
+    proof::{Proof, ProofOutcome},
+    service::{Component, OPT_OUT_REASON, REASONS, RelayError, RelayService},
     settings::{RelaySettings, TesterSource},
 };

@@ -36,10 +36,16 @@ impl std::fmt::Display for Network {
 /// Returns the first address of the prefix whose hosts share a budget, and in which two inputs
 /// count as one: a /24 (IPv6: /48).
 pub fn prefix_of(addr: IpAddr) -> IpAddr {
-    match addr.to_canonical() {
-        IpAddr::V4(a) => IpAddr::V4((u32::from(a) & 0xffff_ff00).into()),
-        IpAddr::V6(a) => IpAddr::V6((u128::from(a) >> 80 << 80).into()),
-    }
+    first_address(addr, [24, 48])
+}
+
+/// Returns the first address of the prefix of a host, by its lengths for IPv4 and IPv6.
+fn first_address(addr: IpAddr, lengths: [u8; 2]) -> IpAddr {
+    let length = match addr.to_canonical() {
+        IpAddr::V4(_) => 96 + lengths[0],
+        IpAddr::V6(_) => lengths[1],
+    };
+    IpAddr::from(first(bits(addr), length).to_be_bytes()).to_canonical()
 }
 
 fn bits(addr: IpAddr) -> u128 {
@@ -68,13 +74,11 @@ impl Networks {
             if line.is_empty() || line.starts_with(['#', ';', '%']) {
                 continue;
             }
-            routes.push(route(line).ok_or_else(|| {
-                format!(
-                    "line {}: `{}` is not a route (PREFIX AS)",
-                    n + 1,
-                    line.escape_debug()
-                )
-            })?);
+            let invalid = || {
+                let line = line.escape_debug();
+                format!("line {}: `{line}` is not a route (PREFIX AS)", n + 1)
+            };
+            routes.push(route(line).ok_or_else(invalid)?);
         }
         routes.sort_unstable();
         // If several AS announce the same prefix, the lowest number counts.
@@ -94,10 +98,7 @@ impl Networks {
                 return Network::As(self.routes[at].2);
             }
         }
-        Network::Wide(match addr.to_canonical() {
-            IpAddr::V4(a) => IpAddr::V4((u32::from(a) & 0xffff_0000).into()),
-            IpAddr::V6(a) => IpAddr::V6((u128::from(a) >> 96 << 96).into()),
-        })
+        Network::Wide(first_address(addr, WIDE))
     }
 }
 

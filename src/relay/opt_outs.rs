@@ -1,10 +1,11 @@
 //! Opt-outs: the requests of owners not to test their hosts.
 
 use super::{
-    keys::{RelayKey, RelayRange, RelayTable},
+    actor::Actor,
     policy::OptOut,
     queue::{OPTED_OUT, cancel, save},
-    service::{Actor, OPT_OUT_REASON, RelayError, RelayService, audit_record},
+    service::{OPT_OUT_REASON, RelayError, RelayService},
+    tables::{OPEN_JOBS, OPT_OUTS},
 };
 use crate::model::{
     Change, Evidence, SourceId, Subject, Time,
@@ -33,10 +34,11 @@ impl RelayService {
             by: who.name.clone(),
             proof: proof.chars().take(500).collect(),
         };
-        batch.put(&RelayKey::OptOut(subject.clone()), &out);
-        for k in batch.scan(RelayRange::All(RelayTable::OpenJobs), usize::MAX)? {
-            let mut job = self.find_job(&batch, k.id())?;
-            if subject.covers(&Subject::host(job.target)) || *subject == Subject::host(job.target) {
+        batch.put(OPT_OUTS, subject, &out);
+        for id in batch.scan(&OPEN_JOBS.all(), usize::MAX)? {
+            let mut job = self.find_job(&batch, id)?;
+            let host = Subject::host(job.target);
+            if subject.covers(&host) || *subject == host {
                 cancel(&mut job, OPTED_OUT, now)?;
                 super::claims::withdraw(&mut batch, &job)?;
                 save(&mut batch, &job)?;
@@ -50,28 +52,14 @@ impl RelayService {
                 text: None,
             };
             let mut change = Change::new(subject.clone(), who.name.clone(), command);
-            (
-                change.evidence,
-                change.preconditions.from,
-                change.preconditions.breaks_hold,
-            ) = (
-                Some(Evidence::statement(out.proof.clone())),
-                who.from.clone().into(),
-                true,
-            );
+            change.evidence = Some(Evidence::statement(out.proof.clone()));
+            change.preconditions.from = who.from.clone().into();
+            change.preconditions.breaks_hold = true;
             batch.changes.push(change);
         }
-        self.write(
-            batch,
-            Some(audit_record(
-                who,
-                "optout",
-                subject,
-                String::new(),
-                Some(out.proof.clone()),
-                now,
-            )),
-        )?;
+        let why = Some(out.proof.clone());
+        batch.audit(who, "optout", subject, String::new(), why);
+        self.write(batch)?;
         Ok(out)
     }
 
@@ -79,45 +67,21 @@ impl RelayService {
     pub fn opt_in(&self, who: &Actor, subject: &Subject, now: Time) -> Result<(), RelayError> {
         let _guard = self.lock();
         let mut batch = self.batch(now);
-        if batch
-            .get::<OptOut>(&RelayKey::OptOut(subject.clone()))?
-            .is_none()
-        {
+        if batch.get(OPT_OUTS, subject)?.is_none() {
             return Err(RelayError::NotFound(format!(
                 "there is no opt-out of exactly {subject}"
             )));
         }
-        batch.delete(&RelayKey::OptOut(subject.clone()));
-        let listed = self.ledger.store.dictionary().reasons.get(OPT_OUT_REASON);
-        if let Some(reason) = listed.filter(|r| {
-            batch
-                .verdict(subject)
-                .is_ok_and(|v| v.entry(*r, SourceId::OPERATOR).is_some())
-        }) {
-            let command = Command::Delist {
-                reason: Some(reason),
-                source: Some(SourceId::OPERATOR),
-                hold: HoldFor::Nothing,
-            };
-            batch.change(
-                subject.clone(),
-                &who.name,
-                command,
-                "opted in".into(),
-                false,
-            );
+        batch.delete(OPT_OUTS, subject);
+        let verdict = self.ledger.store.verdict(subject)?;
+        let reason = self.ledger.store.dictionary().reasons.get(OPT_OUT_REASON);
+        if let Some(reason) = reason.filter(|r| verdict.entry(*r, SourceId::OPERATOR).is_some()) {
+            let listing = (reason, Some(SourceId::OPERATOR));
+            let why = "opted in".into();
+            batch.delist(subject.clone(), listing, HoldFor::Nothing, &who.name, why);
         }
-        self.write(
-            batch,
-            Some(audit_record(
-                who,
-                "optin",
-                subject,
-                String::new(),
-                None,
-                now,
-            )),
-        )?;
+        batch.audit(who, "optin", subject, String::new(), None);
+        self.write(batch)?;
         Ok(())
     }
 
@@ -125,7 +89,7 @@ impl RelayService {
     pub fn opt_outs(&self) -> Result<Vec<OptOut>, RelayError> {
         let mut out = Vec::new();
         self.batch(self.now())
-            .each(RelayTable::OptOuts, &mut |o: OptOut| out.push(o))?;
+            .each(OPT_OUTS, &mut |o| out.push(o))?;
         Ok(out)
     }
 }

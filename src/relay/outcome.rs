@@ -25,6 +25,19 @@ pub struct TestResult {
     pub outcome: MessageOutcome,
 }
 
+impl TestResult {
+    /// Creates the result of a test without a message.
+    pub fn without_message(test: String, class: &str, outcome: MessageOutcome) -> TestResult {
+        TestResult {
+            test,
+            class: class.into(),
+            token: String::new(),
+            envelope: Default::default(),
+            outcome,
+        }
+    }
+}
+
 /// The assessment of a host by all tests of a job. Only [`Assessment::Open`] lists the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
@@ -63,32 +76,17 @@ pub fn assess<'a>(outcomes: impl IntoIterator<Item = (&'a str, &'a MessageOutcom
         .into_iter()
         .filter(|(_, o)| !matches!(o, MessageOutcome::Skipped { .. }))
         .collect();
-    let all: Vec<&MessageOutcome> = classes.iter().map(|(_, o)| *o).collect();
-    let any = |f: fn(&MessageOutcome) -> bool| all.iter().any(|o| f(o));
-    if all.is_empty() {
+    let any = |f: fn(&MessageOutcome) -> bool| classes.iter().any(|(_, o)| f(o));
+    if classes.is_empty() {
         return Assessment::Untestable;
     }
-    if any(|o| matches!(o, MessageOutcome::Delivered { .. })) {
+    if any(MessageOutcome::is_delivered) {
         return Assessment::Open;
     }
-    if any(|o| {
-        matches!(
-            o,
-            MessageOutcome::Accepted { .. } | MessageOutcome::Bounced { .. }
-        )
-    }) {
+    if any(MessageOutcome::is_accepted) {
         return Assessment::Accepted;
     }
-    let is_before_rcpt = |o: &MessageOutcome| match o {
-        MessageOutcome::Refused { stage, .. }
-        | MessageOutcome::TempFail { stage, .. }
-        | MessageOutcome::Inconclusive {
-            deferred_at: Some(stage),
-            ..
-        } => *stage <= SmtpStage::Mail,
-        _ => false,
-    };
-    if all.iter().all(|o| is_before_rcpt(o)) {
+    if !any(|o| o.refused_at().is_none_or(|stage| stage > SmtpStage::Mail)) {
         return Assessment::Blocked;
     }
     let is_closed = |class: &str| {

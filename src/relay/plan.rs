@@ -20,9 +20,8 @@ pub(super) fn arrange(
     settings: &RelaySettings,
     job: &mut Job,
     (names, proved, now): (&HostNames, Option<&ProvedForms>, Time),
-    messages: Vec<PreparedMessage>,
+    mut messages: Vec<PreparedMessage>,
 ) -> Vec<PreparedMessage> {
-    let mut messages = messages;
     assign_phases(job, proved, &mut messages);
     let has_proved_forms = messages.iter().any(|m| m.phase == Phase::ProvedForms);
     // If no proved form can be sent, other forms show whether the host accepts sessions of the
@@ -47,28 +46,22 @@ pub(super) fn arrange(
 fn assign_phases(job: &Job, proved: Option<&ProvedForms>, messages: &mut [PreparedMessage]) {
     let mut covered: HashSet<(String, SmtpPort)> = HashSet::new();
     let key = |m: &PreparedMessage| {
-        (
-            job.results
-                .get(m.place)
-                .map_or_else(String::new, |r| r.class.clone()),
-            m.envelope.port,
-        )
+        let result = job.results.get(m.place);
+        let class = result.map_or_else(String::new, |r| r.class.clone());
+        (class, m.envelope.port)
     };
-    for m in messages
-        .iter_mut()
-        .filter(|m| proved.is_some_and(|c| c.tests.is_empty() || c.tests.contains(&m.test)))
-    {
+    let is_proved = |m: &PreparedMessage| {
+        proved.is_some_and(|c| c.tests.is_empty() || c.tests.contains(&m.test))
+    };
+    for m in messages.iter_mut().filter(|m| is_proved(m)) {
         m.phase = Phase::ProvedForms;
         covered.insert(key(m));
     }
     // A form that needs an extension may be skipped, so it represents its class only if no other
     // form does.
     for utf8 in [false, true] {
-        for m in messages
-            .iter_mut()
-            .filter(|m| m.phase == Phase::Rest && m.envelope.utf8 == utf8)
-        {
-            if covered.insert(key(m)) {
+        for m in messages.iter_mut().filter(|m| m.envelope.utf8 == utf8) {
+            if m.phase == Phase::Rest && covered.insert(key(m)) {
                 m.phase = Phase::ClassSample;
             }
         }
@@ -92,18 +85,16 @@ fn into_sessions(
     for m in messages {
         // Senders are compared without their token. A message that was sent before keeps its
         // sender.
-        let new = job
-            .results
-            .get(m.place)
-            .filter(|r| !r.outcome.is_deferred());
-        let token = new
+        let result = job.results.get(m.place);
+        let new = result.filter(|r| !r.outcome.is_deferred());
+        let own = new
             .and_then(|r| token_id(&r.token))
-            .map(|id| settings.tokens.text(TokenKind::Return, &id));
-        let own = token.filter(|t| m.envelope.from.contains(t.as_str()));
-        let from = own.as_ref().map_or_else(
-            || m.envelope.from.clone(),
-            |t| m.envelope.from.replace(t.as_str(), "{s}"),
-        );
+            .map(|id| settings.tokens.text(TokenKind::Return, &id))
+            .filter(|t| m.envelope.from.contains(t.as_str()));
+        let mut from = m.envelope.from.clone();
+        if let Some(token) = &own {
+            from = from.replace(token.as_str(), "{s}");
+        }
         let key = (m.envelope.port, m.envelope.hello.clone(), from);
         match groups.iter_mut().find(|(k, _)| *k == key) {
             Some((_, group)) => group.push((m, own)),
@@ -152,12 +143,6 @@ fn readdress(
     let token = token_id(&result.token)
         .map(|id| settings.tokens.text(TokenKind::Probe, &id))
         .unwrap_or_default();
-    m.message = message::probe(
-        names,
-        &m.envelope,
-        &token,
-        &settings.tester,
-        &evidence_line(job),
-        now,
-    );
+    let (tester, evidence) = (&settings.tester, evidence_line(job));
+    m.message = message::probe(names, &m.envelope, &token, tester, &evidence, now);
 }

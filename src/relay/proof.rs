@@ -1,6 +1,6 @@
-//! Evaluates what a message that reached the collector proves.
+//! Messages that reached the collector, and what each proves.
 
-use std::{fmt, net::IpAddr};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +44,7 @@ pub struct IssuedToken {
 }
 
 /// The kind of a proof, which gives the reason that the host is listed for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub enum ProofKind {
     /// The host itself delivered the message.
@@ -56,9 +56,6 @@ pub enum ProofKind {
 }
 
 impl ProofKind {
-    /// All kinds.
-    pub const ALL: [ProofKind; 3] = [ProofKind::Relay, ProofKind::Input, ProofKind::Unconfirmed];
-
     /// Returns the name of the reason.
     pub fn reason(self) -> &'static str {
         self.into()
@@ -66,51 +63,97 @@ impl ProofKind {
 }
 
 /// The reason why a message that reached the collector lists no host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RejectedProof {
     /// The token is too old.
+    #[error("too late: the token was older than 14 days")]
     Late,
     /// The message was sent before the host was released. The host is tested again.
+    #[error("sent before the host was released; the host is tested again")]
     BeforeRelease,
     /// The same output has delivered the message before.
+    #[error("duplicate: the same host has delivered it before")]
     Duplicate,
     /// The message was returned to its sender.
+    #[error("bounced: it was returned to the sender")]
     Bounced,
     /// A user of the host may have forwarded the message.
+    #[error("a user of the host may have forwarded it")]
     Forwarded,
     /// The message was delivered from an address of ours.
+    #[error("delivered from an address of the tester or the collector")]
     OwnAddress,
     /// An untrusted reporter sent the message, and another host than the tested one delivered it,
     /// which the reporter may have done.
+    #[error("a reporter sent it, and another host than the tested one delivered it")]
     ThirdParty,
     /// Too many hosts have delivered the message.
+    #[error("too many hosts have delivered the same message")]
     TooManyOutputs,
     /// The host refused the message when our tester sent it.
+    #[error("the host refused this message, so it cannot have relayed it")]
     RefusedByHost,
     /// The owner of the host asked not to have it tested.
+    #[error("the owner of the host asked not to be tested")]
     OptedOut,
 }
 
-impl fmt::Display for RejectedProof {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            RejectedProof::Late => "too late: the token was older than 14 days",
-            RejectedProof::BeforeRelease => {
-                "sent before the host was released; the host is tested again"
-            }
-            RejectedProof::Duplicate => "duplicate: the same host has delivered it before",
-            RejectedProof::Bounced => "bounced: it was returned to the sender",
-            RejectedProof::Forwarded => "a user of the host may have forwarded it",
-            RejectedProof::OwnAddress => "delivered from an address of the tester or the collector",
-            RejectedProof::ThirdParty => {
-                "a reporter sent it, and another host than the tested one delivered it"
-            }
-            RejectedProof::TooManyOutputs => "too many hosts have delivered the same message",
-            RejectedProof::RefusedByHost => {
-                "the host refused this message, so it cannot have relayed it"
-            }
-            RejectedProof::OptedOut => "the owner of the host asked not to be tested",
-        })
+/// A message that reached the collector, and its path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// The number of the proof.
+    pub id: u64,
+    /// The host that accepted it.
+    pub input: IpAddr,
+    /// The host that delivered it to the collector.
+    pub output: IpAddr,
+    /// The name of the test.
+    pub test: String,
+    /// The number of the job.
+    pub job: u64,
+    /// The identifier of the token, in hexadecimal.
+    pub token: String,
+    /// When the token was issued.
+    pub issued: Time,
+    /// When the message was delivered.
+    pub at: Time,
+    /// The name in the client's greeting at the collector.
+    pub hello: String,
+    /// The sender at the collector.
+    pub from: String,
+    /// The recipients at the collector.
+    pub to: Vec<String>,
+    /// The message; empty if it was not stored.
+    pub message: String,
+    /// The consequence.
+    pub outcome: ProofOutcome,
+}
+
+/// The consequence of a message that reached the collector.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum ProofOutcome {
+    /// The host was listed for the reason of this kind.
+    Listed(ProofKind),
+    /// No host was listed, for this reason.
+    NotListed(String),
+}
+
+impl From<ProofOutcome> for String {
+    fn from(outcome: ProofOutcome) -> String {
+        match outcome {
+            ProofOutcome::Listed(kind) => kind.reason().into(),
+            ProofOutcome::NotListed(why) => why,
+        }
+    }
+}
+
+impl From<String> for ProofOutcome {
+    fn from(text: String) -> ProofOutcome {
+        match text.parse() {
+            Ok(kind) => ProofOutcome::Listed(kind),
+            Err(_) => ProofOutcome::NotListed(text),
+        }
     }
 }
 

@@ -4,14 +4,17 @@ use std::net::IpAddr;
 
 use super::{
     batch::RelayBatch,
-    keys::{Due, Queue, RelayKey, RelayRange, RelayTable},
     networks::prefix_of,
     policy::{
-        Budget, BudgetKind, EvidenceSummary, HostRecord, InvalidTransition, Job, JobEvent,
-        JobState, MAX_EVIDENCE_AGE, MIN_TEST_INTERVAL, OptOut, ReporterRecord, Trigger,
+        Budget, BudgetKind, EvidenceSummary, InvalidTransition, Job, JobEvent, JobState,
+        MAX_EVIDENCE_AGE, MIN_TEST_INTERVAL, Trigger,
     },
     service::RelayError,
     settings::RelaySettings,
+    tables::{
+        DUE_JOBS, Due, HOST_JOBS, HOSTS, JOBS, NETWORK_BUDGETS, OPEN_JOBS, OPT_OUTS,
+        PREFIX_BUDGETS, Queue, REPORTERS,
+    },
 };
 use crate::{
     model::{Subject, Time, time::Seconds},
@@ -35,10 +38,7 @@ pub(super) fn opted_out(
 ) -> Result<Option<String>, StoreError> {
     let host = Subject::host(target);
     for subject in std::iter::once(host.clone()).chain(host.wider()) {
-        if batch
-            .get::<OptOut>(&RelayKey::OptOut(subject.clone()))?
-            .is_some()
-        {
+        if batch.get(OPT_OUTS, &subject)?.is_some() {
             return Ok(Some(subject.to_string()));
         }
     }
@@ -51,10 +51,8 @@ fn find_host_job(
     target: IpAddr,
     wanted: impl Fn(&Job) -> bool,
 ) -> Result<Option<Job>, StoreError> {
-    let jobs = RelayRange::OfHost(RelayTable::HostJobs, target);
-    for key in batch.scan(jobs, usize::MAX)?.iter().rev() {
-        let job = batch.get::<Job>(&RelayKey::Job(key.id()))?;
-        if let Some(job) = job.filter(&wanted) {
+    for (_, id) in batch.scan(&HOST_JOBS.of(&target), usize::MAX)?.iter().rev() {
+        if let Some(job) = batch.get(JOBS, id)?.filter(&wanted) {
             return Ok(Some(job));
         }
     }
@@ -79,7 +77,7 @@ pub(super) fn new_job(
     evidence: EvidenceSummary,
 ) -> Result<Job, StoreError> {
     let id = batch.next_id()?;
-    batch.put(&RelayKey::HostJob(target, id), &());
+    batch.put(HOST_JOBS, &(target, id), &());
     Ok(Job::new(id, target, trigger, by, evidence, batch.now))
 }
 
@@ -109,70 +107,41 @@ fn next_due(job: &Job) -> Due {
 
 /// Stores a job and its entries in the queue.
 pub(super) fn save(batch: &mut RelayBatch<'_>, job: &Job) -> Result<(), StoreError> {
-    let key = RelayKey::Job(job.id);
-    if let Some(old) = batch.get::<Job>(&key)?.filter(Job::is_open) {
-        batch.delete(&RelayKey::DueJob(next_due(&old), job.id));
+    if let Some(old) = batch.get(JOBS, &job.id)?.filter(Job::is_open) {
+        batch.delete(DUE_JOBS, &(next_due(&old), job.id));
     }
-    batch.put(&key, job);
+    batch.put(JOBS, &job.id, job);
     if job.is_open() {
-        batch.put(&RelayKey::OpenJob(job.id), &());
-        batch.put(&RelayKey::DueJob(next_due(job), job.id), &());
+        batch.put(OPEN_JOBS, &job.id, &());
+        batch.put(DUE_JOBS, &(next_due(job), job.id), &());
     } else {
-        batch.delete(&RelayKey::OpenJob(job.id));
+        batch.delete(OPEN_JOBS, &job.id);
     }
     Ok(())
 }
 
-/// A budget that the tests of a host count in, and its limit.
-struct BudgetLimit {
-    key: RelayKey,
-    /// The most hosts that are tested in a day.
-    most: usize,
-    /// The name of the budget in texts for people.
-    name: String,
+/// Returns the network in whose budget a job counts. A test that the verified owner requested does
+/// not count in the budget of the network.
+fn budget_network(settings: &RelaySettings, job: &Job) -> Option<String> {
+    let counts = job.budget_kind() != BudgetKind::Claims;
+    counts.then(|| settings.asn_table.of(job.target).to_string())
 }
 
-/// Returns the budgets that the tests of a host count in: that of its prefix and that of its
-/// network.
-fn budgets(settings: &RelaySettings, target: IpAddr, kind: BudgetKind) -> Vec<BudgetLimit> {
-    let most = if kind == BudgetKind::Claims {
-        settings
-            .max_hosts_per_prefix
-            .max(MAX_PROVED_CLAIMS_PER_PREFIX)
-    } else {
-        settings.max_hosts_per_prefix
-    };
-    let mut out = vec![BudgetLimit {
-        key: RelayKey::PrefixBudget(prefix_of(target)),
-        most,
-        name: "its prefix".into(),
-    }];
-    // A test that the verified owner requested does not count in the budget of the network.
-    if kind != BudgetKind::Claims {
-        let name = settings.asn_table.of(target).to_string();
-        out.push(BudgetLimit {
-            key: RelayKey::NetworkBudget(name.clone()),
-            most: settings.max_hosts_per_asn,
-            name,
-        });
-    }
-    out
-}
-
-/// Counts a test of a host at a time, which may be in the future.
+/// Counts a test of a host in the budgets of its prefix and its network, at a time which may be in
+/// the future.
 pub(super) fn charge(
     batch: &mut RelayBatch<'_>,
     settings: &RelaySettings,
     job: &Job,
     at: Time,
 ) -> Result<(), StoreError> {
-    let kind = job.budget_kind();
-    for limit in budgets(settings, job.target, kind) {
-        let mut budget: Budget = batch.get(&limit.key)?.unwrap_or_default();
-        budget.count(job.target, kind, at, batch.now);
-        batch.put(&limit.key, &budget);
+    let now = batch.now;
+    let count = |budget: &mut Budget| budget.count(job.target, job.budget_kind(), at, now);
+    batch.update(PREFIX_BUDGETS, &prefix_of(job.target), count)?;
+    match budget_network(settings, job) {
+        Some(network) => batch.update(NETWORK_BUDGETS, &network, count),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Decides whether a waiting job may run, and when.
@@ -196,23 +165,17 @@ pub(super) fn schedule(
         let why = "another test of the same host";
         return defer(job, now.plus(BUSY_HOST_DELAY), why.into());
     }
-    if let Err(why) = if job.remote {
+    let allowed = if job.remote {
         settings.allows_any_test(job.target)
     } else {
         settings.allows_our_test(job.target)
-    } {
+    };
+    if let Err(why) = allowed {
         return hold(job, why);
     }
-    if !job.approved {
-        let reporter: ReporterRecord = batch
-            .get(&RelayKey::Reporter(job.by.clone()))?
-            .unwrap_or_default();
-        if reporter.needs_approval() {
-            return hold(
-                job,
-                format!("approval: too few nominations of {} were right", job.by),
-            );
-        }
+    if !job.approved && batch.get_or_default(REPORTERS, &job.by)?.needs_approval() {
+        let why = format!("approval: too few nominations of {} were right", job.by);
+        return hold(job, why);
     }
     let (at, why) = earliest_time(batch, settings, job)?;
     if at > now {
@@ -248,7 +211,7 @@ fn earliest_time(
     if job.begun.is_some() {
         return Ok((not_before, "the pause between tries".into()));
     }
-    let host: HostRecord = batch.get(&RelayKey::Host(job.target))?.unwrap_or_default();
+    let host = batch.get_or_default(HOSTS, &job.target)?;
     let mut at = match job.trigger {
         Trigger::Claim { .. } | Trigger::Recheck => not_before,
         Trigger::Nomination => host.nomination_time(job.evidence.fingerprint(), job.remote, now),
@@ -258,11 +221,21 @@ fn earliest_time(
             .max(now),
     };
     let mut why = "the pause since its last test".to_string();
-    for limit in budgets(settings, job.target, job.budget_kind()) {
-        let budget: Budget = batch.get(&limit.key)?.unwrap_or_default();
-        let free = budget.time(job.target, job.budget_kind(), limit.most, now);
+    let kind = job.budget_kind();
+    let prefix = batch.get_or_default(PREFIX_BUDGETS, &prefix_of(job.target))?;
+    let most = match kind {
+        BudgetKind::Claims => MAX_PROVED_CLAIMS_PER_PREFIX.max(settings.max_hosts_per_prefix),
+        _ => settings.max_hosts_per_prefix,
+    };
+    let mut budgets = vec![(prefix, most, "its prefix".into())];
+    if let Some(name) = budget_network(settings, job) {
+        let network = batch.get_or_default(NETWORK_BUDGETS, &name)?;
+        budgets.push((network, settings.max_hosts_per_asn, name));
+    }
+    for (budget, most, name) in budgets {
+        let free = budget.time(job.target, kind, most, now);
         if free > at {
-            (at, why) = (free, format!("{}: daily limit of tested hosts", limit.name));
+            (at, why) = (free, format!("{name}: daily limit of tested hosts"));
         }
     }
     Ok((at, why))

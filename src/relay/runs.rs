@@ -3,24 +3,29 @@
 use std::collections::{HashSet, VecDeque};
 
 use super::{
+    actor::Actor,
     batch::RelayBatch,
     control::ControlSession,
     host_names::HostNames,
-    keys::{Due, Queue, RelayKey, RelayRange, RelayTable},
     messages::{MessageResult, PreparedMessage, add_plain_forms, prepare_messages},
     outcome::{Assessment, MAX_TRIES, TestResult},
     plan,
-    policy::{HostRecord, InvalidTransition, Job, JobEvent, JobState, ReporterRecord, Trigger},
-    proofs::{Proof, ProofOutcome},
+    policy::{HostRecord, InvalidTransition, Job, JobEvent, JobState, Trigger},
+    proof::ProofOutcome,
     queue::{cancel, charge, save, schedule},
-    service::{Actor, RelayError, RelayService, audit_record},
+    service::{RelayError, RelayService},
     settings::RelaySettings,
+    tables::{
+        DUE_JOBS, Due, HEARTBEAT, HOSTS, JOBS, LISTING_PROOFS, LISTING_PROOFS_COMPLETE, OPEN_JOBS,
+        PROOFS, Queue, REPORTERS, TRANSCRIPTS,
+    },
     token::TokenId,
     transcript::TranscriptLine,
 };
 use crate::{
     model::{Time, text::replace_controls, time::Seconds},
     smtp::{Interruption, MessageOutcome, outcome::names_blocklist},
+    store::StoreError,
 };
 
 /// The longest transcript of a job that is stored, in bytes.
@@ -59,10 +64,10 @@ impl RelayService {
         }
         let mut batch = self.batch(now);
         let mut due = batch.scan_due(Due::At(Time(0)), Due::At(now), DUE_BATCH)?;
-        let held = self.next_round(&batch, RelayRange::DueAt(Due::Held), HELD_BATCH)?;
-        due.extend(held.iter().map(RelayKey::id));
+        let held = self.next_round(&batch, &DUE_JOBS.of(&Due::Held), HELD_BATCH)?;
+        due.extend(held.iter().map(|(_, id)| id));
         for id in due {
-            let Some(mut job) = batch.get::<Job>(&RelayKey::Job(id))? else {
+            let Some(mut job) = batch.get(JOBS, &id)? else {
                 continue;
             };
             let before = job.clone();
@@ -76,15 +81,16 @@ impl RelayService {
             }
         }
         // Jobs that became ready are in their queues after this write.
-        self.write(batch, None)?;
+        self.write(batch)?;
         let mut batch = self.batch(now);
-        let mut queues: Vec<(Queue, VecDeque<Job>)> = Vec::new();
+        let mut queues: [VecDeque<Job>; Queue::ALL.len()] = Default::default();
         for queue in Queue::ALL {
-            let (mut waiting, at) = (VecDeque::new(), Due::Queued(queue));
+            let at = Due::Queued(queue);
             for id in batch.scan_due(at, at, most + HELD_BATCH)? {
-                let Some(mut job) = batch.get::<Job>(&RelayKey::Job(id))? else {
+                let Some(mut job) = batch.get(JOBS, &id)? else {
                     continue;
                 };
+                let waiting = &mut queues[queue as usize];
                 if settings.allows_our_test(job.target).is_err() {
                     schedule(&batch, &settings, &mut job)?;
                     save(&mut batch, &job)?;
@@ -92,28 +98,16 @@ impl RelayService {
                     waiting.push_back(job);
                 }
             }
-            queues.push((queue, waiting));
         }
-        self.write(batch, None)?;
-        let mut next = |queue: Queue| {
-            let (_, waiting) = queues.iter_mut().find(|(q, _)| *q == queue)?;
-            waiting.pop_front()
-        };
-        let mut out: Vec<Job> = Vec::new();
+        self.write(batch)?;
         // Usually one test slot becomes free at a time. The current second selects the row of the
         // schedule.
-        for second in now.0.. {
-            let row = SCHEDULE[(second % SCHEDULE.len() as u64) as usize];
-            let Some(job) = row.into_iter().find_map(&mut next) else {
-                break;
-            };
-            out.push(job);
-            if out.len() >= most {
-                break;
-            }
-        }
-        out.truncate(most);
-        Ok(out)
+        let rows = (now.0..).map(|second| SCHEDULE[(second % SCHEDULE.len() as u64) as usize]);
+        let jobs = rows.map_while(|row| {
+            row.into_iter()
+                .find_map(|queue| queues[queue as usize].pop_front())
+        });
+        Ok(jobs.take(most).collect())
     }
 
     /// Begins a job. Returns it with its messages. `new_token` returns a random identifier of a
@@ -140,7 +134,7 @@ impl RelayService {
         }
         if job.state != JobState::Queued {
             save(&mut batch, &job)?;
-            self.write(batch, None)?;
+            self.write(batch)?;
             return Err(RelayError::Refused(format!(
                 "job {id} is {}: {}",
                 job.state.as_str(),
@@ -153,12 +147,10 @@ impl RelayService {
         if first {
             job.results = Vec::new();
         }
-        job.source = job
-            .source
-            .filter(|s| settings.sources(job.target).contains(s));
-        let ehlo_name = settings.ehlo_name_from(job.target, job.source);
+        let sources = settings.sources(job.target);
+        job.source = job.source.filter(|s| sources.contains(s));
         let names = &HostNames {
-            hello: ehlo_name,
+            hello: settings.ehlo_name_from(job.target, job.source),
             ..names.clone()
         };
         let out = prepare_messages(&mut batch, &settings, &mut job, names, new_token);
@@ -173,24 +165,19 @@ impl RelayService {
         };
         let out = plan::arrange(&settings, &mut job, (names, proved.as_ref(), now), out);
         // A reporter's own test, and a job without messages, do not delay our tests.
-        match job.remote {
-            true if first => {
-                let key = RelayKey::Host(job.target);
-                let mut host: HostRecord = batch.get(&key)?.unwrap_or_default();
+        if first && job.remote {
+            batch.update(HOSTS, &job.target, |host| {
                 HostRecord::note(&mut host.remote, job.evidence.fingerprint(), now);
-                batch.put(&key, &host);
-                charge(&mut batch, &settings, &job, now)?;
-            }
-            false if first && !out.is_empty() => {
-                count_test(&mut batch, &settings, &job, names)?;
-            }
-            _ => {}
+            })?;
+            charge(&mut batch, &settings, &job, now)?;
+        } else if first && !out.is_empty() {
+            count_test(&mut batch, &settings, &job, names)?;
         }
         job.apply(JobEvent::Start)?;
         (job.begun, job.waiting_for) = (Some(now), None);
         job.tries += 1;
         save(&mut batch, &job)?;
-        self.write(batch, None)?;
+        self.write(batch)?;
         Ok((job, out))
     }
 
@@ -205,10 +192,8 @@ impl RelayService {
     ) -> Result<(), RelayError> {
         let _guard = self.lock();
         let mut batch = self.batch(now);
-        let Some(mut job) = batch
-            .get::<Job>(&RelayKey::Job(id))?
-            .filter(|j| j.state == JobState::Running)
-        else {
+        let job = batch.get(JOBS, &id)?;
+        let Some(mut job) = job.filter(|j| j.state == JobState::Running) else {
             return Ok(());
         };
         add_results(&mut job, results);
@@ -216,7 +201,7 @@ impl RelayService {
         save(&mut batch, &job)?;
         self.release_early(&mut batch, &mut job)?;
         save(&mut batch, &job)?;
-        self.write(batch, None).map(drop)
+        self.write(batch).map(drop)
     }
 
     /// Stores the outcomes of a job's messages. The job ends, unless messages are sent again
@@ -239,12 +224,9 @@ impl RelayService {
         // Messages without an outcome were not sent.
         let reported: HashSet<usize> = results.iter().map(|r| r.place).collect();
         let is_to_send = |r: &TestResult| r.outcome.is_not_sent() || r.outcome.is_deferred();
-        let is_interrupted = !job.remote
-            && job
-                .results
-                .iter()
-                .enumerate()
-                .any(|(place, r)| is_to_send(r) && !reported.contains(&place));
+        let mut places = job.results.iter().enumerate();
+        let is_interrupted =
+            !job.remote && places.any(|(place, r)| is_to_send(r) && !reported.contains(&place));
         add_results(&mut job, results);
         job.add_controls(controls);
         append_transcript(&mut batch, id, transcript)?;
@@ -254,32 +236,27 @@ impl RelayService {
             self.interrupt(&mut batch, &mut job, &settings, Interruption::SwitchedOff)?;
         } else if job.remote {
             // Outcomes that a reporter reports do not count; only arrivals do.
-            job.apply(JobEvent::Finish)?;
-            (job.ended, job.waiting_for) = (Some(now), None);
+            finish_job(&mut job, now)?;
         } else if is_deferred && job.tries < MAX_TRIES {
-            let retry = usize::from(job.tries.saturating_sub(1));
-            let pause = settings.retry_delays[retry.min(settings.retry_delays.len() - 1)];
-            job.apply(JobEvent::Retry)?;
-            job.not_before = now.plus(pause);
-            job.waiting_for = Some(format!(
-                "the host deferred some messages; next try at {}",
-                job.not_before
-            ));
+            let tried = usize::from(job.tries.saturating_sub(1));
+            let pause = settings.retry_delays[tried.min(settings.retry_delays.len() - 1)];
+            let at = now.plus(pause);
+            let why = format!("the host deferred some messages; next try at {at}");
+            retry(&mut job, at, why)?;
         } else {
             give_up_deferred(&mut job);
             if add_plain_forms(&settings, &mut job) {
-                job.apply(JobEvent::Retry)?;
-                (job.not_before, job.tries) = (now.plus(Seconds(1)), 0);
-                job.waiting_for = Some("delivered forms are sent again from our own domain".into());
+                job.tries = 0;
+                let why = "delivered forms are sent again from our own domain".into();
+                retry(&mut job, now.plus(Seconds(1)), why)?;
             } else {
-                job.apply(JobEvent::Finish)?;
-                (job.ended, job.waiting_for) = (Some(now), None);
+                finish_job(&mut job, now)?;
                 save(&mut batch, &job)?;
                 self.apply_result(&mut batch, &mut job)?;
             }
         }
         save(&mut batch, &job)?;
-        let record = (job.state == JobState::Done).then(|| {
+        if job.state == JobState::Done {
             let tester = Actor {
                 name: "tester".into(),
                 from: job.by.clone(),
@@ -289,29 +266,25 @@ impl RelayService {
                 .row
                 .map_or_else(String::new, |r| format!(" ({})", r.name()));
             let detail = format!("job {id}: {}{row}", job.assessment().as_str());
-            audit_record(&tester, "test", &job.target, detail, None, now)
-        });
-        self.write(batch, record)?;
+            batch.audit(&tester, "test", &job.target, detail, None);
+        }
+        self.write(batch)?;
         Ok(job)
     }
 
-    /// Adds the rows of [`RelayTable::ListingProofs`] to a store of an earlier version.
+    /// Adds the rows of [`LISTING_PROOFS`] to a store of an earlier version.
     fn complete_listing_proofs(&self, batch: &mut RelayBatch<'_>) -> Result<(), RelayError> {
-        if batch
-            .get::<bool>(&RelayKey::ListingProofsComplete)?
-            .is_some()
-        {
+        if batch.get(LISTING_PROOFS_COMPLETE, &())?.is_some() {
             return Ok(());
         }
-        for key in batch.scan(RelayRange::All(RelayTable::Proofs), usize::MAX)? {
-            let listed = |p: &Proof| matches!(p.outcome, ProofOutcome::Listed(_));
-            let Some(p) = batch.get::<Proof>(&key)?.filter(listed) else {
-                continue;
-            };
-            batch.put(&RelayKey::ListingProof(p.input, p.id), &());
-            batch.put(&RelayKey::ListingProof(p.output, p.id), &());
+        for id in batch.scan(&PROOFS.all(), usize::MAX)? {
+            let proof = batch.get(PROOFS, &id)?;
+            if let Some(p) = proof.filter(|p| matches!(p.outcome, ProofOutcome::Listed(_))) {
+                batch.put(LISTING_PROOFS, &(p.input, p.id), &());
+                batch.put(LISTING_PROOFS, &(p.output, p.id), &());
+            }
         }
-        batch.put(&RelayKey::ListingProofsComplete, &true);
+        batch.put(LISTING_PROOFS_COMPLETE, &(), &true);
         Ok(())
     }
 
@@ -338,14 +311,12 @@ impl RelayService {
         if job.is_open() || job.remote {
             return Ok(());
         }
-        if job.trigger == Trigger::Nomination {
-            let key = RelayKey::Reporter(job.by.clone());
-            let mut reporter: ReporterRecord = batch.get(&key)?.unwrap_or_default();
-            // An untestable host does not count for or against the reporter.
-            if job.assessment() != Assessment::Untestable {
-                reporter.note(job.id, job.assessment() == Assessment::Open);
-                batch.put(&key, &reporter);
-            }
+        // An untestable host does not count for or against the reporter.
+        let assessment = job.assessment();
+        if job.trigger == Trigger::Nomination && assessment != Assessment::Untestable {
+            batch.update(REPORTERS, &job.by, |reporter| {
+                reporter.note(job.id, assessment == Assessment::Open);
+            })?;
         }
         if job.is_claim() {
             self.decide_tested_claim(batch, job)?;
@@ -359,13 +330,10 @@ impl RelayService {
         let _guard = self.lock();
         let mut batch = self.batch(now);
         // Jobs of an earlier version have no entry among the due jobs.
-        let indexed: HashSet<u64> = batch
-            .scan(RelayRange::All(RelayTable::DueJobs), usize::MAX)?
-            .iter()
-            .map(RelayKey::id)
-            .collect();
-        for key in batch.scan(RelayRange::All(RelayTable::OpenJobs), usize::MAX)? {
-            let Some(mut job) = batch.get::<Job>(&RelayKey::Job(key.id()))? else {
+        let indexed = batch.scan(&DUE_JOBS.all(), usize::MAX)?;
+        let indexed: HashSet<u64> = indexed.into_iter().map(|(_, id)| id).collect();
+        for id in batch.scan(&OPEN_JOBS.all(), usize::MAX)? {
+            let Some(mut job) = batch.get(JOBS, &id)? else {
                 continue;
             };
             let is_interrupted = job.state == JobState::Running && !job.remote;
@@ -378,13 +346,13 @@ impl RelayService {
         }
         self.complete_listing_proofs(&mut batch)?;
         // Messages could not arrive while the daemon was down. Outages that were open are over.
-        let heartbeat: Option<Time> = batch.get(&RelayKey::Heartbeat)?;
+        let heartbeat = batch.get(HEARTBEAT, &())?;
         let down = heartbeat
             .filter(|t| t.plus(MAX_HEARTBEAT_AGE) < now)
             .map(|t| (t, Some(now)));
         self.add_outage(&mut batch, down)?;
         RelayService::end_load(&mut batch, heartbeat)?;
-        self.write(batch, None).map(drop)
+        self.write(batch).map(drop)
     }
 }
 
@@ -404,13 +372,11 @@ fn interrupt_job(
         job.tries.saturating_sub(1),
     );
     let retries = job.interruptions < MAX_INTERRUPTIONS || job.is_claim();
-    let is_interrupted = |o: &MessageOutcome| o.is_not_sent() || !retries && o.is_deferred();
-    for r in job
-        .results
-        .iter_mut()
-        .filter(|r| is_interrupted(&r.outcome))
-    {
-        r.outcome = if retries {
+    for outcome in job.results.iter_mut().map(|r| &mut r.outcome) {
+        if !(outcome.is_not_sent() || !retries && outcome.is_deferred()) {
+            continue;
+        }
+        *outcome = if retries {
             MessageOutcome::Interrupted { why }
         } else {
             MessageOutcome::inconclusive(why.as_str())
@@ -420,8 +386,19 @@ fn interrupt_job(
         return cancel(job, why.as_str(), now);
     }
     let pause = settings.retry_delays[usize::from(job.interruptions > MAX_TRIES)];
+    retry(job, now.plus(pause), why.as_str().into())
+}
+
+/// Makes a running job wait until a time, to run again.
+fn retry(job: &mut Job, at: Time, why: String) -> Result<(), InvalidTransition> {
     job.apply(JobEvent::Retry)?;
-    (job.not_before, job.waiting_for) = (now.plus(pause), Some(why.as_str().into()));
+    (job.not_before, job.waiting_for) = (at, Some(why));
+    Ok(())
+}
+
+fn finish_job(job: &mut Job, now: Time) -> Result<(), InvalidTransition> {
+    job.apply(JobEvent::Finish)?;
+    (job.ended, job.waiting_for) = (Some(now), None);
     Ok(())
 }
 
@@ -432,12 +409,10 @@ fn give_up_deferred(job: &mut Job) {
             MessageOutcome::TempFail { stage, code, text } => {
                 // The text of the reply is left out: it may repeat the token, and readers may see
                 // this text.
-                let why = format!("deferred {MAX_TRIES} times, last with {code}");
-                let blocklist = names_blocklist(text);
                 r.outcome = MessageOutcome::Inconclusive {
-                    why,
+                    why: format!("deferred {MAX_TRIES} times, last with {code}"),
                     deferred_at: Some(*stage),
-                    blocklist,
+                    blocklist: names_blocklist(text),
                 };
             }
             MessageOutcome::Interrupted { why } => {
@@ -454,34 +429,30 @@ fn count_test(
     settings: &RelaySettings,
     job: &Job,
     names: &HostNames,
-) -> Result<(), RelayError> {
+) -> Result<(), StoreError> {
     let now = batch.now;
-    let key = RelayKey::Host(job.target);
-    let mut host: HostRecord = batch.get(&key)?.unwrap_or_default();
-    host.tested = Some(now);
-    for name in names.relay.iter().chain(&names.hosted) {
-        if !host.names.contains(name) && host.names.len() < MAX_NAMES {
-            host.names.push(name.clone());
+    batch.update(HOSTS, &job.target, |host| {
+        host.tested = Some(now);
+        for name in names.relay.iter().chain(&names.hosted) {
+            if !host.names.contains(name) && host.names.len() < MAX_NAMES {
+                host.names.push(name.clone());
+            }
         }
-    }
-    if job.trigger == Trigger::Nomination {
-        HostRecord::note(&mut host.evidence, job.evidence.fingerprint(), now);
-    }
-    if job.trigger == (Trigger::Claim { proved: false }) {
-        host.unproved = Some(now);
-    }
-    batch.put(&key, &host);
-    Ok(charge(batch, settings, job, now)?)
+        if job.trigger == Trigger::Nomination {
+            HostRecord::note(&mut host.evidence, job.evidence.fingerprint(), now);
+        }
+        if job.trigger == (Trigger::Claim { proved: false }) {
+            host.unproved = Some(now);
+        }
+    })?;
+    charge(batch, settings, job, now)
 }
 
 /// Stores outcomes in the results of a job.
 fn add_results(job: &mut Job, results: Vec<MessageResult>) {
     for r in results {
-        if let Some(t) = job
-            .results
-            .get_mut(r.place)
-            .filter(|t| t.outcome.superseded_by(&r.outcome))
-        {
+        let result = job.results.get_mut(r.place);
+        if let Some(t) = result.filter(|t| t.outcome.superseded_by(&r.outcome)) {
             t.outcome = r.outcome;
         }
     }
@@ -492,20 +463,18 @@ fn append_transcript(
     batch: &mut RelayBatch<'_>,
     id: u64,
     lines: &[TranscriptLine],
-) -> Result<(), RelayError> {
+) -> Result<(), StoreError> {
     if lines.is_empty() {
         return Ok(());
     }
-    let key = RelayKey::Transcript(id);
-    let mut all: String = batch.get(&key)?.unwrap_or_default();
-    for line in lines {
-        let free = MAX_TRANSCRIPT_BYTES.saturating_sub(all.len());
-        let text = replace_controls(&line.to_string()) + "\n";
-        all.push_str(&text[..text.floor_char_boundary(free)]);
-        if text.len() > free {
-            break;
+    batch.update(TRANSCRIPTS, &id, |all| {
+        for line in lines {
+            let free = MAX_TRANSCRIPT_BYTES.saturating_sub(all.len());
+            let text = replace_controls(&line.to_string()) + "\n";
+            all.push_str(&text[..text.floor_char_boundary(free)]);
+            if text.len() > free {
+                break;
+            }
         }
-    }
-    batch.put(&key, &all);
-    Ok(())
+    })
 }

@@ -21,6 +21,7 @@ use super::{
     service::{Component, RelayError, RelayService},
     tester::{self, RunReport, TesterSettings},
     token::TokenId,
+    transcript::TranscriptLine,
 };
 use crate::{clock::ClockReport, model::Time};
 
@@ -59,27 +60,24 @@ pub async fn run(
 ) {
     let permits = Arc::new(Semaphore::new(settings.concurrency));
     let mut adoptions = service.clock().adoptions;
-    let resumed = blocking(&service, |d| d.resume(d.now())).await;
-    log_failure("resume jobs", resumed);
+    log_failure(
+        "resume jobs",
+        blocking(&service, |d| d.resume(d.now())).await,
+    );
     let starting: InFlightJobs = Arc::default();
     for round in 0u64.. {
         let problem = clock_problem(&service.clock(), &mut adoptions);
         let reported = blocking(&service, move |d| {
             d.report_health(Component::Clock, problem, d.now())
-        })
-        .await;
-        log_failure("report clock health", reported);
+        });
+        log_failure("report clock health", reported.await);
         if round % DUE_EVERY == 0 {
-            log_failure(
-                "process due claims and outputs",
-                blocking(&service, |d| d.tick(d.now())).await,
-            );
+            let done = blocking(&service, |d| d.tick(d.now())).await;
+            log_failure("process due claims and outputs", done);
         }
         if round % CLEANUP_EVERY == CLEANUP_EVERY - 1 {
-            log_failure(
-                "remove old rows",
-                blocking(&service, |d| d.forget(d.now())).await,
-            );
+            let done = blocking(&service, |d| d.forget(d.now())).await;
+            log_failure("remove old rows", done);
         }
         // Jobs that are being started are still in their queues.
         let starting_count = starting.lock().len();
@@ -169,61 +167,49 @@ async fn test(
         watched.job(id).is_ok_and(|j| j.state == JobState::Running)
             && watched.settings().allows_our_test(target).is_ok()
     };
-    let tester_settings = settings
+    let sender = settings
         .tester
         .for_job(job.trigger.is_by_owner(), job.source);
     // The first groups of a claim may suffice for a release.
-    let split = messages
-        .iter()
-        .position(|m| m.phase == Phase::Rest)
-        .filter(|_| job.is_claim())
-        .unwrap_or(0);
+    let phases = messages.iter().position(|m| m.phase == Phase::Rest);
+    let split = phases.filter(|_| job.is_claim()).unwrap_or(0);
     let (first, rest) = messages.split_at(split);
     let (mut report, begun) = (RunReport::default(), Instant::now());
+    let (target, port) = (job.target, job.port);
+    let mut ignore = |_: &TranscriptLine| {};
     if !first.is_empty() {
-        report = tester::run(
-            job.target,
-            job.port,
-            first,
-            &tester_settings.share(first.len(), messages.len()),
-            &mut |_| {},
-            &mut may_continue,
-        )
-        .await;
+        let share = sender.share(first.len(), messages.len());
+        report = tester::run(target, port, first, &share, &mut ignore, &mut may_continue).await;
         let (results, controls) = (report.results.clone(), report.controls.clone());
-        log_failure(
-            "early release",
-            blocking(service, move |d| d.progress(id, results, controls, d.now())).await,
-        );
-        sleep(tester_settings.pause).await;
+        let released = blocking(service, move |d| d.progress(id, results, controls, d.now()));
+        log_failure("early release", released.await);
+        sleep(sender.pause).await;
     }
     let remaining = TesterSettings {
-        max_extra: tester_settings.max_extra.saturating_sub(begun.elapsed()),
-        ..tester_settings.share(rest.len(), messages.len())
+        max_extra: sender.max_extra.saturating_sub(begun.elapsed()),
+        ..sender.share(rest.len(), messages.len())
     };
-    report.append(
-        tester::run(
-            job.target,
-            job.port,
-            rest,
-            &remaining,
-            &mut |_| {},
-            &mut may_continue,
-        )
-        .await,
+    let later = tester::run(
+        target,
+        port,
+        rest,
+        &remaining,
+        &mut ignore,
+        &mut may_continue,
     );
+    report.append(later.await);
     sleep(settings.collect_wait).await;
     for pause in [1, 10, 60, 600, 3600] {
-        let RunReport {
-            results,
-            controls,
-            transcript,
-        } = report.clone();
-        match blocking(service, move |d| {
+        let report = report.clone();
+        let stored = blocking(service, move |d| {
+            let RunReport {
+                results,
+                controls,
+                transcript,
+            } = report;
             d.finish(id, results, controls, &transcript, d.now())
-        })
-        .await
-        {
+        });
+        match stored.await {
             Ok(job) => {
                 tracing::info!(job = id, target = %job.target, state = ?job.state, assessment = ?job.assessment(), "relay test finished");
                 return Ok(());

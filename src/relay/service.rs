@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    fmt,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -17,19 +17,16 @@ use tokio::sync::Notify;
 
 use super::{
     batch::RelayBatch,
-    keys::{RelayKey, RelayRange},
     policy::{InvalidTransition, Job, Outage},
     settings::RelaySettings,
+    tables::{JOBS, KeyPart, OUTAGES, RelayRange},
 };
 use crate::{
     clock::ClockReport,
     ledger::{Ledger, LedgerError, Receipt},
     model::{
-        ReasonId, SourceId, Time, Verdict,
-        history::{IdempotencyKey, PROBER_REASONS},
-        time::Seconds,
+        Event, ReasonId, SourceId, Subject, Time, Verdict, history::PROBER_REASONS, time::Seconds,
     },
-    store::schema::AuditRecord,
 };
 
 /// The reasons for which tests list hosts: `relay`, `input`, `unconfirmed` and `output`.
@@ -79,33 +76,14 @@ impl From<InvalidTransition> for RelayError {
     }
 }
 
-/// The user or program that makes a request, for the audit log.
-#[derive(Debug, Clone)]
-pub struct Actor {
-    /// The name of the user or program.
-    pub name: String,
-    /// The address or listener that the request comes from.
-    pub from: String,
-    /// The key of an idempotent request.
-    pub once: Option<IdempotencyKey>,
-}
-
 /// A component that tests depend on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "lowercase")]
 pub enum Component {
     /// The wall clock.
     Clock,
     /// The collector.
     Collector,
-}
-
-impl fmt::Display for Component {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Component::Clock => "clock",
-            Component::Collector => "collector",
-        })
-    }
 }
 
 /// The service of relay tests. Clones share the state.
@@ -116,8 +94,9 @@ pub struct RelayService {
     /// Locked during each decision.
     health: Arc<Mutex<RelayHealth>>,
     checks: Arc<Checks>,
-    /// For ranges that are scanned in rounds: the last key of the previous round.
-    rounds: Arc<Mutex<HashMap<RelayRange, RelayKey>>>,
+    /// For ranges that are scanned in rounds: by their first bytes, the last key of the previous
+    /// round.
+    rounds: Arc<Mutex<HashMap<Vec<u8>, Vec<u8>>>>,
 }
 
 /// The health of the components.
@@ -254,7 +233,7 @@ impl RelayService {
             if !health.is_stored {
                 // If this fails, the next report tries again.
                 self.add_outage(&mut batch, Some((since, None)))?;
-                self.write(batch, None)?;
+                self.write(batch)?;
                 health.is_stored = true;
             }
         } else if let Some(since) = health.since {
@@ -262,7 +241,7 @@ impl RelayService {
                 &mut batch,
                 (!health.is_stored).then_some((since, Some(now))),
             )?;
-            self.write(batch, None)?;
+            self.write(batch)?;
             *health = RelayHealth::default();
         }
         Ok(())
@@ -275,13 +254,13 @@ impl RelayService {
         more: Option<Outage>,
     ) -> Result<(), RelayError> {
         let now = batch.now;
-        let mut all: Vec<Outage> = batch.get(&RelayKey::Outages)?.unwrap_or_default();
-        all.iter_mut()
-            .filter(|o| o.1.is_none())
-            .for_each(|o| o.1 = Some(now));
-        all.extend(more);
-        all.drain(..all.len().saturating_sub(MAX_OUTAGES));
-        batch.put(&RelayKey::Outages, &all);
+        batch.update(OUTAGES, &(), |all| {
+            for open in all.iter_mut().filter(|o| o.1.is_none()) {
+                open.1 = Some(now);
+            }
+            all.extend(more);
+            all.drain(..all.len().saturating_sub(MAX_OUTAGES));
+        })?;
         Ok(())
     }
 
@@ -300,12 +279,8 @@ impl RelayService {
     }
 
     /// Commits a decision, and waits until it is durable and visible.
-    pub(super) fn write(
-        &self,
-        batch: RelayBatch<'_>,
-        audit: Option<AuditRecord>,
-    ) -> Result<Option<Receipt>, RelayError> {
-        let rows = batch.into_rows(audit)?;
+    pub(super) fn write(&self, batch: RelayBatch<'_>) -> Result<Option<Receipt>, RelayError> {
+        let rows = batch.into_rows()?;
         if rows.is_empty() {
             return Ok(None);
         }
@@ -313,17 +288,17 @@ impl RelayService {
     }
 
     /// Returns the next keys of a range, at most `most`. The next round continues after them.
-    pub(super) fn next_round(
+    pub(super) fn next_round<K: KeyPart>(
         &self,
         batch: &RelayBatch<'_>,
-        range: RelayRange,
+        range: &RelayRange<K>,
         most: usize,
-    ) -> Result<Vec<RelayKey>, RelayError> {
+    ) -> Result<Vec<K>, RelayError> {
         let mut rounds = self.rounds.lock();
-        let keys = batch.scan_after(range, rounds.get(&range), most)?;
-        match keys.last().filter(|_| keys.len() >= most) {
-            Some(last) => drop(rounds.insert(range, last.clone())),
-            None => drop(rounds.remove(&range)),
+        let after = rounds.remove(&range.prefix).unwrap_or_default();
+        let (keys, last) = batch.scan_after(range, &after, most)?;
+        if keys.len() >= most {
+            rounds.insert(range.prefix.clone(), last);
         }
         Ok(keys)
     }
@@ -341,10 +316,8 @@ impl RelayService {
     pub(super) fn is_listed(&self, verdict: &Verdict, reason: &str) -> bool {
         let reason = self.ledger.store.dictionary().reasons.get(reason);
         reason.is_some_and(|r| {
-            verdict
-                .entry(r, SourceId::PROBER)
-                .is_some_and(|e| !e.exclusion)
-                && !verdict.is_suppressed(r, SourceId::PROBER)
+            let entry = verdict.entry(r, SourceId::PROBER);
+            entry.is_some_and(|e| !e.exclusion) && !verdict.is_suppressed(r, SourceId::PROBER)
         })
     }
 
@@ -353,31 +326,28 @@ impl RelayService {
         INPUT_REASONS.iter().any(|r| self.is_listed(verdict, r))
     }
 
+    /// Returns when the last event of a host happened that `wanted` selects, among those about the
+    /// given reasons.
+    pub(super) fn last_event(
+        &self,
+        target: IpAddr,
+        reasons: &[&str],
+        wanted: impl Fn(&Event) -> bool,
+    ) -> Result<Option<Time>, RelayError> {
+        let history = self.ledger.store.history(&Subject::host(target))?;
+        let dictionary = self.ledger.store.dictionary();
+        let reasons: Vec<ReasonId> = reasons
+            .iter()
+            .filter_map(|r| dictionary.reasons.get(r))
+            .collect();
+        let is_about = |e: &Event| e.what.about().is_some_and(|(r, _)| reasons.contains(&r));
+        let selected = history.iter().filter(|e| is_about(e) && wanted(e));
+        Ok(selected.map(|e| e.at).max())
+    }
+
     pub(super) fn find_job(&self, batch: &RelayBatch<'_>, id: u64) -> Result<Job, RelayError> {
         batch
-            .get(&RelayKey::Job(id))?
+            .get(JOBS, &id)?
             .ok_or_else(|| RelayError::NotFound(format!("there is no job {id}")))
-    }
-}
-
-/// Makes the audit record of a request.
-pub(super) fn audit_record(
-    actor: &Actor,
-    what: &str,
-    about: &dyn ToString,
-    detail: String,
-    why: Option<String>,
-    now: Time,
-) -> AuditRecord {
-    AuditRecord {
-        at: now,
-        who: actor.name.clone(),
-        from: actor.from.clone(),
-        what: what.into(),
-        about: about.to_string(),
-        detail,
-        why,
-        idempotency: actor.once,
-        ..AuditRecord::default()
     }
 }

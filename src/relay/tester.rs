@@ -28,10 +28,14 @@ use super::{
     messages::{MessageResult, PreparedMessage},
     transcript::{Speaker, TranscriptLine},
 };
-use crate::smtp::{
-    Envelope, MessageOutcome, SmtpPort, SmtpStage,
-    client::{ClientAction, ClientSession, ConnectionInfo},
-    reply::{ReplyReader, SmtpReply},
+use crate::{
+    model::text::replace_controls,
+    smtp::{
+        Envelope, MessageOutcome, SmtpPort, SmtpStage,
+        client::{ClientAction, ClientSession, ConnectionInfo},
+        outcome::RecipientReply,
+        reply::{ReplyReader, SmtpReply},
+    },
 };
 
 /// After so many attempts in a row without a session, a port is not tried again.
@@ -154,10 +158,8 @@ pub async fn run(
     for (n, m) in messages.iter().enumerate() {
         let port = m.envelope.port;
         // A port that accepts no sessions is not tried again for each message.
-        let last: Vec<&Attempt> = attempts
-            .iter()
-            .rev()
-            .filter(|(p, _)| *p == port)
+        let same_port = attempts.iter().rev().filter(|(p, _)| *p == port);
+        let last: Vec<&Attempt> = same_port
             .take(MAX_FAILED_ATTEMPTS)
             .map(|(_, a)| a)
             .collect();
@@ -228,16 +230,19 @@ struct Attempt {
 }
 
 impl Attempt {
+    fn not_connected(why: impl Into<String>) -> Attempt {
+        Attempt {
+            outcome: MessageOutcome::inconclusive(why),
+            failure: Some(ConnectionFailure::NotConnected),
+        }
+    }
+
     /// Whether the host accepts no sessions.
     fn is_shut_out(&self) -> bool {
-        match &self.outcome {
-            MessageOutcome::Refused { stage, .. } | MessageOutcome::TempFail { stage, .. } => {
-                *stage == SmtpStage::Connect
-            }
-            _ => matches!(
-                self.failure,
-                Some(ConnectionFailure::NotConnected | ConnectionFailure::NoReply)
-            ),
+        use ConnectionFailure::{NoReply, NotConnected};
+        match self.outcome.refused_at() {
+            Some(stage) => stage == SmtpStage::Connect,
+            None => matches!(self.failure, Some(NotConnected | NoReply)),
         }
     }
 
@@ -269,9 +274,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// A connection that can carry another message.
 struct Connection {
-    stream: Box<dyn Stream>,
-    reader: ReplyReader,
-    unread: Vec<u8>,
+    transport: Transport,
     link: ConnectionInfo,
     port: SmtpPort,
     hello: Option<String>,
@@ -280,6 +283,45 @@ struct Connection {
     /// The number of the session with controls that the connection carries, and the envelope of its
     /// control.
     control: Option<(u32, Envelope)>,
+}
+
+/// The bytes of a connection.
+struct Transport {
+    stream: Box<dyn Stream>,
+    reader: ReplyReader,
+    unread: Vec<u8>,
+}
+
+impl Transport {
+    fn new(stream: Box<dyn Stream>) -> Transport {
+        Transport {
+            stream,
+            reader: ReplyReader::default(),
+            unread: Vec::new(),
+        }
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+
+    /// Reads the next reply. Bytes after it are kept.
+    async fn read(&mut self) -> Result<SmtpReply, String> {
+        loop {
+            let (n, reply) = self.reader.feed(&self.unread);
+            self.unread.drain(..n);
+            if let Some(reply) = reply.map_err(|e| e.to_string())? {
+                return Ok(reply);
+            }
+            let mut buffer = [0; READ_BYTES];
+            match self.stream.read(&mut buffer).await {
+                Ok(0) => return Err("the connection was closed".into()),
+                Ok(n) => self.unread.extend(&buffer[..n]),
+                Err(e) => return Err(format!("the connection was closed: {e}")),
+            }
+        }
+    }
 }
 
 struct TestRun<'a> {
@@ -332,10 +374,7 @@ impl TestRun<'_> {
                     self.note(Speaker::Tester, &why);
                     // Most hosts have no submission port, so the test is skipped.
                     return match m.envelope.port {
-                        SmtpPort::Smtp => Attempt {
-                            outcome: MessageOutcome::inconclusive(why),
-                            failure: Some(ConnectionFailure::NotConnected),
-                        },
+                        SmtpPort::Smtp => Attempt::not_connected(why),
                         SmtpPort::Submission | SmtpPort::Submissions => {
                             MessageOutcome::Skipped { why }.into()
                         }
@@ -346,25 +385,15 @@ impl TestRun<'_> {
                 return attempt;
             }
         }
-        let Some(mut c) = self.connection.take() else {
-            return Attempt {
-                outcome: MessageOutcome::inconclusive("no connection"),
-                failure: Some(ConnectionFailure::NotConnected),
-            };
+        let Some(c) = self.connection.take() else {
+            return Attempt::not_connected("no connection");
         };
-        let mut link = std::mem::take(&mut c.link);
-        let (mut client, next) = ClientSession::new(&m.envelope, &m.message, &mut link);
-        let attempt = self.run_session(&mut client, next, &mut c).await;
-        c.link = link;
-        if let Some(session) = self.controls.last_mut().filter(|_| c.control.is_some()) {
-            session.ehlo |= c.link.ehlo;
-            session.auth |= c.link.auth;
-            if !session.places.contains(&m.place) {
-                session.places.push(m.place);
-            }
-        }
-        if !c.link.closed {
-            self.connection = Some(c);
+        let has_control = c.control.is_some();
+        let (attempt, _) = self.run_session(c, &m.envelope, Some(&m.message)).await;
+        if let Some(session) = self.controls.last_mut().filter(|_| has_control)
+            && !session.places.contains(&m.place)
+        {
+            session.places.push(m.place);
         }
         attempt
     }
@@ -373,23 +402,17 @@ impl TestRun<'_> {
     /// at MAIL or before, the message gets the same result.
     async fn begin_session(&mut self, m: &PreparedMessage) -> Option<Attempt> {
         let plan = m.control.as_ref()?;
-        let (greeting, to) = (
-            m.envelope.hello.clone().unwrap_or_default(),
-            plan.recipients.clone(),
-        );
         let c = self.connection.as_mut()?;
-        c.control = Some((
-            plan.session,
-            Envelope {
-                test: CONTROL.into(),
-                to,
-                probe: 0,
-                ..m.envelope.clone()
-            },
-        ));
+        let envelope = Envelope {
+            test: CONTROL.into(),
+            to: plan.recipients.clone(),
+            probe: 0,
+            ..m.envelope.clone()
+        };
+        c.control = Some((plan.session, envelope));
         self.controls.push(ControlSession {
             source: c.source,
-            greeting,
+            greeting: m.envelope.hello.clone().unwrap_or_default(),
             ..ControlSession::default()
         });
         let (check, attempt) = self.control().await?;
@@ -400,11 +423,9 @@ impl TestRun<'_> {
             return None;
         }
         session.places.push(m.place);
-        let is_after_mail = match &attempt.outcome {
-            MessageOutcome::Refused { stage, .. } | MessageOutcome::TempFail { stage, .. } => {
-                *stage > SmtpStage::Mail
-            }
-            outcome => matches!(outcome, MessageOutcome::Accepted { .. }),
+        let is_after_mail = match attempt.outcome.refused_at() {
+            Some(stage) => stage > SmtpStage::Mail,
+            None => attempt.outcome.is_accepted(),
         };
         Some(if is_after_mail {
             MessageOutcome::inconclusive("the server closed the session at its control").into()
@@ -416,15 +437,8 @@ impl TestRun<'_> {
     /// Ends the session with controls that the connection carries, with its last control, unless
     /// the next message is in the same session.
     async fn end_session(&mut self, next: Option<u32>) {
-        let Some(own) = self
-            .connection
-            .as_ref()
-            .and_then(|c| c.control.as_ref())
-            .map(|c| c.0)
-        else {
-            return;
-        };
-        if next == Some(own) {
+        let control = self.connection.as_ref().and_then(|c| c.control.as_ref());
+        if control.is_none_or(|(own, _)| next == Some(*own)) {
             return;
         }
         if let Some((check, _)) = self.control().await
@@ -438,15 +452,11 @@ impl TestRun<'_> {
     /// Sends a control on the connection. If the server ends the session, the connection is
     /// dropped.
     async fn control(&mut self) -> Option<(ControlCheck, Attempt)> {
-        let mut c = self.connection.take()?;
+        let c = self.connection.take()?;
         let (_, envelope) = c.control.clone()?;
         self.note(Speaker::Tester, &header(CONTROL, &envelope));
-        let mut link = std::mem::take(&mut c.link);
-        let (mut client, next) = ClientSession::control(&envelope, &mut link);
-        let attempt = self.run_session(&mut client, next, &mut c).await;
-        let replies = client.recipient_replies().to_vec();
+        let (attempt, replies) = self.run_session(c, &envelope, None).await;
         let failure = match &attempt.outcome {
-            MessageOutcome::Accepted { .. } => None,
             MessageOutcome::Refused { stage, code, text }
             | MessageOutcome::TempFail { stage, code, text } => {
                 Some(format!("{code} {text} ({})", stage.name()))
@@ -454,86 +464,94 @@ impl TestRun<'_> {
             MessageOutcome::Inconclusive { why, .. } | MessageOutcome::Skipped { why } => {
                 Some(why.clone())
             }
-            MessageOutcome::NotSent
-            | MessageOutcome::Interrupted { .. }
-            | MessageOutcome::Delivered { .. }
-            | MessageOutcome::Bounced { .. } => None,
+            _ => None,
         };
-        c.link = link;
-        // The extensions are noted here too, because the server may end the session at the control.
-        if let Some(session) = self.controls.last_mut() {
+        Some((ControlCheck { replies, failure }, attempt))
+    }
+
+    /// Sends a message, or without one a control, and returns its result with the replies to the
+    /// recipients of a control. The connection is kept unless it was closed.
+    async fn run_session(
+        &mut self,
+        mut c: Connection,
+        envelope: &Envelope,
+        message: Option<&[u8]>,
+    ) -> (Attempt, Vec<RecipientReply>) {
+        let (mut client, next) = match message {
+            Some(message) => ClientSession::new(envelope, message, &mut c.link),
+            None => ClientSession::control(envelope, &mut c.link),
+        };
+        let attempt = match self.exchange(&mut client, next, &mut c.transport).await {
+            Ok(outcome) => outcome.into(),
+            Err((why, failure)) => {
+                let outcome = client.broken(&why);
+                let is_open = matches!(outcome, MessageOutcome::Inconclusive { .. });
+                let failure = is_open.then_some(failure);
+                Attempt { outcome, failure }
+            }
+        };
+        let replies = client.recipient_replies().to_vec();
+        // The extensions are also noted for a control, because the server may end the session at
+        // it.
+        if let Some(session) = self.controls.last_mut().filter(|_| c.control.is_some()) {
             session.ehlo |= c.link.ehlo;
             session.auth |= c.link.auth;
         }
         if !c.link.closed {
             self.connection = Some(c);
         }
-        Some((ControlCheck { replies, failure }, attempt))
+        (attempt, replies)
     }
 
-    async fn run_session(
+    /// Exchanges commands and replies until the session has an outcome. The error states why it
+    /// has none.
+    async fn exchange(
         &mut self,
         client: &mut ClientSession<'_>,
         mut next: ClientAction,
-        c: &mut Connection,
-    ) -> Attempt {
-        let broken = |client: &mut ClientSession<'_>, why: &str, failure| {
-            let outcome = client.broken(why);
-            let failure = matches!(outcome, MessageOutcome::Inconclusive { .. }).then_some(failure);
-            Attempt { outcome, failure }
-        };
-        let cut = ConnectionFailure::Broken;
+        transport: &mut Transport,
+    ) -> Result<MessageOutcome, (String, ConnectionFailure)> {
+        let limit = self.settings.timeout;
+        let broken = |why: String| (why, ConnectionFailure::Broken);
+        let late = |why: &'static str| move |_| broken(why.into());
         loop {
             match next {
-                ClientAction::Done(outcome) => return outcome.into(),
+                ClientAction::Done(outcome) => return Ok(outcome),
                 ClientAction::Read => {}
                 ClientAction::Send(bytes) => {
-                    match bytes.ends_with(b"\r\n.\r\n") {
-                        true => self.note(
-                            Speaker::Client,
-                            &format!("(message of {} bytes)", bytes.len()),
-                        ),
-                        false => self.note(Speaker::Client, &String::from_utf8_lossy(&bytes)),
+                    if bytes.ends_with(b"\r\n.\r\n") {
+                        let text = format!("(message of {} bytes)", bytes.len());
+                        self.note(Speaker::Client, &text);
+                    } else {
+                        self.note(Speaker::Client, &String::from_utf8_lossy(&bytes));
                     }
-                    match timeout(self.settings.timeout, send(&mut c.stream, &bytes)).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(e)) => {
-                            return broken(client, &format!("the connection was closed: {e}"), cut);
-                        }
-                        Err(_) => {
-                            return broken(
-                                client,
-                                "the server did not accept more data in time",
-                                cut,
-                            );
-                        }
-                    }
+                    timeout(limit, transport.send(&bytes))
+                        .await
+                        .map_err(late("the server did not accept more data in time"))?
+                        .map_err(|e| broken(format!("the connection was closed: {e}")))?;
                 }
                 ClientAction::StartTls => {
-                    if !c.unread.is_empty() {
-                        return broken(client, "the server sent data before TLS began", cut);
+                    if !transport.unread.is_empty() {
+                        return Err(broken("the server sent data before TLS began".into()));
                     }
-                    let stream = std::mem::replace(&mut c.stream, Box::new(tokio::io::empty()));
-                    match timeout(self.settings.timeout, secure(stream, self.target)).await {
-                        Ok(Ok(s)) => {
-                            (c.stream, c.reader) = (s, ReplyReader::default());
-                            self.note(Speaker::Tester, "TLS");
-                            next = client.tls_established();
-                            continue;
-                        }
-                        Ok(Err(e)) => return broken(client, &format!("TLS failed: {e}"), cut),
-                        Err(_) => return broken(client, "the TLS handshake timed out", cut),
-                    }
+                    let plain =
+                        std::mem::replace(&mut transport.stream, Box::new(tokio::io::empty()));
+                    let secured = timeout(limit, secure(plain, self.target))
+                        .await
+                        .map_err(late("the TLS handshake timed out"))?
+                        .map_err(|e| broken(format!("TLS failed: {e}")))?;
+                    *transport = Transport::new(secured);
+                    self.note(Speaker::Tester, "TLS");
+                    next = client.tls_established();
+                    continue;
                 }
             }
-            match timeout(self.settings.timeout, read(c)).await {
-                Ok(Ok(reply)) => {
-                    self.note(Speaker::Server, &reply.text());
-                    next = client.reply(&reply);
-                }
-                Ok(Err(e)) => return broken(client, &e, cut),
-                Err(_) => return broken(client, "no reply in time", ConnectionFailure::NoReply),
-            }
+            let reply = timeout(limit, transport.read())
+                .await
+                .map_err(|_| ("no reply in time".to_string(), ConnectionFailure::NoReply))?
+                .map_err(broken)?;
+            self.note(Speaker::Server, &reply.text());
+            next = client.reply(&reply);
         }
     }
 
@@ -554,26 +572,19 @@ impl TestRun<'_> {
         let _ = stream.set_nodelay(true);
         let source = stream.local_addr().ok().map(|a| a.ip().to_canonical());
         let mut link = ConnectionInfo::default();
-        let stream: Box<dyn Stream> = match m.envelope.port {
-            SmtpPort::Submissions => {
-                let secured =
-                    timeout(self.settings.timeout, secure(Box::new(stream), self.target)).await;
-                link.tls = true;
-                secured
-                    .map_err(|_| "the TLS handshake timed out".to_string())?
-                    .map_err(|e| format!("TLS failed: {e}"))?
-            }
-            _ => Box::new(stream),
-        };
-        let (reader, unread, hello) =
-            (ReplyReader::default(), Vec::new(), m.envelope.hello.clone());
+        let mut stream: Box<dyn Stream> = Box::new(stream);
+        if m.envelope.port == SmtpPort::Submissions {
+            stream = timeout(self.settings.timeout, secure(stream, self.target))
+                .await
+                .map_err(|_| "the TLS handshake timed out".to_string())?
+                .map_err(|e| format!("TLS failed: {e}"))?;
+            link.tls = true;
+        }
         Ok(Connection {
-            stream,
-            reader,
-            unread,
+            transport: Transport::new(stream),
             link,
             port: m.envelope.port,
-            hello,
+            hello: m.envelope.hello.clone(),
             source,
             control: None,
         })
@@ -586,24 +597,23 @@ impl TestRun<'_> {
         };
         self.note(Speaker::Client, "QUIT");
         let bye = async {
-            send(&mut c.stream, b"QUIT\r\n").await.ok()?;
-            read(&mut c).await.ok()
+            c.transport.send(b"QUIT\r\n").await.ok()?;
+            c.transport.read().await.ok()
         };
-        if let Ok(Some(reply)) =
-            timeout(self.settings.timeout.min(Duration::from_secs(5)), bye).await
-        {
+        let limit = self.settings.timeout.min(Duration::from_secs(5));
+        if let Ok(Some(reply)) = timeout(limit, bye).await {
             self.note(Speaker::Server, &reply.text());
         }
-        let _ = c.stream.shutdown().await;
+        let _ = c.transport.stream.shutdown().await;
     }
 
     fn note(&mut self, who: Speaker, text: &str) {
-        let text: String = text
+        let text = text
             .trim_end()
             .chars()
-            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
             .take(MAX_LINE_CHARS)
-            .collect();
+            .collect::<String>();
+        let text = replace_controls(&text);
         let now = Instant::now();
         let elapsed = self.last.replace(now).map_or(Duration::ZERO, |l| now - l);
         let line = TranscriptLine {
@@ -620,38 +630,19 @@ impl TestRun<'_> {
 }
 
 async fn connect(addr: SocketAddr, source: &[IpAddr]) -> io::Result<TcpStream> {
-    let socket = if addr.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
+    let socket = tcp_socket(addr)?;
     if let Some(from) = source.iter().find(|s| s.is_ipv4() == addr.is_ipv4()) {
         socket.bind(SocketAddr::new(*from, 0))?;
     }
     socket.connect(addr).await
 }
 
-async fn send(stream: &mut (impl AsyncWrite + Unpin + ?Sized), bytes: &[u8]) -> io::Result<()> {
-    stream.write_all(bytes).await?;
-    stream.flush().await
-}
-
-/// Reads the next reply. Bytes after it are kept.
-async fn read(c: &mut Connection) -> Result<SmtpReply, String> {
-    loop {
-        let (n, reply) = c.reader.feed(&c.unread);
-        c.unread.drain(..n);
-        match reply {
-            Ok(Some(r)) => return Ok(r),
-            Ok(None) => {}
-            Err(e) => return Err(e.to_string()),
-        }
-        let mut buffer = [0; READ_BYTES];
-        match c.stream.read(&mut buffer).await {
-            Ok(0) => return Err("the connection was closed".into()),
-            Ok(n) => c.unread.extend(&buffer[..n]),
-            Err(e) => return Err(format!("the connection was closed: {e}")),
-        }
+/// Creates a socket of the family of an address.
+pub(super) fn tcp_socket(addr: SocketAddr) -> io::Result<TcpSocket> {
+    if addr.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
     }
 }
 
@@ -667,11 +658,8 @@ async fn secure(stream: Box<dyn Stream>, target: IpAddr) -> io::Result<Box<dyn S
         .with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate(provider)))
         .with_no_client_auth();
     let name = ServerName::IpAddress(target.into());
-    Ok(Box::new(
-        TlsConnector::from(Arc::new(config))
-            .connect(name, stream)
-            .await?,
-    ))
+    let connector = TlsConnector::from(Arc::new(config));
+    Ok(Box::new(connector.connect(name, stream).await?))
 }
 
 /// Accepts every certificate.

@@ -25,35 +25,35 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc};
 use proptest::prelude::*;
 
 use super::{
+    actor::Actor,
     arrivals::ArrivalOutcome,
     catalogue::Catalogue,
+    claims::ClaimReceipt,
     control::{ControlCheck, ControlSession},
     host_names::HostNames,
     jobs::Nomination,
-    keys::{Due, RelayKey, RelayRange, RelayTable},
     message::TesterIdentity,
     messages::{MessageResult, Phase, PreparedMessage},
     networks::Networks,
     outcome::Assessment,
     policy::{
-        EvidenceOrigin, EvidenceSummary, GRANT_UNTESTED_AFTER, HostRecord, Job, JobState,
-        MIN_TEST_INTERVAL, Outage, ReporterRecord, Trigger, WAITING_PERIOD, outage_time,
+        Claim, EvidenceOrigin, EvidenceSummary, GRANT_UNTESTED_AFTER, HostRecord, Job, JobState,
+        MIN_TEST_INTERVAL, Outage, Trigger, WAITING_PERIOD, outage_time,
     },
     proof::TOKEN_LIFETIME,
     queue::save,
-    service::{Actor, Component, OPT_OUT_REASON, REASONS, RelayError, RelayService},
+    service::{Component, OPT_OUT_REASON, REASONS, RelayError, RelayService},
     settings::{RelaySettings, TesterSource},
+    tables::{
+        DUE_JOBS, Due, HOSTS, KeyPart, LISTING_PROOFS, LOADS, OUTAGES, REPORTERS, RelayTable,
+    },
     token::{TokenCodec, TokenKind},
     transcript::parse_transcript,
 };
 use crate::{
     clock::{Clock, SystemTimeSource, wall},
     ledger::{self, ReasonSettings},
-    model::{
-        SourceId, Subject, Time,
-        history::{Command, HoldFor},
-        time::Seconds,
-    },
+    model::{SourceId, Subject, Time, history::HoldFor, time::Seconds},
     smtp::{MessageOutcome, SmtpStage, outcome::RecipientReply, session::ReceivedMessage},
     store::Store,
 };
@@ -168,38 +168,85 @@ impl Bench {
     }
 
     pub fn nominate(&self, target: &str, by: &str) -> Job {
-        self.relay
-            .nominate(&who(by), self.nomination(target, "log"), self.now)
-            .unwrap()
+        self.nominate_as(by, self.nomination(target, "log"))
     }
 
     /// Nominates a host as a reporter whose nominations may need approval.
     fn nominate_as_reporter(&self, by: &str, target: &str) -> Job {
+        let n = Nomination {
+            decides: false,
+            only: Vec::new(),
+            ..self.nomination(target, "log")
+        };
+        self.nominate_as(by, n)
+    }
+
+    /// Nominates a host for one test.
+    fn nominate_test(&self, host: &str, test: &str) -> Job {
+        let n = Nomination {
+            only: vec![test.into()],
+            ..self.nomination(host, "log")
+        };
+        self.nominate_as("anna", n)
+    }
+
+    fn nominate_as(&self, by: &str, n: Nomination) -> Job {
+        self.relay.nominate(&who(by), n, self.now).unwrap()
+    }
+
+    /// Proves a host open, claims that it is closed, and begins the waiting period by a test that
+    /// the host accepts. Returns the messages that proved it open.
+    fn begin_waiting(&mut self, host: &str) -> Vec<PreparedMessage> {
+        let ready = self.prove(host);
+        self.later(10);
+        let claim = self.claim(host);
+        self.run(&claim.job, &accepted());
+        ready
+    }
+
+    /// Claims as the owner of a host that it is closed.
+    fn claim(&self, host: &str) -> ClaimReceipt {
         self.relay
-            .nominate(
-                &who(by),
-                Nomination {
-                    decides: false,
-                    only: Vec::new(),
-                    ..self.nomination(target, "log")
-                },
-                self.now,
-            )
+            .claim(&who("owner"), ip(host), true, self.now)
             .unwrap()
     }
 
+    fn open_claim(&self, host: &str) -> Option<Claim> {
+        self.relay.host(ip(host)).unwrap().claim
+    }
+
+    fn tick(&self) {
+        self.relay.tick(self.now).unwrap();
+    }
+
+    /// Starts the service again on the same ledger.
+    fn restart(&mut self) {
+        self.relay = RelayService::new(self.relay.ledger.clone(), (*self.relay.settings()).clone());
+        self.relay.resume(self.now).unwrap();
+    }
+
+    fn stop_collector(&self) {
+        let down = Some(("down".into(), self.now));
+        self.relay
+            .report_health(Component::Collector, down, self.now)
+            .unwrap();
+    }
+
     pub fn begin(&mut self, job: &Job) -> Result<(Job, Vec<PreparedMessage>), RelayError> {
+        self.begin_with(job, &Bench::names_of(&self.relay, job.target))
+    }
+
+    fn begin_with(
+        &mut self,
+        job: &Job,
+        names: &HostNames,
+    ) -> Result<(Job, Vec<PreparedMessage>), RelayError> {
         let n = &mut self.n;
         let mut new_token = || {
             *n += 1;
             n.to_be_bytes()
         };
-        self.relay.begin(
-            job.id,
-            &Bench::names_of(&self.relay, job.target),
-            &mut new_token,
-            self.now,
-        )
+        self.relay.begin(job.id, names, &mut new_token, self.now)
     }
 
     fn names_of(relay: &RelayService, target: IpAddr) -> HostNames {
@@ -219,13 +266,7 @@ impl Bench {
     /// Runs a job with one outcome for all its messages.
     pub fn run(&mut self, job: &Job, outcome: &MessageOutcome) -> (Job, Vec<PreparedMessage>) {
         let (job, ready) = self.begin(job).unwrap();
-        let ran = ready
-            .iter()
-            .map(|r| MessageResult {
-                place: r.place,
-                outcome: outcome.clone(),
-            })
-            .collect();
+        let ran = results_of(&ready, outcome);
         // A host that is skipped because of its greeting gets no control either.
         let check = if matches!(outcome, MessageOutcome::Skipped { .. }) {
             ControlCheck::default()
@@ -297,6 +338,14 @@ pub fn who(name: &str) -> Actor {
         once: None,
     }
 }
+/// Returns the same outcome for each message.
+fn results_of(ready: &[PreparedMessage], outcome: &MessageOutcome) -> Vec<MessageResult> {
+    let result = |r: &PreparedMessage| MessageResult {
+        place: r.place,
+        outcome: outcome.clone(),
+    };
+    ready.iter().map(result).collect()
+}
 fn refused() -> MessageOutcome {
     MessageOutcome::Refused {
         stage: SmtpStage::Rcpt,
@@ -346,9 +395,6 @@ fn accepted() -> MessageOutcome {
 impl RelayService {
     /// What is known of a host.
     pub fn host(&self, addr: IpAddr) -> Result<HostRecord, RelayError> {
-        Ok(self
-            .batch(Time(0))
-            .get(&RelayKey::Host(addr))?
-            .unwrap_or_default())
+        Ok(self.batch(Time(0)).get_or_default(HOSTS, &addr)?)
     }
 }

@@ -62,15 +62,21 @@ impl TokenCodec {
 
     fn mac(&self, kind: TokenKind, id: &TokenId) -> [u8; 8] {
         let tag = hmac::sign(&self.0, &[&[kind.letter()][..], id].concat());
-        let mut out = [0; 8];
-        out.iter_mut().zip(tag.as_ref()).for_each(|(o, t)| *o = *t);
-        out
+        tag.as_ref().first_chunk().copied().unwrap_or_default()
     }
 
     /// Encodes the token of an identifier.
     pub fn text(&self, kind: TokenKind, id: &TokenId) -> String {
         let bytes = [&id[..], &self.mac(kind, id)].concat();
         format!("{}{}", char::from(kind.letter()), BASE32.encode(&bytes))
+    }
+
+    /// Encodes both tokens of an identifier: that of the recipient and that of the return path.
+    pub fn pair(&self, id: &TokenId) -> (String, String) {
+        (
+            self.text(TokenKind::Probe, id),
+            self.text(TokenKind::Return, id),
+        )
     }
 
     /// Decodes one token; `None` if it is not valid.
@@ -89,13 +95,9 @@ impl TokenCodec {
     /// Finds the valid tokens that are words of a text, in order, each once.
     pub fn find(&self, text: &[u8]) -> Vec<(TokenKind, TokenId)> {
         let mut out = Vec::new();
-        for word in text
-            .split(|b| !b.is_ascii_alphanumeric())
-            .filter(|w| w.len() == ENCODED_CHARS + 1)
-        {
-            if let Some(t) = self.read(word).filter(|t| !out.contains(t)) {
-                out.push(t);
-            }
+        let words = text.split(|b| !b.is_ascii_alphanumeric());
+        for word in words.filter(|w| w.len() == ENCODED_CHARS + 1) {
+            out.extend(self.read(word).filter(|t| !out.contains(t)));
         }
         out
     }
@@ -103,15 +105,13 @@ impl TokenCodec {
 
 /// Formats the identifier of a token in hexadecimal.
 pub fn hex(id: &TokenId) -> String {
-    id.iter().map(|b| format!("{b:02x}")).collect()
+    data_encoding::HEXLOWER.encode(id)
 }
 
 /// Parses the identifier of a token from hexadecimal.
 pub fn token_id(text: &str) -> Option<TokenId> {
-    u64::from_str_radix(text, 16)
-        .ok()
-        .filter(|_| text.len() == 16)
-        .map(u64::to_be_bytes)
+    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes());
+    bytes.ok()?.try_into().ok()
 }
 
 #[cfg(test)]

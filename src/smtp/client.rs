@@ -110,6 +110,10 @@ pub struct ClientSession<'a> {
 /// The longest text of a reply that is kept, in characters.
 const MAX_TEXT: usize = 200;
 
+fn shortened(reply: &SmtpReply) -> String {
+    reply.lines.join(" ").chars().take(MAX_TEXT).collect()
+}
+
 impl<'a> ClientSession<'a> {
     /// Begins a test on a connection, which may have carried another one. Returns the first action.
     pub fn new(
@@ -117,14 +121,7 @@ impl<'a> ClientSession<'a> {
         message: &'a [u8],
         link: &'a mut ConnectionInfo,
     ) -> (ClientSession<'a>, ClientAction) {
-        ClientSession::begin(ClientSession {
-            envelope,
-            message,
-            link,
-            state: State::Greeting,
-            outcome: None,
-            control: None,
-        })
+        ClientSession::begin(envelope, message, link, None)
     }
 
     /// Begins a control on a connection: it sends the greeting, sender and recipients of the
@@ -133,17 +130,23 @@ impl<'a> ClientSession<'a> {
         envelope: &'a Envelope,
         link: &'a mut ConnectionInfo,
     ) -> (ClientSession<'a>, ClientAction) {
-        ClientSession::begin(ClientSession {
+        ClientSession::begin(envelope, &[], link, Some(Vec::new()))
+    }
+
+    fn begin(
+        envelope: &'a Envelope,
+        message: &'a [u8],
+        link: &'a mut ConnectionInfo,
+        control: Option<Vec<RecipientReply>>,
+    ) -> (ClientSession<'a>, ClientAction) {
+        let mut session = ClientSession {
             envelope,
-            message: &[],
+            message,
             link,
             state: State::Greeting,
             outcome: None,
-            control: Some(Vec::new()),
-        })
-    }
-
-    fn begin(mut session: ClientSession<'a>) -> (ClientSession<'a>, ClientAction) {
+            control,
+        };
         let next = match session.link.greeting {
             None => ClientAction::Read,
             Some(_) => session.handle_greeting(),
@@ -209,8 +212,8 @@ impl<'a> ClientSession<'a> {
             GreetingPolicy::NoLiterals
                 if may_loop(&e.from)
                     || e.hello
-                        .as_deref()
-                        .is_some_and(|h| h.contains('[') || h.contains("localhost")) =>
+                        .iter()
+                        .any(|h| h.contains('[') || h.contains("localhost")) =>
             {
                 return self.skip("the greeting names a product that loops on such a sender");
             }
@@ -234,17 +237,14 @@ impl<'a> ClientSession<'a> {
         if e.utf8 && !self.link.utf8 {
             return self.skip("the server does not offer SMTPUTF8");
         }
-        let line = format!("MAIL FROM:{}", e.from);
-        if e.to
-            .iter()
-            .map(|t| t.len() + 10)
-            .chain([line.len() + 2])
-            .any(|n| n > MAX_COMMAND)
-        {
+        let mail = format!("MAIL FROM:{}", e.from);
+        let recipients = e.to.iter().map(|to| to.len() + "RCPT TO:\r\n".len());
+        let is_long = |bytes: usize| bytes > MAX_COMMAND;
+        if is_long(mail.len() + 2) || recipients.into_iter().any(is_long) {
             return self.skip("a line would be longer than 512 bytes");
         }
         self.state = State::Mail;
-        ClientSession::command(&line)
+        ClientSession::command(&mail)
     }
 
     fn rcpt(&mut self, n: usize) -> ClientAction {
@@ -267,13 +267,14 @@ impl<'a> ClientSession<'a> {
     /// Notes the reply to a recipient of a control.
     fn control_reply(&mut self, n: usize, reply: &SmtpReply) -> ClientAction {
         let recipient = self.envelope.to.get(n).cloned().unwrap_or_default();
-        let text = reply.lines.join(" ").chars().take(MAX_TEXT).collect();
-        self.control.get_or_insert_default().push(RecipientReply {
+        let (code, text) = (reply.code, shortened(reply));
+        let reply_to = RecipientReply {
             recipient,
-            code: reply.code,
+            code,
             text,
-        });
-        match reply.code == 421 || !matches!(reply.code / 100, 2 | 4 | 5) {
+        };
+        self.control.get_or_insert_default().push(reply_to);
+        match code == 421 || !matches!(code / 100, 2 | 4 | 5) {
             true => self.refused(reply),
             false => self.rcpt(n + 1),
         }
@@ -287,20 +288,15 @@ impl<'a> ClientSession<'a> {
     }
 
     fn refused(&mut self, reply: &SmtpReply) -> ClientAction {
-        let (stage, code, text) = (
-            self.stage(),
-            reply.code,
-            reply.lines.join(" ").chars().take(MAX_TEXT).collect(),
-        );
+        let (stage, code, text) = (self.stage(), reply.code, shortened(reply));
         let outcome = match code / 100 {
             4 => MessageOutcome::TempFail { stage, code, text },
             5 => MessageOutcome::Refused { stage, code, text },
             // Such a code is not a refusal, and may be the reply to another command.
             _ => {
                 self.link.closed = true;
-                return ClientAction::Done(MessageOutcome::inconclusive(format!(
-                    "unexpected reply code {code}"
-                )));
+                let why = format!("unexpected reply code {code}");
+                return ClientAction::Done(MessageOutcome::inconclusive(why));
             }
         };
         if code == 421 || stage == SmtpStage::Connect {
@@ -308,6 +304,11 @@ impl<'a> ClientSession<'a> {
             return ClientAction::Done(outcome);
         }
         self.end(outcome)
+    }
+
+    /// Our name, if the greeting is EHLO.
+    fn ehlo_name(&self) -> Option<&str> {
+        self.envelope.hello.as_deref()?.strip_prefix("EHLO ")
     }
 
     /// Handles a reply. Returns the next action.
@@ -321,40 +322,20 @@ impl<'a> ClientSession<'a> {
                 self.link.hello.clone_from(&self.envelope.hello);
                 (self.link.starttls, self.link.utf8) =
                     (reply.offers("STARTTLS"), reply.offers("SMTPUTF8"));
-                self.link.ehlo |= self.state == State::Hello
-                    && self
-                        .envelope
-                        .hello
-                        .as_deref()
-                        .is_some_and(|h| h.starts_with("EHLO "));
+                self.link.ehlo |= self.state == State::Hello && self.ehlo_name().is_some();
                 self.link.auth |= reply.offers("AUTH");
-                if self.envelope.port == SmtpPort::Submission
-                    && self.link.starttls
-                    && !self.link.tls
-                {
+                let is_submission = self.envelope.port == SmtpPort::Submission;
+                if is_submission && self.link.starttls && !self.link.tls {
                     self.state = State::StartTls;
                     return ClientSession::command("STARTTLS");
                 }
                 self.mail()
             }
             // The server does not know EHLO.
-            State::Hello
-                if reply.code / 100 == 5
-                    && self
-                        .envelope
-                        .hello
-                        .as_deref()
-                        .is_some_and(|h| h.starts_with("EHLO ")) =>
-            {
+            State::Hello if reply.code / 100 == 5 && self.ehlo_name().is_some() => {
+                let helo = format!("HELO {}", self.ehlo_name().unwrap_or_default());
                 self.state = State::OldHello;
-                let name = self
-                    .envelope
-                    .hello
-                    .as_deref()
-                    .unwrap_or("")
-                    .trim_start_matches("EHLO ")
-                    .to_string();
-                ClientSession::command(&format!("HELO {name}"))
+                ClientSession::command(&helo)
             }
             State::StartTls if reply.is_success() => ClientAction::StartTls,
             State::StartTls => self.mail(),
@@ -366,16 +347,14 @@ impl<'a> ClientSession<'a> {
                 ClientAction::Send([self.message, b".\r\n"].concat())
             }
             State::Body if reply.is_success() => {
-                let text = reply.lines.join(" ").chars().take(MAX_TEXT).collect();
+                let text = shortened(reply);
                 self.end(MessageOutcome::Accepted { text })
             }
             State::Reset => {
                 self.link.closed |= !reply.is_success();
-                ClientAction::Done(
-                    self.outcome
-                        .take()
-                        .unwrap_or_else(|| MessageOutcome::inconclusive("no outcome")),
-                )
+                let outcome = self.outcome.take();
+                let missing = || MessageOutcome::inconclusive("no outcome");
+                ClientAction::Done(outcome.unwrap_or_else(missing))
             }
             _ => self.refused(reply),
         }

@@ -17,11 +17,8 @@ pub fn parse_mail(message: &[u8]) -> ParsedMail<'_> {
     let mut fields: Vec<(String, String)> = Vec::new();
     let mut rest = message;
     while !rest.is_empty() {
-        let end = rest
-            .iter()
-            .position(|b| *b == b'\n')
-            .map_or(rest.len(), |i| i + 1);
-        let (line, after) = rest.split_at(end);
+        let newline = rest.iter().position(|b| *b == b'\n');
+        let (line, after) = rest.split_at(newline.map_or(rest.len(), |i| i + 1));
         rest = after;
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
@@ -59,15 +56,12 @@ impl ParsedMail<'_> {
 
     /// Whether this is a report about a message (RFC 3462, RFC 3834), or a reply to it.
     pub fn is_report(&self) -> bool {
-        let kind = self
-            .field("content-type")
-            .unwrap_or("")
-            .to_ascii_lowercase();
-        let auto = self
-            .field("auto-submitted")
-            .unwrap_or("")
-            .to_ascii_lowercase();
-        let from = self.field("from").unwrap_or("").to_ascii_lowercase();
+        let lower = |name| self.field(name).unwrap_or("").to_ascii_lowercase();
+        let (kind, auto, from) = (
+            lower("content-type"),
+            lower("auto-submitted"),
+            lower("from"),
+        );
         // A person who got the message replies to it.
         let is_reply = self.field("in-reply-to").is_some() || self.field("references").is_some();
         is_reply

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::Time;
 
@@ -38,41 +38,42 @@ impl SmtpStage {
     }
 }
 
-/// Why the tester stopped before a message was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why the tester stopped before a message was sent. The texts are stored, so they must not change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
 pub enum Interruption {
     /// The daemon was stopped.
+    #[strum(serialize = "the daemon was stopped while it ran")]
     Stopped,
     /// The tester was switched off.
+    #[strum(serialize = "the tester was switched off while it ran")]
     SwitchedOff,
     /// The test ran for a day without a result.
+    #[strum(serialize = "it ran for a day without a result")]
     NoResult,
 }
 
 impl Interruption {
-    const ALL: [Interruption; 3] = [
-        Interruption::Stopped,
-        Interruption::SwitchedOff,
-        Interruption::NoResult,
-    ];
-
-    /// The text for people. It is stored, so it must not change.
+    /// The text for people.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Interruption::Stopped => "the daemon was stopped while it ran",
-            Interruption::SwitchedOff => "the tester was switched off while it ran",
-            Interruption::NoResult => "it ran for a day without a result",
-        }
+        self.into()
     }
 }
 
 /// The outcome of a message that a test sends to a host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "StoredOutcome", into = "StoredOutcome")]
+///
+/// [`MessageOutcome::NotSent`] and [`MessageOutcome::Interrupted`] are stored, and sent to
+/// reporters, in the form that earlier versions gave them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(remote = "Self", tag = "outcome", rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum MessageOutcome {
     /// The message has not been sent yet.
+    #[serde(skip)]
+    #[strum(serialize = "inconclusive")]
     NotSent,
     /// The tester stopped before it sent the message. The message is sent later.
+    #[serde(skip)]
+    #[strum(serialize = "later")]
     Interrupted {
         /// The reason.
         why: Interruption,
@@ -104,6 +105,8 @@ pub enum MessageOutcome {
         text: String,
     },
     /// The host refused the message temporarily (4xx).
+    #[serde(rename = "later")]
+    #[strum(serialize = "later")]
     TempFail {
         /// The step of the session.
         stage: SmtpStage,
@@ -117,8 +120,10 @@ pub enum MessageOutcome {
         /// The reason.
         why: String,
         /// The step of the last temporary refusal, if the host refused every try so.
+        #[serde(rename = "put_off", default, skip_serializing_if = "Option::is_none")]
         deferred_at: Option<SmtpStage>,
         /// Whether the text of such a reply mentions a blocklist.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         blocklist: bool,
     },
     /// The message was not sent and will not be.
@@ -128,118 +133,39 @@ pub enum MessageOutcome {
     },
 }
 
-/// An outcome as it is stored and sent to reporters. [`MessageOutcome::NotSent`] and
-/// [`MessageOutcome::Interrupted`] are stored in the form that earlier versions gave them.
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "lowercase")]
-enum StoredOutcome {
-    Delivered {
-        output: IpAddr,
-        at: Time,
-    },
-    Bounced {
-        at: Time,
-    },
-    Accepted {
-        text: String,
-    },
-    Refused {
-        stage: SmtpStage,
-        code: u16,
-        text: String,
-    },
-    Later {
-        stage: SmtpStage,
-        code: u16,
-        text: String,
-    },
-    Inconclusive {
-        why: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        put_off: Option<SmtpStage>,
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        blocklist: bool,
-    },
-    Skipped {
-        why: String,
-    },
-}
-
 /// The stored text of a message that has not been sent yet.
 const NOT_SENT: &str = "not sent yet";
 /// The stored step and code of a test that was interrupted.
 const INTERRUPTED: (SmtpStage, u16) = (SmtpStage::Connect, 421);
 
-impl From<MessageOutcome> for StoredOutcome {
-    fn from(outcome: MessageOutcome) -> StoredOutcome {
-        match outcome {
-            MessageOutcome::NotSent => StoredOutcome::Inconclusive {
-                why: NOT_SENT.into(),
-                put_off: None,
-                blocklist: false,
-            },
-            MessageOutcome::Interrupted { why } => StoredOutcome::Later {
+impl Serialize for MessageOutcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let earlier_form = match self {
+            MessageOutcome::NotSent => Some(MessageOutcome::inconclusive(NOT_SENT)),
+            MessageOutcome::Interrupted { why } => Some(MessageOutcome::TempFail {
                 stage: INTERRUPTED.0,
                 code: INTERRUPTED.1,
                 text: why.as_str().into(),
-            },
-            MessageOutcome::Delivered { output, at } => StoredOutcome::Delivered { output, at },
-            MessageOutcome::Bounced { at } => StoredOutcome::Bounced { at },
-            MessageOutcome::Accepted { text } => StoredOutcome::Accepted { text },
-            MessageOutcome::Refused { stage, code, text } => {
-                StoredOutcome::Refused { stage, code, text }
-            }
-            MessageOutcome::TempFail { stage, code, text } => {
-                StoredOutcome::Later { stage, code, text }
-            }
-            MessageOutcome::Inconclusive {
-                why,
-                deferred_at,
-                blocklist,
-            } => StoredOutcome::Inconclusive {
-                why,
-                put_off: deferred_at,
-                blocklist,
-            },
-            MessageOutcome::Skipped { why } => StoredOutcome::Skipped { why },
-        }
+            }),
+            _ => None,
+        };
+        MessageOutcome::serialize(earlier_form.as_ref().unwrap_or(self), serializer)
     }
 }
 
-impl From<StoredOutcome> for MessageOutcome {
-    fn from(stored: StoredOutcome) -> MessageOutcome {
-        match stored {
-            StoredOutcome::Delivered { output, at } => MessageOutcome::Delivered { output, at },
-            StoredOutcome::Bounced { at } => MessageOutcome::Bounced { at },
-            StoredOutcome::Accepted { text } => MessageOutcome::Accepted { text },
-            StoredOutcome::Refused { stage, code, text } => {
-                MessageOutcome::Refused { stage, code, text }
-            }
-            StoredOutcome::Later { stage, code, text } => {
-                let interruption = Interruption::ALL
-                    .into_iter()
-                    .find(|i| (stage, code) == INTERRUPTED && i.as_str() == text);
-                match interruption {
-                    Some(why) => MessageOutcome::Interrupted { why },
-                    None => MessageOutcome::TempFail { stage, code, text },
-                }
-            }
-            StoredOutcome::Inconclusive {
-                why,
-                put_off: None,
-                blocklist: false,
-            } if why == NOT_SENT => MessageOutcome::NotSent,
-            StoredOutcome::Inconclusive {
-                why,
-                put_off,
-                blocklist,
-            } => MessageOutcome::Inconclusive {
-                why,
-                deferred_at: put_off,
-                blocklist,
-            },
-            StoredOutcome::Skipped { why } => MessageOutcome::Skipped { why },
+impl<'de> Deserialize<'de> for MessageOutcome {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<MessageOutcome, D::Error> {
+        let stored = MessageOutcome::deserialize(deserializer)?;
+        if stored == MessageOutcome::inconclusive(NOT_SENT) {
+            return Ok(MessageOutcome::NotSent);
         }
+        let interruption = match &stored {
+            MessageOutcome::TempFail { stage, code, text } if (*stage, *code) == INTERRUPTED => {
+                text.parse().ok()
+            }
+            _ => None,
+        };
+        Ok(interruption.map_or(stored, |why| MessageOutcome::Interrupted { why }))
     }
 }
 
@@ -255,15 +181,25 @@ impl MessageOutcome {
 
     /// The name of the outcome in the API and on disk.
     pub fn as_str(&self) -> &'static str {
-        match self {
-            MessageOutcome::Delivered { .. } => "delivered",
-            MessageOutcome::Bounced { .. } => "bounced",
-            MessageOutcome::Accepted { .. } => "accepted",
-            MessageOutcome::Refused { .. } => "refused",
-            MessageOutcome::TempFail { .. } | MessageOutcome::Interrupted { .. } => "later",
-            MessageOutcome::Inconclusive { .. } | MessageOutcome::NotSent => "inconclusive",
-            MessageOutcome::Skipped { .. } => "skipped",
-        }
+        self.into()
+    }
+
+    /// Whether the message was delivered to the collector.
+    pub fn is_delivered(&self) -> bool {
+        matches!(self, MessageOutcome::Delivered { .. })
+    }
+
+    /// Whether the host accepted the message, or the message bounced.
+    pub fn is_accepted(&self) -> bool {
+        matches!(
+            self,
+            MessageOutcome::Accepted { .. } | MessageOutcome::Bounced { .. }
+        )
+    }
+
+    /// Whether the host refused the message permanently (5xx).
+    pub fn is_refused(&self) -> bool {
+        matches!(self, MessageOutcome::Refused { .. })
     }
 
     /// Whether the message has not been sent yet.
@@ -316,9 +252,11 @@ impl MessageOutcome {
     /// Whether `other` replaces this outcome. A delivery is never replaced, and a bounce is
     /// replaced only by a delivery.
     pub fn superseded_by(&self, other: &MessageOutcome) -> bool {
-        let proof = matches!(self, MessageOutcome::Delivered { .. });
-        let back = matches!((self, other), (MessageOutcome::Bounced { .. }, o) if !matches!(o, MessageOutcome::Delivered { .. }));
-        !proof && !back
+        match self {
+            MessageOutcome::Delivered { .. } => false,
+            MessageOutcome::Bounced { .. } => other.is_delivered(),
+            _ => true,
+        }
     }
 }
 

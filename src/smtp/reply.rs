@@ -25,11 +25,12 @@ impl SmtpReply {
     }
     /// Whether a reply to EHLO offers an extension (RFC 5321 section 4.1.1.1).
     pub fn offers(&self, keyword: &str) -> bool {
-        self.lines.iter().skip(1).any(|l| {
-            l.split_whitespace()
-                .next()
-                .is_some_and(|w| w.eq_ignore_ascii_case(keyword))
-        })
+        let mut words = self
+            .lines
+            .iter()
+            .skip(1)
+            .filter_map(|l| l.split_whitespace().next());
+        words.any(|w| w.eq_ignore_ascii_case(keyword))
     }
     /// The reply in one line, for people.
     pub fn text(&self) -> String {
@@ -38,29 +39,20 @@ impl SmtpReply {
 }
 
 /// The reason why bytes are not a reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReply {
     /// A line is longer than [`MAX_LINE`].
+    #[error("a line of the reply is longer than {MAX_LINE} bytes")]
     LongLine,
     /// The reply has more than [`MAX_LINES`] lines.
+    #[error("the reply has more than {MAX_LINES} lines")]
     ManyLines,
     /// A line does not begin with a reply code.
+    #[error("not an SMTP reply")]
     NoCode,
     /// The lines have different codes.
+    #[error("the lines of the reply have different codes")]
     Mixed,
-}
-
-impl std::fmt::Display for InvalidReply {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            InvalidReply::LongLine => {
-                write!(f, "a line of the reply is longer than {MAX_LINE} bytes")
-            }
-            InvalidReply::ManyLines => write!(f, "the reply has more than {MAX_LINES} lines"),
-            InvalidReply::NoCode => f.write_str("not an SMTP reply"),
-            InvalidReply::Mixed => f.write_str("the lines of the reply have different codes"),
-        }
-    }
 }
 
 /// Parses replies from a stream. A bare LF ends a line too, because old servers send it.

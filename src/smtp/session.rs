@@ -127,10 +127,6 @@ impl<'a> ServerSession<'a> {
 
     /// Ends the message, which was handled or refused.
     pub fn end_message(&mut self) {
-        self.forget();
-    }
-
-    fn forget(&mut self) {
         (self.from, self.bad) = (None, None);
         self.to.clear();
         self.buffer.clear();
@@ -149,36 +145,29 @@ impl<'a> ServerSession<'a> {
     fn feed_line(&mut self, bytes: &[u8]) -> (usize, ServerAction) {
         let Some(end) = bytes.iter().position(|b| *b == b'\n') else {
             self.buffer.extend(bytes.iter().take(MAX_LINE + 1));
-            let long = self.buffer.len() > MAX_LINE;
-            return (
-                bytes.len(),
-                if long {
-                    ServerAction::Close("500 5.5.2 line too long".into())
-                } else {
-                    ServerAction::More
-                },
-            );
+            let action = if self.buffer.len() > MAX_LINE {
+                close("500 5.5.2 line too long")
+            } else {
+                ServerAction::More
+            };
+            return (bytes.len(), action);
         };
         self.buffer.extend(&bytes[..=end]);
         let line = std::mem::take(&mut self.buffer);
-        let more = bytes.len() > end + 1;
-        let Some(line) = line
-            .strip_suffix(b"\r\n")
-            .filter(|l| l.len() <= MAX_LINE && !l.iter().any(|b| matches!(b, b'\r' | 0)))
-        else {
-            return (
-                end + 1,
-                ServerAction::Close(
-                    "500 5.5.2 a line must end with CRLF, without NUL, within 1024 bytes".into(),
-                ),
-            );
+        let is_allowed =
+            |l: &&[u8]| l.len() <= MAX_LINE && !l.iter().any(|b| matches!(b, b'\r' | 0));
+        let action = match line.strip_suffix(b"\r\n").filter(is_allowed) {
+            Some(line) => self.handle_line(line, bytes.len() > end + 1),
+            None => close("500 5.5.2 a line must end with CRLF, without NUL, within 1024 bytes"),
         };
+        (end + 1, action)
+    }
+
+    /// Handles a command line. `more` states whether the client has sent more bytes already.
+    fn handle_line(&mut self, line: &[u8], more: bool) -> ServerAction {
         self.commands += 1;
         if self.commands > MAX_COMMANDS {
-            return (
-                end + 1,
-                ServerAction::Close("421 4.7.0 too many commands".into()),
-            );
+            return close("421 4.7.0 too many commands");
         }
         let text = String::from_utf8_lossy(line).into_owned();
         let action = self.command(&text);
@@ -189,23 +178,15 @@ impl<'a> ServerSession<'a> {
                 || has_verb(&text, "EHLO")
                 || has_verb(&text, "HELO"));
         if early {
-            return (
-                bytes.len(),
-                ServerAction::Close("554 5.5.1 command sent before the previous reply".into()),
-            );
+            return close(EARLY_COMMAND);
         }
-        if let ServerAction::Reply(r) = &action
-            && r.starts_with('5')
-        {
+        if matches!(&action, ServerAction::Reply(r) if r.starts_with('5')) {
             self.errors += 1;
             if self.errors > MAX_ERRORS {
-                return (
-                    end + 1,
-                    ServerAction::Close("421 4.7.0 too many errors".into()),
-                );
+                return close("421 4.7.0 too many errors");
             }
         }
-        (end + 1, action)
+        action
     }
 
     fn command(&mut self, line: &str) -> ServerAction {
@@ -213,23 +194,21 @@ impl<'a> ServerSession<'a> {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         match verb.to_ascii_uppercase().as_str() {
             "EHLO" | "HELO" if rest.trim().is_empty() => reply("501 5.5.4 host name missing"),
-            "EHLO" => {
-                self.forget();
+            verb @ ("EHLO" | "HELO") => {
+                self.end_message();
                 self.hello = Some(rest.trim().chars().take(255).collect());
+                let hello = &self.receiver.hello;
+                if verb == "HELO" {
+                    return ServerAction::Reply(format!("250 {hello}"));
+                }
                 let tls = if self.receiver.tls && !self.tls {
                     "250-STARTTLS\r\n"
                 } else {
                     ""
                 };
                 ServerAction::Reply(format!(
-                    "250-{}\r\n250-SIZE {MAX_MESSAGE}\r\n{tls}250-SMTPUTF8\r\n250 8BITMIME",
-                    self.receiver.hello
+                    "250-{hello}\r\n250-SIZE {MAX_MESSAGE}\r\n{tls}250-SMTPUTF8\r\n250 8BITMIME"
                 ))
-            }
-            "HELO" => {
-                self.forget();
-                self.hello = Some(rest.trim().chars().take(255).collect());
-                ServerAction::Reply(format!("250 {}", self.receiver.hello))
             }
             "STARTTLS" if self.receiver.tls && !self.tls && rest.is_empty() => {
                 ServerAction::Tls("220 2.0.0 go ahead".into())
@@ -260,11 +239,11 @@ impl<'a> ServerSession<'a> {
                 ServerAction::Data("354 end with CRLF.CRLF".into())
             }
             "RSET" => {
-                self.forget();
+                self.end_message();
                 reply("250 2.0.0 ok")
             }
             "NOOP" => reply("250 2.0.0 ok"),
-            "QUIT" => ServerAction::Close("221 2.0.0 bye".into()),
+            "QUIT" => close("221 2.0.0 bye"),
             "VRFY" | "EXPN" => reply("252 2.5.0 addresses are not verified"),
             _ => reply("500 5.5.1 unknown command"),
         }
@@ -296,8 +275,8 @@ impl<'a> ServerSession<'a> {
             let before = self.buffer.last().copied();
             let bare = match (before, *b) {
                 (Some(b'\r'), b'\n') => false,
-                (Some(b'\r'), _) | (_, b'\n') | (_, 0) => true,
-                _ => false,
+                (Some(b'\r'), _) => true,
+                (_, b) => matches!(b, b'\n' | 0),
             };
             if bare {
                 self.bad
@@ -321,19 +300,19 @@ impl<'a> ServerSession<'a> {
 
     fn end_data(&mut self, more: bool) -> ServerAction {
         if more {
-            return ServerAction::Close("554 5.5.1 command sent before the previous reply".into());
+            return close(EARLY_COMMAND);
         }
         let data = std::mem::take(&mut self.buffer);
         let bad = self
             .bad
             .or((data.len() > MAX_MESSAGE).then_some("552 5.3.4 message too large"));
         if let Some(bad) = bad {
-            self.forget();
+            self.end_message();
             return ServerAction::Reply(bad.into());
         }
         let data = remove_dot_stuffing(&data[..data.len() - 3]);
         if super::mail::parse_mail(&data).hops() > MAX_HOPS {
-            self.forget();
+            self.end_message();
             return ServerAction::Reply("554 5.4.6 mail loop: too many Received fields".into());
         }
         self.state = State::Commands;
@@ -344,6 +323,13 @@ impl<'a> ServerSession<'a> {
             data,
         })
     }
+}
+
+/// The reply to a client that does not wait for our replies.
+const EARLY_COMMAND: &str = "554 5.5.1 command sent before the previous reply";
+
+fn close(reply: &str) -> ServerAction {
+    ServerAction::Close(reply.into())
 }
 
 fn has_verb(line: &str, verb: &str) -> bool {
@@ -363,11 +349,11 @@ fn remove_dot_stuffing(data: &[u8]) -> Vec<u8> {
 /// Splits the arguments of MAIL or RCPT into the address and the parameters.
 fn parse_path<'t>(rest: &'t str, word: &str) -> Option<(&'t str, &'t str)> {
     let rest = rest.trim_start();
-    let rest = rest
-        .get(..word.len())
-        .filter(|w| w.eq_ignore_ascii_case(word))
-        .map(|w| &rest[w.len()..])?
-        .trim();
+    let (found, rest) = rest.split_at_checked(word.len())?;
+    if !found.eq_ignore_ascii_case(word) {
+        return None;
+    }
+    let rest = rest.trim();
     match rest.strip_prefix('<') {
         Some(inner) => {
             // A quoted local part may contain a bracket.
@@ -385,10 +371,10 @@ fn parse_path<'t>(rest: &'t str, word: &str) -> Option<(&'t str, &'t str)> {
 
 /// Returns the message size that the client declares (RFC 1870); 0 if it declares none.
 fn declared_size(parameters: &str) -> usize {
-    let declared = parameters.split_whitespace().find_map(|p| {
-        p.split_once('=')
-            .filter(|(k, _)| k.eq_ignore_ascii_case("SIZE"))
-    });
+    let mut pairs = parameters
+        .split_whitespace()
+        .filter_map(|p| p.split_once('='));
+    let declared = pairs.find(|(key, _)| key.eq_ignore_ascii_case("SIZE"));
     declared.and_then(|(_, v)| v.parse().ok()).unwrap_or(0)
 }
 

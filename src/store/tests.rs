@@ -427,7 +427,7 @@ fn write_rows() {
         change("46.2.2.2", delist(Some(RELAY), Some(feed)), 0),
     ];
     for one_change in changes {
-        ledger.submit_blocking(one_change).unwrap().wait().unwrap();
+        ledger::tests::commit(&ledger, one_change).unwrap();
     }
     import(
         &ledger,

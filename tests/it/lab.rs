@@ -19,7 +19,8 @@ use hickory_proto::op::Message;
 use orbsd::{
     clock::{Clock, SystemTimeSource, TimeSource},
     config::Config,
-    ledger::{self, Ledger},
+    ledger::{self, Ledger, LedgerError, Receipt},
+    model::Change,
     net::{ConnectionLimiter, Shares},
     server::{self, ServerContext},
     store::Store,
@@ -70,6 +71,21 @@ ns = ["ns1.orbs.example", "ns2.orbs.example"]
 contact = "hostmaster@orbs.example"
 publish = [{ reason = "drop-box", code = "127.0.1.6" }]
 "#;
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(future)
+}
+
+/// Submits a change, and waits until it is committed.
+pub fn commit(ledger: &Ledger, change: Change) -> Result<Receipt, LedgerError> {
+    block_on(async { ledger.submit(change).await?.receipt().await })
+}
+
+/// Reports to a ledger that a second has passed.
+pub fn tick(ledger: &Ledger) {
+    block_on(ledger.tick());
+}
 
 /// The clock of a ledger in this process: it starts with the wall clock.
 pub fn clock() -> Clock {
@@ -412,7 +428,7 @@ impl Lab {
     /// Lets time pass, and ends what is due.
     pub fn pass(&self, seconds: u32) {
         self.folder.time.pass(seconds);
-        self.ledger.tick_blocking();
+        tick(&self.ledger);
         // Commands are carried out in order: what is due has ended when this one has its answer.
         let _ = self.ledger.verify_removals();
     }

@@ -14,7 +14,7 @@ use orbsd::{
 };
 use serde_json::Value;
 
-use crate::lab::{CONFIG, Daemon, Folder, ZONE};
+use crate::lab::{CONFIG, Daemon, Folder, ZONE, commit};
 
 /// A simulated mirror: a socket that receives NOTIFY.
 struct Mirror(UdpSocket);
@@ -144,13 +144,7 @@ impl NotifySender {
             command: ask,
             preconditions: Default::default(),
         };
-        self.ledger
-            .submit_blocking(change)
-            .map_err(|e| format!("{e:?}"))
-            .unwrap()
-            .wait()
-            .map_err(|e| format!("{e:?}"))
-            .unwrap();
+        commit(&self.ledger, change).unwrap();
     }
     /// Requests an IXFR from a serial, as a mirror.
     fn asks(&self, serial: u32) {

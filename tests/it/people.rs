@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::Api,
-    lab::{CONFIG, Daemon, Folder},
+    lab::{CONFIG, Daemon, Folder, commit},
 };
 
 fn is_root() -> bool {
@@ -551,11 +551,7 @@ fn removal_is_logged_whatever_its_authors_name() {
     for (n, author) in ["bob", "expiry", "anna"].into_iter().enumerate() {
         let subject: orbsd::model::Subject = format!("45.51.7.{n}").parse().unwrap();
         for ask in [Command::Exempt { until: None }, Command::Unexempt] {
-            ledger
-                .submit_blocking(Change::new(subject.clone(), author, ask))
-                .unwrap()
-                .wait()
-                .unwrap();
+            commit(&ledger, Change::new(subject.clone(), author, ask)).unwrap();
         }
     }
     let ended: Vec<(String, String)> =

@@ -17,7 +17,7 @@ use orbsd::{
     store::{Batch, Store, StoreError, schema},
 };
 
-use crate::lab::{Daemon, Folder, Lab, query, shown, udp};
+use crate::lab::{Daemon, Folder, Lab, commit, query, shown, udp};
 
 fn answer(f: &Folder, addr: u32) -> String {
     let [a, b, c, d] = addr.to_be_bytes();
@@ -387,7 +387,7 @@ fn listing_that_expires_while_stopped_ends_before_the_first_answer() {
             text: None,
         };
         let change = Change::new(subject(addr), "test", list);
-        ledger.submit_blocking(change).unwrap().wait().unwrap();
+        commit(&ledger, change).unwrap();
     }
     ledger.stop().unwrap();
     drop(ledger);

@@ -8,7 +8,7 @@ use orbsd::{
     store::schema::FeedEntry,
 };
 
-use crate::lab::Folder;
+use crate::lab::{Folder, commit, tick};
 
 /// A pseudo-random number generator, so that a failure can be repeated with its seed.
 struct Random(u64);
@@ -107,7 +107,7 @@ fn change(ledger: &Ledger, dice: &mut Random) {
         preconditions: Default::default(),
     };
     // A refused change is part of the test: it must change nothing.
-    let _ = ledger.submit_blocking(change).unwrap().wait();
+    let _ = commit(ledger, change);
 }
 
 /// Waits until the writer has handled all earlier commands.
@@ -125,7 +125,7 @@ fn settle(ledger: &Ledger) {
         preconditions: Default::default(),
     };
     assert!(
-        ledger.submit_blocking(change).unwrap().wait().is_err(),
+        commit(ledger, change).is_err(),
         "the change is refused, in order"
     );
 }
@@ -180,14 +180,14 @@ fn run(seed: u64) {
         }
         if step % 20 == 19 {
             f.time.pass(1);
-            ledger.tick_blocking();
-            ledger.tick_blocking();
+            tick(&ledger);
+            tick(&ledger);
         }
     }
     // End everything that is due now, so that nothing ends between the checks below.
     f.time.pass(3);
-    ledger.tick_blocking();
-    ledger.tick_blocking();
+    tick(&ledger);
+    tick(&ledger);
     settle(&ledger);
     check_fold(&ledger, seed);
     check_journal(&ledger, seed);
@@ -249,7 +249,7 @@ fn subjects_that_change_while_an_import_is_staged_are_compared_again() {
                 command,
                 preconditions: Default::default(),
             };
-            ledger.submit_blocking(change).unwrap().wait().unwrap();
+            commit(&ledger, change).unwrap();
         };
         let own = Command::List {
             reason: relay,
@@ -345,7 +345,7 @@ fn expiry_of_a_feed_ends_its_listings_and_keeps_holds() {
             command,
             preconditions: Default::default(),
         };
-        ledger.submit_blocking(change).unwrap().wait().unwrap();
+        commit(&ledger, change).unwrap();
         let other = Subject::host4(0x2d00_0006);
         let dbl = |l: &Ledger| l.published.snapshot().serials[1];
         let before = dbl(&ledger);
@@ -354,7 +354,7 @@ fn expiry_of_a_feed_ends_its_listings_and_keeps_holds() {
                 break;
             }
             std::thread::sleep(std::time::Duration::from_millis(100));
-            ledger.tick_blocking();
+            tick(&ledger);
         }
         assert!(
             ledger.store.verdict(&other).unwrap().is_empty(),
@@ -425,7 +425,7 @@ fn events_of_feeds_are_deleted_after_their_time_and_others_are_kept() {
         command,
         preconditions: Default::default(),
     };
-    ledger.submit_blocking(change).unwrap().wait().unwrap();
+    commit(&ledger, change).unwrap();
     let store = ledger.store.clone();
     assert_eq!(store.history(&both).unwrap().len(), 2);
     let later = orbsd::clock::wall().plus(orbsd::model::time::Seconds(101 * 86_400));

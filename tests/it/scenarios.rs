@@ -15,7 +15,7 @@ use orbsd::{
     store::schema::FeedEntry,
 };
 
-use crate::lab::{CONFIG, DIGESTS, DOMAINS, Folder, Lab, ZONE};
+use crate::lab::{CONFIG, DIGESTS, DOMAINS, Folder, Lab, ZONE, commit};
 
 #[test]
 fn every_scenario_holds_on_every_transport() {
@@ -153,7 +153,7 @@ fn act(lab: &Lab, line: &str, body: &str) -> Result<(), String> {
         command: ask,
         preconditions: Default::default(),
     };
-    let receipt = lab.ledger.submit_blocking(change).and_then(|p| p.wait());
+    let receipt = commit(&lab.ledger, change);
     match (receipt, line.contains("!refused")) {
         (Ok(_), false) | (Err(_), true) => Ok(()),
         (r, _) => Err(format!("{r:?}")),

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     api::Api,
-    lab::{CONFIG, DIGESTS, DOMAINS, Daemon, Folder, ZONE, query, shown, udp},
+    lab::{CONFIG, DIGESTS, DOMAINS, Daemon, Folder, ZONE, commit, query, shown, udp},
 };
 
 const DIGEST: &str = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
@@ -202,10 +202,7 @@ fn invalid_stored_name_is_answered_found_counted_and_removed() {
                 },
                 preconditions: Default::default(),
             };
-            ledger
-                .submit_blocking(change)
-                .and_then(|p| p.wait())
-                .unwrap();
+            commit(&ledger, change).unwrap();
         }
         ledger.stop().unwrap();
     }

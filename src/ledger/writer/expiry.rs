@@ -11,13 +11,12 @@ use super::Writer;
 use crate::{
     ledger::{
         error::LedgerError,
+        settings::ExpiryBatch,
         transaction::{EXPIRY, Transaction},
     },
     model::{Change, SourceId, Time, history::Command},
 };
 
-/// The most subjects of one commit; few in unit tests, so that they need several commits.
-const DUE_BATCH: usize = if cfg!(test) { 4 } else { 4096 };
 
 impl Writer {
     /// Ends everything that is due now, and publishes it at once.
@@ -55,8 +54,9 @@ impl Writer {
     fn end_listings(&mut self, now: Time) -> Result<(), LedgerError> {
         let mut last = None;
         loop {
-            let due = self.store.due(last.as_ref(), now, DUE_BATCH)?;
-            if last.is_none() && due.len() < DUE_BATCH {
+            let ExpiryBatch(most) = self.settings.expiry_batch;
+            let due = self.store.due(last.as_ref(), now, most)?;
+            if last.is_none() && due.len() < most {
                 return Ok(());
             }
             let mut transaction = Transaction::new(now);
@@ -90,7 +90,7 @@ impl Writer {
     /// Ends everything else that is due.
     fn end_all(&mut self, now: Time) -> Result<(), LedgerError> {
         while self.next_due.is_some_and(|t| t <= now) {
-            let due = self.store.due(None, now, DUE_BATCH)?;
+            let due = self.store.due(None, now, self.settings.expiry_batch.0)?;
             let mut transaction = Transaction::new(now);
             for (_, subject) in &due {
                 let change = Change::new(subject.clone(), EXPIRY, Command::Expire);

@@ -7,44 +7,22 @@ use super::*;
 fn claims_are_paced_and_end_by_their_test() {
     let mut b = Bench::new();
     let host = "127.64.0.1";
-    let job = b.nominate(host, "anna");
-    let (_, ready) = b.run(&job, &accepted());
-    b.deliver(&ready[0], host);
+    b.prove(host);
     assert!(matches!(
         b.relay.claim(&who("owner"), ip("127.64.0.9"), true, b.now),
         Err(RelayError::NotFound(_))
     ));
     let mut pauses = Vec::new();
     for _ in 0..5 {
-        let claimed = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+        let claimed = b.claim(host);
         pauses.push((claimed.job.not_before.0 - b.now.0) / 3600);
-        assert_eq!(
-            b.relay
-                .claim(&who("owner"), ip(host), true, b.now)
-                .unwrap()
-                .job
-                .id,
-            claimed.job.id,
-            "the same claim"
-        );
+        assert_eq!(b.claim(host).job.id, claimed.job.id, "the same claim");
         b.now = claimed.job.not_before;
         b.relay.due(9, b.now).unwrap();
         let (_, ready) = b.run(&claimed.job, &accepted());
-        assert!(
-            b.relay
-                .host(ip(host))
-                .unwrap()
-                .claim
-                .unwrap()
-                .release
-                .is_some()
-        );
+        assert!(b.open_claim(host).unwrap().release.is_some());
         b.deliver(&ready[0], host);
-        assert_eq!(
-            b.relay.host(ip(host)).unwrap().claim,
-            None,
-            "the claim has failed"
-        );
+        assert_eq!(b.open_claim(host), None, "the claim has failed");
     }
     assert_eq!(pauses, [0, 1, 4, 16, 64]);
     // Unproved claims have pauses of their own and never delay a proved claim.
@@ -71,7 +49,7 @@ fn claims_are_paced_and_end_by_their_test() {
     );
     // A closed host is released at once, for every reason and source, and suppressed by a hold.
     b.later(1);
-    let last = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    let last = b.claim(host);
     b.now = last.job.not_before.max(b.now);
     b.relay.due(9, b.now).unwrap();
     let (last, _) = b.run(&last.job, &refused());
@@ -105,17 +83,7 @@ fn claims_are_paced_and_end_by_their_test() {
 fn form_that_cannot_be_made_again_is_not_a_refusal() {
     let mut b = Bench::new();
     let host = "127.64.0.1";
-    let job = b
-        .relay
-        .nominate(
-            &who("anna"),
-            Nomination {
-                only: vec!["percent-at-name".into()],
-                ..b.nomination(host, "log")
-            },
-            b.now,
-        )
-        .unwrap();
+    let job = b.nominate_test(host, "percent-at-name");
     let (job, ready) = b.begin(&job).unwrap();
     b.deliver(&ready[0], host);
     b.relay.finish(job.id, vec![], vec![], &[], b.now).unwrap();
@@ -125,7 +93,7 @@ fn form_that_cannot_be_made_again_is_not_a_refusal() {
     );
     b.later(60);
     for (nameless, released) in [(true, false), (false, true)] {
-        let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+        let claim = b.claim(host);
         assert_eq!(
             claim.job.names,
             ["relay.example"],
@@ -135,22 +103,8 @@ fn form_that_cannot_be_made_again_is_not_a_refusal() {
         if nameless {
             names.relay = None;
         }
-        let mut n = 1_000_000 + u64::from(released) * 1000;
-        let mut new_token = || {
-            n += 1;
-            n.to_be_bytes()
-        };
-        let (job, ready) = b
-            .relay
-            .begin(claim.job.id, &names, &mut new_token, b.now)
-            .unwrap();
-        let ran = ready
-            .iter()
-            .map(|r| MessageResult {
-                place: r.place,
-                outcome: refused(),
-            })
-            .collect();
+        let (job, ready) = b.begin_with(&claim.job, &names).unwrap();
+        let ran = results_of(&ready, &refused());
         let job = b
             .relay
             .finish(
@@ -166,35 +120,24 @@ fn form_that_cannot_be_made_again_is_not_a_refusal() {
             (Assessment::Closed, released)
         );
         if nameless {
-            let waits = b
-                .relay
-                .host(ip(host))
-                .unwrap()
-                .claim
-                .unwrap()
-                .release
-                .unwrap();
+            let waits = b.open_claim(host).unwrap().release.unwrap();
             assert_eq!(waits, b.now.plus(WAITING_PERIOD));
             // A message that the host refused does not count if it is delivered.
             let again = ready.iter().find(|r| r.test == "plain").unwrap().clone();
             b.deliver(&again, host);
-            assert!(b.relay.host(ip(host)).unwrap().claim.is_some());
+            assert!(b.open_claim(host).is_some());
             b.later(3601);
             b.relay
                 .review(&who("anna"), ip(host), "for the test", b.now)
                 .unwrap();
             b.later(1);
-            let job = b
-                .relay
-                .nominate(
-                    &who("anna"),
-                    Nomination {
-                        only: vec!["percent-at-name".into()],
-                        ..b.nomination(host, "owner")
-                    },
-                    b.now,
-                )
-                .unwrap();
+            let job = b.nominate_as(
+                "anna",
+                Nomination {
+                    only: vec!["percent-at-name".into()],
+                    ..b.nomination(host, "owner")
+                },
+            );
             b.now = b.now.max(job.not_before);
             b.relay.due(9, b.now).unwrap();
             let (job, ready) = b.begin(&job).unwrap();
@@ -210,17 +153,13 @@ fn form_that_cannot_be_made_again_is_not_a_refusal() {
 fn claim_is_tested_at_the_proved_port() {
     let mut b = Bench::new();
     let host = "127.64.0.1";
-    let job = b
-        .relay
-        .nominate(
-            &who("anna"),
-            Nomination {
-                port: Some(2525),
-                ..b.nomination(host, "log")
-            },
-            b.now,
-        )
-        .unwrap();
+    let job = b.nominate_as(
+        "anna",
+        Nomination {
+            port: Some(2525),
+            ..b.nomination(host, "log")
+        },
+    );
     let (_, ready) = b.run(&job, &accepted());
     b.deliver(&ready[0], host);
     // A later test of another port, and a nomination, do not change the port of the claim's test.
@@ -228,23 +167,20 @@ fn claim_is_tested_at_the_proved_port() {
     let job = b.nominate(host, "anna");
     b.run(&job, &refused());
     b.later(1);
-    let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    let claim = b.claim(host);
     assert_eq!(claim.job.port, Some(2525));
     // A nomination does not change the test of a claim; one of another port makes another job.
     let same = Nomination {
         port: Some(2525),
         ..b.nomination(host, "log")
     };
-    assert_eq!(
-        b.relay.nominate(&who("bert"), same, b.now).unwrap().id,
-        claim.job.id
-    );
+    assert_eq!(b.nominate_as("bert", same).id, claim.job.id);
     assert_eq!(b.relay.job(claim.job.id).unwrap(), claim.job);
     let other = Nomination {
         port: Some(25),
         ..b.nomination(host, "log")
     };
-    let other = b.relay.nominate(&who("bert"), other, b.now).unwrap();
+    let other = b.nominate_as("bert", other);
     assert_eq!(
         (other.port, other.id == claim.job.id),
         (None, false),
@@ -259,11 +195,9 @@ fn claim_is_tested_at_the_proved_port() {
 fn host_that_blocks_testing_is_not_released_untested() {
     let mut b = Bench::new();
     let host = "127.64.0.1";
-    let job = b.nominate(host, "anna");
-    let (_, ready) = b.run(&job, &accepted());
-    b.deliver(&ready[0], host);
+    b.prove(host);
     b.later(10);
-    let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    let claim = b.claim(host);
     let (job, _) = b.run(
         &claim.job,
         &MessageOutcome::Skipped {
@@ -275,24 +209,21 @@ fn host_that_blocks_testing_is_not_released_untested() {
         (JobState::Done, Assessment::Untestable)
     );
     b.later(3 * GRANT_UNTESTED_AFTER.0);
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     assert_eq!(
         b.listed(host),
         ["relay"],
         "it stays listed until it expires or a person reviews it"
     );
     // An opt-out during the waiting period does not release it either.
-    let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    let claim = b.claim(host);
     b.run(&claim.job, &accepted());
     b.relay
         .opt_out(&who("anna"), &Subject::host(ip(host)), "x", b.now)
         .unwrap();
     b.later(WAITING_PERIOD.0 + 1);
-    b.relay.tick(b.now).unwrap();
-    assert_eq!(
-        (b.listed(host), b.relay.host(ip(host)).unwrap().claim),
-        (vec!["relay"], None)
-    );
+    b.tick();
+    assert_eq!((b.listed(host), b.open_claim(host)), (vec!["relay"], None));
 }
 
 /// Once, a host that was listed by an untrusted reporter was released because it closed its port.
@@ -305,16 +236,16 @@ fn unconfirmed_host_without_a_connection_is_not_released() {
         remote: true,
         ..b.nomination(host, "log")
     };
-    let job = b.relay.nominate(&who("mallory"), n, b.now).unwrap();
+    let job = b.nominate_as("mallory", n);
     let (job, ready) = b.begin(&job).unwrap();
     b.relay.finish(job.id, vec![], vec![], &[], b.now).unwrap();
     b.deliver(&ready[0], host);
     assert_eq!(b.listed(host), ["unconfirmed"]);
     b.later(60);
-    let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    let claim = b.claim(host);
     let (job, _) = b.run(&claim.job, &MessageOutcome::inconclusive("no connection"));
     assert_eq!(
-        (job.assessment(), b.relay.host(ip(host)).unwrap().claim),
+        (job.assessment(), b.open_claim(host)),
         (Assessment::Inconclusive, None)
     );
     assert_eq!(b.listed(host), ["unconfirmed"]);

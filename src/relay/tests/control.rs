@@ -24,7 +24,8 @@ impl Bench {
         self
     }
 
-    fn claim(&mut self, proved: bool) -> Job {
+    /// Claims that the host is closed, a second later.
+    fn claim_later(&mut self, proved: bool) -> Job {
         self.later(1);
         self.relay
             .claim(&who("owner"), ip(HOST), proved, self.now)
@@ -59,13 +60,7 @@ impl Bench {
         outcome: &MessageOutcome,
         check: &ControlCheck,
     ) -> Job {
-        let results = ready
-            .iter()
-            .map(|r| MessageResult {
-                place: r.place,
-                outcome: outcome.clone(),
-            })
-            .collect();
+        let results = results_of(ready, outcome);
         let sessions = sessions(ready, check, job.source);
         self.relay
             .finish(
@@ -138,7 +133,7 @@ fn blocked_claim_does_not_fail_and_does_not_extend_the_listing() {
     let until = b.end_of_listing();
     let mut pauses = Vec::new();
     for n in 1..=5 {
-        let job = b.claim(true);
+        let job = b.claim_later(true);
         pauses.push(job.not_before.0.saturating_sub(b.now.0));
         let (job, _) = b.run_with(&job, &refused(), &same_control());
         assert_eq!(
@@ -170,7 +165,7 @@ fn blocked_claim_does_not_fail_and_does_not_extend_the_listing() {
     assert!(until.is_some());
     // Time alone does not release the host before the listing expires.
     b.later(8 * 86_400);
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     assert_eq!(b.listed(HOST), ["relay"]);
     // The owner can see the replies to each source address.
     let shown = b.relay.blocked_replies(ip(HOST)).unwrap();
@@ -186,11 +181,11 @@ fn blocked_claim_does_not_fail_and_does_not_extend_the_listing() {
         shown[0]
     );
     // Unproved claims are counted apart.
-    let job = b.claim(false);
+    let job = b.claim_later(false);
     assert!(job.not_before <= b.now);
     // Once it accepts our postmaster, the host is released, and the count begins anew.
     b.relay.decide(&who("anna"), job.id, false, b.now).unwrap();
-    let job = b.claim(true);
+    let job = b.claim_later(true);
     let (job, _) = b.run_with(&job, &refused(), &accepted_control());
     assert_eq!(
         (job.row, b.listed(HOST)),
@@ -207,7 +202,7 @@ fn blocked_claim_is_tested_again_at_once_from_another_address() {
         ("198.51.100.7", "second.example", 0),
         ("192.0.2.1", "tester.example", BLOCKED_PAUSE.0 - 1),
     ] {
-        let job = b.claim(true);
+        let job = b.claim_later(true);
         assert_eq!(
             (job.source, job.not_before.0.saturating_sub(b.now.0)),
             (Some(ip(source)), pause)
@@ -249,7 +244,7 @@ fn second_source_address_that_agrees_releases_a_proved_claim() {
         (false, None, false),
     ] {
         let mut b = proved(&TWO);
-        let job = b.claim(proved_claim);
+        let job = b.claim_later(proved_claim);
         let (job, _) = b.run_with(&job, &refused(), &other_control());
         assert_eq!(
             (job.row, b.listed(HOST)),
@@ -284,7 +279,7 @@ fn second_source_address_that_agrees_releases_a_proved_claim() {
         &[TWO[0], ("198.51.100.7", None)],
     ] {
         let mut b = proved(sources);
-        let job = b.claim(true);
+        let job = b.claim_later(true);
         b.run_with(&job, &refused(), &other_control());
         assert!(b.open_jobs().is_empty() && b.host().claim.unwrap().release.is_some());
     }
@@ -295,7 +290,7 @@ fn second_source_address_that_agrees_releases_a_proved_claim() {
 #[test]
 fn delivery_of_a_message_from_the_second_address_fails_the_claim() {
     let mut b = proved(&TWO);
-    let job = b.claim(true);
+    let job = b.claim_later(true);
     b.run_with(&job, &refused(), &other_control());
     let second = b.open_jobs()[0].clone();
     b.later(1);
@@ -312,7 +307,7 @@ fn delivery_of_a_message_from_the_second_address_fails_the_claim() {
 #[test]
 fn released_host_is_rechecked_and_a_delivery_lists_it_again() {
     let mut b = proved(&TWO);
-    let job = b.claim(true);
+    let job = b.claim_later(true);
     b.run_with(&job, &refused(), &accepted_control());
     assert!(b.listed(HOST).is_empty());
     let recheck = b.open_jobs()[0].clone();
@@ -357,7 +352,7 @@ fn released_host_is_rechecked_and_a_delivery_lists_it_again() {
     b.end(&job, &ready, &accepted(), &accepted_control());
     // With one source address the recheck comes from that one. Refused forms change nothing.
     let mut b = proved(&TWO[..1]);
-    let job = b.claim(true);
+    let job = b.claim_later(true);
     b.run_with(&job, &refused(), &accepted_control());
     let recheck = b.open_jobs()[0].clone();
     assert_eq!(recheck.source, Some(ip("192.0.2.1")));
@@ -374,12 +369,12 @@ fn host_is_assessed_as_closed_only_with_an_accepted_control() {
         (ControlCheck::default(), Assessment::Refused),
     ] {
         let mut b = proved(&[]);
-        let job = b.claim(true);
+        let job = b.claim_later(true);
         let (job, _) = b.run_with(&job, &refused(), &check);
         assert_eq!(job.assessment(), expected, "{check:?}");
         // The recheck of a released host has controls, although no form counts as proved any more.
         let mut b = proved(&[]);
-        let job = b.claim(true);
+        let job = b.claim_later(true);
         b.run_with(&job, &refused(), &accepted_control());
         let recheck = b.open_jobs()[0].clone();
         let (job, ready) = b.run_with(&recheck, &refused(), &check);
@@ -403,7 +398,7 @@ fn host_is_assessed_as_closed_only_with_an_accepted_control() {
 
 fn recheck_without_controls() -> Job {
     let mut b = proved(&[]);
-    let job = b.claim(true);
+    let job = b.claim_later(true);
     b.run_with(&job, &refused(), &accepted_control());
     let recheck = b.open_jobs()[0].clone();
     b.run_with(&recheck, &refused(), &accepted_control()).0
@@ -413,7 +408,7 @@ fn recheck_without_controls() -> Job {
 #[test]
 fn receipt_of_a_claim_has_the_end_of_a_paused_waiting_period() {
     let mut b = proved(&[]);
-    let job = b.claim(true);
+    let job = b.claim_later(true);
     b.run_with(&job, &refused(), &other_control());
     let claimed = |b: &mut Bench| b.relay.claim(&who("owner"), ip(HOST), true, b.now).unwrap();
     let first = claimed(&mut b);
@@ -426,11 +421,9 @@ fn receipt_of_a_claim_has_the_end_of_a_paused_waiting_period() {
             false
         )
     );
-    b.relay
-        .report_health(Component::Collector, Some(("down".into(), b.now)), b.now)
-        .unwrap();
+    b.stop_collector();
     b.later(6 * 86_400);
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     let during = claimed(&mut b);
     assert_eq!(
         (during.release, during.paused),
@@ -446,14 +439,14 @@ fn receipt_of_a_claim_has_the_end_of_a_paused_waiting_period() {
         (Some(b.now.plus(WAITING_PERIOD)), false)
     );
     b.later(WAITING_PERIOD.0);
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     assert!(b.listed(HOST).is_empty());
 }
 
 #[test]
 fn owners_test_sends_proved_forms_then_one_form_of_each_class_then_the_rest() {
     let mut b = proved(&[]);
-    let job = b.claim(true);
+    let job = b.claim_later(true);
     b.relay.due(9, b.now).unwrap();
     let (job, ready) = b.begin(&job).unwrap();
     let phases: Vec<Phase> = ready.iter().map(|r| r.phase).collect();
@@ -534,16 +527,10 @@ fn owners_test_sends_proved_forms_then_one_form_of_each_class_then_the_rest() {
 fn host_is_not_released_early_without_an_accepted_control() {
     for check in [same_control(), other_control(), ControlCheck::default()] {
         let mut b = proved(&[]);
-        let job = b.claim(true);
+        let job = b.claim_later(true);
         b.relay.due(9, b.now).unwrap();
         let (job, ready) = b.begin(&job).unwrap();
-        let results: Vec<MessageResult> = ready
-            .iter()
-            .map(|r| MessageResult {
-                place: r.place,
-                outcome: refused(),
-            })
-            .collect();
+        let results: Vec<MessageResult> = results_of(&ready, &refused());
         b.relay
             .progress(job.id, results, controls(&ready, &check), b.now)
             .unwrap();
@@ -562,7 +549,7 @@ fn session_has_one_sender_and_at_most_eight_forms() {
         only: Vec::new(),
         ..b.nomination(HOST, "log")
     };
-    let job = b.relay.nominate(&who("anna"), all, b.now).unwrap();
+    let job = b.nominate_as("anna", all);
     let (job, ready) = b.begin(&job).unwrap();
     assert!(
         ready.iter().all(|r| r.control.is_none()),
@@ -573,7 +560,7 @@ fn session_has_one_sender_and_at_most_eight_forms() {
     }
     b.end(&job, &ready, &accepted(), &accepted_control());
     b.later(90_000);
-    let job = b.claim(true);
+    let job = b.claim_later(true);
     b.relay.due(9, b.now).unwrap();
     let (job, ready) = b.begin(&job).unwrap();
     let mut groups: HashMap<u32, Vec<&PreparedMessage>> = HashMap::new();
@@ -626,11 +613,11 @@ fn all_forms_count_if_no_form_of_ours_is_proved() {
         remote: true,
         ..b.nomination(HOST, "log")
     };
-    let job = b.relay.nominate(&who("rep"), n, b.now).unwrap();
+    let job = b.nominate_as("rep", n);
     let (_, ready) = b.begin(&job).unwrap();
     b.deliver(&ready[0], HOST);
     assert_eq!(b.listed(HOST), ["unconfirmed"]);
-    let job = b.claim(true);
+    let job = b.claim_later(true);
     b.relay.due(9, b.now).unwrap();
     let (job, ready) = b.begin(&job).unwrap();
     assert!(

@@ -1,6 +1,7 @@
 //! The retention of rows.
 
 use super::*;
+use crate::relay::tables::{NETWORK_BUDGETS, PREFIX_BUDGETS};
 
 /// S12: evidence is kept while its host is listed, and 90 days after.
 #[test]
@@ -53,34 +54,29 @@ fn transcript_of_a_closed_host_is_removed_after_ninety_days() {
 fn records_of_unused_hosts_and_reporters_are_removed() {
     let mut b = Bench::new();
     for (host, delivers) in [("127.64.0.1", true), ("127.65.0.1", false)] {
-        let job = b
-            .relay
-            .nominate(
-                &who("rep"),
-                Nomination {
-                    decides: false,
-                    ..b.nomination(host, "log")
-                },
-                b.now,
-            )
-            .unwrap();
+        let job = b.nominate_as(
+            "rep",
+            Nomination {
+                decides: false,
+                ..b.nomination(host, "log")
+            },
+        );
         let job = b.relay.decide(&who("anna"), job.id, true, b.now).unwrap();
         let (_, ready) = b.run(&job, &accepted());
         if delivers {
             b.deliver(&ready[0], host);
         }
     }
+    fn count<K: KeyPart, V>(b: &Bench, table: &RelayTable<K, V>) -> usize {
+        b.relay.batch(b.now).scan(&table.all(), 99).unwrap().len()
+    }
     let rows = |b: &Bench| {
         [
-            RelayTable::Hosts,
-            RelayTable::PrefixBudgets,
-            RelayTable::NetworkBudgets,
-            RelayTable::Reporters,
+            count(b, HOSTS),
+            count(b, PREFIX_BUDGETS),
+            count(b, NETWORK_BUDGETS),
+            count(b, REPORTERS),
         ]
-        .map(|table| {
-            let range = RelayRange::All(table);
-            b.relay.batch(b.now).scan(range, 99).unwrap().len()
-        })
     };
     assert_eq!(rows(&b), [2, 2, 2, 1]);
     b.later(2 * 86_400);

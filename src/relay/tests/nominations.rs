@@ -76,7 +76,7 @@ fn waiting_job_gets_newer_evidence_and_more_tests() {
             only: only.iter().map(|t| (*t).to_string()).collect(),
             ..b.nomination("127.64.0.1", "log")
         };
-        b.relay.nominate(&who(by), n, b.now).unwrap()
+        b.nominate_as(by, n)
     };
     let held = bring(&b, "rep", false, &["known-local-user-sender"]);
     assert_eq!(held.state, JobState::Held);
@@ -108,16 +108,13 @@ fn waiting_job_gets_newer_evidence_and_more_tests() {
         port: Some(2525),
         ..b.nomination("127.64.0.1", "log")
     };
-    assert_ne!(
-        b.relay.nominate(&who("anna"), other, b.now).unwrap().id,
-        joined.id
-    );
+    assert_ne!(b.nominate_as("anna", other).id, joined.id);
     // A job without messages does not delay the next test.
     let none = Nomination {
         only: vec!["known-local-user-sender".into()],
         ..b.nomination("127.65.0.1", "log")
     };
-    let job = b.relay.nominate(&who("anna"), none, b.now).unwrap();
+    let job = b.nominate_as("anna", none);
     let (job, _) = b.run(&job, &refused());
     assert_eq!(
         (job.assessment(), b.nominate("127.65.0.1", "anna").state),

@@ -6,9 +6,7 @@ use super::*;
 #[test]
 fn opt_out_ends_waiting_jobs_and_keeps_listings() {
     let mut b = Bench::new();
-    let job = b.nominate("127.64.0.1", "anna");
-    let (_, ready) = b.run(&job, &accepted());
-    b.deliver(&ready[0], "127.64.0.1");
+    b.prove("127.64.0.1");
     let waiting = b.nominate("127.64.0.2", "anna");
     let (running, messages) = {
         let j = b.nominate("127.64.0.3", "anna");
@@ -86,7 +84,7 @@ fn opt_out_ends_a_running_claim_and_the_host_stays_listed() {
         (JobState::Done, None)
     );
     b.later(3 * GRANT_UNTESTED_AFTER.0);
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     assert_eq!(
         b.listed("127.64.0.1"),
         ["relay"],

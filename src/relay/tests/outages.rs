@@ -9,7 +9,7 @@ fn outage_that_cannot_be_stored_is_stored_later() {
     let written = || {
         b.relay
             .batch(b.now)
-            .get::<Vec<Outage>>(&RelayKey::Outages)
+            .get(OUTAGES, &())
             .unwrap()
             .unwrap_or_default()
     };
@@ -63,11 +63,9 @@ fn load_delays_an_untested_grant_by_at_most_seven_days() {
     for (load, granted) in [(0, 2), (1, 3), (5, 7), (30, 9)] {
         let mut b = Bench::new();
         let host = "127.64.0.1";
-        let job = b.nominate(host, "anna");
-        let (_, ready) = b.run(&job, &accepted());
-        b.deliver(&ready[0], host);
+        b.prove(host);
         b.later(10);
-        b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+        b.claim(host);
         let claimed = b.now;
         let at = |n: u64| claimed.plus(Seconds(n));
         b.relay
@@ -97,26 +95,20 @@ fn load_delays_an_untested_grant_by_at_most_seven_days() {
 fn waiting_period_is_paused_under_load_across_a_restart() {
     let mut b = Bench::new();
     let host = "127.64.0.1";
-    let job = b.nominate(host, "anna");
-    let (_, ready) = b.run(&job, &accepted());
-    b.deliver(&ready[0], host);
-    b.later(10);
-    let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
-    b.run(&claim.job, &accepted());
-    b.relay.tick(b.now).unwrap();
+    b.begin_waiting(host);
+    b.tick();
     let begun = b.now;
     b.relay.report_load(Some(b.now), b.now).unwrap();
     b.later(2 * 86_400);
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     // The daemon stops under load and starts a moment later without load.
-    b.relay = RelayService::new(b.relay.ledger.clone(), (*b.relay.settings()).clone());
-    b.relay.resume(b.now).unwrap();
+    b.restart();
     b.relay.report_load(None, b.now).unwrap();
     b.now = begun.plus(WAITING_PERIOD).plus(Seconds(2 * 86_400 - 1));
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     assert_eq!(b.listed(host), ["relay"]);
     b.later(200);
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     assert!(b.listed(host).is_empty());
 }
 
@@ -126,27 +118,14 @@ fn waiting_period_is_paused_under_load_across_a_restart() {
 fn downtime_ends_an_outage_and_counts_as_one() {
     let mut b = Bench::new();
     let host = "127.64.0.1";
-    let job = b.nominate(host, "anna");
-    let (_, ready) = b.run(&job, &accepted());
-    b.deliver(&ready[0], host);
-    b.later(10);
-    let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
-    b.run(&claim.job, &accepted());
+    b.begin_waiting(host);
     let begun = b.now;
-    b.relay.tick(b.now).unwrap();
-    b.relay
-        .report_health(Component::Collector, Some(("down".into(), b.now)), b.now)
-        .unwrap();
+    b.tick();
+    b.stop_collector();
     // The daemon is down for two days, then starts without knowledge of the problem.
     b.later(2 * 86_400);
-    b.relay = RelayService::new(b.relay.ledger.clone(), (*b.relay.settings()).clone());
-    b.relay.resume(b.now).unwrap();
-    let outages: Vec<Outage> = b
-        .relay
-        .batch(b.now)
-        .get(&RelayKey::Outages)
-        .unwrap()
-        .unwrap();
+    b.restart();
+    let outages: Vec<Outage> = b.relay.batch(b.now).get(OUTAGES, &()).unwrap().unwrap();
     assert!(outages.iter().all(|o| o.1.is_some()), "{outages:?}");
     let lost = outage_time(&outages, begun, b.now);
     assert!(
@@ -154,6 +133,6 @@ fn downtime_ends_an_outage_and_counts_as_one() {
         "{lost:?}"
     );
     b.now = begun.plus(WAITING_PERIOD).plus(lost);
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     assert!(b.listed(host).is_empty());
 }

@@ -14,18 +14,18 @@ fn output_is_listed_after_two_unrelated_inputs_and_the_grace_period() {
         assert_eq!(b.listed(host), ["input"]);
         jobs.insert(host, job);
     }
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     assert!(b.listed(out).is_empty());
     b.later(7 * 86_400);
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     assert_eq!(b.listed(out), ["output"]);
     assert!(
         matches!(b.relay.claim(&who("x"), ip(out), true, b.now), Err(RelayError::Refused(why)) if why.contains("127.64.0.1"))
     );
     for (host, left) in [("127.64.0.1", 1), ("127.65.0.1", 0)] {
-        let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+        let claim = b.claim(host);
         b.run(&claim.job, &refused());
-        b.relay.tick(b.now).unwrap();
+        b.tick();
         assert_eq!(
             b.listed(out).len(),
             left,
@@ -42,7 +42,7 @@ fn output_is_listed_after_two_unrelated_inputs_and_the_grace_period() {
         b.deliver(&ready[0], "127.71.0.1");
     }
     b.later(30 * 86_400);
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     assert!(b.listed("127.71.0.1").is_empty());
 }
 
@@ -61,27 +61,24 @@ fn delisted_output_needs_new_proofs() {
             b.deliver(&ready[0], out);
         }
         b.later(7 * 86_400);
-        b.relay.tick(b.now).unwrap();
+        b.tick();
     };
     deliver_from_both_inputs(&mut b);
     assert_eq!(b.listed(out), ["output"]);
     // An operator delists it: it is not listed again, although its inputs are open.
-    let command = Command::Delist {
-        reason: Some(b.relay.reason("output").unwrap()),
-        source: Some(SourceId::PROBER),
-        hold: HoldFor::Nothing,
-    };
+    let listing = (b.relay.reason("output").unwrap(), Some(SourceId::PROBER));
     let mut batch = b.relay.batch(b.now);
-    batch.change(
-        Subject::host(ip(out)),
+    let subject = Subject::host(ip(out));
+    batch.delist(
+        subject,
+        listing,
+        HoldFor::Nothing,
         "anna",
-        command,
         "reviewed".into(),
-        false,
     );
-    b.relay.write(batch, None).unwrap();
+    b.relay.write(batch).unwrap();
     b.later(30 * 86_400);
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     assert!(b.listed(out).is_empty() && b.relay.output(ip(out)).unwrap().inputs.is_empty());
     deliver_from_both_inputs(&mut b);
     assert_eq!(b.listed(out), ["output"], "new proofs");

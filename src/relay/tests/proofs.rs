@@ -127,11 +127,9 @@ fn wrong_reused_late_or_foreign_token_lists_no_host() {
 fn message_sent_before_a_review_lists_no_host() {
     let mut b = Bench::new();
     let host = "127.64.0.1";
-    let job = b.nominate(host, "anna");
-    let (_, ready) = b.run(&job, &accepted());
-    b.deliver(&ready[0], host);
+    b.prove(host);
     b.later(10);
-    let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    let claim = b.claim(host);
     let (_, sent) = b.run(&claim.job, &accepted());
     b.later(86_400);
     b.relay
@@ -152,7 +150,7 @@ fn same_address_test(b: &mut Bench, host: &str) -> (Job, Vec<PreparedMessage>) {
         only: vec!["same-address".into()],
         ..b.nomination(host, "log")
     };
-    let job = b.relay.nominate(&who("anna"), n, b.now).unwrap();
+    let job = b.nominate_as("anna", n);
     b.run(&job, &accepted())
 }
 

@@ -56,17 +56,13 @@ fn test_of_an_untrusted_reporter_lists_as_unconfirmed() {
         ("rep", "127.64.0.1", "unconfirmed"),
         ("trusty", "127.65.0.1", "relay"),
     ] {
-        let job = b
-            .relay
-            .nominate(
-                &who(by),
-                Nomination {
-                    remote: true,
-                    ..b.nomination(host, "log")
-                },
-                b.now,
-            )
-            .unwrap();
+        let job = b.nominate_as(
+            by,
+            Nomination {
+                remote: true,
+                ..b.nomination(host, "log")
+            },
+        );
         assert!(
             b.relay.due(9, b.now).unwrap().is_empty(),
             "our tester does not run it"
@@ -90,7 +86,7 @@ fn reporter_without_trust_lists_no_host_by_old_tokens() {
         remote: true,
         ..b.nomination("127.64.0.1", "log")
     };
-    let job = b.relay.nominate(&who("trusty"), own, b.now).unwrap();
+    let job = b.nominate_as("trusty", own);
     let (_, ready) = b.begin(&job).unwrap();
     b.relay.configure(RelaySettings {
         trusted_reporters: Vec::new(),
@@ -197,7 +193,7 @@ fn own_test(b: &mut Bench, by: &str, host: &str) -> (Job, Vec<PreparedMessage>) 
         remote: true,
         ..b.nomination(host, "log")
     };
-    let job = b.relay.nominate(&who(by), n, b.now).unwrap();
+    let job = b.nominate_as(by, n);
     let (job, ready) = b.begin(&job).unwrap();
     (
         b.relay.finish(job.id, vec![], vec![], &[], b.now).unwrap(),
@@ -229,16 +225,16 @@ fn delivery_of_an_untrusted_reporters_message_fails_no_claim() {
     let host = "127.67.0.1";
     b.prove(host);
     b.later(1);
-    b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    b.claim(host);
     b.later(86_400);
     let own = Nomination {
         remote: true,
         ..b.nomination(host, "log")
     };
-    let job = b.relay.nominate(&who("mallory"), own, b.now).unwrap();
+    let job = b.nominate_as("mallory", own);
     let (_, ready) = b.begin(&job).unwrap();
     b.deliver(&ready[0], host);
-    assert!(b.relay.host(ip(host)).unwrap().claim.is_some());
+    assert!(b.open_claim(host).is_some());
 }
 
 /// Once, an untrusted reporter could list any host by delivering our message.
@@ -273,7 +269,7 @@ fn untrusted_reporters_delivery_breaks_no_hold_and_leads_to_no_review() {
     b.later(1);
     b.deliver(&remote_messages[0], host);
     assert_eq!(b.listed(host), ["relay", "unconfirmed"]);
-    let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    let claim = b.claim(host);
     b.run(&claim.job, &refused());
     assert!(b.listed(host).is_empty());
     let (_, later) = own_test(&mut b, "other", host);

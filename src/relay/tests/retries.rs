@@ -39,27 +39,14 @@ fn deferred_message_is_sent_three_times_with_one_token() {
 #[test]
 fn delivered_recipient_form_is_sent_again_from_our_domain() {
     let mut b = Bench::new();
-    let job = b
-        .relay
-        .nominate(
-            &who("anna"),
-            Nomination {
-                only: vec!["percent-at-name".into()],
-                ..b.nomination("127.64.0.1", "log")
-            },
-            b.now,
-        )
-        .unwrap();
+    let job = b.nominate_test("127.64.0.1", "percent-at-name");
     let (job, ready) = b.begin(&job).unwrap();
     b.deliver(&ready[0], "127.64.0.1");
     let job = b
         .relay
         .finish(
             job.id,
-            vec![MessageResult {
-                place: 0,
-                outcome: accepted(),
-            }],
+            results_of(&ready[..1], &accepted()),
             vec![],
             &[],
             b.now,
@@ -120,7 +107,7 @@ fn test_that_was_switched_off_has_no_result() {
         only: vec!["plain".into(), "null-sender".into()],
         ..b.nomination("127.64.0.1", "log")
     };
-    let job = b.relay.nominate(&who("anna"), two, b.now).unwrap();
+    let job = b.nominate_as("anna", two);
     let (job, ready) = b.begin(&job).unwrap();
     let settings = (*b.relay.settings()).clone();
     b.relay.configure(RelaySettings {
@@ -131,10 +118,7 @@ fn test_that_was_switched_off_has_no_result() {
         .relay
         .finish(
             job.id,
-            vec![MessageResult {
-                place: 0,
-                outcome: refused(),
-            }],
+            results_of(&ready[..1], &refused()),
             vec![],
             &[],
             b.now,
@@ -191,20 +175,14 @@ fn repeatedly_switched_off_test_ends_with_an_audit_record() {
 fn interruption_is_not_a_try() {
     let mut b = Bench::new();
     let host = "127.64.0.1";
-    let job = b.nominate(host, "anna");
-    let (_, ready) = b.run(&job, &accepted());
-    b.deliver(&ready[0], host);
+    b.prove(host);
     b.later(10);
     let later = MessageOutcome::TempFail {
         stage: SmtpStage::Rcpt,
         code: 454,
         text: "4.7.1 Relay access denied".into(),
     };
-    let mut job = b
-        .relay
-        .claim(&who("owner"), ip(host), true, b.now)
-        .unwrap()
-        .job;
+    let mut job = b.claim(host).job;
     for cut in 0..9 {
         b.now = job.not_before.max(b.now);
         b.relay.due(9, b.now).unwrap();
@@ -220,7 +198,7 @@ fn interruption_is_not_a_try() {
             break;
         }
     }
-    let claim = b.relay.host(ip(host)).unwrap().claim.unwrap();
+    let claim = b.open_claim(host).unwrap();
     assert_eq!(
         (job.tries, job.interruptions, claim.release),
         (3, 3, Some(b.now.plus(WAITING_PERIOD)))
@@ -235,11 +213,7 @@ fn interruption_is_not_a_try() {
         b.relay.resume(b.now).unwrap();
         job = b.relay.job(job.id).unwrap();
     }
-    let reporter = b
-        .relay
-        .batch(b.now)
-        .get::<ReporterRecord>(&RelayKey::Reporter("bert".into()))
-        .unwrap();
+    let reporter = b.relay.batch(b.now).get(REPORTERS, &"bert".into()).unwrap();
     assert!(
         job.interruptions == 20 && reporter.is_none_or(|r| r.recent.is_empty()),
         "{job:?}"

@@ -26,10 +26,7 @@ fn no_host_is_tested_before_the_collector_is_checked_and_own_addresses_never() {
     b.relay.end_check(b.relay.begin_check());
     assert_eq!(b.relay.due(9, b.now).unwrap(), [job]);
     assert_eq!(
-        b.relay
-            .batch(b.now)
-            .get::<Vec<Outage>>(&RelayKey::Outages)
-            .unwrap(),
+        b.relay.batch(b.now).get(OUTAGES, &()).unwrap(),
         None,
         "a pending check is not an outage"
     );
@@ -159,7 +156,7 @@ fn due_jobs_are_found_without_reading_those_that_wait() {
         };
         save(&mut batch, &job).unwrap();
     }
-    b.relay.write(batch, None).unwrap();
+    b.relay.write(batch).unwrap();
     let job = b.nominate("127.65.0.1", "anna");
     let begun = std::time::Instant::now();
     for _ in 0..20 {

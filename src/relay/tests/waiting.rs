@@ -8,9 +8,7 @@ use super::*;
 fn host_that_always_defers_is_released_after_the_waiting_period() {
     let mut b = Bench::new();
     let host = "127.64.0.1";
-    let job = b.nominate(host, "anna");
-    let (_, ready) = b.run(&job, &accepted());
-    b.deliver(&ready[0], host);
+    b.prove(host);
     b.later(10);
     let later = |stage| MessageOutcome::TempFail {
         stage,
@@ -18,17 +16,13 @@ fn host_that_always_defers_is_released_after_the_waiting_period() {
         text: "4.7.1 Relay access denied".into(),
     };
     let claimed = |b: &mut Bench, outcome: &MessageOutcome| {
-        let mut job = b
-            .relay
-            .claim(&who("owner"), ip(host), true, b.now)
-            .unwrap()
-            .job;
+        let mut job = b.claim(host).job;
         while job.state != JobState::Done {
             b.now = job.not_before.max(b.now);
             assert_eq!(b.relay.due(9, b.now).unwrap().len(), 1);
             job = b.run(&job, outcome).0;
         }
-        (job.assessment(), b.relay.host(ip(host)).unwrap().claim)
+        (job.assessment(), b.open_claim(host))
     };
     // A deferral before RCPT shows nothing about relaying.
     assert_eq!(
@@ -41,10 +35,10 @@ fn host_that_always_defers_is_released_after_the_waiting_period() {
         (Assessment::Inconclusive, Some(b.now.plus(WAITING_PERIOD)))
     );
     b.now = Time(b.now.plus(WAITING_PERIOD).0 - 1);
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     assert_eq!(b.listed(host), ["relay"]);
     b.later(1);
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     assert!(b.listed(host).is_empty());
 }
 
@@ -52,16 +46,9 @@ fn host_that_always_defers_is_released_after_the_waiting_period() {
 fn host_that_accepts_is_released_after_five_days_without_delivery_or_outage() {
     let mut b = Bench::new();
     let host = "127.64.0.1";
-    let job = b.nominate(host, "anna");
-    let (_, ready) = b.run(&job, &accepted());
-    b.deliver(&ready[0], host);
-    b.later(10);
-    let claim = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
-    b.run(&claim.job, &accepted());
+    let ready = b.begin_waiting(host);
     b.later(86_400);
-    b.relay
-        .report_health(Component::Collector, Some(("down".into(), b.now)), b.now)
-        .unwrap();
+    b.stop_collector();
     assert!(
         b.relay.due(9, b.now).unwrap().is_empty(),
         "no tests are run in an outage"
@@ -81,28 +68,19 @@ fn host_that_accepts_is_released_after_five_days_without_delivery_or_outage() {
         "no message is accepted in an outage"
     );
     // The daemon is stopped during the outage. Once, the time of both counted twice.
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     b.later(2 * 86_400);
-    let again = RelayService::new(b.relay.ledger.clone(), (*b.relay.settings()).clone());
-    again.resume(b.now).unwrap();
-    b.relay = again;
-    let release = b
-        .relay
-        .host(ip(host))
-        .unwrap()
-        .claim
-        .unwrap()
-        .release
-        .unwrap();
+    b.restart();
+    let release = b.open_claim(host).unwrap().release.unwrap();
     b.now = Time(release.plus(Seconds(2 * 86_400)).0 - 1);
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     assert_eq!(
         b.listed(host),
         ["relay"],
         "the waiting period was paused for two days"
     );
     b.later(1);
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     assert!(b.listed(host).is_empty());
 }
 
@@ -110,9 +88,7 @@ fn host_that_accepts_is_released_after_five_days_without_delivery_or_outage() {
 fn untested_claim_is_granted_after_two_days() {
     let mut b = Bench::new();
     let host = "127.64.0.1";
-    let job = b.nominate(host, "anna");
-    let (_, ready) = b.run(&job, &accepted());
-    b.deliver(&ready[0], host);
+    b.prove(host);
     let off = RelaySettings {
         enabled: false,
         ..(*b.relay.settings()).clone()
@@ -125,10 +101,10 @@ fn untested_claim_is_granted_after_two_days() {
         .unwrap();
     assert_eq!(claim.job.state, JobState::Held);
     b.later(GRANT_UNTESTED_AFTER.0 - 1);
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     assert_eq!(b.listed(host), ["relay"]);
     b.later(1);
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     assert!(b.listed(host).is_empty());
     let history = b
         .relay
@@ -150,15 +126,13 @@ fn untested_claim_is_granted_after_two_days() {
 fn proved_claim_keeps_the_waiting_period_that_runs() {
     let mut b = Bench::new();
     let host = "127.64.0.1";
-    let job = b.nominate(host, "anna");
-    let (_, ready) = b.run(&job, &accepted());
-    b.deliver(&ready[0], host);
+    b.prove(host);
     b.later(10);
     let first = b.relay.claim(&who("x"), ip(host), false, b.now).unwrap();
     let (_, sent) = b.run(&first.job, &accepted());
     let release = b.now.plus(WAITING_PERIOD);
     b.later(4 * 86_400);
-    let own = b.relay.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    let own = b.claim(host);
     assert_eq!(own.release, Some(release));
     b.run(&own.job, &MessageOutcome::inconclusive("cut"));
     b.now = release;
@@ -169,9 +143,9 @@ fn proved_claim_keeps_the_waiting_period_that_runs() {
         relay: b.relay.clone(),
         _dir: tempfile::tempdir().unwrap(),
     };
-    let claim = b.relay.host(ip(host)).unwrap().claim.unwrap();
+    let claim = b.open_claim(host).unwrap();
     assert!(claim.is_refuted(first.job.at) && !claim.is_refuted(Time(first.job.at.0 - 1)));
-    b.relay.tick(b.now).unwrap();
+    b.tick();
     assert!(b.listed(host).is_empty());
     late.later(10);
     late.deliver(&sent[0], host);
@@ -195,47 +169,26 @@ fn host_that_refuses_all_is_released_although_a_form_cannot_be_sent() {
         only: vec![name.into()],
         ..b.nomination(host, "log")
     };
-    let job = b
-        .relay
-        .nominate(&who("anna"), only("relay-name-sender"), b.now)
-        .unwrap();
+    let job = b.nominate_as("anna", only("relay-name-sender"));
     let (_, ready) = b.begin(&job).unwrap();
     b.deliver(&ready[0], host);
     b.relay.finish(job.id, vec![], vec![], &[], b.now).unwrap();
     b.later(60);
-    let mut job = b
-        .relay
-        .claim(&who("owner"), ip(host), true, b.now)
-        .unwrap()
-        .job;
+    let mut job = b.claim(host).job;
     let names = HostNames {
         relay: None,
         ..Bench::names_of(&b.relay, ip(host))
     };
-    let mut n = 1_000_000u64;
     while job.state != JobState::Done {
         b.now = b.now.max(job.not_before);
         b.relay.due(9, b.now).unwrap();
-        let mut new_token = || {
-            n += 1;
-            n.to_be_bytes()
-        };
-        let (begun, ready) = b
-            .relay
-            .begin(job.id, &names, &mut new_token, b.now)
-            .unwrap();
+        let (begun, ready) = b.begin_with(&job, &names).unwrap();
         let later = MessageOutcome::TempFail {
             stage: SmtpStage::Rcpt,
             code: 454,
             text: "4.7.1 Relay access denied".into(),
         };
-        let ran = ready
-            .iter()
-            .map(|r| MessageResult {
-                place: r.place,
-                outcome: later.clone(),
-            })
-            .collect();
+        let ran = results_of(&ready, &later);
         job = b
             .relay
             .finish(
@@ -248,7 +201,7 @@ fn host_that_refuses_all_is_released_although_a_form_cannot_be_sent() {
             .unwrap();
     }
     assert_eq!(
-        b.relay.host(ip(host)).unwrap().claim.unwrap().release,
+        b.open_claim(host).unwrap().release,
         Some(b.now.plus(WAITING_PERIOD))
     );
 }

@@ -11,7 +11,7 @@ use crate::{
     clock::{ClockState, tests::ManualTime},
     ledger::{
         Import, Ledger,
-        tests::{BEGIN, Bench, DAY, RELAY},
+        tests::{BEGIN, Bench, DAY, EXPIRY_BATCH, RELAY},
     },
     model::{EntryText, Subject, time::Seconds},
     store::schema::FeedEntry,
@@ -164,7 +164,7 @@ fn commits_published(ledger: &Ledger, during: impl FnOnce()) -> BTreeSet<u64> {
 fn listings_and_sources_end_before_exemptions_and_are_published_at_once() {
     let b = Bench::new();
     // Exemptions that are due first, more than fit into one commit.
-    let n = 100 * DUE_BATCH;
+    let n = 100 * EXPIRY_BATCH.0;
     let host = |i: usize| format!("45.{}.{}.7", 60 + i / 200, i % 200);
     let all: Vec<Change> = (0..n)
         .map(|i| {

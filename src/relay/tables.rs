@@ -1,0 +1,266 @@
+//! The tables of relay testing, each with the types of its keys and values.
+//!
+//! A key on disk is the letter of its table, followed by the parts of the key in the order that
+//! scans need. A value on disk is JSON.
+
+use std::{marker::PhantomData, net::IpAddr};
+
+use super::{
+    policy::{Budget, HostRecord, Job, OptOut, Outage, OutputRecord, ReporterRecord},
+    proof::{IssuedToken, Proof},
+    token::TokenId,
+};
+use crate::model::{Subject, Time};
+
+/// A table with keys `K` and values `V`.
+#[derive(Debug)]
+pub struct RelayTable<K, V> {
+    letter: u8,
+    types: PhantomData<fn(K) -> V>,
+}
+
+/// Jobs, by number.
+pub const JOBS: &RelayTable<u64, Job> = &RelayTable::new(b'J');
+/// The numbers of open jobs.
+pub const OPEN_JOBS: &RelayTable<u64, ()> = &RelayTable::new(b'Q');
+/// When each open job is checked next.
+pub const DUE_JOBS: &RelayTable<(Due, u64), ()> = &RelayTable::new(b'W');
+/// The jobs of each host.
+pub const HOST_JOBS: &RelayTable<(IpAddr, u64), ()> = &RelayTable::new(b'L');
+/// Transcripts, by job.
+pub const TRANSCRIPTS: &RelayTable<u64, String> = &RelayTable::new(b'S');
+/// The record of each host.
+pub const HOSTS: &RelayTable<IpAddr, HostRecord> = &RelayTable::new(b'H');
+/// Hosts with a claim. The value states whether the claim is unproved and waits for its test.
+pub const CLAIMS: &RelayTable<IpAddr, Option<bool>> = &RelayTable::new(b'C');
+/// The budget of each /24 (IPv6: /48), by its first address.
+pub const PREFIX_BUDGETS: &RelayTable<IpAddr, Budget> = &RelayTable::new(b'N');
+/// The budget of each autonomous system, or of each wide prefix, by the text of its
+/// [`super::networks::Network`].
+pub const NETWORK_BUDGETS: &RelayTable<String, Budget> = &RelayTable::new(b'A');
+/// Opt-outs, by subject.
+pub const OPT_OUTS: &RelayTable<Subject, OptOut> = &RelayTable::new(b'O');
+/// Reporters, by name.
+pub const REPORTERS: &RelayTable<String, ReporterRecord> = &RelayTable::new(b'R');
+/// The record of each issued token.
+pub const TOKENS: &RelayTable<TokenId, IssuedToken> = &RelayTable::new(b'T');
+/// The hosts that each output delivers for.
+pub const OUTPUTS: &RelayTable<IpAddr, OutputRecord> = &RelayTable::new(b'X');
+/// Messages that reached the collector, by number.
+pub const PROOFS: &RelayTable<u64, Proof> = &RelayTable::new(b'P');
+/// The proofs of each input.
+pub const INPUT_PROOFS: &RelayTable<(IpAddr, u64), ()> = &RelayTable::new(b'I');
+/// The proofs of each output.
+pub const OUTPUT_PROOFS: &RelayTable<(IpAddr, u64), ()> = &RelayTable::new(b'Y');
+/// The proofs that listed a host, as input or output.
+pub const LISTING_PROOFS: &RelayTable<(IpAddr, u64), ()> = &RelayTable::new(b'G');
+/// The last number of a job or a proof.
+pub const LAST_ID: &RelayTable<(), u64> = &RelayTable::new(b'n');
+/// When the collector or the clock could not be trusted.
+pub const OUTAGES: &RelayTable<(), Vec<Outage>> = &RelayTable::new(b'o');
+/// When the collector was under load.
+pub const LOADS: &RelayTable<(), Vec<Outage>> = &RelayTable::new(b'l');
+/// When the service last ran.
+pub const HEARTBEAT: &RelayTable<(), Time> = &RelayTable::new(b'a');
+/// Set once every proof that lists a host has its row in [`LISTING_PROOFS`].
+pub const LISTING_PROOFS_COMPLETE: &RelayTable<(), bool> = &RelayTable::new(b'g');
+
+impl<K: KeyPart, V> RelayTable<K, V> {
+    /// Defines the table with a letter.
+    pub const fn new(letter: u8) -> RelayTable<K, V> {
+        RelayTable {
+            letter,
+            types: PhantomData,
+        }
+    }
+
+    /// Encodes a key as its bytes on disk.
+    pub fn encode(&self, key: &K) -> Vec<u8> {
+        let mut out = vec![self.letter];
+        key.encode(&mut out);
+        out
+    }
+
+    /// Returns the range of all rows.
+    pub fn all(&self) -> RelayRange<K> {
+        RelayRange {
+            prefix: vec![self.letter],
+            keys: PhantomData,
+        }
+    }
+}
+
+impl<A: KeyPart, V> RelayTable<(A, u64), V> {
+    /// Returns the range of the rows whose keys have the same first part.
+    pub fn of(&self, first: &A) -> RelayRange<(A, u64)> {
+        let mut out = self.all();
+        first.encode(&mut out.prefix);
+        out
+    }
+}
+
+/// The rows of a table whose keys begin with the same bytes.
+#[derive(Debug)]
+pub struct RelayRange<K> {
+    /// The first bytes of the keys on disk.
+    pub prefix: Vec<u8>,
+    keys: PhantomData<fn() -> K>,
+}
+
+impl<K: KeyPart> RelayRange<K> {
+    /// Decodes a key of the range from its bytes on disk; `None` if they are not a key.
+    pub fn decode(&self, bytes: &[u8]) -> Option<K> {
+        K::decode(bytes.get(1..)?)
+    }
+}
+
+/// A key, or a part of it, as bytes on disk.
+pub trait KeyPart: Sized {
+    /// Appends the bytes.
+    fn encode(&self, out: &mut Vec<u8>);
+    /// Decodes the bytes; `None` if they are not valid.
+    fn decode(bytes: &[u8]) -> Option<Self>;
+}
+
+impl KeyPart for () {
+    fn encode(&self, _: &mut Vec<u8>) {}
+    fn decode(bytes: &[u8]) -> Option<()> {
+        bytes.is_empty().then_some(())
+    }
+}
+
+impl KeyPart for u64 {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(self.to_be_bytes());
+    }
+    fn decode(bytes: &[u8]) -> Option<u64> {
+        bytes.try_into().ok().map(u64::from_be_bytes)
+    }
+}
+
+/// An address has 16 bytes; an IPv4 address is mapped to IPv6.
+impl KeyPart for IpAddr {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(match self {
+            IpAddr::V4(a) => a.to_ipv6_mapped().octets(),
+            IpAddr::V6(a) => a.octets(),
+        });
+    }
+    fn decode(bytes: &[u8]) -> Option<IpAddr> {
+        let bytes: [u8; 16] = bytes.try_into().ok()?;
+        Some(IpAddr::from(bytes).to_canonical())
+    }
+}
+
+impl KeyPart for TokenId {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(self);
+    }
+    fn decode(bytes: &[u8]) -> Option<TokenId> {
+        bytes.try_into().ok()
+    }
+}
+
+impl KeyPart for String {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(self.as_bytes());
+    }
+    fn decode(bytes: &[u8]) -> Option<String> {
+        String::from_utf8(bytes.to_vec()).ok()
+    }
+}
+
+impl KeyPart for Subject {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(self.key());
+    }
+    fn decode(bytes: &[u8]) -> Option<Subject> {
+        Subject::from_key(bytes)
+    }
+}
+
+impl<A: KeyPart> KeyPart for (A, u64) {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.0.encode(out);
+        self.1.encode(out);
+    }
+    fn decode(bytes: &[u8]) -> Option<(A, u64)> {
+        let (first, number) = bytes.split_last_chunk::<8>()?;
+        Some((A::decode(first)?, u64::from_be_bytes(*number)))
+    }
+}
+
+/// The queues of jobs that only wait for a free test slot, in the order of their priority. Their
+/// numbers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Queue {
+    /// Tests of proved claims.
+    ProvedClaims = 0,
+    /// Tests of unproved claims.
+    UnprovedClaims = 1,
+    /// All other tests.
+    Others = 2,
+}
+
+impl Queue {
+    /// All queues.
+    pub const ALL: [Queue; 3] = [Queue::ProvedClaims, Queue::UnprovedClaims, Queue::Others];
+}
+
+/// When an open job is checked next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Due {
+    /// As soon as a test slot is free.
+    Queued(Queue),
+    /// At a time.
+    At(Time),
+    /// After a person has decided, or the configuration has changed.
+    Held,
+}
+
+const HELD: u64 = 1 << 63;
+
+/// Queued jobs are encoded before all times, and held jobs after them.
+impl KeyPart for Due {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let number = match self {
+            Due::Queued(queue) => *queue as u64,
+            Due::At(time) => time.0.clamp(Queue::ALL.len() as u64, HELD - 1),
+            Due::Held => HELD,
+        };
+        number.encode(out);
+    }
+    fn decode(bytes: &[u8]) -> Option<Due> {
+        let number = u64::decode(bytes)?;
+        let queue = Queue::ALL.into_iter().find(|q| *q as u64 == number);
+        Some(match queue {
+            Some(queue) => Due::Queued(queue),
+            None if number < HELD => Due::At(Time(number)),
+            None => Due::Held,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queued_jobs_sort_before_all_times_and_held_jobs_after_them() {
+        let order = [
+            Due::Queued(Queue::ProvedClaims),
+            Due::Queued(Queue::UnprovedClaims),
+            Due::Queued(Queue::Others),
+            Due::At(Time(0)),
+            Due::At(Time(1_700_000_000)),
+            Due::At(Time(u64::MAX)),
+            Due::Held,
+        ];
+        let encoded = order.map(|due| DUE_JOBS.of(&due).prefix);
+        assert!(encoded.is_sorted_by(|a, b| a < b), "{encoded:?}");
+        let decoded = encoded
+            .each_ref()
+            .map(|key| Due::decode(&key[1..]).unwrap());
+        assert_eq!(decoded.map(|due| DUE_JOBS.of(&due).prefix), encoded);
+    }
+}
