@@ -39,59 +39,33 @@ pub(super) struct Check {
 /// store that would not be accepted today. If no daemon runs, the store is compared with the names
 /// of the configuration.
 pub(super) fn run(common: &Common, c: &Check) -> Result<(), CliError> {
-    let mut left = Vec::new();
-    let (mut errors, mut warnings, zones, names) = match Config::load(&common.config) {
-        Ok(c) => {
-            let errors: Vec<String> = c.secure.open().err().into_iter().collect();
-            let feeds: Vec<&str> = c.feeds.iter().map(|f| f.name.as_str()).collect();
-            let query = RejectedNamesQuery {
-                feeds: feeds.join(","),
-            };
-            let path = with_query("/v1/names/rejected", &query);
-            let names = Client::running(&c.socket).map(|mut client| {
-                let found: Page<UnconfiguredResponse> = client.get("/v1/unconfigured")?;
-                left.extend(found.items.into_iter().map(|l| l.message));
-                client.get(&path)
-            });
-            let mut doubtful = [c.readable_files(), c.warnings.clone()].concat();
-            if names.is_none() {
-                match left_behind_while_stopped(c.store.clone(), &c.ledger) {
-                    Ok(found) => left.extend(found.iter().map(ToString::to_string)),
-                    Err(e) => doubtful.push(format!(
-                        "the configuration was not compared with the names in the store: {e}"
-                    )),
-                }
-            }
-            (errors, doubtful, c.ledger.zones.len(), names)
+    let Checked {
+        mut errors,
+        mut warnings,
+        mut left,
+        zones,
+        names,
+    } = match Config::load(&common.config) {
+        Ok(config) => check_valid(&config),
+        Err(e) => {
+            let is_unreadable = e.0.iter().any(|line| line.contains(UNREADABLE));
+            let by_daemon = is_unreadable.then(|| checked_by_daemon(common)).flatten();
+            by_daemon.unwrap_or_else(|| Checked {
+                errors: e.0,
+                ..Checked::default()
+            })
         }
-        Err(e) => match e
-            .0
-            .iter()
-            .any(|line| line.contains(UNREADABLE))
-            .then(|| checked_by_daemon(common))
-            .flatten()
-        {
-            Some(found) => found,
-            None => (e.0, Vec::new(), 0, None),
-        },
     };
-    let names = match names {
-        Some(Ok(found)) => Some(found),
-        Some(Err(e)) => {
-            warnings.push(format!(
-                "the daemon did not compare the configuration with its store: {}",
-                e.text()
-            ));
-            None
-        }
-        None => None,
-    };
+    let names = names.transpose().unwrap_or_else(|e| {
+        warnings.push(format!(
+            "the daemon did not compare the configuration with its store: {}",
+            e.text()
+        ));
+        None
+    });
     match c.force {
         true => warnings.append(&mut left),
-        false => errors.extend(
-            left.into_iter()
-                .map(|l| format!("{l}; `--force` accepts it")),
-        ),
+        false => errors.extend(left.iter().map(|l| format!("{l}; `--force` accepts it"))),
     }
     if let Some(names) = &names {
         warnings.extend(names.classes.iter().map(rejected));
@@ -114,23 +88,55 @@ pub(super) fn run(common: &Common, c: &Check) -> Result<(), CliError> {
         }
     }
     // The errors are printed above.
-    if failed {
-        Err(CliError::Usage(String::new()))
-    } else {
-        Ok(())
+    match failed {
+        true => Err(CliError::Usage(String::new())),
+        false => Ok(()),
     }
+}
+
+/// Checks what a valid configuration points to: certificates, files, and the names in the store.
+fn check_valid(config: &Config) -> Checked {
+    let mut found = Checked {
+        errors: config.tls.open().err().into_iter().collect(),
+        warnings: [config.readable_files(), config.warnings.clone()].concat(),
+        zones: config.ledger.zones.len(),
+        ..Checked::default()
+    };
+    let feeds: Vec<&str> = config.feeds.iter().map(|f| f.name.as_str()).collect();
+    let query = RejectedNamesQuery {
+        feeds: feeds.join(","),
+    };
+    if let Some(mut client) = Client::running(&config.socket) {
+        let unconfigured = client.get::<Page<UnconfiguredResponse>>("/v1/unconfigured");
+        found.names = Some(unconfigured.and_then(|page| {
+            found.left = page.items.into_iter().map(|l| l.message).collect();
+            client.get(&with_query("/v1/names/rejected", &query))
+        }));
+        return found;
+    }
+    match left_behind_while_stopped(config.store.clone(), &config.ledger) {
+        Ok(left) => found.left = left.iter().map(ToString::to_string).collect(),
+        Err(e) => found.warnings.push(format!(
+            "the configuration was not compared with the names in the store: {e}"
+        )),
+    }
+    found
 }
 
 /// The system's message about a file that this user cannot read.
 const UNREADABLE: &str = "Permission denied";
 
-/// Errors, warnings, the number of zones, and the rejected names in the store.
-type Checked = (
-    Vec<String>,
-    Vec<String>,
-    usize,
-    Option<Result<RejectedNamesResponse, CliError>>,
-);
+/// The findings of a check.
+#[derive(Default)]
+struct Checked {
+    errors: Vec<String>,
+    warnings: Vec<String>,
+    /// Names that are not configured and have listings.
+    left: Vec<String>,
+    zones: usize,
+    /// The rejected names in the store of a running daemon.
+    names: Option<Result<RejectedNamesResponse, CliError>>,
+}
 
 /// Asks the daemon to check its configuration, which this user cannot read. `None` if no daemon
 /// answers.
@@ -139,23 +145,20 @@ fn checked_by_daemon(common: &Common) -> Option<Checked> {
     let found: ConfigurationCheckResponse = client.get("/v1/configuration/check").ok()?;
     let note =
         "this user cannot read the whole configuration; the daemon has checked it".to_string();
-    let names = client.get("/v1/names/rejected");
-    Some((
-        found.errors,
-        [vec![note], found.warnings].concat(),
-        found.zones,
-        Some(names),
-    ))
+    Some(Checked {
+        errors: found.errors,
+        warnings: [vec![note], found.warnings].concat(),
+        zones: found.zones,
+        names: Some(client.get("/v1/names/rejected")),
+        ..Checked::default()
+    })
 }
 
 /// A warning about names of one class.
 fn rejected(class: &NameClassResponse) -> String {
     let (first, count) = (&class.first, class.count);
-    let more = if count > first.len() as u64 {
-        ", …"
-    } else {
-        ""
-    };
+    let is_cut = count > first.len() as u64;
+    let more = if is_cut { ", …" } else { "" };
     let names = if count == 1 { "name" } else { "names" };
     format!(
         "the store has {count} {names} that would not be accepted today ({}): {}{more}; `orbsd delist NAME` removes one, and the next import of the list that it came from leaves it out",
