@@ -71,11 +71,10 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), CliError> {
     }
     let config = common.load()?;
     let owner = owner::of_daemon(&config)?;
-    let given = owner.map(|_| files_of_daemon(&config)).unwrap_or_default();
-    let give = || {
-        given
-            .iter()
-            .try_for_each(|path| owner.map_or(Ok(()), |owner| owner.give(path)))
+    let files = files_of_daemon(&config);
+    let give = || match owner {
+        Some(owner) => files.iter().try_for_each(|path| owner.give(path)),
+        None => Ok(()),
     };
     // The remains of a refused restore, such as the store's folder, belong to the daemon too.
     restore_with(common, c, &config, &give).inspect_err(|_| drop(give()))

@@ -68,8 +68,8 @@ fn text(e: impl Display) -> CliError {
     CliError::Refused(e.to_string())
 }
 
-/// The runtime of a connection.
-fn runtime() -> std::io::Result<Runtime> {
+/// The runtime of a command.
+pub(super) fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -281,7 +281,7 @@ impl Client {
 
     /// Reads the whole body of a response.
     pub(super) fn read<T: DeserializeOwned>(&self, mut body: Incoming) -> Result<T, CliError> {
-        serde_json::from_slice(&self.whole(&mut body)?).map_err(unreadable)
+        serde_json::from_slice(&self.whole(&mut body)?).map_err(|e| unreadable(&e))
     }
 
     /// Reads a resource.
@@ -338,7 +338,7 @@ impl Client {
 }
 
 /// The error about a response that is not what the API defines.
-pub(super) fn unreadable(e: serde_json::Error) -> CliError {
+pub(super) fn unreadable(e: &serde_json::Error) -> CliError {
     CliError::Refused(format!("the response of the daemon cannot be read: {e}"))
 }
 

@@ -73,29 +73,15 @@ pub(super) fn run(common: &Common, c: &Key) -> Result<(), CliError> {
         .fill(&mut secret)
         .map_err(io::Error::from)?;
     let key = TsigKey::new(&name, algorithm, &secret).map_err(CliError::Usage)?;
-    let clause = bind_clause(&key);
     let new_folder = owner::missing_folder(&path).map(Path::to_path_buf);
-    write(&path, &clause)?;
+    write(&path, &bind_clause(&key))?;
     // The daemon reads it again on a reload, when it is not root.
     if let Some(owner) = config.as_ref().map(owner::of_daemon).transpose()?.flatten() {
         owner.give(&new_folder.unwrap_or_else(|| path.clone()))?;
     }
     let first_zone = config.and_then(|c| c.ledger.zones.into_iter().next());
     let zone = first_zone.map_or_else(|| EXAMPLE_ZONE.into(), |z| z.origin);
-    let bind = format!("{clause}{}", bind(&key, server, &zone));
-    let for_zone = "orbsd, the zone's file; for each mirror its address";
-    let lines = [
-        ("orbsd, config.toml", "orbsd_config", ours(&key, &file)),
-        (for_zone, "orbsd_zone", our_zone(&key)),
-        ("NSD, nsd.conf", "nsd", nsd(&key, server, &zone)),
-        ("Knot, knot.conf", "knot", knot(&key, server, &zone)),
-        ("BIND, named.conf", "bind", bind),
-        (
-            "PowerDNS, commands",
-            "powerdns",
-            powerdns(&key, server, &zone),
-        ),
-    ];
+    let lines = lines_for_both_sides(&key, &file, server, &zone);
     if common.json {
         let lines = lines
             .into_iter()
@@ -143,73 +129,58 @@ fn write(path: &Path, text: &str) -> Result<(), CliError> {
     })
 }
 
-fn secret(key: &TsigKey) -> String {
-    BASE64.encode(key.secret())
-}
-
 /// The content of the file: BIND includes it, and `dig -k` reads it.
 fn bind_clause(key: &TsigKey) -> String {
     format!(
         "key \"{}\" {{\n\talgorithm {};\n\tsecret \"{}\";\n}};\n",
         key.name(),
         key.algorithm().name(),
-        secret(key)
+        BASE64.encode(key.secret())
     )
 }
 
-fn ours(key: &TsigKey, file: &Path) -> String {
-    let file = file
-        .to_string_lossy()
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"");
-    format!(
-        "[[key]]\nname = \"{}\"\nalgorithm = \"{}\"\nfile = \"{file}\"\n",
-        key.name(),
-        key.algorithm().name()
-    )
-}
-
-fn our_zone(key: &TsigKey) -> String {
-    let name = key.name();
-    format!(
+/// The lines that use a key, here and on mirrors: for each software a title, its name in JSON, and
+/// the text.
+fn lines_for_both_sides(
+    key: &TsigKey,
+    file: &Path,
+    server: SocketAddr,
+    zone: &str,
+) -> [(&'static str, &'static str, String); 6] {
+    let (name, algorithm) = (key.name(), key.algorithm().name());
+    let (clause, secret) = (bind_clause(key), BASE64.encode(key.secret()));
+    let (ip, port) = (server.ip(), server.port());
+    let file = file.to_string_lossy();
+    let file = file.replace('\\', "\\\\").replace('"', "\\\"");
+    let config =
+        format!("[[key]]\nname = \"{name}\"\nalgorithm = \"{algorithm}\"\nfile = \"{file}\"\n");
+    let zone_file = format!(
         "[transfer]\nallow = [\"key:{name}\"]\nnotify = [{{ address = \"192.0.2.53:53\", key = \"{name}\" }}]\n"
-    )
-}
-
-fn nsd(key: &TsigKey, server: SocketAddr, zone: &str) -> String {
-    let (name, algorithm) = (key.name(), key.algorithm().name());
-    let (ip, port) = (server.ip(), server.port());
-    format!(
-        "key:\n    name: \"{name}\"\n    algorithm: {algorithm}\n    secret: \"{}\"\nzone:\n    name: \"{zone}\"\n    \
-         request-xfr: {ip}@{port} {name}\n    allow-notify: {ip} {name}\n",
-        secret(key)
-    )
-}
-
-fn knot(key: &TsigKey, server: SocketAddr, zone: &str) -> String {
-    let (name, algorithm) = (key.name(), key.algorithm().name());
-    let (ip, port) = (server.ip(), server.port());
-    format!(
-        "key:\n  - id: {name}\n    algorithm: {algorithm}\n    secret: {}\nremote:\n  - id: orbsd\n    address: {ip}@{port}\n    \
+    );
+    let nsd = format!(
+        "key:\n    name: \"{name}\"\n    algorithm: {algorithm}\n    secret: \"{secret}\"\nzone:\n    name: \"{zone}\"\n    \
+         request-xfr: {ip}@{port} {name}\n    allow-notify: {ip} {name}\n"
+    );
+    let knot = format!(
+        "key:\n  - id: {name}\n    algorithm: {algorithm}\n    secret: {secret}\nremote:\n  - id: orbsd\n    address: {ip}@{port}\n    \
          key: {name}\nacl:\n  - id: orbsd-notify\n    address: {ip}\n    key: {name}\n    action: notify\nzone:\n  - domain: {zone}\n    \
-         master: orbsd\n    acl: orbsd-notify\n",
-        secret(key)
-    )
-}
-
-fn bind(key: &TsigKey, server: SocketAddr, zone: &str) -> String {
-    let (name, ip, port) = (key.name(), server.ip(), server.port());
-    format!(
-        "zone \"{zone}\" {{\n\ttype secondary;\n\tfile \"{zone}.db\";\n\tprimaries {{ {ip} port {port} key \"{name}\"; }};\n\t\
+         master: orbsd\n    acl: orbsd-notify\n"
+    );
+    let bind = format!(
+        "{clause}zone \"{zone}\" {{\n\ttype secondary;\n\tfile \"{zone}.db\";\n\tprimaries {{ {ip} port {port} key \"{name}\"; }};\n\t\
          allow-notify {{ key \"{name}\"; }};\n}};\n"
-    )
-}
-
-fn powerdns(key: &TsigKey, server: SocketAddr, zone: &str) -> String {
-    let (name, algorithm) = (key.name(), key.algorithm().name());
-    format!(
-        "pdnsutil import-tsig-key {name} {algorithm} '{}'\npdnsutil create-secondary-zone {zone} {server}\n\
-         pdnsutil activate-tsig-key {zone} {name} secondary\n",
-        secret(key)
-    )
+    );
+    let powerdns = format!(
+        "pdnsutil import-tsig-key {name} {algorithm} '{secret}'\npdnsutil create-secondary-zone {zone} {server}\n\
+         pdnsutil activate-tsig-key {zone} {name} secondary\n"
+    );
+    let for_zone = "orbsd, the zone's file; for each mirror its address";
+    [
+        ("orbsd, config.toml", "orbsd_config", config),
+        (for_zone, "orbsd_zone", zone_file),
+        ("NSD, nsd.conf", "nsd", nsd),
+        ("Knot, knot.conf", "knot", knot),
+        ("BIND, named.conf", "bind", bind),
+        ("PowerDNS, commands", "powerdns", powerdns),
+    ]
 }

@@ -11,7 +11,12 @@ use clap::Args;
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::{CliError, Common, ProbeExit, client::Client, output, text::plain_line};
+use super::{
+    CliError, Common, ProbeExit,
+    client::{Client, runtime},
+    output,
+    text::plain_line,
+};
 use crate::{
     api::{
         AssessmentKind, JobResponse, NominationKind, NominationRequest, PreparedProbesResponse,
@@ -99,10 +104,7 @@ fn usage(text: impl Into<String>) -> CliError {
 pub(super) fn run(common: &Common, c: &Probe) -> Result<(), CliError> {
     let target = c.target.trim_matches(['[', ']']).parse::<IpAddr>();
     let target = target.map_err(|_| usage(format!("`{}` is not an IP address", c.target)))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = runtime()?;
     if common.server.is_some() {
         // Exit code 2 is a result of this command.
         return for_server(common, c, target, &runtime).map_err(|e| match e {

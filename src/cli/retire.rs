@@ -236,44 +236,38 @@ fn print_plan(common: &Common, now: Time, zone: &Zone, file: &Path) {
         println!("{name} is not being retired, and nothing was changed. If it were announced now:");
         println!();
     }
-    let done = |at: Time| match started && now >= at {
-        true => "done ",
-        false => "     ",
+    let step = |number: u8, at: Time, text: &str| {
+        let is_done = started && now >= at;
+        let done = if is_done { "done " } else { "     " };
+        println!("{done}{number}. {at}  {text}");
     };
-    println!(
-        "{}1. {}  announced, for a month or more. The TXT records of {name} and of its test points:",
-        done(plan.announced),
-        plan.announced
+    let further = |text: &str| println!("        {text}");
+    let text = format!(
+        "announced, for a month or more. The TXT records of {name} and of its test points:"
     );
-    println!("        {announcement}");
-    println!(
-        "        Announce it too: on your web page, on mailing lists, to vendors who ship the list, to your mirrors."
+    step(1, plan.announced, &text);
+    further(&announcement);
+    further(
+        "Announce it too: on your web page, on mailing lists, to vendors who ship the list, to your mirrors.",
     );
-    println!(
-        "{}2. {}  lists nothing; the serial moves, so mirrors fetch the empty zone. SOA, NS and test points",
-        done(plan.empty),
-        plan.empty
+    let text =
+        "lists nothing; the serial moves, so mirrors fetch the empty zone. SOA, NS and test points";
+    step(2, plan.empty, text);
+    further(
+        "stay: at no time is every address listed, and no mail is refused because of this zone.",
     );
-    println!(
-        "        stay: at no time is every address listed, and no mail is refused because of this zone."
+    let text =
+        "no resolver and no mirror has a listing any more (SOA expire and TTL after step 2).";
+    step(3, plan.unseen, text);
+    let text = "from now on the NS records may be removed from the parent zone. To end the queries";
+    step(4, plan.delegation, text);
+    further(
+        "of the last clients, delegate it to TEST-NET-1 for some months, never to a server of others:",
     );
-    println!(
-        "{}3. {}  no resolver and no mirror has a listing any more (SOA expire and TTL after step 2).",
-        done(plan.unseen),
-        plan.unseen
-    );
-    println!(
-        "{}4. {}  from now on the NS records may be removed from the parent zone. To end the queries",
-        done(plan.delegation),
-        plan.delegation
-    );
-    println!(
-        "        of the last clients, delegate it to TEST-NET-1 for some months, never to a server of others:"
-    );
-    println!("            {name}. 2419200 IN NS gone.{name}.");
-    println!("            gone.{name}. 2419200 IN A 192.0.2.1");
-    println!(
-        "        Then remove the zone file. Keep the domain registered for good: its owner can list every address."
+    further(&format!("    {name}. 2419200 IN NS gone.{name}."));
+    further(&format!("    gone.{name}. 2419200 IN A 192.0.2.1"));
+    further(
+        "Then remove the zone file. Keep the domain registered for good: its owner can list every address.",
     );
     println!();
     let zone = &zone.short_name;

@@ -64,7 +64,7 @@ fn show(common: &Common, event: &str, data: &str) -> Result<(), CliError> {
     }
     match event {
         "commit" => {
-            let c: CommitResponse = serde_json::from_str(data).map_err(unreadable)?;
+            let c: CommitResponse = serde_json::from_str(data).map_err(|e| unreadable(&e))?;
             let serials = join(c.serials.iter().map(|(z, s)| format!("{z} {s}")));
             let mut subjects: Vec<&str> = c.changes.iter().map(|c| c.subject.as_str()).collect();
             subjects.dedup();
@@ -76,11 +76,11 @@ fn show(common: &Common, event: &str, data: &str) -> Result<(), CliError> {
             println!("{} commit {}: {more} [{serials}]", c.at, c.commit);
         }
         "gap" => {
-            let gap: ChangeGapResponse = serde_json::from_str(data).map_err(unreadable)?;
+            let gap: ChangeGapResponse = serde_json::from_str(data).map_err(|e| unreadable(&e))?;
             println!("the journal does not have the commits before {}", gap.next);
         }
         _ => {
-            let end: ChangeEndResponse = serde_json::from_str(data).map_err(unreadable)?;
+            let end: ChangeEndResponse = serde_json::from_str(data).map_err(|e| unreadable(&e))?;
             println!("{}", end.detail);
         }
     }

@@ -162,33 +162,32 @@ pub(super) struct Place {
 #[derive(Debug, Clone, Default)]
 struct Label {
     text: String,
-    /// Whether it is an entry of an array, whose keys follow after a colon instead of a dot.
-    entry: bool,
+    /// Stands between the label and a key below it.
+    separator: &'static str,
 }
 
 impl Label {
     fn plain(text: impl Into<String>) -> Label {
         Label {
             text: text.into(),
-            entry: false,
+            separator: ".",
         }
     }
 
+    /// The label of an entry of an array.
     fn entry(table: &str, number: usize, name: Option<&str>) -> Label {
         let text = match name {
             Some(name) => format!("{table} {name:?}"),
             None => format!("{table} {}", number + 1),
         };
-        Label { text, entry: true }
+        Label {
+            text,
+            separator: ": ",
+        }
     }
 
     fn key(&self, key: &str) -> Label {
-        let separator = match (self.text.is_empty(), self.entry) {
-            (true, _) => "",
-            (false, true) => ": ",
-            (false, false) => ".",
-        };
-        Label::plain(format!("{}{separator}{key}", self.text))
+        Label::plain(format!("{}{}{key}", self.text, self.separator))
     }
 
     /// The label, and a text after it.
@@ -503,7 +502,7 @@ fn nodes(table: &DeTable<'_>, text: &str, label: &Label) -> Vec<Node> {
 fn walk_table(table: &DeTable<'_>, text: &str, (path, label): (&str, &Label), out: &mut Vec<Node>) {
     for (key, value) in table {
         let inner = label.key(key.get_ref());
-        add_node(value, text, (path, key.get_ref()), inner, key.span(), out);
+        add_node(value, text, (path, key.get_ref()), &inner, key.span(), out);
     }
 }
 
@@ -513,7 +512,7 @@ fn add_node(
     value: &Spanned<DeValue<'_>>,
     text: &str,
     (parent, step): (&str, &str),
-    label: Label,
+    label: &Label,
     key: Range<usize>,
     out: &mut Vec<Node>,
 ) {
@@ -527,14 +526,14 @@ fn add_node(
         value: value.span(),
     });
     match value.get_ref() {
-        DeValue::Table(table) => walk_table(table, text, (&path, &label), out),
+        DeValue::Table(table) => walk_table(table, text, (&path, label), out),
         DeValue::Array(array) => {
             for (i, v) in array.iter().enumerate() {
                 let inner = match v.get_ref() {
                     DeValue::Table(_) => Label::entry(&label.text, i, name_of(v.get_ref())),
                     _ => label.clone(),
                 };
-                add_node(v, text, (&path, &i.to_string()), inner, v.span(), out);
+                add_node(v, text, (&path, &i.to_string()), &inner, v.span(), out);
             }
         }
         _ => {}
