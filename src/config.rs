@@ -1,6 +1,7 @@
-//! The configuration: `config.toml` and one file for each zone, composed into the parts' settings.
+//! The configuration: reads `config.toml` and the zone files, and makes the settings of each module.
 
 use std::{
+    ffi::OsStr,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -13,13 +14,13 @@ use crate::{
     net::ConnectionLimits,
     server, store, webhooks,
 };
-use document::{Document, Place, Report, Table, read_text};
+use document::{Document, Report, Table, TableReport, read_text};
 use tables::{File, LogFormat, ReasonTable, TlsTable};
 
 /// The least rate of a scrub, in bytes a second.
 const MIN_SCRUB_RATE_BYTES: u64 = 64 << 10;
 
-/// The whole configuration in the form that the daemon uses.
+/// The settings of all modules.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `[store]`, `[journal]`, `[history]`.
@@ -29,9 +30,9 @@ pub struct Config {
     /// Reasons, zones, limits.
     pub ledger: ledger::LedgerSettings,
     /// `[dns]`.
-    pub serve: server::DnsSettings,
+    pub dns: server::DnsSettings,
     /// `[tls]`.
-    pub secure: server::TlsSettings,
+    pub tls: server::TlsSettings,
     /// `[zones] path`: the folder of the zone files.
     pub zones: PathBuf,
     /// `[[feed]]`.
@@ -41,16 +42,14 @@ pub struct Config {
     /// `[admin] socket_group`: the group whose members may read through the socket; empty: the
     /// daemon's group.
     pub socket_group: String,
-    /// `[admin] listen`: the API.
-    pub admin: Option<SocketAddr>,
+    /// The listener of `[admin]`: the API.
+    pub admin: HttpListener,
     /// `[http_client]`.
     pub http_client: webhooks::HttpClientSettings,
     /// `[mail]`.
     pub mail: mail::MailSettings,
-    /// `[web] listen`: the public look-up.
-    pub web: Option<SocketAddr>,
-    /// `tls`, and `trusted_proxies` with `forwarded_header`, of `[admin]` and of `[web]`.
-    pub doors: [(bool, http::TrustedProxies); 2],
+    /// The listener of `[web]`: the public look-up.
+    pub web: HttpListener,
     /// `[log] format`: JSON instead of text.
     pub json_log: bool,
     /// The `[[export]]` tables.
@@ -63,8 +62,19 @@ pub struct Config {
     pub user: String,
     /// The keys that take effect at a restart, with their values.
     restart_values: Vec<(&'static str, String)>,
-    /// Settings that are valid and probably not intended.
+    /// Warnings of values that are valid and probably not intended.
     pub warnings: Vec<String>,
+}
+
+/// A listener of HTTP.
+#[derive(Debug, Clone)]
+pub struct HttpListener {
+    /// Its address; `None`: there is no listener.
+    pub listen: Option<SocketAddr>,
+    /// Whether it uses the certificate of `[tls]`.
+    pub tls: bool,
+    /// `trusted_proxies` and `forwarded_header`.
+    pub trusted_proxies: http::TrustedProxies,
 }
 
 /// The errors of a configuration, one line for each, with its file and line.
@@ -95,7 +105,7 @@ pub use files::socket;
 pub use values::{DEFAULT_MIN_DURATION, DEFAULT_PAUSE, DEFAULT_PORTS};
 
 impl Config {
-    /// The keys that have changed since the daemon was started, and take effect at a restart.
+    /// The keys that take effect at a restart and differ from those of the running daemon.
     pub fn needs_restart(&self, running: &Config) -> Vec<&'static str> {
         let both = self.restart_values.iter().zip(&running.restart_values);
         both.filter(|(new, old)| new != old)
@@ -103,14 +113,14 @@ impl Config {
             .collect()
     }
 
-    /// The possible paths of the file with the state of the mirrors: beside the store's folder, so
-    /// that it stays when the folder is moved away for a restore; or in the folder, if the daemon
-    /// cannot write beside it.
+    /// The possible paths of the file with the state of the mirrors, the best one first: beside the
+    /// store's folder, where it stays when the folder is moved away for a restore; or in the folder,
+    /// if the daemon cannot write beside it.
     pub fn mirrors(&self) -> Vec<PathBuf> {
         let store = &self.store.path;
-        let beside = store
-            .file_name()
-            .map(|name| store.with_file_name([name, ".mirrors.json".as_ref()].join("".as_ref())));
+        let named =
+            |name: &OsStr| store.with_file_name([name, ".mirrors.json".as_ref()].join("".as_ref()));
+        let beside = store.file_name().map(named);
         beside
             .into_iter()
             .chain([store.join("mirrors.json")])
@@ -127,8 +137,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Every error of every file, in the order of files and lines. A file with a syntax error has
-    /// this error alone.
+    /// Every error of every file, in the order of files and lines. A syntax error is the only error
+    /// of its file.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         let mut report = Report::default();
         match Config::read(path, &mut report) {
@@ -140,13 +150,13 @@ impl Config {
         }
     }
 
-    /// Reads everything; where `report` has an error the result is not to be used.
+    /// Reads all files. The result is not valid if `report` has an error.
     fn read(path: &Path, report: &mut Report) -> Option<Config> {
         let folder = path.parent().unwrap_or(Path::new(""));
         let text = read_text(path, report)?;
         let file = File::read(Document::parse(path, &text, report)?, report);
         let names = reasons(&file.reason, path, report);
-        let special = file.check_parts(report);
+        let (special, webhook_ranges) = file.check_parts(report);
         let keys = std::sync::Arc::new(keys::read(&file.key, folder, report));
         let zones_folder = folder.join(&file.zones.path);
         let zone_tables = zones::read(&zones_folder, &names, report);
@@ -182,39 +192,31 @@ impl Config {
                 socket_users: accounts::socket_users(&file),
                 expiry_batch: ledger::ExpiryBatch::default(),
             },
-            serve: server::DnsSettings {
+            dns: server::DnsSettings {
                 listen: file.dns.listen.clone(),
                 workers: file.dns.workers,
             },
             feeds,
-            secure: file
-                .tls
-                .settings(folder, file.admin.tls || file.web.tls || file.collector.tls),
+            tls: file.tls.settings(folder, file.uses_tls_for_others()),
             exports,
             zones: zones_folder,
             socket,
             socket_group: file.admin.socket_group.clone(),
-            // `listeners::check` has refused texts that are not addresses.
-            admin: file.admin.listen.parse().ok(),
-            web: file.web.listen.parse().ok(),
-            doors: [
-                (
-                    file.admin.tls,
-                    listeners::trusted(&file.admin.trusted_proxies, file.admin.forwarded_header),
-                ),
-                (
-                    file.web.tls,
-                    listeners::trusted(&file.web.trusted_proxies, file.web.forwarded_header),
-                ),
-            ],
+            admin: listeners::http_listener(
+                &file.admin.listen,
+                file.admin.tls,
+                &file.admin.trusted_proxies,
+                file.admin.forwarded_header,
+            ),
+            web: listeners::http_listener(
+                &file.web.listen,
+                file.web.tls,
+                &file.web.trusted_proxies,
+                file.web.forwarded_header,
+            ),
             json_log: file.log.format == LogFormat::Json,
             http_client: webhooks::HttpClientSettings {
-                allow: file
-                    .http_client
-                    .allow_special_ranges
-                    .iter()
-                    .filter_map(|a| a.parse().ok())
-                    .collect(),
+                allow: webhook_ranges,
                 resolvers: file.http_client.resolvers.clone(),
             },
             mail: mail::MailSettings {
@@ -252,8 +254,8 @@ fn reason_settings(r: &Table<ReasonTable>) -> ledger::ReasonSettings {
     }
 }
 
-/// The path of a file that the daemon writes: as configured, or in the store's folder. A file that
-/// an earlier version made at its default in the folder of the configuration stays in use.
+/// The path of a file that the daemon writes: as configured, or `name` in the store's folder. An
+/// existing file at `old`, the default of an earlier version, stays in use.
 fn own_file(
     configured: Option<&Path>,
     folder: &Path,
@@ -272,7 +274,7 @@ fn own_file(
 pub(in crate::config) struct ReasonNames {
     names: Vec<String>,
     known: Reasons,
-    /// Whether every entry could be read, so that an unknown name is an error.
+    /// Whether every entry could be read. If not, an unknown name is not an error.
     complete: bool,
 }
 
@@ -292,72 +294,64 @@ fn reasons(tables: &[Table<ReasonTable>], path: &Path, report: &mut Report) -> R
         complete: !tables.is_empty(),
     };
     for table in tables {
-        let name = &table.name;
+        let (name, mut report) = (&table.name, report.of(&table.place));
         if !table.place.has("name") || table.place.is_rejected("name") {
-            report.error(
-                &table.place,
-                "name",
-                "it is missing; write name = \"relay\", for example",
-            );
+            report.error("name", "it is missing; write name = \"relay\", for example");
             out.complete = false;
             continue;
         }
         if out.known.get(name).is_some() {
-            report.error(
-                &table.place,
-                "name",
-                format_args!("there are two reasons `{name}`; remove or rename one"),
-            );
-        } else if let Err(e) = out.known.add(name) {
-            report.error(&table.place, "name", e);
+            let text = format_args!("there are two reasons `{name}`; remove or rename one");
+            report.error("name", text);
+        } else {
+            report.value("name", out.known.add(name));
         }
         out.names.push(name.clone());
     }
     if tables.is_empty() {
-        report.file_error(
-            path,
-            format_args!("there is no [[reason]]; define at least one (at most {MAX_REASONS})"),
-        );
+        let text =
+            format_args!("there is no [[reason]]; define at least one (at most {MAX_REASONS})");
+        report.file_error(path, text);
     }
     out
 }
 
+/// A name in lower case without the dot at its end.
+fn bare(name: &str) -> String {
+    name.trim_end_matches('.').to_ascii_lowercase()
+}
+
 impl TlsTable {
-    /// Checks what can be checked without reading the certificate, which only the daemon and
-    /// `check` can.
-    fn check(&self, place: &Place, web: bool, report: &mut Report) {
+    /// Checks the table without the certificate files, which not every command can read.
+    fn check(&self, is_used_by_others: bool, report: &mut TableReport<'_>) {
         let all = [&self.listen, &self.https, &self.quic, &self.h3];
-        if !web && all.iter().all(|addrs| addrs.is_empty()) {
+        if !is_used_by_others && all.iter().all(|addrs| addrs.is_empty()) {
             return;
         }
         for (key, path, what) in [
             ("certificate", &self.certificate, "the certificate"),
             ("key", &self.key, "its private key"),
         ] {
-            if path.as_os_str().is_empty() {
-                report.error(place, key, format_args!("it is required when any TLS listener is configured; name the PEM file of {what}"));
-            }
-        }
-        if !self.https_path.starts_with('/') || self.https_path.contains(['?', '#', ' ']) {
-            report.error(
-                place,
-                "https_path",
-                format_args!(
-                    "`{}` is not the path of a URL, such as /dns-query",
-                    self.https_path
-                ),
+            report.error_if(
+                path.as_os_str().is_empty(),
+                key,
+                format_args!("it is required when any TLS listener is configured; name the PEM file of {what}"),
             );
         }
+        let path = &self.https_path;
+        report.error_if(
+            !path.starts_with('/') || path.contains(['?', '#', ' ']),
+            "https_path",
+            format_args!("`{path}` is not the path of a URL, such as /dns-query"),
+        );
     }
 
     fn settings(&self, folder: &Path, web: bool) -> server::TlsSettings {
-        let clients = Some(&self.client_ca)
-            .filter(|c| !c.as_os_str().is_empty())
-            .map(|c| folder.join(c));
+        let clients = Some(&self.client_ca).filter(|c| !c.as_os_str().is_empty());
         let files = server::CertificateFiles {
             certificate: folder.join(&self.certificate),
             key: folder.join(&self.key),
-            clients,
+            clients: clients.map(|c| folder.join(c)),
         };
         server::TlsSettings {
             listen: self.listen.clone(),
@@ -372,60 +366,61 @@ impl TlsTable {
 }
 
 impl File {
-    /// Checks the tables of the parts and returns the special ranges that may be listed.
-    fn check_parts(&self, report: &mut Report) -> Vec<Subject> {
-        let mut special = Vec::new();
-        for s in &self.limits.allow_special_ranges {
-            match s.parse::<Subject>() {
-                Ok(s) => {
-                    report.warning(
-                        &self.limits.place,
-                        "allow_special_ranges",
-                        format_args!("{s} can be listed although it is a special range"),
-                    );
-                    special.push(s);
-                }
-                Err(e) => report.error(&self.limits.place, "allow_special_ranges", e),
-            }
-        }
-        for a in &self.http_client.allow_special_ranges {
-            match a.parse::<Subject>() {
-                Ok(a) => {
-                    let text =
-                        format_args!("webhooks may connect to {a} although it is a special range");
-                    report.warning(&self.http_client.place, "allow_special_ranges", text);
-                }
-                Err(e) => report.error(&self.http_client.place, "allow_special_ranges", e),
-            }
-        }
-        accounts::check(self, report);
-        if self.dns.nsid.len() > MAX_NSID {
-            report.error(
-                &self.dns.place,
-                "nsid",
-                format_args!(
-                    "it has {} bytes; at most {MAX_NSID} are sent",
-                    self.dns.nsid.len()
-                ),
-            );
-        }
-        self.tls.check(
-            &self.tls.place,
-            self.admin.tls || self.web.tls || self.collector.tls,
-            report,
+    /// Whether a listener of another table than `[tls]` uses its certificate.
+    fn uses_tls_for_others(&self) -> bool {
+        self.admin.tls || self.web.tls || self.collector.tls
+    }
+
+    /// Checks the tables of the parts. Returns the special ranges that may be listed, and those that
+    /// webhooks may connect to.
+    fn check_parts(&self, report: &mut Report) -> (Vec<Subject>, Vec<Subject>) {
+        let mut limits = report.of(&self.limits.place);
+        let listed = special_ranges(&self.limits.allow_special_ranges, &mut limits, |range| {
+            format!("{range} can be listed although it is a special range")
+        });
+        let mut client = report.of(&self.http_client.place);
+        let connected = special_ranges(
+            &self.http_client.allow_special_ranges,
+            &mut client,
+            |range| format!("webhooks may connect to {range} although it is a special range"),
         );
-        if self.store.scrub_rate.0 < MIN_SCRUB_RATE_BYTES {
-            report.error(
-                &self.store.place,
-                "scrub_rate",
-                "a scrub at this rate would never end; write 64KiB or more",
-            );
-        }
-        self.connections.check(&self.connections.place, report);
+        accounts::check(self, report);
+        let nsid_bytes = self.dns.nsid.len();
+        report.of(&self.dns.place).error_if(
+            nsid_bytes > MAX_NSID,
+            "nsid",
+            format_args!("it has {nsid_bytes} bytes; at most {MAX_NSID} are sent"),
+        );
+        let mut tls = report.of(&self.tls.place);
+        self.tls.check(self.uses_tls_for_others(), &mut tls);
+        report.of(&self.store.place).error_if(
+            self.store.scrub_rate.0 < MIN_SCRUB_RATE_BYTES,
+            "scrub_rate",
+            "a scrub at this rate would never end; write 64KiB or more",
+        );
+        self.connections
+            .check(&mut report.of(&self.connections.place));
         listeners::check(self, report);
         listeners::check_proxies(self, report);
-        special
+        (listed, connected)
     }
+}
+
+/// The special ranges of `allow_special_ranges`, each with a warning about its use.
+fn special_ranges(
+    texts: &[String],
+    report: &mut TableReport<'_>,
+    warning: impl Fn(&Subject) -> String,
+) -> Vec<Subject> {
+    let key = "allow_special_ranges";
+    let mut ranges = Vec::new();
+    for text in texts {
+        if let Some(range) = report.value(key, text.parse::<Subject>()) {
+            report.warning(key, warning(&range));
+            ranges.push(range);
+        }
+    }
+    ranges
 }
 
 #[cfg(test)]

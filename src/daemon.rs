@@ -15,7 +15,7 @@ use tokio::{
 use crate::{
     api::{ConfigurationCheckResponse, MirrorResponse},
     clock::{Clock, SystemTimeSource},
-    config::Config,
+    config::{Config, HttpListener},
     exports::Exports,
     feeds::Feeds,
     http,
@@ -61,19 +61,19 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let mut signals = Signals::new()?;
     let (config, connections) = divide_files(config);
     // Ports below 1024 and larger buffers need the privileges that are dropped next.
-    let (udp, tcp) = bind(&config.serve)?;
-    let encrypted = server::encrypted::bind(&config.secure)?;
+    let (udp, tcp) = bind(&config.dns)?;
+    let encrypted = server::encrypted::bind(&config.tls)?;
     let socket = http::bind(&config.socket, &socket_owner(&config)?)
         .await
         .map_err(|e| format!("admin.socket: {e}"))?;
     let collectors = relay::bind(&config.probe.listen)?;
     let (admin, public) = (
-        listen("admin.listen", config.admin)?,
-        listen("web.listen", config.web)?,
+        listen("admin.listen", config.admin.listen)?,
+        listen("web.listen", config.web.listen)?,
     );
     drop_privileges(&config)?;
     // Read as the unprivileged user, who has to read it again after a renewal.
-    let certificates = config.secure.open()?;
+    let certificates = config.tls.open()?;
     let (ledger, mirrors) = open(&config).await?;
     let mut shared = ServerContext::new(&ledger, Some(mirrors.clone()));
     let limiters = Limiters::new(
@@ -88,7 +88,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let workers = start_udp(udp, &shared)?;
     let listeners = serve_streams(
         (tcp, encrypted),
-        &config.secure.path,
+        &config.tls.path,
         certificates.as_ref(),
         &shared,
         &limiters.dns,
@@ -317,20 +317,20 @@ fn listener_configs(
     certificates: Option<&Arc<Certificates>>,
     limiters: &Limiters,
 ) -> [http::ListenerConfig; 2] {
-    let one = |(tls, proxies): &(bool, http::TrustedProxies), limiter: &ConnectionLimiter| {
+    let one = |listener: &HttpListener, limiter: &ConnectionLimiter| {
         let tls = certificates
             .cloned()
-            .filter(|_| *tls)
+            .filter(|_| listener.tls)
             .map(|c| Arc::new(move || c.current().web.clone()) as http::Tls);
         http::ListenerConfig {
             tls,
-            trusted_proxies: proxies.clone(),
+            trusted_proxies: listener.trusted_proxies.clone(),
             limiter: limiter.clone(),
         }
     };
     [
-        one(&config.doors[0], &limiters.admin),
-        one(&config.doors[1], &limiters.web),
+        one(&config.admin, &limiters.admin),
+        one(&config.web, &limiters.web),
     ]
 }
 
@@ -489,12 +489,12 @@ fn divide_files(mut config: Config) -> (Config, ConnectionLimits) {
         tracing::warn!(error = %e, "reading the limit of open files failed");
         ASSUMED_FILES
     });
-    let per_address = workers(&config.serve) + 1;
-    let sockets = config.serve.listen.len() * per_address
-        + config.secure.listen.len()
-        + config.secure.https.len()
-        + config.secure.quic.len()
-        + config.secure.h3.len() * server::http3::SOCKETS
+    let per_address = workers(&config.dns) + 1;
+    let sockets = config.dns.listen.len() * per_address
+        + config.tls.listen.len()
+        + config.tls.https.len()
+        + config.tls.quic.len()
+        + config.tls.h3.len() * server::http3::SOCKETS
         + config.probe.listen.len();
     let notified: usize = config
         .ledger
@@ -504,8 +504,8 @@ fn divide_files(mut config: Config) -> (Config, ConnectionLimits) {
         .sum();
     let outgoing = notified + 2 * config.feeds.len() + 2 * config.probe.scheduler.concurrency;
     let used = [
-        config.admin.is_some(),
-        config.web.is_some(),
+        config.admin.listen.is_some(),
+        config.web.listen.is_some(),
         !config.probe.listen.is_empty(),
     ];
     let budget = FileBudget::divide(limit, (sockets + outgoing) as u64, config.connections, used);
@@ -634,7 +634,7 @@ fn checker(path: PathBuf) -> http::Report<ConfigurationCheckResponse> {
     Arc::new(move || match Config::load(&path) {
         Ok(c) => {
             let (errors, warnings) = (
-                Vec::from_iter(c.secure.open().err()),
+                Vec::from_iter(c.tls.open().err()),
                 [c.readable_files(), c.warnings].concat(),
             );
             let zones = c.ledger.zones.len();

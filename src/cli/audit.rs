@@ -33,39 +33,39 @@ pub(super) struct Audit {
     limit: u64,
 }
 
-pub(super) fn run(common: &Common, c: &Audit) -> Result<(), CliError> {
+pub(super) fn run(common: &Common, c: Audit) -> Result<(), CliError> {
     let mut client = Client::open(common)?;
     let mut query = AuditQuery {
-        author: c.author.clone(),
-        action: c.action.clone(),
-        target: c.target.clone(),
-        from: c.from.clone(),
-        to: c.to.clone(),
-        after: None,
-        limit: None,
+        author: c.author,
+        action: c.action,
+        target: c.target,
+        from: c.from,
+        to: c.to,
+        ..AuditQuery::default()
     };
     let mut left = c.limit;
     while left > 0 {
         query.limit = Some(left.min(1000) as usize);
         let page: Page<AuditRecordResponse> = client.get(&with_query("/v1/audit", &query))?;
-        for r in &page.items {
-            left = left.saturating_sub(1);
-            if common.json {
-                output::json_line(r);
-                continue;
-            }
-            let detail = Some(&r.detail).filter(|d| !d.is_empty());
-            let more = [some(", ", detail), some(": ", r.note.as_ref())].concat();
-            let commit = r.commit.map_or(String::new(), |c| format!(" (commit {c})"));
-            println!(
-                "{} {} {} {}{more}{commit}, from {}",
-                r.at, r.author, r.action, r.target, r.from
-            );
-        }
+        left = left.saturating_sub(page.items.len() as u64);
+        page.items.iter().for_each(|r| print(common, r));
         match page.next {
             Some(next) => query.after = Some(next),
             None => break,
         }
     }
     Ok(())
+}
+
+fn print(common: &Common, r: &AuditRecordResponse) {
+    if common.json {
+        return output::json_line(r);
+    }
+    let detail = some(", ", Some(&r.detail).filter(|d| !d.is_empty()));
+    let note = some(": ", r.note.as_ref());
+    let commit = r.commit.map_or(String::new(), |c| format!(" (commit {c})"));
+    println!(
+        "{} {} {} {}{detail}{note}{commit}, from {}",
+        r.at, r.author, r.action, r.target, r.from
+    );
 }

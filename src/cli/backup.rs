@@ -1,9 +1,8 @@
 //! `orbsd backup` and `orbsd restore`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use clap::Args;
-use hyper::Method;
 use serde_json::json;
 
 use super::{CliError, Common, client::Client, output, owner};
@@ -31,18 +30,14 @@ pub(super) fn backup(common: &Common, c: &Backup) -> Result<(), CliError> {
     let request = BackupRequest {
         path: path.display().to_string(),
     };
-    let made: BackupResponse =
-        Client::open(common)?.call_json(Method::POST, "/v1/backups", &request)?;
-    match common.json {
-        true => output::json(&made),
-        false => println!(
-            "{}: commit {}, {} rows, read back",
-            path.display(),
-            made.commit,
-            made.rows
-        ),
-    }
-    Ok(())
+    let made: BackupResponse = Client::open(common)?.post_json("/v1/backups", &request)?;
+    let (commit, rows) = (made.commit, made.rows);
+    common.print(&made, |_| {
+        println!(
+            "{}: commit {commit}, {rows} rows, read back",
+            path.display()
+        );
+    })
 }
 
 /// Put a backup in place of the store, and replay the removals since
@@ -76,11 +71,10 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), CliError> {
     }
     let config = common.load()?;
     let owner = owner::of_daemon(&config)?;
-    let given = owner.map(|_| files_of_daemon(&config)).unwrap_or_default();
-    let give = || {
-        given
-            .iter()
-            .try_for_each(|path| owner.map_or(Ok(()), |owner| owner.give(path)))
+    let files = files_of_daemon(&config);
+    let give = || match owner {
+        Some(owner) => files.iter().try_for_each(|path| owner.give(path)),
+        None => Ok(()),
     };
     // The remains of a refused restore, such as the store's folder, belong to the daemon too.
     restore_with(common, c, &config, &give).inspect_err(|_| drop(give()))
@@ -94,18 +88,12 @@ fn restore_with(
     give: &dyn Fn() -> Result<(), CliError>,
 ) -> Result<(), CliError> {
     // First, so that nothing is written if the log cannot be read.
-    let log = c
-        .removal_log
-        .as_ref()
-        .map(|p| removals::read(p))
-        .transpose()
-        .map_err(CliError::Refused)?;
-    let place = config
-        .ledger
-        .removals
-        .as_deref()
-        .filter(|_| !c.new_identity);
-    let placement = match (&c.removal_log, &log, place) {
+    let path = c.removal_log.as_deref();
+    let log = path.map(removals::read).transpose();
+    let log = log.map_err(CliError::Refused)?;
+    let place = config.ledger.removals.as_deref();
+    let place = place.filter(|_| !c.new_identity);
+    let placement = match (path, &log, place) {
         (Some(path), Some(log), Some(place)) => {
             removals::placement(path, log, place).map_err(CliError::Refused)?
         }
@@ -115,11 +103,11 @@ fn restore_with(
     // If it is dropped before its end, no store is left that could start.
     let restoration = Restoration::begin(&c.folder, &config.store.path).map_err(refused)?;
     let found = restoration.found.clone();
-    let mut store = Store::open(store::StoreSettings {
+    let settings = store::StoreSettings {
         path: restoration.path(),
         ..config.store.clone()
-    })
-    .map_err(refused)?;
+    };
+    let mut store = Store::open(settings).map_err(refused)?;
     let clock = crate::daemon::clock(config, None);
     let mirrors = Arc::new(Mirrors::open(config.mirrors(), clock.clone()));
     warn_of_mirrors(&mirrors, log.is_some());
@@ -141,8 +129,8 @@ fn restore_with(
     give()?;
     restoration.finish().map_err(refused)?;
     if common.json {
-        let serials: std::collections::BTreeMap<_, _> =
-            done.serials.iter().map(|(o, s)| (o, s.0)).collect();
+        let serials = done.serials.iter().map(|(o, s)| (o, s.0));
+        let serials: BTreeMap<_, _> = serials.collect();
         let left: Vec<_> = done.left_behind.iter().map(left_behind_json).collect();
         output::json(&json!({
             "commit": found.commit, "lines": done.lines, "decisions": done.decisions, "missing": missing, "serials": serials,
@@ -171,13 +159,12 @@ fn restore_with(
 /// The files that a restore writes: the store, the file of the mirrors and the removal log, with
 /// their folders.
 fn files_of_daemon(config: &Config) -> Vec<PathBuf> {
-    let removals = config.ledger.removals.clone();
-    let all = config
-        .mirrors()
-        .into_iter()
-        .chain([config.store.path.clone()])
-        .chain(removals);
-    all.map(|path| owner::missing_folder(&path).map_or(path.clone(), Into::into))
+    let mut files = config.mirrors();
+    files.push(config.store.path.clone());
+    files.extend(config.ledger.removals.clone());
+    let files = files.into_iter();
+    files
+        .map(|path| owner::missing_folder(&path).map_or(path.clone(), Into::into))
         .collect()
 }
 
@@ -201,11 +188,10 @@ fn bring_up_to_date(
         store.renew_identity()?;
     }
     if let Some(place) = &config.ledger.removals {
-        match (&c.removal_log, c.new_identity) {
+        let cause = match (&c.removal_log, c.new_identity) {
             (Some(log), false) => {
-                if let Some(aside) = removals::install(log, place, placement)
-                    .map_err(ledger::LedgerError::Invalid)?
-                {
+                let aside = removals::install(log, place, placement);
+                if let Some(aside) = aside.map_err(ledger::LedgerError::Invalid)? {
                     eprintln!(
                         "orbsd: the previous removal log at {} is now {}",
                         place.display(),
@@ -214,23 +200,12 @@ fn bring_up_to_date(
                 }
                 // What cannot be read in it was accepted with --allow-gap; a scrub would report it
                 // as damage for ever.
-                ledger::begin_log(
-                    store,
-                    place,
-                    "unreadable lines were left out by a restore with --allow-gap",
-                    now,
-                )?;
+                "unreadable lines were left out by a restore with --allow-gap"
             }
-            (None, false) => {
-                ledger::begin_log(store, place, "the store was restored without it", now)?;
-            }
-            (_, true) => ledger::begin_log(
-                store,
-                place,
-                "the store was restored with a new identity",
-                now,
-            )?,
-        }
+            (None, false) => "the store was restored without it",
+            (_, true) => "the store was restored with a new identity",
+        };
+        ledger::begin_log(store, place, cause, now)?;
     }
     Ok((missing, done))
 }
@@ -239,9 +214,8 @@ fn bring_up_to_date(
 /// have, which are not in the copy.
 fn serials(mirrors: &Arc<Mirrors>, now: Time, copied: &str, force: bool) -> ledger::RestoreSerials {
     let copied = copied.parse::<Time>().unwrap_or_default();
-    let age = now.0.saturating_sub(copied.0);
     ledger::RestoreSerials {
-        age,
+        age: now.0.saturating_sub(copied.0),
         mirrors: mirrors.seen_serials(),
         given_out: mirrors.given_out(),
         copied,
@@ -251,10 +225,9 @@ fn serials(mirrors: &Arc<Mirrors>, now: Time, copied: &str, force: bool) -> ledg
 
 /// Warns if the serials of the mirrors are unknown.
 fn warn_of_mirrors(mirrors: &Mirrors, has_log: bool) {
-    mirrors
-        .problems()
-        .iter()
-        .for_each(|p| eprintln!("orbsd: warning: {p}"));
+    for problem in mirrors.problems() {
+        eprintln!("orbsd: warning: {problem}");
+    }
     if !has_log && !mirrors.knows_serials() {
         eprintln!(
             "orbsd: warning: no serial is known that a mirror has or that a zone gave out after the copy: {place} is missing; a \
@@ -269,6 +242,6 @@ fn warn_of_mirrors(mirrors: &Mirrors, has_log: bool) {
 pub(super) fn left_behind_json(
     (zone, serial, mirrors): &(String, Serial, Vec<SeenMirror>),
 ) -> serde_json::Value {
-    let commands: std::collections::BTreeMap<_, _> = forced_transfers(zone).into_iter().collect();
+    let commands: BTreeMap<_, _> = forced_transfers(zone).into_iter().collect();
     json!({"zone": zone, "serial": serial, "mirrors": mirrors, "commands": commands})
 }

@@ -10,10 +10,13 @@ use super::{
     CliError, Common,
     client::{Client, pieces, with_query},
     output,
-    text::plain_line,
+    text::{join, plain_line, some},
 };
 use crate::{
-    api::{BulkQuery, BulkResponse, ListingRequest, Operation, RemainingListing, RenewalResponse},
+    api::{
+        BulkQuery, BulkResponse, ListingRequest, Operation, RemainingListing, RenewalResponse,
+        Timestamp,
+    },
     lists::entry,
 };
 
@@ -130,10 +133,9 @@ pub(super) fn delist(common: &Common, c: Delist) -> Result<(), CliError> {
 }
 
 pub(super) fn exempt(common: &Common, c: Exempt) -> Result<(), CliError> {
-    let (op, done) = if c.remove {
-        (Operation::Unexempt, "no longer exempt")
-    } else {
-        (Operation::Exempt, "exempt")
+    let (op, done) = match c.remove {
+        true => (Operation::Unexempt, "no longer exempt"),
+        false => (Operation::Exempt, "exempt"),
     };
     let request = ListingRequest {
         op,
@@ -155,6 +157,9 @@ pub(super) fn prefixes(word: &str) -> Vec<String> {
     }
 }
 
+/// The bytes of changes that are sent at a time.
+const PIECE_BYTES: usize = 32 * 1024;
+
 /// Sends one change for each subject, and prints the result of each.
 fn send(common: &Common, s: Subjects, request: ListingRequest, done: &str) -> Result<(), CliError> {
     let mut client = Client::open(common)?;
@@ -172,15 +177,9 @@ fn send(common: &Common, s: Subjects, request: ListingRequest, done: &str) -> Re
             if stdin.is_terminal() {
                 eprintln!("reading subjects from standard input, one per line");
             }
-            // What is not UTF-8 is refused by the daemon with its line, like any other word that is
-            // no subject.
-            Box::new(
-                stdin
-                    .lock()
-                    .split(b'\n')
-                    .map_while(Result::ok)
-                    .map(|l| String::from_utf8_lossy(&l).into_owned()),
-            )
+            // The daemon refuses a line that is not UTF-8, like any other that is not a subject.
+            let lines = stdin.lock().split(b'\n').map_while(Result::ok);
+            Box::new(lines.map(|l| String::from_utf8_lossy(&l).into_owned()))
         } else {
             Box::new(s.subjects.into_iter())
         };
@@ -201,19 +200,18 @@ fn send(common: &Common, s: Subjects, request: ListingRequest, done: &str) -> Re
                     return;
                 }
             }
-            if buffer.len() > 32 * 1024
-                && tx
-                    .blocking_send(Ok(std::mem::take(&mut buffer).into()))
-                    .is_err()
-            {
-                return;
+            if buffer.len() > PIECE_BYTES {
+                let piece = std::mem::take(&mut buffer);
+                if tx.blocking_send(Ok(piece.into())).is_err() {
+                    return;
+                }
             }
         }
         let _ = tx.blocking_send(Ok(buffer.into()));
     });
     let path = with_query("/v1/bulk", &BulkQuery { published: true });
-    let response = client.send(Method::POST, &path, pieces(rx))?;
-    let mut body = client.check(response)?;
+    let kind = ("content-type", "application/octet-stream");
+    let mut body = client.request(Method::POST, &path, kind, pieces(rx))?;
     let (mut rest, mut count, mut failed, mut usage) = (Vec::new(), 0u64, 0u64, false);
     while let Some(piece) = client.piece(&mut body)? {
         rest.extend(piece);
@@ -268,10 +266,7 @@ fn report(common: &Common, subject: &str, result: &BulkResponse, done: &str) {
     }
     let zones = match &result.published {
         Some(zones) if zones.is_empty() => "; not published".to_string(),
-        Some(zones) => {
-            let zones: Vec<String> = zones.iter().map(ToString::to_string).collect();
-            format!("; {}", zones.join(", "))
-        }
+        Some(zones) => format!("; {}", join(zones)),
         None => String::new(),
     };
     let end = result.renewed.as_ref().map_or(String::new(), renewal);
@@ -280,10 +275,9 @@ fn report(common: &Common, subject: &str, result: &BulkResponse, done: &str) {
     println!("{subject}: {done} (commit {commit}{zones}){end}");
     if let Some(remaining) = &result.remaining {
         let others: Vec<String> = remaining.iter().map(|r| other(subject, r)).collect();
-        let others = if others.is_empty() {
-            "no source".into()
-        } else {
-            others.join(", ")
+        let others = match others.is_empty() {
+            true => "no source".into(),
+            false => join(&others),
         };
         println!("  still listed by: {others}");
     }
@@ -292,17 +286,14 @@ fn report(common: &Common, subject: &str, result: &BulkResponse, done: &str) {
 /// A listing that remains, in words.
 fn other(subject: &str, r: &RemainingListing) -> String {
     let kind = if r.feed { "feed " } else { "" };
-    let place = if r.subject == subject {
-        String::new()
-    } else {
-        format!(" as part of {}", r.subject)
-    };
+    let place = Some(&r.subject).filter(|s| *s != subject);
+    let place = some(" as part of ", place);
     format!("{kind}{} for {}{place}", r.source, r.reason)
 }
 
 /// When a renewed listing ends, and when it would have ended.
 fn renewal(renewed: &RenewalResponse) -> String {
-    let end = |t: Option<crate::api::Timestamp>| t.map_or("never".into(), |t| t.to_string());
+    let end = |t: Option<Timestamp>| t.map_or("never".into(), |t| t.to_string());
     match (end(renewed.previous_until), end(renewed.until)) {
         (was, until) if was == until => format!("; ends {until}, as before"),
         (was, until) => format!("; ends {until} (was {was})"),

@@ -17,14 +17,30 @@ use crate::{
     ledger::left_behind_while_stopped,
 };
 
-/// What `orbsd check --json` prints.
-#[derive(Serialize)]
-struct Report {
+/// The findings of a check, and the output of `orbsd check --json`.
+#[derive(Default, Serialize)]
+struct Findings {
     errors: Vec<String>,
     warnings: Vec<String>,
+    /// Warnings about names that are not configured and have listings; errors without `--force`.
+    #[serde(skip)]
+    unconfigured: Vec<String>,
     zones: usize,
     /// The rejected names in the daemon's store; null if no daemon runs.
     names: Option<RejectedNamesResponse>,
+}
+
+impl Findings {
+    /// Adds the names of the daemon's store that would be rejected today.
+    fn add_names(&mut self, names: Result<RejectedNamesResponse, CliError>) {
+        match names {
+            Ok(names) => self.names = Some(names),
+            Err(e) => self.warnings.push(format!(
+                "the daemon did not compare the configuration with its store: {}",
+                e.text()
+            )),
+        }
+    }
 }
 
 /// Check the configuration and all zones
@@ -39,123 +55,102 @@ pub(super) struct Check {
 /// store that would not be accepted today. If no daemon runs, the store is compared with the names
 /// of the configuration.
 pub(super) fn run(common: &Common, c: &Check) -> Result<(), CliError> {
-    let mut left = Vec::new();
-    let (mut errors, mut warnings, zones, names) = match Config::load(&common.config) {
-        Ok(c) => {
-            let errors: Vec<String> = c.secure.open().err().into_iter().collect();
-            let feeds: Vec<&str> = c.feeds.iter().map(|f| f.name.as_str()).collect();
-            let query = RejectedNamesQuery {
-                feeds: feeds.join(","),
-            };
-            let path = with_query("/v1/names/rejected", &query);
-            let names = Client::running(&c.socket).map(|mut client| {
-                let found: Page<UnconfiguredResponse> = client.get("/v1/unconfigured")?;
-                left.extend(found.items.into_iter().map(|l| l.message));
-                client.get(&path)
-            });
-            let mut doubtful = [c.readable_files(), c.warnings.clone()].concat();
-            if names.is_none() {
-                match left_behind_while_stopped(c.store.clone(), &c.ledger) {
-                    Ok(found) => left.extend(found.iter().map(ToString::to_string)),
-                    Err(e) => doubtful.push(format!(
-                        "the configuration was not compared with the names in the store: {e}"
-                    )),
-                }
-            }
-            (errors, doubtful, c.ledger.zones.len(), names)
+    let mut found = match Config::load(&common.config) {
+        Ok(config) => check_valid(&config),
+        Err(e) => {
+            let is_unreadable = e.0.iter().any(|line| line.contains(UNREADABLE));
+            let by_daemon = is_unreadable.then(|| checked_by_daemon(common)).flatten();
+            by_daemon.unwrap_or_else(|| Findings {
+                errors: e.0,
+                ..Findings::default()
+            })
         }
-        Err(e) => match e
-            .0
-            .iter()
-            .any(|line| line.contains(UNREADABLE))
-            .then(|| checked_by_daemon(common))
-            .flatten()
-        {
-            Some(found) => found,
-            None => (e.0, Vec::new(), 0, None),
-        },
     };
-    let names = match names {
-        Some(Ok(found)) => Some(found),
-        Some(Err(e)) => {
-            warnings.push(format!(
-                "the daemon did not compare the configuration with its store: {}",
-                e.text()
-            ));
-            None
-        }
-        None => None,
-    };
+    let unconfigured = std::mem::take(&mut found.unconfigured).into_iter();
     match c.force {
-        true => warnings.append(&mut left),
-        false => errors.extend(
-            left.into_iter()
-                .map(|l| format!("{l}; `--force` accepts it")),
-        ),
+        true => found.warnings.extend(unconfigured),
+        false => found
+            .errors
+            .extend(unconfigured.map(|l| format!("{l}; `--force` accepts it"))),
     }
-    if let Some(names) = &names {
-        warnings.extend(names.classes.iter().map(rejected));
+    if let Some(names) = &found.names {
         let collisions = names.collisions.iter();
-        warnings.extend(collisions.map(|c| format!("{c}; rename one of them")));
+        found.warnings.extend(names.classes.iter().map(rejected));
+        found
+            .warnings
+            .extend(collisions.map(|c| format!("{c}; rename one of them")));
     }
-    let failed = !errors.is_empty();
     if common.json {
-        output::json_line(&Report {
-            errors,
-            warnings,
-            zones,
-            names,
-        });
+        output::json_line(&found);
     } else {
-        warnings.iter().for_each(|w| println!("warning: {w}"));
-        errors.iter().for_each(|e| print_error(e));
-        if !failed {
-            println!("{}: valid, {zones} zones", common.config.display());
+        found.warnings.iter().for_each(|w| println!("warning: {w}"));
+        found.errors.iter().for_each(|e| print_error(e));
+        if found.errors.is_empty() {
+            println!("{}: valid, {} zones", common.config.display(), found.zones);
         }
     }
     // The errors are printed above.
-    if failed {
-        Err(CliError::Usage(String::new()))
-    } else {
-        Ok(())
+    match found.errors.is_empty() {
+        true => Ok(()),
+        false => Err(CliError::Usage(String::new())),
     }
+}
+
+/// Checks what a valid configuration points to: certificates, files, and the names in the store.
+fn check_valid(config: &Config) -> Findings {
+    let mut found = Findings {
+        errors: config.tls.open().err().into_iter().collect(),
+        warnings: [config.readable_files(), config.warnings.clone()].concat(),
+        zones: config.ledger.zones.len(),
+        ..Findings::default()
+    };
+    let feeds: Vec<&str> = config.feeds.iter().map(|f| f.name.as_str()).collect();
+    let query = RejectedNamesQuery {
+        feeds: feeds.join(","),
+    };
+    if let Some(mut client) = Client::running(&config.socket) {
+        let names = client.get::<Page<UnconfiguredResponse>>("/v1/unconfigured");
+        let names = names.and_then(|page| {
+            found.unconfigured = page.items.into_iter().map(|l| l.message).collect();
+            client.get(&with_query("/v1/names/rejected", &query))
+        });
+        found.add_names(names);
+        return found;
+    }
+    match left_behind_while_stopped(config.store.clone(), &config.ledger) {
+        Ok(left) => found.unconfigured = left.iter().map(ToString::to_string).collect(),
+        Err(e) => found.warnings.push(format!(
+            "the configuration was not compared with the names in the store: {e}"
+        )),
+    }
+    found
 }
 
 /// The system's message about a file that this user cannot read.
 const UNREADABLE: &str = "Permission denied";
 
-/// Errors, warnings, the number of zones, and the rejected names in the store.
-type Checked = (
-    Vec<String>,
-    Vec<String>,
-    usize,
-    Option<Result<RejectedNamesResponse, CliError>>,
-);
-
 /// Asks the daemon to check its configuration, which this user cannot read. `None` if no daemon
 /// answers.
-fn checked_by_daemon(common: &Common) -> Option<Checked> {
+fn checked_by_daemon(common: &Common) -> Option<Findings> {
     let mut client = Client::running(&common.socket().ok()?)?;
     let found: ConfigurationCheckResponse = client.get("/v1/configuration/check").ok()?;
     let note =
         "this user cannot read the whole configuration; the daemon has checked it".to_string();
-    let names = client.get("/v1/names/rejected");
-    Some((
-        found.errors,
-        [vec![note], found.warnings].concat(),
-        found.zones,
-        Some(names),
-    ))
+    let mut out = Findings {
+        errors: found.errors,
+        warnings: [vec![note], found.warnings].concat(),
+        zones: found.zones,
+        ..Findings::default()
+    };
+    out.add_names(client.get("/v1/names/rejected"));
+    Some(out)
 }
 
 /// A warning about names of one class.
 fn rejected(class: &NameClassResponse) -> String {
     let (first, count) = (&class.first, class.count);
-    let more = if count > first.len() as u64 {
-        ", …"
-    } else {
-        ""
-    };
+    let is_cut = count > first.len() as u64;
+    let more = if is_cut { ", …" } else { "" };
     let names = if count == 1 { "name" } else { "names" };
     format!(
         "the store has {count} {names} that would not be accepted today ({}): {}{more}; `orbsd delist NAME` removes one, and the next import of the list that it came from leaves it out",

@@ -2,6 +2,7 @@
 //! the same API on the store, opened for this command.
 
 use std::{
+    fmt::Display,
     net::{SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
     sync::Arc,
@@ -9,7 +10,7 @@ use std::{
 
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::{
-    Method, Request, Response, StatusCode,
+    Method, Request, StatusCode,
     body::{Bytes, Frame, Incoming},
     client::conn::http1::{SendRequest, handshake},
 };
@@ -33,7 +34,7 @@ use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
 use super::{CliError, Common, request_stream::RequestStream};
 use crate::{
-    api::{ProblemCode, ProblemDetails, StatusResponse},
+    api::{Page, ProblemCode, ProblemDetails, StatusResponse},
     config::Config,
     http,
     ledger::Ledger,
@@ -46,6 +47,9 @@ use crate::{
 
 /// The body of a request: bytes, or pieces of a channel.
 pub(super) type AnyBody = http_body_util::combinators::BoxBody<Bytes, std::io::Error>;
+
+/// The header of requests with a JSON body, and of those without a body.
+const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// A connection to the API.
 pub(super) struct Client {
@@ -60,12 +64,12 @@ pub(super) struct Client {
     token: Option<String>,
 }
 
-fn text(e: impl std::fmt::Display) -> CliError {
+fn text(e: impl Display) -> CliError {
     CliError::Refused(e.to_string())
 }
 
-/// The runtime of a connection.
-fn runtime() -> std::io::Result<Runtime> {
+/// The runtime of a command.
+pub(super) fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -147,17 +151,14 @@ impl Client {
                 "--server: `{server}` is not https://HOST:PORT"
             )));
         }
-        let has_port = host
-            .rsplit_once(':')
-            .is_some_and(|(_, p)| p.parse::<u16>().is_ok());
-        let addr = match has_port {
-            true => host.to_string(),
-            false => format!("{host}:8053"),
+        let port = host.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        let addr = match port {
+            Some(Ok(_)) => host.to_string(),
+            _ => format!("{host}:8053"),
         };
-        let named = |path: &Path, e: &dyn std::fmt::Display| {
-            CliError::Usage(format!("{}: {e}", path.display()))
-        };
-        let unreachable = |e: &dyn std::fmt::Display| CliError::Refused(format!("{addr}: {e}"));
+        let named =
+            |path: &Path, e: &dyn Display| CliError::Usage(format!("{}: {e}", path.display()));
+        let unreachable = |e: &dyn Display| CliError::Refused(format!("{addr}: {e}"));
         let resolved = addr.to_socket_addrs().map_err(|e| unreachable(&e))?;
         let resolved: Vec<SocketAddr> = resolved.collect();
         if !tls && !insecure && !resolved.iter().all(|a| a.ip().to_canonical().is_loopback()) {
@@ -176,35 +177,23 @@ impl Client {
         let stream = runtime
             .block_on(tokio::net::TcpStream::connect(&resolved[..]))
             .map_err(|e| unreachable(&e))?;
-        let mut client =
-            match tls {
-                false => Client::over(runtime, stream)?,
-                true => {
-                    let mut roots = RootCertStore::empty();
-                    match ca {
-                        None => drop(roots.add_parsable_certificates(
-                            rustls_native_certs::load_native_certs().certs,
-                        )),
-                        Some(path) => {
-                            let read: Result<Vec<_>, _> =
-                                CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-                            for cert in read.map_err(|e| named(path, &e))? {
-                                roots.add(cert).map_err(|e| named(path, &e))?;
-                            }
-                        }
-                    }
-                    let config = ClientConfig::builder()
-                        .with_root_certificates(roots)
-                        .with_no_client_auth();
-                    let name = addr.rsplit_once(':').map_or(host, |(name, _)| name);
-                    let name = name.trim_matches(['[', ']']).to_string();
-                    let name = ServerName::try_from(name).map_err(text)?;
-                    let secured = runtime
-                        .block_on(TlsConnector::from(Arc::new(config)).connect(name, stream));
-                    let secured = secured.map_err(|e| unreachable(&format_args!("TLS: {e}")))?;
-                    Client::over(runtime, secured)?
-                }
-            };
+        let mut client = if tls {
+            let name = addr.rsplit_once(':').map_or(host, |(name, _)| name);
+            let name = name.trim_matches(['[', ']']).to_string();
+            let name = ServerName::try_from(name).map_err(text)?;
+            let roots = roots(ca).map_err(|(path, e)| named(path, &e))?;
+            let config = ClientConfig::builder()
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            let secured = TlsConnector::from(Arc::new(config)).connect(name, stream);
+            let secured = runtime.block_on(secured);
+            Client::over(
+                runtime,
+                secured.map_err(|e| unreachable(&format_args!("TLS: {e}")))?,
+            )?
+        } else {
+            Client::over(runtime, stream)?
+        };
         (client.host, client.token) = (host.into(), Some(secret));
         Ok(client)
     }
@@ -214,14 +203,33 @@ impl Client {
         self.own.is_none()
     }
 
-    /// Requests a stream of a media type; the caller reads its body piece by piece.
-    pub(super) fn stream(&mut self, path: &str, accept: &str) -> Result<Incoming, CliError> {
-        let response = self.send_with(Method::GET, path, ("accept", accept), bytes(""))?;
-        self.check(response)
-    }
-
-    /// The body of a successful response; a problem becomes a failure.
-    pub(super) fn check(&self, response: Response<Incoming>) -> Result<Incoming, CliError> {
+    /// Sends a request with a header and a body. Returns the body of a successful response, which the
+    /// caller reads; a problem becomes an error.
+    pub(super) fn request(
+        &mut self,
+        method: Method,
+        path: &str,
+        (name, value): (&str, &str),
+        body: AnyBody,
+    ) -> Result<Incoming, CliError> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", &self.host)
+            .header(name, value);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.body(body).map_err(text)?;
+        // A connection is ready some moments after the response before was read; a request that is
+        // sent earlier is cancelled.
+        let response = self
+            .runtime
+            .block_on(async {
+                self.sender.ready().await?;
+                self.sender.send_request(request).await
+            })
+            .map_err(|e| CliError::Refused(format!("the daemon did not respond: {e}")))?;
         let status = response.status();
         let mut body = response.into_body();
         match status.is_success() {
@@ -239,73 +247,22 @@ impl Client {
         Ok(all)
     }
 
-    /// Sends a request with a header, and waits for the head of the response.
-    fn send_with(
-        &mut self,
-        method: Method,
-        path: &str,
-        (name, value): (&str, &str),
-        body: AnyBody,
-    ) -> Result<Response<Incoming>, CliError> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", &self.host)
-            .header(name, value);
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        let request = request.body(body).map_err(text)?;
-        // A connection is ready some moments after the response before was read; a request that is
-        // sent earlier is cancelled.
-        self.runtime
-            .block_on(async {
-                self.sender.ready().await?;
-                self.sender.send_request(request).await
-            })
-            .map_err(|e| CliError::Refused(format!("the daemon did not respond: {e}")))
-    }
-
-    /// Sends a request with a body of bytes, and waits for the head of the response.
-    pub(super) fn send(
-        &mut self,
-        method: Method,
-        path: &str,
-        body: AnyBody,
-    ) -> Result<Response<Incoming>, CliError> {
-        let kind = ("content-type", "application/octet-stream");
-        self.send_with(method, path, kind, body)
-    }
-
-    /// Sends a request without a body whose response may end with trailers.
-    pub(super) fn send_for_trailers(
-        &mut self,
-        method: Method,
-        path: &str,
-    ) -> Result<Response<Incoming>, CliError> {
-        self.send_with(method, path, ("te", "trailers"), bytes(""))
-    }
-
-    /// Sends a request without a body, and reads the response as text.
-    pub(super) fn text(&mut self, method: Method, path: &str) -> Result<String, CliError> {
-        let response = self.send(method, path, bytes(""))?;
-        let mut body = self.check(response)?;
+    /// Reads a text.
+    pub(super) fn text(&mut self, path: &str) -> Result<String, CliError> {
+        let mut body = self.request(Method::GET, path, JSON, bytes(""))?;
         Ok(String::from_utf8_lossy(&self.whole(&mut body)?).into_owned())
     }
 
     /// Warns if a time is relative to now, and trusted time differs from the wall clock: such a time
     /// counts from trusted time.
     pub(super) fn warn_of_clock(&mut self, time: Option<&str>) {
-        if !time.is_some_and(is_relative) {
+        let Some(time) = time.filter(|t| is_relative(t)) else {
             return;
-        }
+        };
         // Errors do not matter here: the change is done.
         let status = self.get::<StatusResponse>("/v1/status").ok();
         if let Some(problem) = status.and_then(|s| s.clock.problem) {
-            eprintln!(
-                "orbsd: warning: the time `{}` was counted from trusted time; {problem}",
-                time.unwrap_or_default()
-            );
+            eprintln!("orbsd: warning: the time `{time}` was counted from trusted time; {problem}");
         }
     }
 
@@ -322,18 +279,38 @@ impl Client {
             .map_err(|e| CliError::Refused(format!("the response is incomplete: {e}")))
     }
 
+    /// Reads the whole body of a response.
+    pub(super) fn read<T: DeserializeOwned>(&self, mut body: Incoming) -> Result<T, CliError> {
+        serde_json::from_slice(&self.whole(&mut body)?).map_err(|e| unreadable(&e))
+    }
+
     /// Reads a resource.
     pub(super) fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, CliError> {
         self.call(Method::GET, path)
     }
 
-    /// Sends a request without a body.
-    pub(super) fn call<T: DeserializeOwned>(
+    /// Sends a POST request without a body.
+    pub(super) fn post<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, CliError> {
+        self.call(Method::POST, path)
+    }
+
+    /// Sends a POST request with a JSON body.
+    pub(super) fn post_json<T: DeserializeOwned>(
         &mut self,
-        method: Method,
         path: &str,
+        body: &impl Serialize,
     ) -> Result<T, CliError> {
-        self.call_with(method, path, "application/json", bytes(""))
+        self.call_json(Method::POST, path, body)
+    }
+
+    /// Sends a DELETE request.
+    pub(super) fn delete<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, CliError> {
+        self.call(Method::DELETE, path)
+    }
+
+    fn call<T: DeserializeOwned>(&mut self, method: Method, path: &str) -> Result<T, CliError> {
+        let body = self.request(method, path, JSON, bytes(""))?;
+        self.read(body)
     }
 
     /// Sends a request with a JSON body.
@@ -343,25 +320,41 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, CliError> {
-        let body = serde_json::to_vec(body).map_err(text)?;
-        self.call_with(method, path, "application/json", bytes(body))
+        let body = bytes(serde_json::to_vec(body).map_err(text)?);
+        let body = self.request(method, path, JSON, body)?;
+        self.read(body)
     }
 
-    /// Sends a request with a body of a media type, and reads the response; a problem becomes a
-    /// failure.
-    pub(super) fn call_with<T: DeserializeOwned>(
+    /// Prints a list that fits on one page: as JSON, or as `print` does for each item.
+    pub(super) fn print_list<T: DeserializeOwned + Serialize>(
         &mut self,
-        method: Method,
+        common: &Common,
         path: &str,
-        kind: &str,
-        body: AnyBody,
-    ) -> Result<T, CliError> {
-        let response = self.send_with(method, path, ("content-type", kind), body)?;
-        let mut body = self.check(response)?;
-        serde_json::from_slice(&self.whole(&mut body)?).map_err(|e| {
-            CliError::Refused(format!("the response of the daemon cannot be read: {e}"))
-        })
+        print: impl Fn(&T),
+    ) -> Result<(), CliError> {
+        let all: Page<T> = self.get(path)?;
+        common.print(&all, |all| all.items.iter().for_each(print))
     }
+}
+
+/// The error about a response that is not what the API defines.
+pub(super) fn unreadable(e: &serde_json::Error) -> CliError {
+    CliError::Refused(format!("the response of the daemon cannot be read: {e}"))
+}
+
+/// The certificate authorities of a file, or those of this machine. The error names the file.
+fn roots(ca: Option<&Path>) -> Result<RootCertStore, (&Path, String)> {
+    let mut roots = RootCertStore::empty();
+    let Some(path) = ca else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        return Ok(roots);
+    };
+    let certificates = CertificateDer::pem_file_iter(path).map_err(|e| (path, e.to_string()))?;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|e| (path, e.to_string()))?;
+        roots.add(certificate).map_err(|e| (path, e.to_string()))?;
+    }
+    Ok(roots)
 }
 
 /// The error about a socket that this user may not open.
@@ -421,14 +414,11 @@ fn read_token(path: &Path) -> std::io::Result<String> {
 
 /// A problem document as a failure; a wrong request is wrong usage.
 fn failure(status: StatusCode, body: &[u8]) -> CliError {
-    let problem: Option<ProblemDetails> = serde_json::from_slice(body).ok();
-    let Some(problem) = problem else {
-        return CliError::Refused(format!("the daemon responded with {status}"));
-    };
-    match problem.code {
-        ProblemCode::ListRefused => CliError::ListRefused(problem.detail),
-        _ if status == StatusCode::UNPROCESSABLE_ENTITY => CliError::Usage(problem.detail),
-        _ => CliError::Refused(problem.detail),
+    match serde_json::from_slice::<ProblemDetails>(body) {
+        Err(_) => CliError::Refused(format!("the daemon responded with {status}")),
+        Ok(p) if p.code == ProblemCode::ListRefused => CliError::ListRefused(p.detail),
+        Ok(p) if status == StatusCode::UNPROCESSABLE_ENTITY => CliError::Usage(p.detail),
+        Ok(p) => CliError::Refused(p.detail),
     }
 }
 
@@ -453,13 +443,11 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
     let listener = runtime.block_on(http::bind(&config.socket, &http::SocketOwner::default()))?;
     let reload = offline_reload(ledger.clone(), config.ledger.clone());
     // A command tests nothing, and needs no tokens.
-    let relay = RelayService::new(
-        ledger.clone(),
-        RelaySettings {
-            enabled: false,
-            ..config.probe.relay.clone()
-        },
-    );
+    let relay = RelaySettings {
+        enabled: false,
+        ..config.probe.relay.clone()
+    };
+    let relay = RelayService::new(ledger.clone(), relay);
     let app = http::App {
         ledger: ledger.clone(),
         metrics: Arc::new(Metrics::default()),
@@ -491,9 +479,8 @@ fn offline_reload(ledger: Ledger, settings: crate::ledger::LedgerSettings) -> ht
     Arc::new(move |request| {
         let text = |e: crate::ledger::LedgerError| e.text(&ledger.store.dictionary());
         if let Some((rename, line)) = request.rename {
-            ledger
-                .rename(rename, settings.clone(), line)
-                .map_err(text)?;
+            let renamed = ledger.rename(rename, settings.clone(), line);
+            renamed.map_err(text)?;
         }
         Ok(http::Reloaded {
             warnings: Vec::new(),
@@ -518,9 +505,8 @@ pub(super) fn bytes(b: impl Into<Bytes>) -> AnyBody {
 
 /// A body whose pieces come from a channel.
 pub(super) fn pieces(rx: mpsc::Receiver<std::io::Result<Bytes>>) -> AnyBody {
-    BodyExt::boxed(StreamBody::new(
-        ReceiverStream::new(rx).map(|b| b.map(Frame::data)),
-    ))
+    let frames = ReceiverStream::new(rx).map(|piece| piece.map(Frame::data));
+    BodyExt::boxed(StreamBody::new(frames))
 }
 
 /// The characters to escape in a part of a path: all but the unreserved ones (RFC 3986 section 2.3).

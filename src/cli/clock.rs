@@ -1,8 +1,6 @@
 //! `orbsd clock`: trusted time.
 
-use hyper::Method;
-
-use super::{CliError, Common, client::Client, output};
+use super::{CliError, Common, client::Client};
 use crate::api::{ClockAcceptedResponse, StatusResponse};
 
 /// Show trusted time, or accept the wall clock
@@ -27,34 +25,28 @@ pub(super) fn run(common: &Common, args: &Clock) -> Result<(), CliError> {
         ClockCommand::Show => {
             let status: StatusResponse = client.get("/v1/status")?;
             let clock = status.clock;
-            match common.json {
-                true => output::json(&clock),
-                false => println!(
-                    "trusted time {}, wall clock {} ({:+} s), {} by the kernel",
-                    clock.trusted,
-                    clock.wall,
-                    clock.offset_seconds,
-                    if clock.synchronised {
-                        "synchronised"
-                    } else {
-                        "not known to be synchronised"
-                    }
-                ),
-            }
+            let state = match clock.synchronised {
+                true => "synchronised",
+                false => "not known to be synchronised",
+            };
+            common.print(&clock, |c| {
+                println!(
+                    "trusted time {}, wall clock {} ({:+} s), {state} by the kernel",
+                    c.trusted, c.wall, c.offset_seconds
+                );
+            })?;
             clock
                 .problem
                 .map_or(Ok(()), |why| Err(CliError::Refused(why)))
         }
         ClockCommand::Accept => {
-            let done: ClockAcceptedResponse = client.call(Method::POST, "/v1/clock/accept")?;
-            match common.json {
-                true => output::json(&done),
-                false => println!(
+            let done: ClockAcceptedResponse = client.post("/v1/clock/accept")?;
+            common.print(&done, |d| {
+                println!(
                     "trusted time is {} now; it was {} ({:+} s)",
-                    done.now, done.before, done.moved_seconds
-                ),
-            }
-            Ok(())
+                    d.now, d.before, d.moved_seconds
+                );
+            })
         }
     }
 }

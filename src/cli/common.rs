@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 
-use super::CliError;
+use super::{CliError, output};
 use crate::config::Config;
 
 /// The options of all commands.
@@ -47,6 +48,19 @@ impl Common {
             Some(socket) => Ok(socket.clone()),
             None => crate::config::socket(&self.config).map_err(CliError::Usage),
         }
+    }
+
+    /// Prints the result of a command: as JSON, or as `print` does.
+    pub(super) fn print<T: Serialize>(
+        &self,
+        value: &T,
+        print: impl FnOnce(&T),
+    ) -> Result<(), CliError> {
+        match self.json {
+            true => output::json(value),
+            false => print(value),
+        }
+        Ok(())
     }
 
     /// Reads the configuration.

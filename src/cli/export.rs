@@ -1,16 +1,18 @@
 //! `orbsd export`.
 
 use std::{
+    fs,
     io::{BufWriter, Write},
     path::PathBuf,
 };
 
 use clap::Args;
 use hyper::{HeaderMap, Method};
+use serde_json::json;
 
 use super::{
     CliError, Common,
-    client::{Client, escape, with_query},
+    client::{Client, bytes, escape, with_query},
     output,
 };
 use crate::{api::ExportQuery, exports::replace, http::REPORT_TRAILER, lists::write::ExportReport};
@@ -41,8 +43,7 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), CliError> {
         since: None,
     };
     let path = with_query(&format!("/v1/zones/{}/export", escape(&c.zone)), &query);
-    let response = client.send_for_trailers(Method::GET, &path)?;
-    let mut body = client.check(response)?;
+    let mut body = client.request(Method::GET, &path, ("te", "trailers"), bytes(""))?;
     let file_error =
         |p: &PathBuf, e: std::io::Error| CliError::Refused(format!("{}: {e}", p.display()));
     let bar = super::import::bar(0);
@@ -69,12 +70,10 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), CliError> {
     let report = match &c.output {
         None => copy(&mut output::content())?,
         // What is not a file (a device, a pipe) is written to, not replaced.
-        Some(to) if std::fs::metadata(to).is_ok_and(|m| !m.is_file()) => copy(
-            &mut std::fs::OpenOptions::new()
-                .write(true)
-                .open(to)
-                .map_err(|e| file_error(to, e))?,
-        )?,
+        Some(to) if fs::metadata(to).is_ok_and(|m| !m.is_file()) => {
+            let device = fs::OpenOptions::new().write(true).open(to);
+            copy(&mut device.map_err(|e| file_error(to, e))?)?
+        }
         Some(to) => {
             let mut report = ExportReport::default();
             replace(to, super::umask::user_file_mode(to), |file| {
@@ -82,9 +81,8 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), CliError> {
                 Ok::<(), CliError>(())
             })?;
             if common.json {
-                println!(
-                    "{}",
-                    serde_json::json!({"zone": c.zone, "format": c.format, "file": to, "changes": report})
+                output::json_line(
+                    &json!({"zone": c.zone, "format": c.format, "file": to, "changes": report}),
                 );
             }
             report

@@ -1,14 +1,12 @@
 //! `orbsd feed` and `orbsd source`.
 
 use clap::{Args, Subcommand};
-use hyper::Method;
 
 use super::{
     CliError, Common,
     client::{Client, escape},
-    output,
 };
-use crate::api::{FeedDecisionResponse, FeedResponse, HeldListResponse, Page, SourceResetResponse};
+use crate::api::{FeedDecisionResponse, FeedResponse, HeldListResponse, SourceResetResponse};
 
 /// Show feeds, and decide about held lists
 #[derive(Debug, Args)]
@@ -22,20 +20,17 @@ enum FeedCommand {
     /// Show all feeds, one per line
     List,
     /// Show a feed, and the changes of its held list
-    Show {
-        /// Name of the feed
-        name: String,
-    },
+    Show(FeedName),
     /// Import the held list
-    Accept {
-        /// Name of the feed
-        name: String,
-    },
+    Accept(FeedName),
     /// Refuse the held list; the old list stays until the file changes
-    Refuse {
-        /// Name of the feed
-        name: String,
-    },
+    Refuse(FeedName),
+}
+
+#[derive(Debug, Args)]
+struct FeedName {
+    /// Name of the feed
+    name: String,
 }
 
 /// Shows feeds, or decides about one.
@@ -43,51 +38,32 @@ pub(super) fn feed(common: &Common, c: &Feed) -> Result<(), CliError> {
     let mut client = Client::open(common)?;
     let path = |name: &str| format!("/v1/feeds/{}", escape(name));
     match &c.command {
-        FeedCommand::List => {
-            let all: Page<FeedResponse> = client.get("/v1/feeds")?;
-            match common.json {
-                true => output::json(&all),
-                false => all.items.iter().for_each(print_line),
-            }
-        }
-        FeedCommand::Show { name } => {
+        FeedCommand::List => client.print_list(common, "/v1/feeds", print_line),
+        FeedCommand::Show(FeedName { name }) => {
             let found: FeedResponse = client.get(&path(name))?;
-            match common.json {
-                true => output::json(&found),
-                false => print(&found),
-            }
+            common.print(&found, print)
         }
-        FeedCommand::Accept { name } => {
-            let path = format!("{}/accept", path(name));
-            let done: FeedDecisionResponse = client.call(Method::POST, &path)?;
-            if common.json {
-                output::json(&done);
-                return Ok(());
-            }
-            let d = done.difference.unwrap_or_default();
-            println!(
-                "{name}: held list accepted, {} added, {} changed, {} removed, {} as before; commit {}",
-                d.added,
-                d.changed,
-                d.removed,
-                d.same,
-                done.receipt.map_or(0, |r| r.commit)
-            );
+        FeedCommand::Accept(FeedName { name }) => {
+            let done: FeedDecisionResponse = client.post(&format!("{}/accept", path(name)))?;
+            common.print(&done, |done| {
+                let d = done.difference.clone().unwrap_or_default();
+                println!(
+                    "{name}: held list accepted, {} added, {} changed, {} removed, {} as before; commit {}",
+                    d.added,
+                    d.changed,
+                    d.removed,
+                    d.same,
+                    done.receipt.as_ref().map_or(0, |r| r.commit)
+                );
+            })
         }
-        FeedCommand::Refuse { name } => {
-            let path = format!("{}/refuse", path(name));
-            let done: FeedDecisionResponse = client.call(Method::POST, &path)?;
-            match common.json {
-                true => output::json(&done),
-                false => {
-                    println!(
-                        "{name}: held list refused; the old list stays until the file changes"
-                    );
-                }
-            }
+        FeedCommand::Refuse(FeedName { name }) => {
+            let done: FeedDecisionResponse = client.post(&format!("{}/refuse", path(name)))?;
+            common.print(&done, |_| {
+                println!("{name}: held list refused; the old list stays until the file changes");
+            })
         }
     }
-    Ok(())
 }
 
 /// The state of a feed in one word.
@@ -134,10 +110,9 @@ pub(super) fn print_details(f: &FeedResponse) {
 
 /// What a held list would change, and what can be done.
 fn print_held(name: &str, held: &HeldListResponse) {
-    let state = if held.refused {
-        "list refused"
-    } else {
-        "list held"
+    let state = match held.refused {
+        true => "list refused",
+        false => "list held",
     };
     println!("  {state} since {}: {}", held.since, held.limit);
     let d = &held.difference;
@@ -191,10 +166,8 @@ pub(super) fn source(common: &Common, c: &Source) -> Result<(), CliError> {
         }
     };
     let path = format!("/v1/sources/{}/reset", escape(name));
-    let done: SourceResetResponse = Client::open(common)?.call(Method::POST, &path)?;
-    match common.json {
-        true => output::json(&done),
-        false => println!("{name}: the shape of the last list is forgotten; its entries stay"),
-    }
-    Ok(())
+    let done: SourceResetResponse = Client::open(common)?.post(&path)?;
+    common.print(&done, |_| {
+        println!("{name}: the shape of the last list is forgotten; its entries stay");
+    })
 }

@@ -1,7 +1,6 @@
 //! `orbsd hold`: subjects that no source may list.
 
 use clap::{Args, Subcommand};
-use hyper::Method;
 
 use super::{
     CliError, Common,
@@ -65,7 +64,7 @@ pub(super) fn run(common: &Common, c: Hold) -> Result<(), CliError> {
                 until,
                 note,
             };
-            client.call_json(Method::POST, "/v1/holds", &request)?
+            client.post_json("/v1/holds", &request)?
         }
         HoldCommand::End {
             subject,
@@ -77,14 +76,10 @@ pub(super) fn run(common: &Common, c: Hold) -> Result<(), CliError> {
                 reason,
                 note,
             };
-            client.call(Method::DELETE, &with_query("/v1/holds", &query))?
+            client.delete(&with_query("/v1/holds", &query))?
         }
     };
-    match common.json {
-        true => output::json(&done),
-        false => println!("commit {}", done.commit),
-    }
-    Ok(())
+    common.print(&done, |d| println!("commit {}", d.commit))
 }
 
 fn list_holds(common: &Common, client: &mut Client) -> Result<(), CliError> {
@@ -94,27 +89,23 @@ fn list_holds(common: &Common, client: &mut Client) -> Result<(), CliError> {
     };
     loop {
         let page: Page<HoldResponse> = client.get(&with_query("/v1/holds", &query))?;
-        for h in &page.items {
-            if common.json {
-                output::json_line(h);
-                continue;
-            }
-            let source = match &h.source {
-                Some(s) => format!("by {s}"),
-                None => "by every source".into(),
-            };
-            let until = match h.until {
-                Some(t) => t.to_string(),
-                None => "a wider listing ends".into(),
-            };
-            println!(
-                "{}: {} {source}, since {} until {until}",
-                h.subject, h.reason, h.since
-            );
-        }
+        page.items.iter().for_each(|h| print(common, h));
         match page.next {
             Some(next) => query.after = Some(next),
             None => return Ok(()),
         }
     }
+}
+
+fn print(common: &Common, h: &HoldResponse) {
+    if common.json {
+        return output::json_line(h);
+    }
+    let source = h.source.as_deref().unwrap_or("every source");
+    let until = h.until.map(|t| t.to_string());
+    let until = until.as_deref().unwrap_or("a wider listing ends");
+    println!(
+        "{}: {} by {source}, since {} until {until}",
+        h.subject, h.reason, h.since
+    );
 }

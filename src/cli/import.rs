@@ -2,13 +2,13 @@
 
 use std::{
     fs::File,
-    io::{IsTerminal, Read},
+    io::{self, IsTerminal, Read},
     path::PathBuf,
     sync::Arc,
 };
 
 use clap::{Args, ValueEnum};
-use hyper::Method;
+use hyper::{Method, body::Bytes};
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::{
     CliError, Common,
     client::{Client, pieces, with_query},
-    output,
+    text::join,
 };
 
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
     imports::ErrorAllowance,
 };
 
-/// Bytes sent at a time.
+/// The size of the pieces in which a file is sent, in bytes.
 const PIECE: usize = 128 * 1024;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -111,11 +111,11 @@ fn boundary() -> Result<String, CliError> {
     Ok(bits.iter().map(|b| format!("{b:02x}")).collect())
 }
 
-/// The longest name of a file that is sent, in bytes after encoding.
+/// The longest encoded name of a file, in bytes.
 const MAX_NAME_BYTES: usize = 255;
 
-/// A file's name as the header of a part holds it, percent-encoded (RFC 7578 section 2); only the
-/// end of a long one is sent.
+/// The name of a file for the header of its part, percent-encoded (RFC 7578 section 2). Only the end
+/// of a long name is sent.
 fn encoded_name(path: &str) -> String {
     let encode = |c: char| match c {
         '"' | '%' | '\\' => format!("%{:02X}", u32::from(c)),
@@ -132,13 +132,13 @@ fn encoded_name(path: &str) -> String {
     parts.concat()
 }
 
-/// Checks an allowance of errors before anything is sent: the daemon reads it.
+/// Checks an allowance of errors before anything is sent. The daemon parses it again.
 fn error_allowance(text: &str) -> Result<String, String> {
     text.parse::<ErrorAllowance>().map(|_| text.to_string())
 }
 
 /// Imports the files.
-pub(super) fn run(common: &Common, c: &Import) -> Result<(), CliError> {
+pub(super) fn run(common: &Common, c: Import) -> Result<(), CliError> {
     let mut readers: Readers = Vec::new();
     let mut total = 0;
     for path in &c.files {
@@ -147,109 +147,97 @@ pub(super) fn run(common: &Common, c: &Import) -> Result<(), CliError> {
             readers.push((name, Box::new(std::io::stdin())));
             continue;
         }
-        let file = File::open(path).map_err(|e| CliError::Usage(format!("{name}: {e}")))?;
-        let meta = file
-            .metadata()
-            .map_err(|e| CliError::Usage(format!("{name}: {e}")))?;
-        if meta.is_dir() {
+        let file_error = |e| CliError::Usage(format!("{name}: {e}"));
+        let file = File::open(path).map_err(file_error)?;
+        let metadata = file.metadata().map_err(file_error)?;
+        if metadata.is_dir() {
             return Err(CliError::Usage(format!(
                 "{name} is a directory; name the files in it"
             )));
         }
-        total += meta.len();
+        total += metadata.len();
         readers.push((name, Box::new(file)));
     }
-    let done = send(
-        common,
-        &address(c),
-        readers,
-        c.max_age.as_deref(),
-        &bar(total),
-    )?;
-    print_report(common, &done, c.dry_run);
-    Ok(())
-}
-
-/// Prints what an import did, or would do.
-pub(super) fn print_report(common: &Common, done: &ImportResponse, dry_run: bool) {
-    if common.json {
-        output::json(done);
-    } else {
-        print(done, dry_run);
-    }
+    let (dry_run, query) = (c.dry_run, query(c));
+    let done = send(common, &query, readers, &bar(total))?;
+    common.print(&done, |done| print(done, dry_run))
 }
 
 /// The files of one list: names and readers.
 pub(super) type Readers = Vec<(String, Box<dyn Read + Send>)>;
 
-/// Sends files as parts of one body (RFC 7578); what the import did. `max_age` is the option of
-/// that name.
+/// Sends files as parts of one body (RFC 7578), and returns what the import did.
 pub(super) fn send(
     common: &Common,
-    path: &str,
+    query: &ImportQuery,
     readers: Readers,
-    max_age: Option<&str>,
     bar: &ProgressBar,
 ) -> Result<ImportResponse, CliError> {
     let boundary = boundary()?;
     let kind = format!("multipart/form-data; boundary={boundary}");
     let mut client = Client::open(common)?;
     let (tx, rx) = mpsc::channel(4);
-    let display = bar.clone();
     let unread = Arc::new(Mutex::new(None));
-    let broken = unread.clone();
-    std::thread::spawn(move || {
-        for (path, mut reader) in readers {
-            let name = encoded_name(&path);
-            let head = format!(
-                "--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n"
-            );
-            if tx.blocking_send(Ok(head.into())).is_err() {
-                return;
-            }
-            loop {
-                let mut piece = vec![0; PIECE];
-                let n = match reader.read(&mut piece) {
-                    Ok(n) => n,
-                    Err(e) => {
-                        *broken.lock() = Some(format!("{path}: {e}; nothing was changed"));
-                        return drop(tx.blocking_send(Err(e)));
-                    }
-                };
-                if n == 0 {
-                    break;
-                }
-                piece.truncate(n);
-                display.inc(n as u64);
-                if tx.blocking_send(Ok(piece.into())).is_err() {
-                    return;
-                }
-            }
-            if tx.blocking_send(Ok("\r\n".into())).is_err() {
-                return;
-            }
-        }
-        let _ = tx.blocking_send(Ok(format!("--{boundary}--\r\n").into()));
-        display.set_message("committing");
-    });
-    let result = client.call_with(Method::POST, path, &kind, pieces(rx));
+    let (found, display) = (unread.clone(), bar.clone());
+    std::thread::spawn(move || send_parts(readers, &boundary, &tx, &display, &found));
+    let path = with_query("/v1/imports", query);
+    let body = client.request(Method::POST, &path, ("content-type", &kind), pieces(rx));
+    let result = body.and_then(|body| client.read(body));
     bar.finish_and_clear();
     if let Some(why) = unread.lock().take() {
         return Err(CliError::Usage(why));
     }
     if result.is_ok() {
-        client.warn_of_clock(max_age);
+        client.warn_of_clock(query.max_age.as_deref());
     }
     result
 }
 
-/// The path and query of the request.
-fn address(c: &Import) -> String {
-    let query = ImportQuery {
-        source: c.source.clone(),
-        format: c.format.clone(),
-        reason: c.reason.clone(),
-        codes: c.code_zone.clone(),
+/// Sends the parts of the body, until the request ends. The error about a file that cannot be read
+/// is written to `unread` before the request fails by it.
+fn send_parts(
+    readers: Readers,
+    boundary: &str,
+    tx: &mpsc::Sender<io::Result<Bytes>>,
+    display: &ProgressBar,
+    unread: &Mutex<Option<String>>,
+) -> Option<()> {
+    let send = |piece: Bytes| tx.blocking_send(Ok(piece)).ok();
+    for (path, mut reader) in readers {
+        let name = encoded_name(&path);
+        let head = format!(
+            "--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n"
+        );
+        send(head.into())?;
+        loop {
+            let mut piece = vec![0; PIECE];
+            match reader.read(&mut piece) {
+                Ok(0) => break,
+                Ok(n) => {
+                    piece.truncate(n);
+                    display.inc(n as u64);
+                    send(piece.into())?;
+                }
+                Err(e) => {
+                    *unread.lock() = Some(format!("{path}: {e}; nothing was changed"));
+                    return tx.blocking_send(Err(e)).ok();
+                }
+            }
+        }
+        send("\r\n".into())?;
+    }
+    send(format!("--{boundary}--\r\n").into())?;
+    display.set_message("committing");
+    Some(())
+}
+
+/// The query of the request.
+fn query(c: Import) -> ImportQuery {
+    ImportQuery {
+        source: c.source,
+        format: c.format,
+        reason: c.reason,
+        codes: c.code_zone,
         mode: match c.mode {
             Mode::Replace => ImportMode::Replace,
             Mode::Add => ImportMode::Add,
@@ -257,21 +245,20 @@ fn address(c: &Import) -> String {
         },
         dry_run: c.dry_run,
         allow_empty: c.allow_empty,
-        skip_errors: c.skip_errors.clone(),
+        skip_errors: c.skip_errors,
         allow_shrink: c.allow_shrink,
         allow_growth: c.allow_growth,
-        allow_suffix: c.allow_suffix.clone().unwrap_or_default(),
+        allow_suffix: c.allow_suffix.unwrap_or_default(),
         unpublished: c.allow_unpublished,
         host_bits: c.clear_host_bits,
         special: c.allow_special_ranges,
-        column: c.column.clone(),
-        origin: c.origin.clone(),
-        dataset: c.dataset.clone(),
-        subzone: c.subzone.clone(),
-        max_age: c.max_age.clone(),
+        column: c.column,
+        origin: c.origin,
+        dataset: c.dataset,
+        subzone: c.subzone,
+        max_age: c.max_age,
         file: String::new(),
-    };
-    with_query("/v1/imports", &query)
+    }
 }
 
 /// A progress bar with rate and remaining time, on a terminal.
@@ -288,8 +275,8 @@ pub(super) fn bar(total: u64) -> ProgressBar {
     ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Prints what the import read and what changed, listings and exclusions apart.
-fn print(done: &ImportResponse, dry_run: bool) {
+/// Prints what an import read, and what it changed or would change; listings and exclusions apart.
+pub(super) fn print(done: &ImportResponse, dry_run: bool) {
     let d = done.difference.clone().unwrap_or_default();
     let report = done.report.clone().unwrap_or_default();
     println!(
@@ -298,25 +285,21 @@ fn print(done: &ImportResponse, dry_run: bool) {
         report.lines,
         done.format.as_deref().unwrap_or_default()
     );
-    let verbs = if dry_run {
-        ["to add", "to change", "to remove"]
-    } else {
-        ["added", "changed", "removed"]
+    let [add, change, remove] = match dry_run {
+        true => ["to add", "to change", "to remove"],
+        false => ["added", "changed", "removed"],
     };
     println!(
-        "listings: {} {}, {} {}, {} {}, {} unchanged",
+        "listings: {} {add}, {} {change}, {} {remove}, {} unchanged",
         d.added.saturating_sub(d.excluded_added),
-        verbs[0],
         d.changed,
-        verbs[1],
         d.removed.saturating_sub(d.excluded_removed),
-        verbs[2],
         d.same.saturating_sub(d.excluded_same)
     );
     if d.excluded_added + d.excluded_removed + d.excluded_same > 0 {
         println!(
-            "exclusions: {} {}, {} {}, {} unchanged",
-            d.excluded_added, verbs[0], d.excluded_removed, verbs[2], d.excluded_same
+            "exclusions: {} {add}, {} {remove}, {} unchanged",
+            d.excluded_added, d.excluded_removed, d.excluded_same
         );
     }
     if d.held > 0 {
@@ -330,10 +313,9 @@ fn print(done: &ImportResponse, dry_run: bool) {
     }
     report.problems.iter().for_each(|p| println!("  {p}"));
     report.notes().iter().for_each(|n| println!("{n}"));
-    report
-        .warnings
-        .iter()
-        .for_each(|w| println!("warning: {w}"));
+    for warning in &report.warnings {
+        println!("warning: {warning}");
+    }
     if report.more_warnings > 0 {
         println!("and {} more warnings", report.more_warnings);
     }
@@ -344,12 +326,8 @@ fn print(done: &ImportResponse, dry_run: bool) {
         report.ranges.iter().for_each(|r| println!("  {r}"));
     }
     if let Some(r) = &done.receipt {
-        let serials: Vec<String> = r
-            .serials
-            .iter()
-            .map(|(z, s)| format!("{z} serial {s}"))
-            .collect();
-        println!("commit {} {}", r.commit, serials.join(", "));
+        let serials = r.serials.iter().map(|(z, s)| format!("{z} serial {s}"));
+        println!("commit {} {}", r.commit, join(serials));
     }
 }
 

@@ -1,10 +1,8 @@
 //! `orbsd key`: creates a TSIG key and prints the lines that use it.
 
 use std::{
-    fs::OpenOptions,
-    io::Write,
+    io::{self, ErrorKind},
     net::{IpAddr, SocketAddr},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +12,8 @@ use serde_json::json;
 use super::{CliError, Common, output, owner};
 use crate::{
     model::{Algorithm, TsigKey, key::key_name},
-    store::private,
+    random::Random,
+    store::private::create_file,
 };
 
 /// The default address of this server in the printed lines.
@@ -58,61 +57,36 @@ pub(super) fn run(common: &Common, c: &Key) -> Result<(), CliError> {
     // The first key can be created before the configuration is valid.
     let config = common.load().ok();
     let listen = config.as_ref().and_then(|c| {
-        c.serve
-            .listen
-            .iter()
-            .find(|a| !a.ip().is_unspecified())
-            .copied()
+        let mut addresses = c.dns.listen.iter();
+        addresses.find(|a| !a.ip().is_unspecified()).copied()
     });
-    let server = match &args.server {
-        Some(text) => server(text)?,
-        None => listen.map_or_else(|| server(EXAMPLE_SERVER), Ok)?,
+    let server = match (&args.server, listen) {
+        (Some(text), _) => server(text)?,
+        (None, Some(listen)) => listen,
+        (None, None) => server(EXAMPLE_SERVER)?,
     };
-    let file = args
-        .file
-        .clone()
-        .unwrap_or_else(|| Path::new("keys").join(&name));
+    let file = args.file.clone();
+    let file = file.unwrap_or_else(|| Path::new("keys").join(&name));
     let path = common.config.parent().unwrap_or(Path::new("")).join(&file);
     let mut secret = vec![0; algorithm.mac_len()];
-    crate::random::Random::system()
+    Random::system()
         .fill(&mut secret)
-        .map_err(|e| CliError::Refused(e.to_string()))?;
+        .map_err(io::Error::from)?;
     let key = TsigKey::new(&name, algorithm, &secret).map_err(CliError::Usage)?;
-    let clause = bind_clause(&key);
     let new_folder = owner::missing_folder(&path).map(Path::to_path_buf);
-    write(&path, &clause)?;
+    write(&path, &bind_clause(&key))?;
     // The daemon reads it again on a reload, when it is not root.
     if let Some(owner) = config.as_ref().map(owner::of_daemon).transpose()?.flatten() {
         owner.give(&new_folder.unwrap_or_else(|| path.clone()))?;
     }
-    let zone = config
-        .and_then(|c| c.ledger.zones.first().map(|z| z.origin.clone()))
-        .unwrap_or_else(|| EXAMPLE_ZONE.into());
-    let lines = [
-        ("orbsd, config.toml", "orbsd_config", ours(&key, &file)),
-        (
-            "orbsd, the zone's file; for each mirror its address",
-            "orbsd_zone",
-            our_zone(&key),
-        ),
-        ("NSD, nsd.conf", "nsd", nsd(&key, server, &zone)),
-        ("Knot, knot.conf", "knot", knot(&key, server, &zone)),
-        (
-            "BIND, named.conf",
-            "bind",
-            format!("{clause}{}", bind(&key, server, &zone)),
-        ),
-        (
-            "PowerDNS, commands",
-            "powerdns",
-            powerdns(&key, server, &zone),
-        ),
-    ];
+    let first_zone = config.and_then(|c| c.ledger.zones.into_iter().next());
+    let zone = first_zone.map_or_else(|| EXAMPLE_ZONE.into(), |z| z.origin);
+    let lines = lines_for_both_sides(&key, &file, server, &zone);
     if common.json {
-        let lines: serde_json::Map<_, _> = lines
+        let lines = lines
             .into_iter()
-            .map(|(_, id, text)| (id.into(), text.into()))
-            .collect();
+            .map(|(_, id, text)| (id.into(), text.into()));
+        let lines: serde_json::Map<_, _> = lines.collect();
         output::json(
             &json!({"name": key.name(), "algorithm": algorithm.name(), "file": path, "lines": lines}),
         );
@@ -145,29 +119,14 @@ fn server(text: &str) -> Result<SocketAddr, CliError> {
 /// Writes a new file that only its owner can read, in a folder that only its owner can enter if it is
 /// new.
 fn write(path: &Path, text: &str) -> Result<(), CliError> {
-    let named = |e: std::io::Error| CliError::Refused(format!("{}: {e}", path.display()));
-    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-        private::create_dir(folder).map_err(named)?;
-    }
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    let mut file = file.map_err(|e| match e.kind() {
-        std::io::ErrorKind::AlreadyExists => CliError::Refused(format!(
-            "{} exists already and was not changed",
-            path.display()
-        )),
-        _ => named(e),
-    })?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(named)
-}
-
-fn secret(key: &TsigKey) -> String {
-    BASE64.encode(key.secret())
+    create_file(path, text.as_bytes()).map_err(|e| {
+        CliError::Refused(match e.kind() {
+            ErrorKind::AlreadyExists if path.exists() => {
+                format!("{} exists already and was not changed", path.display())
+            }
+            _ => format!("{}: {e}", path.display()),
+        })
+    })
 }
 
 /// The content of the file: BIND includes it, and `dig -k` reads it.
@@ -176,71 +135,52 @@ fn bind_clause(key: &TsigKey) -> String {
         "key \"{}\" {{\n\talgorithm {};\n\tsecret \"{}\";\n}};\n",
         key.name(),
         key.algorithm().name(),
-        secret(key)
+        BASE64.encode(key.secret())
     )
 }
 
-fn ours(key: &TsigKey, file: &Path) -> String {
-    let file = file
-        .to_string_lossy()
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"");
-    format!(
-        "[[key]]\nname = \"{}\"\nalgorithm = \"{}\"\nfile = \"{file}\"\n",
-        key.name(),
-        key.algorithm().name()
-    )
-}
-
-fn our_zone(key: &TsigKey) -> String {
-    let name = key.name();
-    format!(
-        "[transfer]\nallow = [\"key:{name}\"]\nnotify = [{{ address = \"192.0.2.53:53\", key = \"{name}\" }}]\n"
-    )
-}
-
-fn nsd(key: &TsigKey, server: SocketAddr, zone: &str) -> String {
-    let (name, algorithm, ip, port) = (
-        key.name(),
-        key.algorithm().name(),
-        server.ip(),
-        server.port(),
-    );
-    format!(
-        "key:\n    name: \"{name}\"\n    algorithm: {algorithm}\n    secret: \"{}\"\nzone:\n    name: \"{zone}\"\n    \
-         request-xfr: {ip}@{port} {name}\n    allow-notify: {ip} {name}\n",
-        secret(key)
-    )
-}
-
-fn knot(key: &TsigKey, server: SocketAddr, zone: &str) -> String {
-    let (name, algorithm, ip, port) = (
-        key.name(),
-        key.algorithm().name(),
-        server.ip(),
-        server.port(),
-    );
-    format!(
-        "key:\n  - id: {name}\n    algorithm: {algorithm}\n    secret: {}\nremote:\n  - id: orbsd\n    address: {ip}@{port}\n    \
-         key: {name}\nacl:\n  - id: orbsd-notify\n    address: {ip}\n    key: {name}\n    action: notify\nzone:\n  - domain: {zone}\n    \
-         master: orbsd\n    acl: orbsd-notify\n",
-        secret(key)
-    )
-}
-
-fn bind(key: &TsigKey, server: SocketAddr, zone: &str) -> String {
-    let (name, ip, port) = (key.name(), server.ip(), server.port());
-    format!(
-        "zone \"{zone}\" {{\n\ttype secondary;\n\tfile \"{zone}.db\";\n\tprimaries {{ {ip} port {port} key \"{name}\"; }};\n\t\
-         allow-notify {{ key \"{name}\"; }};\n}};\n"
-    )
-}
-
-fn powerdns(key: &TsigKey, server: SocketAddr, zone: &str) -> String {
+/// The lines that use a key, here and on mirrors: for each software a title, its name in JSON, and
+/// the text.
+fn lines_for_both_sides(
+    key: &TsigKey,
+    file: &Path,
+    server: SocketAddr,
+    zone: &str,
+) -> [(&'static str, &'static str, String); 6] {
     let (name, algorithm) = (key.name(), key.algorithm().name());
-    format!(
-        "pdnsutil import-tsig-key {name} {algorithm} '{}'\npdnsutil create-secondary-zone {zone} {server}\n\
-         pdnsutil activate-tsig-key {zone} {name} secondary\n",
-        secret(key)
-    )
+    let (clause, secret) = (bind_clause(key), BASE64.encode(key.secret()));
+    let (ip, port) = (server.ip(), server.port());
+    let file = file.to_string_lossy();
+    let file = file.replace('\\', "\\\\").replace('"', "\\\"");
+    let config =
+        format!("[[key]]\nname = \"{name}\"\nalgorithm = \"{algorithm}\"\nfile = \"{file}\"\n");
+    let zone_file = format!(
+        "[transfer]\nallow = [\"key:{name}\"]\nnotify = [{{ address = \"192.0.2.53:53\", key = \"{name}\" }}]\n"
+    );
+    let nsd = format!(
+        "key:\n    name: \"{name}\"\n    algorithm: {algorithm}\n    secret: \"{secret}\"\nzone:\n    name: \"{zone}\"\n    \
+         request-xfr: {ip}@{port} {name}\n    allow-notify: {ip} {name}\n"
+    );
+    let knot = format!(
+        "key:\n  - id: {name}\n    algorithm: {algorithm}\n    secret: {secret}\nremote:\n  - id: orbsd\n    address: {ip}@{port}\n    \
+         key: {name}\nacl:\n  - id: orbsd-notify\n    address: {ip}\n    key: {name}\n    action: notify\nzone:\n  - domain: {zone}\n    \
+         master: orbsd\n    acl: orbsd-notify\n"
+    );
+    let bind = format!(
+        "{clause}zone \"{zone}\" {{\n\ttype secondary;\n\tfile \"{zone}.db\";\n\tprimaries {{ {ip} port {port} key \"{name}\"; }};\n\t\
+         allow-notify {{ key \"{name}\"; }};\n}};\n"
+    );
+    let powerdns = format!(
+        "pdnsutil import-tsig-key {name} {algorithm} '{secret}'\npdnsutil create-secondary-zone {zone} {server}\n\
+         pdnsutil activate-tsig-key {zone} {name} secondary\n"
+    );
+    let for_zone = "orbsd, the zone's file; for each mirror its address";
+    [
+        ("orbsd, config.toml", "orbsd_config", config),
+        (for_zone, "orbsd_zone", zone_file),
+        ("NSD, nsd.conf", "nsd", nsd),
+        ("Knot, knot.conf", "knot", knot),
+        ("BIND, named.conf", "bind", bind),
+        ("PowerDNS, commands", "powerdns", powerdns),
+    ]
 }

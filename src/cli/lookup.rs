@@ -6,7 +6,6 @@ use super::{
     CliError, Common,
     change::prefixes,
     client::{Client, escape},
-    output,
     text::some,
 };
 use crate::api::{SubjectResponse, SubjectZoneResponse};
@@ -29,17 +28,12 @@ pub(super) fn run(common: &Common, c: &Lookup) -> Result<(), CliError> {
     let mut listed = false;
     for subject in prefixes(&c.subject) {
         let found: SubjectResponse = client.get(&format!("/v1/subjects/{}", escape(&subject)))?;
-        if common.json {
-            output::json(&found);
-        } else {
-            print(&found);
-        }
+        common.print(&found, print)?;
         listed |= found.listed;
     }
-    if listed {
-        Ok(())
-    } else {
-        Err(CliError::Refused(String::new()))
+    match listed {
+        true => Ok(()),
+        false => Err(CliError::Refused(String::new())),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{CliError, Common, client::Client, output, text::some, zone::print_commands};
+use super::{CliError, Common, client::Client, text::some, zone::print_commands};
 use crate::api::{MirrorResponse, Page};
 
 /// Show the mirrors of the zones
@@ -21,8 +21,7 @@ enum MirrorCommand {
 pub(super) fn run(common: &Common, c: &Mirror) -> Result<(), CliError> {
     let MirrorCommand::List = c.command;
     let all: Page<MirrorResponse> = Client::open(common)?.get("/v1/mirrors")?;
-    output::print(common.json, &all, |all| print_mirrors(&all.items));
-    Ok(())
+    common.print(&all, |all| print_mirrors(&all.items))
 }
 
 fn print_mirrors(mirrors: &[MirrorResponse]) {
@@ -33,10 +32,9 @@ fn print_mirrors(mirrors: &[MirrorResponse]) {
 }
 
 fn print_mirror(m: &MirrorResponse) {
-    let other = if m.configured {
-        ""
-    } else {
-        " (not configured)"
+    let other = match m.configured {
+        true => "",
+        false => " (not configured)",
     };
     let state = match (m.behind, m.mirror_serial) {
         (Some(b), _) if b.serials == 0 => "current".to_string(),

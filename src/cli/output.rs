@@ -37,38 +37,25 @@ pub(super) fn error_line(text: Arguments<'_>) {
 
 /// Prints one line in a colour (SGR code) where standard output is a terminal.
 pub(super) fn coloured_line(code: &str, text: Arguments<'_>) {
-    let text = text.to_string();
-    match io::stdout().is_terminal() {
-        true => write_line(
-            &mut io::stdout().lock(),
-            &format!("\x1b[{code}m{}\x1b[0m", escape(&text)),
-        ),
-        false => write_line(&mut io::stdout().lock(), &escape(&text)),
+    if !io::stdout().is_terminal() {
+        return line(text);
     }
+    let coloured = format!("\x1b[{code}m{}\x1b[0m", escape(&text.to_string()));
+    write_line(&mut io::stdout().lock(), &coloured);
 }
 
 /// Prints a text of several lines with an indent; in each line unsafe characters are escaped, but
 /// for tabs.
 pub(super) fn block(indent: &str, text: &str) {
     let mut out = io::stdout().lock();
-    text.lines()
-        .for_each(|l| write_line(&mut out, &format!("{indent}{}", escape_all_but_tabs(l))));
+    let lines = text.lines().map(escape_all_but_tabs);
+    lines.for_each(|l| write_line(&mut out, &format!("{indent}{l}")));
 }
 
 /// Prints a value as JSON on one line.
 pub(super) fn json_line(value: &impl Serialize) {
-    line(format_args!(
-        "{}",
-        serde_json::to_string(value).unwrap_or_default()
-    ));
-}
-
-/// Prints a value as JSON, or as `print` does.
-pub(super) fn print<T: Serialize>(as_json: bool, value: &T, print: impl FnOnce(&T)) {
-    match as_json {
-        true => json(value),
-        false => print(value),
-    }
+    let json = serde_json::to_string(value).unwrap_or_default();
+    line(format_args!("{json}"));
 }
 
 /// Prints a value as JSON of several lines.

@@ -1,4 +1,4 @@
-//! The owner of files that a command run by root writes for the daemon: the daemon's user.
+//! Gives files that root has written with a command to the user of the daemon.
 
 use std::{
     fs, io,
@@ -37,7 +37,7 @@ pub(super) fn of_daemon(config: &Config) -> Result<Option<Owner>, CliError> {
     Ok(of_folder(&config.store.path))
 }
 
-/// The owner of a folder, or of the nearest existing one above it; none if it is root.
+/// The owner of a folder, or of the nearest existing folder above it; `None` if it is root.
 fn of_folder(path: &Path) -> Option<Owner> {
     let path = std::path::absolute(path).ok()?;
     let found = path.ancestors().find_map(|p| fs::metadata(p).ok())?;
@@ -48,8 +48,8 @@ fn of_folder(path: &Path) -> Option<Owner> {
 }
 
 impl Owner {
-    /// Gives a file, or a folder with its content, to the owner: files of root, and no links. A
-    /// missing file is not an error.
+    /// Changes the owner of a file, or of a folder and its content. Only files of root are changed, and
+    /// links are not. A missing file is not an error.
     pub(super) fn give(self, path: &Path) -> Result<(), CliError> {
         self.give_all(path).map_err(|e| {
             CliError::Refused(format!(
@@ -79,7 +79,7 @@ impl Owner {
     }
 }
 
-/// The topmost missing folder above a path.
+/// The highest folder above a path that does not exist.
 pub(super) fn missing_folder(path: &Path) -> Option<&Path> {
     path.ancestors()
         .skip(1)

@@ -4,15 +4,19 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use clap::Args;
-use hyper::Method;
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::{CliError, Common, ProbeExit, client::Client, output, text::plain_line};
+use super::{
+    CliError, Common, ProbeExit,
+    client::{Client, runtime},
+    output,
+    text::plain_line,
+};
 use crate::{
     api::{
         AssessmentKind, JobResponse, NominationKind, NominationRequest, PreparedProbesResponse,
@@ -20,8 +24,8 @@ use crate::{
     },
     config::{self, Config},
     http::secrets,
-    model::{Subject, Time, special, time::Seconds},
-    net::{ConnectionLimiter, ConnectionLimits, Shares},
+    model::{Subject, special, time::Seconds},
+    net::{ConnectionLimiter, ConnectionLimits},
     relay::{
         Catalogue, HostNames, MessageResult, Phase, PreparedMessage, RelayTest, TokenCodec,
         TokenKind,
@@ -85,20 +89,22 @@ const FIND_NAMES: Duration = Duration::from_secs(10);
 /// The longest wait, in seconds.
 const MAX_WAIT_SECONDS: u64 = 30 * 86_400;
 
+/// The messages that the collector of this command received, each with the address of its sender.
+type Arrivals = Arc<Mutex<Vec<(MessageMatch, IpAddr)>>>;
+
+/// A wait of the command line, within its limit.
+fn wait_of(wait: Seconds) -> Duration {
+    Duration::from_secs(wait.0.min(MAX_WAIT_SECONDS))
+}
+
 fn usage(text: impl Into<String>) -> CliError {
     CliError::ProbeUsage(text.into())
 }
 
 pub(super) fn run(common: &Common, c: &Probe) -> Result<(), CliError> {
-    let target: IpAddr = c
-        .target
-        .trim_matches(['[', ']'])
-        .parse()
-        .map_err(|_| usage(format!("`{}` is not an IP address", c.target)))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let target = c.target.trim_matches(['[', ']']).parse::<IpAddr>();
+    let target = target.map_err(|_| usage(format!("`{}` is not an IP address", c.target)))?;
+    let runtime = runtime()?;
     if common.server.is_some() {
         // Exit code 2 is a result of this command.
         return for_server(common, c, target, &runtime).map_err(|e| match e {
@@ -116,75 +122,37 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), CliError> {
     let mut test = LocalTest::new(c, config.as_ref(), target)?;
     runtime.block_on(test.find_names(config.as_ref()));
     let messages = test.messages(c)?;
-    let arrivals: Arc<Mutex<Vec<(MessageMatch, IpAddr)>>> = Arc::default();
+    let arrivals: Arrivals = Arc::default();
     runtime.block_on(test.collect(c, &arrivals))?;
     let listens = c.collector.is_some();
-    let mut ran = runtime
-        .block_on(tester::run(
-            target,
-            c.port,
-            &messages,
-            &test.settings,
-            &mut print_transcript(common.json),
-            &mut || true,
-        ))
-        .results;
-    let ids: Vec<TokenId> = test.ids.lock().clone();
-    let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(MAX_WAIT_SECONDS));
-    let accepted = |ran: &[MessageResult]| {
-        ran.iter()
-            .any(|r| matches!(r.outcome, MessageOutcome::Accepted { .. }))
+    let report = runtime.block_on(tester::run(
+        target,
+        c.port,
+        &messages,
+        &test.settings,
+        &mut print_transcript(common.json),
+        &mut || true,
+    ));
+    let mut results = report.results;
+    let until = Instant::now() + wait_of(c.wait);
+    let accepted = |results: &[MessageResult]| {
+        let mut outcomes = results.iter().map(|r| &r.outcome);
+        outcomes.any(|o| matches!(o, MessageOutcome::Accepted { .. }))
     };
-    while listens && accepted(&ran) && std::time::Instant::now() < until {
-        arrived(&arrivals, &ids, &mut ran);
+    while listens && accepted(&results) && Instant::now() < until {
+        test.record(&arrivals, &mut results);
         std::thread::sleep(Duration::from_millis(100));
     }
-    arrived(&arrivals, &ids, &mut ran);
+    test.record(&arrivals, &mut results);
     let class = |name: &str| test.catalogue.get(name).map_or("", |t| t.class.as_str());
-    let assessment = assess(
-        messages
-            .iter()
-            .zip(&ran)
-            .map(|(m, r)| (class(&m.test), &r.outcome)),
-    );
-    print_results(common, target, &messages, &ran, assessment);
+    let outcomes = messages.iter().zip(&results);
+    let assessment = assess(outcomes.map(|(m, r)| (class(&m.test), &r.outcome)));
+    print_results(common, target, &messages, &results, assessment);
     match assessment {
         Assessment::Closed => Ok(()),
         Assessment::Open => Err(CliError::Probe(ProbeExit::Delivered)),
         Assessment::Accepted => Err(CliError::Probe(ProbeExit::Accepted)),
-        Assessment::Refused
-        | Assessment::Blocked
-        | Assessment::Inconclusive
-        | Assessment::Untestable => Err(CliError::Probe(ProbeExit::NoVerdict)),
-    }
-}
-
-/// Records the messages that arrived in the results.
-fn arrived(
-    arrivals: &Mutex<Vec<(MessageMatch, IpAddr)>>,
-    ids: &[TokenId],
-    ran: &mut [MessageResult],
-) {
-    let at = crate::clock::wall();
-    for (seen, output) in arrivals.lock().iter() {
-        let (id, outcome) = match seen {
-            MessageMatch::Probe(id) => (
-                id,
-                MessageOutcome::Delivered {
-                    output: *output,
-                    at,
-                },
-            ),
-            MessageMatch::Bounce(id) => (id, MessageOutcome::Bounced { at }),
-        };
-        let place = ids.iter().position(|i| i == id);
-        if let Some(r) = ran
-            .iter_mut()
-            .find(|r| Some(r.place) == place)
-            .filter(|r| r.outcome.superseded_by(&outcome))
-        {
-            r.outcome = outcome;
-        }
+        _ => Err(CliError::Probe(ProbeExit::NoVerdict)),
     }
 }
 
@@ -209,19 +177,21 @@ fn print_results(
     common: &Common,
     target: IpAddr,
     messages: &[PreparedMessage],
-    ran: &[MessageResult],
+    results: &[MessageResult],
     assessment: Assessment,
 ) {
+    let pairs = messages.iter().zip(results);
     if common.json {
-        let results = messages.iter().zip(ran).map(
+        let results = pairs.map(
             |(m, r)| json!({"test": m.test, "from": m.envelope.from, "to": m.envelope.to, "outcome": r.outcome.as_str(), "detail": r.outcome}),
         );
         let results: Vec<_> = results.collect();
-        output::json(&json!({"target": target, "assessment": assessment, "results": results}));
-        return;
+        return output::json(
+            &json!({"target": target, "assessment": assessment, "results": results}),
+        );
     }
     println!();
-    for (m, r) in messages.iter().zip(ran) {
+    for (m, r) in pairs {
         println!("{:<28} {}", m.test, r.outcome.as_str());
     }
     let verdict = match assessment {
@@ -254,41 +224,35 @@ struct LocalTest {
 impl LocalTest {
     fn new(c: &Probe, config: Option<&Config>, target: IpAddr) -> Result<LocalTest, CliError> {
         let relay = config.map(|c| &c.probe.relay);
-        let filled = |t: &String| Some(t.clone()).filter(|t| !t.is_empty());
-        let domain = c
-            .domain
-            .clone()
-            .or_else(|| relay.and_then(|d| filled(&d.domain)));
-        let domain = domain.ok_or_else(|| {
+        let configured = relay.map(|r| r.domain.clone()).filter(|d| !d.is_empty());
+        let domain = c.domain.clone().or(configured).ok_or_else(|| {
             usage("no probe domain; add --domain, or set [probe] domain in config.toml")
         })?;
         let secret = secrets::random::<32>().map_err(CliError::Refused)?;
-        let mut settings =
-            config.map_or_else(default_settings, |c| c.probe.scheduler.tester.clone());
-        (settings.pause, settings.min_duration) = (
-            Duration::from_secs(c.pause.0.min(MAX_WAIT_SECONDS)),
-            Duration::ZERO,
-        );
+        let configured = config.map(|c| c.probe.scheduler.tester.clone());
+        let settings = TesterSettings {
+            pause: wait_of(c.pause),
+            min_duration: Duration::ZERO,
+            ..configured.unwrap_or_else(default_settings)
+        };
+        let collector = c.collector.map(|a| a.ip());
         let names = HostNames {
             target,
             relay: c.relay.clone(),
             hosted: c.hosted.clone(),
             user: c.user.clone(),
-            domain: domain.clone(),
-            foreign: relay.and_then(|d| d.second_domain.clone()),
-            collector: c
-                .collector
-                .map(|a| a.ip())
-                .filter(|a| a.is_ipv4() == target.is_ipv4()),
-            hello: relay.map_or_else(|| domain.clone(), |d| d.ehlo_name.clone()),
+            foreign: relay.and_then(|r| r.second_domain.clone()),
+            collector: collector.filter(|a| a.is_ipv4() == target.is_ipv4()),
+            hello: relay.map_or_else(|| domain.clone(), |r| r.ehlo_name.clone()),
+            domain,
         };
+        let catalogue = relay.map(|r| r.catalogue.clone());
         Ok(LocalTest {
             names,
             tokens: TokenCodec::new(&secret),
-            identity: relay.map(|d| d.tester.clone()).unwrap_or_default(),
+            identity: relay.map(|r| r.tester.clone()).unwrap_or_default(),
             settings,
-            catalogue: relay
-                .map_or_else(|| Arc::new(Catalogue::standard()), |d| d.catalogue.clone()),
+            catalogue: catalogue.unwrap_or_else(|| Arc::new(Catalogue::standard())),
             ids: Mutex::default(),
         })
     }
@@ -299,25 +263,16 @@ impl LocalTest {
         let Ok(resolver) = resolver::Resolver::new(resolvers, false) else {
             return;
         };
-        let given_names: Vec<String> = self
-            .names
-            .relay
-            .iter()
-            .chain(&self.names.hosted)
-            .cloned()
-            .collect();
-        if self.names.relay.is_none() || self.names.hosted.is_none() {
+        let names = &mut self.names;
+        let given = names.relay.iter().chain(&names.hosted).cloned().collect();
+        if names.relay.is_none() || names.hosted.is_none() {
             // A name server that does not answer costs the tests that need a name.
-            let _ = tokio::time::timeout(
-                FIND_NAMES,
-                find_names(&resolver, given_names, &mut self.names),
-            )
-            .await;
+            let _ = tokio::time::timeout(FIND_NAMES, find_names(&resolver, given, names)).await;
         }
     }
 
-    /// A number, and the two addresses that it makes.
-    fn fresh(&self) -> (String, String) {
+    /// A new token, as the parts of two addresses that contain it.
+    fn new_token(&self) -> (String, String) {
         let id = secrets::random::<8>().unwrap_or_default();
         self.ids.lock().push(id);
         (
@@ -326,68 +281,63 @@ impl LocalTest {
         )
     }
 
-    fn messages(&self, c: &Probe) -> Result<Vec<PreparedMessage>, CliError> {
-        let mut out: Vec<PreparedMessage> = Vec::new();
-        let mut add = |test: &str, token: &str, envelope: Envelope| {
-            let at: Time = crate::clock::wall();
-            let message = message::probe(
-                &self.names,
-                &envelope,
-                token,
-                &self.identity,
-                "orbsd relay probe",
-                at,
-            );
-            let place = self.ids.lock().len() - 1;
-            out.push(PreparedMessage {
-                place,
-                test: test.into(),
-                envelope,
-                message,
-                control: None,
-                phase: Phase::Rest,
-            });
+    fn message(&self, test: &str, token: &str, envelope: Envelope) -> PreparedMessage {
+        let message = message::probe(
+            &self.names,
+            &envelope,
+            token,
+            &self.identity,
+            "orbsd relay probe",
+            crate::clock::wall(),
+        );
+        PreparedMessage {
+            place: self.ids.lock().len() - 1,
+            test: test.into(),
+            envelope,
+            message,
+            control: None,
+            phase: Phase::Rest,
+        }
+    }
+
+    /// The message with the texts of `--mail-from` and `--rcpt-to`.
+    fn raw_message(&self, c: &Probe, to: &str) -> Result<PreparedMessage, CliError> {
+        let (u, s) = self.new_token();
+        let fill = |form: &str| {
+            let filled = self.names.fill(form, &u, &s);
+            filled.map_err(|e| usage(format!("`{form}`: {e}")))
         };
+        let from = fill(c.mail_from.as_deref().unwrap_or("<{s}@{d}>"))?;
+        let to = fill(to)?;
+        if to.chars().chain(from.chars()).any(char::is_control) {
+            return Err(usage("an envelope has no control characters"));
+        }
+        let envelope = Envelope {
+            test: "(raw)".into(),
+            hello: Some(format!("EHLO {}", self.names.hello)),
+            from,
+            to: vec![to],
+            probe: 0,
+            utf8: false,
+            port: SmtpPort::Smtp,
+        };
+        Ok(self.message("(raw)", &u, envelope))
+    }
+
+    fn messages(&self, c: &Probe) -> Result<Vec<PreparedMessage>, CliError> {
         if let Some(to) = &c.rcpt_to {
-            let (u, s) = self.fresh();
-            let fill = |form: &str| {
-                self.names
-                    .fill(form, &u, &s)
-                    .map_err(|e| usage(format!("`{form}`: {e}")))
-            };
-            let from = fill(c.mail_from.as_deref().unwrap_or("<{s}@{d}>"))?;
-            let to = fill(to)?;
-            if to.chars().chain(from.chars()).any(char::is_control) {
-                return Err(usage("an envelope has no control characters"));
-            }
-            let hello = Some(format!("EHLO {}", self.names.hello));
-            add(
-                "(raw)",
-                &u,
-                Envelope {
-                    test: "(raw)".into(),
-                    hello,
-                    from,
-                    to: vec![to],
-                    probe: 0,
-                    utf8: false,
-                    port: SmtpPort::Smtp,
-                },
-            );
-            return Ok(out);
+            return Ok(vec![self.raw_message(c, to)?]);
         }
         if let Some(name) = c.tests.iter().find(|n| self.catalogue.get(n).is_none()) {
             return Err(usage(format!(
                 "there is no test `{name}`; `orbsd relay catalogue` shows all"
             )));
         }
-        let mut nameless = 0;
-        for (turn, test) in self
+        let (mut out, mut nameless) = (Vec::new(), 0);
+        let tests = self
             .catalogue
-            .select(self.names.target, &[], &c.tests, true)
-            .into_iter()
-            .enumerate()
-        {
+            .select(self.names.target, &[], &c.tests, true);
+        for (turn, test) in tests.into_iter().enumerate() {
             // One message at a time, so that numbers and places agree.
             for form in &test.to {
                 let one = RelayTest {
@@ -395,17 +345,20 @@ impl LocalTest {
                     ..test.clone()
                 };
                 let before = self.ids.lock().len();
-                match self.names.envelopes(&one, turn, false, || self.fresh()) {
-                    Ok(made) => made.into_iter().for_each(|(u, e)| add(&test.name, &u, e)),
-                    Err(why) => {
+                match self.names.envelopes(&one, turn, false, || self.new_token()) {
+                    Ok(envelopes) => {
+                        let envelopes = envelopes.into_iter();
+                        out.extend(envelopes.map(|(u, e)| self.message(&test.name, &u, e)));
+                    }
+                    Err(_) if c.tests.is_empty() => {
                         self.ids.lock().truncate(before);
-                        if !c.tests.is_empty() {
-                            return Err(usage(format!(
-                                "{}: {why}; --relay, --hosted and --user name them",
-                                test.name
-                            )));
-                        }
                         nameless += 1;
+                    }
+                    Err(why) => {
+                        return Err(usage(format!(
+                            "{}: {why}; --relay, --hosted and --user name them",
+                            test.name
+                        )));
                     }
                 }
             }
@@ -418,18 +371,30 @@ impl LocalTest {
         Ok(out)
     }
 
-    /// Takes what comes through, where that was asked for.
-    async fn collect(
-        &self,
-        c: &Probe,
-        arrivals: &Arc<Mutex<Vec<(MessageMatch, IpAddr)>>>,
-    ) -> Result<(), CliError> {
+    /// Records the messages that arrived in the results.
+    fn record(&self, arrivals: &Arrivals, results: &mut [MessageResult]) {
+        let (at, ids) = (crate::clock::wall(), self.ids.lock());
+        for (seen, output) in arrivals.lock().iter() {
+            let output = *output;
+            let (id, outcome) = match seen {
+                MessageMatch::Probe(id) => (id, MessageOutcome::Delivered { output, at }),
+                MessageMatch::Bounce(id) => (id, MessageOutcome::Bounced { at }),
+            };
+            let place = ids.iter().position(|i| i == id);
+            let result = results.iter_mut().find(|r| Some(r.place) == place);
+            if let Some(r) = result.filter(|r| r.outcome.superseded_by(&outcome)) {
+                r.outcome = outcome;
+            }
+        }
+    }
+
+    /// Starts the collector of `--collector`, if it is given.
+    async fn collect(&self, c: &Probe, arrivals: &Arrivals) -> Result<(), CliError> {
         let Some(addr) = c.collector else {
             return Ok(());
         };
-        let listener = tokio::net::TcpListener::bind(addr)
-            .await
-            .map_err(|e| usage(format!("--collector: {addr}: {e}")))?;
+        let listener = tokio::net::TcpListener::bind(addr).await;
+        let listener = listener.map_err(|e| usage(format!("--collector: {addr}: {e}")))?;
         let (tokens, arrivals) = (self.tokens.clone(), arrivals.clone());
         let domain = self.names.domain.clone();
         let receiver = ReceiverSettings {
@@ -438,7 +403,7 @@ impl LocalTest {
             addresses: vec![addr.ip()],
             tls: false,
         };
-        let judge: collector::MessageHandler = Arc::new(move |incoming, from| {
+        let handler: collector::MessageHandler = Arc::new(move |incoming, from| {
             match message::match_tokens(&tokens, &incoming.to, &incoming.data) {
                 None => collector::NO_TOKEN.into(),
                 Some(seen) => {
@@ -447,23 +412,20 @@ impl LocalTest {
                 }
             }
         });
-        let limiter =
-            ConnectionLimiter::new(ConnectionLimits::default().collect, &Shares::default());
-        tokio::spawn(collector::run(
-            listener,
-            Collector::new(receiver, judge, limiter),
-        ));
+        let limits = ConnectionLimits::default();
+        let limiter = ConnectionLimiter::new(limits.collect, &limits.shares);
+        let collector = Collector::new(receiver, handler, limiter);
+        tokio::spawn(collector::run(listener, collector));
         Ok(())
     }
 }
 
 fn default_settings() -> TesterSettings {
-    let timeout = Duration::from_secs(60);
     TesterSettings {
         ports: config::DEFAULT_PORTS,
         pause: Duration::ZERO,
         min_duration: Duration::ZERO,
-        timeout,
+        timeout: Duration::from_secs(60),
         source: Vec::new(),
         max_extra: tester::MAX_EXTRA,
     }
@@ -496,19 +458,15 @@ fn for_server(
         tests: c.tests.clone(),
     };
     let prepared: PreparedProbesResponse =
-        Client::open(common)?.call_json(Method::POST, "/v1/probes", &request)?;
+        Client::open(common)?.post_json("/v1/probes", &request)?;
     let path = format!("/v1/jobs/{}", prepared.job);
     let mut settings = default_settings();
-    settings.pause = Duration::from_secs(c.pause.0.min(MAX_WAIT_SECONDS));
+    settings.pause = wait_of(c.pause);
     if special::unlistable(&Subject::host(target), &[]).is_none() {
         // Other people's hosts are tested as slowly as the server's own tester does (safety rule
         // S4).
-        (settings.pause, settings.min_duration) = (
-            settings
-                .pause
-                .max(Duration::from_secs(config::DEFAULT_PAUSE.0)),
-            Duration::from_secs(config::DEFAULT_MIN_DURATION.0),
-        );
+        settings.pause = settings.pause.max(wait_of(config::DEFAULT_PAUSE));
+        settings.min_duration = wait_of(config::DEFAULT_MIN_DURATION);
     }
     let report = runtime.block_on(tester::run(
         target,
@@ -524,17 +482,16 @@ fn for_server(
         controls: report.controls,
         transcript: render_transcript(&report.transcript),
     };
-    let _: JobResponse =
-        Client::open(common)?.call_json(Method::POST, &format!("{path}/results"), &results)?;
-    let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(MAX_WAIT_SECONDS));
+    let _: JobResponse = Client::open(common)?.post_json(&format!("{path}/results"), &results)?;
+    let until = Instant::now() + wait_of(c.wait);
     loop {
         let job: JobResponse = Client::open(common)?.get(&path)?;
         let decided = matches!(
             job.assessment,
             Some(AssessmentKind::Open | AssessmentKind::Closed | AssessmentKind::Refused)
         );
-        if decided || std::time::Instant::now() >= until {
-            output::print(common.json, &job, super::job::print);
+        if decided || Instant::now() >= until {
+            common.print(&job, super::job::print)?;
             return match job.assessment {
                 Some(AssessmentKind::Closed) => Ok(()),
                 Some(AssessmentKind::Open) => Err(CliError::Probe(ProbeExit::Delivered)),

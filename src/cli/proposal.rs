@@ -1,16 +1,14 @@
 //! `orbsd proposal`: listings that wait for another user.
 
 use clap::{Args, Subcommand};
-use hyper::Method;
 
 use super::{
     CliError, Common,
     client::{Client, escape, with_query},
-    output,
     text::some,
 };
 use crate::api::{
-    Page, ProposalDeletionQuery, ProposalDeletionResponse, ProposalResponse, ProposalsQuery,
+    ProposalDeletionQuery, ProposalDeletionResponse, ProposalResponse, ProposalsQuery,
     ReceiptResponse,
 };
 
@@ -30,26 +28,23 @@ enum ProposalCommand {
         author: Option<String>,
     },
     /// Show one proposal
-    Show {
-        /// ID of the proposal
-        id: String,
-    },
+    Show(Id),
     /// Approve a proposal of another user, and list its subject
-    Approve {
-        /// ID of the proposal
-        id: String,
-    },
+    Approve(Id),
     /// Refuse a proposal
-    Refuse {
-        /// ID of the proposal
-        id: String,
-    },
+    Refuse(Id),
     /// Delete all proposals of an author
     Delete {
         /// Author of the proposals
         #[arg(long)]
         author: String,
     },
+}
+
+#[derive(Debug, Args)]
+struct Id {
+    /// ID of the proposal
+    id: String,
 }
 
 /// Shows proposals, or decides about them.
@@ -61,40 +56,35 @@ pub(super) fn run(common: &Common, c: &Proposal) -> Result<(), CliError> {
             let query = ProposalsQuery {
                 author: author.clone(),
             };
-            let all: Page<ProposalResponse> = client.get(&with_query("/v1/proposals", &query))?;
-            output::print(common.json, &all, |all| {
-                all.items.iter().for_each(print_line);
-            });
+            client.print_list(common, &with_query("/v1/proposals", &query), print_line)
         }
-        ProposalCommand::Show { id } => {
+        ProposalCommand::Show(Id { id }) => {
             let found: ProposalResponse = client.get(&path(id))?;
-            output::print(common.json, &found, print_whole);
+            common.print(&found, print_whole)
         }
-        ProposalCommand::Approve { id } => {
-            let path = format!("{}/approve", path(id));
-            let done: ReceiptResponse = client.call(Method::POST, &path)?;
-            output::print(common.json, &done, |done| {
+        ProposalCommand::Approve(Id { id }) => {
+            let done: ReceiptResponse = client.post(&format!("{}/approve", path(id)))?;
+            common.print(&done, |done| {
                 println!("{id}: approved and listed (commit {})", done.commit);
-            });
+            })
         }
-        ProposalCommand::Refuse { id } => {
-            let done: ProposalResponse = client.call(Method::DELETE, &path(id))?;
-            output::print(common.json, &done, |done| {
+        ProposalCommand::Refuse(Id { id }) => {
+            let done: ProposalResponse = client.delete(&path(id))?;
+            common.print(&done, |done| {
                 println!("{id}: refused; {} is not listed", done.subject);
-            });
+            })
         }
         ProposalCommand::Delete { author } => {
             let query = ProposalDeletionQuery {
                 author: author.clone(),
             };
             let path = with_query("/v1/proposals", &query);
-            let done: ProposalDeletionResponse = client.call(Method::DELETE, &path)?;
-            output::print(common.json, &done, |done| {
+            let done: ProposalDeletionResponse = client.delete(&path)?;
+            common.print(&done, |done| {
                 println!("{author}: {} proposals deleted", done.deleted);
-            });
+            })
         }
     }
-    Ok(())
 }
 
 fn print_line(p: &ProposalResponse) {
@@ -109,12 +99,10 @@ fn print_whole(p: &ProposalResponse) {
     println!("{}: {} for {} ({})", p.id, p.subject, p.reason, p.source);
     println!("  proposed by {} at {}", p.author, p.at);
     let until = p.until.map(|t| t.to_string());
-    println!(
-        "  ends: {}",
-        until
-            .as_deref()
-            .unwrap_or("after the lifetime of the reason")
-    );
+    let until = until
+        .as_deref()
+        .unwrap_or("after the lifetime of the reason");
+    println!("  ends: {until}");
     p.text.iter().for_each(|t| println!("  text: {t}"));
     p.note.iter().for_each(|t| println!("  note: {t}"));
     println!(

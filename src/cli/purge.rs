@@ -1,13 +1,11 @@
 //! `orbsd purge`.
 
 use clap::Args;
-use hyper::Method;
 
 use super::{
     CliError, Common,
     client::{Client, with_query},
-    output,
-    text::plain_line,
+    text::{plain_line, print_commit},
 };
 use crate::api::{PurgeQuery, PurgeRequest, PurgeResponse};
 
@@ -46,36 +44,27 @@ pub(super) struct Purge {
     note: Option<String>,
 }
 
-pub(super) fn run(common: &Common, c: &Purge) -> Result<(), CliError> {
+pub(super) fn run(common: &Common, c: Purge) -> Result<(), CliError> {
     let request = PurgeRequest {
-        source: c.source.clone(),
-        reason: c.reason.clone(),
-        author: c.author.clone(),
-        prefix: c.prefix.clone(),
-        domain: c.domain.clone(),
-        from: c.from.clone(),
-        to: c.to.clone(),
+        source: c.source,
+        reason: c.reason,
+        author: c.author,
+        prefix: c.prefix,
+        domain: c.domain,
+        from: c.from,
+        to: c.to,
         hold: c.hold,
-        note: c.note.clone(),
+        note: c.note,
     };
     let path = with_query("/v1/purges", &PurgeQuery { dry_run: c.dry_run });
-    let done: PurgeResponse = Client::open(common)?.call_json(Method::POST, &path, &request)?;
-    if common.json {
-        output::json(&done);
-        return Ok(());
-    }
-    println!(
-        "{} listings {}",
-        done.count,
-        if c.dry_run {
-            "would be delisted"
-        } else {
-            "delisted"
-        }
-    );
-    done.sample.iter().for_each(|s| println!("  {s}"));
-    for r in &done.commits {
-        println!("commit {}; to undo it: orbsd undo {}", r.commit, r.commit);
-    }
-    Ok(())
+    let done: PurgeResponse = Client::open(common)?.post_json(&path, &request)?;
+    let verb = match c.dry_run {
+        true => "would be delisted",
+        false => "delisted",
+    };
+    common.print(&done, |done| {
+        println!("{} listings {verb}", done.count);
+        done.sample.iter().for_each(|s| println!("  {s}"));
+        done.commits.iter().for_each(|r| print_commit(r.commit));
+    })
 }

@@ -1,18 +1,17 @@
 //! `orbsd relay`: relay tests.
 
 use clap::{Args, Subcommand};
-use hyper::Method;
 
 use super::{
     CliError, Common,
     client::{Client, with_query},
     job, output,
     probe::{self, Probe},
-    text::plain_line,
+    text::{plain_line, some},
 };
 use crate::api::{
     ClaimRequest, ClaimResponse, EvidenceQuery, JobResponse, JobsQuery, NominationKind,
-    NominationRequest, OptOutQuery, OptOutRequest, OptOutResponse, OptOutSubjectResponse, Page,
+    NominationRequest, OptOutQuery, OptOutRequest, OptOutResponse, OptOutSubjectResponse,
     ProofResponse, RelayTestResponse,
 };
 
@@ -38,7 +37,7 @@ enum RelayCommand {
 /// Runs a command of relay tests.
 pub(super) fn run(common: &Common, c: Relay) -> Result<(), CliError> {
     match c.command {
-        RelayCommand::Nominate(c) => nominate(common, &c),
+        RelayCommand::Nominate(c) => nominate(common, c),
         RelayCommand::Jobs(c) => jobs(common, &c),
         RelayCommand::Claim(c) => claim(common, &c),
         RelayCommand::OptOut(c) => opt_out(common, c),
@@ -73,30 +72,28 @@ struct Nominate {
     tests: Vec<String>,
 }
 
-fn nominate(common: &Common, c: &Nominate) -> Result<(), CliError> {
-    let kind = match c.kind.as_str() {
-        "message" => NominationKind::Message,
-        "log" => NominationKind::Log,
-        "owner" => NominationKind::Owner,
-        other => {
-            return Err(CliError::Usage(format!(
-                "kind: `{other}` is not message, log or owner"
-            )));
-        }
-    };
+fn nominate(common: &Common, c: Nominate) -> Result<(), CliError> {
+    let kinds = [
+        NominationKind::Message,
+        NominationKind::Log,
+        NominationKind::Owner,
+    ];
+    let kind = kinds.into_iter().find(|k| k.as_str() == c.kind);
+    let kind = kind.ok_or_else(|| {
+        let text = format!("kind: `{}` is not message, log or owner", c.kind);
+        CliError::Usage(text)
+    })?;
     let request = NominationRequest {
-        target: c.target.clone(),
-        evidence: c.evidence.clone(),
+        target: c.target,
+        evidence: c.evidence,
         kind,
-        at: c.at.clone(),
+        at: c.at,
         port: c.port,
-        names: c.names.clone(),
-        tests: c.tests.clone(),
+        names: c.names,
+        tests: c.tests,
     };
-    let done: JobResponse =
-        Client::open(common)?.call_json(Method::POST, "/v1/nominations", &request)?;
-    output::print(common.json, &done, job::print);
-    Ok(())
+    let done: JobResponse = Client::open(common)?.post_json("/v1/nominations", &request)?;
+    common.print(&done, job::print)
 }
 
 /// Show test jobs, and approve or refuse those that wait for an editor
@@ -125,23 +122,19 @@ fn jobs(common: &Common, c: &Jobs) -> Result<(), CliError> {
             open: c.open,
             ..JobsQuery::default()
         };
-        let all: Page<JobResponse> = client.get(&with_query("/v1/jobs", &query))?;
-        output::print(common.json, &all, |all| all.items.iter().for_each(job_line));
-        return Ok(());
+        return client.print_list(common, &with_query("/v1/jobs", &query), job_line);
     };
+    let path = format!("/v1/jobs/{id}");
     if c.transcript {
-        let body = client.text(Method::GET, &format!("/v1/jobs/{id}/transcript"))?;
-        output::block("", &body);
+        output::block("", &client.text(&format!("{path}/transcript"))?);
         return Ok(());
     }
-    let path = format!("/v1/jobs/{id}");
     let done: JobResponse = match (c.approve, c.refuse) {
-        (true, _) => client.call(Method::POST, &format!("{path}/approve"))?,
-        (_, true) => client.call(Method::DELETE, &path)?,
+        (true, _) => client.post(&format!("{path}/approve"))?,
+        (_, true) => client.delete(&path)?,
         _ => client.get(&path)?,
     };
-    output::print(common.json, &done, job::print);
-    Ok(())
+    common.print(&done, job::print)
 }
 
 /// A job in one line.
@@ -158,17 +151,14 @@ fn job_line(j: &JobResponse) {
 }
 
 fn catalogue(common: &Common) -> Result<(), CliError> {
-    let all: Page<RelayTestResponse> = Client::open(common)?.get("/v1/catalogue")?;
-    output::print(common.json, &all, |all| {
-        for t in &all.items {
-            let run = if t.chosen { "" } else { t.run.as_str() };
-            println!(
-                "{:<4} {:<28} {:<22} {run:<7} {}",
-                t.id, t.name, t.class, t.description
-            );
-        }
-    });
-    Ok(())
+    let print = |t: &RelayTestResponse| {
+        let run = if t.chosen { "" } else { t.run.as_str() };
+        println!(
+            "{:<4} {:<28} {:<22} {run:<7} {}",
+            t.id, t.name, t.class, t.description
+        );
+    };
+    Client::open(common)?.print_list(common, "/v1/catalogue", print)
 }
 
 /// Claim that a listed host is closed, so that it is tested again
@@ -186,14 +176,13 @@ fn claim(common: &Common, c: &Claim) -> Result<(), CliError> {
         target: c.target.clone(),
         proved: c.proved,
     };
-    let done: ClaimResponse =
-        Client::open(common)?.call_json(Method::POST, "/v1/claims", &request)?;
-    output::print(common.json, &done, |d| {
+    let done: ClaimResponse = Client::open(common)?.post_json("/v1/claims", &request)?;
+    common.print(&done, |d| {
         println!("{}", d.what_happens);
         for b in &d.blocked {
             println!(
                 "blocked at {} ({}), tested from {}:",
-                b.at.map(|t| t.to_string()).unwrap_or_default(),
+                some("", b.at),
                 b.row.as_deref().unwrap_or_default(),
                 b.source.as_deref().unwrap_or("this machine")
             );
@@ -202,8 +191,7 @@ fn claim(common: &Common, c: &Claim) -> Result<(), CliError> {
             }
         }
         job::print(&d.job);
-    });
-    Ok(())
+    })
 }
 
 /// Manage opt-outs: addresses that are never tested
@@ -237,22 +225,18 @@ fn opt_out(common: &Common, c: OptOut) -> Result<(), CliError> {
     let path = "/v1/opt-outs";
     let line = |o: &OptOutResponse| println!("{} {} {} {}", o.subject, o.since, o.author, o.proof);
     match c.command {
-        OptOutCommand::List => {
-            let all: Page<OptOutResponse> = client.get(path)?;
-            output::print(common.json, &all, |all| all.items.iter().for_each(line));
-        }
+        OptOutCommand::List => client.print_list(common, path, line),
         OptOutCommand::Add { subject, proof } => {
             let request = OptOutRequest { subject, proof };
-            let done: OptOutResponse = client.call_json(Method::POST, path, &request)?;
-            output::print(common.json, &done, line);
+            let done: OptOutResponse = client.post_json(path, &request)?;
+            common.print(&done, line)
         }
         OptOutCommand::End { subject } => {
             let path = with_query(path, &OptOutQuery { subject });
-            let done: OptOutSubjectResponse = client.call(Method::DELETE, &path)?;
-            output::print(common.json, &done, |d| println!("{}", d.subject));
+            let done: OptOutSubjectResponse = client.delete(&path)?;
+            common.print(&done, |d| println!("{}", d.subject))
         }
     }
-    Ok(())
 }
 
 /// Show the test messages that a host delivered
@@ -266,18 +250,14 @@ fn evidence(common: &Common, c: &Evidence) -> Result<(), CliError> {
     let query = EvidenceQuery {
         target: c.target.clone(),
     };
-    let all: Page<ProofResponse> =
-        Client::open(common)?.get(&with_query("/v1/evidence", &query))?;
-    output::print(common.json, &all, |all| {
-        for p in &all.items {
-            println!(
-                "proof {} {}: sent to [{}] {}, arrived from [{}] {}: {}",
-                p.id, p.test, p.input, p.sent, p.output, p.arrived, p.outcome
-            );
-            for part in [&p.envelope, &p.transcript, &p.message] {
-                output::block("    ", part.as_deref().unwrap_or_default());
-            }
+    let print = |p: &ProofResponse| {
+        println!(
+            "proof {} {}: sent to [{}] {}, arrived from [{}] {}: {}",
+            p.id, p.test, p.input, p.sent, p.output, p.arrived, p.outcome
+        );
+        for part in [&p.envelope, &p.transcript, &p.message] {
+            output::block("    ", part.as_deref().unwrap_or_default());
         }
-    });
-    Ok(())
+    };
+    Client::open(common)?.print_list(common, &with_query("/v1/evidence", &query), print)
 }

@@ -1,12 +1,10 @@
 //! `orbsd reason`, and the renaming of reasons and sources.
 
 use clap::{Args, Subcommand};
-use hyper::Method;
 
 use super::{
     CliError, Common,
     client::{Client, escape},
-    output,
 };
 use crate::api::{RenameRequest, RenameResponse};
 
@@ -38,17 +36,15 @@ pub(super) fn reason(common: &Common, c: &Reason) -> Result<(), CliError> {
 pub(super) fn rename(common: &Common, kind: &str, old: &str, new: &str) -> Result<(), CliError> {
     let path = format!("/v1/{kind}s/{}/rename", escape(old));
     let request = RenameRequest { to: new.into() };
-    let done: RenameResponse = Client::open(common)?.call_json(Method::POST, &path, &request)?;
-    if common.json {
-        output::json(&done);
-        return Ok(());
-    }
-    let unconfigured = done.unconfigured.iter();
-    unconfigured.for_each(|l| println!("warning: {}", l.message));
-    done.warnings.iter().for_each(|w| println!("warning: {w}"));
-    println!("{kind} {old} is now called {new}");
-    done.serials
-        .iter()
-        .for_each(|(zone, serial)| println!("{zone} serial {serial}"));
-    Ok(())
+    let done: RenameResponse = Client::open(common)?.post_json(&path, &request)?;
+    common.print(&done, |done| {
+        let unconfigured = done.unconfigured.iter().map(|l| &l.message);
+        for warning in unconfigured.chain(&done.warnings) {
+            println!("warning: {warning}");
+        }
+        println!("{kind} {old} is now called {new}");
+        for (zone, serial) in &done.serials {
+            println!("{zone} serial {serial}");
+        }
+    })
 }

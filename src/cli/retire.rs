@@ -1,8 +1,7 @@
 //! `orbsd retire`: the end of a list, in order (RFC 6471 section 3.4).
 //!
 //! The plan is in the zone file, and the daemon acts on it; this command writes it there, cancels it,
-//! and prints at any time what is done, what comes and when, and what only
-//! people can do.
+//! and prints the steps that are done, those to come with their times, and the tasks of people.
 
 use std::{
     fs::{self, OpenOptions},
@@ -11,12 +10,11 @@ use std::{
 };
 
 use clap::Args;
-use hyper::Method;
 use serde_json::{Value, json};
 
-use super::{CliError, Common, client::Client};
+use super::{CliError, Common, client::Client, output, text::join};
 use crate::{
-    api::{ReloadResponse, StatusResponse},
+    api::{ReloadResponse, StatusResponse, ZoneStatusResponse},
     config::Config,
     model::{
         Time, Zone,
@@ -77,60 +75,51 @@ fn run_remote(common: &Common, c: &Retire, server: &str) -> Result<(), CliError>
         )));
     }
     let status: StatusResponse = Client::open(common)?.get("/v1/status")?;
-    let ascii = |n: &str| name_to_ascii(n.trim_end_matches('.')).unwrap_or_default();
-    let Some(zone) = status
-        .zones
-        .iter()
-        .find(|z| z.file == c.zone || ascii(&z.zone) == ascii(&c.zone))
-    else {
-        let known: Vec<&str> = status.zones.iter().map(|z| z.zone.as_str()).collect();
-        return Err(CliError::Refused(format!(
-            "{server} has no zone `{}`; it has {}",
-            c.zone,
-            known.join(", ")
-        )));
-    };
+    let is_named = |z: &&ZoneStatusResponse| z.file == c.zone || ascii(&z.zone) == ascii(&c.zone);
+    let zone = status.zones.iter().find(is_named).ok_or_else(|| {
+        let known = join(status.zones.iter().map(|z| &z.zone));
+        let text = format!("{server} has no zone `{}`; it has {known}", c.zone);
+        CliError::Refused(text)
+    })?;
     let (name, plan) = (&zone.zone, &zone.retire);
     if common.json {
-        println!(
-            "{}",
-            json!({"zone": name, "retiring": plan.is_some(), "plan": plan})
-        );
-    } else if let Some(plan) = plan {
-        println!("{name}: {}", plan.stage.as_str());
-        for (at, what) in [
-            (plan.announced, "announced"),
-            (plan.empty, "lists nothing"),
-            (
-                plan.unseen,
-                "no resolver and no mirror has a listing any more",
-            ),
-            (
-                plan.delegation,
-                "the NS records may be removed from the parent zone",
-            ),
-        ] {
-            println!("  {at}  {what}");
-        }
-    } else {
+        output::json_line(&json!({"zone": name, "retiring": plan.is_some(), "plan": plan}));
+        return Ok(());
+    }
+    let Some(plan) = plan else {
         println!("{name} is not being retired");
+        return Ok(());
+    };
+    println!("{name}: {}", plan.stage.as_str());
+    for (at, what) in [
+        (plan.announced, "announced"),
+        (plan.empty, "lists nothing"),
+        (
+            plan.unseen,
+            "no resolver and no mirror has a listing any more",
+        ),
+        (
+            plan.delegation,
+            "the NS records may be removed from the parent zone",
+        ),
+    ] {
+        println!("  {at}  {what}");
     }
     Ok(())
 }
 
+/// The name of a zone with A-labels, without the dot at its end.
+fn ascii(name: &str) -> Box<str> {
+    name_to_ascii(name.trim_end_matches('.')).unwrap_or_default()
+}
+
 fn find<'c>(config: &'c Config, name: &str) -> Result<&'c Zone, CliError> {
-    let ascii = |n: &str| name_to_ascii(n.trim_end_matches('.')).unwrap_or_default();
     let zones = &config.ledger.zones;
-    zones
-        .iter()
-        .find(|z| z.short_name == name || ascii(&z.origin) == ascii(name))
-        .ok_or_else(|| {
-            let known: Vec<&str> = zones.iter().map(|z| z.short_name.as_str()).collect();
-            CliError::Refused(format!(
-                "there is no zone `{name}`; there are {}",
-                known.join(", ")
-            ))
-        })
+    let is_named = |z: &&Zone| z.short_name == name || ascii(&z.origin) == ascii(name);
+    zones.iter().find(is_named).ok_or_else(|| {
+        let known = join(zones.iter().map(|z| &z.short_name));
+        CliError::Refused(format!("there is no zone `{name}`; there are {known}"))
+    })
 }
 
 /// Writes the plan at the end of the zone's file.
@@ -159,11 +148,8 @@ fn begin(
     let table =
         format!("\n{MARK}\n[retire]\nannounce_at = \"{now}\"\nempty_at = \"{empty}\"\n{text}");
     edit(common, file, |old| {
-        let gap = if old.is_empty() || old.ends_with('\n') {
-            ""
-        } else {
-            "\n"
-        };
+        let is_ended = old.is_empty() || old.ends_with('\n');
+        let gap = if is_ended { "" } else { "\n" };
         Ok(format!("{old}{gap}{table}"))
     })
 }
@@ -178,24 +164,20 @@ fn undo(common: &Common, zone: &Zone, file: &Path) -> Result<(), CliError> {
     }
     edit(common, file, |old| {
         let at = old.rfind(&format!("{MARK}\n[retire]\n"));
-        let last = |at: &usize| {
-            !old[*at..]
-                .lines()
-                .skip(2)
-                .any(|l| l.trim_start().starts_with(['[', '#']))
+        let is_last = |at: &usize| {
+            let mut below = old[*at..].lines().skip(2).map(str::trim_start);
+            !below.any(|l| l.starts_with(['[', '#']))
         };
-        let Some(at) = at.filter(last) else {
-            return Err(CliError::Refused(format!(
+        let at = at.filter(is_last).ok_or_else(|| {
+            CliError::Refused(format!(
                 "{}: [retire] was not written by this command; remove it and reload",
                 file.display()
-            )));
-        };
+            ))
+        })?;
         let kept = &old[..at];
-        Ok(kept
-            .strip_suffix('\n')
-            .filter(|k| k.is_empty() || k.ends_with('\n'))
-            .unwrap_or(kept)
-            .to_string())
+        let without_gap = kept.strip_suffix('\n');
+        let without_gap = without_gap.filter(|k| k.is_empty() || k.ends_with('\n'));
+        Ok(without_gap.unwrap_or(kept).to_string())
     })
 }
 
@@ -213,25 +195,18 @@ fn edit(
     let old = fs::read_to_string(file).map_err(file_error)?;
     let new = change(&old)?;
     let put = |from: &str, to: &str| {
-        let same = from
-            .bytes()
-            .zip(to.bytes())
-            .take_while(|(a, b)| a == b)
-            .count();
+        let pairs = from.bytes().zip(to.bytes());
+        let same = pairs.take_while(|(a, b)| a == b).count();
         let mut out = OpenOptions::new().append(true).open(file)?;
         out.set_len(same as u64)?;
         out.write_all(&to.as_bytes()[same..])?;
         out.sync_all()
     };
-    let result = put(&old, &new)
-        .map_err(file_error)
-        .and_then(|()| common.load())
-        .and_then(|_| match running {
-            true => client
-                .call::<ReloadResponse>(Method::POST, "/v1/reload")
-                .map(drop),
-            false => Ok(()),
-        });
+    let written = put(&old, &new).map_err(file_error);
+    let mut result = written.and_then(|()| common.load()).map(drop);
+    if result.is_ok() && running {
+        result = client.post::<ReloadResponse>("/v1/reload").map(drop);
+    }
     if result.is_err() {
         put(&new, &old).map_err(file_error)?;
     }
@@ -253,69 +228,57 @@ fn print_plan(common: &Common, now: Time, zone: &Zone, file: &Path) {
     let announcement =
         String::from_utf8_lossy(announcement.get(1..).unwrap_or_default()).into_owned();
     if common.json {
-        println!(
-            "{}",
-            json!({"zone": name, "file": file, "retiring": started, "plan": plan, "announcement": announcement})
+        return output::json_line(
+            &json!({"zone": name, "file": file, "retiring": started, "plan": plan, "announcement": announcement}),
         );
-        return;
     }
     if !started {
         println!("{name} is not being retired, and nothing was changed. If it were announced now:");
         println!();
     }
-    let done = |at: Time| {
-        if started && now >= at {
-            "done "
-        } else {
-            "     "
-        }
+    let step = |number: u8, at: Time, text: &str| {
+        let is_done = started && now >= at;
+        let done = if is_done { "done " } else { "     " };
+        println!("{done}{number}. {at}  {text}");
     };
-    println!(
-        "{}1. {}  announced, for a month or more. The TXT records of {name} and of its test points:",
-        done(plan.announced),
-        plan.announced
+    let further = |text: &str| println!("        {text}");
+    let text = format!(
+        "announced, for a month or more. The TXT records of {name} and of its test points:"
     );
-    println!("        {announcement}");
-    println!(
-        "        Announce it too: on your web page, on mailing lists, to vendors who ship the list, to your mirrors."
+    step(1, plan.announced, &text);
+    further(&announcement);
+    further(
+        "Announce it too: on your web page, on mailing lists, to vendors who ship the list, to your mirrors.",
     );
-    println!(
-        "{}2. {}  lists nothing; the serial moves, so mirrors fetch the empty zone. SOA, NS and test points",
-        done(plan.empty),
-        plan.empty
+    let text =
+        "lists nothing; the serial moves, so mirrors fetch the empty zone. SOA, NS and test points";
+    step(2, plan.empty, text);
+    further(
+        "stay: at no time is every address listed, and no mail is refused because of this zone.",
     );
-    println!(
-        "        stay: at no time is every address listed, and no mail is refused because of this zone."
+    let text =
+        "no resolver and no mirror has a listing any more (SOA expire and TTL after step 2).";
+    step(3, plan.unseen, text);
+    let text = "from now on the NS records may be removed from the parent zone. To end the queries";
+    step(4, plan.delegation, text);
+    further(
+        "of the last clients, delegate it to TEST-NET-1 for some months, never to a server of others:",
     );
-    println!(
-        "{}3. {}  no resolver and no mirror has a listing any more (SOA expire and TTL after step 2).",
-        done(plan.unseen),
-        plan.unseen
-    );
-    println!(
-        "{}4. {}  from now on the NS records may be removed from the parent zone. To end the queries",
-        done(plan.delegation),
-        plan.delegation
-    );
-    println!(
-        "        of the last clients, delegate it to TEST-NET-1 for some months, never to a server of others:"
-    );
-    println!("            {name}. 2419200 IN NS gone.{name}.");
-    println!("            gone.{name}. 2419200 IN A 192.0.2.1");
-    println!(
-        "        Then remove the zone file. Keep the domain registered for good: its owner can list every address."
+    further(&format!("    {name}. 2419200 IN NS gone.{name}."));
+    further(&format!("    gone.{name}. 2419200 IN A 192.0.2.1"));
+    further(
+        "Then remove the zone file. Keep the domain registered for good: its owner can list every address.",
     );
     println!();
+    let zone = &zone.short_name;
     match (started, plan.stage) {
-        (false, _) => println!(
-            "Begin: orbsd retire {} --empty-at {}",
-            zone.short_name,
-            &plan.empty.to_string()[..10]
-        ),
+        (false, _) => {
+            let day = &plan.empty.to_string()[..10];
+            println!("Begin: orbsd retire {zone} --empty-at {day}");
+        }
         (_, RetirementStage::Over) => println!(
-            "All steps on this server are done. To cancel until the NS records are removed: orbsd retire {} --undo",
-            zone.short_name
+            "All steps on this server are done. To cancel until the NS records are removed: orbsd retire {zone} --undo"
         ),
-        _ => println!("To cancel it: orbsd retire {} --undo", zone.short_name),
+        _ => println!("To cancel it: orbsd retire {zone} --undo"),
     }
 }

@@ -1,9 +1,8 @@
 //! `orbsd scrub`.
 
 use clap::Args;
-use hyper::Method;
 
-use super::{CliError, Common, client::Client, output, text::some};
+use super::{CliError, Common, client::Client, text::some};
 use crate::api::{IntegrityResponse, ScrubRequest};
 
 /// Read the whole store now to find damage
@@ -19,13 +18,11 @@ pub(super) fn run(common: &Common, c: &Scrub) -> Result<(), CliError> {
     let request = ScrubRequest {
         accept_missing_commits: c.accept_missing_commits,
     };
-    let report: IntegrityResponse = client.call_json(Method::POST, "/v1/scrubs", &request)?;
-    match common.json {
-        true => output::json(&report),
-        false if client.is_daemon() => println!("scrub started; `orbsd status` shows its result"),
-        false => print(&report),
-    }
-    Ok(())
+    let report: IntegrityResponse = client.post_json("/v1/scrubs", &request)?;
+    common.print(&report, |report| match client.is_daemon() {
+        true => println!("scrub started; `orbsd status` shows its result"),
+        false => print(report),
+    })
 }
 
 /// Damage and scrubs, for `orbsd status` too.

@@ -1,13 +1,11 @@
 //! `orbsd status` and `orbsd reload`.
 
-use hyper::Method;
-
 use super::{
     CliError, Common,
     client::{Client, with_query},
     feed::print_details,
     output,
-    text::some,
+    text::{join, some},
 };
 use crate::{
     api::{FeedResponse, ReloadQuery, ReloadResponse, RetirementStage, StatusResponse, WriteState},
@@ -18,7 +16,7 @@ use crate::{
 pub(super) fn run(common: &Common) -> Result<(), CliError> {
     let mut client = Client::open(common)?;
     let s: StatusResponse = client.get("/v1/status")?;
-    output::print(common.json, &s, print);
+    common.print(&s, print)?;
     match s.problem {
         None => Ok(()),
         Some(_) if common.json => Err(CliError::Refused(String::new())), // the document has it
@@ -30,10 +28,9 @@ pub(super) fn run(common: &Common) -> Result<(), CliError> {
 }
 
 fn print(s: &StatusResponse) {
-    let state = if s.running {
-        format!("running since {}", s.started)
-    } else {
-        "not running".into()
+    let state = match s.running {
+        true => format!("running since {}", s.started),
+        false => "not running".into(),
     };
     println!(
         "orbsd {} {state}, commit {}, writes {}",
@@ -69,10 +66,8 @@ fn print(s: &StatusResponse) {
         println!("NOT CONFIGURED: {}", l.message);
     }
     for e in &s.exports {
-        let serial = match e.serial {
-            Some(n) => format!("serial {n}"),
-            None => "not written yet".to_string(),
-        };
+        let serial = e.serial.map(|n| format!("serial {n}"));
+        let serial = serial.as_deref().unwrap_or("not written yet");
         println!(
             "export {} as {} of {}: {serial}{}",
             e.path.display(),
@@ -83,15 +78,11 @@ fn print(s: &StatusResponse) {
         e.changes.iter().for_each(|change| println!("  {change}"));
     }
     if let Some(gap) = &s.removal_log.gap {
-        let missing: Vec<String> = gap
-            .missing
-            .iter()
-            .map(|(from, to)| format!("{from}-{to}"))
-            .collect();
+        let missing = gap.missing.iter().map(|(from, to)| format!("{from}-{to}"));
         println!(
             "the removal log began anew at {} without lines {}: {}; make a backup now",
             gap.at,
-            missing.join(", "),
+            join(missing),
             gap.cause
         );
     }
@@ -104,10 +95,8 @@ fn print(s: &StatusResponse) {
         println!("worker {name}: {}", counters(&w.total));
     }
     for f in s.sources.iter().filter(|f| f.feed) {
-        let end = f
-            .expires
-            .map_or(String::new(), |e| format!(", ends {e} unless refreshed"));
-        let refreshed = f.refreshed.map(|t| t.to_string()).unwrap_or_default();
+        let end = f.expires.map(|e| format!(", ends {e} unless refreshed"));
+        let (refreshed, end) = (some("", f.refreshed), end.unwrap_or_default());
         println!("feed {} refreshed {refreshed}{end}", f.source);
     }
     s.feeds.iter().for_each(feed);
@@ -115,10 +104,8 @@ fn print(s: &StatusResponse) {
 
 /// Prints the state of a feed.
 fn feed(f: &FeedResponse) {
-    let next = match f.next {
-        Some(t) => format!("next check {t}"),
-        None => "being checked".into(),
-    };
+    let next = f.next.map(|t| format!("next check {t}"));
+    let next = next.as_deref().unwrap_or("being checked");
     println!(
         "feed {} follows {} ({}){}, {next}",
         f.feed,
@@ -145,10 +132,7 @@ fn counters(c: &Totals) -> String {
         (c.bytes_out, "bytes out"),
     ];
     let shown = all.iter().enumerate().filter(|(i, c)| *i == 0 || c.0 > 0);
-    shown
-        .map(|(_, (n, name))| format!("{n} {name}"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    join(shown.map(|(_, (n, name))| format!("{n} {name}")))
 }
 
 /// Make the daemon read its configuration again
@@ -162,7 +146,7 @@ pub(super) struct Reload {
 pub(super) fn reload(common: &Common, c: &Reload) -> Result<(), CliError> {
     let mut client = Client::open(common)?;
     let path = with_query("/v1/reload", &ReloadQuery { force: c.force });
-    let done: ReloadResponse = client.call(Method::POST, &path)?;
+    let done: ReloadResponse = client.post(&path)?;
     if common.json {
         output::json_line(&done);
         return Ok(());

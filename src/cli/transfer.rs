@@ -9,14 +9,15 @@ use std::{
 
 use clap::Args;
 use indicatif::ProgressBar;
+use serde_json::json;
 
 use super::{
     CliError, Common,
-    client::escape,
-    import::{bar, print_report, send},
+    import::{bar, print, send},
     output,
 };
 use crate::{
+    api::ImportQuery,
     dns::incoming::{RecordChange, TransferQuery},
     exports::replace,
     feeds::wire::{Server, TransferSink},
@@ -24,8 +25,9 @@ use crate::{
     model::TsigKey,
 };
 
-/// Text that is handed on at a time, in bytes, and how many such pieces may wait.
+/// The size of a piece of text, in bytes.
 const PIECE: usize = 128 * 1024;
+/// The most pieces that wait to be read.
 const WAITING: usize = 8;
 
 /// Transfer a zone of another server once (AXFR), and import or write it
@@ -82,29 +84,22 @@ pub(super) fn run(common: &Common, c: &Transfer) -> Result<(), CliError> {
     let (zone, display) = (server.zone.clone(), bar.clone());
     let text = Text {
         rx,
-        piece: Vec::new(),
-        at: 0,
+        piece: io::Cursor::default(),
         ended: false,
     };
     let fetch = std::thread::spawn(move || fetch(&server, tx, display));
     let result = match &c.output {
         Some(to) => write(common, c, to, text),
         None => {
-            // The messages' bytes are displayed; those of the text that is sent on are not
-            // counted once more.
-            let done = send(
-                common,
-                &address(c, &zone),
-                vec![(zone, Box::new(text))],
-                None,
-                &ProgressBar::hidden(),
-            );
-            done.map(|done| print_report(common, &done, c.dry_run))
+            // The bar counts the bytes of the messages, and not those of the text again.
+            let (query, readers) = (query(c, &zone), vec![(zone, Box::new(text) as _)]);
+            let done = send(common, &query, readers, &ProgressBar::hidden());
+            done.and_then(|done| common.print(&done, |done| print(done, c.dry_run)))
         }
     };
     bar.finish_and_clear();
     match fetch.join() {
-        // Why the text ended is told by who fetched it; how the import took that is no news then.
+        // The import failed because the transfer did: the error of the transfer says why.
         Ok(Err(why)) if result.is_err() => {
             Err(CliError::Refused(format!("{why}; nothing was changed")))
         }
@@ -112,7 +107,7 @@ pub(super) fn run(common: &Common, c: &Transfer) -> Result<(), CliError> {
     }
 }
 
-/// The key of a name in the configuration, or of a file.
+/// The key with a name in the configuration, or the key in a file.
 fn key(common: &Common, name: Option<&str>) -> Result<Option<std::sync::Arc<TsigKey>>, CliError> {
     let Some(name) = name else { return Ok(None) };
     if Path::new(name).is_file() {
@@ -120,51 +115,33 @@ fn key(common: &Common, name: Option<&str>) -> Result<Option<std::sync::Arc<Tsig
             .map(|k| Some(k.into()))
             .map_err(CliError::Usage);
     }
-    let unknown = || {
+    let keys = common.load()?.ledger.keys;
+    let key = keys.get(name).cloned().ok_or_else(|| {
         CliError::Usage(format!(
             "`{name}` is neither a [[key]] of {} nor a file",
             common.config.display()
         ))
-    };
-    common
-        .load()?
-        .ledger
-        .keys
-        .get(name)
-        .cloned()
-        .ok_or_else(unknown)
-        .map(Some)
+    });
+    key.map(Some)
 }
 
-/// The import's path and query: the zone comes as a master file.
-fn address(c: &Transfer, zone: &str) -> String {
-    let source = c.source.as_deref().unwrap_or(zone);
-    let mut path = format!(
-        "/v1/imports?source={}&format=master&origin={}",
-        escape(source),
-        escape(zone)
-    );
-    for (name, value) in [
-        ("reason", &c.reason),
-        ("codes", &c.code_zone),
-        ("max_age", &c.max_age),
-        ("skip_errors", &c.skip_errors),
-    ] {
-        value
-            .iter()
-            .for_each(|v| path += &format!("&{name}={}", escape(v)));
+/// The query of the import: the zone is sent as a master file.
+fn query(c: &Transfer, zone: &str) -> ImportQuery {
+    ImportQuery {
+        source: c.source.clone().unwrap_or_else(|| zone.into()),
+        format: "master".into(),
+        origin: Some(zone.into()),
+        reason: c.reason.clone(),
+        codes: c.code_zone.clone(),
+        max_age: c.max_age.clone(),
+        skip_errors: c.skip_errors.clone(),
+        dry_run: c.dry_run,
+        allow_empty: c.allow_empty,
+        allow_shrink: c.allow_shrink,
+        allow_growth: c.allow_growth,
+        special: c.allow_special_ranges,
+        ..ImportQuery::default()
     }
-    let flags = [
-        ("dry_run", c.dry_run),
-        ("allow_empty", c.allow_empty),
-        ("allow_shrink", c.allow_shrink),
-        ("allow_growth", c.allow_growth),
-        ("special", c.allow_special_ranges),
-    ];
-    for (name, set) in flags {
-        path += &format!("&{name}={set}");
-    }
-    path
 }
 
 /// Writes the zone to a file, which is replaced when it is complete, or to standard output.
@@ -180,15 +157,12 @@ fn write(common: &Common, c: &Transfer, to: &Path, mut text: Text) -> Result<(),
         copy(&mut io::BufWriter::new(file))
     })?;
     if common.json {
-        println!(
-            "{}",
-            serde_json::json!({"zone": c.zone, "format": "master", "file": to})
-        );
+        output::json_line(&json!({"zone": c.zone, "format": "master", "file": to}));
     }
     Ok(())
 }
 
-/// Fetches the zone and hands its text on, in pieces; an empty one is the end.
+/// Fetches the zone and sends its text in pieces; an empty piece is the end.
 fn fetch(server: &Server, tx: SyncSender<Vec<u8>>, bar: ProgressBar) -> Result<(), String> {
     let mut lines = Lines {
         tx,
@@ -200,10 +174,10 @@ fn fetch(server: &Server, tx: SyncSender<Vec<u8>>, bar: ProgressBar) -> Result<(
         .transfer(TransferQuery::Axfr, &mut lines)
         .map_err(|e| e.text())?;
     lines.send()?;
-    lines.send() // nothing is left: the end
+    lines.send() // the empty piece
 }
 
-/// A zone's records as lines.
+/// Receives the records of a zone, and sends them as lines of a master file.
 struct Lines {
     tx: SyncSender<Vec<u8>>,
     text: String,
@@ -229,37 +203,34 @@ impl TransferSink for Lines {
     }
     fn change(&mut self, change: RecordChange) -> Result<(), String> {
         master_line(change.row, &mut self.text);
-        if self.text.len() >= PIECE {
-            self.send()
-        } else {
-            Ok(())
+        match self.text.len() >= PIECE {
+            true => self.send(),
+            false => Ok(()),
         }
     }
 }
 
-/// The text as it comes in. Where it ends before its end, that is an error.
+/// The text of the zone while it is fetched. An end without the empty piece is an error.
 struct Text {
     rx: Receiver<Vec<u8>>,
-    piece: Vec<u8>,
-    at: usize,
+    piece: io::Cursor<Vec<u8>>,
     ended: bool,
 }
 
 impl Read for Text {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.piece.len() && !self.ended {
-            let cut = |_| {
-                io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    "the transfer did not come to its end",
-                )
-            };
-            (self.piece, self.at) = (self.rx.recv().map_err(cut)?, 0);
-            self.ended = self.piece.is_empty();
+        let n = self.piece.read(buf)?;
+        if n > 0 || self.ended || buf.is_empty() {
+            return Ok(n);
         }
-        let n = buf.len().min(self.piece.len() - self.at);
-        buf[..n].copy_from_slice(&self.piece[self.at..self.at + n]);
-        self.at += n;
-        Ok(n)
+        let piece = self.rx.recv().map_err(|_| {
+            io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the transfer did not come to its end",
+            )
+        })?;
+        self.ended = piece.is_empty();
+        self.piece = io::Cursor::new(piece);
+        self.piece.read(buf)
     }
 }

@@ -1,13 +1,11 @@
 //! `orbsd undo`.
 
 use clap::Args;
-use hyper::Method;
 
 use super::{
     CliError, Common,
     client::{Client, with_query},
-    output,
-    text::plain_line,
+    text::{plain_line, print_commit},
 };
 use crate::api::{UndoQuery, UndoRequest, UndoResponse};
 
@@ -33,28 +31,24 @@ pub(super) struct Undo {
     note: Option<String>,
 }
 
-pub(super) fn run(common: &Common, c: &Undo) -> Result<(), CliError> {
+pub(super) fn run(common: &Common, c: Undo) -> Result<(), CliError> {
     let request = UndoRequest {
-        author: c.author.clone(),
+        author: c.author,
         break_hold: c.break_hold,
-        note: c.note.clone(),
+        note: c.note,
     };
     let query = UndoQuery { dry_run: c.dry_run };
     let path = with_query(&format!("/v1/commits/{}/undo", c.commit), &query);
-    let done: UndoResponse = Client::open(common)?.call_json(Method::POST, &path, &request)?;
-    if common.json {
-        output::json(&done);
-        return Ok(());
-    }
-    let would = if c.dry_run {
-        "would be undone"
-    } else {
-        "undone"
-    };
+    let done: UndoResponse = Client::open(common)?.post_json(&path, &request)?;
+    common.print(&done, |done| print(done, c.commit, c.dry_run))
+}
+
+fn print(done: &UndoResponse, commit: u64, dry_run: bool) {
+    let would = if dry_run { "would be undone" } else { "undone" };
     if let Some(rows) = &done.difference {
         println!(
-            "commit {}: {would}: {} rows added, {} changed, {} removed, {} the same",
-            c.commit, rows.added, rows.changed, rows.removed, rows.same
+            "commit {commit}: {would}: {} rows added, {} changed, {} removed, {} the same",
+            rows.added, rows.changed, rows.removed, rows.same
         );
         samples("added", &rows.sample_added, rows.added);
         samples("removed", &rows.sample_removed, rows.removed);
@@ -63,7 +57,7 @@ pub(super) fn run(common: &Common, c: &Undo) -> Result<(), CliError> {
         }
     } else {
         let subjects = done.undone.len();
-        println!("commit {}: {subjects} subjects {would}", c.commit);
+        println!("commit {commit}: {subjects} subjects {would}");
         samples("subjects", &done.undone, subjects as u64);
     }
     for by in &done.changed_by {
@@ -79,22 +73,18 @@ pub(super) fn run(common: &Common, c: &Undo) -> Result<(), CliError> {
         samples("held", &done.held, held as u64);
     }
     match &done.receipt {
-        Some(r) => println!("commit {}; to undo it: orbsd undo {}", r.commit, r.commit),
-        None if c.dry_run => println!("dry run: nothing was changed"),
+        Some(r) => print_commit(r.commit),
+        None if dry_run => println!("dry run: nothing was changed"),
         None => println!("nothing was undone"),
     }
-    Ok(())
 }
 
 /// Prints the first subjects of a list of `count`.
 fn samples(what: &str, all: &[String], count: u64) {
     let first = &all[..all.len().min(SAMPLES)];
     if !first.is_empty() {
-        let more = if count > first.len() as u64 {
-            ", …"
-        } else {
-            ""
-        };
+        let is_cut = count > first.len() as u64;
+        let more = if is_cut { ", …" } else { "" };
         println!("  {what}: {}{more}", first.join(", "));
     }
 }

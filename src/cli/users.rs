@@ -6,12 +6,11 @@ use hyper::Method;
 use super::{
     CliError, Common,
     client::{Client, escape},
-    output,
     text::some,
 };
 use crate::{
     api::{
-        BoundsBody, Page, TokenRequest, TokenResponse, TokenSecretResponse, UserChangeRequest,
+        BoundsBody, TokenRequest, TokenResponse, TokenSecretResponse, UserChangeRequest,
         UserRequest, UserResponse, UserSecretsResponse,
     },
     model::Role,
@@ -35,10 +34,7 @@ enum UserCommand {
         role: String,
     },
     /// Reset a user's password, TOTP secret and recovery codes
-    Reset {
-        /// Name of the user
-        name: String,
-    },
+    Reset(UserName),
     /// Change a user's role
     Role {
         /// Name of the user
@@ -47,17 +43,17 @@ enum UserCommand {
         role: String,
     },
     /// Disable a user and all of their tokens
-    Disable {
-        /// Name of the user
-        name: String,
-    },
+    Disable(UserName),
     /// Enable a disabled user
-    Enable {
-        /// Name of the user
-        name: String,
-    },
+    Enable(UserName),
     /// Show all users
     List,
+}
+
+#[derive(Debug, Args)]
+struct UserName {
+    /// Name of the user
+    name: String,
 }
 
 /// Manage API tokens of users and programs
@@ -104,84 +100,60 @@ enum TokenCommand {
 
 pub(super) fn user(common: &Common, c: User) -> Result<(), CliError> {
     let mut client = Client::open(common)?;
-    let none = UserChangeRequest::default();
-    let mut change = |name: &str, request: UserChangeRequest| {
-        let path = format!("/v1/users/{}", escape(name));
-        client.call_json(Method::PATCH, &path, &request)
-    };
-    let done: UserSecretsResponse = match c.command {
-        UserCommand::Reset { name } => change(
-            &name,
-            UserChangeRequest {
-                reset: true,
-                ..none
-            },
-        )?,
-        UserCommand::Role { name, role } => change(
-            &name,
-            UserChangeRequest {
-                role: Some(read_role(&role)?),
-                ..none
-            },
-        )?,
-        UserCommand::Disable { name } => change(
-            &name,
-            UserChangeRequest {
-                disabled: Some(true),
-                ..none
-            },
-        )?,
-        UserCommand::Enable { name } => change(
-            &name,
-            UserChangeRequest {
-                disabled: Some(false),
-                ..none
-            },
-        )?,
+    let mut request = UserChangeRequest::default();
+    let name = match c.command {
+        UserCommand::List => {
+            return client.print_list(common, "/v1/users", |u: &UserResponse| {
+                let off = some(", disabled since ", u.disabled);
+                println!("{}: {} since {}{off}", u.name, u.role.name(), u.since);
+            });
+        }
         UserCommand::Add { name, role } => {
             let request = UserRequest {
                 name,
                 role: read_role(&role)?,
                 password: None,
             };
-            client.call_json(Method::POST, "/v1/users", &request)?
+            let added: UserSecretsResponse = client.post_json("/v1/users", &request)?;
+            return common.print(&added, print_user);
         }
-        UserCommand::List => {
-            let all: Page<UserResponse> = client.get("/v1/users")?;
-            if common.json {
-                output::json(&all);
-                return Ok(());
-            }
-            for p in &all.items {
-                let off = some(", disabled since ", p.disabled);
-                println!("{}: {} since {}{off}", p.name, p.role.name(), p.since);
-            }
-            return Ok(());
+        UserCommand::Reset(UserName { name }) => {
+            request.reset = true;
+            name
+        }
+        UserCommand::Role { name, role } => {
+            request.role = Some(read_role(&role)?);
+            name
+        }
+        UserCommand::Disable(UserName { name }) => {
+            request.disabled = Some(true);
+            name
+        }
+        UserCommand::Enable(UserName { name }) => {
+            request.disabled = Some(false);
+            name
         }
     };
-    if common.json {
-        output::json(&done);
-        return Ok(());
-    }
-    let off = match done.user.disabled {
-        None => "",
-        Some(_) => " (disabled)",
-    };
+    let path = format!("/v1/users/{}", escape(&name));
+    let changed: UserSecretsResponse = client.call_json(Method::PATCH, &path, &request)?;
+    common.print(&changed, print_user)
+}
+
+/// Prints a user, and the secrets that are displayed once.
+fn print_user(done: &UserSecretsResponse) {
+    let off = done.user.disabled.map_or("", |_| " (disabled)");
     println!("{}: {}{off}", done.user.name, done.user.role.name());
     if let Some(uri) = &done.totp_uri {
         println!();
         println!(
             "Displayed once; keep it safe. It is for the web console, which this version does not have; the API needs a token."
         );
-        println!(
-            "  password:      {}",
-            done.password.as_deref().unwrap_or("as you chose it")
-        );
+        let password = done.password.as_deref().unwrap_or("as you chose it");
+        println!("  password:      {password}");
         println!("  authenticator: {uri}");
         println!("  recovery codes, each good for one login without the authenticator:");
         done.recovery_codes.iter().for_each(|c| println!("    {c}"));
     }
-    Ok(())
 }
 
 /// Reads a role of the command line.
@@ -213,53 +185,36 @@ pub(super) fn token(common: &Common, c: Token) -> Result<(), CliError> {
                 },
                 per_minute,
             };
-            let made: TokenSecretResponse =
-                client.call_json(Method::POST, "/v1/tokens", &request)?;
-            if common.json {
-                output::json(&made);
-            } else {
-                println!("{}", made.token);
-                if !made.about.person {
-                    eprintln!(
-                        "{} is not a user (`orbsd user list` shows them): this is the token of a program.",
-                        made.about.owner
-                    );
-                }
-                eprintln!(
-                    "Displayed once. Write it to a file that only its owner can read, and name the file with `--token FILE`."
-                );
-            }
+            let created: TokenSecretResponse = client.post_json("/v1/tokens", &request)?;
+            common.print(&created, print_new_token)
         }
         TokenCommand::Revoke { id } => {
             let path = format!("/v1/tokens/{}", escape(&id));
-            let revoked: TokenResponse = client.call(Method::DELETE, &path)?;
-            match common.json {
-                true => output::json(&revoked),
-                false => println!("{id} of {}: revoked", revoked.owner),
-            }
+            let revoked: TokenResponse = client.delete(&path)?;
+            common.print(&revoked, |r| println!("{id} of {}: revoked", r.owner))
         }
-        TokenCommand::List => {
-            let all: Page<TokenResponse> = client.get("/v1/tokens")?;
-            if common.json {
-                output::json(&all);
-                return Ok(());
-            }
-            for t in &all.items {
-                let more = [
-                    some(", until ", t.expires),
-                    some(", last used ", t.last_used),
-                    some(", revoked ", t.revoked),
-                ]
-                .concat();
-                println!(
-                    "{}: {} for {} since {}{more}",
-                    t.id,
-                    t.role.name(),
-                    t.owner,
-                    t.since
-                );
-            }
-        }
+        TokenCommand::List => client.print_list(common, "/v1/tokens", |t: &TokenResponse| {
+            let until = some(", until ", t.expires);
+            let used = some(", last used ", t.last_used);
+            let revoked = some(", revoked ", t.revoked);
+            let role = t.role.name();
+            println!(
+                "{}: {role} for {} since {}{until}{used}{revoked}",
+                t.id, t.owner, t.since
+            );
+        }),
     }
-    Ok(())
+}
+
+fn print_new_token(created: &TokenSecretResponse) {
+    println!("{}", created.token);
+    if !created.about.person {
+        eprintln!(
+            "{} is not a user (`orbsd user list` shows them): this is the token of a program.",
+            created.about.owner
+        );
+    }
+    eprintln!(
+        "Displayed once. Write it to a file that only its owner can read, and name the file with `--token FILE`."
+    );
 }

@@ -1,10 +1,12 @@
 //! `orbsd watch`.
 
 use clap::Args;
+use hyper::Method;
 
 use super::{
     CliError, Common,
-    client::{Client, with_query},
+    client::{Client, bytes, unreadable, with_query},
+    text::join,
 };
 use crate::api::{ChangeEndResponse, ChangeGapResponse, ChangesQuery, CommitResponse};
 
@@ -31,7 +33,8 @@ pub(super) fn run(common: &Common, c: &Watch) -> Result<(), CliError> {
         ..ChangesQuery::default()
     };
     let path = with_query("/v1/changes", &query);
-    let mut body = client.stream(&path, "text/event-stream")?;
+    let accept = ("accept", "text/event-stream");
+    let mut body = client.request(Method::GET, &path, accept, bytes(""))?;
     let (mut rest, mut event, mut data) = (String::new(), String::new(), String::new());
     while let Some(piece) = client.piece(&mut body)? {
         rest += &String::from_utf8_lossy(&piece);
@@ -59,32 +62,25 @@ fn show(common: &Common, event: &str, data: &str) -> Result<(), CliError> {
         println!("{data}");
         return Ok(());
     }
-    let unread = |e| CliError::Refused(format!("the response of the daemon cannot be read: {e}"));
     match event {
         "commit" => {
-            let c: CommitResponse = serde_json::from_str(data).map_err(unread)?;
-            let serials: Vec<String> = c.serials.iter().map(|(z, s)| format!("{z} {s}")).collect();
+            let c: CommitResponse = serde_json::from_str(data).map_err(|e| unreadable(&e))?;
+            let serials = join(c.serials.iter().map(|(z, s)| format!("{z} {s}")));
             let mut subjects: Vec<&str> = c.changes.iter().map(|c| c.subject.as_str()).collect();
             subjects.dedup();
             subjects.truncate(MAX_SUBJECTS);
-            let more = if c.bulk {
-                "a large import".into()
-            } else {
-                format!("{} subjects: {}", c.count, subjects.join(", "))
+            let more = match c.bulk {
+                true => "a large import".into(),
+                false => format!("{} subjects: {}", c.count, subjects.join(", ")),
             };
-            println!(
-                "{} commit {}: {more} [{}]",
-                c.at,
-                c.commit,
-                serials.join(", ")
-            );
+            println!("{} commit {}: {more} [{serials}]", c.at, c.commit);
         }
         "gap" => {
-            let gap: ChangeGapResponse = serde_json::from_str(data).map_err(unread)?;
+            let gap: ChangeGapResponse = serde_json::from_str(data).map_err(|e| unreadable(&e))?;
             println!("the journal does not have the commits before {}", gap.next);
         }
         _ => {
-            let end: ChangeEndResponse = serde_json::from_str(data).map_err(unread)?;
+            let end: ChangeEndResponse = serde_json::from_str(data).map_err(|e| unreadable(&e))?;
             println!("{}", end.detail);
         }
     }

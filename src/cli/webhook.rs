@@ -6,7 +6,6 @@ use hyper::Method;
 use super::{
     CliError, Common,
     client::{Client, escape},
-    output,
     text::some,
 };
 use crate::api::{
@@ -26,35 +25,26 @@ enum WebhookCommand {
     /// Show all webhooks, one per line
     List,
     /// Show a webhook and its waiting messages
-    Show {
-        /// ID of the webhook
-        id: String,
-    },
+    Show(Id),
     /// Add a webhook, and display its secret once
     Add {
         /// URL that messages are sent to: http://, https://, or mailto: by the smart host of `[mail]`
         url: String,
     },
     /// Pause a webhook; it does not receive the commits of the pause
-    Pause {
-        /// ID of the webhook
-        id: String,
-    },
+    Pause(Id),
     /// Resume a paused webhook
-    Resume {
-        /// ID of the webhook
-        id: String,
-    },
+    Resume(Id),
     /// Send all waiting messages and dead letters again now
-    Retry {
-        /// ID of the webhook
-        id: String,
-    },
+    Retry(Id),
     /// Remove a webhook and its waiting messages
-    Remove {
-        /// ID of the webhook
-        id: String,
-    },
+    Remove(Id),
+}
+
+#[derive(Debug, Args)]
+struct Id {
+    /// ID of the webhook
+    id: String,
 }
 
 /// A webhook and its messages, for `--json`.
@@ -72,45 +62,34 @@ pub(super) fn run(common: &Common, c: &Webhook) -> Result<(), CliError> {
     let change = |client: &mut Client, id: &str, paused: bool, done: &str| {
         let request = WebhookChangeRequest { paused };
         let changed: WebhookResponse = client.call_json(Method::PATCH, &path(id), &request)?;
-        output::print(common.json, &changed, |_| println!("{id}: {done}"));
-        Ok::<(), CliError>(())
+        common.print(&changed, |_| println!("{id}: {done}"))
     };
     match &c.command {
-        WebhookCommand::List => {
-            let all: Page<WebhookResponse> = client.get("/v1/webhooks")?;
-            output::print(common.json, &all, |all| {
-                all.items.iter().for_each(print_line);
-            });
-        }
-        WebhookCommand::Show { id } => {
+        WebhookCommand::List => client.print_list(common, "/v1/webhooks", print_line),
+        WebhookCommand::Show(Id { id }) => {
             let webhook: WebhookResponse = client.get(&path(id))?;
-            let waiting: Page<WebhookMessageResponse> =
-                client.get(&format!("{}/messages", path(id)))?;
+            let waiting: Page<_> = client.get(&format!("{}/messages", path(id)))?;
             let messages = waiting.items;
-            let found = WebhookWithMessages { webhook, messages };
-            output::print(common.json, &found, print_whole);
+            common.print(&WebhookWithMessages { webhook, messages }, print_whole)
         }
         WebhookCommand::Add { url } => {
             let request = WebhookRequest { url: url.clone() };
-            let made: WebhookSecretResponse =
-                client.call_json(Method::POST, "/v1/webhooks", &request)?;
-            output::print(common.json, &made, print_new);
+            let added: WebhookSecretResponse = client.post_json("/v1/webhooks", &request)?;
+            common.print(&added, print_new)
         }
-        WebhookCommand::Pause { id } => change(&mut client, id, true, "paused")?,
-        WebhookCommand::Resume { id } => change(&mut client, id, false, "resumed")?,
-        WebhookCommand::Retry { id } => {
-            let done: WebhookResponse =
-                client.call(Method::POST, &format!("{}/retry", path(id)))?;
-            output::print(common.json, &done, |_| {
+        WebhookCommand::Pause(Id { id }) => change(&mut client, id, true, "paused"),
+        WebhookCommand::Resume(Id { id }) => change(&mut client, id, false, "resumed"),
+        WebhookCommand::Retry(Id { id }) => {
+            let done: WebhookResponse = client.post(&format!("{}/retry", path(id)))?;
+            common.print(&done, |_| {
                 println!("{id}: all waiting messages are tried again now");
-            });
+            })
         }
-        WebhookCommand::Remove { id } => {
-            let done: WebhookResponse = client.call(Method::DELETE, &path(id))?;
-            output::print(common.json, &done, |_| println!("{id}: removed"));
+        WebhookCommand::Remove(Id { id }) => {
+            let done: WebhookResponse = client.delete(&path(id))?;
+            common.print(&done, |_| println!("{id}: removed"))
         }
     }
-    Ok(())
 }
 
 fn print_line(h: &WebhookResponse) {
@@ -126,7 +105,7 @@ fn print_whole(h: &WebhookWithMessages) {
     println!("  {} messages wait", h.messages.len());
     for m in &h.messages {
         let next = match m.dead {
-            true => "given up".to_string(),
+            true => "given up".into(),
             false => format!("next try {}", m.next),
         };
         let problem = some(": ", m.problem.as_ref());

@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
-use hyper::Method;
 
 use super::{
     CliError, Common,
     client::{Client, escape},
-    output,
     text::some,
 };
 use crate::api::{SerialRequestBody, SerialResponse};
@@ -46,11 +44,11 @@ pub(super) fn run(common: &Common, c: &Zone) -> Result<(), CliError> {
         force: *force,
     };
     let path = format!("/v1/zones/{}/serial", escape(zone));
-    let done: SerialResponse = Client::open(common)?.call_json(Method::POST, &path, &request)?;
-    if common.json {
-        output::json(&done);
-        return Ok(());
-    }
+    let done: SerialResponse = Client::open(common)?.post_json(&path, &request)?;
+    common.print(&done, print)
+}
+
+fn print(done: &SerialResponse) {
     println!(
         "{} serial {} (commit {})",
         done.zone, done.serial, done.commit
@@ -66,7 +64,6 @@ pub(super) fn run(common: &Common, c: &Zone) -> Result<(), CliError> {
     if !done.left_behind.is_empty() {
         print_commands(&done.commands);
     }
-    Ok(())
 }
 
 /// Prints the commands that force a transfer, by name server software.

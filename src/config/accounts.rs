@@ -1,69 +1,47 @@
-//! Names in the configuration that share a name space with users: `[admin] uids`, and feeds.
+//! Checks of `[admin] uids`, of the limits of proposals, and of feeds with the name of a user.
 
 use std::collections::BTreeMap;
 
-use super::{document::Report, tables::File};
+use super::{document::Report, tables::File, values::Uid};
 use crate::model::{
     SourceId,
     access::{check_name, is_built_in},
 };
 
-/// The users of this machine who are users of orbsd, by uid.
+/// The orbsd user names of users of this machine, by uid.
 pub(super) fn socket_users(file: &File) -> BTreeMap<u32, String> {
-    file.admin
-        .uids
-        .iter()
-        .map(|(uid, name)| (uid.0, name.clone()))
-        .collect()
+    let uids = file.admin.uids.iter();
+    uids.map(|(uid, name)| (uid.0, name.clone())).collect()
 }
 
 /// Reports users of this machine that cannot be users of orbsd, feeds with the name of a built-in
 /// author, and limits that allow no proposal.
 pub(super) fn check(file: &File, report: &mut Report) {
-    let place = &file.admin.place;
-    for (uid, name) in &file.admin.uids {
-        let uid = uid.0;
-        if uid == 0 {
-            report.error(
-                place,
-                "uids",
-                "uid 0 is root, who is an owner already; remove the entry",
-            );
-        }
+    let mut admin = report.of(&file.admin.place);
+    for (Uid(uid), name) in &file.admin.uids {
+        let text = "uid 0 is root, who is an owner already; remove the entry";
+        admin.error_if(*uid == 0, "uids", text);
         if let Err(e) = check_name(name) {
-            report.error(place, "uids", format_args!("{uid}: {e}"));
+            admin.error("uids", format_args!("{uid}: {e}"));
         } else if is_built_in(name) {
-            report.error(
-                place,
-                "uids",
-                format_args!("{uid}: `{name}` is the name of a built-in author; name a user"),
-            );
+            let text =
+                format_args!("{uid}: `{name}` is the name of a built-in author; name a user");
+            admin.error("uids", text);
         }
     }
+    let mut limits = report.of(&file.limits.place);
     for (key, limit) in [
         ("max_pending_proposals", file.limits.max_pending_proposals),
         ("max_proposals_per_day", file.limits.max_proposals_per_day),
     ] {
-        if limit == 0 {
-            report.error(
-                &file.limits.place,
-                key,
-                "0 allows no proposal; write 1 or more",
-            );
-        }
+        limits.error_if(limit == 0, key, "0 allows no proposal; write 1 or more");
     }
-    for feed in file
-        .feed
-        .iter()
-        .filter(|f| is_built_in(&f.name) && !SourceId::DECIDING.contains(&f.name.as_str()))
-    {
-        report.error(
-            &feed.place,
+    for feed in &file.feed {
+        let name = &feed.name;
+        report.of(&feed.place).error_if(
+            is_built_in(name) && !SourceId::DECIDING.contains(&name.as_str()),
             "name",
-            format_args!(
-                "`{}` is the name of a built-in author; choose another name",
-                feed.name
-            ),
+            format_args!("`{name}` is the name of a built-in author; choose another name"),
         );
     }
 }

@@ -1,19 +1,15 @@
-//! `[connections]`: how many there may be at the same time.
+//! `[connections]`: limits of simultaneous connections.
 
-use super::{
-    document::{Place, Report},
-    tables::ConnectionsTable,
-};
+use super::{document::TableReport, tables::ConnectionsTable};
 use crate::net::{ConnectionLimits, Shares};
 
-/// The least connections of a listener that make sense.
+/// The smallest and the largest number of connections of a listener.
 const MIN: usize = 16;
-/// The most.
 const MAX: usize = 1_000_000;
 
 impl ConnectionsTable {
-    /// Reports what cannot be used.
-    pub(super) fn check(&self, place: &Place, report: &mut Report) {
+    /// Reports limits that cannot be used.
+    pub(super) fn check(&self, report: &mut TableReport<'_>) {
         let totals = [
             ("dns", self.dns),
             ("transfers", self.transfers),
@@ -22,42 +18,27 @@ impl ConnectionsTable {
             ("socket", self.socket),
             ("collector", self.collector),
         ];
-        for (key, n) in totals.into_iter().filter(|(_, n)| !(MIN..=MAX).contains(n)) {
-            report.error(
-                place,
-                key,
-                format_args!("{n} is not a number from {MIN} to {MAX}"),
-            );
+        for (key, n) in totals {
+            let text = format_args!("{n} is not a number from {MIN} to {MAX}");
+            report.error_if(!(MIN..=MAX).contains(&n), key, text);
         }
-        for (key, share, (wider, widest)) in [
+        let shares = [
+            ("max_share_per_address", self.max_share_per_address.0),
+            ("max_share_per_network", self.max_share_per_network.0),
             (
-                "max_share_per_address",
-                self.max_share_per_address,
-                ("max_share_per_network", self.max_share_per_network),
+                "max_share_per_wide_network",
+                self.max_share_per_wide_network.0,
             ),
-            (
-                "max_share_per_network",
-                self.max_share_per_network,
-                (
-                    "max_share_per_wide_network",
-                    self.max_share_per_wide_network,
-                ),
-            ),
-        ] {
-            if share.0 < widest.0 {
-                report.error(
-                    place,
-                    key,
-                    format_args!(
-                        "1/{} is more than {wider}, which is 1/{}; write at most that",
-                        share.0, widest.0
-                    ),
-                );
-            }
+        ];
+        for pair in shares.windows(2) {
+            let ((key, n), (wider, widest)) = (pair[0], pair[1]);
+            let text =
+                format_args!("1/{n} is more than {wider}, which is 1/{widest}; write at most that");
+            report.error_if(n < widest, key, text);
         }
     }
 
-    /// The table as the listeners want it.
+    /// The limits for the listeners.
     pub(super) fn settings(&self) -> ConnectionLimits {
         let shares = Shares {
             address: self.max_share_per_address.0,
@@ -80,12 +61,12 @@ impl ConnectionsTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tests::{ZONE, load};
+    use crate::config::tests::{ZONE, defaults, load};
 
     #[test]
     fn the_defaults_are_those_of_the_listeners_and_of_the_shipped_file() {
         assert_eq!(
-            ConnectionsTable::default().settings(),
+            defaults().connections.settings(),
             ConnectionLimits::default()
         );
         let shipped = crate::config::Config::load(std::path::Path::new("config.toml")).unwrap();

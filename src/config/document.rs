@@ -28,93 +28,120 @@ const MAX_FILE_BYTES: u64 = 16 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Report {
     files: Vec<Arc<str>>,
-    errors: Vec<Finding>,
-    warnings: Vec<Finding>,
+    findings: Vec<Finding>,
 }
 
-/// One error or warning: the file by its number in the report, the line, the text.
+/// One error or warning.
 #[derive(Debug)]
 struct Finding {
+    /// The index of its file in the report.
     file: usize,
     line: Option<usize>,
+    is_error: bool,
     text: String,
 }
 
 impl Report {
-    /// The number of a file: they are reported in the order in which they were read.
-    fn number(&mut self, file: &Arc<str>) -> usize {
-        self.files
-            .iter()
-            .position(|f| f == file)
-            .unwrap_or_else(|| {
-                self.files.push(file.clone());
-                self.files.len() - 1
-            })
+    /// The index of a file, which is added if it is new: files are reported in the order in which
+    /// they were read.
+    fn file_index(&mut self, file: &Arc<str>) -> usize {
+        let known = self.files.iter().position(|f| f == file);
+        known.unwrap_or_else(|| {
+            self.files.push(file.clone());
+            self.files.len() - 1
+        })
     }
 
-    fn finding(&mut self, file: &Arc<str>, line: Option<usize>, text: String) -> Finding {
-        Finding {
-            file: self.number(file),
+    fn add(&mut self, is_error: bool, file: &Arc<str>, line: Option<usize>, text: String) {
+        let file = self.file_index(file);
+        self.findings.push(Finding {
+            file,
             line,
+            is_error,
             text,
-        }
+        });
     }
 
     /// Reports an error of a file as a whole.
     pub(super) fn file_error(&mut self, file: &Path, text: impl fmt::Display) {
-        let found = self.finding(&file.display().to_string().into(), None, text.to_string());
-        self.errors.push(found);
+        let file = file.display().to_string().into();
+        self.add(true, &file, None, text.to_string());
     }
 
     /// Reports a warning about a file as a whole.
     pub(super) fn file_warning(&mut self, file: &Path, text: impl fmt::Display) {
-        let found = self.finding(&file.display().to_string().into(), None, text.to_string());
-        self.warnings.push(found);
+        let file = file.display().to_string().into();
+        self.add(false, &file, None, text.to_string());
     }
 
-    /// Reports an error of a key, or of the table itself where `key` is empty. A key that was
-    /// already rejected is not reported again: its value is not what was written.
-    pub(super) fn error(&mut self, place: &Place, key: &str, text: impl fmt::Display) {
-        if !place.is_rejected(key) {
-            let (line, text) = place.message(key, &text);
-            let found = self.finding(&place.file, line, text);
-            self.errors.push(found);
+    /// Returns a report for one table.
+    pub(super) fn of<'r>(&'r mut self, place: &'r Place) -> TableReport<'r> {
+        TableReport {
+            place,
+            report: self,
         }
-    }
-
-    /// Reports a warning about a key.
-    pub(super) fn warning(&mut self, place: &Place, key: &str, text: impl fmt::Display) {
-        let (line, text) = place.message(key, &text);
-        let found = self.finding(&place.file, line, text);
-        self.warnings.push(found);
     }
 
     /// Whether there is no error so far.
     pub(super) fn is_valid(&self) -> bool {
-        self.errors.is_empty()
+        !self.findings.iter().any(|f| f.is_error)
     }
 
     /// Whether the file of a table has an error.
     pub(super) fn has_error(&self, place: &Place) -> bool {
-        self.errors.iter().any(|e| self.files[e.file] == place.file)
+        let mut errors = self.findings.iter().filter(|f| f.is_error);
+        errors.any(|e| self.files[e.file] == place.file)
     }
 
     /// The errors and the warnings, each as `FILE:LINE: TEXT`, in the order of the files and lines.
-    pub(super) fn into_lines(self) -> (Vec<String>, Vec<String>) {
-        let Report {
-            files,
-            errors,
-            warnings,
-        } = self;
-        let lines = |mut found: Vec<Finding>| {
-            found.sort_by_key(|f| (f.file, f.line));
-            let line = |f: &Finding| match f.line {
-                Some(line) => format!("{}:{line}: {}", files[f.file], f.text),
-                None => format!("{}: {}", files[f.file], f.text),
+    pub(super) fn into_lines(mut self) -> (Vec<String>, Vec<String>) {
+        self.findings.sort_by_key(|f| (f.file, f.line));
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        for f in self.findings {
+            let line = f.line.map_or(String::new(), |line| format!(":{line}"));
+            let lines = if f.is_error {
+                &mut errors
+            } else {
+                &mut warnings
             };
-            found.iter().map(line).collect()
-        };
-        (lines(errors), lines(warnings))
+            lines.push(format!("{}{line}: {}", self.files[f.file], f.text));
+        }
+        (errors, warnings)
+    }
+}
+
+/// Reports errors and warnings of one table. An empty key stands for the table itself.
+pub(super) struct TableReport<'r> {
+    pub(super) place: &'r Place,
+    report: &'r mut Report,
+}
+
+impl TableReport<'_> {
+    /// Reports an error of a key. A key that was already rejected is not reported again: its value
+    /// is not what was written.
+    pub(super) fn error(&mut self, key: &str, text: impl fmt::Display) {
+        if !self.place.is_rejected(key) {
+            let (line, text) = self.place.message(key, &text);
+            self.report.add(true, &self.place.file, line, text);
+        }
+    }
+
+    /// Reports an error of a key if `is_wrong`.
+    pub(super) fn error_if(&mut self, is_wrong: bool, key: &str, text: impl fmt::Display) {
+        if is_wrong {
+            self.error(key, text);
+        }
+    }
+
+    /// The value of a key, if it was read; otherwise the error is reported.
+    pub(super) fn value<T>(&mut self, key: &str, read: Result<T, impl fmt::Display>) -> Option<T> {
+        read.map_err(|e| self.error(key, e)).ok()
+    }
+
+    /// Reports a warning about a key.
+    pub(super) fn warning(&mut self, key: &str, text: impl fmt::Display) {
+        let (line, text) = self.place.message(key, &text);
+        self.report.add(false, &self.place.file, line, text);
     }
 }
 
@@ -126,43 +153,44 @@ pub(super) struct Place {
     table: &'static str,
     label: Label,
     line: Option<usize>,
-    /// By path: `retry`, `publish.1.code`.
+    /// The line and the label of each key, by its path, such as `retry` or `publish.1.code`.
     keys: BTreeMap<String, (usize, Label)>,
     rejected: BTreeSet<String>,
 }
 
-/// What a table or key is called in a message.
+/// The name of a table or key in a message.
 #[derive(Debug, Clone, Default)]
 struct Label {
     text: String,
-    /// Of an entry of an array the keys follow after a colon, not after a dot.
-    entry: bool,
+    /// Stands between the label and a key below it.
+    separator: &'static str,
 }
 
 impl Label {
-    fn entry(table: &str, number: usize, name: Option<&str>) -> Label {
-        let text = name.map_or_else(
-            || format!("{table} {}", number + 1),
-            |n| format!("{table} {n:?}"),
-        );
-        Label { text, entry: true }
-    }
-
-    fn key(&self, key: &str) -> Label {
-        let dot = if self.text.is_empty() {
-            ""
-        } else if self.entry {
-            ": "
-        } else {
-            "."
-        };
+    fn plain(text: impl Into<String>) -> Label {
         Label {
-            text: format!("{}{dot}{key}", self.text),
-            entry: false,
+            text: text.into(),
+            separator: ".",
         }
     }
 
-    /// This label and a text about it.
+    /// The label of an entry of an array.
+    fn entry(table: &str, number: usize, name: Option<&str>) -> Label {
+        let text = match name {
+            Some(name) => format!("{table} {name:?}"),
+            None => format!("{table} {}", number + 1),
+        };
+        Label {
+            text,
+            separator: ": ",
+        }
+    }
+
+    fn key(&self, key: &str) -> Label {
+        Label::plain(format!("{}{}{key}", self.text, self.separator))
+    }
+
+    /// The label, and a text after it.
     fn with(&self, text: &dyn fmt::Display) -> String {
         if self.text.is_empty() {
             text.to_string()
@@ -181,48 +209,36 @@ impl Place {
     /// Whether an error was reported for the key, or for a part of its value.
     pub(super) fn is_rejected(&self, key: &str) -> bool {
         let within = |whole: &str, part: &str| {
-            part.strip_prefix(whole)
-                .is_some_and(|r| r.is_empty() || r.starts_with('.'))
+            let rest = part.strip_prefix(whole);
+            rest.is_some_and(|r| r.is_empty() || r.starts_with('.'))
         };
-        self.rejected
-            .iter()
-            .any(|r| within(r, key) || within(key, r))
+        let mut rejected = self.rejected.iter();
+        rejected.any(|r| within(r, key) || within(key, r))
     }
 
-    /// Reports a key that has to be set and is not. `form` is what to write.
+    /// Reports a key that is required and is not set. `form` is an example of its value.
     pub(super) fn require(&mut self, key: &str, form: &str, report: &mut Report) {
         if !self.has(key) {
             let name = key.rsplit('.').next().unwrap_or(key);
-            report.error(
-                self,
-                key,
-                format_args!("it is missing; write {name} = {form}"),
-            );
+            let text = format_args!("it is missing; write {name} = {form}");
+            report.of(self).error(key, text);
             self.rejected.insert(key.into());
         }
     }
 
+    /// The line and the text of a message about a key: those of the innermost part of its path
+    /// that the file has.
     fn message(&self, key: &str, text: &dyn fmt::Display) -> (Option<usize>, String) {
-        let mut known = key;
-        let (line, label) = loop {
-            match (self.keys.get(known), known.rsplit_once('.')) {
-                (Some((line, label)), _) => break (Some(*line), label),
-                (None, Some((outer, _))) => known = outer,
-                (None, None) => {
-                    known = "";
-                    break (self.line, &self.label);
-                }
-            }
+        let mut paths = std::iter::successors(Some(key), |k| Some(k.rsplit_once('.')?.0));
+        let known = paths.find_map(|path| Some((path, self.keys.get(path)?)));
+        let (known, line, label) = match known {
+            Some((path, (line, label))) => (path, Some(*line), label),
+            None => ("", self.line, &self.label),
         };
-        let rest = key[known.len()..].trim_start_matches('.');
-        (
-            line,
-            if rest.is_empty() {
-                label.with(text)
-            } else {
-                label.key(rest).with(text)
-            },
-        )
+        match key[known.len()..].trim_start_matches('.') {
+            "" => (line, label.with(text)),
+            rest => (line, label.key(rest).with(text)),
+        }
     }
 }
 
@@ -240,7 +256,7 @@ impl<T> Deref for Table<T> {
     }
 }
 
-/// The bytes of a file, which may be a device that never ends.
+/// Reads a file up to the limit of its size: it may be a device that never ends.
 pub(super) fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?
@@ -254,23 +270,18 @@ pub(super) fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The text of a file; an error is reported.
+/// Reads a text file; an error is reported.
 pub(super) fn read_text(path: &Path, report: &mut Report) -> Option<String> {
-    match read_bytes(path).and_then(|bytes| {
+    let text = read_bytes(path).and_then(|bytes| {
         String::from_utf8(bytes).map_err(|e| {
-            let text = format!(
+            let valid = e.utf8_error().valid_up_to();
+            io::Error::other(format!(
                 "byte {} is not UTF-8; save the file as UTF-8",
-                e.utf8_error().valid_up_to() + 1
-            );
-            io::Error::new(io::ErrorKind::InvalidData, text)
+                valid + 1
+            ))
         })
-    }) {
-        Ok(text) => Some(text),
-        Err(e) => {
-            report.file_error(path, e);
-            None
-        }
-    }
+    });
+    text.map_err(|e| report.file_error(path, e)).ok()
 }
 
 /// A parsed file from which the tables are removed one by one.
@@ -278,15 +289,15 @@ pub(super) struct Document<'a> {
     file: Arc<str>,
     text: &'a str,
     root: Spanned<DeTable<'a>>,
-    /// The names of the tables that exist.
+    /// The names of the tables that were asked for, for suggestions.
     known: Vec<&'static str>,
 }
 
 impl<'a> Document<'a> {
-    /// Parses a file. A syntax error is reported alone: what follows it cannot be trusted.
+    /// Parses a file. A syntax error is reported alone, since the text after it may be misread.
     pub(super) fn parse(path: &Path, text: &'a str, report: &mut Report) -> Option<Document<'a>> {
         let file: Arc<str> = path.display().to_string().into();
-        report.number(&file);
+        report.file_index(&file);
         match DeTable::parse(text) {
             Ok(root) => Some(Document {
                 file,
@@ -296,69 +307,53 @@ impl<'a> Document<'a> {
             }),
             Err(e) => {
                 let line = e.span().map(|s| line_of(text, s.start));
-                let found = report.finding(
-                    &file,
-                    line,
-                    format!("syntax error: {}", e.message().replace('\n', ", ")),
-                );
-                report.errors.push(found);
+                let message = e.message().replace('\n', ", ");
+                report.add(true, &file, line, format!("syntax error: {message}"));
                 None
             }
         }
     }
 
-    /// The table `[name]`; the default where it is not set.
+    fn place(&self, table: &'static str, label: Label) -> Place {
+        Place {
+            file: self.file.clone(),
+            table,
+            label,
+            ..Place::default()
+        }
+    }
+
+    /// Reads the table `[name]`; without it, every key has its default.
     pub(super) fn table<T: DeserializeOwned + Default>(
         &mut self,
         name: &'static str,
         report: &mut Report,
     ) -> Table<T> {
         self.known.push(name);
-        let label = Label {
-            text: name.into(),
-            entry: false,
-        };
-        let mut place = Place {
-            file: self.file.clone(),
-            table: name,
-            label,
-            ..Place::default()
-        };
+        let mut place = self.place(name, Label::plain(name));
         let old = renamed::old_table(name);
         let root = self.root.get_mut();
         let entry = root.remove_entry(name).or_else(|| root.remove_entry(old?));
         let Some((key, value)) = entry else {
-            return Table {
-                value: T::default(),
-                place,
-            };
+            return self.read(no_keys(), place, report);
         };
         place.line = Some(line_of(self.text, key.span().start));
         if old == Some(key.get_ref()) {
-            let found = report.finding(&place.file, place.line, renamed_table(key.get_ref(), name));
-            report.errors.push(found);
+            let text = renamed_table(key.get_ref(), name);
+            report.add(true, &place.file, place.line, text);
         }
         let span = value.span();
-        match value.into_inner() {
-            DeValue::Table(table) => self.read(Spanned::new(span, table), place, report),
-            other => {
-                let many =
-                    matches!(&other, DeValue::Array(a) if a.iter().all(|v| v.get_ref().is_table()));
-                let what = if many {
-                    format!("it is one table; write [{name}]")
-                } else {
-                    format!("it is a table; write [{name}]")
-                };
-                report.error(&place, "", what);
-                Table {
-                    value: T::default(),
-                    place,
-                }
-            }
-        }
+        let what = match value.into_inner() {
+            DeValue::Table(table) => return self.read(Spanned::new(span, table), place, report),
+            DeValue::Array(a) if a.iter().all(|v| v.get_ref().is_table()) => "one table",
+            _ => "a table",
+        };
+        let text = format_args!("it is {what}; write [{name}]");
+        report.of(&place).error("", text);
+        self.read(no_keys(), place, report)
     }
 
-    /// The entries `[[name]]`, in order.
+    /// Reads the entries `[[name]]`, in order.
     pub(super) fn entries<T: DeserializeOwned + Default>(
         &mut self,
         name: &'static str,
@@ -368,23 +363,13 @@ impl<'a> Document<'a> {
         let Some((key, value)) = self.root.get_mut().remove_entry(name) else {
             return Vec::new();
         };
-        let label = Label {
-            text: name.into(),
-            entry: false,
-        };
         let place = Place {
-            file: self.file.clone(),
-            table: name,
-            label,
             line: Some(line_of(self.text, key.span().start)),
-            ..Place::default()
+            ..self.place(name, Label::plain(name))
         };
         let DeValue::Array(entries) = value.into_inner() else {
-            report.error(
-                &place,
-                "",
-                format_args!("it may be set several times; write [[{name}]]"),
-            );
+            let text = format_args!("it may be set several times; write [[{name}]]");
+            report.of(&place).error("", text);
             return Vec::new();
         };
         let mut out = Vec::new();
@@ -400,48 +385,43 @@ impl<'a> Document<'a> {
                 DeValue::Table(table) => {
                     out.push(self.read(Spanned::new(span, table), place, report));
                 }
-                _ => report.error(&place, "", format_args!("it is a table; write [[{name}]]")),
+                _ => report
+                    .of(&place)
+                    .error("", format_args!("it is a table; write [[{name}]]")),
             }
         }
         out
     }
 
-    /// The whole file as one struct.
+    /// Reads the whole file as one struct.
     pub(super) fn whole<T: DeserializeOwned + Default>(
         self,
         name: &'static str,
         report: &mut Report,
     ) -> Table<T> {
-        let place = Place {
-            file: self.file.clone(),
-            table: name,
-            ..Place::default()
-        };
-        let root = self.root.clone();
-        self.read(root, place, report)
+        let place = self.place(name, Label::default());
+        self.read(self.root.clone(), place, report)
     }
 
-    /// Reports the tables and keys that are left: they are unknown.
+    /// Reports the tables and keys that were not read: they are unknown.
     pub(super) fn finish(self, report: &mut Report) {
         for (key, value) in self.root.get_ref() {
             let line = Some(line_of(self.text, key.span().start));
-            let key = key.get_ref();
-            let what = if value.get_ref().is_table() || value.get_ref().is_array() {
-                "table"
-            } else {
-                "key"
+            let (key, value) = (key.get_ref(), value.get_ref());
+            let what = match value.is_table() || value.is_array() {
+                true => "table",
+                false => "key",
             };
             let text = match renamed::table(key) {
                 Some(new) => renamed_table(key, new),
                 None => format!("unknown {what} `{key}`{}", suggest(key, &self.known)),
             };
-            let found = report.finding(&self.file, line, text);
-            report.errors.push(found);
+            report.add(true, &self.file, line, text);
         }
     }
 
-    /// Reads a table as a struct. A value that cannot be read is reported and removed, so that the
-    /// next error of the table is found.
+    /// Reads a table as a struct. A value that cannot be read is reported and removed, and the table
+    /// is read again, so that the next error is found.
     fn read<T: DeserializeOwned + Default>(
         &self,
         mut table: Spanned<DeTable<'a>>,
@@ -449,9 +429,9 @@ impl<'a> Document<'a> {
         report: &mut Report,
     ) -> Table<T> {
         let nodes = nodes(table.get_ref(), self.text, &place.label);
-        place.keys = nodes
-            .iter()
-            .map(|n| (n.path.join("."), (n.line, n.label.clone())))
+        let keys = nodes.iter();
+        place.keys = keys
+            .map(|n| (n.path.clone(), (n.line, n.label.clone())))
             .collect();
         for _ in 0..MAX_TABLE_ERRORS {
             let error = match T::deserialize(Deserializer::from(table.clone())) {
@@ -460,40 +440,40 @@ impl<'a> Document<'a> {
             };
             let span = error.span().unwrap_or_default();
             let Some(node) = find(&nodes, &span) else {
-                report.error(&place, "", error.message());
+                report.of(&place).error("", error.message());
                 break;
             };
-            let path = node.path.join(".");
-            let value = self.text.get(node.value.clone()).unwrap_or("");
+            let path = &node.path;
             if let Some((unknown, keys)) = value_errors::unknown_key(error.message()) {
-                let outer = node
-                    .path
-                    .split_last()
-                    .and_then(|(_, outer)| place.keys.get(&outer.join(".")));
+                let outer = path.rsplit_once('.').and_then(|(o, _)| place.keys.get(o));
                 let label = outer.map_or(&place.label, |(_, label)| label);
-                let new_path = renamed::key(place.table, &path);
+                let new_path = renamed::key(place.table, path);
                 let new = new_path.map(|p| p.rsplit('.').next().unwrap_or(p));
                 let text = match new {
                     Some(new) => format!("the key `{unknown}` is now called `{new}`"),
                     None => format!("unknown key `{unknown}`{}", suggest(&unknown, &keys)),
                 };
-                let found = report.finding(&place.file, Some(node.line), label.with(&text));
-                report.errors.push(found);
-                // The key that was probably meant is not missing.
+                report.add(true, &place.file, Some(node.line), label.with(&text));
+                // The key that was probably meant is not reported as missing.
                 let meant = new_path.or_else(|| closest(&unknown, &keys));
                 let meant = meant.filter(|k| !place.has(k)).map(String::from);
                 place.rejected.extend(meant);
             } else {
-                report.error(&place, &path, value_errors::explain(error.message(), value));
+                let value = self.text.get(node.value.clone()).unwrap_or("");
+                let text = value_errors::explain(error.message(), value);
+                report.of(&place).error(path, text);
             }
             remove(table.get_mut(), node);
-            place.rejected.insert(path);
+            place.rejected.insert(path.clone());
         }
-        Table {
-            value: T::default(),
-            place,
-        }
+        let value = T::deserialize(Deserializer::from(no_keys())).unwrap_or_default();
+        Table { value, place }
     }
+}
+
+/// A table without keys: all its keys have their defaults.
+fn no_keys<'a>() -> Spanned<DeTable<'a>> {
+    Spanned::new(0..0, DeTable::new())
 }
 
 /// The error about a table that has an old name.
@@ -503,93 +483,83 @@ fn renamed_table(old: &str, new: &str) -> String {
 
 /// A key, or an element of an array, anywhere below a table.
 struct Node {
-    path: Vec<String>,
+    /// The keys from the table to it, joined by dots.
+    path: String,
     label: Label,
     line: usize,
     key: Range<usize>,
     value: Range<usize>,
 }
 
-/// All keys and elements below a table, the outer before the inner ones.
+/// All keys and elements below a table, each before those below it.
 fn nodes(table: &DeTable<'_>, text: &str, label: &Label) -> Vec<Node> {
-    fn walk(value: &DeValue<'_>, text: &str, outer: &Node, out: &mut Vec<Node>) {
-        let mut add =
-            |step: String, label: Label, key: Range<usize>, value: &Spanned<DeValue<'_>>| {
-                let path = outer.path.iter().cloned().chain([step]).collect();
-                let node = Node {
-                    path,
-                    label,
-                    line: line_of(text, key.start),
-                    key,
-                    value: value.span(),
-                };
-                walk(value.get_ref(), text, &node, out);
-                out.push(node);
-            };
-        match value {
-            DeValue::Table(table) => {
-                table.iter().for_each(|(k, v)| {
-                    add(
-                        k.get_ref().to_string(),
-                        outer.label.key(k.get_ref()),
-                        k.span(),
-                        v,
-                    );
-                });
-            }
-            DeValue::Array(array) => {
-                for (i, v) in array.iter().enumerate() {
-                    let label = match v.get_ref() {
-                        DeValue::Table(_) => {
-                            Label::entry(&outer.label.text, i, name_of(v.get_ref()))
-                        }
-                        _ => outer.label.clone(),
-                    };
-                    add(i.to_string(), label, v.span(), v);
-                }
-            }
-            _ => {}
-        }
-    }
-    let root = Node {
-        path: Vec::new(),
-        label: label.clone(),
-        line: 0,
-        key: 0..0,
-        value: 0..0,
-    };
     let mut out = Vec::new();
-    walk(&DeValue::Table(table.clone()), text, &root, &mut out);
-    out.sort_by_key(|n| n.path.len());
+    walk_table(table, text, ("", label), &mut out);
     out
 }
 
-/// The node that a span means: the key or value itself, or else the smallest that contains it.
+/// Adds the nodes below a table; `path` and `label` are its own.
+fn walk_table(table: &DeTable<'_>, text: &str, (path, label): (&str, &Label), out: &mut Vec<Node>) {
+    for (key, value) in table {
+        let inner = label.key(key.get_ref());
+        add_node(value, text, (path, key.get_ref()), &inner, key.span(), out);
+    }
+}
+
+/// Adds the node of a value, whose path has one step more than that of its parent, and the nodes
+/// below it.
+fn add_node(
+    value: &Spanned<DeValue<'_>>,
+    text: &str,
+    (parent, step): (&str, &str),
+    label: &Label,
+    key: Range<usize>,
+    out: &mut Vec<Node>,
+) {
+    let dot = if parent.is_empty() { "" } else { "." };
+    let path = format!("{parent}{dot}{step}");
+    out.push(Node {
+        path: path.clone(),
+        label: label.clone(),
+        line: line_of(text, key.start),
+        key,
+        value: value.span(),
+    });
+    match value.get_ref() {
+        DeValue::Table(table) => walk_table(table, text, (&path, label), out),
+        DeValue::Array(array) => {
+            for (i, v) in array.iter().enumerate() {
+                let inner = match v.get_ref() {
+                    DeValue::Table(_) => Label::entry(&label.text, i, name_of(v.get_ref())),
+                    _ => label.clone(),
+                };
+                add_node(v, text, (&path, &i.to_string()), &inner, v.span(), out);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The node with a span, or else the smallest node whose value contains it.
 fn find<'n>(nodes: &'n [Node], span: &Range<usize>) -> Option<&'n Node> {
     let contains = |r: &Range<usize>| r.start <= span.start && span.end <= r.end;
-    let exact = nodes
-        .iter()
-        .rev()
-        .find(|n| n.key == *span || n.value == *span);
-    exact.or_else(|| {
-        nodes
-            .iter()
-            .filter(|n| contains(&n.value))
-            .min_by_key(|n| n.value.len())
-    })
+    let exact = |n: &&Node| n.key == *span || n.value == *span;
+    let around = nodes.iter().filter(|n| contains(&n.value));
+    let inner = nodes.iter().rev().find(exact);
+    inner.or_else(|| around.min_by_key(|n| n.value.len()))
 }
 
 /// Removes a node from a table.
 fn remove(table: &mut DeTable<'_>, node: &Node) {
-    let gone = table
+    let is_node =
+        |(k, v): &(&Spanned<_>, &Spanned<_>)| k.span() == node.key && v.span() == node.value;
+    let key = table
         .iter()
-        .find(|(k, v)| k.span() == node.key && v.span() == node.value)
+        .find(is_node)
         .map(|(k, _)| k.get_ref().to_string());
-    gone.into_iter()
-        .for_each(|key| drop(table.remove(key.as_str())));
-    table
-        .iter_mut()
-        .for_each(|(_, v)| remove_below(v.get_mut(), node));
+    key.map(|key| table.remove(key.as_str()));
+    let values = table.iter_mut();
+    values.for_each(|(_, v)| remove_below(v.get_mut(), node));
 }
 
 fn remove_below(value: &mut DeValue<'_>, node: &Node) {
@@ -607,14 +577,11 @@ fn remove_below(value: &mut DeValue<'_>, node: &Node) {
 }
 
 fn line_of(text: &str, at: usize) -> usize {
-    text.as_bytes()[..at.min(text.len())]
-        .iter()
-        .filter(|b| **b == b'\n')
-        .count()
-        + 1
+    let before = &text.as_bytes()[..at.min(text.len())];
+    before.iter().filter(|b| **b == b'\n').count() + 1
 }
 
-/// The name that an entry gives itself.
+/// The value of the key that identifies an entry, for messages.
 fn name_of<'v>(entry: &'v DeValue<'_>) -> Option<&'v str> {
     let DeValue::Table(table) = entry else {
         return None;

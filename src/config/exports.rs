@@ -1,16 +1,27 @@
-//! `[[export]]` tables: files that the daemon keeps current.
+//! `[[export]]` tables: zones that the daemon writes to files.
 
 use std::path::Path;
 
 use super::{
+    bare,
     document::{Report, Table},
     tables::ExportTable,
+    values::NO_PAUSE,
+    zones::find as find_zone,
 };
 use crate::{
     exports::ExportSettings,
     lists,
-    model::{Zone, ZoneKind, names::suggest},
+    model::{Zone, ZoneKind},
 };
+
+/// All kinds of zones.
+const KINDS: [ZoneKind; 4] = [
+    ZoneKind::Address,
+    ZoneKind::Domain,
+    ZoneKind::Hash,
+    ZoneKind::Catalog,
+];
 
 /// Reads the tables. Paths start at `folder`.
 pub(super) fn read(
@@ -19,59 +30,30 @@ pub(super) fn read(
     folder: &Path,
     report: &mut Report,
 ) -> Vec<ExportSettings> {
-    let bare = |o: &str| o.trim_end_matches('.').to_ascii_lowercase();
     let mut out: Vec<ExportSettings> = Vec::new();
     for e in tables {
-        let place = &e.place;
-        let zone = zones
-            .iter()
-            .find(|z| bare(&z.origin) == bare(&e.zone) || z.short_name == e.zone);
-        if zone.is_none() {
-            let known: Vec<&str> = zones.iter().map(|z| z.short_name.as_str()).collect();
-            report.error(
-                place,
-                "zone",
-                format_args!("unknown zone `{}`{}", e.zone, suggest(&e.zone, &known)),
-            );
-        }
-        // For an unknown zone only what no kind of zone accepts is an error.
-        let kinds = zone.map_or(
-            vec![
-                ZoneKind::Address,
-                ZoneKind::Domain,
-                ZoneKind::Hash,
-                ZoneKind::Catalog,
-            ],
-            |z| vec![z.kind],
-        );
+        let mut table = report.of(&e.place);
+        let zone = table.value("zone", find_zone(zones, &e.zone));
+        // The kind of an unknown zone is unknown too: a format is an error if no kind has it.
+        let kinds = zone.map_or(KINDS.to_vec(), |z| vec![z.kind]);
         if let Err((key, why)) = check_format(e, &kinds) {
-            report.error(place, key, why);
+            table.error(key, why);
         }
-        let path = folder.join(&e.path);
-        if e.path.file_name().is_none() {
-            report.error(place, "path", "name a file");
-        }
-        if e.interval.0 == 0 {
-            report.error(
-                place,
-                "interval",
-                "0s would check without a pause; write 1s or more",
-            );
-        }
-        let (format, action) = (e.format.clone(), e.action.clone());
+        table.error_if(e.path.file_name().is_none(), "path", "name a file");
+        table.error_if(e.interval.0 == 0, "interval", NO_PAUSE);
         out.extend(zone.map(|zone| ExportSettings {
             zone: bare(&zone.origin),
-            format,
-            action,
-            path,
+            format: e.format.clone(),
+            action: e.action.clone(),
+            path: folder.join(&e.path),
             every: e.interval,
         }));
     }
     out
 }
 
-/// Checks a format and an action against the possible kinds of the zone. The error is the key, and
-/// why it is wrong for the first kind that has the format, or else for the first kind.
+/// Checks a format and an action for the possible kinds of the zone. The error is the key and the
+/// message: that of the first kind that has the format, or else that of the first kind.
 fn check_format(e: &ExportTable, kinds: &[ZoneKind]) -> Result<(), (&'static str, String)> {
     let has_format = |kind: &&ZoneKind| lists::write::check(&e.format, "", **kind).is_ok();
     let (key, kind) = match kinds.iter().find(has_format) {

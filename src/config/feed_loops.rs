@@ -1,8 +1,8 @@
-//! Feeds that bring a server's own entries back to it, as far as the configuration shows it.
+//! Warns of feeds that may send a server's own entries back to it.
 //!
-//! Servers that follow each other by rows (kind `orbsd`) leave out what came from themselves. A
-//! zone transfer (kind `axfr`) has no paths, so that two servers could send an ended entry to each
-//! other for ever.
+//! Servers that follow each other by rows (kind `orbsd`) leave out their own entries. A zone
+//! transfer (kind `axfr`) does not contain the path of an entry, so that two servers could send an
+//! ended entry to each other for ever.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,11 +15,10 @@ use crate::{
     model::{Zone, zone::Notify},
 };
 
-/// The shortest prefix of `transfer.allow` that names a server rather than a public rule.
+/// The shortest prefix of a rule of `transfer.allow` that means one server.
 const NARROW: u8 = 24;
 
-/// The warning about a feed that may be part of a loop. `listen` are this server's own addresses of
-/// DNS.
+/// The warning about a feed that may be part of a loop. `listen` are the addresses of `[dns]`.
 pub(super) fn find(feed: &FeedSettings, zones: &[Zone], listen: &[SocketAddr]) -> Option<String> {
     let FeedSource::Zone {
         server,
@@ -29,7 +28,7 @@ pub(super) fn find(feed: &FeedSettings, zones: &[Zone], listen: &[SocketAddr]) -
     else {
         return None;
     };
-    // A name is not looked up here: a check does not depend on the network.
+    // Names are not looked up: the check must not depend on the network.
     let addresses = server.local_addresses();
     if let Some(address) = addresses
         .iter()
@@ -61,16 +60,16 @@ pub(super) fn find(feed: &FeedSettings, zones: &[Zone], listen: &[SocketAddr]) -
     ))
 }
 
-/// Whether an address is that of one of our listeners.
+/// Whether an address is that of a listener of this server.
 fn is_same_listener(listen: SocketAddr, address: SocketAddr) -> bool {
     let (own, ip) = (listen.ip().to_canonical(), address.ip());
-    // To connect to 0.0.0.0 is to connect to this machine.
+    // A connection to 0.0.0.0 is one to this machine.
     let same_ip = own == ip || ip.is_unspecified() || is_own_address(&[listen], ip);
     same_ip && listen.port() == address.port()
 }
 
-/// Whether a zone notifies a server, or names it among those that may transfer it. A public rule is
-/// not a sign.
+/// Whether a zone notifies a server, or permits it to transfer the zone by a rule that is narrow
+/// enough to mean this server.
 fn is_peer(zone: &Zone, address: IpAddr) -> bool {
     let notify = zone.transfer.notify.iter().map(|n| match n {
         Notify::Plain(address) => address,

@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use super::{
-    ReasonNames,
-    document::{Report, Table},
+    ReasonNames, bare,
+    document::{Report, Table, TableReport},
     feed_loops,
     tables::{FeedKind, FeedTable, File},
+    values::NO_PAUSE,
+    zones,
 };
 use crate::{
     feeds::{FeedSettings, FeedSource, FileList, MAX_FEEDS, wire::Server},
     imports::{ListSettings, Reasons},
-    ledger::guard::ListLimits,
     lists::records::Mapping,
     model::{Domain, Keys, SourceId, Sources, Zone, names::suggest},
 };
@@ -20,234 +21,178 @@ use crate::{
 pub(super) fn read(
     file: &File,
     folder: &Path,
-    (reasons, zones, keys): (&ReasonNames, &[Zone], &Keys),
+    (reasons, own_zones, keys): (&ReasonNames, &[Zone], &Keys),
     report: &mut Report,
 ) -> Vec<FeedSettings> {
     let (tables, mut out) = (&file.feed, Vec::new());
     if let Some(first) = tables.get(MAX_FEEDS) {
-        report.error(
-            &first.place,
-            "",
+        let text = format_args!(
+            "there are {} feeds; at most {MAX_FEEDS} are run",
+            tables.len()
+        );
+        report.of(&first.place).error("", text);
+    }
+    let known_keys: Vec<&str> = file.key.iter().map(|k| k.name.as_str()).collect();
+    for (i, f) in tables.iter().enumerate() {
+        let mut table = report.of(&f.place);
+        check_name(f, tables[..i].iter().any(|g| g.name == f.name), &mut table);
+        if let Some(why) = reasons.unknown(&f.reason).filter(|_| !f.reason.is_empty()) {
+            table.error("reason", why);
+        }
+        if !f.codes.is_empty() {
+            table.value("codes", zones::find(own_zones, &f.codes));
+        }
+        table.error_if(
+            f.reason.is_empty() == f.codes.is_empty() && !f.place.is_rejected("codes"),
+            "reason",
+            "write either `reason`, for all entries, or `codes`, a zone whose codes give the reasons",
+        );
+        table.error_if(f.interval.0 == 0, "interval", NO_PAUSE);
+        table.error_if(
+            f.max_age.is_some_and(|a| a.0 == 0),
+            "max_age",
+            "0s would end the list at once; write 1s or more, or remove the key",
+        );
+        table.error_if(
+            !f.key.is_empty() && !known_keys.iter().any(|k| bare(k) == bare(&f.key)),
+            "key",
             format_args!(
-                "there are {} feeds; at most {MAX_FEEDS} are run",
-                tables.len()
+                "there is no [[key]] `{}`{}",
+                f.key,
+                suggest(&f.key, &known_keys)
             ),
         );
-    }
-    for (i, f) in tables.iter().enumerate() {
-        let mut wrong = |key: &str, why: String| report.error(&f.place, key, why);
-        check_name(f, tables[..i].iter().any(|g| g.name == f.name), &mut wrong);
-        if let Some(why) = reasons.unknown(&f.reason).filter(|_| !f.reason.is_empty()) {
-            wrong("reason", why);
-        }
-        let bare = |o: &str| o.trim_end_matches('.').to_ascii_lowercase();
-        if !f.codes.is_empty()
-            && !zones
-                .iter()
-                .any(|z| z.short_name == f.codes || bare(&z.origin) == bare(&f.codes))
-        {
-            let known: Vec<&str> = zones.iter().map(|z| z.short_name.as_str()).collect();
-            wrong(
-                "codes",
-                format!("unknown zone `{}`{}", f.codes, suggest(&f.codes, &known)),
-            );
-        }
-        if f.reason.is_empty() == f.codes.is_empty() && !f.place.is_rejected("codes") {
-            wrong("reason", "write either `reason`, for all entries, or `codes`, a zone whose codes give the reasons".into());
-        }
-        if f.interval.0 == 0 {
-            wrong(
-                "interval",
-                "0s would check without a pause; write 1s or more".into(),
-            );
-        }
-        if f.max_age.is_some_and(|a| a.0 == 0) {
-            wrong(
-                "max_age",
-                "0s would end the list at once; write 1s or more, or remove the key".into(),
-            );
-        }
-        let filled = |t: &String| Some(t.clone()).filter(|t| !t.is_empty());
-        let reasons = Reasons {
-            reason: filled(&f.reason),
-            codes: filled(&f.codes),
-        };
-        let known: Vec<&str> = file.key.iter().map(|k| k.name.as_str()).collect();
-        if !f.key.is_empty() && !known.iter().any(|k| bare(k) == bare(&f.key)) {
-            wrong(
-                "key",
-                format!("there is no [[key]] `{}`{}", f.key, suggest(&f.key, &known)),
-            );
-        }
-        if f.transit.is_some() && f.kind != FeedKind::Axfr && !f.place.is_rejected("kind") {
-            wrong(
-                "transit",
-                "it belongs to the kind axfr; rows have the path of an entry, and a file's entries are this server's own; remove the key".into(),
-            );
-        }
+        table.error_if(
+            f.transit.is_some() && f.kind != FeedKind::Axfr && !f.place.is_rejected("kind"),
+            "transit",
+            "it belongs to the kind axfr; rows have the path of an entry, and a file's entries are this server's own; remove the key",
+        );
         let kind = match f.kind {
-            // For an unknown kind the values can be checked, but not which keys are required.
+            // The required keys depend on the kind, and are not checked if it is unknown.
             _ if f.place.is_rejected("kind") => {
-                list(f, &mut wrong);
+                list(f, &mut table);
                 None
             }
-            FeedKind::File => list_file(f, folder, &mut wrong),
-            FeedKind::Axfr => zone(f, keys, "", &mut wrong).map(|server| FeedSource::Zone {
+            FeedKind::File => list_file(f, folder, &mut table),
+            FeedKind::Axfr => zone(f, keys, "", &mut table).map(|server| FeedSource::Zone {
                 server,
                 mapping: Mapping::Names,
                 transit: f.transit.unwrap_or(false),
             }),
-            // The rows of a zone are transferred under a name of their own.
-            FeedKind::Orbsd => zone(f, keys, "_rows.", &mut wrong).map(FeedSource::rows),
+            // The rows of a zone are a zone of their own, whose name starts with `_rows`.
+            FeedKind::Orbsd => zone(f, keys, "_rows.", &mut table).map(FeedSource::rows),
         };
+        let filled = |t: &String| Some(t.clone()).filter(|t| !t.is_empty());
         let settings = kind.map(|kind| FeedSettings {
             name: f.name.clone(),
             kind,
-            reasons,
+            reasons: Reasons {
+                reason: filled(&f.reason),
+                codes: filled(&f.codes),
+            },
             every: f.interval,
             max_age: f.max_age,
         });
-        if let Some(ring) = settings
-            .as_ref()
-            .and_then(|s| feed_loops::find(s, zones, &file.dns.listen))
-        {
-            report.warning(&f.place, "server", ring);
+        let feed_loop = |s| feed_loops::find(s, own_zones, &file.dns.listen);
+        if let Some(text) = settings.as_ref().and_then(feed_loop) {
+            table.warning("server", text);
         }
         out.extend(settings);
     }
     out
 }
 
-fn check_name(f: &Table<FeedTable>, twice: bool, wrong: &mut dyn FnMut(&str, String)) {
+fn check_name(f: &Table<FeedTable>, is_repeated: bool, report: &mut TableReport<'_>) {
+    let name = &f.name;
     if !f.place.has("name") {
-        wrong(
+        let text = "it is missing; every feed needs a name, such as name = \"xbl\"";
+        report.error("name", text);
+    } else if is_repeated {
+        report.error(
             "name",
-            "it is missing; every feed needs a name, such as name = \"xbl\"".into(),
+            format_args!("there are two feeds `{name}`; rename one"),
         );
-    } else if twice {
-        wrong(
-            "name",
-            format!("there are two feeds `{}`; rename one", f.name),
-        );
-    } else if let Err(why) = Sources::default().add(&f.name) {
-        wrong("name", why);
-    } else if SourceId::DECIDING.contains(&f.name.as_str()) {
-        wrong(
-            "name",
-            format!(
-                "the source `{}` is not a feed source; choose another name",
-                f.name
-            ),
-        );
+    } else if let Err(why) = Sources::default().add(name) {
+        report.error("name", why);
+    } else if SourceId::DECIDING.contains(&name.as_str()) {
+        let text = format_args!("the source `{name}` is not a feed source; choose another name");
+        report.error("name", text);
     }
 }
 
-fn list_file(
-    f: &FeedTable,
-    folder: &Path,
-    wrong: &mut dyn FnMut(&str, String),
-) -> Option<FeedSource> {
-    if f.path.as_os_str().is_empty() {
-        wrong("path", "it is missing: the file to read".into());
-    }
-    if let Err(e) = crate::imports::check_format(&f.format) {
-        wrong("format", e);
-    }
+fn list_file(f: &FeedTable, folder: &Path, report: &mut TableReport<'_>) -> Option<FeedSource> {
+    let is_unset = f.path.as_os_str().is_empty();
+    report.error_if(is_unset, "path", "it is missing: the file to read");
+    report.value("format", crate::imports::check_format(&f.format));
     Some(FeedSource::File {
         path: folder.join(&f.path),
         format: f.format.clone(),
-        list: Box::new(list(f, wrong)),
+        list: Box::new(list(f, report)),
     })
 }
 
 /// How the list of a file is read, and how far it may differ from the last one.
-fn list(f: &FeedTable, wrong: &mut dyn FnMut(&str, String)) -> FileList {
+fn list(f: &FeedTable, report: &mut TableReport<'_>) -> FileList {
     let filled = |text: &Option<String>| text.clone().filter(|t| !t.is_empty());
-    let (column, origin, dataset, subzone) = (
-        filled(&f.column),
-        filled(&f.origin),
-        filled(&f.dataset),
-        filled(&f.subzone),
-    );
-    for (key, set, format) in [
-        ("origin", origin.is_some(), "master"),
-        ("dataset", dataset.is_some(), "rbldnsd"),
-        ("subzone", subzone.is_some(), "rbldnsd"),
+    let format = f.format.as_str();
+    for (key, value, owner) in [
+        ("origin", &f.origin, "master"),
+        ("dataset", &f.dataset, "rbldnsd"),
+        ("subzone", &f.subzone, "rbldnsd"),
     ] {
-        if set && !f.format.is_empty() && f.format != format {
-            wrong(
-                key,
-                format!(
-                    "the format `{}` does not have it; it belongs to {format}",
-                    f.format
-                ),
-            );
-        }
-    }
-    if column.is_some() && ["rbldnsd", "master"].contains(&f.format.as_str()) {
-        wrong(
-            "column",
-            format!(
-                "the format `{}` has no columns to choose from; leave it out",
-                f.format
-            ),
+        report.error_if(
+            filled(value).is_some() && !format.is_empty() && format != owner,
+            key,
+            format_args!("the format `{format}` does not have it; it belongs to {owner}"),
         );
     }
+    report.error_if(
+        filled(&f.column).is_some() && ["rbldnsd", "master"].contains(&format),
+        "column",
+        format_args!("the format `{format}` has no columns to choose from; leave it out"),
+    );
     let defaults = FileList::default();
     let settings = defaults.settings;
-    let mut max_shrink = settings.limits.max_shrink;
+    let mut limits = settings.limits;
     if let Some(text) = &f.max_shrink {
-        match text
-            .strip_suffix('%')
-            .and_then(|p| p.trim().parse().ok())
-            .filter(|p| (1..=100).contains(p))
-        {
-            Some(percent) => max_shrink = percent,
-            None => wrong(
-                "max_shrink",
-                format!("`{text}` is not a part from \"1%\" to \"100%\" (100%: no limit)"),
-            ),
-        }
+        let percent = text.strip_suffix('%').and_then(|p| p.trim().parse().ok());
+        let percent = percent.filter(|p| (1..=100).contains(p)).ok_or_else(|| {
+            format!("`{text}` is not a part from \"1%\" to \"100%\" (100%: no limit)")
+        });
+        limits.max_shrink = report
+            .value("max_shrink", percent)
+            .unwrap_or(limits.max_shrink);
     }
-    let max_growth = f.max_growth.unwrap_or(settings.limits.max_growth);
-    if max_growth < 2 {
-        wrong(
-            "max_growth",
-            format!(
-                "{max_growth} is too small; write how many times as many entries a list may have, 2 or more"
-            ),
-        );
-    }
+    limits.max_growth = f.max_growth.unwrap_or(limits.max_growth);
+    report.error_if(
+        limits.max_growth < 2,
+        "max_growth",
+        format_args!(
+            "{} is too small; write how many times as many entries a list may have, 2 or more",
+            limits.max_growth
+        ),
+    );
     let shrink_wait = f.shrink_wait.unwrap_or(defaults.shrink_wait);
-    if shrink_wait.0 == 0 {
-        wrong(
-            "shrink_wait",
-            "a held list would not wait; write 1s or more, or max_shrink = \"100%\" for no limit"
-                .into(),
-        );
-    }
+    report.error_if(
+        shrink_wait.0 == 0,
+        "shrink_wait",
+        "a held list would not wait; write 1s or more, or max_shrink = \"100%\" for no limit",
+    );
     let allow_suffixes = f.allow_suffixes.clone().unwrap_or_default();
-    for e in allow_suffixes
-        .iter()
-        .filter_map(|s| Domain::parse_any(s).err())
-    {
-        wrong("allow_suffixes", e);
+    for suffix in &allow_suffixes {
+        report.value("allow_suffixes", Domain::parse_any(suffix));
     }
     let settings = ListSettings {
-        column,
-        origin,
-        dataset,
-        subzone,
+        column: filled(&f.column),
+        origin: filled(&f.origin),
+        dataset: filled(&f.dataset),
+        subzone: filled(&f.subzone),
         host_bits: f.host_bits.unwrap_or(settings.host_bits),
         skip_errors: f.skip_errors.unwrap_or(settings.skip_errors),
         special: f.allow_special_ranges.unwrap_or(settings.special),
         allow_empty: f.allow_empty.unwrap_or(settings.allow_empty),
         allow_suffixes,
-        limits: ListLimits {
-            max_shrink,
-            max_growth,
-            ..settings.limits
-        },
+        limits,
     };
     FileList {
         settings,
@@ -255,11 +200,11 @@ fn list(f: &FeedTable, wrong: &mut dyn FnMut(&str, String)) -> FileList {
     }
 }
 
-/// Refuses the keys of files: a transfer is complete by protocol, and the primary decides what the
-/// zone contains.
-fn refuse_list_keys(f: &FeedTable, wrong: &mut dyn FnMut(&str, String)) {
+/// Refuses the keys of kind `file`: a zone is transferred completely, and its primary checks its
+/// content.
+fn refuse_list_keys(f: &FeedTable, report: &mut TableReport<'_>) {
     let filled = |text: &Option<String>| text.as_ref().is_some_and(|t| !t.is_empty());
-    let set = [
+    for (key, is_set) in [
         ("column", filled(&f.column)),
         ("origin", filled(&f.origin)),
         ("dataset", filled(&f.dataset)),
@@ -272,49 +217,30 @@ fn refuse_list_keys(f: &FeedTable, wrong: &mut dyn FnMut(&str, String)) {
         ("max_shrink", f.max_shrink.is_some()),
         ("max_growth", f.max_growth.is_some()),
         ("shrink_wait", f.shrink_wait.is_some()),
-    ];
-    for (key, _) in set.iter().filter(|(_, set)| *set) {
-        wrong(
-            key,
-            "it belongs to kind = \"file\"; a zone is used as it is, so remove the key".into(),
-        );
+    ] {
+        let text = "it belongs to kind = \"file\"; a zone is used as it is, so remove the key";
+        report.error_if(is_set, key, text);
     }
 }
 
-fn zone(
-    f: &FeedTable,
-    keys: &Keys,
-    under: &str,
-    wrong: &mut dyn FnMut(&str, String),
-) -> Option<Server> {
-    refuse_list_keys(f, wrong);
-    let missing = [
+fn zone(f: &FeedTable, keys: &Keys, under: &str, report: &mut TableReport<'_>) -> Option<Server> {
+    refuse_list_keys(f, report);
+    for (key, value, what) in [
         ("server", &f.server, "the server to ask"),
         ("zone", &f.zone, "the zone to follow"),
-    ]
-    .map(|(key, value, what)| {
-        if value.is_empty() {
-            wrong(key, format!("it is missing: {what}"));
-        }
-        value.is_empty()
-    });
-    if missing.contains(&true) {
+    ] {
+        report.error_if(value.is_empty(), key, format_args!("it is missing: {what}"));
+    }
+    if f.server.is_empty() || f.zone.is_empty() {
         return None;
     }
-    let server = Server::new(
-        &f.server,
-        &format!("{under}{}", f.zone),
-        keys.get(&f.key).cloned(),
-    );
-    let key = |e: &str| {
-        if e.starts_with("zone: ") {
-            "zone"
-        } else {
-            "server"
-        }
-    };
+    let key = keys.get(&f.key).cloned();
+    let server = Server::new(&f.server, &format!("{under}{}", f.zone), key);
     server
-        .map_err(|e| wrong(key(&e), e.trim_start_matches("zone: ").into()))
+        .map_err(|e| match e.strip_prefix("zone: ") {
+            Some(why) => report.error("zone", why),
+            None => report.error("server", e),
+        })
         .ok()
 }
 

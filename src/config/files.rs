@@ -1,4 +1,4 @@
-//! Files that the configuration names: the socket, and files with secrets that others can read.
+//! The path of the socket, and warnings of files that other users can read.
 
 use std::{
     io::ErrorKind,
@@ -39,10 +39,10 @@ pub fn socket(path: &Path) -> Result<PathBuf, String> {
 /// The default of `[store] path`.
 pub(super) const DEFAULT_STORE: &str = "data";
 
-/// The path of the socket: as configured, or in a directory of its own in the folder of the
-/// configuration, which members of a group may enter. If `[store] path` is set, the store may be the
-/// only place that the daemon can write: then the socket is in it, where only root and the daemon's
-/// user reach it.
+/// The path of the socket: as configured, or else in the directory `run` beside the configuration,
+/// which members of a group may enter. If `[store] path` is set, the store may be the only directory
+/// that the daemon can write to: then the socket is in the store, where only root and the daemon's
+/// user can connect to it.
 pub(super) fn socket_path(configured: Option<&Path>, folder: &Path, store: &Path) -> PathBuf {
     match configured {
         Some(path) => folder.join(path),
@@ -52,8 +52,8 @@ pub(super) fn socket_path(configured: Option<&Path>, folder: &Path, store: &Path
 }
 
 impl Config {
-    /// Warnings of the store, the removal log and keys that other users of this machine can read,
-    /// and of a socket that they cannot reach.
+    /// Warnings of a store, removal log or key that other users of this machine can read, and of a
+    /// socket that the members of its group cannot reach.
     pub fn readable_files(&self) -> Vec<String> {
         let removals = self.ledger.removals.as_deref();
         let private = [

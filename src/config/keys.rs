@@ -16,8 +16,8 @@ use crate::model::{
     key::{MAX_KEY_FILE, key_name},
 };
 
-/// The permissions that a key file must not have. Its group may read it, so that a daemon that has
-/// given up root can.
+/// The permissions that a key file must not have. Its group may read it, because a daemon that has
+/// dropped its privileges reads it as a member of the group.
 const TOO_OPEN: u32 = 0o037;
 
 /// Reads the keys. Paths start at `folder`.
@@ -25,8 +25,6 @@ pub(super) fn read(tables: &[Table<KeyTable>], folder: &Path, report: &mut Repor
     let mut keys: Vec<TsigKey> = Vec::new();
     let mut names: Vec<String> = Vec::new();
     for k in tables {
-        let place = &k.place;
-        // Each key is checked even if another one has an error.
         let name = match key_name(&k.name) {
             _ if k.name.is_empty() => {
                 Err("it is missing; write name = \"mirror\", for example".into())
@@ -36,8 +34,6 @@ pub(super) fn read(tables: &[Table<KeyTable>], folder: &Path, report: &mut Repor
             )),
             name => name,
         };
-        names.extend(name.iter().cloned());
-        let algorithm = k.algorithm.parse::<Algorithm>();
         let path = folder.join(&k.file);
         let text = match k.file.as_os_str().is_empty() {
             true => {
@@ -45,19 +41,16 @@ pub(super) fn read(tables: &[Table<KeyTable>], folder: &Path, report: &mut Repor
             }
             false => secret_file(&path).map_err(|e| format!("{}: {e}", path.display())),
         };
-        let errors = [
-            ("name", name.as_ref().err()),
-            ("algorithm", algorithm.as_ref().err()),
-            ("file", text.as_ref().err()),
-        ];
-        errors
-            .into_iter()
-            .for_each(|(key, e)| e.into_iter().for_each(|e| report.error(place, key, e)));
-        if let (Ok(_), Ok(algorithm), Ok(text)) = (name, algorithm, text) {
+        let mut table = report.of(&k.place);
+        let name = table.value("name", name);
+        names.extend(name.iter().cloned());
+        let algorithm = table.value("algorithm", k.algorithm.parse::<Algorithm>());
+        let text = table.value("file", text);
+        if let (Some(_), Some(algorithm), Some(text)) = (name, algorithm, text) {
             match TsigKey::read(&k.name, algorithm, &text) {
                 Ok(key) => keys.push(key),
                 Err((line, e)) => {
-                    report.error(place, "", format_args!("{}:{line}: {e}", path.display()));
+                    table.error("", format_args!("{}:{line}: {e}", path.display()));
                 }
             }
         }
@@ -65,7 +58,7 @@ pub(super) fn read(tables: &[Table<KeyTable>], folder: &Path, report: &mut Repor
     Keys::new(keys).unwrap_or_default()
 }
 
-/// Reads a key file in BIND's form, which has the key's name.
+/// Reads a key file with a `key` clause of BIND, which contains the name of the key.
 pub fn of_file(path: &Path) -> Result<TsigKey, String> {
     let shown = path.display();
     let text = secret_file(path).map_err(|e| format!("{shown}: {e}"))?;
@@ -73,7 +66,7 @@ pub fn of_file(path: &Path) -> Result<TsigKey, String> {
     TsigKey::read(&name, algorithm, &text).map_err(|(line, e)| format!("{shown}:{line}: {e}"))
 }
 
-/// Reads a key file; others must not be able to read it.
+/// Reads a key file, and refuses one that other users can read.
 fn secret_file(path: &Path) -> Result<String, String> {
     let text_of = |e: io::Error| e.to_string();
     let file = File::open(path).map_err(text_of)?;

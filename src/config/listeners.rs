@@ -1,9 +1,10 @@
-//! Checks of the listeners: no two have the same address; and each HTTP listener knows how its
-//! proxies name their clients.
+//! Checks of the listeners: no two have the same address, and each HTTP listener with proxies defines
+//! how they name their clients.
 
 use std::net::SocketAddr;
 
 use super::{
+    HttpListener,
     document::{Place, Report},
     tables::File,
 };
@@ -37,112 +38,108 @@ pub(super) fn check(file: &File, report: &mut Report) {
     ] {
         match text.parse() {
             Ok(addr) => add(place, name, "listen", &[addr]),
-            Err(_) if text.is_empty() => {}
-            Err(_) => report.error(
-                place,
+            Err(_) => report.of(place).error_if(
+                !text.is_empty(),
                 "listen",
                 format_args!("`{text}` is not an address with a port, such as 127.0.0.1:8053"),
             ),
         }
     }
+    let collector = &file.collector;
     add(
-        &file.collector.place,
+        &collector.place,
         "collector.listen",
         "listen",
-        &file.collector.listen,
+        &collector.listen,
     );
-    // The default of a rejected key does not count.
+    // A rejected key has its default here, which must not conflict with another key.
     tcp.retain(|w| !w.place.is_rejected(w.key));
     for (i, w) in tcp.iter().enumerate() {
         if let Some(other) = tcp[..i].iter().find(|o| same(o.addr, w.addr)) {
-            report.error(
-                w.place,
-                w.key,
-                format_args!("{} is already used by {}", w.addr, other.name),
-            );
+            let text = format_args!("{} is already used by {}", w.addr, other.name);
+            report.of(w.place).error(w.key, text);
         }
     }
     check_udp(file, &tcp, report);
 }
 
-/// Reports the addresses of QUIC and HTTP/3 that another UDP listener has. A fault of `dns.listen`
-/// itself was reported for TCP.
+/// Reports the addresses of QUIC and HTTP/3 that another UDP listener has. Errors of `dns.listen`
+/// were reported with the TCP listeners.
 fn check_udp(file: &File, tcp: &[ListenAddress<'_>], report: &mut Report) {
-    let mut used: Vec<(&str, SocketAddr)> = tcp
-        .iter()
-        .filter(|w| w.name == "dns.listen")
-        .map(|w| (w.name, w.addr))
-        .collect();
-    let udp = [
+    let dns = tcp.iter().filter(|w| w.name == "dns.listen");
+    let mut used: Vec<(&str, SocketAddr)> = dns.map(|w| (w.name, w.addr)).collect();
+    let mut table = report.of(&file.tls.place);
+    for (name, key, addrs) in [
         ("tls.quic", "quic", &file.tls.quic),
         ("tls.h3", "h3", &file.tls.h3),
-    ];
-    for (name, key, addrs) in udp {
+    ] {
         for addr in addrs {
             if let Some((other, _)) = used.iter().find(|(_, a)| same(*a, *addr)) {
-                report.error(
-                    &file.tls.place,
-                    key,
-                    format_args!("{addr} is already used by {other}"),
-                );
+                table.error(key, format_args!("{addr} is already used by {other}"));
             }
             used.push((name, *addr));
         }
     }
 }
 
-/// The proxies of a listener; what is not an address is rejected by [`check_proxies`].
-pub(super) fn trusted(trust: &[String], forwarded: Option<bool>) -> http::TrustedProxies {
-    http::TrustedProxies {
-        addresses: trust.iter().filter_map(|t| t.parse().ok()).collect(),
-        forwarded: forwarded == Some(true),
+/// The settings of a listener of HTTP. [`check`] has reported a text that is not an address, and
+/// [`check_proxies`] each proxy that is not one.
+pub(super) fn http_listener(
+    listen: &str,
+    tls: bool,
+    proxies: &[String],
+    forwarded: Option<bool>,
+) -> HttpListener {
+    HttpListener {
+        listen: listen.parse().ok(),
+        tls,
+        trusted_proxies: http::TrustedProxies {
+            addresses: proxies.iter().filter_map(|t| t.parse().ok()).collect(),
+            forwarded: forwarded == Some(true),
+        },
     }
 }
 
 /// Reports proxies that are not addresses, and a listener with proxies that does not define how
 /// they name their clients: most proxies pass on a `Forwarded` header that the client itself wrote.
 pub(super) fn check_proxies(file: &File, report: &mut Report) {
-    let (admin, web) = (&file.admin, &file.web);
-    for (table, place, listen, trust, forwarded) in [
+    let (a, w) = (&file.admin, &file.web);
+    for (table, place, listen, proxies, forwarded) in [
         (
             "admin",
-            &admin.place,
-            &admin.listen,
-            &admin.trusted_proxies,
-            admin.forwarded_header,
+            &a.place,
+            &a.listen,
+            &a.trusted_proxies,
+            a.forwarded_header,
         ),
         (
             "web",
-            &web.place,
-            &web.listen,
-            &web.trusted_proxies,
-            web.forwarded_header,
+            &w.place,
+            &w.listen,
+            &w.trusted_proxies,
+            w.forwarded_header,
         ),
     ] {
-        trust
-            .iter()
-            .filter_map(|t| t.parse::<Subject>().err())
-            .for_each(|e| report.error(place, "trusted_proxies", e));
-        // A value that is neither true nor false was reported already.
-        if trust.is_empty() || forwarded.is_some() || place.is_rejected("forwarded_header") {
-            continue;
+        let mut report = report.of(place);
+        for e in proxies.iter().filter_map(|t| t.parse::<Subject>().err()) {
+            report.error("trusted_proxies", e);
         }
-        report.error(
-            place,
+        // A rejected value was reported already.
+        let is_known = forwarded.is_some() || place.is_rejected("forwarded_header");
+        let listen = match listen.as_str() {
+            "" => "ADDRESS:PORT",
+            listen => listen,
+        };
+        report.error_if(
+            !proxies.is_empty() && !is_known,
             "trusted_proxies",
-            unnamed_clients(
-                table,
-                if listen.is_empty() {
-                    "ADDRESS:PORT"
-                } else {
-                    listen
-                },
-            ),
+            unnamed_clients(table, listen),
         );
     }
 }
 
-/// What an operator has to add to `trust`, with the lines for the proxy.
+/// The error about proxies that may not name their clients: the lines to add to the table, with
+/// those for the proxy.
 fn unnamed_clients(table: &str, listen: &str) -> String {
     format!(
         r#"the proxies of `trusted_proxies` have to name their clients in a way that a client cannot forge; add one of two lines to [{table}]:
@@ -159,7 +156,7 @@ fn unnamed_clients(table: &str, listen: &str) -> String {
     )
 }
 
-/// Whether one machine cannot open both addresses.
+/// Whether two listeners cannot be opened at the same time.
 fn same(a: SocketAddr, b: SocketAddr) -> bool {
     let covers = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
     a.port() != 0 && a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && covers

@@ -9,22 +9,37 @@ use std::{
 
 use super::{
     Config,
-    document::{Place, Report},
+    document::{Report, TableReport},
     tables::{FeedKind, File},
 };
-use crate::feeds::FeedSource;
 
 /// A file or folder that nothing else may be written to.
 struct Occupied {
     /// Its description in an error.
-    what: String,
+    what: &'static str,
     path: PathBuf,
     /// Whether everything below it is occupied, too.
     folder: bool,
 }
 
-/// A path as the system finds it: absolute, without `.` and `..`, and with links followed as far as
-/// there is something.
+impl Occupied {
+    fn file(what: &'static str, path: &Path) -> Occupied {
+        Occupied {
+            what,
+            path: resolve(path),
+            folder: false,
+        }
+    }
+
+    fn folder(what: &'static str, path: &Path) -> Occupied {
+        Occupied {
+            folder: true,
+            ..Occupied::file(what, path)
+        }
+    }
+}
+
+/// The absolute path, without `.` and `..`, and with the links of its existing part resolved.
 fn resolve(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let mut out = PathBuf::new();
@@ -45,9 +60,15 @@ fn resolve(path: &Path) -> PathBuf {
 fn overwritten<'o>(
     path: &Path,
     occupied: impl IntoIterator<Item = &'o Occupied>,
-) -> Option<&'o str> {
+) -> Option<&'static str> {
     let hits = |o: &&Occupied| path == o.path || o.folder && path.starts_with(&o.path);
-    occupied.into_iter().find(hits).map(|o| o.what.as_str())
+    occupied.into_iter().find(hits).map(|o| o.what)
+}
+
+/// The store, if a path is its folder or may be that of one of the database's own files.
+fn overwritten_store(path: &Path, store: &Occupied) -> Option<&'static str> {
+    let is_own = path == store.path || is_database_file(path.file_name());
+    (path.starts_with(&store.path) && is_own).then_some(store.what)
 }
 
 /// Whether a name in the store's folder may be that of one of the database's own files.
@@ -64,154 +85,97 @@ fn is_database_file(name: Option<&OsStr>) -> bool {
         "clock",
         "mirrors.json",
     ];
-    numbered
-        || fixed.contains(&&*name)
-        || ["MANIFEST-", "OPTIONS-", "LOG.old."]
-            .iter()
-            .any(|p| name.starts_with(p))
+    let mut prefixes = ["MANIFEST-", "OPTIONS-", "LOG.old."].iter();
+    numbered || fixed.contains(&&*name) || prefixes.any(|p| name.starts_with(p))
+}
+
+/// Reports an output that would overwrite something.
+fn refuse(report: &mut TableReport<'_>, key: &str, path: &Path, what: Option<&str>) {
+    if let Some(what) = what {
+        let path = path.display();
+        let text = format_args!("{path} would be written over {what}; name another path");
+        report.error(key, text);
+    }
 }
 
 /// Reports outputs that would overwrite something.
 pub(super) fn check(file: &File, path: &Path, config: &Config, report: &mut Report) {
-    let inputs = inputs(file, path, config);
-    let store = Occupied {
-        what: "the store".into(),
-        path: resolve(&config.store.path),
-        folder: true,
-    };
-    let own = own_files(config);
-    let exact = |what: &str, path: &Path| Occupied {
-        what: what.into(),
-        path: resolve(path),
-        folder: false,
-    };
-    let socket = exact("the socket", &config.socket);
-    let removals = config
-        .ledger
-        .removals
-        .as_deref()
-        .map(|p| exact("the removal log", p));
-    let refuse =
-        |place: &Place, key: &str, path: &Path, what: Option<&str>, report: &mut Report| {
-            if let Some(what) = what {
-                report.error(
-                    place,
-                    key,
-                    format_args!(
-                        "{} would be written over {what}; name another path",
-                        path.display()
-                    ),
-                );
-            }
-        };
-    if let Some(log) = &removals {
-        let in_store = log.path.starts_with(&store.path)
-            && (log.path == store.path || is_database_file(log.path.file_name()));
-        let what = Some("the store")
-            .filter(|_| in_store)
-            .or_else(|| overwritten(&log.path, inputs.iter().chain(&own).chain([&socket])));
-        refuse(&file.removal_log.place, "path", &log.path, what, report);
-    }
-    let in_store = socket.path.starts_with(&store.path)
-        && (socket.path == store.path || is_database_file(socket.path.file_name()));
-    let what = Some("the store")
-        .filter(|_| in_store)
-        .or_else(|| overwritten(&socket.path, inputs.iter().chain(&own)));
-    refuse(&file.admin.place, "socket", &socket.path, what, report);
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let mut exports: Vec<Occupied> = Vec::new();
-    for e in file.export.iter().filter(|e| e.path.file_name().is_some()) {
-        let path = resolve(&folder.join(&e.path));
-        // The store comes last: some of the other files are in its folder.
-        let all = inputs
+    let mut used = inputs(file, path, config);
+    used.push(Occupied::file("the record of the clock", &config.clock()));
+    let mirrors = config.mirrors();
+    used.extend(
+        mirrors
             .iter()
-            .chain(&own)
-            .chain([&socket])
-            .chain(&removals)
-            .chain([&store])
-            .chain(&exports);
-        refuse(&e.place, "path", &e.path, overwritten(&path, all), report);
-        if path.is_dir() {
-            report.error(
-                &e.place,
-                "path",
-                format_args!("{} is a folder; name a file", e.path.display()),
-            );
-        }
-        exports.push(Occupied {
-            what: "the file of another [[export]]".into(),
-            path,
-            folder: false,
-        });
+            .map(|p| Occupied::file("the state of the mirrors", p)),
+    );
+    let store = Occupied::folder("the store", &config.store.path);
+    let socket = Occupied::file("the socket", &config.socket);
+    let removals = config.ledger.removals.as_deref();
+    let removals = removals.map(|p| Occupied::file("the removal log", p));
+    if let Some(log) = &removals {
+        let what = overwritten_store(&log.path, &store)
+            .or_else(|| overwritten(&log.path, used.iter().chain([&socket])));
+        refuse(
+            &mut report.of(&file.removal_log.place),
+            "path",
+            &log.path,
+            what,
+        );
+    }
+    let what = overwritten_store(&socket.path, &store).or_else(|| overwritten(&socket.path, &used));
+    refuse(
+        &mut report.of(&file.admin.place),
+        "socket",
+        &socket.path,
+        what,
+    );
+    let folder = path.parent().unwrap_or(Path::new(""));
+    // The store is checked after the files in its folder, which have descriptions of their own.
+    used.push(socket);
+    used.extend(removals);
+    used.push(store);
+    for e in file.export.iter().filter(|e| e.path.file_name().is_some()) {
+        let export = Occupied::file("the file of another [[export]]", &folder.join(&e.path));
+        let mut report = report.of(&e.place);
+        refuse(
+            &mut report,
+            "path",
+            &e.path,
+            overwritten(&export.path, &used),
+        );
+        let text = format_args!("{} is a folder; name a file", e.path.display());
+        report.error_if(export.path.is_dir(), "path", text);
+        used.push(export);
     }
 }
 
-/// The files that the configuration consists of, and those that it names to be read.
+/// The files of the configuration, the files that it names as inputs, and the secret of relay tests.
 fn inputs(file: &File, path: &Path, config: &Config) -> Vec<Occupied> {
     let folder = path.parent().unwrap_or(Path::new(""));
-    let mut out = Vec::new();
-    let mut add = |what: &str, path: &Path, folder| {
-        out.push(Occupied {
-            what: what.into(),
-            path: resolve(path),
-            folder,
-        });
-    };
-    add("the configuration", path, false);
-    add("the folder of the zone files", &config.zones, true);
+    let mut out = vec![
+        Occupied::file("the configuration", path),
+        Occupied::folder("the folder of the zone files", &config.zones),
+        Occupied::file("the secret of relay tests", &config.probe.key),
+    ];
     // A zone file may be a link to one elsewhere.
-    let zones = fs::read_dir(&config.zones)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|e| e.path());
-    zones
-        .filter(|p| p.extension().is_some_and(|e| e == "toml"))
-        .for_each(|p| add("a zone file", &p, false));
-    let named = |p: &PathBuf| Some(folder.join(p)).filter(|_| !p.as_os_str().is_empty());
-    let tls = [
+    let entries = fs::read_dir(&config.zones).into_iter().flatten().flatten();
+    let zones = entries.map(|e| e.path());
+    let zones = zones.filter(|p| p.extension().is_some_and(|e| e == "toml"));
+    out.extend(zones.map(|p| Occupied::file("a zone file", &p)));
+    let fixed = [
         ("the certificate", &file.tls.certificate),
         ("the certificate's key", &file.tls.key),
         ("[tls] client_ca", &file.tls.client_ca),
-    ];
-    let probe = [
         ("[probe] catalogue", &file.probe.catalogue),
         ("[probe] asn_table", &file.probe.asn_table),
     ];
     let keys = file.key.iter().map(|k| ("the file of a [[key]]", &k.file));
-    tls.into_iter()
-        .chain(probe)
-        .chain(keys)
-        .filter_map(|(what, p)| Some((what, named(p)?)))
-        .for_each(|(what, p)| add(what, &p, false));
-    add("the secret of relay tests", &config.probe.key, false);
-    for feed in &config.feeds {
-        if let FeedSource::File { path, .. } = &feed.kind {
-            add("the file of a [[feed]]", path, false);
-        }
-    }
-    // The settings do not have a feed with another error.
     let feeds = file.feed.iter().filter(|f| f.kind == FeedKind::File);
-    feeds
-        .filter_map(|f| named(&f.path))
-        .for_each(|p| add("the file of a [[feed]]", &p, false));
+    let feeds = feeds.map(|f| ("the file of a [[feed]]", &f.path));
+    let named = fixed.into_iter().chain(keys).chain(feeds);
+    let named = named.filter(|(_, path)| !path.as_os_str().is_empty());
+    out.extend(named.map(|(what, path)| Occupied::file(what, &folder.join(path))));
     out
-}
-
-/// The files with the state of the clock and of the mirrors.
-fn own_files(config: &Config) -> Vec<Occupied> {
-    let clock = Occupied {
-        what: "the record of the clock".into(),
-        path: resolve(&config.clock()),
-        folder: false,
-    };
-    let mirrors = config.mirrors().into_iter();
-    let mirrors = mirrors.map(|p| Occupied {
-        what: "the state of the mirrors".into(),
-        path: resolve(&p),
-        folder: false,
-    });
-    std::iter::once(clock).chain(mirrors).collect()
 }
 
 #[cfg(test)]

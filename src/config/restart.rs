@@ -38,13 +38,10 @@ pub(super) fn values(file: &File) -> Vec<(&'static str, String)> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, fs, path::Path};
+    use std::{collections::BTreeMap, fs};
 
     use super::*;
-    use crate::config::{
-        document::{Document, Report},
-        tests::{ZONE, load, shapes},
-    };
+    use crate::config::tests::{ZONE, defaults, load, shapes};
 
     /// The keys that take effect at a reload, besides those of `[[reason]]`, `[[key]]`, `[[feed]]`
     /// and `[[export]]`.
@@ -76,14 +73,6 @@ mod tests {
         "probe.grace_period",
         "probe.retry_delays",
     ];
-
-    fn defaults() -> File {
-        let mut report = Report::default();
-        File::read(
-            Document::parse(Path::new(""), "", &mut report).unwrap(),
-            &mut report,
-        )
-    }
 
     #[test]
     fn each_key_takes_effect_at_a_reload_or_at_a_restart() {

@@ -1,11 +1,7 @@
-//! Checks of everything that a start needs and that can be checked without privileges and sockets.
-//! `check` and `reload` run them too, so that the next start accepts what they accept.
+//! Checks of the requirements of a start that need neither privileges nor sockets. `check` and
+//! `reload` run them too, so that the next start does not refuse a configuration that they accept.
 
-use std::{
-    net::SocketAddr,
-    os::unix::{ffi::OsStrExt, fs::FileTypeExt},
-    path::Path,
-};
+use std::{os::unix::fs::FileTypeExt, path::Path};
 
 use nix::unistd::{Group, User};
 
@@ -17,7 +13,7 @@ const MAX_WORKERS: usize = 256;
 /// The longest path of a socket in bytes (`sun_path` without its final zero, unix(7)).
 const MAX_SOCKET_PATH: usize = 107;
 
-/// Reports what a start would refuse. `store`, `removals` and `socket` are the paths in use.
+/// Reports the errors that would stop a start. `store`, `removals` and `socket` are the paths in use.
 pub(super) fn check(
     file: &File,
     (store, removals, socket): (&Path, &Path, &Path),
@@ -30,123 +26,91 @@ pub(super) fn check(
 }
 
 fn check_mail(file: &File, report: &mut Report) {
-    let (mail, place) = (&file.mail, &file.mail.place);
+    let (mail, mut report) = (&file.mail, report.of(&file.mail.place));
     if mail.smarthost.is_empty() {
         return;
     }
     if let Err(e) = mail::check_address(&mail.from) {
-        report.error(
-            place,
-            "from",
-            format_args!("{e}; it is the sender of mail to the smart host"),
-        );
+        let text = format_args!("{e}; it is the sender of mail to the smart host");
+        report.error("from", text);
     }
-    if let Err(e) = mail::parse_smarthost(&mail.smarthost, mail.require_starttls) {
-        report.error(place, "smarthost", e);
-    }
+    let smarthost = mail::parse_smarthost(&mail.smarthost, mail.require_starttls);
+    report.value("smarthost", smarthost);
 }
 
 /// The user and the group have to exist on this machine.
 fn check_accounts(file: &File, report: &mut Report) {
     let (user, group) = (&file.process.user, &file.admin.socket_group);
-    if !user.is_empty() && !User::from_name(user).is_ok_and(|u| u.is_some()) {
-        report.error(
-            &file.process.place,
-            "user",
-            format_args!(
-                "there is no user `{user}` on this machine; create it, or name another one"
-            ),
-        );
-    }
-    if !group.is_empty() && !Group::from_name(group).is_ok_and(|g| g.is_some()) {
-        let text = format_args!(
-            "there is no group `{group}` on this machine; create it, or name another one"
-        );
-        report.error(&file.admin.place, "socket_group", text);
-    }
+    report.of(&file.process.place).error_if(
+        !user.is_empty() && !User::from_name(user).is_ok_and(|u| u.is_some()),
+        "user",
+        format_args!("there is no user `{user}` on this machine; create it, or name another one"),
+    );
+    report.of(&file.admin.place).error_if(
+        !group.is_empty() && !Group::from_name(group).is_ok_and(|g| g.is_some()),
+        "socket_group",
+        format_args!("there is no group `{group}` on this machine; create it, or name another one"),
+    );
 }
 
-/// Reports values that are valid and cannot be intended, or that no machine supports.
+/// Reports values that are well-formed and cannot work.
 fn check_values(file: &File, report: &mut Report) {
-    if file.dns.nsid.chars().any(char::is_control) {
-        report.error(
-            &file.dns.place,
-            "nsid",
-            format_args!(
-                "{:?} has a control character; write plain text",
-                file.dns.nsid
-            ),
-        );
-    }
-    if file.dns.workers > MAX_WORKERS {
-        let text = format_args!(
-            "{} is more than {MAX_WORKERS} workers for each address; write 0 for one per core",
-            file.dns.workers
-        );
-        report.error(&file.dns.place, "workers", text);
-    }
-    if file.journal.max_age.0 == 0 {
-        report.error(
-            &file.journal.place,
-            "max_age",
-            "0s keeps no changes, so that every mirror fetches whole zones; write 1h or more",
-        );
-    }
-    if file.journal.max_size.0 == 0 {
-        report.error(
-            &file.journal.place,
-            "max_size",
-            "0 keeps no changes, so that every mirror fetches whole zones; write 1MiB or more",
-        );
-    }
+    let (nsid, workers) = (&file.dns.nsid, file.dns.workers);
+    let mut dns = report.of(&file.dns.place);
+    dns.error_if(
+        nsid.chars().any(char::is_control),
+        "nsid",
+        format_args!("{nsid:?} has a control character; write plain text"),
+    );
+    dns.error_if(
+        workers > MAX_WORKERS,
+        "workers",
+        format_args!("{workers} is more than {MAX_WORKERS} workers for each address; write 0 for one per core"),
+    );
+    let mut journal = report.of(&file.journal.place);
+    journal.error_if(
+        file.journal.max_age.0 == 0,
+        "max_age",
+        "0s keeps no changes, so that every mirror fetches whole zones; write 1h or more",
+    );
+    journal.error_if(
+        file.journal.max_size.0 == 0,
+        "max_size",
+        "0 keeps no changes, so that every mirror fetches whole zones; write 1MiB or more",
+    );
     let quic = &file.tls.quic;
-    for (i, addr) in quic
-        .iter()
-        .enumerate()
-        .filter(|(i, a)| a.port() != 0 && quic[..*i].iter().any(|o: &SocketAddr| o == *a))
-    {
-        report.error(
-            &file.tls.place,
-            "quic",
-            format_args!("{addr} is configured twice; remove entry {}", i + 1),
-        );
+    for (i, addr) in quic.iter().enumerate().filter(|(_, a)| a.port() != 0) {
+        let text = format_args!("{addr} is configured twice; remove entry {}", i + 1);
+        report
+            .of(&file.tls.place)
+            .error_if(quic[..i].contains(addr), "quic", text);
     }
 }
 
-/// The paths of the daemon's own files: what is there has to be of the right kind.
+/// Checks that the paths of the daemon's own files are free, or have a file of the right kind.
 fn check_paths(file: &File, (store, removals, socket): (&Path, &Path, &Path), report: &mut Report) {
     if let Some(why) = not_a_folder(store) {
-        report.error(&file.store.place, "path", why);
+        report.of(&file.store.place).error("path", why);
     }
+    let mut removal_log = report.of(&file.removal_log.place);
     if removals.metadata().is_ok_and(|m| !m.is_file()) {
-        report.error(
-            &file.removal_log.place,
-            "path",
-            format_args!("{} is not a plain file; name one", removals.display()),
-        );
+        let text = format_args!("{} is not a plain file; name one", removals.display());
+        removal_log.error("path", text);
     } else if let Some(why) = removals.parent().and_then(not_a_folder) {
-        report.error(&file.removal_log.place, "path", why);
+        removal_log.error("path", why);
     }
-    if socket.as_os_str().as_bytes().len() > MAX_SOCKET_PATH {
+    let (mut admin, shown) = (report.of(&file.admin.place), socket.display());
+    let found = socket.symlink_metadata();
+    if socket.as_os_str().len() > MAX_SOCKET_PATH {
         let text = format_args!(
-            "{} is longer than {MAX_SOCKET_PATH} bytes, which is the limit for sockets; set a shorter path",
-            socket.display()
+            "{shown} is longer than {MAX_SOCKET_PATH} bytes, which is the limit for sockets; set a shorter path"
         );
-        report.error(&file.admin.place, "socket", text);
-    } else if socket
-        .symlink_metadata()
-        .is_ok_and(|m| !m.file_type().is_socket())
-    {
-        report.error(
-            &file.admin.place,
-            "socket",
-            format_args!(
-                "{} is there and is not a socket; name another path",
-                socket.display()
-            ),
-        );
+        admin.error("socket", text);
+    } else if found.is_ok_and(|m| !m.file_type().is_socket()) {
+        let text = format_args!("{shown} is there and is not a socket; name another path");
+        admin.error("socket", text);
     } else if let Some(why) = socket.parent().and_then(not_a_folder) {
-        report.error(&file.admin.place, "socket", why);
+        admin.error("socket", why);
     }
 }
 

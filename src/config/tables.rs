@@ -1,9 +1,11 @@
 //! The tables of `config.toml` as structs, with the defaults. The shipped `config.toml` shows each key
 //! with its default; a test compares both.
+//!
+//! A key without an attribute `default` of its own is empty, zero or false by default.
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
 };
 
@@ -11,9 +13,12 @@ use serde::Deserialize;
 
 use super::{
     document::{Document, Report, Table},
-    values::{Bytes, DEFAULT_MIN_DURATION, DEFAULT_PAUSE, DEFAULT_PORTS, Share, SourceEntry, Uid},
+    values::{Bytes, DEFAULT_MIN_DURATION, DEFAULT_PAUSE, DEFAULT_PORTS, Share, Uid},
 };
-use crate::{clock::TrustAtStart, imports::ErrorAllowance, ledger::OnLoss, model::time::Seconds};
+use crate::{
+    clock::TrustAtStart, imports::ErrorAllowance, ledger::OnLoss, model::time::Seconds,
+    relay::TesterSource,
+};
 
 /// `config.toml`.
 pub(super) struct File {
@@ -75,22 +80,15 @@ impl File {
 }
 
 /// `[store]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct StoreTable {
+    #[serde(default = "data")]
     pub(super) path: PathBuf,
+    #[serde(default = "days::<1>")]
     pub(super) scrub_interval: Seconds,
+    #[serde(default = "mebibytes::<8>")]
     pub(super) scrub_rate: Bytes,
-}
-
-impl Default for StoreTable {
-    fn default() -> StoreTable {
-        StoreTable {
-            path: super::files::DEFAULT_STORE.into(),
-            scrub_interval: Seconds(86_400),
-            scrub_rate: Bytes(8 << 20),
-        }
-    }
 }
 
 /// `[clock]`.
@@ -101,35 +99,21 @@ pub(super) struct ClockTable {
 }
 
 /// `[journal]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct JournalTable {
+    #[serde(default = "days::<7>")]
     pub(super) max_age: Seconds,
+    #[serde(default = "mebibytes::<1024>")]
     pub(super) max_size: Bytes,
 }
 
-impl Default for JournalTable {
-    fn default() -> JournalTable {
-        JournalTable {
-            max_age: Seconds(7 * 86_400),
-            max_size: Bytes(1 << 30),
-        }
-    }
-}
-
 /// `[history]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct HistoryTable {
+    #[serde(default = "days::<90>")]
     pub(super) feed_max_age: Seconds,
-}
-
-impl Default for HistoryTable {
-    fn default() -> HistoryTable {
-        HistoryTable {
-            feed_max_age: Seconds(90 * 86_400),
-        }
-    }
 }
 
 /// `[removal_log]`.
@@ -142,61 +126,35 @@ pub(super) struct RemovalLogTable {
 }
 
 /// `[dns]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct DnsTable {
+    #[serde(default = "local_dns")]
     pub(super) listen: Vec<SocketAddr>,
     pub(super) workers: usize,
     pub(super) nsid: String,
 }
 
-impl Default for DnsTable {
-    fn default() -> DnsTable {
-        DnsTable {
-            listen: [
-                ([127, 0, 0, 1], 5300).into(),
-                (Ipv6Addr::LOCALHOST, 5300).into(),
-            ]
-            .into(),
-            workers: 0,
-            nsid: String::new(),
-        }
-    }
-}
-
 /// `[tls]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct TlsTable {
     pub(super) listen: Vec<SocketAddr>,
     pub(super) https: Vec<SocketAddr>,
     pub(super) quic: Vec<SocketAddr>,
     pub(super) h3: Vec<SocketAddr>,
+    #[serde(default = "dns_query")]
     pub(super) https_path: String,
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
     pub(super) client_ca: PathBuf,
 }
 
-impl Default for TlsTable {
-    fn default() -> TlsTable {
-        TlsTable {
-            listen: Vec::new(),
-            https: Vec::new(),
-            quic: Vec::new(),
-            h3: Vec::new(),
-            https_path: "/dns-query".into(),
-            certificate: PathBuf::new(),
-            key: PathBuf::new(),
-            client_ca: PathBuf::new(),
-        }
-    }
-}
-
 /// `[admin]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct AdminTable {
+    #[serde(default = "local_api")]
     pub(super) listen: String,
     /// Unset: see `files::socket_path`.
     pub(super) socket: Option<PathBuf>,
@@ -207,41 +165,16 @@ pub(super) struct AdminTable {
     pub(super) forwarded_header: Option<bool>,
 }
 
-impl Default for AdminTable {
-    fn default() -> AdminTable {
-        AdminTable {
-            listen: "127.0.0.1:8053".into(),
-            socket: None,
-            socket_group: String::new(),
-            uids: BTreeMap::new(),
-            tls: false,
-            trusted_proxies: Vec::new(),
-            forwarded_header: None,
-        }
-    }
-}
-
 /// `[web]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct WebTable {
     pub(super) listen: String,
+    #[serde(default = "local_web")]
     pub(super) base_url: String,
     pub(super) tls: bool,
     pub(super) trusted_proxies: Vec<String>,
     pub(super) forwarded_header: Option<bool>,
-}
-
-impl Default for WebTable {
-    fn default() -> WebTable {
-        WebTable {
-            listen: String::new(),
-            base_url: "http://127.0.0.1:8054".into(),
-            tls: false,
-            trusted_proxies: Vec::new(),
-            forwarded_header: None,
-        }
-    }
 }
 
 /// `[log]`.
@@ -261,37 +194,22 @@ pub(super) enum LogFormat {
 }
 
 /// `[zones]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ZonesTable {
+    #[serde(default = "zones")]
     pub(super) path: PathBuf,
 }
 
-impl Default for ZonesTable {
-    fn default() -> ZonesTable {
-        ZonesTable {
-            path: "zones".into(),
-        }
-    }
-}
-
 /// `[limits]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct LimitsTable {
     pub(super) allow_special_ranges: Vec<String>,
+    #[serde(default = "count::<_, 500>")]
     pub(super) max_pending_proposals: u32,
+    #[serde(default = "count::<_, 1000>")]
     pub(super) max_proposals_per_day: u32,
-}
-
-impl Default for LimitsTable {
-    fn default() -> LimitsTable {
-        LimitsTable {
-            allow_special_ranges: Vec::new(),
-            max_pending_proposals: 500,
-            max_proposals_per_day: 1000,
-        }
-    }
 }
 
 /// `[http_client]`.
@@ -303,26 +221,17 @@ pub(super) struct HttpClientTable {
 }
 
 /// `[mail]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct MailTable {
     pub(super) smarthost: String,
     pub(super) from: String,
+    #[serde(default = "yes")]
     pub(super) require_starttls: bool,
 }
 
-impl Default for MailTable {
-    fn default() -> MailTable {
-        MailTable {
-            smarthost: String::new(),
-            from: String::new(),
-            require_starttls: true,
-        }
-    }
-}
-
 /// `[probe]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ProbeTable {
     pub(super) enabled: bool,
@@ -337,50 +246,30 @@ pub(super) struct ProbeTable {
     pub(super) catalogue: PathBuf,
     pub(super) enabled_tests: Vec<String>,
     pub(super) trusted_reporters: Vec<String>,
+    #[serde(default = "count::<_, 50>")]
     pub(super) max_nominations_per_day: u32,
+    #[serde(default = "count::<_, 3>")]
     pub(super) max_hosts_per_prefix: usize,
+    #[serde(default = "count::<_, 30>")]
     pub(super) max_hosts_per_asn: usize,
     pub(super) asn_table: PathBuf,
+    #[serde(default = "days::<7>")]
     pub(super) grace_period: Seconds,
+    #[serde(default = "count::<_, 8>")]
     pub(super) concurrency: usize,
+    #[serde(default = "test_pause")]
     pub(super) pause: Seconds,
+    #[serde(default = "test_duration")]
     pub(super) min_duration: Seconds,
+    #[serde(default = "seconds::<60>")]
     pub(super) timeout: Seconds,
+    #[serde(default = "seconds::<60>")]
     pub(super) collect_wait: Seconds,
+    #[serde(default = "retry_delays")]
     pub(super) retry_delays: [Seconds; 2],
+    #[serde(default = "test_ports")]
     pub(super) ports: [u16; 3],
-    pub(super) source_addresses: Vec<SourceEntry>,
-}
-
-impl Default for ProbeTable {
-    fn default() -> ProbeTable {
-        ProbeTable {
-            enabled: false,
-            allow_public: false,
-            domain: String::new(),
-            second_domain: String::new(),
-            ehlo_name: String::new(),
-            contact: String::new(),
-            info_url: String::new(),
-            key: None,
-            catalogue: PathBuf::new(),
-            enabled_tests: Vec::new(),
-            trusted_reporters: Vec::new(),
-            max_nominations_per_day: 50,
-            max_hosts_per_prefix: 3,
-            max_hosts_per_asn: 30,
-            asn_table: PathBuf::new(),
-            grace_period: Seconds(7 * 86_400),
-            concurrency: 8,
-            pause: DEFAULT_PAUSE,
-            min_duration: DEFAULT_MIN_DURATION,
-            timeout: Seconds(60),
-            collect_wait: Seconds(60),
-            retry_delays: [Seconds(300), Seconds(1800)],
-            ports: DEFAULT_PORTS,
-            source_addresses: Vec::new(),
-        }
-    }
+    pub(super) source_addresses: Vec<TesterSource>,
 }
 
 /// `[collector]`.
@@ -393,36 +282,29 @@ pub(super) struct CollectorTable {
 }
 
 /// `[connections]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ConnectionsTable {
+    #[serde(default = "count::<_, 2048>")]
     pub(super) dns: usize,
+    #[serde(default = "count::<_, 64>")]
     pub(super) transfers: usize,
+    #[serde(default = "count::<_, 1024>")]
     pub(super) admin: usize,
+    #[serde(default = "count::<_, 1024>")]
     pub(super) web: usize,
+    #[serde(default = "count::<_, 256>")]
     pub(super) socket: usize,
+    #[serde(default = "count::<_, 8192>")]
     pub(super) collector: usize,
+    #[serde(default = "share::<32>")]
     pub(super) max_share_per_address: Share,
+    #[serde(default = "share::<8>")]
     pub(super) max_share_per_network: Share,
+    #[serde(default = "share::<4>")]
     pub(super) max_share_per_wide_network: Share,
+    #[serde(default = "share::<16>")]
     pub(super) reserved_share: Share,
-}
-
-impl Default for ConnectionsTable {
-    fn default() -> ConnectionsTable {
-        ConnectionsTable {
-            dns: 2048,
-            transfers: 64,
-            admin: 1024,
-            web: 1024,
-            socket: 256,
-            collector: 8192,
-            max_share_per_address: Share(32),
-            max_share_per_network: Share(8),
-            max_share_per_wide_network: Share(4),
-            reserved_share: Share(16),
-        }
-    }
 }
 
 /// `[process]`.
@@ -443,26 +325,17 @@ pub(super) struct ReasonTable {
 }
 
 /// `[[key]]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct KeyTable {
     pub(super) name: String,
+    #[serde(default = "hmac_sha256")]
     pub(super) algorithm: String,
     pub(super) file: PathBuf,
 }
 
-impl Default for KeyTable {
-    fn default() -> KeyTable {
-        KeyTable {
-            name: String::new(),
-            algorithm: "hmac-sha256".into(),
-            file: PathBuf::new(),
-        }
-    }
-}
-
 /// `[[feed]]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct FeedTable {
     pub(super) name: String,
@@ -471,6 +344,7 @@ pub(super) struct FeedTable {
     pub(super) format: String,
     pub(super) reason: String,
     pub(super) codes: String,
+    #[serde(default = "seconds::<300>")]
     pub(super) interval: Seconds,
     pub(super) max_age: Option<Seconds>,
     pub(super) server: String,
@@ -491,65 +365,95 @@ pub(super) struct FeedTable {
     pub(super) shrink_wait: Option<Seconds>,
 }
 
-impl Default for FeedTable {
-    fn default() -> FeedTable {
-        FeedTable {
-            name: String::new(),
-            kind: FeedKind::File,
-            path: PathBuf::new(),
-            format: String::new(),
-            reason: String::new(),
-            codes: String::new(),
-            interval: Seconds(300),
-            max_age: None,
-            server: String::new(),
-            zone: String::new(),
-            key: String::new(),
-            transit: None,
-            column: None,
-            origin: None,
-            dataset: None,
-            subzone: None,
-            host_bits: None,
-            skip_errors: None,
-            allow_special_ranges: None,
-            allow_empty: None,
-            allow_suffixes: None,
-            max_shrink: None,
-            max_growth: None,
-            shrink_wait: None,
-        }
-    }
-}
-
 /// `[[feed]] kind`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum FeedKind {
+    #[default]
     File,
     Axfr,
     Orbsd,
 }
 
 /// `[[export]]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ExportTable {
     pub(super) zone: String,
     pub(super) format: String,
     pub(super) action: String,
     pub(super) path: PathBuf,
+    #[serde(default = "seconds::<300>")]
     pub(super) interval: Seconds,
 }
 
-impl Default for ExportTable {
-    fn default() -> ExportTable {
-        ExportTable {
-            zone: String::new(),
-            format: String::new(),
-            action: String::new(),
-            path: PathBuf::new(),
-            interval: Seconds(300),
-        }
-    }
+fn seconds<const N: u64>() -> Seconds {
+    Seconds(N)
+}
+
+fn days<const N: u64>() -> Seconds {
+    Seconds(N * 86_400)
+}
+
+fn mebibytes<const N: u64>() -> Bytes {
+    Bytes(N << 20)
+}
+
+fn count<T: From<u16>, const N: u16>() -> T {
+    N.into()
+}
+
+fn share<const N: usize>() -> Share {
+    Share(N)
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn data() -> PathBuf {
+    super::files::DEFAULT_STORE.into()
+}
+
+fn zones() -> PathBuf {
+    "zones".into()
+}
+
+fn local_dns() -> Vec<SocketAddr> {
+    vec![
+        (Ipv4Addr::LOCALHOST, 5300).into(),
+        (Ipv6Addr::LOCALHOST, 5300).into(),
+    ]
+}
+
+fn dns_query() -> String {
+    "/dns-query".into()
+}
+
+fn local_api() -> String {
+    "127.0.0.1:8053".into()
+}
+
+fn local_web() -> String {
+    "http://127.0.0.1:8054".into()
+}
+
+fn hmac_sha256() -> String {
+    "hmac-sha256".into()
+}
+
+fn test_pause() -> Seconds {
+    DEFAULT_PAUSE
+}
+
+fn test_duration() -> Seconds {
+    DEFAULT_MIN_DURATION
+}
+
+fn test_ports() -> [u16; 3] {
+    DEFAULT_PORTS
+}
+
+fn retry_delays() -> [Seconds; 2] {
+    [Seconds(300), Seconds(1800)]
 }

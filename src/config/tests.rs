@@ -5,7 +5,10 @@ use serde::{
     de::{DeserializeOwned, Visitor, value},
 };
 
-use super::{document::Document, *};
+use super::{
+    document::{Document, Place},
+    *,
+};
 
 /// Loads a configuration with one zone; errors name the files without the folder.
 pub fn load(config: &str, zone: &str) -> Result<Config, ConfigError> {
@@ -63,12 +66,13 @@ pub(super) struct Shape {
 }
 
 fn one<T: DeserializeOwned + Default + PartialEq>(name: &'static str, table: &Table<T>) -> Shape {
+    let default = parsed("", |mut d, report| d.table::<T>(name, report));
     Shape {
         name,
         array: false,
         fields: fields::<T>(),
         places: vec![table.place.clone()],
-        has_defaults: table.value == T::default(),
+        has_defaults: table.value == default.value,
     }
 }
 
@@ -97,6 +101,11 @@ pub(super) fn shapes(file: &File) -> Vec<Shape> {
         one("connections", connections),
         many("reason", reason), many("key", key), many("feed", feed), many("export", export),
     ]
+}
+
+/// The configuration of an empty file.
+pub(super) fn defaults() -> File {
+    parsed("", File::read)
 }
 
 fn parsed<T>(text: &str, read: impl FnOnce(Document<'_>, &mut Report) -> T) -> T {

@@ -1,4 +1,4 @@
-//! Messages about values that cannot be read: the value, and the form that is accepted.
+//! Messages about values that cannot be read. Each has the value and the form that is accepted.
 
 /// The longest part of a value that is quoted.
 const MAX_QUOTED: usize = 80;
@@ -6,7 +6,7 @@ const MAX_QUOTED: usize = 80;
 /// The start of serde's message about a date in place of a table.
 const DATE: &str = "unknown field `$__toml_private";
 
-/// The error about a value. `message` is serde's, `value` the text in the file.
+/// The message about a value. `message` is that of serde, `value` the text in the file.
 pub(super) fn explain(message: &str, value: &str) -> String {
     let value = quoted(value);
     if let Some(field) = message.strip_prefix("missing field ") {
@@ -51,13 +51,13 @@ pub(super) fn explain(message: &str, value: &str) -> String {
     };
     match form {
         Some(form) => format!("{value} is not {form}"),
-        // Our own types name the value and the form themselves.
+        // A message of a type of orbsd has the value and the form already.
         None if message.contains(value.trim_matches(['"', '\''])) => message.to_string(),
         None => format!("{value}: {message}"),
     }
 }
 
-/// The key that a struct does not have, and those it has, where the message is about one.
+/// The unknown key, and the known keys, if the message is about an unknown key.
 pub(super) fn unknown_key(message: &str) -> Option<(String, Vec<String>)> {
     names(
         message
@@ -66,7 +66,7 @@ pub(super) fn unknown_key(message: &str) -> Option<(String, Vec<String>)> {
     )
 }
 
-/// Of "`a`, expected one of `b`, `c`" the first name and the others.
+/// The first name, and the other names, in a text such as "`a`, expected one of `b`, `c`".
 fn names(text: &str) -> Option<(String, Vec<String>)> {
     let mut names = text.split('`').skip(1).step_by(2).map(String::from);
     Some((names.next()?, names.collect()))
@@ -80,7 +80,7 @@ fn join_or(names: &[String]) -> String {
     }
 }
 
-/// The value on one line, cut where it is long.
+/// The first line of the value, shortened to [`MAX_QUOTED`] characters.
 fn quoted(value: &str) -> String {
     let line = value.lines().next().unwrap_or("");
     let cut = line.char_indices().nth(MAX_QUOTED).map(|(i, _)| i);

@@ -1,14 +1,13 @@
-//! The values of configuration keys that have a form of their own: shares, sizes, user ids, addresses
-//! to test from.
+//! Types of configuration values: shares, sizes, user ids, and addresses to test from.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{fmt, marker::PhantomData, net::IpAddr, str::FromStr};
 
 use serde::{
     Deserialize, Deserializer,
     de::{self, Error, MapAccess, Unexpected, Visitor},
 };
 
-use crate::model::time::Seconds;
+use crate::{model::time::Seconds, relay::TesterSource};
 
 /// The default pause between two messages to a tested host, and the default minimum duration of all
 /// its tests (safety rule S4). A test that the host's owner asked for has a shorter pause and no
@@ -20,44 +19,61 @@ pub const DEFAULT_MIN_DURATION: Seconds = Seconds(600);
 /// The default ports of tests: SMTP, submission, submission under TLS.
 pub const DEFAULT_PORTS: [u16; 3] = [25, 587, 465];
 
+/// The error about an interval of zero.
+pub(super) const NO_PAUSE: &str = "0s would check without a pause; write 1s or more";
+
 /// A part of a listener's connections, `"1/32"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Share(pub(super) usize);
 
-/// How a share is written.
+/// The form of a share, for messages.
 const SHARE_FORM: &str = "a share in quotes, such as \"1/32\"";
 
-impl<'de> Deserialize<'de> for Share {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Share, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = Share;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(SHARE_FORM)
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Share, E> {
-                let parts = text
-                    .strip_prefix("1/")
-                    .and_then(|n| n.trim().parse().ok())
-                    .filter(|n| (1..=1_000_000).contains(n));
-                parts
-                    .map(Share)
-                    .ok_or_else(|| E::custom(format!("`{text}` is not {SHARE_FORM}")))
-            }
-        }
-        from.deserialize_str(Text)
+impl FromStr for Share {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Share, String> {
+        let divisor = text.strip_prefix("1/").and_then(|n| n.trim().parse().ok());
+        let divisor = divisor.filter(|n| (1..=1_000_000).contains(n));
+        divisor
+            .map(Share)
+            .ok_or_else(|| format!("`{text}` is not {SHARE_FORM}"))
     }
 }
 
-/// An address to test from, as it is written: alone, or in a table with a greeting name of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SourceEntry {
-    pub(super) address: IpAddr,
-    pub(super) ehlo_name: Option<String>,
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Share, D::Error> {
+        from.deserialize_str(Text::new(SHARE_FORM))
+    }
 }
 
-impl<'de> Deserialize<'de> for SourceEntry {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<SourceEntry, D::Error> {
+/// Parses a text in quotes; `form` is the expected form in the message about another type.
+struct Text<T> {
+    form: &'static str,
+    value: PhantomData<T>,
+}
+
+impl<T> Text<T> {
+    fn new(form: &'static str) -> Text<T> {
+        Text {
+            form,
+            value: PhantomData,
+        }
+    }
+}
+
+impl<T: FromStr<Err = String>> Visitor<'_> for Text<T> {
+    type Value = T;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.form)
+    }
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+/// An address alone, or a table with an address and its name in EHLO.
+impl<'de> Deserialize<'de> for TesterSource {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<TesterSource, D::Error> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Named {
@@ -66,22 +82,22 @@ impl<'de> Deserialize<'de> for SourceEntry {
         }
         struct Form;
         impl<'de> Visitor<'de> for Form {
-            type Value = SourceEntry;
+            type Value = TesterSource;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an address, such as \"192.0.2.1\", or { address = \"192.0.2.1\", ehlo_name = \"test.example\" }")
             }
-            fn visit_str<E: Error>(self, text: &str) -> Result<SourceEntry, E> {
+            fn visit_str<E: Error>(self, text: &str) -> Result<TesterSource, E> {
                 let address = text
                     .parse()
                     .map_err(|_| E::invalid_value(Unexpected::Str(text), &self))?;
-                Ok(SourceEntry {
+                Ok(TesterSource {
                     address,
                     ehlo_name: None,
                 })
             }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SourceEntry, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TesterSource, A::Error> {
                 let named = Named::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(SourceEntry {
+                Ok(TesterSource {
                     address: named.address,
                     ehlo_name: Some(named.ehlo_name.trim_end_matches('.').to_ascii_lowercase()),
                 })
@@ -91,7 +107,7 @@ impl<'de> Deserialize<'de> for SourceEntry {
     }
 }
 
-/// A key of `[admin] uids`: the number of a user of this machine.
+/// A key of `[admin] uids`: the uid of a user of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Uid(pub(super) u32);
 
@@ -106,7 +122,7 @@ impl<'d> Deserialize<'d> for Uid {
 }
 
 /// A number of bytes, written `512MiB`, `1GiB` or as a plain number in quotes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Bytes(pub(super) u64);
 
 impl FromStr for Bytes {
@@ -132,16 +148,8 @@ impl FromStr for Bytes {
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = Bytes;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a size in quotes, such as \"1GiB\" or \"512MiB\"")
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Bytes, E> {
-                text.parse().map_err(E::custom)
-            }
-        }
-        from.deserialize_str(Text)
+        from.deserialize_str(Text::new(
+            "a size in quotes, such as \"1GiB\" or \"512MiB\"",
+        ))
     }
 }

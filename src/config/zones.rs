@@ -1,4 +1,4 @@
-//! The zone files.
+//! Reads and checks the zone files.
 
 use std::{
     collections::HashMap,
@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    ReasonNames,
-    document::{Document, Report, Table, read_text},
+    ReasonNames, bare,
+    document::{Document, Report, Table, TableReport, read_text},
     renamed::ZONE_FILE,
     tables::File,
 };
@@ -29,23 +29,36 @@ const REQUIRED: [(&str, &str); 4] = [
     ("contact", "\"hostmaster@example.org\""),
 ];
 
-fn bare(name: &str) -> String {
-    name.trim_end_matches('.').to_ascii_lowercase()
+/// The keys that every entry of `publish` and every `[[record]]` needs, and their form.
+const PUBLISH: [(&str, &str); 2] = [("reason", "\"relay\""), ("code", "\"127.0.0.2\"")];
+const RECORD: [(&str, &str); 3] = [
+    ("name", "\"@\""),
+    ("type", "\"A\""),
+    ("data", "\"192.0.2.1\""),
+];
+
+/// The zone with an origin or short name.
+pub(super) fn find<'z>(zones: &'z [Zone], name: &str) -> Result<&'z Zone, String> {
+    let is_named = |z: &&Zone| z.short_name == name || bare(&z.origin) == bare(name);
+    zones.iter().find(is_named).ok_or_else(|| {
+        let known: Vec<&str> = zones.iter().map(|z| z.short_name.as_str()).collect();
+        format!("unknown zone `{name}`{}", suggest(name, &known))
+    })
 }
 
 /// Reads all zone files of a folder, in order of their names.
 pub(super) fn read(folder: &Path, reasons: &ReasonNames, report: &mut Report) -> Vec<Table<Zone>> {
-    let mut files: Vec<PathBuf> = match fs::read_dir(folder) {
-        Ok(dir) => dir
-            .flatten()
-            .map(|e| e.path())
-            .filter(|p| p.extension().is_some_and(|e| e == "toml"))
-            .collect(),
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries.flatten(),
         Err(e) => {
             report.file_error(folder, e);
             return Vec::new();
         }
     };
+    let files = entries.map(|e| e.path());
+    let mut files: Vec<PathBuf> = files
+        .filter(|p| p.extension().is_some_and(|e| e == "toml"))
+        .collect();
     files.sort();
     if files.is_empty() {
         report.file_warning(
@@ -58,15 +71,13 @@ pub(super) fn read(folder: &Path, reasons: &ReasonNames, report: &mut Report) ->
         let Some(zone) = read_one(&path, reasons, report) else {
             continue;
         };
-        if let Some(other) = zones
-            .iter()
-            .find(|z| bare(&z.origin) == bare(&zone.origin) && !zone.origin.is_empty())
-        {
-            let text = format!(
+        let mut earlier = zones.iter().filter(|z| !z.origin.is_empty());
+        if let Some(other) = earlier.find(|z| bare(&z.origin) == bare(&zone.origin)) {
+            let text = format_args!(
                 "the file {}.toml has the origin {} too; remove or rename one",
                 other.short_name, zone.origin
             );
-            report.error(&zone.place, "origin", text);
+            report.of(&zone.place).error("origin", text);
         }
         zones.push(zone);
     }
@@ -77,70 +88,57 @@ fn read_one(path: &Path, reasons: &ReasonNames, report: &mut Report) -> Option<T
     let text = read_text(path, report)?;
     let document = Document::parse(path, &text, report)?;
     let mut table = document.whole::<Zone>(ZONE_FILE, report);
-    table.value.short_name = path
-        .file_stem()
-        .map(|s| s.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    for (key, form) in REQUIRED {
-        table.place.require(key, form, report);
-    }
-    for i in 0..table.publish.len() {
-        table
-            .place
-            .require(&format!("publish.{i}.reason"), "\"relay\"", report);
-        table
-            .place
-            .require(&format!("publish.{i}.code"), "\"127.0.0.2\"", report);
-    }
-    for i in 0..table.records.len() {
-        for (key, form) in [
-            ("name", "\"@\""),
-            ("type", "\"A\""),
-            ("data", "\"192.0.2.1\""),
-        ] {
-            table
-                .place
-                .require(&format!("record.{i}.{key}"), form, report);
+    let name = path.file_stem().unwrap_or_default();
+    table.value.short_name = name.to_string_lossy().into_owned();
+    let Table { value: zone, place } = &mut table;
+    let mut require = |prefix: &str, keys: &[(&str, &str)]| {
+        for (key, form) in keys {
+            place.require(&format!("{prefix}{key}"), form, report);
         }
-    }
-    // If a [[reason]] could not be read, an unknown name may be its own.
+    };
+    require("", &REQUIRED);
+    (0..zone.publish.len()).for_each(|i| require(&format!("publish.{i}."), &PUBLISH));
+    (0..zone.records.len()).for_each(|i| require(&format!("record.{i}."), &RECORD));
+    // A [[reason]] that could not be read may have the unknown name.
     let mut names = reasons.names.clone();
     if !reasons.complete {
-        names.extend(table.publish.iter().map(|p| p.reason.clone()));
+        names.extend(zone.publish.iter().map(|p| p.reason.clone()));
     }
-    for lint in table.lint(&names) {
+    let mut report = report.of(place);
+    for lint in zone.lint(&names) {
         match lint {
-            Lint::Error(text) => with_key(&text, |key, text| report.error(&table.place, key, text)),
-            Lint::Warning(text) => {
-                with_key(&text, |key, text| report.warning(&table.place, key, text));
-            }
+            Lint::Error(text) => with_key(&text, |key, text| report.error(key, text)),
+            Lint::Warning(text) => with_key(&text, |key, text| report.warning(key, text)),
         }
     }
     Some(table)
 }
 
-/// Divides the text of a lint into its key (`publish 2` is the second entry of `publish`) and the
-/// rest.
+/// Calls `then` with the key at the start of a lint and with the text after it. The key of
+/// `publish 2: …` is `publish.1`.
 fn with_key(text: &str, then: impl FnOnce(&str, &str)) {
     let is_key = |k: &str| {
         !k.is_empty()
             && k.bytes()
                 .all(|b| b.is_ascii_lowercase() || b"_.".contains(&b))
     };
-    match text.split_once(": ") {
-        Some((key, rest)) if is_key(key) => then(key, rest),
-        Some((key, rest)) => match key
-            .rsplit_once(' ')
-            .and_then(|(k, n)| Some((k, n.parse::<usize>().ok()?.checked_sub(1)?)))
-        {
-            Some((key, i)) if is_key(key) => then(&format!("{key}.{i}"), rest),
-            _ => then("", text),
-        },
+    let Some((key, rest)) = text.split_once(": ") else {
+        return then("", text);
+    };
+    let entry = || {
+        let (key, number) = key.rsplit_once(' ')?;
+        let index = number.parse::<usize>().ok()?.checked_sub(1)?;
+        is_key(key).then(|| format!("{key}.{index}"))
+    };
+    match entry() {
+        _ if is_key(key) => then(key, rest),
+        Some(key) => then(&key, rest),
         None => then("", text),
     }
 }
 
-/// Checks what needs more than a zone's own file: its keys, and whether the daemon can serve it.
+/// Checks the zones together and against `config.toml`: their keys, and whether the daemon can serve
+/// them.
 pub(super) fn check(
     file: &File,
     zones: &[Table<Zone>],
@@ -149,63 +147,50 @@ pub(super) fn check(
     report: &mut Report,
 ) {
     let keys: Vec<String> = file.key.iter().map(|k| bare(&k.name)).collect();
-    let texts: HashMap<String, String> = file
-        .reason
-        .iter()
-        .map(|r| (r.name.clone(), r.text.clone()))
-        .collect();
+    let reason_texts = file.reason.iter().map(|r| (r.name.clone(), r.text.clone()));
+    let texts: HashMap<String, String> = reason_texts.collect();
     let plain: Vec<Zone> = zones.iter().map(|z| (**z).clone()).collect();
     for (i, e) in lint_reasons(&plain) {
-        with_key(&e, |key, text| report.error(&zones[i].place, key, text));
+        with_key(&e, |key, text| report.of(&zones[i].place).error(key, text));
     }
+    let has_client_ca = !file.tls.client_ca.as_os_str().is_empty();
     for zone in zones {
-        let place = &zone.place;
+        let mut report = report.of(&zone.place);
         for key in zone.transfer.keys().filter(|k| !keys.contains(&bare(k))) {
-            report.error(
-                place,
-                "transfer",
-                format_args!(
-                    "there is no [[key]] `{key}` in config.toml{}",
-                    suggest(key, &keys)
-                ),
-            );
+            let near = suggest(key, &keys);
+            let text = format_args!("there is no [[key]] `{key}` in config.toml{near}");
+            report.error("transfer", text);
         }
-        if let Some(name) = zone
-            .transfer
-            .names()
-            .next()
-            .filter(|_| file.tls.listen.is_empty() || file.tls.client_ca.as_os_str().is_empty())
-        {
-            let what = "no client can present a certificate; set `listen` and `client_ca` of [tls] in config.toml";
-            report.error(
-                place,
+        if let Some(name) = zone.transfer.names().next() {
+            report.error_if(
+                file.tls.listen.is_empty() || !has_client_ca,
                 "transfer.allow",
-                format_args!("{what}, or remove `cert:{name}`"),
+                format_args!("no client can present a certificate; set `listen` and `client_ca` of [tls] in config.toml, or remove `cert:{name}`"),
             );
         }
     }
-    // Reports the errors that the daemon would find when it prepares the zones. For a zone with
-    // another error only the rules are checked.
+    if !reasons.complete {
+        return;
+    }
+    // The daemon prepares the zones in the same way. In a zone with another error, only the rules
+    // and records are checked.
+    let new = |zone: &Zone| ZoneView::new(zone, &reasons.known, &texts);
+    let check = |zone: &Zone| new(zone).err();
     let mut views = Vec::new();
-    for zone in zones.iter().filter(|_| reasons.complete) {
-        let new = |zone: &Zone| ZoneView::new(zone, &reasons.known, &texts);
+    for zone in zones {
         if report.has_error(&zone.place) {
-            explain_rules(
-                zone,
-                &without_errors(zone, |z| new(z).is_ok()),
-                |z| new(z).err(),
-                report,
-            );
+            let bare = without_errors(zone, |z| new(z).is_ok());
+            explain_rules(zone, &bare, check, &mut report.of(&zone.place));
             continue;
         }
         match new(zone) {
             Ok(view) => views.push(view),
-            Err(e) => explain(zone, &e, |zone| new(zone).err(), report),
+            Err(e) => explain(zone, &e, check, &mut report.of(&zone.place)),
         }
     }
-    if reasons.complete && views.len() == zones.len() {
+    if views.len() == zones.len() {
         match ZoneSet::new(views) {
-            // Every zone has a view, so the numbers are the same.
+            // Every zone has a view, so that their indexes are equal.
             Ok(set) => set
                 .missing_addresses()
                 .iter()
@@ -215,8 +200,8 @@ pub(super) fn check(
     }
 }
 
-/// A zone with the origin and the kind of another one, where they can be used, and without its
-/// rules.
+/// A valid zone without rules and records, with the kind of another zone and, if it is valid, its
+/// origin.
 fn without_errors(zone: &Zone, is_valid: impl Fn(&Zone) -> bool) -> Zone {
     let name = |n: &str| format!("{n}.invalid");
     let base = Zone {
@@ -252,58 +237,54 @@ fn warn_of_missing_address(zone: &Table<Zone>, missing: &MissingAddress, report:
         "the name server {} is inside the zone {} and has no address; {next}",
         missing.name, zone.origin
     );
-    report.warning(&zone.place, "", text);
+    report.of(&zone.place).warning("", text);
 }
 
-/// Reports why a zone cannot be served: each fixed record and each rule that is wrong by itself, or
-/// else the error as it is.
+/// Reports why a zone cannot be served: each record and each rule that is wrong by itself, or else
+/// the error itself.
 fn explain(
-    zone: &Table<Zone>,
+    zone: &Zone,
     error: &str,
     check: impl Fn(&Zone) -> Option<String>,
-    report: &mut Report,
+    report: &mut TableReport<'_>,
 ) {
     let bare = Zone {
         records: Vec::new(),
         query: Default::default(),
-        ..(**zone).clone()
+        ..zone.clone()
     };
     if !explain_rules(zone, &bare, check, report) {
-        with_key(error, |key, text| report.error(&zone.place, key, text));
+        with_key(error, |key, text| report.error(key, text));
     }
 }
 
-/// Reports each fixed record and each rule of a zone that is wrong in `bare`, which has none
-/// itself. Returns whether there was one.
+/// Reports each record and each rule of a zone that is an error in `bare`, which has neither. Returns
+/// whether there was one.
 fn explain_rules(
-    zone: &Table<Zone>,
+    zone: &Zone,
     bare: &Zone,
     check: impl Fn(&Zone) -> Option<String>,
-    report: &mut Report,
+    report: &mut TableReport<'_>,
 ) -> bool {
     let mut found = false;
-    let mut wrong = |key: &str, e: String| {
-        found = true;
-        report.error(
-            &zone.place,
-            key,
-            e.strip_prefix("query.allow: ").unwrap_or(&e),
-        );
+    let mut explain = |key: &str, one: &Zone| {
+        if let Some(e) = check(one) {
+            found = true;
+            report.error(key, e.strip_prefix("query.allow: ").unwrap_or(&e));
+        }
     };
     for (i, record) in zone.records.iter().enumerate() {
-        check(&Zone {
-            records: vec![record.clone()],
+        let records = vec![record.clone()];
+        let one = Zone {
+            records,
             ..bare.clone()
-        })
-        .into_iter()
-        .for_each(|e| wrong(&format!("record.{i}"), e));
+        };
+        explain(&format!("record.{i}"), &one);
     }
     for rule in &zone.query.allow {
         let mut one = bare.clone();
         one.query.allow = vec![rule.clone()];
-        check(&one)
-            .into_iter()
-            .for_each(|e| wrong("query.allow", e));
+        explain("query.allow", &one);
     }
     found
 }

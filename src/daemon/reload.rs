@@ -91,11 +91,11 @@ impl Reloader {
         config: &Config,
     ) -> Result<Option<PreparedCertificates>, String> {
         match &self.certificates {
-            Some(running) if config.secure.is_used() => running
-                .prepare(&config.secure.files)
+            Some(running) if config.tls.is_used() => running
+                .prepare(&config.tls.files)
                 .map_err(|e| format!("[tls]: {e}; nothing was changed")),
             Some(_) => Ok(None),
-            None => config.secure.open().map(|_| None),
+            None => config.tls.open().map(|_| None),
         }
     }
 
