@@ -9,14 +9,14 @@ use std::sync::Arc;
 use crate::{
     index::{Snapshot, Tables},
     model::Subject,
-    store::journal::Past,
+    store::journal::EarlierVerdicts,
 };
 
 /// A request for a zone at an earlier serial.
 pub(super) struct DiffRequest {
     pub(super) origin: String,
-    pub(super) past: Past,
-    /// The commit up to which `past` was read.
+    pub(super) earlier: EarlierVerdicts,
+    /// The commit up to which `earlier` was read.
     pub(super) seq: u64,
 }
 

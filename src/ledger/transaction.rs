@@ -654,7 +654,7 @@ impl Transaction {
             .for_each(|(t, s)| batch.delete(schema::DUE, schema::due_key(*t, s)));
         for (subject, (before, after)) in &self.touched {
             let key = subject.key();
-            let own = |v| schema::Own::of(v).map(|o| schema::encode(&o));
+            let own = |v| schema::own_verdict(v).map(|o| schema::encode(&o));
             match (own(before), own(after)) {
                 (b, a) if b == a => {}
                 (_, Some(row)) => batch.put(schema::VERDICTS, key, row),
@@ -702,7 +702,7 @@ impl Transaction {
             batch.delete_range(family, prefix.clone(), schema::after(prefix));
         }
         for (place, (subject, event, origin)) in self.events.iter().enumerate() {
-            let value = schema::event_value(event);
+            let value = schema::encode(event);
             match *origin == Origin::FeedRow {
                 true => batch.put(
                     schema::FEED_EVENTS,

@@ -262,7 +262,7 @@ impl Ledger {
                 .map(|l| l.about)
                 .collect(),
         };
-        let (later, bulks) = self.store.later(undo.seq, commit)?;
+        let (later, bulks) = self.store.later_changes(undo.seq, commit)?;
         let reverts = self.reverts(undo.seq)?;
         // The last large import that may have changed a source's rows, unless all are undone.
         let bulk_of = |source: SourceId| {
@@ -288,7 +288,7 @@ impl Ledger {
             }
             let now = self.store.verdict(&subject)?;
             let later = later.get(key);
-            let events = self.store.events_at(undo.seq, commit.at, &subject)?;
+            let events = self.store.events_of_commit(&subject, undo.seq, commit.at)?;
             let mut after = before.clone();
             events.iter().for_each(|e| after.fold(e.at, &e.what));
             if events.is_empty() {
@@ -381,7 +381,7 @@ impl Ledger {
         };
         let author = self
             .store
-            .events_at(commit, row.at, subject)?
+            .events_of_commit(subject, commit, row.at)?
             .into_iter()
             .next()
             .map(|e| e.author);
@@ -535,8 +535,10 @@ impl Ledger {
             let each = &mut |subject: Subject, entries: Vec<FeedEntry>| match changed
                 .contains_key(&subject)
             {
-                true => Ok(()),
-                false => push(&subject, entries).map_err(StoreError::Io),
+                true => Ok(true),
+                false => push(&subject, entries)
+                    .map(|()| true)
+                    .map_err(StoreError::Io),
             };
             self.store
                 .feed_scan(source, kept.generation, each)

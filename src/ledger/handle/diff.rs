@@ -18,12 +18,15 @@ impl Ledger {
     /// that far, or too many subjects have changed. Blocks.
     pub fn diff_since(&self, origin: &str, from: Serial) -> Result<Option<OldAndNew>, LedgerError> {
         let seq = self.published.load().seq;
-        match self.store.past(origin, from, seq, MAX_SUBJECTS)? {
-            Some(past) => self.call(|r| {
+        match self
+            .store
+            .verdicts_at_serial(origin, from, seq, MAX_SUBJECTS)?
+        {
+            Some(earlier) => self.call(|r| {
                 WriterCommand::DiffSince(
                     Box::new(DiffRequest {
                         origin: origin.into(),
-                        past,
+                        earlier,
                         seq,
                     }),
                     r,

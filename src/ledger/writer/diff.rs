@@ -7,7 +7,7 @@ use crate::{
         diff::{DiffRequest, OldAndNew},
         error::LedgerError,
     },
-    store::journal::Past,
+    store::journal::EarlierVerdicts,
 };
 
 impl Writer {
@@ -20,22 +20,25 @@ impl Writer {
         let store_failed = self.health.poisoned().is_some();
         // Commits since the request are part of the difference too.
         if store_failed
-            || !self
-                .store
-                .before(&request.origin, request.seq, self.seq, &mut request.past)?
+            || !self.store.add_earlier_verdicts(
+                &request.origin,
+                request.seq,
+                self.seq,
+                &mut request.earlier,
+            )?
         {
             return Ok(None);
         }
         Ok(Some(OldAndNew {
-            old: self.tables_before(&request.past),
+            old: self.tables_before(&request.earlier),
             new: self.published.snapshot(),
-            subjects: request.past.into_keys().collect(),
+            subjects: request.earlier.into_keys().collect(),
         }))
     }
 
     /// The tables with earlier verdicts in them.
-    fn tables_before(&mut self, past: &Past) -> Tables {
+    fn tables_before(&mut self, earlier: &EarlierVerdicts) -> Tables {
         self.builder
-            .with(past.iter().map(|(s, v)| (s, RawFacts::of(v))))
+            .with(earlier.iter().map(|(s, v)| (s, RawFacts::of(v))))
     }
 }
