@@ -13,7 +13,7 @@ use crate::{
     ledger::{self, removals},
     model::{
         Serial, Time,
-        serial::{SeenMirror, forced_transfers, left_behind},
+        serial::{MirrorSerial, forced_transfers, left_behind},
     },
     server::Mirrors,
     store::{self, Restoration, Store},
@@ -242,7 +242,7 @@ fn serials(mirrors: &Arc<Mirrors>, now: Time, copied: &str, force: bool) -> ledg
     let age = now.0.saturating_sub(copied.0);
     ledger::RestoreSerials {
         age,
-        mirrors: mirrors.seen_serials(),
+        mirrors: mirrors.mirror_serials(),
         given_out: mirrors.given_out(),
         copied,
         force,
@@ -267,7 +267,7 @@ fn warn_of_mirrors(mirrors: &Mirrors, has_log: bool) {
 
 /// A zone whose serial is not newer for some mirrors.
 pub(super) fn left_behind_json(
-    (zone, serial, mirrors): &(String, Serial, Vec<SeenMirror>),
+    (zone, serial, mirrors): &(String, Serial, Vec<MirrorSerial>),
 ) -> serde_json::Value {
     let commands: std::collections::BTreeMap<_, _> = forced_transfers(zone).into_iter().collect();
     json!({"zone": zone, "serial": serial, "mirrors": mirrors, "commands": commands})

@@ -33,8 +33,6 @@ pub struct MessageWriter<'t> {
     pub bytes: u64,
     /// Records written.
     pub records: u64,
-    /// Messages that were passed on.
-    pub messages: u64,
 }
 
 /// The owner that was written last, with the offsets of its labels in the name and in the message.
@@ -82,7 +80,6 @@ impl<'t> MessageWriter<'t> {
             is_wanted: true,
             bytes: 0,
             records: 0,
-            messages: 0,
         };
         out.begin();
         out
@@ -104,21 +101,12 @@ impl<'t> MessageWriter<'t> {
         {
             self.flush();
         }
-        let Name {
-            wire,
-            labels,
-            offsets,
-            ..
-        } = &self.last;
-        let is_same = *labels > 0 && wire == owner;
-        let offset_of_owner = if is_same {
-            Some(offsets[0])
+        if self.last.labels > 0 && self.last.wire == owner {
+            self.pointer(self.last.offsets[0]);
+        } else if owner.is_empty() {
+            self.pointer(ORIGIN);
         } else {
-            owner.is_empty().then_some(ORIGIN)
-        };
-        match offset_of_owner {
-            Some(offset) => self.message.extend((0xc000 | offset).to_be_bytes()),
-            None => self.name(owner),
+            self.name(owner);
         }
         let mut fixed = [0u8; 10];
         fixed[..2].copy_from_slice(&rtype.to_be_bytes());
@@ -129,6 +117,11 @@ impl<'t> MessageWriter<'t> {
         self.message.extend(data);
         self.count += 1;
         self.records += 1;
+    }
+
+    /// Writes a compression pointer.
+    fn pointer(&mut self, offset: u16) {
+        self.message.extend((0xc000 | offset).to_be_bytes());
     }
 
     /// Writes a name: its labels up to those that it shares with the last one, then a pointer.
@@ -160,35 +153,29 @@ impl<'t> MessageWriter<'t> {
             common -= 1;
         }
         let new_labels = n - common;
-        let chain = if common > 0 {
-            last.chains[last.labels - common] + 1
+        let shared = last.labels - common..last.labels;
+        let (chain, offset) = if common > 0 {
+            (last.chains[shared.start] + 1, last.offsets[shared.start])
         } else {
-            1
+            (1, ORIGIN)
         };
-        last.chains
-            .copy_within(last.labels - common..last.labels, new_labels);
+        last.chains.copy_within(shared.clone(), new_labels);
         last.chains[..new_labels].fill(chain);
-        let pointer = if common > 0 {
-            last.offsets[last.labels - common]
-        } else {
-            ORIGIN
-        };
-        last.offsets
-            .copy_within(last.labels - common..last.labels, new_labels);
+        last.offsets.copy_within(shared, new_labels);
         for (i, start) in starts[..new_labels].iter().enumerate() {
             // Below 16 KiB, since a longer message is passed on before the next name.
             last.offsets[i] = (self.message.len() + usize::from(*start)) as u16;
         }
-        let end = if new_labels < n {
+        let end = if common > 0 {
             usize::from(starts[new_labels])
         } else {
             owner.len()
         };
-        self.message.extend(&owner[..end]);
-        self.message.extend((0xc000 | pointer).to_be_bytes());
         last.wire.clear();
         last.wire.extend(owner);
         (last.starts, last.labels) = (starts, n);
+        self.message.extend(&owner[..end]);
+        self.pointer(offset);
     }
 
     fn begin(&mut self) {
@@ -208,7 +195,6 @@ impl<'t> MessageWriter<'t> {
         }
         self.is_wanted = (self.sink)(&mut self.message);
         self.bytes += self.message.len() as u64;
-        self.messages += 1;
         self.begin();
     }
 
