@@ -77,9 +77,9 @@ impl<'a> Out<'a> {
     }
 }
 
-/// Writes the error reply to a message that is not a valid query. It has the question if that could
-/// be read (`question_end` is its end, or 0), and an OPT record if the message has one. Returns its
-/// length.
+/// Writes the error reply to a message that is not a valid query. The reply has the question if it
+/// could be read (`question_end` is the end of the question, or 0), and an OPT record if the
+/// message has one. Returns the length of the reply; 0 if it does not fit.
 pub fn error_reply(
     message: &[u8],
     rcode: Rcode,
@@ -218,7 +218,7 @@ fn body(
             }
         }
         AnswerSection::Soa | AnswerSection::Transfer => {
-            // Mirrors use its TTL for negative answers as well (RFC 2308 section 5).
+            // Mirrors use the TTL of the SOA for negative answers as well (RFC 2308 section 5).
             soa(o, snapshot, zone, answer, (owner, origin), zone.soa_ttl());
             n = 1;
         }
@@ -274,8 +274,8 @@ fn soa(
         .and_then(|z| snapshot.serials.get(z))
         .map_or(zone.spec.serial, |s| s.0);
     let names = &zone.soa_names;
-    // The names are long, and in nearly every reply; the labels that they share with the origin are
-    // a pointer to the question.
+    // The names are long and in nearly every reply, so the labels that they share with the origin
+    // are written as a pointer to the question.
     let mut head = [0u8; 12];
     head[..2].copy_from_slice(&(0xc000 | owner).to_be_bytes());
     head[2..6].copy_from_slice(&[0, 6, 0, 1]);

@@ -27,11 +27,11 @@ const SIGNING: [u16; 4] = [46, 47, 50, 51];
 pub struct Soa {
     /// The version of the zone.
     pub serial: Serial,
-    /// After how long to check for a new version.
+    /// How long to wait before the next check for a new version.
     pub refresh: u32,
-    /// After how long to check again after a failure.
+    /// How long to wait before the next check after a failed one.
     pub retry: u32,
-    /// After how long without a successful check the zone is no longer valid.
+    /// How long the zone stays valid without a successful check.
     pub expire: u32,
 }
 
@@ -59,7 +59,7 @@ impl TransferQuery {
 /// A record of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordChange<'a> {
-    /// True in a whole zone, false in a difference.
+    /// Whether the record belongs to a whole zone, not to a difference.
     pub whole: bool,
     /// Whether the difference removes the record.
     pub removed: bool,
@@ -99,11 +99,11 @@ enum State {
     Start,
     /// The first SOA was read.
     First(Soa),
-    /// In a whole zone.
+    /// The records of a whole zone are read.
     Whole(Soa),
-    /// In a difference: the removed records, from this serial.
+    /// The removed records of a difference from this serial are read.
     Removed(Soa, Serial),
-    /// In a difference: the added records, up to this serial.
+    /// The added records of a difference to this serial are read.
     Added(Soa, Serial),
     Done(TransferEnd),
 }
@@ -249,7 +249,7 @@ impl<'z> TransferReader<'z> {
         Ok(at + 4)
     }
 
-    /// Handles a record, and passes it with its row to the sink if it belongs to the zone's content.
+    /// Handles a record, and passes its row to the sink if it is part of the zone's content.
     fn record(
         &mut self,
         message: &[u8],
@@ -345,7 +345,7 @@ impl<'z> TransferReader<'z> {
     }
 }
 
-/// An RCODE in words, with what to do.
+/// Describes an RCODE, and names the likely cause.
 fn refusal(code: u8) -> String {
     match code {
         c if c == Rcode::Refused as u8 => "the server refused the query (REFUSED): it has to allow this host to transfer the zone, or requires a TSIG key".into(),
@@ -375,7 +375,8 @@ fn soa(message: &[u8], data: Range<usize>) -> Option<Soa> {
     })
 }
 
-/// Writes a node and its zero byte into `row`. Returns false if it is not in the zone.
+/// Writes the node of an owner and its zero byte into `row`. Returns false if the owner is not in
+/// the zone.
 fn below(owner: &Name, zone: &[u8], starts: &mut Vec<u8>, row: &mut Vec<u8>) -> bool {
     let name = owner.bytes();
     let Some(rest) = name.strip_suffix(zone) else {
@@ -476,7 +477,7 @@ impl Name {
         }
         self.bytes[self.len] = 0;
         self.len += 1;
-        // Length bytes are below 64, and therefore not changed as letters.
+        // Length bytes are below 64, so none of them is a letter.
         self.bytes[..self.len].make_ascii_lowercase();
         Some(end.unwrap_or(at + 1))
     }

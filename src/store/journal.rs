@@ -57,7 +57,8 @@ impl Store {
     }
 
     /// Adds to `earlier` the subjects that changed after commit `seq` up to `last`, unless it has
-    /// them already. Returns false if there is a barrier for the zone, or the journal lacks a commit.
+    /// them already. Returns false if there is a barrier for the zone, or the journal lacks a
+    /// commit.
     pub fn add_earlier_verdicts(
         &self,
         origin: &str,

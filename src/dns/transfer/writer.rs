@@ -2,14 +2,14 @@
 
 use crate::dns::wire::rtype;
 
-/// A message is full with this many bytes, which is as far as a compression pointer reaches (RFC
+/// The number of bytes at which a message is full: a compression pointer reaches no further (RFC
 /// 1035 section 4.1.4).
 pub const FULL: usize = 16 * 1024;
-/// The longest message (RFC 1035 section 4.2.2), without room for a signature.
+/// The most bytes of a message (RFC 1035 section 4.2.2) before a signature is appended.
 const MAX_BYTES: usize = 65_535 - 1024;
-/// The offset of the question's name, which is the zone's, in every message.
+/// The offset of the question's name in every message: the name of the zone.
 const ORIGIN: u16 = 12;
-/// The most pointers in a chain: readers give up on longer ones.
+/// The most pointers that a reader follows for a name, because some readers reject longer chains.
 const MAX_CHAIN: u8 = 4;
 /// The most labels of a name.
 const MAX_LABELS: usize = 128;
@@ -20,7 +20,7 @@ pub type MessageSink<'t> = &'t mut dyn FnMut(&mut Vec<u8>) -> bool;
 
 /// Writes records into messages, and passes these to a sink.
 pub struct MessageWriter<'t> {
-    /// Header and question, as every message begins.
+    /// The header and the question, with which every message begins.
     head: Vec<u8>,
     /// Our OPT record, if the query had one (RFC 6891 section 6.1.1).
     opt: Option<[u8; 11]>,
@@ -29,7 +29,7 @@ pub struct MessageWriter<'t> {
     last: Name,
     sink: MessageSink<'t>,
     is_wanted: bool,
-    /// Bytes of messages that were passed on.
+    /// Bytes of messages that were passed to the sink.
     pub bytes: u64,
     /// Records written.
     pub records: u64,
@@ -163,7 +163,8 @@ impl<'t> MessageWriter<'t> {
         last.chains[..new_labels].fill(chain);
         last.offsets.copy_within(shared, new_labels);
         for (i, start) in starts[..new_labels].iter().enumerate() {
-            // Below 16 KiB, since a longer message is passed on before the next name.
+            // The offset is below 16 KiB, because a longer message is passed to the sink before the
+            // next name.
             last.offsets[i] = (self.message.len() + usize::from(*start)) as u16;
         }
         let end = if common > 0 {
@@ -198,7 +199,7 @@ impl<'t> MessageWriter<'t> {
         self.begin();
     }
 
-    /// Passes on the last message. Returns false if the sink stopped before the end.
+    /// Passes the last message to the sink. Returns false if the sink stopped before the end.
     pub fn finish(&mut self) -> bool {
         self.flush();
         self.is_wanted

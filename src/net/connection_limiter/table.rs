@@ -19,8 +19,8 @@ pub enum ConnectionState {
     BeforeRequest(Duration),
     /// All requests are answered, and the connection has waited for the next one since this time.
     Idle(Duration),
-    /// Answers are being computed or written. Since this time the client has read nothing of one of
-    /// them.
+    /// Answers are being computed or written. The client has read nothing of one of them since this
+    /// time.
     Answering(Duration),
     /// The connection carries a zone transfer.
     Transfer,
@@ -138,7 +138,7 @@ impl PoolLimits {
             per_prefix: [address, network, wide],
             total: total.saturating_sub(reserved).max(1),
         };
-        // Reserved clients are few and known; still, one of them cannot take all slots.
+        // Reserved clients are few and known, but one of them must not take all slots.
         let reserved = PoolLimits {
             per_prefix: [part(reserved, 4), part(reserved, 2), reserved],
             total: reserved,
@@ -295,6 +295,7 @@ impl<T> ConnectionTable<T> {
         self.take(id).map(|connection| connection.handle)
     }
 
+    /// Takes a connection out of the table and out of the counts.
     fn take(&mut self, id: ConnectionId) -> Option<Connection<T>> {
         let connection = self.connections.remove(&id)?;
         let Connection { pool, client, .. } = connection;
