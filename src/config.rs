@@ -184,7 +184,7 @@ impl Config {
                 keys,
                 removals: Some(removals),
                 on_loss: file.removal_log.on_loss,
-                mirrors: ledger::SeenSerials::default(),
+                mirrors: ledger::MirrorSerials::default(),
                 proposals: ledger::ProposalLimits {
                     waiting: file.limits.max_pending_proposals,
                     daily: file.limits.max_proposals_per_day,

@@ -48,8 +48,8 @@ pub fn run(config_path: &Path, config: Config) -> Result<(), String> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
-        .build()
-        .map_err(|e| e.to_string())?;
+        .build();
+    let runtime = runtime.map_err(|e| e.to_string())?;
     runtime.block_on(serve_until_stopped(config_path.to_path_buf(), config))
 }
 
@@ -67,49 +67,37 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         .await
         .map_err(|e| format!("admin.socket: {e}"))?;
     let collectors = relay::bind(&config.probe.listen)?;
-    let (admin, public) = (
-        listen("admin.listen", config.admin.listen)?,
-        listen("web.listen", config.web.listen)?,
-    );
+    let admin = listen("admin.listen", config.admin.listen)?;
+    let public = listen("web.listen", config.web.listen)?;
     drop_privileges(&config)?;
     // Read as the unprivileged user, who has to read it again after a renewal.
     let certificates = config.tls.open()?;
     let (ledger, mirrors) = open(&config).await?;
     let mut shared = ServerContext::new(&ledger, Some(mirrors.clone()));
-    let limiters = Limiters::new(
-        &connections,
-        ReservedClients::new(ledger.published.clone(), Some(mirrors.clone())),
-    );
-    let (exports, feeds) = exports_and_feeds(&ledger, &config);
+    let reserved = ReservedClients::new(ledger.published.clone(), Some(mirrors.clone()));
+    let limiters = Limiters::new(&connections, reserved);
+    let (exports, feeds) = (Exports::default(), Feeds::new(ledger.clone()));
+    exports.set(config.exports.clone());
+    feeds.configure(&config.feeds);
     let notified_feeds = feeds.clone();
     shared.on_notify = Some(Arc::new(move |zone, from, key| {
         notified_feeds.notified(zone, from, key)
     }));
     let workers = start_udp(udp, &shared)?;
-    let listeners = serve_streams(
-        (tcp, encrypted),
-        &config.tls.path,
-        certificates.as_ref(),
-        &shared,
-        &limiters.dns,
-    );
+    let serve_tcp = |l| tokio::spawn(server::tcp::run(l, shared.clone(), limiters.dns.clone()));
+    let mut listeners: Vec<_> = tcp.into_iter().map(serve_tcp).collect();
+    if let Some(certificates) = &certificates {
+        let path = &config.tls.path;
+        listeners.extend(encrypted.serve(path, certificates, &shared, &limiters.dns));
+    }
     let notifier = tokio::spawn(server::notify::run(ledger.clone(), mirrors.clone()));
-    let (socket_path, outbound, listener_configs) = (
-        config.socket.clone(),
-        outbound(&config)?,
-        listener_configs(&config, certificates.as_ref(), &limiters),
-    );
+    let (socket_path, outbound) = (config.socket.clone(), outbound(&config)?);
+    let listener_configs = listener_configs(&config, certificates.as_ref(), &limiters);
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
-    let (around, url_check) = (
-        surroundings(&config, certificates.clone()),
-        url_check(&config),
-    );
-    let tests = relay::RelayTests::new(
-        &config,
-        &ledger,
-        certificates.as_ref(),
-        limiters.collect.clone(),
-    )?;
+    let surroundings = surroundings(&config, certificates.clone());
+    let check_url = url_check(&config);
+    let collect = limiters.collect.clone();
+    let tests = relay::RelayTests::new(&config, &ledger, certificates.as_ref(), collect)?;
     let reload = reload::Reloader {
         path: config_path.clone(),
         running: config,
@@ -120,17 +108,29 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         certificates,
     };
     let reload: http::Reload = Arc::new(move |request| reload.run(request));
-    let (both, check) = ((exports.clone(), feeds.clone()), checker(config_path));
-    let about = (around, limiters.stats(), url_check);
-    let app = app(
-        &ledger,
-        &shared,
-        (&reload, &check),
-        both,
-        (&mirrors, &tests),
-        about,
-        web_stopped.clone(),
-    );
+    let (shown_feeds, decided_feeds, shown_exports) =
+        (feeds.clone(), feeds.clone(), exports.clone());
+    let app = http::App {
+        ledger: ledger.clone(),
+        metrics: shared.metrics.clone(),
+        reload: reload.clone(),
+        feeds: Arc::new(move || shown_feeds.states()),
+        decide_feed: Arc::new(move |name, accept, audit| decided_feeds.decide(name, accept, audit)),
+        files: Arc::new(move || shown_exports.states()),
+        mirrors: report(&ledger, &mirrors),
+        surroundings,
+        check_url,
+        relay: tests.service.clone(),
+        host_names: tests.known.clone(),
+        connections: limiters.stats(),
+        access: Arc::default(),
+        exports: Arc::new(tokio::sync::Semaphore::new(http::MAX_EXPORTS)),
+        check_configuration: checker(config_path),
+        uid: sys::uid(),
+        started: ledger.now(),
+        daemon: true,
+        stop: web_stopped.clone(),
+    };
     // The API and all background work run on threads of their own, with a lower priority than DNS.
     let background = Builder::new_multi_thread()
         .worker_threads(1)
@@ -160,7 +160,12 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let _ = stop_web.send(true);
     // Running requests get their receipts while queries are still answered. A stream that does not
     // end in time is aborted.
-    let _ = tokio::time::timeout(Duration::from_secs(5), join_all(web)).await;
+    let ended = async {
+        for task in web {
+            let _ = task.await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(5), ended).await;
     tester.iter().chain([&notifier]).for_each(|t| t.abort());
     exports.stop();
     let _ = tokio::time::timeout(Duration::from_secs(5), files).await;
@@ -189,27 +194,6 @@ async fn open(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), String>
     let tables = ledger.published.snapshot();
     tracing::info!(commit = tables.seq, listed = ?tables.tables.counts(), took = ?started.elapsed(), "ready");
     Ok((ledger, mirrors))
-}
-
-/// Starts the stream listeners of DNS.
-fn serve_streams(
-    (tcp, encrypted): (
-        Vec<tokio::net::TcpListener>,
-        server::encrypted::EncryptedSockets,
-    ),
-    path: &str,
-    certificates: Option<&Arc<Certificates>>,
-    shared: &ServerContext,
-    limiter: &ConnectionLimiter,
-) -> Vec<tokio::task::JoinHandle<()>> {
-    let mut out: Vec<_> = tcp
-        .into_iter()
-        .map(|l| tokio::spawn(server::tcp::run(l, shared.clone(), limiter.clone())))
-        .collect();
-    if let Some(certificates) = certificates {
-        out.extend(encrypted.serve(path, certificates, shared, limiter));
-    }
-    out
 }
 
 /// Opens an address of the API, if one is configured.
@@ -275,14 +259,10 @@ fn outbound(config: &Config) -> Result<crate::webhooks::Outbound, String> {
         names: Arc::new(move |host| {
             let names = names.clone();
             Box::pin(async move {
-                match &*names {
-                    Ok(names) => match names.addresses(&host).await {
-                        Ok(none) if none.is_empty() => {
-                            Err(format!("{host}: DNS knows no address of it"))
-                        }
-                        found => found,
-                    },
-                    Err(e) => Err(e.clone()),
+                let names = names.as_ref().as_ref().map_err(String::clone)?;
+                match names.addresses(&host).await {
+                    Ok(none) if none.is_empty() => Err(format!("{host} has no address in DNS")),
+                    found => found,
                 }
             })
         }),
@@ -334,51 +314,6 @@ fn listener_configs(
     ]
 }
 
-/// Waits for all tasks.
-async fn join_all(tasks: Vec<tokio::task::JoinHandle<()>>) {
-    for task in tasks {
-        let _ = task.await;
-    }
-}
-
-/// What the API's handlers may use.
-fn app(
-    ledger: &Ledger,
-    shared: &ServerContext,
-    (reload, check): (&http::Reload, &http::Report<ConfigurationCheckResponse>),
-    (exports, feeds): (Exports, Feeds),
-    (mirrors, tests): (&Arc<server::Mirrors>, &relay::RelayTests),
-    (surroundings, connections, check_url): (
-        http::Report<http::Surroundings>,
-        http::ConnectionStats,
-        http::Check,
-    ),
-    stop: tokio::sync::watch::Receiver<bool>,
-) -> http::App {
-    let deciding = feeds.clone();
-    http::App {
-        ledger: ledger.clone(),
-        metrics: shared.metrics.clone(),
-        reload: reload.clone(),
-        feeds: Arc::new(move || feeds.states()),
-        decide_feed: Arc::new(move |name, accept, audit| deciding.decide(name, accept, audit)),
-        files: Arc::new(move || exports.states()),
-        mirrors: report(ledger, mirrors),
-        surroundings,
-        check_url,
-        relay: tests.service.clone(),
-        host_names: tests.known.clone(),
-        connections,
-        access: Arc::default(),
-        exports: Arc::new(tokio::sync::Semaphore::new(http::MAX_EXPORTS)),
-        check_configuration: check.clone(),
-        uid: sys::uid(),
-        started: ledger.now(),
-        daemon: true,
-        stop,
-    }
-}
-
 /// Returns a function that reads the state of disks, files and certificates for metrics.
 fn surroundings(
     config: &Config,
@@ -396,31 +331,26 @@ fn surroundings(
                 size: bytes(found.f_blocks),
             })
         };
-        // A file name without a folder is in the current folder.
-        let folder = |p: &Path| {
-            p.parent()
-                .filter(|f| !f.as_os_str().is_empty())
-                .unwrap_or(Path::new("."))
-                .to_path_buf()
-        };
-        let disks = [
-            disk("store", &store),
-            removals
-                .as_deref()
-                .and_then(|p| disk("removals", &folder(p))),
-        ];
+        let removals_disk = removals
+            .as_deref()
+            .and_then(Path::parent)
+            .and_then(|folder| {
+                // A file name without a folder is in the current folder.
+                let is_current = folder.as_os_str().is_empty();
+                disk("removals", if is_current { Path::new(".") } else { folder })
+            });
         let files = std::fs::read_dir(&store).ok();
-        let bytes = files.map(|all| {
-            all.flatten()
-                .filter_map(|f| f.metadata().ok())
-                .filter(|m| m.is_file())
-                .map(|m| m.len())
-                .sum()
+        let store_bytes = files.map(|all| {
+            let files = all.flatten().filter_map(|f| f.metadata().ok());
+            files.filter(|m| m.is_file()).map(|m| m.len()).sum()
         });
         http::Surroundings {
             certificate_end: certificates.as_ref().map(|c| c.current().not_after),
-            store_bytes: bytes,
-            disks: disks.into_iter().flatten().collect(),
+            store_bytes,
+            disks: disk("store", &store)
+                .into_iter()
+                .chain(removals_disk)
+                .collect(),
         }
     })
 }
@@ -431,12 +361,8 @@ pub fn clock(config: &Config, last_commit: Option<Time>) -> Clock {
     let source = SystemTimeSource {
         synchronised: sys::is_clock_synchronised,
     };
-    Clock::start(
-        source,
-        Some(config.clock()),
-        config.trust_at_start,
-        last_commit,
-    )
+    let record = Some(config.clock());
+    Clock::start(source, record, config.trust_at_start, last_commit)
 }
 
 /// The connection limits. All stream listeners of DNS share one; each other listener has its own.
@@ -461,9 +387,7 @@ impl Limiters {
             collect: of(c.collect),
         }
     }
-}
 
-impl Limiters {
     /// Returns a function that reads the statistics of all limiters.
     fn stats(&self) -> http::ConnectionStats {
         let all = [
@@ -496,17 +420,14 @@ fn divide_files(mut config: Config) -> (Config, ConnectionLimits) {
         + config.tls.quic.len()
         + config.tls.h3.len() * server::http3::SOCKETS
         + config.probe.listen.len();
-    let notified: usize = config
-        .ledger
-        .zones
-        .iter()
-        .map(|z| z.transfer.notify.len())
-        .sum();
+    let zones = config.ledger.zones.iter();
+    let notified: usize = zones.map(|z| z.transfer.notify.len()).sum();
     let outgoing = notified + 2 * config.feeds.len() + 2 * config.probe.scheduler.concurrency;
+    let collects = !config.probe.listen.is_empty();
     let used = [
         config.admin.listen.is_some(),
         config.web.listen.is_some(),
-        !config.probe.listen.is_empty(),
+        collects,
     ];
     let budget = FileBudget::divide(limit, (sockets + outgoing) as u64, config.connections, used);
     if let Some(warning) = &budget.warning {
@@ -527,7 +448,7 @@ pub fn open_ledger(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), St
     let mirrors = Arc::new(server::Mirrors::open(config.mirrors(), clock.clone()));
     let shown = store.dictionary();
     let settings = ledger::LedgerSettings {
-        mirrors: mirrors.seen_serials(),
+        mirrors: mirrors.mirror_serials(),
         ..config.ledger.clone()
     };
     let ledger =
@@ -552,14 +473,6 @@ fn report_left_behind(ledger: &Ledger) {
     }
 }
 
-/// What goes in and out without being asked: feeds, which run from now on, and scheduled exports.
-fn exports_and_feeds(ledger: &Ledger, config: &Config) -> (Exports, Feeds) {
-    let (exports, feeds) = (Exports::default(), Feeds::new(ledger.clone()));
-    exports.set(config.exports.clone());
-    feeds.configure(&config.feeds);
-    (exports, feeds)
-}
-
 /// What is known of the mirrors, against what is published.
 pub fn report(
     ledger: &Ledger,
@@ -573,26 +486,10 @@ type Sockets = (Vec<std::net::UdpSocket>, Vec<tokio::net::TcpListener>);
 
 fn bind(settings: &server::DnsSettings) -> Result<Sockets, String> {
     let workers = workers(settings);
-    let (mut udp, mut tcp) = (Vec::new(), Vec::new());
-    for addr in &settings.listen {
-        // A machine without IPv6 has no ::1, which must not prevent the start.
-        let missing = |e: &std::io::Error| addr.is_ipv6() && sys::is_missing(e);
-        for _ in 0..workers {
-            match server::udp::bind(*addr) {
-                Ok(s) => udp.push(s),
-                Err(e) if missing(&e) => {
-                    tracing::warn!(%addr, "not listening on this address, because the machine does not have it");
-                }
-                Err(e) => return Err(format!("dns.listen: {addr}, UDP: {e}")),
-            }
-        }
-        match server::tcp::bind(*addr) {
-            Ok(l) => tcp.push(l),
-            Err(e) if missing(&e) => {}
-            Err(e) => return Err(format!("dns.listen: {addr}, TCP: {e}")),
-        }
-    }
-    Ok((udp, tcp))
+    let udp = |addr| (0..workers).map(|_| server::udp::bind(addr)).collect();
+    let udp: Vec<Vec<_>> = sys::bind_each("dns.listen, UDP", &settings.listen, udp)?;
+    let tcp = sys::bind_each("dns.listen, TCP", &settings.listen, server::tcp::bind)?;
+    Ok((udp.into_iter().flatten().collect(), tcp))
 }
 
 /// The owner of the socket: the user that the daemon switches to, and the group of `[admin]
@@ -602,12 +499,10 @@ fn bind(settings: &server::DnsSettings) -> Result<Sockets, String> {
 ///
 /// There is no such user or group.
 pub fn socket_owner(config: &Config) -> Result<http::SocketOwner, String> {
-    use nix::unistd::{Group, User};
+    use nix::unistd::Group;
     let mut owner = http::SocketOwner::default();
     if sys::is_root() && !config.user.is_empty() {
-        let user = User::from_name(&config.user).map_err(|e| format!("process.user: {e}"))?;
-        let user =
-            user.ok_or_else(|| format!("process.user: there is no user `{}`", config.user))?;
+        let user = sys::find_user(&config.user).map_err(|e| format!("process.user: {e}"))?;
         owner = http::SocketOwner {
             user: Some(user.uid.as_raw()),
             group: Some(user.gid.as_raw()),
@@ -633,15 +528,11 @@ pub fn socket_owner(config: &Config) -> Result<http::SocketOwner, String> {
 fn checker(path: PathBuf) -> http::Report<ConfigurationCheckResponse> {
     Arc::new(move || match Config::load(&path) {
         Ok(c) => {
-            let (errors, warnings) = (
-                Vec::from_iter(c.tls.open().err()),
-                [c.readable_files(), c.warnings].concat(),
-            );
-            let zones = c.ledger.zones.len();
+            let errors = Vec::from_iter(c.tls.open().err());
             ConfigurationCheckResponse {
                 errors,
-                warnings,
-                zones,
+                zones: c.ledger.zones.len(),
+                warnings: [c.readable_files(), c.warnings].concat(),
             }
         }
         Err(e) => ConfigurationCheckResponse {
@@ -653,11 +544,9 @@ fn checker(path: PathBuf) -> http::Report<ConfigurationCheckResponse> {
 
 /// The number of UDP workers for each address.
 fn workers(settings: &server::DnsSettings) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if settings.workers == 0 {
-        cores
-    } else {
-        settings.workers
+    match settings.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
     }
 }
 
@@ -669,10 +558,9 @@ fn drop_privileges(config: &Config) -> Result<(), String> {
         tracing::warn!("running as root; name a user in [process] of config.toml");
         return Ok(());
     }
-    crate::store::private::create_dir(&config.store.path)
-        .map_err(|e| format!("{}: {e}", config.store.path.display()))?;
-    let given = sys::give(&config.store.path, &config.user);
-    given
+    let folder = &config.store.path;
+    crate::store::private::create_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    sys::give(folder, &config.user)
         .and_then(|()| sys::drop_privileges(&config.user))
         .map_err(|e| format!("process.user: {e}"))
 }
@@ -711,9 +599,15 @@ fn start_upkeep(
     ])
 }
 
+/// The seconds since now; a missed one is not made up for.
+fn seconds() -> tokio::time::Interval {
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    seconds
+}
+
 async fn tick(ledger: Ledger) {
-    let mut every = tokio::time::interval(Duration::from_secs(1));
-    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut every = seconds();
     for second in 0u64.. {
         every.tick().await;
         ledger.tick().await;
@@ -725,8 +619,7 @@ async fn tick(ledger: Ledger) {
 
 /// Checks the clock each second, apart from the ledger, because writing the record may block.
 async fn watch_clock(clock: Clock) {
-    let mut every = tokio::time::interval(Duration::from_secs(1));
-    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut every = seconds();
     loop {
         every.tick().await;
         let clock = clock.clone();

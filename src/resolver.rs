@@ -6,8 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use hickory_resolver::{
     TokioResolver,
     config::{NameServerConfig, ResolveHosts, ResolverConfig},
+    lookup::Lookup,
     net::runtime::TokioRuntimeProvider,
-    proto::rr::RData,
+    proto::rr::{Name, RData},
 };
 
 /// The most names of one response that are used.
@@ -51,19 +52,10 @@ impl Resolver {
         let Ok(found) = self.0.reverse_lookup(addr).await else {
             return Vec::new();
         };
-        let name = |r: &RData| {
-            if let RData::PTR(p) = r {
-                Some(p.0.to_utf8().trim_end_matches('.').to_ascii_lowercase())
-            } else {
-                None
-            }
-        };
-        found
-            .answers()
-            .iter()
-            .filter_map(|r| name(&r.data))
-            .take(MAX_NAMES)
-            .collect()
+        names(&found, |r| match r {
+            RData::PTR(p) => Some(&p.0),
+            _ => None,
+        })
     }
 
     /// Returns the mail exchanges (MX) of a domain.
@@ -77,24 +69,10 @@ impl Resolver {
             Err(e) if e.is_no_records_found() => return Ok(Vec::new()),
             Err(e) => return Err(format!("{domain}: {e}")),
         };
-        let name = |r: &RData| {
-            if let RData::MX(m) = r {
-                Some(
-                    m.exchange
-                        .to_utf8()
-                        .trim_end_matches('.')
-                        .to_ascii_lowercase(),
-                )
-            } else {
-                None
-            }
-        };
-        Ok(found
-            .answers()
-            .iter()
-            .filter_map(|r| name(&r.data))
-            .take(MAX_NAMES)
-            .collect())
+        Ok(names(&found, |r| match r {
+            RData::MX(m) => Some(&m.exchange),
+            _ => None,
+        }))
     }
 
     /// Returns the addresses of a host name, possibly none. A host that is written as an address is
@@ -113,4 +91,13 @@ impl Resolver {
             Err(e) => Err(format!("{host}: {e}")),
         }
     }
+}
+
+/// The names of a response's records, in lower case and without the dot at the end.
+fn names(found: &Lookup, name: impl Fn(&RData) -> Option<&Name>) -> Vec<String> {
+    let names = found.answers().iter().filter_map(|r| name(&r.data));
+    names
+        .take(MAX_NAMES)
+        .map(|n| n.to_utf8().trim_end_matches('.').to_ascii_lowercase())
+        .collect()
 }

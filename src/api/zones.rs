@@ -9,7 +9,7 @@ use super::Timestamp;
 use crate::{
     lists::write::ExportChangeKind,
     metrics::Totals,
-    model::{ZoneKind, serial::SeenMirror},
+    model::{ZoneKind, serial::MirrorSerial},
 };
 
 /// A reason that a zone publishes.
@@ -145,8 +145,8 @@ pub struct SeenMirrorResponse {
     pub seen: Timestamp,
 }
 
-impl From<&SeenMirror> for SeenMirrorResponse {
-    fn from(m: &SeenMirror) -> SeenMirrorResponse {
+impl From<&MirrorSerial> for SeenMirrorResponse {
+    fn from(m: &MirrorSerial) -> SeenMirrorResponse {
         SeenMirrorResponse {
             address: m.address.clone(),
             key: m.key.clone(),

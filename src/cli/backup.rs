@@ -12,7 +12,7 @@ use crate::{
     ledger::{self, removals},
     model::{
         Serial, Time,
-        serial::{SeenMirror, forced_transfers, left_behind},
+        serial::{MirrorSerial, forced_transfers, left_behind},
     },
     server::Mirrors,
     store::{self, Restoration, Store},
@@ -216,7 +216,7 @@ fn serials(mirrors: &Arc<Mirrors>, now: Time, copied: &str, force: bool) -> ledg
     let copied = copied.parse::<Time>().unwrap_or_default();
     ledger::RestoreSerials {
         age: now.0.saturating_sub(copied.0),
-        mirrors: mirrors.seen_serials(),
+        mirrors: mirrors.mirror_serials(),
         given_out: mirrors.given_out(),
         copied,
         force,
@@ -240,7 +240,7 @@ fn warn_of_mirrors(mirrors: &Mirrors, has_log: bool) {
 
 /// A zone whose serial is not newer for some mirrors.
 pub(super) fn left_behind_json(
-    (zone, serial, mirrors): &(String, Serial, Vec<SeenMirror>),
+    (zone, serial, mirrors): &(String, Serial, Vec<MirrorSerial>),
 ) -> serde_json::Value {
     let commands: BTreeMap<_, _> = forced_transfers(zone).into_iter().collect();
     json!({"zone": zone, "serial": serial, "mirrors": mirrors, "commands": commands})

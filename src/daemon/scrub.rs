@@ -29,7 +29,7 @@ pub(super) fn start(ledger: &Ledger, stop: &Arc<AtomicBool>) -> Result<(), Strin
         let mut wait = |time: Duration| sleep(time, &stop);
         let started = Instant::now();
         while wait(POLL_INTERVAL) {
-            let is_due = ledger.store.scrub_wanted()
+            let is_due = ledger.store.integrity.scrub_wanted()
                 || (started.elapsed() >= START_DELAY && ledger.store.scrub_due(ledger.now()));
             if is_due && !scrub(&ledger, &mut wait) && !wait(RETRY) {
                 return;

@@ -142,23 +142,16 @@ pub fn answer<'a>(
     let transfer = matches!(query.qtype, rtype::AXFR | rtype::IXFR);
     if transfer || query.qtype == rtype::SOA && name[..origin_at] == *ROWS {
         return match transfer::decide(snapshot, number, query, &name[..origin_at], peer, key) {
-            TransferDecision::Refused {
-                rcode,
-                extended,
-                text,
-            } => plain(rcode, Some(number), Some((extended, text))),
-            TransferDecision::CurrentSoa | TransferDecision::Granted(_) => {
-                let body = if transfer {
+            TransferDecision::Refused(rcode, ede) => plain(rcode, Some(number), Some(ede)),
+            TransferDecision::CurrentSoa | TransferDecision::Granted(_) => Answer {
+                body: if transfer {
                     AnswerSection::Transfer
                 } else {
                     AnswerSection::Soa
-                };
-                Answer {
-                    body,
-                    origin_at,
-                    ..plain(Rcode::NoError, Some(number), None)
-                }
-            }
+                },
+                origin_at,
+                ..plain(Rcode::NoError, Some(number), None)
+            },
         };
     }
     if query.qclass != 1 && query.qclass != 255 {
@@ -202,12 +195,8 @@ pub fn answer<'a>(
     };
     let found = find(&snapshot.tables, zone, asked, items);
     let mut out = Answer {
-        rcode: Rcode::NoError,
-        zone: Some(number),
         origin_at,
-        body: AnswerSection::None,
-        negative: None,
-        ede: None,
+        ..plain(Rcode::NoError, Some(number), None)
     };
     let [_, negative_ttl, nodata_ttl] = zone.ttls;
     match (found, query.qtype) {
@@ -241,12 +230,9 @@ fn refused(zone: &ZoneView, number: usize, origin_at: usize, qtype: u16) -> Answ
     ));
     match zone.spec.query.refused_code {
         Some(code) if qtype == rtype::A => Answer {
-            rcode: Rcode::NoError,
-            zone: Some(number),
             origin_at,
             body: AnswerSection::RefusedCode(code.octets()),
-            negative: None,
-            ede,
+            ..plain(Rcode::NoError, Some(number), ede)
         },
         _ => plain(Rcode::Refused, Some(number), ede),
     }

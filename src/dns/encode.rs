@@ -27,7 +27,14 @@ struct Out<'a> {
     full: bool,
 }
 
-impl Out<'_> {
+impl<'a> Out<'a> {
+    /// Continues a message of `len` bytes.
+    #[inline]
+    fn new(buf: &'a mut [u8], len: usize) -> Out<'a> {
+        let full = false;
+        Out { buf, len, full }
+    }
+
     #[inline]
     fn put(&mut self, bytes: &[u8]) {
         let end = self.len + bytes.len();
@@ -70,9 +77,9 @@ impl Out<'_> {
     }
 }
 
-/// Writes the error reply to a message that is not a valid query. It has the question if that could
-/// be read (`question_end` is its end, or 0), and an OPT record if the message has one. Returns its
-/// length.
+/// Writes the error reply to a message that is not a valid query. The reply has the question if it
+/// could be read (`question_end` is the end of the question, or 0), and an OPT record if the
+/// message has one. Returns the length of the reply; 0 if it does not fit.
 pub fn error_reply(
     message: &[u8],
     rcode: Rcode,
@@ -83,24 +90,12 @@ pub fn error_reply(
     let Some(header) = message.first_chunk::<HEADER>() else {
         return 0;
     };
-    let mut o = Out {
-        buf: out,
-        len: 0,
-        full: false,
-    };
+    let mut o = Out::new(out, 0);
     let question = message.get(HEADER..question_end).unwrap_or(&[]);
     // The opcode and RD are copied (RFC 8906 section 3.1.4).
     o.put(&[header[0], header[1], 0x80 | header[2] & 0x79, rcode as u8]);
-    o.put(&[
-        0,
-        u8::from(!question.is_empty()),
-        0,
-        0,
-        0,
-        0,
-        0,
-        u8::from(edns),
-    ]);
+    let (questions, additional) = (u8::from(!question.is_empty()), u8::from(edns));
+    o.put(&[0, questions, 0, 0, 0, 0, 0, additional]);
     o.put(question);
     if edns {
         Options::default().put(&mut o, rcode);
@@ -121,11 +116,7 @@ pub fn encode(
     };
     let options = Options::fit(snapshot, query, answer, left);
     let available = out.len() - options.map_or(0, |o| OPT_BYTES + o.len());
-    let mut o = Out {
-        buf: &mut out[..available],
-        len: 0,
-        full: false,
-    };
+    let mut o = Out::new(&mut out[..available], 0);
     o.put(&query.message[..query.question_end]);
     let owner = HEADER as u16;
     let origin = owner + answer.origin_at as u16;
@@ -161,11 +152,7 @@ pub fn encode(
     }
     let mut ar = glue;
     if let Some(options) = options {
-        let mut o = Out {
-            buf: out,
-            len,
-            full: false,
-        };
+        let mut o = Out::new(out, len);
         options.put(&mut o, answer.rcode);
         len = o.len;
         ar += 1;
@@ -231,7 +218,7 @@ fn body(
             }
         }
         AnswerSection::Soa | AnswerSection::Transfer => {
-            // Mirrors use its TTL for negative answers as well (RFC 2308 section 5).
+            // Mirrors use the TTL of the SOA for negative answers as well (RFC 2308 section 5).
             soa(o, snapshot, zone, answer, (owner, origin), zone.soa_ttl());
             n = 1;
         }
@@ -287,8 +274,8 @@ fn soa(
         .and_then(|z| snapshot.serials.get(z))
         .map_or(zone.spec.serial, |s| s.0);
     let names = &zone.soa_names;
-    // The names are long, and in nearly every reply; the labels that they share with the origin are
-    // a pointer to the question.
+    // The names are long and in nearly every reply, so the labels that they share with the origin
+    // are written as a pointer to the question.
     let mut head = [0u8; 12];
     head[..2].copy_from_slice(&(0xc000 | owner).to_be_bytes());
     head[2..6].copy_from_slice(&[0, 6, 0, 1]);

@@ -6,9 +6,11 @@
 //! with uncompressed names. Sorted rows have a node's own records before those of the nodes below
 //! it, and equal records are equal rows.
 
+use std::ops::Range;
+
 use super::{
     Rcode,
-    wire::{MAX_LABELS, MAX_NAME, rtype},
+    wire::{MAX_LABELS, MAX_NAME, RecordHead, header, rtype},
 };
 use crate::model::Serial;
 
@@ -25,11 +27,11 @@ const SIGNING: [u16; 4] = [46, 47, 50, 51];
 pub struct Soa {
     /// The version of the zone.
     pub serial: Serial,
-    /// After how long to check for a new version.
+    /// How long to wait before the next check for a new version.
     pub refresh: u32,
-    /// After how long to check again after a failure.
+    /// How long to wait before the next check after a failed one.
     pub retry: u32,
-    /// After how long without a successful check the zone is no longer valid.
+    /// How long the zone stays valid without a successful check.
     pub expire: u32,
 }
 
@@ -44,10 +46,20 @@ pub enum TransferQuery {
     Ixfr(Serial),
 }
 
+impl TransferQuery {
+    fn rtype(self) -> u16 {
+        match self {
+            TransferQuery::Soa => rtype::SOA,
+            TransferQuery::Axfr => rtype::AXFR,
+            TransferQuery::Ixfr(_) => rtype::IXFR,
+        }
+    }
+}
+
 /// A record of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordChange<'a> {
-    /// True in a whole zone, false in a difference.
+    /// Whether the record belongs to a whole zone, not to a difference.
     pub whole: bool,
     /// Whether the difference removes the record.
     pub removed: bool,
@@ -68,18 +80,14 @@ pub enum TransferEnd {
 
 /// Encodes a query for a zone: header, question, and for an IXFR our SOA (RFC 1995 section 3).
 pub fn transfer_query(id: u16, zone: &[u8], query: TransferQuery) -> Vec<u8> {
-    let (kind, serial) = match query {
-        TransferQuery::Soa => (rtype::SOA, None),
-        TransferQuery::Axfr => (rtype::AXFR, None),
-        TransferQuery::Ixfr(serial) => (rtype::IXFR, Some(serial)),
-    };
-    let mut out = id.to_be_bytes().to_vec();
-    out.extend([0, 0, 0, 1, 0, 0, 0, u8::from(serial.is_some()), 0, 0]);
+    let has_soa = matches!(query, TransferQuery::Ixfr(_));
+    let mut out = header(id.to_be_bytes(), 0, 0, u8::from(has_soa)).to_vec();
     out.extend(zone);
-    out.extend(kind.to_be_bytes());
+    out.extend(query.rtype().to_be_bytes());
     out.extend([0, 1]);
-    if let Some(serial) = serial {
-        out.extend([0xc0, 12, 0, 6, 0, 1, 0, 0, 0, 0, 0, 22, 0, 0]); // both names of its data are the root
+    if let TransferQuery::Ixfr(serial) = query {
+        // Both names of the SOA's data are the root.
+        out.extend([0xc0, 12, 0, 6, 0, 1, 0, 0, 0, 0, 0, 22, 0, 0]);
         out.extend(serial.0.to_be_bytes());
         out.extend([0; 16]);
     }
@@ -91,11 +99,11 @@ enum State {
     Start,
     /// The first SOA was read.
     First(Soa),
-    /// In a whole zone.
+    /// The records of a whole zone are read.
     Whole(Soa),
-    /// In a difference: the removed records, from this serial.
+    /// The removed records of a difference from this serial are read.
     Removed(Soa, Serial),
-    /// In a difference: the added records, up to this serial.
+    /// The added records of a difference to this serial are read.
     Added(Soa, Serial),
     Done(TransferEnd),
 }
@@ -146,13 +154,14 @@ impl<'z> TransferReader<'z> {
 
     /// The zone's newest SOA; `None` before it was read.
     pub fn soa(&self) -> Option<Soa> {
-        match &self.state {
+        match self.state {
             State::Start => None,
-            State::First(s) | State::Whole(s) | State::Removed(s, _) | State::Added(s, _) => {
-                Some(*s)
-            }
-            State::Done(TransferEnd::UpToDate(s) | TransferEnd::Axfr(s) | TransferEnd::Ixfr(s)) => {
-                Some(*s)
+            State::First(s)
+            | State::Whole(s)
+            | State::Removed(s, _)
+            | State::Added(s, _)
+            | State::Done(TransferEnd::UpToDate(s) | TransferEnd::Axfr(s) | TransferEnd::Ixfr(s)) => {
+                Some(s)
             }
         }
     }
@@ -176,26 +185,15 @@ impl<'z> TransferReader<'z> {
         let mut owner = std::mem::take(&mut self.owner);
         for _ in 0..answers {
             at = owner.read(message, at).ok_or_else(short)?;
-            let fixed: [u8; 10] = message
-                .get(at..at + 10)
-                .and_then(|f| f.try_into().ok())
-                .ok_or_else(short)?;
-            let (kind, class) = (
-                u16::from_be_bytes([fixed[0], fixed[1]]),
-                u16::from_be_bytes([fixed[2], fixed[3]]),
-            );
-            let end = at + 10 + usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
-            if end > message.len() {
-                return Err(short());
-            }
+            let head = RecordHead::read(message, at).ok_or_else(short)?;
+            at = head.data.end;
             self.records += 1;
             if self.records > MAX_RECORDS {
                 return Err(format!("the zone has more than {MAX_RECORDS} records"));
             }
-            if class == 1 {
-                self.record(message, &owner, kind, (at + 10, end), sink)?;
+            if head.class == 1 {
+                self.record(message, &owner, head, sink)?;
             }
-            at = end;
         }
         self.owner = owner;
         // An SOA alone in its message means that nothing has changed, or that the rest follows in
@@ -221,9 +219,8 @@ impl<'z> TransferReader<'z> {
         if u16::from_be_bytes([header[0], header[1]]) != self.id || header[2] & 0xf8 != 0x80 {
             return Err("a message is not a reply to the query".into());
         }
-        match header[3] & 15 {
-            0 => {}
-            code => return Err(refusal(code)),
+        if header[3] & 15 != 0 {
+            return Err(refusal(header[3] & 15));
         }
         if header[2] & 2 != 0 && self.query != TransferQuery::Soa {
             return Err("a message of the transfer is truncated (TC)".into());
@@ -245,97 +242,61 @@ impl<'z> TransferReader<'z> {
             .read(message, 12)
             .filter(|_| count == 1)
             .ok_or_else(other_question)?;
-        let kind = match self.query {
-            TransferQuery::Soa => rtype::SOA,
-            TransferQuery::Axfr => rtype::AXFR,
-            TransferQuery::Ixfr(_) => rtype::IXFR,
-        };
-        let [high, low] = kind.to_be_bytes();
+        let [high, low] = self.query.rtype().to_be_bytes();
         if self.owner.bytes() != self.zone || message.get(at..at + 4) != Some(&[high, low, 0, 1]) {
             return Err(other_question());
         }
         Ok(at + 4)
     }
 
+    /// Handles a record, and passes its row to the sink if it is part of the zone's content.
     fn record(
         &mut self,
         message: &[u8],
         owner: &Name,
-        kind: u16,
-        (at, end): (usize, usize),
+        head: RecordHead,
         sink: &mut dyn FnMut(RecordChange) -> Result<(), String>,
     ) -> Result<(), String> {
+        let kind = head.rtype;
         let apex = owner.bytes() == self.zone;
-        if kind == rtype::SOA && apex {
-            let soa = soa(message, at, end).ok_or("the SOA cannot be read")?;
-            let first = self.apex && matches!(self.state, State::Start);
-            self.handle_apex_soa(soa)?;
-            return if first {
-                self.emit(
-                    message,
-                    owner,
-                    kind,
-                    (at, end),
-                    RecordChange {
-                        whole: true,
-                        removed: false,
-                        row: &[],
-                    },
-                    sink,
-                )
-            } else {
-                Ok(())
-            };
-        }
-        let (whole, removed) = match self.state {
-            State::Start if self.query == TransferQuery::Soa => return Ok(()), // a record of an alias, which is not ours
-            State::Start => return Err("the reply does not start with the SOA of the zone".into()),
-            State::First(_) if self.query == TransferQuery::Soa => return Ok(()),
-            State::First(soa) => {
-                self.state = State::Whole(soa);
-                (true, false)
+        let (whole, removed) = if kind == rtype::SOA && apex {
+            let is_first = matches!(self.state, State::Start);
+            self.handle_apex_soa(soa(message, head.data.clone()).ok_or("the SOA cannot be read")?)?;
+            if !is_first {
+                return Ok(());
             }
-            State::Whole(_) => (true, false),
-            State::Removed(..) => (false, true),
-            State::Added(..) => (false, false),
-            State::Done(_) => return Err("there are records after the last SOA".into()),
+            (true, false)
+        } else {
+            match self.state {
+                // The reply to a query for the SOA can have other records, such as those of an
+                // alias.
+                State::Start | State::First(_) if self.query == TransferQuery::Soa => return Ok(()),
+                State::Start => {
+                    return Err("the reply does not start with the SOA of the zone".into());
+                }
+                State::First(soa) => {
+                    self.state = State::Whole(soa);
+                    (true, false)
+                }
+                State::Whole(_) => (true, false),
+                State::Removed(..) => (false, true),
+                State::Added(..) => (false, false),
+                State::Done(_) => return Err("there are records after the last SOA".into()),
+            }
         };
         if apex && !self.apex || SIGNING.contains(&kind) {
             return Ok(()); // the zone's own records are not entries
         }
-        self.emit(
-            message,
-            owner,
-            kind,
-            (at, end),
-            RecordChange {
-                whole,
-                removed,
-                row: &[],
-            },
-            sink,
-        )
-    }
-
-    /// Passes a record with its row to the sink.
-    fn emit(
-        &mut self,
-        message: &[u8],
-        owner: &Name,
-        kind: u16,
-        (at, end): (usize, usize),
-        change: RecordChange,
-        sink: &mut dyn FnMut(RecordChange) -> Result<(), String>,
-    ) -> Result<(), String> {
         if !below(owner, self.zone, &mut self.starts, &mut self.row) {
             self.outside += 1;
             return Ok(());
         }
         self.row.extend(kind.to_be_bytes());
-        data(message, kind, (at, end), &mut self.row).ok_or("a record's data cannot be read")?;
+        data(message, kind, head.data, &mut self.row).ok_or("a record's data cannot be read")?;
         sink(RecordChange {
+            whole,
+            removed,
             row: &self.row,
-            ..change
         })
     }
 
@@ -384,7 +345,7 @@ impl<'z> TransferReader<'z> {
     }
 }
 
-/// An RCODE in words, with what to do.
+/// Describes an RCODE, and names the likely cause.
 fn refusal(code: u8) -> String {
     match code {
         c if c == Rcode::Refused as u8 => "the server refused the query (REFUSED): it has to allow this host to transfer the zone, or requires a TSIG key".into(),
@@ -398,25 +359,24 @@ fn refusal(code: u8) -> String {
 }
 
 /// The SOA in a record's data.
-fn soa(message: &[u8], at: usize, end: usize) -> Option<Soa> {
+fn soa(message: &[u8], data: Range<usize>) -> Option<Soa> {
     let mut name = Name::default();
+    let at = name.read(message, data.start)?;
     let at = name.read(message, at)?;
-    let at = name.read(message, at)?;
-    let numbers = message.get(at..at + 20).filter(|_| at + 20 == end)?;
-    let number = |i: usize| {
-        numbers[4 * i..]
-            .first_chunk()
-            .map(|n| u32::from_be_bytes(*n))
+    let numbers: &[u8; 20] = message.get(at..data.end)?.try_into().ok()?;
+    let [serial, refresh, retry, expire, _minimum] = numbers.as_chunks::<4>().0 else {
+        return None;
     };
     Some(Soa {
-        serial: Serial(number(0)?),
-        refresh: number(1)?,
-        retry: number(2)?,
-        expire: number(3)?,
+        serial: Serial(u32::from_be_bytes(*serial)),
+        refresh: u32::from_be_bytes(*refresh),
+        retry: u32::from_be_bytes(*retry),
+        expire: u32::from_be_bytes(*expire),
     })
 }
 
-/// Writes a node and its zero byte into `row`. Returns false if it is not in the zone.
+/// Writes the node of an owner and its zero byte into `row`. Returns false if the owner is not in
+/// the zone.
 fn below(owner: &Name, zone: &[u8], starts: &mut Vec<u8>, row: &mut Vec<u8>) -> bool {
     let name = owner.bytes();
     let Some(rest) = name.strip_suffix(zone) else {
@@ -453,20 +413,16 @@ fn names_in(kind: u16) -> (usize, usize) {
 }
 
 /// Appends a record's data with uncompressed names in lower case.
-fn data(message: &[u8], kind: u16, (at, end): (usize, usize), out: &mut Vec<u8>) -> Option<()> {
+fn data(message: &[u8], kind: u16, data: Range<usize>, out: &mut Vec<u8>) -> Option<()> {
     let (before, names) = names_in(kind);
-    let mut at_name = at + before;
-    out.extend(
-        message
-            .get(at..at_name.min(end))
-            .filter(|_| at_name <= end)?,
-    );
+    out.extend(message.get(data.clone())?.get(..before)?);
+    let mut at = data.start + before;
     for _ in 0..names {
         let mut name = Name::default();
-        at_name = name.read(message, at_name)?;
+        at = name.read(message, at)?;
         out.extend(name.bytes());
     }
-    out.extend(message.get(at_name..end)?);
+    out.extend(message.get(at..data.end)?);
     Some(())
 }
 
@@ -521,7 +477,7 @@ impl Name {
         }
         self.bytes[self.len] = 0;
         self.len += 1;
-        // Length bytes are below 64, and therefore not changed as letters.
+        // Length bytes are below 64, so none of them is a letter.
         self.bytes[..self.len].make_ascii_lowercase();
         Some(end.unwrap_or(at + 1))
     }
@@ -590,11 +546,9 @@ pub fn notified(message: &[u8]) -> Option<(Vec<u8>, Option<Serial>)> {
     let mut serial = None;
     if u16::from_be_bytes([header[6], header[7]]) > 0 {
         let mut owner = Name::default();
-        let at = owner.read(message, at + 4)?;
-        let fixed = message.get(at..at + 10)?;
-        let end = at + 10 + usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
-        if fixed[..4] == [0, 6, 0, 1] && owner.bytes() == zone.bytes() {
-            serial = soa(message, at + 10, end).map(|s| s.serial);
+        let head = RecordHead::read(message, owner.read(message, at + 4)?)?;
+        if (head.rtype, head.class) == (rtype::SOA, 1) && owner.bytes() == zone.bytes() {
+            serial = soa(message, head.data).map(|s| s.serial);
         }
     }
     Some((zone.bytes().to_vec(), serial))

@@ -1,6 +1,6 @@
 //! How long HTTP caches may keep an answer (RFC 8484 section 5.1).
 
-use super::wire::{HEADER, counts, rtype, skip_name};
+use super::wire::{HEADER, RecordHead, counts, rtype, skip_name};
 
 /// How many seconds a reply may be cached: the least TTL of its answers, or, for a negative reply,
 /// the TTL of its SOA record, which this server never sets above MINIMUM. `None` for a reply
@@ -13,15 +13,12 @@ pub fn min_ttl(reply: &[u8]) -> Option<u32> {
     }
     let mut least: Option<u32> = None;
     for i in 0..answers + authorities {
-        let start = skip_name(reply, at)?;
-        let head: &[u8; 10] = reply.get(start..)?.first_chunk()?;
-        let [t0, t1, _, _, ttl @ .., l0, l1] = *head;
+        let record = RecordHead::read(reply, skip_name(reply, at)?)?;
         let authority = i >= answers;
-        if !authority || least.is_none() && u16::from_be_bytes([t0, t1]) == rtype::SOA {
-            let ttl = u32::from_be_bytes(ttl);
-            least = Some(least.map_or(ttl, |l| l.min(ttl)));
+        if !authority || least.is_none() && record.rtype == rtype::SOA {
+            least = Some(least.map_or(record.ttl, |l| l.min(record.ttl)));
         }
-        at = start + head.len() + usize::from(u16::from_be_bytes([l0, l1]));
+        at = record.data.end;
     }
     least
 }

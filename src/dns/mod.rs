@@ -98,6 +98,18 @@ pub struct QueryOutcome {
     pub truncated: bool,
 }
 
+impl QueryOutcome {
+    /// The result of a message that belongs to no zone. Without a reply it is dropped.
+    pub fn without_zone(len: usize, kind: AnswerKind) -> QueryOutcome {
+        QueryOutcome {
+            len,
+            zone: None,
+            kind: if len == 0 { AnswerKind::Dropped } else { kind },
+            truncated: false,
+        }
+    }
+}
+
 /// The kind of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AnswerKind {

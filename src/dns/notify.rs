@@ -1,27 +1,16 @@
 //! NOTIFY (RFC 1996): the message that informs a mirror of a new serial, and its reply.
 
-use super::wire::{HEADER, OPCODE_NOTIFY, rtype, skip_name};
+use super::wire::{HEADER, OPCODE_NOTIFY, header, rtype, skip_name};
 use crate::{index::ZoneView, model::Serial};
+
+/// The bits QR and AA in the third byte of a header.
+const QR: u8 = 0x80;
+const AA: u8 = 0x04;
 
 /// Encodes a NOTIFY for a new serial of a zone: the question is the SOA, and the answer section has
 /// it (RFC 1996 section 3.7).
 pub fn request(zone: &ZoneView, serial: Serial, id: u16) -> Vec<u8> {
-    let id = id.to_be_bytes();
-    // QR 0, AA 1; one question, one answer.
-    let mut out = vec![
-        id[0],
-        id[1],
-        OPCODE_NOTIFY | 0x04,
-        0,
-        0,
-        1,
-        0,
-        1,
-        0,
-        0,
-        0,
-        0,
-    ];
+    let mut out = header(id.to_be_bytes(), OPCODE_NOTIFY | AA, 1, 0).to_vec();
     out.extend(&zone.origin);
     out.extend([0, rtype::SOA as u8, 0, 1]);
     out.extend([0xc0, HEADER as u8, 0, rtype::SOA as u8, 0, 1]);
@@ -42,20 +31,7 @@ pub fn is_notify(message: &[u8]) -> bool {
 /// Encodes the reply to an accepted NOTIFY (RFC 1996 section 4.7): its question, AA and NOERROR.
 pub fn acknowledge(message: &[u8]) -> Option<Vec<u8>> {
     let question = question(message)?;
-    let mut out = vec![
-        message[0],
-        message[1],
-        0x84 | OPCODE_NOTIFY,
-        0,
-        0,
-        1,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-    ];
+    let mut out = header([message[0], message[1]], QR | OPCODE_NOTIFY | AA, 0, 0).to_vec();
     out.extend(question);
     Some(out)
 }
@@ -69,7 +45,7 @@ pub fn reply_rcode(request: &[u8], reply: &[u8]) -> Option<u8> {
     );
     let question = question(request)?;
     let same = ours[..2] == theirs[..2]
-        && theirs[2] & 0xf8 == 0x80 | OPCODE_NOTIFY
+        && theirs[2] & 0xf8 == QR | OPCODE_NOTIFY
         && theirs[4..6] == [0, 1];
     let asked = reply.get(HEADER..HEADER + question.len())?;
     (same && asked.eq_ignore_ascii_case(question)).then_some(theirs[3] & 15)

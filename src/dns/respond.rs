@@ -22,31 +22,14 @@ pub fn respond(
     let mut name_buf = NameBuf::default();
     let mut parsed = match Query::parse(query, &mut name_buf) {
         Ok(q) => q,
-        Err(Malformed::Drop) => {
-            return QueryOutcome {
-                len: 0,
-                zone: None,
-                kind: AnswerKind::Dropped,
-                truncated: false,
-            };
-        }
+        Err(Malformed::Drop) => return QueryOutcome::without_zone(0, AnswerKind::Dropped),
         Err(Malformed::Reply {
             rcode,
             question_end,
             edns,
         }) => {
             let len = encode::error_reply(query, rcode, question_end, edns, out);
-            let kind = if len == 0 {
-                AnswerKind::Dropped
-            } else {
-                AnswerKind::Malformed
-            };
-            return QueryOutcome {
-                len,
-                zone: None,
-                kind,
-                truncated: false,
-            };
+            return QueryOutcome::without_zone(len, AnswerKind::Malformed);
         }
     };
     let mut session = None;
@@ -112,10 +95,5 @@ fn reject(rejected: tsig::RejectedRequest, query: &Query, out: &mut [u8]) -> Que
         out,
     );
     let len = rejected.sign(out, len).unwrap_or(len);
-    QueryOutcome {
-        len,
-        zone: None,
-        kind: if len == 0 { AnswerKind::Dropped } else { kind },
-        truncated: false,
-    }
+    QueryOutcome::without_zone(len, kind)
 }

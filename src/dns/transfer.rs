@@ -12,7 +12,7 @@ mod writer;
 use super::{
     Peer, Transport,
     query::Query,
-    wire::{Rcode, rtype, skip_name, u16_at},
+    wire::{Rcode, RecordHead, rtype, skip_name, u16_at},
 };
 use crate::{
     index::{Snapshot, ZoneView, difference::View},
@@ -37,27 +37,12 @@ pub enum Grant {
 /// The decision about a request for a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransferDecision {
-    /// The request is refused.
-    Refused {
-        /// The response code.
-        rcode: Rcode,
-        /// The code of the extended error (RFC 8914).
-        extended: u16,
-        /// The text of the extended error.
-        text: &'static str,
-    },
+    /// The request is refused, with an extended error (RFC 8914): code and text.
+    Refused(Rcode, (u16, &'static str)),
     /// The current SOA alone: the mirror is up to date (RFC 1995 section 4).
     CurrentSoa,
     /// A transfer.
     Granted(Grant),
-}
-
-fn refuse(rcode: Rcode, extended: u16, text: &'static str) -> TransferDecision {
-    TransferDecision::Refused {
-        rcode,
-        extended,
-        text,
-    }
 }
 
 /// Decides about an AXFR or IXFR for a zone of this server, and about a query for the SOA of its
@@ -71,71 +56,57 @@ pub fn decide(
     peer: Peer<'_>,
     key: Option<&str>,
 ) -> TransferDecision {
+    use TransferDecision::{CurrentSoa, Granted, Refused};
     let zone = &snapshot.zones.all()[number];
     if query.qclass != 1 {
-        return refuse(Rcode::Refused, 18, "zones are of class IN");
+        return Refused(Rcode::Refused, (18, "zones are of class IN"));
     }
     if peer.transport == Transport::SingleMessage && query.qtype != rtype::SOA {
-        return refuse(
-            Rcode::Refused,
-            21,
-            "this transport has no transfers; use TCP or TLS",
-        );
+        let text = "this transport has no transfers; use TCP or TLS";
+        return Refused(Rcode::Refused, (21, text));
     }
     if view_of(below).is_none() {
-        return refuse(
-            Rcode::NotAuth,
-            20,
-            "request a transfer by the name of the zone",
-        );
+        let text = "request a transfer by the name of the zone";
+        return Refused(Rcode::NotAuth, (20, text));
     }
     if !zone.may_transfer(peer.addr, key, peer.certificate_names) {
-        return refuse(
-            Rcode::Refused,
-            18,
-            "this client may not transfer this zone; see [transfer] of its file",
-        );
+        let text = "this client may not transfer this zone; see [transfer] of its file";
+        return Refused(Rcode::Refused, (18, text));
     }
     if query.qtype == rtype::SOA {
-        return TransferDecision::CurrentSoa;
+        return CurrentSoa;
     }
     if query.qtype == rtype::AXFR {
         return match peer.is_datagram() {
-            false => TransferDecision::Granted(Grant::Axfr),
+            false => Granted(Grant::Axfr),
             // RFC 5936 section 4.2: not defined over UDP.
-            true => refuse(Rcode::Refused, 21, "AXFR is served over TCP, not UDP"),
+            true => Refused(Rcode::Refused, (21, "AXFR is served over TCP, not UDP")),
         };
     }
     let Some(theirs) = client_serial(query) else {
-        return refuse(
-            Rcode::FormErr,
-            0,
-            "the IXFR query has no SOA in its authority section",
-        );
+        let text = "the IXFR query has no SOA in its authority section";
+        return Refused(Rcode::FormErr, (0, text));
     };
     match theirs.partial_cmp(&serial(snapshot, number)) {
-        Some(std::cmp::Ordering::Less) | None => TransferDecision::Granted(Grant::Ixfr(theirs)),
-        Some(_) => TransferDecision::CurrentSoa,
+        Some(std::cmp::Ordering::Less) | None => Granted(Grant::Ixfr(theirs)),
+        Some(_) => CurrentSoa,
     }
 }
 
 /// The serial of the SOA in the authority section of an IXFR query (RFC 1995 section 3).
 pub fn client_serial(query: &Query) -> Option<Serial> {
-    let (message, mut at) = (query.message, query.question_end);
+    let message = query.message;
     if u16_at(message, 6)? != 0 || u16_at(message, 8)? == 0 {
         return None;
     }
-    at = skip_name(message, at)?;
-    if u16_at(message, at)? != rtype::SOA {
+    let soa = RecordHead::read(message, skip_name(message, query.question_end)?)?;
+    let names = skip_name(message, skip_name(message, soa.data.start)?)?;
+    // Two names and five numbers, of which the serial is the first.
+    if soa.rtype != rtype::SOA || names + 20 != soa.data.end {
         return None;
     }
-    let end = at + 10 + usize::from(u16_at(message, at + 8)?);
-    let names = skip_name(message, skip_name(message, at + 10)?)?;
-    // Two names and five numbers, of which the serial is the first.
-    (names + 20 == end).then_some(())?;
-    Some(Serial(u32::from_be_bytes(
-        *message.get(names..)?.first_chunk()?,
-    )))
+    let serial = message.get(names..)?.first_chunk()?;
+    Some(Serial(u32::from_be_bytes(*serial)))
 }
 
 /// SOA data in wire form without compression (RFC 1035 section 3.3.13).
@@ -192,11 +163,7 @@ pub fn ixfr(zone: &ZoneView, difference: &ZoneDifference, out: &mut MessageWrite
 /// Writes the answer to a mirror that is up to date: the current SOA alone.
 pub fn current(snapshot: &Snapshot, number: usize, out: &mut MessageWriter) -> bool {
     let zone = &snapshot.zones.all()[number];
-    out.record(
-        &[],
-        rtype::SOA,
-        zone.soa_ttl(),
-        &soa_data(zone, serial(snapshot, number)),
-    );
+    let soa = soa_data(zone, serial(snapshot, number));
+    out.record(&[], rtype::SOA, zone.soa_ttl(), &soa);
     out.finish()
 }

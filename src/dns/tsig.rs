@@ -24,7 +24,7 @@ use hickory_proto::{
 };
 use ring::hmac;
 
-use super::wire::{HEADER, counts, rtype, skip_name};
+use super::wire::{HEADER, RecordHead, counts, rtype, skip_name};
 use crate::model::{Algorithm, Keys, Time, TsigKey};
 
 #[cfg(test)]
@@ -67,13 +67,9 @@ fn walk(message: &[u8], header: &[u8; HEADER]) -> Option<Option<usize>> {
     let total = answers + authorities + additionals;
     for i in 0..total {
         let start = at;
-        at = skip_name(message, at)?;
-        let fixed = message.get(at..at + 10)?;
-        at += 10 + usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
-        if at > message.len() {
-            return None;
-        }
-        if fixed[..2] == rtype::TSIG.to_be_bytes() {
+        let record = RecordHead::read(message, skip_name(message, at)?)?;
+        at = record.data.end;
+        if record.rtype == rtype::TSIG {
             return (i + 1 == total && additionals > 0 && at == message.len())
                 .then_some(Some(start));
         }
@@ -148,14 +144,22 @@ impl RejectedRequest {
     /// session.
     fn with(
         fault: TsigFault,
-        error: TsigError,
         owner: Name,
         mut tsig: TSIG,
         session: Option<TsigSession>,
     ) -> Box<RejectedRequest> {
         tsig.mac.clear();
-        tsig.other.clear();
-        tsig.error = Some(error);
+        // The other data of BADTIME is the time of this server.
+        if fault != TsigFault::BadTime {
+            tsig.other.clear();
+        }
+        tsig.error = match fault {
+            TsigFault::Format => None,
+            TsigFault::BadKey => Some(TsigError::BadKey),
+            TsigFault::BadSig => Some(TsigError::BadSig),
+            TsigFault::BadTime => Some(TsigError::BadTime),
+            TsigFault::BadTrunc => Some(TsigError::BadTrunc),
+        };
         Box::new(RejectedRequest {
             fault,
             reply: Some((owner, tsig, session)),
@@ -199,109 +203,73 @@ pub fn verify(
     message: &[u8],
     now: Time,
 ) -> Result<Option<TsigSession>, Box<RejectedRequest>> {
-    let Some(at) = find(message).map_err(|_| RejectedRequest::new(TsigFault::Format))? else {
+    let malformed = || RejectedRequest::new(TsigFault::Format);
+    let Some(at) = find(message).map_err(|_| malformed())? else {
         return Ok(None);
     };
-    let (owner, mut tsig) =
-        read(message, at).ok_or_else(|| RejectedRequest::new(TsigFault::Format))?;
+    let (owner, mut tsig) = read(message, at).ok_or_else(malformed)?;
     let known = keys
         .get(&owner.to_ascii())
         .filter(|k| wire_algorithm(k.algorithm()) == tsig.algorithm);
     let Some(key) = known else {
         tsig.time = now.0;
-        return Err(RejectedRequest::with(
-            TsigFault::BadKey,
-            TsigError::BadKey,
-            owner,
-            tsig,
-            None,
-        ));
+        return Err(RejectedRequest::with(TsigFault::BadKey, owner, tsig, None));
     };
     let mac_len = key.algorithm().mac_len();
     if tsig.mac.len() > mac_len || tsig.mac.len() < MIN_MAC_BYTES.max(mac_len / 2) {
-        return Err(RejectedRequest::new(TsigFault::Format));
+        return Err(malformed());
     }
     let mut session = TsigSession::new(key.clone(), tsig.oid);
-    let mut context = session.context();
-    context.update(&head(message, tsig.oid, 1));
-    context.update(&message[HEADER..at]);
-    context.update(&variables(&owner, &tsig));
+    let context = session.context_of(&message[..at], 1, &owner, &tsig);
     if !session.mac_matches(context, &tsig.mac) {
         tsig.time = now.0;
-        return Err(RejectedRequest::with(
-            TsigFault::BadSig,
-            TsigError::BadSig,
-            owner,
-            tsig,
-            None,
-        ));
+        return Err(RejectedRequest::with(TsigFault::BadSig, owner, tsig, None));
     }
     session.prior = std::mem::take(&mut tsig.mac);
-    if now.0.abs_diff(tsig.time) > u64::from(tsig.fudge) {
+    let fault = if now.0.abs_diff(tsig.time) > u64::from(tsig.fudge) {
         // The reply has the client's own time, so that the client can verify it (section 5.2.3).
-        let mut rejected = RejectedRequest::with(
-            TsigFault::BadTime,
-            TsigError::BadTime,
-            owner,
-            tsig,
-            Some(session),
-        );
-        if let Some((_, tsig, _)) = &mut rejected.reply {
-            tsig.other = now.0.to_be_bytes()[2..].to_vec();
-        }
-        return Err(rejected);
-    }
-    if session.prior.len() < mac_len {
+        tsig.other = now.0.to_be_bytes()[2..].to_vec();
+        TsigFault::BadTime
+    } else if session.prior.len() < mac_len {
         (tsig.time, tsig.fudge) = (now.0, FUDGE);
-        return Err(RejectedRequest::with(
-            TsigFault::BadTrunc,
-            TsigError::BadTrunc,
-            owner,
-            tsig,
-            Some(session),
-        ));
-    }
-    Ok(Some(session))
+        TsigFault::BadTrunc
+    } else {
+        return Ok(Some(session));
+    };
+    Err(RejectedRequest::with(fault, owner, tsig, Some(session)))
 }
 
 /// An invalid TSIG of a reply, or the server's error about ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TsigReplyError {
     /// The TSIG cannot be read.
+    #[error("the reply's TSIG cannot be read")]
     Format,
     /// The reply has to be signed, and is not.
+    #[error("the reply is not signed")]
     Unsigned,
     /// The reply is signed with another key.
+    #[error("the reply is signed with another key")]
     Key,
     /// The MAC is not that of the message, or is truncated.
+    #[error("the reply's signature is wrong: the secrets differ, or the reply was changed")]
     Mac,
     /// The clocks differ too much.
+    #[error("the reply was signed at another time: the clocks differ")]
     Time,
     /// The server's error: BADSIG (16), BADKEY (17), BADTIME (18), BADTRUNC (22). Only the last two
     /// are signed.
+    #[error("{}", server_error(*.0))]
     ServerError(u16),
 }
 
-impl std::fmt::Display for TsigReplyError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            TsigReplyError::Format => "the reply's TSIG cannot be read",
-            TsigReplyError::Unsigned => "the reply is not signed",
-            TsigReplyError::Key => "the reply is signed with another key",
-            TsigReplyError::Mac => {
-                "the reply's signature is wrong: the secrets differ, or the reply was changed"
-            }
-            TsigReplyError::Time => "the reply was signed at another time: the clocks differ",
-            TsigReplyError::ServerError(16) => "BADSIG: the secrets differ",
-            TsigReplyError::ServerError(17) => {
-                "BADKEY: the server does not know the key, or has another algorithm for it"
-            }
-            TsigReplyError::ServerError(18) => "BADTIME: the clocks differ",
-            TsigReplyError::ServerError(22) => "BADTRUNC: the server requires longer signatures",
-            TsigReplyError::ServerError(code) => {
-                return write!(f, "the server reports the TSIG error {code}");
-            }
-        })
+fn server_error(code: u16) -> String {
+    match code {
+        16 => "BADSIG: the secrets differ".into(),
+        17 => "BADKEY: the server does not know the key, or has another algorithm for it".into(),
+        18 => "BADTIME: the clocks differ".into(),
+        22 => "BADTRUNC: the server requires longer signatures".into(),
+        code => format!("the server reports the TSIG error {code}"),
     }
 }
 
@@ -416,13 +384,7 @@ impl TsigSession {
         {
             return Err(TsigReplyError::Key);
         }
-        let mut context = self.pending.take().unwrap_or_else(|| self.context());
-        context.update(&head(message, tsig.oid, 1));
-        context.update(&message[HEADER..at]);
-        match self.later {
-            false => context.update(&variables(&owner, &tsig)),
-            true => context.update(&timers(&tsig)),
-        }
+        let context = self.context_of(&message[..at], 1, &owner, &tsig);
         if tsig.mac.len() != self.key.algorithm().mac_len() || !self.mac_matches(context, &tsig.mac)
         {
             return Err(TsigReplyError::Mac);
@@ -465,6 +427,18 @@ impl TsigSession {
         context
     }
 
+    /// The MAC of a message without its TSIG; its header counts `own` TSIG records.
+    fn context_of(&mut self, message: &[u8], own: u16, owner: &Name, tsig: &TSIG) -> hmac::Context {
+        let mut context = self.pending.take().unwrap_or_else(|| self.context());
+        context.update(&head(message, tsig.oid, own));
+        context.update(&message[HEADER..]);
+        match self.later {
+            false => context.update(&variables(owner, tsig)),
+            true => context.update(&timers(tsig)),
+        }
+        context
+    }
+
     fn append_signature(
         &mut self,
         message: &mut [u8],
@@ -472,13 +446,8 @@ impl TsigSession {
         mut tsig: TSIG,
     ) -> Option<usize> {
         let body = message.get(..len).filter(|b| b.len() >= HEADER)?;
-        let mut context = self.context();
-        context.update(&head(body, tsig.oid, 0));
-        context.update(&body[HEADER..]);
-        match self.later {
-            false => context.update(&variables(&self.owner, &tsig)),
-            true => context.update(&timers(&tsig)),
-        }
+        let owner = self.owner.clone();
+        let context = self.context_of(body, 0, &owner, &tsig);
         tsig.mac = context.sign().as_ref().to_vec();
         let mac = tsig.mac.clone();
         let end = append(message, len, &bytes(&self.owner, tsig)?)?;

@@ -1,6 +1,8 @@
 //! The wire format of messages (RFC 1035 section 4): constants, and helpers that read names and
 //! numbers.
 
+use std::ops::Range;
+
 pub use crate::index::records::{MAX_NAME, rtype};
 
 /// The length of a header, in bytes.
@@ -46,6 +48,51 @@ pub fn u16_at(message: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(
         message.get(at..at + 2)?.try_into().ok()?,
     ))
+}
+
+/// The header of a message with one question and no additional records: `flags` is its third byte.
+pub fn header(id: [u8; 2], flags: u8, answers: u8, authorities: u8) -> [u8; HEADER] {
+    [
+        id[0],
+        id[1],
+        flags,
+        0,
+        0,
+        1,
+        0,
+        answers,
+        0,
+        authorities,
+        0,
+        0,
+    ]
+}
+
+/// A record without its owner (RFC 1035 section 4.1.3).
+pub struct RecordHead {
+    /// The type.
+    pub rtype: u16,
+    /// The class.
+    pub class: u16,
+    /// The time to live, in seconds.
+    pub ttl: u32,
+    /// The position of the data in the message.
+    pub data: Range<usize>,
+}
+
+impl RecordHead {
+    /// Reads the record whose owner ends at an offset; `None` if the message ends before it.
+    #[inline]
+    pub fn read(message: &[u8], at: usize) -> Option<RecordHead> {
+        let [t0, t1, c0, c1, ttl @ .., l0, l1] = *message.get(at..)?.first_chunk::<10>()?;
+        let end = at + 10 + usize::from(u16::from_be_bytes([l0, l1]));
+        (end <= message.len()).then_some(RecordHead {
+            rtype: u16::from_be_bytes([t0, t1]),
+            class: u16::from_be_bytes([c0, c1]),
+            ttl: u32::from_be_bytes(ttl),
+            data: at + 10..end,
+        })
+    }
 }
 
 /// The four counts of a header: questions, answers, authorities, additional records.

@@ -13,15 +13,19 @@ use crate::api::{
 /// The damage, the scrubs, and how the store was opened.
 pub(super) fn report(app: &App) -> IntegrityResponse {
     let store = &app.ledger.store;
-    let damage = store.damage().into_iter().map(|d| DamageResponse {
-        at: d.at.map(Into::into),
-        found_by: d.found_by,
-        description: d.what,
-    });
-    let (running, last) = store.scrubs();
+    let damage = store
+        .integrity
+        .damage()
+        .into_iter()
+        .map(|d| DamageResponse {
+            at: d.at.map(Into::into),
+            found_by: d.found_by,
+            description: d.what,
+        });
+    let (running, last) = store.integrity.scrubs();
     IntegrityResponse {
         damage: damage.collect(),
-        cut_at_start: store.cut(),
+        cut_at_start: store.log_truncation(),
         scrub: ScrubsResponse {
             running: running.map(|p| ScrubProgressResponse {
                 started: p.started.into(),
@@ -58,6 +62,7 @@ pub(super) async fn degraded(app: &App) -> Vec<String> {
     let damage = app
         .ledger
         .store
+        .integrity
         .damage()
         .into_iter()
         .map(|d| format!("the store is damaged: {}", d.what));
@@ -98,7 +103,7 @@ pub(super) fn gauges(app: &App) -> Vec<(&'static str, &'static str, Option<f64>)
             .map(|(from, to)| to - from + 1)
             .sum::<u64>()
     });
-    let (running, last) = app.ledger.store.scrubs();
+    let (running, last) = app.ledger.store.integrity.scrubs();
     vec![
         (
             "removals_log_whole",
@@ -113,7 +118,7 @@ pub(super) fn gauges(app: &App) -> Vec<(&'static str, &'static str, Option<f64>)
         (
             "store_damage",
             "Damage of the store that was found and is not repaired",
-            Some(app.ledger.store.damage().len() as f64),
+            Some(app.ledger.store.integrity.damage().len() as f64),
         ),
         (
             "scrub_running",
@@ -152,10 +157,10 @@ pub(super) async fn start_scrub(
         .await
         .map_err(of_ledger(&app.ledger))?;
     if request.accept_missing_commits {
-        app.ledger.store.accept_missing_commits();
+        app.ledger.store.integrity.accept_missing_commits();
     }
     match app.daemon {
-        true => app.ledger.store.want_scrub(),
+        true => app.ledger.store.integrity.want_scrub(),
         // A command waits for the result.
         false => {
             let ledger = app.ledger.clone();

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    LedgerError, NameKind, SeenSerials,
+    LedgerError, MirrorSerials, NameKind,
     removal_log::{LastLine, OnLoss, RemovalLog},
     removal_watch::known_line,
     removals::{Contents, Line, Ranges, Removal},
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     model::{
         Serial, Time,
-        serial::{Jump, SeenMirror, left_behind, restore_step},
+        serial::{Jump, MirrorSerial, left_behind, restore_step},
     },
     store::{Batch, Dictionary, Store, dictionary_rows, schema},
 };
@@ -34,7 +34,7 @@ pub struct RestoreReport {
     pub serials: Vec<(String, Serial)>,
     /// The mirrors that keep their old zone until a transfer is forced there: zone, serial,
     /// mirrors.
-    pub left_behind: Vec<(String, Serial, Vec<SeenMirror>)>,
+    pub left_behind: Vec<(String, Serial, Vec<MirrorSerial>)>,
 }
 
 /// The inputs for the serials of a restored store, besides the store and the removal log.
@@ -43,7 +43,7 @@ pub struct RestoreSerials {
     /// The age of the copy, in seconds.
     pub age: u64,
     /// The serials of the mirrors.
-    pub mirrors: SeenSerials,
+    pub mirrors: MirrorSerials,
     /// By origin, the last serial that the zone is known to have published, and when.
     pub given_out: BTreeMap<String, (Serial, Time)>,
     /// The time of the copy.
@@ -327,7 +327,7 @@ pub(super) fn catch_up(
     store: &Store,
     path: &Path,
     on_loss: OnLoss,
-    mirrors: &SeenSerials,
+    mirrors: &MirrorSerials,
     now: Time,
 ) -> Result<(), LedgerError> {
     if !path.is_file() {

@@ -7,32 +7,32 @@ use super::receipt::Receipt;
 use crate::{
     model::{
         Serial,
-        serial::{Jump, SeenMirror, jump},
+        serial::{Jump, MirrorSerial, jump},
     },
     store::schema::AuditRecord,
 };
 
 /// Returns the mirrors of a zone that were seen recently.
-pub type SeenMirrors = dyn Fn(&str) -> Vec<SeenMirror> + Send + Sync;
+pub type MirrorSerialsOf = dyn Fn(&str) -> Vec<MirrorSerial> + Send + Sync;
 
 /// The mirrors of each zone that were seen recently, with their serials. `None`: no mirrors are
 /// known.
 #[derive(Clone, Default)]
-pub struct SeenSerials(pub Option<Arc<SeenMirrors>>);
+pub struct MirrorSerials(pub Option<Arc<MirrorSerialsOf>>);
 
-impl std::fmt::Debug for SeenSerials {
+impl std::fmt::Debug for MirrorSerials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "SeenSerials({})",
+            "MirrorSerials({})",
             if self.0.is_some() { "…" } else { "" }
         )
     }
 }
 
-impl SeenSerials {
+impl MirrorSerials {
     /// The mirrors of a zone.
-    pub fn of(&self, zone: &str) -> Vec<SeenMirror> {
+    pub fn of(&self, zone: &str) -> Vec<MirrorSerial> {
         self.0.as_ref().map_or(Vec::new(), |seen| seen(zone))
     }
 
@@ -43,7 +43,7 @@ impl SeenSerials {
         zone: &str,
         own: &[Serial],
         requested: Jump,
-    ) -> (Serial, Vec<SeenMirror>) {
+    ) -> (Serial, Vec<MirrorSerial>) {
         let seen = self.of(zone);
         let serials: Vec<Serial> = seen.iter().map(|m| m.serial).collect();
         let found = jump(own, requested, &serials);
@@ -78,5 +78,5 @@ pub struct SerialChange {
     pub receipt: Receipt,
     /// The mirrors for which the serial is not newer. They keep their zone until a transfer is
     /// forced there.
-    pub left_behind: Vec<SeenMirror>,
+    pub left_behind: Vec<MirrorSerial>,
 }

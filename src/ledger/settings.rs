@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{proposals::ProposalLimits, removal_log::OnLoss, serials::SeenSerials};
+use super::{proposals::ProposalLimits, removal_log::OnLoss, serials::MirrorSerials};
 use crate::model::{Keys, Subject, Zone, time::Seconds};
 
 /// A configured reason.
@@ -38,7 +38,7 @@ pub struct LedgerSettings {
     /// What to do if the removal log is lost or damaged.
     pub on_loss: OnLoss,
     /// The serials of the mirrors. They are not part of the configuration, and a reload keeps them.
-    pub mirrors: SeenSerials,
+    pub mirrors: MirrorSerials,
     /// The limits of proposals of an author.
     pub proposals: ProposalLimits,
     /// The orbsd user names of users of this machine, by uid.

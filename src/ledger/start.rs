@@ -41,7 +41,7 @@ fn tables(store: &Store) -> Result<(Builder, u64), StoreError> {
 
 /// Reports commits that are missing, or may be missing, at the end of the store.
 fn report_start(store: &Store, newest: u64, seq: u64) -> Result<(), StoreError> {
-    let cut = store.cut();
+    let cut = store.log_truncation();
     let why = |cut: Option<String>| match cut {
         Some(why) => format!("the write-ahead log is damaged: {why}"),
         None => "the store is older than what it has acknowledged".into(),
@@ -81,7 +81,7 @@ fn report_start(store: &Store, newest: u64, seq: u64) -> Result<(), StoreError> 
         },
     };
     tracing::error!(what, "acknowledged changes are lost, or may be");
-    store.record_damage(FoundBy::Start, &what);
+    store.integrity.record(FoundBy::Start, &what);
     store.start_from_here()
 }
 

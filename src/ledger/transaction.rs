@@ -585,7 +585,7 @@ impl Transaction {
             batch.delete(schema::DUE, schema::due_key(*t, s));
         }
         for (subject, (before, after)) in &self.touched {
-            let own = |v| schema::Own::of(v).map(|o| schema::encode(&o));
+            let own = |v| schema::own_verdict(v).map(|o| schema::encode(&o));
             let (was, is) = (own(before), own(after));
             if was != is {
                 batch.set(schema::VERDICTS, subject.key(), is);
@@ -620,7 +620,7 @@ impl Transaction {
                 }
                 _ => (schema::EVENTS, schema::event_key(subject, seq, place)),
             };
-            batch.put(family, key, schema::event_value(event));
+            batch.put(family, key, schema::encode(event));
         }
     }
 

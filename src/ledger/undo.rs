@@ -237,7 +237,7 @@ impl Ledger {
                 };
             }
         }
-        let (later, bulks) = self.store.later(undo.seq, commit)?;
+        let (later, bulks) = self.store.later_changes(undo.seq, commit)?;
         let reverts = self.reverts(undo.seq)?;
         // The last large import that may have changed a source's rows, unless all are undone.
         let bulk_of = |source: SourceId| {
@@ -259,7 +259,7 @@ impl Ledger {
             }
             let now = self.store.verdict(&subject)?;
             let later = later.get(key);
-            let events = self.store.events_at(undo.seq, commit.at, &subject)?;
+            let events = self.store.events_of_commit(&subject, undo.seq, commit.at)?;
             let mut after = before.clone();
             events.iter().for_each(|e| after.fold(e.at, &e.what));
             if events.is_empty() {
@@ -342,7 +342,7 @@ impl Ledger {
         let (Some(subject), Some(row)) = (subject, self.store.commit_row(commit)?) else {
             return Ok("unknown".into());
         };
-        let events = self.store.events_at(commit, row.at, subject)?;
+        let events = self.store.events_of_commit(subject, commit, row.at)?;
         Ok(match events.first() {
             Some(e) => format!("a change by {}", e.author),
             None => "a large import".into(),
@@ -463,8 +463,10 @@ impl Ledger {
                 return Ok(());
             }
             let each = &mut |subject: Subject, entries| match changed.contains_key(&subject) {
-                true => Ok(()),
-                false => push(&subject, entries).map_err(StoreError::Io),
+                true => Ok(true),
+                false => push(&subject, entries)
+                    .map(|()| true)
+                    .map_err(StoreError::Io),
             };
             let scanned = self.store.feed_scan(source, kept.generation, each);
             scanned.map_err(|e| e.to_string())

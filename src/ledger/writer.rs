@@ -372,7 +372,7 @@ impl Writer {
     fn tick(&mut self) {
         self.ticks += 1;
         self.published.sweep();
-        for damage in self.store.date_damage(self.clock.now()) {
+        for damage in self.store.integrity.date_damage(self.clock.now()) {
             tracing::error!(
                 found_by = damage.found_by.as_str(),
                 what = damage.what,

@@ -83,7 +83,7 @@ pub fn restore_step(seconds: u64) -> u32 {
 
 /// A mirror, and the serial that it had when it was last seen.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct SeenMirror {
+pub struct MirrorSerial {
     /// The address; with a port if the mirror is configured.
     pub address: String,
     /// The TSIG key that the mirror signs with.
@@ -167,8 +167,8 @@ pub fn forced_transfers(zone: &str) -> [(&'static str, String); 4] {
 
 /// A message that names the mirrors for which a zone's serial is not newer, and the commands that
 /// force a transfer there.
-pub fn left_behind(zone: &str, serial: Serial, mirrors: &[SeenMirror]) -> String {
-    let one = |m: &SeenMirror| {
+pub fn left_behind(zone: &str, serial: Serial, mirrors: &[MirrorSerial]) -> String {
+    let one = |m: &MirrorSerial| {
         let key = m
             .key
             .as_ref()
@@ -293,7 +293,7 @@ mod tests {
         let text = left_behind(
             "bl.example",
             Serial(6),
-            &[SeenMirror {
+            &[MirrorSerial {
                 address: "192.0.2.1:53".into(),
                 key: Some("k".into()),
                 serial: Serial(7),

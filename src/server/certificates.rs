@@ -215,30 +215,27 @@ impl CertificateFiles {
             .ok_or_else(|| format!("{certificate_path}: the first certificate cannot be read"))?;
         let metadata = fs::metadata(&self.key).map_err(|e| read_error(&self.key, &e))?;
         if metadata.mode() & 0o007 != 0 {
+            let key = self.key.display();
             return Err(format!(
-                "{}: other users can read this key; run `chmod o= {0}`",
-                self.key.display()
+                "{key}: other users can read this key; run `chmod o= {key}`"
             ));
         }
         let key = PrivateKeyDer::from_pem_slice(&bytes(&self.key)?).map_err(|e| match e {
-            pem::Error::NoItemsFound => {
-                format!(
-                    "{}: no private key found; write it as PEM, without a password",
-                    self.key.display()
-                )
-            }
-            e => format!("{}: {e}", self.key.display()),
+            pem::Error::NoItemsFound => error_in(
+                &self.key,
+                "no private key found; write it as PEM, without a password",
+            ),
+            e => error_in(&self.key, e),
         })?;
         let pair = CertifiedKey::from_der(chain, key, &provider).map_err(|e| match e {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
                 format!("{}: this is not the key of the certificate in {certificate_path}; name two files that belong together", self.key.display())
             }
             rustls::Error::InvalidCertificate(e) => format!("{certificate_path}: the first certificate cannot be read: {e:?}"),
-            e => format!("{}: {e}", self.key.display()),
+            e => error_in(&self.key, e),
         })?;
-        let clients = self
-            .clients
-            .as_deref()
+        let clients = self.clients.as_deref();
+        let clients = clients
             .map(|path| authorities(path, &provider))
             .transpose()?;
         let pair = Arc::new(SingleCertAndKey::from(pair));
@@ -297,7 +294,12 @@ fn read_error(path: &Path, e: &std::io::Error) -> String {
         }
         _ => "",
     };
-    format!("{}: {e}{hint}", path.display())
+    error_in(path, format_args!("{e}{hint}"))
+}
+
+/// An error that names its file.
+fn error_in(path: &Path, what: impl fmt::Display) -> String {
+    format!("{}: {what}", path.display())
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
@@ -307,10 +309,8 @@ fn bytes(path: &Path) -> Result<Vec<u8>, String> {
         .read_to_end(&mut out)
         .map_err(|e| read_error(path, &e))?;
     if out.len() as u64 > MAX_FILE_BYTES {
-        return Err(format!(
-            "{}: longer than {MAX_FILE_BYTES} bytes; not a certificate file",
-            path.display()
-        ));
+        let what = format_args!("longer than {MAX_FILE_BYTES} bytes; not a certificate file");
+        return Err(error_in(path, what));
     }
     Ok(out)
 }
@@ -319,12 +319,9 @@ fn bytes(path: &Path) -> Result<Vec<u8>, String> {
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes(path)?).collect();
     match read {
-        Ok(all) if all.is_empty() => Err(format!(
-            "{}: no certificate found; write it as PEM",
-            path.display()
-        )),
+        Ok(all) if all.is_empty() => Err(error_in(path, "no certificate found; write it as PEM")),
         Ok(all) => Ok(all),
-        Err(e) => Err(format!("{}: {e}", path.display())),
+        Err(e) => Err(error_in(path, e)),
     }
 }
 
@@ -344,19 +341,18 @@ fn authorities(
 ) -> Result<Arc<dyn ClientCertVerifier>, String> {
     let mut roots = RootCertStore::empty();
     for (i, cert) in certificates(path)?.into_iter().enumerate() {
-        roots.add(cert).map_err(|e| {
-            format!(
-                "{}: certificate {} cannot be read: {e}",
-                path.display(),
-                i + 1
+        let number = i + 1;
+        let unreadable = |e| {
+            error_in(
+                path,
+                format_args!("certificate {number} cannot be read: {e}"),
             )
-        })?;
+        };
+        roots.add(cert).map_err(unreadable)?;
     }
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .allow_unauthenticated();
-    verifier
-        .build()
-        .map_err(|e| format!("{}: {e}", path.display()))
+    verifier.build().map_err(|e| error_in(path, e))
 }
 
 #[cfg(test)]

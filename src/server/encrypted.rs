@@ -59,29 +59,17 @@ pub struct EncryptedSockets {
 /// Opens all sockets. The error names the configuration key and the address.
 pub fn bind(settings: &TlsSettings) -> Result<EncryptedSockets, String> {
     Ok(EncryptedSockets {
-        tls: each("tls.listen", &settings.listen, tcp::bind)?,
-        https: each("tls.https", &settings.https, tcp::bind)?,
-        quic: each("tls.quic", &settings.quic, udp::bind)?,
-        h3: each("tls.h3", &settings.h3, http3::bind)?,
+        tls: sys::bind_each("tls.listen", &settings.listen, tcp::bind)?,
+        https: sys::bind_each("tls.https", &settings.https, tcp::bind)?,
+        quic: sys::bind_each("tls.quic", &settings.quic, udp::bind)?,
+        h3: sys::bind_each("tls.h3", &settings.h3, http3::bind)?,
     })
 }
 
-fn each<S>(
-    key: &str,
-    addrs: &[SocketAddr],
-    bind: impl Fn(SocketAddr) -> io::Result<S>,
-) -> Result<Vec<S>, String> {
-    let mut out = Vec::new();
-    for addr in addrs {
-        match bind(*addr) {
-            Ok(socket) => out.push(socket),
-            Err(e) if addr.is_ipv6() && sys::is_missing(&e) => {
-                tracing::warn!(%addr, key, "this machine does not have the address; not listening there");
-            }
-            Err(e) => return Err(format!("{key}: {addr}: {e}")),
-        }
+async fn log_error(transport: &str, served: impl Future<Output = io::Result<()>>) {
+    if let Err(e) = served.await {
+        tracing::error!(error = %e, "{transport} cannot be served");
     }
-    Ok(out)
 }
 
 impl EncryptedSockets {
@@ -94,39 +82,26 @@ impl EncryptedSockets {
         limiter: &ConnectionLimiter,
     ) -> Vec<JoinHandle<()>> {
         let mut tasks = vec![tokio::spawn(certificates.clone().watch())];
-        for l in self.tls {
-            tasks.push(tokio::spawn(tls::run(
-                l,
-                shared.clone(),
-                limiter.clone(),
-                certificates.clone(),
-            )));
+        let state = || (shared.clone(), limiter.clone(), certificates.clone());
+        for listener in self.tls {
+            let (shared, limiter, certificates) = state();
+            let served = tls::run(listener, shared, limiter, certificates);
+            tasks.push(tokio::spawn(served));
         }
-        for l in self.https {
-            tasks.push(tokio::spawn(https::run(
-                l,
-                shared.clone(),
-                limiter.clone(),
-                certificates.clone(),
-                path.into(),
-            )));
+        for listener in self.https {
+            let (shared, limiter, certificates) = state();
+            let served = https::run(listener, shared, limiter, certificates, path.into());
+            tasks.push(tokio::spawn(served));
         }
         for socket in self.quic {
-            let (shared, limiter, certificates) =
-                (shared.clone(), limiter.clone(), certificates.clone());
-            tasks.push(tokio::spawn(async move {
-                if let Err(e) = quic::run(socket, shared, limiter, certificates).await {
-                    tracing::error!(error = %e, "QUIC cannot be served");
-                }
-            }));
+            let (shared, limiter, certificates) = state();
+            let served = quic::run(socket, shared, limiter, certificates);
+            tasks.push(tokio::spawn(log_error("QUIC", served)));
         }
         for sockets in self.h3 {
-            let (shared, certificates) = (shared.clone(), certificates.clone());
-            tasks.push(tokio::spawn(async move {
-                if let Err(e) = http3::run(sockets, shared, certificates).await {
-                    tracing::error!(error = %e, "HTTP/3 cannot be served");
-                }
-            }));
+            let (shared, _, certificates) = state();
+            let served = http3::run(sockets, shared, certificates);
+            tasks.push(tokio::spawn(log_error("HTTP/3", served)));
         }
         tasks
     }

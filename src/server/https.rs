@@ -105,11 +105,8 @@ pub async fn run(
                 last: AtomicU64::new(0),
                 since: Instant::now(),
             };
-            let _ = timeout(
-                tcp::MAX_CONNECTION_AGE,
-                connection(stream, http2, Arc::new(client)),
-            )
-            .await;
+            let served = connection(stream, http2, Arc::new(client));
+            let _ = timeout(tcp::MAX_CONNECTION_AGE, served).await;
         }
     };
     tcp::accept(listener, limiter, serve).await;
@@ -146,9 +143,7 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(tcp::MAX_PIPELINED as u32)
-        .max_header_list_size(MAX_HEADER_BYTES);
-    builder
-        .http2()
+        .max_header_list_size(MAX_HEADER_BYTES)
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .max_send_buf_size(SEND_BUFFER);
@@ -217,53 +212,47 @@ impl Client {
         head: &Parts,
         body: &mut RequestBody<Incoming>,
     ) -> Result<Bytes, (StatusCode, &'static str)> {
+        let refuse = |status, text| Err((status, text));
         if head.uri.path() != &*self.path {
-            return Err((
+            return refuse(
                 StatusCode::NOT_FOUND,
                 "DNS queries are answered at another path",
-            ));
+            );
         }
         match head.method {
             Method::GET | Method::HEAD => {
-                let decode = |q: &str| {
-                    q.split('&').find_map(|pair| {
-                        pair.strip_prefix("dns=")
-                            .map(|v| BASE64URL_NOPAD.decode(v.as_bytes()))
-                    })
+                let mut pairs = head.uri.query().unwrap_or_default().split('&');
+                let Some(value) = pairs.find_map(|pair| pair.strip_prefix("dns=")) else {
+                    let text = "the parameter `dns` is missing (RFC 8484 section 4.1)";
+                    return refuse(StatusCode::BAD_REQUEST, text);
                 };
-                match head.uri.query().and_then(decode) {
-                    Some(Ok(query)) => Ok(query.into()),
-                    Some(Err(_)) => Err((
-                        StatusCode::BAD_REQUEST,
-                        "`dns` is not base64url without padding (RFC 8484 section 6)",
-                    )),
-                    None => Err((
-                        StatusCode::BAD_REQUEST,
-                        "the parameter `dns` is missing (RFC 8484 section 4.1)",
-                    )),
-                }
+                BASE64URL_NOPAD
+                    .decode(value.as_bytes())
+                    .map(Into::into)
+                    .or_else(|_| {
+                        let text = "`dns` is not base64url without padding (RFC 8484 section 6)";
+                        refuse(StatusCode::BAD_REQUEST, text)
+                    })
             }
             Method::POST => {
                 if !is_message(&head.headers) {
-                    return Err((
-                        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                        "the media type of the body must be application/dns-message",
-                    ));
+                    let text = "the media type of the body must be application/dns-message";
+                    return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
                 }
                 let body = Limited::new(body, tcp::MAX_QUERY_BYTES);
                 match timeout(tcp::READ_TIMEOUT, body.collect()).await {
                     Ok(Ok(body)) => Ok(body.to_bytes()),
-                    Ok(Err(_)) => Err((StatusCode::PAYLOAD_TOO_LARGE, "query too long")),
-                    Err(_) => Err((
+                    Ok(Err(_)) => refuse(StatusCode::PAYLOAD_TOO_LARGE, "query too long"),
+                    Err(_) => refuse(
                         StatusCode::REQUEST_TIMEOUT,
                         "the query did not arrive in time",
-                    )),
+                    ),
                 }
             }
-            _ => Err((
+            _ => refuse(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "send queries by GET, HEAD or POST",
-            )),
+            ),
         }
     }
 }
@@ -272,17 +261,11 @@ impl Client {
 /// 9110 section 8.3.1).
 fn is_message(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let essence = |t: &HeaderValue| {
-        let bytes = t
-            .as_bytes()
-            .split(|b| *b == b';')
-            .next()
-            .unwrap_or_default();
-        bytes
-            .trim_ascii()
-            .eq_ignore_ascii_case(MEDIA_TYPE.as_bytes())
+    let is_media_type = |t: &HeaderValue| {
+        let essence = t.as_bytes().split(|b| *b == b';').next();
+        essence.is_some_and(|e| e.trim_ascii().eq_ignore_ascii_case(MEDIA_TYPE.as_bytes()))
     };
-    types.next().is_some_and(essence) && types.next().is_none()
+    types.next().is_some_and(is_media_type) && types.next().is_none()
 }
 
 /// Reads the rest of a refused request's body. Many clients lose the response if the stream is

@@ -23,10 +23,10 @@ use crate::{
     clock::Clock,
     dns::notify::rcode_name,
     index::Snapshot,
-    ledger::SeenSerials,
+    ledger::MirrorSerials,
     model::{
         Serial, Time,
-        serial::{SeenMirror, forced_transfers},
+        serial::{MirrorSerial, forced_transfers},
         time::Seconds,
     },
 };
@@ -54,6 +54,24 @@ enum MirrorId {
     Other(IpAddr, Option<String>),
 }
 
+impl MirrorId {
+    /// The address of a mirror of `transfer.notify`.
+    fn configured(&self) -> Option<SocketAddr> {
+        match self {
+            MirrorId::Configured(address, _) => Some(*address),
+            MirrorId::Other(..) => None,
+        }
+    }
+
+    /// The address as text, and the key.
+    fn parts(&self) -> (String, Option<String>) {
+        match self {
+            MirrorId::Configured(address, key) => (address.to_string(), key.clone()),
+            MirrorId::Other(address, key) => (address.to_string(), key.clone()),
+        }
+    }
+}
+
 /// A mirror of `transfer.notify`. Two mirrors at one address are distinguished by their keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Configured {
@@ -74,7 +92,7 @@ impl Configured {
     }
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct NotifyState {
     serial: Serial,
     at: Time,
@@ -180,21 +198,17 @@ struct Log {
 
 impl Log {
     fn push(&mut self, serial: Serial, at: Time) {
-        if self
-            .entries
-            .back()
-            .is_some_and(|(_, last)| self.current == serial || *last == at)
-        {
-            self.current = serial;
-            return;
-        }
+        let last = self.entries.back();
+        let is_new = last.is_none_or(|(_, last)| self.current != serial && *last != at);
         self.current = serial;
-        self.entries.push_back((serial, at));
+        if is_new {
+            self.entries.push_back((serial, at));
+        }
         if self.entries.len() > MAX_LOG {
-            let mut n = 0;
+            let mut keeps = false;
             self.entries.retain(|_| {
-                n += 1;
-                n % 2 == 1
+                keeps = !keeps;
+                keeps
             });
         }
     }
@@ -338,34 +352,36 @@ impl Mirrors {
     }
 
     /// The look-up of mirrors that the ledger uses before a serial jumps.
-    pub fn seen_serials(self: &std::sync::Arc<Mirrors>) -> SeenSerials {
+    pub fn mirror_serials(self: &std::sync::Arc<Mirrors>) -> MirrorSerials {
         let mirrors = self.clone();
-        SeenSerials(Some(std::sync::Arc::new(move |zone| {
+        MirrorSerials(Some(std::sync::Arc::new(move |zone| {
             mirrors.recent_mirrors(zone, mirrors.clock.now())
         })))
     }
 
     /// The mirrors of a zone that were seen in the last 30 days, with their proved serials.
-    fn recent_mirrors(&self, zone: &str, at: Time) -> Vec<SeenMirror> {
+    fn recent_mirrors(&self, zone: &str, at: Time) -> Vec<MirrorSerial> {
+        self.serials_of(zone, at, |row| !row.unproved)
+    }
+
+    /// The mirrors of a zone that were seen in the last 30 days and whose state `is_wanted`.
+    fn serials_of(
+        &self,
+        zone: &str,
+        at: Time,
+        is_wanted: impl Fn(&Row) -> bool,
+    ) -> Vec<MirrorSerial> {
         let inner = self.lock();
-        inner
-            .rows
-            .iter()
-            .filter(|((z, _), row)| z == zone && !row.unproved)
-            .filter_map(|(key, row)| seen_mirror(key, row, at))
+        let rows = inner.rows.iter();
+        rows.filter(|((z, _), row)| z == zone && is_wanted(row))
+            .filter_map(|(key, row)| mirror_serial(key, row, at))
             .collect()
     }
 
     /// The mirrors for which a serial was not newer, and which have not transferred the whole zone
     /// since.
-    pub(super) fn left_behind(&self, zone: &str) -> Vec<SeenMirror> {
-        let (inner, at) = (self.lock(), self.clock.now());
-        inner
-            .rows
-            .iter()
-            .filter(|((z, _), r)| z == zone && r.left_at.is_some())
-            .filter_map(|(p, r)| seen_mirror(p, r, at))
-            .collect()
+    pub(super) fn left_behind(&self, zone: &str) -> Vec<MirrorSerial> {
+        self.serials_of(zone, self.clock.now(), |row| row.left_at.is_some())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -395,9 +411,7 @@ impl Mirrors {
                 serial,
                 at: self.clock.now(),
                 tries: again + 1,
-                rcode: None,
-                answer_ms: None,
-                problem: None,
+                ..NotifyState::default()
             });
             row.counts.notified += 1;
         });
@@ -455,23 +469,17 @@ impl Mirrors {
     /// Records the request of a mirror for a transfer. Returns true if the mirror has to transfer
     /// the whole zone, because its copy differs from ours at its serial.
     pub fn record_request(&self, request: &TransferRequest) -> bool {
-        let TransferRequest {
-            zone,
-            addr,
-            key,
-            serial,
-            proved,
-            current,
-        } = *request;
-        let mut inner = self.lock();
-        let newest = inner.logs.entry(zone.into()).or_default().note(current);
-        inner.update_row(zone, addr, key, self.clock.now(), |row, at| {
+        let (zone, serial, mut inner) = (request.zone, request.serial, self.lock());
+        let log = inner.logs.entry(zone.into()).or_default();
+        let newest = log.note(request.current);
+        let now = self.clock.now();
+        inner.update_row(zone, request.addr, request.key, now, |row, at| {
             row.request = Some(MirrorRequest { serial, at });
             row.counts.requests += 1;
             if serial.is_some() && row.has != serial {
-                (row.has, row.lacks_since, row.unproved) = (serial, None, !proved);
+                (row.has, row.lacks_since, row.unproved) = (serial, None, !request.proved);
             }
-            row.unproved &= !proved;
+            row.unproved &= !request.proved;
             row.mark(newest);
             row.left_at.is_some()
         })
@@ -515,10 +523,7 @@ impl Mirrors {
         let serials: HashMap<&str, Serial> = zones.map(|(z, s)| (&*z.name, *s)).collect();
         let mirrors = inner.rows.iter().filter_map(|((zone, id), row)| {
             let current = *serials.get(zone.as_str())?;
-            let (address, key) = match id {
-                MirrorId::Configured(addr, key) => (addr.to_string(), key),
-                MirrorId::Other(addr, key) => (addr.to_string(), key),
-            };
+            let (address, key) = id.parts();
             let left = row
                 .left_at
                 .filter(|_| row.last_seen.plus(SEEN_WITHIN) >= at);
@@ -531,8 +536,8 @@ impl Mirrors {
             Some(MirrorResponse {
                 zone: zone.clone(),
                 address,
-                configured: matches!(id, MirrorId::Configured(..)),
-                key: key.clone(),
+                configured: id.configured().is_some(),
+                key,
                 serial: current.0,
                 mirror_serial: row.has.map(|s| s.0),
                 behind: behind.map(|(serials, seconds)| LagResponse { serials, seconds }),
@@ -590,12 +595,7 @@ fn note_given_out(all: &mut GivenOut, zone: &str, serial: Serial, at: Time) {
 impl Row {
     /// Marks the mirror as left behind if our serial is not newer than its proved one.
     fn mark(&mut self, ours: Serial) {
-        let follows = self.has.is_none_or(|has| {
-            matches!(
-                has.partial_cmp(&ours),
-                Some(Ordering::Less | Ordering::Equal)
-            )
-        });
+        let follows = self.has.is_none_or(|has| has <= ours);
         if !follows && !self.unproved && self.left_at.is_none() {
             self.left_at = Some(ours);
         }
@@ -603,13 +603,10 @@ impl Row {
 }
 
 /// The serial of a mirror; `None` if it has none, or was not seen for 30 days.
-fn seen_mirror((_, id): &(String, MirrorId), row: &Row, at: Time) -> Option<SeenMirror> {
-    let (address, key) = match id {
-        MirrorId::Configured(address, key) => (address.to_string(), key.clone()),
-        MirrorId::Other(address, key) => (address.to_string(), key.clone()),
-    };
+fn mirror_serial((_, id): &(String, MirrorId), row: &Row, at: Time) -> Option<MirrorSerial> {
+    let (address, key) = id.parts();
     let serial = row.has.filter(|_| row.last_seen.plus(SEEN_WITHIN) >= at)?;
-    Some(SeenMirror {
+    Some(MirrorSerial {
         address,
         key,
         serial,
@@ -637,26 +634,19 @@ impl Inner {
 
     fn configure(&mut self, all: &[Configured]) {
         let keys: Vec<(String, MirrorId)> = all.iter().map(Configured::row_key).collect();
-        let gone = |key: &(String, MirrorId)| {
-            matches!(key.1, MirrorId::Configured(..)) && !keys.contains(key)
-        };
+        let gone = |key: &(String, MirrorId)| key.1.configured().is_some() && !keys.contains(key);
         let mut old: Vec<_> = self.rows.extract_if(.., |key, _| gone(key)).collect();
-        for key in keys {
+        for (zone, id) in keys {
             // A mirror whose key was changed keeps its state.
-            let before = old.iter().position(|((zone, id), _)| match (id, &key.1) {
-                (MirrorId::Configured(a, _), MirrorId::Configured(b, _)) => {
-                    *zone == key.0 && a == b
-                }
-                _ => false,
-            });
-            let row = if self.rows.contains_key(&key) {
-                None
-            } else {
-                before.map(|i| old.swap_remove(i).1)
+            let before = |((z, old), _): &((String, MirrorId), Row)| {
+                *z == zone && old.configured() == id.configured()
             };
             self.rows
-                .entry(key)
-                .or_insert_with(|| row.unwrap_or_default());
+                .entry((zone.clone(), id.clone()))
+                .or_insert_with(|| {
+                    let before = old.iter().position(before);
+                    before.map_or_else(Row::default, |i| old.swap_remove(i).1)
+                });
         }
         for ((zone, id), row) in old {
             if let (MirrorId::Configured(address, key), true) = (id, row.has.is_some()) {
@@ -694,8 +684,8 @@ impl Inner {
     ) -> T {
         let addr = addr.to_canonical();
         let mine = || {
-            let here = self.rows.keys().filter(|(z, _)| z == zone);
-            here.filter_map(|(_, id)| match id {
+            let of_zone = self.rows.keys().filter(|(z, _)| z == zone);
+            of_zone.filter_map(|(_, id)| match id {
                 MirrorId::Configured(a, k) => {
                     Some((id, a.ip().to_canonical() == addr, k.as_deref()))
                 }
@@ -722,31 +712,22 @@ impl Inner {
     }
 
     fn record_completed(&mut self, addr: IpAddr, at: Time) {
-        if self.transferred.len() >= MAX_TRANSFERRED
-            && !self.transferred.contains_key(&addr)
-            && let Some(oldest) = self
-                .transferred
-                .iter()
-                .min_by_key(|(_, t)| **t)
-                .map(|(a, _)| *a)
-        {
-            self.transferred.remove(&oldest);
+        if self.transferred.len() >= MAX_TRANSFERRED && !self.transferred.contains_key(&addr) {
+            let oldest = self.transferred.iter().min_by_key(|(_, t)| **t);
+            let oldest = oldest.map(|(a, _)| *a);
+            oldest.map(|a| self.transferred.remove(&a));
         }
         self.transferred.insert(addr, at);
         self.changed = true;
     }
 
     fn make_room(&mut self) {
-        let others = self
-            .rows
-            .iter()
-            .filter(|((_, id), _)| matches!(id, MirrorId::Other(..)));
-        if others.clone().count() >= MAX_OTHERS
-            && let Some(oldest) = others
-                .min_by_key(|(_, row)| row.last_seen)
-                .map(|(key, _)| key.clone())
-        {
-            self.rows.remove(&oldest);
+        let rows = self.rows.iter();
+        let others = rows.filter(|((_, id), _)| id.configured().is_none());
+        if others.clone().count() >= MAX_OTHERS {
+            let oldest = others.min_by_key(|(_, row)| row.last_seen);
+            let oldest = oldest.map(|(key, _)| key.clone());
+            oldest.map(|key| self.rows.remove(&key));
         }
     }
 
@@ -775,34 +756,21 @@ impl Inner {
 
     fn saved(&self) -> file::Saved {
         let one = |((zone, id), row): (&(String, MirrorId), &Row)| {
-            let current = self
-                .logs
-                .get(zone)
-                .filter(|l| !l.entries.is_empty())
-                .map(|l| l.current);
-            let lacks = row
-                .has
-                .zip(current)
-                .is_some_and(|(has, current)| has < current);
-            let lacks_since = if lacks || current.is_none() {
-                self.lacks_since(zone, row)
-            } else {
-                None
+            let log = self.logs.get(zone).filter(|l| !l.entries.is_empty());
+            let lacks = log.is_none_or(|log| row.has.is_some_and(|has| has < log.current));
+            let lacks_since = self.lacks_since(zone, row).filter(|_| lacks);
+            let row = Row {
+                lacks_since,
+                ..row.clone()
             };
-            (
-                zone.clone(),
-                id.clone(),
-                Row {
-                    lacks_since,
-                    ..row.clone()
-                },
-            )
+            (zone.clone(), id.clone(), row)
         };
-        file::Saved::new(
-            self.rows.iter().map(one).collect(),
-            self.transferred.clone(),
-            self.given_out.clone(),
-        )
+        file::Saved {
+            version: file::VERSION,
+            mirrors: self.rows.iter().map(one).collect(),
+            transferred: self.transferred.clone(),
+            given_out: self.given_out.clone(),
+        }
     }
 }
 

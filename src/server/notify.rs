@@ -17,9 +17,9 @@ use std::{
 use tokio::{
     net::UdpSocket,
     sync::watch,
-    task::JoinHandle,
     time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use super::mirrors::{Configured, Mirrors};
 use crate::{
@@ -31,11 +31,7 @@ use crate::{
     },
     index::{Snapshot, ZoneSet, ZoneView},
     ledger::Ledger,
-    model::{
-        Keys, Serial, TsigKey,
-        serial::{SeenMirror, left_behind},
-        zone::Notify,
-    },
+    model::{Keys, Serial, TsigKey, serial::left_behind, zone::Notify},
 };
 
 /// The most pairs of a zone and a mirror that are notified; each has a task and a socket.
@@ -75,7 +71,7 @@ struct Target {
 }
 
 /// A serial that a mirror is notified of.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 struct Announcement {
     serial: Serial,
     /// A NOTIFY with the ID 0.
@@ -83,22 +79,10 @@ struct Announcement {
     key: Option<Arc<TsigKey>>,
 }
 
-impl Announcement {
-    fn is_same(&self, other: &Announcement) -> bool {
-        self.message == other.message && self.key == other.key
-    }
-}
-
 /// The task of a target, which is aborted when this is dropped.
 struct Task {
     announcements: watch::Sender<Announcement>,
-    handle: JoinHandle<()>,
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.handle.abort();
-    }
+    _handle: AbortOnDropHandle<()>,
 }
 
 /// The parts of the snapshot that was applied last, without its tables: freeing them takes long,
@@ -147,43 +131,39 @@ async fn save_now(mirrors: &Arc<Mirrors>) {
 /// The mirrors that the log has named as in need of a forced transfer.
 #[derive(Default)]
 struct LoggedMirrors {
-    last: Vec<(String, Vec<SeenMirror>)>,
+    /// Zone, address and key of each mirror.
+    last: Vec<(String, String, Option<String>)>,
     at: Option<Instant>,
 }
 
 impl LoggedMirrors {
     fn log(&mut self, snapshot: &Snapshot, mirrors: &Mirrors) {
-        let left = |zone: &ZoneView| (zone.name.to_string(), mirrors.left_behind(&zone.name));
-        let all: Vec<_> = snapshot
-            .zones
-            .all()
-            .iter()
-            .map(left)
-            .filter(|(_, left)| !left.is_empty())
-            .collect();
-        let identities = |all: &[(String, Vec<SeenMirror>)]| -> Vec<_> {
-            all.iter()
-                .flat_map(|(z, left)| {
-                    left.iter()
-                        .map(move |m| (z.clone(), m.address.clone(), m.key.clone()))
-                })
-                .collect()
+        let zones = snapshot.zones.all().iter().zip(snapshot.serials.iter());
+        let left = |(zone, serial): (&ZoneView, &Serial)| {
+            (
+                zone.name.to_string(),
+                *serial,
+                mirrors.left_behind(&zone.name),
+            )
         };
-        if identities(&all) == identities(&self.last)
-            && self.at.is_some_and(|at| at.elapsed() < LOG_INTERVAL)
-        {
+        let all: Vec<_> = zones
+            .map(left)
+            .filter(|(.., left)| !left.is_empty())
+            .collect();
+        let mut identities = Vec::new();
+        for (zone, _, left) in &all {
+            let of_zone = left
+                .iter()
+                .map(|m| (zone.clone(), m.address.clone(), m.key.clone()));
+            identities.extend(of_zone);
+        }
+        if identities == self.last && self.at.is_some_and(|at| at.elapsed() < LOG_INTERVAL) {
             return;
         }
-        for (zone, left) in &all {
-            let serial = snapshot
-                .zones
-                .by_name(zone)
-                .and_then(|i| snapshot.serials.get(i))
-                .copied()
-                .unwrap_or_default();
-            tracing::error!("{}", left_behind(zone, serial, left));
+        for (zone, serial, left) in &all {
+            tracing::error!("{}", left_behind(zone, *serial, left));
         }
-        (self.last, self.at) = (all, Some(Instant::now()));
+        (self.last, self.at) = (identities, Some(Instant::now()));
     }
 }
 
@@ -200,17 +180,11 @@ fn apply_snapshot(
         configure(snapshot, mirrors, tasks);
     }
     let is_same = Arc::ptr_eq(&snapshot.zones, &published.zones);
-    for (i, (zone, serial)) in snapshot
-        .zones
-        .all()
-        .iter()
-        .zip(snapshot.serials.iter())
-        .enumerate()
-    {
-        let index = if is_same {
-            Some(i)
-        } else {
-            published.zones.by_name(&zone.name)
+    let zones = snapshot.zones.all().iter().zip(snapshot.serials.iter());
+    for (i, (zone, serial)) in zones.enumerate() {
+        let index = match is_same {
+            true => Some(i),
+            false => published.zones.by_name(&zone.name),
         };
         if index.and_then(|i| published.serials.get(i)) != Some(serial) {
             announce(zone, *serial, mirrors, tasks);
@@ -244,14 +218,12 @@ fn configure(snapshot: &Snapshot, mirrors: &Arc<Mirrors>, tasks: &mut HashMap<Ta
                 break;
             }
             all.push(target.mirror.clone());
-            announcements.push((
-                target,
-                Announcement {
-                    serial: *serial,
-                    message: message.clone(),
-                    key: tsig,
-                },
-            ));
+            let announcement = Announcement {
+                serial: *serial,
+                message: message.clone(),
+                key: tsig,
+            };
+            announcements.push((target, announcement));
         }
     }
     mirrors.configure(&all);
@@ -261,14 +233,12 @@ fn configure(snapshot: &Snapshot, mirrors: &Arc<Mirrors>, tasks: &mut HashMap<Ta
             Some(task) => update(&task.announcements, announcement),
             None => {
                 let (tx, rx) = watch::channel(announcement);
-                let handle = tokio::spawn(run_target(target.clone(), rx, mirrors.clone()));
-                tasks.insert(
-                    target,
-                    Task {
-                        announcements: tx,
-                        handle,
-                    },
-                );
+                let run = tokio::spawn(run_target(target.clone(), rx, mirrors.clone()));
+                let task = Task {
+                    announcements: tx,
+                    _handle: AbortOnDropHandle::new(run),
+                };
+                tasks.insert(target, task);
             }
         }
     }
@@ -291,11 +261,9 @@ fn target(zone: &ZoneView, n: &Notify) -> Option<(Target, Option<String>)> {
 }
 
 fn update(sender: &watch::Sender<Announcement>, announcement: Announcement) {
-    sender.send_if_modified(|w| {
-        let differs = !w.is_same(&announcement);
-        if differs {
-            *w = announcement;
-        }
+    sender.send_if_modified(|last| {
+        let differs = *last != announcement;
+        *last = announcement;
         differs
     });
 }
@@ -305,18 +273,13 @@ fn announce(zone: &ZoneView, serial: Serial, mirrors: &Mirrors, tasks: &HashMap<
     mirrors.record_published(&zone.name, serial);
     let mut message: Option<Arc<[u8]>> = None;
     for (_, task) in tasks.iter().filter(|(t, _)| t.mirror.zone == *zone.name) {
-        let message = message
-            .get_or_insert_with(|| request(zone, serial, 0).into())
-            .clone();
-        let key = task.announcements.borrow().key.clone();
-        update(
-            &task.announcements,
-            Announcement {
-                serial,
-                message,
-                key,
-            },
-        );
+        let message = message.get_or_insert_with(|| request(zone, serial, 0).into());
+        let announcement = Announcement {
+            serial,
+            message: message.clone(),
+            key: task.announcements.borrow().key.clone(),
+        };
+        update(&task.announcements, announcement);
     }
 }
 

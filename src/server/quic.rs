@@ -175,12 +175,8 @@ impl Client {
         mut receive: RecvStream,
     ) -> Option<()> {
         let mut out = vec![0, 0];
-        let read = match timeout(
-            tcp::READ_TIMEOUT,
-            receive.read_to_end(2 + tcp::MAX_QUERY_BYTES),
-        )
-        .await
-        {
+        let read = receive.read_to_end(2 + tcp::MAX_QUERY_BYTES);
+        let read = match timeout(tcp::READ_TIMEOUT, read).await {
             Ok(Ok(read)) => read,
             Ok(Err(quinn::ReadToEndError::TooLong)) => {
                 connection.close(PROTOCOL_ERROR, b"query too long");
@@ -193,30 +189,20 @@ impl Client {
             }
         };
         let _answering = self.permit.begin_answer()?;
-        match query(&read) {
-            Ok(query)
-                if reply(
-                    query,
-                    Peer::single_message(self.addr),
-                    &self.shared,
-                    &self.counters,
-                    &mut out,
-                ) => {}
-            Ok(_) => {
-                connection.close(PROTOCOL_ERROR, b"not a DNS query");
-                return None;
-            }
-            Err(text) => {
-                connection.close(PROTOCOL_ERROR, text.as_bytes());
-                return None;
-            }
+        let peer = Peer::single_message(self.addr);
+        let answered = query(&read).and_then(|query| {
+            reply(query, peer, &self.shared, &self.counters, &mut out)
+                .then_some(())
+                .ok_or("not a DNS query")
+        });
+        if let Err(text) = answered {
+            connection.close(PROTOCOL_ERROR, text.as_bytes());
+            return None;
         }
         let len = (out.len() - 2) as u16;
         out[..2].copy_from_slice(&len.to_be_bytes());
-        timeout(tcp::WRITE_TIMEOUT, send.write_all(&out))
-            .await
-            .ok()?
-            .ok()?;
+        let written = timeout(tcp::WRITE_TIMEOUT, send.write_all(&out)).await;
+        written.ok()?.ok()?;
         send.finish().ok()
     }
 }

@@ -1,7 +1,7 @@
 //! System calls for the process, its threads and its sockets, with all `unsafe` code of the server
 //! except that of UDP.
 
-use std::{ffi::CString, io, os::fd::AsRawFd};
+use std::{ffi::CString, io, net::SocketAddr, os::fd::AsRawFd};
 
 use nix::{
     sys::resource::{Resource, getrlimit, setrlimit},
@@ -39,6 +39,25 @@ pub fn is_missing(e: &io::Error) -> bool {
     e.kind() == io::ErrorKind::AddrNotAvailable || e.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
+/// Opens a socket for each address. An IPv6 address that this machine does not have is left out.
+pub fn bind_each<S>(
+    key: &str,
+    addrs: &[SocketAddr],
+    bind: impl Fn(SocketAddr) -> io::Result<S>,
+) -> Result<Vec<S>, String> {
+    let mut out = Vec::new();
+    for addr in addrs {
+        match bind(*addr) {
+            Ok(socket) => out.push(socket),
+            Err(e) if addr.is_ipv6() && is_missing(&e) => {
+                tracing::warn!(%addr, key, "this machine does not have the address; not listening there");
+            }
+            Err(e) => return Err(format!("{key}: {addr}: {e}")),
+        }
+    }
+    Ok(out)
+}
+
 /// Raises the limit of open files to the hard limit, and returns it. Every TCP connection is an
 /// open file.
 pub fn raise_file_limit() -> io::Result<u64> {
@@ -64,29 +83,16 @@ pub fn lower_priority() {
 /// Lets the calling thread run in short time slices, so that it runs soon after it wakes (Linux
 /// 6.12 and later). This needs no privilege, since the thread's share stays the same.
 pub fn short_slices() {
-    /// `struct sched_attr` of sched_setattr(2), first version.
-    #[repr(C)]
-    struct Attributes {
-        size: u32,
-        policy: u32,
-        flags: u64,
-        nice: i32,
-        priority: u32,
-        runtime: u64,
-        deadline: u64,
-        period: u64,
-    }
     const SLICE_NANOSECONDS: u64 = 100_000;
-    let size = size_of::<Attributes>() as u32;
-    let a = Attributes {
-        size,
-        policy: 0,
-        flags: 0,
-        nice: 0,
-        priority: 0,
-        runtime: SLICE_NANOSECONDS,
-        deadline: 0,
-        period: 0,
+    let a = libc::sched_attr {
+        size: size_of::<libc::sched_attr>() as u32,
+        sched_policy: 0,
+        sched_flags: 0,
+        sched_nice: 0,
+        sched_priority: 0,
+        sched_runtime: SLICE_NANOSECONDS,
+        sched_deadline: 0,
+        sched_period: 0,
     };
     // SAFETY: `a` is a valid structure of the size that it names. An older kernel refuses or
     // ignores it.
@@ -104,13 +110,9 @@ pub fn uid() -> u32 {
 }
 
 /// Looks up a user of this machine.
-fn find_user(name: &str) -> io::Result<User> {
-    User::from_name(name)?.ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::NotFound,
-            format!("there is no user `{name}`"),
-        )
-    })
+pub fn find_user(name: &str) -> io::Result<User> {
+    let missing = || format!("there is no user `{name}`");
+    User::from_name(name)?.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, missing()))
 }
 
 /// Switches to another user for good, with that user's groups.

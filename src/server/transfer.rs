@@ -29,7 +29,7 @@ use crate::{
         Peer,
         query::{NameBuf, Query},
         transfer::{self, Grant, MessageWriter, TransferDecision, ZoneDifference, decide},
-        tsig,
+        tsig::{self, TsigSession},
     },
     index::{Snapshot, ZoneView, difference::View},
     ledger::Ledger,
@@ -89,11 +89,19 @@ struct Completed {
     is_identified: bool,
 }
 
-/// What a transfer writes.
-enum TransferPlan {
-    Axfr(Arc<Snapshot>, usize, View),
-    Ixfr(Arc<Snapshot>, usize, Arc<ZoneDifference>),
-    CurrentSoa(Arc<Snapshot>, usize),
+/// A transfer that has to be written.
+struct TransferPlan {
+    snapshot: Arc<Snapshot>,
+    /// The index of the zone in the snapshot.
+    number: usize,
+    content: TransferContent,
+}
+
+/// The content of a transfer.
+enum TransferContent {
+    Axfr(View),
+    Ixfr(Arc<ZoneDifference>),
+    CurrentSoa,
 }
 
 impl Transfers {
@@ -115,7 +123,6 @@ impl Transfers {
         stop: &Arc<AtomicBool>,
         stream: &mut S,
     ) -> io::Result<Sent> {
-        let timed_out = |why: &str| io::Error::new(io::ErrorKind::TimedOut, why.to_string());
         let started = Instant::now();
         let (tx, mut rx) = mpsc::channel::<Vec<u8>>(MAX_QUEUED_CHUNKS);
         let thread = std::thread::Builder::new().name("transfer".into());
@@ -137,15 +144,10 @@ impl Transfers {
             })
         })?;
         while let Some(chunk) = rx.recv().await {
-            match timeout(
-                WRITE_TIMEOUT.min(MAX_TRANSFER_TIME.saturating_sub(started.elapsed())),
-                stream.write_all(&chunk),
-            )
-            .await
-            {
-                Ok(written) => written?,
-                Err(_) => return Err(timed_out("the mirror receives too slowly")),
-            }
+            let left = WRITE_TIMEOUT.min(MAX_TRANSFER_TIME.saturating_sub(started.elapsed()));
+            let written = timeout(left, stream.write_all(&chunk)).await;
+            let too_slow = "the mirror receives too slowly";
+            written.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, too_slow))??;
         }
         stream.flush().await?;
         // The channel is closed, so that the thread is ending.
@@ -179,22 +181,21 @@ impl Transfers {
     pub fn datagram(&self, query: &[u8], peer: Peer<'_>, limit: usize) -> Option<Vec<u8>> {
         let mut name_buf = NameBuf::default();
         let parsed = Query::parse(query, &mut name_buf).ok()?;
-        let mut signer = MessageSigner::new(self, &parsed)?;
-        let key = signer.key().map(String::from);
-        let TransferPlan::Ixfr(snapshot, zone, difference) =
-            self.plan(&parsed, peer, key.as_deref())?
-        else {
+        let mut session = self.verify(query)?;
+        let key = session.as_ref().map(|s| s.key().to_string());
+        let plan = self.plan(&parsed, peer, key.as_deref())?;
+        let TransferContent::Ixfr(difference) = &plan.content else {
             return None;
         };
         let mut out = Vec::new();
         let mut take = |m: &mut Vec<u8>| {
-            let fits = out.is_empty() && signer.sign(m) && m.len() <= limit;
+            let fits = out.is_empty() && sign(&mut session, m) && m.len() <= limit;
             out = std::mem::take(m);
             fits
         };
         let mut writer =
             MessageWriter::new(query, parsed.question_end, parsed.edns.is_some(), &mut take);
-        transfer::ixfr(&snapshot.zones.all()[zone], &difference, &mut writer).then_some(out)
+        transfer::ixfr(plan.zone(), difference, &mut writer).then_some(out)
     }
 
     /// Writes the messages of an answer, each after its length, in chunks. Returns `None` if `send`
@@ -207,12 +208,12 @@ impl Transfers {
     ) -> Option<Completed> {
         let mut name_buf = NameBuf::default();
         let parsed = Query::parse(query, &mut name_buf).ok()?;
-        let mut signer = MessageSigner::new(self, &parsed)?;
-        let key = signer.key().map(String::from);
+        let mut session = self.verify(query)?;
+        let key = session.as_ref().map(|s| s.key().to_string());
         let plan = self.plan(&parsed, peer, key.as_deref())?;
         let mut chunk = Vec::with_capacity(CHUNK_BYTES + transfer::FULL * 2);
         let mut take = |m: &mut Vec<u8>| {
-            if !signer.sign(m) {
+            if !sign(&mut session, m) {
                 return false;
             }
             // A message has at most 65,535 bytes.
@@ -226,21 +227,23 @@ impl Transfers {
         };
         let mut writer =
             MessageWriter::new(query, parsed.question_end, parsed.edns.is_some(), &mut take);
-        let (done, from, to) = match &plan {
-            TransferPlan::Axfr(s, zone, view) => (
-                transfer::axfr(s, *zone, *view, &mut writer),
+        let (snapshot, number) = (&*plan.snapshot, plan.number);
+        let serial = transfer::serial(snapshot, number);
+        let (done, from, to) = match &plan.content {
+            TransferContent::Axfr(view) => (
+                transfer::axfr(snapshot, number, *view, &mut writer),
                 None,
-                transfer::serial(s, *zone),
+                serial,
             ),
-            TransferPlan::Ixfr(s, zone, d) => (
-                transfer::ixfr(&s.zones.all()[*zone], d, &mut writer),
+            TransferContent::Ixfr(d) => (
+                transfer::ixfr(plan.zone(), d, &mut writer),
                 Some(d.from),
                 d.to,
             ),
-            TransferPlan::CurrentSoa(s, zone) => (
-                transfer::current(s, *zone, &mut writer),
+            TransferContent::CurrentSoa => (
+                transfer::current(snapshot, number, &mut writer),
                 None,
-                transfer::serial(s, *zone),
+                serial,
             ),
         };
         let sent = Sent {
@@ -249,11 +252,7 @@ impl Transfers {
             records: writer.records,
             bytes: writer.bytes,
         };
-        let zone = match &plan {
-            TransferPlan::Axfr(s, zone, _)
-            | TransferPlan::Ixfr(s, zone, _)
-            | TransferPlan::CurrentSoa(s, zone) => &s.zones.all()[*zone],
-        };
+        let zone = plan.zone();
         let is_identified = zone.allows_transfer_to(key.as_deref(), peer.certificate_names);
         let zone = zone.name.clone();
         (done && (chunk.is_empty() || send(chunk))).then_some(Completed {
@@ -279,7 +278,7 @@ impl Transfers {
         let whole = self
             .mirrors
             .as_ref()
-            .filter(|_| !matches!(decision, TransferDecision::Refused { .. }))
+            .filter(|_| !matches!(decision, TransferDecision::Refused(..)))
             .is_some_and(|mirrors| {
                 mirrors.record_request(&TransferRequest {
                     zone: &snapshot.zones.all()[number].name,
@@ -290,40 +289,40 @@ impl Transfers {
                     current: transfer::serial(&snapshot, number),
                 })
             });
-        match decision {
-            TransferDecision::Refused { .. } => None,
-            // The mirror's copy differs from ours at that serial.
-            TransferDecision::Granted(Grant::Ixfr(_)) if whole => {
-                Some(TransferPlan::Axfr(snapshot, number, view))
+        let content = match decision {
+            TransferDecision::Refused(..) => return None,
+            TransferDecision::CurrentSoa => TransferContent::CurrentSoa,
+            // If `whole`, the mirror's copy differs from ours at that serial.
+            TransferDecision::Granted(Grant::Ixfr(from)) if !whole => {
+                match self.difference(view, from, &snapshot, number) {
+                    Some(plan) => return Some(plan),
+                    None => TransferContent::Axfr(view),
+                }
             }
-            TransferDecision::CurrentSoa => Some(TransferPlan::CurrentSoa(snapshot, number)),
-            TransferDecision::Granted(Grant::Axfr) => {
-                Some(TransferPlan::Axfr(snapshot, number, view))
-            }
-            TransferDecision::Granted(Grant::Ixfr(from)) => {
-                let found = self.difference(
-                    (&snapshot.zones.all()[number], view),
-                    from,
-                    &snapshot,
-                    number,
-                );
-                Some(match found {
-                    Some((snapshot, number, d)) => TransferPlan::Ixfr(snapshot, number, d),
-                    None => TransferPlan::Axfr(snapshot, number, view),
-                })
-            }
-        }
+            TransferDecision::Granted(_) => TransferContent::Axfr(view),
+        };
+        Some(TransferPlan {
+            snapshot,
+            number,
+            content,
+        })
     }
 
     /// The difference of a zone from a serial to the snapshot or a later one. `None` if a whole
     /// transfer is needed.
     fn difference(
         &self,
-        (zone, view): (&ZoneView, View),
+        view: View,
         from: Serial,
         snapshot: &Arc<Snapshot>,
         number: usize,
-    ) -> Option<(Arc<Snapshot>, usize, Arc<ZoneDifference>)> {
+    ) -> Option<TransferPlan> {
+        let zone = &snapshot.zones.all()[number];
+        let plan = |snapshot, number, difference| TransferPlan {
+            snapshot,
+            number,
+            content: TransferContent::Ixfr(difference),
+        };
         let cached = || self.cached.lock();
         let to = transfer::serial(snapshot, number);
         let is_this = |c: &&CachedDiff| {
@@ -332,7 +331,7 @@ impl Transfers {
                 && (c.difference.from, c.difference.to) == (from, to)
         };
         if let Some(c) = cached().iter().find(is_this) {
-            return Some((snapshot.clone(), number, c.difference.clone()));
+            return Some(plan(snapshot.clone(), number, c.difference.clone()));
         }
         let both = match self.ledger.diff_since(&zone.name, from) {
             Ok(both) => both?,
@@ -359,33 +358,25 @@ impl Transfers {
         });
         let fits = fits.count();
         all.truncate(fits);
-        Some((both.new, number, difference))
+        Some(plan(both.new, number, difference))
+    }
+
+    /// The session that signs the answer to a request; `None` inside if the request is not signed.
+    fn verify(&self, query: &[u8]) -> Option<Option<TsigSession>> {
+        let keys = self.ledger.published.load().keys.clone();
+        tsig::verify(&keys, query, wall()).ok()
     }
 }
 
-/// Signs the messages of an answer if its query was signed.
-struct MessageSigner(Option<tsig::TsigSession>);
-
-impl MessageSigner {
-    fn new(all: &Transfers, query: &Query) -> Option<MessageSigner> {
-        let keys = all.ledger.published.load().keys.clone();
-        if query.signed {
-            tsig::verify(&keys, query.message, wall())
-                .ok()
-                .map(MessageSigner)
-        } else {
-            Some(MessageSigner(None))
-        }
+impl TransferPlan {
+    fn zone(&self) -> &ZoneView {
+        &self.snapshot.zones.all()[self.number]
     }
+}
 
-    fn key(&self) -> Option<&str> {
-        self.0.as_ref().map(tsig::TsigSession::key)
-    }
-
-    /// Signs a message. Returns false if it is too long.
-    fn sign(&mut self, message: &mut Vec<u8>) -> bool {
-        self.0
-            .as_mut()
-            .is_none_or(|session| session.sign_message(message, wall()))
-    }
+/// Signs a message if its query was signed. Returns false if it is too long.
+fn sign(session: &mut Option<TsigSession>, message: &mut Vec<u8>) -> bool {
+    session
+        .as_mut()
+        .is_none_or(|session| session.sign_message(message, wall()))
 }

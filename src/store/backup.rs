@@ -113,19 +113,15 @@ impl Store {
         // other.
         let found = read(&to.join(FOLDER), at).inspect_err(|e| {
             if let StoreError::Damaged(why) = e {
-                self.record_damage(super::FoundBy::Backup, why);
+                self.integrity.record(super::FoundBy::Backup, why);
             }
         })?;
         let text = serde_json::to_string_pretty(&found).unwrap_or_default();
         let description = to.join(DESCRIPTION);
         std::fs::write(&description, text + "\n").map_err(io(&description))?;
         restrict_dir(to).map_err(io(to))?;
-        std::fs::File::open(&description)
-            .and_then(|f| f.sync_all())
-            .map_err(io(&description))?;
-        std::fs::File::open(to)
-            .and_then(|f| f.sync_all())
-            .map_err(io(to))?;
+        sync(&description)?;
+        sync(to)?;
         Ok(found)
     }
 
@@ -207,11 +203,9 @@ impl Restoration {
             let name = entry.map_err(io(&source))?.file_name();
             let (a, b) = (source.join(&name), path.join(&name));
             std::fs::copy(&a, &b).map_err(io(&a))?;
-            std::fs::File::open(&b)
-                .and_then(|f| f.sync_all())
-                .map_err(io(&b))?;
+            sync(&b)?;
         }
-        sync_folder(&path)?;
+        sync(&path)?;
         if read(&path, out.found.at.clone())? != out.found {
             return Err(StoreError::Damaged(format!(
                 "the content of the copy in {} differs from its description {}",
@@ -246,12 +240,12 @@ impl Restoration {
         names.sort_by_key(|n| n == CURRENT);
         for name in names {
             if name == CURRENT {
-                sync_folder(&self.to)?;
+                sync(&self.to)?;
             }
             let place = self.to.join(&name);
             std::fs::rename(path.join(&name), &place).map_err(io(&place))?;
         }
-        sync_folder(&self.to)?;
+        sync(&self.to)?;
         self.finished = true;
         let _ = std::fs::remove_dir(&path);
         Ok(())
@@ -268,7 +262,8 @@ impl Drop for Restoration {
     }
 }
 
-fn sync_folder(path: &Path) -> Result<()> {
+/// Syncs a file or a folder to disk.
+fn sync(path: &Path) -> Result<()> {
     std::fs::File::open(path)
         .and_then(|f| f.sync_all())
         .map_err(io(path))

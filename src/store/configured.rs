@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, Result, Store, damaged, schema};
+use super::{Batch, Result, Store, schema};
 use crate::model::ReasonId;
 
 /// The key of the row in the family `meta`.
@@ -62,11 +62,6 @@ impl Store {
     ///
     /// The row cannot be read.
     pub fn configured(&self) -> Result<Option<Configured>> {
-        match self.get(schema::META, KEY)? {
-            None => Ok(None),
-            Some(row) => schema::decode(&row)
-                .map(Some)
-                .ok_or_else(|| damaged("the names of the last configuration")),
-        }
+        self.read(schema::META, KEY, "the names of the last configuration")
     }
 }

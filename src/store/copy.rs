@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use rocksdb::{IngestExternalFileOptions, SstFileWriter};
+use rocksdb::SstFileWriter;
 
 use super::{Result, Store, StoreError, feeds::Cursor, schema};
 use crate::model::SourceId;
@@ -28,13 +28,12 @@ impl Store {
     pub fn write_copy(&self, source: SourceId, copy: u32) -> Result<CopyWriter<'_>> {
         let prefix = schema::feed_prefix(source, copy);
         self.drop_rows(schema::RECORDS, &prefix)?;
-        let file = self
-            .stage_path()
-            .join(format!("{}-{copy}.records", source.0));
         Ok(CopyWriter {
             store: self,
             prefix,
-            file,
+            file: self
+                .stage_path()
+                .join(format!("{}-{copy}.records", source.0)),
             keys: Vec::new(),
             bytes: 0,
             records: 0,
@@ -48,12 +47,8 @@ impl Store {
 
     /// Whether a copy has a record.
     pub fn has_record(&self, source: SourceId, copy: u32, row: &[u8]) -> Result<bool> {
-        Ok(self
-            .get(
-                schema::RECORDS,
-                &[&schema::feed_prefix(source, copy), row].concat(),
-            )?
-            .is_some())
+        let key = [&schema::feed_prefix(source, copy), row].concat();
+        Ok(self.get(schema::RECORDS, &key)?.is_some())
     }
 
     /// Runs `f` with two readers of a copy's records.
@@ -64,14 +59,8 @@ impl Store {
         f: impl FnOnce([CopyReader; 2]) -> T,
     ) -> Result<T> {
         self.with(|db| {
-            let reader = || {
-                Result::Ok(CopyReader(Cursor::new(
-                    db,
-                    schema::RECORDS,
-                    schema::feed_prefix(source, copy),
-                    None,
-                )?))
-            };
+            let prefix = schema::feed_prefix(source, copy);
+            let reader = || Cursor::new(db, schema::RECORDS, prefix.clone(), None).map(CopyReader);
             Ok(f([reader()?, reader()?]))
         })
     }
@@ -129,15 +118,7 @@ impl CopyWriter<'_> {
         file.open(&self.file)?;
         keys.iter().try_for_each(|k| file.put(k, []))?;
         file.finish()?;
-        let mut ingest_options = IngestExternalFileOptions::default();
-        ingest_options.set_move_files(true);
-        self.store.with(|db| {
-            Ok(db.ingest_external_file_cf_opts(
-                &super::cf(db, schema::RECORDS)?,
-                &ingest_options,
-                vec![&self.file],
-            )?)
-        })
+        self.store.ingest(schema::RECORDS, &self.file)
     }
 
     /// Writes the rest of the copy to disk, and returns the number of records. The copy is not used

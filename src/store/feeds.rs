@@ -85,10 +85,8 @@ impl<'a> Cursor<'a> {
                     .for_each(|e| verdict.put(e.entry(source)));
             }
             None => {
-                let own: schema::Own =
-                    schema::decode(self.value()).ok_or_else(|| damaged("a verdict"))?;
-                own.entries.into_iter().for_each(|e| verdict.put(e));
-                (verdict.exempt, verdict.holds) = (own.exempt, own.holds);
+                // The rows of this family come first, so the verdict has no entries yet.
+                *verdict = schema::decode(self.value()).ok_or_else(|| damaged("a verdict"))?;
             }
         }
         Ok(())
@@ -146,16 +144,11 @@ impl Store {
                 if *key >= *to {
                     break;
                 }
-                let subject =
-                    Subject::from_key(&key).ok_or_else(|| self.damaged("a subject's key"))?;
+                let subject = self.subject(&key, "a subject's key")?;
                 let mut verdict = Verdict::default();
                 for c in cursors.iter_mut().filter(|c| c.key() == Some(&key)) {
                     c.join(&mut verdict)?;
-                }
-                for c in cursors.iter_mut() {
-                    if c.key() == Some(&key) {
-                        c.next();
-                    }
+                    c.next();
                 }
                 if !f(subject, verdict)? {
                     is_complete = false;
@@ -181,17 +174,9 @@ impl Store {
             if after.is_some() && *key == *from {
                 return Ok(true);
             }
-            let subject = Subject::from_key(key).ok_or_else(|| self.damaged("a subject's key"))?;
-            let own: schema::Own = schema::decode(row)
-                .ok_or_else(|| self.damaged(&format!("the verdict of {subject}")))?;
-            is_complete = f(
-                subject,
-                Verdict {
-                    entries: own.entries,
-                    exempt: own.exempt,
-                    holds: own.holds,
-                },
-            )?;
+            let subject = self.subject(key, "a subject's key")?;
+            let own = self.decode(row, format_args!("the verdict of {subject}"))?;
+            is_complete = f(subject, own)?;
             Ok(is_complete)
         })?;
         Ok(is_complete)
@@ -236,38 +221,31 @@ impl Store {
         match self.get(schema::FEEDS, &key)? {
             None => Ok(Vec::new()),
             Some(row) => schema::read_feed(&row)
-                .ok_or_else(|| self.damaged(&format!("a feed's row of {subject}"))),
+                .ok_or_else(|| self.damaged(format_args!("a feed's row of {subject}"))),
         }
     }
 
-    /// Visits the rows of a generation of a source.
+    /// Visits the rows of a generation of a source, until `f` returns false.
     pub fn feed_scan<E: From<StoreError>>(
         &self,
         source: SourceId,
         generation: u32,
-        f: &mut dyn FnMut(Subject, Vec<FeedEntry>) -> std::result::Result<(), E>,
+        f: &mut dyn FnMut(Subject, Vec<FeedEntry>) -> std::result::Result<bool, E>,
     ) -> std::result::Result<(), E> {
-        let mut visit_error = None;
+        let mut visited = Ok(true);
         self.with(|db| {
-            let mut rows = Cursor::new(
-                db,
-                schema::FEEDS,
-                schema::feed_prefix(source, generation),
-                Some(source),
-            )?;
-            while let Some(key) = rows.key() {
-                let subject = Subject::from_key(key).ok_or_else(|| self.damaged("a feed's key"))?;
+            let prefix = schema::feed_prefix(source, generation);
+            let mut rows = Cursor::new(db, schema::FEEDS, prefix, Some(source))?;
+            while let Some(key) = rows.key().filter(|_| matches!(visited, Ok(true))) {
+                let subject = self.subject(key, "a feed's key")?;
                 let entries =
                     schema::read_feed(rows.value()).ok_or_else(|| self.damaged("a feed's row"))?;
-                if let Err(e) = f(subject, entries) {
-                    visit_error = Some(e);
-                    return Ok(());
-                }
+                visited = f(subject, entries);
                 rows.next();
             }
             rows.check()
         })?;
-        visit_error.map_or(Ok(()), Err)
+        visited.map(drop)
     }
 
     /// The rows of a generation of a source, at most `limit`.
@@ -278,22 +256,9 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<(Subject, Vec<FeedEntry>)>> {
         let mut out = Vec::new();
-        self.with(|db| {
-            let mut rows = Cursor::new(
-                db,
-                schema::FEEDS,
-                schema::feed_prefix(source, generation),
-                Some(source),
-            )?;
-            while let Some(key) = rows.key().filter(|_| out.len() < limit) {
-                let subject = Subject::from_key(key).ok_or_else(|| self.damaged("a feed's key"))?;
-                out.push((
-                    subject,
-                    schema::read_feed(rows.value()).ok_or_else(|| self.damaged("a feed's row"))?,
-                ));
-                rows.next();
-            }
-            rows.check()
+        self.feed_scan(source, generation, &mut |subject, entries| {
+            out.push((subject, entries));
+            Result::Ok(out.len() < limit)
         })?;
         Ok(out)
     }

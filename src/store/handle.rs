@@ -2,17 +2,19 @@
 
 use std::{
     collections::HashMap,
+    fmt::Display,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use parking_lot::{Mutex, RwLock};
 use rocksdb::{DB, Direction, IteratorMode, WriteBatch, WriteOptions};
+use serde::de::DeserializeOwned;
 
 use super::{
     encoded::Encoded,
     integrity::{FoundBy, Integrity},
-    schema::{self, Own, SourceRecord, ZoneRecord},
+    schema::{self, SourceRecord, ZoneRecord},
 };
 use crate::model::{
     Event, Hold, Reasons, SourceId, Sources, StoreId, Subject, Time, Verdict, history::EventKind,
@@ -72,7 +74,7 @@ impl From<rocksdb::Error> for StoreError {
 /// The result of reading and writing.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
-pub(super) fn damaged(what: &str) -> StoreError {
+pub(super) fn damaged(what: impl Display) -> StoreError {
     StoreError::Damaged(format!("{what} cannot be read"))
 }
 
@@ -127,7 +129,8 @@ pub struct Store {
     pub(super) settings: StoreSettings,
     pub(super) id: [u8; 16],
     pub(super) dictionary: RwLock<Arc<Dictionary>>,
-    pub(super) integrity: Integrity,
+    /// The record of the store's integrity.
+    pub integrity: Integrity,
     /// The last commit that was acknowledged before the store was opened, 0 if unknown; and whether
     /// acknowledged rows are missing.
     pub(super) acknowledged: (u64, bool),
@@ -135,7 +138,7 @@ pub struct Store {
     pub(super) unknown_commit: Option<super::UnknownCommit>,
     /// Why the end of the write-ahead log was truncated when the store was opened; `None` if it was
     /// intact.
-    pub(super) cut: Mutex<Option<String>>,
+    pub(super) truncation: Mutex<Option<String>>,
     /// How commits fail in a unit test.
     #[cfg(test)]
     pub(crate) fault: Mutex<Option<CommitFault>>,
@@ -206,8 +209,8 @@ impl Store {
 
     /// Why the end of the write-ahead log was truncated when the store was opened; `None` if it was
     /// intact.
-    pub fn cut(&self) -> Option<String> {
-        self.cut.lock().clone()
+    pub fn log_truncation(&self) -> Option<String> {
+        self.truncation.lock().clone()
     }
 
     /// Runs `f` on the open database. Damage that it finds is recorded.
@@ -226,7 +229,7 @@ impl Store {
     }
 
     /// The error for a row that cannot be decoded: damage, which is recorded.
-    pub(super) fn damaged(&self, what: &str) -> StoreError {
+    pub(super) fn damaged(&self, what: impl Display) -> StoreError {
         let error = damaged(what);
         if let StoreError::Damaged(why) = &error {
             self.integrity.record(FoundBy::Use, why);
@@ -238,13 +241,54 @@ impl Store {
         self.with(|db| Ok(db.get_cf(&cf(db, family)?, key)?))
     }
 
+    /// Reads and decodes a row. `what` names it in an error.
+    pub(super) fn read<T: DeserializeOwned>(
+        &self,
+        family: &'static str,
+        key: &[u8],
+        what: impl Display,
+    ) -> Result<Option<T>> {
+        let row = self.get(family, key)?;
+        row.map(|row| self.decode(&row, what)).transpose()
+    }
+
+    /// Decodes a row. `what` names it in an error.
+    pub(super) fn decode<T: DeserializeOwned>(&self, row: &[u8], what: impl Display) -> Result<T> {
+        schema::decode(row).ok_or_else(|| self.damaged(what))
+    }
+
+    /// Reads the bytes of a number in the family `meta`. `what` names it in an error.
+    pub(super) fn read_number<const N: usize>(
+        &self,
+        key: &[u8],
+        what: &str,
+    ) -> Result<Option<[u8; N]>> {
+        let row = self.get(schema::META, key)?;
+        row.map(|row| row.try_into().map_err(|_| self.damaged(what)))
+            .transpose()
+    }
+
+    /// Decodes a key that is a number.
+    pub(super) fn number(&self, key: &[u8], what: &str) -> Result<u64> {
+        key.try_into()
+            .map(u64::from_be_bytes)
+            .map_err(|_| self.damaged(what))
+    }
+
+    /// Decodes the subject in a key.
+    pub(super) fn subject(&self, key: &[u8], what: &str) -> Result<Subject> {
+        Subject::from_key(key).ok_or_else(|| self.damaged(what))
+    }
+
     /// Visits the rows of a family from `from` on, until `f` returns false.
     pub(super) fn rows(&self, family: &'static str, from: &[u8], f: RowFn) -> Result<()> {
+        self.visit(family, from, Direction::Forward, f)
+    }
+
+    /// Visits the rows of a family in one direction from `from` on, until `f` returns false.
+    fn visit(&self, family: &str, from: &[u8], direction: Direction, f: RowFn) -> Result<()> {
         self.with(|db| {
-            for row in db.iterator_cf(
-                &cf(db, family)?,
-                IteratorMode::From(from, Direction::Forward),
-            ) {
+            for row in db.iterator_cf(&cf(db, family)?, IteratorMode::From(from, direction)) {
                 let (key, value) = row?;
                 if !f(&key, &value)? {
                     break;
@@ -254,15 +298,50 @@ impl Store {
         })
     }
 
+    /// Visits the rows whose keys begin with a prefix, until `f` returns false. `f` receives the
+    /// rest of the key.
+    pub(super) fn rows_under(&self, family: &'static str, prefix: &[u8], f: RowFn) -> Result<()> {
+        self.rows(
+            family,
+            prefix,
+            &mut |key, value| match key.strip_prefix(prefix) {
+                Some(rest) => f(rest, value),
+                None => Ok(false),
+            },
+        )
+    }
+
+    /// The first `N` bytes of the first key of a family from `from` on; `None` if there is no row.
+    pub(super) fn first_key<const N: usize>(
+        &self,
+        family: &'static str,
+        from: &[u8],
+    ) -> Result<Option<[u8; N]>> {
+        let mut found = None;
+        self.rows(family, from, &mut |key, _| {
+            found = key.first_chunk().copied();
+            Ok(false)
+        })?;
+        Ok(found)
+    }
+
+    /// The different first `N` bytes of the keys of a family, in order: one read for each.
+    pub(super) fn key_prefixes<const N: usize>(
+        &self,
+        family: &'static str,
+    ) -> Result<Vec<[u8; N]>> {
+        let (mut out, mut from) = (Vec::new(), Vec::new());
+        while let Some(prefix) = self.first_key::<N>(family, &from)? {
+            from = schema::after(&prefix);
+            out.push(prefix);
+        }
+        Ok(out)
+    }
+
     /// The number of the last commit.
     pub fn seq(&self) -> Result<u64> {
-        match self.get(schema::META, b"seq")? {
-            None => Ok(0),
-            Some(v) => v
-                .try_into()
-                .map(u64::from_be_bytes)
-                .map_err(|_| self.damaged("the sequence number")),
-        }
+        let seq = self.read_number(b"seq", "the sequence number")?;
+        Ok(seq.map_or(0, u64::from_be_bytes))
     }
 
     /// The verdict of a subject, with the entries of feeds.
@@ -272,21 +351,10 @@ impl Store {
 
     /// The verdict of a subject, with the feeds' generations of `dictionary`.
     pub fn verdict_in(&self, dictionary: &Dictionary, subject: &Subject) -> Result<Verdict> {
-        let key = subject.key();
-        let own = self.own(subject)?;
-        let mut out = Verdict {
-            entries: own.entries,
-            exempt: own.exempt,
-            holds: own.holds,
-        };
+        let mut out = self.own_verdict(subject)?;
         for (source, generation) in dictionary.feeds() {
-            let mut row_key = schema::feed_prefix(source, generation);
-            row_key.extend(&key);
-            if let Some(row) = self.get(schema::FEEDS, &row_key)? {
-                let entries = schema::read_feed(&row)
-                    .ok_or_else(|| self.damaged(&format!("a feed's row of {subject}")))?;
-                entries.into_iter().for_each(|e| out.put(e.entry(source)));
-            }
+            let entries = self.feed_row(source, generation, subject)?;
+            entries.into_iter().for_each(|e| out.put(e.entry(source)));
         }
         Ok(out)
     }
@@ -296,38 +364,18 @@ impl Store {
         let mut out: Vec<(u64, u32, Event)> = Vec::new();
         let key = subject.key();
         let mut read_family = |prefix: &[u8], family| {
-            self.rows(family, prefix, &mut |k, v| {
-                let Some(tail) = k
-                    .strip_prefix(prefix)
-                    .filter(|t| t.len() == schema::EVENT_TAIL)
-                else {
-                    return Ok(k.starts_with(prefix));
-                };
-                let seq = tail.first_chunk().map_or(0, |s| u64::from_be_bytes(*s));
-                let place = tail.last_chunk().map_or(0, |s| u32::from_be_bytes(*s));
-                out.push((
-                    seq,
-                    place,
-                    schema::decode(v)
-                        .ok_or_else(|| self.damaged(&format!("an event of {subject}")))?,
-                ));
+            self.rows_under(family, prefix, &mut |tail, v| {
+                // A key with more bytes is that of another subject.
+                if let Some((seq, place)) = tail.split_first_chunk()
+                    && let Ok(place) = place.try_into()
+                {
+                    let event = self.decode(v, format_args!("an event of {subject}"))?;
+                    out.push((u64::from_be_bytes(*seq), u32::from_be_bytes(place), event));
+                }
                 Ok(true)
             })
         };
-        let mut buckets = Vec::new();
-        let mut from = Vec::new();
-        // One read for each bucket.
-        loop {
-            let mut found = None;
-            self.rows(schema::FEED_EVENTS, &from, &mut |k, _| {
-                found = k.first_chunk::<4>().copied();
-                Ok(false)
-            })?;
-            let Some(bucket) = found else { break };
-            buckets.push(bucket);
-            from = schema::after(&bucket);
-        }
-        for bucket in buckets {
+        for bucket in self.key_prefixes::<4>(schema::FEED_EVENTS)? {
             read_family(&[&bucket[..], &key].concat(), schema::FEED_EVENTS)?;
         }
         read_family(&key, schema::EVENTS)?;
@@ -358,10 +406,7 @@ impl Store {
             if at > now || out.len() >= limit {
                 return Ok(false);
             }
-            out.push((
-                at,
-                Subject::from_key(key).ok_or_else(|| self.damaged("a due date"))?,
-            ));
+            out.push((at, self.subject(key, "a due date")?));
             Ok(true)
         })?;
         Ok(out)
@@ -369,23 +414,15 @@ impl Store {
 
     /// The next due date; `None` if nothing ends.
     pub fn next_due(&self) -> Result<Option<Time>> {
-        let mut out = None;
-        self.rows(schema::DUE, &[], &mut |k, _| {
-            out = k.first_chunk().map(|at| Time(u64::from_be_bytes(*at)));
-            Ok(false)
-        })?;
-        Ok(out)
+        let first = self.first_key(schema::DUE, &[])?;
+        Ok(first.map(|at| Time(u64::from_be_bytes(at))))
     }
 
     /// The subjects that have a hold of a source.
     pub fn held(&self, source: SourceId) -> Result<Vec<Subject>> {
-        let prefix = source.0.to_be_bytes();
         let mut out = Vec::new();
-        self.rows(schema::HOLDS, &prefix, &mut |k, _| {
-            let Some(key) = k.strip_prefix(&prefix) else {
-                return Ok(false);
-            };
-            out.push(Subject::from_key(key).ok_or_else(|| self.damaged("a hold"))?);
+        self.rows_under(schema::HOLDS, &source.0.to_be_bytes(), &mut |key, _| {
+            out.push(self.subject(key, "a hold")?);
             Ok(true)
         })?;
         Ok(out)
@@ -396,20 +433,18 @@ impl Store {
         let mut out = HashMap::new();
         for source in source.into_iter().chain([SourceId::ALL]) {
             for subject in self.held(source)? {
-                let own = self.own(&subject)?;
-                out.insert(subject, own.holds);
+                let holds = self.own_verdict(&subject)?.holds;
+                out.insert(subject, holds);
             }
         }
         Ok(out)
     }
 
     /// The stored part of a subject's verdict, without entries of feeds.
-    fn own(&self, subject: &Subject) -> Result<Own> {
-        match self.get(schema::VERDICTS, &subject.key())? {
-            None => Ok(Own::default()),
-            Some(row) => schema::decode(&row)
-                .ok_or_else(|| self.damaged(&format!("the verdict of {subject}"))),
-        }
+    fn own_verdict(&self, subject: &Subject) -> Result<Verdict> {
+        let what = format_args!("the verdict of {subject}");
+        let stored = self.read(schema::VERDICTS, &subject.key(), what)?;
+        Ok(stored.unwrap_or_default())
     }
 
     /// The outcome of an idempotent request; `None` if no request with this key was stored.
@@ -418,27 +453,35 @@ impl Store {
         now: Time,
         key: &[u8; 16],
     ) -> Result<Option<schema::StoredReceipt>> {
-        for at in [now, Time(now.0.saturating_sub(schema::DAY))] {
-            if let Some(row) = self.get(schema::IDEMPOTENCY, &schema::idempotency_key(at, key))? {
-                return Ok(Some(
-                    schema::decode(&row).ok_or_else(|| self.damaged("the outcome of a request"))?,
-                ));
-            }
-        }
-        Ok(None)
+        self.read_idempotent(
+            now,
+            |day| schema::idempotency_key(day, key),
+            "the outcome of a request",
+        )
     }
 
     /// The stored answer to an idempotent request: a hash of the request, the status, and the body;
     /// `None` if no request with this key was stored.
     pub fn answer(&self, now: Time, key: &[u8; 16]) -> Result<Option<(u64, u16, String)>> {
-        for at in [now, Time(now.0.saturating_sub(schema::DAY))] {
-            if let Some(row) = self.get(schema::IDEMPOTENCY, &schema::answer_key(at, key))? {
-                return Ok(Some(
-                    schema::decode(&row).ok_or_else(|| self.damaged("the answer to a request"))?,
-                ));
-            }
+        self.read_idempotent(
+            now,
+            |day| schema::answer_key(day, key),
+            "the answer to a request",
+        )
+    }
+
+    /// Reads a row of an idempotent request that was stored today or yesterday.
+    fn read_idempotent<T: DeserializeOwned>(
+        &self,
+        now: Time,
+        key: impl Fn(Time) -> Vec<u8>,
+        what: &str,
+    ) -> Result<Option<T>> {
+        let yesterday = Time(now.0.saturating_sub(schema::DAY));
+        match self.read(schema::IDEMPOTENCY, &key(now), what)? {
+            None => self.read(schema::IDEMPOTENCY, &key(yesterday), what),
+            found => Ok(found),
         }
-        Ok(None)
     }
 
     /// A row of relay tests.
@@ -451,28 +494,15 @@ impl Store {
     pub fn relay_rows(&self, prefix: &[u8], from: &[u8], f: RowFn) -> Result<()> {
         let from = if from < prefix { prefix } else { from };
         self.rows(schema::RELAY, from, &mut |k, v| {
-            if k.starts_with(prefix) {
-                f(k, v)
-            } else {
-                Ok(false)
-            }
+            Ok(k.starts_with(prefix) && f(k, v)?)
         })
     }
 
     /// Visits the rows of relay tests whose keys begin with a prefix and are less than `before`, in
     /// descending order, until `f` returns false.
     pub fn relay_rows_desc(&self, prefix: &[u8], before: &[u8], f: RowFn) -> Result<()> {
-        self.with(|db| {
-            for row in db.iterator_cf(
-                &cf(db, schema::RELAY)?,
-                IteratorMode::From(before, Direction::Reverse),
-            ) {
-                let (key, value) = row?;
-                if &*key < before && !(key.starts_with(prefix) && f(&key, &value)?) {
-                    break;
-                }
-            }
-            Ok(())
+        self.visit(schema::RELAY, before, Direction::Reverse, &mut |k, v| {
+            Ok(k >= before || (k.starts_with(prefix) && f(k, v)?))
         })
     }
 
@@ -493,26 +523,13 @@ impl Store {
         from: u64,
         f: &mut dyn FnMut(u64, schema::AuditRecord) -> bool,
     ) -> Result<()> {
-        self.with(|db| {
-            let from = from.to_be_bytes();
-            for row in db.iterator_cf(
-                &cf(db, schema::AUDIT)?,
-                IteratorMode::From(&from, Direction::Reverse),
-            ) {
-                let (k, v) = row?;
-                let number = k[..]
-                    .try_into()
-                    .map(u64::from_be_bytes)
-                    .map_err(|_| self.damaged("an audit record"))?;
-                if !f(
-                    number,
-                    schema::decode(&v)
-                        .ok_or_else(|| self.damaged(&format!("audit record {number}")))?,
-                ) {
-                    break;
-                }
-            }
-            Ok(())
+        let from = from.to_be_bytes();
+        self.visit(schema::AUDIT, &from, Direction::Reverse, &mut |k, v| {
+            let number = self.number(k, "an audit record")?;
+            Ok(f(
+                number,
+                self.decode(v, format_args!("audit record {number}"))?,
+            ))
         })
     }
 
@@ -520,35 +537,32 @@ impl Store {
     pub fn audit_of(&self, seq: u64) -> Result<Vec<schema::AuditRecord>> {
         let mut out = Vec::new();
         self.audit(u64::MAX, &mut |_, line| {
-            let past = line.commit.is_some_and(|c| c < seq);
+            let is_older = line.commit.is_some_and(|c| c < seq);
             out.extend(Some(line).filter(|l| l.commit == Some(seq)));
-            !past
+            !is_older
         })?;
         Ok(out)
     }
 
     /// The number of the last audit record; 0 if there is none.
     pub fn audited(&self) -> Result<u64> {
-        let last = self.with(|db| {
-            let mut rows = db.raw_iterator_cf(&cf(db, schema::AUDIT)?);
-            rows.seek_to_last();
-            rows.status()?;
-            Ok(rows.key().map(<[u8]>::to_vec))
-        })?;
-        last.map_or(Ok(0), |k| {
-            k.try_into()
-                .map(u64::from_be_bytes)
-                .map_err(|_| self.damaged("an audit record"))
-        })
+        let mut last = 0;
+        self.visit(
+            schema::AUDIT,
+            &[u8::MAX; 8],
+            Direction::Reverse,
+            &mut |k, _| {
+                last = self.number(k, "an audit record")?;
+                Ok(false)
+            },
+        )?;
+        Ok(last)
     }
 
     /// The last accepted list of a source; `None` if no list was compared yet.
     pub fn accepted_list(&self, source: SourceId) -> Result<Option<schema::AcceptedList>> {
-        let row = self.get(schema::META, &schema::accepted_key(source))?;
-        row.map(|r| {
-            schema::decode(&r).ok_or_else(|| self.damaged("the shape of a source's last list"))
-        })
-        .transpose()
+        let what = "the shape of a source's last list";
+        self.read(schema::META, &schema::accepted_key(source), what)
     }
 
     /// Visits the messages of the outbox from `from` on, in order, until `f` returns false.
@@ -564,13 +578,9 @@ impl Store {
     /// The origins of all zones that were ever served, with their records.
     pub fn zones(&self) -> Result<Vec<(String, ZoneRecord)>> {
         let mut out = Vec::new();
-        self.rows(schema::META, b"zone/", &mut |k, v| {
-            let Some(origin) = k.strip_prefix(b"zone/") else {
-                return Ok(false);
-            };
+        self.rows_under(schema::META, b"zone/", &mut |origin, v| {
             let origin = String::from_utf8_lossy(origin).into_owned();
-            let record = schema::decode(v)
-                .ok_or_else(|| self.damaged(&format!("the record of zone {origin}")))?;
+            let record = self.decode(v, format_args!("the record of zone {origin}"))?;
             out.push((origin, record));
             Ok(true)
         })?;
@@ -579,11 +589,8 @@ impl Store {
 
     /// The record of a zone.
     pub fn zone(&self, origin: &str) -> Result<Option<ZoneRecord>> {
-        let row = self.get(schema::META, format!("zone/{origin}").as_bytes())?;
-        row.map(|r| {
-            schema::decode(&r).ok_or_else(|| self.damaged(&format!("the record of zone {origin}")))
-        })
-        .transpose()
+        let what = format_args!("the record of zone {origin}");
+        self.read(schema::META, format!("zone/{origin}").as_bytes(), what)
     }
 
     /// Writes a batch and syncs it to disk.
@@ -596,10 +603,13 @@ impl Store {
         #[cfg(test)]
         self.fail_as(CommitFault::NotWritten)?;
         let number = |(family, key, value): &RowWrite| {
+            let is_seq = *family == schema::META && key == b"seq";
             let value = value
                 .as_ref()
-                .filter(|_| *family == schema::META && key == b"seq")?;
-            let value = value.clone().into_bytes().ok()?;
+                .filter(|_| is_seq)?
+                .clone()
+                .into_bytes()
+                .ok()?;
             value.first_chunk().map(|n| u64::from_be_bytes(*n))
         };
         let commit = batch.0.iter().find_map(number);
@@ -711,16 +721,9 @@ fn with_ends(events: impl Iterator<Item = Event>, dictionary: &Dictionary) -> Ve
 
 /// Adds the rows of a dictionary to a batch.
 pub fn dictionary_rows(v: &Dictionary, batch: &mut Batch) {
-    batch.put(
-        schema::META,
-        b"reasons".to_vec(),
-        schema::encode(&v.reasons.0.all()),
-    );
-    batch.put(
-        schema::META,
-        b"sources".to_vec(),
-        schema::encode(&v.records),
-    );
+    let mut put = |key: &[u8], value| batch.put(schema::META, key.to_vec(), value);
+    put(b"reasons", schema::encode(&v.reasons.0.all()));
+    put(b"sources", schema::encode(&v.records));
 }
 
 /// A column family of an open database.

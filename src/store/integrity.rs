@@ -8,7 +8,7 @@ use std::{
     sync::OnceLock,
 };
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Time, time::Seconds};
@@ -99,7 +99,7 @@ struct State {
 
 /// The integrity record of an open store; see the documentation of this module.
 #[derive(Debug)]
-pub(super) struct Integrity {
+pub struct Integrity {
     folder: PathBuf,
     state: Mutex<State>,
     /// The open file [`LAST_COMMIT`], and the identity of the store.
@@ -119,24 +119,17 @@ pub(super) struct Acknowledged {
 }
 
 /// Why the last acknowledged commit is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownCommit {
     /// The file is missing or empty, as in a store of an older version or after a restore.
+    #[error("the file last-commit is missing")]
     Missing,
     /// The file belongs to another store.
+    #[error("the file last-commit belongs to another store")]
     OfAnotherStore,
     /// The file cannot be read, or its checksum is wrong.
+    #[error("the file last-commit is damaged")]
     Damaged,
-}
-
-impl std::fmt::Display for UnknownCommit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            UnknownCommit::Missing => "the file last-commit is missing",
-            UnknownCommit::OfAnotherStore => "the file last-commit belongs to another store",
-            UnknownCommit::Damaged => "the file last-commit is damaged",
-        })
-    }
 }
 
 impl Integrity {
@@ -160,10 +153,6 @@ impl Integrity {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
-    }
-
     /// Writes the record. An error is only logged, because the server can run without the file.
     fn save(&self, state: &State) {
         let (path, new) = (
@@ -180,8 +169,8 @@ impl Integrity {
     }
 
     /// Records damage, unless the same damage is recorded already.
-    pub(super) fn record(&self, found_by: FoundBy, what: &str) {
-        let mut state = self.state();
+    pub fn record(&self, found_by: FoundBy, what: &str) {
+        let mut state = self.state.lock();
         if state.report.damage.iter().any(|d| d.what == what)
             || state.report.damage.len() >= MAX_DAMAGE
         {
@@ -196,61 +185,63 @@ impl Integrity {
         self.save(&state);
     }
 
-    pub(super) fn damage(&self) -> Vec<Damage> {
-        self.state().report.damage.clone()
+    /// The unrepaired damage.
+    pub fn damage(&self) -> Vec<Damage> {
+        self.state.lock().report.damage.clone()
     }
 
     /// Sets the time of new damage, and returns the new damage.
-    pub(super) fn date(&self, now: Time) -> Vec<Damage> {
-        let mut state = self.state();
+    pub fn date_damage(&self, now: Time) -> Vec<Damage> {
+        let mut state = self.state.lock();
         if state.report.damage.iter().all(|d| d.at.is_some()) {
             return Vec::new();
         }
-        let new = state.report.damage.iter_mut().filter(|d| d.at.is_none());
-        let new = new
-            .map(|d| {
-                d.at = Some(now);
-                d.clone()
-            })
-            .collect();
+        let mut new = Vec::new();
+        for d in state.report.damage.iter_mut().filter(|d| d.at.is_none()) {
+            d.at = Some(now);
+            new.push(d.clone());
+        }
         self.save(&state);
         new
     }
 
     /// Removes the damage of missing commits, after an operator has accepted it.
-    pub(super) fn accept(&self) {
-        let mut state = self.state();
+    pub fn accept_missing_commits(&self) {
+        let mut state = self.state.lock();
         state.report.damage.retain(|d| d.found_by != FoundBy::Start);
         self.save(&state);
     }
 
     /// Removes all damage, because the store is new and the file belongs to an earlier one.
     pub(super) fn forget(&self) {
-        *self.state() = State::default();
+        *self.state.lock() = State::default();
         let _ = std::fs::remove_file(self.folder.join(REPORT));
     }
 
-    pub(super) fn want_scrub(&self) {
-        self.state().wanted = true;
+    /// Makes the next scrub begin at once.
+    pub fn want_scrub(&self) {
+        self.state.lock().wanted = true;
     }
 
-    pub(super) fn scrub_wanted(&self) -> bool {
-        self.state().wanted
+    /// Whether a scrub has to begin at once: it was requested, or damage was found.
+    pub fn scrub_wanted(&self) -> bool {
+        self.state.lock().wanted
     }
 
     pub(super) fn scrub_due(&self, now: Time, every: Seconds) -> bool {
         let due = |last: &ScrubReport| last.ended.0.saturating_add(every.0) <= now.0;
-        every.0 > 0 && self.state().report.scrub.as_ref().is_none_or(due)
+        every.0 > 0 && self.state.lock().report.scrub.as_ref().is_none_or(due)
     }
 
-    pub(super) fn scrubs(&self) -> (Option<ScrubProgress>, Option<ScrubReport>) {
-        let state = self.state();
+    /// The running scrub, and the last complete one.
+    pub fn scrubs(&self) -> (Option<ScrubProgress>, Option<ScrubReport>) {
+        let state = self.state.lock();
         (state.progress, state.report.scrub)
     }
 
     /// Begins a scrub; returns the damage that counts as repaired if the scrub finds none.
     pub(super) fn scrub_began(&self, progress: ScrubProgress) -> Vec<Damage> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         (state.progress, state.wanted) = (Some(progress), false);
         state
             .report
@@ -262,13 +253,13 @@ impl Integrity {
     }
 
     pub(super) fn scrub_goes_on(&self, progress: ScrubProgress) {
-        self.state().progress = Some(progress);
+        self.state.lock().progress = Some(progress);
     }
 
     /// Ends a scrub, with a report if it read everything. If it found no damage, the damage
     /// `before` it counts as repaired.
     pub(super) fn scrub_ended(&self, report: Option<ScrubReport>, before: &[Damage]) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.progress = None;
         let Some(report) = report else { return };
         if report.damaged == 0 {

@@ -16,13 +16,10 @@ pub enum ChangedSince {
 }
 
 /// Subjects that changed, and their verdicts before the change.
-pub type Past = HashMap<Subject, Verdict>;
+pub type EarlierVerdicts = HashMap<Subject, Verdict>;
 
-/// The verdict of a subject after a commit, and the commits that changed it since.
-pub type Later = (Verdict, Vec<u64>);
-
-/// [`Later`] by the subjects' keys.
-pub type LaterByKey = HashMap<Vec<u8>, Later>;
+/// For each subject's key: its verdict after a commit, and the commits that changed it since.
+pub type LaterChanges = HashMap<Vec<u8>, (Verdict, Vec<u64>)>;
 
 /// A large import: its commit, and its source if known.
 pub type Bulk = (u64, Option<SourceId>);
@@ -35,20 +32,17 @@ impl Store {
     /// verdicts at that serial. `None` if that is unknown: the journal does not reach back so far,
     /// no commit gave the zone exactly that serial, there is a barrier for the zone in between, or
     /// more than `limit` subjects changed.
-    pub fn past(
+    pub fn verdicts_at_serial(
         &self,
         origin: &str,
         from: Serial,
         last: u64,
         limit: usize,
-    ) -> Result<Option<Past>> {
+    ) -> Result<Option<EarlierVerdicts>> {
         let Some(row) = self.get(schema::META, &schema::serial_key(origin, from))? else {
             return Ok(None);
         };
-        let seq = row
-            .try_into()
-            .map(u64::from_be_bytes)
-            .map_err(|_| self.damaged("the number of a serial's commit"))?;
+        let seq = self.number(&row, "the number of a serial's commit")?;
         let gave = |c: &Commit| {
             c.serials
                 .iter()
@@ -57,43 +51,59 @@ impl Store {
         if !self.commit_row(seq)?.is_some_and(|c| gave(&c)) {
             return Ok(None);
         }
-        let mut out = Past::new();
-        let whole = self.before(origin, seq, last, &mut out)?;
+        let mut out = EarlierVerdicts::new();
+        let whole = self.add_earlier_verdicts(origin, seq, last, &mut out)?;
         Ok((whole && out.len() <= limit).then_some(out))
     }
 
-    /// Adds to `past` the subjects that changed after commit `seq` up to `last`, unless it has them
-    /// already. Returns false if there is a barrier for the zone, or the journal lacks a commit.
-    pub fn before(&self, origin: &str, seq: u64, last: u64, past: &mut Past) -> Result<bool> {
-        let (mut next, mut barred) = (seq + 1, false);
-        self.rows(schema::JOURNAL, &next.to_be_bytes(), &mut |k, v| {
-            let at = k
-                .try_into()
-                .map(u64::from_be_bytes)
-                .map_err(|_| self.damaged("a journal key"))?;
-            if at != next || at > last {
-                return Ok(false);
-            }
-            next += 1;
-            let commit: Commit =
-                schema::decode(v).ok_or_else(|| self.damaged(&format!("commit {at}")))?;
-            barred = commit.barrier && commit.serials.iter().any(|(o, ..)| o == origin);
+    /// Adds to `earlier` the subjects that changed after commit `seq` up to `last`, unless it has
+    /// them already. Returns false if there is a barrier for the zone, or the journal lacks a
+    /// commit.
+    pub fn add_earlier_verdicts(
+        &self,
+        origin: &str,
+        seq: u64,
+        last: u64,
+        earlier: &mut EarlierVerdicts,
+    ) -> Result<bool> {
+        self.commits_between(seq, last, &mut |commit| {
+            let is_barrier = commit.barrier && commit.serials.iter().any(|(o, ..)| o == origin);
             for (key, verdict) in commit.before {
-                let subject =
-                    Subject::from_key(&key).ok_or_else(|| self.damaged("a journal subject"))?;
-                past.entry(subject).or_insert(verdict);
+                let subject = self.subject(&key, "a journal subject")?;
+                earlier.entry(subject).or_insert(verdict);
             }
-            Ok(!barred)
-        })?;
-        Ok(!barred && next > last)
+            Ok(!is_barrier)
+        })
+    }
+
+    /// Visits the commits after `seq` up to `last`, until `f` returns false. Returns whether it
+    /// visited all of them: false if `f` returned false, or the journal lacks one.
+    fn commits_between(
+        &self,
+        seq: u64,
+        last: u64,
+        f: &mut dyn FnMut(Commit) -> Result<bool>,
+    ) -> Result<bool> {
+        let (mut next, mut goes_on) = (seq + 1, true);
+        if next <= last {
+            self.commits(next, &mut |at, commit| {
+                if at != next {
+                    return Ok(false);
+                }
+                next += 1;
+                goes_on = f(commit)?;
+                Ok(goes_on && next <= last)
+            })?;
+        }
+        Ok(goes_on && next > last)
     }
 
     /// For each subject of a commit that was changed by later commits: its verdict after the
     /// commit, and the later commits in order. Also the later large imports, of which the journal
     /// has no subjects, with their sources if known.
-    pub fn later(&self, seq: u64, commit: &Commit) -> Result<(LaterByKey, Vec<Bulk>)> {
+    pub fn later_changes(&self, seq: u64, commit: &Commit) -> Result<(LaterChanges, Vec<Bulk>)> {
         let keys: HashSet<&[u8]> = commit.before.iter().map(|(key, _)| &key[..]).collect();
-        let (mut out, mut bulks) = (HashMap::<Vec<u8>, Later>::new(), Vec::new());
+        let (mut out, mut bulks) = (LaterChanges::new(), Vec::new());
         self.commits(seq + 1, &mut |at, commit| {
             bulks.extend(commit.bulk.then_some(at));
             for (key, verdict) in commit
@@ -117,43 +127,37 @@ impl Store {
 
     /// The source of a large import, by its commit; `None` if an older version made it.
     pub fn bulk_source(&self, seq: u64) -> Result<Option<SourceId>> {
-        let row = self.get(schema::META, &schema::bulk_key(seq))?;
-        row.map(|v| {
-            v.try_into()
-                .map(|n| SourceId(u16::from_be_bytes(n)))
-                .map_err(|_| self.damaged("the source of a large import"))
-        })
-        .transpose()
+        let what = "the source of a large import";
+        let source = self.read_number(&schema::bulk_key(seq), what)?;
+        Ok(source.map(|n| SourceId(u16::from_be_bytes(n))))
     }
 
     /// The notes that the rows of a commit had before it.
     pub fn notes_before(&self, seq: u64) -> Result<Vec<FeedNote>> {
-        let row = self.get(schema::META, &schema::notes_key(seq))?;
-        row.map_or(Ok(Vec::new()), |r| {
-            schema::decode(&r).ok_or_else(|| self.damaged(&format!("the notes of commit {seq}")))
-        })
+        let what = format_args!("the notes of commit {seq}");
+        let notes = self.read(schema::META, &schema::notes_key(seq), what)?;
+        Ok(notes.unwrap_or_default())
     }
 
-    /// The events of a commit for a subject, in order.
-    pub fn events_at(&self, seq: u64, at: Time, subject: &Subject) -> Result<Vec<Event>> {
-        let mut out = Vec::new();
-        let whole = [
+    /// The events of a subject in the commit `seq` with the time `at`, in order.
+    pub fn events_of_commit(&self, subject: &Subject, seq: u64, at: Time) -> Result<Vec<Event>> {
+        let mut out: Vec<([u8; 4], Event)> = Vec::new();
+        for (family, key) in [
             (schema::EVENTS, schema::event_key(subject, seq, 0)),
             (
                 schema::FEED_EVENTS,
                 schema::feed_event_key(at, subject, seq, 0),
             ),
-        ];
-        for (family, key) in whole {
-            let prefix = &key[..key.len() - 4];
-            self.rows(family, prefix, &mut |k, v| {
-                let Some(place) = k.strip_prefix(prefix).and_then(|tail| tail.try_into().ok())
-                else {
+        ] {
+            let without_place = &key[..key.len() - 4];
+            self.rows_under(family, without_place, &mut |place, v| {
+                let Ok(place) = place.try_into() else {
                     return Ok(false);
                 };
-                let event: Event = schema::decode(v)
-                    .ok_or_else(|| self.damaged(&format!("an event of {subject}")))?;
-                out.push((u32::from_be_bytes(place), event));
+                out.push((
+                    place,
+                    self.decode(v, format_args!("an event of {subject}"))?,
+                ));
                 Ok(true)
             })?;
         }
@@ -193,8 +197,7 @@ impl Store {
         })?;
         let mut out = BTreeMap::new();
         for (key, (last, entries, mut changed)) in all {
-            let subject =
-                Subject::from_key(&key).ok_or_else(|| self.damaged("a journal subject"))?;
+            let subject = self.subject(&key, "a journal subject")?;
             if of_source(&self.verdict(&subject)?) != entries {
                 changed.push(last);
             }
@@ -208,50 +211,18 @@ impl Store {
     /// Visits the commits of the journal from `seq` on, until `f` returns false.
     pub fn commits(&self, seq: u64, f: &mut dyn FnMut(u64, Commit) -> Result<bool>) -> Result<()> {
         self.rows(schema::JOURNAL, &seq.to_be_bytes(), &mut |k, v| {
-            let at = k
-                .try_into()
-                .map(u64::from_be_bytes)
-                .map_err(|_| self.damaged("a journal key"))?;
-            f(
-                at,
-                schema::decode(v).ok_or_else(|| self.damaged(&format!("commit {at}")))?,
-            )
+            let at = self.number(k, "a journal key")?;
+            f(at, self.decode(v, format_args!("commit {at}"))?)
         })
     }
 
     /// A commit by its number.
     pub fn commit_row(&self, seq: u64) -> Result<Option<Commit>> {
-        let row = self.get(schema::JOURNAL, &seq.to_be_bytes())?;
-        row.map(|r| schema::decode(&r).ok_or_else(|| self.damaged(&format!("commit {seq}"))))
-            .transpose()
-    }
-
-    /// The events of a subject in the commit `seq` with the time `at`, in order.
-    pub fn events_of_commit(&self, subject: &Subject, seq: u64, at: Time) -> Result<Vec<Event>> {
-        let mut out: Vec<(Vec<u8>, Event)> = Vec::new();
-        let ends = |mut key: Vec<u8>| {
-            key.truncate(key.len() - 4); // the place
-            key
-        };
-        for (family, prefix) in [
-            (schema::EVENTS, ends(schema::event_key(subject, seq, 0))),
-            (
-                schema::FEED_EVENTS,
-                ends(schema::feed_event_key(at, subject, seq, 0)),
-            ),
-        ] {
-            self.rows(family, &prefix, &mut |k, v| {
-                let Some(place) = k.strip_prefix(&prefix[..]) else {
-                    return Ok(false);
-                };
-                let event = schema::decode(v)
-                    .ok_or_else(|| self.damaged(&format!("an event of {subject}")))?;
-                out.push((place.to_vec(), event));
-                Ok(true)
-            })?;
-        }
-        out.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(out.into_iter().map(|(_, event)| event).collect())
+        self.read(
+            schema::JOURNAL,
+            &seq.to_be_bytes(),
+            format_args!("commit {seq}"),
+        )
     }
 
     /// The time of the last commit; `None` if there is none, or the journal no longer has it.
@@ -262,27 +233,14 @@ impl Store {
     /// The subjects that changed after commit `seq`.
     pub fn changed_since(&self, seq: u64) -> Result<ChangedSince> {
         let last = self.seq()?;
-        let mut next = seq + 1;
         let mut out = Vec::new();
-        let mut bulk = false;
-        self.rows(schema::JOURNAL, &next.to_be_bytes(), &mut |k, v| {
-            let at = k
-                .try_into()
-                .map(u64::from_be_bytes)
-                .map_err(|_| self.damaged("a journal key"))?;
-            if at != next || at > last {
-                return Ok(false);
-            }
-            next += 1;
-            let commit: Commit =
-                schema::decode(v).ok_or_else(|| self.damaged(&format!("commit {at}")))?;
-            bulk |= commit.bulk;
+        let is_complete = self.commits_between(seq, last, &mut |commit| {
             for (key, _) in commit.before {
-                out.push(Subject::from_key(&key).ok_or_else(|| self.damaged("a journal subject"))?);
+                out.push(self.subject(&key, "a journal subject")?);
             }
-            Ok(!bulk)
+            Ok(!commit.bulk)
         })?;
-        if bulk || next != last + 1 || seq > last {
+        if !is_complete || seq > last {
             return Ok(ChangedSince::Everything);
         }
         out.sort();
@@ -305,13 +263,7 @@ impl Store {
         let mut keep_from = None;
         let mut batch = Batch::default();
         let mut rows = 0;
-        self.rows(schema::JOURNAL, &[], &mut |k, v| {
-            let at = k
-                .try_into()
-                .map(u64::from_be_bytes)
-                .map_err(|_| self.damaged("a journal key"))?;
-            let commit: Commit =
-                schema::decode(v).ok_or_else(|| self.damaged(&format!("commit {at}")))?;
+        self.commits(0, &mut |at, commit| {
             let old = commit.at.0 + age < now.0 || total - commit.bytes.min(total) > size;
             rows += 1;
             let goes = old && at < last && at <= imaged && rows <= TRIM_ROWS;
@@ -325,19 +277,12 @@ impl Store {
             Ok(goes)
         })?;
         let oldest = (now.0.saturating_sub(self.settings.feed_event_age.0) / schema::BUCKET) as u32;
-        let mut first = None;
-        self.rows(schema::FEED_EVENTS, &[], &mut |k, _| {
-            first = k.first_chunk::<4>().map(|b| u32::from_be_bytes(*b));
-            Ok(false)
-        })?;
+        let first_number = |family| -> Result<Option<u32>> {
+            Ok(self.first_key(family, &[])?.map(u32::from_be_bytes))
+        };
+        let has_old_events = first_number(schema::FEED_EVENTS)?.is_some_and(|f| f < oldest);
         let today = (now.0 / schema::DAY) as u32;
-        let mut stale = false;
-        self.rows(schema::IDEMPOTENCY, &[], &mut |k, _| {
-            stale = k
-                .first_chunk::<4>()
-                .is_some_and(|b| u32::from_be_bytes(*b) + 1 < today);
-            Ok(false)
-        })?;
+        let stale = first_number(schema::IDEMPOTENCY)?.is_some_and(|day| day + 1 < today);
         if stale {
             batch.delete_range(
                 schema::IDEMPOTENCY,
@@ -350,9 +295,9 @@ impl Store {
             batch.delete_range(schema::META, schema::bulk_key(0), schema::bulk_key(seq));
             batch.delete_range(schema::META, schema::notes_key(0), schema::notes_key(seq));
         }
-        if first.is_some_and(|f| f < oldest) {
+        if has_old_events {
             batch.delete_range(schema::FEED_EVENTS, vec![0], oldest.to_be_bytes().to_vec());
         }
-        Ok((stale || keep_from.is_some() || first.is_some_and(|f| f < oldest)).then_some(batch))
+        Ok((stale || keep_from.is_some() || has_old_events).then_some(batch))
     }
 }

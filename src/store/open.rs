@@ -133,31 +133,13 @@ impl Store {
     pub fn open(settings: StoreSettings) -> Result<Store> {
         super::private::restrict_dir(&settings.path)
             .map_err(|e| StoreError::Io(format!("{}: {e}", settings.path.display())))?;
-        let (db, cut) = open_db(&settings)?;
+        let (db, truncation) = open_db(&settings)?;
         let sequence = db.latest_sequence_number();
-        let integrity = Integrity::open(&settings.path);
-        let mut store = Store {
-            db: RwLock::new(Some(db)),
-            settings,
-            id: [0; 16],
-            dictionary: RwLock::default(),
-            integrity,
-            acknowledged: (0, false),
-            unknown_commit: None,
-            cut: Mutex::new(cut),
-            #[cfg(test)]
-            fault: Mutex::default(),
-        };
-        match store.get(schema::META, b"version")? {
+        let mut store = Store::new(settings, db, truncation);
+        match store.version()? {
             None if store.is_empty()? => store.initialise()?,
             None => return Err(damaged("the version")),
-            Some(v) => {
-                let v = v
-                    .try_into()
-                    .map(u32::from_be_bytes)
-                    .map_err(|_| damaged("the version"))?;
-                upgrade::run(&store, v)?;
-            }
+            Some(version) => upgrade::run(&store, version)?,
         }
         store.id = store
             .get(schema::META, b"id")?
@@ -170,6 +152,28 @@ impl Store {
         store.load_dictionary()?;
         store.drop_stages()?;
         Ok(store)
+    }
+
+    fn new(settings: StoreSettings, db: DB, truncation: Option<String>) -> Store {
+        Store {
+            integrity: Integrity::open(&settings.path),
+            db: RwLock::new(Some(db)),
+            settings,
+            id: [0; 16],
+            dictionary: RwLock::default(),
+            acknowledged: (0, false),
+            unknown_commit: None,
+            truncation: Mutex::new(truncation),
+            #[cfg(test)]
+            fault: Mutex::default(),
+        }
+    }
+
+    /// The version of the store; `None` if it has none.
+    fn version(&self) -> Result<Option<u32>> {
+        let version = self.get(schema::META, b"version")?;
+        let bytes = version.map(|v| v.try_into().map_err(|_| damaged("the version")));
+        Ok(bytes.transpose()?.map(u32::from_be_bytes))
     }
 
     /// Opens a store read-only, also while another process has it open; nothing in its folder
@@ -192,24 +196,8 @@ impl Store {
             schema::FAMILIES,
             false,
         )?;
-        let integrity = Integrity::open(&settings.path);
-        let store = Store {
-            db: RwLock::new(Some(db)),
-            settings,
-            id: [0; 16],
-            dictionary: RwLock::default(),
-            integrity,
-            acknowledged: (0, false),
-            unknown_commit: None,
-            cut: Mutex::new(None),
-            #[cfg(test)]
-            fault: Mutex::default(),
-        };
-        match store
-            .get(schema::META, b"version")?
-            .and_then(|v| v.try_into().ok())
-            .map(u32::from_be_bytes)
-        {
+        let store = Store::new(settings, db, None);
+        match store.version()? {
             Some(schema::VERSION) => {}
             Some(newer) if newer > schema::VERSION => return Err(StoreError::Newer(newer)),
             Some(_) => {
@@ -236,25 +224,18 @@ impl Store {
     }
 
     fn is_empty(&self) -> Result<bool> {
-        let mut empty = true;
         for family in schema::FAMILIES {
-            self.rows(family, &[], &mut |_, _| {
-                empty = false;
-                Ok(false)
-            })?;
+            if self.first_key::<0>(family, &[])?.is_some() {
+                return Ok(false);
+            }
         }
-        Ok(empty)
+        Ok(true)
     }
 
     /// Writes the first rows of a new store.
     fn initialise(&self) -> Result<()> {
         self.integrity.forget();
-        let mut batch = Batch::default();
-        batch.put(
-            schema::META,
-            b"version".to_vec(),
-            schema::VERSION.to_be_bytes().to_vec(),
-        );
+        let mut batch = upgrade::version_row(schema::VERSION);
         batch.put(schema::META, b"id".to_vec(), new_id()?.to_vec());
         let mut v = Dictionary::default();
         for name in SourceId::DECIDING {
@@ -271,7 +252,7 @@ impl Store {
     fn load_dictionary(&self) -> Result<()> {
         let row = |name: &str| {
             self.get(schema::META, name.as_bytes())?
-                .ok_or_else(|| damaged(&format!("the row `{name}`")))
+                .ok_or_else(|| damaged(format_args!("the row `{name}`")))
         };
         let reasons: Vec<String> =
             schema::decode(&row("reasons")?).ok_or_else(|| damaged("the reasons"))?;
@@ -307,24 +288,15 @@ impl Store {
         counts: impl Fn(&schema::SourceRecord, u32) -> bool,
     ) -> Result<()> {
         let v = self.dictionary();
-        let (mut from, mut stale) = (Vec::new(), Vec::new());
-        loop {
-            let mut found = None;
-            self.rows(family, &from, &mut |k, _| {
-                found = k.first_chunk::<6>().copied();
-                Ok(false)
-            })?;
-            let Some(prefix) = found else { break };
-            let source = usize::from(u16::from_be_bytes([prefix[0], prefix[1]]));
-            let number = u32::from_be_bytes([prefix[2], prefix[3], prefix[4], prefix[5]]);
+        for prefix in self.key_prefixes::<6>(family)? {
+            let [s0, s1, number @ ..] = prefix;
+            let source = usize::from(u16::from_be_bytes([s0, s1]));
+            let number = u32::from_be_bytes(number);
             if !v.records.get(source).is_some_and(|r| counts(r, number)) {
-                stale.push(prefix);
+                self.drop_rows(family, &prefix)?;
             }
-            from = schema::after(&prefix);
         }
-        stale
-            .iter()
-            .try_for_each(|prefix| self.drop_rows(family, prefix))
+        Ok(())
     }
 
     /// Removes the rows of a generation that no commit names.
@@ -346,10 +318,10 @@ impl Store {
     pub fn reopen(&self) -> Result<()> {
         let mut slot = self.db.write();
         *slot = None;
-        let (db, cut) = open_db(&self.settings)?;
+        let (db, truncation) = open_db(&self.settings)?;
         *slot = Some(db);
         drop(slot);
-        *self.cut.lock() = cut;
+        *self.truncation.lock() = truncation;
         self.load_dictionary()
     }
 

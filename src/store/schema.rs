@@ -5,7 +5,7 @@
 //!
 //! | family | constant | key | value |
 //! | --- | --- | --- | --- |
-//! | `verdicts` | [`VERDICTS`] | subject | [`Own`]: entries of sources that are not feeds, holds, exemption |
+//! | `verdicts` | [`VERDICTS`] | subject | [`Verdict`] without the entries of feeds ([`own_verdict`]) |
 //! | `feeds` | [`FEEDS`] | source, generation, subject | [`FeedEntry`] list of a feed; only the generation that the source's record names counts |
 //! | `events` | [`EVENTS`] | subject, sequence, place | [`Event`], never deleted |
 //! | `churn` | [`FEED_EVENTS`] | bucket of ten days, subject, sequence, place | [`Event`] of a feed, kept for a configured time |
@@ -45,13 +45,15 @@
 //! | `removals`, `removals-sum`, `removals-gap` | the last recorded line of the removal log, its checksum, the lines that the log has lost ([`RemovalGap`]) |
 //!
 //! Numbers in keys are big-endian, so that they sort.
+//!
+//! [`Event`]: crate::model::Event
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{encoded::Encoded, extent::Extent};
 use crate::model::{
-    Entry, EntryText, Event, Exempt, FeedPath, Hold, Mask, ReasonId, Serial, SourceId, StoreId,
-    Subject, Time, Verdict, history::EventKind,
+    Entry, EntryText, FeedPath, Mask, ReasonId, Serial, SourceId, StoreId, Subject, Time, Verdict,
+    history::EventKind,
 };
 
 /// The version of the store; a store of a newer version is refused.
@@ -125,33 +127,11 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     }
 }
 
-/// The stored part of a verdict. Entries of feeds are in their own family.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Own {
-    /// Entries of sources that are not feeds.
-    pub entries: Vec<Entry>,
-    /// The exemption.
-    pub exempt: Option<Exempt>,
-    /// Holds.
-    pub holds: Vec<Hold>,
-}
-
-impl Own {
-    /// The stored part of a verdict; `None` if it is empty.
-    pub fn of(v: &Verdict) -> Option<Own> {
-        let entries = v
-            .entries
-            .iter()
-            .filter(|e| !e.source.is_feed())
-            .cloned()
-            .collect();
-        let own = Own {
-            entries,
-            exempt: v.exempt.clone(),
-            holds: v.holds.clone(),
-        };
-        (!own.entries.is_empty() || own.exempt.is_some() || !own.holds.is_empty()).then_some(own)
-    }
+/// The stored part of a verdict; `None` if it is empty. Entries of feeds are in their own family.
+pub fn own_verdict(v: &Verdict) -> Option<Verdict> {
+    let mut own = v.clone();
+    own.entries.retain(|e| !e.source.is_feed());
+    (!own.is_empty()).then_some(own)
 }
 
 /// One entry of a feed's row.
@@ -194,63 +174,33 @@ pub const MAX_NOTE_BYTES: usize = 255;
 pub fn write_feed(entries: &[FeedEntry], out: &mut Vec<u8>) {
     out.push(FORM);
     for e in entries {
-        write_entry(
-            (e.reason, e.exclusion, e.implied, e.since),
-            e.text.as_deref(),
-            &e.text.path,
-            e.note.as_deref(),
-            out,
-        );
-    }
-}
-
-/// Writes the row of one entry.
-#[cfg(feature = "daemon")]
-pub(super) fn write_single(
-    head: EntryHead,
-    text: Option<&str>,
-    path: &FeedPath,
-    note: Option<&str>,
-    out: &mut Vec<u8>,
-) {
-    out.push(FORM);
-    write_entry(head, text, path, note, out);
-}
-
-/// The reason, whether it is an exclusion, whether it is an implied one, and since when.
-pub(super) type EntryHead = (ReasonId, bool, bool, Time);
-
-fn write_entry(
-    (reason, exclusion, implied, since): EntryHead,
-    text: Option<&str>,
-    path: &FeedPath,
-    note: Option<&str>,
-    out: &mut Vec<u8>,
-) {
-    let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-    let flags = flag(exclusion, EXCLUSION)
-        | flag(text.is_some(), HAS_TEXT)
-        | flag(implied, IMPLIED)
-        | flag(note.is_some(), HAS_NOTE);
-    out.extend([reason.0, flags | flag(*path != FeedPath::Own, HAS_PATH)]);
-    out.extend((since.0 as u32).to_be_bytes());
-    if *path != FeedPath::Own {
-        // The number of stores, and their identities.
-        out.push(path.hops());
-        path.stores()
-            .iter()
-            .for_each(|s| out.extend(s.0.to_be_bytes()));
-    }
-    if let Some(text) = text {
-        // Readers truncate texts; truncate here too, so that the length fits its field.
-        let text = &text[..text.floor_char_boundary(usize::from(u16::MAX))];
-        out.extend((text.len() as u16).to_be_bytes());
-        out.extend(text.as_bytes());
-    }
-    if let Some(note) = note {
-        let note = &note[..note.floor_char_boundary(MAX_NOTE_BYTES)];
-        out.push(note.len() as u8);
-        out.extend(note.as_bytes());
+        let EntryText { text, path } = &e.text;
+        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+        let flags = flag(e.exclusion, EXCLUSION)
+            | flag(text.is_some(), HAS_TEXT)
+            | flag(e.implied, IMPLIED)
+            | flag(e.note.is_some(), HAS_NOTE)
+            | flag(*path != FeedPath::Own, HAS_PATH);
+        out.extend([e.reason.0, flags]);
+        out.extend((e.since.0 as u32).to_be_bytes());
+        if *path != FeedPath::Own {
+            // The number of stores, and their identities.
+            out.push(path.hops());
+            path.stores()
+                .iter()
+                .for_each(|s| out.extend(s.0.to_be_bytes()));
+        }
+        if let Some(text) = text {
+            // Readers truncate texts; truncate here too, so that the length fits its field.
+            let text = &text[..text.floor_char_boundary(usize::from(u16::MAX))];
+            out.extend((text.len() as u16).to_be_bytes());
+            out.extend(text.as_bytes());
+        }
+        if let Some(note) = &e.note {
+            let note = &note[..note.floor_char_boundary(MAX_NOTE_BYTES)];
+            out.push(note.len() as u8);
+            out.extend(note.as_bytes());
+        }
     }
 }
 
@@ -259,50 +209,52 @@ pub fn read_feed(bytes: &[u8]) -> Option<Vec<FeedEntry>> {
     let mut out = Vec::with_capacity(1);
     let (form, mut rest) = bytes.split_first()?;
     while let Some((head, tail)) = rest.split_at_checked(6) {
-        let since = Time(u64::from(u32::from_be_bytes(head[2..].try_into().ok()?)));
-        let has = |bit: u8| head[1] & bit != 0;
         rest = tail;
-        let (mut text, mut note, mut path) = (None, None, FeedPath::Own);
-        if has(HAS_PATH) {
-            let (hops, tail) = rest.split_first()?;
-            path = FeedPath::Untraced;
-            rest = tail;
-            if *hops != FeedPath::UNTRACED_HOPS {
-                let (stores, tail) = rest.split_at_checked(usize::from(*hops) * 8)?;
-                path = FeedPath::via(
-                    stores
-                        .as_chunks::<8>()
-                        .0
-                        .iter()
-                        .map(|id| StoreId(u64::from_be_bytes(*id)))
-                        .collect(),
-                );
-                rest = tail;
-            }
-        }
+        let has = |bit: u8| head[1] & bit != 0;
+        let path = if has(HAS_PATH) {
+            read_path(&mut rest)?
+        } else {
+            FeedPath::Own
+        };
+        let (mut text, mut note) = (None, None);
         if has(HAS_TEXT) {
-            let (len, tail) = rest.split_at_checked(2)?;
-            let (bytes, tail) =
-                tail.split_at_checked(usize::from(u16::from_be_bytes(len.try_into().ok()?)))?;
-            text = Some(std::str::from_utf8(bytes).ok()?.into());
-            rest = tail;
+            let len = u16::from_be_bytes(take(&mut rest, 2)?.try_into().ok()?);
+            text = Some(read_text(&mut rest, usize::from(len))?);
         }
         if has(HAS_NOTE) {
-            let (len, tail) = rest.split_first()?;
-            let (bytes, tail) = tail.split_at_checked(usize::from(*len))?;
-            note = Some(std::str::from_utf8(bytes).ok()?.into());
-            rest = tail;
+            let len = take(&mut rest, 1)?[0];
+            note = Some(read_text(&mut rest, usize::from(len))?);
         }
         out.push(FeedEntry {
             reason: ReasonId(head[0]),
             exclusion: has(EXCLUSION),
             implied: has(IMPLIED),
-            since,
+            since: Time(u64::from(u32::from_be_bytes(head[2..].try_into().ok()?))),
             text: EntryText { text, path },
             note,
         });
     }
     (*form == FORM && rest.is_empty()).then_some(out)
+}
+
+/// Takes the first `len` bytes.
+fn take<'b>(bytes: &mut &'b [u8], len: usize) -> Option<&'b [u8]> {
+    bytes.split_off(..len)
+}
+
+fn read_text(bytes: &mut &[u8], len: usize) -> Option<Box<str>> {
+    Some(std::str::from_utf8(take(bytes, len)?).ok()?.into())
+}
+
+/// Reads the number of stores on a path, and their identities.
+fn read_path(bytes: &mut &[u8]) -> Option<FeedPath> {
+    let hops = take(bytes, 1)?[0];
+    if hops == FeedPath::UNTRACED_HOPS {
+        return Some(FeedPath::Untraced);
+    }
+    let (stores, _) = take(bytes, usize::from(hops) * 8)?.as_chunks::<8>();
+    let ids = stores.iter().map(|id| StoreId(u64::from_be_bytes(*id)));
+    Some(FeedPath::via(ids.collect()))
 }
 
 impl FeedEntry {
@@ -578,10 +530,7 @@ pub fn serial_key(origin: &str, serial: Serial) -> Vec<u8> {
 
 /// The key of an event.
 pub fn event_key(subject: &Subject, seq: u64, place: u32) -> Vec<u8> {
-    let mut key = subject.key();
-    key.extend(seq.to_be_bytes());
-    key.extend(place.to_be_bytes());
-    key
+    [&subject.key()[..], &seq.to_be_bytes(), &place.to_be_bytes()].concat()
 }
 
 /// The number in the keys of a large import's events, in place of a sequence number: the events are
@@ -590,28 +539,25 @@ pub fn staged_seq(source: SourceId, generation: u32) -> u64 {
     1 << 63 | u64::from(source.0) << 32 | u64::from(generation)
 }
 
-/// How many bytes an event's key has after the subject.
-pub const EVENT_TAIL: usize = 12;
-
 /// The key of a feed's event.
 pub fn feed_event_key(at: Time, subject: &Subject, seq: u64, place: u32) -> Vec<u8> {
-    let mut key = ((at.0 / BUCKET) as u32).to_be_bytes().to_vec();
-    key.extend(event_key(subject, seq, place));
-    key
+    let key = event_key(subject, seq, place);
+    [&feed_event_bucket(at)[..], &key].concat()
+}
+
+/// The bucket of a feed's event, with which its key begins.
+pub fn feed_event_bucket(at: Time) -> [u8; 4] {
+    ((at.0 / BUCKET) as u32).to_be_bytes()
 }
 
 /// The key of a due date.
 pub fn due_key(at: Time, subject: &Subject) -> Vec<u8> {
-    let mut key = at.0.to_be_bytes().to_vec();
-    subject.write_key(&mut key);
-    key
+    [&at.0.to_be_bytes()[..], &subject.key()].concat()
 }
 
 /// The key of a hold.
 pub fn hold_key(source: SourceId, subject: &Subject) -> Vec<u8> {
-    let mut key = source.0.to_be_bytes().to_vec();
-    subject.write_key(&mut key);
-    key
+    [&source.0.to_be_bytes()[..], &subject.key()].concat()
 }
 
 /// The first key after all keys that start with `prefix`.
@@ -627,35 +573,17 @@ pub fn after(prefix: &[u8]) -> Vec<u8> {
     vec![u8::MAX; 32]
 }
 
-/// An encoded event.
-pub fn event_value(event: &Event) -> Encoded {
-    encode(event)
-}
-
-/// Appends a feed's event in the form of [`event_value`], without making an `Event`.
+/// Appends the encoded event of a feed, without making an [`Event`](crate::model::Event).
 pub fn write_event(
     at: Time,
     author: &str,
     what: &EventKind,
     out: &mut Vec<u8>,
 ) -> Result<(), String> {
-    #[derive(Serialize)]
-    struct Borrowed<'a> {
-        at: Time,
-        author: &'a str,
-        what: &'a EventKind,
-        evidence: Option<()>,
-    }
+    // postcard encodes a tuple as it does a structure with the same fields.
+    let evidence: Option<()> = None;
     out.push(FORM);
-    let written = postcard::to_extend(
-        &Borrowed {
-            at,
-            author,
-            what,
-            evidence: None,
-        },
-        std::mem::take(out),
-    );
+    let written = postcard::to_extend(&(at, author, what, evidence), std::mem::take(out));
     *out = written.map_err(|e| e.to_string())?;
     Ok(())
 }
@@ -663,6 +591,7 @@ pub fn write_event(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Event;
     use proptest::prelude::*;
 
     proptest! {
@@ -682,7 +611,7 @@ mod tests {
 
         #[test]
         fn any_bytes_decode_to_a_value_or_none(bytes: Vec<u8>) {
-            let _ = (read_feed(&bytes), decode::<Own>(&bytes), decode::<Event>(&bytes), decode::<Commit>(&bytes), decode::<SourceRecord>(&bytes));
+            let _ = (read_feed(&bytes), decode::<Verdict>(&bytes), decode::<Event>(&bytes), decode::<Commit>(&bytes), decode::<SourceRecord>(&bytes));
         }
     }
 
@@ -717,7 +646,7 @@ mod tests {
                 what,
                 evidence,
             };
-            let value = event_value(&event).into_bytes().unwrap();
+            let value = encode(&event).into_bytes().unwrap();
             assert_eq!(decode::<Event>(&value), Some(event.clone()));
             let plain = Event {
                 evidence: None,
@@ -725,7 +654,7 @@ mod tests {
             };
             let mut written = Vec::new();
             write_event(plain.at, &plain.author, &plain.what, &mut written).unwrap();
-            assert_eq!(Ok(written), event_value(&plain).into_bytes());
+            assert_eq!(Ok(written), encode(&plain).into_bytes());
         }
     }
 

@@ -8,7 +8,7 @@ use std::{path::Path, time::Duration};
 use rocksdb::{DB, IteratorMode, Options, ReadOptions, checkpoint::Checkpoint};
 
 use super::{
-    Damage, FoundBy, Result, ScrubProgress, ScrubReport, Store, StoreError, cf,
+    FoundBy, Result, ScrubProgress, ScrubReport, Store, StoreError, cf,
     schema::{self, FAMILIES},
 };
 use crate::model::Time;
@@ -38,11 +38,6 @@ pub(super) fn copy_options() -> Options {
 }
 
 impl Store {
-    /// The unrepaired damage.
-    pub fn damage(&self) -> Vec<Damage> {
-        self.integrity.damage()
-    }
-
     /// The last commit that was acknowledged before the store was opened; 0 if it is not known.
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged.0
@@ -59,11 +54,6 @@ impl Store {
         self.acknowledged.1
     }
 
-    /// Records damage that was not found by reading a row.
-    pub fn record_damage(&self, found_by: FoundBy, what: &str) {
-        self.integrity.record(found_by, what);
-    }
-
     /// Makes the last commit the last acknowledged one, after missing commits were recorded as
     /// damage.
     ///
@@ -74,31 +64,6 @@ impl Store {
         let sequence = self.with(|db| Ok(db.latest_sequence_number()))?;
         self.integrity.start_from(self.seq()?, sequence);
         Ok(())
-    }
-
-    /// Sets the time of new damage, and returns the new damage.
-    pub fn date_damage(&self, now: Time) -> Vec<Damage> {
-        self.integrity.date(now)
-    }
-
-    /// Removes the damage of missing commits, after an operator has accepted it.
-    pub fn accept_missing_commits(&self) {
-        self.integrity.accept();
-    }
-
-    /// The running scrub, and the last complete one.
-    pub fn scrubs(&self) -> (Option<ScrubProgress>, Option<ScrubReport>) {
-        self.integrity.scrubs()
-    }
-
-    /// Makes the next scrub begin at once.
-    pub fn want_scrub(&self) {
-        self.integrity.want_scrub();
-    }
-
-    /// Whether a scrub has to begin at once: it was requested, or damage was found.
-    pub fn scrub_wanted(&self) -> bool {
-        self.integrity.scrub_wanted()
     }
 
     /// Whether the interval since the last scrub has passed.
@@ -125,15 +90,10 @@ impl Store {
             .with(|db| Ok(Checkpoint::new(db)?.create_checkpoint(&folder)?))
             .and_then(|()| self.scrub_copy(&folder, progress, wait));
         let _ = std::fs::remove_dir_all(&folder);
-        let report = match read {
-            Ok(report) => report.map(|r| ScrubReport { ended: now(), ..r }),
-            Err(e) => {
-                self.integrity.scrub_ended(None, &before);
-                return Err(e);
-            }
-        };
-        self.integrity.scrub_ended(report, &before);
-        Ok(report)
+        let report = read.map(|report| report.map(|r| ScrubReport { ended: now(), ..r }));
+        let complete = report.as_ref().ok().copied().flatten();
+        self.integrity.scrub_ended(complete, &before);
+        report
     }
 
     fn scrub_copy(
@@ -277,12 +237,15 @@ mod tests {
         let store = open(dir.path());
         commit(&store, 1, 20_000);
         store.flush().unwrap();
-        assert_eq!((scrub(&store, 10).damaged, store.damage()), (0, vec![]));
+        assert_eq!(
+            (scrub(&store, 10).damaged, store.integrity.damage()),
+            (0, vec![])
+        );
         assert!(!store.scrub_due(Time(11)) && store.scrub_due(Time(10 + 86_400)));
         let (file, whole, damaged) = table(dir.path());
         fs::write(&file, damaged).unwrap();
         assert_eq!(scrub(&store, 20).damaged, 1);
-        let found = store.damage();
+        let found = store.integrity.damage();
         assert!(
             found.len() == 1
                 && found[0].found_by == FoundBy::Scrub
@@ -290,25 +253,28 @@ mod tests {
             "{found:?}"
         );
         assert!(!found[0].what.contains("/scrub/"), "{found:?}");
-        assert_eq!(store.date_damage(Time(21)).len(), 1);
-        assert!(store.date_damage(Time(22)).is_empty());
+        assert_eq!(store.integrity.date_damage(Time(21)).len(), 1);
+        assert!(store.integrity.date_damage(Time(22)).is_empty());
         scrub(&store, 25);
         assert_eq!(
-            store.damage()[0].at,
+            store.integrity.damage()[0].at,
             Some(Time(21)),
             "the same damage is recorded once"
         );
         store.close().unwrap();
         drop(store);
         let store = open(dir.path());
-        assert_eq!(store.damage().len(), 1);
-        assert!(store.scrub_wanted(), "known damage is scrubbed at once");
+        assert_eq!(store.integrity.damage().len(), 1);
+        assert!(
+            store.integrity.scrub_wanted(),
+            "known damage is scrubbed at once"
+        );
         fs::write(&file, whole).unwrap();
         scrub(&store, 30);
-        assert!(store.damage().is_empty());
+        assert!(store.integrity.damage().is_empty());
         store.close().unwrap();
         drop(store);
-        assert!(open(dir.path()).damage().is_empty());
+        assert!(open(dir.path()).integrity.damage().is_empty());
     }
 
     #[test]
@@ -331,24 +297,31 @@ mod tests {
         assert!(matches!(read, Err(StoreError::Damaged(_))) && rows > 0);
         assert_eq!(
             store
+                .integrity
                 .damage()
                 .iter()
                 .map(|d| d.found_by)
                 .collect::<Vec<_>>(),
             [FoundBy::Use]
         );
-        assert!(store.scrub_wanted(), "a scrub checks the rest");
+        assert!(store.integrity.scrub_wanted(), "a scrub checks the rest");
         assert!(
             store
                 .backup(&dir.path().join("copy"), String::new())
                 .is_err()
         );
-        assert!(store.damage().iter().any(|d| d.found_by == FoundBy::Backup));
+        assert!(
+            store
+                .integrity
+                .damage()
+                .iter()
+                .any(|d| d.found_by == FoundBy::Backup)
+        );
         // A row with a valid checksum that cannot be decoded is damage too.
         let mut batch = Batch::default();
         batch.put(schema::META, b"removals".to_vec(), vec![1, 2, 3]);
         store.commit(batch).unwrap();
-        assert!(store.removals().is_err() && store.damage().len() == 3);
+        assert!(store.removals().is_err() && store.integrity.damage().len() == 3);
     }
 
     #[test]
@@ -360,7 +333,7 @@ mod tests {
         let mut progress = 0;
         let report = store.scrub(&|| Time(5), &mut |time| {
             waited += time;
-            progress = store.scrubs().0.unwrap().bytes;
+            progress = store.integrity.scrubs().0.unwrap().bytes;
             true
         });
         let report = report.unwrap().unwrap();
@@ -369,10 +342,10 @@ mod tests {
             (waited.as_secs_f64() - wanted).abs() < 0.3 && wanted > 3.0,
             "{waited:?} for {wanted} MiB"
         );
-        assert!(progress > 3 << 20 && store.scrubs() == (None, Some(report)));
+        assert!(progress > 3 << 20 && store.integrity.scrubs() == (None, Some(report)));
         assert_eq!(store.scrub(&|| Time(6), &mut |_| false).unwrap(), None);
         assert_eq!(
-            store.scrubs().1,
+            store.integrity.scrubs().1,
             Some(report),
             "a stopped scrub does not replace the last report"
         );
@@ -396,10 +369,10 @@ mod tests {
         let (log, bytes) = (wal(dir.path()), fs::read(wal(dir.path())).unwrap());
         fs::write(&log, &bytes[..bytes.len() - 30]).unwrap();
         let store = open(dir.path());
-        assert!(store.cut().is_some());
+        assert!(store.log_truncation().is_some());
         assert_eq!((store.seq().unwrap(), store.acknowledged()), (3, 3));
         drop(store);
-        assert!(open(dir.path()).cut().is_none());
+        assert!(open(dir.path()).log_truncation().is_none());
     }
 
     #[test]
@@ -490,7 +463,7 @@ mod tests {
         store.commit(batch).unwrap();
         drop(store);
         let store = open(dir.path());
-        assert!(!store.lacks_rows() && store.cut().is_none());
+        assert!(!store.lacks_rows() && store.log_truncation().is_none());
         let mut batch = Batch::default();
         batch.put(schema::ACCOUNTS, b"Pbert".to_vec(), b"x".to_vec());
         store.commit(batch).unwrap();

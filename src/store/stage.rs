@@ -3,13 +3,11 @@
 //! is not used until a small batch names it.
 
 use std::{
-    cell::RefCell,
     collections::{HashMap, HashSet},
     fs::File,
     io::{BufReader, BufWriter, Write},
     iter::Peekable,
-    path::PathBuf,
-    rc::Rc,
+    path::{Path, PathBuf},
 };
 
 use rocksdb::{IngestExternalFileOptions, SstFileWriter};
@@ -112,7 +110,13 @@ pub enum StagedRows {
 pub struct Compared {
     staged: Staged,
     counter: ExtentCounter,
-    changed: Changed,
+    /// The changed rows; `None` if they are too many to commit them one by one.
+    small: Option<Vec<ChangedRow>>,
+    /// The changed subjects; `None` if they are more than `limit`.
+    subjects: Option<Vec<Subject>>,
+    /// With more subjects than this, building the tables again from the rows is as fast as changing
+    /// them.
+    limit: usize,
     /// The source has no rows and the list is long, so the list is compared while it is written.
     fresh: bool,
     dry: bool,
@@ -129,15 +133,27 @@ impl Compared {
         self.counter.extents()
     }
 
-    /// Counts a row; returns false if nothing changes.
-    fn note(&mut self, row: &ChangedRow) -> bool {
+    /// Counts a row, and keeps it if it changes. Each list is dropped when it gets too long to be
+    /// used.
+    fn add(&mut self, row: ChangedRow) {
         self.counter.add(&row.subject, &row.old, &row.new);
-        self.staged.note(row)
+        if !self.staged.count(&row) {
+            return;
+        }
+        self.subjects.take_if(|s| self.dry || s.len() >= self.limit);
+        self.small
+            .take_if(|s| self.dry || s.len() >= ROW_COMMIT_MAX);
+        if let Some(subjects) = &mut self.subjects {
+            subjects.push(row.subject.clone());
+        }
+        if let Some(small) = &mut self.small {
+            small.push(row);
+        }
     }
 }
 
-/// Lines in order, from memory or from a run.
-type Lines<'a> = Peekable<Box<dyn Iterator<Item = (Subject, FeedEntry)> + 'a>>;
+/// Lines in order, from memory or from a run. An error ends them.
+type Lines<'a> = Box<dyn Iterator<Item = Result<(Subject, FeedEntry)>> + 'a>;
 
 /// Collects the lines of an import.
 pub struct Stage<'s> {
@@ -163,6 +179,15 @@ impl Store {
     /// The folder in which imports write runs.
     pub(super) fn stage_path(&self) -> PathBuf {
         self.path().join("stage")
+    }
+
+    /// Moves a sorted file into a family.
+    pub(super) fn ingest(&self, family: &str, file: &Path) -> Result<()> {
+        let mut options = IngestExternalFileOptions::default();
+        options.set_move_files(true);
+        self.with(|db| {
+            Ok(db.ingest_external_file_cf_opts(&cf(db, family)?, &options, vec![file])?)
+        })
     }
 
     /// Starts a stage for an import.
@@ -210,15 +235,11 @@ impl Stage<'_> {
     /// Writes the lines in memory to a run, sorted. Lines of the same subject stay in the order of
     /// the file.
     fn spill(&mut self) -> Result<()> {
-        std::fs::create_dir_all(self.store.stage_path()).map_err(io)?;
-        let name = self
-            .options
-            .source
-            .map_or("new".into(), |s| s.0.to_string());
-        let path = self
-            .store
-            .stage_path()
-            .join(format!("{name}-{}.run", self.runs.len()));
+        let folder = self.store.stage_path();
+        std::fs::create_dir_all(&folder).map_err(io)?;
+        let source = self.options.source;
+        let name = source.map_or("new".into(), |s| s.0.to_string());
+        let path = folder.join(format!("{name}-{}.run", self.runs.len()));
         self.lines.sort_by(|a, b| a.subject.cmp(&b.subject));
         self.runs.push(path.clone()); // first, so that an incomplete file is removed too
         let mut file = BufWriter::new(File::create(&path).map_err(io)?);
@@ -232,33 +253,22 @@ impl Stage<'_> {
 
     /// All lines in order, grouped by subject.
     fn groups(&self) -> Result<Groups<'_>> {
-        let read_error = Rc::new(RefCell::new(None));
-        let mut sources: Vec<Lines> = Vec::new();
+        let mut sources = Vec::new();
         for run in &self.runs {
             let mut file = BufReader::with_capacity(1 << 18, File::open(run).map_err(io)?);
-            let read_error = read_error.clone();
-            let lines: Box<dyn Iterator<Item = (Subject, FeedEntry)>> =
-                Box::new(std::iter::from_fn(move || match read_line(&mut file) {
-                    Ok(line) => line,
-                    Err(e) => {
-                        *read_error.borrow_mut() = Some(io(e));
-                        None
-                    }
-                }));
-            sources.push(lines.peekable());
+            let lines = std::iter::from_fn(move || read_line(&mut file).map_err(io).transpose());
+            sources.push((Box::new(lines) as Lines).peekable());
         }
-        let rest = self
-            .lines
-            .iter()
-            .map(|l| (l.subject.clone(), l.entry(self.options.now)));
-        let rest: Box<dyn Iterator<Item = (Subject, FeedEntry)>> = Box::new(rest);
-        sources.push(rest.peekable());
-        Ok(Groups {
+        let line = |l: &Line| Ok((l.subject.clone(), l.entry(self.options.now)));
+        sources.push((Box::new(self.lines.iter().map(line)) as Lines).peekable());
+        let mut groups = Groups {
             sources,
             wide: &self.wide,
             all: matches!(self.options.mode, Mode::Remove | Mode::Patch),
-            read_error,
-        })
+            next: None,
+        };
+        groups.next = groups.read()?;
+        Ok(groups)
     }
 
     /// Compares the lines with the rows of the source. With `dry`, no rows are kept.
@@ -273,31 +283,23 @@ impl Stage<'_> {
             rows: StagedRows::Small(vec![]),
             holds: self.store.holds_on(self.options.source)?,
         };
-        let changed = Changed {
-            small: Some(vec![]),
-            subjects: Some(vec![]),
-            limit: (self.options.known + self.total) / 4,
-        };
-        let fresh = self.base == 0
-            && self.total > ROW_COMMIT_MAX
-            && !dry
-            && self.options.mode != Mode::Patch;
+        let is_patch = self.options.mode == Mode::Patch;
         let mut out = Compared {
             staged,
             counter: ExtentCounter::default(),
-            changed,
-            fresh,
+            small: Some(vec![]),
+            subjects: Some(vec![]),
+            limit: (self.options.known + self.total) / 4,
+            fresh: self.base == 0 && self.total > ROW_COMMIT_MAX && !dry && !is_patch,
             dry,
         };
-        if self.options.mode == Mode::Patch {
+        if is_patch {
             let mut rows = Vec::new();
-            self.compare_some(&mut |row| rows.extend(Some(row).filter(|r| out.staged.note(r))))?;
-            out.changed.small = Some(rows);
-        } else if !fresh {
+            self.compare_some(&mut |row| rows.extend(Some(row).filter(|r| out.staged.count(r))))?;
+            out.small = Some(rows);
+        } else if !out.fresh {
             self.compare(&mut |row| {
-                if out.note(&row) {
-                    out.changed.add(row, dry);
-                }
+                out.add(row);
                 Ok(())
             })?;
         }
@@ -311,98 +313,70 @@ impl Stage<'_> {
         mut compared: Compared,
         generation: impl FnOnce() -> Result<u32>,
     ) -> Result<Staged> {
-        let small = compared.changed.small.take_if(|_| !compared.fresh);
-        if compared.dry || small.is_some() {
-            compared.staged.extents = compared.extents();
-            compared.staged.rows = StagedRows::Small(small.unwrap_or_default());
-            return Ok(compared.staged);
-        }
-        let generation = generation()?;
-        let mut note = |row: &ChangedRow| {
-            if compared.fresh && compared.note(row) {
-                compared.changed.add(row.clone(), false);
-            }
+        let fresh = compared.fresh;
+        let small = compared.small.take_if(|_| !fresh);
+        compared.staged.rows = if compared.dry || small.is_some() {
+            StagedRows::Small(small.unwrap_or_default())
+        } else {
+            let generation = generation()?;
+            self.write_generation(generation, &mut |row| {
+                if fresh {
+                    compared.add(row);
+                }
+            })?;
+            StagedRows::Large(generation, compared.subjects.take())
         };
-        self.write_generation(generation, &mut note)?;
         compared.staged.extents = compared.extents();
-        compared.staged.rows = StagedRows::Large(generation, compared.changed.subjects);
         Ok(compared.staged)
     }
 
     /// Visits every subject that the source has or will have, in order.
     fn compare(&self, f: &mut dyn FnMut(ChangedRow) -> Result<()>) -> Result<()> {
-        let groups = &mut self.groups()?;
-        let mut next = groups.next();
-        groups.check()?;
+        let mut groups = self.groups()?;
         self.store.with(|db| {
-            let rows = self.options.source.filter(|_| self.base > 0);
-            let mut old = match rows.map(|s| (schema::feed_prefix(s, self.base), s)) {
-                Some((prefix, s)) => Some(Cursor::new(db, schema::FEEDS, prefix, Some(s))?),
-                None => None,
+            let mut rows = match self.options.source {
+                Some(s) if self.base > 0 => {
+                    let prefix = schema::feed_prefix(s, self.base);
+                    Some(Cursor::new(db, schema::FEEDS, prefix, Some(s))?)
+                }
+                _ => None,
             };
             loop {
-                let old_subject = old
-                    .as_ref()
-                    .and_then(Cursor::key)
-                    .map(|k| Subject::from_key(k).ok_or_else(|| super::damaged("a feed's key")))
-                    .transpose()?;
-                let subject = match (&next, old_subject) {
-                    (None, None) => break,
-                    (Some((n, _)), Some(o)) => o.min(n.clone()),
-                    (Some((n, _)), None) => n.clone(),
-                    (None, Some(o)) => o,
+                let key = rows.as_ref().and_then(Cursor::key);
+                let subject = |k| self.store.subject(k, "a feed's key");
+                let stored = key.map(subject).transpose()?;
+                let listed = groups.next.iter().map(|(subject, _)| subject);
+                let Some(subject) = listed.chain(&stored).min().cloned() else {
+                    break;
                 };
-                let mut row = ChangedRow {
-                    old: Vec::new(),
-                    new: Vec::new(),
-                    subject,
-                };
-                if let Some(old) = &mut old
-                    && old.key() == Some(&row.subject.key())
-                {
-                    row.old = schema::read_feed(old.value())
+                let mut old = Vec::new();
+                if let Some(rows) = rows.as_mut().filter(|_| stored.as_ref() == Some(&subject)) {
+                    old = schema::read_feed(rows.value())
                         .ok_or_else(|| super::damaged("a feed's row"))?;
-                    old.next();
+                    rows.next();
                 }
-                let file = match next.take_if(|(n, _)| *n == row.subject) {
-                    Some((_, entries)) => {
-                        next = groups.next();
-                        groups.check()?;
-                        entries
-                    }
-                    None => Vec::new(),
-                };
-                row.new = self.merge(&row.old, file);
-                f(row)?;
+                let new = self.merge(&old, groups.take(&subject)?);
+                f(ChangedRow { subject, old, new })?;
             }
-            old.map_or(Ok(()), |old| old.check())
+            rows.map_or(Ok(()), |rows| rows.check())
         })
     }
 
     /// Visits a patch's subjects in order.
     fn compare_some(&self, f: &mut dyn FnMut(ChangedRow)) -> Result<()> {
-        let groups = &mut self.groups()?;
-        let mut next = groups.next();
+        let mut groups = self.groups()?;
         for subject in &self.touched {
             let old = match self.options.source {
                 Some(source) if self.base > 0 => self.store.feed_row(source, self.base, subject)?,
                 _ => Vec::new(),
             };
-            let file = match next.take_if(|(n, _)| n == subject) {
-                Some((_, entries)) => {
-                    next = groups.next();
-                    entries
-                }
-                None => Vec::new(),
-            };
             f(ChangedRow {
-                new: self.merge(&old, file),
+                new: self.merge(&old, groups.take(subject)?),
                 old,
                 subject: subject.clone(),
             });
         }
-        groups.check()?;
-        match next {
+        match groups.next {
             None => Ok(()),
             Some((s, _)) => Err(StoreError::Io(format!(
                 "a patch has lines for {s}, which is not one of its subjects"
@@ -413,27 +387,23 @@ impl Stage<'_> {
     /// The entries of the source for a subject after the import. An entry that stays keeps its
     /// `since`.
     fn merge(&self, old: &[FeedEntry], file: Vec<FeedEntry>) -> Vec<FeedEntry> {
-        let in_file = |e: &FeedEntry| file.iter().any(|f| f.reason == e.reason);
         // Removing a listing must not end an exclusion, or the reverse.
-        let is_removed = |e: &FeedEntry| {
-            file.iter()
-                .any(|f| (f.reason, f.exclusion) == (e.reason, e.exclusion))
-        };
-        let mut new = match self.options.mode {
-            Mode::Replace | Mode::Patch => file,
-            Mode::Remove => return old.iter().filter(|e| !is_removed(e)).cloned().collect(),
-            Mode::Add => old
-                .iter()
-                .filter(|e| !in_file(e))
-                .cloned()
-                .chain(file.iter().cloned())
-                .collect(),
-        };
+        let is_same =
+            |a: &FeedEntry, b: &FeedEntry| (a.reason, a.exclusion) == (b.reason, b.exclusion);
+        let mut new = file;
+        let kept =
+            |keeps: &dyn Fn(&&FeedEntry) -> bool| old.iter().filter(keeps).cloned().collect();
+        match self.options.mode {
+            Mode::Replace | Mode::Patch => {}
+            Mode::Remove => return kept(&|e| !new.iter().any(|f| is_same(f, e))),
+            Mode::Add => {
+                let mut all: Vec<_> = kept(&|e| !new.iter().any(|f| f.reason == e.reason));
+                all.append(&mut new);
+                new = all;
+            }
+        }
         for e in &mut new {
-            if let Some(o) = old
-                .iter()
-                .find(|o| (o.reason, o.exclusion) == (e.reason, e.exclusion))
-            {
+            if let Some(o) = old.iter().find(|o| is_same(o, e)) {
                 e.since = o.since;
             }
         }
@@ -446,7 +416,7 @@ impl Stage<'_> {
     fn write_generation(
         &mut self,
         generation: u32,
-        note: &mut dyn FnMut(&ChangedRow),
+        count: &mut dyn FnMut(ChangedRow),
     ) -> Result<()> {
         std::fs::create_dir_all(self.store.stage_path()).map_err(io)?;
         let StageOptions { source, now, .. } = self.options;
@@ -469,8 +439,8 @@ impl Stage<'_> {
         let seq = schema::staged_seq(source, generation);
         let author = self.store.dictionary().sources.name(source).to_string();
         let (mut key, mut value) = (prefix.clone(), Vec::new());
-        let mut bucket = schema::feed_event_key(now, &Subject::host4(0), 0, 0);
-        bucket.truncate(4);
+        let mut event_key = schema::feed_event_bucket(now).to_vec();
+        let bucket_bytes = event_key.len();
         let (mut n, mut m) = (0u64, 0u64);
         self.compare(&mut |row| {
             if !row.new.is_empty() {
@@ -481,34 +451,26 @@ impl Stage<'_> {
                 rows.put(&key, &value)?;
                 n += 1;
             }
-            note(&row);
             for (place, what) in row.events(source).into_iter().enumerate() {
-                bucket.truncate(4);
-                row.subject.write_key(&mut bucket);
-                bucket.extend(seq.to_be_bytes());
-                bucket.extend((place as u32).to_be_bytes());
+                event_key.truncate(bucket_bytes);
+                row.subject.write_key(&mut event_key);
+                event_key.extend(seq.to_be_bytes());
+                event_key.extend((place as u32).to_be_bytes());
                 value.clear();
                 schema::write_event(now, &author, &what, &mut value).map_err(io)?;
-                events.put(&bucket, &value)?;
+                events.put(&event_key, &value)?;
                 m += 1;
             }
+            count(row);
             Ok(())
         })?;
-        let mut ingest_options = IngestExternalFileOptions::default();
-        ingest_options.set_move_files(true);
         for (count, mut file, family, name) in [
             (n, rows, schema::FEEDS, "rows"),
             (m, events, schema::FEED_EVENTS, "events"),
         ] {
             if count > 0 {
                 file.finish()?;
-                self.store.with(|db| {
-                    Ok(db.ingest_external_file_cf_opts(
-                        &cf(db, family)?,
-                        &ingest_options,
-                        vec![path(name)],
-                    )?)
-                })?;
+                self.store.ingest(family, &path(name))?;
             }
         }
         Ok(())
@@ -556,15 +518,14 @@ impl ChangedRow {
 
 impl Staged {
     /// Counts a row; returns false if nothing changes.
-    fn note(&mut self, row: &ChangedRow) -> bool {
+    fn count(&mut self, row: &ChangedRow) -> bool {
         let d = &mut self.difference;
+        let source = self.source.unwrap_or(SourceId::ALL);
+        let is_held = |e: &FeedEntry, holds: &[Hold]| {
+            !e.exclusion && holds.iter().any(|h| h.suppresses(e.reason, source))
+        };
         if let Some(holds) = self.holds.get(&row.subject)
-            && row.new.iter().any(|e| {
-                !e.exclusion
-                    && holds
-                        .iter()
-                        .any(|h| h.suppresses(e.reason, self.source.unwrap_or(SourceId::ALL)))
-            })
+            && row.new.iter().any(|e| is_held(e, holds))
         {
             d.held += 1;
             if d.sample_held.len() < SAMPLES {
@@ -601,22 +562,13 @@ impl Staged {
             });
         }
         // A note is not published, so its change does not change a serial.
-        let published =
-            |e: &FeedEntry, others: &[FeedEntry]| !others.iter().any(|o| o.publishes_as(e));
-        let changes = row
-            .old
-            .iter()
-            .filter(|e| published(e, &row.new))
-            .chain(row.new.iter().filter(|e| published(e, &row.old)));
-        let mask = if changes.count() == 0 {
-            0
-        } else {
-            row.old
-                .iter()
-                .chain(&row.new)
-                .fold(0, |m, e| m | e.reason.bit())
-        };
-        self.masks[usize::from(!row.subject.is_address())] |= mask;
+        let lacks = |others: &[FeedEntry], e: &FeedEntry| !others.iter().any(|o| o.publishes_as(e));
+        if row.old.iter().any(|e| lacks(&row.new, e)) || row.new.iter().any(|e| lacks(&row.old, e))
+        {
+            let reasons = row.old.iter().chain(&row.new).map(|e| e.reason.bit());
+            let mask = &mut self.masks[usize::from(!row.subject.is_address())];
+            *mask = reasons.fold(*mask, |mask, reason| mask | reason);
+        }
         true
     }
 }
@@ -626,28 +578,6 @@ fn is_exclusion(row: &[FeedEntry]) -> bool {
     !row.is_empty() && row.iter().all(|e| e.exclusion)
 }
 
-/// The changes of an import. Each list is dropped when it gets too long to be used.
-struct Changed {
-    small: Option<Vec<ChangedRow>>,
-    subjects: Option<Vec<Subject>>,
-    /// With more subjects than this, building the tables again from the rows is as fast as changing
-    /// them.
-    limit: usize,
-}
-
-impl Changed {
-    fn add(&mut self, row: ChangedRow, dry: bool) {
-        self.subjects.take_if(|s| dry || s.len() >= self.limit);
-        self.small.take_if(|s| dry || s.len() >= ROW_COMMIT_MAX);
-        if let Some(subjects) = &mut self.subjects {
-            subjects.push(row.subject.clone());
-        }
-        if let Some(small) = &mut self.small {
-            small.push(row);
-        }
-    }
-}
-
 /// Groups lines by subject, with at most one entry for each reason: an exclusion has priority over
 /// a listing, otherwise the first line counts.
 struct Groups<'a> {
@@ -655,28 +585,37 @@ struct Groups<'a> {
     /// Implied exclusions stay even if the list has nothing wider, because the import removes
     /// entries or is a patch.
     all: bool,
-    sources: Vec<Lines<'a>>,
-    /// Set if a run could not be read to its end; the groups must not be used then.
-    read_error: Rc<RefCell<Option<StoreError>>>,
+    sources: Vec<Peekable<Lines<'a>>>,
+    /// The next group.
+    next: Option<(Subject, Vec<FeedEntry>)>,
 }
 
 impl Groups<'_> {
-    fn check(&self) -> Result<()> {
-        self.read_error.borrow_mut().take().map_or(Ok(()), Err)
+    /// Takes the entries of the next group if it is that of this subject.
+    fn take(&mut self, subject: &Subject) -> Result<Vec<FeedEntry>> {
+        let Some((_, entries)) = self.next.take_if(|(next, _)| next == subject) else {
+            return Ok(Vec::new());
+        };
+        self.next = self.read()?;
+        Ok(entries)
     }
 
-    fn next(&mut self) -> Option<(Subject, Vec<FeedEntry>)> {
-        let subject = match &mut self.sources[..] {
-            [only] => only.peek()?.0.clone(),
-            many => many
-                .iter_mut()
-                .filter_map(|s| s.peek().map(|(s, _)| s))
-                .min()?
-                .clone(),
+    /// Reads a group. The group before it must not be used if this fails.
+    fn read(&mut self) -> Result<Option<(Subject, Vec<FeedEntry>)>> {
+        let mut first: Option<&Subject> = None;
+        for source in &mut self.sources {
+            source.next_if(Result::is_err).transpose()?;
+            if let Some(Ok((subject, _))) = source.peek() {
+                first = Some(first.map_or(subject, |f| f.min(subject)));
+            }
+        }
+        let Some(subject) = first.cloned() else {
+            return Ok(None);
         };
         let mut out: Vec<FeedEntry> = Vec::with_capacity(1);
+        let is_of_group = |line: &Result<(Subject, _)>| line.as_ref().is_ok_and(|l| l.0 == subject);
         for source in &mut self.sources {
-            while let Some((_, e)) = source.next_if(|(s, _)| *s == subject) {
+            while let Some(Ok((_, e))) = source.next_if(is_of_group) {
                 match out.iter_mut().find(|o| o.reason == e.reason) {
                     Some(o) if rank(&e) > rank(o) => *o = e,
                     Some(_) => {}
@@ -687,7 +626,7 @@ impl Groups<'_> {
         out.retain(|e| !e.implied || self.all || covered(&subject, self.wide));
         out.iter_mut().for_each(|e| e.implied = false);
         out.sort_by_key(|e| e.reason);
-        Some((subject, out))
+        Ok(Some((subject, out)))
     }
 }
 

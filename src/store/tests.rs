@@ -9,8 +9,7 @@ use super::{
     Batch, MAX_OPEN_TABLES, Store, StoreError, StoreSettings,
     configured::Configured,
     schema::{
-        self, AcceptedList, AuditRecord, Commit, Followed, Own, SourceRecord, StoredReceipt,
-        ZoneRecord,
+        self, AcceptedList, AuditRecord, Commit, Followed, SourceRecord, StoredReceipt, ZoneRecord,
     },
 };
 use crate::{
@@ -23,7 +22,7 @@ use crate::{
     },
     model::{
         Change, EntryText, Event, Evidence, EvidenceKind, FeedPath, ReasonId, Role, Serial,
-        SourceId, StoreId, Subject, Time, Token, TokenRestrictions, User, Zone,
+        SourceId, StoreId, Subject, Time, Token, TokenRestrictions, User, Verdict, Zone,
         access::tests::person,
         history::{Command, HoldFor, IdempotencyKey, OpenEnd},
         time::Seconds,
@@ -135,7 +134,7 @@ fn same<T: Serialize + DeserializeOwned>(row: &[u8]) -> Vec<u8> {
 fn reencode(family: &str, key: &[u8], row: &[u8]) -> Option<Vec<u8>> {
     let starts = |name: &str| key.starts_with(name.as_bytes());
     Some(match family {
-        schema::VERDICTS => same::<Own>(row),
+        schema::VERDICTS => same::<Verdict>(row),
         schema::FEEDS => {
             let mut out = Vec::new();
             schema::write_feed(&schema::read_feed(row).unwrap(), &mut out);

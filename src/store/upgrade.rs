@@ -1,7 +1,7 @@
 //! Upgrades of stores from older versions to the current one, one step for each version. The test
 //! fixtures contain a store of each older version.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Batch, Result, Store, StoreError, damaged, schema};
 use crate::model::{Mask, Time};
@@ -13,21 +13,36 @@ use crate::model::{Mask, Time};
 /// The version is newer than this program's, or the store cannot be read or written.
 pub fn run(store: &Store, from: u32) -> Result<()> {
     match from {
-        schema::VERSION => Ok(()),
-        1 => sources_with_masks(store).and_then(|()| run(store, 2)),
-        2 => sources_that_follow(store).and_then(|()| run(store, 3)),
-        3 => sources_that_keep(store).and_then(|()| run(store, 4)),
-        4 => relay_tests(store).and_then(|()| run(store, 5)),
-        5 => notes_of_entries(store),
-        v if v > schema::VERSION => Err(StoreError::Newer(v)),
-        v => Err(StoreError::Damaged(format!(
-            "its version {v} was never released"
-        ))),
+        schema::VERSION => return Ok(()),
+        1 => sources_with_masks(store)?,
+        // No source follows a zone yet.
+        2 => store.commit(change_sources(store, 3, |s: Source2| -> Source3 {
+            (s, None)
+        })?)?,
+        // No source has rows yet that the last large import replaced; other new data is in new
+        // families.
+        3 => store.commit(change_sources(store, 4, |s: Source3| -> Source4 {
+            (s, None)
+        })?)?,
+        // There is a new, empty family for relay tests.
+        4 => store.commit(version_row(5))?,
+        // Rows of feeds can have notes, and sources the shape of their last list. There are none
+        // yet.
+        5 => store.commit(version_row(6))?,
+        v if v > schema::VERSION => return Err(StoreError::Newer(v)),
+        v => {
+            return Err(StoreError::Damaged(format!(
+                "its version {v} was never released"
+            )));
+        }
     }
+    run(store, from + 1)
 }
 
-/// A source's record in version 1.
-#[derive(Deserialize)]
+/// A source's record in version 1. Each later version adds fields at the end, and postcard encodes
+/// a tuple as it does a structure with the same fields, so that a newer record is an older one with
+/// more values after it.
+#[derive(Serialize, Deserialize)]
 struct Source1 {
     name: String,
     feed: bool,
@@ -38,158 +53,43 @@ struct Source1 {
     expires: Option<Time>,
 }
 
-/// A source's record in version 2.
-#[derive(Serialize, Deserialize)]
-struct Source2 {
-    name: String,
-    feed: bool,
-    generation: u32,
-    next: u32,
-    dead: Vec<u32>,
-    refreshed: Time,
-    expires: Option<Time>,
-    masks: [Mask; 2],
-    ends: Vec<Time>,
+/// Version 2 adds the reasons, and the ends.
+type Source2 = (Source1, [Mask; 2], Vec<Time>);
+/// Version 3 adds the followed zone.
+type Source3 = (Source2, Option<schema::Followed>);
+/// Version 4 adds the replaced rows.
+type Source4 = (Source3, Option<schema::ReplacedRows>);
+
+/// A batch that sets the version of the store.
+pub(super) fn version_row(version: u32) -> Batch {
+    let mut batch = Batch::default();
+    let value = version.to_be_bytes().to_vec();
+    batch.put(schema::META, b"version".to_vec(), value);
+    batch
 }
 
-/// A source's record in version 3.
-#[derive(Serialize, Deserialize)]
-struct Source3 {
-    name: String,
-    feed: bool,
-    generation: u32,
-    next: u32,
-    dead: Vec<u32>,
-    refreshed: Time,
-    expires: Option<Time>,
-    masks: [Mask; 2],
-    ends: Vec<Time>,
-    followed: Option<schema::Followed>,
+/// A batch that sets the version, and replaces the record of each source.
+fn change_sources<A: DeserializeOwned, B: Serialize>(
+    store: &Store,
+    version: u32,
+    change: impl Fn(A) -> B,
+) -> Result<Batch> {
+    let old: Option<Vec<A>> = store.read(schema::META, b"sources", "the sources")?;
+    let old = old.ok_or_else(|| damaged("the sources"))?;
+    let new: Vec<B> = old.into_iter().map(change).collect();
+    let mut batch = version_row(version);
+    batch.put(schema::META, b"sources".to_vec(), schema::encode(&new));
+    Ok(batch)
 }
 
 /// 1 to 2: records of sources get their reasons and ends, and commits in the journal the serials
 /// before them. The journal is removed, so a transfer across the upgrade is an AXFR.
 fn sources_with_masks(store: &Store) -> Result<()> {
-    let old = store
-        .get(schema::META, b"sources")?
-        .ok_or_else(|| damaged("the sources"))?;
-    let old: Vec<Source1> = schema::decode(&old).ok_or_else(|| damaged("the sources"))?;
-    let new = old.into_iter().map(|s| Source2 {
-        name: s.name,
-        feed: s.feed,
-        generation: s.generation,
-        next: s.next,
-        dead: s.dead,
-        refreshed: s.refreshed,
-        expires: s.expires,
-        // Its reasons are not known, so its end will change the serials of all zones.
-        masks: if s.generation > 0 {
-            [Mask::MAX; 2]
-        } else {
-            [0; 2]
-        },
-        ends: Vec::new(),
-    });
-    let mut batch = Batch::default();
-    batch.put(
-        schema::META,
-        b"sources".to_vec(),
-        schema::encode(&new.collect::<Vec<_>>()),
-    );
+    let mut batch = change_sources(store, 2, |source: Source1| -> Source2 {
+        // The reasons are not known, so the end of the source will change the serials of all zones.
+        let masks = [if source.generation > 0 { Mask::MAX } else { 0 }; 2];
+        (source, masks, Vec::new())
+    })?;
     batch.delete_range(schema::JOURNAL, vec![], vec![u8::MAX; 9]);
-    batch.put(
-        schema::META,
-        b"version".to_vec(),
-        2u32.to_be_bytes().to_vec(),
-    );
-    store.commit(batch)
-}
-
-/// 2 to 3: records of sources get the zone that the source follows. No source follows one yet.
-fn sources_that_follow(store: &Store) -> Result<()> {
-    let old = store
-        .get(schema::META, b"sources")?
-        .ok_or_else(|| damaged("the sources"))?;
-    let old: Vec<Source2> = schema::decode(&old).ok_or_else(|| damaged("the sources"))?;
-    let new = old.into_iter().map(|s| Source3 {
-        name: s.name,
-        feed: s.feed,
-        generation: s.generation,
-        next: s.next,
-        dead: s.dead,
-        refreshed: s.refreshed,
-        expires: s.expires,
-        masks: s.masks,
-        ends: s.ends,
-        followed: None,
-    });
-    let mut batch = Batch::default();
-    batch.put(
-        schema::META,
-        b"sources".to_vec(),
-        schema::encode(&new.collect::<Vec<_>>()),
-    );
-    batch.put(
-        schema::META,
-        b"version".to_vec(),
-        3u32.to_be_bytes().to_vec(),
-    );
-    store.commit(batch)
-}
-
-/// 3 to 4: records of sources get the rows that the last large import replaced. No source has any
-/// yet; other new data is in new families.
-fn sources_that_keep(store: &Store) -> Result<()> {
-    let old = store
-        .get(schema::META, b"sources")?
-        .ok_or_else(|| damaged("the sources"))?;
-    let old: Vec<Source3> = schema::decode(&old).ok_or_else(|| damaged("the sources"))?;
-    let new = old.into_iter().map(|s| schema::SourceRecord {
-        name: s.name,
-        feed: s.feed,
-        generation: s.generation,
-        next: s.next,
-        dead: s.dead,
-        refreshed: s.refreshed,
-        expires: s.expires,
-        masks: s.masks,
-        ends: s.ends,
-        followed: s.followed,
-        kept: None,
-    });
-    let mut batch = Batch::default();
-    batch.put(
-        schema::META,
-        b"sources".to_vec(),
-        schema::encode(&new.collect::<Vec<_>>()),
-    );
-    batch.put(
-        schema::META,
-        b"version".to_vec(),
-        4u32.to_be_bytes().to_vec(),
-    );
-    store.commit(batch)
-}
-
-/// 4 to 5: there is a new, empty family for relay tests.
-fn relay_tests(store: &Store) -> Result<()> {
-    let mut batch = Batch::default();
-    batch.put(
-        schema::META,
-        b"version".to_vec(),
-        5u32.to_be_bytes().to_vec(),
-    );
-    store.commit(batch)
-}
-
-/// 5 to 6: rows of feeds can have notes, and sources the shape of their last list. There are none
-/// yet.
-fn notes_of_entries(store: &Store) -> Result<()> {
-    let mut batch = Batch::default();
-    batch.put(
-        schema::META,
-        b"version".to_vec(),
-        6u32.to_be_bytes().to_vec(),
-    );
     store.commit(batch)
 }

@@ -2,14 +2,14 @@
 
 use crate::dns::wire::rtype;
 
-/// A message is full with this many bytes, which is as far as a compression pointer reaches (RFC
+/// The number of bytes at which a message is full: a compression pointer reaches no further (RFC
 /// 1035 section 4.1.4).
 pub const FULL: usize = 16 * 1024;
-/// The longest message (RFC 1035 section 4.2.2), without room for a signature.
+/// The most bytes of a message (RFC 1035 section 4.2.2) before a signature is appended.
 const MAX_BYTES: usize = 65_535 - 1024;
-/// The offset of the question's name, which is the zone's, in every message.
+/// The offset of the question's name in every message: the name of the zone.
 const ORIGIN: u16 = 12;
-/// The most pointers in a chain: readers give up on longer ones.
+/// The most pointers that a reader follows for a name, because some readers reject longer chains.
 const MAX_CHAIN: u8 = 4;
 /// The most labels of a name.
 const MAX_LABELS: usize = 128;
@@ -20,7 +20,7 @@ pub type MessageSink<'t> = &'t mut dyn FnMut(&mut Vec<u8>) -> bool;
 
 /// Writes records into messages, and passes these to a sink.
 pub struct MessageWriter<'t> {
-    /// Header and question, as every message begins.
+    /// The header and the question, with which every message begins.
     head: Vec<u8>,
     /// Our OPT record, if the query had one (RFC 6891 section 6.1.1).
     opt: Option<[u8; 11]>,
@@ -29,12 +29,10 @@ pub struct MessageWriter<'t> {
     last: Name,
     sink: MessageSink<'t>,
     is_wanted: bool,
-    /// Bytes of messages that were passed on.
+    /// Bytes of messages that were passed to the sink.
     pub bytes: u64,
     /// Records written.
     pub records: u64,
-    /// Messages that were passed on.
-    pub messages: u64,
 }
 
 /// The owner that was written last, with the offsets of its labels in the name and in the message.
@@ -82,7 +80,6 @@ impl<'t> MessageWriter<'t> {
             is_wanted: true,
             bytes: 0,
             records: 0,
-            messages: 0,
         };
         out.begin();
         out
@@ -104,21 +101,12 @@ impl<'t> MessageWriter<'t> {
         {
             self.flush();
         }
-        let Name {
-            wire,
-            labels,
-            offsets,
-            ..
-        } = &self.last;
-        let is_same = *labels > 0 && wire == owner;
-        let offset_of_owner = if is_same {
-            Some(offsets[0])
+        if self.last.labels > 0 && self.last.wire == owner {
+            self.pointer(self.last.offsets[0]);
+        } else if owner.is_empty() {
+            self.pointer(ORIGIN);
         } else {
-            owner.is_empty().then_some(ORIGIN)
-        };
-        match offset_of_owner {
-            Some(offset) => self.message.extend((0xc000 | offset).to_be_bytes()),
-            None => self.name(owner),
+            self.name(owner);
         }
         let mut fixed = [0u8; 10];
         fixed[..2].copy_from_slice(&rtype.to_be_bytes());
@@ -129,6 +117,11 @@ impl<'t> MessageWriter<'t> {
         self.message.extend(data);
         self.count += 1;
         self.records += 1;
+    }
+
+    /// Writes a compression pointer.
+    fn pointer(&mut self, offset: u16) {
+        self.message.extend((0xc000 | offset).to_be_bytes());
     }
 
     /// Writes a name: its labels up to those that it shares with the last one, then a pointer.
@@ -160,35 +153,30 @@ impl<'t> MessageWriter<'t> {
             common -= 1;
         }
         let new_labels = n - common;
-        let chain = if common > 0 {
-            last.chains[last.labels - common] + 1
+        let shared = last.labels - common..last.labels;
+        let (chain, offset) = if common > 0 {
+            (last.chains[shared.start] + 1, last.offsets[shared.start])
         } else {
-            1
+            (1, ORIGIN)
         };
-        last.chains
-            .copy_within(last.labels - common..last.labels, new_labels);
+        last.chains.copy_within(shared.clone(), new_labels);
         last.chains[..new_labels].fill(chain);
-        let pointer = if common > 0 {
-            last.offsets[last.labels - common]
-        } else {
-            ORIGIN
-        };
-        last.offsets
-            .copy_within(last.labels - common..last.labels, new_labels);
+        last.offsets.copy_within(shared, new_labels);
         for (i, start) in starts[..new_labels].iter().enumerate() {
-            // Below 16 KiB, since a longer message is passed on before the next name.
+            // The offset is below 16 KiB, because a longer message is passed to the sink before the
+            // next name.
             last.offsets[i] = (self.message.len() + usize::from(*start)) as u16;
         }
-        let end = if new_labels < n {
+        let end = if common > 0 {
             usize::from(starts[new_labels])
         } else {
             owner.len()
         };
-        self.message.extend(&owner[..end]);
-        self.message.extend((0xc000 | pointer).to_be_bytes());
         last.wire.clear();
         last.wire.extend(owner);
         (last.starts, last.labels) = (starts, n);
+        self.message.extend(&owner[..end]);
+        self.pointer(offset);
     }
 
     fn begin(&mut self) {
@@ -208,11 +196,10 @@ impl<'t> MessageWriter<'t> {
         }
         self.is_wanted = (self.sink)(&mut self.message);
         self.bytes += self.message.len() as u64;
-        self.messages += 1;
         self.begin();
     }
 
-    /// Passes on the last message. Returns false if the sink stopped before the end.
+    /// Passes the last message to the sink. Returns false if the sink stopped before the end.
     pub fn finish(&mut self) -> bool {
         self.flush();
         self.is_wanted

@@ -14,10 +14,13 @@ impl Ledger {
     /// that far, or too many subjects have changed. Blocks.
     pub fn diff_since(&self, origin: &str, from: Serial) -> Result<Option<OldAndNew>, LedgerError> {
         let seq = self.published.load().seq;
-        let Some(past) = self.store.past(origin, from, seq, MAX_SUBJECTS)? else {
+        let found = self
+            .store
+            .verdicts_at_serial(origin, from, seq, MAX_SUBJECTS)?;
+        let Some(earlier) = found else {
             return Ok(None);
         };
         let origin = origin.to_string();
-        self.call(move |writer| writer.diff_since(&origin, past, seq))
+        self.call(move |writer| writer.diff_since(&origin, earlier, seq))
     }
 }

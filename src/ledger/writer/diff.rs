@@ -4,29 +4,31 @@ use super::Writer;
 use crate::{
     index::RawFacts,
     ledger::{diff::OldAndNew, error::LedgerError},
-    store::journal::Past,
+    store::journal::EarlierVerdicts,
 };
 
 impl Writer {
-    /// The zone before the changes in `past`, which has those up to commit `seq`, and now; `None`
+    /// The zone before the changes in `verdicts`, which has those up to commit `seq`, and now; `None`
     /// if the journal does not reach back that far, or the store has failed.
     pub(in crate::ledger) fn diff_since(
         &mut self,
         origin: &str,
-        mut past: Past,
+        mut verdicts: EarlierVerdicts,
         seq: u64,
     ) -> Result<Option<OldAndNew>, LedgerError> {
         // Commits since `seq` are part of the difference too.
         if self.health.poisoned().is_some()
-            || !self.store.before(origin, seq, self.seq, &mut past)?
+            || !self
+                .store
+                .add_earlier_verdicts(origin, seq, self.seq, &mut verdicts)?
         {
             return Ok(None);
         }
-        let earlier = past.iter().map(|(s, v)| (s, RawFacts::of(v)));
+        let earlier = verdicts.iter().map(|(s, v)| (s, RawFacts::of(v)));
         Ok(Some(OldAndNew {
             old: self.builder.with(earlier),
             new: self.published.snapshot(),
-            subjects: past.into_keys().collect(),
+            subjects: verdicts.into_keys().collect(),
         }))
     }
 }

@@ -17,7 +17,6 @@ use crate::{
     model::{Change, SourceId, Time, history::Command},
 };
 
-
 impl Writer {
     /// Ends everything that is due now, and publishes it at once.
     ///

@@ -2,7 +2,11 @@
 //! connection is closed for it. The table has no sockets and no clock: times are durations since
 //! any fixed moment.
 
-use std::{collections::HashMap, net::IpAddr, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    net::IpAddr,
+    time::Duration,
+};
 
 use crate::net::ClientPrefix;
 
@@ -15,8 +19,8 @@ pub enum ConnectionState {
     BeforeRequest(Duration),
     /// All requests are answered, and the connection has waited for the next one since this time.
     Idle(Duration),
-    /// Answers are being computed or written. Since this time the client has read nothing of one of
-    /// them.
+    /// Answers are being computed or written. The client has read nothing of one of them since this
+    /// time.
     Answering(Duration),
     /// The connection carries a zone transfer.
     Transfer,
@@ -39,6 +43,20 @@ impl ClientKind {
     /// Whether the shares of addresses and networks apply to the client.
     fn is_counted(self) -> bool {
         matches!(self, ClientKind::Ordinary | ClientKind::Reserved)
+    }
+}
+
+/// A client: the prefixes that it is counted by, and its kind.
+#[derive(Debug, Clone, Copy)]
+struct Client {
+    prefixes: [ClientPrefix; 3],
+    kind: ClientKind,
+}
+
+impl Client {
+    fn new(addr: IpAddr, kind: ClientKind) -> Client {
+        let prefixes = ClientPrefix::of(addr);
+        Client { prefixes, kind }
     }
 }
 
@@ -120,7 +138,7 @@ impl PoolLimits {
             per_prefix: [address, network, wide],
             total: total.saturating_sub(reserved).max(1),
         };
-        // Reserved clients are few and known; still, one of them cannot take all slots.
+        // Reserved clients are few and known, but one of them must not take all slots.
         let reserved = PoolLimits {
             per_prefix: [part(reserved, 4), part(reserved, 2), reserved],
             total: reserved,
@@ -148,8 +166,7 @@ pub struct LimiterStats {
 
 #[derive(Debug)]
 struct Connection<T> {
-    prefixes: [ClientPrefix; 3],
-    client: ClientKind,
+    client: Client,
     pool: Pool,
     state: ConnectionState,
     /// Answers in progress, each with the time when the client last read a part of it.
@@ -167,25 +184,6 @@ pub type ConnectionId = u64;
 pub type AnswerId = u32;
 
 impl<T> Connection<T> {
-    fn new(
-        prefixes: [ClientPrefix; 3],
-        client: ClientKind,
-        pool: Pool,
-        state: ConnectionState,
-        handle: T,
-    ) -> Connection<T> {
-        Connection {
-            prefixes,
-            client,
-            pool,
-            state,
-            answers: Vec::new(),
-            last_answer: 0,
-            preferred: false,
-            handle,
-        }
-    }
-
     /// Sets the state to that of the answer which has waited longest. Progress of another answer
     /// does not renew it.
     fn set_answering(&mut self) {
@@ -276,57 +274,61 @@ impl<T> ConnectionTable<T> {
         now: Duration,
         handle: T,
     ) -> Option<(ConnectionId, Option<T>)> {
-        let prefixes = ClientPrefix::of(addr);
-        let (pool, shed) = self.find_slot(prefixes, client, now)?;
+        let client = Client::new(addr, client);
+        let (pool, shed) = self.find_slot(client, now)?;
         self.last += 1;
-        let state = ConnectionState::BeforeRequest(now);
-        self.insert(
-            self.last,
-            Connection::new(prefixes, client, pool, state, handle),
-        );
+        let connection = Connection {
+            client,
+            pool,
+            state: ConnectionState::BeforeRequest(now),
+            answers: Vec::new(),
+            last_answer: 0,
+            preferred: false,
+            handle,
+        };
+        self.insert(self.last, connection);
         Some((self.last, shed))
     }
 
     /// Removes a connection and returns its handle; `None` if it was removed before.
     pub fn remove(&mut self, id: ConnectionId) -> Option<T> {
+        self.take(id).map(|connection| connection.handle)
+    }
+
+    /// Takes a connection out of the table and out of the counts.
+    fn take(&mut self, id: ConnectionId) -> Option<Connection<T>> {
         let connection = self.connections.remove(&id)?;
-        self.totals[connection.pool as usize] -= 1;
-        for prefix in connection
-            .prefixes
-            .into_iter()
-            .filter(|_| connection.client.is_counted())
-        {
-            if let Some(n) = self.counts.get_mut(&(connection.pool, prefix)) {
-                *n -= 1;
-                if *n == 0 {
-                    self.counts.remove(&(connection.pool, prefix));
+        let Connection { pool, client, .. } = connection;
+        self.totals[pool as usize] -= 1;
+        for prefix in client.prefixes {
+            if client.kind.is_counted()
+                && let Entry::Occupied(mut count) = self.counts.entry((pool, prefix))
+            {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
                 }
             }
         }
-        Some(connection.handle)
+        Some(connection)
     }
 
     /// Assigns a connection to the client that its proxy names. Returns false if the share of that
     /// client is full; then the connection is removed.
     pub fn reassign(&mut self, id: ConnectionId, addr: IpAddr, now: Duration) -> (bool, Option<T>) {
-        let Some((state, preferred)) = self.connections.get(&id).map(|c| (c.state, c.preferred))
-        else {
+        let Some(connection) = self.take(id) else {
             return (false, None);
         };
-        let Some(handle) = self.remove(id) else {
+        let client = Client::new(addr, ClientKind::Ordinary);
+        let Some((pool, shed)) = self.find_slot(client, now) else {
             return (false, None);
         };
-        let prefixes = ClientPrefix::of(addr);
-        let Some((pool, shed)) = self.find_slot(prefixes, ClientKind::Ordinary, now) else {
-            return (false, None);
+        let connection = Connection {
+            client,
+            pool,
+            ..connection
         };
-        self.insert(
-            id,
-            Connection {
-                preferred,
-                ..Connection::new(prefixes, ClientKind::Ordinary, pool, state, handle)
-            },
-        );
+        self.insert(id, connection);
         (true, shed)
     }
 
@@ -386,100 +388,76 @@ impl<T> ConnectionTable<T> {
         let Some(c) = self.connections.get(&id) else {
             return false;
         };
-        let (prefixes, client) = (c.prefixes, c.client);
-        let pools: &[Pool] = if client == ClientKind::Reserved {
-            &[Pool::ReservedTransfers, Pool::Transfers]
-        } else {
-            &[Pool::Transfers]
+        let client = c.client;
+        let pools: &[Pool] = match client.kind {
+            ClientKind::Reserved => &[Pool::ReservedTransfers, Pool::Transfers],
+            _ => &[Pool::Transfers],
         };
-        let Some(pool) = pools
-            .iter()
-            .find(|p| self.full(**p, prefixes, client).is_none())
-            .copied()
-        else {
-            return false;
-        };
-        self.relocate(id, pool, ConnectionState::Transfer);
-        true
+        let free = pools.iter().find(|p| self.full(**p, client).is_none());
+        if let Some(pool) = free {
+            self.relocate(id, *pool, ConnectionState::Transfer);
+        }
+        free.is_some()
     }
 
     /// Moves a connection back to an ordinary slot after its transfer. Returns false if there is
     /// none for it; then the connection has to be closed.
     pub fn end_transfer(&mut self, id: ConnectionId, now: Duration) -> (bool, Option<T>) {
-        let Some(c) = self
-            .connections
-            .get(&id)
-            .filter(|c| c.state == ConnectionState::Transfer)
-        else {
+        let connection = self.connections.get(&id);
+        let transfer = connection.filter(|c| c.state == ConnectionState::Transfer);
+        let Some(client) = transfer.map(|c| c.client) else {
             return (false, None);
         };
-        let (prefixes, client) = (c.prefixes, c.client);
-        let Some((pool, shed)) = self.find_slot(prefixes, client, now) else {
+        let Some((pool, shed)) = self.find_slot(client, now) else {
             return (false, None);
         };
         self.relocate(id, pool, ConnectionState::Idle(now));
         (true, shed)
     }
 
-    /// Changes a connection, unless it carries a transfer. Returns false if it was removed.
-    fn change(&mut self, id: ConnectionId, change: impl FnOnce(&mut Connection<T>)) -> bool {
-        let Some(found) = self.connections.get_mut(&id) else {
-            return false;
-        };
-        if found.state != ConnectionState::Transfer {
+    /// Changes a connection, unless it carries a transfer or was removed.
+    fn change(&mut self, id: ConnectionId, change: impl FnOnce(&mut Connection<T>)) {
+        if let Some(found) = self.connections.get_mut(&id)
+            && found.state != ConnectionState::Transfer
+        {
             change(found);
         }
-        true
     }
 
     fn insert(&mut self, id: ConnectionId, connection: Connection<T>) {
-        self.totals[connection.pool as usize] += 1;
-        if connection.client.is_counted() {
-            connection
-                .prefixes
-                .iter()
-                .for_each(|p| *self.counts.entry((connection.pool, *p)).or_default() += 1);
+        let Connection { pool, client, .. } = connection;
+        self.totals[pool as usize] += 1;
+        for prefix in client.prefixes {
+            if client.kind.is_counted() {
+                *self.counts.entry((pool, prefix)).or_default() += 1;
+            }
         }
         self.connections.insert(id, connection);
     }
 
     fn relocate(&mut self, id: ConnectionId, pool: Pool, state: ConnectionState) {
-        let Some(c) = self.connections.get(&id) else {
-            return;
-        };
-        let (prefixes, client, preferred) = (c.prefixes, c.client, c.preferred);
-        if let Some(handle) = self.remove(id) {
-            self.insert(
-                id,
-                Connection {
-                    preferred,
-                    ..Connection::new(prefixes, client, pool, state, handle)
-                },
-            );
+        if let Some(mut connection) = self.take(id) {
+            connection.answers.clear();
+            (connection.pool, connection.state) = (pool, state);
+            self.insert(id, connection);
         }
     }
 
     /// Finds a free slot, or frees one by removing a connection, whose handle is returned.
-    fn find_slot(
-        &mut self,
-        prefixes: [ClientPrefix; 3],
-        client: ClientKind,
-        now: Duration,
-    ) -> Option<(Pool, Option<T>)> {
-        let pools: &[Pool] = match client {
+    fn find_slot(&mut self, client: Client, now: Duration) -> Option<(Pool, Option<T>)> {
+        let pools: &[Pool] = match client.kind {
             ClientKind::Reserved => &[Pool::Reserved, Pool::General],
             ClientKind::HealthCheck => &[Pool::HealthCheck],
             ClientKind::Ordinary | ClientKind::Uncounted => &[Pool::General],
         };
-        let full = |table: &Self, pool: Pool| table.full(pool, prefixes, client);
-        if let Some(pool) = pools.iter().find(|p| full(self, **p).is_none()) {
+        if let Some(pool) = pools.iter().find(|p| self.full(**p, client).is_none()) {
             return Some((*pool, None));
         }
         for pool in pools {
-            let Some(full) = full(self, *pool) else {
+            let Some(full) = self.full(*pool, client) else {
                 continue;
             };
-            if let Some(victim) = self.victim(*pool, full, prefixes, client, now) {
+            if let Some(victim) = self.victim(*pool, full, client, now) {
                 match full {
                     // The previous health check has not closed its connection yet.
                     _ if *pool == Pool::HealthCheck => {}
@@ -489,7 +467,7 @@ impl<T> ConnectionTable<T> {
                 return Some((*pool, self.remove(victim)));
             }
         }
-        match pools.last().and_then(|p| full(self, *p)) {
+        match pools.last().and_then(|p| self.full(*p, client)) {
             Some(ReachedLimit::Share(_)) => self.stats.refused_of_share += 1,
             _ => self.stats.refused += 1,
         }
@@ -498,21 +476,15 @@ impl<T> ConnectionTable<T> {
 
     /// Returns the limit that keeps a client from one more slot of a pool. The narrowest comes
     /// first, because a slot that is freed in it is free in all wider ones.
-    fn full(
-        &self,
-        pool: Pool,
-        prefixes: [ClientPrefix; 3],
-        client: ClientKind,
-    ) -> Option<ReachedLimit> {
+    fn full(&self, pool: Pool, client: Client) -> Option<ReachedLimit> {
         let limits = self.limits(pool);
         let count = |p: &ClientPrefix| self.counts.get(&(pool, *p)).copied().unwrap_or(0);
-        let share = prefixes
-            .iter()
-            .zip(limits.per_prefix)
-            .find(|(p, most)| count(p) >= *most)
-            .map(|(p, _)| ReachedLimit::Share(*p));
-        let share = share.filter(|_| client.is_counted());
-        share.or_else(|| (self.len(pool) >= limits.total).then_some(ReachedLimit::Total))
+        let mut shares = client.prefixes.into_iter().zip(limits.per_prefix);
+        let share = shares.find(|(p, most)| client.kind.is_counted() && count(p) >= *most);
+        let is_total = self.len(pool) >= limits.total;
+        share
+            .map(|(p, _)| ReachedLimit::Share(p))
+            .or(is_total.then_some(ReachedLimit::Total))
     }
 }
 

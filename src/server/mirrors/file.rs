@@ -17,15 +17,15 @@ use crate::model::Time;
 /// The longest file that is read, in bytes.
 const MAX_FILE: u64 = 4 << 20;
 /// The version of the format. In version 1, only the row of a configured mirror had its key.
-const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 2;
 
 /// A mirror of a zone.
 pub(super) type SavedRow = (String, MirrorId, Row);
 
 /// The content of the file.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Saved {
-    version: u32,
+    pub(super) version: u32,
     /// The mirrors.
     pub(super) mirrors: Vec<SavedRow>,
     /// When each address completed its last transfer.
@@ -34,28 +34,6 @@ pub(super) struct Saved {
     /// The last serial of each zone.
     #[serde(default)]
     pub(super) given_out: GivenOut,
-}
-
-impl Saved {
-    /// Creates the content in the current version.
-    pub(super) fn new(
-        mirrors: Vec<SavedRow>,
-        transferred: BTreeMap<IpAddr, Time>,
-        given_out: GivenOut,
-    ) -> Saved {
-        Saved {
-            version: VERSION,
-            mirrors,
-            transferred,
-            given_out,
-        }
-    }
-}
-
-impl Default for Saved {
-    fn default() -> Saved {
-        Saved::new(Vec::new(), BTreeMap::new(), GivenOut::new())
-    }
 }
 
 #[derive(Deserialize)]
@@ -90,12 +68,11 @@ pub(super) fn read(path: &Path) -> Result<Saved, String> {
                 };
                 Ok((zone, id, serde_json::from_value(row).map_err(wrong)?))
             };
-            let mirrors = saved
-                .mirrors
-                .into_iter()
-                .map(one)
-                .collect::<Result<_, String>>()?;
-            Ok(Saved::new(mirrors, BTreeMap::new(), GivenOut::new()))
+            let mirrors = saved.mirrors.into_iter().map(one);
+            Ok(Saved {
+                mirrors: mirrors.collect::<Result<_, String>>()?,
+                ..Saved::default()
+            })
         }
         Some(v) if v == u64::from(VERSION) => serde_json::from_value(value).map_err(wrong),
         other => Err(format!(

@@ -42,12 +42,12 @@ impl Line {
         let EntryText { text, path } = text;
         let text = text.unwrap_or_default();
         // Readers truncate texts to far less than this.
-        let text = if text.len() > usize::from(u16::MAX) {
-            text[..text.floor_char_boundary(usize::from(u16::MAX))].into()
+        let text_bytes = text.floor_char_boundary(usize::from(u16::MAX));
+        let text = if text_bytes < text.len() {
+            text[..text_bytes].into()
         } else {
             text
         };
-        let text_bytes = text.len() as u16;
         let text_and_note = match note {
             None => text,
             Some(note) => [&*text, &*note].concat().into(),
@@ -56,7 +56,7 @@ impl Line {
         Line {
             subject,
             text_and_note,
-            text_bytes,
+            text_bytes: text_bytes as u16,
             path,
             reason,
             flags,
@@ -67,34 +67,19 @@ impl Line {
         self.flags & bit != 0
     }
 
-    fn text(&self) -> Option<&str> {
-        self.has(HAS_TEXT)
-            .then(|| &self.text_and_note[..usize::from(self.text_bytes)])
-    }
-
-    fn path(&self) -> &FeedPath {
-        self.path.as_deref().unwrap_or(&FeedPath::Own)
-    }
-
-    fn note(&self) -> Option<&str> {
-        self.has(HAS_NOTE)
-            .then(|| &self.text_and_note[usize::from(self.text_bytes)..])
-    }
-
     /// The entry of the line in an import at the time `since`.
     pub(super) fn entry(&self, since: Time) -> FeedEntry {
-        let (text, note) = (self.text().map(Into::into), self.note().map(Into::into));
-        let text = EntryText {
-            text,
-            path: self.path().clone(),
-        };
+        let (text, note) = self.text_and_note.split_at(usize::from(self.text_bytes));
         FeedEntry {
             reason: self.reason,
             exclusion: self.has(EXCLUSION),
             implied: self.has(IMPLIED),
             since,
-            text,
-            note,
+            text: EntryText {
+                text: self.has(HAS_TEXT).then(|| text.into()),
+                path: self.path.as_deref().cloned().unwrap_or(FeedPath::Own),
+            },
+            note: self.has(HAS_NOTE).then(|| note.into()),
         }
     }
 
@@ -105,13 +90,7 @@ impl Line {
         out.extend([0; 4]);
         self.subject.write_key(out);
         let key = (out.len() - 4) as u16;
-        schema::write_single(
-            (self.reason, self.has(EXCLUSION), self.has(IMPLIED), since),
-            self.text(),
-            self.path(),
-            self.note(),
-            out,
-        );
+        schema::write_feed(&[self.entry(since)], out);
         let row = (out.len() - 4) as u16 - key;
         out[..2].copy_from_slice(&key.to_be_bytes());
         out[2..4].copy_from_slice(&row.to_be_bytes());

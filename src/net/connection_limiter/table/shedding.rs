@@ -10,9 +10,8 @@
 use std::{cmp::Reverse, time::Duration};
 
 use super::{
-    ClientKind, Connection, ConnectionId, ConnectionState, ConnectionTable, Pool, ReachedLimit,
+    Client, Connection, ConnectionId, ConnectionState, ConnectionTable, Pool, ReachedLimit,
 };
-use crate::net::ClientPrefix;
 
 /// An address has many connections from this number on, or from its share on if that is smaller.
 const MANY_CONNECTIONS: usize = 8;
@@ -60,15 +59,14 @@ impl<T> ConnectionTable<T> {
         &self,
         pool: Pool,
         full: ReachedLimit,
-        newcomer: [ClientPrefix; 3],
-        client: ClientKind,
+        newcomer: Client,
         now: Duration,
     ) -> Option<ConnectionId> {
-        let of_share = |c: &Connection<T>| match full {
-            ReachedLimit::Share(prefix) => c.client.is_counted() && c.prefixes.contains(&prefix),
+        let of_share = |Connection { client, .. }: &Connection<T>| match full {
+            ReachedLimit::Share(p) => client.kind.is_counted() && client.prefixes.contains(&p),
             ReachedLimit::Total => true,
         };
-        let held = self.held(pool, newcomer, client);
+        let held = self.held(pool, newcomer);
         let all = self
             .connections
             .iter()
@@ -80,20 +78,17 @@ impl<T> ConnectionTable<T> {
 
     /// Returns how many connections of a pool a client's address, network and wide network have; 0
     /// if the client is not counted.
-    fn held(&self, pool: Pool, prefixes: [ClientPrefix; 3], client: ClientKind) -> [usize; 3] {
-        let count = |p| {
-            self.counts
-                .get(&(pool, p))
-                .copied()
-                .filter(|_| client.is_counted())
-        };
-        prefixes.map(|p| count(p).unwrap_or(0))
+    fn held(&self, pool: Pool, client: Client) -> [usize; 3] {
+        client.prefixes.map(|p| match client.kind.is_counted() {
+            true => self.counts.get(&(pool, p)).copied().unwrap_or(0),
+            false => 0,
+        })
     }
 
     /// Returns the rank of a connection among those that may be closed for a newcomer; `None` if it
     /// may not. `newcomer` is the number of connections of the newcomer's prefixes.
     fn rank(&self, c: &Connection<T>, newcomer: [usize; 3], now: Duration) -> Option<Rank> {
-        let held = self.held(c.pool, c.prefixes, c.client);
+        let held = self.held(c.pool, c.client);
         let has_few = held[0] < MANY_CONNECTIONS.min(self.limits(c.pool).per_prefix[0]);
         let grace = if has_few { GRACE } else { CROWDED_GRACE };
         let age = |since: Duration| now.saturating_sub(since);
@@ -104,39 +99,25 @@ impl<T> ConnectionTable<T> {
             ConnectionState::Answering(since) => (2, since, age(since) < WRITE_TIMEOUT_UNDER_LOAD),
             ConnectionState::Transfer => return None,
         };
-        let (preferred, is_new) = (c.preferred, class == 0);
         // A client with more connections does not get the slot of one with fewer, unless the slot
         // is unused for long.
         let has_fewer = held[0].max(1) < newcomer[0] && c.pool != Pool::HealthCheck;
-        if !is_protected {
-            let crowding = Reverse([self.crowding(c.pool, held), 0, 0]);
-            let is_for_newcomer = !has_fewer || age(since) >= GRACE;
-            return is_for_newcomer.then_some(Rank {
-                preferred,
-                reason: ShedReason::Unprotected,
-                crowding,
-                class,
-                since,
-            });
-        }
-        if self.exceeds(c.pool, held, newcomer) {
-            let since = Duration::ZERO;
-            return Some(Rank {
-                preferred,
-                reason: ShedReason::Crowded,
-                crowding: Reverse(held),
-                class: 0,
-                since,
-            });
-        }
-        let crowding = Reverse([0; 3]);
-        (is_new && !has_fewer).then_some(Rank {
-            preferred,
-            reason: ShedReason::New,
-            crowding,
+        let rank = |reason, crowding, class, since| Rank {
+            preferred: c.preferred,
+            reason,
+            crowding: Reverse(crowding),
             class,
             since,
-        })
+        };
+        if !is_protected {
+            let crowding = [self.crowding(c.pool, held), 0, 0];
+            let is_for_newcomer = !has_fewer || age(since) >= GRACE;
+            return is_for_newcomer.then(|| rank(ShedReason::Unprotected, crowding, class, since));
+        }
+        if self.exceeds(c.pool, held, newcomer) {
+            return Some(rank(ShedReason::Crowded, held, 0, Duration::ZERO));
+        }
+        (class == 0 && !has_fewer).then(|| rank(ShedReason::New, [0; 3], class, since))
     }
 
     /// Returns by how many steps an address and its networks are crowded. Each step doubles the

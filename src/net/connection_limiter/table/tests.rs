@@ -503,7 +503,7 @@ proptest! {
             let before: BTreeMap<ConnectionId, (ConnectionState, usize)> = t
                 .connections
                 .iter()
-                .map(|(id, c)| (*id, (c.state, t.counts[&(c.pool, c.prefixes[0])])))
+                .map(|(id, c)| (*id, (c.state, t.counts[&(c.pool, c.client.prefixes[0])])))
                 .collect();
             let counts = |t: &ConnectionTable<ConnectionId>, addr| {
                 [Pool::General, Pool::Reserved].map(|p| t.counts.get(&(p, ClientPrefix::of(addr)[0])).copied().unwrap_or(0))
@@ -560,8 +560,8 @@ proptest! {
                 let of_pool: Vec<_> = t.connections.values().filter(|c| c.pool == pool).collect();
                 prop_assert_eq!(of_pool.len(), t.len(pool));
                 for c in &of_pool {
-                    for (prefix, most) in c.prefixes.iter().zip(limits.per_prefix) {
-                        let n = of_pool.iter().filter(|o| o.prefixes.contains(prefix)).count();
+                    for (prefix, most) in c.client.prefixes.iter().zip(limits.per_prefix) {
+                        let n = of_pool.iter().filter(|o| o.client.prefixes.contains(prefix)).count();
                         prop_assert!(n <= most);
                         prop_assert_eq!(t.counts.get(&(pool, *prefix)).copied(), Some(n));
                     }
