@@ -29,7 +29,7 @@ check: need ## format, lints, tests without I/O, architecture: minutes
 peers: ## fetch the servers that tests and benches run, without installing them
 	@sh tests/peers.sh $(TARGET)/peers
 
-snapshots: ## renew the snapshots of tests: the help of all commands
+snapshots: ## renew the snapshots of tests: the help of all commands, and the OpenAPI document
 	UPDATE_SNAPSHOTS=1 $(CARGO) test --lib --locked -q snapshot
 
 deny: ## check licences and sources of all dependencies

@@ -150,6 +150,25 @@ mod tests {
 
     use super::*;
 
+    const SNAPSHOT: &str = "tests/openapi.json";
+
+    #[test]
+    fn openapi_document_is_that_of_the_snapshot() {
+        let (_, api, _) = super::super::routes::described();
+        // A `Value` sorts the keys of each object.
+        let document = serde_json::to_value(&api).unwrap();
+        let found = serde_json::to_string_pretty(&document).unwrap() + "\n";
+        if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+            std::fs::write(SNAPSHOT, &found).unwrap();
+        }
+        let expected = std::fs::read_to_string(SNAPSHOT).unwrap_or_default();
+        let first = found.lines().zip(expected.lines()).find(|(f, e)| f != e);
+        assert!(
+            found == expected,
+            "the OpenAPI document differs from {SNAPSHOT} ({first:?}); `make snapshots` renews the file"
+        );
+    }
+
     /// Client generators refuse a document without descriptions (OpenAPI 3.1 sections 4.8.10 and
     /// 4.8.17).
     #[test]
