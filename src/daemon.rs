@@ -101,7 +101,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     );
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
     let (around, url_check) = (
-        surroundings(&config, certificates.clone()),
+        machine_state(&config, certificates.clone()),
         url_check(&config),
     );
     let tests = relay::RelayTests::new(
@@ -348,8 +348,8 @@ fn app(
     (reload, check): (&http::Reload, &http::Report<ConfigurationCheckResponse>),
     (exports, feeds): (Exports, Feeds),
     (mirrors, tests): (&Arc<server::Mirrors>, &relay::RelayTests),
-    (surroundings, connections, check_url): (
-        http::Report<http::Surroundings>,
+    (machine_state, connections, check_url): (
+        http::Report<http::MachineState>,
         http::ConnectionStats,
         http::Check,
     ),
@@ -364,7 +364,7 @@ fn app(
         decide_feed: Arc::new(move |name, accept, audit| deciding.decide(name, accept, audit)),
         files: Arc::new(move || exports.states()),
         mirrors: report(ledger, mirrors),
-        surroundings,
+        machine_state,
         check_url,
         relay: tests.service.clone(),
         host_names: tests.known.clone(),
@@ -380,10 +380,10 @@ fn app(
 }
 
 /// Returns a function that reads the state of disks, files and certificates for metrics.
-fn surroundings(
+fn machine_state(
     config: &Config,
     certificates: Option<Arc<Certificates>>,
-) -> http::Report<http::Surroundings> {
+) -> http::Report<http::MachineState> {
     let store = config.store.path.clone();
     let removals = config.ledger.removals.clone();
     Arc::new(move || {
@@ -417,7 +417,7 @@ fn surroundings(
                 .map(|m| m.len())
                 .sum()
         });
-        http::Surroundings {
+        http::MachineState {
             certificate_end: certificates.as_ref().map(|c| c.current().not_after),
             store_bytes: bytes,
             disks: disks.into_iter().flatten().collect(),

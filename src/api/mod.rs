@@ -42,9 +42,9 @@ pub use feeds::{
 };
 pub use imports::{ImportMode, ImportQuery, ImportResponse, ImportState};
 pub use jobs::{
-    AssessmentKind, ControlResponse, JobResponse, JobStateKind, JobTrigger, JobsQuery,
-    NominationKind, NominationRequest, OutcomeDetail, OutcomeKind, PreparedProbesResponse,
-    ProbeResultsRequest, RelayTestResponse, TestResultResponse,
+    ControlResponse, JobResponse, JobTrigger, JobsQuery, NominationKind, NominationRequest,
+    OutcomeDetail, OutcomeKind, PreparedProbesResponse, ProbeResultsRequest, RelayTestResponse,
+    TestResultResponse,
 };
 pub use listings::{
     BulkQuery, BulkResponse, DeletionQuery, EventName, EventResponse, EvidenceResponse,

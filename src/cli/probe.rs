@@ -15,8 +15,7 @@ use serde_json::json;
 use super::{CliError, Common, ProbeExit, client::Client, output, text::plain_line};
 use crate::{
     api::{
-        AssessmentKind, JobResponse, NominationKind, NominationRequest, PreparedProbesResponse,
-        ProbeResultsRequest,
+        JobResponse, NominationKind, NominationRequest, PreparedProbesResponse, ProbeResultsRequest,
     },
     config::{self, Config},
     http::secrets,
@@ -531,14 +530,14 @@ fn for_server(
         let job: JobResponse = Client::open(common)?.get(&path)?;
         let decided = matches!(
             job.assessment,
-            Some(AssessmentKind::Open | AssessmentKind::Closed | AssessmentKind::Refused)
+            Some(Assessment::Open | Assessment::Closed | Assessment::Refused)
         );
         if decided || std::time::Instant::now() >= until {
             output::print(common.json, &job, super::job::print);
             return match job.assessment {
-                Some(AssessmentKind::Closed) => Ok(()),
-                Some(AssessmentKind::Open) => Err(CliError::Probe(ProbeExit::Delivered)),
-                Some(AssessmentKind::Accepted) => Err(CliError::Probe(ProbeExit::Accepted)),
+                Some(Assessment::Closed) => Ok(()),
+                Some(Assessment::Open) => Err(CliError::Probe(ProbeExit::Delivered)),
+                Some(Assessment::Accepted) => Err(CliError::Probe(ProbeExit::Accepted)),
                 _ => Err(CliError::Probe(ProbeExit::NoVerdict)),
             };
         }

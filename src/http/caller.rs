@@ -52,6 +52,16 @@ impl Caller {
             .map_err(ProblemDetails::forbidden)
     }
 
+    /// Refuses a token that is limited to a part of a source, for an `action` on its whole list.
+    pub fn allow_whole_source(&self, source: &str, action: &str) -> Result<(), ProblemDetails> {
+        if !self.bounds.reasons.is_empty() || !self.bounds.prefixes.is_empty() {
+            return Err(ProblemDetails::forbidden(format!(
+                "a token that is limited to reasons or prefixes may not {action}; limit it to the source"
+            )));
+        }
+        self.allow(None, None, Some(source))
+    }
+
     /// Refuses a role below `least`.
     pub fn require(&self, least: Role) -> Result<(), ProblemDetails> {
         if self.role >= least {

@@ -3,13 +3,13 @@
 
 use super::{
     App,
-    exposition::{family, label},
+    exposition::{Exposition, labels},
 };
 use crate::{ledger::outbox, model::Time};
 
 /// The state of the machine and of the files around the store.
 #[derive(Debug, Clone, Default)]
-pub struct Surroundings {
+pub struct MachineState {
     /// When the certificate of the encrypted listeners ends.
     pub certificate_end: Option<Time>,
     /// Bytes of the store's files.
@@ -31,107 +31,68 @@ pub struct Disk {
 
 /// Writes the metrics. It reads files, and waits for the decisions of relay tests that are under
 /// way.
-pub(super) fn write(out: &mut String, app: &App) {
-    let one = |value: f64| [(String::new(), value)];
-    let flag = |set: bool| f64::from(u8::from(set));
-    let version = label("version", env!("CARGO_PKG_VERSION"));
-    family(
-        out,
+pub fn write(out: &mut Exposition, app: &App) {
+    let version = labels([("version", env!("CARGO_PKG_VERSION"))]);
+    out.gauges(
         "build_info",
-        "gauge",
         "Always 1; the version is a label",
-        [(format!("{{{version}}}"), 1.0)],
+        std::iter::once((version, 1.0)),
     );
-    let around = (app.surroundings)();
-    let end = around.certificate_end.map(|t| (String::new(), t.0 as f64));
-    family(
-        out,
+    let around = (app.machine_state)();
+    out.gauge(
         "tls_not_after_seconds",
-        "gauge",
         "When the certificate of [tls] ends, in seconds since 1970",
-        end,
+        around.certificate_end.map(|t| t.0 as f64),
     );
-    webhooks(out, app);
+    write_webhooks(out, app);
     let enabled = app.relay.settings().enabled;
-    family(
-        out,
+    out.gauge(
         "tester_enabled",
-        "gauge",
         "1 if relay tests are enabled",
-        one(flag(enabled)),
+        f64::from(enabled),
     );
-    let ready = enabled && app.relay.problem().is_none();
-    family(
-        out,
+    out.gauge(
         "tester_ready",
-        "gauge",
         "1 while relay tests can be made, 0 while they are disabled or something prevents them",
-        one(flag(ready)),
+        f64::from(enabled && app.relay.problem().is_none()),
     );
-    let store = around.store_bytes.map(|n| (String::new(), n as f64));
-    family(
-        out,
+    out.gauge(
         "store_bytes",
-        "gauge",
         "Bytes of the store's files",
-        store,
+        around.store_bytes.map(|n| n as f64),
     );
-    let disks = |value: fn(&Disk) -> u64| {
-        around
-            .disks
-            .iter()
-            .map(move |d| (format!("{{{}}}", label("disk", d.name)), value(d) as f64))
-            .collect::<Vec<_>>()
-    };
-    family(
-        out,
+    let disk = |d: &Disk, bytes: u64| (labels([("disk", d.name)]), bytes as f64);
+    out.gauges(
         "disk_free_bytes",
-        "gauge",
         "Free bytes of the file system of the store, and of the removal log",
-        disks(|d| d.free),
+        around.disks.iter().map(|d| disk(d, d.free)),
     );
-    family(
-        out,
+    out.gauges(
         "disk_size_bytes",
-        "gauge",
         "Bytes of the file system of the store, and of the removal log",
-        disks(|d| d.size),
+        around.disks.iter().map(|d| disk(d, d.size)),
     );
 }
 
-/// What waits for each webhook.
-fn webhooks(out: &mut String, app: &App) {
+/// Writes what waits for each webhook.
+fn write_webhooks(out: &mut Exposition, app: &App) {
     let (accounts, backlog) = (app.ledger.accounts(), app.ledger.health.webhook_backlog());
-    let labels = |id: &str| format!("{{{}}}", label("webhook", id));
-    let waiting = accounts
-        .webhooks
-        .keys()
-        .map(|id| (labels(id), backlog.get(id).copied().unwrap_or(0) as f64));
-    family(
-        out,
+    let sample = |id: &str, value: u64| (labels([("webhook", id)]), value as f64);
+    let ids = || accounts.webhooks.keys();
+    out.gauges(
         "webhook_waiting",
-        "gauge",
         "Messages that a webhook has not accepted, including dead letters",
-        waiting,
+        ids().map(|id| sample(id, backlog.get(id).copied().unwrap_or(0))),
     );
     // The first message of a webhook is the oldest. A store that cannot be read has metrics of its
     // own.
     let oldest = |id: &String| {
-        Some((
-            labels(id),
-            outbox::messages(&app.ledger.store, id, 1)
-                .ok()?
-                .first()?
-                .since
-                .0 as f64,
-        ))
+        let first = outbox::messages(&app.ledger.store, id, 1).ok()?;
+        Some(sample(id, first.first()?.since.0))
     };
-    let oldest: Vec<_> = accounts.webhooks.keys().filter_map(oldest).collect();
-    family(
-        out,
+    out.gauges(
         "webhook_oldest_seconds",
-        "gauge",
         "When the oldest waiting message of a webhook was queued, in seconds since 1970",
-        oldest,
+        ids().filter_map(oldest),
     );
 }

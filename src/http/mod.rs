@@ -20,9 +20,11 @@ mod exposition;
 mod feeds;
 mod gauges;
 mod guard;
+mod handler;
 mod idempotency;
 mod identity;
 mod import;
+mod import_body;
 mod input;
 mod integrity;
 mod jobs;
@@ -31,7 +33,6 @@ mod listings;
 mod lookup;
 mod names;
 mod negotiation;
-mod parts;
 mod policy;
 mod proposals;
 mod proxy;
@@ -52,7 +53,7 @@ pub use access::Access;
 pub use caller::PeerAddress;
 pub use export::REPORT_TRAILER;
 pub use feeds::{DecideFeed, no_feeds};
-pub use gauges::{Disk, Surroundings};
+pub use gauges::{Disk, MachineState};
 pub use listen::{ListenerConfig, SocketOwner, Tls, bind, bind_tcp, run_socket, run_tcp};
 pub use proxy::TrustedProxies;
 pub use reload::{Reload, ReloadRequest, Reloaded};
@@ -93,7 +94,7 @@ pub struct App {
     /// The state of the mirrors.
     pub mirrors: Report<Vec<MirrorResponse>>,
     /// The state of the machine and of the files around the store.
-    pub surroundings: Report<Surroundings>,
+    pub machine_state: Report<MachineState>,
     /// The connections of each listener.
     pub connections: ConnectionStats,
     /// Counts the requests of tokens and addresses.

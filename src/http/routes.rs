@@ -50,6 +50,7 @@ const MAX_CLAIM_BYTES: usize = 1024;
         (name = "about", description = "This description and the problem codes"),
     ),
     components(schemas(ProblemDetails, ProblemCode, ChangeGapResponse, ChangeEndResponse, CommitNotice)),
+    security(("token" = [])),
     modifiers(&Bearer)
 )]
 struct Description;
@@ -59,9 +60,7 @@ struct Bearer;
 
 impl utoipa::Modify for Bearer {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
-        use utoipa::openapi::security::{
-            HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
-        };
+        use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .description(Some("A token that `orbsd token create` created"))
@@ -69,10 +68,6 @@ impl utoipa::Modify for Bearer {
         api.components
             .get_or_insert_default()
             .add_security_scheme("token", SecurityScheme::Http(scheme));
-        api.security = Some(vec![SecurityRequirement::new(
-            "token",
-            Vec::<String>::new(),
-        )]);
     }
 }
 

@@ -87,7 +87,7 @@ pub struct Actor {
     /// The address or listener that the request comes from.
     pub from: String,
     /// The key of an idempotent request.
-    pub once: Option<IdempotencyKey>,
+    pub idempotency: Option<IdempotencyKey>,
 }
 
 /// A component that tests depend on.
@@ -377,7 +377,7 @@ pub(super) fn audit_record(
         about: about.to_string(),
         detail,
         why,
-        idempotency: actor.once,
+        idempotency: actor.idempotency,
         ..AuditRecord::default()
     }
 }

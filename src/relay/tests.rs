@@ -294,7 +294,7 @@ pub fn who(name: &str) -> Actor {
     Actor {
         name: name.into(),
         from: "test".into(),
-        once: None,
+        idempotency: None,
     }
 }
 fn refused() -> MessageOutcome {
