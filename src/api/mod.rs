@@ -2,7 +2,7 @@
 //! the tests read them, and the OpenAPI document describes them.
 //!
 //! A `…Query` holds the query parameters of a request, a `…Request` its body, and a `…Response` the
-//! body of the response. Times are RFC 3339 in UTC. A list of things is a [`Page`].
+//! body of the response. Times are RFC 3339 in UTC. A list is a [`Page`].
 
 mod accounts;
 mod changes;

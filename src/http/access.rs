@@ -90,7 +90,7 @@ impl Access {
     }
 
     /// Counts a claim that an address makes. The error is the limit that it exceeds.
-    pub(super) fn claim(&self, addr: IpAddr) -> Result<(), RateLimited> {
+    pub(super) fn count_claim(&self, addr: IpAddr) -> Result<(), RateLimited> {
         self.claims.charge(addr, self.started.elapsed())
     }
 

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use axum::{Extension, Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State, http::StatusCode};
 
 use super::{
     App,
-    caller::{Caller, PeerAddress},
+    caller::{Caller, ClientAddress},
     handler::{Call, JsonResult, StatusResult},
     input::{JsonBody, Part, QueryParams, line, note},
     jobs::{actor, call_relay, host, number, public_job},
@@ -135,7 +135,7 @@ pub async fn claim_closed(
     responses((status = 202, body = ClaimResponse, description = "The claim and its test")))]
 pub async fn claim_closed_publicly(
     State(app): State<App>,
-    peer: Option<Extension<PeerAddress>>,
+    ClientAddress(client): ClientAddress,
     JsonBody(request): JsonBody<ClaimRequest>,
 ) -> StatusResult<ClaimResponse> {
     let target = host("target", &request.target)?;
@@ -144,21 +144,15 @@ pub async fn claim_closed_publicly(
             "proved: not accepted here; send the claim from the address itself",
         ));
     }
-    let (from, own) = match peer {
-        Some(Extension(PeerAddress::Net(a))) => {
-            app.access
-                .claim(a)
-                .map_err(|limited| ProblemDetails::rate_limited("claims", &limited))?;
-            (a.to_canonical().to_string(), a.to_canonical() == target)
-        }
-        _ => ("socket".into(), false),
-    };
+    let limited = |e| ProblemDetails::rate_limited("claims", &e);
+    let counted = client.map(|addr| app.access.count_claim(addr));
+    counted.transpose().map_err(limited)?;
     let actor = Actor {
         name: "claimant".into(),
-        from,
+        from: client.map_or("socket".into(), |addr| addr.to_string()),
         idempotency: None,
     };
-    claim(&app, actor, target, own).await
+    claim(&app, actor, target, client == Some(target)).await
 }
 
 /// Releases a host that relay tests have listed, without a test, after a person has reviewed it.
@@ -348,17 +342,13 @@ fn proofs_of_host(
     responses((status = 200, body = ProofResponse, description = "The proof")))]
 pub async fn get_proof(
     State(app): State<App>,
-    peer: Option<Extension<PeerAddress>>,
+    ClientAddress(client): ClientAddress,
     Part(id): Part,
 ) -> JsonResult<ProofResponse> {
     let id = number(&id, "proof")?;
-    let from = match peer {
-        Some(Extension(PeerAddress::Net(a))) => Some(a.to_canonical()),
-        _ => None,
-    };
     let found = call_relay(&app, move |relay| {
         let proof = relay.proof(id)?;
-        let audience = match from {
+        let audience = match client {
             Some(a) if a == proof.input => Audience::Owner,
             Some(a) if a == proof.output => Audience::Output,
             _ => Audience::Public,
@@ -391,7 +381,7 @@ pub fn relay_findings(
     let output = relay.output(target).ok()?;
     let inputs = output.inputs.iter().filter(|_| output.listed);
     let inputs = inputs.map(|f| f.input.to_string()).collect::<Vec<_>>();
-    let by_owner = client.to_canonical() == target;
+    let by_owner = client == target;
     let blocked = by_owner.then(|| blocked(relay, target)).transpose().ok()?;
     (!proofs.is_empty() || !inputs.is_empty()).then_some(RelayFindingsResponse {
         proofs,

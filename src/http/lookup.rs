@@ -1,16 +1,17 @@
-//! Look-ups of a subject: everything with its history for operators, the public part for everybody.
+//! Look-ups of a subject: everything with its history for operators, the public part for every
+//! client.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use axum::{
-    Extension, Json,
+    Json,
     extract::{RawQuery, State},
     response::Response,
 };
 
 use super::{
     App,
-    caller::PeerAddress,
+    caller::ClientAddress,
     claims,
     convert::{event, hold, listing, revision_text, with_revision},
     handler::{JsonResult, blocking},
@@ -126,7 +127,7 @@ fn list_note(
 
 /// Reads the subject of a public look-up: `subject=`, `ip=`, the bare address of the old form, or
 /// the address of the client.
-fn read_subject(query: Option<&str>, peer: Option<PeerAddress>) -> Result<Subject, ProblemDetails> {
+fn read_subject(query: Option<&str>, client: Option<IpAddr>) -> Result<Subject, ProblemDetails> {
     let query = query.unwrap_or_default();
     let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
     let value = |name: &str| {
@@ -138,13 +139,12 @@ fn read_subject(query: Option<&str>, peer: Option<PeerAddress>) -> Result<Subjec
         [(text, value)] if value.is_empty() && !query.contains('=') => Some(text.clone()),
         _ => None,
     };
-    match (value("subject").or_else(|| value("ip")).or_else(bare), peer) {
-        (Some(t), _) => Subject::parse(t.trim(), HostBits::Refuse)
+    let text = value("subject").or_else(|| value("ip")).or_else(bare);
+    match (text, client.filter(|_| query.is_empty())) {
+        (Some(text), _) => Subject::parse(text.trim(), HostBits::Refuse)
             .map_err(|e| ProblemDetails::invalid(format!("subject: {e}"))),
-        (None, Some(PeerAddress::Net(addr))) if query.is_empty() => {
-            Ok(Subject::host(addr.to_canonical()))
-        }
-        _ => Err(ProblemDetails::invalid(
+        (None, Some(addr)) => Ok(Subject::host(addr)),
+        (None, None) => Err(ProblemDetails::invalid(
             "subject: it must be an address, a prefix or a domain",
         )),
     }
@@ -158,14 +158,11 @@ fn read_subject(query: Option<&str>, peer: Option<PeerAddress>) -> Result<Subjec
     responses((status = 200, body = LookupResponse, description = "The public information about the subject")))]
 pub async fn lookup(
     State(app): State<App>,
-    peer: Option<Extension<PeerAddress>>,
+    ClientAddress(client): ClientAddress,
     RawQuery(query): RawQuery,
 ) -> JsonResult<LookupResponse> {
-    let subject = read_subject(query.as_deref(), peer.as_ref().map(|p| p.0))?;
-    let client = match peer {
-        Some(Extension(PeerAddress::Net(addr))) => addr,
-        _ => IpAddr::V4(Ipv4Addr::LOCALHOST),
-    };
+    let subject = read_subject(query.as_deref(), client)?;
+    let client = client.unwrap_or(Ipv4Addr::LOCALHOST.into());
     blocking(move || Ok(Json(find_public(&app, &subject, client)?))).await
 }
 
@@ -174,10 +171,10 @@ pub async fn lookup(
     responses((status = 200, body = LookupResponse, description = "The public information about the subject")))]
 pub async fn lookup_by_old_path(
     app: State<App>,
-    peer: Option<Extension<PeerAddress>>,
+    client: ClientAddress,
     query: RawQuery,
 ) -> JsonResult<LookupResponse> {
-    lookup(app, peer, query).await
+    lookup(app, client, query).await
 }
 
 fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<LookupResponse, StoreError> {

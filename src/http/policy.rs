@@ -45,7 +45,7 @@ pub(super) enum Idempotency {
 /// The policy of a route.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RoutePolicy {
-    /// The least role that may call it; `None` for everybody.
+    /// The least role that may call it; `None` for every client.
     pub role: Option<Role>,
     /// How long it may take.
     pub deadline: Deadline,
@@ -59,7 +59,7 @@ pub(super) struct RoutePolicy {
 }
 
 impl RoutePolicy {
-    /// A route for everybody.
+    /// A route for every client.
     pub const PUBLIC: RoutePolicy = RoutePolicy {
         role: None,
         deadline: Deadline::Default,
