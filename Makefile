@@ -30,7 +30,7 @@ check: need ## check format, lints, tests without I/O and architecture; takes mi
 peers: ## fetch the servers that tests and benchmarks run, without installing them
 	@sh tests/peers.sh $(TARGET)/peers
 
-snapshots: ## renew the snapshots of tests: the help of all commands
+snapshots: ## renew the snapshots of tests: the help of all commands, and the OpenAPI document
 	UPDATE_SNAPSHOTS=1 $(CARGO) test --lib --locked -q snapshot
 
 deny: ## check licences and sources of all dependencies

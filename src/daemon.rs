@@ -94,7 +94,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (socket_path, outbound) = (config.socket.clone(), outbound(&config)?);
     let listener_configs = listener_configs(&config, certificates.as_ref(), &limiters);
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
-    let surroundings = surroundings(&config, certificates.clone());
+    let machine_state = machine_state(&config, certificates.clone());
     let check_url = url_check(&config);
     let collect = limiters.collect.clone();
     let tests = relay::RelayTests::new(&config, &ledger, certificates.as_ref(), collect)?;
@@ -118,7 +118,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         decide_feed: Arc::new(move |name, accept, audit| decided_feeds.decide(name, accept, audit)),
         files: Arc::new(move || shown_exports.states()),
         mirrors: report(&ledger, &mirrors),
-        surroundings,
+        machine_state,
         check_url,
         relay: tests.service.clone(),
         host_names: tests.known.clone(),
@@ -315,10 +315,10 @@ fn listener_configs(
 }
 
 /// Returns a function that reads the state of disks, files and certificates for metrics.
-fn surroundings(
+fn machine_state(
     config: &Config,
     certificates: Option<Arc<Certificates>>,
-) -> http::Report<http::Surroundings> {
+) -> http::Report<http::MachineState> {
     let store = config.store.path.clone();
     let removals = config.ledger.removals.clone();
     Arc::new(move || {
@@ -344,7 +344,7 @@ fn surroundings(
             let files = all.flatten().filter_map(|f| f.metadata().ok());
             files.filter(|m| m.is_file()).map(|m| m.len()).sum()
         });
-        http::Surroundings {
+        http::MachineState {
             certificate_end: certificates.as_ref().map(|c| c.current().not_after),
             store_bytes,
             disks: disk("store", &store)

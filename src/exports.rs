@@ -112,7 +112,7 @@ impl Exports {
 
     /// The state of each file.
     pub fn states(&self) -> Vec<ExportStatusResponse> {
-        let one = |o: &ScheduledFile| {
+        let status = |o: &ScheduledFile| {
             let s = &o.settings;
             let changes = o.report.clone().unwrap_or_default().changes;
             ExportStatusResponse {
@@ -125,7 +125,7 @@ impl Exports {
                 changes: changes.into_iter().map(Into::into).collect(),
             }
         };
-        self.lock().iter().map(one).collect()
+        self.lock().iter().map(status).collect()
     }
 
     /// Stops the exports. A file that is being written is abandoned.
@@ -162,9 +162,8 @@ impl Exports {
             (first.settings.clone(), first.report.is_some())
         };
         let (snapshot, stop, checked) = (published.snapshot(), self.stop.clone(), settings.clone());
-        let result =
-            tokio::task::spawn_blocking(move || refresh(&checked, &snapshot, reported, &stop))
-                .await;
+        let refresh = move || refresh(&checked, &snapshot, reported, &stop);
+        let result = tokio::task::spawn_blocking(refresh).await;
         let result = result.unwrap_or_else(|e| Err(e.to_string()));
         if self.stop.load(Ordering::Relaxed) {
             return;
@@ -235,7 +234,6 @@ fn refresh(
             report,
         });
     }
-    let wrong = |e: io::Error| e.to_string();
     let mut report = ExportReport::default();
     if let Some(folder) = s.path.parent() {
         create_public_dirs(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
@@ -253,13 +251,12 @@ fn refresh(
         report = export.write(&mut out)?;
         out.flush()
     });
-    written
-        .map(|()| Refreshed {
-            serial: export.serial,
-            written: true,
-            report: Some(report),
-        })
-        .map_err(wrong)
+    written.map_err(|e: io::Error| e.to_string())?;
+    Ok(Refreshed {
+        serial: export.serial,
+        written: true,
+        report: Some(report),
+    })
 }
 
 /// The first line of a file, compressed or not.
@@ -410,21 +407,15 @@ fn create_public_dirs(path: &Path) -> io::Result<()> {
 
 /// Removes temporary files that a killed process has left beside a file.
 fn sweep(path: &Path, folder: &Path) {
-    let Some(name) = path
-        .file_name()
-        .map(|n| format!("{}.", n.to_string_lossy()))
-    else {
-        return;
-    };
+    let Some(name) = path.file_name() else { return };
+    let prefix = format!("{}.", name.to_string_lossy());
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let left = entry.file_name().to_string_lossy().into_owned();
-        let pid = left
-            .strip_prefix(&name)
-            .and_then(|r| r.strip_suffix(".new"))
-            .and_then(|p| p.parse::<u32>().ok());
-        if pid.is_some_and(|p| {
-            p == std::process::id() || !Path::new("/proc").join(p.to_string()).exists()
-        }) {
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let pid = file.strip_prefix(&prefix);
+        let pid = pid.and_then(|r| r.strip_suffix(".new"));
+        let pid = pid.and_then(|p| p.parse::<u32>().ok());
+        let runs = |pid: u32| Path::new("/proc").join(pid.to_string()).exists();
+        if pid.is_some_and(|p| p == std::process::id() || !runs(p)) {
             let _ = fs::remove_file(entry.path());
         }
     }

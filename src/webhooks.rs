@@ -80,12 +80,9 @@ pub async fn run(ledger: Ledger, outbound: Outbound, mut stop: watch::Receiver<b
     let mut busy: Vec<(String, tokio::task::JoinHandle<()>)> = Vec::new();
     loop {
         busy.retain(|(_, task)| !task.is_finished());
-        for hook in ledger
-            .accounts()
-            .webhooks
-            .values()
-            .filter(|h| h.paused.is_none())
-        {
+        let accounts = ledger.accounts();
+        let hooks = accounts.webhooks.values();
+        for hook in hooks.filter(|h| h.paused.is_none()) {
             if !busy.iter().any(|(id, _)| *id == hook.id) {
                 let task = tokio::spawn(send_all(ledger.clone(), hook.clone(), outbound.clone()));
                 busy.push((hook.id.clone(), task));
@@ -104,9 +101,8 @@ pub async fn run(ledger: Ledger, outbound: Outbound, mut stop: watch::Receiver<b
 async fn send_all(ledger: Ledger, hook: Webhook, outbound: Arc<Outbound>) {
     loop {
         let (store, id) = (ledger.store.clone(), hook.id.clone());
-        let Ok(Ok(waiting)) =
-            tokio::task::spawn_blocking(move || messages(&store, &id, BATCH)).await
-        else {
+        let read = tokio::task::spawn_blocking(move || messages(&store, &id, BATCH));
+        let Ok(Ok(waiting)) = read.await else {
             return;
         };
         // A message that waits for its next attempt holds back those after it. Dead letters do not.
@@ -116,15 +112,12 @@ async fn send_all(ledger: Ledger, hook: Webhook, outbound: Arc<Outbound>) {
         if message.next > ledger.now() {
             return;
         }
-        let sent = match timeout(DELIVERY_TIMEOUT, send(&hook, &message, &outbound)).await {
-            Ok(sent) => sent,
-            Err(_) => Err(format!(
-                "not accepted within {} s",
-                DELIVERY_TIMEOUT.as_secs()
-            )),
-        };
-        let (tried, go) = match sent {
-            Ok(()) => (DeliveryResult::Delivered, true),
+        let sent = timeout(DELIVERY_TIMEOUT, send(&hook, &message, &outbound)).await;
+        let seconds = DELIVERY_TIMEOUT.as_secs();
+        let sent = sent.unwrap_or_else(|_| Err(format!("not accepted within {seconds} s")));
+        let failed = sent.is_err();
+        let result = match sent {
+            Ok(()) => DeliveryResult::Delivered,
             Err(why) => {
                 tracing::warn!(
                     webhook = hook.id,
@@ -132,15 +125,11 @@ async fn send_all(ledger: Ledger, hook: Webhook, outbound: Arc<Outbound>) {
                     why,
                     "webhook delivery failed; it will be retried"
                 );
-                (DeliveryResult::Failed(why), false)
+                DeliveryResult::Failed(why)
             }
         };
-        if ledger
-            .record_delivery(&hook.id, message.commit, tried)
-            .await
-            .is_err()
-            || !go
-        {
+        let recorded = ledger.record_delivery(&hook.id, message.commit, result);
+        if recorded.await.is_err() || failed {
             return;
         }
     }
@@ -203,29 +192,20 @@ async fn send(hook: &Webhook, message: &Message, outbound: &Outbound) -> Result<
         return (outbound.mail)(to.into(), subject, message.body.clone() + "\n").await;
     }
     let (tls, host, port, path) = parse_url(&hook.url)?;
-    let found = match host.parse::<IpAddr>() {
+    let addrs = match host.parse::<IpAddr>() {
         Ok(a) => vec![a],
         Err(_) => (outbound.names)(host.clone()).await?,
     };
-    let addrs: Vec<SocketAddr> = found.into_iter().map(|a| (a, port).into()).collect();
-    let addr = addrs
-        .first()
-        .copied()
-        .ok_or_else(|| format!("{host} has no address"))?;
+    let first = addrs.first().copied();
+    let addr = first.ok_or_else(|| format!("{host} has no address"))?;
     // Every address has to be allowed: a name with an internal address among others is an attack.
-    addrs
-        .iter()
-        .try_for_each(|a| check_address(a.ip(), &outbound.allow))?;
-    let stream = TcpStream::connect(addr)
-        .await
-        .map_err(|e| format!("{addr}: {e}"))?;
-    let same = stream.local_addr().is_ok_and(|l| l.ip() == addr.ip());
-    if same
-        && !outbound
-            .allow
-            .iter()
-            .any(|a| a.covers(&Subject::host(addr.ip())))
-    {
+    let allow = &outbound.allow;
+    addrs.iter().try_for_each(|a| check_address(*a, allow))?;
+    let addr = SocketAddr::from((addr, port));
+    let stream = TcpStream::connect(addr).await;
+    let stream = stream.map_err(|e| format!("{addr}: {e}"))?;
+    let is_own = stream.local_addr().is_ok_and(|l| l.ip() == addr.ip());
+    if is_own && !allow.iter().any(|a| a.covers(&Subject::host(addr.ip()))) {
         return Err(format!(
             "{addr} is this machine; to allow it, add it to `allow_special_ranges` of [http_client]"
         ));
@@ -233,7 +213,7 @@ async fn send(hook: &Webhook, message: &Message, outbound: &Outbound) -> Result<
     let at = wall().0;
     let key = hmac::Key::new(hmac::HMAC_SHA256, &hook.secret);
     let tag = hmac::sign(&key, format!("{at}.{}", message.body).as_bytes());
-    let signature: String = tag.as_ref().iter().map(|b| format!("{b:02x}")).collect();
+    let signature = data_encoding::HEXLOWER.encode(tag.as_ref());
     let authority = if host.contains(':') {
         format!("[{host}]:{port}")
     } else {
@@ -267,23 +247,19 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     request: Request<Full<Bytes>>,
 ) -> Result<(), String> {
-    let (mut sender, connection) = handshake(TokioIo::new(stream))
-        .await
-        .map_err(|e| e.to_string())?;
+    let text = |e: hyper::Error| e.to_string();
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(text)?;
     let connection = tokio::spawn(connection);
     let answer = async {
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|e| e.to_string())?;
+        let response = sender.send_request(request).await.map_err(text)?;
         let status = response.status();
-        Limited::new(response.into_body(), MAX_RESPONSE_BYTES)
-            .collect()
-            .await
-            .map_err(|e| format!("response: {e}"))?;
-        match status.is_success() {
-            true => Ok(()),
-            false => Err(format!("the response was {status}")),
+        let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES);
+        let read = body.collect().await;
+        read.map_err(|e| format!("response: {e}"))?;
+        if status.is_success() {
+            Ok(())
+        } else {
+            Err(format!("the response was {status}"))
         }
     };
     let answer = answer.await;

@@ -70,7 +70,8 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     /// A list that fits on one page.
-    pub fn all(items: Vec<T>) -> Page<T> {
+    pub fn all(items: impl IntoIterator<Item = T>) -> Page<T> {
+        let items = items.into_iter().collect();
         Page { items, next: None }
     }
 }

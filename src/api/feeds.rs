@@ -11,8 +11,20 @@ use crate::{
 };
 
 /// How a feed gets its list.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum FeedKind {
     /// The feed reads a file.
     #[default]
@@ -26,11 +38,7 @@ pub enum FeedKind {
 impl FeedKind {
     /// The kind as it is sent.
     pub fn as_str(self) -> &'static str {
-        match self {
-            FeedKind::File => "file",
-            FeedKind::Axfr => "axfr",
-            FeedKind::Orbsd => "orbsd",
-        }
+        self.into()
     }
 }
 

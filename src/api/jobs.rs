@@ -4,11 +4,25 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Timestamp;
-use crate::relay::{MessageResult, PreparedMessage, control::ControlSession};
+use crate::relay::{
+    MessageResult, PreparedMessage, control::ControlSession, outcome::Assessment, policy::JobState,
+};
 
 /// The kind of evidence that leads to a test.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum NominationKind {
     /// A message that the host delivered.
     Message,
@@ -22,11 +36,7 @@ pub enum NominationKind {
 impl NominationKind {
     /// The kind as it is sent.
     pub fn as_str(self) -> &'static str {
-        match self {
-            NominationKind::Message => "message",
-            NominationKind::Log => "log",
-            NominationKind::Owner => "owner",
-        }
+        self.into()
     }
 }
 
@@ -57,8 +67,11 @@ pub struct NominationRequest {
 }
 
 /// The outcome of a test message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum OutcomeKind {
     /// The message was delivered: the host relays.
     Delivered,
@@ -79,15 +92,7 @@ pub enum OutcomeKind {
 impl OutcomeKind {
     /// The kind as it is sent.
     pub fn as_str(self) -> &'static str {
-        match self {
-            OutcomeKind::Delivered => "delivered",
-            OutcomeKind::Bounced => "bounced",
-            OutcomeKind::Accepted => "accepted",
-            OutcomeKind::Refused => "refused",
-            OutcomeKind::Deferred => "deferred",
-            OutcomeKind::Inconclusive => "inconclusive",
-            OutcomeKind::Skipped => "skipped",
-        }
+        self.into()
     }
 }
 
@@ -159,8 +164,11 @@ pub struct ControlResponse {
 }
 
 /// Why a host is tested.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum JobTrigger {
     /// A reporter submitted evidence.
     Nomination,
@@ -177,77 +185,7 @@ pub enum JobTrigger {
 impl JobTrigger {
     /// The trigger as it is sent.
     pub fn as_str(self) -> &'static str {
-        match self {
-            JobTrigger::Nomination => "nomination",
-            JobTrigger::Owner => "owner",
-            JobTrigger::Claim => "claim",
-            JobTrigger::Review => "review",
-            JobTrigger::Recheck => "recheck",
-        }
-    }
-}
-
-/// The state of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum JobStateKind {
-    /// The job waits until a person decides or the configuration changes.
-    Held,
-    /// The job waits for a time.
-    Deferred,
-    /// The job runs as soon as a slot is free.
-    Queued,
-    /// The job runs.
-    Running,
-    /// The job has ended.
-    Done,
-}
-
-impl JobStateKind {
-    /// The state as it is sent.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            JobStateKind::Held => "held",
-            JobStateKind::Deferred => "deferred",
-            JobStateKind::Queued => "queued",
-            JobStateKind::Running => "running",
-            JobStateKind::Done => "done",
-        }
-    }
-}
-
-/// The assessment of a host by all results of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum AssessmentKind {
-    /// A message was delivered: the host relays.
-    Open,
-    /// A message was accepted, and none was delivered so far.
-    Accepted,
-    /// Every test was refused permanently.
-    Closed,
-    /// Every test was refused, but no control shows that the host does not refuse only the tester.
-    Refused,
-    /// The tester was refused before it could name a recipient.
-    Blocked,
-    /// Some tests have no result.
-    Inconclusive,
-    /// No test could be run.
-    Untestable,
-}
-
-impl AssessmentKind {
-    /// The assessment as it is sent.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            AssessmentKind::Open => "open",
-            AssessmentKind::Accepted => "accepted",
-            AssessmentKind::Closed => "closed",
-            AssessmentKind::Refused => "refused",
-            AssessmentKind::Blocked => "blocked",
-            AssessmentKind::Inconclusive => "inconclusive",
-            AssessmentKind::Untestable => "untestable",
-        }
+        self.into()
     }
 }
 
@@ -265,7 +203,7 @@ pub struct JobResponse {
     /// When the test was requested.
     pub at: Timestamp,
     /// The state of the job.
-    pub state: JobStateKind,
+    pub state: JobState,
     /// What the job waits for, in words.
     pub waiting_for: Option<String>,
     /// The job does not run before this time.
@@ -275,7 +213,7 @@ pub struct JobResponse {
     /// When the job ended.
     pub ended: Option<Timestamp>,
     /// What the results say about the host; null until the job has ended.
-    pub assessment: Option<AssessmentKind>,
+    pub assessment: Option<Assessment>,
     /// For a claim: the row of the decision table in docs/relay.md that its test matched.
     pub row: Option<String>,
     /// The source address of the test, if one was chosen for it.

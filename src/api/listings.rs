@@ -8,7 +8,7 @@ use crate::model::EvidenceKind;
 pub use crate::model::event::EventName;
 
 /// Query parameters of `GET /v1/listings`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListingsQuery {

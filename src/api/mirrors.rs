@@ -36,8 +36,11 @@ pub struct MirrorRequestResponse {
 }
 
 /// How much of a zone was transferred.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum TransferScope {
     /// The whole zone (AXFR).
     Whole,
@@ -48,10 +51,7 @@ pub enum TransferScope {
 impl TransferScope {
     /// The scope as it is sent.
     pub fn as_str(self) -> &'static str {
-        match self {
-            TransferScope::Whole => "whole",
-            TransferScope::Incremental => "incremental",
-        }
+        self.into()
     }
 }
 

@@ -2,7 +2,7 @@
 //! the tests read them, and the OpenAPI document describes them.
 //!
 //! A `…Query` holds the query parameters of a request, a `…Request` its body, and a `…Response` the
-//! body of the response. Times are RFC 3339 in UTC. A list of things is a [`Page`].
+//! body of the response. Times are RFC 3339 in UTC. A list is a [`Page`].
 
 mod accounts;
 mod changes;
@@ -42,9 +42,9 @@ pub use feeds::{
 };
 pub use imports::{ImportMode, ImportQuery, ImportResponse, ImportState};
 pub use jobs::{
-    AssessmentKind, ControlResponse, JobResponse, JobStateKind, JobTrigger, JobsQuery,
-    NominationKind, NominationRequest, OutcomeDetail, OutcomeKind, PreparedProbesResponse,
-    ProbeResultsRequest, RelayTestResponse, TestResultResponse,
+    ControlResponse, JobResponse, JobTrigger, JobsQuery, NominationKind, NominationRequest,
+    OutcomeDetail, OutcomeKind, PreparedProbesResponse, ProbeResultsRequest, RelayTestResponse,
+    TestResultResponse,
 };
 pub use listings::{
     BulkQuery, BulkResponse, DeletionQuery, EventName, EventResponse, EvidenceResponse,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 use utoipa::ToSchema;
 
 use crate::model::time::Seconds;
@@ -11,7 +12,19 @@ use crate::model::time::Seconds;
 const RETRY_AFTER: Seconds = Seconds(10);
 
 /// The kind of a problem, for programs to compare.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProblemCode {
     /// A field or a parameter is wrong (422).
@@ -53,25 +66,7 @@ pub enum ProblemCode {
 
 impl ProblemCode {
     /// Every code.
-    pub const ALL: [ProblemCode; 17] = [
-        ProblemCode::Invalid,
-        ProblemCode::ListRefused,
-        ProblemCode::Malformed,
-        ProblemCode::Unauthorized,
-        ProblemCode::Forbidden,
-        ProblemCode::NotFound,
-        ProblemCode::MethodNotAllowed,
-        ProblemCode::Conflict,
-        ProblemCode::Held,
-        ProblemCode::PreconditionFailed,
-        ProblemCode::ContentTooLarge,
-        ProblemCode::IdempotencyKeyReused,
-        ProblemCode::AlreadyProcessed,
-        ProblemCode::TooManyRequests,
-        ProblemCode::OutcomeUnknown,
-        ProblemCode::Unavailable,
-        ProblemCode::Timeout,
-    ];
+    pub const ALL: &[ProblemCode] = ProblemCode::VARIANTS;
 
     /// The code as it is sent.
     pub fn as_str(self) -> &'static str {
@@ -95,7 +90,8 @@ impl ProblemCode {
 
     /// Parses a code as it is sent.
     pub fn parse(text: &str) -> Option<ProblemCode> {
-        ProblemCode::ALL.into_iter().find(|c| c.as_str() == text)
+        let mut all = ProblemCode::ALL.iter();
+        all.find(|c| c.as_str() == text).copied()
     }
 
     fn definition(self) -> (&'static str, u16, &'static str, &'static str) {
@@ -304,7 +300,7 @@ mod tests {
 
     #[test]
     fn codes_are_sent_as_they_are_compared() {
-        for code in ProblemCode::ALL {
+        for code in ProblemCode::ALL.iter().copied() {
             let sent = serde_json::to_value(code).unwrap();
             assert_eq!(sent, code.as_str());
             assert_eq!(ProblemCode::parse(code.as_str()), Some(code));

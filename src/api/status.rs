@@ -17,8 +17,11 @@ use crate::{
 };
 
 /// Whether writes are accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum WriteState {
     /// Writes are accepted.
     Accepted,
@@ -29,10 +32,7 @@ pub enum WriteState {
 impl WriteState {
     /// The state as it is sent.
     pub fn as_str(self) -> &'static str {
-        match self {
-            WriteState::Accepted => "accepted",
-            WriteState::Refused => "refused",
-        }
+        self.into()
     }
 }
 

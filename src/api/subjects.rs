@@ -1,4 +1,5 @@
-//! Look-ups of a subject: everything with its history for operators, the public part for everybody.
+//! Look-ups of a subject: everything with its history for operators, the public part for every
+//! client.
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};

@@ -456,7 +456,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
         decide_feed: http::no_feeds(),
         files: Arc::new(Vec::new),
         mirrors: crate::daemon::report(&ledger, &mirrors),
-        surroundings: Arc::new(http::Surroundings::default),
+        machine_state: Arc::new(http::MachineState::default),
         check_url: crate::daemon::url_check(config),
         host_names: name_lookup::host_name_resolver(relay.clone(), None.into(), Vec::new()),
         relay,

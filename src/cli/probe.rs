@@ -19,8 +19,7 @@ use super::{
 };
 use crate::{
     api::{
-        AssessmentKind, JobResponse, NominationKind, NominationRequest, PreparedProbesResponse,
-        ProbeResultsRequest,
+        JobResponse, NominationKind, NominationRequest, PreparedProbesResponse, ProbeResultsRequest,
     },
     config::{self, Config},
     http::secrets,
@@ -488,14 +487,14 @@ fn for_server(
         let job: JobResponse = Client::open(common)?.get(&path)?;
         let decided = matches!(
             job.assessment,
-            Some(AssessmentKind::Open | AssessmentKind::Closed | AssessmentKind::Refused)
+            Some(Assessment::Open | Assessment::Closed | Assessment::Refused)
         );
         if decided || Instant::now() >= until {
             common.print(&job, super::job::print)?;
             return match job.assessment {
-                Some(AssessmentKind::Closed) => Ok(()),
-                Some(AssessmentKind::Open) => Err(CliError::Probe(ProbeExit::Delivered)),
-                Some(AssessmentKind::Accepted) => Err(CliError::Probe(ProbeExit::Accepted)),
+                Some(Assessment::Closed) => Ok(()),
+                Some(Assessment::Open) => Err(CliError::Probe(ProbeExit::Delivered)),
+                Some(Assessment::Accepted) => Err(CliError::Probe(ProbeExit::Accepted)),
                 _ => Err(CliError::Probe(ProbeExit::NoVerdict)),
             };
         }

@@ -46,15 +46,11 @@ pub struct Access {
 
 impl Default for Access {
     fn default() -> Access {
-        let (failures, claims) = (
-            RateLimiter::new(FAILURE_LIMIT),
-            RateLimiter::new(CLAIM_LIMIT),
-        );
         Access {
             uses: Mutex::default(),
             started: Instant::now(),
-            failures,
-            claims,
+            failures: RateLimiter::new(FAILURE_LIMIT),
+            claims: RateLimiter::new(CLAIM_LIMIT),
         }
     }
 }
@@ -81,12 +77,12 @@ pub(super) struct RateState {
 
 impl Access {
     /// When a token was last used since the start.
-    pub fn last(&self, token: &str) -> Option<Time> {
+    pub fn last_use(&self, token: &str) -> Option<Time> {
         self.uses.lock().get(token).map(|u| u.at)
     }
 
     /// Counts a request with an invalid token. The error is the limit that it exceeds.
-    fn failed(&self, peer: PeerAddress, now: Duration) -> Result<(), RateLimited> {
+    fn count_failure(&self, peer: PeerAddress, now: Duration) -> Result<(), RateLimited> {
         match peer {
             PeerAddress::Net(addr) => self.failures.charge(addr, now),
             PeerAddress::Socket(_) => Ok(()),
@@ -94,7 +90,7 @@ impl Access {
     }
 
     /// Counts a claim that an address makes. The error is the limit that it exceeds.
-    pub(super) fn claim(&self, addr: IpAddr) -> Result<(), RateLimited> {
+    pub(super) fn count_claim(&self, addr: IpAddr) -> Result<(), RateLimited> {
         self.claims.charge(addr, self.started.elapsed())
     }
 
@@ -104,12 +100,8 @@ impl Access {
         let mut all = self.uses.lock();
         let u = all.entry(token.id.clone()).or_default();
         let minute = at.0 / 60;
-        u.count = if u.minute == minute {
-            u.count.saturating_add(1)
-        } else {
-            1
-        };
-        (u.at, u.minute) = (at, minute);
+        let before = if u.minute == minute { u.count } else { 0 };
+        (u.at, u.minute, u.count) = (at, minute, before.saturating_add(1));
         let write = at.0 >= u.written.0 + USE_INTERVAL_SECONDS;
         if write {
             u.written = at;
@@ -132,7 +124,7 @@ pub(super) fn authenticate(
     let at = app.ledger.now();
     // A valid token is never refused because of invalid ones from the same network: tokens cannot
     // be guessed, and other clients of the network may be unrelated.
-    let reject = |why: &str| match app.access.failed(peer, app.access.started.elapsed()) {
+    let reject = |why: &str| match app.access.count_failure(peer, app.access.started.elapsed()) {
         Ok(()) => {
             tracing::warn!(from, why, "rejected request with invalid token");
             ProblemDetails::new(ProblemCode::Unauthorized, why)
@@ -150,7 +142,7 @@ pub(super) fn authenticate(
         .ok()
         .and_then(|h| h.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let Some((id, secret)) = bearer.and_then(|(_, token)| secrets::parts(token)) else {
+    let Some((id, secret)) = bearer.and_then(|(_, token)| secrets::split_token(token)) else {
         return Err(reject(
             "the Authorization header has no token of the form `Bearer orbsd_…`",
         ));
@@ -166,13 +158,8 @@ pub(super) fn authenticate(
     let (count, write) = app.access.count(token, at);
     if write {
         let (ledger, id) = (app.ledger.clone(), token.id.clone());
-        tokio::spawn(async move {
-            drop(
-                ledger
-                    .change_accounts(AccountChange::TokenUsed(id, at), None)
-                    .await,
-            );
-        });
+        let used = AccountChange::TokenUsed(id, at);
+        tokio::spawn(async move { ledger.change_accounts(used, None).await });
     }
     *rate = token.per_minute.map(|limit| RateState {
         limit,
@@ -216,19 +203,29 @@ mod tests {
         let at = Duration::from_secs;
         let tries = |t: &str, now| {
             (0..100)
-                .take_while(|_| access.failed(net(t), now).is_ok())
+                .take_while(|_| access.count_failure(net(t), now).is_ok())
                 .count()
         };
         assert_eq!(tries("2001:db8::1", at(0)), 20);
         assert_eq!(
-            access.failed(net("2001:db8::3"), at(1)).map_err(|e| e.wait),
+            access
+                .count_failure(net("2001:db8::3"), at(1))
+                .map_err(|e| e.wait),
             Err(at(2)),
             "the same /64"
         );
         assert_eq!(tries("2001:db8:0:1::", at(1)), 20);
         assert_eq!(tries("2001:db8::3", at(60)), 20);
         assert_eq!(tries("192.0.2.1", at(0)), 20);
-        assert!(access.failed(net("::ffff:192.0.2.1"), at(1)).is_err());
-        assert!((0..100).all(|_| access.failed(PeerAddress::Socket(Some(0)), at(1)).is_ok()));
+        assert!(
+            access
+                .count_failure(net("::ffff:192.0.2.1"), at(1))
+                .is_err()
+        );
+        assert!((0..100).all(|_| {
+            access
+                .count_failure(PeerAddress::Socket(Some(0)), at(1))
+                .is_ok()
+        }));
     }
 }

@@ -1,8 +1,7 @@
 //! Users, tokens, the caller, and the audit log.
 
 use axum::{
-    Extension, Json,
-    body::Body,
+    Json,
     extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
@@ -10,9 +9,8 @@ use axum::{
 
 use super::{
     App,
-    caller::Caller,
-    error::of_ledger,
-    input::{JsonBody, Part, QueryParams},
+    handler::{Call, JsonResult, StatusResult, blocking},
+    input::{JsonBody, Part, QueryParams, after, limit, time},
     secrets,
 };
 use crate::{
@@ -27,7 +25,6 @@ use crate::{
         access::check_name,
         time::{parse_end, parse_start},
     },
-    store::schema::AuditRecord,
 };
 
 /// The most records of the audit log that one request reads.
@@ -50,73 +47,53 @@ async fn new_secrets(password: Option<String>) -> Result<NewSecrets, ProblemDeta
         ));
     }
     let chosen = password.is_some();
-    let secrets = tokio::task::spawn_blocking(move || secrets::UserSecrets::new(password))
-        .await
-        .map_err(ProblemDetails::failed)?
-        .map_err(ProblemDetails::failed)?;
-    Ok(NewSecrets { secrets, chosen })
+    blocking(move || {
+        let secrets = secrets::UserSecrets::new(password).map_err(ProblemDetails::internal)?;
+        Ok(NewSecrets { secrets, chosen })
+    })
+    .await
 }
 
-fn user(p: &User) -> UserResponse {
+fn user_response(user: &User) -> UserResponse {
     UserResponse {
-        name: p.name.clone(),
-        role: p.role,
-        since: p.since.into(),
-        disabled: p.disabled.map(Into::into),
-        recovery_codes_left: p.recovery.len(),
+        name: user.name.clone(),
+        role: user.role,
+        since: user.since.into(),
+        disabled: user.disabled.map(Into::into),
+        recovery_codes_left: user.recovery.len(),
     }
 }
 
-fn user_with_secrets(p: &User, new: Option<NewSecrets>) -> UserSecretsResponse {
-    let (password, totp_uri, recovery_codes) = match new {
-        None => (None, None, Vec::new()),
-        Some(NewSecrets { secrets, chosen }) => (
-            (!chosen).then(|| secrets.password.clone()),
-            Some(secrets.uri(&p.name)),
-            secrets.codes,
-        ),
-    };
+fn user_with_secrets(user: &User, new: Option<NewSecrets>) -> UserSecretsResponse {
+    let totp_uri = new.as_ref().map(|new| new.secrets.uri(&user.name));
+    let (password, recovery_codes) = new.map_or((None, Vec::new()), |new| {
+        let password = (!new.chosen).then_some(new.secrets.password);
+        (password, new.secrets.codes)
+    });
     UserSecretsResponse {
-        user: user(p),
+        user: user_response(user),
         password,
         totp_uri,
         recovery_codes,
     }
 }
 
-fn hashes(secrets: &secrets::UserSecrets) -> Vec<[u8; 32]> {
-    let hash = |c: &String| secrets::hash(c.as_bytes());
-    secrets.codes.iter().map(hash).collect()
-}
-
-async fn store(
-    app: &App,
-    change: AccountChange,
-    record: AuditRecord,
-) -> Result<(), ProblemDetails> {
-    app.ledger
-        .change_accounts(change, Some(record))
-        .await
-        .map_err(of_ledger(&app.ledger))
-}
-
 /// Lists all users.
 #[utoipa::path(get, path = "/v1/users", tag = "users",
     responses((status = 200, body = Page<UserResponse>, description = "All users")))]
-pub(super) async fn list_users(State(app): State<App>) -> Json<Page<UserResponse>> {
+pub async fn list_users(State(app): State<App>) -> Json<Page<UserResponse>> {
     Json(Page::all(
-        app.ledger.accounts().users.values().map(user).collect(),
+        app.ledger.accounts().users.values().map(user_response),
     ))
 }
 
 /// Adds a user. The secrets are displayed once, in the response.
 #[utoipa::path(post, path = "/v1/users", tag = "users", request_body = UserRequest,
     responses((status = 201, body = UserSecretsResponse, description = "The user with new secrets")))]
-pub(super) async fn add_user(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn add_user(
+    Call { app, caller }: Call,
     JsonBody(request): JsonBody<UserRequest>,
-) -> Result<(StatusCode, Json<UserSecretsResponse>), ProblemDetails> {
+) -> StatusResult<UserSecretsResponse> {
     check_name(&request.name).map_err(|e| ProblemDetails::invalid(format!("name: {e}")))?;
     if app.ledger.accounts().users.contains_key(&request.name) {
         return Err(ProblemDetails::conflict(format!(
@@ -130,47 +107,38 @@ pub(super) async fn add_user(
         role: request.role,
         password: new.secrets.hashed.clone(),
         totp: new.secrets.totp.clone(),
-        recovery: hashes(&new.secrets),
+        recovery: new.secrets.hashed_codes(),
         since: app.ledger.now(),
         disabled: None,
     };
     let record = caller.audit_record("person.add", &person.name, person.role.name(), None);
-    store(&app, AccountChange::User(None, person.clone()), record).await?;
-    Ok((
-        StatusCode::CREATED,
-        Json(user_with_secrets(&person, Some(new))),
-    ))
+    app.change_accounts(AccountChange::User(None, person.clone()), record)
+        .await?;
+    let response = user_with_secrets(&person, Some(new));
+    Ok((StatusCode::CREATED, Json(response)))
 }
 
 /// Changes the role or the secrets of a user, or disables the user and all of their tokens.
 #[utoipa::path(patch, path = "/v1/users/{name}", tag = "users", request_body = UserChangeRequest,
     params(("name" = String, Path, description = "The name of the user")),
     responses((status = 200, body = UserSecretsResponse, description = "The user, with new secrets if they were reset")))]
-pub(super) async fn change_user(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn change_user(
+    Call { app, caller }: Call,
     Part(name): Part,
     JsonBody(request): JsonBody<UserChangeRequest>,
-) -> Result<Json<UserSecretsResponse>, ProblemDetails> {
+) -> JsonResult<UserSecretsResponse> {
     let accounts = app.ledger.accounts();
-    let Some(old) = accounts.users.get(&name) else {
-        return Err(ProblemDetails::not_found(format!(
-            "there is no user `{name}`"
-        )));
-    };
+    let missing = || ProblemDetails::not_found(format!("there is no user `{name}`"));
+    let old = accounts.users.get(&name).ok_or_else(missing)?;
     let mut person = old.clone();
-    let mut what = Vec::new();
+    let mut changes = Vec::new();
     if let Some(role) = request.role {
         person.role = role;
-        what.push(format!("role {}", role.name()));
+        changes.push(format!("role {}", role.name()));
     }
     if let Some(off) = request.disabled {
         person.disabled = off.then(|| app.ledger.now());
-        what.push(if off {
-            "disabled".into()
-        } else {
-            "enabled".to_string()
-        });
+        changes.push(if off { "disabled" } else { "enabled" }.into());
     }
     let last = old.role == Role::Owner && old.disabled.is_none() && accounts.owners() == 1;
     if last && (person.role != Role::Owner || person.disabled.is_some()) {
@@ -181,22 +149,20 @@ pub(super) async fn change_user(
     let mut new = None;
     if request.reset || request.password.is_some() {
         let generated = new_secrets(request.password).await?;
-        (person.password, person.totp) = (
-            generated.secrets.hashed.clone(),
-            generated.secrets.totp.clone(),
-        );
-        person.recovery = hashes(&generated.secrets);
-        what.push("new secrets".into());
+        let secrets = &generated.secrets;
+        (person.password, person.totp) = (secrets.hashed.clone(), secrets.totp.clone());
+        person.recovery = secrets.hashed_codes();
+        changes.push("new secrets".into());
         new = Some(generated);
     }
-    if what.is_empty() {
+    if changes.is_empty() {
         return Err(ProblemDetails::invalid(
             "at least one of role, disabled, reset or password is required",
         ));
     }
-    let record = caller.audit_record("person.change", &name, what.join(", "), None);
+    let record = caller.audit_record("person.change", &name, changes.join(", "), None);
     let change = AccountChange::User(Some(Box::new(old.clone())), person.clone());
-    store(&app, change, record).await?;
+    app.change_accounts(change, record).await?;
     Ok(Json(user_with_secrets(&person, new)))
 }
 
@@ -209,10 +175,8 @@ fn bounds_body(bounds: &TokenRestrictions) -> BoundsBody {
 }
 
 fn token_response(app: &App, t: &Token) -> TokenResponse {
-    let used = app
-        .access
-        .last(&t.id)
-        .max(app.ledger.accounts().used.get(&t.id).copied());
+    let stored = app.ledger.accounts().used.get(&t.id).copied();
+    let used = app.access.last_use(&t.id).max(stored);
     TokenResponse {
         id: t.id.clone(),
         owner: t.owner.clone(),
@@ -231,10 +195,7 @@ fn token_response(app: &App, t: &Token) -> TokenResponse {
 /// Returns the caller and their permissions.
 #[utoipa::path(get, path = "/v1/me", tag = "users",
     responses((status = 200, body = MeResponse, description = "The caller")))]
-pub(super) async fn get_me(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
-) -> Json<MeResponse> {
+pub async fn get_me(Call { app, caller }: Call) -> Json<MeResponse> {
     let accounts = app.ledger.accounts();
     let token = caller.token.as_ref().and_then(|id| accounts.tokens.get(id));
     Json(MeResponse {
@@ -254,20 +215,17 @@ pub(super) async fn get_me(
 /// Lists all tokens, without their secrets.
 #[utoipa::path(get, path = "/v1/tokens", tag = "users",
     responses((status = 200, body = Page<TokenResponse>, description = "All tokens")))]
-pub(super) async fn list_tokens(State(app): State<App>) -> Json<Page<TokenResponse>> {
+pub async fn list_tokens(State(app): State<App>) -> Json<Page<TokenResponse>> {
     let accounts = app.ledger.accounts();
     let all = accounts.tokens.values().map(|t| token_response(&app, t));
-    Json(Page::all(all.collect()))
+    Json(Page::all(all))
 }
 
 /// Reads the bounds of a token to create.
 fn read_bounds(app: &App, body: BoundsBody) -> Result<TokenRestrictions, ProblemDetails> {
     let dictionary = app.ledger.store.dictionary();
-    if let Some(r) = body
-        .reasons
-        .iter()
-        .find(|r| dictionary.reasons.get(r).is_none())
-    {
+    let mut reasons = body.reasons.iter();
+    if let Some(r) = reasons.find(|r| dictionary.reasons.get(r).is_none()) {
         return Err(ProblemDetails::invalid(format!(
             "bounds.reasons: unknown reason `{r}`; the reasons are {}",
             dictionary.reasons.0.all().join(", ")
@@ -288,11 +246,10 @@ fn read_bounds(app: &App, body: BoundsBody) -> Result<TokenRestrictions, Problem
 /// Creates a token. Its secret is displayed once, in the response.
 #[utoipa::path(post, path = "/v1/tokens", tag = "users", request_body = TokenRequest,
     responses((status = 201, body = TokenSecretResponse, description = "The token with its secret")))]
-pub(super) async fn create_token(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn create_token(
+    Call { app, caller }: Call,
     JsonBody(request): JsonBody<TokenRequest>,
-) -> Result<(StatusCode, Json<TokenSecretResponse>), ProblemDetails> {
+) -> StatusResult<TokenSecretResponse> {
     check_name(&request.owner).map_err(|e| ProblemDetails::invalid(format!("owner: {e}")))?;
     let accounts = app.ledger.accounts();
     let person = accounts.users.get(&request.owner);
@@ -308,21 +265,15 @@ pub(super) async fn create_token(
             }
         )));
     }
-    let expires = request
-        .expires
-        .as_ref()
-        .map(|e| {
-            parse_end(e, app.ledger.now())
-                .map_err(|e| ProblemDetails::invalid(format!("expires: {e}")))
-        })
-        .transpose()?;
-    if expires.is_some_and(|t| t <= app.ledger.now()) {
+    let now = app.ledger.now();
+    let expires = time("expires", request.expires.as_ref(), now, parse_end)?;
+    if expires.is_some_and(|t| t <= now) {
         return Err(ProblemDetails::invalid("expires: the time is in the past"));
     }
     if request.per_minute == Some(0) {
         return Err(ProblemDetails::invalid("per_minute: it must be at least 1"));
     }
-    let (id, secret, hash) = secrets::token().map_err(ProblemDetails::failed)?;
+    let (id, secret, hash) = secrets::token().map_err(ProblemDetails::internal)?;
     let token = Token {
         id,
         owner: request.owner,
@@ -330,7 +281,7 @@ pub(super) async fn create_token(
         role: request.role,
         bounds: read_bounds(&app, request.bounds)?,
         hash,
-        since: app.ledger.now(),
+        since: now,
         by: caller.name.clone(),
         expires,
         per_minute: request.per_minute,
@@ -338,37 +289,30 @@ pub(super) async fn create_token(
     };
     let detail = format!("{} for {}", token.role.name(), token.owner);
     let record = caller.audit_record("token.create", &token.id, detail, None);
-    store(&app, AccountChange::Token(token.clone()), record).await?;
-    Ok((
-        StatusCode::CREATED,
-        Json(TokenSecretResponse {
-            about: token_response(&app, &token),
-            token: secret,
-        }),
-    ))
+    app.change_accounts(AccountChange::Token(token.clone()), record)
+        .await?;
+    let response = TokenSecretResponse {
+        about: token_response(&app, &token),
+        token: secret,
+    };
+    Ok((StatusCode::CREATED, Json(response)))
 }
 
 /// Revokes a token at once.
 #[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "users",
     params(("id" = String, Path, description = "The ID of the token")),
     responses((status = 200, body = TokenResponse, description = "The revoked token")))]
-pub(super) async fn revoke_token(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
-    Part(id): Part,
-) -> Result<Json<TokenResponse>, ProblemDetails> {
+pub async fn revoke_token(Call { app, caller }: Call, Part(id): Part) -> JsonResult<TokenResponse> {
     let accounts = app.ledger.accounts();
-    let Some(old) = accounts.tokens.get(&id) else {
-        return Err(ProblemDetails::not_found(format!(
-            "there is no token `{id}`"
-        )));
-    };
+    let missing = || ProblemDetails::not_found(format!("there is no token `{id}`"));
+    let old = accounts.tokens.get(&id).ok_or_else(missing)?;
     let token = Token {
         revoked: old.revoked.or(Some(app.ledger.now())),
         ..old.clone()
     };
     let record = caller.audit_record("token.revoke", &id, &token.owner, None);
-    store(&app, AccountChange::Token(token.clone()), record).await?;
+    app.change_accounts(AccountChange::Token(token.clone()), record)
+        .await?;
     Ok(Json(token_response(&app, &token)))
 }
 
@@ -378,7 +322,7 @@ pub(super) async fn revoke_token(
 /// With `Accept: application/x-ndjson`, the response has one record on each line and no `next`.
 #[utoipa::path(get, path = "/v1/audit", tag = "users", params(AuditQuery),
     responses((status = 200, description = "A page of records", content((Page<AuditRecordResponse> = "application/json"), (String = "application/x-ndjson")))))]
-pub(super) async fn list_audit_records(
+pub async fn list_audit_records(
     State(app): State<App>,
     headers: HeaderMap,
     QueryParams(query): QueryParams<AuditQuery>,
@@ -386,20 +330,11 @@ pub(super) async fn list_audit_records(
     let lines = headers
         .get(header::ACCEPT)
         .is_some_and(|a| a.as_bytes() == b"application/x-ndjson");
-    let limit = super::input::limit(query.limit)?;
-    let time = |field: &str, t: &Option<String>| {
-        t.as_ref()
-            .map(|t| {
-                parse_start(t, app.ledger.now())
-                    .map_err(|e| ProblemDetails::invalid(format!("{field}: {e}")))
-            })
-            .transpose()
-    };
-    let (from, to) = (time("from", &query.from)?, time("to", &query.to)?);
-    let after = query.after.as_ref().map(|n| n.parse::<u64>()).transpose();
-    let after = after.map_err(|_| {
-        ProblemDetails::invalid("after: it must be the `next` of the previous page")
-    })?;
+    let limit = limit(query.limit)?;
+    let now = app.ledger.now();
+    let from = time("from", query.from.as_ref(), now, parse_start)?;
+    let to = time("to", query.to.as_ref(), now, parse_start)?;
+    let after = after(query.after.as_ref(), |n| n.parse::<u64>().ok())?;
     let store = app.ledger.store.clone();
     let work = move || {
         let (mut out, mut next, mut scanned) = (Vec::new(), None, 0);
@@ -410,12 +345,18 @@ pub(super) async fn list_audit_records(
                 return false;
             }
             scanned += 1;
-            let is =
-                |wanted: &Option<String>, has: &String| wanted.as_ref().is_none_or(|w| w == has);
-            let matches = is(&query.author, &r.who)
-                && is(&query.action, &r.what)
-                && is(&query.target, &r.about);
-            if matches && from.is_none_or(|t| r.at >= t) && to.is_none_or(|t| r.at <= t) {
+            let conditions = [
+                (&query.author, &r.who),
+                (&query.action, &r.what),
+                (&query.target, &r.about),
+            ];
+            let fits = |(wanted, value): (&Option<String>, &String)| {
+                wanted.as_ref().is_none_or(|wanted| wanted == value)
+            };
+            if conditions.into_iter().all(fits)
+                && from.is_none_or(|t| r.at >= t)
+                && to.is_none_or(|t| r.at <= t)
+            {
                 out.push(AuditRecordResponse {
                     number,
                     at: r.at.into(),
@@ -430,25 +371,15 @@ pub(super) async fn list_audit_records(
             }
             true
         })?;
-        Ok::<_, ProblemDetails>((out, next))
+        let next = next.map(|n| n.to_string());
+        Ok(Page { items: out, next })
     };
-    let (items, next) = tokio::task::spawn_blocking(work)
-        .await
-        .map_err(ProblemDetails::failed)??;
+    let page = blocking(work).await?;
     if lines {
-        let text: String = items
-            .iter()
-            .map(|r| serde_json::to_string(r).unwrap_or_default() + "\n")
-            .collect();
-        return Ok((
-            [(header::CONTENT_TYPE, "application/x-ndjson")],
-            Body::from(text),
-        )
-            .into_response());
+        let lines = page.items.iter();
+        let lines = lines.map(|r| serde_json::to_string(r).unwrap_or_default() + "\n");
+        let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
+        return Ok((kind, lines.collect::<String>()).into_response());
     }
-    Ok(Json(Page {
-        items,
-        next: next.map(|n| n.to_string()),
-    })
-    .into_response())
+    Ok(Json(page).into_response())
 }

@@ -3,23 +3,23 @@
 
 use std::path::PathBuf;
 
-use axum::{Extension, Json, extract::State, http::StatusCode};
+use axum::{Json, http::StatusCode};
 
-use super::{App, caller::Caller, error::of_ledger, input::JsonBody};
-use crate::{
-    api::{BackupRequest, BackupResponse, ProblemDetails},
-    model::Time,
+use super::{
+    error::of_ledger,
+    handler::{Call, StatusResult, blocking},
+    input::JsonBody,
 };
+use crate::api::{BackupRequest, BackupResponse, ProblemDetails};
 
 /// Copies the store while it is in use, and reads the copy back. Only callers at the socket may
 /// make a backup.
 #[utoipa::path(post, path = "/v1/backups", tag = "state", request_body = BackupRequest,
     responses((status = 201, body = BackupResponse, description = "The backup")))]
-pub(super) async fn create_backup(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn create_backup(
+    Call { app, caller }: Call,
     JsonBody(request): JsonBody<BackupRequest>,
-) -> Result<(StatusCode, Json<BackupResponse>), ProblemDetails> {
+) -> StatusResult<BackupResponse> {
     if caller.token.is_some() {
         return Err(ProblemDetails::forbidden(
             "a backup is written to the disk of the server; run `orbsd backup` there",
@@ -30,23 +30,17 @@ pub(super) async fn create_backup(
         return Err(ProblemDetails::invalid("path: it must be an absolute path"));
     }
     let ledger = app.ledger.clone();
-    let copy = move || {
-        let now: Time = ledger.now();
+    let (backup, at) = blocking(move || {
+        let now = ledger.now();
         let backup = ledger.store.backup(&path, now.to_string())?;
-        ledger
-            .backed_up(backup.removals)
-            .map_err(of_ledger(&ledger))?;
-        Ok::<_, ProblemDetails>((backup, now))
-    };
-    let (backup, at) = tokio::task::spawn_blocking(copy)
-        .await
-        .map_err(ProblemDetails::failed)??;
+        let recorded = ledger.backed_up(backup.removals);
+        recorded.map_err(of_ledger(&ledger))?;
+        Ok((backup, now))
+    })
+    .await?;
     let detail = format!("commit {}", backup.commit);
     let record = caller.audit_record("backup", &request.path, detail, None);
-    app.ledger
-        .note(record)
-        .await
-        .map_err(of_ledger(&app.ledger))?;
+    app.note(record).await?;
     let response = BackupResponse {
         path: request.path,
         commit: backup.commit,

@@ -1,24 +1,28 @@
 //! `POST /v1/bulk`: a stream of changes, with a result for each line.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use axum::{
-    Extension,
     body::{Body, Bytes},
-    extract::State,
-    http::{HeaderMap, header},
+    http::header,
     response::{IntoResponse, Response},
 };
-use http_body_util::BodyExt;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_io_timeout::TimeoutReader;
+use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tokio_util::{
+    codec::{AnyDelimiterCodec, AnyDelimiterCodecError, FramedRead},
+    io::StreamReader,
+};
 
 use super::{
     App,
     caller::Caller,
     changes::{Submission, change, submit},
     conditions::RequestConditions,
+    handler::Call,
     input::{QueryParams, json},
+    lookup, stopped,
 };
 use crate::{
     api::{BulkQuery, BulkResponse, ListingRequest, ProblemCode, ProblemDetails},
@@ -68,7 +72,7 @@ async fn outcome(
     let receipt = match pending.receipt().await {
         Ok(receipt) => receipt,
         Err(e) => {
-            let problem = ProblemDetails::of(&e, &app.ledger.store.dictionary());
+            let problem = ProblemDetails::of_ledger_error(&e, &app.ledger.store.dictionary());
             return refused(line, problem);
         }
     };
@@ -82,10 +86,10 @@ async fn outcome(
     match report {
         Some(Report::Published(s)) => {
             let snapshot = app.ledger.published.snapshot();
-            response.published = Some(super::lookup::published(&snapshot, &s));
+            response.published = Some(lookup::published(&snapshot, &s));
         }
         Some(Report::Remaining(s)) => {
-            response.remaining = super::lookup::remaining(&app.ledger.store, &s).ok();
+            response.remaining = lookup::remaining(&app.ledger.store, &s).ok();
         }
         None => {}
     }
@@ -103,18 +107,17 @@ async fn outcome(
     request_body(content = String, content_type = "application/x-ndjson", description = "A change on each line, as POST /v1/listings takes it, with `op`"),
     params(BulkQuery),
     responses((status = 200, body = BulkResponse, content_type = "application/x-ndjson", description = "A result for each line")))]
-pub(super) async fn apply_changes(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn apply_changes(
+    Call { app, caller }: Call,
     QueryParams(query): QueryParams<BulkQuery>,
-    headers: HeaderMap,
+    conditions: RequestConditions,
     body: Body,
 ) -> Result<Response, ProblemDetails> {
     let conditions = RequestConditions {
         expect: None,
-        ..RequestConditions::read(&headers)?
+        ..conditions
     };
-    let (waiting, mut submitted) = mpsc::channel::<(u64, _)>(MAX_IN_FLIGHT);
+    let (lines_out, mut submitted) = mpsc::channel::<(u64, _)>(MAX_IN_FLIGHT);
     let (out, lines) = mpsc::channel::<Result<Bytes, std::io::Error>>(16);
     let reader = Reader {
         app: app.clone(),
@@ -123,21 +126,18 @@ pub(super) async fn apply_changes(
         line: 0,
         published: query.published,
     };
-    tokio::spawn(reader.run(body, waiting));
+    tokio::spawn(reader.run(body, lines_out));
     tokio::spawn(async move {
         let mut buffer = Vec::new();
         while let Some((line, change)) = submitted.recv().await {
             let response = outcome(&app, line, change).await;
             buffer.extend(serde_json::to_vec(&response).unwrap_or_default());
             buffer.push(b'\n');
-            let full = buffer.len() > BLOCK_BYTES || submitted.is_empty();
-            if full
-                && out
-                    .send(Ok(std::mem::take(&mut buffer).into()))
-                    .await
-                    .is_err()
-            {
-                return;
+            if buffer.len() > BLOCK_BYTES || submitted.is_empty() {
+                let block = std::mem::take(&mut buffer).into();
+                if out.send(Ok(block)).await.is_err() {
+                    return;
+                }
             }
         }
         if !buffer.is_empty() {
@@ -146,13 +146,6 @@ pub(super) async fn apply_changes(
     });
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
     Ok((kind, Body::from_stream(ReceiverStream::new(lines))).into_response())
-}
-
-fn too_long() -> ProblemDetails {
-    ProblemDetails::new(
-        ProblemCode::ContentTooLarge,
-        format!("a line has at most {MAX_LINE_BYTES} bytes"),
-    )
 }
 
 /// Reads the lines of a stream and submits them.
@@ -176,52 +169,45 @@ enum Report {
 /// A change that is under way, and what its result reports.
 type Submitted = (Submission, Option<Report>);
 
-type Waiting = mpsc::Sender<(u64, Result<Submitted, ProblemDetails>)>;
+type SubmittedLines = mpsc::Sender<(u64, Result<Submitted, ProblemDetails>)>;
 
 impl Reader {
-    async fn run(mut self, mut body: Body, waiting: Waiting) {
-        let mut rest: Vec<u8> = Vec::new();
+    async fn run(mut self, body: Body, lines_out: SubmittedLines) {
+        let data = body.into_data_stream().map(|d| d.map_err(io::Error::other));
+        let mut body = TimeoutReader::new(StreamReader::new(data));
+        body.set_timeout(Some(READ_TIMEOUT));
+        let codec = AnyDelimiterCodec::new_with_max_length(b"\n".into(), vec![], MAX_LINE_BYTES);
+        let mut lines = std::pin::pin!(FramedRead::new(body, codec));
         let mut stop = self.app.stop.clone();
         loop {
-            let frame = tokio::select! {
-                frame = tokio::time::timeout(READ_TIMEOUT, body.frame()) => match frame {
-                    Ok(frame) => frame,
-                    Err(_) => return self.end(&waiting, ProblemDetails::new(ProblemCode::Timeout, "nothing was sent for a minute; the lines that follow were not read")).await,
-                },
-                () = super::stopped(&mut stop) => {
-                    return self.end(&waiting, ProblemDetails::new(ProblemCode::Unavailable, "the daemon stops; this line and those that follow were not processed")).await;
+            let line = tokio::select! {
+                line = lines.next() => line,
+                () = stopped(&mut stop) => {
+                    let why = "the daemon stops; this line and those that follow were not processed";
+                    return self.end(&lines_out, ProblemCode::Unavailable, why).await;
                 }
             };
-            let last = frame.is_none();
-            match frame.map(|f| f.map(|f| f.into_data())) {
-                Some(Ok(Ok(data))) => rest.extend(data),
-                Some(Ok(Err(_))) => continue,
-                // The body is cut off; an unfinished line is ignored.
-                Some(Err(_)) => return,
-                None if rest.is_empty() => return,
-                None => rest.push(b'\n'),
-            }
-            let mut used = 0;
-            while let Some(n) = rest[used..].iter().position(|b| *b == b'\n') {
-                let text = &rest[used..used + n];
-                if n > MAX_LINE_BYTES {
-                    return self.end(&waiting, too_long()).await;
+            let text = match line {
+                Some(Ok(text)) => text,
+                Some(Err(AnyDelimiterCodecError::MaxChunkLengthExceeded)) => {
+                    let why = format!("a line has at most {MAX_LINE_BYTES} bytes");
+                    return self
+                        .end(&lines_out, ProblemCode::ContentTooLarge, &why)
+                        .await;
                 }
-                used += n + 1;
-                self.line += 1;
-                if text.trim_ascii().is_empty() {
-                    continue;
+                Some(Err(AnyDelimiterCodecError::Io(e))) if e.kind() == io::ErrorKind::TimedOut => {
+                    let why = "nothing was sent for a minute; the lines that follow were not read";
+                    return self.end(&lines_out, ProblemCode::Timeout, why).await;
                 }
-                let submitted = self.submit(text).await;
-                if waiting.send((self.line, submitted)).await.is_err() {
-                    return;
-                }
+                // The body is cut off, and an unfinished line is ignored; or the body has ended.
+                Some(Err(_)) | None => return,
+            };
+            self.line += 1;
+            if text.trim_ascii().is_empty() {
+                continue;
             }
-            rest.drain(..used);
-            if rest.len() > MAX_LINE_BYTES {
-                return self.end(&waiting, too_long()).await;
-            }
-            if last {
+            let submitted = self.submit(&text).await;
+            if lines_out.send((self.line, submitted)).await.is_err() {
                 return;
             }
         }
@@ -229,13 +215,9 @@ impl Reader {
 
     async fn submit(&self, text: &[u8]) -> Result<Submitted, ProblemDetails> {
         let request: ListingRequest = json(text)?;
-        let what = format!("bulk {}", self.line);
-        let change = change(
-            &self.app,
-            &request,
-            &self.caller,
-            self.conditions.preconditions(&self.caller, &what, text),
-        )?;
+        let scope = format!("bulk {}", self.line);
+        let preconditions = self.conditions.preconditions(&self.caller, &scope, text);
+        let change = change(&self.app, &request, &self.caller, preconditions)?;
         let report = match &change.command {
             Command::List { .. } => Some(Report::Published(change.subject.clone())),
             Command::Delist {
@@ -244,14 +226,13 @@ impl Reader {
             } => Some(Report::Remaining(change.subject.clone())),
             _ => None,
         };
-        Ok((
-            submit(&self.app, &self.caller, change).await?,
-            report.filter(|_| self.published),
-        ))
+        let submission = submit(&self.app, &self.caller, change).await?;
+        Ok((submission, report.filter(|_| self.published)))
     }
 
     /// Sends the last result of a stream that is not read to its end.
-    async fn end(&self, waiting: &Waiting, why: ProblemDetails) {
-        let _ = waiting.send((self.line + 1, Err(why))).await;
+    async fn end(&self, lines_out: &SubmittedLines, code: ProblemCode, why: &str) {
+        let problem = ProblemDetails::new(code, why);
+        let _ = lines_out.send((self.line + 1, Err(problem))).await;
     }
 }

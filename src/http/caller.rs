@@ -1,6 +1,8 @@
 //! The sender of a request, and their permissions.
 
-use std::net::IpAddr;
+use std::{convert::Infallible, net::IpAddr};
+
+use axum::{extract::FromRequestParts, http::request::Parts};
 
 use crate::{
     api::ProblemDetails,
@@ -16,6 +18,19 @@ pub enum PeerAddress {
     Socket(Option<u32>),
     /// A client at this address.
     Net(IpAddr),
+}
+
+/// The address of the client of a public request; `None` at the socket.
+pub struct ClientAddress(pub Option<IpAddr>);
+
+impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<ClientAddress, Infallible> {
+        Ok(ClientAddress(match parts.extensions.get() {
+            Some(PeerAddress::Net(addr)) => Some(addr.to_canonical()),
+            Some(PeerAddress::Socket(_)) | None => None,
+        }))
+    }
 }
 
 /// The sender of a request, and their permissions.
@@ -52,6 +67,16 @@ impl Caller {
             .map_err(ProblemDetails::forbidden)
     }
 
+    /// Refuses a token that is limited to a part of a source, for an `action` on its whole list.
+    pub fn allow_whole_source(&self, source: &str, action: &str) -> Result<(), ProblemDetails> {
+        if !self.bounds.reasons.is_empty() || !self.bounds.prefixes.is_empty() {
+            return Err(ProblemDetails::forbidden(format!(
+                "a token that is limited to reasons or prefixes may not {action}; limit it to the source"
+            )));
+        }
+        self.allow(None, None, Some(source))
+    }
+
     /// Refuses a role below `least`.
     pub fn require(&self, least: Role) -> Result<(), ProblemDetails> {
         if self.role >= least {
@@ -84,5 +109,32 @@ impl Caller {
             commit: None,
             idempotency: self.idempotency,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn mapped_client_address_is_an_ipv4_address() {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        for (peer, expected) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::1"),
+        ] {
+            parts
+                .extensions
+                .insert(PeerAddress::Net(peer.parse().unwrap()));
+            let Ok(ClientAddress(client)) =
+                ClientAddress::from_request_parts(&mut parts, &()).await;
+            assert_eq!(client, Some(expected.parse().unwrap()));
+        }
+        parts.extensions.insert(PeerAddress::Socket(Some(0)));
+        let Ok(ClientAddress(client)) = ClientAddress::from_request_parts(&mut parts, &()).await;
+        assert_eq!(client, None);
     }
 }

@@ -2,10 +2,9 @@
 //! streams too.
 
 use axum::{
-    Extension, Json,
-    body::Bytes,
+    Json,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 
@@ -13,30 +12,32 @@ use super::{
     App,
     caller::Caller,
     conditions::RequestConditions,
-    convert::{listing, listing_id, listing_of},
+    convert::{listing, listing_id, parse_listing_id, with_revision},
     error::of_ledger,
-    input::{Part, QueryParams, json},
-    subject,
+    handler::{Call, JsonResult, blocking},
+    input::{JsonWithBytes, Part, QueryParams, line, time},
+    secrets, subject,
 };
 use crate::{
     api::{
         DeletionQuery, ListingRequest, ListingResponse, ListingSubmissionResponse, Operation,
         ProblemDetails, ReceiptResponse, RenewalRequest,
     },
-    ledger::{AccountChange, PROPOSE, Pending, Proposal},
+    ledger::{AccountChange, PROPOSE, Pending, Proposal, Receipt},
     model::{
-        Change, Evidence, Preconditions, ReasonId, Role, SourceId, Subject,
-        history::{Command, HoldFor, OpenEnd},
+        Change, Entry, Evidence, Preconditions, ReasonId, Role, SourceId, Subject, Verdict,
+        history::{Command, HoldFor, IdempotencyKey, OpenEnd},
         subject::HostBits,
         time::parse_end,
     },
+    store::{StoreError, schema::StoredReceipt},
 };
 
 /// The `until` of a listing that does not expire.
 const NEVER: &str = "never";
 
 /// Turns a request into a change, if the caller may make it.
-pub(super) fn change(
+pub fn change(
     app: &App,
     request: &ListingRequest,
     caller: &Caller,
@@ -49,19 +50,12 @@ pub(super) fn change(
     };
     let subject = match request.op {
         Operation::List | Operation::Exempt => {
-            let reason = request
-                .reason
-                .as_deref()
-                .filter(|_| request.op == Operation::List);
+            let reason = request.reason.as_ref();
+            let reason = reason.filter(|_| request.op == Operation::List);
             let reason = reason.and_then(|r| app.ledger.store.dictionary().reasons.get(r));
-            let snapshot = app.ledger.published.snapshot();
-            subject::intake(
-                &snapshot.zones,
-                &request.subject,
-                bits,
-                reason,
-                &request.allow_suffix,
-            )?
+            let zones = app.ledger.published.snapshot().zones.clone();
+            let suffixes = &request.allow_suffix;
+            subject::intake(&zones, &request.subject, bits, reason, suffixes)?
         }
         _ => subject::stored(app, &request.subject, bits)?,
     };
@@ -87,61 +81,53 @@ fn change_of(
     mut preconditions: Preconditions,
 ) -> Result<Change, ProblemDetails> {
     let dictionary = app.ledger.store.dictionary();
-    let known = || dictionary.reasons.0.all().join(", ");
-    let reason = |name: &String| {
+    let reasons = || dictionary.reasons.0.all().join(", ");
+    let find_reason = |name: &String| {
         let found = dictionary.reasons.get(name);
         found.ok_or_else(|| {
             ProblemDetails::invalid(format!(
                 "reason: `{name}` is not in config.toml; the reasons are {}",
-                known()
+                reasons()
             ))
         })
     };
-    let source = |name: &String| {
-        dictionary
-            .sources
-            .get(name)
-            .ok_or_else(|| ProblemDetails::invalid(format!("source: unknown source `{name}`")))
+    let find_source = |name: &String| {
+        let found = dictionary.sources.get(name);
+        found.ok_or_else(|| ProblemDetails::invalid(format!("source: unknown source `{name}`")))
     };
     if request.until.as_deref() == Some(NEVER) && request.op == Operation::List {
         preconditions.open_end = OpenEnd::Never;
     }
-    let until = request
-        .until
-        .as_ref()
-        .filter(|_| preconditions.open_end != OpenEnd::Never)
-        .map(|u| {
-            parse_end(u, app.ledger.now())
-                .map_err(|e| ProblemDetails::invalid(format!("until: {e}")))
-        })
-        .transpose()?;
+    let until = request.until.as_ref();
+    let until = until.filter(|_| preconditions.open_end != OpenEnd::Never);
+    let until = time("until", until, app.ledger.now(), parse_end)?;
     for (field, text) in [("text", &request.text), ("note", &request.note)] {
-        if text.as_ref().is_some_and(|t| t.len() > Evidence::MAX_TEXT) {
+        let Some(text) = text else { continue };
+        if text.len() > Evidence::MAX_TEXT {
             return Err(ProblemDetails::invalid(format!(
                 "{field}: at most {} bytes",
                 Evidence::MAX_TEXT
             )));
         }
-        text.as_ref()
-            .map_or(Ok(()), |t| super::input::line(field, t))?;
+        line(field, text)?;
     }
-    let some_reason = request.reason.as_ref().map(reason).transpose()?;
-    let one_reason = || {
-        some_reason.ok_or_else(|| {
-            ProblemDetails::invalid(format!("reason: required; the reasons are {}", known()))
+    let reason = request.reason.as_ref().map(find_reason).transpose()?;
+    let required_reason = || {
+        reason.ok_or_else(|| {
+            ProblemDetails::invalid(format!("reason: required; the reasons are {}", reasons()))
         })
     };
-    let some_source = request.source.as_ref().map(source).transpose()?;
+    let source = request.source.as_ref().map(find_source).transpose()?;
     let command = match request.op {
         Operation::List => Command::List {
-            reason: one_reason()?,
-            source: some_source.unwrap_or(SourceId::OPERATOR),
+            reason: required_reason()?,
+            source: source.unwrap_or(SourceId::OPERATOR),
             until,
             text: request.text.clone().map(Into::into),
         },
         Operation::Delist => Command::Delist {
-            reason: some_reason,
-            source: some_source,
+            reason,
+            source,
             hold: match (until, request.no_hold) {
                 (_, true) => HoldFor::Nothing,
                 (Some(t), _) => HoldFor::Until(t),
@@ -151,12 +137,10 @@ fn change_of(
         Operation::Exempt => Command::Exempt { until },
         Operation::Unexempt => Command::Unexempt,
         Operation::Hold => Command::Hold {
-            reason: one_reason()?,
+            reason: required_reason()?,
             until,
         },
-        Operation::Unhold => Command::Unhold {
-            reason: some_reason,
-        },
+        Operation::Unhold => Command::Unhold { reason },
     };
     check_permission(caller, request, &subject)?;
     (preconditions.special, preconditions.breaks_hold) = (request.special, request.break_hold);
@@ -205,23 +189,21 @@ fn check_published(
     if [SourceId::PROBER, SourceId::TRAP].contains(&source) {
         return Ok(());
     }
-    let snapshot = app.ledger.published.snapshot();
-    match snapshot
-        .zones
-        .unpublished(subject, reason, &app.ledger.store.dictionary().reasons)
-    {
-        Some(why)
-            if app
-                .ledger
-                .store
-                .verdict(subject)?
-                .entry(reason, source)
-                .is_none() =>
-        {
+    let (snapshot, store) = (app.ledger.published.snapshot(), &app.ledger.store);
+    let reasons = &store.dictionary().reasons;
+    match snapshot.zones.unpublished(subject, reason, reasons) {
+        Some(why) if store.verdict(subject)?.entry(reason, source).is_none() => {
             Err(ProblemDetails::invalid(format!("subject: {why}")))
         }
         _ => Ok(()),
     }
+}
+
+/// Whether listings for a reason need the approval of another person.
+pub fn requires_approval(app: &App, reason: &str) -> bool {
+    let settings = app.ledger.settings();
+    let mut reasons = settings.reasons.iter();
+    reasons.any(|r| r.name == reason && r.two_persons)
 }
 
 /// Where a submitted change went.
@@ -233,7 +215,7 @@ pub(super) enum Submission {
 }
 
 /// Submits a change, or keeps it as a proposal if another person has to approve it.
-pub(super) async fn submit(
+pub async fn submit(
     app: &App,
     caller: &Caller,
     change: Change,
@@ -241,75 +223,61 @@ pub(super) async fn submit(
     let needs_approval = match &change.command {
         Command::List { reason, .. } => {
             let dictionary = app.ledger.store.dictionary();
-            let name = dictionary.reasons.name(*reason);
-            caller.role < Role::Editor
-                || app
-                    .ledger
-                    .settings()
-                    .reasons
-                    .iter()
-                    .any(|r| r.name == name && r.two_persons)
+            caller.role < Role::Editor || requires_approval(app, dictionary.reasons.name(*reason))
         }
         _ => false,
     };
     if !needs_approval {
-        let pending = app.ledger.submit(change).await;
-        return Ok(Submission::Pending(
-            pending.map_err(of_ledger(&app.ledger))?,
-        ));
+        return app.submit(change).await.map(Submission::Pending);
     }
     // A repeated request, or another one of the same author for the same listing, gets the same
     // proposal.
-    let waiting = app
-        .ledger
-        .accounts()
-        .proposals
-        .same(&change)
-        .map(|p| p.id.clone());
+    let accounts = app.ledger.accounts();
+    let waiting = accounts.proposals.same(&change);
     let id = match (waiting, &change.preconditions.idempotency) {
-        (Some(id), _) => id,
-        (None, Some(idempotency)) => super::secrets::text(&idempotency.key),
-        (None, None) => super::secrets::token().map_err(ProblemDetails::failed)?.0,
+        (Some(proposal), _) => proposal.id.clone(),
+        (None, Some(idempotency)) => secrets::base32(&idempotency.key),
+        (None, None) => secrets::token().map_err(ProblemDetails::internal)?.0,
     };
-    let record = caller.audit_record(
-        PROPOSE,
-        &change.subject,
-        &id,
-        change.evidence.as_ref().map(|e| e.text.clone()),
-    );
+    let note = change.evidence.as_ref().map(|e| e.text.clone());
+    let record = caller.audit_record(PROPOSE, &change.subject, &id, note);
     let proposal = Proposal {
         id: id.clone(),
         at: app.ledger.now(),
         change,
         person: caller.person.clone(),
     };
-    app.ledger
-        .change_accounts(AccountChange::Proposal(proposal), Some(record))
-        .await
-        .map_err(of_ledger(&app.ledger))?;
+    app.change_accounts(AccountChange::Proposal(proposal), record)
+        .await?;
     Ok(Submission::Proposed(id))
 }
 
-/// Submits a change and waits for its receipt.
-pub(super) async fn commit(app: &App, change: Change) -> Result<ReceiptResponse, ProblemDetails> {
-    let pending = app.ledger.submit(change).await;
-    let receipt = pending.map_err(of_ledger(&app.ledger))?.receipt().await;
+/// Waits for the receipt of a change.
+async fn receipt(app: &App, pending: Pending) -> Result<ReceiptResponse, ProblemDetails> {
+    let receipt = pending.receipt().await;
     receipt.map(Into::into).map_err(of_ledger(&app.ledger))
+}
+
+/// Submits a change and waits for its receipt.
+pub async fn commit(app: &App, change: Change) -> Result<ReceiptResponse, ProblemDetails> {
+    receipt(app, app.submit(change).await?).await
+}
+
+/// The response to a listing that became a proposal.
+fn proposed(listing: String, proposal: String) -> Response {
+    let response = ListingSubmissionResponse::proposed(listing, proposal);
+    (StatusCode::ACCEPTED, Json(response)).into_response()
 }
 
 /// Lists a subject, or renews its listing. The response is sent when DNS shows the change.
 #[utoipa::path(post, path = "/v1/listings", tag = "listings", request_body = ListingRequest,
     responses((status = 201, body = ListingSubmissionResponse, description = "The subject is listed"),
         (status = 202, body = ListingSubmissionResponse, description = "Another person has to approve the listing")))]
-pub(super) async fn create_listing(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
-    request: axum::extract::Request,
+pub async fn create_listing(
+    Call { app, caller }: Call,
+    conditions: RequestConditions,
+    JsonWithBytes(request, body): JsonWithBytes<ListingRequest>,
 ) -> Result<Response, ProblemDetails> {
-    let body: Bytes = super::input::bytes(request, &app).await?;
-    let conditions = RequestConditions::read(&headers)?;
-    let request: ListingRequest = json(&body)?;
     if request.op != Operation::List {
         return Err(ProblemDetails::invalid(
             "op: only `list` is accepted here; POST /v1/bulk accepts the others",
@@ -321,38 +289,35 @@ pub(super) async fn create_listing(
         Command::List { reason, source, .. } => listing_id(&change.subject, *reason, *source),
         _ => String::new(),
     };
-    let location = [(header::LOCATION, format!("/v1/listings/{id}"))];
-    Ok(match submit(&app, &caller, change).await? {
-        Submission::Proposed(proposal) => (
-            StatusCode::ACCEPTED,
-            Json(ListingSubmissionResponse::proposed(id, proposal)),
-        )
-            .into_response(),
+    match submit(&app, &caller, change).await? {
+        Submission::Proposed(proposal) => Ok(proposed(id, proposal)),
         Submission::Pending(pending) => {
-            let receipt = pending.receipt().await.map_err(of_ledger(&app.ledger))?;
-            let response = ListingSubmissionResponse::created(id, receipt.into());
-            (StatusCode::CREATED, location, Json(response)).into_response()
+            let location = [(header::LOCATION, format!("/v1/listings/{id}"))];
+            let receipt = receipt(&app, pending).await?;
+            let response = ListingSubmissionResponse::created(id, receipt);
+            Ok((StatusCode::CREATED, location, Json(response)).into_response())
         }
-    })
+    }
 }
 
 /// Finds a listing by its ID: its subject, verdict and entry.
-fn find(
-    app: &App,
-    id: &str,
-) -> Result<(Subject, crate::model::Verdict, crate::model::Entry), ProblemDetails> {
-    let none = || ProblemDetails::not_found(format!("there is no listing `{id}`"));
-    let (subject, reason, source) = listing_of(id).ok_or_else(none)?;
+fn find(app: &App, id: &str) -> Result<(Subject, Verdict, Entry), ProblemDetails> {
+    let (subject, reason, source) = parse_listing_id(id).ok_or_else(|| no_listing(id))?;
     let verdict = app.ledger.store.verdict(&subject)?;
-    let entry = verdict.entry(reason, source).cloned().ok_or_else(none)?;
+    let entry = verdict.entry(reason, source).cloned();
+    let entry = entry.ok_or_else(|| no_listing(id))?;
     Ok((subject, verdict, entry))
+}
+
+fn no_listing(id: &str) -> ProblemDetails {
+    ProblemDetails::not_found(format!("there is no listing `{id}`"))
 }
 
 /// Returns a listing.
 #[utoipa::path(get, path = "/v1/listings/{id}", tag = "listings",
     params(("id" = String, Path, description = "The ID of the listing")),
     responses((status = 200, body = ListingResponse, description = "The listing")))]
-pub(super) async fn get_listing(
+pub async fn get_listing(
     State(app): State<App>,
     Part(id): Part,
 ) -> Result<Response, ProblemDetails> {
@@ -360,12 +325,10 @@ pub(super) async fn get_listing(
         let (subject, verdict, entry) = find(&app, &id)?;
         let history = app.ledger.store.history(&subject)?;
         let dictionary = app.ledger.store.dictionary();
-        Ok::<_, ProblemDetails>(listing(&dictionary, &subject, &verdict, &entry, &history))
+        Ok(listing(&dictionary, &subject, &verdict, &entry, &history))
     };
-    let out = tokio::task::spawn_blocking(work)
-        .await
-        .map_err(ProblemDetails::failed)??;
-    Ok(([(header::ETAG, format!("\"{}\"", out.revision))], Json(out)).into_response())
+    let found = blocking(work).await?;
+    Ok(with_revision(&found.revision, &found))
 }
 
 /// Renews a listing: sets a new end, and a new text if the request has one.
@@ -373,27 +336,19 @@ pub(super) async fn get_listing(
     params(("id" = String, Path, description = "The ID of the listing")),
     responses((status = 200, body = ReceiptResponse, description = "The listing is renewed"),
         (status = 202, body = ListingSubmissionResponse, description = "Another person has to approve the renewal")))]
-pub(super) async fn renew_listing(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn renew_listing(
+    Call { app, caller }: Call,
     Part(id): Part,
-    headers: HeaderMap,
-    request: axum::extract::Request,
+    conditions: RequestConditions,
+    JsonWithBytes(renewal, body): JsonWithBytes<RenewalRequest>,
 ) -> Result<Response, ProblemDetails> {
-    let body = super::input::bytes(request, &app).await?;
-    let renewal: RenewalRequest = json(&body)?;
-    let preconditions = RequestConditions::read(&headers)?.preconditions(&caller, &id, &body);
+    let preconditions = conditions.preconditions(&caller, &id, &body);
     // A repeated request gets the same receipt, also when the listing has ended since.
     if let Some(idempotency) = preconditions.idempotency
-        && let Some(stored) = app
-            .ledger
-            .store
-            .stored_receipt(app.ledger.now(), &idempotency.key)?
+        && let Some(stored) = stored_receipt(&app, idempotency)?
         && idempotency.body == stored.body
     {
-        return Ok(
-            Json(ReceiptResponse::from(crate::ledger::Receipt::from(stored))).into_response(),
-        );
+        return Ok(Json(ReceiptResponse::from(Receipt::from(stored))).into_response());
     }
     let (subject, _, entry) = find(&app, &id)?;
     let dictionary = app.ledger.store.dictionary();
@@ -408,16 +363,18 @@ pub(super) async fn renew_listing(
     let mut change = change_of(&app, subject, &request, &caller, preconditions)?;
     change.preconditions.special = true; // it is listed already
     match submit(&app, &caller, change).await? {
-        Submission::Proposed(proposal) => Ok((
-            StatusCode::ACCEPTED,
-            Json(ListingSubmissionResponse::proposed(id, proposal)),
-        )
-            .into_response()),
-        Submission::Pending(pending) => {
-            let receipt = pending.receipt().await.map_err(of_ledger(&app.ledger))?;
-            Ok(Json(ReceiptResponse::from(receipt)).into_response())
-        }
+        Submission::Proposed(proposal) => Ok(proposed(id, proposal)),
+        Submission::Pending(pending) => Ok(Json(receipt(&app, pending).await?).into_response()),
     }
+}
+
+/// The receipt of an earlier request with the same key.
+fn stored_receipt(
+    app: &App,
+    idempotency: IdempotencyKey,
+) -> Result<Option<StoredReceipt>, StoreError> {
+    let now = app.ledger.now();
+    app.ledger.store.stored_receipt(now, &idempotency.key)
 }
 
 /// Grants a removal: the listings of every source for the reason end, and a hold prevents a new
@@ -425,28 +382,18 @@ pub(super) async fn renew_listing(
 #[utoipa::path(delete, path = "/v1/listings/{id}", tag = "listings",
     params(("id" = String, Path, description = "The ID of the listing"), DeletionQuery),
     responses((status = 200, body = ReceiptResponse, description = "The subject is delisted")))]
-pub(super) async fn delete_listing(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn delete_listing(
+    Call { app, caller }: Call,
     Part(id): Part,
     QueryParams(query): QueryParams<DeletionQuery>,
-    headers: HeaderMap,
-) -> Result<Json<ReceiptResponse>, ProblemDetails> {
-    let conditions = RequestConditions::read(&headers)?;
-    let body = serde_json::to_vec(&query).map_err(ProblemDetails::failed)?;
+    conditions: RequestConditions,
+) -> JsonResult<ReceiptResponse> {
+    let body = serde_json::to_vec(&query).map_err(ProblemDetails::internal)?;
     let preconditions = conditions.preconditions(&caller, &id, &body);
-    let Some((subject, reason, source)) = listing_of(&id) else {
-        return Err(ProblemDetails::not_found(format!(
-            "there is no listing `{id}`"
-        )));
-    };
+    let (subject, reason, source) = parse_listing_id(&id).ok_or_else(|| no_listing(&id))?;
     // A repeated request gets the same receipt, also when nothing is left to delist.
-    let earlier = preconditions
-        .idempotency
-        .map(|o| app.ledger.store.stored_receipt(app.ledger.now(), &o.key))
-        .transpose()?
-        .flatten();
-    if earlier.is_none() {
+    let earlier = preconditions.idempotency.map(|i| stored_receipt(&app, i));
+    if earlier.transpose()?.flatten().is_none() {
         find(&app, &id)?;
     }
     let dictionary = app.ledger.store.dictionary();

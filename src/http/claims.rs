@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
-use axum::{Extension, Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State, http::StatusCode};
 
 use super::{
     App,
-    caller::{Caller, PeerAddress},
-    input::{JsonBody, Part, QueryParams},
+    caller::{Caller, ClientAddress},
+    handler::{Call, JsonResult, StatusResult},
+    input::{JsonBody, Part, QueryParams, line, note},
     jobs::{actor, call_relay, host, number, public_job},
 };
 use crate::{
@@ -32,17 +33,14 @@ const MAX_PUBLIC_PROOFS: usize = 20;
 /// The blocked claims of a host, for its owner.
 fn blocked(relay: &RelayService, target: IpAddr) -> Result<Vec<BlockedClaimResponse>, RelayError> {
     let reply = |(sent, answered)| BlockedReplyResponse { sent, answered };
-    let one = |s: SourceReplies| BlockedClaimResponse {
+    let response = |s: SourceReplies| BlockedClaimResponse {
         source: s.source.map(|a| a.to_string()),
         at: s.at.map(Into::into),
         row: s.row.map(|r| r.name().into()),
         replies: s.replies.into_iter().map(reply).collect(),
     };
-    Ok(relay
-        .blocked_replies(target)?
-        .into_iter()
-        .map(one)
-        .collect())
+    let all = relay.blocked_replies(target)?.into_iter();
+    Ok(all.map(response).collect())
 }
 
 /// The condition that the control checks, for claimants.
@@ -50,13 +48,13 @@ const CONTROL_NOTE: &str = " The host must accept mail to its own postmaster: on
 
 /// What follows from a claim, in words. Only a claimant who has proved to be responsible for the
 /// host is told the result of its test.
-fn what_happens(done: &ClaimReceipt, proved: bool) -> String {
-    let Some(end) = done.release else {
-        return match done.job.state {
+fn what_happens(receipt: &ClaimReceipt, proved: bool) -> String {
+    let Some(end) = receipt.release else {
+        return match receipt.job.state {
             JobState::Deferred => {
                 format!(
                     "It is tested at {}, and released when every test is refused.{CONTROL_NOTE}",
-                    done.job.not_before
+                    receipt.job.not_before
                 )
             }
             JobState::Held => {
@@ -68,8 +66,7 @@ fn what_happens(done: &ClaimReceipt, proved: bool) -> String {
             }
         };
     };
-    let row = done.row.filter(|_| proved);
-    let found = match row {
+    let found = match receipt.row.filter(|_| proved) {
         Some(DecisionRow::Accepted) => "A test message was accepted.",
         Some(DecisionRow::RefusedControlDiffers) => {
             "Every test was refused, but the control of its postmaster does not show that other clients would be refused too."
@@ -85,7 +82,7 @@ fn what_happens(done: &ClaimReceipt, proved: bool) -> String {
         }
         _ => "Its tests do not show yet that it is closed.",
     };
-    let pause = if done.paused {
+    let pause = if receipt.paused {
         " The waiting period is paused now, and ends later by the length of the pause."
     } else {
         ""
@@ -95,25 +92,21 @@ fn what_happens(done: &ClaimReceipt, proved: bool) -> String {
 
 async fn claim(
     app: &App,
-    who: Actor,
+    actor: Actor,
     target: IpAddr,
     proved: bool,
-) -> Result<(StatusCode, Json<ClaimResponse>), ProblemDetails> {
-    let (done, blocked) = call_relay(app, move |relay| {
-        let done = relay.claim(&who, target, proved, relay.now())?;
-        let blocked = if proved {
-            blocked(relay, target)?
-        } else {
-            Vec::new()
-        };
-        Ok((done, blocked))
+) -> StatusResult<ClaimResponse> {
+    let (receipt, blocked) = call_relay(app, move |relay| {
+        let receipt = relay.claim(&actor, target, proved, relay.now())?;
+        let blocked = proved.then(|| blocked(relay, target)).transpose()?;
+        Ok((receipt, blocked.unwrap_or_default()))
     })
     .await?;
     let response = ClaimResponse {
-        job: public_job(&done.job),
+        job: public_job(&receipt.job),
         proved,
-        what_happens: what_happens(&done, proved),
-        release: done.release.map(Into::into),
+        what_happens: what_happens(&receipt, proved),
+        release: receipt.release.map(Into::into),
         blocked,
     };
     Ok((StatusCode::ACCEPTED, Json(response)))
@@ -123,11 +116,10 @@ async fn claim(
 /// claim.
 #[utoipa::path(post, path = "/v1/claims", tag = "relay", request_body = ClaimRequest,
     responses((status = 202, body = ClaimResponse, description = "The claim and its test")))]
-pub(super) async fn claim_closed(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn claim_closed(
+    Call { app, caller }: Call,
     JsonBody(request): JsonBody<ClaimRequest>,
-) -> Result<(StatusCode, Json<ClaimResponse>), ProblemDetails> {
+) -> StatusResult<ClaimResponse> {
     let target = host("target", &request.target)?;
     caller.allow(Some(&Subject::host(target)), None, None)?;
     if request.proved {
@@ -141,47 +133,40 @@ pub(super) async fn claim_closed(
 /// proved.
 #[utoipa::path(post, path = "/claims", tag = "public", request_body = ClaimRequest,
     responses((status = 202, body = ClaimResponse, description = "The claim and its test")))]
-pub(super) async fn claim_closed_publicly(
+pub async fn claim_closed_publicly(
     State(app): State<App>,
-    peer: Option<Extension<PeerAddress>>,
+    ClientAddress(client): ClientAddress,
     JsonBody(request): JsonBody<ClaimRequest>,
-) -> Result<(StatusCode, Json<ClaimResponse>), ProblemDetails> {
+) -> StatusResult<ClaimResponse> {
     let target = host("target", &request.target)?;
     if request.proved {
         return Err(ProblemDetails::invalid(
             "proved: not accepted here; send the claim from the address itself",
         ));
     }
-    let (from, own) = match peer {
-        Some(Extension(PeerAddress::Net(a))) => {
-            app.access
-                .claim(a)
-                .map_err(|limited| ProblemDetails::rate_limited("claims", &limited))?;
-            (a.to_canonical().to_string(), a.to_canonical() == target)
-        }
-        _ => ("socket".into(), false),
-    };
-    let who = Actor {
+    let limited = |e| ProblemDetails::rate_limited("claims", &e);
+    let counted = client.map(|addr| app.access.count_claim(addr));
+    counted.transpose().map_err(limited)?;
+    let actor = Actor {
         name: "claimant".into(),
-        from,
-        once: None,
+        from: client.map_or("socket".into(), |addr| addr.to_string()),
+        idempotency: None,
     };
-    claim(&app, who, target, own).await
+    claim(&app, actor, target, client == Some(target)).await
 }
 
 /// Releases a host that relay tests have listed, without a test, after a person has reviewed it.
 #[utoipa::path(post, path = "/v1/reviews", tag = "relay", request_body = ReviewRequest,
     responses((status = 200, body = ReviewResponse, description = "The host is released")))]
-pub(super) async fn release_host(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn release_host(
+    Call { app, caller }: Call,
     JsonBody(request): JsonBody<ReviewRequest>,
-) -> Result<Json<ReviewResponse>, ProblemDetails> {
+) -> JsonResult<ReviewResponse> {
     let target = host("target", &request.target)?;
     if request.note.trim().is_empty() {
         return Err(ProblemDetails::invalid("note: required"));
     }
-    super::input::note(Some(&request.note))?;
+    note(Some(&request.note))?;
     let receipt = call_relay(&app, move |relay| {
         relay.review(&actor(&caller), target, &request.note, relay.now())
     })
@@ -200,18 +185,18 @@ fn opt_out(o: OptOut) -> OptOutResponse {
     }
 }
 
-fn subject(text: &str) -> Result<Subject, ProblemDetails> {
-    Subject::parse(text, HostBits::Refuse)
-        .map_err(|e| ProblemDetails::invalid(format!("subject: {e}")))
+/// Reads the subject of an opt-out, if the caller may decide about it.
+fn subject(caller: &Caller, text: &str) -> Result<Subject, ProblemDetails> {
+    let subject = Subject::parse(text, HostBits::Refuse)
+        .map_err(|e| ProblemDetails::invalid(format!("subject: {e}")))?;
+    caller.allow(Some(&subject), Some(OPT_OUT_REASON), None)?;
+    Ok(subject)
 }
 
 /// Lists the subjects that are not tested.
 #[utoipa::path(get, path = "/v1/opt-outs", tag = "relay",
     responses((status = 200, body = Page<OptOutResponse>, description = "All opt-outs")))]
-pub(super) async fn list_opt_outs(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
-) -> Result<Json<Page<OptOutResponse>>, ProblemDetails> {
+pub async fn list_opt_outs(Call { app, caller }: Call) -> JsonResult<Page<OptOutResponse>> {
     let all = call_relay(&app, RelayService::opt_outs).await?;
     let redacted = |mut o: OptOut| {
         if caller.role < Role::Editor {
@@ -219,43 +204,39 @@ pub(super) async fn list_opt_outs(
         }
         opt_out(o)
     };
-    Ok(Json(Page::all(all.into_iter().map(redacted).collect())))
+    Ok(Json(Page::all(all.into_iter().map(redacted))))
 }
 
 /// Opts a subject out, so that it is no longer tested. Waiting jobs end; what was proved stays
 /// listed until it expires.
 #[utoipa::path(post, path = "/v1/opt-outs", tag = "relay", request_body = OptOutRequest,
     responses((status = 201, body = OptOutResponse, description = "The opt-out")))]
-pub(super) async fn add_opt_out(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn add_opt_out(
+    Call { app, caller }: Call,
     JsonBody(request): JsonBody<OptOutRequest>,
-) -> Result<(StatusCode, Json<OptOutResponse>), ProblemDetails> {
-    let subject = subject(&request.subject)?;
-    caller.allow(Some(&subject), Some(OPT_OUT_REASON), None)?;
+) -> StatusResult<OptOutResponse> {
+    let subject = subject(&caller, &request.subject)?;
     if request.proof.trim().is_empty() {
         return Err(ProblemDetails::invalid(
             "proof: required; how control of the subject was proved",
         ));
     }
-    super::input::line("proof", &request.proof)?;
-    let done = call_relay(&app, move |relay| {
+    line("proof", &request.proof)?;
+    let added = call_relay(&app, move |relay| {
         relay.opt_out(&actor(&caller), &subject, &request.proof, relay.now())
     })
     .await?;
-    Ok((StatusCode::CREATED, Json(opt_out(done))))
+    Ok((StatusCode::CREATED, Json(opt_out(added))))
 }
 
 /// Ends an opt-out.
 #[utoipa::path(delete, path = "/v1/opt-outs", tag = "relay", params(OptOutQuery),
     responses((status = 200, body = OptOutSubjectResponse, description = "The subject may be tested")))]
-pub(super) async fn end_opt_out(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn end_opt_out(
+    Call { app, caller }: Call,
     QueryParams(query): QueryParams<OptOutQuery>,
-) -> Result<Json<OptOutSubjectResponse>, ProblemDetails> {
-    let subject = subject(&query.subject)?;
-    caller.allow(Some(&subject), Some(OPT_OUT_REASON), None)?;
+) -> JsonResult<OptOutSubjectResponse> {
+    let subject = subject(&caller, &query.subject)?;
     let text = subject.to_string();
     call_relay(&app, move |relay| {
         relay.opt_in(&actor(&caller), &subject, relay.now())
@@ -294,19 +275,14 @@ fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofResp
     let section = section(&lines, &p.test);
     // The transcript of a reporter has replies that this server has not seen.
     let own = relay.job(p.job).is_ok_and(|j| !j.remote);
-    let codes = if own {
-        section.iter().filter_map(|l| l.reply_code()).collect()
-    } else {
-        Vec::new()
-    };
-    let transcript = if matches!(audience, Audience::Public | Audience::Output) {
-        String::new()
-    } else {
-        section.iter().map(|l| format!("{l}\n")).collect()
+    let codes = section.iter().filter_map(|l| l.reply_code());
+    let transcript = match audience {
+        Audience::Public | Audience::Output => String::new(),
+        Audience::Owner | Audience::Operator => section.iter().map(|l| format!("{l}\n")).collect(),
     };
     ProofResponse {
         id: p.id,
-        reply_codes: codes,
+        reply_codes: codes.filter(|_| own).collect(),
         envelope: view(format!(
             "EHLO {} MAIL FROM:<{}> RCPT TO:<{}>",
             p.hello,
@@ -327,11 +303,10 @@ fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofResp
 /// Lists the test messages that a host relayed or delivered for another one, the newest first.
 #[utoipa::path(get, path = "/v1/evidence", tag = "relay", params(EvidenceQuery),
     responses((status = 200, body = Page<ProofResponse>, description = "The newest 100 proofs")))]
-pub(super) async fn list_evidence(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn list_evidence(
+    Call { app, caller }: Call,
     QueryParams(query): QueryParams<EvidenceQuery>,
-) -> Result<Json<Page<ProofResponse>>, ProblemDetails> {
+) -> JsonResult<Page<ProofResponse>> {
     let target = host("target", &query.target)?;
     let audience = if caller.role >= Role::Operator {
         Audience::Operator
@@ -339,24 +314,22 @@ pub(super) async fn list_evidence(
         Audience::Public
     };
     let all = call_relay(&app, move |relay| {
-        Ok(of_host(relay, target, MAX_PROOFS)?
-            .into_iter()
-            .map(|p| redacted_for(relay, p, audience))
-            .collect())
-    })
-    .await?;
-    Ok(Json(Page::all(all)))
+        let proofs = proofs_of_host(relay, target, MAX_PROOFS)?.into_iter();
+        let redacted = proofs.map(|p| redacted_for(relay, p, audience));
+        Ok(Page::all(redacted))
+    });
+    Ok(Json(all.await?))
 }
 
 /// The proofs of a host as input and as output, the newest first.
-fn of_host(relay: &RelayService, target: IpAddr, most: usize) -> Result<Vec<Proof>, RelayError> {
+fn proofs_of_host(
+    relay: &RelayService,
+    target: IpAddr,
+    most: usize,
+) -> Result<Vec<Proof>, RelayError> {
     let mut all = relay.proofs(target, true, most)?;
-    all.extend(
-        relay
-            .proofs(target, false, most)?
-            .into_iter()
-            .filter(|p| p.input != target),
-    );
+    let as_output = relay.proofs(target, false, most)?.into_iter();
+    all.extend(as_output.filter(|p| p.input != target));
     all.sort_by_key(|p| std::cmp::Reverse(p.id));
     all.truncate(most);
     Ok(all)
@@ -367,19 +340,15 @@ fn of_host(relay: &RelayService, target: IpAddr, most: usize) -> Result<Vec<Proo
 #[utoipa::path(get, path = "/evidence/{id}", tag = "public",
     params(("id" = u64, Path, description = "The number of the proof")),
     responses((status = 200, body = ProofResponse, description = "The proof")))]
-pub(super) async fn get_proof(
+pub async fn get_proof(
     State(app): State<App>,
-    peer: Option<Extension<PeerAddress>>,
+    ClientAddress(client): ClientAddress,
     Part(id): Part,
-) -> Result<Json<ProofResponse>, ProblemDetails> {
+) -> JsonResult<ProofResponse> {
     let id = number(&id, "proof")?;
-    let from = match peer {
-        Some(Extension(PeerAddress::Net(a))) => Some(a.to_canonical()),
-        _ => None,
-    };
     let found = call_relay(&app, move |relay| {
         let proof = relay.proof(id)?;
-        let audience = match from {
+        let audience = match client {
             Some(a) if a == proof.input => Audience::Owner,
             Some(a) if a == proof.output => Audience::Output,
             _ => Audience::Public,
@@ -394,39 +363,29 @@ pub(super) async fn get_proof(
 }
 
 /// What the public look-up shows a client about the relay tests of a host.
-pub(super) fn relay_findings(
+pub fn relay_findings(
     relay: &RelayService,
     target: IpAddr,
     client: IpAddr,
 ) -> Option<RelayFindingsResponse> {
-    let proofs = relay
-        .listing(target, MAX_PUBLIC_PROOFS, |p| {
-            relay.is_public(p).unwrap_or(false)
-        })
-        .ok()?;
-    let one = |p: Proof| PublicProofResponse {
+    let is_public = |p: &Proof| relay.is_public(p).unwrap_or(false);
+    let proofs = relay.listing(target, MAX_PUBLIC_PROOFS, is_public).ok()?;
+    let public = |p: Proof| PublicProofResponse {
         id: p.id,
         test: p.test,
         input: p.input.to_string(),
         output: p.output.to_string(),
         arrived: p.at.into(),
     };
-    let proofs = proofs.into_iter().map(one).collect::<Vec<_>>();
+    let proofs = proofs.into_iter().map(public).collect::<Vec<_>>();
     let output = relay.output(target).ok()?;
-    let inputs = output
-        .inputs
-        .iter()
-        .filter(|_| output.listed)
-        .map(|f| f.input.to_string())
-        .collect::<Vec<_>>();
-    let blocked = if client.to_canonical() == target {
-        blocked(relay, target).ok()?
-    } else {
-        Vec::new()
-    };
+    let inputs = output.inputs.iter().filter(|_| output.listed);
+    let inputs = inputs.map(|f| f.input.to_string()).collect::<Vec<_>>();
+    let by_owner = client == target;
+    let blocked = by_owner.then(|| blocked(relay, target)).transpose().ok()?;
     (!proofs.is_empty() || !inputs.is_empty()).then_some(RelayFindingsResponse {
         proofs,
-        blocked,
+        blocked: blocked.unwrap_or_default(),
         inputs,
     })
 }

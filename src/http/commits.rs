@@ -3,7 +3,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use axum::{
-    Extension, Json,
+    Json,
     extract::State,
     http::{HeaderMap, header},
     response::{
@@ -16,10 +16,11 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
     App,
-    caller::Caller,
     convert::names,
     error::of_ledger,
-    input::{JsonBody, Part, QueryParams, limit},
+    handler::{Call, JsonResult, blocking},
+    input::{JsonBody, Part, QueryParams, limit, note},
+    stopped,
 };
 use crate::{
     api::{
@@ -27,7 +28,7 @@ use crate::{
         CommitResponse, LaterCommitResponse, ProblemDetails, UndoQuery, UndoRequest, UndoResponse,
     },
     ledger::{ChangedBy, Undo},
-    model::{Preconditions, Role, Subject},
+    model::{Preconditions, Role, Subject, history::EventKind},
     store::{Store, StoreError, schema::Commit},
 };
 
@@ -41,48 +42,34 @@ const READ_BATCH: usize = 256;
 /// A commit as it is sent.
 fn commit_response(store: &Store, seq: u64, c: &Commit) -> Result<CommitResponse, StoreError> {
     let dictionary = store.dictionary();
-    let mut subjects: Vec<Subject> = c
-        .before
-        .iter()
-        .filter_map(|(k, _)| Subject::from_key(k))
-        .collect();
+    let subjects = c.before.iter().filter_map(|(k, _)| Subject::from_key(k));
+    let mut subjects: Vec<Subject> = subjects.collect();
     subjects.sort();
     let mut changes = Vec::new();
     for subject in subjects.iter().take(MAX_SUBJECTS) {
-        let events = store.events_of_commit(subject, seq, c.at)?;
-        if events.is_empty() {
-            changes.push(ChangeResponse {
+        let change = |event: Option<&EventKind>| {
+            let (reason, source) = names(&dictionary, event.and_then(EventKind::about));
+            ChangeResponse {
                 subject: subject.to_string(),
-                event: None,
-                reason: None,
-                source: None,
-                until: None,
-            });
-        }
-        for event in events {
-            let (reason, source) = names(&dictionary, event.what.about());
-            changes.push(ChangeResponse {
-                subject: subject.to_string(),
-                event: Some(event.what.name()),
+                event: event.map(EventKind::name),
                 reason,
                 source,
-                until: event.what.until().map(Into::into),
-            });
+                until: event.and_then(EventKind::until).map(Into::into),
+            }
+        };
+        let events = store.events_of_commit(subject, seq, c.at)?;
+        if events.is_empty() {
+            changes.push(change(None));
         }
+        changes.extend(events.iter().map(|e| change(Some(&e.what))));
     }
+    let serials = c.serials.iter();
+    let previous = c.serials.iter();
     Ok(CommitResponse {
         commit: seq,
         at: c.at.into(),
-        serials: c
-            .serials
-            .iter()
-            .map(|(z, _, to)| (z.clone(), to.0))
-            .collect(),
-        previous_serials: c
-            .serials
-            .iter()
-            .map(|(z, from, _)| (z.clone(), from.0))
-            .collect(),
+        serials: serials.map(|(z, _, to)| (z.clone(), to.0)).collect(),
+        previous_serials: previous.map(|(z, from, _)| (z.clone(), from.0)).collect(),
         changes,
         count: subjects.len(),
         bulk: c.bulk,
@@ -99,10 +86,7 @@ fn number(text: &str) -> Result<u64, ProblemDetails> {
 #[utoipa::path(get, path = "/v1/commits/{seq}", tag = "commits",
     params(("seq" = u64, Path, description = "The number of the commit")),
     responses((status = 200, body = CommitResponse, description = "The commit")))]
-pub(super) async fn get_commit(
-    State(app): State<App>,
-    Part(seq): Part,
-) -> Result<Json<CommitResponse>, ProblemDetails> {
+pub async fn get_commit(State(app): State<App>, Part(seq): Part) -> JsonResult<CommitResponse> {
     let seq = number(&seq)?;
     let work = move || {
         let store = &app.ledger.store;
@@ -113,22 +97,19 @@ pub(super) async fn get_commit(
             ))),
         }
     };
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(ProblemDetails::failed)?
+    blocking(work).await
 }
 
 /// Undoes a commit for the subjects that have not changed since. The undo is a commit itself.
 #[utoipa::path(post, path = "/v1/commits/{seq}/undo", tag = "commits", request_body = UndoRequest,
     params(("seq" = u64, Path, description = "The number of the commit"), UndoQuery),
     responses((status = 200, body = UndoResponse, description = "The subjects that were restored, or would be")))]
-pub(super) async fn undo_commit(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn undo_commit(
+    Call { app, caller }: Call,
     Part(seq): Part,
     QueryParams(query): QueryParams<UndoQuery>,
     JsonBody(request): JsonBody<UndoRequest>,
-) -> Result<Json<UndoResponse>, ProblemDetails> {
+) -> JsonResult<UndoResponse> {
     if !caller.bounds.is_empty() {
         return Err(ProblemDetails::forbidden(
             "a token that is limited to reasons, sources or prefixes cannot undo a commit, which may contain the changes of others",
@@ -137,7 +118,7 @@ pub(super) async fn undo_commit(
     if request.break_hold {
         caller.require(Role::Operator)?;
     }
-    super::input::note(request.note.as_ref())?;
+    note(request.note.as_ref())?;
     let preconditions = Preconditions {
         from: caller.from.clone(),
         idempotency: caller.idempotency,
@@ -152,11 +133,8 @@ pub(super) async fn undo_commit(
         of: request.author,
         dry_run: query.dry_run,
     };
-    let ledger = app.ledger.clone();
-    let done = tokio::task::spawn_blocking(move || ledger.undo(&undo))
-        .await
-        .map_err(ProblemDetails::failed)?;
-    let done = done.map_err(of_ledger(&app.ledger))?;
+    let ledger = app.ledger;
+    let outcome = blocking(move || ledger.undo(&undo).map_err(of_ledger(&ledger))).await?;
     let texts = |s: Vec<Subject>| s.iter().map(Subject::to_string).collect();
     let later = |c: ChangedBy| LaterCommitResponse {
         commit: c.commit,
@@ -165,12 +143,12 @@ pub(super) async fn undo_commit(
         sample: texts(c.sample),
     };
     Ok(Json(UndoResponse {
-        receipt: done.receipt.map(Into::into),
-        undone: texts(done.undone),
-        changed_since: texts(done.changed_since),
-        changed_by: done.changed_by.into_iter().map(later).collect(),
-        held: texts(done.held),
-        difference: done.rows.map(Into::into),
+        receipt: outcome.receipt.map(Into::into),
+        undone: texts(outcome.undone),
+        changed_since: texts(outcome.changed_since),
+        changed_by: outcome.changed_by.into_iter().map(later).collect(),
+        held: texts(outcome.held),
+        difference: outcome.rows.map(Into::into),
     }))
 }
 
@@ -186,10 +164,8 @@ fn read(app: &App, after: u64, most: usize) -> Result<ChangesPage, StoreError> {
         rows.push((seq, c));
         Ok(true)
     })?;
-    let items = rows
-        .iter()
-        .map(|(seq, c)| commit_response(store, *seq, c))
-        .collect::<Result<Vec<_>, _>>()?;
+    let items = rows.iter().map(|(seq, c)| commit_response(store, *seq, c));
+    let items = items.collect::<Result<Vec<_>, _>>()?;
     // A number that was never assigned belongs to another store, or to commits that were lost.
     let gap = after > last || after < last && items.first().is_none_or(|c| c.commit != after + 1);
     let next = items.last().map(|c| c.commit).filter(|n| *n < last);
@@ -208,7 +184,7 @@ fn read(app: &App, after: u64, most: usize) -> Result<ChangesPage, StoreError> {
 /// and `end` (`ChangeEndResponse`).
 #[utoipa::path(get, path = "/v1/changes", tag = "commits", params(ChangesQuery),
     responses((status = 200, description = "A page of commits, or a stream of events", content((ChangesPage = "application/json"), (String = "text/event-stream")))))]
-pub(super) async fn list_changes(
+pub async fn list_changes(
     State(app): State<App>,
     headers: HeaderMap,
     QueryParams(query): QueryParams<ChangesQuery>,
@@ -219,18 +195,11 @@ pub(super) async fn list_changes(
         .and_then(|a| a.to_str().ok())
         .is_some_and(|a| a.contains("text/event-stream"));
     if !streamed {
-        let work = move || read(&app, query.after.unwrap_or(0), most);
-        return Ok(Json(
-            tokio::task::spawn_blocking(work)
-                .await
-                .map_err(ProblemDetails::failed)??,
-        )
-        .into_response());
+        let work = move || Ok(read(&app, query.after.unwrap_or(0), most)?);
+        return Ok(Json(blocking(work).await?).into_response());
     }
-    let last_id = headers
-        .get("last-event-id")
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.parse().ok());
+    let last_id = headers.get("last-event-id").and_then(|v| v.to_str().ok());
+    let last_id = last_id.and_then(|v| v.parse().ok());
     let from = last_id
         .or(query.after)
         .unwrap_or(app.ledger.published.snapshot().seq);
@@ -256,9 +225,8 @@ async fn stream(app: App, mut after: u64, tx: mpsc::Sender<Result<Event, Infalli
     };
     loop {
         commits.borrow_and_update();
-        let of = app.clone();
-        let found = tokio::task::spawn_blocking(move || read(&of, after, READ_BATCH)).await;
-        let Ok(Ok(found)) = found else {
+        let reader = app.clone();
+        let Ok(found) = blocking(move || Ok(read(&reader, after, READ_BATCH)?)).await else {
             let _ = tx.send(Ok(end("the journal cannot be read", after))).await;
             return;
         };
@@ -284,7 +252,7 @@ async fn stream(app: App, mut after: u64, tx: mpsc::Sender<Result<Event, Infalli
         tokio::select! {
             changed = commits.changed() => if changed.is_err() { return },
             () = tx.closed() => return,
-            () = super::stopped(&mut stop) => {
+            () = stopped(&mut stop) => {
                 let _ = tx.send(Ok(end("the daemon stops; continue after this commit", after))).await;
                 return;
             }

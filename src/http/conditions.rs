@@ -1,6 +1,9 @@
 //! The headers of a write: `If-Match` and `Idempotency-Key`.
 
-use axum::http::HeaderMap;
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, request::Parts},
+};
 use ring::digest;
 
 use super::caller::Caller;
@@ -21,6 +24,16 @@ pub struct RequestConditions {
     pub key: Option<String>,
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for RequestConditions {
+    type Rejection = ProblemDetails;
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _: &S,
+    ) -> Result<RequestConditions, ProblemDetails> {
+        RequestConditions::read(&parts.headers)
+    }
+}
+
 impl RequestConditions {
     /// Reads the headers.
     pub fn read(headers: &HeaderMap) -> Result<RequestConditions, ProblemDetails> {
@@ -31,11 +44,9 @@ impl RequestConditions {
         };
         let expect = match text("if-match") {
             None | Some("*") => None,
-            Some(r) => {
-                let r = r.trim_matches('"');
-                let read = Some(r)
-                    .filter(|r| r.len() == 16)
-                    .and_then(|r| u64::from_str_radix(r, 16).ok());
+            Some(revision) => {
+                let digits = Some(revision.trim_matches('"')).filter(|r| r.len() == 16);
+                let read = digits.and_then(|r| u64::from_str_radix(r, 16).ok());
                 Some(read.ok_or_else(|| {
                     ProblemDetails::invalid(
                         "if-match: it must be the `revision` of a listing or subject",
@@ -58,39 +69,35 @@ impl RequestConditions {
         Ok(RequestConditions { expect, key })
     }
 
-    /// The preconditions of a change. `what` distinguishes changes with the same key, such as the
-    /// lines of a stream; `body` is the content of the request.
-    pub fn preconditions(&self, caller: &Caller, what: &str, body: &[u8]) -> Preconditions {
-        let hash = |parts: &[&[u8]]| {
-            let mut all = digest::Context::new(&digest::SHA256);
-            for p in parts {
-                all.update(&(p.len() as u64).to_be_bytes());
-                all.update(p);
-            }
-            all.finish()
-        };
-        let idempotency = self.key.as_ref().map(|key| {
-            let who = caller.token.as_ref().unwrap_or(&caller.name);
-            let (k, b) = (
-                hash(&[who.as_bytes(), key.as_bytes(), what.as_bytes()]),
-                hash(&[body]),
-            );
-            let copy = |d: &digest::Digest, out: &mut [u8]| {
-                out.iter_mut().zip(d.as_ref()).for_each(|(o, d)| *o = *d);
-            };
-            let (mut key, mut body) = ([0; 16], [0; 8]);
-            copy(&k, &mut key);
-            copy(&b, &mut body);
-            IdempotencyKey {
-                key,
-                body: u64::from_be_bytes(body),
-            }
-        });
+    /// The key that the ledger stores. `scope` distinguishes changes with the same header, such as
+    /// the lines of a stream; `body` is the content of the request.
+    pub fn idempotency(&self, caller: &Caller, scope: &str, body: &[u8]) -> Option<IdempotencyKey> {
+        let key = self.key.as_ref()?;
+        let author = caller.token.as_ref().unwrap_or(&caller.name);
+        Some(IdempotencyKey {
+            key: hash(&[author.as_bytes(), key.as_bytes(), scope.as_bytes()]),
+            body: u64::from_be_bytes(hash(&[body])),
+        })
+    }
+
+    /// The preconditions of a change; `scope` and `body` as in [`RequestConditions::idempotency`].
+    pub fn preconditions(&self, caller: &Caller, scope: &str, body: &[u8]) -> Preconditions {
         Preconditions {
             from: caller.from.clone(),
             expect: self.expect,
-            idempotency,
+            idempotency: self.idempotency(caller, scope, body),
             ..Preconditions::default()
         }
     }
+}
+
+/// The first bytes of the SHA-256 of texts, each after its length.
+fn hash<const N: usize>(texts: &[&[u8]]) -> [u8; N] {
+    let mut all = digest::Context::new(&digest::SHA256);
+    for text in texts {
+        all.update(&(text.len() as u64).to_be_bytes());
+        all.update(text);
+    }
+    let digest = all.finish();
+    std::array::from_fn(|i| digest.as_ref()[i])
 }

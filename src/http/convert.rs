@@ -1,6 +1,12 @@
 //! Listings, holds and events as the API sends them.
 
+use axum::{
+    Json,
+    http::header,
+    response::{IntoResponse, Response},
+};
 use data_encoding::BASE32_NOPAD;
+use serde::Serialize;
 
 use crate::{
     api::{EventResponse, EvidenceResponse, HoldResponse, ListingResponse},
@@ -9,8 +15,13 @@ use crate::{
 };
 
 /// A revision as text.
-pub fn hex(revision: u64) -> String {
+pub fn revision_text(revision: u64) -> String {
     format!("{revision:016x}")
+}
+
+/// A JSON response with the revision of a subject as its entity tag, for `If-Match`.
+pub fn with_revision(revision: &str, body: &impl Serialize) -> Response {
+    ([(header::ETAG, format!("\"{revision}\""))], Json(body)).into_response()
 }
 
 /// The ID of a listing, which encodes its reason, source and subject.
@@ -22,7 +33,7 @@ pub fn listing_id(subject: &Subject, reason: ReasonId, source: SourceId) -> Stri
 }
 
 /// The subject, reason and source of a listing's ID.
-pub fn listing_of(id: &str) -> Option<(Subject, ReasonId, SourceId)> {
+pub fn parse_listing_id(id: &str) -> Option<(Subject, ReasonId, SourceId)> {
     let bytes = BASE32_NOPAD
         .decode(id.to_ascii_uppercase().as_bytes())
         .ok()?;
@@ -34,6 +45,16 @@ pub fn listing_of(id: &str) -> Option<(Subject, ReasonId, SourceId)> {
     ))
 }
 
+/// Whether an event listed an entry, or renewed it.
+fn lists(event: &Event, e: &Entry) -> bool {
+    matches!(event.what, EventKind::Listed { reason, source, .. } if (reason, source) == (e.reason, e.source))
+}
+
+/// The last event of a history that listed an entry, or renewed it.
+pub fn last_listed<'h>(e: &Entry, history: &'h [Event]) -> Option<&'h Event> {
+    history.iter().rev().find(|h| lists(h, e))
+}
+
 /// A listing as it is sent, with its author, note and evidence from the history.
 pub fn listing(
     dictionary: &Dictionary,
@@ -42,11 +63,10 @@ pub fn listing(
     e: &Entry,
     history: &[Event],
 ) -> ListingResponse {
-    let of = |w: &EventKind| matches!(w, EventKind::Listed { reason, source, .. } if (*reason, *source) == (e.reason, e.source));
-    let last = history.iter().rev().find(|h| of(&h.what));
+    let last = last_listed(e, history);
     let evidence = history
         .iter()
-        .filter(|h| of(&h.what) && h.at >= e.since)
+        .filter(|h| lists(h, e) && h.at >= e.since)
         .filter_map(|h| h.evidence.as_ref())
         .map(evidence)
         .collect();
@@ -65,7 +85,7 @@ pub fn listing(
             .and_then(|h| h.evidence.as_ref())
             .map(|n| n.text.clone()),
         evidence,
-        revision: hex(revision(verdict)),
+        revision: revision_text(revision(verdict)),
     }
 }
 
@@ -93,11 +113,10 @@ pub fn names(
     dictionary: &Dictionary,
     about: Option<(ReasonId, SourceId)>,
 ) -> (Option<String>, Option<String>) {
+    let one_source = about.filter(|(_, source)| *source != SourceId::ALL);
     (
-        about.map(|(r, _)| dictionary.reasons.name(r).into()),
-        about
-            .filter(|(_, s)| *s != SourceId::ALL)
-            .map(|(_, s)| dictionary.sources.name(s).into()),
+        about.map(|(reason, _)| dictionary.reasons.name(reason).into()),
+        one_source.map(|(_, source)| dictionary.sources.name(source).into()),
     )
 }
 
@@ -125,13 +144,13 @@ mod tests {
             let subject: Subject = s.parse().unwrap();
             let id = listing_id(&subject, ReasonId(3), SourceId(700));
             assert_eq!(
-                listing_of(&id),
+                parse_listing_id(&id),
                 Some((subject, ReasonId(3), SourceId(700))),
                 "{id}"
             );
         }
         for bad in ["", "a", "!!", "aaaaaaaa"] {
-            assert_eq!(listing_of(bad), None, "{bad}");
+            assert_eq!(parse_listing_id(bad), None, "{bad}");
         }
     }
 }

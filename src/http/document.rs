@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use data_encoding::HEXLOWER;
 use flate2::{Compression, write::GzEncoder};
 use ring::digest;
 use utoipa::openapi::{OpenApi, RefOr, Schema};
@@ -35,18 +36,14 @@ impl Document {
         let json = serde_json::to_vec(api)?;
         let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
         gzip.write_all(&json)?;
-        let hash =
-            data_encoding::HEXLOWER.encode(&digest::digest(&digest::SHA256, &json).as_ref()[..8]);
-        let gzip = Encoded {
-            bytes: gzip.finish()?.into(),
-            tag: format!("\"{hash}-gzip\""),
+        let hash = HEXLOWER.encode(&digest::digest(&digest::SHA256, &json).as_ref()[..8]);
+        let encoded = |bytes: Vec<u8>, suffix: &str| Encoded {
+            bytes: bytes.into(),
+            tag: format!("\"{hash}{suffix}\""),
         };
         Ok(Document {
-            plain: Encoded {
-                bytes: json.into(),
-                tag: format!("\"{hash}\""),
-            },
-            gzip,
+            gzip: encoded(gzip.finish()?, "-gzip"),
+            plain: encoded(json, ""),
         })
     }
 }
@@ -54,14 +51,11 @@ impl Document {
 /// Completes what the handlers leave out: joins the lines of each summary, which comes from the
 /// first paragraph of a handler's doc comment, and moves the description of an optional property
 /// to the property itself.
-pub(super) fn complete(api: &mut OpenApi) {
-    for schema in api
-        .components
-        .iter_mut()
+pub fn complete(api: &mut OpenApi) {
+    let components = api.components.iter_mut();
+    components
         .flat_map(|c| c.schemas.values_mut())
-    {
-        describe_optional_properties(schema);
-    }
+        .for_each(describe_optional_properties);
     for item in api.paths.paths.values_mut() {
         let all = [
             &mut item.get,
@@ -107,11 +101,11 @@ fn describe_optional_properties(schema: &mut RefOr<Schema>) {
 }
 
 /// Responds with the document, or with 304 to a client that has it.
-pub(super) fn respond(api: &OpenApi, headers: &HeaderMap) -> Result<Response, ProblemDetails> {
+pub fn respond(api: &OpenApi, headers: &HeaderMap) -> Result<Response, ProblemDetails> {
     let document = match DOCUMENT.get() {
         Some(document) => document,
         None => {
-            let new = Document::new(api).map_err(ProblemDetails::failed)?;
+            let new = Document::new(api).map_err(ProblemDetails::internal)?;
             DOCUMENT.get_or_init(|| new)
         }
     };
@@ -129,19 +123,9 @@ pub(super) fn respond(api: &OpenApi, headers: &HeaderMap) -> Result<Response, Pr
     if negotiation::has_current(headers, &form.tag) {
         return Ok((StatusCode::NOT_MODIFIED, fields).into_response());
     }
-    let mut response = (
-        fields,
-        [(header::CONTENT_TYPE, "application/json")],
-        form.bytes.clone(),
-    )
-        .into_response();
-    if gzip {
-        response.headers_mut().insert(
-            header::CONTENT_ENCODING,
-            header::HeaderValue::from_static("gzip"),
-        );
-    }
-    Ok(response)
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    let encoding = gzip.then_some([(header::CONTENT_ENCODING, "gzip")]);
+    Ok((fields, kind, encoding, form.bytes.clone()).into_response())
 }
 
 #[cfg(test)]
@@ -149,6 +133,25 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
+
+    const SNAPSHOT: &str = "tests/openapi.json";
+
+    #[test]
+    fn openapi_document_is_that_of_the_snapshot() {
+        let (_, api, _) = super::super::routes::described();
+        // A `Value` sorts the keys of each object.
+        let document = serde_json::to_value(&api).unwrap();
+        let found = serde_json::to_string_pretty(&document).unwrap() + "\n";
+        if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+            std::fs::write(SNAPSHOT, &found).unwrap();
+        }
+        let expected = std::fs::read_to_string(SNAPSHOT).unwrap_or_default();
+        let first = found.lines().zip(expected.lines()).find(|(f, e)| f != e);
+        assert!(
+            found == expected,
+            "the OpenAPI document differs from {SNAPSHOT} ({first:?}); `make snapshots` renews the file"
+        );
+    }
 
     /// Client generators refuse a document without descriptions (OpenAPI 3.1 sections 4.8.10 and
     /// 4.8.17).

@@ -1,8 +1,9 @@
 //! Problems: how errors of the layers below become problem documents, and how those are sent.
 
 use axum::{
+    Extension,
     extract::Path,
-    http::{HeaderValue, StatusCode, header},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 
@@ -35,7 +36,7 @@ impl ProblemDetails {
     }
 
     /// Logs an internal failure and returns its problem.
-    pub(super) fn failed(e: impl std::fmt::Display) -> ProblemDetails {
+    pub(super) fn internal(e: impl std::fmt::Display) -> ProblemDetails {
         tracing::error!(error = %e, "request failed");
         ProblemDetails::new(
             ProblemCode::Unavailable,
@@ -44,7 +45,7 @@ impl ProblemDetails {
     }
 
     /// The problem of a write that the ledger refused.
-    pub(super) fn of(error: &LedgerError, dictionary: &Dictionary) -> ProblemDetails {
+    pub(super) fn of_ledger_error(error: &LedgerError, dictionary: &Dictionary) -> ProblemDetails {
         let code = match error {
             LedgerError::Rule(
                 RuleViolation::NotListed | RuleViolation::NotExempt | RuleViolation::NotHeld,
@@ -70,7 +71,7 @@ impl ProblemDetails {
     }
 
     /// Prepends the address of the server to the type, if it is known.
-    pub(super) fn at(mut self, base: Option<&str>) -> ProblemDetails {
+    pub(super) fn with_base(mut self, base: Option<&str>) -> ProblemDetails {
         if let Some(base) = base.filter(|_| self.uri.starts_with('/')) {
             self.uri.insert_str(0, base);
         }
@@ -80,7 +81,7 @@ impl ProblemDetails {
 
 /// Returns a function that turns the errors of this ledger into problems.
 pub(super) fn of_ledger(ledger: &Ledger) -> impl Fn(LedgerError) -> ProblemDetails + '_ {
-    |error| ProblemDetails::of(&error, &ledger.store.dictionary())
+    |error| ProblemDetails::of_ledger_error(&error, &ledger.store.dictionary())
 }
 
 impl From<StoreError> for ProblemDetails {
@@ -94,26 +95,12 @@ impl IntoResponse for ProblemDetails {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_string(&self).unwrap_or_default();
-        let mut out = (
-            status,
-            [(header::CONTENT_TYPE, "application/problem+json")],
-            body,
-        )
-            .into_response();
-        let field = match self.status {
-            401 => Some((
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer realm=\"orbsd\""),
-            )),
-            _ => self
-                .retry_after
-                .map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds))),
-        };
-        if let Some((name, value)) = field {
-            out.headers_mut().insert(name, value);
-        }
-        out.extensions_mut().insert(self);
-        out
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        let scheme = (status == StatusCode::UNAUTHORIZED)
+            .then_some([(header::WWW_AUTHENTICATE, "Bearer realm=\"orbsd\"")]);
+        let retry = self.retry_after;
+        let retry = retry.map(|seconds| [(header::RETRY_AFTER, seconds.to_string())]);
+        (status, kind, scheme, retry, Extension(self), body).into_response()
     }
 }
 

@@ -15,12 +15,13 @@ use axum::{
 use flate2::{Compression, write::GzEncoder};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
     App,
     error::of_ledger,
+    handler::{JsonResult, blocking},
     import::find_zone,
     input::{Part, QueryParams},
     negotiation,
@@ -32,6 +33,7 @@ use crate::{
     },
     dns::transfer::{self, ZoneDifference},
     index::{Snapshot, ZoneView, difference::View, zones::rtype},
+    ledger::Ledger,
     lists::write::{self, Export, ExportReport, lines},
     model::Serial,
 };
@@ -69,26 +71,17 @@ fn response(app: &App, snapshot: &Snapshot, z: &ZoneView) -> ZoneResponse {
 /// Lists all zones.
 #[utoipa::path(get, path = "/v1/zones", tag = "zones",
     responses((status = 200, body = Page<ZoneResponse>, description = "All zones")))]
-pub(super) async fn list_zones(State(app): State<App>) -> Json<Page<ZoneResponse>> {
+pub async fn list_zones(State(app): State<App>) -> Json<Page<ZoneResponse>> {
     let snapshot = app.ledger.published.snapshot();
-    Json(Page::all(
-        snapshot
-            .zones
-            .all()
-            .iter()
-            .map(|z| response(&app, &snapshot, z))
-            .collect(),
-    ))
+    let zones = snapshot.zones.all().iter();
+    Json(Page::all(zones.map(|z| response(&app, &snapshot, z))))
 }
 
 /// Returns a zone.
 #[utoipa::path(get, path = "/v1/zones/{zone}", tag = "zones",
     params(("zone" = String, Path, description = "The name of the zone, or of its file without the ending")),
     responses((status = 200, body = ZoneResponse, description = "The zone")))]
-pub(super) async fn get_zone(
-    State(app): State<App>,
-    Part(zone): Part,
-) -> Result<Json<ZoneResponse>, ProblemDetails> {
+pub async fn get_zone(State(app): State<App>, Part(zone): Part) -> JsonResult<ZoneResponse> {
     let snapshot = app.ledger.published.snapshot();
     let zone = find_zone(&snapshot, &zone)?;
     Ok(Json(response(&app, &snapshot, zone)))
@@ -114,30 +107,20 @@ enum Plan {
         ("If-None-Match" = Option<String>, Header, description = "The ETag of the export that the client has")),
     responses((status = 200, description = "The zone", body = String, content_type = "text/plain"),
         (status = 304, description = "The client has the current export")))]
-pub(super) async fn export_zone(
+pub async fn export_zone(
     State(app): State<App>,
     Part(origin): Part,
     QueryParams(query): QueryParams<ExportQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ProblemDetails> {
     let mut snapshot = app.ledger.published.snapshot();
-    let origin = find_zone(&snapshot, &origin)?.name.clone();
-    let removed = || ProblemDetails::not_found("the zone was removed");
-    let number = snapshot.zones.by_name(&origin).ok_or_else(removed)?;
-    let format = if query.format.is_empty() {
-        "master".to_string()
-    } else {
-        query.format
-    };
+    let (origin, number) = zone_number(&snapshot, &origin)?;
+    let format = format(query.format);
     let transfer = TRANSFERS.contains(&format.as_str());
     if !transfer {
         let invalid = |e: String| ProblemDetails::invalid(format!("format: {e}, axfr, dns"));
-        write::check(
-            &format,
-            &query.action,
-            snapshot.zones.all()[number].spec.kind,
-        )
-        .map_err(invalid)?;
+        let kind = snapshot.zones.all()[number].spec.kind;
+        write::check(&format, &query.action, kind).map_err(invalid)?;
     }
     let serial = transfer::serial(&snapshot, number);
     let gzip = negotiation::accepts_gzip(&headers);
@@ -161,21 +144,14 @@ pub(super) async fn export_zone(
         }
         Some(from) => {
             let (ledger, origin) = (app.ledger.clone(), origin.clone());
-            let found =
-                tokio::task::spawn_blocking(move || changed(&ledger, &origin, Serial(from)))
-                    .await
-                    .map_err(ProblemDetails::failed)??;
-            snapshot = found.0;
-            Plan::Part(format == "dns", found.1)
+            let work = move || difference_since(&ledger, &origin, Serial(from));
+            let (new, difference) = blocking(work).await?;
+            snapshot = new;
+            Plan::Part(format == "dns", difference)
         }
     };
-    let number = snapshot.zones.by_name(&origin).ok_or_else(removed)?;
-    // Each export uses a thread until it ends.
-    let permit = app
-        .exports
-        .clone()
-        .try_acquire_owned()
-        .map_err(|_| too_many())?;
+    let (_, number) = zone_number(&snapshot, &origin)?;
+    let permit = permit(&app)?;
     let (tx, rx) = mpsc::channel(MAX_WAITING);
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
@@ -187,29 +163,41 @@ pub(super) async fn export_zone(
         _ => "text/plain; charset=utf-8",
     };
     let body = Body::new(StreamBody::new(ReceiverStream::new(rx)));
-    let mut out = (
-        [(header::ETAG, tag), (header::CONTENT_TYPE, kind.into())],
-        body,
-    )
-        .into_response();
-    out.headers_mut()
-        .insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    if gzip {
-        out.headers_mut()
-            .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    if !transfer {
-        out.headers_mut()
-            .insert(header::TRAILER, HeaderValue::from_static(REPORT_TRAILER));
-    }
-    Ok(out)
+    let fields = [
+        (header::ETAG, tag.as_str()),
+        (header::CONTENT_TYPE, kind),
+        (header::VARY, "accept-encoding"),
+    ];
+    let encoding = gzip.then_some([(header::CONTENT_ENCODING, "gzip")]);
+    let trailer = (!transfer).then_some([(header::TRAILER, REPORT_TRAILER)]);
+    Ok((fields, encoding, trailer, body).into_response())
 }
 
-fn too_many() -> ProblemDetails {
-    ProblemDetails::new(
-        ProblemCode::TooManyRequests,
-        "too many exports are under way; try again when some have ended",
-    )
+/// Finds a zone by its name or by the name of its file: its origin, and its number.
+fn zone_number(snapshot: &Snapshot, name: &str) -> Result<(Box<str>, usize), ProblemDetails> {
+    let origin = find_zone(snapshot, name)?.name.clone();
+    let number = snapshot.zones.by_name(&origin);
+    let number = number.ok_or_else(|| ProblemDetails::not_found("the zone was removed"))?;
+    Ok((origin, number))
+}
+
+/// The format of an export: a zone file if the request names none.
+fn format(requested: String) -> String {
+    if requested.is_empty() {
+        "master".into()
+    } else {
+        requested
+    }
+}
+
+/// Takes a slot of an export, which uses a thread until it ends.
+fn permit(app: &App) -> Result<OwnedSemaphorePermit, ProblemDetails> {
+    app.exports.clone().try_acquire_owned().map_err(|_| {
+        ProblemDetails::new(
+            ProblemCode::TooManyRequests,
+            "too many exports are under way; try again when some have ended",
+        )
+    })
 }
 
 /// Writes an export into a body, which ends with the report as a trailer (RFC 9110 section 6.5).
@@ -220,27 +208,24 @@ fn stream(
     gzip: bool,
     tx: &mpsc::Sender<io::Result<Frame<Bytes>>>,
 ) {
-    let sender = BufWriter::with_capacity(BLOCK_BYTES, Sender(tx.clone()));
-    let written = match gzip {
-        false => run(plan, snapshot, number, sender).map(|(_, report)| report),
-        true => run(
-            plan,
-            snapshot,
-            number,
-            GzEncoder::new(sender, Compression::fast()),
-        )
-        .and_then(|(z, report)| z.finish()?.flush().map(|()| report)),
+    let mut out = BufWriter::with_capacity(BLOCK_BYTES, Sender(tx.clone()));
+    let written = if gzip {
+        let mut gzip = GzEncoder::new(&mut out, Compression::fast());
+        let written = run(plan, snapshot, number, &mut gzip);
+        written.and_then(|report| gzip.finish().map(|_| report))
+    } else {
+        run(plan, snapshot, number, &mut out)
     };
+    let written = written.and_then(|report| out.flush().map(|()| report));
     let last = match written {
+        Ok(_) if !matches!(plan, Plan::File(..)) => return,
         Ok(report) => {
-            let value = serde_json::to_string(&report)
-                .ok()
-                .and_then(|r| HeaderValue::try_from(r).ok());
-            let Some(value) = value.filter(|_| matches!(plan, Plan::File(..))) else {
+            let report = serde_json::to_string(&report).unwrap_or_default();
+            let Ok(report) = HeaderValue::try_from(report) else {
                 return;
             };
             let mut trailers = HeaderMap::new();
-            trailers.insert(REPORT_TRAILER, value);
+            trailers.insert(REPORT_TRAILER, report);
             Ok(Frame::trailers(trailers))
         }
         // The body is aborted, so that no client takes it for the whole zone.
@@ -257,28 +242,16 @@ fn stream(
 #[utoipa::path(get, path = "/v1/zones/{zone}/export/report", tag = "zones",
     params(("zone" = String, Path, description = "The name of the zone, or of its file without the ending"), ExportReportQuery),
     responses((status = 200, body = ExportReportResponse, description = "The changes by kind")))]
-pub(super) async fn report_export(
+pub async fn report_export(
     State(app): State<App>,
     Part(origin): Part,
     QueryParams(query): QueryParams<ExportReportQuery>,
-) -> Result<Json<ExportReportResponse>, ProblemDetails> {
+) -> JsonResult<ExportReportResponse> {
     let snapshot = app.ledger.published.snapshot();
-    let zone = find_zone(&snapshot, &origin)?.name.clone();
-    let number = snapshot
-        .zones
-        .by_name(&zone)
-        .ok_or_else(|| ProblemDetails::not_found("the zone was removed"))?;
-    let format = if query.format.is_empty() {
-        "master".to_string()
-    } else {
-        query.format
-    };
-    let permit = app
-        .exports
-        .clone()
-        .try_acquire_owned()
-        .map_err(|_| too_many())?;
-    let found = tokio::task::spawn_blocking(move || {
+    let (zone, number) = zone_number(&snapshot, &origin)?;
+    let format = format(query.format);
+    let permit = permit(&app)?;
+    blocking(move || {
         let _permit = permit;
         let export = Export::new(&format, &query.action, &snapshot, number)
             .map_err(|e| ProblemDetails::invalid(format!("format: {e}")))?;
@@ -289,75 +262,58 @@ pub(super) async fn report_export(
             zone: zone.to_string(),
             format,
         }))
-    });
-    found.await.map_err(ProblemDetails::failed)?
+    })
+    .await
 }
 
 /// The difference of a zone since a serial, and the snapshot up to which it goes.
-fn changed(
-    ledger: &crate::ledger::Ledger,
+fn difference_since(
+    ledger: &Ledger,
     origin: &str,
     from: Serial,
 ) -> Result<(Arc<Snapshot>, Arc<ZoneDifference>), ProblemDetails> {
-    let problem = of_ledger(ledger);
     let whole = || {
         ProblemDetails::conflict(format!(
             "since: the changes of {origin} after serial {} are not known; request the whole zone",
             from.0
         ))
     };
-    let both = ledger
-        .diff_since(origin, from)
-        .map_err(problem)?
-        .ok_or_else(whole)?;
-    let number = both.new.zones.by_name(origin).ok_or_else(whole)?;
-    let difference = ZoneDifference::new(
-        &both.old,
-        from,
-        &both.new,
-        number,
-        View::Names,
-        &both.subjects,
-    )
-    .ok_or_else(whole)?;
+    let both = ledger.diff_since(origin, from).map_err(of_ledger(ledger))?;
+    let both = both.ok_or_else(whole)?;
+    let (old, new, subjects) = (&both.old, &both.new, &both.subjects);
+    let number = new.zones.by_name(origin).ok_or_else(whole)?;
+    let difference = ZoneDifference::new(old, from, new, number, View::Names, subjects);
+    let difference = difference.ok_or_else(whole)?;
     Ok((both.new, Arc::new(difference)))
 }
 
-/// Writes an export. Returns the flushed writer, and the report, which is empty for a transfer.
+/// Writes an export. Returns the report, which is empty for a transfer.
 fn run<W: Write>(
     plan: &Plan,
     snapshot: &Snapshot,
     number: usize,
-    mut out: W,
-) -> io::Result<(W, ExportReport)> {
+    out: &mut W,
+) -> io::Result<ExportReport> {
     let view = &snapshot.zones.all()[number];
     let mut report = ExportReport::default();
     match plan {
         Plan::File(format, action) => {
             report = Export::new(format, action, snapshot, number)
                 .map_err(io::Error::other)?
-                .write(&mut out)?;
+                .write(out)?;
         }
-        Plan::Whole(false) => lines::axfr(
-            snapshot,
-            number,
-            transfer::serial(snapshot, number),
-            &mut out,
-        )?,
-        Plan::Part(false, d) => lines::ixfr(view, d, &mut out)?,
+        Plan::Whole(false) => {
+            let serial = transfer::serial(snapshot, number);
+            lines::axfr(snapshot, number, serial, out)?;
+        }
+        Plan::Part(false, d) => lines::ixfr(view, d, out)?,
         Plan::Whole(true) | Plan::Part(true, _) => {
-            let mut query = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-            query.extend(&view.origin);
-            query.extend([
-                0,
-                if matches!(plan, Plan::Whole(_)) {
-                    rtype::AXFR
-                } else {
-                    rtype::IXFR
-                } as u8,
-                0,
-                1,
-            ]);
+            let kind = match plan {
+                Plan::Whole(_) => rtype::AXFR,
+                _ => rtype::IXFR,
+            };
+            let header = [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+            let query = [&header[..], &view.origin, &kind.to_be_bytes(), &[0, 1]].concat();
             let mut result = Ok(());
             let mut take = |m: &mut Vec<u8>| {
                 // A message has at most 65,535 bytes.
@@ -375,8 +331,7 @@ fn run<W: Write>(
             result?;
         }
     }
-    out.flush()?;
-    Ok((out, report))
+    Ok(report)
 }
 
 struct Sender(mpsc::Sender<io::Result<Frame<Bytes>>>);

@@ -3,9 +3,14 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, Json, extract::State};
+use axum::{Json, extract::State};
 
-use super::{App, caller::Caller, error::of_ledger, import::problem, input::Part};
+use super::{
+    App,
+    handler::{Call, JsonResult, blocking},
+    import::problem,
+    input::Part,
+};
 use crate::{
     api::{FeedDecisionResponse, FeedResponse, Page, ProblemDetails, SourceResetResponse},
     imports,
@@ -32,7 +37,7 @@ pub fn no_feeds() -> DecideFeed {
 /// Lists the feeds that run, with the state of their refreshes and their held lists.
 #[utoipa::path(get, path = "/v1/feeds", tag = "imports",
     responses((status = 200, body = Page<FeedResponse>, description = "All feeds")))]
-pub(super) async fn list_feeds(State(app): State<App>) -> Json<Page<FeedResponse>> {
+pub async fn list_feeds(State(app): State<App>) -> Json<Page<FeedResponse>> {
     Json(Page::all((app.feeds)()))
 }
 
@@ -40,10 +45,7 @@ pub(super) async fn list_feeds(State(app): State<App>) -> Json<Page<FeedResponse
 #[utoipa::path(get, path = "/v1/feeds/{name}", tag = "imports",
     params(("name" = String, Path, description = "The name of the feed")),
     responses((status = 200, body = FeedResponse, description = "The feed")))]
-pub(super) async fn get_feed(
-    State(app): State<App>,
-    Part(name): Part,
-) -> Result<Json<FeedResponse>, ProblemDetails> {
+pub async fn get_feed(State(app): State<App>, Part(name): Part) -> JsonResult<FeedResponse> {
     let found = (app.feeds)().into_iter().find(|f| f.feed == name);
     found.map(Json).ok_or_else(|| {
         ProblemDetails::not_found(format!(
@@ -56,44 +58,24 @@ pub(super) async fn get_feed(
 #[utoipa::path(post, path = "/v1/feeds/{name}/accept", tag = "imports",
     params(("name" = String, Path, description = "The name of the feed")),
     responses((status = 200, body = FeedDecisionResponse, description = "The list is imported")))]
-pub(super) async fn accept_list(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
-    Part(name): Part,
-) -> Result<Json<FeedDecisionResponse>, ProblemDetails> {
-    decide(app, caller, name, true).await
+pub async fn accept_list(call: Call, Part(name): Part) -> JsonResult<FeedDecisionResponse> {
+    decide(call, name, true).await
 }
 
 /// Refuses the held list: the old list stays until the file changes.
 #[utoipa::path(post, path = "/v1/feeds/{name}/refuse", tag = "imports",
     params(("name" = String, Path, description = "The name of the feed")),
     responses((status = 200, body = FeedDecisionResponse, description = "The list is refused")))]
-pub(super) async fn refuse_list(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
-    Part(name): Part,
-) -> Result<Json<FeedDecisionResponse>, ProblemDetails> {
-    decide(app, caller, name, false).await
-}
-
-/// Refuses a token that is limited to a part of the source, since a decision concerns its whole
-/// list.
-fn allow(caller: &Caller, source: &str) -> Result<(), ProblemDetails> {
-    if !caller.bounds.reasons.is_empty() || !caller.bounds.prefixes.is_empty() {
-        return Err(ProblemDetails::forbidden(
-            "a token that is limited to reasons or prefixes may not decide about a list; limit it to the source",
-        ));
-    }
-    caller.allow(None, None, Some(source))
+pub async fn refuse_list(call: Call, Part(name): Part) -> JsonResult<FeedDecisionResponse> {
+    decide(call, name, false).await
 }
 
 async fn decide(
-    app: App,
-    caller: Caller,
+    Call { app, caller }: Call,
     name: String,
     accept: bool,
-) -> Result<Json<FeedDecisionResponse>, ProblemDetails> {
-    allow(&caller, &name)?;
+) -> JsonResult<FeedDecisionResponse> {
+    caller.allow_whole_source(&name, "decide about a list")?;
     if !app.daemon {
         return Err(ProblemDetails::conflict(
             "no daemon runs, so no feed is read; start the daemon first",
@@ -101,11 +83,11 @@ async fn decide(
     }
     let action = if accept { "feed.accept" } else { "feed.refuse" };
     let record = caller.audit_record(action, &name, "", None);
-    let of = app.clone();
-    let done = tokio::task::spawn_blocking(move || (of.decide_feed)(&name, accept, record))
-        .await
-        .map_err(ProblemDetails::failed)?;
-    done.map(Json).map_err(|e| problem(&app.ledger, &e))
+    blocking(move || {
+        let decided = (app.decide_feed)(&name, accept, record);
+        decided.map(Json).map_err(|e| problem(&app.ledger, &e))
+    })
+    .await
 }
 
 /// Forgets the shape of a source's last list (its kind, and whether it had a final record), so that
@@ -113,22 +95,19 @@ async fn decide(
 #[utoipa::path(post, path = "/v1/sources/{name}/reset", tag = "imports",
     params(("name" = String, Path, description = "The name of the source")),
     responses((status = 200, body = SourceResetResponse, description = "The shape is forgotten")))]
-pub(super) async fn reset_source(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn reset_source(
+    Call { app, caller }: Call,
     Part(name): Part,
-) -> Result<Json<SourceResetResponse>, ProblemDetails> {
-    allow(&caller, &name)?;
+) -> JsonResult<SourceResetResponse> {
+    caller.allow_whole_source(&name, "decide about a list")?;
     let dictionary = app.ledger.store.dictionary();
     let source = dictionary.sources.get(&name).filter(|s| s.is_feed());
     let source = source.ok_or_else(|| {
         ProblemDetails::not_found(format!("no list was imported for a source `{name}`"))
     })?;
     let record = caller.audit_record("source.reset", &name, "", None);
-    app.ledger
-        .change_accounts(AccountChange::ResetListShape(source), Some(record))
-        .await
-        .map_err(of_ledger(&app.ledger))?;
+    app.change_accounts(AccountChange::ResetListShape(source), record)
+        .await?;
     Ok(Json(SourceResetResponse {
         source: name,
         reset: true,

@@ -31,11 +31,7 @@ pub(super) struct GuardState {
 }
 
 /// Gives a request an ID, admits it, and completes its response.
-pub(super) async fn guard(
-    State(state): State<GuardState>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub async fn guard(State(state): State<GuardState>, request: Request, next: Next) -> Response {
     let id = secrets::random::<8>()
         .map(u64::from_be_bytes)
         .unwrap_or_default();
@@ -51,7 +47,7 @@ pub(super) async fn guard(
     .unwrap_or_else(IntoResponse::into_response);
     if let Some(problem) = response.extensions_mut().remove::<ProblemDetails>() {
         let headers = std::mem::take(response.headers_mut());
-        response = problem.at(base.as_deref()).into_response();
+        response = problem.with_base(base.as_deref()).into_response();
         // Other headers of the response, such as `Allow`, are kept.
         for (name, value) in headers {
             let Some(name) = name else { continue };

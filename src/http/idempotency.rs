@@ -3,8 +3,8 @@
 //! key each (see [`super::changes`]).
 
 use axum::{
-    body::{Body, Bytes},
-    extract::Request,
+    body::Body,
+    extract::{MatchedPath, Request},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -27,7 +27,7 @@ use crate::{
 const MAX_KEPT_BYTES: usize = 1 << 20;
 
 /// Runs a request, or repeats the response to an earlier one with the same key.
-pub(super) async fn run<F: Future<Output = Result<Response, ProblemDetails>>>(
+pub async fn run<F: Future<Output = Result<Response, ProblemDetails>>>(
     app: &App,
     policy: Idempotency,
     mut caller: Caller,
@@ -35,19 +35,15 @@ pub(super) async fn run<F: Future<Output = Result<Response, ProblemDetails>>>(
     next: impl FnOnce(Request) -> F,
 ) -> Result<Response, ProblemDetails> {
     let conditions = RequestConditions::read(request.headers())?;
-    let path = request
-        .extensions()
-        .get::<axum::extract::MatchedPath>()
-        .map_or(String::new(), |p| p.as_str().into());
+    let path = request.extensions().get::<MatchedPath>();
+    let path = path.map_or(String::new(), |p| p.as_str().into());
     let whole = !matches!(policy, Idempotency::None | Idempotency::PerChange);
     if !whole || conditions.key.is_none() {
         return next(with_caller(request, caller)).await;
     }
-    let what = format!("{} {}", request.method(), request.uri());
+    let target = format!("{} {}", request.method(), request.uri());
     let request = if policy == Idempotency::File {
-        caller.idempotency = conditions
-            .preconditions(&caller, &path, what.as_bytes())
-            .idempotency;
+        caller.idempotency = conditions.idempotency(&caller, &path, target.as_bytes());
         request
     } else {
         let (parts, body) = request.into_parts();
@@ -56,9 +52,8 @@ pub(super) async fn run<F: Future<Output = Result<Response, ProblemDetails>>>(
         let body = body.map_err(|_| {
             ProblemDetails::new(ProblemCode::Timeout, "the body did not arrive in time")
         })??;
-        caller.idempotency = conditions
-            .preconditions(&caller, &path, &[what.as_bytes(), b"\n", &body].concat())
-            .idempotency;
+        let content = [target.as_bytes(), b"\n", &body].concat();
+        caller.idempotency = conditions.idempotency(&caller, &path, &content);
         if let Some(key) = caller.idempotency
             && let Some(response) = earlier_response(app, key)?
         {
@@ -83,19 +78,15 @@ fn with_caller(mut request: Request, caller: Caller) -> Request {
 
 /// The response to an earlier request with the same key. The error is the problem of a different
 /// request, or of a response that is not kept.
-pub(super) fn earlier_response(
+pub fn earlier_response(
     app: &App,
     key: IdempotencyKey,
 ) -> Result<Option<Response>, ProblemDetails> {
-    let receipt = app
-        .ledger
-        .store
-        .stored_receipt(app.ledger.now(), &key.key)?;
-    let answer = app.ledger.store.answer(app.ledger.now(), &key.key)?;
-    let earlier = answer
-        .as_ref()
-        .map(|a| a.0)
-        .or(receipt.as_ref().map(|m| m.body));
+    let (store, now) = (&app.ledger.store, app.ledger.now());
+    let receipt = store.stored_receipt(now, &key.key)?;
+    let answer = store.answer(now, &key.key)?;
+    let earlier = answer.as_ref().map(|a| a.0);
+    let earlier = earlier.or(receipt.as_ref().map(|r| r.body));
     if earlier.is_some_and(|body| body != key.body) {
         return Err(ProblemDetails::new(
             ProblemCode::IdempotencyKeyReused,
@@ -105,9 +96,8 @@ pub(super) fn earlier_response(
     match (answer, receipt) {
         (Some((_, status, body)), _) => {
             let status = StatusCode::from_u16(status).unwrap_or_default();
-            Ok(Some(
-                (status, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
-            ))
+            let kind = [(header::CONTENT_TYPE, "application/json")];
+            Ok(Some((status, kind, body).into_response()))
         }
         (None, Some(receipt)) => {
             let commit = if receipt.commit > 0 {
@@ -133,11 +123,8 @@ async fn store_response(
     response: Response,
 ) -> Result<Response, ProblemDetails> {
     let (parts, body) = response.into_parts();
-    let body: Bytes = body
-        .collect()
-        .await
-        .map_err(ProblemDetails::failed)?
-        .to_bytes();
+    let body = body.collect().await.map_err(ProblemDetails::internal)?;
+    let body = body.to_bytes();
     if let Ok(text) = std::str::from_utf8(&body)
         && text.len() <= MAX_KEPT_BYTES
     {

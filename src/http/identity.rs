@@ -15,7 +15,7 @@ const MAX_STEPS: usize = 8;
 /// The caller that a user of this machine is: root and the daemon's own user are owners, a user in
 /// `[admin] uids` has the role of the named user, and all others who may open the socket are
 /// readers.
-pub(super) fn at_socket(app: &App, uid: Option<u32>) -> Result<Caller, ProblemDetails> {
+pub fn at_socket(app: &App, uid: Option<u32>) -> Result<Caller, ProblemDetails> {
     let Some(uid) = uid else {
         return Err(ProblemDetails::new(
             ProblemCode::Unauthorized,
@@ -53,7 +53,7 @@ pub(super) fn at_socket(app: &App, uid: Option<u32>) -> Result<Caller, ProblemDe
 
 /// The person that an author acts for: the user itself, or for a program the person who created its
 /// token. Root and the daemon's own user are one person.
-pub(super) fn person(app: &App, author: &str) -> String {
+pub fn person(app: &App, author: &str) -> String {
     let (accounts, settings) = (app.ledger.accounts(), app.ledger.settings());
     let mut name = author.to_string();
     for _ in 0..MAX_STEPS {

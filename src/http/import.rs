@@ -1,21 +1,27 @@
 //! Imports: the body is the file.
 
+use std::io;
+
 use axum::{
-    Extension, Json,
+    Json,
     extract::{Request, State},
 };
 
 use super::{
     App,
     caller::Caller,
+    error::of_ledger,
+    handler::{Call, JsonResult, blocking},
     idempotency::earlier_response,
+    import_body::{ImportBody, receive},
     input::{Part, QueryParams},
-    parts::{Pieces, receive},
+    secrets,
 };
 use crate::{
     api::{ImportQuery, ImportResponse, ImportState, ProblemCode, ProblemDetails},
     imports::{self, ErrorAllowance, ImportFailure},
-    ledger::{AccountChange, LedgerError, guard::ListLimits},
+    index::{Snapshot, ZoneView},
+    ledger::{AccountChange, Ledger, LedgerError, guard::ListLimits},
     model::{Time, history::IdempotencyKey, time::Seconds},
 };
 
@@ -24,56 +30,42 @@ use crate::{
 #[utoipa::path(post, path = "/v1/imports", tag = "imports", params(ImportQuery),
     request_body(content = String, content_type = "application/octet-stream", description = "The file"),
     responses((status = 200, body = ImportResponse, description = "The list is imported, or was compared")))]
-pub(super) async fn import_list(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn import_list(
+    Call { app, caller }: Call,
     QueryParams(query): QueryParams<ImportQuery>,
     request: Request,
-) -> Result<Json<ImportResponse>, ProblemDetails> {
-    if !caller.bounds.reasons.is_empty() || !caller.bounds.prefixes.is_empty() {
-        return Err(ProblemDetails::forbidden(
-            "a token that is limited to reasons or prefixes may not import; limit it to the source",
-        ));
-    }
-    caller.allow(None, None, Some(&query.source))?;
+) -> JsonResult<ImportResponse> {
+    caller.allow_whole_source(&query.source, "import")?;
     let name = if query.file.is_empty() {
-        "-".to_string()
+        "-"
     } else {
-        query.file.clone()
+        &query.file
     };
-    let mut pieces = receive(request, name).await?;
+    let mut body = receive(request, name.to_string()).await?;
     if let Some(key) = caller.idempotency
         && let Some(earlier) = earlier_import(&app, key)?
     {
-        let read = tokio::task::spawn_blocking(move || pieces.rest())
-            .await
-            .map_err(ProblemDetails::failed)?;
-        let read = read.map_err(|e| ProblemDetails::new(ProblemCode::Malformed, e.to_string()))?;
-        return if earlier.sha256.as_ref() == Some(&read) {
+        let malformed = |e: io::Error| ProblemDetails::new(ProblemCode::Malformed, e.to_string());
+        let hash = blocking(move || body.read_to_end().map_err(malformed)).await?;
+        return if earlier.sha256 == Some(hash) {
             Ok(Json(earlier))
         } else {
-            Err(ProblemDetails::of(
-                &LedgerError::IdempotencyKeyReused,
-                &app.ledger.store.dictionary(),
-            ))
+            Err(of_ledger(&app.ledger)(LedgerError::IdempotencyKeyReused))
         };
     }
-    let id = super::secrets::random::<8>().map_err(ProblemDetails::failed)?;
-    let id = super::secrets::text(&id);
+    let id = secrets::random::<8>().map_err(ProblemDetails::internal)?;
+    let id = secrets::base32(&id);
     let since = app.ledger.now();
     let running = ImportResponse::running(id, query.source.clone(), since.into());
     record(&app, since, &running).await;
-    let (of, begun) = (app.clone(), running.clone());
-    let done = tokio::task::spawn_blocking(move || run(&of, &query, &caller, begun, pieces))
-        .await
-        .map_err(ProblemDetails::failed)
-        .flatten();
-    let end = match &done {
+    let (ledger, state) = (app.ledger.clone(), running.clone());
+    let result = blocking(move || run(&ledger, &query, &caller, state, body)).await;
+    let end = match &result {
         Ok(response) => response.clone(),
         Err(problem) => running.failed(problem.clone()),
     };
     record(&app, since, &end).await;
-    done.map(Json)
+    result.map(Json)
 }
 
 /// The response to an earlier import with the same key.
@@ -83,7 +75,7 @@ fn earlier_import(
 ) -> Result<Option<ImportResponse>, ProblemDetails> {
     match app.ledger.store.answer(app.ledger.now(), &key.key)? {
         Some((body, _, text)) if body == key.body => Ok(Some(
-            serde_json::from_str(&text).map_err(ProblemDetails::failed)?,
+            serde_json::from_str(&text).map_err(ProblemDetails::internal)?,
         )),
         // Another request had the key, or its response is not kept.
         _ => earlier_response(app, key).map(|_| None),
@@ -103,41 +95,35 @@ async fn record(app: &App, since: Time, import: &ImportResponse) {
 #[utoipa::path(get, path = "/v1/imports/{id}", tag = "imports",
     params(("id" = String, Path, description = "The ID of the import")),
     responses((status = 200, body = ImportResponse, description = "The import")))]
-pub(super) async fn get_import(
-    State(app): State<App>,
-    Part(id): Part,
-) -> Result<Json<ImportResponse>, ProblemDetails> {
+pub async fn get_import(State(app): State<App>, Part(id): Part) -> JsonResult<ImportResponse> {
     let accounts = app.ledger.accounts();
     let (since, text) = accounts.imports.get(&id).ok_or_else(|| {
         ProblemDetails::not_found(format!(
             "there is no import `{id}`, or it is no longer kept"
         ))
     })?;
-    let mut import: ImportResponse = serde_json::from_str(text).map_err(ProblemDetails::failed)?;
+    let mut import: ImportResponse =
+        serde_json::from_str(text).map_err(ProblemDetails::internal)?;
     if import.state == ImportState::Running && *since < app.started {
         import.state = ImportState::Interrupted;
     }
     Ok(Json(import))
 }
 
-/// Reads an allowance of errors; an empty one is the default allowance.
+/// Reads an allowance of errors; an empty text stands for `true`.
 fn allowance(text: Option<&str>) -> Result<ErrorAllowance, ProblemDetails> {
-    match text {
-        None => Ok(ErrorAllowance::default()),
-        Some(text) => {
-            let text = if text.is_empty() { "true" } else { text };
-            text.parse()
-                .map_err(|e| ProblemDetails::invalid(format!("skip_errors: {e}")))
-        }
-    }
+    let read = text.map(|t| if t.is_empty() { "true" } else { t }.parse());
+    read.transpose()
+        .map(Option::unwrap_or_default)
+        .map_err(|e| ProblemDetails::invalid(format!("skip_errors: {e}")))
 }
 
 fn run(
-    app: &App,
+    ledger: &Ledger,
     query: &ImportQuery,
     caller: &Caller,
-    begun: ImportResponse,
-    mut body: Pieces,
+    running: ImportResponse,
+    mut body: ImportBody,
 ) -> Result<ImportResponse, ProblemDetails> {
     let max_age = query
         .max_age
@@ -175,25 +161,26 @@ fn run(
         max_age,
         audit: Some(caller.audit_record("import", &query.source, "", None)),
     };
-    let done = imports::run(&app.ledger, &list, &mut body);
-    let done = done.map_err(|e| body.broken().unwrap_or_else(|| problem(&app.ledger, &e)))?;
+    let outcome = imports::run(ledger, &list, &mut body);
+    let outcome =
+        outcome.map_err(|e| body.take_problem().unwrap_or_else(|| problem(ledger, &e)))?;
     Ok(ImportResponse {
         state: ImportState::Done,
-        sha256: Some(body.sum()),
-        format: Some(done.format),
+        sha256: Some(body.hash()),
+        format: Some(outcome.format),
         mode: Some(query.mode),
         dry_run: query.dry_run,
-        receipt: done.result.receipt.map(Into::into),
-        difference: Some(done.result.difference.into()),
-        report: Some(done.report),
-        ..begun
+        receipt: outcome.result.receipt.map(Into::into),
+        difference: Some(outcome.result.difference.into()),
+        report: Some(outcome.report),
+        ..running
     })
 }
 
 /// The problem of an import that changed nothing.
-pub(super) fn problem(ledger: &crate::ledger::Ledger, e: &ImportFailure) -> ProblemDetails {
+pub fn problem(ledger: &Ledger, e: &ImportFailure) -> ProblemDetails {
     match e {
-        ImportFailure::Ledger(r) => ProblemDetails::of(r, &ledger.store.dictionary()),
+        ImportFailure::Ledger(r) => ProblemDetails::of_ledger_error(r, &ledger.store.dictionary()),
         ImportFailure::Invalid(why) => ProblemDetails::invalid(why),
         ImportFailure::NotFound(why) => ProblemDetails::not_found(why),
         ImportFailure::Busy(why) => ProblemDetails::conflict(why),
@@ -204,9 +191,6 @@ pub(super) fn problem(ledger: &crate::ledger::Ledger, e: &ImportFailure) -> Prob
 }
 
 /// A zone by its name or by the name of its file.
-pub(super) fn find_zone<'s>(
-    snapshot: &'s crate::index::Snapshot,
-    name: &str,
-) -> Result<&'s crate::index::ZoneView, ProblemDetails> {
+pub fn find_zone<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s ZoneView, ProblemDetails> {
     imports::find_zone(snapshot, name).map_err(ProblemDetails::not_found)
 }

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     api::{FieldError, ProblemCode, ProblemDetails},
-    model::text::check_line,
+    model::{Time, text::check_line},
 };
 
 /// The largest number of items on a page.
@@ -42,24 +42,19 @@ fn wrong_field(path: &str, error: &str) -> ProblemDetails {
     let named = ["missing field `", "unknown field `", "duplicate field `"]
         .iter()
         .find_map(|start| error.strip_prefix(start)?.split_once('`'));
-    let (parent, known) = match path {
-        "." | "?" => ("", ""),
-        path => (path, path),
-    };
-    let (field, detail) = match named {
+    let path = if matches!(path, "." | "?") { "" } else { path };
+    let field = match named {
         // serde_path_to_error already has the name of an unknown field in its path.
-        Some((name, _)) if parent == name || parent.ends_with(&format!(".{name}")) => {
-            (known.to_string(), error.to_string())
-        }
-        Some((name, _)) if parent.is_empty() => (name.to_string(), error.to_string()),
-        Some((name, _)) => (format!("{parent}.{name}"), error.to_string()),
-        None => (known.to_string(), error.to_string()),
+        Some((name, _)) if path == name || path.ends_with(&format!(".{name}")) => path.into(),
+        Some((name, _)) if path.is_empty() => name.to_string(),
+        Some((name, _)) => format!("{path}.{name}"),
+        None => path.to_string(),
     };
-    let position = detail.rfind(" at line ");
-    let detail = position.map_or(detail.clone(), |n| detail[..n].to_string());
-    let mut problem = ProblemDetails::new(ProblemCode::Invalid, detail.clone());
+    let detail = error.rfind(" at line ").map_or(error, |n| &error[..n]);
+    let mut problem = ProblemDetails::new(ProblemCode::Invalid, detail);
     if !field.is_empty() {
         problem.detail = format!("{field}: {detail}");
+        let detail = detail.into();
         problem.errors.push(FieldError { field, detail });
     }
     problem
@@ -85,6 +80,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, state: &S) -> Result<JsonBody<T>, ProblemDetails> {
         let bytes = bytes(request, state).await?;
         json(&bytes).map(JsonBody)
+    }
+}
+
+/// A JSON body, and its bytes, which tell requests with the same `Idempotency-Key` apart.
+pub struct JsonWithBytes<T>(pub T, pub Bytes);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonWithBytes<T> {
+    type Rejection = ProblemDetails;
+    async fn from_request(request: Request, state: &S) -> Result<Self, ProblemDetails> {
+        let bytes = bytes(request, state).await?;
+        Ok(JsonWithBytes(json(&bytes)?, bytes))
     }
 }
 
@@ -139,6 +145,27 @@ pub fn limit(requested: Option<usize>) -> Result<usize, ProblemDetails> {
     }
 }
 
+/// Reads a time of a request relative to now; `parse` decides whether it is a start or an end.
+pub fn time(
+    field: &str,
+    text: Option<&String>,
+    now: Time,
+    parse: fn(&str, Time) -> Result<Time, String>,
+) -> Result<Option<Time>, ProblemDetails> {
+    text.map(|t| parse(t, now))
+        .transpose()
+        .map_err(|e| ProblemDetails::invalid(format!("{field}: {e}")))
+}
+
+/// Reads the `after` of a page; `parse` reads what the `next` of the previous page contains.
+pub fn after<T>(
+    text: Option<&String>,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, ProblemDetails> {
+    let invalid = || ProblemDetails::invalid("after: it must be the `next` of the previous page");
+    text.map(|t| parse(t).ok_or_else(invalid)).transpose()
+}
+
 /// The longest note of a request about many subjects, in bytes; it is stored with each subject.
 const MAX_NOTE_BYTES: usize = 2048;
 
@@ -150,13 +177,14 @@ pub fn line(field: &str, text: &str) -> Result<(), ProblemDetails> {
 /// Refuses a note that is not one line of plain text, or is too long to be stored with many
 /// subjects.
 pub fn note(note: Option<&String>) -> Result<(), ProblemDetails> {
-    note.map_or(Ok(()), |n| line("note", n))?;
-    match note {
-        Some(n) if n.len() > MAX_NOTE_BYTES => Err(ProblemDetails::invalid(format!(
+    let Some(note) = note else { return Ok(()) };
+    line("note", note)?;
+    if note.len() > MAX_NOTE_BYTES {
+        return Err(ProblemDetails::invalid(format!(
             "note: at most {MAX_NOTE_BYTES} bytes; it is stored with each subject"
-        ))),
-        _ => Ok(()),
+        )));
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -2,16 +2,24 @@
 
 use std::time::Duration;
 
-use axum::{Extension, Json, extract::State, http::StatusCode};
+use axum::{Json, http::StatusCode};
 
-use super::{App, caller::Caller, error::of_ledger, input::JsonBody};
-use crate::api::{
-    DamageResponse, IntegrityResponse, ProblemDetails, RemovalGapResponse, RemovalLogResponse,
-    ScrubProgressResponse, ScrubRequest, ScrubsResponse,
+use super::{
+    App,
+    exposition::Exposition,
+    handler::{Call, StatusResult, blocking},
+    input::JsonBody,
+};
+use crate::{
+    api::{
+        DamageResponse, IntegrityResponse, RemovalGapResponse, RemovalLogResponse,
+        ScrubProgressResponse, ScrubRequest, ScrubsResponse,
+    },
+    ledger::LeftBehind,
 };
 
 /// The damage, the scrubs, and how the store was opened.
-pub(super) fn report(app: &App) -> IntegrityResponse {
+pub fn report(app: &App) -> IntegrityResponse {
     let store = &app.ledger.store;
     let damage = store
         .integrity
@@ -39,7 +47,7 @@ pub(super) fn report(app: &App) -> IntegrityResponse {
 }
 
 /// The state of the removal log.
-pub(super) fn removal_log(app: &App) -> RemovalLogResponse {
+pub fn removal_log(app: &App) -> RemovalLogResponse {
     let health = app.ledger.health.removals();
     RemovalLogResponse {
         path: app.ledger.settings().removals.clone(),
@@ -54,124 +62,99 @@ pub(super) fn removal_log(app: &App) -> RemovalLogResponse {
     }
 }
 
-/// The problems that exist although queries are answered and writes accepted, one line each.
-/// Finding them can wait for the disk.
-pub(super) async fn degraded(app: &App) -> Vec<String> {
-    let gap = app.ledger.health.removals().gap;
-    let gap = gap.map(|g| format!("the removal log has lost lines ({}); make a backup", g.why));
-    let damage = app
-        .ledger
-        .store
-        .integrity
-        .damage()
-        .into_iter()
-        .map(|d| format!("the store is damaged: {}", d.what));
-    gap.into_iter()
-        .chain(damage)
-        .chain(lost_names(app).await)
-        .collect()
-}
-
-/// Names that are no longer configured although they have listings.
-async fn lost_names(app: &App) -> Vec<String> {
+/// The names that are no longer configured although they have listings, or why they are not known.
+pub async fn left_behind(app: &App) -> Result<Vec<LeftBehind>, String> {
     let ledger = app.ledger.clone();
     let found = tokio::task::spawn_blocking(move || {
-        ledger
-            .left_behind_now()
-            .map_err(|e| e.text(&ledger.store.dictionary()))
-    })
-    .await;
-    match found.map_err(|e| e.to_string()).and_then(|found| found) {
-        Ok(left) => left
-            .iter()
-            .map(|l| {
-                format!("the configuration has lost a name: {l}; `orbsd reload --force` accepts it")
-            })
-            .collect(),
-        Err(e) => vec![format!(
-            "the store could not be compared with the configuration: {e}"
-        )],
-    }
+        let found = ledger.left_behind_now();
+        found.map_err(|e| e.text(&ledger.store.dictionary()))
+    });
+    found.await.map_err(|e| e.to_string()).flatten()
 }
 
-/// Samples of metrics: name, help, value.
-pub(super) fn gauges(app: &App) -> Vec<(&'static str, &'static str, Option<f64>)> {
+/// The problems that exist although queries are answered and writes accepted, one line each.
+pub fn degraded(app: &App, left_behind: &Result<Vec<LeftBehind>, String>) -> Vec<String> {
+    let gap = app.ledger.health.removals().gap;
+    let mut out = Vec::from_iter(
+        gap.map(|g| format!("the removal log has lost lines ({}); make a backup", g.why)),
+    );
+    let damage = app.ledger.store.integrity.damage().into_iter();
+    out.extend(damage.map(|d| format!("the store is damaged: {}", d.what)));
+    match left_behind {
+        Ok(left) => out.extend(left.iter().map(|l| {
+            format!("the configuration has lost a name: {l}; `orbsd reload --force` accepts it")
+        })),
+        Err(e) => out.push(format!(
+            "the store could not be compared with the configuration: {e}"
+        )),
+    }
+    out
+}
+
+/// Writes the metrics about damage.
+pub fn write_metrics(out: &mut Exposition, app: &App) {
     let log = app.ledger.health.removals();
-    let lost = log.gap.map_or(0, |g| {
-        g.missing
-            .iter()
-            .map(|(from, to)| to - from + 1)
-            .sum::<u64>()
-    });
+    let gap = log.gap.map_or(Vec::new(), |g| g.missing);
+    let lost: u64 = gap.iter().map(|(from, to)| to - from + 1).sum();
     let (running, last) = app.ledger.store.integrity.scrubs();
-    vec![
-        (
-            "removals_log_whole",
-            "0 while the removal log is lost or damaged, and nothing is written to it",
-            Some(f64::from(u8::from(log.problem.is_none()))),
-        ),
-        (
-            "removals_log_missing_lines",
-            "Lines that the removal log has lost since the last backup",
-            Some(lost as f64),
-        ),
-        (
-            "store_damage",
-            "Damage of the store that was found and is not repaired",
-            Some(app.ledger.store.integrity.damage().len() as f64),
-        ),
-        (
-            "scrub_running",
-            "1 while a scrub reads the store for damage",
-            Some(f64::from(u8::from(running.is_some()))),
-        ),
-        (
-            "scrub_end_time_seconds",
-            "When the last complete scrub ended",
-            last.map(|l| l.ended.0 as f64),
-        ),
-        (
-            "scrub_damaged_families",
-            "Column families in which the last complete scrub found damage",
-            last.map(|l| l.damaged as f64),
-        ),
-    ]
+    out.gauge(
+        "removals_log_whole",
+        "0 while the removal log is lost or damaged, and nothing is written to it",
+        f64::from(log.problem.is_none()),
+    );
+    out.gauge(
+        "removals_log_missing_lines",
+        "Lines that the removal log has lost since the last backup",
+        lost as f64,
+    );
+    out.gauge(
+        "store_damage",
+        "Damage of the store that was found and is not repaired",
+        app.ledger.store.integrity.damage().len() as f64,
+    );
+    out.gauge(
+        "scrub_running",
+        "1 while a scrub reads the store for damage",
+        f64::from(running.is_some()),
+    );
+    out.gauge(
+        "scrub_end_time_seconds",
+        "When the last complete scrub ended",
+        last.as_ref().map(|l| l.ended.0 as f64),
+    );
+    out.gauge(
+        "scrub_damaged_families",
+        "Column families in which the last complete scrub found damage",
+        last.map(|l| l.damaged as f64),
+    );
 }
 
 /// Starts a scrub, which reads the whole store for damage. The daemon responds at once; `GET
 /// /v1/status` shows the progress and the result.
 #[utoipa::path(post, path = "/v1/scrubs", tag = "state", request_body = ScrubRequest,
     responses((status = 202, body = IntegrityResponse, description = "The scrub begins")))]
-pub(super) async fn start_scrub(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn start_scrub(
+    Call { app, caller }: Call,
     JsonBody(request): JsonBody<ScrubRequest>,
-) -> Result<(StatusCode, Json<IntegrityResponse>), ProblemDetails> {
+) -> StatusResult<IntegrityResponse> {
     let detail = if request.accept_missing_commits {
         "missing commits accepted"
     } else {
         ""
     };
-    app.ledger
-        .note(caller.audit_record("scrub", "the store", detail, None))
-        .await
-        .map_err(of_ledger(&app.ledger))?;
+    app.note(caller.audit_record("scrub", "the store", detail, None))
+        .await?;
     if request.accept_missing_commits {
         app.ledger.store.integrity.accept_missing_commits();
     }
-    match app.daemon {
-        true => app.ledger.store.integrity.want_scrub(),
+    if app.daemon {
+        app.ledger.store.integrity.want_scrub();
+    } else {
         // A command waits for the result.
-        false => {
-            let ledger = app.ledger.clone();
-            tokio::task::spawn_blocking(move || {
-                ledger
-                    .store
-                    .scrub(&|| ledger.now(), &mut |_: Duration| true)
-            })
-            .await
-            .map_err(ProblemDetails::failed)??;
-        }
+        let ledger = app.ledger.clone();
+        let now = move || ledger.now();
+        let store = app.ledger.store.clone();
+        blocking(move || Ok(store.scrub(&now, &mut |_: Duration| true)?)).await?;
     }
     Ok((StatusCode::ACCEPTED, Json(report(&app))))
 }

@@ -2,20 +2,21 @@
 
 use std::net::IpAddr;
 
-use axum::{Extension, Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
 
 use super::{
     App,
     caller::Caller,
-    input::{JsonBody, Part, QueryParams, limit},
+    handler::{Call, JsonResult, StatusResult, blocking},
+    input::{JsonBody, Part, QueryParams, after, limit, line},
+    secrets,
 };
 use crate::{
     api::{
-        AssessmentKind, ControlResponse, JobResponse, JobStateKind, JobTrigger, JobsQuery,
-        NominationKind, NominationRequest, OutcomeDetail, OutcomeKind, Page,
-        PreparedProbesResponse, ProbeResultsRequest, ProblemDetails, RelayTestResponse,
-        TestResultResponse,
+        ControlResponse, JobResponse, JobTrigger, JobsQuery, NominationKind, NominationRequest,
+        OutcomeDetail, OutcomeKind, Page, PreparedProbesResponse, ProbeResultsRequest,
+        ProblemDetails, RelayTestResponse, TestResultResponse,
     },
     model::{Role, Subject, Time, text::replace_controls},
     relay::{
@@ -23,8 +24,8 @@ use crate::{
         catalogue::MAX_MESSAGES,
         control::{ControlCheck, ControlSession},
         forms::TestScope,
-        outcome::{Assessment, TestResult},
-        policy::{EvidenceOrigin, EvidenceSummary, Job, JobState, Trigger},
+        outcome::TestResult,
+        policy::{EvidenceOrigin, EvidenceSummary, Job, Trigger},
         transcript::{parse_transcript, render_transcript},
     },
     smtp::MessageOutcome,
@@ -42,54 +43,53 @@ const MAX_REPLY_CHARS: usize = 200;
 
 impl ProblemDetails {
     /// The problem of a request that the relay service refused.
-    pub(super) fn denied(e: RelayError, dictionary: &Dictionary) -> ProblemDetails {
+    pub(super) fn of_relay_error(e: RelayError, dictionary: &Dictionary) -> ProblemDetails {
         match e {
             RelayError::Invalid(why) => ProblemDetails::invalid(why),
             RelayError::LimitReached(why, wait) => ProblemDetails::too_many(why, wait),
             RelayError::Refused(why) => ProblemDetails::conflict(why),
             RelayError::NotFound(why) => ProblemDetails::not_found(why),
-            RelayError::Ledger(e) => ProblemDetails::of(&e, dictionary),
+            RelayError::Ledger(e) => ProblemDetails::of_ledger_error(&e, dictionary),
         }
     }
 }
 
 /// Calls the relay service on a thread that may block, since the service waits for the writer.
-pub(super) async fn call_relay<T: Send + 'static>(
+pub async fn call_relay<T: Send + 'static>(
     app: &App,
-    f: impl FnOnce(&RelayService) -> Result<T, RelayError> + Send + 'static,
+    request: impl FnOnce(&RelayService) -> Result<T, RelayError> + Send + 'static,
 ) -> Result<T, ProblemDetails> {
-    let relay = app.relay.clone();
-    let done = tokio::task::spawn_blocking(move || f(&relay))
-        .await
-        .map_err(ProblemDetails::failed)?;
-    done.map_err(|e| ProblemDetails::denied(e, &app.ledger.store.dictionary()))
+    let app = app.clone();
+    blocking(move || {
+        let response = request(&app.relay);
+        response.map_err(|e| ProblemDetails::of_relay_error(e, &app.ledger.store.dictionary()))
+    })
+    .await
 }
 
 /// The caller as the relay service knows it.
-pub(super) fn actor(caller: &Caller) -> Actor {
+pub fn actor(caller: &Caller) -> Actor {
     Actor {
         name: caller.name.clone(),
         from: caller.from.to_string(),
-        once: caller.idempotency,
+        idempotency: caller.idempotency,
     }
 }
 
 /// Reads the address of one host.
-pub(super) fn host(field: &str, text: &str) -> Result<IpAddr, ProblemDetails> {
+pub fn host(field: &str, text: &str) -> Result<IpAddr, ProblemDetails> {
     let addr: Result<IpAddr, _> = text.trim().trim_matches(['[', ']']).parse();
-    match addr {
-        Ok(a) => Ok(a.to_canonical()),
-        Err(_) if text.contains('/') => Err(ProblemDetails::invalid(format!(
-            "{field}: only single addresses are tested, not networks"
-        ))),
-        Err(_) => Err(ProblemDetails::invalid(format!(
-            "{field}: `{text}` is not an IP address"
-        ))),
-    }
+    addr.map(|a| a.to_canonical()).map_err(|_| {
+        ProblemDetails::invalid(if text.contains('/') {
+            format!("{field}: only single addresses are tested, not networks")
+        } else {
+            format!("{field}: `{text}` is not an IP address")
+        })
+    })
 }
 
 /// Reads a number in a path.
-pub(super) fn number(text: &str, what: &str) -> Result<u64, ProblemDetails> {
+pub fn number(text: &str, what: &str) -> Result<u64, ProblemDetails> {
     text.parse()
         .map_err(|_| ProblemDetails::not_found(format!("there is no {what} `{text}`")))
 }
@@ -107,7 +107,7 @@ fn read_nomination(
             "evidence: at most {MAX_EVIDENCE_BYTES} bytes"
         )));
     }
-    super::input::line("evidence", &request.evidence)?;
+    line("evidence", &request.evidence)?;
     if request.names.len() > MAX_NAMES || request.names.iter().any(|n| n.len() > MAX_NAME_BYTES) {
         return Err(ProblemDetails::invalid(format!(
             "names: at most {MAX_NAMES}, of at most {MAX_NAME_BYTES} bytes each"
@@ -132,14 +132,8 @@ fn read_nomination(
             "port: a port other than 25 requires the role editor",
         ));
     }
-    let at = request
-        .at
-        .map(|t| {
-            t.parse::<Time>()
-                .map_err(|e| ProblemDetails::invalid(format!("at: {e}")))
-        })
-        .transpose()?
-        .unwrap_or_else(|| caller.clock.now());
+    let at = request.at.map(|t| t.parse::<Time>()).transpose();
+    let at = at.map_err(|e| ProblemDetails::invalid(format!("at: {e}")))?;
     let origin = match request.kind {
         NominationKind::Message => EvidenceOrigin::Message,
         NominationKind::Log => EvidenceOrigin::Log,
@@ -151,7 +145,7 @@ fn read_nomination(
         evidence: EvidenceSummary {
             origin,
             text: request.evidence,
-            at,
+            at: at.unwrap_or_else(|| caller.clock.now()),
         },
         decides,
         owner,
@@ -164,22 +158,18 @@ fn read_nomination(
 /// A session with controls; the texts are for operators.
 fn control(s: &ControlSession, full: bool) -> ControlResponse {
     let codes = |c: &ControlCheck| c.replies.iter().map(|r| r.code).collect();
-    let texts = [&s.before, &s.after]
-        .into_iter()
-        .filter(|_| full)
-        .flat_map(|c| {
-            let replies = c
-                .replies
-                .iter()
-                .map(|r| format!("RCPT TO:{}: {} {}", r.recipient, r.code, r.text));
-            replies.chain(c.failure.clone())
-        });
+    let texts = |c: &ControlCheck| {
+        let replies = c.replies.iter();
+        let replies = replies.map(|r| format!("RCPT TO:{}: {} {}", r.recipient, r.code, r.text));
+        replies.chain(c.failure.clone()).collect::<Vec<_>>()
+    };
+    let checks = [&s.before, &s.after].into_iter().filter(|_| full);
     ControlResponse {
         source: s.source.map(|a| a.to_string()),
         offers_auth: s.auth,
         before: codes(&s.before),
         after: codes(&s.after),
-        texts: texts.collect(),
+        texts: checks.flat_map(texts).collect(),
     }
 }
 
@@ -194,100 +184,68 @@ fn name(variant: &impl Serialize) -> String {
 /// An outcome with its details. The texts of servers are for operators, since servers repeat what
 /// they are sent.
 fn outcome(o: &MessageOutcome, full: bool) -> (OutcomeKind, OutcomeDetail) {
-    let text = |t: &String| Some(t.clone()).filter(|_| full);
-    let none = OutcomeDetail::default();
-    match o {
-        MessageOutcome::Delivered { output, at } => (
-            OutcomeKind::Delivered,
-            OutcomeDetail {
-                output: Some(output.to_string()),
-                at: Some((*at).into()),
-                ..none
-            },
-        ),
-        MessageOutcome::Bounced { at } => (
-            OutcomeKind::Bounced,
-            OutcomeDetail {
-                at: Some((*at).into()),
-                ..none
-            },
-        ),
-        MessageOutcome::Accepted { text: t } => (
-            OutcomeKind::Accepted,
-            OutcomeDetail {
-                text: text(t),
-                ..none
-            },
-        ),
-        MessageOutcome::Refused {
-            stage,
-            code,
-            text: t,
+    let for_operator = |t: &String| full.then(|| t.clone());
+    let mut detail = OutcomeDetail::default();
+    let kind = match o {
+        MessageOutcome::Delivered { output, at } => {
+            detail.output = Some(output.to_string());
+            detail.at = Some((*at).into());
+            OutcomeKind::Delivered
         }
-        | MessageOutcome::TempFail {
-            stage,
-            code,
-            text: t,
-        } => {
-            let kind = match o {
+        MessageOutcome::Bounced { at } => {
+            detail.at = Some((*at).into());
+            OutcomeKind::Bounced
+        }
+        MessageOutcome::Accepted { text } => {
+            detail.text = for_operator(text);
+            OutcomeKind::Accepted
+        }
+        MessageOutcome::Refused { stage, code, text }
+        | MessageOutcome::TempFail { stage, code, text } => {
+            detail.stage = Some(name(stage));
+            detail.code = Some(*code);
+            detail.text = for_operator(text);
+            match o {
                 MessageOutcome::Refused { .. } => OutcomeKind::Refused,
                 _ => OutcomeKind::Deferred,
-            };
-            let detail = OutcomeDetail {
-                stage: Some(name(stage)),
-                code: Some(*code),
-                text: text(t),
-                ..none
-            };
-            (kind, detail)
+            }
         }
-        MessageOutcome::NotSent => (
-            OutcomeKind::Inconclusive,
-            OutcomeDetail {
-                cause: Some("not sent yet".into()),
-                ..none
-            },
-        ),
-        MessageOutcome::Interrupted { why } => (
-            OutcomeKind::Deferred,
-            OutcomeDetail {
-                cause: Some(why.as_str().into()),
-                ..none
-            },
-        ),
+        MessageOutcome::NotSent => {
+            detail.cause = Some("not sent yet".into());
+            OutcomeKind::Inconclusive
+        }
+        MessageOutcome::Interrupted { why } => {
+            detail.cause = Some(why.as_str().into());
+            OutcomeKind::Deferred
+        }
         MessageOutcome::Inconclusive {
             why,
             deferred_at,
             blocklist,
-        } => (
-            OutcomeKind::Inconclusive,
-            OutcomeDetail {
-                cause: Some(why.clone()),
-                deferred_at: deferred_at.as_ref().map(name),
-                blocklist: *blocklist,
-                ..none
-            },
-        ),
-        MessageOutcome::Skipped { why } => (
-            OutcomeKind::Skipped,
-            OutcomeDetail {
-                cause: Some(why.clone()),
-                ..none
-            },
-        ),
-    }
+        } => {
+            detail.cause = Some(why.clone());
+            detail.deferred_at = deferred_at.as_ref().map(name);
+            detail.blocklist = *blocklist;
+            OutcomeKind::Inconclusive
+        }
+        MessageOutcome::Skipped { why } => {
+            detail.cause = Some(why.clone());
+            OutcomeKind::Skipped
+        }
+    };
+    (kind, detail)
 }
 
 /// A result. Its envelope contains a token, which proves relaying, so that only operators see it.
 fn result(t: &TestResult, full: bool) -> TestResultResponse {
-    let (kind, detail) = outcome(&t.outcome, full);
-    let (from, to) = t.envelope.clone();
+    let (outcome, detail) = outcome(&t.outcome, full);
+    let (from, to) = full.then(|| t.envelope.clone()).unzip();
     TestResultResponse {
         test: t.test.clone(),
         class: t.class.clone(),
-        outcome: kind,
-        from: Some(from).filter(|_| full),
-        to: Some(to).filter(|_| full),
+        outcome,
+        from,
+        to,
         detail,
     }
 }
@@ -299,28 +257,6 @@ fn trigger(t: Trigger) -> JobTrigger {
         Trigger::Claim { .. } => JobTrigger::Claim,
         Trigger::Review => JobTrigger::Review,
         Trigger::Recheck => JobTrigger::Recheck,
-    }
-}
-
-fn state(s: JobState) -> JobStateKind {
-    match s {
-        JobState::Held => JobStateKind::Held,
-        JobState::Deferred => JobStateKind::Deferred,
-        JobState::Queued => JobStateKind::Queued,
-        JobState::Running => JobStateKind::Running,
-        JobState::Done => JobStateKind::Done,
-    }
-}
-
-fn assessment(a: Assessment) -> AssessmentKind {
-    match a {
-        Assessment::Open => AssessmentKind::Open,
-        Assessment::Accepted => AssessmentKind::Accepted,
-        Assessment::Closed => AssessmentKind::Closed,
-        Assessment::Refused => AssessmentKind::Refused,
-        Assessment::Blocked => AssessmentKind::Blocked,
-        Assessment::Inconclusive => AssessmentKind::Inconclusive,
-        Assessment::Untestable => AssessmentKind::Untestable,
     }
 }
 
@@ -338,12 +274,12 @@ fn job(j: &Job, full: bool) -> JobResponse {
         trigger: trigger(j.trigger),
         author: j.by.clone(),
         at: j.at.into(),
-        state: state(j.state),
+        state: j.state,
         waiting_for: j.waiting_for.clone(),
         not_before: not_before.into(),
         begun: j.begun.map(Into::into),
         ended: j.ended.map(Into::into),
-        assessment: (!j.is_open()).then(|| assessment(j.assessment())),
+        assessment: (!j.is_open()).then(|| j.assessment()),
         row: j.row.map(|r| r.name().into()),
         source: j.source.map(|a| a.to_string()),
         controls: j.controls.iter().map(|s| control(s, full)).collect(),
@@ -357,7 +293,7 @@ fn job_for(j: &Job, caller: &Caller) -> JobResponse {
 }
 
 /// The public part of a job: its state without results.
-pub(super) fn public_job(j: &Job) -> JobResponse {
+pub fn public_job(j: &Job) -> JobResponse {
     JobResponse {
         results: Vec::new(),
         controls: Vec::new(),
@@ -373,45 +309,30 @@ pub(super) fn public_job(j: &Job) -> JobResponse {
 /// has.
 #[utoipa::path(post, path = "/v1/nominations", tag = "relay", request_body = NominationRequest,
     responses((status = 202, body = JobResponse, description = "The job")))]
-pub(super) async fn nominate_host(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn nominate_host(
+    Call { app, caller }: Call,
     JsonBody(request): JsonBody<NominationRequest>,
-) -> Result<(StatusCode, Json<JobResponse>), ProblemDetails> {
-    let (nomination, who) = (read_nomination(request, &caller, false)?, actor(&caller));
-    let job = call_relay(&app, move |relay| {
-        relay.nominate(&who, nomination, relay.now())
-    })
-    .await?;
+) -> StatusResult<JobResponse> {
+    let (nomination, actor) = (read_nomination(request, &caller, false)?, actor(&caller));
+    let nominate = move |relay: &RelayService| relay.nominate(&actor, nomination, relay.now());
+    let job = call_relay(&app, nominate).await?;
     Ok((StatusCode::ACCEPTED, Json(job_for(&job, &caller))))
 }
 
 /// Lists jobs, the newest first.
 #[utoipa::path(get, path = "/v1/jobs", tag = "relay", params(JobsQuery),
     responses((status = 200, body = Page<JobResponse>, description = "A page of jobs")))]
-pub(super) async fn list_jobs(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn list_jobs(
+    Call { app, caller }: Call,
     QueryParams(query): QueryParams<JobsQuery>,
-) -> Result<Json<Page<JobResponse>>, ProblemDetails> {
+) -> JsonResult<Page<JobResponse>> {
     let most = limit(query.limit)?;
-    let before = query
-        .after
-        .as_ref()
-        .map(|a| {
-            a.parse().map_err(|_| {
-                ProblemDetails::invalid("after: it must be the `next` of the previous page")
-            })
-        })
-        .transpose()?;
+    let before = after(query.after.as_ref(), |a| a.parse().ok())?;
     let found = call_relay(&app, move |relay| relay.jobs(before, query.open, most)).await?;
-    let next = found
-        .last()
-        .filter(|_| found.len() == most)
-        .map(|j| j.id.to_string());
+    let last = found.last().filter(|_| found.len() == most);
     Ok(Json(Page {
         items: found.iter().map(|j| job_for(j, &caller)).collect(),
-        next,
+        next: last.map(|j| j.id.to_string()),
     }))
 }
 
@@ -419,11 +340,7 @@ pub(super) async fn list_jobs(
 #[utoipa::path(get, path = "/v1/jobs/{id}", tag = "relay",
     params(("id" = u64, Path, description = "The number of the job")),
     responses((status = 200, body = JobResponse, description = "The job")))]
-pub(super) async fn get_job(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
-    Part(id): Part,
-) -> Result<Json<JobResponse>, ProblemDetails> {
+pub async fn get_job(Call { app, caller }: Call, Part(id): Part) -> JsonResult<JobResponse> {
     let id = number(&id, "job")?;
     let job = call_relay(&app, move |relay| relay.job(id)).await?;
     Ok(Json(job_for(&job, &caller)))
@@ -433,7 +350,7 @@ pub(super) async fn get_job(
 #[utoipa::path(get, path = "/v1/jobs/{id}/transcript", tag = "relay",
     params(("id" = u64, Path, description = "The number of the job")),
     responses((status = 200, body = String, content_type = "text/plain", description = "The transcript")))]
-pub(super) async fn get_transcript(
+pub async fn get_transcript(
     State(app): State<App>,
     Part(id): Part,
 ) -> Result<String, ProblemDetails> {
@@ -445,42 +362,27 @@ pub(super) async fn get_transcript(
     .await
 }
 
-async fn decide(
-    app: &App,
-    caller: &Caller,
-    id: &str,
-    approve: bool,
-) -> Result<Json<JobResponse>, ProblemDetails> {
-    let (id, who) = (number(id, "job")?, actor(caller));
-    let job = call_relay(app, move |relay| {
-        relay.decide(&who, id, approve, relay.now())
-    })
-    .await?;
-    Ok(Json(job_for(&job, caller)))
+async fn decide(Call { app, caller }: Call, id: &str, approve: bool) -> JsonResult<JobResponse> {
+    let (id, actor) = (number(id, "job")?, actor(&caller));
+    let decide = move |relay: &RelayService| relay.decide(&actor, id, approve, relay.now());
+    let job = call_relay(&app, decide).await?;
+    Ok(Json(job_for(&job, &caller)))
 }
 
 /// Approves a job that waits for a person, so that it runs.
 #[utoipa::path(post, path = "/v1/jobs/{id}/approve", tag = "relay",
     params(("id" = u64, Path, description = "The number of the job")),
     responses((status = 200, body = JobResponse, description = "The job")))]
-pub(super) async fn approve_job(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
-    Part(id): Part,
-) -> Result<Json<JobResponse>, ProblemDetails> {
-    decide(&app, &caller, &id, true).await
+pub async fn approve_job(call: Call, Part(id): Part) -> JsonResult<JobResponse> {
+    decide(call, &id, true).await
 }
 
 /// Refuses a job that waits, so that it ends without a test.
 #[utoipa::path(delete, path = "/v1/jobs/{id}", tag = "relay",
     params(("id" = u64, Path, description = "The number of the job")),
     responses((status = 200, body = JobResponse, description = "The job")))]
-pub(super) async fn refuse_job(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
-    Part(id): Part,
-) -> Result<Json<JobResponse>, ProblemDetails> {
-    decide(&app, &caller, &id, false).await
+pub async fn refuse_job(call: Call, Part(id): Part) -> JsonResult<JobResponse> {
+    decide(call, &id, false).await
 }
 
 fn relay_test(t: &RelayTest, chosen: &[String]) -> RelayTestResponse {
@@ -506,12 +408,11 @@ fn relay_test(t: &RelayTest, chosen: &[String]) -> RelayTestResponse {
 /// Lists the catalogue of relay tests.
 #[utoipa::path(get, path = "/v1/catalogue", tag = "relay",
     responses((status = 200, body = Page<RelayTestResponse>, description = "All relay tests")))]
-pub(super) async fn list_relay_tests(State(app): State<App>) -> Json<Page<RelayTestResponse>> {
+pub async fn list_relay_tests(State(app): State<App>) -> Json<Page<RelayTestResponse>> {
     let settings = app.relay.settings();
     let all = settings.catalogue.0.iter();
     Json(Page::all(
-        all.map(|t| relay_test(t, &settings.enabled_tests))
-            .collect(),
+        all.map(|t| relay_test(t, &settings.enabled_tests)),
     ))
 }
 
@@ -521,38 +422,28 @@ pub(super) async fn list_relay_tests(State(app): State<App>) -> Json<Page<RelayT
 /// reporter.
 #[utoipa::path(post, path = "/v1/probes", tag = "relay", request_body = NominationRequest,
     responses((status = 201, body = PreparedProbesResponse, description = "The messages")))]
-pub(super) async fn prepare_probes(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn prepare_probes(
+    Call { app, caller }: Call,
     JsonBody(request): JsonBody<NominationRequest>,
-) -> Result<(StatusCode, Json<PreparedProbesResponse>), ProblemDetails> {
+) -> StatusResult<PreparedProbesResponse> {
     let nomination = read_nomination(request, &caller, true)?;
     let names = (app.host_names)(nomination.target, nomination.names.clone()).await;
     let mut ids = Vec::new();
     for _ in 0..2 * MAX_MESSAGES {
-        ids.push(super::secrets::random::<8>().map_err(ProblemDetails::failed)?);
+        ids.push(secrets::random::<8>().map_err(ProblemDetails::internal)?);
     }
+    let actor = Actor {
+        idempotency: None,
+        ..actor(&caller)
+    };
+    let mut next_id = move || ids.pop().unwrap_or_default();
     let (job, messages) = call_relay(&app, move |relay| {
-        let job = relay.nominate(
-            &Actor {
-                once: None,
-                ..actor(&caller)
-            },
-            nomination,
-            relay.now(),
-        )?;
-        relay.begin(
-            job.id,
-            &names,
-            &mut || ids.pop().unwrap_or_default(),
-            relay.now(),
-        )
+        let job = relay.nominate(&actor, nomination, relay.now())?;
+        relay.begin(job.id, &names, &mut next_id, relay.now())
     })
     .await?;
-    let response = PreparedProbesResponse {
-        job: job.id,
-        messages,
-    };
+    let job = job.id;
+    let response = PreparedProbesResponse { job, messages };
     Ok((StatusCode::CREATED, Json(response)))
 }
 
@@ -561,12 +452,11 @@ pub(super) async fn prepare_probes(
 #[utoipa::path(post, path = "/v1/jobs/{id}/results", tag = "relay", request_body = ProbeResultsRequest,
     params(("id" = u64, Path, description = "The number of the job")),
     responses((status = 200, body = JobResponse, description = "The job")))]
-pub(super) async fn report_results(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn report_results(
+    Call { app, caller }: Call,
     Part(id): Part,
     JsonBody(request): JsonBody<ProbeResultsRequest>,
-) -> Result<Json<JobResponse>, ProblemDetails> {
+) -> JsonResult<JobResponse> {
     let id = number(&id, "job")?;
     let job = call_relay(&app, move |relay| relay.job(id)).await?;
     if job.by != caller.name || !job.remote {

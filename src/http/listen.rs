@@ -3,7 +3,8 @@
 
 use std::{
     convert::Infallible,
-    net::{IpAddr, SocketAddr},
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -20,12 +21,13 @@ use tokio::{
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
-use tokio_util::task::TaskTracker;
+use tokio_util::{net::Listener, task::TaskTracker};
 use tower::ServiceExt;
 
 use super::{
     caller::PeerAddress,
     proxy::{self, HeaderError, TrustedProxies},
+    stopped,
 };
 use crate::api::{ProblemCode, ProblemDetails};
 use crate::net::{ClientKind, ConnectionLimiter, ConnectionPermit, LingeringStream, RequestBody};
@@ -71,9 +73,9 @@ pub struct SocketOwner {
 
 impl SocketOwner {
     /// Changes the owner of a path.
-    fn give(&self, path: &Path) -> std::io::Result<()> {
+    fn set_owner(&self, path: &Path) -> io::Result<()> {
         std::os::unix::fs::chown(path, self.user, self.group).map_err(|e| match &self.group_name {
-            Some(group) => std::io::Error::new(
+            Some(group) => io::Error::new(
                 e.kind(),
                 format!(
                     "{} cannot be given to `{group}`, the `socket_group` of [admin]: {e}; the daemon has to be root or a member of \
@@ -88,7 +90,7 @@ impl SocketOwner {
     /// Changes the group of an existing directory to the configured one if only its owner and group
     /// may enter it, so that the members of the group can reach the socket. A directory that only
     /// its owner may enter is left as it is.
-    fn give_directory(&self, path: &Path) -> std::io::Result<()> {
+    fn set_directory_group(&self, path: &Path) -> io::Result<()> {
         use std::os::unix::fs::MetadataExt;
         let metadata = std::fs::metadata(path)?;
         let Some(group) = &self.group_name else {
@@ -107,7 +109,7 @@ impl SocketOwner {
             user: None,
             ..self.clone()
         }
-        .give(path)
+        .set_owner(path)
     }
 }
 
@@ -117,37 +119,32 @@ impl SocketOwner {
 ///
 /// # Errors
 /// The error names the step that failed. A socket or directory that was created is removed again.
-pub async fn bind(path: &Path, owner: &SocketOwner) -> std::io::Result<UnixListener> {
+pub async fn bind(path: &Path, owner: &SocketOwner) -> io::Result<UnixListener> {
     use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    let name = path.display();
     // Only a socket is ever replaced.
     if std::fs::symlink_metadata(path).is_ok_and(|m| !m.file_type().is_socket()) {
-        return Err(std::io::Error::other(format!(
-            "{} is not a socket; name another path",
-            path.display()
-        )));
+        let why = format!("{name} is not a socket; name another path");
+        return Err(io::Error::other(why));
     }
     match UnixStream::connect(path).await.map_err(|e| e.kind()) {
-        Err(std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {}
+        Err(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
         Ok(_) => {
-            return Err(std::io::Error::other(format!(
-                "{} is in use; is another orbsd running?",
-                path.display()
-            )));
+            let why = format!("{name} is in use; is another orbsd running?");
+            return Err(io::Error::other(why));
         }
         // A full backlog, or a file that this process may not open: another process may listen.
         Err(e) => {
-            return Err(std::io::Error::new(
-                e,
-                format!("{}: {e}; is another orbsd running?", path.display()),
-            ));
+            let why = format!("{name}: {e}; is another orbsd running?");
+            return Err(io::Error::new(e, why));
         }
     }
     let open = |path: &Path, mode: u32| {
-        owner.give(path)?;
+        owner.set_owner(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
     };
     match path.parent().filter(|f| !f.as_os_str().is_empty()) {
-        Some(folder) if folder.exists() => owner.give_directory(folder)?,
+        Some(folder) if folder.exists() => owner.set_directory_group(folder)?,
         Some(folder) => {
             std::fs::create_dir_all(folder)?;
             open(folder, 0o750).inspect_err(|_| drop(std::fs::remove_dir(folder)))?;
@@ -161,7 +158,7 @@ pub async fn bind(path: &Path, owner: &SocketOwner) -> std::io::Result<UnixListe
 }
 
 /// Listens on an address. Must be called within a runtime.
-pub fn bind_tcp(addr: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+pub fn bind_tcp(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = if addr.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
@@ -177,43 +174,18 @@ pub async fn run_socket(
     listener: UnixListener,
     router: Router,
     limiter: ConnectionLimiter,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
-    let tasks = TaskTracker::new();
-    loop {
-        limiter.wait_for_closing().await;
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = super::stopped(&mut stop) => break,
-        };
-        let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(ACCEPT_BACKOFF).await;
-            continue;
-        };
+    let serve = |stream: UnixStream, _| {
         // All clients are on this machine and have no address to count them by.
-        let Some(permit) =
-            limiter.admit_as(std::net::Ipv4Addr::LOCALHOST.into(), ClientKind::Uncounted)
-        else {
-            continue;
-        };
+        let permit = limiter.admit_as(Ipv4Addr::LOCALHOST.into(), ClientKind::Uncounted)?;
         let uid = stream.peer_cred().ok().map(|c| c.uid());
-        let (router, stop) = (router.clone(), stop.clone());
+        let sender = Sender::Peer(PeerAddress::Socket(uid));
+        let connection = Connection::new(&router, &stop, &permit);
         let stream = LingeringStream::new(stream);
-        tasks.spawn(async move {
-            permit
-                .run(connection(
-                    stream,
-                    (Sender::Itself(PeerAddress::Socket(uid)), false),
-                    router,
-                    stop,
-                    permit.clone(),
-                ))
-                .await;
-        });
-    }
-    drop(listener);
-    tasks.close();
-    tasks.wait().await;
+        Some((permit, connection.serve(stream, sender, false)))
+    };
+    accept_all(listener, &limiter, stop.clone(), serve).await;
 }
 
 /// Serves an address until `stop` is true.
@@ -221,20 +193,10 @@ pub async fn run_tcp(
     listener: TcpListener,
     router: Router,
     config: ListenerConfig,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
-    let tasks = TaskTracker::new();
-    let warned: Arc<Mutex<Option<Instant>>> = Arc::default();
-    loop {
-        config.limiter.wait_for_closing().await;
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = super::stopped(&mut stop) => break,
-        };
-        let Ok((stream, addr)) = accepted else {
-            tokio::time::sleep(ACCEPT_BACKOFF).await;
-            continue;
-        };
+    let last_warning: Arc<Mutex<Option<Instant>>> = Arc::default();
+    let serve = |stream: TcpStream, addr: SocketAddr| {
         // A proxy carries the connections of many clients.
         let trusted = config.trusted_proxies.contain(addr.ip());
         let client = if trusted {
@@ -242,28 +204,41 @@ pub async fn run_tcp(
         } else {
             ClientKind::Ordinary
         };
-        let Some(permit) = config.limiter.admit_as(addr.ip(), client) else {
-            continue;
-        };
+        let permit = config.limiter.admit_as(addr.ip(), client)?;
         let _ = stream.set_nodelay(true);
         let proxy = trusted.then(|| Proxy {
             forwarded: config.trusted_proxies.forwarded,
-            warned: warned.clone(),
+            last_warning: last_warning.clone(),
         });
-        let (tls, router, stop) = (config.tls.clone(), router.clone(), stop.clone());
-        tasks.spawn(async move {
-            permit
-                .run(accept_connection(
-                    stream,
-                    addr.ip(),
-                    proxy,
-                    tls,
-                    router,
-                    stop,
-                    permit.clone(),
-                ))
-                .await;
-        });
+        let (tls, connection) = (config.tls.clone(), Connection::new(&router, &stop, &permit));
+        let accepted = accept_connection(stream, addr.ip(), proxy, tls, connection);
+        Some((permit, accepted))
+    };
+    accept_all(listener, &config.limiter, stop.clone(), serve).await;
+}
+
+/// Accepts connections until `stop` is true, and waits for those that are under way. `serve`
+/// returns the permit of a connection and its task, or `None` to refuse it.
+async fn accept_all<L: Listener, F: Future<Output = ()> + Send + 'static>(
+    mut listener: L,
+    limiter: &ConnectionLimiter,
+    mut stop: watch::Receiver<bool>,
+    serve: impl Fn(L::Io, L::Addr) -> Option<(Arc<ConnectionPermit>, F)>,
+) {
+    let tasks = TaskTracker::new();
+    loop {
+        limiter.wait_for_closing().await;
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(&mut stop) => break,
+        };
+        let Ok((stream, addr)) = accepted else {
+            tokio::time::sleep(ACCEPT_BACKOFF).await;
+            continue;
+        };
+        if let Some((permit, task)) = serve(stream, addr) {
+            tasks.spawn(async move { permit.run(task).await });
+        }
     }
     drop(listener);
     tasks.close();
@@ -275,16 +250,16 @@ struct Proxy {
     /// Whether the client is named in each request, and not at the start of the connection.
     forwarded: bool,
     /// When the log last had a warning about the listener's proxies.
-    warned: Arc<Mutex<Option<Instant>>>,
+    last_warning: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Proxy {
     /// Logs why the connection of a proxy is closed, at most once a minute, since proxies open
     /// many.
     fn warn(&self, addr: IpAddr, error: &HeaderError) {
-        let mut warned = self.warned.lock();
-        if warned.is_none_or(|at| at.elapsed() >= WARN_INTERVAL) {
-            *warned = Some(Instant::now());
+        let mut last_warning = self.last_warning.lock();
+        if last_warning.is_none_or(|at| at.elapsed() >= WARN_INTERVAL) {
+            *last_warning = Some(Instant::now());
             let proxy = addr.to_canonical();
             match error {
                 HeaderError::Missing(error) => {
@@ -305,21 +280,19 @@ async fn accept_connection(
     addr: IpAddr,
     proxy: Option<Proxy>,
     tls: Option<Tls>,
-    router: Router,
-    stop: watch::Receiver<bool>,
-    permit: Arc<ConnectionPermit>,
+    connection: Connection,
 ) {
-    let caller = match proxy {
-        None => Sender::Itself(PeerAddress::Net(addr)),
+    let sender = match proxy {
+        None => Sender::Peer(PeerAddress::Net(addr)),
         Some(proxy) if proxy.forwarded => Sender::Forwarded(addr),
         // The header is required (section 2 of its specification): without one the client is not
         // known.
         Some(proxy) => {
             match tokio::time::timeout(HEADER_TIMEOUT, proxy::read_header(&mut stream)).await {
-                Ok(Ok(None)) => Sender::Itself(PeerAddress::Net(addr)),
+                Ok(Ok(None)) => Sender::Peer(PeerAddress::Net(addr)),
                 // From here on, the connection counts for the client.
-                Ok(Ok(Some(client))) if permit.reassign(client) => {
-                    Sender::Itself(PeerAddress::Net(client))
+                Ok(Ok(Some(client))) if connection.permit.reassign(client) => {
+                    Sender::Peer(PeerAddress::Net(client))
                 }
                 Ok(Ok(Some(_))) => return,
                 Ok(Err(e)) => return proxy.warn(addr, &e),
@@ -328,15 +301,12 @@ async fn accept_connection(
         }
     };
     let stream = LingeringStream::new(stream);
-    match tls {
-        None => connection(stream, (caller, false), router, stop, permit).await,
-        Some(tls) => {
-            if let Ok(Ok(stream)) =
-                tokio::time::timeout(HEADER_TIMEOUT, TlsAcceptor::from(tls()).accept(stream)).await
-            {
-                connection(stream, (caller, true), router, stop, permit).await;
-            }
-        }
+    let Some(tls) = tls else {
+        return connection.serve(stream, sender, false).await;
+    };
+    let negotiated = TlsAcceptor::from(tls()).accept(stream);
+    if let Ok(Ok(stream)) = tokio::time::timeout(HEADER_TIMEOUT, negotiated).await {
+        connection.serve(stream, sender, true).await;
     }
 }
 
@@ -348,7 +318,7 @@ pub(super) struct Encrypted;
 #[derive(Clone, Copy)]
 enum Sender {
     /// The other end of the connection.
-    Itself(PeerAddress),
+    Peer(PeerAddress),
     /// The client that a proxy names in each request.
     Forwarded(IpAddr),
 }
@@ -357,7 +327,7 @@ impl Sender {
     /// The sender of a request.
     fn of(self, headers: &HeaderMap) -> Result<PeerAddress, ProblemDetails> {
         let addr = match self {
-            Sender::Itself(peer) => return Ok(peer),
+            Sender::Peer(peer) => return Ok(peer),
             Sender::Forwarded(addr) => addr,
         };
         let client = proxy::forwarded(headers);
@@ -371,46 +341,67 @@ impl Sender {
     }
 }
 
-async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    stream: S,
-    (sender, encrypted): (Sender, bool),
+/// What a connection needs to serve its requests.
+struct Connection {
     router: Router,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
     permit: Arc<ConnectionPermit>,
-) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let request = request.map(|body| RequestBody::new(body, &permit));
-        let answering = request.body().answer();
-        let (peer, router, permit) = (sender.of(request.headers()), router.clone(), permit.clone());
-        async move {
-            let response = match peer {
-                Ok(peer) => {
-                    let mut request = request.map(Body::new);
-                    request.extensions_mut().insert(peer);
-                    request.extensions_mut().insert(permit);
-                    if encrypted {
-                        request.extensions_mut().insert(Encrypted);
-                    }
-                    router.oneshot(request).await?
-                }
-                Err(problem) => problem.into_response(),
-            };
-            Ok::<_, Infallible>(response.map(answering))
+}
+
+impl Connection {
+    fn new(
+        router: &Router,
+        stop: &watch::Receiver<bool>,
+        permit: &Arc<ConnectionPermit>,
+    ) -> Connection {
+        Connection {
+            router: router.clone(),
+            stop: stop.clone(),
+            permit: permit.clone(),
         }
-    });
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_HEADER_BYTES)
-        .half_close(true);
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(WRITE_TIMEOUT));
-    let mut connection =
-        std::pin::pin!(builder.serve_connection(TokioIo::new(Box::pin(stream)), service));
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = super::stopped(&mut stop) => connection.as_mut().graceful_shutdown(),
     }
-    let _ = connection.await;
+
+    /// Serves requests until the client closes the connection or the process stops.
+    async fn serve<S>(mut self, stream: S, sender: Sender, encrypted: bool)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (router, permit) = (self.router, self.permit);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let request = request.map(|body| RequestBody::new(body, &permit));
+            let answering = request.body().answer();
+            let sender = sender.of(request.headers());
+            let (router, permit) = (router.clone(), permit.clone());
+            async move {
+                let response = match sender {
+                    Ok(peer) => {
+                        let mut request = request.map(Body::new);
+                        request.extensions_mut().insert(peer);
+                        request.extensions_mut().insert(permit);
+                        if encrypted {
+                            request.extensions_mut().insert(Encrypted);
+                        }
+                        router.oneshot(request).await?
+                    }
+                    Err(problem) => problem.into_response(),
+                };
+                Ok::<_, Infallible>(response.map(answering))
+            }
+        });
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_buf_size(MAX_HEADER_BYTES)
+            .half_close(true);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(WRITE_TIMEOUT));
+        let stream = TokioIo::new(Box::pin(stream));
+        let mut connection = std::pin::pin!(builder.serve_connection(stream, service));
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = stopped(&mut self.stop) => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+    }
 }

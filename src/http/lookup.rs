@@ -1,20 +1,23 @@
-//! Look-ups of a subject: everything with its history for operators, the public part for everybody.
+//! Look-ups of a subject: everything with its history for operators, the public part for every
+//! client.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use axum::{
-    Extension, Json,
+    Json,
     extract::{RawQuery, State},
-    http::header,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 
 use super::{
     App,
-    caller::PeerAddress,
-    convert::{event, hex, hold, listing},
+    caller::ClientAddress,
+    claims,
+    convert::{event, hold, listing, revision_text, with_revision},
+    handler::{JsonResult, blocking},
     input::Part,
     listings::exemption,
+    subject,
 };
 use crate::{
     api::{
@@ -23,35 +26,32 @@ use crate::{
         SubjectResponse, SubjectZoneResponse, UnaskableZoneResponse, ZoneCodes,
     },
     index::{
-        Asked, Found, Snapshot, ZoneView, find, find::labels_in, records::txt_data, zones::rtype,
+        Asked, Found, Snapshot, ZoneView, find,
+        find::labels_in,
+        render::{self, Rendered},
+        trie,
+        zones::rtype,
     },
     lists::write::limits,
-    model::{Entry, Subject, Verdict, ZoneKind, subject::HostBits},
+    model::{Entry, Event, Subject, Verdict, ZoneKind, subject::HostBits},
     store::{Dictionary, Store, StoreError, schema::revision},
 };
 
 /// The listings of a subject and of the wider subjects that cover it, except suppressed ones.
-pub(super) fn remaining(
-    store: &Store,
-    subject: &Subject,
-) -> Result<Vec<RemainingListing>, StoreError> {
+pub fn remaining(store: &Store, subject: &Subject) -> Result<Vec<RemainingListing>, StoreError> {
     let dictionary = store.dictionary();
     let mut out = Vec::new();
     for s in std::iter::once(subject.clone()).chain(subject.wider()) {
         let verdict = store.verdict(&s)?;
-        let listed = |e: &&Entry| !e.exclusion && !verdict.is_suppressed(e.reason, e.source);
-        out.extend(
-            verdict
-                .entries
-                .iter()
-                .filter(listed)
-                .map(|e| RemainingListing {
-                    subject: s.to_string(),
-                    source: dictionary.sources.name(e.source).into(),
-                    feed: e.source.is_feed(),
-                    reason: dictionary.reasons.name(e.reason).into(),
-                }),
-        );
+        let suppressed = |e: &Entry| verdict.is_suppressed(e.reason, e.source);
+        let listed = verdict.entries.iter();
+        let listed = listed.filter(|e| !e.exclusion && !suppressed(e));
+        out.extend(listed.map(|e| RemainingListing {
+            subject: s.to_string(),
+            source: dictionary.sources.name(e.source).into(),
+            feed: e.source.is_feed(),
+            reason: dictionary.reasons.name(e.reason).into(),
+        }));
     }
     Ok(out)
 }
@@ -60,72 +60,52 @@ pub(super) fn remaining(
 /// zone answers.
 #[utoipa::path(get, path = "/v1/subjects/{subject}", tag = "listings", params(("subject" = String, Path, description = "An address, a prefix (its `/` as %2F) or a domain")),
     responses((status = 200, body = SubjectResponse, description = "What is known about the subject")))]
-pub(super) async fn get_subject(
+pub async fn get_subject(
     State(app): State<App>,
     Part(text): Part,
 ) -> Result<Response, ProblemDetails> {
-    let subject = super::subject::stored(&app, &text, HostBits::Refuse)?;
-    let (store, snapshot) = (app.ledger.store.clone(), app.ledger.published.snapshot());
-    let found = tokio::task::spawn_blocking(move || -> Result<SubjectResponse, ProblemDetails> {
-        let (verdict, history, dictionary) = (
-            store.verdict(&subject)?,
-            store.history(&subject)?,
-            store.dictionary(),
-        );
-        let zones: Vec<SubjectZoneResponse> = snapshot
-            .zones
-            .all()
-            .iter()
-            .filter_map(|z| answers(&snapshot, z, &subject))
-            .collect();
-        let listings = |s: &Subject,
-                        verdict: &Verdict,
-                        history: &[crate::model::Event]|
-         -> Result<Vec<ListingResponse>, StoreError> {
-            let each = verdict.entries.iter();
-            each.map(|e| {
-                let listing = listing(&dictionary, s, verdict, e, history);
-                Ok(ListingResponse {
-                    note: list_note(&store, &dictionary, s, e)?.or(listing.note),
-                    ..listing
-                })
-            })
-            .collect()
-        };
-        let mut covered_by = Vec::new();
-        for wider in subject.wider() {
-            let found = store.verdict(&wider)?;
-            if !found.is_empty() {
-                let entries = listings(&wider, &found, &store.history(&wider)?)?;
-                covered_by.push(CoverResponse {
-                    subject: wider.to_string(),
-                    entries,
-                    exempt: found.exempt.is_some(),
-                });
-            }
+    let subject = subject::stored(&app, &text, HostBits::Refuse)?;
+    let found = blocking(move || Ok(find_subject(&app, &subject)?)).await?;
+    Ok(with_revision(&found.revision, &found))
+}
+
+fn find_subject(app: &App, subject: &Subject) -> Result<SubjectResponse, StoreError> {
+    let (store, snapshot) = (&app.ledger.store, app.ledger.published.snapshot());
+    let dictionary = store.dictionary();
+    let listings = |s: &Subject, verdict: &Verdict, history: &[Event]| {
+        let entries = verdict.entries.iter();
+        let listings = entries.map(|e| {
+            let listing = listing(&dictionary, s, verdict, e, history);
+            let note = list_note(store, &dictionary, s, e)?.or(listing.note);
+            Ok(ListingResponse { note, ..listing })
+        });
+        listings.collect::<Result<Vec<_>, StoreError>>()
+    };
+    let mut covered_by = Vec::new();
+    for wider in subject.wider() {
+        let verdict = store.verdict(&wider)?;
+        if !verdict.is_empty() {
+            covered_by.push(CoverResponse {
+                subject: wider.to_string(),
+                entries: listings(&wider, &verdict, &store.history(&wider)?)?,
+                exempt: verdict.exempt.is_some(),
+            });
         }
-        Ok(SubjectResponse {
-            subject: subject.to_string(),
-            listed: zones.iter().any(|z| !z.codes.is_empty()),
-            entries: listings(&subject, &verdict, &history)?,
-            exempt: exemption(&subject, &verdict),
-            holds: verdict
-                .holds
-                .iter()
-                .map(|h| hold(&dictionary, &subject, h))
-                .collect(),
-            covered_by,
-            zones,
-            history: history.iter().map(|e| event(e, &dictionary)).collect(),
-            revision: hex(revision(&verdict)),
-        })
-    });
-    let found = found.await.map_err(ProblemDetails::failed)??;
-    Ok((
-        [(header::ETAG, format!("\"{}\"", found.revision))],
-        Json(found),
-    )
-        .into_response())
+    }
+    let (verdict, history) = (store.verdict(subject)?, store.history(subject)?);
+    let zones = zone_answers(&snapshot, subject);
+    let holds = verdict.holds.iter();
+    Ok(SubjectResponse {
+        subject: subject.to_string(),
+        listed: zones.iter().any(|z| !z.codes.is_empty()),
+        entries: listings(subject, &verdict, &history)?,
+        exempt: exemption(subject, &verdict),
+        holds: holds.map(|h| hold(&dictionary, subject, h)).collect(),
+        covered_by,
+        zones,
+        history: history.iter().map(|e| event(e, &dictionary)).collect(),
+        revision: revision_text(revision(&verdict)),
+    })
 }
 
 /// The note of a feed's list about an entry, for operators.
@@ -135,44 +115,36 @@ fn list_note(
     subject: &Subject,
     e: &Entry,
 ) -> Result<Option<String>, StoreError> {
-    let generation = dictionary
-        .records
-        .get(usize::from(e.source.0))
-        .map_or(0, |r| r.generation);
+    let record = dictionary.records.get(usize::from(e.source.0));
+    let generation = record.map_or(0, |r| r.generation);
     if !e.source.is_feed() || generation == 0 {
         return Ok(None);
     }
-    let row = store.feed_row(e.source, generation, subject)?;
-    Ok(row
-        .into_iter()
-        .find(|f| f.reason == e.reason)
-        .and_then(|f| f.note)
-        .map(String::from))
+    let mut row = store.feed_row(e.source, generation, subject)?.into_iter();
+    let entry = row.find(|f| f.reason == e.reason);
+    Ok(entry.and_then(|f| f.note).map(String::from))
 }
 
 /// Reads the subject of a public look-up: `subject=`, `ip=`, the bare address of the old form, or
 /// the address of the client.
-fn requested(query: Option<&str>, peer: Option<PeerAddress>) -> Result<Subject, ProblemDetails> {
+fn read_subject(query: Option<&str>, client: Option<IpAddr>) -> Result<Subject, ProblemDetails> {
     let query = query.unwrap_or_default();
     let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
     let value = |name: &str| {
-        pairs
-            .iter()
-            .find(|(k, _)| k == name)
-            .map(|(_, value)| value.clone())
+        let mut pairs = pairs.iter();
+        pairs.find(|(k, _)| k == name).map(|(_, v)| v.clone())
     };
     // Without `=` the whole query is the name of one pair.
     let bare = || match &pairs[..] {
         [(text, value)] if value.is_empty() && !query.contains('=') => Some(text.clone()),
         _ => None,
     };
-    match (value("subject").or_else(|| value("ip")).or_else(bare), peer) {
-        (Some(t), _) => Subject::parse(t.trim(), HostBits::Refuse)
+    let text = value("subject").or_else(|| value("ip")).or_else(bare);
+    match (text, client.filter(|_| query.is_empty())) {
+        (Some(text), _) => Subject::parse(text.trim(), HostBits::Refuse)
             .map_err(|e| ProblemDetails::invalid(format!("subject: {e}"))),
-        (None, Some(PeerAddress::Net(addr))) if query.is_empty() => {
-            Ok(Subject::host(addr.to_canonical()))
-        }
-        _ => Err(ProblemDetails::invalid(
+        (None, Some(addr)) => Ok(Subject::host(addr)),
+        (None, None) => Err(ProblemDetails::invalid(
             "subject: it must be an address, a prefix or a domain",
         )),
     }
@@ -184,31 +156,25 @@ fn requested(query: Option<&str>, peer: Option<PeerAddress>) -> Result<Subject, 
 /// The query may also be the bare address.
 #[utoipa::path(get, path = "/lookup", tag = "public", params(LookupQuery),
     responses((status = 200, body = LookupResponse, description = "The public information about the subject")))]
-pub(super) async fn lookup(
+pub async fn lookup(
     State(app): State<App>,
-    peer: Option<Extension<PeerAddress>>,
+    ClientAddress(client): ClientAddress,
     RawQuery(query): RawQuery,
-) -> Result<Json<LookupResponse>, ProblemDetails> {
-    let subject = requested(query.as_deref(), peer.as_ref().map(|p| p.0))?;
-    let client = match peer {
-        Some(Extension(PeerAddress::Net(addr))) => addr,
-        _ => IpAddr::V4(Ipv4Addr::LOCALHOST),
-    };
-    let done = tokio::task::spawn_blocking(move || find_public(&app, &subject, client))
-        .await
-        .map_err(ProblemDetails::failed)?;
-    Ok(Json(done?))
+) -> JsonResult<LookupResponse> {
+    let subject = read_subject(query.as_deref(), client)?;
+    let client = client.unwrap_or(Ipv4Addr::LOCALHOST.into());
+    blocking(move || Ok(Json(find_public(&app, &subject, client)?))).await
 }
 
 /// Looks up a subject under the path of earlier look-up pages.
 #[utoipa::path(get, path = "/nph-lookup", tag = "public", params(LookupQuery),
     responses((status = 200, body = LookupResponse, description = "The public information about the subject")))]
-pub(super) async fn lookup_by_old_path(
+pub async fn lookup_by_old_path(
     app: State<App>,
-    peer: Option<Extension<PeerAddress>>,
+    client: ClientAddress,
     query: RawQuery,
-) -> Result<Json<LookupResponse>, ProblemDetails> {
-    lookup(app, peer, query).await
+) -> JsonResult<LookupResponse> {
+    lookup(app, client, query).await
 }
 
 fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<LookupResponse, StoreError> {
@@ -219,7 +185,7 @@ fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<LookupRes
     let mut verdicts: Option<Vec<(Subject, Verdict)>> = None;
     let (mut zones, mut never_asked) = (Vec::new(), Vec::new());
     for z in snapshot.zones.all().iter().filter(|z| z.allows(client)) {
-        let Some(answer) = answers(&snapshot, z, subject) else {
+        let Some(answer) = answer(&snapshot, z, subject) else {
             continue;
         };
         if let Some(why) = answer.never_asked {
@@ -233,17 +199,8 @@ fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<LookupRes
             continue;
         }
         let verdicts = match &mut verdicts {
-            Some(s) => s,
-            none => {
-                let mut all = Vec::new();
-                for s in std::iter::once(subject.clone()).chain(subject.wider()) {
-                    let verdict = store.verdict(&s)?;
-                    if !verdict.entries.is_empty() {
-                        all.push((s, verdict));
-                    }
-                }
-                none.insert(all)
-            }
+            Some(verdicts) => verdicts,
+            unread => unread.insert(covering_verdicts(store, subject)?),
         };
         zones.push(LookupZoneResponse {
             zone: answer.zone,
@@ -253,9 +210,9 @@ fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<LookupRes
             contact: z.spec.contact.clone(),
         });
     }
-    let relay_tests = single(subject)
+    let relay_tests = host_address(subject)
         .filter(|_| !zones.is_empty())
-        .and_then(|a| super::claims::relay_findings(&app.relay, a, client));
+        .and_then(|a| claims::relay_findings(&app.relay, a, client));
     let what_to_do = match zones.is_empty() {
         true => "Nothing: it is not listed here.".to_string(),
         false if relay_tests.as_ref().is_some_and(|t| t.inputs.is_empty()) => {
@@ -273,8 +230,23 @@ fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<LookupRes
     })
 }
 
+/// The verdicts of a subject and of the wider subjects that cover it, if they have entries.
+fn covering_verdicts(
+    store: &Store,
+    subject: &Subject,
+) -> Result<Vec<(Subject, Verdict)>, StoreError> {
+    let mut out = Vec::new();
+    for s in std::iter::once(subject.clone()).chain(subject.wider()) {
+        let verdict = store.verdict(&s)?;
+        if !verdict.entries.is_empty() {
+            out.push((s, verdict));
+        }
+    }
+    Ok(out)
+}
+
 /// The address of a subject that is a single host.
-fn single(subject: &Subject) -> Option<IpAddr> {
+fn host_address(subject: &Subject) -> Option<IpAddr> {
     match subject {
         Subject::V4(p) if p.len() == 32 => Some(IpAddr::V4(p.first().into())),
         Subject::V6(p) if p.len() == 128 => Some(IpAddr::V6(p.first().into())),
@@ -291,11 +263,11 @@ fn reasons(
 ) -> Vec<LookupReasonResponse> {
     let mut out = Vec::new();
     for p in &z.publish {
-        let mut of = verdicts.iter().map(|(s, verdict)| {
+        let mut oldest = verdicts.iter().map(|(s, verdict)| {
             let entries = verdict.in_force().filter(|e| e.reason == p.reason);
             (s, entries.min_by_key(|e| e.since))
         });
-        if let Some((s, Some(e))) = of.find(|(_, e)| e.is_some()) {
+        if let Some((s, Some(e))) = oldest.find(|(_, e)| e.is_some()) {
             out.push(LookupReasonResponse {
                 reason: dictionary.reasons.name(e.reason).into(),
                 listed: s.to_string(),
@@ -308,12 +280,8 @@ fn reasons(
 }
 
 /// The zones that list a subject, each with its codes.
-pub(super) fn published(snapshot: &Snapshot, subject: &Subject) -> Vec<ZoneCodes> {
-    let answers = snapshot
-        .zones
-        .all()
-        .iter()
-        .filter_map(|z| answers(snapshot, z, subject));
+pub fn published(snapshot: &Snapshot, subject: &Subject) -> Vec<ZoneCodes> {
+    let answers = zone_answers(snapshot, subject).into_iter();
     answers
         .filter(|a| !a.codes.is_empty())
         .map(|a| ZoneCodes {
@@ -323,20 +291,23 @@ pub(super) fn published(snapshot: &Snapshot, subject: &Subject) -> Vec<ZoneCodes
         .collect()
 }
 
+/// What each zone that has subjects of this kind answers.
+fn zone_answers(snapshot: &Snapshot, subject: &Subject) -> Vec<SubjectZoneResponse> {
+    let zones = snapshot.zones.all().iter();
+    zones.filter_map(|z| answer(snapshot, z, subject)).collect()
+}
+
 /// What a zone answers for a subject; for a prefix, for its first address; for `*.a.b`, for a name
 /// below `a.b`.
-fn answers(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<SubjectZoneResponse> {
+fn answer(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<SubjectZoneResponse> {
     let (never_asked, not_exported) = match subject {
         Subject::Domain(d) => (limits::never_asked(zone, d), limits::left_out(zone, d)),
         _ => (None, Vec::new()),
     };
-    let not_exported = not_exported
-        .into_iter()
-        .map(|l| OmittedExportResponse {
-            format: l.format.into(),
-            cause: l.why,
-        })
-        .collect();
+    let omitted = |o: limits::FormatLimit| OmittedExportResponse {
+        format: o.format.into(),
+        cause: o.why,
+    };
     let (codes, texts) = if never_asked.is_some() {
         Default::default()
     } else {
@@ -347,7 +318,7 @@ fn answers(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<Su
         codes,
         texts,
         never_asked,
-        not_exported,
+        not_exported: not_exported.into_iter().map(omitted).collect(),
     })
 }
 
@@ -364,12 +335,9 @@ fn records(
             format!("{d}.{c}.{b}.{a}.{}", zone.name)
         }
         (ZoneKind::Address, Subject::V6(p)) => {
-            let n: Vec<String> = crate::index::trie::nibbles(p.first())
-                .iter()
-                .rev()
-                .map(|n| format!("{n:x}"))
-                .collect();
-            format!("{}.{}", n.join("."), zone.name)
+            let nibbles = trie::nibbles(p.first()).into_iter().rev();
+            let labels: String = nibbles.map(|n| format!("{n:x}.")).collect();
+            format!("{labels}{}", zone.name)
         }
         (ZoneKind::Domain, Subject::Domain(d)) => {
             let below = if d.scope().name() { "" } else { "any." };
@@ -390,37 +358,26 @@ fn records(
         at += label.len() + 1;
     }
     let asked = Asked::new(wire, &starts);
-    let (mut scratch, mut a, mut txt) = (None, Vec::new(), Vec::new());
-    match find(&snapshot.tables, zone, &asked, &mut scratch) {
-        Found::Listed(l) => {
-            for p in zone.publish.iter().filter(|p| l.item(p.reason).is_some()) {
-                let code = Ipv4Addr::from(p.code).to_string();
-                if !a.contains(&code) {
-                    a.push(code);
-                }
-            }
-            for (template, item) in crate::index::render::texts(&snapshot.tables.interned, zone, &l)
-            {
-                let mut subject = String::new();
-                let _ = l.write_subject(item, &mut subject);
-                txt.push(string(&txt_data(template, &subject)));
-            }
-        }
-        Found::Fixed(f) => {
-            let of = |rtype: u16| f.rrs.iter().filter(move |r| r.rtype == rtype);
-            a.extend(
-                of(rtype::A)
-                    .filter_map(|r| Some(Ipv4Addr::from(*r.data.first_chunk::<4>()?).to_string())),
-            );
-            txt.extend(of(rtype::TXT).map(|r| string(&r.data)));
-        }
+    let (mut scratch, mut codes, mut texts) = (None, Vec::new(), Vec::new());
+    let found = match find(&snapshot.tables, zone, &asked, &mut scratch) {
+        Found::Listed(listing) => Rendered::Listed(listing),
+        Found::Fixed(fixed) => Rendered::Fixed(fixed),
+        _ => return Some((codes, texts)),
+    };
+    let interned = &snapshot.tables.interned;
+    render::records(interned, zone, &found, &mut |rtype, _, data| match rtype {
+        rtype::A => codes.extend(
+            data.first_chunk::<4>()
+                .map(|a| Ipv4Addr::from(*a).to_string()),
+        ),
+        rtype::TXT => texts.push(first_string(data)),
         _ => {}
-    }
-    Some((a, txt))
+    });
+    Some((codes, texts))
 }
 
 /// The first string of TXT data.
-fn string(data: &[u8]) -> String {
+fn first_string(data: &[u8]) -> String {
     let text = data.split_first().map_or(&[][..], |(len, rest)| {
         &rest[..usize::from(*len).min(rest.len())]
     });

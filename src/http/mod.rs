@@ -18,20 +18,21 @@ mod error;
 mod export;
 mod exposition;
 mod feeds;
-mod gauges;
 mod guard;
+mod handler;
 mod idempotency;
 mod identity;
 mod import;
+mod import_body;
 mod input;
 mod integrity;
 mod jobs;
 mod listen;
 mod listings;
 mod lookup;
+mod metrics;
 mod names;
 mod negotiation;
-mod parts;
 mod policy;
 mod proposals;
 mod proxy;
@@ -52,8 +53,8 @@ pub use access::Access;
 pub use caller::PeerAddress;
 pub use export::REPORT_TRAILER;
 pub use feeds::{DecideFeed, no_feeds};
-pub use gauges::{Disk, Surroundings};
 pub use listen::{ListenerConfig, SocketOwner, Tls, bind, bind_tcp, run_socket, run_tcp};
+pub use metrics::{Disk, MachineState};
 pub use proxy::TrustedProxies;
 pub use reload::{Reload, ReloadRequest, Reloaded};
 pub use routes::{public_router, router};
@@ -93,7 +94,7 @@ pub struct App {
     /// The state of the mirrors.
     pub mirrors: Report<Vec<MirrorResponse>>,
     /// The state of the machine and of the files around the store.
-    pub surroundings: Report<Surroundings>,
+    pub machine_state: Report<MachineState>,
     /// The connections of each listener.
     pub connections: ConnectionStats,
     /// Counts the requests of tokens and addresses.

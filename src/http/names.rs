@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
 
-use super::{App, input::QueryParams};
+use super::{
+    App,
+    handler::{JsonResult, blocking},
+    input::QueryParams,
+};
 use crate::{
-    api::{NameClassResponse, ProblemDetails, RejectedNamesQuery, RejectedNamesResponse},
+    api::{NameClassResponse, RejectedNamesQuery, RejectedNamesResponse},
     index::Snapshot,
     ledger::names::collisions,
     lists::entry::{self, PublicSuffix, Rules},
@@ -19,25 +23,16 @@ const MAX_EXAMPLES: usize = 5;
 /// Lists the names that are listed or exempt and would be rejected today.
 #[utoipa::path(get, path = "/v1/names/rejected", tag = "state", params(RejectedNamesQuery),
     responses((status = 200, body = RejectedNamesResponse, description = "The names by cause")))]
-pub(super) async fn list_rejected_names(
+pub async fn list_rejected_names(
     State(app): State<App>,
     QueryParams(query): QueryParams<RejectedNamesQuery>,
-) -> Result<Json<RejectedNamesResponse>, ProblemDetails> {
+) -> JsonResult<RejectedNamesResponse> {
     let snapshot = app.ledger.published.snapshot();
-    let feeds: Vec<String> = query
-        .feeds
-        .split(',')
-        .filter(|f| !f.is_empty())
-        .map(String::from)
-        .collect();
-    let collisions = collisions(
-        &app.ledger.accounts(),
-        &app.ledger.store.dictionary(),
-        &feeds,
-    );
-    let found = tokio::task::spawn_blocking(move || find(&snapshot))
-        .await
-        .map_err(ProblemDetails::failed)?;
+    let feeds = query.feeds.split(',').filter(|f| !f.is_empty());
+    let feeds: Vec<String> = feeds.map(String::from).collect();
+    let (accounts, dictionary) = (app.ledger.accounts(), app.ledger.store.dictionary());
+    let collisions = collisions(&accounts, &dictionary, &feeds);
+    let found = blocking(move || Ok(find(&snapshot))).await?;
     Ok(Json(RejectedNamesResponse {
         collisions,
         ..found

@@ -7,7 +7,7 @@ use utoipa::openapi::{
     OpenApi, Ref, ResponseBuilder,
     content::ContentBuilder,
     path::{Operation, ParameterBuilder, ParameterIn},
-    schema::{ObjectBuilder, SchemaType, Type},
+    schema::{Object, Type},
     security::SecurityRequirement,
 };
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
@@ -45,7 +45,7 @@ pub(super) enum Idempotency {
 /// The policy of a route.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RoutePolicy {
-    /// The least role that may call it; `None` for everybody.
+    /// The least role that may call it; `None` for every client.
     pub role: Option<Role>,
     /// How long it may take.
     pub deadline: Deadline,
@@ -59,7 +59,7 @@ pub(super) struct RoutePolicy {
 }
 
 impl RoutePolicy {
-    /// A route for everybody.
+    /// A route for every client.
     pub const PUBLIC: RoutePolicy = RoutePolicy {
         role: None,
         deadline: Deadline::Default,
@@ -122,10 +122,8 @@ impl RouteTable {
 
     /// Adds a route without a description.
     pub fn insert(&mut self, method: &'static str, path: &str, policy: RoutePolicy) {
-        self.0
-            .entry(path.into())
-            .or_default()
-            .push((method, policy));
+        let methods = self.0.entry(path.into()).or_default();
+        methods.push((method, policy));
     }
 }
 
@@ -215,21 +213,16 @@ fn describe(method: &str, operation: &mut Operation, policy: RoutePolicy) {
         .then_some("The revision of the subject on which the request is based. If the subject has another one, the request gets the problem `precondition-failed`.");
     for (name, text) in [("Idempotency-Key", key), ("If-Match", if_match)] {
         let Some(text) = text else { continue };
-        let schema = ObjectBuilder::new()
-            .schema_type(SchemaType::Type(Type::String))
-            .build();
         let parameter = ParameterBuilder::new()
             .name(name)
             .parameter_in(ParameterIn::Header)
             .description(Some(text))
-            .schema(Some(schema))
+            .schema(Some(Object::with_type(Type::String)))
             .build();
-        operation
-            .parameters
-            .get_or_insert_default()
-            .push(parameter.into());
+        let parameters = operation.parameters.get_or_insert_default();
+        parameters.push(parameter.into());
     }
-    let possible = |code: &ProblemCode| match code.status() {
+    let possible = |code: &&ProblemCode| match code.status() {
         401 | 403 => policy.role.is_some(),
         405 => false,
         412 => policy.if_match,
@@ -237,11 +230,9 @@ fn describe(method: &str, operation: &mut Operation, policy: RoutePolicy) {
         _ => true,
     };
     let mut by_status = std::collections::BTreeMap::<u16, Vec<&str>>::new();
-    for code in ProblemCode::ALL.into_iter().filter(possible) {
-        by_status
-            .entry(code.status())
-            .or_default()
-            .push(code.as_str());
+    for code in ProblemCode::ALL.iter().filter(possible) {
+        let codes = by_status.entry(code.status()).or_default();
+        codes.push(code.as_str());
     }
     for (status, codes) in by_status {
         let content = ContentBuilder::new()
@@ -251,10 +242,8 @@ fn describe(method: &str, operation: &mut Operation, policy: RoutePolicy) {
             .description(format!("A problem: {}", codes.join(", ")))
             .content("application/problem+json", content)
             .build();
-        operation
-            .responses
-            .responses
-            .entry(status.to_string())
-            .or_insert_with(|| response.into());
+        let responses = &mut operation.responses.responses;
+        let entry = responses.entry(status.to_string());
+        entry.or_insert_with(|| response.into());
     }
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, Json, extract::State};
+use axum::{Json, extract::State};
 
 use super::{
     App,
     caller::Caller,
-    changes::commit,
-    error::of_ledger,
+    changes::{commit, requires_approval},
+    handler::{Call, JsonResult},
+    identity,
     input::{Part, QueryParams},
 };
 use crate::{
@@ -17,10 +18,8 @@ use crate::{
         ProposalsQuery, ReceiptResponse,
     },
     ledger::{AccountChange, PROPOSE, Proposal},
-    model::{
-        Evidence,
-        history::{Command, IdempotencyKey},
-    },
+    model::{Evidence, Preconditions, history::Command},
+    store::schema::AuditRecord,
 };
 
 fn response(app: &App, p: &Proposal) -> ProposalResponse {
@@ -55,54 +54,41 @@ fn response(app: &App, p: &Proposal) -> ProposalResponse {
 /// Lists the proposals, which wait for the approval of another person, the oldest first.
 #[utoipa::path(get, path = "/v1/proposals", tag = "proposals", params(ProposalsQuery),
     responses((status = 200, body = Page<ProposalResponse>, description = "All proposals, or those of an author")))]
-pub(super) async fn list_proposals(
+pub async fn list_proposals(
     State(app): State<App>,
     QueryParams(query): QueryParams<ProposalsQuery>,
 ) -> Json<Page<ProposalResponse>> {
     let all = app.ledger.accounts().proposals.all();
-    let of_author = all
-        .iter()
-        .filter(|p| query.author.as_ref().is_none_or(|a| *a == p.change.author));
-    Json(Page::all(of_author.map(|p| response(&app, p)).collect()))
+    let is_of_author = |p: &Proposal| query.author.as_ref().is_none_or(|a| *a == p.change.author);
+    let of_author = all.iter().filter(|p| is_of_author(p));
+    Json(Page::all(of_author.map(|p| response(&app, p))))
 }
 
 /// Returns a proposal.
 #[utoipa::path(get, path = "/v1/proposals/{id}", tag = "proposals",
     params(("id" = String, Path, description = "The ID of the proposal")),
     responses((status = 200, body = ProposalResponse, description = "The proposal")))]
-pub(super) async fn get_proposal(
-    State(app): State<App>,
-    Part(id): Part,
-) -> Result<Json<ProposalResponse>, ProblemDetails> {
+pub async fn get_proposal(State(app): State<App>, Part(id): Part) -> JsonResult<ProposalResponse> {
     find(&app, &id).map(|p| Json(response(&app, &p)))
 }
 
 fn find(app: &App, id: &str) -> Result<Arc<Proposal>, ProblemDetails> {
-    app.ledger
-        .accounts()
-        .proposals
-        .get(id)
-        .cloned()
-        .ok_or_else(|| ProblemDetails::not_found(format!("there is no proposal `{id}`")))
+    let found = app.ledger.accounts().proposals.get(id).cloned();
+    found.ok_or_else(|| ProblemDetails::not_found(format!("there is no proposal `{id}`")))
 }
 
-async fn delete(
-    app: &App,
-    caller: &Caller,
-    what: &str,
-    p: &Proposal,
-    key: Option<IdempotencyKey>,
-) -> Result<(), ProblemDetails> {
-    let mut record = caller.audit_record(what, &p.change.subject, &p.id, None);
-    record.idempotency = key;
-    let problem = of_ledger(&app.ledger);
-    app.ledger
-        .change_accounts(
-            AccountChange::DeleteProposals(vec![p.id.clone()]),
-            Some(record),
-        )
+/// Refuses a decision outside of the limits of the caller.
+fn allow(caller: &Caller, p: &Proposal, details: &ProposalResponse) -> Result<(), ProblemDetails> {
+    caller.allow(
+        Some(&p.change.subject),
+        Some(&details.reason),
+        Some(&details.source),
+    )
+}
+
+async fn delete(app: &App, p: &Proposal, record: AuditRecord) -> Result<(), ProblemDetails> {
+    app.change_accounts(AccountChange::DeleteProposals(vec![p.id.clone()]), record)
         .await
-        .map_err(problem)
 }
 
 /// Refuses a caller who would approve their own proposal: the same author, and, for a reason that
@@ -113,20 +99,14 @@ fn check_other_person(
     proposal: &Proposal,
     reason: &str,
 ) -> Result<(), ProblemDetails> {
-    let requires_approval = app
-        .ledger
-        .settings()
-        .reasons
-        .iter()
-        .any(|r| r.name == reason && r.two_persons);
     let author = &proposal.change.author;
     if *author == caller.name {
         return Err(ProblemDetails::forbidden(
             "another person has to approve your proposal",
         ));
     }
-    let person = super::identity::person(app, &proposal.person);
-    if requires_approval && person == caller.person {
+    let person = identity::person(app, &proposal.person);
+    if requires_approval(app, reason) && person == caller.person {
         return Err(ProblemDetails::forbidden(format!(
             "another person has to approve this proposal: its author {author} and {} both act for {person}, and the reason `{reason}` requires approval",
             caller.name
@@ -139,96 +119,69 @@ fn check_other_person(
 #[utoipa::path(post, path = "/v1/proposals/{id}/approve", tag = "proposals",
     params(("id" = String, Path, description = "The ID of the proposal")),
     responses((status = 200, body = ReceiptResponse, description = "The subject is listed")))]
-pub(super) async fn approve_proposal(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn approve_proposal(
+    Call { app, caller }: Call,
     Part(id): Part,
-) -> Result<Json<ReceiptResponse>, ProblemDetails> {
+) -> JsonResult<ReceiptResponse> {
     let proposal = find(&app, &id)?;
     let details = response(&app, &proposal);
     check_other_person(&app, &caller, &proposal, &details.reason)?;
-    caller.allow(
-        Some(&proposal.change.subject),
-        Some(&details.reason),
-        Some(&details.source),
-    )?;
+    allow(&caller, &proposal, &details)?;
     let mut change = proposal.change.clone();
-    let note = change
-        .evidence
-        .as_ref()
-        .map_or(String::new(), |e| format!("{} ", e.text));
-    change.evidence = Some(Evidence::statement(format!(
-        "{note}(approved by {})",
-        caller.name
-    )));
-    (
-        change.preconditions.expect,
-        change.preconditions.idempotency,
-        change.preconditions.from,
-    ) = (None, caller.idempotency, caller.from.clone());
-    // It is deleted first, so that it cannot be refused or approved again meanwhile.
-    delete(&app, &caller, "approve", &proposal, None).await?;
-    let receipt = match commit(&app, change).await {
-        Ok(receipt) => receipt,
-        Err(e) => {
-            let mut record = caller.audit_record(
-                PROPOSE,
-                &proposal.change.subject,
-                &proposal.id,
-                Some("the approval failed".into()),
-            );
-            record.idempotency = None;
-            let _ = app
-                .ledger
-                .change_accounts(
-                    AccountChange::ReturnedProposal(Proposal::clone(&proposal)),
-                    Some(record),
-                )
-                .await;
-            return Err(e);
-        }
+    let approval = format!("(approved by {})", caller.name);
+    let note = change.evidence.map(|e| format!("{} {approval}", e.text));
+    change.evidence = Some(Evidence::statement(note.unwrap_or(approval)));
+    change.preconditions = Preconditions {
+        expect: None,
+        idempotency: caller.idempotency,
+        from: caller.from.clone(),
+        ..change.preconditions
     };
-    Ok(Json(receipt))
+    let record = |action: &str, note: Option<&str>| AuditRecord {
+        idempotency: None,
+        ..caller.audit_record(
+            action,
+            &proposal.change.subject,
+            &proposal.id,
+            note.map(String::from),
+        )
+    };
+    // It is deleted first, so that it cannot be refused or approved again meanwhile.
+    delete(&app, &proposal, record("approve", None)).await?;
+    let committed = commit(&app, change).await;
+    if committed.is_err() {
+        let returned = AccountChange::ReturnedProposal(Proposal::clone(&proposal));
+        let record = record(PROPOSE, Some("the approval failed"));
+        // The client gets the first error.
+        let _ = app.change_accounts(returned, record).await;
+    }
+    committed.map(Json)
 }
 
 /// Refuses a proposal, so that it is deleted without a listing.
 #[utoipa::path(delete, path = "/v1/proposals/{id}", tag = "proposals",
     params(("id" = String, Path, description = "The ID of the proposal")),
     responses((status = 200, body = ProposalResponse, description = "The refused proposal")))]
-pub(super) async fn refuse_proposal(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn refuse_proposal(
+    Call { app, caller }: Call,
     Part(id): Part,
-) -> Result<Json<ProposalResponse>, ProblemDetails> {
+) -> JsonResult<ProposalResponse> {
     let proposal = find(&app, &id)?;
     let details = response(&app, &proposal);
-    caller.allow(
-        Some(&proposal.change.subject),
-        Some(&details.reason),
-        Some(&details.source),
-    )?;
-    delete(&app, &caller, "turn down", &proposal, caller.idempotency).await?;
-    Ok(Json(response(&app, &proposal)))
+    allow(&caller, &proposal, &details)?;
+    let record = caller.audit_record("turn down", &proposal.change.subject, &proposal.id, None);
+    delete(&app, &proposal, record).await?;
+    Ok(Json(details))
 }
 
 /// Deletes all proposals of an author.
 #[utoipa::path(delete, path = "/v1/proposals", tag = "proposals", params(ProposalDeletionQuery),
     responses((status = 200, body = ProposalDeletionResponse, description = "How many proposals were deleted")))]
-pub(super) async fn delete_proposals(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn delete_proposals(
+    Call { app, caller }: Call,
     QueryParams(ProposalDeletionQuery { author }): QueryParams<ProposalDeletionQuery>,
-) -> Result<Json<ProposalDeletionResponse>, ProblemDetails> {
-    let allowed = |p: &Proposal| {
-        let details = response(&app, p);
-        caller
-            .allow(
-                Some(&p.change.subject),
-                Some(&details.reason),
-                Some(&details.source),
-            )
-            .is_ok()
-    };
+) -> JsonResult<ProposalDeletionResponse> {
+    let allowed = |p: &Proposal| allow(&caller, p, &response(&app, p)).is_ok();
     let all = app.ledger.accounts().proposals.all();
     let ids: Vec<String> = all
         .iter()
@@ -236,17 +189,9 @@ pub(super) async fn delete_proposals(
         .map(|p| p.id.clone())
         .collect();
     let deleted = ids.len();
-    let mut record = caller.audit_record(
-        "proposals.delete",
-        &author,
-        format!("{deleted} proposals"),
-        None,
-    );
-    record.idempotency = caller.idempotency;
-    let problem = of_ledger(&app.ledger);
-    app.ledger
-        .change_accounts(AccountChange::DeleteProposals(ids), Some(record))
-        .await
-        .map_err(problem)?;
+    let detail = format!("{deleted} proposals");
+    let record = caller.audit_record("proposals.delete", &author, detail, None);
+    app.change_accounts(AccountChange::DeleteProposals(ids), record)
+        .await?;
     Ok(Json(ProposalDeletionResponse { author, deleted }))
 }

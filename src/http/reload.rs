@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, Json, extract::State};
+use axum::{Json, extract::State};
 
 use super::{
     App,
-    caller::Caller,
+    handler::{Call, JsonResult, blocking},
     input::{JsonBody, Part, QueryParams},
 };
 use crate::{
@@ -45,19 +45,16 @@ pub struct Reloaded {
 
 async fn run(app: &App, request: ReloadRequest) -> Result<Reloaded, ProblemDetails> {
     let reload = app.reload.clone();
-    tokio::task::spawn_blocking(move || reload(request))
-        .await
-        .map_err(ProblemDetails::failed)?
-        .map_err(ProblemDetails::invalid)
+    blocking(move || reload(request).map_err(ProblemDetails::invalid)).await
 }
 
-fn response(app: &App, done: Reloaded) -> ReloadResponse {
+fn response(app: &App, reloaded: Reloaded) -> ReloadResponse {
     let snapshot = app.ledger.published.snapshot();
     let zones = snapshot.zones.all().iter().zip(snapshot.serials.iter());
     ReloadResponse {
         serials: zones.map(|(z, s)| (z.name.to_string(), s.0)).collect(),
-        warnings: done.warnings,
-        unconfigured: done.left_behind.iter().map(Into::into).collect(),
+        warnings: reloaded.warnings,
+        unconfigured: reloaded.left_behind.iter().map(Into::into).collect(),
     }
 }
 
@@ -65,10 +62,10 @@ fn response(app: &App, done: Reloaded) -> ReloadResponse {
 /// longer has a name with listings, unless `force` is set.
 #[utoipa::path(post, path = "/v1/reload", tag = "state", params(ReloadQuery),
     responses((status = 200, body = ReloadResponse, description = "The configuration is in force")))]
-pub(super) async fn reload_configuration(
+pub async fn reload_configuration(
     State(app): State<App>,
     QueryParams(query): QueryParams<ReloadQuery>,
-) -> Result<Json<ReloadResponse>, ProblemDetails> {
+) -> JsonResult<ReloadResponse> {
     if !app.daemon {
         return Err(ProblemDetails::conflict(
             "no daemon runs; the next start reads the configuration anyway",
@@ -78,34 +75,29 @@ pub(super) async fn reload_configuration(
         force: query.force,
         ..ReloadRequest::default()
     };
-    let done = run(&app, request).await?;
-    Ok(Json(response(&app, done)))
+    let reloaded = run(&app, request).await?;
+    Ok(Json(response(&app, reloaded)))
 }
 
 /// Reads the configuration files and lists the reasons, feeds and zones that they no longer have
 /// although these have listings. Nothing is changed.
 #[utoipa::path(get, path = "/v1/unconfigured", tag = "state",
     responses((status = 200, body = Page<UnconfiguredResponse>, description = "The names that are no longer configured")))]
-pub(super) async fn list_unconfigured(
-    State(app): State<App>,
-) -> Result<Json<Page<UnconfiguredResponse>>, ProblemDetails> {
+pub async fn list_unconfigured(State(app): State<App>) -> JsonResult<Page<UnconfiguredResponse>> {
     let request = ReloadRequest {
         dry_run: true,
         ..ReloadRequest::default()
     };
-    let done = run(&app, request).await?;
-    Ok(Json(Page::all(
-        done.left_behind.iter().map(Into::into).collect(),
-    )))
+    let reloaded = run(&app, request).await?;
+    Ok(Json(Page::all(reloaded.left_behind.iter().map(Into::into))))
 }
 
 async fn rename(
-    app: &App,
-    caller: &Caller,
+    Call { app, caller }: Call,
     kind: NameKind,
     from: String,
     to: String,
-) -> Result<Json<RenameResponse>, ProblemDetails> {
+) -> JsonResult<RenameResponse> {
     let action = format!("{}.rename", kind.as_str());
     let record = caller.audit_record(&action, &from, &to, None);
     let rename = Rename {
@@ -117,13 +109,13 @@ async fn rename(
         rename: Some((rename, record)),
         ..ReloadRequest::default()
     };
-    let done = response(app, run(app, request).await?);
+    let reloaded = response(&app, run(&app, request).await?);
     Ok(Json(RenameResponse {
         from,
         to,
-        serials: done.serials,
-        warnings: done.warnings,
-        unconfigured: done.unconfigured,
+        serials: reloaded.serials,
+        warnings: reloaded.warnings,
+        unconfigured: reloaded.unconfigured,
     }))
 }
 
@@ -132,13 +124,12 @@ async fn rename(
 #[utoipa::path(post, path = "/v1/reasons/{name}/rename", tag = "state", request_body = RenameRequest,
     params(("name" = String, Path, description = "The name of the reason")),
     responses((status = 200, body = RenameResponse, description = "The reason is renamed")))]
-pub(super) async fn rename_reason(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn rename_reason(
+    call: Call,
     Part(name): Part,
     JsonBody(request): JsonBody<RenameRequest>,
-) -> Result<Json<RenameResponse>, ProblemDetails> {
-    rename(&app, &caller, NameKind::Reason, name, request.to).await
+) -> JsonResult<RenameResponse> {
+    rename(call, NameKind::Reason, name, request.to).await
 }
 
 /// Renames a source with its listings and history, and reads the configuration again, which must
@@ -146,11 +137,10 @@ pub(super) async fn rename_reason(
 #[utoipa::path(post, path = "/v1/sources/{name}/rename", tag = "state", request_body = RenameRequest,
     params(("name" = String, Path, description = "The name of the source")),
     responses((status = 200, body = RenameResponse, description = "The source is renamed")))]
-pub(super) async fn rename_source(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn rename_source(
+    call: Call,
     Part(name): Part,
     JsonBody(request): JsonBody<RenameRequest>,
-) -> Result<Json<RenameResponse>, ProblemDetails> {
-    rename(&app, &caller, NameKind::Source, name, request.to).await
+) -> JsonResult<RenameResponse> {
+    rename(call, NameKind::Source, name, request.to).await
 }

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use super::{
     App, accounts, backup, bulk, changes, claims, clock, commits, document, error, export, feeds,
     guard::{GuardState, guard},
-    import, integrity, jobs, listings, lookup, names,
+    import, integrity, jobs, listings, lookup, metrics, names,
     policy::{Idempotency, RoutePolicy, RouteTable, Routes},
     proposals, purge, reload, status, webhooks, zone_serial,
 };
@@ -50,6 +50,7 @@ const MAX_CLAIM_BYTES: usize = 1024;
         (name = "about", description = "This description and the problem codes"),
     ),
     components(schemas(ProblemDetails, ProblemCode, ChangeGapResponse, ChangeEndResponse, CommitNotice)),
+    security(("token" = [])),
     modifiers(&Bearer)
 )]
 struct Description;
@@ -59,9 +60,7 @@ struct Bearer;
 
 impl utoipa::Modify for Bearer {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
-        use utoipa::openapi::security::{
-            HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
-        };
+        use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .description(Some("A token that `orbsd token create` created"))
@@ -69,10 +68,6 @@ impl utoipa::Modify for Bearer {
         api.components
             .get_or_insert_default()
             .add_security_scheme("token", SecurityScheme::Http(scheme));
-        api.security = Some(vec![SecurityRequirement::new(
-            "token",
-            Vec::<String>::new(),
-        )]);
     }
 }
 
@@ -90,6 +85,16 @@ const fn change(policy: RoutePolicy) -> RoutePolicy {
     policy.checks_bounds().idempotent(PerChange).if_match()
 }
 
+/// A write whose response is kept.
+const fn kept(policy: RoutePolicy) -> RoutePolicy {
+    policy.idempotent(Response)
+}
+
+/// A write whose response has a secret, and is not kept.
+const fn secret(policy: RoutePolicy) -> RoutePolicy {
+    policy.idempotent(Secret)
+}
+
 /// A write whose handler checks the bounds of the token, and whose response is kept.
 const fn bounded(policy: RoutePolicy) -> RoutePolicy {
     policy.checks_bounds().idempotent(Response)
@@ -97,8 +102,6 @@ const fn bounded(policy: RoutePolicy) -> RoutePolicy {
 
 /// All routes with their policies and descriptions.
 pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi, RouteTable) {
-    let keep = |policy: RoutePolicy| policy.idempotent(Response);
-    let secret = |policy: RoutePolicy| policy.idempotent(Secret);
     let limited = Routes::new(Description::openapi())
         .add(READ, routes!(listings::search_listings))
         .add(change(REPORT), routes!(changes::create_listing))
@@ -119,7 +122,7 @@ pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi, RouteTable)
         .add(bounded(EDIT), routes!(proposals::refuse_proposal))
         .add(bounded(OPERATE).unlimited(), routes!(purge::purge_listings))
         .add(READ, routes!(commits::get_commit))
-        .add(keep(OPERATE).unlimited(), routes!(commits::undo_commit))
+        .add(kept(OPERATE).unlimited(), routes!(commits::undo_commit))
         .add(READ.unlimited(), routes!(commits::list_changes))
         .add(READ, routes!(accounts::get_me))
         .add(OPERATE, routes!(accounts::list_users))
@@ -127,7 +130,7 @@ pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi, RouteTable)
         .add(secret(OWN), routes!(accounts::change_user))
         .add(OPERATE, routes!(accounts::list_tokens))
         .add(secret(OWN), routes!(accounts::create_token))
-        .add(keep(OWN), routes!(accounts::revoke_token))
+        .add(kept(OWN), routes!(accounts::revoke_token))
         .add(OPERATE.unlimited(), routes!(accounts::list_audit_records))
         .add(READ, routes!(import::get_import))
         .add(READ, routes!(feeds::list_feeds))
@@ -137,7 +140,7 @@ pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi, RouteTable)
         .add(bounded(OPERATE), routes!(feeds::reset_source))
         .add(READ, routes!(export::list_zones))
         .add(READ, routes!(export::get_zone))
-        .add(keep(OPERATE), routes!(zone_serial::set_serial))
+        .add(kept(OPERATE), routes!(zone_serial::set_serial))
         .add(READ.unlimited(), routes!(export::export_zone))
         .add(READ.unlimited(), routes!(export::report_export))
         .add(READ, routes!(status::get_status))
@@ -155,14 +158,14 @@ pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi, RouteTable)
         .add(OPERATE, routes!(webhooks::list_webhooks))
         .add(secret(OPERATE), routes!(webhooks::add_webhook))
         .add(OPERATE, routes!(webhooks::get_webhook))
-        .add(keep(OPERATE), routes!(webhooks::change_webhook))
-        .add(keep(OPERATE), routes!(webhooks::remove_webhook))
+        .add(kept(OPERATE), routes!(webhooks::change_webhook))
+        .add(kept(OPERATE), routes!(webhooks::remove_webhook))
         .add(OPERATE, routes!(webhooks::list_messages))
-        .add(keep(OPERATE), routes!(webhooks::retry_messages))
+        .add(kept(OPERATE), routes!(webhooks::retry_messages))
         .merge(relay_tests())
         .add(PUBLIC, routes!(status::get_liveness))
         .add(PUBLIC, routes!(status::get_readiness))
-        .add(READ, routes!(status::get_metrics))
+        .add(READ, routes!(metrics::get_metrics))
         .add(PUBLIC, routes!(lookup::lookup))
         .add(PUBLIC, routes!(lookup::lookup_by_old_path))
         .add(PUBLIC, routes!(error::explain_problem))
@@ -188,20 +191,19 @@ pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi, RouteTable)
 
 /// The routes of relay tests.
 fn relay_tests() -> Routes {
-    let keep = |policy: RoutePolicy| policy.idempotent(Response);
     Routes::new(utoipa::openapi::OpenApi::default())
         .add(bounded(REPORT), routes!(jobs::nominate_host))
         .add(READ, routes!(jobs::list_jobs))
         .add(READ, routes!(jobs::get_job))
-        .add(keep(EDIT), routes!(jobs::refuse_job))
-        .add(keep(EDIT), routes!(jobs::approve_job))
+        .add(kept(EDIT), routes!(jobs::refuse_job))
+        .add(kept(EDIT), routes!(jobs::approve_job))
         .add(OPERATE, routes!(jobs::get_transcript))
         .add(bounded(REPORT), routes!(jobs::report_results))
         .add(REPORT.checks_bounds(), routes!(jobs::prepare_probes))
         .add(PUBLIC, routes!(jobs::list_relay_tests))
         .add(bounded(REPORT), routes!(claims::claim_closed))
         .add(PUBLIC, routes!(claims::claim_closed_publicly))
-        .add(keep(OPERATE), routes!(claims::release_host))
+        .add(kept(OPERATE), routes!(claims::release_host))
         .add(READ, routes!(claims::list_opt_outs))
         .add(bounded(EDIT), routes!(claims::add_opt_out))
         .add(bounded(EDIT), routes!(claims::end_opt_out))
@@ -286,7 +288,7 @@ mod tests {
                 let write = method != "GET";
                 assert!(
                     !write || policy.role.is_some() || is_public_write(path),
-                    "{method} {path} may be called by everybody"
+                    "{method} {path} may be called without a token"
                 );
                 assert!(write || policy.role <= Some(Role::Operator), "{path}");
             }

@@ -26,7 +26,7 @@ pub fn random<const N: usize>() -> Result<[u8; N], String> {
 }
 
 /// Bytes as lower-case base32: safe to read out, to type and to put in a header.
-pub fn text(bytes: &[u8]) -> String {
+pub fn base32(bytes: &[u8]) -> String {
     BASE32_NOPAD.encode(bytes).to_ascii_lowercase()
 }
 
@@ -39,14 +39,14 @@ pub fn hash(secret: &[u8]) -> [u8; 32] {
 
 /// Generates a token: its ID, the text that is displayed once, and the hash that is stored.
 pub fn token() -> Result<(String, String, [u8; 32]), String> {
-    let (id, secret) = (text(&random::<5>()?), text(&random::<32>()?));
+    let (id, secret) = (base32(&random::<5>()?), base32(&random::<32>()?));
     let token = format!("{PREFIX}{id}_{secret}");
     let hash = hash(secret.as_bytes());
     Ok((id, token, hash))
 }
 
 /// Splits the text of a token into its ID and its secret.
-pub fn parts(token: &str) -> Option<(&str, &str)> {
+pub fn split_token(token: &str) -> Option<(&str, &str)> {
     token.trim().strip_prefix(PREFIX)?.split_once('_')
 }
 
@@ -72,14 +72,14 @@ impl UserSecrets {
     pub fn new(password: Option<String>) -> Result<UserSecrets, String> {
         let password = match password {
             Some(p) => p,
-            None => text(&random::<15>()?),
+            None => base32(&random::<15>()?),
         };
         let hashed = Argon2::default()
             .hash_password(password.as_bytes())
             .map_err(|e| e.to_string())?
             .to_string();
         let codes = (0..RECOVERY_CODES)
-            .map(|_| Ok(text(&random::<10>()?)))
+            .map(|_| Ok(base32(&random::<10>()?)))
             .collect::<Result<_, String>>()?;
         Ok(UserSecrets {
             password,
@@ -87,6 +87,11 @@ impl UserSecrets {
             totp: random::<20>()?.into(),
             codes,
         })
+    }
+
+    /// The hashes of the recovery codes, which are stored.
+    pub fn hashed_codes(&self) -> Vec<[u8; 32]> {
+        self.codes.iter().map(|c| hash(c.as_bytes())).collect()
     }
 
     /// The URI for an authenticator application (Key Uri Format).
@@ -181,10 +186,10 @@ mod tests {
     #[test]
     fn token_is_split_into_id_and_secret() {
         let (id, text, stored_hash) = token().unwrap();
-        let (i, secret) = parts(&text).unwrap();
+        let (i, secret) = split_token(&text).unwrap();
         assert_eq!((i, hash(secret.as_bytes())), (id.as_str(), stored_hash));
         for bad in ["", "orbsd_", "orbsd_x", "basic x_y"] {
-            assert!(parts(bad).is_none(), "{bad}");
+            assert!(split_token(bad).is_none(), "{bad}");
         }
     }
 }

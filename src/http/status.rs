@@ -1,25 +1,21 @@
-//! The state of the daemon: for people, for monitoring, and for Prometheus.
+//! The state of the daemon, of its mirrors and of its configuration.
 
 use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
 
-use axum::{
-    Json,
-    extract::State,
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use axum::{Json, extract::State, http::StatusCode};
 
 use super::{
-    App, clock,
-    exposition::{family, label},
+    App,
+    handler::{JsonResult, blocking},
     integrity,
 };
 use crate::{
     api::{
-        ConfigurationCheckResponse, FeedKind, FeedResponse, ListedCounts, MirrorResponse, Page,
-        ProblemDetails, ReasonResponse, SourceStatusResponse, StatusResponse, TesterResponse,
-        WorkerResponse, WriteState, ZoneStatusResponse,
+        ConfigurationCheckResponse, ListedCounts, MirrorResponse, Page, ReasonResponse,
+        SourceStatusResponse, StatusResponse, TesterResponse, WorkerResponse, WriteState,
+        ZoneStatusResponse,
     },
+    ledger::ReasonSettings,
     metrics::{MAX_ZONES, Totals},
     model::retirement::RetirementPlan,
 };
@@ -27,23 +23,19 @@ use crate::{
 /// Returns the state of the daemon: version, store, zones with their counters, sources.
 #[utoipa::path(get, path = "/v1/status", tag = "state",
     responses((status = 200, body = StatusResponse, description = "The state")))]
-pub(super) async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
-    let degraded = integrity::degraded(&app).await;
+pub async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
+    let left_behind = integrity::left_behind(&app).await;
+    let degraded = integrity::degraded(&app, &left_behind);
     // The relay service waits until a decision that is under way is written.
     let relay = app.relay.clone();
     let tester_problem = tokio::task::spawn_blocking(move || relay.problem())
         .await
         .unwrap_or_else(|e| Some(e.to_string()));
-    let ledger = app.ledger.clone();
-    let left = tokio::task::spawn_blocking(move || ledger.left_behind_now()).await;
-    let dictionary = app.ledger.store.dictionary();
-    let left = left
-        .map_err(|e| e.to_string())
-        .and_then(|l| l.map_err(|e| e.text(&dictionary)));
-    let (unconfigured, unconfigured_problem) = match left {
+    let (unconfigured, unconfigured_problem) = match left_behind {
         Ok(left) => (left.iter().map(Into::into).collect(), None),
         Err(problem) => (Vec::new(), Some(problem)),
     };
+    let dictionary = app.ledger.store.dictionary();
     let snapshot = app.ledger.published.snapshot();
     let [hosts, nets, ip6, names] = snapshot.tables.counts().map(|n| n as u64);
     let zones = snapshot.zones.all().iter().enumerate();
@@ -127,7 +119,7 @@ pub(super) async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
 /// it is behind.
 #[utoipa::path(get, path = "/v1/mirrors", tag = "state",
     responses((status = 200, body = Page<MirrorResponse>, description = "All mirrors")))]
-pub(super) async fn list_mirrors(State(app): State<App>) -> Json<Page<MirrorResponse>> {
+pub async fn list_mirrors(State(app): State<App>) -> Json<Page<MirrorResponse>> {
     Json(Page::all((app.mirrors)()))
 }
 
@@ -138,309 +130,44 @@ pub(super) async fn list_mirrors(State(app): State<App>) -> Json<Page<MirrorResp
 #[utoipa::path(get, path = "/health/ready", tag = "state",
     responses((status = 200, body = String, content_type = "text/plain", description = "Writes are accepted"),
         (status = 503, body = String, content_type = "text/plain", description = "Writes are refused")))]
-pub(super) async fn get_readiness(State(app): State<App>) -> (StatusCode, String) {
-    match app.ledger.health.writes_refused() {
-        None => {
-            let problems = app
-                .ledger
-                .clock
-                .report()
-                .problem()
-                .into_iter()
-                .chain(integrity::degraded(&app).await);
-            let lines: String = problems.map(|why| format!("degraded: {why}\n")).collect();
-            (
-                StatusCode::OK,
-                if lines.is_empty() {
-                    "ready\n".into()
-                } else {
-                    lines
-                },
-            )
-        }
-        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+pub async fn get_readiness(State(app): State<App>) -> (StatusCode, String) {
+    if let Some(why) = app.ledger.health.writes_refused() {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"));
     }
+    let clock = app.ledger.clock.report().problem();
+    let degraded = integrity::degraded(&app, &integrity::left_behind(&app).await);
+    let problems = clock.into_iter().chain(degraded);
+    let lines: String = problems.map(|why| format!("degraded: {why}\n")).collect();
+    let ready = lines.is_empty().then(|| "ready\n".into());
+    (StatusCode::OK, ready.unwrap_or(lines))
 }
 
 /// Checks the configuration files as they are now, as `orbsd check` does.
 #[utoipa::path(get, path = "/v1/configuration/check", tag = "state",
     responses((status = 200, body = ConfigurationCheckResponse, description = "Errors and warnings")))]
-pub(super) async fn check_configuration(
-    State(app): State<App>,
-) -> Result<Json<ConfigurationCheckResponse>, ProblemDetails> {
+pub async fn check_configuration(State(app): State<App>) -> JsonResult<ConfigurationCheckResponse> {
     let check = app.check_configuration.clone();
-    tokio::task::spawn_blocking(move || Json(check()))
-        .await
-        .map_err(ProblemDetails::failed)
+    blocking(move || Ok(Json(check()))).await
 }
 
 /// Reports that the process runs.
 #[utoipa::path(get, path = "/health/live", tag = "state",
     responses((status = 200, body = String, content_type = "text/plain", description = "The process runs")))]
-pub(super) async fn get_liveness() -> &'static str {
+pub async fn get_liveness() -> &'static str {
     "alive\n"
 }
 
 /// Lists the configured reasons.
 #[utoipa::path(get, path = "/v1/reasons", tag = "state",
     responses((status = 200, body = Page<ReasonResponse>, description = "All reasons")))]
-pub(super) async fn list_reasons(State(app): State<App>) -> Json<Page<ReasonResponse>> {
-    let one = |r: &crate::ledger::ReasonSettings| ReasonResponse {
+pub async fn list_reasons(State(app): State<App>) -> Json<Page<ReasonResponse>> {
+    let response = |r: &ReasonSettings| ReasonResponse {
         name: r.name.clone(),
         text: r.text.clone(),
         lifetime: r.lifetime.map(|l| l.0),
         requires_approval: r.two_persons,
     };
     Json(Page::all(
-        app.ledger.settings().reasons.iter().map(one).collect(),
+        app.ledger.settings().reasons.iter().map(response),
     ))
-}
-
-/// Counters by name.
-fn counters(t: Totals) -> BTreeMap<String, u64> {
-    serde_json::to_value(t)
-        .ok()
-        .and_then(|value| serde_json::from_value(value).ok())
-        .unwrap_or_default()
-}
-
-/// Returns all metrics in the text format of Prometheus.
-#[utoipa::path(get, path = "/metrics", tag = "state",
-    responses((status = 200, body = String, content_type = "text/plain", description = "All metrics")))]
-pub(super) async fn get_metrics(State(app): State<App>) -> Response {
-    let snapshot = app.ledger.published.snapshot();
-    let mut out = String::new();
-    let mut by_zone: Vec<(String, std::collections::BTreeMap<String, u64>)> = snapshot
-        .zones
-        .all()
-        .iter()
-        .map(|z| (z.name.to_string(), counters(app.metrics.zone(Some(z.slot)))))
-        .collect();
-    by_zone.push((String::new(), counters(app.metrics.zone(None))));
-    for name in counters(Totals::default()).keys() {
-        let samples = by_zone.iter().map(|(zone, c)| {
-            (
-                format!("{{{}}}", label("zone", zone)),
-                c.get(name).copied().unwrap_or(0) as f64,
-            )
-        });
-        family(
-            &mut out,
-            &format!("dns_{name}_total"),
-            "counter",
-            "DNS messages by zone; the label is empty for those outside of all zones",
-            samples,
-        );
-    }
-    let serials = snapshot.zones.all().iter().enumerate();
-    let serials = serials.map(|(i, z)| {
-        (
-            format!("{{{}}}", label("zone", &z.name)),
-            snapshot.serials.get(i).map_or(0.0, |s| f64::from(s.0)),
-        )
-    });
-    family(
-        &mut out,
-        "zone_serial",
-        "gauge",
-        "The serial of a zone",
-        serials,
-    );
-    let [hosts, nets, ip6, names] = snapshot.tables.counts();
-    let listed = [
-        ("ipv4_hosts", hosts),
-        ("ipv4_prefixes", nets),
-        ("ipv6", ip6),
-        ("domains", names),
-    ];
-    let listed = listed.map(|(k, n)| (format!("{{{}}}", label("kind", k)), n as f64));
-    family(
-        &mut out,
-        "listed",
-        "gauge",
-        "Subjects with listings, exclusions or exemptions, by kind",
-        listed,
-    );
-    let one = |n: f64| [(String::new(), n)];
-    family(
-        &mut out,
-        "commit",
-        "gauge",
-        "The number of the last commit",
-        one(snapshot.seq as f64),
-    );
-    family(
-        &mut out,
-        "commits_total",
-        "counter",
-        "Commits since the start",
-        one(app.ledger.health.commits.load(Relaxed) as f64),
-    );
-    family(
-        &mut out,
-        "changes_total",
-        "counter",
-        "Subjects changed since the start",
-        one(app.ledger.health.changes.load(Relaxed) as f64),
-    );
-    let accepted = f64::from(u8::from(app.ledger.health.writes_refused().is_none()));
-    family(
-        &mut out,
-        "writes_taken",
-        "gauge",
-        "1 while writes are accepted, 0 while the store or the removal log fails",
-        one(accepted),
-    );
-    for (name, help, value) in integrity::gauges(&app) {
-        family(
-            &mut out,
-            name,
-            "gauge",
-            help,
-            value.map(|n| (String::new(), n)),
-        );
-    }
-    family(
-        &mut out,
-        "start_time_seconds",
-        "gauge",
-        "When the daemon started",
-        one(app.started.0 as f64),
-    );
-    clock::metrics(&mut out, &app.ledger.clock.report());
-    let dictionary = app.ledger.store.dictionary();
-    let fed = || dictionary.records.iter().filter(|r| r.feed);
-    let of = |r: &crate::store::schema::SourceRecord| format!("{{{}}}", label("source", &r.name));
-    family(
-        &mut out,
-        "source_refreshed_seconds",
-        "gauge",
-        "When a source was last imported",
-        fed().map(|r| (of(r), r.refreshed.0 as f64)),
-    );
-    let ends = fed().filter_map(|r| Some((of(r), r.expires?.0 as f64)));
-    family(
-        &mut out,
-        "source_expires_seconds",
-        "gauge",
-        "When a source's listings end unless it is imported again",
-        ends,
-    );
-    connections(&mut out, &(app.connections)());
-    feeds(&mut out, &(app.feeds)());
-    lag(&mut out, &(app.mirrors)());
-    // These read files and may wait.
-    let more = tokio::task::spawn_blocking(move || {
-        let mut out = String::new();
-        super::gauges::write(&mut out, &app);
-        out
-    });
-    out += &more.await.unwrap_or_default();
-    (
-        [(
-            header::CONTENT_TYPE,
-            "text/plain; version=0.0.4; charset=utf-8",
-        )],
-        out,
-    )
-        .into_response()
-}
-
-/// How many connections each listener has, and how many were closed or refused because all slots
-/// were used.
-fn connections(out: &mut String, all: &[(&'static str, crate::net::LimiterStats)]) {
-    let of = |value: fn(&crate::net::LimiterStats) -> f64| {
-        let samples: Vec<_> = all
-            .iter()
-            .map(|(name, s)| (format!("{{{}}}", label("listener", name)), value(s)))
-            .collect();
-        samples.into_iter()
-    };
-    family(
-        out,
-        "connections",
-        "gauge",
-        "Open connections of a listener, without transfers",
-        of(|s| s.open as f64),
-    );
-    family(
-        out,
-        "transfers_open",
-        "gauge",
-        "Zone transfers that are under way",
-        of(|s| s.transfers as f64),
-    );
-    let shed = "Connections that were closed to make room for others";
-    family(
-        out,
-        "connections_shed_total",
-        "counter",
-        shed,
-        of(|s| (s.shed + s.shed_of_share) as f64),
-    );
-    let refused = "New connections that were closed at once because no slot could be freed";
-    family(
-        out,
-        "connections_refused_total",
-        "counter",
-        refused,
-        of(|s| (s.refused + s.refused_of_share) as f64),
-    );
-}
-
-/// Which feeds wait for a decision, and which are not refreshed.
-fn feeds(out: &mut String, feeds: &[FeedResponse]) {
-    let labels = |f: &FeedResponse| format!("{{{}}}", label("feed", &f.feed));
-    let set = |set: bool| f64::from(u8::from(set));
-    let held = |f: &FeedResponse| f.held.as_ref().is_some_and(|h| !h.refused);
-    family(
-        out,
-        "feed_held",
-        "gauge",
-        "1 while a feed's list is held until a person decides",
-        feeds.iter().map(|f| (labels(f), set(held(f)))),
-    );
-    let looped = feeds.iter().filter(|f| f.kind == FeedKind::Orbsd);
-    family(
-        out,
-        "feed_looped_total",
-        "counter",
-        "Rows of another orbsd that were left out because they had passed through this server",
-        looped.map(|f| (labels(f), f.looped as f64)),
-    );
-    family(
-        out,
-        "feed_failing",
-        "gauge",
-        "1 while a feed is not refreshed because its list is refused or its server fails",
-        feeds.iter().map(|f| (labels(f), set(f.problem.is_some()))),
-    );
-}
-
-/// How far mirrors are behind, and which need a forced transfer.
-fn lag(out: &mut String, mirrors: &[MirrorResponse]) {
-    let labels = |m: &MirrorResponse| {
-        format!(
-            "{{{},{},{}}}",
-            label("zone", &m.zone),
-            label("mirror", &m.address),
-            label("key", m.key.as_deref().unwrap_or(""))
-        )
-    };
-    let seconds = |m: &MirrorResponse| m.behind.map_or(0.0, |b| b.seconds as f64);
-    family(
-        out,
-        "mirror_lag_seconds",
-        "gauge",
-        "For how long a mirror has not had the current serial",
-        mirrors.iter().map(|m| (labels(m), seconds(m))),
-    );
-    let forced = |m: &MirrorResponse| f64::from(u8::from(m.needs_transfer.is_some()));
-    family(
-        out,
-        "mirror_needs_transfer",
-        "gauge",
-        "1 while a mirror keeps its old zone because our serial was not newer for it",
-        mirrors.iter().map(|m| (labels(m), forced(m))),
-    );
 }

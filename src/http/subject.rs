@@ -16,7 +16,7 @@ use crate::{
 ///
 /// A problem that says what is wrong with the text. A range of several prefixes is an error that
 /// names them.
-pub(super) fn intake(
+pub fn intake(
     zones: &ZoneSet,
     text: &str,
     host_bits: HostBits,
@@ -24,20 +24,15 @@ pub(super) fn intake(
     allow_suffix: &[String],
 ) -> Result<Subject, ProblemDetails> {
     let text = text.trim();
+    let rules = Rules {
+        host_bits,
+        digest: None,
+    };
     let digests = zones.digests(reason);
     if let Some(digest) = digests.iter().find_map(|d| d.read(text).ok()) {
         return Ok(Subject::Domain(digest));
     }
-    let subject = match (
-        entry::parse(
-            text,
-            &Rules {
-                host_bits,
-                digest: None,
-            },
-        ),
-        digests.first(),
-    ) {
+    let subject = match (entry::parse(text, &rules), digests.first()) {
         (Ok(subjects), _) => one(text, subjects)?,
         (Err(e), Some(digest)) if !text.contains('.') && !entry::is_address_form(text) => {
             let why = digest.check(text).err().unwrap_or(e.text);
@@ -64,11 +59,7 @@ pub(super) fn intake(
 /// # Errors
 ///
 /// As [`intake`].
-pub(super) fn stored(
-    app: &App,
-    text: &str,
-    host_bits: HostBits,
-) -> Result<Subject, ProblemDetails> {
+pub fn stored(app: &App, text: &str, host_bits: HostBits) -> Result<Subject, ProblemDetails> {
     let text = text.trim();
     let read = Subject::parse(text, host_bits);
     if let Ok(subject) = &read
@@ -82,13 +73,11 @@ pub(super) fn stored(
     {
         return Ok(name);
     }
-    match entry::parse_address(
-        text,
-        &Rules {
-            host_bits,
-            digest: None,
-        },
-    ) {
+    let rules = Rules {
+        host_bits,
+        digest: None,
+    };
+    match entry::parse_address(text, &rules) {
         Some(Ok(subjects)) => one(text, subjects),
         Some(Err(e)) => Err(ProblemDetails::invalid(format!("subject: {e}"))),
         None => read.map_err(|e| ProblemDetails::invalid(format!("subject: {e}"))),
@@ -104,7 +93,7 @@ fn one(text: &str, mut subjects: Vec<Subject>) -> Result<Subject, ProblemDetails
             let all: Vec<String> = subjects
                 .iter()
                 .chain(&last)
-                .map(ToString::to_string)
+                .map(Subject::to_string)
                 .collect();
             Err(ProblemDetails::invalid(format!(
                 "subject: `{text}` is a range of {} prefixes, but a request has one subject; send one request for each of {}",

@@ -1,11 +1,10 @@
 //! Webhooks, and the messages that wait for them.
 
-use axum::{Extension, Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State, http::StatusCode};
 
 use super::{
     App,
-    caller::Caller,
-    error::of_ledger,
+    handler::{Call, JsonResult, StatusResult},
     input::{JsonBody, Part},
     secrets,
 };
@@ -16,7 +15,7 @@ use crate::{
     },
     ledger::{
         AccountChange,
-        outbox::{DeliveryResult, Webhook, messages},
+        outbox::{DeliveryResult, Message, Webhook, messages},
     },
 };
 
@@ -36,36 +35,16 @@ fn response(h: &Webhook) -> WebhookResponse {
 }
 
 fn find(app: &App, id: &str) -> Result<Webhook, ProblemDetails> {
-    app.ledger
-        .accounts()
-        .webhooks
-        .get(id)
-        .cloned()
-        .ok_or_else(|| ProblemDetails::not_found(format!("there is no webhook `{id}`")))
-}
-
-async fn store(
-    app: &App,
-    change: AccountChange,
-    record: crate::store::schema::AuditRecord,
-) -> Result<(), ProblemDetails> {
-    app.ledger
-        .change_accounts(change, Some(record))
-        .await
-        .map_err(of_ledger(&app.ledger))
+    let found = app.ledger.accounts().webhooks.get(id).cloned();
+    found.ok_or_else(|| ProblemDetails::not_found(format!("there is no webhook `{id}`")))
 }
 
 /// Lists all webhooks.
 #[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks",
     responses((status = 200, body = Page<WebhookResponse>, description = "All webhooks")))]
-pub(super) async fn list_webhooks(State(app): State<App>) -> Json<Page<WebhookResponse>> {
+pub async fn list_webhooks(State(app): State<App>) -> Json<Page<WebhookResponse>> {
     Json(Page::all(
-        app.ledger
-            .accounts()
-            .webhooks
-            .values()
-            .map(response)
-            .collect(),
+        app.ledger.accounts().webhooks.values().map(response),
     ))
 }
 
@@ -73,10 +52,7 @@ pub(super) async fn list_webhooks(State(app): State<App>) -> Json<Page<WebhookRe
 #[utoipa::path(get, path = "/v1/webhooks/{id}", tag = "webhooks",
     params(("id" = String, Path, description = "The ID of the webhook")),
     responses((status = 200, body = WebhookResponse, description = "The webhook")))]
-pub(super) async fn get_webhook(
-    State(app): State<App>,
-    Part(id): Part,
-) -> Result<Json<WebhookResponse>, ProblemDetails> {
+pub async fn get_webhook(State(app): State<App>, Part(id): Part) -> JsonResult<WebhookResponse> {
     find(&app, &id).map(|hook| Json(response(&hook)))
 }
 
@@ -84,19 +60,18 @@ pub(super) async fn get_webhook(
 /// displayed once, in the response.
 #[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", request_body = WebhookRequest,
     responses((status = 201, body = WebhookSecretResponse, description = "The webhook with its secret")))]
-pub(super) async fn add_webhook(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn add_webhook(
+    Call { app, caller }: Call,
     JsonBody(request): JsonBody<WebhookRequest>,
-) -> Result<(StatusCode, Json<WebhookSecretResponse>), ProblemDetails> {
+) -> StatusResult<WebhookSecretResponse> {
     (app.check_url)(&request.url).map_err(|e| ProblemDetails::invalid(format!("url: {e}")))?;
     if app.ledger.accounts().webhooks.size() >= MAX_WEBHOOKS {
         return Err(ProblemDetails::conflict(format!(
             "there are {MAX_WEBHOOKS} webhooks already, which is the limit"
         )));
     }
-    let (id, _, _) = secrets::token().map_err(ProblemDetails::failed)?;
-    let secret = secrets::text(&secrets::random::<32>().map_err(ProblemDetails::failed)?);
+    let (id, _, _) = secrets::token().map_err(ProblemDetails::internal)?;
+    let secret = secrets::base32(&secrets::random::<32>().map_err(ProblemDetails::internal)?);
     let hook = Webhook {
         id,
         url: request.url,
@@ -105,65 +80,51 @@ pub(super) async fn add_webhook(
         by: caller.name.clone(),
         paused: None,
     };
-    store(
-        &app,
-        AccountChange::Webhook(hook.clone()),
-        caller.audit_record("webhook.add", &hook.id, &hook.url, None),
-    )
-    .await?;
-    Ok((
-        StatusCode::CREATED,
-        Json(WebhookSecretResponse {
-            about: response(&hook),
-            secret,
-        }),
-    ))
+    let record = caller.audit_record("webhook.add", &hook.id, &hook.url, None);
+    let about = response(&hook);
+    app.change_accounts(AccountChange::Webhook(hook), record)
+        .await?;
+    let response = WebhookSecretResponse { about, secret };
+    Ok((StatusCode::CREATED, Json(response)))
 }
 
 /// Pauses a webhook, or resumes it.
 #[utoipa::path(patch, path = "/v1/webhooks/{id}", tag = "webhooks", request_body = WebhookChangeRequest,
     params(("id" = String, Path, description = "The ID of the webhook")),
     responses((status = 200, body = WebhookResponse, description = "The webhook")))]
-pub(super) async fn change_webhook(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn change_webhook(
+    Call { app, caller }: Call,
     Part(id): Part,
     JsonBody(request): JsonBody<WebhookChangeRequest>,
-) -> Result<Json<WebhookResponse>, ProblemDetails> {
+) -> JsonResult<WebhookResponse> {
     let hook = Webhook {
         paused: request.paused.then(|| app.ledger.now()),
         ..find(&app, &id)?
     };
-    let what = if request.paused {
+    let action = if request.paused {
         "webhook.pause"
     } else {
         "webhook.resume"
     };
-    store(
-        &app,
-        AccountChange::Webhook(hook.clone()),
-        caller.audit_record(what, &id, &hook.url, None),
-    )
-    .await?;
-    Ok(Json(response(&hook)))
+    let record = caller.audit_record(action, &id, &hook.url, None);
+    let response = response(&hook);
+    app.change_accounts(AccountChange::Webhook(hook), record)
+        .await?;
+    Ok(Json(response))
 }
 
 /// Removes a webhook and the messages that wait for it.
 #[utoipa::path(delete, path = "/v1/webhooks/{id}", tag = "webhooks",
     params(("id" = String, Path, description = "The ID of the webhook")),
     responses((status = 200, body = WebhookResponse, description = "The removed webhook")))]
-pub(super) async fn remove_webhook(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn remove_webhook(
+    Call { app, caller }: Call,
     Part(id): Part,
-) -> Result<Json<WebhookResponse>, ProblemDetails> {
+) -> JsonResult<WebhookResponse> {
     let hook = find(&app, &id)?;
-    store(
-        &app,
-        AccountChange::DeleteWebhook(id.clone()),
-        caller.audit_record("webhook.remove", &id, &hook.url, None),
-    )
-    .await?;
+    let record = caller.audit_record("webhook.remove", &id, &hook.url, None);
+    app.change_accounts(AccountChange::DeleteWebhook(id), record)
+        .await?;
     Ok(Json(response(&hook)))
 }
 
@@ -171,13 +132,13 @@ pub(super) async fn remove_webhook(
 #[utoipa::path(get, path = "/v1/webhooks/{id}/messages", tag = "webhooks",
     params(("id" = String, Path, description = "The ID of the webhook")),
     responses((status = 200, body = Page<WebhookMessageResponse>, description = "The first 1000 messages")))]
-pub(super) async fn list_messages(
+pub async fn list_messages(
     State(app): State<App>,
     Part(id): Part,
-) -> Result<Json<Page<WebhookMessageResponse>>, ProblemDetails> {
+) -> JsonResult<Page<WebhookMessageResponse>> {
     find(&app, &id)?;
     let all = messages(&app.ledger.store, &id, MAX_MESSAGES)?;
-    let one = |m: crate::ledger::outbox::Message| WebhookMessageResponse {
+    let response = |m: Message| WebhookMessageResponse {
         commit: m.commit,
         since: m.since.into(),
         tries: m.tries,
@@ -185,18 +146,17 @@ pub(super) async fn list_messages(
         problem: m.problem,
         dead: m.dead,
     };
-    Ok(Json(Page::all(all.into_iter().map(one).collect())))
+    Ok(Json(Page::all(all.into_iter().map(response))))
 }
 
 /// Sends all waiting messages again at once, including dead letters.
 #[utoipa::path(post, path = "/v1/webhooks/{id}/retry", tag = "webhooks",
     params(("id" = String, Path, description = "The ID of the webhook")),
     responses((status = 200, body = WebhookResponse, description = "The webhook")))]
-pub(super) async fn retry_messages(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn retry_messages(
+    Call { app, caller }: Call,
     Part(id): Part,
-) -> Result<Json<WebhookResponse>, ProblemDetails> {
+) -> JsonResult<WebhookResponse> {
     let hook = find(&app, &id)?;
     let all = messages(&app.ledger.store, &id, MAX_MESSAGES)?;
     for m in all.iter().filter(|m| m.tries > 0) {
@@ -206,15 +166,8 @@ pub(super) async fn retry_messages(
             .record_delivery(&id, m.commit, DeliveryResult::Retry)
             .await;
     }
-    let record = caller.audit_record(
-        "webhook.retry",
-        &id,
-        format!("{} messages", all.len()),
-        None,
-    );
-    app.ledger
-        .note(record)
-        .await
-        .map_err(of_ledger(&app.ledger))?;
+    let detail = format!("{} messages", all.len());
+    app.note(caller.audit_record("webhook.retry", &id, detail, None))
+        .await?;
     Ok(Json(response(&hook)))
 }

@@ -1,16 +1,15 @@
 //! Setting a newer serial of a zone.
 
-use axum::{Extension, Json, extract::State};
+use axum::Json;
 
 use super::{
-    App,
-    caller::Caller,
     error::of_ledger,
+    handler::{Call, JsonResult, blocking},
     import::find_zone,
     input::{JsonBody, Part},
 };
 use crate::{
-    api::{ProblemDetails, SerialRequestBody, SerialResponse},
+    api::{SerialRequestBody, SerialResponse},
     ledger::SerialRequest,
     model::{Serial, serial::forced_transfers},
 };
@@ -20,40 +19,29 @@ use crate::{
 #[utoipa::path(post, path = "/v1/zones/{zone}/serial", tag = "zones", request_body = SerialRequestBody,
     params(("zone" = String, Path, description = "The name of the zone, or of its file without the ending")),
     responses((status = 200, body = SerialResponse, description = "The serial is set")))]
-pub(super) async fn set_serial(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+pub async fn set_serial(
+    Call { app, caller }: Call,
     Part(zone): Part,
     JsonBody(body): JsonBody<SerialRequestBody>,
-) -> Result<Json<SerialResponse>, ProblemDetails> {
+) -> JsonResult<SerialResponse> {
     let zone = find_zone(&app.ledger.published.snapshot(), &zone)?
         .name
         .to_string();
-    let audit = caller.audit_record(
-        "zone.serial",
-        &zone,
-        format!(
-            "{}{}",
-            body.serial,
-            if body.force { " by force" } else { "" }
-        ),
-        None,
-    );
+    let by_force = if body.force { " by force" } else { "" };
+    let detail = format!("{}{by_force}", body.serial);
+    let audit = caller.audit_record("zone.serial", &zone, detail, None);
     let request = SerialRequest {
         zone: zone.clone(),
         serial: Serial(body.serial),
         force: body.force,
         audit,
     };
-    let ledger = app.ledger.clone();
-    let done = tokio::task::spawn_blocking(move || ledger.set_serial(request))
-        .await
-        .map_err(ProblemDetails::failed)?;
-    let done = done.map_err(of_ledger(&app.ledger))?;
+    let ledger = app.ledger;
+    let change = blocking(move || ledger.set_serial(request).map_err(of_ledger(&ledger))).await?;
     Ok(Json(SerialResponse {
         serial: body.serial,
-        commit: done.receipt.commit,
-        left_behind: done.left_behind.iter().map(Into::into).collect(),
+        commit: change.receipt.commit,
+        left_behind: change.left_behind.iter().map(Into::into).collect(),
         commands: forced_transfers(&zone)
             .map(|(software, command)| (software.to_string(), command))
             .into(),

@@ -10,5 +10,5 @@ pub struct Actor {
     /// The address or listener that the request comes from.
     pub from: String,
     /// The key of an idempotent request.
-    pub once: Option<IdempotencyKey>,
+    pub idempotency: Option<IdempotencyKey>,
 }

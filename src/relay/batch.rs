@@ -271,7 +271,7 @@ impl<'a> RelayBatch<'a> {
             about: about.to_string(),
             detail,
             why,
-            idempotency: actor.once,
+            idempotency: actor.idempotency,
             ..AuditRecord::default()
         });
     }

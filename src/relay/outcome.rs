@@ -40,6 +40,7 @@ impl TestResult {
 
 /// The assessment of a host by all tests of a job. Only [`Assessment::Open`] lists the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema), schema(as = AssessmentKind, description = "The assessment of a host by all results of a job."))]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Assessment {

@@ -260,7 +260,7 @@ impl RelayService {
             let tester = Actor {
                 name: "tester".into(),
                 from: job.by.clone(),
-                once: None,
+                idempotency: None,
             };
             let row = job
                 .row

@@ -335,7 +335,7 @@ pub fn who(name: &str) -> Actor {
     Actor {
         name: name.into(),
         from: "test".into(),
-        once: None,
+        idempotency: None,
     }
 }
 /// Returns the same outcome for each message.

@@ -8,6 +8,7 @@ use crate::relay::control::ClaimOutcome;
 
 /// The state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema), schema(as = JobStateKind))]
 #[cfg_attr(test, derive(strum::VariantArray))]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]

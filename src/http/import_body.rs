@@ -21,6 +21,7 @@ use axum::{
     extract::{FromRequest, Multipart, Request},
     http::header,
 };
+use data_encoding::HEXLOWER;
 use http_body_util::BodyExt;
 use ring::digest;
 use tokio::sync::mpsc;
@@ -63,7 +64,7 @@ type Sender = mpsc::Sender<io::Result<Piece>>;
 /// # Errors
 ///
 /// Returns a problem if the content type is multipart without a boundary.
-pub(super) async fn receive(request: Request, name: String) -> Result<Pieces, ProblemDetails> {
+pub async fn receive(request: Request, name: String) -> Result<ImportBody, ProblemDetails> {
     let (tx, rx) = mpsc::channel(MAX_WAITING);
     let kind = request
         .headers()
@@ -87,12 +88,12 @@ pub(super) async fn receive(request: Request, name: String) -> Result<Pieces, Pr
     } else {
         tokio::spawn(send_body(request.into_body(), name, tx));
     }
-    Ok(Pieces {
-        rx,
-        piece: Bytes::new(),
-        state: Position::Between,
-        read: digest::Context::new(&digest::SHA256),
-        broken: None,
+    Ok(ImportBody {
+        pieces: rx,
+        data: Bytes::new(),
+        position: Position::Between,
+        hash: digest::Context::new(&digest::SHA256),
+        problem: None,
     })
 }
 
@@ -146,14 +147,14 @@ fn too_long(what: &str) -> io::Error {
 
 /// Waits for the client for at most [`READ_TIMEOUT`], since the source of the import is busy
 /// meanwhile.
-async fn in_time<T, E: Into<axum::BoxError>>(
+async fn with_timeout<T, E: Into<axum::BoxError>>(
     next: impl Future<Output = Result<T, E>>,
 ) -> io::Result<T> {
     match tokio::time::timeout(READ_TIMEOUT, next).await {
         Ok(Ok(t)) => Ok(t),
         Ok(Err(e)) => {
             let e: axum::BoxError = e.into();
-            Err(io::Error::new(kind(&*e), innermost(&*e)))
+            Err(io::Error::new(io_kind(&*e), innermost(&*e)))
         }
         Err(_) => Err(io::Error::new(
             io::ErrorKind::TimedOut,
@@ -171,10 +172,10 @@ fn innermost(e: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// The kind of the I/O error that caused an error.
-fn kind(e: &(dyn std::error::Error + 'static)) -> io::ErrorKind {
+fn io_kind(e: &(dyn std::error::Error + 'static)) -> io::ErrorKind {
     match (e.downcast_ref::<io::Error>(), e.source()) {
         (Some(io), _) if io.kind() != io::ErrorKind::Other => io.kind(),
-        (_, Some(inner)) => kind(inner),
+        (_, Some(inner)) => io_kind(inner),
         _ => io::ErrorKind::Other,
     }
 }
@@ -186,7 +187,7 @@ async fn send_body(mut body: Body, name: String, tx: Sender) {
         if tx.send(piece).await.is_err() || last {
             return;
         }
-        let frame = in_time(async { body.frame().await.transpose() }).await;
+        let frame = with_timeout(async { body.frame().await.transpose() }).await;
         next = match frame.map(|f| f.map(|f| f.into_data().unwrap_or_default())) {
             Ok(data) => data.map(|d| Ok(Piece::Data(d))),
             Err(e) => Some(Err(e)),
@@ -215,7 +216,7 @@ async fn send_parts(mut parts: Multipart, pending: Arc<AtomicUsize>, tx: Sender)
     let result: io::Result<()> = async {
         let ended = || io::Error::other("the import has ended");
         let mut files = 0;
-        while let Some(mut part) = in_time(parts.next_field())
+        while let Some(mut part) = with_timeout(parts.next_field())
             .await
             .map_err(|e| after_file(files, &e))?
         {
@@ -233,7 +234,7 @@ async fn send_parts(mut parts: Multipart, pending: Arc<AtomicUsize>, tx: Sender)
             tx.send(Ok(Piece::File(file_name(&name))))
                 .await
                 .map_err(|_| ended())?;
-            while let Some(data) = in_time(part.chunk()).await? {
+            while let Some(data) = with_timeout(part.chunk()).await? {
                 pending.store(0, Relaxed);
                 tx.send(Ok(Piece::Data(data))).await.map_err(|_| ended())?;
             }
@@ -247,16 +248,18 @@ async fn send_parts(mut parts: Multipart, pending: Arc<AtomicUsize>, tx: Sender)
 }
 
 /// The files of a request, read one after the other.
-pub(super) struct Pieces {
-    rx: mpsc::Receiver<io::Result<Piece>>,
-    piece: Bytes,
-    state: Position,
+pub struct ImportBody {
+    pieces: mpsc::Receiver<io::Result<Piece>>,
+    /// Bytes of the current file that were received and not read.
+    data: Bytes,
+    position: Position,
     /// The hash of all files so far.
-    read: digest::Context,
+    hash: digest::Context,
     /// Why the body could not be read to its end.
-    broken: Option<ProblemDetails>,
+    problem: Option<ProblemDetails>,
 }
 
+/// Where the reader is in the body.
 enum Position {
     Between,
     Inside,
@@ -265,16 +268,16 @@ enum Position {
     Ended,
 }
 
-impl imports::Files for Pieces {
+impl imports::Files for ImportBody {
     fn next_file(&mut self) -> io::Result<Option<String>> {
         loop {
-            match std::mem::replace(&mut self.state, Position::Between) {
+            match std::mem::replace(&mut self.position, Position::Between) {
                 Position::At(name) => {
-                    self.state = Position::Inside;
+                    self.position = Position::Inside;
                     return Ok(Some(name));
                 }
                 Position::Ended => {
-                    self.state = Position::Ended;
+                    self.position = Position::Ended;
                     return Ok(None);
                 }
                 Position::Between | Position::Inside => self.advance()?,
@@ -283,71 +286,62 @@ impl imports::Files for Pieces {
     }
 }
 
-impl Pieces {
+impl ImportBody {
     /// The SHA-256 of the files as far as they were read, in hex.
-    pub fn sum(&self) -> String {
-        self.read
-            .clone()
-            .finish()
-            .as_ref()
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect()
+    pub fn hash(&self) -> String {
+        HEXLOWER.encode(self.hash.clone().finish().as_ref())
     }
 
     /// Reads and discards the rest. Returns the hash of all files.
-    pub fn rest(&mut self) -> io::Result<String> {
-        while !matches!(self.state, Position::Ended) {
+    pub fn read_to_end(&mut self) -> io::Result<String> {
+        while !matches!(self.position, Position::Ended) {
             self.advance()?;
         }
-        Ok(self.sum())
+        Ok(self.hash())
     }
 
     /// Takes the problem because of which the body could not be read to its end.
-    pub fn broken(&mut self) -> Option<ProblemDetails> {
-        self.broken.take()
+    pub fn take_problem(&mut self) -> Option<ProblemDetails> {
+        self.problem.take()
     }
 
     /// Receives the next item.
     fn advance(&mut self) -> io::Result<()> {
-        let received = self.rx.blocking_recv();
-        let piece = received.unwrap_or_else(|| {
+        let piece = self.pieces.blocking_recv().unwrap_or_else(|| {
             Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "the client disconnected before the end of the body",
             ))
         });
-        match piece {
-            Ok(Piece::File(name)) => self.state = Position::At(name),
-            Ok(Piece::Data(data)) => {
-                self.read.update(&data);
-                self.piece = data;
+        match piece.inspect_err(|e| self.problem = Some(unreadable(e)))? {
+            Piece::File(name) => self.position = Position::At(name),
+            Piece::Data(data) => {
+                self.hash.update(&data);
+                self.data = data;
             }
-            Ok(Piece::End) => self.state = Position::Ended,
-            Err(e) => {
-                let code = match e.kind() {
-                    io::ErrorKind::InvalidData => ProblemCode::ContentTooLarge,
-                    io::ErrorKind::TimedOut => ProblemCode::Timeout,
-                    _ => ProblemCode::Malformed,
-                };
-                self.broken = Some(ProblemDetails::new(
-                    code,
-                    format!("{e}; nothing was changed"),
-                ));
-                return Err(e);
-            }
+            Piece::End => self.position = Position::Ended,
         }
         Ok(())
     }
 }
 
-impl Read for Pieces {
+/// The problem of a body that could not be read to its end.
+fn unreadable(e: &io::Error) -> ProblemDetails {
+    let code = match e.kind() {
+        io::ErrorKind::InvalidData => ProblemCode::ContentTooLarge,
+        io::ErrorKind::TimedOut => ProblemCode::Timeout,
+        _ => ProblemCode::Malformed,
+    };
+    ProblemDetails::new(code, format!("{e}; nothing was changed"))
+}
+
+impl Read for ImportBody {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.piece.is_empty() && matches!(self.state, Position::Inside) {
+        while self.data.is_empty() && matches!(self.position, Position::Inside) {
             self.advance()?;
         }
-        let n = buf.len().min(self.piece.len());
-        buf[..n].copy_from_slice(&self.piece.split_to(n));
+        let n = buf.len().min(self.data.len());
+        buf[..n].copy_from_slice(&self.data.split_to(n));
         Ok(n)
     }
 }
