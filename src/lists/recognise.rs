@@ -522,5 +522,5 @@ pub(super) fn dshield(h: &Head) -> bool {
         }
         _ => false,
     };
-    !h.data.first().is_some_and(|l| is_header(l).is_some()) && h.most(is_block)
+    h.data.first().is_none_or(|l| is_header(l).is_none()) && h.most(is_block)
 }

@@ -74,7 +74,7 @@ pub fn axfr(
     render_while(&snapshot.tables, view, &mut |owner, at| {
         let interned = &snapshot.tables.interned;
         records(interned, view, &at, &mut |kind, ttl, data| {
-            lines.record(owner, kind, ttl, data)
+            lines.record(owner, kind, ttl, data);
         });
         lines.result.is_ok()
     });

@@ -130,11 +130,11 @@ fn test_points(view: &ZoneView) -> Vec<TestPoint> {
 
 /// Printable bytes of a TXT record as a text of a data file.
 fn shown(data: &[u8]) -> String {
-    escaped(literal(&String::from_utf8_lossy(data)))
+    escaped(&literal(&String::from_utf8_lossy(data)))
 }
 
 /// Escapes a `=` at the start of a text, which rbldnsd would read as a replaced base template.
-fn escaped(text: String) -> String {
+fn escaped(text: &str) -> String {
     let escape = if text.starts_with('=') { "=" } else { "" };
     format!("{escape}{text}")
 }
@@ -280,7 +280,7 @@ fn values(
         let (text, own) = if has_no_text {
             (String::new(), false)
         } else if alone && listed == piece && plain(&template) {
-            (escaped(template.into_owned()), false)
+            (escaped(&template), false)
         } else {
             // rbldnsd replaces `$` by the queried address, but here `$` is the listed subject, so
             // the subject is written.
