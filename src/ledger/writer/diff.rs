@@ -2,7 +2,7 @@
 
 use super::Writer;
 use crate::{
-    index::RawFacts,
+    index::{RawFacts, Tables},
     ledger::{diff::OldAndNew, error::LedgerError},
     store::journal::Past,
 };
@@ -23,8 +23,9 @@ impl Writer {
             return Ok(None);
         }
         let earlier = past.iter().map(|(s, v)| (s, RawFacts::of(v)));
+        let old: Tables = self.builder.with(earlier);
         Ok(Some(OldAndNew {
-            old: self.builder.with(earlier),
+            old,
             new: self.published.snapshot(),
             subjects: past.into_keys().collect(),
         }))
