@@ -244,7 +244,8 @@ fn shrinks(
         .fold(before, |all, (_, e)| all.max(*e));
     let day_shrink = MAX_DAY_SHRINK.max(max_shrink);
     // Each count, and the number of removed entries of that kind.
-    let counts: [(&str, fn(&Extent) -> u64, u64); 3] = [
+    type Count = fn(&Extent) -> u64;
+    let counts: [(&str, Count, u64); 3] = [
         ("entries", |e| e.entries, extents.gone()),
         ("covered IPv4 addresses", |e| e.ipv4, extents.gone4),
         ("covered IPv6 networks", |e| e.ipv6, extents.gone6),

@@ -349,13 +349,14 @@ impl RemovalLog {
 
     /// The next line, without content. The first line names the store.
     fn next_line(&self, at: Time) -> Line {
-        let is_first = self.known.n == 0;
+        let store = match self.known.n {
+            0 => self.known.store.clone(),
+            _ => String::new(),
+        };
         Line {
             n: self.known.n + 1,
             at: at.to_string(),
-            store: is_first
-                .then(|| self.known.store.clone())
-                .unwrap_or_default(),
+            store,
             ..Line::default()
         }
     }

@@ -2,7 +2,7 @@
 
 use super::Writer;
 use crate::{
-    index::RawFacts,
+    index::{RawFacts, Tables},
     ledger::{diff::OldAndNew, error::LedgerError},
     store::journal::EarlierVerdicts,
 };
@@ -25,8 +25,9 @@ impl Writer {
             return Ok(None);
         }
         let earlier = verdicts.iter().map(|(s, v)| (s, RawFacts::of(v)));
+        let old: Tables = self.builder.with(earlier);
         Ok(Some(OldAndNew {
-            old: self.builder.with(earlier),
+            old,
             new: self.published.snapshot(),
             subjects: verdicts.into_keys().collect(),
         }))
