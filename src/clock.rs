@@ -7,7 +7,7 @@
 //! adopted after it has run steadily (see [`Clock::check`]), or when an operator accepts it
 //! ([`Clock::accept`]).
 //!
-//! Once a minute a [record](record) is written beside the database, so that the next start knows
+//! Once a minute a [record](record) is written into the store's folder, so that the next start knows
 //! trusted time.
 //!
 //! Code whose times another machine compares with its own clock (TSIG, signatures of webhooks,

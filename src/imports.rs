@@ -57,7 +57,7 @@ pub struct ListSettings {
     /// See [`Options::subzone`].
     pub subzone: Option<String>,
     /// Whether to clear host bits of prefixes instead of refusing them.
-    pub host_bits: bool,
+    pub clear_host_bits: bool,
     /// The number of lines with errors that the list may have. The other lines are imported.
     pub skip_errors: ErrorAllowance,
     /// Whether to accept special-purpose ranges.
@@ -76,7 +76,7 @@ pub struct Reasons {
     /// One reason for all lines.
     pub reason: Option<String>,
     /// The zone, by origin or short name, whose codes give the reasons.
-    pub codes: Option<String>,
+    pub code_zone: Option<String>,
 }
 
 /// The result of an import.
@@ -196,7 +196,7 @@ pub fn run(
     let families = families(ledger, &options);
     // Exclusions come only from values that become several reasons, and from names in master files.
     let exceptions =
-        request.reasons.codes.is_some() || matches!(request.format.as_str(), "" | "master");
+        request.reasons.code_zone.is_some() || matches!(request.format.as_str(), "" | "master");
     let mut import = Import {
         mode: request.mode.unwrap_or(Mode::Replace),
         dry_run: request.dry_run,
@@ -405,7 +405,7 @@ pub fn options(ledger: &Ledger, request: &ImportRequest) -> Result<Options, Impo
     let list = request.list.clone();
     let v = ledger.store.dictionary();
     let snapshot = ledger.published.snapshot();
-    let (reasoning, digest) = match (&request.reasons.reason, &request.reasons.codes) {
+    let (reasoning, digest) = match (&request.reasons.reason, &request.reasons.code_zone) {
         (Some(r), None) => {
             let settings = ledger.settings();
             let known: Vec<&str> = settings.reasons.iter().map(|r| r.name.as_str()).collect();
@@ -439,7 +439,7 @@ pub fn options(ledger: &Ledger, request: &ImportRequest) -> Result<Options, Impo
         followed: false,
         untraced: false,
         store: ledger.store.store_id(),
-        host_bits: if list.host_bits {
+        host_bits: if list.clear_host_bits {
             HostBits::Clear
         } else {
             HostBits::Refuse

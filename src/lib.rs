@@ -9,7 +9,7 @@
 //! | layer | module | content |
 //! | --- | --- | --- |
 //! | domain | [`model`] | subjects, reasons, events, verdicts, zones, serials, users: values and rules |
-//! | | [`metrics`] | counters of queries |
+//! | | [`metrics`], [`random`] | counters of queries; random numbers |
 //! | protocol | [`index`] | the tables for queries, their rendering, and the differences of two states |
 //! | | [`dns`] | turns queries into replies; transfers, TSIG |
 //! | | [`lists`] | file formats: recognised, read and written |
@@ -28,8 +28,8 @@
 //! | composition | [`config`], [`daemon`], [`cli`] | the configuration, the daemon, the command line |
 //!
 //! The domain and protocol layers do no I/O and read no clock. Storage and the layers below it in
-//! this table need the feature `daemon`, except for the stored forms in [`store::schema`], which do
-//! no I/O.
+//! this table need the feature `daemon`, except for what does no I/O: the stored forms in
+//! [`store::schema`], and the rules, messages and parsers of [`relay`].
 
 pub mod metrics;
 pub mod model;

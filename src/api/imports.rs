@@ -39,10 +39,10 @@ pub struct ImportQuery {
     /// The format of the file (default: recognised from its content).
     #[serde(default)]
     pub format: String,
-    /// The reason of all entries; either this or `codes` is required.
+    /// The reason of all entries; either this or `code_zone` is required.
     pub reason: Option<String>,
     /// The zone whose codes map the A values of the file to reasons.
-    pub codes: Option<String>,
+    pub code_zone: Option<String>,
     /// How the file changes the entries of the source.
     #[serde(default)]
     #[param(inline)]
@@ -70,7 +70,7 @@ pub struct ImportQuery {
     pub unpublished: bool,
     /// Clear host bits in prefixes instead of refusing them.
     #[serde(default)]
-    pub host_bits: bool,
+    pub clear_host_bits: bool,
     /// Accept subjects in special-purpose ranges.
     #[serde(default)]
     pub special: bool,

@@ -101,7 +101,7 @@ pub struct ListingRequest {
     pub special: bool,
     /// Clear host bits in a prefix instead of refusing it.
     #[serde(default)]
-    pub host_bits: bool,
+    pub clear_host_bits: bool,
     /// For `delist`: set no hold, since the listing was a mistake; any source may list the subject
     /// again.
     #[serde(default)]

@@ -458,7 +458,7 @@ pub struct ReasonResponse {
     /// removed.
     pub lifetime: Option<u64>,
     /// Whether another person has to approve each listing.
-    pub requires_approval: bool,
+    pub require_approval: bool,
 }
 
 /// Query parameters of `POST /v1/reload`.

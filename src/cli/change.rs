@@ -167,7 +167,7 @@ fn send(common: &Common, s: Subjects, request: ListingRequest, done: &str) -> Re
     let (names, names_rx) = std::sync::mpsc::sync_channel::<String>(8192);
     let until = request.until.clone();
     let request = ListingRequest {
-        host_bits: s.clear_host_bits,
+        clear_host_bits: s.clear_host_bits,
         note: s.note,
         ..request
     };

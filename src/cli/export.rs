@@ -25,8 +25,8 @@ pub(super) struct Export {
     /// Format: master, rbldnsd, list, cidr, jsonl, rpz, postfix, nftables or ipset
     #[arg(long, default_value = "master")]
     format: String,
-    /// Action of rpz: nxdomain, nodata, drop, tcp-only, passthru, an address or a host name
-    #[arg(long, default_value = "")]
+    /// Action of rpz: nxdomain, nodata, drop, tcp-only, passthru, an address or a host name [default: nxdomain]
+    #[arg(long, default_value = "", hide_default_value = true)]
     action: String,
     /// File, which is replaced when the export is complete [default: standard output]
     #[arg(long, short)]

@@ -237,7 +237,7 @@ fn query(c: Import) -> ImportQuery {
         source: c.source,
         format: c.format,
         reason: c.reason,
-        codes: c.code_zone,
+        code_zone: c.code_zone,
         mode: match c.mode {
             Mode::Replace => ImportMode::Replace,
             Mode::Add => ImportMode::Add,
@@ -250,7 +250,7 @@ fn query(c: Import) -> ImportQuery {
         allow_growth: c.allow_growth,
         allow_suffix: c.allow_suffix.unwrap_or_default(),
         unpublished: c.allow_unpublished,
-        host_bits: c.clear_host_bits,
+        clear_host_bits: c.clear_host_bits,
         special: c.allow_special_ranges,
         column: c.column,
         origin: c.origin,

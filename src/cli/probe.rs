@@ -60,7 +60,7 @@ pub(super) struct Probe {
     /// How long to wait for delivered messages
     #[arg(long, default_value = "60s")]
     wait: Seconds,
-    /// Receive messages at this ADDR:PORT, the MX of the probe domain [default: do not]
+    /// Receive messages at this ADDR:PORT, the MX of the probe domain [default: receive none]
     #[arg(long, value_name = "ADDR:PORT")]
     collector: Option<SocketAddr>,
     /// Probe domain [default: `[probe] domain`]

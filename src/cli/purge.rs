@@ -9,7 +9,7 @@ use super::{
 };
 use crate::api::{PurgeQuery, PurgeRequest, PurgeResponse};
 
-/// Delist all listings of a source, reason, author, range or time
+/// Delist all listings of a source, reason, author, prefix, domain or time
 #[derive(Debug, Args)]
 pub(super) struct Purge {
     /// Delist only listings of this source; a feed lists them again at its next import

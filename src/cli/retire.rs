@@ -28,7 +28,7 @@ use crate::{
 /// The line above the table that this command writes.
 const MARK: &str = "# Written by `orbsd retire`; `orbsd retire ZONE --undo` cancels it.";
 
-/// End a zone in order: announce the end, then empty it (RFC 6471)
+/// Retire a zone: announce its end, then empty it (RFC 6471)
 #[derive(Debug, Args)]
 pub(super) struct Retire {
     /// Origin of the zone, or its short name
@@ -47,7 +47,7 @@ pub(super) struct Retire {
     undo: bool,
 }
 
-/// Shows the plan; begins or cancels it if an option says so.
+/// Prints the plan of a retirement, and begins or cancels it with `--empty-at` or `--undo`.
 pub(super) fn run(common: &Common, c: &Retire) -> Result<(), CliError> {
     if let Some(server) = &common.server {
         return run_remote(common, c, server);

@@ -132,7 +132,7 @@ fn query(c: &Transfer, zone: &str) -> ImportQuery {
         format: "master".into(),
         origin: Some(zone.into()),
         reason: c.reason.clone(),
-        codes: c.code_zone.clone(),
+        code_zone: c.code_zone.clone(),
         max_age: c.max_age.clone(),
         skip_errors: c.skip_errors.clone(),
         dry_run: c.dry_run,

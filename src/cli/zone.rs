@@ -20,13 +20,13 @@ pub(super) struct Zone {
 
 #[derive(Debug, Subcommand)]
 enum ZoneCommand {
-    /// Set a newer serial, and show the mirrors for which it is not newer
+    /// Set a newer serial; refused without --force if it is not newer for a mirror
     Serial {
         /// Origin of the zone, or its short name
         zone: String,
         /// Serial, at most 2147483647 ahead of the present one (RFC 1982)
         serial: u32,
-        /// Set it although it is not newer for mirrors seen in the last 30 days
+        /// Set it although it is not newer for some mirrors seen in the last 30 days, and name them
         #[arg(long)]
         force: bool,
     },

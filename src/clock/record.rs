@@ -1,4 +1,4 @@
-//! The record of the clock: one line in a file beside the database, with a version and a checksum.
+//! The record of the clock: one line of a file in the store's folder, with a version and a checksum.
 //! It belongs to the machine and not to the store, so that backups do not have it.
 
 use std::{

@@ -39,13 +39,13 @@ pub(super) fn read(
         if let Some(why) = reasons.unknown(&f.reason).filter(|_| !f.reason.is_empty()) {
             table.error("reason", why);
         }
-        if !f.codes.is_empty() {
-            table.value("codes", zones::find(own_zones, &f.codes));
+        if !f.code_zone.is_empty() {
+            table.value("code_zone", zones::find(own_zones, &f.code_zone));
         }
         table.error_if(
-            f.reason.is_empty() == f.codes.is_empty() && !f.place.is_rejected("codes"),
+            f.reason.is_empty() == f.code_zone.is_empty() && !f.place.is_rejected("code_zone"),
             "reason",
-            "write either `reason`, for all entries, or `codes`, a zone whose codes give the reasons",
+            "write either `reason`, for all entries, or `code_zone`, a zone whose codes give the reasons",
         );
         table.error_if(f.interval.0 == 0, "interval", NO_PAUSE);
         table.error_if(
@@ -88,7 +88,7 @@ pub(super) fn read(
             kind,
             reasons: Reasons {
                 reason: filled(&f.reason),
-                codes: filled(&f.codes),
+                code_zone: filled(&f.code_zone),
             },
             every: f.interval,
             max_age: f.max_age,
@@ -187,7 +187,7 @@ fn list(f: &FeedTable, report: &mut TableReport<'_>) -> FileList {
         origin: filled(&f.origin),
         dataset: filled(&f.dataset),
         subzone: filled(&f.subzone),
-        host_bits: f.host_bits.unwrap_or(settings.host_bits),
+        clear_host_bits: f.clear_host_bits.unwrap_or(settings.clear_host_bits),
         skip_errors: f.skip_errors.unwrap_or(settings.skip_errors),
         special: f.allow_special_ranges.unwrap_or(settings.special),
         allow_empty: f.allow_empty.unwrap_or(settings.allow_empty),
@@ -209,7 +209,7 @@ fn refuse_list_keys(f: &FeedTable, report: &mut TableReport<'_>) {
         ("origin", filled(&f.origin)),
         ("dataset", filled(&f.dataset)),
         ("subzone", filled(&f.subzone)),
-        ("host_bits", f.host_bits.is_some()),
+        ("clear_host_bits", f.clear_host_bits.is_some()),
         ("skip_errors", f.skip_errors.is_some()),
         ("allow_special_ranges", f.allow_special_ranges.is_some()),
         ("allow_empty", f.allow_empty.is_some()),
@@ -261,7 +261,8 @@ mod tests {
                 ZONE,
             )
         };
-        let good = with("kind='axfr'\nserver='192.0.2.1'\nzone='Z.Example.'\ncodes='bl'").unwrap();
+        let good =
+            with("kind='axfr'\nserver='192.0.2.1'\nzone='Z.Example.'\ncode_zone='bl'").unwrap();
         assert!(
             matches!(&good.feeds[0].kind, FeedSource::Zone { server, .. } if server.zone == "z.example")
         );
@@ -269,7 +270,8 @@ mod tests {
             with("path='x'\nreason='relay'").unwrap().feeds[0].every,
             Seconds(300)
         );
-        let rows = with("kind='orbsd'\nserver='192.0.2.1'\nzone='Z.Example.'\ncodes='bl'").unwrap();
+        let rows =
+            with("kind='orbsd'\nserver='192.0.2.1'\nzone='Z.Example.'\ncode_zone='bl'").unwrap();
         assert!(
             matches!(&rows.feeds[0].kind, FeedSource::Zone { server, .. } if server.zone == "_rows.z.example")
         );
@@ -277,12 +279,12 @@ mod tests {
             ("reason='relay'", "path: it is missing"),
             ("path='x'", "write either `reason`"),
             (
-                "path='x'\nreason='relay'\ncodes='bl'",
+                "path='x'\nreason='relay'\ncode_zone='bl'",
                 "write either `reason`",
             ),
             (
-                "path='x'\ncodes='nowhere'",
-                "codes: unknown zone `nowhere`; there is bl",
+                "path='x'\ncode_zone='nowhere'",
+                "code_zone: unknown zone `nowhere`; there is bl",
             ),
             ("path='x'\nreason='relay'\nformat='xls'", "no format `xls`"),
             ("kind='axfr'\nreason='relay'", "server: it is missing"),
@@ -339,7 +341,7 @@ mod tests {
             (50, 10, Seconds(86_400))
         );
         let all = list(
-            "column='ip'\nhost_bits=true\nskip_errors='2%'\nallow_special_ranges=true\nallow_empty=true\nallow_suffixes=['tk']\nmax_shrink='80%'\nmax_growth=20\nshrink_wait='2h'",
+            "column='ip'\nclear_host_bits=true\nskip_errors='2%'\nallow_special_ranges=true\nallow_empty=true\nallow_suffixes=['tk']\nmax_shrink='80%'\nmax_growth=20\nshrink_wait='2h'",
         );
         assert_eq!(all.shrink_wait, Seconds(7200));
         let all = all.settings;
@@ -355,7 +357,9 @@ mod tests {
             ),
             (80, 20, false)
         );
-        assert!(all.host_bits && all.special && all.allow_empty && all.allow_suffixes == ["tk"]);
+        assert!(
+            all.clear_host_bits && all.special && all.allow_empty && all.allow_suffixes == ["tk"]
+        );
         assert_eq!(
             list("skip_errors=true").settings.skip_errors,
             ErrorAllowance::Default
@@ -398,7 +402,7 @@ mod tests {
                 "origin='a'",
                 "dataset='ip4set'",
                 "subzone='a'",
-                "host_bits=false",
+                "clear_host_bits=false",
                 "skip_errors=true",
                 "allow_special_ranges=true",
                 "allow_empty=true",

@@ -10,7 +10,7 @@ const TABLES: [(&str, &str); 3] = [
 /// Renamed keys: the table under its present name ([`ZONE_FILE`] for a zone file), the old and the
 /// new name of the key.
 #[rustfmt::skip]
-const KEYS: [(&str, &str, &str); 44] = [
+const KEYS: [(&str, &str, &str); 46] = [
     ("store", "scrub_every", "scrub_interval"),
     ("journal", "age", "max_age"),
     ("journal", "size", "max_size"),
@@ -51,6 +51,8 @@ const KEYS: [(&str, &str, &str); 44] = [
     ("reason", "two_persons", "require_approval"),
     ("feed", "every", "interval"),
     ("feed", "special", "allow_special_ranges"),
+    ("feed", "codes", "code_zone"),
+    ("feed", "host_bits", "clear_host_bits"),
     ("export", "every", "interval"),
     (ZONE_FILE, "mapped", "ipv4_mapped"),
     (ZONE_FILE, "retire.announced", "retire.announce_at"),

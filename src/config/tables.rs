@@ -120,7 +120,7 @@ pub(super) struct HistoryTable {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RemovalLogTable {
-    /// Unset: beside the store.
+    /// Unset: in the store's folder.
     pub(super) path: Option<PathBuf>,
     pub(super) on_loss: OnLoss,
 }
@@ -241,7 +241,7 @@ pub(super) struct ProbeTable {
     pub(super) ehlo_name: String,
     pub(super) contact: String,
     pub(super) info_url: String,
-    /// Unset: beside the store.
+    /// Unset: in the store's folder.
     pub(super) key: Option<PathBuf>,
     pub(super) catalogue: PathBuf,
     pub(super) enabled_tests: Vec<String>,
@@ -343,7 +343,7 @@ pub(super) struct FeedTable {
     pub(super) path: PathBuf,
     pub(super) format: String,
     pub(super) reason: String,
-    pub(super) codes: String,
+    pub(super) code_zone: String,
     #[serde(default = "seconds::<300>")]
     pub(super) interval: Seconds,
     pub(super) max_age: Option<Seconds>,
@@ -355,7 +355,7 @@ pub(super) struct FeedTable {
     pub(super) origin: Option<String>,
     pub(super) dataset: Option<String>,
     pub(super) subzone: Option<String>,
-    pub(super) host_bits: Option<bool>,
+    pub(super) clear_host_bits: Option<bool>,
     pub(super) skip_errors: Option<ErrorAllowance>,
     pub(super) allow_special_ranges: Option<bool>,
     pub(super) allow_empty: Option<bool>,

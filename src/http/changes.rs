@@ -43,7 +43,7 @@ pub fn change(
     caller: &Caller,
     preconditions: Preconditions,
 ) -> Result<Change, ProblemDetails> {
-    let bits = if request.host_bits {
+    let bits = if request.clear_host_bits {
         HostBits::Clear
     } else {
         HostBits::Refuse

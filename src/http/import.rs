@@ -137,7 +137,7 @@ fn run(
         format: query.format.clone(),
         reasons: imports::Reasons {
             reason: query.reason.clone(),
-            codes: query.codes.clone(),
+            code_zone: query.code_zone.clone(),
         },
         mode: Some(query.mode.into()),
         dry_run: query.dry_run,
@@ -150,7 +150,7 @@ fn run(
                 ..ListLimits::default()
             },
             allow_suffixes: suffixes.map(String::from).collect(),
-            host_bits: query.host_bits,
+            clear_host_bits: query.clear_host_bits,
             special: query.special,
             column: query.column.clone(),
             origin: query.origin.clone(),

@@ -165,7 +165,7 @@ pub async fn list_reasons(State(app): State<App>) -> Json<Page<ReasonResponse>> 
         name: r.name.clone(),
         text: r.text.clone(),
         lifetime: r.lifetime.map(|l| l.0),
-        requires_approval: r.two_persons,
+        require_approval: r.two_persons,
     };
     Json(Page::all(
         app.ledger.settings().reasons.iter().map(response),

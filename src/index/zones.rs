@@ -178,8 +178,8 @@ impl ZoneView {
         self
     }
 
-    /// The zone at a time: one that is retired lists nobody from a day on. The test points still
-    /// show what it published.
+    /// The zone at a time: a retired zone lists no subject from the day on which it is emptied. The
+    /// test points still show what it published.
     #[must_use]
     pub fn at(mut self, now: Time) -> ZoneView {
         if self.spec.retire.as_ref().is_some_and(|r| r.is_empty(now)) {

@@ -96,6 +96,8 @@ pub(super) struct Transaction {
     now: Time,
     /// Each subject's verdict before and after.
     pub(super) touched: HashMap<Subject, (Verdict, Verdict)>,
+    /// Whether one of these subjects can cover others.
+    touches_wide: bool,
     events: Vec<(Subject, Event, Origin)>,
     /// Due times that have been handled, and are deleted.
     stale: Vec<(Time, Subject)>,
@@ -138,6 +140,7 @@ impl Transaction {
         if !self.touched.contains_key(subject) {
             let v = store.verdict(subject)?;
             self.touched.insert(subject.clone(), (v.clone(), v));
+            self.touches_wide |= covers_others(subject);
         }
         self.touched.get_mut(subject).ok_or(LedgerError::Stopped)
     }
@@ -176,9 +179,7 @@ impl Transaction {
         check_delivery_evidence(&change.command, change.evidence.as_ref())
             .map_err(LedgerError::Rule)?;
         let covers = match &change.command {
-            Command::Delist { .. }
-                if covered(&change.subject) || self.touched.keys().any(covers_others) =>
-            {
+            Command::Delist { .. } if covered(&change.subject) || self.touches_wide => {
                 self.covers(store, &change.subject)?
             }
             _ => Vec::new(),

@@ -4,7 +4,7 @@
 //!
 //! A word that has the form of an address is read as an address or is an error, never a name: a
 //! mistyped address must not become a domain name that no client queries. The forms and their
-//! reasons are in `docs/design.md`, "What a word in a list is".
+//! reasons are in `docs/design.md`, "How an entry of a list is read".
 
 use std::{
     borrow::Cow,

@@ -3,7 +3,7 @@
 //! The shutdown is announced for at least a month, then the zone is empty, and at last its
 //! delegation is removed. The zone never lists the whole Internet.
 //!
-//! A zone file has a `[retire]` table for it. Until `empty` the zone answers as before; from then
+//! A zone file has a `[retire]` table for it. Until `empty_at` the zone answers as before; from then
 //! on it lists nothing, but keeps its SOA, name servers and test points. The announcement is in TXT
 //! records at the apex and at the test points. Without the table the zone is as it was before.
 

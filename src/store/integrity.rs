@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Time, time::Seconds};
 
-/// The file beside the database with the damage and the last scrub, in JSON.
+/// The file in the store's folder with the damage and the last scrub, in JSON.
 pub(super) const REPORT: &str = "integrity.json";
-/// The file beside the database with the last acknowledged commit: the store's identity, the
+/// The file in the store's folder with the last acknowledged commit: the store's identity, the
 /// commit's number, RocksDB's sequence number of the last row, and a checksum.
 pub(super) const LAST_COMMIT: &str = "last-commit";
 /// The most findings that are kept; further ones add no information.

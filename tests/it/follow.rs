@@ -32,7 +32,7 @@ fn server(p: &Primary) -> Server {
 fn refresh_with(ledger: &Ledger, server: &Server, codes: &str) -> Result<Refreshed, TransferError> {
     let reasons = Reasons {
         reason: None,
-        codes: Some(codes.into()),
+        code_zone: Some(codes.into()),
     };
     let stop = AtomicBool::new(false);
     let following = Following {
@@ -366,7 +366,7 @@ fn notify_from_the_primary_refreshes_the_feed_at_once() {
         kind: FeedSource::zone(server(&p)),
         reasons: Reasons {
             reason: Some("relay".into()),
-            codes: None,
+            code_zone: None,
         },
         every: Seconds(300),
         max_age: None,
@@ -414,7 +414,7 @@ fn status(f: &Folder) -> serde_json::Value {
 fn daemon_follows_a_zone_after_a_kill_and_expires_it_without_a_refresh() {
     let p = Primary::new([a("1.1.1.45", 2), txt("1.1.1.45", "their word")]);
     p.script.lock().unwrap().timers = [1, 1, 3];
-    let f = followed(&p, "codes = \"bl\"");
+    let f = followed(&p, "code_zone = \"bl\"");
     let ask = |name: &str, kind| {
         shown(
             &udp(

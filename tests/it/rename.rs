@@ -392,7 +392,12 @@ fn renamed_feed_keeps_its_rows() {
                 if new == "Bad Name" { "fine" } else { "gone" }
             ),
         );
-        let (code, output) = lab.run(&["source", "rename", old, new]);
+        // The feed may still be importing after the restart, which is refused first.
+        let is_refused = |(_, output): &(i32, String)| output.contains("is being imported");
+        let (code, output) = std::iter::repeat_with(|| lab.run(&["source", "rename", old, new]))
+            .take(600)
+            .find(|found| !is_refused(found))
+            .expect("the import ends");
         assert!(
             code != 0 && (output.contains(part) || output.contains("config.toml has no [[feed]]")),
             "{output}"

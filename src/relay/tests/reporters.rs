@@ -179,7 +179,7 @@ fn first_reporter_of_a_host_keeps_the_credit() {
         .relay
         .nominate(&who("anna"), b.nomination("127.66.0.1", "owner"), b.now)
         .unwrap();
-    let joined = b.nominate_as_reporter("nobody", "127.66.0.1");
+    let joined = b.nominate_as_reporter("unknown", "127.66.0.1");
     assert_eq!(
         (joined.id, joined.trigger, joined.by.as_str()),
         (owner.id, Trigger::Owner, "anna")

@@ -213,7 +213,7 @@ fn file_keeps_the_state_and_a_damaged_file_is_an_empty_state() {
     m.record_notify(&at[0], Serial(7));
     m.record_reply(&at[0], 5, Duration::from_millis(3));
     m.record_notify(&at[1], Serial(7));
-    m.record_failure(&at[1], "nobody");
+    m.record_failure(&at[1], "timeout");
     m.record_transfer(
         "bl",
         at[0].address.ip(),
@@ -245,7 +245,7 @@ fn file_keeps_the_state_and_a_damaged_file_is_an_empty_state() {
     let other = inner.rows[&at[1].row_key()].notified.clone().unwrap();
     assert_eq!(
         (other.problem.as_deref(), other.rcode, other.tries),
-        (Some("nobody"), None, 1)
+        (Some("timeout"), None, 1)
     );
     // Without a change, nothing is written.
     fs::remove_file(&path).unwrap();
@@ -274,7 +274,7 @@ fn mirrors_at_one_address_are_distinguished_by_key() {
     assert!(
         inner.rows[&a.row_key()].notified.is_none() && inner.rows[&b.row_key()].notified.is_some()
     );
-    assert_eq!(inner.rows.len(), 2, "nobody stands there as a third one");
+    assert_eq!(inner.rows.len(), 2, "there is no third row");
 }
 
 #[test]
