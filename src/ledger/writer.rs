@@ -336,6 +336,8 @@ impl Writer {
                 serials.push((zone.name.to_string(), *was, *serial));
             }
         }
+        // The journal has them by name.
+        serials.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         self.journal_bytes = transaction.journal(seq, serials, self.journal_bytes, &mut batch);
         batch
     }
