@@ -202,7 +202,7 @@ fn bench_changes(c: &mut Criterion) {
 
 fn bench_lists(c: &mut Criterion) {
     let options = lists::Options {
-        reasoning: lists::Reasoning::One(ReasonId(0)),
+        reasoning: lists::ReasonMapping::One(ReasonId(0)),
         ..Default::default()
     };
     let addrs: Vec<String> = addresses(100_000)

@@ -148,7 +148,7 @@ impl ClockReport {
 
 /// One reading of all clocks.
 #[derive(Debug, Clone, Copy)]
-struct Reading {
+struct ClockReading {
     wall: i64,
     boottime: i64,
     synchronised: bool,
@@ -158,7 +158,7 @@ struct Reading {
 #[derive(Debug, Clone, Copy)]
 struct Steadiness {
     /// The reading at the beginning of the period.
-    start: Reading,
+    start: ClockReading,
     /// The observed part of the time since then, in milliseconds.
     observed: i64,
 }
@@ -172,7 +172,7 @@ struct Inner {
     state: ClockState,
     since: Option<Time>,
     steadiness: Steadiness,
-    last: Reading,
+    last: ClockReading,
     saved: Option<i64>,
     adoptions: u64,
     adopted_from: Option<Time>,
@@ -206,7 +206,7 @@ impl Inner {
     }
 
     /// Adopts the wall clock. Returns trusted time before and after.
-    fn adopt(&mut self, r: Reading) -> (Time, Time) {
+    fn adopt(&mut self, r: ClockReading) -> (Time, Time) {
         let from = time(self.trusted(r.boottime));
         (self.base, self.floor) = (r.wall - r.boottime, r.wall);
         self.set(ClockState::Agrees, r.boottime);
@@ -216,7 +216,7 @@ impl Inner {
     }
 
     /// Compares a reading with trusted time; see [`Clock::check`] for the rules.
-    fn observe(&mut self, r: Reading) -> Option<StateChange> {
+    fn observe(&mut self, r: ClockReading) -> Option<StateChange> {
         let elapsed = (r.boottime - self.last.boottime).max(0);
         self.last = r;
         let drift =
@@ -257,9 +257,9 @@ impl Inner {
 
 /// Trusted time. Clones share it.
 #[derive(Clone)]
-pub struct Clock(Arc<Shared>);
+pub struct Clock(Arc<ClockInner>);
 
-struct Shared {
+struct ClockInner {
     source: Box<dyn TimeSource>,
     boot_id: Option<String>,
     /// The path of the record; `None` in tests and tools.
@@ -320,7 +320,7 @@ impl Clock {
             adoptions: 0,
             adopted_from: None,
         };
-        let clock = Clock(Arc::new(Shared {
+        let clock = Clock(Arc::new(ClockInner {
             source: Box::new(source),
             boot_id,
             path,
@@ -454,8 +454,8 @@ impl Clock {
     }
 }
 
-fn read(source: &dyn TimeSource) -> Reading {
-    Reading {
+fn read(source: &dyn TimeSource) -> ClockReading {
+    ClockReading {
         wall: source.wall_ms(),
         boottime: source.boottime_ms(),
         synchronised: source.is_synchronised(),
@@ -465,7 +465,7 @@ fn read(source: &dyn TimeSource) -> Reading {
 /// Trusted time at a start, in milliseconds, and the state of the clock.
 fn start_time(
     last: Option<&Record>,
-    r: Reading,
+    r: ClockReading,
     boot_id: Option<&str>,
     trust: TrustAtStart,
 ) -> (i64, ClockState) {

@@ -72,7 +72,7 @@ struct ScheduledFile {
 
 /// The result of one check of a file.
 #[derive(Debug, PartialEq, Eq)]
-struct Refreshed {
+struct ExportCheck {
     serial: u32,
     /// Whether it was written.
     written: bool,
@@ -176,10 +176,10 @@ impl Exports {
 
 impl ScheduledFile {
     /// Records the result of a check, and logs it if it differs from the last one.
-    fn record_result(&mut self, result: Result<Refreshed, String>) {
+    fn record_result(&mut self, result: Result<ExportCheck, String>) {
         let path = self.settings.path.display();
         match result {
-            Ok(Refreshed {
+            Ok(ExportCheck {
                 serial,
                 written,
                 report,
@@ -217,7 +217,7 @@ fn refresh(
     snapshot: &Snapshot,
     reported: bool,
     stop: &AtomicBool,
-) -> Result<Refreshed, String> {
+) -> Result<ExportCheck, String> {
     let zone = snapshot
         .zones
         .by_name(&s.zone)
@@ -228,7 +228,7 @@ fn refresh(
     let export = Export::new(&s.format, &s.action, snapshot, zone)?;
     if first_line(&s.path).is_some_and(|l| l == export.first_line()) {
         let report = (!reported).then(|| export.report());
-        return Ok(Refreshed {
+        return Ok(ExportCheck {
             serial: export.serial,
             written: false,
             report,
@@ -252,7 +252,7 @@ fn refresh(
         out.flush()
     });
     written.map_err(|e: io::Error| e.to_string())?;
-    Ok(Refreshed {
+    Ok(ExportCheck {
         serial: export.serial,
         written: true,
         report: Some(report),
@@ -649,13 +649,13 @@ mod tests {
             (one.serial, one.problem.as_deref()),
             (Some(6), Some("full"))
         );
-        one.record_result(Ok(Refreshed {
+        one.record_result(Ok(ExportCheck {
             serial: 7,
             written: true,
             report: Some(ExportReport::default()),
         }));
         assert_eq!((one.serial, one.problem.as_deref()), (Some(7), None));
-        one.record_result(Ok(Refreshed {
+        one.record_result(Ok(ExportCheck {
             serial: 7,
             written: false,
             report: None,

@@ -14,7 +14,7 @@ use crate::{
         Import, ImportError, ImportResult, Ledger, LedgerError,
         guard::{Guard, GuardTrip, ListLimits, ListRefusal},
     },
-    lists::{self, ListReport, Options, Reasoning},
+    lists::{self, ListReport, Options, ReasonMapping},
     model::{EntryText, Subject, Time, subject::HostBits, time::Seconds},
     store::{
         schema::{AuditRecord, FeedEntry, ListShape},
@@ -281,9 +281,9 @@ fn families(ledger: &Ledger, options: &Options) -> Families {
 }
 
 /// The number of entries of a list that no zone publishes.
-fn unpublished(families: &Families, shape: &ListShape) -> lists::Unpublished {
+fn unpublished(families: &Families, shape: &ListShape) -> lists::UnpublishedCounts {
     let count = |published: bool, n: u64| if published { 0 } else { n };
-    lists::Unpublished {
+    lists::UnpublishedCounts {
         addresses: count(families.addresses, shape.ipv4 + shape.ipv6),
         names: count(families.names, shape.names),
         digests: count(families.digest.is_some(), shape.digests),
@@ -418,14 +418,14 @@ pub fn options(ledger: &Ledger, request: &ImportRequest) -> Result<Options, Impo
             };
             let reason = found.ok_or_else(unknown)?;
             (
-                Reasoning::One(reason),
+                ReasonMapping::One(reason),
                 snapshot.zones.digests(Some(reason)).first().copied(),
             )
         }
         (None, Some(zone)) => {
             let found = find_zone(&snapshot, zone).map_err(ImportFailure::NotFound)?;
             let codes = found.publish.iter().map(|p| (p.code.into(), p.reason));
-            (Reasoning::Codes(codes.collect()), found.spec.digest)
+            (ReasonMapping::Codes(codes.collect()), found.spec.digest)
         }
         _ => {
             return Err(ImportFailure::Invalid(

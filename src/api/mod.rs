@@ -83,5 +83,5 @@ pub use webhooks::{
 pub use zone_codes::ZoneCodes;
 pub use zones::{
     ExportChangeResponse, ExportQuery, ExportReportQuery, ExportReportResponse,
-    PublishedReasonResponse, SeenMirrorResponse, SerialRequestBody, SerialResponse, ZoneResponse,
+    MirrorSerialResponse, PublishedReasonResponse, SerialRequestBody, SerialResponse, ZoneResponse,
 };

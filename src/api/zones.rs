@@ -134,7 +134,7 @@ pub struct SerialRequestBody {
 
 /// A mirror, and the serial that it was last seen to have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct SeenMirrorResponse {
+pub struct MirrorSerialResponse {
     /// The address of the mirror; with a port if the mirror is configured.
     pub address: String,
     /// The name of the mirror's TSIG key; null without one.
@@ -145,9 +145,9 @@ pub struct SeenMirrorResponse {
     pub seen: Timestamp,
 }
 
-impl From<&MirrorSerial> for SeenMirrorResponse {
-    fn from(m: &MirrorSerial) -> SeenMirrorResponse {
-        SeenMirrorResponse {
+impl From<&MirrorSerial> for MirrorSerialResponse {
+    fn from(m: &MirrorSerial) -> MirrorSerialResponse {
+        MirrorSerialResponse {
             address: m.address.clone(),
             key: m.key.clone(),
             serial: m.serial.0,
@@ -166,7 +166,7 @@ pub struct SerialResponse {
     /// The number of the commit.
     pub commit: u64,
     /// The mirrors for which it is not newer: each keeps its old zone until a transfer is forced.
-    pub left_behind: Vec<SeenMirrorResponse>,
+    pub left_behind: Vec<MirrorSerialResponse>,
     /// The commands that force a transfer, by name server software.
     pub commands: BTreeMap<String, String>,
 }

@@ -482,7 +482,7 @@ fn offline_reload(ledger: Ledger, settings: crate::ledger::LedgerSettings) -> ht
             let renamed = ledger.rename(rename, settings.clone(), line);
             renamed.map_err(text)?;
         }
-        Ok(http::Reloaded {
+        Ok(http::ReloadResult {
             warnings: Vec::new(),
             left_behind: ledger.left_behind_now().map_err(text)?,
         })

@@ -67,11 +67,11 @@ pub(super) fn json(value: &impl Serialize) {
 /// line.
 pub(super) fn content() -> Box<dyn Write> {
     match io::stdout().is_terminal() {
-        true => Box::new(Escaped {
+        true => Box::new(EscapingWriter {
             line: Vec::new(),
-            out: Reported(io::stdout()),
+            out: StandardOutput(io::stdout()),
         }),
-        false => Box::new(Reported(io::stdout())),
+        false => Box::new(StandardOutput(io::stdout())),
     }
 }
 
@@ -100,9 +100,9 @@ fn write_line(out: &mut impl Write, line: &str) {
 }
 
 /// Standard output, whose errors end the process.
-struct Reported(io::Stdout);
+struct StandardOutput(io::Stdout);
 
-impl Write for Reported {
+impl Write for StandardOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Ok(written(self.0.write(bytes)))
     }
@@ -114,12 +114,12 @@ impl Write for Reported {
 }
 
 /// Escapes what is written to it, line by line.
-struct Escaped<W: Write> {
+struct EscapingWriter<W: Write> {
     line: Vec<u8>,
     out: W,
 }
 
-impl<W: Write> Escaped<W> {
+impl<W: Write> EscapingWriter<W> {
     fn end_line(&mut self) -> io::Result<()> {
         let line = std::mem::take(&mut self.line);
         self.out
@@ -127,7 +127,7 @@ impl<W: Write> Escaped<W> {
     }
 }
 
-impl<W: Write> Write for Escaped<W> {
+impl<W: Write> Write for EscapingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         for piece in bytes.split_inclusive(|b| *b == b'\n') {
             match piece.strip_suffix(b"\n") {
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn content_on_a_terminal_is_escaped_line_by_line() {
-        let mut out = Escaped {
+        let mut out = EscapingWriter {
             line: Vec::new(),
             out: Vec::new(),
         };

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// A file or folder that nothing else may be written to.
-struct Occupied {
+struct OccupiedPath {
     /// Its description in an error.
     what: &'static str,
     path: PathBuf,
@@ -22,19 +22,19 @@ struct Occupied {
     folder: bool,
 }
 
-impl Occupied {
-    fn file(what: &'static str, path: &Path) -> Occupied {
-        Occupied {
+impl OccupiedPath {
+    fn file(what: &'static str, path: &Path) -> OccupiedPath {
+        OccupiedPath {
             what,
             path: resolve(path),
             folder: false,
         }
     }
 
-    fn folder(what: &'static str, path: &Path) -> Occupied {
-        Occupied {
+    fn folder(what: &'static str, path: &Path) -> OccupiedPath {
+        OccupiedPath {
             folder: true,
-            ..Occupied::file(what, path)
+            ..OccupiedPath::file(what, path)
         }
     }
 }
@@ -59,14 +59,14 @@ fn resolve(path: &Path) -> PathBuf {
 /// The file that a path would overwrite, if any.
 fn overwritten<'o>(
     path: &Path,
-    occupied: impl IntoIterator<Item = &'o Occupied>,
+    occupied: impl IntoIterator<Item = &'o OccupiedPath>,
 ) -> Option<&'static str> {
-    let hits = |o: &&Occupied| path == o.path || o.folder && path.starts_with(&o.path);
+    let hits = |o: &&OccupiedPath| path == o.path || o.folder && path.starts_with(&o.path);
     occupied.into_iter().find(hits).map(|o| o.what)
 }
 
 /// The store, if a path is its folder or may be that of one of the database's own files.
-fn overwritten_store(path: &Path, store: &Occupied) -> Option<&'static str> {
+fn overwritten_store(path: &Path, store: &OccupiedPath) -> Option<&'static str> {
     let is_own = path == store.path || is_database_file(path.file_name());
     (path.starts_with(&store.path) && is_own).then_some(store.what)
 }
@@ -101,17 +101,20 @@ fn refuse(report: &mut TableReport<'_>, key: &str, path: &Path, what: Option<&st
 /// Reports outputs that would overwrite something.
 pub(super) fn check(file: &File, path: &Path, config: &Config, report: &mut Report) {
     let mut used = inputs(file, path, config);
-    used.push(Occupied::file("the record of the clock", &config.clock()));
+    used.push(OccupiedPath::file(
+        "the record of the clock",
+        &config.clock(),
+    ));
     let mirrors = config.mirrors();
     used.extend(
         mirrors
             .iter()
-            .map(|p| Occupied::file("the state of the mirrors", p)),
+            .map(|p| OccupiedPath::file("the state of the mirrors", p)),
     );
-    let store = Occupied::folder("the store", &config.store.path);
-    let socket = Occupied::file("the socket", &config.socket);
+    let store = OccupiedPath::folder("the store", &config.store.path);
+    let socket = OccupiedPath::file("the socket", &config.socket);
     let removals = config.ledger.removals.as_deref();
-    let removals = removals.map(|p| Occupied::file("the removal log", p));
+    let removals = removals.map(|p| OccupiedPath::file("the removal log", p));
     if let Some(log) = &removals {
         let what = overwritten_store(&log.path, &store)
             .or_else(|| overwritten(&log.path, used.iter().chain([&socket])));
@@ -135,7 +138,7 @@ pub(super) fn check(file: &File, path: &Path, config: &Config, report: &mut Repo
     used.extend(removals);
     used.push(store);
     for e in file.export.iter().filter(|e| e.path.file_name().is_some()) {
-        let export = Occupied::file("the file of another [[export]]", &folder.join(&e.path));
+        let export = OccupiedPath::file("the file of another [[export]]", &folder.join(&e.path));
         let mut report = report.of(&e.place);
         refuse(
             &mut report,
@@ -150,18 +153,18 @@ pub(super) fn check(file: &File, path: &Path, config: &Config, report: &mut Repo
 }
 
 /// The files of the configuration, the files that it names as inputs, and the secret of relay tests.
-fn inputs(file: &File, path: &Path, config: &Config) -> Vec<Occupied> {
+fn inputs(file: &File, path: &Path, config: &Config) -> Vec<OccupiedPath> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut out = vec![
-        Occupied::file("the configuration", path),
-        Occupied::folder("the folder of the zone files", &config.zones),
-        Occupied::file("the secret of relay tests", &config.probe.key),
+        OccupiedPath::file("the configuration", path),
+        OccupiedPath::folder("the folder of the zone files", &config.zones),
+        OccupiedPath::file("the secret of relay tests", &config.probe.key),
     ];
     // A zone file may be a link to one elsewhere.
     let entries = fs::read_dir(&config.zones).into_iter().flatten().flatten();
     let zones = entries.map(|e| e.path());
     let zones = zones.filter(|p| p.extension().is_some_and(|e| e == "toml"));
-    out.extend(zones.map(|p| Occupied::file("a zone file", &p)));
+    out.extend(zones.map(|p| OccupiedPath::file("a zone file", &p)));
     let fixed = [
         ("the certificate", &file.tls.certificate),
         ("the certificate's key", &file.tls.key),
@@ -174,7 +177,7 @@ fn inputs(file: &File, path: &Path, config: &Config) -> Vec<Occupied> {
     let feeds = feeds.map(|f| ("the file of a [[feed]]", &f.path));
     let named = fixed.into_iter().chain(keys).chain(feeds);
     let named = named.filter(|(_, path)| !path.as_os_str().is_empty());
-    out.extend(named.map(|(what, path)| Occupied::file(what, &folder.join(path))));
+    out.extend(named.map(|(what, path)| OccupiedPath::file(what, &folder.join(path))));
     out
 }
 

@@ -76,7 +76,7 @@ impl<'de> Deserialize<'de> for TesterSource {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<TesterSource, D::Error> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
-        struct Named {
+        struct NamedAddress {
             address: IpAddr,
             ehlo_name: String,
         }
@@ -96,7 +96,7 @@ impl<'de> Deserialize<'de> for TesterSource {
                 })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TesterSource, A::Error> {
-                let named = Named::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                let named = NamedAddress::deserialize(de::value::MapAccessDeserializer::new(map))?;
                 Ok(TesterSource {
                     address: named.address,
                     ehlo_name: Some(named.ehlo_name.trim_end_matches('.').to_ascii_lowercase()),

@@ -6,7 +6,7 @@ use crate::{
     config::Config,
     exports::Exports,
     feeds::Feeds,
-    http::{ReloadRequest, Reloaded},
+    http::{ReloadRequest, ReloadResult},
     ledger::{Ledger, LedgerError, Receipt, Rename},
     relay::RelayService,
     server::{Certificates, PreparedCertificates},
@@ -33,7 +33,7 @@ impl Reloader {
     /// # Errors
     ///
     /// Why nothing was changed.
-    pub(super) fn run(&self, request: ReloadRequest) -> Result<Reloaded, String> {
+    pub(super) fn run(&self, request: ReloadRequest) -> Result<ReloadResult, String> {
         let config = Config::load(&self.path).map_err(|e| e.to_string())?;
         let certificates = self.prepare_certificates(&config)?;
         let mut left_behind = Vec::new();
@@ -43,9 +43,9 @@ impl Reloader {
                 .left_behind(&config.ledger)
                 .map_err(|e| self.text(&e))?;
             if request.dry_run {
-                return Ok(Reloaded {
+                return Ok(ReloadResult {
                     left_behind,
-                    ..Reloaded::default()
+                    ..ReloadResult::default()
                 });
             }
             if !left_behind.is_empty() && !request.force {
@@ -78,7 +78,7 @@ impl Reloader {
         }
         warnings.iter().for_each(|w| tracing::warn!("{w}"));
         tracing::info!(moved = ?receipt.serials, "configuration reloaded");
-        Ok(Reloaded {
+        Ok(ReloadResult {
             warnings,
             left_behind,
         })

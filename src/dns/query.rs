@@ -10,7 +10,7 @@ const MAX_RECORDS: usize = 16;
 
 /// Why a message is not answered as a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Malformed {
+pub enum QueryError {
     /// It gets no reply, since it is a reply itself, or too short for a header.
     Drop,
     /// It gets a reply with an RCODE and no records.
@@ -86,10 +86,10 @@ impl<'a> Query<'a> {
     /// Parses a message. It must have one question (RFC 9619) with an uncompressed name; an OPT
     /// record may be anywhere after it. The name is copied to `name_buf` in lower case.
     #[inline]
-    pub fn parse(message: &'a [u8], name_buf: &'a mut NameBuf) -> Result<Query<'a>, Malformed> {
-        let header: &[u8; HEADER] = message.first_chunk().ok_or(Malformed::Drop)?;
+    pub fn parse(message: &'a [u8], name_buf: &'a mut NameBuf) -> Result<Query<'a>, QueryError> {
+        let header: &[u8; HEADER] = message.first_chunk().ok_or(QueryError::Drop)?;
         if header[2] & 0x80 != 0 {
-            return Err(Malformed::Drop); // a reply: two servers could answer each other without end
+            return Err(QueryError::Drop); // a reply: two servers could answer each other without end
         }
         let rcode = if header[2] & 0x78 != 0 {
             Rcode::NotImp
@@ -97,9 +97,9 @@ impl<'a> Query<'a> {
             Rcode::FormErr
         };
         if header[4..6] != [0, 1] {
-            return Err(Malformed::reply(rcode, header, message, 0));
+            return Err(QueryError::reply(rcode, header, message, 0));
         }
-        let formerr = Malformed::Reply {
+        let formerr = QueryError::Reply {
             rcode,
             question_end: 0,
             edns: false,
@@ -118,10 +118,10 @@ impl<'a> Query<'a> {
         q.qclass = u16_at(message, at + 2).ok_or(formerr)?;
         q.question_end = at + 4;
         if rcode == Rcode::NotImp {
-            return Err(Malformed::reply(rcode, header, message, q.question_end));
+            return Err(QueryError::reply(rcode, header, message, q.question_end));
         }
         if header[6..12] != [0; 6] && q.read_records(header).is_none() {
-            return Err(Malformed::reply(rcode, header, message, q.question_end));
+            return Err(QueryError::reply(rcode, header, message, q.question_end));
         }
         Ok(q)
     }
@@ -169,7 +169,7 @@ impl<'a> Query<'a> {
     }
 }
 
-impl Malformed {
+impl QueryError {
     /// A reply without records, and with an OPT record if the message has one that can be found.
     #[cold]
     fn reply(
@@ -177,9 +177,9 @@ impl Malformed {
         header: &[u8; HEADER],
         message: &[u8],
         question_end: usize,
-    ) -> Malformed {
+    ) -> QueryError {
         let edns = find_opt(header, message).unwrap_or(false);
-        Malformed::Reply {
+        QueryError::Reply {
             rcode,
             question_end,
             edns,

@@ -2,7 +2,7 @@
 
 use super::{
     AnswerKind, Peer, QueryOutcome, Rcode, TCP_SIZE, answer, encode,
-    query::{Malformed, NameBuf, Query},
+    query::{NameBuf, Query, QueryError},
     tsig,
 };
 use crate::{index::Snapshot, model::Time};
@@ -22,14 +22,14 @@ pub fn respond(
     let mut name_buf = NameBuf::default();
     let mut parsed = match Query::parse(query, &mut name_buf) {
         Ok(q) => q,
-        Err(Malformed::Drop) => return QueryOutcome::without_zone(0, AnswerKind::Dropped),
-        Err(Malformed::Reply {
+        Err(QueryError::Drop) => return QueryOutcome::without_zone(0, AnswerKind::Dropped),
+        Err(QueryError::Reply {
             rcode,
             question_end,
             edns,
         }) => {
             let len = encode::error_reply(query, rcode, question_end, edns, out);
-            return QueryOutcome::without_zone(len, AnswerKind::Malformed);
+            return QueryOutcome::without_zone(len, AnswerKind::QueryError);
         }
     };
     let mut session = None;
@@ -83,7 +83,7 @@ pub fn respond(
 #[cold]
 fn reject(rejected: tsig::RejectedRequest, query: &Query, out: &mut [u8]) -> QueryOutcome {
     let (rcode, kind) = if rejected.rcode() == 1 {
-        (Rcode::FormErr, AnswerKind::Malformed)
+        (Rcode::FormErr, AnswerKind::QueryError)
     } else {
         (Rcode::NotAuth, AnswerKind::Refused)
     };

@@ -16,15 +16,15 @@ use crate::{
     imports,
     ledger::{Follow, Import, Ledger},
     lists::{
-        ListReport, Options, Reasoning,
-        patch::{FollowedZone, MAX_NODES, Merged, Net, Patch, Rows, patch},
+        ListReport, Options, ReasonMapping,
+        patch::{FollowedZone, MAX_NODES, MergedRows, Net, Patch, Rows, patch},
         records::{Mapping, Records},
     },
     model::{Serial, SourceId, time::Seconds},
     store::{
         StoreError,
         copy::{CopyReader, CopyWriter},
-        schema::{Followed, short_digest},
+        schema::{FollowState, short_digest},
         stage::{ImportDifference, Mode, ROW_COMMIT_MAX},
     },
 };
@@ -41,7 +41,7 @@ const _: () = assert!(
 );
 
 /// A followed zone and its destination.
-pub struct Following<'a> {
+pub struct FollowTask<'a> {
     /// The ledger that gets the listings.
     pub ledger: &'a Ledger,
     /// The source's name.
@@ -62,7 +62,7 @@ pub struct Following<'a> {
 
 /// The result of a refresh.
 #[derive(Debug)]
-pub struct Refreshed {
+pub struct RefreshResult {
     /// The zone's SOA.
     pub soa: Soa,
     /// How the change was transferred.
@@ -96,8 +96,8 @@ fn rules_digest(mapping: Mapping, options: &Options) -> u64 {
         Mapping::Rows => format!("{RULES_VERSION} rows"),
     };
     match &options.reasoning {
-        Reasoning::One(reason) => text += &format!(" reason={}", reason.0),
-        Reasoning::Codes(codes) => codes
+        ReasonMapping::One(reason) => text += &format!(" reason={}", reason.0),
+        ReasonMapping::Codes(codes) => codes
             .iter()
             .for_each(|(code, reason)| text += &format!(" {code}={}", reason.0)),
     }
@@ -112,17 +112,17 @@ fn rules_digest(mapping: Mapping, options: &Options) -> u64 {
 
 /// The state of a refresh.
 struct Refresh<'a> {
-    f: &'a Following<'a>,
+    f: &'a FollowTask<'a>,
     source: SourceId,
     options: Options,
-    /// See [`Followed::mapping`].
+    /// See [`FollowState::mapping`].
     mapping: u64,
-    previous: Option<Followed>,
+    previous: Option<FollowState>,
 }
 
-impl Following<'_> {
+impl FollowTask<'_> {
     /// Checks whether the zone has changed, and updates the source. Blocks.
-    pub fn refresh(&self) -> Result<Refreshed, TransferError> {
+    pub fn refresh(&self) -> Result<RefreshResult, TransferError> {
         let refused = |e: imports::ImportFailure| TransferError::Answer(e.text(self.ledger));
         let list_import = imports::ImportRequest {
             reasons: self.reasons.clone(),
@@ -201,7 +201,7 @@ fn store_error(e: impl Into<StoreError>) -> TransferError {
 
 impl Refresh<'_> {
     /// Transfers the whole zone or the changes; the server decides which it sends.
-    fn transfer(&self, query: TransferQuery) -> Result<Refreshed, TransferError> {
+    fn transfer(&self, query: TransferQuery) -> Result<RefreshResult, TransferError> {
         let store = &self.f.ledger.store;
         let number = self.previous.as_ref().map_or(1, |f| f.copy.wrapping_add(1));
         let mut receiver = TransferReceiver {
@@ -246,8 +246,8 @@ impl Refresh<'_> {
         result
     }
 
-    fn followed(&self, soa: Soa, copy: u32) -> Followed {
-        Followed {
+    fn followed(&self, soa: Soa, copy: u32) -> FollowState {
+        FollowState {
             zone: self.f.server.zone.clone(),
             serial: soa.serial,
             timers: [soa.refresh, soa.retry, soa.expire],
@@ -258,7 +258,7 @@ impl Refresh<'_> {
 
     /// The net effect of an incremental transfer on the copy. Each removed record has to exist, and
     /// each added one must not.
-    fn net(&self, f: &Followed, changes: Vec<(Vec<u8>, bool)>) -> Result<Net, TransferError> {
+    fn net(&self, f: &FollowState, changes: Vec<(Vec<u8>, bool)>) -> Result<Net, TransferError> {
         let store = &self.f.ledger.store;
         let mut all: BTreeMap<Vec<u8>, (bool, bool)> = BTreeMap::new();
         for (row, there) in changes {
@@ -289,11 +289,11 @@ impl Refresh<'_> {
     /// Applies `net` to the copy and to the rows. If possible, only the affected subjects are read.
     fn changed(
         &self,
-        f: &Followed,
+        f: &FollowState,
         net: &Net,
         soa: Soa,
         kind: RefreshKind,
-    ) -> Result<Refreshed, TransferError> {
+    ) -> Result<RefreshResult, TransferError> {
         let current = self.followed(soa, f.copy);
         if f.mapping != self.mapping {
             return self.import(current, net, soa, kind);
@@ -313,7 +313,7 @@ impl Refresh<'_> {
                     &zone,
                     net,
                     &mut Copy(old),
-                    &mut Merged::new(Copy(new), net),
+                    &mut MergedRows::new(Copy(new), net),
                     &mut report,
                 )
             });
@@ -338,11 +338,11 @@ impl Refresh<'_> {
     /// Makes all rows of the source from the copy of the `current` zone, with the changes `net`.
     fn import(
         &self,
-        current: Followed,
+        current: FollowState,
         net: &Net,
         soa: Soa,
         kind: RefreshKind,
-    ) -> Result<Refreshed, TransferError> {
+    ) -> Result<RefreshResult, TransferError> {
         let store = &self.f.ledger.store;
         let (copy, zone) = (current.copy, current.zone.clone());
         let mut import_settings = self.import_settings(current, net, soa);
@@ -355,7 +355,7 @@ impl Refresh<'_> {
             let (mapping, options) = (self.f.mapping, &self.options);
             let mut list = Records::new(mapping, &zone, options, &mut report, &mut entry);
             let read = store.read_copy(self.source, copy, |[rows, _]| {
-                let mut rows = Merged::new(Copy(rows), net);
+                let mut rows = MergedRows::new(Copy(rows), net);
                 rows.seek(&[])?;
                 while let Some(row) = rows.row() {
                     list.row(row)?;
@@ -377,7 +377,7 @@ impl Refresh<'_> {
     }
 
     /// The settings of an import. The listings end when the zone expires.
-    fn import_settings(&self, current: Followed, net: &Net, soa: Soa) -> Import {
+    fn import_settings(&self, current: FollowState, net: &Net, soa: Soa) -> Import {
         let follow = Follow {
             previous: self.previous.clone(),
             current,
@@ -402,7 +402,7 @@ impl Refresh<'_> {
         report: &ListReport,
         soa: Soa,
         kind: RefreshKind,
-    ) -> Result<Refreshed, TransferError> {
+    ) -> Result<RefreshResult, TransferError> {
         let difference = result.map_err(|e| {
             let failure = imports::ImportFailure::of(e, self.f.ledger, self.f.name);
             TransferError::Network(failure.text(self.f.ledger))
@@ -413,7 +413,7 @@ impl Refresh<'_> {
                 report.errors, p.what
             )
         });
-        Ok(Refreshed {
+        Ok(RefreshResult {
             soa,
             kind,
             difference,
@@ -493,9 +493,9 @@ mod tests {
             store: StoreId(0x1234),
             ..Options::default()
         };
-        let one = options(Reasoning::One(ReasonId(3)));
+        let one = options(ReasonMapping::One(ReasonId(3)));
         let code = std::net::Ipv4Addr::new(127, 0, 0, 2);
-        let codes = options(Reasoning::Codes(vec![(code, ReasonId(3))]));
+        let codes = options(ReasonMapping::Codes(vec![(code, ReasonId(3))]));
         let text = "2 names reason=3 allowed=10.0.0.0/8 untraced=true store=0000000000001234";
         let digest = short_digest(text.as_bytes());
         assert_eq!(rules_digest(Mapping::Names, &one), digest);

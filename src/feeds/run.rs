@@ -6,7 +6,7 @@ use super::{
     FeedSource,
     feed::{Feed, MAX_WAIT_SECONDS, MIN_WAIT_SECONDS},
     file_check::FileCheck,
-    follow::{Following, RefreshKind},
+    follow::{FollowTask, RefreshKind},
 };
 use crate::ledger::Ledger;
 
@@ -42,7 +42,7 @@ fn follow(ledger: &Ledger, feed: &Feed) -> u64 {
     if let Ok(addresses) = server.addresses() {
         *feed.addresses.lock() = addresses.iter().map(|a| a.ip().to_canonical()).collect();
     }
-    let following = Following {
+    let following = FollowTask {
         ledger,
         name: &s.name,
         server,

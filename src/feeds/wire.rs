@@ -233,7 +233,7 @@ impl Server {
         let zone = self.wire()?;
         let mut last = self.no_address();
         for addr in self.addresses().map_err(TransferError::Network)? {
-            let mut counted = Counted {
+            let mut counted = RecordCounter {
                 sink: &mut *sink,
                 records: 0,
             };
@@ -387,12 +387,12 @@ impl TransferSink for DiscardRecords {
 }
 
 /// Passes records on and counts them.
-struct Counted<'w> {
+struct RecordCounter<'w> {
     sink: &'w mut dyn TransferSink,
     records: u64,
 }
 
-impl TransferSink for Counted<'_> {
+impl TransferSink for RecordCounter<'_> {
     fn apex(&self) -> bool {
         self.sink.apex()
     }

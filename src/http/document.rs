@@ -21,12 +21,12 @@ static DOCUMENT: OnceLock<Document> = OnceLock::new();
 
 /// A document and its gzip form.
 struct Document {
-    plain: Encoded,
-    gzip: Encoded,
+    plain: EncodedDocument,
+    gzip: EncodedDocument,
 }
 
 /// Bytes and their entity tag.
-struct Encoded {
+struct EncodedDocument {
     bytes: Bytes,
     tag: String,
 }
@@ -37,7 +37,7 @@ impl Document {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
         gzip.write_all(&json)?;
         let hash = HEXLOWER.encode(&digest::digest(&digest::SHA256, &json).as_ref()[..8]);
-        let encoded = |bytes: Vec<u8>, suffix: &str| Encoded {
+        let encoded = |bytes: Vec<u8>, suffix: &str| EncodedDocument {
             bytes: bytes.into(),
             tag: format!("\"{hash}{suffix}\""),
         };

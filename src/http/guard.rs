@@ -15,7 +15,7 @@ use super::{
     access::{RateState, authenticate},
     caller::{Caller, PeerAddress},
     idempotency,
-    listen::Encrypted,
+    listen::OverTls,
     policy::{Deadline, Idempotency, REQUEST_TIMEOUT, RoutePolicy, RouteTable},
     secrets,
 };
@@ -68,7 +68,7 @@ fn base(request: &Request) -> Option<String> {
     let Some(PeerAddress::Net(_)) = request.extensions().get::<PeerAddress>() else {
         return None;
     };
-    let tls = request.extensions().get::<Encrypted>().is_some();
+    let tls = request.extensions().get::<OverTls>().is_some();
     let host = request.headers().get(HOST)?.to_str().ok()?;
     let plain = |b: u8| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b);
     (!host.is_empty() && host.bytes().all(plain))

@@ -312,7 +312,7 @@ async fn accept_connection(
 
 /// Marks a request that came over TLS.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Encrypted;
+pub(super) struct OverTls;
 
 /// Who sends the requests of a connection.
 #[derive(Clone, Copy)]
@@ -379,7 +379,7 @@ impl Connection {
                         request.extensions_mut().insert(peer);
                         request.extensions_mut().insert(permit);
                         if encrypted {
-                            request.extensions_mut().insert(Encrypted);
+                            request.extensions_mut().insert(OverTls);
                         }
                         router.oneshot(request).await?
                     }

@@ -56,7 +56,7 @@ pub use feeds::{DecideFeed, no_feeds};
 pub use listen::{ListenerConfig, SocketOwner, Tls, bind, bind_tcp, run_socket, run_tcp};
 pub use metrics::{Disk, MachineState};
 pub use proxy::TrustedProxies;
-pub use reload::{Reload, ReloadRequest, Reloaded};
+pub use reload::{Reload, ReloadRequest, ReloadResult};
 pub use routes::{public_router, router};
 
 use crate::{

@@ -21,7 +21,7 @@ use crate::{
 
 /// Reads the configuration again, after the rename that the request may contain. The error is a
 /// text for operators.
-pub type Reload = Arc<dyn Fn(ReloadRequest) -> Result<Reloaded, String> + Send + Sync>;
+pub type Reload = Arc<dyn Fn(ReloadRequest) -> Result<ReloadResult, String> + Send + Sync>;
 
 /// How the configuration is read again.
 #[derive(Debug, Default)]
@@ -36,19 +36,19 @@ pub struct ReloadRequest {
 
 /// The result of reading the configuration again.
 #[derive(Debug, Default)]
-pub struct Reloaded {
+pub struct ReloadResult {
     /// Warnings about the configuration.
     pub warnings: Vec<String>,
     /// The names that are no longer configured and have listings.
     pub left_behind: Vec<LeftBehind>,
 }
 
-async fn run(app: &App, request: ReloadRequest) -> Result<Reloaded, ProblemDetails> {
+async fn run(app: &App, request: ReloadRequest) -> Result<ReloadResult, ProblemDetails> {
     let reload = app.reload.clone();
     blocking(move || reload(request).map_err(ProblemDetails::invalid)).await
 }
 
-fn response(app: &App, reloaded: Reloaded) -> ReloadResponse {
+fn response(app: &App, reloaded: ReloadResult) -> ReloadResponse {
     let snapshot = app.ledger.published.snapshot();
     let zones = snapshot.zones.all().iter().zip(snapshot.serials.iter());
     ReloadResponse {

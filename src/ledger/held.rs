@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{error::LedgerError, guard::GuardTrip};
 use crate::{
     model::Time,
-    store::{Encoded, StoreError, schema},
+    store::{EncodedRow, StoreError, schema},
 };
 
 /// The prefix of the keys of held lists in the family `people`; the feed's name follows.
@@ -53,7 +53,7 @@ pub(super) fn held_key(feed: &str) -> Vec<u8> {
 }
 
 /// A held list as a row: JSON, so that fields can be added.
-pub(super) fn held_row(held: &HeldList) -> Result<Encoded, LedgerError> {
+pub(super) fn held_row(held: &HeldList) -> Result<EncodedRow, LedgerError> {
     let text = serde_json::to_string(held)
         .map_err(|e| LedgerError::Invalid(format!("the held list cannot be stored: {e}")))?;
     Ok(schema::encode(&text))

@@ -11,8 +11,8 @@ use crate::{
     model::{SourceId, Subject, Time, Verdict, time::Seconds},
     store::{
         Dictionary, StoreError,
-        schema::{AuditRecord, FeedEntry, Followed, ListShape},
-        stage::{Mode, Staged},
+        schema::{AuditRecord, FeedEntry, FollowState, ListShape},
+        stage::{FinishedStage, Mode},
     },
 };
 
@@ -51,9 +51,9 @@ pub struct Import {
 #[derive(Debug, Clone, Default)]
 pub struct Follow {
     /// The version before the step. The import is refused if the source has another one.
-    pub previous: Option<Followed>,
+    pub previous: Option<FollowState>,
     /// The version after the step.
-    pub current: Followed,
+    pub current: FollowState,
     /// The records of the copy that are added (true) and deleted, if the step keeps the copy.
     pub records: Vec<(Vec<u8>, bool)>,
 }
@@ -131,7 +131,7 @@ impl From<StoreError> for ImportError {
 /// A staged import that is submitted to the writer.
 pub(super) struct StagedImport {
     pub(super) source: SourceId,
-    pub(super) staged: Staged,
+    pub(super) staged: FinishedStage,
     /// The time at which the source expires after the import.
     pub(super) expires: Option<Time>,
     /// Whether the source has expired. Its entries end, but the feed has not dropped them.
@@ -147,12 +147,12 @@ pub(super) struct StagedImport {
     pub(super) mode: Mode,
     /// The last commit when `prepared` was read.
     pub(super) base: u64,
-    pub(super) prepared: Prepared,
+    pub(super) prepared: PreparedTables,
 }
 
 /// The parts that were read and built outside the writer, which updates them with the changes after
 /// `base`.
-pub(super) enum Prepared {
+pub(super) enum PreparedTables {
     /// The verdicts of the rows' subjects.
     Verdicts(Vec<(Subject, Verdict)>),
     /// The tables with the import in them.

@@ -9,7 +9,7 @@ use crate::{
     model::{Mask, ReasonId, SourceId, Zone, ZoneKind},
     store::{
         Dictionary, Store, StoreError,
-        configured::{Configured, ConfiguredZone},
+        configured::{ConfiguredNames, ConfiguredZone},
     },
 };
 
@@ -61,7 +61,7 @@ impl fmt::Display for LeftBehind {
 }
 
 /// The names in a configuration, as numbers of a store.
-pub(super) fn configured(settings: &LedgerSettings, v: &Dictionary) -> Configured {
+pub(super) fn configured(settings: &LedgerSettings, v: &Dictionary) -> ConfiguredNames {
     let zone = |z: &Zone| {
         let published = z.publish.iter().map(|p| &p.reason);
         let configured = ConfiguredZone {
@@ -72,7 +72,7 @@ pub(super) fn configured(settings: &LedgerSettings, v: &Dictionary) -> Configure
         (origin, configured)
     };
     let reasons = settings.reasons.iter().map(|r| &r.name);
-    Configured {
+    ConfiguredNames {
         reasons: reasons.filter_map(|r| v.reasons.get(r)).collect(),
         feeds: settings.feeds.iter().cloned().collect(),
         zones: settings.zones.iter().map(zone).collect(),
@@ -80,12 +80,15 @@ pub(super) fn configured(settings: &LedgerSettings, v: &Dictionary) -> Configure
 }
 
 /// The names that a store has recorded from the last configurations.
-pub(super) fn last_configured(store: &Store, v: &Dictionary) -> Result<Configured, StoreError> {
+pub(super) fn last_configured(
+    store: &Store,
+    v: &Dictionary,
+) -> Result<ConfiguredNames, StoreError> {
     let names = v.reasons.0.all().iter();
     // Earlier versions recorded no names. Every reason that the store knows was configured once.
-    Ok(store.configured()?.unwrap_or_else(|| Configured {
+    Ok(store.configured()?.unwrap_or_else(|| ConfiguredNames {
         reasons: names.filter_map(|n| v.reasons.get(n)).collect(),
-        ..Configured::default()
+        ..ConfiguredNames::default()
     }))
 }
 

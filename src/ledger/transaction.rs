@@ -20,7 +20,7 @@ use crate::{
         subject::covers_others,
     },
     store::{
-        Batch, Dictionary, Encoded, Store,
+        Batch, Dictionary, EncodedRow, Store,
         schema::{self, AuditRecord, FeedEntry, StoredReceipt},
         stage::ChangedRow,
     },
@@ -102,7 +102,7 @@ pub(super) struct Transaction {
     /// Due times that have been handled, and are deleted.
     stale: Vec<(Time, Subject)>,
     /// Other rows: family, key and value; `None` deletes the row.
-    rows: Vec<(&'static str, Vec<u8>, Option<Encoded>)>,
+    rows: Vec<(&'static str, Vec<u8>, Option<EncodedRow>)>,
     /// The dictionary that is committed with the transaction.
     pub(super) dictionary: Option<Dictionary>,
     /// Audit records.
@@ -505,7 +505,7 @@ impl Transaction {
         &mut self,
         family: &'static str,
         key: Vec<u8>,
-        value: Option<impl Into<Encoded>>,
+        value: Option<impl Into<EncodedRow>>,
     ) {
         self.rows.push((family, key, value.map(Into::into)));
     }

@@ -64,7 +64,7 @@ pub fn plain<'a>(input: Box<dyn Read + 'a>) -> io::Result<Box<dyn BufRead + 'a>>
         return text(file);
     };
     let inner = open(Box::new(file));
-    let (start, rest) = head(Box::new(Limited {
+    let (start, rest) = head(Box::new(LimitedReader {
         inner,
         left: MAX_UNPACKED,
         name,
@@ -91,7 +91,7 @@ fn text<'a>(mut input: impl BufRead + 'a) -> io::Result<Box<dyn BufRead + 'a>> {
         };
     };
     let decoder = encoding.new_decoder_with_bom_removal();
-    let inner = Decoded {
+    let inner = Utf8Reader {
         inner: input,
         decoder,
         pending: Cursor::default(),
@@ -135,14 +135,14 @@ fn utf16(start: &[u8]) -> Option<&'static encoding_rs::Encoding> {
 }
 
 /// A reader that fails after [`MAX_UNPACKED`] bytes, and names the compression in errors.
-struct Limited<R> {
+struct LimitedReader<R> {
     inner: R,
     left: u64,
     /// How the file is packed.
     name: &'static str,
 }
 
-impl<R: Read> Read for Limited<R> {
+impl<R: Read> Read for LimitedReader<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buf).map_err(|e| {
             let what = format!("the {} file is damaged or truncated: {e}", self.name);
@@ -223,14 +223,14 @@ fn broken(e: impl std::fmt::Display) -> io::Error {
 }
 
 /// A reader that converts UTF-16 to UTF-8.
-struct Decoded<R> {
+struct Utf8Reader<R> {
     inner: R,
     decoder: encoding_rs::Decoder,
     pending: Cursor<Vec<u8>>,
     ended: bool,
 }
 
-impl<R: BufRead> Read for Decoded<R> {
+impl<R: BufRead> Read for Utf8Reader<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         while self.pending.fill_buf()?.is_empty() && !self.ended {
             let input = self.inner.fill_buf()?;

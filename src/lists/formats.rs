@@ -3,16 +3,16 @@
 use std::io::Read;
 
 use super::{
-    Input, ListReport, Options, Reasoning, Sink, access_list, adblock, apache, csv, delegated,
+    Input, ListReport, Options, ReasonMapping, Sink, access_list, adblock, apache, csv, delegated,
     dnsmasq, emule, hosts, ip_route, ipset, iptables, json, list, master, nftables, nginx, p2p,
     plain, postfix, rbldnsd,
     recognise::{self, Head},
     rpz, unbound,
 };
-use Reading::{Lines, Refuse, Whole};
+use ReadMode::{Lines, Refuse, Whole};
 
 /// Whether and how files of a format are read.
-enum Reading {
+enum ReadMode {
     /// The function reads each line, except blank lines and those that start with `#`.
     Lines(fn(&mut Input, &str) -> Result<(), String>),
     /// The function reads the file.
@@ -26,7 +26,7 @@ pub struct Format {
     /// Its name on the command line.
     pub name: &'static str,
     /// Whether and how it is read.
-    reading: Reading,
+    reading: ReadMode,
     /// Whether the first bytes of a file have this format.
     recognise: fn(&Head) -> bool,
     /// Whether its entries can have A values, which a zone's codes map to reasons.
@@ -37,7 +37,7 @@ pub struct Format {
 
 const fn format(
     name: &'static str,
-    reading: Reading,
+    reading: ReadMode,
     recognise: fn(&Head) -> bool,
     what: &'static str,
 ) -> Format {
@@ -319,7 +319,7 @@ pub fn read<'a>(
         let (name, names) = (format.name, format_names());
         return Err(format!("`{name}` is not read; the formats are {names}"));
     }
-    if !format.codes && matches!(options.reasoning, Reasoning::Codes(_)) {
+    if !format.codes && matches!(options.reasoning, ReasonMapping::Codes(_)) {
         let with: Vec<&str> = FORMATS.iter().filter(|f| f.codes).map(|f| f.name).collect();
         return Err(format!(
             "{file}: the format `{}` has no A values for codes; give a reason instead. Formats with codes: {}",

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    ListReport, Options, Reasoning,
+    ListReport, Options, ReasonMapping,
     entry::{self, EntryError, PublicSuffix, Rules},
     report::{Omission, Remark},
     text,
@@ -300,8 +300,8 @@ impl<'a> Input<'a> {
         });
         let options = self.options;
         let (listed, codes) = match &options.reasoning {
-            Reasoning::One(reason) => (Some(*reason), &[][..]),
-            Reasoning::Codes(codes) => {
+            ReasonMapping::One(reason) => (Some(*reason), &[][..]),
+            ReasonMapping::Codes(codes) => {
                 let code = code.unwrap_or(Ipv4Addr::new(127, 0, 0, 2));
                 let listed = codes.iter().find(|c| c.0 == code && !exclusion);
                 if listed.is_none() && !exclusion {

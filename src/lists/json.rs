@@ -14,7 +14,7 @@ mod limited;
 mod position;
 mod walk;
 
-use position::{Counted, Position};
+use position::{Position, PositionReader};
 use walk::Walk;
 
 /// Reads JSON values. A line that is one value is parsed separately, so that an error affects only
@@ -77,7 +77,7 @@ fn stream(input: &mut Input, head: String, state: &walk::FileState) -> Result<()
         "\n"
     };
     let inner = io::Cursor::new(head + end).chain(&mut rest);
-    let mut counted = Counted {
+    let mut counted = PositionReader {
         inner,
         position: &position,
     };

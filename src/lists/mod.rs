@@ -42,7 +42,8 @@ pub use decode::{MAX_HEAD, plain};
 pub use formats::{FORMATS, Format, format_names, guess, is_read, read};
 use input::Input;
 pub use input::{ListEntry, Sink};
-pub use options::{Options, Reasoning};
+pub use options::{Options, ReasonMapping};
 pub use report::{
-    ListReport, MAX_PROBLEMS, Omission, Problem, Remark, Shape, Tally, Unpublished, UnreadColumn,
+    ListReport, MAX_PROBLEMS, Omission, Problem, Remark, Shape, Tally, UnpublishedCounts,
+    UnreadColumn,
 };

@@ -6,28 +6,28 @@ use crate::model::{Digest, ReasonId, StoreId, Subject, Time, subject::HostBits};
 
 /// Where the reasons of entries come from.
 #[derive(Debug, Clone)]
-pub enum Reasoning {
+pub enum ReasonMapping {
     /// Every entry has this reason.
     One(ReasonId),
     /// The A value of each entry is mapped by the codes of a zone.
     Codes(Vec<(Ipv4Addr, ReasonId)>),
 }
 
-impl Reasoning {
+impl ReasonMapping {
     /// The reasons in their order; a reason with several codes occurs several times.
     pub fn reasons(&self) -> impl Iterator<Item = ReasonId> {
         let (one, codes) = match self {
-            Reasoning::One(reason) => (Some(*reason), &[][..]),
-            Reasoning::Codes(codes) => (None, &codes[..]),
+            ReasonMapping::One(reason) => (Some(*reason), &[][..]),
+            ReasonMapping::Codes(codes) => (None, &codes[..]),
         };
         one.into_iter().chain(codes.iter().map(|c| c.1))
     }
 }
 
-impl Default for Reasoning {
+impl Default for ReasonMapping {
     /// Without codes, so that no entry is accepted until the caller sets the reasons.
-    fn default() -> Reasoning {
-        Reasoning::Codes(Vec::new())
+    fn default() -> ReasonMapping {
+        ReasonMapping::Codes(Vec::new())
     }
 }
 
@@ -35,7 +35,7 @@ impl Default for Reasoning {
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The reasons.
-    pub reasoning: Reasoning,
+    pub reasoning: ReasonMapping,
     /// How host bits in a prefix are treated.
     pub host_bits: HostBits,
     /// Accept special-purpose ranges.

@@ -39,17 +39,17 @@ pub trait Rows {
 pub type Net = BTreeMap<Vec<u8>, bool>;
 
 /// Rows with changes applied to them.
-pub struct Merged<'a, R> {
+pub struct MergedRows<'a, R> {
     base: R,
     net: &'a Net,
     /// The next row of the changes.
     next: Option<(&'a Vec<u8>, bool)>,
 }
 
-impl<'a, R: Rows> Merged<'a, R> {
+impl<'a, R: Rows> MergedRows<'a, R> {
     /// Creates the cursor; call `seek` before reading.
-    pub fn new(base: R, net: &'a Net) -> Merged<'a, R> {
-        Merged {
+    pub fn new(base: R, net: &'a Net) -> MergedRows<'a, R> {
+        MergedRows {
             base,
             net,
             next: None,
@@ -76,7 +76,7 @@ impl<'a, R: Rows> Merged<'a, R> {
     }
 }
 
-impl<R: Rows> Rows for Merged<'_, R> {
+impl<R: Rows> Rows for MergedRows<'_, R> {
     fn seek(&mut self, from: &[u8]) -> Result<(), String> {
         self.base.seek(from)?;
         self.next = self

@@ -216,7 +216,7 @@ pub struct Shape {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
-pub struct Unpublished {
+pub struct UnpublishedCounts {
     /// Addresses and prefixes.
     pub addresses: u64,
     /// Names.
@@ -260,7 +260,7 @@ pub struct ListReport {
     /// The shape of the list.
     pub shape: Shape,
     /// Entries that no zone publishes.
-    pub unpublished: Unpublished,
+    pub unpublished: UnpublishedCounts,
 }
 
 impl ListReport {

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
-use super::{Input, ListEntry, Reasoning};
+use super::{Input, ListEntry, ReasonMapping};
 use crate::{
     index::rows::{Listed, read, read_identity},
     model::{Domain, FeedPath, MAX_HOPS, Prefix4, Prefix6, ReasonId, Scope, StoreId, Subject},
@@ -105,12 +105,12 @@ pub(super) fn take(input: &mut Input, owner: &str, data: &[u8]) -> Result<(), St
 }
 
 /// The reasons of the list that a row does not list.
-fn others(reasoning: &Reasoning, listed: &[Listed]) -> BTreeSet<ReasonId> {
+fn others(reasoning: &ReasonMapping, listed: &[Listed]) -> BTreeSet<ReasonId> {
     let is_listed = |code: &Ipv4Addr| listed.iter().any(|l| l.code == code.octets());
     let given: Vec<ReasonId> = match reasoning {
-        Reasoning::One(_) if listed.is_empty() => Vec::new(),
-        Reasoning::One(reason) => vec![*reason],
-        Reasoning::Codes(codes) => codes
+        ReasonMapping::One(_) if listed.is_empty() => Vec::new(),
+        ReasonMapping::One(reason) => vec![*reason],
+        ReasonMapping::Codes(codes) => codes
             .iter()
             .filter(|c| is_listed(&c.0))
             .map(|c| c.1)

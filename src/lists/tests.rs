@@ -15,8 +15,8 @@ use crate::{
 };
 
 fn options(codes: bool) -> Options {
-    let one = Reasoning::One(ReasonId(0));
-    let two = Reasoning::Codes(vec![
+    let one = ReasonMapping::One(ReasonId(0));
+    let two = ReasonMapping::Codes(vec![
         ([127, 0, 0, 2].into(), ReasonId(0)),
         ([127, 0, 0, 3].into(), ReasonId(1)),
     ]);
@@ -649,7 +649,7 @@ fn short_a_values_are_read_as_addresses() {
         ("127.0.0.3", "127.0.0.3"),
         ("0.2", "0.0.0.2"),
     ] {
-        let codes = Reasoning::Codes(vec![(want.parse().unwrap(), ReasonId(4))]);
+        let codes = ReasonMapping::Codes(vec![(want.parse().unwrap(), ReasonId(4))]);
         let options = Options {
             reasoning: codes,
             ..options(false)

@@ -30,12 +30,12 @@ const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
 #[derive(Debug)]
 pub struct LingeringStream<S> {
     socket: S,
-    closing: Option<Closing>,
+    closing: Option<LingeringClose>,
 }
 
 /// The state after the sending side was closed, while received data is discarded.
 #[derive(Debug)]
-struct Closing {
+struct LingeringClose {
     deadline: Instant,
     silence: Pin<Box<Sleep>>,
     discarded: usize,
@@ -78,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringStream<S> {
             ready!(Pin::new(&mut this.socket).poll_shutdown(cx))?;
         }
         let now = Instant::now();
-        let closing = this.closing.get_or_insert_with(|| Closing {
+        let closing = this.closing.get_or_insert_with(|| LingeringClose {
             deadline: now + MAX_LINGER,
             silence: Box::pin(tokio::time::sleep(MAX_SILENCE)),
             discarded: 0,

@@ -50,7 +50,7 @@ const MAX_TRANSFERRED: usize = 1024;
 /// only by its requests.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum MirrorId {
-    Configured(SocketAddr, Option<String>),
+    ConfiguredMirror(SocketAddr, Option<String>),
     Other(IpAddr, Option<String>),
 }
 
@@ -58,7 +58,7 @@ impl MirrorId {
     /// The address of a mirror of `transfer.notify`.
     fn configured(&self) -> Option<SocketAddr> {
         match self {
-            MirrorId::Configured(address, _) => Some(*address),
+            MirrorId::ConfiguredMirror(address, _) => Some(*address),
             MirrorId::Other(..) => None,
         }
     }
@@ -66,7 +66,7 @@ impl MirrorId {
     /// The address as text, and the key.
     fn parts(&self) -> (String, Option<String>) {
         match self {
-            MirrorId::Configured(address, key) => (address.to_string(), key.clone()),
+            MirrorId::ConfiguredMirror(address, key) => (address.to_string(), key.clone()),
             MirrorId::Other(address, key) => (address.to_string(), key.clone()),
         }
     }
@@ -74,7 +74,7 @@ impl MirrorId {
 
 /// A mirror of `transfer.notify`. Two mirrors at one address are distinguished by their keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Configured {
+pub(super) struct ConfiguredMirror {
     /// The zone's name.
     pub(super) zone: String,
     /// The address to which NOTIFY is sent.
@@ -83,11 +83,11 @@ pub(super) struct Configured {
     pub(super) key: Option<String>,
 }
 
-impl Configured {
+impl ConfiguredMirror {
     fn row_key(&self) -> (String, MirrorId) {
         (
             self.zone.clone(),
-            MirrorId::Configured(self.address, self.key.clone()),
+            MirrorId::ConfiguredMirror(self.address, self.key.clone()),
         )
     }
 }
@@ -183,7 +183,7 @@ struct Row {
 }
 
 /// The last serial that each zone has published, and when, by origin.
-pub type GivenOut = BTreeMap<String, (Serial, Time)>;
+pub type PublishedSerials = BTreeMap<String, (Serial, Time)>;
 
 /// The serials of a zone, and when each was published.
 #[derive(Debug, Default)]
@@ -237,7 +237,7 @@ struct Inner {
     logs: HashMap<String, Log>,
     /// When each address completed its last transfer.
     transferred: BTreeMap<IpAddr, Time>,
-    given_out: GivenOut,
+    given_out: PublishedSerials,
     changed: bool,
     /// Whether a serial has jumped since the file was written. Without it, a restore would set an
     /// older serial.
@@ -278,14 +278,14 @@ impl Mirrors {
     pub fn open(paths: Vec<PathBuf>, clock: Clock) -> Mirrors {
         let mut rows: BTreeMap<(String, MirrorId), Row> = BTreeMap::new();
         let mut transferred: BTreeMap<IpAddr, Time> = BTreeMap::new();
-        let (mut given_out, mut problems) = (GivenOut::new(), Vec::new());
+        let (mut given_out, mut problems) = (PublishedSerials::new(), Vec::new());
         for path in &paths {
             let found = file::read(path).unwrap_or_else(|e| {
                 problems.push(format!(
                     "{}: {e}; its state of mirrors and serials is ignored",
                     path.display()
                 ));
-                file::Saved::default()
+                file::MirrorsFile::default()
             });
             found.given_out.iter().for_each(|(zone, (serial, at))| {
                 note_given_out(&mut given_out, zone, *serial, *at);
@@ -321,7 +321,7 @@ impl Mirrors {
     }
 
     /// The last serial of each zone.
-    pub fn given_out(&self) -> GivenOut {
+    pub fn given_out(&self) -> PublishedSerials {
         self.lock().given_out.clone()
     }
 
@@ -390,7 +390,7 @@ impl Mirrors {
 
     /// Sets the configured mirrors. One that is no longer configured is kept as an unconfigured
     /// mirror.
-    pub(super) fn configure(&self, all: &[Configured]) {
+    pub(super) fn configure(&self, all: &[ConfiguredMirror]) {
         self.lock().configure(all);
     }
 
@@ -400,7 +400,7 @@ impl Mirrors {
     }
 
     /// Records that a NOTIFY of a serial is sent to a mirror.
-    pub(super) fn record_notify(&self, mirror: &Configured, serial: Serial) {
+    pub(super) fn record_notify(&self, mirror: &ConfiguredMirror, serial: Serial) {
         self.lock().configured(mirror, |row| {
             let again = row
                 .notified
@@ -418,7 +418,7 @@ impl Mirrors {
     }
 
     /// Records the reply of a mirror to NOTIFY: its RCODE, and how long it took.
-    pub(super) fn record_reply(&self, mirror: &Configured, rcode: u8, took: Duration) {
+    pub(super) fn record_reply(&self, mirror: &ConfiguredMirror, rcode: u8, took: Duration) {
         self.lock().configured(mirror, |row| {
             row.counts.answered += 1;
             if let Some(n) = &mut row.notified {
@@ -429,7 +429,7 @@ impl Mirrors {
     }
 
     /// Records why a mirror cannot be notified.
-    pub(super) fn record_failure(&self, mirror: &Configured, problem: &str) {
+    pub(super) fn record_failure(&self, mirror: &ConfiguredMirror, problem: &str) {
         self.lock().configured(mirror, |row| {
             if let Some(n) = &mut row.notified {
                 n.problem = Some(problem.into());
@@ -438,12 +438,12 @@ impl Mirrors {
     }
 
     /// The serial that a configured mirror is known to have.
-    pub(super) fn has(&self, mirror: &Configured) -> Option<Serial> {
+    pub(super) fn has(&self, mirror: &ConfiguredMirror) -> Option<Serial> {
         self.lock().rows.get(&mirror.row_key()).and_then(|r| r.has)
     }
 
     /// How often a configured mirror has requested a transfer.
-    pub(super) fn request_count(&self, mirror: &Configured) -> u64 {
+    pub(super) fn request_count(&self, mirror: &ConfiguredMirror) -> u64 {
         self.lock()
             .rows
             .get(&mirror.row_key())
@@ -583,7 +583,7 @@ impl Mirrors {
 }
 
 /// Records a serial as the last one of a zone, unless a newer one is known.
-fn note_given_out(all: &mut GivenOut, zone: &str, serial: Serial, at: Time) {
+fn note_given_out(all: &mut PublishedSerials, zone: &str, serial: Serial, at: Time) {
     let last = all.entry(zone.into()).or_insert((serial, at));
     // The next serial of a zone is newer by RFC 1982; that of another store at the same path may
     // not be.
@@ -632,8 +632,8 @@ impl Inner {
         self.changed = true;
     }
 
-    fn configure(&mut self, all: &[Configured]) {
-        let keys: Vec<(String, MirrorId)> = all.iter().map(Configured::row_key).collect();
+    fn configure(&mut self, all: &[ConfiguredMirror]) {
+        let keys: Vec<(String, MirrorId)> = all.iter().map(ConfiguredMirror::row_key).collect();
         let gone = |key: &(String, MirrorId)| key.1.configured().is_some() && !keys.contains(key);
         let mut old: Vec<_> = self.rows.extract_if(.., |key, _| gone(key)).collect();
         for (zone, id) in keys {
@@ -649,7 +649,7 @@ impl Inner {
                 });
         }
         for ((zone, id), row) in old {
-            if let (MirrorId::Configured(address, key), true) = (id, row.has.is_some()) {
+            if let (MirrorId::ConfiguredMirror(address, key), true) = (id, row.has.is_some()) {
                 let key = (zone, MirrorId::Other(address.ip().to_canonical(), key));
                 if self
                     .rows
@@ -664,7 +664,7 @@ impl Inner {
         self.changed = true;
     }
 
-    fn configured(&mut self, mirror: &Configured, change: impl FnOnce(&mut Row)) {
+    fn configured(&mut self, mirror: &ConfiguredMirror, change: impl FnOnce(&mut Row)) {
         if let Some(row) = self.rows.get_mut(&mirror.row_key()) {
             change(row);
             self.changed = true;
@@ -686,7 +686,7 @@ impl Inner {
         let mine = || {
             let of_zone = self.rows.keys().filter(|(z, _)| z == zone);
             of_zone.filter_map(|(_, id)| match id {
-                MirrorId::Configured(a, k) => {
+                MirrorId::ConfiguredMirror(a, k) => {
                     Some((id, a.ip().to_canonical() == addr, k.as_deref()))
                 }
                 MirrorId::Other(..) => None,
@@ -754,7 +754,7 @@ impl Inner {
             .or_else(|| log?.entries.front().map(|(_, t)| *t))
     }
 
-    fn saved(&self) -> file::Saved {
+    fn saved(&self) -> file::MirrorsFile {
         let one = |((zone, id), row): (&(String, MirrorId), &Row)| {
             let log = self.logs.get(zone).filter(|l| !l.entries.is_empty());
             let lacks = log.is_none_or(|log| row.has.is_some_and(|has| has < log.current));
@@ -765,7 +765,7 @@ impl Inner {
             };
             (zone.clone(), id.clone(), row)
         };
-        file::Saved {
+        file::MirrorsFile {
             version: file::VERSION,
             mirrors: self.rows.iter().map(one).collect(),
             transferred: self.transferred.clone(),

@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::mirrors::{Configured, Mirrors};
+use super::mirrors::{ConfiguredMirror, Mirrors};
 use crate::{
     clock::wall,
     dns::{
@@ -66,7 +66,7 @@ const SERVFAIL: u8 = 2;
 /// A mirror of a zone, as configured.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Target {
-    mirror: Configured,
+    mirror: ConfiguredMirror,
     source: Option<IpAddr>,
 }
 
@@ -252,7 +252,7 @@ fn target(zone: &ZoneView, n: &Notify) -> Option<(Target, Option<String>)> {
         Notify::Full(t) => (&t.address, t.source.as_ref(), t.key.clone()),
     };
     let source = source.and_then(|s| s.parse().ok());
-    let mirror = Configured {
+    let mirror = ConfiguredMirror {
         zone: zone.name.to_string(),
         address: address.parse().ok()?,
         key: None,

@@ -80,7 +80,7 @@ struct CachedDiff {
 }
 
 /// A transfer that was written to its end.
-struct Completed {
+struct CompletedTransfer {
     sent: Sent,
     zone: Box<str>,
     /// The key that signed the request.
@@ -151,7 +151,7 @@ impl Transfers {
         }
         stream.flush().await?;
         // The channel is closed, so that the thread is ending.
-        let Ok(Some(Completed {
+        let Ok(Some(CompletedTransfer {
             sent,
             zone,
             key,
@@ -205,7 +205,7 @@ impl Transfers {
         query: &[u8],
         peer: Peer<'_>,
         send: &mut dyn FnMut(Vec<u8>) -> bool,
-    ) -> Option<Completed> {
+    ) -> Option<CompletedTransfer> {
         let mut name_buf = NameBuf::default();
         let parsed = Query::parse(query, &mut name_buf).ok()?;
         let mut session = self.verify(query)?;
@@ -255,7 +255,7 @@ impl Transfers {
         let zone = plan.zone();
         let is_identified = zone.allows_transfer_to(key.as_deref(), peer.certificate_names);
         let zone = zone.name.clone();
-        (done && (chunk.is_empty() || send(chunk))).then_some(Completed {
+        (done && (chunk.is_empty() || send(chunk))).then_some(CompletedTransfer {
             sent,
             zone,
             key,

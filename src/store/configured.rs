@@ -13,7 +13,7 @@ const KEY: &[u8] = b"configured";
 
 /// The configured names; reasons by their numbers in the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Configured {
+pub struct ConfiguredNames {
     /// The reasons.
     pub reasons: BTreeSet<ReasonId>,
     /// The sources that a `[[feed]]` refreshes.
@@ -31,10 +31,10 @@ pub struct ConfiguredZone {
     pub reasons: BTreeSet<ReasonId>,
 }
 
-impl Configured {
+impl ConfiguredNames {
     /// Adds the names of `other`. A name that was removed from the files stays until a
     /// configuration without it is accepted.
-    pub fn merge(&mut self, other: Configured) {
+    pub fn merge(&mut self, other: ConfiguredNames) {
         self.reasons.extend(other.reasons);
         self.feeds.extend(other.feeds);
         for (origin, zone) in other.zones {
@@ -61,7 +61,7 @@ impl Store {
     /// # Errors
     ///
     /// The row cannot be read.
-    pub fn configured(&self) -> Result<Option<Configured>> {
+    pub fn configured(&self) -> Result<Option<ConfiguredNames>> {
         self.read(schema::META, KEY, "the names of the last configuration")
     }
 }

@@ -5,12 +5,12 @@ use serde::Serialize;
 
 /// An encoded value, or the reason why it could not be encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Encoded(Result<Vec<u8>, String>);
+pub struct EncodedRow(Result<Vec<u8>, String>);
 
-impl Encoded {
+impl EncodedRow {
     /// Encodes a value with postcard, after a byte for the version of the form.
-    pub(super) fn new<T: Serialize + ?Sized>(form: u8, value: &T) -> Encoded {
-        Encoded(postcard::to_extend(value, vec![form]).map_err(|e| e.to_string()))
+    pub(super) fn new<T: Serialize + ?Sized>(form: u8, value: &T) -> EncodedRow {
+        EncodedRow(postcard::to_extend(value, vec![form]).map_err(|e| e.to_string()))
     }
 
     /// The bytes.
@@ -28,8 +28,8 @@ impl Encoded {
     }
 }
 
-impl From<Vec<u8>> for Encoded {
-    fn from(bytes: Vec<u8>) -> Encoded {
-        Encoded(Ok(bytes))
+impl From<Vec<u8>> for EncodedRow {
+    fn from(bytes: Vec<u8>) -> EncodedRow {
+        EncodedRow(Ok(bytes))
     }
 }

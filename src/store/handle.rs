@@ -12,7 +12,7 @@ use rocksdb::{DB, Direction, IteratorMode, WriteBatch, WriteOptions};
 use serde::de::DeserializeOwned;
 
 use super::{
-    encoded::Encoded,
+    encoded::EncodedRow,
     integrity::{FoundBy, Integrity},
     schema::{self, SourceRecord, ZoneRecord},
 };
@@ -159,7 +159,7 @@ pub(crate) enum CommitFault {
 pub struct Batch(Vec<RowWrite>, Vec<RangeDelete>);
 
 /// Family, key and value; `None` removes the row.
-type RowWrite = (&'static str, Vec<u8>, Option<Encoded>);
+type RowWrite = (&'static str, Vec<u8>, Option<EncodedRow>);
 /// Family, first key, and the first key after the range.
 type RangeDelete = (&'static str, Vec<u8>, Vec<u8>);
 /// A visitor: receives the key and value of a row; returns false to end the visit.
@@ -167,11 +167,16 @@ pub type RowFn<'f> = &'f mut dyn FnMut(&[u8], &[u8]) -> Result<bool>;
 
 impl Batch {
     /// Puts a row.
-    pub fn put(&mut self, family: &'static str, key: Vec<u8>, value: impl Into<Encoded>) {
+    pub fn put(&mut self, family: &'static str, key: Vec<u8>, value: impl Into<EncodedRow>) {
         self.0.push((family, key, Some(value.into())));
     }
     /// Puts a row; without a value, removes it.
-    pub fn set(&mut self, family: &'static str, key: Vec<u8>, value: Option<impl Into<Encoded>>) {
+    pub fn set(
+        &mut self,
+        family: &'static str,
+        key: Vec<u8>,
+        value: Option<impl Into<EncodedRow>>,
+    ) {
         self.0.push((family, key, value.map(Into::into)));
     }
     /// Removes a row.
@@ -619,7 +624,7 @@ impl Store {
                 out.delete_range_cf(&cf(db, family)?, from, to);
             }
             for (family, key, value) in batch.0 {
-                match value.map(Encoded::into_bytes).transpose() {
+                match value.map(EncodedRow::into_bytes).transpose() {
                     Err(e) => return Err(StoreError::Encode(format!("family {family}: {e}"))),
                     Ok(Some(v)) => out.put_cf(&cf(db, family)?, key, v),
                     Ok(None) => out.delete_cf(&cf(db, family)?, key),

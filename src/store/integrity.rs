@@ -105,13 +105,13 @@ pub struct Integrity {
     /// The open file [`LAST_COMMIT`], and the identity of the store.
     last_commit: OnceLock<(File, [u8; 16])>,
     /// The content of that file.
-    acknowledged: Mutex<Acknowledged>,
+    acknowledged: Mutex<AcknowledgedWrite>,
 }
 
 /// The last acknowledged write. A write without a numbered commit, such as that of a user, only
 /// changes the sequence number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Acknowledged {
+pub(super) struct AcknowledgedWrite {
     /// The number of the commit.
     pub(super) commit: u64,
     /// RocksDB's sequence number of the last row.
@@ -278,7 +278,7 @@ impl Integrity {
     /// # Errors
     ///
     /// The reason why it is not known.
-    pub(super) fn acknowledged(&self, id: [u8; 16]) -> Result<Acknowledged, UnknownCommit> {
+    pub(super) fn acknowledged(&self, id: [u8; 16]) -> Result<AcknowledgedWrite, UnknownCommit> {
         let path = self.folder.join(LAST_COMMIT);
         let file = OpenOptions::new()
             .create(true)
@@ -296,7 +296,7 @@ impl Integrity {
         let read = file.read_exact_at(&mut bytes, 0);
         let is_empty = file.metadata().is_ok_and(|m| m.len() == 0);
         let _ = self.last_commit.set((file, id));
-        let found = Acknowledged {
+        let found = AcknowledgedWrite {
             commit: number(&bytes, 16),
             sequence: number(&bytes, 24),
         };
@@ -317,7 +317,7 @@ impl Integrity {
 
     /// Makes the given numbers the last acknowledged ones, after missing commits were recorded.
     pub(super) fn start_from(&self, commit: u64, sequence: u64) {
-        *self.acknowledged.lock() = Acknowledged::default();
+        *self.acknowledged.lock() = AcknowledgedWrite::default();
         self.acknowledge(Some(commit), sequence);
     }
 
@@ -326,7 +326,7 @@ impl Integrity {
     pub(super) fn acknowledge(&self, commit: Option<u64>, sequence: u64) {
         if let Some((file, id)) = self.last_commit.get() {
             let mut last = self.acknowledged.lock();
-            *last = Acknowledged {
+            *last = AcknowledgedWrite {
                 commit: commit.unwrap_or(last.commit),
                 sequence: last.sequence.max(sequence),
             };
@@ -338,7 +338,7 @@ impl Integrity {
 /// The size of the file [`LAST_COMMIT`].
 const RECORD_BYTES: usize = 36;
 
-fn record(id: [u8; 16], last: Acknowledged) -> [u8; RECORD_BYTES] {
+fn record(id: [u8; 16], last: AcknowledgedWrite) -> [u8; RECORD_BYTES] {
     let mut out = [0; RECORD_BYTES];
     out[..16].copy_from_slice(&id);
     out[16..24].copy_from_slice(&last.commit.to_le_bytes());

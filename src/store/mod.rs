@@ -39,7 +39,7 @@ mod tests;
 
 #[cfg(feature = "daemon")]
 pub use backup::{Backup, Restoration};
-pub use encoded::Encoded;
+pub use encoded::EncodedRow;
 #[cfg(all(test, feature = "daemon"))]
 pub(crate) use handle::CommitFault;
 #[cfg(feature = "daemon")]

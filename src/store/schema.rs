@@ -50,7 +50,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{encoded::Encoded, extent::Extent};
+use super::{encoded::EncodedRow, extent::Extent};
 use crate::model::{
     Entry, EntryText, FeedPath, Mask, ReasonId, Serial, SourceId, StoreId, Subject, Time, Verdict,
     history::EventKind,
@@ -111,8 +111,8 @@ pub const BUCKET: u64 = 10 * 86_400;
 const FORM: u8 = 1;
 
 /// Encodes a value.
-pub fn encode<T: Serialize>(value: &T) -> Encoded {
-    Encoded::new(FORM, value)
+pub fn encode<T: Serialize>(value: &T) -> EncodedRow {
+    EncodedRow::new(FORM, value)
 }
 
 /// Decodes a value; `None` if this version cannot read it.
@@ -293,7 +293,7 @@ pub struct SourceRecord {
     /// When its listings ended without an event for each subject, because there were too many.
     pub ends: Vec<Time>,
     /// The zone from which its rows were made, if any.
-    pub followed: Option<Followed>,
+    pub followed: Option<FollowState>,
     /// The rows that a large import replaced, so that it can be undone until the next one.
     pub kept: Option<ReplacedRows>,
 }
@@ -312,7 +312,7 @@ pub struct ReplacedRows {
 /// A zone that a source follows: the version from which the source's rows were made, and where its
 /// records are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Followed {
+pub struct FollowState {
     /// The zone's name.
     pub zone: String,
     /// Its version.

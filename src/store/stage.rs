@@ -78,7 +78,7 @@ pub struct ChangedRow {
 
 /// A staged import.
 #[derive(Debug)]
-pub struct Staged {
+pub struct FinishedStage {
     /// The source; see [`StageOptions::source`].
     pub source: Option<SourceId>,
     /// The generation that it was compared with.
@@ -107,8 +107,8 @@ pub enum StagedRows {
 }
 
 /// A stage that was compared with the rows of the source, and is not written yet.
-pub struct Compared {
-    staged: Staged,
+pub struct ComparedStage {
+    staged: FinishedStage,
     counter: ExtentCounter,
     /// The changed rows; `None` if they are too many to commit them one by one.
     small: Option<Vec<ChangedRow>>,
@@ -122,7 +122,7 @@ pub struct Compared {
     dry: bool,
 }
 
-impl Compared {
+impl ComparedStage {
     /// The counted changes; zero if the source has no rows and the list is long.
     pub fn difference(&self) -> &ImportDifference {
         &self.staged.difference
@@ -272,9 +272,9 @@ impl Stage<'_> {
     }
 
     /// Compares the lines with the rows of the source. With `dry`, no rows are kept.
-    pub fn compared(&mut self, dry: bool) -> Result<Compared> {
+    pub fn compared(&mut self, dry: bool) -> Result<ComparedStage> {
         self.lines.sort_by(|a, b| a.subject.cmp(&b.subject));
-        let staged = Staged {
+        let staged = FinishedStage {
             source: self.options.source,
             base: self.base,
             difference: ImportDifference::default(),
@@ -284,7 +284,7 @@ impl Stage<'_> {
             holds: self.store.holds_on(self.options.source)?,
         };
         let is_patch = self.options.mode == Mode::Patch;
-        let mut out = Compared {
+        let mut out = ComparedStage {
             staged,
             counter: ExtentCounter::default(),
             small: Some(vec![]),
@@ -310,9 +310,9 @@ impl Stage<'_> {
     /// numbered by `generation`; a dry run writes nothing.
     pub fn finish(
         mut self,
-        mut compared: Compared,
+        mut compared: ComparedStage,
         generation: impl FnOnce() -> Result<u32>,
-    ) -> Result<Staged> {
+    ) -> Result<FinishedStage> {
         let fresh = compared.fresh;
         let small = compared.small.take_if(|_| !fresh);
         compared.staged.rows = if compared.dry || small.is_some() {
@@ -516,7 +516,7 @@ impl ChangedRow {
     }
 }
 
-impl Staged {
+impl FinishedStage {
     /// Counts a row; returns false if nothing changes.
     fn count(&mut self, row: &ChangedRow) -> bool {
         let d = &mut self.difference;

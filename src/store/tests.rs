@@ -7,9 +7,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Batch, MAX_OPEN_TABLES, Store, StoreError, StoreSettings,
-    configured::Configured,
+    configured::ConfiguredNames,
     schema::{
-        self, AcceptedList, AuditRecord, Commit, Followed, SourceRecord, StoredReceipt, ZoneRecord,
+        self, AcceptedList, AuditRecord, Commit, FollowState, SourceRecord, StoredReceipt,
+        ZoneRecord,
     },
 };
 use crate::{
@@ -163,7 +164,7 @@ fn reencode(family: &str, key: &[u8], row: &[u8]) -> Option<Vec<u8>> {
         schema::META if starts("reasons") => same::<Vec<String>>(row),
         schema::META if starts("accepted/") => same::<AcceptedList>(row),
         schema::META if starts("notes/") => same::<Vec<schema::FeedNote>>(row),
-        schema::META if starts("configured") => same::<Configured>(row),
+        schema::META if starts("configured") => same::<ConfiguredNames>(row),
         _ => return None,
     })
 }
@@ -271,7 +272,7 @@ fn import(ledger: &Ledger, source: SourceId, lines: &[(&str, schema::FeedEntry)]
         previous: ledger.store.dictionary().records[usize::from(source.0)]
             .followed
             .clone(),
-        current: Followed {
+        current: FollowState {
             zone: "up.example".into(),
             serial: Serial(lines.len() as u32),
             timers: [1, 2, 3],

@@ -56,7 +56,7 @@ struct Source1 {
 /// Version 2 adds the reasons, and the ends.
 type Source2 = (Source1, [Mask; 2], Vec<Time>);
 /// Version 3 adds the followed zone.
-type Source3 = (Source2, Option<schema::Followed>);
+type Source3 = (Source2, Option<schema::FollowState>);
 /// Version 4 adds the replaced rows.
 type Source4 = (Source3, Option<schema::ReplacedRows>);
 

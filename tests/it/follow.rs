@@ -10,7 +10,7 @@ use std::{
 use orbsd::{
     feeds::{
         FeedSettings, FeedSource, Feeds,
-        follow::{Following, RefreshKind, Refreshed},
+        follow::{FollowTask, RefreshKind, RefreshResult},
         wire::{Server, TransferError},
     },
     imports::Reasons,
@@ -29,13 +29,17 @@ fn server(p: &Primary) -> Server {
     Server::new(&p.addr.to_string(), ORIGIN, None).unwrap()
 }
 
-fn refresh_with(ledger: &Ledger, server: &Server, codes: &str) -> Result<Refreshed, TransferError> {
+fn refresh_with(
+    ledger: &Ledger,
+    server: &Server,
+    codes: &str,
+) -> Result<RefreshResult, TransferError> {
     let reasons = Reasons {
         reason: None,
         code_zone: Some(codes.into()),
     };
     let stop = AtomicBool::new(false);
-    let following = Following {
+    let following = FollowTask {
         ledger,
         name: "peer",
         server,
@@ -48,7 +52,7 @@ fn refresh_with(ledger: &Ledger, server: &Server, codes: &str) -> Result<Refresh
     following.refresh()
 }
 
-fn refresh(ledger: &Ledger, p: &Primary) -> Result<Refreshed, TransferError> {
+fn refresh(ledger: &Ledger, p: &Primary) -> Result<RefreshResult, TransferError> {
     refresh_with(ledger, &server(p), "bl")
 }
 

@@ -101,7 +101,7 @@ fn act(lab: &Lab, line: &str, body: &str) -> Result<(), String> {
             let source = lab.ledger.source(words[1]).map_err(|e| format!("{e:?}"))?;
             let reason = v.reasons.get(words[2]).ok_or("reason")?;
             let options = lists::Options {
-                reasoning: lists::Reasoning::One(reason),
+                reasoning: lists::ReasonMapping::One(reason),
                 ..Default::default()
             };
             let mut what = Import::replace(source);

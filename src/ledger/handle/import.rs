@@ -6,7 +6,9 @@ use crate::{
     ledger::{
         error::LedgerError,
         guard::{self, ListAcceptance, ListRefusal, NewList},
-        import::{Import, ImportError, ImportReply, LineSink, MAX_IMPORTS, Prepared, StagedImport},
+        import::{
+            Import, ImportError, ImportReply, LineSink, MAX_IMPORTS, PreparedTables, StagedImport,
+        },
         receipt::{ImportResult, Receipt},
         tables::{build, load},
         writer::WriterCommand,
@@ -14,7 +16,7 @@ use crate::{
     model::{SourceId, Time},
     store::{
         Dictionary, StoreError,
-        stage::{Compared, Mode, StageOptions, StagedRows},
+        stage::{ComparedStage, Mode, StageOptions, StagedRows},
     },
 };
 
@@ -132,7 +134,7 @@ impl Ledger {
             passed: passed.map(|p| (request.shape, p)),
             mode,
             base: 0,
-            prepared: Prepared::Nothing,
+            prepared: PreparedTables::Nothing,
         };
         let receipt = self.submit_import(staged_import);
         if let (
@@ -183,7 +185,7 @@ impl Ledger {
     fn compare_with_last(
         &self,
         request: &Import,
-        compared: &Compared,
+        compared: &ComparedStage,
     ) -> Result<Option<ListAcceptance>, ImportError> {
         let Some(limits) = &request.limits else {
             return Ok(None);
@@ -211,7 +213,7 @@ impl Ledger {
     /// was committed meanwhile.
     fn submit_import(&self, mut staged_import: StagedImport) -> Result<Receipt, ImportError> {
         for attempt in 0..=PREPARE_ATTEMPTS {
-            staged_import.prepared = Prepared::Nothing;
+            staged_import.prepared = PreparedTables::Nothing;
             if attempt < PREPARE_ATTEMPTS {
                 self.prepare(&mut staged_import)?;
             }
@@ -240,7 +242,7 @@ impl Ledger {
                         Ok(())
                     },
                 )?;
-                staged_import.prepared = Prepared::Verdicts(read);
+                staged_import.prepared = PreparedTables::Verdicts(read);
             }
             StagedRows::Large(generation, listed) => {
                 let (mut builder, base) = match listed {
@@ -255,7 +257,8 @@ impl Ledger {
                     Some(list) => load(&self.store, &v, &mut builder, list)?,
                     None => *builder = build(&self.store, &v)?,
                 }
-                (staged_import.base, staged_import.prepared) = (base, Prepared::Tables(builder));
+                (staged_import.base, staged_import.prepared) =
+                    (base, PreparedTables::Tables(builder));
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use crate::{
     ledger::{
         error::LedgerError,
         guard::{self, NewList},
-        import::{ImportReply, Prepared, StagedImport},
+        import::{ImportReply, PreparedTables, StagedImport},
         tables::{build, load},
         transaction::Transaction,
     },
@@ -14,7 +14,7 @@ use crate::{
         Dictionary,
         journal::ChangedSince,
         schema::{self, AcceptedList, ListShape, MAX_ENDS, ReplacedRows, SourceRecord},
-        stage::{ChangedRow, ImportDifference, Mode, ROW_COMMIT_MAX, Staged, StagedRows},
+        stage::{ChangedRow, FinishedStage, ImportDifference, Mode, ROW_COMMIT_MAX, StagedRows},
     },
 };
 
@@ -106,13 +106,13 @@ impl Writer {
                 StagedRows::Large(generation, listed) => {
                     v.records[usize::from(source.0)].generation = generation;
                     let prepared =
-                        std::mem::replace(&mut staged_import.prepared, Prepared::Nothing);
+                        std::mem::replace(&mut staged_import.prepared, PreparedTables::Nothing);
                     let builder = match (prepared, &changed) {
-                        (Prepared::Tables(mut b), ChangedSince::Subjects(subjects)) => {
+                        (PreparedTables::Tables(mut b), ChangedSince::Subjects(subjects)) => {
                             load(&self.store, &v, &mut b, subjects)?;
                             *b
                         }
-                        (Prepared::Tables(_), ChangedSince::Everything) => {
+                        (PreparedTables::Tables(_), ChangedSince::Everything) => {
                             staged_import.staged.rows = StagedRows::Large(generation, listed);
                             return Ok(ImportReply::Stale(Box::new(staged_import)));
                         }
@@ -192,7 +192,7 @@ impl Writer {
         {
             kept.expires = staged_import.expires;
         }
-        if let (Prepared::Verdicts(read), ChangedSince::Subjects(changed)) =
+        if let (PreparedTables::Verdicts(read), ChangedSince::Subjects(changed)) =
             (&staged_import.prepared, changed)
         {
             for (subject, verdict) in read {
@@ -291,7 +291,7 @@ impl Writer {
             true => StagedRows::Small(rows.into_iter().map(ended).collect()),
             false => StagedRows::Large(self.generation(source)?, None),
         };
-        let staged = Staged {
+        let staged = FinishedStage {
             source: Some(source),
             base: record.generation,
             difference: ImportDifference::default(),
@@ -311,7 +311,7 @@ impl Writer {
             passed: None,
             mode: Mode::Replace,
             base: self.seq,
-            prepared: Prepared::Nothing,
+            prepared: PreparedTables::Nothing,
         })?;
         if !few {
             self.write_image(true, None);

@@ -10,13 +10,13 @@ const MAX_STRING: usize = 4096;
 
 /// Reads a value and keeps a limited number of its parts; others are skipped.
 #[derive(Clone, Copy)]
-pub(super) struct Limited<'b> {
+pub(super) struct LimitedValue<'b> {
     left: &'b Cell<usize>,
 }
 
-impl<'b> Limited<'b> {
-    pub(super) fn new(left: &'b Cell<usize>) -> Limited<'b> {
-        Limited { left }
+impl<'b> LimitedValue<'b> {
+    pub(super) fn new(left: &'b Cell<usize>) -> LimitedValue<'b> {
+        LimitedValue { left }
     }
 
     /// Whether another part may be kept.
@@ -27,14 +27,14 @@ impl<'b> Limited<'b> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Limited<'_> {
+impl<'de> DeserializeSeed<'de> for LimitedValue<'_> {
     type Value = Value;
     fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Value, D::Error> {
         d.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Limited<'_> {
+impl<'de> Visitor<'de> for LimitedValue<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {

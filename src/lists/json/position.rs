@@ -27,12 +27,12 @@ impl Position<'_> {
 }
 
 /// A reader that counts lines and columns.
-pub(super) struct Counted<'p, R> {
+pub(super) struct PositionReader<'p, R> {
     pub(super) inner: R,
     pub(super) position: &'p Position<'p>,
 }
 
-impl<R: Read> Read for Counted<'_, R> {
+impl<R: Read> Read for PositionReader<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buf)?;
         let (mut line, mut column) = self.position.at.get();
@@ -49,4 +49,4 @@ impl<R: Read> Read for Counted<'_, R> {
 }
 
 /// The input, shared by the visitors of one value.
-pub(super) type Shared<'w, 'i> = RefCell<&'w mut Input<'i>>;
+pub(super) type SharedInput<'w, 'i> = RefCell<&'w mut Input<'i>>;

@@ -11,10 +11,10 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::Value;
 
 use super::{
-    limited::Limited,
-    position::{Position, Shared},
+    limited::LimitedValue,
+    position::{Position, SharedInput},
 };
-use crate::lists::{Input, Omission, Reasoning, columns, text::literal};
+use crate::lists::{Input, Omission, ReasonMapping, columns, text::literal};
 
 /// How many objects are searched for further keys with addresses or names.
 const MAX_CHECKED: u32 = 20;
@@ -40,7 +40,7 @@ pub(super) struct FileState {
 
 /// A walk through one value.
 pub(super) struct Walk<'w, 'i> {
-    input: Shared<'w, 'i>,
+    input: SharedInput<'w, 'i>,
     position: &'w Position<'w>,
     state: &'w FileState,
     /// The keys that lead to the current position.
@@ -200,7 +200,7 @@ impl<'de> Visitor<'de> for &Walk<'_, '_> {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
-            let value = map.next_value_seed(Limited::new(&Cell::new(MAX_VALUES)))?;
+            let value = map.next_value_seed(LimitedValue::new(&Cell::new(MAX_VALUES)))?;
             if let (Some(rank), Some(word)) = (rank, value.as_str()) {
                 let replaced = object.subject.replace(FoundSubject {
                     rank,
@@ -399,7 +399,7 @@ fn take(input: &mut Input, word: &str, object: &Object, column: usize) -> Result
     if reasons.is_empty() {
         return input.take_word(word, true, None, None, column);
     }
-    let by_code = matches!(input.options.reasoning, Reasoning::Codes(_));
+    let by_code = matches!(input.options.reasoning, ReasonMapping::Codes(_));
     for reason in reasons.iter().take(if by_code { reasons.len() } else { 1 }) {
         let string = |key| reason.get(key).and_then(Value::as_str);
         let code = string("code").and_then(|c| c.parse::<Ipv4Addr>().ok());

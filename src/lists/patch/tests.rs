@@ -80,7 +80,7 @@ fn options() -> Options {
     let codes = [(2, 0), (3, 1), (4, 1)]
         .map(|(code, reason)| (Ipv4Addr::new(127, 0, 0, code), ReasonId(reason)));
     Options {
-        reasoning: crate::lists::Reasoning::Codes(codes.into()),
+        reasoning: crate::lists::ReasonMapping::Codes(codes.into()),
         ..Options::default()
     }
 }
@@ -152,9 +152,9 @@ proptest! {
         let options = options();
         let before = whole(&options, &mut Set(&old, None));
         let after = whole(&options, &mut Set(&new, None));
-        prop_assert_eq!(&whole(&options, &mut Merged::new(Set(&old, None), &net)), &after);
+        prop_assert_eq!(&whole(&options, &mut MergedRows::new(Set(&old, None), &net)), &after);
         let zone = FollowedZone { name: "z", mapping: Mapping::Names, options: &options };
-        let mut merged = Merged::new(Set(&old, None), &net);
+        let mut merged = MergedRows::new(Set(&old, None), &net);
         let patch = patch(&zone, &net, &mut Set(&old, None), &mut merged, &mut ListReport::default()).unwrap().unwrap();
         let mut patched = before;
         patched.retain(|s, _| !patch.touched.contains(s));
@@ -193,7 +193,7 @@ fn mapped_addresses_other_than_test_points_need_the_whole_zone() {
             BTreeSet::from([row(&name, 2)]),
             Net::from([(row("1.1.1.45", 2), true)]),
         );
-        let mut merged = Merged::new(Set(&old, None), &net);
+        let mut merged = MergedRows::new(Set(&old, None), &net);
         let found = patch(
             &zone(&options),
             &net,

@@ -85,7 +85,7 @@ proptest! {
         let Ok(format) = guess(text.as_bytes()) else { return Ok(()) };
         // Texts that are recognised as another format are not of interest.
         prop_assume!(matches!(format, "list" | "csv"));
-        let options = Options { reasoning: Reasoning::One(ReasonId(0)), ..Options::default() };
+        let options = Options { reasoning: ReasonMapping::One(ReasonId(0)), ..Options::default() };
         let (mut found, mut report) = (Vec::new(), ListReport::default());
         let _ = read(format, Box::new(text.as_bytes()), "f", &options, &mut report, &mut |e| {
             found.push(e.subject);

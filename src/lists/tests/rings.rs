@@ -14,7 +14,7 @@ use crate::{
         zones::rtype,
     },
     lists::{
-        ListReport, Options, Reasoning,
+        ListReport, Options, ReasonMapping,
         records::{Mapping, Records},
     },
     model::{Domain, EntryText, ReasonId, Reasons, Scope, SourceId, StoreId, Subject},
@@ -91,7 +91,7 @@ impl Server {
 
     /// Replaces the entries from another server by the rows of that server.
     fn receive(&mut self, from: usize, rows: &BTreeSet<Vec<u8>>) -> Result<u64, String> {
-        let reasoning = Reasoning::One(ReasonId(0));
+        let reasoning = ReasonMapping::One(ReasonId(0));
         let options = Options {
             reasoning,
             followed: true,

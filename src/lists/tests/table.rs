@@ -43,9 +43,9 @@ fn outcome(files: &str, options: &str) -> Outcome {
     ];
     let options = Options {
         reasoning: if has("codes") {
-            Reasoning::Codes(codes)
+            ReasonMapping::Codes(codes)
         } else {
-            Reasoning::One(ReasonId(0))
+            ReasonMapping::One(ReasonId(0))
         },
         host_bits: if has("host_bits") {
             HostBits::Clear

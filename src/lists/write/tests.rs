@@ -13,7 +13,7 @@ use crate::{
         test_zone,
         zones::rtype,
     },
-    lists::{ListEntry, ListReport, Options, Reasoning, read},
+    lists::{ListEntry, ListReport, Options, ReasonMapping, read},
     model::{Prefix4, Prefix6, ReasonId, Serial, SourceId, Subject},
 };
 
@@ -583,9 +583,9 @@ const READ_BACK: [ReadBack; 9] = [
 fn read_as(reader: &str, text: &str, codes: bool) -> Vec<ListEntry> {
     let code = |i: u8| (std::net::Ipv4Addr::new(127, 0, 0, i + 2), ReasonId(i));
     let reasoning = if codes {
-        Reasoning::Codes((0..3).map(code).collect())
+        ReasonMapping::Codes((0..3).map(code).collect())
     } else {
-        Reasoning::One(ReasonId(0))
+        ReasonMapping::One(ReasonId(0))
     };
     let options = Options {
         reasoning,

@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{GivenOut, MirrorId, Row};
+use super::{MirrorId, PublishedSerials, Row};
 use crate::model::Time;
 
 /// The longest file that is read, in bytes.
@@ -24,7 +24,7 @@ pub(super) type SavedRow = (String, MirrorId, Row);
 
 /// The content of the file.
 #[derive(Default, Serialize, Deserialize)]
-pub(super) struct Saved {
+pub(super) struct MirrorsFile {
     pub(super) version: u32,
     /// The mirrors.
     pub(super) mirrors: Vec<SavedRow>,
@@ -33,7 +33,7 @@ pub(super) struct Saved {
     pub(super) transferred: BTreeMap<IpAddr, Time>,
     /// The last serial of each zone.
     #[serde(default)]
-    pub(super) given_out: GivenOut,
+    pub(super) given_out: PublishedSerials,
 }
 
 #[derive(Deserialize)]
@@ -43,14 +43,14 @@ struct Saved1 {
 
 #[derive(Deserialize)]
 enum Who1 {
-    Configured(SocketAddr),
+    ConfiguredMirror(SocketAddr),
     Other(IpAddr, Option<String>),
 }
 
 /// Reads a file; a missing one is an empty state.
-pub(super) fn read(path: &Path) -> Result<Saved, String> {
+pub(super) fn read(path: &Path) -> Result<MirrorsFile, String> {
     match fs::metadata(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Saved::default()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(MirrorsFile::default()),
         Ok(m) if m.len() > MAX_FILE => return Err(format!("longer than {MAX_FILE} bytes")),
         _ => {}
     }
@@ -63,15 +63,15 @@ pub(super) fn read(path: &Path) -> Result<Saved, String> {
             let one = |(zone, id, row): (String, Who1, Value)| {
                 let key = row["key"].as_str().map(String::from);
                 let id = match id {
-                    Who1::Configured(address) => MirrorId::Configured(address, key),
+                    Who1::ConfiguredMirror(address) => MirrorId::ConfiguredMirror(address, key),
                     Who1::Other(address, key) => MirrorId::Other(address, key),
                 };
                 Ok((zone, id, serde_json::from_value(row).map_err(wrong)?))
             };
             let mirrors = saved.mirrors.into_iter().map(one);
-            Ok(Saved {
+            Ok(MirrorsFile {
                 mirrors: mirrors.collect::<Result<_, String>>()?,
-                ..Saved::default()
+                ..MirrorsFile::default()
             })
         }
         Some(v) if v == u64::from(VERSION) => serde_json::from_value(value).map_err(wrong),
@@ -84,7 +84,7 @@ pub(super) fn read(path: &Path) -> Result<Saved, String> {
 
 /// Writes the file at the first path that can be written to, and removes it from the paths after
 /// it.
-pub(super) fn write(paths: &[PathBuf], saved: &Saved) -> Result<(), String> {
+pub(super) fn write(paths: &[PathBuf], saved: &MirrorsFile) -> Result<(), String> {
     let bytes = serde_json::to_vec(saved).map_err(|e| e.to_string())?;
     let mut problem = String::from("there is no place for the file of the mirrors");
     for (i, path) in paths.iter().enumerate() {

@@ -16,15 +16,15 @@ fn open() -> (tempfile::TempDir, Mirrors) {
     (dir, mirrors)
 }
 
-fn mirror(address: &str, key: Option<&str>) -> Configured {
-    Configured {
+fn mirror(address: &str, key: Option<&str>) -> ConfiguredMirror {
+    ConfiguredMirror {
         zone: "bl".into(),
         address: address.parse().unwrap(),
         key: key.map(Into::into),
     }
 }
 
-fn configured(mirrors: &Mirrors) -> [Configured; 3] {
+fn configured(mirrors: &Mirrors) -> [ConfiguredMirror; 3] {
     let all = [
         mirror("192.0.2.1:53", None),
         mirror("192.0.2.2:53", Some("k")),

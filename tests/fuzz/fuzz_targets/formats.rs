@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
     let set = |on: u8, value: &str| (second & on != 0).then(|| value.to_string());
     let dataset = if known.name == "rbldnsd" { DATASETS.get(usize::from(second & 15)).map(ToString::to_string) } else { None };
     let options = lists::Options {
-        reasoning: if first & 64 == 0 || !known.codes { lists::Reasoning::One(ReasonId(0)) } else { lists::Reasoning::Codes(codes) },
+        reasoning: if first & 64 == 0 || !known.codes { lists::ReasonMapping::One(ReasonId(0)) } else { lists::ReasonMapping::Codes(codes) },
         host_bits: if first & 128 == 0 { HostBits::Refuse } else { HostBits::Clear },
         special: first & 32 != 0,
         allowed: vec![],

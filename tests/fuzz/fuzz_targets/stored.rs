@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use orbsd::store::schema;
 
 fuzz_target!(|data: &[u8]| {
-    let _ = schema::decode::<schema::Own>(data);
+    let _ = schema::decode::<orbsd::model::Verdict>(data);
     let _ = schema::decode::<orbsd::model::Event>(data);
     let _ = schema::decode::<schema::Commit>(data);
     let _ = schema::decode::<Vec<schema::SourceRecord>>(data);
