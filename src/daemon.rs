@@ -487,8 +487,8 @@ type Sockets = (Vec<std::net::UdpSocket>, Vec<tokio::net::TcpListener>);
 fn bind(settings: &server::DnsSettings) -> Result<Sockets, String> {
     let workers = workers(settings);
     let udp = |addr| (0..workers).map(|_| server::udp::bind(addr)).collect();
-    let udp: Vec<Vec<_>> = sys::bind_each("dns.listen, UDP", &settings.listen, udp)?;
-    let tcp = sys::bind_each("dns.listen, TCP", &settings.listen, server::tcp::bind)?;
+    let udp: Vec<Vec<_>> = sys::bind_each("dns.listen: UDP", &settings.listen, udp)?;
+    let tcp = sys::bind_each("dns.listen: TCP", &settings.listen, server::tcp::bind)?;
     Ok((udp.into_iter().flatten().collect(), tcp))
 }
 

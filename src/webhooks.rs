@@ -80,10 +80,8 @@ pub async fn run(ledger: Ledger, outbound: Outbound, mut stop: watch::Receiver<b
     let mut busy: Vec<(String, tokio::task::JoinHandle<()>)> = Vec::new();
     loop {
         busy.retain(|(_, task)| !task.is_finished());
-        let accounts = ledger.accounts();
-        let hooks = accounts.webhooks.values();
-        for hook in hooks.filter(|h| h.paused.is_none()) {
-            if !busy.iter().any(|(id, _)| *id == hook.id) {
+        for hook in ledger.accounts().webhooks.values() {
+            if hook.paused.is_none() && !busy.iter().any(|(id, _)| *id == hook.id) {
                 let task = tokio::spawn(send_all(ledger.clone(), hook.clone(), outbound.clone()));
                 busy.push((hook.id.clone(), task));
             }

@@ -70,7 +70,7 @@ impl Answer<'_> {
             Rcode::NxDomain => AnswerKind::NotListed,
             Rcode::Refused | Rcode::NotAuth => AnswerKind::Refused,
             Rcode::ServFail => AnswerKind::Failed,
-            _ => AnswerKind::QueryError,
+            _ => AnswerKind::Malformed,
         }
     }
 

@@ -122,7 +122,7 @@ pub enum AnswerKind {
     /// REFUSED.
     Refused,
     /// FORMERR, NOTIMP, BADVERS.
-    QueryError,
+    Malformed,
     /// SERVFAIL.
     Failed,
     /// A transfer, which [`transfer`] writes. The reply in the output is the current SOA alone, for

@@ -29,7 +29,7 @@ pub fn respond(
             edns,
         }) => {
             let len = encode::error_reply(query, rcode, question_end, edns, out);
-            return QueryOutcome::without_zone(len, AnswerKind::QueryError);
+            return QueryOutcome::without_zone(len, AnswerKind::Malformed);
         }
     };
     let mut session = None;
@@ -83,7 +83,7 @@ pub fn respond(
 #[cold]
 fn reject(rejected: tsig::RejectedRequest, query: &Query, out: &mut [u8]) -> QueryOutcome {
     let (rcode, kind) = if rejected.rcode() == 1 {
-        (Rcode::FormErr, AnswerKind::QueryError)
+        (Rcode::FormErr, AnswerKind::Malformed)
     } else {
         (Rcode::NotAuth, AnswerKind::Refused)
     };

@@ -647,7 +647,7 @@ fn reply_to_edns_has_opt_and_the_question() {
         let m = Message::from_vec(&out).unwrap();
         assert_eq!(
             (o.kind, u16::from(m.metadata.response_code)),
-            (AnswerKind::QueryError, rcode),
+            (AnswerKind::Malformed, rcode),
             "{q:?}"
         );
         assert_eq!(

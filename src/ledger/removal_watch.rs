@@ -53,6 +53,9 @@ impl Writer {
         serials: &BTreeMap<String, Serial>,
         batch: &mut Batch,
     ) -> Result<(), LedgerError> {
+        if self.removals.is_none() {
+            return Ok(());
+        }
         let events = transaction.removals(&self.store.dictionary());
         self.write_removal_log(!events.is_empty(), batch, |log, now| {
             log.write(now, events, serials)

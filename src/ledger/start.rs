@@ -152,7 +152,11 @@ pub fn open(
     // Check the whole removal log: a line that was removed while the daemon was stopped would
     // otherwise be noticed only by a restore.
     writer.watch_removals(true);
-    writer.expire()?;
+    writer.expire().map_err(|e| match e {
+        // The start has no change that a caller could repeat.
+        LedgerError::OutcomeUnknown(why) => LedgerError::Unavailable(why),
+        e => e,
+    })?;
     if imaged == 0 || lost {
         writer.write_image(false, None);
     }

@@ -396,6 +396,7 @@ impl Transaction {
 
     /// Sets a verdict that was read before and has not changed since.
     pub(super) fn seed(&mut self, subject: Subject, verdict: Verdict) {
+        self.touches_wide |= covers_others(&subject);
         self.touched
             .entry(subject)
             .or_insert_with(|| (verdict.clone(), verdict));

@@ -390,7 +390,7 @@ impl Writer {
         }
         if let Err(e) = self.expire() {
             let error = e.text(&self.store.dictionary());
-            tracing::error!(error, "ending due listings failed");
+            tracing::error!(%error, "ending due listings failed");
         }
         self.retire();
         if self.ticks >= self.next_image && self.seq > self.imaged.load(Ordering::Relaxed) {

@@ -23,7 +23,8 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     let mut owner = String::new();
     // The records of one owner are adjacent; they are processed when the next owner begins.
     let mut open: Option<Open> = None;
-    while let Some(line) = next(input)? {
+    let mut written_owner = None;
+    while let Some(line) = next(input, &mut written_owner)? {
         let record = match line {
             Line::Record(record) => record,
             Line::Directive(words) => {
@@ -254,9 +255,9 @@ pub(super) enum Line {
     Record(Record),
 }
 
-/// The next directive or record. A record without a type is a problem and is skipped.
-pub(super) fn next(input: &mut Input) -> Result<Option<Line>, String> {
-    let mut owner = None;
+/// The next directive or record. A record without a type is a problem and is skipped, but its owner
+/// is that of the records after it; `owner` keeps it for them.
+pub(super) fn next(input: &mut Input, owner: &mut Option<String>) -> Result<Option<Line>, String> {
     while let Some((words, starts_blank)) = words(input)? {
         let Some(first) = words.first() else { continue };
         if first.text.starts_with('$') && !first.quoted && !starts_blank {
@@ -265,7 +266,7 @@ pub(super) fn next(input: &mut Input) -> Result<Option<Line>, String> {
         let (line, column) = (first.line, first.column);
         let mut words = words.into_iter();
         if !starts_blank {
-            owner = words.next().map(|w| w.text);
+            *owner = words.next().map(|w| w.text);
         }
         let is_ttl_or_class = |w: &Word| {
             w.text.eq_ignore_ascii_case("IN") || w.text.starts_with(|c: char| c.is_ascii_digit())
@@ -274,7 +275,7 @@ pub(super) fn next(input: &mut Input) -> Result<Option<Line>, String> {
             Some(kind) => {
                 let (kind, data) = (kind.text.to_ascii_uppercase(), words.collect());
                 return Ok(Some(Line::Record(Record {
-                    owner,
+                    owner: owner.take(),
                     kind,
                     data,
                     line,

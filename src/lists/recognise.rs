@@ -250,15 +250,16 @@ fn has_soa(line: &str) -> bool {
 }
 
 pub(super) fn iptables(h: &Head) -> bool {
+    // Programs add chains of their own, such as firewalld's INPUT_ZONES.
+    let is_chain = |l: &str| starts(l, &[":input", ":forward", ":output"]);
     h.most(|l| {
         words_match(l, |w| {
             matches!(
                 w,
                 ["-a" | "-i" | "iptables" | "ip6tables", _, ..]
                     | ["*filter" | "*raw" | "*mangle" | "commit", ..]
-                    | [":input" | ":forward" | ":output", ..]
             )
-        })
+        }) || is_chain(l)
     })
 }
 

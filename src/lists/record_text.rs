@@ -19,13 +19,13 @@ pub(super) fn type_and_data(kind: u16, data: &[u8]) -> Option<(Cow<'static, str>
             "AAAA",
             Ipv6Addr::from(<[u8; 16]>::try_from(data).ok()?).to_string(),
         ),
-        (rtype::NS, _) => ("NS", whole_name(&mut { data })?),
-        (rtype::PTR, _) => ("PTR", whole_name(&mut { data })?),
+        (rtype::NS, _) => ("NS", only_name(data)?),
+        (rtype::PTR, _) => ("PTR", only_name(data)?),
         (rtype::MX, [a, b, host @ ..]) => {
             let preference = u16::from_be_bytes([*a, *b]);
-            ("MX", format!("{preference} {}", whole_name(&mut { host })?))
+            ("MX", format!("{preference} {}", only_name(host)?))
         }
-        (rtype::CAA, [flags, len, rest @ ..]) => {
+        (rtype::CAA, [flags, len @ 1..=255, rest @ ..]) => {
             let (tag, value) = rest.split_at_checked(usize::from(*len))?;
             ("CAA", format!("{flags} {} {}", label(tag), quoted(value)))
         }
@@ -41,8 +41,11 @@ pub(super) fn type_and_data(kind: u16, data: &[u8]) -> Option<(Cow<'static, str>
             }
             ("SOA", format!("{host} {mail} {}", numbers.join(" ")))
         }
-        (rtype::TXT, [_, ..]) => ("TXT", quoted_strings(data)?),
-        (rtype::HINFO, [_, ..]) => ("HINFO", quoted_strings(data)?),
+        (rtype::TXT, [_, ..]) => ("TXT", quoted_strings(data)?.join(" ")),
+        (rtype::HINFO, _) => {
+            let strings = quoted_strings(data).filter(|s| s.len() == 2)?;
+            ("HINFO", strings.join(" "))
+        }
         _ => return None,
     };
     Some((kind.into(), text))
@@ -63,6 +66,11 @@ fn whole_name(data: &mut &[u8]) -> Option<String> {
     }
 }
 
+/// Reads data that is one name and nothing else.
+fn only_name(mut data: &[u8]) -> Option<String> {
+    whole_name(&mut data).filter(|_| data.is_empty())
+}
+
 /// The character strings of a record's data; the last one may be cut.
 pub(super) fn strings(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
@@ -74,10 +82,14 @@ pub(super) fn strings(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The character strings of a record's data in quotes; `None` if the last one is cut.
-fn quoted_strings(data: &[u8]) -> Option<String> {
-    let bytes: usize = strings(data).map(|s| 1 + s.len()).sum();
-    let strings: Vec<String> = strings(data).map(quoted).collect();
-    (bytes == data.len()).then(|| strings.join(" "))
+fn quoted_strings(mut data: &[u8]) -> Option<Vec<String>> {
+    let mut out = Vec::new();
+    while let Some((len, rest)) = data.split_first() {
+        let (string, rest) = rest.split_at_checked(usize::from(*len))?;
+        out.push(quoted(string));
+        data = rest;
+    }
+    Some(out)
 }
 
 /// A character string in quotes.
@@ -91,4 +103,30 @@ pub(super) fn quoted(bytes: &[u8]) -> String {
         }
     }
     out + "\""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_that_is_not_whole_has_no_text_form() {
+        let text = |rtype: u16, data: &[u8]| type_and_data(rtype, data).map(|(_, text)| text);
+        assert_eq!(text(rtype::TXT, b"\x02ab").as_deref(), Some("\"ab\""));
+        assert_eq!(text(rtype::TXT, b"\x05ab"), None);
+        assert_eq!(text(rtype::TXT, b"\x01a\x05b"), None);
+        assert_eq!(text(rtype::PTR, b"\x01a\x00").as_deref(), Some("a."));
+        assert_eq!(text(rtype::PTR, b"\x01a\x00\x07"), None);
+        assert_eq!(
+            text(rtype::MX, b"\x00\x0a\x01a\x00").as_deref(),
+            Some("10 a.")
+        );
+        assert_eq!(text(rtype::MX, b"\x00\x0a\x01a\x00\x07"), None);
+        assert_eq!(text(rtype::CAA, b"\x00\x00ca"), None);
+        assert_eq!(text(rtype::HINFO, b"\x01a"), None);
+        assert_eq!(
+            text(rtype::HINFO, b"\x01a\x01b").as_deref(),
+            Some("\"a\" \"b\"")
+        );
+    }
 }

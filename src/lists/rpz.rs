@@ -18,7 +18,8 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     let mut servers: Vec<String> = Vec::new();
     // The records of an owner are adjacent; they list it only once.
     let mut listed = String::new();
-    while let Some(line) = master::next(input)? {
+    let mut written_owner = None;
+    while let Some(line) = master::next(input, &mut written_owner)? {
         let record = match line {
             Line::Record(record) => record,
             Line::Directive(words) => {

@@ -81,6 +81,25 @@ fn rbldnsd_ipv4_keys_are_read() {
 }
 
 #[test]
+fn owner_of_a_record_without_a_type_is_that_of_the_records_after_it() {
+    let text = "$ORIGIN bl.test.\ngood.example A 127.0.0.2\nbad.example\n$TTL 300\n A 127.0.0.2\n";
+    let (out, report) = parse("master", text);
+    let listed: Vec<&str> = out
+        .iter()
+        .filter(|l| !l.starts_with('~'))
+        .map(|l| &**l)
+        .collect();
+    assert_eq!(listed, ["good.example 0", "bad.example 0"]);
+    assert_eq!(report.errors, 1);
+}
+
+#[test]
+fn iptables_files_with_chains_of_other_programs_are_recognised() {
+    let text = ":INPUT_ZONES - [0:0]\n:FORWARD_IN_ZONES - [0:0]\n:OUTPUT_direct - [0:0]\n-A INPUT_ZONES -s 45.51.100.7 -j DROP\n";
+    assert_eq!(super::formats::guess(text.as_bytes()), Ok("iptables"));
+}
+
+#[test]
 fn rbldnsd_values_use_defaults_and_templates() {
     let text = "$0 see\n1.1.1.0 own text\n:127.0.0.2:Open $, $0 there\n1.1.1.1\n1.1.1.2 :2:Other $$ 1.1.1.2\n1.1.1.3 :3:\n1.1.1.4 ; note\n";
     let (out, _) = parse("rbldnsd", text);

@@ -65,6 +65,19 @@ impl<'a> RelayBatch<'a> {
         row.map(|r| decode_value(&bytes, &r)).transpose()
     }
 
+    /// Whether a row exists; its value is not read.
+    pub fn contains<K: KeyPart, V>(
+        &self,
+        table: &RelayTable<K, V>,
+        key: &K,
+    ) -> Result<bool, StoreError> {
+        let bytes = table.encode(key);
+        Ok(match self.rows.get(&bytes) {
+            Some(entry) => entry.is_some(),
+            None => self.store.relay_row(&bytes)?.is_some(),
+        })
+    }
+
     /// Returns the value of a row, or the default value if it does not exist.
     pub fn get_or_default<K: KeyPart, V: DeserializeOwned + Default>(
         &self,

@@ -228,7 +228,7 @@ impl RelayService {
             // The transcript is removed before its job. If a proof needs it, it is removed with the
             // proof.
             if ended_before(EVIDENCE_RETENTION)
-                && batch.get(TRANSCRIPTS, &id)?.is_some()
+                && batch.contains(TRANSCRIPTS, &id)?
                 && self.is_forgotten(&batch, &[job.target])?
             {
                 batch.delete(TRANSCRIPTS, &id);

@@ -295,10 +295,12 @@ impl RelayService {
         most: usize,
     ) -> Result<Vec<K>, RelayError> {
         let mut rounds = self.rounds.lock();
-        let after = rounds.remove(&range.prefix).unwrap_or_default();
+        let after = rounds.get(&range.prefix).cloned().unwrap_or_default();
         let (keys, last) = batch.scan_after(range, &after, most)?;
         if keys.len() >= most {
             rounds.insert(range.prefix.clone(), last);
+        } else {
+            rounds.remove(&range.prefix);
         }
         Ok(keys)
     }

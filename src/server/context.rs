@@ -83,7 +83,7 @@ pub fn count(totals: &mut Totals, outcome: &QueryOutcome, bytes_in: usize) {
         AnswerKind::NoData => &mut totals.no_data,
         AnswerKind::Transfer => &mut totals.transfers,
         AnswerKind::Refused => &mut totals.refused,
-        AnswerKind::QueryError => &mut totals.malformed,
+        AnswerKind::Malformed => &mut totals.malformed,
         AnswerKind::Failed => &mut totals.failed,
         AnswerKind::Dropped => &mut totals.dropped,
     };

@@ -50,7 +50,7 @@ const MAX_TRANSFERRED: usize = 1024;
 /// only by its requests.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum MirrorId {
-    ConfiguredMirror(SocketAddr, Option<String>),
+    Configured(SocketAddr, Option<String>),
     Other(IpAddr, Option<String>),
 }
 
@@ -58,7 +58,7 @@ impl MirrorId {
     /// The address of a mirror of `transfer.notify`.
     fn configured(&self) -> Option<SocketAddr> {
         match self {
-            MirrorId::ConfiguredMirror(address, _) => Some(*address),
+            MirrorId::Configured(address, _) => Some(*address),
             MirrorId::Other(..) => None,
         }
     }
@@ -66,7 +66,7 @@ impl MirrorId {
     /// The address as text, and the key.
     fn parts(&self) -> (String, Option<String>) {
         match self {
-            MirrorId::ConfiguredMirror(address, key) => (address.to_string(), key.clone()),
+            MirrorId::Configured(address, key) => (address.to_string(), key.clone()),
             MirrorId::Other(address, key) => (address.to_string(), key.clone()),
         }
     }
@@ -87,7 +87,7 @@ impl ConfiguredMirror {
     fn row_key(&self) -> (String, MirrorId) {
         (
             self.zone.clone(),
-            MirrorId::ConfiguredMirror(self.address, self.key.clone()),
+            MirrorId::Configured(self.address, self.key.clone()),
         )
     }
 }
@@ -649,7 +649,7 @@ impl Inner {
                 });
         }
         for ((zone, id), row) in old {
-            if let (MirrorId::ConfiguredMirror(address, key), true) = (id, row.has.is_some()) {
+            if let (MirrorId::Configured(address, key), true) = (id, row.has.is_some()) {
                 let key = (zone, MirrorId::Other(address.ip().to_canonical(), key));
                 if self
                     .rows
@@ -686,7 +686,7 @@ impl Inner {
         let mine = || {
             let of_zone = self.rows.keys().filter(|(z, _)| z == zone);
             of_zone.filter_map(|(_, id)| match id {
-                MirrorId::ConfiguredMirror(a, k) => {
+                MirrorId::Configured(a, k) => {
                     Some((id, a.ip().to_canonical() == addr, k.as_deref()))
                 }
                 MirrorId::Other(..) => None,

@@ -344,7 +344,7 @@ fn work(
             count(&mut totals[slot], &outcome, len);
             used[slot] = true;
             if outcome.kind == AnswerKind::Transfer
-                || outcome.kind == AnswerKind::QueryError
+                || outcome.kind == AnswerKind::Malformed
                     && notify::is_notify(&b.queries[i][..len.min(MAX_QUERY_BYTES)])
             {
                 let query = &b.queries[i][..len.min(MAX_QUERY_BYTES)];

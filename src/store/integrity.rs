@@ -106,6 +106,8 @@ pub struct Integrity {
     last_commit: OnceLock<(File, [u8; 16])>,
     /// The content of that file.
     acknowledged: Mutex<AcknowledgedWrite>,
+    /// Whether the record is kept in memory only, because the store is open for reading.
+    pub(super) is_read_only: bool,
 }
 
 /// The last acknowledged write. A write without a numbered commit, such as that of a user, only
@@ -150,11 +152,15 @@ impl Integrity {
             state: Mutex::new(state),
             last_commit: OnceLock::new(),
             acknowledged: Mutex::default(),
+            is_read_only: false,
         }
     }
 
     /// Writes the record. An error is only logged, because the server can run without the file.
     fn save(&self, state: &State) {
+        if self.is_read_only {
+            return;
+        }
         let (path, new) = (
             self.folder.join(REPORT),
             self.folder.join(format!("{REPORT}.new")),

@@ -196,7 +196,8 @@ impl Store {
             schema::FAMILIES,
             false,
         )?;
-        let store = Store::new(settings, db, None);
+        let mut store = Store::new(settings, db, None);
+        store.integrity.is_read_only = true;
         match store.version()? {
             Some(schema::VERSION) => {}
             Some(newer) if newer > schema::VERSION => return Err(StoreError::Newer(newer)),

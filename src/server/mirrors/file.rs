@@ -43,7 +43,7 @@ struct Saved1 {
 
 #[derive(Deserialize)]
 enum Who1 {
-    ConfiguredMirror(SocketAddr),
+    Configured(SocketAddr),
     Other(IpAddr, Option<String>),
 }
 
@@ -63,7 +63,7 @@ pub(super) fn read(path: &Path) -> Result<MirrorsFile, String> {
             let one = |(zone, id, row): (String, Who1, Value)| {
                 let key = row["key"].as_str().map(String::from);
                 let id = match id {
-                    Who1::ConfiguredMirror(address) => MirrorId::ConfiguredMirror(address, key),
+                    Who1::Configured(address) => MirrorId::Configured(address, key),
                     Who1::Other(address, key) => MirrorId::Other(address, key),
                 };
                 Ok((zone, id, serde_json::from_value(row).map_err(wrong)?))
