@@ -224,11 +224,11 @@ impl<'a> FileCheck<'a> {
         );
         let audit = AuditRecord {
             at: self.ledger.now(),
-            who: name.clone(),
+            author: name.clone(),
             from: "feed".into(),
-            what: "feed.accept".into(),
-            about: name.clone(),
-            why: Some("the feed has had similar lists for shrink_wait".into()),
+            action: "feed.accept".into(),
+            target: name.clone(),
+            note: Some("the feed has had similar lists for shrink_wait".into()),
             ..AuditRecord::default()
         };
         self.import_unguarded(mark, audit)

@@ -346,9 +346,9 @@ pub async fn list_audit_records(
             }
             scanned += 1;
             let conditions = [
-                (&query.author, &r.who),
-                (&query.action, &r.what),
-                (&query.target, &r.about),
+                (&query.author, &r.author),
+                (&query.action, &r.action),
+                (&query.target, &r.target),
             ];
             let fits = |(wanted, value): (&Option<String>, &String)| {
                 wanted.as_ref().is_none_or(|wanted| wanted == value)
@@ -360,12 +360,12 @@ pub async fn list_audit_records(
                 out.push(AuditRecordResponse {
                     number,
                     at: r.at.into(),
-                    author: r.who,
+                    author: r.author,
                     from: r.from,
-                    action: r.what,
-                    target: r.about,
+                    action: r.action,
+                    target: r.target,
                     detail: r.detail,
-                    note: r.why,
+                    note: r.note,
                     commit: r.commit,
                 });
             }

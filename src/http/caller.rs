@@ -100,12 +100,12 @@ impl Caller {
         let (about, detail) = (target.to_string(), detail.to_string());
         AuditRecord {
             at: self.clock.now(),
-            who: self.name.clone(),
+            author: self.name.clone(),
             from: self.from.to_string(),
-            what: action.into(),
-            about,
+            action: action.into(),
+            target: about,
             detail,
-            why: note,
+            note,
             commit: None,
             idempotency: self.idempotency,
         }

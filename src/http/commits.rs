@@ -61,7 +61,7 @@ fn commit_response(store: &Store, seq: u64, c: &Commit) -> Result<CommitResponse
         if events.is_empty() {
             changes.push(change(None));
         }
-        changes.extend(events.iter().map(|e| change(Some(&e.what))));
+        changes.extend(events.iter().map(|e| change(Some(&e.kind))));
     }
     let serials = c.serials.iter();
     let previous = c.serials.iter();
@@ -138,7 +138,7 @@ pub async fn undo_commit(
     let texts = |s: Vec<Subject>| s.iter().map(Subject::to_string).collect();
     let later = |c: ChangedBy| LaterCommitResponse {
         commit: c.commit,
-        description: c.what,
+        description: c.description,
         count: c.count,
         sample: texts(c.sample),
     };

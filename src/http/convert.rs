@@ -47,7 +47,7 @@ pub fn parse_listing_id(id: &str) -> Option<(Subject, ReasonId, SourceId)> {
 
 /// Whether an event listed an entry, or renewed it.
 fn lists(event: &Event, e: &Entry) -> bool {
-    matches!(event.what, EventKind::Listed { reason, source, .. } if (reason, source) == (e.reason, e.source))
+    matches!(event.kind, EventKind::Listed { reason, source, .. } if (reason, source) == (e.reason, e.source))
 }
 
 /// The last event of a history that listed an entry, or renewed it.
@@ -122,13 +122,13 @@ pub fn names(
 
 /// An event as it is sent.
 pub fn event(e: &Event, dictionary: &Dictionary) -> EventResponse {
-    let (reason, source) = names(dictionary, e.what.about());
+    let (reason, source) = names(dictionary, e.kind.about());
     EventResponse {
         at: e.at.into(),
-        event: e.what.name(),
+        event: e.kind.name(),
         reason,
         source,
-        until: e.what.until().map(Into::into),
+        until: e.kind.until().map(Into::into),
         author: e.author.clone(),
         evidence: e.evidence.as_ref().map(evidence),
     }

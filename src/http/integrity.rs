@@ -28,7 +28,7 @@ pub fn report(app: &App) -> IntegrityResponse {
         .map(|d| DamageResponse {
             at: d.at.map(Into::into),
             found_by: d.found_by,
-            description: d.what,
+            description: d.description,
         });
     let (running, last) = store.integrity.scrubs();
     IntegrityResponse {
@@ -79,7 +79,7 @@ pub fn degraded(app: &App, left_behind: &Result<Vec<LeftBehind>, String>) -> Vec
         gap.map(|g| format!("the removal log has lost lines ({}); make a backup", g.why)),
     );
     let damage = app.ledger.store.integrity.damage().into_iter();
-    out.extend(damage.map(|d| format!("the store is damaged: {}", d.what)));
+    out.extend(damage.map(|d| format!("the store is damaged: {}", d.description)));
     match left_behind {
         Ok(left) => out.extend(left.iter().map(|l| {
             format!("the configuration has lost a name: {l}; `orbsd reload --force` accepts it")

@@ -395,7 +395,7 @@ fn relay_test(t: &RelayTest, chosen: &[String]) -> RelayTestResponse {
         seen_in_abuse: t.seen,
         run: name(&t.run),
         chosen: t.run == TestScope::Live || chosen.contains(&t.name),
-        description: t.what.clone(),
+        description: t.description.clone(),
         from: t.from.clone(),
         to: t.to.clone(),
         first: t.first.clone(),

@@ -154,8 +154,8 @@ fn proposals_of_last_day(store: &Store) -> Result<(u64, BTreeMap<String, u32>), 
         }
         // A proposal whose approval failed has another record. The first one, which is read last,
         // names its author.
-        if record.what == PROPOSE {
-            authors.insert(record.detail, record.who);
+        if record.action == PROPOSE {
+            authors.insert(record.detail, record.author);
         }
         true
     })?;

@@ -123,19 +123,19 @@ impl Removal {
     /// The end of a hold or exemption is not logged if it is a `consequence` of its time or of the
     /// entries of a source, because it happens again in a restored store.
     pub fn of(subject: &Subject, e: &Event, consequence: bool, v: &Dictionary) -> Option<Removal> {
-        match e.what.name() {
+        match e.kind.name() {
             EventName::HoldEnded | EventName::ExemptEnded if !consequence => {}
             EventName::Delisted | EventName::Held | EventName::Exempted => {}
             _ => return None,
         }
-        let about = e.what.about();
+        let about = e.kind.about();
         let source = about.filter(|(_, s)| *s != SourceId::ALL);
         Some(Removal {
             subject: subject.clone(),
-            decision: e.what.name(),
+            decision: e.kind.name(),
             reason: about.map(|(r, _)| v.reasons.name(r).to_string()),
             source: source.map(|(_, s)| v.sources.name(s).to_string()),
-            until: match e.what {
+            until: match e.kind {
                 EventKind::Held { until, .. } => Some(until),
                 EventKind::Exempted { until } => until,
                 _ => None,

@@ -212,7 +212,7 @@ impl Transaction {
             let event = Event {
                 at: now,
                 author: change.author.clone(),
-                what,
+                kind: what,
                 evidence: change.evidence.clone(),
             };
             self.events.push((change.subject.clone(), event, origin));
@@ -224,11 +224,11 @@ impl Transaction {
             let note = change.evidence.as_ref();
             self.audit.push(AuditRecord {
                 at: now,
-                who: change.author.clone(),
+                author: change.author.clone(),
                 from: change.preconditions.from.to_string(),
-                what: change.command.as_str().into(),
-                about: change.subject.to_string(),
-                why: note.map(|e| e.text.chars().take(MAX_NOTE_CHARS).collect()),
+                action: change.command.as_str().into(),
+                target: change.subject.to_string(),
+                note: note.map(|e| e.text.chars().take(MAX_NOTE_CHARS).collect()),
                 ..AuditRecord::default()
             });
         }
@@ -377,7 +377,7 @@ impl Transaction {
         let event = Event {
             at,
             author: author.into(),
-            what,
+            kind: what,
             evidence: None,
         };
         self.events.push((subject.clone(), event, origin));

@@ -63,7 +63,7 @@ pub struct ChangedBy {
     /// The commit.
     pub commit: u64,
     /// A description of the commit, for users.
-    pub what: String,
+    pub description: String,
     /// The number of subjects.
     pub count: usize,
     /// Some of the subjects.
@@ -231,9 +231,9 @@ impl Ledger {
         let (mut of_author, mut of_others) = (HashSet::new(), HashSet::new());
         if let Some(author) = &undo.of {
             for record in self.store.audit_of(undo.seq)? {
-                match record.who == *author {
-                    true => of_author.insert(record.about),
-                    false => of_others.insert(record.about),
+                match record.author == *author {
+                    true => of_author.insert(record.target),
+                    false => of_others.insert(record.target),
                 };
             }
         }
@@ -261,7 +261,7 @@ impl Ledger {
             let later = later.get(key);
             let events = self.store.events_of_commit(&subject, undo.seq, commit.at)?;
             let mut after = before.clone();
-            events.iter().for_each(|e| after.fold(e.at, &e.what));
+            events.iter().for_each(|e| after.fold(e.at, &e.kind));
             if events.is_empty() {
                 after = later.map_or(&now, |(left, _)| left).clone();
             }
@@ -318,7 +318,7 @@ impl Ledger {
         }
         let mut out: Vec<ChangedBy> = by.into_values().rev().take(MAX_CHANGED_BY).collect();
         for entry in &mut out {
-            entry.what = match entry.commit == seq {
+            entry.description = match entry.commit == seq {
                 true => "another author, in the same commit".into(),
                 false => self.describe_commit(entry.commit, entry.sample.first())?,
             };
@@ -334,7 +334,7 @@ impl Ledger {
     ) -> Result<String, LedgerError> {
         let v = self.store.dictionary();
         if let Some(r) = self.store.audit_of(commit)?.first() {
-            return Ok(format!("{} {} by {}", r.what, r.about, r.who));
+            return Ok(format!("{} {} by {}", r.action, r.target, r.author));
         }
         if let Some(source) = self.store.bulk_source(commit)? {
             return Ok(format!("a large import of {}", v.sources.name(source)));
@@ -527,7 +527,7 @@ const ABOUT: &str = "commit ";
 
 /// The commit that an audit record says was undone.
 fn reverted_commit(record: &AuditRecord) -> Option<u64> {
-    (record.what == UNDO).then(|| record.about.strip_prefix(ABOUT)?.parse().ok())?
+    (record.action == UNDO).then(|| record.target.strip_prefix(ABOUT)?.parse().ok())?
 }
 
 impl Undo {
@@ -560,12 +560,12 @@ impl Undo {
     fn audit_record(&self, at: crate::model::Time, subjects: usize) -> AuditRecord {
         AuditRecord {
             at,
-            who: self.author.clone(),
+            author: self.author.clone(),
             from: self.preconditions.from.to_string(),
-            what: UNDO.into(),
-            about: format!("{ABOUT}{}", self.seq),
+            action: UNDO.into(),
+            target: format!("{ABOUT}{}", self.seq),
             detail: format!("{subjects} subjects"),
-            why: self.why.clone(),
+            note: self.why.clone(),
             commit: None,
             idempotency: self.preconditions.idempotency,
         }

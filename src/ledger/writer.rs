@@ -377,7 +377,7 @@ impl Writer {
         for damage in self.store.integrity.date_damage(self.clock.now()) {
             tracing::error!(
                 found_by = damage.found_by.as_str(),
-                what = damage.what,
+                what = damage.description,
                 "the store is damaged; restore it from a backup"
             );
         }

@@ -18,7 +18,7 @@ pub struct Event {
     /// The author of the request.
     pub author: String,
     /// The change.
-    pub what: EventKind,
+    pub kind: EventKind,
     /// The evidence for it.
     pub evidence: Option<Evidence>,
 }

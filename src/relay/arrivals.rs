@@ -178,7 +178,7 @@ impl RelayService {
     /// the service are in the row of the host.
     fn last_removal(&self, target: IpAddr) -> Result<Option<Time>, RelayError> {
         self.last_event(target, &INPUT_REASONS, |e| {
-            matches!(e.what, EventKind::Held { .. } | EventKind::Delisted { .. })
+            matches!(e.kind, EventKind::Held { .. } | EventKind::Delisted { .. })
                 && e.evidence
                     .as_ref()
                     .is_none_or(|e| e.kind != EvidenceKind::Probe)

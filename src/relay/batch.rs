@@ -278,12 +278,12 @@ impl<'a> RelayBatch<'a> {
     ) {
         self.audit = Some(AuditRecord {
             at: self.now,
-            who: actor.name.clone(),
+            author: actor.name.clone(),
             from: actor.from.clone(),
-            what: what.into(),
-            about: about.to_string(),
+            action: what.into(),
+            target: about.to_string(),
             detail,
-            why,
+            note: why,
             idempotency: actor.idempotency,
             ..AuditRecord::default()
         });

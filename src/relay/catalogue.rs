@@ -210,7 +210,7 @@ pub(crate) mod tests {
     #[test]
     fn operators_tests_are_added_and_invalid_ones_are_refused() {
         let more = |text: &str| Catalogue::read(text).and_then(|m| Catalogue::standard().with(m));
-        let own = "[[test]]\nname = \"own\"\ngroup = \"recipient\"\nclass = \"percent\"\nsince = 2026\nwhat = \"Own.\"\nto = [\"<{u}%{d}%{L}@{R}>\"]\n";
+        let own = "[[test]]\nname = \"own\"\ngroup = \"recipient\"\nclass = \"percent\"\nsince = 2026\ndescription = \"Own.\"\nto = [\"<{u}%{d}%{L}@{R}>\"]\n";
         assert!(more(own).unwrap().get("own").is_some());
         assert!(
             more(&own.replace("own", "plain"))

@@ -287,7 +287,7 @@ impl RelayService {
     fn is_forgotten(&self, batch: &RelayBatch<'_>, hosts: &[IpAddr]) -> Result<bool, RelayError> {
         let before = Time(batch.now.0.saturating_sub(EVIDENCE_RETENTION.0));
         let is_ours = |e: &Event| {
-            let source = e.what.about().map(|(_, source)| source);
+            let source = e.kind.about().map(|(_, source)| source);
             source.is_some_and(|s| [SourceId::PROBER, SourceId::ALL].contains(&s))
         };
         for host in hosts {

@@ -61,7 +61,7 @@ pub struct RelayTest {
     #[serde(default)]
     pub port: SmtpPort,
     /// A description of the test, in a sentence.
-    pub what: String,
+    pub description: String,
     /// The text after `MAIL FROM:`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,

@@ -342,7 +342,7 @@ impl RelayService {
             .iter()
             .filter_map(|r| dictionary.reasons.get(r))
             .collect();
-        let is_about = |e: &Event| e.what.about().is_some_and(|(r, _)| reasons.contains(&r));
+        let is_about = |e: &Event| e.kind.about().is_some_and(|(r, _)| reasons.contains(&r));
         let selected = history.iter().filter(|e| is_about(e) && wanted(e));
         Ok(selected.map(|e| e.at).max())
     }

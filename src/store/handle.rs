@@ -709,7 +709,7 @@ fn with_ends(events: impl Iterator<Item = Event>, dictionary: &Dictionary) -> Ve
                 out.push(Event {
                     at,
                     author: dictionary.sources.name(source).into(),
-                    what,
+                    kind: what,
                     evidence: None,
                 });
             }
@@ -717,7 +717,7 @@ fn with_ends(events: impl Iterator<Item = Event>, dictionary: &Dictionary) -> Ve
     };
     for e in events {
         end(Some(e.at), &mut verdict, &mut out);
-        verdict.fold(e.at, &e.what);
+        verdict.fold(e.at, &e.kind);
         out.push(e);
     }
     end(None, &mut verdict, &mut out);
@@ -747,7 +747,7 @@ mod tests {
         let event = |at: u64, what| Event {
             at: Time(at),
             author: "t".into(),
-            what,
+            kind: what,
             evidence: None,
         };
         let (reason, source) = (ReasonId(0), SourceId(3));
@@ -771,11 +771,11 @@ mod tests {
         let mut verdict = Verdict::default();
         let ordered = in_order(all);
         assert_eq!(
-            ordered[0].what,
+            ordered[0].kind,
             EventKind::HoldEnded { reason, source },
             "a staged event comes first in its second"
         );
-        ordered.iter().for_each(|e| verdict.fold(e.at, &e.what));
+        ordered.iter().for_each(|e| verdict.fold(e.at, &e.kind));
         assert!(verdict.exempt.is_none());
     }
 }

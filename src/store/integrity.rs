@@ -29,7 +29,8 @@ pub struct Damage {
     /// How it was found.
     pub found_by: FoundBy,
     /// A description of the damage.
-    pub what: String,
+    #[serde(rename = "what")]
+    pub description: String,
 }
 
 /// How damage is found.
@@ -177,7 +178,7 @@ impl Integrity {
     /// Records damage, unless the same damage is recorded already.
     pub fn record(&self, found_by: FoundBy, what: &str) {
         let mut state = self.state.lock();
-        if state.report.damage.iter().any(|d| d.what == what)
+        if state.report.damage.iter().any(|d| d.description == what)
             || state.report.damage.len() >= MAX_DAMAGE
         {
             return;
@@ -185,7 +186,7 @@ impl Integrity {
         state.report.damage.push(Damage {
             at: None,
             found_by,
-            what: what.into(),
+            description: what.into(),
         });
         state.wanted |= found_by != FoundBy::Start;
         self.save(&state);
@@ -272,7 +273,7 @@ impl Integrity {
             state
                 .report
                 .damage
-                .retain(|d| !before.iter().any(|b| b.what == d.what));
+                .retain(|d| !before.iter().any(|b| b.description == d.description));
         }
         state.report.scrub = Some(report);
         self.save(&state);

@@ -448,17 +448,17 @@ pub struct AuditRecord {
     /// The time.
     pub at: Time,
     /// The author.
-    pub who: String,
+    pub author: String,
     /// Where the request came from: an address, or the socket.
     pub from: String,
     /// The action, in one word.
-    pub what: String,
+    pub action: String,
     /// The object: a subject, a name.
-    pub about: String,
+    pub target: String,
     /// Details, such as reason and source or counts.
     pub detail: String,
     /// The author's note.
-    pub why: Option<String>,
+    pub note: Option<String>,
     /// The commit.
     pub commit: Option<u64>,
     /// The idempotent request that this record belongs to; it has a row of its own.
@@ -643,7 +643,7 @@ mod tests {
             let event = Event {
                 at: Time(1),
                 author: "uid:0".into(),
-                what,
+                kind: what,
                 evidence,
             };
             let value = encode(&event).into_bytes().unwrap();
@@ -653,7 +653,7 @@ mod tests {
                 ..event
             };
             let mut written = Vec::new();
-            write_event(plain.at, &plain.author, &plain.what, &mut written).unwrap();
+            write_event(plain.at, &plain.author, &plain.kind, &mut written).unwrap();
             assert_eq!(Ok(written), encode(&plain).into_bytes());
         }
     }

@@ -249,10 +249,10 @@ mod tests {
         assert!(
             found.len() == 1
                 && found[0].found_by == FoundBy::Scrub
-                && found[0].what.starts_with("probes: "),
+                && found[0].description.starts_with("probes: "),
             "{found:?}"
         );
-        assert!(!found[0].what.contains("/scrub/"), "{found:?}");
+        assert!(!found[0].description.contains("/scrub/"), "{found:?}");
         assert_eq!(store.integrity.date_damage(Time(21)).len(), 1);
         assert!(store.integrity.date_damage(Time(22)).is_empty());
         scrub(&store, 25);

@@ -300,12 +300,12 @@ fn write_rows() {
     let keep = |keep| {
         let line = AuditRecord {
             at: Time(BEGIN),
-            who: "anna".into(),
+            author: "anna".into(),
             from: "192.0.2.1".into(),
-            what: "keep".into(),
-            about: "something".into(),
+            action: "keep".into(),
+            target: "something".into(),
             detail: "a detail".into(),
-            why: Some("a reason".into()),
+            note: Some("a reason".into()),
             ..AuditRecord::default()
         };
         ledger.change_accounts_blocking(keep, Some(line)).unwrap();

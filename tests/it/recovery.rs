@@ -397,7 +397,7 @@ fn listing_that_expires_while_stopped_ends_before_the_first_answer() {
     assert_eq!(lab.ask("2.1.1.45.bl.orbs.example", 1), "NOERROR 127.0.0.2");
     let history = lab.ledger.store.history(&subject("45.1.1.1")).unwrap();
     assert!(
-        matches!(history[1].what, EventKind::Expired { .. }),
+        matches!(history[1].kind, EventKind::Expired { .. }),
         "{history:?}"
     );
 }

@@ -136,7 +136,7 @@ fn check_fold(ledger: &Ledger, seed: u64) {
         let subject: Subject = s.parse().unwrap();
         let mut folded = Verdict::default();
         for e in ledger.store.history(&subject).unwrap() {
-            folded.fold(e.at, &e.what);
+            folded.fold(e.at, &e.kind);
         }
         let stored = ledger.store.verdict(&subject).unwrap();
         assert_eq!(folded, stored, "seed {seed}: {s}");
@@ -371,7 +371,7 @@ fn expiry_of_a_feed_ends_its_listings_and_keeps_holds() {
             .history(&other)
             .unwrap()
             .iter()
-            .for_each(|e| folded.fold(e.at, &e.what));
+            .for_each(|e| folded.fold(e.at, &e.kind));
         assert!(
             folded.is_empty(),
             "{lines}: history ends with it: {folded:?}"

@@ -88,7 +88,7 @@ fn server_that_follows_rows_answers_like_its_primary() {
     let _leader = Daemon::start(&leader);
     let feed = |name: &str, zone: &str| {
         format!(
-            "[[feed]]\nname = '{name}'\nkind = 'orbsd'\nserver = '{}'\nzone = '{zone}.orbs.example'\ncodes = '{zone}'\n",
+            "[[feed]]\nname = '{name}'\nkind = 'orbsd'\nserver = '{}'\nzone = '{zone}.orbs.example'\ncode_zone = '{zone}'\n",
             leader.addr()
         )
     };
@@ -205,7 +205,7 @@ fn servers(count: usize) -> Vec<Folder> {
 fn follow(f: &Folder, name: &str, kind: &str, from: &Folder) {
     let config = std::fs::read_to_string(f.path().join("config.toml")).unwrap();
     let feed = format!(
-        "[[feed]]\nname = '{name}'\nkind = '{kind}'\nserver = '{}'\nzone = 'bl.orbs.example'\ncodes = 'bl'\ninterval = '1s'\n",
+        "[[feed]]\nname = '{name}'\nkind = '{kind}'\nserver = '{}'\nzone = 'bl.orbs.example'\ncode_zone = 'bl'\ninterval = '1s'\n",
         from.addr()
     );
     f.write("config.toml", &(config + &feed));

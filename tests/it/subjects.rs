@@ -165,7 +165,7 @@ fn hash_zone_is_followed_by_rows_and_by_transfers() {
     ]);
     for kind in ["orbsd", "axfr"] {
         let feed = format!(
-            "[[feed]]\nname = 'up'\nkind = '{kind}'\nserver = '{}'\nzone = 'ebl.orbs.example'\ncodes = 'ebl'\n",
+            "[[feed]]\nname = 'up'\nkind = '{kind}'\nserver = '{}'\nzone = 'ebl.orbs.example'\ncode_zone = 'ebl'\n",
             leader.addr()
         );
         let follower = Folder::with(&config(&feed), &zones());

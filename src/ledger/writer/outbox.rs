@@ -92,14 +92,14 @@ impl Writer {
             .collect();
         changes.sort_by_key(|(s, _)| *s);
         let changes = changes.into_iter().map(|(subject, event)| {
-            let about = event.what.about();
+            let about = event.kind.about();
             let source = about.filter(|(_, s)| *s != SourceId::ALL);
             ChangeNotice {
                 subject: subject.to_string(),
-                event: event.what.name(),
+                event: event.kind.name(),
                 reason: about.map(|(r, _)| v.reasons.name(r).into()),
                 source: source.map(|(_, s)| v.sources.name(s).into()),
-                until: event.what.until().map(|t| t.to_string()),
+                until: event.kind.until().map(|t| t.to_string()),
             }
         });
         (changes.collect(), count)

@@ -159,7 +159,7 @@ fn repeatedly_switched_off_test_ends_with_an_audit_record() {
     }
     let mut lines = Vec::new();
     let each = &mut |_, line: crate::store::schema::AuditRecord| {
-        lines.push(line.what);
+        lines.push(line.action);
         true
     };
     b.relay.ledger.store.audit(u64::MAX, each).unwrap();
