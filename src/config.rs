@@ -163,17 +163,18 @@ impl Config {
         let zones: Vec<Zone> = zone_tables.iter().map(|z| (**z).clone()).collect();
         let exports = exports::read(&file.export, &zones, folder, report);
         let store = folder.join(&file.store.path);
-        let probe = probe::read(&file, (folder, &store), (&names, &special, &zones), report);
-        let feeds = feeds::read(&file, folder, (&names, &zones, &keys), report);
+        let probe = probe::read(&file, folder, &store, &names, &special, &zones, report);
+        let feeds = feeds::read(&file, folder, &names, &zones, &keys, report);
         zones::check(&file, &zone_tables, &zones_folder, &names, report);
         let removals = own_file(
             file.removal_log.path.as_deref(),
             folder,
             &store,
-            ("removals.log", "data/removals.log"),
+            "removals.log",
+            "data/removals.log",
         );
         let socket = files::socket_path(file.admin.socket.as_deref(), folder, &store);
-        start_checks::check(&file, (&store, &removals, &socket), report);
+        start_checks::check(&file, &store, &removals, &socket, report);
         let config = Config {
             ledger: ledger::LedgerSettings {
                 reasons: file.reason.iter().map(reason_settings).collect(),
@@ -260,7 +261,8 @@ fn own_file(
     configured: Option<&Path>,
     folder: &Path,
     store: &Path,
-    (name, old): (&str, &str),
+    name: &str,
+    old: &str,
 ) -> PathBuf {
     let (new, old) = (store.join(name), folder.join(old));
     match configured {

@@ -141,7 +141,11 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let background = background.map_err(|e| e.to_string())?;
     let mut web = start_web(
         &background,
-        (socket, admin, public),
+        HttpSockets {
+            socket,
+            admin,
+            public,
+        },
         app,
         &listener_configs,
         &limiters.socket,
@@ -205,20 +209,30 @@ fn listen(
         .transpose()
 }
 
+/// The sockets of the HTTP API.
+struct HttpSockets {
+    socket: tokio::net::UnixListener,
+    /// `[admin] listen`, if it is set.
+    admin: Option<std::net::TcpListener>,
+    /// `[web] listen`, if it is set.
+    public: Option<std::net::TcpListener>,
+}
+
 /// Starts the listeners of the socket, the API and the public look-up.
 fn start_web(
     background: &tokio::runtime::Runtime,
-    (socket, admin, public): (
-        tokio::net::UnixListener,
-        Option<std::net::TcpListener>,
-        Option<std::net::TcpListener>,
-    ),
+    sockets: HttpSockets,
     app: http::App,
     configs: &[http::ListenerConfig; 2],
     socket_limiter: &ConnectionLimiter,
     stop: &tokio::sync::watch::Receiver<bool>,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>, String> {
     let _in = background.enter();
+    let HttpSockets {
+        socket,
+        admin,
+        public,
+    } = sockets;
     let socket = socket
         .into_std()
         .and_then(tokio::net::UnixListener::from_std)

@@ -115,7 +115,8 @@ fn restore_with(
     let (missing, done) = bring_up_to_date(
         &mut store,
         c,
-        (log.as_ref(), placement),
+        log.as_ref(),
+        placement,
         &serials,
         config,
         clock.now(),
@@ -173,7 +174,8 @@ fn files_of_daemon(config: &Config) -> Vec<PathBuf> {
 fn bring_up_to_date(
     store: &mut Store,
     c: &Restore,
-    (log, placement): (Option<&removals::Contents>, removals::Placement),
+    log: Option<&removals::Contents>,
+    placement: removals::Placement,
     serials: &ledger::RestoreSerials,
     config: &Config,
     now: Time,

@@ -57,7 +57,7 @@ pub(super) fn run(common: &Common, c: &Retire) -> Result<(), CliError> {
     let zone = find(&config, &c.zone)?;
     let file = config.zones.join(format!("{}.toml", zone.short_name));
     match &c.empty_at {
-        Some(when) => begin(common, c, now, (zone, &file), when)?,
+        Some(when) => begin(common, c, now, zone, &file, when)?,
         None if c.undo => undo(common, zone, &file)?,
         None => {}
     }
@@ -127,7 +127,8 @@ fn begin(
     common: &Common,
     c: &Retire,
     now: Time,
-    (zone, file): (&Zone, &Path),
+    zone: &Zone,
+    file: &Path,
     when: &str,
 ) -> Result<(), CliError> {
     if zone.retire.is_some() {

@@ -494,15 +494,15 @@ struct Node {
 /// All keys and elements below a table, each before those below it.
 fn nodes(table: &DeTable<'_>, text: &str, label: &Label) -> Vec<Node> {
     let mut out = Vec::new();
-    walk_table(table, text, ("", label), &mut out);
+    walk_table(table, text, "", label, &mut out);
     out
 }
 
 /// Adds the nodes below a table; `path` and `label` are its own.
-fn walk_table(table: &DeTable<'_>, text: &str, (path, label): (&str, &Label), out: &mut Vec<Node>) {
+fn walk_table(table: &DeTable<'_>, text: &str, path: &str, label: &Label, out: &mut Vec<Node>) {
     for (key, value) in table {
         let inner = label.key(key.get_ref());
-        add_node(value, text, (path, key.get_ref()), &inner, key.span(), out);
+        add_node(value, text, path, key.get_ref(), &inner, key.span(), out);
     }
 }
 
@@ -511,7 +511,8 @@ fn walk_table(table: &DeTable<'_>, text: &str, (path, label): (&str, &Label), ou
 fn add_node(
     value: &Spanned<DeValue<'_>>,
     text: &str,
-    (parent, step): (&str, &str),
+    parent: &str,
+    step: &str,
     label: &Label,
     key: Range<usize>,
     out: &mut Vec<Node>,
@@ -526,14 +527,14 @@ fn add_node(
         value: value.span(),
     });
     match value.get_ref() {
-        DeValue::Table(table) => walk_table(table, text, (&path, label), out),
+        DeValue::Table(table) => walk_table(table, text, &path, label, out),
         DeValue::Array(array) => {
             for (i, v) in array.iter().enumerate() {
                 let inner = match v.get_ref() {
                     DeValue::Table(_) => Label::entry(&label.text, i, name_of(v.get_ref())),
                     _ => label.clone(),
                 };
-                add_node(v, text, (&path, &i.to_string()), &inner, v.span(), out);
+                add_node(v, text, &path, &i.to_string(), &inner, v.span(), out);
             }
         }
         _ => {}

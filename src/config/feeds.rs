@@ -21,7 +21,9 @@ use crate::{
 pub(super) fn read(
     file: &File,
     folder: &Path,
-    (reasons, own_zones, keys): (&ReasonNames, &[Zone], &Keys),
+    reasons: &ReasonNames,
+    own_zones: &[Zone],
+    keys: &Keys,
     report: &mut Report,
 ) -> Vec<FeedSettings> {
     let (tables, mut out) = (&file.feed, Vec::new());

@@ -98,16 +98,19 @@ fn identity(p: &Table<ProbeTable>, report: &mut TableReport<'_>) {
 /// Reads the two tables.
 pub(super) fn read(
     file: &File,
-    (folder, store): (&Path, &Path),
-    (reasons, special, zones): (&ReasonNames, &[Subject], &[Zone]),
+    folder: &Path,
+    store: &Path,
+    reasons: &ReasonNames,
+    special: &[Subject],
+    zones: &[Zone],
     report: &mut Report,
 ) -> ProbeSettings {
     let (p, c) = (&file.probe, &file.collector);
     let domain = bare(&p.domain);
-    let key = super::own_file(p.key.as_deref(), folder, store, ("probe.key", "keys/probe"));
+    let key = super::own_file(p.key.as_deref(), folder, store, "probe.key", "keys/probe");
     check_collector(p.enabled, c, &mut report.of(&c.place));
     let probe = &mut report.of(&p.place);
-    check(p, (&domain, reasons), probe);
+    check(p, &domain, reasons, probe);
     check_zones(&domain, zones, probe);
     check_machine(p, &domain, &key, probe);
     let catalogue = probe.value("catalogue", catalogue(&p.catalogue, folder));
@@ -190,11 +193,7 @@ fn schedule(p: &ProbeTable) -> SchedulerSettings {
 }
 
 /// Reports values that cannot be used, and settings that are probably not intended.
-fn check(
-    p: &Table<ProbeTable>,
-    (domain, reasons): (&str, &ReasonNames),
-    report: &mut TableReport<'_>,
-) {
+fn check(p: &Table<ProbeTable>, domain: &str, reasons: &ReasonNames, report: &mut TableReport<'_>) {
     report.error_if(
         p.enabled && domain.is_empty(),
         "domain",

@@ -16,13 +16,15 @@ const MAX_SOCKET_PATH: usize = 107;
 /// Reports the errors that would stop a start. `store`, `removals` and `socket` are the paths in use.
 pub(super) fn check(
     file: &File,
-    (store, removals, socket): (&Path, &Path, &Path),
+    store: &Path,
+    removals: &Path,
+    socket: &Path,
     report: &mut Report,
 ) {
     check_mail(file, report);
     check_accounts(file, report);
     check_values(file, report);
-    check_paths(file, (store, removals, socket), report);
+    check_paths(file, store, removals, socket, report);
 }
 
 fn check_mail(file: &File, report: &mut Report) {
@@ -88,7 +90,7 @@ fn check_values(file: &File, report: &mut Report) {
 }
 
 /// Checks that the paths of the daemon's own files are free, or have a file of the right kind.
-fn check_paths(file: &File, (store, removals, socket): (&Path, &Path, &Path), report: &mut Report) {
+fn check_paths(file: &File, store: &Path, removals: &Path, socket: &Path, report: &mut Report) {
     if let Some(why) = not_a_folder(store) {
         report.of(&file.store.place).error("path", why);
     }

@@ -124,7 +124,7 @@ pub fn encode(
     if let Some(zone) = answer.zone.map(|z| &snapshot.zones.all()[z]) {
         an = body(&mut o, snapshot, zone, answer, owner, origin);
         if let Some(ttl) = answer.negative {
-            soa(&mut o, snapshot, zone, answer, (origin, origin), ttl);
+            soa(&mut o, snapshot, zone, answer, origin, origin, ttl);
             ns = 1;
         }
         match answer.body {
@@ -219,7 +219,7 @@ fn body(
         }
         AnswerSection::Soa | AnswerSection::Transfer => {
             // Mirrors use the TTL of the SOA for negative answers as well (RFC 2308 section 5).
-            soa(o, snapshot, zone, answer, (owner, origin), zone.soa_ttl());
+            soa(o, snapshot, zone, answer, owner, origin, zone.soa_ttl());
             n = 1;
         }
         AnswerSection::RefusedCode(code) => {
@@ -266,7 +266,8 @@ fn soa(
     snapshot: &Snapshot,
     zone: &ZoneView,
     answer: &Answer,
-    (owner, origin): (u16, u16),
+    owner: u16,
+    origin: u16,
     ttl: u32,
 ) {
     let serial = answer

@@ -85,7 +85,8 @@ impl<'a> FileCheck<'a> {
                 let step = held::next(
                     last.as_ref(),
                     &self.feed.settings.name,
-                    (mark, *trip),
+                    mark,
+                    *trip,
                     self.list.shrink_wait,
                     self.ledger.now(),
                 );

@@ -29,7 +29,8 @@ pub enum Step {
 pub fn next(
     last: Option<&HeldList>,
     feed: &str,
-    (mark, trip): (FileMark, GuardTrip),
+    mark: FileMark,
+    trip: GuardTrip,
     wait: Seconds,
     now: Time,
 ) -> Step {
@@ -135,7 +136,7 @@ mod tests {
 
     #[test]
     fn held_list_is_accepted_after_the_wait_and_three_similar_lists() {
-        let first = next(None, "x", (mark(1), trip(100)), DAY, hours(0));
+        let first = next(None, "x", mark(1), trip(100), DAY, hours(0));
         assert!(
             matches!(&first, Step::Hold(h) if (h.refreshes, h.entries, h.since) == (0, 100, hours(0)))
         );
@@ -144,7 +145,8 @@ mod tests {
             last = held(next(
                 Some(&last),
                 "x",
-                (mark(1 + n), trip(entries)),
+                mark(1 + n),
+                trip(entries),
                 DAY,
                 hours(n),
             ));
@@ -155,17 +157,17 @@ mod tests {
             );
         }
         // The wait is over, but there were only two similar lists.
-        let two = next(Some(&last), "x", (mark(3), trip(90)), DAY, hours(30));
+        let two = next(Some(&last), "x", mark(3), trip(90), DAY, hours(30));
         assert!(
             matches!(two, Step::HoldOn(_)),
             "the same file is not one more"
         );
         assert_eq!(
-            next(Some(&last), "x", (mark(4), trip(100)), DAY, hours(24)),
+            next(Some(&last), "x", mark(4), trip(100), DAY, hours(24)),
             Step::Accept
         );
         // There were three similar lists, but the wait is not over.
-        let three = held(next(Some(&last), "x", (mark(4), trip(100)), DAY, hours(23)));
+        let three = held(next(Some(&last), "x", mark(4), trip(100), DAY, hours(23)));
         assert_eq!(
             (
                 three.refreshes,
@@ -178,9 +180,9 @@ mod tests {
 
     #[test]
     fn different_list_starts_a_new_hold() {
-        let first = held(next(None, "x", (mark(1), trip(100)), DAY, hours(0)));
+        let first = held(next(None, "x", mark(1), trip(100), DAY, hours(0)));
         for entries in [89, 111, 0, 300] {
-            let other = next(Some(&first), "x", (mark(2), trip(entries)), DAY, hours(5));
+            let other = next(Some(&first), "x", mark(2), trip(entries), DAY, hours(5));
             assert!(
                 matches!(&other, Step::Hold(h) if (h.since, h.entries, h.refreshes) == (hours(5), entries, 0)),
                 "{entries}"
@@ -191,7 +193,7 @@ mod tests {
             ..trip(100)
         };
         assert!(matches!(
-            next(Some(&first), "x", (mark(2), grown), DAY, hours(5)),
+            next(Some(&first), "x", mark(2), grown, DAY, hours(5)),
             Step::Hold(_)
         ));
     }
@@ -200,11 +202,11 @@ mod tests {
     fn refused_list_stays_refused_until_the_file_changes() {
         let refused = HeldList {
             refused: true,
-            ..held(next(None, "x", (mark(1), trip(100)), DAY, hours(0)))
+            ..held(next(None, "x", mark(1), trip(100), DAY, hours(0)))
         };
-        let again = next(Some(&refused), "x", (mark(1), trip(100)), DAY, hours(50));
+        let again = next(Some(&refused), "x", mark(1), trip(100), DAY, hours(50));
         assert!(matches!(&again, Step::HoldOn(h) if h.refused));
-        let other = next(Some(&refused), "x", (mark(2), trip(100)), DAY, hours(50));
+        let other = next(Some(&refused), "x", mark(2), trip(100), DAY, hours(50));
         assert!(matches!(&other, Step::Hold(h) if !h.refused && h.since == hours(50)));
         let many = HeldList {
             refreshes: 9,

@@ -275,7 +275,9 @@ pub fn decide(
             holds,
         } => Ok(restore(
             verdict,
-            (entries, exempt.as_ref(), holds),
+            entries,
+            exempt.as_ref(),
+            holds,
             breaks_hold,
             now,
             is_feed,
@@ -376,7 +378,9 @@ fn delist_without_hold<'e>(
 
 fn restore(
     verdict: &Verdict,
-    (entries, exempt, holds): (&[Entry], Option<&Exempt>, &[Hold]),
+    entries: &[Entry],
+    exempt: Option<&Exempt>,
+    holds: &[Hold],
     breaks_hold: bool,
     now: Time,
     is_feed: impl Fn(SourceId) -> bool,

@@ -120,7 +120,7 @@ impl RelayService {
         issued.seen.push((arrival, number));
         let outcome = match verdict {
             Ok(kind) => {
-                self.list(&mut batch, &issued, (kind, output), number)?;
+                self.list(&mut batch, &issued, kind, output, number)?;
                 issued.outputs.push(output);
                 batch.put(LISTING_PROOFS, &(issued.target, number), &());
                 if output != issued.target {
@@ -190,7 +190,8 @@ impl RelayService {
         &self,
         batch: &mut RelayBatch<'_>,
         issued: &IssuedToken,
-        (kind, output): (ProofKind, IpAddr),
+        kind: ProofKind,
+        output: IpAddr,
         proof: u64,
     ) -> Result<(), RelayError> {
         let mut host = batch.get_or_default(HOSTS, &issued.target)?;

@@ -273,8 +273,8 @@ impl RelayService {
         let settings = self.settings();
         let host = batch.get_or_default(HOSTS, &job.target)?;
         let claimed = host.claim.as_ref().map_or(job.at, |c| c.at);
-        let why = ("every test was refused", false);
-        self.release(batch, job.target, why, second_before(claimed))?;
+        let why = "every test was refused";
+        self.release(batch, job.target, why, false, second_before(claimed))?;
         let text = format!("released after job {}", job.id);
         let evidence = EvidenceSummary {
             origin: EvidenceOrigin::Recheck,
@@ -376,7 +376,8 @@ impl RelayService {
         &self,
         batch: &mut RelayBatch<'_>,
         target: IpAddr,
-        (why, on_request): (&str, bool),
+        why: &str,
+        on_request: bool,
         since: Time,
     ) -> Result<(), RelayError> {
         let mut host = batch.get_or_default(HOSTS, &target)?;
@@ -425,7 +426,7 @@ impl RelayService {
             )));
         }
         // All messages that were sent before the review are covered by it.
-        self.release(&mut batch, target, (why, false), now)?;
+        self.release(&mut batch, target, why, false, now)?;
         if self.is_listed(&verdict, OUTPUT_REASON) {
             // The hold keeps the next message from listing the host at once.
             let listing = (self.reason(OUTPUT_REASON)?, None);

@@ -95,13 +95,13 @@ impl RelayService {
                     cancel(&mut job, why, now)?;
                     save(&mut batch, &job)?;
                 }
-                let why = ("not tested within two days", true);
-                self.release(&mut batch, target, why, claim.at)?;
+                let why = "not tested within two days";
+                self.release(&mut batch, target, why, true, claim.at)?;
             }
             Some(ClaimState::Released) => {
                 // Messages of the claim's own test still count.
                 let why = "not all tests were refused, and no message was delivered in five days";
-                self.release(&mut batch, target, (why, false), second_before(claim.at))?;
+                self.release(&mut batch, target, why, false, second_before(claim.at))?;
             }
             _ => return Ok(()),
         }

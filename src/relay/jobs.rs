@@ -103,7 +103,7 @@ impl RelayService {
             return if is_not_nominated(&job) {
                 Ok(job)
             } else {
-                self.merge_nomination(batch, who, &job, (n, needs_no_approval))
+                self.merge_nomination(batch, who, &job, n, needs_no_approval)
             };
         }
         if batch.scan(&OPEN_JOBS.all(), MAX_OPEN_JOBS)?.len() >= MAX_OPEN_JOBS {
@@ -143,7 +143,8 @@ impl RelayService {
         mut batch: RelayBatch<'_>,
         who: &Actor,
         job: &Job,
-        (n, needs_no_approval): (Nomination, bool),
+        n: Nomination,
+        needs_no_approval: bool,
     ) -> Result<Job, RelayError> {
         let mut merged = job.clone();
         if !n.remote && job.begun.is_none() && job.state.is_waiting() {

@@ -97,8 +97,13 @@ pub(super) fn prepare_messages(
             .catalogue
             .select(job.target, &settings.enabled_tests, &only, own);
         for (turn, test) in tests.into_iter().enumerate() {
-            let form = (names, test, turn, false);
-            make_messages(batch, settings, job, form, new_token, &mut out);
+            let form = TestForm {
+                names,
+                test,
+                turn,
+                plain: false,
+            };
+            make_messages(batch, settings, job, &form, new_token, &mut out);
         }
         return out;
     }
@@ -107,8 +112,13 @@ pub(super) fn prepare_messages(
     let plain: Vec<TestResult> = job.results.extract_if(.., is_plain).collect();
     for result in plain {
         if let Some(test) = settings.catalogue.get(form_name(&result.test)) {
-            let form = (names, test, 0, true);
-            make_messages(batch, settings, job, form, new_token, &mut out);
+            let form = TestForm {
+                names,
+                test,
+                turn: 0,
+                plain: true,
+            };
+            make_messages(batch, settings, job, &form, new_token, &mut out);
         }
     }
     // A deferred message keeps its token.
@@ -155,15 +165,32 @@ pub(super) fn evidence_line(job: &Job) -> String {
     format!("job {} ({})", job.id, job.evidence.origin)
 }
 
-/// Prepares the messages of one test, and adds the rows of their tokens.
+/// One form of a test.
+struct TestForm<'a> {
+    /// The names that the form may use.
+    names: &'a HostNames,
+    test: &'a RelayTest,
+    /// The place of the test in its job.
+    turn: usize,
+    /// Whether the sender is in our own domain.
+    plain: bool,
+}
+
+/// Prepares the messages of one form, and adds the rows of their tokens.
 fn make_messages(
     batch: &mut RelayBatch<'_>,
     settings: &RelaySettings,
     job: &mut Job,
-    (names, test, turn, plain): (&HostNames, &RelayTest, usize, bool),
+    form: &TestForm<'_>,
     new_token: &mut dyn FnMut() -> TokenId,
     out: &mut Vec<PreparedMessage>,
 ) {
+    let TestForm {
+        names,
+        test,
+        turn,
+        plain,
+    } = *form;
     let mut ids = Vec::new();
     let name = if plain {
         format!("{}{PLAIN_SUFFIX}", test.name)

@@ -19,7 +19,9 @@ use crate::{model::Time, smtp::SmtpPort};
 pub(super) fn arrange(
     settings: &RelaySettings,
     job: &mut Job,
-    (names, proved, now): (&HostNames, Option<&ProvedForms>, Time),
+    names: &HostNames,
+    proved: Option<&ProvedForms>,
+    now: Time,
     mut messages: Vec<PreparedMessage>,
 ) -> Vec<PreparedMessage> {
     assign_phases(job, proved, &mut messages);
@@ -37,7 +39,7 @@ pub(super) fn arrange(
     if job.trigger.is_by_owner() || job.is_claim() {
         rest.sort_by_key(|m| m.phase);
     }
-    let mut out = into_sessions(settings, job, (names, now), first);
+    let mut out = into_sessions(settings, job, names, now, first);
     out.extend(rest);
     out
 }
@@ -73,7 +75,8 @@ fn assign_phases(job: &Job, proved: Option<&ProvedForms>, messages: &mut [Prepar
 fn into_sessions(
     settings: &RelaySettings,
     job: &mut Job,
-    (names, now): (&HostNames, Time),
+    names: &HostNames,
+    now: Time,
     messages: Vec<PreparedMessage>,
 ) -> Vec<PreparedMessage> {
     /// Port, greeting and sender of a group; its messages, each with the token in its sender.
@@ -119,7 +122,7 @@ fn into_sessions(
                 });
                 if own.is_some() && m.envelope.from != from {
                     m.envelope.from.clone_from(&from);
-                    readdress(settings, job, (names, now), &mut m);
+                    readdress(settings, job, names, now, &mut m);
                 }
                 out.push(m);
             }
@@ -133,7 +136,8 @@ fn into_sessions(
 fn readdress(
     settings: &RelaySettings,
     job: &mut Job,
-    (names, now): (&HostNames, Time),
+    names: &HostNames,
+    now: Time,
     m: &mut PreparedMessage,
 ) {
     let Some(result) = job.results.get_mut(m.place) else {

@@ -163,7 +163,7 @@ impl RelayService {
         } else {
             proved
         };
-        let out = plan::arrange(&settings, &mut job, (names, proved.as_ref(), now), out);
+        let out = plan::arrange(&settings, &mut job, names, proved.as_ref(), now, out);
         // A reporter's own test, and a job without messages, do not delay our tests.
         if first && job.remote {
             batch.update(HOSTS, &job.target, |host| {
