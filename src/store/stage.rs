@@ -604,7 +604,10 @@ impl Groups<'_> {
     fn read(&mut self) -> Result<Option<(Subject, Vec<FeedEntry>)>> {
         let mut first: Option<&Subject> = None;
         for source in &mut self.sources {
-            source.next_if(Result::is_err).transpose()?;
+            // `next_if` would move each line out and back.
+            if source.peek().is_some_and(Result::is_err) {
+                source.next().transpose()?;
+            }
             if let Some(Ok((subject, _))) = source.peek() {
                 first = Some(first.map_or(subject, |f| f.min(subject)));
             }
@@ -615,7 +618,10 @@ impl Groups<'_> {
         let mut out: Vec<FeedEntry> = Vec::with_capacity(1);
         let is_of_group = |line: &Result<(Subject, _)>| line.as_ref().is_ok_and(|l| l.0 == subject);
         for source in &mut self.sources {
-            while let Some(Ok((_, e))) = source.next_if(is_of_group) {
+            while source.peek().is_some_and(is_of_group) {
+                let Some(Ok((_, e))) = source.next() else {
+                    break;
+                };
                 match out.iter_mut().find(|o| o.reason == e.reason) {
                     Some(o) if rank(&e) > rank(o) => *o = e,
                     Some(_) => {}
