@@ -355,7 +355,7 @@ pub async fn get_proof(
         };
         // The test of a host that is not listed for it is not public.
         if audience == Audience::Public && !relay.is_public(&proof)? {
-            return Err(RelayError::NotFound(format!("there is no proof {id}")));
+            return Err(RelayService::no_proof(id));
         }
         Ok(redacted_for(relay, proof, audience))
     });

@@ -54,9 +54,14 @@ impl RelayService {
 
     /// Returns a proof by its number.
     pub fn proof(&self, id: u64) -> Result<Proof, RelayError> {
-        self.batch(Time(0)).get(PROOFS, &id)?.ok_or_else(|| {
-            RelayError::NotFound(format!("there is no proof {id}; it may have expired"))
-        })
+        let found = self.batch(Time(0)).get(PROOFS, &id)?;
+        found.ok_or_else(|| Self::no_proof(id))
+    }
+
+    /// The error about a proof that does not exist. A proof that the caller may not see has the same
+    /// error, so that a stranger cannot find out which proofs exist.
+    pub fn no_proof(id: u64) -> RelayError {
+        RelayError::NotFound(format!("there is no proof {id}, or it has expired"))
     }
 
     /// Returns the record of an output.
