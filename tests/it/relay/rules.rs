@@ -1063,5 +1063,11 @@ fn evidence_is_redacted_for_each_audience() {
             .problem(),
         "not-found"
     );
+    // A stranger cannot tell it from one that does not exist.
+    let detail = |id: &str| {
+        let problem = f.api.call("", "GET", &format!("/evidence/{id}"), &[], "");
+        problem.json()["detail"].as_str().unwrap().replace(id, "N")
+    };
+    assert_eq!(detail(&id.to_string()), detail("4000000"));
     assert!(own(&id).contains("C RCPT TO:"));
 }
