@@ -25,6 +25,8 @@
 //! | | [`exports`] | files that are kept current |
 //! | | [`webhooks`], [`mail`], [`resolver`] | messages about commits, and how they are sent |
 //! | | [`relay`] | open-relay tests: nominations, sessions, arrivals, listings and claims |
+//! | | [`tickets`] | requests that a subject is delisted: states, policies, proofs of control |
+//! | | [`texts`] | the texts of pages and mail in several languages |
 //! | composition | [`config`], [`daemon`], [`cli`] | the configuration, the daemon, the command line |
 //!
 //! The domain and protocol layers do no I/O and read no clock. Storage and the layers below it in
@@ -40,6 +42,7 @@ pub mod index;
 pub mod lists;
 pub mod relay;
 pub mod smtp;
+pub mod tickets;
 
 #[cfg(feature = "daemon")]
 pub mod clock;
@@ -65,6 +68,8 @@ pub mod net;
 pub mod resolver;
 #[cfg(feature = "daemon")]
 pub mod server;
+#[cfg(feature = "daemon")]
+pub mod texts;
 #[cfg(feature = "daemon")]
 pub mod webhooks;
 

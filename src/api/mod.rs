@@ -17,6 +17,7 @@ mod problem;
 mod proposals;
 mod status;
 mod subjects;
+mod tickets;
 mod webhooks;
 mod zone_codes;
 mod zones;
@@ -72,9 +73,17 @@ pub use status::{
     ZoneStatusResponse,
 };
 pub use subjects::{
-    CoverResponse, LookupQuery, LookupReasonResponse, LookupResponse, LookupZoneResponse,
-    OmittedExportResponse, PublicProofResponse, RelayFindingsResponse, SubjectResponse,
-    SubjectZoneResponse, UnaskableZoneResponse,
+    BounceResponse, CoverResponse, HostNameResponse, LookupAnswer, LookupQuery,
+    LookupReasonResponse, LookupResponse, LookupZoneResponse, NetworkResponse,
+    OmittedExportResponse, OtherListResponse, PastListingResponse, PublicProofResponse,
+    PublicSourceResponse, RelayFindingsResponse, RemovalOptionResponse, SubjectResponse,
+    SubjectZoneResponse, TimelineEventResponse, TimelineKind, UnaskableZoneResponse,
+};
+pub use tickets::{
+    CommandResponse, ControlOptionResponse, ControlProofResponse, MessageAuthor, ReleasedResponse,
+    RemovalResponse, RemovalServerResponse, TestOutcomeResponse, TicketContactResponse,
+    TicketDecisionRequest, TicketMessageRequest, TicketMessageResponse, TicketRequest,
+    TicketResponse, TicketStepResponse, TicketSummaryResponse, TicketTestResponse, TicketsQuery,
 };
 pub use webhooks::{
     WebhookChangeRequest, WebhookMessageResponse, WebhookRequest, WebhookResponse,

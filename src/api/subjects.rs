@@ -8,6 +8,7 @@ use super::{
     BlockedClaimResponse, EventResponse, ExemptionResponse, HoldResponse, ListingResponse,
     Timestamp,
 };
+use crate::tickets::RemovalPolicy;
 
 /// An export format that leaves a name out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -92,6 +93,22 @@ pub struct LookupReasonResponse {
     pub since: Timestamp,
     /// When the listing expires, if that is known.
     pub until: Option<Timestamp>,
+    /// The list that supplied the listing; null if it is our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<PublicSourceResponse>,
+}
+
+/// A list of another publisher that this server carries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PublicSourceResponse {
+    /// The name of the source here.
+    pub name: String,
+    /// The title of the list, or its name.
+    pub title: String,
+    /// The publisher's look-up page; the subject is already part of it, if the page allows that.
+    pub lookup_url: Option<String>,
+    /// The publisher's page about removals.
+    pub removal_url: Option<String>,
 }
 
 /// A zone that lists the subject: the public part.
@@ -125,18 +142,24 @@ pub struct PublicProofResponse {
     pub id: u64,
     /// The name of the test.
     pub test: String,
+    /// What the test does, in one sentence.
+    #[serde(default)]
+    pub description: String,
     /// The host that accepted the message.
     pub input: String,
     /// The host that delivered it.
     pub output: String,
     /// When the message arrived.
     pub arrived: Timestamp,
+    /// The SMTP reply codes of the input; empty if a reporter sent the message.
+    #[serde(default)]
+    pub reply_codes: Vec<u16>,
 }
 
 /// What relay tests found about a host: the public part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RelayFindingsResponse {
-    /// The test messages that the host relayed.
+    /// The test messages that the host relayed, the newest 20.
     pub proofs: Vec<PublicProofResponse>,
     /// For a client at the address itself: the claims whose tests were blocked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -146,11 +169,147 @@ pub struct RelayFindingsResponse {
     pub inputs: Vec<String>,
 }
 
+/// The first thing that a look-up says.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, strum::IntoStaticStr,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum LookupAnswer {
+    /// A zone lists the subject, at least in part for a reason of our own.
+    Listed,
+    /// A zone lists the subject only because lists of other publishers list it.
+    ListedBySource,
+    /// No zone lists the subject now; one did.
+    WasListed,
+    /// No zone lists the subject, and the pasted message names another list.
+    OtherList,
+    /// No zone lists the subject, and none ever did.
+    NeverListed,
+}
+
+/// The end of a listing that a zone had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PastListingResponse {
+    /// The zones that listed the subject.
+    pub zones: Vec<String>,
+    /// When the last listing ended.
+    pub ended: Timestamp,
+    /// When every public server of the zones had the end; null if that is not known.
+    pub everywhere_at: Option<Timestamp>,
+}
+
+/// A list of another operator, from the data file of other lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OtherListResponse {
+    /// The zone that the pasted message names.
+    pub zone: String,
+    /// The name of the list; the zone if the list is unknown.
+    pub name: String,
+    /// Whether the list is in the data file.
+    pub known: bool,
+    /// Whether the list still answers queries.
+    pub alive: bool,
+    /// The look-up page of the list; the subject is already part of it, if the page allows that.
+    pub lookup_url: Option<String>,
+    /// The page of the list about removals.
+    pub removal_url: Option<String>,
+    /// A remark, such as since when the list is closed.
+    pub note: Option<String>,
+}
+
+/// What was found in a pasted bounce, log line or header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BounceResponse {
+    /// The mail server that refused the message, if the text names it.
+    pub refusing_host: Option<String>,
+    /// The zones that the text names.
+    pub zones: Vec<String>,
+    /// Whether the text names one of our zones although it does not list the subject now: the
+    /// refusing server has an old copy.
+    pub stale: bool,
+    /// Other addresses in the text that could have been meant, at most 5.
+    pub other_subjects: Vec<String>,
+}
+
+/// The reverse name of an address, from the cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HostNameResponse {
+    /// The name; null if the address has none.
+    pub name: Option<String>,
+    /// Whether the name has the address (forward confirmation).
+    pub confirmed: bool,
+    /// When the name was looked up.
+    pub at: Timestamp,
+}
+
+/// The network of an address, from the operator's table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NetworkResponse {
+    /// The number of the autonomous system.
+    pub asn: u32,
+    /// The holder; null if the table does not name one.
+    pub holder: Option<String>,
+}
+
+/// What happened to a subject.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, strum::IntoStaticStr,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum TimelineKind {
+    /// A listing began.
+    Listed,
+    /// A listing was renewed.
+    Renewed,
+    /// A listing was removed.
+    Removed,
+    /// A listing expired.
+    Expired,
+    /// The reason was suppressed for the subject.
+    Held,
+    /// The subject was exempted.
+    Exempted,
+    /// An exemption or a hold ended.
+    HoldEnded,
+}
+
+/// An event of a subject: the public part, without authors and notes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TimelineEventResponse {
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    pub kind: TimelineKind,
+    /// The reason; null for exemptions.
+    pub reason: Option<String>,
+}
+
+/// How listings of a subject can be removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RemovalOptionResponse {
+    /// The policy.
+    pub policy: RemovalPolicy,
+    /// The reasons that have the policy and list the subject.
+    pub reasons: Vec<String>,
+    /// Whether control of the subject has to be proved first.
+    pub proof_required: bool,
+    /// Whether a request can be made here.
+    pub may_request: bool,
+    /// When a request may be made; null if now.
+    pub available_at: Option<Timestamp>,
+    /// Whether a request is open already.
+    pub open: bool,
+}
+
 /// The public look-up of a subject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LookupResponse {
     /// The subject.
     pub subject: String,
+    /// The first thing to say about it.
+    pub answer: LookupAnswer,
     /// Whether a zone lists it.
     pub listed: bool,
     /// The zones that list it.
@@ -163,4 +322,31 @@ pub struct LookupResponse {
     pub relay_tests: Option<RelayFindingsResponse>,
     /// What the owner of the subject can do.
     pub what_to_do: String,
+    /// The last listing that ended, if no zone lists the subject now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub past: Option<PastListingResponse>,
+    /// The other lists that the pasted message names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_lists: Vec<OtherListResponse>,
+    /// What was found in a pasted message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounce: Option<BounceResponse>,
+    /// How the listings can be removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removal: Vec<RemovalOptionResponse>,
+    /// What happened to the subject, the newest event first, at most 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timeline: Vec<TimelineEventResponse>,
+    /// The reverse name of the address, if it is in the cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_name: Option<HostNameResponse>,
+    /// The network of the address, if the operator has a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkResponse>,
+    /// For how many seconds receivers may remember the present answer: the largest TTL.
+    #[serde(default)]
+    pub cache_seconds: u32,
+    /// `dig` commands that show what mail servers see.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dig: Vec<String>,
 }

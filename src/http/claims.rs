@@ -372,6 +372,8 @@ pub fn relay_findings(
     let proofs = relay.listing(target, MAX_PUBLIC_PROOFS, is_public).ok()?;
     let public = |p: Proof| PublicProofResponse {
         id: p.id,
+        description: String::new(),
+        reply_codes: Vec::new(),
         test: p.test,
         input: p.input.to_string(),
         output: p.output.to_string(),

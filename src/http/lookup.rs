@@ -221,6 +221,19 @@ fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<LookupRes
         false => "Read the text of each zone and fix what it names. Then write to the contact of the zone and ask for the removal.".into(),
     };
     Ok(LookupResponse {
+        answer: match zones.is_empty() {
+            true => crate::api::LookupAnswer::NeverListed,
+            false => crate::api::LookupAnswer::Listed,
+        },
+        past: None,
+        other_lists: Vec::new(),
+        bounce: None,
+        removal: Vec::new(),
+        timeline: Vec::new(),
+        host_name: None,
+        network: None,
+        cache_seconds: 0,
+        dig: Vec::new(),
         subject: subject.to_string(),
         listed: !zones.is_empty(),
         zones,
@@ -273,6 +286,7 @@ fn reasons(
                 listed: s.to_string(),
                 since: e.since.into(),
                 until: e.until.map(Into::into),
+                source: None,
             });
         }
     }

@@ -1,0 +1,306 @@
+//! Tickets: requests that a subject is delisted, as the page of the requester and operators see
+//! them.
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{BlockedClaimResponse, OutcomeKind, Timestamp};
+use crate::tickets::{ControlMethod, RemovalPolicy, TicketState};
+
+/// A request that a subject is delisted.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(example = json!({"subject": "192.0.2.1"}))]
+pub struct TicketRequest {
+    /// The address, prefix or domain to delist.
+    pub subject: String,
+    /// The policy of the listings to delist; needed only if listings of several policies apply.
+    pub policy: Option<RemovalPolicy>,
+    /// A mail address that is notified of changes after it was confirmed; empty for none.
+    pub contact: String,
+    /// A message to the operators; empty for none.
+    pub message: String,
+}
+
+/// Who wrote a message of a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MessageAuthor {
+    /// The requester.
+    Requester,
+    /// An operator.
+    Operator,
+}
+
+/// A message of a ticket's conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TicketMessageResponse {
+    /// When the message was written.
+    pub at: Timestamp,
+    /// Who wrote the message.
+    pub author: MessageAuthor,
+    /// The text of the message.
+    pub text: String,
+}
+
+/// A message to add to a ticket.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TicketMessageRequest {
+    /// The text, at most 4,000 characters.
+    pub text: String,
+}
+
+/// A change of a ticket's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TicketStepResponse {
+    /// When the state changed.
+    pub at: Timestamp,
+    /// The new state.
+    pub state: TicketState,
+}
+
+/// The outcome of one form of a relay test: how a recipient or a sender was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TestOutcomeResponse {
+    /// The name of the test.
+    pub test: String,
+    /// What the test does, in one sentence.
+    pub description: String,
+    /// Whether the form had listed the host, so that it is tried first.
+    pub had_passed: bool,
+    /// The outcome.
+    pub outcome: OutcomeKind,
+    /// The SMTP reply code, if the host replied.
+    pub code: Option<u16>,
+}
+
+/// The relay test that a ticket has started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TicketTestResponse {
+    /// The number of the job.
+    pub job: u64,
+    /// The test does not begin before this time.
+    pub not_before: Timestamp,
+    /// When the test began; null while it waits.
+    pub begun: Option<Timestamp>,
+    /// When the test ended; null while it waits or runs.
+    pub ended: Option<Timestamp>,
+    /// The number of messages that the test has.
+    pub total: usize,
+    /// The outcomes so far, those of forms that had passed first.
+    pub outcomes: Vec<TestOutcomeResponse>,
+    /// The row of the decision table in docs/relay.md that the test matched.
+    pub row: Option<String>,
+    /// When the host is released if no test message is delivered until then.
+    pub release: Option<Timestamp>,
+    /// For a requester who has proved control: our addresses that the host refused, with its
+    /// replies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked: Vec<BlockedClaimResponse>,
+}
+
+/// A way to prove control of a subject, with the command or record to copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "method", rename_all = "lowercase")]
+pub enum ControlOptionResponse {
+    /// A request from the server itself.
+    Server {
+        /// Commands to run on the server, each with the name of its program.
+        commands: Vec<CommandResponse>,
+    },
+    /// A TXT record.
+    Dns {
+        /// The owner names at which the record may be, the most specific first.
+        names: Vec<String>,
+        /// The text of the record.
+        text: String,
+    },
+    /// A code by mail to a role address of the subject's domain.
+    Mail {
+        /// The addresses that may receive the code.
+        addresses: Vec<String>,
+    },
+}
+
+/// A command to copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CommandResponse {
+    /// The program: curl, wget, PowerShell or nc.
+    pub program: String,
+    /// The whole command.
+    pub command: String,
+}
+
+/// A proof that the requester controls the subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ControlProofResponse {
+    /// How control was proved.
+    pub method: ControlMethod,
+    /// When control was proved.
+    pub at: Timestamp,
+    /// When the proof expires.
+    pub until: Timestamp,
+}
+
+/// The notifications of a ticket by mail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TicketContactResponse {
+    /// The mail address, with all but its first letter and its domain hidden.
+    pub address: String,
+    /// Whether the address was confirmed. Only a confirmed address is notified.
+    pub confirmed: bool,
+}
+
+/// Whether a public name server has a removal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RemovalServerResponse {
+    /// The zone.
+    pub zone: String,
+    /// The name of the server, or its address.
+    pub server: String,
+    /// When the server was first known to have the removal; null if it is not known yet.
+    pub at: Option<Timestamp>,
+}
+
+/// A removal: when it was published, and which servers have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RemovalResponse {
+    /// When the subject was delisted.
+    pub at: Timestamp,
+    /// The zones that do not list the subject any more.
+    pub zones: Vec<String>,
+    /// The public servers of those zones, this one first.
+    pub servers: Vec<RemovalServerResponse>,
+    /// For how many seconds receivers may remember the listing: the largest TTL of the zones.
+    pub cache_seconds: u32,
+    /// When every server had the removal; null if one is not known to have it.
+    pub everywhere_at: Option<Timestamp>,
+    /// The path of the public page about the removal; null after 30 days.
+    pub released: Option<String>,
+}
+
+/// A ticket, for its requester.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TicketResponse {
+    /// The number of the ticket, by which operators know it.
+    pub number: u64,
+    /// The secret path of the ticket's page.
+    pub path: String,
+    /// The subject.
+    pub subject: String,
+    /// The zones that list the subject now for a reason of the ticket.
+    pub listed_in: Vec<String>,
+    /// The reasons whose listings the ticket is about.
+    pub reasons: Vec<String>,
+    /// The policy of those reasons.
+    pub policy: RemovalPolicy,
+    /// The state of the ticket.
+    pub state: TicketState,
+    /// When the ticket was opened.
+    pub opened: Timestamp,
+    /// When the ticket last changed.
+    pub changed: Timestamp,
+    /// When the ticket was closed.
+    pub closed: Option<Timestamp>,
+    /// When something happens next without the requester: a removal, a release or a test.
+    pub next_at: Option<Timestamp>,
+    /// When the requester may try again; null if now, or if there is nothing to try.
+    pub retry_at: Option<Timestamp>,
+    /// Whether the requester may start a test or ask for the removal again.
+    pub may_retry: bool,
+    /// Whether the requester may ask a person to review the ticket.
+    pub may_ask_review: bool,
+    /// When a person answers at the latest; null if no person has to.
+    pub answer_by: Option<Timestamp>,
+    /// When the request is decided at the latest; null if no person has to decide.
+    pub decision_by: Option<Timestamp>,
+    /// When the listing expires without a removal; null if it does not.
+    pub listing_ends: Option<Timestamp>,
+    /// The states of the ticket so far, the oldest first.
+    pub steps: Vec<TicketStepResponse>,
+    /// The last relay test of the ticket.
+    pub test: Option<TicketTestResponse>,
+    /// Whether the policy requires a proof of control.
+    pub proof_required: bool,
+    /// The proof of control, if there is one.
+    pub proof: Option<ControlProofResponse>,
+    /// The ways to prove control that can work for this subject, the quickest first; empty after
+    /// control was proved or the ticket was closed.
+    pub control_options: Vec<ControlOptionResponse>,
+    /// When the code of those ways expires.
+    pub code_expires: Option<Timestamp>,
+    /// The conversation, the oldest message first.
+    pub messages: Vec<TicketMessageResponse>,
+    /// How many messages the requester may still write.
+    pub messages_left: usize,
+    /// The notifications by mail.
+    pub contact: Option<TicketContactResponse>,
+    /// The removal, after it was granted.
+    pub removal: Option<RemovalResponse>,
+}
+
+/// The public page about a removal, without personal data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReleasedResponse {
+    /// The subject.
+    pub subject: String,
+    /// Whether a zone lists the subject now.
+    pub listed_again: bool,
+    /// The removal.
+    pub removal: RemovalResponse,
+}
+
+/// Query parameters of `GET /v1/tickets`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct TicketsQuery {
+    /// Only tickets in this state.
+    pub state: Option<TicketState>,
+    /// Only tickets that wait for a person, those to be answered first at the front.
+    pub waiting: bool,
+    /// Only tickets of this subject.
+    pub subject: Option<String>,
+    /// The `next` of the previous page.
+    pub after: Option<String>,
+    /// The largest number of items on the page (default 100).
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<usize>,
+}
+
+/// A ticket in a list, for operators.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TicketSummaryResponse {
+    /// The number of the ticket.
+    pub number: u64,
+    /// The subject.
+    pub subject: String,
+    /// The reasons whose listings the ticket is about.
+    pub reasons: Vec<String>,
+    /// The policy of those reasons.
+    pub policy: RemovalPolicy,
+    /// The state of the ticket.
+    pub state: TicketState,
+    /// When the ticket was opened.
+    pub opened: Timestamp,
+    /// When the ticket last changed.
+    pub changed: Timestamp,
+    /// How control of the subject was proved; null if it was not.
+    pub proof: Option<ControlMethod>,
+    /// The number of messages of its conversation.
+    pub messages: usize,
+    /// When a person has to answer at the latest; null if no person has to.
+    pub answer_by: Option<Timestamp>,
+    /// When a person has to decide at the latest; null if no person has to.
+    pub decision_by: Option<Timestamp>,
+}
+
+/// The decision of an operator about a ticket, or a reply to its requester.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TicketDecisionRequest {
+    /// The text for the requester, at most 4,000 characters; required for a reply and a refusal.
+    #[serde(default)]
+    pub text: String,
+}

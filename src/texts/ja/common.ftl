@@ -1,0 +1,3 @@
+# Texts that all pages have.
+
+listed = 登録されています
