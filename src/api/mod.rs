@@ -35,7 +35,7 @@ pub use common::{DifferenceResponse, Page, ReceiptResponse, RenewalResponse, Tim
 pub use evidence::{
     BlockedClaimResponse, BlockedReplyResponse, ClaimRequest, ClaimResponse, EvidenceQuery,
     OptOutQuery, OptOutRequest, OptOutResponse, OptOutSubjectResponse, ProofResponse,
-    ReviewRequest, ReviewResponse,
+    RepairAdviceResponse, ReviewRequest, ReviewResponse, SettingChangeResponse,
 };
 pub use feeds::{
     ExtentResponse, FeedDecision, FeedDecisionResponse, FeedKind, FeedResponse, GuardKind,
