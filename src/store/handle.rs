@@ -509,6 +509,16 @@ impl Store {
         })
     }
 
+    /// Rewrites the files of the family of tickets, so that erased rows are gone from them.
+    pub fn compact_tickets(&self) -> Result<()> {
+        self.with(|db| {
+            let family = cf(db, FeatureFamily::Tickets.name())?;
+            db.flush_cf(&family)?;
+            db.compact_range_cf(&family, None::<&[u8]>, None::<&[u8]>);
+            Ok(())
+        })
+    }
+
     /// Visits the rows of a feature whose keys begin with a prefix and are less than `before`, in
     /// descending order, until `f` returns false.
     pub fn feature_rows_desc(

@@ -7,7 +7,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     error::TicketError,
-    tables::{LAST_NUMBER, OPEN, RELEASES, SECRETS, SUBJECTS, TICKETS, TicketKey, TicketTable},
+    tables::{
+        CLOSED, LAST_NUMBER, OPEN, RELEASES, REMOVED, SECRETS, SUBJECTS, TICKETS, TicketKey,
+        TicketTable,
+    },
     ticket::Ticket,
 };
 use crate::{
@@ -157,6 +160,10 @@ impl<'a> TicketBatch<'a> {
         self.put(SUBJECTS, &(ticket.subject.clone(), ticket.number), &());
         if let Some(removal) = &ticket.removal {
             self.put(RELEASES, &removal.released.key(), &ticket.number);
+            self.put(REMOVED, &ticket.number, &());
+        }
+        if let Some(at) = ticket.closed {
+            self.put(CLOSED, &(at, ticket.number), &());
         }
         match ticket.state.is_open() {
             true => self.put(OPEN, &ticket.number, &()),
@@ -172,6 +179,10 @@ impl<'a> TicketBatch<'a> {
         self.delete(OPEN, &ticket.number);
         if let Some(removal) = &ticket.removal {
             self.delete(RELEASES, &removal.released.key());
+            self.delete(REMOVED, &ticket.number);
+        }
+        if let Some(at) = ticket.closed {
+            self.delete(CLOSED, &(at, ticket.number));
         }
     }
 

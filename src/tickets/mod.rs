@@ -5,7 +5,11 @@
 #[cfg(feature = "daemon")]
 mod batch;
 #[cfg(feature = "daemon")]
+mod erasure;
+#[cfg(feature = "daemon")]
 mod error;
+#[cfg(feature = "daemon")]
+mod follow;
 #[cfg(feature = "daemon")]
 mod listings;
 mod policies;
@@ -23,6 +27,8 @@ mod servers;
 mod service;
 mod state;
 #[cfg(feature = "daemon")]
+mod suspensions;
+#[cfg(feature = "daemon")]
 mod tables;
 #[cfg(feature = "daemon")]
 mod ticket;
@@ -37,7 +43,7 @@ pub use {
     requests::{NewTicket, PROOF_PERIOD},
     secret::TicketSecret,
     servers::{ZoneServer, ZoneServers},
-    service::{TicketFilter, TicketService, TicketSettings},
+    service::{RELEASE_PAGE_PERIOD, TicketFilter, TicketService, TicketSettings},
     ticket::{
         ControlProof, Removal, Review, Ticket, TicketContact, TicketMessage, TicketStep,
         TicketTest, ZoneRemoval,

@@ -8,12 +8,12 @@ use super::{
     secret::TicketSecret,
     service::TicketService,
     state::{RemovalPolicy, TicketEvent},
-    ticket::{Removal, Ticket, ZoneRemoval},
+    ticket::{Removal, Ticket, ZoneRemoval, host_of},
 };
 use crate::{
     ledger::Receipt,
     model::{
-        Change, EventKind, Evidence, ReasonId, SourceId, Time,
+        Change, EventKind, Evidence, ReasonId, SourceId, Subject, Time,
         history::{Command, DEFAULT_HOLD, HoldFor},
         time::Seconds,
     },
@@ -53,6 +53,28 @@ impl TicketService {
             out = out.max(removal_time(earlier.count(), Some(l.since), now));
         }
         Ok(out)
+    }
+
+    /// Returns when a removal under a policy may be requested with success, or tested.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn available_at(
+        &self,
+        subject: &Subject,
+        policy: RemovalPolicy,
+        listings: &[TicketListing],
+        now: Time,
+    ) -> Result<Time, TicketError> {
+        let mine: Vec<&TicketListing> = listings.iter().filter(|l| l.policy == policy).collect();
+        match (policy, host_of(subject)) {
+            (RemovalPolicy::OnRequest, _) => self.on_request_time(&mine, now),
+            (RemovalPolicy::AfterRetest, Some(target)) => {
+                Ok(self.relay.claim_time(target, false, now)?)
+            }
+            _ => Ok(now),
+        }
     }
 
     /// Adds the changes that delist the subject of a ticket to a batch, and grants the ticket.

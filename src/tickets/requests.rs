@@ -344,15 +344,6 @@ impl TicketService {
 }
 
 impl Ticket {
-    /// The address of a subject that is a single host.
-    pub fn host(&self) -> Option<IpAddr> {
-        match &self.subject {
-            Subject::V4(p) if p.is_host() => Some(IpAddr::V4(p.first().into())),
-            Subject::V6(p) if p.is_host() => Some(IpAddr::V6(p.first().into())),
-            _ => None,
-        }
-    }
-
     /// The listings that the ticket is about.
     pub fn own_listings<'l>(&self, all: &'l [TicketListing]) -> Vec<&'l TicketListing> {
         all.iter()

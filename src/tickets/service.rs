@@ -2,7 +2,13 @@
 //! each sees the rows of the previous one; the ledger commits the rows and changes of a decision
 //! together.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -75,6 +81,8 @@ pub struct TicketService {
     settings: Arc<ArcSwap<TicketSettings>>,
     /// Locked during each decision.
     lock: Arc<Mutex<()>>,
+    /// How many tickets wait for a suspension because the limit of the day is reached.
+    over_limit: Arc<AtomicUsize>,
     /// For tables that are read in rounds: the last key of the previous round.
     pub(super) rounds: Arc<Mutex<HashMap<&'static str, u64>>>,
 }
@@ -95,6 +103,7 @@ impl TicketService {
             servers,
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             lock: Arc::default(),
+            over_limit: Arc::default(),
             rounds: Arc::default(),
         }
     }
@@ -107,6 +116,17 @@ impl TicketService {
     /// Returns the settings.
     pub fn settings(&self) -> Arc<TicketSettings> {
         self.settings.load_full()
+    }
+
+    /// Returns how many tickets wait for a suspension because the limit of the day is reached. An
+    /// operator has to decide.
+    pub fn over_limit(&self) -> usize {
+        self.over_limit.load(Ordering::Relaxed)
+    }
+
+    /// Sets what [`TicketService::over_limit`] returns. Returns the value before.
+    pub(super) fn set_over_limit(&self, tickets: usize) -> usize {
+        self.over_limit.swap(tickets, Ordering::Relaxed)
     }
 
     /// Returns the trusted time.

@@ -4,8 +4,8 @@
 
 use std::marker::PhantomData;
 
-use super::ticket::Ticket;
-use crate::model::Subject;
+use super::ticket::{Suspension, Ticket};
+use crate::model::{Subject, Time};
 
 /// A table with keys `K` and values `V`.
 #[derive(Debug)]
@@ -22,6 +22,12 @@ pub const SECRETS: &TicketTable<[u8; 32], u64> = &TicketTable::new(b's');
 pub const RELEASES: &TicketTable<[u8; 32], u64> = &TicketTable::new(b'r');
 /// The numbers of open tickets.
 pub const OPEN: &TicketTable<u64, ()> = &TicketTable::new(b'o');
+/// Tickets with a removal, until they are erased: their mirrors and their subjects are watched.
+pub const REMOVED: &TicketTable<u64, ()> = &TicketTable::new(b'v');
+/// The numbers of closed tickets, by the time at which they closed.
+pub const CLOSED: &TicketTable<(Time, u64), ()> = &TicketTable::new(b'c');
+/// The suspensions of the last days.
+pub const SUSPENSIONS: &TicketTable<(), Vec<Suspension>> = &TicketTable::new(b'd');
 /// The tickets of each subject.
 pub const SUBJECTS: &TicketTable<(Subject, u64), ()> = &TicketTable::new(b'j');
 /// The last number of a ticket.
@@ -75,6 +81,15 @@ impl TicketKey for u64 {
     }
     fn decode(bytes: &[u8]) -> Option<u64> {
         bytes.try_into().ok().map(u64::from_be_bytes)
+    }
+}
+
+impl TicketKey for Time {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.0.encode(out);
+    }
+    fn decode(bytes: &[u8]) -> Option<Time> {
+        u64::decode(bytes).map(Time)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A ticket as it is stored, in JSON. Later versions only add fields with a default.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +78,17 @@ pub struct Review {
     pub since: Time,
     /// When an operator first replied.
     pub answered: Option<Time>,
+}
+
+/// A suspension of a listing, for the limit of suspensions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspension {
+    /// When the listing was suspended.
+    pub at: Time,
+    /// The number of the ticket.
+    pub ticket: u64,
+    /// The network of the subject.
+    pub network: String,
 }
 
 /// A zone that a removal has changed.
@@ -168,6 +179,11 @@ impl Ticket {
         format!("/tickets/{}", self.secret.as_str())
     }
 
+    /// The address of a subject that is a single host.
+    pub fn host(&self) -> Option<IpAddr> {
+        host_of(&self.subject)
+    }
+
     /// Whether control of the subject is proved now.
     pub fn is_proved(&self, now: Time) -> bool {
         self.proof.as_ref().is_some_and(|p| p.until > now)
@@ -233,5 +249,14 @@ impl Ticket {
         if !state.is_open() {
             self.closed = Some(now);
         }
+    }
+}
+
+/// The address of a subject that is a single host.
+pub fn host_of(subject: &Subject) -> Option<IpAddr> {
+    match subject {
+        Subject::V4(p) if p.is_host() => Some(IpAddr::V4(p.first().into())),
+        Subject::V6(p) if p.is_host() => Some(IpAddr::V6(p.first().into())),
+        _ => None,
     }
 }
