@@ -33,6 +33,7 @@ mod lookup;
 mod metrics;
 mod names;
 mod negotiation;
+pub mod notices;
 mod policy;
 mod proposals;
 mod proxy;
