@@ -238,8 +238,9 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// The router of `[web] listen`: the public look-up and claims, and nothing else.
-pub fn public_router(app: App) -> Router {
+/// The routes of `[web] listen`: the public look-up and claims for programs, and the `pages` of the
+/// site.
+pub fn public_routes(app: App, pages: Router) -> Router {
     let state = GuardState {
         app: app.clone(),
         table: Arc::default(),
@@ -250,11 +251,12 @@ pub fn public_router(app: App) -> Router {
         .route("/claims", post(claims::claim_closed_publicly))
         .route("/evidence/{id}", get(claims::get_proof))
         .route("/problems/{code}", get(error::explain_problem))
+        .layer(DefaultBodyLimit::max(MAX_CLAIM_BYTES))
+        .with_state(app)
+        .merge(pages)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(MAX_CLAIM_BYTES))
         .layer(middleware::from_fn_with_state(state, guard))
-        .with_state(app)
 }
 
 async fn not_found(uri: axum::http::Uri) -> ProblemDetails {
