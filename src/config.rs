@@ -50,6 +50,8 @@ pub struct Config {
     pub mail: mail::MailSettings,
     /// The listener of `[web]`: the public look-up.
     pub web: HttpListener,
+    /// `[web] base_url`, without a slash at the end.
+    pub base_url: String,
     /// `[log] format`: JSON instead of text.
     pub json_log: bool,
     /// The `[[export]]` tables.
@@ -215,6 +217,7 @@ impl Config {
                 &file.web.trusted_proxies,
                 file.web.forwarded_header,
             ),
+            base_url: file.web.base_url.trim_end_matches('/').into(),
             json_log: file.log.format == LogFormat::Json,
             http_client: webhooks::HttpClientSettings {
                 allow: webhook_ranges,

@@ -25,6 +25,7 @@ use crate::{
     net::{ConnectionLimiter, ConnectionLimits, FileBudget},
     resolver::Resolver,
     server::{self, Certificates, ReservedClients, ServerContext, sys},
+    site::SiteSettings,
     store::Store,
 };
 
@@ -96,6 +97,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
     let machine_state = machine_state(&config, certificates.clone());
     let check_url = url_check(&config);
+    let site = site_settings(&config);
     let collect = limiters.collect.clone();
     let tests = relay::RelayTests::new(&config, &ledger, certificates.as_ref(), collect)?;
     let reload = reload::Reloader {
@@ -147,6 +149,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
             public,
         },
         app,
+        site,
         &listener_configs,
         &limiters.socket,
         &web_stopped,
@@ -223,6 +226,7 @@ fn start_web(
     background: &tokio::runtime::Runtime,
     sockets: HttpSockets,
     app: http::App,
+    site: SiteSettings,
     configs: &[http::ListenerConfig; 2],
     socket_limiter: &ConnectionLimiter,
     stop: &tokio::sync::watch::Receiver<bool>,
@@ -245,7 +249,7 @@ fn start_web(
     ))];
     let both = [
         (admin, http::router(app.clone())),
-        (public, http::public_router(app)),
+        (public, crate::site::router(app, Arc::new(site))),
     ];
     for ((listener, router), config) in both.into_iter().zip(configs) {
         let listener = listener
@@ -258,6 +262,15 @@ fn start_web(
         );
     }
     Ok(out)
+}
+
+/// What the site says about its operator.
+fn site_settings(config: &Config) -> SiteSettings {
+    SiteSettings {
+        base_url: config.base_url.clone(),
+        sends_mail: !config.mail.smarthost.is_empty(),
+        ..SiteSettings::default()
+    }
 }
 
 /// The ways out that webhooks take.

@@ -44,7 +44,7 @@ const MAY_IMPORT: [(&str, &[&str]); 29] = [
         "site",
         &[
             "api", "model", "clock", "metrics", "net", "relay", "tickets", "bounce", "http",
-            "ledger",
+            "ledger", "texts",
         ],
     ),
     (

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use super::{
     App, accounts, backup, bulk, changes, claims, clock, commits, document, error, export, feeds,
     guard::{GuardState, guard},
-    import, integrity, jobs, listings, lookup, metrics, names,
+    import, integrity, jobs, listings, lookup, metrics, names, notices,
     policy::{Idempotency, RoutePolicy, RouteTable, Routes},
     proposals, purge, reload, status, webhooks, zone_serial,
 };
@@ -43,6 +43,7 @@ const MAX_CLAIM_BYTES: usize = 1024;
         (name = "zones", description = "Zones, exports and serials"),
         (name = "commits", description = "Commits, the stream of changes, and undo"),
         (name = "relay", description = "Relay tests: nominations, jobs, claims, opt-outs and evidence"),
+        (name = "notices", description = "Announcements on the public site"),
         (name = "users", description = "Users, tokens and the audit log"),
         (name = "webhooks", description = "Webhooks, to which every commit is sent"),
         (name = "state", description = "The state of the daemon, its configuration, backups and the clock"),
@@ -162,6 +163,9 @@ pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi, RouteTable)
         .add(kept(OPERATE), routes!(webhooks::remove_webhook))
         .add(OPERATE, routes!(webhooks::list_messages))
         .add(kept(OPERATE), routes!(webhooks::retry_messages))
+        .add(READ, routes!(notices::list_notices))
+        .add(kept(OPERATE), routes!(notices::add_notice))
+        .add(kept(OPERATE), routes!(notices::end_notice))
         .merge(relay_tests())
         .add(PUBLIC, routes!(status::get_liveness))
         .add(PUBLIC, routes!(status::get_readiness))
@@ -234,8 +238,9 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// The router of `[web] listen`: the public look-up and claims, and nothing else.
-pub fn public_router(app: App) -> Router {
+/// The routes of `[web] listen`: the public look-up and claims for programs, and the `pages` of the
+/// site.
+pub fn public_routes(app: App, pages: Router) -> Router {
     let state = GuardState {
         app: app.clone(),
         table: Arc::default(),
@@ -246,11 +251,12 @@ pub fn public_router(app: App) -> Router {
         .route("/claims", post(claims::claim_closed_publicly))
         .route("/evidence/{id}", get(claims::get_proof))
         .route("/problems/{code}", get(error::explain_problem))
+        .layer(DefaultBodyLimit::max(MAX_CLAIM_BYTES))
+        .with_state(app)
+        .merge(pages)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(MAX_CLAIM_BYTES))
         .layer(middleware::from_fn_with_state(state, guard))
-        .with_state(app)
 }
 
 async fn not_found(uri: axum::http::Uri) -> ProblemDetails {

@@ -15,6 +15,7 @@ mod import;
 mod left_behind;
 mod map;
 pub mod names;
+pub mod notices;
 pub mod outbox;
 mod proposals;
 mod receipt;

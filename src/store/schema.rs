@@ -30,6 +30,7 @@
 //! | `used/` token id | the time at which the token was last used, to the hour |
 //! | `import/` id | the start time and the report of an import |
 //! | `held/` feed | the list of a feed that a guard stopped, in JSON |
+//! | `notice/` number | an announcement of operators (`ledger::notices`), in JSON |
 //!
 //! | key in `meta` | value |
 //! | --- | --- |
