@@ -4,6 +4,10 @@
 
 #[cfg(feature = "daemon")]
 mod batch;
+pub mod codes;
+pub mod control;
+#[cfg(feature = "daemon")]
+pub mod control_dns;
 #[cfg(feature = "daemon")]
 mod erasure;
 #[cfg(feature = "daemon")]
