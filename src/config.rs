@@ -12,7 +12,9 @@ use crate::{
     http, ledger, mail,
     model::{MAX_REASONS, Reasons, Subject, Zone, names::suggest, reason::NameTable},
     net::ConnectionLimits,
-    server, store, webhooks,
+    server, store,
+    tickets::TicketSettings,
+    webhooks,
 };
 use document::{Document, Report, Table, TableReport, read_text};
 use tables::{File, LogFormat, ReasonTable, TlsTable};
@@ -58,6 +60,8 @@ pub struct Config {
     pub exports: Vec<crate::exports::ExportSettings>,
     /// `[probe]` and `[collector]`.
     pub probe: probe::ProbeSettings,
+    /// `[removal_policies]`, and how long tickets are kept.
+    pub tickets: TicketSettings,
     /// `[connections]`.
     pub connections: ConnectionLimits,
     /// `[process] user`.
@@ -95,6 +99,7 @@ pub mod keys;
 mod listeners;
 mod outputs;
 pub mod probe;
+mod removal_policies;
 mod renamed;
 mod restart;
 mod start_checks;
@@ -176,6 +181,7 @@ impl Config {
             "data/removals.log",
         );
         let socket = files::socket_path(file.admin.socket.as_deref(), folder, &store);
+        removal_policies::check(&file, &zone_tables, &names, report);
         start_checks::check(&file, &store, &removals, &socket, report);
         let config = Config {
             ledger: ledger::LedgerSettings {
@@ -229,6 +235,10 @@ impl Config {
                 tls: file.mail.require_starttls,
             },
             probe,
+            tickets: TicketSettings {
+                policies: file.removal_policies.policies.clone(),
+                ..TicketSettings::default()
+            },
             connections: file.connections.settings(),
             user: file.process.user.clone(),
             store: store::StoreSettings {

@@ -32,6 +32,7 @@ use crate::{
 pub mod relay;
 mod reload;
 mod scrub;
+pub mod tickets;
 
 /// The seconds between two returns of free memory to the system.
 const TRIM_EVERY: u64 = 30;
@@ -100,6 +101,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let site = site_settings(&config);
     let collect = limiters.collect.clone();
     let tests = relay::RelayTests::new(&config, &ledger, certificates.as_ref(), collect)?;
+    let tickets = tickets::service(config.tickets.clone(), &ledger, &tests.service, &mirrors);
     let reload = reload::Reloader {
         path: config_path.clone(),
         running: config,
@@ -107,6 +109,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         exports: exports.clone(),
         feeds: feeds.clone(),
         relay: tests.service.clone(),
+        tickets: tickets.clone(),
         certificates,
     };
     let reload: http::Reload = Arc::new(move |request| reload.run(request));
@@ -123,6 +126,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         machine_state,
         check_url,
         relay: tests.service.clone(),
+        tickets: tickets.clone(),
         host_names: tests.known.clone(),
         connections: limiters.stats(),
         access: Arc::default(),
@@ -155,6 +159,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &web_stopped,
     )?;
     let tester = tests.start(&background, collectors, &web_stopped)?;
+    web.push(background.spawn(tickets::run(tickets, web_stopped.clone())));
     web.push(background.spawn(crate::webhooks::run(ledger.clone(), outbound, web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, &shared.stop)?;

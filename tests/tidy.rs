@@ -37,7 +37,7 @@ const MAY_IMPORT: [(&str, &[&str]); 29] = [
         "tickets",
         &[
             "model", "random", "clock", "store", "ledger", "net", "resolver", "relay", "mail",
-            "smtp",
+            "smtp", "texts", "bounce",
         ],
     ),
     (

@@ -43,6 +43,7 @@ mod routes;
 pub mod secrets;
 mod status;
 mod subject;
+pub mod tickets;
 mod webhooks;
 mod zone_serial;
 
@@ -108,6 +109,8 @@ pub struct App {
     pub check_url: Check,
     /// Relay tests.
     pub relay: crate::relay::RelayService,
+    /// Tickets: requests that subjects are delisted.
+    pub tickets: crate::tickets::TicketService,
     /// Looks up the names of a host.
     pub host_names: crate::relay::HostNameResolver,
     /// Checks the configuration as `orbsd check` does, for users who cannot read all of it.

@@ -18,7 +18,7 @@ use super::{
     guard::{GuardState, guard},
     import, integrity, jobs, listings, lookup, metrics, names, notices,
     policy::{Idempotency, RoutePolicy, RouteTable, Routes},
-    proposals, purge, reload, status, webhooks, zone_serial,
+    proposals, purge, reload, status, tickets, webhooks, zone_serial,
 };
 use crate::{
     api::{ChangeEndResponse, ChangeGapResponse, ProblemCode, ProblemDetails},
@@ -173,6 +173,7 @@ pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi, RouteTable)
         .add(PUBLIC, routes!(lookup::lookup))
         .add(PUBLIC, routes!(lookup::lookup_by_old_path))
         .add(PUBLIC, routes!(error::explain_problem))
+        .merge(removal_requests())
         .map(|router| router.layer(DefaultBodyLimit::max(MAX_CHANGE_BYTES)));
     // Streams have limits of their own, for each line or block.
     let streams = Routes::new(utoipa::openapi::OpenApi::default())
@@ -213,6 +214,18 @@ fn relay_tests() -> Routes {
         .add(bounded(EDIT), routes!(claims::end_opt_out))
         .add(READ, routes!(claims::list_evidence))
         .add(PUBLIC, routes!(claims::get_proof))
+}
+
+/// The routes of tickets for their requesters.
+fn removal_requests() -> Routes {
+    Routes::new(utoipa::openapi::OpenApi::default())
+        .add(PUBLIC, routes!(tickets::post_ticket))
+        .add(PUBLIC, routes!(tickets::get_ticket))
+        .add(PUBLIC, routes!(tickets::post_ticket_retry))
+        .add(PUBLIC, routes!(tickets::post_ticket_review))
+        .add(PUBLIC, routes!(tickets::post_ticket_message))
+        .add(PUBLIC, routes!(tickets::post_ticket_withdrawal))
+        .add(PUBLIC, routes!(tickets::get_release))
 }
 
 /// The router of the socket and of `[admin] listen`.
@@ -278,7 +291,7 @@ mod tests {
     #[test]
     fn reads_need_no_more_than_operator_and_writes_need_a_role() {
         let (_, api, table) = described();
-        let is_public_write = |path: &str| path == "/claims";
+        let is_public_write = |path: &str| path == "/claims" || path.starts_with("/tickets");
         for (path, item) in &api.paths.paths {
             for (method, operation) in [
                 ("GET", &item.get),
