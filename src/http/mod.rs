@@ -44,6 +44,7 @@ pub mod secrets;
 mod status;
 mod subject;
 pub mod tickets;
+pub mod tickets_control;
 mod webhooks;
 mod zone_serial;
 
