@@ -60,6 +60,8 @@ pub struct Config {
     pub exports: Vec<crate::exports::ExportSettings>,
     /// `[probe]` and `[collector]`.
     pub probe: probe::ProbeSettings,
+    /// `[proofs]`, and the removal address of `[collector]`.
+    pub proofs: proofs::ProofSettings,
     /// `[removal_policies]`, and how long tickets are kept.
     pub tickets: TicketSettings,
     /// `[connections]`.
@@ -99,6 +101,7 @@ pub mod keys;
 mod listeners;
 mod outputs;
 pub mod probe;
+pub mod proofs;
 mod removal_policies;
 mod renamed;
 mod restart;
@@ -237,8 +240,10 @@ impl Config {
             probe,
             tickets: TicketSettings {
                 policies: file.removal_policies.policies.clone(),
+                control: proofs::control(&file),
                 ..TicketSettings::default()
             },
+            proofs: proofs::settings(&file),
             connections: file.connections.settings(),
             user: file.process.user.clone(),
             store: store::StoreSettings {
@@ -417,6 +422,7 @@ impl File {
             .check(&mut report.of(&self.connections.place));
         listeners::check(self, report);
         listeners::check_proxies(self, report);
+        proofs::check(self, report);
         (listed, connected)
     }
 }

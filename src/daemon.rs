@@ -71,6 +71,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let collectors = relay::bind(&config.probe.listen)?;
     let admin = listen("admin.listen", config.admin.listen)?;
     let public = listen("web.listen", config.web.listen)?;
+    let proofs = listen("proofs.listen", config.proofs.listen)?;
     drop_privileges(&config)?;
     // Read as the unprivileged user, who has to read it again after a renewal.
     let certificates = config.tls.open()?;
@@ -102,6 +103,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let collect = limiters.collect.clone();
     let tests = relay::RelayTests::new(&config, &ledger, certificates.as_ref(), collect)?;
     let tickets = tickets::service(config.tickets.clone(), &ledger, &tests.service, &mirrors);
+    let tickets = tickets::with_resolver(tickets, &config.http_client.resolvers);
+    let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
+    let running = config.clone();
     let reload = reload::Reloader {
         path: config_path.clone(),
         running: config,
@@ -145,6 +149,11 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         .on_thread_start(sys::lower_priority)
         .build();
     let background = background.map_err(|e| e.to_string())?;
+    let proofs = proofs.map(|listener| {
+        let config = listener_configs[1].clone();
+        tickets::start_proofs(&background, listener, app.clone(), config, &web_stopped)
+    });
+    let proofs = proofs.transpose()?;
     let mut web = start_web(
         &background,
         HttpSockets {
@@ -159,6 +168,13 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &web_stopped,
     )?;
     let tester = tests.start(&background, collectors, &web_stopped)?;
+    web.extend(proofs);
+    web.push(tickets::start_mail(
+        &background,
+        &running,
+        &tickets,
+        &web_stopped,
+    )?);
     web.push(background.spawn(tickets::run(tickets, web_stopped.clone())));
     web.push(background.spawn(crate::webhooks::run(ledger.clone(), outbound, web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
@@ -451,7 +467,8 @@ fn divide_files(mut config: Config) -> (Config, ConnectionLimits) {
         + config.tls.https.len()
         + config.tls.quic.len()
         + config.tls.h3.len() * server::http3::SOCKETS
-        + config.probe.listen.len();
+        + config.probe.listen.len()
+        + usize::from(config.proofs.listen.is_some());
     let zones = config.ledger.zones.iter();
     let notified: usize = zones.map(|z| z.transfer.notify.len()).sum();
     let outgoing = notified + 2 * config.feeds.len() + 2 * config.probe.scheduler.concurrency;

@@ -31,7 +31,8 @@ pub(super) fn values(file: &File) -> Vec<(&'static str, String)> {
         mail: smarthost from require_starttls;
         probe: domain ehlo_name key concurrency pause min_duration timeout collect_wait ports
             source_addresses;
-        collector: listen public_addresses tls;
+        collector: listen public_addresses tls removal_address;
+        proofs: listen;
         process: user;
     )
 }
@@ -45,7 +46,7 @@ mod tests {
 
     /// The keys that take effect at a reload, besides those of `[[reason]]`, `[[key]]`, `[[feed]]`
     /// and `[[export]]`.
-    const RELOADED: [&str; 26] = [
+    const RELOADED: [&str; 28] = [
         "removal_log.path",
         "removal_log.on_loss",
         "dns.nsid",
@@ -72,6 +73,8 @@ mod tests {
         "probe.asn_table",
         "probe.grace_period",
         "probe.retry_delays",
+        "proofs.url",
+        "proofs.provider_domains",
     ];
 
     #[test]

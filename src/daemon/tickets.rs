@@ -2,15 +2,23 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
 
 use crate::{
+    config::Config,
+    http::{self, App},
     ledger::Ledger,
-    model::Serial,
+    mail::Mailer,
+    model::{Serial, Subject},
     random::Random,
     relay::RelayService,
+    resolver::Resolver,
     server::Mirrors,
-    tickets::{TicketService, TicketSettings, ZoneServer, ZoneServers},
+    tickets::{
+        TicketService, TicketSettings, ZoneServer, ZoneServers,
+        inbound::RemovalMail,
+        outbox::{self, MailSender},
+    },
 };
 
 /// How often tickets follow their tests and listings.
@@ -26,6 +34,95 @@ pub fn service(
     let servers = zone_servers(ledger, mirrors);
     let (ledger, relay) = (ledger.clone(), relay.clone());
     TicketService::new(ledger, relay, settings, servers, Random::system())
+}
+
+/// Lets a service look up names for proofs of control.
+#[must_use]
+pub fn with_resolver(service: TicketService, resolvers: &[std::net::SocketAddr]) -> TicketService {
+    // A machine without /etc/resolv.conf offers no proofs by DNS.
+    match Resolver::uncached(resolvers) {
+        Ok(resolver) => service.with_dns(Arc::new(resolver)),
+        Err(error) => {
+            tracing::warn!(error, "proofs of control by DNS are not possible");
+            service
+        }
+    }
+}
+
+/// Makes the receiver of requests by mail; `None` if no address is configured.
+///
+/// # Errors
+///
+/// SPF and DKIM cannot be checked on this machine.
+pub fn removal_mail(
+    config: &Config,
+    tickets: &TicketService,
+) -> Result<Option<RemovalMail>, String> {
+    let address = &config.proofs.removal_address;
+    if address.is_empty() {
+        return Ok(None);
+    }
+    let authenticator = Resolver::new(&config.http_client.resolvers, false)
+        .and_then(|resolver| resolver.mail_authenticator())
+        .map_err(|e| format!("collector.removal_address: SPF cannot be checked: {e}"))?;
+    Ok(Some(RemovalMail {
+        address: address.clone(),
+        tickets: tickets.clone(),
+        authenticator: Arc::new(authenticator),
+        host_name: config.probe.receiver.hello.clone(),
+        find_subjects: Arc::new(|text| subjects_in(text)),
+    }))
+}
+
+/// The subjects that a text names, the likeliest first.
+fn subjects_in(text: &str) -> Vec<Subject> {
+    let is_separator = |c: char| c.is_whitespace() || "()[]<>,;\"'=".contains(c);
+    let words = text.split(is_separator);
+    let words = words.map(|w| w.trim_matches(['.', ':', '!', '?']));
+    words.filter_map(|w| w.parse().ok()).collect()
+}
+
+/// Starts sending the mail about tickets.
+///
+/// # Errors
+///
+/// The smart host is not valid.
+pub fn start_mail(
+    background: &Runtime,
+    config: &Config,
+    tickets: &TicketService,
+    stop: &watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, String> {
+    let sender = Mailer::new(&config.mail)?.map(|mailer| -> MailSender {
+        let mailer = Arc::new(mailer);
+        Arc::new(move |mail| {
+            let mailer = mailer.clone();
+            Box::pin(async move { mailer.send_automatic(&mail).await })
+        })
+    });
+    Ok(background.spawn(outbox::run(tickets.clone(), sender, stop.clone())))
+}
+
+/// Serves proofs of control over plain HTTP.
+///
+/// # Errors
+///
+/// The runtime cannot use the socket.
+pub fn start_proofs(
+    background: &Runtime,
+    listener: std::net::TcpListener,
+    app: App,
+    config: http::ListenerConfig,
+    stop: &watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, String> {
+    let _in = background.enter();
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(|e| e.to_string())?;
+    let config = http::ListenerConfig {
+        tls: None,
+        ..config
+    };
+    let router = http::tickets_control::proof_router(app);
+    Ok(background.spawn(http::run_tcp(listener, router, config, stop.clone())))
 }
 
 /// The public name servers of the zones: the configured mirrors.

@@ -44,6 +44,7 @@ pub mod secrets;
 mod status;
 mod subject;
 pub mod tickets;
+pub mod tickets_control;
 mod webhooks;
 mod zone_serial;
 
@@ -52,10 +53,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use access::Access;
+pub use claims::get_proof;
 pub use caller::{ClientAddress, PeerAddress};
 pub use export::REPORT_TRAILER;
 pub use feeds::{DecideFeed, no_feeds};
-pub use input::{bytes as read_body, json as parse_json};
+pub use input::{Part as PathPart, bytes as read_body, json as parse_json};
 pub use listen::{ListenerConfig, SocketOwner, Tls, bind, bind_tcp, run_socket, run_tcp};
 pub use lookup::lookup;
 pub use metrics::{Disk, MachineState};

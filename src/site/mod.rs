@@ -17,16 +17,22 @@ mod assets;
 mod context;
 mod dates;
 mod errors;
+mod example_lookups;
+mod example_tickets;
+#[doc(hidden)]
+pub mod examples;
 mod frame;
 mod home;
 mod input;
 mod lookup;
 mod markup;
 mod negotiation;
+mod proofs;
 mod reasons;
 mod routes;
 mod settings;
 mod state;
+mod ticket;
 
 pub use context::PageContext;
 pub use markup::Markup;

@@ -15,7 +15,10 @@ use parking_lot::Mutex;
 
 use super::{
     batch::TicketBatch,
+    control::ControlSettings,
+    control_dns::ProofDns,
     error::TicketError,
+    limits::RequestLimits,
     listings::{TicketListing, listings_of},
     policies::RemovalPolicies,
     secret,
@@ -48,6 +51,8 @@ pub struct TicketSettings {
     pub policies: RemovalPolicies,
     /// How long a ticket is kept after it has closed.
     pub erase_after: Seconds,
+    /// What is offered for proofs of control.
+    pub control: ControlSettings,
 }
 
 impl Default for TicketSettings {
@@ -55,6 +60,7 @@ impl Default for TicketSettings {
         TicketSettings {
             policies: RemovalPolicies::default(),
             erase_after: Seconds(90 * 86_400),
+            control: ControlSettings::default(),
         }
     }
 }
@@ -85,6 +91,10 @@ pub struct TicketService {
     over_limit: Arc<AtomicUsize>,
     /// For tables that are read in rounds: the last key of the previous round.
     pub(super) rounds: Arc<Mutex<HashMap<&'static str, u64>>>,
+    /// Counts the requests of strangers.
+    pub(super) limits: Arc<RequestLimits>,
+    /// Answers the questions of proofs by DNS; `None` if this machine has no resolver.
+    pub(super) dns: Option<Arc<dyn ProofDns>>,
 }
 
 impl TicketService {
@@ -105,6 +115,8 @@ impl TicketService {
             lock: Arc::default(),
             over_limit: Arc::default(),
             rounds: Arc::default(),
+            limits: Arc::default(),
+            dns: None,
         }
     }
 
