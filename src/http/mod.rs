@@ -53,8 +53,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use access::Access;
-pub use claims::get_proof;
 pub use caller::{ClientAddress, PeerAddress};
+pub use claims::get_proof;
 pub use export::REPORT_TRAILER;
 pub use feeds::{DecideFeed, no_feeds};
 pub use input::{Part as PathPart, bytes as read_body, json as parse_json};

@@ -3,9 +3,9 @@
 use crate::{
     api::{
         BounceResponse, HostNameResponse, LookupAnswer, LookupReasonResponse, LookupResponse,
-        LookupZoneResponse, NetworkResponse, OtherListResponse, PastListingResponse,
-        ProofResponse, PublicProofResponse, PublicSourceResponse, RelayFindingsResponse,
-        RemovalOptionResponse, TimelineEventResponse, TimelineKind, Timestamp,
+        LookupZoneResponse, NetworkResponse, OtherListResponse, PastListingResponse, ProofResponse,
+        PublicProofResponse, PublicSourceResponse, RelayFindingsResponse, RemovalOptionResponse,
+        TimelineEventResponse, TimelineKind, Timestamp,
     },
     model::Time,
     tickets::RemovalPolicy,
@@ -72,7 +72,11 @@ fn zone(zone: &str, code: &str, reasons: Vec<LookupReasonResponse>) -> LookupZon
     }
 }
 
-fn reason(reason: &str, listed: &str, source: Option<PublicSourceResponse>) -> LookupReasonResponse {
+fn reason(
+    reason: &str,
+    listed: &str,
+    source: Option<PublicSourceResponse>,
+) -> LookupReasonResponse {
     LookupReasonResponse {
         reason: reason.into(),
         listed: listed.into(),
@@ -107,11 +111,18 @@ fn public_proof(id: u64, test: &str, description: &str) -> PublicProofResponse {
 
 fn listed() -> LookupResponse {
     let exotic = [
-        ("percent-at-name", "The recipient's domain is hidden behind a percent sign."),
+        (
+            "percent-at-name",
+            "The recipient's domain is hidden behind a percent sign.",
+        ),
         ("quoted-address", "The recipient is written in quotes."),
         ("source-routed-sender", "The sender has a source route."),
     ];
-    let mut proofs = vec![public_proof(71, "plain", "An ordinary sender and an ordinary recipient.")];
+    let mut proofs = vec![public_proof(
+        71,
+        "plain",
+        "An ordinary sender and an ordinary recipient.",
+    )];
     let exotic = exotic.iter().zip(72..);
     proofs.extend(exotic.map(|((test, description), id)| public_proof(id, test, description)));
     let event = |seconds, kind, reason: &str| TimelineEventResponse {
@@ -177,8 +188,16 @@ fn reviewed() -> LookupResponse {
     LookupResponse {
         listed: true,
         zones: vec![
-            zone("manual.example", "127.0.0.4", vec![reason("manual", "2001:db8:7::/48", None)]),
-            zone("spam.example", "127.0.0.11", vec![reason("spamsource", "2001:db8:7::25", None)]),
+            zone(
+                "manual.example",
+                "127.0.0.4",
+                vec![reason("manual", "2001:db8:7::/48", None)],
+            ),
+            zone(
+                "spam.example",
+                "127.0.0.11",
+                vec![reason("spamsource", "2001:db8:7::25", None)],
+            ),
         ],
         removal: vec![
             RemovalOptionResponse {
@@ -277,7 +296,11 @@ pub(super) fn proof(is_owner: bool) -> ProofResponse {
         reply_codes: vec![250, 250, 250, 354, 250],
         outcome: "relay".into(),
         envelope: text("EHLO mail.example.net MAIL FROM:<…> RCPT TO:<…>"),
-        message: text("Received: from mail.example.net (45.51.100.7)\n\tby collector.relays.example\nSubject: Test of an open relay\n\nThis message was sent to find out whether 45.51.100.7 delivers mail for strangers."),
-        transcript: text("> EHLO tester.relays.example\n< 250\n> MAIL FROM:<…>\n< 250\n> RCPT TO:<…>\n< 250\n"),
+        message: text(
+            "Received: from mail.example.net (45.51.100.7)\n\tby collector.relays.example\nSubject: Test of an open relay\n\nThis message was sent to find out whether 45.51.100.7 delivers mail for strangers.",
+        ),
+        transcript: text(
+            "> EHLO tester.relays.example\n< 250\n> MAIL FROM:<…>\n< 250\n> RCPT TO:<…>\n< 250\n",
+        ),
     }
 }

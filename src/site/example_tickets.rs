@@ -79,8 +79,14 @@ fn options() -> Vec<ControlOptionResponse> {
     vec![
         ControlOptionResponse::Server {
             commands: vec![
-                command("curl", "curl -4 -X POST https://relays.example/prove/EXAMPLECODE"),
-                command("wget", "wget -4 -q -O - --post-data=x https://relays.example/prove/EXAMPLECODE"),
+                command(
+                    "curl",
+                    "curl -4 -X POST https://relays.example/prove/EXAMPLECODE",
+                ),
+                command(
+                    "wget",
+                    "wget -4 -q -O - --post-data=x https://relays.example/prove/EXAMPLECODE",
+                ),
             ],
         },
         ControlOptionResponse::Mail {
@@ -119,10 +125,34 @@ fn test(first: OutcomeKind, code: u16) -> TicketTestResponse {
         ended: None,
         total: 76,
         outcomes: vec![
-            outcome("plain", "An ordinary sender and an ordinary recipient.", true, first, Some(code)),
-            outcome("percent-at-name", "The recipient's domain is hidden behind a percent sign.", true, refused, Some(554)),
-            outcome("null-sender", "The sender is empty.", false, refused, Some(554)),
-            outcome("quoted-address", "The recipient is written in quotes.", false, refused, Some(501)),
+            outcome(
+                "plain",
+                "An ordinary sender and an ordinary recipient.",
+                true,
+                first,
+                Some(code),
+            ),
+            outcome(
+                "percent-at-name",
+                "The recipient's domain is hidden behind a percent sign.",
+                true,
+                refused,
+                Some(554),
+            ),
+            outcome(
+                "null-sender",
+                "The sender is empty.",
+                false,
+                refused,
+                Some(554),
+            ),
+            outcome(
+                "quoted-address",
+                "The recipient is written in quotes.",
+                false,
+                refused,
+                Some(501),
+            ),
         ],
         row: None,
         is_preliminary: false,
@@ -179,7 +209,10 @@ fn waiting() -> TicketResponse {
             advice: Some(RepairAdviceResponse::from(RepairAdvice::PostfixDefers)),
             ..test(OutcomeKind::Deferred, 454)
         }),
-        steps: vec![step(200, TicketState::Testing), step(10, TicketState::Waiting)],
+        steps: vec![
+            step(200, TicketState::Testing),
+            step(10, TicketState::Waiting),
+        ],
         ..ticket(TicketState::Waiting)
     }
 }
@@ -207,12 +240,18 @@ fn blocked() -> TicketResponse {
                 row: Some("refused-control-same".into()),
                 replies: vec![
                     reply("plain RCPT", "554 5.7.1 Client host blocked <b>by us</b>"),
-                    reply("RCPT TO:<postmaster>", "554 5.7.1 Client host blocked <b>by us</b>"),
+                    reply(
+                        "RCPT TO:<postmaster>",
+                        "554 5.7.1 Client host blocked <b>by us</b>",
+                    ),
                 ],
             }],
             ..test(OutcomeKind::Refused, 554)
         }),
-        steps: vec![step(200, TicketState::Testing), step(10, TicketState::Blocked)],
+        steps: vec![
+            step(200, TicketState::Testing),
+            step(10, TicketState::Blocked),
+        ],
         ..ticket(TicketState::Blocked)
     }
 }
@@ -228,7 +267,10 @@ fn failed() -> TicketResponse {
         }),
         control_options: options(),
         code_expires: Some(ago(DAY)),
-        steps: vec![step(200, TicketState::Testing), step(10, TicketState::Failed)],
+        steps: vec![
+            step(200, TicketState::Testing),
+            step(10, TicketState::Failed),
+        ],
         ..ticket(TicketState::Failed)
     }
 }
@@ -241,15 +283,23 @@ fn message(seconds: u64, author: MessageAuthor, text: &str) -> TicketMessageResp
     }
 }
 
-fn review(state: TicketState) -> TicketResponse {
+pub(super) fn review(state: TicketState) -> TicketResponse {
     TicketResponse {
         policy: RemovalPolicy::Reviewed,
         reasons: vec!["manual".into()],
         answer_by: Some(after(DAY)),
         decision_by: Some(after(6 * DAY)),
         messages: vec![
-            message(150, MessageAuthor::Requester, "We have replaced the server.\nPlease look at it again: <script>alert(1)</script>"),
-            message(50, MessageAuthor::Operator, "Thank you. We test it tonight."),
+            message(
+                150,
+                MessageAuthor::Requester,
+                "We have replaced the server.\nPlease look at it again: <script>alert(1)</script>",
+            ),
+            message(
+                50,
+                MessageAuthor::Operator,
+                "Thank you. We test it tonight.",
+            ),
         ],
         messages_left: 19,
         contact: Some(TicketContactResponse {
@@ -293,7 +343,10 @@ fn granted(everywhere: bool) -> TicketResponse {
             address: "a…@example.net".into(),
             confirmed: true,
         }),
-        steps: vec![step(200, TicketState::Testing), step(5, TicketState::Granted)],
+        steps: vec![
+            step(200, TicketState::Testing),
+            step(5, TicketState::Granted),
+        ],
         removal: Some(removal(everywhere)),
         ..ticket(TicketState::Granted)
     }
@@ -303,7 +356,10 @@ fn refused() -> TicketResponse {
     let text = "The whole network still sends mail to our traps.";
     TicketResponse {
         closed: Some(ago(5)),
-        steps: vec![step(200, TicketState::Review), step(5, TicketState::Refused)],
+        steps: vec![
+            step(200, TicketState::Review),
+            step(5, TicketState::Refused),
+        ],
         messages: vec![message(5, MessageAuthor::Operator, text)],
         messages_left: 0,
         ..ticket(TicketState::Refused)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::Path,
-    http::{HeaderMap, Uri},
+    http::{HeaderMap, StatusCode, Uri},
     middleware,
     response::Response,
     routing::get,
@@ -22,15 +22,16 @@ use super::{
     lookup::{LookupErrorPage, LookupPage},
     proofs::{ConfirmPage, EvidencePage, ProvePage, ReleasedPage, commands},
     settings::SiteSettings,
-    ticket::TicketPage,
+    ticket::{FormProblem, TicketPage},
 };
 use crate::{
     api::{ProblemCode, ProblemDetails},
     model::time::Seconds,
+    tickets::TicketState,
 };
 
 /// The names of the examples, as in their paths `/examples/NAME`.
-pub fn names() -> Vec<String> {
+pub fn names() -> Vec<&'static str> {
     let fixed = [
         "home",
         "lookup-error",
@@ -42,14 +43,14 @@ pub fn names() -> Vec<String> {
         "confirm-contact",
         "confirm-done",
         "prove",
+        "ticket-error",
         "error-not-found",
         "error-too-many",
         "error-unavailable",
     ];
     let lookups = example_lookups::all().into_iter().map(|(name, _)| name);
     let tickets = example_tickets::all().into_iter().map(|(name, _)| name);
-    let all = fixed.into_iter().chain(lookups).chain(tickets);
-    all.map(String::from).collect()
+    fixed.into_iter().chain(lookups).chain(tickets).collect()
 }
 
 /// A router that serves each example at `/examples/NAME`, with the headers and the files of the
@@ -64,6 +65,17 @@ pub fn router() -> Router {
         .route("/examples/{name}", get(example))
         .route("/assets/{file}", get(assets::get_asset))
         .layer(middleware::from_fn_with_state(settings, frame))
+}
+
+/// Serves the examples until the process ends.
+///
+/// # Errors
+///
+/// The listener cannot be used.
+pub async fn serve(listener: std::net::TcpListener) -> std::io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    axum::serve(listener, router()).await
 }
 
 fn settings() -> SiteSettings {
@@ -95,7 +107,8 @@ fn render(page: &PageContext, name: &str) -> Result<Response, ProblemDetails> {
         }));
     }
     if let Some((_, t)) = example_tickets::all().iter().find(|(n, _)| *n == name) {
-        return Ok(page.render(&TicketPage { page, t }));
+        let problem = None;
+        return Ok(page.render(&TicketPage { page, t, problem }));
     }
     let proof = example_lookups::proof(name == "evidence-owner");
     let released = example_tickets::released(name == "released-again");
@@ -119,6 +132,20 @@ fn render(page: &PageContext, name: &str) -> Result<Response, ProblemDetails> {
             page,
             commands: &commands(page, "EXAMPLECODE"),
         }),
+        "ticket-error" => {
+            let t = &example_tickets::review(TicketState::Review);
+            let problem = Some(FormProblem {
+                field: "message",
+                value: "…".into(),
+                title: "error-too-many",
+                detail: "at most 5 messages a minute are accepted from 198.51.100.0/24".into(),
+                retry_after: Some(40),
+            });
+            page.render_with_status(
+                StatusCode::TOO_MANY_REQUESTS,
+                &TicketPage { page, t, problem },
+            )
+        }
         "error-not-found" => error_page(page, &ProblemDetails::not_found("nothing is served here")),
         "error-too-many" => {
             let detail = "at most 10 requests a minute are accepted from 198.51.100.0/24";

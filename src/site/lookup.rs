@@ -50,6 +50,11 @@ impl<'a> LookupPage<'a> {
         }
     }
 
+    /// The name of the answer, for tests.
+    fn answer(&self) -> &'static str {
+        self.r.answer.into()
+    }
+
     /// The subject as HTML.
     fn subject(&self) -> Markup {
         self.page.code(&self.r.subject)

@@ -32,6 +32,8 @@ mod reasons;
 mod routes;
 mod settings;
 mod state;
+#[cfg(test)]
+mod tests;
 mod ticket;
 
 pub use context::PageContext;

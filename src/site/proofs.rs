@@ -7,14 +7,11 @@ use axum::{
     response::Response,
 };
 
-use super::{
-    context::PageContext,
-    lookup::path_of,
-    markup::Markup,
-    state::SiteState,
-};
+use super::{context::PageContext, lookup::path_of, markup::Markup, state::SiteState};
 use crate::{
-    api::{ConfirmationKind, ConfirmationResponse, ProblemDetails, ProofResponse, ReleasedResponse},
+    api::{
+        ConfirmationKind, ConfirmationResponse, ProblemDetails, ProofResponse, ReleasedResponse,
+    },
     http::{self, ClientAddress, PathPart, tickets, tickets_control},
 };
 

@@ -14,9 +14,10 @@ use super::{
     frame::frame,
     home,
     input::{MAX_FORM_BYTES, MAX_LOOKUP_BYTES},
-    lookup, proofs, ticket,
+    lookup, proofs,
     settings::SiteSettings,
     state::SiteState,
+    ticket,
 };
 use crate::http::{self, App};
 
@@ -42,7 +43,10 @@ pub fn router(app: App, settings: Arc<SiteSettings>) -> Router {
         .route("/tickets/{secret}/send-code", post(ticket::post_send_code))
         .route("/tickets/{secret}/messages", post(ticket::post_message))
         .route("/tickets/{secret}/contact", post(ticket::post_contact))
-        .route("/tickets/{secret}/unsubscribe", post(ticket::post_unsubscribe))
+        .route(
+            "/tickets/{secret}/unsubscribe",
+            post(ticket::post_unsubscribe),
+        )
         .route(
             "/confirm/{code}",
             get(proofs::get_confirmation).post(proofs::post_confirmation),

@@ -9,17 +9,15 @@ use axum::{
 };
 
 use super::{
-    context::PageContext,
-    input::FormOrJson,
-    lookup::path_of,
-    markup::Markup,
+    context::PageContext, errors::keys, input::FormOrJson, lookup::path_of, markup::Markup,
     state::SiteState,
 };
 use crate::{
     api::{
-        BlockedClaimResponse, RemovalResponse, ControlOptionResponse, MessageAuthor, OutcomeKind, ProblemDetails,
-        TestOutcomeResponse, TicketCodeRequest, TicketContactRequest,
-        TicketMessageRequest, TicketRequest, TicketResponse, TicketTestResponse,
+        BlockedClaimResponse, ControlOptionResponse, MessageAuthor, OutcomeKind, ProblemCode,
+        ProblemDetails, RemovalResponse, TestOutcomeResponse, TicketCodeRequest,
+        TicketContactRequest, TicketMessageRequest, TicketRequest, TicketResponse,
+        TicketTestResponse,
     },
     http::{tickets, tickets_control},
     relay::advice::RepairAdvice,
@@ -37,6 +35,23 @@ const SLOW_MILLISECONDS: u32 = 15_000;
 pub(super) struct TicketPage<'a> {
     pub page: &'a PageContext,
     pub t: &'a TicketResponse,
+    /// Why a form was refused.
+    pub problem: Option<FormProblem>,
+}
+
+/// Why a form of the page was refused, to be shown beside its field.
+#[derive(Debug, Clone)]
+pub(super) struct FormProblem {
+    /// The field: `message`, `contact`, or empty for a button.
+    pub field: &'static str,
+    /// What was entered.
+    pub value: String,
+    /// The key of the title.
+    pub title: &'static str,
+    /// What is wrong, in English.
+    pub detail: String,
+    /// After how many seconds the form can be sent again.
+    pub retry_after: Option<u32>,
 }
 
 impl<'a> TicketPage<'a> {
@@ -46,6 +61,25 @@ impl<'a> TicketPage<'a> {
             TicketState::Granted | TicketState::Ended => "good",
             TicketState::Blocked | TicketState::Failed | TicketState::Refused => "bad",
             _ => "wait",
+        }
+    }
+
+    /// The name of the state, for tests.
+    fn state(&self) -> &'static str {
+        self.t.state.into()
+    }
+
+    /// The problem of a form, by the name of its field.
+    fn problem_of(&self, field: &str) -> Option<&FormProblem> {
+        self.problem.as_ref().filter(|p| p.field == field)
+    }
+
+    /// The name of a way to prove control, for tests.
+    fn method_name(&self, option: &ControlOptionResponse) -> &'static str {
+        match option {
+            ControlOptionResponse::Server { .. } => "server",
+            ControlOptionResponse::Dns { .. } => "dns",
+            ControlOptionResponse::Mail { .. } => "mail",
         }
     }
 
@@ -163,7 +197,10 @@ impl<'a> TicketPage<'a> {
     fn row(&self) -> Option<&'static str> {
         let shown = matches!(
             self.t.state,
-            TicketState::Waiting | TicketState::Blocked | TicketState::Testing | TicketState::Review
+            TicketState::Waiting
+                | TicketState::Blocked
+                | TicketState::Testing
+                | TicketState::Review
         );
         let row = self.test().filter(|_| shown)?.row.as_deref()?;
         Some(match row {
@@ -276,6 +313,7 @@ pub(super) async fn get_ticket(
     Ok(page.respond(&ticket, || TicketPage {
         page: &page,
         t: &ticket,
+        problem: None,
     }))
 }
 
@@ -288,8 +326,8 @@ macro_rules! actions {
             State(state): State<SiteState>,
             Path(secret): Path<String>,
         ) -> Result<Response, ProblemDetails> {
-            let ticket = $operation(&state.app, &secret).await?;
-            Ok(answer(&page, &ticket, false))
+            let changed = $operation(&state.app, &secret).await;
+            changed_or_problem(&page, &state, &secret, changed, "", String::new()).await
         }
     )*};
 }
@@ -316,8 +354,9 @@ pub(super) async fn post_message(
     Path(secret): Path<String>,
     FormOrJson(request): FormOrJson<TicketMessageRequest>,
 ) -> Result<Response, ProblemDetails> {
-    let ticket = tickets::add_ticket_message(&state.app, &secret, request).await?;
-    Ok(answer(&page, &ticket, false))
+    let value = request.text.clone();
+    let changed = tickets::add_ticket_message(&state.app, &secret, request).await;
+    changed_or_problem(&page, &state, &secret, changed, "message", value).await
 }
 
 /// `POST /tickets/{secret}/send-code`.
@@ -327,8 +366,9 @@ pub(super) async fn post_send_code(
     Path(secret): Path<String>,
     FormOrJson(request): FormOrJson<TicketCodeRequest>,
 ) -> Result<Response, ProblemDetails> {
-    let ticket = tickets_control::send_ticket_code(&state.app, &secret, request).await?;
-    Ok(answer(&page, &ticket, false))
+    let value = String::new();
+    let changed = tickets_control::send_ticket_code(&state.app, &secret, request).await;
+    changed_or_problem(&page, &state, &secret, changed, "", value).await
 }
 
 /// `POST /tickets/{secret}/contact`.
@@ -338,8 +378,42 @@ pub(super) async fn post_contact(
     Path(secret): Path<String>,
     FormOrJson(request): FormOrJson<TicketContactRequest>,
 ) -> Result<Response, ProblemDetails> {
-    let ticket = tickets_control::set_ticket_contact(&state.app, &secret, request).await?;
-    Ok(answer(&page, &ticket, false))
+    let value = request.contact.clone();
+    let changed = tickets_control::set_ticket_contact(&state.app, &secret, request).await;
+    changed_or_problem(&page, &state, &secret, changed, "contact", value).await
+}
+
+/// Answers a form of a ticket's page. A browser that sent a form with a mistake gets the page of the
+/// ticket again, with what is wrong beside the field.
+async fn changed_or_problem(
+    page: &PageContext,
+    state: &SiteState,
+    secret: &str,
+    changed: Result<TicketResponse, ProblemDetails>,
+    field: &'static str,
+    value: String,
+) -> Result<Response, ProblemDetails> {
+    let problem = match changed {
+        Ok(ticket) => return Ok(answer(page, &ticket, false)),
+        Err(problem) if !page.html || problem.code == ProblemCode::NotFound => {
+            return Err(problem);
+        }
+        Err(problem) => problem,
+    };
+    let ticket = tickets::view_ticket(&state.app, secret).await?;
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST);
+    let template = TicketPage {
+        page,
+        t: &ticket,
+        problem: Some(FormProblem {
+            field,
+            value,
+            title: keys(problem.code).0,
+            detail: problem.detail,
+            retry_after: problem.retry_after.and_then(|s| s.try_into().ok()),
+        }),
+    };
+    Ok(page.render_with_status(status, &template))
 }
 
 /// Answers a POST: a browser is sent to the page of the ticket, a program gets the ticket.
