@@ -40,7 +40,8 @@ pub struct ClaimStatus {
     /// When the test begins, or when it sends the deferred messages again; `None` while it runs and
     /// after its end.
     pub next_try: Option<Time>,
-    /// When a new claim of the same kind is tested, or when a claim brings the next try forward.
+    /// When a new claim of the same kind is tested. While deferred messages wait: when they are sent
+    /// again if the host is claimed to be closed now.
     pub retry_at: Time,
     /// Which setting to change, so that a test decides at once.
     pub advice: Option<RepairAdvice>,
@@ -95,9 +96,9 @@ impl RelayService {
             paused: false,
             released: None,
             next_try,
-            retry_at: match job.early_try_time() {
-                Some(at) => at.max(now),
-                None => host.claim_time(proved, &sources, now),
+            retry_at: match job.is_open() {
+                true => job.early_try_time().unwrap_or(job.not_before).max(now),
+                false => host.claim_time(proved, &sources, now),
             },
             advice: job.advice,
             job,

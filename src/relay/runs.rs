@@ -218,6 +218,7 @@ impl RelayService {
         job.add_controls(controls);
         save(&mut batch, &job)?;
         if job.is_claim() {
+            job.advice = self.advice(&batch, &job)?;
             self.release_early(&mut batch, &mut job)?;
             save(&mut batch, &job)?;
         }
