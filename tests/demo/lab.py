@@ -522,15 +522,16 @@ def measure_pace(process):
 
 # ── The demonstration ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 def main():
-    if closed_net:
+    if pace:
+        begin = [postfix("pf-refuses", "mynetworks = 0.0.0.0/0", 2), postfix("pf-defers", "mynetworks = 0.0.0.0/0", 3)]
+    elif closed_net:
         begin = [
             postfix("pf-closed", "", 1),
             postfix("pf-open", "mynetworks = 0.0.0.0/0", 2),
             postfix("pf-input", "mynetworks = 0.0.0.0/0\nrelayhost = [%s.4.1]" % NET, 3),
             postfix("pf-output", f"mynetworks = {NET}.3.1/32", 4),
         ]
-        if pace: begin = [postfix("pf-refuses", "mynetworks = 0.0.0.0/0", 2), postfix("pf-defers", "mynetworks = 0.0.0.0/0", 3)]
-        elif facts_only:
+        if facts_only:
             ours = "  accept domains = +own\n    local_parts = postmaster\n  deny message = no"
             grey = postfix("pf-grey", "smtpd_recipient_restrictions = check_policy_service inet:127.0.0.1:10023", 7)
             begin += [
