@@ -1,11 +1,11 @@
 //! The status of a claim: its test with the outcomes so far, and what follows from it.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{
     advice::RepairAdvice,
     batch::RelayBatch,
-    control::{ClaimOutcome, DecisionRow, ProvedForms, SecondSource, decision_row},
+    control::{ClaimOutcome, ControlCheck, ControlSession, DecisionRow, ProvedForms, decision_row},
     messages::form_name,
     outcome::{MAX_TRIES, TestResult},
     policy::{ClaimState, Job, JobState, WAITING_PERIOD},
@@ -13,7 +13,10 @@ use super::{
     settings::RelaySettings,
     tables::HOSTS,
 };
-use crate::model::{EventKind, Time, time::Seconds};
+use crate::{
+    model::{EventKind, Time, time::Seconds},
+    smtp::MessageOutcome,
+};
 
 /// The status of a claim that a host is closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,7 +170,7 @@ impl RelayService {
     }
 
     /// Foretells the consequence for a host that defers (4xx) the proved forms: it is known after
-    /// the first try that the waiting period follows if the host goes on so.
+    /// the first session of the first try that the waiting period follows if the host goes on so.
     fn forecast(
         &self,
         batch: &RelayBatch<'_>,
@@ -178,14 +181,9 @@ impl RelayService {
         if !job.is_open() || !job.results.iter().any(|r| r.outcome.is_deferred()) {
             return Ok(());
         }
-        let forms = ProvedForms {
-            tests: job.proved_forms.iter().cloned().collect(),
-            other_port: false,
-        };
-        let row = decision_row(&job.results, &forms, &job.controls);
-        if row.outcome(status.proved, SecondSource::Unavailable) != ClaimOutcome::Waiting
-            || !matches!(row, DecisionRow::DeferredControlAccepted)
-        {
+        let (forms, sessions) = ended_forms(job);
+        let row = decision_row(&job.results, &forms, &sessions);
+        if forms.tests.is_empty() || row != DecisionRow::DeferredControlAccepted {
             return Ok(());
         }
         let begins = match job.state {
@@ -205,7 +203,28 @@ impl RelayService {
         status.row = Some(row);
         status.is_preliminary = true;
         status.release = Some(end.plus(WAITING_PERIOD));
-        status.advice = RepairAdvice::of(row, &job.results);
         Ok(())
     }
+}
+
+/// Returns the proved forms whose sessions have ended, and those sessions.
+fn ended_forms(job: &Job) -> (ProvedForms, Vec<ControlSession>) {
+    let has_ended = |s: &&ControlSession| s.after != ControlCheck::default();
+    let sessions: Vec<ControlSession> = job.controls.iter().filter(has_ended).cloned().collect();
+    let is_open = |(place, r): &(usize, &TestResult)| {
+        !sessions.iter().any(|s| s.places.contains(place))
+            && !matches!(r.outcome, MessageOutcome::Skipped { .. })
+    };
+    let places = job.results.iter().enumerate();
+    let open: BTreeSet<&str> = places
+        .filter(is_open)
+        .map(|(_, r)| r.test.as_str())
+        .collect();
+    let all = job.proved_forms.iter();
+    let tests = all.filter(|test| !open.contains(test.as_str())).cloned();
+    let forms = ProvedForms {
+        tests: tests.collect(),
+        other_port: false,
+    };
+    (forms, sessions)
 }

@@ -78,8 +78,10 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def http(method, path, form=None, accept="application/json"):
-    data = urllib.parse.urlencode(form or {}).encode() if method == "POST" else None
-    request = urllib.request.Request(urllib.parse.urljoin(BASE + "/", path), data, {"Accept": accept}, method=method)
+    is_page = accept == "text/html"
+    data = None if method == "GET" else urllib.parse.urlencode(form or {}).encode() if is_page else json.dumps(form or {}).encode()
+    head = {"Accept": accept, "Content-Type": "application/x-www-form-urlencoded" if is_page else "application/json"}
+    request = urllib.request.Request(urllib.parse.urljoin(BASE + "/", path), data, head, method=method)
     try: return Response(urllib.request.build_opener(NoRedirect).open(request, timeout=20))
     except urllib.error.HTTPError as e: return Response(e)
 

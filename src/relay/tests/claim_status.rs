@@ -136,9 +136,18 @@ fn owner_of_a_host_that_defers_is_told_after_the_first_try() {
     let (mut b, job) = claimed();
     let (job, ready) = b.begin(&job).unwrap();
     let sessions = controls(&ready, &accepted_control());
+    // The advice does not wait for the last control of the session, and the time does.
+    let mut open = sessions.clone();
+    open[0].after = ControlCheck::default();
+    b.progress(&job, results_of(&ready[..1], &postfix_defers()), open);
+    let advised = b.status(&job);
+    assert_eq!(
+        (advised.advice, advised.release),
+        (Some(RepairAdvice::PostfixDefers), None)
+    );
     b.progress(
         &job,
-        results_of(&ready, &postfix_defers()),
+        results_of(&ready[..1], &postfix_defers()),
         sessions.clone(),
     );
     let [second, third] = b.relay.settings().retry_delays;
