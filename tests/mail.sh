@@ -35,7 +35,7 @@ listen = ""
 listen = ["127.0.0.1:5300"]
 [[reason]]
 name = "relay"
-text = "Open relay, see https://orbs.example/lookup?subject=\$"
+text = "Open relay, see https://orbs.example/\$"
 CONF
 cat > zones/bl.toml <<CONF
 origin = "bl.orbs.example"

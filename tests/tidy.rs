@@ -37,14 +37,14 @@ const MAY_IMPORT: [(&str, &[&str]); 29] = [
         "tickets",
         &[
             "model", "random", "clock", "store", "ledger", "net", "resolver", "relay", "mail",
-            "smtp",
+            "smtp", "texts", "bounce",
         ],
     ),
     (
         "site",
         &[
             "api", "model", "clock", "metrics", "net", "relay", "tickets", "bounce", "http",
-            "ledger",
+            "ledger", "texts",
         ],
     ),
     (
