@@ -20,7 +20,7 @@ use super::{
     error::TicketError,
     limits::LimitedRequest,
     mail_text::MailKind,
-    outbox::{QueuedMail, count_daily, limit_key},
+    outbox::{QueuedMail, check_daily, count_daily, limit_key},
     requests::NewTicket,
     service::TicketService,
     state::RemovalPolicy,
@@ -134,12 +134,9 @@ impl RemovalMail {
         let opened = tokio::task::spawn_blocking(move || {
             let subject = listed_subject(&tickets, &subjects).map_err(refused)?;
             let subject = subject.ok_or(RejectedMail::NoSubject(site))?;
-            // Before the ticket is opened, since a second one would get no answer.
-            let counted = tickets.decide(now, |batch| {
-                let why = "one request a day by mail is accepted from this address; use the link of the first answer";
-                count_daily(batch, limit_key("answer", &author), MAX_ANSWERS, why)
-            });
-            counted.map_err(refused)?;
+            let limit = limit_key("answer", &author);
+            let why = "one request a day by mail is accepted from this address; use the link of the first answer";
+            check_daily(&tickets.batch(now), limit, MAX_ANSWERS, why).map_err(refused)?;
             let policy = first_policy(&tickets, &subject).map_err(refused)?;
             let request = NewTicket {
                 subject,
@@ -157,7 +154,10 @@ impl RemovalMail {
                 tries: 0,
                 next_at: now,
             };
-            let queued = tickets.decide(now, |batch| tickets.queue_mail(batch, &mail));
+            let queued = tickets.decide(now, |batch| {
+                count_daily(batch, limit, MAX_ANSWERS, why)?;
+                tickets.queue_mail(batch, &mail)
+            });
             queued.map_err(refused)?;
             Ok(ticket.number)
         });
