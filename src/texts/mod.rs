@@ -65,18 +65,21 @@ impl Language {
         match self {
             Language::En => &[
                 include_str!("en/common.ftl"),
-                include_str!("en/mail.ftl"),
                 include_str!("en/home.ftl"),
+                include_str!("en/lookup.ftl"),
+                include_str!("en/mail.ftl"),
             ],
             Language::De => &[
                 include_str!("de/common.ftl"),
-                include_str!("de/mail.ftl"),
                 include_str!("de/home.ftl"),
+                include_str!("de/lookup.ftl"),
+                include_str!("de/mail.ftl"),
             ],
             Language::Ja => &[
                 include_str!("ja/common.ftl"),
-                include_str!("ja/mail.ftl"),
                 include_str!("ja/home.ftl"),
+                include_str!("ja/lookup.ftl"),
+                include_str!("ja/mail.ftl"),
             ],
         }
     }

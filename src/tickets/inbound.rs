@@ -26,6 +26,8 @@ use super::{
     state::RemovalPolicy,
 };
 use crate::{
+    bounce::{self, OwnNames},
+    ledger::Ledger,
     mail::read_address,
     model::Subject,
     smtp::{mail::parse_mail, session::ReceivedMessage},
@@ -43,6 +45,35 @@ const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Finds the subjects that a text names, the likeliest first.
 pub type SubjectFinder = Arc<dyn Fn(&str) -> Vec<Subject> + Send + Sync>;
+
+/// Returns a finder that reads bounces, logs and headers. `site` is the URL of the site.
+pub fn subject_finder(ledger: &Ledger, site: &str) -> SubjectFinder {
+    let host = site.split_once("://").map_or("", |(_, rest)| rest);
+    let host = host
+        .split(['/', ':'])
+        .next()
+        .unwrap_or("")
+        .to_ascii_lowercase();
+    let ledger = ledger.clone();
+    Arc::new(move |text| {
+        let snapshot = ledger.published.snapshot();
+        let is_zone = |name: &str| {
+            let mut zones = snapshot.zones.all().iter();
+            zones.any(|z| {
+                z.spec
+                    .origin
+                    .trim_end_matches('.')
+                    .eq_ignore_ascii_case(name)
+            })
+        };
+        let own = OwnNames {
+            is_zone: &is_zone,
+            is_host: &|name| name == host,
+        };
+        let found = bounce::read(text, own).subjects.into_iter();
+        found.map(|f| f.subject).collect()
+    })
+}
 
 /// Why a message opens no ticket.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
