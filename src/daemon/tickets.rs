@@ -9,14 +9,14 @@ use crate::{
     http::{self, App},
     ledger::Ledger,
     mail::Mailer,
-    model::{Serial, Subject},
+    model::Serial,
     random::Random,
     relay::RelayService,
     resolver::Resolver,
     server::Mirrors,
     tickets::{
         TicketService, TicketSettings, ZoneServer, ZoneServers,
-        inbound::RemovalMail,
+        inbound::{self, RemovalMail},
         outbox::{self, MailSender},
     },
 };
@@ -70,16 +70,8 @@ pub fn removal_mail(
         tickets: tickets.clone(),
         authenticator: Arc::new(authenticator),
         host_name: config.probe.receiver.hello.clone(),
-        find_subjects: Arc::new(|text| subjects_in(text)),
+        find_subjects: inbound::subject_finder(&tickets.ledger, &config.base_url),
     }))
-}
-
-/// The subjects that a text names, the likeliest first.
-fn subjects_in(text: &str) -> Vec<Subject> {
-    let is_separator = |c: char| c.is_whitespace() || "()[]<>,;\"'=".contains(c);
-    let words = text.split(is_separator);
-    let words = words.map(|w| w.trim_matches(['.', ':', '!', '?']));
-    words.filter_map(|w| w.parse().ok()).collect()
 }
 
 /// Starts sending the mail about tickets.

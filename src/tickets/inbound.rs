@@ -20,12 +20,14 @@ use super::{
     error::TicketError,
     limits::LimitedRequest,
     mail_text::MailKind,
-    outbox::{QueuedMail, count_daily, limit_key},
+    outbox::{QueuedMail, check_daily, count_daily, limit_key},
     requests::NewTicket,
     service::TicketService,
     state::RemovalPolicy,
 };
 use crate::{
+    bounce::{self, OwnNames},
+    ledger::Ledger,
     mail::read_address,
     model::Subject,
     smtp::{mail::parse_mail, session::ReceivedMessage},
@@ -43,6 +45,35 @@ const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Finds the subjects that a text names, the likeliest first.
 pub type SubjectFinder = Arc<dyn Fn(&str) -> Vec<Subject> + Send + Sync>;
+
+/// Returns a finder that reads bounces, logs and headers. `site` is the URL of the site.
+pub fn subject_finder(ledger: &Ledger, site: &str) -> SubjectFinder {
+    let host = site.split_once("://").map_or("", |(_, rest)| rest);
+    let host = host
+        .split(['/', ':'])
+        .next()
+        .unwrap_or("")
+        .to_ascii_lowercase();
+    let ledger = ledger.clone();
+    Arc::new(move |text| {
+        let snapshot = ledger.published.snapshot();
+        let is_zone = |name: &str| {
+            let mut zones = snapshot.zones.all().iter();
+            zones.any(|z| {
+                z.spec
+                    .origin
+                    .trim_end_matches('.')
+                    .eq_ignore_ascii_case(name)
+            })
+        };
+        let own = OwnNames {
+            is_zone: &is_zone,
+            is_host: &|name| name == host,
+        };
+        let found = bounce::read(text, own).subjects.into_iter();
+        found.map(|f| f.subject).collect()
+    })
+}
 
 /// Why a message opens no ticket.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -134,12 +165,9 @@ impl RemovalMail {
         let opened = tokio::task::spawn_blocking(move || {
             let subject = listed_subject(&tickets, &subjects).map_err(refused)?;
             let subject = subject.ok_or(RejectedMail::NoSubject(site))?;
-            // Before the ticket is opened, since a second one would get no answer.
-            let counted = tickets.decide(now, |batch| {
-                let why = "one request a day by mail is accepted from this address; use the link of the first answer";
-                count_daily(batch, limit_key("answer", &author), MAX_ANSWERS, why)
-            });
-            counted.map_err(refused)?;
+            let limit = limit_key("answer", &author);
+            let why = "one request a day by mail is accepted from this address; use the link of the first answer";
+            check_daily(&tickets.batch(now), limit, MAX_ANSWERS, why).map_err(refused)?;
             let policy = first_policy(&tickets, &subject).map_err(refused)?;
             let request = NewTicket {
                 subject,
@@ -157,7 +185,10 @@ impl RemovalMail {
                 tries: 0,
                 next_at: now,
             };
-            let queued = tickets.decide(now, |batch| tickets.queue_mail(batch, &mail));
+            let queued = tickets.decide(now, |batch| {
+                count_daily(batch, limit, MAX_ANSWERS, why)?;
+                tickets.queue_mail(batch, &mail)
+            });
             queued.map_err(refused)?;
             Ok(ticket.number)
         });

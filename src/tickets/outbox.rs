@@ -17,6 +17,7 @@ use super::{
     limits::limit_error,
     mail_text::{MailKind, write_mail},
     service::TicketService,
+    state::TicketState,
     tables::{TICKETS, TicketTable},
     ticket::Ticket,
 };
@@ -49,6 +50,8 @@ const RETRY_DELAYS: [Seconds; 6] = [
     Seconds(6 * 3600),
     Seconds(12 * 3600),
 ];
+/// The rounds from one removal of old counts to the next.
+const ROUNDS_PER_CLEANING: u64 = 300;
 /// The period of daily limits.
 const DAY: Seconds = Seconds(86_400);
 
@@ -107,7 +110,7 @@ impl Notified {
         if replies.clone().any(|m| m.operator.is_some()) {
             out.push(MailKind::Reply);
         }
-        if now.steps != self.steps {
+        if now.steps != self.steps && is_news(ticket.state) {
             out.push(MailKind::State(ticket.state));
         }
         if now.listed_again.is_some() && now.listed_again != self.listed_again {
@@ -136,6 +139,23 @@ pub fn count_daily(
     most: usize,
     why: &str,
 ) -> Result<(), TicketError> {
+    let mut sent = check_daily(batch, key, most, why)?;
+    sent.push(batch.now);
+    batch.put(SENT, &key, &sent);
+    Ok(())
+}
+
+/// Checks a daily limit, and returns when mail was sent in the last day.
+///
+/// # Errors
+///
+/// The limit is reached; the error says when to come again.
+pub fn check_daily(
+    batch: &TicketBatch<'_>,
+    key: [u8; 32],
+    most: usize,
+    why: &str,
+) -> Result<Vec<Time>, TicketError> {
     let now = batch.now;
     let mut sent = batch.get(SENT, &key)?.unwrap_or_default();
     sent.retain(|at| at.plus(DAY) > now);
@@ -143,9 +163,7 @@ pub fn count_daily(
         let wait = first.plus(DAY).0.saturating_sub(now.0);
         return Err(limit_error(why, Duration::from_secs(wait), now));
     }
-    sent.push(now);
-    batch.put(SENT, &key, &sent);
-    Ok(())
+    Ok(sent)
 }
 
 impl TicketService {
@@ -231,7 +249,7 @@ impl TicketService {
 
     /// Takes a mail that is due: counts the attempt, and writes the mail with a new code if it needs
     /// one. `None` if the mail is not to be sent any more.
-    fn take_mail(&self, id: u64, now: Time) -> Result<Option<AutomaticMail>, TicketError> {
+    fn take_mail(&self, id: u64, now: Time) -> Result<Option<(u64, AutomaticMail)>, TicketError> {
         let taken = self.decide(now, |batch| {
             let Some(mut mail) = batch.get(OUTBOX, &id)? else {
                 return Ok(None);
@@ -265,14 +283,16 @@ impl TicketService {
                 code = Some(new);
             }
             let site = self.settings().control.base_url.clone();
-            Ok(Some(write_mail(
+            let answers = mail.answers.as_deref();
+            let text = write_mail(
                 mail.kind,
                 &ticket,
                 &mail.to,
                 &site,
                 code.as_deref(),
-                mail.answers.as_deref(),
-            )))
+                answers,
+            );
+            Ok(Some((mail.ticket, text)))
         })?;
         Ok(taken.0)
     }
@@ -313,6 +333,15 @@ impl TicketService {
     }
 }
 
+/// Whether the contact does not know a state before: the others are what the requester has just
+/// done.
+fn is_news(state: TicketState) -> bool {
+    !matches!(
+        state,
+        TicketState::Testing | TicketState::NeedsProof | TicketState::Withdrawn
+    )
+}
+
 /// Whether a queued mail is still to be sent: a notification ends with its contact, and a code with
 /// its use.
 fn is_wanted(mail: &QueuedMail, ticket: &Ticket) -> bool {
@@ -325,15 +354,14 @@ fn is_wanted(mail: &QueuedMail, ticket: &Ticket) -> bool {
     }
 }
 
-/// Sends the queued mail until `stop` is true. Without a sender the queue is only read, so that
-/// nothing of erased tickets stays in it.
+/// Sends the queued mail until `stop` is true. Without a sender, mail that is due is dropped.
 pub async fn run(
     service: TicketService,
     sender: Option<MailSender>,
     mut stop: watch::Receiver<bool>,
 ) {
-    loop {
-        if let Err(e) = round(&service, sender.as_ref()).await {
+    for number in 0u64.. {
+        if let Err(e) = round(&service, sender.as_ref(), number).await {
             tracing::error!(error = ?e, "mail about tickets could not be queued or sent");
         }
         tokio::select! {
@@ -353,31 +381,81 @@ async fn blocking<T: Send + 'static>(
     called.unwrap_or_else(|e| Err(TicketError::Refused(e.to_string())))
 }
 
-async fn round(service: &TicketService, sender: Option<&MailSender>) -> Result<(), TicketError> {
+async fn round(
+    service: &TicketService,
+    sender: Option<&MailSender>,
+    number: u64,
+) -> Result<(), TicketError> {
     let now = service.now();
     blocking(service, move |s| {
         s.queue_notifications(now)?;
-        s.remove_old_counts(now)
+        match number % ROUNDS_PER_CLEANING {
+            0 => s.remove_old_counts(now),
+            _ => Ok(()),
+        }
     })
     .await?;
-    let Some(sender) = sender else { return Ok(()) };
     for id in blocking(service, move |s| s.due_mails(now)).await? {
-        let Some(mail) = blocking(service, move |s| s.take_mail(id, now)).await? else {
+        let remove = move |s: &TicketService| {
+            s.decide(now, |batch| {
+                batch.delete(OUTBOX, &id);
+                Ok(())
+            })
+        };
+        let Some(sender) = sender else {
+            blocking(service, remove).await?;
+            continue;
+        };
+        let Some((ticket, mail)) = blocking(service, move |s| s.take_mail(id, now)).await? else {
             continue;
         };
         match sender(mail).await {
-            Ok(()) => {
-                let sent = move |s: &TicketService| {
-                    s.decide(now, |batch| {
-                        batch.delete(OUTBOX, &id);
-                        Ok(())
-                    })
-                };
-                blocking(service, sent).await?;
+            Ok(()) => drop(blocking(service, remove).await?),
+            // The text of a smart host can quote the recipient, which no log may name. The rest
+            // waits for the next round, because the smart host may be down.
+            Err(_) => {
+                tracing::warn!(
+                    ticket,
+                    "mail about a ticket was not accepted; it is tried again"
+                );
+                break;
             }
-            // The text of a smart host can quote the recipient, which no log may name.
-            Err(_) => tracing::warn!("mail about a ticket was not accepted; it is tried again"),
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tickets::tables;
+
+    #[test]
+    fn tables_of_mail_have_letters_of_their_own() {
+        let mut letters = vec![
+            OUTBOX.encode_prefix(),
+            NOTIFIED.encode_prefix(),
+            SENT.encode_prefix(),
+            tables::TICKETS.encode_prefix(),
+            tables::SECRETS.encode_prefix(),
+            tables::RELEASES.encode_prefix(),
+            tables::OPEN.encode_prefix(),
+            tables::REMOVED.encode_prefix(),
+            tables::CLOSED.encode_prefix(),
+            tables::SUSPENSIONS.encode_prefix(),
+            tables::SUBJECTS.encode_prefix(),
+            tables::LAST_NUMBER.encode_prefix(),
+        ];
+        let all = letters.len();
+        letters.sort();
+        letters.dedup();
+        assert_eq!(letters.len(), all);
+    }
+
+    #[test]
+    fn limit_keys_do_not_show_the_address() {
+        let key = limit_key("answer", "anna@example.org");
+        assert_eq!(key, limit_key("answer", "Anna@Example.org"));
+        assert_ne!(key, limit_key("confirmation", "anna@example.org"));
+    }
 }

@@ -117,6 +117,7 @@ impl TicketService {
         let Some(dns) = self.dns.clone() else {
             return Ok(());
         };
+        let _permit = self.lookups.acquire().await;
         let ticket = self.get(number)?;
         let (now, settings) = (self.now(), self.settings());
         let facts = control_dns::find_facts(&dns, &ticket.subject, &settings.control, now).await;
@@ -247,6 +248,12 @@ impl TicketService {
         let Some(dns) = self.dns.clone() else {
             return Err(TicketError::Refused(
                 "this server has no DNS resolver; use another way".into(),
+            ));
+        };
+        let Ok(_permit) = self.lookups.try_acquire() else {
+            return Err(TicketError::LimitReached(
+                "too many subjects are looked up now; try again in a minute".into(),
+                Seconds(60),
             ));
         };
         match control_dns::check_record(&dns, &ticket.subject, &code).await {

@@ -12,6 +12,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use super::{
     batch::TicketBatch,
@@ -34,6 +35,8 @@ use crate::{
     relay::RelayService,
 };
 
+/// The most subjects that are looked up in DNS at the same time.
+const MAX_LOOKUPS: usize = 16;
 /// The most open tickets.
 pub const MAX_OPEN_TICKETS: usize = 10_000;
 /// The most tickets of one subject that are read.
@@ -93,6 +96,8 @@ pub struct TicketService {
     pub(super) rounds: Arc<Mutex<HashMap<&'static str, u64>>>,
     /// Counts the requests of strangers.
     pub(super) limits: Arc<RequestLimits>,
+    /// Permits for the look-ups of proofs by DNS.
+    pub(super) lookups: Arc<Semaphore>,
     /// Answers the questions of proofs by DNS; `None` if this machine has no resolver.
     pub(super) dns: Option<Arc<dyn ProofDns>>,
 }
@@ -116,6 +121,7 @@ impl TicketService {
             over_limit: Arc::default(),
             rounds: Arc::default(),
             limits: Arc::default(),
+            lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
             dns: None,
         }
     }
