@@ -95,6 +95,7 @@ mod outputs;
 pub mod probe;
 mod renamed;
 mod restart;
+mod retention;
 mod start_checks;
 mod tables;
 mod value_errors;
@@ -191,6 +192,7 @@ impl Config {
                     daily: file.limits.max_proposals_per_day,
                 },
                 socket_users: accounts::socket_users(&file),
+                retention: retention::read(&file, report),
                 expiry_batch: ledger::ExpiryBatch::default(),
             },
             dns: server::DnsSettings {

@@ -30,6 +30,7 @@ use crate::{
 
 pub mod relay;
 mod reload;
+mod retention;
 mod scrub;
 
 /// The seconds between two returns of free memory to the system.
@@ -76,6 +77,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let mut shared = ServerContext::new(&ledger, Some(mirrors.clone()));
     let reserved = ReservedClients::new(ledger.published.clone(), Some(mirrors.clone()));
     let limiters = Limiters::new(&connections, reserved);
+    let collect = limiters.collect.clone();
+    let tests = relay::RelayTests::new(&config, &ledger, certificates.as_ref(), collect)?;
+    let retention = retention::run_first(&ledger, &tests.service).await?;
     let (exports, feeds) = (Exports::default(), Feeds::new(ledger.clone()));
     exports.set(config.exports.clone());
     feeds.configure(&config.feeds);
@@ -96,8 +100,6 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
     let machine_state = machine_state(&config, certificates.clone());
     let check_url = url_check(&config);
-    let collect = limiters.collect.clone();
-    let tests = relay::RelayTests::new(&config, &ledger, certificates.as_ref(), collect)?;
     let reload = reload::Reloader {
         path: config_path.clone(),
         running: config,
@@ -121,6 +123,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         machine_state,
         check_url,
         relay: tests.service.clone(),
+        retention: retention.clone(),
         host_names: tests.known.clone(),
         connections: limiters.stats(),
         access: Arc::default(),
@@ -154,7 +157,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let tester = tests.start(&background, collectors, &web_stopped)?;
     web.push(background.spawn(crate::webhooks::run(ledger.clone(), outbound, web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
-    let tickers = start_upkeep(&ledger, &shared.stop)?;
+    let tickers = start_upkeep(&ledger, retention, &shared.stop)?;
     notify(NotifyState::Ready);
     signals.wait(&reload).await;
     notify(NotifyState::Stopping);
@@ -600,13 +603,15 @@ fn start_udp(
     Ok(out)
 }
 
-/// Starts the periodic work: scrubs on a thread, and the ticks of the ledger and of the clock in
+/// Starts the periodic work: scrubs and the erasure of old data on threads, and the ticks of the ledger and of the clock in
 /// the returned tasks.
 fn start_upkeep(
     ledger: &Ledger,
+    retention: crate::privacy::RetentionJob,
     stop: &Arc<std::sync::atomic::AtomicBool>,
 ) -> Result<[tokio::task::JoinHandle<()>; 2], String> {
     scrub::start(ledger, stop)?;
+    retention::start(retention, stop)?;
     Ok([
         tokio::spawn(tick(ledger.clone())),
         tokio::spawn(watch_clock(ledger.clock.clone())),

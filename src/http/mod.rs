@@ -35,6 +35,7 @@ mod names;
 mod negotiation;
 pub mod notices;
 mod policy;
+pub mod privacy;
 mod proposals;
 mod proxy;
 mod purge;
@@ -106,6 +107,8 @@ pub struct App {
     pub check_url: Check,
     /// Relay tests.
     pub relay: crate::relay::RelayService,
+    /// The job that erases old data.
+    pub retention: crate::privacy::RetentionJob,
     /// Looks up the names of a host.
     pub host_names: crate::relay::HostNameResolver,
     /// Checks the configuration as `orbsd check` does, for users who cannot read all of it.

@@ -8,6 +8,7 @@ mod import;
 mod outbox;
 mod relay_rows;
 mod rename;
+mod retention;
 mod serials;
 
 use std::{collections::HashSet, sync::Arc};
