@@ -25,6 +25,7 @@ use crate::{
     net::{ConnectionLimiter, ConnectionLimits, FileBudget},
     resolver::Resolver,
     server::{self, Certificates, ReservedClients, ServerContext, sys},
+    site::SiteSettings,
     store::Store,
 };
 
@@ -32,6 +33,7 @@ pub mod relay;
 mod reload;
 mod retention;
 mod scrub;
+pub mod tickets;
 
 /// The seconds between two returns of free memory to the system.
 const TRIM_EVERY: u64 = 30;
@@ -79,7 +81,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let limiters = Limiters::new(&connections, reserved);
     let collect = limiters.collect.clone();
     let tests = relay::RelayTests::new(&config, &ledger, certificates.as_ref(), collect)?;
-    let retention = retention::run_first(&ledger, &tests.service).await?;
+    let tickets = tickets::service(config.tickets.clone(), &ledger, &tests.service, &mirrors);
+    let retention = retention::run_first(&ledger, &tests.service, &tickets).await?;
     let (exports, feeds) = (Exports::default(), Feeds::new(ledger.clone()));
     exports.set(config.exports.clone());
     feeds.configure(&config.feeds);
@@ -100,6 +103,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
     let machine_state = machine_state(&config, certificates.clone());
     let check_url = url_check(&config);
+    let site = site_settings(&config);
     let reload = reload::Reloader {
         path: config_path.clone(),
         running: config,
@@ -107,6 +111,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         exports: exports.clone(),
         feeds: feeds.clone(),
         relay: tests.service.clone(),
+        tickets: tickets.clone(),
         certificates,
     };
     let reload: http::Reload = Arc::new(move |request| reload.run(request));
@@ -124,6 +129,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         check_url,
         relay: tests.service.clone(),
         retention: retention.clone(),
+        tickets: tickets.clone(),
         host_names: tests.known.clone(),
         connections: limiters.stats(),
         access: Arc::default(),
@@ -150,11 +156,13 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
             public,
         },
         app,
+        site,
         &listener_configs,
         &limiters.socket,
         &web_stopped,
     )?;
     let tester = tests.start(&background, collectors, &web_stopped)?;
+    web.push(background.spawn(tickets::run(tickets, web_stopped.clone())));
     web.push(background.spawn(crate::webhooks::run(ledger.clone(), outbound, web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, retention, &shared.stop)?;
@@ -165,14 +173,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     tickers.iter().for_each(|t| t.abort());
     feeds.stop();
     let _ = stop_web.send(true);
-    // Running requests get their receipts while queries are still answered. A stream that does not
-    // end in time is aborted.
-    let ended = async {
-        for task in web {
-            let _ = task.await;
-        }
-    };
-    let _ = tokio::time::timeout(Duration::from_secs(5), ended).await;
+    end_requests(web).await;
     tester.iter().chain([&notifier]).for_each(|t| t.abort());
     exports.stop();
     let _ = tokio::time::timeout(Duration::from_secs(5), files).await;
@@ -189,6 +190,17 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         .await
         .map_err(|e| e.to_string())?
         .map_err(|e| format!("the store could not be closed: {e:?}"))
+}
+
+/// Waits for running requests, which get their receipts while queries are still answered. A stream
+/// that does not end in time is aborted.
+async fn end_requests(web: Vec<tokio::task::JoinHandle<()>>) {
+    let ended = async {
+        for task in web {
+            let _ = task.await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(5), ended).await;
 }
 
 /// Opens the store with its ledger, and the file of the mirrors.
@@ -226,6 +238,7 @@ fn start_web(
     background: &tokio::runtime::Runtime,
     sockets: HttpSockets,
     app: http::App,
+    site: SiteSettings,
     configs: &[http::ListenerConfig; 2],
     socket_limiter: &ConnectionLimiter,
     stop: &tokio::sync::watch::Receiver<bool>,
@@ -248,7 +261,7 @@ fn start_web(
     ))];
     let both = [
         (admin, http::router(app.clone())),
-        (public, http::public_router(app)),
+        (public, crate::site::router(app, Arc::new(site))),
     ];
     for ((listener, router), config) in both.into_iter().zip(configs) {
         let listener = listener
@@ -261,6 +274,15 @@ fn start_web(
         );
     }
     Ok(out)
+}
+
+/// What the site says about its operator.
+fn site_settings(config: &Config) -> SiteSettings {
+    SiteSettings {
+        base_url: config.base_url.clone(),
+        sends_mail: !config.mail.smarthost.is_empty(),
+        ..SiteSettings::default()
+    }
 }
 
 /// The ways out that webhooks take.

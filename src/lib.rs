@@ -27,6 +27,7 @@
 //! | | [`relay`] | open-relay tests: nominations, sessions, arrivals, listings and claims |
 //! | | [`tickets`] | requests that a subject is delisted: states, policies, proofs of control |
 //! | | [`privacy`] | the kinds of personal data, and the job that erases what is too old |
+//! | | [`site`] | the public pages, and what they share with the API |
 //! | | [`texts`] | the texts of pages and mail in several languages |
 //! | composition | [`config`], [`daemon`], [`cli`] | the configuration, the daemon, the command line |
 //!
@@ -71,6 +72,8 @@ pub mod privacy;
 pub mod resolver;
 #[cfg(feature = "daemon")]
 pub mod server;
+#[cfg(feature = "daemon")]
+pub mod site;
 #[cfg(feature = "daemon")]
 pub mod texts;
 #[cfg(feature = "daemon")]

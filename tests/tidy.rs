@@ -41,14 +41,14 @@ const MAY_IMPORT: [(&str, &[&str]); 30] = [
         "tickets",
         &[
             "model", "random", "clock", "store", "ledger", "net", "resolver", "relay", "mail",
-            "smtp",
+            "smtp", "texts", "bounce",
         ],
     ),
     (
         "site",
         &[
-            "privacy", "api", "model", "clock", "metrics", "net", "relay", "tickets", "bounce",
-            "http", "ledger",
+            "api", "model", "clock", "metrics", "net", "relay", "tickets", "bounce", "http",
+            "ledger", "texts", "privacy",
         ],
     ),
     (

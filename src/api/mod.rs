@@ -86,10 +86,11 @@ pub use subjects::{
     SubjectZoneResponse, TimelineEventResponse, TimelineKind, UnaskableZoneResponse,
 };
 pub use tickets::{
-    CommandResponse, ControlOptionResponse, ControlProofResponse, MessageAuthor, ReleasedResponse,
-    RemovalResponse, RemovalServerResponse, TestOutcomeResponse, TicketContactResponse,
-    TicketDecisionRequest, TicketMessageRequest, TicketMessageResponse, TicketRequest,
-    TicketResponse, TicketStepResponse, TicketSummaryResponse, TicketTestResponse, TicketsQuery,
+    CommandResponse, ControlOptionResponse, ControlProofResponse, MessageAuthor,
+    ReasonPolicyResponse, ReleasedResponse, RemovalPoliciesResponse, RemovalResponse,
+    RemovalServerResponse, TestOutcomeResponse, TicketContactResponse, TicketDecisionRequest,
+    TicketMessageRequest, TicketMessageResponse, TicketRequest, TicketResponse, TicketStepResponse,
+    TicketSummaryResponse, TicketTestResponse, TicketsQuery,
 };
 pub use webhooks::{
     WebhookChangeRequest, WebhookMessageResponse, WebhookRequest, WebhookResponse,

@@ -261,6 +261,30 @@ pub struct ReleasedResponse {
     pub removal: RemovalResponse,
 }
 
+/// How listings for a reason are removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReasonPolicyResponse {
+    /// The reason.
+    pub reason: String,
+    /// The policy of its listings, if no feed supplies them.
+    pub policy: RemovalPolicy,
+    /// Whether control of the subject has to be proved first.
+    pub proof_required: bool,
+    /// Whether the subject is not listed again for 30 days after a removal.
+    pub held: bool,
+}
+
+/// The policies of removal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RemovalPoliciesResponse {
+    /// The policy of each published reason.
+    pub reasons: Vec<ReasonPolicyResponse>,
+    /// The policy of listings that feeds supply, whatever their reason.
+    pub feeds: RemovalPolicy,
+    /// The policy of reasons without one of their own.
+    pub others: RemovalPolicy,
+}
+
 /// Query parameters of `GET /v1/tickets`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]

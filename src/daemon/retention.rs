@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use crate::{ledger::Ledger, privacy::RetentionJob, relay::RelayService, server::sys};
+use crate::{
+    ledger::Ledger, privacy::RetentionJob, relay::RelayService, server::sys, tickets::TicketService,
+};
 
 /// The time between two checks whether the job is due, and whether the daemon stops.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
@@ -17,8 +19,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 pub(super) async fn run_first(
     ledger: &Ledger,
     relay: &RelayService,
+    tickets: &TicketService,
 ) -> Result<RetentionJob, String> {
-    let job = RetentionJob::new(ledger.clone(), relay.clone());
+    let job = RetentionJob::new(ledger.clone(), relay.clone(), tickets.clone());
     let first = job.clone();
     tokio::task::spawn_blocking(move || first.run_at_start())
         .await

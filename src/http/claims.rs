@@ -31,7 +31,10 @@ const MAX_PROOFS: usize = 100;
 const MAX_PUBLIC_PROOFS: usize = 20;
 
 /// The blocked claims of a host, for its owner.
-fn blocked(relay: &RelayService, target: IpAddr) -> Result<Vec<BlockedClaimResponse>, RelayError> {
+pub(super) fn blocked(
+    relay: &RelayService,
+    target: IpAddr,
+) -> Result<Vec<BlockedClaimResponse>, RelayError> {
     let reply = |(sent, answered)| BlockedReplyResponse { sent, answered };
     let response = |s: SourceReplies| BlockedClaimResponse {
         source: s.source.map(|a| a.to_string()),

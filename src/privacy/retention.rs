@@ -14,6 +14,7 @@ use crate::{
     model::{Time, time::Seconds},
     relay::{RelayError, RelayService},
     store::AuditErasure,
+    tickets::{TicketError, TicketService},
 };
 
 /// The time between two runs.
@@ -50,15 +51,17 @@ pub struct RetentionReport {
 pub struct RetentionJob {
     ledger: Ledger,
     relay: RelayService,
+    tickets: TicketService,
     report: Arc<Mutex<RetentionReport>>,
 }
 
 impl RetentionJob {
     /// Creates the job, which has not run.
-    pub fn new(ledger: Ledger, relay: RelayService) -> RetentionJob {
+    pub fn new(ledger: Ledger, relay: RelayService, tickets: TicketService) -> RetentionJob {
         RetentionJob {
             ledger,
             relay,
+            tickets,
             report: Arc::default(),
         }
     }
@@ -117,6 +120,9 @@ impl RetentionJob {
             Ok(n) => *run.erased.entry(key).or_default() += n,
             Err(why) => problems.push(format!("{key}: {why}")),
         };
+        let tickets = self.tickets.erase_due(now);
+        let tickets = tickets.map_err(|e| self.ticket_text(e));
+        note("tickets", tickets.map(|n| n as u64));
         let relay = self.relay.forget(now).map_err(|e| self.relay_text(&e));
         note("relay_evidence", relay.clone().map(|r| r.evidence));
         if let Ok(relay) = relay {
@@ -173,6 +179,16 @@ impl RetentionJob {
             if until.is_some_and(|until| Instant::now() >= until) {
                 return Ok((all, true));
             }
+        }
+    }
+
+    fn ticket_text(&self, error: TicketError) -> String {
+        match error {
+            TicketError::Ledger(e) => e.text(&self.ledger.store.dictionary()),
+            TicketError::Invalid(why)
+            | TicketError::LimitReached(why, _)
+            | TicketError::Refused(why)
+            | TicketError::NotFound(why) => why,
         }
     }
 

@@ -54,9 +54,30 @@ impl ClaimStatus {
             .iter()
             .any(|test| *test == form_name(&result.test))
     }
+
+    /// Returns the name of the test in the catalogue whose form a result is about.
+    pub fn form(result: &TestResult) -> &str {
+        form_name(&result.test)
+    }
 }
 
 impl RelayService {
+    /// Returns when a claim that is made `now` is tested.
+    pub fn claim_time(&self, target: IpAddr, proved: bool, now: Time) -> Result<Time, RelayError> {
+        let sources = self.settings().sources(target);
+        let host = self.batch(now).get_or_default(HOSTS, &target)?;
+        Ok(host.claim_time(proved, &sources, now))
+    }
+
+    /// Whether a claim would be tested from an address of ours that the host has not blocked since
+    /// it was listed.
+    pub fn has_untried_source(&self, target: IpAddr, proved: bool) -> Result<bool, RelayError> {
+        let sources = self.settings().sources(target);
+        let host = self.batch(self.now()).get_or_default(HOSTS, &target)?;
+        let blocked = &host.blocked[usize::from(proved)].sources;
+        Ok(sources.iter().any(|s| !blocked.contains(s)))
+    }
+
     /// Returns the status of the claim that a job tests. If another claim has replaced it, that
     /// claim is followed.
     pub fn claim_status(

@@ -7,8 +7,10 @@ use orbsd::{
     ledger::{AccountChange, Ledger},
     model::{Time, history::IdempotencyKey},
     privacy::RetentionJob,
+    random::Random,
     relay::RelayService,
     store::schema::AuditRecord,
+    tickets::{TicketService, ZoneServers},
 };
 
 use crate::{
@@ -38,7 +40,11 @@ fn note(ledger: &Ledger, record: AuditRecord) {
 
 fn job(f: &Folder, ledger: &Ledger) -> RetentionJob {
     let relay = RelayService::new(ledger.clone(), f.config().probe.relay.clone());
-    RetentionJob::new(ledger.clone(), relay)
+    let servers: ZoneServers = Arc::new(Vec::new);
+    let settings = f.config().tickets.clone();
+    let random = Random::system();
+    let tickets = TicketService::new(ledger.clone(), relay.clone(), settings, servers, random);
+    RetentionJob::new(ledger.clone(), relay, tickets)
 }
 
 fn audit(ledger: &Ledger) -> Vec<AuditRecord> {
