@@ -48,7 +48,7 @@ const NO_TICKET: &str =
     "there is no ticket at this address; tickets are erased some time after they close";
 
 /// The settings of tickets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TicketSettings {
     /// The policy of removal of each reason.
     pub policies: RemovalPolicies,
