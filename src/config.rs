@@ -105,6 +105,7 @@ pub mod proofs;
 mod removal_policies;
 mod renamed;
 mod restart;
+mod retention;
 mod start_checks;
 mod tables;
 mod value_errors;
@@ -202,6 +203,7 @@ impl Config {
                     daily: file.limits.max_proposals_per_day,
                 },
                 socket_users: accounts::socket_users(&file),
+                retention: retention::read(&file, report),
                 expiry_batch: ledger::ExpiryBatch::default(),
             },
             dns: server::DnsSettings {
@@ -241,7 +243,6 @@ impl Config {
             tickets: TicketSettings {
                 policies: file.removal_policies.policies.clone(),
                 control: proofs::control(&file),
-                ..TicketSettings::default()
             },
             proofs: proofs::settings(&file),
             connections: file.connections.settings(),

@@ -28,6 +28,7 @@ mod notify;
 mod peers;
 mod people;
 mod primary;
+mod privacy;
 mod proofs;
 mod proxies;
 mod recipes;
