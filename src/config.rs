@@ -243,7 +243,6 @@ impl Config {
             tickets: TicketSettings {
                 policies: file.removal_policies.policies.clone(),
                 control: proofs::control(&file),
-                ..TicketSettings::default()
             },
             proofs: proofs::settings(&file),
             connections: file.connections.settings(),

@@ -83,6 +83,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let collect = limiters.collect.clone();
     let tests = relay::RelayTests::new(&config, &ledger, certificates.as_ref(), collect)?;
     let tickets = tickets::service(config.tickets.clone(), &ledger, &tests.service, &mirrors);
+    let tickets = tickets::with_resolver(tickets, &config.http_client.resolvers);
+    let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
+    let running = config.clone();
     let retention = retention::run_first(&ledger, &tests.service, &tickets).await?;
     let (exports, feeds) = (Exports::default(), Feeds::new(ledger.clone()));
     exports.set(config.exports.clone());
@@ -105,12 +108,6 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let machine_state = machine_state(&config, certificates.clone());
     let check_url = url_check(&config);
     let site = site_settings(&config);
-    let collect = limiters.collect.clone();
-    let tests = relay::RelayTests::new(&config, &ledger, certificates.as_ref(), collect)?;
-    let tickets = tickets::service(config.tickets.clone(), &ledger, &tests.service, &mirrors);
-    let tickets = tickets::with_resolver(tickets, &config.http_client.resolvers);
-    let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
-    let running = config.clone();
     let reload = reload::Reloader {
         path: config_path.clone(),
         running: config,

@@ -99,3 +99,94 @@ pub fn write_mail(
         unsubscribe: kind.is_notification().then_some(unsubscribe),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn ticket(language: Language) -> Ticket {
+        let ticket = json!({
+            "number": 7, "secret": "0123456789abcdefghijklmnop", "subject": "192.0.2.1", "reasons": ["relay"],
+            "policy": "after-retest", "state": "granted", "opened": 0, "changed": 0, "closed": null, "steps": [],
+            "language": language.tag(),
+            "messages": [
+                {"at": 0, "operator": "anna", "text": "first"},
+                {"at": 0, "operator": "anna", "text": "second\nline"},
+                {"at": 0, "operator": null, "text": "mine"},
+            ],
+        });
+        serde_json::from_value(ticket).unwrap()
+    }
+
+    const KINDS: [MailKind; 14] = [
+        MailKind::RoleCode,
+        MailKind::Confirmation,
+        MailKind::Reply,
+        MailKind::ListedAgain,
+        MailKind::Answer,
+        MailKind::State(TicketState::Delayed),
+        MailKind::State(TicketState::Waiting),
+        MailKind::State(TicketState::Blocked),
+        MailKind::State(TicketState::Failed),
+        MailKind::State(TicketState::Review),
+        MailKind::State(TicketState::Suspended),
+        MailKind::State(TicketState::Granted),
+        MailKind::State(TicketState::Refused),
+        MailKind::State(TicketState::Ended),
+    ];
+
+    #[test]
+    fn every_mail_is_complete_in_every_language() {
+        for language in Language::ALL {
+            for kind in KINDS {
+                let code = matches!(kind, MailKind::RoleCode | MailKind::Confirmation);
+                let code = code.then_some("7-abc");
+                let ticket = ticket(language);
+                let site = "https://lists.example";
+                let mail = write_mail(kind, &ticket, "anna@example.org", site, code, None);
+                for text in [&mail.subject, &mail.text] {
+                    let is_whole = !text.contains("mail-") && !text.contains(['{', '}', '$']);
+                    assert!(
+                        is_whole && !text.trim().is_empty(),
+                        "{language:?} {kind:?}: {text}"
+                    );
+                }
+                let page = "https://lists.example/tickets/0123456789abcdefghijklmnop\n";
+                let link = match code {
+                    Some(_) => "\n\nhttps://lists.example/confirm/7-abc\n",
+                    None => page,
+                };
+                assert!(
+                    mail.text.contains(link),
+                    "{language:?} {kind:?}: {}",
+                    mail.text
+                );
+                assert_eq!(mail.text.contains(page), code.is_none(), "{kind:?}");
+                let is_notification = kind.is_notification();
+                assert_eq!(mail.unsubscribe.is_some(), is_notification, "{kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn reply_has_the_last_message_of_an_operator() {
+        let ticket = ticket(Language::En);
+        let to = "anna@example.org";
+        let mail = write_mail(
+            MailKind::Reply,
+            &ticket,
+            to,
+            "https://lists.example",
+            None,
+            None,
+        );
+        assert!(mail.text.contains("\n\nsecond\nline\n\n"), "{}", mail.text);
+        assert!(
+            !mail.text.contains("mine") && !mail.text.contains("anna"),
+            "{}",
+            mail.text
+        );
+    }
+}

@@ -22,6 +22,8 @@ pub mod limits;
 #[cfg(feature = "daemon")]
 mod listings;
 #[cfg(feature = "daemon")]
+pub mod mail_rows;
+#[cfg(feature = "daemon")]
 pub mod mail_text;
 #[cfg(feature = "daemon")]
 pub mod outbox;

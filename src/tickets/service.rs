@@ -52,20 +52,8 @@ const NO_TICKET: &str =
 pub struct TicketSettings {
     /// The policy of removal of each reason.
     pub policies: RemovalPolicies,
-    /// How long a ticket is kept after it has closed.
-    pub erase_after: Seconds,
     /// What is offered for proofs of control.
     pub control: ControlSettings,
-}
-
-impl Default for TicketSettings {
-    fn default() -> TicketSettings {
-        TicketSettings {
-            policies: RemovalPolicies::default(),
-            erase_after: Seconds(90 * 86_400),
-            control: ControlSettings::default(),
-        }
-    }
 }
 
 /// Which tickets to list.

@@ -243,11 +243,11 @@ impl Lab {
             Value::Null => String::new(),
             body => body.to_string(),
         };
-        self.send([127, 0, 0, 1].into(), self.web, "POST", path, &text)
+        self.send([127, 0, 0, 1].into(), self.api.addr, "POST", path, &text)
     }
 
     fn get(&self, path: &str) -> Reply {
-        self.send([127, 0, 0, 1].into(), self.web, "GET", path, "")
+        self.send([127, 0, 0, 1].into(), self.api.addr, "GET", path, "")
     }
 
     /// Opens a ticket. Returns it as its page shows it.
@@ -443,7 +443,7 @@ fn requests_from_one_network_are_limited() {
     for n in 0..200u8 {
         let from: IpAddr = [127, 64, 3, n].into();
         let body = json!({"subject": "45.51.100.77"}).to_string();
-        let reply = lab.send(from, lab.web, "POST", "/tickets", &body);
+        let reply = lab.send(from, lab.api.addr, "POST", "/tickets", &body);
         if reply.status == 429 {
             refused = Some((n, reply));
             break;
