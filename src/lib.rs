@@ -26,6 +26,7 @@
 //! | | [`webhooks`], [`mail`], [`resolver`] | messages about commits, and how they are sent |
 //! | | [`relay`] | open-relay tests: nominations, sessions, arrivals, listings and claims |
 //! | | [`tickets`] | requests that a subject is delisted: states, policies, proofs of control |
+//! | | [`recipes`] | the settings with which mail servers use a zone |
 //! | | [`texts`] | the texts of pages and mail in several languages |
 //! | composition | [`config`], [`daemon`], [`cli`] | the configuration, the daemon, the command line |
 //!
@@ -40,6 +41,7 @@ pub mod random;
 pub mod dns;
 pub mod index;
 pub mod lists;
+pub mod recipes;
 pub mod relay;
 pub mod smtp;
 pub mod tickets;

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Each module, and the modules that it may import. All other imports are refused.
-const MAY_IMPORT: [(&str, &[&str]); 29] = [
+const MAY_IMPORT: [(&str, &[&str]); 30] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -31,6 +31,7 @@ const MAY_IMPORT: [(&str, &[&str]); 29] = [
         ],
     ),
     ("bounce", &["model", "lists"]),
+    ("recipes", &["model"]),
     ("texts", &[]),
     ("reverse_names", &["model", "net", "resolver", "clock"]),
     (
@@ -87,6 +88,7 @@ const MAY_IMPORT: [(&str, &[&str]); 29] = [
             "tickets",
             "bounce",
             "texts",
+            "recipes",
             "reverse_names",
         ],
     ),

@@ -45,7 +45,7 @@ mod tests {
 
     /// The keys that take effect at a reload, besides those of `[[reason]]`, `[[key]]`, `[[feed]]`
     /// and `[[export]]`.
-    const RELOADED: [&str; 26] = [
+    const RELOADED: [&str; 33] = [
         "removal_log.path",
         "removal_log.on_loss",
         "dns.nsid",
@@ -54,6 +54,13 @@ mod tests {
         "tls.client_ca",
         "admin.uids",
         "web.base_url",
+        "site.name",
+        "site.tagline",
+        "site.operator",
+        "site.contact",
+        "site.alternate_contact",
+        "site.legal_notice",
+        "site.languages",
         "zones.path",
         "limits.allow_special_ranges",
         "limits.max_pending_proposals",
